@@ -1,0 +1,209 @@
+import type { BroadcastMeta, UserBroadcast } from './broadcast.ts'
+import { decoded, jsonValue, undecodable, utf8Text, type Decoded } from './decode.ts'
+import { textBytes } from './json-serializer.ts'
+import { isJsonObject, type JsonObject, type Message, type Ref } from './message.ts'
+import type { ClientFrame } from './serializer.ts'
+
+/** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
+export const FrameKind: {
+  readonly push: 0
+  readonly reply: 1
+  readonly broadcast: 2
+  readonly userBroadcastPush: 3
+  readonly userBroadcast: 4
+} = { push: 0, reply: 1, broadcast: 2, userBroadcastPush: 3, userBroadcast: 4 }
+
+export const MAX_NAME_BYTES = 255
+
+/** Reads a binary frame from a client: kind 0 or kind 3. */
+export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
+  switch (data[0]) {
+    case undefined:
+      return undecodable('empty-frame', 'the binary frame is empty')
+    case FrameKind.push: {
+      const parts = readNames(data, 5, [1, 2, 3, 4])
+      if (!parts.ok) return parts
+      const [joinRef, ref, topic, event] = parts.value.names as [string, string, string, string]
+      return decoded({ joinRef: refOrNull(joinRef), ref, topic, event, payload: { kind: 'binary', bytes: data.subarray(parts.value.end) } })
+    }
+    case FrameKind.userBroadcastPush:
+      return decodeUserBroadcastPush(data)
+    default:
+      return undecodable('unknown-kind', `binary kind ${data[0]} is not one that clients send`)
+  }
+}
+
+function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
+  const parts = readNames(data, 7, [1, 2, 3, 4, 5])
+  if (!parts.ok) return parts
+  const [joinRef, ref, topic, event, metadataText] = parts.value.names as [string, string, string, string, string]
+  const metadata = readMetadata(metadataText)
+  if (metadata === undefined) return undecodable('malformed-metadata', 'metadata must be a JSON object')
+  const encoding = data[6] === 0 ? 'binary' : 'json'
+  const bytes = data.subarray(parts.value.end)
+  return decoded({
+    joinRef: refOrNull(joinRef),
+    ref,
+    topic,
+    event: 'broadcast',
+    payload: { kind: 'user-broadcast', broadcast: { event, metadata, encoding, bytes } },
+  })
+}
+
+/** Reads a binary frame from a server: kinds 0, 1, 2 and 4. A kind 4 becomes the `broadcast` message that text would have been. */
+export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
+  switch (data[0]) {
+    case undefined:
+      return undecodable('empty-frame', 'the binary frame is empty')
+    case FrameKind.push: {
+      const parts = readNames(data, 4, [1, 2, 3])
+      if (!parts.ok) return parts
+      const [joinRef, topic, event] = parts.value.names as [string, string, string]
+      return decoded({ joinRef: refOrNull(joinRef), ref: null, topic, event, payload: copy(data, parts.value.end) })
+    }
+    case FrameKind.reply: {
+      const parts = readNames(data, 5, [1, 2, 3, 4])
+      if (!parts.ok) return parts
+      const [joinRef, ref, topic, status] = parts.value.names as [string, string, string, string]
+      return decoded({
+        joinRef: refOrNull(joinRef),
+        ref: refOrNull(ref),
+        topic,
+        event: 'phx_reply',
+        payload: { status, response: copy(data, parts.value.end) },
+      })
+    }
+    case FrameKind.broadcast: {
+      const parts = readNames(data, 3, [1, 2])
+      if (!parts.ok) return parts
+      const [topic, event] = parts.value.names as [string, string]
+      return decoded({ joinRef: null, ref: null, topic, event, payload: copy(data, parts.value.end) })
+    }
+    case FrameKind.userBroadcast:
+      return decodeUserBroadcast(data)
+    default:
+      return undecodable('unknown-kind', `binary kind ${data[0]} is not one that servers send`)
+  }
+}
+
+function decodeUserBroadcast(data: Uint8Array): Decoded<Message> {
+  const parts = readNames(data, 5, [1, 2, 3])
+  if (!parts.ok) return parts
+  const [topic, event, metadataText] = parts.value.names as [string, string, string]
+  const metadata = readMetadata(metadataText)
+  if (metadata === undefined) return undecodable('malformed-metadata', 'metadata must be a JSON object')
+  const payload = data[4] === 0 ? copy(data, parts.value.end) : jsonValue(utf8Text(data.subarray(parts.value.end)))
+  if (payload === undefined) return undecodable('malformed-payload', 'the payload is marked as JSON and is not')
+  const meta = metadata as BroadcastMeta | null
+  return decoded({
+    joinRef: null,
+    ref: null,
+    topic,
+    event: 'broadcast',
+    payload: { type: 'broadcast', event, payload, ...(meta === null ? {} : { meta }) },
+  })
+}
+
+/** Writes kind 3. Throws a RangeError that names the field when one is over 255 bytes. */
+export function encodeUserBroadcastPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic'>, broadcast: UserBroadcast): Uint8Array {
+  return writeFrame(
+    FrameKind.userBroadcastPush,
+    {
+      join_ref: refText(message.joinRef),
+      ref: refText(message.ref),
+      topic: message.topic,
+      event: broadcast.event,
+      metadata: metadataText(broadcast),
+    },
+    [broadcast.encoding === 'json' ? 1 : 0],
+    broadcast.bytes,
+  )
+}
+
+/** Writes kind 4. Throws a RangeError that names the field when one is over 255 bytes. */
+export function encodeUserBroadcast(topic: string, broadcast: UserBroadcast): Uint8Array {
+  return writeFrame(
+    FrameKind.userBroadcast,
+    { topic, event: broadcast.event, metadata: metadataText(broadcast) },
+    [broadcast.encoding === 'json' ? 1 : 0],
+    broadcast.bytes,
+  )
+}
+
+/** Writes kind 2: what a kind 0 push with the event `broadcast` is to its receivers. */
+export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8Array): Uint8Array {
+  return writeFrame(FrameKind.broadcast, { topic, event }, [], bytes)
+}
+
+/** Writes kind 0 as clients do: an opaque push. */
+export function encodeBinaryPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic' | 'event'>, bytes: Uint8Array): Uint8Array {
+  const { joinRef, ref, topic, event } = message
+  return writeFrame(FrameKind.push, { join_ref: refText(joinRef), ref: refText(ref), topic, event }, [], bytes)
+}
+
+function writeFrame(kind: number, names: Readonly<Record<string, string>>, extra: readonly number[], payload: Uint8Array): Uint8Array {
+  const fields: Uint8Array[] = []
+  let size = 1 + extra.length + payload.length
+  for (const [label, text] of Object.entries(names)) {
+    const bytes = textBytes(text)
+    if (bytes.length > MAX_NAME_BYTES)
+      throw new RangeError(`${label} is ${bytes.length} bytes long; a binary frame takes at most ${MAX_NAME_BYTES}`)
+    fields.push(bytes)
+    size += 1 + bytes.length
+  }
+  const frame = new Uint8Array(size)
+  frame[0] = kind
+  let at = 1
+  for (const field of fields) frame[at++] = field.length
+  for (const byte of extra) frame[at++] = byte
+  for (const field of fields) {
+    frame.set(field, at)
+    at += field.length
+  }
+  frame.set(payload, at)
+  return frame
+}
+
+/** Cuts the names out of a frame whose sizes stand at `sizesAt` and whose first name starts at `header`. */
+function readNames(
+  data: Uint8Array,
+  header: number,
+  sizesAt: readonly number[],
+): Decoded<{ readonly names: readonly string[]; readonly end: number }> {
+  const names: string[] = []
+  let end = header
+  for (const sizeAt of sizesAt) {
+    const size = data[sizeAt]
+    if (size === undefined || end + size > data.length) return undecodable('truncated', 'the frame is shorter than its sizes say')
+    const text = utf8Text(data.subarray(end, end + size))
+    if (text === undefined) return undecodable('invalid-utf8', 'a name in the frame is not UTF-8')
+    names.push(text)
+    end += size
+  }
+  return decoded({ names, end })
+}
+
+/** `undefined` marks a fault. */
+function readMetadata(text: string): JsonObject | null | undefined {
+  if (text === '') return null
+  const value = jsonValue(text)
+  return isJsonObject(value) ? value : undefined
+}
+
+function metadataText(broadcast: UserBroadcast): string {
+  return broadcast.metadata === null ? '' : JSON.stringify(broadcast.metadata)
+}
+
+function refText(ref: Ref): string {
+  return ref === null ? '' : String(ref)
+}
+
+/** A missing join_ref has size 0. An empty ref stays a string: its reply carries it (rule N3). */
+function refOrNull(text: string): string | null {
+  return text === '' ? null : text
+}
+
+/** Receivers keep payloads, so they get a buffer of their own, not a window on the frame. */
+function copy(data: Uint8Array, from: number): ArrayBuffer {
+  return data.slice(from).buffer as ArrayBuffer
+}

@@ -1,0 +1,34 @@
+import type { JsonObject } from './message.ts'
+import { isJsonObject } from './message.ts'
+
+/** Payload of a `broadcast` message: a user event inside the protocol event. `meta` is set by the server only. */
+export interface BroadcastPayload {
+  readonly type: 'broadcast'
+  readonly event: string
+  readonly payload: unknown
+  readonly meta?: BroadcastMeta
+}
+
+export interface BroadcastMeta {
+  /** The id of a message that is stored in the database; a live copy and its replay have the same. */
+  readonly id?: string
+  /** True for a stored message sent again on join. */
+  readonly replayed?: boolean
+  readonly [key: string]: unknown
+}
+
+/**
+ * A broadcast as a binary frame carries it (kinds 3 and 4): lengths up front, so that the payload is forwarded
+ * without being parsed. `json` payloads hold JSON text, `binary` ones any bytes.
+ */
+export interface UserBroadcast {
+  readonly event: string
+  readonly metadata: JsonObject | null
+  readonly encoding: 'json' | 'binary'
+  readonly bytes: Uint8Array
+}
+
+/** Whether a payload has the shape that clients send and receive: `{ type: 'broadcast', event, payload }`. */
+export function isBroadcastPayload(payload: unknown): payload is BroadcastPayload {
+  return isJsonObject(payload) && typeof payload['event'] === 'string' && 'payload' in payload
+}

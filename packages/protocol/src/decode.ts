@@ -1,0 +1,48 @@
+/** Why a frame could not be read. The frame is dropped, its sender is told (rule M5), the socket stays open. */
+export type DecodeFault =
+  | 'malformed-json'
+  | 'wrong-shape'
+  | 'truncated'
+  | 'unknown-kind'
+  | 'malformed-metadata'
+  | 'malformed-payload'
+  | 'invalid-utf8'
+  | 'empty-frame'
+  | 'binary-not-supported'
+
+/** Decoders never throw: hostile input is an ordinary value. */
+export type Decoded<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly code: DecodeFault; readonly detail: string }
+
+export function decoded<T>(value: T): Decoded<T> {
+  return { ok: true, value }
+}
+
+export function undecodable(
+  code: DecodeFault,
+  detail: string,
+): { readonly ok: false; readonly code: DecodeFault; readonly detail: string } {
+  return { ok: false, code, detail }
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** UTF-8 text, or `undefined` when the bytes are not UTF-8. */
+export function utf8Text(bytes: Uint8Array): string | undefined {
+  try {
+    return strictUtf8.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+/** The JSON value of a text, or a fault; `undefined` is never a JSON value, so it marks the fault. */
+export function jsonValue(text: string | undefined): unknown {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

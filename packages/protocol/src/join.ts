@@ -1,0 +1,117 @@
+import type { JsonObject } from './message.ts'
+import { isJsonObject } from './message.ts'
+import type { PostgresChangesEntry, PostgresChangesOptions } from './postgres-changes.ts'
+
+/** What a client writes into `phx_join`. Every key may be missing (rule J2). */
+export interface JoinPayload {
+  readonly config?: {
+    readonly private?: boolean
+    readonly broadcast?: {
+      readonly ack?: boolean
+      readonly self?: boolean
+      readonly replication_ready?: boolean
+      readonly replay?: { readonly since: number; readonly limit?: number }
+    }
+    readonly presence?: { readonly enabled?: boolean; readonly key?: string }
+    readonly postgres_changes?: readonly (PostgresChangesEntry | null)[] | null
+    readonly postgres_changes_options?: PostgresChangesOptions
+  }
+  readonly access_token?: string | null
+  readonly [key: string]: unknown
+}
+
+/** `broadcast.replay` as asked for: usable, absent (also when it is no object), or refused at join (rule R2). */
+export type ReplayRequest = { readonly since: number; readonly limit: number } | 'invalid' | null
+
+/** A join as the server understands it: every default filled in. */
+export interface JoinRequest {
+  readonly private: boolean
+  readonly ack: boolean
+  readonly self: boolean
+  readonly replicationReady: boolean
+  readonly replay: ReplayRequest
+  /** `null`: the server makes a key. */
+  readonly presenceKey: string | null
+  readonly presenceEnabled: boolean
+  /** The requested entries as they came (nulls removed), to be echoed; unread, so any JSON value may stand in them. */
+  readonly postgresChanges: readonly unknown[]
+  readonly postgresChangesOptions: { readonly positions: boolean; readonly since: string | null }
+  /** `null`: the token of the connection counts. */
+  readonly accessToken: string | null
+  /** True without a `config` key: the sub-topic itself names schema, table and filter (rule J6). */
+  readonly legacy: boolean
+}
+
+export type ParsedJoin = { readonly ok: true; readonly value: JoinRequest } | { readonly ok: false; readonly reason: string }
+
+const MAX_REPLAY = 25
+
+/**
+ * Reads a join payload as tolerantly as the reference does (rules J2–J6): booleans may be strings, nulls stand for
+ * "not given", unknown keys are ignored, keys of the wrong type fall back to their default. What the reference answers
+ * with a crash is refused with the same text.
+ */
+export function parseJoin(payload: unknown): ParsedJoin {
+  if (!isJsonObject(payload)) return refuse(`expected params to be a :map, got: \`${inspectTerm(payload)}\``)
+  const config = payload['config']
+  if (config !== undefined && config !== null && !isJsonObject(config)) return refuse('no function clause matching in Access.get/3')
+  const given = config ?? {}
+  const broadcast = given['broadcast']
+  if (broadcast !== undefined && broadcast !== null && !isJsonObject(broadcast))
+    return refuse('no function clause matching in Access.get/3')
+  const presence = objectOrEmpty(given['presence'])
+  const options = objectOrEmpty(given['postgres_changes_options'])
+  const entries = given['postgres_changes']
+  const token = payload['user_token'] ?? payload['access_token']
+  return {
+    ok: true,
+    value: {
+      private: flag(given['private']),
+      ack: flag(broadcast?.['ack']),
+      self: flag(broadcast?.['self']),
+      replicationReady: flag(broadcast?.['replication_ready']),
+      replay: parseReplay(broadcast?.['replay']),
+      presenceKey: parseKey(presence['key']),
+      presenceEnabled: flag(presence['enabled']),
+      postgresChanges: Array.isArray(entries) ? entries.filter((entry) => entry !== null) : [],
+      postgresChangesOptions: {
+        positions: flag(options['positions']),
+        since: typeof options['since'] === 'string' ? options['since'] : null,
+      },
+      accessToken: typeof token === 'string' && !token.startsWith('sb_') ? token : null,
+      legacy: config === undefined,
+    },
+  }
+}
+
+function parseReplay(replay: unknown): ReplayRequest {
+  if (!isJsonObject(replay)) return null
+  const { since, limit } = replay
+  if (!Number.isSafeInteger(since)) return 'invalid'
+  if (limit === undefined || limit === null) return { since: since as number, limit: MAX_REPLAY }
+  if (!Number.isSafeInteger(limit)) return 'invalid'
+  return { since: since as number, limit: Math.min(MAX_REPLAY, Math.max(1, limit as number)) }
+}
+
+/** Keys may be any scalar (`123` becomes `"123"`); null and the empty string ask the server for one. */
+function parseKey(key: unknown): string | null {
+  if (key === null || key === undefined || key === '') return null
+  return typeof key === 'object' ? JSON.stringify(key) : String(key as string | number | boolean)
+}
+
+function flag(value: unknown): boolean {
+  return value === true || (typeof value === 'string' && value.toLowerCase() === 'true')
+}
+
+function objectOrEmpty(value: unknown): JsonObject {
+  return isJsonObject(value) ? value : {}
+}
+
+function refuse(detail: string): ParsedJoin {
+  return { ok: false, reason: `UnknownErrorOnChannel: ${detail}` }
+}
+
+/** How the reference prints the value it did not expect. */
+function inspectTerm(value: unknown): string {
+  return value === null ? 'nil' : JSON.stringify(value)
+}

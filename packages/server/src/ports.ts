@@ -1,0 +1,151 @@
+/**
+ * What the server needs from outside, as interfaces. The server knows Postgres, the clock and the network only through
+ * these; `io/` and the packages `postgres` and `nats` implement them.
+ */
+import type { JsonObject } from '@tidewire/protocol'
+
+/** Clock, timers and chance. Times are milliseconds. */
+export interface Runtime {
+  /** Wall clock, Unix milliseconds. May jump. */
+  now(): number
+  /** Monotonic milliseconds, for intervals. */
+  uptime(): number
+  setTimer(callback: () => void, afterMs: number): TimerHandle
+  /** Runs once, when the event loop has read everything that is ready now. */
+  endOfTurn(callback: () => void): void
+  /** The share of time the loop was busy of late, 0 to 1. */
+  loopUtilization(): number
+  randomBytes(size: number): Uint8Array
+}
+
+export interface TimerHandle {
+  cancel(): void
+}
+
+/** The claims of a token whose signature is good. */
+export type Claims = JsonObject
+
+/** Why a token cannot be trusted, before any claim is looked at. */
+export type TokenFault =
+  | { readonly code: 'malformed' }
+  | { readonly code: 'signature' }
+  /** No key for this token: unknown algorithm, or no key with this id. */
+  | { readonly code: 'signer'; readonly kid: string | null }
+
+/** Checks signatures. What the claims must say is decided in `auth/token`. Never rejects. */
+export interface TokenVerifier {
+  verify(token: string): Promise<{ readonly ok: true; readonly claims: Claims } | { readonly ok: false; readonly fault: TokenFault }>
+}
+
+/** Who asks: what policies may read of a connection. */
+export interface Identity {
+  readonly role: string
+  readonly claims: Claims
+  /** The `x-*` headers of the upgrade (all headers for HTTP), names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface AuthorizationRequest {
+  readonly subTopic: string
+  readonly identity: Identity
+  /** Whether presence is asked for; when not, only broadcast is probed. */
+  readonly presence: boolean
+}
+
+/** `ok: false` means no answer could be had; `reason` is the text for the client, with its code in front. */
+export type Authorization =
+  | {
+      readonly ok: true
+      readonly broadcast: boolean
+      readonly presence: boolean
+      /** For the observer and for `dev`. */ readonly detail?: string
+    }
+  | { readonly ok: false; readonly reason: string }
+
+/** Decides private channels. Never rejects. */
+export interface Authorizer {
+  /** May this identity receive on the topic? Asked at join and after a new token. */
+  read(request: AuthorizationRequest): Promise<Authorization>
+  /** May it send? Asked at first use and after a new token. */
+  write(request: AuthorizationRequest): Promise<Authorization>
+}
+
+/** A message that is stored and may be replayed to private channels. */
+export interface StoredMessage {
+  readonly id: string
+  readonly event: string
+  readonly encoding: 'json' | 'binary'
+  readonly bytes: Uint8Array
+}
+
+export interface MessageStore {
+  /** The newest `limit` private messages of the topic since a Unix time in milliseconds, oldest first. Never rejects. */
+  replay(
+    subTopic: string,
+    sinceMs: number,
+    limit: number,
+  ): Promise<{ readonly ok: true; readonly messages: readonly StoredMessage[] } | { readonly ok: false; readonly reason: string }>
+}
+
+export interface ChangeRequest {
+  readonly subTopic: string
+  /** The join's entries, unread, each with the id that the join reply gave it. */
+  readonly entries: readonly { readonly id: number; readonly entry: unknown }[]
+  readonly identity: Identity
+  readonly positions: boolean
+  /** A position to resume from; hostile input. */
+  readonly since: string | null
+}
+
+export interface ChangeListener {
+  /**
+   * A change that this channel may see: the JSON text of the `postgres_changes` payload. Listeners of one topic that
+   * get the same bytes get the same object, so that frames are built once.
+   */
+  change(payload: Uint8Array): void
+  /** News about the subscription, told to the client as a `system` message. `extra` keys are added to its payload. */
+  system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+}
+
+export interface ChangeHandle {
+  /** A new token: what is delivered from now on is decided by it. */
+  setIdentity(identity: Identity): void
+  close(): void
+}
+
+/** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */
+export interface ChangeFeed {
+  open(request: ChangeRequest, listener: ChangeListener): ChangeHandle
+}
+
+/** Everything that a server refused, dropped or closed, with its reason: logs, metrics and the inspector read it. */
+export interface Decision {
+  readonly kind:
+    | 'upgrade-refused'
+    | 'frame-refused'
+    | 'join-refused'
+    | 'push-refused'
+    | 'channel-closed'
+    | 'connection-closed'
+    | 'http-refused'
+    | 'publish-refused'
+  /** Closed list of kebab-case words, the same for metrics labels and logs. */
+  readonly code: string
+  /** A sentence; never holds a token or a payload. */
+  readonly detail: string
+  readonly connection?: string
+  readonly topic?: string
+}
+
+/** Sees what happens; must not throw and must not keep anything waiting. */
+export interface Observer {
+  decision(decision: Decision): void
+  connected(connection: string): void
+  disconnected(connection: string, code: number): void
+  joined(connection: string, topic: string): void
+  left(connection: string, topic: string): void
+  /** A message fanned out to `receivers` subscribers. */
+  broadcast(topic: string, receivers: number, bytes: number): void
+  /** A frame from a client. */
+  received(bytes: number): void
+}
