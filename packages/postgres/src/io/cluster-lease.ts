@@ -1,0 +1,62 @@
+import pg from 'pg'
+
+/** Any two numbers that nobody else uses: the advisory lock whose holder is the process in charge of an embedded cluster. */
+const LEASE_KEYS: readonly [number, number] = [0x7469_6465, 0x7769_7265]
+
+/**
+ * The right to stop a running cluster: a session that holds an advisory lock. A process that is killed loses its
+ * session and with it the lock, so that the next one may take the cluster over; one that lives keeps it.
+ */
+export interface ClusterLease {
+  release(): Promise<void>
+}
+
+/** `pg` has these two and its types do not. */
+type ReferableClient = pg.Client & { ref?(): void; unref?(): void }
+
+export type LeaseAnswer =
+  | { readonly kind: 'held'; readonly lease: ClusterLease }
+  /** Nothing answers there (yet). */
+  | { readonly kind: 'unreachable'; readonly cause: unknown }
+  /** Another living process is in charge. */
+  | { readonly kind: 'taken' }
+  /** Some server answers, but not the one of this data directory. */
+  | { readonly kind: 'stranger' }
+
+/** Asks once. `onLost` is called when the session ends without having been released. */
+export async function takeLease(url: string, dataDir: string, onLost: () => void): Promise<LeaseAnswer> {
+  const client: ReferableClient = new pg.Client({
+    connectionString: url,
+    application_name: 'tidewire',
+    keepAlive: true,
+    connectionTimeoutMillis: 5_000,
+  })
+  let released = false
+  let held = false
+  client.on('error', () => {})
+  client.on('end', () => {
+    if (held && !released) onLost()
+  })
+  const release = async (): Promise<void> => {
+    released = true
+    client.ref?.()
+    await client.end().catch(() => {})
+  }
+  try {
+    await client.connect()
+    const { rows } = await client.query<{ directory: string; locked: boolean }>(
+      `select current_setting('data_directory') as directory, pg_try_advisory_lock(${LEASE_KEYS.join(', ')}) as locked`,
+    )
+    const [row] = rows
+    if (row?.directory === dataDir && row.locked) {
+      held = true
+      client.unref?.()
+      return { kind: 'held', lease: { release } }
+    }
+    await release()
+    return { kind: row?.directory === dataDir ? 'taken' : 'stranger' }
+  } catch (cause) {
+    await release()
+    return { kind: 'unreachable', cause }
+  }
+}

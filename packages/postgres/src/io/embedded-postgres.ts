@@ -1,0 +1,221 @@
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdir, realpath, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { basename, dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { RealtimeError } from '@tidewire/protocol'
+import {
+  clusterEnvironment,
+  clusterPassword,
+  clusterVersion,
+  createCluster,
+  passwordFile,
+  serverUrl,
+  SUPERUSER,
+} from './database-cluster.ts'
+import { checkReachable, postgresAccount, type Account } from './postgres-account.ts'
+import { checkRunnable, findPostgresBinaries, type PostgresBinaries } from './postgres-binaries.ts'
+import { isAnotherProgram, isRunning, postmasterFile, readPostmasterFile } from './postmaster-file.ts'
+import { RunningServer, type EmbeddedPostgres } from './running-server.ts'
+
+export interface EmbeddedPostgresOptions {
+  /** Where the database lives. Made when missing. Beside it stand `<dataDir>.password` (mode 600) and `<dataDir>.log`. */
+  readonly dataDir: string
+  /** TCP port on 127.0.0.1. Default: any free one. A server that is adopted keeps the port it has. */
+  readonly port?: number
+  /** Server settings by name, for instance `{ fsync: 'off' }`; they win over the ones set here. Only used when a server is started. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** How long a start may take, crash recovery included. Default 60,000. */
+  readonly startTimeoutMs?: number
+  /** Called when the server ends without `stop()` having been called. The argument is the end of its log. */
+  readonly onExit?: (log: string) => void
+}
+
+/** A log longer than this is begun anew at the next start. */
+const LOG_LIMIT_BYTES = 16 * 1024 * 1024
+
+/** How long the sessions of a process that was just killed may take to end. */
+const SESSION_END_MS = 1_000
+
+interface Launch {
+  readonly options: EmbeddedPostgresOptions
+  readonly binaries: PostgresBinaries
+  readonly account: Account | null
+  readonly dataDir: string
+  readonly password: string
+  readonly created: boolean
+  readonly deadline: number
+}
+
+/**
+ * Starts a Postgres from the binaries in node_modules: UTF-8, TCP on 127.0.0.1 only, SCRAM with a random password,
+ * `wal_level=logical`. Takes over the server that a killed process left behind on the same `dataDir`.
+ *
+ * Rejects with a `RealtimeError`: `database-unavailable` when it cannot run here (the sentence says why and what to do) or
+ * when another living process already runs it; `port-in-use`; `bad-option`.
+ */
+export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  checkSettings(options.settings ?? {})
+  const deadline = Date.now() + (options.startTimeoutMs ?? 60_000)
+  const binaries = await findPostgresBinaries()
+  const wanted = resolve(options.dataDir)
+  await mkdir(dirname(wanted), { recursive: true })
+  const dataDir = join(await realpath(dirname(wanted)), basename(wanted))
+  const account = await postgresAccount(dataDir)
+  await checkRunnable(binaries, account)
+  if (account !== null) await checkReachable(dirname(dataDir), account)
+
+  const version = await clusterVersion(dataDir)
+  if (version !== null && version !== binaries.majorVersion)
+    throw new RealtimeError(
+      'database-unavailable',
+      `${dataDir} was made by Postgres ${version}, and this is Postgres ${binaries.majorVersion}: move it away, or run it with its own version and --db.`,
+    )
+  const password = await clusterPassword(dataDir, version === null)
+  const created = version === null && (await createCluster(binaries, dataDir, password, account))
+  return adoptOrLaunch({ options, binaries, account, dataDir, password, created, deadline })
+}
+
+async function adoptOrLaunch(launch: Launch): Promise<EmbeddedPostgres> {
+  for (;;) {
+    const running = await findRunning(launch)
+    if (running !== null) return running
+    const fault = await spawnServer(launch)
+    if (fault === null) {
+      const started = await findRunning(launch, true)
+      if (started !== null) return started
+    } else if (!fault.retryable || Date.now() > launch.deadline) throw fault
+    // What is retried clears up by itself: another starter's file, or the last children of a server that was killed.
+    await delay(50)
+  }
+}
+
+/** The server that runs on this data directory, once it answers; `null` when there is none. */
+async function findRunning(launch: Launch, ownChild = false): Promise<EmbeddedPostgres | null> {
+  const { dataDir } = launch
+  let takenUntil = Date.now() + SESSION_END_MS
+  let silentUntil = Math.min(Date.now() + 10_000, launch.deadline)
+  for (;;) {
+    const postmaster = readPostmasterFile(dataDir)
+    if (postmaster === null || !isRunning(postmaster.pid)) return null
+    if (isAnotherProgram(postmaster.pid)) {
+      // Postgres would take this id for a server of its own. Its shared memory check still guards the data.
+      await rm(postmasterFile(dataDir), { force: true })
+      return null
+    }
+    if (postmaster.status === 'ready' && postmaster.port > 0) {
+      const server = describeServer(launch, postmaster.pid, postmaster.port, !ownChild)
+      const answer = await server.takeCharge()
+      if (answer.kind === 'held') return server
+      // The session of a process killed a moment ago may still be ending.
+      if (answer.kind === 'taken' && Date.now() > takenUntil) throw inUse(dataDir)
+      if (answer.kind === 'unreachable' && isPasswordFault(answer.cause)) throw wrongPassword(dataDir, answer.cause)
+      if (answer.kind !== 'unreachable') silentUntil = launch.deadline
+    } else if (postmaster.status === 'starting') {
+      silentUntil = launch.deadline
+      takenUntil = Date.now() + SESSION_END_MS
+    }
+    if (Date.now() > silentUntil)
+      throw new RealtimeError(
+        'database-unavailable',
+        `Process ${postmaster.pid} runs the database in ${dataDir} but does not answer: stop it and start again.`,
+      )
+    await delay(20)
+  }
+}
+
+/** Starts a server and waits until it takes connections. Answers the fault that kept it from that. */
+async function spawnServer(launch: Launch): Promise<RealtimeError | null> {
+  const { binaries, account, dataDir, options } = launch
+  const port = options.port ?? (await freePort())
+  const log = openLog(dataDir)
+  const logStart = fstatSync(log).size
+  const child = spawn(binaries.postgres, serverArguments(dataDir, port, options.settings ?? {}), {
+    cwd: '/',
+    env: clusterEnvironment(),
+    stdio: ['ignore', log, log],
+    // A process group of its own: Ctrl-C in the terminal must reach us alone, for the server is to be stopped after its clients.
+    detached: true,
+    ...(account ?? {}),
+  })
+  closeSync(log)
+  let ended = false
+  child.once('error', () => (ended = true))
+  child.once('exit', () => (ended = true))
+  child.unref()
+  for (;;) {
+    const postmaster = readPostmasterFile(dataDir)
+    if (postmaster !== null && postmaster.pid === child.pid && postmaster.status === 'ready') return null
+    if (ended) return startFault(dataDir, readLog(dataDir, logStart), port, options.port !== undefined)
+    if (Date.now() > launch.deadline) {
+      child.kill('SIGQUIT')
+      return new RealtimeError('database-unavailable', `Postgres did not get ready in time; its log is ${logFile(dataDir)}.`)
+    }
+    await delay(10)
+  }
+}
+
+function serverArguments(dataDir: string, port: number, settings: Readonly<Record<string, string>>): string[] {
+  const all = { listen_addresses: '127.0.0.1', unix_socket_directories: '', wal_level: 'logical', ...settings }
+  return ['-D', dataDir, '-p', String(port), ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
+}
+
+function startFault(dataDir: string, log: string, port: number, portGiven: boolean): RealtimeError {
+  if (log.includes('could not bind'))
+    return new RealtimeError('port-in-use', `Port ${port} on 127.0.0.1 is taken: give another one to the database.`, {
+      retryable: !portGiven,
+    })
+  const retryable = log.includes('lock file "postmaster.pid"') || log.includes('pre-existing shared memory block')
+  const reason = /FATAL: *(.*)/.exec(log)?.[1] ?? `its log is ${logFile(dataDir)}`
+  return new RealtimeError('database-unavailable', `Postgres did not start: ${reason}`, { retryable })
+}
+
+function describeServer(launch: Launch, pid: number, port: number, adopted: boolean): RunningServer {
+  const { dataDir, password, created, options } = launch
+  const onExit = (): void => options.onExit?.(readLog(dataDir, 0).slice(-8_192))
+  return new RunningServer({ url: serverUrl(password, port), port, pid, dataDir, adopted, created }, onExit)
+}
+
+function checkSettings(settings: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(settings))
+    if (!/^[a-z_][a-z0-9_.]*$/i.test(name) || typeof value !== 'string')
+      throw new RealtimeError('bad-option', `settings: "${name}" is not the name of a server setting with a text as its value.`)
+}
+
+function inUse(dataDir: string): RealtimeError {
+  return new RealtimeError(
+    'database-unavailable',
+    `Another process is using the database in ${dataDir}: stop it, or choose another directory.`,
+  )
+}
+
+function wrongPassword(dataDir: string, cause: unknown): RealtimeError {
+  return new RealtimeError('database-unavailable', `The password in ${passwordFile(dataDir)} is not the one of ${SUPERUSER}.`, { cause })
+}
+
+function isPasswordFault(cause: unknown): boolean {
+  return (cause as { code?: unknown }).code === '28P01'
+}
+
+function logFile(dataDir: string): string {
+  return `${dataDir}.log`
+}
+
+function openLog(dataDir: string): number {
+  const file = logFile(dataDir)
+  if (existsSync(file) && statSync(file).size > LOG_LIMIT_BYTES) rmSync(file)
+  return openSync(file, 'a', 0o600)
+}
+
+function readLog(dataDir: string, from: number): string {
+  return existsSync(logFile(dataDir)) ? readFileSync(logFile(dataDir)).subarray(from).toString('utf8') : ''
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((done, fail) => probe.once('error', fail).listen(0, '127.0.0.1', done))
+  const { port } = probe.address() as AddressInfo
+  await new Promise((done) => probe.close(done))
+  return port
+}
