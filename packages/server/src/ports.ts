@@ -48,8 +48,6 @@ export interface Identity {
 export interface AuthorizationRequest {
   readonly subTopic: string
   readonly identity: Identity
-  /** Whether presence is asked for; when not, only broadcast is probed. */
-  readonly presence: boolean
 }
 
 /** `ok: false` means no answer could be had; `reason` is the text for the client, with its code in front. */
@@ -69,6 +67,32 @@ export interface Authorizer {
   /** May it send? Asked at first use and after a new token. */
   write(request: AuthorizationRequest): Promise<Authorization>
 }
+
+/** A broadcast that does not come from a socket, for example over HTTP. */
+export interface PublishRequest {
+  readonly subTopic: string
+  readonly private: boolean
+  readonly event: string
+  /** `json` holds JSON text as it came, `binary` any bytes. */
+  readonly payload: { readonly encoding: 'json' | 'binary'; readonly bytes: Uint8Array }
+  /** Told to receivers as `meta.id`. */
+  readonly id?: string
+  /** How receivers of 2.0.0 get it: as a text frame, or as a user broadcast (binary kind 4). */
+  readonly form: 'text' | 'user'
+  readonly identity: Identity
+}
+
+export type PublishOutcome =
+  /** `receivers` are those of this node. */
+  | { readonly kind: 'accepted'; readonly receivers: number }
+  | { readonly kind: 'denied' }
+  | { readonly kind: 'too-large' }
+  | { readonly kind: 'rate-limited' }
+  /** Whether it is allowed could not be found out; `message` is for the sender. */
+  | { readonly kind: 'unavailable'; readonly message: string }
+
+/** Checks permission and limits and fans out. Never rejects. */
+export type Publish = (request: PublishRequest) => Promise<PublishOutcome>
 
 /** A message that is stored and may be replayed to private channels. */
 export interface StoredMessage {
@@ -95,14 +119,17 @@ export interface ChangeRequest {
   readonly positions: boolean
   /** A position to resume from; hostile input. */
   readonly since: string | null
+  /** A join without `config`: one entry, made from the sub-topic (rule J6). */
+  readonly legacy: boolean
 }
 
 export interface ChangeListener {
   /**
-   * A change that this channel may see: the JSON text of the `postgres_changes` payload. Listeners of one topic that
-   * get the same bytes get the same object, so that frames are built once.
+   * A change that this channel may see, as JSON text: event `postgres_changes` with `{ids, data}`, or, for a legacy
+   * join, the change's type with the bare data. Listeners of one topic that get the same bytes get the same object,
+   * one after the other, so that frames are built once.
    */
-  change(payload: Uint8Array): void
+  change(event: string, payload: Uint8Array): void
   /** News about the subscription, told to the client as a `system` message. `extra` keys are added to its payload. */
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }

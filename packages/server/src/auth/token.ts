@@ -1,0 +1,168 @@
+import { isJsonObject } from '@tidewire/protocol'
+import type { Claims, TokenFault } from '../ports.ts'
+
+/** Claims that must be there with exactly these values, for example `{ iss: 'https://auth.example' }`. */
+export type RequiredClaims = { readonly [claim: string]: unknown }
+
+/** Why somebody with a token, or without one, is turned away. */
+export type TokenRefusal =
+  | TokenFault
+  | { readonly code: 'missing' }
+  | { readonly code: 'expired'; readonly secondsAgo: number }
+  /** `role` or `exp` is not there. */
+  | { readonly code: 'incomplete' }
+  /** A claim whose value is of the wrong type, or not the required one. */
+  | { readonly code: 'claim'; readonly claim: string }
+
+export type CheckedClaims =
+  | {
+      readonly ok: true
+      readonly role: string
+      /** When the token expires, Unix milliseconds. */
+      readonly expMs: number
+      readonly claims: Claims
+    }
+  | { readonly ok: false; readonly refusal: TokenRefusal }
+
+/** A token as it is verified: people paste tokens with line breaks, and query parameters arrive encoded twice. */
+export function normalizeToken(token: string): string {
+  return decodeUri(token).replace(/\s+/g, '')
+}
+
+/**
+ * What the claims of a token with a good signature must say (rule A2). `exp` is compared in whole seconds and without
+ * leeway; `nbf` and `aud` are not looked at unless required.
+ */
+export function checkClaims(claims: Claims, nowMs: number, required: RequiredClaims = {}): CheckedClaims {
+  const { exp, iat, role } = claims
+  if (Object.hasOwn(claims, 'exp')) {
+    if (typeof exp !== 'number' || !Number.isFinite(exp)) return refused({ code: 'claim', claim: 'exp' })
+    const now = Math.floor(nowMs / 1000)
+    if (exp <= now) return refused({ code: 'expired', secondsAgo: Math.max(0, now - Math.round(exp)) })
+  }
+  if (Object.hasOwn(claims, 'iat') && (typeof iat !== 'number' || !Number.isFinite(iat))) return refused({ code: 'claim', claim: 'iat' })
+  for (const [claim, value] of Object.entries(required))
+    if (!Object.hasOwn(claims, claim) || !sameJson(claims[claim], value)) return refused({ code: 'claim', claim })
+  if (typeof exp !== 'number' || typeof role !== 'string') return refused({ code: 'incomplete' })
+  const rounded = Math.round(exp)
+  return {
+    ok: true,
+    role,
+    expMs: Math.min(rounded * 1000, Number.MAX_SAFE_INTEGER),
+    claims: { ...claims, exp: rounded, ...(typeof iat === 'number' ? { iat: Math.round(iat) } : {}) },
+  }
+}
+
+/** The `reason` of a refused join. */
+export function joinReason(refusal: TokenRefusal): string {
+  switch (refusal.code) {
+    case 'missing':
+    case 'malformed':
+      return `MalformedJWT: ${MALFORMED}`
+    case 'signature':
+      return `JwtSignatureError: ${BAD_SIGNATURE}`
+    case 'signer':
+      return `JwtSignerError: ${signerText(refusal.kid)}`
+    case 'expired':
+      return `InvalidJWTToken: ${expiredText(refusal.secondsAgo)}`
+    case 'incomplete':
+      return `InvalidJWTToken: ${INCOMPLETE}`
+    case 'claim':
+      return 'Unknown Error on Channel'
+  }
+}
+
+/** Status and `error` text of a refused upgrade. */
+export function upgradeAnswer(refusal: TokenRefusal): { readonly status: 401 | 500; readonly text: string } {
+  switch (refusal.code) {
+    case 'missing':
+      return { status: 401, text: 'API key is missing' }
+    case 'malformed':
+      return { status: 401, text: MALFORMED }
+    case 'signature':
+      return { status: 401, text: BAD_SIGNATURE }
+    case 'signer':
+      return { status: 401, text: signerText(refusal.kid) }
+    case 'expired':
+      return { status: 401, text: 'Token has expired' }
+    case 'incomplete':
+      return { status: 401, text: INCOMPLETE }
+    case 'claim':
+      return { status: 500, text: 'Error connecting to Realtime' }
+  }
+}
+
+/** The `system` message before a joined channel is closed because of its token. */
+export function tokenSystemMessage(refusal: TokenRefusal): string {
+  switch (refusal.code) {
+    case 'missing':
+    case 'malformed':
+      return MALFORMED
+    case 'signature':
+      return ':signature_error'
+    case 'signer':
+      return signerText(refusal.kid)
+    case 'expired':
+      return expiredText(refusal.secondsAgo)
+    case 'incomplete':
+      return INCOMPLETE
+    case 'claim':
+      return refusal.claim === 'exp' ? 'Token expiration time is invalid' : 'Unknown Error on Channel'
+  }
+}
+
+/** For observers: one word and a sentence. What clients are told is fixed by the protocol and says less. */
+export function describeTokenRefusal(refusal: TokenRefusal): { readonly code: string; readonly detail: string } {
+  switch (refusal.code) {
+    case 'missing':
+      return { code: 'token-missing', detail: 'no token was given' }
+    case 'malformed':
+      return { code: 'token-malformed', detail: 'the token is not a JWT' }
+    case 'signature':
+      return { code: 'token-signature', detail: 'the signature of the token does not match its key' }
+    case 'signer':
+      return {
+        code: 'token-signer',
+        detail: `no key for this token${refusal.kid === null ? '' : ` (kid ${JSON.stringify(refusal.kid)})`}: check its algorithm, the secret and the JWKS`,
+      }
+    case 'expired':
+      return { code: 'token-expired', detail: expiredText(refusal.secondsAgo) }
+    case 'incomplete':
+      return { code: 'token-incomplete', detail: 'the token lacks the claim role or exp' }
+    case 'claim':
+      return { code: 'token-claim', detail: `the claim ${JSON.stringify(refusal.claim)} of the token has a value that is not accepted` }
+  }
+}
+
+const MALFORMED = 'The token provided is not a valid JWT'
+const BAD_SIGNATURE = 'Failed to validate JWT signature'
+const INCOMPLETE = 'Fields `role` and `exp` are required in JWT'
+
+function expiredText(secondsAgo: number): string {
+  return `Token has expired ${secondsAgo} seconds ago`
+}
+
+function signerText(kid: string | null): string {
+  const named = kid === null ? '' : ` for key ID (kid) "${kid}"`
+  return `Failed to generate JWT signer${named}, check your JWT secret or JWKS configuration`
+}
+
+function refused(refusal: TokenRefusal): CheckedClaims {
+  return { ok: false, refusal }
+}
+
+function decodeUri(text: string): string {
+  if (!text.includes('%')) return text
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => sameJson(item, b[i]))
+  if (!isJsonObject(a) || !isJsonObject(b)) return a === b
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]))
+}
