@@ -3,6 +3,10 @@ import { defineConfig } from 'vitest/config'
 
 const source = (name: string): string => fileURLToPath(new URL(`packages/${name}/src/index.ts`, import.meta.url))
 
+const folders = ['packages/*/src', 'packages/*/test', 'scripts', 'examples', 'bench']
+const testsNamed = (suffix: string): string[] => folders.map((folder) => `${folder}/**/*${suffix}`)
+const notTests = ['**/node_modules/**', '**/dist/**']
+
 export default defineConfig({
   // Tests run on the sources, so that a fault shows where it was made and no build is needed first.
   resolve: {
@@ -15,17 +19,28 @@ export default defineConfig({
     },
   },
   test: {
+    environment: 'node',
+    hookTimeout: 60_000,
+    coverage: { provider: 'v8', include: ['packages/*/src/**'], exclude: ['packages/testkit/**', '**/*.test.ts', '**/*.test-d.ts'] },
     projects: [
       {
         extends: true,
         test: {
           name: 'node',
-          environment: 'node',
-          include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.ts', 'bench/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**', '**/*.browser.test.ts'],
+          include: testsNamed('.test.ts'),
+          exclude: [...notTests, '**/*.browser.test.ts', '**/*.long.test.ts'],
           testTimeout: 20_000,
-          hookTimeout: 60_000,
         },
+      },
+      {
+        // They drive a Chromium from Node; one at a time, so that they do not starve each other.
+        extends: true,
+        test: { name: 'browser', include: testsNamed('.browser.test.ts'), exclude: notTests, testTimeout: 60_000, fileParallelism: false },
+      },
+      {
+        // Proofs that take minutes: `npm run test:long`.
+        extends: true,
+        test: { name: 'long', include: testsNamed('.long.test.ts'), exclude: notTests, testTimeout: 1_800_000, fileParallelism: false },
       },
     ],
   },

@@ -1,0 +1,78 @@
+/** The programs that some tests need and npm does not bring: found, installed where that is possible, or named as missing. */
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { chromiumPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
+import { run } from './child.ts'
+
+/** Where a program is, or one line that says how to get it. */
+export type Program = { readonly path: string } | { readonly missing: string }
+
+/** The release of the Python client that the tests run against the server. */
+const realtimeRelease = 'realtime==2.34.1'
+
+const installsWithApt = process.platform === 'linux' && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
+const installTimeoutMs = 300_000
+
+export function findChromium(): Program {
+  const found = chromiumPath({ ...process.env, TIDEWIRE_CHROMIUM: undefined })
+  if (found !== undefined) return { path: found }
+  if (installsWithApt) aptInstall('chromium', 'fonts-liberation')
+  const installed = chromiumPath({ ...process.env, TIDEWIRE_CHROMIUM: undefined })
+  if (installed !== undefined) return { path: installed }
+  return { missing: 'Chromium is missing, browser tests are skipped: install Chrome or Chromium, or set CHROMIUM_PATH to one' }
+}
+
+/** A virtual environment with the Python client, made once and kept. */
+export function findPython(): Program {
+  const python = pythonOf(pythonFolder)
+  const mark = join(pythonFolder, 'tidewire.txt')
+  if (existsSync(python) && existsSync(mark) && readFileSync(mark, 'utf8') === realtimeRelease) return { path: python }
+  const fault = makePython(python)
+  if (fault !== undefined) return { missing: `The Python client is missing, its tests are skipped: ${fault}` }
+  writeFileSync(mark, realtimeRelease)
+  return { path: python }
+}
+
+function makePython(python: string): string | undefined {
+  console.log(`Making .venv with ${realtimeRelease} for the tests of the Python client`)
+  let system = systemPython()
+  if (system === undefined && installsWithApt) {
+    aptInstall('python3', 'python3-venv')
+    system = systemPython()
+  }
+  if (system === undefined) return 'install Python 3.9 or newer'
+  if (!makeEnvironment(system)) {
+    // Debian keeps the part of venv that installs pip in a package of its own.
+    if (installsWithApt) aptInstall('python3-venv')
+    if (!installsWithApt || !makeEnvironment(system)) return 'install the venv module of Python (Debian: apt install python3-venv)'
+  }
+  const pip = run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', realtimeRelease], {
+    quiet: true,
+    timeoutMs: installTimeoutMs,
+  })
+  return pip.code === 0 ? undefined : `pip could not install ${realtimeRelease}: ${lastLine(pip.output)}`
+}
+
+function makeEnvironment(system: readonly [string, ...string[]]): boolean {
+  rmSync(pythonFolder, { recursive: true, force: true })
+  const [command, ...before] = system
+  return run(command, [...before, '-m', 'venv', pythonFolder], { quiet: true, timeoutMs: installTimeoutMs }).code === 0
+}
+
+function systemPython(): [string, ...string[]] | undefined {
+  const candidates: [string, ...string[]][] = process.platform === 'win32' ? [['py', '-3'], ['python']] : [['python3'], ['python']]
+  const recent = 'import sys; sys.exit(sys.version_info < (3, 9))'
+  return candidates.find(([command, ...before]) => run(command, [...before, '-c', recent], { quiet: true }).code === 0)
+}
+
+function aptInstall(...packages: readonly string[]): void {
+  console.log(`Installing ${packages.join(', ')} with apt-get`)
+  const options = { quiet: true, timeoutMs: installTimeoutMs, env: { DEBIAN_FRONTEND: 'noninteractive' } }
+  run('apt-get', ['update', '-qq'], options)
+  const { code, output } = run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], options)
+  if (code !== 0) console.error(`apt-get: ${lastLine(output)}`)
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1) ?? ''
+}
