@@ -1,0 +1,39 @@
+import { isJsonObject, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import type { TopicMessage } from '../topic/encoded-message.ts'
+import type { Membership } from './membership.ts'
+
+/** A `broadcast` push: checked, sent to the topic, acknowledged if the channel asked for it. */
+export function broadcast(channel: Membership, frame: ClientFrame): void {
+  const { connection, services, request, topic } = channel
+  if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
+  if (!channel.mayWrite.broadcast)
+    return channel.refuse(
+      frame.ref,
+      'unauthorized',
+      `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
+    )
+  const message = messageOf(frame.payload)
+  if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
+  const size = payloadSize(frame.payload)
+  if (size > services.limits.maxPayloadBytes)
+    return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
+  const receivers = topic.fanOut('broadcast', message, request.self ? null : channel)
+  services.observer.broadcast(topic.name, receivers, size)
+  if (request.ack) channel.reply(frame.ref, 'ok', {})
+}
+
+function messageOf(payload: FramePayload): TopicMessage | null {
+  switch (payload.kind) {
+    case 'json':
+      return isJsonObject(payload.value) ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
+    case 'user-broadcast':
+      // Only the server sets metadata (rule N2).
+      return { kind: 'user', broadcast: { ...payload.broadcast, metadata: null } }
+    case 'binary':
+      return { kind: 'opaque', event: 'broadcast', bytes: payload.bytes }
+  }
+}
+
+function payloadSize(payload: FramePayload): number {
+  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
+}

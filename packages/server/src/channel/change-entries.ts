@@ -1,0 +1,55 @@
+import { isJsonObject, type JoinRequest } from '@tidewire/protocol'
+
+/** One requested change subscription with the id that the join reply gives it. */
+export interface ChangeEntry {
+  readonly id: number
+  readonly entry: unknown
+}
+
+/**
+ * The entries of a join with their ids (rules D2, J6). Equal entries have equal ids everywhere; within a join different
+ * ones never share an id.
+ */
+export function changeEntries(request: JoinRequest, subTopic: string): readonly ChangeEntry[] {
+  const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
+  const takenBy = new Map<number, string>()
+  return entries.map((entry) => {
+    const text = canonical(entry)
+    let id = hash(text)
+    while (takenBy.has(id) && takenBy.get(id) !== text) id = (id + 1) & ID_MASK
+    takenBy.set(id, text)
+    return { id, entry }
+  })
+}
+
+/** The reply echoes each entry with all its keys and adds the id. */
+export function echo({ id, entry }: ChangeEntry): unknown {
+  return isJsonObject(entry) ? { ...entry, id } : { id, entry }
+}
+
+/** `schema[:table[:filter]]`, the way of old clients. */
+function legacyEntry(subTopic: string): Record<string, string> {
+  const [schema, table, ...filter] = subTopic.split(':')
+  return {
+    ...(schema === undefined ? {} : { schema }),
+    ...(table === undefined ? {} : { table }),
+    ...(filter.length === 0 ? {} : { filter: filter.join(':') }),
+  }
+}
+
+/** 27 bits, as clients of the reference are used to. */
+const ID_MASK = 0x7ffffff
+
+/** FNV-1a. */
+function hash(text: string): number {
+  let state = 0x811c9dc5
+  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
+  return (state >>> 0) & ID_MASK
+}
+
+/** JSON with sorted keys, so that the order in which a client writes them does not matter. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    isJsonObject(part) ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1))) : part,
+  )
+}

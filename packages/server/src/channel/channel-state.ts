@@ -1,0 +1,223 @@
+import type { Authorization, Identity, StoredMessage } from '../ports.ts'
+import type { Reads } from '../topic/topic.ts'
+
+/** Who a channel acts for, and until when: a token whose signature and claims are good. */
+export interface Admission {
+  readonly token: string
+  readonly identity: Identity
+  /** Unix milliseconds. */
+  readonly expiresAtMs: number
+}
+
+/** What the channel may send; unknown until its first push. */
+export type Writes = Reads | 'asking' | null
+
+/**
+ * One membership of one socket in one topic.
+ *
+ *   verifying ──► authorizing ──► replaying ──► joined ──► closed
+ *       └───────────── refused ───────┴───────────────────────▲
+ *
+ * Public channels skip authorizing; replaying is only for joins that ask for it. While joined, a new token runs through
+ * the same checks beside the traffic (`renewing`), and the newest one wins.
+ */
+export type ChannelState =
+  | { readonly kind: 'verifying' }
+  | { readonly kind: 'authorizing'; readonly admission: Admission }
+  | { readonly kind: 'replaying'; readonly admission: Admission; readonly reads: Reads }
+  | {
+      readonly kind: 'joined'
+      readonly admission: Admission
+      readonly reads: Reads
+      readonly writes: Writes
+      /** The token being checked, or null. */
+      readonly renewing: string | null
+    }
+  | { readonly kind: 'closed' }
+
+export type ChannelEvent =
+  | { readonly type: 'admitted'; readonly admission: Admission }
+  | { readonly type: 'token-refused'; readonly token: string; readonly code: string; readonly joinReason: string; readonly message: string }
+  | { readonly type: 'read-decided'; readonly admission: Admission; readonly authorization: Authorization }
+  | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
+  | { readonly type: 'replay-failed'; readonly reason: string }
+  | { readonly type: 'new-token'; readonly token: string }
+  | { readonly type: 'first-push' }
+  | { readonly type: 'write-decided'; readonly admission: Admission; readonly authorization: Authorization }
+  /** The server ends the channel and says why: a limit, an expired token. */
+  | { readonly type: 'stop'; readonly code: string; readonly message: string }
+  | { readonly type: 'leave' }
+  /** A new join of the same topic took its place; it is told after the new one has its reply. */
+  | { readonly type: 'replaced' }
+  | { readonly type: 'connection-closed' }
+
+export type ChannelEffect =
+  | { readonly type: 'verify'; readonly token: string }
+  | { readonly type: 'ask-read'; readonly admission: Admission }
+  | { readonly type: 'ask-write'; readonly admission: Admission }
+  | { readonly type: 'load-replay' }
+  | { readonly type: 'refuse-join'; readonly code: string; readonly reason: string }
+  /** Subscribe, reply, and send what follows a join. */
+  | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
+  | { readonly type: 'change-reads'; readonly reads: Reads }
+  | { readonly type: 'change-identity'; readonly identity: Identity }
+  /** Frames that waited for a decision may go on. */
+  | { readonly type: 'resume' }
+  /** No decision could be had: the pushes that waited for it are refused, the next one asks again. */
+  | { readonly type: 'refuse-waiting'; readonly reason: string }
+  /** Unsubscribe, untrack, close the change feed. */
+  | { readonly type: 'exit' }
+  | { readonly type: 'system-error'; readonly code: string; readonly message: string }
+  | { readonly type: 'phx-close' }
+  | { readonly type: 'forget' }
+
+export interface ChannelRules {
+  readonly private: boolean
+  readonly presenceEnabled: boolean
+  readonly wantsReplay: boolean
+  /** For the texts of refusals. */
+  readonly subTopic: string
+}
+
+export interface ChannelStep {
+  readonly state: ChannelState
+  readonly effects: readonly ChannelEffect[]
+}
+
+export const initialChannel: ChannelState = { kind: 'verifying' }
+
+const CLOSED: ChannelState = { kind: 'closed' }
+const EVERYTHING: Reads = { broadcast: true, presence: true }
+
+export function channelTransition(state: ChannelState, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+  if (state.kind === 'closed') return { state, effects: [] }
+  switch (event.type) {
+    case 'leave':
+      return state.kind === 'joined' ? end([{ type: 'exit' }, { type: 'phx-close' }, { type: 'forget' }]) : stay(state)
+    case 'replaced':
+    case 'connection-closed':
+      return end(state.kind === 'joined' ? [{ type: 'exit' }] : [])
+    case 'stop':
+      return state.kind === 'joined' ? stop(event.code, event.message) : refuse(event.code, event.message)
+    default:
+      return state.kind === 'joined' ? whileJoined(state, event, rules) : whileJoining(state, event, rules)
+  }
+}
+
+type Joining = Exclude<ChannelState, { kind: 'joined' | 'closed' }>
+type Joined = Extract<ChannelState, { kind: 'joined' }>
+
+function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+  switch (event.type) {
+    case 'token-refused':
+      return state.kind === 'verifying' ? refuse(event.code, event.joinReason) : stay(state)
+    case 'admitted': {
+      if (state.kind !== 'verifying') return stay(state)
+      const { admission } = event
+      if (rules.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
+      if (rules.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
+      return enter(admission, EVERYTHING, [])
+    }
+    case 'read-decided': {
+      if (state.kind !== 'authorizing') return stay(state)
+      const { authorization } = event
+      if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
+      const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
+      if (!mayJoin(reads, rules)) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`)
+      if (!rules.wantsReplay) return enter(state.admission, reads, [])
+      if (!reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`)
+      return { state: { kind: 'replaying', admission: state.admission, reads }, effects: [{ type: 'load-replay' }] }
+    }
+    case 'replay-loaded':
+      return state.kind === 'replaying' ? enter(state.admission, state.reads, event.messages) : stay(state)
+    case 'replay-failed':
+      return state.kind === 'replaying' ? refuse('replay-unavailable', event.reason) : stay(state)
+    default:
+      return stay(state)
+  }
+}
+
+function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+  switch (event.type) {
+    case 'new-token': {
+      const { token } = event
+      if (token === (state.renewing ?? state.admission.token)) return stay(state)
+      return { state: { ...state, renewing: token }, effects: [{ type: 'verify', token }] }
+    }
+    case 'token-refused':
+      return event.token === state.renewing ? stop(event.code, event.message) : stay(state)
+    case 'admitted': {
+      const { admission } = event
+      if (admission.token !== state.renewing) return stay(state)
+      if (rules.private) return { state, effects: [{ type: 'ask-read', admission }] }
+      return {
+        state: { ...state, admission, renewing: null },
+        effects: [{ type: 'change-identity', identity: admission.identity }],
+      }
+    }
+    case 'read-decided': {
+      const { admission, authorization } = event
+      if (admission.token !== state.renewing) return stay(state)
+      if (!authorization.ok) return stop('authorization-unavailable', withoutCode(authorization.reason))
+      const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
+      if (!mayJoin(reads, rules)) return stop('unauthorized', noRead(rules))
+      if ((state.reads.broadcast && !reads.broadcast) || (rules.presenceEnabled && state.reads.presence && !reads.presence))
+        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${rules.subTopic}`)
+      const asking: readonly ChannelEffect[] = state.writes === 'asking' ? [{ type: 'ask-write', admission }] : []
+      return {
+        state: { ...state, admission, reads, writes: state.writes === 'asking' ? 'asking' : null, renewing: null },
+        effects: [{ type: 'change-reads', reads }, { type: 'change-identity', identity: admission.identity }, ...asking],
+      }
+    }
+    case 'first-push':
+      if (state.writes !== null) return stay(state)
+      if (!rules.private) return { state: { ...state, writes: EVERYTHING }, effects: [] }
+      return { state: { ...state, writes: 'asking' }, effects: [{ type: 'ask-write', admission: state.admission }] }
+    case 'write-decided': {
+      if (state.writes !== 'asking' || event.admission !== state.admission) return stay(state)
+      const { authorization } = event
+      if (!authorization.ok)
+        return { state: { ...state, writes: null }, effects: [{ type: 'refuse-waiting', reason: authorization.reason }] }
+      const writes = { broadcast: authorization.broadcast, presence: authorization.presence }
+      return { state: { ...state, writes }, effects: [{ type: 'resume' }] }
+    }
+    default:
+      return stay(state)
+  }
+}
+
+function mayJoin(reads: Reads, rules: ChannelRules): boolean {
+  return reads.broadcast || (rules.presenceEnabled && reads.presence)
+}
+
+function noRead(rules: ChannelRules): string {
+  return `You do not have permissions to read from this Channel topic: ${rules.subTopic}`
+}
+
+/** A `system` message has no code in front of its text (rule A4). */
+function withoutCode(reason: string): string {
+  return reason.replace(/^[A-Za-z]+: /, '')
+}
+
+function enter(admission: Admission, reads: Reads, replay: readonly StoredMessage[]): ChannelStep {
+  return {
+    state: { kind: 'joined', admission, reads, writes: null, renewing: null },
+    effects: [{ type: 'enter', admission, reads, replay }, { type: 'resume' }],
+  }
+}
+
+function refuse(code: string, reason: string): ChannelStep {
+  return end([{ type: 'refuse-join', code, reason }, { type: 'forget' }])
+}
+
+function stop(code: string, message: string): ChannelStep {
+  return end([{ type: 'exit' }, { type: 'system-error', code, message }, { type: 'phx-close' }, { type: 'forget' }])
+}
+
+function end(effects: readonly ChannelEffect[]): ChannelStep {
+  return { state: CLOSED, effects }
+}
+
+function stay(state: ChannelState): ChannelStep {
+  return { state, effects: [] }
+}

@@ -1,0 +1,22 @@
+import type { JoinRequest, Ref } from '@tidewire/protocol'
+import type { Subscriber, Topic } from '../topic/topic.ts'
+import type { Reads } from '../topic/topic.ts'
+import type { ChannelConnection, Services } from './services.ts'
+
+/** A joined channel as the handlers of its events see it. */
+export interface Membership extends Subscriber {
+  readonly subTopic: string
+  readonly request: JoinRequest
+  readonly topic: Topic
+  readonly presenceKey: string
+  readonly connection: ChannelConnection
+  readonly services: Services
+  /** What may be sent; known once a push has got this far. */
+  readonly mayWrite: Reads
+  /** Answers a push, in order with what the topic has pending. */
+  reply(ref: Ref, status: 'ok' | 'error', response: unknown): void
+  /** Refuses a push: an error reply where there is a ref to answer, a `system` message otherwise (rule X4). */
+  refuse(ref: Ref, code: string, reason: string, response?: unknown): void
+  /** Ends the channel: `system` error, then `phx_close`. */
+  stop(code: string, message: string): void
+}

@@ -1,0 +1,61 @@
+import { parsePresenceRequest, type ClientFrame, type PresenceDiff } from '@tidewire/protocol'
+import type { Topic } from '../topic/topic.ts'
+import type { Membership } from './membership.ts'
+import type { Services } from './services.ts'
+
+/** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
+export function presence(channel: Membership, frame: ClientFrame): void {
+  const { connection, services } = channel
+  if (!connection.allowPresenceEvent()) return channel.stop('too-many-presence-events', 'Too many presence messages per second')
+  const asked = parsePresenceRequest(frame.payload.kind === 'json' ? frame.payload.value : undefined)
+  switch (asked.kind) {
+    case 'nothing':
+      return channel.reply(frame.ref, 'ok', {})
+    case 'invalid':
+      return channel.refuse(
+        frame.ref,
+        'malformed-payload',
+        asked.reason ?? 'Unknown presence event',
+        asked.reason === null ? {} : undefined,
+      )
+    case 'untrack':
+      channel.reply(frame.ref, 'ok', {})
+      return announce(services, channel.topic, services.presence.untrack(presenceTopic(channel), channel))
+    case 'track': {
+      if (!channel.mayWrite.presence)
+        return channel.refuse(
+          frame.ref,
+          'unauthorized',
+          `Unauthorized: You do not have permissions to track presence on this Channel topic: ${channel.subTopic}`,
+        )
+      if (frame.payload.kind === 'json' && frame.payload.bytes.length > services.limits.maxPayloadBytes)
+        return channel.stop('payload-too-large', 'Track message size exceeded')
+      const diff = services.presence.track(presenceTopic(channel), channel.presenceKey, channel, asked.payload)
+      if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
+      channel.reply(frame.ref, 'ok', {})
+      return announce(services, channel.topic, diff)
+    }
+  }
+}
+
+/** The channel is gone, and so is what it tracked. */
+export function presenceEnds(channel: Membership): void {
+  announce(channel.services, channel.topic, channel.services.presence.untrack(presenceTopic(channel), channel))
+}
+
+/** The JSON text of everyone who is here. */
+export function presenceState(channel: Membership): unknown {
+  return channel.services.presence.state(presenceTopic(channel))
+}
+
+function announce(services: Services, topic: Topic, diff: PresenceDiff | null): void {
+  if (diff === null) return
+  const payload = Buffer.from(JSON.stringify(diff))
+  const receivers = topic.fanOut('presence', { kind: 'text', event: 'presence_diff', payload }, null)
+  services.observer.broadcast(topic.name, receivers, payload.length)
+}
+
+/** Public and private topics of one name are apart. */
+function presenceTopic(channel: Membership): string {
+  return (channel.request.private ? 'private:' : 'public:') + channel.subTopic
+}

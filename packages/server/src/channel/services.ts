@@ -1,0 +1,47 @@
+import type { JsonObject, Version } from '@tidewire/protocol'
+import type { Limits } from '../limits/limits.ts'
+import type { Authorizer, ChangeFeed, Identity, MessageStore, Observer, Runtime } from '../ports.ts'
+import type { PresenceTracker } from '../presence/presence-tracker.ts'
+import type { Topics } from '../topic/topics.ts'
+import type { Admission } from './channel-state.ts'
+import type { Membership } from './membership.ts'
+
+/** What every channel of a server shares. */
+export interface Services {
+  readonly runtime: Runtime
+  readonly limits: Limits
+  readonly topics: Topics
+  readonly presence: PresenceTracker<Membership>
+  readonly authorizer: Authorizer
+  /** Without a database there are no stored messages and no row changes. */
+  readonly messageStore: MessageStore | null
+  readonly changeFeed: ChangeFeed | null
+  readonly observer: Observer
+  /** Checks a token and its claims; never rejects. */
+  admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
+}
+
+export type AdmissionResult =
+  | { readonly ok: true; readonly admission: Admission }
+  | {
+      readonly ok: false
+      readonly code: string
+      /** For a join reply. */ readonly joinReason: string
+      /** For a `system` message. */ readonly message: string
+    }
+
+/** What a channel needs of its connection. */
+export interface ChannelConnection {
+  readonly id: string
+  readonly version: Version
+  /** The token of the upgrade; channels without one of their own act for it. */
+  readonly token: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Takes ready WebSocket frames; never throws. */
+  write(frames: Buffer): void
+  /** Whether one more event is within the limit of this connection. */
+  allowEvent(): boolean
+  allowPresenceEvent(): boolean
+}
+
+export type { Identity, JsonObject }

@@ -1,0 +1,250 @@
+import {
+  decodeClientFrame,
+  encodeTextMessage,
+  parseJoin,
+  PHOENIX_TOPIC,
+  subTopicOf,
+  type ClientFrame,
+  type Ref,
+  type Version,
+} from '@tidewire/protocol'
+import { Channel } from '../channel/channel.ts'
+import type { ChannelConnection, Services } from '../channel/services.ts'
+import { RateCounter } from '../limits/rate-counter.ts'
+import { textFrame } from '../topic/websocket-frame.ts'
+import {
+  connectionTransition,
+  initialConnection,
+  type ConnectionEvent,
+  type ConnectionOptions,
+  type ConnectionState,
+} from './connection-state.ts'
+
+/** A socket, as far as a connection needs one. */
+export interface Transport {
+  /** Takes ready WebSocket frames; never throws, also when the socket is gone. */
+  write(frames: Buffer): void
+  /** Bytes that the other side has not taken yet. */
+  backlogBytes(): number
+  /** Starts the closing handshake. */
+  close(code: number, reason: string): void
+  terminate(): void
+}
+
+export interface ConnectionDetails {
+  readonly id: string
+  readonly version: Version
+  readonly token: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** What the connections of a server tell each other about. */
+export interface ConnectionHost {
+  /** Whether a first channel of one more socket is within the limit of users. */
+  mayJoin(): boolean
+  channelsChanged(connection: Connection): void
+  closed(connection: Connection): void
+  /** True while the server shuts down. */
+  readonly draining: boolean
+}
+
+export interface ConnectionLimits extends ConnectionOptions {
+  readonly maxBacklogBytes: number
+  readonly privateOnly: boolean
+}
+
+/** One socket: reads envelopes, finds the channel, keeps the limits of a socket. What a channel does is not known here. */
+export class Connection implements ChannelConnection {
+  readonly id: string
+  readonly version: Version
+  readonly token: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly #transport: Transport
+  readonly #services: Services
+  readonly #host: ConnectionHost
+  readonly #limits: ConnectionLimits
+  readonly #channels = new Map<string, Channel>()
+  #events: RateCounter | null = null
+  #presenceEvents: RateCounter | null = null
+  #joins: RateCounter | null = null
+  #state: ConnectionState = initialConnection
+  #heard = true
+  #backlogBefore = 0
+
+  constructor(details: ConnectionDetails, transport: Transport, services: Services, host: ConnectionHost, limits: ConnectionLimits) {
+    this.id = details.id
+    this.version = details.version
+    this.token = details.token
+    this.headers = details.headers
+    this.#transport = transport
+    this.#services = services
+    this.#host = host
+    this.#limits = limits
+  }
+
+  get channelCount(): number {
+    return this.#channels.size
+  }
+
+  /** A frame from the client. A text frame comes as bytes too. */
+  receive(data: Uint8Array, binary: boolean): void {
+    if (this.#state.kind !== 'open') return
+    this.#heard = true
+    this.#services.observer.received(data.length)
+    const frame = decodeClientFrame(this.version, data, binary)
+    if (frame.ok) return this.#dispatch(frame.value)
+    this.#refuseFrame(frame)
+  }
+
+  write(frames: Buffer): void {
+    if (this.#state.kind !== 'open') return
+    this.#transport.write(frames)
+    if (this.#transport.backlogBytes() > this.#limits.maxBacklogBytes) this.#step({ type: 'overflow' })
+  }
+
+  allowEvent(): boolean {
+    const now = this.#services.runtime.uptime()
+    this.#events ??= new RateCounter(this.#services.limits.maxEventsPerSecond, now)
+    return !this.#events.add(now)
+  }
+
+  allowPresenceEvent(): boolean {
+    const now = this.#services.runtime.uptime()
+    this.#presenceEvents ??= new RateCounter(this.#services.limits.maxPresenceEventsPerSecond, now)
+    return !this.#presenceEvents.add(now)
+  }
+
+  /** Looks after silence, congestion and expired tokens; called at a fixed interval. */
+  sweep(): void {
+    const backlog = this.#transport.backlogBytes()
+    this.#step({ type: 'sweep', heard: this.#heard, moved: backlog === 0 || backlog < this.#backlogBefore })
+    this.#heard = false
+    this.#backlogBefore = backlog
+    const now = this.#services.runtime.now()
+    for (const channel of this.#channels.values()) {
+      const late = now - channel.expiresAtMs
+      if (late >= 0) channel.stop('token-expired', `Token has expired ${Math.floor(late / 1000)} seconds ago`)
+    }
+  }
+
+  close(code: number, reason: string): void {
+    this.#step({ type: 'close', code, reason })
+  }
+
+  transportClosed(): void {
+    this.#step({ type: 'transport-closed' })
+    this.#host.closed(this)
+  }
+
+  #dispatch(frame: ClientFrame): void {
+    const { topic, event } = frame
+    const channel = this.#channels.get(topic)
+    if (channel !== undefined && (event !== 'phx_join' || !channel.joined)) return channel.receive(frame)
+    if (event === 'phx_join') return this.#join(frame, channel ?? null)
+    if (topic === PHOENIX_TOPIC && event === 'heartbeat') return this.#reply(null, frame.ref, topic, 'ok', {})
+    if (event === 'phx_leave') return this.#reply(null, frame.ref, topic, 'ok', {})
+    this.#reply(null, frame.ref, topic, 'error', { reason: 'unmatched topic' })
+  }
+
+  #join(frame: ClientFrame, replaces: Channel | null): void {
+    const { topic, ref, joinRef } = frame
+    const subTopic = subTopicOf(topic)
+    if (subTopic === null) return this.#reply(null, ref, topic, 'error', { reason: 'unmatched topic' })
+    if (subTopic === '') return this.#refuseJoin(frame, 'topic-name-required', 'TopicNameRequired: You must provide a topic name')
+    if (this.#host.draining) return this.#refuseJoin(frame, 'restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
+    const request = parseJoin(frame.payload.kind === 'json' ? frame.payload.value : null)
+    if (!request.ok) return this.#refuseJoin(frame, 'malformed-join', request.reason)
+    if (this.#limits.privateOnly && !request.value.private)
+      return this.#refuseJoin(frame, 'private-only', 'PrivateOnly: This project only allows private channels')
+    if (!this.#allowJoin()) {
+      this.#refuseJoin(frame, 'too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+      return this.close(1001, 'Too many joins per second')
+    }
+    if (replaces === null) {
+      if (this.#channels.size === 0 && !this.#host.mayJoin())
+        return this.#refuseJoin(frame, 'too-many-users', 'ConnectionRateLimitReached: Too many connected users')
+      if (this.#channels.size >= this.#services.limits.maxChannelsPerConnection)
+        return this.#refuseJoin(frame, 'too-many-channels', 'ChannelRateLimitReached: Too many channels')
+    }
+    const channel = new Channel(this, this.#services, {
+      subTopic,
+      joinRef,
+      ref,
+      request: request.value,
+      replaces,
+      onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
+    })
+    this.#channels.set(topic, channel)
+    replaces?.replace()
+    this.#host.channelsChanged(this)
+    channel.join()
+  }
+
+  #allowJoin(): boolean {
+    const now = this.#services.runtime.uptime()
+    this.#joins ??= new RateCounter(this.#services.limits.maxJoinsPerSecond, now)
+    return !this.#joins.add(now)
+  }
+
+  #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
+    if (this.#channels.get(topic) === channel) this.#channels.delete(topic)
+    this.#host.channelsChanged(this)
+    for (const frame of waiting) if (this.#state.kind === 'open') this.#dispatch(frame)
+  }
+
+  #refuseJoin(frame: ClientFrame, code: string, reason: string): void {
+    this.#services.observer.decision({ kind: 'join-refused', code, detail: reason, connection: this.id, topic: frame.topic })
+    this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
+  }
+
+  /** Rule X2: the sender is told what was wrong, on its ref where the frame had one that could be read. */
+  #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
+    this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
+    if (!this.allowEvent()) return this.close(1008, 'Too many malformed frames')
+    if (fault.envelope !== undefined && fault.envelope.ref !== null) {
+      const { joinRef, ref, topic } = fault.envelope
+      return this.#reply(joinRef, ref, topic, 'error', { reason: `MalformedPayload: ${fault.detail}` })
+    }
+    const payload = { message: `MalformedWebSocketMessage: ${fault.detail}`, status: 'error', extension: 'system' }
+    this.#send({ joinRef: null, ref: null, topic: PHOENIX_TOPIC, event: 'system', payload })
+  }
+
+  #reply(joinRef: Ref, ref: Ref, topic: string, status: 'ok' | 'error', response: unknown): void {
+    this.#send({ joinRef, ref, topic, event: 'phx_reply', payload: { status, response } })
+  }
+
+  #send(message: Parameters<typeof encodeTextMessage>[1]): void {
+    this.write(textFrame(encodeTextMessage(this.version, message)))
+  }
+
+  #step(event: ConnectionEvent): void {
+    const { state, effects } = connectionTransition(this.#state, event, this.#limits)
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'leave-all':
+          this.#leaveAll()
+          break
+        case 'close-transport':
+          if (effect.code !== 1000)
+            this.#services.observer.decision({
+              kind: 'connection-closed',
+              code: `close-${effect.code}`,
+              detail: effect.reason,
+              connection: this.id,
+            })
+          this.#transport.close(effect.code, effect.reason)
+          break
+        case 'terminate-transport':
+          this.#transport.terminate()
+          break
+      }
+    }
+    this.#state = state
+  }
+
+  #leaveAll(): void {
+    for (const channel of this.#channels.values()) channel.connectionClosed()
+    this.#channels.clear()
+    this.#host.channelsChanged(this)
+  }
+}

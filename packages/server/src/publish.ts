@@ -1,0 +1,36 @@
+import type { Services } from './channel/services.ts'
+import type { PublishOutcome, PublishRequest } from './ports.ts'
+import type { TopicMessage } from './topic/encoded-message.ts'
+
+/** A message from inside: it was allowed where it came from, by the database or by a peer node. */
+export type TrustedPublish = Omit<PublishRequest, 'identity'>
+
+/** A broadcast that does not come over a socket: checked like one, then sent to the topic. */
+export async function publish(services: Services, request: PublishRequest): Promise<PublishOutcome> {
+  if (request.payload.bytes.length > services.limits.maxPayloadBytes) return { kind: 'too-large' }
+  if (request.private) {
+    const allowed = await services.authorizer.write({ subTopic: request.subTopic, identity: request.identity })
+    if (!allowed.ok) return { kind: 'unavailable', message: allowed.reason }
+    if (!allowed.broadcast) return { kind: 'denied' }
+  }
+  return { kind: 'accepted', receivers: publishTrusted(services, request) }
+}
+
+/** Sends to a topic without asking anybody. Returns the receivers on this node. */
+export function publishTrusted(services: Services, request: TrustedPublish): number {
+  const topic = services.topics.find(request.subTopic, request.private)
+  if (topic === undefined) return 0
+  const receivers = topic.fanOut('broadcast', messageOf(request), null)
+  services.observer.broadcast(topic.name, receivers, request.payload.bytes.length)
+  return receivers
+}
+
+function messageOf({ event, payload, id, form }: TrustedPublish): TopicMessage {
+  const metadata = id === undefined ? null : { id }
+  if (form === 'user') return { kind: 'user', broadcast: { event, metadata, ...payload } }
+  const meta = metadata === null ? '' : `"meta":${JSON.stringify(metadata)},`
+  const before = Buffer.from(`{"event":${JSON.stringify(event)},${meta}"payload":`)
+  return { kind: 'text', event: 'broadcast', payload: Buffer.concat([before, payload.bytes, TYPE_BROADCAST]) }
+}
+
+const TYPE_BROADCAST = Buffer.from(',"type":"broadcast"}')

@@ -1,0 +1,169 @@
+import type { Version } from '@tidewire/protocol'
+import {
+  checkClaims,
+  describeTokenRefusal,
+  joinReason,
+  normalizeToken,
+  tokenSystemMessage,
+  upgradeAnswer,
+  type TokenRefusal,
+} from './auth/token.ts'
+import type { AdmissionResult, Services } from './channel/services.ts'
+import type { Membership } from './channel/membership.ts'
+import { Connection, type ConnectionLimits, type Transport } from './connection/connection.ts'
+import { Connections } from './connection/connections.ts'
+import { RateCounter } from './limits/rate-counter.ts'
+import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
+import type { Authorizer, ChangeFeed, MessageStore, Observer, PublishOutcome, PublishRequest, Runtime, TokenVerifier } from './ports.ts'
+import { PresenceTracker } from './presence/presence-tracker.ts'
+import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
+import { Topics } from './topic/topics.ts'
+import { Turn } from './topic/turn.ts'
+
+/** What a server stands on. Without a database, private channels, replay and row changes are refused with a reason. */
+export interface ServerPorts {
+  readonly runtime: Runtime
+  readonly verifier: TokenVerifier
+  readonly observer: Observer
+  readonly authorizer?: Authorizer | null
+  readonly messageStore?: MessageStore | null
+  readonly changeFeed?: ChangeFeed | null
+}
+
+export type ConnectionAdmission =
+  | { readonly ok: true; readonly token: string }
+  | { readonly ok: false; readonly status: number; readonly text: string }
+
+/**
+ * One node, without its sockets: takes transports, gives connections. Everything that reaches a topic goes through
+ * here, from sockets, from HTTP and from the database.
+ */
+export class Server {
+  readonly options: ResolvedServerOptions
+  readonly connections: Connections
+  readonly topics: Topics
+  readonly #ports: ServerPorts
+  readonly #services: Services
+  readonly #limits: ConnectionLimits
+  readonly #upgrades: RateCounter
+  #connectionCount = 0
+
+  constructor(options: ResolvedServerOptions, ports: ServerPorts) {
+    const { runtime } = ports
+    this.options = options
+    this.#ports = ports
+    this.connections = new Connections(options.limits.maxConnectedUsers)
+    this.topics = new Topics(new Turn(runtime, { lingerMs: options.lingerMs }))
+    this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
+    this.#limits = {
+      maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
+      maxCongestedSweeps: Math.ceil(options.maxStallMs / SWEEP_INTERVAL_MS),
+      maxClosingSweeps: Math.ceil(options.drainTimeoutMs / SWEEP_INTERVAL_MS),
+      maxBacklogBytes: options.maxBacklogBytes,
+      privateOnly: options.privateOnly,
+    }
+    this.#services = {
+      runtime,
+      limits: options.limits,
+      topics: this.topics,
+      presence: new PresenceTracker<Membership>({
+        replica: base64url(runtime.randomBytes(9)),
+        nextPhxRef: () => base64url(runtime.randomBytes(12)),
+      }),
+      authorizer: ports.authorizer ?? NO_AUTHORIZER,
+      messageStore: ports.messageStore ?? null,
+      changeFeed: ports.changeFeed ?? null,
+      observer: ports.observer,
+      admit: (token, headers) => this.#admit(token, headers),
+    }
+  }
+
+  /** Whether a socket may be opened with this API key (rules A1, H1). Never rejects. */
+  async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<ConnectionAdmission> {
+    const admission = await this.#checkUpgrade(apiKey ?? '', headers)
+    if (!admission.ok) this.#ports.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
+    return admission
+  }
+
+  /** A socket whose handshake is done. */
+  accept(
+    details: { readonly version: Version; readonly token: string; readonly headers: Readonly<Record<string, string>> },
+    transport: Transport,
+  ): Connection {
+    const id = (++this.#connectionCount).toString(36)
+    const { observer } = this.#ports
+    const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
+    this.connections.add(connection)
+    observer.connected(id)
+    return connection
+  }
+
+  /** A broadcast over HTTP: allowed by policies where it is private. Never rejects. */
+  publish(request: PublishRequest): Promise<PublishOutcome> {
+    return publish(this.#services, request)
+  }
+
+  /** A broadcast that was allowed where it came from. Returns its receivers on this node. */
+  publishTrusted(request: TrustedPublish): number {
+    return publishTrusted(this.#services, request)
+  }
+
+  /** To be called every {@link SWEEP_INTERVAL_MS}. */
+  sweep(): void {
+    this.connections.sweep()
+  }
+
+  async #checkUpgrade(
+    apiKey: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<
+    | { readonly ok: true; readonly token: string }
+    | { readonly ok: false; readonly status: number; readonly text: string; readonly code: string }
+  > {
+    const { runtime } = this.#ports
+    if (this.connections.draining) return { ok: false, status: 503, text: 'Realtime is restarting, please standby', code: 'restarting' }
+    const refusal = apiKey === '' ? ({ code: 'missing' } as const) : await this.#tokenRefusal(apiKey, headers)
+    if (refusal !== null) return { ok: false, ...upgradeAnswer(refusal), code: describeTokenRefusal(refusal).code }
+    if (!this.connections.mayJoin()) return { ok: false, status: 429, text: 'Too many connected users', code: 'too-many-users' }
+    if (this.#upgrades.add(runtime.uptime())) return { ok: false, status: 429, text: 'Too many joins per second', code: 'too-many-joins' }
+    return { ok: true, token: apiKey }
+  }
+
+  async #tokenRefusal(token: string, headers: Readonly<Record<string, string>>): Promise<TokenRefusal | null> {
+    const result = await this.#examine(token, headers)
+    return 'refusal' in result ? result.refusal : null
+  }
+
+  async #admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult> {
+    const result = await this.#examine(token, headers)
+    if (!('refusal' in result)) return { ok: true, admission: result }
+    const { refusal } = result
+    return { ok: false, code: describeTokenRefusal(refusal).code, joinReason: joinReason(refusal), message: tokenSystemMessage(refusal) }
+  }
+
+  async #examine(
+    token: string,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Extract<AdmissionResult, { ok: true }>['admission'] | { readonly refusal: TokenRefusal }> {
+    const { verifier, runtime } = this.#ports
+    const verified = await verifier.verify(normalizeToken(token))
+    if (!verified.ok) return { refusal: verified.fault }
+    const checked = checkClaims(verified.claims, runtime.now(), this.options.requiredClaims)
+    if (!checked.ok) return { refusal: checked.refusal }
+    return { token, identity: { role: checked.role, claims: checked.claims, headers }, expiresAtMs: checked.expMs }
+  }
+}
+
+const NO_AUTHORIZER: Authorizer = {
+  read: () => Promise.resolve(REFUSED),
+  write: () => Promise.resolve(REFUSED),
+}
+
+const REFUSED = {
+  ok: false,
+  reason: 'Unauthorized: private channels are decided by policies in Postgres, and this server was started without a database',
+} as const
+
+function base64url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')
+}

@@ -1,0 +1,77 @@
+import {
+  MAX_NAME_BYTES,
+  encodeBinaryBroadcast,
+  encodeUserBroadcast,
+  envelopeAround,
+  type UserBroadcast,
+  type Version,
+} from '@tidewire/protocol'
+import { webSocketFrame } from './websocket-frame.ts'
+
+/** A message to the subscribers of a topic, before it is known which encodings they speak. */
+export type TopicMessage =
+  /** `payload` is JSON text, sent as it is inside a text envelope. */
+  | { readonly kind: 'text'; readonly event: string; readonly payload: Uint8Array }
+  /** A broadcast with its user event outside the payload: binary kind 4, or a text envelope for 1.0.0 (rule B4). */
+  | { readonly kind: 'user'; readonly broadcast: UserBroadcast }
+  /** An opaque push: binary kind 2; there is no text for it (rule X3). */
+  | { readonly kind: 'opaque'; readonly event: string; readonly bytes: Uint8Array }
+
+/** Text envelopes of one topic, built once per version and event. */
+export class Envelopes {
+  readonly #topic: string
+  readonly #built = new Map<string, { readonly head: Buffer; readonly tail: Buffer }>()
+
+  constructor(topic: string) {
+    this.#topic = topic
+  }
+
+  /** A text frame whose payload is JSON text that is known to be valid. */
+  text(version: Version, event: string, payload: Uint8Array): Buffer {
+    const { head, tail } = this.#around(version, event)
+    return webSocketFrame(1, head, payload, tail)
+  }
+
+  #around(version: Version, event: string): { readonly head: Buffer; readonly tail: Buffer } {
+    const key = version + event
+    let envelope = this.#built.get(key)
+    if (envelope === undefined) {
+      const { head, tail } = envelopeAround(version, this.#topic, event)
+      envelope = { head: Buffer.from(head), tail: Buffer.from(tail) }
+      this.#built.set(key, envelope)
+    }
+    return envelope
+  }
+
+  /** The whole WebSocket frame of a message in one version, or `null` when that version cannot carry it. */
+  encode(version: Version, message: TopicMessage): Buffer | null {
+    switch (message.kind) {
+      case 'text':
+        return this.text(version, message.event, message.payload)
+      case 'user': {
+        const { broadcast } = message
+        if (version === '2.0.0' && fitsBinary(this.#topic, broadcast.event))
+          return webSocketFrame(2, encodeUserBroadcast(this.#topic, { ...broadcast, bytes: NOTHING }), broadcast.bytes)
+        return broadcast.encoding === 'binary' ? null : this.#userBroadcastText(version, broadcast)
+      }
+      case 'opaque':
+        return version === '2.0.0' ? webSocketFrame(2, encodeBinaryBroadcast(this.#topic, message.event, message.bytes)) : null
+    }
+  }
+
+  #userBroadcastText(version: Version, { event, metadata, bytes }: UserBroadcast): Buffer {
+    const { head, tail } = this.#around(version, 'broadcast')
+    const meta = metadata === null ? '' : `"meta":${JSON.stringify(metadata)},`
+    return webSocketFrame(1, head, Buffer.from(`{"event":${JSON.stringify(event)},${meta}"payload":`), bytes, TYPE_BROADCAST, tail)
+  }
+}
+
+/** Names that do not fit a binary frame go as text, which takes any length (rule N5). */
+function fitsBinary(topic: string, event: string): boolean {
+  return Buffer.byteLength(topic) <= MAX_NAME_BYTES && Buffer.byteLength(event) <= MAX_NAME_BYTES
+}
+
+/** The payload of a kind 4 is the rest of the frame, so a frame without one is its head. */
+const NOTHING = new Uint8Array(0)
+
+const TYPE_BROADCAST = Buffer.from(',"type":"broadcast"}')

@@ -1,0 +1,188 @@
+import type { Version } from '@tidewire/protocol'
+import { Envelopes, type TopicMessage } from './encoded-message.ts'
+import type { Turn } from './turn.ts'
+
+/** The two kinds of traffic on a topic that policies tell apart. */
+export type Stream = 'broadcast' | 'presence'
+
+export interface Reads {
+  readonly broadcast: boolean
+  readonly presence: boolean
+}
+
+/** Somebody who receives what is sent to a topic: one channel of one connection. */
+export interface Subscriber {
+  readonly version: Version
+  /** Takes ready WebSocket frames; must not throw. */
+  write(frames: Buffer): void
+}
+
+/** A subscriber's place on a topic; kept by the subscriber to be given back. */
+export interface Seat {
+  readonly subscriber: Subscriber
+  readonly lane: Lane
+  index: number
+}
+
+/** All who get exactly the same bytes: one version, the same streams. */
+interface Lane {
+  readonly version: Version
+  readonly reads: Reads
+  readonly seats: Seat[]
+  pending: { readonly frame: Buffer; readonly except: Subscriber | null }[]
+  pendingBytes: number
+}
+
+/** A flush does not wait for the end of the turn when this much is pending. */
+const FLUSH_BYTES = 64 * 1024
+
+/** Messages a turn, smoothed, from which on messages are gathered instead of being written at once. */
+const GATHER_FROM = 1.5
+
+/**
+ * A room: its subscribers, and the one place where every message to them enters. A message is encoded at most once per
+ * version and written at most once per subscriber and turn; order is the same for everybody.
+ */
+export class Topic {
+  /** The name on the wire. */
+  readonly name: string
+  readonly #turn: Turn
+  readonly #envelopes: Envelopes
+  readonly #lanes: Lane[] = []
+  #afterFlush: (() => void)[] = []
+  #delivered: { readonly payload: Uint8Array; readonly event: string; readonly frames: Map<Version, Buffer> } | undefined
+  #dirty = false
+  #turnSeen = -1
+  #messagesInTurn = 0
+  #messagesPerTurn = 0
+  size = 0
+
+  constructor(name: string, turn: Turn) {
+    this.name = name
+    this.#turn = turn
+    this.#envelopes = new Envelopes(name)
+  }
+
+  subscribe(subscriber: Subscriber, reads: Reads): Seat {
+    this.flush()
+    const lane = this.#laneFor(subscriber.version, reads)
+    const seat = { subscriber, lane, index: lane.seats.length }
+    lane.seats.push(seat)
+    this.size++
+    return seat
+  }
+
+  unsubscribe(seat: Seat): void {
+    this.flush()
+    const { seats } = seat.lane
+    const last = seats.pop()
+    if (last !== undefined && last !== seat) {
+      seats[seat.index] = last
+      last.index = seat.index
+    }
+    this.size--
+  }
+
+  /** What a new token changes: the same subscriber, other streams. What was sent before still follows the old ones. */
+  setReads(seat: Seat, reads: Reads): Seat {
+    this.unsubscribe(seat)
+    return this.subscribe(seat.subscriber, reads)
+  }
+
+  /** Sends to all subscribers of the stream but one. Returns how many that are. */
+  fanOut(stream: Stream, message: TopicMessage, except: Subscriber | null): number {
+    const gather = this.#shouldGather()
+    let receivers = 0
+    for (const lane of this.#lanes) {
+      if (lane.seats.length === 0 || !lane.reads[stream]) continue
+      const frame = this.#envelopes.encode(lane.version, message)
+      if (frame === null) continue
+      receivers += lane.seats.length
+      if (gather) this.#gather(lane, frame, except)
+      else for (const { subscriber } of lane.seats) if (subscriber !== except) subscriber.write(frame)
+    }
+    return except === null || receivers === 0 ? receivers : receivers - 1
+  }
+
+  /**
+   * Sends to one subscriber, after everything that was sent to the topic before. Calls in a row with the same payload
+   * object share their frames.
+   */
+  deliverTo(subscriber: Subscriber, event: string, payload: Uint8Array): void {
+    this.flush()
+    if (this.#delivered?.payload !== payload || this.#delivered.event !== event) this.#delivered = { payload, event, frames: new Map() }
+    const { frames } = this.#delivered
+    let frame = frames.get(subscriber.version)
+    if (frame === undefined) {
+      frame = this.#envelopes.text(subscriber.version, event, payload)
+      frames.set(subscriber.version, frame)
+    }
+    subscriber.write(frame)
+  }
+
+  /** Runs now, or after the flush if messages are pending: a reply never overtakes the message it speaks of. */
+  inOrder(write: () => void): void {
+    if (this.#dirty) this.#afterFlush.push(write)
+    else write()
+  }
+
+  /** Writes what is pending. Called before anything that changes who receives, so that order is exact. */
+  flush(): void {
+    if (!this.#dirty) return
+    this.#dirty = false
+    for (const lane of this.#lanes) if (lane.pending.length > 0) flushLane(lane)
+    const writes = this.#afterFlush
+    this.#afterFlush = []
+    for (const write of writes) write()
+  }
+
+  #gather(lane: Lane, frame: Buffer, except: Subscriber | null): void {
+    lane.pending.push({ frame, except })
+    lane.pendingBytes += frame.length
+    if (!this.#dirty) {
+      this.#dirty = true
+      this.#turn.atEnd(this.#flushAtEnd)
+    }
+    if (lane.pendingBytes >= FLUSH_BYTES) flushLane(lane)
+  }
+
+  readonly #flushAtEnd = (): void => this.flush()
+
+  /** A lone message is written at once; when several come in a turn, gathering them saves a write each. */
+  #shouldGather(): boolean {
+    this.#turn.begin()
+    if (this.#turnSeen !== this.#turn.number) {
+      this.#turnSeen = this.#turn.number
+      this.#messagesPerTurn += (this.#messagesInTurn - this.#messagesPerTurn) / 4
+      this.#messagesInTurn = 0
+    }
+    this.#messagesInTurn++
+    return this.#dirty || this.#messagesInTurn > 1 || this.#messagesPerTurn >= GATHER_FROM
+  }
+
+  #laneFor(version: Version, reads: Reads): Lane {
+    for (const lane of this.#lanes)
+      if (lane.version === version && lane.reads.broadcast === reads.broadcast && lane.reads.presence === reads.presence) return lane
+    const lane: Lane = { version, reads, seats: [], pending: [], pendingBytes: 0 }
+    this.#lanes.push(lane)
+    return lane
+  }
+}
+
+/** One buffer for all, and one of its own for each sender that does not get its own messages. */
+function flushLane(lane: Lane): void {
+  const { pending, seats } = lane
+  lane.pending = []
+  lane.pendingBytes = 0
+  const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
+  const senders = new Set<Subscriber>()
+  for (const { except } of pending) if (except !== null) senders.add(except)
+  for (const { subscriber } of seats) {
+    if (!senders.has(subscriber)) {
+      subscriber.write(all)
+      continue
+    }
+    const others = pending.filter(({ except }) => except !== subscriber)
+    if (others.length > 0) subscriber.write(Buffer.concat(others.map(({ frame }) => frame)))
+  }
+}
