@@ -1,0 +1,162 @@
+import { ByteReader } from './byte-reader.ts'
+import type {
+  DeleteMessage,
+  OldTuple,
+  PgoutputMessage,
+  RelationColumn,
+  RelationMessage,
+  ReplicaIdentity,
+  TimestampUs,
+  UpdateMessage,
+} from './message.ts'
+import { Tuple, tupleEnd } from './tuple.ts'
+
+/** Why bytes are no pgoutput message. After one of these the stream cannot be followed: it has to be started again. */
+export interface PgoutputFault {
+  readonly ok: false
+  readonly code: 'truncated' | 'unknown-message' | 'malformed-tuple' | 'malformed-field' | 'trailing-bytes'
+  readonly detail: string
+}
+
+export type DecodedPgoutput = { readonly ok: true; readonly message: PgoutputMessage } | PgoutputFault
+
+/** Postgres counts from 2000-01-01. */
+const EPOCH_US = 946_684_800_000_000n
+
+/** Reads one message of the plugin `pgoutput`, protocol version 1, from `offset` to the end. Tuples stay windows on `buffer`. */
+export function decodePgoutput(buffer: Buffer, offset = 0, end: number = buffer.length): DecodedPgoutput {
+  const reader = new ByteReader(buffer, offset, end)
+  const message = readMessage(reader)
+  if ('ok' in message) return message
+  if (reader.overrun) return fault('truncated', `the ${message.kind} message ends too early`)
+  if (reader.remaining > 0) return fault('trailing-bytes', `${reader.remaining} bytes follow the ${message.kind} message`)
+  return { ok: true, message }
+}
+
+function readMessage(reader: ByteReader): PgoutputMessage | PgoutputFault {
+  if (reader.remaining === 0) return fault('truncated', 'the message is empty')
+  const tag = String.fromCharCode(reader.uint8())
+  switch (tag) {
+    case 'I':
+      return readInsert(reader)
+    case 'U':
+      return readUpdate(reader)
+    case 'D':
+      return readDelete(reader)
+    case 'B':
+      return { kind: 'begin', commitLsn: reader.uint64(), commitTime: readTime(reader), xid: reader.uint32() }
+    case 'C':
+      reader.skip(1) // flags, unused
+      return { kind: 'commit', commitLsn: reader.uint64(), endLsn: reader.uint64(), commitTime: readTime(reader) }
+    case 'R':
+      return readRelation(reader)
+    case 'Y':
+      return { kind: 'type', oid: reader.uint32(), schema: reader.text(), name: reader.text() }
+    case 'T':
+      return readTruncate(reader)
+    case 'O':
+      return { kind: 'origin', commitLsn: reader.uint64(), name: reader.text() }
+    case 'M':
+      return readLogicalMessage(reader)
+    default:
+      return fault('unknown-message', `there is no message 0x${tag.charCodeAt(0).toString(16)}`)
+  }
+}
+
+function readInsert(reader: ByteReader): PgoutputMessage | PgoutputFault {
+  const relationOid = reader.uint32()
+  if (reader.uint8() !== NEW_TUPLE) return misplaced(reader, 'insert')
+  const newTuple = readTuple(reader)
+  return newTuple === null ? badTuple(reader, 'insert') : { kind: 'insert', relationOid, newTuple }
+}
+
+function readUpdate(reader: ByteReader): UpdateMessage | PgoutputFault {
+  const relationOid = reader.uint32()
+  let tag = reader.uint8()
+  let old: OldTuple | null = null
+  if (tag === KEY_TUPLE || tag === OLD_TUPLE) {
+    const tuple = readTuple(reader)
+    if (tuple === null) return badTuple(reader, 'update')
+    old = { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple }
+    tag = reader.uint8()
+  }
+  if (tag !== NEW_TUPLE) return misplaced(reader, 'update')
+  const newTuple = readTuple(reader)
+  return newTuple === null ? badTuple(reader, 'update') : { kind: 'update', relationOid, old, newTuple }
+}
+
+function readDelete(reader: ByteReader): DeleteMessage | PgoutputFault {
+  const relationOid = reader.uint32()
+  const tag = reader.uint8()
+  if (tag !== KEY_TUPLE && tag !== OLD_TUPLE) return misplaced(reader, 'delete')
+  const tuple = readTuple(reader)
+  if (tuple === null) return badTuple(reader, 'delete')
+  return { kind: 'delete', relationOid, old: { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple } }
+}
+
+const NEW_TUPLE = 0x4e // N
+const KEY_TUPLE = 0x4b // K
+const OLD_TUPLE = 0x4f // O
+
+function readTuple(reader: ByteReader): Tuple | null {
+  const count = reader.uint16()
+  if (reader.overrun) return null
+  const start = reader.offset
+  const end = tupleEnd(reader.buffer, start, reader.end, count)
+  if (end < 0) return null
+  reader.offset = end
+  return new Tuple(reader.buffer, start, end, count)
+}
+
+function readRelation(reader: ByteReader): RelationMessage | PgoutputFault {
+  const oid = reader.uint32()
+  const schema = reader.text()
+  const table = reader.text()
+  const identity = REPLICA_IDENTITIES[String.fromCharCode(reader.uint8())]
+  const count = reader.uint16()
+  const columns: RelationColumn[] = []
+  for (let column = 0; column < count && !reader.overrun; column++) {
+    const key = (reader.uint8() & 1) === 1
+    columns.push({ name: reader.text(), key, typeOid: reader.uint32(), typeModifier: reader.int32() })
+  }
+  if (identity === undefined && !reader.overrun) return fault('malformed-field', 'the relation message has an unknown replica identity')
+  // Tables of the catalog come with an empty schema.
+  return { kind: 'relation', oid, schema: schema === '' ? 'pg_catalog' : schema, table, replicaIdentity: identity ?? 'default', columns }
+}
+
+const REPLICA_IDENTITIES: Readonly<Record<string, ReplicaIdentity>> = { d: 'default', n: 'nothing', f: 'full', i: 'index' }
+
+function readTruncate(reader: ByteReader): PgoutputMessage {
+  const count = reader.uint32()
+  const flags = reader.uint8()
+  const relationOids: number[] = []
+  for (let index = 0; index < count && !reader.overrun; index++) relationOids.push(reader.uint32())
+  return { kind: 'truncate', relationOids, cascade: (flags & 1) !== 0, restartIdentity: (flags & 2) !== 0 }
+}
+
+function readLogicalMessage(reader: ByteReader): PgoutputMessage {
+  const transactional = (reader.uint8() & 1) === 1
+  const lsn = reader.uint64()
+  const prefix = reader.text()
+  return { kind: 'message', transactional, lsn, prefix, content: reader.bytes(reader.uint32()) }
+}
+
+function readTime(reader: ByteReader): TimestampUs {
+  return reader.int64() + EPOCH_US
+}
+
+function misplaced(reader: ByteReader, kind: string): PgoutputFault {
+  return reader.overrun
+    ? fault('truncated', `the ${kind} message ends too early`)
+    : fault('malformed-field', `the ${kind} message has no tuple where one belongs`)
+}
+
+function badTuple(reader: ByteReader, kind: string): PgoutputFault {
+  return reader.overrun
+    ? fault('truncated', `the ${kind} message ends too early`)
+    : fault('malformed-tuple', `a tuple of the ${kind} message does not fit`)
+}
+
+function fault(code: PgoutputFault['code'], detail: string): PgoutputFault {
+  return { ok: false, code, detail }
+}

@@ -1,0 +1,110 @@
+import type { Lsn } from '../lsn.ts'
+import type { Tuple } from './tuple.ts'
+
+/** Times of the feed: microseconds since 1970-01-01 UTC, as precise as Postgres keeps them. */
+export type TimestampUs = bigint
+
+/** Which old values an UPDATE or DELETE carries (`REPLICA IDENTITY`). */
+export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index'
+
+export interface BeginMessage {
+  readonly kind: 'begin'
+  /** LSN of the transaction's commit record. */
+  readonly commitLsn: Lsn
+  readonly commitTime: TimestampUs
+  readonly xid: number
+}
+
+export interface CommitMessage {
+  readonly kind: 'commit'
+  readonly commitLsn: Lsn
+  /** Where the transaction ends: the LSN to confirm. */
+  readonly endLsn: Lsn
+  readonly commitTime: TimestampUs
+}
+
+export interface OriginMessage {
+  readonly kind: 'origin'
+  readonly commitLsn: Lsn
+  readonly name: string
+}
+
+export interface RelationColumn {
+  readonly name: string
+  /** Part of the replica identity; all columns are when it is `full`. */
+  readonly key: boolean
+  readonly typeOid: number
+  readonly typeModifier: number
+}
+
+/** The shape of the tuples that follow for this table, until the next one. */
+export interface RelationMessage {
+  readonly kind: 'relation'
+  readonly oid: number
+  readonly schema: string
+  readonly table: string
+  readonly replicaIdentity: ReplicaIdentity
+  readonly columns: readonly RelationColumn[]
+}
+
+export interface TypeMessage {
+  readonly kind: 'type'
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+}
+
+export interface InsertMessage {
+  readonly kind: 'insert'
+  readonly relationOid: number
+  readonly newTuple: Tuple
+}
+
+/** The old values that were sent: those of the key (the other columns are null), or the whole row. */
+export interface OldTuple {
+  readonly extent: 'key' | 'full'
+  readonly tuple: Tuple
+}
+
+export interface UpdateMessage {
+  readonly kind: 'update'
+  readonly relationOid: number
+  /** Only sent when the key changed or the replica identity is `full`. */
+  readonly old: OldTuple | null
+  readonly newTuple: Tuple
+}
+
+export interface DeleteMessage {
+  readonly kind: 'delete'
+  readonly relationOid: number
+  readonly old: OldTuple
+}
+
+export interface TruncateMessage {
+  readonly kind: 'truncate'
+  readonly relationOids: readonly number[]
+  readonly cascade: boolean
+  readonly restartIdentity: boolean
+}
+
+/** What `pg_logical_emit_message` writes; sent only when the stream was started with `messages`. */
+export interface LogicalMessage {
+  readonly kind: 'message'
+  readonly transactional: boolean
+  readonly lsn: Lsn
+  readonly prefix: string
+  readonly content: Buffer
+}
+
+/** What the plugin `pgoutput` writes in protocol version 1. */
+export type PgoutputMessage =
+  | BeginMessage
+  | CommitMessage
+  | OriginMessage
+  | RelationMessage
+  | TypeMessage
+  | InsertMessage
+  | UpdateMessage
+  | DeleteMessage
+  | TruncateMessage
+  | LogicalMessage

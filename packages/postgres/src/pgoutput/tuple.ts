@@ -1,0 +1,97 @@
+const NULL = 0x6e // n
+const UNCHANGED = 0x75 // u
+const TEXT = 0x74 // t
+
+/** What a tuple says of a column: a text, nothing (SQL null), or that a value stored out of line was not touched. */
+export type CellKind = 'text' | 'null' | 'unchanged'
+
+/**
+ * A row as it came over the wire. Nothing is copied or decoded before it is asked for; the buffer is shared with other
+ * rows of the same read, so who keeps a tuple for long keeps `detach()`ed ones.
+ */
+export class Tuple {
+  /** Number of columns. */
+  readonly length: number
+  readonly #buffer: Buffer
+  readonly #start: number
+  readonly #end: number
+  #offsets: Uint32Array | null = null
+
+  /** `start` is the first cell; the cells up to `end` must have been checked (`tupleEnd`). */
+  constructor(buffer: Buffer, start: number, end: number, length: number) {
+    this.#buffer = buffer
+    this.#start = start
+    this.#end = end
+    this.length = length
+  }
+
+  /** Bytes on the wire. */
+  get byteLength(): number {
+    return this.#end - this.#start
+  }
+
+  kind(column: number): CellKind {
+    switch (this.#buffer[this.#offset(column)]) {
+      case TEXT:
+        return 'text'
+      case NULL:
+        return 'null'
+      default:
+        return 'unchanged'
+    }
+  }
+
+  /** The column's text as Postgres writes it; `null` for SQL null, `undefined` for an unchanged value that was not sent. */
+  text(column: number): string | null | undefined {
+    const offset = this.#offset(column)
+    const kind = this.#buffer[offset]
+    if (kind === TEXT) return this.#buffer.toString('utf8', offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
+    return kind === NULL ? null : undefined
+  }
+
+  /** The bytes of the column's text, without a copy; `null` where there is none. */
+  bytes(column: number): Buffer | null {
+    const offset = this.#offset(column)
+    if (this.#buffer[offset] !== TEXT) return null
+    return this.#buffer.subarray(offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
+  }
+
+  /** A copy with memory of its own. */
+  detach(): Tuple {
+    const own = Buffer.allocUnsafeSlow(this.byteLength)
+    this.#buffer.copy(own, 0, this.#start, this.#end)
+    return new Tuple(own, 0, own.length, this.length)
+  }
+
+  #offset(column: number): number {
+    if (!(column >= 0 && column < this.length)) throw new RangeError(`the tuple has ${this.length} columns, there is none at ${column}`)
+    this.#offsets ??= this.#locate()
+    return this.#offsets[column]!
+  }
+
+  #locate(): Uint32Array {
+    const offsets = new Uint32Array(this.length)
+    let at = this.#start
+    for (let column = 0; column < this.length; column++) {
+      offsets[column] = at
+      at += this.#buffer[at] === TEXT ? 5 + this.#buffer.readUInt32BE(at + 1) : 1
+    }
+    return offsets
+  }
+}
+
+/** Checks `count` cells from `start`. The offset after the last one, or -1 when the bytes are no tuple. */
+export function tupleEnd(buffer: Buffer, start: number, end: number, count: number): number {
+  let at = start
+  for (let column = 0; column < count; column++) {
+    if (at >= end) return -1
+    const kind = buffer[at]
+    if (kind === TEXT) {
+      if (end - at < 5) return -1
+      at += 5 + buffer.readUInt32BE(at + 1)
+      if (at > end) return -1
+    } else if (kind === NULL || kind === UNCHANGED) at += 1
+    else return -1
+  }
+  return at
+}

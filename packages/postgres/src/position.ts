@@ -1,0 +1,46 @@
+import { MAX_LSN, type Lsn } from './lsn.ts'
+
+/**
+ * Where a change stands in the feed. Transactions are ordered by the LSN of their commit, changes of one transaction by
+ * `seq`, from 0. Positions of different epochs cannot be compared: between two epochs changes may have been lost.
+ */
+export interface Position {
+  readonly epoch: string
+  readonly commitLsn: Lsn
+  readonly seq: number
+}
+
+/** The place of a change inside its epoch. */
+export type Place = Pick<Position, 'commitLsn' | 'seq'>
+
+export type ParsedPosition =
+  | { readonly ok: true; readonly position: Position }
+  | { readonly ok: false; readonly code: 'malformed-position'; readonly detail: string }
+
+const MAX_SEQ = 0xffff_ffff
+
+/** `epoch/commitLsn/seq`, the LSN in hexadecimal: `3f09ac41d2e7/16b374d848/0`. */
+export function formatPosition(position: Position): string {
+  return `${position.epoch}/${position.commitLsn.toString(16)}/${position.seq}`
+}
+
+/** Reads what clients send back, so anything may be in it. */
+export function parsePosition(text: string): ParsedPosition {
+  const parts = /^([0-9a-z]{1,32})\/([0-9a-f]{1,16})\/([0-9]{1,10})$/.exec(text)
+  if (parts === null) return malformed('a position is epoch/commitLsn/seq')
+  const [, epoch, lsnText, seqText] = parts as unknown as [string, string, string, string]
+  const commitLsn = BigInt(`0x${lsnText}`)
+  const seq = Number(seqText)
+  if (commitLsn > MAX_LSN || seq > MAX_SEQ) return malformed('a number in the position is out of range')
+  return { ok: true, position: { epoch, commitLsn, seq } }
+}
+
+/** Negative when `one` comes first, 0 when they are the same place. */
+export function comparePlaces(one: Place, other: Place): number {
+  if (one.commitLsn !== other.commitLsn) return one.commitLsn < other.commitLsn ? -1 : 1
+  return one.seq - other.seq
+}
+
+function malformed(detail: string): ParsedPosition {
+  return { ok: false, code: 'malformed-position', detail }
+}
