@@ -47,11 +47,15 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     (_request, response) => response.writeHead(404).end(),
     createWebSocketListener(server),
   )
-  const sweeping = setInterval(() => server.sweep(), SWEEP_INTERVAL_MS)
+  let sweeping = runtime.setTimer(sweep, SWEEP_INTERVAL_MS)
+  function sweep(): void {
+    server.sweep()
+    sweeping = runtime.setTimer(sweep, SWEEP_INTERVAL_MS)
+  }
   let stopped: Promise<void> | null = null
   const stop = async (): Promise<void> => {
     await drain(server, runtime, resolved.drainTimeoutMs)
-    clearInterval(sweeping)
+    sweeping.cancel()
     await listener.close(Math.min(1_000, resolved.drainTimeoutMs))
   }
   return {

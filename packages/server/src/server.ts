@@ -9,7 +9,6 @@ import {
   type TokenRefusal,
 } from './auth/token.ts'
 import type { AdmissionResult, Services } from './channel/services.ts'
-import type { Membership } from './channel/membership.ts'
 import { Connection, type ConnectionLimits, type Transport } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import { RateCounter } from './limits/rate-counter.ts'
@@ -66,7 +65,7 @@ export class Server {
       runtime,
       limits: options.limits,
       topics: this.topics,
-      presence: new PresenceTracker<Membership>({
+      presence: new PresenceTracker<object>({
         replica: base64url(runtime.randomBytes(9)),
         nextPhxRef: () => base64url(runtime.randomBytes(12)),
       }),

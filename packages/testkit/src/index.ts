@@ -1,1 +1,2 @@
 export * from './available.ts'
+export * from './server-runtime.ts'

@@ -1,17 +1,17 @@
-import type { JsonObject, Version } from '@tidewire/protocol'
+import type { Version } from '@tidewire/protocol'
 import type { Limits } from '../limits/limits.ts'
-import type { Authorizer, ChangeFeed, Identity, MessageStore, Observer, Runtime } from '../ports.ts'
+import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { Admission } from './channel-state.ts'
-import type { Membership } from './membership.ts'
 
 /** What every channel of a server shares. */
 export interface Services {
   readonly runtime: Runtime
   readonly limits: Limits
   readonly topics: Topics
-  readonly presence: PresenceTracker<Membership>
+  /** Owners are channels, told apart by identity. */
+  readonly presence: PresenceTracker<object>
   readonly authorizer: Authorizer
   /** Without a database there are no stored messages and no row changes. */
   readonly messageStore: MessageStore | null
@@ -43,5 +43,3 @@ export interface ChannelConnection {
   allowEvent(): boolean
   allowPresenceEvent(): boolean
 }
-
-export type { Identity, JsonObject }

@@ -1,0 +1,196 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Authorization } from '../ports.ts'
+import {
+  channelTransition,
+  initialChannel,
+  type Admission,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelRules,
+  type ChannelState,
+} from './channel-state.ts'
+
+const admission = (token: string): Admission => ({ token, identity: { role: 'authenticated', claims: {}, headers: {} }, expiresAtMs: 1 })
+const first = admission('first')
+const second = admission('second')
+const all = { broadcast: true, presence: true }
+const allowed: Authorization = { ok: true, ...all }
+const denied: Authorization = { ok: true, broadcast: false, presence: false }
+const down: Authorization = { ok: false, reason: 'UnableToConnectToProject: the database is down' }
+
+const isPrivate: ChannelRules = { private: true, presenceEnabled: true, wantsReplay: false, subTopic: 'room' }
+const joined: Extract<ChannelState, { kind: 'joined' }> = { kind: 'joined', admission: first, reads: all, writes: null, renewing: null }
+
+const STATES: Record<string, ChannelState> = {
+  verifying: { kind: 'verifying' },
+  authorizing: { kind: 'authorizing', admission: first },
+  replaying: { kind: 'replaying', admission: first, reads: all },
+  joined,
+  'joined, asking': { ...joined, writes: 'asking' },
+  'joined, renewing': { ...joined, renewing: 'second' },
+  closed: { kind: 'closed' },
+}
+
+const EVENTS: Record<string, ChannelEvent> = {
+  admitted: { type: 'admitted', admission: first },
+  'admitted anew': { type: 'admitted', admission: second },
+  'token refused': { type: 'token-refused', token: 'second', code: 'token-expired', joinReason: 'InvalidJWTToken: late', message: 'late' },
+  'read allowed': { type: 'read-decided', admission: second, authorization: allowed },
+  'read denied': { type: 'read-decided', admission: second, authorization: denied },
+  'read unknown': { type: 'read-decided', admission: second, authorization: down },
+  'replay loaded': { type: 'replay-loaded', messages: [] },
+  'replay failed': { type: 'replay-failed', reason: 'UnableToReplayMessages: no' },
+  'new token': { type: 'new-token', token: 'second' },
+  'same token': { type: 'new-token', token: 'first' },
+  'first push': { type: 'first-push' },
+  'write allowed': { type: 'write-decided', admission: first, authorization: allowed },
+  'write unknown': { type: 'write-decided', admission: first, authorization: down },
+  stop: { type: 'stop', code: 'too-many-events', message: 'Too many messages per second' },
+  leave: { type: 'leave' },
+  replaced: { type: 'replaced' },
+  'connection closed': { type: 'connection-closed' },
+}
+
+const REFUSED = 'closed: refuse-join, forget'
+const STOPPED = 'closed: exit, system-error, phx-close, forget'
+
+/** The cells that do something; in every other the state stays as it is and nothing is done. */
+const TABLE: Record<string, Record<string, string>> = {
+  verifying: {
+    admitted: 'authorizing: ask-read',
+    'admitted anew': 'authorizing: ask-read',
+    'token refused': REFUSED,
+    stop: REFUSED,
+    replaced: 'closed',
+    'connection closed': 'closed',
+  },
+  authorizing: {
+    'read allowed': 'joined: enter, resume',
+    'read denied': REFUSED,
+    'read unknown': REFUSED,
+    stop: REFUSED,
+    replaced: 'closed',
+    'connection closed': 'closed',
+  },
+  replaying: {
+    'replay loaded': 'joined: enter, resume',
+    'replay failed': REFUSED,
+    stop: REFUSED,
+    replaced: 'closed',
+    'connection closed': 'closed',
+  },
+  joined: {
+    'new token': 'joined: verify',
+    'first push': 'joined: ask-write',
+    stop: STOPPED,
+    leave: 'closed: exit, phx-close, forget',
+    replaced: 'closed: exit',
+    'connection closed': 'closed: exit',
+  },
+  'joined, asking': {
+    'new token': 'joined: verify',
+    'write allowed': 'joined: resume',
+    'write unknown': 'joined: refuse-waiting',
+    stop: STOPPED,
+    leave: 'closed: exit, phx-close, forget',
+    replaced: 'closed: exit',
+    'connection closed': 'closed: exit',
+  },
+  'joined, renewing': {
+    'admitted anew': 'joined: ask-read',
+    'token refused': STOPPED,
+    'read allowed': 'joined: change-reads, change-identity',
+    'read denied': STOPPED,
+    'read unknown': STOPPED,
+    'same token': 'joined: verify',
+    'first push': 'joined: ask-write',
+    stop: STOPPED,
+    leave: 'closed: exit, phx-close, forget',
+    replaced: 'closed: exit',
+    'connection closed': 'closed: exit',
+  },
+  closed: {},
+}
+
+function shown(step: { readonly state: ChannelState; readonly effects: readonly ChannelEffect[] }): string {
+  return step.state.kind + (step.effects.length > 0 ? `: ${step.effects.map(({ type }) => type).join(', ')}` : '')
+}
+
+describe('a private channel', () => {
+  test.each(Object.keys(STATES).flatMap((state) => Object.keys(EVENTS).map((event) => [state, event] as const)))(
+    '%s + %s',
+    (state, event) => {
+      const before = STATES[state]!
+      const step = channelTransition(before, EVENTS[event]!, isPrivate)
+      expect(shown(step)).toBe(TABLE[state]![event] ?? before.kind)
+      if (TABLE[state]![event] === undefined) expect(step.state).toBe(before)
+    },
+  )
+
+  test('without presence, reading presence alone is not enough to join', () => {
+    const onlyPresence: Authorization = { ok: true, broadcast: false, presence: true }
+    const event = { type: 'read-decided', admission: first, authorization: onlyPresence } as const
+    expect(shown(channelTransition(STATES['authorizing']!, event, isPrivate))).toBe('joined: enter, resume')
+    expect(shown(channelTransition(STATES['authorizing']!, event, { ...isPrivate, presenceEnabled: false }))).toBe(REFUSED)
+    expect(shown(channelTransition(STATES['authorizing']!, event, { ...isPrivate, wantsReplay: true }))).toBe(REFUSED)
+  })
+
+  test('a decision about an older token changes nothing', () => {
+    const event = { type: 'write-decided', admission: second, authorization: allowed } as const
+    expect(shown(channelTransition(STATES['joined, asking']!, event, isPrivate))).toBe('joined')
+  })
+
+  test('a stream that was readable and no longer is ends the channel', () => {
+    const event = { type: 'read-decided', admission: second, authorization: { ok: true, broadcast: true, presence: false } } as const
+    const step = channelTransition(STATES['joined, renewing']!, event, isPrivate)
+    expect(step.effects).toContainEqual({
+      type: 'system-error',
+      code: 'unauthorized',
+      message: 'You no longer have permission to read from this Channel topic: room',
+    })
+  })
+})
+
+describe('a public channel', () => {
+  const rules = { ...isPrivate, private: false }
+
+  test('is in as soon as its token is good, and asks nobody', () => {
+    expect(shown(channelTransition(initialChannel, EVENTS['admitted']!, rules))).toBe('joined: enter, resume')
+    const step = channelTransition(joined, EVENTS['first push']!, rules)
+    expect(step).toEqual({ state: { ...joined, writes: all }, effects: [] })
+    expect(shown(channelTransition(STATES['joined, renewing']!, EVENTS['admitted anew']!, rules))).toBe('joined: change-identity')
+  })
+
+  test('has nothing to replay', () => {
+    expect(shown(channelTransition(initialChannel, EVENTS['admitted']!, { ...rules, wantsReplay: true }))).toBe(REFUSED)
+  })
+})
+
+test('random walks: a join is answered once, an entered channel is exited once, and a closed one is silent', () => {
+  const rules = fc.record({
+    private: fc.boolean(),
+    presenceEnabled: fc.boolean(),
+    wantsReplay: fc.boolean(),
+    subTopic: fc.constant('room'),
+  })
+  fc.assert(
+    fc.property(rules, fc.array(fc.constantFrom(...Object.values(EVENTS)), { maxLength: 60 }), (walkRules, events) => {
+      let state = initialChannel
+      const count: Record<string, number> = {}
+      for (const event of events) {
+        const before = state
+        const step = channelTransition(state, event, walkRules)
+        state = step.state
+        if (before.kind === 'closed') expect(step.effects).toEqual([])
+        for (const { type } of step.effects) count[type] = (count[type] ?? 0) + 1
+      }
+      const entered = count['enter'] ?? 0
+      const refused = count['refuse-join'] ?? 0
+      expect(entered + refused).toBeLessThanOrEqual(1)
+      expect(count['exit'] ?? 0).toBe(entered === 1 && state.kind === 'closed' ? 1 : 0)
+      expect(count['forget'] ?? 0).toBeLessThanOrEqual(1)
+    }),
+    { numRuns: 2_000 },
+  )
+})

@@ -1,0 +1,101 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { connectionTransition, initialConnection, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
+
+const options = { maxQuietSweeps: 3, maxCongestedSweeps: 2, maxClosingSweeps: 2 }
+
+const STATES: Record<string, ConnectionState> = {
+  open: initialConnection,
+  'open, nearly quiet': { kind: 'open', quietSweeps: 2, congestedSweeps: 0 },
+  'open, nearly congested': { kind: 'open', quietSweeps: 0, congestedSweeps: 1 },
+  closing: { kind: 'closing', sweeps: 0 },
+  'closing, late': { kind: 'closing', sweeps: 1 },
+  closed: { kind: 'closed' },
+}
+
+const EVENTS: Record<string, ConnectionEvent> = {
+  'sweep, alive': { type: 'sweep', heard: true, moved: true },
+  'sweep, quiet': { type: 'sweep', heard: false, moved: true },
+  'sweep, congested': { type: 'sweep', heard: true, moved: false },
+  overflow: { type: 'overflow' },
+  close: { type: 'close', code: 1001, reason: 'why' },
+  'transport-closed': { type: 'transport-closed' },
+}
+
+/** What each state makes of each event: the state after it, and what is done. */
+const TABLE: Record<string, Record<string, string>> = {
+  open: {
+    'sweep, alive': 'open',
+    'sweep, quiet': 'open',
+    'sweep, congested': 'open',
+    overflow: 'closing: leave-all, close 1013',
+    close: 'closing: leave-all, close 1001',
+    'transport-closed': 'closed: leave-all',
+  },
+  'open, nearly quiet': {
+    'sweep, alive': 'open',
+    'sweep, quiet': 'closing: leave-all, close 1000',
+    'sweep, congested': 'open',
+    overflow: 'closing: leave-all, close 1013',
+    close: 'closing: leave-all, close 1001',
+    'transport-closed': 'closed: leave-all',
+  },
+  'open, nearly congested': {
+    'sweep, alive': 'open',
+    'sweep, quiet': 'open',
+    'sweep, congested': 'closing: leave-all, close 1013',
+    overflow: 'closing: leave-all, close 1013',
+    close: 'closing: leave-all, close 1001',
+    'transport-closed': 'closed: leave-all',
+  },
+  closing: {
+    'sweep, alive': 'closing',
+    'sweep, quiet': 'closing',
+    'sweep, congested': 'closing',
+    overflow: 'closing',
+    close: 'closing',
+    'transport-closed': 'closed',
+  },
+  'closing, late': {
+    'sweep, alive': 'closed: terminate',
+    'sweep, quiet': 'closed: terminate',
+    'sweep, congested': 'closed: terminate',
+    overflow: 'closing',
+    close: 'closing',
+    'transport-closed': 'closed',
+  },
+  closed: Object.fromEntries(Object.keys(EVENTS).map((event) => [event, 'closed'])),
+}
+
+test.each(Object.keys(STATES).flatMap((state) => Object.keys(EVENTS).map((event) => [state, event] as const)))(
+  '%s + %s',
+  (state, event) => {
+    const step = connectionTransition(STATES[state]!, EVENTS[event]!, options)
+    const done = step.effects.map((effect) =>
+      effect.type === 'close-transport' ? `close ${effect.code}` : effect.type.replace('-transport', ''),
+    )
+    expect(step.state.kind + (done.length > 0 ? `: ${done.join(', ')}` : '')).toBe(TABLE[state]![event])
+  },
+)
+
+test('whatever happens, channels are left exactly once and the socket is closed at most once', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...Object.values(EVENTS)), { maxLength: 40 }), (events) => {
+      let state = initialConnection
+      let left = 0
+      let closed = 0
+      for (const event of events) {
+        const before = state.kind
+        const step = connectionTransition(state, event, options)
+        state = step.state
+        for (const effect of step.effects) {
+          if (effect.type === 'leave-all') left++
+          if (effect.type === 'close-transport') closed++
+        }
+        if (before === 'closed') expect(step.effects).toEqual([])
+        expect(left).toBe(state.kind === 'open' ? 0 : 1)
+        expect(closed).toBeLessThanOrEqual(1)
+      }
+    }),
+  )
+})

@@ -1,0 +1,248 @@
+import { ServerRuntime } from '@tidewire/testkit'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Topic, type Seat, type Subscriber } from './topic.ts'
+import { Topics } from './topics.ts'
+import { Turn } from './turn.ts'
+
+class Receiver implements Subscriber {
+  readonly version
+  readonly writes: Buffer[] = []
+
+  constructor(version: Subscriber['version'] = '2.0.0') {
+    this.version = version
+  }
+
+  write(frames: Buffer): void {
+    this.writes.push(frames)
+  }
+
+  /** The payload texts in order, however many writes carried them. */
+  get texts(): string[] {
+    const bytes = Buffer.concat(this.writes)
+    const texts: string[] = []
+    for (let at = 0; at < bytes.length;) {
+      let size = bytes[at + 1]! & 0x7f
+      let head = 2
+      if (size === 126) [size, head] = [bytes.readUInt16BE(at + 2), 4]
+      else if (size === 127) [size, head] = [Number(bytes.readBigUInt64BE(at + 2)), 10]
+      texts.push(bytes.toString('utf8', at + head, at + head + size))
+      at += head + size
+    }
+    return texts
+  }
+}
+
+const BOTH = { broadcast: true, presence: true }
+
+function room(lingerMs = 0): { runtime: ServerRuntime; topic: Topic } {
+  const runtime = new ServerRuntime()
+  return { runtime, topic: new Topic('realtime:room', new Turn(runtime, { lingerMs })) }
+}
+
+function text(n: number | string): { kind: 'text'; event: string; payload: Buffer } {
+  return { kind: 'text', event: 'broadcast', payload: Buffer.from(JSON.stringify(n)) }
+}
+
+const v2 = (n: number | string): string => `[null,null,"realtime:room","broadcast",${JSON.stringify(n)}]`
+
+describe('Topic', () => {
+  test('a lone message is written at once, the same buffer to everybody of a version', () => {
+    const { topic } = room()
+    const [a, b, old] = [new Receiver(), new Receiver(), new Receiver('1.0.0')]
+    for (const receiver of [a, b, old]) topic.subscribe(receiver, BOTH)
+    expect(topic.fanOut('broadcast', text(1), null)).toBe(3)
+    expect(a.texts).toEqual([v2(1)])
+    expect(a.writes[0]).toBe(b.writes[0])
+    expect(old.texts).toEqual(['{"ref":null,"event":"broadcast","payload":1,"topic":"realtime:room"}'])
+  })
+
+  test('messages of one turn are one write, once several come together', () => {
+    const { runtime, topic } = room()
+    const a = new Receiver()
+    topic.subscribe(a, BOTH)
+    for (let turn = 0; turn < 20; turn++) {
+      for (let n = 0; n < 8; n++) topic.fanOut('broadcast', text(n), null)
+      runtime.endTurn()
+    }
+    const before = a.writes.length
+    for (let n = 0; n < 8; n++) topic.fanOut('broadcast', text(n), null)
+    expect(a.writes.length).toBe(before)
+    runtime.endTurn()
+    expect(a.writes.length).toBe(before + 1)
+    expect(a.texts.length).toBe(21 * 8)
+  })
+
+  test('an idle topic goes back to writing at once', () => {
+    const { runtime, topic } = room()
+    const a = new Receiver()
+    topic.subscribe(a, BOTH)
+    for (let n = 0; n < 50; n++) topic.fanOut('broadcast', text(n), null)
+    runtime.endTurn()
+    for (let turn = 0; turn < 30; turn++) {
+      topic.fanOut('broadcast', text(turn), null)
+      runtime.endTurn()
+    }
+    const before = a.writes.length
+    topic.fanOut('broadcast', text('now'), null)
+    expect(a.writes.length).toBe(before + 1)
+  })
+
+  test('the sender is left out, also of what is gathered', () => {
+    const { runtime, topic } = room()
+    const [a, b] = [new Receiver(), new Receiver()]
+    topic.subscribe(a, BOTH)
+    topic.subscribe(b, BOTH)
+    for (let n = 0; n < 6; n++) topic.fanOut('broadcast', text(n), n % 2 === 0 ? a : b)
+    runtime.endTurn()
+    expect(a.texts).toEqual([1, 3, 5].map(v2))
+    expect(b.texts).toEqual([0, 2, 4].map(v2))
+  })
+
+  test('a binary broadcast reaches 2.0.0 only; a JSON one becomes text for 1.0.0', () => {
+    const { topic, runtime } = room()
+    const [a, old] = [new Receiver(), new Receiver('1.0.0')]
+    topic.subscribe(a, BOTH)
+    topic.subscribe(old, BOTH)
+    const bytes = Buffer.from('{"n":1.50}')
+    expect(topic.fanOut('broadcast', { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'binary', bytes } }, null)).toBe(1)
+    expect(
+      topic.fanOut('broadcast', { kind: 'user', broadcast: { event: 'e', metadata: { id: 'x' }, encoding: 'json', bytes } }, null),
+    ).toBe(2)
+    expect(topic.fanOut('broadcast', { kind: 'opaque', event: 'broadcast', bytes }, null)).toBe(1)
+    runtime.endTurn()
+    expect(old.texts).toEqual([
+      '{"ref":null,"event":"broadcast","payload":{"event":"e","meta":{"id":"x"},"payload":{"n":1.50},"type":"broadcast"},"topic":"realtime:room"}',
+    ])
+    expect(a.texts.length).toBe(3)
+  })
+
+  test('names too long for a binary frame go as text', () => {
+    const runtime = new ServerRuntime()
+    const topic = new Topic(`realtime:${'x'.repeat(300)}`, new Turn(runtime, { lingerMs: 0 }))
+    const a = new Receiver()
+    topic.subscribe(a, BOTH)
+    topic.fanOut('broadcast', { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'json', bytes: Buffer.from('1') } }, null)
+    expect(JSON.parse(a.texts[0]!)[4]).toEqual({ event: 'e', payload: 1, type: 'broadcast' })
+  })
+
+  test('presence and broadcast go to those who may read them', () => {
+    const { runtime, topic } = room()
+    const [all, broadcasts, presences] = [new Receiver(), new Receiver(), new Receiver()]
+    topic.subscribe(all, BOTH)
+    topic.subscribe(broadcasts, { broadcast: true, presence: false })
+    topic.subscribe(presences, { broadcast: false, presence: true })
+    topic.fanOut('broadcast', text('b'), null)
+    topic.fanOut('presence', text('p'), null)
+    runtime.endTurn()
+    expect(all.texts).toEqual([v2('b'), v2('p')])
+    expect(broadcasts.texts).toEqual([v2('b')])
+    expect(presences.texts).toEqual([v2('p')])
+  })
+
+  test('a reply never overtakes the message it speaks of', () => {
+    const { runtime, topic } = room()
+    const a = new Receiver()
+    topic.subscribe(a, BOTH)
+    const reply = Buffer.from([0x81, 0x02, 0x6f, 0x6b])
+    topic.inOrder(() => a.write(reply))
+    expect(a.texts).toEqual(['ok'])
+    topic.fanOut('broadcast', text(1), null)
+    topic.fanOut('broadcast', text(2), null)
+    topic.inOrder(() => a.write(reply))
+    runtime.endTurn()
+    expect(a.texts).toEqual(['ok', v2(1), v2(2), 'ok'])
+  })
+
+  test('a flush waits a little when the loop is busy, and not longer', () => {
+    const { runtime, topic } = room(1)
+    const a = new Receiver()
+    topic.subscribe(a, BOTH)
+    runtime.advance(10)
+    runtime.utilization = 0.9
+    const burst = (): void => {
+      for (let n = 0; n < 4; n++) topic.fanOut('broadcast', text(n), null)
+      runtime.endTurn()
+    }
+    for (let warm = 0; warm < 8; warm++) {
+      runtime.advance(10)
+      burst()
+    }
+    const before = a.texts.length
+    burst()
+    expect(a.texts.length).toBe(before)
+    runtime.advance(1)
+    expect(a.texts.length).toBe(before + 4)
+  })
+
+  test('64 KB do not wait for the end of the turn', () => {
+    const { topic } = room()
+    const a = new Receiver()
+    topic.subscribe(a, BOTH)
+    for (let n = 0; n < 10; n++) topic.fanOut('broadcast', text('x'.repeat(20_000)), null)
+    expect(a.texts.length).toBeGreaterThanOrEqual(8)
+  })
+
+  test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), who: fc.nat(5), self: fc.boolean() }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('toggle' as const, 'ack' as const), who: fc.nat(5) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('end' as const) }) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const { runtime, topic } = room()
+        const receivers = Array.from({ length: 6 }, (_, i) => new Receiver(i % 2 === 0 ? '2.0.0' : '1.0.0'))
+        const seats: (Seat | null)[] = receivers.map(() => null)
+        const expected: string[][] = receivers.map(() => [])
+        let n = 0
+        for (const now of steps) {
+          if (now.do === 'end') runtime.endTurn()
+          else if (now.do === 'toggle') {
+            const seat = seats[now.who]!
+            if (seat === null) seats[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
+            else {
+              topic.unsubscribe(seat)
+              seats[now.who] = null
+            }
+          } else if (now.do === 'ack') topic.inOrder(() => {})
+          else {
+            n++
+            const sender = receivers[now.who]!
+            topic.fanOut('broadcast', text(n), now.self ? null : sender)
+            receivers.forEach((receiver, i) => {
+              if (seats[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
+            })
+          }
+        }
+        topic.flush()
+        receivers.forEach((receiver, i) => {
+          const got = receiver.texts.map((frame) => {
+            const message = JSON.parse(frame)
+            return String(Array.isArray(message) ? message[4] : message.payload)
+          })
+          expect(got).toEqual(expected[i])
+        })
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('Topics', () => {
+  test('public and private topics of one name are two; empty ones are forgotten', () => {
+    const topics = new Topics(new Turn(new ServerRuntime(), { lingerMs: 0 }))
+    const open = topics.open('a', false)
+    const closed = topics.open('a', true)
+    expect(open).not.toBe(closed)
+    expect(topics.open('a', false)).toBe(open)
+    const seat = open.subscribe(new Receiver(), BOTH)
+    topics.closeIfEmpty('a', false)
+    topics.closeIfEmpty('a', true)
+    expect(topics.find('a', false)).toBe(open)
+    expect(topics.find('a', true)).toBeUndefined()
+    open.unsubscribe(seat)
+    topics.closeIfEmpty('a', false)
+    expect(topics.size).toBe(0)
+  })
+})
