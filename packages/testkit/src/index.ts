@@ -1,2 +1,3 @@
 export * from './available.ts'
 export * from './server-runtime.ts'
+export * from './node-in-process.ts'

@@ -1,0 +1,352 @@
+import type { Message } from '@tidewire/protocol'
+import { NodeInProcess, openToken, type SocketInProcess } from '@tidewire/testkit'
+import { describe, expect, test } from 'vitest'
+import type { Authorization, Authorizer } from '../ports.ts'
+
+const room = 'realtime:room'
+const reply = (messages: readonly Message[], ref: string): unknown =>
+  messages.find((m) => m.event === 'phx_reply' && m.ref === ref)?.payload
+const events = (messages: readonly Message[]): string[] => messages.map(({ event }) => event)
+
+/** An authorizer whose answers are given by the test, one question at a time. */
+class Gate implements Authorizer {
+  readonly asked: { readonly kind: 'read' | 'write'; readonly answer: (authorization: Authorization) => void }[] = []
+
+  read(): Promise<Authorization> {
+    return new Promise((answer) => this.asked.push({ kind: 'read', answer }))
+  }
+
+  write(): Promise<Authorization> {
+    return new Promise((answer) => this.asked.push({ kind: 'write', answer }))
+  }
+}
+
+const allow: Authorization = { ok: true, broadcast: true, presence: true }
+const deny: Authorization = { ok: true, broadcast: false, presence: false }
+
+const say = (socket: SocketInProcess, n: number, topic = room): void =>
+  socket.send({ topic, event: 'broadcast', ref: `b${n}`, joinRef: '1', payload: { type: 'broadcast', event: 'say', payload: { n } } })
+
+describe('joins', () => {
+  test('one that waits for its policies holds up neither the socket nor its other channels', async () => {
+    const gate = new Gate()
+    const node = new NodeInProcess({}, { authorizer: gate })
+    const socket = node.connect()
+    socket.send({ topic: 'realtime:slow', event: 'phx_join', ref: '1', joinRef: '1', payload: { config: { private: true } } })
+    await node.settle()
+    expect(reply([await socket.join('realtime:fast', {}, '2')], '2')).toMatchObject({ status: 'ok' })
+    socket.send({ topic: 'phoenix', event: 'heartbeat', ref: '3' })
+    expect(reply(socket.received, '3')).toEqual({ status: 'ok', response: {} })
+    gate.asked[0]!.answer(deny)
+    await node.settle()
+    expect(reply(socket.received, '1')).toEqual({
+      status: 'error',
+      response: { reason: 'Unauthorized: You do not have permissions to read from this Channel topic: slow' },
+    })
+  })
+
+  test('frames sent before the join is answered are handled after it, in order', async () => {
+    const gate = new Gate()
+    const node = new NodeInProcess({}, { authorizer: gate })
+    const [a, b] = [node.connect(), node.connect()]
+    for (const socket of [a, b]) {
+      socket.send({
+        topic: room,
+        event: 'phx_join',
+        ref: '1',
+        joinRef: '1',
+        payload: { config: { private: true, broadcast: { ack: true } } },
+      })
+      await node.settle()
+    }
+    say(a, 1)
+    say(a, 2)
+    a.send({ topic: room, event: 'phx_leave', ref: 'l', joinRef: '1' })
+    expect(a.received).toEqual([])
+    for (const question of gate.asked.splice(0)) question.answer(allow)
+    await node.settle()
+    expect(gate.asked.map(({ kind }) => kind)).toEqual(['write'])
+    gate.asked[0]!.answer(allow)
+    await node.settle()
+    expect(a.take().map(({ ref, event }) => `${event} ${String(ref)}`)).toEqual([
+      'phx_reply 1',
+      'phx_reply b1',
+      'phx_reply b2',
+      'phx_reply l',
+      'phx_close 1',
+    ])
+    expect(b.take().filter(({ event }) => event === 'broadcast')).toHaveLength(2)
+  })
+
+  test('frames that waited for a join that is refused are answered as for a topic that is not joined', async () => {
+    const node = new NodeInProcess()
+    const socket = node.connect()
+    socket.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config: {}, access_token: 'bad' } })
+    say(socket, 1)
+    socket.send({ topic: room, event: 'phx_leave', ref: 'l', joinRef: '1' })
+    await node.settle()
+    expect(reply(socket.received, '1')).toEqual({
+      status: 'error',
+      response: { reason: 'JwtSignatureError: Failed to validate JWT signature' },
+    })
+    expect(reply(socket.received, 'b1')).toEqual({ status: 'error', response: { reason: 'unmatched topic' } })
+    expect(reply(socket.received, 'l')).toEqual({ status: 'ok', response: {} })
+  })
+
+  test('a second join of a topic replaces the first, which is told after the new one has its reply', async () => {
+    const node = new NodeInProcess()
+    const [a, b] = [node.connect(), node.connect()]
+    await a.join(room, { presence: { enabled: true, key: 'a' } })
+    await b.join(room)
+    a.send({ topic: room, event: 'presence', ref: 't', joinRef: '1', payload: { type: 'presence', event: 'track', payload: {} } })
+    await node.settle()
+    a.take()
+    b.take()
+    await a.join(room, {}, '2')
+    expect(a.take().map(({ event, ref }) => `${event} ${String(ref)}`)).toEqual(['phx_reply 2', 'phx_close 1'])
+    expect(b.take().map(({ event, payload }) => [event, payload])).toMatchObject([['presence_diff', { leaves: { a: {} } }]])
+    say(b, 1)
+    await node.settle()
+    expect(events(a.take())).toEqual(['broadcast'])
+  })
+
+  test('public and private topics of one name do not hear each other', async () => {
+    const allowAll: Authorizer = { read: () => Promise.resolve(allow), write: () => Promise.resolve(allow) }
+    const node = new NodeInProcess({}, { authorizer: allowAll })
+    const [open, closed] = [node.connect(), node.connect()]
+    await open.join(room)
+    await closed.join(room, { private: true })
+    say(open, 1)
+    say(closed, 2)
+    await node.settle()
+    expect(events([...open.take(), ...closed.take()])).toEqual(['phx_reply', 'phx_reply'])
+  })
+})
+
+describe('permission to send', () => {
+  test('a private broadcast without it is refused by name, with or without ack, and the next one too', async () => {
+    const gate = new Gate()
+    const node = new NodeInProcess({}, { authorizer: gate })
+    const socket = node.connect()
+    socket.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config: { private: true } } })
+    await node.settle()
+    gate.asked.shift()!.answer(allow)
+    await node.settle()
+    say(socket, 1)
+    say(socket, 2)
+    gate.asked.shift()!.answer(deny)
+    await node.settle()
+    for (const ref of ['b1', 'b2'])
+      expect(reply(socket.received, ref)).toEqual({
+        status: 'error',
+        response: { reason: 'Unauthorized: You do not have permissions to broadcast to this Channel topic: room' },
+      })
+    expect(node.decisions.filter(({ code }) => code === 'unauthorized')).toHaveLength(2)
+  })
+
+  test('when it cannot be found out, what waited is refused and the next push asks again', async () => {
+    const gate = new Gate()
+    const node = new NodeInProcess({}, { authorizer: gate })
+    const socket = node.connect()
+    socket.send({
+      topic: room,
+      event: 'phx_join',
+      ref: '1',
+      joinRef: '1',
+      payload: { config: { private: true, broadcast: { ack: true } } },
+    })
+    await node.settle()
+    gate.asked.shift()!.answer(allow)
+    await node.settle()
+    say(socket, 1)
+    gate.asked.shift()!.answer({ ok: false, reason: 'UnableToConnectToProject: no database' })
+    await node.settle()
+    expect(reply(socket.received, 'b1')).toEqual({ status: 'error', response: { reason: 'UnableToConnectToProject: no database' } })
+    say(socket, 2)
+    gate.asked.shift()!.answer(allow)
+    await node.settle()
+    expect(reply(socket.received, 'b2')).toEqual({ status: 'ok', response: {} })
+  })
+})
+
+describe('tokens', () => {
+  test('an expired one closes its channel and not the socket, also when the clock jumps', async () => {
+    const node = new NodeInProcess()
+    const socket = node.connect()
+    await socket.join(room, {}, '1', openToken({}, node.runtime.now() / 1000 + 60))
+    await socket.join('realtime:other', {}, '2')
+    socket.take()
+    node.server.sweep()
+    expect(socket.take()).toEqual([])
+    node.runtime.jumpClock(61_000)
+    node.server.sweep()
+    expect(socket.take().map(({ event, payload }) => [event, payload])).toEqual([
+      ['system', { message: 'Token has expired 1 seconds ago', status: 'error', extension: 'system', channel: 'room' }],
+      ['phx_close', {}],
+    ])
+    expect(socket.closed).toBeNull()
+    say(socket, 1, 'realtime:other')
+    await node.settle()
+    expect(node.server.topics.size).toBe(1)
+  })
+
+  test('a new one keeps the channel alive; a bad one ends it', async () => {
+    const node = new NodeInProcess()
+    const socket = node.connect()
+    const now = node.runtime.now() / 1000
+    await socket.join(room, {}, '1', openToken({}, now + 60))
+    socket.send({ topic: room, event: 'access_token', joinRef: '1', payload: { access_token: openToken({}, now + 6_000) } })
+    await node.settle()
+    node.runtime.jumpClock(120_000)
+    node.server.sweep()
+    socket.take()
+    say(socket, 1)
+    expect(events(socket.take())).toEqual([])
+    socket.send({ topic: room, event: 'access_token', joinRef: '1', payload: { access_token: 'bad' } })
+    await node.settle()
+    expect(events(socket.take())).toEqual(['system', 'phx_close'])
+  })
+})
+
+describe('limits punish whoever goes over them', () => {
+  test('events', async () => {
+    const node = new NodeInProcess({ limits: { maxEventsPerSecond: 10 } })
+    const [loud, quiet] = [node.connect(), node.connect()]
+    await loud.join(room)
+    await quiet.join(room)
+    loud.take()
+    quiet.take()
+    for (let n = 0; n < 60; n++) say(loud, n)
+    await node.settle()
+    expect(events(loud.take())).toEqual(['system', 'phx_close', ...Array<string>(10).fill('phx_reply')])
+    expect(quiet.take()).toHaveLength(49)
+    expect(quiet.closed).toBeNull()
+  })
+
+  test('channels, presence calls, joins, users', async () => {
+    const node = new NodeInProcess({
+      limits: { maxChannelsPerConnection: 2, maxPresenceCallsPerWindow: 2, maxJoinsPerSecond: 1, maxConnectedUsers: 2 },
+    })
+    const socket = node.connect()
+    await socket.join('realtime:a', {}, '1')
+    await socket.join('realtime:b', {}, '2')
+    expect((await socket.join('realtime:c', {}, '3')).payload).toEqual({
+      status: 'error',
+      response: { reason: 'ChannelRateLimitReached: Too many channels' },
+    })
+    socket.take()
+    for (const n of [1, 2, 3])
+      socket.send({
+        topic: 'realtime:a',
+        event: 'presence',
+        joinRef: '1',
+        ref: `p${n}`,
+        payload: { type: 'presence', event: 'track', payload: { n } },
+      })
+    await node.settle()
+    expect(socket.take().find(({ event }) => event === 'system')?.payload).toMatchObject({ message: 'Client presence rate limit exceeded' })
+    await node.connect().join('realtime:x')
+    expect((await node.connect().join('realtime:x')).payload).toEqual({
+      status: 'error',
+      response: { reason: 'ConnectionRateLimitReached: Too many connected users' },
+    })
+    await socket.join('realtime:d', {}, '4')
+    expect((await socket.join('realtime:e', {}, '5')).payload).toEqual({
+      status: 'error',
+      response: { reason: 'ClientJoinRateLimitReached: Too many joins per second' },
+    })
+    expect(socket.closed).toMatchObject({ code: 1001 })
+    expect(await node.server.admitConnection(openToken(), {})).toMatchObject({ ok: true })
+  })
+
+  test('payload size: the sender is told, with or without ack', async () => {
+    const node = new NodeInProcess({ limits: { maxPayloadBytes: 100 } })
+    const [a, b] = [node.connect(), node.connect()]
+    await a.join(room)
+    await b.join(room)
+    b.take()
+    a.send({
+      topic: room,
+      event: 'broadcast',
+      ref: 'x',
+      joinRef: '1',
+      payload: { type: 'broadcast', event: 'e', payload: 'y'.repeat(100) },
+    })
+    await node.settle()
+    expect(reply(a.received, 'x')).toEqual({ status: 'error', response: 'payload_size_exceeded' })
+    expect(b.take()).toEqual([])
+  })
+})
+
+describe('a socket', () => {
+  test('that is silent for the idle time is closed with 1000; a heartbeat keeps it', async () => {
+    const node = new NodeInProcess({ idleTimeoutMs: 3_000 })
+    const [silent, alive] = [node.connect(), node.connect()]
+    for (let second = 0; second < 4; second++) {
+      alive.send({ topic: 'phoenix', event: 'heartbeat', ref: '1' })
+      node.server.sweep()
+    }
+    expect(silent.closed).toEqual({ code: 1000, reason: '' })
+    expect(alive.closed).toBeNull()
+  })
+
+  test('that takes nothing is closed, over the bound at once, below it after the stall time; nobody else waits', async () => {
+    const node = new NodeInProcess({ maxBacklogBytes: 1_000, maxStallMs: 2_000 })
+    const [full, stalled, fine] = [node.connect(), node.connect(), node.connect()]
+    for (const socket of [full, stalled, fine]) await socket.join(room)
+    full.backlog = 1_001
+    stalled.backlog = 500
+    say(fine, 1)
+    await node.settle()
+    expect(full.closed).toMatchObject({ code: 1013 })
+    expect(stalled.closed).toBeNull()
+    for (let second = 0; second < 3; second++) node.server.sweep()
+    expect(stalled.closed).toMatchObject({ code: 1013 })
+    expect(fine.closed).toBeNull()
+    // The handshake is not waited for forever.
+    for (let second = 0; second < 6; second++) node.server.sweep()
+    expect(full.terminated).toBe(true)
+  })
+
+  test('that breaks leaves nothing behind', async () => {
+    const node = new NodeInProcess()
+    const [gone, stays] = [node.connect(), node.connect()]
+    await stays.join(room)
+    await gone.join(room, { presence: { enabled: true, key: 'gone' } })
+    gone.send({ topic: room, event: 'presence', ref: 't', joinRef: '1', payload: { type: 'presence', event: 'track', payload: {} } })
+    await node.settle()
+    stays.take()
+    gone.disconnect()
+    await node.settle()
+    expect(stays.take().map(({ event, payload }) => [event, payload])).toMatchObject([['presence_diff', { leaves: { gone: {} } }]])
+    stays.disconnect()
+    expect(node.server.topics.size).toBe(0)
+    expect(node.server.connections.size).toBe(0)
+    expect(node.runtime.armedTimers).toBe(0)
+  })
+
+  test('that sends what cannot be read is told so, and lives', async () => {
+    const node = new NodeInProcess()
+    const socket = node.connect()
+    await socket.join(room)
+    socket.take()
+    for (const frame of ['', '{', '[]', '[1,2]', 'null', '{"topic":5}']) socket.sendRaw(frame)
+    for (const frame of [[], [9], [3, 1, 1, 200], [4, 1, 1]]) socket.sendRaw(Uint8Array.from(frame))
+    const told = socket.take()
+    expect(told).toHaveLength(10)
+    for (const message of told) {
+      expect(message).toMatchObject({ topic: 'phoenix', event: 'system', payload: { status: 'error' } })
+      expect((message.payload as { message: string }).message).toMatch(/^MalformedWebSocketMessage: /)
+    }
+    expect(await socket.join('realtime:after', {}, '9')).toMatchObject({ payload: { status: 'ok' } })
+  })
+
+  test('while the server drains, joins are refused and everybody is told to come back', async () => {
+    const node = new NodeInProcess()
+    const socket = node.connect()
+    await socket.join(room)
+    node.server.connections.drain()
+    expect(socket.closed).toMatchObject({ code: 1012 })
+    expect(await node.server.admitConnection(openToken(), {})).toMatchObject({ ok: false, status: 503 })
+  })
+})
