@@ -26,7 +26,7 @@ export function openToken(claims: Readonly<Record<string, unknown>> = {}, expSec
 
 /** A whole server on a clock that is moved by hand, with sockets that are arrays. */
 export class NodeInProcess {
-  readonly runtime = new ServerRuntime()
+  readonly runtime: ServerRuntime = new ServerRuntime()
   readonly decisions: Decision[] = []
   readonly server: Server
 
@@ -114,7 +114,7 @@ export class SocketInProcess {
   }
 
   disconnect(): void {
-    this.#connection.transportClosed()
+    this.#connection.transportClosed(1006)
   }
 
   #read(frames: Buffer): void {

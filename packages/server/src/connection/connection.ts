@@ -131,9 +131,11 @@ export class Connection implements ChannelConnection {
     this.#step({ type: 'close', code, reason })
   }
 
-  transportClosed(): void {
+  /** The socket is gone, with the close code that was seen. */
+  transportClosed(code: number): void {
     this.#step({ type: 'transport-closed' })
     this.#host.closed(this)
+    this.#services.observer.disconnected(this.id, code)
   }
 
   #dispatch(frame: ClientFrame): void {

@@ -53,7 +53,7 @@ export function createWebSocketListener(server: Server): WebSocketListener {
 
 function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): void {
   webSocket.on('message', (data: Buffer, binary: boolean) => connection.receive(data, binary))
-  webSocket.on('close', () => connection.transportClosed())
+  webSocket.on('close', (code: number) => connection.transportClosed(code))
   // `ws` closes with the fitting code by itself; without a listener the error would end the process.
   webSocket.on('error', () => {})
   socket.on('error', () => {})
