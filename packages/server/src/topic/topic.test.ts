@@ -186,7 +186,8 @@ describe('Topic', () => {
   test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), who: fc.nat(5), self: fc.boolean() }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('toggle' as const, 'ack' as const), who: fc.nat(5) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('toggle' as const), who: fc.nat(5) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('ack' as const) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('end' as const) }) },
     )
     fc.assert(
@@ -206,7 +207,7 @@ describe('Topic', () => {
               seats[now.who] = null
             }
           } else if (now.do === 'ack') topic.inOrder(() => {})
-          else {
+          else if (now.do === 'send') {
             n++
             const sender = receivers[now.who]!
             topic.fanOut('broadcast', text(n), now.self ? null : sender)
