@@ -9,6 +9,7 @@ import type { Runtime } from './ports.ts'
 import { Server, type ServerPorts } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
+export { tokenVerifier, type TokenVerifierOptions } from './io/token-verifier.ts'
 export { resolveOptions, type ServerOptions } from './options.ts'
 export type * from './ports.ts'
 export { Server, type ServerPorts } from './server.ts'
