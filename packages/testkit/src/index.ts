@@ -1,3 +1,5 @@
 export * from './available.ts'
 export * from './server-runtime.ts'
 export * from './node-in-process.ts'
+export * from './fake-runtime.ts'
+export * from './scripted-server.ts'

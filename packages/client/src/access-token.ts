@@ -1,0 +1,146 @@
+/**
+ * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.
+ *
+ * With a callback the callback is the source of truth; a token given by hand is overtaken by the callback's next answer.
+ * Only the answer to the newest question counts. Every question ends: by an answer, a failure, or the deadline.
+ */
+export interface TokenState {
+  readonly value: string | null
+  /** The question on its way; null when nobody waits. */
+  readonly asked: number | null
+  /** How many questions there were: their ids. */
+  readonly count: number
+  /** Refreshing by the clock is for a client that is in use. */
+  readonly active: boolean
+}
+
+export type TokenEvent =
+  /** Somebody gives the token by hand. */
+  | { readonly type: 'set'; readonly value: string | null; readonly nowMs: number }
+  /** Ask anew, also when a question is on its way: its answer may be older than what changed. */
+  | { readonly type: 'refresh'; readonly nowMs: number }
+  /** Somebody is about to use the token. */
+  | { readonly type: 'need'; readonly nowMs: number }
+  | { readonly type: 'answered'; readonly id: number; readonly value: string | null; readonly nowMs: number }
+  | { readonly type: 'failed'; readonly id: number; readonly cause: unknown; readonly nowMs: number }
+  | { readonly type: 'timer'; readonly nowMs: number }
+  | { readonly type: 'activate'; readonly nowMs: number }
+  | { readonly type: 'deactivate' }
+
+export type TokenEffect =
+  | { readonly type: 'ask'; readonly id: number }
+  | { readonly type: 'timer'; readonly afterMs: number | null }
+  | { readonly type: 'changed'; readonly value: string | null }
+  /** Everybody who waits may go on with the token there is. */
+  | { readonly type: 'ready' }
+  /** Nobody could be asked, and there is no token that would still do. */
+  | { readonly type: 'unavailable'; readonly cause: unknown }
+  /** As `unavailable`, but the token that is known has not expired. */
+  | { readonly type: 'stale'; readonly cause: unknown }
+
+export interface TokenOptions {
+  readonly hasCallback: boolean
+  /** How long the callback may take. */
+  readonly deadlineMs: number
+  /** When a token expires, in milliseconds since 1970; null when it does not say. */
+  expiresAtMs(token: string): number | null
+}
+
+export interface TokenStep {
+  readonly state: TokenState
+  readonly effects: readonly TokenEffect[]
+}
+
+export const noToken: TokenState = { value: null, asked: null, count: 0, active: false }
+
+/** How long before its end a token is replaced: enough for a slow callback and a clock that is a little off. */
+const AHEAD_MS = 30_000
+/** A callback that answers with the same, nearly expired token is not asked in a tight loop. */
+const LEAST_WAIT_MS = 5000
+/** Timers hold 31 bits. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1
+
+export function tokenStep(state: TokenState, event: TokenEvent, options: TokenOptions): TokenStep {
+  switch (event.type) {
+    case 'set':
+      return settle(
+        { ...state, value: event.value, asked: null },
+        [...changed(state, event.value), { type: 'ready' }],
+        event.nowMs,
+        options,
+      )
+    case 'refresh':
+      return options.hasCallback ? ask(state, options) : { state, effects: [{ type: 'ready' }] }
+    case 'need':
+      if (!options.hasCallback) return { state, effects: [{ type: 'ready' }] }
+      return state.asked === null ? ask(state, options) : stay(state)
+    case 'answered':
+      if (state.asked !== event.id) return stay(state)
+      return settle(
+        { ...state, value: event.value, asked: null },
+        [...changed(state, event.value), { type: 'ready' }],
+        event.nowMs,
+        options,
+      )
+    case 'failed':
+      return state.asked === event.id ? fail(state, event.cause, event.nowMs, options) : stay(state)
+    case 'timer':
+      if (state.asked !== null) return fail(state, new Error(`no answer within ${options.deadlineMs} ms`), event.nowMs, options)
+      return state.active && options.hasCallback ? ask(state, options) : stay(state)
+    case 'activate':
+      if (state.active || state.asked !== null) return stay({ ...state, active: true })
+      return settle({ ...state, active: true }, [], event.nowMs, options)
+    case 'deactivate':
+      return state.asked === null ? { state: { ...state, active: false }, effects: [disarm] } : stay({ ...state, active: false })
+  }
+}
+
+const disarm: TokenEffect = { type: 'timer', afterMs: null }
+
+function ask(state: TokenState, options: TokenOptions): TokenStep {
+  const id = state.count + 1
+  return {
+    state: { ...state, asked: id, count: id },
+    effects: [
+      { type: 'timer', afterMs: options.deadlineMs },
+      { type: 'ask', id },
+    ],
+  }
+}
+
+function fail(state: TokenState, cause: unknown, nowMs: number, options: TokenOptions): TokenStep {
+  const next = { ...state, asked: null }
+  const expiresAtMs = state.value === null ? null : options.expiresAtMs(state.value)
+  const usable = state.value !== null && (expiresAtMs === null || expiresAtMs > nowMs)
+  return settle(next, usable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }], nowMs, options)
+}
+
+/** No question is on its way: the timer is set for the next one, if there is to be one. */
+function settle(state: TokenState, effects: readonly TokenEffect[], nowMs: number, options: TokenOptions): TokenStep {
+  return { state, effects: [{ type: 'timer', afterMs: refreshInMs(state, nowMs, options) }, ...effects] }
+}
+
+function refreshInMs(state: TokenState, nowMs: number, options: TokenOptions): number | null {
+  if (!state.active || !options.hasCallback || state.value === null) return null
+  const expiresAtMs = options.expiresAtMs(state.value)
+  if (expiresAtMs === null) return null
+  return Math.min(LONGEST_WAIT_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - nowMs))
+}
+
+function changed(state: TokenState, value: string | null): readonly TokenEffect[] {
+  return state.value === value ? [] : [{ type: 'changed', value }]
+}
+
+function stay(state: TokenState): TokenStep {
+  return { state, effects: [] }
+}
+
+/** The `exp` of a JWT in milliseconds, unverified; null for anything that is not a JWT with a numeric `exp`. */
+export function expiryOfJwt(token: string): number | null {
+  try {
+    const claims = JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))) as { readonly exp?: unknown }
+    return typeof claims.exp === 'number' ? claims.exp * 1000 : null
+  } catch {
+    return null
+  }
+}

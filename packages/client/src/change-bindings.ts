@@ -1,0 +1,40 @@
+import { isJsonObject, type PostgresChangesEntry } from '@tidewire/protocol'
+import { matchesEvent, type Binding } from './listeners.ts'
+
+type Filter = PostgresChangesEntry & { readonly [key: string]: unknown }
+
+/** The filters of a channel as its join lists them. Two equal ones never come here. */
+export function changeEntries(bindings: readonly Binding[]): readonly PostgresChangesEntry[] {
+  return bindings.map((binding) => binding.filter as Filter)
+}
+
+/** Whether two filters ask for the same changes. */
+export function isSameFilter(a: Filter, b: Filter): boolean {
+  return isEcho(a, b) && String(a.select) === String(b.select)
+}
+
+/**
+ * Gives each binding the id under which the server will name it. Entries are matched by what they ask for, not by their
+ * place, and may have keys that were not sent. Returns the first binding that the server did not echo.
+ */
+export function assignIds(bindings: readonly Binding[], entries: unknown): Binding | undefined {
+  const rest = Array.isArray(entries) ? (entries as unknown[]).filter(isJsonObject) : []
+  for (const binding of bindings) {
+    const filter = binding.filter as Filter
+    // Filters may differ in `select` alone; a server that does not echo it lists them in our order.
+    let at = rest.findIndex((entry) => isEcho(filter, entry as Filter) && String(entry['select']) === String(filter.select))
+    if (at < 0) at = rest.findIndex((entry) => isEcho(filter, entry as Filter))
+    if (at < 0) return binding
+    binding.id = rest.splice(at, 1)[0]!['id'] as number
+  }
+  return undefined
+}
+
+/** Whether the server means this binding, and the kind of change is the one it wants. */
+export function wantsChange(binding: Binding, ids: readonly unknown[], type: unknown): boolean {
+  return binding.id !== undefined && ids.includes(binding.id) && matchesEvent(binding.filter['event'], type)
+}
+
+function isEcho(sent: Filter, echoed: Filter): boolean {
+  return (['event', 'schema', 'table', 'filter'] as const).every((key) => (sent[key] ?? null) === (echoed[key] ?? null))
+}

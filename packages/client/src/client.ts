@@ -1,0 +1,580 @@
+import {
+  decodeServerFrame,
+  encodeClientMessage,
+  isJsonObject,
+  PHOENIX_TOPIC,
+  RealtimeError,
+  wireTopic,
+  type Message,
+} from '@tidewire/protocol'
+import { expiryOfJwt, noToken, tokenStep, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
+import { hosts, RealtimeChannel, type AttachedChannel, type ChannelHost, type RealtimeChannelOptions } from './channel.ts'
+import {
+  connectionStep,
+  disconnected,
+  type ConnectionEffect,
+  type ConnectionEvent,
+  type ConnectionState,
+  type Loss,
+} from './connection-state.ts'
+import { socketUrl } from './endpoint.ts'
+import { machine, singleTimer, type Machine } from './machine.ts'
+import {
+  resolveOptions,
+  type HeartbeatCallback,
+  type RealtimeClientOptions,
+  type RealtimeMessage,
+  type ResolvedOptions,
+} from './options.ts'
+import type { HttpAnswer, Runtime, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+
+const CLOSE_TIMEOUT_MS = 1500
+/** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
+const MOST_HELD = 100
+/** What these say is not written to a log: they carry the token. */
+const SECRET_EVENTS = ['phx_join', 'access_token']
+
+/** One connection to a realtime server, and the channels on it. */
+export class RealtimeClient {
+  /** The endpoint with `/websocket`. */
+  readonly endPoint: string
+  readonly httpEndpoint: string
+  readonly apiKey: string
+  readonly accessToken: (() => Promise<string | null>) | null
+  /** All channels, in the order of their making. The array is replaced when one comes or goes. */
+  channels: RealtimeChannel[] = []
+  heartbeatCallback: HeartbeatCallback
+
+  readonly #options: RealtimeClientOptions
+  readonly #resolved: ResolvedOptions
+  readonly #runtime: Runtime
+  readonly #connection: Machine<ConnectionState, ConnectionEvent>
+  readonly #token: Machine<TokenState, TokenEvent>
+  readonly #attached = new Map<string, AttachedChannel>()
+  #socket: WebSocketLike | null = null
+  #opening: object | null = null
+  #ref = 0
+  #held: Message[] = []
+  #heartbeatSentMs = 0
+  #tokenWaiters: ((error?: RealtimeError) => void)[] = []
+  #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
+  #unwatch: (() => void) | null = null
+  #worker: WorkerTimers | null = null
+  readonly #emptyTimer: (afterMs: number | null) => void
+
+  /** Does not connect. Throws a RealtimeError (`bad-option`) that names every fault of the options. */
+  constructor(endPoint: string, options: RealtimeClientOptions = {}, runtime: Runtime) {
+    this.#options = options
+    this.#runtime = runtime
+    this.#resolved = resolveOptions(endPoint, options, runtime)
+    this.endPoint = `${endPoint}/websocket`
+    this.httpEndpoint = this.#resolved.httpUrl
+    this.apiKey = this.#resolved.apikey
+    this.accessToken = options.accessToken ?? null
+    this.heartbeatCallback = options.heartbeatCallback ?? (() => {})
+    const connectionTimer = singleTimer(this.#setTimer, () => this.#onConnectionTimer())
+    const connectionOptions = { ...this.#resolved, closeTimeoutMs: CLOSE_TIMEOUT_MS }
+    this.#connection = machine(
+      disconnected,
+      (state, event: ConnectionEvent) => connectionStep(state, event, connectionOptions),
+      (effect) => this.#performConnection(effect, connectionTimer),
+    )
+    const tokenTimer = singleTimer(this.#setTimer, () => this.#token.send({ type: 'timer', nowMs: runtime.nowMs() }))
+    const tokenOptions = {
+      hasCallback: this.#resolved.canRefresh,
+      deadlineMs: this.#resolved.accessTokenTimeoutMs,
+      expiresAtMs: expiryOfJwt,
+    }
+    this.#token = machine(
+      noToken,
+      (state, event: TokenEvent) => tokenStep(state, event, tokenOptions),
+      (effect) => this.#performToken(effect, tokenTimer),
+    )
+    this.#emptyTimer = singleTimer(this.#setTimer, () => void this.disconnect())
+    hosts.set(this, this.#makeHost())
+  }
+
+  get accessTokenValue(): string | null {
+    return this.#token.state.value
+  }
+
+  get workerRef(): unknown {
+    return this.#worker?.worker
+  }
+
+  get timeout(): number {
+    return this.#resolved.timeoutMs
+  }
+
+  get vsn(): string {
+    return this.#resolved.version
+  }
+
+  get heartbeatIntervalMs(): number {
+    return this.#resolved.heartbeatIntervalMs
+  }
+
+  get reconnectAfterMs(): (tries: number) => number {
+    return this.#resolved.retryInMs
+  }
+
+  /** The URL that the WebSocket is opened with, API key included. */
+  endpointURL(): string {
+    return socketUrl(this.endPoint, this.#resolved.params)
+  }
+
+  /** Connects, and stays connected until `disconnect`: a lost connection is made again. Never throws. */
+  connect(): void {
+    this.#drive({ type: 'connect' })
+    if (this.#resolved.canRefresh) this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+  }
+
+  /**
+   * Disconnects for good. Resolves with `ok` when the socket is closed, with `timeout` when that took too long and the
+   * socket was dropped. Channels stay, errored, and join again after the next `connect`.
+   */
+  disconnect(code?: number, reason?: string): Promise<'ok' | 'timeout'> {
+    this.#emptyTimer(null)
+    this.#drive({ type: 'disconnect', code, reason })
+    for (const channel of this.#attached.values()) channel.disconnected()
+    if (this.#connection.state.kind !== 'closing') return Promise.resolve('ok')
+    return new Promise((resolve) => this.#disconnects.push(resolve))
+  }
+
+  close(): Promise<'ok' | 'timeout'> {
+    return this.disconnect()
+  }
+
+  connectionState(): 'connecting' | 'open' | 'closing' | 'closed' {
+    switch (this.#connection.state.kind) {
+      case 'connecting':
+        return 'connecting'
+      case 'connected':
+        return 'open'
+      case 'closing':
+        return 'closing'
+      default:
+        return 'closed'
+    }
+  }
+
+  isConnected(): boolean {
+    return this.connectionState() === 'open'
+  }
+
+  isConnecting(): boolean {
+    return this.connectionState() === 'connecting'
+  }
+
+  isDisconnecting(): boolean {
+    return this.connectionState() === 'closing'
+  }
+
+  getChannels(): RealtimeChannel[] {
+    return this.channels
+  }
+
+  /** The channel of a topic: the one that there is, else a new one. Of an existing channel the parameters stay as they are. */
+  channel(topic: string, params: RealtimeChannelOptions = { config: {} }): RealtimeChannel {
+    const existing = this.#attached.get(wireTopic(topic))
+    if (existing === undefined) return new RealtimeChannel(wireTopic(topic), params, this)
+    this.#emptyTimer(null)
+    return existing.channel
+  }
+
+  /** Leaves the channel and forgets it. */
+  removeChannel(channel: RealtimeChannel): Promise<'ok' | 'timed out' | 'error'> {
+    return channel.unsubscribe()
+  }
+
+  /** Leaves all channels, then disconnects. */
+  async removeAllChannels(): Promise<('ok' | 'timed out' | 'error')[]> {
+    const left = Promise.all(this.channels.map((channel) => channel.unsubscribe()))
+    await this.disconnect()
+    return left
+  }
+
+  /** Sends a message as it is; without a connection it waits for one. */
+  push(message: RealtimeMessage): void {
+    const { topic, event, payload, ref, join_ref: joinRef = null } = message
+    this.#held.push({ joinRef, ref, topic, event, payload })
+    if (this.isConnected()) this.#flushHeld()
+    else if (this.#held.length > MOST_HELD) this.#held.shift()
+  }
+
+  /**
+   * Sets the user's token: joined channels are told, others join with it. Without a token the `accessToken` callback is
+   * asked anew. With such a callback a token given here holds until its next answer. Resolves when done.
+   */
+  setAuth(token: string | null = null): Promise<void> {
+    const nowMs = this.#runtime.nowMs()
+    return new Promise((resolve) => {
+      this.#tokenWaiters.push(() => resolve())
+      this.#token.send(token === null ? { type: 'refresh', nowMs } : { type: 'set', value: token, nowMs })
+    })
+  }
+
+  /** Sends a heartbeat now, unless one is on its way or there is no connection. */
+  sendHeartbeat(): Promise<void> {
+    this.#drive({ type: 'beat', ref: this.#nextRef() })
+    return Promise.resolve()
+  }
+
+  /** Replaces the callback that hears of heartbeats. */
+  onHeartbeat(callback: HeartbeatCallback): void {
+    this.heartbeatCallback = callback
+  }
+
+  hasLogger(): boolean {
+    return this.#options.logger !== undefined
+  }
+
+  log(kind: string, text: string, data?: unknown): void {
+    this.#options.logger?.(kind, text, data)
+  }
+
+  readonly #setTimer = (afterMs: number, run: () => void): (() => void) => (this.#worker ?? this.#runtime).setTimer(afterMs, run)
+
+  readonly #nextRef = (): string => String(++this.#ref)
+
+  #makeHost(): ChannelHost {
+    const isUp = (): boolean => this.isConnected()
+    const token = (): string | null => this.accessTokenValue
+    return {
+      runtime: this.#runtime,
+      options: this.#resolved,
+      get isUp() {
+        return isUp()
+      },
+      get token() {
+        return token()
+      },
+      setTimer: this.#setTimer,
+      connect: () => this.connect(),
+      nextRef: this.#nextRef,
+      write: (message) => this.#write(message),
+      authorize: (done) => {
+        this.#tokenWaiters.push(done)
+        this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+      },
+      attach: (channel) => this.#attach(channel),
+      detach: (channel) => this.#detach(channel),
+      post: (path, body, timeoutMs) => this.#post(path, body, timeoutMs),
+      report: (error) => this.#report(error),
+      log: (kind, text, data) => this.log(kind, text, data),
+      warn: (text) => (this.hasLogger() ? this.log('channel', text) : this.#runtime.warn(text)),
+    }
+  }
+
+  #attach(channel: AttachedChannel): void {
+    const { topic } = channel.channel
+    const existing = this.#attached.get(topic)
+    if (existing === channel) return
+    if (existing !== undefined)
+      throw new RealtimeError('already-joined', `Another channel has the topic ${topic}; use that one, or remove it first.`)
+    this.#emptyTimer(null)
+    this.#attached.set(topic, channel)
+    this.channels = [...this.channels, channel.channel]
+  }
+
+  #detach(channel: AttachedChannel): void {
+    if (this.#attached.get(channel.channel.topic) !== channel) return
+    this.#attached.delete(channel.channel.topic)
+    this.channels = this.channels.filter((other) => other !== channel.channel)
+    if (this.channels.length === 0 && this.#connection.state.kind !== 'disconnected') this.#emptyTimer(this.#resolved.emptyDisconnectMs)
+  }
+
+  #drive(event: ConnectionEvent): void {
+    const before = this.#connection.state.kind
+    this.#connection.send(event)
+    const { kind } = this.#connection.state
+    const isWanted = kind !== 'disconnected' && kind !== 'closing'
+    if (isWanted && this.#unwatch === null) this.#wakeUp()
+    if (!isWanted && this.#unwatch !== null) this.#fallAsleep()
+    if (before === 'closing' && kind !== 'closing') {
+      const resolvers = this.#disconnects
+      this.#disconnects = []
+      for (const resolve of resolvers) resolve(event.type === 'timer' ? 'timeout' : 'ok')
+    }
+  }
+
+  #wakeUp(): void {
+    if (this.#options.worker === true && this.#worker === null) this.#startWorker()
+    this.#unwatch = this.#runtime.watch((what) =>
+      this.#drive(what === 'wake' ? { type: 'wake', ref: this.#nextRef() } : { type: 'freeze' }),
+    )
+    this.#token.send({ type: 'activate', nowMs: this.#runtime.nowMs() })
+  }
+
+  #startWorker(): void {
+    const failed = (cause: unknown): void => {
+      this.#worker = null
+      this.log('worker', 'the worker failed; the page keeps the time', cause)
+    }
+    try {
+      this.#worker = this.#runtime.workerTimers({ url: this.#options.workerUrl, failed })
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+
+  #fallAsleep(): void {
+    this.#worker?.stop()
+    this.#worker = null
+    this.#unwatch?.()
+    this.#unwatch = null
+    this.#token.send({ type: 'deactivate' })
+  }
+
+  #onConnectionTimer(): void {
+    this.#drive({ type: 'timer', ref: this.#nextRef() })
+  }
+
+  #performConnection(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
+    switch (effect.type) {
+      case 'timer':
+        return timer(effect.afterMs)
+      case 'open-socket':
+        return this.#openSocket()
+      case 'close-socket':
+        return closeSocket(this.#socket, effect.code, effect.reason)
+      case 'drop-socket':
+        return this.#dropSocket(effect.reason)
+      case 'send-heartbeat':
+        return this.#sendHeartbeat(effect.ref)
+      case 'heartbeat-missed':
+        this.log('transport', 'heartbeat timeout')
+        return this.#heard('timeout')
+      case 'up':
+        this.log('transport', `connected to ${this.endPoint}`)
+        this.#flushHeld()
+        for (const channel of this.#attached.values()) channel.up()
+        return
+      case 'down':
+        this.#socket = null
+        this.log('transport', 'close', effect.loss)
+        for (const channel of this.#attached.values()) channel.down(lossError(effect.loss))
+        return
+    }
+  }
+
+  #openSocket(): void {
+    // Loading the WebSocket may outlast the attempt that it was loaded for.
+    const opening = {}
+    this.#opening = opening
+    const use = (WebSocketClass: WebSocketLikeConstructor): void => {
+      if (this.#opening !== opening) return
+      try {
+        this.#listenTo(new WebSocketClass(this.endpointURL().replace(/^http/i, 'ws')))
+      } catch (cause) {
+        impossible(cause)
+      }
+    }
+    const impossible = (cause: unknown): void => {
+      if (this.#opening !== opening) return
+      this.log('error', 'WebSocket not available', cause)
+      this.#drive({
+        type: 'impossible',
+        loss: { reason: `WebSocket not available: ${String((cause as Error | null)?.message ?? cause)}`, wasClean: false },
+      })
+    }
+    try {
+      const found = this.#options.transport ?? this.#runtime.webSocket()
+      if (found instanceof Promise) found.then(use, impossible)
+      else use(found)
+    } catch (cause) {
+      impossible(cause)
+    }
+  }
+
+  #listenTo(socket: WebSocketLike): void {
+    this.#socket = socket
+    socket.binaryType = 'arraybuffer'
+    socket.onopen = () => this.#drive({ type: 'opened' })
+    socket.onmessage = ({ data }: { readonly data: unknown }) => this.#receive(data)
+    socket.onerror = (event: unknown) => this.log('transport', 'error', event)
+    socket.onclose = ({
+      code,
+      reason = '',
+      wasClean = false,
+    }: {
+      readonly code?: number
+      readonly reason?: string
+      readonly wasClean?: boolean
+    }) => this.#drive({ type: 'closed', loss: { code: code ?? 1006, reason, wasClean } })
+  }
+
+  #dropSocket(reason: string): void {
+    const socket = this.#socket as (WebSocketLike & { terminate?(): void }) | null
+    this.#socket = null
+    this.#opening = null
+    if (socket === null) return
+    socket.onopen = socket.onmessage = socket.onclose = null
+    // `ws` throws the errors of a dropped socket at the process unless somebody listens.
+    socket.onerror = () => {}
+    // A browser waits for the other side's goodbye in the background; `ws` would keep the process for it.
+    if (typeof socket.terminate === 'function') socket.terminate()
+    else closeSocket(socket, 1000, reason)
+  }
+
+  #receive(data: unknown): void {
+    const state = this.#connection.state
+    if (state.kind === 'connected' && state.attempt > 0) this.#drive({ type: 'proven' })
+    const { decode } = this.#options
+    if (decode !== undefined) {
+      try {
+        decode(data as string | ArrayBuffer, ({ topic, event, payload, ref, join_ref = null as never }) =>
+          this.#deliver({ topic, event, payload, ref, joinRef: join_ref }),
+        )
+      } catch (cause) {
+        this.log('error', 'a frame could not be decoded', cause)
+      }
+      return
+    }
+    const frame = typeof data === 'string' ? data : data instanceof ArrayBuffer ? new Uint8Array(data) : (data as Uint8Array)
+    const decoded = decodeServerFrame(this.#resolved.version, frame)
+    if (decoded.ok) this.#deliver(decoded.value)
+    else this.log('error', `a frame could not be decoded: ${decoded.detail}`, decoded.code)
+  }
+
+  #deliver(message: Message): void {
+    const { topic, event, payload, ref } = message
+    if (this.hasLogger()) this.log('receive', `${topic} ${event} ${ref === null ? '' : `(${ref})`}`, payload)
+    if (topic === PHOENIX_TOPIC) this.#onHeartbeatReply(String(ref), payload)
+    else this.#attached.get(topic)?.receive(message)
+  }
+
+  #write(message: Message): void {
+    const { topic, event, payload, ref, joinRef } = message
+    if (this.hasLogger()) this.log('push', `${topic} ${event} (${joinRef}, ${ref})`, SECRET_EVENTS.includes(event) ? undefined : payload)
+    const socket = this.#socket
+    if (socket === null || !this.isConnected()) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
+    const { encode } = this.#options
+    try {
+      if (encode === undefined) socket.send(encodeClientMessage(this.#resolved.version, message))
+      else
+        encode({ topic, event, payload, ref: ref as string, ...(joinRef === null ? {} : { join_ref: joinRef as string }) }, (encoded) =>
+          socket.send(encoded),
+        )
+    } catch (cause) {
+      if (cause instanceof RangeError) throw new RealtimeError('name-too-long', cause.message, { cause })
+      throw new RealtimeError('not-serializable', `The payload of "${event}" cannot be written.`, { cause })
+    }
+  }
+
+  #flushHeld(): void {
+    const held = this.#held
+    this.#held = []
+    for (const message of held) {
+      try {
+        this.#write(message)
+      } catch (error) {
+        this.log('error', 'a message could not be sent', error)
+      }
+    }
+  }
+
+  #sendHeartbeat(ref: string): void {
+    this.#heartbeatSentMs = this.#runtime.nowMs()
+    try {
+      this.#write({ joinRef: null, ref, topic: PHOENIX_TOPIC, event: 'heartbeat', payload: {} })
+    } catch (error) {
+      this.log('error', 'a heartbeat could not be sent', error)
+    }
+    this.#heard('sent')
+    // Whoever refreshes tokens may have done so unasked; joined channels should not run into the old one's end.
+    if (this.#resolved.canRefresh) this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+  }
+
+  #onHeartbeatReply(ref: string, payload: unknown): void {
+    const state = this.#connection.state
+    if (state.kind !== 'connected' || state.heartbeatRef !== ref) return
+    this.#drive({ type: 'heartbeat-reply', ref })
+    const isOk = isJsonObject(payload) && payload['status'] === 'ok'
+    this.#heard(isOk ? 'ok' : 'error', this.#runtime.nowMs() - this.#heartbeatSentMs)
+  }
+
+  #heard(...news: Parameters<HeartbeatCallback>): void {
+    try {
+      this.heartbeatCallback(...news)
+    } catch (cause) {
+      this.#report(new RealtimeError('listener-threw', 'The heartbeat callback threw.', { cause }))
+    }
+  }
+
+  #performToken(effect: TokenEffect, timer: (afterMs: number | null) => void): void {
+    switch (effect.type) {
+      case 'timer':
+        return timer(effect.afterMs)
+      case 'ask':
+        return this.#ask(effect.id)
+      case 'changed':
+        for (const channel of this.#attached.values()) channel.tokenChanged()
+        return
+      case 'stale':
+        return this.log('error', 'the access token could not be refreshed; the one that is known is used', effect.cause)
+      case 'ready':
+        return this.#answerTokenWaiters()
+      case 'unavailable':
+        this.log('error', 'the access token could not be had', effect.cause)
+        return this.#answerTokenWaiters(
+          new RealtimeError('token-unavailable', 'The accessToken callback threw or took too long.', {
+            cause: effect.cause,
+            retryable: true,
+          }),
+        )
+    }
+  }
+
+  #ask(id: number): void {
+    const failed = (cause: unknown): void => this.#token.send({ type: 'failed', id, cause, nowMs: this.#runtime.nowMs() })
+    try {
+      Promise.resolve(this.accessToken!()).then(
+        (value) => this.#token.send({ type: 'answered', id, value: value ?? null, nowMs: this.#runtime.nowMs() }),
+        failed,
+      )
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+
+  #answerTokenWaiters(error?: RealtimeError): void {
+    const waiters = this.#tokenWaiters
+    this.#tokenWaiters = []
+    for (const done of waiters) done(error)
+  }
+
+  #post(path: string, body: string | Uint8Array, timeoutMs: number = this.#resolved.timeoutMs): Promise<HttpAnswer> {
+    const token = this.accessTokenValue
+    const headers = {
+      apikey: this.apiKey,
+      'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
+      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+    }
+    return this.#runtime.http({ url: this.httpEndpoint + path, headers, body, timeoutMs }, this.#options.fetch)
+  }
+
+  #report(error: RealtimeError): void {
+    this.log('error', error.message, error.cause)
+    this.#runtime.report(error)
+  }
+}
+
+function closeSocket(socket: WebSocketLike | null, code: number | undefined, reason: string | undefined): void {
+  try {
+    if (code === undefined) socket?.close()
+    else socket?.close(code, reason ?? '')
+  } catch {
+    // A code that the platform does not let us send must not keep the socket open.
+    socket?.close()
+  }
+}
+
+/** What channels tell their subscribers when the socket is gone. */
+function lossError({ code, reason, wasClean }: Loss): RealtimeError {
+  const text = code === undefined ? reason : `socket closed: ${code}${reason === '' ? '' : ` (${reason})`}`
+  return new RealtimeError(reason.startsWith('WebSocket not available') ? 'no-transport' : 'connection-lost', text, {
+    ...(code === undefined ? {} : { cause: { code, reason, wasClean } }),
+    retryable: true,
+  })
+}

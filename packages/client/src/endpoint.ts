@@ -1,0 +1,24 @@
+/** Where the WebSocket is opened: the endpoint with `/websocket` and the query. */
+export function socketUrl(endpoint: string, params: { readonly [key: string]: unknown }): string {
+  const query = queryOf(params)
+  return query === '' ? endpoint : `${endpoint}${endpoint.includes('?') ? '&' : '?'}${query}`
+}
+
+/** Where broadcasts are posted: the same place over HTTP, without the socket's own path. Throws a TypeError on no URL. */
+export function broadcastUrl(endpoint: string): string {
+  const url = new URL(endpoint.replace(/^ws/i, 'http'))
+  url.pathname = `${url.pathname.replace(/\/+$/, '').replace(/(\/socket\/websocket|\/socket|\/websocket)$/, '')}/api/broadcast`
+  return url.href
+}
+
+/** `a=1&b[c]=2`, encoded. */
+function queryOf(params: { readonly [key: string]: unknown }, parent?: string): string {
+  return Object.entries(params)
+    .map(([key, value]) => {
+      const name = parent === undefined ? key : `${parent}[${key}]`
+      if (typeof value === 'object' && value !== null) return queryOf(value as { readonly [key: string]: unknown }, name)
+      return value === null ? '' : `${encodeURIComponent(name)}=${encodeURIComponent(String(value))}`
+    })
+    .filter((pair) => pair !== '')
+    .join('&')
+}

@@ -1,0 +1,21 @@
+import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
+import { post } from './http-broadcast.ts'
+import { loadWebSocket } from './node-websocket.ts'
+import { watchSurroundings } from './surroundings.ts'
+import { workerTimers } from './worker-timers.ts'
+
+/** The platform that the program runs on: browser, worker, Node, Deno, Bun. */
+export const defaultRuntime: Runtime = {
+  nowMs: () => Date.now(),
+  random: () => Math.random(),
+  setTimer(afterMs, run) {
+    const timer = setTimeout(run, afterMs)
+    return () => clearTimeout(timer)
+  },
+  webSocket: () => (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket(),
+  http: post,
+  report: (error) => console.error(error),
+  warn: (message) => console.warn(message),
+  watch: watchSurroundings,
+  workerTimers,
+}

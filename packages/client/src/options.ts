@@ -1,0 +1,113 @@
+import { DEFAULT_VERSION, RealtimeError, type Version } from '@tidewire/protocol'
+import { fullJitterMs } from './backoff.ts'
+import { broadcastUrl } from './endpoint.ts'
+import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
+
+export type HeartbeatStatus = 'sent' | 'ok' | 'error' | 'timeout' | 'disconnected'
+export type HeartbeatCallback = (status: HeartbeatStatus, latencyMs?: number) => void
+export type LogLevel = 'info' | 'warn' | 'error' | (string & {})
+
+/** A message as `encode` gets it and `decode` gives it. */
+export interface RealtimeMessage {
+  topic: string
+  event: string
+  payload: unknown
+  ref: string
+  join_ref?: string
+}
+
+export interface RealtimeClientOptions {
+  /** The project's API key. May also stand in `params.apikey`. */
+  apikey?: string
+  /** Query parameters of the socket's URL. */
+  params?: { [key: string]: unknown }
+  /** The WebSocket to use. Default: the platform's own, else the package `ws`, loaded at connect. */
+  transport?: WebSocketLikeConstructor
+  /** How long joins, pushes and HTTP calls wait for their answer. Milliseconds, default 10 000. */
+  timeout?: number
+  /** Milliseconds between heartbeats, and how long one may stay unanswered. Default 25 000. */
+  heartbeatIntervalMs?: number
+  heartbeatCallback?: HeartbeatCallback
+  /** `1.0.0` or `2.0.0` (default). */
+  vsn?: string
+  logger?: (kind: string, msg: string, data?: unknown) => void
+  /** Sent along to the server, which logs this socket at that level. */
+  logLevel?: LogLevel
+  log_level?: LogLevel
+  encode?: (payload: RealtimeMessage, done: (encoded: string | ArrayBufferLike) => void) => void
+  decode?: (raw: string | ArrayBuffer, done: (message: RealtimeMessage) => void) => void
+  /** Milliseconds before attempt number `tries` (from 1). Default: full jitter up to 1, 2, 5, then 10 seconds. */
+  reconnectAfterMs?: (tries: number) => number
+  /** Accepted and not used: browsers cannot set headers on a WebSocket. */
+  headers?: { [key: string]: string }
+  fetch?: typeof globalThis.fetch
+  /** Let a Web Worker keep the time, which browsers do not slow down in hidden pages. */
+  worker?: boolean
+  workerUrl?: string
+  /** The user's token, asked for before each join. Without one the API key counts. */
+  accessToken?: () => Promise<string | null>
+  /** How long `accessToken` may take. Milliseconds, default `timeout`. */
+  accessTokenTimeoutMs?: number
+  /** How long the socket stays open without a channel. Milliseconds, default twice the heartbeat interval. */
+  disconnectOnEmptyChannelsAfterMs?: number
+  /** Accepted and not used: there is no long polling. */
+  sessionStorage?: unknown
+}
+
+/** The options as the client uses them: every default filled in. */
+export interface ResolvedOptions {
+  readonly apikey: string
+  readonly params: { readonly [key: string]: unknown }
+  readonly httpUrl: string
+  readonly version: Version
+  readonly timeoutMs: number
+  readonly heartbeatIntervalMs: number
+  readonly accessTokenTimeoutMs: number
+  readonly emptyDisconnectMs: number
+  /** Whether there is somebody to ask for a new token. */
+  readonly canRefresh: boolean
+  retryInMs(attempt: number): number
+}
+
+/** Reads the options without writing to them. Throws one RealtimeError (`bad-option`) that names every fault. */
+export function resolveOptions(endpoint: string, options: RealtimeClientOptions, runtime: Pick<Runtime, 'random'>): ResolvedOptions {
+  const faults: string[] = []
+  const { params = {}, vsn = DEFAULT_VERSION } = options
+  const apikey = options.apikey ?? params['apikey']
+  if (typeof apikey !== 'string' || apikey === '') faults.push('API key is required to connect to Realtime')
+  if (vsn !== '1.0.0' && vsn !== '2.0.0') faults.push(`Unsupported serializer version: ${vsn}`)
+  let httpUrl = ''
+  try {
+    httpUrl = broadcastUrl(endpoint)
+  } catch {
+    faults.push('Invalid URL')
+  }
+  const milliseconds = (
+    name: 'timeout' | 'heartbeatIntervalMs' | 'accessTokenTimeoutMs' | 'disconnectOnEmptyChannelsAfterMs',
+    fallback: number,
+  ): number => {
+    const value = options[name] ?? fallback
+    if (!(value >= 0 && value < 2 ** 31)) faults.push(`${name} must be a number of milliseconds below 2^31`)
+    return value
+  }
+  const timeoutMs = milliseconds('timeout', 10_000)
+  const heartbeatIntervalMs = milliseconds('heartbeatIntervalMs', 25_000)
+  const resolved: ResolvedOptions = {
+    apikey: apikey as string,
+    params: { apikey, ...params, ...level(options.logLevel ?? options.log_level), vsn },
+    httpUrl,
+    version: vsn as Version,
+    timeoutMs,
+    heartbeatIntervalMs,
+    accessTokenTimeoutMs: milliseconds('accessTokenTimeoutMs', timeoutMs),
+    emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', 2 * heartbeatIntervalMs),
+    canRefresh: options.accessToken !== undefined,
+    retryInMs: (attempt) => options.reconnectAfterMs?.(attempt) ?? fullJitterMs(attempt, runtime.random()),
+  }
+  if (faults.length > 0) throw new RealtimeError('bad-option', faults.join('; '))
+  return resolved
+}
+
+function level(logLevel: LogLevel | undefined): { readonly log_level?: LogLevel } {
+  return logLevel === undefined ? {} : { log_level: logLevel }
+}

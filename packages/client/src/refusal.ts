@@ -1,0 +1,32 @@
+import { isJsonObject, RealtimeError, type RealtimeErrorCode } from '@tidewire/protocol'
+
+/** What the server's words at the head of a reason mean to us. Anything else is `join-refused` and worth another try. */
+const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retryable: boolean])[] = [
+  [/^(InvalidJWTToken: )?Token has expired/, 'token-expired', true],
+  [
+    /^(InvalidJWTToken|MalformedJWT|JwtSignatureError|JwtSignerError)\b|not a valid JWT|signature_error|required in JWT/,
+    'unauthorized',
+    false,
+  ],
+  [/^Unauthorized|^You do not have permissions/, 'unauthorized', false],
+  [
+    /^(TopicNameRequired|PrivateOnly|TenantNotFound|RealtimeDisabledForTenant|UnableToReplayMessages: Replay)|^unmatched topic/,
+    'join-refused',
+    false,
+  ],
+  [/^ChannelRateLimitReached/, 'rate-limited', false],
+  [/RateLimitReached|^Too many|rate limit exceeded/, 'rate-limited', true],
+  [/^Track message size/, 'payload-too-large', false],
+  [
+    /^(IncreaseConnectionPool|DatabaseLackOfConnections|UnableToConnectToProject|InitializingProjectConnection)/,
+    'database-unavailable',
+    true,
+  ],
+]
+
+/** The error for a reason that the server gave; its text is the server's own. */
+export function refusal(response: unknown): RealtimeError {
+  const message = isJsonObject(response) ? Object.values(response).join(', ') : typeof response === 'string' ? response : ''
+  const [, code, retryable] = MEANINGS.find(([words]) => words.test(message)) ?? [null, 'join-refused' as const, true]
+  return new RealtimeError(code, message || 'error', { cause: response, retryable })
+}

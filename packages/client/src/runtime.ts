@@ -1,0 +1,60 @@
+import type { RealtimeError } from '@tidewire/protocol'
+
+/** What the client needs of a WebSocket; the browser's and `ws` have it. */
+export interface WebSocketLike {
+  readonly readyState: number
+  binaryType?: string
+  onopen: ((event: never) => unknown) | null
+  onmessage: ((event: never) => unknown) | null
+  onclose: ((event: never) => unknown) | null
+  onerror: ((event: never) => unknown) | null
+  send(data: string | ArrayBufferLike | ArrayBufferView): void
+  close(code?: number, reason?: string): void
+}
+
+export interface WebSocketLikeConstructor {
+  new (address: string | URL, subprotocols?: string | string[]): WebSocketLike
+}
+
+export interface HttpRequest {
+  readonly url: string
+  readonly headers: { readonly [name: string]: string }
+  readonly body: string | Uint8Array
+  readonly timeoutMs: number
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly statusText: string
+  readonly body: string
+}
+
+/** What happens around the client: `wake` asks where we stand, `freeze` says that timers and sockets stop here. */
+export type Surroundings = 'wake' | 'freeze'
+
+/** Everything the client takes from the platform. One implementation is in `io/`, another in the tests. */
+export interface Runtime {
+  nowMs(): number
+  /** In [0, 1). */
+  random(): number
+  /** Calls `run` once; returns what takes it back. */
+  setTimer(afterMs: number, run: () => void): () => void
+  /** The platform's WebSocket, or a promise of one that must be loaded first. Rejects or throws when there is none. */
+  webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
+  /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */
+  http(request: HttpRequest, fetch: typeof globalThis.fetch | undefined): Promise<HttpAnswer>
+  /** Tells of a fault that no caller can be told of: a listener that threw. */
+  report(error: RealtimeError): void
+  warn(message: string): void
+  /** Watches the surroundings; returns what stops it. */
+  watch(changed: (what: Surroundings) => void): () => void
+  /** Timers of a worker, which browsers do not slow down in hidden pages. Throws when there are no workers. */
+  workerTimers(options: { readonly url: string | undefined; readonly failed: (cause: unknown) => void }): WorkerTimers
+}
+
+export interface WorkerTimers {
+  readonly worker: unknown
+  setTimer(afterMs: number, run: () => void): () => void
+  /** Ends the worker; timers that are set go on without it. */
+  stop(): void
+}
