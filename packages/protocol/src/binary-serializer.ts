@@ -2,7 +2,7 @@ import type { BroadcastMeta, UserBroadcast } from './broadcast.ts'
 import { decoded, jsonValue, undecodable, utf8Text, type Decoded } from './decode.ts'
 import { textBytes } from './json-serializer.ts'
 import { isJsonObject, type JsonObject, type Message, type Ref } from './message.ts'
-import type { ClientFrame } from './serializer.ts'
+import type { ClientFrame } from './client-frame.ts'
 
 /** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
 export const FrameKind: {
@@ -15,13 +15,16 @@ export const FrameKind: {
 
 export const MAX_NAME_BYTES = 255
 
+const METADATA_FAULT = 'the metadata is not JSON'
+const PAYLOAD_FAULT = 'the payload is marked as JSON and is not'
+
 /** Reads a binary frame from a client: kind 0 or kind 3. */
 export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
   switch (data[0]) {
     case undefined:
       return undecodable('empty-frame', 'the binary frame is empty')
     case FrameKind.push: {
-      const parts = readNames(data, 5, [1, 2, 3, 4])
+      const parts = readNames(data, 5, 4)
       if (!parts.ok) return parts
       const [joinRef, ref, topic, event] = parts.value.names as [string, string, string, string]
       return decoded({ joinRef: refOrNull(joinRef), ref, topic, event, payload: { kind: 'binary', bytes: data.subarray(parts.value.end) } })
@@ -34,20 +37,20 @@ export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
 }
 
 function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
-  const parts = readNames(data, 7, [1, 2, 3, 4, 5])
+  const parts = readNames(data, 7, 5)
   if (!parts.ok) return parts
-  const [joinRef, ref, topic, event, metadataText] = parts.value.names as [string, string, string, string, string]
-  const metadata = readMetadata(metadataText)
-  if (metadata === undefined) return undecodable('malformed-metadata', 'metadata must be a JSON object')
+  const [joinRefText, ref, topic, userEvent, metaText] = parts.value.names as [string, string, string, string, string]
+  const joinRef = refOrNull(joinRefText)
+  const event = 'broadcast'
+  const metadata = readMetadata(metaText)
+  if (metadata === undefined) return undecodable('malformed-metadata', METADATA_FAULT, { joinRef, ref, topic, event })
   const encoding = data[6] === 0 ? 'binary' : 'json'
   const bytes = data.subarray(parts.value.end)
-  return decoded({
-    joinRef: refOrNull(joinRef),
-    ref,
-    topic,
-    event: 'broadcast',
-    payload: { kind: 'user-broadcast', broadcast: { event, metadata, encoding, bytes } },
-  })
+  // Receivers under 1.0.0 get the payload spliced into their JSON, so it is known to be JSON before it goes anywhere.
+  if (encoding === 'json' && jsonValue(utf8Text(bytes)) === undefined)
+    return undecodable('malformed-payload', PAYLOAD_FAULT, { joinRef, ref, topic, event })
+  const broadcast = { event: userEvent, metadata, encoding, bytes } as const
+  return decoded({ joinRef, ref, topic, event, payload: { kind: 'user-broadcast', broadcast } })
 }
 
 /** Reads a binary frame from a server: kinds 0, 1, 2 and 4. A kind 4 becomes the `broadcast` message that text would have been. */
@@ -56,13 +59,13 @@ export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
     case undefined:
       return undecodable('empty-frame', 'the binary frame is empty')
     case FrameKind.push: {
-      const parts = readNames(data, 4, [1, 2, 3])
+      const parts = readNames(data, 4, 3)
       if (!parts.ok) return parts
       const [joinRef, topic, event] = parts.value.names as [string, string, string]
       return decoded({ joinRef: refOrNull(joinRef), ref: null, topic, event, payload: copy(data, parts.value.end) })
     }
     case FrameKind.reply: {
-      const parts = readNames(data, 5, [1, 2, 3, 4])
+      const parts = readNames(data, 5, 4)
       if (!parts.ok) return parts
       const [joinRef, ref, topic, status] = parts.value.names as [string, string, string, string]
       return decoded({
@@ -74,7 +77,7 @@ export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
       })
     }
     case FrameKind.broadcast: {
-      const parts = readNames(data, 3, [1, 2])
+      const parts = readNames(data, 3, 2)
       if (!parts.ok) return parts
       const [topic, event] = parts.value.names as [string, string]
       return decoded({ joinRef: null, ref: null, topic, event, payload: copy(data, parts.value.end) })
@@ -87,14 +90,14 @@ export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
 }
 
 function decodeUserBroadcast(data: Uint8Array): Decoded<Message> {
-  const parts = readNames(data, 5, [1, 2, 3])
+  const parts = readNames(data, 5, 3)
   if (!parts.ok) return parts
-  const [topic, event, metadataText] = parts.value.names as [string, string, string]
-  const metadata = readMetadata(metadataText)
-  if (metadata === undefined) return undecodable('malformed-metadata', 'metadata must be a JSON object')
+  const [topic, event, metaText] = parts.value.names as [string, string, string]
+  const metadata = readMetadata(metaText)
+  if (metadata === undefined) return undecodable('malformed-metadata', METADATA_FAULT)
   const payload = data[4] === 0 ? copy(data, parts.value.end) : jsonValue(utf8Text(data.subarray(parts.value.end)))
-  if (payload === undefined) return undecodable('malformed-payload', 'the payload is marked as JSON and is not')
-  const meta = metadata as BroadcastMeta | null
+  if (payload === undefined) return undecodable('malformed-payload', PAYLOAD_FAULT)
+  const meta: BroadcastMeta | null = metadata
   return decoded({
     joinRef: null,
     ref: null,
@@ -108,13 +111,13 @@ function decodeUserBroadcast(data: Uint8Array): Decoded<Message> {
 export function encodeUserBroadcastPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic'>, broadcast: UserBroadcast): Uint8Array {
   return writeFrame(
     FrameKind.userBroadcastPush,
-    {
-      join_ref: refText(message.joinRef),
-      ref: refText(message.ref),
-      topic: message.topic,
-      event: broadcast.event,
-      metadata: metadataText(broadcast),
-    },
+    [
+      ['join_ref', refText(message.joinRef)],
+      ['ref', refText(message.ref)],
+      ['topic', message.topic],
+      ['event', broadcast.event],
+      ['metadata', metadataText(broadcast)],
+    ],
     [broadcast.encoding === 'json' ? 1 : 0],
     broadcast.bytes,
   )
@@ -124,33 +127,57 @@ export function encodeUserBroadcastPush(message: Pick<Message, 'joinRef' | 'ref'
 export function encodeUserBroadcast(topic: string, broadcast: UserBroadcast): Uint8Array {
   return writeFrame(
     FrameKind.userBroadcast,
-    { topic, event: broadcast.event, metadata: metadataText(broadcast) },
+    [
+      ['topic', topic],
+      ['event', broadcast.event],
+      ['metadata', metadataText(broadcast)],
+    ],
     [broadcast.encoding === 'json' ? 1 : 0],
     broadcast.bytes,
   )
 }
 
+/**
+ * Whether the names of a broadcast fit a kind 4 frame. Topics joined as text and events from HTTP or the database may
+ * be longer; such a broadcast goes out as text when it is JSON (rule N4).
+ */
+export function fitsUserBroadcast(topic: string, broadcast: UserBroadcast): boolean {
+  return [topic, broadcast.event, metadataText(broadcast)].every((name) => textBytes(name).length <= MAX_NAME_BYTES)
+}
+
 /** Writes kind 2: what a kind 0 push with the event `broadcast` is to its receivers. */
 export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8Array): Uint8Array {
-  return writeFrame(FrameKind.broadcast, { topic, event }, [], bytes)
+  return writeFrame(
+    FrameKind.broadcast,
+    [
+      ['topic', topic],
+      ['event', event],
+    ],
+    [],
+    bytes,
+  )
 }
 
 /** Writes kind 0 as clients do: an opaque push. */
 export function encodeBinaryPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic' | 'event'>, bytes: Uint8Array): Uint8Array {
   const { joinRef, ref, topic, event } = message
-  return writeFrame(FrameKind.push, { join_ref: refText(joinRef), ref: refText(ref), topic, event }, [], bytes)
+  return writeFrame(
+    FrameKind.push,
+    [
+      ['join_ref', refText(joinRef)],
+      ['ref', refText(ref)],
+      ['topic', topic],
+      ['event', event],
+    ],
+    [],
+    bytes,
+  )
 }
 
-function writeFrame(kind: number, names: Readonly<Record<string, string>>, extra: readonly number[], payload: Uint8Array): Uint8Array {
-  const fields: Uint8Array[] = []
-  let size = 1 + extra.length + payload.length
-  for (const [label, text] of Object.entries(names)) {
-    const bytes = textBytes(text)
-    if (bytes.length > MAX_NAME_BYTES)
-      throw new RangeError(`${label} is ${bytes.length} bytes long; a binary frame takes at most ${MAX_NAME_BYTES}`)
-    fields.push(bytes)
-    size += 1 + bytes.length
-  }
+function writeFrame(kind: number, names: readonly Name[], extra: readonly number[], payload: Uint8Array): Uint8Array {
+  const fields = names.map(nameBytes)
+  let size = 1 + names.length + extra.length + payload.length
+  for (const field of fields) size += field.length
   const frame = new Uint8Array(size)
   frame[0] = kind
   let at = 1
@@ -164,30 +191,52 @@ function writeFrame(kind: number, names: Readonly<Record<string, string>>, extra
   return frame
 }
 
-/** Cuts the names out of a frame whose sizes stand at `sizesAt` and whose first name starts at `header`. */
-function readNames(
-  data: Uint8Array,
-  header: number,
-  sizesAt: readonly number[],
-): Decoded<{ readonly names: readonly string[]; readonly end: number }> {
-  const names: string[] = []
+type Name = readonly [label: string, text: string]
+
+function nameBytes([label, text]: Name): Uint8Array {
+  const bytes = asciiBytes(text) ?? textBytes(text)
+  if (bytes.length > MAX_NAME_BYTES)
+    throw new RangeError(`${label} is ${bytes.length} bytes long; a binary frame takes at most ${MAX_NAME_BYTES}`)
+  return bytes
+}
+
+/** For the short ASCII names that most are, four times as fast as a call of the encoder; `undefined` for others. */
+function asciiBytes(text: string): Uint8Array | undefined {
+  if (text.length > MAX_NAME_BYTES) return undefined
+  const bytes = new Uint8Array(text.length)
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code > 0x7f) return undefined
+    bytes[at] = code
+  }
+  return bytes
+}
+
+/** Cuts `count` names out of a frame whose sizes stand from its second byte on and whose first name starts at `header`. */
+function readNames(data: Uint8Array, header: number, count: number): Decoded<{ readonly names: readonly string[]; readonly end: number }> {
   let end = header
-  for (const sizeAt of sizesAt) {
-    const size = data[sizeAt]
-    if (size === undefined || end + size > data.length) return undecodable('truncated', 'the frame is shorter than its sizes say')
-    const text = utf8Text(data.subarray(end, end + size))
-    if (text === undefined) return undecodable('invalid-utf8', 'a name in the frame is not UTF-8')
-    names.push(text)
-    end += size
+  for (let index = 1; index <= count; index++) end += data[index] ?? data.length
+  if (end > data.length) return undecodable('truncated', 'the frame is shorter than its sizes say')
+  // One call for all of them: what costs in decoding is the call. Bytes and characters are the same thing in ASCII.
+  const together = utf8Text(data.subarray(header, end))
+  const ascii = together?.length === end - header
+  const names: string[] = []
+  let from = header
+  for (let index = 1; index <= count; index++) {
+    const to = from + data[index]!
+    const name = ascii ? together.slice(from - header, to - header) : utf8Text(data.subarray(from, to))
+    if (name === undefined) return undecodable('invalid-utf8', 'a name in the frame is not UTF-8')
+    names.push(name)
+    from = to
   }
   return decoded({ names, end })
 }
 
-/** `undefined` marks a fault. */
+/** `undefined` marks a fault. JSON other than an object says nothing, and is no fault in the reference either. */
 function readMetadata(text: string): JsonObject | null | undefined {
   if (text === '') return null
   const value = jsonValue(text)
-  return isJsonObject(value) ? value : undefined
+  return value === undefined || isJsonObject(value) ? value : null
 }
 
 function metadataText(broadcast: UserBroadcast): string {
@@ -205,5 +254,6 @@ function refOrNull(text: string): string | null {
 
 /** Receivers keep payloads, so they get a buffer of their own, not a window on the frame. */
 function copy(data: Uint8Array, from: number): ArrayBuffer {
-  return data.slice(from).buffer as ArrayBuffer
+  // Not `slice`, which in Node's Buffer is a window on a shared pool.
+  return new Uint8Array(data.subarray(from)).buffer
 }

@@ -1,3 +1,5 @@
+import type { Ref } from './message.ts'
+
 /** Why a frame could not be read. The frame is dropped, its sender is told (rule M5), the socket stays open. */
 export type DecodeFault =
   | 'malformed-json'
@@ -10,20 +12,31 @@ export type DecodeFault =
   | 'empty-frame'
   | 'binary-not-supported'
 
+/** What a frame says before its payload: enough to answer it. */
+export interface FrameEnvelope {
+  readonly joinRef: Ref
+  readonly ref: Ref
+  readonly topic: string
+  readonly event: string
+}
+
+/** `envelope` is there when only the part after it is at fault, so that the push can be answered (rule M5). */
+export interface Undecodable {
+  readonly ok: false
+  readonly code: DecodeFault
+  readonly detail: string
+  readonly envelope?: FrameEnvelope
+}
+
 /** Decoders never throw: hostile input is an ordinary value. */
-export type Decoded<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly code: DecodeFault; readonly detail: string }
+export type Decoded<T> = { readonly ok: true; readonly value: T } | Undecodable
 
 export function decoded<T>(value: T): Decoded<T> {
   return { ok: true, value }
 }
 
-export function undecodable(
-  code: DecodeFault,
-  detail: string,
-): { readonly ok: false; readonly code: DecodeFault; readonly detail: string } {
-  return { ok: false, code, detail }
+export function undecodable(code: DecodeFault, detail: string, envelope?: FrameEnvelope): Undecodable {
+  return envelope === undefined ? { ok: false, code, detail } : { ok: false, code, detail, envelope }
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

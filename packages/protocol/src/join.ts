@@ -45,6 +45,7 @@ export interface JoinRequest {
 export type ParsedJoin = { readonly ok: true; readonly value: JoinRequest } | { readonly ok: false; readonly reason: string }
 
 const MAX_REPLAY = 25
+const MAX_INSPECTED = 200
 
 /**
  * Reads a join payload as tolerantly as the reference does (rules J2–J6): booleans may be strings, nulls stand for
@@ -96,7 +97,7 @@ function parseReplay(replay: unknown): ReplayRequest {
 /** Keys may be any scalar (`123` becomes `"123"`); null and the empty string ask the server for one. */
 function parseKey(key: unknown): string | null {
   if (key === null || key === undefined || key === '') return null
-  return typeof key === 'object' ? JSON.stringify(key) : String(key as string | number | boolean)
+  return typeof key === 'string' ? key : JSON.stringify(key)
 }
 
 function flag(value: unknown): boolean {
@@ -111,7 +112,7 @@ function refuse(detail: string): ParsedJoin {
   return { ok: false, reason: `UnknownErrorOnChannel: ${detail}` }
 }
 
-/** How the reference prints the value it did not expect. */
+/** How the reference prints the value it did not expect; cut, for it comes from the client and goes into the reply. */
 function inspectTerm(value: unknown): string {
-  return value === null ? 'nil' : JSON.stringify(value)
+  return value === null ? 'nil' : JSON.stringify(value).slice(0, MAX_INSPECTED)
 }

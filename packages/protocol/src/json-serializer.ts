@@ -1,7 +1,7 @@
 import { decoded, jsonValue, undecodable, utf8Text, type Decoded } from './decode.ts'
 import { elementBytes, memberBytes, nestedDeeperThan } from './json-text.ts'
 import { isJsonObject, type Message, type Ref } from './message.ts'
-import type { ClientFrame } from './serializer.ts'
+import type { ClientFrame } from './client-frame.ts'
 import type { Version } from './version.ts'
 
 /** How deep arrays and objects may stand in one another in anything a server reads and writes anew (rule L9). */

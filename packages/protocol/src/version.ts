@@ -9,7 +9,7 @@ export const DEFAULT_VERSION: Version = '2.0.0'
  */
 export function parseVersion(vsn: string | null | undefined): Version | null {
   if (vsn === null || vsn === undefined) return '1.0.0'
-  const match = /^([12])\.0\.\d+$/.exec(vsn)
+  const match = /^([12])\.0\.(?:0|[1-9]\d*)$/.exec(vsn)
   if (match === null) return null
   return match[1] === '1' ? '1.0.0' : '2.0.0'
 }

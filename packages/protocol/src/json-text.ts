@@ -1,0 +1,119 @@
+/**
+ * Finding parts in the bytes of JSON text, so that a payload is forwarded as it was written: its numbers keep their
+ * digits, its keys their order. Every function takes text that `JSON.parse` has accepted.
+ */
+
+const TAB = 0x09
+const LINE_FEED = 0x0a
+const CARRIAGE_RETURN = 0x0d
+const SPACE = 0x20
+const QUOTE = 0x22
+const COMMA = 0x2c
+const OPEN_ARRAY = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_ARRAY = 0x5d
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+
+const utf8 = new TextDecoder()
+
+/** The bytes of the element at `index` in an array of `length` elements. */
+export function elementBytes(data: Uint8Array, index: number, length: number): Uint8Array {
+  let from = skipSpace(data, skipSpace(data, 0) + 1)
+  for (let skipped = 0; skipped < index; skipped++) from = skipSpace(data, skipSpace(data, valueEnd(data, from)) + 1)
+  // The last element is bounded from behind, so that a long payload is not walked through.
+  const to = index === length - 1 ? trimSpaceBefore(data, trimSpaceBefore(data, data.length) - 1) : valueEnd(data, from)
+  return data.subarray(from, to)
+}
+
+/** The bytes of the value under `key` in an object; as in JSON.parse the last of several counts. */
+export function memberBytes(data: Uint8Array, key: string): Uint8Array | undefined {
+  let found: Uint8Array | undefined
+  let at = skipSpace(data, skipSpace(data, 0) + 1)
+  while (data[at] === QUOTE) {
+    const keyEnd = stringEnd(data, at)
+    const from = skipSpace(data, skipSpace(data, keyEnd) + 1)
+    const to = valueEnd(data, from)
+    if (isKey(data, at, keyEnd, key)) found = data.subarray(from, to)
+    at = skipSpace(data, skipSpace(data, to) + 1)
+  }
+  return found
+}
+
+/** Whether arrays and objects stand in one another more than `limit` deep. */
+export function nestedDeeperThan(data: Uint8Array, limit: number): boolean {
+  if (data.length <= limit * 2) return false
+  let depth = 0
+  for (let at = 0; at < data.length; at++) {
+    const byte = data[at]
+    if (byte === QUOTE) at = stringEnd(data, at) - 1
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
+      if (++depth > limit) return true
+    } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--
+  }
+  return false
+}
+
+/** Whether the string between `from` and `to`, quotes included, says `key`, which is ASCII. */
+function isKey(data: Uint8Array, from: number, to: number, key: string): boolean {
+  let equal = to - from - 2 === key.length
+  for (let at = from + 1; at < to - 1; at++) {
+    if (data[at] === BACKSLASH) return JSON.parse(utf8.decode(data.subarray(from, to))) === key
+    equal &&= data[at] === key.charCodeAt(at - from - 1)
+  }
+  return equal
+}
+
+/** Where the value that starts at `from` ends. */
+function valueEnd(data: Uint8Array, from: number): number {
+  const first = data[from]
+  if (first === QUOTE) return stringEnd(data, from)
+  return first === OPEN_ARRAY || first === OPEN_OBJECT ? containerEnd(data, from) : scalarEnd(data, from)
+}
+
+function containerEnd(data: Uint8Array, from: number): number {
+  let depth = 0
+  for (let at = from; at < data.length; at++) {
+    const byte = data[at]
+    if (byte === QUOTE) at = stringEnd(data, at) - 1
+    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) depth++
+    else if ((byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) && --depth === 0) return at + 1
+  }
+  return data.length
+}
+
+/** Where the string whose opening quote stands at `from` ends, its closing quote included. */
+function stringEnd(data: Uint8Array, from: number): number {
+  for (let at = from + 1; at < data.length; at++) {
+    const byte = data[at]
+    if (byte === BACKSLASH) at++
+    else if (byte === QUOTE) return at + 1
+  }
+  return data.length
+}
+
+function scalarEnd(data: Uint8Array, from: number): number {
+  let at = from
+  while (at < data.length && !endsScalar(data[at]!)) at++
+  return at
+}
+
+function endsScalar(byte: number): boolean {
+  return byte === COMMA || byte === CLOSE_ARRAY || byte === CLOSE_OBJECT || isSpace(byte)
+}
+
+function skipSpace(data: Uint8Array, from: number): number {
+  let at = from
+  while (at < data.length && isSpace(data[at]!)) at++
+  return at
+}
+
+function trimSpaceBefore(data: Uint8Array, end: number): number {
+  let at = end
+  while (at > 0 && isSpace(data[at - 1]!)) at--
+  return at
+}
+
+function isSpace(byte: number): boolean {
+  return byte === SPACE || byte === LINE_FEED || byte === CARRIAGE_RETURN || byte === TAB
+}
