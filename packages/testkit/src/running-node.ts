@@ -1,0 +1,72 @@
+import type { JsonObject } from '@tidewire/protocol'
+import { noLimits, startServer, tokenVerifier, type Decision, type RunningServer, type StartOptions } from '@tidewire/server'
+import { RECORDED_SECRET, signToken } from './transcript-tokens.ts'
+
+/** A real server on a free port of 127.0.0.1, with what a test needs to be its client. */
+export interface RunningNode extends RunningServer {
+  /** What a Supabase client is given: `http://127.0.0.1:port/realtime/v1` with the scheme of WebSockets. */
+  readonly socketUrl: string
+  readonly anonKey: string
+  readonly serviceKey: string
+  readonly decisions: readonly Decision[]
+  /** A token that is good for an hour unless the claims say otherwise. */
+  token(claims: JsonObject): string
+}
+
+export async function startNode(options: Partial<StartOptions> = {}): Promise<RunningNode> {
+  const decisions: Decision[] = []
+  const nothing = (): void => {}
+  const running = await startServer({
+    port: 0,
+    verifier: tokenVerifier({ secret: RECORDED_SECRET }),
+    limits: noLimits,
+    observer: {
+      decision: (decision) => void decisions.push(decision),
+      connected: nothing,
+      disconnected: nothing,
+      joined: nothing,
+      left: nothing,
+      broadcast: nothing,
+      received: nothing,
+    },
+    ...options,
+  })
+  const token = (claims: JsonObject): string => signToken({ exp: Math.floor(Date.now() / 1000) + 3_600, ...claims }, RECORDED_SECRET)
+  return {
+    ...running,
+    socketUrl: `${running.url.replace('http', 'ws')}/realtime/v1`,
+    anonKey: token({ role: 'anon' }),
+    serviceKey: token({ role: 'service_role' }),
+    decisions,
+    token,
+  }
+}
+
+/** Resolves with the first value that `read` finds, asked again whenever `changed` is called. Rejects after `withinMs`. */
+export class Waiter {
+  readonly #waiting = new Set<() => void>()
+
+  /** To be called when something came. */
+  readonly changed = (): void => {
+    for (const check of this.#waiting) check()
+  }
+
+  until<T>(read: () => T | undefined | false, withinMs = 5_000): Promise<T> {
+    const trace = new Error(`nothing came within ${withinMs} ms`)
+    return new Promise((resolve, reject) => {
+      const check = (): void => {
+        const value = read()
+        if (value === undefined || value === false) return
+        clearTimeout(late)
+        this.#waiting.delete(check)
+        resolve(value)
+      }
+      const late = setTimeout(() => {
+        this.#waiting.delete(check)
+        reject(trace)
+      }, withinMs)
+      this.#waiting.add(check)
+      check()
+    })
+  }
+}
