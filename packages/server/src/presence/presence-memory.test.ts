@@ -1,0 +1,45 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { describe, expect, it } from 'vitest'
+import { PresenceTracker } from './presence-tracker.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+function heapBytes(): number {
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
+interface Channel {
+  readonly topic: string
+}
+
+/** 20,000 channels in 2,000 topics come, update once, are asked for, and go. */
+function visit(tracker: PresenceTracker<Channel>): { bytesPerMember: number } {
+  const before = heapBytes()
+  const channels = Array.from({ length: 20_000 }, (_, at): Channel => ({ topic: `realtime:${at % 2000}` }))
+  for (const [at, channel] of channels.entries()) tracker.track(channel.topic, `user-${at}`, channel, { at })
+  for (const [at, channel] of channels.entries()) tracker.track(channel.topic, `user-${at}`, channel, { at, again: true })
+  const bytesPerMember = (heapBytes() - before) / channels.length
+  for (const channel of channels) tracker.state(channel.topic)
+  for (const channel of channels) tracker.untrack(channel.topic, channel)
+  expect(tracker.topicCount).toBe(0)
+  return { bytesPerMember }
+}
+
+describe('memory', () => {
+  it.each(['alone', 'with a peer'])('returns to its base when all have left (%s)', (company) => {
+    let refs = 0
+    const tracker = new PresenceTracker<Channel>({ replica: 'one', nextPhxRef: () => `ref-${++refs}` })
+    if (company === 'with a peer') tracker.replicaUp('two')
+    visit(tracker)
+    tracker.takeDelta()
+    const base = heapBytes()
+    const { bytesPerMember } = visit(tracker)
+    tracker.takeDelta()
+    expect(heapBytes() - base).toBeLessThan(200_000)
+    expect(bytesPerMember).toBeLessThan(1000)
+    expect(tracker.delta()).toEqual([{ replica: 'one', seen: [1, 120_000], entries: [] }])
+  })
+})

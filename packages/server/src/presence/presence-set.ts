@@ -1,0 +1,199 @@
+import type { PresenceMeta } from '@tidewire/protocol'
+import type { CounterRanges } from './counter-set.ts'
+import { CounterSet } from './counter-set.ts'
+
+/** One tracked payload. Never changed: an update is a new entry that replaces the old one. */
+export interface PresenceEntry {
+  /** With the name of the replica that added it, the identity of the entry. */
+  readonly counter: number
+  readonly topic: string
+  readonly key: string
+  readonly meta: PresenceMeta
+}
+
+/** What somebody has seen of one replica's additions and removals. */
+export interface ReplicaContext {
+  readonly replica: string
+  readonly seen: CounterRanges
+}
+
+export type PresenceContext = readonly ReplicaContext[]
+
+/** News of one replica: of all the counters seen, these entries are present; entries with any other of these counters are not. */
+export interface ReplicaDelta extends ReplicaContext {
+  readonly entries: readonly PresenceEntry[]
+}
+
+/** News for other replicas, or a whole state. Plain JSON. */
+export type PresenceDelta = readonly ReplicaDelta[]
+
+/** What a merge brought into view and took out of it. */
+export interface PresenceChanges {
+  readonly joined: readonly PresenceEntry[]
+  readonly left: readonly PresenceEntry[]
+}
+
+interface Knowledge {
+  readonly seen: CounterSet
+  readonly live: Map<number, PresenceEntry>
+}
+
+interface Replica extends Knowledge {
+  up: boolean
+}
+
+const nothing: PresenceChanges = { joined: [], left: [] }
+
+/**
+ * The replicated set of presence entries: an add-wins observed-remove set with delta merge.
+ *
+ * Each replica numbers its additions and removals with one counter, and only it removes what it added. A removal names
+ * the entries it takes away, so it can never take away one that was added later, however late or often it arrives.
+ * Deltas may be lost, repeated and reordered. Because a removal has a number too, whoever has seen the same counters
+ * holds the same entries; comparing contexts is enough to know that something is missing.
+ *
+ * What is merged of a replica comes into view only while that replica is up. Of replicas never declared up, or gone,
+ * nothing is kept, so an entry of a dead replica cannot come back from a third one.
+ */
+export class PresenceSet {
+  readonly #name: string
+  readonly #self: Replica = { up: true, seen: new CounterSet(), live: new Map() }
+  readonly #replicas: Map<string, Replica>
+  #counter = 0
+  /** Own changes since the last `takeDelta`; null while there is nobody to tell. */
+  #untold: Knowledge | null = null
+
+  /** `replica` must be new for every run of a process: counters start over, and a number given twice corrupts its peers. */
+  constructor(replica: string) {
+    this.#name = replica
+    this.#replicas = new Map([[replica, this.#self]])
+  }
+
+  /** Adds an entry of this replica, in one step with the removal of the one it replaces. */
+  add(topic: string, key: string, meta: PresenceMeta, replaced?: PresenceEntry): PresenceEntry {
+    if (replaced !== undefined) this.#drop(replaced)
+    const entry: PresenceEntry = { counter: this.#tick(), topic, key, meta }
+    this.#self.live.set(entry.counter, entry)
+    this.#untold?.live.set(entry.counter, entry)
+    return entry
+  }
+
+  /** Removes an entry that this replica added. */
+  remove(entry: PresenceEntry): void {
+    this.#drop(entry)
+    this.#tick()
+  }
+
+  /** What this replica has seen of all replicas it keeps. */
+  context(): PresenceContext {
+    return Array.from(this.#replicas, ([replica, { seen }]) => ({ replica, seen: seen.ranges }))
+  }
+
+  /** Whether somebody with this context has seen something that this replica should ask for. */
+  lacks(context: PresenceContext): boolean {
+    return context.some(({ replica, seen }) => this.#replicas.get(replica)?.seen.covers(seen) === false)
+  }
+
+  /** The changes made here since the last call, for every other replica; null when there are none. */
+  takeDelta(): PresenceDelta | null {
+    if (this.#untold === null || this.#untold.seen.size === 0) return null
+    const { seen, live } = this.#untold
+    this.#untold = { seen: new CounterSet(), live: new Map() }
+    return [{ replica: this.#name, seen: seen.ranges, entries: [...live.values()] }]
+  }
+
+  /** What somebody with this context has not seen; with an empty one, everything. Right for any other receiver, too. */
+  delta(since: PresenceContext = []): PresenceDelta {
+    const theirs = new Map(since.map(({ replica, seen }) => [replica, new CounterSet(seen)]))
+    const delta: ReplicaDelta[] = []
+    for (const [replica, { seen, live }] of this.#replicas) {
+      const known = theirs.get(replica) ?? new CounterSet()
+      if (known.covers(seen.ranges)) continue
+      // What they hold already is not sent again; its counter is left out as well, else it would count as removed.
+      const held = [...live.keys()].filter((counter) => known.has(counter))
+      const entries = [...live.values()].filter(({ counter }) => !known.has(counter))
+      delta.push({ replica, seen: seen.without(held), entries })
+    }
+    return delta
+  }
+
+  merge(delta: PresenceDelta): PresenceChanges {
+    const joined: PresenceEntry[] = []
+    const left: PresenceEntry[] = []
+    for (const part of delta) {
+      const replica = this.#replicas.get(part.replica)
+      // Nobody knows more about this replica than itself.
+      if (replica === undefined || replica === this.#self) continue
+      const changes = mergeReplica(replica, part)
+      if (!replica.up) continue
+      joined.push(...changes.joined)
+      left.push(...changes.left)
+    }
+    return { joined, left }
+  }
+
+  /** The replica can be heard: what is known of it comes into view. After the first time, ask it for what is not. */
+  replicaUp(name: string): PresenceChanges {
+    const replica = this.#replicas.get(name)
+    if (replica === undefined) {
+      this.#replicas.set(name, { up: true, seen: new CounterSet(), live: new Map() })
+      this.#untold ??= { seen: new CounterSet(), live: new Map() }
+      return nothing
+    }
+    if (replica.up) return nothing
+    replica.up = true
+    return { joined: [...replica.live.values()], left: [] }
+  }
+
+  /** The replica cannot be heard: its entries leave the view but are kept, and kept current, for its return. */
+  replicaDown(name: string): PresenceChanges {
+    const replica = this.#other(name)
+    if (replica === undefined || !replica.up) return nothing
+    replica.up = false
+    return { joined: [], left: [...replica.live.values()] }
+  }
+
+  /** The replica is not expected back: everything about it is forgotten, and refused until it is declared up again. */
+  replicaGone(name: string): PresenceChanges {
+    const changes = this.replicaDown(name)
+    this.#replicas.delete(name)
+    if (this.#replicas.size === 1) this.#untold = null
+    return changes
+  }
+
+  #other(name: string): Replica | undefined {
+    const replica = this.#replicas.get(name)
+    if (replica === this.#self) throw new Error(`Replica ${name} cannot be down for itself.`)
+    return replica
+  }
+
+  #drop(entry: PresenceEntry): void {
+    if (this.#self.live.get(entry.counter) !== entry) throw new Error('Only a present entry of this replica can be removed by it.')
+    this.#self.live.delete(entry.counter)
+    this.#untold?.live.delete(entry.counter)
+    this.#untold?.seen.add(entry.counter)
+  }
+
+  #tick(): number {
+    const counter = ++this.#counter
+    this.#self.seen.add(counter)
+    this.#untold?.seen.add(counter)
+    return counter
+  }
+}
+
+function mergeReplica({ seen, live }: Knowledge, news: ReplicaDelta): PresenceChanges {
+  const joined = news.entries.filter(({ counter }) => !seen.has(counter))
+  const present = new Set(news.entries.map(({ counter }) => counter))
+  const theirs = new CounterSet(news.seen)
+  const left: PresenceEntry[] = []
+  // News is usually far smaller than what is known, a whole state is not: look through the smaller of the two.
+  for (const counter of theirs.size < live.size ? theirs : live.keys()) {
+    const entry = live.get(counter)
+    if (entry !== undefined && theirs.has(counter) && !present.has(counter)) left.push(entry)
+  }
+  for (const { counter } of left) live.delete(counter)
+  for (const entry of joined) live.set(entry.counter, entry)
+  seen.addAll(news.seen)
+  return { joined, left }
+}
