@@ -8,7 +8,7 @@ declare module 'phoenix' {
     join(): Push
     leave(): Push
     push(event: string, payload: object): Push
-    on<Payload>(event: string, callback: (payload: Payload) => void): number
+    on(event: string, callback: (payload: unknown) => void): number
     onClose(callback: () => void): number
   }
 

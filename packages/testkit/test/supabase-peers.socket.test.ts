@@ -1,9 +1,12 @@
 /** The clients of Supabase, unmodified from npm, against our server. */
-import { RealtimeClient, type RealtimeChannel } from '@supabase/realtime-js'
+import { RealtimeClient, type RealtimeChannel, type WebSocketLikeConstructor } from '@supabase/realtime-js'
 import { createClient } from '@supabase/supabase-js'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { startNode, Waiter, type RunningNode } from '@tidewire/testkit'
+
+// The types of `ws` say more than the client's own do.
+const transport = WebSocket as unknown as WebSocketLikeConstructor
 
 let node: RunningNode
 beforeAll(async () => {
@@ -20,7 +23,7 @@ afterEach(async () => {
 })
 
 function connect(vsn: string, apikey = node.anonKey): RealtimeClient {
-  const client = new RealtimeClient(node.socketUrl, { params: { apikey }, transport: WebSocket, vsn, timeout: 5_000 })
+  const client = new RealtimeClient(node.socketUrl, { params: { apikey }, transport, vsn, timeout: 5_000 })
   clients.push(client)
   return client
 }
@@ -146,7 +149,7 @@ describe('@supabase/realtime-js', () => {
 })
 
 test('@supabase/supabase-js: .channel() on our URL', async () => {
-  const options = { realtime: { transport: WebSocket }, auth: { persistSession: false, autoRefreshToken: false } }
+  const options = { realtime: { transport }, auth: { persistSession: false, autoRefreshToken: false } }
   const [a, b] = [createClient(node.url, node.anonKey, options), createClient(node.url, node.anonKey, options)]
   const [sender, receiver] = [a.channel('supabase'), b.channel('supabase')]
   const theirs = listen(receiver)
