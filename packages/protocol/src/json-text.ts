@@ -26,6 +26,18 @@ export function elementBytes(data: Uint8Array, index: number, length: number): U
   return data.subarray(from, to)
 }
 
+/** The bytes of every element of an array, in order. */
+export function allElementBytes(data: Uint8Array): readonly Uint8Array[] {
+  const elements: Uint8Array[] = []
+  let at = skipSpace(data, skipSpace(data, 0) + 1)
+  while (at < data.length && data[at] !== CLOSE_ARRAY) {
+    const to = valueEnd(data, at)
+    elements.push(data.subarray(at, to))
+    at = skipSpace(data, skipSpace(data, to) + 1)
+  }
+  return elements
+}
+
 /** The bytes of the value under `key` in an object; as in JSON.parse the last of several counts. */
 export function memberBytes(data: Uint8Array, key: string): Uint8Array | undefined {
   let found: Uint8Array | undefined
