@@ -31,12 +31,12 @@ type DiffInMaking = { readonly joins: StateInMaking; readonly leaves: StateInMak
  */
 export class PresenceTracker<Owner> {
   readonly #set: PresenceSet
-  readonly #nextPhxRef: () => string
+  readonly #options: PresenceTrackerOptions
   readonly #rooms = new Map<string, Room<Owner>>()
 
   constructor(options: PresenceTrackerOptions) {
     this.#set = new PresenceSet(options.replica)
-    this.#nextPhxRef = () => options.nextPhxRef()
+    this.#options = options
   }
 
   /** How many topics have somebody in view. */
@@ -47,7 +47,7 @@ export class PresenceTracker<Owner> {
   /**
    * Adds the payload of an owner, or replaces it. Returns the diff to announce, null when the payload says what the
    * present one says, or `'too-deep'` when it nests deeper than `maxPayloadDepth`; then nothing has changed.
-   * The payload is kept, not copied: it must not be changed afterwards.
+   * What is nested in the payload is kept, not copied: it must not be changed afterwards.
    */
   track(topic: string, key: string, owner: Owner, payload: JsonObject): PresenceDiff | null | 'too-deep' {
     if (nestsDeeperThan(payload, maxPayloadDepth)) return 'too-deep'
@@ -55,7 +55,7 @@ export class PresenceTracker<Owner> {
     // Under another key it is not an update, but somebody else who comes as this one goes.
     const updated = previous?.key === key ? previous.meta : undefined
     if (updated !== undefined && jsonEqual(updated, presenceMeta(payload, updated.phx_ref, updated.phx_ref_prev))) return null
-    const entry = this.#set.add(topic, key, presenceMeta(payload, this.#nextPhxRef(), updated?.phx_ref), previous)
+    const entry = this.#set.add(topic, key, presenceMeta(payload, this.#options.nextPhxRef(), updated?.phx_ref), previous)
     const { members } = this.#changing(topic)
     // Deleted first, so that it moves to the end, where a client puts what joins.
     members.delete(owner)
