@@ -1,11 +1,13 @@
 /**
  * `@tidewire/server`: one node of Tidewire, listening. {@link startServer} is the way in.
  */
-import { listen } from './io/http-listener.ts'
+import { httpApi } from './io/http-api.ts'
+import { listen, requestListener } from './io/http-listener.ts'
+import type { MetricsText } from './io/metrics-endpoint.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
-import type { Runtime } from './ports.ts'
+import type { Runtime, TokenVerifier } from './ports.ts'
 import { Server, type ServerPorts } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
@@ -19,6 +21,12 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly host?: string
   /** 0 takes any free port. Default 4000. */
   readonly port?: number
+  /** What `/metrics` says; without it there is no such path. */
+  readonly metrics?: MetricsText | null
+  /** Who may read the metrics; everybody without it. */
+  readonly metricsVerifier?: TokenVerifier | null
+  /** Asked for the paths that the server does not know; `null` means it does not know them either. */
+  readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
 }
 
 export interface RunningServer {
@@ -32,7 +40,8 @@ export interface RunningServer {
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, ...rest } = options
+  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, ...others } = options
+  const { metrics = null, metricsVerifier = null, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
   const server = new Server(resolved, {
@@ -43,9 +52,21 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     messageStore: messageStore ?? null,
     changeFeed: changeFeed ?? null,
   })
+  const api = httpApi({
+    verifier,
+    observer,
+    runtime,
+    metrics,
+    metricsVerifier,
+    limits: resolved.limits,
+    requiredClaims: resolved.requiredClaims,
+    publish: (request) => server.publish(request),
+    draining: () => server.connections.draining,
+  })
+  if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
   const listener = await listen(
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
-    (_request, response) => response.writeHead(404).end(),
+    requestListener((request) => api.fetch(request)),
     createWebSocketListener(server),
   )
   let sweeping = runtime.setTimer(sweep, SWEEP_INTERVAL_MS)

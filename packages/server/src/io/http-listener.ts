@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
 import { RealtimeError } from '@tidewire/protocol'
 import type { WebSocketListener } from './websocket-listener.ts'
 
@@ -16,6 +17,14 @@ export interface HttpListener {
   readonly port: number
   /** Stops accepting; resolves when every request and socket is done, or `afterMs` passed and they were cut. */
   close(afterMs: number): Promise<void>
+}
+
+/** A handler of fetch requests as one of Node's. */
+export function requestListener(
+  handle: (request: Request) => Response | Promise<Response>,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const listener = getRequestListener(handle, { overrideGlobalObjects: false })
+  return (request, response) => void listener(request, response)
 }
 
 /** Heads over this size are refused with 431. */
