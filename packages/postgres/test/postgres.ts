@@ -1,0 +1,68 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { afterAll, beforeAll } from 'vitest'
+import { startEmbeddedPostgres } from '../src/io/embedded-postgres.ts'
+import type { EmbeddedPostgres } from '../src/io/running-server.ts'
+
+/** A Postgres for the tests of one file. */
+export interface TestPostgres {
+  readonly server: EmbeddedPostgres
+  /** A session as superuser; ended after the last test. */
+  readonly admin: pg.Client
+  /** Stops the server and starts it again on the same data and port. */
+  restart(): Promise<void>
+  /** Makes an empty database and answers its URL. */
+  createDatabase(): Promise<string>
+}
+
+/** Starts a Postgres before the first test of the file and stops it after the last. */
+export function usePostgres(settings: Readonly<Record<string, string>> = {}): TestPostgres {
+  let base: string
+  let server: EmbeddedPostgres
+  let admin: pg.Client
+  let databases = 0
+  // Nothing here has to survive a power cut.
+  const all = { fsync: 'off', full_page_writes: 'off', ...settings }
+
+  const connect = async (): Promise<void> => {
+    admin = new pg.Client({ connectionString: server.url })
+    admin.on('error', () => {})
+    await admin.connect()
+  }
+
+  beforeAll(async () => {
+    base = await mkdtemp(join(tmpdir(), 'tidewire-test-'))
+    await chmod(base, 0o755)
+    server = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: all })
+    await connect()
+  })
+
+  afterAll(async () => {
+    await admin.end()
+    await server.stop()
+    await rm(base, { recursive: true, force: true })
+  })
+
+  return {
+    get server() {
+      return server
+    },
+    get admin() {
+      return admin
+    },
+    restart: async () => {
+      const { port, dataDir } = server
+      await admin.end()
+      await server.stop()
+      server = await startEmbeddedPostgres({ dataDir, port, settings: all })
+      await connect()
+    },
+    createDatabase: async () => {
+      const name = `test_${++databases}`
+      await admin.query(`create database ${name}`)
+      return server.url.replace(/\/postgres$/, `/${name}`)
+    },
+  }
+}
