@@ -96,7 +96,8 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<readonly JWK
     await response.body?.cancel()
     throw new Error(`status ${response.status} instead of 200`)
   }
-  const body = await readAll(response.body, MAX_KEY_SET_BYTES)
+  let size = 0
+  const body = await readAll(response.body, (bytes) => (size += bytes) <= MAX_KEY_SET_BYTES)
   if (body === null) throw new Error(`it is over ${MAX_KEY_SET_BYTES} bytes`)
   const keys = parseKeySet(jsonValue(utf8Text(body)))
   if (keys === null) throw new Error('it is not {"keys": […]}')
