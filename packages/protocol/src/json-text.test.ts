@@ -1,0 +1,71 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { jsonText, spaced, stringText } from '../test/arbitraries.ts'
+import { seeded } from '../test/seeded.ts'
+import { elementBytes, memberBytes, nestedDeeperThan } from './json-text.ts'
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+const textOf = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : new TextDecoder().decode(bytes))
+
+describe('elementBytes', () => {
+  test('cuts every element of any array out as it was written', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(jsonText, spaced(fc.constant('')), spaced(fc.constant(''))), { minLength: 1, maxLength: 6 }),
+        (elements) => {
+          const array = bytesOf(` [${elements.map(([text, before, after]) => before + text + after).join(',')}]\n`)
+          elements.forEach(([text], index) => expect(textOf(elementBytes(array, index, elements.length))).toBe(text))
+        },
+      ),
+      seeded('elementBytes', 2000),
+    )
+  })
+
+  test('the bytes are a window on the frame, not a copy', () => {
+    const array = bytesOf('[1,{"a":2}]')
+    expect(elementBytes(array, 1, 2).buffer).toBe(array.buffer)
+  })
+})
+
+describe('memberBytes', () => {
+  test('finds the member that JSON.parse would return, as it was written', () => {
+    const member = fc.tuple(
+      fc.oneof(stringText, fc.constantFrom('"payload"', String.raw`"p\u0061yload"`, String.raw`"payloa\u0064"`, '"payloa"', '"payloadx"')),
+      jsonText,
+    )
+    fc.assert(
+      fc.property(fc.array(fc.tuple(member, spaced(fc.constant('')), spaced(fc.constant(''))), { maxLength: 6 }), (members) => {
+        const object = ` {${members.map(([[key, text], before, after]) => `${before}${key}${after}:${before}${text}${after}`).join(',')}} `
+        const last = members.findLast(([[key]]) => JSON.parse(key) === 'payload')
+        expect(textOf(memberBytes(bytesOf(object), 'payload'))).toBe(last?.[0][1])
+        expect(JSON.stringify(last === undefined ? undefined : JSON.parse(last[0][1]))).toBe(JSON.stringify(JSON.parse(object).payload))
+      }),
+      seeded('memberBytes', 2000),
+    )
+  })
+})
+
+describe('nestedDeeperThan', () => {
+  const nested = (depth: number): Uint8Array => bytesOf('['.repeat(depth) + ']'.repeat(depth))
+
+  test.each([
+    ['at the limit', nested(10), false],
+    ['one over it', nested(11), true],
+    ['objects count as well', bytesOf(`${'{"a":['.repeat(6)}${']}'.repeat(6)}`), true],
+    ['side by side is not deep', bytesOf(`[${'[1],'.repeat(50)}[]]`), false],
+    ['brackets in strings do not count', bytesOf(JSON.stringify(['['.repeat(50), String.raw`\"[[[[[[[[[[[[[`])), false],
+  ])('%s', (_, data, deeper) => {
+    expect(nestedDeeperThan(data, 10)).toBe(deeper)
+  })
+
+  test('agrees with counting on the parsed value', () => {
+    const depthOf = (value: unknown): number =>
+      typeof value === 'object' && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depthOf)) : 0
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 6 }), fc.nat(6), (value, limit) => {
+        expect(nestedDeeperThan(bytesOf(JSON.stringify(value)), limit)).toBe(depthOf(value) > limit)
+      }),
+      seeded('nestedDeeperThan', 1000),
+    )
+  })
+})
