@@ -284,7 +284,10 @@ export class Channel implements Membership {
     this.#options.replaces?.tellClosed()
     if (request.presenceEnabled && reads.presence) this.#push('presence_state', presenceState(this))
     for (const message of replay) this.connection.write(replayMessage(this.version, this.joinRef, this.#topic.name, message))
-    if (request.replicationReady) this.#system('ok', 'system', 'Replication connection established')
+    if (request.replicationReady) {
+      if (services.changeFeed === null) this.#system('error', 'system', NO_DATABASE)
+      else this.#system('ok', 'system', 'Replication connection established')
+    }
     if (entries.length > 0) this.#openChanges(entries, admission)
   }
 
@@ -330,7 +333,7 @@ export class Channel implements Membership {
   }
 }
 
-const NO_DATABASE = 'Postgres changes need a database: this server was started without one'
+const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
 
 /** A random UUID (version 4) out of 16 random bytes. */
 function uuid(bytes: Uint8Array): string {
