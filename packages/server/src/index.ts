@@ -1,6 +1,7 @@
 /**
  * `@tidewire/server`: one node of Tidewire, listening. {@link startServer} is the way in.
  */
+import { guardHost, type HostRule } from './io/host-guard.ts'
 import { httpApi } from './io/http-api.ts'
 import { listen, requestListener } from './io/http-listener.ts'
 import type { MetricsText } from './io/metrics-endpoint.ts'
@@ -25,6 +26,8 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly metrics?: MetricsText | null
   /** Who may read the metrics; everybody without it. */
   readonly metricsVerifier?: TokenVerifier | null
+  /** Which `Host` headers are taken; all are without it. A server on somebody's own machine should know its names. */
+  readonly hostRule?: HostRule
   /** Asked for the paths that the server does not know; `null` means it does not know them either. */
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
 }
@@ -41,7 +44,7 @@ export interface RunningServer {
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, ...others } = options
-  const { metrics = null, metricsVerifier = null, fallback, ...rest } = others
+  const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
   const server = new Server(resolved, {
@@ -64,10 +67,16 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     draining: () => server.connections.draining,
   })
   if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
-  const listener = await listen(
-    { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
+  const guarded = guardHost(
+    hostRule,
+    observer,
     requestListener((request) => api.fetch(request)),
     createWebSocketListener(server),
+  )
+  const listener = await listen(
+    { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
+    guarded.onRequest,
+    guarded.webSockets,
   )
   let sweeping = runtime.setTimer(sweep, SWEEP_INTERVAL_MS)
   function sweep(): void {

@@ -31,13 +31,13 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     const ignore = (): void => {}
     socket.on('error', ignore)
     const url = new URL(request.url ?? '/', 'http://localhost')
-    if (!PATHS.has(url.pathname)) return refuse(socket, 404, 'Not Found')
+    if (!PATHS.has(url.pathname)) return refuseUpgrade(socket, 404, 'Not Found')
     const version = parseVersion(url.searchParams.get('vsn'))
-    if (version === null) return refuse(socket, 403, null)
+    if (version === null) return refuseUpgrade(socket, 403, null)
     const headers = extensionHeaders(request)
     const admission = await server.admitConnection(headers['x-api-key'] ?? url.searchParams.get('apikey'), headers)
     if (socket.destroyed) return
-    if (!admission.ok) return refuse(socket, admission.status, admission.text)
+    if (!admission.ok) return refuseUpgrade(socket, admission.status, admission.text)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       socket.off('error', ignore)
       attach(webSocket, socket, server.accept({ version, token: admission.token, headers }, transportOf(webSocket, socket)))
@@ -89,7 +89,8 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 }
 
-function refuse(socket: Duplex, status: number, text: string | null): void {
+/** Answers an upgrade with a status, and the text as JSON. */
+export function refuseUpgrade(socket: Duplex, status: number, text: string | null): void {
   const body = text === null ? '' : JSON.stringify({ error: text })
   const type = text === null ? '' : 'Content-Type: application/json; charset=utf-8\r\n'
   socket.end(
