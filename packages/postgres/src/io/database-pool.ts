@@ -1,0 +1,65 @@
+import pg from 'pg'
+import type { Queryable } from './queryable.ts'
+
+export interface DatabasePoolOptions {
+  /** `postgres://…`; never logged. */
+  readonly url: string
+  readonly maxConnections: number
+  /** How long to wait for a session, a new or a free one. */
+  readonly connectTimeoutMs: number
+  /** Shown in `pg_stat_activity`. Default `tidewire`. */
+  readonly applicationName?: string
+}
+
+/** Sessions for questions; opened on demand, closed when idle. */
+export interface DatabasePool extends Queryable {
+  /** Runs `work` on a session that nobody else uses meanwhile. One whose work failed half-way is not used again. */
+  withSession<T>(work: (session: pg.ClientBase) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+export function databasePool(options: DatabasePoolOptions): DatabasePool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    application_name: options.applicationName ?? 'tidewire',
+    // A process that only waits for its database has nothing left to do.
+    allowExitOnIdle: true,
+  })
+  // An idle session that breaks is replaced at the next question; without a listener it would end the process.
+  pool.on('error', () => {})
+  return {
+    query: (text, values) => pool.query(text, values),
+    withSession: async (work) => {
+      const session = await connect(pool)
+      let healthy = false
+      try {
+        const result = await work(session)
+        healthy = true
+        return result
+      } catch (error) {
+        healthy = isStatementFault(error)
+        throw error
+      } finally {
+        session.release(!healthy)
+      }
+    },
+    close: () => pool.end(),
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (error) {
+    if (pool.waitingCount > 0 && pool.totalCount >= pool.options.max)
+      throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
+    throw error
+  }
+}
+
+/** A statement that failed leaves its session as it was; anything else may have left it half-way. */
+function isStatementFault(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
+}

@@ -1,0 +1,12 @@
+/** The publication whose tables are watched: the user adds tables to it. Left as it is where it exists. */
+export const publications: string = `
+do $migration$
+begin
+  if not exists (select from pg_publication where pubname = 'supabase_realtime') then
+    create publication supabase_realtime;
+  end if;
+  if not exists (select from pg_publication where pubname = 'tidewire_messages') then
+    create publication tidewire_messages for table realtime.messages with (publish = 'insert', publish_via_partition_root = true);
+  end if;
+end $migration$;
+`
