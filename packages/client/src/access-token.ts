@@ -43,7 +43,7 @@ export interface TokenOptions {
   /** How long the callback may take. */
   readonly deadlineMs: number
   /** When a token expires, in milliseconds since 1970; null when it does not say. */
-  expiresAtMs(token: string): number | null
+  readonly expiresAtMs: (token: string) => number | null
 }
 
 export interface TokenStep {
@@ -91,7 +91,10 @@ export function tokenStep(state: TokenState, event: TokenEvent, options: TokenOp
       if (state.active || state.asked !== null) return stay({ ...state, active: true })
       return settle({ ...state, active: true }, [], event.nowMs, options)
     case 'deactivate':
-      return state.asked === null ? { state: { ...state, active: false }, effects: [disarm] } : stay({ ...state, active: false })
+      return {
+        state: { ...state, asked: null, active: false },
+        effects: state.asked === null ? [disarm] : [disarm, { type: 'unavailable', cause: new Error('the client was disconnected') }],
+      }
   }
 }
 

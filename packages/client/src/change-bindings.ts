@@ -22,8 +22,8 @@ export function assignIds(bindings: readonly Binding[], entries: unknown): Bindi
   for (const binding of bindings) {
     const filter = binding.filter as Filter
     // Filters may differ in `select` alone; a server that does not echo it lists them in our order.
-    let at = rest.findIndex((entry) => isEcho(filter, entry as Filter) && String(entry['select']) === String(filter.select))
-    if (at < 0) at = rest.findIndex((entry) => isEcho(filter, entry as Filter))
+    let at = rest.findIndex((entry) => isEcho(filter, entry) && String(entry['select']) === String(filter.select))
+    if (at < 0) at = rest.findIndex((entry) => isEcho(filter, entry))
     if (at < 0) return binding
     binding.id = rest.splice(at, 1)[0]!['id'] as number
   }

@@ -49,12 +49,14 @@ export type ChannelEffect =
   | { readonly type: 'timer'; readonly afterMs: number | null }
   /** What was sent under the last join gets no reply any more. */
   | { readonly type: 'lost' }
+  /** As `lost`, and what waits to be sent is never sent. */
   | { readonly type: 'removed' }
   | { readonly type: 'status'; readonly status: SubscribeStatus; readonly error?: Error }
 
 export interface ChannelOptions {
-  readonly joinTimeoutMs: number
-  retryInMs(attempt: number): number
+  /** As the last `subscribe` wanted it. */
+  joinTimeoutMs: number
+  readonly retryInMs: (attempt: number) => number
 }
 
 export interface ChannelStep {
@@ -141,7 +143,7 @@ function close(state: ChannelState, tellServer: boolean): ChannelStep {
   if (state.kind === 'closed') return stay(state)
   const joinRef = state.kind === 'joined' || (state.kind === 'joining' && state.phase === 'reply') ? state.joinRef : null
   const leave: readonly ChannelEffect[] = tellServer && joinRef !== null ? [{ type: 'send-leave', joinRef }] : []
-  return { state: closed, effects: [disarm, ...leave, { type: 'lost' }, { type: 'removed' }, { type: 'status', status: 'CLOSED' }] }
+  return { state: closed, effects: [disarm, ...leave, { type: 'removed' }, { type: 'status', status: 'CLOSED' }] }
 }
 
 /** The number of the attempt that a failure in this state counts as. */

@@ -1,7 +1,15 @@
 import { isJsonObject, RealtimeError, TOPIC_PREFIX, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
 import { assignIds, changeEntries, isSameFilter, wantsChange } from './change-bindings.ts'
 import { toChangePayload, type ChangePayload } from './change-values.ts'
-import { channelStep, closed, type ChannelEffect, type ChannelEvent, type ChannelState, type SubscribeStatus } from './channel-state.ts'
+import {
+  channelStep,
+  closed,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelOptions,
+  type ChannelState,
+  type SubscribeStatus,
+} from './channel-state.ts'
 import { Listeners, matchesEvent, type Binding, type ListenType } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -53,7 +61,7 @@ export interface ChannelHost {
   readonly options: ResolvedOptions
   readonly isUp: boolean
   readonly token: string | null
-  setTimer(afterMs: number, run: () => void): () => void
+  readonly setTimer: (afterMs: number, run: () => void) => () => void
   connect(): void
   nextRef(): string
   /** Throws a RealtimeError when the message cannot be written. */
@@ -64,7 +72,7 @@ export interface ChannelHost {
   attach(channel: AttachedChannel): void
   detach(channel: AttachedChannel): void
   post(path: string, body: string | Uint8Array, timeoutMs: number | undefined): Promise<HttpAnswer>
-  report(error: RealtimeError): void
+  readonly report: (error: RealtimeError) => void
   log(kind: string, text: string, data?: unknown): void
   warn(text: string): void
 }
@@ -110,11 +118,13 @@ export class RealtimeChannel {
   readonly #pushes: Pushes
   readonly #machine: Machine<ChannelState, ChannelEvent>
   readonly #attached: AttachedChannel
+  readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
-  #joinTimeoutMs: number
   #extraJoinPayload: JsonObject = {}
   /** What is tracked, to be tracked again after a rejoin. */
   #tracked: unknown = undefined
+  /** The token that the last join was sent with. */
+  #joinToken: string | null = null
   #isLive = false
   #systemError: SystemPayload | null = null
   #ready: ReadyWaiter[] = []
@@ -135,17 +145,11 @@ export class RealtimeChannel {
     this.private = config.private ?? false
     if (!this.private && config.broadcast?.replay)
       throw new RealtimeError('bad-option', `tried to use replay on public channel '${topic}'. It must be a private channel.`)
-    this.#joinTimeoutMs = host.options.timeoutMs
     this.#listeners = new Listeners(host.report)
     this.#pushes = new Pushes(host, (push) => this.#write(push.event, push.payload))
     const timer = singleTimer(host.setTimer, () => this.#machine.send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
-    const options = {
-      retryInMs: host.options.retryInMs,
-      get joinTimeoutMs() {
-        return joinTimeoutMs()
-      },
-    }
-    const joinTimeoutMs = (): number => this.#joinTimeoutMs
+    const options = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
+    this.#joining = options
     this.#machine = machine(
       closed,
       (state, event: ChannelEvent) => channelStep(state, event, options),
@@ -167,7 +171,7 @@ export class RealtimeChannel {
   }
 
   get timeout(): number {
-    return this.#joinTimeoutMs
+    return this.#joining.joinTimeoutMs
   }
 
   /** The listeners by type, in the order in which they were added. */
@@ -203,7 +207,7 @@ export class RealtimeChannel {
       this.#callbacks = []
       const { wait, timeout: waitMs } = this.params.config.postgres_changes_options ?? {}
       const held = wait === true && this.#changes.length > 0 ? (waitMs ?? WAIT_TIMEOUT_MS) + WAIT_GRACE_MS : 0
-      this.#joinTimeoutMs = Math.max(timeout, held)
+      this.#joining.joinTimeoutMs = Math.max(timeout, held)
       this.joinedOnce = true
     }
     if (callback !== undefined && !this.#callbacks.includes(callback)) {
@@ -265,11 +269,11 @@ export class RealtimeChannel {
   on(type: 'system', filter: object, callback: (payload: SystemPayload) => void): this
   /** Listens. Presence and Postgres changes are part of the join, so they must be asked for before `subscribe`. */
   on(type: ListenType, filter: object, callback: (payload: never) => void): this {
-    const kind = String(type).toLowerCase()
+    const kind = type.toLowerCase()
     const { state } = this
     if ((kind === 'presence' || kind === 'postgres_changes') && (state === 'joined' || state === 'joining'))
       throw new RealtimeError('already-joined', `cannot add \`${kind}\` callbacks for ${this.topic} after \`subscribe()\`.`)
-    const binding: Binding = { type: kind, filter: plainFilter(filter), callback: callback as (payload: unknown) => void }
+    const binding: Binding = { type: kind, filter: plainFilter(filter), callback }
     if (kind === 'postgres_changes' && this.#changes.some((other) => isSameFilter(other.filter, binding.filter)))
       this.#host.log('channel', `ignored a second listener for the same changes on ${this.topic}`, binding.filter)
     else this.#listeners.add(binding)
@@ -315,7 +319,7 @@ export class RealtimeChannel {
     message: { type: 'broadcast' | 'presence' | 'postgres_changes'; event: string; payload?: unknown; [key: string]: unknown },
     options: { timeout?: number; [key: string]: unknown } = {},
   ): Promise<SendResponse> {
-    const { timeout: timeoutMs = this.#joinTimeoutMs } = options
+    const { timeout: timeoutMs = this.#joining.joinTimeoutMs } = options
     const isBroadcast = message.type === 'broadcast'
     const canPush = this.isJoined && this.#host.isUp
     if (isBroadcast && !canPush) return this.#sendOverHttp(message, options.timeout)
@@ -414,6 +418,7 @@ export class RealtimeChannel {
       case 'send-join':
         this.#presence.restart()
         this.#systemError = null
+        this.#joinToken = host.token
         return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload: this.#joinPayload() })
       case 'send-leave':
         return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
@@ -424,6 +429,7 @@ export class RealtimeChannel {
         host.detach(this.#attached)
         this.#presence.clear()
         this.#tracked = undefined
+        this.#isLive = false
         return this.#giveUp(new RealtimeError('channel-closed', `${this.topic} was closed.`))
       case 'status':
         return this.#notify(effect.status, effect.error)
@@ -442,6 +448,7 @@ export class RealtimeChannel {
   /** After each join: what was tracked is tracked again, and what was held back goes out. */
   #settleIn(): void {
     this.#isLive = this.#changes.length === 0 || this.params.config.postgres_changes_options?.wait === true
+    if (this.#host.token !== this.#joinToken) this.#tokenChanged()
     const tracked = this.#tracked
     if (tracked !== undefined && !this.#pushes.holds('presence'))
       this.#push({ event: 'presence', payload: tracked, timeoutMs: this.#host.options.timeoutMs }, true).catch((error: unknown) =>
@@ -555,7 +562,7 @@ export class RealtimeChannel {
     let change: ChangePayload | undefined
     for (const binding of this.#changes)
       if (wantsChange(binding, ids, data.type))
-        this.#listeners.call('postgres_changes', () => binding.callback((change ??= toChangePayload(data))))
+        this.#listeners.call('postgres_changes', () => binding.callback((change ??= toChangePayload(data)) as never))
   }
 
   #onSystem(payload: unknown): void {
@@ -623,7 +630,7 @@ export function toJson(value: unknown): string {
 function messageOf(body: string): string {
   try {
     const { error, message } = JSON.parse(body) as { readonly error?: unknown; readonly message?: unknown }
-    return String(error ?? message ?? '')
+    return typeof error === 'string' ? error : typeof message === 'string' ? message : ''
   } catch {
     return ''
   }

@@ -405,7 +405,7 @@ export class RealtimeClient {
   }
 
   #dropSocket(reason: string): void {
-    const socket = this.#socket as (WebSocketLike & { terminate?(): void }) | null
+    const socket: (WebSocketLike & { terminate?(): void }) | null = this.#socket
     this.#socket = null
     this.#opening = null
     if (socket === null) return

@@ -62,7 +62,7 @@ export interface ConnectionOptions {
   readonly timeoutMs: number
   /** How long a closing socket may take. */
   readonly closeTimeoutMs: number
-  retryInMs(attempt: number): number
+  readonly retryInMs: (attempt: number) => number
 }
 
 export interface ConnectionStep {

@@ -17,7 +17,7 @@ function queryOf(params: { readonly [key: string]: unknown }, parent?: string): 
     .map(([key, value]) => {
       const name = parent === undefined ? key : `${parent}[${key}]`
       if (typeof value === 'object' && value !== null) return queryOf(value as { readonly [key: string]: unknown }, name)
-      return value === null ? '' : `${encodeURIComponent(name)}=${encodeURIComponent(String(value))}`
+      return value === null ? '' : `${encodeURIComponent(name)}=${encodeURIComponent(value as string)}`
     })
     .filter((pair) => pair !== '')
     .join('&')

@@ -5,7 +5,7 @@ export type ListenType = 'broadcast' | 'presence' | 'postgres_changes' | 'system
 export interface Binding {
   type: string
   filter: { readonly [key: string]: unknown }
-  callback(payload: unknown): void
+  callback: (payload: never) => void
   /** The server's number for a `postgres_changes` filter, once joined. */
   id?: number | string
 }
@@ -36,7 +36,7 @@ export class Listeners {
   }
 
   emit(type: string, payload: unknown, matches: (binding: Binding) => boolean): void {
-    for (const binding of this.of(type)) if (matches(binding)) this.call(type, () => binding.callback(payload))
+    for (const binding of this.of(type)) if (matches(binding)) this.call(type, () => binding.callback(payload as never))
   }
 
   /** Calls a piece of the user's code; nothing that it does reaches us. */

@@ -66,7 +66,7 @@ export interface ResolvedOptions {
   readonly emptyDisconnectMs: number
   /** Whether there is somebody to ask for a new token. */
   readonly canRefresh: boolean
-  retryInMs(attempt: number): number
+  readonly retryInMs: (attempt: number) => number
 }
 
 /** Reads the options without writing to them. Throws one RealtimeError (`bad-option`) that names every fault. */
@@ -87,7 +87,7 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
     fallback: number,
   ): number => {
     const value = options[name] ?? fallback
-    if (!(value >= 0 && value < 2 ** 31)) faults.push(`${name} must be a number of milliseconds below 2^31`)
+    if (options[name] !== undefined && !(value >= 0 && value < 2 ** 31)) faults.push(`${name} must be a number of milliseconds below 2^31`)
     return value
   }
   const timeoutMs = milliseconds('timeout', 10_000)

@@ -38,7 +38,7 @@ export interface Runtime {
   /** In [0, 1). */
   random(): number
   /** Calls `run` once; returns what takes it back. */
-  setTimer(afterMs: number, run: () => void): () => void
+  readonly setTimer: (afterMs: number, run: () => void) => () => void
   /** The platform's WebSocket, or a promise of one that must be loaded first. Rejects or throws when there is none. */
   webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */

@@ -1,0 +1,163 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { expiryOfJwt, noToken, tokenStep, type TokenEvent, type TokenOptions, type TokenState } from './access-token.ts'
+
+const options: TokenOptions = {
+  hasCallback: true,
+  deadlineMs: 1000,
+  expiresAtMs: (token) => (token === 'old' ? 5000 : token === 'new' ? 100_000 : null),
+}
+const manual: TokenOptions = { ...options, hasCallback: false }
+const nowMs = 10_000
+
+function walk(
+  events: readonly TokenEvent[],
+  from: TokenState = noToken,
+  with_: TokenOptions = options,
+): { state: TokenState; effects: string[] } {
+  let state = from
+  const effects: string[] = []
+  for (const event of events) {
+    const step = tokenStep(state, event, with_)
+    state = step.state
+    effects.push(...step.effects.map((effect) => (effect.type === 'timer' ? `timer ${effect.afterMs}` : effect.type)))
+  }
+  return { state, effects }
+}
+
+test('without a callback nobody waits', () => {
+  expect(walk([{ type: 'need', nowMs }], noToken, manual).effects).toEqual(['ready'])
+  expect(walk([{ type: 'refresh', nowMs }], noToken, manual).effects).toEqual(['ready'])
+  const set = walk(
+    [
+      { type: 'set', value: 'a', nowMs },
+      { type: 'set', value: 'a', nowMs },
+    ],
+    noToken,
+    manual,
+  )
+  expect(set.state.value).toBe('a')
+  expect(set.effects).toEqual(['timer null', 'changed', 'ready', 'timer null', 'ready'])
+})
+
+test('those who need a token share one question; a refresh asks anew and the newest answer counts', () => {
+  const asked = walk([
+    { type: 'need', nowMs },
+    { type: 'need', nowMs },
+  ])
+  expect(asked.effects).toEqual(['timer 1000', 'ask'])
+  const again = walk(
+    [
+      { type: 'refresh', nowMs },
+      { type: 'answered', id: 1, value: 'stale', nowMs },
+    ],
+    asked.state,
+  )
+  expect(again.state).toMatchObject({ value: null, asked: 2 })
+  const answered = walk([{ type: 'answered', id: 2, value: 'fresh', nowMs }], again.state)
+  expect(answered.effects).toEqual(['timer null', 'changed', 'ready'])
+})
+
+test('a callback that hangs or throws ends in an error, or in the token that is known and still good', () => {
+  expect(
+    walk([
+      { type: 'need', nowMs },
+      { type: 'timer', nowMs },
+    ]).effects,
+  ).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
+  const known = (value: string): TokenState => ({ ...noToken, value })
+  expect(
+    walk(
+      [
+        { type: 'need', nowMs },
+        { type: 'failed', id: 1, cause: 'x', nowMs },
+      ],
+      known('new'),
+    ).effects,
+  ).toEqual(['timer 1000', 'ask', 'timer null', 'stale', 'ready'])
+  expect(
+    walk(
+      [
+        { type: 'need', nowMs },
+        { type: 'failed', id: 1, cause: 'x', nowMs },
+      ],
+      known('old'),
+    ).effects,
+  ).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
+})
+
+test('is refreshed ahead of its end while in use, and only then', () => {
+  const active: TokenState = { ...noToken, active: true }
+  expect(
+    walk(
+      [
+        { type: 'need', nowMs },
+        { type: 'answered', id: 1, value: 'new', nowMs },
+      ],
+      active,
+    ).effects,
+  ).toContain('timer 60000')
+  expect(
+    walk(
+      [
+        { type: 'need', nowMs },
+        { type: 'answered', id: 1, value: 'old', nowMs },
+      ],
+      active,
+    ).effects,
+  ).toContain('timer 5000')
+  expect(walk([{ type: 'timer', nowMs }], { ...active, value: 'new' }).effects).toEqual(['timer 1000', 'ask'])
+  expect(walk([{ type: 'activate', nowMs }], { ...noToken, value: 'new' }).effects).toEqual(['timer 60000'])
+})
+
+test('deactivating ends the question on its way', () => {
+  expect(walk([{ type: 'need', nowMs }, { type: 'deactivate' }]).effects).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
+})
+
+test('random walks: everybody who waits is answered; the timer is armed while somebody waits and never when idle and inactive', () => {
+  const event: fc.Arbitrary<TokenEvent> = fc.oneof(
+    fc.record({ type: fc.constant('set' as const), value: fc.constantFrom('old', 'new', 'x'), nowMs: fc.constant(nowMs) }),
+    fc.record({
+      type: fc.constantFrom('refresh' as const, 'need' as const, 'activate' as const, 'timer' as const),
+      nowMs: fc.constant(nowMs),
+    }),
+    fc.record({
+      type: fc.constant('answered' as const),
+      id: fc.nat(12),
+      value: fc.constantFrom('old', 'new', null),
+      nowMs: fc.constant(nowMs),
+    }),
+    fc.record({ type: fc.constant('failed' as const), id: fc.nat(12), cause: fc.constant('x'), nowMs: fc.constant(nowMs) }),
+    fc.constant({ type: 'deactivate' as const }),
+  )
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 40 }), fc.boolean(), (events, hasCallback) => {
+      let state = noToken
+      let armed = false
+      let waiting = false
+      for (const next of events) {
+        if (next.type === 'timer') {
+          if (!armed) continue
+          armed = false
+        }
+        if (next.type === 'need' || next.type === 'refresh') waiting = true
+        const step = tokenStep(state, next, { ...options, hasCallback })
+        state = step.state
+        for (const effect of step.effects) {
+          if (effect.type === 'timer') armed = effect.afterMs !== null
+          if (effect.type === 'ready' || effect.type === 'unavailable') waiting = false
+        }
+        if (waiting) expect(state.asked).not.toBeNull()
+        if (state.asked !== null) expect(armed).toBe(true)
+        else if (!state.active) expect(armed).toBe(false)
+      }
+    }),
+    { numRuns: 3000 },
+  )
+})
+
+test('reads the end of a JWT', () => {
+  const jwt = (claims: string): string => `h.${btoa(claims).replace(/=/g, '').replace(/\+/g, '-').replace(/\//g, '_')}.s`
+  expect(expiryOfJwt(jwt('{"exp":12}'))).toBe(12_000)
+  for (const bad of ['', 'a.b.c', jwt('{}'), jwt('null'), jwt('{"exp":"1"}')]) expect(expiryOfJwt(bad)).toBeNull()
+})

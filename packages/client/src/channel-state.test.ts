@@ -1,0 +1,154 @@
+import { RealtimeError } from '@tidewire/protocol'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { channelStep, closed, type ChannelEvent, type ChannelOptions, type ChannelState } from './channel-state.ts'
+
+const options: ChannelOptions = { joinTimeoutMs: 10_000, retryInMs: (attempt) => attempt * 100 }
+const error = new RealtimeError('connection-lost', 'lost', { retryable: true })
+const forGood = new RealtimeError('unauthorized', 'no')
+
+const states = {
+  closed,
+  'joining/socket': { kind: 'joining', phase: 'socket', attempt: 0 },
+  'joining/token': { kind: 'joining', phase: 'token', joinRef: '1', attempt: 0 },
+  'joining/reply': { kind: 'joining', phase: 'reply', joinRef: '1', attempt: 0 },
+  joined: { kind: 'joined', joinRef: '1' },
+  'errored/timer': { kind: 'errored', attempt: 1, retryInMs: 100 },
+  'errored/waits': { kind: 'errored', attempt: 1, retryInMs: null },
+} satisfies Record<string, ChannelState>
+type Name = keyof typeof states
+
+const events = {
+  subscribe: { type: 'subscribe', isUp: true, ref: '2' },
+  'subscribe offline': { type: 'subscribe', isUp: false, ref: '2' },
+  up: { type: 'up', ref: '2' },
+  down: { type: 'down', error },
+  authorized: { type: 'authorized', ref: '1' },
+  'authorized (old)': { type: 'authorized', ref: '0' },
+  unauthorized: { type: 'unauthorized', ref: '1', error },
+  accepted: { type: 'accepted', ref: '1' },
+  'accepted (old)': { type: 'accepted', ref: '0' },
+  refused: { type: 'refused', ref: '1', error },
+  'refused for good': { type: 'refused', ref: '1', error: forGood },
+  crashed: { type: 'crashed', error },
+  closed: { type: 'closed' },
+  timer: { type: 'timer', isUp: true, ref: '2' },
+  'timer offline': { type: 'timer', isUp: false, ref: '2' },
+  'token changed': { type: 'token-changed', isUp: true, ref: '2' },
+  leave: { type: 'leave' },
+} satisfies Record<string, ChannelEvent>
+type EventName = keyof typeof events
+
+function nameOf(state: ChannelState): Name {
+  if (state.kind === 'joining') return `joining/${state.phase}`
+  if (state.kind === 'errored') return state.retryInMs === null ? 'errored/waits' : 'errored/timer'
+  return state.kind
+}
+
+/** Only what is not "stays as it is"; the rest is checked to stay. */
+const table: Record<Name, Partial<Record<EventName, Name>>> = {
+  closed: { subscribe: 'joining/token', 'subscribe offline': 'joining/socket' },
+  'joining/socket': {
+    up: 'joining/token',
+    down: 'errored/waits',
+    crashed: 'errored/timer',
+    closed: 'closed',
+    timer: 'errored/timer',
+    'timer offline': 'errored/waits',
+    leave: 'closed',
+  },
+  'joining/token': {
+    down: 'errored/waits',
+    authorized: 'joining/reply',
+    unauthorized: 'errored/timer',
+    crashed: 'errored/timer',
+    closed: 'closed',
+    timer: 'errored/timer',
+    'timer offline': 'errored/waits',
+    leave: 'closed',
+  },
+  'joining/reply': {
+    down: 'errored/waits',
+    accepted: 'joined',
+    refused: 'errored/timer',
+    'refused for good': 'errored/waits',
+    crashed: 'errored/timer',
+    closed: 'closed',
+    timer: 'errored/timer',
+    'timer offline': 'errored/waits',
+    leave: 'closed',
+  },
+  joined: { down: 'errored/waits', crashed: 'errored/timer', closed: 'closed', leave: 'closed' },
+  'errored/timer': {
+    up: 'joining/token',
+    down: 'errored/waits',
+    closed: 'closed',
+    timer: 'joining/token',
+    'timer offline': 'errored/waits',
+    leave: 'closed',
+  },
+  'errored/waits': {
+    subscribe: 'joining/token',
+    'subscribe offline': 'joining/socket',
+    up: 'joining/token',
+    closed: 'closed',
+    timer: 'joining/token',
+    'token changed': 'joining/token',
+    leave: 'closed',
+  },
+}
+
+describe.each(Object.keys(states) as Name[])('%s', (from) => {
+  test.each(Object.keys(events) as EventName[])('%s', (name) => {
+    const { state } = channelStep(states[from], events[name], options)
+    expect(nameOf(state)).toBe(table[from][name] ?? from)
+  })
+})
+
+test('statuses', () => {
+  const statusOf = (from: ChannelState, event: ChannelEvent): unknown =>
+    channelStep(from, event, options).effects.flatMap((effect) => (effect.type === 'status' ? [effect.status] : []))
+  expect(statusOf(states['joining/reply'], events.accepted)).toEqual(['SUBSCRIBED'])
+  expect(statusOf(states['joining/reply'], events.refused)).toEqual(['CHANNEL_ERROR'])
+  expect(statusOf(states['joining/reply'], events.timer)).toEqual(['TIMED_OUT'])
+  expect(statusOf(states.joined, events.down)).toEqual(['CHANNEL_ERROR'])
+  expect(statusOf(states.joined, events.leave)).toEqual(['CLOSED'])
+  expect(statusOf(states['errored/timer'], events.down)).toEqual([])
+})
+
+test('a join that timed out is taken back; one that was never sent is not', () => {
+  expect(channelStep(states['joining/reply'], events.timer, options).effects).toContainEqual({ type: 'send-leave', joinRef: '1' })
+  expect(channelStep(states['joining/socket'], events.timer, options).effects.some(({ type }) => type === 'send-leave')).toBe(false)
+})
+
+test('random walks: the timer is armed exactly where the state says, every membership is taken back once', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...(Object.keys(events) as EventName[])), { maxLength: 60 }), (walk) => {
+      let state: ChannelState = closed
+      let armed = false
+      let count = 0
+      let asked: string | null = null
+      for (const name of walk) {
+        let event: ChannelEvent = events[name]
+        if (event.type === 'timer') {
+          if (!armed) continue
+          armed = false
+        }
+        if ('ref' in event) {
+          const answers =
+            event.type === 'authorized' || event.type === 'unauthorized' || event.type === 'accepted' || event.type === 'refused'
+          event = { ...event, ref: answers && !name.endsWith('(old)') ? (asked ?? '0') : answers ? '0' : String(++count) }
+        }
+        const step = channelStep(state, event, options)
+        for (const effect of step.effects) {
+          if (effect.type === 'timer') armed = effect.afterMs !== null
+          if (effect.type === 'authorize') asked = effect.ref
+        }
+        state = step.state
+        const wanted = (state.kind === 'joining' && state.phase !== 'token') || (state.kind === 'errored' && state.retryInMs !== null)
+        expect(armed, `${nameOf(state)} after ${name}`).toBe(wanted)
+      }
+    }),
+    { numRuns: 2000 },
+  )
+})

@@ -1,0 +1,51 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { startNode, type RunningNode } from '@tidewire/testkit'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { RealtimeClient } from './index.ts'
+
+let server: RunningNode
+
+beforeAll(async () => {
+  server = await startNode()
+})
+
+afterAll(() => server.stop())
+
+test.each(['1.0.0', '2.0.0'])('broadcast and presence over a real socket, version %s', async (vsn) => {
+  const [alice, bob] = [0, 1].map(() => new RealtimeClient(`${server.url}/socket`, { apikey: server.anonKey, vsn }))
+  const topic = `room-${vsn}`
+  const heard = new Promise((resolve) => bob!.channel(topic).onBroadcast('hello', resolve))
+  const room = alice!.channel(topic, { config: { broadcast: { ack: true } } })
+  const joined = new Promise((resolve) => room.onPresenceJoin((key, _, [presence]) => key === '' || resolve(presence)))
+  await Promise.all([room.ready(), bob!.channel(topic).ready()])
+  expect(await room.sendBroadcast('hello', { from: 'alice' })).toBe('ok')
+  expect(await heard).toEqual({ type: 'broadcast', event: 'hello', payload: { from: 'alice' } })
+  expect(await bob!.channel(topic).track({ name: 'bob' })).toBe('ok')
+  expect(await joined).toMatchObject({ name: 'bob' })
+  expect(await Promise.all([alice!.disconnect(), bob!.disconnect()])).toEqual(['ok', 'ok'])
+})
+
+test('a socket that is refused is tried again, and channels say why they wait', async () => {
+  const client = new RealtimeClient(`${server.url}/socket`, { apikey: 'nonsense' })
+  const error = await new Promise<Error | undefined>((resolve) => client.channel('room').subscribe((_, cause) => resolve(cause)))
+  expect(error).toMatchObject({ code: 'connection-lost', retryable: true })
+  expect(await client.disconnect()).toBe('ok')
+})
+
+test('a process ends as soon as its client is disconnected', async () => {
+  const index = fileURLToPath(new URL('index.ts', import.meta.url))
+  const program = `
+    const { RealtimeClient } = await import(${JSON.stringify(index)})
+    const client = new RealtimeClient(${JSON.stringify(`${server.url}/socket`)}, { apikey: ${JSON.stringify(server.anonKey)} })
+    const channel = client.channel('room').onPresenceSync(() => {})
+    await channel.ready()
+    await channel.track({})
+    await client.disconnect()
+    const startMs = Date.now()
+    process.on('exit', () => console.log(Date.now() - startMs))
+  `
+  const { stdout } = await promisify(execFile)('npx', ['tsx', '--input-type=module', '-e', program], { timeout: 15_000 })
+  expect(Number(stdout)).toBeLessThan(1000)
+})

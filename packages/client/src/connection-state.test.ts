@@ -1,0 +1,195 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { connectionStep, disconnected, type ConnectionEvent, type ConnectionOptions, type ConnectionState } from './connection-state.ts'
+
+const options: ConnectionOptions = {
+  heartbeatIntervalMs: 25_000,
+  timeoutMs: 10_000,
+  closeTimeoutMs: 1500,
+  retryInMs: (attempt) => attempt * 100,
+}
+const loss = { code: 1006, reason: '', wasClean: false }
+
+type Kind = ConnectionState['kind']
+
+const states: Record<Kind, ConnectionState> = {
+  disconnected,
+  connecting: { kind: 'connecting', attempt: 0 },
+  connected: { kind: 'connected', attempt: 0, heartbeatRef: null },
+  waiting: { kind: 'waiting', attempt: 1, retryInMs: 100, cause: loss },
+  closing: { kind: 'closing' },
+  suspended: { kind: 'suspended' },
+}
+const events: Record<ConnectionEvent['type'], ConnectionEvent> = {
+  connect: { type: 'connect' },
+  disconnect: { type: 'disconnect' },
+  opened: { type: 'opened' },
+  closed: { type: 'closed', loss },
+  impossible: { type: 'impossible', loss },
+  proven: { type: 'proven' },
+  'heartbeat-reply': { type: 'heartbeat-reply', ref: '1' },
+  timer: { type: 'timer', ref: '1' },
+  beat: { type: 'beat', ref: '1' },
+  wake: { type: 'wake', ref: '1' },
+  freeze: { type: 'freeze' },
+}
+
+// No Partial: a state or an event without its cell does not compile.
+const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
+  disconnected: {
+    connect: 'connecting',
+    disconnect: 'disconnected',
+    opened: 'disconnected',
+    closed: 'disconnected',
+    impossible: 'disconnected',
+    proven: 'disconnected',
+    'heartbeat-reply': 'disconnected',
+    timer: 'disconnected',
+    beat: 'disconnected',
+    wake: 'disconnected',
+    freeze: 'disconnected',
+  },
+  connecting: {
+    connect: 'connecting',
+    disconnect: 'disconnected',
+    opened: 'connected',
+    closed: 'waiting',
+    impossible: 'disconnected',
+    proven: 'connecting',
+    'heartbeat-reply': 'connecting',
+    timer: 'waiting',
+    beat: 'connecting',
+    wake: 'connecting',
+    freeze: 'suspended',
+  },
+  connected: {
+    connect: 'connected',
+    disconnect: 'closing',
+    opened: 'connected',
+    closed: 'waiting',
+    impossible: 'connected',
+    proven: 'connected',
+    'heartbeat-reply': 'connected',
+    timer: 'connected',
+    beat: 'connected',
+    wake: 'connected',
+    freeze: 'suspended',
+  },
+  waiting: {
+    connect: 'connecting',
+    disconnect: 'disconnected',
+    opened: 'waiting',
+    closed: 'waiting',
+    impossible: 'waiting',
+    proven: 'waiting',
+    'heartbeat-reply': 'waiting',
+    timer: 'connecting',
+    beat: 'waiting',
+    wake: 'connecting',
+    freeze: 'suspended',
+  },
+  closing: {
+    connect: 'connecting',
+    disconnect: 'closing',
+    opened: 'closing',
+    closed: 'disconnected',
+    impossible: 'closing',
+    proven: 'closing',
+    'heartbeat-reply': 'closing',
+    timer: 'disconnected',
+    beat: 'closing',
+    wake: 'closing',
+    freeze: 'disconnected',
+  },
+  suspended: {
+    connect: 'connecting',
+    disconnect: 'disconnected',
+    opened: 'suspended',
+    closed: 'suspended',
+    impossible: 'suspended',
+    proven: 'suspended',
+    'heartbeat-reply': 'suspended',
+    timer: 'suspended',
+    beat: 'suspended',
+    wake: 'connecting',
+    freeze: 'suspended',
+  },
+}
+
+describe.each(Object.keys(table) as Kind[])('%s', (from) => {
+  test.each(Object.keys(events) as ConnectionEvent['type'][])('%s', (type) => {
+    expect(connectionStep(states[from], events[type], options).state.kind).toBe(table[from][type])
+  })
+})
+
+test('an unanswered heartbeat ends the connection, an answered one does not', () => {
+  const beaten = connectionStep(states.connected, { type: 'timer', ref: '7' }, options)
+  expect(beaten).toEqual({
+    state: { kind: 'connected', attempt: 0, heartbeatRef: '7' },
+    effects: [
+      { type: 'timer', afterMs: 25_000 },
+      { type: 'send-heartbeat', ref: '7' },
+    ],
+  })
+  expect(connectionStep(beaten.state, { type: 'heartbeat-reply', ref: '6' }, options).state).toBe(beaten.state)
+  expect(connectionStep(beaten.state, { type: 'heartbeat-reply', ref: '7' }, options).state).toEqual(states.connected)
+  const dead = connectionStep(beaten.state, { type: 'timer', ref: '8' }, options)
+  expect(dead.state).toMatchObject({ kind: 'waiting', attempt: 1 })
+  expect(dead.effects.map(({ type }) => type)).toEqual(['heartbeat-missed', 'drop-socket', 'timer', 'down'])
+})
+
+test('on waking a connection is probed within the timeout, not the heartbeat interval', () => {
+  expect(connectionStep(states.connected, events.wake, options).effects[0]).toEqual({ type: 'timer', afterMs: 10_000 })
+})
+
+test('a server that accepts and hangs up is backed off from; one that answered is not', () => {
+  const opened = connectionStep({ kind: 'connecting', attempt: 3 }, events.opened, options).state
+  expect(connectionStep(opened, events.closed, options).state).toMatchObject({ attempt: 4, retryInMs: 400 })
+  const proven = connectionStep(opened, events.proven, options).state
+  expect(connectionStep(proven, events.closed, options).state).toMatchObject({ attempt: 1, retryInMs: 100 })
+})
+
+test('random walks: timer, socket and notices always match the state', () => {
+  const hasSocket: Record<Kind, boolean> = {
+    disconnected: false,
+    connecting: true,
+    connected: true,
+    waiting: false,
+    closing: true,
+    suspended: false,
+  }
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...(Object.keys(events) as ConnectionEvent['type'][])), { maxLength: 60 }), (walk) => {
+      let state: ConnectionState = disconnected
+      let armed = false
+      let sockets = 0
+      let isUp = false
+      for (const type of walk) {
+        if (type === 'timer') {
+          if (!armed) continue
+          armed = false
+        }
+        // A socket that is gone says nothing more.
+        if ((type === 'opened' || type === 'closed') && sockets === 0) continue
+        if (type === 'closed') sockets--
+        const step = connectionStep(state, type === 'heartbeat-reply' ? { type, ref: '1' } : events[type], options)
+        for (const effect of step.effects) {
+          if (effect.type === 'timer') armed = effect.afterMs !== null
+          if (effect.type === 'open-socket') sockets++
+          if (effect.type === 'drop-socket') sockets--
+          if (effect.type === 'up') {
+            expect(isUp).toBe(false)
+            isUp = true
+          }
+          if (effect.type === 'down') isUp = false
+        }
+        state = step.state
+        if (type === 'impossible' && sockets > 0 && state.kind === 'disconnected') sockets = 0
+        expect(armed, `timer in ${state.kind} after ${type}`).toBe(state.kind !== 'disconnected' && state.kind !== 'suspended')
+        expect(sockets, `sockets in ${state.kind} after ${type}`).toBe(hasSocket[state.kind] ? 1 : 0)
+        expect(isUp && state.kind !== 'connected' && state.kind !== 'closing').toBe(false)
+      }
+    }),
+    { numRuns: 2000 },
+  )
+})
