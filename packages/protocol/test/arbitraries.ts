@@ -6,7 +6,7 @@ const space = fc.oneof(
   { weight: 1, arbitrary: fc.string({ unit: fc.constantFrom(' ', '\n', '\r', '\t'), maxLength: 3 }) },
 )
 
-const digits = fc.string({ unit: fc.constantFrom(...'0123456789'), minLength: 1, maxLength: 30 })
+const digits = fc.string({ unit: fc.constantFrom(...'0123456789'.split('')), minLength: 1, maxLength: 30 })
 
 /** Numbers as text, with more digits than a double keeps. */
 const numberText = fc
@@ -19,7 +19,10 @@ const numberText = fc
 /** Any string, lone surrogates among them, each character written in one of the ways JSON has for it. */
 export const stringText: fc.Arbitrary<string> = fc
   .array(
-    fc.tuple(fc.oneof(fc.constantFrom(...'"\\/,[]{}:\b\n'), fc.string({ unit: 'binary', minLength: 1, maxLength: 1 })), fc.boolean()),
+    fc.tuple(
+      fc.oneof(fc.constantFrom(...'"\\/,[]{}:\b\n'.split('')), fc.string({ unit: 'binary', minLength: 1, maxLength: 1 })),
+      fc.boolean(),
+    ),
     {
       maxLength: 8,
     },
@@ -68,7 +71,7 @@ export const name: fc.Arbitrary<string> = fc
     fc.string({ unit: 'grapheme', maxLength: 20 }),
     fc.string({ unit: 'binary', maxLength: 20 }),
   )
-  .filter((text) => text.isWellFormed() && new TextEncoder().encode(text).length <= 255)
+  .filter((text) => !/\p{Surrogate}/u.test(text) && new TextEncoder().encode(text).length <= 255)
 
 /** Refs that text frames keep: a ref is echoed, so it must come through as it was. */
 export const ref: fc.Arbitrary<string | number | null> = fc.oneof(
