@@ -10,7 +10,7 @@ export interface AuthorizerOptions {
   /** Runs `work` on a session that nobody else uses meanwhile; rejects when none can be had. */
   withSession<T>(work: (session: ProbeSession) => Promise<T>): Promise<T>
   /** A random UUID. */
-  uuid(): string
+  readonly uuid: () => string
 }
 
 const EXTENSIONS = ['broadcast', 'presence'] as const

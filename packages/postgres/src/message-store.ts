@@ -1,6 +1,10 @@
 import type { MessageStore, StoredMessage } from '@tidewire/server'
 import { databaseReason } from './database-reason.ts'
-import type { Queryable } from './io/queryable.ts'
+
+/** What asks the database; the pools of `pg` are one. */
+export interface MessageDatabase {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
+}
 
 interface Row {
   readonly id: string
@@ -18,7 +22,7 @@ const REPLAY = `
   limit $3`
 
 /** Replays private messages from `realtime.messages` (rules R1–R4); numbers keep the digits that the database has. */
-export function databaseMessageStore(database: Queryable): MessageStore {
+export function databaseMessageStore(database: MessageDatabase): MessageStore {
   return {
     replay: async (subTopic, sinceMs, limit) => {
       try {

@@ -20,7 +20,9 @@ export async function publish(services: Services, request: PublishRequest): Prom
 export function publishTrusted(services: Services, request: TrustedPublish): number {
   const topic = services.topics.find(request.subTopic, request.private)
   if (topic === undefined) return 0
-  const receivers = topic.fanOut('broadcast', messageOf(request), null)
+  const message = messageOf(request)
+  const { id } = request
+  const receivers = id === undefined ? topic.fanOut('broadcast', message, null) : topic.fanOutStored(id, message, services.runtime.uptime())
   services.observer.broadcast(topic.name, receivers, request.payload.bytes.length)
   return receivers
 }

@@ -1,5 +1,5 @@
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
-import type { Reads } from '../topic/topic.ts'
+import type { Reads } from '../topic/subscriber.ts'
 
 /** Who a channel acts for, and until when: a token whose signature and claims are good. */
 export interface Admission {

@@ -9,9 +9,11 @@ import {
   type Version,
 } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { ChangeHandle } from '../ports.ts'
+import type { ChangeHandle, StoredMessage } from '../ports.ts'
+import type { CatchUp } from '../topic/catch-up.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
-import type { Reads, Seat, Topic } from '../topic/topic.ts'
+import type { Reads } from '../topic/subscriber.ts'
+import type { Seat, Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { broadcast } from './broadcast.ts'
 import { changeEntries, echo } from './change-entries.ts'
@@ -52,6 +54,7 @@ export class Channel implements Membership {
   #seat: Seat | null = null
   #topic: Topic | null = null
   #changes: ChangeHandle | null = null
+  #catchUp: CatchUp | null = null
   #presenceKey: string | null
   #presenceCalls: CallWindow | null = null
 
@@ -196,6 +199,7 @@ export class Channel implements Membership {
     })
     this.#state = state
     for (const effect of effects) this.#run(effect)
+    if (state.kind === 'closed' && this.#catchUp !== null) this.#endCatchUp(this.#catchUp)
   }
 
   #run(effect: ChannelEffect): void {
@@ -215,6 +219,7 @@ export class Channel implements Membership {
         return
       }
       case 'load-replay':
+        this.#catchUp = this.services.topics.open(this.subTopic, this.request.private).beginCatchUp(this)
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
       case 'refuse-join':
@@ -283,12 +288,21 @@ export class Channel implements Membership {
     this.reply(this.#options.ref, 'ok', { postgres_changes: entries.map(echo) })
     this.#options.replaces?.tellClosed()
     if (request.presenceEnabled && reads.presence) this.#push('presence_state', presenceState(this))
-    for (const message of replay) this.connection.write(replayMessage(this.version, this.joinRef, this.#topic.name, message))
+    this.#replay(this.#topic, replay)
     if (request.replicationReady) {
       if (services.changeFeed === null) this.#system('error', 'system', NO_DATABASE)
       else this.#system('ok', 'system', 'Replication connection established')
     }
     if (entries.length > 0) this.#openChanges(entries, admission)
+  }
+
+  #replay(topic: Topic, stored: readonly StoredMessage[]): void {
+    for (const message of stored) this.connection.write(replayMessage(this.version, this.joinRef, topic.name, message))
+    const missed = this.#catchUp?.caughtUp(new Set(stored.map(({ id }) => id)), this.services.runtime.uptime()) ?? []
+    for (const message of missed) {
+      const frame = topic.frameFor(this, message)
+      if (frame !== null) this.connection.write(frame)
+    }
   }
 
   #openChanges(
@@ -315,6 +329,12 @@ export class Channel implements Membership {
     presenceEnds(this)
     this.services.topics.closeIfEmpty(this.subTopic, this.request.private)
     this.services.observer.left(this.connection.id, this.#topic.name)
+  }
+
+  #endCatchUp(catchUp: CatchUp): void {
+    this.#catchUp = null
+    this.services.topics.find(this.subTopic, this.request.private)?.endCatchUp(catchUp)
+    this.services.topics.closeIfEmpty(this.subTopic, this.request.private)
   }
 
   #resume(): void {

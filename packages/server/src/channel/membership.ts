@@ -1,6 +1,7 @@
 import type { JoinRequest, Ref } from '@tidewire/protocol'
-import type { Subscriber, Topic } from '../topic/topic.ts'
-import type { Reads } from '../topic/topic.ts'
+import type { Subscriber } from '../topic/subscriber.ts'
+import type { Topic } from '../topic/topic.ts'
+import type { Reads } from '../topic/subscriber.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
 /** A joined channel as the handlers of its events see it. */

@@ -1,7 +1,8 @@
 import { ServerRuntime } from '@tidewire/testkit'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Topic, type Seat, type Subscriber } from './topic.ts'
+import type { Subscriber } from './subscriber.ts'
+import { Topic, type Seat } from './topic.ts'
 import { Topics } from './topics.ts'
 import { Turn } from './turn.ts'
 

@@ -1,21 +1,8 @@
 import type { Version } from '@tidewire/protocol'
+import { CatchUp } from './catch-up.ts'
 import { Envelopes, type TopicMessage } from './encoded-message.ts'
+import type { Reads, Stream, Subscriber } from './subscriber.ts'
 import type { Turn } from './turn.ts'
-
-/** The two kinds of traffic on a topic that policies tell apart. */
-export type Stream = 'broadcast' | 'presence'
-
-export interface Reads {
-  readonly broadcast: boolean
-  readonly presence: boolean
-}
-
-/** Somebody who receives what is sent to a topic: one channel of one connection. */
-export interface Subscriber {
-  readonly version: Version
-  /** Takes ready WebSocket frames; must not throw. */
-  write(frames: Buffer): void
-}
 
 /** A subscriber's place on a topic; kept by the subscriber to be given back. */
 export interface Seat {
@@ -24,12 +11,15 @@ export interface Seat {
   index: number
 }
 
+/** Who is left out of a message: its sender, or several, or nobody. */
+export type Except = Subscriber | ReadonlySet<Subscriber> | null
+
 /** All who get exactly the same bytes: one version, the same streams. */
 interface Lane {
   readonly version: Version
   readonly reads: Reads
   readonly seats: Seat[]
-  pending: { readonly frame: Buffer; readonly except: Subscriber | null }[]
+  pending: { readonly frame: Buffer; readonly except: Except }[]
   pendingBytes: number
 }
 
@@ -49,6 +39,7 @@ export class Topic {
   readonly #turn: Turn
   readonly #envelopes: Envelopes
   readonly #lanes: Lane[] = []
+  readonly #catchUps = new Set<CatchUp>()
   #afterFlush: (() => void)[] = []
   #delivered: { readonly payload: Uint8Array; readonly event: string; readonly frames: Map<Version, Buffer> } | undefined
   #dirty = false
@@ -61,6 +52,11 @@ export class Topic {
     this.name = name
     this.#turn = turn
     this.#envelopes = new Envelopes(name)
+  }
+
+  /** Nobody is subscribed, or about to be. */
+  get isEmpty(): boolean {
+    return this.size === 0 && this.#catchUps.size === 0
   }
 
   subscribe(subscriber: Subscriber, reads: Reads): Seat {
@@ -89,8 +85,8 @@ export class Topic {
     return this.subscribe(seat.subscriber, reads)
   }
 
-  /** Sends to all subscribers of the stream but one. Returns how many that are. */
-  fanOut(stream: Stream, message: TopicMessage, except: Subscriber | null): number {
+  /** Sends to all subscribers of the stream but those left out. Returns how many that are. */
+  fanOut(stream: Stream, message: TopicMessage, except: Except): number {
     const gather = this.#shouldGather()
     let receivers = 0
     for (const lane of this.#lanes) {
@@ -99,9 +95,35 @@ export class Topic {
       if (frame === null) continue
       receivers += lane.seats.length
       if (gather) this.#gather(lane, frame, except)
-      else for (const { subscriber } of lane.seats) if (subscriber !== except) subscriber.write(frame)
+      else for (const { subscriber } of lane.seats) if (!isLeftOut(subscriber, except)) subscriber.write(frame)
     }
-    return except === null || receivers === 0 ? receivers : receivers - 1
+    return Math.max(0, receivers - (except === null ? 0 : except instanceof Set ? except.size : 1))
+  }
+
+  /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel. */
+  fanOutStored(id: string, message: TopicMessage, now: number): number {
+    const had = new Set<Subscriber>()
+    for (const catchUp of this.#catchUps) {
+      if (catchUp.isOver(now)) this.#catchUps.delete(catchUp)
+      else if (catchUp.passes(id, message)) had.add(catchUp.subscriber)
+    }
+    return this.fanOut('broadcast', message, had.size === 0 ? null : had)
+  }
+
+  /** From here on, stored messages are kept for a subscriber that is about to come. */
+  beginCatchUp(subscriber: Subscriber): CatchUp {
+    const catchUp = new CatchUp(subscriber)
+    this.#catchUps.add(catchUp)
+    return catchUp
+  }
+
+  endCatchUp(catchUp: CatchUp): void {
+    this.#catchUps.delete(catchUp)
+  }
+
+  /** A frame for one subscriber, or `null` when its version cannot carry the message. */
+  frameFor(subscriber: Subscriber, message: TopicMessage): Buffer | null {
+    return this.#envelopes.encode(subscriber.version, message)
   }
 
   /**
@@ -136,7 +158,7 @@ export class Topic {
     for (const write of writes) write()
   }
 
-  #gather(lane: Lane, frame: Buffer, except: Subscriber | null): void {
+  #gather(lane: Lane, frame: Buffer, except: Except): void {
     lane.pending.push({ frame, except })
     lane.pendingBytes += frame.length
     if (!this.#dirty) {
@@ -169,20 +191,27 @@ export class Topic {
   }
 }
 
-/** One buffer for all, and one of its own for each sender that does not get its own messages. */
+/** One buffer for all, and one of its own for each who is left out of some of the messages. */
 function flushLane(lane: Lane): void {
   const { pending, seats } = lane
   lane.pending = []
   lane.pendingBytes = 0
   const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
-  const senders = new Set<Subscriber>()
-  for (const { except } of pending) if (except !== null) senders.add(except)
+  const leftOut = new Set<Subscriber>()
+  for (const { except } of pending) {
+    if (except instanceof Set) for (const subscriber of except) leftOut.add(subscriber)
+    else if (except !== null) leftOut.add(except as Subscriber)
+  }
   for (const { subscriber } of seats) {
-    if (!senders.has(subscriber)) {
+    if (!leftOut.has(subscriber)) {
       subscriber.write(all)
       continue
     }
-    const others = pending.filter(({ except }) => except !== subscriber)
-    if (others.length > 0) subscriber.write(Buffer.concat(others.map(({ frame }) => frame)))
+    const theirs = pending.filter(({ except }) => !isLeftOut(subscriber, except))
+    if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)))
   }
+}
+
+function isLeftOut(subscriber: Subscriber, except: Except): boolean {
+  return except === subscriber || (except instanceof Set && except.has(subscriber))
 }

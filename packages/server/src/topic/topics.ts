@@ -34,6 +34,6 @@ export class Topics {
   /** Forgets a topic that nobody is subscribed to any more. */
   closeIfEmpty(subTopic: string, isPrivate: boolean): void {
     const topics = isPrivate ? this.#private : this.#public
-    if (topics.get(subTopic)?.size === 0) topics.delete(subTopic)
+    if (topics.get(subTopic)?.isEmpty === true) topics.delete(subTopic)
   }
 }

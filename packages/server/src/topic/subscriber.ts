@@ -1,0 +1,16 @@
+import type { Version } from '@tidewire/protocol'
+
+/** The two kinds of traffic on a topic that policies tell apart. */
+export type Stream = 'broadcast' | 'presence'
+
+export interface Reads {
+  readonly broadcast: boolean
+  readonly presence: boolean
+}
+
+/** Somebody who receives what is sent to a topic: one channel of one connection. */
+export interface Subscriber {
+  readonly version: Version
+  /** Takes ready WebSocket frames; must not throw. */
+  write(frames: Buffer): void
+}
