@@ -139,7 +139,7 @@ export function encodeUserBroadcast(topic: string, broadcast: UserBroadcast): Ui
 
 /**
  * Whether the names of a broadcast fit a kind 4 frame. Topics joined as text and events from HTTP or the database may
- * be longer; such a broadcast goes out as text when it is JSON (rule N4).
+ * be longer; such a broadcast goes out as text when it is JSON (rule N5).
  */
 export function fitsUserBroadcast(topic: string, broadcast: UserBroadcast): boolean {
   return [topic, broadcast.event, metadataText(broadcast)].every((name) => textBytes(name).length <= MAX_NAME_BYTES)

@@ -35,7 +35,13 @@ export interface JoinRequest {
   readonly presenceEnabled: boolean
   /** The requested entries as they came (nulls removed), to be echoed; unread, so any JSON value may stand in them. */
   readonly postgresChanges: readonly unknown[]
-  readonly postgresChangesOptions: { readonly positions: boolean; readonly since: string | null }
+  readonly postgresChangesOptions: {
+    /** The join is answered only once the changes are live, or with an error when that takes longer than `timeoutMs` (rule J7). */
+    readonly wait: boolean
+    readonly timeoutMs: number
+    readonly positions: boolean
+    readonly since: string | null
+  }
   /** `null`: the token of the connection counts. */
   readonly accessToken: string | null
   /** True without a `config` key: the sub-topic itself names schema, table and filter (rule J6). */
@@ -46,6 +52,8 @@ export type ParsedJoin = { readonly ok: true; readonly value: JoinRequest } | { 
 
 const MAX_REPLAY = 25
 const MAX_INSPECTED = 200
+const DEFAULT_WAIT_MS = 15_000
+const MAX_WAIT_MS = 60_000
 
 /**
  * Reads a join payload as tolerantly as the reference does (rules J2–J6): booleans may be strings, nulls stand for
@@ -63,7 +71,7 @@ export function parseJoin(payload: unknown): ParsedJoin {
   const presence = objectOrEmpty(given['presence'])
   const options = objectOrEmpty(given['postgres_changes_options'])
   const entries = given['postgres_changes']
-  const token = payload['user_token'] ?? payload['access_token']
+  const token = [payload['user_token'], payload['access_token']].find((candidate) => typeof candidate === 'string')
   return {
     ok: true,
     value: {
@@ -76,10 +84,12 @@ export function parseJoin(payload: unknown): ParsedJoin {
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: Array.isArray(entries) ? entries.filter((entry) => entry !== null) : [],
       postgresChangesOptions: {
+        wait: flag(options['wait']),
+        timeoutMs: parseTimeout(options['timeout']),
         positions: flag(options['positions']),
         since: typeof options['since'] === 'string' ? options['since'] : null,
       },
-      accessToken: typeof token === 'string' && !token.startsWith('sb_') ? token : null,
+      accessToken: token === undefined || token.startsWith('sb_') ? null : token,
       legacy: config === undefined,
     },
   }
@@ -94,10 +104,15 @@ function parseReplay(replay: unknown): ReplayRequest {
   return { since: since as number, limit: Math.min(MAX_REPLAY, Math.max(1, limit as number)) }
 }
 
-/** Keys may be any scalar (`123` becomes `"123"`); null and the empty string ask the server for one. */
+/** Milliseconds; what is no whole number above 0 falls back to the default, what is too long to the longest. */
+function parseTimeout(timeout: unknown): number {
+  return Number.isSafeInteger(timeout) && (timeout as number) > 0 ? Math.min(timeout as number, MAX_WAIT_MS) : DEFAULT_WAIT_MS
+}
+
+/** Keys may be any scalar (`123` becomes `"123"`); null, the empty string and what is no scalar ask the server for one. */
 function parseKey(key: unknown): string | null {
-  if (key === null || key === undefined || key === '') return null
-  return typeof key === 'string' ? key : JSON.stringify(key)
+  if (typeof key === 'number' || typeof key === 'boolean') return String(key)
+  return typeof key === 'string' && key !== '' ? key : null
 }
 
 function flag(value: unknown): boolean {

@@ -48,9 +48,13 @@ describe('what is written', () => {
 
   test.each(VERSIONS)('the envelope around a payload is the message to everybody under %s', (version) => {
     fc.assert(
-      fc.property(name, name, fc.jsonValue(), (topic, event, payload) => {
+      fc.property(name, name, fc.jsonValue(), ref, (topic, event, payload, joinRef) => {
         const { head, tail } = envelopeAround(version, topic, event)
         expect(head + JSON.stringify(payload) + tail).toBe(encodeTextMessage(version, { joinRef: null, ref: null, topic, event, payload }))
+        const own = envelopeAround(version, topic, event, joinRef)
+        expect(own.head + JSON.stringify(payload) + own.tail).toBe(
+          encodeTextMessage(version, { joinRef, ref: null, topic, event, payload }),
+        )
       }),
       seeded(`envelope ${version}`, 300),
     )

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { jsonText, spaced, stringText } from '../test/arbitraries.ts'
 import { seeded } from '../test/seeded.ts'
-import { elementBytes, memberBytes, nestedDeeperThan } from './json-text.ts'
+import { allElementBytes, elementBytes, memberBytes, nestedDeeperThan } from './json-text.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const textOf = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : new TextDecoder().decode(bytes))
@@ -14,11 +14,16 @@ describe('elementBytes', () => {
         fc.array(fc.tuple(jsonText, spaced(fc.constant('')), spaced(fc.constant(''))), { minLength: 1, maxLength: 6 }),
         (elements) => {
           const array = bytesOf(` [${elements.map(([text, before, after]) => before + text + after).join(',')}]\n`)
+          expect(allElementBytes(array).map(textOf)).toEqual(elements.map(([text]) => text))
           elements.forEach(([text], index) => expect(textOf(elementBytes(array, index, elements.length))).toBe(text))
         },
       ),
       seeded('elementBytes', 2000),
     )
+  })
+
+  test.each(['[]', ' [ \n] '])('an empty array has none: %j', (text) => {
+    expect(allElementBytes(bytesOf(text))).toEqual([])
   })
 
   test('the bytes are a window on the frame, not a copy', () => {

@@ -12,7 +12,10 @@ export interface PostgresChangesEntry {
   readonly select?: readonly string[]
 }
 
-/** `config.postgres_changes_options`. `wait` and `timeout` steer the client; `positions` and `since` ask the server for resume (rule D12). */
+/**
+ * `config.postgres_changes_options`. `wait` asks the server to answer the join only once the changes are live, within
+ * `timeout` milliseconds (rule J7); `positions` and `since` ask it for resume (rule D12).
+ */
 export interface PostgresChangesOptions {
   readonly wait?: boolean
   readonly timeout?: number

@@ -34,7 +34,7 @@ export function parsePresenceRequest(payload: unknown): PresenceRequest {
   if (typeof event !== 'string') return { kind: 'invalid', reason: null }
   switch (event.toLowerCase()) {
     case 'track': {
-      const tracked = payload['payload'] ?? {}
+      const tracked = payload['payload'] === undefined ? {} : payload['payload']
       if (!isJsonObject(tracked)) return { kind: 'invalid', reason: 'Presence track payload must be a map' }
       return { kind: 'track', payload: tracked }
     }
