@@ -1,0 +1,79 @@
+/**
+ * The load generator, a process of its own. Takes one job over IPC, tells when the measured time begins and ends, and
+ * ends with the result.
+ */
+import type { GeneratorMessage, Job, Measurement } from '../messages.ts'
+import { ClosedLoop } from './closed-loop.ts'
+import { Crowd } from './crowd.ts'
+import { OpenLoop } from './open-loop.ts'
+
+/** How long deliveries may take after the last message was sent. */
+const DRAIN_MS = 5_000
+
+process.once('message', (job: Job) => {
+  run(job).then(
+    (message) => tell(message, () => process.disconnect()),
+    (error: unknown) => tell({ kind: 'failed', reason: String(error) }, () => process.exit(1)),
+  )
+})
+process.once('disconnect', () => process.exit())
+
+async function run(job: Job): Promise<GeneratorMessage> {
+  const { load } = job.scenario
+  if (load.kind === 'idle') return idle(job)
+  const loop =
+    load.kind === 'closed'
+      ? new ClosedLoop({ ...job.scenario, inFlight: load.inFlight })
+      : new OpenLoop({ ...job.scenario, messagesPerSecond: load.messagesPerSecond })
+  let fail: (error: Error) => void = () => {}
+  const failed = new Promise<never>((_resolve, reject) => (fail = reject))
+  const reads = { count: 0 }
+  const crowd = await Crowd.gather({
+    ...job,
+    delivered: (subscriber, sequence) => loop.delivered(subscriber, sequence),
+    wasRead: () => void reads.count++,
+    failed: fail,
+  })
+  try {
+    return { kind: 'measured', ...(await Promise.race([measure(job, loop, crowd, reads), failed])) }
+  } finally {
+    crowd.leave()
+  }
+}
+
+async function measure(job: Job, loop: ClosedLoop | OpenLoop, crowd: Crowd, reads: { readonly count: number }): Promise<Measurement> {
+  loop.start(crowd.voices)
+  await passed(job.warmUpMs)
+  if (loop instanceof OpenLoop) loop.takeLatencies()
+  const before = { at: performance.now(), cpu: process.cpuUsage(), deliveries: loop.deliveries, reads: reads.count }
+  tell({ kind: 'begin' })
+  await passed(job.measureMs)
+  tell({ kind: 'end' })
+  const elapsedMs = performance.now() - before.at
+  const { user, system } = process.cpuUsage(before.cpu)
+  const deliveries = loop.deliveries - before.deliveries
+  const readsDone = reads.count - before.reads
+  const latenciesMs = loop instanceof OpenLoop ? loop.takeLatencies() : []
+  await loop.stop(DRAIN_MS)
+  return { deliveries, reads: readsDone, elapsedMs, generatorCpuMicros: user + system, latenciesMs, faults: loop.faults }
+}
+
+/** Joins everybody and stays until told to go. */
+async function idle(job: Job): Promise<GeneratorMessage> {
+  const failed = (error: Error): void => tell({ kind: 'failed', reason: error.message }, () => process.exit(1))
+  const crowd = await Crowd.gather({ ...job, delivered: () => failed(new Error('a message, though nobody sent one')), failed })
+  const connections = job.scenario.topics * job.scenario.subscribersPerTopic
+  const leave = new Promise((resolve) => process.once('message', resolve))
+  tell({ kind: 'joined' })
+  await leave
+  crowd.leave()
+  return { kind: 'left', connections }
+}
+
+function tell(message: GeneratorMessage, then: () => void = () => {}): void {
+  process.send?.(message, then)
+}
+
+function passed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

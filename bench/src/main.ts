@@ -1,0 +1,83 @@
+/** Measures this server beside two others, in turns, and writes down what it saw. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { chooseCores, describeMachine } from './machine.ts'
+import { killChildren } from './child.ts'
+import { contestants } from './contestants.ts'
+import { parseOptions, USAGE, type BenchOptions } from './options.ts'
+import { formatReport } from './report.ts'
+import { runOnce, type RunOptions, type RunResult } from './run.ts'
+import { smaller, type Scenario } from './scenario.ts'
+
+const RESULTS = new URL('../results/', import.meta.url)
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    killChildren()
+    process.exit(130)
+  })
+
+try {
+  await bench(parseOptions(process.argv.slice(2)))
+} catch (error) {
+  killChildren()
+  console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`)
+  process.exitCode = 2
+}
+
+async function bench(options: BenchOptions): Promise<void> {
+  const cores = chooseCores()
+  const run: RunOptions = { ...cores, warmUpMs: options.quick ? 200 : 1_000, measureMs: options.quick ? 500 : 4_000 }
+  const chosen = options.quick ? options.scenarios.map(smaller) : options.scenarios
+  const results: RunResult[] = []
+  for (let round = 0; round < options.rounds; round++)
+    for (const scenario of chosen) for (const result of await inTurn(scenario, round, run)) results.push(result)
+  const machine = describeMachine()
+  const date = new Date().toISOString().slice(0, 10)
+  const page = formatReport({
+    machine,
+    date,
+    command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+    conditions: [
+      `${options.rounds} rounds, medians; spread is (highest − lowest) / median. Servers take turns within a round, in another order each round.`,
+      `Each run: a new server process and a new generator process, ${run.warmUpMs} ms to warm up, ${run.measureMs} ms measured, 200 B messages, 127.0.0.1.`,
+      cores.serverCore === null
+        ? 'Processes were not held to cores.'
+        : `The server is held to core ${cores.serverCore}, the generator to core ${cores.generatorCore}. Where the generator's core is full, deliveries/s is a lower bound: then compare CPU µs per delivery.`,
+    ],
+    scenarios: chosen,
+    results,
+  })
+  console.log(`\n${page}`)
+  if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ machine, date, results }, null, 2)}\n`)
+  if (!options.quick) keep(page, `${date}-${machine.commit.split(' ')[0]}`)
+}
+
+/** Every server once; who begins moves on from round to round. */
+async function inTurn(scenario: Scenario, round: number, run: RunOptions): Promise<RunResult[]> {
+  const results: RunResult[] = []
+  for (let turn = 0; turn < contestants.length; turn++) {
+    const contestant = contestants[(turn + round) % contestants.length]!
+    const result = await runOnce(contestant, scenario, round, run)
+    results.push(result)
+    console.error(`round ${round + 1}  ${scenario.name.padEnd(10)} ${contestant.name.padEnd(10)} ${inBrief(result)}`)
+  }
+  return results
+}
+
+function inBrief(result: RunResult): string {
+  if (result.kind === 'idle') return `${Math.round(result.bytesPerConnection)} B/connection`
+  const { lost, duplicated, reordered } = result.faults
+  const latency = result.latency === null ? '' : `p50 ${result.latency.p50.toFixed(2)} ms, p99 ${result.latency.p99.toFixed(2)} ms, `
+  return (
+    `${latency}${Math.round(result.deliveriesPerSecond)}/s, ${result.cpuMicrosPerDelivery.toFixed(3)} µs each, ${result.deliveriesPerRead.toFixed(1)} at once, ` +
+    `server ${Math.round(result.serverLoad * 100)} %, generator ${Math.round(result.generatorLoad * 100)} %, ` +
+    `lost ${lost}, duplicated ${duplicated}, reordered ${reordered}`
+  )
+}
+
+function keep(page: string, name: string): void {
+  mkdirSync(RESULTS, { recursive: true })
+  const file = new URL(`${name}.md`, RESULTS)
+  writeFileSync(file, page)
+  console.error(`written to ${file.pathname}`)
+}

@@ -1,0 +1,46 @@
+import type { DialectName } from './generator/dialect.ts'
+import type { Faults } from './generator/order-check.ts'
+import type { Scenario } from './scenario.ts'
+
+/** What the generator is to do. */
+export interface Job {
+  readonly scenario: Scenario
+  readonly port: number
+  readonly dialect: DialectName
+  readonly apiKey: string
+  readonly sources: readonly string[]
+  readonly warmUpMs: number
+  readonly measureMs: number
+}
+
+export interface Measurement {
+  readonly deliveries: number
+  /** Pieces in which the deliveries came in. */
+  readonly reads: number
+  readonly elapsedMs: number
+  readonly generatorCpuMicros: number
+  /** For loads at a rate. */
+  readonly latenciesMs: readonly number[]
+  readonly faults: Faults
+}
+
+export type GeneratorMessage =
+  | { readonly kind: 'begin' }
+  | { readonly kind: 'end' }
+  | ({ readonly kind: 'measured' } & Measurement)
+  | { readonly kind: 'joined' }
+  | { readonly kind: 'left'; readonly connections: number }
+  | { readonly kind: 'failed'; readonly reason: string }
+
+/** CPU and memory of a server's process. */
+export interface Usage {
+  readonly cpuMicros: number
+  readonly rssBytes: number
+}
+
+export type ServerMessage =
+  | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string }
+  | ({ readonly kind: 'usage' } & Usage)
+
+/** What a server's process is asked over IPC. */
+export type ServerRequest = 'usage' | 'stop'

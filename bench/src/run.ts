@@ -1,0 +1,124 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Child, cpuMicrosOf, type Core } from './child.ts'
+import type { Contestant } from './contestants.ts'
+import type { Faults } from './generator/order-check.ts'
+import type { GeneratorMessage, Job, Measurement, ServerMessage, Usage } from './messages.ts'
+import type { Scenario } from './scenario.ts'
+import { percentile } from './statistics.ts'
+
+/** What one run of one server in one scenario gave. */
+export type RunResult = { readonly scenario: string; readonly server: string; readonly round: number } & (
+  | ({ readonly kind: 'load' } & LoadResult)
+  | { readonly kind: 'idle'; readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }
+)
+
+export interface LoadResult {
+  readonly deliveriesPerSecond: number
+  readonly cpuMicrosPerDelivery: number
+  /** How many messages came at once. */
+  readonly deliveriesPerRead: number
+  /** Shares of one core. */
+  readonly serverLoad: number
+  readonly generatorLoad: number
+  /** Milliseconds; null for loads without a rate. */
+  readonly latency: { readonly p50: number; readonly p99: number } | null
+  readonly faults: Faults
+}
+
+export interface RunOptions {
+  readonly warmUpMs: number
+  readonly measureMs: number
+  readonly serverCore: Core
+  readonly generatorCore: Core
+}
+
+/** Whatever takes longer has gone wrong. */
+const STEP_TIMEOUT_MS = 60_000
+/** Memory is read when nothing has happened for this long. */
+const SETTLE_MS = 2_000
+
+/** Starts a server and a generator, lets them run and stops both. Rejects when either fails. */
+export async function runOnce(contestant: Contestant, scenario: Scenario, round: number, options: RunOptions): Promise<RunResult> {
+  const server = new Child<ServerMessage>(contestant.file, options.serverCore)
+  const generator = new Child<GeneratorMessage>('./generator/main.ts', options.generatorCore)
+  try {
+    const ready = await server.next(STEP_TIMEOUT_MS)
+    if (ready.kind !== 'ready') throw new Error(`${contestant.name} did not start`)
+    const job: Job = {
+      scenario,
+      port: ready.port,
+      dialect: contestant.dialect,
+      apiKey: ready.apiKey,
+      sources: process.platform === 'linux' ? ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'] : ['127.0.0.1'],
+      warmUpMs: options.warmUpMs,
+      measureMs: options.measureMs,
+    }
+    const which = { scenario: scenario.name, server: contestant.name, round }
+    if (scenario.load.kind === 'idle') return { ...which, kind: 'idle', ...(await idle(server, generator, job)) }
+    return { ...which, kind: 'load', ...(await load(server, generator, job)) }
+  } finally {
+    await generator.stop()
+    await server.stop()
+  }
+}
+
+async function load(server: Child<ServerMessage>, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
+  generator.send(job)
+  await told(generator, 'begin')
+  const before = await cpuMicros(server)
+  await told(generator, 'end')
+  const after = await cpuMicros(server)
+  const measured = await told(generator, 'measured')
+  return summary(measured, after - before)
+}
+
+function summary(
+  { deliveries, reads, elapsedMs, generatorCpuMicros, latenciesMs, faults }: Measurement,
+  serverCpuMicros: number,
+): LoadResult {
+  return {
+    deliveriesPerSecond: (deliveries * 1000) / elapsedMs,
+    cpuMicrosPerDelivery: serverCpuMicros / deliveries,
+    deliveriesPerRead: deliveries / reads,
+    serverLoad: serverCpuMicros / 1000 / elapsedMs,
+    generatorLoad: generatorCpuMicros / 1000 / elapsedMs,
+    latency: latenciesMs.length === 0 ? null : { p50: percentile(latenciesMs, 0.5), p99: percentile(latenciesMs, 0.99) },
+    faults,
+  }
+}
+
+async function idle(
+  server: Child<ServerMessage>,
+  generator: Child<GeneratorMessage>,
+  job: Job,
+): Promise<{ readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }> {
+  const base = await usage(server)
+  generator.send(job)
+  await told(generator, 'joined')
+  await delay(SETTLE_MS)
+  const full = await usage(server)
+  generator.send('leave')
+  const { connections } = await told(generator, 'left')
+  return { bytesPerConnection: (full.rssBytes - base.rssBytes) / connections, connections, baseBytes: base.rssBytes }
+}
+
+async function told<Kind extends GeneratorMessage['kind']>(
+  generator: Child<GeneratorMessage>,
+  kind: Kind,
+): Promise<Extract<GeneratorMessage, { readonly kind: Kind }>> {
+  const message = await generator.next(STEP_TIMEOUT_MS)
+  if (message.kind === 'failed') throw new Error(message.reason)
+  if (message.kind !== kind) throw new Error(`the generator said "${message.kind}" instead of "${kind}"`)
+  return message as Extract<GeneratorMessage, { readonly kind: Kind }>
+}
+
+async function cpuMicros(server: Child<ServerMessage>): Promise<number> {
+  return cpuMicrosOf(server.pid) ?? (await usage(server)).cpuMicros
+}
+
+async function usage(server: Child<ServerMessage>): Promise<Usage> {
+  server.send('usage')
+  const message = await server.next(STEP_TIMEOUT_MS)
+  if (message.kind !== 'usage') throw new Error('the server does not tell its usage')
+  return message
+}

@@ -1,0 +1,25 @@
+import type { ServerMessage, ServerRequest } from '../messages.ts'
+
+export interface Serving {
+  readonly port: number
+  /** For the URL; empty when the server asks for none. */
+  readonly apiKey?: string
+  stop(): Promise<unknown>
+}
+
+/** Runs a server in this process for the benchmark that started it, and ends with it. */
+export async function serve(start: () => Promise<Serving>): Promise<void> {
+  const serving = await start()
+  process.on('message', (request: ServerRequest) => {
+    if (request === 'usage') {
+      const { user, system } = process.cpuUsage()
+      tell({ kind: 'usage', cpuMicros: user + system, rssBytes: process.memoryUsage.rss() })
+    } else void serving.stop().finally(() => process.exit())
+  })
+  process.once('disconnect', () => process.exit())
+  tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '' })
+}
+
+function tell(message: ServerMessage): void {
+  process.send?.(message)
+}
