@@ -9,8 +9,8 @@ function frame(type: string, body: Buffer): Buffer {
   return Buffer.concat([head, body])
 }
 
-function readAll(reader: FrameReader, into: string[]): boolean {
-  return reader.read((type, buffer, start, end) => into.push(String.fromCharCode(type) + buffer.toString('latin1', start, end)))
+function readAll(reader: FrameReader, into: string[]): string {
+  return reader.read((type, buffer, start, end) => into.push(String.fromCharCode(type) + buffer.toString('latin1', start, end)) > 0)
 }
 
 const bodies = fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 12 })
@@ -24,7 +24,7 @@ test('messages come out whole and in order, wherever the stream was split', () =
       const bounds = [0, ...cuts.map((cut) => Math.min(cut, stream.length)).sort((a, b) => a - b), stream.length]
       for (let index = 1; index < bounds.length; index++) {
         reader.push(stream.subarray(bounds[index - 1], bounds[index]))
-        expect(readAll(reader, seen)).toBe(true)
+        expect(readAll(reader, seen)).toBe('drained')
       }
       expect(seen).toEqual(contents.map((body) => `d${Buffer.from(body).toString('latin1')}`))
       expect(reader.pendingBytes).toBe(0)
@@ -47,7 +47,10 @@ test('a message that lies whole in a chunk is not copied', () => {
   const chunk = frame('d', Buffer.from('abc'))
   const reader = new FrameReader()
   reader.push(chunk)
-  reader.read((_type, buffer) => expect(buffer).toBe(chunk))
+  reader.read((_type, buffer) => {
+    expect(buffer).toBe(chunk)
+    return true
+  })
 })
 
 test('a message of many chunks is put together once', () => {
@@ -60,29 +63,31 @@ test('a message of many chunks is put together once', () => {
     reader.read((_type, buffer, start, end) => {
       seen++
       expect(buffer.subarray(start, end).equals(body)).toBe(true)
+      return true
     })
   }
   expect(seen).toBe(1)
 })
 
-test('hold stops after the message at hand; the next read goes on from there', () => {
+test('a handler may stop after its message; the next read goes on from there', () => {
   const reader = new FrameReader()
   reader.push(Buffer.concat([frame('d', Buffer.from('1')), frame('d', Buffer.from('2')), frame('d', Buffer.from('3'))]))
   const seen: string[] = []
-  const one = (type: number, buffer: Buffer, start: number, end: number): void => {
+  const one = (_type: number, buffer: Buffer, start: number, end: number): boolean => {
     seen.push(buffer.toString('latin1', start, end))
-    reader.hold()
+    return false
   }
-  reader.read(one)
+  expect(reader.read(one)).toBe('stopped')
   expect(seen).toEqual(['1'])
   reader.read(one)
   reader.read(one)
   expect(seen).toEqual(['1', '2', '3'])
   expect(reader.pendingBytes).toBe(0)
+  expect(reader.read(one)).toBe('drained')
 })
 
 test('a length that cannot be is refused', () => {
   const reader = new FrameReader()
   reader.push(Buffer.from([0x64, 0, 0, 0, 3, 1]))
-  expect(reader.read(() => {})).toBe(false)
+  expect(reader.read(() => true)).toBe('malformed')
 })

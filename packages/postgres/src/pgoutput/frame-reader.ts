@@ -1,5 +1,8 @@
-/** One message of the Postgres protocol: `buffer[start..end)` is what follows its type and length. */
-export type FrameHandler = (type: number, buffer: Buffer, start: number, end: number) => void
+/**
+ * One message of the Postgres protocol: `buffer[start..end)` is what follows its type and length. False stops the
+ * reading after it.
+ */
+export type FrameHandler = (type: number, buffer: Buffer, start: number, end: number) => boolean
 
 const HEADER_BYTES = 5
 
@@ -7,14 +10,13 @@ const HEADER_BYTES = 5
  * Cuts a byte stream into protocol messages. Messages that lie whole in a chunk are not copied; one that spans chunks is
  * put together once, whatever its size.
  *
- * `read` hands out messages until there is no whole one left or until `hold` was called, which a handler may do; what
- * is left then waits for the next `read`.
+ * `read` hands out messages until there is no whole one left or the handler says stop; what is left waits for the next
+ * `read`.
  */
 export class FrameReader {
   #chunks: Buffer[] = []
   #size = 0
   #offset = 0
-  #held = false
 
   push(chunk: Buffer): void {
     if (chunk.length === 0) return
@@ -27,24 +29,19 @@ export class FrameReader {
     return this.#size - this.#offset
   }
 
-  hold(): void {
-    this.#held = true
-  }
-
-  /** False: the stream is no Postgres protocol. */
-  read(handle: FrameHandler): boolean {
-    this.#held = false
-    while (!this.#held && this.pendingBytes >= HEADER_BYTES) {
+  /** `malformed`: the stream is no Postgres protocol. */
+  read(handle: FrameHandler): 'drained' | 'stopped' | 'malformed' {
+    while (this.pendingBytes >= HEADER_BYTES) {
       const length = this.#peekLength()
-      if (length < 4) return false
-      if (this.pendingBytes < length + 1) return true
+      if (length < 4) return 'malformed'
+      if (this.pendingBytes < length + 1) break
       const buffer = this.#contiguous(length + 1)
       const start = this.#offset
       this.#offset += length + 1
       this.#dropRead()
-      handle(buffer[start]!, buffer, start + HEADER_BYTES, start + length + 1)
+      if (!handle(buffer[start]!, buffer, start + HEADER_BYTES, start + length + 1)) return 'stopped'
     }
-    return true
+    return 'drained'
   }
 
   #peekLength(): number {

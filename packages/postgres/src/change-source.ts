@@ -1,0 +1,377 @@
+import type { Lsn } from './lsn.ts'
+import { decodePgoutput } from './pgoutput/decoder.ts'
+import type { RelationMessage } from './pgoutput/message.ts'
+import { faultOf, type ErrorLike, type ReplicationFault } from './replication-fault.ts'
+import type { AttachOutcome, ReplicationPort, ReplicationReceiver, ReplicationSession } from './replication-port.ts'
+import {
+  openReplication,
+  transition,
+  type EpochReason,
+  type ReplicationEffect,
+  type ReplicationEvent,
+  type ReplicationState,
+  type ReplicationStep,
+  type ReplicationTimer,
+  type ReplicationTimes,
+} from './replication-state.ts'
+import { TransactionAssembler, type RowChange } from './transaction-assembler.ts'
+
+/** Timers and chance. Times are milliseconds. */
+export interface ChangeSourceRuntime {
+  setTimer(callback: () => void, afterMs: number): { cancel(): void }
+  /** From 0 to 1. */
+  random(): number
+}
+
+/** Changes in the order of their commits. A large transaction spans batches, and a batch may hold many small ones. */
+export interface ChangeBatch {
+  readonly epoch: string
+  readonly changes: readonly RowChange[]
+  /**
+   * Where the last transaction ends whose changes are all in this batch or earlier ones: what to `confirm` when they
+   * are safe. `null` while the first transaction of the batch goes on. A batch may bring nothing but this.
+   */
+  readonly endLsn: Lsn | null
+}
+
+export type ChangeSourceStatus =
+  | { readonly kind: 'connecting' }
+  | { readonly kind: 'streaming'; readonly slot: string }
+  /** The feed stands still; the next attempt comes by itself. */
+  | { readonly kind: 'waiting'; readonly fault: ReplicationFault }
+  | { readonly kind: 'closed' }
+
+export interface NewEpoch {
+  readonly epoch: string
+  /** `null` at the first one. With any other, changes may be missing between the two: whoever resumes has to be told. */
+  readonly previous: string | null
+  readonly reason: EpochReason
+}
+
+/** None of the handlers may throw. They are called in order, never one inside the other. */
+export interface ChangeSourceHandlers {
+  onChanges(batch: ChangeBatch): void
+  /** Comes before the first batch of the epoch. */
+  onEpoch?(event: NewEpoch): void
+  onStatus?(status: ChangeSourceStatus): void
+  /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
+  onProgress?(lsn: Lsn): void
+}
+
+export interface ChangeSourceTimes extends ReplicationTimes {
+  /** Changes of a batch, at most. */
+  readonly maxBatchChanges: number
+}
+
+/**
+ * Row changes out of Postgres, for as long as it is open: it connects again by itself after whatever happens, goes on
+ * exactly where it was, and says so when that is not possible.
+ */
+export interface ChangeSource {
+  /** `null` until the first connection. */
+  readonly epoch: string | null
+  readonly status: ChangeSourceStatus
+  /** Everything before this has been handed over. */
+  readonly receivedLsn: Lsn
+  /** Everything before this is confirmed: Postgres may forget it. */
+  readonly confirmedLsn: Lsn
+  /** Bytes of WAL between what is confirmed and what the server has written, seen every few seconds. */
+  readonly lagBytes: number
+  /** Everything up to this `endLsn` of a batch need not be sent again after a restart. Of another epoch it is ignored. */
+  confirm(epoch: string, endLsn: Lsn): void
+  /** Hands out nothing until `resume` (at most the batch at hand). The connection stays. */
+  pause(): void
+  resume(): void
+  /** Ends the feed and frees the slot. A permanent slot stays. */
+  close(): Promise<void>
+}
+
+export function createChangeSource(
+  port: ReplicationPort,
+  runtime: ChangeSourceRuntime,
+  times: ChangeSourceTimes,
+  handlers: ChangeSourceHandlers,
+): ChangeSource {
+  return new Source(port, runtime, times, handlers)
+}
+
+class Source implements ChangeSource, ReplicationReceiver {
+  readonly #port: ReplicationPort
+  readonly #runtime: ChangeSourceRuntime
+  readonly #times: ChangeSourceTimes
+  readonly #handlers: ChangeSourceHandlers
+  readonly #assembler: TransactionAssembler
+  readonly #timers = new Map<ReplicationTimer, { cancel(): void }>()
+  readonly #effects: ReplicationEffect[] = []
+  #running = false
+  #state: ReplicationState
+  #session: ReplicationSession | null = null
+  #attaching: { readonly abort: AbortController; readonly done: Promise<void> } | null = null
+  #closing: Promise<void> = Promise.resolve()
+  #loading = false
+  #pausedByConsumer = false
+  #batch: RowChange[] = []
+  #batchEnd: Lsn | null = null
+  #serverLsn: Lsn = 0n
+  #status: ChangeSourceStatus = { kind: 'connecting' }
+
+  constructor(port: ReplicationPort, runtime: ChangeSourceRuntime, times: ChangeSourceTimes, handlers: ChangeSourceHandlers) {
+    this.#port = port
+    this.#runtime = runtime
+    this.#times = times
+    this.#handlers = handlers
+    this.#assembler = new TransactionAssembler({
+      begin: () => this.#dispatch({ type: 'begun' }),
+      change: (change) => this.#onChange(change),
+      commit: (endLsn, empty) => this.#onCommit(endLsn, empty),
+      relation: (relation) => this.#loadTable(relation),
+    })
+    const first = openReplication()
+    this.#state = first.state
+    this.#apply(first)
+  }
+
+  get epoch(): string | null {
+    return this.#state.progress.epoch
+  }
+
+  get status(): ChangeSourceStatus {
+    return this.#status
+  }
+
+  get receivedLsn(): Lsn {
+    return this.#state.progress.received
+  }
+
+  get confirmedLsn(): Lsn {
+    return this.#state.progress.flushed
+  }
+
+  get lagBytes(): number {
+    const { received, flushed } = this.#state.progress
+    return Number((this.#serverLsn > received ? this.#serverLsn : received) - flushed)
+  }
+
+  confirm(epoch: string, endLsn: Lsn): void {
+    this.#dispatch({ type: 'confirmed', epoch, lsn: endLsn })
+  }
+
+  pause(): void {
+    this.#pausedByConsumer = true
+    this.#dispatch({ type: 'paused' })
+    this.#session?.pause()
+  }
+
+  resume(): void {
+    this.#pausedByConsumer = false
+    this.#dispatch({ type: 'resumed' })
+    if (!this.#loading) this.#session?.resume()
+  }
+
+  async close(): Promise<void> {
+    const attaching = this.#attaching
+    this.#dispatch({ type: 'close' })
+    await attaching?.done
+    await this.#closing
+  }
+
+  data(buffer: Buffer, start: number, end: number): void {
+    this.#dispatch({ type: 'heard' })
+    const result = decodePgoutput(buffer, start, end)
+    const fault = result.ok ? this.#assembler.accept(result.message) : result.detail
+    if (fault !== null) this.failed({ kind: 'malformed-stream', message: fault })
+  }
+
+  keepalive(end: Lsn, replyRequested: boolean): void {
+    this.#dispatch({ type: 'heard' })
+    const before = this.receivedLsn
+    this.#dispatch({ type: 'keepalive', end, replyRequested })
+    if (this.receivedLsn === before) return
+    this.#flush()
+    this.#progress()
+  }
+
+  drained(): void {
+    this.#flush()
+  }
+
+  failed(fault: ReplicationFault): void {
+    // What was assembled counts as handed over and will not come again.
+    this.#flush()
+    this.#dispatch({ type: 'failed', fault, chance: this.#runtime.random() })
+  }
+
+  #onChange(change: RowChange): void {
+    this.#batch.push(change)
+    if (this.#batch.length >= this.#times.maxBatchChanges) this.#flush()
+  }
+
+  #onCommit(endLsn: Lsn, empty: boolean): void {
+    this.#dispatch({ type: 'committed', endLsn, empty })
+    if (!empty) this.#batchEnd = endLsn
+    else if (this.#batch.length === 0) this.#progress()
+  }
+
+  #flush(): void {
+    const { epoch } = this.#state.progress
+    if (epoch === null || (this.#batch.length === 0 && this.#batchEnd === null)) return
+    const batch = { epoch, changes: this.#batch, endLsn: this.#batchEnd }
+    this.#batch = []
+    this.#batchEnd = null
+    this.#handlers.onChanges(batch)
+    if (batch.endLsn !== null) this.#progress()
+  }
+
+  #progress(): void {
+    this.#handlers.onProgress?.(this.receivedLsn)
+  }
+
+  /** The rows that follow cannot be understood before the catalog was asked, so the stream waits. */
+  #loadTable(relation: RelationMessage): void {
+    const session = this.#session
+    if (session === null) return
+    this.#loading = true
+    session.pause()
+    this.#flush()
+    const resume = (): void => {
+      this.#loading = false
+      if (!this.#pausedByConsumer) session.resume()
+    }
+    session.loadTable(relation).then(
+      (table) => {
+        if (session !== this.#session) return
+        this.#assembler.describe(table)
+        resume()
+      },
+      (error: ErrorLike) => {
+        if (session === this.#session) this.failed(faultOf(error))
+      },
+    )
+  }
+
+  #check(): void {
+    const session = this.#session
+    if (session === null) return
+    session.check().then(
+      ({ serverLsn, publicationsChanged }) => {
+        if (session !== this.#session) return
+        this.#serverLsn = serverLsn
+        if (publicationsChanged) this.failed({ kind: 'publication-changed', message: 'a publication was dropped or made anew' })
+      },
+      (error: ErrorLike) => {
+        if (session === this.#session) this.failed(faultOf(error))
+      },
+    )
+  }
+
+  #dispatch(event: ReplicationEvent): void {
+    this.#apply(transition(this.#state, event, this.#times))
+  }
+
+  /** Effects may cause events; those are answered after the effects that are already due. */
+  #apply(step: ReplicationStep): void {
+    this.#state = step.state
+    if (step.effects.length === 0) return
+    this.#effects.push(...step.effects)
+    if (this.#running) return
+    this.#running = true
+    try {
+      for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) this.#run(effect)
+    } finally {
+      this.#running = false
+    }
+    this.#report()
+  }
+
+  #run(effect: ReplicationEffect): void {
+    switch (effect.type) {
+      case 'attach':
+        return this.#attach(effect.replaceSlot)
+      case 'start':
+        return this.#start(effect.from)
+      case 'detach':
+        return this.#detach(effect.polite)
+      case 'check':
+        return this.#check()
+      case 'send-status':
+        return this.#session?.sendStatus(effect)
+      case 'set-timer':
+        return this.#setTimer(effect.timer, effect.afterMs)
+      case 'clear-timer':
+        this.#timers.get(effect.timer)?.cancel()
+        this.#timers.delete(effect.timer)
+        return
+      case 'announce-epoch': {
+        const { epoch, previous, reason } = effect
+        this.#assembler.restart(true)
+        this.#handlers.onEpoch?.({ epoch, previous, reason })
+        return
+      }
+    }
+  }
+
+  #attach(replaceSlot: boolean): void {
+    const abort = new AbortController()
+    const done = this.#port.attach({ replaceSlot }, abort.signal).then((outcome) => this.#onAttached(outcome, abort.signal))
+    this.#attaching = { abort, done }
+  }
+
+  async #onAttached(outcome: AttachOutcome, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) {
+      if (outcome.ok) await outcome.session.close()
+      return
+    }
+    this.#attaching = null
+    if (!outcome.ok) return this.failed(outcome.fault)
+    const { session, epoch, confirmedLsn, reason } = outcome
+    this.#session = session
+    this.#dispatch({ type: 'attached', epoch, confirmedLsn, reason })
+  }
+
+  #start(from: Lsn): void {
+    this.#assembler.restart(false)
+    this.#loading = false
+    if (this.#pausedByConsumer) this.#session?.pause()
+    this.#session?.start(from, this)
+  }
+
+  #detach(polite: boolean): void {
+    this.#attaching?.abort.abort()
+    this.#attaching = null
+    const session = this.#session
+    this.#session = null
+    if (session === null) return
+    if (polite) this.#closing = session.close()
+    else session.destroy()
+  }
+
+  #setTimer(timer: ReplicationTimer, afterMs: number): void {
+    this.#timers.get(timer)?.cancel()
+    const fire = (): void => {
+      this.#timers.delete(timer)
+      this.#dispatch({ type: 'timer', timer, chance: this.#runtime.random() })
+    }
+    this.#timers.set(timer, this.#runtime.setTimer(fire, afterMs))
+  }
+
+  #report(): void {
+    const status = this.#statusNow()
+    const before = this.#status
+    this.#status = status
+    const same = status.kind === before.kind && (status.kind !== 'waiting' || before.kind !== 'waiting' || status.fault === before.fault)
+    if (!same) this.#handlers.onStatus?.(status)
+  }
+
+  #statusNow(): ChangeSourceStatus {
+    switch (this.#state.kind) {
+      case 'connecting':
+        return { kind: 'connecting' }
+      case 'streaming':
+        return { kind: 'streaming', slot: this.#session?.slotName ?? '' }
+      case 'waiting':
+        return { kind: 'waiting', fault: this.#state.fault }
+      case 'closed':
+        return { kind: 'closed' }
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** Why the feed does not flow. `message` never holds a password. */
+export type ReplicationFault =
+  /** No connection: network, DNS, TLS, a server that is not there. */
+  | { readonly kind: 'unreachable'; readonly message: string }
+  /** Postgres is shutting down, starting or recovering. */
+  | { readonly kind: 'restarting'; readonly message: string }
+  /** Another process reads from the slot. */
+  | { readonly kind: 'slot-held'; readonly message: string }
+  /** A publication was dropped or made anew: changes may be missing, so the next attempt starts a new epoch. */
+  | { readonly kind: 'publication-changed'; readonly message: string }
+  /** Postgres says no, and will until somebody changes something: privileges, password, `wal_level`, no free slot. */
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  /** Nothing was heard of the server for too long. */
+  | { readonly kind: 'silent'; readonly message: string }
+  /** The server sent what cannot be understood. */
+  | { readonly kind: 'malformed-stream'; readonly message: string }
+
+/** An error of `pg`, of Postgres or of a socket, as far as it matters here. */
+export interface ErrorLike {
+  readonly code?: unknown
+  readonly message?: unknown
+}
+
+/** What an error while connecting or streaming means for the feed. */
+export function faultOf(error: ErrorLike): ReplicationFault {
+  const code = typeof error.code === 'string' ? error.code : ''
+  const message = typeof error.message === 'string' && error.message !== '' ? error.message : code === '' ? 'the connection was lost' : code
+  // Everything else that has no SQLSTATE comes from the network or from pg itself.
+  if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('E')) return { kind: 'unreachable', message }
+  if (code.startsWith('57P')) return { kind: 'restarting', message }
+  if (code === '55006') return { kind: 'slot-held', message }
+  // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
+  if (code === '42704') return { kind: 'publication-changed', message }
+  if (code.startsWith('08')) return { kind: 'unreachable', message }
+  return { kind: 'refused', code, message }
+}
+
+/** How long to wait before the next attempt. `attempt` counts from 1, `chance` is from 0 to 1 and spreads out many who wait. */
+export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: number): number {
+  const grown = (first: number, most: number): number => Math.min(most, first * 2 ** Math.min(attempt - 1, 16))
+  const spread = 0.75 + chance / 2
+  switch (fault.kind) {
+    case 'slot-held':
+      return 1_000 * spread
+    // Whoever drops a publication to make it anew should be done before it is made for them.
+    case 'publication-changed':
+      return grown(1_000, 5_000) * spread
+    case 'restarting':
+      return grown(200, 1_000) * spread
+    case 'refused':
+      return grown(1_000, 30_000) * spread
+    case 'unreachable':
+    case 'silent':
+    case 'malformed-stream':
+      return grown(100, 5_000) * spread
+  }
+}

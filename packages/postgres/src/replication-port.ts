@@ -1,0 +1,65 @@
+import type { Lsn } from './lsn.ts'
+import type { RelationMessage } from './pgoutput/message.ts'
+import type { ReplicationFault } from './replication-fault.ts'
+import type { EpochReason } from './replication-state.ts'
+import type { Table } from './table.ts'
+
+/** Who gets what the stream brings. */
+export interface ReplicationReceiver {
+  /** One message of the plugin, `buffer[start..end)`. */
+  data(buffer: Buffer, start: number, end: number): void
+  /** Everything before `end` has been sent. */
+  keepalive(end: Lsn, replyRequested: boolean): void
+  /** What has arrived so far was handed out (or reading was paused). */
+  drained(): void
+  /** The stream is over; nothing else is called afterwards. */
+  failed(fault: ReplicationFault): void
+}
+
+export interface ReplicationStatus {
+  readonly received: Lsn
+  readonly flushed: Lsn
+  readonly requestReply: boolean
+}
+
+/** What the catalog session sees now and then. */
+export interface ReplicationCheck {
+  /** How far the server has written. */
+  readonly serverLsn: Lsn
+  /** A publication is gone or was made anew since the session began. */
+  readonly publicationsChanged: boolean
+}
+
+/** The feed's two connections: the stream, and one for the catalog, which also tells at once when Postgres shuts down. */
+export interface ReplicationSession {
+  readonly slotName: string
+  start(from: Lsn, receiver: ReplicationReceiver): void
+  sendStatus(status: ReplicationStatus): void
+  /** Nothing more is handed out after the message at hand, until `resume`. May be called from the receiver. */
+  pause(): void
+  resume(): void
+  /** Rejects with an error of `pg`. */
+  loadTable(relation: RelationMessage): Promise<Table>
+  /** Rejects with an error of `pg`. */
+  check(): Promise<ReplicationCheck>
+  /** Says goodbye and waits until the slot is free; in half a second at most. */
+  close(): Promise<void>
+  /** Drops both connections at once. Nothing is told afterwards. */
+  destroy(): void
+}
+
+export type AttachOutcome =
+  | {
+      readonly ok: true
+      readonly session: ReplicationSession
+      readonly epoch: string
+      readonly reason: EpochReason
+      readonly confirmedLsn: Lsn
+    }
+  | { readonly ok: false; readonly fault: ReplicationFault }
+
+/** The way to Postgres. */
+export interface ReplicationPort {
+  /** Connects, makes the publications and the slot where missing. Never rejects; aborted, it ends soon. */
+  attach(request: { readonly replaceSlot: boolean }, signal: AbortSignal): Promise<AttachOutcome>
+}

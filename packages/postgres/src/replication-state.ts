@@ -1,0 +1,271 @@
+/**
+ * The connection to the feed as a machine. Knows nothing of sockets or clocks.
+ *
+ *   connecting ──attached──► streaming ──failed / silent──► waiting ──retry──► connecting
+ *       └──────────failed─────────────────────────────────────▲
+ *
+ * Two positions are kept apart: what was *received* and what is *flushed*, which is what the consumer confirmed. Only the
+ * latter is ever told to Postgres as done, so that after a crash nothing is missing. While the consumer owes nothing,
+ * the flushed position follows the server's own, or WAL that is none of our business would be kept for ever.
+ */
+import { laterLsn, type Lsn } from './lsn.ts'
+import { retryDelayMs, type ReplicationFault } from './replication-fault.ts'
+
+export interface Progress {
+  /** `null` until the first slot was found or made. */
+  readonly epoch: string | null
+  /** Everything before this was received and handed over; where a new connection goes on. */
+  readonly received: Lsn
+  /** Where the last transaction that had changes ends: what the consumer has to confirm. */
+  readonly handedOver: Lsn
+  /** Everything before this is confirmed. */
+  readonly flushed: Lsn
+}
+
+/**
+ * How an epoch came about: its slot was `found`, or `created` where there was none, or made in place of one that was
+ * `lost` (Postgres threw away WAL it needed) or useless because a publication was changed.
+ */
+export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed'
+
+interface Streaming {
+  readonly kind: 'streaming'
+  readonly progress: Progress
+  readonly attempt: number
+  readonly inTransaction: boolean
+  /** Status messages sent since the server was last heard. */
+  readonly unheard: number
+  /** The consumer keeps the socket from being read, so that silence means nothing. */
+  readonly paused: boolean
+  /** A report of the flushed position is due. */
+  readonly reporting: boolean
+}
+
+export type ReplicationState =
+  | { readonly kind: 'connecting'; readonly progress: Progress; readonly attempt: number; readonly paused: boolean }
+  | Streaming
+  | {
+      readonly kind: 'waiting'
+      readonly progress: Progress
+      readonly attempt: number
+      readonly paused: boolean
+      readonly fault: ReplicationFault
+    }
+  | { readonly kind: 'closed'; readonly progress: Progress }
+
+export type ReplicationTimer = 'status' | 'report' | 'check' | 'retry'
+
+export type ReplicationEvent =
+  /** A slot is there; `confirmedLsn` is what it remembers as confirmed. */
+  | { readonly type: 'attached'; readonly epoch: string; readonly confirmedLsn: Lsn; readonly reason: EpochReason }
+  /** The connection was lost or could not be made. `chance` is a random number from 0 to 1. */
+  | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly chance: number }
+  | { readonly type: 'heard' }
+  | { readonly type: 'begun' }
+  | { readonly type: 'committed'; readonly endLsn: Lsn; readonly empty: boolean }
+  | { readonly type: 'keepalive'; readonly end: Lsn; readonly replyRequested: boolean }
+  | { readonly type: 'confirmed'; readonly epoch: string; readonly lsn: Lsn }
+  | { readonly type: 'paused' }
+  | { readonly type: 'resumed' }
+  | { readonly type: 'timer'; readonly timer: ReplicationTimer; readonly chance: number }
+  | { readonly type: 'close' }
+
+export type ReplicationEffect =
+  /** Connect, find or make the slot. `replaceSlot`: the slot that is there will not do. */
+  | { readonly type: 'attach'; readonly replaceSlot: boolean }
+  | { readonly type: 'start'; readonly from: Lsn }
+  /** `polite`: say goodbye, for the slot is to be free at once. */
+  | { readonly type: 'detach'; readonly polite: boolean }
+  /** See how far the server is and whether the publications are still the same. */
+  | { readonly type: 'check' }
+  | { readonly type: 'send-status'; readonly received: Lsn; readonly flushed: Lsn; readonly requestReply: boolean }
+  | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
+  | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
+  | { readonly type: 'announce-epoch'; readonly epoch: string; readonly previous: string | null; readonly reason: EpochReason }
+
+export interface ReplicationTimes {
+  /** How often the flushed position is reported and an answer asked for. */
+  readonly statusIntervalMs: number
+  /** How long a confirmation may wait for others before it is reported. */
+  readonly reportDelayMs: number
+  /** How often the publications and the server's position are looked at. */
+  readonly checkIntervalMs: number
+}
+
+export interface ReplicationStep {
+  readonly state: ReplicationState
+  readonly effects: readonly ReplicationEffect[]
+}
+
+/** So many status messages without a word from the server, and the connection counts as dead. */
+const MAX_UNHEARD = 3
+
+const NOWHERE: Progress = { epoch: null, received: 0n, handedOver: 0n, flushed: 0n }
+
+/** The first step: connect. */
+export function openReplication(): ReplicationStep {
+  return { state: { kind: 'connecting', progress: NOWHERE, attempt: 0, paused: false }, effects: [{ type: 'attach', replaceSlot: false }] }
+}
+
+export function transition(state: ReplicationState, event: ReplicationEvent, times: ReplicationTimes): ReplicationStep {
+  if (state.kind === 'closed') return stay(state)
+  switch (event.type) {
+    case 'attached':
+      return state.kind === 'connecting' ? start(state, event, times) : stay(state)
+    case 'failed':
+      return state.kind === 'waiting' ? stay(state) : wait(state, event.fault, event.chance)
+    case 'timer':
+      return onTimer(state, event.timer, event.chance, times)
+    case 'paused':
+    case 'resumed':
+      return stay({ ...state, paused: event.type === 'paused' })
+    case 'confirmed':
+      return confirm(state, event.epoch, event.lsn, times)
+    case 'close':
+      return { state: { kind: 'closed', progress: state.progress }, effects: [...lastReport(state), ...leave(state, true)] }
+    case 'heard':
+    case 'begun':
+    case 'committed':
+    case 'keepalive':
+      return state.kind === 'streaming' ? onStream(state, event) : stay(state)
+  }
+}
+
+type StreamEvent = Extract<ReplicationEvent, { type: 'heard' | 'begun' | 'committed' | 'keepalive' }>
+
+function onStream(state: Streaming, event: StreamEvent): ReplicationStep {
+  switch (event.type) {
+    case 'heard':
+      // Only a server that talks ends a row of failed attempts: one that drops us after every start must not be asked at full speed.
+      return state.unheard === 0 && state.attempt === 0 ? stay(state) : stay({ ...state, unheard: 0, attempt: 0 })
+    case 'begun':
+      return stay({ ...state, inTransaction: true })
+    case 'committed': {
+      const progress = event.empty ? moved(state.progress, event.endLsn) : handOver(state.progress, event.endLsn)
+      return stay({ ...state, progress, inTransaction: false })
+    }
+    case 'keepalive': {
+      // In the middle of a transaction the server may name a place behind it, of which we have not seen the end.
+      const progress = state.inTransaction ? state.progress : moved(state.progress, event.end)
+      return { state: { ...state, progress }, effects: event.replyRequested ? [statusOf(progress, false)] : [] }
+    }
+  }
+}
+
+function handOver(progress: Progress, endLsn: Lsn): Progress {
+  return { ...progress, received: laterLsn(progress.received, endLsn), handedOver: laterLsn(progress.handedOver, endLsn) }
+}
+
+/** Nothing of interest up to `lsn`: when nothing is owed, that much is done with. */
+function moved(progress: Progress, lsn: Lsn): Progress {
+  const received = laterLsn(progress.received, lsn)
+  const idle = progress.flushed >= progress.handedOver
+  return { ...progress, received, flushed: idle ? laterLsn(progress.flushed, received) : progress.flushed }
+}
+
+function confirm(state: Exclude<ReplicationState, { kind: 'closed' }>, epoch: string, lsn: Lsn, times: ReplicationTimes): ReplicationStep {
+  const { progress } = state
+  const most = lsn < progress.handedOver ? lsn : progress.handedOver
+  if (epoch !== progress.epoch || most <= progress.flushed) return stay(state)
+  // With the last debt paid, what came after it without being of interest is done with as well.
+  const flushed =
+    most === progress.handedOver && !(state.kind === 'streaming' && state.inTransaction) ? laterLsn(most, progress.received) : most
+  const next = { ...state, progress: { ...progress, flushed } }
+  if (next.kind !== 'streaming' || next.reporting) return stay(next)
+  return { state: { ...next, reporting: true }, effects: [{ type: 'set-timer', timer: 'report', afterMs: times.reportDelayMs }] }
+}
+
+function start(
+  state: Extract<ReplicationState, { kind: 'connecting' }>,
+  { epoch, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
+  times: ReplicationTimes,
+): ReplicationStep {
+  const same = state.progress.epoch === epoch
+  const progress: Progress = same
+    ? {
+        ...state.progress,
+        flushed: laterLsn(state.progress.flushed, confirmedLsn),
+        received: laterLsn(state.progress.received, confirmedLsn),
+      }
+    : { epoch, received: confirmedLsn, handedOver: confirmedLsn, flushed: confirmedLsn }
+  const announce: ReplicationEffect[] = same ? [] : [{ type: 'announce-epoch', epoch, previous: state.progress.epoch, reason }]
+  return {
+    state: {
+      kind: 'streaming',
+      progress,
+      attempt: state.attempt,
+      inTransaction: false,
+      unheard: 0,
+      paused: state.paused,
+      reporting: false,
+    },
+    effects: [
+      ...announce,
+      { type: 'start', from: progress.received },
+      { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs },
+    ],
+  }
+}
+
+function onTimer(
+  state: Exclude<ReplicationState, { kind: 'closed' }>,
+  timer: ReplicationTimer,
+  chance: number,
+  times: ReplicationTimes,
+): ReplicationStep {
+  if (timer === 'retry') {
+    if (state.kind !== 'waiting') return stay(state)
+    const { progress, attempt, paused, fault } = state
+    return {
+      state: { kind: 'connecting', progress, attempt, paused },
+      effects: [{ type: 'attach', replaceSlot: fault.kind === 'publication-changed' }],
+    }
+  }
+  if (state.kind !== 'streaming') return stay(state)
+  if (timer === 'check')
+    return { state, effects: [{ type: 'check' }, { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs }] }
+  if (timer === 'report') return { state: { ...state, reporting: false }, effects: [statusOf(state.progress, false)] }
+  if (state.unheard >= MAX_UNHEARD && !state.paused)
+    return wait(state, { kind: 'silent', message: 'the server has not answered for some time' }, chance)
+  return {
+    state: { ...state, unheard: state.paused ? 0 : state.unheard + 1 },
+    effects: [statusOf(state.progress, true), { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs }],
+  }
+}
+
+function wait(state: Exclude<ReplicationState, { kind: 'closed' | 'waiting' }>, fault: ReplicationFault, chance: number): ReplicationStep {
+  const attempt = state.attempt + 1
+  return {
+    state: { kind: 'waiting', progress: state.progress, attempt, paused: state.paused, fault },
+    effects: [...leave(state), { type: 'set-timer', timer: 'retry', afterMs: retryDelayMs(fault, attempt, chance) }],
+  }
+}
+
+/** What must be undone when a state is left for another connection or for none. */
+function leave(state: Exclude<ReplicationState, { kind: 'closed' }>, polite = false): ReplicationEffect[] {
+  switch (state.kind) {
+    case 'connecting':
+      return [{ type: 'detach', polite }]
+    case 'streaming':
+      return [
+        { type: 'clear-timer', timer: 'status' },
+        { type: 'clear-timer', timer: 'check' },
+        ...(state.reporting ? [{ type: 'clear-timer', timer: 'report' } as const] : []),
+        { type: 'detach', polite },
+      ]
+    case 'waiting':
+      return [{ type: 'clear-timer', timer: 'retry' }]
+  }
+}
+
+function lastReport(state: ReplicationState): ReplicationEffect[] {
+  return state.kind === 'streaming' ? [statusOf(state.progress, false)] : []
+}
+
+function statusOf(progress: Progress, requestReply: boolean): ReplicationEffect {
+  return { type: 'send-status', received: progress.received, flushed: progress.flushed, requestReply }
+}
+
+function stay(state: ReplicationState): ReplicationStep {
+  return { state, effects: [] }
+}

@@ -1,0 +1,93 @@
+import { BUILTIN_TYPES, TEXT_TYPE, type ValueType } from './pgoutput/column-value.ts'
+import type { RelationMessage, ReplicaIdentity } from './pgoutput/message.ts'
+
+export interface Column {
+  readonly name: string
+  /** `pg_type.typname`: `int8`, `_int4`, a domain's or enum's own name. */
+  readonly typeName: string
+  readonly typeOid: number
+  readonly type: ValueType
+  /** `attnum`; 0 for a column that was dropped or renamed since the change was written. */
+  readonly number: number
+  /** Where its value stands in tuples; `null` when tuples do not have it (generated, left out by the publication, added since). */
+  readonly tupleIndex: number | null
+  /** Part of the replica identity; every column is when that is `full`. */
+  readonly identity: boolean
+  readonly generated: boolean
+}
+
+/**
+ * A table as the changes that follow it were written, with what the catalog says of it now. A new object is made
+ * whenever the stream describes the table anew, which Postgres does before the first change after its columns, its
+ * policies, its privileges or its publications changed: so what was derived from a `Table` may be kept as long as it.
+ */
+export interface Table {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  readonly replicaIdentity: ReplicaIdentity
+  /** In the order of `attnum`. */
+  readonly columns: readonly Column[]
+  /** The columns of the primary key in its order; empty when there is none. */
+  readonly primaryKey: readonly Column[]
+  readonly rowSecurity: boolean
+  readonly forceRowSecurity: boolean
+  /** False when the table is gone from the catalog; what is known then comes from the stream alone. */
+  readonly inCatalog: boolean
+}
+
+/** What the catalog says of a table. */
+export interface TableFacts {
+  readonly rowSecurity: boolean
+  readonly forceRowSecurity: boolean
+  readonly columns: readonly { readonly name: string; readonly number: number; readonly generated: boolean; readonly typeOid: number }[]
+  /** `attnum`s. */
+  readonly primaryKey: readonly number[]
+}
+
+export interface TypeFacts {
+  readonly name: string
+  readonly type: ValueType
+}
+
+/** Joins what the stream and what the catalog say. Columns are matched by name. */
+export function describeTable(relation: RelationMessage, facts: TableFacts | null, types: ReadonlyMap<number, TypeFacts>): Table {
+  const tupleIndexes = new Map(relation.columns.map(({ name }, index) => [name, index]))
+  const columns: Column[] = (facts?.columns ?? []).map(({ name, number, generated, typeOid }) => {
+    const tupleIndex = tupleIndexes.get(name) ?? null
+    tupleIndexes.delete(name)
+    const written = tupleIndex === null ? undefined : relation.columns[tupleIndex]
+    return describeColumn(name, written?.typeOid ?? typeOid, types, { number, generated, tupleIndex, identity: written?.key ?? false })
+  })
+  for (const [name, tupleIndex] of tupleIndexes) {
+    const { typeOid, key } = relation.columns[tupleIndex]!
+    columns.push(describeColumn(name, typeOid, types, { number: 0, generated: false, tupleIndex, identity: key }))
+  }
+  return {
+    oid: relation.oid,
+    schema: relation.schema,
+    name: relation.table,
+    replicaIdentity: relation.replicaIdentity,
+    columns,
+    primaryKey: primaryKeyOf(relation, facts, columns),
+    rowSecurity: facts?.rowSecurity ?? false,
+    forceRowSecurity: facts?.forceRowSecurity ?? false,
+    inCatalog: facts !== null,
+  }
+}
+
+function describeColumn(
+  name: string,
+  typeOid: number,
+  types: ReadonlyMap<number, TypeFacts>,
+  rest: Pick<Column, 'number' | 'generated' | 'tupleIndex' | 'identity'>,
+): Column {
+  const facts = types.get(typeOid)
+  return { name, typeOid, typeName: facts?.name ?? 'text', type: facts?.type ?? BUILTIN_TYPES.get(typeOid) ?? TEXT_TYPE, ...rest }
+}
+
+/** Of a table that is gone, only a default replica identity still tells the primary key. */
+function primaryKeyOf(relation: RelationMessage, facts: TableFacts | null, columns: readonly Column[]): Column[] {
+  if (facts === null) return relation.replicaIdentity === 'default' ? columns.filter((column) => column.identity) : []
+  return facts.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? [])
+}
