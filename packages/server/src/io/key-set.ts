@@ -35,8 +35,7 @@ const FIRST_COOLDOWN_MS = 1_000
 
 /**
  * Keys behind a URL. A key that is not known is looked for again, so that rotation is noticed; a flood of unknown keys
- * costs one fetch a cooldown. While the URL cannot be reached, the last keys stay good. Secrets have no business behind
- * a URL: symmetric keys are left out.
+ * costs one fetch a cooldown. While the URL cannot be reached, the last keys stay good.
  */
 export class RemoteKeySet {
   readonly #options: RemoteKeySetOptions
@@ -101,7 +100,7 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<readonly JWK
   if (body === null) throw new Error(`it is over ${MAX_KEY_SET_BYTES} bytes`)
   const keys = parseKeySet(jsonValue(utf8Text(body)))
   if (keys === null) throw new Error('it is not {"keys": […]}')
-  return keys.filter((key) => key.kty !== 'oct')
+  return keys
 }
 
 /** `fetch` hides what went wrong in the cause. */

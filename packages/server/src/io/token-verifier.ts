@@ -118,7 +118,10 @@ function readToken(token: string): { readonly alg: string; readonly kid: string 
   }
 }
 
-/** By key id and the key type that the algorithm needs; only HMAC falls back to the secret. */
+/**
+ * By key id and the key type that the algorithm needs. Only HMAC falls back to the secret, and it never asks the URL:
+ * what is published there is no secret.
+ */
 async function selectKey({ secret, fixed, remote }: Keys, alg: string, kid: string | null): Promise<JWK | Uint8Array | null> {
   const keyType = KEY_TYPES.get(alg)
   if (keyType === undefined) return null
