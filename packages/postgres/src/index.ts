@@ -1,6 +1,12 @@
 export { startEmbeddedPostgres, type EmbeddedPostgresOptions } from './io/embedded-postgres.ts'
 export type { EmbeddedPostgres } from './io/running-server.ts'
 
+export { policyAuthorizer, type AuthorizerOptions } from './authorizer.ts'
+export { databasePool, type DatabasePool, type DatabasePoolOptions } from './io/database-pool.ts'
+export { migrate, type MigrationResult } from './io/migrate.ts'
+export { databaseMessageStore } from './message-store.ts'
+export { migrations } from './migrations.ts'
+
 export { openChangeSource, type OpenChangeSourceOptions } from './io/open-change-source.ts'
 export type { ChangeSourceTuning } from './change-source-options.ts'
 export type { ChangeBatch, ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './change-source.ts'
