@@ -144,7 +144,7 @@ export class Connection implements ChannelConnection {
     if (channel !== undefined && (event !== 'phx_join' || !channel.joined)) return channel.receive(frame)
     if (event === 'phx_join') return this.#join(frame, channel ?? null)
     if (topic === PHOENIX_TOPIC && event === 'heartbeat') return this.#reply(null, frame.ref, topic, 'ok', {})
-    if (event === 'phx_leave') return this.#reply(null, frame.ref, topic, 'ok', {})
+    if (event === 'phx_leave') return this.#reply(frame.joinRef, frame.ref, topic, 'ok', {})
     this.#reply(null, frame.ref, topic, 'error', { reason: 'unmatched topic' })
   }
 

@@ -52,7 +52,7 @@ export class Connections implements ConnectionHost {
     let left = DRAIN_BATCH
     for (const connection of this.#all) {
       if (left-- === 0) break
-      connection.close(CloseCode.serviceRestart, 'Service restart')
+      connection.close(CloseCode.serviceRestart, '')
     }
     return this.#all.size
   }

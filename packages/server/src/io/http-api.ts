@@ -1,10 +1,12 @@
-import { Hono } from 'hono'
+import { Hono, type MiddlewareHandler } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
+import { requestId } from 'hono/request-id'
 import type { TokenVerifier } from '../ports.ts'
 import { BroadcastEndpoint, type BroadcastEndpointDeps } from './broadcast-endpoint.ts'
 import { cors } from './cors.ts'
 import { healthEndpoint, pingEndpoint } from './health-endpoint.ts'
 import { metricsEndpoint, type MetricsText } from './metrics-endpoint.ts'
+import { SOCKET_PATHS } from './websocket-listener.ts'
 
 export interface HttpApiDeps extends BroadcastEndpointDeps {
   /** `null`: there is no `/metrics`. */
@@ -22,7 +24,8 @@ const BASES = ['', '/realtime/v1']
 export function httpApi(deps: HttpApiDeps): Hono {
   const app = new Hono()
   const broadcasts = new BroadcastEndpoint(deps)
-  app.use(methodNotAllowed({ app }))
+  app.use(requestId(), methodNotAllowed({ app }), jsonCharset)
+  for (const path of SOCKET_PATHS) app.all(path, (c) => c.text('This path takes WebSockets: the request must ask for an upgrade', 400))
   for (const base of BASES) {
     app.use(`${base}/api/*`, cors(), broadcasts.rateHeaders)
     app.post(`${base}/api/broadcast`, broadcasts.batch)
@@ -37,4 +40,10 @@ export function httpApi(deps: HttpApiDeps): Hono {
     return c.json({ message: 'Internal Server Error' }, 500)
   })
   return app
+}
+
+/** Says the charset of JSON, as the reference does. */
+const jsonCharset: MiddlewareHandler = async (c, next) => {
+  await next()
+  if (c.res.headers.get('content-type') === 'application/json') c.res.headers.set('content-type', 'application/json; charset=utf-8')
 }

@@ -6,7 +6,7 @@ import type { Connection, Transport } from '../connection/connection.ts'
 import type { Server } from '../server.ts'
 
 /** Where sockets are accepted: the server's own path, and the one that a Supabase URL leads to. */
-const PATHS: ReadonlySet<string> = new Set(['/socket/websocket', '/realtime/v1/websocket'])
+export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
 
 const MAX_HEADER_NAMES = 64
 
@@ -31,7 +31,7 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     const ignore = (): void => {}
     socket.on('error', ignore)
     const url = new URL(request.url ?? '/', 'http://localhost')
-    if (!PATHS.has(url.pathname)) return refuseUpgrade(socket, 404, 'Not Found')
+    if (!SOCKET_PATHS.includes(url.pathname)) return refuseUpgrade(socket, 404, 'Not Found')
     const version = parseVersion(url.searchParams.get('vsn'))
     if (version === null) return refuseUpgrade(socket, 403, null)
     const headers = extensionHeaders(request)
