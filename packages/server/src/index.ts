@@ -19,6 +19,7 @@ export { metricsObserver, type MetricsObserver, type MetricsObserverOptions } fr
 export { tokenVerifier, type TokenVerifierOptions } from './io/token-verifier.ts'
 export { resolveOptions, type ServerOptions } from './options.ts'
 export type * from './ports.ts'
+export type { StoredPublish, TrustedPublish } from './publish.ts'
 export { Server, type ServerPorts } from './server.ts'
 
 export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'> {

@@ -5,6 +5,9 @@ import type { TopicMessage } from './topic/encoded-message.ts'
 /** A message from inside: it was allowed where it came from, by the database or by a peer node. */
 export type TrustedPublish = Omit<PublishRequest, 'identity'>
 
+/** A message that the database keeps under an id. */
+export type StoredPublish = TrustedPublish & { readonly id: string }
+
 /** A broadcast that does not come over a socket: checked like one, then sent to the topic. */
 export async function publish(services: Services, request: PublishRequest): Promise<PublishOutcome> {
   if (request.payload.bytes.length > services.limits.maxPayloadBytes) return { kind: 'too-large' }
