@@ -1,0 +1,84 @@
+import { RealtimeError } from '@tidewire/protocol'
+import type { Command } from './command.ts'
+import { exitCodes, Failure, reasonOf, type ExitCode } from './failure.ts'
+import { print, tell } from './output.ts'
+import { version } from './version.ts'
+
+interface Entry {
+  readonly name: string
+  readonly summary: string
+  /** Loaded when it is asked for: `tidewire token` need not wait for a server. */
+  load(): Promise<Command>
+}
+
+const entries: readonly Entry[] = [
+  { name: 'dev', summary: 'a server on this machine, with keys', load: async () => (await import('./commands/dev.ts')).dev },
+  {
+    name: 'start',
+    summary: 'a server for production, configured by the environment',
+    load: async () => (await import('./commands/start.ts')).start,
+  },
+  { name: 'send', summary: 'send one broadcast', load: async () => (await import('./commands/send.ts')).send },
+  { name: 'listen', summary: 'show the broadcasts of a topic', load: async () => (await import('./commands/listen.ts')).listen },
+  {
+    name: 'presence',
+    summary: 'be present on a topic, and show who else is',
+    load: async () => (await import('./commands/presence.ts')).presence,
+  },
+  { name: 'token', summary: 'make a JSON Web Token', load: async () => (await import('./commands/token.ts')).token },
+]
+
+/** Does what the arguments ask for. Never rejects; whatever fails is told on stderr. */
+export async function runCommandLine(rawArguments: readonly string[]): Promise<ExitCode> {
+  const [name, ...rest] = rawArguments
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') return overview(name === undefined)
+  if (name === '--version' || name === '-v') {
+    print(version())
+    return exitCodes.ok
+  }
+  const entry = entries.find((each) => each.name === name)
+  if (entry === undefined) {
+    tell(`There is no command ${JSON.stringify(name)}: \`tidewire --help\` lists them.`)
+    return exitCodes.usage
+  }
+  try {
+    const command = await entry.load()
+    if (!asksForHelp(rest)) return await command.run(rest)
+    print(await command.usage())
+    return exitCodes.ok
+  } catch (error) {
+    return tellFailure(error, name)
+  }
+}
+
+function asksForHelp(rawArguments: readonly string[]): boolean {
+  const end = rawArguments.indexOf('--')
+  return rawArguments.slice(0, end < 0 ? undefined : end).some((argument) => argument === '--help' || argument === '-h')
+}
+
+function overview(forLackOfCommand: boolean): ExitCode {
+  const width = Math.max(...entries.map(({ name }) => name.length))
+  const lines = [
+    'tidewire: realtime for Postgres and the web',
+    '',
+    ...entries.map(({ name, summary }) => `  tidewire ${name.padEnd(width)}  ${summary}`),
+    '',
+    'tidewire <command> --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.',
+  ]
+  ;(forLackOfCommand ? tell : print)(lines.join('\n'))
+  return forLackOfCommand ? exitCodes.usage : exitCodes.ok
+}
+
+function tellFailure(error: unknown, command: string): ExitCode {
+  if (error instanceof Failure) {
+    tell(error.exitCode === exitCodes.usage ? `${error.message}\n\`tidewire ${command} --help\` tells how.` : error.message)
+    return error.exitCode
+  }
+  if (error instanceof RealtimeError) {
+    tell(error.cause === undefined ? error.message : `${error.message} (${reasonOf(error.cause)})`)
+    return exitCodes.failure
+  }
+  // Nothing that was foreseen: whoever reports it needs to know where it came from.
+  tell(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  return exitCodes.failure
+}

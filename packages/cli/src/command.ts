@@ -1,0 +1,77 @@
+import { parseArgs } from 'node:util'
+import { renderUsage, type ArgsDef } from 'citty'
+import { misused, type ExitCode } from './failure.ts'
+
+/** One of the things that `tidewire` does. */
+export interface Command {
+  /** Reads the arguments and does it. Throws a Failure. */
+  run(rawArguments: readonly string[]): Promise<ExitCode>
+  usage(): Promise<string>
+}
+
+type Value<Definition> = Definition extends { readonly type: 'boolean' }
+  ? boolean
+  : Definition extends { readonly default: string } | { readonly required: true }
+    ? string
+    : string | undefined
+
+export type Values<Definitions> = { readonly [Name in keyof Definitions]: Value<Definitions[Name]> }
+
+export interface CommandDefinition<Definitions extends ArgsDef> {
+  readonly name: string
+  readonly description: string
+  readonly args: Definitions
+  /** What its usage says at the end. */
+  epilogue?(): string
+  run(values: Values<Definitions>): Promise<ExitCode>
+}
+
+export function defineCommand<const Definitions extends ArgsDef>(definition: CommandDefinition<Definitions>): Command {
+  const { name, description, args } = definition
+  return {
+    run: (rawArguments) => definition.run(readArguments(rawArguments, args)),
+    usage: async () => {
+      const usage = await renderUsage({ meta: { name, description }, args }, { meta: { name: 'tidewire' } })
+      return definition.epilogue === undefined ? usage : `${usage}\n${definition.epilogue()}`
+    },
+  }
+}
+
+/**
+ * Reads arguments by citty's definitions, but strictly, which citty's own reader is not: an option that does not exist,
+ * a missing value or one argument too many is a mistake that somebody should hear of. Throws a Failure.
+ */
+export function readArguments<const Definitions extends ArgsDef>(
+  rawArguments: readonly string[],
+  definitions: Definitions,
+): Values<Definitions> {
+  const entries = Object.entries(definitions)
+  const options = entries.filter(([, { type }]) => type !== 'positional')
+  const places = entries.filter(([, { type }]) => type === 'positional')
+  const { values, positionals } = parse(rawArguments, options)
+  for (const [i, [name]] of places.entries()) if (positionals[i] !== undefined) values[name] = positionals[i]
+  for (const [name, { type, required, default: fallback }] of entries) {
+    values[name] ??= fallback ?? (type === 'boolean' ? false : undefined)
+    if (required === true && values[name] === undefined)
+      throw misused(`${type === 'positional' ? name.toUpperCase() : `--${name}`} is missing.`)
+  }
+  const surplus = positionals[places.length]
+  if (surplus !== undefined) throw misused(`One argument too many: ${JSON.stringify(surplus)}.`)
+  return values as Values<Definitions>
+}
+
+function parse(
+  rawArguments: readonly string[],
+  options: readonly (readonly [string, ArgsDef[string]])[],
+): { readonly values: { [name: string]: unknown }; readonly positionals: readonly string[] } {
+  try {
+    return parseArgs({
+      args: [...rawArguments],
+      options: Object.fromEntries(options.map(([name, { type }]) => [name, { type: type === 'boolean' ? 'boolean' : 'string' }] as const)),
+      allowPositionals: true,
+    })
+  } catch (error) {
+    // Node explains at length; its first sentence names the option and the fault.
+    throw misused(`${(error as Error).message.split(/\. |\n/)[0]!.replace(/\.$/, '')}.`)
+  }
+}

@@ -1,0 +1,54 @@
+import { text } from 'node:stream/consumers'
+import { RealtimeClient, RealtimeError } from '@tidewire/client'
+import { defineCommand, type Command } from '../command.ts'
+import { exitCodes, failed, reasonOf, type Failure } from '../failure.ts'
+import { print, printJson, visible } from '../output.ts'
+import { unreachable } from '../remote/membership.ts'
+import { findTarget, targetArgs, type Target } from '../remote/target.ts'
+import { parseJsonObject } from '../values.ts'
+
+export const send: Command = defineCommand({
+  name: 'send',
+  description: 'Send one broadcast.',
+  args: {
+    topic: { type: 'positional', description: 'Such as room:1', required: true },
+    event: { type: 'positional', description: 'What the broadcast is called', required: true },
+    payload: {
+      type: 'positional',
+      description: 'A JSON object, or - to read it from stdin. Default {}',
+      required: false,
+      valueHint: 'json',
+    },
+    private: { type: 'boolean', description: 'To a private channel' },
+    ...targetArgs,
+    json: { type: 'boolean', description: 'Print {"sent":true,"topic","event"}' },
+  },
+  async run({ topic, event, payload: given = '{}', private: isPrivate, json, ...where }) {
+    const payload = parseJsonObject('PAYLOAD', given === '-' ? await text(process.stdin) : given)
+    const target = await findTarget(where, process.cwd(), process.env)
+    const client = new RealtimeClient(target.endpoint, { apikey: target.key })
+    try {
+      await client.channel(topic, { config: { private: isPrivate } }).httpSend(event, payload)
+    } catch (error) {
+      throw explain(target, error)
+    }
+    if (json) printJson({ sent: true, topic, event })
+    else print(`Sent ${visible(event)} to ${visible(topic)}.`)
+    return exitCodes.ok
+  },
+})
+
+function explain(target: Target, error: unknown): Failure {
+  if (!(error instanceof RealtimeError)) throw error
+  const { status } = (error.cause ?? {}) as { readonly status?: unknown }
+  if (typeof status === 'number') return failed(`${target.url} refused the broadcast (${status}): ${visible(error.message)}.`, error)
+  if (error.code === 'http-failed') return unreachable(target.url, { status: null, detail: rootReason(error) })
+  return failed(`The broadcast was not sent: ${visible(error.message)}`, error)
+}
+
+/** `fetch` wraps what the system said. */
+function rootReason(error: Error): string {
+  let root: Error = error
+  while (root.cause instanceof Error) root = root.cause
+  return reasonOf(root)
+}

@@ -1,0 +1,56 @@
+import { allObservers, logObserver, metricsObserver, startServer, tokenVerifier, type Log, type StartOptions } from '@tidewire/server'
+import { defineCommand, type Command } from '../command.ts'
+import { openDatabase, placeOf, type Database } from '../database.ts'
+import { exitCodes, misused } from '../failure.ts'
+import { describeEnvironment, readEnvironment, type StartConfiguration } from '../start/environment.ts'
+import { watchStopSignal } from '../stop-signal.ts'
+
+export const start: Command = defineCommand({
+  name: 'start',
+  description: 'A server for production. It is configured by the environment, logs JSON lines to stdout, and drains on SIGTERM.',
+  args: {},
+  epilogue: () => {
+    const variables = describeEnvironment()
+    const width = Math.max(...variables.map(([name]) => name.length))
+    return ['ENVIRONMENT', '', ...variables.map(([name, meaning]) => `  ${name.padEnd(width)}  ${meaning}`)].join('\n')
+  },
+  async run() {
+    const read = readEnvironment(process.env)
+    if (!read.ok) throw misused(['The environment has faults:', ...read.faults.map((fault) => `  ${fault}`)].join('\n'))
+    const { configuration } = read
+    const stop = watchStopSignal()
+    const log = logObserver({ level: configuration.logLevel })
+    for (const sentence of configuration.ignored) log.warn(sentence)
+    const database = configuration.database === null ? null : await openDatabase(configuration.database)
+    try {
+      if (database !== null) tellDatabase(log, configuration, database)
+      const running = await startServer({ ...serverOptions(configuration, log), ...database?.ports })
+      log.info(`listening on ${running.url}`)
+      log.info(`${await stop.requested}: draining`)
+      await running.stop()
+    } finally {
+      await database?.close()
+    }
+    log.info('stopped')
+    await log.flush()
+    stop.release()
+    return exitCodes.ok
+  },
+})
+
+function serverOptions({ host, port, options, verifier, metricsSecret }: StartConfiguration, log: Log): StartOptions {
+  const base = { ...options, host, port, verifier: tokenVerifier({ ...verifier, onKeySetFault: (detail) => log.warn(detail) }) }
+  if (metricsSecret === null) return { ...base, observer: log.observer }
+  const { observer, metrics } = metricsObserver({ processMetrics: true })
+  return {
+    ...base,
+    observer: allObservers([log.observer, observer]),
+    metrics,
+    metricsVerifier: tokenVerifier({ secret: metricsSecret }),
+  }
+}
+
+function tellDatabase(log: Log, { database }: StartConfiguration, { migrated }: Database): void {
+  const changes = migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`
+  log.info(`database ${placeOf(database!.url)}: ${changes}`)
+}

@@ -1,0 +1,60 @@
+import { defineCommand, type Command } from '../command.ts'
+import { exitCodes, misused } from '../failure.ts'
+import { signJwt, type JwtClaims } from '../jwt.ts'
+import { print, printJson } from '../output.ts'
+import { readKeys } from '../project/keys.ts'
+import { PrivateFolder } from '../project/private-folder.ts'
+import { parseDuration, parseJsonObject } from '../values.ts'
+
+export const token: Command = defineCommand({
+  name: 'token',
+  description: 'Make a JSON Web Token that a server takes.',
+  args: {
+    role: { type: 'string', description: 'The role in Postgres, such as authenticated', required: true },
+    sub: { type: 'string', description: "The user's id" },
+    exp: { type: 'string', description: 'How long it is good: 90s, 15m, 1h (default), 7d, 1y', valueHint: 'duration' },
+    claims: { type: 'string', description: 'More claims', valueHint: 'json' },
+    secret: {
+      type: 'string',
+      description: 'What it is signed with. Default: API_JWT_SECRET of the environment, else the key of this project',
+    },
+    json: { type: 'boolean', description: 'Print {"token", "expiresAt"}' },
+  },
+  async run(values) {
+    const claims = claimsOf(values, Math.floor(Date.now() / 1000))
+    const made = await signJwt(claims, await findSecret(values.secret))
+    if (values.json) printJson({ token: made, expiresAt: claims['exp'] })
+    else print(made)
+    return exitCodes.ok
+  },
+})
+
+export interface TokenValues {
+  readonly role: string
+  readonly sub?: string | undefined
+  readonly exp?: string | undefined
+  readonly claims?: string | undefined
+}
+
+/** Throws a Failure. */
+export function claimsOf({ role, sub, exp, claims }: TokenValues, nowS: number): JwtClaims {
+  const extra = claims === undefined ? {} : parseJsonObject('--claims', claims)
+  const named = { role, ...(sub === undefined ? {} : { sub }), ...(exp === undefined ? {} : { exp: nowS + secondsOf(exp) }) }
+  const twice = Object.keys(named).find((claim) => Object.hasOwn(extra, claim))
+  if (twice !== undefined) throw misused(`--claims has ${JSON.stringify(twice)}, which --${twice} gives already.`)
+  return { iat: nowS, exp: nowS + 3600, ...extra, ...named }
+}
+
+function secondsOf(exp: string): number {
+  const seconds = parseDuration(exp)
+  if (seconds === null) throw misused(`--exp must be a duration such as 90s, 15m, 1h, 7d or 1y, not ${JSON.stringify(exp)}.`)
+  return seconds
+}
+
+async function findSecret(given: string | undefined): Promise<string> {
+  const secret = given ?? process.env['API_JWT_SECRET'] ?? (await readKeys(new PrivateFolder(process.cwd())))?.jwtSecret
+  if (secret === undefined)
+    throw misused('There is no secret to sign with: give --secret, set API_JWT_SECRET, or run `tidewire dev` here once, which makes one.')
+  if (secret === '') throw misused('The secret to sign with is empty.')
+  return secret
+}

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { failed } from '../failure.ts'
+import { isJwtFor, signJwt } from '../jwt.ts'
+import { parseJson } from '../values.ts'
+import type { PrivateFolder } from './private-folder.ts'
+
+/** What the project's `dev` server verifies tokens with, and two tokens that it takes. */
+export interface ProjectKeys {
+  readonly jwtSecret: string
+  /** Role `anon`: may be in a web page. */
+  readonly anonKey: string
+  /** Role `service_role`: may do everything. */
+  readonly serviceKey: string
+}
+
+const FILE = 'keys.json'
+const TEN_YEARS_S = 315_360_000
+
+const keysSchema = z.object({ jwtSecret: z.string().min(16), anonKey: z.string(), serviceKey: z.string() })
+
+/** The keys of the project, made at the first call and the same ever after. Throws a Failure. */
+export async function openKeys(folder: PrivateFolder): Promise<ProjectKeys> {
+  const known = await readKeys(folder)
+  if (known !== null) return known
+  const made = await makeKeys(Math.floor(Date.now() / 1000))
+  folder.create(FILE, `${JSON.stringify(made, null, 2)}\n`)
+  // Another process may have been first.
+  return (await readKeys(folder)) ?? made
+}
+
+/** `null` when no keys were made yet. Throws a Failure when there are some that cannot be used. */
+export async function readKeys(folder: PrivateFolder): Promise<ProjectKeys | null> {
+  const text = folder.read(FILE)
+  if (text === null) return null
+  const parsed = parseJson(text)
+  const keys = parsed.ok ? keysSchema.safeParse(parsed.value).data : undefined
+  if (keys === undefined) throw failed(`${join(folder.path, FILE)} is damaged: remove it, and new keys are made at the next start.`)
+  const good = (await isJwtFor('anon', keys.anonKey, keys.jwtSecret)) && (await isJwtFor('service_role', keys.serviceKey, keys.jwtSecret))
+  if (!good)
+    throw failed(
+      `The keys in ${join(folder.path, FILE)} are expired or not of one secret: remove it, and new ones are made at the next start.`,
+    )
+  return keys
+}
+
+async function makeKeys(nowS: number): Promise<ProjectKeys> {
+  const jwtSecret = randomBytes(32).toString('base64url')
+  const claims = { iss: 'tidewire', iat: nowS, exp: nowS + TEN_YEARS_S }
+  return {
+    jwtSecret,
+    anonKey: await signJwt({ role: 'anon', ...claims }, jwtSecret),
+    serviceKey: await signJwt({ role: 'service_role', ...claims }, jwtSecret),
+  }
+}

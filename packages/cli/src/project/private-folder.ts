@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { failed, reasonOf } from '../failure.ts'
+
+const NAME = '.tidewire'
+
+/**
+ * `.tidewire` in the project: what belongs to it and to nobody else. The folder is the owner's alone (mode 700, files
+ * 600) and is not for version control. On Windows, where modes mean nothing, it inherits who may read the project.
+ */
+export class PrivateFolder {
+  readonly path: string
+
+  constructor(project: string) {
+    this.path = join(project, NAME)
+  }
+
+  /** Its files as paths to be shown: short, and right for whoever stands in the project. */
+  shown(file: string): string {
+    return join(NAME, file)
+  }
+
+  /** `null` when there is no such file. Throws a Failure. */
+  read(file: string): string | null {
+    try {
+      return readFileSync(join(this.path, file), 'utf8')
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(reasonOf(error))) return null
+      throw failed(`Cannot read ${join(this.path, file)} (${reasonOf(error)}): give it back to your user, or remove it.`, error)
+    }
+  }
+
+  /** Whether only this user could have written the file. Where the system knows no owners, yes. */
+  isOurs(file: string): boolean {
+    const uid = process.getuid?.()
+    return uid === undefined || statSync(join(this.path, file)).uid === uid
+  }
+
+  /** Replaces the file; readers see the old text or the new one, never a part. Throws a Failure. */
+  write(file: string, text: string): void {
+    this.#put(file, text, (draft, path) => renameSync(draft, path))
+  }
+
+  /** Writes the file unless there is one. Of two processes that try at once, one writes; both find the same file. Throws a Failure. */
+  create(file: string, text: string): void {
+    this.#put(file, text, (draft, path) => {
+      try {
+        linkSync(draft, path)
+      } catch (error) {
+        if (reasonOf(error) === 'EEXIST') return
+        // Some file systems know no links.
+        if (!existsSync(path)) renameSync(draft, path)
+      }
+    })
+  }
+
+  /** Never throws. */
+  remove(file: string): void {
+    try {
+      rmSync(join(this.path, file), { force: true })
+    } catch {
+      // It may be gone with the whole project by now.
+    }
+  }
+
+  #put(file: string, text: string, place: (draft: string, path: string) => void): void {
+    const draft = join(this.path, `${file}.${randomBytes(6).toString('hex')}`)
+    try {
+      this.#make()
+      writeFileSync(draft, text, { mode: 0o600, flag: 'wx' })
+      place(draft, join(this.path, file))
+    } catch (error) {
+      throw failed(`Cannot write to ${this.path} (${reasonOf(error)}): run tidewire in a folder that you may write to.`, error)
+    } finally {
+      this.remove(basename(draft))
+    }
+  }
+
+  #make(): void {
+    if (!existsSync(this.path)) {
+      mkdirSync(this.path, { mode: 0o700, recursive: true })
+      writeFileSync(join(this.path, '.gitignore'), '*\n', { mode: 0o600 })
+    }
+    if ((statSync(this.path).mode & 0o077) !== 0 && process.platform !== 'win32') chmodSync(this.path, 0o700)
+  }
+}

@@ -1,0 +1,55 @@
+import { dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { reasonOf } from '../failure.ts'
+import { parseJson } from '../values.ts'
+import { PrivateFolder } from './private-folder.ts'
+
+/** Where the project's `dev` server is, for the other commands. */
+export interface RunningServerRecord {
+  readonly url: string
+  readonly pid: number
+}
+
+const FILE = 'dev.json'
+
+const recordSchema = z.object({ url: z.url(), pid: z.int().positive() })
+
+/** Says where the server of this process is. Returns what takes the record back, unless a later server has its own there. Throws a Failure. */
+export function recordServer(folder: PrivateFolder, url: string): () => void {
+  folder.write(FILE, `${JSON.stringify({ url, pid: process.pid } satisfies RunningServerRecord)}\n`)
+  return () => {
+    if (readRecord(folder)?.pid === process.pid) folder.remove(FILE)
+  }
+}
+
+/**
+ * The server that runs in this folder or in one above it, as one finds a repository, with the folder of its project.
+ * Records of other users are passed over: above a shared folder anybody could leave one.
+ */
+export function findServer(from: string): { readonly server: RunningServerRecord; readonly folder: PrivateFolder } | null {
+  for (let place = resolve(from); ; place = dirname(place)) {
+    const folder = new PrivateFolder(place)
+    const server = readRecord(folder)
+    if (server !== null && isAlive(server.pid) && folder.isOurs(FILE)) return { server, folder }
+    if (dirname(place) === place) return null
+  }
+}
+
+function readRecord(folder: PrivateFolder): RunningServerRecord | null {
+  try {
+    const parsed = parseJson(folder.read(FILE) ?? '')
+    return (parsed.ok ? recordSchema.safeParse(parsed.value).data : undefined) ?? null
+  } catch {
+    return null
+  }
+}
+
+/** A server that was killed leaves its record behind. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return reasonOf(error) === 'EPERM'
+  }
+}

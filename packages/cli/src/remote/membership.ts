@@ -1,0 +1,71 @@
+import { RealtimeClient, type RealtimeChannel, type RealtimeChannelOptions } from '@tidewire/client'
+import { failed, type Failure } from '../failure.ts'
+import { visible } from '../output.ts'
+import { dialingSocket, type DialFault } from './dialing-socket.ts'
+import type { Target } from './target.ts'
+
+export interface MembershipOptions {
+  readonly topic: string
+  readonly config: RealtimeChannelOptions['config']
+  /** Adds the listeners, which must be there before the channel is joined. */
+  listen(channel: RealtimeChannel): void
+  /** After each join, also when a lost connection came back. */
+  joined(): void
+  /** The connection is lost, or the channel failed; it is tried again. */
+  interrupted(why: string): void
+}
+
+/** A topic that this process takes part in. */
+export interface Membership {
+  readonly channel: RealtimeChannel
+  /** Resolves when the server has ended it for good. */
+  readonly ended: Promise<Failure>
+  /** Leaves and disconnects. */
+  leave(): Promise<void>
+}
+
+/** Joins a topic. Rejects with a Failure when that does not work at once; later interruptions are overcome. */
+export async function join(target: Target, options: MembershipOptions): Promise<Membership> {
+  let fault: DialFault | null = null
+  let lastWord = ''
+  const client = new RealtimeClient(target.endpoint, { apikey: target.key, transport: dialingSocket((found) => (fault = found)) })
+  const channel = client.channel(options.topic, { config: options.config })
+  options.listen(channel)
+  channel.onSystem(({ status, message }: { readonly status: unknown; readonly message?: unknown }) => {
+    if (status === 'error') lastWord = String(message)
+  })
+  const leave = async (): Promise<void> => void (await client.removeAllChannels())
+  let hasJoined = false
+  let end: (failure: Failure) => void
+  const ended = new Promise<Failure>((resolve) => (end = resolve))
+  try {
+    await new Promise<void>((resolve, reject) => {
+      channel.subscribe((status, error) => {
+        if (status === 'SUBSCRIBED') {
+          hasJoined = true
+          fault = null
+          options.joined()
+          return resolve()
+        }
+        if (!hasJoined) return reject(refusal(target, options.topic, fault, error))
+        if (status === 'CLOSED') return end(failed(`The server closed ${options.topic}${lastWord === '' ? '' : `: ${visible(lastWord)}`}.`))
+        options.interrupted(visible(fault?.detail || error?.message || 'no answer'))
+      })
+    })
+  } catch (error) {
+    await leave()
+    throw error
+  }
+  return { channel, ended, leave }
+}
+
+function refusal({ url }: Target, topic: string, fault: DialFault | null, error: Error | undefined): Failure {
+  if (fault !== null) return unreachable(url, fault)
+  return failed(`${url} did not let us join ${topic}: ${visible(error?.message ?? 'there was no answer in time')}.`, error)
+}
+
+export function unreachable(url: string, { status, detail }: DialFault): Failure {
+  if (status === null)
+    return failed(`No server answers at ${url} (${detail}): start one with \`tidewire dev\`, or say where it is with --url.`)
+  return failed(`${url} refused the connection (${status}): ${detail}.`)
+}

@@ -1,0 +1,61 @@
+import { failed, misused } from '../failure.ts'
+import { readKeys } from '../project/keys.ts'
+import { findServer } from '../project/running-server.ts'
+
+/** A server and the key to it. */
+export interface Target {
+  /** As it was given, for people. */
+  readonly url: string
+  /** What `RealtimeClient` takes. */
+  readonly endpoint: string
+  readonly key: string
+}
+
+export interface TargetValues {
+  readonly url?: string | undefined
+  readonly key?: string | undefined
+}
+
+/** The options with which a command says where the server is. */
+export const targetArgs = {
+  url: { type: 'string', description: "The server. Default: TIDEWIRE_URL, else this project's `tidewire dev`" },
+  key: { type: 'string', description: "The API key. Default: TIDEWIRE_KEY, else this project's anon key" },
+} as const
+
+/** Throws a Failure when there is no server to talk to. */
+export async function findTarget(values: TargetValues, folder: string, environment: NodeJS.ProcessEnv): Promise<Target> {
+  const url = values.url ?? given(environment['TIDEWIRE_URL'])
+  const key = values.key ?? given(environment['TIDEWIRE_KEY'])
+  if (url !== undefined && key !== undefined) return target(url, key)
+  const own = findServer(folder)
+  if (url === undefined && own === null)
+    throw failed('No server runs in this project: start one with `tidewire dev`, or say where it is with --url and --key.')
+  const isOwn = own !== null && (url === undefined || sameOrigin(url, own.server.url))
+  const ownKey = isOwn ? (await readKeys(own.folder))?.anonKey : undefined
+  if (key === undefined && ownKey === undefined) throw misused(`--key is missing: ${url ?? own!.server.url} needs one.`)
+  return target(url ?? own!.server.url, key ?? ownKey!)
+}
+
+/** Without a path, that of Supabase: our server answers there too. Throws a Failure. */
+export function endpointOf(url: string): string {
+  if (!URL.canParse(url)) throw misused(`--url must be a URL such as http://127.0.0.1:4000, not ${JSON.stringify(url)}.`)
+  const { protocol, host, pathname } = new URL(url)
+  const scheme = SCHEMES[protocol]
+  if (scheme === undefined || host === '') throw misused(`--url must begin with http://, https://, ws:// or wss://, not ${protocol}.`)
+  const path = pathname.replace(/\/+$/, '').replace(/\/websocket$/, '')
+  return `${scheme}//${host}${path === '' ? '/realtime/v1' : path}`
+}
+
+const SCHEMES: Readonly<Record<string, string>> = { 'http:': 'ws:', 'ws:': 'ws:', 'https:': 'wss:', 'wss:': 'wss:' }
+
+function target(url: string, key: string): Target {
+  return { url, endpoint: endpointOf(url), key }
+}
+
+function sameOrigin(a: string, b: string): boolean {
+  return URL.canParse(a) && new URL(a).origin === new URL(b).origin
+}
+
+function given(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value
+}

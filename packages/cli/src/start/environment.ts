@@ -1,0 +1,229 @@
+import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
+import { z } from 'zod'
+import { parseJson, postgresUrl } from '../values.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** How `start` runs. */
+export interface StartConfiguration {
+  readonly host: string
+  readonly port: number
+  readonly logLevel: LogLevel
+  readonly verifier: Pick<TokenVerifierOptions, 'secret' | 'jwks' | 'jwksUrl'>
+  readonly metricsSecret: string | null
+  readonly options: ServerOptions
+  readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** Variables that are set and change nothing here, with the reason. */
+  readonly ignored: readonly string[]
+}
+
+export type StartConfigurationResult =
+  | { readonly ok: true; readonly configuration: StartConfiguration }
+  /** A line per fault; never holds a value, which may be a secret. */
+  | { readonly ok: false; readonly faults: readonly string[] }
+
+/** Reads the variables. An empty one counts as not set, as compose files leave them. */
+export function readEnvironment(environment: { readonly [name: string]: string | undefined }): StartConfigurationResult {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value.trim() !== ''))
+  const read = schema.safeParse(given)
+  const faults = read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+  if (given['API_JWT_SECRET'] === undefined && given['API_JWT_JWKS'] === undefined)
+    faults.unshift('API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified')
+  if (!read.success || faults.length > 0) return { ok: false, faults }
+  return { ok: true, configuration: configurationOf(read.data, ignoredOf(given)) }
+}
+
+/** Name and meaning of every variable, in the order in which to show them. */
+export function describeEnvironment(): readonly (readonly [name: string, meaning: string])[] {
+  return Object.entries(schema.shape).map(([name, { description = '' }]) => [name, description])
+}
+
+const LOG_LEVELS: Readonly<Record<string, LogLevel>> = {
+  ...{ debug: 'debug', info: 'info', warn: 'warn', error: 'error', silent: 'silent' },
+  // As Elixir calls them, and with it Supabase.
+  ...{ notice: 'info', warning: 'warn', critical: 'error', alert: 'error', emergency: 'error', none: 'silent' },
+}
+
+function field<Value>(
+  meaning: string,
+  expected: string,
+  read: (text: string) => Value | undefined,
+): z.ZodOptional<z.ZodType<Value, string>> {
+  return z
+    .string()
+    .transform((text, context): Value => {
+      const value = read(text.trim())
+      if (value !== undefined) return value
+      context.addIssue({ code: 'custom', message: `must be ${expected}` })
+      return z.NEVER
+    })
+    .optional()
+    .describe(meaning)
+}
+
+type NumberField = z.ZodOptional<z.ZodType<number, string>>
+
+function whole(meaning: string, least: number, most: number = Number.MAX_SAFE_INTEGER): NumberField {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+  return field(meaning, `a whole number ${range}`, (text) => {
+    const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN
+    return value >= least && value <= most ? value : undefined
+  })
+}
+
+function limit(meaning: string): NumberField {
+  return field(meaning, 'a whole number above 0, or unlimited', (text) => {
+    if (text === 'unlimited') return Infinity
+    return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined
+  })
+}
+
+function object(text: string): { readonly [key: string]: unknown } | undefined {
+  const parsed = parseJson(text)
+  const isObject = parsed.ok && typeof parsed.value === 'object' && parsed.value !== null && !Array.isArray(parsed.value)
+  return isObject ? (parsed.value as { readonly [key: string]: unknown }) : undefined
+}
+
+function hostName(text: string): string | undefined {
+  return /^[\w.:%-]+$/.test(text) ? text : undefined
+}
+
+type KeySource = Pick<TokenVerifierOptions, 'jwks' | 'jwksUrl'>
+
+function keySource(text: string): KeySource | undefined {
+  if (/^https?:\/\//.test(text)) return URL.canParse(text) ? { jwksUrl: text } : undefined
+  const jwks = object(text)
+  return Array.isArray(jwks?.['keys']) && jwks['keys'].length > 0 ? { jwks } : undefined
+}
+
+const words: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+])
+
+const schema = z.object({
+  PORT: whole('Where to listen. Default 4000', 0, 65_535),
+  HOST: field('The address to listen on. Default 0.0.0.0', 'an address or a host name', (text) =>
+    /^[\w.:%-]+$/.test(text) ? text : undefined,
+  ),
+  LOG_LEVEL: field('debug, info (default), warning, error or none', `one of ${Object.keys(LOG_LEVELS).join(', ')}`, (text) =>
+    Object.hasOwn(LOG_LEVELS, text) ? LOG_LEVELS[text] : undefined,
+  ),
+  API_JWT_SECRET: field('The secret that HS256 tokens are signed with', 'a text', (text) => text),
+  API_JWT_JWKS: field<KeySource>(
+    'A JSON Web Key Set, or the URL of one',
+    'a JSON Web Key Set such as {"keys":[…]}, or the URL of one',
+    keySource,
+  ),
+  JWT_CLAIM_VALIDATORS: field('Claims that every token must have, as JSON: {"iss":"…"}', 'a JSON object such as {"iss":"…"}', object),
+  METRICS_JWT_SECRET: field('The secret for tokens that may read /metrics', 'a text', (text) => text),
+  DATABASE_URL: field(
+    'A Postgres: for private channels, replay and messages from SQL',
+    'a URL such as postgres://user:password@host:5432/name',
+    postgresUrl,
+  ),
+  DB_HOST: field('A Postgres, in parts, where there is no DATABASE_URL', 'a host name or an address', hostName),
+  DB_PORT: whole('Default 5432', 1, 65_535),
+  DB_USER: field('Default supabase_admin', 'a text', (text) => text),
+  DB_PASSWORD: field('Default postgres', 'a text', (text) => text),
+  DB_NAME: field('Default postgres', 'a text', (text) => text),
+  DB_SSL: field('true or false (default)', 'true or false', (text) => words.get(text)),
+  DB_POOL_SIZE: whole('Sessions that questions about private channels may use. Default 5', 1, 1_000),
+  MAX_CONNECTIONS: whole('Open sockets, before new ones are turned away. Default 65536', 1),
+  TENANT_MAX_CONCURRENT_USERS: limit('Connections with a channel. Default 200'),
+  TENANT_MAX_CHANNELS_PER_CLIENT: limit('Channels of one connection. Default 100'),
+  TENANT_MAX_JOINS_PER_SECOND: limit('Default 100'),
+  TENANT_MAX_EVENTS_PER_SECOND: limit('Broadcasts. Default 100'),
+  CLIENT_PRESENCE_MAX_CALLS: limit('Presence calls of one channel within the window. Default 5'),
+  CLIENT_PRESENCE_WINDOW_MS: whole('Default 30000', 1),
+  TIDEWIRE_MAX_PRESENCE_EVENTS_PER_SECOND: limit('Default 1000'),
+  TIDEWIRE_MAX_PAYLOAD_BYTES: whole('Of one broadcast or presence message. Default 3000500', 1),
+  TIDEWIRE_MAX_FRAME_BYTES: whole('Of one WebSocket message. Default 5000000', 1),
+  TIDEWIRE_MAX_BODY_BYTES: whole('Of one HTTP request. Default 8000000', 1),
+  TIDEWIRE_PRIVATE_ONLY: field('Refuse public channels: true or false (default)', 'true or false', (text) => words.get(text)),
+  TIDEWIRE_IDLE_TIMEOUT_MS: whole('A socket that is silent for so long is closed. Default 60000', 1_000),
+  TIDEWIRE_MAX_BACKLOG_BYTES: whole('What may wait for one slow receiver. Default 1048576', 1),
+  TIDEWIRE_MAX_STALL_MS: whole('How long a receiver may take nothing of it. Default 10000', 1),
+  TIDEWIRE_LINGER_MS: whole('How long messages are gathered under load; 0 turns it off. Default 1', 0, 1_000),
+  TIDEWIRE_HEADERS_TIMEOUT_MS: whole('How long the head of a request may take. Default 10000', 1),
+  TIDEWIRE_DRAIN_TIMEOUT_MS: whole('How long closing may take at the end. Default 5000', 0),
+})
+
+function configurationOf(values: z.infer<typeof schema>, ignored: readonly string[]): StartConfiguration {
+  const limits = {
+    maxConnectedUsers: values.TENANT_MAX_CONCURRENT_USERS,
+    maxChannelsPerConnection: values.TENANT_MAX_CHANNELS_PER_CLIENT,
+    maxJoinsPerSecond: values.TENANT_MAX_JOINS_PER_SECOND,
+    maxEventsPerSecond: values.TENANT_MAX_EVENTS_PER_SECOND,
+    maxPresenceEventsPerSecond: values.TIDEWIRE_MAX_PRESENCE_EVENTS_PER_SECOND,
+    maxPresenceCallsPerWindow: values.CLIENT_PRESENCE_MAX_CALLS,
+    presenceWindowMs: values.CLIENT_PRESENCE_WINDOW_MS,
+    maxPayloadBytes: values.TIDEWIRE_MAX_PAYLOAD_BYTES,
+    maxFrameBytes: values.TIDEWIRE_MAX_FRAME_BYTES,
+    maxBodyBytes: values.TIDEWIRE_MAX_BODY_BYTES,
+  }
+  const options = {
+    privateOnly: values.TIDEWIRE_PRIVATE_ONLY,
+    requiredClaims: values.JWT_CLAIM_VALIDATORS,
+    idleTimeoutMs: values.TIDEWIRE_IDLE_TIMEOUT_MS,
+    maxBacklogBytes: values.TIDEWIRE_MAX_BACKLOG_BYTES,
+    maxStallMs: values.TIDEWIRE_MAX_STALL_MS,
+    lingerMs: values.TIDEWIRE_LINGER_MS,
+    maxSockets: values.MAX_CONNECTIONS,
+    headersTimeoutMs: values.TIDEWIRE_HEADERS_TIMEOUT_MS,
+    drainTimeoutMs: values.TIDEWIRE_DRAIN_TIMEOUT_MS,
+  }
+  return {
+    host: values.HOST ?? '0.0.0.0',
+    port: values.PORT ?? 4000,
+    logLevel: values.LOG_LEVEL ?? 'info',
+    verifier: { secret: values.API_JWT_SECRET, ...values.API_JWT_JWKS },
+    metricsSecret: values.METRICS_JWT_SECRET ?? null,
+    database: databaseOf(values),
+    options: { ...defined(options), limits: defined(limits) },
+    ignored,
+  }
+}
+
+function databaseOf(values: z.infer<typeof schema>): StartConfiguration['database'] {
+  const poolSize = values.DB_POOL_SIZE ?? 5
+  if (values.DATABASE_URL !== undefined) return { url: values.DATABASE_URL, poolSize }
+  if (values.DB_HOST === undefined) return null
+  const { DB_HOST: host, DB_PORT: port = 5432, DB_USER: user = 'supabase_admin', DB_PASSWORD: password = 'postgres' } = values
+  const place = `${host.includes(':') ? `[${host}]` : host}:${port}/${encodeURIComponent(values.DB_NAME ?? 'postgres')}`
+  const url = `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${place}${values.DB_SSL === true ? '?sslmode=require' : ''}`
+  return { url, poolSize }
+}
+
+/** Variables of a Supabase server that somebody may count on, and that do nothing here. */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+  'API_JWT_SECRET_NEXT',
+  'API_TOKEN_BLOCKLIST',
+  'METRICS_TOKEN_BLOCKLIST',
+  'TENANT_MAX_BYTES_PER_SECOND',
+  'MAX_HEADER_LENGTH',
+  'NO_CHANNEL_TIMEOUT_IN_MS',
+  'REALTIME_IP_VERSION',
+  'CLUSTER_STRATEGIES',
+  'METRICS_PUSHER_ENABLED',
+  'RUN_JANITOR',
+])
+
+function ignoredOf(given: { readonly [name: string]: unknown }): readonly string[] {
+  return Object.keys(given).flatMap((name) => {
+    if (WITHOUT_EFFECT.has(name)) return [`${name} has no effect on this server`]
+    if (!name.startsWith('TIDEWIRE_') || name in schema.shape || ELSEWHERE.has(name)) return []
+    return [`there is no variable ${name}`]
+  })
+}
+
+/** Read by other commands. */
+const ELSEWHERE: ReadonlySet<string> = new Set(['TIDEWIRE_URL', 'TIDEWIRE_KEY'])
+
+type Defined<Values> = { [Name in keyof Values]?: Exclude<Values[Name], undefined> }
+
+function defined<Values extends object>(values: Values): Defined<Values> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<Values>
+}
