@@ -69,7 +69,8 @@ class Play {
 
   async run(): Promise<PlayReport> {
     for (const [index, step] of this.#steps.entries()) {
-      if (isAction(step) && step.kind !== 'open') await this.#comeTo(index)
+      if ((isAction(step) && step.kind !== 'open') || (step.kind === 'remark' && this.#options.remark !== undefined))
+        await this.#comeTo(index)
       this.#at = index
       await this.#take(step)
     }

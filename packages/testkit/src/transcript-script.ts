@@ -102,7 +102,7 @@ export function beginningOf(steps: readonly Step[], index: number): number {
 
 /** Whether the recorder had listened for a while before this point. */
 export function isQuietBefore(steps: readonly Step[], index: number): boolean {
-  const before = steps[index - 1]
+  const before = steps.findLast((step, at) => at < index && step.kind !== 'remark' && step.kind !== 'aside')
   return before !== undefined && steps[index]!.tMs - before.tMs >= QUIET_MS
 }
 
