@@ -98,6 +98,7 @@ describe('the join', () => {
             { event: 'INSERT', schema: 'public' },
           ],
           private: true,
+          postgres_changes_options: { positions: true },
         },
         access_token: 'jwt',
       }),

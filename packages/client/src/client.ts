@@ -8,7 +8,8 @@ import {
   type Message,
 } from '@tidewire/protocol'
 import { expiryOfJwt, noToken, tokenStep, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
-import { hosts, RealtimeChannel, type AttachedChannel, type ChannelHost, type RealtimeChannelOptions } from './channel.ts'
+import { quoteBigNumbers } from './change-values.ts'
+import { channelOf, hosts, RealtimeChannel } from './channel.ts'
 import {
   connectionStep,
   disconnected,
@@ -17,8 +18,10 @@ import {
   type ConnectionState,
   type Loss,
 } from './connection-state.ts'
+import type { UntypedDatabase } from './database.ts'
 import { socketUrl } from './endpoint.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
+import type { ChannelHost, Membership, RealtimeChannelOptions } from './membership.ts'
 import {
   resolveOptions,
   type HeartbeatCallback,
@@ -26,16 +29,30 @@ import {
   type RealtimeMessage,
   type ResolvedOptions,
 } from './options.ts'
+import type { Untyped, UntypedEvents, UntypedRow } from './payloads.ts'
 import type { HttpAnswer, Runtime, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
 
 const CLOSE_TIMEOUT_MS = 1500
 /** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
 const MOST_HELD = 100
+/** How many joins wait for their reply at one time; the others wait for their turn. */
+const MOST_JOINING = 32
+/** A timer that is this late was overslept. */
+const OVERSLEPT_MS = 10_000
 /** What these say is not written to a log: they carry the token. */
 const SECRET_EVENTS = ['phx_join', 'access_token']
 
+/** A share in a channel. */
+export interface ChannelHandle<Events extends object, Database, Meta extends object> {
+  readonly channel: RealtimeChannel<Events, Database, Meta>
+  /** Aborts when the handle is released. */
+  readonly signal: AbortSignal
+  release(): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
 /** One connection to a realtime server, and the channels on it. */
-export class RealtimeClient {
+export class RealtimeClient<Database = UntypedDatabase> {
   /** The endpoint with `/websocket`. */
   readonly endPoint: string
   readonly httpEndpoint: string
@@ -44,13 +61,22 @@ export class RealtimeClient {
   /** All channels, in the order of their making. The array is replaced when one comes or goes. */
   channels: RealtimeChannel[] = []
   heartbeatCallback: HeartbeatCallback
+  readonly transport: RealtimeClientOptions['transport']
+  readonly encode: RealtimeClientOptions['encode']
+  readonly decode: RealtimeClientOptions['decode']
+  readonly fetch: RealtimeClientOptions['fetch']
+  readonly params: { readonly [key: string]: Untyped }
+  readonly headers: { readonly [key: string]: string }
+  readonly logLevel: string | undefined
+  readonly worker: boolean
+  readonly workerUrl: string | undefined
 
-  readonly #options: RealtimeClientOptions
+  readonly #logger: RealtimeClientOptions['logger']
   readonly #resolved: ResolvedOptions
   readonly #runtime: Runtime
   readonly #connection: Machine<ConnectionState, ConnectionEvent>
   readonly #token: Machine<TokenState, TokenEvent>
-  readonly #attached = new Map<string, AttachedChannel>()
+  readonly #attached = new Map<string, Membership>()
   #socket: WebSocketLike | null = null
   #opening: object | null = null
   #ref = 0
@@ -59,12 +85,17 @@ export class RealtimeClient {
   #tokenWaiters: ((error?: RealtimeError) => void)[] = []
   #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
   #unwatch: (() => void) | null = null
+  readonly #stateListeners = new Set<(state: ConnectionState) => void>()
+  readonly #joining = new Set<Membership>()
+  #joinQueue: (() => void)[] = []
+  readonly #holders = new Map<RealtimeChannel, number>()
+  #timerDueMs = 0
   #worker: WorkerTimers | null = null
   readonly #emptyTimer: (afterMs: number | null) => void
 
   /** Does not connect. Throws a RealtimeError (`bad-option`) that names every fault of the options. */
   constructor(endPoint: string, options: RealtimeClientOptions = {}, runtime: Runtime) {
-    this.#options = options
+    this.#logger = options.logger
     this.#runtime = runtime
     this.#resolved = resolveOptions(endPoint, options, runtime)
     this.endPoint = `${endPoint}/websocket`
@@ -72,6 +103,15 @@ export class RealtimeClient {
     this.apiKey = this.#resolved.apikey
     this.accessToken = options.accessToken ?? null
     this.heartbeatCallback = options.heartbeatCallback ?? (() => {})
+    this.transport = options.transport
+    this.encode = options.encode
+    this.decode = options.decode
+    this.fetch = options.fetch
+    this.params = this.#resolved.params
+    this.headers = options.headers ?? {}
+    this.logLevel = options.logLevel ?? options.log_level
+    this.worker = options.worker === true
+    this.workerUrl = options.workerUrl
     const connectionTimer = singleTimer(this.#setTimer, () => this.#onConnectionTimer())
     const connectionOptions = { ...this.#resolved, closeTimeoutMs: CLOSE_TIMEOUT_MS }
     this.#connection = machine(
@@ -100,6 +140,16 @@ export class RealtimeClient {
 
   get workerRef(): unknown {
     return this.#worker?.worker
+  }
+
+  get pendingHeartbeatRef(): string | null {
+    const { state } = this.#connection
+    return state.kind === 'connected' ? state.heartbeatRef : null
+  }
+
+  /** How many refs were given out. */
+  get ref(): number {
+    return this.#ref
   }
 
   get timeout(): number {
@@ -136,13 +186,31 @@ export class RealtimeClient {
   disconnect(code?: number, reason?: string): Promise<'ok' | 'timeout'> {
     this.#emptyTimer(null)
     this.#drive({ type: 'disconnect', code, reason })
-    for (const channel of this.#attached.values()) channel.disconnected()
+    const error = new RealtimeError('disconnected', 'The client was disconnected.')
+    for (const channel of this.#attached.values()) channel.giveUp(error)
     if (this.#connection.state.kind !== 'closing') return Promise.resolve('ok')
     return new Promise((resolve) => this.#disconnects.push(resolve))
   }
 
   close(): Promise<'ok' | 'timeout'> {
     return this.disconnect()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.removeAllChannels()
+  }
+
+  /** Tells each change of the connection: what it is now and, while it waits, why, for which attempt and how long. */
+  onState(callback: (state: ConnectionState) => void, { signal }: { signal?: AbortSignal } = {}): () => void {
+    const off = (): void => void this.#stateListeners.delete(callback)
+    if (signal?.aborted !== true) this.#stateListeners.add(callback)
+    signal?.addEventListener('abort', off, { once: true })
+    return off
+  }
+
+  /** Says that the program was asleep or away: the connection is probed, or made again, at once. For React Native's AppState. */
+  wake(): void {
+    this.#drive({ type: 'wake', ref: this.#nextRef() })
   }
 
   connectionState(): 'connecting' | 'open' | 'closing' | 'closed' {
@@ -175,15 +243,54 @@ export class RealtimeClient {
   }
 
   /** The channel of a topic: the one that there is, else a new one. Of an existing channel the parameters stay as they are. */
-  channel(topic: string, params: RealtimeChannelOptions = { config: {} }): RealtimeChannel {
+  channel<Events extends object = UntypedEvents, Meta extends object = UntypedRow>(
+    topic: string,
+    params: RealtimeChannelOptions = { config: {} },
+  ): RealtimeChannel<Events, Database, Meta> {
     const existing = this.#attached.get(wireTopic(topic))
-    if (existing === undefined) return new RealtimeChannel(wireTopic(topic), params, this)
+    if (existing === undefined) return new RealtimeChannel<Events, Database, Meta>(wireTopic(topic), params, this)
     this.#emptyTimer(null)
-    return existing.channel
+    return channelOf(existing) as unknown as RealtimeChannel<Events, Database, Meta>
+  }
+
+  /**
+   * The channel of a topic, for one of several users of it. Give the handle's `signal` to your listeners: `release` takes
+   * them back, and the last release leaves the topic, unless somebody holds it again in the same turn.
+   */
+  hold<Events extends object = UntypedEvents, Meta extends object = UntypedRow>(
+    topic: string,
+    params?: RealtimeChannelOptions,
+  ): ChannelHandle<Events, Database, Meta> {
+    const channel = this.channel<Events, Meta>(topic, params)
+    const holders = this.#holders
+    const key = channel as unknown as RealtimeChannel
+    holders.set(key, (holders.get(key) ?? 0) + 1)
+    const released = new AbortController()
+    const release = (): void => {
+      if (released.signal.aborted) return
+      released.abort()
+      const rest = holders.get(key)! - 1
+      holders.set(key, rest)
+      if (rest > 0) return
+      this.#setTimer(0, () => {
+        if (holders.get(key) !== 0) return
+        holders.delete(key)
+        void channel.unsubscribe()
+      })
+    }
+    return {
+      channel,
+      signal: released.signal,
+      release,
+      [Symbol.asyncDispose]() {
+        release()
+        return Promise.resolve()
+      },
+    }
   }
 
   /** Leaves the channel and forgets it. */
-  removeChannel(channel: RealtimeChannel): Promise<'ok' | 'timed out' | 'error'> {
+  removeChannel(channel: { unsubscribe(): Promise<'ok' | 'timed out' | 'error'> }): Promise<'ok' | 'timed out' | 'error'> {
     return channel.unsubscribe()
   }
 
@@ -226,11 +333,11 @@ export class RealtimeClient {
   }
 
   hasLogger(): boolean {
-    return this.#options.logger !== undefined
+    return this.#logger !== undefined
   }
 
-  log(kind: string, text: string, data?: unknown): void {
-    this.#options.logger?.(kind, text, data)
+  log(kind: string, text: string, data?: Untyped): void {
+    this.#logger?.(kind, text, data)
   }
 
   readonly #setTimer = (afterMs: number, run: () => void): (() => void) => (this.#worker ?? this.#runtime).setTimer(afterMs, run)
@@ -253,10 +360,8 @@ export class RealtimeClient {
       connect: () => this.connect(),
       nextRef: this.#nextRef,
       write: (message) => this.#write(message),
-      authorize: (done) => {
-        this.#tokenWaiters.push(done)
-        this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
-      },
+      authorize: (channel, done) => this.#authorize(channel, done),
+      settled: (channel) => this.#settled(channel),
       attach: (channel) => this.#attach(channel),
       detach: (channel) => this.#detach(channel),
       post: (path, body, timeoutMs) => this.#post(path, body, timeoutMs),
@@ -266,28 +371,47 @@ export class RealtimeClient {
     }
   }
 
-  #attach(channel: AttachedChannel): void {
-    const { topic } = channel.channel
+  #authorize(channel: Membership, done: (error?: RealtimeError) => void): void {
+    if (this.#joining.size >= MOST_JOINING) {
+      this.#joinQueue.push(() => this.#authorize(channel, done))
+      return
+    }
+    this.#joining.add(channel)
+    this.#tokenWaiters.push(done)
+    this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+  }
+
+  #settled(channel: Membership): void {
+    this.#joining.delete(channel)
+    const queue = this.#joinQueue
+    this.#joinQueue = []
+    for (const next of queue) next()
+  }
+
+  #attach(channel: Membership): void {
+    const { topic } = channel
     const existing = this.#attached.get(topic)
     if (existing === channel) return
     if (existing !== undefined)
       throw new RealtimeError('already-joined', `Another channel has the topic ${topic}; use that one, or remove it first.`)
     this.#emptyTimer(null)
     this.#attached.set(topic, channel)
-    this.channels = [...this.channels, channel.channel]
+    this.channels = [...this.channels, channelOf(channel)]
   }
 
-  #detach(channel: AttachedChannel): void {
-    if (this.#attached.get(channel.channel.topic) !== channel) return
-    this.#attached.delete(channel.channel.topic)
-    this.channels = this.channels.filter((other) => other !== channel.channel)
+  #detach(channel: Membership): void {
+    if (this.#attached.get(channel.topic) !== channel) return
+    this.#attached.delete(channel.topic)
+    this.channels = this.channels.filter((other) => other !== channelOf(channel))
     if (this.channels.length === 0 && this.#connection.state.kind !== 'disconnected') this.#emptyTimer(this.#resolved.emptyDisconnectMs)
   }
 
   #drive(event: ConnectionEvent): void {
     const before = this.#connection.state.kind
     this.#connection.send(event)
-    const { kind } = this.#connection.state
+    const { state } = this.#connection
+    const { kind } = state
+    if (kind !== before) for (const callback of this.#stateListeners) this.#call('state', () => callback(state))
     const isWanted = kind !== 'disconnected' && kind !== 'closing'
     if (isWanted && this.#unwatch === null) this.#wakeUp()
     if (!isWanted && this.#unwatch !== null) this.#fallAsleep()
@@ -299,7 +423,7 @@ export class RealtimeClient {
   }
 
   #wakeUp(): void {
-    if (this.#options.worker === true && this.#worker === null) this.#startWorker()
+    if (this.worker && this.#worker === null) this.#startWorker()
     this.#unwatch = this.#runtime.watch((what) =>
       this.#drive(what === 'wake' ? { type: 'wake', ref: this.#nextRef() } : { type: 'freeze' }),
     )
@@ -312,7 +436,7 @@ export class RealtimeClient {
       this.log('worker', 'the worker failed; the page keeps the time', cause)
     }
     try {
-      this.#worker = this.#runtime.workerTimers({ url: this.#options.workerUrl, failed })
+      this.#worker = this.#runtime.workerTimers({ url: this.workerUrl, failed })
     } catch (cause) {
       failed(cause)
     }
@@ -327,12 +451,15 @@ export class RealtimeClient {
   }
 
   #onConnectionTimer(): void {
-    this.#drive({ type: 'timer', ref: this.#nextRef() })
+    const { kind } = this.#connection.state
+    const wasAsleep = this.#runtime.nowMs() - this.#timerDueMs > OVERSLEPT_MS
+    this.#drive({ type: wasAsleep && kind === 'connected' ? 'wake' : 'timer', ref: this.#nextRef() })
   }
 
   #performConnection(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
     switch (effect.type) {
       case 'timer':
+        this.#timerDueMs = this.#runtime.nowMs() + (effect.afterMs ?? 0)
         return timer(effect.afterMs)
       case 'open-socket':
         return this.#openSocket()
@@ -379,7 +506,7 @@ export class RealtimeClient {
       })
     }
     try {
-      const found = this.#options.transport ?? this.#runtime.webSocket()
+      const found = this.transport ?? this.#runtime.webSocket()
       if (found instanceof Promise) found.then(use, impossible)
       else use(found)
     } catch (cause) {
@@ -420,7 +547,7 @@ export class RealtimeClient {
   #receive(data: unknown): void {
     const state = this.#connection.state
     if (state.kind === 'connected' && state.attempt > 0) this.#drive({ type: 'proven' })
-    const { decode } = this.#options
+    const { decode } = this
     if (decode !== undefined) {
       try {
         decode(data as string | ArrayBuffer, ({ topic, event, payload, ref, join_ref = null as never }) =>
@@ -432,7 +559,8 @@ export class RealtimeClient {
       return
     }
     const frame = typeof data === 'string' ? data : data instanceof ArrayBuffer ? new Uint8Array(data) : (data as Uint8Array)
-    const decoded = decodeServerFrame(this.#resolved.version, frame)
+    const isBig = this.#resolved.bigNumbers !== 'number' && typeof frame === 'string' && frame.includes('"postgres_changes"')
+    const decoded = decodeServerFrame(this.#resolved.version, isBig ? quoteBigNumbers(frame) : frame)
     if (decoded.ok) this.#deliver(decoded.value)
     else this.log('error', `a frame could not be decoded: ${decoded.detail}`, decoded.code)
   }
@@ -449,7 +577,7 @@ export class RealtimeClient {
     if (this.hasLogger()) this.log('push', `${topic} ${event} (${joinRef}, ${ref})`, SECRET_EVENTS.includes(event) ? undefined : payload)
     const socket = this.#socket
     if (socket === null || !this.isConnected()) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
-    const { encode } = this.#options
+    const { encode } = this
     try {
       if (encode === undefined) socket.send(encodeClientMessage(this.#resolved.version, message))
       else
@@ -495,10 +623,14 @@ export class RealtimeClient {
   }
 
   #heard(...news: Parameters<HeartbeatCallback>): void {
+    this.#call('heartbeat', () => this.heartbeatCallback(...news))
+  }
+
+  #call(what: string, run: () => unknown): void {
     try {
-      this.heartbeatCallback(...news)
+      run()
     } catch (cause) {
-      this.#report(new RealtimeError('listener-threw', 'The heartbeat callback threw.', { cause }))
+      this.#report(new RealtimeError('listener-threw', `A ${what} callback threw.`, { cause }))
     }
   }
 
@@ -551,7 +683,7 @@ export class RealtimeClient {
       'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
       ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
     }
-    return this.#runtime.http({ url: this.httpEndpoint + path, headers, body, timeoutMs }, this.#options.fetch)
+    return this.#runtime.http({ url: this.httpEndpoint + path, headers, body, timeoutMs }, this.fetch)
   }
 
   #report(error: RealtimeError): void {

@@ -1,20 +1,33 @@
 import { RealtimeClient as Client } from './client.ts'
+import type { UntypedDatabase } from './database.ts'
 import { defaultRuntime } from './io/default-runtime.ts'
 import type { RealtimeClientOptions } from './options.ts'
 
 /** One connection to a realtime server, and the channels on it. */
-export class RealtimeClient extends Client {
+export class RealtimeClient<Database = UntypedDatabase> extends Client<Database> {
   constructor(endPoint: string, options?: RealtimeClientOptions) {
     super(endPoint, options, defaultRuntime)
   }
 }
 
 export { RealtimeChannel } from './channel.ts'
-export type { BroadcastMessage, ChangeFilter, RealtimeChannelOptions, SendResponse, SubscribeCallback } from './channel.ts'
-export type { ChangePayload } from './change-values.ts'
+export type { ListenOptions, OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel.ts'
 export type { SubscribeStatus } from './channel-state.ts'
-export type { HeartbeatCallback, HeartbeatStatus, LogLevel, RealtimeClientOptions, RealtimeMessage } from './options.ts'
-export type { Presence, PresenceEvent, PresenceSnapshot } from './presence-view.ts'
+export type { ChannelHandle } from './client.ts'
+export type { ConnectionState, Loss } from './connection-state.ts'
+export * from './constants.ts'
+export type { UntypedDatabase } from './database.ts'
+export { postgresChangesFilter, RealtimePostgresFilterBuilder } from './filter-builder.ts'
+export type { RealtimePostgresChangesFilterOperator } from './filter-builder.ts'
+export { WebSocketFactory } from './io/websocket-factory.ts'
+export type { IterationOptions } from './iteration.ts'
+export type { RealtimeChannelOptions, SubscribeCallback } from './membership.ts'
+export type { BigNumbers, HeartbeatCallback, HeartbeatStatus, LogLevel, RealtimeClientOptions, RealtimeMessage } from './options.ts'
+export type * from './payloads.ts'
+export { RealtimePresence } from './presence.ts'
+export type { Presence, PresenceEvent, PresenceSnapshot, PresenceSnapshot as RealtimePresenceState } from './presence-view.ts'
 export type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+export type { AckOptions, AckResult } from './send-with-ack.ts'
+export type RealtimeRemoveChannelResponse = 'ok' | 'timed out' | 'error' | (string & {})
 export { RealtimeError } from '@tidewire/protocol'
 export type { RealtimeErrorCode, SystemPayload } from '@tidewire/protocol'

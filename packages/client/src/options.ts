@@ -1,8 +1,10 @@
 import { DEFAULT_VERSION, RealtimeError, type Version } from '@tidewire/protocol'
 import { fullJitterMs } from './backoff.ts'
 import { broadcastUrl } from './endpoint.ts'
+import type { Untyped } from './payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
 
+export type BigNumbers = 'number' | 'string' | 'bigint'
 export type HeartbeatStatus = 'sent' | 'ok' | 'error' | 'timeout' | 'disconnected'
 export type HeartbeatCallback = (status: HeartbeatStatus, latencyMs?: number) => void
 export type LogLevel = 'info' | 'warn' | 'error' | (string & {})
@@ -11,7 +13,7 @@ export type LogLevel = 'info' | 'warn' | 'error' | (string & {})
 export interface RealtimeMessage {
   topic: string
   event: string
-  payload: unknown
+  payload: Untyped
   ref: string
   join_ref?: string
 }
@@ -20,7 +22,7 @@ export interface RealtimeClientOptions {
   /** The project's API key. May also stand in `params.apikey`. */
   apikey?: string
   /** Query parameters of the socket's URL. */
-  params?: { [key: string]: unknown }
+  params?: { [key: string]: Untyped }
   /** The WebSocket to use. Default: the platform's own, else the package `ws`, loaded at connect. */
   transport?: WebSocketLikeConstructor
   /** How long joins, pushes and HTTP calls wait for their answer. Milliseconds, default 10 000. */
@@ -30,7 +32,7 @@ export interface RealtimeClientOptions {
   heartbeatCallback?: HeartbeatCallback
   /** `1.0.0` or `2.0.0` (default). */
   vsn?: string
-  logger?: (kind: string, msg: string, data?: unknown) => void
+  logger?: (kind: string, msg: string, data?: Untyped) => void
   /** Sent along to the server, which logs this socket at that level. */
   logLevel?: LogLevel
   log_level?: LogLevel
@@ -48,6 +50,11 @@ export interface RealtimeClientOptions {
   accessToken?: () => Promise<string | null>
   /** How long `accessToken` may take. Milliseconds, default `timeout`. */
   accessTokenTimeoutMs?: number
+  /**
+   * What becomes of Postgres numbers that a JavaScript number cannot hold (int8, numeric): `number` rounds them as
+   * realtime-js does (default), `string` gives their digits, `bigint` gives whole ones as BigInt and others as digits.
+   */
+  bigNumbers?: BigNumbers
   /** How long the socket stays open without a channel. Milliseconds, default twice the heartbeat interval. */
   disconnectOnEmptyChannelsAfterMs?: number
   /** Accepted and not used: there is no long polling. */
@@ -66,6 +73,7 @@ export interface ResolvedOptions {
   readonly emptyDisconnectMs: number
   /** Whether there is somebody to ask for a new token. */
   readonly canRefresh: boolean
+  readonly bigNumbers: BigNumbers
   readonly retryInMs: (attempt: number) => number
 }
 
@@ -102,6 +110,7 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
     accessTokenTimeoutMs: milliseconds('accessTokenTimeoutMs', timeoutMs),
     emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', 2 * heartbeatIntervalMs),
     canRefresh: options.accessToken !== undefined,
+    bigNumbers: options.bigNumbers ?? 'number',
     retryInMs: (attempt) => options.reconnectAfterMs?.(attempt) ?? fullJitterMs(attempt, runtime.random()),
   }
   if (faults.length > 0) throw new RealtimeError('bad-option', faults.join('; '))

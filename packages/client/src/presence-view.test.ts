@@ -21,10 +21,23 @@ test('a state, then a diff: all joins, then all leaves, then one sync', () => {
   expect(view.applyState({ a: metas('3', '4'), c: metas('c') })).toEqual([
     { event: 'join', key: 'a', currentPresences: seen('2', '3'), newPresences: seen('4') },
     { event: 'join', key: 'c', currentPresences: [], newPresences: seen('c') },
-    { event: 'leave', key: 'a', currentPresences: seen('3', '4'), leftPresences: seen('2') },
     { event: 'leave', key: 'b', currentPresences: [], leftPresences: seen('b1') },
+    { event: 'leave', key: 'a', currentPresences: seen('3', '4'), leftPresences: seen('2') },
     { event: 'sync' },
   ])
+})
+
+test('an update is a join that names the leave of the same message', () => {
+  const view = new PresenceView()
+  view.applyState({ a: metas('1', '2') })
+  const joins = { a: { metas: [{ phx_ref: '3', phx_ref_prev: '1', at: '3' }] } }
+  const last = (events: readonly object[]): unknown => events.at(-2)
+  expect(last(view.applyDiff({ joins, leaves: { a: metas('1', '2') } }))).toEqual({
+    event: 'update',
+    key: 'a',
+    previousPresences: seen('1'),
+    newPresences: seen('3'),
+  })
 })
 
 test('the snapshot is one object until something changes', () => {

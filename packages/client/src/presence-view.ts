@@ -1,15 +1,17 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
+import type { RealtimePresenceJoinPayload, RealtimePresenceLeavePayload, RealtimePresenceUpdatePayload, UntypedRow } from './payloads.ts'
 
 /** One tracked payload as users see it: what was tracked, and the server's reference for it. */
-export type Presence<Meta = { readonly [key: string]: unknown }> = { presence_ref: string } & Meta
+export type Presence<Meta extends object = UntypedRow> = { presence_ref: string } & Meta
 
 /** Who is here, by key; several sockets may share a key. */
-export type PresenceSnapshot<Meta = { readonly [key: string]: unknown }> = { [key: string]: Presence<Meta>[] }
+export type PresenceSnapshot<Meta extends object = UntypedRow> = { [key: string]: Presence<Meta>[] }
 
-export type PresenceEvent =
-  | { readonly event: 'sync' }
-  | { readonly event: 'join'; readonly key: string; readonly currentPresences: Presence[]; readonly newPresences: Presence[] }
-  | { readonly event: 'leave'; readonly key: string; readonly currentPresences: Presence[]; readonly leftPresences: Presence[] }
+export type PresenceEvent<Meta extends object = UntypedRow> =
+  | { event: 'sync' }
+  | RealtimePresenceJoinPayload<Meta>
+  | RealtimePresenceLeavePayload<Meta>
+  | RealtimePresenceUpdatePayload<Meta>
 
 type Keyed = ReadonlyMap<string, readonly Presence[]>
 
@@ -48,13 +50,13 @@ export class PresenceView {
     const state = readState(payload)
     const joins = new Map<string, Presence[]>()
     const leaves = new Map<string, Presence[]>()
-    for (const [key, presences] of this.#members) {
-      const gone = without(presences, state.get(key) ?? [])
-      if (gone.length > 0) leaves.set(key, gone)
-    }
+    for (const [key, presences] of this.#members) if (!state.has(key)) leaves.set(key, presences)
     for (const [key, presences] of state) {
-      const fresh = without(presences, this.#members.get(key) ?? [])
+      const known = this.#members.get(key) ?? []
+      const fresh = without(presences, known)
+      const gone = without(known, presences)
       if (fresh.length > 0) joins.set(key, fresh)
+      if (gone.length > 0) leaves.set(key, gone)
     }
     const early = this.#early
     this.#early = []
@@ -78,7 +80,7 @@ export class PresenceView {
     return events
   }
 
-  /** First everybody who joins, then everybody who leaves. Arrays are replaced, never changed: snapshots hold them. */
+  /** First everybody who joins, then everybody who leaves, then whose payload that was an update of. Arrays are replaced, never changed: snapshots hold them. */
   #apply(joins: Keyed, leaves: Keyed): PresenceEvent[] {
     const events: PresenceEvent[] = []
     this.#snapshot = null
@@ -94,6 +96,13 @@ export class PresenceView {
       if (rest.length > 0) this.#members.set(key, rest)
       else this.#members.delete(key)
       events.push({ event: 'leave', key, currentPresences: rest, leftPresences: [...presences] })
+    }
+    for (const [key, presences] of joins) {
+      const left = leaves.get(key) ?? []
+      const newPresences = presences.filter((presence) => left.some((other) => other.presence_ref === replaced.get(presence)))
+      const refs = newPresences.map((presence) => replaced.get(presence))
+      if (newPresences.length > 0)
+        events.push({ event: 'update', key, previousPresences: left.filter((other) => refs.includes(other.presence_ref)), newPresences })
     }
     return events
   }
@@ -118,6 +127,11 @@ function isMeta(meta: unknown): meta is PresenceMeta {
   return isJsonObject(meta) && typeof meta['phx_ref'] === 'string'
 }
 
-function toPresence({ phx_ref: presence_ref, phx_ref_prev: _, ...tracked }: PresenceMeta): Presence {
-  return { ...tracked, presence_ref }
+/** The reference that a presence took the place of; users do not see it. */
+const replaced = new WeakMap<Presence, string>()
+
+function toPresence({ phx_ref: presence_ref, phx_ref_prev: previous, ...tracked }: PresenceMeta): Presence {
+  const presence: Presence = { ...tracked, presence_ref }
+  if (typeof previous === 'string') replaced.set(presence, previous)
+  return presence
 }

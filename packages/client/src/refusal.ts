@@ -24,9 +24,9 @@ const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retr
   ],
 ]
 
-/** The error for a reason that the server gave; its text is the server's own. */
-export function refusal(response: unknown): RealtimeError {
+/** The error for a reason that the server gave; its text is the server's own. An expired token is for good unless there is somebody to ask. */
+export function refusal(response: unknown, canRefresh: boolean): RealtimeError {
   const message = isJsonObject(response) ? Object.values(response).join(', ') : typeof response === 'string' ? response : ''
   const [, code, retryable] = MEANINGS.find(([words]) => words.test(message)) ?? [null, 'join-refused' as const, true]
-  return new RealtimeError(code, message || 'error', { cause: response, retryable })
+  return new RealtimeError(code, message || 'error', { cause: response, retryable: retryable && (canRefresh || code !== 'token-expired') })
 }

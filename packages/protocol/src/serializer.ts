@@ -2,7 +2,7 @@ import { decodeBinaryFromClient, decodeBinaryFromServer, encodeUserBroadcastPush
 import { undecodable, type Decoded } from './decode.ts'
 import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, textBytes } from './json-serializer.ts'
 import type { ClientFrame } from './client-frame.ts'
-import { isJsonObject, type Message } from './message.ts'
+import { isJsonObject, type JsonObject, type Message } from './message.ts'
 import type { UserBroadcast } from './broadcast.ts'
 import type { Version } from './version.ts'
 
@@ -27,7 +27,13 @@ export function encodeClientMessage(version: Version, message: Message): string 
   const { payload } = message
   if (version === '1.0.0' || message.event !== 'broadcast' || !isJsonObject(payload) || typeof payload['event'] !== 'string')
     return encodeTextMessage(version, message, true)
-  return encodeUserBroadcastPush(message, { event: payload['event'], metadata: null, ...userPayload(payload['payload']) })
+  return encodeUserBroadcastPush(message, { event: payload['event'], metadata: metadataOf(payload), ...userPayload(payload['payload']) })
+}
+
+/** What travels beside the payload: how to keep the message, and what tells a repetition of it. */
+function metadataOf({ persist, idempotency_key }: JsonObject): JsonObject | null {
+  if (persist === undefined && idempotency_key === undefined) return null
+  return { ...(persist === undefined ? {} : { persist }), ...(idempotency_key === undefined ? {} : { idempotency_key }) }
 }
 
 function userPayload(payload: unknown): Pick<UserBroadcast, 'encoding' | 'bytes'> {

@@ -1,0 +1,32 @@
+/** Names that programs written for realtime-js use. Each is a value and the type of its values. */
+export const REALTIME_LISTEN_TYPES = {
+  BROADCAST: 'broadcast',
+  PRESENCE: 'presence',
+  POSTGRES_CHANGES: 'postgres_changes',
+  SYSTEM: 'system',
+} as const
+export type REALTIME_LISTEN_TYPES = (typeof REALTIME_LISTEN_TYPES)[keyof typeof REALTIME_LISTEN_TYPES]
+
+export const REALTIME_POSTGRES_CHANGES_LISTEN_EVENT = { ALL: '*', INSERT: 'INSERT', UPDATE: 'UPDATE', DELETE: 'DELETE' } as const
+export type REALTIME_POSTGRES_CHANGES_LISTEN_EVENT =
+  (typeof REALTIME_POSTGRES_CHANGES_LISTEN_EVENT)[keyof typeof REALTIME_POSTGRES_CHANGES_LISTEN_EVENT]
+
+export const REALTIME_PRESENCE_LISTEN_EVENTS = { SYNC: 'sync', JOIN: 'join', LEAVE: 'leave' } as const
+export type REALTIME_PRESENCE_LISTEN_EVENTS = (typeof REALTIME_PRESENCE_LISTEN_EVENTS)[keyof typeof REALTIME_PRESENCE_LISTEN_EVENTS]
+
+export const REALTIME_SUBSCRIBE_STATES = {
+  SUBSCRIBED: 'SUBSCRIBED',
+  TIMED_OUT: 'TIMED_OUT',
+  CLOSED: 'CLOSED',
+  CHANNEL_ERROR: 'CHANNEL_ERROR',
+} as const
+export type REALTIME_SUBSCRIBE_STATES = (typeof REALTIME_SUBSCRIBE_STATES)[keyof typeof REALTIME_SUBSCRIBE_STATES]
+
+export const REALTIME_CHANNEL_STATES = {
+  closed: 'closed',
+  errored: 'errored',
+  joined: 'joined',
+  joining: 'joining',
+  leaving: 'leaving',
+} as const
+export type REALTIME_CHANNEL_STATES = (typeof REALTIME_CHANNEL_STATES)[keyof typeof REALTIME_CHANNEL_STATES]

@@ -1,0 +1,25 @@
+import type { UntypedRow } from './payloads.ts'
+
+/** What Supabase's type generator writes: schemas, their tables and views, the rows of those. */
+export type DatabaseShape = {
+  [schema: string]: { Tables: { [table: string]: { Row: object } }; Views?: { [view: string]: { Row: object } } }
+}
+
+/** A database that nobody has described. */
+export interface UntypedDatabase {
+  readonly untyped: true
+}
+
+/** The schemas of a database, without the generator's own notes. */
+export type SchemaOf<Database> = Database extends UntypedDatabase ? string : Exclude<keyof Database & string, `__${string}`>
+
+type Tables<Database, Schema> = Schema extends keyof Database ? (Database[Schema] extends { Tables: infer All } ? All : never) : never
+
+export type TableOf<Database, Schema> = Database extends UntypedDatabase ? string : keyof Tables<Database, Schema> & string
+
+/** The row of a table; of any table of the schema when none is named. */
+export type RowOf<Database, Schema, Table> = Database extends UntypedDatabase
+  ? UntypedRow
+  : Tables<Database, Schema>[Table & keyof Tables<Database, Schema>] extends { Row: infer Row extends object }
+    ? Row
+    : UntypedRow

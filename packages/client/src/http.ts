@@ -1,0 +1,66 @@
+import { RealtimeError } from '@tidewire/protocol'
+import type { ChannelHost } from './membership.ts'
+import type { RealtimeBroadcastPersist } from './payloads.ts'
+
+interface Room {
+  readonly topic: string
+  readonly subTopic: string
+  readonly private: boolean
+}
+
+/** What `send` does without a socket. Rejects with a RealtimeError when no answer came. */
+export async function sendOverHttp(
+  { topic, subTopic, private: isPrivate }: Room,
+  host: ChannelHost,
+  { event, payload }: { readonly event: string; readonly payload?: unknown },
+  timeoutMs: number | undefined,
+): Promise<'ok' | 'error'> {
+  host.warn(`${topic} is not joined, so send() went over HTTP. Subscribe first, or say httpSend().`)
+  const { status } = await host.post('', toJson({ messages: [{ topic: subTopic, event, payload, private: isPrivate }] }), timeoutMs)
+  return status >= 200 && status < 300 ? 'ok' : 'error'
+}
+
+export async function httpSend(
+  { subTopic, private: isPrivate }: Room,
+  host: ChannelHost,
+  event: string,
+  payload: unknown,
+  { timeout, persist }: { readonly timeout?: number; readonly persist?: RealtimeBroadcastPersist },
+): Promise<{ success: true }> {
+  if (payload === undefined || payload === null) throw new RealtimeError('bad-argument', 'Payload is required for httpSend()')
+  const query = [
+    ...(isPrivate ? ['private=true'] : []),
+    ...(persist === true ? ['persist=true'] : typeof persist === 'object' ? [`persist[ttl]=${persist.ttl ?? ''}`] : []),
+  ].join('&')
+  const path = `/${encodeURIComponent(subTopic)}/events/${encodeURIComponent(event)}${query && `?${query}`}`
+  const { status, statusText, body } = await host.post(path, bytesOf(payload) ?? toJson(payload), timeout)
+  if (status === 202) return { success: true }
+  const told = status === 404 ? 'httpSend() requires Realtime server v2.97.0 or newer; the endpoint returned 404.' : messageOf(body)
+  throw new RealtimeError('http-failed', told || statusText || `HTTP ${status}`, {
+    cause: { status, body },
+    retryable: status === 429 || status >= 500,
+  })
+}
+
+function bytesOf(payload: unknown): Uint8Array | undefined {
+  if (payload instanceof ArrayBuffer) return new Uint8Array(payload)
+  return ArrayBuffer.isView(payload) ? new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength) : undefined
+}
+
+/** JSON text. Throws a RealtimeError for cycles, BigInt and the like. */
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch (cause) {
+    throw new RealtimeError('not-serializable', 'The payload cannot be written as JSON.', { cause })
+  }
+}
+
+function messageOf(body: string): string {
+  try {
+    const { error, message } = JSON.parse(body) as { readonly error?: unknown; readonly message?: unknown }
+    return typeof error === 'string' ? error : typeof message === 'string' ? message : ''
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,16 @@
+import { RealtimeError } from '@tidewire/protocol'
+
+/** Tells whether the platform has a WebSocket of its own. The client needs no answer: without one it loads the package `ws`. */
+export class WebSocketFactory {
+  private constructor() {}
+
+  /** Throws a RealtimeError (`no-transport`) when there is none. */
+  static getWebSocketConstructor(): typeof WebSocket {
+    if (!WebSocketFactory.isWebSocketSupported()) throw new RealtimeError('no-transport', 'This platform has no WebSocket of its own.')
+    return WebSocket
+  }
+
+  static isWebSocketSupported(): boolean {
+    return typeof WebSocket !== 'undefined'
+  }
+}

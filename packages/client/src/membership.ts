@@ -1,0 +1,437 @@
+import { isJsonObject, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
+import { assignIds, changeEntries, wantsChange } from './change-bindings.ts'
+import { toChangePayload, type ChangePayload } from './change-values.ts'
+import {
+  channelStep,
+  closed,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelOptions,
+  type ChannelState,
+  type SubscribeStatus,
+} from './channel-state.ts'
+import { Listeners, matchesEvent, type Binding } from './listeners.ts'
+import { machine, singleTimer, type Machine } from './machine.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { Rejoin } from './payloads.ts'
+import { PresenceView, type PresenceEvent } from './presence-view.ts'
+import { Pushes, type Push } from './pushes.ts'
+import { refusal } from './refusal.ts'
+import type { HttpAnswer, Runtime } from './runtime.ts'
+
+export interface RealtimeChannelOptions {
+  config: {
+    broadcast?: {
+      /** Also get what this channel sends. */
+      self?: boolean
+      /** `send` waits until the server has taken the message. */
+      ack?: boolean
+      /** On join, get stored messages since this time (milliseconds since 1970). Private channels only. */
+      replay?: { since: number; limit?: number }
+      /** Ask for a `system` message once the server's replication runs. */
+      replication_ready?: boolean
+    }
+    /** `enabled` asks for the others' presence; a presence listener does so too. */
+    presence?: { key?: string; enabled?: boolean }
+    private?: boolean
+    /** `wait` holds SUBSCRIBED back until changes flow, for at most `timeout` milliseconds. */
+    postgres_changes_options?: { wait?: boolean; timeout?: number }
+  }
+}
+
+export type SubscribeCallback = (status: SubscribeStatus, error?: Error) => void
+
+/** What a channel needs of its client. */
+export interface ChannelHost {
+  readonly runtime: Runtime
+  readonly options: ResolvedOptions
+  readonly isUp: boolean
+  readonly token: string | null
+  readonly setTimer: (afterMs: number, run: () => void) => () => void
+  connect(): void
+  nextRef(): string
+  /** Throws a RealtimeError when the message cannot be written. */
+  write(message: Message): void
+  /** Calls back once the token is known to be fresh and it is this channel's turn to join; at once where neither takes time. */
+  authorize(channel: Membership, done: (error?: RealtimeError) => void): void
+  /** The channel's join has come to some end. */
+  settled(channel: Membership): void
+  /** Throws when another channel has the topic. */
+  attach(channel: Membership): void
+  detach(channel: Membership): void
+  post(path: string, body: string | Uint8Array, timeoutMs: number | undefined): Promise<HttpAnswer>
+  readonly report: (error: RealtimeError) => void
+  log(kind: string, text: string, data?: unknown): void
+  warn(text: string): void
+}
+
+interface ReadyWaiter {
+  resolve(): void
+  reject(error: Error): void
+}
+
+/** Servers hold the join reply back this long when asked to wait for the changes subscription, and some time for errors. */
+const WAIT_TIMEOUT_MS = 15_000
+const WAIT_GRACE_MS = 10_000
+
+/** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
+export class Membership {
+  readonly topic: string
+  readonly host: ChannelHost
+  readonly listeners: Listeners
+  readonly presence: PresenceView = new PresenceView()
+  readonly config: RealtimeChannelOptions['config']
+  /** Called when the membership ends, before CLOSED is told. */
+  readonly ends: Set<() => void> = new Set()
+  /** Whether `subscribe` was ever called. */
+  joinedOnce = false
+
+  readonly #pushes: Pushes
+  readonly #machine: Machine<ChannelState, ChannelEvent>
+  readonly #joining: ChannelOptions
+  #callbacks: SubscribeCallback[] = []
+  #extraJoinPayload: JsonObject = {}
+  /** What is tracked, to be tracked again after a rejoin. */
+  #tracked: unknown = undefined
+  /** The token that the last join was sent with. */
+  #joinToken: string | null = null
+  /** Whether the Postgres changes flow, if there are any. */
+  #isLive = false
+  #systemError: SystemPayload | null = null
+  #ready: ReadyWaiter[] = []
+  /** Where the Postgres changes are to go on after the next join; only a Tidewire server tells. */
+  #position: string | null = null
+  /** Whether there was a join before, since `subscribe`: the next one is a rejoin. */
+  #wasJoined = false
+  /** Whether the last join asked for what was missed, and the answer is out. */
+  #isResuming = false
+
+  constructor(topic: string, config: RealtimeChannelOptions['config'], host: ChannelHost) {
+    this.topic = topic
+    this.config = config
+    this.host = host
+    this.listeners = new Listeners(host.report)
+    this.#pushes = new Pushes(host, (push) => this.write(push.event, push.payload))
+    this.#joining = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
+    const timer = singleTimer(host.setTimer, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
+    this.#machine = machine(
+      closed,
+      (state, event: ChannelEvent) => channelStep(state, event, this.#joining),
+      (effect) => this.#perform(effect, timer),
+    )
+  }
+
+  get kind(): ChannelState['kind'] {
+    return this.#machine.state.kind
+  }
+
+  get joinTimeoutMs(): number {
+    return this.#joining.joinTimeoutMs
+  }
+
+  get changes(): readonly Binding[] {
+    return this.listeners.of('postgres_changes')
+  }
+
+  subscribe(callback: SubscribeCallback | undefined, timeoutMs: number): void {
+    const { kind } = this
+    if (kind === 'closed') {
+      this.host.attach(this)
+      this.#callbacks = []
+      this.#wasJoined = false
+      this.#position = null
+      const { wait, timeout: waitMs = WAIT_TIMEOUT_MS } = this.config.postgres_changes_options ?? {}
+      this.#joining.joinTimeoutMs = Math.max(timeoutMs, wait === true && this.changes.length > 0 ? waitMs + WAIT_GRACE_MS : 0)
+      this.joinedOnce = true
+    }
+    if (callback !== undefined && !this.#callbacks.includes(callback)) {
+      this.#callbacks.push(callback)
+      if (kind === 'joined') queueMicrotask(() => this.kind === 'joined' && this.listeners.call('subscribe', () => callback('SUBSCRIBED')))
+    }
+    this.#send({ type: 'subscribe', isUp: this.host.isUp, ref: this.host.nextRef() })
+    this.host.connect()
+  }
+
+  leave(): void {
+    this.#send({ type: 'leave' })
+    this.host.detach(this)
+  }
+
+  /** Ends without a word to the server. */
+  end(): void {
+    this.#send({ type: 'closed' })
+    this.host.detach(this)
+  }
+
+  up(): void {
+    this.#send({ type: 'up', ref: this.host.nextRef() })
+  }
+
+  down(error: Error): void {
+    this.#send({ type: 'down', error })
+  }
+
+  tokenChanged(): void {
+    const { token, isUp } = this.host
+    if (this.kind === 'joined' && isUp) this.write('access_token', { access_token: token })
+    else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
+  }
+
+  /** Nobody shall wait any longer. */
+  giveUp(error: RealtimeError): void {
+    this.#pushes.failAll(error)
+    for (const waiter of this.#ready) waiter.reject(error)
+  }
+
+  ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted === true) return Promise.reject(aborted(signal))
+    if (this.kind === 'closed') this.subscribe(undefined, this.host.options.timeoutMs)
+    if (this.#isReady) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const settle = (then: () => void): void => {
+        stop()
+        signal?.removeEventListener('abort', onAbort)
+        this.#ready = this.#ready.filter((other) => other !== waiter)
+        then()
+      }
+      const waiter: ReadyWaiter = { resolve: () => settle(resolve), reject: (error) => settle(() => reject(error)) }
+      const onAbort = (): void => waiter.reject(aborted(signal!))
+      const stop = this.host.setTimer(timeoutMs, () => waiter.reject(late(`${this.topic} was not ready within ${timeoutMs} ms.`)))
+      signal?.addEventListener('abort', onAbort)
+      this.#ready.push(waiter)
+    })
+  }
+
+  updateJoinPayload(payload: JsonObject): void {
+    this.#extraJoinPayload = { ...this.#extraJoinPayload, ...payload }
+  }
+
+  /** Resolves with the response of the reply. Throws or rejects with a RealtimeError. */
+  push(push: Push): Promise<unknown> {
+    if (this.kind === 'closed')
+      throw new RealtimeError(
+        'not-joined',
+        `tried to push '${push.event}' to '${this.topic}' before joining. Use channel.subscribe() before pushing events`,
+      )
+    return this.#pushes.push(push, this.canPush)
+  }
+
+  get canPush(): boolean {
+    return this.kind === 'joined' && this.host.isUp
+  }
+
+  /** Writes a push that nobody waits for; returns its ref. Throws a RealtimeError. */
+  write(event: string, payload: unknown): string {
+    const ref = this.host.nextRef()
+    const { state } = this.#machine
+    this.host.write({ joinRef: state.kind === 'joined' ? state.joinRef : null, ref, topic: this.topic, event, payload })
+    if (event === 'presence') this.#tracked = (payload as { readonly event?: unknown }).event === 'track' ? payload : undefined
+    return ref
+  }
+
+  receive(message: Message): void {
+    const { event, payload } = message
+    const { state } = this.#machine
+    const joinRef = 'joinRef' in state ? state.joinRef : null
+    // The end of an older join of this topic is not ours. Under 1.0.0 its join ref stands in `ref`.
+    const theirs = message.joinRef ?? (event === 'phx_close' || event === 'phx_error' ? message.ref : null)
+    if (theirs !== null && String(theirs) !== joinRef) return
+    switch (event) {
+      case 'phx_reply':
+        return this.#onReply(String(message.ref), payload)
+      case 'phx_error':
+        return this.#send({
+          type: 'crashed',
+          error: new RealtimeError('channel-crashed', 'channel error: transport failure', { cause: payload, retryable: true }),
+        })
+      case 'phx_close':
+        return this.#onClose()
+      case 'broadcast': {
+        const name = isJsonObject(payload) ? payload['event'] : undefined
+        return this.listeners.emit('broadcast', payload, ({ filter }) => matchesEvent(filter['event'], name))
+      }
+      case 'presence_state':
+        return this.#onPresence(this.presence.applyState(payload))
+      case 'presence_diff':
+        return this.#onPresence(this.presence.applyDiff(payload))
+      case 'postgres_changes':
+        return this.#onChange(payload)
+      case 'system':
+        return this.#onSystem(payload)
+      default:
+        return this.listeners.emit(event, payload, () => true)
+    }
+  }
+
+  #send(event: ChannelEvent): void {
+    this.#machine.send(event)
+  }
+
+  get #isReady(): boolean {
+    return this.kind === 'joined' && this.#isLive
+  }
+
+  #joinPayload(): JsonObject {
+    const { broadcast, presence, private: isPrivate, postgres_changes_options: options } = this.config
+    const { token } = this.host
+    const hasChanges = this.changes.length > 0
+    const since = this.#position === null ? {} : { since: this.#position }
+    return {
+      config: {
+        broadcast,
+        presence: { ...presence, enabled: presence?.enabled === true || this.listeners.of('presence').length > 0 },
+        postgres_changes: changeEntries(this.changes),
+        private: isPrivate,
+        // Other servers pass over the keys that they do not know.
+        ...(hasChanges
+          ? { postgres_changes_options: { ...options, positions: true, ...since } }
+          : options && { postgres_changes_options: options }),
+      },
+      ...(token === null ? {} : { access_token: token }),
+      ...this.#extraJoinPayload,
+    }
+  }
+
+  #perform(effect: ChannelEffect, timer: (afterMs: number | null) => void): void {
+    const { host } = this
+    switch (effect.type) {
+      case 'timer':
+        return timer(effect.afterMs)
+      case 'authorize':
+        return host.authorize(this, (error) =>
+          this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'unauthorized', ref: effect.ref, error }),
+        )
+      case 'send-join':
+        this.presence.restart()
+        this.#systemError = null
+        this.#joinToken = host.token
+        this.#isResuming = this.#position !== null
+        return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload: this.#joinPayload() })
+      case 'send-leave':
+        return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
+      case 'lost':
+        this.#isLive = false
+        return this.#pushes.failSent(new RealtimeError('connection-lost', 'The reply was lost with the connection.', { retryable: true }))
+      case 'removed':
+        this.#isLive = false
+        this.#tracked = undefined
+        host.detach(this)
+        this.presence.clear()
+        for (const end of this.ends) end()
+        return this.giveUp(new RealtimeError('channel-closed', `${this.topic} was closed.`))
+      case 'status':
+        host.settled(this)
+        return this.#notify(effect.status, effect.error)
+    }
+  }
+
+  #notify(status: SubscribeStatus, error?: Error): void {
+    if (status === 'SUBSCRIBED') this.#settleIn()
+    else this.host.log('channel', `${status} ${this.topic}`, error)
+    for (const callback of this.#callbacks)
+      this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
+    if (status === 'SUBSCRIBED' && this.#wasJoined && !this.#isResuming)
+      this.#rejoined({ recovered: false, reason: 'the server keeps no history' })
+    if (status === 'SUBSCRIBED') this.#wasJoined = true
+    this.#tellReady(error)
+  }
+
+  #tellReady(error: Error | undefined): void {
+    if (this.#isReady) for (const waiter of this.#ready) waiter.resolve()
+    else if (error instanceof RealtimeError && !error.retryable) for (const waiter of this.#ready) waiter.reject(error)
+  }
+
+  #rejoined(rejoin: Rejoin): void {
+    this.#isResuming = false
+    this.listeners.emit('rejoin', rejoin, ({ filter }) => filter['event'] === '*' || !rejoin.recovered)
+  }
+
+  /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
+  #settleIn(): void {
+    this.#isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
+    if (this.host.token !== this.#joinToken) this.tokenChanged()
+    const tracked = this.#tracked
+    if (tracked !== undefined && !this.#pushes.holds('presence'))
+      this.push({ event: 'presence', payload: tracked, timeoutMs: this.host.options.timeoutMs }).catch((error: unknown) =>
+        this.host.log('channel', `presence could not be tracked again on ${this.topic}`, error),
+      )
+    this.#pushes.flush()
+  }
+
+  #tryWrite(message: Message): void {
+    try {
+      this.host.write(message)
+    } catch (error) {
+      this.#send({ type: 'refused', ref: String(message.ref), error: error as RealtimeError })
+    }
+  }
+
+  #onReply(ref: string, payload: unknown): void {
+    const { status, response } = isJsonObject(payload) ? payload : { status: 'error', response: payload }
+    const { state } = this.#machine
+    if (state.kind !== 'joining' || state.phase !== 'reply' || state.joinRef !== ref) {
+      this.#pushes.reply(ref, status === 'ok', response)
+      return
+    }
+    if (status !== 'ok') return this.#send({ type: 'refused', ref, error: refusal(response, this.host.options.canRefresh) })
+    const missing = assignIds(this.changes, isJsonObject(response) ? response['postgres_changes'] : undefined)
+    if (missing === undefined) return this.#send({ type: 'accepted', ref })
+    this.#send({ type: 'leave' })
+    const error = new RealtimeError('binding-mismatch', 'mismatch between server and client bindings for postgres changes', {
+      cause: { missing: missing.filter, response },
+    })
+    this.#notify('CHANNEL_ERROR', error)
+  }
+
+  /** A channel that was closed because its token ran out comes back with a new one, if there is somebody to ask. */
+  #onClose(): void {
+    const error = this.#systemError === null ? null : refusal(this.#systemError.message, this.host.options.canRefresh)
+    if (error?.code === 'token-expired' && error.retryable) this.#send({ type: 'crashed', error })
+    else this.end()
+  }
+
+  #onPresence(events: readonly PresenceEvent[]): void {
+    for (const event of events)
+      this.listeners.emit('presence', event, ({ filter }) =>
+        // Updates are also told as a join and a leave; who wants all events wants those.
+        event.event === 'update' ? filter['event'] === 'update' : matchesEvent(filter['event'], event.event),
+      )
+  }
+
+  #onChange(payload: unknown): void {
+    if (!isJsonObject(payload) || !Array.isArray(payload['ids']) || !isJsonObject(payload['data'])) return
+    const ids = payload['ids'] as unknown[]
+    const data = payload['data'] as unknown as Parameters<typeof toChangePayload>[0]
+    if (typeof data.position === 'string') this.#position = data.position
+    let change: ChangePayload | undefined
+    for (const binding of this.changes)
+      if (wantsChange(binding, ids, data.type))
+        this.listeners.call('postgres_changes', () =>
+          binding.callback((change ??= toChangePayload(data, this.host.options.bigNumbers)) as never),
+        )
+  }
+
+  #onSystem(payload: unknown): void {
+    if (isJsonObject(payload)) {
+      const system = payload as unknown as SystemPayload & { readonly position?: unknown; readonly recovered?: unknown }
+      if (typeof system.position === 'string') this.#position = system.position
+      if (system.status === 'error') this.#systemError = system
+      if (system.extension === 'postgres_changes') this.#onChangesStatus(system, system.recovered === true)
+    }
+    this.listeners.emit('system', payload, () => true)
+  }
+
+  #onChangesStatus({ status, message }: SystemPayload, recovered: boolean): void {
+    this.#isLive = status === 'ok'
+    this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
+    if (this.#isResuming) this.#rejoined({ recovered, reason: recovered ? '' : message })
+  }
+}
+
+export function aborted(signal: AbortSignal): RealtimeError {
+  return new RealtimeError('aborted', 'The wait was aborted.', { cause: signal.reason })
+}
+
+export function late(message: string): RealtimeError {
+  return new RealtimeError('timeout', message, { retryable: true })
+}

@@ -1,0 +1,41 @@
+import { RealtimeError } from '@tidewire/protocol'
+import type { Membership } from './membership.ts'
+
+export interface AckOptions {
+  /** How long each try may take, joining included. Milliseconds, default: the channel's timeout. */
+  timeout?: number
+  /** How often to try again. Default 0. */
+  retries?: number
+  /** Goes along with every try, so that a server can tell a repetition. Default: made up. */
+  idempotencyKey?: string
+  signal?: AbortSignal
+}
+
+export type AckResult =
+  | { readonly ok: true; readonly attempts: number; readonly response: unknown }
+  | { readonly ok: false; readonly attempts: number; readonly error: RealtimeError }
+
+export async function sendWithAck(membership: Membership, event: string, payload: unknown, options: AckOptions): Promise<AckResult> {
+  const { timeout: timeoutMs = membership.joinTimeoutMs, retries = 0, signal } = options
+  const key = options.idempotencyKey ?? randomKey(() => membership.host.runtime.random())
+  const message = { type: 'broadcast', event, payload, idempotency_key: key }
+  for (let attempts = 1; ; attempts++) {
+    try {
+      if (membership.config.broadcast?.ack !== true)
+        throw new RealtimeError('bad-argument', 'sendWithAck() needs a channel with `config.broadcast.ack: true`.')
+      await membership.ready(timeoutMs, signal)
+      return { ok: true, attempts, response: await membership.push({ event: 'broadcast', payload: message, timeoutMs }) }
+    } catch (caught) {
+      const error = caught as RealtimeError
+      if (!error.retryable || attempts > retries) return { ok: false, attempts, error }
+    }
+  }
+}
+
+function randomKey(random: () => number): string {
+  return Array.from({ length: 4 }, () =>
+    Math.floor(random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, '0'),
+  ).join('')
+}
