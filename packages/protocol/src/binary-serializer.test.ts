@@ -28,16 +28,16 @@ describe('the layout', () => {
   test('kind 3, JSON', () => {
     const frame = fromHex('03 01 01 0a 02 00 01 31 32 72 65 61 6c 74 69 6d 65 3a 61 65 76 7b 22 78 22 3a 31 7d')
     const read = { event: 'ev', metadata: null, encoding: 'json', bytes: textBytes('{"x":1}') } as const
-    expect(decodeBinaryFromClient(frame)).toEqual({
+    expect(decodeBinaryFromClient(frame)).toStrictEqual({
       ok: true,
       value: { joinRef: '1', ref: '2', topic: 'realtime:a', event: 'broadcast', payload: { kind: 'user-broadcast', broadcast: read } },
     })
-    expect(encodeUserBroadcastPush({ joinRef: '1', ref: '2', topic: 'realtime:a' }, read)).toEqual(frame)
+    expect(encodeUserBroadcastPush({ joinRef: '1', ref: '2', topic: 'realtime:a' }, read)).toStrictEqual(frame)
   })
 
   test('kind 4, binary with metadata', () => {
     const frame = fromHex('04 0a 02 0a 00 72 65 61 6c 74 69 6d 65 3a 61 65 76 7b 22 69 64 22 3a 22 75 22 7d ca fe')
-    expect(decodeBinaryFromServer(frame)).toEqual({
+    expect(decodeBinaryFromServer(frame)).toStrictEqual({
       ok: true,
       value: {
         joinRef: null,
@@ -47,9 +47,9 @@ describe('the layout', () => {
         payload: { type: 'broadcast', event: 'ev', payload: fromHex('ca fe').buffer, meta: { id: 'u' } },
       },
     })
-    expect(encodeUserBroadcast('realtime:a', { event: 'ev', metadata: { id: 'u' }, encoding: 'binary', bytes: fromHex('ca fe') })).toEqual(
-      frame,
-    )
+    expect(
+      encodeUserBroadcast('realtime:a', { event: 'ev', metadata: { id: 'u' }, encoding: 'binary', bytes: fromHex('ca fe') }),
+    ).toStrictEqual(frame)
   })
 
   // Frames recorded from a Supabase Realtime 2.129.8 server: what a client pushed and what its receivers got.
@@ -69,14 +69,14 @@ describe('the layout', () => {
     const frame = decodeBinaryFromClient(fromBase64(pushed))
     if (!frame.ok || frame.value.payload.kind !== 'user-broadcast') throw new Error('not a user broadcast')
     expect(frame.value).toMatchObject({ joinRef, ref, topic: 'realtime:bin', event: 'broadcast' })
-    expect(encodeUserBroadcast('realtime:bin', { ...frame.value.payload.broadcast, metadata: null })).toEqual(fromBase64(received))
+    expect(encodeUserBroadcast('realtime:bin', { ...frame.value.payload.broadcast, metadata: null })).toStrictEqual(fromBase64(received))
   })
 
   test('recorded: a kind 0 broadcast comes out as kind 2', () => {
     const frame = decodeBinaryFromClient(fromBase64('AAECDAkxMTdyZWFsdGltZTpiaW5icm9hZGNhc3QBAgM='))
     if (!frame.ok || frame.value.payload.kind !== 'binary') throw new Error('not a binary push')
     expect(frame.value).toMatchObject({ joinRef: '1', ref: '17', topic: 'realtime:bin', event: 'broadcast' })
-    expect(encodeBinaryBroadcast('realtime:bin', 'broadcast', frame.value.payload.bytes)).toEqual(
+    expect(encodeBinaryBroadcast('realtime:bin', 'broadcast', frame.value.payload.bytes)).toStrictEqual(
       fromBase64('AgwJcmVhbHRpbWU6YmluYnJvYWRjYXN0AQID'),
     )
   })
@@ -106,8 +106,8 @@ describe('round trips', () => {
     fc.assert(
       fc.property(name, name, name, name, bytes, (joinRef, ref, topic, event, payload) => {
         const frame = encodeBinaryPush({ joinRef, ref, topic, event }, payload)
-        expect(frame).toEqual(binaryFrame(0, [joinRef, ref, topic, event], [], payload))
-        expect(decodeBinaryFromClient(frame)).toEqual({
+        expect(frame).toStrictEqual(binaryFrame(0, [joinRef, ref, topic, event], [], payload))
+        expect(decodeBinaryFromClient(frame)).toStrictEqual({
           ok: true,
           value: { joinRef: joinRef === '' ? null : joinRef, ref, topic, event, payload: { kind: 'binary', bytes: payload } },
         })
@@ -120,11 +120,11 @@ describe('round trips', () => {
     fc.assert(
       fc.property(name, name, name, name, bytes, (joinRef, ref, topic, event, payload) => {
         const orNull = (text: string): string | null => (text === '' ? null : text)
-        expect(decodeBinaryFromServer(binaryFrame(0, [joinRef, topic, event], [], payload))).toEqual({
+        expect(decodeBinaryFromServer(binaryFrame(0, [joinRef, topic, event], [], payload))).toStrictEqual({
           ok: true,
           value: { joinRef: orNull(joinRef), ref: null, topic, event, payload: payload.slice().buffer },
         })
-        expect(decodeBinaryFromServer(binaryFrame(1, [joinRef, ref, topic, event], [], payload))).toEqual({
+        expect(decodeBinaryFromServer(binaryFrame(1, [joinRef, ref, topic, event], [], payload))).toStrictEqual({
           ok: true,
           value: {
             joinRef: orNull(joinRef),
@@ -134,8 +134,8 @@ describe('round trips', () => {
             payload: { status: event, response: payload.slice().buffer },
           },
         })
-        expect(encodeBinaryBroadcast(topic, event, payload)).toEqual(binaryFrame(2, [topic, event], [], payload))
-        expect(decodeBinaryFromServer(encodeBinaryBroadcast(topic, event, payload))).toEqual({
+        expect(encodeBinaryBroadcast(topic, event, payload)).toStrictEqual(binaryFrame(2, [topic, event], [], payload))
+        expect(decodeBinaryFromServer(encodeBinaryBroadcast(topic, event, payload))).toStrictEqual({
           ok: true,
           value: { joinRef: null, ref: null, topic, event, payload: payload.slice().buffer },
         })
@@ -149,8 +149,8 @@ describe('round trips', () => {
       fc.property(name, name, name, broadcast, (joinRef, ref, topic, sent) => {
         const frame = encodeUserBroadcastPush({ joinRef, ref, topic }, sent)
         const names = [joinRef, ref, topic, sent.event, sent.metadata === null ? '' : JSON.stringify(sent.metadata)]
-        expect(frame).toEqual(binaryFrame(3, names, [sent.encoding === 'json' ? 1 : 0], sent.bytes))
-        expect(decodeBinaryFromClient(frame)).toEqual({
+        expect(frame).toStrictEqual(binaryFrame(3, names, [sent.encoding === 'json' ? 1 : 0], sent.bytes))
+        expect(decodeBinaryFromClient(frame)).toStrictEqual({
           ok: true,
           value: {
             joinRef: joinRef === '' ? null : joinRef,
@@ -170,7 +170,7 @@ describe('round trips', () => {
       fc.property(name, broadcast, (topic, sent) => {
         const payload = sent.encoding === 'json' ? (JSON.parse(new TextDecoder().decode(sent.bytes)) as unknown) : sent.bytes.slice().buffer
         const meta = sent.metadata === null ? {} : { meta: throughJson(sent.metadata) }
-        expect(decodeBinaryFromServer(encodeUserBroadcast(topic, sent))).toEqual({
+        expect(decodeBinaryFromServer(encodeUserBroadcast(topic, sent))).toStrictEqual({
           ok: true,
           value: {
             joinRef: null,
@@ -187,7 +187,7 @@ describe('round trips', () => {
 
   test('number refs are written as text, null as nothing', () => {
     const sent = { event: 'e', metadata: null, encoding: 'binary', bytes: new Uint8Array() } as const
-    expect(encodeUserBroadcastPush({ joinRef: 12, ref: null, topic: 't' }, sent)).toEqual(
+    expect(encodeUserBroadcastPush({ joinRef: 12, ref: null, topic: 't' }, sent)).toStrictEqual(
       binaryFrame(3, ['12', '', 't', 'e', ''], [0], sent.bytes),
     )
   })
@@ -197,7 +197,7 @@ describe('round trips', () => {
     const read = decodeBinaryFromServer(pooled)
     const payload = read.ok ? (read.value.payload as { payload: ArrayBuffer }).payload : undefined
     pooled.fill(0xff)
-    expect(payload).toEqual(Uint8Array.from([1, 2, 3]).buffer)
+    expect(payload).toStrictEqual(Uint8Array.from([1, 2, 3]).buffer)
   })
 })
 
@@ -271,7 +271,7 @@ describe('what is refused', () => {
     ['no UTF-8', Uint8Array.from([...pushed('', 1, '"'), 0xff, 0x22]), 'malformed-payload'],
     ['metadata that is no JSON', pushed('{', 0, ''), 'malformed-metadata'],
   ])('from a client, with the push it belongs to: %s', (_, frame, code) => {
-    expect(decodeBinaryFromClient(frame)).toEqual({ ok: false, code, detail: expect.any(String) as string, envelope })
+    expect(decodeBinaryFromClient(frame)).toStrictEqual({ ok: false, code, detail: expect.any(String) as string, envelope })
   })
 
   test.each([

@@ -215,7 +215,7 @@ function asciiBytes(text: string): Uint8Array | undefined {
 /** Cuts `count` names out of a frame whose sizes stand from its second byte on and whose first name starts at `header`. */
 function readNames(data: Uint8Array, header: number, count: number): Decoded<{ readonly names: readonly string[]; readonly end: number }> {
   let end = header
-  for (let index = 1; index <= count; index++) end += data[index] ?? data.length
+  for (let index = 1; index <= count; index++) end += data[index] ?? 0
   if (end > data.length) return undecodable('truncated', 'the frame is shorter than its sizes say')
   // One call for all of them: what costs in decoding is the call. Bytes and characters are the same thing in ASCII.
   const together = utf8Text(data.subarray(header, end))

@@ -183,7 +183,7 @@ function bareElement(text: string, from: number): Element | undefined {
     if (escapes && ++at === text.length) return undefined
     value += text[at]!
     escaped ||= escapes
-    if (escapes || !isSpace(char)) kept = value.length
+    if (!isSpace(char)) kept = value.length
   }
   value = value.slice(0, kept)
   if (value === '') return undefined
