@@ -203,6 +203,8 @@ function start(
       ...announce,
       { type: 'start', from: progress.received },
       { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs },
+      { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs },
+      { type: 'check' },
     ],
   }
 }

@@ -1,0 +1,107 @@
+import pg from 'pg'
+import { isWrittenAlike } from '../feed/filter-test.ts'
+import type { TableEntry } from '../feed/table-entry.ts'
+import { fingerprintSql } from './feed-catalog.ts'
+
+/**
+ * The functions that look rows up as somebody else. The statement that reads the table is the same for everybody and runs
+ * once per identity: never several identities in one statement, for then their rows mix.
+ */
+export interface CheckFunction {
+  /** `pg_temp.…`, the same for equal definitions. */
+  readonly name: string
+  readonly sql: string
+}
+
+/** Whether rows can be told by the text of their key alone. */
+export function hasPlainKey(entry: TableEntry): boolean {
+  return entry.primaryKey.length === 1 && isWrittenAlike(entry.primaryKey[0]!)
+}
+
+/**
+ * `check(role, claims[], offsets[], keys…[], guarded)` answers, by identity, the keys (or `row:xid`) that it sees, and at
+ * last a row 0 with the fingerprint of the policies. Without offsets every identity asks for every key. Guarded, an
+ * identity whose policies fail gets its error told and the others go on.
+ */
+export function checkFunction(entry: TableEntry, withXmin: boolean): CheckFunction {
+  const plain = hasPlainKey(entry) && !withXmin
+  const keys = entry.primaryKey.map((column, index) => `k${index} ${plain ? column.typeSql : 'pg_catalog.text'}[]`)
+  const slices = entry.primaryKey.map(
+    (_, index) => `p${index} := case when offsets is null then k${index} else k${index}[offsets[i] + 1 : offsets[i + 1]] end;`,
+  )
+  const parts = entry.primaryKey.map((column, index) => `p${index} ${plain ? column.typeSql : 'pg_catalog.text'}[];`)
+  const look = plain ? plainLook(entry) : joinedLook(entry, withXmin)
+  const body = `
+declare
+  claim pg_catalog.text;
+  ${parts.join('\n  ')}
+begin
+  perform pg_catalog.set_config('role', as_role, true);
+  i := 0;
+  foreach claim in array claims loop
+    i := i + 1;
+    ${slices.join('\n    ')}
+    if guarded then
+      begin
+        perform pg_catalog.set_config('request.jwt.claims', claim, true);
+        ${look}
+        if seen is not null then return next; end if;
+      exception when others then
+        seen := null;
+        fault := sqlerrm;
+        return next;
+        fault := null;
+      end;
+    else
+      perform pg_catalog.set_config('request.jwt.claims', claim, true);
+      ${look}
+      if seen is not null then return next; end if;
+    end if;
+  end loop;
+  perform pg_catalog.set_config('role', 'none', true);
+  i := 0;
+  seen := array[${fingerprintSql(oidArray(entry.evidence.tables), oidArray(entry.evidence.functions))}];
+  return next;
+end`
+  const name = `pg_temp.tidewire_check_${entry.oid}_${hash(body)}`
+  const parameters = [
+    'as_role pg_catalog.text',
+    'claims pg_catalog.text[]',
+    'offsets pg_catalog.int4[]',
+    ...keys,
+    'guarded pg_catalog.bool',
+  ]
+  return {
+    name,
+    sql: `create or replace function ${name}(${parameters.join(', ')}) returns table (i pg_catalog.int4, seen pg_catalog.text[], fault pg_catalog.text) language plpgsql volatile as ${pg.escapeLiteral(body)}`,
+  }
+}
+
+/** The one statement that decides about rows whose key is one column that is equal when it is written alike. */
+function plainLook(entry: TableEntry): string {
+  const key = pg.escapeIdentifier(entry.primaryKey[0]!.name)
+  return `select pg_catalog.array_agg(t.${key}::pg_catalog.text) into seen from ${tableSql(entry)} t where t.${key} operator(pg_catalog.=) any(p0);`
+}
+
+function joinedLook(entry: TableEntry, withXmin: boolean): string {
+  const columns = entry.primaryKey.map((_, index) => `c${index}`)
+  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
+  return `select pg_catalog.array_agg(k.n::pg_catalog.text || ':' || ${withXmin ? 't.xmin::pg_catalog.text' : `'0'`}) into seen
+        from pg_catalog.unnest(${columns.map((_, index) => `p${index}`).join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')})
+        join ${tableSql(entry)} t on ${on.join(' and ')};`
+}
+
+export function tableSql(entry: Pick<TableEntry, 'schema' | 'name'>): string {
+  return `${pg.escapeIdentifier(entry.schema)}.${pg.escapeIdentifier(entry.name)}`
+}
+
+function oidArray(oids: readonly number[]): string {
+  return `'{${oids.join(',')}}'::pg_catalog.oid[]`
+}
+
+/** FNV-1a in hexadecimal. */
+function hash(text: string): string {
+  let state = 0x811c9dc5
+  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
+  return (state >>> 0).toString(16)
+}

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest'
+import { faultOf, retryDelayMs } from './replication-fault.ts'
+
+test.each([
+  ['57P01', 'restarting'],
+  ['57P02', 'restarting'],
+  ['57P03', 'restarting'],
+  ['55006', 'slot-held'],
+  ['42704', 'publication-changed'],
+  ['08006', 'unreachable'],
+  ['28P01', 'refused'],
+  ['42501', 'refused'],
+  ['55000', 'refused'],
+  ['53400', 'refused'],
+  ['ECONNREFUSED', 'unreachable'],
+  ['EPIPE', 'unreachable'],
+  ['ENOTFOUND', 'unreachable'],
+] as const)('%s is %s', (code, kind) => expect(faultOf({ code, message: 'why' })).toMatchObject({ kind, message: 'why' }))
+
+test('an error without code or words is still a reason', () => {
+  expect(faultOf({})).toEqual({ kind: 'unreachable', message: 'the connection was lost' })
+  expect(faultOf({ code: '42501', message: '' })).toEqual({ kind: 'refused', code: '42501', message: '42501' })
+})
+
+test('delays grow to a limit and are spread by chance', () => {
+  const fault = faultOf({})
+  expect([1, 2, 3, 10, 1_000_000].map((attempt) => retryDelayMs(fault, attempt, 0.5))).toEqual([100, 200, 400, 5_000, 5_000])
+  expect(retryDelayMs(fault, 1, 0)).toBe(75)
+  expect(retryDelayMs(fault, 1, 1)).toBe(125)
+  // Somebody else's slot is asked for at an even pace, so that a standby takes over soon.
+  expect(retryDelayMs({ kind: 'slot-held', message: '' }, 50, 0.5)).toBe(1_000)
+})
