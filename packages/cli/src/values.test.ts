@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Failure } from './failure.ts'
-import { parseCount, parseDuration, parseJson, parseJsonObject, parsePort } from './values.ts'
+import { parseCount, parseDuration, parseJson, parseJsonObject, parsePort, parseTimeout, postgresUrl } from './values.ts'
 
 describe('parseDuration', () => {
   test.each([
@@ -34,6 +34,20 @@ describe('parsePort', () => {
 test.each(['0', '', '-1', 'x', '1.5', '01', '1000000000'])('parseCount refuses %j', (text) => {
   expect(() => parseCount('--count', text)).toThrow(/--count must be a whole number above 0/)
 })
+
+test('parseTimeout gives milliseconds, and refuses more than an hour', () => {
+  expect(parseTimeout('--timeout', '10s')).toBe(10_000)
+  for (const text of ['', '10', '2h', '0s']) expect(() => parseTimeout('--timeout', text)).toThrow('--timeout must be a duration up to 1h')
+})
+
+test.each([
+  ['postgres://u:p@h:5432/n', true],
+  ['postgresql:///n', true],
+  ['postgres://', false],
+  ['http://h', false],
+  ['host=h', false],
+  ['postgres://h:port/n', false],
+])('%j is a URL of a Postgres: %s', (text, is) => expect(postgresUrl(text)).toBe(is ? text : undefined))
 
 describe('parseJson', () => {
   test.each([

@@ -23,6 +23,13 @@ export function parseCount(option: string, text: string): number {
   throw misused(`${option} must be a whole number above 0, not ${JSON.stringify(text)}.`)
 }
 
+/** Milliseconds of a duration. Throws a Failure that names the option. */
+export function parseTimeout(option: string, text: string): number {
+  const seconds = parseDuration(text)
+  if (seconds === null || seconds > 3_600) throw misused(`${option} must be a duration up to 1h, such as 10s, not ${JSON.stringify(text)}.`)
+  return seconds * 1_000
+}
+
 /** `undefined` for what is no URL of a Postgres. */
 export function postgresUrl(text: string): string | undefined {
   return /^postgres(ql)?:\/\/./.test(text) && URL.canParse(text) ? text : undefined

@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
 const bin = fileURLToPath(new URL('../bin/tidewire.js', import.meta.url))
@@ -66,7 +65,7 @@ export class CliProcess {
       this.#lines.push(line)
       this.#wake()
     })
-    this.outcome = this.#end(text(child.stdout!), text(child.stderr!))
+    this.outcome = this.#end()
   }
 
   get pid(): number {
@@ -95,6 +94,11 @@ export class CliProcess {
     return JSON.parse(line) as Value
   }
 
+  /** As `| head -1` does when it has its line. */
+  closeStdout(): void {
+    this.#child.stdout!.destroy()
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }
@@ -109,11 +113,14 @@ export class CliProcess {
     await this.outcome
   }
 
-  async #end(stdout: Promise<string>, stderr: Promise<string>): Promise<CliOutcome> {
+  async #end(): Promise<CliOutcome> {
+    const outcome = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const)
+      this.#child[name]!.setEncoding('utf8').on('data', (text: string) => (outcome[name] += text))
     const [code] = (await once(this.#child, 'close')) as [number | null]
     this.#hasEnded = true
     this.#wake()
-    return { code, stdout: await stdout, stderr: await stderr }
+    return { code, ...outcome }
   }
 }
 

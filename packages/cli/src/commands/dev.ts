@@ -57,14 +57,12 @@ export const dev: Command = defineCommand({
     try {
       const running = await listenSomewhere(options, port)
       const url = localUrl(running.url)
-      const forget = recordServer(folder, url)
-      process.once('exit', forget)
+      process.once('exit', recordServer(folder, url))
       if (json) printJson({ ready: true, url, ...keys, ...(database === null ? {} : { databaseUrl: db }) })
       else print(greeting({ url, keys, database: database === null ? null : placeOf(db!), note: detour(port, running.port) }))
       await stop.requested
       if (!json) print('Stopping.')
       await running.stop()
-      forget()
     } finally {
       await database?.close()
     }

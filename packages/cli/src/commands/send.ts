@@ -26,7 +26,7 @@ export const send: Command = defineCommand({
   async run({ topic, event, payload: given = '{}', private: isPrivate, json, ...where }) {
     const payload = parseJsonObject('PAYLOAD', given === '-' ? await text(process.stdin) : given)
     const target = await findTarget(where, process.cwd(), process.env)
-    const client = new RealtimeClient(target.endpoint, { apikey: target.key })
+    const client = new RealtimeClient(target.endpoint, { apikey: target.key, timeout: target.timeoutMs })
     try {
       await client.channel(topic, { config: { private: isPrivate } }).httpSend(event, payload)
     } catch (error) {

@@ -23,12 +23,14 @@ describe('events', () => {
     log.joined('1', 'realtime:room:1')
     log.left('1', 'realtime:room:1')
     log.decision({ kind: 'join-refused', code: 'private', detail: 'no policy', connection: '1', topic: 'realtime:room:1' })
+    log.decision({ kind: 'connection-closed', code: 'close-1012', detail: '', connection: '1' })
     log.disconnected('1', 1000)
     expect(lines).toEqual([
       'connect    #1 (1 open)',
       'join       #1 room:1',
       'leave      #1 room:1',
       'refused    #1 room:1 no policy (join-refused: private)',
+      'closed     #1 (connection-closed: close-1012)',
       'disconnect #1 with 1000 (0 open)',
     ])
   })

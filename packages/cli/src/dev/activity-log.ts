@@ -65,10 +65,9 @@ export class ActivityLog implements Observer {
   received(): void {}
 
   decision({ kind, code, detail, connection, topic }: Decision): void {
-    const who = [connection === undefined ? undefined : `#${connection}`, topic === undefined ? undefined : nameOf(topic)].filter(
-      (part) => part !== undefined,
-    )
-    this.#event('refused', [...who, visible(`${detail} (${kind}: ${code})`)].join(' '))
+    const who = [connection === undefined ? '' : `#${connection}`, topic === undefined ? '' : nameOf(topic)]
+    const text = [...who, visible(detail), visible(`(${kind}: ${code})`)].filter((part) => part !== '').join(' ')
+    this.#event(kind.endsWith('-closed') ? 'closed' : 'refused', text)
   }
 
   #event(what: string, text: string): void {

@@ -65,7 +65,7 @@ function namesOf(pathname: string): readonly string[] | null {
   }
   const names = decoded.split('/').filter((name) => name !== '')
   // A colon names a drive or a stream of a file on Windows, a backslash parts names there.
-  return names.some((name) => name.startsWith('.') || /[\\:\0]/.test(name)) ? null : names
+  return names.some((name) => /[\\:\0]/.test(name)) ? null : names
 }
 
 interface Place {

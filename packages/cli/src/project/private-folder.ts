@@ -78,10 +78,8 @@ export class PrivateFolder {
   }
 
   #make(): void {
-    if (!existsSync(this.path)) {
-      mkdirSync(this.path, { mode: 0o700, recursive: true })
-      writeFileSync(join(this.path, '.gitignore'), '*\n', { mode: 0o600 })
-    }
-    if ((statSync(this.path).mode & 0o077) !== 0 && process.platform !== 'win32') chmodSync(this.path, 0o700)
+    mkdirSync(this.path, { mode: 0o700, recursive: true })
+    if (process.platform !== 'win32' && (statSync(this.path).mode & 0o077) !== 0) chmodSync(this.path, 0o700)
+    if (!existsSync(join(this.path, '.gitignore'))) writeFileSync(join(this.path, '.gitignore'), '*\n', { mode: 0o600 })
   }
 }

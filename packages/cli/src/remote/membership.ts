@@ -28,7 +28,11 @@ export interface Membership {
 export async function join(target: Target, options: MembershipOptions): Promise<Membership> {
   let fault: DialFault | null = null
   let lastWord = ''
-  const client = new RealtimeClient(target.endpoint, { apikey: target.key, transport: dialingSocket((found) => (fault = found)) })
+  const client = new RealtimeClient(target.endpoint, {
+    apikey: target.key,
+    timeout: target.timeoutMs,
+    transport: dialingSocket((found) => (fault = found)),
+  })
   const channel = client.channel(options.topic, { config: options.config })
   options.listen(channel)
   channel.onSystem(({ status, message }: { readonly status: unknown; readonly message?: unknown }) => {

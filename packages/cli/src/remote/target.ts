@@ -1,6 +1,7 @@
 import { failed, misused } from '../failure.ts'
 import { readKeys } from '../project/keys.ts'
 import { findServer } from '../project/running-server.ts'
+import { parseTimeout } from '../values.ts'
 
 /** A server and the key to it. */
 export interface Target {
@@ -9,31 +10,36 @@ export interface Target {
   /** What `RealtimeClient` takes. */
   readonly endpoint: string
   readonly key: string
+  readonly timeoutMs: number
 }
 
 export interface TargetValues {
   readonly url?: string | undefined
   readonly key?: string | undefined
+  readonly timeout: string
 }
 
 /** The options with which a command says where the server is. */
 export const targetArgs = {
   url: { type: 'string', description: "The server. Default: TIDEWIRE_URL, else this project's `tidewire dev`" },
   key: { type: 'string', description: "The API key. Default: TIDEWIRE_KEY, else this project's anon key" },
+  timeout: { type: 'string', description: 'How long the server may take to answer', default: '10s', valueHint: 'duration' },
 } as const
 
 /** Throws a Failure when there is no server to talk to. */
 export async function findTarget(values: TargetValues, folder: string, environment: NodeJS.ProcessEnv): Promise<Target> {
   const url = values.url ?? given(environment['TIDEWIRE_URL'])
   const key = values.key ?? given(environment['TIDEWIRE_KEY'])
-  if (url !== undefined && key !== undefined) return target(url, key)
+  const timeoutMs = parseTimeout('--timeout', values.timeout)
+  if (url !== undefined && key !== undefined) return { url, endpoint: endpointOf(url), key, timeoutMs }
   const own = findServer(folder)
   if (url === undefined && own === null)
     throw failed('No server runs in this project: start one with `tidewire dev`, or say where it is with --url and --key.')
   const isOwn = own !== null && (url === undefined || sameOrigin(url, own.server.url))
   const ownKey = isOwn ? (await readKeys(own.folder))?.anonKey : undefined
   if (key === undefined && ownKey === undefined) throw misused(`--key is missing: ${url ?? own!.server.url} needs one.`)
-  return target(url ?? own!.server.url, key ?? ownKey!)
+  const place = url ?? own!.server.url
+  return { url: place, endpoint: endpointOf(place), key: key ?? ownKey!, timeoutMs }
 }
 
 /** Without a path, that of Supabase: our server answers there too. Throws a Failure. */
@@ -47,10 +53,6 @@ export function endpointOf(url: string): string {
 }
 
 const SCHEMES: Readonly<Record<string, string>> = { 'http:': 'ws:', 'ws:': 'ws:', 'https:': 'wss:', 'wss:': 'wss:' }
-
-function target(url: string, key: string): Target {
-  return { url, endpoint: endpointOf(url), key }
-}
 
 function sameOrigin(a: string, b: string): boolean {
   return URL.canParse(a) && new URL(a).origin === new URL(b).origin

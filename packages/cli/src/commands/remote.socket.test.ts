@@ -1,0 +1,249 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { CliSandbox, type CliProcess } from '../../test/cli-process.ts'
+
+let sandbox: CliSandbox
+let dev: CliProcess
+let ready: { readonly url: string; readonly anonKey: string; readonly jwtSecret: string }
+
+beforeAll(async () => {
+  sandbox = new CliSandbox()
+  dev = sandbox.start(['dev', '--port', '0', '--json'])
+  ready = await dev.json()
+})
+afterAll(() => sandbox.clear())
+
+async function listening(topic: string, ...args: string[]): Promise<CliProcess> {
+  const listener = sandbox.start(['listen', topic, '--json', ...args])
+  await listener.json((line) => line.type === 'subscribed')
+  return listener
+}
+
+function linesOf(stdout: string): any[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown)
+}
+
+describe('send and listen', () => {
+  test('two that listen get what one sends, each once', async () => {
+    const listeners = await Promise.all([listening('room:1', '--count', '2'), listening('room:1', '--count', '2')])
+    expect(await sandbox.run(['send', 'room:1', 'hello', '{"text":"hi"}'])).toEqual({
+      code: 0,
+      stdout: 'Sent hello to room:1.\n',
+      stderr: '',
+    })
+    expect(await sandbox.run(['send', 'room:1', 'bye', '--json'])).toEqual({
+      code: 0,
+      stdout: '{"sent":true,"topic":"room:1","event":"bye"}\n',
+      stderr: '',
+    })
+    for (const listener of listeners) {
+      const { code, stdout, stderr } = await listener.outcome
+      expect({ code, stderr, lines: linesOf(stdout) }).toEqual({
+        code: 0,
+        stderr: '',
+        lines: [
+          { type: 'subscribed', topic: 'room:1' },
+          { type: 'broadcast', topic: 'room:1', event: 'hello', payload: { text: 'hi' } },
+          { type: 'broadcast', topic: 'room:1', event: 'bye', payload: {} },
+        ],
+      })
+    }
+  })
+
+  test('--event picks, stdin gives the payload, Ctrl-C ends with 0', async () => {
+    const listener = await listening('room:2', '--event', 'wanted')
+    expect((await sandbox.run(['send', 'room:2', 'other', '{}'])).code).toBe(0)
+    expect((await sandbox.run(['send', 'room:2', 'wanted', '-'], { input: '{"from":"stdin"}' })).code).toBe(0)
+    await listener.json((line) => line.event === 'wanted')
+    const { code, stdout } = await listener.stop()
+    expect({ code, lines: linesOf(stdout).slice(1) }).toEqual({
+      code: 0,
+      lines: [{ type: 'broadcast', topic: 'room:2', event: 'wanted', payload: { from: 'stdin' } }],
+    })
+  })
+
+  test('for people: a line each, and nothing that commands the terminal', async () => {
+    const listener = sandbox.start(['listen', 'room:3', '--count', '1', '--url', ready.url, '--key', ready.anonKey])
+    const sender = await listening('room:3')
+    // Both have joined only when the first gets what is sent; sending repeats until then.
+    const sending = setInterval(() => void post('room:3', 'evil', { text: '\u001b[2J\u202e' }), 100)
+    const { code, stdout } = await listener.outcome
+    clearInterval(sending)
+    await sender.stop()
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}evil {2}\{"text":"\\u001b\[2J\\u202e"\}\n$/)
+  })
+
+  test('bytes are told as bytes', async () => {
+    const listener = await listening('room:4', '--count', '1')
+    const url = `${ready.url}/api/broadcast/room%3A4/events/bytes`
+    const headers = { apikey: ready.anonKey, 'content-type': 'application/octet-stream' }
+    expect((await fetch(url, { method: 'POST', headers, body: new Uint8Array([0, 255, 1]) })).status).toBe(202)
+    const { stdout } = await listener.outcome
+    expect(linesOf(stdout)[1]).toMatchObject({ type: 'broadcast', event: 'bytes', payloadBase64: 'AP8B' })
+  })
+
+  test('run in a folder below the project, and with the environment instead of options', async () => {
+    const below = join(sandbox.folder, 'a', 'b')
+    mkdirSync(below, { recursive: true })
+    expect((await sandbox.run(['send', 'room:5', 'x'], { cwd: below })).code).toBe(0)
+    const env = { TIDEWIRE_URL: `${ready.url}/socket`, TIDEWIRE_KEY: ready.anonKey }
+    expect((await sandbox.run(['send', 'room:5', 'x'], { cwd: '/', env })).code).toBe(0)
+  })
+
+  test.skipIf(process.platform === 'win32')('a reader that goes away first is no fault', async () => {
+    const listener = await listening('room:6')
+    listener.closeStdout()
+    const sending = setInterval(() => void post('room:6', 'x', {}), 100)
+    const { code, stderr } = await listener.outcome
+    clearInterval(sending)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+})
+
+function post(topic: string, event: string, payload: object): Promise<Response> {
+  return fetch(`${ready.url}/api/broadcast`, {
+    method: 'POST',
+    headers: { apikey: ready.anonKey, 'content-type': 'application/json' },
+    body: JSON.stringify({ messages: [{ topic, event, payload }] }),
+  })
+}
+
+describe('presence', () => {
+  test('shows who comes and goes, and leaves on Ctrl-C', async () => {
+    const watcher = sandbox.start(['presence', 'room:7', '--json'])
+    await watcher.json((line) => line.type === 'subscribed')
+    const ada = sandbox.start(['presence', 'room:7', '--as', 'ada', '--track', '{"name":"Ada"}'])
+    await ada.line((line) => line === '+ ada  {"name":"Ada"}')
+    expect(await watcher.json((line) => line.type === 'join')).toMatchObject({ key: 'ada', presences: [{ name: 'Ada' }] })
+    await watcher.json((line) => line.type === 'sync' && 'ada' in line.state)
+    expect((await ada.stop()).code).toBe(0)
+    expect(await watcher.json((line) => line.type === 'leave')).toMatchObject({ key: 'ada', presences: [{ name: 'Ada' }] })
+    expect((await watcher.stop('SIGTERM')).code).toBe(0)
+  })
+})
+
+describe('what goes wrong is told', () => {
+  test.each([
+    [['send', 't', 'e', '{"a":x}'], 2, "PAYLOAD is not JSON: Unexpected token 'x' (line 1, column 6)."],
+    [['send', 't', 'e', '[1]'], 2, 'PAYLOAD must be a JSON object'],
+    [['send', 't'], 2, 'EVENT is missing.'],
+    [['presence', 't', '--track', '{'], 2, '--track is not JSON:'],
+    [['listen', 't', '--count', '0'], 2, '--count must be a whole number above 0'],
+    [['listen', 't', '--url', 'nonsense', '--key', 'k'], 2, '--url must be a URL'],
+    [['listen', 't', '--url', 'ftp://h', '--key', 'k'], 2, '--url must begin with http://'],
+    [['listen', 't', '--url', 'http://h.example'], 2, '--key is missing: http://h.example needs one.'],
+    [['listen', 't', '--timeout', '10'], 2, '--timeout must be a duration up to 1h, such as 10s'],
+    [['listen', 't', '--key', 'not-a-token'], 1, 'refused the connection (401): The token provided is not a valid JWT.'],
+    [['send', 't', 'e', '--key', 'not-a-token'], 1, 'refused the broadcast (401)'],
+    [['listen', 't', '--private'], 1, 'did not let us join t: Unauthorized'],
+    [['unknown'], 2, 'There is no command "unknown"'],
+    [[], 2, 'tidewire dev'],
+  ])('%j', async (args, exitCode, sentence) => {
+    const { code, stdout, stderr } = await sandbox.run(args)
+    expect(stderr).toContain(sentence)
+    expect({ code, stdout, isTrace: /\n\s+at /.test(stderr) }).toEqual({ code: exitCode, stdout: '', isTrace: false })
+  })
+
+  test('no server in this project, or one that was killed', async () => {
+    const elsewhere = join(sandbox.folder, '..')
+    const sentence = 'No server runs in this project: start one with `tidewire dev`, or say where it is with --url and --key.\n'
+    expect(await sandbox.run(['listen', 't'], { cwd: elsewhere })).toEqual({ code: 1, stdout: '', stderr: sentence })
+
+    const other = new CliSandbox()
+    const killed = other.start(['dev', '--port', '0', '--json'])
+    await killed.json()
+    await killed.kill()
+    expect(await sandbox.run(['send', 't', 'e'], { cwd: other.folder })).toEqual({ code: 1, stdout: '', stderr: sentence })
+    writeFileSync(join(other.folder, '.tidewire', 'dev.json'), 'damaged')
+    expect((await sandbox.run(['send', 't', 'e'], { cwd: other.folder })).stderr).toBe(sentence)
+    await other.clear()
+  })
+
+  test.each([
+    ['listen', 't'],
+    ['send', 't', 'e'],
+  ])('nobody listens on the port: %s', async (...args) => {
+    const gone = createServer().listen(0, '127.0.0.1')
+    await once(gone, 'listening')
+    const url = `http://127.0.0.1:${(gone.address() as AddressInfo).port}`
+    gone.close()
+    await once(gone, 'close')
+    expect(await sandbox.run([...args, '--url', url, '--key', 'k'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `No server answers at ${url} (ECONNREFUSED): start one with \`tidewire dev\`, or say where it is with --url.\n`,
+    })
+  })
+
+  test('a server that accepts and says nothing', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    const { code, stderr } = await sandbox.run(['listen', 't', '--url', url, '--key', 'k', '--timeout', '1s'])
+    silent.close()
+    expect(code).toBe(1)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+    expect(stderr).toContain(url)
+  })
+
+  test('a server that goes away and comes back is waited for', async () => {
+    const project = new CliSandbox()
+    const first = project.start(['dev', '--port', '0', '--json'])
+    const { url } = await first.json<{ url: string }>()
+    const listener = project.start(['listen', 'room:8', '--json', '--count', '1'])
+    await listener.json((line) => line.type === 'subscribed')
+    await first.stop()
+    await listener.json((line) => line.type === 'interrupted')
+    const second = project.start(['dev', '--port', new URL(url).port, '--json'])
+    await second.json()
+    const sending = setInterval(() => void project.run(['send', 'room:8', 'back']), 500)
+    const { code, stdout } = await listener.outcome
+    clearInterval(sending)
+    expect({ code, last: linesOf(stdout).at(-1) }).toMatchObject({ code: 0, last: { type: 'broadcast', event: 'back' } })
+    await project.clear()
+  })
+})
+
+describe('token', () => {
+  test('makes what the server of the project takes', async () => {
+    const { stdout } = await sandbox.run(['token', '--role', 'authenticated', '--sub', 'u1', '--json'])
+    const { token, expiresAt } = JSON.parse(stdout) as { token: string; expiresAt: number }
+    expect(expiresAt).toBeGreaterThan(Date.now() / 1000 + 3_500)
+    const socket = new WebSocket(`${ready.url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${token}`)
+    await once(socket, 'open')
+    socket.close()
+  })
+
+  test('signs with --secret, else with API_JWT_SECRET, else with the key of the project', async () => {
+    const env = { API_JWT_SECRET: 'from-the-environment' }
+    const made = async (args: string[], options = {}): Promise<string> =>
+      (await sandbox.run(['token', '--role', 'anon', '--claims', '{"iat":1,"exp":2}', ...args], options)).stdout
+    const [given, fromEnvironment, ofProject] = [await made(['--secret', 'x'], { env }), await made([], { env }), await made([])]
+    expect(given).toMatch(/^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+\n$/)
+    expect(given).toBe(await made(['--secret', 'x']))
+    expect(fromEnvironment).toBe(await made(['--secret', 'from-the-environment']))
+    expect(ofProject).toBe(await made(['--secret', ready.jwtSecret]))
+  })
+
+  test.each([
+    [['--role', 'anon', '--secret', ''], 'The secret to sign with is empty.'],
+    [['--sub', 'u1'], '--role is missing.'],
+  ])('%j is a wrong usage', async (args, sentence) => {
+    const { code, stderr } = await sandbox.run(['token', ...args])
+    expect({ code, first: stderr.split('\n')[0] }).toEqual({ code: 2, first: sentence })
+  })
+
+  test('says where a secret could come from', async () => {
+    const { code, stderr } = await sandbox.run(['token', '--role', 'anon'], { cwd: '/' })
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/--secret, set API_JWT_SECRET, or run `tidewire dev`/)
+  })
+})
