@@ -16,8 +16,10 @@ export type Change =
   | { readonly kind: 'instead'; readonly frame: RecordedFrame }
   /** The frame does not come. */
   | { readonly kind: 'absent' }
-  /** The frame comes later: after the one that is recorded in line `line`. */
-  | { readonly kind: 'after'; readonly line: number }
+  /** The frame comes right after line `line` is played. */
+  | { readonly kind: 'moved'; readonly line: number }
+  /** The frame comes at any time after line `line` is played: its place among the others is no promise. */
+  | { readonly kind: 'anytime'; readonly line: number }
   /** Further frames come once this line has been played. */
   | { readonly kind: 'also'; readonly client: string; readonly frames: readonly RecordedFrame[] }
   /** An HTTP answer differs in these points; a header that is null is not sent. */
@@ -30,8 +32,6 @@ export type Change =
   /** An upgrade that the reference refuses is let in. */
   | { readonly kind: 'opens' }
   | { readonly kind: 'closed'; readonly code: number; readonly reason?: string }
-  /** The line is not played: it is about something that we do not have. */
-  | { readonly kind: 'skip' }
 
 /**
  * Writes the wanted differences into the script, which then holds to the letter: a difference that no longer occurs is
@@ -58,13 +58,14 @@ function change(steps: readonly Step[], index: number, step: Step, deviation: De
       return step.kind === 'receive' ? steps.with(index, { ...step, frame: wanted.frame }) : null
     case 'absent':
       return step.kind === 'receive' ? steps.toSpliced(index, 1) : null
-    case 'skip':
-      return step.kind === 'request' ? steps.toSpliced(index, 1) : null
-    case 'after': {
-      const target = steps.findIndex((other) => other.line === wanted.line)
-      if (step.kind !== 'receive' || target <= index) return null
-      return steps.toSpliced(target + 1, 0, { ...step, tMs: steps[target]!.tMs }).toSpliced(index, 1)
+    case 'moved': {
+      const others = steps.toSpliced(index, 1)
+      const target = others.findIndex((other) => other.line === wanted.line)
+      if (step.kind !== 'receive' || target < 0) return null
+      return others.toSpliced(target + 1, 0, { ...step, tMs: others[target]!.tMs })
     }
+    case 'anytime':
+      return step.kind === 'receive' && wanted.line < step.line ? steps.with(index, { ...step, anytimeFrom: wanted.line }) : null
     case 'also': {
       const { line, tMs } = step
       const frames = wanted.frames.map((frame): Step => ({ kind: 'receive', line, tMs, client: wanted.client, frame }))

@@ -56,9 +56,15 @@ export function responseMismatches(
   return found
 }
 
+/** Media types are written in any case, and JSON is UTF-8 whether that is said or not. */
+function comparableValue(name: string, value: string): string {
+  if (OTHER_EACH_TIME.has(name)) return 'some value'
+  return name === 'content-type' ? value.toLowerCase().replaceAll(' ', '').replace('json;charset=utf-8', 'json') : value
+}
+
 function comparable(headers: Readonly<Record<string, string>>): Map<string, string> {
   const kept = Object.entries(headers).filter(([name]) => !NOT_COMPARED.has(name))
-  return new Map(kept.map(([name, value]) => [name, OTHER_EACH_TIME.has(name) ? 'some value' : value]))
+  return new Map(kept.map(([name, value]) => [name, comparableValue(name, value)]))
 }
 
 function bodyMismatch(renaming: Renaming, recorded: string, actual: string): string | null {

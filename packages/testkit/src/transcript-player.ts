@@ -1,10 +1,11 @@
 import { TranscriptClient } from './transcript-client.ts'
 import { amended, type Deviation } from './transcript-deviations.ts'
-import { compareFrames, envelopeOf, formatFrame } from './transcript-frame.ts'
+import { formatFrame } from './transcript-frame.ts'
 import { request, responseMismatches } from './transcript-http.ts'
+import { Inbox } from './transcript-inbox.ts'
 import { madeUpByServer, Renaming, type Classify } from './transcript-renaming.ts'
 import { describeMismatch, type Difference, type PlayReport } from './transcript-report.ts'
-import { beginningOf, expectations, isAction, isQuietBefore, nextAction, type Expectation } from './transcript-script.ts'
+import { beginningOf, expectations, isAction, isQuietBefore, nextAction } from './transcript-script.ts'
 import { TokenRenewal } from './transcript-tokens.ts'
 import { versionOf, type RecordedFrame, type Step, type StepOf, type Transcript } from './transcript.ts'
 
@@ -46,7 +47,7 @@ class Play {
   readonly #options: PlayOptions
   readonly #tokens: TokenRenewal
   readonly #renaming: Renaming
-  readonly #expected: ReadonlyMap<string, Expectation[]>
+  readonly #inboxes = new Map<string, Inbox>()
   readonly #clients = new Map<string, TranscriptClient>()
   readonly #differences: Difference[] = []
   #compared = 0
@@ -64,7 +65,7 @@ class Play {
     this.#tokens = new TokenRenewal(options.secret, transcript.startedAt)
     const builtIn = madeUpByServer(saidByClients(this.#steps))
     this.#renaming = new Renaming((path, value, key) => options.madeUp?.(path, value, key) ?? builtIn(path, value, key))
-    this.#expected = expectations(this.#steps)
+    for (const [client, expected] of expectations(this.#steps)) this.#inboxes.set(client, new Inbox(expected, this.#renaming))
   }
 
   async run(): Promise<PlayReport> {
@@ -191,44 +192,36 @@ class Play {
       this.#differ(step, who, 'answer differs', was, is, part)
   }
 
-  /** A frame: the next that must come, or else a difference. */
   #arrived(name: string, frame: RecordedFrame): void {
-    const waiting = (this.#expected.get(name) ?? []).filter(({ state }) => state === 'waiting')
-    const [next, second] = waiting
-    const reachable = next === undefined ? [] : second !== undefined && next.twin === second ? [next, second] : [next]
-    const burst = nextAction(this.#steps, this.#at + 1, true)
-    const due = nextAction(this.#steps, this.#at + 1, false)
-    const inOrder = reachable.find((expected) => expected.index < burst && this.#matches(expected, frame))
-    if (inOrder !== undefined) return this.#done(inOrder)
-    const early = waiting.find((expected) => expected.index < due && this.#matches(expected, frame))
-    if (early !== undefined) {
-      this.#differ(early.step, name, 'out of order', formatFrame(next!.step.frame), formatFrame(frame))
-      return this.#done(early)
-    }
-    const other = reachable.find((expected) => expected.index < due && sameMessage(expected.step.frame, frame))
-    if (other === undefined) {
+    const arrival = this.#inbox(name).take(frame, {
+      due: nextAction(this.#steps, this.#at + 1, false),
+      burst: nextAction(this.#steps, this.#at + 1, true),
+      played: (line) => this.#steps.findIndex((step) => step.line === line) <= this.#at,
+    })
+    if (arrival.kind === 'not recorded')
       this.#differences.push({ line: this.#line(), who: name, kind: 'not recorded', actual: formatFrame(frame) })
-      return this.#wake()
+    else this.#compared++
+    if (arrival.kind === 'out of order') {
+      const { expected, instead } = arrival
+      this.#differ(expected.step, name, 'out of order', formatFrame(instead.step.frame), formatFrame(frame))
+    } else if (arrival.kind === 'differs') {
+      const { expected, mismatch } = arrival
+      this.#differ(expected.step, name, 'differs', formatFrame(expected.step.frame), formatFrame(frame), describeMismatch(mismatch))
     }
-    const mismatch = compareFrames(this.#renaming, other.step.frame, frame)
-    const detail = mismatch === null ? '' : describeMismatch(mismatch)
-    this.#differ(other.step, name, 'differs', formatFrame(other.step.frame), formatFrame(frame), detail)
-    this.#done(other)
-  }
-
-  #matches(expected: Expectation, frame: RecordedFrame): boolean {
-    return compareFrames(this.#renaming, expected.step.frame, frame) === null
-  }
-
-  #done(expected: Expectation): void {
-    expected.state = 'done'
-    this.#compared++
     this.#wake()
+  }
+
+  #inbox(name: string): Inbox {
+    const known = this.#inboxes.get(name)
+    if (known !== undefined) return known
+    const empty = new Inbox([], this.#renaming)
+    this.#inboxes.set(name, empty)
+    return empty
   }
 
   /** Waits for everything recorded before `index`; what does not come is missing. */
   async #settle(index: number): Promise<void> {
-    const awaited = [...this.#expected.values()].flat().filter((expected) => expected.index < index && expected.state === 'waiting')
+    const awaited = [...this.#inboxes.values()].flatMap((inbox) => inbox.missingBefore(index))
     await this.#until(() => awaited.every(({ step, state }) => state === 'done' || !this.#mayReceive(step.client)))
     for (const expected of awaited) {
       if (expected.state === 'done') continue
@@ -292,12 +285,6 @@ class Play {
       ...(detail === undefined ? {} : { detail }),
     })
   }
-}
-
-/** The same message as recorded, only different: the same answer, or the same event on the same topic. */
-function sameMessage(recorded: RecordedFrame, actual: RecordedFrame): boolean {
-  const [was, is] = [envelopeOf(recorded), envelopeOf(actual)]
-  return was !== null && is !== null && was.topic === is.topic && was.event === is.event && was.ref === is.ref
 }
 
 function isBadSignature(text: string): boolean {

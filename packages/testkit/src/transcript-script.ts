@@ -1,5 +1,5 @@
 import { envelopeOf } from './transcript-frame.ts'
-import type { Step, StepOf } from './transcript.ts'
+import type { RecordedFrame, Step, StepOf } from './transcript.ts'
 
 /** A frame that must come. */
 export interface Expectation {
@@ -8,19 +8,23 @@ export interface Expectation {
   readonly index: number
   /** The neighbour that may as well come first: the order of the two is nobody's promise. */
   readonly twin: Expectation | null
+  /** Set for what the database has to say about a subscription: it may come at any time after this answer to the join. */
+  readonly follows: Expectation | null
   state: 'waiting' | 'done'
 }
 
 /** Without traffic for this long the recorder had stopped to listen: by then everything must have come. */
 export const QUIET_MS = 100
 
+type Linked = Expectation & { twin: Expectation | null }
+
 /** What each client must receive, in order. */
 export function expectations(steps: readonly Step[]): Map<string, Expectation[]> {
-  const byClient = new Map<string, (Expectation & { twin: Expectation | null })[]>()
+  const byClient = new Map<string, Linked[]>()
   for (const [index, step] of steps.entries()) {
     if (step.kind !== 'receive') continue
     const list = byClient.get(step.client) ?? []
-    list.push({ step, index, twin: null, state: 'waiting' })
+    list.push({ step, index, twin: null, follows: joinBehind(list, step.frame), state: 'waiting' })
     byClient.set(step.client, list)
   }
   for (const [client, list] of byClient) pairTwins(list, pushesOf(steps, client))
@@ -31,7 +35,7 @@ export function expectations(steps: readonly Step[]): Map<string, Expectation[]>
  * The answer to a `presence` push and the diff that it caused come in either order, and so do the answer to a
  * `broadcast` push and the sender's own copy of it. Each answer has one twin, right beside it.
  */
-function pairTwins(list: (Expectation & { twin: Expectation | null })[], pushes: ReadonlyMap<string, string>): void {
+function pairTwins(list: readonly Linked[], pushes: ReadonlyMap<string, string>): void {
   for (const [at, answer] of list.entries()) {
     const envelope = envelopeOf(answer.step.frame)
     if (envelope?.event !== 'phx_reply') continue
@@ -45,6 +49,20 @@ function pairTwins(list: (Expectation & { twin: Expectation | null })[], pushes:
     answer.twin = twin
     twin.twin = answer
   }
+}
+
+/**
+ * The last answer on the topic of a `system` message about Postgres changes. Such a message has no promised place (rule
+ * J8): it comes when the database is ready.
+ */
+function joinBehind(list: readonly Expectation[], frame: RecordedFrame): Expectation | null {
+  const envelope = envelopeOf(frame)
+  if (envelope?.event !== 'system' || !/"extension": ?"postgres_changes"/.test(String(frame))) return null
+  const answer = list.findLast(({ step }) => {
+    const other = envelopeOf(step.frame)
+    return other?.event === 'phx_reply' && other.topic === envelope.topic
+  })
+  return answer ?? null
 }
 
 /** The event of each push of a client, by topic and ref. */

@@ -102,7 +102,7 @@ class Actor {
       case 'postgres_changes': {
         const { ids, data } = payload as {
           readonly ids: readonly number[]
-          readonly data: { type: string; table: string; errors: unknown }
+          readonly data: { type: string; table: string; errors: unknown; record?: unknown }
         }
         for (const [binding, id] of joined.ids.entries())
           if (ids.includes(id))

@@ -25,7 +25,13 @@ export type Step = { readonly line: number; readonly tMs: number } & (
   | { readonly kind: 'refused'; readonly client: string; readonly response: RecordedResponse }
   | { readonly kind: 'closed'; readonly client: string; readonly code: number; readonly reason: string; readonly by: 'client' | 'server' }
   | { readonly kind: 'send'; readonly client: string; readonly frame: RecordedFrame; readonly asText: boolean }
-  | { readonly kind: 'receive'; readonly client: string; readonly frame: RecordedFrame }
+  | {
+      readonly kind: 'receive'
+      readonly client: string
+      readonly frame: RecordedFrame
+      /** Set by a deviation: the frame may come at any time once this line has been played. */
+      readonly anytimeFrom?: number
+    }
   | { readonly kind: 'request'; readonly label: string; readonly request: RecordedRequest; readonly response: RecordedResponse }
   | { readonly kind: 'sql'; readonly sql: string; readonly params: readonly unknown[] }
   /** `note` or `case`: what is being tried. */

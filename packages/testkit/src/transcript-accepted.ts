@@ -1,0 +1,225 @@
+import type { Change, Deviation } from './transcript-deviations.ts'
+
+const NO_OBJECT = 'MalformedPayload: a broadcast payload must be an object'
+
+/** The lines of `http_api` that call the broadcast API, in which CORS applies, and of them those that the reference answers before it counts. */
+const API_CALLS = [
+  14, 18, 19, 22, 23, 25, 28, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 56, 59, 61,
+  62, 65, 66, 69, 71, 75, 76, 79, 80, 81,
+]
+const UNCOUNTED_CALLS = [45, 50, 52, 66, 81]
+
+/**
+ * Where our server says something else than the reference, by rule of PROTOCOL.md ("Deliberate differences"). Whatever
+ * is not listed here must be as recorded; what is listed must be as listed.
+ */
+export const acceptedDeviations: readonly Deviation[] = [
+  ...because('X1', 'a refused join is answered at once and keeps nobody waiting', {
+    // The refused join of line 6 is decided while the others, sent right after it, are answered.
+    v1_failed_join_blocks_socket: [
+      [10, { kind: 'anytime', line: 6 }],
+      [12, { kind: 'moved', line: 17 }],
+      [22, { kind: 'moved', line: 19 }],
+    ],
+    v2_failed_join_blocks_socket: [
+      [10, { kind: 'anytime', line: 6 }],
+      [12, { kind: 'moved', line: 15 }],
+      [22, { kind: 'moved', line: 19 }],
+    ],
+  }),
+
+  ...because('X2', 'a frame that cannot be read is told to its sender', {
+    v1_malformed_frames: [
+      ...[3, 4].map((line) => told(line, 'the frame is not JSON')),
+      told(5, 'the key "topic" is missing'),
+      ...[6, 7, 8, 9, 10].map((line) => told(line, 'expected an object with topic, event, payload and ref')),
+      told(11, 'the key "payload" is missing'),
+      told(12, 'the key "ref" is missing'),
+      told(13, 'the key "topic" is missing'),
+      ...[16, 17, 18, 19, 20, 27].map((line) => told(line, 'expected an object with topic, event, payload and ref')),
+      told(28, 'the frame is not JSON'),
+      // Sent in line 32, while the heartbeat that line 33 answers was on its way.
+      told(33, 'the text frame is not UTF-8'),
+    ],
+    v2_binary_frames: [
+      told(57, 'the frame is shorter than its sizes say', '2.0.0'),
+      told(59, 'binary kind 9 is not one that clients send', '2.0.0'),
+      told(61, 'the binary frame is empty', '2.0.0'),
+      told(63, 'binary kind 4 is not one that clients send', '2.0.0'),
+      told(81, 'binary frames need vsn=2.0.0', '1.0.0', 'V1'),
+    ],
+  }),
+  ...because('X2', 'a topic that is a number makes a frame that cannot be read', {
+    v1_malformed_frames: [[15, { kind: 'instead', frame: malformed('topic must be a string of Unicode text', '1.0.0') }]],
+  }),
+  ...because('X2', 'a payload that says it is JSON and is not is refused, and so is not sent to anybody', {
+    v2_binary_frames: [
+      ...[32, 33, 34].map((line): [number, Change] => [line, { kind: 'absent' }]),
+      [35, refusal('["1","13","realtime:bin","phx_reply",PAYLOAD]', 'MalformedPayload: the payload is marked as JSON and is not')],
+    ],
+  }),
+
+  ...because('X3', 'an opaque broadcast has no form in text, and is not sent to version 1.0.0', {
+    v2_binary_frames: [[69, { kind: 'absent' }]],
+  }),
+
+  ...because('X4', 'who may not send is told', {
+    v1_private_allowed_denied: [
+      [37, { kind: 'also', client: 'A', frames: [errorReply('5', 'realtime:ro:1', notAllowed('broadcast to', 'ro:1'))] }],
+      [40, { kind: 'instead', frame: errorReply('6', 'realtime:ro:1', notAllowed('track presence on', 'ro:1')) }],
+      [48, { kind: 'instead', frame: errorReply('9', 'realtime:bconly:1', notAllowed('track presence on', 'bconly:1')) }],
+      [56, { kind: 'also', client: 'A', frames: [errorReply('11', 'realtime:presonly:1', notAllowed('broadcast to', 'presonly:1'))] }],
+    ],
+  }),
+
+  ...because('X5', 'a payload that is too large is refused in words, with ack or without', {
+    v1_too_large_payload: [
+      [
+        32,
+        {
+          kind: 'also',
+          client: 'N',
+          frames: [
+            '{"ref":"2","event":"phx_reply","payload":{"status":"error","response":"payload_size_exceeded"},"topic":"realtime:big"}',
+          ],
+        },
+      ],
+    ],
+  }),
+
+  ...because('X6', 'browsers of any origin may call the API and read how much they may', {
+    http_api: [
+      ...API_CALLS.map((line) =>
+        answered(line, {
+          headers: {
+            'access-control-allow-origin': '*',
+            'access-control-expose-headers': 'x-rate-limit,x-rate-limit-remaining,x-rate-rolling',
+          },
+        }),
+      ),
+      answered(53, {
+        status: 204,
+        headers: {
+          'content-type': null,
+          'access-control-allow-headers': 'apikey,authorization,content-type,x-client-info',
+          'access-control-allow-methods': 'GET,HEAD,POST,OPTIONS',
+          'access-control-max-age': '86400',
+        },
+        body: '',
+      }),
+    ],
+  }),
+
+  ...because('X13', 'there is one project, whatever the Host', {
+    http_api: [
+      answered(50, { status: 202, headers: { 'content-type': null }, body: '' }),
+      [
+        50,
+        {
+          kind: 'also',
+          client: 'A',
+          frames: ['{"ref":null,"event":"broadcast","payload":{"event":"e","payload":{"a":1},"type":"broadcast"},"topic":"realtime:h1"}'],
+        },
+      ],
+      [
+        50,
+        { kind: 'also', client: 'P', frames: ['[null,null,"realtime:h1","broadcast",{"event":"e","payload":{"a":1},"type":"broadcast"}]'] },
+      ],
+      answered(81, { status: 200, body: '{"message":"Success"}' }),
+    ],
+    http_upgrade_errors: [
+      [43, { kind: 'opens' }],
+      [48, { kind: 'opens' }],
+    ],
+  }),
+
+  ...because('X19', 'every answer of the API names the rate, and a 429 when to come back', {
+    http_api: [
+      ...UNCOUNTED_CALLS.map((line) =>
+        answered(line, { headers: { 'x-rate-limit': '100', 'x-rate-limit-remaining': 'some', 'x-rate-rolling': 'some' } }),
+      ),
+      answered(51, { headers: { 'retry-after': '5' } }),
+    ],
+  }),
+  ...because('X19', 'plain words are plain text, and a known path says which methods it takes', {
+    http_api: [
+      answered(45, { headers: { 'content-type': 'text/plain; charset=utf-8', 'x-request-id': 'some' } }),
+      answered(52, { status: 405, headers: { 'content-type': 'text/plain; charset=utf-8', allow: 'POST' }, body: 'Method Not Allowed' }),
+      answered(84, { headers: { 'content-type': 'text/plain; charset=utf-8' } }),
+    ],
+    http_upgrade_errors: [
+      ...[71, 76, 86].map((line) =>
+        answered(line, { headers: { 'content-type': 'application/json', 'x-request-id': null }, body: '{"error":"Not Found"}' }),
+      ),
+      ...[89, 90].map((line) =>
+        answered(line, {
+          headers: { 'content-type': 'text/plain; charset=utf-8', 'x-request-id': 'some' },
+          body: 'This path takes WebSockets: the request must ask for an upgrade',
+        }),
+      ),
+    ],
+  }),
+  ...because('X19', 'a Supabase URL leads here without a gateway', { http_upgrade_errors: [[81, { kind: 'opens' }]] }),
+
+  ...because('X20', 'a join without a join_ref has none', {
+    v2_rejoin_leave_duplicate: [
+      [46, { kind: 'instead', frame: '[null,"13","realtime:nojr","phx_reply",{"status":"ok","response":{}}]' }],
+      [49, { kind: 'instead', frame: '[null,"14","realtime:nojr","phx_reply",{"status":"ok","response":{}}]' }],
+    ],
+  }),
+
+  ...because('X7', 'a payload that is no object is refused, and the channel lives on', {
+    v1_broadcast: (
+      [
+        [45, '7'],
+        [47, '8'],
+        [49, '9'],
+      ] as const
+    ).map(([line, ref]): [number, Change] => [line, { kind: 'instead', frame: errorReply(ref, 'realtime:bc-1.0.0', NO_OBJECT) }]),
+    v2_broadcast: (
+      [
+        [45, '7'],
+        [47, '8'],
+        [49, '9'],
+      ] as const
+    ).map(([line, ref]): [number, Change] => [line, refusal(`["1","${ref}","realtime:bc-2.0.0","phx_reply",PAYLOAD]`, NO_OBJECT)]),
+  }),
+]
+
+type Lines = Readonly<Record<string, readonly (readonly [line: Deviation['line'], change: Change])[]>>
+
+function because(rule: string, reason: string, lines: Lines): Deviation[] {
+  return Object.entries(lines).flatMap(([recording, changes]) =>
+    changes.map(([line, change]) => ({ recording, line, rule, reason, change })),
+  )
+}
+
+type Answer = Omit<Extract<Change, { readonly kind: 'response' }>, 'kind'>
+
+function answered(line: number, change: Answer): [number, Change] {
+  return [line, { kind: 'response', ...change }]
+}
+
+/** The line of a frame that cannot be read, with what its sender is told. */
+function told(line: number, detail: string, version: '1.0.0' | '2.0.0' = '1.0.0', client = 'A'): [number, Change] {
+  return [line, { kind: 'also', client, frames: [malformed(detail, version)] }]
+}
+
+function malformed(detail: string, version: '1.0.0' | '2.0.0'): string {
+  const payload = { message: `MalformedWebSocketMessage: ${detail}`, status: 'error', extension: 'system' }
+  return JSON.stringify(
+    version === '2.0.0' ? [null, null, 'phoenix', 'system', payload] : { ref: null, event: 'system', payload, topic: 'phoenix' },
+  )
+}
+
+function errorReply(ref: string, topic: string, reason: string): string {
+  return JSON.stringify({ ref, event: 'phx_reply', payload: { status: 'error', response: { reason } }, topic })
+}
+
+function refusal(frame: string, reason: string): Change {
+  return { kind: 'instead', frame: frame.replace('PAYLOAD', () => JSON.stringify({ status: 'error', response: { reason } })) }
+}
+
+function notAllowed(what: string, subTopic: string): string {
+  return `Unauthorized: You do not have permissions to ${what} this Channel topic: ${subTopic}`
+}
