@@ -123,7 +123,7 @@ describe('parseFilter', () => {
         ['n=eq."', ''],
         ['n=eq.', 'b'],
       ] as const) {
-        const text = head + part.repeat(500_000 / part.length) + tail
+        const text = head + part.repeat(200_000 / part.length) + tail
         expect(parseFilter(text)).toHaveProperty('ok')
       }
     }
@@ -200,6 +200,6 @@ test('any text is read or refused, and what is read can be written again', () =>
       else if (!parsed.filters.some((one) => /[=,(]|\."|^\s/.test(one.column)))
         expect(parseFilter(formatFilter(parsed.filters))).toEqual(parsed)
     }),
-    seeded('parse and format', 20_000),
+    seeded('parse and format', 10_000),
   )
 })

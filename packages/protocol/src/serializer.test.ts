@@ -32,6 +32,13 @@ describe('encodeClientMessage', () => {
     )
   })
 
+  test('what is for the server travels as metadata, nothing else beside the payload does', () => {
+    const payload = { type: 'broadcast', event: 'e', payload: 1, persist: true, idempotency_key: 'k', other: 'x' }
+    expect(encodeClientMessage('2.0.0', { ...broadcast({}), payload })).toEqual(
+      binaryFrame(3, ['1', '2', 'realtime:a', 'e', '{"persist":true,"idempotency_key":"k"}'], [1], textBytes('1')),
+    )
+  })
+
   test('under 1.0.0 everything is text', () => {
     expect(JSON.parse(encodeClientMessage('1.0.0', broadcast({ x: 1 })) as string)).toEqual({
       topic: 'realtime:a',
