@@ -1,0 +1,53 @@
+/**
+ * Reads the feed and writes every change to a file, one line each: `commitLsn seq id`. A batch is confirmed when it is on
+ * disk, so this process may be killed at any moment.
+ */
+import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
+import { comparePlaces, openChangeSource, type Place } from '../src/index.ts'
+
+const [connection, file] = process.argv.slice(2) as [string, string]
+
+/** The last whole line. A half one was never confirmed and comes again. */
+function lastPlace(): Place | null {
+  if (!existsSync(file)) return null
+  const text = readFileSync(file, 'utf8')
+  const end = text.lastIndexOf('\n') + 1
+  if (end < Buffer.byteLength(text)) truncateSync(file, end)
+  const line = text.slice(0, end).trimEnd().split('\n').at(-1)
+  if (line === undefined || line === '') return null
+  const [commitLsn, seq] = line.split(' ') as [string, string]
+  return { commitLsn: BigInt(commitLsn), seq: Number(seq) }
+}
+
+const last = lastPlace()
+const out = openSync(file, 'a')
+let told = false
+
+const source = openChangeSource({
+  connection,
+  publications: [{ name: 'feed' }],
+  reportDelayMs: 10,
+  handlers: {
+    onStatus: (status) => {
+      if (status.kind === 'streaming' && !told) console.log('streaming')
+      told ||= status.kind === 'streaming'
+    },
+    onChanges: ({ epoch, changes, endLsn }) => {
+      let lines = ''
+      for (const { transaction, seq, newTuple } of changes) {
+        const place = { commitLsn: transaction.commitLsn, seq }
+        if (last === null || comparePlaces(place, last) > 0) lines += `${place.commitLsn} ${seq} ${newTuple?.text(0)}\n`
+      }
+      writeSync(out, lines)
+      fdatasyncSync(out)
+      if (endLsn !== null) source.confirm(epoch, endLsn)
+    },
+  },
+})
+
+process.on('SIGTERM', () => {
+  void source.close().then(() => {
+    closeSync(out)
+    process.exit(0)
+  })
+})
