@@ -198,10 +198,28 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
     callback: (change: ChangeOf<RowOf<Database, Schema, Table>, Event>) => void,
     options?: ListenOptions,
   ): this
-  on<Row extends { [key: string]: Untyped }, Event extends ChangeEvent | '*' = '*'>(
+  on<Row extends { [key: string]: Untyped }>(
     type: 'postgres_changes',
-    filter: RealtimePostgresChangesFilter<Event>,
-    callback: (change: ChangeOf<Row, Event>) => void,
+    filter: RealtimePostgresChangesFilter<'INSERT'>,
+    callback: (change: ChangeOf<Row, 'INSERT'>) => void,
+    options?: ListenOptions,
+  ): this
+  on<Row extends { [key: string]: Untyped }>(
+    type: 'postgres_changes',
+    filter: RealtimePostgresChangesFilter<'UPDATE'>,
+    callback: (change: ChangeOf<Row, 'UPDATE'>) => void,
+    options?: ListenOptions,
+  ): this
+  on<Row extends { [key: string]: Untyped }>(
+    type: 'postgres_changes',
+    filter: RealtimePostgresChangesFilter<'DELETE'>,
+    callback: (change: ChangeOf<Row, 'DELETE'>) => void,
+    options?: ListenOptions,
+  ): this
+  on<Row extends { [key: string]: Untyped }>(
+    type: 'postgres_changes',
+    filter: RealtimePostgresChangesFilter,
+    callback: (change: ChangeOf<Row, '*'>) => void,
     options?: ListenOptions,
   ): this
   on(type: 'system', filter: object, callback: (payload: RealtimeSystemPayload) => void, options?: ListenOptions): this

@@ -77,6 +77,9 @@ export interface ResolvedOptions {
   readonly retryInMs: (attempt: number) => number
 }
 
+/** Timers hold 31 bits; longer ones fire at once. */
+const LONGEST_MS = 2 ** 31 - 1
+
 /** Reads the options without writing to them. Throws one RealtimeError (`bad-option`) that names every fault. */
 export function resolveOptions(endpoint: string, options: RealtimeClientOptions, runtime: Pick<Runtime, 'random'>): ResolvedOptions {
   const faults: string[] = []
@@ -95,7 +98,8 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
     fallback: number,
   ): number => {
     const value = options[name] ?? fallback
-    if (options[name] !== undefined && !(value >= 0 && value < 2 ** 31)) faults.push(`${name} must be a number of milliseconds below 2^31`)
+    if (options[name] !== undefined && !(value >= 0 && value <= LONGEST_MS))
+      faults.push(`${name} must be a number of milliseconds below 2^31`)
     return value
   }
   const timeoutMs = milliseconds('timeout', 10_000)
@@ -108,7 +112,7 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
     timeoutMs,
     heartbeatIntervalMs,
     accessTokenTimeoutMs: milliseconds('accessTokenTimeoutMs', timeoutMs),
-    emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', 2 * heartbeatIntervalMs),
+    emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', Math.min(2 * heartbeatIntervalMs, LONGEST_MS)),
     canRefresh: options.accessToken !== undefined,
     bigNumbers: options.bigNumbers ?? 'number',
     retryInMs: (attempt) => options.reconnectAfterMs?.(attempt) ?? fullJitterMs(attempt, runtime.random()),
