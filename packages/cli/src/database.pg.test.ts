@@ -1,0 +1,126 @@
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { WebSocket } from 'ws'
+import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
+import { signJwt } from './jwt.ts'
+
+const secret = 'a-secret-that-is-only-for-these-tests'
+
+let base: string
+let postgres: EmbeddedPostgres
+let sandbox: CliSandbox
+
+beforeAll(async () => {
+  base = mkdtempSync(join(tmpdir(), 'tidewire-cli-pg-'))
+  chmodSync(base, 0o755)
+  postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db') })
+})
+afterAll(async () => {
+  await postgres.stop()
+  rmSync(base, { recursive: true, force: true })
+})
+beforeEach(() => {
+  sandbox = new CliSandbox()
+})
+afterEach(() => sandbox.clear())
+
+async function sql(text: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString: postgres.url })
+  await client.connect()
+  try {
+    return await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
+
+async function sessions(): Promise<unknown> {
+  return (await sql(`select count(*)::int as open from pg_stat_activity where application_name = 'tidewire'`)).rows[0]
+}
+
+/** What the server says to a join of a private channel. */
+async function joinPrivately(url: string, topic: string, token: string): Promise<{ status: string; response: { reason?: string } }> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${token}`)
+  await once(socket, 'open')
+  const replied = new Promise<{ status: string; response: { reason?: string } }>((resolve) =>
+    socket.on('message', (data: Buffer) => {
+      const [, , , event, payload] = JSON.parse(data.toString()) as [null, null, null, string, { status: string; response: object }]
+      if (event === 'phx_reply') resolve(payload)
+    }),
+  )
+  socket.send(JSON.stringify(['1', '1', `realtime:${topic}`, 'phx_join', { config: { private: true } }]))
+  const reply = await replied
+  socket.close()
+  return reply
+}
+
+test('dev --db: private channels are decided by policies, the database is prepared once, and nothing stays behind', async () => {
+  const start = async (): Promise<{ dev: CliProcess; ready: { url: string; anonKey: string; jwtSecret: string; databaseUrl: string } }> => {
+    const dev = sandbox.start(['dev', '--port', '0', '--json', '--db', postgres.url])
+    return { dev, ready: await dev.json() }
+  }
+  const before = await sessions()
+  const { dev, ready } = await start()
+  expect(ready.databaseUrl).toBe(postgres.url)
+  await sql(
+    `create policy "members read" on realtime.messages for select to authenticated using (realtime.topic() = 'room:' || (current_setting('request.jwt.claims')::json ->> 'sub'))`,
+  )
+  const token = await signJwt({ role: 'authenticated', sub: '7', exp: Math.floor(Date.now() / 1000) + 60 }, ready.jwtSecret)
+  expect((await joinPrivately(ready.url, 'room:7', token)).status).toBe('ok')
+  expect(await joinPrivately(ready.url, 'room:8', token)).toMatchObject({
+    status: 'error',
+    response: { reason: expect.stringMatching(/^Unauthorized/) },
+  })
+
+  const { code, stderr } = await dev.stop()
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const again = await start()
+  expect((await joinPrivately(again.ready.url, 'room:7', token)).status).toBe('ok')
+  await again.dev.stop()
+  // A session ends a moment after its client has gone.
+  await expect.poll(sessions, { timeout: 10_000 }).toEqual(before)
+})
+
+test('dev says which database it uses, without its password', async () => {
+  const dev = sandbox.start(['dev', '--port', '0', '--db', postgres.url])
+  const line = await dev.line((candidate) => candidate.includes('database'))
+  const { host, pathname, password } = new URL(postgres.url)
+  expect(line).toContain(`${host}${pathname}`)
+  expect((await dev.stop()).stdout).not.toContain(password)
+})
+
+test('start: the parts of a URL lead to the same database, and the log names it without its password', async () => {
+  const { hostname, port, username, password, pathname } = new URL(postgres.url)
+  const server = sandbox.start(['start'], {
+    env: {
+      ...{ PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret },
+      ...{ DB_HOST: hostname, DB_PORT: port, DB_USER: username, DB_PASSWORD: decodeURIComponent(password), DB_NAME: pathname.slice(1) },
+    },
+  })
+  const { msg } = await server.json<{ msg: string }>((line) => line.msg.startsWith('listening on '))
+  const token = await signJwt({ role: 'authenticated', sub: '7', exp: Math.floor(Date.now() / 1000) + 60 }, secret)
+  expect((await joinPrivately(msg.slice('listening on '.length), 'room:9', token)).response.reason).toMatch(/^Unauthorized/)
+  const { code, stdout } = await server.stop('SIGTERM')
+  expect(code).toBe(0)
+  expect(stdout).toContain(`database ${hostname}:${port}${pathname}: `)
+  expect(stdout).not.toContain(password)
+})
+
+test('a database that cannot be used is one sentence without its password', async () => {
+  const url = new URL(postgres.url)
+  url.password = 'a-wrong-password'
+  const { code, stdout, stderr } = await sandbox.run(['dev', '--port', '0', '--db', url.href])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toMatch(new RegExp(`^Cannot use the database ${url.host}${url.pathname}: .*password authentication failed.*\n$`))
+  expect(stderr).not.toContain('a-wrong-password')
+  expect(await sandbox.run(['dev', '--db', 'mysql://h'])).toMatchObject({ code: 2, stderr: expect.stringContaining('--db must be a URL') })
+  expect(await sandbox.run(['dev', '--db', postgres.url, '--no-db'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('exclude each other'),
+  })
+})
