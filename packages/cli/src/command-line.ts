@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { RealtimeError } from '@tidewire/protocol'
 import type { Command } from './command.ts'
 import { exitCodes, Failure, reasonOf, type ExitCode } from './failure.ts'
@@ -44,7 +45,8 @@ export async function runCommandLine(rawArguments: readonly string[]): Promise<E
   try {
     const command = await entry.load()
     if (!asksForHelp(rest)) return await command.run(rest)
-    print(await command.usage())
+    const usage = await command.usage()
+    print(process.stdout.isTTY ? usage : stripVTControlCharacters(usage))
     return exitCodes.ok
   } catch (error) {
     return tellFailure(error, name)

@@ -128,7 +128,7 @@ test('what stands in the way is one sentence and exit code 1', async () => {
 })
 
 test('--help lists the variables', async () => {
-  const { code, stdout } = await sandbox.run(['start', '--help'])
-  expect(code).toBe(0)
+  const { code, stdout } = await sandbox.run(['start', '--help'], { env: { NO_COLOR: '' } })
+  expect({ code, isColoured: stdout.includes('\u001b') }).toEqual({ code: 0, isColoured: false })
   for (const name of ['PORT', 'API_JWT_SECRET', 'TENANT_MAX_CONCURRENT_USERS', 'TIDEWIRE_DRAIN_TIMEOUT_MS']) expect(stdout).toContain(name)
 })
