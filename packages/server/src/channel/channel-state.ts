@@ -15,16 +15,18 @@ export type Writes = Reads | 'asking' | null
 /**
  * One membership of one socket in one topic.
  *
- *   verifying ──► authorizing ──► replaying ──► joined ──► closed
- *       └───────────── refused ───────┴───────────────────────▲
+ *   verifying ──► authorizing ──► replaying ──► subscribing ──► joined ──► closed
+ *       └───────────── refused ───────┴──────────────┴────────────────────▲
  *
- * Public channels skip authorizing; replaying is only for joins that ask for it. While joined, a new token runs through
+ * Public channels skip authorizing; replaying and subscribing (to row changes, before the reply) are only for joins that
+ * ask for it. While joined, a new token runs through
  * the same checks beside the traffic (`renewing`), and the newest one wins.
  */
 export type ChannelState =
   | { readonly kind: 'verifying' }
   | { readonly kind: 'authorizing'; readonly admission: Admission }
   | { readonly kind: 'replaying'; readonly admission: Admission; readonly reads: Reads }
+  | { readonly kind: 'subscribing'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | {
       readonly kind: 'joined'
       readonly admission: Admission
@@ -41,6 +43,8 @@ export type ChannelEvent =
   | { readonly type: 'read-decided'; readonly admission: Admission; readonly authorization: Authorization }
   | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
   | { readonly type: 'replay-failed'; readonly reason: string }
+  | { readonly type: 'changes-live' }
+  | { readonly type: 'changes-refused'; readonly code: string; readonly reason: string }
   | { readonly type: 'new-token'; readonly token: string }
   | { readonly type: 'first-push' }
   | { readonly type: 'write-decided'; readonly admission: Admission; readonly authorization: Authorization }
@@ -56,6 +60,8 @@ export type ChannelEffect =
   | { readonly type: 'ask-read'; readonly admission: Admission }
   | { readonly type: 'ask-write'; readonly admission: Admission }
   | { readonly type: 'load-replay' }
+  /** Subscribe to row changes before the join is answered (rule J7). */
+  | { readonly type: 'open-changes'; readonly admission: Admission }
   | { readonly type: 'refuse-join'; readonly code: string; readonly reason: string }
   /** Subscribe, reply, and send what follows a join. */
   | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
@@ -75,6 +81,8 @@ export interface ChannelRules {
   readonly private: boolean
   readonly presenceEnabled: boolean
   readonly wantsReplay: boolean
+  /** The join is answered when its row changes are live. */
+  readonly waitsForChanges: boolean
   /** For the texts of refusals. */
   readonly subTopic: string
 }
@@ -96,7 +104,7 @@ export function channelTransition(state: ChannelState, event: ChannelEvent, rule
       return state.kind === 'joined' ? end([{ type: 'exit' }, { type: 'phx-close' }, { type: 'forget' }]) : stay(state)
     case 'replaced':
     case 'connection-closed':
-      return end(state.kind === 'joined' ? [{ type: 'exit' }] : [])
+      return end(state.kind === 'joined' || state.kind === 'subscribing' ? [{ type: 'exit' }] : [])
     case 'stop':
       return state.kind === 'joined' ? stop(event.code, event.message) : refuse(event.code, event.message)
     default:
@@ -116,7 +124,7 @@ function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules):
       const { admission } = event
       if (rules.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
       if (rules.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
-      return enter(admission, EVERYTHING, [])
+      return subscribe(admission, EVERYTHING, [], rules)
     }
     case 'read-decided': {
       if (state.kind !== 'authorizing') return stay(state)
@@ -124,14 +132,18 @@ function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules):
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
       if (!mayJoin(reads, rules)) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`)
-      if (!rules.wantsReplay) return enter(state.admission, reads, [])
+      if (!rules.wantsReplay) return subscribe(state.admission, reads, [], rules)
       if (!reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`)
       return { state: { kind: 'replaying', admission: state.admission, reads }, effects: [{ type: 'load-replay' }] }
     }
     case 'replay-loaded':
-      return state.kind === 'replaying' ? enter(state.admission, state.reads, event.messages) : stay(state)
+      return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, rules) : stay(state)
     case 'replay-failed':
       return state.kind === 'replaying' ? refuse('replay-unavailable', event.reason) : stay(state)
+    case 'changes-live':
+      return state.kind === 'subscribing' ? enter(state.admission, state.reads, state.replay) : stay(state)
+    case 'changes-refused':
+      return state.kind === 'subscribing' ? refuse(event.code, event.reason) : stay(state)
     default:
       return stay(state)
   }
@@ -199,6 +211,11 @@ function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
 }
 
+function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], rules: ChannelRules): ChannelStep {
+  if (!rules.waitsForChanges) return enter(admission, reads, replay)
+  return { state: { kind: 'subscribing', admission, reads, replay }, effects: [{ type: 'open-changes', admission }] }
+}
+
 function enter(admission: Admission, reads: Reads, replay: readonly StoredMessage[]): ChannelStep {
   return {
     state: { kind: 'joined', admission, reads, writes: null, renewing: null },
@@ -207,7 +224,7 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
 }
 
 function refuse(code: string, reason: string): ChannelStep {
-  return end([{ type: 'refuse-join', code, reason }, { type: 'forget' }])
+  return end([{ type: 'exit' }, { type: 'refuse-join', code, reason }, { type: 'forget' }])
 }
 
 function stop(code: string, message: string): ChannelStep {

@@ -9,14 +9,14 @@ import {
   type Version,
 } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { ChangeHandle, StoredMessage } from '../ports.ts'
+import type { StoredMessage } from '../ports.ts'
 import type { CatchUp } from '../topic/catch-up.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Seat, Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { broadcast } from './broadcast.ts'
-import { changeEntries, echo } from './change-entries.ts'
+import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
 import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { Membership } from './membership.ts'
 import { presence, presenceEnds, presenceState } from './presence.ts'
@@ -42,7 +42,7 @@ const MAX_WAITING = 1_000
  * One membership: runs the channel's machine, and hands the frames of a joined channel to the file of their event.
  * Frames that come before a decision wait here, in order; other channels of the socket go on.
  */
-export class Channel implements Membership {
+export class Channel implements Membership, ChangeReceiver {
   readonly subTopic: string
   readonly joinRef: Ref
   readonly request: JoinRequest
@@ -53,7 +53,7 @@ export class Channel implements Membership {
   #waiting: ClientFrame[] = []
   #seat: Seat | null = null
   #topic: Topic | null = null
-  #changes: ChangeHandle | null = null
+  readonly #changes: ChangeSubscription
   #catchUp: CatchUp | null = null
   #presenceKey: string | null
   #presenceCalls: CallWindow | null = null
@@ -66,6 +66,7 @@ export class Channel implements Membership {
     this.request = options.request
     this.#options = options
     this.#presenceKey = options.request.presenceKey
+    this.#changes = new ChangeSubscription(this, services.changeFeed)
   }
 
   get version(): Version {
@@ -127,6 +128,14 @@ export class Channel implements Membership {
 
   stop(code: string, message: string): void {
     this.#step({ type: 'stop', code, message })
+  }
+
+  deliverChange(event: string, payload: Uint8Array): void {
+    this.#topic?.deliverTo(this, event, payload)
+  }
+
+  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+    this.#system(status, 'postgres_changes', message, extra)
   }
 
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
@@ -195,6 +204,7 @@ export class Channel implements Membership {
       private: this.request.private,
       presenceEnabled: this.request.presenceEnabled,
       wantsReplay: this.request.replay !== null,
+      waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
     })
     this.#state = state
@@ -222,6 +232,11 @@ export class Channel implements Membership {
         this.#catchUp = this.services.topics.open(this.subTopic, this.request.private).beginCatchUp(this)
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
+      case 'open-changes':
+        this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
+          this.#step(opening.ok ? { type: 'changes-live' } : { type: 'changes-refused', code: opening.code, reason: opening.reason }),
+        )
+        return
       case 'refuse-join':
         this.services.observer.decision({
           kind: 'join-refused',
@@ -239,7 +254,7 @@ export class Channel implements Membership {
         if (this.#seat !== null) this.#seat = this.topic.setReads(this.#seat, effect.reads)
         return
       case 'change-identity':
-        return this.#changes?.setIdentity(effect.identity)
+        return this.#changes.setIdentity(effect.identity)
       case 'resume':
         return this.#resume()
       case 'refuse-waiting': {
@@ -281,11 +296,10 @@ export class Channel implements Membership {
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {
     const { services, request } = this
-    const entries = changeEntries(request, this.subTopic)
     this.#topic = services.topics.open(this.subTopic, request.private)
     this.#seat = this.#topic.subscribe(this, reads)
     services.observer.joined(this.connection.id, this.#topic.name)
-    this.reply(this.#options.ref, 'ok', { postgres_changes: entries.map(echo) })
+    this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.tellClosed()
     if (request.presenceEnabled && reads.presence) this.#push('presence_state', presenceState(this))
     this.#replay(this.#topic, replay)
@@ -293,37 +307,23 @@ export class Channel implements Membership {
       if (services.changeFeed === null) this.#system('error', 'system', NO_DATABASE)
       else this.#system('ok', 'system', 'Replication connection established')
     }
-    if (entries.length > 0) this.#openChanges(entries, admission)
+    this.#changes.joined(admission.identity)
   }
 
   #replay(topic: Topic, stored: readonly StoredMessage[]): void {
-    for (const message of stored) this.connection.write(replayMessage(this.version, this.joinRef, topic.name, message))
+    for (const message of stored) this.#writeFrame(replayMessage(this.version, this.joinRef, topic.name, message))
     const missed = this.#catchUp?.caughtUp(new Set(stored.map(({ id }) => id)), this.services.runtime.uptime()) ?? []
-    for (const message of missed) {
-      const frame = topic.frameFor(this, message)
-      if (frame !== null) this.connection.write(frame)
-    }
+    for (const message of missed) this.#writeFrame(topic.frameFor(this, message))
   }
 
-  #openChanges(
-    entries: ReturnType<typeof changeEntries>,
-    { identity }: { readonly identity: Parameters<ChangeHandle['setIdentity']>[0] },
-  ): void {
-    const { positions, since } = this.request.postgresChangesOptions
-    const feed = this.services.changeFeed
-    if (feed === null) return this.#system('error', 'postgres_changes', NO_DATABASE)
-    this.#changes = feed.open(
-      { subTopic: this.subTopic, entries, identity, positions, since, legacy: this.request.legacy },
-      {
-        change: (event, payload) => this.#topic?.deliverTo(this, event, payload),
-        system: (status, message, extra) => this.#system(status, 'postgres_changes', message, extra),
-      },
-    )
+  /** Writes a frame, if the version of this socket has one for the message. */
+  #writeFrame(frame: Buffer | null): void {
+    if (frame !== null) this.connection.write(frame)
   }
 
   #exit(): void {
+    this.#changes.close()
     if (this.#seat === null || this.#topic === null) return
-    this.#changes?.close()
     this.#topic.unsubscribe(this.#seat)
     this.#seat = null
     presenceEnds(this)
@@ -352,8 +352,6 @@ export class Channel implements Membership {
     this.connection.write(textFrame(encodeTextMessage(this.version, message)))
   }
 }
-
-const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
 
 /** A random UUID (version 4) out of 16 random bytes. */
 function uuid(bytes: Uint8Array): string {

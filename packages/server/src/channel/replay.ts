@@ -1,4 +1,4 @@
-import { encodeUserBroadcast, envelopeAround, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
+import { encodeUserBroadcast, envelopeAround, fitsUserBroadcast, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
 import type { MessageStore, StoredMessage } from '../ports.ts'
 import { webSocketFrame } from '../topic/websocket-frame.ts'
 import type { ChannelEvent } from './channel-state.ts'
@@ -12,13 +12,16 @@ export async function loadReplay(store: MessageStore | null, subTopic: string, r
   return result.ok ? { type: 'replay-loaded', messages: result.messages } : { type: 'replay-failed', reason: result.reason }
 }
 
-/** A replayed message as a frame for one channel: JSON goes as text, binary as kind 4, to 2.0.0 only (rule R3). */
-export function replayMessage(version: Version, joinRef: Ref, topic: string, stored: StoredMessage): Buffer {
+/**
+ * A replayed message as a frame for one channel: JSON goes as text, binary as kind 4 (rule R3). `null` when it cannot be
+ * told: binary to 1.0.0, or under a name too long for a binary frame (rule N5).
+ */
+export function replayMessage(version: Version, joinRef: Ref, topic: string, stored: StoredMessage): Buffer | null {
   const { id, event, encoding, bytes } = stored
-  if (encoding === 'binary')
-    return version === '2.0.0'
-      ? webSocketFrame(2, encodeUserBroadcast(topic, { event, metadata: { replayed: true, id }, encoding, bytes }))
-      : Buffer.alloc(0)
+  if (encoding === 'binary') {
+    const broadcast = { event, metadata: { replayed: true, id }, encoding, bytes }
+    return version === '2.0.0' && fitsUserBroadcast(topic, broadcast) ? webSocketFrame(2, encodeUserBroadcast(topic, broadcast)) : null
+  }
   // The stored text goes in as it is, so that numbers keep their digits.
   const { head, tail } = envelopeAround(version, topic, 'broadcast', joinRef)
   const before = `${head}{"event":${JSON.stringify(event)},"meta":${JSON.stringify({ id, replayed: true })},"payload":`

@@ -1,8 +1,8 @@
 import {
-  MAX_NAME_BYTES,
   encodeBinaryBroadcast,
   encodeUserBroadcast,
   envelopeAround,
+  fitsUserBroadcast,
   type UserBroadcast,
   type Version,
 } from '@tidewire/protocol'
@@ -50,7 +50,7 @@ export class Envelopes {
         return this.text(version, message.event, message.payload)
       case 'user': {
         const { broadcast } = message
-        if (version === '2.0.0' && fitsBinary(this.#topic, broadcast.event))
+        if (version === '2.0.0' && fitsUserBroadcast(this.#topic, broadcast))
           return webSocketFrame(2, encodeUserBroadcast(this.#topic, { ...broadcast, bytes: NOTHING }), broadcast.bytes)
         return broadcast.encoding === 'binary' ? null : this.#userBroadcastText(version, broadcast)
       }
@@ -64,11 +64,6 @@ export class Envelopes {
     const meta = metadata === null ? '' : `"meta":${JSON.stringify(metadata)},`
     return webSocketFrame(1, head, Buffer.from(`{"event":${JSON.stringify(event)},${meta}"payload":`), bytes, TYPE_BROADCAST, tail)
   }
-}
-
-/** Names that do not fit a binary frame go as text, which takes any length (rule N5). */
-function fitsBinary(topic: string, event: string): boolean {
-  return Buffer.byteLength(topic) <= MAX_NAME_BYTES && Buffer.byteLength(event) <= MAX_NAME_BYTES
 }
 
 /** The payload of a kind 4 is the rest of the frame, so a frame without one is its head. */

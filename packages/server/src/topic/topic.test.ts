@@ -155,25 +155,26 @@ describe('Topic', () => {
     expect(a.texts).toEqual(['ok', v2(1), v2(2), 'ok'])
   })
 
-  test('a flush waits a little when the loop is busy, and not longer', () => {
+  test('a small flush waits a little when the loop is busy, and not longer; a large one does not wait', () => {
     const { runtime, topic } = room(1)
     const a = new Receiver()
     topic.subscribe(a, BOTH)
-    runtime.advance(10)
     runtime.utilization = 0.9
-    const burst = (): void => {
-      for (let n = 0; n < 4; n++) topic.fanOut('broadcast', text(n), null)
+    const burst = (size: number): void => {
+      for (let n = 0; n < size; n++) topic.fanOut('broadcast', text(n), null)
       runtime.endTurn()
     }
     for (let warm = 0; warm < 8; warm++) {
       runtime.advance(10)
-      burst()
+      burst(3)
     }
     const before = a.texts.length
-    burst()
+    burst(3)
     expect(a.texts.length).toBe(before)
     runtime.advance(1)
-    expect(a.texts.length).toBe(before + 4)
+    expect(a.texts.length).toBe(before + 3)
+    burst(4)
+    expect(a.texts.length).toBe(before + 7)
   })
 
   test('64 KB do not wait for the end of the turn', () => {

@@ -161,6 +161,7 @@ export class Topic {
   #gather(lane: Lane, frame: Buffer, except: Except): void {
     lane.pending.push({ frame, except })
     lane.pendingBytes += frame.length
+    this.#turn.gathered(lane.pending.length)
     if (!this.#dirty) {
       this.#dirty = true
       this.#turn.atEnd(this.#flushAtEnd)

@@ -8,6 +8,9 @@ export interface TurnOptions {
 /** Above this share of time the loop counts as busy, and a short wait saves more than it costs. */
 const BUSY = 0.5
 
+/** With this many messages in one write, waiting for more saves little. */
+const ENOUGH = 4
+
 /**
  * One turn of the event loop, as the topics see it: everything that arrives within it is written to a subscriber at
  * once, at its end. One callback a turn serves all topics.
@@ -19,6 +22,7 @@ export class Turn {
   #armed = false
   #lingering = false
   #lastFlushAt = 0
+  #deepest = 0
   /** Counts turns in which anything was sent; two messages with one number came together. */
   number = 0
 
@@ -40,6 +44,11 @@ export class Turn {
     this.begin()
   }
 
+  /** A write of this many messages is waiting. */
+  gathered(messages: number): void {
+    if (messages > this.#deepest) this.#deepest = messages
+  }
+
   readonly #end = (): void => {
     this.#armed = false
     this.number++
@@ -52,6 +61,7 @@ export class Turn {
 
   #shouldLinger(): boolean {
     const { lingerMs } = this.#options
+    if (this.#deepest >= ENOUGH) return false
     return lingerMs > 0 && this.#runtime.uptime() - this.#lastFlushAt < lingerMs && this.#runtime.loopUtilization() > BUSY
   }
 
@@ -59,6 +69,7 @@ export class Turn {
     this.#lingering = false
     const flushes = this.#waiting
     this.#waiting = []
+    this.#deepest = 0
     for (const flush of flushes) flush()
     this.#lastFlushAt = this.#runtime.uptime()
   }

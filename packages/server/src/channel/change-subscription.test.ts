@@ -1,0 +1,94 @@
+import { NodeInProcess } from '@tidewire/testkit'
+import { describe, expect, test } from 'vitest'
+import type { ChangeFeed, ChangeListener, ChangeRequest } from '../ports.ts'
+
+/** A feed whose news are given by the test. */
+class Feed implements ChangeFeed {
+  readonly opened: { readonly request: ChangeRequest; readonly listener: ChangeListener; closed: boolean }[] = []
+
+  open(request: ChangeRequest, listener: ChangeListener): { setIdentity(): void; close(): void } {
+    const one = { request, listener, closed: false }
+    this.opened.push(one)
+    return { setIdentity: () => {}, close: () => void (one.closed = true) }
+  }
+}
+
+const entry = { event: '*', schema: 'public', table: 'todos' }
+const join = (node: NodeInProcess, options: object): ReturnType<NodeInProcess['connect']> => {
+  const socket = node.connect()
+  const config = { postgres_changes: [entry], postgres_changes_options: options }
+  socket.send({ topic: 'realtime:rows', event: 'phx_join', ref: '1', joinRef: '1', payload: { config } })
+  return socket
+}
+
+describe('a join with row changes', () => {
+  test('is answered at once; news and changes follow', async () => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const socket = join(node, {})
+    await node.settle()
+    const [reply] = socket.take()
+    expect(reply).toMatchObject({
+      event: 'phx_reply',
+      payload: { status: 'ok', response: { postgres_changes: [{ ...entry, id: expect.any(Number) as number }] } },
+    })
+    const { listener, request } = feed.opened[0]!
+    expect(request.entries).toEqual([
+      { id: (reply!.payload as { response: { postgres_changes: { id: number }[] } }).response.postgres_changes[0]!.id, entry },
+    ])
+    listener.system('ok', 'Subscribed to PostgreSQL')
+    listener.change('postgres_changes', Buffer.from('{"ids":[1],"data":{"n":1.50}}'))
+    expect(socket.take().map(({ event, joinRef }) => [event, joinRef])).toEqual([
+      ['system', '1'],
+      ['postgres_changes', null],
+    ])
+    socket.send({ topic: 'realtime:rows', event: 'phx_leave', ref: '2', joinRef: '1' })
+    expect(feed.opened[0]!.closed).toBe(true)
+    listener.change('postgres_changes', Buffer.from('{}'))
+  })
+
+  test('that waits for them is answered when they are live, and told so after the reply', async () => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const socket = join(node, { wait: true })
+    await node.settle()
+    expect(socket.take()).toEqual([])
+    feed.opened[0]!.listener.system('ok', 'Subscribed to PostgreSQL', { position: 'p' })
+    expect(socket.take().map(({ event, payload }) => [event, (payload as { status: string }).status])).toEqual([
+      ['phx_reply', 'ok'],
+      ['system', 'ok'],
+    ])
+    expect(feed.opened).toHaveLength(1)
+    expect(node.runtime.armedTimers).toBe(0)
+  })
+
+  test('that waits is refused with the reason, or when it takes too long, and leaves nothing open', async () => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const [refused, late, gone] = [join(node, { wait: true }), join(node, { wait: true, timeout: 500 }), join(node, { wait: true })]
+    await node.settle()
+    feed.opened[0]!.listener.system('error', 'no such table')
+    expect(refused.take()[0]!.payload).toEqual({ status: 'error', response: { reason: 'RealtimeDisabledForConfiguration: no such table' } })
+    node.runtime.advance(500)
+    expect(late.take()[0]!.payload).toMatchObject({
+      status: 'error',
+      response: { reason: expect.stringMatching(/^PostgresChangesSubscribeTimeout/) as string },
+    })
+    gone.disconnect()
+    expect(feed.opened.map(({ closed }) => closed)).toEqual([true, true, true])
+    expect(node.runtime.armedTimers).toBe(0)
+    feed.opened[2]!.listener.system('ok', 'too late')
+    expect(node.server.topics.size).toBe(0)
+  })
+
+  test('without a database says so', async () => {
+    const node = new NodeInProcess()
+    const [asks, waits] = [join(node, {}), join(node, { wait: true })]
+    await node.settle()
+    expect(asks.take().map(({ event }) => event)).toEqual(['phx_reply', 'system'])
+    expect(waits.take()[0]!.payload).toMatchObject({
+      status: 'error',
+      response: { reason: expect.stringMatching(/^RealtimeDisabledForConfiguration/) as string },
+    })
+  })
+})

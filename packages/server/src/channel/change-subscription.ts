@@ -1,0 +1,93 @@
+import type { JoinRequest, JsonObject } from '@tidewire/protocol'
+import type { ChangeFeed, ChangeHandle, Identity, Runtime, TimerHandle } from '../ports.ts'
+import { changeEntries, echo, type ChangeEntry } from './change-entries.ts'
+
+/** What a subscription needs of its channel. */
+export interface ChangeReceiver {
+  readonly subTopic: string
+  readonly request: JoinRequest
+  deliverChange(event: string, payload: Uint8Array): void
+  /** News, for the client. */
+  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+}
+
+export type Opening = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly reason: string }
+
+export const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
+
+/** The row changes of one channel: asked for in its join, delivered while it is joined. */
+export class ChangeSubscription {
+  readonly #receiver: ChangeReceiver
+  readonly #feed: ChangeFeed | null
+  readonly #entries: readonly ChangeEntry[]
+  #handle: ChangeHandle | null = null
+  #deadline: TimerHandle | null = null
+  #closed = false
+  /** What the feed said before the join was answered; told after it. */
+  #news: (() => void) | null = null
+
+  constructor(receiver: ChangeReceiver, feed: ChangeFeed | null) {
+    this.#receiver = receiver
+    this.#feed = feed
+    this.#entries = changeEntries(receiver.request, receiver.subTopic)
+  }
+
+  /** Whether the join is answered only when the changes are live (rule J7). */
+  get isAwaited(): boolean {
+    return this.#entries.length > 0 && this.#receiver.request.postgresChangesOptions.wait
+  }
+
+  /** The entries as the join reply echoes them. */
+  get echoed(): readonly unknown[] {
+    return this.#entries.map(echo)
+  }
+
+  /** Opens before the join is answered; `answer` is called once, with how it went. */
+  await(identity: Identity, runtime: Runtime, answer: (opening: Opening) => void): void {
+    let pending = true
+    const settle = (opening: Opening): void => {
+      if (!pending) return
+      pending = false
+      this.#deadline?.cancel()
+      answer(opening)
+    }
+    const { timeoutMs } = this.#receiver.request.postgresChangesOptions
+    const late = `PostgresChangesSubscribeTimeout: Timed out after ${timeoutMs}ms waiting for the postgres_changes subscription`
+    this.#deadline = runtime.setTimer(() => settle({ ok: false, code: 'changes-late', reason: late }), timeoutMs)
+    this.#open(identity, (status, message, extra) => {
+      if (!pending) return this.#receiver.tellChanges(status, message, extra)
+      if (status === 'error') return settle({ ok: false, code: 'changes-refused', reason: `RealtimeDisabledForConfiguration: ${message}` })
+      this.#news = () => this.#receiver.tellChanges(status, message, extra)
+      settle({ ok: true })
+    })
+  }
+
+  /** The channel is joined and its reply sent: opens, or tells what was said while it was awaited. */
+  joined(identity: Identity): void {
+    if (this.#news !== null) this.#news()
+    else if (this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#receiver.tellChanges(status, message, extra))
+  }
+
+  setIdentity(identity: Identity): void {
+    this.#handle?.setIdentity(identity)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#deadline?.cancel()
+    this.#handle?.close()
+  }
+
+  #open(identity: Identity, system: (status: 'ok' | 'error', message: string, extra?: JsonObject) => void): void {
+    if (this.#feed === null) return system('error', NO_DATABASE)
+    const { subTopic, request } = this.#receiver
+    const { positions, since } = request.postgresChangesOptions
+    const handle = this.#feed.open(
+      { subTopic, entries: this.#entries, identity, positions, since, legacy: request.legacy },
+      { change: (event, payload) => this.#receiver.deliverChange(event, payload), system },
+    )
+    this.#handle = handle
+    // Refused at once: the channel was closed before there was a handle.
+    if (this.#closed) handle.close()
+  }
+}
