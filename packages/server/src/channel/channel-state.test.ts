@@ -192,6 +192,7 @@ test('random walks: a join is answered once, an entered channel is exited once, 
     private: fc.boolean(),
     presenceEnabled: fc.boolean(),
     wantsReplay: fc.boolean(),
+    waitsForChanges: fc.boolean(),
     subTopic: fc.constant('room'),
   })
   fc.assert(
