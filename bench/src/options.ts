@@ -25,7 +25,7 @@ export function parseOptions(words: readonly string[]): BenchOptions {
     },
   })
   const names = values.scenario ?? scenarios.map(({ name }) => name)
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
   return { scenarios: names.map(scenarioNamed), rounds, quick: values.quick, json: values.json ?? null }
 }

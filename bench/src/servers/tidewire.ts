@@ -1,25 +1,18 @@
-/** This repository's server, as it is built, with every check of `start` in place: limits are high, not off. */
+/** This repository's server, as it is built, with the checks, counts and logs of `tidewire start` in place: limits are high, not off. */
 import { createHmac } from 'node:crypto'
-import { startServer, tokenVerifier } from '@tidewire/server'
+import { allObservers, logObserver, metricsObserver, startServer, tokenVerifier } from '@tidewire/server'
 import { serve } from './serve.ts'
 
 const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
 const HIGH = 1_000_000_000
 
 await serve(async () => {
-  const nothing = (): void => {}
+  const { observer, metrics } = metricsObserver({ processMetrics: true })
   const server = await startServer({
     port: 0,
     verifier: tokenVerifier({ secret: SECRET }),
-    observer: {
-      decision: ({ code, detail }) => console.error(`tidewire: ${code}: ${detail}`),
-      connected: nothing,
-      disconnected: nothing,
-      joined: nothing,
-      left: nothing,
-      broadcast: nothing,
-      received: nothing,
-    },
+    observer: allObservers([logObserver().observer, observer]),
+    metrics,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
   })
   return { port: server.port, apiKey: token(), stop: () => server.stop() }
