@@ -52,9 +52,9 @@ test('names the binding that the server did not echo', () => {
 })
 
 test('which binding a change is for', () => {
-  const insert = { ...binding({ ...users, event: 'INSERT' }), id: 0 }
-  expect(wantsChange(insert, [0, 1], 'INSERT')).toBe(true)
-  expect(wantsChange(insert, [0, 1], 'DELETE')).toBe(false)
-  expect(wantsChange(insert, [1], 'INSERT')).toBe(false)
-  expect(wantsChange(binding(users), [undefined], 'INSERT')).toBe(false)
+  const insert = { ...binding({ ...users, event: 'INSERT' }), event: 'insert', id: 0 }
+  expect(wantsChange(insert, [0, 1], 'insert')).toBe(true)
+  expect(wantsChange(insert, [0, 1], 'delete')).toBe(false)
+  expect(wantsChange(insert, [1], 'insert')).toBe(false)
+  expect(wantsChange(binding(users), [undefined], 'insert')).toBe(false)
 })

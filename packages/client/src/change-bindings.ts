@@ -1,5 +1,5 @@
 import { isJsonObject, type PostgresChangesEntry } from '@tidewire/protocol'
-import { matchesEvent, type Binding } from './listeners.ts'
+import type { Binding } from './listeners.ts'
 
 type Filter = PostgresChangesEntry & { readonly [key: string]: unknown }
 
@@ -30,9 +30,9 @@ export function assignIds(bindings: readonly Binding[], entries: unknown): Bindi
   return undefined
 }
 
-/** Whether the server means this binding, and the kind of change is the one it wants. */
-export function wantsChange(binding: Binding, ids: readonly unknown[], type: unknown): boolean {
-  return binding.id !== undefined && ids.includes(binding.id) && matchesEvent(binding.filter['event'], type)
+/** Whether the server means this binding, and the kind of change, in lower case, is the one it wants. */
+export function wantsChange(binding: Binding, ids: readonly unknown[], type: string): boolean {
+  return binding.id !== undefined && ids.includes(binding.id) && (binding.event === '*' || binding.event === type)
 }
 
 function isEcho(sent: Filter, echoed: Filter): boolean {

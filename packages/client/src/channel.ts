@@ -24,6 +24,7 @@ import type {
 } from './payloads.ts'
 import type { Presence, PresenceEvent, PresenceSnapshot } from './presence-view.ts'
 import { RealtimePresence } from './presence.ts'
+import type { Schemas } from './schema.ts'
 import { sendWithAck, type AckOptions, type AckResult } from './send-with-ack.ts'
 
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
@@ -72,7 +73,7 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
   params: RealtimeChannelOptions
   readonly #membership: Membership
 
-  constructor(topic: string, params: RealtimeChannelOptions = { config: {} }, socket: object) {
+  constructor(topic: string, params: RealtimeChannelOptions & { schemas?: Schemas } = { config: {} }, socket: object) {
     const host = hosts.get(socket)
     if (host === undefined) throw new RealtimeError('bad-argument', 'A channel needs a RealtimeClient.')
     const config = { broadcast: { ack: false, self: false }, presence: { key: '', enabled: false }, private: false, ...params.config }
@@ -84,7 +85,7 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
     this.private = config.private
     if (!this.private && config.broadcast.replay)
       throw new RealtimeError('bad-option', `tried to use replay on public channel '${topic}'. It must be a private channel.`)
-    this.#membership = new Membership(topic, config, host)
+    this.#membership = new Membership(topic, config, params.schemas, host)
     this.presence = new RealtimePresence<Meta>(this)
     memberships.set(this.#membership, this as unknown as RealtimeChannel)
     host.attach(this.#membership)

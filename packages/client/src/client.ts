@@ -30,6 +30,7 @@ import {
   type ResolvedOptions,
 } from './options.ts'
 import type { Untyped, UntypedEvents, UntypedRow } from './payloads.ts'
+import type { EventsOf, Schemas } from './schema.ts'
 import type { HttpAnswer, Runtime, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
 
 const CLOSE_TIMEOUT_MS = 1500
@@ -245,7 +246,16 @@ export class RealtimeClient<Database = UntypedDatabase> {
   /** The channel of a topic: the one that there is, else a new one. Of an existing channel the parameters stay as they are. */
   channel<Events extends object = UntypedEvents, Meta extends object = UntypedRow>(
     topic: string,
-    params: RealtimeChannelOptions = { config: {} },
+    params?: RealtimeChannelOptions,
+  ): RealtimeChannel<Events, Database, Meta>
+  /** With validators: broadcasts that they refuse are reported and not delivered. */
+  channel<All extends Schemas, Meta extends object = UntypedRow>(
+    topic: string,
+    params: RealtimeChannelOptions & { schemas: All },
+  ): RealtimeChannel<EventsOf<All>, Database, Meta>
+  channel<Events extends object, Meta extends object>(
+    topic: string,
+    params: RealtimeChannelOptions & { schemas?: Schemas } = { config: {} },
   ): RealtimeChannel<Events, Database, Meta> {
     const existing = this.#attached.get(wireTopic(topic))
     if (existing === undefined) return new RealtimeChannel<Events, Database, Meta>(wireTopic(topic), params, this)

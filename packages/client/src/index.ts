@@ -27,6 +27,7 @@ export type * from './payloads.ts'
 export { RealtimePresence } from './presence.ts'
 export type { Presence, PresenceEvent, PresenceSnapshot, PresenceSnapshot as RealtimePresenceState } from './presence-view.ts'
 export type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+export type { EventsOf, Schema, Schemas } from './schema.ts'
 export type { AckOptions, AckResult } from './send-with-ack.ts'
 export type RealtimeRemoveChannelResponse = 'ok' | 'timed out' | 'error' | (string & {})
 export { RealtimeError } from '@tidewire/protocol'

@@ -1,11 +1,11 @@
 import { RealtimeError } from '@tidewire/protocol'
 
-export type ListenType = 'broadcast' | 'presence' | 'postgres_changes' | 'system'
-
 export interface Binding {
   type: string
   filter: { readonly [key: string]: unknown }
   callback: (payload: never) => void
+  /** The event wanted, in lower case: names match without regard to it. `*` is any; undefined, too, for types without events. */
+  event?: string | undefined
   /** The server's number for a `postgres_changes` filter, once joined. */
   id?: number | string
 }
@@ -28,6 +28,8 @@ export class Listeners {
   }
 
   add(binding: Binding): void {
+    const { event } = binding.filter
+    binding.event = typeof event === 'string' ? event.toLowerCase() : undefined
     this.bindings[binding.type] = [...this.of(binding.type), binding]
   }
 
@@ -35,27 +37,35 @@ export class Listeners {
     this.bindings[type] = this.of(type).filter((binding) => !matches(binding))
   }
 
-  emit(type: string, payload: unknown, matches: (binding: Binding) => boolean): void {
-    for (const binding of this.of(type)) if (matches(binding)) this.call(type, () => binding.callback(payload as never))
+  /** Calls who wants all events, and who wants this one. */
+  emit(type: string, event: unknown, payload: unknown): void {
+    const name = typeof event === 'string' ? event.toLowerCase() : null
+    for (const binding of this.of(type)) if (binding.event === '*' || binding.event === name) this.tell(binding, payload)
+  }
+
+  tell(binding: Binding, payload: unknown): void {
+    try {
+      this.#watch(binding.type, binding.callback(payload as never))
+    } catch (cause) {
+      this.#threw(binding.type, cause)
+    }
   }
 
   /** Calls a piece of the user's code; nothing that it does reaches us. */
   call(what: string, run: () => unknown): void {
     try {
-      const result = run()
-      // An async listener fails later, in a promise that nobody else looks at.
-      if (result instanceof Promise) result.catch((cause: unknown) => this.#threw(what, cause))
+      this.#watch(what, run())
     } catch (cause) {
       this.#threw(what, cause)
     }
   }
 
+  /** An async listener fails later, in a promise that nobody else looks at. */
+  #watch(what: string, result: unknown): void {
+    if (result instanceof Promise) result.catch((cause: unknown) => this.#threw(what, cause))
+  }
+
   #threw(what: string, cause: unknown): void {
     this.#report(new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners got the message.`, { cause }))
   }
-}
-
-/** Event names match without regard to case; `*` is any. */
-export function matchesEvent(wanted: unknown, event: unknown): boolean {
-  return wanted === '*' || (typeof wanted === 'string' && typeof event === 'string' && wanted.toLowerCase() === event.toLowerCase())
 }

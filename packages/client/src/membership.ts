@@ -1,6 +1,6 @@
 import { isJsonObject, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
 import { assignIds, changeEntries, wantsChange } from './change-bindings.ts'
-import { toChangePayload, type ChangePayload } from './change-values.ts'
+import { toChangePayload } from './change-values.ts'
 import {
   channelStep,
   closed,
@@ -10,7 +10,7 @@ import {
   type ChannelState,
   type SubscribeStatus,
 } from './channel-state.ts'
-import { Listeners, matchesEvent, type Binding } from './listeners.ts'
+import { Listeners, type Binding } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
 import type { ResolvedOptions } from './options.ts'
 import type { Rejoin } from './payloads.ts'
@@ -18,6 +18,7 @@ import { PresenceView, type PresenceEvent } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
 import { refusal } from './refusal.ts'
 import type { HttpAnswer, Runtime } from './runtime.ts'
+import { validated, type Schemas } from './schema.ts'
 
 export interface RealtimeChannelOptions {
   config: {
@@ -83,6 +84,7 @@ export class Membership {
   readonly config: RealtimeChannelOptions['config']
   /** Called when the membership ends, before CLOSED is told. */
   readonly ends: Set<() => void> = new Set()
+  readonly schemas: Schemas | undefined
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
 
@@ -105,8 +107,11 @@ export class Membership {
   #wasJoined = false
   /** Whether the last join asked for what was missed, and the answer is out. */
   #isResuming = false
+  /** What broadcasts wait for, while a validator takes its time. */
+  #validating: Promise<void> | null = null
 
-  constructor(topic: string, config: RealtimeChannelOptions['config'], host: ChannelHost) {
+  constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
+    this.schemas = schemas
     this.topic = topic
     this.config = config
     this.host = host
@@ -246,10 +251,8 @@ export class Membership {
         })
       case 'phx_close':
         return this.#onClose()
-      case 'broadcast': {
-        const name = isJsonObject(payload) ? payload['event'] : undefined
-        return this.listeners.emit('broadcast', payload, ({ filter }) => matchesEvent(filter['event'], name))
-      }
+      case 'broadcast':
+        return this.#onBroadcast(payload)
       case 'presence_state':
         return this.#onPresence(this.presence.applyState(payload))
       case 'presence_diff':
@@ -258,8 +261,6 @@ export class Membership {
         return this.#onChange(payload)
       case 'system':
         return this.#onSystem(payload)
-      default:
-        return this.listeners.emit(event, payload, () => true)
     }
   }
 
@@ -343,7 +344,7 @@ export class Membership {
 
   #rejoined(rejoin: Rejoin): void {
     this.#isResuming = false
-    this.listeners.emit('rejoin', rejoin, ({ filter }) => filter['event'] === '*' || !rejoin.recovered)
+    this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
@@ -390,12 +391,37 @@ export class Membership {
     else this.end()
   }
 
-  #onPresence(events: readonly PresenceEvent[]): void {
-    for (const event of events)
-      this.listeners.emit('presence', event, ({ filter }) =>
-        // Updates are also told as a join and a leave; who wants all events wants those.
-        event.event === 'update' ? filter['event'] === 'update' : matchesEvent(filter['event'], event.event),
+  /** Later broadcasts wait for an earlier one whose validator takes its time: their order stays. */
+  #onBroadcast(payload: unknown): void {
+    const event = isJsonObject(payload) ? payload['event'] : null
+    if (this.schemas === undefined) return this.listeners.emit('broadcast', event, payload)
+    const deliver = (): void | Promise<void> => {
+      const { schemas } = this
+      const schema = typeof event === 'string' && schemas !== undefined && Object.hasOwn(schemas, event) ? schemas[event] : undefined
+      if (schema === undefined) return this.listeners.emit('broadcast', event, payload)
+      const message = payload as JsonObject
+      return validated(
+        schema,
+        message['payload'],
+        (valid) => this.listeners.emit('broadcast', event, { ...message, payload: valid }),
+        (fault) =>
+          this.host.report(new RealtimeError('malformed-frame', `A "${String(event)}" broadcast on ${this.topic} was dropped: ${fault}`)),
       )
+    }
+    if (this.#validating === null) this.#validating = settled(deliver())
+    else this.#validating = this.#validating.then(deliver)
+    const last = this.#validating
+    void last?.then(() => {
+      if (this.#validating === last) this.#validating = null
+    })
+  }
+
+  #onPresence(events: readonly PresenceEvent[]): void {
+    for (const event of events) {
+      // Updates are also told as a join and a leave; who wants all events wants those.
+      if (event.event !== 'update') this.listeners.emit('presence', event.event, event)
+      else for (const binding of this.listeners.of('presence')) if (binding.event === 'update') this.listeners.tell(binding, event)
+    }
   }
 
   #onChange(payload: unknown): void {
@@ -403,12 +429,11 @@ export class Membership {
     const ids = payload['ids'] as unknown[]
     const data = payload['data'] as unknown as Parameters<typeof toChangePayload>[0]
     if (typeof data.position === 'string') this.#position = data.position
-    let change: ChangePayload | undefined
-    for (const binding of this.changes)
-      if (wantsChange(binding, ids, data.type))
-        this.listeners.call('postgres_changes', () =>
-          binding.callback((change ??= toChangePayload(data, this.host.options.bigNumbers)) as never),
-        )
+    const type = `${data.type}`.toLowerCase()
+    const wanted = this.changes.filter((binding) => wantsChange(binding, ids, type))
+    if (wanted.length === 0) return
+    const change = toChangePayload(data, this.host.options.bigNumbers)
+    for (const binding of wanted) this.listeners.tell(binding, change)
   }
 
   #onSystem(payload: unknown): void {
@@ -418,7 +443,7 @@ export class Membership {
       if (system.status === 'error') this.#systemError = system
       if (system.extension === 'postgres_changes') this.#onChangesStatus(system, system.recovered === true)
     }
-    this.listeners.emit('system', payload, () => true)
+    for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)
   }
 
   #onChangesStatus({ status, message }: SystemPayload, recovered: boolean): void {
@@ -426,6 +451,10 @@ export class Membership {
     this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
     if (this.#isResuming) this.#rejoined({ recovered, reason: recovered ? '' : message })
   }
+}
+
+function settled(result: void | Promise<void>): Promise<void> | null {
+  return result instanceof Promise ? result : null
 }
 
 export function aborted(signal: AbortSignal): RealtimeError {

@@ -1,5 +1,11 @@
 /** Checked by the compiler alone. */
-import { postgresChangesFilter, RealtimeClient, type REALTIME_SUBSCRIBE_STATES, type RealtimePostgresChangesPayload } from './index.ts'
+import {
+  postgresChangesFilter,
+  RealtimeClient,
+  type REALTIME_SUBSCRIBE_STATES,
+  type RealtimePostgresChangesPayload,
+  type Schema,
+} from './index.ts'
 
 // `any` equals nothing but itself.
 type IsAny<T> = 0 extends 1 & T ? true : false
@@ -92,3 +98,10 @@ channel.on('system', {}, (payload) => payload.message)
 channel.subscribe((status: REALTIME_SUBSCRIBE_STATES, error?: Error) => [status === 'SUBSCRIBED', error?.message])
 void channel.send({ type: 'broadcast', event: 'x', payload: { any: 1 } }).then((response) => response === 'ok')
 void channel.track({ user: 1, online_at: '' })
+
+// Validators describe events, too.
+declare const shape: Schema<{ x: number }>
+const checked = client.channel('room', { config: {}, schemas: { move: shape } })
+checked.onBroadcast('move', ({ payload }) => same<typeof payload, { x: number }>(true))
+// @ts-expect-error: not what the validator lets through
+void checked.sendBroadcast('move', { x: '1' })
