@@ -9,6 +9,7 @@ export interface Serving {
 
 /** Runs a server in this process for the benchmark that started it, and ends with it. */
 export async function serve(start: () => Promise<Serving>): Promise<void> {
+  process.once('disconnect', () => process.exit())
   const serving = await start()
   process.on('message', (request: ServerRequest) => {
     if (request === 'usage') {
@@ -16,7 +17,6 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
       tell({ kind: 'usage', cpuMicros: user + system, rssBytes: process.memoryUsage.rss() })
     } else void serving.stop().finally(() => process.exit())
   })
-  process.once('disconnect', () => process.exit())
   tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '' })
 }
 
