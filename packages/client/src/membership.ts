@@ -429,7 +429,8 @@ export class Membership {
     const ids = payload['ids'] as unknown[]
     const data = payload['data'] as unknown as Parameters<typeof toChangePayload>[0]
     if (typeof data.position === 'string') this.#position = data.position
-    const type = `${data.type}`.toLowerCase()
+    const { type: kind }: { readonly type: unknown } = data
+    const type = typeof kind === 'string' ? kind.toLowerCase() : ''
     const wanted = this.changes.filter((binding) => wantsChange(binding, ids, type))
     if (wanted.length === 0) return
     const change = toChangePayload(data, this.host.options.bigNumbers)
