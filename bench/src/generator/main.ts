@@ -71,7 +71,8 @@ async function idle(job: Job): Promise<GeneratorMessage> {
 }
 
 function tell(message: GeneratorMessage, then: () => void = () => {}): void {
-  process.send?.(message, then)
+  if (process.connected) process.send?.(message, then)
+  else process.exit()
 }
 
 function passed(ms: number): Promise<void> {

@@ -20,6 +20,8 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
   tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '' })
 }
 
+/** Without anybody to tell, there is nothing to serve for. */
 function tell(message: ServerMessage): void {
-  process.send?.(message)
+  if (process.connected) process.send?.(message)
+  else process.exit()
 }
