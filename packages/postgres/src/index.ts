@@ -3,7 +3,7 @@ export type { EmbeddedPostgres } from './io/running-server.ts'
 
 export { policyAuthorizer, type AuthorizerOptions } from './authorizer.ts'
 export { databasePool, type DatabasePool, type DatabasePoolOptions } from './io/database-pool.ts'
-export { migrate, type MigrationResult } from './io/migrate.ts'
+export { makeConvenient, migrate, type MigrationResult } from './io/migrate.ts'
 export { databaseMessageStore } from './message-store.ts'
 export { migrations } from './migrations.ts'
 
@@ -27,3 +27,4 @@ export { ensurePublications, readPublications, type Publication, type Publicatio
 export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop } from './io/slot.ts'
 export type { Queryable } from './io/queryable.ts'
 export { isMessageTable, storedMessage } from './stored-message.ts'
+export { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from './io/postgres-feed.ts'

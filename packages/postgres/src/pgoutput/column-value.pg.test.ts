@@ -99,7 +99,7 @@ test('the values of every type are written as to_jsonb writes them', async () =>
     { numRuns: 40, endOnFailure: true },
   )
   expect(compared).toBeGreaterThan(20_000)
-})
+}, 90_000)
 
 function explain(values: readonly (string | null)[]): (error: Error) => never {
   return (error) => {

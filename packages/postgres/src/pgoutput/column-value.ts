@@ -152,5 +152,7 @@ function isJson(text: string): boolean {
 
 /** `…+00` → `…+00:00`, also in front of ` BC`. */
 function withOffsetMinutes(text: string): string {
+  // What a session in UTC writes, save for years before Christ and infinity.
+  if (text.endsWith('+00')) return `${text}:00`
   return text.replace(/([+-]\d\d)( BC)?$/, '$1:00$2')
 }
