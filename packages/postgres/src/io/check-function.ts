@@ -15,7 +15,9 @@ export interface CheckFunction {
 
 /** Whether rows can be told by the text of their key alone. */
 export function hasPlainKey(entry: TableEntry): boolean {
-  return entry.primaryKey.length === 1 && isWrittenAlike(entry.primaryKey[0]!)
+  const [key, ...others] = entry.primaryKey
+  // Cast to text, a boolean is not what the stream writes.
+  return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
 }
 
 /**

@@ -1,5 +1,4 @@
-import type pg from 'pg'
-import pgModule from 'pg'
+import pg from 'pg'
 import type { FeedDatabase } from '../feed/feed-database.ts'
 import type { TableEntry } from '../feed/table-entry.ts'
 import { parseLsn } from '../lsn.ts'
@@ -17,8 +16,8 @@ export interface FeedDatabaseOptions {
 
 /** Asks Postgres. `sessions` gives the sessions, once there is a database. */
 export function feedDatabase(sessions: () => Promise<FeedSessions>, options: FeedDatabaseOptions): FeedDatabase {
-  const onChecker = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => onSession((await sessions()).checker, work)
-  const onCatalog = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => onSession((await sessions()).catalog, work)
+  const onChecker = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).checker.withSession(work)
+  const onCatalog = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).catalog.withSession(work)
   return {
     publishedTables: () => onCatalog((session) => loadPublishedTables(session, options.publication)),
     // The login that will take the role has to say whether it may.
@@ -44,21 +43,6 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
   }
 }
 
-async function onSession<T>(sessions: pg.Pool, work: (session: pg.PoolClient) => Promise<T>): Promise<T> {
-  const session = await sessions.connect()
-  let usable = false
-  try {
-    const result = await work(session)
-    usable = true
-    return result
-  } catch (error) {
-    usable = error instanceof pgModule.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08')
-    throw error
-  } finally {
-    session.release(!usable)
-  }
-}
-
 async function inOneSnapshot<T>(session: pg.PoolClient, work: () => Promise<T>): Promise<T> {
   await session.query('begin isolation level repeatable read read only')
   try {
@@ -76,8 +60,8 @@ async function generated(
 ): Promise<Map<number, Map<string, string>>> {
   const found = new Map<number, Map<string, string>>()
   const names = entry.primaryKey.map((_, index) => `c${index}`)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pgModule.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
-  const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pgModule.escapeIdentifier(name)})::text as v${index}`)
+  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
+  const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
   const { rows } = await session.query<Record<string, string | null> & { n: number }>(
     `select k.n::int4 as n, ${values.join(', ')}
      from pg_catalog.unnest(${names.map((_, index) => `$${index + 1}::text[]`).join(', ')}) with ordinality k (${[...names, 'n'].join(', ')})

@@ -5,17 +5,24 @@ import { SESSION_SQL } from './replication-connection.ts'
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
 
-const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = '10s'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = '3s'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
 set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
 
 export interface FeedSessions {
   /** The main login, to read the catalog. */
-  readonly catalog: pg.Pool
+  readonly catalog: SessionPool
   /** Looks rows up in the name of others. */
-  readonly checker: pg.Pool
+  readonly checker: SessionPool
   /** Whether a login of its own could be had; else the main login takes the roles. */
   readonly separateLogin: boolean
   close(): Promise<void>
+}
+
+/** Sessions that all have the same settings. */
+export interface SessionPool {
+  /** Runs `work` on a session that nobody else uses meanwhile. One whose connection failed is not used again. */
+  withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
+  end(): Promise<void>
 }
 
 export interface FeedSessionsOptions {
@@ -52,13 +59,33 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
   }
 }
 
-function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): pg.Pool {
+function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): SessionPool {
   const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, allowExitOnIdle: true, keepAlive: true })
   // An idle session that breaks is replaced at the next question.
   sessions.on('error', () => {})
-  // Statements of a session run in order, so the settings come before whatever it was opened for.
-  sessions.on('connect', (session) => void session.query(settings).catch(() => {}))
-  return sessions
+  const prepared = new WeakSet<pg.PoolClient>()
+  return {
+    withSession: async (work) => {
+      const session = await sessions.connect()
+      let usable = false
+      try {
+        if (!prepared.has(session)) {
+          await session.query(settings)
+          prepared.add(session)
+        }
+        const result = await work(session)
+        usable = true
+        return result
+      } catch (error) {
+        // A statement that failed leaves its session as it was; anything else may have left it half-way.
+        usable = error instanceof pg.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08')
+        throw error
+      } finally {
+        session.release(!usable)
+      }
+    },
+    end: () => sessions.end(),
+  }
 }
 
 interface Login {
@@ -71,7 +98,7 @@ interface Login {
  * Makes the login where that is permitted; `null` where it is not. Its password follows from the main one, so that all
  * servers of a database agree on it without keeping it anywhere.
  */
-async function checkerLogin(catalog: pg.Pool, { connection, roles, connectTimeoutMs }: FeedSessionsOptions): Promise<Login | null> {
+async function checkerLogin(catalog: SessionPool, { connection, roles, connectTimeoutMs }: FeedSessionsOptions): Promise<Login | null> {
   const main = mainLogin(connection)
   const password = createHmac('sha256', main.password === '' ? randomBytes(32) : main.password)
     .update(CHECKER)
@@ -82,9 +109,9 @@ async function checkerLogin(catalog: pg.Pool, { connection, roles, connectTimeou
     ...(main.url === null ? {} : { connectionString: withLogin(main.url, CHECKER, password) }),
   }
   try {
-    await prepareLogin(catalog, password, roles, false)
+    await catalog.withSession((session) => prepareLogin(session, password, roles, false))
     if (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) return login
-    await prepareLogin(catalog, password, roles, true)
+    await catalog.withSession((session) => prepareLogin(session, password, roles, true))
     return (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) ? login : null
   } catch (error) {
     // Not permitted here. Anything else, such as a lost connection, is told.
@@ -106,7 +133,7 @@ function withLogin(url: string, user: string, password: string): string {
   return changed.href
 }
 
-async function prepareLogin(catalog: pg.Pool, password: string, roles: readonly string[], anew: boolean): Promise<void> {
+async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], anew: boolean): Promise<void> {
   const attributes = `login noinherit nosuperuser nocreatedb nocreaterole noreplication password ${pg.escapeLiteral(password)}`
   const { rows } = await catalog.query<{ exists: boolean; unsafe: boolean }>(
     'select true as exists, rolsuper or rolinherit or rolbypassrls as unsafe from pg_catalog.pg_roles where rolname = $1',

@@ -1,0 +1,49 @@
+import type { Column, Table } from '../table.ts'
+import type { RowChange } from '../transaction-assembler.ts'
+import type { ColumnText } from './subscription-index.ts'
+
+const columnsByName = new WeakMap<Table, Map<string, Column>>()
+
+function columnOf(table: Table, name: string): Column | undefined {
+  let columns = columnsByName.get(table)
+  if (columns === undefined) {
+    columns = new Map(table.columns.map((column) => [column.name, column]))
+    columnsByName.set(table, columns)
+  }
+  return columns.get(name)
+}
+
+/**
+ * What filters may look at: the new row, or, of a deleted one, the columns of the replica identity — under row level
+ * security only the primary key, so that nobody can ask about the rest of a row that is not theirs (rule F8).
+ */
+export function filterText(change: RowChange): ColumnText {
+  const { table, newTuple, old } = change
+  if (newTuple === null) {
+    const known = table.rowSecurity ? table.primaryKey : table.columns.filter((column) => column.identity)
+    return (name) => {
+      const column = columnOf(table, name)
+      return column === undefined || column.tupleIndex === null || !known.includes(column) ? undefined : old?.tuple.text(column.tupleIndex)
+    }
+  }
+  const full = old?.extent === 'full' ? old.tuple : null
+  return (name) => {
+    const at = columnOf(table, name)?.tupleIndex
+    if (at === undefined || at === null) return undefined
+    const text = newTuple.text(at)
+    return text === undefined ? full?.text(at) : text
+  }
+}
+
+/** The primary key's texts, of the new row or of the deleted one; `null` when it has none or they are not known. */
+export function primaryKeyTexts({ table, newTuple, old }: RowChange): readonly string[] | null {
+  const tuple = newTuple ?? old?.tuple ?? null
+  if (tuple === null || table.primaryKey.length === 0) return null
+  const texts: string[] = []
+  for (const column of table.primaryKey) {
+    const text = column.tupleIndex === null ? null : tuple.text(column.tupleIndex)
+    if (typeof text !== 'string') return null
+    texts.push(text)
+  }
+  return texts
+}

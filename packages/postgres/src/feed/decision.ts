@@ -1,0 +1,199 @@
+import type { FeedDatabase, FilterAnswer, FilterCheck, RowCheck } from './feed-database.ts'
+import type { RowChange } from '../transaction-assembler.ts'
+import { filterText, primaryKeyTexts } from './change-row.ts'
+import type { Subscription } from './feed-channel.ts'
+import type { PreparedFilter } from './filter-test.ts'
+import type { CheckIdentity } from './identity.ts'
+import { faultOf } from './table-feed.ts'
+import type { TableEntry } from './table-entry.ts'
+
+/** One change for one subscription, before and after Postgres decided. */
+export interface Candidate {
+  readonly change: RowChange
+  readonly subscription: Subscription
+  /** The channel's when this was begun. */
+  generation: number
+  /** Its identity's policies failed of late: it is decided apart from the others. */
+  readonly apart: boolean
+  allowed: boolean
+  /** The row was written again since. */
+  superseded: boolean
+}
+
+export function candidateFor(change: RowChange, subscription: Subscription, apart = false): Candidate {
+  return { change, subscription, generation: subscription.channel.generation, apart, allowed: false, superseded: false }
+}
+
+export interface DecisionContext {
+  readonly database: FeedDatabase
+  entryOf(oid: number): TableEntry | null
+  /** Replays also want to know whether the row is still the one that the change wrote. */
+  readonly replay: boolean
+  /** A policy or filter failed, so nothing is shown to those whom it was to decide about. */
+  failed(fault: DecisionFault): void
+}
+
+export interface DecisionFault {
+  readonly kind: 'policy' | 'filter'
+  readonly message: string
+  readonly timedOut: boolean
+  readonly entry: TableEntry
+  readonly identity: CheckIdentity | null
+  readonly candidates: readonly Candidate[]
+}
+
+/** Policies changed while they were asked: `oid` is to be looked up again, and everything asked again. */
+export class StaleEntry extends Error {
+  readonly oid: number
+
+  constructor(oid: number) {
+    super('the policies of a table have changed')
+    this.oid = oid
+  }
+}
+
+/**
+ * Has Postgres decide about the candidates. Everything a candidate is not expressly granted it is refused. Rejects with
+ * {@link StaleEntry}, or when there is no database.
+ */
+export async function decide(candidates: readonly Candidate[], context: DecisionContext): Promise<void> {
+  for (const candidate of candidates) {
+    candidate.allowed = candidate.subscription.binding !== null
+    candidate.superseded = false
+  }
+  await decideFilters(candidates, context)
+  await decideRows(candidates, context)
+}
+
+interface FilterGroup {
+  readonly entry: TableEntry
+  readonly filter: PreparedFilter
+  /** By the operand's JSON. */
+  readonly operands: Map<string, { readonly values: readonly (string | null)[]; readonly index: number }>
+  readonly texts: Map<string | null, number>
+  readonly asked: { readonly candidate: Candidate; readonly operand: number; readonly text: number }[]
+}
+
+async function decideFilters(candidates: readonly Candidate[], context: DecisionContext): Promise<void> {
+  const groups = new Map<string, FilterGroup>()
+  for (const candidate of candidates) {
+    const { filters, binding, oid } = candidate.subscription
+    if (binding === null || faultOf(binding, candidate.change) !== null) continue
+    for (const filter of filters) {
+      if (filter.test !== null) continue
+      const entry = context.entryOf(oid)
+      const text = filterText(candidate.change)(filter.column.name)
+      if (entry === null || text === undefined) candidate.allowed = false
+      else ask(groups, entry, filter, candidate, text)
+    }
+  }
+  await Promise.all([...groups.values()].map((group) => askFilters(group, context)))
+}
+
+function ask(groups: Map<string, FilterGroup>, entry: TableEntry, filter: PreparedFilter, candidate: Candidate, text: string | null): void {
+  const { op, negate } = filter.filter
+  const key = `${entry.oid} ${filter.column.number} ${op} ${negate}`
+  let group = groups.get(key)
+  if (group === undefined) groups.set(key, (group = { entry, filter, operands: new Map(), texts: new Map(), asked: [] }))
+  const operandKey = JSON.stringify(filter.values)
+  let operand = group.operands.get(operandKey)
+  if (operand === undefined) group.operands.set(operandKey, (operand = { values: filter.values, index: group.operands.size }))
+  let index = group.texts.get(text)
+  if (index === undefined) group.texts.set(text, (index = group.texts.size))
+  group.asked.push({ candidate, operand: operand.index, text: index })
+}
+
+async function askFilters({ entry, filter, operands, texts, asked }: FilterGroup, context: DecisionContext): Promise<void> {
+  const check: FilterCheck = {
+    column: filter.column,
+    op: filter.filter.op,
+    negate: filter.filter.negate,
+    operands: [...operands.values()].map(({ values }) => values),
+    texts: [...texts.keys()],
+  }
+  const answers = await context.database.testFilters(check)
+  for (const { candidate, operand, text } of asked) {
+    const answer = answers[operand]
+    if (answer?.ok !== true || !answer.matches.has(text)) candidate.allowed = false
+  }
+  answers.forEach((answer, index) => {
+    if (!answer.ok)
+      context.failed(
+        filterFault(
+          entry,
+          answer,
+          asked.filter(({ operand }) => operand === index).map(({ candidate }) => candidate),
+        ),
+      )
+  })
+}
+
+function filterFault(entry: TableEntry, answer: Extract<FilterAnswer, { ok: false }>, candidates: readonly Candidate[]): DecisionFault {
+  return { kind: 'filter', message: answer.message, timedOut: false, entry, identity: null, candidates }
+}
+
+interface RowGroup {
+  readonly entry: TableEntry
+  readonly role: string
+  readonly keys: (readonly string[])[]
+  readonly rowOf: Map<RowChange, number>
+  readonly byIdentity: Map<CheckIdentity, { readonly rows: number[]; readonly rowSet: Set<number>; readonly candidates: Candidate[] }>
+}
+
+async function decideRows(candidates: readonly Candidate[], context: DecisionContext): Promise<void> {
+  const groups = new Map<string, RowGroup>()
+  for (const candidate of candidates) if (candidate.allowed) wantRow(groups, candidate, context)
+  await Promise.all([...groups.values()].map((group) => askRows(group, context)))
+}
+
+function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: DecisionContext): void {
+  const { change, subscription } = candidate
+  const binding = subscription.binding!
+  // A deleted row can no longer be looked up: its key is all that is told (rule D6).
+  if (binding.identity === null || change.action === 'DELETE' || faultOf(binding, change) !== null) return
+  const entry = context.entryOf(subscription.oid)
+  const keys = primaryKeyTexts(change)
+  if (entry === null || keys === null || keys.length !== entry.primaryKey.length) {
+    candidate.allowed = false
+    return
+  }
+  const groupKey = `${entry.oid} ${binding.role}`
+  let group = groups.get(groupKey)
+  if (group === undefined) groups.set(groupKey, (group = { entry, role: binding.role, keys: [], rowOf: new Map(), byIdentity: new Map() }))
+  let row = group.rowOf.get(change)
+  if (row === undefined) {
+    row = group.keys.push(keys) - 1
+    group.rowOf.set(change, row)
+  }
+  let asked = group.byIdentity.get(binding.identity)
+  if (asked === undefined) group.byIdentity.set(binding.identity, (asked = { rows: [], rowSet: new Set(), candidates: [] }))
+  if (!asked.rowSet.has(row)) {
+    asked.rowSet.add(row)
+    asked.rows.push(row)
+  }
+  asked.candidates.push(candidate)
+}
+
+async function askRows({ entry, role, keys, rowOf, byIdentity }: RowGroup, context: DecisionContext): Promise<void> {
+  const asked = [...byIdentity]
+  const check: RowCheck = {
+    entry,
+    role,
+    keys,
+    withXmin: context.replay,
+    identities: asked.map(([identity, { rows }]) => ({ identity, rows })),
+  }
+  const answer = await context.database.checkRows(check)
+  if (!answer.current) throw new StaleEntry(entry.oid)
+  asked.forEach(([identity, { candidates }], index) => {
+    const one = answer.identities[index]
+    for (const candidate of candidates) {
+      const xid = one?.ok === true ? one.visible.get(rowOf.get(candidate.change)!) : undefined
+      candidate.allowed = xid !== undefined
+      candidate.superseded = context.replay && xid !== undefined && xid !== candidate.change.transaction.xid
+    }
+    if (one === undefined || (one.ok && one.fault === undefined)) return
+    const message = one.ok ? one.fault! : one.message
+    context.failed({ kind: 'policy', message, timedOut: !one.ok && one.timedOut, entry, identity, candidates })
+  })
+}

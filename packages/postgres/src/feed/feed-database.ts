@@ -1,0 +1,74 @@
+import type { Filter } from '@tidewire/protocol'
+import type { Lsn } from '../lsn.ts'
+import type { CheckIdentity } from './identity.ts'
+import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from './table-entry.ts'
+
+/** An answer of Postgres that is the client's to know: `text` names its code, as the reference prints it. */
+export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly text: string }
+
+/** Rows that identities want to see, all of one table and one role. */
+export interface RowCheck {
+  readonly entry: TableEntry
+  readonly role: string
+  /** By row, the texts of the primary key. */
+  readonly keys: readonly (readonly string[])[]
+  readonly identities: readonly { readonly identity: CheckIdentity; readonly rows: readonly number[] }[]
+  /** The transactions that last wrote the rows are wanted as well. */
+  readonly withXmin: boolean
+}
+
+export type IdentityAnswer =
+  /** Row numbers with, if wanted, the xid that wrote the row; 0 else. */
+  | {
+      readonly ok: true
+      readonly visible: ReadonlyMap<number, number>
+      /** The policies failed for some of the rows. */
+      readonly fault?: string
+    }
+  /** The policies failed for this identity, or took too long. */
+  | { readonly ok: false; readonly message: string; readonly timedOut: boolean }
+
+export interface CheckAnswer {
+  /** False: policies have changed since the entry was loaded, and nothing of the answer may be used. */
+  readonly current: boolean
+  /** In the order of the request. */
+  readonly identities: readonly IdentityAnswer[]
+}
+
+/** Texts of one column to be held against filters of one kind. */
+export interface FilterCheck {
+  readonly column: EntryColumn
+  readonly op: Filter['op']
+  readonly negate: boolean
+  /** By filter: its value, or the values of `in`. */
+  readonly operands: readonly (readonly (string | null)[])[]
+  readonly texts: readonly (string | null)[]
+}
+
+export type FilterAnswer = { readonly ok: true; readonly matches: ReadonlySet<number> } | { readonly ok: false; readonly message: string }
+
+/**
+ * What the feed asks of Postgres. Everything rejects with an error of `pg` when there is no database to ask; the feed
+ * then waits and asks again.
+ */
+export interface FeedDatabase {
+  publishedTables(): Promise<readonly PublishedTable[]>
+  role(name: string): Promise<RoleFacts>
+  /** Tables that are gone are missing in the answer. */
+  tables(oids: readonly number[], roles: readonly string[]): Promise<ReadonlyMap<number, TableEntry>>
+  /** Checks a filter and answers its values as the column's type writes them. */
+  castFilter(filter: Filter, column: EntryColumn): Promise<Refusable<readonly (string | null)[]>>
+  /** By filter, the numbers of the texts for which it is true. */
+  testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
+  checkRows(check: RowCheck): Promise<CheckAnswer>
+  /** What `to_jsonb` makes of these texts of a type. */
+  jsonOf(typeSql: string, texts: readonly string[]): Promise<readonly (string | null)[]>
+  /** JSON texts of generated columns, by row and column name, as the rows are now. */
+  generated(
+    entry: TableEntry,
+    columns: readonly string[],
+    keys: readonly (readonly string[])[],
+  ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
+  /** Everything that commits from now on has a commit LSN of at least this. */
+  insertLsn(): Promise<Lsn>
+}

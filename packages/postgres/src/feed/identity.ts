@@ -1,0 +1,36 @@
+import type { Claims } from '@tidewire/server'
+import type { ClaimsUse } from './policy-analysis.ts'
+
+/** Who a check is made for: all whom the policies of a table cannot tell apart. */
+export interface CheckIdentity {
+  readonly key: string
+  readonly role: string
+  /** JSON text for `request.jwt.claims`. */
+  readonly claims: string
+}
+
+/** One object per identity, as long as anybody holds on to this. */
+export class Identities {
+  readonly #known = new Map<string, CheckIdentity>()
+
+  of(role: string, claims: Claims, use: ClaimsUse): CheckIdentity {
+    const text = JSON.stringify(use === 'all' ? claims : projected(claims, use))
+    const key = `${role}\n${text}`
+    let identity = this.#known.get(key)
+    if (identity === undefined) {
+      identity = { key, role, claims: text }
+      this.#known.set(key, identity)
+    }
+    return identity
+  }
+}
+
+function projected(claims: Claims, use: ReadonlySet<string>): Claims {
+  return Object.fromEntries([...use].toSorted().flatMap((name) => (Object.hasOwn(claims, name) ? [[name, claims[name]!]] : [])))
+}
+
+/** The token's `sub` as Postgres writes a uuid; `null` when it is none for certain. */
+export function uidOf(claims: Claims): string | null {
+  const sub = claims['sub']
+  return typeof sub === 'string' && /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(sub) ? sub.toLowerCase() : null
+}

@@ -1,0 +1,93 @@
+/** Reads the text form in which Postgres keeps expressions (`pg_node_tree`). */
+export interface TreeNode {
+  /** `OPEXPR`, `FUNCEXPR`, … */
+  readonly type: string
+  readonly fields: ReadonlyMap<string, readonly TreeValue[]>
+}
+
+export type TreeValue = string | TreeNode | readonly TreeValue[]
+
+/** `null`: not understood. */
+export function parseNodeTree(text: string): TreeValue | null {
+  const tokens = tokenize(text)
+  const reader = { tokens, at: 0 }
+  const value = readValue(reader)
+  return value === null || reader.at !== tokens.length ? null : value
+}
+
+/** Every node in it, from the outside in. */
+export function* nodesOf(value: TreeValue): Generator<TreeNode> {
+  if (typeof value === 'string') return
+  if (isNode(value)) {
+    yield value
+    for (const values of value.fields.values()) for (const each of values) yield* nodesOf(each)
+  } else for (const each of value) yield* nodesOf(each)
+}
+
+export function isNode(value: TreeValue | undefined): value is TreeNode {
+  return typeof value === 'object' && 'fields' in value
+}
+
+/** A field that is one word; `null` when it is not. */
+export function word(node: TreeNode, field: string): string | null {
+  const value = node.fields.get(field)?.[0]
+  return typeof value === 'string' ? value : null
+}
+
+/** The nodes of a field that is a list. */
+export function listed(node: TreeNode, field: string): readonly TreeValue[] {
+  const value = node.fields.get(field)?.[0]
+  return value !== undefined && typeof value !== 'string' && !isNode(value) ? value : []
+}
+
+interface Reader {
+  readonly tokens: readonly string[]
+  at: number
+}
+
+function tokenize(text: string): string[] {
+  // A backslash takes the character after it along, whatever it is.
+  return text.match(/[(){}]|(?:\\[\s\S]|[^\s(){}\\])+/g) ?? []
+}
+
+function readValue(reader: Reader): TreeValue | null {
+  const token = reader.tokens[reader.at++]
+  if (token === undefined || token === ')' || token === '}') return null
+  if (token === '(') return readList(reader)
+  return token === '{' ? readNode(reader) : token
+}
+
+function readList(reader: Reader): TreeValue[] | null {
+  const items: TreeValue[] = []
+  while (reader.tokens[reader.at] !== ')') {
+    const item = readValue(reader)
+    if (item === null) return null
+    items.push(item)
+  }
+  reader.at++
+  return items
+}
+
+function readNode(reader: Reader): TreeNode | null {
+  const type = reader.tokens[reader.at++]
+  if (type === undefined || !/^[A-Z_]+$/.test(type)) return null
+  const fields = new Map<string, TreeValue[]>()
+  let values: TreeValue[] | null = null
+  for (;;) {
+    const token = reader.tokens[reader.at]
+    if (token === undefined) return null
+    if (token === '}') {
+      reader.at++
+      return { type, fields }
+    }
+    if (token.startsWith(':')) {
+      reader.at++
+      values = []
+      fields.set(token.slice(1), values)
+      continue
+    }
+    const value = readValue(reader)
+    if (value === null || values === null) return null
+    values.push(value)
+  }
+}

@@ -1,0 +1,174 @@
+import type { ChangeBatch } from '../change-source.ts'
+import type { Lsn } from '../lsn.ts'
+import type { Table } from '../table.ts'
+import type { RowChange } from '../transaction-assembler.ts'
+import { StaleEntry, type Candidate } from './decision.ts'
+import { delay, type FeedRuntime } from './feed-runtime.ts'
+
+export interface PipelineSteps {
+  /** What has to be known of a table before its changes are matched. */
+  prepare(table: Table): Promise<void> | null
+  match(change: RowChange): Iterable<Candidate>
+  /** Decides and delivers; rejects without having delivered anything. */
+  settle(changes: readonly RowChange[], candidates: readonly Candidate[]): Promise<void>
+  stale(oid: number): void
+  /** All changes up to here are delivered. */
+  committed(endLsn: Lsn): void
+}
+
+interface PausableSource {
+  pause(): void
+  resume(): void
+}
+
+type Step =
+  | { readonly kind: 'change'; readonly change: RowChange; readonly bytes: number }
+  | { readonly kind: 'commit'; readonly endLsn: Lsn }
+  | { readonly kind: 'control'; readonly work: () => void | Promise<void> }
+
+const MAX_CHANGES = 256
+/** A batch has no more candidates than this, or than its one change has. */
+const MAX_CANDIDATES = 20_000
+const PAUSE_BYTES = 32 * 1024 * 1024
+const RESUME_BYTES = 8 * 1024 * 1024
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 2_000
+
+/** Takes changes batch by batch: while one is being decided, the next gathers. Order is kept, whatever it costs. */
+export class Pipeline {
+  readonly #runtime: FeedRuntime
+  readonly #source: PausableSource
+  readonly #steps: PipelineSteps
+  #queue: Step[] = []
+  #from = 0
+  #bytes = 0
+  #paused = false
+  #running = false
+  #closed = false
+
+  constructor(runtime: FeedRuntime, source: PausableSource, steps: PipelineSteps) {
+    this.#runtime = runtime
+    this.#source = source
+    this.#steps = steps
+  }
+
+  get isIdle(): boolean {
+    return !this.#running && this.#from === this.#queue.length
+  }
+
+  changes({ changes, endLsn }: ChangeBatch): void {
+    for (const change of changes) {
+      const bytes = 256 + (change.newTuple?.byteLength ?? 0) + (change.old?.tuple.byteLength ?? 0)
+      this.#bytes += bytes
+      this.#queue.push({ kind: 'change', change, bytes })
+    }
+    if (endLsn !== null) this.#queue.push({ kind: 'commit', endLsn })
+    if (this.#bytes > PAUSE_BYTES && !this.#paused) {
+      this.#paused = true
+      this.#source.pause()
+    }
+    this.#start()
+  }
+
+  /** Runs after everything that came before it, and while nothing is being decided. */
+  control(work: () => void | Promise<void>): void {
+    this.#queue.push({ kind: 'control', work })
+    this.#start()
+  }
+
+  controlled<T>(work: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.control(() => Promise.resolve().then(work).then(resolve, reject))
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#queue = []
+    this.#from = 0
+  }
+
+  #start(): void {
+    if (this.#running || this.#closed) return
+    this.#running = true
+    void this.#run()
+  }
+
+  async #run(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS
+    while (this.#from < this.#queue.length && !this.#closed) {
+      try {
+        await this.#next()
+        retryMs = FIRST_RETRY_MS
+      } catch (error) {
+        if (error instanceof StaleEntry) this.#steps.stale(error.oid)
+        else {
+          // The database does not answer. Nothing was delivered, so nothing is lost by asking again.
+          await delay(this.#runtime, retryMs)
+          retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
+        }
+      }
+    }
+    this.#running = false
+  }
+
+  async #next(): Promise<void> {
+    const first = this.#queue[this.#from]!
+    if (first.kind === 'control') {
+      this.#consume(1)
+      return controlled(first.work)
+    }
+    const { steps, changes, candidates } = await this.#gather()
+    if (changes.length > 0) await this.#steps.settle(changes, candidates)
+    if (this.#closed) return
+    this.#consume(steps.length)
+    for (const step of steps) if (step.kind === 'commit') this.#steps.committed(step.endLsn)
+  }
+
+  async #gather(): Promise<{
+    readonly steps: readonly Step[]
+    readonly changes: readonly RowChange[]
+    readonly candidates: readonly Candidate[]
+  }> {
+    const steps: Step[] = []
+    const changes: RowChange[] = []
+    const candidates: Candidate[] = []
+    for (let at = this.#from; at < this.#queue.length; at++) {
+      const step = this.#queue[at]!
+      if (step.kind === 'control') break
+      if (step.kind === 'change') {
+        if (changes.length >= MAX_CHANGES || candidates.length >= MAX_CANDIDATES) break
+        const preparing = this.#steps.prepare(step.change.table)
+        if (preparing !== null) await preparing
+        if (this.#closed) break
+        for (const candidate of this.#steps.match(step.change)) candidates.push(candidate)
+        changes.push(step.change)
+      }
+      steps.push(step)
+    }
+    return { steps, changes, candidates }
+  }
+
+  #consume(count: number): void {
+    for (let at = this.#from; at < this.#from + count; at++) {
+      const step = this.#queue[at]!
+      if (step.kind === 'change') this.#bytes -= step.bytes
+    }
+    this.#from += count
+    if (this.#from === this.#queue.length || this.#from > 4_096) {
+      this.#queue = this.#queue.slice(this.#from)
+      this.#from = 0
+    }
+    if (this.#paused && this.#bytes < RESUME_BYTES) {
+      this.#paused = false
+      this.#source.resume()
+    }
+  }
+}
+
+/** Whoever needs to know of a fault has caught it; the changes go on. */
+async function controlled(work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch {}
+}

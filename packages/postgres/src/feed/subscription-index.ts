@@ -1,0 +1,55 @@
+/** Where a subscription is looked for when a row changes. */
+export type IndexPlace =
+  /** Only rows whose column has one of the texts concern it. */
+  { readonly column: string; readonly values: readonly string[] } | null
+
+/** A row's texts by column name; `undefined`: not known. */
+export type ColumnText = (column: string) => string | null | undefined
+
+/** Items by the values of single columns, so that a change only meets those it may concern. */
+export class SubscriptionIndex<T> {
+  readonly #unknown: 'nobody' | 'everybody'
+  readonly #everywhere = new Set<T>()
+  readonly #byColumn = new Map<string, Map<string, Set<T>>>()
+  size = 0
+
+  /** Whom a column concerns whose value is not known. */
+  constructor(unknown: 'nobody' | 'everybody') {
+    this.#unknown = unknown
+  }
+
+  add(item: T, place: IndexPlace): void {
+    this.size++
+    if (place === null) return void this.#everywhere.add(item)
+    let byValue = this.#byColumn.get(place.column)
+    if (byValue === undefined) this.#byColumn.set(place.column, (byValue = new Map()))
+    for (const value of place.values) {
+      const items = byValue.get(value)
+      if (items === undefined) byValue.set(value, new Set([item]))
+      else items.add(item)
+    }
+  }
+
+  /** `place` is the one that it was added with. */
+  delete(item: T, place: IndexPlace): void {
+    this.size--
+    if (place === null) return void this.#everywhere.delete(item)
+    const byValue = this.#byColumn.get(place.column)
+    for (const value of place.values) {
+      const items = byValue?.get(value)
+      items?.delete(item)
+      if (items?.size === 0) byValue!.delete(value)
+    }
+    if (byValue?.size === 0) this.#byColumn.delete(place.column)
+  }
+
+  /** Those that the row may concern, each once. */
+  *candidates(text: ColumnText): Generator<T> {
+    yield* this.#everywhere
+    for (const [column, byValue] of this.#byColumn) {
+      const value = text(column)
+      if (typeof value === 'string') yield* byValue.get(value) ?? []
+      else if (value === undefined && this.#unknown === 'everybody') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
+    }
+  }
+}

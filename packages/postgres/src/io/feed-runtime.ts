@@ -1,0 +1,11 @@
+import type { FeedRuntime } from '../feed/feed-runtime.ts'
+
+/** Node's clock, timers and chance. */
+export const feedRuntime: FeedRuntime = {
+  uptime: () => performance.now(),
+  setTimer: (callback, afterMs) => {
+    const timer = setTimeout(callback, afterMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+  random: Math.random,
+}

@@ -1,0 +1,135 @@
+import type { ChangeRequest, Identity, ChangeHandle } from '@tidewire/server'
+import type { JsonObject } from '@tidewire/protocol'
+import pg from 'pg'
+import { migrate } from '../src/io/migrate.ts'
+import { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from '../src/io/postgres-feed.ts'
+
+export interface SystemMessage {
+  readonly status: 'ok' | 'error'
+  readonly message: string
+  readonly extra?: JsonObject
+}
+
+export interface ChangeMessage {
+  readonly event: string
+  readonly text: string
+  readonly ids: readonly number[]
+  readonly data: {
+    readonly type: string
+    readonly schema: string
+    readonly table: string
+    readonly record?: Record<string, unknown>
+    readonly old_record?: Record<string, unknown>
+    readonly errors: readonly string[] | null
+    readonly columns: readonly { readonly name: string; readonly type: string }[]
+    readonly commit_timestamp: string | null
+    readonly position?: string
+    readonly superseded?: boolean
+  }
+  readonly bytes: Uint8Array
+}
+
+/** A channel that writes down what it is told. */
+export class TestChannel {
+  readonly changes: ChangeMessage[] = []
+  readonly systems: SystemMessage[] = []
+  readonly handle: ChangeHandle
+  #waiting: (() => void)[] = []
+
+  constructor(feed: PostgresFeed, request: Partial<Omit<ChangeRequest, 'entries'>> & { readonly entries: readonly unknown[] }) {
+    const entries = request.entries.map((entry, index) => ({ id: index + 1, entry }))
+    this.handle = feed.changeFeed.open(
+      { subTopic: 'test', identity: asRole('anon'), positions: false, since: null, legacy: false, ...request, entries },
+      {
+        change: (event, payload) => {
+          const text = Buffer.from(payload).toString()
+          const json = JSON.parse(text) as { ids: number[]; data: ChangeMessage['data'] }
+          this.changes.push(
+            request.legacy === true
+              ? { event, text, ids: [], data: json as never, bytes: payload }
+              : { event, text, ...json, bytes: payload },
+          )
+          this.#wake()
+        },
+        system: (status, message, extra) => {
+          this.systems.push({ status, message, ...(extra === undefined ? {} : { extra }) })
+          this.#wake()
+        },
+      },
+    )
+  }
+
+  get ready(): boolean {
+    return this.systems.some(({ message }) => message === 'Subscribed to PostgreSQL')
+  }
+
+  /** Until it holds; rejects with what came instead. */
+  async until(holds: () => boolean, what = 'the expected'): Promise<void> {
+    const deadline = Date.now() + 10_000
+    while (!holds()) {
+      const left = deadline - Date.now()
+      if (left <= 0)
+        throw new Error(`${what} did not come: ${JSON.stringify({ systems: this.systems, changes: this.changes.map(({ text }) => text) })}`)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left)
+        this.#waiting.push(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
+    }
+  }
+
+  subscribed(): Promise<void> {
+    return this.until(() => this.ready, 'the subscription')
+  }
+
+  received(count: number): Promise<void> {
+    return this.until(() => this.changes.length >= count, `change ${count}`)
+  }
+
+  /** The first system message. */
+  async verdict(): Promise<SystemMessage> {
+    await this.until(() => this.systems.length > 0, 'a system message')
+    return this.systems[0]!
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
+  }
+}
+
+export function asRole(role: string, claims: JsonObject = {}): Identity {
+  return { role, claims: { role, ...claims }, headers: {} }
+}
+
+export interface TestFeed {
+  readonly url: string
+  readonly sql: pg.Client
+  readonly feed: PostgresFeed
+  open(request: Partial<Omit<ChangeRequest, 'entries'>> & { readonly entries: readonly unknown[] }): TestChannel
+  close(): Promise<void>
+}
+
+/** A migrated database with `setup` run on it, and a feed on it. */
+export async function startFeed(url: string, setup: string, options: Partial<PostgresFeedOptions> = {}): Promise<TestFeed> {
+  const sql = new pg.Client({ connectionString: url })
+  sql.on('error', () => {})
+  await sql.connect()
+  await migrate(sql)
+  await sql.query('grant usage on schema public to anon, authenticated, service_role')
+  await sql.query(setup)
+  const feed = openPostgresFeed({ databaseUrl: url, ...options })
+  return {
+    url,
+    sql,
+    feed,
+    open: (request) => new TestChannel(feed, request),
+    close: async () => {
+      await feed.close()
+      await sql.end()
+    },
+  }
+}
