@@ -7,7 +7,6 @@ import {
   wireTopic,
   type Message,
 } from '@tidewire/protocol'
-import { expiryOfJwt, noToken, tokenStep, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
 import { quoteBigNumbers } from './change-values.ts'
 import { channelOf, hosts, RealtimeChannel } from './channel.ts'
 import {
@@ -31,7 +30,9 @@ import {
 } from './options.ts'
 import type { Untyped, UntypedEvents, UntypedRow } from './payloads.ts'
 import type { EventsOf, Schemas } from './schema.ts'
-import type { HttpAnswer, Runtime, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+import { TokenSource } from './token-source.ts'
+import { Transport } from './transport.ts'
+import type { HttpAnswer, Runtime, WorkerTimers } from './runtime.ts'
 
 const CLOSE_TIMEOUT_MS = 1500
 /** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
@@ -76,14 +77,12 @@ export class RealtimeClient<Database = UntypedDatabase> {
   readonly #resolved: ResolvedOptions
   readonly #runtime: Runtime
   readonly #connection: Machine<ConnectionState, ConnectionEvent>
-  readonly #token: Machine<TokenState, TokenEvent>
+  readonly #token: TokenSource
+  readonly #transport: Transport
   readonly #attached = new Map<string, Membership>()
-  #socket: WebSocketLike | null = null
-  #opening: object | null = null
   #ref = 0
   #held: Message[] = []
   #heartbeatSentMs = 0
-  #tokenWaiters: ((error?: RealtimeError) => void)[] = []
   #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
   #unwatch: (() => void) | null = null
   readonly #stateListeners = new Set<(state: ConnectionState) => void>()
@@ -120,23 +119,30 @@ export class RealtimeClient<Database = UntypedDatabase> {
       (state, event: ConnectionEvent) => connectionStep(state, event, connectionOptions),
       (effect) => this.#performConnection(effect, connectionTimer),
     )
-    const tokenTimer = singleTimer(this.#setTimer, () => this.#token.send({ type: 'timer', nowMs: runtime.nowMs() }))
-    const tokenOptions = {
-      hasCallback: this.#resolved.canRefresh,
+    const log = (kind: string, text: string, data?: unknown): void => this.log(kind, text, data)
+    this.#token = new TokenSource({
+      callback: this.accessToken,
       deadlineMs: this.#resolved.accessTokenTimeoutMs,
-      expiresAtMs: expiryOfJwt,
-    }
-    this.#token = machine(
-      noToken,
-      (state, event: TokenEvent) => tokenStep(state, event, tokenOptions),
-      (effect) => this.#performToken(effect, tokenTimer),
-    )
+      setTimer: this.#setTimer,
+      nowMs: () => runtime.nowMs(),
+      changed: () => this.#each((channel) => channel.tokenChanged()),
+      log,
+    })
+    this.#transport = new Transport({
+      url: () => this.endpointURL(),
+      socketClass: () => this.transport ?? runtime.webSocket(),
+      opened: () => this.#drive({ type: 'opened' }),
+      message: (data) => this.#receive(data),
+      closed: (loss) => this.#drive({ type: 'closed', loss }),
+      impossible: (loss) => this.#drive({ type: 'impossible', loss }),
+      log,
+    })
     this.#emptyTimer = singleTimer(this.#setTimer, () => void this.disconnect())
     hosts.set(this, this.#makeHost())
   }
 
   get accessTokenValue(): string | null {
-    return this.#token.state.value
+    return this.#token.value
   }
 
   get workerRef(): unknown {
@@ -177,7 +183,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
   /** Connects, and stays connected until `disconnect`: a lost connection is made again. Never throws. */
   connect(): void {
     this.#drive({ type: 'connect' })
-    if (this.#resolved.canRefresh) this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+    this.#prefetchToken()
   }
 
   /**
@@ -188,7 +194,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
     this.#emptyTimer(null)
     this.#drive({ type: 'disconnect', code, reason })
     const error = new RealtimeError('disconnected', 'The client was disconnected.')
-    for (const channel of this.#attached.values()) channel.giveUp(error)
+    this.#each((channel) => channel.giveUp(error))
     if (this.#connection.state.kind !== 'closing') return Promise.resolve('ok')
     return new Promise((resolve) => this.#disconnects.push(resolve))
   }
@@ -324,11 +330,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
    * asked anew. With such a callback a token given here holds until its next answer. Resolves when done.
    */
   setAuth(token: string | null = null): Promise<void> {
-    const nowMs = this.#runtime.nowMs()
-    return new Promise((resolve) => {
-      this.#tokenWaiters.push(() => resolve())
-      this.#token.send(token === null ? { type: 'refresh', nowMs } : { type: 'set', value: token, nowMs })
-    })
+    return new Promise((resolve) => this.#token.set(token, () => resolve()))
   }
 
   /** Sends a heartbeat now, unless one is on its way or there is no connection. */
@@ -387,8 +389,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
       return
     }
     this.#joining.add(channel)
-    this.#tokenWaiters.push(done)
-    this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+    this.#token.need(done)
   }
 
   #settled(channel: Membership): void {
@@ -437,7 +438,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
     this.#unwatch = this.#runtime.watch((what) =>
       this.#drive(what === 'wake' ? { type: 'wake', ref: this.#nextRef() } : { type: 'freeze' }),
     )
-    this.#token.send({ type: 'activate', nowMs: this.#runtime.nowMs() })
+    this.#token.activate()
   }
 
   #startWorker(): void {
@@ -457,7 +458,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
     this.#worker = null
     this.#unwatch?.()
     this.#unwatch = null
-    this.#token.send({ type: 'deactivate' })
+    this.#token.deactivate()
   }
 
   #onConnectionTimer(): void {
@@ -472,11 +473,11 @@ export class RealtimeClient<Database = UntypedDatabase> {
         this.#timerDueMs = this.#runtime.nowMs() + (effect.afterMs ?? 0)
         return timer(effect.afterMs)
       case 'open-socket':
-        return this.#openSocket()
+        return this.#transport.open()
       case 'close-socket':
-        return closeSocket(this.#socket, effect.code, effect.reason)
+        return this.#transport.close(effect.code, effect.reason)
       case 'drop-socket':
-        return this.#dropSocket(effect.reason)
+        return this.#transport.drop(effect.reason)
       case 'send-heartbeat':
         return this.#sendHeartbeat(effect.ref)
       case 'heartbeat-missed':
@@ -485,73 +486,11 @@ export class RealtimeClient<Database = UntypedDatabase> {
       case 'up':
         this.log('transport', `connected to ${this.endPoint}`)
         this.#flushHeld()
-        for (const channel of this.#attached.values()) channel.up()
-        return
+        return this.#each((channel) => channel.up())
       case 'down':
-        this.#socket = null
         this.log('transport', 'close', effect.loss)
-        for (const channel of this.#attached.values()) channel.down(lossError(effect.loss))
-        return
+        return this.#each((channel) => channel.down(lossError(effect.loss)))
     }
-  }
-
-  #openSocket(): void {
-    // Loading the WebSocket may outlast the attempt that it was loaded for.
-    const opening = {}
-    this.#opening = opening
-    const use = (WebSocketClass: WebSocketLikeConstructor): void => {
-      if (this.#opening !== opening) return
-      try {
-        this.#listenTo(new WebSocketClass(this.endpointURL().replace(/^http/i, 'ws')))
-      } catch (cause) {
-        impossible(cause)
-      }
-    }
-    const impossible = (cause: unknown): void => {
-      if (this.#opening !== opening) return
-      this.log('error', 'WebSocket not available', cause)
-      this.#drive({
-        type: 'impossible',
-        loss: { reason: `WebSocket not available: ${String((cause as Error | null)?.message ?? cause)}`, wasClean: false },
-      })
-    }
-    try {
-      const found = this.transport ?? this.#runtime.webSocket()
-      if (found instanceof Promise) found.then(use, impossible)
-      else use(found)
-    } catch (cause) {
-      impossible(cause)
-    }
-  }
-
-  #listenTo(socket: WebSocketLike): void {
-    this.#socket = socket
-    socket.binaryType = 'arraybuffer'
-    socket.onopen = () => this.#drive({ type: 'opened' })
-    socket.onmessage = ({ data }: { readonly data: unknown }) => this.#receive(data)
-    socket.onerror = (event: unknown) => this.log('transport', 'error', event)
-    socket.onclose = ({
-      code,
-      reason = '',
-      wasClean = false,
-    }: {
-      readonly code?: number
-      readonly reason?: string
-      readonly wasClean?: boolean
-    }) => this.#drive({ type: 'closed', loss: { code: code ?? 1006, reason, wasClean } })
-  }
-
-  #dropSocket(reason: string): void {
-    const socket: (WebSocketLike & { terminate?(): void }) | null = this.#socket
-    this.#socket = null
-    this.#opening = null
-    if (socket === null) return
-    socket.onopen = socket.onmessage = socket.onclose = null
-    // `ws` throws the errors of a dropped socket at the process unless somebody listens.
-    socket.onerror = () => {}
-    // A browser waits for the other side's goodbye in the background; `ws` would keep the process for it.
-    if (typeof socket.terminate === 'function') socket.terminate()
-    else closeSocket(socket, 1000, reason)
   }
 
   #receive(data: unknown): void {
@@ -585,14 +524,13 @@ export class RealtimeClient<Database = UntypedDatabase> {
   #write(message: Message): void {
     const { topic, event, payload, ref, joinRef } = message
     if (this.hasLogger()) this.log('push', `${topic} ${event} (${joinRef}, ${ref})`, SECRET_EVENTS.includes(event) ? undefined : payload)
-    const socket = this.#socket
-    if (socket === null || !this.isConnected()) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
+    if (!this.isConnected()) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
     const { encode } = this
     try {
-      if (encode === undefined) socket.send(encodeClientMessage(this.#resolved.version, message))
+      if (encode === undefined) this.#transport.send(encodeClientMessage(this.#resolved.version, message))
       else
         encode({ topic, event, payload, ref: ref as string, ...(joinRef === null ? {} : { join_ref: joinRef as string }) }, (encoded) =>
-          socket.send(encoded),
+          this.#transport.send(encoded),
         )
     } catch (cause) {
       if (cause instanceof RangeError) throw new RealtimeError('name-too-long', cause.message, { cause })
@@ -620,8 +558,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
       this.log('error', 'a heartbeat could not be sent', error)
     }
     this.#heard('sent')
-    // Whoever refreshes tokens may have done so unasked; joined channels should not run into the old one's end.
-    if (this.#resolved.canRefresh) this.#token.send({ type: 'need', nowMs: this.#runtime.nowMs() })
+    this.#prefetchToken()
   }
 
   #onHeartbeatReply(ref: string, payload: unknown): void {
@@ -644,46 +581,13 @@ export class RealtimeClient<Database = UntypedDatabase> {
     }
   }
 
-  #performToken(effect: TokenEffect, timer: (afterMs: number | null) => void): void {
-    switch (effect.type) {
-      case 'timer':
-        return timer(effect.afterMs)
-      case 'ask':
-        return this.#ask(effect.id)
-      case 'changed':
-        for (const channel of this.#attached.values()) channel.tokenChanged()
-        return
-      case 'stale':
-        return this.log('error', 'the access token could not be refreshed; the one that is known is used', effect.cause)
-      case 'ready':
-        return this.#answerTokenWaiters()
-      case 'unavailable':
-        this.log('error', 'the access token could not be had', effect.cause)
-        return this.#answerTokenWaiters(
-          new RealtimeError('token-unavailable', 'The accessToken callback threw or took too long.', {
-            cause: effect.cause,
-            retryable: true,
-          }),
-        )
-    }
+  /** Whoever refreshes tokens may have done so unasked; joined channels should not run into the old one's end. */
+  #prefetchToken(): void {
+    if (this.#resolved.canRefresh) this.#token.need(() => {})
   }
 
-  #ask(id: number): void {
-    const failed = (cause: unknown): void => this.#token.send({ type: 'failed', id, cause, nowMs: this.#runtime.nowMs() })
-    try {
-      Promise.resolve(this.accessToken!()).then(
-        (value) => this.#token.send({ type: 'answered', id, value: value ?? null, nowMs: this.#runtime.nowMs() }),
-        failed,
-      )
-    } catch (cause) {
-      failed(cause)
-    }
-  }
-
-  #answerTokenWaiters(error?: RealtimeError): void {
-    const waiters = this.#tokenWaiters
-    this.#tokenWaiters = []
-    for (const done of waiters) done(error)
+  #each(act: (channel: Membership) => void): void {
+    for (const channel of this.#attached.values()) act(channel)
   }
 
   #post(path: string, body: string | Uint8Array, timeoutMs: number = this.#resolved.timeoutMs): Promise<HttpAnswer> {
@@ -699,16 +603,6 @@ export class RealtimeClient<Database = UntypedDatabase> {
   #report(error: RealtimeError): void {
     this.log('error', error.message, error.cause)
     this.#runtime.report(error)
-  }
-}
-
-function closeSocket(socket: WebSocketLike | null, code: number | undefined, reason: string | undefined): void {
-  try {
-    if (code === undefined) socket?.close()
-    else socket?.close(code, reason ?? '')
-  } catch {
-    // A code that the platform does not let us send must not keep the socket open.
-    socket?.close()
   }
 }
 
