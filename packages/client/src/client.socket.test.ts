@@ -27,11 +27,19 @@ test.each(['1.0.0', '2.0.0'])('broadcast and presence over a real socket, versio
   expect(await Promise.all([alice!.disconnect(), bob!.disconnect()])).toEqual(['ok', 'ok'])
 })
 
-test('a socket that is refused is tried again, and channels say why they wait', async () => {
-  const client = new RealtimeClient(`${server.url}/socket`, { apikey: 'nonsense' })
-  const error = await new Promise<Error | undefined>((resolve) => client.channel('room').subscribe((_, cause) => resolve(cause)))
-  expect(error).toMatchObject({ code: 'connection-lost', retryable: true })
-  expect(await client.disconnect()).toBe('ok')
+test('a server that is not there is tried again; one that does not take the key is not, and channels say why', async () => {
+  const errorOf = (client: RealtimeClient): Promise<Error | undefined> =>
+    new Promise((resolve) => client.channel('room').subscribe((_, cause) => resolve(cause)))
+  const refused = new RealtimeClient(`${server.url}/socket`, { apikey: 'nonsense' })
+  expect(await errorOf(refused)).toMatchObject({
+    code: 'unauthorized',
+    retryable: false,
+    message: expect.stringContaining('401') as string,
+  })
+  expect(refused.connectionState()).toBe('closed')
+  const nobody = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'k' })
+  expect(await errorOf(nobody)).toMatchObject({ code: 'connection-lost', retryable: true })
+  expect(await Promise.all([refused.disconnect(), nobody.disconnect()])).toEqual(['ok', 'ok'])
 })
 
 test('a process ends as soon as its client is disconnected', async () => {

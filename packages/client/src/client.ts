@@ -87,7 +87,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
   #unwatch: (() => void) | null = null
   readonly #stateListeners = new Set<(state: ConnectionState) => void>()
   readonly #joining = new Set<Membership>()
-  #joinQueue: (() => void)[] = []
+  readonly #joinQueue = new Map<Membership, (error?: RealtimeError) => void>()
   readonly #holders = new Map<RealtimeChannel, number>()
   #timerDueMs = 0
   #worker: WorkerTimers | null = null
@@ -133,8 +133,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
       socketClass: () => this.transport ?? runtime.webSocket(),
       opened: () => this.#drive({ type: 'opened' }),
       message: (data) => this.#receive(data),
-      closed: (loss) => this.#drive({ type: 'closed', loss }),
-      impossible: (loss) => this.#drive({ type: 'impossible', loss }),
+      closed: (loss) => this.#drive({ type: loss.final === undefined ? 'closed' : 'impossible', loss }),
       log,
     })
     this.#emptyTimer = singleTimer(this.#setTimer, () => void this.disconnect())
@@ -385,7 +384,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
 
   #authorize(channel: Membership, done: (error?: RealtimeError) => void): void {
     if (this.#joining.size >= MOST_JOINING) {
-      this.#joinQueue.push(() => this.#authorize(channel, done))
+      this.#joinQueue.set(channel, done)
       return
     }
     this.#joining.add(channel)
@@ -394,9 +393,12 @@ export class RealtimeClient<Database = UntypedDatabase> {
 
   #settled(channel: Membership): void {
     this.#joining.delete(channel)
-    const queue = this.#joinQueue
-    this.#joinQueue = []
-    for (const next of queue) next()
+    this.#joinQueue.delete(channel)
+    const next = this.#joinQueue.entries().next()
+    // Without a connection those in the queue are about to be told so.
+    if (next.done === true || !this.isConnected()) return
+    this.#joinQueue.delete(next.value[0])
+    this.#authorize(...next.value)
   }
 
   #attach(channel: Membership): void {
@@ -607,10 +609,10 @@ export class RealtimeClient<Database = UntypedDatabase> {
 }
 
 /** What channels tell their subscribers when the socket is gone. */
-function lossError({ code, reason, wasClean }: Loss): RealtimeError {
+function lossError({ code, reason, wasClean, final }: Loss): RealtimeError {
   const text = code === undefined ? reason : `socket closed: ${code}${reason === '' ? '' : ` (${reason})`}`
-  return new RealtimeError(reason.startsWith('WebSocket not available') ? 'no-transport' : 'connection-lost', text, {
+  return new RealtimeError(final ?? 'connection-lost', text, {
     ...(code === undefined ? {} : { cause: { code, reason, wasClean } }),
-    retryable: true,
+    retryable: final === undefined,
   })
 }

@@ -25,6 +25,8 @@ export interface Loss {
   readonly code?: number
   readonly reason: string
   readonly wasClean: boolean
+  /** Set when trying again would end the same way: there is no WebSocket here, or the server does not take the API key. */
+  readonly final?: 'no-transport' | 'unauthorized'
 }
 
 export type ConnectionEvent =
@@ -32,7 +34,7 @@ export type ConnectionEvent =
   | { readonly type: 'disconnect'; readonly code?: number | undefined; readonly reason?: string | undefined }
   | { readonly type: 'opened' }
   | { readonly type: 'closed'; readonly loss: Loss }
-  /** No socket can ever be made here. */
+  /** The loss is final. */
   | { readonly type: 'impossible'; readonly loss: Loss }
   /** Any sign that the server answers: a reply to a join, for one. */
   | { readonly type: 'proven' }

@@ -141,6 +141,22 @@ test('at most so many joins wait for their reply at a time; all get their turn',
   expect(client.getChannels().every((channel) => channel.state === 'joined')).toBe(true)
 })
 
+test('a cut while many wait for their turn costs nobody the turn', async () => {
+  const { client, runtime, server } = setup()
+  server.onJoin = () => null
+  const errors = new Set<string | undefined>()
+  for (let n = 0; n < 100; n++) client.channel(`room ${n}`).subscribe((_, error) => error && errors.add(error.message))
+  await settle()
+  for (let cut = 0; cut < 3; cut++) {
+    runtime.socket.drop()
+    await runtime.advance(5000)
+  }
+  expect([...errors]).toEqual(['socket closed: 1006'])
+  server.onJoin = () => ({ status: 'ok', response: {} })
+  await runtime.advance(40_000)
+  expect(client.getChannels().filter((channel) => channel.state !== 'joined')).toEqual([])
+})
+
 describe('iterators', () => {
   test('broadcasts: subscribes, gives, ends with the channel', async () => {
     const { client, server } = setup()

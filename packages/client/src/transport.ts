@@ -7,9 +7,8 @@ export interface TransportPort {
   socketClass(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   opened(): void
   message(data: unknown): void
+  /** The socket is gone, or could not be made. */
   closed(loss: Loss): void
-  /** No socket can be made. */
-  impossible(loss: Loss): void
   log(kind: string, text: string, data?: unknown): void
 }
 
@@ -38,7 +37,7 @@ export class Transport {
       if (this.#attempt !== attempt) return
       this.#port.log('error', 'WebSocket not available', cause)
       const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
-      this.#port.impossible({ reason, wasClean: false })
+      this.#port.closed({ reason, wasClean: false, final: 'no-transport' })
     }
     try {
       const found = this.#port.socketClass()
@@ -80,14 +79,20 @@ export class Transport {
 
   #listenTo(socket: WebSocketLike): void {
     const port = this.#port
+    let fault = ''
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
     socket.onopen = () => port.opened()
     socket.onmessage = ({ data }: { readonly data: unknown }) => port.message(data)
-    socket.onerror = (event: unknown) => port.log('transport', 'error', event)
+    socket.onerror = (event: { readonly message?: unknown }) => {
+      // Browsers keep to themselves what went wrong; `ws` tells.
+      if (typeof event.message === 'string') fault = event.message
+      port.log('transport', 'error', event)
+    }
     socket.onclose = ({ code = 1006, reason = '', wasClean = false }: { code?: number; reason?: string; wasClean?: boolean }) => {
       this.#socket = null
-      port.closed({ code, reason, wasClean })
+      const loss = { code, reason: reason || fault, wasClean }
+      port.closed(/response: 40[13]$/.test(fault) ? { ...loss, final: 'unauthorized' } : loss)
     }
   }
 }
