@@ -1,5 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
-import type { ChangeSourceTimes } from './change-source.ts'
+import type { ChangeSourceTimes } from './change-source-api.ts'
 
 export interface ChangeSourceTuning {
   /** How often the confirmed position is reported to Postgres and a sign of life asked for. Default 10,000. */

@@ -1,3 +1,4 @@
+import type { ChangeSource, ChangeSourceHandlers, ChangeSourceRuntime, ChangeSourceStatus, ChangeSourceTimes } from './change-source-api.ts'
 import type { Lsn } from './lsn.ts'
 import { decodePgoutput } from './pgoutput/decoder.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
@@ -6,86 +7,17 @@ import type { AttachOutcome, ReplicationPort, ReplicationReceiver, ReplicationSe
 import {
   openReplication,
   transition,
-  type EpochReason,
   type ReplicationEffect,
   type ReplicationEvent,
   type ReplicationState,
   type ReplicationStep,
   type ReplicationTimer,
-  type ReplicationTimes,
 } from './replication-state.ts'
 import { TransactionAssembler, type RowChange } from './transaction-assembler.ts'
 
-/** Timers and chance. Times are milliseconds. */
-export interface ChangeSourceRuntime {
-  setTimer(callback: () => void, afterMs: number): { cancel(): void }
-  /** From 0 to 1. */
-  random(): number
-}
+export type * from './change-source-api.ts'
 
-/** Changes in the order of their commits. A large transaction spans batches, and a batch may hold many small ones. */
-export interface ChangeBatch {
-  readonly epoch: string
-  readonly changes: readonly RowChange[]
-  /**
-   * Where the last transaction ends whose changes are all in this batch or earlier ones: what to `confirm` when they
-   * are safe. `null` while the first transaction of the batch goes on. A batch may bring nothing but this.
-   */
-  readonly endLsn: Lsn | null
-}
-
-export type ChangeSourceStatus =
-  | { readonly kind: 'connecting' }
-  | { readonly kind: 'streaming'; readonly slot: string }
-  /** The feed stands still; the next attempt comes by itself. */
-  | { readonly kind: 'waiting'; readonly fault: ReplicationFault }
-  | { readonly kind: 'closed' }
-
-export interface NewEpoch {
-  readonly epoch: string
-  /** `null` at the first one. With any other, changes may be missing between the two: whoever resumes has to be told. */
-  readonly previous: string | null
-  readonly reason: EpochReason
-}
-
-/** None of the handlers may throw. They are called in order, never one inside the other. */
-export interface ChangeSourceHandlers {
-  onChanges(batch: ChangeBatch): void
-  /** Comes before the first batch of the epoch. */
-  onEpoch?(event: NewEpoch): void
-  onStatus?(status: ChangeSourceStatus): void
-  /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
-  onProgress?(lsn: Lsn): void
-}
-
-export interface ChangeSourceTimes extends ReplicationTimes {
-  /** Changes of a batch, at most. */
-  readonly maxBatchChanges: number
-}
-
-/**
- * Row changes out of Postgres, for as long as it is open: it connects again by itself after whatever happens, goes on
- * exactly where it was, and says so when that is not possible.
- */
-export interface ChangeSource {
-  /** `null` until the first connection. */
-  readonly epoch: string | null
-  readonly status: ChangeSourceStatus
-  /** Everything before this has been handed over. */
-  readonly receivedLsn: Lsn
-  /** Everything before this is confirmed: Postgres may forget it. */
-  readonly confirmedLsn: Lsn
-  /** Bytes of WAL between what is confirmed and what the server has written, seen every few seconds. */
-  readonly lagBytes: number
-  /** Everything up to this `endLsn` of a batch need not be sent again after a restart. Of another epoch it is ignored. */
-  confirm(epoch: string, endLsn: Lsn): void
-  /** Hands out nothing until `resume` (at most the batch at hand). The connection stays. */
-  pause(): void
-  resume(): void
-  /** Ends the feed and frees the slot. A permanent slot stays. */
-  close(): Promise<void>
-}
-
+/** A change source over any way to Postgres. */
 export function createChangeSource(
   port: ReplicationPort,
   runtime: ChangeSourceRuntime,

@@ -1,4 +1,4 @@
-import type { ChangeSourceRuntime } from '../change-source.ts'
+import type { ChangeSourceRuntime } from '../change-source-api.ts'
 
 /** Node's timers and chance. */
 export const changeSourceRuntime: ChangeSourceRuntime = {

@@ -65,7 +65,8 @@ async function createPublication(session: Queryable, spec: PublicationSpec, serv
   try {
     await session.query(sql)
   } catch (error) {
-    // Another process was first.
-    if ((error as { code?: unknown }).code !== '42710') throw error
+    // Another process was first: with its transaction committed the name is taken, at the same moment it is a duplicate key.
+    const { code } = error as { code?: unknown }
+    if (code !== '42710' && code !== '23505') throw error
   }
 }

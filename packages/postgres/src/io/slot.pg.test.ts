@@ -104,8 +104,9 @@ describe('publications', () => {
     const other = new pg.Client({ connectionString: postgres.server.url.replace(/postgres$/, db.database!) })
     await other.connect()
     try {
-      await Promise.all([ensurePublications(db, [{ name: 'both' }]), ensurePublications(other, [{ name: 'both' }])])
-      expect(await readPublications(db, ['both'])).toHaveLength(1)
+      const names = Array.from({ length: 20 }, (_, index) => `both_${index}`)
+      for (const name of names) await Promise.all([ensurePublications(db, [{ name }]), ensurePublications(other, [{ name }])])
+      expect(await readPublications(db, names)).toHaveLength(20)
     } finally {
       await other.end()
     }
