@@ -5,7 +5,7 @@ import { formatPosition, parsePosition, type Place } from '../position.ts'
 import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { parseChangeEntry, type ChangeEntry } from './change-entry.ts'
-import { ChangeRing, type RingLimits } from './change-ring.ts'
+import { ChangeRing, type KeptChange, type RingLimits } from './change-ring.ts'
 import { candidateFor, decide, StaleEntry, type Candidate, type DecisionFault } from './decision.ts'
 import { deliver } from './delivery.ts'
 import { FeedChannel, type Subscription } from './feed-channel.ts'
@@ -322,7 +322,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     if (feed === undefined) return
     for (const subscription of feed.candidates(change)) {
       const { channel } = subscription
-      if (channel.live) yield candidateFor(change, subscription, this.#suspects.has(subscription, change))
+      if (channel.live) yield candidateFor(change, subscription, { apart: this.#suspects.has(subscription, change) })
     }
   }
 
@@ -385,11 +385,11 @@ export class PostgresChangeFeed implements ChangeFeed {
     return faults
   }
 
-  async #replayChanges(changes: readonly RowChange[], candidatesOf: (change: RowChange) => readonly Candidate[]): Promise<void> {
+  async #replayChanges(changes: readonly KeptChange[], candidatesOf: (kept: KeptChange) => readonly Candidate[]): Promise<void> {
     for (;;) {
       try {
-        await this.#loadStale(changes.map(({ table }) => table.oid))
-        const candidates = changes.flatMap((change) => candidatesOf(change))
+        await this.#loadStale(changes.map(({ change }) => change.table.oid))
+        const candidates = changes.flatMap((kept) => candidatesOf(kept))
         const faults: DecisionFault[] = []
         await this.#decide(candidates, faults, true)
         const epoch = this.#source.epoch ?? ''

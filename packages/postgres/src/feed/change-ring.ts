@@ -1,14 +1,20 @@
 import type { Lsn } from '../lsn.ts'
 import { comparePlaces, type Place } from '../position.ts'
 import type { RowChange } from '../transaction-assembler.ts'
+import { primaryKeyTexts } from './change-row.ts'
 
 export interface RingLimits {
   readonly maxBytes: number
   readonly maxAgeMs: number
 }
 
-interface Kept {
+export interface KeptChange {
   readonly change: RowChange
+  /** Its transaction wrote the row again. */
+  rewritten: boolean
+}
+
+interface Kept extends KeptChange {
   readonly bytes: number
   readonly atMs: number
   /** Where the transaction ends whose last change this is; `null` when another one follows. */
@@ -30,6 +36,8 @@ export class ChangeRing {
   /** Everything after this is here. */
   #start: Place | null = null
   #last: Place | null = null
+  /** What the newest transaction wrote, by row: its transaction id does not tell its changes apart. */
+  readonly #written = new Map<string, KeptChange>()
 
   constructor(limits: RingLimits) {
     this.#limits = limits
@@ -60,6 +68,7 @@ export class ChangeRing {
     this.#bytes = 0
     this.#start = start
     this.#last = null
+    this.#written.clear()
   }
 
   /** The tuples are copied, since their memory is shared with everything that was read along with them. */
@@ -71,9 +80,21 @@ export class ChangeRing {
       newTuple: newTuple?.detach() ?? null,
       old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
     }
-    this.#kept.push({ change: detached, bytes, atMs: nowMs, endLsn: null })
+    if (this.#last?.commitLsn !== change.transaction.commitLsn) this.#written.clear()
+    const kept = { change: detached, rewritten: false, bytes, atMs: nowMs, endLsn: null }
+    this.#kept.push(kept)
     this.#bytes += bytes
     this.#last = placeOf(change)
+    if (change.table.rowSecurity) this.#noteRow(kept)
+  }
+
+  #noteRow(kept: KeptChange): void {
+    const key = primaryKeyTexts(kept.change)
+    if (key === null) return
+    const row = JSON.stringify([kept.change.table.oid, ...key])
+    const before = this.#written.get(row)
+    if (before !== undefined) before.rewritten = true
+    this.#written.set(row, kept)
   }
 
   /** The transaction of the newest change ends here. */
@@ -106,7 +127,7 @@ export class ChangeRing {
   }
 
   /** The changes after a place, oldest first. */
-  after(place: Place, limit: number): readonly RowChange[] {
+  after(place: Place, limit: number): readonly KeptChange[] {
     let low = this.#from
     let high = this.#kept.length
     while (low < high) {
@@ -114,7 +135,7 @@ export class ChangeRing {
       if (comparePlaces(placeOf(this.#kept[middle]!.change), place) <= 0) low = middle + 1
       else high = middle
     }
-    return this.#kept.slice(low, low + limit).map(({ change }) => change)
+    return this.#kept.slice(low, low + limit)
   }
 }
 

@@ -15,13 +15,19 @@ export interface Candidate {
   generation: number
   /** Its identity's policies failed of late: it is decided apart from the others. */
   readonly apart: boolean
+  /** Its own transaction wrote the row again. */
+  readonly rewritten: boolean
   allowed: boolean
   /** The row was written again since. */
   superseded: boolean
 }
 
-export function candidateFor(change: RowChange, subscription: Subscription, apart = false): Candidate {
-  return { change, subscription, generation: subscription.channel.generation, apart, allowed: false, superseded: false }
+export function candidateFor(
+  change: RowChange,
+  subscription: Subscription,
+  { apart = false, rewritten = false }: { readonly apart?: boolean; readonly rewritten?: boolean } = {},
+): Candidate {
+  return { change, subscription, generation: subscription.channel.generation, apart, rewritten, allowed: false, superseded: false }
 }
 
 export interface DecisionContext {
@@ -190,7 +196,7 @@ async function askRows({ entry, role, keys, rowOf, byIdentity }: RowGroup, conte
     for (const candidate of candidates) {
       const xid = one?.ok === true ? one.visible.get(rowOf.get(candidate.change)!) : undefined
       candidate.allowed = xid !== undefined
-      candidate.superseded = context.replay && xid !== undefined && xid !== candidate.change.transaction.xid
+      candidate.superseded = context.replay && xid !== undefined && (candidate.rewritten || xid !== candidate.change.transaction.xid)
     }
     if (one === undefined || (one.ok && one.fault === undefined)) return
     const message = one.ok ? one.fault! : one.message

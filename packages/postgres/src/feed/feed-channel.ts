@@ -43,7 +43,9 @@ export class FeedChannel {
   }
 
   tell(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {
-    if (!this.closed) this.listener.system(status, message, extra)
+    if (this.closed) return
+    if (extra === undefined || Object.keys(extra).length === 0) this.listener.system(status, message)
+    else this.listener.system(status, message, extra)
   }
 }
 

@@ -1,8 +1,7 @@
 import type { Lsn } from '../lsn.ts'
 import type { Place } from '../position.ts'
-import type { RowChange } from '../transaction-assembler.ts'
 import { filterText } from './change-row.ts'
-import { placeOf, type ChangeRing } from './change-ring.ts'
+import { placeOf, type ChangeRing, type KeptChange } from './change-ring.ts'
 import { candidateFor, type Candidate } from './decision.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { mayConcern } from './table-feed.ts'
@@ -15,7 +14,7 @@ export interface Replayer {
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
   /** Decides and delivers; rejects when there is no database. */
-  send(changes: readonly RowChange[], candidatesOf: (change: RowChange) => readonly Candidate[]): Promise<void>
+  send(changes: readonly KeptChange[], candidatesOf: (kept: KeptChange) => readonly Candidate[]): Promise<void>
 }
 
 export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: string }
@@ -43,8 +42,8 @@ export async function replay(channel: FeedChannel, since: Place, startLsn: Lsn, 
     const changes = replayer.ring().after(cursor, CHUNK)
     if (channel.closed || changes.length === 0) return 'done'
     channel.after = cursor
-    await replayer.send(changes, (change) => candidatesOf(channel, change))
-    cursor = placeOf(changes.at(-1)!)
+    await replayer.send(changes, (kept) => candidatesOf(channel, kept))
+    cursor = placeOf(changes.at(-1)!.change)
     return 'more'
   }
   for (;;) {
@@ -74,10 +73,10 @@ function failed(channel: FeedChannel, outcome: ReplayOutcome): ReplayOutcome {
   return outcome
 }
 
-function candidatesOf(channel: FeedChannel, change: RowChange): Candidate[] {
+function candidatesOf(channel: FeedChannel, { change, rewritten }: KeptChange): Candidate[] {
   if (change.action === 'TRUNCATE') return []
   const text = filterText(change)
   return [...channel.subscriptions]
     .filter((subscription) => subscription.oid === change.table.oid && mayConcern(subscription, change, text))
-    .map((subscription) => candidateFor(change, subscription))
+    .map((subscription) => candidateFor(change, subscription, { rewritten }))
 }
