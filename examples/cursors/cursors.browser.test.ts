@@ -22,7 +22,7 @@ describe.skipIf(chromiumPath() === undefined)('the cursors page', () => {
   beforeAll(async () => {
     server = spawn(
       process.execPath,
-      [pathOf('packages/cli/bin/tidewire.js'), 'dev', '--port', '0', '--json', '--page', pathOf('examples/cursors')],
+      [pathOf('packages/cli/bin/tidewire.js'), 'dev', '--no-db', '--port', '0', '--json', '--page', pathOf('examples/cursors')],
       {
         cwd: folder,
         stdio: ['ignore', 'pipe', 'inherit'],

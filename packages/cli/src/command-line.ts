@@ -26,6 +26,12 @@ const entries: readonly Entry[] = [
     summary: 'be present on a topic, and show who else is',
     load: async () => (await import('./commands/presence.ts')).presence,
   },
+  { name: 'sql', summary: 'run SQL in the database of the dev server', load: async () => (await import('./commands/sql.ts')).sql },
+  {
+    name: 'migrate',
+    summary: 'make a database ready for Tidewire',
+    load: async () => (await import('./commands/migrate.ts')).migrateDatabase,
+  },
   { name: 'token', summary: 'make a JSON Web Token', load: async () => (await import('./commands/token.ts')).token },
 ]
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { StartOptions } from '@tidewire/server'
+import type { Server, StartOptions } from '@tidewire/server'
 import { failed, reasonOf } from './failure.ts'
 
 /** What a database adds to a server. */
@@ -7,6 +7,8 @@ export interface Database {
   readonly ports: Pick<StartOptions, 'authorizer' | 'messageStore' | 'changeFeed'>
   /** What was changed in the database to make it ready, by name. */
   readonly migrated: readonly string[]
+  /** From here on, messages that SQL sends go to the topics of this server. */
+  deliverTo(server: Server): void
   close(): Promise<void>
 }
 
@@ -14,23 +16,44 @@ export interface DatabaseOptions {
   readonly url: string
   /** Sessions that may be open at once. */
   readonly poolSize: number
+  /** The database is the one that `tidewire dev` runs itself: new tables are published and opened to the API roles. */
+  readonly isOurs?: boolean
+  /** Leave nothing behind in the database but what the migrations made: its changes cannot be resumed after a restart. */
+  readonly temporarySlot?: boolean
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
 
 /** Connects to a Postgres and brings what Tidewire keeps in it up to date. Throws a Failure. */
-export async function openDatabase({ url, poolSize }: DatabaseOptions): Promise<Database> {
-  const { databaseMessageStore, databasePool, migrate, policyAuthorizer } = await import('@tidewire/postgres')
+export async function openDatabase({ url, poolSize, isOurs = false, temporarySlot = false }: DatabaseOptions): Promise<Database> {
+  const { databaseMessageStore, databasePool, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
+    await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: poolSize, connectTimeoutMs: CONNECT_TIMEOUT_MS })
   try {
     const { applied } = await pool.withSession(migrate)
+    if (isOurs) await pool.withSession(makeConvenient)
+    let server: Server | null = null
+    const feed = openPostgresFeed({
+      databaseUrl: url,
+      temporarySlot,
+      otherPublications: [{ name: 'tidewire_messages' }],
+      onRow: (change) => {
+        const message = storedMessage(change)
+        if (message !== null) server?.publishTrusted(message)
+      },
+    })
     return {
       ports: {
         authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID }),
         messageStore: databaseMessageStore(pool),
+        changeFeed: feed.changeFeed,
       },
       migrated: applied,
-      close: () => pool.close(),
+      deliverTo: (running) => void (server = running),
+      close: async () => {
+        await feed.close()
+        await pool.close()
+      },
     }
   } catch (error) {
     await pool.close()

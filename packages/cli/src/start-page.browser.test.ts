@@ -10,7 +10,7 @@ describe.skipIf(chromiumPath() === undefined)('the start page', () => {
 
   beforeAll(async () => {
     sandbox = new CliSandbox()
-    url = (await sandbox.start(['dev', '--port', '0', '--json']).json<{ url: string }>()).url
+    url = (await sandbox.start(['dev', '--no-db', '--port', '0', '--json']).json<{ url: string }>()).url
     browser = await chromium.launch(chromiumLaunchOptions())
   })
   afterAll(async () => {

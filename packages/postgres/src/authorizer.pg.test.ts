@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { usePostgres } from '../test/postgres.ts'
 import { policyAuthorizer } from './authorizer.ts'
 import { databasePool, type DatabasePool } from './io/database-pool.ts'
-import { migrate } from './io/migrate.ts'
+import { makeConvenient, migrate } from './io/migrate.ts'
 import { databaseMessageStore } from './message-store.ts'
 
 const postgres = usePostgres()
@@ -211,6 +211,27 @@ describe('migrations', () => {
         (select count(*)::int from pg_publication_tables where pubname = 'supabase_realtime') as published,
         (select relkind from pg_class where oid = 'realtime.messages'::regclass) as kind`)
     expect(rows).toEqual([{ uid: null, topic: 'theirs', published: 1, kind: 'r' }])
+    await client.end()
+  })
+
+  test('a new table of the embedded database is published, and open to the API roles', async () => {
+    const url = await postgres.createDatabase()
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    await migrate(client)
+    await makeConvenient(client)
+    await makeConvenient(client)
+    await client.query(`
+      create table keyless (n int);
+      create table todos (id serial primary key, title text);
+      create table later (id int); alter table later add primary key (id);
+      create schema other; create table other.hidden (id int primary key);
+    `)
+    const { rows } = await client.query(
+      "select tablename as name from pg_publication_tables where pubname = 'supabase_realtime' order by 1",
+    )
+    expect(rows).toEqual([{ name: 'later' }, { name: 'todos' }])
+    await client.query("set role anon; insert into todos (title) values ('x'); reset role")
     await client.end()
   })
 

@@ -5,6 +5,7 @@ import { functions } from './migrations/004-functions.ts'
 import { publications } from './migrations/005-publications.ts'
 
 export { keepPartitions } from './migrations/003-messages.ts'
+export { embeddedConveniences } from './migrations/embedded.ts'
 
 /** One step of the schema. Steps are never changed once released; each may run again without harm. */
 export interface Migration {

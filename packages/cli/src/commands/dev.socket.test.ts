@@ -26,7 +26,7 @@ afterEach(() => sandbox.clear())
 const inProject = (...names: string[]): string => join(sandbox.folder, ...names)
 
 async function startDev(...args: string[]): Promise<{ dev: CliProcess; ready: Ready }> {
-  const dev = sandbox.start(['dev', '--port', '0', '--json', ...args])
+  const dev = sandbox.start(['dev', '--no-db', '--port', '0', '--json', ...args])
   return { dev, ready: await dev.json<Ready>() }
 }
 
@@ -107,7 +107,7 @@ describe('the keys', () => {
     expect(second.ready).toMatchObject(keys)
 
     mkdirSync(inProject('other'))
-    const other = sandbox.start(['dev', '--port', '0', '--json'], { cwd: inProject('other') })
+    const other = sandbox.start(['dev', '--no-db', '--port', '0', '--json'], { cwd: inProject('other') })
     const { jwtSecret, anonKey } = await other.json<Ready>()
     expect([jwtSecret, anonKey]).not.toContain(keys.jwtSecret)
     expect(anonKey).not.toBe(keys.anonKey)
@@ -140,7 +140,7 @@ describe('the keys', () => {
   ])('that are %s are told of in one line and left alone', async (_, content, sentence) => {
     mkdirSync(inProject('.tidewire'))
     writeFileSync(inProject('.tidewire', 'keys.json'), content)
-    const { code, stdout, stderr } = await sandbox.run(['dev', '--port', '0'])
+    const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', '--port', '0'])
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(sentence)
     expect(stderr.trim().split('\n')).toHaveLength(1)
@@ -153,7 +153,7 @@ describe('what stands in the way is one sentence', () => {
     const holder = createServer().listen(0, '127.0.0.1')
     await once(holder, 'listening')
     const { port } = holder.address() as AddressInfo
-    const { code, stdout, stderr } = await sandbox.run(['dev', '--port', String(port)])
+    const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', '--port', String(port)])
     holder.close()
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(new RegExp(`^Port ${port} of 127.0.0.1 is taken.*\n$`))
@@ -163,14 +163,14 @@ describe('what stands in the way is one sentence', () => {
     mkdirSync(inProject('locked'), { mode: 0o555 })
     // Root may write anywhere but into the kernel's own files.
     const cwd = process.getuid?.() === 0 ? '/sys/kernel' : inProject('locked')
-    const { code, stderr } = await sandbox.run(['dev', '--port', '0'], { cwd })
+    const { code, stderr } = await sandbox.run(['dev', '--no-db', '--port', '0'], { cwd })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^Cannot write to .*\.tidewire \(E\w+\): run tidewire in a folder that you may write to\.\n$/)
   })
 
   test('a file where the folder should be', async () => {
     writeFileSync(inProject('.tidewire'), '')
-    const { code, stderr } = await sandbox.run(['dev', '--port', '0'])
+    const { code, stderr } = await sandbox.run(['dev', '--no-db', '--port', '0'])
     expect(code).toBe(1)
     expect(stderr).toMatch(/^Cannot write to .*\.tidewire \(E\w+\).*\n$/)
   })
@@ -181,7 +181,7 @@ describe('what stands in the way is one sentence', () => {
     [['--prot', '1'], 2, /^Unknown option '--prot'\.\n.*--help/],
     [['--host', '203.0.113.7'], 1, /^Cannot listen on 203\.0\.113\.7:\d+ \(E\w+\)\n$/],
   ])('%j', async (args, exitCode, sentence) => {
-    const { code, stdout, stderr } = await sandbox.run(['dev', ...(args[0] === '--port' ? [] : ['--port', '0']), ...args])
+    const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', ...(args[0] === '--port' ? [] : ['--port', '0']), ...args])
     expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' })
     expect(stderr).toMatch(sentence)
   })
@@ -189,7 +189,7 @@ describe('what stands in the way is one sentence', () => {
 
 describe('in a terminal', () => {
   test('it says what it is and what happens, but no key after the first lines', async () => {
-    const dev = sandbox.start(['dev', '--port', '0'])
+    const dev = sandbox.start(['dev', '--no-db', '--port', '0'])
     const url = (await dev.line((line) => line.includes('URL'))).trim().split(/\s+/)[1]!
     const { anonKey } = JSON.parse(readFileSync(inProject('.tidewire', 'keys.json'), 'utf8')) as Ready
     await dev.line((line) => line.includes('npx tidewire send'))

@@ -1,23 +1,21 @@
 import { allObservers, metricsObserver, noLimits, tokenVerifier, type StartOptions } from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
-import { openDatabase, placeOf, type Database } from '../database.ts'
 import { ActivityLog } from '../dev/activity-log.ts'
 import { hostCheck, localUrl } from '../dev/host-check.ts'
 import { detour, listenSomewhere } from '../dev/listening.ts'
 import { openPages } from '../dev/pages.ts'
-import { exitCodes, misused } from '../failure.ts'
+import { openProjectDatabase } from '../dev/project-database.ts'
+import { exitCodes } from '../failure.ts'
 import { print, printJson } from '../output.ts'
 import { openKeys, type ProjectKeys } from '../project/keys.ts'
 import { PrivateFolder } from '../project/private-folder.ts'
 import { recordServer } from '../project/running-server.ts'
 import { watchStopSignal } from '../stop-signal.ts'
-import { parsePort, postgresUrl } from '../values.ts'
+import { parsePort } from '../values.ts'
 import { version } from '../version.ts'
 
 /** Whoever is connected to a server on a developer's machine is told, but not waited for. */
 const DRAIN_TIMEOUT_MS = 1_000
-
-const DATABASE_SESSIONS = 5
 
 export const dev: Command = defineCommand({
   name: 'dev',
@@ -27,7 +25,7 @@ export const dev: Command = defineCommand({
     host: { type: 'string', description: 'The address to listen on', default: '127.0.0.1' },
     page: { type: 'string', description: 'Serve this folder at /', valueHint: 'folder' },
     limits: { type: 'boolean', description: 'The limits that `tidewire start` has' },
-    db: { type: 'string', description: 'The Postgres to use', valueHint: 'url' },
+    db: { type: 'string', description: 'The Postgres to use. Default: one of the project, run from .tidewire/', valueHint: 'url' },
     'no-db': { type: 'boolean', description: 'No database: no private channels, no Postgres changes' },
     json: { type: 'boolean', description: 'Print one JSON object when ready, and nothing else' },
   },
@@ -37,14 +35,14 @@ export const dev: Command = defineCommand({
     const folder = new PrivateFolder(process.cwd())
     const keys = await openKeys(folder)
     const pages = await openPages({ page, anonKey: keys.anonKey })
-    const database = await chooseDatabase(db, noDb)
+    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb })
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),
     })
     const counts = metricsObserver()
     const options: StartOptions = {
-      ...database?.ports,
+      ...chosen.database?.ports,
       host,
       hostRule: hostCheck(host),
       verifier: tokenVerifier({ secret: keys.jwtSecret }),
@@ -56,36 +54,35 @@ export const dev: Command = defineCommand({
     }
     try {
       const running = await listenSomewhere(options, port)
+      chosen.database?.deliverTo(running.server)
       const url = localUrl(running.url)
-      process.once('exit', recordServer(folder, url))
-      if (json) printJson({ ready: true, url, ...keys, ...(database === null ? {} : { databaseUrl: db }) })
-      else print(greeting({ url, keys, database: database === null ? null : placeOf(db!), note: detour(port, running.port) }))
+      const databaseUrl = chosen.url === null ? {} : { databaseUrl: chosen.url }
+      process.once('exit', recordServer(folder, { url, ...databaseUrl }))
+      if (json) printJson({ ready: true, url, ...keys, ...databaseUrl })
+      else
+        print(
+          greeting({ url, keys, database: chosen.description, hasDatabase: chosen.database !== null, note: detour(port, running.port) }),
+        )
       await stop.requested
       if (!json) print('Stopping.')
       await running.stop()
     } finally {
-      await database?.close()
+      await chosen.close()
     }
     stop.release()
     return exitCodes.ok
   },
 })
 
-async function chooseDatabase(url: string | undefined, isOff: boolean): Promise<Database | null> {
-  if (url === undefined) return null
-  if (isOff) throw misused('--db and --no-db exclude each other.')
-  if (postgresUrl(url) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
-  return openDatabase({ url, poolSize: DATABASE_SESSIONS })
-}
-
 interface Greeting {
   readonly url: string
   readonly keys: ProjectKeys
-  readonly database: string | null
+  readonly database: string
+  readonly hasDatabase: boolean
   readonly note: string | null
 }
 
-function greeting({ url, keys, database, note }: Greeting): string {
+function greeting({ url, keys, database, hasDatabase, note }: Greeting): string {
   return [
     '',
     `  Tidewire ${version()} is ready after ${Math.round(performance.now())} ms. Ctrl-C stops it.${note === null ? '' : ` ${note}`}`,
@@ -93,11 +90,12 @@ function greeting({ url, keys, database, note }: Greeting): string {
     `  URL          ${url}`,
     `  anon key     ${keys.anonKey}`,
     `  service key  ${keys.serviceKey}`,
-    ...(database === null ? [] : [`  database     ${database}: private channels and replay; row changes are yet to come`]),
+    `  database     ${database}`,
     '',
     '  Open the URL in a browser, and in another terminal try:',
     '',
     '    npx tidewire send lobby hello',
+    ...(hasDatabase ? ['    npx tidewire sql "create table todos (id serial primary key, title text)"'] : []),
     '',
   ].join('\n')
 }

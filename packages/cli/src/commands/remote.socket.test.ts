@@ -12,7 +12,7 @@ let ready: { readonly url: string; readonly anonKey: string; readonly jwtSecret:
 
 beforeAll(async () => {
   sandbox = new CliSandbox()
-  dev = sandbox.start(['dev', '--port', '0', '--json'])
+  dev = sandbox.start(['dev', '--no-db', '--port', '0', '--json'])
   ready = await dev.json()
 })
 afterAll(() => sandbox.clear())
@@ -158,7 +158,7 @@ describe('what goes wrong is told', () => {
     expect(await sandbox.run(['listen', 't'], { cwd: elsewhere })).toEqual({ code: 1, stdout: '', stderr: sentence })
 
     const other = new CliSandbox()
-    const killed = other.start(['dev', '--port', '0', '--json'])
+    const killed = other.start(['dev', '--no-db', '--port', '0', '--json'])
     await killed.json()
     await killed.kill()
     expect(await sandbox.run(['send', 't', 'e'], { cwd: other.folder })).toEqual({ code: 1, stdout: '', stderr: sentence })
@@ -196,13 +196,13 @@ describe('what goes wrong is told', () => {
 
   test('a server that goes away and comes back is waited for', async () => {
     const project = new CliSandbox()
-    const first = project.start(['dev', '--port', '0', '--json'])
+    const first = project.start(['dev', '--no-db', '--port', '0', '--json'])
     const { url } = await first.json<{ url: string }>()
     const listener = project.start(['listen', 'room:8', '--json', '--count', '1'])
     await listener.json((line) => line.type === 'subscribed')
     await first.stop()
     await listener.json((line) => line.type === 'interrupted')
-    const second = project.start(['dev', '--port', new URL(url).port, '--json'])
+    const second = project.start(['dev', '--no-db', '--port', new URL(url).port, '--json'])
     await second.json()
     const sending = setInterval(() => void project.run(['send', 'room:8', 'back']), 500)
     const { code, stdout } = await listener.outcome

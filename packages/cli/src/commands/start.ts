@@ -25,6 +25,7 @@ export const start: Command = defineCommand({
     try {
       if (database !== null) tellDatabase(log, configuration, database)
       const running = await startServer({ ...serverOptions(configuration, log), ...database?.ports })
+      database?.deliverTo(running.server)
       log.info(`listening on ${running.url}`)
       log.info(`${await stop.requested}: draining`)
       await running.stop()

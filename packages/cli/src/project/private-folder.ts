@@ -11,6 +11,7 @@ const NAME = '.tidewire'
  */
 export class PrivateFolder {
   readonly path: string
+  #mode = 0o700
 
   constructor(project: string) {
     this.path = join(project, NAME)
@@ -77,9 +78,19 @@ export class PrivateFolder {
     }
   }
 
+  /**
+   * Lets a program of another account pass through to what it owns in here, when root runs us: Postgres never runs as
+   * root. Nothing can be listed, and the files keep their modes.
+   */
+  letThrough(): void {
+    if (process.getuid?.() !== 0) return
+    this.#mode = 0o711
+    this.#make()
+  }
+
   #make(): void {
-    mkdirSync(this.path, { mode: 0o700, recursive: true })
-    if (process.platform !== 'win32' && (statSync(this.path).mode & 0o077) !== 0) chmodSync(this.path, 0o700)
+    mkdirSync(this.path, { mode: this.#mode, recursive: true })
+    if (process.platform !== 'win32' && (statSync(this.path).mode & 0o777) !== this.#mode) chmodSync(this.path, this.#mode)
     if (!existsSync(join(this.path, '.gitignore'))) writeFileSync(join(this.path, '.gitignore'), '*\n', { mode: 0o600 })
   }
 }

@@ -24,7 +24,7 @@ describe('findServer', () => {
   test('finds the server of this folder and of those below it, until it is taken back', () => {
     const below = join(project, 'a', 'b')
     mkdirSync(below, { recursive: true })
-    const forget = recordServer(folder, url)
+    const forget = recordServer(folder, { url })
     expect(findServer(project)?.server).toEqual({ url, pid: process.pid })
     expect(findServer(below)?.folder.path).toBe(folder.path)
     forget()
@@ -33,9 +33,9 @@ describe('findServer', () => {
   })
 
   test('prefers the nearest', () => {
-    recordServer(folder, url)
+    recordServer(folder, { url })
     const inner = new PrivateFolder(join(project, 'inner'))
-    recordServer(inner, 'http://127.0.0.1:5000')
+    recordServer(inner, { url: 'http://127.0.0.1:5000' })
     expect(findServer(join(project, 'inner'))?.server.url).toBe('http://127.0.0.1:5000')
   })
 
@@ -60,14 +60,14 @@ describe('findServer', () => {
   })
 
   test.skipIf(process.getuid === undefined)('passes over a record of another user', () => {
-    recordServer(folder, url)
+    recordServer(folder, { url })
     vi.spyOn(process, 'getuid').mockReturnValue(process.getuid!() + 1)
     expect(findServer(project)).toBeNull()
   })
 })
 
 test('a server takes back its own record only', () => {
-  const forget = recordServer(folder, url)
+  const forget = recordServer(folder, { url })
   record({ url: 'http://127.0.0.1:5000', pid: process.ppid })
   forget()
   expect(findServer(project)?.server.pid).toBe(process.ppid)

@@ -8,15 +8,17 @@ import { PrivateFolder } from './private-folder.ts'
 export interface RunningServerRecord {
   readonly url: string
   readonly pid: number
+  /** Its database, password included; the file is its owner's alone. */
+  readonly databaseUrl?: string | undefined
 }
 
 const FILE = 'dev.json'
 
-const recordSchema = z.object({ url: z.url(), pid: z.int().positive() })
+const recordSchema = z.object({ url: z.url(), pid: z.int().positive(), databaseUrl: z.string().optional() })
 
 /** Says where the server of this process is. Returns what takes the record back, unless a later server has its own there. Throws a Failure. */
-export function recordServer(folder: PrivateFolder, url: string): () => void {
-  folder.write(FILE, `${JSON.stringify({ url, pid: process.pid } satisfies RunningServerRecord)}\n`)
+export function recordServer(folder: PrivateFolder, server: Omit<RunningServerRecord, 'pid'>): () => void {
+  folder.write(FILE, `${JSON.stringify({ ...server, pid: process.pid } satisfies RunningServerRecord)}\n`)
   return () => {
     if (readRecord(folder)?.pid === process.pid) folder.remove(FILE)
   }

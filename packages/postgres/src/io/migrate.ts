@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { keepPartitions, migrations } from '../migrations.ts'
+import { embeddedConveniences, keepPartitions, migrations } from '../migrations.ts'
 
 /** Serializes migrations of servers that start at the same time. */
 const LOCK = 7_236_514_092
@@ -47,4 +47,9 @@ async function inTransaction(session: pg.ClientBase, work: () => Promise<void>):
     await session.query('rollback').catch(() => {})
     throw error
   }
+}
+
+/** Makes the embedded database, and only that, publish and open new tables by itself. */
+export async function makeConvenient(session: pg.ClientBase): Promise<void> {
+  await inTransaction(session, async () => void (await session.query(embeddedConveniences)))
 }

@@ -1,0 +1,75 @@
+import { text } from 'node:stream/consumers'
+import { defineCommand, type Command } from '../command.ts'
+import { placeOf } from '../database.ts'
+import { exitCodes, failed, misused } from '../failure.ts'
+import { print, printJson, tell, visible } from '../output.ts'
+import { findServer } from '../project/running-server.ts'
+import { postgresUrl } from '../values.ts'
+
+const CONNECT_TIMEOUT_MS = 5_000
+
+export const sql: Command = defineCommand({
+  name: 'sql',
+  description: 'Run SQL in the database of the dev server of this project.',
+  args: {
+    sql: { type: 'positional', description: 'One or more statements, or - to read them from stdin', required: true },
+    db: { type: 'string', description: 'Another Postgres', valueHint: 'url' },
+    json: { type: 'boolean', description: 'Print each row as a JSON object' },
+  },
+  async run({ sql: given, db, json }) {
+    const { databasePool } = await import('@tidewire/postgres')
+    const url = databaseOf(db)
+    const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS, applicationName: 'tidewire sql' })
+    try {
+      const statements = given === '-' ? await text(process.stdin) : given
+      const results = await pool.withSession(async (session) => {
+        session.on('notice', ({ message }) => tell(visible(message ?? '')))
+        return [await session.query<Record<string, unknown>>(statements)].flat()
+      })
+      for (const { command, fields, rows, rowCount } of results) {
+        if (json) for (const row of rows) printJson(row)
+        else if (fields.length > 0)
+          for (const line of table(
+            fields.map(({ name }) => name),
+            rows,
+          ))
+            print(line)
+        else print(`${command} ${rowCount ?? ''}`.trimEnd())
+      }
+    } catch (error) {
+      throw failed(`${placeOf(url)} refused: ${error instanceof Error ? error.message || 'no connection' : String(error)}`, error)
+    } finally {
+      await pool.close()
+    }
+    return exitCodes.ok
+  },
+})
+
+function databaseOf(given: string | undefined): string {
+  if (given !== undefined) {
+    if (postgresUrl(given) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
+    return given
+  }
+  const url = findServer(process.cwd())?.server.databaseUrl
+  if (url === undefined) throw failed('No dev server with a database runs in this project: start one with `tidewire dev`, or give --db.')
+  return url
+}
+
+/** Rows under their columns, aligned. */
+function table(columns: readonly string[], rows: readonly Record<string, unknown>[]): string[] {
+  const cells = [columns, ...rows.map((row) => columns.map((column) => shown(row[column])))]
+  const widths = columns.map((_, i) => Math.max(...cells.map((line) => visible(line[i]!).length)))
+  const lines = cells.map((line) =>
+    line
+      .map((cell, i) => visible(cell).padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [lines[0]!, widths.map((width) => '-'.repeat(width)).join('  '), ...lines.slice(1)]
+}
+
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  if (value instanceof Date) return value.toISOString()
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}

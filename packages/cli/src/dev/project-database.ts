@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import { RealtimeError } from '@tidewire/protocol'
+import { openDatabase, placeOf, type Database } from '../database.ts'
+import { misused } from '../failure.ts'
+import type { PrivateFolder } from '../project/private-folder.ts'
+import { postgresUrl } from '../values.ts'
+
+/** The database of a server on somebody's own machine: the project's own Postgres, another one, or none. */
+export interface ProjectDatabase {
+  /** `null`: there is none. */
+  readonly database: Database | null
+  /** With its password; not for logs. */
+  readonly url: string | null
+  /** For the greeting. */
+  readonly description: string
+  close(): Promise<void>
+}
+
+const SESSIONS = 5
+
+export interface ProjectDatabaseOptions {
+  readonly folder: PrivateFolder
+  /** A Postgres to use instead of the project's own. */
+  readonly url: string | undefined
+  readonly isOff: boolean
+}
+
+/**
+ * Starts the project's Postgres, or connects to another. Where no Postgres can run the server goes without, and says why:
+ * broadcast and presence need none. Throws a Failure.
+ */
+export async function openProjectDatabase({ folder, url, isOff }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
+  if (isOff && url !== undefined) throw misused('--db and --no-db exclude each other.')
+  if (isOff) return { database: null, url: null, description: 'none, as you asked', close: () => Promise.resolve() }
+  if (url === undefined) return openEmbedded(folder)
+  if (postgresUrl(url) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
+  const database = await openDatabase({ url, poolSize: SESSIONS, temporarySlot: true })
+  return { database, url, description: placeOf(url), close: () => database.close() }
+}
+
+async function openEmbedded(folder: PrivateFolder): Promise<ProjectDatabase> {
+  const { startEmbeddedPostgres } = await import('@tidewire/postgres')
+  folder.letThrough()
+  try {
+    const postgres = await startEmbeddedPostgres({ dataDir: join(folder.path, 'postgres') })
+    try {
+      const database = await openDatabase({ url: postgres.url, poolSize: SESSIONS, isOurs: true })
+      return {
+        database,
+        url: postgres.url,
+        description: `Postgres on ${placeOf(postgres.url)}, in ${folder.shown('postgres')}`,
+        // The replication session goes first: Postgres waits for it when it stops.
+        close: async () => {
+          await database.close()
+          await postgres.stop()
+        },
+      }
+    } catch (error) {
+      await postgres.stop()
+      throw error
+    }
+  } catch (error) {
+    if (!(error instanceof RealtimeError) || error.code !== 'database-unavailable') throw error
+    return { database: null, url: null, description: `none. ${error.message}`, close: () => Promise.resolve() }
+  }
+}
