@@ -25,7 +25,7 @@ export function hasPlainKey(entry: TableEntry): boolean {
  * last a row 0 with the fingerprint of the policies. Without offsets every identity asks for every key. Guarded, an
  * identity whose policies fail gets its error told and the others go on.
  */
-export function checkFunction(entry: TableEntry, withXmin: boolean): CheckFunction {
+export function checkFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
   const plain = hasPlainKey(entry) && !withXmin
   const keys = entry.primaryKey.map((column, index) => `k${index} ${plain ? column.typeSql : 'pg_catalog.text'}[]`)
   const slices = entry.primaryKey.map(
@@ -65,7 +65,8 @@ begin
   seen := array[${fingerprintSql(oidArray(entry.evidence.tables), oidArray(entry.evidence.functions))}];
   return next;
 end`
-  const name = `pg_temp.tidewire_check_${entry.oid}_${hash(body)}`
+  // A plan is good for one role: with a function for each, none has to be made anew when roles take turns.
+  const name = `pg_temp.tidewire_check_${entry.oid}_${hash(body + role)}`
   const parameters = [
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
