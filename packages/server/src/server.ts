@@ -153,15 +153,12 @@ export class Server {
   }
 }
 
-const NO_AUTHORIZER: Authorizer = {
-  read: () => Promise.resolve(REFUSED),
-  write: () => Promise.resolve(REFUSED),
-}
+const NO_DATABASE = 'private channels are decided by policies in Postgres, and this server was started without a database'
 
-const REFUSED = {
-  ok: false,
-  reason: 'Unauthorized: private channels are decided by policies in Postgres, and this server was started without a database',
-} as const
+const NO_AUTHORIZER: Authorizer = {
+  read: () => Promise.resolve({ ok: false, reason: `Unauthorized: ${NO_DATABASE}` }),
+  write: () => Promise.resolve({ ok: true, broadcast: false, presence: false, detail: NO_DATABASE }),
+}
 
 function base64url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')

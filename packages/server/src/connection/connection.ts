@@ -231,7 +231,7 @@ export class Connection implements ChannelConnection {
             this.#services.observer.decision({
               kind: 'connection-closed',
               code: `close-${effect.code}`,
-              detail: effect.reason,
+              detail: effect.reason === '' ? 'the server closed the connection; the client may come back' : effect.reason,
               connection: this.id,
             })
           this.#transport.close(effect.code, effect.reason)
