@@ -11,6 +11,9 @@ import type {
   ChangeEvent,
   ChangeFilter,
   ChangeOf,
+  Presence,
+  PresenceEvent,
+  PresenceSnapshot,
   RealtimeBroadcastPersist,
   RealtimePostgresChangesFilter,
   RealtimePresenceJoinPayload,
@@ -22,7 +25,6 @@ import type {
   UntypedEvents,
   UntypedRow,
 } from './payloads.ts'
-import type { Presence, PresenceEvent, PresenceSnapshot } from './presence-view.ts'
 import { RealtimePresence } from './presence.ts'
 import type { Schemas } from './schema.ts'
 import { sendWithAck, type AckOptions, type AckResult } from './send-with-ack.ts'

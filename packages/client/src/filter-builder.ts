@@ -1,5 +1,5 @@
 import type { FilterOperator } from '@tidewire/protocol'
-import type { UntypedRow } from './payloads.ts'
+import type { UntypedRow } from './untyped.ts'
 
 export type RealtimePostgresChangesFilterOperator = FilterOperator
 

@@ -1,14 +1,8 @@
 import type { BroadcastMeta, SystemPayload } from '@tidewire/protocol'
 import type { RealtimePostgresFilterBuilder } from './filter-builder.ts'
-import type { Presence } from './presence-view.ts'
+import type { Untyped, UntypedRow } from './untyped.ts'
 
-/**
- * What nobody has described: as loose as the result of `JSON.parse`, so that programs written for realtime-js compile.
- * Describe your events and tables, and it is nowhere to be seen.
- */
-export type Untyped = ReturnType<typeof JSON.parse>
-
-export type UntypedRow = { [column: string]: Untyped }
+export type { Untyped, UntypedRow }
 
 /** The payloads of a channel's broadcasts by event: `{ move: { x: number; y: number } }`. */
 export type UntypedEvents = { [event: string]: Untyped }
@@ -53,6 +47,18 @@ export interface ChangeFilter<Row extends object = UntypedRow> {
 }
 
 export type RealtimePostgresChangesFilter<Event extends ChangeEvent | '*' = ChangeEvent | '*'> = ChangeFilter & { event: Event }
+
+/** One tracked payload as users see it: what was tracked, and the server's reference for it. */
+export type Presence<Meta extends object = UntypedRow> = { presence_ref: string } & Meta
+
+/** Who is here, by key; several sockets may share a key. */
+export type PresenceSnapshot<Meta extends object = UntypedRow> = { [key: string]: Presence<Meta>[] }
+
+export type PresenceEvent<Meta extends object = UntypedRow> =
+  | { event: 'sync' }
+  | RealtimePresenceJoinPayload<Meta>
+  | RealtimePresenceLeavePayload<Meta>
+  | RealtimePresenceUpdatePayload<Meta>
 
 export type RealtimePresenceJoinPayload<Meta extends object = UntypedRow> = {
   event: 'join'

@@ -1,17 +1,5 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
-import type { RealtimePresenceJoinPayload, RealtimePresenceLeavePayload, RealtimePresenceUpdatePayload, UntypedRow } from './payloads.ts'
-
-/** One tracked payload as users see it: what was tracked, and the server's reference for it. */
-export type Presence<Meta extends object = UntypedRow> = { presence_ref: string } & Meta
-
-/** Who is here, by key; several sockets may share a key. */
-export type PresenceSnapshot<Meta extends object = UntypedRow> = { [key: string]: Presence<Meta>[] }
-
-export type PresenceEvent<Meta extends object = UntypedRow> =
-  | { event: 'sync' }
-  | RealtimePresenceJoinPayload<Meta>
-  | RealtimePresenceLeavePayload<Meta>
-  | RealtimePresenceUpdatePayload<Meta>
+import type { Presence, PresenceEvent, PresenceSnapshot } from './payloads.ts'
 
 type Keyed = ReadonlyMap<string, readonly Presence[]>
 

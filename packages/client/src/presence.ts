@@ -1,4 +1,4 @@
-import type { PresenceSnapshot } from './presence-view.ts'
+import type { PresenceSnapshot } from './payloads.ts'
 
 /** The presence of a channel, as realtime-js names it. */
 export class RealtimePresence<Meta extends object> {
