@@ -224,7 +224,8 @@ class Player {
     if (type === 'DELETE')
       return (
         filter === null ||
-        ((filter.keyOnly === true || wholeOld) && (await passes(sql, `select ${filter.sql} as yes from (values ${old}) v (id, owner, org, tag, n)`)))
+        ((filter.keyOnly || wholeOld === true) &&
+          (await passes(sql, `select ${filter.sql} as yes from (values ${old}) v (id, owner, org, tag, n)`)))
       )
     if (filter !== null && !(await passes(sql, `select ${filter.sql} as yes from ${table} where id = ${key}`))) return false
     const shown = await shows(sql, table, key, role, { role, ...claims }, false)
