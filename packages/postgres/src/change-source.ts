@@ -56,7 +56,7 @@ class Source implements ChangeSource, ReplicationReceiver {
       begin: () => this.#dispatch({ type: 'begun' }),
       change: (change) => this.#onChange(change),
       commit: (endLsn, empty) => this.#onCommit(endLsn, empty),
-      relation: (relation) => this.#loadTable(relation),
+      relation: (relation, xid) => this.#loadTable(relation, xid),
     })
     const first = openReplication()
     this.#state = first.state
@@ -159,7 +159,7 @@ class Source implements ChangeSource, ReplicationReceiver {
   }
 
   /** The rows that follow cannot be understood before the catalog was asked, so the stream waits. */
-  #loadTable(relation: RelationMessage): void {
+  #loadTable(relation: RelationMessage, xid: number | null): void {
     const session = this.#session
     if (session === null) return
     this.#loading = true
@@ -169,7 +169,7 @@ class Source implements ChangeSource, ReplicationReceiver {
       this.#loading = false
       if (!this.#pausedByConsumer) session.resume()
     }
-    session.loadTable(relation).then(
+    session.loadTable(relation, xid).then(
       (table) => {
         if (session !== this.#session) return
         this.#assembler.describe(table)

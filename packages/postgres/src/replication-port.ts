@@ -38,8 +38,8 @@ export interface ReplicationSession {
   /** Nothing more is handed out after the message at hand, until `resume`. May be called from the receiver. */
   pause(): void
   resume(): void
-  /** Rejects with an error of `pg`. */
-  loadTable(relation: RelationMessage): Promise<Table>
+  /** As the transaction `xid` left the table, or later. Rejects with an error of `pg`. */
+  loadTable(relation: RelationMessage, xid: number | null): Promise<Table>
   /** Rejects with an error of `pg`. */
   check(): Promise<ReplicationCheck>
   /** Says goodbye and waits until the slot is free; in half a second at most. */

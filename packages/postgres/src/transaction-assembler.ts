@@ -30,8 +30,11 @@ export interface AssemblerHandlers {
   change(change: RowChange): void
   /** `empty`: the transaction had no change that was handed over. */
   commit(endLsn: Lsn, empty: boolean): void
-  /** The table's shape is new: no further message may be given before `describe` was called. */
-  relation(relation: RelationMessage): void
+  /**
+   * The table's shape is new: no further message may be given before `describe` was called. `xid` is the transaction
+   * whose change follows; it may have made the table itself.
+   */
+  relation(relation: RelationMessage, xid: number | null): void
 }
 
 /**
@@ -85,7 +88,7 @@ export class TransactionAssembler {
       case 'commit':
         return this.#commit(message.commitLsn, message.endLsn)
       case 'relation':
-        this.#handlers.relation(message)
+        this.#handlers.relation(message, this.#transaction?.xid ?? null)
         return null
       case 'type':
       case 'origin':

@@ -5,6 +5,7 @@ import { formatPosition, parsePosition, type Place } from '../position.ts'
 import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { parseChangeEntry, type ChangeEntry } from './change-entry.ts'
+import { filterText } from './change-row.ts'
 import { ChangeRing, type KeptChange, type RingLimits } from './change-ring.ts'
 import { candidateFor, decide, StaleEntry, type Candidate, type DecisionFault } from './decision.ts'
 import { deliver } from './delivery.ts'
@@ -18,7 +19,7 @@ import { entryMatches, planSubscriptions, planTable } from './subscribe-plan.ts'
 import { suppliedColumns } from './supplied-columns.ts'
 import { SuspectLane } from './suspect-lane.ts'
 import type { RoleFacts } from './table-entry.ts'
-import { TableFeed } from './table-feed.ts'
+import { mayConcern, TableFeed } from './table-feed.ts'
 
 /** What the feed needs of the source of changes. */
 export interface FeedSource {
@@ -63,6 +64,8 @@ export class PostgresChangeFeed implements ChangeFeed {
   readonly #identities = new Identities()
   readonly #tables = new Map<number, TableFeed>()
   readonly #channels = new Set<FeedChannel>()
+  /** Channels that got another identity since the batch at hand was begun. */
+  readonly #renewed = new Set<FeedChannel>()
   /** Tables, as described by the stream, whose newcomers were found. */
   readonly #seen = new WeakSet<Table>()
   readonly #ring: ChangeRing
@@ -83,6 +86,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     this.#ring = new ChangeRing(options.ring)
     this.#suspects = new SuspectLane(runtime, (candidates) => this.#decideAlone(candidates))
     this.#pipeline = new Pipeline(runtime, source, {
+      begin: () => this.#renewed.clear(),
       match: (change) => this.#match(change),
       prepare: (table) => this.#prepare(table),
       settle: (changes, candidates) => this.#settle(changes, candidates),
@@ -231,6 +235,7 @@ export class PostgresChangeFeed implements ChangeFeed {
   #setIdentity(channel: FeedChannel, identity: Identity): void {
     channel.identity = identity
     channel.generation++
+    this.#renewed.add(channel)
     // What is decided from now on is decided for the new one, whether or not it may keep all of its entries.
     for (const subscription of channel.subscriptions) this.#tables.get(subscription.oid)?.rebind(subscription)
     if (channel.after !== null) void this.#subscribe(channel)
@@ -329,18 +334,21 @@ export class PostgresChangeFeed implements ChangeFeed {
   /** Has Postgres decide, and sends. Rejects without having sent anything. */
   async #settle(changes: readonly RowChange[], candidates: readonly Candidate[]): Promise<void> {
     const faults: DecisionFault[] = []
-    const together = candidates.filter(({ apart }) => !apart)
-    let undecided: readonly Candidate[] = together
-    let supplied: Map<RowChange, Map<string, string>> = new Map()
-    // Whoever gets another identity meanwhile is decided about again.
-    while (undecided.length > 0) {
-      await this.#loadStale(undecided.map(({ subscription }) => subscription.oid))
-      for (const each of undecided) each.generation = each.subscription.channel.generation
-      await this.#decide(undecided, faults, false)
-      supplied = await suppliedColumns(together, this.#database, (oid) => this.#tables.get(oid)?.entry ?? null)
-      undecided = together.filter(({ subscription: { channel }, generation }) => channel.generation !== generation && !channel.closed)
+    let together = candidates.filter(({ apart }) => !apart)
+    await this.#decide(together, faults, false)
+    let supplied = await this.#supply(together)
+    // Whoever got another identity since this was begun is matched and decided about again: other rows may be theirs.
+    while (this.#renewed.size > 0) {
+      const renewed = new Set(this.#renewed)
+      this.#renewed.clear()
+      const again = await this.#matchAgain(changes, renewed)
+      await this.#decide(again, faults, false)
+      together = [...together.filter(({ subscription }) => !renewed.has(subscription.channel)), ...again]
+      supplied = await this.#supply(together)
     }
-    this.#suspects.enqueue(candidates.filter(({ apart }) => apart))
+    this.#suspects.enqueue(
+      candidates.filter(({ apart, subscription, generation }) => apart && subscription.channel.generation === generation),
+    )
     const byChange = groupByChange(together)
     const nowMs = this.#runtime.uptime()
     const epoch = this.#source.epoch ?? ''
@@ -353,6 +361,22 @@ export class PostgresChangeFeed implements ChangeFeed {
       }
     }
     for (const fault of faults) this.#tellFault(fault)
+  }
+
+  #supply(candidates: readonly Candidate[]): Promise<Map<RowChange, Map<string, string>>> {
+    return suppliedColumns(candidates, this.#database, (oid) => this.#tables.get(oid)?.entry ?? null)
+  }
+
+  async #matchAgain(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<Candidate[]> {
+    const subscriptions = [...channels].filter(({ closed, live }) => live && !closed).flatMap((channel) => [...channel.subscriptions])
+    await this.#loadStale(subscriptions.map(({ oid }) => oid))
+    return changes.flatMap((change) => {
+      if (change.action === 'TRUNCATE' || isOwnTable(change.table)) return []
+      const text = filterText(change)
+      return subscriptions
+        .filter((subscription) => subscription.oid === change.table.oid && mayConcern(subscription, change, text))
+        .map((subscription) => candidateFor(change, subscription))
+    })
   }
 
   #decide(candidates: readonly Candidate[], faults: DecisionFault[], isReplay: boolean): Promise<void> {

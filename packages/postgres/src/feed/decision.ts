@@ -143,6 +143,7 @@ interface RowGroup {
   readonly role: string
   readonly keys: (readonly string[])[]
   readonly rowOf: Map<RowChange, number>
+  readonly xids: Set<number>
   readonly byIdentity: Map<CheckIdentity, { readonly rows: number[]; readonly rowSet: Set<number>; readonly candidates: Candidate[] }>
 }
 
@@ -165,11 +166,13 @@ function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: D
   }
   const groupKey = `${entry.oid} ${binding.role}`
   let group = groups.get(groupKey)
-  if (group === undefined) groups.set(groupKey, (group = { entry, role: binding.role, keys: [], rowOf: new Map(), byIdentity: new Map() }))
+  if (group === undefined)
+    groups.set(groupKey, (group = { entry, role: binding.role, keys: [], rowOf: new Map(), xids: new Set(), byIdentity: new Map() }))
   let row = group.rowOf.get(change)
   if (row === undefined) {
     row = group.keys.push(keys) - 1
     group.rowOf.set(change, row)
+    group.xids.add(change.transaction.xid)
   }
   let asked = group.byIdentity.get(binding.identity)
   if (asked === undefined) group.byIdentity.set(binding.identity, (asked = { rows: [], rowSet: new Set(), candidates: [] }))
@@ -180,12 +183,13 @@ function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: D
   asked.candidates.push(candidate)
 }
 
-async function askRows({ entry, role, keys, rowOf, byIdentity }: RowGroup, context: DecisionContext): Promise<void> {
+async function askRows({ entry, role, keys, rowOf, xids, byIdentity }: RowGroup, context: DecisionContext): Promise<void> {
   const asked = [...byIdentity]
   const check: RowCheck = {
     entry,
     role,
     keys,
+    xids: [...xids],
     withXmin: context.replay,
     identities: asked.map(([identity, { rows }]) => ({ identity, rows })),
   }

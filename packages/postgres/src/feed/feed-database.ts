@@ -13,6 +13,8 @@ export interface RowCheck {
   /** By row, the texts of the primary key. */
   readonly keys: readonly (readonly string[])[]
   readonly identities: readonly { readonly identity: CheckIdentity; readonly rows: readonly number[] }[]
+  /** The transactions that wrote the changes; nothing is looked at before all of them can be seen. */
+  readonly xids: readonly number[]
   /** The transactions that last wrote the rows are wanted as well. */
   readonly withXmin: boolean
 }

@@ -6,6 +6,8 @@ import { StaleEntry, type Candidate } from './decision.ts'
 import { delay, type FeedRuntime } from './feed-runtime.ts'
 
 export interface PipelineSteps {
+  /** The next batch is about to be matched. */
+  begin(): void
   /** What has to be known of a table before its changes are matched. */
   prepare(table: Table): Promise<void> | null
   match(change: RowChange): Iterable<Candidate>
@@ -133,6 +135,7 @@ export class Pipeline {
     const steps: Step[] = []
     const changes: RowChange[] = []
     const candidates: Candidate[] = []
+    this.#steps.begin()
     for (let at = this.#from; at < this.#queue.length; at++) {
       const step = this.#queue[at]!
       if (step.kind === 'control') break

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { isWrittenAlike } from '../feed/filter-test.ts'
 import type { TableEntry } from '../feed/table-entry.ts'
 import { fingerprintSql } from './feed-catalog.ts'
+import { unseenSql } from './visibility.ts'
 
 /**
  * The functions that look rows up as somebody else. The statement that reads the table is the same for everybody and runs
@@ -21,8 +22,9 @@ export function hasPlainKey(entry: TableEntry): boolean {
 }
 
 /**
- * `check(role, claims[], offsets[], keys…[], guarded)` answers, by identity, the keys (or `row:xid`) that it sees, and at
- * last a row 0 with the fingerprint of the policies. Without offsets every identity asks for every key. Guarded, an
+ * `check(role, claims[], offsets[], xids[], keys…[], guarded)` answers, by identity, the keys (or `row:xid`) that it sees, and at
+ * last a row 0 with the fingerprint of the policies; or nothing but a row -1, while one of the transactions `xids` cannot
+ * be seen yet. Without offsets every identity asks for every key. Guarded, an
  * identity whose policies fail gets its error told and the others go on.
  */
 export function checkFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
@@ -38,6 +40,11 @@ declare
   claim pg_catalog.text;
   ${parts.join('\n  ')}
 begin
+  if ${unseenSql('xids')} then
+    i := -1;
+    return next;
+    return;
+  end if;
   perform pg_catalog.set_config('role', as_role, true);
   i := 0;
   foreach claim in array claims loop
@@ -71,6 +78,7 @@ end`
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
     'offsets pg_catalog.int4[]',
+    'xids pg_catalog.int8[]',
     ...keys,
     'guarded pg_catalog.bool',
   ]
@@ -90,7 +98,7 @@ function joinedLook(entry: TableEntry, withXmin: boolean): string {
   const columns = entry.primaryKey.map((_, index) => `c${index}`)
   const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
   return `select pg_catalog.array_agg(k.n::pg_catalog.text || ':' || ${withXmin ? 't.xmin::pg_catalog.text' : `'0'`}) into seen
-        from pg_catalog.unnest(${columns.map((_, index) => `p${index}`).join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')})
+        from rows from (${columns.map((_, index) => `pg_catalog.unnest(p${index})`).join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')})
         join ${tableSql(entry)} t on ${on.join(' and ')};`
 }
 

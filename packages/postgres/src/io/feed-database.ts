@@ -64,7 +64,7 @@ async function generated(
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
   const { rows } = await session.query<Record<string, string | null> & { n: number }>(
     `select k.n::int4 as n, ${values.join(', ')}
-     from pg_catalog.unnest(${names.map((_, index) => `$${index + 1}::text[]`).join(', ')}) with ordinality k (${[...names, 'n'].join(', ')})
+     from rows from (${names.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`).join(', ')}) with ordinality k (${[...names, 'n'].join(', ')})
      join ${tableSql(entry)} t on ${on.join(' and ')}`,
     names.map((_, index) => keys.map((key) => key[index]!)),
   )

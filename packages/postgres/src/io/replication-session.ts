@@ -17,6 +17,7 @@ import { ensurePublications, publicationOids, type PublicationSpec } from './pub
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
 import { createSlot, currentLsn, dropSlot, listSlots, newSlotName } from './slot.ts'
 import { loadTable } from './table-catalog.ts'
+import { transactionsSeen } from './visibility.ts'
 
 export interface ReplicationTarget {
   /** How `pg` connects; the role needs REPLICATION and may not go through a pooler. */
@@ -174,7 +175,8 @@ class PostgresSession implements ReplicationSession {
     this.#stream.resume()
   }
 
-  loadTable(relation: RelationMessage): Promise<Table> {
+  async loadTable(relation: RelationMessage, xid: number | null): Promise<Table> {
+    if (xid !== null) await transactionsSeen(this.#catalog, [xid])
     return loadTable(this.#catalog, relation)
   }
 

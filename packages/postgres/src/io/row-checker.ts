@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { arrayLiteral } from '../feed/change-entry.ts'
 import type { CheckAnswer, IdentityAnswer, RowCheck } from '../feed/feed-database.ts'
+import { untilSeen } from './visibility.ts'
 import { checkFunction, hasPlainKey, type CheckFunction } from './check-function.ts'
 
 /** The functions that a session has. They live in `pg_temp`: nobody else sees them, and they go with the session. */
@@ -40,7 +41,7 @@ async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   // While it plans, Postgres tries parts of policies out. Planned for nobody in particular, the statement does not fail
   // for somebody because of a part that would not have been reached.
   const nothing = entry.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
-  const planning = session.query(`select from ${name}($1, array['{}'], null, ${nothing}, false)`, [
+  const planning = session.query(`select from ${name}($1, array['{}'], null, '{}', ${nothing}, false)`, [
     role,
     ...entry.primaryKey.map(() => '{}'),
   ])
@@ -153,6 +154,12 @@ async function oneByOne(
   return { current, identities }
 }
 
+interface CheckRow {
+  readonly i: number
+  readonly seen: string[] | null
+  readonly fault: string | null
+}
+
 async function call(
   session: pg.ClientBase,
   { name }: CheckFunction,
@@ -167,11 +174,16 @@ async function call(
   let offset = 0
   const offsets = shared ? null : [0, ...asked.map((each) => (offset += each.rows.length))]
   const columns = entry.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
-  const places = columns.map((_, column) => `$${column + 4}`).join(', ')
-  const { rows: found } = await session.query<{ i: number; seen: string[] | null; fault: string | null }>({
+  const places = columns.map((_, column) => `$${column + 5}`).join(', ')
+  const query = {
     name: `${name}.${guarded}`,
-    text: `select i, seen, fault from ${name}($1, $2, $3, ${places}, ${guarded})`,
-    values: [role, asked.map(({ identity }) => identity.claims), offsets, ...columns],
+    text: `select i, seen, fault from ${name}($1, $2, $3, $4, ${places}, ${guarded})`,
+    values: [role, asked.map(({ identity }) => identity.claims), offsets, check.xids, ...columns],
+  }
+  let found: readonly CheckRow[] = []
+  await untilSeen(async () => {
+    found = (await session.query<CheckRow>(query)).rows
+    return found[0]?.i !== -1
   })
   const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
   let current = false

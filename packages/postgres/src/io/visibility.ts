@@ -1,0 +1,34 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Queryable } from './queryable.ts'
+
+/**
+ * The stream may bring a transaction before it can be seen: Postgres writes the commit down first and ends the
+ * transaction for everybody else afterwards, with a synchronous standby much later. A boolean of SQL that is true while
+ * one of `xids` (32 bits each, as the stream names them) is not seen yet.
+ */
+export function unseenSql(xids: string): string {
+  return `exists (
+    select from pg_catalog.unnest(${xids}) x, pg_catalog.pg_current_snapshot() s
+    where (x - (pg_catalog.pg_snapshot_xmax(s)::text::numeric % 4294967296)::int8 + 6442450944) % 4294967296 >= 2147483648
+      or exists (select from pg_catalog.pg_snapshot_xip(s) p where (p::text::numeric % 4294967296)::int8 = x))`
+}
+
+const MAX_WAIT_MS = 5_000
+const LONGEST_STEP_MS = 50
+
+/** Repeats `seen` until it answers true, more and more seldom. Rejects after some seconds; whoever asked tries again. */
+export async function untilSeen(seen: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + MAX_WAIT_MS
+  for (let stepMs = 1; !(await seen()); stepMs = Math.min(stepMs * 2, LONGEST_STEP_MS)) {
+    if (Date.now() > deadline) throw Object.assign(new Error('a transaction that was committed cannot be seen yet'), { code: '57P03' })
+    await delay(stepMs)
+  }
+}
+
+/** Waits until all of these transactions can be seen by whatever is asked next. */
+export function transactionsSeen(session: Queryable, xids: readonly number[]): Promise<void> {
+  return untilSeen(async () => {
+    const { rows } = await session.query(`select ${unseenSql('$1::int8[]')} as unseen`, [xids])
+    return !(rows as { unseen: boolean }[])[0]!.unseen
+  })
+}
