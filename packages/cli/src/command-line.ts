@@ -32,6 +32,12 @@ const entries: readonly Entry[] = [
     summary: 'make a database ready for Tidewire',
     load: async () => (await import('./commands/migrate.ts')).migrateDatabase,
   },
+  {
+    name: 'doctor',
+    summary: 'tell what a database lacks, and the SQL that mends it',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  { name: 'slot', summary: 'list or drop replication slots of Tidewire', load: async () => (await import('./commands/slot.ts')).slot },
   { name: 'token', summary: 'make a JSON Web Token', load: async () => (await import('./commands/token.ts')).token },
 ]
 

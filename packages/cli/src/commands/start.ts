@@ -1,8 +1,10 @@
 import { allObservers, logObserver, metricsObserver, startServer, tokenVerifier, type Log, type StartOptions } from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { openDatabase, placeOf, type Database } from '../database.ts'
+import { withDatabase } from '../database-session.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { describeEnvironment, readEnvironment, type StartConfiguration } from '../start/environment.ts'
+import { guardWal } from '../start/wal-guard.ts'
 import { watchStopSignal } from '../stop-signal.ts'
 
 export const start: Command = defineCommand({
@@ -21,6 +23,7 @@ export const start: Command = defineCommand({
     const stop = watchStopSignal()
     const log = logObserver({ level: configuration.logLevel })
     for (const sentence of configuration.ignored) log.warn(sentence)
+    if (configuration.database !== null) await checkWal(log, configuration.database.url, configuration.allowUnboundedWal)
     const database = configuration.database === null ? null : await openDatabase(configuration.database)
     try {
       if (database !== null) tellDatabase(log, configuration, database)
@@ -49,6 +52,12 @@ function serverOptions({ host, port, options, verifier, metricsSecret }: StartCo
     metrics,
     metricsVerifier: tokenVerifier({ secret: metricsSecret }),
   }
+}
+
+/** Before there is a slot. */
+async function checkWal(log: Log, url: string, allowUnbounded: boolean): Promise<void> {
+  const warning = await withDatabase(url, (session) => guardWal(session, allowUnbounded))
+  if (warning !== null) log.warn(warning)
 }
 
 function tellDatabase(log: Log, { database }: StartConfiguration, { migrated }: Database): void {

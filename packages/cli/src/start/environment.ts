@@ -13,6 +13,8 @@ export interface StartConfiguration {
   readonly metricsSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** Use a database that bounds the write-ahead log of its slots by nothing. */
+  readonly allowUnboundedWal: boolean
   /** Variables that are set and change nothing here, with the reason. */
   readonly ignored: readonly string[]
 }
@@ -142,6 +144,11 @@ const schema = z.object({
   TIDEWIRE_MAX_PAYLOAD_BYTES: whole('Of one broadcast or presence message. Default 3000500', 1),
   TIDEWIRE_MAX_FRAME_BYTES: whole('Of one WebSocket message. Default 5000000', 1),
   TIDEWIRE_MAX_BODY_BYTES: whole('Of one HTTP request. Default 8000000', 1),
+  TIDEWIRE_ALLOW_UNBOUNDED_WAL: field(
+    'Start although max_slot_wal_keep_size of the database is -1: true or false (default)',
+    'true or false',
+    (text) => words.get(text),
+  ),
   TIDEWIRE_PRIVATE_ONLY: field('Refuse public channels: true or false (default)', 'true or false', (text) => words.get(text)),
   TIDEWIRE_IDLE_TIMEOUT_MS: whole('A socket that is silent for so long is closed. Default 60000', 1_000),
   TIDEWIRE_MAX_BACKLOG_BYTES: whole('What may wait for one slow receiver. Default 1048576', 1),
@@ -182,6 +189,7 @@ function configurationOf(values: z.infer<typeof schema>, ignored: readonly strin
     verifier: { secret: values.API_JWT_SECRET, ...values.API_JWT_JWKS },
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
     database: databaseOf(values),
+    allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },
     ignored,
   }

@@ -1,0 +1,173 @@
+import { expect, test } from 'vitest'
+import { checkDatabase, type CheckResult } from './checks.ts'
+import type { DatabaseFacts, TableFacts } from './facts.ts'
+
+const table: TableFacts = { name: 'public.todos', hasPrimaryKey: true, replicaIdentity: 'd', hasRls: true, isReadable: true }
+const ownSlot = { name: 'tidewire_0123abcd', isActive: true, lostBecause: null, retainedBytes: 0 }
+const healthy: DatabaseFacts = {
+  host: 'db.example',
+  port: 5432,
+  saysPooler: false,
+  replicationRefused: null,
+  version: { text: '17.5', number: 170_005 },
+  isStandby: false,
+  isRds: false,
+  user: 'postgres',
+  database: 'app',
+  mayReplicate: true,
+  mayCreateInDatabase: true,
+  mayCreateRoles: true,
+  walLevel: 'logical',
+  slots: { used: 1, most: 10 },
+  senders: { used: 1, most: 10 },
+  maxSlotWalKeepMb: 1024,
+  synchronousStandbyNames: '',
+  roles: ['anon', 'authenticated', 'service_role'].map((name) => ({ name, exists: true, isOurs: true })),
+  publication: { leavesOut: [], tables: [table] },
+  messages: { hasRls: true, isPartitioned: true, takesToday: true, policies: 2 },
+  ownSlots: [ownSlot],
+}
+
+test('a healthy database', () => {
+  expect(checkDatabase(healthy).filter(({ level }) => level !== 'ok')).toEqual([])
+})
+
+const withTable = (change: Partial<TableFacts>): Partial<DatabaseFacts> => ({
+  publication: { leavesOut: [], tables: [table, { ...table, name: 'public."Odd"', ...change }] },
+})
+const withRole = (change: object): Partial<DatabaseFacts> => ({
+  roles: healthy.roles.map((role) => (role.name === 'service_role' ? { ...role, ...change } : role)),
+})
+
+test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[]]>([
+  [{ isStandby: true }, 'version', 'fail', /standby/, []],
+  [{ version: { text: '13.9', number: 130_009 } }, 'version', 'fail', /13\.9 is too old/, []],
+  [{ version: { text: '19.0', number: 190_000 } }, 'version', 'warn', /newer/, []],
+  [{ walLevel: 'replica' }, 'wal-level', 'fail', /replica/, ['alter system set wal_level = logical; -- then restart Postgres']],
+  [{ walLevel: 'replica', isRds: true }, 'wal-level', 'fail', /rds\.logical_replication/, []],
+  [
+    { slots: { used: 10, most: 10 }, ownSlots: [] },
+    'replication-slots',
+    'fail',
+    /all 10/,
+    ['alter system set max_replication_slots = 15; -- then restart Postgres'],
+  ],
+  [
+    { senders: { used: 3, most: 3 }, ownSlots: [] },
+    'wal-senders',
+    'fail',
+    /all 3/,
+    ['alter system set max_wal_senders = 8; -- then restart Postgres'],
+  ],
+  [{ mayReplicate: false, user: 'My App' }, 'replication', 'fail', /may not replicate/, ['alter role "My App" replication;']],
+  [{ mayReplicate: false, isRds: true }, 'replication', 'fail', /may not/, ['grant rds_replication to postgres;']],
+  [{ replicationRefused: 'no pg_hba.conf entry' }, 'replication', 'fail', /no pg_hba\.conf entry/, []],
+  [
+    { mayCreateInDatabase: false, database: 'a"b' },
+    'create-privilege',
+    'fail',
+    /may not create/,
+    ['grant create on database "a""b" to postgres;'],
+  ],
+  [withRole({ exists: false }), 'roles', 'warn', /missing: service_role/, ['create role service_role nologin noinherit bypassrls;']],
+  [
+    { ...withRole({ exists: false }), mayCreateRoles: false },
+    'roles',
+    'fail',
+    /missing/,
+    ['create role service_role nologin noinherit bypassrls;'],
+  ],
+  [withRole({ isOurs: false }), 'roles', 'fail', /may not act as service_role/, ['grant service_role to postgres;']],
+  [{ publication: null }, 'publication', 'warn', /missing/, ['create publication supabase_realtime;']],
+  [{ publication: null, mayCreateInDatabase: false }, 'publication', 'fail', /missing/, ['create publication supabase_realtime;']],
+  [
+    { publication: { leavesOut: ['delete'], tables: [] } },
+    'publication',
+    'warn',
+    /leaves out delete/,
+    [`alter publication supabase_realtime set (publish = 'insert, update, delete, truncate');`],
+  ],
+  [
+    { publication: { leavesOut: [], tables: [] } },
+    'publication',
+    'warn',
+    /no table/,
+    ['alter publication supabase_realtime add table public.todos; -- yours'],
+  ],
+  [
+    withTable({ hasPrimaryKey: false }),
+    'primary-keys',
+    'fail',
+    /none on public\."Odd": .*refuses/,
+    ['alter table public."Odd" add primary key (id); -- or another column'],
+  ],
+  [
+    withTable({ hasPrimaryKey: false, replicaIdentity: 'f' }),
+    'primary-keys',
+    'warn',
+    /reach nobody/,
+    ['alter table public."Odd" add primary key (id); -- or another column'],
+  ],
+  [
+    withTable({ hasRls: false }),
+    'row-level-security',
+    'warn',
+    /off on public\."Odd":/,
+    ['alter table public."Odd" enable row level security;'],
+  ],
+  [withTable({ isReadable: false }), 'grants', 'warn', /public\."Odd"/, ['grant select on public."Odd" to authenticated;']],
+  [{ messages: null }, 'messages', 'warn', /missing/, []],
+  [{ messages: null, mayCreateInDatabase: false }, 'messages', 'fail', /missing/, []],
+  [
+    { messages: { ...healthy.messages!, hasRls: false } },
+    'messages',
+    'fail',
+    /channels are open/,
+    ['alter table realtime.messages enable row level security;'],
+  ],
+  [
+    { messages: { ...healthy.messages!, takesToday: false } },
+    'messages',
+    'warn',
+    /no partition for today/,
+    [
+      'create table realtime.messages_default partition of realtime.messages default;',
+      'alter table realtime.messages_default enable row level security;',
+    ],
+  ],
+  [{ maxSlotWalKeepMb: -1 }, 'wal-bound', 'warn', /is -1/, ["alter system set max_slot_wal_keep_size = '4GB'; select pg_reload_conf();"]],
+  [
+    { synchronousStandbyNames: 'ANY 1 (*)' },
+    'synchronous-standby',
+    'warn',
+    /commits would wait/,
+    [`alter system set synchronous_standby_names = 'your_standby'; select pg_reload_conf(); -- or ''`],
+  ],
+  [
+    { ownSlots: [{ ...ownSlot, isActive: false, retainedBytes: 16 * 1024 * 1024 }] },
+    'own-slots',
+    'warn',
+    /tidewire_0123abcd keeps 16\.0 MB/,
+    [`select pg_drop_replication_slot('tidewire_0123abcd');`],
+  ],
+  [
+    { ownSlots: [{ ...ownSlot, isActive: false, lostBecause: 'wal_removed' }] },
+    'own-slots',
+    'warn',
+    /is lost \(wal_removed\)/,
+    [`select pg_drop_replication_slot('tidewire_0123abcd');`],
+  ],
+  [{ port: 6543 }, 'pooler', 'warn', /looks like a pooler/, []],
+  [{ host: 'aws-0.pooler.supabase.com' }, 'pooler', 'warn', /looks like a pooler/, []],
+  [{ saysPooler: true }, 'pooler', 'warn', /looks like a pooler/, []],
+])('%j', (change, check, level, detail, sql) => {
+  const results = checkDatabase({ ...healthy, ...change }).filter((result) => result.level !== 'ok')
+  // A login that may not create anything is a fault of its own.
+  const found = results.filter((result) => result.check === check || result.check !== 'create-privilege')
+  expect(found).toEqual([{ check, level, detail: expect.stringMatching(detail), sql }])
+})
+
+test('full, but the place is its own', () => {
+  const full = { used: 10, most: 10 }
+  expect(checkDatabase({ ...healthy, slots: full, senders: full }).filter(({ level }) => level !== 'ok')).toEqual([])
+})

@@ -1,0 +1,165 @@
+import { walBoundSql } from '../start/wal-guard.ts'
+import { byteText } from '../values.ts'
+import type { Capacity, DatabaseFacts } from './facts.ts'
+
+export interface Verdict {
+  readonly level: 'ok' | 'warn' | 'fail'
+  readonly detail: string
+  /** What mends it. */
+  readonly sql?: readonly string[]
+}
+
+export interface CheckResult extends Verdict {
+  readonly check: string
+}
+
+/** What is missing or risky, check by check. */
+export function checkDatabase(facts: DatabaseFacts): CheckResult[] {
+  return Object.entries(checks).map(([check, judge]) => ({ check, ...judge(facts) }))
+}
+
+const ok = (detail: string): Verdict => ({ level: 'ok', detail })
+const warn = (detail: string, ...sql: string[]): Verdict => ({ level: 'warn', detail, sql })
+const fail = (detail: string, ...sql: string[]): Verdict => ({ level: 'fail', detail, sql })
+
+const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
+  version: ({ version, isStandby }) => {
+    if (isStandby) return fail('this is a standby: give the URL of the primary')
+    if (version.number < 140_000) return fail(`Postgres ${version.text} is too old: 14 to 18 are supported`)
+    if (version.number >= 190_000) return warn(`Postgres ${version.text} is newer than what is tested: 14 to 18`)
+    return ok(`Postgres ${version.text}`)
+  },
+  'wal-level': ({ walLevel, isRds }) => {
+    if (walLevel === 'logical') return ok('logical')
+    if (isRds) return fail(`${walLevel}: set rds.logical_replication to 1 in the parameter group, then restart`)
+    return fail(`${walLevel}: row changes need logical`, 'alter system set wal_level = logical; -- then restart Postgres')
+  },
+  'replication-slots': ({ slots, ownSlots }) => capacity('max_replication_slots', slots, ownSlots.length > 0),
+  'wal-senders': ({ senders, ownSlots }) =>
+    capacity(
+      'max_wal_senders',
+      senders,
+      ownSlots.some(({ isActive }) => isActive),
+    ),
+  replication: ({ mayReplicate, replicationRefused, user, isRds }) => {
+    if (!mayReplicate)
+      return fail(
+        `${user} may not replicate`,
+        isRds ? `grant rds_replication to ${identifier(user)};` : `alter role ${identifier(user)} replication;`,
+      )
+    if (replicationRefused === null) return ok(`${user} may replicate`)
+    return fail(`a replication connection is refused (${replicationRefused}): a pooler in between, or a line missing in pg_hba.conf`)
+  },
+  'create-privilege': ({ mayCreateInDatabase, user, database }) =>
+    mayCreateInDatabase
+      ? ok(`${user} may create schemas`)
+      : fail(`${user} may not create schemas`, `grant create on database ${identifier(database)} to ${identifier(user)};`),
+  roles: ({ roles, mayCreateRoles, user }) => {
+    const missing = roles.filter(({ exists }) => !exists).map(({ name }) => name)
+    const foreign = roles.filter(({ exists, isOurs }) => exists && !isOurs).map(({ name }) => name)
+    if (missing.length > 0) return (mayCreateRoles ? warn : fail)(`missing: ${missing.join(', ')}`, ...missing.map(createRole))
+    if (foreign.length > 0)
+      return fail(`${user} may not act as ${foreign.join(', ')}`, `grant ${foreign.join(', ')} to ${identifier(user)};`)
+    return ok(roles.map(({ name }) => name).join(', '))
+  },
+  publication: ({ publication, mayCreateInDatabase }) => {
+    if (publication === null)
+      return (mayCreateInDatabase ? warn : fail)('supabase_realtime is missing', 'create publication supabase_realtime;')
+    const { leavesOut, tables } = publication
+    if (leavesOut.length > 0)
+      return warn(
+        `supabase_realtime leaves out ${leavesOut.join(', ')}`,
+        `alter publication supabase_realtime set (publish = 'insert, update, delete, truncate');`,
+      )
+    if (tables.length === 0)
+      return warn(
+        'supabase_realtime has no table, so nobody gets row changes',
+        'alter publication supabase_realtime add table public.todos; -- yours',
+      )
+    return ok(`supabase_realtime: ${tables.map(({ name }) => name).join(', ')}`)
+  },
+  'primary-keys': ({ publication }) => {
+    const without = publication?.tables.filter(({ hasPrimaryKey }) => !hasPrimaryKey) ?? []
+    const frozen = without.filter(({ replicaIdentity }) => replicaIdentity === 'd' || replicaIdentity === 'n')
+    const sql = without.map(({ name }) => `alter table ${name} add primary key (id); -- or another column`)
+    if (frozen.length > 0)
+      return fail(`none on ${namesOf(frozen)}: while published, Postgres refuses every update and delete there`, ...sql)
+    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows reach nobody`, ...sql)
+    return ok('every published table has one')
+  },
+  'row-level-security': ({ publication }) => {
+    const open = publication?.tables.filter(({ hasRls }) => !hasRls) ?? []
+    if (open.length === 0) return ok('on for every published table')
+    return warn(
+      `off on ${namesOf(open)}: whoever has a key and may select gets every row`,
+      ...open.map(({ name }) => `alter table ${name} enable row level security;`),
+    )
+  },
+  grants: ({ publication }) => {
+    const hidden = publication?.tables.filter(({ isReadable }) => !isReadable) ?? []
+    if (hidden.length === 0) return ok('every published table can be read by anon or authenticated')
+    return warn(
+      `neither anon nor authenticated may read ${namesOf(hidden)}`,
+      ...hidden.map(({ name }) => `grant select on ${name} to authenticated;`),
+    )
+  },
+  messages: ({ messages, mayCreateInDatabase }) => {
+    if (messages === null)
+      return (mayCreateInDatabase ? warn : fail)('realtime.messages is missing: `tidewire migrate`, or the start of a server, makes it')
+    if (!messages.hasRls)
+      return fail(
+        'Row Level Security is off on realtime.messages: private channels are open',
+        'alter table realtime.messages enable row level security;',
+      )
+    if (messages.isPartitioned && !messages.takesToday)
+      return warn(
+        'realtime.messages has no partition for today: realtime.send does nothing',
+        'create table realtime.messages_default partition of realtime.messages default;',
+        'alter table realtime.messages_default enable row level security;',
+      )
+    return ok(messages.policies === 0 ? 'no policies: private channels are closed to everybody' : `policies: ${messages.policies}`)
+  },
+  'wal-bound': ({ maxSlotWalKeepMb }) =>
+    maxSlotWalKeepMb === -1
+      ? warn('max_slot_wal_keep_size is -1: a slot that nobody reads fills the disk, and `tidewire start` refuses', walBoundSql)
+      : ok(`max_slot_wal_keep_size is ${maxSlotWalKeepMb} MB`),
+  'synchronous-standby': ({ synchronousStandbyNames }) =>
+    synchronousStandbyNames.includes('*')
+      ? warn(
+          `synchronous_standby_names is ${synchronousStandbyNames}: commits would wait for Tidewire`,
+          `alter system set synchronous_standby_names = 'your_standby'; select pg_reload_conf(); -- or ''`,
+        )
+      : ok('commits do not wait for Tidewire'),
+  'own-slots': ({ ownSlots }) => {
+    const idle = ownSlots.filter(({ isActive }) => !isActive)
+    if (idle.length === 0) return ok(ownSlots.length === 0 ? 'none' : ownSlots.map(({ name }) => `${name} is read`).join(', '))
+    const each = idle.map(({ name, lostBecause, retainedBytes }) =>
+      lostBecause === null ? `${name} keeps ${byteText(retainedBytes)}` : `${name} is lost (${lostBecause})`,
+    )
+    return warn(
+      `nobody reads ${each.join(', ')}; drop what no server comes back for`,
+      ...idle.map(({ name }) => `select pg_drop_replication_slot('${name}');`),
+    )
+  },
+  pooler: ({ host, port, saysPooler }) =>
+    port === 6543 || saysPooler || /(^|[.-])(pooler|pgbouncer)([.-]|$)/.test(host)
+      ? warn(`${host}:${port} looks like a pooler: give the URL of Postgres itself, mostly port 5432`)
+      : ok('straight to Postgres'),
+}
+
+function capacity(setting: string, { used, most }: Capacity, hasOwn: boolean): Verdict {
+  if (used < most || hasOwn) return ok(`${Math.max(most - used, 0)} of ${most} free`)
+  return fail(`all ${most} are taken`, `alter system set ${setting} = ${most + 5}; -- then restart Postgres`)
+}
+
+function createRole(name: string): string {
+  return `create role ${name} nologin noinherit${name === 'service_role' ? ' bypassrls' : ''};`
+}
+
+function namesOf(tables: readonly { readonly name: string }[]): string {
+  return tables.map(({ name }) => name).join(', ')
+}
+
+function identifier(name: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`
+}

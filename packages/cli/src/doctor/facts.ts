@@ -1,0 +1,75 @@
+/** What a database says of itself, as far as it matters to Tidewire. */
+export interface DatabaseFacts {
+  /** Where the URL leads to. */
+  readonly host: string
+  readonly port: number
+  /** What the URL says of a pooler: `pgbouncer=true`. */
+  readonly saysPooler: boolean
+  /** Why a replication connection was refused; `null`: it was not. */
+  readonly replicationRefused: string | null
+  readonly version: { readonly text: string; readonly number: number }
+  readonly isStandby: boolean
+  readonly isRds: boolean
+  readonly user: string
+  readonly database: string
+  readonly mayReplicate: boolean
+  readonly mayCreateInDatabase: boolean
+  readonly mayCreateRoles: boolean
+  readonly walLevel: string
+  readonly slots: Capacity
+  readonly senders: Capacity
+  /** Megabytes; -1 is no bound. */
+  readonly maxSlotWalKeepMb: number
+  readonly synchronousStandbyNames: string
+  readonly roles: readonly RoleFacts[]
+  /** `null`: there is none. */
+  readonly publication: PublicationFacts | null
+  /** `null`: there is no such table. */
+  readonly messages: MessagesFacts | null
+  /** Permanent slots of Tidewire in this database. */
+  readonly ownSlots: readonly OwnSlot[]
+}
+
+export interface Capacity {
+  readonly used: number
+  readonly most: number
+}
+
+export interface RoleFacts {
+  readonly name: string
+  readonly exists: boolean
+  /** The login may act as this role. */
+  readonly isOurs: boolean
+}
+
+export interface PublicationFacts {
+  /** Of insert, update, delete, those that it leaves out. */
+  readonly leavesOut: readonly string[]
+  readonly tables: readonly TableFacts[]
+}
+
+export interface TableFacts {
+  /** Quoted, with its schema. */
+  readonly name: string
+  readonly hasPrimaryKey: boolean
+  /** `pg_class.relreplident`: `d`efault, `n`othing, `f`ull, `i`ndex. */
+  readonly replicaIdentity: string
+  readonly hasRls: boolean
+  /** anon or authenticated may select from it. */
+  readonly isReadable: boolean
+}
+
+export interface MessagesFacts {
+  readonly hasRls: boolean
+  readonly isPartitioned: boolean
+  /** There is a partition for what is sent now. */
+  readonly takesToday: boolean
+  readonly policies: number
+}
+
+export interface OwnSlot {
+  readonly name: string
+  readonly isActive: boolean
+  readonly lostBecause: string | null
+  readonly retainedBytes: number
+}
