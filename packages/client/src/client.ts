@@ -148,6 +148,11 @@ export class RealtimeClient<Database = UntypedDatabase> {
     return this.#worker?.worker
   }
 
+  /** What the connection is now; `onState` tells when its kind changes. */
+  get state(): ConnectionState {
+    return this.#connection.state
+  }
+
   get pendingHeartbeatRef(): string | null {
     const { state } = this.#connection
     return state.kind === 'connected' ? state.heartbeatRef : null

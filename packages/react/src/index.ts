@@ -1,1 +1,14 @@
-export {}
+'use client'
+
+export { useConnection } from './connection.ts'
+export type { Connection } from './connection.ts'
+export type { ChannelStatus } from './live-channel.ts'
+export { RealtimeProvider, useRealtime } from './provider.ts'
+export type { RealtimeProviderProps } from './provider.ts'
+export type { SharedChannel } from './shared-channel.ts'
+export { useBroadcast } from './use-broadcast.ts'
+export type { Send } from './use-broadcast.ts'
+export { useChannel, useChannelStatus, useGap } from './use-channel.ts'
+export { usePostgresChanges } from './use-postgres-changes.ts'
+export { usePresence } from './use-presence.ts'
+export type { Member, UsePresenceOptions, UsePresenceResult } from './use-presence.ts'

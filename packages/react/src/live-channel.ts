@@ -1,0 +1,263 @@
+import {
+  RealtimeError,
+  type ChannelHandle,
+  type PresenceSnapshot,
+  type RealtimeChannel,
+  type RealtimeChannelOptions,
+  type RealtimeChannelSendResponse,
+  type RealtimeClient,
+  type SubscribeStatus,
+  type UntypedDatabase,
+  type UntypedEvents,
+  type UntypedRow,
+} from '@tidewire/client'
+import { Holders } from './holders.ts'
+import { Listening, type Handler, type Wanted } from './listening.ts'
+
+/** How it stands with a channel. `error` says why it is `errored`, or why it was `closed`. */
+export interface ChannelStatus {
+  readonly state: 'closed' | 'joining' | 'joined' | 'errored'
+  readonly error: Error | null
+}
+
+export const CLOSED: ChannelStatus = { state: 'closed', error: null }
+export const NOBODY: PresenceSnapshot = Object.freeze(Object.create(null) as PresenceSnapshot)
+
+/** What a channel needs of the others of its client. */
+export interface Neighbours {
+  /** Whether another channel has this topic with other options. Those that nobody holds any more are ended. */
+  isTaken(channel: LiveChannel): boolean
+  ended(channel: LiveChannel): void
+}
+
+/**
+ * A channel that some component is showing. What its components want is collected and brought about in the next
+ * microtask, when all effects of the commit have run: one join has everything, and what is taken back at once is never done.
+ */
+export class LiveChannel {
+  readonly topic: string
+  readonly #client: RealtimeClient
+  readonly #options: RealtimeChannelOptions
+  readonly #neighbours: Neighbours
+  readonly #holders: Holders = new Holders(() => this.#end())
+  readonly #listenings = new Map<string, Listening>()
+  readonly #watchers = new Set<() => void>()
+  /** What the components want to be seen as, the latest last: a channel has one presence. */
+  readonly #tracks = new Map<object, UntypedRow>()
+  #handle: ChannelHandle<UntypedEvents, UntypedDatabase, UntypedRow> | null = null
+  #status: ChannelStatus = CLOSED
+  #syncing: Promise<void> | null = null
+  #isRejoining = false
+  /** What the server was last told to show. */
+  #shown: UntypedRow | undefined
+  #showing: Promise<RealtimeChannelSendResponse> = Promise.resolve('ok')
+
+  constructor(client: RealtimeClient, topic: string, options: RealtimeChannelOptions, neighbours: Neighbours) {
+    this.#client = client
+    this.topic = topic
+    this.#options = options
+    this.#neighbours = neighbours
+  }
+
+  get channel(): RealtimeChannel | null {
+    return this.#handle?.channel ?? null
+  }
+
+  get isHeld(): boolean {
+    return this.#holders.isHeld
+  }
+
+  get status(): ChannelStatus {
+    return this.#status
+  }
+
+  get presences(): PresenceSnapshot {
+    return this.channel?.presenceState() ?? NOBODY
+  }
+
+  hold(): () => void {
+    const release = this.#holders.hold()
+    this.sync()
+    return release
+  }
+
+  /** Leaves at once, if nobody holds it. */
+  endNow(): void {
+    if (this.isHeld) return
+    void this.channel?.unsubscribe()
+    this.#holders.endNow()
+  }
+
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => this.#watchers.delete(changed)
+  }
+
+  listen(wanted: Wanted, handler: Handler): () => void {
+    const key = JSON.stringify(wanted)
+    const listening = this.#listenings.get(key) ?? new Listening(wanted)
+    this.#listenings.set(key, listening)
+    // The same function may be given by two components.
+    const own: Handler = (payload) => handler(payload)
+    listening.handlers.add(own)
+    this.sync()
+    return () => {
+      listening.handlers.delete(own)
+      this.sync()
+    }
+  }
+
+  /** Shows the payload as this owner's, until `untrack`. Says what became of it. */
+  track(owner: object, payload: UntypedRow): Promise<RealtimeChannelSendResponse> {
+    this.#tracks.delete(owner)
+    this.#tracks.set(owner, payload)
+    return this.#whenJoined(() => this.#show())
+  }
+
+  /** What another owner tracks comes to the fore again. */
+  untrack(owner: object): Promise<RealtimeChannelSendResponse> {
+    this.#tracks.delete(owner)
+    return this.#whenJoined(() => this.#show())
+  }
+
+  /** As `untrack`, for an owner that is gone and may be back at once. */
+  forget(owner: object): void {
+    this.#tracks.delete(owner)
+    this.sync()
+  }
+
+  /** As `track`, for an owner that has just come. */
+  remember(owner: object, payload: UntypedRow): void {
+    this.#tracks.set(owner, payload)
+    this.sync()
+  }
+
+  /** Waits for the join, then sends. Rejects with a RealtimeError when nobody holds the channel, and on misuse. */
+  send(event: string, payload: unknown): Promise<RealtimeChannelSendResponse> {
+    return this.#whenJoined((channel) => channel.sendBroadcast(event, payload))
+  }
+
+  /** Brings about what is wanted, once, when the effects of this commit have run. */
+  sync(): void {
+    this.#syncing ??= Promise.resolve().then(() => {
+      this.#syncing = null
+      if (this.isHeld) this.#settle()
+    })
+  }
+
+  #settle(): void {
+    if (this.#neighbours.isTaken(this)) return this.#refuse()
+    this.#handle ??= this.#client.hold(this.topic, this.#options)
+    const { channel } = this.#handle
+    const missing = [...this.#listenings.values()].filter(({ isBound, handlers }) => !isBound && handlers.size > 0)
+    const isLate = missing.some(({ isPartOfJoin }) => isPartOfJoin) && (channel.isJoined || channel.isJoining)
+    const isRejoin = isLate && channel.isJoined
+    if (isLate) this.#leave(channel)
+    this.#dropUnheard(channel.isJoined || channel.isJoining)
+    for (const listening of missing) listening.bind(channel)
+    if (channel.isClosed) this.#tell('joining')
+    channel.subscribe(this.#onStatus)
+    if (channel.isJoined) void this.#show()
+    if (isRejoin) this.#gap()
+  }
+
+  /** The server takes presence and changes with the join only: what came later needs another join. */
+  #leave(channel: RealtimeChannel): void {
+    this.#isRejoining = true
+    void channel.unsubscribe()
+    this.#isRejoining = false
+    this.#shown = undefined
+  }
+
+  /** What is part of the join stays until the next one; nobody hears it meanwhile. */
+  #dropUnheard(isActive: boolean): void {
+    for (const [key, listening] of this.#listenings) {
+      if (listening.handlers.size > 0 || (isActive && listening.isBound && listening.isPartOfJoin)) continue
+      listening.unbind()
+      this.#listenings.delete(key)
+    }
+  }
+
+  #gap(): void {
+    const reason = 'the channel was joined again, for what a component that came later listens to'
+    this.#listenings.get(JSON.stringify({ type: 'rejoin' }))?.emit({ recovered: false, reason })
+  }
+
+  #refuse(): void {
+    const text = `Another component uses ${this.topic} with other options; a client can be in a topic once.`
+    if (this.#status.error === null) console.error(text)
+    this.#tell('errored', new RealtimeError('already-joined', text))
+  }
+
+  readonly #onStatus = (status: SubscribeStatus, error?: Error): void => {
+    if (this.#isRejoining) return
+    if (status === 'SUBSCRIBED') {
+      this.#tell('joined')
+      void this.#show()
+    } else if (status === 'CLOSED') {
+      this.#shown = undefined
+      this.#tell('closed', error ?? this.#status.error)
+    } else this.#tell('errored', error ?? null)
+  }
+
+  #tell(state: ChannelStatus['state'], error: Error | null = null): void {
+    if (state !== this.#status.state || error !== this.#status.error) this.#status = { state, error }
+    for (const changed of [...this.#watchers]) changed()
+  }
+
+  /** Tells the server whom to show, if that is not what it was told last. */
+  #show(): Promise<RealtimeChannelSendResponse> {
+    const { channel } = this
+    const wanted = [...this.#tracks.values()].at(-1)
+    if (channel === null || wanted === this.#shown) return this.#showing
+    this.#shown = wanted
+    const showing = (wanted === undefined ? channel.untrack() : channel.track(wanted)).then(
+      (response) => {
+        if (response !== 'ok') this.#notShown(wanted)
+        return response
+      },
+      (error: unknown) => {
+        this.#notShown(wanted)
+        throw error
+      },
+    )
+    // Whoever called gets the fault; a join that shows what was tracked before has no caller.
+    showing.catch(() => {})
+    this.#showing = showing
+    return showing
+  }
+
+  /** The next join tries again. */
+  #notShown(wanted: UntypedRow | undefined): void {
+    if (this.#shown === wanted) this.#shown = undefined
+    this.#showing = Promise.resolve('ok')
+  }
+
+  async #whenJoined(run: (channel: RealtimeChannel) => Promise<RealtimeChannelSendResponse>): Promise<RealtimeChannelSendResponse> {
+    await this.#syncing
+    const { channel } = this
+    if (channel === null || !this.isHeld) throw this.#status.error ?? notMounted(this.topic)
+    if (channel.isClosed) channel.subscribe(this.#onStatus)
+    try {
+      if (!channel.isJoined) await channel.ready()
+    } catch (error) {
+      // Broadcast and presence do not wait for changes that cannot flow.
+      if (!channel.isJoined) return error instanceof RealtimeError && error.code === 'timeout' ? 'timed out' : 'error'
+    }
+    return run(channel)
+  }
+
+  #end(): void {
+    for (const listening of this.#listenings.values()) listening.unbind()
+    this.#listenings.clear()
+    this.#handle?.release()
+    this.#handle = null
+    this.#shown = undefined
+    this.#tell('closed')
+    this.#neighbours.ended(this)
+  }
+}
+
+export function notMounted(topic: string): RealtimeError {
+  return new RealtimeError('not-joined', `No component that is mounted uses ${topic}; send while one does.`)
+}

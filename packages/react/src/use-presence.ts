@@ -1,0 +1,78 @@
+import type { Presence, PresenceSnapshot, RealtimeChannelSendResponse } from '@tidewire/client'
+import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react'
+import { NOBODY } from './live-channel.ts'
+import { reachOf, type SharedChannel } from './shared-channel.ts'
+
+/** Somebody who is here. Several may share a key: a user with two tabs. */
+export interface Member<Meta extends object> {
+  readonly key: string
+  /** Names this one presence; fit for React's `key`. */
+  readonly ref: string
+  /** What they track. */
+  readonly meta: Meta
+}
+
+export interface UsePresenceOptions<Meta extends object> {
+  /** Tracked when the component is mounted. Read once. */
+  readonly initial?: Meta
+}
+
+export interface UsePresenceResult<Meta extends object> {
+  /** Who is here, this client included. The same array until that changes, the same objects for those who stay as they are. */
+  readonly members: readonly Member<Meta>[]
+  /** Shows this client to the others, over reconnects, until `untrack` or the component goes. Always the same function. */
+  readonly track: (meta: Meta) => Promise<RealtimeChannelSendResponse>
+  readonly untrack: () => Promise<RealtimeChannelSendResponse>
+}
+
+/** Who is on the channel, and whether we are. A channel has one presence: of several components that track, the last one's is shown. */
+export function usePresence<Events extends object, Meta extends object, Database>(
+  channel: SharedChannel<Events, Meta, Database>,
+  options: UsePresenceOptions<Meta> = {},
+): UsePresenceResult<Meta> {
+  const reach = reachOf(channel)
+  const snapshot = useSyncExternalStore(reach.watchPresences, reach.presences, () => NOBODY)
+  // Kept over remounts and other channels. The box itself is what the channel knows this component by.
+  const tracked = useRef<Meta | undefined>(options.initial)
+  useEffect(
+    () =>
+      reach.hold((live) => {
+        if (tracked.current !== undefined) live.remember(tracked, tracked.current)
+        return () => live.forget(tracked)
+      }),
+    [reach],
+  )
+  const track = useCallback(
+    (meta: Meta) => {
+      tracked.current = meta
+      return reach.ask((live) => live.track(tracked, meta))
+    },
+    [reach],
+  )
+  const untrack = useCallback(() => {
+    tracked.current = undefined
+    return reach.ask((live) => live.untrack(tracked))
+  }, [reach])
+  return { members: membersOf<Meta>(snapshot), track, untrack }
+}
+
+const lists = new WeakMap<PresenceSnapshot, readonly Member<object>[]>()
+const members = new WeakMap<Presence, Member<object>>()
+
+function membersOf<Meta extends object>(snapshot: PresenceSnapshot): readonly Member<Meta>[] {
+  let list = lists.get(snapshot)
+  if (list === undefined) {
+    list = Object.entries(snapshot).flatMap(([key, presences]) => presences.map((presence) => memberOf(key, presence)))
+    lists.set(snapshot, list)
+  }
+  return list as readonly Member<Meta>[]
+}
+
+function memberOf(key: string, presence: Presence): Member<object> {
+  const known = members.get(presence)
+  if (known !== undefined) return known
+  const { presence_ref: ref, ...meta } = presence
+  const member = { key, ref, meta }
+  members.set(presence, member)
+  return member
+}
