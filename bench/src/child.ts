@@ -73,6 +73,12 @@ export class Child<Received extends { readonly kind: string }> {
   }
 }
 
+/** For a program that is started in another way: it does not outlive the benchmark. */
+export function endWithUs(child: ChildProcess): void {
+  children.add(child)
+  child.once('exit', () => children.delete(child))
+}
+
 /** Ends whatever still runs, at once: for when the benchmark itself is stopped. */
 export function killChildren(): void {
   for (const child of children) child.kill('SIGKILL')

@@ -14,7 +14,7 @@ export interface Machine {
   readonly packages: readonly string[]
 }
 
-export function describeMachine(): Machine {
+export function describeMachine(packages: readonly string[] = ['ws', 'socket.io']): Machine {
   const all = cpus()
   return {
     cpu: all[0]?.model.trim() ?? 'unknown',
@@ -23,7 +23,7 @@ export function describeMachine(): Machine {
     system: `${platform()} ${release()} ${arch()}`,
     node: process.version,
     commit: commit(),
-    packages: ['ws', 'socket.io'].map((name) => `${name} ${packageVersion(name)}`),
+    packages: packages.map((name) => `${name} ${packageVersion(name)}`),
   }
 }
 

@@ -4,6 +4,8 @@ import { chooseCores, describeMachine } from './machine.ts'
 import { killChildren } from './child.ts'
 import { contestants } from './contestants.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
+import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
+import { formatPostgresReport } from './postgres/report.ts'
 import { formatReport } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
@@ -17,7 +19,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   })
 
 try {
-  await bench(parseOptions(process.argv.slice(2)))
+  const options = parseOptions(process.argv.slice(2))
+  if (options.postgres === null) await bench(options)
+  else await benchFeed(options, options.postgres)
 } catch (error) {
   killChildren()
   console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`)
@@ -32,11 +36,11 @@ async function bench(options: BenchOptions): Promise<void> {
   for (let round = 0; round < options.rounds; round++)
     for (const scenario of chosen) for (const result of await inTurn(scenario, round, run)) results.push(result)
   const machine = describeMachine()
-  const date = new Date().toISOString().slice(0, 10)
+  const date = today()
   const page = formatReport({
     machine,
     date,
-    command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+    command: command(),
     conditions: [
       `${options.rounds} rounds, medians; spread is (highest − lowest) / median. Servers take turns within a round, in another order each round.`,
       `Each run: a new server process and a new generator process, ${run.warmUpMs} ms to warm up, ${run.measureMs} ms measured, 200 B messages, 127.0.0.1.`,
@@ -50,6 +54,25 @@ async function bench(options: BenchOptions): Promise<void> {
   console.log(`\n${page}`)
   if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ machine, date, results }, null, 2)}\n`)
   if (!options.quick) keep(page, `${date}-${machine.commit.split(' ')[0]}`)
+}
+
+async function benchFeed({ rounds, quick, json }: BenchOptions, chosen: readonly PostgresScenario[]): Promise<void> {
+  const { results, version, conditions } = await benchPostgres({ scenarios: chosen, rounds, quick })
+  const described = describeMachine(['pg', 'ws'])
+  const machine = { ...described, packages: [`Postgres ${version}`, ...described.packages] }
+  const date = today()
+  const page = formatPostgresReport({ machine, date, command: command(), conditions }, results)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, results }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-postgres`)
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10)
+}
+
+function command(): string {
+  return ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
 }
 
 /** Every server once; who begins moves on from round to round. */

@@ -1,8 +1,11 @@
 import { parseArgs } from 'node:util'
+import { postgresScenarios, type PostgresScenario } from './postgres/main.ts'
 import { scenarios, type Scenario } from './scenario.ts'
 
 export interface BenchOptions {
   readonly scenarios: readonly Scenario[]
+  /** What is measured of the change feed instead; null without `--postgres`. */
+  readonly postgres: readonly PostgresScenario[] | null
   readonly rounds: number
   /** A tenth of everything: to see that it works, not to be believed. */
   readonly quick: boolean
@@ -10,28 +13,34 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
-scenarios: ${scenarios.map(({ name }) => name).join(', ')}`
+export const USAGE = `npm run bench -- [--postgres] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+scenarios: ${scenarios.map(({ name }) => name).join(', ')}
+scenarios with --postgres: ${postgresScenarios.join(', ')}`
 
 /** Reads the command line. Throws an Error that says what is wrong with it. */
 export function parseOptions(words: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...words],
     options: {
+      postgres: { type: 'boolean', default: false },
       scenario: { type: 'string', multiple: true },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
     },
   })
-  const names = values.scenario ?? scenarios.map(({ name }) => name)
   const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
-  return { scenarios: names.map(scenarioNamed), rounds, quick: values.quick, json: values.json ?? null }
+  const rest = { rounds, quick: values.quick, json: values.json ?? null }
+  if (values.postgres) return { scenarios: [], postgres: chosen(postgresScenarios, (name) => name, values.scenario), ...rest }
+  return { scenarios: chosen(scenarios, ({ name }) => name, values.scenario), postgres: null, ...rest }
 }
 
-function scenarioNamed(name: string): Scenario {
-  const scenario = scenarios.find((each) => each.name === name)
-  if (scenario === undefined) throw new Error(`there is no scenario "${name}"; there are: ${scenarios.map((each) => each.name).join(', ')}`)
-  return scenario
+/** All of them where none is named. */
+function chosen<Each>(all: readonly Each[], nameOf: (each: Each) => string, names: readonly string[] = all.map(nameOf)): Each[] {
+  return names.map((name) => {
+    const found = all.find((each) => nameOf(each) === name)
+    if (found === undefined) throw new Error(`there is no scenario "${name}"; there are: ${all.map(nameOf).join(', ')}`)
+    return found
+  })
 }

@@ -4,27 +4,24 @@ import type { RunResult } from './run.ts'
 import type { Scenario } from './scenario.ts'
 import { median, spread } from './statistics.ts'
 
-export interface Report {
+/** What stands above the tables. */
+export interface ReportHead {
   readonly machine: Machine
   readonly date: string
   readonly command: string
   /** How processes were placed, and for how long they ran. */
   readonly conditions: readonly string[]
+}
+
+export interface Report extends ReportHead {
   readonly scenarios: readonly Scenario[]
   readonly results: readonly RunResult[]
 }
 
 /** The results as a page: a table a scenario, medians of the rounds. */
 export function formatReport(report: Report): string {
-  const { machine } = report
   return [
-    `# Benchmark, ${report.date}, commit ${machine.commit}`,
-    '',
-    `- Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.system}`,
-    `- Node ${machine.node}, ${machine.packages.join(', ')}`,
-    `- Command: \`${report.command}\``,
-    ...report.conditions.map((condition) => `- ${condition}`),
-    '',
+    ...reportHead(report),
     ...report.scenarios.flatMap((scenario) => [
       `## ${scenario.title}`,
       '',
@@ -32,6 +29,18 @@ export function formatReport(report: Report): string {
       '',
     ]),
   ].join('\n')
+}
+
+export function reportHead({ machine, date, command, conditions }: ReportHead): string[] {
+  return [
+    `# Benchmark, ${date}, commit ${machine.commit}`,
+    '',
+    `- Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.system}`,
+    `- Node ${machine.node}, ${machine.packages.join(', ')}`,
+    `- Command: \`${command}\``,
+    ...conditions.map((condition) => `- ${condition}`),
+    '',
+  ]
 }
 
 function tableOf(results: readonly RunResult[]): string[] {
@@ -135,12 +144,12 @@ function byServer<Each extends RunResult>(results: readonly Each[]): [string, Ea
   return [...groups].toSorted(([a], [b]) => (a < b ? 1 : -1))
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)]
 }
 
-function count(value: number): string {
+export function count(value: number): string {
   return Math.round(value).toLocaleString('en')
 }
 
