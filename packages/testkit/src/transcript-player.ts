@@ -19,6 +19,8 @@ export interface PlayOptions {
   readonly deadlineMs?: number
   /** Runs a recorded statement; without it a recording that has one is refused. */
   readonly sql?: (sql: string, params: readonly unknown[]) => Promise<unknown>
+  /** Resolves when what was committed so far has been delivered; asked for before the player listens. */
+  readonly delivered?: () => Promise<unknown>
   /** Hears what the recorder was trying, before it is tried; for what the recorder did outside of the wire. */
   readonly remark?: (text: string) => Promise<unknown> | undefined
   /** Says what else the server makes up; see `madeUpByServer`. */
@@ -237,6 +239,7 @@ class Play {
 
   /** Lets the server say all that it has to say: twice round, so that what a first heartbeat overtook is in too. */
   async #listen(): Promise<void> {
+    await this.#options.delivered?.()
     const open = [...this.#clients.values()].filter(({ state }) => state.kind === 'open')
     for (let round = 0; round < 2; round++) {
       for (const client of open) if (client.state.kind === 'open') client.askBarrier()

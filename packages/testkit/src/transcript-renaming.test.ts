@@ -25,6 +25,17 @@ test('the order of keys is free, all else counts', () => {
   expect(compare('ü', 'u')).toMatchObject({ path: [] })
 })
 
+test('the ids of a change are a set, and each keeps its name', () => {
+  const compare = comparing()
+  const reply = (ids: number[]): unknown => ({ response: { postgres_changes: ids.map((id) => ({ id })) } })
+  const change = (ids: number[]): unknown => ({ payload: { ids } })
+  expect(compare(reply([11, 12, 13]), reply([1, 2, 3]))).toBeNull()
+  expect(compare(change([13, 11]), change([1, 3]))).toBeNull()
+  expect(compare(change([13, 11]), change([1, 2]))).not.toBeNull()
+  expect(compare(change([13, 11]), change([3]))).not.toBeNull()
+  expect(compare(change([13, 11]), change([3, 1, 2]))).not.toBeNull()
+})
+
 describe('names', () => {
   test('an equal name stays equal', () => {
     const compare = comparing()
@@ -35,9 +46,10 @@ describe('names', () => {
 
   test('two swapped names are told', () => {
     const compare = comparing()
-    expect(compare({ ids: [1, 2] }, { ids: [10, 20] })).toBeNull()
-    expect(compare({ ids: [2, 1] }, { ids: [10, 20] })).toMatchObject({ path: ['ids', 0] })
-    expect(compare({ ids: [2, 1] }, { ids: [20, 10] })).toBeNull()
+    const metas = (...refs: string[]): unknown => refs.map((ref) => ({ phx_ref: ref }))
+    expect(compare(metas('a', 'b'), metas('x', 'y'))).toBeNull()
+    expect(compare(metas('b', 'a'), metas('x', 'y'))).toMatchObject({ path: [0, 'phx_ref'] })
+    expect(compare(metas('b', 'a'), metas('y', 'x'))).toBeNull()
   })
 
   test('one name cannot stand for two', () => {

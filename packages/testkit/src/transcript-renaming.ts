@@ -78,7 +78,8 @@ export class Renaming {
     return this.#bind(kind, was ?? '', is) ? null : { path, detail: this.#clash(kind, was ?? '', is) }
   }
 
-  #lists(path: Path, recorded: readonly Json[], actual: readonly Json[]): Mismatch | null {
+  #lists(path: Path, recorded: readonly Json[], arrived: readonly Json[]): Mismatch | null {
+    const actual = this.#isSet(path, recorded) ? this.#inOrderOf(recorded, arrived) : arrived
     for (const [index, value] of recorded.entries()) {
       const other = actual[index]
       if (other === undefined) return { path: [...path, index], detail: `missing: ${formatJson(value, 120)}` }
@@ -88,6 +89,20 @@ export class Renaming {
     return actual.length > recorded.length
       ? { path: [...path, recorded.length], detail: `not expected: ${formatJson(actual[recorded.length]!, 120)}` }
       : null
+  }
+
+  /** The ids of the subscriptions that a change matched are in no promised order. */
+  #isSet(path: Path, recorded: readonly Json[]): boolean {
+    return path.at(-1) === 'ids' && recorded.every((id, index) => this.#classify([...path, index], id, false) === 'change-id')
+  }
+
+  #inOrderOf(recorded: readonly Json[], actual: readonly Json[]): readonly Json[] {
+    const names = recorded.map((id) => this.#toActual.get(`change-id ${scalarText(id)}`))
+    const place = (id: Json): number => {
+      const at = names.indexOf(`change-id ${scalarText(id)}`)
+      return at < 0 ? names.length : at
+    }
+    return actual.toSorted((a, b) => place(a) - place(b))
   }
 
   #maps(path: Path, recorded: JsonMap, actual: JsonMap): Mismatch | null {

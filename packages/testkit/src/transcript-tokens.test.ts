@@ -55,3 +55,10 @@ test('one token stays one token, two stay two', () => {
   expect(tokens.renew(first, 9000)).toBe(tokens.renew(first, 0))
   expect(tokens.renew(second, 0)).not.toBe(tokens.renew(first, 0))
 })
+
+test('a replay is asked from as long ago as it was recorded', () => {
+  const since = (ms: number): string => `{"replay":{"since":${ms},"limit":2}}`
+  const tokens = new TokenRenewal(RECORDED_SECRET, 1_000_000_000, () => 2_000_000_010)
+  expect(tokens.renew(since(1_000_000_005_000), 10_000)).toBe(since(2_000_000_005_000))
+  expect(tokens.renew('{"replay":{"since":12}}', 10_000)).toBe('{"replay":{"since":12}}')
+})

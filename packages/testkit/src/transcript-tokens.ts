@@ -6,6 +6,7 @@ export const RECORDED_SECRET = 'super-secret-jwt-token-with-at-least-32-characte
 
 const WRONG_SECRET = 'not-the-secret-that-the-server-knows-of-at-all'
 const JWT = /eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*/g
+const REPLAY_SINCE = /("replay":\{"since":)(\d{13})/g
 const MASK = /<jwt(?: ([^>]*))?>/g
 
 const EXPIRED_FOR_S = 100
@@ -42,9 +43,12 @@ export class TokenRenewal {
     )
   }
 
-  /** Replaces the tokens in a frame that was recorded `tMs` after the start. */
+  /** Replaces the tokens in a frame that was recorded `tMs` after the start, and the times that replay is asked from. */
   renew(text: string, tMs: number): string {
-    return text.replaceAll(JWT, (token) => this.#once(token, () => this.#renewed1(token, this.#startedAt + tMs / 1000)))
+    const recordedAt = this.#startedAt + tMs / 1000
+    return text
+      .replaceAll(JWT, (token) => this.#once(token, () => this.#renewed1(token, recordedAt)))
+      .replaceAll(REPLAY_SINCE, (_, key: string, since: string) => key + Math.round(Number(since) + (this.#now() - recordedAt) * 1000))
   }
 
   #once(name: string, make: () => string): string {
