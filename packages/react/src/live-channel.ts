@@ -27,6 +27,8 @@ export const NOBODY: PresenceSnapshot = Object.freeze(Object.create(null) as Pre
 export interface Neighbours {
   /** Whether another channel has this topic with other options. Those that nobody holds any more are ended. */
   isTaken(channel: LiveChannel): boolean
+  /** Whether somebody waits for this topic, to join it with other options. */
+  isAwaited(channel: LiveChannel): boolean
   ended(channel: LiveChannel): void
 }
 
@@ -48,8 +50,8 @@ export class LiveChannel {
   #status: ChannelStatus = CLOSED
   #syncing: Promise<void> | null = null
   #isRejoining = false
-  /** What the server was last told to show. */
-  #shown: UntypedRow | undefined
+  /** What the server was last told to show, as JSON. */
+  #shown: string | undefined
   #showing: Promise<RealtimeChannelSendResponse> = Promise.resolve('ok')
 
   constructor(client: RealtimeClient, topic: string, options: RealtimeChannelOptions, neighbours: Neighbours) {
@@ -83,8 +85,6 @@ export class LiveChannel {
 
   /** Leaves at once, if nobody holds it. */
   endNow(): void {
-    if (this.isHeld) return
-    void this.channel?.unsubscribe()
     this.#holders.endNow()
   }
 
@@ -209,15 +209,16 @@ export class LiveChannel {
   #show(): Promise<RealtimeChannelSendResponse> {
     const { channel } = this
     const wanted = [...this.#tracks.values()].at(-1)
-    if (channel === null || wanted === this.#shown) return this.#showing
-    this.#shown = wanted
+    const text = jsonOf(wanted)
+    if (channel === null || text === this.#shown) return this.#showing
+    this.#shown = text
     const showing = (wanted === undefined ? channel.untrack() : channel.track(wanted)).then(
       (response) => {
-        if (response !== 'ok') this.#notShown(wanted)
+        if (response !== 'ok') this.#notShown(text)
         return response
       },
       (error: unknown) => {
-        this.#notShown(wanted)
+        this.#notShown(text)
         throw error
       },
     )
@@ -228,8 +229,8 @@ export class LiveChannel {
   }
 
   /** The next join tries again. */
-  #notShown(wanted: UntypedRow | undefined): void {
-    if (this.#shown === wanted) this.#shown = undefined
+  #notShown(text: string | undefined): void {
+    if (this.#shown === text) this.#shown = undefined
     this.#showing = Promise.resolve('ok')
   }
 
@@ -250,6 +251,8 @@ export class LiveChannel {
   #end(): void {
     for (const listening of this.#listenings.values()) listening.unbind()
     this.#listenings.clear()
+    // The client forgets a released channel a little later, and would give it to the next one as it is.
+    if (this.#neighbours.isAwaited(this)) void this.channel?.unsubscribe()
     this.#handle?.release()
     this.#handle = null
     this.#shown = undefined
@@ -260,4 +263,13 @@ export class LiveChannel {
 
 export function notMounted(topic: string): RealtimeError {
   return new RealtimeError('not-joined', `No component that is mounted uses ${topic}; send while one does.`)
+}
+
+/** The same text for what looks the same to the others. What cannot be written is for the client to refuse. */
+function jsonOf(payload: UntypedRow | undefined): string | undefined {
+  try {
+    return JSON.stringify(payload)
+  } catch {
+    return 'not serializable'
+  }
 }

@@ -7,6 +7,7 @@ export class LiveChannels {
   readonly #channels = new Map<string, LiveChannel>()
   readonly #neighbours: Neighbours = {
     isTaken: (channel) => this.#isTaken(channel),
+    isAwaited: (channel) => this.#others(channel).some(({ isHeld }) => isHeld),
     ended: (channel) => this.#ended(channel),
   }
 

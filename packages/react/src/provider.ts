@@ -4,8 +4,11 @@ import { Holders } from './holders.ts'
 import { useLatest } from './use-latest.ts'
 
 /** Either a client of yours, which the provider leaves alone, or what it takes to make one, which goes with the provider. */
-export type RealtimeProviderProps<Database = UntypedDatabase> =
-  | { readonly client: RealtimeClient<Database>; readonly children?: ReactNode }
+/** A client of any database. */
+type AnyClient = Pick<RealtimeClient, 'endPoint' | 'state' | 'onState' | 'connect' | 'disconnect' | 'removeAllChannels'>
+
+export type RealtimeProviderProps =
+  | { readonly client: AnyClient; readonly children?: ReactNode }
   | {
       /** As for `new RealtimeClient`. Another URL or API key makes another client. */
       readonly url: string
@@ -17,9 +20,9 @@ export type RealtimeProviderProps<Database = UntypedDatabase> =
 const ClientContext = createContext<RealtimeClient | null>(null)
 
 /** Gives the components below one client. */
-export function RealtimeProvider<Database = UntypedDatabase>(props: RealtimeProviderProps<Database>): ReactElement {
+export function RealtimeProvider(props: RealtimeProviderProps): ReactElement {
   if (!('client' in props)) return createElement(OwnedClient, props)
-  return createElement(ClientContext.Provider, { value: props.client as unknown as RealtimeClient }, props.children)
+  return createElement(ClientContext.Provider, { value: props.client as RealtimeClient }, props.children)
 }
 
 /** The client of the nearest provider. Throws a RealtimeError (`bad-argument`) when there is none. */
