@@ -119,7 +119,7 @@ function fanOutTable(results: readonly FanOutResult[]): string[] {
         byFilter.length === 0 ? '' : median(byFilter).toFixed(1),
         byFilter.length === 0 ? '' : `${byFilterRatio.toFixed(1)} ×`,
         count(changes),
-        count(sum(runs.map(({ wrong }) => wrong))),
+        count(Math.max(...runs.map(({ wrong }) => wrong))),
         count(sum(runs.map(({ faults }) => faults.length))),
       ]
     }),
