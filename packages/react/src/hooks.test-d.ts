@@ -17,16 +17,14 @@ interface Meta {
   name: string
 }
 
-declare function is<Expected>(value: Expected): void
-
 export function Typed(): void {
   const channel = useChannel<Events, Meta, Database>('room')
 
   const move = useBroadcast(channel, 'move', ({ event, payload }) => {
-    is<'move'>(event)
-    is<number>(payload.x)
+    void (event satisfies 'move')
+    void (payload.x satisfies number)
     // @ts-expect-error: no such key
-    is(payload.z)
+    void payload.z
   })
   void move({ x: 1, y: 2 })
   // @ts-expect-error: y is missing
@@ -37,36 +35,36 @@ export function Typed(): void {
   // @ts-expect-error: not the payload of this event
   void channel.send('say', { x: 1, y: 2 })
   useBroadcast(channel, '*', (message) => {
-    if (message.event === 'say') is<string>(message.payload)
+    if (message.event === 'say') void (message.payload satisfies string)
   })
 
   const { members, track } = usePresence(channel, { initial: { name: 'Ada' } })
-  is<readonly Member<Meta>[]>(members)
+  void (members satisfies readonly Member<Meta>[])
   // @ts-expect-error: not what is tracked here
   void track({ age: 36 })
   // @ts-expect-error: not what is tracked here
   usePresence(channel, { initial: {} })
 
   usePostgresChanges(channel, 'INSERT', { schema: 'public', table: 'todos', select: ['title'] }, (change) => {
-    is<'INSERT'>(change.eventType)
-    is<Todo>(change.new)
+    void (change.eventType satisfies 'INSERT')
+    void (change.new satisfies Todo)
   })
   usePostgresChanges(channel, '*', { schema: 'public', table: 'todos', filter: (where) => where.eq('id', 1) }, (change) => {
-    if (change.eventType === 'DELETE') is<number | undefined>(change.old.id)
+    if (change.eventType === 'DELETE') void (change.old.id satisfies number | undefined)
   })
   // @ts-expect-error: no such table
   usePostgresChanges(channel, '*', { schema: 'public', table: 'notes' }, () => {})
   // @ts-expect-error: no such column
   usePostgresChanges(channel, '*', { schema: 'public', table: 'todos', select: ['name'] }, () => {})
 
-  is<RealtimeClient<Database>>(useRealtime<Database>())
+  void (useRealtime<Database>() satisfies RealtimeClient<Database>)
 }
 
 export function Untyped(): void {
   const channel = useChannel('room', { config: { private: true } })
-  const send = useBroadcast(channel, 'anything', ({ payload }) => is<string>(payload.text))
+  const send = useBroadcast(channel, 'anything', ({ payload }) => void (payload.text satisfies string))
   void send({ text: 'hello' })
-  usePostgresChanges(channel, 'UPDATE', { schema: 'public', table: 'todos' }, (change) => is<string>(change.new['title']))
+  usePostgresChanges(channel, 'UPDATE', { schema: 'public', table: 'todos' }, (change) => void (change.new['title'] satisfies string))
   void usePresence(channel).track({ name: 'Ada' })
 }
 

@@ -3,10 +3,10 @@ import { createContext, createElement, useContext, useEffect, useMemo, type Reac
 import { Holders } from './holders.ts'
 import { useLatest } from './use-latest.ts'
 
-/** Either a client of yours, which the provider leaves alone, or what it takes to make one, which goes with the provider. */
 /** A client of any database. */
 type AnyClient = Pick<RealtimeClient, 'endPoint' | 'state' | 'onState' | 'connect' | 'disconnect' | 'removeAllChannels'>
 
+/** Either a client of yours, which the provider leaves alone, or what it takes to make one, which goes with the provider. */
 export type RealtimeProviderProps =
   | { readonly client: AnyClient; readonly children?: ReactNode }
   | {
