@@ -30,7 +30,7 @@ const entries: readonly Entry[] = [
   {
     name: 'migrate',
     summary: 'make a database ready for Tidewire',
-    load: async () => (await import('./commands/migrate.ts')).migrateDatabase,
+    load: async () => (await import('./commands/migrate.ts')).migrate,
   },
   {
     name: 'doctor',

@@ -124,3 +124,21 @@ test('a database that cannot be used is one sentence without its password', asyn
     stderr: expect.stringContaining('exclude each other'),
   })
 })
+
+async function freshDatabase(name: string): Promise<string> {
+  await sql(`create database ${name}`)
+  return postgres.url.replace(/\/postgres$/, `/${name}`)
+}
+
+test('migrate: a fresh database is made ready, once, and the command ends well', async () => {
+  const url = await freshDatabase('fresh')
+  expect(await sandbox.run(['migrate', '--db', url])).toMatchObject({ code: 0, stdout: expect.stringContaining('messages') })
+  expect(await sandbox.run(['migrate', '--db', url, '--json'])).toMatchObject({ code: 0, stdout: '{"applied":[]}\n' })
+})
+
+test('start: a stop right after the start ends well, whatever the feed is doing', async () => {
+  const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, DATABASE_URL: await freshDatabase('stopped') }
+  const started = sandbox.start(['start'], { env: { ...env, TIDEWIRE_ALLOW_UNBOUNDED_WAL: 'true' } })
+  await started.line((line) => line.includes('listening on'))
+  expect((await started.stop('SIGTERM')).code).toBe(0)
+})

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Server, StartOptions } from '@tidewire/server'
-import { failed, reasonOf } from './failure.ts'
+import { failed, reasonOf, type Failure } from './failure.ts'
 
 /** What a database adds to a server. */
 export interface Database {
@@ -36,7 +36,7 @@ export async function openDatabase({ url, poolSize, isOurs = false, temporarySlo
     const feed = openPostgresFeed({
       databaseUrl: url,
       temporarySlot,
-      otherPublications: [{ name: 'tidewire_messages' }],
+      otherPublications: [MESSAGES],
       onRow: (change) => {
         const message = storedMessage(change)
         if (message !== null) server?.publishTrusted(message)
@@ -57,11 +57,36 @@ export async function openDatabase({ url, poolSize, isOurs = false, temporarySlo
     }
   } catch (error) {
     await pool.close()
-    throw failed(
-      `Cannot use the database ${placeOf(url)}: ${sentenceOf(error)}. Check its URL, and that the user may create schemas.`,
-      error,
-    )
+    throw unusable(url, error)
   }
+}
+
+/** Brings a database up to date, and no more. Returns what was done, by name. Throws a Failure. */
+export async function migrateDatabase(url: string): Promise<readonly string[]> {
+  const { databasePool, migrate } = await import('@tidewire/postgres')
+  const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS })
+  try {
+    return (await pool.withSession(migrate)).applied
+  } catch (error) {
+    throw unusable(url, error)
+  } finally {
+    await pool.close()
+  }
+}
+
+/** The publication of messages from SQL, should somebody have dropped it. */
+const MESSAGES = {
+  name: 'tidewire_messages',
+  tables: [{ schema: 'realtime', name: 'messages' }],
+  actions: ['insert'],
+  viaRoot: true,
+} as const
+
+function unusable(url: string, error: unknown): Failure {
+  return failed(
+    `Cannot use the database ${placeOf(url)}: ${sentenceOf(error)}. Check its URL, and that the user may create schemas.`,
+    error,
+  )
 }
 
 /** Host and name; a URL holds a password besides. */

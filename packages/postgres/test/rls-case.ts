@@ -176,7 +176,9 @@ export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly 
       for (const change of written) {
         for (const player of players) {
           const expected = await player.expects(it.sql, table, change)
-          if (expected !== false) player.expected.push({ text: `${change.type} ${change.id}`, optional: expected === 'either' })
+          const late = expected === false && change.type !== 'DELETE' && player.isDecidedApart
+          if (expected !== false || late)
+            player.expected.push({ text: `${change.type} ${change.id}`, optional: expected !== true, lateKey: late ? change.id : null })
         }
       }
       const before = marker.changes.length
@@ -184,7 +186,7 @@ export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly 
       await marker.received(before + 1)
       for (const player of players) {
         compared += written.length
-        const fault = await player.compare()
+        const fault = await player.compare(it.sql, table)
         if (fault !== null) faults.push(`${JSON.stringify(one)}: ${fault}`)
       }
       if (faults.length > 0) break
@@ -205,10 +207,22 @@ interface Written {
   readonly wholeOld?: boolean
 }
 
+interface Expected {
+  readonly text: string
+  readonly optional: boolean
+  /** The row of a change that was hidden when it was written: it may only come when it is shown. */
+  readonly lateKey: number | null
+}
+
 class Player {
   readonly channel: TestChannel
-  readonly expected: { readonly text: string; readonly optional: boolean }[] = []
+  readonly expected: Expected[] = []
   readonly #person: Person
+  /**
+   * Policies failed for this user before. From then on the feed decides apart from the others, and so perhaps after a
+   * policy has changed: what was hidden at the write may come, if it is shown by then.
+   */
+  isDecidedApart = false
 
   constructor(it: TestFeed, table: string, one: Person) {
     this.#person = one
@@ -229,31 +243,46 @@ class Player {
       )
     if (filter !== null && !(await passes(sql, `select ${filter.sql} as yes from ${table} where id = ${key}`))) return false
     const shown = await shows(sql, table, key, role, { role, ...claims }, false)
+    if (shown === null) this.isDecidedApart = true
     // Planning a statement may fail for somebody for whom running it does not; then both answers are right.
     return shown ?? ((await shows(sql, table, key, role, { role, ...claims }, true)) === true ? 'either' : false)
   }
 
   /** Those whose policies fail are decided apart from the others, so theirs may come a little later. */
-  async compare(): Promise<string | null> {
+  async compare(sql: pg.Client, table: string): Promise<string | null> {
     const deadline = Date.now() + 3_000
-    while (!this.#complete() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5))
-    if (this.#complete()) return null
-    return `${JSON.stringify(this.#person)} saw ${this.#seen().join() || 'nothing'}, not ${JSON.stringify(this.expected)}`
+    let late = this.#matched()
+    while (late === null && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      late = this.#matched()
+    }
+    const { role, claims } = this.#person
+    for (const key of late ?? [])
+      if ((await shows(sql, table, key, role, { role, ...claims }, true)) !== true) return this.#fault(`row ${key}, which is hidden`)
+    return late === null ? this.#fault(JSON.stringify(this.expected)) : null
   }
 
-  #complete(): boolean {
-    const seen = this.#seen()
-    let at = 0
-    for (const { text, optional } of this.expected) {
-      if (seen[at] === text) at++
-      else if (!optional) return false
-    }
-    return at === seen.length
+  #fault(what: string): string {
+    return `${JSON.stringify(this.#person)} saw ${this.#seen().join() || 'nothing'}, not ${what}`
+  }
+
+  /** The rows of late changes among those seen, as few as explain it; `null` when something is missing or too much. */
+  #matched(): number[] | null {
+    return explained(this.expected, this.#seen())
   }
 
   #seen(): string[] {
     return this.channel.changes.map(({ data }) => `${data.type} ${String((data.record ?? data.old_record)?.['id'])}`)
   }
+}
+
+function explained(expected: readonly Expected[], seen: readonly string[]): number[] | null {
+  const [first, ...rest] = expected
+  if (first === undefined) return seen.length === 0 ? [] : null
+  const without = first.optional ? explained(rest, seen) : null
+  if (without !== null || seen[0] !== first.text) return without
+  const others = explained(rest, seen.slice(1))
+  return others === null || first.lateKey === null ? others : [first.lateKey, ...others]
 }
 
 /** Whether Postgres shows the row to this user; `null`: it fails. `planned`: the statement was planned for nobody before. */

@@ -1,10 +1,10 @@
 import { defineCommand, type Command } from '../command.ts'
-import { openDatabase, placeOf } from '../database.ts'
+import { migrateDatabase, placeOf } from '../database.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { print, printJson } from '../output.ts'
 import { postgresUrl } from '../values.ts'
 
-export const migrateDatabase: Command = defineCommand({
+export const migrate: Command = defineCommand({
   name: 'migrate',
   description: 'Make a Postgres ready: roles, the schema realtime, publications. Nothing that is there is dropped or replaced.',
   args: {
@@ -15,9 +15,7 @@ export const migrateDatabase: Command = defineCommand({
     const url = db ?? process.env['DATABASE_URL']
     if (url === undefined || postgresUrl(url) === undefined)
       throw misused('--db (or DATABASE_URL) must be a URL such as postgres://user:password@host:5432/name.')
-    const database = await openDatabase({ url, poolSize: 1 })
-    await database.close()
-    const { migrated } = database
+    const migrated = await migrateDatabase(url)
     if (json) printJson({ applied: migrated })
     else print(migrated.length === 0 ? `${placeOf(url)} is up to date.` : `${placeOf(url)}: ${migrated.join(', ')}.`)
     return exitCodes.ok

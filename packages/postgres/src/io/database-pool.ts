@@ -24,8 +24,6 @@ export function databasePool(options: DatabasePoolOptions): DatabasePool {
     max: options.maxConnections,
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: options.applicationName ?? 'tidewire',
-    // A process that only waits for its database has nothing left to do.
-    allowExitOnIdle: true,
   })
   // An idle session that breaks is replaced at the next question; without a listener it would end the process.
   pool.on('error', () => {})

@@ -60,7 +60,7 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
 }
 
 function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): SessionPool {
-  const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, allowExitOnIdle: true, keepAlive: true })
+  const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
   // An idle session that breaks is replaced at the next question.
   sessions.on('error', () => {})
   const prepared = new WeakSet<pg.PoolClient>()

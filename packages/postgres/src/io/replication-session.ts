@@ -40,10 +40,14 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
   return {
     attach: async ({ replaceSlot }, signal) => {
       const attempt = new Attempt(target, applicationName)
-      const abort = (): void => attempt.abandon()
+      let abort = (): void => {}
+      // A client that is dropped while it connects may never say so.
+      const aborted = new Promise<never>((_resolve, reject) => {
+        abort = () => reject(new AttachFault({ kind: 'unreachable', message: 'given up' }))
+      })
       signal.addEventListener('abort', abort)
       try {
-        const outcome = await attempt.run(replaceSlot, attached)
+        const outcome = await Promise.race([attempt.run(replaceSlot, attached), aborted])
         attached = true
         return outcome
       } catch (error) {
@@ -95,7 +99,10 @@ class Attempt {
     if (!temporarySlot) await lockSlot(catalog, slotBase)
     const stream = await ReplicationConnection.open({ ...this.#target.connection, ...LIMITS }, this.#applicationName)
     this.#stream = stream
-    if (this.#abandoned) throw new AttachFault({ kind: 'unreachable', message: 'given up' })
+    if (this.#abandoned) {
+      stream.destroy()
+      throw new AttachFault({ kind: 'unreachable', message: 'given up' })
+    }
     const created = await ensurePublications(catalog, publications)
     const slot = await this.#takeSlot(stream, replaceSlot || created.length > 0)
     const oids = await publicationOids(catalog, publications)
