@@ -71,7 +71,7 @@ const reply = (ref: string, payload: unknown = {}): string => JSON.stringify({ r
 const event = (name: string, payload: unknown = {}): string => JSON.stringify({ ref: null, event: name, payload, topic: 't' })
 
 async function play(url: string, lines: string, options: Partial<PlayOptions> = {}): Promise<PlayReport> {
-  return playTranscript(parseTranscript('made up', lines), { url, secret: 's', deadlineMs: 150, ...options })
+  return playTranscript(parseTranscript('made up', lines), { url, secret: 's', deadlineMs: 600, ...options })
 }
 
 const kinds = (report: PlayReport): string[] => report.differences.map(({ line, who, kind }) => `${line} ${who} ${kind}`)
