@@ -50,7 +50,8 @@ const SQL: Readonly<Record<string, string>> = {
 
 function afterwards(heading: string, lines: number): string {
   const sql = SQL[heading]
-  if (sql === undefined) return ''
+  // The last line of the first snippet comes when its channel is removed.
+  if (sql === undefined) return `await printedLines(${heading === 'Creating a channel' ? lines - 1 : lines})`
   return `
     const { default: pg } = await import('pg')
     const database = new pg.Client(process.env['DATABASE_URL'])
