@@ -1,3 +1,4 @@
+export * from './admin.ts'
 export * from './binary-serializer.ts'
 export * from './broadcast.ts'
 export * from './client-frame.ts'

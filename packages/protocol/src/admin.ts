@@ -1,0 +1,185 @@
+/**
+ * The admin channel: what an inspector is told about a server, over the same protocol. It is joined with
+ * a key of its own, not with the keys of clients, and it is sampled and bounded: every list says how much it left out.
+ */
+import type { JsonObject } from './message.ts'
+
+/** The topic of the admin channel; outside the names that clients can take. */
+export const ADMIN_TOPIC = 'tidewire:admin'
+
+/** What a joined inspector gets: events, and the shape of their payloads. */
+export interface AdminEvents {
+  /** Once, after the join. */
+  readonly admin_state: AdminState
+  /** Twice a second: figures, and what changed of topics and connections since the last one. */
+  readonly admin_tick: AdminTick
+  /** At most ten times a second. */
+  readonly admin_log: AdminLog
+}
+
+/** What an inspector may ask, as a push with a reply: its payload and the response of an `ok` reply. An `error` reply has `{reason}`, `Code: sentence`. */
+export interface AdminRequests {
+  /** Members and presences of one topic. */
+  readonly admin_topic: readonly [request: { readonly topic: string; readonly private: boolean }, response: AdminTopicDetail]
+  readonly admin_why: readonly [request: WhyQuestion, response: WhyAnswer]
+  /** `dev` only; runs as the login of the project's database that is no superuser. */
+  readonly admin_sql: readonly [request: { readonly sql: string }, response: AdminSqlResult]
+  /** What the log should hold; the server answers with what it took. Payloads are off until an inspector asks for them. */
+  readonly admin_watch: readonly [request: AdminWatch, response: AdminWatch]
+}
+
+/** Response of the join. */
+export interface AdminWelcome {
+  readonly version: string
+  /** Unix milliseconds. */
+  readonly startedAt: number
+  /** Whether `admin_sql` is answered: in `dev` with a database. */
+  readonly sql: boolean
+  readonly database: boolean
+}
+
+export interface AdminState {
+  readonly topics: readonly AdminTopic[]
+  readonly connections: readonly AdminConnection[]
+  /** How many more there are than were listed. */
+  readonly moreTopics: number
+  readonly moreConnections: number
+}
+
+export interface AdminTopic {
+  /** Without the prefix `realtime:`. */
+  readonly topic: string
+  readonly private: boolean
+  readonly members: number
+}
+
+export interface AdminConnection {
+  readonly id: string
+  /** Of the token it connected with; `null` when it cannot be read. */
+  readonly role: string | null
+  /** The claims of that token. */
+  readonly claims: JsonObject
+  readonly vsn: string
+  /** Unix milliseconds. */
+  readonly connectedAt: number
+  readonly lastHeartbeatAt: number | null
+  readonly channels: readonly { readonly topic: string; readonly private: boolean; readonly role: string | null }[]
+  /** Messages since it connected. */
+  readonly received: number
+  readonly sent: number
+  /** Bytes that it has not taken yet. */
+  readonly queueBytes: number
+  /** Set when it is gone: the close code and what the server said of it. */
+  readonly closed?: { readonly code: number; readonly reason: string; readonly at: number }
+}
+
+export interface AdminTick {
+  /** Unix milliseconds. */
+  readonly at: number
+  readonly healthy: boolean
+  /** A sentence when something is wrong: no database, a feed that waits. */
+  readonly trouble: string | null
+  readonly connections: number
+  readonly channels: number
+  /** Messages a second since the last tick. */
+  readonly receivedPerSecond: number
+  readonly deliveredPerSecond: number
+  /** Milliseconds, since the last tick; `null` when nothing was measured. */
+  readonly fanOut: LatencySummary | null
+  readonly insertToFrame: LatencySummary | null
+  readonly feed: { readonly lagBytes: number; readonly lagMs: number } | null
+  /** Those that are new or changed; `members: 0` means gone. */
+  readonly topics: readonly AdminTopic[]
+  readonly connectionsChanged: readonly AdminConnection[]
+}
+
+/** A histogram of one interval: `counts[i]` values were at most `boundsMs[i]`, the last ones were above all bounds. */
+export interface LatencySummary {
+  readonly p50: number
+  readonly p95: number
+  readonly boundsMs: readonly number[]
+  readonly counts: readonly number[]
+}
+
+export interface AdminLog {
+  readonly rows: readonly AdminLogRow[]
+  /** Rows that were left out since the last message: more happened than is shown. */
+  readonly skipped: number
+}
+
+export interface AdminLogRow {
+  /** Rising by one; never given twice by one server. */
+  readonly id: number
+  /** Unix milliseconds. */
+  readonly at: number
+  readonly kind: 'broadcast' | 'presence' | 'change' | 'join' | 'leave' | 'connect' | 'disconnect' | 'decision'
+  readonly topic?: string
+  readonly private?: boolean
+  /** The event of a broadcast, `track`/`untrack`, INSERT/UPDATE/DELETE, or the code of a decision. */
+  readonly event?: string
+  readonly connection?: string
+  readonly receivers?: number
+  readonly bytes?: number
+  /** JSON text; cut when long, and then `truncated` says how many bytes it had. */
+  readonly payload?: string
+  readonly truncated?: number
+  /** A sentence: of a decision, why. */
+  readonly detail?: string
+}
+
+export interface AdminWatch {
+  readonly payloads: boolean
+  /** Only rows whose topic, event, detail or connection contains this. */
+  readonly match: string
+}
+
+export interface AdminTopicDetail extends AdminTopic {
+  readonly presences: readonly {
+    readonly key: string
+    readonly metas: readonly JsonObject[]
+    /** Unix milliseconds of the first track of each meta. */
+    readonly since: readonly number[]
+  }[]
+  readonly connections: readonly string[]
+}
+
+/** Who is asked about: a connection that is there, or a role with claims. */
+export type WhyUser = { readonly connection: string } | { readonly role: string; readonly claims: JsonObject }
+
+export type WhyQuestion =
+  | { readonly about: 'topic'; readonly user: WhyUser; readonly topic: string; readonly private: boolean }
+  | {
+      readonly about: 'change'
+      readonly user: WhyUser
+      readonly schema: string
+      readonly table: string
+      /** Values of the primary key, as text. */
+      readonly key: { readonly [column: string]: string }
+      /** A filter to test; without it those of the connection's own channels. */
+      readonly filter?: string
+    }
+
+/** The checks in the order in which the server makes them. The first that is `no` decided. */
+export interface WhyAnswer {
+  /** In words: what happens, and because of what. */
+  readonly verdict: string
+  readonly allowed: boolean
+  readonly steps: readonly WhyStep[]
+}
+
+export interface WhyStep {
+  readonly check: 'token' | 'limit' | 'publication' | 'privilege' | 'policy' | 'row' | 'filter' | 'subscription' | 'decision'
+  readonly outcome: 'yes' | 'no' | 'unknown'
+  readonly text: string
+  /** SQL to try or to mend it with. */
+  readonly sql?: string
+}
+
+export interface AdminSqlResult {
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly (string | null)[])[]
+  /** Rows that were left out. */
+  readonly moreRows: number
+  readonly command: string
+  readonly tookMs: number
+}
