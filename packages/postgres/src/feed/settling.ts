@@ -1,0 +1,185 @@
+import type { Table } from '../table.ts'
+import type { RowChange } from '../transaction-assembler.ts'
+import { filterText } from './change-row.ts'
+import type { ChangeRing, KeptChange } from './change-ring.ts'
+import { candidateFor, decide, StaleEntry, type Candidate, type DecisionFault } from './decision.ts'
+import { deliver } from './delivery.ts'
+import type { FeedChannel } from './feed-channel.ts'
+import type { FeedDatabase } from './feed-database.ts'
+import type { FeedRuntime } from './feed-runtime.ts'
+import type { Subscriptions } from './subscriptions.ts'
+import { suppliedColumns } from './supplied-columns.ts'
+import { SuspectLane } from './suspect-lane.ts'
+import { mayConcern } from './table-feed.ts'
+
+/** Whoever wants to know more than the channels are told. */
+export interface SettlingListener {
+  /** Rows of tables that are not for clients, in their place among the others. */
+  onRow?(change: RowChange): void
+  /** For logs: what went wrong for whom. Never holds a row. */
+  onFault?(fault: { readonly kind: string; readonly table: string; readonly role: string | null; readonly message: string }): void
+}
+
+export interface SettlingOptions {
+  readonly database: FeedDatabase
+  readonly source: { readonly epoch: string | null }
+  readonly runtime: FeedRuntime
+  readonly subscriptions: Subscriptions
+  readonly ring: ChangeRing
+  readonly listener: SettlingListener
+}
+
+/** Takes changes from the subscriptions that they may concern, through the database's decision, to the channels. */
+export class Settling {
+  readonly #options: SettlingOptions
+  readonly #suspects: SuspectLane
+  /** Channels that got another identity since the batch at hand was begun. */
+  readonly #renewed = new Set<FeedChannel>()
+
+  constructor(options: SettlingOptions) {
+    this.#options = options
+    this.#suspects = new SuspectLane(options.runtime, (candidates) => this.#decideAlone(candidates))
+  }
+
+  /** The next batch is about to be matched. */
+  begin(): void {
+    this.#renewed.clear()
+  }
+
+  /** The channel has another identity; what is on its way is decided again for that one. */
+  renewed(channel: FeedChannel): void {
+    this.#renewed.add(channel)
+  }
+
+  /** What of it can be told without the database: whom the change may concern. */
+  *match(change: RowChange): Generator<Candidate> {
+    if (change.action === 'TRUNCATE' || isOwnTable(change.table)) return
+    for (const subscription of this.#options.subscriptions.candidates(change)) {
+      const { channel } = subscription
+      if (channel.live) yield candidateFor(change, subscription, { apart: this.#suspects.has(subscription, change) })
+    }
+  }
+
+  /** Has Postgres decide, and sends. Rejects without having sent anything. */
+  async settle(changes: readonly RowChange[], candidates: readonly Candidate[]): Promise<void> {
+    const faults: DecisionFault[] = []
+    let together = candidates.filter(({ apart }) => !apart)
+    await this.#decide(together, faults, false)
+    let supplied = await this.#supply(together)
+    // Whoever got another identity since this was begun is matched and decided about again: other rows may be theirs.
+    while (this.#renewed.size > 0) {
+      const renewed = new Set(this.#renewed)
+      this.#renewed.clear()
+      const again = await this.#matchAgain(changes, renewed)
+      await this.#decide(again, faults, false)
+      together = [...together.filter(({ subscription }) => !renewed.has(subscription.channel)), ...again]
+      supplied = await this.#supply(together)
+    }
+    this.#suspects.enqueue(
+      candidates.filter(({ apart, subscription, generation }) => apart && subscription.channel.generation === generation),
+    )
+    const byChange = groupByChange(together)
+    const nowMs = this.#options.runtime.uptime()
+    const epoch = this.#options.source.epoch ?? ''
+    for (const change of changes) {
+      if (isOwnTable(change.table)) this.#options.listener.onRow?.(change)
+      else {
+        const granted = byChange.get(change)
+        if (granted !== undefined) deliver(change, granted, { epoch, supplied: supplied.get(change) ?? null })
+        this.#options.ring.append(change, nowMs)
+      }
+    }
+    for (const fault of faults) this.#tellFault(fault)
+  }
+
+  #supply(candidates: readonly Candidate[]): Promise<Map<RowChange, Map<string, string>>> {
+    return suppliedColumns(candidates, this.#options.database, (oid) => this.#options.subscriptions.entryOf(oid))
+  }
+
+  async #matchAgain(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<Candidate[]> {
+    const subscriptions = [...channels].filter(({ closed, live }) => live && !closed).flatMap((channel) => [...channel.subscriptions])
+    await this.#options.subscriptions.loadStale(subscriptions.map(({ oid }) => oid))
+    return changes.flatMap((change) => {
+      if (change.action === 'TRUNCATE' || isOwnTable(change.table)) return []
+      const text = filterText(change)
+      return subscriptions
+        .filter((subscription) => subscription.oid === change.table.oid && mayConcern(subscription, change, text))
+        .map((subscription) => candidateFor(change, subscription))
+    })
+  }
+
+  #decide(candidates: readonly Candidate[], faults: DecisionFault[], isReplay: boolean): Promise<void> {
+    return decide(candidates, {
+      database: this.#options.database,
+      entryOf: (oid) => this.#options.subscriptions.entryOf(oid),
+      replay: isReplay,
+      failed: (fault) => faults.push(fault),
+    })
+  }
+
+  /** Identities whose policies failed before are asked about on their own, so that nobody waits for them. */
+  async #decideAlone(candidates: readonly Candidate[]): Promise<readonly DecisionFault[]> {
+    const faults: DecisionFault[] = []
+    let wanted = candidates
+    for (let current = false; !current;) {
+      wanted = wanted.filter(({ subscription }) => !subscription.channel.closed)
+      await this.#options.subscriptions.loadStale(wanted.map(({ subscription }) => subscription.oid))
+      for (const each of wanted) each.generation = each.subscription.channel.generation
+      try {
+        await this.#decide(wanted, faults, false)
+        current = wanted.every(({ subscription, generation }) => subscription.channel.generation === generation)
+      } catch (error) {
+        if (!(error instanceof StaleEntry)) throw error
+        this.#options.subscriptions.markStale(error.oid)
+      }
+    }
+    const epoch = this.#options.source.epoch ?? ''
+    for (const [change, granted] of groupByChange(wanted)) deliver(change, granted, { epoch, supplied: null })
+    return faults
+  }
+
+  /** The same for what is sent again, to a channel that missed it. */
+  async replay(changes: readonly KeptChange[], candidatesOf: (kept: KeptChange) => readonly Candidate[]): Promise<void> {
+    for (;;) {
+      try {
+        await this.#options.subscriptions.loadStale(changes.map(({ change }) => change.table.oid))
+        const candidates = changes.flatMap((kept) => candidatesOf(kept))
+        const faults: DecisionFault[] = []
+        await this.#decide(candidates, faults, true)
+        const epoch = this.#options.source.epoch ?? ''
+        for (const [change, granted] of groupByChange(candidates)) deliver(change, granted, { epoch, supplied: null })
+        for (const fault of faults) this.#tellFault(fault)
+        return
+      } catch (error) {
+        if (!(error instanceof StaleEntry)) throw error
+        this.#options.subscriptions.markStale(error.oid)
+      }
+    }
+  }
+
+  #tellFault(fault: DecisionFault): void {
+    const table = `${fault.entry.schema}.${fault.entry.name}`
+    this.#options.listener.onFault?.({ kind: fault.kind, table, role: fault.identity?.role ?? null, message: fault.message })
+    if (fault.identity !== null && !this.#suspects.add(fault)) return
+    const what =
+      fault.kind === 'filter' ? 'your filter' : fault.timedOut ? 'its policies took too long for you' : 'its policies failed for you'
+    const text =
+      fault.kind === 'filter' ? `A change of ${table} could not be compared with ${what}` : `Changes of ${table} are withheld: ${what}`
+    for (const channel of new Set(fault.candidates.map(({ subscription }) => subscription.channel))) channel.tell('error', text)
+  }
+}
+
+/** The server's own table of messages: its rows are not row changes. */
+export function isOwnTable({ schema, name }: Table): boolean {
+  return schema === 'realtime' && /^messages(?:_|$)/.test(name)
+}
+
+function groupByChange(candidates: readonly Candidate[]): Map<RowChange, Candidate[]> {
+  const groups = new Map<RowChange, Candidate[]>()
+  for (const candidate of candidates) {
+    const group = groups.get(candidate.change)
+    if (group === undefined) groups.set(candidate.change, [candidate])
+    else group.push(candidate)
+  }
+  return groups
+}
