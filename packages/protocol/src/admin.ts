@@ -4,8 +4,24 @@
  */
 import type { JsonObject } from './message.ts'
 
-/** The topic of the admin channel; outside the names that clients can take. */
+/**
+ * The whole topic on the wire, without the prefix that the topics of clients have: no channel of theirs can be called
+ * so, and an inspector speaks to its socket itself (`phx_join`, `heartbeat`, `access_token`, replies by ref).
+ */
 export const ADMIN_TOPIC = 'tidewire:admin'
+
+/** The `role` of an admin key. It is signed with a secret of its own, so that no key of a client can pass for one. */
+export const ADMIN_ROLE = 'tidewire_admin'
+
+/** What `GET /_/session.json` tells the inspector's page, and no page of another origin. */
+export interface InspectorSession {
+  /** An admin key, good for some minutes: `apikey` of the socket and `access_token` of the join. `null`: the page asks its user for one. */
+  readonly token: string | null
+  /** Unix milliseconds; a new key is to be asked for before. */
+  readonly expiresAt: number | null
+  /** The key of clients, for what the page sends like one; `null` where the server does not know it. */
+  readonly anonKey: string | null
+}
 
 /** What a joined inspector gets: events, and the shape of their payloads. */
 export interface AdminEvents {

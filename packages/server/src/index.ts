@@ -8,11 +8,11 @@ import type { MetricsText } from './io/metrics-endpoint.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
-import type { Runtime, TokenVerifier } from './ports.ts'
+import type { Observer, Runtime, TokenVerifier } from './ports.ts'
 import { Server, type ServerPorts } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
-export { allObservers } from './io/all-observers.ts'
+export { allObservers } from './all-observers.ts'
 export { logObserver, type Log, type LogObserverOptions } from './io/log-observer.ts'
 export type { MetricsText } from './io/metrics-endpoint.ts'
 export { metricsObserver, type MetricsObserver, type MetricsObserverOptions } from './io/metrics-observer.ts'
@@ -60,9 +60,10 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     messageStore: messageStore ?? null,
     changeFeed: changeFeed ?? null,
   })
+  const decisions: Pick<Observer, 'decision'> = { decision: (decision) => server.observer.decision(decision) }
   const api = httpApi({
     verifier,
-    observer,
+    observer: decisions,
     runtime,
     metrics,
     metricsVerifier,
@@ -74,7 +75,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
   const guarded = guardHost(
     hostRule,
-    observer,
+    decisions,
     requestListener((request) => api.fetch(request)),
     createWebSocketListener(server),
   )

@@ -140,9 +140,34 @@ export interface ChangeHandle {
   close(): void
 }
 
+/** A row change that was decided about, and handed on to whoever may see it. */
+export interface DecidedChange {
+  readonly schema: string
+  readonly table: string
+  readonly action: string
+  /** Unix milliseconds by the database's clock. */
+  readonly committedAt: number
+  /** Channels that got it; 0 when nobody asked for it or nobody may see it. */
+  readonly receivers: number
+  /** What one of them got, as JSON text; `null` without receivers. Not to be kept. */
+  readonly payload: Uint8Array | null
+}
+
+export interface FeedProgress {
+  /** Bytes of the write-ahead log that are not delivered yet; what Postgres has written is seen every few seconds. */
+  readonly lagBytes: number
+  /** When the oldest change that waits was committed, Unix milliseconds; `null`: none waits. */
+  readonly oldestAt: number | null
+  /** A sentence when the feed stands still. */
+  readonly trouble: string | null
+}
+
 /** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */
 export interface ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle
+  /** `decided` is told of every change from here on; `null`: nobody wants to know. */
+  observe?(decided: ((change: DecidedChange) => void) | null): void
+  progress?(): FeedProgress
 }
 
 /** Everything that a server refused, dropped or closed, with its reason: logs, metrics and the inspector read it. */
@@ -164,15 +189,43 @@ export interface Decision {
   readonly topic?: string
 }
 
-/** Sees what happens; must not throw and must not keep anything waiting. */
+/** What was fanned out: a broadcast, or what became of somebody's presence. Bytes are those that are sent, not to be kept. */
+export interface SentMessage {
+  readonly kind: 'broadcast' | 'track' | 'untrack'
+  readonly private: boolean
+  /** The socket that it came from; `null`: over HTTP or from the database. */
+  readonly connection: string | null
+  /** The event of a broadcast; `null` where it stands in the payload, as `event`. */
+  readonly event: string | null
+  readonly encoding: 'json' | 'binary'
+  readonly payload: Uint8Array
+}
+
+/** A row change that was decided about, with the milliseconds from its commit to its frames (0 if the clocks differ by more). */
+export interface ObservedChange extends DecidedChange {
+  readonly ms: number
+}
+
+/**
+ * Sees what happens; must not throw and must not keep anything waiting. What only optional methods tell is not
+ * measured where no observer has them.
+ */
 export interface Observer {
   decision(decision: Decision): void
   connected(connection: string): void
   disconnected(connection: string, code: number): void
-  joined(connection: string, topic: string): void
-  left(connection: string, topic: string): void
-  /** A message fanned out to `receivers` subscribers. */
-  broadcast(topic: string, receivers: number, bytes: number): void
+  joined(connection: string, topic: string, isPrivate: boolean): void
+  left(connection: string, topic: string, isPrivate: boolean): void
+  /** A message fanned out to `receivers` subscribers; `bytes` of payload. */
+  broadcast(topic: string, receivers: number, bytes: number, message: SentMessage): void
   /** A frame from a client. */
   received(bytes: number): void
+  /** A message is written to the sockets of all its receivers: milliseconds since its frame came in. */
+  fannedOut?(ms: number): void
+  /** Milliseconds that the policies of a private channel took to answer. */
+  authorized?(ms: number): void
+  /** A row change is written. For insert → frame look at `ms` of those with receivers. */
+  changed?(change: ObservedChange): void
+  /** Once a second while there is a feed: how far it is behind. `ms`: how long the oldest change has waited. */
+  feedLag?(lag: { readonly bytes: number; readonly ms: number }): void
 }

@@ -26,7 +26,15 @@ export function publishTrusted(services: Services, request: TrustedPublish): num
   const message = messageOf(request)
   const { id } = request
   const receivers = id === undefined ? topic.fanOut('broadcast', message, null) : topic.fanOutStored(id, message, services.runtime.uptime())
-  services.observer.broadcast(topic.name, receivers, request.payload.bytes.length)
+  const { event, payload } = request
+  services.observer.broadcast(topic.name, receivers, payload.bytes.length, {
+    kind: 'broadcast',
+    private: request.private,
+    connection: null,
+    event,
+    encoding: payload.encoding,
+    payload: payload.bytes,
+  })
   return receivers
 }
 

@@ -1,4 +1,5 @@
 import type { Version } from '@tidewire/protocol'
+import { allObservers } from './all-observers.ts'
 import {
   checkClaims,
   describeTokenRefusal,
@@ -13,7 +14,18 @@ import { Connection, type ConnectionLimits, type Transport } from './connection/
 import { Connections } from './connection/connections.ts'
 import { RateCounter } from './limits/rate-counter.ts'
 import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
-import type { Authorizer, ChangeFeed, MessageStore, Observer, PublishOutcome, PublishRequest, Runtime, TokenVerifier } from './ports.ts'
+import type {
+  Authorization,
+  Authorizer,
+  ChangeFeed,
+  FeedProgress,
+  MessageStore,
+  Observer,
+  PublishOutcome,
+  PublishRequest,
+  Runtime,
+  TokenVerifier,
+} from './ports.ts'
 import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
 import { Topics } from './topic/topics.ts'
@@ -42,7 +54,8 @@ export class Server {
   readonly connections: Connections
   readonly topics: Topics
   readonly #ports: ServerPorts
-  readonly #services: Services
+  readonly #services: Services & { observer: Observer }
+  #watchers: readonly Observer[] = []
   readonly #limits: ConnectionLimits
   readonly #upgrades: RateCounter
   #connectionCount = 0
@@ -52,7 +65,8 @@ export class Server {
     this.options = options
     this.#ports = ports
     this.connections = new Connections(options.limits.maxConnectedUsers)
-    this.topics = new Topics(new Turn(runtime, { lingerMs: options.lingerMs }))
+    const turn = new Turn(runtime, { lingerMs: options.lingerMs })
+    this.topics = new Topics(turn)
     this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
     this.#limits = {
       maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
@@ -65,22 +79,39 @@ export class Server {
       runtime,
       limits: options.limits,
       topics: this.topics,
+      fanOutTimes: turn.fanOutTimes,
       presence: new PresenceTracker<object>({
         replica: base64url(runtime.randomBytes(9)),
         nextPhxRef: () => base64url(runtime.randomBytes(12)),
       }),
-      authorizer: ports.authorizer ?? NO_AUTHORIZER,
+      authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: ports.observer,
       admit: (token, headers) => this.#admit(token, headers),
+    }
+    this.#observe()
+  }
+
+  /** All who see what happens. Read it at every use: it changes as observers come and go. */
+  get observer(): Observer {
+    return this.#services.observer
+  }
+
+  /** Lets one more observer see what happens, until the function that it returns is called. */
+  watch(observer: Observer): () => void {
+    this.#watchers = [...this.#watchers, observer]
+    this.#observe()
+    return () => {
+      this.#watchers = this.#watchers.filter((each) => each !== observer)
+      this.#observe()
     }
   }
 
   /** Whether a socket may be opened with this API key (rules A1, H1). Never rejects. */
   async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<ConnectionAdmission> {
     const admission = await this.#checkUpgrade(apiKey ?? '', headers)
-    if (!admission.ok) this.#ports.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
+    if (!admission.ok) this.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
     return admission
   }
 
@@ -90,10 +121,9 @@ export class Server {
     transport: Transport,
   ): Connection {
     const id = (++this.#connectionCount).toString(36)
-    const { observer } = this.#ports
     const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
     this.connections.add(connection)
-    observer.connected(id)
+    this.observer.connected(id)
     return connection
   }
 
@@ -110,6 +140,21 @@ export class Server {
   /** To be called every {@link SWEEP_INTERVAL_MS}. */
   sweep(): void {
     this.connections.sweep()
+    const { changeFeed, runtime } = this.#ports
+    if (this.observer.feedLag === undefined) return
+    const progress = changeFeed?.progress?.()
+    if (progress !== undefined) this.observer.feedLag(lagOf(progress, runtime.now()))
+  }
+
+  /** Only what somebody wants to know is measured. */
+  #observe(): void {
+    const { observer, changeFeed, runtime } = this.#ports
+    const all = this.#watchers.length === 0 ? observer : allObservers([observer, ...this.#watchers])
+    this.#services.observer = all
+    this.#services.fanOutTimes.told = all.fannedOut === undefined ? null : (ms) => all.fannedOut!(ms)
+    changeFeed?.observe?.(
+      all.changed === undefined ? null : (change) => all.changed!({ ...change, ms: Math.max(0, runtime.now() - change.committedAt) }),
+    )
   }
 
   async #checkUpgrade(
@@ -150,6 +195,24 @@ export class Server {
     const checked = checkClaims(verified.claims, runtime.now(), this.options.requiredClaims)
     if (!checked.ok) return { refusal: checked.refusal }
     return { token, identity: { role: checked.role, claims: checked.claims, headers }, expiresAtMs: checked.expMs }
+  }
+}
+
+/** How far a feed is behind, in bytes of the write-ahead log and in milliseconds. */
+function lagOf({ lagBytes, oldestAt }: FeedProgress, now: number): { readonly bytes: number; readonly ms: number } {
+  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt) }
+}
+
+function timed(authorizer: Authorizer, runtime: Runtime, told: (ms: number) => void): Authorizer {
+  const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
+    const at = runtime.uptime()
+    const authorization = await ask()
+    told(runtime.uptime() - at)
+    return authorization
+  }
+  return {
+    read: (request) => time(() => authorizer.read(request)),
+    write: (request) => time(() => authorizer.write(request)),
   }
 }
 

@@ -1,4 +1,5 @@
 import { isJsonObject, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import type { SentMessage } from '../ports.ts'
 import type { TopicMessage } from '../topic/encoded-message.ts'
 import type { Membership } from './membership.ts'
 
@@ -18,7 +19,7 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
   if (size > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
   const receivers = topic.fanOut('broadcast', message, request.self ? null : channel)
-  services.observer.broadcast(topic.name, receivers, size)
+  services.observer.broadcast(topic.name, receivers, size, sentMessage(channel, frame.payload))
   if (request.ack) channel.reply(frame.ref, 'ok', {})
 }
 
@@ -32,6 +33,15 @@ function messageOf(payload: FramePayload): TopicMessage | null {
     case 'binary':
       return { kind: 'opaque', event: 'broadcast', bytes: payload.bytes }
   }
+}
+
+function sentMessage({ connection, request }: Membership, payload: FramePayload): SentMessage {
+  const from = { kind: 'broadcast', private: request.private, connection: connection.id } as const
+  if (payload.kind === 'user-broadcast') {
+    const { event, encoding, bytes } = payload.broadcast
+    return { ...from, event, encoding, payload: bytes }
+  }
+  return { ...from, event: null, encoding: payload.kind === 'json' ? 'json' : 'binary', payload: payload.bytes }
 }
 
 function payloadSize(payload: FramePayload): number {

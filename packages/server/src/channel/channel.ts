@@ -298,7 +298,7 @@ export class Channel implements Membership, ChangeReceiver {
     const { services, request } = this
     this.#topic = services.topics.open(this.subTopic, request.private)
     this.#seat = this.#topic.subscribe(this, reads)
-    services.observer.joined(this.connection.id, this.#topic.name)
+    services.observer.joined(this.connection.id, this.#topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.tellClosed()
     if (request.presenceEnabled && reads.presence) this.#push('presence_state', presenceState(this))
@@ -328,7 +328,7 @@ export class Channel implements Membership, ChangeReceiver {
     this.#seat = null
     presenceEnds(this)
     this.services.topics.closeIfEmpty(this.subTopic, this.request.private)
-    this.services.observer.left(this.connection.id, this.#topic.name)
+    this.services.observer.left(this.connection.id, this.#topic.name, this.request.private)
   }
 
   #endCatchUp(catchUp: CatchUp): void {

@@ -1,7 +1,5 @@
 import { parsePresenceRequest, type ClientFrame, type PresenceDiff } from '@tidewire/protocol'
-import type { Topic } from '../topic/topic.ts'
 import type { Membership } from './membership.ts'
-import type { Services } from './services.ts'
 
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
 export function presence(channel: Membership, frame: ClientFrame): void {
@@ -20,7 +18,7 @@ export function presence(channel: Membership, frame: ClientFrame): void {
       )
     case 'untrack':
       channel.reply(frame.ref, 'ok', {})
-      return announce(services, channel.topic, services.presence.untrack(presenceTopic(channel), channel))
+      return announce(channel, 'untrack', services.presence.untrack(presenceTopic(channel), channel))
     case 'track': {
       if (!channel.mayWrite.presence)
         return channel.refuse(
@@ -33,14 +31,14 @@ export function presence(channel: Membership, frame: ClientFrame): void {
       const diff = services.presence.track(presenceTopic(channel), channel.presenceKey, channel, asked.payload)
       if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
       channel.reply(frame.ref, 'ok', {})
-      return announce(services, channel.topic, diff)
+      return announce(channel, 'track', diff)
     }
   }
 }
 
 /** The channel is gone, and so is what it tracked. */
 export function presenceEnds(channel: Membership): void {
-  announce(channel.services, channel.topic, channel.services.presence.untrack(presenceTopic(channel), channel))
+  announce(channel, 'untrack', channel.services.presence.untrack(presenceTopic(channel), channel))
 }
 
 /** The JSON text of everyone who is here. */
@@ -48,11 +46,19 @@ export function presenceState(channel: Membership): unknown {
   return channel.services.presence.state(presenceTopic(channel))
 }
 
-function announce(services: Services, topic: Topic, diff: PresenceDiff | null): void {
+function announce(channel: Membership, kind: 'track' | 'untrack', diff: PresenceDiff | null): void {
   if (diff === null) return
+  const { connection, request, services, topic } = channel
   const payload = Buffer.from(JSON.stringify(diff))
   const receivers = topic.fanOut('presence', { kind: 'text', event: 'presence_diff', payload }, null)
-  services.observer.broadcast(topic.name, receivers, payload.length)
+  services.observer.broadcast(topic.name, receivers, payload.length, {
+    kind,
+    private: request.private,
+    connection: connection.id,
+    event: 'presence_diff',
+    encoding: 'json',
+    payload,
+  })
 }
 
 /** Public and private topics of one name are apart. */

@@ -2,6 +2,7 @@ import type { Version } from '@tidewire/protocol'
 import type { Limits } from '../limits/limits.ts'
 import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
+import type { FanOutTimes } from '../topic/fan-out-times.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { Admission } from './channel-state.ts'
 
@@ -10,12 +11,14 @@ export interface Services {
   readonly runtime: Runtime
   readonly limits: Limits
   readonly topics: Topics
+  readonly fanOutTimes: FanOutTimes
   /** Owners are channels, told apart by identity. */
   readonly presence: PresenceTracker<object>
   readonly authorizer: Authorizer
   /** Without a database there are no stored messages and no row changes. */
   readonly messageStore: MessageStore | null
   readonly changeFeed: ChangeFeed | null
+  /** Read it at every use: another one may take its place. */
   readonly observer: Observer
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>

@@ -90,10 +90,13 @@ export class Connection implements ChannelConnection {
   receive(data: Uint8Array, binary: boolean): void {
     if (this.#state.kind !== 'open') return
     this.#heard = true
-    this.#services.observer.received(data.length)
+    const { observer, fanOutTimes } = this.#services
+    observer.received(data.length)
+    fanOutTimes.frameBegins()
     const frame = decodeClientFrame(this.version, data, binary)
-    if (frame.ok) return this.#dispatch(frame.value)
-    this.#refuseFrame(frame)
+    if (frame.ok) this.#dispatch(frame.value)
+    else this.#refuseFrame(frame)
+    fanOutTimes.frameEnds()
   }
 
   write(frames: Buffer): void {

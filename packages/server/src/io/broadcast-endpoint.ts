@@ -12,7 +12,7 @@ export interface BroadcastEndpointDeps extends HttpIdentityDeps {
   readonly runtime: Pick<Runtime, 'now' | 'uptime'>
   readonly publish: Publish
   readonly limits: Limits
-  readonly observer: Observer
+  readonly observer: Pick<Observer, 'decision'>
 }
 
 /** More than this in one batch is refused even where there are no limits: the answer names the faults of each. */

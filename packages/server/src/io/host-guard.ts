@@ -12,7 +12,7 @@ const REFUSAL = 'This server is not known by that host name'
 /** Answers requests and upgrades for other hosts with 403, before anything else looks at them. */
 export function guardHost(
   rule: HostRule,
-  observer: Observer,
+  observer: Pick<Observer, 'decision'>,
   onRequest: RequestListener,
   webSockets: WebSocketListener,
 ): { readonly onRequest: RequestListener; readonly webSockets: WebSocketListener } {

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import type { Decision, Observer, Runtime } from '../ports.ts'
-import { allObservers } from './all-observers.ts'
+import type { Decision, Observer, Runtime, SentMessage } from '../ports.ts'
+import { allObservers } from '../all-observers.ts'
 import { logObserver, type Log, type LogObserverOptions } from './log-observer.ts'
 import { metricsObserver } from './metrics-observer.ts'
 
@@ -13,6 +13,15 @@ const REFUSED: Decision = {
   detail: 'Token has expired 5 seconds ago',
   connection: 'c1',
   topic: 'realtime:a',
+}
+
+const MESSAGE: SentMessage = {
+  kind: 'broadcast',
+  private: false,
+  connection: 'c1',
+  event: 'e',
+  encoding: 'json',
+  payload: Buffer.from('{}'),
 }
 
 /** A clock that stands still until it is told to go on. */
@@ -87,10 +96,10 @@ describe('logObserver', () => {
     const loud = open({ level: 'debug' })
     for (const { log } of [quiet, loud]) {
       log.observer.connected('c1')
-      log.observer.joined('c1', 'realtime:a')
-      log.observer.broadcast('realtime:a', 1, 10)
+      log.observer.joined('c1', 'realtime:a', false)
+      log.observer.broadcast('realtime:a', 1, 10, MESSAGE)
       log.observer.received(10)
-      log.observer.left('c1', 'realtime:a')
+      log.observer.left('c1', 'realtime:a', false)
       log.observer.disconnected('c1', 1000)
     }
     expect(quiet.lines()).toEqual([])
@@ -171,15 +180,15 @@ describe('metricsObserver', () => {
   test('counts what happens', async () => {
     const { observer, metrics } = metricsObserver()
     for (const id of ['a', 'b', 'c']) observer.connected(id)
-    observer.joined('a', 'realtime:x')
-    observer.joined('a', 'realtime:y')
-    observer.joined('b', 'realtime:x')
-    observer.left('a', 'realtime:y')
-    observer.left('b', 'realtime:x')
+    observer.joined('a', 'realtime:x', false)
+    observer.joined('a', 'realtime:y', false)
+    observer.joined('b', 'realtime:x', false)
+    observer.left('a', 'realtime:y', false)
+    observer.left('b', 'realtime:x', false)
     observer.disconnected('b', 1000)
     observer.disconnected('c', 4321)
-    observer.broadcast('realtime:x', 5, 300)
-    observer.broadcast('realtime:x', 0, 10)
+    observer.broadcast('realtime:x', 5, 300, MESSAGE)
+    observer.broadcast('realtime:x', 0, 10, MESSAGE)
     observer.received(100)
     observer.received(20)
     observer.decision(REFUSED)
@@ -245,17 +254,17 @@ describe('allObservers', () => {
     all.decision(REFUSED)
     all.connected('c')
     all.disconnected('c', 1000)
-    all.joined('c', 't')
-    all.left('c', 't')
-    all.broadcast('t', 1, 2)
+    all.joined('c', 't', false)
+    all.left('c', 't', false)
+    all.broadcast('t', 1, 2, MESSAGE)
     all.received(3)
     const calls = [
       ['decision', REFUSED],
       ['connected', 'c'],
       ['disconnected', 'c', 1000],
-      ['joined', 'c', 't'],
-      ['left', 'c', 't'],
-      ['broadcast', 't', 1, 2],
+      ['joined', 'c', 't', false],
+      ['left', 'c', 't', false],
+      ['broadcast', 't', 1, 2, MESSAGE],
       ['received', 3],
     ]
     expect(told).toEqual(
@@ -264,5 +273,15 @@ describe('allObservers', () => {
         ['b', ...call],
       ]),
     )
+  })
+
+  test('what nobody asks for is not there to be told', () => {
+    const told: number[] = []
+    const plain = allObservers([])
+    expect([plain.fannedOut, plain.authorized, plain.changed, plain.feedLag]).toEqual([undefined, undefined, undefined, undefined])
+    const all = allObservers([plain, { ...plain, fannedOut: (ms) => told.push(ms) }, { ...plain, fannedOut: (ms) => told.push(-ms) }])
+    all.fannedOut?.(3)
+    expect(told).toEqual([3, -3])
+    expect(all.authorized).toBeUndefined()
   })
 })

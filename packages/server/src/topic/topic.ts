@@ -41,6 +41,8 @@ export class Topic {
   readonly #lanes: Lane[] = []
   readonly #catchUps = new Set<CatchUp>()
   #afterFlush: (() => void)[] = []
+  /** When the pending messages began; empty while nobody wants to know. */
+  #pendingSince: number[] = []
   #delivered: { readonly payload: Uint8Array; readonly event: string; readonly frames: Map<Version, Buffer> } | undefined
   #dirty = false
   #turnSeen = -1
@@ -87,6 +89,7 @@ export class Topic {
 
   /** Sends to all subscribers of the stream but those left out. Returns how many that are. */
   fanOut(stream: Stream, message: TopicMessage, except: Except): number {
+    const since = this.#turn.fanOutTimes.begin()
     const gather = this.#shouldGather()
     let receivers = 0
     for (const lane of this.#lanes) {
@@ -96,6 +99,10 @@ export class Topic {
       receivers += lane.seats.length
       if (gather) this.#gather(lane, frame, except)
       else for (const { subscriber } of lane.seats) if (!isLeftOut(subscriber, except)) subscriber.write(frame)
+    }
+    if (since !== null && receivers > 0) {
+      if (gather) this.#pendingSince.push(since)
+      else this.#turn.fanOutTimes.written([since])
     }
     return Math.max(0, receivers - (except === null ? 0 : except instanceof Set ? except.size : 1))
   }
@@ -153,6 +160,10 @@ export class Topic {
     if (!this.#dirty) return
     this.#dirty = false
     for (const lane of this.#lanes) if (lane.pending.length > 0) flushLane(lane)
+    if (this.#pendingSince.length > 0) {
+      this.#turn.fanOutTimes.written(this.#pendingSince)
+      this.#pendingSince = []
+    }
     const writes = this.#afterFlush
     this.#afterFlush = []
     for (const write of writes) write()

@@ -1,4 +1,5 @@
 import type { Runtime } from '../ports.ts'
+import { FanOutTimes } from './fan-out-times.ts'
 
 export interface TurnOptions {
   /** How long a flush may wait for more when the loop is busy; 0 turns waiting off. */
@@ -18,6 +19,7 @@ const ENOUGH = 4
 export class Turn {
   readonly #runtime: Runtime
   readonly #options: TurnOptions
+  readonly fanOutTimes: FanOutTimes
   #waiting: (() => void)[] = []
   #armed = false
   #lingering = false
@@ -29,6 +31,7 @@ export class Turn {
   constructor(runtime: Runtime, options: TurnOptions) {
     this.#runtime = runtime
     this.#options = options
+    this.fanOutTimes = new FanOutTimes(runtime)
   }
 
   /** Makes sure that the turn is noticed to end. */

@@ -1,0 +1,104 @@
+import { NodeInProcess, openToken } from '@tidewire/testkit'
+import { describe, expect, test } from 'vitest'
+import { allObservers } from './all-observers.ts'
+import type { Authorizer, ChangeFeed, DecidedChange, Observer, SentMessage } from './ports.ts'
+
+const room = 'realtime:room'
+const nobody = allObservers([])
+
+function push(n: number): { topic: string; event: string; payload: unknown } {
+  return { topic: room, event: 'broadcast', payload: { type: 'broadcast', event: 'e', payload: n } }
+}
+
+describe('an observer of a running server', () => {
+  test('is told how long messages take, gathered ones to their write, and nothing once it is gone', async () => {
+    const node = new NodeInProcess()
+    const [sender, receiver] = [node.connect(), node.connect('1.0.0')]
+    await sender.join(room)
+    await receiver.join(room)
+    const times: number[] = []
+    const stop = node.server.watch({ ...nobody, fannedOut: (ms) => times.push(ms) })
+    sender.send(push(1))
+    expect(times).toEqual([0])
+    sender.send(push(2))
+    node.runtime.advance(7)
+    sender.send(push(3))
+    expect(times).toEqual([0])
+    node.runtime.endTurn()
+    expect(times).toEqual([0, 7, 0])
+    stop()
+    sender.send(push(4))
+    await node.settle()
+    expect(times).toHaveLength(3)
+  })
+
+  test('sees who sent what, to which of two topics of a name', async () => {
+    const allowing = { ok: true, broadcast: true, presence: true } as const
+    const authorizer: Authorizer = { read: () => Promise.resolve(allowing), write: () => Promise.resolve(allowing) }
+    const node = new NodeInProcess({}, { authorizer })
+    const socket = node.connect()
+    const seen: (Omit<SentMessage, 'payload'> & { payload: string })[] = []
+    const joins: unknown[] = []
+    node.server.watch({
+      ...nobody,
+      joined: (...args) => joins.push(args),
+      broadcast: (_topic, _receivers, _bytes, message) => seen.push({ ...message, payload: Buffer.from(message.payload).toString() }),
+    })
+    await socket.join(room, { private: true })
+    socket.send(push(1))
+    socket.send({ topic: room, event: 'presence', payload: { type: 'presence', event: 'track', payload: { a: 1 } } })
+    await node.settle()
+    node.server.publishTrusted({
+      subTopic: 'room',
+      private: true,
+      event: 'sql',
+      payload: { encoding: 'json', bytes: Buffer.from('[1]') },
+      form: 'text',
+    })
+    expect(joins).toEqual([['1', room, true]])
+    expect(seen).toMatchObject([
+      { kind: 'broadcast', private: true, connection: '1', event: null, payload: '{"type":"broadcast","event":"e","payload":1}' },
+      { kind: 'track', private: true, connection: '1', event: 'presence_diff' },
+      { kind: 'broadcast', private: true, connection: null, event: 'sql', payload: '[1]' },
+    ])
+  })
+
+  test('is told how long policies took, and how the feed is doing', async () => {
+    const node: NodeInProcess = new NodeInProcess(
+      {},
+      {
+        authorizer: {
+          read: () => {
+            node.runtime.advance(12)
+            return Promise.resolve({ ok: true, broadcast: true, presence: true })
+          },
+          write: () => Promise.resolve({ ok: true, broadcast: false, presence: false }),
+        },
+        changeFeed: feed(() => ({ lagBytes: 50, oldestAt: node.runtime.now() - 30, trouble: null })),
+      },
+    )
+    const told: unknown[] = []
+    const tell =
+      (what: string) =>
+      (...args: unknown[]): void =>
+        void told.push([what, ...args])
+    node.server.watch({ ...nobody, authorized: tell('authorized'), feedLag: tell('lag'), changed: tell('changed') } as Observer)
+    await node.connect('2.0.0', openToken()).join(room, { private: true })
+    node.server.sweep()
+    const change = { schema: 'public', table: 't', action: 'INSERT', committedAt: node.runtime.now() - 4, receivers: 2, payload: null }
+    decided?.(change)
+    decided?.({ ...change, committedAt: node.runtime.now() + 500 })
+    expect(told).toMatchObject([
+      ['authorized', 12],
+      ['lag', { bytes: 50, ms: 30 }],
+      ['changed', { ms: 4, receivers: 2 }],
+      ['changed', { ms: 0 }],
+    ])
+  })
+})
+
+let decided: ((change: DecidedChange) => void) | null = null
+
+function feed(progress: NonNullable<ChangeFeed['progress']>): ChangeFeed {
+  return { open: () => ({ setIdentity: () => {}, close: () => {} }), observe: (told) => void (decided = told), progress }
+}

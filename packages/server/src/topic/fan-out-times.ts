@@ -1,0 +1,37 @@
+import type { Runtime } from '../ports.ts'
+
+/**
+ * How long messages take, from the frame that brings one to the last write of it. A frame is read and fanned out in one
+ * go, so its arrival is kept in one place; the clock is read only while somebody wants to know.
+ */
+export class FanOutTimes {
+  readonly #runtime: Pick<Runtime, 'uptime'>
+  /** Called with milliseconds; `null`: nobody wants to know. */
+  told: ((ms: number) => void) | null = null
+  #frameAt: number | null = null
+
+  constructor(runtime: Pick<Runtime, 'uptime'>) {
+    this.#runtime = runtime
+  }
+
+  frameBegins(): void {
+    if (this.told !== null) this.#frameAt = this.#runtime.uptime()
+  }
+
+  frameEnds(): void {
+    this.#frameAt = null
+  }
+
+  /** When the message at hand began, or `null` while nobody wants to know. One that does not come with a frame begins now. */
+  begin(): number | null {
+    return this.told === null ? null : (this.#frameAt ?? this.#runtime.uptime())
+  }
+
+  /** Messages that began at these times are written. */
+  written(since: readonly number[]): void {
+    const { told } = this
+    if (told === null) return
+    const now = this.#runtime.uptime()
+    for (const at of since) told(now - at)
+  }
+}
