@@ -1,7 +1,7 @@
 import { NodeInProcess, openToken } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
 import { allObservers } from './all-observers.ts'
-import type { Authorizer, ChangeFeed, DecidedChange, Observer, SentMessage } from './ports.ts'
+import type { Authorizer, ChangeFeed, DecidedChange, SentMessage } from './ports.ts'
 
 const room = 'realtime:room'
 const nobody = allObservers([])
@@ -82,7 +82,7 @@ describe('an observer of a running server', () => {
       (what: string) =>
       (...args: unknown[]): void =>
         void told.push([what, ...args])
-    node.server.watch({ ...nobody, authorized: tell('authorized'), feedLag: tell('lag'), changed: tell('changed') } as Observer)
+    node.server.watch({ ...nobody, authorized: tell('authorized'), feedLag: tell('lag'), changed: tell('changed') })
     await node.connect('2.0.0', openToken()).join(room, { private: true })
     node.server.sweep()
     const change = { schema: 'public', table: 't', action: 'INSERT', committedAt: node.runtime.now() - 4, receivers: 2, payload: null }
