@@ -21,15 +21,26 @@ export interface CommandDefinition<Definitions extends ArgsDef> {
   readonly name: string
   readonly description: string
   readonly args: Definitions
+  /** Options that may be given several times, and mean what they mean by what stands before them. `values` has none of them. */
+  readonly repeated?: readonly (keyof Definitions & string)[]
   /** What its usage says at the end. */
   epilogue?(): string
-  run(values: Values<Definitions>): Promise<ExitCode>
+  /** `repeated` are the options of that list, in the order in which they were given. */
+  run(values: Values<Definitions>, repeated: readonly GivenOption[]): Promise<ExitCode>
+}
+
+export interface GivenOption {
+  readonly name: string
+  readonly value: string
 }
 
 export function defineCommand<const Definitions extends ArgsDef>(definition: CommandDefinition<Definitions>): Command {
   const { name, description, args } = definition
   return {
-    run: (rawArguments) => definition.run(readArguments(rawArguments, args)),
+    run: (rawArguments) => {
+      const repeated: GivenOption[] = []
+      return definition.run(readArguments(rawArguments, args, definition.repeated, repeated), repeated)
+    },
     usage: async () => {
       const usage = await renderUsage({ meta: { name, description }, args }, { meta: { name: 'tidewire' } })
       return definition.epilogue === undefined ? usage : `${usage}\n${definition.epilogue()}`
@@ -39,16 +50,22 @@ export function defineCommand<const Definitions extends ArgsDef>(definition: Com
 
 /**
  * Reads arguments by citty's definitions, but strictly, which citty's own reader is not: an option that does not exist,
- * a missing value or one argument too many is a mistake that somebody should hear of. Throws a Failure.
+ * a missing value or one argument too many is a mistake that somebody should hear of. Options that may be given several
+ * times go to `given`. Throws a Failure.
  */
 export function readArguments<const Definitions extends ArgsDef>(
   rawArguments: readonly string[],
   definitions: Definitions,
+  repeated: readonly string[] = [],
+  given: GivenOption[] = [],
 ): Values<Definitions> {
   const entries = Object.entries(definitions)
   const options = entries.filter(([, { type }]) => type !== 'positional')
   const places = entries.filter(([, { type }]) => type === 'positional')
-  const { values, positionals } = parse(rawArguments, options)
+  const { values, positionals, tokens } = parse(rawArguments, options)
+  for (const token of tokens)
+    if (token.name !== undefined && repeated.includes(token.name)) given.push({ name: token.name, value: token.value ?? '' })
+  for (const name of repeated) delete values[name]
   for (const [i, [name]] of places.entries()) if (positionals[i] !== undefined) values[name] = positionals[i]
   for (const [name, { type, required, default: fallback }] of entries) {
     values[name] ??= fallback ?? (type === 'boolean' ? false : undefined)
@@ -63,12 +80,17 @@ export function readArguments<const Definitions extends ArgsDef>(
 function parse(
   rawArguments: readonly string[],
   options: readonly (readonly [string, ArgsDef[string]])[],
-): { readonly values: { [name: string]: unknown }; readonly positionals: readonly string[] } {
+): {
+  readonly values: { [name: string]: unknown }
+  readonly positionals: readonly string[]
+  readonly tokens: readonly { readonly kind: string; readonly name?: string; readonly value?: string | undefined }[]
+} {
   try {
     return parseArgs({
       args: [...rawArguments],
       options: Object.fromEntries(options.map(([name, { type }]) => [name, { type: type === 'boolean' ? 'boolean' : 'string' }] as const)),
       allowPositionals: true,
+      tokens: true,
     })
   } catch (error) {
     // Node explains at length; its first sentence names the option and the fault.

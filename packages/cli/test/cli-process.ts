@@ -51,6 +51,8 @@ export class CliProcess {
   readonly #lines: string[] = []
   #wake: () => void = () => {}
   #hasEnded = false
+  /** What it said beside its output so far. */
+  stderr = ''
 
   constructor(args: readonly string[], { cwd, env, input }: CliOptions) {
     const child = spawn(process.execPath, [bin, ...args], {
@@ -114,13 +116,13 @@ export class CliProcess {
   }
 
   async #end(): Promise<CliOutcome> {
-    const outcome = { stdout: '', stderr: '' }
-    for (const name of ['stdout', 'stderr'] as const)
-      this.#child[name]!.setEncoding('utf8').on('data', (text: string) => (outcome[name] += text))
+    let stdout = ''
+    this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
     const [code] = (await once(this.#child, 'close')) as [number | null]
     this.#hasEnded = true
     this.#wake()
-    return { code, ...outcome }
+    return { code, stdout, stderr: this.stderr }
   }
 }
 

@@ -35,8 +35,11 @@ export interface RealtimeChannelOptions {
     /** `enabled` asks for the others' presence; a presence listener does so too. */
     presence?: { key?: string; enabled?: boolean }
     private?: boolean
-    /** `wait` holds SUBSCRIBED back until changes flow, for at most `timeout` milliseconds. */
-    postgres_changes_options?: { wait?: boolean; timeout?: number }
+    /**
+     * `wait` holds SUBSCRIBED back until changes flow, for at most `timeout` milliseconds. `since` is a position that the
+     * server gave before: what came after it is sent first, where the server still has it.
+     */
+    postgres_changes_options?: { wait?: boolean; timeout?: number; since?: string }
   }
 }
 

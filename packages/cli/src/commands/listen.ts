@@ -1,42 +1,77 @@
-import type { BroadcastMessage } from '@tidewire/client'
+import type { RealtimeChannel } from '@tidewire/client'
 import { defineCommand, type Command } from '../command.ts'
-import { exitCodes } from '../failure.ts'
+import { exitCodes, failed, misused, type Failure } from '../failure.ts'
 import { print, printJson, tell, visible } from '../output.ts'
+import { describeChanges, readListenOptions, type ListenOptions } from '../remote/change-options.ts'
 import { join } from '../remote/membership.ts'
+import { broadcastLine, broadcastObject, changeLine, changeObject } from '../remote/message-lines.ts'
 import { findTarget, targetArgs } from '../remote/target.ts'
 import { watchStopSignal } from '../stop-signal.ts'
 import { parseCount } from '../values.ts'
 
+/** The topic of changes alone: any will do. */
+const ANY_TOPIC = 'tidewire-listen'
+
+/** Changes may need a feed that is still connecting to its database. */
+const LIVE_TIMEOUT_MS = 60_000
+
 export const listen: Command = defineCommand({
   name: 'listen',
-  description: 'Show the broadcasts of a topic until Ctrl-C.',
+  description: 'Show the broadcasts of a topic, the changes of tables, or both, until Ctrl-C.',
   args: {
-    topic: { type: 'positional', description: 'Such as room:1', required: true },
-    event: { type: 'string', description: 'Only broadcasts of this event' },
-    count: { type: 'string', description: 'End after so many broadcasts', valueHint: 'n' },
+    topic: { type: 'positional', description: 'Such as room:1; may be left out with --changes', required: false },
+    event: { type: 'string', description: 'Only broadcasts of this event; behind a --changes INSERT, UPDATE or DELETE' },
+    changes: { type: 'string', description: 'The changes of this table, or of public.*; may be given several times', valueHint: 'table' },
+    filter: { type: 'string', description: "Of the --changes before it: only rows that match, such as 'id=gt.5'", valueHint: 'filter' },
+    select: { type: 'string', description: 'Of the --changes before it: only these columns', valueHint: 'a,b' },
+    since: { type: 'string', description: 'First the changes since this position, as --json prints them', valueHint: 'position' },
+    count: { type: 'string', description: 'End after so many broadcasts and changes', valueHint: 'n' },
     private: { type: 'boolean', description: 'Join as a private channel' },
     ...targetArgs,
     json: { type: 'boolean', description: 'One JSON object a line: {"type":"subscribed"}, {"type":"broadcast","event","payload"}, …' },
   },
-  async run({ topic, event = '*', count, private: isPrivate, json, ...where }) {
+  repeated: ['event', 'changes', 'filter', 'select'],
+  epilogue: () =>
+    [
+      'EXAMPLES',
+      '',
+      '  tidewire listen room:1 --event hello',
+      "  tidewire listen --changes public.todos --filter 'id=gt.5' --event INSERT --changes public.users --select id,name",
+    ].join('\n'),
+  async run({ topic, since, count, private: isPrivate, json, ...where }, repeated) {
+    const options = readListenOptions(repeated)
+    if (topic === undefined && options.changes.length === 0) throw misused('TOPIC or --changes is missing.')
+    if (since !== undefined && options.changes.length === 0) throw misused('--since is for --changes.')
     const wanted = count === undefined ? Infinity : parseCount('--count', count)
     const target = await findTarget(where, process.cwd(), process.env)
     const stop = watchStopSignal()
     let shown = 0
-    let complete: () => void
-    const completed = new Promise<null>((resolve) => (complete = () => resolve(null)))
+    let complete: (failure: Failure | null) => void
+    const completed = new Promise<Failure | null>((resolve) => (complete = resolve))
+    const show = (text: string | object): void => {
+      if (shown >= wanted) return
+      if (typeof text === 'string') print(text)
+      else printJson(text)
+      if (++shown === wanted) complete(null)
+    }
     const membership = await join(target, {
-      topic,
-      config: { private: isPrivate },
-      listen: (channel) =>
-        channel.onBroadcast(event, (message) => {
-          if (shown >= wanted) return
-          if (json) printJson(describe(topic, message))
-          else print(`${clock()}  ${visible(message.event)}  ${payloadText(message.payload)}`)
-          if (++shown === wanted) complete()
-        }),
-      joined: () =>
-        json ? printJson({ type: 'subscribed', topic }) : tell(`Listening to ${visible(topic)} on ${target.url}. Ctrl-C ends.`),
+      topic: topic ?? ANY_TOPIC,
+      config: {
+        private: isPrivate,
+        ...(options.changes.length === 0
+          ? {}
+          : { postgres_changes_options: { wait: true, timeout: Math.min(target.timeoutMs, LIVE_TIMEOUT_MS), ...(since && { since }) } }),
+      },
+      listen: (channel) => {
+        if (topic !== undefined)
+          channel.onBroadcast(options.broadcastEvent, (message) => show(json ? broadcastObject(topic, message) : broadcastLine(message)))
+        if (options.changes.length > 0) listenToChanges(channel, options, { json, url: target.url, show, refused: (why) => complete(why) })
+      },
+      joined: () => {
+        if (topic === undefined) return
+        if (json) printJson({ type: 'subscribed', topic })
+        else tell(`Listening to ${visible(topic)} on ${target.url}. Ctrl-C ends.`)
+      },
       interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : tell(`Interrupted: ${why}. Trying again.`)),
     })
     const failure = await Promise.race([membership.ended, completed, stop.requested.then(() => null)])
@@ -47,22 +82,48 @@ export const listen: Command = defineCommand({
   },
 })
 
-function describe(topic: string, { event, payload, meta }: BroadcastMessage): object {
-  const bytes = bytesOf(payload)
-  const body = bytes === null ? { payload } : { payloadBase64: Buffer.from(bytes).toString('base64') }
-  return { type: 'broadcast', topic, event, ...body, ...(meta === undefined ? {} : { meta }) }
+interface Showing {
+  readonly json: boolean
+  readonly url: string
+  readonly show: (text: string | object) => void
+  readonly refused: (failure: Failure) => void
 }
 
-function payloadText(payload: unknown): string {
-  const bytes = bytesOf(payload)
-  return bytes === null ? visible(JSON.stringify(payload) ?? '', Infinity) : `(${bytes.byteLength} bytes)`
+/** What the server says of the changes of a channel, beside them. */
+interface ChangesNews {
+  readonly extension: string
+  readonly status: string
+  readonly message?: unknown
+  readonly position?: unknown
+  readonly recovered?: unknown
+  readonly reason?: unknown
 }
 
-function bytesOf(payload: unknown): Uint8Array | null {
-  if (payload instanceof ArrayBuffer) return new Uint8Array(payload)
-  return payload instanceof Uint8Array ? payload : null
-}
-
-function clock(): string {
-  return new Date().toTimeString().slice(0, 8)
+function listenToChanges(channel: RealtimeChannel, { changes }: ListenOptions, { json, url, show, refused }: Showing): void {
+  for (const { event, ...filter } of changes)
+    channel.onPostgresChanges(event, filter, (change) => show(json ? changeObject(change) : changeLine(change)))
+  let isLive = false
+  channel.onSystem((news: ChangesNews) => {
+    if (news.extension !== 'postgres_changes') return
+    const message = visible(String(news.message), 2_000)
+    if (news.status !== 'ok') {
+      if (!isLive) refused(failed(`${url} refused the changes: ${message}.`))
+      else if (json) printJson({ type: 'interrupted', why: message })
+      else tell(`Interrupted: ${message}.`)
+      return
+    }
+    const extra = {
+      ...(typeof news.position === 'string' ? { position: news.position } : {}),
+      ...(typeof news.recovered === 'boolean' ? { recovered: news.recovered } : {}),
+      ...(typeof news.reason === 'string' ? { reason: news.reason } : {}),
+    }
+    if (json) printJson({ type: isLive && news.recovered === undefined ? 'position' : 'live', changes, ...extra })
+    else {
+      if (!isLive)
+        tell(`Listening to changes: ${changes.map((asked) => visible(describeChanges(asked))).join('; ')} on ${url}. Ctrl-C ends.`)
+      if (news.recovered === false)
+        tell(`What was missed is not to be had any more (${visible(typeof news.reason === 'string' ? news.reason : message)}).`)
+    }
+    isLive = true
+  })
 }

@@ -65,7 +65,7 @@ export async function join(target: Target, options: MembershipOptions): Promise<
 
 function refusal({ url }: Target, topic: string, fault: DialFault | null, error: Error | undefined): Failure {
   if (fault !== null) return unreachable(url, fault)
-  return failed(`${url} did not let us join ${topic}: ${visible(error?.message ?? 'there was no answer in time')}.`, error)
+  return failed(`${url} did not let us join ${topic}: ${visible(error?.message ?? 'there was no answer in time', 2_000)}.`, error)
 }
 
 export function unreachable(url: string, { status, detail }: DialFault): Failure {

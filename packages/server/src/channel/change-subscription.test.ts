@@ -62,6 +62,40 @@ describe('a join with row changes', () => {
     expect(node.runtime.armedTimers).toBe(0)
   })
 
+  test('that waits gets what was replayed meanwhile after its reply, and in order', async () => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const socket = join(node, { wait: true, since: 'e/1/0' })
+    await node.settle()
+    const { listener } = feed.opened[0]!
+    for (const n of [1, 2]) listener.change('postgres_changes', Buffer.from(`{"ids":[${n}]}`))
+    expect(socket.take()).toEqual([])
+    listener.system('ok', 'Subscribed to PostgreSQL', { recovered: true })
+    listener.change('postgres_changes', Buffer.from('{"ids":[3]}'))
+    const seen = socket.take().map(({ event, payload }) => [event, (payload as { ids?: unknown }).ids])
+    expect(seen).toEqual([
+      ['phx_reply', undefined],
+      ['postgres_changes', [1]],
+      ['postgres_changes', [2]],
+      ['system', undefined],
+      ['postgres_changes', [3]],
+    ])
+  })
+
+  test('that waits is answered early when much is replayed, and loses nothing of it', async () => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const socket = join(node, { wait: true, since: 'e/1/0' })
+    await node.settle()
+    const { listener } = feed.opened[0]!
+    const payload = Buffer.from(JSON.stringify({ ids: [1], data: 'x'.repeat(600_000) }))
+    for (let i = 0; i < 3; i++) listener.change('postgres_changes', payload)
+    listener.system('ok', 'Subscribed to PostgreSQL', { recovered: true })
+    const events = socket.take().map(({ event }) => event)
+    expect(events).toEqual(['phx_reply', 'postgres_changes', 'postgres_changes', 'postgres_changes', 'system'])
+    expect(feed.opened).toHaveLength(1)
+  })
+
   test('that waits is refused with the reason, or when it takes too long, and leaves nothing open', async () => {
     const feed = new Feed()
     const node = new NodeInProcess({}, { changeFeed: feed })

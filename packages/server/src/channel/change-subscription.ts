@@ -15,6 +15,9 @@ export type Opening = { readonly ok: true } | { readonly ok: false; readonly cod
 
 export const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
 
+/** A join that waits is answered early when more than this was replayed before its reply. */
+const MAX_HELD_BYTES = 1_048_576
+
 /** The row changes of one channel: asked for in its join, delivered while it is joined. */
 export class ChangeSubscription {
   readonly #receiver: ChangeReceiver
@@ -25,6 +28,10 @@ export class ChangeSubscription {
   #closed = false
   /** What the feed said before the join was answered; told after it. */
   #news: (() => void) | null = null
+  /** Changes that came before the join was answered, as those that are replayed do: a client takes none before its reply. */
+  #held: { readonly event: string; readonly payload: Uint8Array }[] | null = null
+  #heldBytes = 0
+  #isFull: () => void = () => {}
 
   constructor(receiver: ChangeReceiver, feed: ChangeFeed | null) {
     this.#receiver = receiver
@@ -53,6 +60,8 @@ export class ChangeSubscription {
     }
     const { timeoutMs } = this.#receiver.request.postgresChangesOptions
     const late = `PostgresChangesSubscribeTimeout: Timed out after ${timeoutMs}ms waiting for the postgres_changes subscription`
+    this.#held = []
+    this.#isFull = () => settle({ ok: true })
     this.#deadline = runtime.setTimer(() => settle({ ok: false, code: 'changes-late', reason: late }), timeoutMs)
     this.#open(identity, (status, message, extra) => {
       if (!pending) return this.#receiver.tellChanges(status, message, extra)
@@ -64,7 +73,10 @@ export class ChangeSubscription {
 
   /** The channel is joined and its reply sent: opens, or tells what was said while it was awaited. */
   joined(identity: Identity): void {
-    if (this.#news !== null) this.#news()
+    const held = this.#held
+    this.#held = null
+    for (const { event, payload } of held ?? []) this.#receiver.deliverChange(event, payload)
+    if (held !== null) this.#news?.()
     else if (this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#receiver.tellChanges(status, message, extra))
   }
 
@@ -74,6 +86,7 @@ export class ChangeSubscription {
 
   close(): void {
     this.#closed = true
+    this.#held = null
     this.#deadline?.cancel()
     this.#handle?.close()
   }
@@ -84,10 +97,17 @@ export class ChangeSubscription {
     const { positions, since } = request.postgresChangesOptions
     const handle = this.#feed.open(
       { subTopic, entries: this.#entries, identity, positions, since, legacy: request.legacy },
-      { change: (event, payload) => this.#receiver.deliverChange(event, payload), system },
+      { change: (event, payload) => this.#change(event, payload), system },
     )
     this.#handle = handle
     // Refused at once: the channel was closed before there was a handle.
     if (this.#closed) handle.close()
+  }
+  #change(event: string, payload: Uint8Array): void {
+    if (this.#closed) return
+    if (this.#held === null) return this.#receiver.deliverChange(event, payload)
+    this.#held.push({ event, payload })
+    this.#heldBytes += payload.length
+    if (this.#heldBytes > MAX_HELD_BYTES) this.#isFull()
   }
 }
