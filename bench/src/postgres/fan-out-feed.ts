@@ -57,7 +57,10 @@ function subscribeOne(feed: PostgresFeed, policyCase: PolicyCase, number: number
     }
     const entry = { event: 'INSERT', schema: 'public', table: 'notes', ...policyCase.filter(number) }
     const entries = [{ id: number + 1, entry }]
-    feed.changeFeed.open({ subTopic: `bench-${number}`, entries, identity, positions: false, since: null, legacy: false }, listener)
+    feed.changeFeed.open(
+      { subTopic: `bench-${number}`, entries, identity, positions: false, since: null, deletes: 'all', legacy: false },
+      listener,
+    )
   })
 }
 

@@ -37,9 +37,10 @@ export interface RealtimeChannelOptions {
     private?: boolean
     /**
      * `wait` holds SUBSCRIBED back until changes flow, for at most `timeout` milliseconds. `since` is a position that the
-     * server gave before: what came after it is sent first, where the server still has it.
+     * server gave before: what came after it is sent first, where the server still has it. `deletes: 'authorized'` gets
+     * deletes of rows that the user could see, and no others: tables need REPLICA IDENTITY FULL, and the server to be Tidewire.
      */
-    postgres_changes_options?: { wait?: boolean; timeout?: number; since?: string }
+    postgres_changes_options?: { wait?: boolean; timeout?: number; since?: string; deletes?: 'all' | 'authorized' }
   }
 }
 

@@ -39,7 +39,7 @@ export class TestChannel {
   constructor(feed: PostgresFeed, request: Partial<Omit<ChangeRequest, 'entries'>> & { readonly entries: readonly unknown[] }) {
     const entries = request.entries.map((entry, index) => ({ id: index + 1, entry }))
     this.handle = feed.changeFeed.open(
-      { subTopic: 'test', identity: asRole('anon'), positions: false, since: null, legacy: false, ...request, entries },
+      { subTopic: 'test', identity: asRole('anon'), positions: false, since: null, deletes: 'all', legacy: false, ...request, entries },
       {
         change: (event, payload) => {
           const text = Buffer.from(payload).toString()

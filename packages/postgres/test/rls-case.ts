@@ -1,7 +1,5 @@
 import fc from 'fast-check'
 import type { JsonObject } from '@tidewire/protocol'
-import type pg from 'pg'
-import { asRole, type TestChannel, type TestFeed } from './feed.ts'
 
 export const USERS = [
   '11111111-1111-1111-1111-111111111111',
@@ -58,22 +56,23 @@ const CONDITIONS = [
   `case when auth.role() = 'anon' then n = 1 else auth.uid() = owner end`,
 ]
 
-interface Policy {
+export interface Policy {
   readonly condition: string
   readonly restrictive: boolean
   readonly role: string
 }
 
-interface Person {
+export interface Person {
   readonly role: string
   readonly claims: JsonObject
   readonly filter: { readonly text: string; readonly sql: string; readonly keyOnly: boolean } | null
   readonly event: string
+  readonly deletes: 'all' | 'authorized'
 }
 
-type Row = { readonly owner: string | null; readonly org: number; readonly tag: string | null; readonly n: number }
+export type Row = { readonly owner: string | null; readonly org: number; readonly tag: string | null; readonly n: number }
 
-type Write =
+export type Write =
   | { readonly kind: 'insert'; readonly id: number; readonly row: Row }
   | { readonly kind: 'update'; readonly id: number; readonly row: Row }
   | { readonly kind: 'move'; readonly id: number; readonly to: number }
@@ -127,6 +126,7 @@ const person: fc.Arbitrary<Person> = fc.record({
     .map((claims) => ({ ...claims })),
   filter: fc.option(fc.constantFrom(...FILTERS), { nil: null, freq: 2 }),
   event: fc.constantFrom('*', '*', 'INSERT', 'UPDATE', 'DELETE'),
+  deletes: fc.constantFrom('all', 'authorized'),
 })
 
 const row: fc.Arbitrary<Row> = fc.record({
@@ -156,229 +156,11 @@ export const rlsCase: fc.Arbitrary<RlsCase> = fc.record({
   writes: fc.array(write, { minLength: 3, maxLength: 9 }),
 })
 
-let tables = 0
-
-/**
- * Plays a case. After every write Postgres is asked, one user at a time, who may see what was written; what the channels
- * got has to be exactly that. Answers what differs, and how many answers were compared.
- */
-export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly faults: readonly string[]; readonly compared: number }> {
-  const table = `case_${++tables}`
-  await it.sql.query(createSql(table, each))
-  const players = each.people.map((one) => new Player(it, table, one))
-  const marker = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'marker' }], identity: asRole('service_role') })
-  const faults: string[] = []
-  let compared = 0
-  try {
-    await Promise.all([marker, ...players.map(({ channel }) => channel)].map((channel) => channel.subscribed()))
-    for (const one of each.writes) {
-      const written = await apply(it.sql, table, one)
-      for (const change of written) {
-        for (const player of players) {
-          const expected = await player.expects(it.sql, table, change)
-          const late = expected === false && change.type !== 'DELETE' && player.isDecidedApart
-          if (expected !== false || late)
-            player.expected.push({ text: `${change.type} ${change.id}`, optional: expected !== true, lateKey: late ? change.id : null })
-        }
-      }
-      const before = marker.changes.length
-      await it.sql.query('insert into marker default values')
-      await marker.received(before + 1)
-      for (const player of players) {
-        compared += written.length
-        const fault = await player.compare(it.sql, table)
-        if (fault !== null) faults.push(`${JSON.stringify(one)}: ${fault}`)
-      }
-      if (faults.length > 0) break
-    }
-  } finally {
-    for (const { channel } of players) channel.handle.close()
-    marker.handle.close()
-    await it.sql.query(`drop table ${table}; delete from members where org = 3; delete from open_members where org = 3`)
-  }
-  return { faults, compared }
-}
-
-interface Written {
-  readonly type: 'INSERT' | 'UPDATE' | 'DELETE'
-  readonly id: number
-  /** The deleted row, as SQL. */
-  readonly old?: string
-  readonly wholeOld?: boolean
-}
-
-interface Expected {
-  readonly text: string
-  readonly optional: boolean
-  /** The row of a change that was hidden when it was written: it may only come when it is shown. */
-  readonly lateKey: number | null
-}
-
-class Player {
-  readonly channel: TestChannel
-  readonly expected: Expected[] = []
-  readonly #person: Person
-  /**
-   * Policies failed for this user before. From then on the feed decides apart from the others, and so perhaps after a
-   * policy has changed: what was hidden at the write may come, if it is shown by then.
-   */
-  isDecidedApart = false
-
-  constructor(it: TestFeed, table: string, one: Person) {
-    this.#person = one
-    const entry = { event: one.event, schema: 'public', table, ...(one.filter === null ? {} : { filter: one.filter.text }) }
-    this.channel = it.open({ entries: [entry], identity: asRole(one.role, one.claims) })
-  }
-
-  /** Asks Postgres as this user. */
-  async expects(sql: pg.Client, table: string, { type, id: key, old, wholeOld }: Written): Promise<boolean | 'either'> {
-    const { role, claims, filter, event } = this.#person
-    if (event !== '*' && event !== type) return false
-    // Filters may look at the replica identity of a deleted row; under row level security only at its key.
-    if (type === 'DELETE')
-      return (
-        filter === null ||
-        ((filter.keyOnly || wholeOld === true) &&
-          (await passes(sql, `select ${filter.sql} as yes from (values ${old}) v (id, owner, org, tag, n)`)))
-      )
-    if (filter !== null && !(await passes(sql, `select ${filter.sql} as yes from ${table} where id = ${key}`))) return false
-    const shown = await shows(sql, table, key, role, { role, ...claims }, false)
-    if (shown === null) this.isDecidedApart = true
-    // Planning a statement may fail for somebody for whom running it does not; then both answers are right.
-    return shown ?? ((await shows(sql, table, key, role, { role, ...claims }, true)) === true ? 'either' : false)
-  }
-
-  /** Those whose policies fail are decided apart from the others, so theirs may come a little later. */
-  async compare(sql: pg.Client, table: string): Promise<string | null> {
-    const deadline = Date.now() + 3_000
-    let late = this.#matched()
-    while (late === null && Date.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
-      late = this.#matched()
-    }
-    const { role, claims } = this.#person
-    for (const key of late ?? [])
-      if ((await shows(sql, table, key, role, { role, ...claims }, true)) !== true) return this.#fault(`row ${key}, which is hidden`)
-    return late === null ? this.#fault(JSON.stringify(this.expected)) : null
-  }
-
-  #fault(what: string): string {
-    return `${JSON.stringify(this.#person)} saw ${this.#seen().join() || 'nothing'}, not ${what}`
-  }
-
-  /** The rows of late changes among those seen, as few as explain it; `null` when something is missing or too much. */
-  #matched(): number[] | null {
-    return explained(this.expected, this.#seen())
-  }
-
-  #seen(): string[] {
-    return this.channel.changes.map(({ data }) => `${data.type} ${String((data.record ?? data.old_record)?.['id'])}`)
-  }
-}
-
-function explained(expected: readonly Expected[], seen: readonly string[]): number[] | null {
-  const [first, ...rest] = expected
-  if (first === undefined) return seen.length === 0 ? [] : null
-  const without = first.optional ? explained(rest, seen) : null
-  if (without !== null || seen[0] !== first.text) return without
-  const others = explained(rest, seen.slice(1))
-  return others === null || first.lateKey === null ? others : [first.lateKey, ...others]
-}
-
-/** Whether Postgres shows the row to this user; `null`: it fails. `planned`: the statement was planned for nobody before. */
-async function shows(
-  sql: pg.Client,
-  table: string,
-  key: number,
-  role: string,
-  claims: JsonObject,
-  planned: boolean,
-): Promise<boolean | null> {
-  const become = (text: string): Promise<unknown> =>
-    sql.query("select set_config('request.jwt.claims', $1, true), set_config('role', $2, true)", [text, role])
-  await sql.query('begin; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan')
-  try {
-    await become(planned ? '{}' : JSON.stringify(claims))
-    await sql.query(`prepare look (int) as select from ${table} where id = $1`)
-    if (planned) {
-      await sql.query('savepoint planning')
-      await sql.query('execute look (-1)').catch(() => sql.query('rollback to savepoint planning'))
-      await become(JSON.stringify(claims))
-    }
-    return (await sql.query(`execute look (${key})`)).rowCount === 1
-  } catch {
-    return null
-  } finally {
-    await sql.query('rollback')
-    await sql.query('deallocate all')
-  }
-}
-
-async function passes(sql: pg.Client, query: string): Promise<boolean> {
-  return (await sql.query<{ yes: boolean | null }>(query)).rows[0]?.yes === true
-}
-
-async function apply(sql: pg.Client, table: string, one: Write): Promise<Written[]> {
-  switch (one.kind) {
-    case 'insert': {
-      const { rowCount } = await sql.query(`insert into ${table} values ($1, $2, $3, $4, $5) on conflict do nothing`, [
-        one.id,
-        ...valuesOf(one.row),
-      ])
-      return rowCount === 1 ? [{ type: 'INSERT', id: one.id }] : []
-    }
-    case 'update': {
-      const { rowCount } = await sql.query(`update ${table} set owner = $2, org = $3, tag = $4, n = $5 where id = $1`, [
-        one.id,
-        ...valuesOf(one.row),
-      ])
-      return rowCount === 1 ? [{ type: 'UPDATE', id: one.id }] : []
-    }
-    case 'move': {
-      const { rowCount } = await sql.query(
-        `update ${table} set id = $2 where id = $1 and not exists (select from ${table} where id = $2)`,
-        [one.id, one.to],
-      )
-      return rowCount === 1 ? [{ type: 'UPDATE', id: one.to }] : []
-    }
-    case 'delete': {
-      const { rows } = await sql.query<{ old: string; whole: boolean }>(
-        `delete from ${table} where id = $1 returning
-           format('(%s, %L::uuid, %s, %L::text, %s)', id, owner, org, tag, n) as old,
-           (select relreplident = 'f' and not relrowsecurity from pg_class where oid = $2::regclass) as whole`,
-        [one.id, table],
-      )
-      return rows.map(({ old, whole }) => ({ type: 'DELETE', id: one.id, old, wholeOld: whole }))
-    }
-    case 'policy':
-      await sql.query(policySql(table, one.policy, `later_${Math.trunc(tables)}_${++policies}`))
-      return []
-    case 'drop-policies': {
-      const { rows } = await sql.query<{ name: string }>('select polname as name from pg_policy where polrelid = $1::regclass', [table])
-      for (const { name } of rows) await sql.query(`drop policy ${name} on ${table}`)
-      return []
-    }
-    case 'security':
-      await sql.query(`alter table ${table} ${one.on ? 'enable' : 'disable'} row level security`)
-      return []
-    case 'member':
-      for (const members of ['members', 'open_members'])
-        await sql.query(
-          one.joins && one.org === 3
-            ? `insert into ${members} values ('${one.user}', 3) on conflict do nothing`
-            : `delete from ${members} where user_id = '${one.user}' and org = 3`,
-        )
-      return []
-  }
-}
-
-let policies = 0
-
-function valuesOf({ owner, org, tag, n }: Row): unknown[] {
+export function valuesOf({ owner, org, tag, n }: Row): unknown[] {
   return [owner, org, tag, n]
 }
 
-function createSql(table: string, { security, full, policies: begun }: RlsCase): string {
+export function createSql(table: string, { security, full, policies: begun }: RlsCase): string {
   return [
     `create table ${table} (id int primary key, owner uuid, org int, tag text, n int)`,
     `insert into ${table} values (1, '${USERS[0]}', 1, 'a', 1), (2, '${USERS[1]}', 2, 'b', 2), (3, null, 3, null, 0)`,
@@ -390,7 +172,7 @@ function createSql(table: string, { security, full, policies: begun }: RlsCase):
   ].join('; ')
 }
 
-function policySql(table: string, { condition, restrictive, role }: Policy, name: string): string {
+export function policySql(table: string, { condition, restrictive, role }: Policy, name: string): string {
   const using = condition.replaceAll('T.', `${table}.`)
   return `create policy ${name} on ${table} as ${restrictive ? 'restrictive' : 'permissive'} for select to ${role} using (${using})`
 }

@@ -12,7 +12,7 @@ const defaults: JoinRequest = {
   presenceKey: null,
   presenceEnabled: false,
   postgresChanges: [],
-  postgresChangesOptions: { wait: false, timeoutMs: 15_000, positions: false, since: null },
+  postgresChangesOptions: { wait: false, timeoutMs: 15_000, positions: false, since: null, deletes: 'all' },
   accessToken: null,
   legacy: false,
 }
@@ -33,7 +33,7 @@ describe('parseJoin', () => {
           broadcast: { ack: true, self: true, replication_ready: true, replay: { since: 1795459835246, limit: 5 } },
           presence: { key: 'me', enabled: true },
           postgres_changes: entries,
-          postgres_changes_options: { positions: true, since: '1/0/0', wait: true, timeout: 5 },
+          postgres_changes_options: { positions: true, since: '1/0/0', wait: true, timeout: 5, deletes: 'authorized' },
         },
         access_token: 'a.b.c',
         version: 'realtime-js/2',
@@ -47,7 +47,7 @@ describe('parseJoin', () => {
       presenceKey: 'me',
       presenceEnabled: true,
       postgresChanges: entries,
-      postgresChangesOptions: { wait: true, timeoutMs: 5, positions: true, since: '1/0/0' },
+      postgresChangesOptions: { wait: true, timeoutMs: 5, positions: true, since: '1/0/0', deletes: 'authorized' },
       accessToken: 'a.b.c',
       legacy: false,
     })
@@ -79,7 +79,7 @@ describe('parseJoin', () => {
     ['entries that are no list', { config: { postgres_changes: { event: '*' } } }, {}],
     [
       'since of another type',
-      { config: { postgres_changes_options: { positions: 'true', since: 5 } } },
+      { config: { postgres_changes_options: { positions: 'true', since: 5, deletes: true } } },
       { postgresChangesOptions: { ...defaults.postgresChangesOptions, positions: true } },
     ],
   ])('tolerates: %s', (_, payload, difference) => {

@@ -41,6 +41,8 @@ export interface JoinRequest {
     readonly timeoutMs: number
     readonly positions: boolean
     readonly since: string | null
+    /** Who is told of deleted rows: everybody, or those who could see them (rule D14). */
+    readonly deletes: 'all' | 'authorized'
   }
   /** `null`: the token of the connection counts. */
   readonly accessToken: string | null
@@ -88,6 +90,7 @@ export function parseJoin(payload: unknown): ParsedJoin {
         timeoutMs: parseTimeout(options['timeout']),
         positions: flag(options['positions']),
         since: typeof options['since'] === 'string' ? options['since'] : null,
+        deletes: options['deletes'] === 'authorized' ? 'authorized' : 'all',
       },
       accessToken: token === undefined || token.startsWith('sb_') ? null : token,
       legacy: config === undefined,

@@ -14,13 +14,15 @@ export interface PostgresChangesEntry {
 
 /**
  * `config.postgres_changes_options`. `wait` asks the server to answer the join only once the changes are live, within
- * `timeout` milliseconds (rule J7); `positions` and `since` ask it for resume (rule D12).
+ * `timeout` milliseconds (rule J7); `positions` and `since` ask it for resume (rule D12);
+ * `deletes: 'authorized'` asks it for deletes of rows that the user could see, and no others (rule D14).
  */
 export interface PostgresChangesOptions {
   readonly wait?: boolean
   readonly timeout?: number
   readonly positions?: boolean
   readonly since?: string
+  readonly deletes?: 'all' | 'authorized'
 }
 
 export interface ChangeColumn {

@@ -119,6 +119,8 @@ export interface ChangeRequest {
   readonly positions: boolean
   /** A position to resume from; hostile input. */
   readonly since: string | null
+  /** `authorized`: a delete is told only to those who could see the row (rule D14). */
+  readonly deletes: 'all' | 'authorized'
   /** A join without `config`: one entry, made from the sub-topic (rule J6). */
   readonly legacy: boolean
 }

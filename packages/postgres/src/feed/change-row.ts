@@ -15,12 +15,13 @@ function columnOf(table: Table, name: string): Column | undefined {
 
 /**
  * What filters may look at: the new row, or, of a deleted one, the columns of the replica identity — under row level
- * security only the primary key, so that nobody can ask about the rest of a row that is not theirs (rule F8).
+ * security only the primary key, so that nobody can ask about the rest of a row that is not theirs (rule D11), unless it
+ * is `asked` whether the row was theirs (rule D14).
  */
-export function filterText(change: RowChange): ColumnText {
+export function filterText(change: RowChange, asked = false): ColumnText {
   const { table, newTuple, old } = change
   if (newTuple === null) {
-    const known = table.rowSecurity ? table.primaryKey : table.columns.filter((column) => column.identity)
+    const known = table.rowSecurity && !asked ? table.primaryKey : table.columns.filter((column) => column.identity)
     return (name) => {
       const column = columnOf(table, name)
       return column === undefined || column.tupleIndex === null || !known.includes(column) ? undefined : old?.tuple.text(column.tupleIndex)
@@ -46,4 +47,17 @@ export function primaryKeyTexts({ table, newTuple, old }: RowChange): readonly s
     texts.push(text)
   }
   return texts
+}
+
+/** A deleted row as the text of a value of its table's row type; `null` when not all of these columns are known. */
+export function oldRowText({ table, old }: RowChange, names: readonly string[]): string | null {
+  if (old?.extent !== 'full') return null
+  const texts: string[] = []
+  for (const name of names) {
+    const at = columnOf(table, name)?.tupleIndex
+    const text = at === undefined || at === null ? undefined : old.tuple.text(at)
+    if (text === undefined) return null
+    texts.push(text === null ? '' : `"${text.replace(/["\\]/g, '\\$&')}"`)
+  }
+  return `(${texts.join(',')})`
 }

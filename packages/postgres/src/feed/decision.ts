@@ -1,7 +1,7 @@
-import type { FeedDatabase, FilterAnswer, FilterCheck, RowCheck } from './feed-database.ts'
+import type { CheckAnswer, FeedDatabase, FilterAnswer, FilterCheck } from './feed-database.ts'
 import type { RowChange } from '../transaction-assembler.ts'
-import { filterText, primaryKeyTexts } from './change-row.ts'
-import type { Subscription } from './feed-channel.ts'
+import { filterText, oldRowText, primaryKeyTexts } from './change-row.ts'
+import { isAuthorizedDelete, type Subscription } from './feed-channel.ts'
 import type { PreparedFilter } from './filter-test.ts'
 import type { CheckIdentity } from './identity.ts'
 import { faultOf } from './table-feed.ts'
@@ -88,7 +88,7 @@ async function decideFilters(candidates: readonly Candidate[], context: Decision
     for (const filter of filters) {
       if (filter.test !== null) continue
       const entry = context.entryOf(oid)
-      const text = filterText(candidate.change)(filter.column.name)
+      const text = filterText(candidate.change, isAuthorizedDelete(candidate.subscription, candidate.change))(filter.column.name)
       if (entry === null || text === undefined) candidate.allowed = false
       else ask(groups, entry, filter, candidate, text)
     }
@@ -141,7 +141,10 @@ function filterFault(entry: TableEntry, answer: Extract<FilterAnswer, { ok: fals
 interface RowGroup {
   readonly entry: TableEntry
   readonly role: string
-  readonly keys: (readonly string[])[]
+  /** The rows were deleted: they are held against the policies as they were. */
+  readonly deleted: boolean
+  /** By row, the texts of its key; of a deleted row, the text of all of it. */
+  readonly texts: (readonly string[])[]
   readonly rowOf: Map<RowChange, number>
   readonly xids: Set<number>
   readonly byIdentity: Map<CheckIdentity, { readonly rows: number[]; readonly rowSet: Set<number>; readonly candidates: Candidate[] }>
@@ -156,21 +159,27 @@ async function decideRows(candidates: readonly Candidate[], context: DecisionCon
 function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: DecisionContext): void {
   const { change, subscription } = candidate
   const binding = subscription.binding!
-  // A deleted row can no longer be looked up: its key is all that is told (rule D6).
-  if (binding.identity === null || change.action === 'DELETE' || faultOf(binding, change) !== null) return
+  if (binding.identity === null || faultOf(binding, change) !== null) return
+  const deleted = change.action === 'DELETE'
+  // A deleted row can no longer be looked up: its key is all that is told to who does not ask for more (rule D6).
+  if (deleted && !isAuthorizedDelete(subscription, change)) return
   const entry = context.entryOf(subscription.oid)
-  const keys = primaryKeyTexts(change)
-  if (entry === null || keys === null || keys.length !== entry.primaryKey.length) {
+  const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change)
+  if (entry === null || texts === null) {
     candidate.allowed = false
+    if (deleted && entry !== null) subscription.channel.tellOnce(deletesWithheldText(entry))
     return
   }
-  const groupKey = `${entry.oid} ${binding.role}`
+  const groupKey = `${entry.oid} ${deleted} ${binding.role}`
   let group = groups.get(groupKey)
   if (group === undefined)
-    groups.set(groupKey, (group = { entry, role: binding.role, keys: [], rowOf: new Map(), xids: new Set(), byIdentity: new Map() }))
+    groups.set(
+      groupKey,
+      (group = { entry, role: binding.role, deleted, texts: [], rowOf: new Map(), xids: new Set(), byIdentity: new Map() }),
+    )
   let row = group.rowOf.get(change)
   if (row === undefined) {
-    row = group.keys.push(keys) - 1
+    row = group.texts.push(texts) - 1
     group.rowOf.set(change, row)
     group.xids.add(change.transaction.xid)
   }
@@ -183,24 +192,37 @@ function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: D
   asked.candidates.push(candidate)
 }
 
-async function askRows({ entry, role, keys, rowOf, xids, byIdentity }: RowGroup, context: DecisionContext): Promise<void> {
+function wholeKey(entry: TableEntry, change: RowChange): readonly string[] | null {
+  const keys = primaryKeyTexts(change)
+  return keys?.length === entry.primaryKey.length ? keys : null
+}
+
+function wholeRow(entry: TableEntry, change: RowChange): readonly string[] | null {
+  if (!entry.wholeOldRows) return null
+  const names = entry.columns.map(({ name }) => name)
+  const text = oldRowText(change, names)
+  return text === null ? null : [text]
+}
+
+/** Who asked for deletes of rows that it could see gets none of a table that does not tell what was deleted (rule D14). */
+export function deletesWithheldText({ schema, name }: Pick<TableEntry, 'schema' | 'name'>): string {
+  return `Deletes of ${schema}.${name} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`
+}
+
+async function askRows({ entry, role, deleted, texts, rowOf, xids, byIdentity }: RowGroup, context: DecisionContext): Promise<void> {
   const asked = [...byIdentity]
-  const check: RowCheck = {
-    entry,
-    role,
-    keys,
-    xids: [...xids],
-    withXmin: context.replay,
-    identities: asked.map(([identity, { rows }]) => ({ identity, rows })),
-  }
-  const answer = await context.database.checkRows(check)
+  const { database, replay } = context
+  const check = { entry, role, xids: [...xids], identities: asked.map(([identity, { rows }]) => ({ identity, rows })) }
+  const answer: CheckAnswer = deleted
+    ? await database.checkOldRows({ ...check, rows: texts.map(([text]) => text!) })
+    : await database.checkRows({ ...check, keys: texts, withXmin: replay })
   if (!answer.current) throw new StaleEntry(entry.oid)
   asked.forEach(([identity, { candidates }], index) => {
     const one = answer.identities[index]
     for (const candidate of candidates) {
       const xid = one?.ok === true ? one.visible.get(rowOf.get(candidate.change)!) : undefined
       candidate.allowed = xid !== undefined
-      candidate.superseded = context.replay && xid !== undefined && (candidate.rewritten || xid !== candidate.change.transaction.xid)
+      candidate.superseded = replay && !deleted && xid !== undefined && (candidate.rewritten || xid !== candidate.change.transaction.xid)
     }
     if (one === undefined || (one.ok && one.fault === undefined)) return
     const message = one.ok ? one.fault! : one.message

@@ -2,7 +2,7 @@ import { formatPosition } from '../position.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { placeOf } from './change-ring.ts'
 import type { Candidate } from './decision.ts'
-import type { FeedChannel } from './feed-channel.ts'
+import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
 import { faultOf, viewOf } from './table-feed.ts'
 import { errorData } from './table-view.ts'
 
@@ -66,7 +66,9 @@ function byVariant(channel: FeedChannel, told: readonly Candidate[]): Map<string
     const { binding } = candidate.subscription
     if (binding === null) continue
     const fault = faultOf(binding, candidate.change)
-    const key = fault ?? `${binding.columns} ${binding.keyOnly} ${candidate.superseded} ${channel.request.positions}`
+    const key =
+      fault ??
+      `${binding.columns} ${binding.keyOnly} ${isAuthorizedDelete(candidate.subscription, candidate.change)} ${candidate.superseded} ${channel.request.positions}`
     const same = variants.get(key)
     if (same === undefined) variants.set(key, [candidate])
     else same.push(candidate)
@@ -80,7 +82,7 @@ function dataOf(change: RowChange, { subscription, superseded }: Candidate, { ep
   if (fault !== null) return errorData(change, fault)
   const deletedUnderPolicies = change.action === 'DELETE' && change.table.rowSecurity
   return viewOf(change.table, binding.columns).data(change, {
-    oldExtent: binding.keyOnly || deletedUnderPolicies ? 'key' : 'identity',
+    oldExtent: !isAuthorizedDelete(subscription, change) && (binding.keyOnly || deletedUnderPolicies) ? 'key' : 'identity',
     superseded,
     position: subscription.channel.request.positions ? formatPosition({ epoch, ...placeOf(change) }) : null,
     supplied: binding.keyOnly ? null : supplied,

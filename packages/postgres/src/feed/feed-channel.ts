@@ -1,5 +1,6 @@
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
 import type { Place } from '../position.ts'
+import type { RowChange } from '../transaction-assembler.ts'
 import type { ChangeEntry } from './change-entry.ts'
 import type { CheckIdentity } from './identity.ts'
 import type { PreparedFilter } from './filter-test.ts'
@@ -19,6 +20,7 @@ export class FeedChannel {
   live = false
   /** Only changes after this are sent; `null`: not known yet, so they are held. */
   after: Place | null = null
+  readonly #toldOnce = new Set<string>()
   #held: { readonly place: Place; readonly event: string; readonly payload: Uint8Array }[] = []
 
   constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener) {
@@ -26,6 +28,11 @@ export class FeedChannel {
     this.listener = listener
     this.entries = entries
     this.identity = request.identity
+  }
+
+  /** Deletes come only of rows that its user could see (rule D14). */
+  get authorizesDeletes(): boolean {
+    return this.request.deletes === 'authorized'
   }
 
   deliver(place: Place, event: string, payload: Uint8Array): void {
@@ -42,11 +49,23 @@ export class FeedChannel {
     for (const each of held) this.deliver(each.place, each.event, each.payload)
   }
 
+  /** The same is told once. */
+  tellOnce(message: string): void {
+    if (this.#toldOnce.has(message)) return
+    this.#toldOnce.add(message)
+    this.tell('error', message)
+  }
+
   tell(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {
     if (this.closed) return
     if (extra === undefined || Object.keys(extra).length === 0) this.listener.system(status, message)
     else this.listener.system(status, message, extra)
   }
+}
+
+/** Whether it is a delete that comes only to those who could see the row: to them, all of it may be told. */
+export function isAuthorizedDelete({ channel }: Subscription, { action }: RowChange): boolean {
+  return action === 'DELETE' && channel.authorizesDeletes
 }
 
 function isAfter(place: Place, other: Place): boolean {

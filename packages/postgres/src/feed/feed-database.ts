@@ -19,6 +19,16 @@ export interface RowCheck {
   readonly withXmin: boolean
 }
 
+/** Deleted rows that identities could see, all of one table and one role. */
+export interface OldRowCheck {
+  readonly entry: TableEntry
+  readonly role: string
+  /** Each as the text of a value of the table's row type. */
+  readonly rows: readonly string[]
+  readonly identities: RowCheck['identities']
+  readonly xids: readonly number[]
+}
+
 export type IdentityAnswer =
   /** Row numbers with, if wanted, the xid that wrote the row; 0 else. */
   | {
@@ -63,6 +73,7 @@ export interface FeedDatabase {
   /** By filter, the numbers of the texts for which it is true. */
   testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
   checkRows(check: RowCheck): Promise<CheckAnswer>
+  checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
   /** What `to_jsonb` makes of these texts of a type. */
   jsonOf(typeSql: string, texts: readonly string[]): Promise<readonly (string | null)[]>
   /** JSON texts of generated columns, by row and column name, as the rows are now. */

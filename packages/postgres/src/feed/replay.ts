@@ -3,7 +3,7 @@ import type { Place } from '../position.ts'
 import { filterText } from './change-row.ts'
 import { placeOf, type ChangeRing, type KeptChange } from './change-ring.ts'
 import { candidateFor, type Candidate } from './decision.ts'
-import type { FeedChannel } from './feed-channel.ts'
+import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
 import { mayConcern } from './table-feed.ts'
 
 export interface Replayer {
@@ -75,8 +75,11 @@ function failed(channel: FeedChannel, outcome: ReplayOutcome): ReplayOutcome {
 
 function candidatesOf(channel: FeedChannel, { change, rewritten }: KeptChange): Candidate[] {
   if (change.action === 'TRUNCATE') return []
-  const text = filterText(change)
   return [...channel.subscriptions]
-    .filter((subscription) => subscription.oid === change.table.oid && mayConcern(subscription, change, text))
+    .filter(
+      (subscription) =>
+        subscription.oid === change.table.oid &&
+        mayConcern(subscription, change, filterText(change, isAuthorizedDelete(subscription, change))),
+    )
     .map((subscription) => candidateFor(change, subscription, { rewritten }))
 }

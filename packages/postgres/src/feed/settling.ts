@@ -4,7 +4,7 @@ import { filterText } from './change-row.ts'
 import type { ChangeRing, KeptChange } from './change-ring.ts'
 import { candidateFor, decide, StaleEntry, type Candidate, type DecisionFault } from './decision.ts'
 import { deliver } from './delivery.ts'
-import type { FeedChannel } from './feed-channel.ts'
+import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import type { FeedRuntime } from './feed-runtime.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -101,9 +101,12 @@ export class Settling {
     await this.#options.subscriptions.loadStale(subscriptions.map(({ oid }) => oid))
     return changes.flatMap((change) => {
       if (change.action === 'TRUNCATE' || isOwnTable(change.table)) return []
-      const text = filterText(change)
       return subscriptions
-        .filter((subscription) => subscription.oid === change.table.oid && mayConcern(subscription, change, text))
+        .filter(
+          (subscription) =>
+            subscription.oid === change.table.oid &&
+            mayConcern(subscription, change, filterText(change, isAuthorizedDelete(subscription, change))),
+        )
         .map((subscription) => candidateFor(change, subscription))
     })
   }

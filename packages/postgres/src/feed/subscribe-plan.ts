@@ -1,5 +1,6 @@
 import type { Identity } from '@tidewire/server'
 import { nameMatches, notPublishedText, refusedText, RAISED, type ChangeEntry } from './change-entry.ts'
+import { deletesWithheldText } from './decision.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
@@ -7,7 +8,7 @@ import { conditionName } from './sql-state.ts'
 import type { PublishedTable, RoleFacts, TableEntry } from './table-entry.ts'
 
 export type SubscribePlan =
-  | { readonly ok: true; readonly subscriptions: readonly Subscription[] }
+  | { readonly ok: true; readonly subscriptions: readonly Subscription[]; readonly withheld: readonly string[] }
   | { readonly ok: false; readonly message: string }
 
 /** Finds the tables of all entries and has the database check every filter. One bad entry refuses them all (rule D4). */
@@ -17,7 +18,8 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
   const wanted = entries.map((entry) => ({ entry, tables: published.filter((table) => entryMatches(entry, table)) }))
   const nowhere = wanted.find(({ tables }) => tables.length === 0)
   if (nowhere !== undefined) return { ok: false, message: notPublishedText(nowhere.entry) }
-  const fault = roleFault(await database.role(identity.role))
+  const role = await database.role(identity.role)
+  const fault = roleFault(role)
   if (fault !== null) return { ok: false, message: refusedText(entries[0]!, fault) }
   const oids = [...new Set(wanted.flatMap(({ tables }) => tables.map(({ oid }) => oid)))]
   const known = await database.tables(oids, [identity.role])
@@ -31,7 +33,10 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
       subscriptions.push({ channel, entry, order, oid, ...prepared, binding: null })
     }
   }
-  return { ok: true, subscriptions }
+  const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
+  const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
+  const unknown = asks ? watched.filter(({ rowSecurity, wholeOldRows }) => rowSecurity && !wholeOldRows) : []
+  return { ok: true, subscriptions, withheld: unknown.map(deletesWithheldText) }
 }
 
 export function entryMatches(entry: ChangeEntry, table: Pick<PublishedTable, 'schema' | 'name'>): boolean {

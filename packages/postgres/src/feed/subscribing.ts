@@ -46,7 +46,9 @@ export class Subscribing {
         const startLsn = await database.insertLsn()
         if (channel.closed || this.#closed) return
         if (channel.generation !== generation) continue
-        return await this.#start(channel, startLsn)
+        await this.#start(channel, startLsn)
+        for (const text of plan.withheld) channel.tellOnce(text)
+        return
       } catch (error) {
         if (channel.closed || this.#closed) return
         channel.tell('error', `Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`)

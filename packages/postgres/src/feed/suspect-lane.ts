@@ -1,6 +1,6 @@
 import type { RowChange } from '../transaction-assembler.ts'
 import type { Candidate, DecisionFault } from './decision.ts'
-import type { Subscription } from './feed-channel.ts'
+import { isAuthorizedDelete, type Subscription } from './feed-channel.ts'
 import type { FeedRuntime } from './feed-runtime.ts'
 import { faultOf } from './table-feed.ts'
 
@@ -50,9 +50,10 @@ export class SuspectLane {
   }
 
   /** Whether the change goes this way instead. */
-  has({ binding, oid }: Subscription, change: RowChange): boolean {
+  has(subscription: Subscription, change: RowChange): boolean {
+    const { binding, oid } = subscription
     if (this.#suspects.size === 0 || binding === null || binding.identity === null) return false
-    if (change.action === 'DELETE' || faultOf(binding, change) !== null) return false
+    if ((change.action === 'DELETE' && !isAuthorizedDelete(subscription, change)) || faultOf(binding, change) !== null) return false
     return this.#suspects.has(`${oid} ${binding.identity.key}`)
   }
 

@@ -1,7 +1,7 @@
 import type { Column, Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { filterText } from './change-row.ts'
-import type { Binding, Subscription } from './feed-channel.ts'
+import { isAuthorizedDelete, type Binding, type Subscription } from './feed-channel.ts'
 import { lookupValues } from './filter-test.ts'
 import { uidOf, type Identities } from './identity.ts'
 import { SubscriptionIndex, type ColumnText, type IndexPlace } from './subscription-index.ts'
@@ -18,6 +18,8 @@ export class TableFeed {
   /** The entry is to be loaded before the next change is looked at. */
   stale = true
   readonly #identities: Identities
+  /** How many subscriptions get only deletes of rows that their user could see. */
+  #authorizing = 0
   #roles: ReadonlyMap<string, RoleFacts> = new Map()
   #byFilter = new SubscriptionIndex<Subscription>('nobody')
   #byOwner = new SubscriptionIndex<Subscription>('everybody')
@@ -29,12 +31,13 @@ export class TableFeed {
 
   add(subscription: Subscription): void {
     this.subscriptions.add(subscription)
+    if (subscription.channel.authorizesDeletes) this.#authorizing++
     this.#bind(subscription)
   }
 
   delete(subscription: Subscription): void {
     this.#unbind(subscription)
-    this.subscriptions.delete(subscription)
+    if (this.subscriptions.delete(subscription) && subscription.channel.authorizesDeletes) this.#authorizing--
   }
 
   /** The channel has another identity. */
@@ -59,9 +62,21 @@ export class TableFeed {
   /** Those that the change may concern, filters that only the database knows aside. */
   *candidates(change: RowChange): Generator<Subscription> {
     const text = filterText(change)
+    if (change.action === 'DELETE' && this.#authorizing > 0) return yield* this.#deleteCandidates(change)
     for (const subscription of this.#byFilter.candidates(text)) if (mayConcern(subscription, change, text)) yield subscription
     const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
     for (const subscription of this.#byOwner.candidates(owner)) if (mayConcern(subscription, change, text)) yield subscription
+  }
+
+  /** Filters of those who get only what they could see look at the whole of a deleted row, those of others at its key. */
+  *#deleteCandidates(change: RowChange): Generator<Subscription> {
+    for (const asked of [false, true]) {
+      const text = filterText(change, asked)
+      const concerns = (subscription: Subscription): boolean =>
+        isAuthorizedDelete(subscription, change) === asked && mayConcern(subscription, change, text)
+      for (const subscription of this.#byFilter.candidates(text)) if (concerns(subscription)) yield subscription
+      for (const subscription of this.#byOwner.candidates(() => undefined)) if (concerns(subscription)) yield subscription
+    }
   }
 
   #bind(subscription: Subscription): void {

@@ -37,6 +37,7 @@ interface TableRow {
   readonly schema: string
   readonly name: string
   readonly rowSecurity: boolean
+  readonly wholeOldRows: boolean
   readonly columns: readonly ColumnRow[]
   readonly primaryKey: readonly number[]
   readonly policies: readonly PolicyRow[]
@@ -52,6 +53,7 @@ interface PolicyRow extends PolicyTree {
 const TABLES_SQL = `
 with asked as (select r.oid, r.rolname as name from pg_catalog.pg_roles r where r.rolname = any($2))
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relrowsecurity as "rowSecurity",
+  c.relreplident = 'f' as "wholeOldRows",
   (
     select coalesce(json_agg(json_build_object(
       'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8,
@@ -113,6 +115,7 @@ async function describe(session: Queryable, row: TableRow, roles: readonly strin
     schema: row.schema,
     name: row.name,
     rowSecurity: row.rowSecurity,
+    wholeOldRows: row.wholeOldRows,
     columns,
     primaryKey: row.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? []),
     claims: reach.claims,

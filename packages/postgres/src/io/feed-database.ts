@@ -6,6 +6,7 @@ import { tableSql } from './check-function.ts'
 import { loadPublishedTables, loadRole, loadTableEntries } from './feed-catalog.ts'
 import type { FeedSessions } from './feed-sessions.ts'
 import { castFilter, testFilters } from './filter-values.ts'
+import { checkOldRows } from './old-row-checker.ts'
 import { checkRows } from './row-checker.ts'
 
 export interface FeedDatabaseOptions {
@@ -26,6 +27,7 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     castFilter: (filter, column) => onChecker((session) => castFilter(session, filter, column)),
     testFilters: (check) => onChecker((session) => testFilters(session, check)),
     checkRows: (check) => onChecker((session) => checkRows(session, check, options.identityTimeoutMs)),
+    checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
     jsonOf: (typeSql, texts) =>
       onChecker(async (session) => {
         const { rows } = await session.query<{ json: string | null }>(

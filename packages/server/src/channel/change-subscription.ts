@@ -94,9 +94,9 @@ export class ChangeSubscription {
   #open(identity: Identity, system: (status: 'ok' | 'error', message: string, extra?: JsonObject) => void): void {
     if (this.#feed === null) return system('error', NO_DATABASE)
     const { subTopic, request } = this.#receiver
-    const { positions, since } = request.postgresChangesOptions
+    const { positions, since, deletes } = request.postgresChangesOptions
     const handle = this.#feed.open(
-      { subTopic, entries: this.#entries, identity, positions, since, legacy: request.legacy },
+      { subTopic, entries: this.#entries, identity, positions, since, deletes, legacy: request.legacy },
       { change: (event, payload) => this.#change(event, payload), system },
     )
     this.#handle = handle

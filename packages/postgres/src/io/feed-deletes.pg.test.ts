@@ -1,0 +1,124 @@
+/** Channels that ask for the deletes of rows that their user could see, and no others (rule D14). */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { asRole, startFeed, type TestChannel, type TestFeed } from '../../test/feed.ts'
+import { usePostgres } from '../../test/postgres.ts'
+
+const postgres = usePostgres()
+let it: TestFeed
+
+const USER_1 = '11111111-1111-1111-1111-111111111111'
+const USER_2 = '22222222-2222-2222-2222-222222222222'
+
+beforeAll(async () => {
+  it = await startFeed(
+    await postgres.createDatabase(),
+    `create table "odd Name" (id int primary key, owner uuid, "the ""body""" text, n int); alter table "odd Name" replica identity full;
+     create table short (id int primary key, owner uuid);
+     create table moody (id int primary key, n int); alter table moody replica identity full;
+     create function kind("odd Name") returns text language sql stable as $$ select 'kind ' || $1.n $$;
+     do $$ declare t text; begin foreach t in array array['odd Name', 'short', 'moody'] loop
+       execute format('alter table %I enable row level security', t);
+     end loop; end $$;
+     create policy own on "odd Name" for select to authenticated using (owner = auth.uid() and kind("odd Name") <> 'kind 9');
+     create policy same on "odd Name" as restrictive for select using (exists (select from short s where s.id = "odd Name".id) or n > 0);
+     create policy own on short for select using (owner = auth.uid());
+     create policy by_n on moody for select using (10 / n > 0);
+     grant all on all tables in schema public to anon, authenticated, service_role;
+     alter publication supabase_realtime add table "odd Name", short, moody;`,
+  )
+})
+afterAll(() => it.close())
+
+function watch(table: string, sub: string, more: object = {}): TestChannel {
+  const identity = sub === 'service' ? asRole('service_role') : asRole('authenticated', { sub })
+  return it.open({ entries: [{ event: 'DELETE', schema: 'public', table, ...more }], deletes: 'authorized', identity })
+}
+
+const old = (channel: TestChannel): unknown[] => channel.changes.map(({ data }) => data.old_record)
+
+test('a delete reaches those who could see the row, with all of it, and nobody else', async () => {
+  const mine = watch('odd Name', USER_1)
+  const theirs = watch('odd Name', USER_2)
+  const filtered = watch('odd Name', USER_1, { filter: 'n=eq.2' })
+  const service = watch('odd Name', 'service')
+  const everybody = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'odd Name' }], identity: asRole('anon') })
+  const all = [mine, theirs, filtered, service, everybody]
+  await Promise.all(all.map((channel) => channel.subscribed()))
+  const text = `a"b\\,(){} é\n`
+  await it.sql.query(`insert into "odd Name" values (1, $1, $2, 1), (2, $1, '', 2), (3, $1, null, 9), (4, $1, 'hidden', 0)`, [USER_1, text])
+  await it.sql.query('delete from "odd Name"')
+  await it.sql.query(`insert into "odd Name" values (5, $1, 'last', 2)`, [USER_1])
+  await it.sql.query('delete from "odd Name"')
+  await Promise.all([mine.received(3), filtered.received(2), service.received(5), everybody.received(5)])
+  const row = (id: number, body: string | null, n: number): object => ({ id, owner: USER_1, 'the "body"': body, n })
+  expect(old(mine)).toEqual([row(1, text, 1), row(2, '', 2), row(5, 'last', 2)])
+  expect(old(filtered)).toEqual([row(2, '', 2), row(5, 'last', 2)])
+  expect(old(theirs)).toEqual([])
+  expect(old(service)).toHaveLength(5)
+  expect(old(everybody)).toEqual([1, 2, 3, 4, 5].map((id) => ({ id })))
+  for (const channel of all) channel.handle.close()
+})
+
+test('a table that does not tell what was deleted: said at the subscription, and no delete comes', async () => {
+  const table = 'short'
+  const mine = watch(table, USER_1)
+  const everybody = it.open({ entries: [{ schema: 'public', table }], identity: asRole('authenticated', { sub: USER_1 }) })
+  const inserts = watch(table, USER_1, { event: 'INSERT' })
+  await Promise.all([mine, everybody, inserts].map((channel) => channel.subscribed()))
+  await mine.until(() => mine.systems.length === 2)
+  expect(mine.systems[1]).toEqual({
+    status: 'error',
+    message: `Deletes of public.${table} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`,
+  })
+  await it.sql.query(`insert into ${table} (id, owner) values (1, $1)`, [USER_1])
+  await Promise.all([everybody.received(1), inserts.received(1)])
+  await it.sql.query(`delete from ${table}`)
+  await everybody.received(2)
+  expect([mine.changes, mine.systems.length, inserts.systems.length]).toEqual([[], 2, 1])
+  for (const channel of [mine, everybody, inserts]) channel.handle.close()
+})
+
+test('a table that stops telling what was deleted is reported at the next delete', async () => {
+  const mine = watch('moody', USER_1)
+  await mine.subscribed()
+  await it.sql.query('insert into moody values (1, 1), (2, 1)')
+  await it.sql.query('delete from moody where id = 1')
+  await mine.received(1)
+  await it.sql.query('alter table moody replica identity default')
+  await it.sql.query('delete from moody')
+  await mine.until(() => mine.systems.length === 2)
+  expect(mine.systems[1]!.message).toContain('Deletes of public.moody are withheld')
+  expect(mine.changes).toHaveLength(1)
+  mine.handle.close()
+  await it.sql.query('alter table moody replica identity full')
+})
+
+test('a policy that fails for one row withholds that row alone, and says so', async () => {
+  const mine = watch('moody', USER_1)
+  await mine.subscribed()
+  await it.sql.query('insert into moody values (1, 1), (2, 0), (3, 1)')
+  await it.sql.query('delete from moody')
+  await mine.received(2)
+  expect(old(mine)).toEqual([
+    { id: 1, n: 1 },
+    { id: 3, n: 1 },
+  ])
+  await mine.until(() => mine.systems.length === 2)
+  expect(mine.systems[1]!.message).toBe('Changes of public.moody are withheld: its policies failed for you')
+  mine.handle.close()
+})
+
+test('what was deleted while a channel was away is replayed to those who could see it', async () => {
+  const watching = { entries: [{ event: 'DELETE', schema: 'public', table: 'odd Name' }], deletes: 'authorized', positions: true } as const
+  const first = it.open({ ...watching, identity: asRole('authenticated', { sub: USER_1 }) })
+  await first.subscribed()
+  const { position } = first.systems[0]!.extra as { position: string }
+  first.handle.close()
+  await it.sql.query(`insert into "odd Name" values (7, $1, 'x', 1), (8, $2, 'x', 1)`, [USER_1, USER_2])
+  await it.sql.query('delete from "odd Name"')
+  const again = it.open({ ...watching, since: position, identity: asRole('authenticated', { sub: USER_1 }) })
+  await again.subscribed()
+  expect(again.systems.at(-1)?.extra).toMatchObject({ recovered: true })
+  expect(again.changes.map(({ data }) => data.old_record?.['id'])).toEqual([7])
+  again.handle.close()
+})

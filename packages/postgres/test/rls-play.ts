@@ -1,0 +1,244 @@
+import type { JsonObject } from '@tidewire/protocol'
+import pg from 'pg'
+import { asRole, type TestChannel, type TestFeed } from './feed.ts'
+import { createSql, policySql, valuesOf, type Person, type RlsCase, type Write } from './rls-case.ts'
+
+let tables = 0
+let policies = 0
+
+/**
+ * Plays a case. After every write Postgres is asked, one user at a time, who may see what was written; what the channels
+ * got has to be exactly that. Answers what differs, and how many answers were compared.
+ */
+export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly faults: readonly string[]; readonly compared: number }> {
+  const table = `case_${++tables}`
+  await it.sql.query(createSql(table, each))
+  const players = each.people.map((one) => new Player(it, table, one))
+  const marker = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'marker' }], identity: asRole('service_role') })
+  const faults: string[] = []
+  let compared = 0
+  try {
+    await Promise.all([marker, ...players.map(({ channel }) => channel)].map((channel) => channel.subscribed()))
+    for (const one of each.writes) {
+      const written = await apply(it.sql, table, one)
+      for (const change of written) {
+        for (const player of players) {
+          const expected = await player.expects(it.sql, table, change)
+          const late = expected === false && player.mayComeLate(change)
+          if (expected !== false || late)
+            player.expected.push({ text: `${change.type} ${change.id}`, optional: expected !== true, late: late ? change : null })
+        }
+      }
+      const before = marker.changes.length
+      await it.sql.query('insert into marker default values')
+      await marker.received(before + 1)
+      for (const player of players) {
+        compared += written.length
+        const fault = await player.compare(it.sql, table)
+        if (fault !== null) faults.push(`${JSON.stringify(one)}: ${fault}`)
+      }
+      if (faults.length > 0) break
+    }
+  } finally {
+    for (const { channel } of players) channel.handle.close()
+    marker.handle.close()
+    await it.sql.query(`drop table ${table}; delete from members where org = 3; delete from open_members where org = 3`)
+  }
+  return { faults, compared }
+}
+
+interface Written {
+  readonly type: 'INSERT' | 'UPDATE' | 'DELETE'
+  readonly id: number
+  /** The deleted row, as SQL. */
+  readonly old?: string
+  readonly wholeOld?: boolean
+  readonly secured?: boolean
+}
+
+interface Expected {
+  readonly text: string
+  readonly optional: boolean
+  /** The change was hidden when it was written: it may only come when it is shown. */
+  readonly late: Written | null
+}
+
+class Player {
+  readonly channel: TestChannel
+  readonly expected: Expected[] = []
+  readonly #person: Person
+  /**
+   * Policies failed for this user before. From then on the feed decides apart from the others, and so perhaps after a
+   * policy has changed: what was hidden at the write may come, if it is shown by then.
+   */
+  #isDecidedApart = false
+
+  constructor(it: TestFeed, table: string, one: Person) {
+    this.#person = one
+    const entry = { event: one.event, schema: 'public', table, ...(one.filter === null ? {} : { filter: one.filter.text }) }
+    this.channel = it.open({ entries: [entry], deletes: one.deletes, identity: asRole(one.role, one.claims) })
+  }
+
+  /** Asks Postgres as this user. */
+  async expects(sql: pg.Client, table: string, change: Written): Promise<boolean | 'either'> {
+    const { filter, event } = this.#person
+    if (event !== '*' && event !== change.type) return false
+    // Filters may look at the replica identity of a deleted row; under row level security only at its key, or at all of
+    // it where it is told only to those who could see it.
+    if (filter !== null) {
+      const from = change.type === 'DELETE' ? `(values ${change.old}) v (id, owner, org, tag, n)` : `${table} where id = ${change.id}`
+      const whole = change.wholeOld === true && (change.secured !== true || this.#person.deletes === 'authorized')
+      if (change.type === 'DELETE' && !filter.keyOnly && !whole) return false
+      if (!(await passes(sql, `select ${filter.sql} as yes from ${from}`))) return false
+    }
+    if (change.type === 'DELETE' && !this.#isAskedAbout(change)) return true
+    if (change.type === 'DELETE' && change.wholeOld !== true) return false
+    const shown = await this.#shows(sql, table, change, false)
+    if (shown === null) this.#isDecidedApart = true
+    // Planning a statement may fail for somebody for whom running it does not; then both answers are right.
+    return shown ?? ((await this.#shows(sql, table, change, true)) === true ? 'either' : false)
+  }
+
+  mayComeLate(change: Written): boolean {
+    return this.#isDecidedApart && (change.type !== 'DELETE' || (this.#isAskedAbout(change) && change.wholeOld === true))
+  }
+
+  #isAskedAbout({ secured }: Written): boolean {
+    const { deletes, role } = this.#person
+    return deletes === 'authorized' && secured === true && role !== 'service_role'
+  }
+
+  /** A deleted row is put back to ask for it. */
+  #shows(sql: pg.Client, table: string, { id, old, type }: Written, planned: boolean): Promise<boolean | null> {
+    const { role, claims } = this.#person
+    const before = type === 'DELETE' ? `delete from ${table} where id = ${id}; insert into ${table} values ${old};` : ''
+    return shows(sql, { table, key: id, role, claims: { role, ...claims }, before, planned })
+  }
+
+  /** Those whose policies fail are decided apart from the others, so theirs may come a little later. */
+  async compare(sql: pg.Client, table: string): Promise<string | null> {
+    const deadline = Date.now() + 3_000
+    let late = this.#matched()
+    while (late === null && Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      late = this.#matched()
+    }
+    for (const change of late ?? [])
+      if ((await this.#shows(sql, table, change, true)) !== true) return this.#fault(`row ${change.id}, which is hidden`)
+    return late === null ? this.#fault(JSON.stringify(this.expected)) : null
+  }
+
+  #fault(what: string): string {
+    return `${JSON.stringify(this.#person)} saw ${this.#seen().join() || 'nothing'}, not ${what}`
+  }
+
+  /** The late changes among those seen, as few as explain it; `null` when something is missing or too much. */
+  #matched(): Written[] | null {
+    return explained(this.expected, this.#seen())
+  }
+
+  #seen(): string[] {
+    return this.channel.changes.map(({ data }) => `${data.type} ${String((data.record ?? data.old_record)?.['id'])}`)
+  }
+}
+
+function explained(expected: readonly Expected[], seen: readonly string[]): Written[] | null {
+  const [first, ...rest] = expected
+  if (first === undefined) return seen.length === 0 ? [] : null
+  const without = first.optional ? explained(rest, seen) : null
+  if (without !== null || seen[0] !== first.text) return without
+  const others = explained(rest, seen.slice(1))
+  return others === null || first.late === null ? others : [first.late, ...others]
+}
+
+interface Question {
+  readonly table: string
+  readonly key: number
+  readonly role: string
+  readonly claims: JsonObject
+  /** SQL to be run first, and undone with the rest. */
+  readonly before: string
+  /** The statement was planned for nobody before. */
+  readonly planned: boolean
+}
+
+/** Whether Postgres shows the row to this user; `null`: it fails. In one round trip where it does not fail. */
+async function shows(sql: pg.Client, { table, key, role, claims, before, planned }: Question): Promise<boolean | null> {
+  const become = (who: JsonObject): string =>
+    `select set_config('request.jwt.claims', ${pg.escapeLiteral(JSON.stringify(who))}, true), set_config('role', '${role}', true)`
+  const prepare = `begin; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan; ${before}
+    ${become(planned ? {} : claims)}; prepare look (int) as select from ${table} where id = $1`
+  const done = 'rollback; deallocate all'
+  try {
+    if (!planned) return lastOf(await sql.query(`${prepare}; execute look (${key}); ${done}`), 2) === 1
+    await sql.query(`${prepare}; savepoint planning`)
+    await sql.query('execute look (-1)').catch(() => sql.query('rollback to savepoint planning'))
+    return lastOf(await sql.query(`${become(claims)}; execute look (${key}); ${done}`), 2) === 1
+  } catch {
+    await sql.query(done)
+    return null
+  }
+}
+
+/** How many rows the last statement but `after` answered. */
+function lastOf(results: unknown, after: number): number | null {
+  return (results as pg.QueryResult[]).at(-1 - after)!.rowCount
+}
+
+async function passes(sql: pg.Client, query: string): Promise<boolean> {
+  return (await sql.query<{ yes: boolean | null }>(query)).rows[0]?.yes === true
+}
+
+async function apply(sql: pg.Client, table: string, one: Write): Promise<Written[]> {
+  switch (one.kind) {
+    case 'insert': {
+      const { rowCount } = await sql.query(`insert into ${table} values ($1, $2, $3, $4, $5) on conflict do nothing`, [
+        one.id,
+        ...valuesOf(one.row),
+      ])
+      return rowCount === 1 ? [{ type: 'INSERT', id: one.id }] : []
+    }
+    case 'update': {
+      const { rowCount } = await sql.query(`update ${table} set owner = $2, org = $3, tag = $4, n = $5 where id = $1`, [
+        one.id,
+        ...valuesOf(one.row),
+      ])
+      return rowCount === 1 ? [{ type: 'UPDATE', id: one.id }] : []
+    }
+    case 'move': {
+      const { rowCount } = await sql.query(
+        `update ${table} set id = $2 where id = $1 and not exists (select from ${table} where id = $2)`,
+        [one.id, one.to],
+      )
+      return rowCount === 1 ? [{ type: 'UPDATE', id: one.to }] : []
+    }
+    case 'delete': {
+      const { rows } = await sql.query<{ old: string; whole: boolean; secured: boolean }>(
+        `delete from ${table} using pg_class c where id = $1 and c.oid = $2::regclass returning
+           format('(%s, %L::uuid, %s, %L::text, %s)', id, owner, org, tag, n) as old,
+           relreplident = 'f' as whole, relrowsecurity as secured`,
+        [one.id, table],
+      )
+      return rows.map(({ old, whole, secured }) => ({ type: 'DELETE', id: one.id, old, wholeOld: whole, secured }))
+    }
+    case 'policy':
+      await sql.query(policySql(table, one.policy, `later_${Math.trunc(tables)}_${++policies}`))
+      return []
+    case 'drop-policies': {
+      const { rows } = await sql.query<{ name: string }>('select polname as name from pg_policy where polrelid = $1::regclass', [table])
+      for (const { name } of rows) await sql.query(`drop policy ${name} on ${table}`)
+      return []
+    }
+    case 'security':
+      await sql.query(`alter table ${table} ${one.on ? 'enable' : 'disable'} row level security`)
+      return []
+    case 'member':
+      for (const members of ['members', 'open_members'])
+        await sql.query(
+          one.joins && one.org === 3
+            ? `insert into ${members} values ('${one.user}', 3) on conflict do nothing`
+            : `delete from ${members} where user_id = '${one.user}' and org = 3`,
+        )
+      return []
+  }
+}

@@ -1,0 +1,38 @@
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { startFeed } from './feed.ts'
+import type { TestPostgres } from './postgres.ts'
+import { RLS_SETUP, rlsCase } from './rls-case.ts'
+import { playCase } from './rls-play.ts'
+
+export interface Proof {
+  readonly cases: number
+  readonly seed: number
+  /** Databases that are used at once, each with a feed of its own. */
+  readonly lanes: number
+}
+
+/** Plays random cases until one fails, which rejects with the smallest like it and its seed. Answers how many answers were compared. */
+export async function proveVisibility(postgres: TestPostgres, { cases, seed, lanes }: Proof): Promise<number> {
+  const share = Math.ceil(cases / lanes)
+  const compared = await Promise.all(Array.from({ length: lanes }, (_, lane) => proveLane(postgres, share, seed + lane)))
+  return compared.reduce((sum, each) => sum + each, 0)
+}
+
+async function proveLane(postgres: TestPostgres, cases: number, seed: number): Promise<number> {
+  const it = await startFeed(await postgres.createDatabase(), RLS_SETUP)
+  let compared = 0
+  try {
+    await fc.assert(
+      fc.asyncProperty(rlsCase, async (each) => {
+        const result = await playCase(it, each)
+        compared += result.compared
+        expect(result.faults).toEqual([])
+      }),
+      { seed, numRuns: cases, endOnFailure: true },
+    )
+  } finally {
+    await it.close()
+  }
+  return compared
+}
