@@ -1,58 +1,47 @@
-/**
- * Bundles the client, protocol included, into one ES module each for browsers (`dist/tidewire.js`) and for Node
- * (`dist/tidewire.node.js`, which loads the package `ws` where there is no WebSocket). With `--modules` it also prints what
- * each source file adds. Usage: tsx scripts/bundle.ts [--modules]
- */
-import { readFileSync, writeFileSync } from 'node:fs'
+/** Makes what the packages publish beside the output of `tsc -b`. Usage, after `tsc -b`: tsx scripts/bundle.ts */
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { analyzeMetafile, build, type Plugin } from 'esbuild'
-import { madeNames, shortNames } from './bundle/short-names.ts'
+import { build, type BuildOptions } from 'esbuild'
+import { copyDeclarations } from './publish/declarations.ts'
+import { forTheWeb, sources } from './publish/sources.ts'
 
 const packages = new URL('../packages/', import.meta.url)
 const pathOf = (path: string): string => fileURLToPath(new URL(path, packages))
 const { version } = JSON.parse(readFileSync(pathOf('client/package.json'), 'utf8')) as { version: string }
 
-/** The protocol from its sources, and in browsers the WebSocket that they have. */
-function sources(platform: 'browser' | 'node'): Plugin {
-  return {
-    name: 'sources',
-    setup(bundle) {
-      bundle.onResolve({ filter: /^@tidewire\/protocol$/ }, () => ({ path: pathOf('protocol/src/index.ts'), sideEffects: false }))
-      if (platform === 'browser')
-        bundle.onResolve({ filter: /\/node-websocket\.ts$/ }, () => ({ path: pathOf('client/src/io/web-websocket.ts') }))
-    },
-  }
-}
+/** What programs import is readable as it is; only the file for pages is minified, and has a map. */
+const common: BuildOptions = { bundle: true, target: 'es2022', legalComments: 'none', logLevel: 'warning' }
+/** The platform `node` makes esbuild list the names, so that `import` finds them in a CommonJS module. */
+const formats = { esm: { format: 'esm' }, cjs: { format: 'cjs', platform: 'node' } } as const satisfies Record<string, BuildOptions>
 
-for (const platform of ['browser', 'node'] as const) {
-  const outfile = pathOf(`client/dist/tidewire${platform === 'node' ? '.node' : ''}.js`)
-  const { metafile } = await build({
-    entryPoints: [pathOf('client/src/index.ts')],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform,
-    external: ['ws'],
-    target: 'es2020',
-    minify: true,
-    mangleProps: madeNames,
-    // Fields are assigned, not defined: a definition is a call below ES2022.
-    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false, verbatimModuleSyntax: true } },
-    sourcemap: true,
-    sourcesContent: false,
-    metafile: true,
-    legalComments: 'none',
-    banner: { js: `/*! Tidewire client ${version}, MIT licence */` },
-    plugins: [sources(platform), shortNames],
-    logLevel: 'warning',
+const clientOptions: BuildOptions = { ...common, entryPoints: [pathOf('client/src/index.ts')], alias: sources, external: ['ws'] }
+
+for (const [folder, format] of Object.entries(formats)) {
+  await build({ ...clientOptions, ...format, outfile: pathOf(`client/dist/${folder}/node.js`) })
+  await build({ ...clientOptions, ...format, outfile: pathOf(`client/dist/${folder}/web.js`), plugins: [forTheWeb] })
+  copyDeclarations({
+    entry: pathOf('client/dist/index.d.ts'),
+    into: pathOf(`client/dist/${folder}/`),
+    type: format.format,
+    // So that whoever installs the client needs no second package to compile against it.
+    inlined: { '@tidewire/protocol': pathOf('protocol/dist/index.d.ts') },
   })
-  writeSourcesInto(`${outfile}.map`)
-  if (process.argv.includes('--modules')) console.log(await analyzeMetafile(metafile))
+  await build({
+    ...common,
+    ...format,
+    entryPoints: [pathOf('react/src/index.ts')],
+    outfile: pathOf(`react/dist/${folder}/index.js`),
+    external: ['@tidewire/client', 'react'],
+  })
+  copyDeclarations({ entry: pathOf('react/dist/index.d.ts'), into: pathOf(`react/dist/${folder}/`), type: format.format })
 }
 
-/** The sources as they were written, not as they were bundled. */
-function writeSourcesInto(path: string): void {
-  const map = JSON.parse(readFileSync(path, 'utf8')) as { readonly sources: readonly string[] }
-  const sourcesContent = map.sources.map((source) => readFileSync(pathOf(`client/dist/${source}`), 'utf8'))
-  writeFileSync(path, JSON.stringify({ ...map, sourcesContent }))
-}
+await build({
+  ...clientOptions,
+  outfile: pathOf('client/dist/tidewire.js'),
+  format: 'esm',
+  minify: true,
+  sourcemap: true,
+  banner: { js: `/*! Tidewire client ${version}, MIT licence */` },
+  plugins: [forTheWeb],
+})

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
+import { RealtimeError as ClientError } from '@tidewire/client'
 import { RealtimeError } from '@tidewire/protocol'
 import type { Command } from './command.ts'
 import { exitCodes, Failure, reasonOf, type ExitCode } from './failure.ts'
@@ -88,7 +89,8 @@ function tellFailure(error: unknown, command: string): ExitCode {
     tell(error.exitCode === exitCodes.usage ? `${error.message}\n\`tidewire ${command} --help\` tells how.` : error.message)
     return error.exitCode
   }
-  if (error instanceof RealtimeError) {
+  // The client is published with a protocol of its own inside.
+  if (error instanceof RealtimeError || error instanceof ClientError) {
     tell(error.cause === undefined ? error.message : `${error.message} (${reasonOf(error.cause)})`)
     return exitCodes.failure
   }

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { RealtimeClient as Client } from './client.ts'
 import type { UntypedDatabase } from './database.ts'
 import { defaultRuntime } from './io/default-runtime.ts'
