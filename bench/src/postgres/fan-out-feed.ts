@@ -11,8 +11,6 @@ import { subscriberClaims } from './subscriber.ts'
 process.once('disconnect', () => process.exit())
 process.once('message', (job: FanOutJob) => void run(job))
 
-const AT_A_TIME = 50
-
 let deliveries = 0
 let expected = Infinity
 const faults: string[] = []
@@ -35,13 +33,9 @@ async function run({ url, policy, subscribers }: FanOutJob): Promise<void> {
   tell({ kind: 'subscribed', elapsedMs, heapBytes: after.heapBytes - before.heapBytes, rssBytes: after.rssBytes - before.rssBytes })
 }
 
-/** Some at a time, as clients come; the database is asked several things for each. */
+/** All at once, as after a restart. */
 async function subscribe(feed: PostgresFeed, policyCase: PolicyCase, identities: readonly Identity[]): Promise<void> {
-  const waiting = identities.entries()
-  const inTurn = async (): Promise<void> => {
-    for (const [number, identity] of waiting) await subscribeOne(feed, policyCase, number, identity)
-  }
-  await Promise.all(Array.from({ length: AT_A_TIME }, inTurn))
+  await Promise.all(identities.map((identity, number) => subscribeOne(feed, policyCase, number, identity)))
 }
 
 function subscribeOne(feed: PostgresFeed, policyCase: PolicyCase, number: number, identity: Identity): Promise<void> {

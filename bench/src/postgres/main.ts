@@ -80,7 +80,7 @@ function conditions(rounds: number, rows: number, measureMs: number): string[] {
     `From the insert to the frame: \`tidewire start\` in its own process, one WebSocket, a table with an owner policy; 8 sessions insert single rows for ${measureMs / 1000} s (at least 20 rows), and waiting for a free one counts.`,
     'Changes per second: the feed in its own process, with a listener for each subscriber and no sockets. Every subscriber is another user with claims of about 600 B; of 100 organizations each is in one. Timed from before the rows are written (100 a transaction) to the last delivery.',
     'The obvious way: for each change and each subscriber, the claims are set and the row is asked for, in a loop inside of Postgres on one session, for up to 100 changes or 3 s, while the feed has nothing to do. With a filter it is part of the question; "filter first" asks only for those whose filter matches.',
-    'Memory: what the subscriptions add to the process of the feed, after a garbage collection; claims are there before. Subscribed: 50 at a time.',
+    'Memory: what the subscriptions add to the process of the feed, after a garbage collection; claims are there before. All subscribe at once.',
   ]
 }
 

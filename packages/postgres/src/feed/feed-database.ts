@@ -66,7 +66,7 @@ export type FilterAnswer = { readonly ok: true; readonly matches: ReadonlySet<nu
 export interface FeedDatabase {
   publishedTables(): Promise<readonly PublishedTable[]>
   role(name: string): Promise<RoleFacts>
-  /** Tables that are gone are missing in the answer. */
+  /** Tables that are gone are missing in the answer; there may be more of them, and for more roles, than were asked for. */
   tables(oids: readonly number[], roles: readonly string[]): Promise<ReadonlyMap<number, TableEntry>>
   /** Checks a filter and answers its values as the column's type writes them. */
   castFilter(filter: Filter, column: EntryColumn): Promise<Refusable<readonly (string | null)[]>>

@@ -117,10 +117,15 @@ export class Subscriptions {
     const roles = [...new Set(missing.map(({ identity }) => identity.role))]
     const entry = (await this.#database.tables([table.oid], roles)).get(table.oid)
     if (entry === undefined) return
-    for (const channel of missing) {
-      const subscriptions = await planTable(channel, entry, this.#database)
-      if (!channel.closed) for (const subscription of subscriptions) this.#add(subscription)
-    }
+    await Promise.all(
+      missing.map(async (channel) => {
+        const subscriptions = await planTable(channel, entry, this.#database)
+        if (channel.closed) return
+        // It may have subscribed to it meanwhile.
+        const known = new Set([...channel.subscriptions].map(keyOf))
+        for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)
+      }),
+    )
   }
 }
 

@@ -16,20 +16,24 @@ export async function loadPublishedTables(session: Queryable, publication: strin
   return (rows as { oid: string; schema: string; name: string }[]).map((row) => ({ ...row, oid: Number(row.oid) }))
 }
 
-export async function loadRole(session: Queryable, name: string): Promise<RoleFacts> {
+/** Of the roles with these names, in their order. */
+export async function loadRoles(session: Queryable, names: readonly string[]): Promise<RoleFacts[]> {
   const { rows } = await session.query(
-    `select rolsuper or rolname = session_user or rolname in ('none', 'public') or rolname like 'pg\\_%' as forbidden,
+    `select rolname::text as name, rolsuper or rolname = session_user or rolname in ('none', 'public') or rolname like 'pg\\_%' as forbidden,
        pg_catalog.pg_has_role(session_user, oid, 'MEMBER') as member, rolsuper or rolbypassrls as bypasses
-     from pg_catalog.pg_roles where rolname = $1`,
-    [name],
+     from pg_catalog.pg_roles where rolname = any($1)`,
+    [names],
   )
-  const [row] = rows as { forbidden: boolean; member: boolean; bypasses: boolean }[]
-  return {
-    name,
-    exists: row !== undefined,
-    allowed: row !== undefined && !row.forbidden && row.member,
-    bypassesRowSecurity: row?.bypasses ?? false,
-  }
+  const found = new Map((rows as { name: string; forbidden: boolean; member: boolean; bypasses: boolean }[]).map((row) => [row.name, row]))
+  return names.map((name) => {
+    const row = found.get(name)
+    return {
+      name,
+      exists: row !== undefined,
+      allowed: row !== undefined && !row.forbidden && row.member,
+      bypassesRowSecurity: row?.bypasses ?? false,
+    }
+  })
 }
 
 interface TableRow {

@@ -1,11 +1,13 @@
 import pg from 'pg'
 import type { FeedDatabase } from '../feed/feed-database.ts'
-import type { TableEntry } from '../feed/table-entry.ts'
-import { parseLsn } from '../lsn.ts'
+import { Gathering } from '../feed/gathering.ts'
+import type { PublishedTable, RoleFacts, TableEntry } from '../feed/table-entry.ts'
+import { parseLsn, type Lsn } from '../lsn.ts'
 import { tableSql } from './check-function.ts'
-import { loadPublishedTables, loadRole, loadTableEntries } from './feed-catalog.ts'
+import { loadPublishedTables, loadRoles, loadTableEntries } from './feed-catalog.ts'
 import type { FeedSessions } from './feed-sessions.ts'
-import { castFilter, testFilters } from './filter-values.ts'
+import { castFilters, type CastAnswer, type FilterCast } from './filter-cast.ts'
+import { testFilters } from './filter-values.ts'
 import { checkOldRows } from './old-row-checker.ts'
 import { checkRows } from './row-checker.ts'
 
@@ -19,12 +21,29 @@ export interface FeedDatabaseOptions {
 export function feedDatabase(sessions: () => Promise<FeedSessions>, options: FeedDatabaseOptions): FeedDatabase {
   const onChecker = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).checker.withSession(work)
   const onCatalog = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).catalog.withSession(work)
+  // A crowd that subscribes at once asks for the same, and for little that differs.
+  const published = new Gathering<null, readonly PublishedTable[]>(async (asked) => {
+    const tables = await onCatalog((session) => loadPublishedTables(session, options.publication))
+    return asked.map(() => tables)
+  })
+  // The login that will take the role has to say whether it may.
+  const roles = new Gathering<string, RoleFacts>((names) => onChecker((session) => loadRoles(session, names)))
+  const tables = new Gathering<TablesQuestion, ReadonlyMap<number, TableEntry>>(async (asked) => {
+    const oids = new Set(asked.flatMap((question) => question.oids))
+    const names = new Set(asked.flatMap((question) => question.roles))
+    const entries = await onCatalog((session) => inOneSnapshot(session, () => loadTableEntries(session, [...oids], [...names])))
+    return asked.map(() => entries)
+  })
+  const casts = new Gathering<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
+  const lsns = new Gathering<null, Lsn>(async (asked) => {
+    const lsn = await onCatalog(insertLsn)
+    return asked.map(() => lsn)
+  })
   return {
-    publishedTables: () => onCatalog((session) => loadPublishedTables(session, options.publication)),
-    // The login that will take the role has to say whether it may.
-    role: (name) => onChecker((session) => loadRole(session, name)),
-    tables: (oids, roles) => onCatalog((session) => inOneSnapshot(session, () => loadTableEntries(session, oids, roles))),
-    castFilter: (filter, column) => onChecker((session) => castFilter(session, filter, column)),
+    publishedTables: () => published.ask(null),
+    role: (name) => roles.ask(name),
+    tables: (oids, names) => tables.ask({ oids, roles: names }),
+    castFilter: (filter, column) => casts.ask({ filter, column }),
     testFilters: (check) => onChecker((session) => testFilters(session, check)),
     checkRows: (check) => onChecker((session) => checkRows(session, check, options.identityTimeoutMs)),
     checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
@@ -37,12 +56,18 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
         return rows.map(({ json }) => json)
       }),
     generated: (entry, columns, keys) => onCatalog((session) => generated(session, entry, columns, keys)),
-    insertLsn: () =>
-      onCatalog(async (session) => {
-        const { rows } = await session.query<{ lsn: string }>('select pg_catalog.pg_current_wal_insert_lsn()::text as lsn')
-        return parseLsn(rows[0]!.lsn) ?? 0n
-      }),
+    insertLsn: () => lsns.ask(null),
   }
+}
+
+interface TablesQuestion {
+  readonly oids: readonly number[]
+  readonly roles: readonly string[]
+}
+
+async function insertLsn(session: pg.PoolClient): Promise<Lsn> {
+  const { rows } = await session.query<{ lsn: string }>('select pg_catalog.pg_current_wal_insert_lsn()::text as lsn')
+  return parseLsn(rows[0]!.lsn) ?? 0n
 }
 
 async function inOneSnapshot<T>(session: pg.PoolClient, work: () => Promise<T>): Promise<T> {
