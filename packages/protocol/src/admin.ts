@@ -25,7 +25,7 @@ export interface InspectorSession {
 
 /** What a joined inspector gets: events, and the shape of their payloads. */
 export interface AdminEvents {
-  /** Once, after the join. */
+  /** After the join, and again after an inspector was too slow to be told of everything. */
   readonly admin_state: AdminState
   /** Twice a second: figures, and what changed of topics and connections since the last one. */
   readonly admin_tick: AdminTick

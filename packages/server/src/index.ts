@@ -48,7 +48,7 @@ export interface RunningServer {
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, ...others } = options
+  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, admin, ...others } = options
   const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
@@ -59,6 +59,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     authorizer: authorizer ?? null,
     messageStore: messageStore ?? null,
     changeFeed: changeFeed ?? null,
+    admin: admin ?? null,
   })
   const decisions: Pick<Observer, 'decision'> = { decision: (decision) => server.observer.decision(decision) }
   const api = httpApi({

@@ -2,7 +2,7 @@
  * What the server needs from outside, as interfaces. The server knows Postgres, the clock and the network only through
  * these; `io/` and the packages `postgres` and `nats` implement them.
  */
-import type { JsonObject } from '@tidewire/protocol'
+import type { AdminSqlResult, JsonObject, WhyStep } from '@tidewire/protocol'
 
 /** Clock, timers and chance. Times are milliseconds. */
 export interface Runtime {
@@ -170,6 +170,46 @@ export interface ChangeFeed {
   /** `decided` is told of every change from here on; `null`: nobody wants to know. */
   observe?(decided: ((change: DecidedChange) => void) | null): void
   progress?(): FeedProgress
+}
+
+/** An identity that is asked about, with the name of the topic that it would see in `realtime.topic()`. */
+export interface ExplainTopic {
+  readonly subTopic: string
+  readonly identity: Identity
+}
+
+export interface ExplainChange {
+  readonly identity: Identity
+  readonly schema: string
+  readonly table: string
+  /** Values of the primary key, as text; hostile input like the rest. */
+  readonly key: Readonly<Record<string, string>>
+  /** Filters of subscriptions, as they were asked for. */
+  readonly filters: readonly string[]
+}
+
+/**
+ * Says why somebody does or does not get something, check by check, as that identity, without leaving anything behind.
+ * For admins only: answers name policies. Never rejects: what cannot be found out is a step `unknown`.
+ */
+export interface Explainer {
+  topic(question: ExplainTopic): Promise<readonly WhyStep[]>
+  change(question: ExplainChange): Promise<readonly WhyStep[]>
+}
+
+/** Runs SQL for the inspector of somebody's own machine, never as a superuser, bounded in rows and time. Never rejects. */
+export interface AdminSql {
+  run(sql: string): Promise<{ readonly ok: true; readonly result: AdminSqlResult } | { readonly ok: false; readonly reason: string }>
+}
+
+/** What the inspector stands on. */
+export interface AdminPorts {
+  /** Of admin keys. */
+  readonly verifier: TokenVerifier
+  /** Of the program, as it is shown. */
+  readonly version: string
+  readonly explainer?: Explainer | null
+  readonly sql?: AdminSql | null
 }
 
 /** Everything that a server refused, dropped or closed, with its reason: logs, metrics and the inspector read it. */

@@ -1,4 +1,4 @@
-import type { Version } from '@tidewire/protocol'
+import { AdminChannel, type AdminView } from './admin/admin-channel.ts'
 import { allObservers } from './all-observers.ts'
 import {
   checkClaims,
@@ -10,14 +10,16 @@ import {
   type TokenRefusal,
 } from './auth/token.ts'
 import type { AdmissionResult, Services } from './channel/services.ts'
-import { Connection, type ConnectionLimits, type Transport } from './connection/connection.ts'
+import { Connection, type ConnectionDetails, type ConnectionLimits, type Transport } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import { RateCounter } from './limits/rate-counter.ts'
 import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
 import type {
+  AdminPorts,
   Authorization,
   Authorizer,
   ChangeFeed,
+  Claims,
   FeedProgress,
   MessageStore,
   Observer,
@@ -39,10 +41,12 @@ export interface ServerPorts {
   readonly authorizer?: Authorizer | null
   readonly messageStore?: MessageStore | null
   readonly changeFeed?: ChangeFeed | null
+  /** What an inspector needs; `null`: there is none. */
+  readonly admin?: AdminPorts | null
 }
 
 export type ConnectionAdmission =
-  | { readonly ok: true; readonly token: string }
+  | { readonly ok: true; readonly token: string; readonly claims: Claims }
   | { readonly ok: false; readonly status: number; readonly text: string }
 
 /**
@@ -58,6 +62,7 @@ export class Server {
   #watchers: readonly Observer[] = []
   readonly #limits: ConnectionLimits
   readonly #upgrades: RateCounter
+  readonly #admin: AdminChannel | null
   #connectionCount = 0
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
@@ -90,6 +95,8 @@ export class Server {
       observer: ports.observer,
       admit: (token, headers) => this.#admit(token, headers),
     }
+    this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null
+    this.connections.admin = this.#admin
     this.#observe()
   }
 
@@ -116,10 +123,7 @@ export class Server {
   }
 
   /** A socket whose handshake is done. */
-  accept(
-    details: { readonly version: Version; readonly token: string; readonly headers: Readonly<Record<string, string>> },
-    transport: Transport,
-  ): Connection {
+  accept(details: Omit<ConnectionDetails, 'id'>, transport: Transport): Connection {
     const id = (++this.#connectionCount).toString(36)
     const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
     this.connections.add(connection)
@@ -146,10 +150,36 @@ export class Server {
     if (progress !== undefined) this.observer.feedLag(lagOf(progress, runtime.now()))
   }
 
+  #adminView(): AdminView {
+    const { changeFeed, runtime, authorizer } = this.#ports
+    return {
+      runtime,
+      connections: this.connections,
+      topics: this.topics,
+      limits: this.options.limits,
+      privateOnly: this.options.privateOnly,
+      hasDatabase: Boolean(authorizer ?? changeFeed),
+      watch: (observer) => this.watch(observer),
+      decide: (decision) => this.observer.decision(decision),
+      feedProgress: () => changeFeed?.progress?.() ?? null,
+    }
+  }
+
   /** Only what somebody wants to know is measured. */
   #observe(): void {
     const { observer, changeFeed, runtime } = this.#ports
-    const all = this.#watchers.length === 0 ? observer : allObservers([observer, ...this.#watchers])
+    const admin = this.#admin
+    const first: Observer =
+      admin === null
+        ? observer
+        : {
+            ...allObservers([observer]),
+            decision: (decision) => {
+              admin.decided(decision)
+              observer.decision(decision)
+            },
+          }
+    const all = this.#watchers.length === 0 ? first : allObservers([first, ...this.#watchers])
     this.#services.observer = all
     this.#services.fanOutTimes.told = all.fannedOut === undefined ? null : (ms) => all.fannedOut!(ms)
     changeFeed?.observe?.(
@@ -161,21 +191,22 @@ export class Server {
     apiKey: string,
     headers: Readonly<Record<string, string>>,
   ): Promise<
-    | { readonly ok: true; readonly token: string }
+    | { readonly ok: true; readonly token: string; readonly claims: Claims }
     | { readonly ok: false; readonly status: number; readonly text: string; readonly code: string }
   > {
     const { runtime } = this.#ports
     if (this.connections.draining) return { ok: false, status: 503, text: 'Realtime is restarting, please standby', code: 'restarting' }
-    const refusal = apiKey === '' ? ({ code: 'missing' } as const) : await this.#tokenRefusal(apiKey, headers)
-    if (refusal !== null) return { ok: false, ...upgradeAnswer(refusal), code: describeTokenRefusal(refusal).code }
+    const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await this.#examine(apiKey, headers)
+    if ('refusal' in examined) {
+      const { refusal } = examined
+      // An inspector is let in whoever else is there: it may be needed because of them.
+      const claims = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.claimsOf(apiKey) : null
+      if (claims) return { ok: true, token: apiKey, claims }
+      return { ok: false, ...upgradeAnswer(refusal), code: describeTokenRefusal(refusal).code }
+    }
     if (!this.connections.mayJoin()) return { ok: false, status: 429, text: 'Too many connected users', code: 'too-many-users' }
     if (this.#upgrades.add(runtime.uptime())) return { ok: false, status: 429, text: 'Too many joins per second', code: 'too-many-joins' }
-    return { ok: true, token: apiKey }
-  }
-
-  async #tokenRefusal(token: string, headers: Readonly<Record<string, string>>): Promise<TokenRefusal | null> {
-    const result = await this.#examine(token, headers)
-    return 'refusal' in result ? result.refusal : null
+    return { ok: true, token: apiKey, claims: examined.identity.claims }
   }
 
   async #admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult> {

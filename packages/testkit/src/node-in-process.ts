@@ -24,6 +24,10 @@ export function openToken(claims: Readonly<Record<string, unknown>> = {}, expSec
   return JSON.stringify({ role: 'anon', exp: expSeconds, ...claims })
 }
 
+function claimsIn(token: string): Record<string, unknown> {
+  return token.startsWith('{') ? (JSON.parse(token) as Record<string, unknown>) : {}
+}
+
 /** A whole server on a clock that is moved by hand, with sockets that are arrays. */
 export class NodeInProcess {
   readonly runtime: ServerRuntime = new ServerRuntime()
@@ -49,8 +53,9 @@ export class NodeInProcess {
     })
   }
 
-  connect(version: Version = '2.0.0', token: string = openToken()): SocketInProcess {
-    return new SocketInProcess(this, version, token)
+  /** `foreignOrigin`: as a page of another origin would. */
+  connect(version: Version = '2.0.0', token: string = openToken(), foreignOrigin = false): SocketInProcess {
+    return new SocketInProcess(this, version, token, foreignOrigin)
   }
 
   /** Lets promises settle and ends the turn, until nothing is left to run. */
@@ -73,11 +78,11 @@ export class SocketInProcess {
   /** Bytes that the client does not take; set to play a slow one. */
   backlog = 0
 
-  constructor(node: NodeInProcess, version: Version, token: string) {
+  constructor(node: NodeInProcess, version: Version, token: string, foreignOrigin: boolean) {
     this.#node = node
     this.#version = version
     this.#connection = node.server.accept(
-      { version, token, headers: {} },
+      { version, token, headers: {}, claims: claimsIn(token), foreignOrigin },
       {
         write: (frames) => this.#read(frames),
         backlogBytes: () => this.backlog,

@@ -9,7 +9,7 @@ import {
   type Version,
 } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { StoredMessage } from '../ports.ts'
+import type { Identity, StoredMessage } from '../ports.ts'
 import type { CatchUp } from '../topic/catch-up.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -55,6 +55,7 @@ export class Channel implements Membership, ChangeReceiver {
   #topic: Topic | null = null
   readonly #changes: ChangeSubscription
   #catchUp: CatchUp | null = null
+  presentSince: number | null = null
   #presenceKey: string | null
   #presenceCalls: CallWindow | null = null
 
@@ -96,8 +97,13 @@ export class Channel implements Membership, ChangeReceiver {
     return this.#state.kind === 'joined' ? this.#state.admission.expiresAtMs : Infinity
   }
 
-  write(frames: Buffer): void {
-    this.connection.write(frames)
+  /** Who the channel acts for; `null` until its token is checked. */
+  get identity(): Identity | null {
+    return 'admission' in this.#state ? this.#state.admission.identity : null
+  }
+
+  write(frames: Buffer, messages: number): void {
+    this.connection.write(frames, messages)
   }
 
   /** Starts the join. */
@@ -141,7 +147,7 @@ export class Channel implements Membership, ChangeReceiver {
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
     if (ref === undefined) return
     const message = { joinRef: this.joinRef, ref, topic: wireTopic(this.subTopic), event: 'phx_reply', payload: { status, response } }
-    const write = (): void => this.connection.write(textFrame(encodeTextMessage(this.version, message)))
+    const write = (): void => this.connection.write(textFrame(encodeTextMessage(this.version, message)), 1)
     if (this.#topic === null) write()
     else this.#topic.inOrder(write)
   }
@@ -318,7 +324,7 @@ export class Channel implements Membership, ChangeReceiver {
 
   /** Writes a frame, if the version of this socket has one for the message. */
   #writeFrame(frame: Buffer | null): void {
-    if (frame !== null) this.connection.write(frame)
+    if (frame !== null) this.connection.write(frame, 1)
   }
 
   #exit(): void {
@@ -349,7 +355,7 @@ export class Channel implements Membership, ChangeReceiver {
   #push(event: string, payload: unknown, ref: Ref = null): void {
     this.#topic?.flush()
     const message = { joinRef: this.joinRef, ref, topic: wireTopic(this.subTopic), event, payload }
-    this.connection.write(textFrame(encodeTextMessage(this.version, message)))
+    this.connection.write(textFrame(encodeTextMessage(this.version, message)), 1)
   }
 }
 

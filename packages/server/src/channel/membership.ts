@@ -10,6 +10,8 @@ export interface Membership extends Subscriber {
   readonly request: JoinRequest
   readonly topic: Topic
   readonly presenceKey: string
+  /** When it began to be present, Unix milliseconds; `null` while it is not. */
+  presentSince: number | null
   readonly connection: ChannelConnection
   readonly services: Services
   /** What may be sent; known once a push has got this far. */

@@ -1,4 +1,4 @@
-import { parsePresenceRequest, type ClientFrame, type PresenceDiff } from '@tidewire/protocol'
+import { parsePresenceRequest, type ClientFrame, type PresenceDiff, type PresenceMeta } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
 
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
@@ -17,6 +17,7 @@ export function presence(channel: Membership, frame: ClientFrame): void {
         asked.reason === null ? {} : undefined,
       )
     case 'untrack':
+      channel.presentSince = null
       channel.reply(frame.ref, 'ok', {})
       return announce(channel, 'untrack', services.presence.untrack(presenceTopic(channel), channel))
     case 'track': {
@@ -30,6 +31,7 @@ export function presence(channel: Membership, frame: ClientFrame): void {
         return channel.stop('payload-too-large', 'Track message size exceeded')
       const diff = services.presence.track(presenceTopic(channel), channel.presenceKey, channel, asked.payload)
       if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
+      channel.presentSince ??= services.runtime.now()
       channel.reply(frame.ref, 'ok', {})
       return announce(channel, 'track', diff)
     }
@@ -39,6 +41,11 @@ export function presence(channel: Membership, frame: ClientFrame): void {
 /** The channel is gone, and so is what it tracked. */
 export function presenceEnds(channel: Membership): void {
   announce(channel, 'untrack', channel.services.presence.untrack(presenceTopic(channel), channel))
+}
+
+/** What the channel tracks: its key and payload, or `null`. */
+export function presenceOf(channel: Membership): { readonly key: string; readonly meta: PresenceMeta } | null {
+  return channel.services.presence.tracked(presenceTopic(channel), channel)
 }
 
 /** The JSON text of everyone who is here. */

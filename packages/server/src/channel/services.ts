@@ -40,8 +40,8 @@ export interface ChannelConnection {
   /** The token of the upgrade; channels without one of their own act for it. */
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
-  /** Takes ready WebSocket frames; never throws. */
-  write(frames: Buffer): void
+  /** Takes ready WebSocket frames, so many messages; never throws. */
+  write(frames: Buffer, messages: number): void
   /** Whether one more event is within the limit of this connection. */
   allowEvent(): boolean
   allowPresenceEvent(): boolean

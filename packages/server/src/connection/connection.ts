@@ -1,9 +1,11 @@
 import {
+  ADMIN_TOPIC,
   decodeClientFrame,
   encodeTextMessage,
   parseJoin,
   PHOENIX_TOPIC,
   subTopicOf,
+  type AdminConnection,
   type ClientFrame,
   type Ref,
   type Version,
@@ -11,7 +13,9 @@ import {
 import { Channel } from '../channel/channel.ts'
 import type { ChannelConnection, Services } from '../channel/services.ts'
 import { RateCounter } from '../limits/rate-counter.ts'
+import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
+import type { AdminDoor, AdminPeer } from './admin-door.ts'
 import {
   connectionTransition,
   initialConnection,
@@ -36,6 +40,10 @@ export interface ConnectionDetails {
   readonly version: Version
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
+  /** Of that token. */
+  readonly claims?: Claims
+  /** The socket was opened by a page of another origin. */
+  readonly foreignOrigin?: boolean
 }
 
 /** What the connections of a server tell each other about. */
@@ -46,6 +54,8 @@ export interface ConnectionHost {
   closed(connection: Connection): void
   /** True while the server shuts down. */
   readonly draining: boolean
+  /** `null`: the inspector is off. */
+  readonly admin: AdminDoor | null
 }
 
 export interface ConnectionLimits extends ConnectionOptions {
@@ -54,11 +64,17 @@ export interface ConnectionLimits extends ConnectionOptions {
 }
 
 /** One socket: reads envelopes, finds the channel, keeps the limits of a socket. What a channel does is not known here. */
-export class Connection implements ChannelConnection {
+export class Connection implements ChannelConnection, AdminPeer {
   readonly id: string
   readonly version: Version
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
+  readonly claims: Claims
+  readonly foreignOrigin: boolean
+  readonly #connectedAt: number
+  #lastHeartbeatAt: number | null = null
+  #framesReceived = 0
+  #messagesSent = 0
   readonly #transport: Transport
   readonly #services: Services
   readonly #host: ConnectionHost
@@ -76,6 +92,9 @@ export class Connection implements ChannelConnection {
     this.version = details.version
     this.token = details.token
     this.headers = details.headers
+    this.claims = details.claims ?? NO_CLAIMS
+    this.foreignOrigin = details.foreignOrigin ?? false
+    this.#connectedAt = services.runtime.now()
     this.#transport = transport
     this.#services = services
     this.#host = host
@@ -86,10 +105,41 @@ export class Connection implements ChannelConnection {
     return this.#channels.size
   }
 
+  get backlogBytes(): number {
+    return this.#transport.backlogBytes()
+  }
+
+  /** Its memberships, joined or about to be. */
+  get channels(): Iterable<Channel> {
+    return this.#channels.values()
+  }
+
+  /** As an inspector is shown it. */
+  inspect(): AdminConnection {
+    const { role } = this.claims
+    return {
+      id: this.id,
+      role: typeof role === 'string' ? role : null,
+      claims: this.claims,
+      vsn: this.version,
+      connectedAt: this.#connectedAt,
+      lastHeartbeatAt: this.#lastHeartbeatAt,
+      channels: [...this.#channels.values()].map(({ subTopic, request, identity }) => ({
+        topic: subTopic,
+        private: request.private,
+        role: identity?.role ?? null,
+      })),
+      received: this.#framesReceived,
+      sent: this.#messagesSent,
+      queueBytes: this.#transport.backlogBytes(),
+    }
+  }
+
   /** A frame from the client. A text frame comes as bytes too. */
   receive(data: Uint8Array, binary: boolean): void {
     if (this.#state.kind !== 'open') return
     this.#heard = true
+    this.#framesReceived++
     const { observer, fanOutTimes } = this.#services
     observer.received(data.length)
     fanOutTimes.frameBegins()
@@ -99,8 +149,9 @@ export class Connection implements ChannelConnection {
     fanOutTimes.frameEnds()
   }
 
-  write(frames: Buffer): void {
+  write(frames: Buffer, messages: number): void {
     if (this.#state.kind !== 'open') return
+    this.#messagesSent += messages
     this.#transport.write(frames)
     if (this.#transport.backlogBytes() > this.#limits.maxBacklogBytes) this.#step({ type: 'overflow' })
   }
@@ -145,8 +196,12 @@ export class Connection implements ChannelConnection {
     const { topic, event } = frame
     const channel = this.#channels.get(topic)
     if (channel !== undefined && (event !== 'phx_join' || !channel.joined)) return channel.receive(frame)
+    if (topic === ADMIN_TOPIC && this.#host.admin !== null) return this.#host.admin.receive(frame, this)
     if (event === 'phx_join') return this.#join(frame, channel ?? null)
-    if (topic === PHOENIX_TOPIC && event === 'heartbeat') return this.#reply(null, frame.ref, topic, 'ok', {})
+    if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
+      this.#lastHeartbeatAt = this.#services.runtime.now()
+      return this.#reply(null, frame.ref, topic, 'ok', {})
+    }
     if (event === 'phx_leave') return this.#reply(frame.joinRef, frame.ref, topic, 'ok', {})
     this.#reply(null, frame.ref, topic, 'error', { reason: 'unmatched topic' })
   }
@@ -219,7 +274,7 @@ export class Connection implements ChannelConnection {
   }
 
   #send(message: Parameters<typeof encodeTextMessage>[1]): void {
-    this.write(textFrame(encodeTextMessage(this.version, message)))
+    this.write(textFrame(encodeTextMessage(this.version, message)), 1)
   }
 
   #step(event: ConnectionEvent): void {
@@ -253,3 +308,5 @@ export class Connection implements ChannelConnection {
     this.#host.channelsChanged(this)
   }
 }
+
+const NO_CLAIMS: Claims = {}

@@ -1,4 +1,5 @@
 import { CloseCode } from '@tidewire/protocol'
+import type { AdminDoor } from './admin-door.ts'
 import type { Connection, ConnectionHost } from './connection.ts'
 
 /** Sockets closed at once while draining, so that not everybody comes back in the same moment. */
@@ -11,6 +12,9 @@ export class Connections implements ConnectionHost {
   readonly #users = new Set<Connection>()
   readonly #maxUsers: number
   draining = false
+  admin: AdminDoor | null = null
+  /** The one that was added last. */
+  newest: Connection | null = null
 
   constructor(maxUsers: number) {
     this.#maxUsers = maxUsers
@@ -24,8 +28,19 @@ export class Connections implements ConnectionHost {
     return this.#users.size
   }
 
+  all(): Iterable<Connection> {
+    return this.#all
+  }
+
+  /** Looks through all of them: for questions, not for messages. */
+  find(id: string): Connection | undefined {
+    for (const connection of this.#all) if (connection.id === id) return connection
+    return undefined
+  }
+
   add(connection: Connection): void {
     this.#all.add(connection)
+    this.newest = connection
   }
 
   mayJoin(): boolean {
@@ -39,7 +54,9 @@ export class Connections implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.#all.delete(connection)
+    if (this.newest === connection) this.newest = null
     this.#users.delete(connection)
+    this.admin?.closed(connection)
   }
 
   sweep(): void {

@@ -40,7 +40,11 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     if (!admission.ok) return refuseUpgrade(socket, admission.status, admission.text)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       socket.off('error', ignore)
-      attach(webSocket, socket, server.accept({ version, token: admission.token, headers }, transportOf(webSocket, socket)))
+      attach(
+        webSocket,
+        socket,
+        server.accept({ ...admission, version, headers, foreignOrigin: isForeign(request) }, transportOf(webSocket, socket)),
+      )
     })
   }
 
@@ -69,6 +73,11 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),
   }
+}
+
+/** Whether a page of another origin asks; programs that are no pages name none. */
+function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
+  return origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === host?.toLowerCase())
 }
 
 /** The `x-*` headers, which policies may read. */

@@ -72,6 +72,11 @@ export class PresenceTracker<Owner> {
     return { joins: stateOf(), leaves: stateOf([entry]) }
   }
 
+  /** What an owner of this node tracks. */
+  tracked(topic: string, owner: Owner): { readonly key: string; readonly meta: PresenceMeta } | null {
+    return this.#rooms.get(topic)?.members.get(owner) ?? null
+  }
+
   /** Everybody in view in a topic. The same object is returned until something changes. */
   state(topic: string): PresenceState {
     const room = this.#rooms.get(topic)

@@ -11,6 +11,6 @@ export interface Reads {
 /** Somebody who receives what is sent to a topic: one channel of one connection. */
 export interface Subscriber {
   readonly version: Version
-  /** Takes ready WebSocket frames; must not throw. */
-  write(frames: Buffer): void
+  /** Takes ready WebSocket frames, so many messages; must not throw. */
+  write(frames: Buffer, messages: number): void
 }

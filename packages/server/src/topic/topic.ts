@@ -98,7 +98,7 @@ export class Topic {
       if (frame === null) continue
       receivers += lane.seats.length
       if (gather) this.#gather(lane, frame, except)
-      else for (const { subscriber } of lane.seats) if (!isLeftOut(subscriber, except)) subscriber.write(frame)
+      else for (const { subscriber } of lane.seats) if (!isLeftOut(subscriber, except)) subscriber.write(frame, 1)
     }
     if (since !== null && receivers > 0) {
       if (gather) this.#pendingSince.push(since)
@@ -146,7 +146,11 @@ export class Topic {
       frame = this.#envelopes.text(subscriber.version, event, payload)
       frames.set(subscriber.version, frame)
     }
-    subscriber.write(frame)
+    subscriber.write(frame, 1)
+  }
+
+  *subscribers(): Generator<Subscriber> {
+    for (const { seats } of this.#lanes) for (const { subscriber } of seats) yield subscriber
   }
 
   /** Runs now, or after the flush if messages are pending: a reply never overtakes the message it speaks of. */
@@ -216,11 +220,11 @@ function flushLane(lane: Lane): void {
   }
   for (const { subscriber } of seats) {
     if (!leftOut.has(subscriber)) {
-      subscriber.write(all)
+      subscriber.write(all, pending.length)
       continue
     }
     const theirs = pending.filter(({ except }) => !isLeftOut(subscriber, except))
-    if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)))
+    if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
   }
 }
 

@@ -16,6 +16,12 @@ export class Topics {
     return this.#public.size + this.#private.size
   }
 
+  /** Every topic, by its sub-topic. */
+  *all(): Generator<{ readonly subTopic: string; readonly private: boolean; readonly topic: Topic }> {
+    for (const [subTopic, topic] of this.#public) yield { subTopic, private: false, topic }
+    for (const [subTopic, topic] of this.#private) yield { subTopic, private: true, topic }
+  }
+
   find(subTopic: string, isPrivate: boolean): Topic | undefined {
     return (isPrivate ? this.#private : this.#public).get(subTopic)
   }

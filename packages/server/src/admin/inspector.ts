@@ -1,0 +1,66 @@
+import { ADMIN_TOPIC, encodeTextMessage, type AdminEvents, type Ref } from '@tidewire/protocol'
+import type { AdminPeer } from '../connection/admin-door.ts'
+import { textFrame } from '../topic/websocket-frame.ts'
+import { LogBuffer } from './log-buffer.ts'
+
+/** While this much waits for an inspector it is told nothing but answers; rows that it misses are counted. */
+const MAX_WAITING_BYTES = 256 * 1024
+
+/** Questions that one inspector may have open at once. */
+const MAX_QUESTIONS = 4
+
+/** One inspector that joined. */
+export class Inspector {
+  readonly log: LogBuffer = new LogBuffer()
+  readonly peer: AdminPeer
+  readonly joinRef: Ref
+  expiresAtMs: number
+  /** It was behind: what it knows of connections and topics is old. */
+  missedTicks = false
+  #questions = 0
+
+  constructor(peer: AdminPeer, joinRef: Ref, expiresAtMs: number) {
+    this.peer = peer
+    this.joinRef = joinRef
+    this.expiresAtMs = expiresAtMs
+  }
+
+  get isBehind(): boolean {
+    return this.peer.backlogBytes > MAX_WAITING_BYTES
+  }
+
+  tell<Event extends keyof AdminEvents>(event: Event, payload: AdminEvents[Event]): void {
+    send(this.peer, this.joinRef, null, event, payload)
+  }
+
+  reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
+    reply(this.peer, this.joinRef, ref, status, response)
+  }
+
+  /** Answers when the question is answered; too many at once are refused. */
+  async ask(
+    ref: Ref,
+    question: () => Promise<{ readonly ok: true; readonly answer: unknown } | { readonly ok: false; readonly reason: string }>,
+  ): Promise<void> {
+    if (this.#questions >= MAX_QUESTIONS)
+      return this.reply(ref, 'error', { reason: `TooManyQuestions: ${MAX_QUESTIONS} questions are still being answered` })
+    this.#questions++
+    const answered = await question()
+    this.#questions--
+    if (answered.ok) this.reply(ref, 'ok', answered.answer)
+    else this.reply(ref, 'error', { reason: answered.reason })
+  }
+
+  close(message: string): void {
+    send(this.peer, this.joinRef, null, 'system', { message, status: 'error', extension: 'system', channel: ADMIN_TOPIC })
+    send(this.peer, this.joinRef, this.joinRef, 'phx_close', {})
+  }
+}
+
+export function reply(peer: AdminPeer, joinRef: Ref, ref: Ref, status: 'ok' | 'error', response: unknown): void {
+  if (ref !== null) send(peer, joinRef, ref, 'phx_reply', { status, response })
+}
+
+function send(peer: AdminPeer, joinRef: Ref, ref: Ref, event: string, payload: unknown): void {
+  peer.write(textFrame(encodeTextMessage(peer.version, { joinRef, ref, topic: ADMIN_TOPIC, event, payload })), 1)
+}

@@ -1,0 +1,45 @@
+import type { LatencySummary } from '@tidewire/protocol'
+
+/** Upper bounds of the classes, in milliseconds. */
+const BOUNDS_MS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000]
+
+/** Durations of one interval, in classes: counting one costs next to nothing, and memory does not grow. */
+export class Latencies {
+  #counts: number[] = noCounts()
+  #size = 0
+  #longest = 0
+
+  add(ms: number): void {
+    let at = 0
+    while (at < BOUNDS_MS.length && ms > BOUNDS_MS[at]!) at++
+    this.#counts[at]!++
+    this.#size++
+    if (ms > this.#longest) this.#longest = ms
+  }
+
+  /** What was counted since the last call; `null`: nothing. */
+  take(): LatencySummary | null {
+    if (this.#size === 0) return null
+    const counts = this.#counts
+    const summary = { p50: this.#quantile(0.5), p95: this.#quantile(0.95), boundsMs: BOUNDS_MS, counts }
+    this.#counts = noCounts()
+    this.#size = 0
+    this.#longest = 0
+    return summary
+  }
+
+  /** Within its class a value is taken to lie where its rank does. */
+  #quantile(share: number): number {
+    const rank = share * this.#size
+    let below = 0
+    let at = 0
+    while (below + this.#counts[at]! < rank) below += this.#counts[at++]!
+    const low = at === 0 ? 0 : BOUNDS_MS[at - 1]!
+    const high = Math.min(this.#longest, BOUNDS_MS[at] ?? Infinity)
+    return low + (Math.max(low, high) - low) * ((rank - below) / this.#counts[at]!)
+  }
+}
+
+function noCounts(): number[] {
+  return Array.from({ length: BOUNDS_MS.length + 1 }, () => 0)
+}

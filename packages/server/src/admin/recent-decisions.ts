@@ -1,0 +1,30 @@
+import type { Decision } from '../ports.ts'
+
+export interface DatedDecision extends Decision {
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
+/** So many are kept: what was refused before somebody opened the inspector is what it is opened for. */
+const KEPT = 200
+
+/** The last decisions of a server. */
+export class RecentDecisions {
+  readonly #kept: DatedDecision[] = []
+  #next = 0
+
+  add(decision: Decision, at: number): void {
+    this.#kept[this.#next] = { ...decision, at }
+    this.#next = (this.#next + 1) % KEPT
+  }
+
+  /** Those of a connection and a topic, as far as they are given; the newest first. */
+  about(connection: string | null, topic: string | null): readonly DatedDecision[] {
+    const order = [...this.#kept.slice(this.#next), ...this.#kept.slice(0, this.#next)].toReversed()
+    return order.filter(
+      (decision) =>
+        (connection === null || decision.connection === connection) &&
+        (topic === null || decision.topic === topic || (connection !== null && decision.topic === undefined)),
+    )
+  }
+}
