@@ -59,7 +59,6 @@ describe.each(publishedFolders)('%s', (name) => {
 test('the client depends on nothing', () => {
   const { dependencies, peerDependencies } = manifestOf('client')
   expect([dependencies, Object.keys(peerDependencies ?? {})]).toEqual([undefined, ['ws']])
-  expect(tarballs.client.unpackedBytes).toBeLessThan(1_393_000)
 })
 
 /** Installed without npm: unpacked into a node_modules that has nothing else. */

@@ -14,7 +14,6 @@ export interface Tarball {
   readonly path: string
   /** Paths inside of the package. */
   readonly files: readonly string[]
-  readonly unpackedBytes: number
 }
 
 /** What `npm publish` would send of these packages, as built at the moment. */
@@ -33,7 +32,6 @@ export function packTarballs<Folder extends PublishedFolder>(folders: readonly F
 interface Packed {
   readonly name: string
   readonly filename: string
-  readonly unpackedSize: number
   readonly files: readonly { readonly path: string }[]
 }
 
@@ -42,6 +40,6 @@ function packedOf(output: string): Packed[] {
   return Object.values(JSON.parse(output) as Record<string, Packed>)
 }
 
-function tarballOf({ name, filename, files, unpackedSize }: Packed, into: string): Tarball {
-  return { name, path: join(into, filename), files: files.map(({ path }) => path), unpackedBytes: unpackedSize }
+function tarballOf({ name, filename, files }: Packed, into: string): Tarball {
+  return { name, path: join(into, filename), files: files.map(({ path }) => path) }
 }
