@@ -1,3 +1,5 @@
+import { arm, go, type Step, type Timer } from './machine.ts'
+
 /**
  * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.
  *
@@ -29,7 +31,7 @@ export type TokenEvent =
 
 export type TokenEffect =
   | { readonly type: 'ask'; readonly id: number }
-  | { readonly type: 'timer'; readonly afterMs: number | null }
+  | Timer
   | { readonly type: 'changed'; readonly value: string | null }
   /** Everybody who waits may go on with the token there is. */
   | { readonly type: 'ready' }
@@ -46,10 +48,7 @@ export interface TokenOptions {
   readonly expiresAtMs: (token: string) => number | null
 }
 
-export interface TokenStep {
-  readonly state: TokenState
-  readonly effects: readonly TokenEffect[]
-}
+type TokenStep = Step<TokenState, TokenEffect>
 
 export const noToken: TokenState = { value: null, asked: null, count: 0, active: false }
 
@@ -61,81 +60,53 @@ const LEAST_WAIT_MS = 5000
 const LONGEST_WAIT_MS = 2 ** 31 - 1
 
 export function tokenStep(state: TokenState, event: TokenEvent, options: TokenOptions): TokenStep {
+  const { asked, active, value } = state
+  const { hasCallback } = options
   switch (event.type) {
     case 'set':
-      return settle(
-        { ...state, value: event.value, asked: null },
-        [...changed(state, event.value), { type: 'ready' }],
-        event.nowMs,
-        options,
-      )
-    case 'refresh':
-      return options.hasCallback ? ask(state, options) : { state, effects: [{ type: 'ready' }] }
+    case 'answered': {
+      if (event.type === 'answered' && asked !== event.id) return go(state)
+      const next = { ...state, value: event.value, asked: null }
+      const ready: TokenEffect = { type: 'ready' }
+      return settle(next, event.nowMs, options, value === event.value ? [ready] : [{ type: 'changed', value: event.value }, ready])
+    }
     case 'need':
-      if (!options.hasCallback) return { state, effects: [{ type: 'ready' }] }
-      return state.asked === null ? ask(state, options) : stay(state)
-    case 'answered':
-      if (state.asked !== event.id) return stay(state)
-      return settle(
-        { ...state, value: event.value, asked: null },
-        [...changed(state, event.value), { type: 'ready' }],
-        event.nowMs,
-        options,
-      )
+    case 'refresh':
+      if (!hasCallback) return go(state, { type: 'ready' })
+      return event.type === 'need' && asked !== null ? go(state) : ask(state, options)
     case 'failed':
-      return state.asked === event.id ? fail(state, event.cause, event.nowMs, options) : stay(state)
+      return asked === event.id ? fail(state, event.cause, event.nowMs, options) : go(state)
     case 'timer':
-      if (state.asked !== null) return fail(state, new Error(`no answer within ${options.deadlineMs} ms`), event.nowMs, options)
-      return state.active && options.hasCallback ? ask(state, options) : stay(state)
-    case 'activate':
-      if (state.active || state.asked !== null) return stay({ ...state, active: true })
-      return settle({ ...state, active: true }, [], event.nowMs, options)
-    case 'deactivate':
-      return {
-        state: { ...state, asked: null, active: false },
-        effects: state.asked === null ? [disarm] : [disarm, { type: 'unavailable', cause: new Error('the client was disconnected') }],
-      }
+      if (asked !== null) return fail(state, new Error(`no answer within ${options.deadlineMs} ms`), event.nowMs, options)
+      return active && hasCallback ? ask(state, options) : go(state)
+    case 'activate': {
+      const next = { ...state, active: true }
+      return active || asked !== null ? go(next) : settle(next, event.nowMs, options, [])
+    }
+    case 'deactivate': {
+      const next = { ...state, asked: null, active: false }
+      if (asked === null) return go(next, arm(null))
+      return go(next, arm(null), { type: 'unavailable', cause: new Error('the client was disconnected') })
+    }
   }
 }
-
-const disarm: TokenEffect = { type: 'timer', afterMs: null }
 
 function ask(state: TokenState, options: TokenOptions): TokenStep {
   const id = state.count + 1
-  return {
-    state: { ...state, asked: id, count: id },
-    effects: [
-      { type: 'timer', afterMs: options.deadlineMs },
-      { type: 'ask', id },
-    ],
-  }
+  return go({ ...state, asked: id, count: id }, arm(options.deadlineMs), { type: 'ask', id })
 }
 
 function fail(state: TokenState, cause: unknown, nowMs: number, options: TokenOptions): TokenStep {
-  const next = { ...state, asked: null }
-  const expiresAtMs = state.value === null ? null : options.expiresAtMs(state.value)
-  const usable = state.value !== null && (expiresAtMs === null || expiresAtMs > nowMs)
-  return settle(next, usable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }], nowMs, options)
+  const isUsable = state.value !== null && (options.expiresAtMs(state.value) ?? Infinity) > nowMs
+  const effects: readonly TokenEffect[] = isUsable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }]
+  return settle({ ...state, asked: null }, nowMs, options, effects)
 }
 
 /** No question is on its way: the timer is set for the next one, if there is to be one. */
-function settle(state: TokenState, effects: readonly TokenEffect[], nowMs: number, options: TokenOptions): TokenStep {
-  return { state, effects: [{ type: 'timer', afterMs: refreshInMs(state, nowMs, options) }, ...effects] }
-}
-
-function refreshInMs(state: TokenState, nowMs: number, options: TokenOptions): number | null {
-  if (!state.active || !options.hasCallback || state.value === null) return null
-  const expiresAtMs = options.expiresAtMs(state.value)
-  if (expiresAtMs === null) return null
-  return Math.min(LONGEST_WAIT_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - nowMs))
-}
-
-function changed(state: TokenState, value: string | null): readonly TokenEffect[] {
-  return state.value === value ? [] : [{ type: 'changed', value }]
-}
-
-function stay(state: TokenState): TokenStep {
-  return { state, effects: [] }
+function settle(state: TokenState, nowMs: number, options: TokenOptions, effects: readonly TokenEffect[]): TokenStep {
+  const expiresAtMs = state.active && options.hasCallback && state.value !== null ? options.expiresAtMs(state.value) : null
+  const inMs = expiresAtMs === null ? null : Math.min(LONGEST_WAIT_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - nowMs))
+  return go(state, arm(inMs), ...effects)
 }
 
 /** The `exp` of a JWT in milliseconds, unverified; null for anything that is not a JWT with a numeric `exp`. */

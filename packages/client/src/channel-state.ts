@@ -1,4 +1,5 @@
 import type { RealtimeError } from '@tidewire/protocol'
+import { arm, go, type Step, type Timer } from './machine.ts'
 
 /**
  * One membership of one topic as a machine.
@@ -46,7 +47,7 @@ export type ChannelEffect =
   | { readonly type: 'authorize'; readonly ref: string }
   | { readonly type: 'send-join'; readonly ref: string }
   | { readonly type: 'send-leave'; readonly joinRef: string }
-  | { readonly type: 'timer'; readonly afterMs: number | null }
+  | Timer
   /** What was sent under the last join gets no reply any more. */
   | { readonly type: 'lost' }
   /** As `lost`, and what waits to be sent is never sent. */
@@ -59,102 +60,89 @@ export interface ChannelOptions {
   readonly retryInMs: (attempt: number) => number
 }
 
-export interface ChannelStep {
-  readonly state: ChannelState
-  readonly effects: readonly ChannelEffect[]
-}
+type ChannelStep = Step<ChannelState, ChannelEffect>
 
 export const closed: ChannelState = { kind: 'closed' }
 
-const disarm: ChannelEffect = { type: 'timer', afterMs: null }
+/** What an event says of the moment: whether there is a socket, and the ref for a join that starts now. */
+interface Now {
+  readonly isUp: boolean
+  readonly ref: string
+}
 
 export function channelStep(state: ChannelState, event: ChannelEvent, options: ChannelOptions): ChannelStep {
+  const { kind } = state
+  const waits = kind === 'errored' && state.retryInMs === null
   switch (event.type) {
     case 'subscribe':
-      if (state.kind === 'closed') return join(0, event, options)
-      return state.kind === 'errored' && state.retryInMs === null ? join(state.attempt, event, options) : stay(state)
+      return kind === 'closed' || waits ? join(state, event, options) : go(state)
+    case 'token-changed':
+      return waits && event.isUp ? join(state, event, options) : go(state)
     case 'up':
-      if (state.kind === 'errored' || (state.kind === 'joining' && state.phase === 'socket'))
-        return join(state.attempt, { isUp: true, ref: event.ref }, options)
-      return stay(state)
+      if (kind === 'errored' || (kind === 'joining' && state.phase === 'socket'))
+        return join(state, { isUp: true, ref: event.ref }, options)
+      return go(state)
     case 'down':
       // A channel that is already errored has said so; what ends is its retry by the clock.
-      if (state.kind === 'errored') return { state: { ...state, retryInMs: null }, effects: [disarm] }
-      return state.kind === 'closed' ? stay(state) : fail(attemptOf(state), null, event.error)
+      if (kind === 'errored') return go({ ...state, retryInMs: null }, arm(null))
+      return kind === 'closed' ? go(state) : fail(state, event.error, null)
     case 'authorized':
-      if (!isAt(state, 'token', event.ref)) return stay(state)
-      return {
-        state: { ...state, phase: 'reply' },
-        effects: [
-          { type: 'timer', afterMs: options.joinTimeoutMs },
-          { type: 'send-join', ref: event.ref },
-        ],
-      }
+      if (!isAt(state, 'token', event.ref)) return go(state)
+      return go({ ...state, phase: 'reply' }, arm(options.joinTimeoutMs), { type: 'send-join', ref: event.ref })
     case 'unauthorized':
-      return isAt(state, 'token', event.ref) ? failAndRetry(state, event.error, options) : stay(state)
+      return isAt(state, 'token', event.ref) ? fail(state, event.error, options) : go(state)
     case 'accepted':
-      if (!isAt(state, 'reply', event.ref)) return stay(state)
-      return { state: { kind: 'joined', joinRef: event.ref }, effects: [disarm, { type: 'status', status: 'SUBSCRIBED' }] }
+      if (!isAt(state, 'reply', event.ref)) return go(state)
+      return go({ kind: 'joined', joinRef: event.ref }, arm(null), { type: 'status', status: 'SUBSCRIBED' })
     case 'refused':
-      if (!isAt(state, 'reply', event.ref)) return stay(state)
-      return event.error.retryable ? failAndRetry(state, event.error, options) : fail(attemptOf(state), null, event.error)
+      return isAt(state, 'reply', event.ref) ? fail(state, event.error, event.error.retryable ? options : null) : go(state)
     case 'crashed':
-      return state.kind === 'joined' || state.kind === 'joining' ? failAndRetry(state, event.error, options) : stay(state)
+      return kind === 'joined' || kind === 'joining' ? fail(state, event.error, options) : go(state)
     case 'closed':
-      return close(state, false)
     case 'leave':
-      return close(state, true)
+      if (kind === 'closed') return go(state)
+      return go(
+        closed,
+        arm(null),
+        ...(event.type === 'leave' ? leave(state) : []),
+        { type: 'removed' },
+        { type: 'status', status: 'CLOSED' },
+      )
     case 'timer':
-      return onTimer(state, event, options)
-    case 'token-changed':
-      return state.kind === 'errored' && state.retryInMs === null && event.isUp ? join(state.attempt, event, options) : stay(state)
+      if (kind === 'errored') return event.isUp ? join(state, event, options) : go({ ...state, retryInMs: null })
+      return kind === 'joining' ? fail(state, null, event.isUp ? options : null) : go(state)
   }
 }
 
-function onTimer(state: ChannelState, event: { readonly isUp: boolean; readonly ref: string }, options: ChannelOptions): ChannelStep {
-  if (state.kind === 'errored') return event.isUp ? join(state.attempt, event, options) : stay({ ...state, retryInMs: null })
-  if (state.kind !== 'joining') return stay(state)
-  const attempt = state.attempt + 1
-  const retryInMs = event.isUp ? options.retryInMs(attempt) : null
-  const leave: readonly ChannelEffect[] = state.phase === 'reply' ? [{ type: 'send-leave', joinRef: state.joinRef }] : []
-  return {
-    state: { kind: 'errored', attempt, retryInMs },
-    effects: [...leave, { type: 'timer', afterMs: retryInMs }, { type: 'lost' }, { type: 'status', status: 'TIMED_OUT' }],
-  }
+function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions): ChannelStep {
+  const attempt = attemptOf(state)
+  if (!isUp) return go({ kind: 'joining', phase: 'socket', attempt }, arm(options.joinTimeoutMs))
+  return go({ kind: 'joining', phase: 'token', joinRef: ref, attempt }, arm(null), { type: 'authorize', ref })
 }
 
-function join(attempt: number, { isUp, ref }: { readonly isUp: boolean; readonly ref: string }, options: ChannelOptions): ChannelStep {
-  if (!isUp) return { state: { kind: 'joining', phase: 'socket', attempt }, effects: [{ type: 'timer', afterMs: options.joinTimeoutMs }] }
-  return { state: { kind: 'joining', phase: 'token', joinRef: ref, attempt }, effects: [disarm, { type: 'authorize', ref }] }
+/** Without an error it took too long, and the server is told. With `options` the clock brings the next try. */
+function fail(state: ChannelState, error: Error | null, options: ChannelOptions | null): ChannelStep {
+  const attempt = attemptOf(state) + 1
+  const retryInMs = options === null ? null : options.retryInMs(attempt)
+  return go(
+    { kind: 'errored', attempt, retryInMs },
+    ...(error === null ? leave(state) : []),
+    arm(retryInMs),
+    { type: 'lost' },
+    error === null ? { type: 'status', status: 'TIMED_OUT' } : { type: 'status', status: 'CHANNEL_ERROR', error },
+  )
 }
 
-function failAndRetry(state: ChannelState, error: Error, options: ChannelOptions): ChannelStep {
-  return fail(attemptOf(state), options.retryInMs(attemptOf(state)), error)
+function leave(state: ChannelState): readonly ChannelEffect[] {
+  const isKnown = state.kind === 'joined' || (state.kind === 'joining' && state.phase === 'reply')
+  return isKnown ? [{ type: 'send-leave', joinRef: state.joinRef }] : []
 }
 
-function fail(attempt: number, retryInMs: number | null, error: Error): ChannelStep {
-  return {
-    state: { kind: 'errored', attempt, retryInMs },
-    effects: [{ type: 'timer', afterMs: retryInMs }, { type: 'lost' }, { type: 'status', status: 'CHANNEL_ERROR', error }],
-  }
-}
-
-function close(state: ChannelState, tellServer: boolean): ChannelStep {
-  if (state.kind === 'closed') return stay(state)
-  const joinRef = state.kind === 'joined' || (state.kind === 'joining' && state.phase === 'reply') ? state.joinRef : null
-  const leave: readonly ChannelEffect[] = tellServer && joinRef !== null ? [{ type: 'send-leave', joinRef }] : []
-  return { state: closed, effects: [disarm, ...leave, { type: 'removed' }, { type: 'status', status: 'CLOSED' }] }
-}
-
-/** The number of the attempt that a failure in this state counts as. */
+/** How many attempts failed before this one. */
 function attemptOf(state: ChannelState): number {
-  return state.kind === 'joining' || state.kind === 'errored' ? state.attempt + 1 : 1
+  return 'attempt' in state ? state.attempt : 0
 }
 
 function isAt(state: ChannelState, phase: 'token' | 'reply', ref: string): state is Extract<ChannelState, { phase: 'token' | 'reply' }> {
   return state.kind === 'joining' && state.phase === phase && state.joinRef === ref
-}
-
-function stay(state: ChannelState): ChannelStep {
-  return { state, effects: [] }
 }

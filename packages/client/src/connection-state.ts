@@ -1,3 +1,5 @@
+import { arm, go, type Step, type Timer } from './machine.ts'
+
 /**
  * The client's connection as a machine. Knows nothing of sockets or clocks.
  *
@@ -54,7 +56,7 @@ export type ConnectionEffect =
   | { readonly type: 'drop-socket'; readonly reason: string }
   | { readonly type: 'send-heartbeat'; readonly ref: string }
   | { readonly type: 'heartbeat-missed' }
-  | { readonly type: 'timer'; readonly afterMs: number | null }
+  | Timer
   | { readonly type: 'up' }
   | { readonly type: 'down'; readonly loss: Loss }
 
@@ -67,10 +69,8 @@ export interface ConnectionOptions {
   readonly retryInMs: (attempt: number) => number
 }
 
-export interface ConnectionStep {
-  readonly state: ConnectionState
-  readonly effects: readonly ConnectionEffect[]
-}
+type Connected = Extract<ConnectionState, { kind: 'connected' }>
+type ConnectionStep = Step<ConnectionState, ConnectionEffect>
 
 export const disconnected: ConnectionState = { kind: 'disconnected' }
 
@@ -78,135 +78,95 @@ const DISCONNECTED: Loss = { code: 1005, reason: '', wasClean: true }
 const SILENT: Loss = { reason: 'heartbeat timeout', wasClean: false }
 const TOO_SLOW: Loss = { reason: 'the socket did not open in time', wasClean: false }
 const FROZEN: Loss = { reason: 'the page was frozen', wasClean: true }
-const disarm: ConnectionEffect = { type: 'timer', afterMs: null }
 
 export function connectionStep(state: ConnectionState, event: ConnectionEvent, options: ConnectionOptions): ConnectionStep {
   const { kind } = state
+  const isOpening = kind === 'connecting'
   switch (event.type) {
     case 'connect':
-      if (kind === 'connecting' || kind === 'connected') return stay(state)
-      if (kind !== 'closing') return open(0, [], options)
-      return open(
-        0,
-        [
-          { type: 'drop-socket', reason: '' },
-          { type: 'down', loss: DISCONNECTED },
-        ],
-        options,
-      )
-    case 'disconnect':
-      return disconnect(state, event.code, event.reason, options)
+      if (isOpening || kind === 'connected') return go(state)
+      return open(0, options, kind === 'closing' ? [drop(DISCONNECTED), down(DISCONNECTED)] : [])
     case 'opened':
-      if (state.kind !== 'connecting') return stay(state)
-      return {
-        state: { kind: 'connected', attempt: state.attempt, heartbeatRef: null },
-        effects: [arm(options.heartbeatIntervalMs), { type: 'up' }],
-      }
+      if (!isOpening) return go(state)
+      return go({ kind: 'connected', attempt: state.attempt, heartbeatRef: null }, arm(options.heartbeatIntervalMs), { type: 'up' })
     case 'closed':
-      if (kind === 'closing') return { state: disconnected, effects: [disarm, { type: 'down', loss: event.loss }] }
-      return kind === 'connecting' || kind === 'connected' ? lose(state, event.loss, [], options) : stay(state)
+      if (isOpening || kind === 'connected') return lose(state, event.loss, options)
+      return kind === 'closing' ? go(disconnected, arm(null), down(event.loss)) : go(state)
     case 'impossible':
-      if (kind !== 'connecting') return stay(state)
-      return { state: disconnected, effects: [disarm, { type: 'down', loss: event.loss }] }
-    case 'proven':
-      return state.kind === 'connected' ? { state: { ...state, attempt: 0 }, effects: [] } : stay(state)
-    case 'heartbeat-reply':
-      if (state.kind !== 'connected' || state.heartbeatRef !== event.ref) return stay(state)
-      return { state: { kind: 'connected', attempt: 0, heartbeatRef: null }, effects: [arm(options.heartbeatIntervalMs)] }
+      return isOpening ? go(disconnected, arm(null), down(event.loss)) : go(state)
+    case 'disconnect':
+      if (kind === 'closing') return go(state)
+      if (kind !== 'connected') return end(state, disconnected, DISCONNECTED)
+      return go({ kind: 'closing' }, arm(options.closeTimeoutMs), { type: 'close-socket', code: event.code, reason: event.reason })
+    case 'freeze':
+      if (kind === 'disconnected' || kind === 'suspended') return go(state)
+      return kind === 'closing' ? end(state, disconnected, DISCONNECTED) : end(state, { kind: 'suspended' }, FROZEN)
     case 'timer':
       return onTimer(state, event.ref, options)
-    case 'beat':
-      return state.kind === 'connected' && state.heartbeatRef === null ? beat(state, event.ref, options.heartbeatIntervalMs) : stay(state)
     case 'wake':
-      if (state.kind === 'waiting') return open(state.attempt, [], options)
-      if (state.kind === 'suspended') return open(0, [], options)
-      if (state.kind !== 'connected') return stay(state)
+      if (kind === 'waiting') return open(state.attempt, options)
+      if (kind === 'suspended') return open(0, options)
+  }
+  // What is left concerns a connection that is up.
+  if (kind !== 'connected') return go(state)
+  switch (event.type) {
+    case 'proven':
+      return go({ ...state, attempt: 0 })
+    case 'heartbeat-reply':
+      return state.heartbeatRef === event.ref ? go({ kind, attempt: 0, heartbeatRef: null }, arm(options.heartbeatIntervalMs)) : go(state)
+    case 'beat':
+      return state.heartbeatRef === null ? beat(state, event.ref, options.heartbeatIntervalMs) : go(state)
+    case 'wake':
       return beat(state, event.ref, Math.min(options.timeoutMs, options.heartbeatIntervalMs))
-    case 'freeze':
-      return freeze(state)
   }
 }
 
 function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions): ConnectionStep {
   switch (state.kind) {
     case 'connecting':
-      return lose(state, TOO_SLOW, [{ type: 'drop-socket', reason: TOO_SLOW.reason }], options)
+      return lose(state, TOO_SLOW, options, [drop(TOO_SLOW)])
     case 'connected':
       if (state.heartbeatRef === null) return beat(state, ref, options.heartbeatIntervalMs)
       // An unanswered heartbeat means that the socket is dead, even if it still takes bytes.
-      return lose(state, SILENT, [{ type: 'heartbeat-missed' }, { type: 'drop-socket', reason: SILENT.reason }], options)
+      return lose(state, SILENT, options, [{ type: 'heartbeat-missed' }, drop(SILENT)])
     case 'waiting':
-      return open(state.attempt, [], options)
+      return open(state.attempt, options)
     case 'closing':
-      return { state: disconnected, effects: [disarm, { type: 'drop-socket', reason: '' }, { type: 'down', loss: DISCONNECTED }] }
+      return end(state, disconnected, DISCONNECTED)
     default:
-      return stay(state)
+      return go(state)
   }
 }
 
-function beat(state: Extract<ConnectionState, { kind: 'connected' }>, ref: string, withinMs: number): ConnectionStep {
-  return { state: { ...state, heartbeatRef: ref }, effects: [arm(withinMs), { type: 'send-heartbeat', ref }] }
+function beat(state: Connected, ref: string, withinMs: number): ConnectionStep {
+  return go({ ...state, heartbeatRef: ref }, arm(withinMs), { type: 'send-heartbeat', ref })
 }
 
-function open(attempt: number, before: readonly ConnectionEffect[], options: ConnectionOptions): ConnectionStep {
-  return { state: { kind: 'connecting', attempt }, effects: [...before, arm(options.timeoutMs), { type: 'open-socket' }] }
+function open(attempt: number, options: ConnectionOptions, before: readonly ConnectionEffect[] = []): ConnectionStep {
+  return go({ kind: 'connecting', attempt }, ...before, arm(options.timeoutMs), { type: 'open-socket' })
 }
 
 function lose(
-  state: Extract<ConnectionState, { attempt: number }>,
-  loss: Loss,
-  before: readonly ConnectionEffect[],
+  { attempt: failed }: { readonly attempt: number },
+  cause: Loss,
   options: ConnectionOptions,
+  before: readonly ConnectionEffect[] = [],
 ): ConnectionStep {
-  const attempt = state.attempt + 1
+  const attempt = failed + 1
   const retryInMs = options.retryInMs(attempt)
-  return {
-    state: { kind: 'waiting', attempt, retryInMs, cause: loss },
-    effects: [...before, arm(retryInMs), { type: 'down', loss }],
-  }
+  return go({ kind: 'waiting', attempt, retryInMs, cause }, ...before, arm(retryInMs), down(cause))
 }
 
-function disconnect(
-  state: ConnectionState,
-  code: number | undefined,
-  reason: string | undefined,
-  options: ConnectionOptions,
-): ConnectionStep {
-  switch (state.kind) {
-    case 'connected':
-      return { state: { kind: 'closing' }, effects: [arm(options.closeTimeoutMs), { type: 'close-socket', code, reason }] }
-    case 'connecting':
-      return { state: disconnected, effects: [disarm, { type: 'drop-socket', reason: '' }, { type: 'down', loss: DISCONNECTED }] }
-    case 'waiting':
-      return { state: disconnected, effects: [disarm] }
-    case 'suspended':
-      return { state: disconnected, effects: [] }
-    default:
-      return stay(state)
-  }
+/** No timer any more, and no socket if there was one. */
+function end({ kind }: ConnectionState, state: ConnectionState, loss: Loss): ConnectionStep {
+  if (kind === 'disconnected' || kind === 'suspended') return go(state)
+  return kind === 'waiting' ? go(state, arm(null)) : go(state, arm(null), drop(loss), down(loss))
 }
 
-function freeze(state: ConnectionState): ConnectionStep {
-  switch (state.kind) {
-    case 'connecting':
-    case 'connected':
-      return {
-        state: { kind: 'suspended' },
-        effects: [disarm, { type: 'drop-socket', reason: FROZEN.reason }, { type: 'down', loss: FROZEN }],
-      }
-    case 'closing':
-      return { state: disconnected, effects: [disarm, { type: 'drop-socket', reason: '' }, { type: 'down', loss: DISCONNECTED }] }
-    case 'waiting':
-      return { state: { kind: 'suspended' }, effects: [disarm] }
-    default:
-      return stay(state)
-  }
+function drop({ reason }: Loss): ConnectionEffect {
+  return { type: 'drop-socket', reason }
 }
 
-function arm(afterMs: number): ConnectionEffect {
-  return { type: 'timer', afterMs }
-}
-
-function stay(state: ConnectionState): ConnectionStep {
-  return { state, effects: [] }
+function down(loss: Loss): ConnectionEffect {
+  return { type: 'down', loss }
 }

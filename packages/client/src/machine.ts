@@ -1,3 +1,25 @@
+/** Where a machine goes, and what is to be done. */
+export interface Step<State, Effect> {
+  readonly state: State
+  readonly effects: readonly Effect[]
+}
+
+export interface Timer {
+  readonly type: 'timer'
+  /** `null` disarms it. */
+  readonly afterMs: number | null
+}
+
+/** The step to `state`; without effects, and to the state there was, nothing happens. */
+export function go<State, Effect>(state: State, ...effects: readonly NoInfer<Effect>[]): Step<State, Effect> {
+  return { state, effects }
+}
+
+/** Sets the machine's one timer anew. */
+export function arm(afterMs: number | null): Timer {
+  return { type: 'timer', afterMs }
+}
+
 export interface Machine<State, Event> {
   readonly state: State
   send(event: Event): void
@@ -9,7 +31,7 @@ export interface Machine<State, Event> {
  */
 export function machine<State, Event, Effect>(
   initial: State,
-  step: (state: State, event: Event) => { readonly state: State; readonly effects: readonly Effect[] },
+  step: (state: State, event: Event) => Step<State, Effect>,
   perform: (effect: Effect) => void,
 ): Machine<State, Event> {
   let state = initial
