@@ -1,5 +1,7 @@
 import { isJsonObject, type PostgresChangesEntry } from '@tidewire/protocol'
+import { RealtimePostgresFilterBuilder } from './filter-builder.ts'
 import type { Binding } from './listeners.ts'
+import type { ChangeFilter } from './payloads.ts'
 
 type Filter = PostgresChangesEntry & { readonly [key: string]: unknown }
 
@@ -37,4 +39,11 @@ export function wantsChange(binding: Binding, ids: readonly unknown[], type: str
 
 function isEcho(sent: Filter, echoed: Filter): boolean {
   return (['event', 'schema', 'table', 'filter'] as const).every((key) => (sent[key] ?? null) === (echoed[key] ?? null))
+}
+
+/** A builder is written out now: what is added to it later is not part of the join. */
+export function plainFilter(filter: object): Binding['filter'] {
+  const { filter: given } = filter as { readonly filter?: ChangeFilter['filter'] }
+  const built = typeof given === 'function' ? given(new RealtimePostgresFilterBuilder()) : given
+  return typeof built === 'object' && built !== null ? { ...filter, filter: built.build() } : { ...filter }
 }

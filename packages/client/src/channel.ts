@@ -1,11 +1,20 @@
 import { RealtimeError, TOPIC_PREFIX } from '@tidewire/protocol'
-import { isSameFilter } from './change-bindings.ts'
+import type {
+  AnyMessage,
+  EventOf,
+  ListenOptions,
+  OutgoingMessage,
+  RealtimeChannelOptions,
+  RealtimeChannelSendResponse,
+  SendOptions,
+  SubscribeCallback,
+} from './channel-options.ts'
+import { isSameFilter, plainFilter } from './change-bindings.ts'
 import type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './database.ts'
-import { RealtimePostgresFilterBuilder } from './filter-builder.ts'
-import { httpSend, sendOverHttp } from './http.ts'
+import { httpSend } from './http.ts'
 import { iterate, type IterationOptions } from './iteration.ts'
 import type { Binding } from './listeners.ts'
-import { Membership, type ChannelHost, type RealtimeChannelOptions, type SubscribeCallback } from './membership.ts'
+import { Membership, type ChannelHost } from './membership.ts'
 import type {
   BroadcastMessage,
   ChangeEvent,
@@ -27,41 +36,11 @@ import type {
 } from './payloads.ts'
 import { RealtimePresence } from './presence.ts'
 import type { Schemas } from './schema.ts'
+import { send } from './send.ts'
 import { sendWithAck, type AckOptions, type AckResult } from './send-with-ack.ts'
 
-export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
-
-/** A listener is heard until `off`, or until `signal` aborts. */
-export interface ListenOptions {
-  signal?: AbortSignal
-}
-
-export interface SendOptions {
-  timeout?: number
-  [key: string]: Untyped
-}
-
-/** What `send` takes. */
-export interface OutgoingMessage {
-  type: 'broadcast' | 'presence' | 'postgres_changes'
-  event: string
-  payload?: Untyped
-  /** Keeps the broadcast in the history of a private channel. Version 2.0.0 only. */
-  persist?: RealtimeBroadcastPersist
-  [key: string]: Untyped
-}
-
-type EventOf<Events> = keyof Events & string
-type AnyMessage<Events> = { [Event in EventOf<Events>]: BroadcastMessage<Events[Event], Event> }[EventOf<Events>]
-
-/** The hosts of clients, so that `new RealtimeChannel(topic, params, client)` needs nothing public. */
-export const hosts: WeakMap<object, ChannelHost> = new WeakMap()
-const memberships = new WeakMap<object, RealtimeChannel>()
-
-/** The channel of the users that stands before a membership. */
-export function channelOf(membership: Membership): RealtimeChannel {
-  return memberships.get(membership)!
-}
+/** Under this name a client keeps what its channels need of it. */
+export const HOST: unique symbol = Symbol('host')
 
 /** One membership of one topic: broadcast, presence and Postgres changes. */
 export class RealtimeChannel<Events extends object = UntypedEvents, Database = UntypedDatabase, Meta extends object = UntypedRow> {
@@ -76,7 +55,7 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
   readonly #membership: Membership
 
   constructor(topic: string, params: RealtimeChannelOptions & { schemas?: Schemas } = { config: {} }, socket: object) {
-    const host = hosts.get(socket)
+    const { [HOST]: host } = socket as { readonly [HOST]?: ChannelHost }
     if (host === undefined) throw new RealtimeError('bad-argument', 'A channel needs a RealtimeClient.')
     const config = { broadcast: { ack: false, self: false }, presence: { key: '', enabled: false }, private: false, ...params.config }
     this.topic = topic
@@ -87,9 +66,8 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
     this.private = config.private
     if (!this.private && config.broadcast.replay)
       throw new RealtimeError('bad-option', `tried to use replay on public channel '${topic}'. It must be a private channel.`)
-    this.#membership = new Membership(topic, config, params.schemas, host)
+    this.#membership = new Membership(this, topic, config, params.schemas, host)
     this.presence = new RealtimePresence<Meta>(this)
-    memberships.set(this.#membership, this as unknown as RealtimeChannel)
     host.attach(this.#membership)
   }
 
@@ -321,21 +299,8 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
    * Broadcasts without `ack` are `ok` as soon as they are written; everything else waits for the server's reply.
    * Rejects with a RealtimeError on misuse: not subscribed, not serializable, a name that is too long.
    */
-  async send(message: OutgoingMessage, options: SendOptions = {}): Promise<RealtimeChannelSendResponse> {
-    const { timeout: timeoutMs = this.timeout } = options
-    const membership = this.#membership
-    const isBroadcast = message.type === 'broadcast'
-    if (message.persist !== undefined && (!this.private || membership.host.options.version === '1.0.0'))
-      throw new RealtimeError('bad-argument', '`persist` needs a private channel and version 2.0.0.')
-    const payload = isBroadcast && message.payload === undefined ? { ...message, payload: {} } : message
-    try {
-      if (isBroadcast && !membership.canPush) return await sendOverHttp(this, membership.host, message, options.timeout)
-      if (isBroadcast && this.params.config.broadcast?.ack !== true) membership.write('broadcast', payload)
-      else await membership.push({ event: message.type, payload, timeoutMs })
-      return 'ok'
-    } catch (error) {
-      return responseOf(error as RealtimeError)
-    }
+  send(message: OutgoingMessage, options: SendOptions = {}): Promise<RealtimeChannelSendResponse> {
+    return send(this, this.#membership, message, options)
   }
 
   sendBroadcast<Event extends EventOf<Events>>(
@@ -412,27 +377,5 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
       signal.addEventListener('abort', () => ends.delete(end))
       return () => this.isClosed && this.subscribe()
     })
-  }
-}
-
-/** A builder is written out now: what is added to it later is not part of the join. */
-function plainFilter(filter: object): Binding['filter'] {
-  const { filter: given } = filter as { readonly filter?: ChangeFilter['filter'] }
-  const built = typeof given === 'function' ? given(new RealtimePostgresFilterBuilder()) : given
-  return typeof built === 'object' && built !== null ? { ...filter, filter: built.build() } : { ...filter }
-}
-
-/** What `send` resolves with; misuse is thrown instead. */
-function responseOf(error: RealtimeError): RealtimeChannelSendResponse {
-  switch (error.code) {
-    case 'timeout':
-    case 'connection-lost':
-      return 'timed out'
-    case 'not-serializable':
-    case 'name-too-long':
-    case 'not-joined':
-      throw error
-    default:
-      return 'error'
   }
 }

@@ -106,18 +106,14 @@ export function connectionStep(state: ConnectionState, event: ConnectionEvent, o
     case 'wake':
       if (kind === 'waiting') return open(state.attempt, options)
       if (kind === 'suspended') return open(0, options)
-  }
-  // What is left concerns a connection that is up.
-  if (kind !== 'connected') return go(state)
-  switch (event.type) {
-    case 'proven':
-      return go({ ...state, attempt: 0 })
-    case 'heartbeat-reply':
-      return state.heartbeatRef === event.ref ? go({ kind, attempt: 0, heartbeatRef: null }, arm(options.heartbeatIntervalMs)) : go(state)
+      return kind === 'connected' ? beat(state, event.ref, Math.min(options.timeoutMs, options.heartbeatIntervalMs)) : go(state)
     case 'beat':
-      return state.heartbeatRef === null ? beat(state, event.ref, options.heartbeatIntervalMs) : go(state)
-    case 'wake':
-      return beat(state, event.ref, Math.min(options.timeoutMs, options.heartbeatIntervalMs))
+      return kind === 'connected' && state.heartbeatRef === null ? beat(state, event.ref, options.heartbeatIntervalMs) : go(state)
+    case 'proven':
+      return kind === 'connected' ? go({ ...state, attempt: 0 }) : go(state)
+    case 'heartbeat-reply':
+      if (kind !== 'connected' || state.heartbeatRef !== event.ref) return go(state)
+      return go({ kind, attempt: 0, heartbeatRef: null }, arm(options.heartbeatIntervalMs))
   }
 }
 

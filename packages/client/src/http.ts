@@ -2,7 +2,8 @@ import { RealtimeError } from '@tidewire/protocol'
 import type { ChannelHost } from './membership.ts'
 import type { RealtimeBroadcastPersist } from './payloads.ts'
 
-interface Room {
+/** Where a message goes. */
+export interface Room {
   readonly topic: string
   readonly subTopic: string
   readonly private: boolean

@@ -12,7 +12,6 @@ export class RealtimeClient<Database = UntypedDatabase> extends Client<Database>
 }
 
 export { RealtimeChannel } from './channel.ts'
-export type { ListenOptions, OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel.ts'
 export type { SubscribeStatus } from './channel-state.ts'
 export type { ChannelHandle } from './client.ts'
 export type { ConnectionState, Loss } from './connection-state.ts'
@@ -22,7 +21,14 @@ export { postgresChangesFilter, RealtimePostgresFilterBuilder } from './filter-b
 export type { RealtimePostgresChangesFilterOperator } from './filter-builder.ts'
 export { WebSocketFactory } from './io/websocket-factory.ts'
 export type { IterationOptions } from './iteration.ts'
-export type { RealtimeChannelOptions, SubscribeCallback } from './membership.ts'
+export type {
+  ListenOptions,
+  OutgoingMessage,
+  RealtimeChannelOptions,
+  RealtimeChannelSendResponse,
+  SendOptions,
+  SubscribeCallback,
+} from './channel-options.ts'
 export type { BigNumbers, HeartbeatCallback, HeartbeatStatus, LogLevel, RealtimeClientOptions, RealtimeMessage } from './options.ts'
 export type * from './payloads.ts'
 export { RealtimePresence } from './presence.ts'

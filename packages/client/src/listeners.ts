@@ -44,28 +44,23 @@ export class Listeners {
   }
 
   tell(binding: Binding, payload: unknown): void {
-    try {
-      this.#watch(binding.type, binding.callback(payload as never))
-    } catch (cause) {
-      this.#threw(binding.type, cause)
-    }
+    this.call(binding.type, () => binding.callback(payload as never))
   }
 
-  /** Calls a piece of the user's code; nothing that it does reaches us. */
   call(what: string, run: () => unknown): void {
-    try {
-      this.#watch(what, run())
-    } catch (cause) {
-      this.#threw(what, cause)
-    }
+    callSafely(what, run, this.#report)
   }
+}
 
-  /** An async listener fails later, in a promise that nobody else looks at. */
-  #watch(what: string, result: unknown): void {
-    if (result instanceof Promise) result.catch((cause: unknown) => this.#threw(what, cause))
-  }
-
-  #threw(what: string, cause: unknown): void {
-    this.#report(new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners got the message.`, { cause }))
+/** Calls a piece of the user's code; nothing that it does reaches us. */
+export function callSafely(what: string, run: () => unknown, report: (error: RealtimeError) => void): void {
+  const threw = (cause: unknown): void =>
+    report(new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners were called.`, { cause }))
+  try {
+    const result = run()
+    // An async listener fails later, in a promise that nobody else looks at.
+    if (result instanceof Promise) result.catch(threw)
+  } catch (cause) {
+    threw(cause)
   }
 }

@@ -59,12 +59,12 @@ export function machine<State, Event, Effect>(
 
 /** One timer that is set again or cleared. */
 export function singleTimer(
-  setTimer: (afterMs: number, run: () => void) => () => void,
+  clock: { setTimer(afterMs: number, run: () => void): () => void },
   fired: () => void,
 ): (afterMs: number | null) => void {
   let stop = (): void => {}
   return (afterMs) => {
     stop()
-    stop = afterMs === null ? () => {} : setTimer(afterMs, fired)
+    stop = afterMs === null ? () => {} : clock.setTimer(afterMs, fired)
   }
 }

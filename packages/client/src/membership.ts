@@ -1,6 +1,6 @@
 import { isJsonObject, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
-import { assignIds, changeEntries, wantsChange } from './change-bindings.ts'
-import { toChangePayload } from './change-values.ts'
+import type { RealtimeChannelOptions, SubscribeCallback } from './channel-options.ts'
+import { assignIds } from './change-bindings.ts'
 import {
   channelStep,
   closed,
@@ -10,41 +10,18 @@ import {
   type ChannelState,
   type SubscribeStatus,
 } from './channel-state.ts'
+import { deliverBroadcast, deliverChange, deliverPresence, readChange } from './delivery.ts'
+import { joinPayload } from './join-payload.ts'
 import { Listeners, type Binding } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
 import type { ResolvedOptions } from './options.ts'
-import type { PresenceEvent, Rejoin } from './payloads.ts'
+import type { Rejoin } from './payloads.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
 import { refusal } from './refusal.ts'
 import type { HttpAnswer, Runtime } from './runtime.ts'
-import { validated, type Schemas } from './schema.ts'
-
-export interface RealtimeChannelOptions {
-  config: {
-    broadcast?: {
-      /** Also get what this channel sends. */
-      self?: boolean
-      /** `send` waits until the server has taken the message. */
-      ack?: boolean
-      /** On join, get stored messages since this time (milliseconds since 1970). Private channels only. */
-      replay?: { since: number; limit?: number }
-      /** Ask for a `system` message once the server's replication runs. */
-      replication_ready?: boolean
-    }
-    /** `enabled` asks for the others' presence; a presence listener does so too. */
-    presence?: { key?: string; enabled?: boolean }
-    private?: boolean
-    /**
-     * `wait` holds SUBSCRIBED back until changes flow, for at most `timeout` milliseconds. `since` is a position that the
-     * server gave before: what came after it is sent first, where the server still has it. `deletes: 'authorized'` gets
-     * deletes of rows that the user could see, and no others: tables need REPLICA IDENTITY FULL, and the server to be Tidewire.
-     */
-    postgres_changes_options?: { wait?: boolean; timeout?: number; since?: string; deletes?: 'all' | 'authorized' }
-  }
-}
-
-export type SubscribeCallback = (status: SubscribeStatus, error?: Error) => void
+import { Readiness } from './readiness.ts'
+import { Validation, type Schemas } from './schema.ts'
 
 /** What a channel needs of its client. */
 export interface ChannelHost {
@@ -52,7 +29,7 @@ export interface ChannelHost {
   readonly options: ResolvedOptions
   readonly isUp: boolean
   readonly token: string | null
-  readonly setTimer: (afterMs: number, run: () => void) => () => void
+  setTimer(afterMs: number, run: () => void): () => void
   connect(): void
   nextRef(): string
   /** Throws a RealtimeError when the message cannot be written. */
@@ -65,14 +42,9 @@ export interface ChannelHost {
   attach(channel: Membership): void
   detach(channel: Membership): void
   post(path: string, body: string | Uint8Array, timeoutMs: number | undefined): Promise<HttpAnswer>
-  readonly report: (error: RealtimeError) => void
+  report(error: RealtimeError): void
   log(kind: string, text: string, data?: unknown): void
   warn(text: string): void
-}
-
-interface ReadyWaiter {
-  resolve(): void
-  reject(error: Error): void
 }
 
 /** Servers hold the join reply back this long when asked to wait for the changes subscription, and some time for errors. */
@@ -88,11 +60,17 @@ export class Membership {
   readonly config: RealtimeChannelOptions['config']
   /** Called when the membership ends, before CLOSED is told. */
   readonly ends: Set<() => void> = new Set()
-  readonly schemas: Schemas | undefined
+  readonly schemas: Schemas
+  /** The channel of the users. */
+  readonly owner: object
+  /** How many handles there are. */
+  holders = 0
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
 
   readonly #pushes: Pushes
+  readonly #ready = new Readiness()
+  readonly #validation = new Validation()
   readonly #machine: Machine<ChannelState, ChannelEvent>
   readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
@@ -104,25 +82,23 @@ export class Membership {
   /** Whether the Postgres changes flow, if there are any. */
   #isLive = false
   #systemError: SystemPayload | null = null
-  #ready: ReadyWaiter[] = []
   /** Where the Postgres changes are to go on after the next join; only a Tidewire server tells. */
   #position: string | null = null
   /** Whether there was a join before, since `subscribe`: the next one is a rejoin. */
   #wasJoined = false
   /** Whether the last join asked for what was missed, and the answer is out. */
   #isResuming = false
-  /** What broadcasts wait for, while a validator takes its time. */
-  #validating: Promise<void> | null = null
 
-  constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
-    this.schemas = schemas
+  constructor(owner: object, topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
+    this.owner = owner
+    this.schemas = schemas ?? {}
     this.topic = topic
     this.config = config
     this.host = host
-    this.listeners = new Listeners(host.report)
+    this.listeners = new Listeners((error) => host.report(error))
     this.#pushes = new Pushes(host, (push) => this.write(push.event, push.payload))
     this.#joining = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
-    const timer = singleTimer(host.setTimer, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
+    const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
     this.#machine = machine(
       closed,
       (state, event: ChannelEvent) => channelStep(state, event, this.#joining),
@@ -189,26 +165,13 @@ export class Membership {
   /** Nobody shall wait any longer. */
   giveUp(error: RealtimeError): void {
     this.#pushes.failAll(error)
-    for (const waiter of this.#ready) waiter.reject(error)
+    this.#ready.settle(error)
   }
 
   ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    if (signal?.aborted === true) return Promise.reject(aborted(signal))
-    if (this.kind === 'closed') this.subscribe(undefined, this.host.options.timeoutMs)
-    if (this.#isReady) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const settle = (then: () => void): void => {
-        stop()
-        signal?.removeEventListener('abort', onAbort)
-        this.#ready = this.#ready.filter((other) => other !== waiter)
-        then()
-      }
-      const waiter: ReadyWaiter = { resolve: () => settle(resolve), reject: (error) => settle(() => reject(error)) }
-      const onAbort = (): void => waiter.reject(aborted(signal!))
-      const stop = this.host.setTimer(timeoutMs, () => waiter.reject(late(`${this.topic} was not ready within ${timeoutMs} ms.`)))
-      signal?.addEventListener('abort', onAbort)
-      this.#ready.push(waiter)
-    })
+    const isOver = signal?.aborted === true
+    if (this.kind === 'closed' && !isOver) this.subscribe(undefined, this.host.options.timeoutMs)
+    return this.#isReady && !isOver ? Promise.resolve() : this.#ready.wait(this.host, this.topic, timeoutMs, signal)
   }
 
   updateJoinPayload(payload: JsonObject): void {
@@ -256,13 +219,21 @@ export class Membership {
       case 'phx_close':
         return this.#onClose()
       case 'broadcast':
-        return this.#onBroadcast(payload)
+        return this.#validation.inOrder(() =>
+          deliverBroadcast(this.listeners, payload, this.schemas, (name, fault) =>
+            this.host.report(new RealtimeError('malformed-frame', `A "${name}" broadcast on ${this.topic} was dropped: ${fault}`)),
+          ),
+        )
       case 'presence_state':
-        return this.#onPresence(this.presence.applyState(payload))
+        return deliverPresence(this.listeners, this.presence.applyState(payload))
       case 'presence_diff':
-        return this.#onPresence(this.presence.applyDiff(payload))
-      case 'postgres_changes':
-        return this.#onChange(payload)
+        return deliverPresence(this.listeners, this.presence.applyDiff(payload))
+      case 'postgres_changes': {
+        const change = readChange(payload)
+        if (change === undefined) return
+        this.#goOnFrom(change.data.position)
+        return deliverChange(this.listeners, change, this.host.options.bigNumbers)
+      }
       case 'system':
         return this.#onSystem(payload)
     }
@@ -276,27 +247,6 @@ export class Membership {
     return this.kind === 'joined' && this.#isLive
   }
 
-  #joinPayload(): JsonObject {
-    const { broadcast, presence, private: isPrivate, postgres_changes_options: options } = this.config
-    const { token } = this.host
-    const hasChanges = this.changes.length > 0
-    const since = this.#position === null ? {} : { since: this.#position }
-    return {
-      config: {
-        broadcast,
-        presence: { ...presence, enabled: presence?.enabled === true || this.listeners.of('presence').length > 0 },
-        postgres_changes: changeEntries(this.changes),
-        private: isPrivate,
-        // Other servers pass over the keys that they do not know.
-        ...(hasChanges
-          ? { postgres_changes_options: { ...options, positions: true, ...since } }
-          : options && { postgres_changes_options: options }),
-      },
-      ...(token === null ? {} : { access_token: token }),
-      ...this.#extraJoinPayload,
-    }
-  }
-
   #perform(effect: ChannelEffect, timer: (afterMs: number | null) => void): void {
     const { host } = this
     switch (effect.type) {
@@ -306,12 +256,14 @@ export class Membership {
         return host.authorize(this, (error) =>
           this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'unauthorized', ref: effect.ref, error }),
         )
-      case 'send-join':
+      case 'send-join': {
         this.presence.restart()
         this.#systemError = null
         this.#joinToken = host.token
         this.#isResuming = this.#position !== null
-        return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload: this.#joinPayload() })
+        const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#position), ...this.#extraJoinPayload }
+        return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload })
+      }
       case 'send-leave':
         return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
       case 'lost':
@@ -342,8 +294,7 @@ export class Membership {
   }
 
   #tellReady(error: Error | undefined): void {
-    if (this.#isReady) for (const waiter of this.#ready) waiter.resolve()
-    else if (error instanceof RealtimeError && !error.retryable) for (const waiter of this.#ready) waiter.reject(error)
+    if (this.#isReady || (error instanceof RealtimeError && !error.retryable)) this.#ready.settle(error)
   }
 
   #rejoined(rejoin: Rejoin): void {
@@ -395,56 +346,14 @@ export class Membership {
     else this.end()
   }
 
-  /** Later broadcasts wait for an earlier one whose validator takes its time: their order stays. */
-  #onBroadcast(payload: unknown): void {
-    const event = isJsonObject(payload) ? payload['event'] : null
-    if (this.schemas === undefined) return this.listeners.emit('broadcast', event, payload)
-    const deliver = (): void | Promise<void> => {
-      const { schemas } = this
-      const schema = typeof event === 'string' && schemas !== undefined && Object.hasOwn(schemas, event) ? schemas[event] : undefined
-      if (schema === undefined) return this.listeners.emit('broadcast', event, payload)
-      const message = payload as JsonObject
-      return validated(
-        schema,
-        message['payload'],
-        (valid) => this.listeners.emit('broadcast', event, { ...message, payload: valid }),
-        (fault) =>
-          this.host.report(new RealtimeError('malformed-frame', `A "${String(event)}" broadcast on ${this.topic} was dropped: ${fault}`)),
-      )
-    }
-    if (this.#validating === null) this.#validating = settled(deliver())
-    else this.#validating = this.#validating.then(deliver)
-    const last = this.#validating
-    void last?.then(() => {
-      if (this.#validating === last) this.#validating = null
-    })
-  }
-
-  #onPresence(events: readonly PresenceEvent[]): void {
-    for (const event of events) {
-      // Updates are also told as a join and a leave; who wants all events wants those.
-      if (event.event !== 'update') this.listeners.emit('presence', event.event, event)
-      else for (const binding of this.listeners.of('presence')) if (binding.event === 'update') this.listeners.tell(binding, event)
-    }
-  }
-
-  #onChange(payload: unknown): void {
-    if (!isJsonObject(payload) || !Array.isArray(payload['ids']) || !isJsonObject(payload['data'])) return
-    const ids = payload['ids'] as unknown[]
-    const data = payload['data'] as unknown as Parameters<typeof toChangePayload>[0]
-    if (typeof data.position === 'string') this.#position = data.position
-    const { type: kind }: { readonly type: unknown } = data
-    const type = typeof kind === 'string' ? kind.toLowerCase() : ''
-    const wanted = this.changes.filter((binding) => wantsChange(binding, ids, type))
-    if (wanted.length === 0) return
-    const change = toChangePayload(data, this.host.options.bigNumbers)
-    for (const binding of wanted) this.listeners.tell(binding, change)
+  #goOnFrom(position: unknown): void {
+    if (typeof position === 'string') this.#position = position
   }
 
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
       const system = payload as unknown as SystemPayload & { readonly position?: unknown; readonly recovered?: unknown }
-      if (typeof system.position === 'string') this.#position = system.position
+      this.#goOnFrom(system.position)
       if (system.status === 'error') this.#systemError = system
       if (system.extension === 'postgres_changes') this.#onChangesStatus(system, system.recovered === true)
     }
@@ -456,16 +365,4 @@ export class Membership {
     this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
     if (this.#isResuming) this.#rejoined({ recovered, reason: recovered ? '' : message })
   }
-}
-
-function settled(result: void | Promise<void>): Promise<void> | null {
-  return result instanceof Promise ? result : null
-}
-
-export function aborted(signal: AbortSignal): RealtimeError {
-  return new RealtimeError('aborted', 'The wait was aborted.', { cause: signal.reason })
-}
-
-export function late(message: string): RealtimeError {
-  return new RealtimeError('timeout', message, { retryable: true })
 }

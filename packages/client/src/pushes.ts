@@ -1,5 +1,4 @@
 import { RealtimeError } from '@tidewire/protocol'
-import type { Runtime } from './runtime.ts'
 
 export interface Push {
   readonly event: string
@@ -8,9 +7,8 @@ export interface Push {
 }
 
 interface Waiting extends Push {
-  resolve(response: unknown): void
-  reject(error: RealtimeError): void
-  stopTimer(): void
+  ref?: string
+  settle(error: RealtimeError | null, response?: unknown): void
 }
 
 /** What waits to be sent: beyond this the oldest is given up. */
@@ -22,24 +20,33 @@ const MOST_BUFFERED = 100
  */
 export class Pushes {
   readonly #sent = new Map<string, Waiting>()
-  #buffer: Waiting[] = []
-  readonly #runtime: Pick<Runtime, 'setTimer'>
+  readonly #buffer = new Set<Waiting>()
+  readonly #clock: { setTimer(afterMs: number, run: () => void): () => void }
   /** Writes a push and returns its ref. Throws a RealtimeError when it cannot be written. */
   readonly #write: (push: Push) => string
 
-  constructor(runtime: Pick<Runtime, 'setTimer'>, write: (push: Push) => string) {
-    this.#runtime = runtime
+  constructor(clock: { setTimer(afterMs: number, run: () => void): () => void }, write: (push: Push) => string) {
+    this.#clock = clock
     this.#write = write
   }
 
   /** Resolves with the `response` of an `ok` reply. Rejects with a RealtimeError. */
   push(push: Push, now: boolean): Promise<unknown> {
+    const { event, timeoutMs } = push
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { ...push, resolve, reject, stopTimer: () => {} }
-      waiting.stopTimer = this.#runtime.setTimer(push.timeoutMs, () => {
-        this.#forget(waiting)
-        reject(new RealtimeError('timeout', `No reply to "${push.event}" within ${push.timeoutMs} ms.`, { retryable: true }))
-      })
+      const waiting: Waiting = {
+        ...push,
+        settle: (error, response) => {
+          stopTimer()
+          this.#buffer.delete(waiting)
+          if (waiting.ref !== undefined) this.#sent.delete(waiting.ref)
+          if (error === null) resolve(response)
+          else reject(error)
+        },
+      }
+      const stopTimer = this.#clock.setTimer(timeoutMs, () =>
+        waiting.settle(new RealtimeError('timeout', `No reply to "${event}" within ${timeoutMs} ms.`, { retryable: true })),
+      )
       if (now) this.#send(waiting)
       else this.#hold(waiting)
     })
@@ -47,77 +54,60 @@ export class Pushes {
 
   /** What was held back goes out, in its order. */
   flush(): void {
-    const held = this.#buffer
-    this.#buffer = []
-    for (const waiting of held) this.#send(waiting)
+    for (const waiting of this.#buffer) this.#send(waiting)
   }
 
   /** Whether somebody waited for this reply. */
   reply(ref: string, ok: boolean, response: unknown): boolean {
     const waiting = this.#sent.get(ref)
-    if (waiting === undefined) return false
-    this.#sent.delete(ref)
-    waiting.stopTimer()
-    if (ok) waiting.resolve(response)
-    else
-      waiting.reject(new RealtimeError('push-refused', `The server refused "${waiting.event}": ${reasonOf(response)}`, { cause: response }))
-    return true
+    waiting?.settle(
+      ok ? null : new RealtimeError('push-refused', `The server refused "${waiting.event}": ${reasonOf(response)}`, { cause: response }),
+      response,
+    )
+    return waiting !== undefined
   }
 
   /** No reply can come any more to what was sent. What is held back stays. */
   failSent(error: RealtimeError): void {
-    const sent = [...this.#sent.values()]
-    this.#sent.clear()
-    for (const waiting of sent) fail(waiting, error)
+    for (const waiting of this.#sent.values()) waiting.settle(error)
   }
 
   failAll(error: RealtimeError): void {
     this.failSent(error)
-    const held = this.#buffer
-    this.#buffer = []
-    for (const waiting of held) fail(waiting, error)
+    for (const waiting of this.#buffer) waiting.settle(error)
   }
 
   /** Whether a push of this event waits to be sent. */
   holds(event: string): boolean {
-    return this.#buffer.some((waiting) => waiting.event === event)
+    return [...this.#buffer].some((waiting) => waiting.event === event)
   }
 
   get size(): number {
-    return this.#sent.size + this.#buffer.length
+    return this.#sent.size + this.#buffer.size
   }
 
   #send(waiting: Waiting): void {
+    this.#buffer.delete(waiting)
     try {
-      this.#sent.set(this.#write(waiting), waiting)
+      waiting.ref = this.#write(waiting)
+      this.#sent.set(waiting.ref, waiting)
     } catch (error) {
-      fail(waiting, error as RealtimeError)
+      waiting.settle(error as RealtimeError)
     }
   }
 
   #hold(waiting: Waiting): void {
-    this.#buffer.push(waiting)
-    if (this.#buffer.length > MOST_BUFFERED)
-      fail(
-        this.#buffer.shift()!,
+    this.#buffer.add(waiting)
+    const [oldest] = this.#buffer
+    if (this.#buffer.size > MOST_BUFFERED)
+      oldest!.settle(
         new RealtimeError('buffer-overflow', `More than ${MOST_BUFFERED} pushes wait for the channel to join; the oldest was given up.`),
       )
   }
-
-  #forget(waiting: Waiting): void {
-    this.#buffer = this.#buffer.filter((other) => other !== waiting)
-    for (const [ref, other] of this.#sent) if (other === waiting) this.#sent.delete(ref)
-  }
-}
-
-function fail(waiting: Waiting, error: RealtimeError): void {
-  waiting.stopTimer()
-  waiting.reject(error)
 }
 
 /** The reason in an error response: `{ reason }`, a bare string, or nothing. */
-export function reasonOf(response: unknown): string {
-  if (typeof response === 'string') return response
-  const reason = (response as { readonly reason?: unknown } | null | undefined)?.reason
+function reasonOf(response: unknown): string {
+  const { reason = response } = Object(response) as { readonly reason?: unknown }
   return typeof reason === 'string' ? reason : 'no reason given'
 }

@@ -3,12 +3,7 @@ import { isJsonObject, RealtimeError, type RealtimeErrorCode } from '@tidewire/p
 /** What the server's words at the head of a reason mean to us. Anything else is `join-refused` and worth another try. */
 const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retryable: boolean])[] = [
   [/^(InvalidJWTToken: )?Token has expired/, 'token-expired', true],
-  [
-    /^(InvalidJWTToken|MalformedJWT|JwtSignatureError|JwtSignerError)\b|not a valid JWT|signature_error|required in JWT/,
-    'unauthorized',
-    false,
-  ],
-  [/^Unauthorized|^You do not have permissions/, 'unauthorized', false],
+  [/^Unauthorized|^You do not have permissions|JWT|signature_error/, 'unauthorized', false],
   [
     /^(TopicNameRequired|PrivateOnly|TenantNotFound|RealtimeDisabledForTenant|UnableToReplayMessages: Replay)|^unmatched topic/,
     'join-refused',

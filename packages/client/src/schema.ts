@@ -36,3 +36,17 @@ export function validated(
     refuse(String(cause))
   }
 }
+/** Payloads on their way through validators, one after the other: a slow validator holds the later ones back. */
+export class Validation {
+  #last: Promise<void> | null = null
+
+  /** Runs `deliver` at once unless an earlier one is still on its way. `deliver` returns a promise if it takes time. */
+  inOrder(deliver: () => void | Promise<void>): void {
+    const last = this.#last === null ? deliver() : this.#last.then(deliver)
+    if (!(last instanceof Promise)) return
+    this.#last = last
+    void last.then(() => {
+      if (this.#last === last) this.#last = null
+    })
+  }
+}

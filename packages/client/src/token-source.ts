@@ -5,11 +5,11 @@ import { machine, singleTimer, type Machine } from './machine.ts'
 type Done = (error?: RealtimeError) => void
 
 export interface TokenPort {
-  readonly callback: (() => Promise<string | null>) | null
-  readonly deadlineMs: number
-  readonly setTimer: (afterMs: number, run: () => void) => () => void
+  readonly given: { readonly accessToken?: () => Promise<string | null> }
+  readonly options: { readonly accessTokenTimeoutMs: number }
+  setTimer(afterMs: number, run: () => void): () => void
   nowMs(): number
-  changed(): void
+  tokenChanged(): void
   log(kind: string, text: string, data?: unknown): void
 }
 
@@ -21,8 +21,12 @@ export class TokenSource {
 
   constructor(port: TokenPort) {
     this.#port = port
-    const timer = singleTimer(port.setTimer, () => this.#send('timer'))
-    const options = { hasCallback: port.callback !== null, deadlineMs: port.deadlineMs, expiresAtMs: expiryOfJwt }
+    const timer = singleTimer(port, () => this.#send('timer'))
+    const options = {
+      hasCallback: port.given.accessToken !== undefined,
+      deadlineMs: port.options.accessTokenTimeoutMs,
+      expiresAtMs: expiryOfJwt,
+    }
     this.#machine = machine(
       noToken,
       (state, event: TokenEvent) => tokenStep(state, event, options),
@@ -69,7 +73,7 @@ export class TokenSource {
       case 'ask':
         return this.#ask(effect.id)
       case 'changed':
-        return port.changed()
+        return port.tokenChanged()
       case 'stale':
         return port.log('error', 'the access token could not be refreshed; the one that is known is used', effect.cause)
       case 'ready':
@@ -87,7 +91,7 @@ export class TokenSource {
   #ask(id: number): void {
     const failed = (cause: unknown): void => this.#machine.send({ type: 'failed', id, cause, nowMs: this.#port.nowMs() })
     try {
-      Promise.resolve(this.#port.callback!()).then(
+      Promise.resolve(this.#port.given.accessToken!()).then(
         (value) => this.#machine.send({ type: 'answered', id, value: value ?? null, nowMs: this.#port.nowMs() }),
         failed,
       )

@@ -2,13 +2,12 @@ import type { Loss } from './connection-state.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from './runtime.ts'
 
 export interface TransportPort {
-  url(): string
+  readonly url: string
   /** The WebSocket to use, or a promise of one that must be loaded first. Throws or rejects when there is none. */
-  socketClass(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
-  opened(): void
-  message(data: unknown): void
-  /** The socket is gone, or could not be made. */
-  closed(loss: Loss): void
+  readonly socketClass: WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
+  /** The socket is open, is gone, or cannot be made. */
+  drive(event: { readonly type: 'opened' } | { readonly type: 'closed' | 'impossible'; readonly loss: Loss }): void
+  received(data: unknown): void
   log(kind: string, text: string, data?: unknown): void
 }
 
@@ -28,7 +27,7 @@ export class Transport {
     const use = (SocketClass: WebSocketLikeConstructor): void => {
       if (this.#attempt !== attempt) return
       try {
-        this.#listenTo(new SocketClass(this.#port.url().replace(/^http/i, 'ws')))
+        this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
       } catch (cause) {
         impossible(cause)
       }
@@ -37,10 +36,10 @@ export class Transport {
       if (this.#attempt !== attempt) return
       this.#port.log('error', 'WebSocket not available', cause)
       const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
-      this.#port.closed({ reason, wasClean: false, final: 'no-transport' })
+      this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, final: 'no-transport' } })
     }
     try {
-      const found = this.#port.socketClass()
+      const found = this.#port.socketClass
       if (found instanceof Promise) found.then(use, impossible)
       else use(found)
     } catch (cause) {
@@ -82,8 +81,8 @@ export class Transport {
     let fault = ''
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
-    socket.onopen = () => port.opened()
-    socket.onmessage = ({ data }: { readonly data: unknown }) => port.message(data)
+    socket.onopen = () => port.drive({ type: 'opened' })
+    socket.onmessage = ({ data }: { readonly data: unknown }) => port.received(data)
     socket.onerror = (event: { readonly message?: unknown }) => {
       // Browsers keep to themselves what went wrong; `ws` tells.
       if (typeof event.message === 'string') fault = event.message
@@ -92,7 +91,8 @@ export class Transport {
     socket.onclose = ({ code = 1006, reason = '', wasClean = false }: { code?: number; reason?: string; wasClean?: boolean }) => {
       this.#socket = null
       const loss = { code, reason: reason || fault, wasClean }
-      port.closed(/response: 40[13]$/.test(fault) ? { ...loss, final: 'unauthorized' } : loss)
+      if (/response: 40[13]$/.test(fault)) port.drive({ type: 'impossible', loss: { ...loss, final: 'unauthorized' } })
+      else port.drive({ type: 'closed', loss })
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { BroadcastMeta, UserBroadcast } from './broadcast.ts'
+import type { UserBroadcast } from './broadcast.ts'
 import { decoded, jsonValue, undecodable, utf8Text, type Decoded } from './decode.ts'
 import { textBytes } from './json-serializer.ts'
 import { isJsonObject, type JsonObject, type Message, type Ref } from './message.ts'
@@ -53,58 +53,39 @@ function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
   return decoded({ joinRef, ref, topic, event, payload: { kind: 'user-broadcast', broadcast } })
 }
 
-/** Reads a binary frame from a server: kinds 0, 1, 2 and 4. A kind 4 becomes the `broadcast` message that text would have been. */
-export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
-  switch (data[0]) {
-    case undefined:
-      return undecodable('empty-frame', 'the binary frame is empty')
-    case FrameKind.push: {
-      const parts = readNames(data, 4, 3)
-      if (!parts.ok) return parts
-      const [joinRef, topic, event] = parts.value.names as [string, string, string]
-      return decoded({ joinRef: refOrNull(joinRef), ref: null, topic, event, payload: copy(data, parts.value.end) })
-    }
-    case FrameKind.reply: {
-      const parts = readNames(data, 5, 4)
-      if (!parts.ok) return parts
-      const [joinRef, ref, topic, status] = parts.value.names as [string, string, string, string]
-      return decoded({
-        joinRef: refOrNull(joinRef),
-        ref: refOrNull(ref),
-        topic,
-        event: 'phx_reply',
-        payload: { status, response: copy(data, parts.value.end) },
-      })
-    }
-    case FrameKind.broadcast: {
-      const parts = readNames(data, 3, 2)
-      if (!parts.ok) return parts
-      const [topic, event] = parts.value.names as [string, string]
-      return decoded({ joinRef: null, ref: null, topic, event, payload: copy(data, parts.value.end) })
-    }
-    case FrameKind.userBroadcast:
-      return decodeUserBroadcast(data)
-    default:
-      return undecodable('unknown-kind', `binary kind ${data[0]} is not one that servers send`)
-  }
+/** How many names stand in a frame from a server, by its kind. */
+const SERVER_NAMES: { readonly [kind: number]: number } = {
+  [FrameKind.push]: 3,
+  [FrameKind.reply]: 4,
+  [FrameKind.broadcast]: 2,
+  [FrameKind.userBroadcast]: 3,
 }
 
-function decodeUserBroadcast(data: Uint8Array): Decoded<Message> {
-  const parts = readNames(data, 5, 3)
+/** Reads a binary frame from a server: kinds 0, 1, 2 and 4. A kind 4 becomes the `broadcast` message that text would have been. */
+export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
+  const kind = data[0]
+  if (kind === undefined) return undecodable('empty-frame', 'the binary frame is empty')
+  const count = SERVER_NAMES[kind]
+  if (count === undefined) return undecodable('unknown-kind', `binary kind ${kind} is not one that servers send`)
+  const isUser = kind === FrameKind.userBroadcast
+  // The sizes follow the kind; kind 4 says after them how the payload is encoded.
+  const parts = readNames(data, 1 + count + Number(isUser), count)
   if (!parts.ok) return parts
-  const [topic, event, metaText] = parts.value.names as [string, string, string]
-  const metadata = readMetadata(metaText)
-  if (metadata === undefined) return undecodable('malformed-metadata', METADATA_FAULT)
-  const payload = data[4] === 0 ? copy(data, parts.value.end) : jsonValue(utf8Text(data.subarray(parts.value.end)))
+  const { names, end } = parts.value as { readonly names: readonly [string, string, string, string]; readonly end: number }
+  const [first, second, third, status] = names
+  if (kind === FrameKind.broadcast) return decoded({ joinRef: null, ref: null, topic: first, event: second, payload: copy(data, end) })
+  const joinRef = refOrNull(first)
+  if (kind === FrameKind.push) return decoded({ joinRef, ref: null, topic: second, event: third, payload: copy(data, end) })
+  if (!isUser) {
+    const payload = { status, response: copy(data, end) }
+    return decoded({ joinRef, ref: refOrNull(second), topic: third, event: 'phx_reply', payload })
+  }
+  const meta = readMetadata(third)
+  if (meta === undefined) return undecodable('malformed-metadata', METADATA_FAULT)
+  const payload = data[4] === 0 ? copy(data, end) : jsonValue(utf8Text(data.subarray(end)))
   if (payload === undefined) return undecodable('malformed-payload', PAYLOAD_FAULT)
-  const meta: BroadcastMeta | null = metadata
-  return decoded({
-    joinRef: null,
-    ref: null,
-    topic,
-    event: 'broadcast',
-    payload: { type: 'broadcast', event, payload, ...(meta === null ? {} : { meta }) },
-  })
+  const event = 'broadcast'
+  return decoded({ joinRef: null, ref: null, topic: first, event, payload: { type: event, event: second, payload, ...(meta && { meta }) } })
 }
 
 /** Writes kind 3. Throws a RangeError that names the field when one is over 255 bytes. */

@@ -1,0 +1,321 @@
+import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
+import {
+  connectionStep,
+  disconnected,
+  type ConnectionEffect,
+  type ConnectionEvent,
+  type ConnectionState,
+  type Loss,
+} from './connection-state.ts'
+import { socketUrl } from './endpoint.ts'
+import { decodeFrame, encodeAndSend } from './frames.ts'
+import { callSafely } from './listeners.ts'
+import { machine, singleTimer, type Machine } from './machine.ts'
+import type { ChannelHost, Membership } from './membership.ts'
+import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from './options.ts'
+import { Roster } from './roster.ts'
+import type { HttpAnswer, Runtime, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+import { TokenSource, type TokenPort } from './token-source.ts'
+import { Transport, type TransportPort } from './transport.ts'
+
+const CLOSE_TIMEOUT_MS = 1500
+/** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
+const MOST_HELD = 100
+/** A timer that is this late was overslept. */
+const OVERSLEPT_MS = 10_000
+/** What these say is not written to a log: they carry the token. */
+const SECRET_EVENTS = ['phx_join', 'access_token']
+
+/** What a client is on the wire: its connection, its token, and the channels by topic. The client of the users stands before it. */
+export class Session implements ChannelHost, TokenPort, TransportPort {
+  readonly given: RealtimeClientOptions
+  readonly options: ResolvedOptions
+  readonly runtime: Runtime
+  readonly auth: TokenSource
+  readonly endPoint: string
+  readonly roster: Roster
+  heartbeatCallback: HeartbeatCallback
+  readonly stateListeners: Set<(state: ConnectionState) => void> = new Set()
+  /** How many refs were given out. */
+  ref = 0
+  worker: WorkerTimers | null = null
+
+  readonly #connection: Machine<ConnectionState, ConnectionEvent>
+  readonly #transport: Transport
+  readonly #emptyTimer: (afterMs: number | null) => void
+  #held: Message[] = []
+  #heartbeatSentMs = 0
+  #timerDueMs = 0
+  #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
+  #unwatch: (() => void) | null = null
+
+  constructor(endPoint: string, given: RealtimeClientOptions, runtime: Runtime) {
+    this.given = given
+    this.runtime = runtime
+    this.options = resolveOptions(endPoint, given, runtime)
+    this.endPoint = `${endPoint}/websocket`
+    this.heartbeatCallback = given.heartbeatCallback ?? (() => {})
+    const timer = singleTimer(this, () => this.#onTimer())
+    const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
+    this.#connection = machine(
+      disconnected,
+      (state, event: ConnectionEvent) => connectionStep(state, event, options),
+      (effect) => this.#perform(effect, timer),
+    )
+    this.#emptyTimer = singleTimer(this, () => void this.disconnect())
+    this.auth = new TokenSource(this)
+    this.roster = new Roster((done) => this.auth.need(done))
+    this.#transport = new Transport(this)
+  }
+
+  get state(): ConnectionState {
+    return this.#connection.state
+  }
+
+  get isUp(): boolean {
+    return this.state.kind === 'connected'
+  }
+
+  get token(): string | null {
+    return this.auth.value
+  }
+
+  get socketClass(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor> {
+    return this.given.transport ?? this.runtime.webSocket()
+  }
+
+  get url(): string {
+    return socketUrl(this.endPoint, this.options.params)
+  }
+
+  nowMs(): number {
+    return this.runtime.nowMs()
+  }
+
+  setTimer(afterMs: number, run: () => void): () => void {
+    return (this.worker ?? this.runtime).setTimer(afterMs, run)
+  }
+
+  nextRef(): string {
+    return String(++this.ref)
+  }
+
+  log(kind: string, text: string, data?: unknown): void {
+    this.given.logger?.(kind, text, data)
+  }
+
+  warn(text: string): void {
+    if (this.given.logger === undefined) this.runtime.warn(text)
+    else this.log('channel', text)
+  }
+
+  report(error: RealtimeError): void {
+    this.log('error', error.message, error.cause)
+    this.runtime.report(error)
+  }
+
+  connect(): void {
+    this.drive({ type: 'connect' })
+    this.#prefetchToken()
+  }
+
+  disconnect(code?: number, reason?: string): Promise<'ok' | 'timeout'> {
+    this.#emptyTimer(null)
+    this.drive({ type: 'disconnect', code, reason })
+    const error = new RealtimeError('disconnected', 'The client was disconnected.')
+    this.roster.each((channel) => channel.giveUp(error))
+    if (this.state.kind !== 'closing') return Promise.resolve('ok')
+    return new Promise((resolve) => this.#disconnects.push(resolve))
+  }
+
+  /** Sends a heartbeat unless one is on its way, or finds out whether the connection still stands. */
+  probe(type: 'beat' | 'wake'): void {
+    this.drive({ type, ref: this.nextRef() })
+  }
+
+  /** Somebody uses a channel: the connection is not idle. */
+  stayUp(): void {
+    this.#emptyTimer(null)
+  }
+
+  attach(channel: Membership): void {
+    this.stayUp()
+    this.roster.add(channel)
+  }
+
+  detach(channel: Membership): void {
+    if (this.roster.remove(channel) && this.roster.owners.length === 0 && this.state !== disconnected)
+      this.#emptyTimer(this.options.emptyDisconnectMs)
+  }
+
+  authorize(channel: Membership, done: (error?: RealtimeError) => void): void {
+    this.roster.takeTurn(channel, done)
+  }
+
+  settled(channel: Membership): void {
+    this.roster.endTurn(channel, this.isUp)
+  }
+
+  /** Sends a message as it is, once there is a connection. */
+  hold(message: Message): void {
+    this.#held.push(message)
+    if (this.isUp) this.#flushHeld()
+    else if (this.#held.length > MOST_HELD) this.#held.shift()
+  }
+
+  write(message: Message): void {
+    const { topic, event, payload, ref, joinRef } = message
+    if (this.given.logger !== undefined)
+      this.log('push', `${topic} ${event} (${joinRef}, ${ref})`, SECRET_EVENTS.includes(event) ? undefined : payload)
+    if (!this.isUp) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
+    encodeAndSend(message, this.given, this.options, (frame) => this.#transport.send(frame))
+  }
+
+  post(path: string, body: string | Uint8Array, timeoutMs: number = this.options.timeoutMs): Promise<HttpAnswer> {
+    const { token } = this
+    const { apikey, httpUrl } = this.options
+    const headers = {
+      apikey,
+      'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
+      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
+    }
+    return this.runtime.http({ url: httpUrl + path, headers, body, timeoutMs }, this.given.fetch)
+  }
+
+  tokenChanged(): void {
+    this.roster.each((channel) => channel.tokenChanged())
+  }
+
+  drive(event: ConnectionEvent): void {
+    const before = this.state.kind
+    this.#connection.send(event)
+    const { state } = this
+    const { kind } = state
+    if (kind !== before) for (const callback of this.stateListeners) this.#call('state', () => callback(state))
+    const isWanted = kind !== 'disconnected' && kind !== 'closing'
+    if (isWanted !== (this.#unwatch !== null)) {
+      if (isWanted) this.#wakeUp()
+      else this.#fallAsleep()
+    }
+    if (before === 'closing' && kind !== 'closing')
+      for (const resolve of this.#disconnects.splice(0)) resolve(event.type === 'timer' ? 'timeout' : 'ok')
+  }
+
+  received(data: unknown): void {
+    const { state } = this
+    if (state.kind === 'connected' && state.attempt > 0) this.drive({ type: 'proven' })
+    decodeFrame(
+      data,
+      this.given,
+      this.options,
+      (message) => this.#deliver(message),
+      (cause) => this.log('error', 'a frame could not be decoded', cause),
+    )
+  }
+
+  #deliver(message: Message): void {
+    const { topic, event, payload, ref } = message
+    if (this.given.logger !== undefined) this.log('receive', `${topic} ${event} ${ref === null ? '' : `(${ref})`}`, payload)
+    if (topic === PHOENIX_TOPIC) this.#onHeartbeatReply(String(ref), payload)
+    else this.roster.find(topic)?.receive(message)
+  }
+
+  #wakeUp(): void {
+    if (this.given.worker === true && this.worker === null) this.#startWorker()
+    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.probe(what) : this.drive({ type: what })))
+    this.auth.activate()
+  }
+
+  #startWorker(): void {
+    const failed = (cause: unknown): void => {
+      this.worker = null
+      this.log('worker', 'the worker failed; the page keeps the time', cause)
+    }
+    try {
+      this.worker = this.runtime.workerTimers({ url: this.given.workerUrl, failed })
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+
+  #fallAsleep(): void {
+    this.worker?.stop()
+    this.worker = null
+    this.#unwatch?.()
+    this.#unwatch = null
+    this.auth.deactivate()
+  }
+
+  #onTimer(): void {
+    const wasAsleep = this.nowMs() - this.#timerDueMs > OVERSLEPT_MS
+    this.drive({ type: wasAsleep && this.isUp ? 'wake' : 'timer', ref: this.nextRef() })
+  }
+
+  #perform(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
+    switch (effect.type) {
+      case 'timer':
+        this.#timerDueMs = this.nowMs() + (effect.afterMs ?? 0)
+        return timer(effect.afterMs)
+      case 'open-socket':
+        return this.#transport.open()
+      case 'close-socket':
+        return this.#transport.close(effect.code, effect.reason)
+      case 'drop-socket':
+        return this.#transport.drop(effect.reason)
+      case 'send-heartbeat':
+        this.#heartbeatSentMs = this.nowMs()
+        this.#tryWrite({ joinRef: null, ref: effect.ref, topic: PHOENIX_TOPIC, event: 'heartbeat', payload: {} })
+        this.#heard('sent')
+        return this.#prefetchToken()
+      case 'heartbeat-missed':
+        this.log('transport', 'heartbeat timeout')
+        return this.#heard('timeout')
+      case 'up':
+        this.log('transport', `connected to ${this.endPoint}`)
+        this.#flushHeld()
+        return this.roster.each((channel) => channel.up())
+      case 'down':
+        this.log('transport', 'close', effect.loss)
+        return this.roster.each((channel) => channel.down(lossError(effect.loss)))
+    }
+  }
+
+  #flushHeld(): void {
+    for (const message of this.#held.splice(0)) this.#tryWrite(message)
+  }
+
+  #tryWrite(message: Message): void {
+    try {
+      this.write(message)
+    } catch (error) {
+      this.log('error', `"${message.event}" could not be sent`, error)
+    }
+  }
+
+  #onHeartbeatReply(ref: string, payload: unknown): void {
+    const { state } = this
+    if (state.kind !== 'connected' || state.heartbeatRef !== ref) return
+    this.drive({ type: 'heartbeat-reply', ref })
+    this.#heard(isJsonObject(payload) && payload['status'] === 'ok' ? 'ok' : 'error', this.nowMs() - this.#heartbeatSentMs)
+  }
+
+  #heard(...news: Parameters<HeartbeatCallback>): void {
+    this.#call('heartbeat', () => this.heartbeatCallback(...news))
+  }
+
+  #call(what: string, run: () => unknown): void {
+    callSafely(what, run, (error) => this.report(error))
+  }
+
+  /** Whoever refreshes tokens may have done so unasked; joined channels should not run into the old one's end. */
+  #prefetchToken(): void {
+    if (this.options.canRefresh) this.auth.need(() => {})
+  }
+}
+
+/** What channels tell their subscribers when the socket is gone. */
+function lossError({ code, reason, wasClean, final }: Loss): RealtimeError {
+  const text = code === undefined ? reason : `socket closed: ${code}${reason && ` (${reason})`}`
+  const cause = code === undefined ? undefined : { code, reason, wasClean }
+  return new RealtimeError(final ?? 'connection-lost', text, { cause, retryable: final === undefined })
+}
