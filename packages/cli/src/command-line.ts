@@ -39,6 +39,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
   { name: 'slot', summary: 'list or drop replication slots of Tidewire', load: async () => (await import('./commands/slot.ts')).slot },
+  {
+    name: 'bench',
+    summary: 'load a running server, and tell how fast it delivers',
+    load: async () => (await import('./commands/bench.ts')).bench,
+  },
   { name: 'token', summary: 'make a JSON Web Token', load: async () => (await import('./commands/token.ts')).token },
 ]
 

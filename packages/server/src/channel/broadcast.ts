@@ -35,13 +35,17 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   }
 }
 
+/** Made for every message, so as one literal. */
 function sentMessage({ connection, request }: Membership, payload: FramePayload): SentMessage {
-  const from = { kind: 'broadcast', private: request.private, connection: connection.id } as const
-  if (payload.kind === 'user-broadcast') {
-    const { event, encoding, bytes } = payload.broadcast
-    return { ...from, event, encoding, payload: bytes }
+  const isUser = payload.kind === 'user-broadcast'
+  return {
+    kind: 'broadcast',
+    private: request.private,
+    connection: connection.id,
+    event: isUser ? payload.broadcast.event : null,
+    encoding: isUser ? payload.broadcast.encoding : payload.kind === 'json' ? 'json' : 'binary',
+    payload: isUser ? payload.broadcast.bytes : payload.bytes,
   }
-  return { ...from, event: null, encoding: payload.kind === 'json' ? 'json' : 'binary', payload: payload.bytes }
 }
 
 function payloadSize(payload: FramePayload): number {

@@ -213,19 +213,27 @@ function flushLane(lane: Lane): void {
   lane.pending = []
   lane.pendingBytes = 0
   const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
-  const leftOut = new Set<Subscriber>()
-  for (const { except } of pending) {
-    if (except instanceof Set) for (const subscriber of except) leftOut.add(subscriber)
-    else if (except !== null) leftOut.add(except as Subscriber)
-  }
+  const leftOut = leftOutOf(pending)
   for (const { subscriber } of seats) {
-    if (!leftOut.has(subscriber)) {
+    if (leftOut === null || !isLeftOut(subscriber, leftOut)) {
       subscriber.write(all, pending.length)
       continue
     }
     const theirs = pending.filter(({ except }) => !isLeftOut(subscriber, except))
     if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
   }
+}
+
+/** Everybody who is left out of some message. Mostly that is nobody, or one: then no set is looked into for each subscriber. */
+function leftOutOf(pending: Lane['pending']): Except {
+  const first = pending[0]!.except
+  if (pending.every(({ except }) => except === first)) return first
+  const leftOut = new Set<Subscriber>()
+  for (const { except } of pending) {
+    if (except instanceof Set) for (const subscriber of except) leftOut.add(subscriber)
+    else if (except !== null) leftOut.add(except as Subscriber)
+  }
+  return leftOut
 }
 
 function isLeftOut(subscriber: Subscriber, except: Except): boolean {
