@@ -1,0 +1,4 @@
+import { createClient } from '@supabase/supabase-js'
+import { run } from './program.cjs'
+
+await run(createClient)
