@@ -1,7 +1,8 @@
 /** The programs that some tests need and npm does not bring: found, installed where that is possible, or named as missing. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromiumPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
+import { otherRuntimes, runtimesFolder } from '../packages/testkit/src/runtimes.ts'
 import { run } from './child.ts'
 
 /** Where a program is, or one line that says how to get it. */
@@ -31,6 +32,21 @@ export function findPython(): Program {
   if (fault !== undefined) return { missing: `The Python client is missing, its tests are skipped: ${fault}` }
   writeFileSync(mark, realtimeRelease)
   return { path: python }
+}
+
+/** Other versions of Node, and Bun, that the client is tested on: installed once from npm, and kept. */
+export function findRuntimes(): Program {
+  const lacking = otherRuntimes.filter(({ path }) => !existsSync(path))
+  if (lacking.length === 0) return { path: runtimesFolder }
+  console.log(`Installing ${lacking.map(({ title }) => title).join(', ')} into .runtimes/ for the tests of the client`)
+  mkdirSync(runtimesFolder, { recursive: true })
+  writeFileSync(join(runtimesFolder, 'package.json'), '{ "private": true }\n')
+  const packages = otherRuntimes.map((runtime) => `${runtime.name}@npm:${runtime.package}`)
+  const quietly = ['--no-audit', '--no-fund', '--ignore-scripts', '--no-save', '--loglevel=error']
+  const npm = run('npm', ['install', '--prefix', runtimesFolder, ...quietly, ...packages], { quiet: true, timeoutMs: installTimeoutMs })
+  const missing = otherRuntimes.filter(({ path }) => !existsSync(path)).map(({ title }) => title)
+  if (missing.length === 0) return { path: runtimesFolder }
+  return { missing: `${missing.join(', ')} could not be installed, the client is not tested there: ${lastLine(npm.output)}` }
 }
 
 function makePython(python: string): string | undefined {

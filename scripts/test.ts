@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, runPackage } from './child.ts'
-import { findChromium, findPython } from './programs.ts'
+import { findChromium, findPython, findRuntimes } from './programs.ts'
 import { countTests, formatCounts, readReport } from './test-report.ts'
 
 const long = process.argv.includes('--long')
@@ -21,8 +21,8 @@ function main(): number {
     console.error('The build failed; no test ran.')
     return 1
   }
-  const [chromium, python] = [findChromium(), findPython()]
-  const missing = [chromium, python].flatMap((program) => ('missing' in program ? [program.missing] : []))
+  const [chromium, python, runtimes] = [findChromium(), findPython(), findRuntimes()]
+  const missing = [chromium, python, runtimes].flatMap((program) => ('missing' in program ? [program.missing] : []))
   for (const line of missing) console.log(line)
 
   const code = runTests({

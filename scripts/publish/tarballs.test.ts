@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
 import { publint } from 'publint'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { packTarballs, publishedFolders, type PublishedFolder, type Tarball } from './tarballs.ts'
+import { packTarballs, publishedFolders, unpackTarball, type PublishedFolder, type Tarball } from './tarballs.ts'
 
 interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>
@@ -61,21 +61,14 @@ test('the client depends on nothing', () => {
   expect([dependencies, Object.keys(peerDependencies ?? {})]).toEqual([undefined, ['ws']])
 })
 
-/** Installed without npm: unpacked into a node_modules that has nothing else. */
-function install(tarball: Tarball, project: string): void {
-  const target = join(project, 'node_modules', tarball.name)
-  mkdirSync(target, { recursive: true })
-  execFileSync('tar', ['-xzf', tarball.path, '--strip-components=1', '-C', target])
-}
-
 describe('in a project that has installed the tarballs', () => {
   const project = join(folder, 'project')
   const require = createRequire(import.meta.url)
   const linked = (name: string): void => symlinkSync(dirname(require.resolve(`${name}/package.json`)), join(project, 'node_modules', name))
 
   beforeAll(() => {
-    install(tarballs.client, project)
-    install(tarballs.react, project)
+    unpackTarball(tarballs.client, project)
+    unpackTarball(tarballs.react, project)
     mkdirSync(join(project, 'node_modules', '@types'))
     for (const name of ['react', '@types/react', 'csstype']) linked(name)
   })
@@ -104,34 +97,42 @@ describe('in a project that has installed the tarballs', () => {
     expect(outcome([tsc, '-p', at])).toEqual({ status: 0, output: '' })
   })
 
-  test('Node imports and requires it, finds every name, and only connecting asks for a WebSocket', () => {
-    const program = (client: string): string => `
-      delete globalThis.WebSocket
-      const names = Object.keys(${client}).filter((name) => name !== 'default' && name !== 'module.exports').sort()
-      const client = new ${client}.RealtimeClient('ws://127.0.0.1:9', { apikey: 'k' })
-      client.channel('room').subscribe((status, error) => {
-        console.log(JSON.stringify({ names, status, code: error.code, retryable: error.retryable }))
-        client.disconnect()
-      })`
-    const esm = outcome(['--input-type=module', '-e', `import * as Client from '@tidewire/client'; ${program('Client')}`], project)
-    const cjs = outcome(['--input-type=commonjs', '-e', `const Client = require('@tidewire/client'); ${program('Client')}`], project)
-    expect(esm.status).toBe(0)
-    expect(JSON.parse(esm.output)).toEqual({
-      names: [
-        ...[
-          'REALTIME_CHANNEL_STATES',
-          'REALTIME_LISTEN_TYPES',
-          'REALTIME_POSTGRES_CHANGES_LISTEN_EVENT',
-          'REALTIME_PRESENCE_LISTEN_EVENTS',
-        ],
-        ...['REALTIME_SUBSCRIBE_STATES', 'RealtimeChannel', 'RealtimeClient', 'RealtimeError', 'RealtimePostgresFilterBuilder'],
-        ...['RealtimePresence', 'WebSocketFactory', 'postgresChangesFilter'],
-      ],
-      status: 'CHANNEL_ERROR',
-      code: 'no-transport',
-      retryable: false,
+  /** Connects where something is lacking, and tells the names of the client and what the channel was told. */
+  const program = (client: string, lacking: string): string => `
+    delete globalThis.${lacking}
+    const names = Object.keys(${client}).filter((name) => name !== 'default' && name !== 'module.exports').sort()
+    const client = new ${client}.RealtimeClient('ws://127.0.0.1:9', { apikey: 'k' })
+    client.channel('room').subscribe((status, { code, retryable, message }) => {
+      console.log(JSON.stringify({ names, status, code, retryable, message }))
+      client.disconnect()
+    })`
+  const imported = (lacking: string): Outcome =>
+    outcome(['--input-type=module', '-e', `import * as Client from '@tidewire/client'; ${program('Client', lacking)}`], project)
+  const required = (lacking: string): Outcome =>
+    outcome(['--input-type=commonjs', '-e', `const Client = require('@tidewire/client'); ${program('Client', lacking)}`], project)
+
+  test('Node imports and requires it, and finds every name', () => {
+    const { status, output } = imported('WebSocket')
+    expect(status).toBe(0)
+    expect((JSON.parse(output) as { names: string[] }).names).toEqual([
+      ...['REALTIME_CHANNEL_STATES', 'REALTIME_LISTEN_TYPES', 'REALTIME_POSTGRES_CHANGES_LISTEN_EVENT', 'REALTIME_PRESENCE_LISTEN_EVENTS'],
+      ...['REALTIME_SUBSCRIBE_STATES', 'RealtimeChannel', 'RealtimeClient', 'RealtimeError', 'RealtimePostgresFilterBuilder'],
+      ...['RealtimePresence', 'WebSocketFactory', 'postgresChangesFilter'],
+    ])
+    expect(required('WebSocket')).toEqual({ status, output })
+  })
+
+  test.each(['WebSocket', 'TextDecoder'])('without %s only connecting fails, and says so once', (lacking) => {
+    const { status, output } = imported(lacking)
+    expect({ status, told: JSON.parse(output) as object }).toEqual({
+      status: 0,
+      told: expect.objectContaining({
+        status: 'CHANNEL_ERROR',
+        code: 'no-transport',
+        retryable: false,
+        message: expect.stringContaining(`has no ${lacking}.`),
+      }),
     })
-    expect(cjs).toEqual(esm)
   })
 })
 
@@ -140,7 +141,12 @@ function bytesOf({ path }: Tarball): ArrayBuffer {
   return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)
 }
 
-function outcome(args: readonly string[], cwd: string = fileURLToPath(packages)): { status: number; output: string } {
+interface Outcome {
+  readonly status: number
+  readonly output: string
+}
+
+function outcome(args: readonly string[], cwd: string = fileURLToPath(packages)): Outcome {
   try {
     return { status: 0, output: execFileSync(process.execPath, args, { cwd, encoding: 'utf8', stdio: 'pipe', timeout: 60_000 }) }
   } catch (error) {

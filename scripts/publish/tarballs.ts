@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -42,4 +43,11 @@ function packedOf(output: string): Packed[] {
 
 function tarballOf({ name, filename, files }: Packed, into: string): Tarball {
   return { name, path: join(into, filename), files: files.map(({ path }) => path) }
+}
+
+/** Installs without npm: unpacks into the `node_modules` of a project. */
+export function unpackTarball({ name, path }: Tarball, project: string): void {
+  const target = join(project, 'node_modules', name)
+  mkdirSync(target, { recursive: true })
+  execFileSync('tar', ['-xzf', path, '--strip-components=1', '-C', target])
 }

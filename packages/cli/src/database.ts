@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Server, StartOptions } from '@tidewire/server'
-import type { DatabasePool, Queryable } from '@tidewire/postgres'
-import { Failure, failed, reasonOf } from './failure.ts'
+import { failed, reasonOf, type Failure } from './failure.ts'
 
 /** What a database adds to a server. */
 export interface Database {
   readonly ports: Pick<StartOptions, 'authorizer' | 'messageStore' | 'changeFeed'>
-  /** What was changed in the database to make it ready, by name; `null`: it does not answer yet. */
-  readonly migrated: readonly string[] | null
+  /** What was changed in the database to make it ready, by name. */
+  readonly migrated: readonly string[]
   /** From here on, messages that SQL sends go to the topics of this server. */
   deliverTo(server: Server): void
   close(): Promise<void>
@@ -21,89 +20,45 @@ export interface DatabaseOptions {
   readonly isOurs?: boolean
   /** Leave nothing behind in the database but what the migrations made: its changes cannot be resumed after a restart. */
   readonly temporarySlot?: boolean
-  /** Whether the database may be used at all. A Failure that it throws says why not. */
-  readonly guard?: (session: Queryable) => Promise<void>
-  /** A database that did not answer at first is ready: `migrated` names what was changed. */
-  readonly onReady?: (migrated: readonly string[]) => void
-  /** It still is not, for a new reason, told as a sentence. */
-  readonly onWaiting?: (sentence: string) => unknown
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
 
-/**
- * Connects to a Postgres and brings what Tidewire keeps in it up to date. One that does not answer is tried again until it
- * does; meanwhile private channels and Postgres changes are refused, with the reason. Throws a Failure for one that answers
- * and cannot be used.
- */
-export async function openDatabase(options: DatabaseOptions): Promise<Database> {
-  const { url, poolSize, isOurs = false, temporarySlot = false } = options
-  const { databaseMessageStore, databasePool, isUnavailable, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
+/** Connects to a Postgres and brings what Tidewire keeps in it up to date. Throws a Failure. */
+export async function openDatabase({ url, poolSize, isOurs = false, temporarySlot = false }: DatabaseOptions): Promise<Database> {
+  const { databaseMessageStore, databasePool, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
     await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: poolSize, connectTimeoutMs: CONNECT_TIMEOUT_MS })
-  let migrated: readonly string[] | null = null
-  const prepare = async (): Promise<readonly string[]> => {
-    await options.guard?.(pool)
+  try {
     const { applied } = await pool.withSession(migrate)
     if (isOurs) await pool.withSession(makeConvenient)
-    return (migrated = applied)
-  }
-  let why = ''
-  const wait = (error: unknown): void => {
-    const sentence = error instanceof Failure ? error.message : `The database ${placeOf(url)} does not answer: ${sentenceOf(error)}`
-    if (sentence !== why) options.onWaiting?.((why = sentence))
-  }
-  try {
-    await prepare()
-  } catch (error) {
-    if (!isUnavailable(error)) {
-      await pool.close()
-      throw error instanceof Failure ? error : unusable(url, error)
+    let server: Server | null = null
+    const feed = openPostgresFeed({
+      databaseUrl: url,
+      temporarySlot,
+      otherPublications: [MESSAGES],
+      onRow: (change) => {
+        const message = storedMessage(change)
+        if (message !== null) server?.publishTrusted(message)
+      },
+    })
+    return {
+      ports: {
+        authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID }),
+        messageStore: databaseMessageStore(pool),
+        changeFeed: feed.changeFeed,
+      },
+      migrated: applied,
+      deliverTo: (running) => void (server = running),
+      close: async () => {
+        await feed.close()
+        await pool.close()
+      },
     }
-    wait(error)
+  } catch (error) {
+    await pool.close()
+    throw unusable(url, error)
   }
-  let server: Server | null = null
-  const feed = openPostgresFeed({
-    databaseUrl: url,
-    temporarySlot,
-    otherPublications: [MESSAGES],
-    prepare: async () => {
-      if (migrated !== null) return
-      try {
-        const applied = await prepare()
-        options.onReady?.(applied)
-      } catch (error) {
-        wait(error)
-        throw error
-      }
-    },
-    onRow: (change) => {
-      const message = storedMessage(change)
-      if (message !== null) server?.publishTrusted(message)
-    },
-  })
-  // What the policies and the messages are kept in may not be there before.
-  const sessions: Pick<DatabasePool, 'query' | 'withSession'> = {
-    query: (text, values) => (migrated === null ? Promise.reject(notReady()) : pool.query(text, values)),
-    withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
-  }
-  return {
-    ports: {
-      authorizer: policyAuthorizer({ withSession: (work) => sessions.withSession(work), uuid: randomUUID }),
-      messageStore: databaseMessageStore(sessions),
-      changeFeed: feed.changeFeed,
-    },
-    migrated,
-    deliverTo: (running) => void (server = running),
-    close: async () => {
-      await feed.close()
-      await pool.close()
-    },
-  }
-}
-
-function notReady(): Error {
-  return Object.assign(new Error('the database does not answer yet'), { code: 'ECONNREFUSED' })
 }
 
 /** Brings a database up to date, and no more. Returns what was done, by name. Throws a Failure. */

@@ -39,10 +39,12 @@ export function undecodable(code: DecodeFault, detail: string, envelope?: FrameE
   return envelope === undefined ? { ok: false, code, detail } : { ok: false, code, detail, envelope }
 }
 
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** Made with the first bytes: a platform without it, or with one that is loaded later, must be able to load this file. */
+let strictUtf8: TextDecoder | undefined
 
 /** UTF-8 text, or `undefined` when the bytes are not UTF-8. */
 export function utf8Text(bytes: Uint8Array): string | undefined {
+  strictUtf8 ??= new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   try {
     return strictUtf8.decode(bytes)
   } catch {

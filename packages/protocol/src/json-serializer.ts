@@ -10,9 +10,10 @@ export const MAX_NESTING = 512
 const PAYLOAD_INDEX = 4
 const LONE_SURROGATE = /\p{Surrogate}/u
 
-const encoder = new TextEncoder()
+let encoder: TextEncoder | undefined
 
 export function textBytes(text: string): Uint8Array {
+  encoder ??= new TextEncoder()
   return encoder.encode(text)
 }
 

@@ -35,7 +35,7 @@ export const dev: Command = defineCommand({
     const folder = new PrivateFolder(process.cwd())
     const keys = await openKeys(folder)
     const pages = await openPages({ page, anonKey: keys.anonKey })
-    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb, tell: json ? () => {} : print })
+    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb })
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),

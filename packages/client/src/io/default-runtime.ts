@@ -1,3 +1,4 @@
+import { RealtimeError } from '@tidewire/protocol'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
 import { post } from './http-broadcast.ts'
 import { loadWebSocket } from './node-websocket.ts'
@@ -12,7 +13,12 @@ export const defaultRuntime: Runtime = {
     const timer = setTimeout(run, afterMs)
     return () => clearTimeout(timer)
   },
-  webSocket: () => (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket(),
+  webSocket() {
+    // React Native had none for long; without it every broadcast would be dropped as malformed.
+    if (typeof TextDecoder === 'undefined')
+      throw new RealtimeError('no-transport', 'This platform has no TextDecoder. Load a polyfill of it before connecting.')
+    return (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket()
+  },
   http: post,
   report: (error) => console.error(error),
   warn: (message) => console.warn(message),
