@@ -1,0 +1,43 @@
+/** docs/errors.md tells of every code that a program can meet, with cause and remedy. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { pathOf } from './pages.ts'
+
+const page = readFileSync(pathOf('docs/errors.md'), 'utf8')
+
+/** The first cell of each row under a heading, with how many cells the row fills. */
+function rowsOf(heading: string): { readonly name: string; readonly cells: number }[] {
+  const section = page.split(/^## /m).find((text) => text.startsWith(heading)) ?? ''
+  return section
+    .split('\n')
+    .filter((line) => /^\| (?!code|text|---)/.test(line))
+    .map((line) => {
+      const cells = line
+        .slice(1, -1)
+        .split('|')
+        .map((cell) => cell.trim())
+      return { name: cells[0]!.replaceAll('`', ''), cells: cells.filter((cell) => cell !== '').length }
+    })
+}
+
+test('the codes of RealtimeError, all of them and no other', () => {
+  const source = readFileSync(pathOf('packages/protocol/src/error.ts'), 'utf8')
+  const union = source.slice(source.indexOf('export type RealtimeErrorCode'), source.indexOf('export interface'))
+  const codes = [...union.matchAll(/'([a-z-]+)'/g)].map(([, code]) => code!)
+  expect(codes.length).toBeGreaterThan(20)
+  const rows = rowsOf('Codes of the client')
+  expect(rows.map(({ name }) => name).toSorted()).toEqual(codes.toSorted())
+  expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
+})
+
+test('the reasons of the protocol for which a join is refused', () => {
+  const protocol = readFileSync(pathOf('packages/protocol/PROTOCOL.md'), 'utf8')
+  const table = protocol.slice(protocol.indexOf('- **J5**'), protocol.indexOf('- **J6**'))
+  const ours = table.split('\n').filter((line) => line.startsWith('|') && !line.includes('reference only'))
+  const words = new Set(ours.flatMap((line) => [...(/^\| `+ ?([A-Z]\w+)(?=: )/.exec(line)?.slice(1) ?? [])]))
+  const rows = rowsOf('What the server says')
+  const told = new Set(rows.map(({ name }) => name.split(/[:,]/)[0]))
+  expect(words.size).toBeGreaterThan(10)
+  expect([...words].filter((word) => !told.has(word))).toEqual([])
+  expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
+})

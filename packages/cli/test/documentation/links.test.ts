@@ -1,0 +1,34 @@
+/** Every link between pages leads somewhere, and every script that a page names is there. */
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path/posix'
+import { describe, expect, test } from 'vitest'
+import { anchorsOf, linksOf } from './markdown.ts'
+import { allPages, pathOf } from './pages.ts'
+
+const pages = allPages()
+const { scripts } = JSON.parse(readFileSync(pathOf('package.json'), 'utf8')) as { readonly scripts: Readonly<Record<string, string>> }
+
+function isThere(from: string, target: string): boolean {
+  if (/^(https?|mailto):/.test(target)) return true
+  const [path = '', anchor] = target.split('#')
+  const file = path === '' ? from : join(dirname(from), path)
+  if (!existsSync(pathOf(file))) return false
+  return anchor === undefined || !file.endsWith('.md') || anchorsOf(readFileSync(pathOf(file), 'utf8')).has(anchor)
+}
+
+describe.each(pages)('$path', ({ path, text }) => {
+  test('its links lead somewhere', () => {
+    expect(linksOf(text).filter(({ target }) => !isThere(path, target))).toEqual([])
+  })
+
+  test('the scripts it names are there', () => {
+    const named = [...text.matchAll(/\bnpm run ([\w:-]+)/g)].map(([, name]) => name!)
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([])
+  })
+})
+
+test('llms.txt names pages that are there, and every page of docs/', () => {
+  const listed = linksOf(readFileSync(pathOf('llms.txt'), 'utf8')).map(({ target }) => target)
+  expect(listed.filter((target) => !isThere('llms.txt', target))).toEqual([])
+  expect(pages.filter(({ path }) => path.startsWith('docs/') && !listed.includes(path))).toEqual([])
+})
