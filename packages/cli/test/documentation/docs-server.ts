@@ -73,9 +73,9 @@ export class DocsServer {
     return new DocsServer(sandbox, dev, await dev.json<Ready>())
   }
 
-  /** A block's text with the place of this server in it. */
+  /** A block's text with the place and the key of this server in it. */
   placed(code: string): string {
-    return code.replaceAll(USUAL_PLACE, new URL(this.#ready.url).host)
+    return code.replaceAll(USUAL_PLACE, new URL(this.#ready.url).host).replaceAll('YOUR_ANON_KEY', this.#ready.anonKey)
   }
 
   async sql(text: string): Promise<void> {

@@ -28,7 +28,8 @@ describe.each(runPages().filter(({ blocks }) => blocks.some((block) => checkOf(b
   })
 })
 
-/** One value, or one a line. */
+/** One value, one a line, or a member of an object. */
 function jsonOf(code: string): string[] {
+  if (code.startsWith('"')) return [`{${code}}`]
   return /^\}\n\{/m.test(code) || code.split('\n').every((line) => line.startsWith('{') && line.endsWith('}')) ? code.split('\n') : [code]
 }
