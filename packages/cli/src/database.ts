@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import type { Server, StartOptions } from '@tidewire/server'
+import type { AdminPorts, Server, StartOptions } from '@tidewire/server'
 import { failed, reasonOf, type Failure } from './failure.ts'
 
 /** What a database adds to a server. */
 export interface Database {
   readonly ports: Pick<StartOptions, 'authorizer' | 'messageStore' | 'changeFeed'>
+  /** What the inspector may ask of it; `sql` only where it is the project's own. */
+  readonly adminPorts: Pick<AdminPorts, 'explainer' | 'sql'>
   /** What was changed in the database to make it ready, by name. */
   readonly migrated: readonly string[]
   /** From here on, messages that SQL sends go to the topics of this server. */
@@ -48,6 +50,7 @@ export async function openDatabase({ url, poolSize, isOurs = false, temporarySlo
         messageStore: databaseMessageStore(pool),
         changeFeed: feed.changeFeed,
       },
+      adminPorts: {},
       migrated: applied,
       deliverTo: (running) => void (server = running),
       close: async () => {

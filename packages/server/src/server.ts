@@ -200,8 +200,9 @@ export class Server {
     if ('refusal' in examined) {
       const { refusal } = examined
       // An inspector is let in whoever else is there: it may be needed because of them.
-      const claims = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.claimsOf(apiKey) : null
-      if (claims) return { ok: true, token: apiKey, claims }
+      const key = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.check(apiKey) : undefined
+      if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
+      if (key?.code === 'admin-key-expired') return { ok: false, status: 401, text: 'Token has expired', code: key.code }
       return { ok: false, ...upgradeAnswer(refusal), code: describeTokenRefusal(refusal).code }
     }
     if (!this.connections.mayJoin()) return { ok: false, status: 429, text: 'Too many connected users', code: 'too-many-users' }

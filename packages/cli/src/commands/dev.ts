@@ -1,11 +1,13 @@
-import { allObservers, metricsObserver, noLimits, tokenVerifier, type StartOptions } from '@tidewire/server'
+import { allObservers, metricsObserver, noLimits, tokenVerifier, type Decision, type StartOptions } from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { ActivityLog } from '../dev/activity-log.ts'
-import { hostCheck, localUrl } from '../dev/host-check.ts'
+import { hostCheck, isLoopback, localUrl } from '../dev/host-check.ts'
 import { detour, listenSomewhere } from '../dev/listening.ts'
 import { openPages } from '../dev/pages.ts'
 import { openProjectDatabase } from '../dev/project-database.ts'
 import { exitCodes } from '../failure.ts'
+import { keyless, pageSession } from '../inspector/admin-key.ts'
+import { inspectorPage, type InspectorPage } from '../inspector/inspector-page.ts'
 import { print, printJson } from '../output.ts'
 import { openKeys, type ProjectKeys } from '../project/keys.ts'
 import { PrivateFolder } from '../project/private-folder.ts'
@@ -34,7 +36,8 @@ export const dev: Command = defineCommand({
     const stop = watchStopSignal()
     const folder = new PrivateFolder(process.cwd())
     const keys = await openKeys(folder)
-    const pages = await openPages({ page, anonKey: keys.anonKey })
+    let decide = (_decision: Decision): void => {}
+    const pages = await openPages({ page, anonKey: keys.anonKey, inspector: inspectorOf(keys, host, (decision) => decide(decision)) })
     const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb })
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
@@ -49,16 +52,18 @@ export const dev: Command = defineCommand({
       observer: allObservers([activity, counts.observer]),
       metrics: counts.metrics,
       fallback: pages,
+      admin: { verifier: tokenVerifier({ secret: keys.adminSecret }), version: version(), ...chosen.database?.adminPorts },
       drainTimeoutMs: DRAIN_TIMEOUT_MS,
       ...(limits ? {} : { limits: noLimits }),
     }
     try {
       const running = await listenSomewhere(options, port)
+      decide = (decision) => running.server.observer.decision(decision)
       chosen.database?.deliverTo(running.server)
       const url = localUrl(running.url)
       const databaseUrl = chosen.url === null ? {} : { databaseUrl: chosen.url }
       process.once('exit', recordServer(folder, { url, ...databaseUrl }))
-      if (json) printJson({ ready: true, url, ...keys, ...databaseUrl })
+      if (json) printJson({ ready: true, url, ...publicKeys(keys), ...databaseUrl })
       else
         print(
           greeting({ url, keys, database: chosen.description, hasDatabase: chosen.database !== null, note: detour(port, running.port) }),
@@ -74,6 +79,16 @@ export const dev: Command = defineCommand({
   },
 })
 
+/** Where other machines can ask, a key is not given away, but made with `tidewire token --admin`. */
+function inspectorOf({ adminSecret, anonKey }: ProjectKeys, host: string, refused: (decision: Decision) => void): InspectorPage {
+  const isLocal = isLoopback(host)
+  return inspectorPage({ refused, session: () => (isLocal ? pageSession(adminSecret, anonKey) : Promise.resolve({ ...keyless, anonKey })) })
+}
+
+function publicKeys({ jwtSecret, anonKey, serviceKey }: ProjectKeys): Omit<ProjectKeys, 'adminSecret'> {
+  return { jwtSecret, anonKey, serviceKey }
+}
+
 interface Greeting {
   readonly url: string
   readonly keys: ProjectKeys
@@ -88,6 +103,7 @@ function greeting({ url, keys, database, hasDatabase, note }: Greeting): string 
     `  Tidewire ${version()} is ready after ${Math.round(performance.now())} ms. Ctrl-C stops it.${note === null ? '' : ` ${note}`}`,
     '',
     `  URL          ${url}`,
+    `  inspector    ${url}/_/`,
     `  anon key     ${keys.anonKey}`,
     `  service key  ${keys.serviceKey}`,
     `  database     ${database}`,

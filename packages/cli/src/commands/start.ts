@@ -3,9 +3,12 @@ import { defineCommand, type Command } from '../command.ts'
 import { openDatabase, placeOf, type Database } from '../database.ts'
 import { withDatabase } from '../database-session.ts'
 import { exitCodes, misused } from '../failure.ts'
+import { keyless } from '../inspector/admin-key.ts'
+import { inspectorPage } from '../inspector/inspector-page.ts'
 import { describeEnvironment, readEnvironment, type StartConfiguration } from '../start/environment.ts'
 import { guardWal } from '../start/wal-guard.ts'
 import { watchStopSignal } from '../stop-signal.ts'
+import { version } from '../version.ts'
 
 export const start: Command = defineCommand({
   name: 'start',
@@ -27,7 +30,11 @@ export const start: Command = defineCommand({
     const database = configuration.database === null ? null : await openDatabase(configuration.database)
     try {
       if (database !== null) tellDatabase(log, configuration, database)
-      const running = await startServer({ ...serverOptions(configuration, log), ...database?.ports })
+      const running = await startServer({
+        ...serverOptions(configuration, log),
+        ...database?.ports,
+        ...inspectorOptions(configuration, database, log),
+      })
       database?.deliverTo(running.server)
       log.info(`listening on ${running.url}`)
       log.info(`${await stop.requested}: draining`)
@@ -51,6 +58,23 @@ function serverOptions({ host, port, options, verifier, metricsSecret }: StartCo
     observer: allObservers([log.observer, observer]),
     metrics,
     metricsVerifier: tokenVerifier({ secret: metricsSecret }),
+  }
+}
+
+/** Whoever opens the inspector of a server brings a key; it runs no SQL. */
+function inspectorOptions(
+  { adminSecret }: StartConfiguration,
+  database: Database | null,
+  { observer }: Log,
+): Pick<StartOptions, 'admin' | 'fallback'> {
+  if (adminSecret === null) return {}
+  return {
+    admin: {
+      verifier: tokenVerifier({ secret: adminSecret }),
+      version: version(),
+      explainer: database?.adminPorts.explainer ?? null,
+    },
+    fallback: inspectorPage({ session: () => Promise.resolve(keyless), refused: (decision) => observer.decision(decision) }),
   }
 }
 

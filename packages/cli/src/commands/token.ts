@@ -1,3 +1,4 @@
+import { ADMIN_ROLE } from '@tidewire/protocol'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { signJwt, type JwtClaims } from '../jwt.ts'
@@ -10,24 +11,33 @@ export const token: Command = defineCommand({
   name: 'token',
   description: 'Make a JSON Web Token that a server takes.',
   args: {
-    role: { type: 'string', description: 'The role in Postgres, such as authenticated', required: true },
+    role: { type: 'string', description: 'The role in Postgres, such as authenticated' },
+    admin: { type: 'boolean', description: 'A key of the inspector, instead of one for clients' },
     sub: { type: 'string', description: "The user's id" },
     exp: { type: 'string', description: 'How long it is good: 90s, 15m, 1h (default), 7d, 1y', valueHint: 'duration' },
     claims: { type: 'string', description: 'More claims', valueHint: 'json' },
     secret: {
       type: 'string',
-      description: 'What it is signed with. Default: API_JWT_SECRET of the environment, else the key of this project',
+      description:
+        'What it is signed with. Default: API_JWT_SECRET of the environment (--admin: TIDEWIRE_ADMIN_SECRET), else the key of this project',
     },
     json: { type: 'boolean', description: 'Print {"token", "expiresAt"}' },
   },
   async run(values) {
-    const claims = claimsOf(values, Math.floor(Date.now() / 1000))
-    const made = await signJwt(claims, await findSecret(values.secret))
+    const claims = claimsOf({ ...values, role: roleOf(values) }, Math.floor(Date.now() / 1000))
+    const made = await signJwt(claims, await findSecret(values.secret, values.admin))
     if (values.json) printJson({ token: made, expiresAt: claims['exp'] })
     else print(made)
     return exitCodes.ok
   },
 })
+
+/** Throws a Failure. */
+function roleOf({ role, admin }: { readonly role?: string | undefined; readonly admin: boolean }): string {
+  if (admin && role !== undefined) throw misused('--admin has a role of its own: leave --role out.')
+  if (!admin && role === undefined) throw misused('--role is missing: give the role in Postgres, such as --role authenticated, or --admin.')
+  return role ?? ADMIN_ROLE
+}
 
 export interface TokenValues {
   readonly role: string
@@ -51,10 +61,13 @@ function secondsOf(exp: string): number {
   return seconds
 }
 
-async function findSecret(given: string | undefined): Promise<string> {
-  const secret = given ?? process.env['API_JWT_SECRET'] ?? (await readKeys(new PrivateFolder(process.cwd())))?.jwtSecret
+async function findSecret(given: string | undefined, admin: boolean): Promise<string> {
+  const name = admin ? 'TIDEWIRE_ADMIN_SECRET' : 'API_JWT_SECRET'
+  const project = async (): Promise<string | undefined> =>
+    (await readKeys(new PrivateFolder(process.cwd())))?.[admin ? 'adminSecret' : 'jwtSecret']
+  const secret = given ?? process.env[name] ?? (await project())
   if (secret === undefined)
-    throw misused('There is no secret to sign with: give --secret, set API_JWT_SECRET, or run `tidewire dev` here once, which makes one.')
+    throw misused(`There is no secret to sign with: give --secret, set ${name}, or run \`tidewire dev\` here once, which makes one.`)
   if (secret === '') throw misused('The secret to sign with is empty.')
   return secret
 }

@@ -28,7 +28,8 @@ export function localUrl(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
-function isLoopback(name: string): boolean {
+/** Whether only this machine can reach what listens there. */
+export function isLoopback(name: string): boolean {
   return name === 'localhost' || name === '127.0.0.1' || name === '::1'
 }
 

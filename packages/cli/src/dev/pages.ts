@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { failed } from '../failure.ts'
+import type { InspectorPage } from '../inspector/inspector-page.ts'
 import { fileServer, type FileServer } from './files.ts'
 import { isLoopbackOrigin } from './host-check.ts'
 
@@ -10,19 +11,20 @@ export interface PagesOptions {
   /** A folder to serve at `/`; without one there is a start page. */
   readonly page: string | undefined
   readonly anonKey: string
+  readonly inspector: InspectorPage
 }
 
 /** Answers what the server itself does not know; `null` for what there is not. */
 export type Pages = (request: Request) => Promise<Response | null>
 
 /** The web side of `dev`: a page at `/`, and under `/_/` what a page needs to connect. Throws a Failure when the folder cannot be served. */
-export async function openPages({ page, anonKey }: PagesOptions): Promise<Pages> {
+export async function openPages({ page, anonKey, inspector }: PagesOptions): Promise<Pages> {
   const atRoot = page === undefined ? startPage() : await openFolder(page)
   return async (request) => {
     const { pathname, origin } = new URL(request.url)
     const isOwn = pathname.startsWith('/_/')
     const answers = isOwn ? ownPages(pathname, origin, anonKey) : (): Promise<Response | null> => atRoot(request)
-    if (answers === null) return null
+    if (answers === null || (!isOwn && pathname === '/_')) return inspector(request)
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return new Response('Only GET and HEAD.\n', { status: 405, headers: { allow: 'GET, HEAD' } })
     return isOwn ? forOwnPagesOnly(request, answers) : answers()

@@ -13,12 +13,19 @@ export interface ProjectKeys {
   readonly anonKey: string
   /** Role `service_role`: may do everything. */
   readonly serviceKey: string
+  /** What keys of the inspector are signed with. */
+  readonly adminSecret: string
 }
 
 const FILE = 'keys.json'
 const TEN_YEARS_S = 315_360_000
 
-const keysSchema = z.object({ jwtSecret: z.string().min(16), anonKey: z.string(), serviceKey: z.string() })
+const keysSchema = z.object({
+  jwtSecret: z.string().min(16),
+  anonKey: z.string(),
+  serviceKey: z.string(),
+  adminSecret: z.string().min(16).optional(),
+})
 
 /** The keys of the project, made at the first call and the same ever after. Throws a Failure. */
 export async function openKeys(folder: PrivateFolder): Promise<ProjectKeys> {
@@ -42,15 +49,27 @@ export async function readKeys(folder: PrivateFolder): Promise<ProjectKeys | nul
     throw failed(
       `The keys in ${join(folder.path, FILE)} are expired or not of one secret: remove it, and new ones are made at the next start.`,
     )
-  return keys
+  return { ...keys, adminSecret: keys.adminSecret ?? addAdminSecret(folder, keys) }
+}
+
+/** The file is of a version that had no inspector. */
+function addAdminSecret(folder: PrivateFolder, keys: Omit<ProjectKeys, 'adminSecret'>): string {
+  const adminSecret = newSecret()
+  folder.write(FILE, `${JSON.stringify({ ...keys, adminSecret }, null, 2)}\n`)
+  return adminSecret
+}
+
+function newSecret(): string {
+  return randomBytes(32).toString('base64url')
 }
 
 async function makeKeys(nowS: number): Promise<ProjectKeys> {
-  const jwtSecret = randomBytes(32).toString('base64url')
+  const jwtSecret = newSecret()
   const claims = { iss: 'tidewire', iat: nowS, exp: nowS + TEN_YEARS_S }
   return {
     jwtSecret,
     anonKey: await signJwt({ role: 'anon', ...claims }, jwtSecret),
     serviceKey: await signJwt({ role: 'service_role', ...claims }, jwtSecret),
+    adminSecret: newSecret(),
   }
 }

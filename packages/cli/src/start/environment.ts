@@ -11,6 +11,8 @@ export interface StartConfiguration {
   readonly logLevel: LogLevel
   readonly verifier: Pick<TokenVerifierOptions, 'secret' | 'jwks' | 'jwksUrl'>
   readonly metricsSecret: string | null
+  /** What keys of the inspector are signed with; `null`: it is off. */
+  readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
   /** Use a database that bounds the write-ahead log of its slots by nothing. */
@@ -31,6 +33,10 @@ export function readEnvironment(environment: { readonly [name: string]: string |
   const faults = read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   if (given['API_JWT_SECRET'] === undefined && given['API_JWT_JWKS'] === undefined)
     faults.unshift('API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified')
+  if (given['TIDEWIRE_INSPECTOR'] !== undefined && read.data?.TIDEWIRE_INSPECTOR === true && given['TIDEWIRE_ADMIN_SECRET'] === undefined)
+    faults.push('TIDEWIRE_ADMIN_SECRET: is missing; the inspector needs it, a text of its own of at least 16 characters')
+  if (given['TIDEWIRE_ADMIN_SECRET'] !== undefined && given['TIDEWIRE_ADMIN_SECRET'] === given['API_JWT_SECRET'])
+    faults.push('TIDEWIRE_ADMIN_SECRET: must not be API_JWT_SECRET: whoever makes keys for clients could look at everything')
   if (!read.success || faults.length > 0) return { ok: false, faults }
   return { ok: true, configuration: configurationOf(read.data, ignoredOf(given)) }
 }
@@ -144,6 +150,10 @@ const schema = z.object({
   TIDEWIRE_MAX_PAYLOAD_BYTES: whole('Of one broadcast or presence message. Default 3000500', 1),
   TIDEWIRE_MAX_FRAME_BYTES: whole('Of one WebSocket message. Default 5000000', 1),
   TIDEWIRE_MAX_BODY_BYTES: whole('Of one HTTP request. Default 8000000', 1),
+  TIDEWIRE_INSPECTOR: field('Serve the inspector at /_/: true or false (default)', 'true or false', (text) => words.get(text)),
+  TIDEWIRE_ADMIN_SECRET: field('The secret that keys of the inspector are signed with', 'a text of at least 16 characters', (text) =>
+    text.length >= 16 ? text : undefined,
+  ),
   TIDEWIRE_ALLOW_UNBOUNDED_WAL: field(
     'Start although max_slot_wal_keep_size of the database is -1: true or false (default)',
     'true or false',
@@ -188,6 +198,7 @@ function configurationOf(values: z.infer<typeof schema>, ignored: readonly strin
     logLevel: values.LOG_LEVEL ?? 'info',
     verifier: { secret: values.API_JWT_SECRET, ...values.API_JWT_JWKS },
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
+    adminSecret: values.TIDEWIRE_INSPECTOR === true ? (values.TIDEWIRE_ADMIN_SECRET ?? null) : null,
     database: databaseOf(values),
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },

@@ -6,7 +6,7 @@ import type { Connections } from '../connection/connections.ts'
 import type { AdminPorts, Claims, Decision, FeedProgress, Observer, Runtime, TimerHandle } from '../ports.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Topics } from '../topic/topics.ts'
-import { checkAdminKey } from './admin-key.ts'
+import { checkAdminKey, type AdminKey } from './admin-key.ts'
 import { parseAdminRequest, type AdminRequest } from './admin-requests.ts'
 import { Inspector, reply } from './inspector.ts'
 import { RecentDecisions } from './recent-decisions.ts'
@@ -70,10 +70,9 @@ export class AdminChannel implements AdminDoor {
     this.#decisions.add(decision, this.#view.runtime.now())
   }
 
-  /** The claims of a good admin key, or `null`: a socket may be opened with it, to join this channel and no other. */
-  async claimsOf(token: string): Promise<Claims | null> {
-    const key = await checkAdminKey(token, this.#ports.verifier, this.#view.runtime.now())
-    return key.ok ? key.claims : null
+  /** Whether it is a good admin key: a socket may be opened with it, to join this channel and no other. Never rejects. */
+  check(token: string): Promise<AdminKey> {
+    return checkAdminKey(token, this.#ports.verifier, this.#view.runtime.now())
   }
 
   receive(frame: ClientFrame, peer: AdminPeer): void {
@@ -113,7 +112,7 @@ export class AdminChannel implements AdminDoor {
     if (peer.foreignOrigin) return refuse('admin-origin', 'ForeignOrigin: the inspector is for pages of this server only')
     this.#entering.add(peer)
     const token = tokenOf(frame) ?? peer.token
-    const key = await checkAdminKey(token, this.#ports.verifier, this.#view.runtime.now())
+    const key = await this.check(token)
     // Gone, or left, in the meantime.
     if (!this.#entering.delete(peer)) return
     if (!key.ok) return refuse(key.code, key.reason)
@@ -139,7 +138,7 @@ export class AdminChannel implements AdminDoor {
   }
 
   async #renew(inspector: Inspector, token: string): Promise<void> {
-    const key = await checkAdminKey(token, this.#ports.verifier, this.#view.runtime.now())
+    const key = await this.check(token)
     if (this.#inspectors.get(inspector.peer) !== inspector) return
     if (key.ok) inspector.expiresAtMs = key.expiresAtMs
     else this.#expel(inspector, key.code, key.reason)

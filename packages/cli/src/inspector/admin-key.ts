@@ -1,0 +1,15 @@
+import { ADMIN_ROLE, type InspectorSession } from '@tidewire/protocol'
+import { signJwt } from '../jwt.ts'
+
+/** How long a key is good that the page gets from its server; it gets another one in time. */
+const PAGE_KEY_S = 15 * 60
+
+/** A key for the page of a server on somebody's own machine. */
+export async function pageSession(secret: string, anonKey: string): Promise<InspectorSession> {
+  const nowS = Math.floor(Date.now() / 1000)
+  const exp = nowS + PAGE_KEY_S
+  return { token: await signJwt({ role: ADMIN_ROLE, iat: nowS, exp }, secret), expiresAt: exp * 1000, anonKey }
+}
+
+/** No key: the page asks its user for one. */
+export const keyless: InspectorSession = { token: null, expiresAt: null, anonKey: null }
