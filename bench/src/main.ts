@@ -1,7 +1,10 @@
-/** Measures this server beside two others, in turns, and writes down what it saw. */
+/** Measures this server beside two others, or this client beside another, in turns, and writes down what it saw. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { chooseCores, describeMachine } from './machine.ts'
 import { killChildren } from './child.ts'
+import type { FigureName } from './client/figures.ts'
+import { benchClient } from './client/main.ts'
+import { formatClientReport } from './client/report.ts'
 import { contestants } from './contestants.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
@@ -20,8 +23,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
 
 try {
   const options = parseOptions(process.argv.slice(2))
-  if (options.postgres === null) await bench(options)
-  else await benchFeed(options, options.postgres)
+  if (options.postgres !== null) await benchFeed(options, options.postgres)
+  else if (options.client !== null) await benchClients(options, options.client)
+  else await bench(options)
 } catch (error) {
   killChildren()
   console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`)
@@ -65,6 +69,21 @@ async function benchFeed({ rounds, quick, json }: BenchOptions, chosen: readonly
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, results }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-postgres`)
+}
+
+async function benchClients({ rounds, quick, json }: BenchOptions, figures: readonly FigureName[]): Promise<void> {
+  const samples = await benchClient({ figures, rounds, quick })
+  const machine = describeMachine(['@supabase/realtime-js', 'esbuild', 'ws'])
+  const date = today()
+  const conditions = [
+    `${rounds} rounds, medians; spread is (highest − lowest) / median; ratios are medians of those within a round. The clients take turns, each figure in a process of its own.`,
+    'Receiving, presence and memory: on a server of one line in the same process. Rejoining and what is left: on `tidewire start` over 127.0.0.1, with `ws`.',
+    'Both connect on Node with `ws`. Rejoining waits at random up to a second before it connects again, realtime-js always a second.',
+  ]
+  const page = formatClientReport({ machine, date, command: command(), conditions }, samples)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-client`)
 }
 
 function today(): string {

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { figureNames, type FigureName } from './client/figures.ts'
 import { postgresScenarios, type PostgresScenario } from './postgres/main.ts'
 import { scenarios, type Scenario } from './scenario.ts'
 
@@ -6,6 +7,8 @@ export interface BenchOptions {
   readonly scenarios: readonly Scenario[]
   /** What is measured of the change feed instead; null without `--postgres`. */
   readonly postgres: readonly PostgresScenario[] | null
+  /** What is measured of the client instead; null without `--client`. */
+  readonly client: readonly FigureName[] | null
   readonly rounds: number
   /** A tenth of everything: to see that it works, not to be believed. */
   readonly quick: boolean
@@ -13,9 +16,10 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--postgres] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--postgres | --client] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
-scenarios with --postgres: ${postgresScenarios.join(', ')}`
+scenarios with --postgres: ${postgresScenarios.join(', ')}
+scenarios with --client: ${figureNames.join(', ')}`
 
 /** Reads the command line. Throws an Error that says what is wrong with it. */
 export function parseOptions(words: readonly string[]): BenchOptions {
@@ -23,17 +27,21 @@ export function parseOptions(words: readonly string[]): BenchOptions {
     args: [...words],
     options: {
       postgres: { type: 'boolean', default: false },
+      client: { type: 'boolean', default: false },
       scenario: { type: 'string', multiple: true },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
     },
   })
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
+  if (values.postgres && values.client) throw new Error('--postgres and --client are two benchmarks: run one after the other')
+  const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
   const rest = { rounds, quick: values.quick, json: values.json ?? null }
-  if (values.postgres) return { scenarios: [], postgres: chosen(postgresScenarios, (name) => name, values.scenario), ...rest }
-  return { scenarios: chosen(scenarios, ({ name }) => name, values.scenario), postgres: null, ...rest }
+  const named = <Name extends string>(names: readonly Name[]): Name[] => chosen(names, (name) => name, values.scenario)
+  if (values.postgres) return { scenarios: [], postgres: named(postgresScenarios), client: null, ...rest }
+  if (values.client) return { scenarios: [], postgres: null, client: named(figureNames), ...rest }
+  return { scenarios: chosen(scenarios, ({ name }) => name, values.scenario), postgres: null, client: null, ...rest }
 }
 
 /** All of them where none is named. */

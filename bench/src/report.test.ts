@@ -15,7 +15,7 @@ test('statistics', () => {
 })
 
 test('options', () => {
-  expect(parseOptions([])).toEqual({ scenarios, postgres: null, rounds: 3, quick: false, json: null })
+  expect(parseOptions([])).toEqual({ scenarios, postgres: null, client: null, rounds: 3, quick: false, json: null })
   expect(parseOptions(['--quick', '--scenario', 'idle', '--rounds', '2', '--json', 'x'])).toMatchObject({
     scenarios: [{ name: 'idle' }],
     rounds: 2,

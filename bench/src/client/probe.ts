@@ -1,0 +1,131 @@
+/** Measures one figure of one client in this process, and prints it. Usage: probe.ts LIBRARY FIGURE [URL KEY] */
+import { WebSocket } from 'ws'
+import type { RealtimeChannel, RealtimeClient } from '@supabase/realtime-js'
+import type { FigureName, Library } from './figures.ts'
+import { LoopSocket } from './loop-socket.ts'
+
+const [library, figure, url = 'ws://127.0.0.1', apikey = 'key'] = process.argv.slice(2) as [Library, FigureName, string?, string?]
+/** One has the types of the other. */
+const { RealtimeClient: Client } = (await import(library)) as { RealtimeClient: typeof RealtimeClient }
+
+const sockets: WebSocket[] = []
+class WatchedWebSocket extends WebSocket {
+  constructor(address: string | URL) {
+    super(address)
+    sockets.push(this)
+  }
+}
+
+function connect(transport: unknown): RealtimeClient {
+  return new Client(url, { params: { apikey }, transport } as never)
+}
+
+function isJoined(status: string): boolean {
+  return status === 'SUBSCRIBED'
+}
+
+function joined(channel: RealtimeChannel): Promise<void> {
+  return new Promise((resolve) => void channel.subscribe((status) => isJoined(status) && resolve()))
+}
+
+function channelsOf(client: RealtimeClient, count: number): RealtimeChannel[] {
+  return Array.from({ length: count }, (_, index) => client.channel(`room-${index}`).on('broadcast', { event: 'said' }, () => {}))
+}
+
+/** The median of batches that each take long enough for the clock. */
+function microsEach(run: () => void, batch: number): number {
+  const times: number[] = []
+  for (let round = 0; round < 9; round++) {
+    const from = performance.now()
+    for (let index = 0; index < batch; index++) run()
+    times.push(((performance.now() - from) * 1000) / batch)
+  }
+  return times.toSorted((a, b) => a - b)[4]!
+}
+
+async function receive(earlierSends: number): Promise<number> {
+  const client = connect(LoopSocket)
+  let heard = 0
+  const channel = client.channel('room').on('broadcast', { event: 'said' }, () => void heard++)
+  await joined(channel)
+  const payload = { type: 'broadcast', event: 'said', payload: { text: 'x'.repeat(100) }, meta: { id: 'a' } }
+  const frame = JSON.stringify([null, null, 'realtime:room', 'broadcast', payload])
+  const tell = (): void => LoopSocket.last.receive(frame)
+  microsEach(tell, 2_000)
+  heard = 0
+  // The bindings that realtime-js keeps for them live for ten seconds; all of this takes less.
+  for (let sent = 0; sent < earlierSends; sent++) void channel.send({ type: 'broadcast', event: 'said', payload: { sent } })
+  const cost = microsEach(tell, 500)
+  if (heard !== 4_500) throw new Error(`${heard} of 4500 messages were heard`)
+  return cost
+}
+
+async function presence(): Promise<number> {
+  const client = connect(LoopSocket)
+  const channel = client.channel('room').on('presence', { event: 'sync' }, () => {})
+  await joined(channel)
+  const state = Object.fromEntries(
+    Array.from({ length: 1_000 }, (_, index) => [`user-${index}`, { metas: [{ phx_ref: `r${index}`, name: `${index}` }] }]),
+  )
+  LoopSocket.last.receive(JSON.stringify([null, null, 'realtime:room', 'presence_state', state]))
+  if (Object.keys(channel.presenceState()).length !== 1_000) throw new Error('not everybody is there')
+  return microsEach(() => channel.presenceState(), library === '@tidewire/client' ? 200_000 : 50)
+}
+
+async function memory(): Promise<number> {
+  const client = connect(LoopSocket)
+  await joined(channelsOf(client, 1)[0]!)
+  const before = heapBytes()
+  const channels = Array.from({ length: 1_000 }, (_, index) => client.channel(`more-${index}`).on('broadcast', { event: 'said' }, () => {}))
+  await Promise.all(channels.map(joined))
+  const after = heapBytes()
+  return (after - before) / channels.length
+}
+
+function heapBytes(): number {
+  for (let times = 0; times < 3; times++) globalThis.gc!()
+  return process.memoryUsage().heapUsed
+}
+
+async function rejoin(): Promise<number> {
+  const client = connect(WatchedWebSocket)
+  const channels = channelsOf(client, 100)
+  let joins = 0
+  const allJoined = new Promise<void>((first) => {
+    for (const channel of channels)
+      channel.subscribe((status) => {
+        if (!isJoined(status)) return
+        joins++
+        if (joins === channels.length) first()
+        if (joins === 2 * channels.length) again()
+      })
+  })
+  let again = (): void => {}
+  await allJoined
+  const rejoined = new Promise<void>((resolve) => (again = resolve))
+  const from = performance.now()
+  sockets.at(-1)!.terminate()
+  await rejoined
+  return performance.now() - from
+}
+
+async function afterDisconnect(): Promise<number> {
+  const client = connect(WatchedWebSocket)
+  await Promise.all(channelsOf(client, 3).map(joined))
+  await client.disconnect()
+  return process.getActiveResourcesInfo().filter((kind) => /Timeout|Immediate|TCP|TLS/.test(kind)).length
+}
+
+async function measure(): Promise<number> {
+  if (figure.startsWith('receive-')) return receive(Number(figure.slice('receive-'.length)))
+  if (figure === 'presence') return presence()
+  if (figure === 'memory') return memory()
+  if (figure === 'rejoin') return rejoin()
+  return afterDisconnect()
+}
+
+const value = await measure()
+// Written at once, not when the process has time; then it ends, or, to be timed, stays for as long as something keeps it.
+process.stdout.write(`${value}\n`, () => {
+  if (figure !== 'exit') process.exit()
+})
