@@ -62,6 +62,8 @@ export interface ChangeSource {
   readonly receivedLsn: Lsn
   /** Everything before this is confirmed: Postgres may forget it. */
   readonly confirmedLsn: Lsn
+  /** What the server has written, seen every few seconds. */
+  readonly serverLsn: Lsn
   /** Bytes of WAL between what is confirmed and what the server has written, seen every few seconds. */
   readonly lagBytes: number
   /** Everything up to this `endLsn` of a batch need not be sent again after a restart. Of another epoch it is ignored. */

@@ -79,9 +79,13 @@ class Source implements ChangeSource, ReplicationReceiver {
     return this.#state.progress.flushed
   }
 
+  get serverLsn(): Lsn {
+    const { received } = this.#state.progress
+    return this.#serverLsn > received ? this.#serverLsn : received
+  }
+
   get lagBytes(): number {
-    const { received, flushed } = this.#state.progress
-    return Number((this.#serverLsn > received ? this.#serverLsn : received) - flushed)
+    return Number(this.serverLsn - this.#state.progress.flushed)
   }
 
   confirm(epoch: string, endLsn: Lsn): void {

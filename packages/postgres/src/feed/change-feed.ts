@@ -1,4 +1,4 @@
-import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
+import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
 import type { ChangeBatch, NewEpoch } from '../change-source.ts'
 import type { Lsn } from '../lsn.ts'
 import { formatPosition } from '../position.ts'
@@ -19,6 +19,10 @@ export interface FeedSource {
   readonly epoch: string | null
   readonly confirmedLsn: Lsn
   readonly lagBytes: number
+  /** What Postgres has written, seen every few seconds. */
+  readonly serverLsn: Lsn
+  /** A sentence when it stands still. */
+  readonly trouble: string | null
   confirm(epoch: string, endLsn: Lsn): void
   pause(): void
   resume(): void
@@ -104,6 +108,20 @@ export class PostgresChangeFeed implements ChangeFeed {
     this.#subscriptions.channels.add(channel)
     void this.#subscribing.subscribe(channel)
     return { setIdentity: (identity) => this.#setIdentity(channel, identity), close: () => this.#close(channel) }
+  }
+
+  observe(decided: ((change: DecidedChange) => void) | null): void {
+    this.#settling.decided = decided
+  }
+
+  progress(): FeedProgress {
+    const { serverLsn, trouble } = this.#source
+    const oldest = this.#pipeline.oldest
+    return {
+      lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
+      oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
+      trouble,
+    }
   }
 
   onChanges(batch: ChangeBatch): void {

@@ -19,11 +19,19 @@ export interface DeliveryContext {
   readonly supplied: ReadonlyMap<string, string> | null
 }
 
+/** How many channels were told, and what one of them was. */
+export interface Delivered {
+  readonly receivers: number
+  readonly payload: Uint8Array | null
+}
+
+export const TO_NOBODY: Delivered = { receivers: 0, payload: null }
+
 /**
  * Sends a change to everybody whom it was granted. A channel gets one message for all of its entries that are told the
  * same, and channels that are told the same share its bytes.
  */
-export function deliver(change: RowChange, candidates: readonly Candidate[], context: DeliveryContext): void {
+export function deliver(change: RowChange, candidates: readonly Candidate[], context: DeliveryContext): Delivered {
   const variants = new Map<string, Variant>()
   for (const [channel, told] of byChannel(candidates)) {
     for (const [key, granted] of byVariant(channel, told)) {
@@ -43,9 +51,14 @@ export function deliver(change: RowChange, candidates: readonly Candidate[], con
     }
   }
   const place = placeOf(change)
-  for (const { messages } of variants.values())
-    for (const { payload, channels } of messages.values())
+  let delivered = TO_NOBODY
+  for (const { messages } of variants.values()) {
+    for (const { payload, channels } of messages.values()) {
       for (const channel of channels) channel.deliver(place, channel.request.legacy ? change.action : 'postgres_changes', payload)
+      delivered = { receivers: delivered.receivers + channels.length, payload }
+    }
+  }
+  return delivered
 }
 
 function byChannel(candidates: readonly Candidate[]): Map<FeedChannel, Candidate[]> {

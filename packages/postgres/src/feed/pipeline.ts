@@ -58,6 +58,15 @@ export class Pipeline {
     return !this.#running && this.#from === this.#queue.length
   }
 
+  /** The change that has waited longest. */
+  get oldest(): RowChange | null {
+    for (let at = this.#from; at < this.#queue.length; at++) {
+      const step = this.#queue[at]!
+      if (step.kind === 'change') return step.change
+    }
+    return null
+  }
+
   changes({ changes, endLsn }: ChangeBatch): void {
     for (const change of changes) {
       const bytes = 256 + (change.newTuple?.byteLength ?? 0) + (change.old?.tuple.byteLength ?? 0)

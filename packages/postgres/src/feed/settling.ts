@@ -1,9 +1,10 @@
+import type { DecidedChange } from '@tidewire/server'
 import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { filterText } from './change-row.ts'
 import type { ChangeRing, KeptChange } from './change-ring.ts'
 import { candidateFor, decide, StaleEntry, type Candidate, type DecisionFault } from './decision.ts'
-import { deliver } from './delivery.ts'
+import { deliver, TO_NOBODY, type Delivered } from './delivery.ts'
 import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import type { FeedRuntime } from './feed-runtime.ts'
@@ -35,6 +36,8 @@ export class Settling {
   readonly #suspects: SuspectLane
   /** Channels that got another identity since the batch at hand was begun. */
   readonly #renewed = new Set<FeedChannel>()
+  /** Told of every change that comes live; `null`: nobody wants to know. */
+  decided: ((change: DecidedChange) => void) | null = null
 
   constructor(options: SettlingOptions) {
     this.#options = options
@@ -85,7 +88,8 @@ export class Settling {
       if (isOwnTable(change.table)) this.#options.listener.onRow?.(change)
       else {
         const granted = byChange.get(change)
-        if (granted !== undefined) deliver(change, granted, { epoch, supplied: supplied.get(change) ?? null })
+        const delivered = granted === undefined ? TO_NOBODY : deliver(change, granted, { epoch, supplied: supplied.get(change) ?? null })
+        this.#tellDecided(change, delivered)
         this.#options.ring.append(change, nowMs)
       }
     }
@@ -137,7 +141,7 @@ export class Settling {
       }
     }
     const epoch = this.#options.source.epoch ?? ''
-    for (const [change, granted] of groupByChange(wanted)) deliver(change, granted, { epoch, supplied: null })
+    for (const [change, granted] of groupByChange(wanted)) this.#tellDecided(change, deliver(change, granted, { epoch, supplied: null }))
     return faults
   }
 
@@ -158,6 +162,13 @@ export class Settling {
         this.#options.subscriptions.markStale(error.oid)
       }
     }
+  }
+
+  #tellDecided({ table, action, transaction }: RowChange, delivered: Delivered): void {
+    if (this.decided === null) return
+    // The commit's own time is in microseconds.
+    const committedAt = Number(transaction.commitTime) / 1_000
+    this.decided({ schema: table.schema, table: table.name, action, committedAt, ...delivered })
   }
 
   #tellFault(fault: DecisionFault): void {

@@ -1,3 +1,4 @@
+import type { DecidedChange } from '@tidewire/server'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../../test/feed.ts'
 import { usePostgres } from '../../test/postgres.ts'
@@ -67,4 +68,29 @@ test('rows are shown to those whom the policies show them to', async () => {
     ['DELETE {"id":2}', 'DELETE {"id":1}'],
     ['INSERT for one', 'INSERT for two', 'UPDATE changed', 'DELETE {"id":2}', 'DELETE {"id":1}'],
   ])
+})
+
+test('whoever observes is told of every change, also of one that nobody may see, and how far the feed is', async () => {
+  const channel = it.open({ entries: [NOTES, { event: '*', schema: 'public', table: 'own' }], identity: asRole('authenticated') })
+  await channel.subscribed()
+  const decided: DecidedChange[] = []
+  const { changeFeed } = it.feed
+  changeFeed.observe!((change) => decided.push({ ...change }))
+  const before = Date.now()
+  await it.sql.query(`insert into own (owner, body) values ('${USER_1}', 'hidden')`)
+  await it.sql.query(`insert into notes (body) values ('seen')`)
+  await channel.received(1)
+  changeFeed.observe!(null)
+  expect(decided).toMatchObject([
+    { schema: 'public', table: 'own', action: 'INSERT', receivers: 0, payload: null },
+    { schema: 'public', table: 'notes', action: 'INSERT', receivers: 1 },
+  ])
+  expect(Buffer.from(decided[1]!.payload!).toString()).toBe(channel.changes[0]!.text)
+  expect(decided[1]!.committedAt).toBeGreaterThan(before - 1_000)
+  expect(decided[1]!.committedAt).toBeLessThanOrEqual(Date.now() + 1)
+  expect(changeFeed.progress!()).toMatchObject({ lagBytes: expect.any(Number) as number, oldestAt: null, trouble: null })
+  await it.sql.query(`insert into notes (body) values ('unobserved')`)
+  await channel.received(2)
+  expect(decided).toHaveLength(2)
+  channel.handle.close()
 })

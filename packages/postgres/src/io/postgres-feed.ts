@@ -121,6 +121,13 @@ function laterSource(source: () => ChangeSource): ConstructorParameters<typeof P
     get lagBytes() {
       return source().lagBytes
     },
+    get serverLsn() {
+      return source().serverLsn
+    },
+    get trouble() {
+      const { status } = source()
+      return status.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : null
+    },
     confirm: (epoch, endLsn) => source().confirm(epoch, endLsn),
     pause: () => source().pause(),
     resume: () => source().resume(),
