@@ -1,0 +1,133 @@
+import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
+import type { AdminEvents, AdminRequests, AdminTopicDetail, AdminWatch, AdminWelcome } from '@tidewire/protocol'
+import type { Link, LinkListener, LinkState } from './link/link.ts'
+import { ConnectionList } from './stores/connection-list.ts'
+import { Figures } from './stores/figures.ts'
+import { LogStore, type LogEntry } from './stores/log-store.ts'
+import { TopicList } from './stores/topic-list.ts'
+import { emptyWhyForm, type WhyForm } from './stores/why-form.ts'
+
+export type SideTab = 'latency' | 'presence' | 'connections' | 'why'
+export type Pane = 'topics' | 'log' | 'side'
+
+/** Everything that the page shows of a server, and what a person has chosen to look at. */
+export class Inspector implements LinkListener {
+  readonly log: LogStore = new LogStore()
+  readonly topics: TopicList = new TopicList()
+  readonly connections: ConnectionList = new ConnectionList()
+  readonly figures: Figures = new Figures()
+
+  readonly link: Signal<LinkState> = signal({ kind: 'connecting' })
+  /** Of the last time that the page was let in. */
+  readonly welcome: Signal<AdminWelcome | null> = signal(null)
+  readonly watch: Signal<AdminWatch> = signal({ payloads: true, match: '' })
+
+  /** Key of the chosen topic. */
+  readonly topic: Signal<string | null> = signal(null)
+  readonly detail: Signal<AdminTopicDetail | null> = signal(null)
+  readonly connection: Signal<string | null> = signal(null)
+  readonly entry: Signal<LogEntry | null> = signal(null)
+  readonly why: Signal<WhyForm> = signal(emptyWhyForm)
+  readonly tab: Signal<SideTab> = signal('latency')
+  /** Which part is seen where only one fits. */
+  readonly pane: Signal<Pane> = signal('log')
+
+  readonly isOpen: ReadonlySignal<boolean> = computed(() => this.link.value.kind === 'open')
+  readonly #now: () => number
+  #link: Link | null = null
+  #lostAt: number | null = null
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  connect(open: (listener: LinkListener) => Link): void {
+    this.#link?.close()
+    this.#link = open(this)
+  }
+
+  request<Name extends keyof AdminRequests>(name: Name, request: AdminRequests[Name][0]): Promise<AdminRequests[Name][1]> {
+    return this.#link?.request(name, request) ?? Promise.reject(new Error('The page is not connected.'))
+  }
+
+  state(state: LinkState): void {
+    const before = this.link.value
+    this.link.value = state
+    if (before.kind === 'open' && state.kind !== 'open') this.#lostAt = this.#now()
+    if (state.kind !== 'open') return
+    this.welcome.value = state.welcome
+    if (this.#lostAt !== null) {
+      const seconds = Math.max(1, Math.round((this.#now() - this.#lostAt) / 1_000))
+      this.log.mark(`The page had no connection for ${seconds} s; what happened meanwhile is not shown`)
+      this.#lostAt = null
+    }
+    void this.setWatch(this.watch.value)
+  }
+
+  event<Name extends keyof AdminEvents>(name: Name, payload: AdminEvents[Name]): void {
+    batch(() => {
+      if (name === 'admin_log') this.log.append(payload as AdminEvents['admin_log'])
+      else if (name === 'admin_tick') this.#tick(payload as AdminEvents['admin_tick'])
+      else this.#replace(payload as AdminEvents['admin_state'])
+    })
+  }
+
+  /** Asks for another log; what the server took is what holds. */
+  async setWatch(watch: AdminWatch): Promise<void> {
+    this.watch.value = watch
+    try {
+      this.watch.value = await this.request('admin_watch', watch)
+    } catch {
+      // A lost connection asks again when it is back.
+    }
+  }
+
+  /** Looks at a topic, by its key. */
+  chooseTopic(key: string | null): void {
+    batch(() => {
+      this.topic.value = key
+      this.detail.value = null
+    })
+    void this.refreshTopic()
+  }
+
+  /** Asks anew who is in the chosen topic. */
+  async refreshTopic(): Promise<void> {
+    const key = this.topic.value
+    if (key === null || !this.isOpen.value) return
+    const at = key.indexOf(' ')
+    const request = { topic: key.slice(at + 1), private: key.startsWith('private ') }
+    try {
+      const detail = await this.request('admin_topic', request)
+      if (this.topic.value === key) this.detail.value = detail
+    } catch {
+      if (this.topic.value === key) this.detail.value = null
+    }
+  }
+
+  showTab(tab: SideTab): void {
+    batch(() => {
+      this.tab.value = tab
+      this.pane.value = 'side'
+    })
+  }
+
+  /** Opens "Why?" with what is known already. */
+  askWhy(known: Partial<WhyForm>): void {
+    batch(() => {
+      this.why.value = { ...this.why.value, ...known }
+      this.showTab('why')
+    })
+  }
+
+  #tick(tick: AdminEvents['admin_tick']): void {
+    this.figures.add(tick)
+    this.topics.change(tick.topics)
+    this.connections.change(tick.connectionsChanged)
+  }
+
+  #replace({ topics, connections, moreTopics, moreConnections }: AdminEvents['admin_state']): void {
+    this.topics.replace(topics, moreTopics)
+    this.connections.replace(connections, moreConnections)
+  }
+}

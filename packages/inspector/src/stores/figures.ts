@@ -1,0 +1,82 @@
+import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
+import type { AdminTick, LatencySummary } from '@tidewire/protocol'
+
+/** Ten minutes of ticks, two a second. */
+const MOST_TICKS = 1_200
+/** A latency of the top bar is of so many of the last ticks: ten seconds. */
+const RECENT_TICKS = 20
+
+export type Measure = 'fanOut' | 'insertToFrame'
+
+/** A histogram over several ticks. */
+export interface Histogram {
+  readonly boundsMs: readonly number[]
+  /** One more than bounds: the last are above all of them. */
+  readonly counts: readonly number[]
+  readonly total: number
+}
+
+/** Columns of a chart over time: seconds since 1970, then the values; `null` where nothing was measured. */
+export interface TimeLine {
+  readonly at: number[]
+  readonly p50: (number | null)[]
+  readonly p95: (number | null)[]
+}
+
+/** What the server measured of itself, over the last ten minutes. */
+export class Figures {
+  readonly #ticks: Signal<readonly AdminTick[]> = signal([])
+
+  readonly last: ReadonlySignal<AdminTick | null> = computed(() => this.#ticks.value.at(-1) ?? null)
+
+  /** Of the last ten seconds; `null` when nothing was delivered in them. */
+  readonly recentFanOut: ReadonlySignal<LatencySummary | null> = computed(() => {
+    const histogram = merge(this.#ticks.value.slice(-RECENT_TICKS).map(({ fanOut }) => fanOut))
+    if (histogram === null) return null
+    return { ...histogram, p50: quantile(histogram, 0.5), p95: quantile(histogram, 0.95) }
+  })
+
+  add(tick: AdminTick): void {
+    // Only figures are kept for long, not the lists that came with them.
+    this.#ticks.value = [...this.#ticks.value.slice(1 - MOST_TICKS), { ...tick, topics: [], connectionsChanged: [] }]
+  }
+
+  histogram(measure: Measure): Histogram | null {
+    return merge(this.#ticks.value.map((tick) => tick[measure]))
+  }
+
+  timeLine(measure: Measure): TimeLine {
+    const ticks = this.#ticks.value
+    return {
+      at: ticks.map(({ at }) => at / 1_000),
+      p50: ticks.map((tick) => tick[measure]?.p50 ?? null),
+      p95: ticks.map((tick) => tick[measure]?.p95 ?? null),
+    }
+  }
+}
+
+function merge(summaries: readonly (LatencySummary | null)[]): Histogram | null {
+  const measured = summaries.filter((each) => each !== null)
+  const last = measured.at(-1)
+  if (last === undefined) return null
+  const counts = Array.from({ length: last.boundsMs.length + 1 }, () => 0)
+  // A server that was started anew may have other bounds; what was measured under those is left out.
+  for (const { boundsMs, counts: more } of measured)
+    if (boundsMs.length === last.boundsMs.length) for (const [index, value] of more.entries()) counts[index]! += value
+  const total = counts.reduce((sum, value) => sum + value, 0)
+  return total === 0 ? null : { boundsMs: last.boundsMs, counts, total }
+}
+
+/** Where this share of the values lies, as exact as the bounds are: linear between two of them. */
+export function quantile({ boundsMs, counts, total }: Histogram, share: number): number {
+  let below = 0
+  for (const [index, value] of counts.entries()) {
+    if (below + value >= share * total && value > 0) {
+      const lower = boundsMs[index - 1] ?? 0
+      const upper = boundsMs[index] ?? lower
+      return lower + ((share * total - below) / value) * (upper - lower)
+    }
+    below += value
+  }
+  return boundsMs.at(-1) ?? 0
+}

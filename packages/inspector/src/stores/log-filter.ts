@@ -1,0 +1,46 @@
+import type { AdminLogRow } from '@tidewire/protocol'
+
+export type RowTest = (row: AdminLogRow) => boolean
+
+const FIELDS = ['kind', 'topic', 'event', 'from', 'payload', 'why'] as const
+type Field = (typeof FIELDS)[number]
+
+/**
+ * Reads the filter box. Words are joined by "and"; each is looked for in everything a row says, whatever its case.
+ * `topic:room` looks in one field only, `-word` leaves rows out, quotes keep spaces together. No text takes every row.
+ */
+export function parseFilter(text: string): RowTest {
+  const tests = [...text.matchAll(/(?:[^\s"]|"[^"]*(?:"|$))+/g)].flatMap(([token]) => {
+    const isLeftOut = token.startsWith('-')
+    const term = (isLeftOut ? token.slice(1) : token).replaceAll('"', '').toLowerCase()
+    const colon = term.indexOf(':')
+    const name = term.slice(0, Math.max(0, colon))
+    // `12:30` and `public:todos` are words, not fields.
+    const field = FIELDS.find((each) => each === name)
+    const word = field === undefined ? term : term.slice(colon + 1)
+    // Half typed: it is not yet known what is meant.
+    if (word === '') return []
+    const test = field === undefined ? anywhereTest(word) : fieldTest(field, word)
+    return [isLeftOut ? (row: AdminLogRow) => !test(row) : test]
+  })
+  return (row) => tests.every((test) => test(row))
+}
+
+function anywhereTest(word: string): RowTest {
+  return (row) => FIELDS.some((field) => valueOf(row, field)?.toLowerCase().includes(word))
+}
+
+function fieldTest(field: Field, word: string): RowTest {
+  return (row) => valueOf(row, field)?.toLowerCase().includes(word) === true
+}
+
+function valueOf(row: AdminLogRow, field: Field): string | undefined {
+  switch (field) {
+    case 'from':
+      return row.connection
+    case 'why':
+      return row.detail
+    default:
+      return row[field]
+  }
+}

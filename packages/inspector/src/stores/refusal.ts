@@ -1,0 +1,23 @@
+/** What a person is told when the page is not let in. */
+export interface Explained {
+  readonly title: string
+  readonly reason: string
+  readonly remedy: string
+}
+
+/** Explains a refusal, which is the server's `Code: sentence` or a sentence alone. */
+export function explainRefusal(reason: string, isGiven: boolean): Explained {
+  const asked = isGiven
+    ? 'Load the page again: it asks for a new key each time.'
+    : 'Make a new admin key and enter it here; where the server was started, `tidewire token --help` says how.'
+  if (/expired/i.test(reason)) return { title: 'The key has expired', reason, remedy: asked }
+  if (/origin|this machine|host/i.test(reason))
+    return {
+      title: 'This address is not allowed',
+      reason,
+      remedy: 'Open the page at the address that the server printed when it started. Pages from elsewhere get no key.',
+    }
+  if (/disabled|not enabled|no inspector/i.test(reason))
+    return { title: 'The inspector is off', reason, remedy: 'Start the server with its inspector enabled and an admin key set.' }
+  return { title: 'The key was not taken', reason, remedy: isGiven ? asked : `The keys of applications do not open this page. ${asked}` }
+}

@@ -1,0 +1,67 @@
+import { useSignal } from '@preact/signals'
+import type { VNode } from 'preact'
+import { useEffect } from 'preact/hooks'
+import type { Inspector, Pane } from '../inspector.ts'
+import { Composer } from './composer.tsx'
+import { Demo, hasSeenDemo, rememberDemo } from './demo.tsx'
+import { listenToKeys } from './keyboard.ts'
+import { LogDetail } from './log-detail.tsx'
+import { LogList } from './log-list.tsx'
+import { LogToolbar } from './log-toolbar.tsx'
+import { Shortcuts } from './shortcuts.tsx'
+import { Side } from './side.tsx'
+import { TopBar } from './top-bar.tsx'
+import { Topics } from './topics.tsx'
+
+interface AppProps {
+  readonly inspector: Inspector
+  readonly endpoint: string
+  readonly anonKey: string | null
+  readonly leave: (() => void) | null
+}
+
+const PANES: readonly (readonly [Pane, string])[] = [
+  ['topics', 'Topics'],
+  ['log', 'Log'],
+  ['side', 'Details'],
+]
+
+export function App({ inspector, endpoint, anonKey, leave }: AppProps): VNode {
+  const showsShortcuts = useSignal(false)
+  const showsDemo = useSignal(!hasSeenDemo())
+  useEffect(() => listenToKeys({ inspector, endpoint, showShortcuts: () => (showsShortcuts.value = true) }), [])
+
+  const hideDemo = (): void => {
+    rememberDemo()
+    showsDemo.value = false
+  }
+  const canDemo = anonKey !== null
+  return (
+    <div class="app" data-pane={inspector.pane.value}>
+      <TopBar inspector={inspector} leave={leave} showShortcuts={() => (showsShortcuts.value = true)} />
+      <div class="panes" role="group" aria-label="Part of the page">
+        {PANES.map(([pane, label]) => (
+          <button
+            key={pane}
+            class={`pane-${pane}`}
+            aria-pressed={inspector.pane.value === pane}
+            onClick={() => (inspector.pane.value = pane)}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+      <Topics inspector={inspector} />
+      <main class="middle">
+        <h1 class="unseen">Live traffic</h1>
+        {canDemo && showsDemo.value && <Demo endpoint={endpoint} anonKey={anonKey} close={hideDemo} />}
+        <LogToolbar inspector={inspector} showDemo={canDemo && !showsDemo.value ? () => (showsDemo.value = true) : null} />
+        <LogList inspector={inspector} />
+        <LogDetail inspector={inspector} endpoint={endpoint} />
+        <Composer inspector={inspector} endpoint={endpoint} anonKey={anonKey} />
+      </main>
+      <Side inspector={inspector} />
+      {showsShortcuts.value && <Shortcuts close={() => (showsShortcuts.value = false)} />}
+    </div>
+  )
+}

@@ -1,0 +1,49 @@
+import type { Inspector } from '../inspector.ts'
+import { snippet } from '../stores/snippet.ts'
+import { TABS } from './side.tsx'
+
+export interface KeyboardOptions {
+  readonly inspector: Inspector
+  readonly endpoint: string
+  readonly showShortcuts: () => void
+}
+
+/** The shortcuts of the page. Returns their end. */
+export function listenToKeys({ inspector, endpoint, showShortcuts }: KeyboardOptions): () => void {
+  const pressed = (event: KeyboardEvent): void => {
+    const target = event.target as HTMLElement
+    if (event.key === 'Escape') return escape(inspector, target)
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(target) || document.querySelector('dialog[open]') !== null) return
+    const tab = TABS[Number(event.key) - 1]
+    if (tab !== undefined) {
+      inspector.showTab(tab[0])
+      requestAnimationFrame(() => document.getElementById(`tab-${tab[0]}`)?.focus())
+    } else if (event.key === '/') go(inspector, 'log', 'log-filter')
+    else if (event.key === 't') go(inspector, 'topics', 'topic-filter')
+    else if (event.key === 'l') go(inspector, 'log', 'log')
+    else if (event.key === 'c') go(inspector, 'log', 'composer')
+    else if (event.key === 'p') inspector.log.pause(!inspector.log.isPaused.value)
+    else if (event.key === '?') showShortcuts()
+    else if (event.key === 'y' && inspector.entry.value?.row !== undefined)
+      void navigator.clipboard.writeText(snippet(inspector.entry.value.row, endpoint)).catch(() => {})
+    else return
+    event.preventDefault()
+  }
+  addEventListener('keydown', pressed)
+  return () => removeEventListener('keydown', pressed)
+}
+
+/** The part may have to be shown first, where only one fits. */
+function go(inspector: Inspector, pane: Inspector['pane']['value'], id: string): void {
+  inspector.pane.value = pane
+  requestAnimationFrame(() => document.getElementById(id)?.focus())
+}
+
+function escape(inspector: Inspector, target: HTMLElement): void {
+  if (isTyping(target)) target.blur()
+  else inspector.entry.value = null
+}
+
+function isTyping({ tagName }: HTMLElement): boolean {
+  return ['INPUT', 'TEXTAREA', 'SELECT'].includes(tagName)
+}

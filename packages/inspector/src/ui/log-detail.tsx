@@ -1,0 +1,90 @@
+import { useSignal } from '@preact/signals'
+import type { AdminLogRow } from '@tidewire/protocol'
+import type { ComponentChildren, VNode } from 'preact'
+import type { Inspector } from '../inspector.ts'
+import { bytes, clock } from '../stores/format.ts'
+import { snippet } from '../stores/snippet.ts'
+import { visibleText } from '../stores/visible-text.ts'
+import { questionAbout } from '../stores/why-form.ts'
+import { CopyButton } from './copy-button.tsx'
+import { JsonView } from './json-view.tsx'
+
+/** One row of the log in full. */
+export function LogDetail({ inspector, endpoint }: { readonly inspector: Inspector; readonly endpoint: string }): VNode | null {
+  const showsCode = useSignal(false)
+  const row = inspector.entry.value?.row
+  if (row === undefined) return null
+  const code = (): string => snippet(row, endpoint)
+  return (
+    <section class="detail" aria-label="The chosen row">
+      <div class="bar">
+        <div class="switch" role="group" aria-label="Show">
+          <button aria-pressed={!showsCode.value} onClick={() => (showsCode.value = false)}>
+            Content
+          </button>
+          <button aria-pressed={showsCode.value} onClick={() => (showsCode.value = true)}>
+            Code
+          </button>
+        </div>
+        <span class="fill" />
+        {(row.topic !== undefined || row.kind === 'change') && (
+          <button class="quiet-button" onClick={() => inspector.askWhy(questionAbout(row))}>
+            Why?
+          </button>
+        )}
+        <CopyButton label="Copy as code" text={code} />
+        {row.payload !== undefined && <CopyButton label="Copy payload" text={() => row.payload!} />}
+        <button class="quiet-button" aria-label="Close the row" onClick={() => (inspector.entry.value = null)}>
+          ×
+        </button>
+      </div>
+      <div class="body">{showsCode.value ? <pre class="mono">{code()}</pre> : <Content inspector={inspector} row={row} />}</div>
+    </section>
+  )
+}
+
+function Content({ inspector, row }: { readonly inspector: Inspector; readonly row: AdminLogRow }): VNode {
+  const { connection } = row
+  const lookAt = (): void => {
+    inspector.connection.value = connection!
+    inspector.showTab('connections')
+  }
+  return (
+    <>
+      {row.detail !== undefined && <p class="sentence">{visibleText(row.detail)}</p>}
+      <dl class="facts">
+        <Fact name="When">{clock(row.at)}</Fact>
+        <Fact name="What">
+          {[row.kind, row.event]
+            .filter((part) => part !== undefined)
+            .map((part) => visibleText(part))
+            .join(' ')}
+        </Fact>
+        {row.topic !== undefined && (
+          <Fact name="Topic">
+            {visibleText(row.topic)} {row.private === true ? '(private)' : ''}
+          </Fact>
+        )}
+        {connection !== undefined && (
+          <Fact name="Connection">
+            <button class="link" onClick={lookAt}>
+              {visibleText(connection)}
+            </button>
+          </Fact>
+        )}
+        {row.receivers !== undefined && <Fact name="Receivers">{row.receivers.toLocaleString('en')}</Fact>}
+        {row.bytes !== undefined && <Fact name="Size">{bytes(row.bytes)}</Fact>}
+      </dl>
+      {row.payload === undefined ? null : <JsonView key={row.id} text={row.payload} truncated={row.truncated} />}
+    </>
+  )
+}
+
+export function Fact({ name, children }: { readonly name: string; readonly children: ComponentChildren }): VNode {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd class="mono">{children}</dd>
+    </div>
+  )
+}

@@ -1,0 +1,194 @@
+import { useSignal } from '@preact/signals'
+import type { AdminLogRow } from '@tidewire/protocol'
+import type { VNode } from 'preact'
+import { useLayoutEffect, useRef } from 'preact/hooks'
+import type { Inspector } from '../inspector.ts'
+import { bytes, clock, count } from '../stores/format.ts'
+import type { LogEntry } from '../stores/log-store.ts'
+import { cutText, visibleText } from '../stores/visible-text.ts'
+import { isAtEnd, scrollToRow, windowOf } from '../stores/window-of.ts'
+import { useMedia } from './use-media.ts'
+
+const PREVIEW_CHARACTERS = 240
+
+/** The log, the newest at the bottom. Only the rows that can be seen are drawn, so that its length costs nothing. */
+export function LogList({ inspector }: { readonly inspector: Inspector }): VNode {
+  const root = useRef<HTMLDivElement>(null)
+  const rowHeight = useMedia('(max-width: 719px)') ? 42 : 24
+  const heightOfRow = useRef(rowHeight)
+  heightOfRow.current = rowHeight
+  const view = useSignal({ top: 0, height: 0 })
+  const follows = useSignal(true)
+  const lastGone = useRef(0)
+  const shown = inspector.log.shown.value
+  const { entries } = shown
+  const chosen = inspector.entry.value
+
+  useLayoutEffect(() => {
+    const list = root.current!
+    const measure = (): void => void (view.value = { top: list.scrollTop, height: list.clientHeight })
+    const observer = new ResizeObserver(() => {
+      const entry = inspector.entry.value
+      const { entries: all } = inspector.log.shown.value
+      // The row's own details may have come to stand where it was.
+      if (entry !== null) list.scrollTop = scrollToRow(indexOf(all, entry), heightOfRow.current, list.scrollTop, list.clientHeight)
+      else if (follows.value) list.scrollTop = list.scrollHeight
+      measure()
+    })
+    observer.observe(list)
+    return () => observer.disconnect()
+  }, [])
+
+  useLayoutEffect(() => {
+    const list = root.current!
+    const left = shown.gone - lastGone.current
+    lastGone.current = shown.gone
+    if (follows.value) list.scrollTop = entries.length * rowHeight
+    else if (left > 0) list.scrollTop -= left * rowHeight
+  }, [shown, rowHeight])
+
+  const scrolled = (): void => {
+    const list = root.current!
+    view.value = { top: list.scrollTop, height: list.clientHeight }
+    follows.value = isAtEnd(list.scrollTop, list.clientHeight, list.scrollHeight, rowHeight)
+  }
+  const choose = (index: number): void => {
+    const entry = entries[Math.max(0, Math.min(entries.length - 1, index))]
+    if (entry === undefined) return
+    inspector.entry.value = entry
+    const list = root.current!
+    list.scrollTop = scrollToRow(indexOf(entries, entry), rowHeight, list.scrollTop, list.clientHeight)
+  }
+  const pressed = (event: KeyboardEvent): void => {
+    const at = chosen === null ? entries.length : indexOf(entries, chosen)
+    const page = Math.max(1, Math.floor(view.value.height / rowHeight) - 1)
+    const steps: { readonly [key: string]: number } = { ArrowUp: -1, k: -1, ArrowDown: 1, j: 1, PageUp: -page, PageDown: page }
+    const to =
+      event.key === 'Home' ? 0 : event.key === 'End' ? entries.length - 1 : steps[event.key] === undefined ? null : at + steps[event.key]!
+    if (to === null || event.ctrlKey || event.metaKey || event.altKey) return
+    event.preventDefault()
+    choose(to)
+  }
+
+  const { from, to } = windowOf(entries.length, rowHeight, view.value.top, view.value.height)
+  return (
+    <div class="log-frame">
+      <div
+        ref={root}
+        id="log"
+        class="log"
+        role="listbox"
+        tabIndex={0}
+        aria-label="Log, the newest last"
+        aria-activedescendant={chosen === null ? undefined : `entry-${chosen.key}`}
+        onScroll={scrolled}
+        onKeyDown={pressed}
+      >
+        <div class="length" style={{ height: `${entries.length * rowHeight}px` }}>
+          {entries.slice(from, to).map((entry, index) => (
+            <Entry
+              key={entry.key}
+              entry={entry}
+              top={(from + index) * rowHeight}
+              position={from + index + 1}
+              total={entries.length}
+              isChosen={entry.key === chosen?.key}
+              choose={() => (inspector.entry.value = entry.key === chosen?.key ? null : entry)}
+            />
+          ))}
+        </div>
+      </div>
+      {!follows.value && entries.length > 0 && (
+        <button class="to-end" onClick={() => (root.current!.scrollTop = root.current!.scrollHeight)}>
+          Newest ↓
+        </button>
+      )}
+      {entries.length === 0 && <Empty inspector={inspector} />}
+    </div>
+  )
+}
+
+interface EntryProps {
+  readonly entry: LogEntry
+  readonly top: number
+  readonly position: number
+  readonly total: number
+  readonly isChosen: boolean
+  readonly choose: () => void
+}
+
+function Entry({ entry, top, position, total, isChosen, choose }: EntryProps): VNode {
+  const { row } = entry
+  return (
+    <div
+      id={`entry-${entry.key}`}
+      class={classOf(row)}
+      role="option"
+      aria-selected={isChosen}
+      aria-posinset={position}
+      aria-setsize={total}
+      style={{ transform: `translateY(${top}px)` }}
+      onClick={choose}
+    >
+      {row === undefined ? <span class="preview">{entry.missing}</span> : <Row row={row} />}
+    </div>
+  )
+}
+
+function Row({ row }: { readonly row: AdminLogRow }): VNode {
+  return (
+    <>
+      <time class="mono">{clock(row.at)}</time>
+      <span class="kind">{row.kind}</span>
+      <bdi class="topic mono">
+        {row.topic === undefined ? '' : short(row.topic)}
+        {row.private === true && <span class="lock" title="private" aria-label="private" />}
+      </bdi>
+      <bdi class="event mono">{row.event === undefined ? '' : short(row.event)}</bdi>
+      <bdi class="preview mono">{preview(row)}</bdi>
+      {row.receivers !== undefined && (
+        <span class="number mono" title="receivers">
+          →{count(row.receivers)}
+        </span>
+      )}
+      {row.bytes !== undefined && <span class="number mono size">{bytes(row.bytes)}</span>}
+    </>
+  )
+}
+
+/** A row without figures leaves their columns to its text. */
+function classOf(row: AdminLogRow | undefined): string {
+  if (row === undefined) return 'entry missing'
+  return row.receivers === undefined && row.bytes === undefined ? `entry ${row.kind} plain` : `entry ${row.kind}`
+}
+
+function preview({ kind, payload, detail, connection }: AdminLogRow): string {
+  const text = kind === 'decision' ? (detail ?? payload) : [detail, payload].filter((part) => part !== undefined).join('  ')
+  return short(text === undefined || text === '' ? (connection ?? '') : text)
+}
+
+function short(text: string): string {
+  return visibleText(cutText(text, PREVIEW_CHARACTERS).text)
+}
+
+/** The place of an entry. Keys rise, so it is found by halving. */
+function indexOf(entries: readonly LogEntry[], { key }: LogEntry): number {
+  let [low, high] = [0, entries.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (entries[middle]!.key < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function Empty({ inspector: { log } }: { readonly inspector: Inspector }): VNode {
+  const isFiltered = log.filter.value !== '' && log.total.value > 0
+  return (
+    <p class="empty centred">
+      {isFiltered
+        ? `None of ${log.total.value.toLocaleString('en')} rows has what you filter by.`
+        : 'Nothing has happened since this page was opened. Send something below, or from a terminal: npx tidewire send lobby hello'}
+    </p>
+  )
+}

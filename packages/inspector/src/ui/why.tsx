@@ -1,0 +1,153 @@
+import { useSignal } from '@preact/signals'
+import type { WhyAnswer, WhyStep } from '@tidewire/protocol'
+import type { VNode } from 'preact'
+import { useEffect } from 'preact/hooks'
+import type { Inspector } from '../inspector.ts'
+import { nameOf } from '../stores/connection-list.ts'
+import { visibleText } from '../stores/visible-text.ts'
+import { parseWhy, type WhyForm } from '../stores/why-form.ts'
+import { Field } from './composer.tsx'
+import { CopyButton } from './copy-button.tsx'
+
+type Outcome = { readonly answer: WhyAnswer } | { readonly fault: string } | null
+
+/** Why somebody gets something, or does not. */
+export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
+  const form = inspector.why.value
+  const outcome = useSignal<Outcome>(null)
+  const isAsking = useSignal(false)
+  const set = (change: Partial<WhyForm>): void => void (inspector.why.value = { ...inspector.why.value, ...change })
+  useEffect(() => void (outcome.value = null), [form])
+
+  const ask = async (event: Event): Promise<void> => {
+    event.preventDefault()
+    const parsed = parseWhy(form)
+    if (!parsed.ok) return void (outcome.value = { fault: parsed.fault })
+    isAsking.value = true
+    let found: Outcome
+    try {
+      found = { answer: await inspector.request('admin_why', parsed.question) }
+    } catch (error) {
+      found = { fault: (error as Error).message }
+    }
+    isAsking.value = false
+    // What was typed meanwhile asks something else.
+    if (inspector.why.value === form) outcome.value = found
+  }
+
+  return (
+    <>
+      <form class="why-form" onSubmit={(event) => void ask(event)}>
+        <div class="switch" role="group" aria-label="What is asked about">
+          <button type="button" aria-pressed={form.about === 'topic'} onClick={() => set({ about: 'topic' })}>
+            May they join a topic
+          </button>
+          <button type="button" aria-pressed={form.about === 'change'} onClick={() => set({ about: 'change' })}>
+            Do they get a row change
+          </button>
+        </div>
+        <Who inspector={inspector} form={form} set={set} />
+        {form.about === 'topic' ? (
+          <>
+            <Field label="Topic" value={form.topic} change={(topic) => set({ topic })} placeholder="room:1" isWide />
+            <label class="check">
+              <input type="checkbox" checked={form.private} onChange={(event) => set({ private: event.currentTarget.checked })} />
+              private
+            </label>
+          </>
+        ) : (
+          <>
+            <Field label="Table" value={form.table} change={(table) => set({ table })} placeholder="public.todos" isWide />
+            <Field label="Row" value={form.key} change={(key) => set({ key })} placeholder="id=5" isWide />
+            <Field
+              label="Filter"
+              value={form.filter}
+              change={(filter) => set({ filter })}
+              placeholder="none: those of its channels"
+              isWide
+            />
+          </>
+        )}
+        <button class="primary" disabled={isAsking.value}>
+          {isAsking.value ? 'Asking…' : 'Why?'}
+        </button>
+      </form>
+      <div aria-live="polite">{outcome.value !== null && <Answer outcome={outcome.value} />}</div>
+    </>
+  )
+}
+
+interface WhoProps {
+  readonly inspector: Inspector
+  readonly form: WhyForm
+  readonly set: (change: Partial<WhyForm>) => void
+}
+
+function Who({ inspector, form, set }: WhoProps): VNode {
+  const open = inspector.connections.open.value.slice(0, 200)
+  const isGone = form.connection !== '' && !open.some(({ id }) => id === form.connection)
+  return (
+    <>
+      <label class="field wide">
+        <span>Who</span>
+        <select value={form.connection} onChange={(event) => set({ connection: event.currentTarget.value })}>
+          <option value="">A role with claims</option>
+          {isGone && <option value={form.connection}>{visibleText(form.connection)} (gone)</option>}
+          {open.map((connection) => (
+            <option key={connection.id} value={connection.id}>
+              {visibleText(nameOf(connection))} · {visibleText(connection.id)}
+            </option>
+          ))}
+        </select>
+      </label>
+      {form.connection === '' && (
+        <>
+          <Field label="Role" value={form.role} change={(role) => set({ role })} isWide />
+          <Field label="Claims" value={form.claims} change={(claims) => set({ claims })} isWide />
+        </>
+      )}
+    </>
+  )
+}
+
+function Answer({ outcome }: { readonly outcome: NonNullable<Outcome> }): VNode {
+  if ('fault' in outcome) return <p class="answer bad">{visibleText(outcome.fault)}</p>
+  const { verdict, allowed, steps } = outcome.answer
+  const decided = steps.findIndex(({ outcome: each }) => each === 'no')
+  return (
+    <section class="verdict" aria-label="Answer">
+      <p class={allowed ? 'allowed' : 'refused'}>
+        <b>{allowed ? 'Yes' : 'No'}</b> {visibleText(verdict)}
+      </p>
+      <ol class="steps">
+        {steps.map((step, index) => (
+          <Step key={index} step={step} isDeciding={index === decided} />
+        ))}
+      </ol>
+    </section>
+  )
+}
+
+const MARKS = { yes: '✓', no: '✕', unknown: '?' } as const
+const SPOKEN = { yes: 'passed', no: 'refused', unknown: 'not known' } as const
+
+function Step({ step: { check, outcome, text, sql }, isDeciding }: { readonly step: WhyStep; readonly isDeciding: boolean }): VNode {
+  return (
+    <li class={isDeciding ? `step ${outcome} deciding` : `step ${outcome}`}>
+      <span class="mark" role="img" aria-label={SPOKEN[outcome]}>
+        {MARKS[outcome]}
+      </span>
+      <div>
+        <p>
+          <span class="check-name">{check}</span> {visibleText(text)}
+        </p>
+        {sql !== undefined && (
+          <div class="sql-to-try">
+            <pre class="mono">{visibleText(sql, true)}</pre>
+            <CopyButton label="Copy SQL" text={() => sql} />
+          </div>
+        )}
+      </div>
+    </li>
+  )
+}
