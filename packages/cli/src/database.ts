@@ -44,13 +44,14 @@ export async function openDatabase({ url, poolSize, isOurs = false, temporarySlo
         if (message !== null) server?.publishTrusted(message)
       },
     })
+    const authorizer = policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID })
     return {
       ports: {
-        authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID }),
+        authorizer,
         messageStore: databaseMessageStore(pool),
         changeFeed: feed.changeFeed,
       },
-      adminPorts: {},
+      adminPorts: { explainer: feed.explainer(authorizer), sql: feed.sql },
       migrated: applied,
       deliverTo: (running) => void (server = running),
       close: async () => {

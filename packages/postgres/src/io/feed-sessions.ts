@@ -15,6 +15,8 @@ export interface FeedSessions {
   readonly checker: SessionPool
   /** Whether a login of its own could be had; else the main login takes the roles. */
   readonly separateLogin: boolean
+  /** How to connect as that login; `null`: there is none. */
+  readonly checkerLogin: pg.ClientConfig | null
   close(): Promise<void>
 }
 
@@ -49,6 +51,7 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
       catalog,
       checker,
       separateLogin: login !== null,
+      checkerLogin: login === null ? null : { ...connection, ...login },
       close: async () => {
         await Promise.all([catalog.end(), checker.end()])
       },

@@ -68,6 +68,7 @@ test('rows are shown to those whom the policies show them to', async () => {
     ['DELETE {"id":2}', 'DELETE {"id":1}'],
     ['INSERT for one', 'INSERT for two', 'UPDATE changed', 'DELETE {"id":2}', 'DELETE {"id":1}'],
   ])
+  for (const { handle } of all) handle.close()
 })
 
 test('whoever observes is told of every change, also of one that nobody may see, and how far the feed is', async () => {

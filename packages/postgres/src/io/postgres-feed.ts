@@ -1,7 +1,9 @@
-import type { ChangeFeed } from '@tidewire/server'
+import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
 import { createChangeSource, type ChangeSource, type ChangeSourceStatus } from '../change-source.ts'
 import { PostgresChangeFeed, type FeedOptions } from '../feed/change-feed.ts'
 import type { RowChange } from '../transaction-assembler.ts'
+import { adminSql } from './admin-sql.ts'
+import { postgresExplainer } from './explainer.ts'
 import { changeSourceRuntime } from './change-source-runtime.ts'
 import { feedDatabase } from './feed-database.ts'
 import { feedRuntime } from './feed-runtime.ts'
@@ -47,6 +49,10 @@ export interface PostgresFeed {
   readonly changeFeed: ChangeFeed
   /** Where the changes come from: its status, its lag. */
   readonly source: ChangeSource
+  /** Says why somebody does or does not get something; `authorizer` is the one that decides private channels. */
+  explainer(authorizer: Authorizer): Explainer
+  /** Runs SQL for an inspector, as a login that is no superuser. */
+  readonly sql: AdminSql
   /** Ends all sessions. A permanent slot stays. */
   close(): Promise<void>
 }
@@ -89,6 +95,8 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   return {
     changeFeed: feed,
     source,
+    explainer: (authorizer) => postgresExplainer({ sessions: () => sessions.get(), database, publication }, authorizer),
+    sql: adminSql(() => sessions.get()),
     close: async () => {
       feed.close()
       await source.close()
