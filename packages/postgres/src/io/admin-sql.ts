@@ -1,7 +1,7 @@
 import type { AdminSqlResult } from '@tidewire/protocol'
 import type { AdminSql } from '@tidewire/server'
 import pg from 'pg'
-import type { ExplainerSessions } from './explainer.ts'
+import type { SessionsWhenOpen } from './feed-sessions.ts'
 
 const MAX_ROWS = 500
 const MAX_VALUE_CHARS = 10_000
@@ -14,7 +14,7 @@ const DEADLINE_MS = 10_000
 const ROLE = 'service_role'
 
 /** Runs SQL as `service_role`, on a session of its own whose login is no superuser: it cannot become one. */
-export function adminSql(sessions: ExplainerSessions): AdminSql {
+export function adminSql(sessions: SessionsWhenOpen): AdminSql {
   return {
     run: async (sql) => {
       try {

@@ -5,11 +5,11 @@ import type { FeedDatabase } from '../feed/feed-database.ts'
 import type { TableEntry } from '../feed/table-entry.ts'
 import { asIdentity, tryAs } from './as-identity.ts'
 import { explainPolicies, selectPolicies } from './explain-policies.ts'
-import type { ExplainerSessions } from './explainer.ts'
+import type { SessionsWhenOpen } from './feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
 export interface ExplainChangeContext {
-  readonly sessions: ExplainerSessions
+  readonly sessions: SessionsWhenOpen
   readonly database: FeedDatabase
   readonly publication: string
 }

@@ -3,15 +3,11 @@ import type { Authorizer, ExplainTopic } from '@tidewire/server'
 import pg from 'pg'
 import { tryAs } from './as-identity.ts'
 import { explainPolicies, selectPolicies } from './explain-policies.ts'
-import type { ExplainerSessions } from './explainer.ts'
+import type { SessionsWhenOpen } from './feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
 /** Why an identity may or may not receive on a private topic: its role, its grants, the policies one by one, and the probe itself. */
-export async function explainTopic(
-  sessions: ExplainerSessions,
-  authorizer: Authorizer,
-  request: ExplainTopic,
-): Promise<readonly WhyStep[]> {
+export async function explainTopic(sessions: SessionsWhenOpen, authorizer: Authorizer, request: ExplainTopic): Promise<readonly WhyStep[]> {
   const { subTopic, identity } = request
   const { checker, catalog } = await sessions()
   const role = await explainRole(checker, identity.role)

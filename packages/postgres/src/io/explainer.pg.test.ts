@@ -222,5 +222,4 @@ describe('SQL of an inspector', () => {
       expect(await sql.run(statement)).toMatchObject({ ok: false, reason: expect.stringMatching('^SqlRefused: ') as string })
     expect(await sql.run('show statement_timeout')).toMatchObject({ result: { rows: [['5s']] } })
   })
-  })
 })

@@ -4,12 +4,10 @@ import { databaseReason } from '../database-reason.ts'
 import type { FeedDatabase } from '../feed/feed-database.ts'
 import { explainChange } from './explain-change.ts'
 import { explainTopic } from './explain-topic.ts'
-import type { FeedSessions } from './feed-sessions.ts'
-
-export type ExplainerSessions = () => Promise<FeedSessions>
+import type { SessionsWhenOpen } from './feed-sessions.ts'
 
 export interface ExplainerOptions {
-  readonly sessions: ExplainerSessions
+  readonly sessions: SessionsWhenOpen
   readonly database: FeedDatabase
   readonly publication: string
 }

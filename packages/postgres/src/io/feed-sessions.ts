@@ -20,6 +20,9 @@ export interface FeedSessions {
   close(): Promise<void>
 }
 
+/** The sessions, once there is a database. */
+export type SessionsWhenOpen = () => Promise<FeedSessions>
+
 /** Sessions that all have the same settings. */
 export interface SessionPool {
   /** Runs `work` on a session that nobody else uses meanwhile. One whose connection failed is not used again. */
