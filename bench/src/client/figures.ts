@@ -22,6 +22,7 @@ export const figures = [
     digits: 2,
     expected: { share: 0.5 },
   })),
+  { name: 'parse', title: '`JSON.parse` of that message alone, for comparison', unit: 'µs', digits: 2, expected: null },
   { name: 'presence', title: '`presenceState()` with 1,000 members', unit: 'µs', digits: 3, expected: { share: 0.01 } },
   { name: 'memory', title: 'heap for each of 1,000 channels', unit: 'B', digits: 0, expected: null },
   { name: 'rejoin', title: 'from a cut until 100 channels are joined again', unit: 'ms', digits: 0, expected: null },
