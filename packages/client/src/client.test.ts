@@ -330,6 +330,23 @@ describe('the connection', () => {
     expect(Math.max(...waits)).toBeLessThanOrEqual(1000)
   })
 
+  test('a wait of the user is taken as it is, without jitter', async () => {
+    const tries: number[] = []
+    const it = setup({ reconnectAfterMs: (attempt) => tries.push(attempt) * 700 })
+    it.server.opens = false
+    it.client.connect()
+    for (const waitMs of [700, 1400]) {
+      const sockets = it.runtime.sockets.length
+      it.runtime.socket.drop()
+      await it.runtime.advance(waitMs - 1)
+      expect(it.runtime.sockets.length).toBe(sockets)
+      await it.runtime.advance(1)
+      expect(it.runtime.sockets.length).toBe(sockets + 1)
+    }
+    expect(tries).toEqual([1, 2])
+    await expectNothingLeft(it)
+  })
+
   test('heartbeats: sent, answered, missed', async () => {
     const it = setup()
     const beats: unknown[] = []
