@@ -1,7 +1,8 @@
+import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { defineCommand, type Command } from '../command.ts'
 import { placeOf } from '../database.ts'
-import { exitCodes, failed, misused } from '../failure.ts'
+import { exitCodes, failed, misused, reasonOf } from '../failure.ts'
 import { print, printJson, tell, visible } from '../output.ts'
 import { findServer } from '../project/running-server.ts'
 import { postgresUrl } from '../values.ts'
@@ -12,16 +13,17 @@ export const sql: Command = defineCommand({
   name: 'sql',
   description: 'Run SQL in the database of the dev server of this project.',
   args: {
-    sql: { type: 'positional', description: 'One or more statements, or - to read them from stdin', required: true },
+    sql: { type: 'positional', description: 'One or more statements, or - to read them from stdin' },
+    file: { type: 'string', description: 'Read the statements from a file', valueHint: 'path' },
     db: { type: 'string', description: 'Another Postgres', valueHint: 'url' },
     json: { type: 'boolean', description: 'Print each row as a JSON object' },
   },
-  async run({ sql: given, db, json }) {
+  async run({ sql: given, file, db, json }) {
+    const statements = await statementsOf(given, file)
     const { databasePool } = await import('@tidewire/postgres')
     const url = databaseOf(db)
     const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS, applicationName: 'tidewire sql' })
     try {
-      const statements = given === '-' ? await text(process.stdin) : given
       const results = await pool.withSession(async (session) => {
         session.on('notice', ({ message }) => tell(visible(message ?? '')))
         return [await session.query<Record<string, unknown>>(statements)].flat()
@@ -44,6 +46,16 @@ export const sql: Command = defineCommand({
     return exitCodes.ok
   },
 })
+
+async function statementsOf(given: string | undefined, file: string | undefined): Promise<string> {
+  if ((given === undefined) === (file === undefined)) throw misused('Give either statements, or - for stdin, or --file.')
+  if (file === undefined) return given === '-' ? text(process.stdin) : given!
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw failed(`Cannot read ${visible(file)}: ${reasonOf(error)}.`, error)
+  }
+}
 
 function databaseOf(given: string | undefined): string {
   if (given !== undefined) {
