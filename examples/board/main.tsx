@@ -46,8 +46,7 @@ function Board({ session: { name, ask } }: { readonly session: Session }): React
   const take = (rows: readonly Card[]): void => {
     setCards((before) => {
       const after = new Map(before)
-      for (const row of rows.map((card) => ({ ...card, id: Number(card.id) })))
-        if ((after.get(row.id)?.version ?? 0) < row.version) after.set(row.id, row)
+      for (const row of rows) if ((after.get(row.id)?.version ?? 0) < row.version) after.set(row.id, row)
       return after
     })
   }

@@ -1,5 +1,5 @@
 create table cards (
-  id bigint generated always as identity primary key,
+  id int generated always as identity primary key,
   owner text not null default auth.jwt() ->> 'sub',
   title text not null check (length(title) between 1 and 120),
   lane text not null default 'todo' check (lane in ('todo', 'doing', 'done')),
