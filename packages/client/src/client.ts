@@ -133,7 +133,7 @@ export class RealtimeClient<Database = UntypedDatabase> {
     return off
   }
 
-  /** Says that the program was asleep or away: the connection is probed, or made again, at once. For React Native's AppState. */
+  /** Says that the program was asleep or away: the connection is probed, or made again, at once. See `wakeWithApp`. */
   wake(): void {
     this.#session.probe('wake')
   }

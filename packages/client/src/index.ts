@@ -11,6 +11,7 @@ export class RealtimeClient<Database = UntypedDatabase> extends Client<Database>
   }
 }
 
+export { wakeWithApp, type AppStateLike } from './app-state.ts'
 export { RealtimeChannel } from './channel.ts'
 export type { SubscribeStatus } from './channel-state.ts'
 export type { ChannelHandle } from './client.ts'

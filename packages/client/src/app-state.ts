@@ -1,0 +1,15 @@
+/** What is asked of React Native's `AppState`. */
+export interface AppStateLike {
+  addEventListener(type: 'change', listener: (state: string) => void): { remove(): void }
+}
+
+/**
+ * Wakes a client when its app comes to the foreground: sockets do not outlast the background, and nobody says so.
+ * Returns what stops it: `useEffect(() => wakeWithApp(client, AppState), [])`.
+ */
+export function wakeWithApp(client: { wake(): void }, appState: AppStateLike): () => void {
+  const subscription = appState.addEventListener('change', (state) => {
+    if (state === 'active') client.wake()
+  })
+  return () => subscription.remove()
+}
