@@ -1,8 +1,11 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { startNode, type RunningNode } from '@tidewire/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
 import { RealtimeClient } from './index.ts'
 
 let server: RunningNode
@@ -56,4 +59,42 @@ test('a process ends as soon as its client is disconnected', async () => {
   `
   const { stdout } = await promisify(execFile)('npx', ['tsx', '--input-type=module', '-e', program], { timeout: 15_000 })
   expect(Number(stdout)).toBeLessThan(1000)
+})
+
+test('a message of 200 MB costs the connection and nothing else: who waits is told, and the channel comes back', async () => {
+  const huge = Buffer.alloc(200_000_000, 'x')
+  const listener = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  await once(listener, 'listening')
+  let joins = 0
+  listener.on('connection', (socket) => {
+    // The first socket is cut by the client, which takes no message of that size.
+    socket.on('error', () => {})
+    socket.on('message', (data: Buffer) => {
+      const [joinRef, ref, topic, event] = JSON.parse(data.toString()) as [string, string, string, string]
+      const reply = (): void => socket.send(JSON.stringify([joinRef, ref, topic, 'phx_reply', { status: 'ok', response: {} }]))
+      if (event === 'phx_join') joins++
+      if (event === 'presence' && joins === 1) socket.send(huge, { binary: false })
+      else reply()
+    })
+  })
+  const { port } = listener.address() as AddressInfo
+  const client = new RealtimeClient(`ws://127.0.0.1:${port}/socket`, { apikey: 'k', reconnectAfterMs: () => 1, transport: WebSocket })
+  const errors: unknown[] = []
+  const channel = client.channel('room').subscribe((_, error) => error && errors.push(error))
+  await channel.ready()
+  expect(await channel.track({ n: 1 })).toBe('timed out')
+  expect(errors).toMatchObject([{ code: 'connection-lost', retryable: true }])
+  await channel.ready()
+  expect([joins, await channel.track({ n: 2 })]).toEqual([2, 'ok'])
+  expect(await client.disconnect()).toBe('ok')
+  await new Promise((resolve) => listener.close(resolve))
+})
+
+test('a topic over 255 bytes is joined, and a broadcast on it rejects with its own reason', async () => {
+  const client = new RealtimeClient(`${server.url}/socket`, { apikey: server.anonKey })
+  const channel = client.channel('x'.repeat(300))
+  await channel.ready()
+  await expect(channel.sendBroadcast('e', {})).rejects.toMatchObject({ code: 'name-too-long' })
+  expect(await channel.track({})).toBe('ok')
+  await client.disconnect()
 })
