@@ -12,6 +12,7 @@ import { formatPostgresReport } from './postgres/report.ts'
 import { formatReport } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
+import { benchWatched } from './watched.ts'
 
 const RESULTS = new URL('../results/', import.meta.url)
 
@@ -25,6 +26,7 @@ try {
   const options = parseOptions(process.argv.slice(2))
   if (options.postgres !== null) await benchFeed(options, options.postgres)
   else if (options.client !== null) await benchClients(options, options.client)
+  else if (options.watched) await benchWatching(options)
   else await bench(options)
 } catch (error) {
   killChildren()
@@ -84,6 +86,14 @@ async function benchClients({ rounds, quick, json }: BenchOptions, figures: read
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-client`)
+}
+
+async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
+  const run: RunOptions = { ...chooseCores(), warmUpMs: quick ? 200 : 1_000, measureMs: quick ? 500 : 3_000 }
+  const { table, results } = await benchWatched({ scenarios: quick ? scenarios.map(smaller) : scenarios, rounds, run })
+  const machine = describeMachine()
+  console.log(`\n${table}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date: today(), results }, null, 2)}\n`)
 }
 
 function today(): string {

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { figureNames, type FigureName } from './client/figures.ts'
 import { postgresScenarios, type PostgresScenario } from './postgres/main.ts'
 import { scenarios, type Scenario } from './scenario.ts'
+import { watchedScenarios } from './watched.ts'
 
 export interface BenchOptions {
   readonly scenarios: readonly Scenario[]
@@ -9,6 +10,8 @@ export interface BenchOptions {
   readonly postgres: readonly PostgresScenario[] | null
   /** What is measured of the client instead; null without `--client`. */
   readonly client: readonly FigureName[] | null
+  /** What an inspector costs is measured instead. */
+  readonly watched: boolean
   readonly rounds: number
   /** A tenth of everything: to see that it works, not to be believed. */
   readonly quick: boolean
@@ -16,7 +19,7 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--postgres | --client] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--postgres | --client | --watched] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
 scenarios with --client: ${figureNames.join(', ')}`
@@ -28,20 +31,23 @@ export function parseOptions(words: readonly string[]): BenchOptions {
     options: {
       postgres: { type: 'boolean', default: false },
       client: { type: 'boolean', default: false },
+      watched: { type: 'boolean', default: false },
       scenario: { type: 'string', multiple: true },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
     },
   })
-  if (values.postgres && values.client) throw new Error('--postgres and --client are two benchmarks: run one after the other')
+  if ([values.postgres, values.client, values.watched].filter(Boolean).length > 1)
+    throw new Error('--postgres, --client and --watched are benchmarks of their own: run one after the other')
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
-  const rest = { rounds, quick: values.quick, json: values.json ?? null }
+  const rest = { watched: values.watched, rounds, quick: values.quick, json: values.json ?? null }
   const named = <Name extends string>(names: readonly Name[]): Name[] => chosen(names, (name) => name, values.scenario)
   if (values.postgres) return { scenarios: [], postgres: named(postgresScenarios), client: null, ...rest }
   if (values.client) return { scenarios: [], postgres: null, client: named(figureNames), ...rest }
-  return { scenarios: chosen(scenarios, ({ name }) => name, values.scenario), postgres: null, client: null, ...rest }
+  const names = values.scenario ?? (values.watched ? watchedScenarios : undefined)
+  return { scenarios: chosen(scenarios, ({ name }) => name, names), postgres: null, client: null, ...rest }
 }
 
 /** All of them where none is named. */
