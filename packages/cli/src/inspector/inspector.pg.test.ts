@@ -28,11 +28,11 @@ class Dialed {
     })
   }
 
-  async ask<Response>(topic: string, event: string, payload: object): Promise<{ status: string; response: Response }> {
+  async ask(topic: string, event: string, payload: object): Promise<{ status: string; response: unknown }> {
     if (this.#socket.readyState === WebSocket.CONNECTING) await new Promise((resolve) => this.#socket.once('open', resolve))
     const ref = String(++this.#refs)
     this.#socket.send(JSON.stringify(['1', ref, topic, event, payload]))
-    return (await this.until((message) => message.ref === ref)).payload as { status: string; response: Response }
+    return (await this.until((message) => message.ref === ref)).payload as { status: string; response: unknown }
   }
 
   async until(matches: (message: { event: string; ref: unknown; payload: unknown }) => boolean): Promise<{ payload: unknown }> {
@@ -48,9 +48,8 @@ class Dialed {
   }
 }
 
-const run = (sql: string): ReturnType<typeof inspector.ask<AdminSqlResult>> =>
-  inspector.ask<AdminSqlResult>(ADMIN_TOPIC, 'admin_sql', { sql })
-const why = async (question: object): Promise<WhyAnswer> => (await inspector.ask<WhyAnswer>(ADMIN_TOPIC, 'admin_why', question)).response
+const run = (sql: string): ReturnType<Dialed['ask']> => inspector.ask(ADMIN_TOPIC, 'admin_sql', { sql })
+const why = async (question: object): Promise<WhyAnswer> => (await inspector.ask(ADMIN_TOPIC, 'admin_why', question)).response as WhyAnswer
 
 beforeAll(async () => {
   // Run by root, Postgres has an account of its own, which must get to its folder.
@@ -106,6 +105,6 @@ test('and can ask why the other row did not arrive, and why a private join was r
 
 test('its SQL is no superuser', async () => {
   const { response } = await run('select rolsuper from pg_roles where rolname = session_user')
-  expect(response.rows).toEqual([['f']])
+  expect((response as AdminSqlResult).rows).toEqual([['f']])
   expect(await run('drop table todos')).toMatchObject({ status: 'error' })
 })
