@@ -27,6 +27,8 @@ export function databasePool(options: DatabasePoolOptions): DatabasePool {
   })
   // An idle session that breaks is replaced at the next question; without a listener it would end the process.
   pool.on('error', () => {})
+  // The pool does not listen while somebody has the session, and it may break between two questions.
+  pool.on('connect', (session) => session.on('error', () => {}))
   return {
     query: (text, values) => pool.query(text, values),
     withSession: async (work) => {

@@ -69,6 +69,8 @@ function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, se
   const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
   // An idle session that breaks is replaced at the next question.
   sessions.on('error', () => {})
+  // One that breaks between two questions of somebody who has it would end the process.
+  sessions.on('connect', (session) => session.on('error', () => {}))
   const prepared = new WeakSet<pg.PoolClient>()
   return {
     withSession: async (work) => {
