@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { RealtimeClient } from '@tidewire/client'
 import { WebSocket } from 'ws'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 import { signJwt } from './jwt.ts'
@@ -141,4 +142,86 @@ test('start: a stop right after the start ends well, whatever the feed is doing'
   const started = sandbox.start(['start'], { env: { ...env, TIDEWIRE_ALLOW_UNBOUNDED_WAL: 'true' } })
   await started.line((line) => line.includes('listening on'))
   expect((await started.stop('SIGTERM')).code).toBe(0)
+})
+
+describe('a database that is down at the start', () => {
+  /** Stopped; `start` brings it up on its port. */
+  async function downDatabase(name: string): Promise<{ url: string; start: () => Promise<EmbeddedPostgres> }> {
+    const dataDir = join(base, name)
+    const first = await startEmbeddedPostgres({ dataDir })
+    await first.stop()
+    return { url: first.url, start: () => startEmbeddedPostgres({ dataDir, port: first.port }) }
+  }
+
+  test.each(['start', 'dev'] as const)(
+    '%s: public channels work, the rest says why it waits and comes alive',
+    async (command) => {
+      const down = await downDatabase(`down-${command}`)
+      const server = sandbox.start(command === 'start' ? ['start'] : ['dev', '--port', '0', '--db', down.url, '--json'], {
+        env: { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, ...(command === 'start' ? { DATABASE_URL: down.url } : {}) },
+      })
+      let url: string
+      let token: string
+      if (command === 'start') {
+        const waiting = await server.json<{ level: number; msg: string }>((line) => line.msg.includes('does not answer'))
+        expect(waiting.msg).toMatch(
+          /^The database 127\.0\.0\.1:\d+\/postgres does not answer: .*\. Private channels and Postgres changes wait for it$/,
+        )
+        url = (await server.json<{ msg: string }>((line) => line.msg.startsWith('listening on '))).msg.slice('listening on '.length)
+        token = await signJwt({ role: 'service_role', exp: Math.floor(Date.now() / 1000) + 600 }, secret)
+      } else {
+        const ready = await server.json<{ url: string; serviceKey: string }>()
+        ;[url, token] = [ready.url, ready.serviceKey]
+      }
+      const client = new RealtimeClient(`${url.replace('http', 'ws')}/realtime/v1`, { apikey: token })
+      const heard: string[] = []
+      let wake = (): void => {}
+      const until = async (holds: () => boolean): Promise<void> => {
+        while (!holds()) {
+          await new Promise<void>((resolve) => (wake = resolve))
+        }
+      }
+      const hear = (text: string): void => {
+        heard.push(text)
+        wake()
+      }
+      const lobby = client.channel('lobby', { config: { broadcast: { self: true } } })
+      lobby.onBroadcast('hello', () => hear('broadcast'))
+      lobby.subscribe()
+      await lobby.ready()
+      await lobby.send({ type: 'broadcast', event: 'hello', payload: {} })
+      await until(() => heard.includes('broadcast'))
+      expect((await joinPrivately(url, 'room', token)).response.reason).toMatch(/^UnableToConnectToProject: /)
+
+      const rows = client.channel('rows')
+      rows.on('system', {}, ({ message }: { message: string }) => hear(message))
+      rows.onPostgresChanges('INSERT', { schema: 'public', table: 'later' }, (change) => hear(JSON.stringify(change.new)))
+      rows.subscribe()
+      await until(() => heard.includes('Unable to subscribe to changes: the database does not answer. Trying again.'))
+      const postgres = await down.start()
+      try {
+        const session = new pg.Client({ connectionString: postgres.url })
+        await session.connect()
+        // The server makes the publication as soon as it can; until then there is nothing to subscribe to.
+        await until(() => heard.some((text) => text.includes('Please check Realtime is enabled')))
+        await session.query(
+          'create table later (id int primary key); grant select on later to service_role; alter publication supabase_realtime add table later',
+        )
+        await rows.unsubscribe()
+        const again = client.channel('rows again')
+        again.onPostgresChanges('INSERT', { schema: 'public', table: 'later' }, (change) => hear(JSON.stringify(change.new)))
+        again.subscribe()
+        await again.ready({ timeout: 15_000 })
+        await session.query('insert into later values (7)')
+        await until(() => heard.includes('{"id":7}'))
+        expect((await joinPrivately(url, 'room', token)).status).toBe('ok')
+        await session.end()
+        await client.disconnect()
+        expect((await server.stop('SIGTERM')).code).toBe(0)
+      } finally {
+        await postgres.stop()
+      }
+    },
+    60_000,
+  )
 })

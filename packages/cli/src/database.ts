@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import type { DatabasePool, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, StartOptions } from '@tidewire/server'
-import { failed, reasonOf, type Failure } from './failure.ts'
+import { Failure, failed, reasonOf } from './failure.ts'
 
 /** What a database adds to a server. */
 export interface Database {
   readonly ports: Pick<StartOptions, 'authorizer' | 'messageStore' | 'changeFeed'>
   /** What the inspector may ask of it; `sql` only where it is the project's own. */
   readonly adminPorts: Pick<AdminPorts, 'explainer' | 'sql'>
-  /** What was changed in the database to make it ready, by name. */
-  readonly migrated: readonly string[]
+  /** What was changed in the database to make it ready, by name; `null`: it does not answer yet. */
+  readonly migrated: readonly string[] | null
   /** From here on, messages that SQL sends go to the topics of this server. */
   deliverTo(server: Server): void
   close(): Promise<void>
@@ -22,47 +23,91 @@ export interface DatabaseOptions {
   readonly isOurs?: boolean
   /** Leave nothing behind in the database but what the migrations made: its changes cannot be resumed after a restart. */
   readonly temporarySlot?: boolean
+  /** Whether the database may be used at all. A Failure that it throws says why not. */
+  readonly guard?: (session: Queryable) => Promise<void>
+  /** A database that did not answer at first is ready: `migrated` names what was changed. */
+  readonly onReady?: (migrated: readonly string[]) => void
+  /** It still is not, for a new reason, told as a sentence. */
+  readonly onWaiting?: (sentence: string) => void
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
 
-/** Connects to a Postgres and brings what Tidewire keeps in it up to date. Throws a Failure. */
-export async function openDatabase({ url, poolSize, isOurs = false, temporarySlot = false }: DatabaseOptions): Promise<Database> {
-  const { databaseMessageStore, databasePool, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
+/**
+ * Connects to a Postgres and brings what Tidewire keeps in it up to date. One that does not answer is tried again until it
+ * does; meanwhile private channels and Postgres changes are refused, with the reason. Throws a Failure for one that answers
+ * and cannot be used.
+ */
+export async function openDatabase(options: DatabaseOptions): Promise<Database> {
+  const { url, poolSize, isOurs = false, temporarySlot = false } = options
+  const { databaseMessageStore, databasePool, isUnavailable, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
     await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: poolSize, connectTimeoutMs: CONNECT_TIMEOUT_MS })
-  try {
+  let migrated: readonly string[] | null = null
+  const prepare = async (): Promise<readonly string[]> => {
+    await options.guard?.(pool)
     const { applied } = await pool.withSession(migrate)
     if (isOurs) await pool.withSession(makeConvenient)
-    let server: Server | null = null
-    const feed = openPostgresFeed({
-      databaseUrl: url,
-      temporarySlot,
-      otherPublications: [MESSAGES],
-      onRow: (change) => {
-        const message = storedMessage(change)
-        if (message !== null) server?.publishTrusted(message)
-      },
-    })
-    const authorizer = policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID })
-    return {
-      ports: {
-        authorizer,
-        messageStore: databaseMessageStore(pool),
-        changeFeed: feed.changeFeed,
-      },
-      adminPorts: { explainer: feed.explainer(authorizer), sql: feed.sql },
-      migrated: applied,
-      deliverTo: (running) => void (server = running),
-      close: async () => {
-        await feed.close()
-        await pool.close()
-      },
-    }
-  } catch (error) {
-    await pool.close()
-    throw unusable(url, error)
+    return (migrated = applied)
   }
+  let why = ''
+  const wait = (error: unknown): void => {
+    const sentence = error instanceof Failure ? error.message : `The database ${placeOf(url)} does not answer: ${sentenceOf(error)}`
+    if (sentence !== why) options.onWaiting?.((why = sentence))
+  }
+  try {
+    await prepare()
+  } catch (error) {
+    if (!isUnavailable(error)) {
+      await pool.close()
+      throw error instanceof Failure ? error : unusable(url, error)
+    }
+    wait(error)
+  }
+  let server: Server | null = null
+  const feed = openPostgresFeed({
+    databaseUrl: url,
+    temporarySlot,
+    otherPublications: [MESSAGES],
+    prepare: async () => {
+      if (migrated !== null) return
+      try {
+        const applied = await prepare()
+        options.onReady?.(applied)
+      } catch (error) {
+        wait(error)
+        throw error
+      }
+    },
+    onRow: (change) => {
+      const message = storedMessage(change)
+      if (message !== null) server?.publishTrusted(message)
+    },
+  })
+  // What the policies and the messages are kept in may not be there before.
+  const sessions: Pick<DatabasePool, 'query' | 'withSession'> = {
+    query: (text, values) => (migrated === null ? Promise.reject(notReady()) : pool.query(text, values)),
+    withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
+  }
+  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), uuid: randomUUID })
+  return {
+    ports: {
+      authorizer,
+      messageStore: databaseMessageStore(sessions),
+      changeFeed: feed.changeFeed,
+    },
+    adminPorts: { explainer: feed.explainer(authorizer), sql: feed.sql },
+    migrated,
+    deliverTo: (running) => void (server = running),
+    close: async () => {
+      await feed.close()
+      await pool.close()
+    },
+  }
+}
+
+function notReady(): Error {
+  return Object.assign(new Error('the database does not answer yet'), { code: 'ECONNREFUSED' })
 }
 
 /** Brings a database up to date, and no more. Returns what was done, by name. Throws a Failure. */

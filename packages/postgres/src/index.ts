@@ -25,6 +25,7 @@ export { recordWriter, type RecordColumn, type RecordSources, type RecordWriter 
 
 export { ensurePublications, readPublications, type Publication, type PublicationSpec } from './io/publication.ts'
 export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop } from './io/slot.ts'
+export { isUnavailable } from './replication-fault.ts'
 export type { Queryable } from './io/queryable.ts'
 export { isMessageTable, storedMessage } from './stored-message.ts'
 export { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from './io/postgres-feed.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { faultOf, retryDelayMs } from './replication-fault.ts'
+import { faultOf, isUnavailable, retryDelayMs } from './replication-fault.ts'
 
 test.each([
   ['57P01', 'restarting'],
@@ -29,4 +29,17 @@ test('delays grow to a limit and are spread by chance', () => {
   expect(retryDelayMs(fault, 1, 1)).toBe(125)
   // Somebody else's slot is asked for at an even pace, so that a standby takes over soon.
   expect(retryDelayMs({ kind: 'slot-held', message: '' }, 50, 0.5)).toBe(1_000)
+})
+
+test.each([
+  [{ code: 'ECONNREFUSED' }, true],
+  [{ code: '57P03', message: 'the database system is starting up' }, true],
+  [{ code: '53300' }, true],
+  [{ message: 'Connection terminated unexpectedly' }, true],
+  [{ message: 'timeout expired' }, true],
+  [{ code: '28P01', message: 'password authentication failed' }, false],
+  [{ code: '3D000' }, false],
+  [{ message: 'SASL: client password must be a string' }, false],
+])('%j is a database that may come back: %s', (error, expected) => {
+  expect(isUnavailable(error)).toBe(expected)
 })

@@ -35,6 +35,16 @@ export function faultOf(error: ErrorLike): ReplicationFault {
   return { kind: 'refused', code, message }
 }
 
+/**
+ * Whether there was no Postgres to ask, or none that has time for more sessions; whatever else went wrong will go wrong
+ * again. (`pg` has no code for a connection that ended or took too long.)
+ */
+export function isUnavailable(error: unknown): boolean {
+  const { code, message = '' } = error as { readonly code?: unknown; readonly message?: string }
+  if (typeof code === 'string') return /^E[A-Z]{3}/.test(code) || /^(08|57P|53300)/.test(code)
+  return /^(Connection terminated|timeout expired|timeout exceeded)/.test(message)
+}
+
 /** How long to wait before the next attempt. `attempt` counts from 1, `chance` is from 0 to 1 and spreads out many who wait. */
 export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: number): number {
   const grown = (first: number, most: number): number => Math.min(most, first * 2 ** Math.min(attempt - 1, 16))

@@ -64,8 +64,8 @@ export class TestChannel {
   }
 
   /** Until it holds; rejects with what came instead. */
-  async until(holds: () => boolean, what = 'the expected'): Promise<void> {
-    const deadline = Date.now() + 10_000
+  async until(holds: () => boolean, what = 'the expected', deadlineMs = 10_000): Promise<void> {
+    const deadline = Date.now() + deadlineMs
     while (!holds()) {
       const left = deadline - Date.now()
       if (left <= 0)

@@ -38,7 +38,7 @@ export const dev: Command = defineCommand({
     const keys = await openKeys(folder)
     let decide = (_decision: Decision): void => {}
     const pages = await openPages({ page, anonKey: keys.anonKey, inspector: inspectorOf(keys, host, (decision) => decide(decision)) })
-    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb })
+    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb, tell: json ? () => {} : print })
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),

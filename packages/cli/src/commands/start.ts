@@ -1,7 +1,6 @@
 import { allObservers, logObserver, metricsObserver, startServer, tokenVerifier, type Log, type StartOptions } from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { openDatabase, placeOf, type Database } from '../database.ts'
-import { withDatabase } from '../database-session.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { keyless } from '../inspector/admin-key.ts'
 import { inspectorPage } from '../inspector/inspector-page.ts'
@@ -26,10 +25,8 @@ export const start: Command = defineCommand({
     const stop = watchStopSignal()
     const log = logObserver({ level: configuration.logLevel })
     for (const sentence of configuration.ignored) log.warn(sentence)
-    if (configuration.database !== null) await checkWal(log, configuration.database.url, configuration.allowUnboundedWal)
-    const database = configuration.database === null ? null : await openDatabase(configuration.database)
+    const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
-      if (database !== null) tellDatabase(log, configuration, database)
       const running = await startServer({
         ...serverOptions(configuration, log),
         ...database?.ports,
@@ -48,6 +45,8 @@ export const start: Command = defineCommand({
     return exitCodes.ok
   },
 })
+
+type DatabaseSetting = NonNullable<StartConfiguration['database']>
 
 function serverOptions({ host, port, options, verifier, metricsSecret }: StartConfiguration, log: Log): StartOptions {
   const base = { ...options, host, port, verifier: tokenVerifier({ ...verifier, onKeySetFault: (detail) => log.warn(detail) }) }
@@ -78,13 +77,20 @@ function inspectorOptions(
   }
 }
 
-/** Before there is a slot. */
-async function checkWal(log: Log, url: string, allowUnbounded: boolean): Promise<void> {
-  const warning = await withDatabase(url, (session) => guardWal(session, allowUnbounded))
-  if (warning !== null) log.warn(warning)
-}
-
-function tellDatabase(log: Log, { database }: StartConfiguration, { migrated }: Database): void {
-  const changes = migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`
-  log.info(`database ${placeOf(database!.url)}: ${changes}`)
+/** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
+async function openFor({ allowUnboundedWal }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
+  const { url } = given
+  const tellReady = (migrated: readonly string[]): void =>
+    log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
+  const database = await openDatabase({
+    ...given,
+    guard: async (session) => {
+      const warning = await guardWal(session, allowUnboundedWal)
+      if (warning !== null) log.warn(warning)
+    },
+    onReady: tellReady,
+    onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
+  })
+  if (database.migrated !== null) tellReady(database.migrated)
+  return database
 }

@@ -23,19 +23,29 @@ export interface ProjectDatabaseOptions {
   /** A Postgres to use instead of the project's own. */
   readonly url: string | undefined
   readonly isOff: boolean
+  /** News for the person at the terminal, a sentence each. */
+  tell(sentence: string): void
 }
 
 /**
  * Starts the project's Postgres, or connects to another. Where no Postgres can run the server goes without, and says why:
  * broadcast and presence need none. Throws a Failure.
  */
-export async function openProjectDatabase({ folder, url, isOff }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
+export async function openProjectDatabase({ folder, url, isOff, tell }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
   if (isOff && url !== undefined) throw misused('--db and --no-db exclude each other.')
   if (isOff) return { database: null, url: null, description: 'none, as you asked', close: () => Promise.resolve() }
   if (url === undefined) return openEmbedded(folder)
   if (postgresUrl(url) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
-  const database = await openDatabase({ url, poolSize: SESSIONS, temporarySlot: true })
-  return { database, url, description: placeOf(url), close: () => database.close() }
+  let why: string | null = null
+  const database = await openDatabase({
+    url,
+    poolSize: SESSIONS,
+    temporarySlot: true,
+    onWaiting: (sentence) => (why ??= sentence),
+    onReady: () => tell('The database answers: private channels and Postgres changes are there.'),
+  })
+  const description = why === null ? placeOf(url) : `${placeOf(url)}, not there yet. ${why}; it is tried again`
+  return { database, url, description, close: () => database.close() }
 }
 
 async function openEmbedded(folder: PrivateFolder): Promise<ProjectDatabase> {

@@ -2,6 +2,7 @@ import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedCh
 import type { ChangeBatch, NewEpoch } from '../change-source.ts'
 import type { Lsn } from '../lsn.ts'
 import { formatPosition } from '../position.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import { parseChangeEntry, type ChangeEntry } from './change-entry.ts'
 import { ChangeRing, type RingLimits } from './change-ring.ts'
 import { FeedChannel } from './feed-channel.ts'
@@ -11,7 +12,7 @@ import { Pipeline } from './pipeline.ts'
 import type { Replayer } from './replay.ts'
 import { isOwnTable, Settling, type SettlingListener } from './settling.ts'
 import { entryMatches } from './subscribe-plan.ts'
-import { Subscribing } from './subscribing.ts'
+import { Subscribing, waitingText } from './subscribing.ts'
 import { Subscriptions } from './subscriptions.ts'
 
 /** What the feed needs of the source of changes. */
@@ -136,6 +137,11 @@ export class PostgresChangeFeed implements ChangeFeed {
       if (event.previous !== null) this.#resync(event.reason)
     })
     this.#subscribing.epochIsKnown()
+  }
+
+  /** There is no stream, and the next attempt comes by itself. */
+  onWaiting(fault: ReplicationFault): void {
+    this.#subscribing.waits(waitingText(fault))
   }
 
   onProgress(lsn: Lsn): void {

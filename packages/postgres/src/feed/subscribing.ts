@@ -1,5 +1,6 @@
 import type { Lsn } from '../lsn.ts'
 import { formatPosition, parsePosition, type Place } from '../position.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import { delay, type FeedRuntime } from './feed-runtime.ts'
@@ -24,6 +25,9 @@ export interface SubscribingOptions {
 export class Subscribing {
   readonly #options: SubscribingOptions
   #ready: (() => void)[] = []
+  /** Those that wait for the first stream, and why there is none; `null`: it is not known yet. */
+  readonly #waiting = new Set<FeedChannel>()
+  #why: string | null = null
   #replays = 0
   #closed = false
 
@@ -37,7 +41,7 @@ export class Subscribing {
     for (;;) {
       const { generation } = channel
       try {
-        await this.#epochKnown()
+        await this.#epochKnown(channel)
         const plan = await planSubscriptions(channel, database)
         if (channel.closed || this.#closed) return
         if (channel.generation !== generation) continue
@@ -56,6 +60,13 @@ export class Subscribing {
       }
       if (channel.closed || this.#closed) return
     }
+  }
+
+  /** There is no stream yet: those who wait for it are told, and those who come. */
+  waits(why: string): void {
+    if (this.#options.replayer.epoch() !== null) return
+    this.#why = why
+    for (const channel of this.#waiting) channel.tellOnce(why)
   }
 
   /** Channels that came before there was an epoch go on. */
@@ -112,12 +123,31 @@ export class Subscribing {
     channel.tell('error', message)
   }
 
-  #epochKnown(): Promise<void> {
-    return this.#options.replayer.epoch() !== null || this.#closed ? Promise.resolve() : new Promise((resolve) => this.#ready.push(resolve))
+  async #epochKnown(channel: FeedChannel): Promise<void> {
+    if (this.#options.replayer.epoch() !== null || this.#closed) return
+    if (this.#why !== null) channel.tellOnce(this.#why)
+    this.#waiting.add(channel)
+    await new Promise<void>((resolve) => this.#ready.push(resolve))
+    this.#waiting.delete(channel)
   }
 }
 
 function codeOf(error: unknown): string {
   const { code } = error as { readonly code?: unknown }
   return typeof code === 'string' ? code : 'no connection'
+}
+
+/** For clients: nothing of what the database or the network said, which may name hosts and users. */
+export function waitingText(fault: ReplicationFault): string {
+  return `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`
+}
+
+const WAITING: Readonly<Record<ReplicationFault['kind'], string>> = {
+  unreachable: 'the database does not answer',
+  restarting: 'the database is starting or stopping',
+  'slot-held': 'another server reads the changes of this database',
+  'publication-changed': 'a publication of the database has changed',
+  refused: 'the database refuses to give its changes',
+  silent: 'the database does not answer',
+  'malformed-stream': 'the database sends what cannot be read',
 }

@@ -9,6 +9,7 @@ import { feedDatabase } from './feed-database.ts'
 import { feedRuntime } from './feed-runtime.ts'
 import { openFeedSessions, type FeedSessions } from './feed-sessions.ts'
 import type { PublicationSpec } from './publication.ts'
+import { preparedPort } from './prepared-port.ts'
 import { replicationPort } from './replication-session.ts'
 
 export interface PostgresFeedOptions {
@@ -38,6 +39,8 @@ export interface PostgresFeedOptions {
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
+  /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
+  readonly prepare?: () => Promise<void>
   /** Rows of `realtime.messages`, in their place among the others. */
   readonly onRow?: (change: RowChange) => void
   readonly onStatus?: (status: ChangeSourceStatus) => void
@@ -79,18 +82,22 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     feedRuntime,
     feedOptions(options),
   )
-  const port = replicationPort({
+  const way = replicationPort({
     connection,
     slotBase: options.slotBase ?? 'tidewire',
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
   })
+  const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
   const times = { statusIntervalMs: 10_000, reportDelayMs: 100, checkIntervalMs: 5_000, maxBatchChanges: 256 }
   const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
     onChanges: (batch) => feed.onChanges(batch),
     onEpoch: (event) => feed.onEpoch(event),
     onProgress: (lsn) => feed.onProgress(lsn),
-    onStatus: (status) => options.onStatus?.(status),
+    onStatus: (status) => {
+      if (status.kind === 'waiting') feed.onWaiting(status.fault)
+      options.onStatus?.(status)
+    },
   })
   return {
     changeFeed: feed,
