@@ -28,7 +28,7 @@ export interface DatabaseOptions {
   /** A database that did not answer at first is ready: `migrated` names what was changed. */
   readonly onReady?: (migrated: readonly string[]) => void
   /** It still is not, for a new reason, told as a sentence. */
-  readonly onWaiting?: (sentence: string) => void
+  readonly onWaiting?: (sentence: string) => unknown
 }
 
 const CONNECT_TIMEOUT_MS = 5_000

@@ -17,10 +17,10 @@ import { startServer, tokenVerifier } from '@tidewire/server'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { acceptedDeviations } from './transcript-accepted.ts'
-import { playedOnDatabase } from './transcript-played.ts'
+import { playedOnDatabase, type DatabaseSetting } from './transcript-played.ts'
 import { playTranscript, type PlayOptions } from './transcript-player.ts'
 import { formatReport } from './transcript-report.ts'
-import { loadTranscript } from './transcript.ts'
+import { loadTranscript, type Transcript } from './transcript.ts'
 
 const SECRET = 'the-secret-of-the-server-that-the-recordings-are-played-against'
 const SETUP = readFileSync(new URL('../transcripts/setup.sql', import.meta.url), 'utf8')
@@ -36,11 +36,9 @@ beforeAll(async () => {
   // Run by root, Postgres has an account of its own, which must get to its folder.
   await chmod(base, 0o755)
   postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: { fsync: 'off' } })
-  admin = new pg.Client({ connectionString: postgres.url })
-  await admin.connect()
+  admin = await connected(postgres.url)
   await admin.query('create database recordings')
-  const session = new pg.Client({ connectionString: urlOf('recordings') })
-  await session.connect()
+  const session = await connected(urlOf('recordings'))
   await migrate(session)
   await session.query(SETUP)
   await session.end()
@@ -58,12 +56,21 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close()
 })
 
+async function connected(url: string): Promise<pg.Client> {
+  const session = new pg.Client({ connectionString: url })
+  session.on('error', () => {})
+  await session.connect()
+  return session
+}
+
 function urlOf(database: string): string {
   return postgres.url.replace(/\/postgres$/, `/${database}`)
 }
 
+type Played = Pick<PlayOptions, 'url' | 'sql' | 'delivered' | 'remark'>
+
 /** A server on a database of its own, whose keys begin where those of the recording do. */
-async function start(name: string, sequences: Readonly<Record<string, number>>): Promise<Pick<PlayOptions, 'url' | 'sql' | 'delivered'>> {
+async function start(name: string, { sequences = {}, permanentSlot = false }: DatabaseSetting): Promise<Played> {
   await admin.query(`create database ${name} template recordings`)
   const pool = databasePool({ url: urlOf(name), maxConnections: 4, connectTimeoutMs: 10_000 })
   closing.push(() => pool.close())
@@ -77,7 +84,7 @@ async function start(name: string, sequences: Readonly<Record<string, number>>):
       if (kind === 'streaming') streams()
     },
     databaseUrl: urlOf(name),
-    temporarySlot: true,
+    temporarySlot: !permanentSlot,
     otherPublications: [{ name: 'tidewire_messages' }],
     onRow: (change) => {
       const message = storedMessage(change)
@@ -98,7 +105,9 @@ async function start(name: string, sequences: Readonly<Record<string, number>>):
   })
   closing.push(() => server.stop())
   publish = (message) => void server.server.publishTrusted(message)
-  const sql = (text: string, params: readonly unknown[] = []): Promise<unknown> => pool.query(text, [...params])
+  const sql = async (text: string, params: readonly unknown[] = []): Promise<void> => {
+    for (const statement of statements(text)) await pool.query(statement, [...params])
+  }
   const delivered = async (): Promise<void> => {
     const mark = randomUUID()
     const seen = new Promise<void>((resolve) => marks.set(mark, resolve))
@@ -107,13 +116,40 @@ async function start(name: string, sequences: Readonly<Record<string, number>>):
   }
   // What was committed before the slot was there is never delivered.
   await streaming
-  return { url: server.url.replace('http:', 'ws:'), sql, delivered }
+  const remark = async (text: string): Promise<void> => {
+    if (text.startsWith('pg_ctl restart')) await restart()
+  }
+  return { url: server.url.replace('http:', 'ws:'), sql, delivered, remark }
+}
+
+function recorded(name: string, { token = 'role=anon exp=future' }: DatabaseSetting): Transcript {
+  const transcript = loadTranscript(name)
+  const steps = transcript.steps.map((step) =>
+    step.kind === 'open' ? { ...step, url: step.url.replace('<jwt>', `<jwt ${token}>`) } : step,
+  )
+  return { ...transcript, steps }
+}
+
+/** The recorder wrote some statements down in words. */
+function statements(text: string): string[] {
+  const [, body] = /^insert notes '(\w+)' \+ realtime\.send$/.exec(text) ?? []
+  if (body === undefined) return [text]
+  return [`select realtime.send('{}', 'afterrestart', 'room:dbr', true)`, `insert into notes (body, n) values ('${body}', 1)`]
+}
+
+async function restart(): Promise<void> {
+  const { port, dataDir } = postgres
+  await admin.end()
+  await postgres.stop()
+  postgres = await startEmbeddedPostgres({ dataDir, port, settings: { fsync: 'off' } })
+  admin = await connected(postgres.url)
 }
 
 describe('our server on Postgres says what the reference said', () => {
-  test.each(Object.entries(playedOnDatabase))('%s', async (name, { sequences = {}, deadlineMs = 3_000 }) => {
-    const server = await start(name, sequences)
-    const report = await playTranscript(loadTranscript(name), { ...server, secret: SECRET, deviations: acceptedDeviations, deadlineMs })
+  test.each(Object.entries(playedOnDatabase))('%s', async (name, setting) => {
+    const { deadlineMs = 3_000 } = setting
+    const server = await start(name, setting)
+    const report = await playTranscript(recorded(name, setting), { ...server, secret: SECRET, deviations: acceptedDeviations, deadlineMs })
     expect(formatReport(report)).toBe('')
     expect(report.compared).toBeGreaterThan(2)
   })

@@ -65,14 +65,7 @@ const played: Readonly<Record<string, Setting>> = {
 /** The others, with what they wait for. */
 const notPlayed: Readonly<Record<string, string>> = {
   tenant_shutdown_disconnects: 'the tenant API (X13)',
-  v1_broadcast_from_database: 'its differences on a real database to be argued',
-  v1_join_all_config_keys: 'its differences on a real database to be argued',
-  v1_legacy_topic_join: 'its differences on a real database to be argued',
-  v1_postgres_changes_select: 'its differences on a real database to be argued',
-  v1_replay: 'its differences on a real database to be argued',
   v1_tenant_suspended_private_only: 'the tenant API (X13)',
-  v2_join_all_config_keys: 'its differences on a real database to be argued',
-  y1_database_restart: 'a database',
   z1_rate_limit_events: 'frames that were left out of the recording',
   z2_rate_limit_joins: 'frames that were left out of the recording',
 }

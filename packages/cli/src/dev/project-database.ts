@@ -24,7 +24,7 @@ export interface ProjectDatabaseOptions {
   readonly url: string | undefined
   readonly isOff: boolean
   /** News for the person at the terminal, a sentence each. */
-  tell(sentence: string): void
+  readonly tell: (sentence: string) => void
 }
 
 /**
@@ -36,15 +36,15 @@ export async function openProjectDatabase({ folder, url, isOff, tell }: ProjectD
   if (isOff) return { database: null, url: null, description: 'none, as you asked', close: () => Promise.resolve() }
   if (url === undefined) return openEmbedded(folder)
   if (postgresUrl(url) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
-  let why: string | null = null
+  const waiting: string[] = []
   const database = await openDatabase({
     url,
     poolSize: SESSIONS,
     temporarySlot: true,
-    onWaiting: (sentence) => (why ??= sentence),
+    onWaiting: (sentence) => waiting.push(sentence),
     onReady: () => tell('The database answers: private channels and Postgres changes are there.'),
   })
-  const description = why === null ? placeOf(url) : `${placeOf(url)}, not there yet. ${why}; it is tried again`
+  const description = waiting.length === 0 ? placeOf(url) : `${placeOf(url)}, not there yet. ${waiting[0]}; it is tried again`
   return { database, url, description, close: () => database.close() }
 }
 
