@@ -10,17 +10,19 @@ export interface Proof {
   readonly seed: number
   /** Databases that are used at once, each with a feed of its own. */
   readonly lanes: number
+  /** More SQL for each database, run before the feed is opened. */
+  readonly setup?: string
 }
 
 /** Plays random cases until one fails, which rejects with the smallest like it and its seed. Answers how many answers were compared. */
-export async function proveVisibility(postgres: TestPostgres, { cases, seed, lanes }: Proof): Promise<number> {
+export async function proveVisibility(postgres: TestPostgres, { cases, seed, lanes, setup = '' }: Proof): Promise<number> {
   const share = Math.ceil(cases / lanes)
-  const compared = await Promise.all(Array.from({ length: lanes }, (_, lane) => proveLane(postgres, share, seed + lane)))
+  const compared = await Promise.all(Array.from({ length: lanes }, (_, lane) => proveLane(postgres, share, seed + lane, RLS_SETUP + setup)))
   return compared.reduce((sum, each) => sum + each, 0)
 }
 
-async function proveLane(postgres: TestPostgres, cases: number, seed: number): Promise<number> {
-  const it = await startFeed(await postgres.createDatabase(), RLS_SETUP)
+async function proveLane(postgres: TestPostgres, cases: number, seed: number, setup: string): Promise<number> {
+  const it = await startFeed(await postgres.createDatabase(), setup)
   let compared = 0
   try {
     await fc.assert(

@@ -9,7 +9,7 @@ import { unseenSql } from './visibility.ts'
  * once per identity: never several identities in one statement, for then their rows mix.
  */
 export interface CheckFunction {
-  /** `pg_temp.…`, the same for equal definitions. */
+  /** The same for equal definitions. A function's is `pg_temp.…`. */
   readonly name: string
   readonly sql: string
 }
@@ -94,16 +94,25 @@ function plainLook(entry: TableEntry): string {
   return `select pg_catalog.array_agg(t.${key}::pg_catalog.text) into seen from ${tableSql(entry)} t where t.${key} operator(pg_catalog.=) any(p0);`
 }
 
+function joinedLook(entry: TableEntry, withXmin: boolean): string {
+  return `select pg_catalog.array_agg(k.n::pg_catalog.text || ':' || r.written) into seen ${lookedUp(entry, withXmin, (column) => `p${column}`)};`
+}
+
+/** The statement for sessions that may not make functions. It takes the keys, column by column, and answers `n` and `written`. */
+export function checkStatement(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
+  const sql = `select k.n::pg_catalog.text as n, r.written ${lookedUp(entry, withXmin, (column) => `$${column + 1}::pg_catalog.text[]`)}`
+  return { name: `tidewire_check_${entry.oid}_${hash(sql + role)}`, sql }
+}
+
 /**
  * Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
  * policies about all rows of a large one.
  */
-function joinedLook(entry: TableEntry, withXmin: boolean): string {
+function lookedUp(entry: TableEntry, withXmin: boolean, keysOf: (column: number) => string): string {
   const columns = entry.primaryKey.map((_, index) => `c${index}`)
   const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
-  return `select pg_catalog.array_agg(k.n::pg_catalog.text || ':' || r.written) into seen
-        from rows from (${columns.map((_, index) => `pg_catalog.unnest(p${index})`).join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
-        lateral (select ${withXmin ? 't.xmin::pg_catalog.text' : `'0'::pg_catalog.text`} as written from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r;`
+  return `from rows from (${columns.map((_, index) => `pg_catalog.unnest(${keysOf(index)})`).join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
+        lateral (select ${withXmin ? 't.xmin::pg_catalog.text' : `'0'::pg_catalog.text`} as written from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r`
 }
 
 export function tableSql(entry: Pick<TableEntry, 'schema' | 'name'>): string {

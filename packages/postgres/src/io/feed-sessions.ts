@@ -171,11 +171,7 @@ async function canLogIn(config: pg.ClientConfig, connectTimeoutMs: number): Prom
   client.on('error', () => {})
   try {
     await client.connect()
-    // Functions of its own are what the checks are made of.
-    const { rows } = await client.query<{ temp: boolean }>(
-      "select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP') as temp",
-    )
-    return rows[0]!.temp
+    return true
   } catch (error) {
     if (/^(28|42)/.test((error as { code?: string }).code ?? '')) return false
     throw error

@@ -5,7 +5,7 @@ import { conditionName } from '../feed/sql-state.ts'
 import type { EntryColumn } from '../feed/table-entry.ts'
 import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
 import type { Queryable } from './queryable.ts'
-import { isStatementFault } from './row-checker.ts'
+import { isStatementFault } from './statement-fault.ts'
 
 export interface FilterCast {
   readonly filter: Filter

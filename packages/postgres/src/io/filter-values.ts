@@ -4,7 +4,7 @@ import { arrayLiteral } from '../feed/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../feed/feed-database.ts'
 import type { EntryColumn } from '../feed/table-entry.ts'
 import type { Queryable } from './queryable.ts'
-import { isStatementFault } from './row-checker.ts'
+import { isStatementFault } from './statement-fault.ts'
 
 export const PATTERNS: ReadonlySet<string> = new Set(['like', 'ilike', 'match', 'imatch'])
 

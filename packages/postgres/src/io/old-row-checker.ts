@@ -3,7 +3,7 @@ import type { CheckAnswer, IdentityAnswer, OldRowCheck } from '../feed/feed-data
 import type { TableEntry } from '../feed/table-entry.ts'
 import { tableSql } from './check-function.ts'
 import { fingerprintSql } from './feed-catalog.ts'
-import { isStatementFault } from './row-checker.ts'
+import { isStatementFault } from './statement-fault.ts'
 import { transactionsSeen } from './visibility.ts'
 
 /**

@@ -1,11 +1,16 @@
-import pg from 'pg'
+import type pg from 'pg'
 import { arrayLiteral } from '../feed/change-entry.ts'
 import type { CheckAnswer, IdentityAnswer, RowCheck } from '../feed/feed-database.ts'
 import { untilSeen } from './visibility.ts'
+import { checkRowsPlainly } from './plain-checker.ts'
+import { isStatementFault } from './statement-fault.ts'
 import { checkFunction, hasPlainKey, type CheckFunction } from './check-function.ts'
 
 /** The functions that a session has. They live in `pg_temp`: nobody else sees them, and they go with the session. */
 const installed = new WeakMap<pg.ClientBase, Set<string>>()
+
+/** Sessions that may not make functions: a prepared statement takes their place. */
+const withoutFunctions = new WeakSet<pg.ClientBase>()
 
 /** A call looks at most at so many rows, counted per identity, so that no call takes long. */
 const MAX_PAIRS = 10_000
@@ -20,7 +25,7 @@ type Asked = RowCheck['identities'][number] & { readonly index: number }
  */
 export async function checkRows(session: pg.ClientBase, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
   const checkSql = checkFunction(check.entry, check.role, check.withXmin)
-  await install(session, checkSql, check)
+  if (!(await install(session, checkSql, check))) return checkRowsPlainly(session, check, timeoutMs)
   const answers: IdentityAnswer[] = []
   let current = true
   for (const asked of callsOf(check)) {
@@ -32,11 +37,19 @@ export async function checkRows(session: pg.ClientBase, check: RowCheck, timeout
   return { current, identities: answers }
 }
 
-async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { role, entry }: RowCheck): Promise<void> {
+/** False: this session may not have any. */
+async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { role, entry }: RowCheck): Promise<boolean> {
   let names = installed.get(session)
   if (names === undefined) installed.set(session, (names = new Set()))
-  if (names.has(name)) return
-  await session.query(sql)
+  if (names.has(name)) return true
+  if (withoutFunctions.has(session)) return false
+  try {
+    await session.query(sql)
+  } catch (error) {
+    if (!isStatementFault(error) || !/^(42501|25006)$/.test(error.code ?? '')) throw error
+    withoutFunctions.add(session)
+    return false
+  }
   names.add(name)
   // While it plans, Postgres tries parts of policies out. Planned for nobody in particular, the statement does not fail
   // for somebody because of a part that would not have been reached.
@@ -48,6 +61,7 @@ async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   await planning.catch((error: unknown) => {
     if (!isStatementFault(error)) throw error
   })
+  return true
 }
 
 /** Dense calls first: all of their identities ask for the same rows. The rest is told row by row. */
@@ -217,9 +231,4 @@ function byNumber(rows: readonly number[], seen: readonly string[]): Map<number,
 
 function isTimeout(error: unknown): boolean {
   return (error as { code?: string }).code === '57014'
-}
-
-/** Postgres refused the statement; the session is as good as before. */
-export function isStatementFault(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && !/^(08|53|57P|58)/.test(error.code ?? '08')
 }
