@@ -352,9 +352,17 @@ export class Membership {
 
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
-      const system = payload as unknown as SystemPayload & { readonly position?: unknown; readonly recovered?: unknown }
+      const system = payload as unknown as SystemPayload & {
+        readonly position?: unknown
+        readonly recovered?: unknown
+        readonly resync?: unknown
+        readonly reason?: unknown
+      }
       this.#goOnFrom(system.position)
       if (system.status === 'error') this.#systemError = system
+      // The server could not tell what happened while nothing was lost here.
+      if (system.resync === true)
+        this.#rejoined({ recovered: false, reason: typeof system.reason === 'string' ? system.reason : system.message })
       if (system.extension === 'postgres_changes') this.#onChangesStatus(system, system.recovered === true)
     }
     for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)

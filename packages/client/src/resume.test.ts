@@ -118,3 +118,13 @@ test.each([
   )
   expect(rows).toEqual([wanted])
 })
+
+test('a server that lost what happened meanwhile makes a gap of a channel that never left', async () => {
+  const { server, rejoins, gaps } = setup()
+  await settle()
+  server.push('realtime:db', 'system', subscribed({ position: 'e/1/0' }))
+  const lost = { status: 'error', extension: 'postgres_changes', channel: 'db', message: 'Changes may have been missed' }
+  server.push('realtime:db', 'system', { ...lost, resync: true, reason: 'lost' })
+  server.push('realtime:db', 'system', subscribed({ position: 'f/1/0' }))
+  expect([rejoins, gaps]).toEqual([[{ recovered: false, reason: 'lost' }], [{ recovered: false, reason: 'lost' }]])
+})
