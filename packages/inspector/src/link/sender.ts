@@ -15,22 +15,24 @@ export class Sender {
     this.#client = new RealtimeClient(endpoint, { apikey })
   }
 
+  /** Joins the topic for as long as it takes: what is sent to nobody, not even its sender, shows nowhere. */
   async broadcast(topic: string, isPrivate: boolean, event: string, payload: object): Promise<Sent> {
-    const channel = this.#client.channel(topic, { config: { private: isPrivate } })
+    const channel = this.#channel(topic, isPrivate)
     try {
-      const answer = await channel.httpSend(event, payload)
-      return answer.success ? { ok: true, text: 'Sent.' } : { ok: false, text: `The server refused it (${answer.status}): ${answer.error}` }
+      if (!channel.isJoined) await joined(channel)
+      const answer = await channel.sendBroadcast(event, payload)
+      return answer === 'ok' ? { ok: true, text: 'Sent.' } : { ok: false, text: `The server answered "${answer}".` }
     } catch (error) {
       return { ok: false, text: (error as Error).message }
     } finally {
-      if (this.#tracked?.channel !== channel) void channel.unsubscribe()
+      if (this.#tracked?.channel !== channel) await channel.unsubscribe()
     }
   }
 
   /** Joins the topic and is seen there until `untrack`, or until something else is tracked. */
   async track(topic: string, isPrivate: boolean, meta: object): Promise<Sent> {
     if (this.#tracked !== null && this.#tracked.topic !== topic) await this.untrack()
-    const channel = this.#tracked?.channel ?? this.#client.channel(topic, { config: { private: isPrivate, presence: { enabled: true } } })
+    const channel = this.#tracked?.channel ?? this.#channel(topic, isPrivate)
     try {
       if (!channel.isJoined) await joined(channel)
       const answer = await channel.track(meta)
@@ -49,6 +51,10 @@ export class Sender {
     this.#tracked = null
     await tracked?.channel.unsubscribe()
     return { ok: true, text: 'Not present any more.' }
+  }
+
+  #channel(topic: string, isPrivate: boolean): RealtimeChannel {
+    return this.#client.channel(topic, { config: { private: isPrivate, broadcast: { ack: true }, presence: { enabled: true } } })
   }
 
   close(): void {

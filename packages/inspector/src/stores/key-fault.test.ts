@@ -19,7 +19,7 @@ test.each(['', 'hello', 'a.b.c', 'e30.e30', `e30.${btoa('null')}.x`, `e30.${btoa
 
 test.each([
   ['AdminKeyExpired: the admin key expired 5 seconds ago', true, 'The key has expired', /Load the page again/],
-  ['AdminKeyExpired: the admin key expired 5 seconds ago', false, 'The key has expired', /new admin key/],
+  ['AdminKeyExpired: the admin key expired 5 seconds ago', false, 'The key has expired', /tidewire token --admin/],
   ['ForeignOrigin: the inspector is for pages of this server only', true, 'This address is not allowed', /address that the server printed/],
   ['This is for pages on this machine only.', true, 'This address is not allowed', /address/],
   ['AdminKeyInvalid: this is no admin key of this server', false, 'The key was not taken', /applications do not open/],

@@ -9,7 +9,7 @@ export interface Explained {
 export function explainRefusal(reason: string, isGiven: boolean): Explained {
   const asked = isGiven
     ? 'Load the page again: it asks for a new key each time.'
-    : 'Make a new admin key and enter it here; where the server was started, `tidewire token --help` says how.'
+    : 'Make an admin key with `tidewire token --admin`, where the server has its secret, and enter it here.'
   if (/expired/i.test(reason)) return { title: 'The key has expired', reason, remedy: asked }
   if (/origin|this machine|host/i.test(reason))
     return {

@@ -1,0 +1,184 @@
+import { RealtimeClient } from '@tidewire/client'
+import { chromiumPath } from '@tidewire/testkit'
+import { chmodSync } from 'node:fs'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CliSandbox } from '../../cli/test/cli-process.ts'
+import { keepPicture, openBrowser, visit } from '../test/visit.ts'
+
+/** The page, on a real `tidewire dev` with a real Postgres. */
+describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
+  let sandbox: CliSandbox
+  let browser: Browser
+  let ready: { readonly url: string; readonly anonKey: string }
+  let client: RealtimeClient
+
+  beforeAll(async () => {
+    sandbox = new CliSandbox()
+    // Run by root, Postgres has an account of its own, which must get to its folder.
+    chmodSync(sandbox.folder, 0o755)
+    ready = await sandbox.start(['dev', '--port', '0', '--json']).json()
+    await sandbox.run(['sql', 'create table todos (id int primary key, title text)'])
+    client = new RealtimeClient(`${ready.url}/realtime/v1`, { apikey: ready.anonKey })
+    browser = await openBrowser()
+  }, 90_000)
+  afterAll(async () => {
+    await client?.removeAllChannels()
+    await browser?.close()
+    await sandbox.clear()
+  })
+
+  const address = (): string => `${ready.url}/_/`
+  const entry = (page: Page, ...texts: readonly (string | RegExp)[]): ReturnType<Page['locator']> =>
+    texts.reduce((found, text) => found.filter({ hasText: text }), page.locator('.entry'))
+
+  test('a first visit sees something move within five seconds; once put away, it stays away', async () => {
+    const { page, complaints } = await visit(browser, address(), {})
+    const startedAt = Date.now()
+    const others = page.getByRole('img', { name: 'Grace’s page' }).locator('.cursor:not(.own)')
+    await others.waitFor()
+    const before = await others.getAttribute('style')
+    await expect.poll(() => others.getAttribute('style')).not.toBe(before)
+    expect(Date.now() - startedAt).toBeLessThan(5_000)
+    await entry(page, 'broadcast', 'cursor', 'demo-').first().waitFor()
+    await keepPicture(page, 'demo')
+    await page.getByRole('button', { name: 'Hide' }).click()
+    await page.reload()
+    await page.getByText('Healthy').waitFor()
+    expect(await page.getByText('Two clients, one server.').count()).toBe(0)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('a broadcast, a presence and a change are seen, and who did them', async () => {
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    const composer = page.getByRole('region', { name: 'Send' })
+    await composer.getByLabel('Payload').fill('{"text": "from the page"}')
+    await composer.getByRole('button', { name: 'Send' }).click()
+    await composer.getByText('Sent.').waitFor()
+    await entry(page, 'broadcast', 'lobby', 'from the page').waitFor()
+
+    await composer.getByRole('button', { name: 'Presence' }).click()
+    await composer.getByLabel('Meta').fill('{"name": "Ada"}')
+    await composer.getByRole('button', { name: 'Track', exact: true }).click()
+    await entry(page, 'presence', 'track', 'Ada').waitFor()
+    await page.getByRole('navigation', { name: 'Topics' }).getByRole('button', { name: 'lobby' }).click()
+    await page.getByRole('tab', { name: 'Presence' }).click()
+    await page.getByText('1 member · 1 present').waitFor()
+    await page.getByRole('tabpanel').getByText('"Ada"').waitFor()
+
+    const channel = client.channel('rows').onPostgresChanges('*', { schema: 'public', table: 'todos' }, () => {})
+    channel.subscribe()
+    await channel.ready({ timeout: 20_000 })
+    await composer.getByRole('button', { name: 'SQL' }).click()
+    await composer.getByLabel('SQL').fill("insert into todos values (1, '<b>milk</b>')")
+    await page.keyboard.press('Control+Enter')
+    await composer.getByText('INSERT').waitFor()
+    await entry(page, 'change', 'INSERT', 'public.todos').waitFor()
+    await composer.getByLabel('SQL').fill('select id, title from todos')
+    await composer.getByRole('button', { name: 'Run' }).click()
+    await composer.getByRole('cell', { name: '<b>milk</b>' }).waitFor()
+
+    await entry(page, 'change', 'INSERT').click()
+    await page.getByRole('region', { name: 'The chosen row' }).getByText('"<b>milk</b>"').waitFor()
+    await page.getByRole('region', { name: 'The chosen row' }).getByRole('button', { name: 'Code', exact: true }).click()
+    await page.getByText("onPostgresChanges('INSERT', { schema: 'public', table: 'todos' }").waitFor()
+    await page.getByRole('tab', { name: 'Connections' }).click()
+    await page
+      .getByRole('cell', { name: 'anon' })
+      .or(page.getByRole('rowheader', { name: 'anon' }))
+      .first()
+      .waitFor()
+    await keepPicture(page, 'light')
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await page.getByRole('tab', { name: 'Latency' }).click()
+    await page.getByRole('img', { name: 'How many took how long' }).waitFor()
+    await keepPicture(page, 'dark')
+    await page.setViewportSize({ width: 390, height: 844 })
+    await page.getByRole('button', { name: 'Details', exact: true }).click()
+    await keepPicture(page, 'phone')
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('Why? tells who may not join, and which filter left a change out', async () => {
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    const refused = client.channel('secret', { config: { private: true } })
+    refused.subscribe()
+    await entry(page, 'decision', 'secret').first().click()
+    await page.getByRole('region', { name: 'The chosen row' }).getByRole('button', { name: 'Why?' }).click()
+    const panel = page.getByRole('tabpanel')
+    // The log's decisions do not say whether a topic is private; a public one is open to all.
+    await panel.getByLabel('private').check()
+    await panel.getByRole('button', { name: 'Why?' }).click()
+    const answer = panel.getByRole('region', { name: 'Answer' })
+    await answer.locator('.refused').waitFor()
+    await answer.locator('.step.deciding').waitFor()
+    await answer.locator('.sql-to-try').first().waitFor()
+    await keepPicture(page, 'why-topic')
+    await refused.unsubscribe()
+
+    await panel.getByRole('button', { name: 'Do they get a row change' }).click()
+    await panel.getByRole('combobox').selectOption('')
+    await panel.getByRole('textbox', { name: 'Role' }).fill('anon')
+    await panel.getByRole('textbox', { name: 'Claims' }).fill('{}')
+    await panel.getByLabel('Table').fill('public.todos')
+    await panel.getByLabel('Row').fill('id=1')
+    await panel.getByLabel('Filter').fill('id=gt.5')
+    await panel.getByRole('button', { name: 'Why?' }).click()
+    await answer.locator('.refused').filter({ hasText: 'id=gt.5' }).waitFor()
+    await answer.locator('.step.deciding').filter({ hasText: 'filter' }).waitFor()
+    await keepPicture(page, 'why-change')
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('hostile payloads are text, and three megabytes of them are cut', async () => {
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    const hostile = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202Egnp.exe'
+    const channel = client.channel(`"><script>alert(3)</script>\u202E`, { config: { broadcast: { ack: true } } })
+    await new Promise<void>((resolve) => channel.subscribe((status) => status === 'SUBSCRIBED' && resolve()))
+    await channel.sendBroadcast('<script>alert(4)</script>', { text: hostile })
+    const row = entry(page, 'broadcast', '<script>alert(4)</script>')
+    await row.waitFor()
+    expect(await row.textContent()).toContain(String.raw`\u202e`)
+    await row.click()
+    const chosen = page.getByRole('region', { name: 'The chosen row' })
+    await chosen.getByText(String.raw`<script>alert(2)</script>\u202egnp.exe`).waitFor()
+    await channel.sendBroadcast('big', { text: 'x'.repeat(2_900_000) })
+    await entry(page, 'broadcast', 'big').click()
+    await chosen.getByText(/Cut by the server; there were 2.8 MB/).waitFor()
+    expect(await page.evaluate(() => document.querySelectorAll('#page script, #page img').length)).toBe(0)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('a burst is sampled, and the log says how much is missing', async () => {
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    const channel = client.channel('burst')
+    await new Promise<void>((resolve) => channel.subscribe((status) => status === 'SUBSCRIBED' && resolve()))
+    for (let count = 0; count < 5_000; count++) void channel.sendBroadcast('n', { count })
+    await entry(page, /more happened than is shown/)
+      .first()
+      .waitFor()
+    await page.keyboard.press('p')
+    await page.keyboard.press('/')
+    await page.keyboard.type('event:n')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('l')
+    await page.keyboard.press('Home')
+    await page.getByRole('option', { selected: true }).waitFor()
+    await page.keyboard.press('?')
+    await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor()
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('4')
+    await page.getByRole('tab', { name: 'Why?', selected: true }).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+})

@@ -1,0 +1,64 @@
+import { chromiumPath } from '@tidewire/testkit'
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { signJwt } from '../../cli/src/jwt.ts'
+import { CliSandbox } from '../../cli/test/cli-process.ts'
+import { keepPicture, openBrowser, visit } from '../test/visit.ts'
+
+const ADMIN = 'a secret of admins for this test'
+const API = 'a secret of clients for this test'
+
+/** `tidewire start` gives no key to its page: whoever opens it brings one. */
+describe.skipIf(chromiumPath() === undefined)('the way in', () => {
+  let sandbox: CliSandbox
+  let browser: Browser
+  let url: string
+
+  beforeAll(async () => {
+    sandbox = new CliSandbox()
+    const env = { API_JWT_SECRET: API, PORT: '0', HOST: '127.0.0.1', TIDEWIRE_INSPECTOR: 'true', TIDEWIRE_ADMIN_SECRET: ADMIN }
+    const line = await sandbox.start(['start'], { env }).line((text) => text.includes('listening on'))
+    url = /listening on ([^\s"]+)/.exec(line)![1]!
+    browser = await openBrowser()
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    await sandbox.clear()
+  })
+
+  const make = async (...args: readonly string[]): Promise<string> =>
+    (await sandbox.run(['token', ...args], { env: { TIDEWIRE_ADMIN_SECRET: ADMIN, API_JWT_SECRET: API } })).stdout.trim()
+
+  test('without a key it asks for one, keeps it in the tab only, and forgets it', async () => {
+    const { page, complaints } = await visit(browser, `${url}/_/`)
+    await page.getByRole('heading', { name: 'Admin key' }).waitFor()
+    await keepPicture(page, 'key')
+    await page.getByLabel('Admin key').fill(await make('--admin'))
+    await page.keyboard.press('Enter')
+    await page.getByText('Healthy').waitFor()
+    expect(await page.evaluate(() => Object.keys(localStorage).filter((name) => name.includes('key')))).toEqual([])
+    expect(page.url()).toBe(`${url}/_/`)
+    await page.reload()
+    await page.getByText('Healthy').waitFor()
+    await page.getByRole('button', { name: 'Forget key' }).click()
+    await page.getByRole('heading', { name: 'Admin key' }).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('a key that does not open it is refused with the reason, and another may be tried', async () => {
+    const expired = await signJwt({ role: 'tidewire_admin', exp: Math.floor(Date.now() / 1_000) - 60 }, ADMIN)
+    const cases: readonly (readonly [key: string, title: string, reason: RegExp])[] = [
+      ['nonsense', 'The key was not taken', /not a key/],
+      [await make('--role', 'anon'), 'The key was not taken', /admin key/],
+      [expired, 'The key has expired', /expired/],
+    ]
+    for (const [key, title, reason] of cases) {
+      const { page } = await visit(browser, `${url}/_/`, { sessionStorage: { 'tidewire-admin-key': key } })
+      await page.getByRole('heading', { name: title }).waitFor()
+      expect(await page.getByRole('alert').textContent()).toMatch(reason)
+      await page.getByLabel('Admin key').waitFor()
+      await page.context().close()
+    }
+  })
+})
