@@ -77,9 +77,10 @@ function parseKey(text: string): { readonly [column: string]: string } | string 
 }
 
 /** What a row of the log tells of a question: its topic and who sent it, or its table and, where it is called `id`, its key. */
-export function questionAbout({ kind, topic, private: isPrivate, connection, detail, payload }: AdminLogRow): Partial<WhyForm> {
+export function questionAbout({ kind, topic, private: isPrivate, event, connection, detail, payload }: AdminLogRow): Partial<WhyForm> {
   const who = connection === undefined ? {} : { connection }
-  if (kind !== 'change') return { about: 'topic', topic: topic ?? '', private: isPrivate === true, ...who }
+  // A decision does not say whether its topic is private; only private ones are refused for want of a policy.
+  if (kind !== 'change') return { about: 'topic', topic: topic ?? '', private: isPrivate ?? event === 'unauthorized', ...who }
   const id = /"(?:old_)?record":\{[^{}]*?"id":(?:"([^"]*)"|([^,}\s]+))/.exec(payload ?? '')
   return { about: 'change', table: detail ?? '', key: id === null ? '' : `id=${id[1] ?? id[2]}`, ...who }
 }

@@ -55,7 +55,7 @@ function JsonNode({ name, value, depth }: NodeProps): VNode {
 
 function Branch({ label, value, depth }: { readonly label: VNode | null; readonly value: object; readonly depth: number }): VNode {
   const keys = Object.keys(value)
-  const isOpen = useSignal(depth < 2 && keys.length <= CHILDREN_STEP)
+  const isOpen = useSignal(depth < 3 && keys.length <= CHILDREN_STEP)
   const limit = useSignal(CHILDREN_STEP)
   const isArray = Array.isArray(value)
   const summary = keys.length === 0 ? (isArray ? '[]' : '{}') : isArray ? `[${keys.length}]` : `{${keys.length}}`
