@@ -195,7 +195,7 @@ describe('what it is told', () => {
     expect(plain.every((row) => row.payload === undefined)).toBe(true)
   })
 
-  test('of a million messages the first ones, and how many more there were', async () => {
+  test('of a burst of messages the first ones, and how many more there were', async () => {
     const node = new NodeInProcess({}, { admin })
     const socket = node.connect()
     await enter(node, socket)
@@ -213,7 +213,7 @@ describe('what it is told', () => {
       payload: { encoding: 'json', bytes: Buffer.from('{}') },
       form: 'user',
     } as const
-    for (let n = 0; n < 1_000_000; n++) {
+    for (let n = 0; n < 100_000; n++) {
       node.server.publishTrusted(message)
       if (n % 10_000 === 0) node.runtime.endTurn()
     }
@@ -222,8 +222,8 @@ describe('what it is told', () => {
     const logs = told<AdminLog>(socket, 'admin_log')
     const rows = logs.flatMap((log) => log.rows).filter(({ kind }) => kind === 'broadcast')
     expect(rows.length).toBeLessThan(50)
-    expect(rows.length + logs.reduce((sum, { skipped }) => sum + skipped, 0)).toBe(1_000_000)
-    expect(told<AdminTick>(socket, 'admin_tick').reduce((sum, { deliveredPerSecond }) => sum + deliveredPerSecond / 2, 0)).toBe(1_000_000)
+    expect(rows.length + logs.reduce((sum, { skipped }) => sum + skipped, 0)).toBe(100_000)
+    expect(told<AdminTick>(socket, 'admin_tick').reduce((sum, { deliveredPerSecond }) => sum + deliveredPerSecond / 2, 0)).toBe(100_000)
   })
 
   test('nothing while it does not read, and everything anew afterwards', async () => {
