@@ -31,7 +31,7 @@ describe.skipIf(chromiumPath() === undefined)('the chat', () => {
     await ben.locator('#composer input').pressSequentially('I am')
     await expect.poll(() => ada.locator('#typing').textContent(), soon).toBe('ben is typing …')
     await say(ben, 'I am on the quay. <b>No HTML</b> here.')
-    await demo.sql("insert into messages (room, author, body) values ('lobby', 'harbour master', 'Typed in a terminal.')")
+    await demo.sql("insert into chat_messages (room, author, body) values ('lobby', 'harbour master', 'Typed in a terminal.')")
     const all = ['The tide turns at six.', 'I am on the quay. <b>No HTML</b> here.', 'Typed in a terminal.']
     await expect.poll(() => said(ada), soon).toEqual(all)
 

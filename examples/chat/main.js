@@ -28,7 +28,7 @@ async function enter(name) {
   // Rows of the table, for those whom its policy lets see them. Followed first and fetched then, so that nothing falls between.
   const rows = client
     .channel(`messages of ${room}`)
-    .onPostgresChanges('INSERT', { schema: 'public', table: 'messages', filter: (where) => where.eq('room', room) }, ({ new: message }) =>
+    .onPostgresChanges('INSERT', { schema: 'public', table: 'chat_messages', filter: (where) => where.eq('room', room) }, ({ new: message }) =>
       show(message),
     )
     .onGap(() => void fetchHistory())

@@ -6,20 +6,20 @@ create function may_enter(room text) returns boolean language sql stable securit
   select room = 'lobby' or exists (select from members m where m.room = may_enter.room and m.name = auth.jwt() ->> 'sub')
 $$;
 
-create table messages (
+create table chat_messages (
   id bigint generated always as identity primary key,
   room text not null,
   author text not null default auth.jwt() ->> 'sub',
   body text not null check (length(body) between 1 and 500),
   sent_at timestamptz not null default now()
 );
-alter table messages enable row level security;
-create policy "read a room" on messages for select to authenticated using (may_enter(room));
-create policy "write as oneself" on messages for insert to authenticated
+alter table chat_messages enable row level security;
+create policy "read a room" on chat_messages for select to authenticated using (may_enter(room));
+create policy "write as oneself" on chat_messages for insert to authenticated
   with check (may_enter(room) and author = auth.jwt() ->> 'sub');
 
 create table hearts (
-  message bigint references messages,
+  message bigint references chat_messages,
   author text default auth.jwt() ->> 'sub',
   primary key (message, author)
 );
@@ -34,7 +34,7 @@ create policy "speak in a room" on realtime.messages for insert to authenticated
 -- A heart is told on the room's private channel. It can be replayed to whoever comes later.
 create function tell_heart() returns trigger language plpgsql security definer set search_path = public as $$ begin
   perform realtime.broadcast_changes(
-    'room:' || (select room from messages where id = new.message), 'heart', tg_op, tg_table_name, tg_table_schema, new, old
+    'room:' || (select room from chat_messages where id = new.message), 'heart', tg_op, tg_table_name, tg_table_schema, new, old
   );
   return null;
 end $$;
