@@ -28,8 +28,10 @@ async function enter(name) {
   // Rows of the table, for those whom its policy lets see them. Followed first and fetched then, so that nothing falls between.
   const rows = client
     .channel(`messages of ${room}`)
-    .onPostgresChanges('INSERT', { schema: 'public', table: 'chat_messages', filter: (where) => where.eq('room', room) }, ({ new: message }) =>
-      show(message),
+    .onPostgresChanges(
+      'INSERT',
+      { schema: 'public', table: 'chat_messages', filter: (where) => where.eq('room', room) },
+      ({ new: message }) => show(message),
     )
     .onGap(() => void fetchHistory())
 
