@@ -147,16 +147,22 @@ interface RowGroup {
   readonly texts: (readonly string[])[]
   readonly rowOf: Map<RowChange, number>
   readonly xids: Set<number>
-  readonly byIdentity: Map<CheckIdentity, { readonly rows: number[]; readonly rowSet: Set<number>; readonly candidates: Candidate[] }>
+  readonly byIdentity: Map<CheckIdentity, { readonly rows: number[]; readonly candidates: Candidate[] }>
 }
 
 async function decideRows(candidates: readonly Candidate[], context: DecisionContext): Promise<void> {
   const groups = new Map<string, RowGroup>()
-  for (const candidate of candidates) if (candidate.allowed) wantRow(groups, candidate, context)
+  const keys = new Map<RowChange, readonly string[] | null>()
+  for (const candidate of candidates) if (candidate.allowed) wantRow(groups, keys, candidate, context)
   await Promise.all([...groups.values()].map((group) => askRows(group, context)))
 }
 
-function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: DecisionContext): void {
+function wantRow(
+  groups: Map<string, RowGroup>,
+  keys: Map<RowChange, readonly string[] | null>,
+  candidate: Candidate,
+  context: DecisionContext,
+): void {
   const { change, subscription } = candidate
   const binding = subscription.binding!
   if (binding.identity === null || faultOf(binding, change) !== null) return
@@ -164,7 +170,7 @@ function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: D
   // A deleted row can no longer be looked up: its key is all that is told to who does not ask for more (rule D6).
   if (deleted && !isAuthorizedDelete(subscription, change)) return
   const entry = context.entryOf(subscription.oid)
-  const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change)
+  const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change, keys)
   if (entry === null || texts === null) {
     candidate.allowed = false
     if (deleted && entry !== null) subscription.channel.tellOnce(deletesWithheldText(entry))
@@ -184,17 +190,16 @@ function wantRow(groups: Map<string, RowGroup>, candidate: Candidate, context: D
     group.xids.add(change.transaction.xid)
   }
   let asked = group.byIdentity.get(binding.identity)
-  if (asked === undefined) group.byIdentity.set(binding.identity, (asked = { rows: [], rowSet: new Set(), candidates: [] }))
-  if (!asked.rowSet.has(row)) {
-    asked.rowSet.add(row)
-    asked.rows.push(row)
-  }
+  if (asked === undefined) group.byIdentity.set(binding.identity, (asked = { rows: [], candidates: [] }))
+  // Candidates come change by change.
+  if (asked.rows.at(-1) !== row) asked.rows.push(row)
   asked.candidates.push(candidate)
 }
 
-function wholeKey(entry: TableEntry, change: RowChange): readonly string[] | null {
-  const keys = primaryKeyTexts(change)
-  return keys?.length === entry.primaryKey.length ? keys : null
+function wholeKey(entry: TableEntry, change: RowChange, known: Map<RowChange, readonly string[] | null>): readonly string[] | null {
+  let texts = known.get(change)
+  if (texts === undefined) known.set(change, (texts = primaryKeyTexts(change)))
+  return texts?.length === entry.primaryKey.length ? texts : null
 }
 
 function wholeRow(entry: TableEntry, change: RowChange): readonly string[] | null {

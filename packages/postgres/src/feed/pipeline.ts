@@ -30,7 +30,7 @@ type Step =
 
 const MAX_CHANGES = 256
 /** A batch has no more candidates than this, or than its one change has. */
-const MAX_CANDIDATES = 20_000
+const MAX_CANDIDATES = 100_000
 const PAUSE_BYTES = 32 * 1024 * 1024
 const RESUME_BYTES = 8 * 1024 * 1024
 const FIRST_RETRY_MS = 50

@@ -22,22 +22,22 @@ export function hasPlainKey(entry: TableEntry): boolean {
 }
 
 /**
- * `check(role, claims[], offsets[], xids[], keys…[], guarded)` answers, by identity, the keys (or `row:xid`) that it sees, and at
- * last a row 0 with the fingerprint of the policies; or nothing but a row -1, while one of the transactions `xids` cannot
- * be seen yet. Without offsets every identity asks for every key. Guarded, an
- * identity whose policies fail gets its error told and the others go on.
+ * `check(role, claims[], untils[], bounds[], xids[], keys…[], guarded)` answers, by identity, the keys (or `row:xid`) that it
+ * sees, and at last a row 0 with the fingerprint of the policies; or nothing but a row -1, while one of the transactions
+ * `xids` cannot be seen yet. Identities that ask for the same keys stand together: up to `untils[n]` they ask for the keys
+ * from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error told and the others go on.
  */
 export function checkFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
   const plain = hasPlainKey(entry) && !withXmin
   const keys = entry.primaryKey.map((column, index) => `k${index} ${plain ? column.typeSql : 'pg_catalog.text'}[]`)
-  const slices = entry.primaryKey.map(
-    (_, index) => `p${index} := case when offsets is null then k${index} else k${index}[offsets[i] + 1 : offsets[i + 1]] end;`,
-  )
+  const slices = entry.primaryKey.map((_, index) => `p${index} := k${index}[bounds[part] + 1 : bounds[part + 1]];`)
   const parts = entry.primaryKey.map((column, index) => `p${index} ${plain ? column.typeSql : 'pg_catalog.text'}[];`)
   const look = plain ? plainLook(entry) : joinedLook(entry, withXmin)
   const body = `
 declare
   claim pg_catalog.text;
+  part pg_catalog.int4 := 0;
+  part_end pg_catalog.int4 := 0;
   ${parts.join('\n  ')}
 begin
   if ${unseenSql('xids')} then
@@ -49,7 +49,11 @@ begin
   i := 0;
   foreach claim in array claims loop
     i := i + 1;
-    ${slices.join('\n    ')}
+    if i > part_end then
+      part := part + 1;
+      part_end := untils[part];
+      ${slices.join('\n      ')}
+    end if;
     if guarded then
       begin
         perform pg_catalog.set_config('request.jwt.claims', claim, true);
@@ -77,7 +81,8 @@ end`
   const parameters = [
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
-    'offsets pg_catalog.int4[]',
+    'untils pg_catalog.int4[]',
+    'bounds pg_catalog.int4[]',
     'xids pg_catalog.int8[]',
     ...keys,
     'guarded pg_catalog.bool',

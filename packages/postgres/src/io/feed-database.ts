@@ -45,7 +45,7 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => casts.ask({ filter, column }),
     testFilters: (check) => onChecker((session) => testFilters(session, check)),
-    checkRows: (check) => onChecker((session) => checkRows(session, check, options.identityTimeoutMs)),
+    checkRows: async (check) => checkRows((await sessions()).checker, check, options.identityTimeoutMs),
     checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
     jsonOf: (typeSql, texts) =>
       onChecker(async (session) => {

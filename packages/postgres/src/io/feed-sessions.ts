@@ -27,6 +27,8 @@ export type SessionsWhenOpen = () => Promise<FeedSessions>
 export interface SessionPool {
   /** Runs `work` on a session that nobody else uses meanwhile. One whose connection failed is not used again. */
   withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
+  /** Whether one could be had at once. */
+  hasFree(): boolean
   end(): Promise<void>
 }
 
@@ -92,6 +94,7 @@ function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, se
         session.release(!usable)
       }
     },
+    hasFree: () => sessions.idleCount + max - sessions.totalCount > sessions.waitingCount,
     end: () => sessions.end(),
   }
 }

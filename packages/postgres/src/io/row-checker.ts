@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { arrayLiteral } from '../feed/change-entry.ts'
 import type { CheckAnswer, IdentityAnswer, RowCheck } from '../feed/feed-database.ts'
+import type { SessionPool } from './feed-sessions.ts'
 import { untilSeen } from './visibility.ts'
 import { checkRowsPlainly } from './plain-checker.ts'
 import { isStatementFault } from './statement-fault.ts'
@@ -12,10 +13,11 @@ const installed = new WeakMap<pg.ClientBase, Set<string>>()
 /** Sessions that may not make functions: a prepared statement takes their place. */
 const withoutFunctions = new WeakSet<pg.ClientBase>()
 
-/** A call looks at most at so many rows, counted per identity, so that no call takes long. */
-const MAX_PAIRS = 10_000
-/** Identities that ask for the same rows go in one call when there are so many of them. */
-const SHARED_ROWS_FROM = 4
+/** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
+const MAX_COST = 20_000
+const IDENTITY_COST = 40
+/** Sessions for one question, where they are free. */
+const MAX_LANES = 2
 
 type Asked = RowCheck['identities'][number] & { readonly index: number }
 
@@ -23,17 +25,27 @@ type Asked = RowCheck['identities'][number] & { readonly index: number }
  * Asks Postgres which rows the identities see. `timeoutMs` is for an identity alone, when it is found out which one takes
  * too long; the session's own timeout is for a whole call.
  */
-export async function checkRows(session: pg.ClientBase, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
+export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
   const checkSql = checkFunction(check.entry, check.role, check.withXmin)
-  if (!(await install(session, checkSql, check))) return checkRowsPlainly(session, check, timeoutMs)
   const answers: IdentityAnswer[] = []
   let current = true
-  for (const asked of callsOf(check)) {
-    const answer = await callOrIsolate(session, checkSql, check, asked, timeoutMs)
-    current &&= answer.current
-    asked.forEach(({ index }, at) => (answers[index] = answer.identities[at]!))
-    if (!current) break
+  const calls = callsOf(check)
+  let next = 0
+  const lane = async (session: pg.ClientBase): Promise<void> => {
+    const hasFunctions = await install(session, checkSql, check)
+    while (current && next < calls.length) {
+      const asked = calls[next++]!
+      const answer = hasFunctions
+        ? await callOrIsolate(session, checkSql, check, asked, timeoutMs)
+        : await checkRowsPlainly(session, { ...check, identities: asked }, timeoutMs)
+      current &&= answer.current
+      asked.forEach(({ index }, at) => (answers[index] = answer.identities[at]!))
+    }
   }
+  const lanes = [sessions.withSession(lane)]
+  while (lanes.length < Math.min(MAX_LANES, calls.length) && sessions.hasFree()) lanes.push(sessions.withSession(lane))
+  // None goes on behind the back of whoever asks again.
+  for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
   return { current, identities: answers }
 }
 
@@ -54,7 +66,7 @@ async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   // While it plans, Postgres tries parts of policies out. Planned for nobody in particular, the statement does not fail
   // for somebody because of a part that would not have been reached.
   const nothing = entry.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
-  const planning = session.query(`select from ${name}($1, array['{}'], null, '{}', ${nothing}, false)`, [
+  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', ${nothing}, false)`, [
     role,
     ...entry.primaryKey.map(() => '{}'),
   ])
@@ -64,36 +76,34 @@ async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   return true
 }
 
-/** Dense calls first: all of their identities ask for the same rows. The rest is told row by row. */
+/** Identities that ask for the same rows stand together. */
 function callsOf(check: RowCheck): Asked[][] {
+  const byRows = new Map<readonly number[], Asked[]>()
   const bySignature = new Map<string, Asked[]>()
   check.identities.forEach((asked, index) => {
-    const signature = asked.rows.join()
-    const group = bySignature.get(signature)
-    if (group === undefined) bySignature.set(signature, [{ ...asked, index }])
-    else group.push({ ...asked, index })
+    let group = byRows.get(asked.rows)
+    if (group === undefined) {
+      const signature = asked.rows.join()
+      group = bySignature.get(signature)
+      if (group === undefined) bySignature.set(signature, (group = []))
+      byRows.set(asked.rows, group)
+    }
+    // From here on, the same rows are the same array.
+    group.push({ identity: asked.identity, rows: group[0]?.rows ?? asked.rows, index })
   })
   const calls: Asked[][] = []
-  const rest: Asked[] = []
+  let cost = Infinity
   for (const group of bySignature.values()) {
-    if (group.length >= SHARED_ROWS_FROM) calls.push(...chunks(group))
-    else rest.push(...group)
-  }
-  return [...calls, ...chunks(rest)]
-}
-
-function chunks(asked: readonly Asked[]): Asked[][] {
-  const result: Asked[][] = []
-  let pairs = Infinity
-  for (const each of asked) {
-    if (pairs + each.rows.length > MAX_PAIRS) {
-      result.push([])
-      pairs = 0
+    for (const each of group) {
+      if (cost > MAX_COST) {
+        calls.push([])
+        cost = 0
+      }
+      calls.at(-1)!.push(each)
+      cost += each.rows.length + IDENTITY_COST
     }
-    result.at(-1)!.push(each)
-    pairs += each.rows.length
   }
-  return result
+  return calls
 }
 
 /** All at once; when that fails, so that only those are refused whose policies fail. */
@@ -182,17 +192,16 @@ async function call(
   guarded: boolean,
 ): Promise<CheckAnswer> {
   const { entry, keys, role } = check
-  const shared =
-    asked.length >= SHARED_ROWS_FROM && asked.every(({ rows }) => rows === asked[0]!.rows || rows.join() === asked[0]!.rows.join())
-  const rows = shared ? asked[0]!.rows : asked.flatMap((each) => each.rows)
-  let offset = 0
-  const offsets = shared ? null : [0, ...asked.map((each) => (offset += each.rows.length))]
+  const sets = setsOf(asked)
+  const rows = sets.flatMap((set) => set.rows)
+  let bound = 0
+  const bounds = [0, ...sets.map((set) => (bound += set.rows.length))]
   const columns = entry.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
-  const places = columns.map((_, column) => `$${column + 5}`).join(', ')
+  const places = columns.map((_, column) => `$${column + 6}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
-    text: `select i, seen, fault from ${name}($1, $2, $3, $4, ${places}, ${guarded})`,
-    values: [role, asked.map(({ identity }) => identity.claims), offsets, check.xids, ...columns],
+    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, ${places}, ${guarded})`,
+    values: [role, asked.map(({ identity }) => identity.claims), sets.map(({ until }) => until), bounds, check.xids, ...columns],
   }
   let found: readonly CheckRow[] = []
   await untilSeen(async () => {
@@ -202,21 +211,55 @@ async function call(
   const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
   let current = false
   const plain = hasPlainKey(entry) && !check.withXmin
+  const byRows = new Map<readonly number[], ReadonlyMap<string, readonly number[]>>()
   for (const { i, seen, fault } of found) {
     if (i === 0) current = seen?.[0] === entry.evidence.fingerprint
     else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
-    else
-      answers[i - 1] = {
-        ok: true,
-        visible: plain ? byKey(check, asked[i - 1]!.rows, seen ?? []) : byNumber(asked[i - 1]!.rows, seen ?? []),
-      }
+    else {
+      const { rows: wanted } = asked[i - 1]!
+      answers[i - 1] = { ok: true, visible: plain ? byKey(rowsByKey(check, wanted, byRows), seen ?? []) : byNumber(wanted, seen ?? []) }
+    }
   }
   return { current, identities: answers }
 }
 
-function byKey({ keys }: RowCheck, rows: readonly number[], seen: readonly string[]): Map<number, number> {
-  const texts = new Set(seen)
-  return new Map(rows.filter((row) => texts.has(keys[row]![0]!)).map((row) => [row, 0]))
+interface RowSet {
+  readonly rows: readonly number[]
+  /** How many identities there are up to the last that asks for them. */
+  until: number
+}
+
+/** Runs of identities that ask for the same rows. */
+function setsOf(asked: readonly Asked[]): RowSet[] {
+  const sets: RowSet[] = []
+  asked.forEach(({ rows }, index) => {
+    const last = sets.at(-1)
+    if (last?.rows === rows) last.until = index + 1
+    else sets.push({ rows, until: index + 1 })
+  })
+  return sets
+}
+
+function rowsByKey(
+  { keys }: RowCheck,
+  rows: readonly number[],
+  known: Map<readonly number[], ReadonlyMap<string, readonly number[]>>,
+): ReadonlyMap<string, readonly number[]> {
+  const byText = known.get(rows)
+  if (byText !== undefined) return byText
+  const found = new Map<string, number[]>()
+  for (const row of rows) {
+    const text = keys[row]![0]!
+    const same = found.get(text)
+    if (same === undefined) found.set(text, [row])
+    else same.push(row)
+  }
+  known.set(rows, found)
+  return found
+}
+
+function byKey(rows: ReadonlyMap<string, readonly number[]>, seen: readonly string[]): Map<number, number> {
+  return new Map(seen.flatMap((text) => (rows.get(text) ?? []).map((row): [number, number] => [row, 0])))
 }
 
 /** `n:xid`, n counting the identity's rows from 1. */
