@@ -23,6 +23,17 @@ const esm: BuildOptions = { format: 'esm' }
 /** The platform `node` makes esbuild list the names, so that `import` finds them in a CommonJS module. */
 const cjs: BuildOptions = { format: 'cjs', platform: 'node' }
 
+/** A page pays for each byte. */
+const small: BuildOptions = {
+  target: 'es2020',
+  minify: true,
+  mangleProps: madeNames,
+  // Fields are assigned, not defined: a definition is a call below ES2022.
+  tsconfigRaw: { compilerOptions: { useDefineForClassFields: false, verbatimModuleSyntax: true } },
+}
+/** A server does not, and it writes logs: `#private` stays, so that no token shows in what inspects a client. */
+const asWritten: BuildOptions = { target: 'node20', minifyWhitespace: true, minifySyntax: true, keepNames: true }
+
 // What was once written there must not be published for ever.
 for (const folder of ['client/dist/types', 'client/dist/cjs', 'react/dist/esm', 'react/dist/cjs'])
   rmSync(pathOf(folder), { recursive: true, force: true })
@@ -54,17 +65,13 @@ async function bundleClient(file: string, platform: 'web' | 'node', format: Buil
     outfile,
     bundle: true,
     external: ['ws'],
-    target: 'es2020',
-    minify: true,
-    mangleProps: madeNames,
-    // Fields are assigned, not defined: a definition is a call below ES2022.
-    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false, verbatimModuleSyntax: true } },
+    ...(platform === 'web' ? small : asWritten),
     sourcemap: true,
     sourcesContent: false,
     metafile: true,
     legalComments: 'none',
     banner: { js: `/*! Tidewire client ${version}, MIT licence */` },
-    plugins: [sources(platform), shortNames],
+    plugins: [sources(platform), ...(platform === 'web' ? [shortNames] : [])],
     logLevel: 'warning',
   })
   writeSourcesInto(`${outfile}.map`)

@@ -235,7 +235,7 @@ describe('token', () => {
 
   test.each([
     [['--role', 'anon', '--secret', ''], 'The secret to sign with is empty.'],
-    [['--sub', 'u1'], '--role is missing.'],
+    [['--sub', 'u1'], '--role is missing: give the role in Postgres, such as --role authenticated, or --admin.'],
   ])('%j is a wrong usage', async (args, sentence) => {
     const { code, stderr } = await sandbox.run(['token', ...args])
     expect({ code, first: stderr.split('\n')[0] }).toEqual({ code: 2, first: sentence })
