@@ -1,0 +1,16 @@
+/** What a server logs of a client, by mistake or in despair, holds no token of a user. Needs the build. */
+import { inspect } from 'node:util'
+import { expect, test } from 'vitest'
+import type * as Client from '@tidewire/client'
+
+const published = new URL('../../packages/client/dist/tidewire.node.js', import.meta.url).href
+
+test('a client of Node shows its name, and no token', async () => {
+  const { RealtimeClient } = (await import(published)) as typeof Client
+  const client = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'anon', accessToken: () => Promise.resolve('token-of-a-user') })
+  await client.setAuth()
+  expect(client.accessTokenValue).toBe('token-of-a-user')
+  const shown = inspect(client, { depth: Infinity, showHidden: true })
+  expect(shown).toMatch(/^RealtimeClient \{/)
+  expect(shown).not.toContain('token-of-a-user')
+})
