@@ -137,6 +137,22 @@ test('migrate: a fresh database is made ready, once, and the command ends well',
   expect(await sandbox.run(['migrate', '--db', url, '--json'])).toMatchObject({ code: 0, stdout: '{"applied":[]}\n' })
 })
 
+test('metrics: what policies took to answer, and what the slot keeps', async () => {
+  const metricsSecret = 'another-secret-that-is-only-for-these-tests'
+  const url = await freshDatabase('measured')
+  const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, METRICS_JWT_SECRET: metricsSecret, DATABASE_URL: url }
+  const server = sandbox.start(['start'], { env: { ...env, TIDEWIRE_ALLOW_UNBOUNDED_WAL: 'true' } })
+  const { msg } = await server.json<{ msg: string }>((line) => line.msg.startsWith('listening on '))
+  const place = msg.slice('listening on '.length)
+  const token = await signJwt({ role: 'authenticated', sub: '7', exp: Math.floor(Date.now() / 1000) + 60 }, secret)
+  await joinPrivately(place, 'room:9', token)
+  const bearer = await signJwt({}, metricsSecret)
+  const text = await (await fetch(`${place}/metrics`, { headers: { authorization: `Bearer ${bearer}` } })).text()
+  expect(text).toMatch(/tidewire_authorization_seconds_count [1-9]/)
+  expect(text).toMatch(/tidewire_slot_retained_bytes\{slot="tidewire_[0-9a-f]{8}"\} \d+/)
+  expect((await server.stop('SIGTERM')).code).toBe(0)
+})
+
 test('start: a stop right after the start ends well, whatever the feed is doing', async () => {
   const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, DATABASE_URL: await freshDatabase('stopped') }
   const started = sandbox.start(['start'], { env: { ...env, TIDEWIRE_ALLOW_UNBOUNDED_WAL: 'true' } })

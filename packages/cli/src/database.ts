@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { DatabasePool, Queryable } from '@tidewire/postgres'
-import type { AdminPorts, Server, StartOptions } from '@tidewire/server'
+import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
 import { Failure, failed, reasonOf } from './failure.ts'
+import { slotSizes } from './slot-sizes.ts'
 
 /** What a database adds to a server. */
 export interface Database {
@@ -10,6 +11,8 @@ export interface Database {
   readonly adminPorts: Pick<AdminPorts, 'explainer' | 'sql'>
   /** What was changed in the database to make it ready, by name; `null`: it does not answer yet. */
   readonly migrated: readonly string[] | null
+  /** For the metrics: what its replication slots keep. Never rejects. */
+  readonly slots: () => Promise<readonly SlotSize[]>
   /** From here on, messages that SQL sends go to the topics of this server. */
   deliverTo(server: Server): void
   close(): Promise<void>
@@ -98,6 +101,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     },
     adminPorts: { explainer: feed.explainer(authorizer), sql: feed.sql },
     migrated,
+    slots: slotSizes(pool),
     deliverTo: (running) => void (server = running),
     close: async () => {
       await feed.close()

@@ -43,7 +43,7 @@ export const dev: Command = defineCommand({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),
     })
-    const counts = metricsObserver()
+    const counts = metricsObserver(chosen.database === null ? {} : { slots: chosen.database.slots })
     const options: StartOptions = {
       ...chosen.database?.ports,
       host,

@@ -28,7 +28,7 @@ export const start: Command = defineCommand({
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
       const running = await startServer({
-        ...serverOptions(configuration, log),
+        ...serverOptions(configuration, log, database),
         ...database?.ports,
         ...inspectorOptions(configuration, database, log),
       })
@@ -48,10 +48,14 @@ export const start: Command = defineCommand({
 
 type DatabaseSetting = NonNullable<StartConfiguration['database']>
 
-function serverOptions({ host, port, options, verifier, metricsSecret }: StartConfiguration, log: Log): StartOptions {
+function serverOptions(
+  { host, port, options, verifier, metricsSecret }: StartConfiguration,
+  log: Log,
+  database: Database | null,
+): StartOptions {
   const base = { ...options, host, port, verifier: tokenVerifier({ ...verifier, onKeySetFault: (detail) => log.warn(detail) }) }
   if (metricsSecret === null) return { ...base, observer: log.observer }
-  const { observer, metrics } = metricsObserver({ processMetrics: true })
+  const { observer, metrics } = metricsObserver({ processMetrics: true, ...(database && { slots: database.slots }) })
   return {
     ...base,
     observer: allObservers([log.observer, observer]),

@@ -3,6 +3,7 @@ import { RealtimeError } from '@tidewire/protocol'
 import { openDatabase, placeOf, type Database } from '../database.ts'
 import { misused } from '../failure.ts'
 import type { PrivateFolder } from '../project/private-folder.ts'
+import { withProgress } from '../progress-bar.ts'
 import { postgresUrl } from '../values.ts'
 
 /** The database of a server on somebody's own machine: the project's own Postgres, another one, or none. */
@@ -52,7 +53,7 @@ async function openEmbedded(folder: PrivateFolder): Promise<ProjectDatabase> {
   const { startEmbeddedPostgres } = await import('@tidewire/postgres')
   folder.letThrough()
   try {
-    const postgres = await startEmbeddedPostgres({ dataDir: join(folder.path, 'postgres') })
+    const postgres = await shown('Starting Postgres', startEmbeddedPostgres({ dataDir: join(folder.path, 'postgres') }))
     try {
       const database = await openDatabase({ url: postgres.url, poolSize: SESSIONS, isOurs: true })
       return {
@@ -73,4 +74,9 @@ async function openEmbedded(folder: PrivateFolder): Promise<ProjectDatabase> {
     if (!(error instanceof RealtimeError) || error.code !== 'database-unavailable') throw error
     return { database: null, url: null, description: `none. ${error.message}`, close: () => Promise.resolve() }
   }
+}
+
+/** The first start makes a database, which takes a while on a slow disk. */
+function shown<Result>(label: string, work: Promise<Result>): Promise<Result> {
+  return withProgress({ stream: process.stderr, label, now: () => performance.now() }, work)
 }

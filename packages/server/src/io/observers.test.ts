@@ -219,6 +219,38 @@ describe('metricsObserver', () => {
     expect(await values(metrics.text())).toMatchObject({ realtime_channel_global_joins: 3, tidewire_broadcasts_total: 2 })
   })
 
+  test('presence, row changes, latencies and how far the feed is behind', async () => {
+    const { observer, metrics } = metricsObserver({ slots: () => Promise.resolve([{ name: 'tidewire_a', retainedBytes: 4096 }]) })
+    observer.broadcast('realtime:x', 3, 50, { ...MESSAGE, kind: 'track' })
+    observer.fannedOut!(0.2)
+    observer.fannedOut!(70_000)
+    observer.authorized!(3)
+    const change = { schema: 's', table: 't', action: 'INSERT', committedAt: 0 }
+    observer.changed!({ ...change, receivers: 2, payload: Buffer.alloc(300), ms: 20 })
+    observer.changed!({ ...change, receivers: 0, payload: null, ms: 20 })
+    observer.feedLag!({ bytes: 77, ms: 1500 })
+    expect(await values(metrics.text())).toMatchObject({
+      tidewire_broadcasts_total: 0,
+      realtime_channel_global_presence_events: 1,
+      realtime_channel_global_db_events: 2,
+      realtime_channel_global_output_bytes: 750,
+      tidewire_changes_total: 2,
+      'realtime_payload_size_bucket{le="256",message_type="presence"}': 1,
+      'realtime_payload_size_count{message_type="postgres_changes"}': 1,
+      'tidewire_fan_out_seconds_bucket{le="0.0001"}': 0,
+      'tidewire_fan_out_seconds_bucket{le="0.00025"}': 1,
+      'tidewire_fan_out_seconds_bucket{le="60"}': 1,
+      'tidewire_fan_out_seconds_bucket{le="+Inf"}': 2,
+      tidewire_fan_out_seconds_count: 2,
+      'tidewire_authorization_seconds_bucket{le="0.005"}': 1,
+      'tidewire_change_seconds_bucket{le="0.025"}': 1,
+      tidewire_change_seconds_count: 1,
+      tidewire_feed_lag_seconds_sum: 1.5,
+      tidewire_feed_lag_bytes: 77,
+      'tidewire_slot_retained_bytes{slot="tidewire_a"}': 4096,
+    })
+  })
+
   test('every server has its own', async () => {
     const [one, two] = [metricsObserver(), metricsObserver()]
     one.observer.connected('a')

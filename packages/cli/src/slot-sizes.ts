@@ -1,0 +1,28 @@
+import type { DatabasePool } from '@tidewire/postgres'
+import type { SlotSize } from '@tidewire/server'
+
+/** A scrape does not wait longer for its database than this; it gets what was known last. */
+const PATIENCE_MS = 1_000
+
+/** What the slots of Tidewire in a database keep; empty while the database has never answered. Never rejects. */
+export function slotSizes(pool: DatabasePool): () => Promise<readonly SlotSize[]> {
+  let known: readonly SlotSize[] = []
+  let asking: Promise<void> | null = null
+  const ask = async (): Promise<void> => {
+    try {
+      const { listSlots } = await import('@tidewire/postgres')
+      known = await pool.withSession((session) => listSlots(session, 'tidewire'))
+    } catch {
+      // Whether the database answers is told by others.
+    } finally {
+      asking = null
+    }
+  }
+  return async () => {
+    let timer: NodeJS.Timeout | undefined
+    asking ??= ask()
+    await Promise.race([asking, new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)))])
+    clearTimeout(timer)
+    return known
+  }
+}
