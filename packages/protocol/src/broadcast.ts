@@ -1,7 +1,7 @@
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
 
-/** Payload of a `broadcast` message: a user event inside the protocol event. `meta` is set by the server only. */
+/** Payload of a `broadcast` message: a user event inside the protocol event. Of `meta` clients set `traceparent` only. */
 export interface BroadcastPayload {
   readonly type: 'broadcast'
   readonly event: string
@@ -14,6 +14,8 @@ export interface BroadcastMeta {
   readonly id?: string
   /** True for a stored message sent again on join. */
   readonly replayed?: boolean
+  /** The trace that the message belongs to, as its sender gave it (rule B9). */
+  readonly traceparent?: string
   readonly [key: string]: unknown
 }
 
@@ -31,4 +33,13 @@ export interface UserBroadcast {
 /** Whether a payload has the shape that clients send and receive: `{ type: 'broadcast', event, payload }`. */
 export function isBroadcastPayload(payload: unknown): payload is BroadcastPayload {
   return isJsonObject(payload) && typeof payload['event'] === 'string' && 'payload' in payload
+}
+
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** The `traceparent` of W3C Trace Context in an object that may have one; `null` for everything else (rule B9). */
+export function traceparentOf(meta: unknown): string | null {
+  if (!isJsonObject(meta)) return null
+  const { traceparent } = meta
+  return typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : null
 }

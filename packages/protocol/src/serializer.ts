@@ -3,7 +3,7 @@ import { undecodable, type Decoded } from './decode.ts'
 import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, textBytes } from './json-serializer.ts'
 import type { ClientFrame } from './client-frame.ts'
 import { isJsonObject, type JsonObject, type Message } from './message.ts'
-import type { UserBroadcast } from './broadcast.ts'
+import { traceparentOf, type UserBroadcast } from './broadcast.ts'
 import type { Version } from './version.ts'
 
 /** Reads what a client sent. A text frame comes as bytes that are known to be UTF-8. */
@@ -30,10 +30,15 @@ export function encodeClientMessage(version: Version, message: Message): string 
   return encodeUserBroadcastPush(message, { event: payload['event'], metadata: metadataOf(payload), ...userPayload(payload['payload']) })
 }
 
-/** What travels beside the payload: how to keep the message, and what tells a repetition of it. */
-function metadataOf({ persist, idempotency_key }: JsonObject): JsonObject | null {
-  if (persist === undefined && idempotency_key === undefined) return null
-  return { ...(persist === undefined ? {} : { persist }), ...(idempotency_key === undefined ? {} : { idempotency_key }) }
+/** What travels beside the payload: how to keep the message, what tells a repetition of it, and the trace that it belongs to. */
+function metadataOf({ persist, idempotency_key, meta }: JsonObject): JsonObject | null {
+  const traceparent = traceparentOf(meta)
+  if (persist === undefined && idempotency_key === undefined && traceparent === null) return null
+  return {
+    ...(persist === undefined ? {} : { persist }),
+    ...(idempotency_key === undefined ? {} : { idempotency_key }),
+    ...(traceparent === null ? {} : { traceparent }),
+  }
 }
 
 function userPayload(payload: unknown): Pick<UserBroadcast, 'encoding' | 'bytes'> {

@@ -16,6 +16,7 @@ export { allObservers } from './all-observers.ts'
 export { logObserver, type Log, type LogObserverOptions } from './io/log-observer.ts'
 export type { MetricsText } from './io/metrics-endpoint.ts'
 export { metricsObserver, type MetricsObserver, type MetricsObserverOptions, type SlotSize } from './io/metrics-observer.ts'
+export { openTelemetry, type Tracing } from './io/tracing.ts'
 export { tokenVerifier, type TokenVerifierOptions } from './io/token-verifier.ts'
 export { resolveOptions, type ServerOptions } from './options.ts'
 export type * from './ports.ts'
@@ -48,7 +49,7 @@ export interface RunningServer {
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, admin, ...others } = options
+  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, tracer, admin, ...others } = options
   const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
@@ -59,6 +60,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     authorizer: authorizer ?? null,
     messageStore: messageStore ?? null,
     changeFeed: changeFeed ?? null,
+    tracer: tracer ?? null,
     admin: admin ?? null,
   })
   const decisions: Pick<Observer, 'decision'> = { decision: (decision) => server.observer.decision(decision) }

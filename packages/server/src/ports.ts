@@ -248,6 +248,15 @@ export interface ObservedChange extends DecidedChange {
   readonly ms: number
 }
 
+/** Follows broadcasts to their sockets, for tracing. Must not throw. */
+export interface Tracer {
+  /**
+   * A broadcast begins; `traceparent` is what its sender gave (rule B9). What is returned is called once, when it is
+   * written to the sockets of all its receivers.
+   */
+  broadcast(topic: string, traceparent: string | null, bytes: number): (receivers: number) => void
+}
+
 /**
  * Sees what happens; must not throw and must not keep anything waiting. What only optional methods tell is not
  * measured where no observer has them.

@@ -1,9 +1,13 @@
+import { traceparentOf } from '@tidewire/protocol'
 import type { Services } from './channel/services.ts'
 import type { PublishOutcome, PublishRequest } from './ports.ts'
 import type { TopicMessage } from './topic/encoded-message.ts'
 
 /** A message from inside: it was allowed where it came from, by the database or by a peer node. */
-export type TrustedPublish = Omit<PublishRequest, 'identity'>
+export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
+  /** As in rule B9, already checked. */
+  readonly traceparent?: string | null
+}
 
 /** A message that the database keeps under an id. */
 export type StoredPublish = TrustedPublish & { readonly id: string }
@@ -16,7 +20,7 @@ export async function publish(services: Services, request: PublishRequest): Prom
     if (!allowed.ok) return { kind: 'unavailable', message: allowed.reason }
     if (!allowed.broadcast) return { kind: 'denied' }
   }
-  return { kind: 'accepted', receivers: publishTrusted(services, request) }
+  return { kind: 'accepted', receivers: publishTrusted(services, { ...request, traceparent: traceparentOf(request.identity.headers) }) }
 }
 
 /** Sends to a topic without asking anybody. Returns the receivers on this node. */
@@ -24,7 +28,8 @@ export function publishTrusted(services: Services, request: TrustedPublish): num
   const topic = services.topics.find(request.subTopic, request.private)
   if (topic === undefined) return 0
   const message = messageOf(request)
-  const { id } = request
+  const { id, traceparent = null } = request
+  const written = services.tracer?.broadcast(topic.name, traceparent, request.payload.bytes.length)
   const receivers = id === undefined ? topic.fanOut('broadcast', message, null) : topic.fanOutStored(id, message, services.runtime.uptime())
   const { event, payload } = request
   services.observer.broadcast(topic.name, receivers, payload.bytes.length, {
@@ -35,14 +40,16 @@ export function publishTrusted(services: Services, request: TrustedPublish): num
     encoding: payload.encoding,
     payload: payload.bytes,
   })
+  if (written !== undefined) topic.inOrder(() => written(receivers))
   return receivers
 }
 
-function messageOf({ event, payload, id, form }: TrustedPublish): TopicMessage {
-  const metadata = id === undefined ? null : { id }
+function messageOf({ event, payload, id, form, traceparent = null }: TrustedPublish): TopicMessage {
+  const meta = { ...(id === undefined ? {} : { id }), ...(traceparent === null ? {} : { traceparent }) }
+  const metadata = Object.keys(meta).length === 0 ? null : meta
   if (form === 'user') return { kind: 'user', broadcast: { event, metadata, ...payload } }
-  const meta = metadata === null ? '' : `"meta":${JSON.stringify(metadata)},`
-  const before = Buffer.from(`{"event":${JSON.stringify(event)},${meta}"payload":`)
+  const metaText = metadata === null ? '' : `"meta":${JSON.stringify(metadata)},`
+  const before = Buffer.from(`{"event":${JSON.stringify(event)},${metaText}"payload":`)
   return { kind: 'text', event: 'broadcast', payload: Buffer.concat([before, payload.bytes, TYPE_BROADCAST]) }
 }
 

@@ -27,6 +27,7 @@ import type {
   PublishRequest,
   Runtime,
   TokenVerifier,
+  Tracer,
 } from './ports.ts'
 import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
@@ -41,6 +42,8 @@ export interface ServerPorts {
   readonly authorizer?: Authorizer | null
   readonly messageStore?: MessageStore | null
   readonly changeFeed?: ChangeFeed | null
+  /** Follows broadcasts; without one nothing is spent on it. */
+  readonly tracer?: Tracer | null
   /** What an inspector needs; `null`: there is none. */
   readonly admin?: AdminPorts | null
 }
@@ -93,6 +96,7 @@ export class Server {
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: ports.observer,
+      tracer: ports.tracer ?? null,
       admit: (token, headers) => this.#admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null

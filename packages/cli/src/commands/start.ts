@@ -1,4 +1,14 @@
-import { allObservers, logObserver, metricsObserver, startServer, tokenVerifier, type Log, type StartOptions } from '@tidewire/server'
+import {
+  allObservers,
+  logObserver,
+  metricsObserver,
+  openTelemetry,
+  startServer,
+  tokenVerifier,
+  type Log,
+  type StartOptions,
+  type Tracing,
+} from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { openDatabase, placeOf, type Database } from '../database.ts'
 import { exitCodes, misused } from '../failure.ts'
@@ -28,7 +38,7 @@ export const start: Command = defineCommand({
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
       const running = await startServer({
-        ...serverOptions(configuration, log, database),
+        ...traced(serverOptions(configuration, log, database), await openTelemetry()),
         ...database?.ports,
         ...inspectorOptions(configuration, database, log),
       })
@@ -79,6 +89,11 @@ function inspectorOptions(
     },
     fallback: inspectorPage({ session: () => Promise.resolve(keyless), refused: (decision) => observer.decision(decision) }),
   }
+}
+
+function traced(options: StartOptions, tracing: Tracing | null): StartOptions {
+  if (tracing === null) return options
+  return { ...options, tracer: tracing.tracer, observer: allObservers([options.observer, tracing.observer]) }
 }
 
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */

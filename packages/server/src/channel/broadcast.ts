@@ -1,4 +1,4 @@
-import { isJsonObject, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import { isJsonObject, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
 import type { SentMessage } from '../ports.ts'
 import type { TopicMessage } from '../topic/encoded-message.ts'
 import type { Membership } from './membership.ts'
@@ -18,8 +18,10 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
   const size = payloadSize(frame.payload)
   if (size > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
+  const written = services.tracer?.broadcast(topic.name, traceOf(frame.payload), size)
   const receivers = topic.fanOut('broadcast', message, request.self ? null : channel)
   services.observer.broadcast(topic.name, receivers, size, sentMessage(channel, frame.payload))
+  if (written !== undefined) topic.inOrder(() => written(receivers))
   if (request.ack) channel.reply(frame.ref, 'ok', {})
 }
 
@@ -27,12 +29,19 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   switch (payload.kind) {
     case 'json':
       return isJsonObject(payload.value) ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
-    case 'user-broadcast':
-      // Only the server sets metadata (rule N2).
-      return { kind: 'user', broadcast: { ...payload.broadcast, metadata: null } }
+    case 'user-broadcast': {
+      // Only the server sets metadata (rule N2), but for the trace that a message belongs to (rule B9).
+      const traceparent = traceOf(payload)
+      return { kind: 'user', broadcast: { ...payload.broadcast, metadata: traceparent === null ? null : { traceparent } } }
+    }
     case 'binary':
       return { kind: 'opaque', event: 'broadcast', bytes: payload.bytes }
   }
+}
+
+function traceOf(payload: FramePayload): string | null {
+  if (payload.kind === 'user-broadcast') return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
+  return payload.kind === 'json' && isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
 }
 
 /** Made for every message, so as one literal. */

@@ -1,6 +1,6 @@
 import type { Version } from '@tidewire/protocol'
 import type { Limits } from '../limits/limits.ts'
-import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
+import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime, Tracer } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
 import type { Topics } from '../topic/topics.ts'
@@ -20,6 +20,7 @@ export interface Services {
   readonly changeFeed: ChangeFeed | null
   /** Read it at every use: another one may take its place. */
   readonly observer: Observer
+  readonly tracer: Tracer | null
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }

@@ -225,14 +225,15 @@ function exposeTotals(registry: Registry, totals: Totals, users: () => number): 
 }
 
 function exposeSlots(registry: Registry, read: () => Promise<readonly SlotSize[]>): void {
-  new Gauge({
+  const gauge = new Gauge({
     name: 'tidewire_slot_retained_bytes',
     help: 'Bytes of write-ahead log that Postgres keeps for a slot of Tidewire.',
     labelNames: ['slot'],
-    registers: [registry],
+    registers: [],
     async collect() {
       this.reset()
       for (const { name, retainedBytes } of await read()) this.set({ slot: name }, retainedBytes)
     },
   })
+  registry.registerMetric(gauge)
 }
