@@ -1,6 +1,7 @@
+import type * as api from '@opentelemetry/api'
 import type { Observer, Tracer } from '../ports.ts'
 
-type Api = typeof import('@opentelemetry/api')
+type Api = typeof api
 
 /** What a server tells OpenTelemetry: a span a broadcast, from its arrival to its last write, and one a row change, from its commit. */
 export interface Tracing {
@@ -16,13 +17,13 @@ const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
  * (`NODE_OPTIONS="--import ./tracing.mjs"`): then nothing is spent on spans. Never rejects.
  */
 export async function openTelemetry(): Promise<Tracing | null> {
-  let api: Api
+  let found: Api
   try {
-    api = await import('@opentelemetry/api')
+    found = await import('@opentelemetry/api')
   } catch {
     return null
   }
-  return hasProvider(api) ? tracingOf(api) : null
+  return hasProvider(found) ? tracingOf(found) : null
 }
 
 /** The API stands in for a provider that is not there; what it delegates to tells. */
