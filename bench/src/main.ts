@@ -6,9 +6,11 @@ import type { FigureName } from './client/figures.ts'
 import { benchClient } from './client/main.ts'
 import { formatClientReport } from './client/report.ts'
 import { contestants } from './contestants.ts'
+import { overview } from './overview.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
 import { formatPostgresReport } from './postgres/report.ts'
+import { progressText } from '../../packages/cli/src/progress-bar.ts'
 import { formatReport } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
@@ -39,8 +41,13 @@ async function bench(options: BenchOptions): Promise<void> {
   const run: RunOptions = { ...cores, warmUpMs: options.quick ? 200 : 1_000, measureMs: options.quick ? 500 : 4_000 }
   const chosen = options.quick ? options.scenarios.map(smaller) : options.scenarios
   const results: RunResult[] = []
+  const startedAt = performance.now()
   for (let round = 0; round < options.rounds; round++)
-    for (const scenario of chosen) for (const result of await inTurn(scenario, round, run)) results.push(result)
+    for (const [at, scenario] of chosen.entries()) {
+      for (const result of await inTurn(scenario, round, run)) results.push(result)
+      const share = (round * chosen.length + at + 1) / (options.rounds * chosen.length)
+      console.error(progressText('Benchmark', share, performance.now() - startedAt, ''))
+    }
   const machine = describeMachine()
   const date = today()
   const page = formatReport({
@@ -54,6 +61,7 @@ async function bench(options: BenchOptions): Promise<void> {
         ? 'Processes were not held to cores.'
         : `The server is held to core ${cores.serverCore}, the generator to core ${cores.generatorCore}. Where the generator's core is full, deliveries/s is a lower bound: then compare CPU µs per delivery.`,
     ],
+    ...(options.all ? { overview: overview(chosen, results) } : {}),
     scenarios: chosen,
     results,
   })

@@ -14,6 +14,8 @@ export interface ReportHead {
 }
 
 export interface Report extends ReportHead {
+  /** Everything in one table, before the others. */
+  readonly overview?: readonly string[]
   readonly scenarios: readonly Scenario[]
   readonly results: readonly RunResult[]
 }
@@ -22,6 +24,7 @@ export interface Report extends ReportHead {
 export function formatReport(report: Report): string {
   return [
     ...reportHead(report),
+    ...(report.overview === undefined ? [] : [...report.overview, '']),
     ...report.scenarios.flatMap((scenario) => [
       `## ${scenario.title}`,
       '',
