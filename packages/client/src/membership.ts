@@ -357,13 +357,16 @@ export class Membership {
         readonly recovered?: unknown
         readonly resync?: unknown
         readonly reason?: unknown
+        readonly live?: unknown
       }
       this.#goOnFrom(system.position)
-      if (system.status === 'error') this.#systemError = system
+      // A warning about some changes: the others come as before, and nothing ends because of it.
+      const isWarning = system.live === true
+      if (system.status === 'error' && !isWarning) this.#systemError = system
       // The server could not tell what happened while nothing was lost here.
       if (system.resync === true)
         this.#rejoined({ recovered: false, reason: typeof system.reason === 'string' ? system.reason : system.message })
-      if (system.extension === 'postgres_changes') this.#onChangesStatus(system, system.recovered === true)
+      if (system.extension === 'postgres_changes' && !isWarning) this.#onChangesStatus(system, system.recovered === true)
     }
     for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)
   }

@@ -128,3 +128,19 @@ test('a server that lost what happened meanwhile makes a gap of a channel that n
   server.push('realtime:db', 'system', subscribed({ position: 'f/1/0' }))
   expect([rejoins, gaps]).toEqual([[{ recovered: false, reason: 'lost' }], [{ recovered: false, reason: 'lost' }]])
 })
+
+test('a warning about some changes takes nothing from the others', async () => {
+  const { server, channel, runtime } = setup()
+  await settle()
+  const warning = { extension: 'postgres_changes', status: 'error', message: 'Changes of public.t are withheld', channel: 'db', live: true }
+  server.push('realtime:db', 'system', warning)
+  const ready = channel.ready()
+  server.push('realtime:db', 'system', subscribed())
+  await ready
+  server.push('realtime:db', 'system', warning)
+  await channel.ready()
+  const errors: unknown[] = []
+  channel.subscribe((status, error) => status === 'CHANNEL_ERROR' && errors.push(error?.message))
+  runtime.socket.drop()
+  expect(errors).toEqual(['socket closed: 1006'])
+})

@@ -173,7 +173,7 @@ function wantRow(
   const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change, keys)
   if (entry === null || texts === null) {
     candidate.allowed = false
-    if (deleted && entry !== null) subscription.channel.tellOnce(deletesWithheldText(entry))
+    if (deleted && entry !== null) subscription.channel.warnOnce(deletesWithheldText(entry))
     return
   }
   const groupKey = `${entry.oid} ${deleted} ${binding.role}`

@@ -51,15 +51,28 @@ export class FeedChannel {
 
   /** The same is told once. */
   tellOnce(message: string): void {
-    if (this.#toldOnce.has(message)) return
-    this.#toldOnce.add(message)
-    this.tell('error', message)
+    this.#once(message, () => this.tell('error', message))
+  }
+
+  /** Some changes cannot be told; the others come as before (rule D15). */
+  warn(message: string): void {
+    this.tell('error', message, { live: true })
+  }
+
+  warnOnce(message: string): void {
+    this.#once(message, () => this.warn(message))
   }
 
   tell(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {
     if (this.closed) return
     if (extra === undefined || Object.keys(extra).length === 0) this.listener.system(status, message)
     else this.listener.system(status, message, extra)
+  }
+
+  #once(message: string, tell: () => void): void {
+    if (this.#toldOnce.has(message)) return
+    this.#toldOnce.add(message)
+    tell()
   }
 }
 

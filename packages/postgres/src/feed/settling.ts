@@ -179,7 +179,7 @@ export class Settling {
       fault.kind === 'filter' ? 'your filter' : fault.timedOut ? 'its policies took too long for you' : 'its policies failed for you'
     const text =
       fault.kind === 'filter' ? `A change of ${table} could not be compared with ${what}` : `Changes of ${table} are withheld: ${what}`
-    for (const channel of new Set(fault.candidates.map(({ subscription }) => subscription.channel))) channel.tell('error', text)
+    for (const channel of new Set(fault.candidates.map(({ subscription }) => subscription.channel))) channel.warn(text)
   }
 }
 

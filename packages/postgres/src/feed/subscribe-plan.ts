@@ -49,7 +49,7 @@ export async function planTable(channel: FeedChannel, table: TableEntry, databas
   for (const [order, entry] of channel.entries.entries()) {
     if (!entryMatches(entry, table)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
-    if (typeof prepared === 'string') channel.tell('error', refusedText(entry, prepared))
+    if (typeof prepared === 'string') channel.warn(refusedText(entry, prepared))
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
   }
   return subscriptions

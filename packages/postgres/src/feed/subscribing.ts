@@ -51,7 +51,7 @@ export class Subscribing {
         if (channel.closed || this.#closed) return
         if (channel.generation !== generation) continue
         await this.#start(channel, startLsn)
-        for (const text of plan.withheld) channel.tellOnce(text)
+        for (const text of plan.withheld) channel.warnOnce(text)
         return
       } catch (error) {
         if (channel.closed || this.#closed) return

@@ -142,8 +142,16 @@ test('a policy that fails or takes too long for one user costs nobody else anyth
   await Promise.all([good, bad, slow].map((channel) => channel.subscribed()))
   await it.sql.query(`insert into moody (body) values ('first')`)
   await Promise.all([good.received(1), bad.until(() => bad.systems.length === 2), slow.until(() => slow.systems.length === 2)])
-  expect(bad.systems[1]).toEqual({ status: 'error', message: 'Changes of public.moody are withheld: its policies failed for you' })
-  expect(slow.systems[1]).toEqual({ status: 'error', message: 'Changes of public.moody are withheld: its policies took too long for you' })
+  expect(bad.systems[1]).toEqual({
+    status: 'error',
+    message: 'Changes of public.moody are withheld: its policies failed for you',
+    extra: { live: true },
+  })
+  expect(slow.systems[1]).toEqual({
+    status: 'error',
+    message: 'Changes of public.moody are withheld: its policies took too long for you',
+    extra: { live: true },
+  })
   expect(faults.join()).toContain('the secret is 42')
   // From now on nobody waits for them.
   const begun = Date.now()
