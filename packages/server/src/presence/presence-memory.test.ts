@@ -6,8 +6,11 @@ import { PresenceTracker } from './presence-tracker.ts'
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
+const VISITS = 3
+
+/** What is reachable. What one collection only marks as dead, such as code that was replaced, the next ones free. */
 function heapBytes(): number {
-  collect()
+  for (let round = 0; round < 2; round++) collect()
   return process.memoryUsage().heapUsed
 }
 
@@ -33,13 +36,16 @@ describe('memory', () => {
     let refs = 0
     const tracker = new PresenceTracker<Channel>({ replica: 'one', nextPhxRef: () => `ref-${++refs}` })
     if (company === 'with a peer') tracker.replicaUp('two')
-    visit(tracker)
-    tracker.takeDelta()
-    const base = heapBytes()
-    const { bytesPerMember } = visit(tracker)
-    tracker.takeDelta()
-    expect(heapBytes() - base).toBeLessThan(200_000)
-    expect(bytesPerMember).toBeLessThan(1000)
-    expect(tracker.delta()).toEqual([{ replica: 'one', seen: [1, 120_000], entries: [] }])
+    const growths: number[] = []
+    for (let visits = 0; visits < VISITS; visits++) {
+      const base = heapBytes()
+      const { bytesPerMember } = visit(tracker)
+      tracker.takeDelta()
+      growths.push(heapBytes() - base)
+      expect(bytesPerMember).toBeLessThan(1000)
+    }
+    // Whenever it likes, V8 compiles code into the same heap; what a visit leaves behind, every visit does.
+    expect(Math.min(...growths)).toBeLessThan(200_000)
+    expect(tracker.delta()).toEqual([{ replica: 'one', seen: [1, VISITS * 60_000], entries: [] }])
   })
 })
