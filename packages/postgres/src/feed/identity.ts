@@ -9,19 +9,30 @@ export interface CheckIdentity {
   readonly claims: string
 }
 
-/** One object per identity, as long as anybody holds on to this. */
+/**
+ * One object per identity, as long as anybody holds on to it. Each renewed token may be a new one, so those that nobody
+ * holds any more are forgotten.
+ */
 export class Identities {
-  readonly #known = new Map<string, CheckIdentity>()
+  readonly #known = new Map<string, WeakRef<CheckIdentity>>()
+  readonly #collected = new FinalizationRegistry<string>((key) => {
+    // Meanwhile it may be known again.
+    if (this.#known.get(key)?.deref() === undefined) this.#known.delete(key)
+  })
+
+  get size(): number {
+    return this.#known.size
+  }
 
   of(role: string, claims: Claims, use: ClaimsUse): CheckIdentity {
     const whole = JSON.stringify(claims)
     const text = use === 'all' || !isPlain(whole) ? whole : JSON.stringify(projected(claims, use))
     const key = `${role}\n${text}`
-    let identity = this.#known.get(key)
-    if (identity === undefined) {
-      identity = { key, role, claims: text }
-      this.#known.set(key, identity)
-    }
+    const known = this.#known.get(key)?.deref()
+    if (known !== undefined) return known
+    const identity = { key, role, claims: text }
+    this.#known.set(key, new WeakRef(identity))
+    this.#collected.register(identity, key)
     return identity
   }
 }
