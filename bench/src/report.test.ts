@@ -15,7 +15,16 @@ test('statistics', () => {
 })
 
 test('options', () => {
-  expect(parseOptions([])).toEqual({ scenarios, postgres: null, client: null, rounds: 3, quick: false, json: null })
+  expect(parseOptions([])).toEqual({
+    scenarios,
+    postgres: null,
+    client: null,
+    rounds: 3,
+    quick: false,
+    json: null,
+    all: false,
+    watched: false,
+  })
   expect(parseOptions(['--quick', '--scenario', 'idle', '--rounds', '2', '--json', 'x'])).toMatchObject({
     scenarios: [{ name: 'idle' }],
     rounds: 2,

@@ -117,7 +117,7 @@ describe('in a project that has installed the tarballs', () => {
     expect((JSON.parse(output) as { names: string[] }).names).toEqual([
       ...['REALTIME_CHANNEL_STATES', 'REALTIME_LISTEN_TYPES', 'REALTIME_POSTGRES_CHANGES_LISTEN_EVENT', 'REALTIME_PRESENCE_LISTEN_EVENTS'],
       ...['REALTIME_SUBSCRIBE_STATES', 'RealtimeChannel', 'RealtimeClient', 'RealtimeError', 'RealtimePostgresFilterBuilder'],
-      ...['RealtimePresence', 'WebSocketFactory', 'postgresChangesFilter'],
+      ...['RealtimePresence', 'WebSocketFactory', 'postgresChangesFilter', 'wakeWithApp'],
     ])
     expect(required('WebSocket')).toEqual({ status, output })
   })
