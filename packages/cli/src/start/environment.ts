@@ -128,7 +128,7 @@ const schema = z.object({
   JWT_CLAIM_VALIDATORS: field('Claims that every token must have, as JSON: {"iss":"…"}', 'a JSON object such as {"iss":"…"}', object),
   METRICS_JWT_SECRET: field('The secret for tokens that may read /metrics', 'a text', (text) => text),
   DATABASE_URL: field(
-    'A Postgres: for private channels, replay and messages from SQL',
+    'A Postgres: for row changes, private channels, replay and messages from SQL',
     'a URL such as postgres://user:password@host:5432/name',
     postgresUrl,
   ),

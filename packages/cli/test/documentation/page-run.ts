@@ -14,7 +14,7 @@ const GOES_ON = /^(npx )?tidewire (listen|presence)\b(?!.*--count)/
 const SERVES = /^(npx )?tidewire (dev|start)\b/
 
 export function checkOf({ language, info, code }: Block): Check {
-  if (info === 'no-run') return null
+  if (info === 'no-run' || info === 'bare') return null
   if (language === 'text') return info === 'output' || info === 'result' ? info : null
   if (language === 'json') return 'parse'
   if (language === 'ts' || language === 'sql') return 'run'
