@@ -10,38 +10,64 @@ import { CliSandbox, type CliProcess } from '../../packages/cli/test/cli-process
 const root = new URL('../../', import.meta.url)
 export const pathOf = (path: string): string => fileURLToPath(new URL(path, root))
 
-/** A demo as its README starts it, and a browser. */
-export class RunningDemo {
+/** A `tidewire dev` with its database, and a browser: what the demos have in common. */
+export class DemoServer {
   readonly #sandbox: CliSandbox
   readonly #dev: CliProcess
-  readonly #app: ChildProcess
   readonly #browser: Browser
-  readonly #url: string
-  /** What the consoles of all pages complained about. */
-  readonly complaints: string[] = []
 
-  private constructor(parts: { sandbox: CliSandbox; dev: CliProcess; app: ChildProcess; browser: Browser; url: string }) {
-    this.#sandbox = parts.sandbox
-    this.#dev = parts.dev
-    this.#app = parts.app
-    this.#browser = parts.browser
-    this.#url = parts.url
+  private constructor(sandbox: CliSandbox, dev: CliProcess, browser: Browser) {
+    this.#sandbox = sandbox
+    this.#dev = dev
+    this.#browser = browser
   }
 
-  static async start(name: string): Promise<RunningDemo> {
+  static async start(): Promise<DemoServer> {
     const sandbox = new CliSandbox()
     // Run by root, Postgres has an account of its own, which must get to its folder.
     chmodSync(sandbox.folder, 0o755)
     const dev = sandbox.start(['dev', '--port', '0', '--json'])
-    await dev.json()
-    const schema = await sandbox.run(['sql', '--file', pathOf(`examples/${name}/schema.sql`)])
-    if (schema.code !== 0) throw new Error(schema.stderr)
+    const [browser] = await Promise.all([chromium.launch(chromiumLaunchOptions()), dev.json()])
+    return new DemoServer(sandbox, dev, browser)
+  }
+
+  /** Starts a demo as its README does. */
+  async open(name: string): Promise<RunningDemo> {
+    await this.#sql('--file', pathOf(`examples/${name}/schema.sql`))
     const app = spawn(process.execPath, [pathOf('examples/app/main.js'), name, '0'], {
-      cwd: sandbox.folder,
+      cwd: this.#sandbox.folder,
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    const url = await firstUrl(app)
-    return new RunningDemo({ sandbox, dev, app, browser: await chromium.launch(chromiumLaunchOptions()), url })
+    return new RunningDemo({ app, url: await firstUrl(app), browser: this.#browser, sql: (text) => this.#sql(text) })
+  }
+
+  async stop(): Promise<void> {
+    await this.#browser.close()
+    await this.#dev.stop()
+    await this.#sandbox.clear()
+  }
+
+  async #sql(...args: string[]): Promise<void> {
+    const { code, stderr } = await this.#sandbox.run(['sql', ...args])
+    if (code !== 0) throw new Error(stderr)
+  }
+}
+
+/** The application of a demo. */
+export class RunningDemo {
+  /** Runs SQL in the demo's database, in a terminal. */
+  readonly sql: (text: string) => Promise<void>
+  /** What the consoles of all pages complained about. */
+  readonly complaints: string[] = []
+  readonly #app: ChildProcess
+  readonly #browser: Browser
+  readonly #url: string
+
+  constructor(parts: { app: ChildProcess; url: string; browser: Browser; sql: (text: string) => Promise<void> }) {
+    this.#app = parts.app
+    this.#url = parts.url
+    this.#browser = parts.browser
+    this.sql = parts.sql
   }
 
   /** A browser of its own with the page in it, signed in under a name. */
@@ -55,19 +81,10 @@ export class RunningDemo {
     return page
   }
 
-  /** Runs SQL in the demo's database, in a terminal. */
-  async sql(text: string): Promise<void> {
-    const { code, stderr } = await this.#sandbox.run(['sql', text])
-    if (code !== 0) throw new Error(stderr)
-  }
-
   async stop(): Promise<void> {
-    await this.#browser.close()
     const ended = once(this.#app, 'exit')
     this.#app.kill('SIGINT')
     await ended
-    await this.#dev.stop()
-    await this.#sandbox.clear()
   }
 }
 
