@@ -147,9 +147,10 @@ test('metrics: what policies took to answer, and what the slot keeps', async () 
   const token = await signJwt({ role: 'authenticated', sub: '7', exp: Math.floor(Date.now() / 1000) + 60 }, secret)
   await joinPrivately(place, 'room:9', token)
   const bearer = await signJwt({}, metricsSecret)
-  const text = await (await fetch(`${place}/metrics`, { headers: { authorization: `Bearer ${bearer}` } })).text()
-  expect(text).toMatch(/tidewire_authorization_seconds_count [1-9]/)
-  expect(text).toMatch(/tidewire_slot_retained_bytes\{slot="tidewire_[0-9a-f]{8}"\} \d+/)
+  const metrics = async (): Promise<string> => (await fetch(`${place}/metrics`, { headers: { authorization: `Bearer ${bearer}` } })).text()
+  expect(await metrics()).toMatch(/tidewire_authorization_seconds_count [1-9]/)
+  // The server listens before its slot is made.
+  await expect.poll(metrics, { timeout: 15_000 }).toMatch(/tidewire_slot_retained_bytes\{slot="tidewire_[0-9a-f]{8}"\} \d+/)
   expect((await server.stop('SIGTERM')).code).toBe(0)
 })
 
