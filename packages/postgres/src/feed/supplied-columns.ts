@@ -15,32 +15,53 @@ export async function suppliedColumns(
   entryOf: (oid: number) => TableEntry | null,
 ): Promise<Map<RowChange, Map<string, string>>> {
   const supplied = new Map<RowChange, Map<string, string>>()
-  const changes = new Map<Table, Set<RowChange>>()
-  for (const { allowed, change } of candidates) {
-    if (!allowed || change.newTuple === null || missingColumns(change.table).length === 0) continue
-    const known = changes.get(change.table)
-    if (known === undefined) changes.set(change.table, new Set([change]))
-    else known.add(change)
-  }
-  for (const [table, ofTable] of changes) {
-    for (const column of missingColumns(table)) {
-      if (column.type.kind === 'cast') await supplyCasts(column, column.type.name, [...ofTable], database, supplied)
+  for (const [table, { changes, columns }] of wantedOf(candidates)) {
+    for (const column of columns) {
+      if (column.tupleIndex !== null && column.type.kind === 'cast')
+        await supplyCasts(column, column.type.name, [...changes], database, supplied)
     }
     const entry = entryOf(table.oid)
-    const generated = missingColumns(table).filter((column) => column.tupleIndex === null)
+    const generated = [...columns].filter((column) => column.tupleIndex === null)
     if (entry !== null && !entry.rowSecurity && generated.length > 0 && entry.primaryKey.length > 0)
-      await supplyGenerated(entry, generated, [...ofTable], database, supplied)
+      await supplyGenerated(entry, generated, [...changes], database, supplied)
   }
   return supplied
 }
 
-const missing = new WeakMap<Table, readonly Column[]>()
+interface Wanted {
+  readonly changes: Set<RowChange>
+  readonly columns: Set<Column>
+}
 
-function missingColumns(table: Table): readonly Column[] {
-  let columns = missing.get(table)
+/** What somebody is told; what nobody selected costs no question. */
+function wantedOf(candidates: readonly Candidate[]): Map<Table, Wanted> {
+  const wanted = new Map<Table, Wanted>()
+  for (const { allowed, change, subscription } of candidates) {
+    const { binding } = subscription
+    if (!allowed || binding === null || binding.keyOnly || change.newTuple === null) continue
+    const columns = missingColumns(change.table, binding.columns)
+    if (columns.length === 0) continue
+    let ofTable = wanted.get(change.table)
+    if (ofTable === undefined) wanted.set(change.table, (ofTable = { changes: new Set(), columns: new Set() }))
+    ofTable.changes.add(change)
+    for (const column of columns) ofTable.columns.add(column)
+  }
+  return wanted
+}
+
+const missing = new WeakMap<Table, Map<string, readonly Column[]>>()
+
+/** Those of the columns, which are `attnum`s, that the stream does not tell. */
+function missingColumns(table: Table, told: string): readonly Column[] {
+  let ofTable = missing.get(table)
+  if (ofTable === undefined) missing.set(table, (ofTable = new Map()))
+  let columns = ofTable.get(told)
   if (columns === undefined) {
-    columns = table.columns.filter((column) => (column.tupleIndex === null ? column.generated : column.type.kind === 'cast'))
-    missing.set(table, columns)
+    const numbers = new Set(told.split(',').map(Number))
+    columns = table.columns.filter(
+      (column) => numbers.has(column.number) && (column.tupleIndex === null ? column.generated : column.type.kind === 'cast'),
+    )
+    ofTable.set(told, columns)
   }
   return columns
 }

@@ -89,10 +89,11 @@ async function generated(
   const names = entry.primaryKey.map((_, index) => `c${index}`)
   const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
+  // Each key is looked up by itself (`offset 0`): joined, all rows of a table that just became large would be read each time.
   const { rows } = await session.query<Record<string, string | null> & { n: number }>(
-    `select k.n::int4 as n, ${values.join(', ')}
-     from rows from (${names.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`).join(', ')}) with ordinality k (${[...names, 'n'].join(', ')})
-     join ${tableSql(entry)} t on ${on.join(' and ')}`,
+    `select k.n::int4 as n, r.*
+     from rows from (${names.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`).join(', ')}) with ordinality k (${[...names, 'n'].join(', ')}),
+       lateral (select ${values.join(', ')} from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r`,
     names.map((_, index) => keys.map((key) => key[index]!)),
   )
   for (const row of rows) found.set(row.n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))

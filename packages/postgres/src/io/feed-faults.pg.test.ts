@@ -286,7 +286,7 @@ test('tables that are made, altered and dropped while channels watch', async () 
 })
 
 test('a transaction of many rows comes whole and in order, and others are served meanwhile', { timeout: 60_000 }, async () => {
-  const big = it.open({ entries: [of('made', { select: ['id'] })] })
+  const big = it.open({ entries: [of('made', { select: ['id', 'twice'] })] })
   const small = it.open({ entries: [of('notes')] })
   await Promise.all([big.subscribed(), small.subscribed()])
   const rows = 60_000
@@ -294,7 +294,7 @@ test('a transaction of many rows comes whole and in order, and others are served
   await it.sql.query(`insert into notes (body) values ('after')`)
   await small.until(() => small.changes.length > 0, 'what was committed afterwards', 50_000)
   expect(big.changes.length).toBe(rows)
-  expect(big.changes.every(({ data }, index) => data.record!['id'] === 1001 + index)).toBe(true)
+  expect(big.changes.every(({ data: { record } }, at) => record!['id'] === 1001 + at && record!['twice'] === 2 * (at + 1))).toBe(true)
   for (const each of [big, small]) each.handle.close()
 })
 
