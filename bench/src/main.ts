@@ -7,6 +7,8 @@ import { benchClient } from './client/main.ts'
 import { formatClientReport } from './client/report.ts'
 import { contestants } from './contestants.ts'
 import { overview } from './overview.ts'
+import { benchPage } from './page/main.ts'
+import { formatPageReport } from './page/report.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
 import { formatPostgresReport } from './postgres/report.ts'
@@ -29,6 +31,7 @@ try {
   if (options.postgres !== null) await benchFeed(options, options.postgres)
   else if (options.client !== null) await benchClients(options, options.client)
   else if (options.watched) await benchWatching(options)
+  else if (options.page) await benchFrames(options)
   else await bench(options)
 } catch (error) {
   killChildren()
@@ -102,6 +105,17 @@ async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): 
   const machine = describeMachine()
   console.log(`\n${table}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date: today(), results }, null, 2)}\n`)
+}
+
+async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { runs, browser } = await benchPage({ rounds, measureMs: quick ? 500 : 4_000 })
+  const described = describeMachine(['preact', 'playwright-core'])
+  const machine = { ...described, packages: [`Chromium ${browser}`, ...described.packages] }
+  const date = today()
+  const page = formatPageReport({ machine, date, command: command() }, runs)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-page`)
 }
 
 function today(): string {

@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly client: readonly FigureName[] | null
   /** What an inspector costs is measured instead. */
   readonly watched: boolean
+  /** Frame times of the inspector's page are measured instead. */
+  readonly page: boolean
   /** One table of everything at the head of the page. */
   readonly all: boolean
   readonly rounds: number
@@ -21,7 +23,7 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
 scenarios with --client: ${figureNames.join(', ')}`
@@ -35,19 +37,20 @@ export function parseOptions(words: readonly string[]): BenchOptions {
       postgres: { type: 'boolean', default: false },
       client: { type: 'boolean', default: false },
       watched: { type: 'boolean', default: false },
+      page: { type: 'boolean', default: false },
       scenario: { type: 'string', multiple: true },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
     },
   })
-  if ([values.postgres, values.client, values.watched].filter(Boolean).length > 1)
-    throw new Error('--postgres, --client and --watched are benchmarks of their own: run one after the other')
-  if (values.all && (values.postgres || values.client || values.scenario !== undefined))
-    throw new Error('--all is every scenario of the servers: it takes no --postgres, --client or --scenario')
+  if ([values.postgres, values.client, values.watched, values.page].filter(Boolean).length > 1)
+    throw new Error('--postgres, --client, --watched and --page are benchmarks of their own: run one after the other')
+  if (values.all && (values.postgres || values.client || values.page || values.scenario !== undefined))
+    throw new Error('--all is every scenario of the servers: it takes no --postgres, --client, --page or --scenario')
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
-  const rest = { all: values.all, watched: values.watched, rounds, quick: values.quick, json: values.json ?? null }
+  const rest = { all: values.all, watched: values.watched, page: values.page, rounds, quick: values.quick, json: values.json ?? null }
   const named = <Name extends string>(names: readonly Name[]): Name[] => chosen(names, (name) => name, values.scenario)
   if (values.postgres) return { scenarios: [], postgres: named(postgresScenarios), client: null, ...rest }
   if (values.client) return { scenarios: [], postgres: null, client: named(figureNames), ...rest }

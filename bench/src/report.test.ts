@@ -24,6 +24,7 @@ test('options', () => {
     json: null,
     all: false,
     watched: false,
+    page: false,
   })
   expect(parseOptions(['--quick', '--scenario', 'idle', '--rounds', '2', '--json', 'x'])).toMatchObject({
     scenarios: [{ name: 'idle' }],

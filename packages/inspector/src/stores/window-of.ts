@@ -5,12 +5,22 @@ export interface Window {
   readonly to: number
 }
 
-/** The rows that can be seen, and `margin` more at both ends, so that a quick scroll finds something. Heights in pixels. */
-export function windowOf(total: number, rowHeight: number, scrollTop: number, height: number, margin = 12): Window {
-  const first = Math.floor(scrollTop / rowHeight)
-  const last = Math.ceil((scrollTop + height) / rowHeight)
-  const from = Math.min(Math.max(0, first - margin), total)
-  return { from, to: Math.max(from, Math.min(total, last + margin)) }
+/** So many rows beyond either end are drawn, so that a quick scroll finds something. */
+const MARGIN = 12
+
+/** The rows that can be seen, and a few more at both ends. Heights in pixels. */
+export function windowOf(total: number, rowHeight: number, scrollTop: number, height: number): Window {
+  // The list may have become shorter since it was scrolled.
+  const top = Math.min(scrollTop, Math.max(0, total * rowHeight - height))
+  const first = Math.floor(top / rowHeight)
+  const last = Math.ceil((top + height) / rowHeight)
+  const from = Math.min(Math.max(0, first - MARGIN), total)
+  return { from, to: Math.max(from, Math.min(total, last + MARGIN)) }
+}
+
+/** More rows than this are in no window of such a height. */
+export function mostDrawn(rowHeight: number, height: number): number {
+  return Math.ceil(height / rowHeight) + 1 + 2 * MARGIN
 }
 
 /** Whether the list stands at its end, give or take a row: then it follows what comes in. */

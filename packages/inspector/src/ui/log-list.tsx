@@ -1,12 +1,12 @@
 import { useSignal } from '@preact/signals'
 import type { AdminLogRow } from '@tidewire/protocol'
 import type { VNode } from 'preact'
-import { useLayoutEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import type { Inspector } from '../inspector.ts'
 import { bytes, clock, count } from '../stores/format.ts'
 import type { LogEntry } from '../stores/log-store.ts'
 import { cutText, visibleText } from '../stores/visible-text.ts'
-import { isAtEnd, scrollToRow, windowOf } from '../stores/window-of.ts'
+import { isAtEnd, mostDrawn, scrollToRow, windowOf } from '../stores/window-of.ts'
 import { useMedia } from './use-media.ts'
 
 const PREVIEW_CHARACTERS = 240
@@ -43,8 +43,16 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
     const list = root.current!
     const left = shown.gone - lastGone.current
     lastGone.current = shown.gone
-    if (follows.value) list.scrollTop = entries.length * rowHeight
-    else if (left > 0) list.scrollTop -= left * rowHeight
+    if (follows.value) {
+      const top = Math.max(0, entries.length * rowHeight - view.value.height)
+      if (top === view.value.top) return
+      list.scrollTop = top
+      // Before it is painted: the browser tells of it a frame later, and many rows at once would leave that one empty.
+      view.value = { ...view.value, top }
+    } else if (left > 0) {
+      list.scrollTop -= left * rowHeight
+      view.value = { ...view.value, top: list.scrollTop }
+    }
   }, [shown, rowHeight])
 
   const scrolled = (): void => {
@@ -71,6 +79,8 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
   }
 
   const { from, to } = windowOf(entries.length, rowHeight, view.value.top, view.value.height)
+  // A row that scrolls out lends its elements to one that scrolls in: making new ones for each took several times as long.
+  const slots = mostDrawn(rowHeight, view.value.height)
   return (
     <div class="log-frame">
       <div
@@ -87,7 +97,7 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
         <div class="length" style={{ height: `${entries.length * rowHeight}px` }}>
           {entries.slice(from, to).map((entry, index) => (
             <Entry
-              key={entry.key}
+              key={(shown.gone + from + index) % slots}
               entry={entry}
               top={(from + index) * rowHeight}
               position={from + index + 1}
@@ -119,6 +129,8 @@ interface EntryProps {
 
 function Entry({ entry, top, position, total, isChosen, choose }: EntryProps): VNode {
   const { row } = entry
+  // What a row says never changes: only where it stands, and how many there are.
+  const said = useMemo(() => (row === undefined ? <span class="preview">{entry.missing}</span> : <Row row={row} />), [entry])
   return (
     <div
       id={`entry-${entry.key}`}
@@ -130,7 +142,7 @@ function Entry({ entry, top, position, total, isChosen, choose }: EntryProps): V
       style={{ transform: `translateY(${top}px)` }}
       onClick={choose}
     >
-      {row === undefined ? <span class="preview">{entry.missing}</span> : <Row row={row} />}
+      {said}
     </div>
   )
 }
