@@ -135,6 +135,22 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.context().close()
   })
 
+  test('what the composer may not do is refused in the words of the server', async () => {
+    await sandbox.run(['sql', "create policy readers on realtime.messages for select to anon using (realtime.topic() = 'readable')"])
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    const composer = page.getByRole('region', { name: 'Send' })
+    await composer.getByLabel('Topic').fill('readable')
+    await composer.getByLabel('private').check()
+    await composer.getByRole('button', { name: 'Send' }).click()
+    await composer.getByText('You do not have permissions to broadcast to this Channel topic: readable').waitFor()
+    await composer.getByRole('button', { name: 'Presence' }).click()
+    await composer.getByRole('button', { name: 'Track', exact: true }).click()
+    await composer.getByText('You do not have permissions to track presence').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
   test('hostile payloads are text, and three megabytes of them are cut', async () => {
     const { page, complaints } = await visit(browser, address())
     await page.getByText('Healthy').waitFor()

@@ -1,4 +1,5 @@
 import { RealtimeClient, type RealtimeChannel } from '@tidewire/client'
+import { decodeServerFrame, isJsonObject, type Message } from '@tidewire/protocol'
 
 /** What became of something that the composer sent. */
 export interface Sent {
@@ -9,10 +10,21 @@ export interface Sent {
 /** Sends as an application would: with a key of applications, over a connection of its own. */
 export class Sender {
   readonly #client: RealtimeClient
+  /** Why the server did not take what was sent last, in its own words: the client tells applications only that it did not. */
+  #refusal: string | null = null
   #tracked: { readonly channel: RealtimeChannel; readonly topic: string } | null = null
 
   constructor(endpoint: string, apikey: string) {
-    this.#client = new RealtimeClient(endpoint, { apikey })
+    this.#client = new RealtimeClient(endpoint, {
+      apikey,
+      decode: (raw, done) => {
+        const frame = decodeServerFrame('2.0.0', typeof raw === 'string' ? raw : new Uint8Array(raw))
+        if (!frame.ok) return
+        const { topic, event, payload, ref } = frame.value
+        this.#refusal = refusalIn(frame.value) ?? this.#refusal
+        done({ topic, event, payload, ref: ref as string })
+      },
+    })
   }
 
   /** Joins the topic for as long as it takes: what is sent to nobody, not even its sender, shows nowhere. */
@@ -20,8 +32,9 @@ export class Sender {
     const channel = this.#channel(topic, isPrivate)
     try {
       if (!channel.isJoined) await joined(channel)
+      this.#refusal = null
       const answer = await channel.sendBroadcast(event, payload)
-      return answer === 'ok' ? { ok: true, text: 'Sent.' } : { ok: false, text: `The server answered "${answer}".` }
+      return answer === 'ok' ? { ok: true, text: 'Sent.' } : { ok: false, text: this.#explain(answer) }
     } catch (error) {
       return { ok: false, text: (error as Error).message }
     } finally {
@@ -35,8 +48,9 @@ export class Sender {
     const channel = this.#tracked?.channel ?? this.#channel(topic, isPrivate)
     try {
       if (!channel.isJoined) await joined(channel)
+      this.#refusal = null
       const answer = await channel.track(meta)
-      if (answer !== 'ok') throw new Error(`The server answered "${answer}".`)
+      if (answer !== 'ok') throw new Error(this.#explain(answer))
       this.#tracked = { channel, topic }
       return { ok: true, text: `Present in ${topic} until you take it back.` }
     } catch (error) {
@@ -53,6 +67,11 @@ export class Sender {
     return { ok: true, text: 'Not present any more.' }
   }
 
+  #explain(answer: string): string {
+    if (this.#refusal !== null) return this.#refusal
+    return answer === 'timed out' ? 'The server did not answer in time.' : 'The server did not take it, and did not say why.'
+  }
+
   #channel(topic: string, isPrivate: boolean): RealtimeChannel {
     return this.#client.channel(topic, { config: { private: isPrivate, broadcast: { ack: true }, presence: { enabled: true } } })
   }
@@ -60,6 +79,14 @@ export class Sender {
   close(): void {
     void this.#client.removeAllChannels()
   }
+}
+
+/** The sentence of a reply or a system message that says no. */
+function refusalIn({ event, payload }: Message): string | null {
+  if ((event !== 'phx_reply' && event !== 'system') || !isJsonObject(payload) || payload['status'] !== 'error') return null
+  const { response, message } = payload
+  const reason = isJsonObject(response) ? response['reason'] : (response ?? message)
+  return typeof reason === 'string' && reason !== '' ? reason : null
 }
 
 /** Resolves once the channel is joined; rejects with what the server said, without trying again. */
