@@ -314,7 +314,10 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       await show({ name: 'Ada', chats: [{ id: 'a' }] })
       await expect.poll(people, soon).toEqual(['Ada'])
       await show({ topic: `${topic}-next`, name: 'Ada', chats: [{ id: 'a' }] })
-      await expect.poll(sent, soon).toEqual(['phx_join', 'track', 'phx_join', 'track', 'phx_leave'])
+      await expect.poll(async () => (await sent()).length, soon).toBe(5)
+      const [first, second, ...others] = await sent()
+      // The old topic is left and the new one answers when they can: neither waits for the other.
+      expect([first, second, others.toSorted()]).toEqual(['phx_join', 'track', ['phx_join', 'phx_leave', 'track']])
       await expect.poll(people, soon).toEqual(['Ada'])
     })
 

@@ -98,6 +98,8 @@ class Play {
   async #take(step: Step): Promise<void> {
     switch (step.kind) {
       case 'open':
+        // The first to come finds nothing on its way that was sent before it: the recorder's server had delivered it to nobody.
+        if (this.#clients.size === 0) await this.#options.delivered?.()
         return this.#open(step)
       case 'opened':
         return this.#opened(step)
