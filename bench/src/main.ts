@@ -12,6 +12,7 @@ import { formatPageReport } from './page/report.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
 import { formatPostgresReport } from './postgres/report.ts'
+// Not by name: the command is no library, and nothing else here is worth a package that both would share.
 import { progressText } from '../../packages/cli/src/progress-bar.ts'
 import { formatReport } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
@@ -58,7 +59,7 @@ async function bench(options: BenchOptions): Promise<void> {
     date,
     command: command(),
     conditions: [
-      `${options.rounds} rounds, medians; spread is (highest − lowest) / median. Servers take turns within a round, in another order each round.`,
+      `${options.rounds === 1 ? '1 round' : `${options.rounds} rounds`}, medians; spread is (highest − lowest) / median. Servers take turns within a round, in another order each round.`,
       `Each run: a new server process and a new generator process, ${run.warmUpMs} ms to warm up, ${run.measureMs} ms measured, 200 B messages, 127.0.0.1.`,
       cores.serverCore === null
         ? 'Processes were not held to cores.'

@@ -46,8 +46,8 @@ export function parseOptions(words: readonly string[]): BenchOptions {
   })
   if ([values.postgres, values.client, values.watched, values.page].filter(Boolean).length > 1)
     throw new Error('--postgres, --client, --watched and --page are benchmarks of their own: run one after the other')
-  if (values.all && (values.postgres || values.client || values.page || values.scenario !== undefined))
-    throw new Error('--all is every scenario of the servers: it takes no --postgres, --client, --page or --scenario')
+  if (values.all && (values.postgres || values.client || values.watched || values.page || values.scenario !== undefined))
+    throw new Error('--all is every scenario of the servers: it takes no --postgres, --client, --watched, --page or --scenario')
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
   const rest = { all: values.all, watched: values.watched, page: values.page, rounds, quick: values.quick, json: values.json ?? null }

@@ -1,58 +1,52 @@
-import { BASELINE } from './contestants.ts'
+import { BASELINE, contestants } from './contestants.ts'
 import { count, table } from './report.ts'
-import type { RunResult } from './run.ts'
+import type { LoadResult, RunResult } from './run.ts'
 import type { Scenario } from './scenario.ts'
 import { median } from './statistics.ts'
 
+const NOTHING = '–'
+
 /** All scenarios and servers in one table: medians of the rounds, ratios within each round. */
 export function overview(scenarios: readonly Scenario[], results: readonly RunResult[]): string[] {
-  const servers = [...new Set(results.map(({ server }) => server))]
   const rows = scenarios.flatMap((scenario) =>
-    servers.map((server) => {
-      const of = (name: string): RunResult[] => results.filter((result) => result.scenario === scenario.name && result.server === name)
-      return [scenario.title, server, ...cells(of(server), of(BASELINE))]
+    contestants.flatMap(({ name }) => {
+      const of = (server: string): RunResult[] => results.filter((result) => result.scenario === scenario.name && result.server === server)
+      const runs = of(name)
+      return runs.length === 0 ? [] : [[scenario.title, name, ...cells(runs, of(BASELINE))]]
     }),
   )
-  return table(
-    [
-      'scenario',
-      'server',
-      'deliveries/s',
-      `to ${BASELINE}`,
-      'CPU µs/delivery',
-      `${BASELINE}'s CPU to it`,
-      'p50 / p99 ms',
-      'bytes/connection',
-      'lost/dup/reordered',
-    ],
-    rows,
-  )
+  const head = [
+    ...['scenario', 'server', 'deliveries/s', `to ${BASELINE}`, 'CPU µs/delivery', `${BASELINE}'s CPU to it`],
+    ...['p50 / p99 ms', 'bytes/connection', 'lost/dup/reordered'],
+  ]
+  // The first two columns are words.
+  return table(head, rows).map((line, at) => (at === 1 ? line.replace('| ---: |', '| --- |') : line))
 }
 
 function cells(runs: readonly RunResult[], baseline: readonly RunResult[]): string[] {
   const loads = runs.flatMap((run) => (run.kind === 'load' ? [run] : []))
   if (loads.length === 0) {
     const bytes = runs.flatMap((run) => (run.kind === 'idle' ? [run.bytesPerConnection] : []))
-    return ['', '', '', '', '', count(median(bytes)), '']
+    return [...Array.from({ length: 5 }, () => NOTHING), count(median(bytes)), NOTHING]
   }
-  const ratio = (of: (run: (typeof loads)[number], other: (typeof loads)[number]) => number): string =>
-    median(
-      loads.flatMap((run) => {
-        const other = baseline.find(({ round }) => round === run.round)
-        return other?.kind === 'load' ? [of(run, other)] : []
-      }),
-    ).toFixed(2)
+  const ratio = (of: (run: LoadResult, other: LoadResult) => number): string => {
+    const ratios = loads.flatMap((run) => {
+      const other = baseline.find(({ round }) => round === run.round)
+      return other?.kind === 'load' ? [of(run, other)] : []
+    })
+    return ratios.length === 0 ? NOTHING : median(ratios).toFixed(2)
+  }
   const latencies = loads.flatMap(({ latency }) => (latency === null ? [] : [latency]))
   const middle = (values: readonly number[]): string => median(values).toFixed(2)
   const sum = (kind: 'lost' | 'duplicated' | 'reordered'): number => loads.reduce((total, { faults }) => total + faults[kind], 0)
   return [
     count(median(loads.map((run) => run.deliveriesPerSecond))),
     // At a fixed rate all deliver the same.
-    latencies.length > 0 ? '' : ratio((run, other) => run.deliveriesPerSecond / other.deliveriesPerSecond),
+    latencies.length > 0 ? NOTHING : ratio((run, other) => run.deliveriesPerSecond / other.deliveriesPerSecond),
     median(loads.map((run) => run.cpuMicrosPerDelivery)).toFixed(3),
     ratio((run, other) => other.cpuMicrosPerDelivery / run.cpuMicrosPerDelivery),
-    latencies.length === 0 ? '' : `${middle(latencies.map(({ p50 }) => p50))} / ${middle(latencies.map(({ p99 }) => p99))}`,
-    '',
+    latencies.length === 0 ? NOTHING : `${middle(latencies.map(({ p50 }) => p50))} / ${middle(latencies.map(({ p99 }) => p99))}`,
+    NOTHING,
     `${sum('lost')}/${sum('duplicated')}/${sum('reordered')}`,
   ]
 }

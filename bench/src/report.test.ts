@@ -26,6 +26,9 @@ test('options', () => {
     watched: false,
     page: false,
   })
+  expect(parseOptions(['--all'])).toMatchObject({ scenarios, all: true })
+  for (const other of [['--postgres'], ['--client'], ['--watched'], ['--page'], ['--scenario', 'idle']])
+    expect(() => parseOptions(['--all', ...other])).toThrow(/^--all is every scenario of the servers: it takes no .*$/)
   expect(parseOptions(['--quick', '--scenario', 'idle', '--rounds', '2', '--json', 'x'])).toMatchObject({
     scenarios: [{ name: 'idle' }],
     rounds: 2,

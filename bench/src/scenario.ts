@@ -72,7 +72,8 @@ export const scenarios: readonly Scenario[] = [
 
 /** A tenth of the connections, for trying things out. */
 export function smaller(scenario: Scenario): Scenario {
-  if (scenario.topics === 1) return { ...scenario, subscribersPerTopic: Math.min(100, scenario.subscribersPerTopic) }
-  const topics = scenario.topics / 10
-  return { ...scenario, topics, publishers: Math.min(scenario.publishers, 10), title: `${scenario.title} (a tenth)` }
+  if (scenario.topics * scenario.subscribersPerTopic <= 100) return scenario
+  const title = `${scenario.title} (a tenth)`
+  if (scenario.topics === 1) return { ...scenario, subscribersPerTopic: scenario.subscribersPerTopic / 10, title }
+  return { ...scenario, topics: scenario.topics / 10, publishers: Math.min(scenario.publishers, 10), title }
 }

@@ -1,5 +1,5 @@
 /** What a newcomer does: start, make a table, insert a row, and see it arrive. */
-import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { RealtimeClient as SupabaseClient, type WebSocketLikeConstructor } from '@supabase/realtime-js'
 import { RealtimeClient } from '@tidewire/client'
@@ -85,3 +85,28 @@ test(
     expect((await again.stop()).code).toBe(0)
   },
 )
+
+test.skipIf(process.getuid?.() !== 0)('root in a folder that is closed to others: a server without a database, which is said', async () => {
+  chmodSync(sandbox.folder, 0o700)
+  const sentence =
+    /cannot run as root, and uid \d+, which it would run as, may not enter .*\. Use a Postgres of your own instead: --db postgres:/
+  for (const [args, place] of [
+    [[], 'stdout'],
+    [['--json'], 'stderr'],
+  ] as const) {
+    const dev = sandbox.start(['dev', '--port', '0', ...args])
+    await dev.line((line) => line.includes('service'))
+    const { code, ...outcome } = await dev.stop()
+    expect(outcome[place]).toMatch(sentence)
+    expect({ code, lines: outcome[place].split('\n').filter((line) => sentence.test(line)).length }).toEqual({ code: 0, lines: 1 })
+  }
+})
+
+test.each(['postgres.log', 'postgres.password'])('something in the place of %s is one sentence and code 1', async (name) => {
+  const inTheWay = join(sandbox.folder, '.tidewire', name)
+  mkdirSync(inTheWay, { recursive: true })
+  const { code, stdout, stderr } = await sandbox.run(['dev', '--port', '0'])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toMatch(/(^|\n)Cannot use .*\.tidewire.* \(EISDIR\): give \.tidewire\/? back to your user, or start with --no-db\.\n$/)
+  expect(stderr).not.toMatch(/\n\s+at /)
+})

@@ -168,6 +168,13 @@ describe('what stands in the way is one sentence', () => {
     expect(stderr).toMatch(/^Cannot write to .*\.tidewire \(E\w+\): run tidewire in a folder that you may write to\.\n$/)
   })
 
+  test('a server that cannot leave word of itself ends, and is not left running', async () => {
+    mkdirSync(inProject('.tidewire', 'dev.json'), { recursive: true })
+    const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', '--port', '0'])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^Cannot write to .*\.tidewire \(E\w+\): .*\n$/)
+  })
+
   test('a file where the folder should be', async () => {
     writeFileSync(inProject('.tidewire'), '')
     const { code, stderr } = await sandbox.run(['dev', '--no-db', '--port', '0'])
@@ -179,7 +186,7 @@ describe('what stands in the way is one sentence', () => {
     [['--page', 'nowhere'], 1, /^--page nowhere is not a folder\.\n$/],
     [['--port', 'http'], 2, /^--port must be a whole number/],
     [['--prot', '1'], 2, /^Unknown option '--prot'\.\n.*--help/],
-    [['--host', '203.0.113.7'], 1, /^Cannot listen on 203\.0\.113\.7:\d+ \(E\w+\)\n$/],
+    [['--host', '203.0.113.7'], 1, /^Cannot listen on 203\.0\.113\.7:\d+: choose an address of this machine.* \(E\w+\)\n$/],
   ])('%j', async (args, exitCode, sentence) => {
     const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', ...(args[0] === '--port' ? [] : ['--port', '0']), ...args])
     expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' })

@@ -1,4 +1,12 @@
-import { allObservers, metricsObserver, noLimits, tokenVerifier, type Decision, type StartOptions } from '@tidewire/server'
+import {
+  allObservers,
+  metricsObserver,
+  noLimits,
+  tokenVerifier,
+  type Decision,
+  type RunningServer,
+  type StartOptions,
+} from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { ActivityLog } from '../dev/activity-log.ts'
 import { hostCheck, isLoopback, localUrl } from '../dev/host-check.ts'
@@ -38,7 +46,7 @@ export const dev: Command = defineCommand({
     const keys = await openKeys(folder)
     let decide = (_decision: Decision): void => {}
     const pages = await openPages({ page, anonKey: keys.anonKey, inspector: inspectorOf(keys, host, (decision) => decide(decision)) })
-    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb, tell: json ? () => {} : print })
+    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb, isQuiet: json, tell: json ? () => {} : print })
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),
@@ -56,10 +64,12 @@ export const dev: Command = defineCommand({
       drainTimeoutMs: DRAIN_TIMEOUT_MS,
       ...(limits ? {} : { limits: noLimits }),
     }
+    let running: RunningServer | null = null
     try {
-      const running = await listenSomewhere(options, port)
-      decide = (decision) => running.server.observer.decision(decision)
-      chosen.database?.deliverTo(running.server)
+      running = await listenSomewhere(options, port)
+      const { server } = running
+      decide = (decision) => server.observer.decision(decision)
+      chosen.database?.deliverTo(server)
       const url = localUrl(running.url)
       const databaseUrl = chosen.url === null ? {} : { databaseUrl: chosen.url }
       process.once('exit', recordServer(folder, { url, ...databaseUrl }))
@@ -70,8 +80,9 @@ export const dev: Command = defineCommand({
         )
       await stop.requested
       if (!json) print('Stopping.')
-      await running.stop()
     } finally {
+      // It listens already where only the record of it cannot be written.
+      await running?.stop()
       await chosen.close()
     }
     stop.release()

@@ -183,6 +183,12 @@ describe('what goes wrong is told', () => {
     })
   })
 
+  test.each([['migrate'], ['doctor'], ['slot', 'list'], ['sql', 'select 1']])('no database answers: %s', async (...args) => {
+    const { code, stdout, stderr } = await sandbox.run([...args, '--db', 'postgres://u:hidden-password@127.0.0.1:9/name'])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^Cannot use the database 127\.0\.0\.1:9\/name: [^\n]*ECONNREFUSED[^\n]*\. Check its URL, and that [^\n]*\.\n$/)
+  })
+
   test('a server that accepts and says nothing', async () => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1')
     await once(silent, 'listening')

@@ -39,7 +39,15 @@ export const sql: Command = defineCommand({
         else print(`${command} ${rowCount ?? ''}`.trimEnd())
       }
     } catch (error) {
-      throw failed(`${placeOf(url)} refused: ${error instanceof Error ? error.message || 'no connection' : String(error)}`, error)
+      const message = error instanceof Error && error.message !== '' ? error.message : reasonOf(error)
+      // What Postgres itself says has a severity.
+      const isAnswer = error instanceof Error && 'severity' in error
+      throw failed(
+        isAnswer
+          ? `${placeOf(url)} refused: ${message}`
+          : `Cannot use the database ${placeOf(url)}: ${message}. Check its URL, and that it runs.`,
+        error,
+      )
     } finally {
       await pool.close()
     }

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { RealtimeError } from '@tidewire/protocol'
 import { openDatabase, placeOf, type Database } from '../database.ts'
-import { misused } from '../failure.ts'
+import { failed, misused, reasonOf } from '../failure.ts'
+import { tell as warn } from '../output.ts'
 import type { PrivateFolder } from '../project/private-folder.ts'
 import { withProgress } from '../progress-bar.ts'
 import { postgresUrl } from '../values.ts'
@@ -24,6 +25,8 @@ export interface ProjectDatabaseOptions {
   /** A Postgres to use instead of the project's own. */
   readonly url: string | undefined
   readonly isOff: boolean
+  /** No description is shown: what it would say of a missing database goes to stderr. */
+  readonly isQuiet: boolean
   /** News for the person at the terminal, a sentence each. */
   readonly tell: (sentence: string) => void
 }
@@ -32,10 +35,10 @@ export interface ProjectDatabaseOptions {
  * Starts the project's Postgres, or connects to another. Where no Postgres can run the server goes without, and says why:
  * broadcast and presence need none. Throws a Failure.
  */
-export async function openProjectDatabase({ folder, url, isOff, tell }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
+export async function openProjectDatabase({ folder, url, isOff, isQuiet, tell }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
   if (isOff && url !== undefined) throw misused('--db and --no-db exclude each other.')
   if (isOff) return { database: null, url: null, description: 'none, as you asked', close: () => Promise.resolve() }
-  if (url === undefined) return openEmbedded(folder)
+  if (url === undefined) return openEmbedded(folder, isQuiet)
   if (postgresUrl(url) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
   const waiting: string[] = []
   const database = await openDatabase({
@@ -49,7 +52,7 @@ export async function openProjectDatabase({ folder, url, isOff, tell }: ProjectD
   return { database, url, description, close: () => database.close() }
 }
 
-async function openEmbedded(folder: PrivateFolder): Promise<ProjectDatabase> {
+async function openEmbedded(folder: PrivateFolder, isQuiet: boolean): Promise<ProjectDatabase> {
   const { startEmbeddedPostgres } = await import('@tidewire/postgres')
   folder.letThrough()
   try {
@@ -71,9 +74,21 @@ async function openEmbedded(folder: PrivateFolder): Promise<ProjectDatabase> {
       throw error
     }
   } catch (error) {
+    if (isOfFiles(error))
+      throw failed(
+        `Cannot use ${error.path ?? folder.path} (${reasonOf(error)}): give ${folder.shown('')} back to your user, or start with --no-db.`,
+        error,
+      )
     if (!(error instanceof RealtimeError) || error.code !== 'database-unavailable') throw error
+    // Without the greeting nobody would know.
+    if (isQuiet) warn(`There is no database: ${error.message}`)
     return { database: null, url: null, description: `none. ${error.message}`, close: () => Promise.resolve() }
   }
+}
+
+/** Of a call to the system about a file; those of the network are Postgres' own. */
+function isOfFiles(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && error.syscall !== 'connect'
 }
 
 /** The first start makes a database, which takes a while on a slow disk. */

@@ -4,6 +4,7 @@ import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { RealtimeError } from '@tidewire/protocol'
+import { unavailable } from './embedded-fault.ts'
 import type { Account } from './postgres-account.ts'
 import type { PostgresBinaries } from './postgres-binaries.ts'
 
@@ -71,7 +72,7 @@ export async function createCluster(
     return await moveInto(draft, dataDir)
   } catch (cause) {
     const detail = (cause as { stderr?: string }).stderr?.trim().split('\n').at(-1) ?? (cause as Error).message
-    throw new RealtimeError('database-unavailable', `A database could not be made in ${dirname(dataDir)}: ${detail}`, { cause })
+    throw unavailable(`A database could not be made in ${dirname(dataDir)}: ${detail}.`, cause)
   } finally {
     await rm(draft, { recursive: true, force: true })
     await rm(secret, { force: true })
