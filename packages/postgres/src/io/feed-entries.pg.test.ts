@@ -56,6 +56,29 @@ test('filters that the table cannot have', async () => {
   expect(await verdict({ ...NOTES, filter: 'j=eq.{}' })).toContain('ERROR 42883 (undefined_function) operator does not exist')
 })
 
+test('one that is refused says why, and the others go on', async () => {
+  const other = it.open({ entries: [{ ...NOTES, filter: `n=in.(${Array.from({ length: 100 }, (_, n) => n).join()})` }] })
+  await other.subscribed()
+  const refused = {
+    [`n=in.(${Array.from({ length: 101 }, (_, n) => n).join()})`]: 'too many values for `in` filter. Maximum 100',
+    'body=match.[a':
+      'ERROR P0001 (raise_exception) invalid regular expression for match filter: invalid regular expression: brackets [] not balanced',
+    'n=in.(1,two)': 'ERROR 22P02 (invalid_text_representation) invalid input syntax for type integer: "two"',
+    'n=between.1': 'Error parsing `filter` params: ["between", "1"]',
+  }
+  for (const [n, [filter, reason]] of Object.entries(refused).entries()) {
+    const channel = it.open({ entries: [{ ...NOTES, filter }] })
+    const { status, message } = await channel.verdict()
+    expect([status, message.slice(-reason.length)]).toEqual(['error', reason])
+    await it.sql.query('insert into notes (n) values ($1)', [n])
+    await other.received(n + 1)
+    expect(channel.changes).toEqual([])
+    channel.handle.close()
+  }
+  expect(other.changes.map(({ data }) => data.record?.['n'])).toEqual([0, 1, 2, 3])
+  other.handle.close()
+})
+
 test('tables, columns and roles that are not there', async () => {
   expect(await verdict({ ...NOTES, schema: 'nosuch' })).toBe(nowhere('nosuch', 'notes'))
   expect(await verdict({ ...NOTES, table: 'nosuch' })).toBe(nowhere('public', 'nosuch'))
