@@ -1,8 +1,13 @@
 import { RealtimeClient } from '@tidewire/client'
 import { chromiumPath } from '@tidewire/testkit'
-import { chmodSync } from 'node:fs'
+import { once } from 'node:events'
+import { chmodSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { signJwt } from '../../cli/src/jwt.ts'
 import { CliSandbox } from '../../cli/test/cli-process.ts'
 import { keepPicture, openBrowser, visit } from '../test/visit.ts'
 
@@ -195,6 +200,50 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.keyboard.press('Escape')
     await page.keyboard.press('4')
     await page.getByRole('tab', { name: 'Why?', selected: true }).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  const adminKey = (exp: number): Promise<string> => {
+    const { adminSecret } = JSON.parse(readFileSync(join(sandbox.folder, '.tidewire', 'keys.json'), 'utf8')) as { adminSecret: string }
+    return signJwt({ role: 'tidewire_admin', exp }, adminSecret)
+  }
+
+  test('a page from elsewhere gets no key, and does not come in with one', async () => {
+    const elsewhere = createServer((_request, response) => response.setHeader('content-type', 'text/html').end('<title>elsewhere</title>'))
+    await once(elsewhere.listen(0, '127.0.0.1'), 'listening')
+    const { page } = await visit(browser, `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`)
+    expect(await page.evaluate((url) => fetch(url).then(() => 'read', String), `${address()}session.json`)).toContain('Failed to fetch')
+    const key = await adminKey(Math.floor(Date.now() / 1_000) + 60)
+    const answer = await page.evaluate(
+      (url) =>
+        new Promise<string>((resolve) => {
+          const socket = new WebSocket(url)
+          socket.addEventListener('open', () => socket.send('["1","1","tidewire:admin","phx_join",{}]'))
+          socket.addEventListener('message', ({ data }) => resolve(String(data)))
+        }),
+      `${ready.url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${key}`,
+    )
+    expect(answer).toMatch(/"error".*ForeignOrigin: /)
+    await page.context().close()
+    elsewhere.closeAllConnections()
+    elsewhere.close()
+  })
+
+  test('a key of the page that runs out is renewed, and nothing of the log is lost', async () => {
+    const expiresAt = (Math.floor(Date.now() / 1_000) + 12) * 1_000
+    const token = await adminKey(expiresAt / 1_000)
+    const { page, complaints } = await visit(browser, `${address()}config.json`)
+    await page.route('**/session.json', (route) => route.fulfill({ json: { token, expiresAt, anonKey: ready.anonKey } }), { times: 1 })
+    await page.goto(address())
+    await page.getByText('Healthy').waitFor()
+    await page.waitForResponse(/session\.json/)
+    await expect.poll(() => Date.now() > expiresAt + 200, { timeout: 20_000 }).toBe(true)
+    const composer = page.getByRole('region', { name: 'Send' })
+    await composer.getByLabel('Event').fill('afterwards')
+    await composer.getByRole('button', { name: 'Send' }).click()
+    await entry(page, 'broadcast', 'afterwards').waitFor()
+    expect(await page.locator('.entry.missing').count()).toBe(0)
     expect(complaints).toEqual([])
     await page.context().close()
   })

@@ -1,9 +1,10 @@
+import { RealtimeClient } from '@tidewire/client'
 import { chromiumPath } from '@tidewire/testkit'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { signJwt } from '../../cli/src/jwt.ts'
-import { CliSandbox } from '../../cli/test/cli-process.ts'
-import { keepPicture, openBrowser, visit } from '../test/visit.ts'
+import { CliSandbox, type CliProcess } from '../../cli/test/cli-process.ts'
+import { keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
 
 const ADMIN = 'a secret of admins for this test'
 const API = 'a secret of clients for this test'
@@ -13,12 +14,18 @@ describe.skipIf(chromiumPath() === undefined)('the way in', () => {
   let sandbox: CliSandbox
   let browser: Browser
   let url: string
+  let server: CliProcess
+
+  async function startServer(port: string): Promise<string> {
+    const env = { API_JWT_SECRET: API, PORT: port, HOST: '127.0.0.1', TIDEWIRE_INSPECTOR: 'true', TIDEWIRE_ADMIN_SECRET: ADMIN }
+    server = sandbox.start(['start'], { env })
+    const line = await server.line((text) => text.includes('listening on'))
+    return /listening on ([^\s"]+)/.exec(line)![1]!
+  }
 
   beforeAll(async () => {
     sandbox = new CliSandbox()
-    const env = { API_JWT_SECRET: API, PORT: '0', HOST: '127.0.0.1', TIDEWIRE_INSPECTOR: 'true', TIDEWIRE_ADMIN_SECRET: ADMIN }
-    const line = await sandbox.start(['start'], { env }).line((text) => text.includes('listening on'))
-    url = /listening on ([^\s"]+)/.exec(line)![1]!
+    url = await startServer('0')
     browser = await openBrowser()
   }, 60_000)
   afterAll(async () => {
@@ -61,4 +68,45 @@ describe.skipIf(chromiumPath() === undefined)('the way in', () => {
       await page.context().close()
     }
   })
+
+  test('a key that expires while the page is open: it says so, and another one goes on with the same log', async () => {
+    const soon = Math.floor(Date.now() / 1_000) + 6
+    const key = await signJwt({ role: 'tidewire_admin', exp: soon }, ADMIN)
+    const { page } = await visit(browser, `${url}/_/`, { ...returning, sessionStorage: { 'tidewire-admin-key': key } })
+    await page.getByText('Healthy').waitFor()
+    await say('before')
+    await page.locator('.entry').filter({ hasText: 'before' }).first().waitFor()
+    await page.getByRole('heading', { name: 'The key has expired' }).waitFor()
+    await page.getByLabel('Admin key').fill(await make('--admin'))
+    await page.keyboard.press('Enter')
+    await page.getByText('Healthy').waitFor()
+    await page.locator('.entry.missing').filter({ hasText: 'had no connection' }).waitFor()
+    await page.locator('.entry').filter({ hasText: 'before' }).first().waitFor()
+    await page.context().close()
+  })
+
+  test('a server that goes and comes back: the page says so, comes back by itself, and marks what it missed', async () => {
+    const key = await make('--admin')
+    const { page } = await visit(browser, `${url}/_/`, { ...returning, sessionStorage: { 'tidewire-admin-key': key } })
+    await page.getByText('Healthy').waitFor()
+    await say('first')
+    await page.locator('.entry').filter({ hasText: 'first' }).first().waitFor()
+    await server.kill()
+    await page.getByRole('alert').filter({ hasText: 'No connection to the server' }).waitFor()
+    await startServer(new URL(url).port)
+    await page.getByText('Healthy').waitFor()
+    await page.locator('.entry.missing').filter({ hasText: 'had no connection' }).waitFor()
+    await say('second')
+    await page.locator('.entry').filter({ hasText: 'second' }).first().waitFor()
+    await page.locator('.entry').filter({ hasText: 'first' }).first().waitFor()
+    await page.context().close()
+  })
+
+  async function say(event: string): Promise<void> {
+    const client = new RealtimeClient(`${url}/realtime/v1`, { apikey: await make('--role', 'anon') })
+    const channel = client.channel('room', { config: { broadcast: { ack: true } } }).subscribe()
+    await channel.ready()
+    expect(await channel.sendBroadcast(event, {})).toBe('ok')
+    await client.disconnect()
+  }
 })
