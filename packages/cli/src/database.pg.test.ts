@@ -137,7 +137,7 @@ test('migrate: a fresh database is made ready, once, and the command ends well',
   expect(await sandbox.run(['migrate', '--db', url, '--json'])).toMatchObject({ code: 0, stdout: '{"applied":[]}\n' })
 })
 
-test('metrics: what policies took to answer, and what the slot keeps', async () => {
+test('metrics: what policies took to answer, what the slot keeps, and the way of a row from its commit', async () => {
   const metricsSecret = 'another-secret-that-is-only-for-these-tests'
   const url = await freshDatabase('measured')
   const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, METRICS_JWT_SECRET: metricsSecret, DATABASE_URL: url }
@@ -151,6 +151,25 @@ test('metrics: what policies took to answer, and what the slot keeps', async () 
   expect(await metrics()).toMatch(/tidewire_authorization_seconds_count [1-9]/)
   // The server listens before its slot is made.
   await expect.poll(metrics, { timeout: 15_000 }).toMatch(/tidewire_slot_retained_bytes\{slot="tidewire_[0-9a-f]{8}"\} \d+/)
+
+  expect(await metrics()).toContain('tidewire_change_seconds_count 0')
+  const session = new pg.Client({ connectionString: url })
+  await session.connect()
+  await session.query('create table seen (id int primary key); grant select on seen to authenticated')
+  await session.query('alter publication supabase_realtime add table seen')
+  const client = new RealtimeClient(`${place.replace('http', 'ws')}/realtime/v1`, { apikey: token })
+  const rows = client.channel('rows')
+  const came = new Promise((resolve) => rows.onPostgresChanges('INSERT', { schema: 'public', table: 'seen' }, resolve))
+  rows.subscribe()
+  await rows.ready({ timeout: 15_000 })
+  await session.query('insert into seen values (1)')
+  await came
+  const counted = await metrics()
+  expect(counted).toMatch(/^tidewire_change_seconds_count 1$/m)
+  expect(Number(/^tidewire_change_seconds_sum (\S+)$/m.exec(counted)![1])).toBeGreaterThan(0)
+  expect(counted).toMatch(/^tidewire_change_seconds_bucket\{le="60"\} 1$/m)
+  await session.end()
+  await client.disconnect()
   expect((await server.stop('SIGTERM')).code).toBe(0)
 })
 

@@ -21,6 +21,7 @@ import { openKeys, type ProjectKeys } from '../project/keys.ts'
 import { PrivateFolder } from '../project/private-folder.ts'
 import { recordServer } from '../project/running-server.ts'
 import { watchStopSignal } from '../stop-signal.ts'
+import { traced } from '../tracing.ts'
 import { parsePort } from '../values.ts'
 import { version } from '../version.ts'
 
@@ -66,7 +67,7 @@ export const dev: Command = defineCommand({
     }
     let running: RunningServer | null = null
     try {
-      running = await listenSomewhere(options, port)
+      running = await listenSomewhere(await traced(options), port)
       const { server } = running
       decide = (decision) => server.observer.decision(decision)
       chosen.database?.deliverTo(server)

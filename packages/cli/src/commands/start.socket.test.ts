@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { CliSandbox, type CliProcess } from '../../test/cli-process.ts'
@@ -133,3 +136,28 @@ test('--help lists the variables', async () => {
   expect({ code, isColoured: stdout.includes('\u001b') }).toEqual({ code: 0, isColoured: false })
   for (const name of ['PORT', 'API_JWT_SECRET', 'TENANT_MAX_CONCURRENT_USERS', 'TIDEWIRE_DRAIN_TIMEOUT_MS']) expect(stdout).toContain(name)
 })
+
+test.each([['start'], ['dev', '--no-db', '--port', '0', '--json']])(
+  '%s tells OpenTelemetry where a provider is registered',
+  async (...args) => {
+    const [api, sdk] = ['@opentelemetry/api', '@opentelemetry/sdk-trace-base'].map((name) => JSON.stringify(import.meta.resolve(name)))
+    const lines = [
+      `import { trace } from ${api}`,
+      `import * as sdk from ${sdk}`,
+      'const exporter = { export: (spans) => spans.forEach(({ name }) => console.log(JSON.stringify({ span: name }))), shutdown() {} }',
+      'trace.setGlobalTracerProvider(new sdk.BasicTracerProvider({ spanProcessors: [new sdk.SimpleSpanProcessor(exporter)] }))',
+    ]
+    const file = join(sandbox.folder, 'tracing.mjs')
+    writeFileSync(file, lines.join('\n'))
+    const server = sandbox.start(args, { env: { ...environment, NODE_OPTIONS: `--import ${pathToFileURL(file)}` } })
+    const line = await server.line((candidate) => /"listening on|"ready"/.test(candidate))
+    const { url = /http:[^"]+/.exec(line)![0], anonKey = await tokenFor('anon') } = JSON.parse(line) as { url?: string; anonKey?: string }
+    const socket = socketTo(url, anonKey)
+    await once(socket, 'open')
+    const config = { broadcast: { self: true } }
+    socket.send(JSON.stringify(['1', '1', 'realtime:room', 'phx_join', { config }]))
+    socket.send(JSON.stringify(['1', '2', 'realtime:room', 'broadcast', { type: 'broadcast', event: 'e', payload: {} }]))
+    await server.json((each) => each.span === 'tidewire.broadcast')
+    socket.close()
+  },
+)

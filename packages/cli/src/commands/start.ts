@@ -1,14 +1,4 @@
-import {
-  allObservers,
-  logObserver,
-  metricsObserver,
-  openTelemetry,
-  startServer,
-  tokenVerifier,
-  type Log,
-  type StartOptions,
-  type Tracing,
-} from '@tidewire/server'
+import { allObservers, logObserver, metricsObserver, startServer, tokenVerifier, type Log, type StartOptions } from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { openDatabase, placeOf, type Database } from '../database.ts'
 import { exitCodes, misused } from '../failure.ts'
@@ -17,6 +7,7 @@ import { inspectorPage } from '../inspector/inspector-page.ts'
 import { describeEnvironment, readEnvironment, type StartConfiguration } from '../start/environment.ts'
 import { guardWal } from '../start/wal-guard.ts'
 import { watchStopSignal } from '../stop-signal.ts'
+import { traced } from '../tracing.ts'
 import { version } from '../version.ts'
 
 export const start: Command = defineCommand({
@@ -38,7 +29,7 @@ export const start: Command = defineCommand({
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
       const running = await startServer({
-        ...traced(serverOptions(configuration, log, database), await openTelemetry()),
+        ...(await traced(serverOptions(configuration, log, database))),
         ...database?.ports,
         ...inspectorOptions(configuration, database, log),
       })
@@ -89,11 +80,6 @@ function inspectorOptions(
     },
     fallback: inspectorPage({ session: () => Promise.resolve(keyless), refused: (decision) => observer.decision(decision) }),
   }
-}
-
-function traced(options: StartOptions, tracing: Tracing | null): StartOptions {
-  if (tracing === null) return options
-  return { ...options, tracer: tracing.tracer, observer: allObservers([options.observer, tracing.observer]) }
 }
 
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
