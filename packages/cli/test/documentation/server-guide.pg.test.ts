@@ -20,8 +20,9 @@ beforeAll(async () => {
   postgres = await start()
 })
 afterAll(async () => {
+  // Its data is in the folder of the others.
+  await postgres?.stop()
   await sandbox.clear()
-  await postgres.stop()
 })
 
 test('a bare Postgres: the login, the tables, and rows to whom the policy lets see them', { timeout: 60_000 }, async () => {
