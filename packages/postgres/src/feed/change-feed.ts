@@ -78,9 +78,10 @@ export class PostgresChangeFeed implements ChangeFeed {
     this.#settling = new Settling({ database, source, runtime, subscriptions: this.#subscriptions, ring: this.#ring, listener: options })
     this.#pipeline = new Pipeline(runtime, source, {
       begin: () => this.#settling.begin(),
-      match: (change) => this.#settling.match(change),
-      prepare: (table) => (isOwnTable(table) ? null : this.#subscriptions.prepare(table)),
-      settle: (changes, candidates) => this.#settling.settle(changes, candidates),
+      match: (change, batch) => this.#settling.match(change, batch),
+      isPrepared: (table) => isOwnTable(table) || this.#subscriptions.isPrepared(table),
+      prepare: (table) => this.#subscriptions.prepare(table),
+      settle: (batch) => this.#settling.settle(batch),
       stale: (oid) => this.#subscriptions.markStale(oid),
       committed: (endLsn) => this.#committed(endLsn),
     })

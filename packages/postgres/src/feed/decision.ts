@@ -1,7 +1,8 @@
 import type { CheckAnswer, FeedDatabase, FilterAnswer, FilterCheck } from './feed-database.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { filterText, oldRowText, primaryKeyTexts } from './change-row.ts'
-import { isAuthorizedDelete, type Subscription } from './feed-channel.ts'
+import { channelsOf } from './crowd.ts'
+import { isAuthorizedDelete, type FeedChannel, type Subscription } from './feed-channel.ts'
 import type { PreparedFilter } from './filter-test.ts'
 import type { CheckIdentity } from './identity.ts'
 import { faultOf } from './table-feed.ts'
@@ -45,7 +46,7 @@ export interface DecisionFault {
   readonly timedOut: boolean
   readonly entry: TableEntry
   readonly identity: CheckIdentity | null
-  readonly candidates: readonly Candidate[]
+  readonly channels: ReadonlySet<FeedChannel>
 }
 
 /** Policies changed while they were asked: `oid` is to be looked up again, and everything asked again. */
@@ -135,7 +136,7 @@ async function askFilters({ entry, filter, operands, texts, asked }: FilterGroup
 }
 
 function filterFault(entry: TableEntry, answer: Extract<FilterAnswer, { ok: false }>, candidates: readonly Candidate[]): DecisionFault {
-  return { kind: 'filter', message: answer.message, timedOut: false, entry, identity: null, candidates }
+  return { kind: 'filter', message: answer.message, timedOut: false, entry, identity: null, channels: channelsOfAll(candidates) }
 }
 
 interface RowGroup {
@@ -231,6 +232,10 @@ async function askRows({ entry, role, deleted, texts, rowOf, xids, byIdentity }:
     }
     if (one === undefined || (one.ok && one.fault === undefined)) return
     const message = one.ok ? one.fault! : one.message
-    context.failed({ kind: 'policy', message, timedOut: !one.ok && one.timedOut, entry, identity, candidates })
+    context.failed({ kind: 'policy', message, timedOut: !one.ok && one.timedOut, entry, identity, channels: channelsOfAll(candidates) })
   })
+}
+
+function channelsOfAll(candidates: readonly Candidate[]): Set<FeedChannel> {
+  return channelsOf(candidates.map(({ subscription }) => subscription))
 }

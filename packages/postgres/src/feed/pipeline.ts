@@ -2,17 +2,19 @@ import type { ChangeBatch } from '../change-source.ts'
 import type { Lsn } from '../lsn.ts'
 import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
-import { StaleEntry, type Candidate } from './decision.ts'
+import { Batch } from './batch.ts'
+import { StaleEntry } from './decision.ts'
 import { delay, type FeedRuntime } from './feed-runtime.ts'
 
 export interface PipelineSteps {
   /** The next batch is about to be matched. */
   begin(): void
   /** What has to be known of a table before its changes are matched. */
-  prepare(table: Table): Promise<void> | null
-  match(change: RowChange): Iterable<Candidate>
+  isPrepared(table: Table): boolean
+  prepare(table: Table): Promise<void>
+  match(change: RowChange, batch: Batch): void
   /** Decides and delivers; rejects without having delivered anything. */
-  settle(changes: readonly RowChange[], candidates: readonly Candidate[]): Promise<void>
+  settle(batch: Batch): Promise<void>
   stale(oid: number): void
   /** All changes up to here are delivered. */
   committed(endLsn: Lsn): void
@@ -29,8 +31,8 @@ type Step =
   | { readonly kind: 'control'; readonly work: () => void | Promise<void> }
 
 const MAX_CHANGES = 256
-/** A batch has no more candidates than this, or than its one change has. */
-const MAX_CANDIDATES = 100_000
+/** A batch is expected to make no more deliveries than this, or than its one change makes. */
+const MAX_WEIGHT = 100_000
 const PAUSE_BYTES = 32 * 1024 * 1024
 const RESUME_BYTES = 8 * 1024 * 1024
 const FIRST_RETRY_MS = 50
@@ -129,36 +131,34 @@ export class Pipeline {
       this.#consume(1)
       return controlled(first.work)
     }
-    const { steps, changes, candidates } = await this.#gather()
-    if (changes.length > 0) await this.#steps.settle(changes, candidates)
+    const { steps, batch } = await this.#gather()
+    if (batch.changes.length > 0) await this.#steps.settle(batch)
     if (this.#closed) return
     this.#consume(steps.length)
     for (const step of steps) if (step.kind === 'commit') this.#steps.committed(step.endLsn)
   }
 
-  async #gather(): Promise<{
-    readonly steps: readonly Step[]
-    readonly changes: readonly RowChange[]
-    readonly candidates: readonly Candidate[]
-  }> {
+  async #gather(): Promise<{ readonly steps: readonly Step[]; readonly batch: Batch }> {
     const steps: Step[] = []
-    const changes: RowChange[] = []
-    const candidates: Candidate[] = []
+    const batch = new Batch()
     this.#steps.begin()
     for (let at = this.#from; at < this.#queue.length; at++) {
       const step = this.#queue[at]!
       if (step.kind === 'control') break
       if (step.kind === 'change') {
-        if (changes.length >= MAX_CHANGES || candidates.length >= MAX_CANDIDATES) break
-        const preparing = this.#steps.prepare(step.change.table)
-        if (preparing !== null) await preparing
+        if (batch.changes.length >= MAX_CHANGES || batch.weight >= MAX_WEIGHT) break
+        if (!this.#steps.isPrepared(step.change.table)) {
+          // What is known of tables stays the same from the first match to the last.
+          if (batch.changes.length > 0) break
+          await this.#steps.prepare(step.change.table)
+        }
         if (this.#closed) break
-        for (const candidate of this.#steps.match(step.change)) candidates.push(candidate)
-        changes.push(step.change)
+        this.#steps.match(step.change, batch)
+        batch.changes.push(step.change)
       }
       steps.push(step)
     }
-    return { steps, changes, candidates }
+    return { steps, batch }
   }
 
   #consume(count: number): void {

@@ -3,7 +3,10 @@ import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { filterText } from './change-row.ts'
 import type { ChangeRing, KeptChange } from './change-ring.ts'
-import { candidateFor, decide, StaleEntry, type Candidate, type DecisionFault } from './decision.ts'
+import type { Batch } from './batch.ts'
+import { decideCrowds } from './crowd-decision.ts'
+import { CrowdSettling } from './crowd-settling.ts'
+import { candidateFor, decide, StaleEntry, type Candidate, type DecisionContext, type DecisionFault } from './decision.ts'
 import { deliver, TO_NOBODY, type Delivered } from './delivery.ts'
 import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
@@ -55,40 +58,46 @@ export class Settling {
   }
 
   /** What of it can be told without the database: whom the change may concern. */
-  *match(change: RowChange): Generator<Candidate> {
+  match(change: RowChange, batch: Batch): void {
     if (change.action === 'TRUNCATE' || isOwnTable(change.table)) return
-    for (const subscription of this.#options.subscriptions.candidates(change)) {
+    const { subscriptions } = this.#options
+    for (const subscription of subscriptions.candidates(change)) {
       const { channel } = subscription
-      if (channel.live) yield candidateFor(change, subscription, { apart: this.#suspects.has(subscription, change) })
+      if (channel.live) batch.candidates.push(candidateFor(change, subscription, { apart: this.#suspects.has(subscription, change) }))
     }
+    const crowd = change.action === 'DELETE' ? null : subscriptions.crowdOf(change.table.oid)
+    if (crowd !== null && crowd.members.size > 0) batch.ask(crowd, change)
   }
 
   /** Has Postgres decide, and sends. Rejects without having sent anything. */
-  async settle(changes: readonly RowChange[], candidates: readonly Candidate[]): Promise<void> {
+  async settle(batch: Batch): Promise<void> {
+    const { changes } = batch
     const faults: DecisionFault[] = []
-    let together = candidates.filter(({ apart }) => !apart)
-    await this.#decide(together, faults, false)
+    const crowds = new CrowdSettling(batch, this.#options.subscriptions, this.#suspects)
+    let together = inOrder(changes, [...batch.candidates.filter(({ apart }) => !apart), ...crowds.former])
+    await Promise.all([this.#decide(together, faults, false), decideCrowds(crowds.questions, this.#context(faults, false))])
+    crowds.noteShares()
     let supplied = await this.#supply(together)
     // Whoever got another identity since this was begun is matched and decided about again: other rows may be theirs.
     while (this.#renewed.size > 0) {
       const renewed = new Set(this.#renewed)
       this.#renewed.clear()
+      crowds.leaveOut(renewed)
       const again = await this.#matchAgain(changes, renewed)
       await this.#decide(again, faults, false)
       together = [...together.filter(({ subscription }) => !renewed.has(subscription.channel)), ...again]
       supplied = await this.#supply(together)
     }
-    this.#suspects.enqueue(
-      candidates.filter(({ apart, subscription, generation }) => apart && subscription.channel.generation === generation),
-    )
+    const apart = batch.candidates.filter((each) => each.apart && each.subscription.channel.generation === each.generation)
+    this.#suspects.enqueue(crowds.withSuspects(apart))
     const byChange = groupByChange(together)
     const nowMs = this.#options.runtime.uptime()
     const epoch = this.#options.source.epoch ?? ''
     for (const change of changes) {
       if (isOwnTable(change.table)) this.#options.listener.onRow?.(change)
       else {
-        const granted = byChange.get(change)
-        const delivered = granted === undefined ? TO_NOBODY : deliver(change, granted, { epoch, supplied: supplied.get(change) ?? null })
+        const granted = [...(byChange.get(change) ?? []), ...crowds.granted(change)]
+        const delivered = granted.length === 0 ? TO_NOBODY : deliver(change, granted, { epoch, supplied: supplied.get(change) ?? null })
         this.#tellDecided(change, delivered)
         this.#options.ring.append(change, nowMs)
       }
@@ -96,6 +105,7 @@ export class Settling {
     for (const fault of faults) this.#tellFault(fault)
   }
 
+  /** Crowds are under row level security, where nothing is supplied. */
   #supply(candidates: readonly Candidate[]): Promise<Map<RowChange, Map<string, string>>> {
     return suppliedColumns(candidates, this.#options.database, (oid) => this.#options.subscriptions.entryOf(oid))
   }
@@ -116,12 +126,16 @@ export class Settling {
   }
 
   #decide(candidates: readonly Candidate[], faults: DecisionFault[], isReplay: boolean): Promise<void> {
-    return decide(candidates, {
+    return decide(candidates, this.#context(faults, isReplay))
+  }
+
+  #context(faults: DecisionFault[], isReplay: boolean): DecisionContext {
+    return {
       database: this.#options.database,
       entryOf: (oid) => this.#options.subscriptions.entryOf(oid),
       replay: isReplay,
       failed: (fault) => faults.push(fault),
-    })
+    }
   }
 
   /** Identities whose policies failed before are asked about on their own, so that nobody waits for them. */
@@ -179,13 +193,19 @@ export class Settling {
       fault.kind === 'filter' ? 'your filter' : fault.timedOut ? 'its policies took too long for you' : 'its policies failed for you'
     const text =
       fault.kind === 'filter' ? `A change of ${table} could not be compared with ${what}` : `Changes of ${table} are withheld: ${what}`
-    for (const channel of new Set(fault.candidates.map(({ subscription }) => subscription.channel))) channel.warn(text)
+    for (const channel of fault.channels) channel.warn(text)
   }
 }
 
 /** The server's own table of messages: its rows are not row changes. */
 export function isOwnTable({ schema, name }: Table): boolean {
   return schema === 'realtime' && /^messages(?:_|$)/.test(name)
+}
+
+/** Change by change; those that stand before the others of a change stay there. */
+function inOrder(changes: readonly RowChange[], candidates: Candidate[]): Candidate[] {
+  const places = new Map(changes.map((change, place) => [change, place]))
+  return candidates.sort((a, b) => places.get(a.change)! - places.get(b.change)!)
 }
 
 function groupByChange(candidates: readonly Candidate[]): Map<RowChange, Candidate[]> {

@@ -1,5 +1,6 @@
 import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
+import type { Crowd } from './crowd.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import { Identities } from './identity.ts'
@@ -24,9 +25,14 @@ export class Subscriptions {
     return this.#tables.get(oid)?.entry ?? null
   }
 
-  /** Those that the change may concern, as far as it can be told here. */
+  /** Those that the change may concern, as far as it can be told here; of new rows, without the table's crowd. */
   candidates(change: RowChange): Iterable<Subscription> {
     return this.#tables.get(change.table.oid)?.candidates(change) ?? []
+  }
+
+  /** Those that Postgres is asked about for all new rows of the table. */
+  crowdOf(oid: number): Crowd | null {
+    return this.#tables.get(oid)?.crowd ?? null
   }
 
   replace(channel: FeedChannel, subscriptions: readonly Subscription[]): void {
@@ -58,12 +64,17 @@ export class Subscriptions {
     for (const feed of this.#tables.values()) feed.stale = true
   }
 
-  /** Before the changes of a table are looked at: who wants them, and what the catalog says of it now. */
-  prepare(table: Table): Promise<void> | null {
+  /** Whether changes of the table can be looked at as it is. */
+  isPrepared(table: Table): boolean {
     const feed = this.#tables.get(table.oid)
-    const known = this.#seen.has(table)
-    if (known && (feed === undefined || (feed.table === table && !feed.stale))) return null
-    return this.#describe(table, known)
+    return this.#seen.has(table) && (feed === undefined || (feed.table === table && !feed.stale))
+  }
+
+  /** Before the changes of a table are looked at: who wants them, and what the catalog says of it now. */
+  async prepare(table: Table): Promise<void> {
+    if (!this.#seen.has(table)) await this.#findNewcomers(table)
+    await this.#loadEntry(table.oid, table)
+    this.#seen.add(table)
   }
 
   async loadStale(oids: readonly number[]): Promise<void> {
@@ -82,12 +93,6 @@ export class Subscriptions {
     if (feed === undefined) this.#tables.set(subscription.oid, (feed = new TableFeed(subscription.oid, this.#identities)))
     subscription.channel.subscriptions.add(subscription)
     feed.add(subscription)
-  }
-
-  async #describe(table: Table, known: boolean): Promise<void> {
-    if (!known) await this.#findNewcomers(table)
-    await this.#loadEntry(table.oid, table)
-    this.#seen.add(table)
   }
 
   async #loadEntry(oid: number, table: Table | null): Promise<void> {

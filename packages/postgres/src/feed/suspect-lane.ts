@@ -2,6 +2,7 @@ import type { RowChange } from '../transaction-assembler.ts'
 import type { Candidate, DecisionFault } from './decision.ts'
 import { isAuthorizedDelete, type Subscription } from './feed-channel.ts'
 import type { FeedRuntime } from './feed-runtime.ts'
+import type { CheckIdentity } from './identity.ts'
 import { faultOf } from './table-feed.ts'
 
 interface Suspect {
@@ -54,10 +55,15 @@ export class SuspectLane {
     const { binding, oid } = subscription
     if (this.#suspects.size === 0 || binding === null || binding.identity === null) return false
     if ((change.action === 'DELETE' && !isAuthorizedDelete(subscription, change)) || faultOf(binding, change) !== null) return false
-    return this.#suspects.has(`${oid} ${binding.identity.key}`)
+    return this.holds(oid, binding.identity)
   }
 
-  enqueue(candidates: readonly Candidate[]): void {
+  /** Whether the identity's changes of the table go this way instead. */
+  holds(oid: number, { key }: CheckIdentity): boolean {
+    return this.#suspects.size > 0 && this.#suspects.has(`${oid} ${key}`)
+  }
+
+  enqueue(candidates: Iterable<Candidate>): void {
     for (const each of candidates) {
       const suspect = this.#suspects.get(suspectKey(each))
       if (suspect !== undefined && this.#runtime.uptime() < suspect.untilMs) continue

@@ -1,6 +1,7 @@
 import type { Column, Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { filterText } from './change-row.ts'
+import { Crowd, isOfCrowd } from './crowd.ts'
 import { isAuthorizedDelete, type Binding, type Subscription } from './feed-channel.ts'
 import { lookupValues } from './filter-test.ts'
 import { uidOf, type Identities } from './identity.ts'
@@ -23,6 +24,7 @@ export class TableFeed {
   #roles: ReadonlyMap<string, RoleFacts> = new Map()
   #byFilter = new SubscriptionIndex<Subscription>('nobody')
   #byOwner = new SubscriptionIndex<Subscription>('everybody')
+  #crowd = new Crowd()
 
   constructor(oid: number, identities: Identities) {
     this.oid = oid
@@ -33,6 +35,11 @@ export class TableFeed {
     this.subscriptions.add(subscription)
     if (subscription.channel.authorizesDeletes) this.#authorizing++
     this.#bind(subscription)
+  }
+
+  /** Those whom new rows concern unless Postgres says otherwise; {@link candidates} leaves them out. */
+  get crowd(): Crowd {
+    return this.#crowd
   }
 
   delete(subscription: Subscription): void {
@@ -53,19 +60,23 @@ export class TableFeed {
     this.stale = false
     this.#byFilter = new SubscriptionIndex('nobody')
     this.#byOwner = new SubscriptionIndex('everybody')
+    // Changes may be on their way to the old one, as it was.
+    this.#crowd = new Crowd()
     for (const subscription of this.subscriptions) {
       subscription.binding = null
       this.#bind(subscription)
     }
   }
 
-  /** Those that the change may concern, filters that only the database knows aside. */
+  /** Those that the change may concern, filters that only the database knows aside; of new rows, without the crowd. */
   *candidates(change: RowChange): Generator<Subscription> {
     const text = filterText(change)
     if (change.action === 'DELETE' && this.#authorizing > 0) return yield* this.#deleteCandidates(change)
     for (const subscription of this.#byFilter.candidates(text)) if (mayConcern(subscription, change, text)) yield subscription
     const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
     for (const subscription of this.#byOwner.candidates(owner)) if (mayConcern(subscription, change, text)) yield subscription
+    if (change.action !== 'DELETE') return
+    for (const subscription of this.#crowd.members) if (mayConcern(subscription, change, text)) yield subscription
   }
 
   /** Filters of those who get only what they could see look at the whole of a deleted row, those of others at its key. */
@@ -76,6 +87,7 @@ export class TableFeed {
         isAuthorizedDelete(subscription, change) === asked && mayConcern(subscription, change, text)
       for (const subscription of this.#byFilter.candidates(text)) if (concerns(subscription)) yield subscription
       for (const subscription of this.#byOwner.candidates(() => undefined)) if (concerns(subscription)) yield subscription
+      for (const subscription of this.#crowd.members) if (concerns(subscription)) yield subscription
     }
   }
 
@@ -88,13 +100,14 @@ export class TableFeed {
     }
     const binding = bind(subscription, entry, role, this.#identities)
     subscription.binding = binding
-    this.#indexOf(binding).add(subscription, binding.place)
+    if (isOfCrowd(subscription, binding)) this.#crowd.members.add(subscription)
+    else this.#indexOf(binding).add(subscription, binding.place)
   }
 
   #unbind(subscription: Subscription): void {
     const { binding } = subscription
     if (binding === null) return
-    this.#indexOf(binding).delete(subscription, binding.place)
+    if (!this.#crowd.members.delete(subscription)) this.#indexOf(binding).delete(subscription, binding.place)
     subscription.binding = null
   }
 
