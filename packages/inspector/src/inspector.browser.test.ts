@@ -190,9 +190,11 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     expect(await page.locator('.entry').count()).toBeLessThanOrEqual(60)
     await page.keyboard.press('p')
     await page.keyboard.press('/')
+    await page.locator('#log-filter:focus').waitFor()
     await page.keyboard.type('event:n')
     await page.keyboard.press('Escape')
     await page.keyboard.press('l')
+    await page.locator('#log:focus').waitFor()
     await page.keyboard.press('Home')
     await page.getByRole('option', { selected: true }).waitFor()
     await page.keyboard.press('?')
@@ -233,7 +235,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   test('a key of the page that runs out is renewed, and nothing of the log is lost', async () => {
     const expiresAt = (Math.floor(Date.now() / 1_000) + 12) * 1_000
     const token = await adminKey(expiresAt / 1_000)
-    const { page, complaints } = await visit(browser, `${address()}config.json`)
+    const { page, complaints } = await visit(browser, address())
     await page.route('**/session.json', (route) => route.fulfill({ json: { token, expiresAt, anonKey: ready.anonKey } }), { times: 1 })
     await page.goto(address())
     await page.getByText('Healthy').waitFor()
