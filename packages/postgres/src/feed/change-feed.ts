@@ -81,7 +81,11 @@ export class PostgresChangeFeed implements ChangeFeed {
       match: (change, batch) => this.#settling.match(change, batch),
       isPrepared: (table) => isOwnTable(table) || this.#subscriptions.isPrepared(table),
       prepare: (table) => this.#subscriptions.prepare(table),
-      settle: (batch) => this.#settling.settle(batch),
+      settle: async (batch) => {
+        await this.#settling.settle(batch)
+        // A transaction may have more changes than are kept.
+        this.#trim()
+      },
       stale: (oid) => this.#subscriptions.markStale(oid),
       committed: (endLsn) => this.#committed(endLsn),
     })

@@ -15,14 +15,16 @@ export interface KeptChange {
 }
 
 interface Kept extends KeptChange {
+  /** Tells the row from others, where it has to be known whether it was written again. */
+  readonly row: string | null
   readonly bytes: number
   readonly atMs: number
   /** Where the transaction ends whose last change this is; `null` when another one follows. */
   endLsn: Lsn | null
 }
 
-/** What an entry costs beside its tuples. */
-const ENTRY_BYTES = 256
+/** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own, what tells its row from others. */
+const ENTRY_BYTES = 560
 
 /**
  * The changes of the last while, to be replayed. What falls out at the old end need not be sent again by Postgres
@@ -36,8 +38,8 @@ export class ChangeRing {
   /** Everything after this is here. */
   #start: Place | null = null
   #last: Place | null = null
-  /** What the newest transaction wrote, by row: its transaction id does not tell its changes apart. */
-  readonly #written = new Map<string, KeptChange>()
+  /** What the newest transaction wrote of what is here, by row: its transaction id does not tell its changes apart. */
+  readonly #written = new Map<string, Kept>()
 
   constructor(limits: RingLimits) {
     this.#limits = limits
@@ -81,17 +83,12 @@ export class ChangeRing {
       old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
     }
     if (this.#last?.commitLsn !== change.transaction.commitLsn) this.#written.clear()
-    const kept = { change: detached, rewritten: false, bytes, atMs: nowMs, endLsn: null }
+    const row = change.table.rowSecurity ? rowOf(change) : null
+    const kept: Kept = { change: detached, row, rewritten: false, bytes, atMs: nowMs, endLsn: null }
     this.#kept.push(kept)
     this.#bytes += bytes
     this.#last = placeOf(change)
-    if (change.table.rowSecurity) this.#noteRow(kept)
-  }
-
-  #noteRow(kept: KeptChange): void {
-    const key = primaryKeyTexts(kept.change)
-    if (key === null) return
-    const row = JSON.stringify([kept.change.table.oid, ...key])
+    if (row === null) return
     const before = this.#written.get(row)
     if (before !== undefined) before.rewritten = true
     this.#written.set(row, kept)
@@ -111,10 +108,11 @@ export class ChangeRing {
       if (this.#bytes <= atMostBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
+      if (oldest.row !== null && this.#written.get(oldest.row) === oldest) this.#written.delete(oldest.row)
       this.#start = placeOf(oldest.change)
       endLsn = oldest.endLsn ?? endLsn
     }
-    if (this.#from > 1_024 && this.#from * 2 > this.#kept.length) {
+    if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
       this.#kept = this.#kept.slice(this.#from)
       this.#from = 0
     }
@@ -137,6 +135,11 @@ export class ChangeRing {
     }
     return this.#kept.slice(low, low + limit)
   }
+}
+
+function rowOf(change: RowChange): string | null {
+  const key = primaryKeyTexts(change)
+  return key === null ? null : JSON.stringify([change.table.oid, ...key])
 }
 
 export function placeOf({ transaction, seq }: RowChange): Place {
