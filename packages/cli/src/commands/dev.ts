@@ -37,17 +37,19 @@ export const dev: Command = defineCommand({
     page: { type: 'string', description: 'Serve this folder at /', valueHint: 'folder' },
     limits: { type: 'boolean', description: 'The limits that `tidewire start` has' },
     db: { type: 'string', description: 'The Postgres to use. Default: one of the project, run from .tidewire/', valueHint: 'url' },
+    'keep-slot': { type: 'boolean', description: 'With --db: a slot that stays, so that clients can resume after a restart' },
     'no-db': { type: 'boolean', description: 'No database: no private channels, no Postgres changes' },
     json: { type: 'boolean', description: 'Print one JSON object when ready, and nothing else' },
   },
-  async run({ port: givenPort, host, page, limits, db, 'no-db': noDb, json }) {
+  async run({ port: givenPort, host, page, limits, db, 'keep-slot': keepSlot, 'no-db': noDb, json }) {
     const port = givenPort === undefined ? undefined : parsePort(givenPort)
     const stop = watchStopSignal()
     const folder = new PrivateFolder(process.cwd())
     const keys = await openKeys(folder)
     let decide = (_decision: Decision): void => {}
     const pages = await openPages({ page, anonKey: keys.anonKey, inspector: inspectorOf(keys, host, (decision) => decide(decision)) })
-    const chosen = await openProjectDatabase({ folder, url: db, isOff: noDb, isQuiet: json, tell: json ? () => {} : print })
+    const database = { url: db, isOff: noDb, keepsSlot: keepSlot, isQuiet: json, tell: json ? (): void => {} : print }
+    const chosen = await openProjectDatabase({ folder, ...database })
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),

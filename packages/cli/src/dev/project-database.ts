@@ -25,6 +25,8 @@ export interface ProjectDatabaseOptions {
   /** A Postgres to use instead of the project's own. */
   readonly url: string | undefined
   readonly isOff: boolean
+  /** The slot in that Postgres outlives the server. The project's own Postgres keeps it anyway. */
+  readonly keepsSlot: boolean
   /** No description is shown: what it would say of a missing database goes to stderr. */
   readonly isQuiet: boolean
   /** News for the person at the terminal, a sentence each. */
@@ -35,8 +37,16 @@ export interface ProjectDatabaseOptions {
  * Starts the project's Postgres, or connects to another. Where no Postgres can run the server goes without, and says why:
  * broadcast and presence need none. Throws a Failure.
  */
-export async function openProjectDatabase({ folder, url, isOff, isQuiet, tell }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
+export async function openProjectDatabase({
+  folder,
+  url,
+  isOff,
+  keepsSlot,
+  isQuiet,
+  tell,
+}: ProjectDatabaseOptions): Promise<ProjectDatabase> {
   if (isOff && url !== undefined) throw misused('--db and --no-db exclude each other.')
+  if (keepsSlot && url === undefined) throw misused('--keep-slot goes with --db: the Postgres of the project keeps its slot anyway.')
   if (isOff) return { database: null, url: null, description: 'none, as you asked', close: () => Promise.resolve() }
   if (url === undefined) return openEmbedded(folder, isQuiet)
   if (postgresUrl(url) === undefined) throw misused('--db must be a URL such as postgres://user:password@host:5432/name.')
@@ -44,7 +54,7 @@ export async function openProjectDatabase({ folder, url, isOff, isQuiet, tell }:
   const database = await openDatabase({
     url,
     poolSize: SESSIONS,
-    temporarySlot: true,
+    temporarySlot: !keepsSlot,
     onWaiting: (sentence) => waiting.push(sentence),
     onReady: () => tell('The database answers: private channels and Postgres changes are there.'),
   })
