@@ -118,6 +118,8 @@ class Subscriber {
   readonly arrivals = new Map<number, number>()
   duplicated = 0
   readonly #socket: WebSocket
+  /** A server closes a socket that says nothing for a minute. */
+  readonly #heartbeats = setInterval(() => this.#send('phoenix', 'heartbeat', {}), 20_000)
   #isSubscribed = false
   #fault: string | null = null
   #wake: () => void = () => {}
@@ -127,7 +129,7 @@ class Subscriber {
     this.#socket = new WebSocket(url)
     this.#socket.on('open', () => this.#join())
     this.#socket.on('error', (error) => this.#fail(error.message))
-    this.#socket.on('close', () => this.#fail('the connection was closed'))
+    this.#socket.on('close', (code) => this.#fail(`the connection was closed with ${code}`))
     this.#socket.on('message', (data: Buffer) => this.#onFrame(performance.now(), data.toString()))
   }
 
@@ -148,6 +150,7 @@ class Subscriber {
   }
 
   close(): void {
+    clearInterval(this.#heartbeats)
     this.#socket.removeAllListeners('close')
     this.#socket.close()
   }
@@ -155,7 +158,11 @@ class Subscriber {
   #join(): void {
     const postgres_changes = [{ event: 'INSERT', schema: 'public', table: 'notes' }]
     const payload = { config: { postgres_changes }, access_token: token() }
-    this.#socket.send(JSON.stringify({ topic: 'realtime:bench', event: 'phx_join', payload, ref: '1', join_ref: '1' }))
+    this.#send('realtime:bench', 'phx_join', payload)
+  }
+
+  #send(topic: string, event: string, payload: object): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ topic, event, payload, ref: '1', join_ref: '1' }))
   }
 
   #onFrame(now: number, text: string): void {
