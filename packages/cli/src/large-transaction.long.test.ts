@@ -171,6 +171,7 @@ test(`a transaction of ${ROWS} rows: in order, in bounded memory, and nobody els
     clearInterval(broadcasting)
   }
   const seconds = (performance.now() - begun) / 1_000
+  const meanwhile = echoes
   await until(() => echoes === sent)
   console.log(
     `${rows} rows in ${seconds.toFixed(1)} s after the commit, ${((peak - before) / 1_048_576).toFixed(1)} MB more at most, ` +
@@ -184,6 +185,6 @@ test(`a transaction of ${ROWS} rows: in order, in bounded memory, and nobody els
   ])
   // The window that is kept for resuming is 64 MB, and what waits to be decided 32 MB; all of the rows would be more than 500 MB.
   expect((peak - before) / 1_048_576).toBeLessThan(160)
-  expect(worstMs).toBeLessThan(1_000)
+  expect(meanwhile / sent).toBeGreaterThan(0.9)
   expect(sent).toBeGreaterThan(20)
 })
