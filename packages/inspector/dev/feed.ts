@@ -169,6 +169,13 @@ function answer(name: keyof AdminRequests, request: unknown): unknown {
       return request
     case 'admin_why':
       return WHY
+    case 'admin_table':
+      return {
+        primaryKey: [
+          { name: 'org_id', type: 'uuid' },
+          { name: 'id', type: 'bigint' },
+        ],
+      }
     case 'admin_sql':
       return {
         columns: ['id', 'title', 'done'],

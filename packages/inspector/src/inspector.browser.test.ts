@@ -125,18 +125,57 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await keepPicture(page, 'why-topic')
     await refused.unsubscribe()
 
+    await sandbox.run(['sql', "insert into todos values (2, 'bread')"])
     await panel.getByRole('button', { name: 'Do they get a row change' }).click()
     await panel.getByRole('combobox').selectOption('')
     await panel.getByRole('textbox', { name: 'Role' }).fill('anon')
     await panel.getByRole('textbox', { name: 'Claims' }).fill('{}')
     await panel.getByLabel('Table').fill('public.todos')
-    await panel.getByLabel('Row').fill('id=1')
+    await panel.getByRole('group', { name: 'Row' }).getByLabel('id').fill('2')
     await panel.getByLabel('Filter').fill('id=gt.5')
     await panel.getByRole('button', { name: 'Why?' }).click()
     await answer.locator('.refused').filter({ hasText: 'id=gt.5' }).waitFor()
     await answer.locator('.step.deciding').filter({ hasText: 'filter' }).waitFor()
     await keepPicture(page, 'why-change')
     expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('Why? asks for every column of the key, and knows them of a row of the log', async () => {
+    await sandbox.run([
+      'sql',
+      'create table seats (hall text, seat bigint, taken_by text, primary key (seat, hall)); create table notes (body text)',
+    ])
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    const channel = client.channel('seats').onPostgresChanges('*', { schema: 'public', table: 'seats' }, () => {})
+    channel.subscribe()
+    await channel.ready({ timeout: 20_000 })
+    await sandbox.run(['sql', "insert into seats values ('blue \"hall\"', 9007199254740993, 'ada')"])
+    await entry(page, 'change', 'public.seats').click()
+    await page.getByRole('region', { name: 'The chosen row' }).getByRole('button', { name: 'Why?' }).click()
+    const panel = page.getByRole('tabpanel')
+    const key = panel.getByRole('group', { name: 'Row' }).getByRole('textbox')
+    await key.nth(1).waitFor()
+    expect(await key.evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value))).toEqual([
+      '9007199254740993',
+      'blue "hall"',
+    ])
+    expect(await key.nth(0).getAttribute('placeholder')).toBe('bigint')
+    await panel.getByRole('textbox', { name: 'Role' }).fill('anon')
+    await panel.getByRole('textbox', { name: 'Claims' }).fill('{}')
+    await panel.getByRole('button', { name: 'Why?' }).click()
+    const answer = panel.getByRole('region', { name: 'Answer' })
+    await answer.locator('.allowed').waitFor()
+    await key.nth(1).fill('')
+    await panel.getByRole('button', { name: 'Why?' }).click()
+    await panel.getByText('Which row? Type its hall.').waitFor()
+    await panel.getByLabel('Table').fill('notes')
+    await panel.getByText('This table has no primary key.').waitFor()
+    await panel.getByLabel('Table').fill('nothing')
+    await panel.getByText('there is no table "public"."nothing"').waitFor()
+    expect(complaints).toEqual([])
+    await channel.unsubscribe()
     await page.context().close()
   })
 

@@ -38,6 +38,8 @@ export interface AdminRequests {
   /** Members and presences of one topic. */
   readonly admin_topic: readonly [request: { readonly topic: string; readonly private: boolean }, response: AdminTopicDetail]
   readonly admin_why: readonly [request: WhyQuestion, response: WhyAnswer]
+  /** By what a row of a table is found: what a question about a row needs. */
+  readonly admin_table: readonly [request: { readonly schema: string; readonly table: string }, response: AdminTable]
   /** `dev` only; runs as the login of the project's database that is no superuser. */
   readonly admin_sql: readonly [request: { readonly sql: string }, response: AdminSqlResult]
   /** What the log should hold; the server answers with what it took. Payloads are off until an inspector asks for them. */
@@ -157,6 +159,17 @@ export interface AdminTopicDetail extends AdminTopic {
     readonly since: readonly number[]
   }[]
   readonly connections: readonly string[]
+}
+
+export interface AdminTable {
+  /** In its order; empty: there is none. */
+  readonly primaryKey: readonly KeyColumn[]
+}
+
+export interface KeyColumn {
+  readonly name: string
+  /** As Postgres prints it: `integer`, `character varying(20)`. */
+  readonly type: string
 }
 
 /** Who is asked about: a connection that is there, or a role with claims. */

@@ -2,7 +2,7 @@
  * What the server needs from outside, as interfaces. The server knows Postgres, the clock and the network only through
  * these; `io/` and the packages `postgres` and `nats` implement them.
  */
-import type { AdminSqlResult, JsonObject, WhyStep } from '@tidewire/protocol'
+import type { AdminSqlResult, AdminTable, JsonObject, WhyStep } from '@tidewire/protocol'
 
 /** Clock, timers and chance. Times are milliseconds. */
 export interface Runtime {
@@ -195,7 +195,11 @@ export interface ExplainChange {
 export interface Explainer {
   topic(question: ExplainTopic): Promise<readonly WhyStep[]>
   change(question: ExplainChange): Promise<readonly WhyStep[]>
+  /** By what a row of a table, published or not, is found. */
+  table(schema: string, table: string): Promise<ExplainedTable>
 }
+
+export type ExplainedTable = { readonly ok: true; readonly answer: AdminTable } | { readonly ok: false; readonly reason: string }
 
 /** Runs SQL for the inspector of somebody's own machine, never as a superuser, bounded in rows and time. Never rejects. */
 export interface AdminSql {

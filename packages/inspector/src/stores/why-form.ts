@@ -1,4 +1,5 @@
-import type { AdminLogRow, JsonObject, WhyQuestion, WhyUser } from '@tidewire/protocol'
+import type { AdminLogRow, JsonObject, KeyColumn, WhyQuestion, WhyUser } from '@tidewire/protocol'
+import { recordValues } from './record-values.ts'
 
 /** The form of "Why?", as it is typed. */
 export interface WhyForm {
@@ -11,8 +12,8 @@ export interface WhyForm {
   readonly private: boolean
   /** `todos` or `public.todos`. */
   readonly table: string
-  /** `id=5`, several with commas. */
-  readonly key: string
+  /** Values by column, of others than those of the key too: which those are only the server knows. */
+  readonly row: ReadonlyMap<string, string>
   /** `user_id=eq.5`; empty: the filters of the connection's own channels. */
   readonly filter: string
 }
@@ -25,14 +26,14 @@ export const emptyWhyForm: WhyForm = {
   topic: '',
   private: true,
   table: '',
-  key: '',
+  row: new Map(),
   filter: '',
 }
 
 export type WhyParsed = { readonly ok: true; readonly question: WhyQuestion } | { readonly ok: false; readonly fault: string }
 
-/** Reads the form, or says what is missing in it. */
-export function parseWhy(form: WhyForm): WhyParsed {
+/** Reads the form, or says what is missing in it. `keyColumns` are those of the table that it names. */
+export function parseWhy(form: WhyForm, keyColumns: readonly KeyColumn[]): WhyParsed {
   const user = parseUser(form)
   if (typeof user === 'string') return { ok: false, fault: user }
   if (form.about === 'topic') {
@@ -40,12 +41,13 @@ export function parseWhy(form: WhyForm): WhyParsed {
     if (topic === '') return { ok: false, fault: 'Which topic? Type its name.' }
     return { ok: true, question: { about: 'topic', user, topic, private: form.private } }
   }
-  const [schema, table] = splitTable(form.table.trim())
-  if (table === '') return { ok: false, fault: 'Which table? Type its name, like todos or public.todos.' }
-  const key = parseKey(form.key)
-  if (typeof key === 'string') return { ok: false, fault: key }
+  const named = tableOf(form)
+  if (named === null) return { ok: false, fault: 'Which table? Type its name, like todos or public.todos.' }
+  const missing = keyColumns.find(({ name }) => valueOf(form, name) === '')
+  if (missing !== undefined) return { ok: false, fault: `Which row? Type its ${missing.name}.` }
+  const key = Object.fromEntries(keyColumns.map(({ name }) => [name, valueOf(form, name)]))
   const filter = form.filter.trim()
-  return { ok: true, question: { about: 'change', user, schema, table, key, ...(filter === '' ? {} : { filter }) } }
+  return { ok: true, question: { about: 'change', user, ...named, key, ...(filter === '' ? {} : { filter }) } }
 }
 
 function parseUser({ connection, role, claims }: WhyForm): WhyUser | string {
@@ -61,26 +63,27 @@ function parseUser({ connection, role, claims }: WhyForm): WhyUser | string {
   return { role: role.trim(), claims: parsed as JsonObject }
 }
 
-function splitTable(text: string): readonly [schema: string, table: string] {
-  const dot = text.indexOf('.')
-  return dot < 0 ? ['public', text] : [text.slice(0, dot), text.slice(dot + 1)]
+export interface NamedTable {
+  readonly schema: string
+  readonly table: string
 }
 
-function parseKey(text: string): { readonly [column: string]: string } | string {
-  const entries: [string, string][] = []
-  for (const part of text.split(',')) {
-    const equals = part.indexOf('=')
-    if (equals < 1) return 'Which row? Type its primary key, like id=5.'
-    entries.push([part.slice(0, equals).trim(), part.slice(equals + 1).trim()])
-  }
-  return Object.fromEntries(entries)
+/** The table that is named, in `public` where no schema is; `null`: none. */
+export function tableOf({ table: text }: Pick<WhyForm, 'table'>): NamedTable | null {
+  const name = text.trim()
+  const dot = name.indexOf('.')
+  const table = name.slice(dot + 1)
+  return table === '' ? null : { schema: dot < 0 ? 'public' : name.slice(0, dot), table }
 }
 
-/** What a row of the log tells of a question: its topic and who sent it, or its table and, where it is called `id`, its key. */
+function valueOf({ row }: WhyForm, column: string): string {
+  return row.get(column)?.trim() ?? ''
+}
+
+/** What a row of the log tells of a question: its topic and who sent it, or its table and values of the row. */
 export function questionAbout({ kind, topic, private: isPrivate, event, connection, detail, payload }: AdminLogRow): Partial<WhyForm> {
   const who = connection === undefined ? {} : { connection }
   // A decision does not say whether its topic is private; only private ones are refused for want of a policy.
   if (kind !== 'change') return { about: 'topic', topic: topic ?? '', private: isPrivate ?? event === 'unauthorized', ...who }
-  const id = /"(?:old_)?record":\{[^{}]*?"id":(?:"([^"]*)"|([^,}\s]+))/.exec(payload ?? '')
-  return { about: 'change', table: detail ?? '', key: id === null ? '' : `id=${id[1] ?? id[2]}`, ...who }
+  return { about: 'change', table: detail ?? '', row: recordValues(payload ?? '') }
 }

@@ -5,9 +5,10 @@ import { useEffect } from 'preact/hooks'
 import type { Inspector } from '../inspector.ts'
 import { nameOf } from '../stores/connection-list.ts'
 import { visibleText } from '../stores/visible-text.ts'
-import { parseWhy, type WhyForm } from '../stores/why-form.ts'
+import { parseWhy, tableOf, type WhyForm } from '../stores/why-form.ts'
 import { Field } from './composer.tsx'
 import { CopyButton } from './copy-button.tsx'
+import { WhyRow } from './why-row.tsx'
 
 type Outcome = { readonly answer: WhyAnswer } | { readonly fault: string } | null
 
@@ -21,15 +22,8 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
 
   const ask = async (event: Event): Promise<void> => {
     event.preventDefault()
-    const parsed = parseWhy(form)
-    if (!parsed.ok) return void (outcome.value = { fault: parsed.fault })
     isAsking.value = true
-    let found: Outcome
-    try {
-      found = { answer: await inspector.request('admin_why', parsed.question) }
-    } catch (error) {
-      found = { fault: (error as Error).message }
-    }
+    const found = await answerTo(inspector, form)
     isAsking.value = false
     // What was typed meanwhile asks something else.
     if (inspector.why.value === form) outcome.value = found
@@ -56,17 +50,7 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
             </label>
           </>
         ) : (
-          <>
-            <Field label="Table" value={form.table} change={(table) => set({ table })} placeholder="public.todos" isWide />
-            <Field label="Row" value={form.key} change={(key) => set({ key })} placeholder="id=5" isWide />
-            <Field
-              label="Filter"
-              value={form.filter}
-              change={(filter) => set({ filter })}
-              placeholder="none: those of its channels"
-              isWide
-            />
-          </>
+          <WhyRow inspector={inspector} form={form} set={set} />
         )}
         <button class="primary" disabled={isAsking.value}>
           {isAsking.value ? 'Asking…' : 'Why?'}
@@ -75,6 +59,18 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
       <div aria-live="polite">{outcome.value !== null && <Answer outcome={outcome.value} />}</div>
     </>
   )
+}
+
+async function answerTo(inspector: Inspector, form: WhyForm): Promise<NonNullable<Outcome>> {
+  try {
+    const table = form.about === 'change' ? tableOf(form) : null
+    // The table may have another key by now than the one that was asked for while it was typed.
+    const { primaryKey } = table === null ? { primaryKey: [] } : await inspector.request('admin_table', table)
+    const parsed = parseWhy(form, primaryKey)
+    return parsed.ok ? { answer: await inspector.request('admin_why', parsed.question) } : { fault: parsed.fault }
+  } catch (error) {
+    return { fault: (error as Error).message }
+  }
 }
 
 interface WhoProps {

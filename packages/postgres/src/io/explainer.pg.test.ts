@@ -189,6 +189,43 @@ describe('a row change', () => {
   })
 })
 
+describe('the key of a table', () => {
+  test('has its columns in its own order, with their types', async () => {
+    await it.sql.query(
+      'create schema "other ""place"; create table "other ""place"."Odd" (note text, day date, "the id" varchar(20), at int8[], primary key ("the id", day, at))',
+    )
+    expect(await explainer.table('other "place', 'Odd')).toEqual({
+      ok: true,
+      answer: {
+        primaryKey: [
+          { name: 'the id', type: 'character varying(20)' },
+          { name: 'day', type: 'date' },
+          { name: 'at', type: 'bigint[]' },
+        ],
+      },
+    })
+    expect(await explainer.table('public', 'unpublished')).toEqual({
+      ok: true,
+      answer: { primaryKey: [{ name: 'id', type: 'integer' }] },
+    })
+  })
+
+  test('is empty where there is none, and refused where there is no table', async () => {
+    expect(await explainer.table('public', 'keyless')).toEqual({ ok: true, answer: { primaryKey: [] } })
+    for (const [schema, table] of [
+      ['public', 'nothing'],
+      ['nowhere', 'open'],
+      ['pg_catalog', 'pg_tables'],
+      ['public', '"open"'],
+      ['public', "'; drop table open; --"],
+    ] as const)
+      expect(await explainer.table(schema, table)).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching('^UnknownTable: there is no table ') as string,
+      })
+  })
+})
+
 describe('SQL of an inspector', () => {
   test('answers texts, bounded, and says what was left out', async () => {
     const { sql } = it.feed

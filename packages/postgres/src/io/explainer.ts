@@ -3,6 +3,7 @@ import type { Authorizer, Explainer } from '@tidewire/server'
 import { databaseReason } from '../database-reason.ts'
 import type { FeedDatabase } from '../feed/feed-database.ts'
 import { explainChange } from './explain-change.ts'
+import { explainTable } from './explain-table.ts'
 import { explainTopic } from './explain-topic.ts'
 import type { SessionsWhenOpen } from './feed-sessions.ts'
 
@@ -20,6 +21,7 @@ export function postgresExplainer(options: ExplainerOptions, authorizer: Authori
   return {
     topic: (question) => answered('policy', () => explainTopic(options.sessions, authorizer, question)),
     change: (question) => answered('row', () => explainChange(options, question)),
+    table: (schema, table) => explainTable(options.sessions, schema, table),
   }
 }
 

@@ -284,6 +284,7 @@ describe('what it may ask', () => {
     ['admin_why', { about: 'topic', topic: 'a', private: true }],
     ['admin_why', { about: 'rows', user: { connection: '1' } }],
     ['admin_why', { about: 'change', user: { role: 'anon', claims: {} }, schema: 'public', table: 't', key: { id: 1 } }],
+    ['admin_table', { schema: 'public', table: 5 }],
     ['admin_sql', { sql: 5 }],
     ['admin_topic', null],
   ])('%s that makes no sense is answered: %j', async (event, payload) => {
@@ -329,6 +330,8 @@ describe('why', () => {
   const explainer: Explainer = {
     topic: ({ subTopic, identity }) =>
       Promise.resolve([{ check: 'policy', outcome: subTopic === 'open' ? 'yes' : 'no', text: `Policies say so to ${identity.role}.` }]),
+    table: (schema, table) =>
+      Promise.resolve({ ok: true, answer: { primaryKey: [{ name: `key of ${schema}.${table}`, type: 'integer' }] } }),
     change: ({ filters }) => Promise.resolve([{ check: 'filter', outcome: filters[0] === 'id=eq.1' ? 'yes' : 'no', text: filters.join() }]),
   }
 
@@ -384,6 +387,23 @@ describe('why', () => {
     expect((await answer(node, socket, { ...asRole, topic: 'closed' })).verdict).toContain('Policies say so to authenticated.')
     const expired = { role: 'authenticated', claims: { exp: 1_700_000_000 } }
     expect((await answer(node, socket, { ...asRole, user: expired, topic: 'open' })).verdict).toContain('expired')
+  })
+
+  test('the key of a table, for a question about one of its rows', async () => {
+    const node = new NodeInProcess({}, { admin: { ...admin, explainer } })
+    const socket = node.connect()
+    await enter(node, socket)
+    expect(await ask(node, socket, 'admin_table', { schema: 'public', table: 'todos' })).toEqual({
+      status: 'ok',
+      response: { primaryKey: [{ name: 'key of public.todos', type: 'integer' }] },
+    })
+    const without = new NodeInProcess({}, { admin })
+    const other = without.connect()
+    await enter(without, other)
+    expect(await ask(without, other, 'admin_table', { schema: 'public', table: 'todos' })).toMatchObject({
+      status: 'error',
+      response: { reason: expect.stringMatching('^NoDatabase: ') as string },
+    })
   })
 
   test('a change is tested with the filters of the connection, and nobody asked for others', async () => {

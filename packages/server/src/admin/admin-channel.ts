@@ -12,7 +12,7 @@ import { Inspector, reply } from './inspector.ts'
 import { RecentDecisions } from './recent-decisions.ts'
 import { Roster } from './roster.ts'
 import { Traffic } from './traffic.ts'
-import { why } from './why.ts'
+import { explainedTable, why } from './why.ts'
 
 /** What the admin channel sees of its server. */
 export interface AdminView {
@@ -165,6 +165,8 @@ export class AdminChannel implements AdminDoor {
           return ran.ok ? { ok: true, answer: ran.result } : ran
         })
       }
+      case 'admin_table':
+        return void inspector.ask(ref, () => explainedTable(request.schema, request.table, this.#ports.explainer ?? null))
       case 'admin_why':
         return void inspector.ask(ref, () =>
           why(request.question, {

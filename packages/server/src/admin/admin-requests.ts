@@ -4,6 +4,7 @@ import { isJsonObject, type AdminWatch, type JsonObject, type WhyQuestion, type 
 export type AdminRequest =
   | { readonly event: 'admin_topic'; readonly topic: string; readonly private: boolean }
   | { readonly event: 'admin_why'; readonly question: WhyQuestion }
+  | { readonly event: 'admin_table'; readonly schema: string; readonly table: string }
   | { readonly event: 'admin_sql'; readonly sql: string }
   | { readonly event: 'admin_watch'; readonly watch: AdminWatch }
 
@@ -24,6 +25,11 @@ export function parseAdminRequest(event: string, payload: unknown): ParsedReques
       const { payloads, match } = payload
       if (typeof payloads !== 'boolean' || typeof match !== 'string') return malformed('payloads must be a boolean and match a string')
       return { ok: true, request: { event, watch: { payloads, match: match.slice(0, MAX_MATCH) } } }
+    }
+    case 'admin_table': {
+      const { schema, table } = payload
+      if (typeof schema !== 'string' || typeof table !== 'string') return malformed('schema and table must be strings')
+      return { ok: true, request: { event, schema, table } }
     }
     case 'admin_sql': {
       const { sql } = payload

@@ -3,7 +3,7 @@ import type { Channel } from '../channel/channel.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
 import type { Limits } from '../limits/limits.ts'
-import type { Explainer, Identity } from '../ports.ts'
+import type { ExplainedTable, Explainer, Identity } from '../ports.ts'
 import type { DatedDecision, RecentDecisions } from './recent-decisions.ts'
 
 export interface WhyContext {
@@ -34,6 +34,10 @@ export async function why(question: WhyQuestion, context: WhyContext): Promise<W
       ? await aboutTopic(question, connection ?? null, context)
       : await aboutChange(question, connection ?? null, context)
   return { ok: true, answer: concluded(question, steps) }
+}
+
+export function explainedTable(schema: string, table: string, explainer: Explainer | null): Promise<ExplainedTable> {
+  return explainer === null ? Promise.resolve({ ok: false, reason: `NoDatabase: ${NO_DATABASE}` }) : explainer.table(schema, table)
 }
 
 async function aboutTopic(question: About<'topic'>, connection: Connection | null, context: WhyContext): Promise<readonly WhyStep[]> {
