@@ -1,10 +1,17 @@
 import type { DialectName } from './generator/dialect.ts'
+import type { Address } from './messages.ts'
 
-export interface Contestant {
-  readonly name: string
-  readonly file: string
-  readonly dialect: DialectName
-}
+export type Contestant = { readonly name: string; readonly dialect: DialectName } & (
+  | {
+      /** Is started for each run. */
+      readonly file: string
+    }
+  | {
+      /** Runs already: nobody here knows its CPU and memory. */
+      readonly address: Address
+      readonly apiKey: string
+    }
+)
 
 /** The others are measured against the one called `ws`. */
 export const BASELINE = 'ws'

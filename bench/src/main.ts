@@ -5,7 +5,8 @@ import { killChildren } from './child.ts'
 import type { FigureName } from './client/figures.ts'
 import { benchClient } from './client/main.ts'
 import { formatClientReport } from './client/report.ts'
-import { contestants } from './contestants.ts'
+import { contestants, type Contestant } from './contestants.ts'
+import { foreignServer } from './foreign.ts'
 import { overview } from './overview.ts'
 import { benchPage } from './page/main.ts'
 import { formatPageReport } from './page/report.ts'
@@ -28,7 +29,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   })
 
 try {
-  const options = parseOptions(process.argv.slice(2))
+  const options = parseOptions(process.argv.slice(2), process.env)
   if (options.postgres !== null) await benchFeed(options, options.postgres)
   else if (options.client !== null) await benchClients(options, options.client)
   else if (options.watched) await benchWatching(options)
@@ -44,11 +45,14 @@ async function bench(options: BenchOptions): Promise<void> {
   const cores = chooseCores()
   const run: RunOptions = { ...cores, warmUpMs: options.quick ? 200 : 1_000, measureMs: options.quick ? 500 : 4_000 }
   const chosen = options.quick ? options.scenarios.map(smaller) : options.scenarios
+  const foreign = options.foreign === null ? null : foreignServer(options.foreign)
+  const servers = foreign === null ? contestants : [...contestants, foreign]
   const results: RunResult[] = []
   const startedAt = performance.now()
   for (let round = 0; round < options.rounds; round++)
     for (const [at, scenario] of chosen.entries()) {
-      for (const result of await inTurn(scenario, round, run)) results.push(result)
+      const willing = servers.filter((server) => takesPart(server, scenario, results))
+      for (const result of await inTurn(willing, scenario, round, run)) results.push(result)
       const share = (round * chosen.length + at + 1) / (options.rounds * chosen.length)
       console.error(progressText('Benchmark', share, performance.now() - startedAt, ''))
     }
@@ -64,8 +68,13 @@ async function bench(options: BenchOptions): Promise<void> {
       cores.serverCore === null
         ? 'Processes were not held to cores.'
         : `The server is held to core ${cores.serverCore}, the generator to core ${cores.generatorCore}. Where the generator's core is full, deliveries/s is a lower bound: then compare CPU µs per delivery.`,
+      ...(foreign === null
+        ? []
+        : [
+            `"${foreign.name}" was running already: not started anew, not held to a core, its limits and its log are its own; its CPU and memory are not known here, so \`idle\` is not run on it. What it refuses is not asked again.`,
+          ]),
     ],
-    ...(options.all ? { overview: overview(chosen, results) } : {}),
+    ...(options.all ? { overview: overview(servers, chosen, results) } : {}),
     scenarios: chosen,
     results,
   })
@@ -124,14 +133,23 @@ function today(): string {
 }
 
 function command(): string {
-  return ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
+  // A key may be no secret, but a page that is kept is no place for one.
+  const words = process.argv.slice(2).map((word, at, all) => (all[at - 1] === '--apikey' ? '…' : word.replace(/^(--apikey=).*/, '$1…')))
+  return ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' ')
+}
+
+/** Of a server that is not ours to start, memory is not known; and what it refused once it is not asked again. */
+function takesPart(server: Contestant, scenario: Scenario, results: readonly RunResult[]): boolean {
+  if ('file' in server) return true
+  if (scenario.load.kind === 'idle') return false
+  return !results.some((result) => result.kind === 'refused' && result.server === server.name && result.scenario === scenario.name)
 }
 
 /** Every server once; who begins moves on from round to round. */
-async function inTurn(scenario: Scenario, round: number, run: RunOptions): Promise<RunResult[]> {
+async function inTurn(servers: readonly Contestant[], scenario: Scenario, round: number, run: RunOptions): Promise<RunResult[]> {
   const results: RunResult[] = []
-  for (let turn = 0; turn < contestants.length; turn++) {
-    const contestant = contestants[(turn + round) % contestants.length]!
+  for (let turn = 0; turn < servers.length; turn++) {
+    const contestant = servers[(turn + round) % servers.length]!
     const result = await runOnce(contestant, scenario, round, run)
     results.push(result)
     console.error(`round ${round + 1}  ${scenario.name.padEnd(10)} ${contestant.name.padEnd(10)} ${inBrief(result)}`)
@@ -141,11 +159,12 @@ async function inTurn(scenario: Scenario, round: number, run: RunOptions): Promi
 
 function inBrief(result: RunResult): string {
   if (result.kind === 'idle') return `${Math.round(result.bytesPerConnection)} B/connection`
+  if (result.kind === 'refused') return `refused: ${result.reason}`
   const { lost, duplicated, reordered } = result.faults
   const latency = result.latency === null ? '' : `p50 ${result.latency.p50.toFixed(2)} ms, p99 ${result.latency.p99.toFixed(2)} ms, `
   return (
-    `${latency}${Math.round(result.deliveriesPerSecond)}/s, ${result.cpuMicrosPerDelivery.toFixed(3)} µs each, ${result.deliveriesPerRead.toFixed(1)} at once, ` +
-    `server ${Math.round(result.serverLoad * 100)} %, generator ${Math.round(result.generatorLoad * 100)} %, ` +
+    `${latency}${Math.round(result.deliveriesPerSecond)}/s, ${result.cpuMicrosPerDelivery?.toFixed(3) ?? '?'} µs each, ${result.deliveriesPerRead.toFixed(1)} at once, ` +
+    `server ${result.serverLoad === null ? '?' : Math.round(result.serverLoad * 100)} %, generator ${Math.round(result.generatorLoad * 100)} %, ` +
     `lost ${lost}, duplicated ${duplicated}, reordered ${reordered}`
   )
 }

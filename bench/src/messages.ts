@@ -2,10 +2,21 @@ import type { DialectName } from './generator/dialect.ts'
 import type { Faults } from './generator/order-check.ts'
 import type { Scenario } from './scenario.ts'
 
+/** Where a server is. */
+export interface Address {
+  readonly host: string
+  /** For the header Host. */
+  readonly authority: string
+  readonly port: number
+  readonly isTls: boolean
+  /** Where its sockets are; null for the dialect's own. */
+  readonly path: string | null
+}
+
 /** What the generator is to do. */
 export interface Job {
   readonly scenario: Scenario
-  readonly port: number
+  readonly address: Address
   readonly dialect: DialectName
   readonly apiKey: string
   readonly sources: readonly string[]

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { figureNames, type FigureName } from './client/figures.ts'
+import type { ForeignOptions } from './foreign.ts'
 import { postgresScenarios, type PostgresScenario } from './postgres/main.ts'
 import { scenarios, type Scenario } from './scenario.ts'
 import { watchedScenarios } from './watched.ts'
@@ -16,6 +17,8 @@ export interface BenchOptions {
   readonly page: boolean
   /** One table of everything at the head of the page. */
   readonly all: boolean
+  /** A server that runs already and takes part; null for none. */
+  readonly foreign: ForeignOptions | null
   readonly rounds: number
   /** A tenth of everything: to see that it works, not to be believed. */
   readonly quick: boolean
@@ -24,12 +27,13 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+  with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
 scenarios with --client: ${figureNames.join(', ')}`
 
 /** Reads the command line. Throws an Error that says what is wrong with it. */
-export function parseOptions(words: readonly string[]): BenchOptions {
+export function parseOptions(words: readonly string[], environment: Readonly<Record<string, string | undefined>> = {}): BenchOptions {
   const { values } = parseArgs({
     args: [...words],
     options: {
@@ -38,6 +42,9 @@ export function parseOptions(words: readonly string[]): BenchOptions {
       client: { type: 'boolean', default: false },
       watched: { type: 'boolean', default: false },
       page: { type: 'boolean', default: false },
+      url: { type: 'string' },
+      apikey: { type: 'string' },
+      'yes-i-may': { type: 'boolean', default: false },
       scenario: { type: 'string', multiple: true },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
@@ -48,9 +55,21 @@ export function parseOptions(words: readonly string[]): BenchOptions {
     throw new Error('--postgres, --client, --watched and --page are benchmarks of their own: run one after the other')
   if (values.all && (values.postgres || values.client || values.watched || values.page || values.scenario !== undefined))
     throw new Error('--all is every scenario of the servers: it takes no --postgres, --client, --watched, --page or --scenario')
+  if (values.url !== undefined && (values.postgres || values.client || values.watched || values.page))
+    throw new Error('--url takes part in the benchmark of servers: it goes with no --postgres, --client, --watched or --page')
+  const apiKey = values.apikey ?? environment['BENCH_APIKEY'] ?? ''
+  const foreign = values.url === undefined ? null : { url: values.url, apiKey, mayElsewhere: values['yes-i-may'] }
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
   if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > 100) throw new Error('--rounds must be a whole number from 1 to 100')
-  const rest = { all: values.all, watched: values.watched, page: values.page, rounds, quick: values.quick, json: values.json ?? null }
+  const rest = {
+    all: values.all,
+    foreign,
+    watched: values.watched,
+    page: values.page,
+    rounds,
+    quick: values.quick,
+    json: values.json ?? null,
+  }
   const named = <Name extends string>(names: readonly Name[]): Name[] => chosen(names, (name) => name, values.scenario)
   if (values.postgres) return { scenarios: [], postgres: named(postgresScenarios), client: null, ...rest }
   if (values.client) return { scenarios: [], postgres: null, client: named(figureNames), ...rest }

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { contestants } from './contestants.ts'
 import { overview } from './overview.ts'
 import type { LoadResult, RunResult } from './run.ts'
 import { scenarios } from './scenario.ts'
@@ -19,7 +20,7 @@ function idle(server: string, bytesPerConnection: number): RunResult {
 const chosen = scenarios.filter(({ name }) => ['1x100-8', 'latency', 'idle'].includes(name))
 
 test('a line a scenario and server; each cell is of its own column', () => {
-  const lines = overview(chosen, [
+  const lines = overview(contestants, chosen, [
     load('ws', '1x100-8', 0, { deliveriesPerSecond: 1000, cpuMicrosPerDelivery: 8 }),
     load('tidewire', '1x100-8', 0, {
       deliveriesPerSecond: 4000,
@@ -46,6 +47,7 @@ test('a line a scenario and server; each cell is of its own column', () => {
 
 test('ratios are taken within a round, whoever began; faults of all rounds are added', () => {
   const [, , tidewire] = overview(
+    contestants,
     chosen.slice(0, 1),
     [
       [100, 1000],
@@ -59,8 +61,21 @@ test('ratios are taken within a round, whoever began; faults of all rounds are a
   expect(tidewire).toBe(`| ${chosen[0]!.title} | tidewire | 600 | 10.00 | 1.000 | 1.00 | – | – | 3/0/0 |`)
 })
 
+test('of a server that runs elsewhere only what can be seen from outside has figures; a refusal is a line', () => {
+  const servers = [...contestants, { name: 'foreign x' }]
+  const lines = overview(servers, chosen, [
+    load('ws', '1x100-8', 0, { deliveriesPerSecond: 100 }),
+    load('foreign x', '1x100-8', 0, { deliveriesPerSecond: 50, cpuMicrosPerDelivery: null, serverLoad: null }),
+    { kind: 'refused', scenario: 'latency', server: 'foreign x', round: 0, reason: 'no' },
+  ])
+  expect(lines.slice(3)).toEqual([
+    `| ${chosen[0]!.title} | foreign x | 50 | 0.50 | – | – | – | – | 0/0/0 |`,
+    `| ${chosen[1]!.title} | foreign x | – | – | – | – | – | – | refused, see below |`,
+  ])
+})
+
 test('a server that a scenario does not know, and one without its baseline, have no line or no ratio, and no NaN', () => {
-  const lines = overview(chosen, [load('tidewire', '1x100-8', 0, { deliveriesPerSecond: 5 }), idle('ws', 1)])
+  const lines = overview(contestants, chosen, [load('tidewire', '1x100-8', 0, { deliveriesPerSecond: 5 }), idle('ws', 1)])
   expect(lines.slice(2)).toEqual([
     `| ${chosen[0]!.title} | tidewire | 5 | – | 1.000 | – | – | – | 0/0/0 |`,
     `| ${chosen[2]!.title} | ws | – | – | – | – | – | 1 | – |`,

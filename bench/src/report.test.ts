@@ -23,6 +23,7 @@ test('options', () => {
     quick: false,
     json: null,
     all: false,
+    foreign: null,
     watched: false,
     page: false,
   })
@@ -35,6 +36,15 @@ test('options', () => {
     quick: true,
     json: 'x',
   })
+  const url = ['--url', 'http://127.0.0.1:4000']
+  expect(parseOptions(['--all', ...url], { BENCH_APIKEY: 'k' })).toMatchObject({
+    foreign: { url: url[1], apiKey: 'k', mayElsewhere: false },
+  })
+  expect(parseOptions([...url, '--apikey', 'own', '--yes-i-may'], { BENCH_APIKEY: 'k' })).toMatchObject({
+    foreign: { apiKey: 'own', mayElsewhere: true },
+  })
+  for (const other of ['--postgres', '--client', '--watched', '--page'])
+    expect(() => parseOptions([other, ...url])).toThrow(/^--url takes part in the benchmark of servers/)
   expect(() => parseOptions(['--scenario', 'nope'])).toThrow('there is no scenario "nope"')
   expect(() => parseOptions(['--rounds', '0'])).toThrow('--rounds must be')
   expect(() => parseOptions(['--fast'])).toThrow('--fast')

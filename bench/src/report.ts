@@ -2,7 +2,7 @@ import { BASELINE } from './contestants.ts'
 import type { Machine } from './machine.ts'
 import type { RunResult } from './run.ts'
 import type { Scenario } from './scenario.ts'
-import { median, spread } from './statistics.ts'
+import { median, medianOf, quotient, spread } from './statistics.ts'
 
 /** What stands above the tables. */
 export interface ReportHead {
@@ -47,6 +47,15 @@ export function reportHead({ machine, date, command, conditions }: ReportHead): 
 }
 
 function tableOf(results: readonly RunResult[]): string[] {
+  const refusals = results.flatMap((result) =>
+    result.kind === 'refused' ? [`${result.server} refused in round ${result.round + 1}: ${result.reason}`] : [],
+  )
+  const figures = results.filter(({ kind }) => kind !== 'refused')
+  if (figures.length === 0) return refusals
+  return [...figuresOf(figures), ...(refusals.length === 0 ? [] : ['', ...refusals])]
+}
+
+function figuresOf(results: readonly RunResult[]): string[] {
   const idle = results.flatMap((result) => (result.kind === 'idle' ? [result] : []))
   if (idle.length > 0) return idleTable(idle)
   const loads = results.flatMap((result) => (result.kind === 'load' ? [result] : []))
@@ -76,11 +85,11 @@ function loadTable(results: readonly Result<'load'>[]): string[] {
       server,
       count(of(runs, 'deliveriesPerSecond')),
       percent(spread(runs.map((run) => run.deliveriesPerSecond))),
-      rate(runs).toFixed(2),
-      of(runs, 'cpuMicrosPerDelivery').toFixed(3),
-      percent(spread(runs.map((run) => run.cpuMicrosPerDelivery))),
-      (1 / cost(runs)).toFixed(2),
-      of(runs, 'deliveriesPerRead').toFixed(1),
+      decimals(rate(runs), 2),
+      decimals(of(runs, 'cpuMicrosPerDelivery'), 3),
+      percent(spreadOf(runs.map((run) => run.cpuMicrosPerDelivery))),
+      decimals(quotient(1, cost(runs)), 2),
+      decimals(of(runs, 'deliveriesPerRead'), 1),
       percent(of(runs, 'serverLoad')),
       percent(of(runs, 'generatorLoad')),
       faultsOf(runs),
@@ -96,7 +105,7 @@ function latencyTable(results: readonly Result<'load'>[]): string[] {
       median(runs.map(({ latency }) => latency?.p50 ?? NaN)).toFixed(2),
       median(runs.map(({ latency }) => latency?.p99 ?? NaN)).toFixed(2),
       count(of(runs, 'deliveriesPerSecond')),
-      of(runs, 'cpuMicrosPerDelivery').toFixed(2),
+      decimals(of(runs, 'cpuMicrosPerDelivery'), 2),
       faultsOf(runs),
     ]),
   )
@@ -117,17 +126,22 @@ function idleTable(results: readonly Result<'idle'>[]): string[] {
 
 type Figure = 'deliveriesPerSecond' | 'cpuMicrosPerDelivery' | 'deliveriesPerRead' | 'serverLoad' | 'generatorLoad'
 
-function of(runs: readonly Result<'load'>[], figure: Figure): number {
-  return median(runs.map((run) => run[figure]))
+function of(runs: readonly Result<'load'>[], figure: Figure): number | null {
+  return medianOf(runs.map((run) => run[figure]))
+}
+
+function spreadOf(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null)
+  return known.length === 0 ? null : spread(known)
 }
 
 /** The median of the ratios within each round: what disturbed a round disturbed both. */
-function ratioTo(baseline: readonly Result<'load'>[], figure: Figure): (runs: readonly Result<'load'>[]) => number {
+function ratioTo(baseline: readonly Result<'load'>[], figure: Figure): (runs: readonly Result<'load'>[]) => number | null {
   return (runs) =>
-    median(
+    medianOf(
       runs.flatMap((run) => {
         const other = baseline.find(({ round }) => round === run.round)
-        return other === undefined ? [] : [run[figure] / other[figure]]
+        return other === undefined ? [] : [quotient(run[figure], other[figure])]
       }),
     )
 }
@@ -152,10 +166,17 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)]
 }
 
-export function count(value: number): string {
-  return Math.round(value).toLocaleString('en')
+/** In place of a figure that there is not. */
+export const NOTHING = '–'
+
+export function count(value: number | null): string {
+  return value === null ? NOTHING : Math.round(value).toLocaleString('en')
 }
 
-function percent(share: number): string {
-  return `${Math.round(share * 100)} %`
+export function decimals(value: number | null, digits: number): string {
+  return value === null ? NOTHING : value.toFixed(digits)
+}
+
+function percent(share: number | null): string {
+  return share === null ? NOTHING : `${Math.round(share * 100)} %`
 }

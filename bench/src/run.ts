@@ -10,15 +10,18 @@ import { percentile } from './statistics.ts'
 export type RunResult = { readonly scenario: string; readonly server: string; readonly round: number } & (
   | ({ readonly kind: 'load' } & LoadResult)
   | { readonly kind: 'idle'; readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }
+  /** A server that is not ours to set up did not take the load. */
+  | { readonly kind: 'refused'; readonly reason: string }
 )
 
 export interface LoadResult {
   readonly deliveriesPerSecond: number
-  readonly cpuMicrosPerDelivery: number
+  /** Null for a server that runs elsewhere. */
+  readonly cpuMicrosPerDelivery: number | null
   /** How many messages came at once. */
   readonly deliveriesPerRead: number
-  /** Shares of one core. */
-  readonly serverLoad: number
+  /** Shares of one core; null as above. */
+  readonly serverLoad: number | null
   readonly generatorLoad: number
   /** Milliseconds; null for loads without a rate. */
   readonly latency: { readonly p50: number; readonly p99: number } | null
@@ -37,8 +40,11 @@ const STEP_TIMEOUT_MS = 60_000
 /** Memory is read when nothing has happened for this long. */
 const SETTLE_MS = 2_000
 
-/** Starts a server and a generator, lets them run and stops both. Rejects when either fails. */
+const LOOPBACK = process.platform === 'linux' ? ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'] : ['127.0.0.1']
+
+/** Starts a generator, and a server if it does not run already, lets them run and stops both. Rejects when either fails. */
 export async function runOnce(contestant: Contestant, scenario: Scenario, round: number, options: RunOptions): Promise<RunResult> {
+  if ('address' in contestant) return runForeign(contestant, scenario, round, options)
   const server = new Child<ServerMessage>(contestant.file, options.serverCore)
   const generator = new Child<GeneratorMessage>('./generator/main.ts', options.generatorCore)
   try {
@@ -46,10 +52,10 @@ export async function runOnce(contestant: Contestant, scenario: Scenario, round:
     if (ready.kind !== 'ready') throw new Error(`${contestant.name} did not start`)
     const job: Job = {
       scenario,
-      port: ready.port,
+      address: { host: '127.0.0.1', authority: `127.0.0.1:${ready.port}`, port: ready.port, isTls: false, path: null },
       dialect: contestant.dialect,
       apiKey: ready.apiKey,
-      sources: process.platform === 'linux' ? ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'] : ['127.0.0.1'],
+      sources: LOOPBACK,
       warmUpMs: options.warmUpMs,
       measureMs: options.measureMs,
     }
@@ -62,25 +68,48 @@ export async function runOnce(contestant: Contestant, scenario: Scenario, round:
   }
 }
 
-async function load(server: Child<ServerMessage>, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
+/** A refusal is a result: it must not end the rounds of the others. */
+async function runForeign(
+  { name, address, apiKey, dialect }: Extract<Contestant, { readonly address: unknown }>,
+  scenario: Scenario,
+  round: number,
+  { generatorCore, warmUpMs, measureMs }: RunOptions,
+): Promise<RunResult> {
+  const which = { scenario: scenario.name, server: name, round }
+  const generator = new Child<GeneratorMessage>('./generator/main.ts', generatorCore)
+  const sources = address.host.startsWith('127.') ? LOOPBACK : []
+  try {
+    return {
+      ...which,
+      kind: 'load',
+      ...(await load(null, generator, { scenario, address, apiKey, dialect, sources, warmUpMs, measureMs })),
+    }
+  } catch (error) {
+    return { ...which, kind: 'refused', reason: error instanceof Error ? error.message : String(error) }
+  } finally {
+    await generator.stop()
+  }
+}
+
+async function load(server: Child<ServerMessage> | null, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
   generator.send(job)
   await told(generator, 'begin')
-  const before = await cpuMicros(server)
+  const before = server === null ? null : await cpuMicros(server)
   await told(generator, 'end')
-  const after = await cpuMicros(server)
+  const after = server === null ? null : await cpuMicros(server)
   const measured = await told(generator, 'measured')
-  return summary(measured, after - before)
+  return summary(measured, before === null || after === null ? null : after - before)
 }
 
 function summary(
   { deliveries, reads, elapsedMs, generatorCpuMicros, latenciesMs, faults }: Measurement,
-  serverCpuMicros: number,
+  serverCpuMicros: number | null,
 ): LoadResult {
   return {
     deliveriesPerSecond: (deliveries * 1000) / elapsedMs,
-    cpuMicrosPerDelivery: serverCpuMicros / deliveries,
+    cpuMicrosPerDelivery: serverCpuMicros === null ? null : serverCpuMicros / deliveries,
     deliveriesPerRead: deliveries / reads,
-    serverLoad: serverCpuMicros / 1000 / elapsedMs,
+    serverLoad: serverCpuMicros === null ? null : serverCpuMicros / 1000 / elapsedMs,
     generatorLoad: generatorCpuMicros / 1000 / elapsedMs,
     latency: latenciesMs.length === 0 ? null : { p50: percentile(latenciesMs, 0.5), p99: percentile(latenciesMs, 0.99) },
     faults,

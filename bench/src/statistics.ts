@@ -16,3 +16,14 @@ export function median(values: readonly number[]): number {
 export function spread(values: readonly number[]): number {
   return values.length < 2 ? 0 : (Math.max(...values) - Math.min(...values)) / median(values)
 }
+
+/** The median of those that are known; null when none is. */
+export function medianOf(values: readonly (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null)
+  return known.length === 0 ? null : median(known)
+}
+
+/** Null when either is not known. */
+export function quotient(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : a / b
+}

@@ -34,7 +34,7 @@ export async function benchWatched({
         if (result.kind !== 'load') throw new Error(`${scenario.name} is no load that can be watched`)
         results.push(result)
         console.error(
-          `round ${round + 1}  ${scenario.name.padEnd(10)} ${result.server.padEnd(8)} ${Math.round(result.deliveriesPerSecond)}/s, ${result.cpuMicrosPerDelivery.toFixed(3)} µs each`,
+          `round ${round + 1}  ${scenario.name.padEnd(10)} ${result.server.padEnd(8)} ${Math.round(result.deliveriesPerSecond)}/s, ${result.cpuMicrosPerDelivery?.toFixed(3) ?? '?'} µs each`,
         )
       }
   const rows = scenarios.map((scenario) =>
@@ -50,7 +50,7 @@ export async function benchWatched({
 
 function rowOf({ title }: Scenario, results: readonly Load[]): string {
   const of = (server: string, figure: 'deliveriesPerSecond' | 'cpuMicrosPerDelivery'): number[] =>
-    results.filter((result) => result.server === server).map((result) => result[figure])
+    results.filter((result) => result.server === server).map((result) => result[figure] ?? NaN)
   const cells = (['deliveriesPerSecond', 'cpuMicrosPerDelivery'] as const).flatMap((figure) => {
     const [alone, watched] = [of('alone', figure), of('watched', figure)]
     const ratio = median(watched.map((value, round) => value / alone[round]!))

@@ -1,14 +1,17 @@
+import { randomBytes } from 'node:crypto'
 import { FrameTemplate } from './client-frame.ts'
-import { dialectOf, messageBody, SEQUENCE_DIGITS, type Dialect, type DialectName } from './dialect.ts'
+import { dialectOf, messageBody, type Dialect, type DialectName } from './dialect.ts'
 import { RawSocket } from './raw-socket.ts'
+import { bytesBehindSequence, NO_DELIVERY, rehearse, type DeliveryShape } from './rehearsal.ts'
+import type { Address } from '../messages.ts'
 import { MESSAGE_BYTES, type Scenario } from '../scenario.ts'
 
 export interface CrowdOptions {
   readonly scenario: Scenario
-  readonly port: number
+  readonly address: Address
   readonly dialect: DialectName
   readonly apiKey: string
-  /** Addresses to connect from. */
+  /** Addresses to connect from; none for whatever reaches the server. */
   readonly sources: readonly string[]
   /** Called for every delivery with the subscriber's number; subscriber s is on topic `s % topics`. */
   readonly delivered: (subscriber: number, sequence: number) => void
@@ -39,11 +42,14 @@ export class Crowd {
 
   static async gather(options: CrowdOptions): Promise<Crowd> {
     const { scenario } = options
-    const dialect = dialectOf(options.dialect, options.apiKey)
+    const dialect = dialectOf(options.dialect, options.apiKey, options.address.path)
+    // Somebody else's server may have topics of its own, and those of a run that was broken off.
+    const topicName = topicNames(randomBytes(3).toString('hex'))
     const sockets: RawSocket[] = []
     try {
+      const delivery = scenario.publishers === 0 ? NO_DELIVERY : await rehearse(options, dialect, topicName(scenario.topics))
       const open = async (index: number, delivered: (sequence: number) => void): Promise<RawSocket> => {
-        const socket = await RawSocket.open(socketOptions(options, dialect, index, delivered))
+        const socket = await RawSocket.open(socketOptions(options, dialect, delivery, index, delivered))
         sockets.push(socket)
         return socket
       }
@@ -56,7 +62,7 @@ export class Crowd {
         const socket = await open(publisher, () => options.failed(new Error('a publisher got its own message')))
         for (let topic = publisher; topic < scenario.topics; topic += scenario.publishers) {
           await socket.ask(dialect.join(topicName(topic)), dialect.isJoined)
-          voices[topic] = { socket, template: templateOf(dialect, topic) }
+          voices[topic] = { socket, template: templateOf(dialect, topicName(topic)) }
         }
       })
       return new Crowd(voices, sockets)
@@ -72,36 +78,31 @@ export class Crowd {
 }
 
 /** As long for every topic, so that every delivery is as long. */
-function topicName(topic: number): string {
-  return `bench-${String(topic).padStart(4, '0')}`
+function topicNames(prefix: string): (topic: number) => string {
+  return (topic) => `bench-${prefix}-${String(topic).padStart(4, '0')}`
 }
 
-function templateOf(dialect: Dialect, topic: number): FrameTemplate {
-  const text = dialect.publish(topicName(topic), messageBody(0, MESSAGE_BYTES))
+function templateOf(dialect: Dialect, topic: string): FrameTemplate {
+  const text = dialect.publish(topic, messageBody(0, MESSAGE_BYTES))
   return new FrameTemplate(text, bytesBehindSequence(text))
 }
 
 function socketOptions(
-  { port, sources, failed, wasRead = () => {} }: CrowdOptions,
+  { address, sources, failed, wasRead = () => {} }: CrowdOptions,
   dialect: Dialect,
+  delivery: DeliveryShape,
   index: number,
   delivered: (sequence: number) => void,
 ): Parameters<typeof RawSocket.open>[0] {
-  const delivery = dialect.delivery(topicName(0), messageBody(0, MESSAGE_BYTES))
   return {
-    port,
+    address,
     dialect,
-    localAddress: sources[index % sources.length]!,
+    localAddress: sources[index % sources.length] ?? null,
     wasRead,
-    deliveryBytes: delivery.length,
-    tailBytes: bytesBehindSequence(delivery),
+    ...delivery,
     delivered,
     lost: (why) => failed(new Error(`a connection was lost: ${why}`)),
   }
-}
-
-function bytesBehindSequence(text: string): number {
-  return text.length - text.lastIndexOf('0'.repeat(SEQUENCE_DIGITS)) - SEQUENCE_DIGITS
 }
 
 /** Runs a task for 0 to `count - 1`, some of them at once, and stops at the first failure. */

@@ -1,4 +1,4 @@
-/** How a server is spoken to: what is sent, and how a delivered message is known without reading it. */
+/** How a server is spoken to: what is sent, and what its answers mean. Deliveries are not read: `rehearsal.ts` finds out how long they are. */
 export interface Dialect {
   /** Path and query of the upgrade. */
   readonly path: string
@@ -9,25 +9,35 @@ export interface Dialect {
   readonly isJoined: (text: string) => boolean
   /** What the publisher sends. `body` is the JSON of the message. */
   publish(topic: string, body: string): string
-  /** What a subscriber gets: only its length and what follows the body in it matter. */
-  delivery(topic: string, body: string): string
+  /** Why the server refused a join or ended a channel, for a text that says so; null for any other. */
+  readonly refusal: (text: string) => string | null
   /** What to answer to any other text frame, or null. */
   answer(text: string): string | null
 }
 
 export type DialectName = 'phoenix' | 'socket.io'
 
-/** The protocol of Tidewire, version 2.0.0 in text frames; the plain `ws` server speaks it too, so that both move the same bytes. */
-function phoenix(apiKey: string): Dialect {
+/**
+ * The protocol of Supabase Realtime, version 2.0.0 in text frames, and no more of it than every such server knows. The plain `ws`
+ * server speaks it too, so that it and ours move the same bytes.
+ */
+function phoenix(apiKey: string, path: string): Dialect {
   return {
-    path: `/socket/websocket?vsn=2.0.0&apikey=${apiKey}`,
+    path: `${path}/websocket?vsn=2.0.0&apikey=${encodeURIComponent(apiKey)}`,
     greeting: null,
     join: (topic) => JSON.stringify(['1', '1', `realtime:${topic}`, 'phx_join', { config: { broadcast: { self: false, ack: false } } }]),
     isJoined: (text) => text.includes('"phx_reply",{"status":"ok"'),
     publish: (topic, body) => `["1","2","realtime:${topic}","broadcast",{"type":"broadcast","event":"b","payload":${body}}]`,
-    delivery: (topic, body) => `[null,null,"realtime:${topic}","broadcast",{"type":"broadcast","event":"b","payload":${body}}]`,
+    refusal: (text) => (/"phx_(reply|close|error)"|"system"/.test(text) ? phoenixRefusal(text) : null),
     answer: () => null,
   }
+}
+
+function phoenixRefusal(text: string): string | null {
+  const [, , topic, event, payload] = JSON.parse(text) as [unknown, unknown, string, string, Readonly<Record<string, unknown>>]
+  const isBad =
+    event === 'phx_close' || event === 'phx_error' || ((event === 'phx_reply' || event === 'system') && payload['status'] === 'error')
+  return isBad ? `${event} on ${topic}: ${JSON.stringify(payload).slice(0, 300)}` : null
 }
 
 /** Engine.IO 4 and Socket.IO 5 over a WebSocket from the start. */
@@ -37,12 +47,13 @@ const socketIo: Dialect = {
   join: (topic) => `420${JSON.stringify(['join', topic])}`,
   isJoined: (text) => text.startsWith('430['),
   publish: (topic, body) => `42["publish",${JSON.stringify(topic)},${body}]`,
-  delivery: (_topic, body) => `42["b",${body}]`,
+  refusal: () => null,
   answer: (text) => (text === '2' ? '3' : null),
 }
 
-export function dialectOf(name: DialectName, apiKey: string): Dialect {
-  return name === 'phoenix' ? phoenix(apiKey) : socketIo
+/** `path` is where the server has its sockets; null for where they usually are. */
+export function dialectOf(name: DialectName, apiKey: string, path: string | null): Dialect {
+  return name === 'phoenix' ? phoenix(apiKey, path ?? '/socket') : socketIo
 }
 
 export const SEQUENCE_DIGITS = 8

@@ -16,12 +16,12 @@ afterEach(async () => {
 
 type Deliver = (send: (message: string) => void, message: string, nth: number) => void
 
-/** A server that delivers as it is told to; deliveries are counted from 1. */
+/** A server that delivers as it is told to; deliveries are counted from 1, after that of the rehearsal. */
 async function serve(deliver: Deliver): Promise<number> {
   const http = createServer()
   const server = new WebSocketServer({ server: http })
   const joined = new Map<WebSocket, Set<string>>()
-  let nth = 0
+  let nth = -1
   server.on('connection', (socket) => {
     const topics = new Set<string>()
     joined.set(socket, topics)
@@ -57,7 +57,7 @@ const scenario: Scenario = {
 async function gather(port: number, loop: ClosedLoop | OpenLoop): Promise<Crowd> {
   const crowd = await Crowd.gather({
     scenario,
-    port,
+    address: { host: '127.0.0.1', authority: `127.0.0.1:${port}`, port, isTls: false, path: null },
     dialect: 'phoenix',
     apiKey: '',
     sources: ['127.0.0.1'],

@@ -13,7 +13,7 @@ const DRAIN_MS = 5_000
 process.once('message', (job: Job) => {
   run(job).then(
     (message) => tell(message, () => process.disconnect()),
-    (error: unknown) => tell({ kind: 'failed', reason: String(error) }, () => process.exit(1)),
+    (error: unknown) => tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }, () => process.exit(1)),
   )
 })
 process.once('disconnect', () => process.exit())

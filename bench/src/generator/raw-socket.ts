@@ -1,13 +1,15 @@
-import { connect, type Socket } from 'node:net'
+import { connect, type OnReadOpts, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Address } from '../messages.ts'
 import { textFrame } from './client-frame.ts'
 import type { Dialect } from './dialect.ts'
 import { FrameReader } from './frame-reader.ts'
 
 export interface RawSocketOptions {
-  readonly port: number
+  readonly address: Address
   readonly dialect: Dialect
-  /** 127.0.0.x, so that many sockets do not use up one address's ports. */
-  readonly localAddress: string
+  /** 127.0.0.x, so that many sockets do not use up one address's ports; null for whatever reaches the server. */
+  readonly localAddress: string | null
   /** The length of a delivered message, and what stands behind its sequence number. */
   readonly deliveryBytes: number
   readonly tailBytes: number
@@ -16,6 +18,9 @@ export interface RawSocketOptions {
   /** The server went away without being asked to. */
   readonly lost: (why: string) => void
 }
+
+/** Whatever takes longer has gone wrong. */
+const ANSWER_TIMEOUT_MS = 30_000
 
 /** Every socket reads into the same bytes: they are looked through before the next one reads. */
 const shared = Buffer.allocUnsafe(256 * 1024)
@@ -28,7 +33,7 @@ export class RawSocket {
   /** The head of the upgrade's answer, until it is whole. */
   #head: string | null = ''
   /** Whoever waits for the next text frame that fits. */
-  #waiting: { readonly fits: (text: string) => boolean; readonly done: () => void } | null = null
+  #waiting: { readonly fits: (text: string) => boolean; readonly done: (text: string) => void } | null = null
   #failed: (error: Error) => void = () => {}
   #closing = false
 
@@ -39,19 +44,19 @@ export class RawSocket {
       text: (text) => this.#text(text),
       closed: (code) => this.#end(`closed with ${code}`),
     })
-    this.#socket = connect({
-      host: '127.0.0.1',
-      port: options.port,
-      localAddress: options.localAddress,
-      noDelay: true,
-      onread: {
-        buffer: shared,
-        callback: (size) => {
-          this.#read(shared, size)
-          return true
-        },
+    const { host, port, isTls } = options.address
+    const onread: OnReadOpts = {
+      buffer: shared,
+      callback: (size) => {
+        this.#read(shared, size)
+        return true
       },
-    })
+    }
+    const local = options.localAddress === null ? {} : { localAddress: options.localAddress }
+    this.#socket = isTls
+      ? connectTls({ host, port, servername: host, ...({ onread } as object) })
+      : connect({ host, port, ...local, noDelay: true, onread })
+    this.#socket.setNoDelay(true)
     this.#socket.on('error', (error) => this.#end(error.message))
     this.#socket.on('close', () => this.#end('the connection ended'))
   }
@@ -66,9 +71,22 @@ export class RawSocket {
   }
 
   /** Sends a text and waits for the answer that fits. */
-  ask(text: string, fits: (text: string) => boolean): Promise<void> {
+  ask(text: string, fits: (text: string) => boolean): Promise<string> {
     this.write(textFrame(text))
-    return this.#until(fits)
+    return this.until(fits)
+  }
+
+  /** The next text that fits and is no delivery. Rejects when the connection ends, and when it takes too long. */
+  async until(fits: (text: string) => boolean): Promise<string> {
+    const timer = setTimeout(() => this.#end(`nothing came for ${ANSWER_TIMEOUT_MS / 1000} s`), ANSWER_TIMEOUT_MS)
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#waiting = { fits, done: resolve }
+        this.#failed = reject
+      })
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   write(frame: Buffer): void {
@@ -80,19 +98,12 @@ export class RawSocket {
     this.#socket.destroy()
   }
 
-  #upgraded(): Promise<void> {
+  #upgraded(): Promise<string> {
     this.#socket.write(
-      `GET ${this.#options.dialect.path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#options.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+      `GET ${this.#options.dialect.path} HTTP/1.1\r\nHost: ${this.#options.address.authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
     )
-    return this.#until(() => true)
-  }
-
-  #until(fits: (text: string) => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiting = { fits, done: resolve }
-      this.#failed = reject
-    })
+    return this.until(() => true)
   }
 
   #read(chunk: Buffer, size: number): void {
@@ -113,10 +124,12 @@ export class RawSocket {
   #text(text: string): void {
     const answer = this.#options.dialect.answer(text)
     if (answer !== null) return this.write(textFrame(answer))
+    const refusal = this.#options.dialect.refusal(text)
+    if (refusal !== null) return this.#end(refusal)
     if (this.#waiting?.fits(text) !== true) return
     const { done } = this.#waiting
     this.#waiting = null
-    done()
+    done(text)
   }
 
   #end(why: string): void {
