@@ -26,6 +26,8 @@ export default defineConfig({
           include: testsNamed('.test'),
           exclude: [...notTests, '**/*.browser.test.*', '**/*.long.test.*'],
           testTimeout: 20_000,
+          // The runner would take one worker less than there are cores: with two cores one, which mostly waits for processes.
+          maxWorkers: 2,
         },
       },
       {
