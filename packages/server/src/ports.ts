@@ -233,6 +233,8 @@ export interface Decision {
   readonly detail: string
   readonly connection?: string
   readonly topic?: string
+  /** Whether the topic is a private one; missing where that could not be read. */
+  readonly private?: boolean
 }
 
 /** What was fanned out: a broadcast, or what became of somebody's presence. Bytes are those that are sent, not to be kept. */

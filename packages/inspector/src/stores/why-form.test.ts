@@ -57,6 +57,11 @@ describe('a question from a row of the log', () => {
     expect(questionAbout(row)).toEqual({ about: 'topic', topic: 'room', private: true, connection: 'c1' })
   })
 
+  test('leaves open what a decision does not know', () => {
+    const row = { id: 1, at: 0, kind: 'decision', topic: 'room', event: 'malformed-join' } as const
+    expect(questionAbout(row)).toEqual({ about: 'topic', topic: 'room' })
+  })
+
   test('knows the table, and what the row holds', () => {
     const payload = '{"data":{"record":{"title":"x","id":5}},"ids":[1]}'
     expect(questionAbout({ id: 1, at: 0, kind: 'change', detail: 'public.todos', payload })).toEqual({

@@ -81,9 +81,12 @@ function valueOf({ row }: WhyForm, column: string): string {
 }
 
 /** What a row of the log tells of a question: its topic and who sent it, or its table and values of the row. */
-export function questionAbout({ kind, topic, private: isPrivate, event, connection, detail, payload }: AdminLogRow): Partial<WhyForm> {
-  const who = connection === undefined ? {} : { connection }
-  // A decision does not say whether its topic is private; only private ones are refused for want of a policy.
-  if (kind !== 'change') return { about: 'topic', topic: topic ?? '', private: isPrivate ?? event === 'unauthorized', ...who }
-  return { about: 'change', table: detail ?? '', row: recordValues(payload ?? '') }
+export function questionAbout({ kind, topic, private: isPrivate, connection, detail, payload }: AdminLogRow): Partial<WhyForm> {
+  if (kind === 'change') return { about: 'change', table: detail ?? '', row: recordValues(payload ?? '') }
+  return {
+    about: 'topic',
+    topic: topic ?? '',
+    ...(isPrivate === undefined ? {} : { private: isPrivate }),
+    ...(connection === undefined ? {} : { connection }),
+  }
 }

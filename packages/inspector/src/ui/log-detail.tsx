@@ -62,7 +62,7 @@ function Content({ inspector, row }: { readonly inspector: Inspector; readonly r
         </Fact>
         {row.topic !== undefined && (
           <Fact name="Topic">
-            {visibleText(row.topic)} {row.private === true ? '(private)' : ''}
+            {visibleText(row.topic)} {row.private === undefined ? '' : row.private ? '(private)' : '(public)'}
           </Fact>
         )}
         {connection !== undefined && (

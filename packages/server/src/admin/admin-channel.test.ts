@@ -195,6 +195,33 @@ describe('what it is told', () => {
     expect(plain.every((row) => row.payload === undefined)).toBe(true)
   })
 
+  test('whether what was refused was private or public', async () => {
+    const node = new NodeInProcess({ limits: { ...noLimits, maxChannelsPerConnection: 1 } }, { admin })
+    const [socket, client] = [node.connect(), node.connect()]
+    await enter(node, socket)
+    await client.join('realtime:room')
+    const join = (topic: string, payload: unknown): void => client.send({ topic, event: 'phx_join', ref: '9', joinRef: '9', payload })
+    join('realtime:secret', { config: { private: true } })
+    join('realtime:open', { config: { private: false } })
+    join('realtime:odd', { config: 5 })
+    client.send({ topic: 'realtime:room', event: 'presence', ref: '10', payload: { event: 'jump' } })
+    await node.settle()
+    node.runtime.advance(100)
+    const decisions = told<AdminLog>(socket, 'admin_log')
+      .flatMap(({ rows }) => rows)
+      .filter(({ kind }) => kind === 'decision')
+    expect(decisions.map(({ topic, event, private: isPrivate }) => [topic, event, isPrivate])).toEqual([
+      ['secret', 'too-many-channels', true],
+      ['open', 'too-many-channels', false],
+      ['odd', 'malformed-join', undefined],
+      ['room', 'malformed-payload', false],
+    ])
+    const user = { connection: '2' }
+    const { steps } = (await ask(node, socket, 'admin_why', { about: 'topic', user, topic: 'secret', private: false }))
+      .response as WhyAnswer
+    expect(steps.filter(({ check }) => check === 'decision')).toEqual([])
+  })
+
   test('of a burst of messages the first ones, and how many more there were', async () => {
     const node = new NodeInProcess({}, { admin })
     const socket = node.connect()

@@ -35,12 +35,13 @@ export function rowContent(happening: Happening, withPayload: boolean): RowConte
     case 'disconnect':
       return { kind: 'disconnect', connection: happening.connection, detail: `closed with ${happening.code}` }
     case 'decision': {
-      const { code, detail, connection, topic } = happening.decision
+      const { code, detail, connection, topic, private: isPrivate } = happening.decision
       return {
         kind: 'decision',
         event: code,
         detail: cut(detail),
         ...(topic === undefined ? {} : { topic: bare(topic) }),
+        ...(isPrivate === undefined ? {} : { private: isPrivate }),
         ...(connection === undefined ? {} : { connection }),
       }
     }

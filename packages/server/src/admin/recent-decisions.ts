@@ -18,13 +18,18 @@ export class RecentDecisions {
     this.#next = (this.#next + 1) % KEPT
   }
 
-  /** Those of a connection and a topic, as far as they are given; the newest first. */
-  about(connection: string | null, topic: string | null): readonly DatedDecision[] {
+  /** Those of a connection and a topic, as far as they are given, with those of the whole socket; the newest first. */
+  about(connection: string | null, topic: { readonly name: string; readonly private: boolean } | null): readonly DatedDecision[] {
     const order = [...this.#kept.slice(this.#next), ...this.#kept.slice(0, this.#next)].toReversed()
     return order.filter(
       (decision) =>
         (connection === null || decision.connection === connection) &&
-        (topic === null || decision.topic === topic || (connection !== null && decision.topic === undefined)),
+        (topic === null || (decision.topic === undefined ? connection !== null : isAbout(decision, topic))),
     )
   }
+}
+
+/** The one of the same name, where it is not known which one was meant. */
+function isAbout(decision: Decision, topic: { readonly name: string; readonly private: boolean }): boolean {
+  return decision.topic === topic.name && (decision.private ?? topic.private) === topic.private
 }

@@ -45,7 +45,9 @@ async function aboutTopic(question: About<'topic'>, connection: Connection | nul
   const channels = connection === null ? [] : [...connection.channels].filter(({ subTopic }) => subTopic === topic)
   const channel = channels.find(({ request }) => request.private === isPrivate)
   const identity = identityOf(question.user, connection, channel)
-  const decisions = context.decisions.about(connection?.id ?? null, wireTopic(topic)).slice(0, SHOWN_DECISIONS)
+  const decisions = context.decisions
+    .about(connection?.id ?? null, { name: wireTopic(topic), private: isPrivate })
+    .slice(0, SHOWN_DECISIONS)
   const steps = [tokenStep(identity, context.nowMs), limitStep(connection, channel, isPrivate, decisions, context)]
   if (!isPrivate) steps.push({ check: 'policy', outcome: 'yes', text: 'The topic is public: no policy is asked.' })
   else if (context.explainer === null) steps.push({ check: 'policy', outcome: 'no', text: NO_DATABASE })

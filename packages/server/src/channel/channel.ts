@@ -9,7 +9,7 @@ import {
   type Version,
 } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { Identity, StoredMessage } from '../ports.ts'
+import type { Decision, Identity, StoredMessage } from '../ports.ts'
 import type { CatchUp } from '../topic/catch-up.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -153,13 +153,7 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   refuse(ref: Ref, code: string, reason: string, response: unknown = { reason }): void {
-    this.services.observer.decision({
-      kind: 'push-refused',
-      code,
-      detail: reason,
-      connection: this.connection.id,
-      topic: wireTopic(this.subTopic),
-    })
+    this.#observe('push-refused', code, reason)
     if (ref === null) this.#system('error', 'system', reason)
     else this.reply(ref, 'error', response)
   }
@@ -244,13 +238,7 @@ export class Channel implements Membership, ChangeReceiver {
         )
         return
       case 'refuse-join':
-        this.services.observer.decision({
-          kind: 'join-refused',
-          code: effect.code,
-          detail: effect.reason,
-          connection: this.connection.id,
-          topic: wireTopic(this.subTopic),
-        })
+        this.#observe('join-refused', effect.code, effect.reason)
         this.reply(this.#options.ref, 'error', { reason: effect.reason })
         this.#options.replaces?.tellClosed()
         return
@@ -275,13 +263,7 @@ export class Channel implements Membership, ChangeReceiver {
       case 'exit':
         return this.#exit()
       case 'system-error':
-        this.services.observer.decision({
-          kind: 'channel-closed',
-          code: effect.code,
-          detail: effect.message,
-          connection: this.connection.id,
-          topic: wireTopic(this.subTopic),
-        })
+        this.#observe('channel-closed', effect.code, effect.message)
         return this.#system('error', 'system', effect.message)
       case 'phx-close':
         return this.tellClosed()
@@ -291,6 +273,18 @@ export class Channel implements Membership, ChangeReceiver {
         return this.#options.onGone(this, waiting)
       }
     }
+  }
+
+  #observe(kind: Decision['kind'], code: string, detail: string): void {
+    const { connection, subTopic, request } = this
+    this.services.observer.decision({
+      kind,
+      code,
+      detail,
+      connection: connection.id,
+      topic: wireTopic(subTopic),
+      private: request.private,
+    })
   }
 
   #verify(token: string): void {

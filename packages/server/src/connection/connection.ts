@@ -214,17 +214,18 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (this.#host.draining) return this.#refuseJoin(frame, 'restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
     const request = parseJoin(frame.payload.kind === 'json' ? frame.payload.value : null)
     if (!request.ok) return this.#refuseJoin(frame, 'malformed-join', request.reason)
-    if (this.#limits.privateOnly && !request.value.private)
-      return this.#refuseJoin(frame, 'private-only', 'PrivateOnly: This project only allows private channels')
+    const isPrivate = request.value.private
+    const refuse = (code: string, reason: string): void => this.#refuseJoin(frame, code, reason, isPrivate)
+    if (this.#limits.privateOnly && !isPrivate) return refuse('private-only', 'PrivateOnly: This project only allows private channels')
     if (!this.#allowJoin()) {
-      this.#refuseJoin(frame, 'too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+      refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
       return this.close(1001, 'Too many joins per second')
     }
     if (replaces === null) {
       if (this.#channels.size === 0 && !this.#host.mayJoin())
-        return this.#refuseJoin(frame, 'too-many-users', 'ConnectionRateLimitReached: Too many connected users')
+        return refuse('too-many-users', 'ConnectionRateLimitReached: Too many connected users')
       if (this.#channels.size >= this.#services.limits.maxChannelsPerConnection)
-        return this.#refuseJoin(frame, 'too-many-channels', 'ChannelRateLimitReached: Too many channels')
+        return refuse('too-many-channels', 'ChannelRateLimitReached: Too many channels')
     }
     const channel = new Channel(this, this.#services, {
       subTopic,
@@ -252,8 +253,9 @@ export class Connection implements ChannelConnection, AdminPeer {
     for (const frame of waiting) if (this.#state.kind === 'open') this.#dispatch(frame)
   }
 
-  #refuseJoin(frame: ClientFrame, code: string, reason: string): void {
-    this.#services.observer.decision({ kind: 'join-refused', code, detail: reason, connection: this.id, topic: frame.topic })
+  #refuseJoin(frame: ClientFrame, code: string, reason: string, isPrivate?: boolean): void {
+    const kind = isPrivate === undefined ? {} : { private: isPrivate }
+    this.#services.observer.decision({ kind: 'join-refused', code, detail: reason, connection: this.id, topic: frame.topic, ...kind })
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
   }
 

@@ -133,6 +133,7 @@ export class BroadcastEndpoint {
         code: outcome.kind === 'denied' ? 'unauthorized' : 'authorizer-unavailable',
         detail: outcome.kind === 'denied' ? `role ${JSON.stringify(request.identity.role)} may not send to this topic` : outcome.message,
         topic: wireTopic(request.subTopic),
+        private: request.private,
       })
     return outcome
   }

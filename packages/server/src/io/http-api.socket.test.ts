@@ -134,7 +134,13 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast', (base) => {
     expect(answer.status).toBe(202)
     expect(published).toHaveLength(3)
     expect(decisions).toEqual([
-      { kind: 'publish-refused', code: 'unauthorized', detail: 'role "anon" may not send to this topic', topic: 'realtime:h1' },
+      {
+        kind: 'publish-refused',
+        code: 'unauthorized',
+        detail: 'role "anon" may not send to this topic',
+        topic: 'realtime:h1',
+        private: true,
+      },
     ])
   })
 
