@@ -70,3 +70,22 @@ test('what SQL sends comes out in the order of commits, with its digits, and row
     'public room far 5',
   ])
 })
+
+test('a message tells when it was committed, and the trace that its payload names', async () => {
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const before = Date.now()
+  await admin.query(`
+    select realtime.send('{"traceparent": "${traceparent}"}', 'named', 'room');
+    select realtime.send('{"traceparent": "none", "deeper": {"traceparent": "${traceparent}"}}', 'none', 'room');
+    select realtime.send_binary('\\x${Buffer.from(`{"traceparent":"${traceparent}"}`).toString('hex')}', 'opaque', 'room', true);
+  `)
+  const after = Date.now()
+  while (messages.length < 3) await new Promise<void>((resolve) => (arrived = resolve))
+  const taken = messages.splice(0)
+  expect(taken.map((message) => message.traceparent)).toEqual([traceparent, null, null])
+  for (const { committedAt } of taken) {
+    // Postgres counts microseconds.
+    expect(committedAt).toBeGreaterThanOrEqual(before - 1)
+    expect(committedAt).toBeLessThanOrEqual(after + 1)
+  }
+})

@@ -1,3 +1,4 @@
+import { traceparentOf } from '@tidewire/protocol'
 import type { StoredPublish } from '@tidewire/server'
 import type { Table } from './table.ts'
 import type { RowChange } from './transaction-assembler.ts'
@@ -32,6 +33,19 @@ export function storedMessage(change: RowChange): StoredPublish | null {
     id,
     form: 'user',
     payload: { encoding: binary === null ? 'json' : 'binary', bytes },
+    traceparent: binary === null ? traceIn(bytes) : null,
+    committedAt: Number(change.transaction.commitTime) / 1_000,
+  }
+}
+
+/** The trace that a payload names (rule B9). Most name none, and are not parsed. */
+function traceIn(json: Buffer): string | null {
+  if (!json.includes('"traceparent"')) return null
+  try {
+    return traceparentOf(JSON.parse(json.toString()))
+  } catch {
+    // The column is of somebody's own making: not of type jsonb.
+    return null
   }
 }
 

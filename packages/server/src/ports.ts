@@ -257,10 +257,10 @@ export interface ObservedChange extends DecidedChange {
 /** Follows broadcasts to their sockets, for tracing. Must not throw. */
 export interface Tracer {
   /**
-   * A broadcast begins; `traceparent` is what its sender gave (rule B9). What is returned is called once, when it is
-   * written to the sockets of all its receivers.
+   * A broadcast begins, now or at `since` (milliseconds since 1970: the commit of one from the database); `traceparent` is what
+   * its sender gave (rule B9). What is returned is called once, when it is written to the sockets of all its receivers.
    */
-  broadcast(topic: string, traceparent: string | null, bytes: number): (receivers: number) => void
+  broadcast(topic: string, traceparent: string | null, bytes: number, since: number | null): (receivers: number) => void
 }
 
 /**

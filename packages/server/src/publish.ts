@@ -1,12 +1,14 @@
-import { traceparentOf } from '@tidewire/protocol'
+import { traceparentOf, wireTopic } from '@tidewire/protocol'
 import type { Services } from './channel/services.ts'
-import type { PublishOutcome, PublishRequest } from './ports.ts'
+import type { PublishOutcome, PublishRequest, Tracer } from './ports.ts'
 import type { TopicMessage } from './topic/encoded-message.ts'
 
 /** A message from inside: it was allowed where it came from, by the database or by a peer node. */
 export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
   /** As in rule B9, already checked. */
   readonly traceparent?: string | null
+  /** When it was committed, in milliseconds since 1970 by the clock of the database: its span begins there. */
+  readonly committedAt?: number
 }
 
 /** A message that the database keeps under an id. */
@@ -26,10 +28,13 @@ export async function publish(services: Services, request: PublishRequest): Prom
 /** Sends to a topic without asking anybody. Returns the receivers on this node. */
 export function publishTrusted(services: Services, request: TrustedPublish): number {
   const topic = services.topics.find(request.subTopic, request.private)
-  if (topic === undefined) return 0
+  const written = beginSpan(services, request)
+  if (topic === undefined) {
+    written?.(0)
+    return 0
+  }
   const message = messageOf(request)
-  const { id, traceparent = null } = request
-  const written = services.tracer?.broadcast(topic.name, traceparent, request.payload.bytes.length)
+  const { id } = request
   const receivers = id === undefined ? topic.fanOut('broadcast', message, null) : topic.fanOutStored(id, message, services.runtime.uptime())
   const { event, payload } = request
   services.observer.broadcast(topic.name, receivers, payload.bytes.length, {
@@ -42,6 +47,16 @@ export function publishTrusted(services: Services, request: TrustedPublish): num
   })
   if (written !== undefined) topic.inOrder(() => written(receivers))
   return receivers
+}
+
+/** Clocks differ: a span does not begin after it is told of. */
+function beginSpan(
+  { tracer, runtime }: Services,
+  { subTopic, payload, traceparent = null, committedAt }: TrustedPublish,
+): ReturnType<Tracer['broadcast']> | undefined {
+  if (tracer === null) return undefined
+  const since = committedAt === undefined ? null : Math.min(committedAt, runtime.now())
+  return tracer.broadcast(wireTopic(subTopic), traceparent, payload.bytes.length, since)
 }
 
 function messageOf({ event, payload, id, form, traceparent = null }: TrustedPublish): TopicMessage {

@@ -18,7 +18,7 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
   const size = payloadSize(frame.payload)
   if (size > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
-  const written = services.tracer?.broadcast(topic.name, traceOf(frame.payload), size)
+  const written = services.tracer?.broadcast(topic.name, traceOf(frame.payload), size, null)
   const receivers = topic.fanOut('broadcast', message, request.self ? null : channel)
   services.observer.broadcast(topic.name, receivers, size, sentMessage(channel, frame.payload))
   if (written !== undefined) topic.inOrder(() => written(receivers))

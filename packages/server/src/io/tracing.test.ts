@@ -26,6 +26,10 @@ function briefly({ name, attributes, parentSpanContext }: ReadableSpan): unknown
   }
 }
 
+function hrTimeToMs([seconds, nanoseconds]: readonly [number, number]): number {
+  return seconds * 1_000 + nanoseconds / 1_000_000
+}
+
 async function tracedNode(changeFeed: ChangeFeed | null = null) {
   const tracing = (await openTelemetry())!
   const node = new NodeInProcess({}, { tracer: tracing.tracer, changeFeed })
@@ -80,6 +84,38 @@ test('over HTTP the trace comes in the header, and receivers get it in meta', as
     { type: 'broadcast', event: 'e', payload: { n: 1 }, meta: { traceparent: TRACEPARENT } },
   ])
   expect(exporter.getFinishedSpans().map(briefly)).toMatchObject([{ parent: PARENT_ID, receivers: 2 }])
+})
+
+test('a message from the database is a span of its trace that begins with its commit', async () => {
+  const { node, receiver } = await tracedNode()
+  const message = { subTopic: 'room', private: false, event: 'e', form: 'user', id: 'i' } as const
+  const payload = { encoding: 'json', bytes: Buffer.from('{"n":1}') } as const
+  const now = node.runtime.now()
+  node.server.publishTrusted({ ...message, payload, traceparent: TRACEPARENT, committedAt: now - 20 })
+  // The clock of the database is ahead.
+  node.server.publishTrusted({ ...message, payload, committedAt: now + 5_000 })
+  await node.settle()
+  const [first, second, ...others] = exporter.getFinishedSpans()
+  expect(others).toEqual([])
+  expect([first, second].map((span) => briefly(span!))).toMatchObject([
+    { receivers: 2, topic: 'realtime:room', parent: PARENT_ID },
+    { receivers: 2, parent: undefined },
+  ])
+  expect([first, second].map((span) => hrTimeToMs(span!.startTime))).toEqual([now - 20, now])
+  expect(receiver.take().map(({ payload: sent }) => (sent as { readonly meta?: unknown }).meta)).toEqual([
+    { id: 'i', traceparent: TRACEPARENT },
+    { id: 'i' },
+  ])
+})
+
+test('what nobody is there to get is a span, too', async () => {
+  const { node } = await tracedNode()
+  const identity = { role: 'anon', claims: {}, headers: { traceparent: TRACEPARENT } }
+  const payload = { encoding: 'json', bytes: Buffer.from('{}') } as const
+  await node.server.publish({ subTopic: 'empty', private: false, event: 'e', payload, form: 'user', identity })
+  expect(exporter.getFinishedSpans().map(briefly)).toEqual([
+    { name: 'tidewire.broadcast', receivers: 0, topic: 'realtime:empty', parent: PARENT_ID },
+  ])
 })
 
 test('a row change is a span from its commit to its frames, if somebody got it', async () => {

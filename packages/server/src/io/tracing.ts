@@ -3,7 +3,7 @@ import type { Observer, Tracer } from '../ports.ts'
 
 type Api = typeof api
 
-/** What a server tells OpenTelemetry: a span a broadcast, from its arrival to its last write, and one a row change, from its commit. */
+/** What a server tells OpenTelemetry: a span a broadcast, from its commit or arrival to its last write, and one a row change, from its commit. */
 export interface Tracing {
   readonly tracer: Tracer
   readonly observer: Observer
@@ -43,13 +43,14 @@ function tracingOf({ trace, ROOT_CONTEXT, SpanKind }: Api): Tracing {
   const ignore = (): void => {}
   return {
     tracer: {
-      broadcast: (topic, traceparent, bytes) => {
+      broadcast: (topic, traceparent, bytes, since) => {
         const attributes = {
           'messaging.system': 'tidewire',
           'messaging.destination.name': topic,
           'messaging.message.body.size': bytes,
         }
-        const span = spans.startSpan('tidewire.broadcast', { kind: SpanKind.CONSUMER, attributes }, contextOf(traceparent))
+        const options = { kind: SpanKind.CONSUMER, attributes, ...(since === null ? {} : { startTime: since }) }
+        const span = spans.startSpan('tidewire.broadcast', options, contextOf(traceparent))
         return (receivers) => {
           span.setAttribute('tidewire.receivers', receivers)
           span.end()
