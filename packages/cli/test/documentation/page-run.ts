@@ -10,6 +10,8 @@ export type Check = 'run' | 'output' | 'result' | 'parse' | null
 
 /** Commands that go on until somebody ends them. */
 const GOES_ON = /^(npx )?tidewire (listen|presence)\b(?!.*--count)/
+/** Sends something to whoever listens. */
+const SENDS = /^(npx )?tidewire send (\S+) (\S+)/
 /** What a reader starts once, before all pages. */
 const SERVES = /^(npx )?tidewire (dev|start)\b/
 
@@ -86,7 +88,16 @@ export class PageRun {
       return this.#program.begun()
     }
     this.#command = this.#start('sh', ['-ec', placed])
-    return this.#command.ended()
+    await this.#command.ended()
+    for (const command of commandsOf(placed)) await this.#heard(command)
+  }
+
+  /** A send succeeds whoever listens: that it arrives is seen where the page listens. */
+  async #heard(command: string): Promise<void> {
+    const [, , topic, event] = SENDS.exec(command) ?? []
+    if (topic === undefined || event === undefined) return
+    if (this.#program === null) throw new Error(`nobody on this page listens to ${topic}`)
+    await this.#program.says(event)
   }
 
   #start(command: string, args: readonly string[]): RunningBlock {

@@ -61,6 +61,11 @@ export class RunningBlock {
     return lines
   }
 
+  /** A line that no `printed` has returned has this in it, now or later. */
+  says(text: string): Promise<void> {
+    return this.#until(() => this.#lines.slice(this.#shown).some((line) => line.includes(text)), `did not print "${text}"`)
+  }
+
   async stop(): Promise<void> {
     if (this.#hasEnded) return
     const closed = once(this.#child, 'close')
