@@ -143,6 +143,27 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.context().close()
   })
 
+  test('Why? says when a token expires, and when it has', async () => {
+    const { page, complaints } = await visit(browser, address())
+    await page.getByText('Healthy').waitFor()
+    await page.keyboard.press('4')
+    const panel = page.getByRole('tabpanel')
+    await panel.getByRole('textbox', { name: 'Topic' }).fill('open')
+    await panel.getByLabel('private').uncheck()
+    const exp = Math.floor(Date.now() / 1_000) + 3
+    await panel.getByRole('textbox', { name: 'Claims' }).fill(JSON.stringify({ exp }))
+    await panel.getByRole('button', { name: 'Why?' }).click()
+    const answer = panel.getByRole('region', { name: 'Answer' })
+    await answer.getByText(/^Expires .*\(in \d s\)$/).waitFor()
+    expect(await answer.getByRole('time').getAttribute('datetime')).toBe(new Date(exp * 1_000).toISOString())
+    await answer.getByText(/^Has expired since, .*\(\d s ago\)$/).waitFor()
+    await panel.getByRole('button', { name: 'Why?' }).click()
+    await answer.locator('.refused').filter({ hasText: 'The token of role authenticated has expired.' }).waitFor()
+    await answer.getByText(/^Expired .*\(\d s ago\)$/).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
   test('Why? asks for every column of the key, and knows them of a row of the log', async () => {
     await sandbox.run([
       'sql',

@@ -200,6 +200,8 @@ export interface WhyStep {
   readonly check: 'token' | 'limit' | 'publication' | 'privilege' | 'policy' | 'row' | 'filter' | 'subscription' | 'decision'
   readonly outcome: 'yes' | 'no' | 'unknown'
   readonly text: string
+  /** Unix milliseconds: of `token`, when it expires or did; of `limit` and `decision`, when it happened. */
+  readonly at?: number
   /** SQL to try or to mend it with. */
   readonly sql?: string
 }

@@ -30,6 +30,16 @@ export function ago(at: number, now: number): string {
   return `${Math.floor(seconds / 86_400)} d`
 }
 
+/** `in 12 min`, `12 min ago`. */
+export function fromNow(at: number, now: number): string {
+  return at > now ? `in ${ago(now, at)}` : `${ago(at, now)} ago`
+}
+
+/** `Nov 27, 2026, 14:03:09`, in the reader's own time zone. */
+export function dateTime(at: number): string {
+  return new Date(at).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' })
+}
+
 /** `14:03:09.120`, in the reader's own time zone. */
 export function clock(at: number): string {
   const date = new Date(at)

@@ -4,6 +4,7 @@ import type { VNode } from 'preact'
 import { useEffect } from 'preact/hooks'
 import type { Inspector } from '../inspector.ts'
 import { nameOf } from '../stores/connection-list.ts'
+import { dateTime, fromNow } from '../stores/format.ts'
 import { visibleText } from '../stores/visible-text.ts'
 import { parseWhy, tableOf, type WhyForm } from '../stores/why-form.ts'
 import { Field } from './composer.tsx'
@@ -56,7 +57,7 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
           {isAsking.value ? 'Asking…' : 'Why?'}
         </button>
       </form>
-      <div aria-live="polite">{outcome.value !== null && <Answer outcome={outcome.value} />}</div>
+      <div aria-live="polite">{outcome.value !== null && <Answer outcome={outcome.value} inspector={inspector} />}</div>
     </>
   )
 }
@@ -106,7 +107,7 @@ function Who({ inspector, form, set }: WhoProps): VNode {
   )
 }
 
-function Answer({ outcome }: { readonly outcome: NonNullable<Outcome> }): VNode {
+function Answer({ outcome, inspector }: { readonly outcome: NonNullable<Outcome>; readonly inspector: Inspector }): VNode {
   if ('fault' in outcome) return <p class="answer bad">{visibleText(outcome.fault)}</p>
   const { verdict, allowed, steps } = outcome.answer
   const decided = steps.findIndex(({ outcome: each }) => each === 'no')
@@ -117,7 +118,7 @@ function Answer({ outcome }: { readonly outcome: NonNullable<Outcome> }): VNode 
       </p>
       <ol class="steps">
         {steps.map((step, index) => (
-          <Step key={index} step={step} isDeciding={index === decided} />
+          <Step key={index} step={step} isDeciding={index === decided} inspector={inspector} />
         ))}
       </ol>
     </section>
@@ -127,7 +128,13 @@ function Answer({ outcome }: { readonly outcome: NonNullable<Outcome> }): VNode 
 const MARKS = { yes: '✓', no: '✕', unknown: '?' } as const
 const SPOKEN = { yes: 'passed', no: 'refused', unknown: 'not known' } as const
 
-function Step({ step: { check, outcome, text, sql }, isDeciding }: { readonly step: WhyStep; readonly isDeciding: boolean }): VNode {
+interface StepProps {
+  readonly step: WhyStep
+  readonly isDeciding: boolean
+  readonly inspector: Inspector
+}
+
+function Step({ step: { check, outcome, text, at, sql }, isDeciding, inspector }: StepProps): VNode {
   return (
     <li class={isDeciding ? `step ${outcome} deciding` : `step ${outcome}`}>
       <span class="mark" role="img" aria-label={SPOKEN[outcome]}>
@@ -137,6 +144,7 @@ function Step({ step: { check, outcome, text, sql }, isDeciding }: { readonly st
         <p>
           <span class="check-name">{check}</span> {visibleText(text)}
         </p>
+        {at !== undefined && <When at={at} isExpiry={check === 'token'} wasGood={outcome === 'yes'} inspector={inspector} />}
         {sql !== undefined && (
           <div class="sql-to-try">
             <pre class="mono">{visibleText(sql, true)}</pre>
@@ -145,5 +153,26 @@ function Step({ step: { check, outcome, text, sql }, isDeciding }: { readonly st
         )}
       </div>
     </li>
+  )
+}
+
+interface WhenProps {
+  readonly at: number
+  readonly isExpiry: boolean
+  /** When the question was answered. */
+  readonly wasGood: boolean
+  readonly inspector: Inspector
+}
+
+/** By the server's clock, as it goes on. Who hears the page is told it with the answer, and not at every tick. */
+function When({ at, isExpiry, wasGood, inspector }: WhenProps): VNode {
+  const now = inspector.figures.last.value?.at ?? Date.now()
+  const isOver = isExpiry && at <= now
+  const what = !isExpiry ? '' : !isOver ? 'Expires ' : wasGood ? 'Has expired since, ' : 'Expired '
+  return (
+    <p class={isOver ? 'bad' : 'quiet'} aria-live="off">
+      {what}
+      <time dateTime={new Date(at).toISOString()}>{dateTime(at)}</time> ({fromNow(at, now)})
+    </p>
   )
 }

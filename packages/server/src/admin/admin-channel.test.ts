@@ -391,6 +391,8 @@ describe('why', () => {
     await client.join('realtime:room')
     for (let n = 0; n < 3; n++) client.send({ topic: 'realtime:room', event: 'presence', payload: { event: 'track', payload: { n } } })
     await node.settle()
+    const decidedAt = node.runtime.now()
+    node.runtime.advance(12_345)
     const socket = node.connect()
     await enter(node, socket)
     const { allowed, verdict, steps } = await answer(node, socket, {
@@ -403,6 +405,12 @@ describe('why', () => {
     expect(verdict).toContain('Client presence rate limit exceeded')
     expect(steps.filter(({ outcome }) => outcome === 'no')[0]).toMatchObject({ check: 'limit' })
     expect(steps.find(({ check }) => check === 'decision')!.text).toContain('too-many-presence-calls')
+    expect(steps.map(({ check, at }) => [check, at])).toEqual(
+      expect.arrayContaining([
+        ['limit', decidedAt],
+        ['decision', decidedAt],
+      ]),
+    )
   })
 
   test('policies are asked about whoever the channel acts for', async () => {
@@ -412,8 +420,23 @@ describe('why', () => {
     const asRole = { about: 'topic', user: { role: 'authenticated', claims: { sub: 'u' } }, private: true }
     expect(await answer(node, socket, { ...asRole, topic: 'open' })).toMatchObject({ allowed: true })
     expect((await answer(node, socket, { ...asRole, topic: 'closed' })).verdict).toContain('Policies say so to authenticated.')
-    const expired = { role: 'authenticated', claims: { exp: 1_700_000_000 } }
-    expect((await answer(node, socket, { ...asRole, user: expired, topic: 'open' })).verdict).toContain('expired')
+  })
+
+  test.each([
+    [1_700_000_000, 'no', 1_700_000_000_000],
+    [1_900_000_000.5, 'yes', 1_900_000_000_500],
+    [1e300, 'yes', 8.64e15],
+    [-1e300, 'no', -8.64e15],
+    [undefined, 'yes', undefined],
+    ['soon', 'yes', undefined],
+  ] as const)('a token says when it expires: %s', async (exp, outcome, at) => {
+    const node = new NodeInProcess({}, { admin: { ...admin, explainer } })
+    const socket = node.connect()
+    await enter(node, socket)
+    const user = { role: 'authenticated', claims: { exp } }
+    const { steps } = await answer(node, socket, { about: 'topic', user, topic: 'open', private: true })
+    expect(steps[0]).toMatchObject({ check: 'token', outcome })
+    expect(steps[0]!.at).toBe(at)
   })
 
   test('the key of a table, for a question about one of its rows', async () => {

@@ -53,7 +53,7 @@ async function aboutTopic(question: About<'topic'>, connection: Connection | nul
   else if (context.explainer === null) steps.push({ check: 'policy', outcome: 'no', text: NO_DATABASE })
   else steps.push(...(await context.explainer.topic({ subTopic: topic, identity })))
   if (connection !== null) steps.push(joinedStep(connection, channels, topic, isPrivate))
-  return [...steps, ...decisions.map((decision) => decisionStep(decision, context.nowMs))]
+  return [...steps, ...decisions.map(decisionStep)]
 }
 
 async function aboutChange(question: About<'change'>, connection: Connection | null, context: WhyContext): Promise<readonly WhyStep[]> {
@@ -67,7 +67,7 @@ async function aboutChange(question: About<'change'>, connection: Connection | n
   if (context.explainer === null) steps.push({ check: 'publication', outcome: 'no', text: NO_DATABASE })
   else steps.push(...(await context.explainer.change({ identity, schema, table, key, filters })))
   if (connection === null) return steps
-  return [...steps, ...decisions.map((decision) => decisionStep(decision, context.nowMs))]
+  return [...steps, ...decisions.map(decisionStep)]
 }
 
 /** Whoever a channel acts for; without one, whoever the socket was opened for. */
@@ -80,12 +80,19 @@ function identityOf(user: WhyUser, connection: Connection | null, channel: Chann
 
 function tokenStep({ role, claims }: Identity, nowMs: number): WhyStep {
   const who = whoIs(role, claims)
-  const { exp } = claims
   if (role === '') return { check: 'token', outcome: 'no', text: 'The token names no role.' }
-  if (typeof exp === 'number' && exp * 1_000 <= nowMs)
-    return { check: 'token', outcome: 'no', text: `The token of ${who} expired ${Math.floor(nowMs / 1_000 - exp)} seconds ago.` }
-  const until = typeof exp === 'number' ? `, good for ${Math.floor(exp - nowMs / 1_000)} more seconds` : ''
-  return { check: 'token', outcome: 'yes', text: `Acts as ${who}${until}.` }
+  const expiresAt = expiryOf(claims)
+  const at = expiresAt === null ? {} : { at: expiresAt }
+  return expiresAt !== null && expiresAt <= nowMs
+    ? { check: 'token', outcome: 'no', text: `The token of ${who} has expired.`, ...at }
+    : { check: 'token', outcome: 'yes', text: `Acts as ${who}.`, ...at }
+}
+
+/** No calendar goes further than this, in Unix milliseconds. */
+const END_OF_TIME = 8.64e15
+
+function expiryOf({ exp }: Identity['claims']): number | null {
+  return typeof exp === 'number' ? Math.max(-END_OF_TIME, Math.min(END_OF_TIME, exp * 1_000)) : null
 }
 
 function whoIs(role: string, { sub }: Identity['claims']): string {
@@ -109,12 +116,12 @@ function limitStep(
   channel: Channel | undefined,
   isPrivate: boolean,
   decisions: readonly DatedDecision[],
-  { connections, limits, privateOnly, nowMs }: WhyContext,
+  { connections, limits, privateOnly }: WhyContext,
 ): WhyStep {
   const no = (text: string): WhyStep => ({ check: 'limit', outcome: 'no', text })
   if (privateOnly && !isPrivate) return no('This server takes private channels only.')
   const passed = decisions.find(({ code }) => LIMIT_CODES.has(code))
-  if (passed !== undefined && channel?.joined !== true) return no(`A limit was reached ${ago(passed, nowMs)}: ${passed.detail}.`)
+  if (passed !== undefined && channel?.joined !== true) return { ...no(`A limit was reached: ${passed.detail}.`), at: passed.at }
   const isUser = connection !== null && connection.channelCount > 0
   if (!isUser && !connections.mayJoin()) return no(`There are ${connections.users} users, as many as the server takes.`)
   if (channel === undefined && connection !== null && connection.channelCount >= limits.maxChannelsPerConnection)
@@ -176,12 +183,8 @@ function wantedStep(connection: Connection, wanted: readonly WantedEntry[], tabl
 }
 
 /** What happened before does not decide now, but may be what is asked about. */
-function decisionStep(decision: DatedDecision, nowMs: number): WhyStep {
-  return { check: 'decision', outcome: 'unknown', text: `${ago(decision, nowMs)} (${decision.kind}, ${decision.code}): ${decision.detail}` }
-}
-
-function ago({ at }: DatedDecision, nowMs: number): string {
-  return `${Math.max(0, Math.round((nowMs - at) / 1_000))} s ago`
+function decisionStep({ kind, code, detail, at }: DatedDecision): WhyStep {
+  return { check: 'decision', outcome: 'unknown', text: `Earlier (${kind}, ${code}): ${detail}`, at }
 }
 
 function concluded(question: WhyQuestion, steps: readonly WhyStep[]): WhyAnswer {
