@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { RealtimeClient as Client } from '../../packages/client/src/client.ts'
+import type { Client } from '../../packages/client/src/client.ts'
 import { madeNames, shortNames } from './short-names.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tidewire-bundled-'))
@@ -27,8 +27,8 @@ beforeAll(async () => {
     tsconfigRaw: { compilerOptions: { useDefineForClassFields: false, verbatimModuleSyntax: true } },
     plugins: [shortNames],
   })
-  const bundled = (await import(pathToFileURL(outfile).href)) as { readonly RealtimeClient: typeof Client }
-  RealtimeClient = bundled.RealtimeClient
+  const bundled = (await import(pathToFileURL(outfile).href)) as { readonly Client: typeof Client }
+  RealtimeClient = bundled.Client
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

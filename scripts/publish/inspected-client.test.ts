@@ -1,4 +1,4 @@
-/** What a server logs of a client, by mistake or in despair, holds no token of a user. Needs the build. */
+/** What a server logs of a client has the names that are in its source, and, by mistake or in despair, no token of a user. Needs the build. */
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import type * as Client from '@tidewire/client'
@@ -13,4 +13,11 @@ test('a client of Node shows its name, and no token', async () => {
   const shown = inspect(client, { depth: Infinity, showHidden: true })
   expect(shown).toMatch(/^RealtimeClient \{/)
   expect(shown).not.toContain('token-of-a-user')
+})
+
+test('classes have the names that they are exported under', async () => {
+  const exported = Object.entries((await import(published)) as object) as [string, unknown][]
+  const classes = exported.filter((entry): entry is [string, () => void] => typeof entry[1] === 'function' && /^[A-Z]/.test(entry[0]))
+  expect(classes.map(([, { name }]) => name)).toEqual(classes.map(([name]) => name))
+  expect(classes.map(([name]) => name)).toContain('RealtimeClient')
 })

@@ -1,7 +1,7 @@
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
 import { wakeWithApp } from './app-state.ts'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 
 /** As React Native has it. */
 class AppState {

@@ -1,7 +1,7 @@
 import type { RealtimeError } from '@tidewire/protocol'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 
 const jwt = (expSeconds: number, id: number): string => `h.${btoa(JSON.stringify({ exp: expSeconds, id })).replace(/=/g, '')}.s`
 const tokenOf = (payload: unknown): unknown => (payload as { readonly access_token?: unknown }).access_token

@@ -2,7 +2,7 @@ import { RealtimeError } from '@tidewire/protocol'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
 import { RealtimeChannel } from './channel.ts'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 import type { RealtimeClientOptions } from './options.ts'
 
 interface Setup {

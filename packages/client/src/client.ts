@@ -21,7 +21,7 @@ export interface ChannelHandle<Events extends object, Database, Meta extends obj
 }
 
 /** One connection to a realtime server, and the channels on it. */
-export class RealtimeClient<Database = UntypedDatabase> {
+export class Client<Database = UntypedDatabase> {
   /** The endpoint with `/websocket`. */
   readonly endPoint: string
   readonly httpEndpoint: string

@@ -1,7 +1,7 @@
 import * as theirs from '@supabase/realtime-js'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 import * as ours from './index.ts'
 
 test('has every runtime name of realtime-js, with the values of its constants', () => {

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { RealtimeClient as Client } from './client.ts'
+import { Client } from './client.ts'
 import type { UntypedDatabase } from './database.ts'
 import { defaultRuntime } from './io/default-runtime.ts'
 import type { RealtimeClientOptions } from './options.ts'

@@ -1,6 +1,6 @@
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 
 function setup() {
   const runtime = new FakeRuntime()

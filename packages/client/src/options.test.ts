@@ -2,7 +2,7 @@ import { RealtimeError } from '@tidewire/protocol'
 import { RealtimeClient as Peer } from '@supabase/realtime-js'
 import { FakeRuntime } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 import { resolveOptions } from './options.ts'
 
 const runtime = new FakeRuntime()

@@ -1,6 +1,6 @@
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 import type { Schema } from './schema.ts'
 
 const number: Schema<number> = {

@@ -2,7 +2,7 @@
 import type { RealtimeError } from '@tidewire/protocol'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 import type { RealtimeClientOptions } from './options.ts'
 
 function setup(options: RealtimeClientOptions = {}): { client: RealtimeClient; runtime: FakeRuntime; server: ScriptedServer } {

@@ -3,7 +3,7 @@ import { FakeRuntime, ScriptedServer, settle, type Script } from '@tidewire/test
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { RealtimeChannel } from './channel.ts'
-import { RealtimeClient } from './client.ts'
+import { Client as RealtimeClient } from './client.ts'
 
 const WALKS = 10_000
 
