@@ -1,7 +1,7 @@
 /** The programs that some tests need and npm does not bring: found, installed where that is possible, or named as missing. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chromiumPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
+import { chromiumPath, programPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
 import { otherRuntimes, runtimesFolder } from '../packages/testkit/src/runtimes.ts'
 import { run } from './child.ts'
 
@@ -47,6 +47,13 @@ export function findRuntimes(): Program {
   const missing = otherRuntimes.filter(({ path }) => !existsSync(path)).map(({ title }) => title)
   if (missing.length === 0) return { path: runtimesFolder }
   return { missing: `${missing.join(', ')} could not be installed, the client is not tested there: ${lastLine(npm.output)}` }
+}
+
+/** The proxies of the server guide. Not installed here: on Debian that would start them. */
+export function findProxies(): Program {
+  const lacking = ['nginx', 'caddy'].filter((name) => programPath(name) === undefined)
+  if (lacking.length === 0) return { path: '' }
+  return { missing: `${lacking.join(' and ')} missing, the server guide's configuration is not tried: install ${lacking.join(' and ')}` }
 }
 
 function makePython(python: string): string | undefined {

@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, runPackage } from './child.ts'
-import { findChromium, findPython, findRuntimes } from './programs.ts'
+import { findChromium, findProxies, findPython, findRuntimes } from './programs.ts'
 import { countTests, formatCounts, readReport } from './test-report.ts'
 
 const long = process.argv.includes('--long')
@@ -21,7 +21,9 @@ function main(): number {
     return 1
   }
   const [chromium, python, runtimes] = [findChromium(), findPython(), findRuntimes()]
-  const missing = [chromium, python, runtimes].flatMap((program) => ('missing' in program ? [program.missing] : []))
+  const missing = [chromium, python, runtimes, ...(long ? [findProxies()] : [])].flatMap((program) =>
+    'missing' in program ? [program.missing] : [],
+  )
   for (const line of missing) console.log(line)
 
   const code = runTests({

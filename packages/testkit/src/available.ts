@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
@@ -35,6 +35,11 @@ export const pythonFolder: string = fileURLToPath(new URL('../../../.venv/', imp
 /** The interpreter of a virtual environment. */
 export function pythonOf(folder: string): string {
   return process.platform === 'win32' ? join(folder, 'Scripts', 'python.exe') : join(folder, 'bin', 'python')
+}
+
+/** A program on the path, or where Debian keeps servers; `undefined` when it is not installed. */
+export function programPath(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return [...(env['PATH'] ?? '').split(delimiter), '/usr/sbin'].map((folder) => join(folder, name)).find(isFile)
 }
 
 function told(answer: string | undefined, look: () => string | undefined): string | undefined {
