@@ -46,7 +46,8 @@ const caddy: Proxy = {
   program: 'caddy',
   language: 'caddy',
   configuration: (code, { folder, port, upstream }) =>
-    `{\n\tadmin off\n\tauto_https off\n}\n${code
+    `${code
+      .replace('{\n', '{\n\tadmin off\n\tauto_https off\n')
       .replace(`${NAME} {`, `https://${NAME}:${port} {\n\tbind 127.0.0.1\n\ttls ${folder}/fullchain.pem ${folder}/privkey.pem`)
       .replace('127.0.0.1:4000', upstream)}\n`,
   arguments: (file) => ['run', '--adapter', 'caddyfile', '--config', file],
@@ -85,9 +86,9 @@ afterAll(() => sandbox.clear())
 describe.each([nginx, caddy])('$program', (proxy) => {
   const program = programPath(proxy.program)
 
-  test.skipIf(program === undefined)('passes sockets, requests and refusals on, and keeps figures and keys to itself', async () => {
+  test.skipIf(program === undefined)('passes sockets, requests and refusals on, and keeps figures to itself', async () => {
     const port = await freePort()
-    const lines = await start(proxy, program!, port)
+    await start(proxy, program!, port, upstream)
     const [sender, receiver] = [clientAt(port), clientAt(port)]
     try {
       const got: unknown[] = []
@@ -120,9 +121,20 @@ describe.each([nginx, caddy])('$program', (proxy) => {
     expect((await get(port, metrics)).status).toBe(403)
     expect((await get(port, { path: '/healthcheck', key: '' })).body).toBe('ok')
     await expect(refusalOf(port, 'bad')).resolves.toEqual({ status: 401, body: expect.stringContaining('error') as string })
-    const written = proxy === nginx ? readFileSync(join(folder, 'realtime.log'), 'utf8') : ''
-    if (proxy === nginx) expect(written).toContain('"GET /realtime/v1/websocket" 101')
-    expect(`${written}${lines.join('\n')}`).not.toContain(anonKey.split('.')[1])
+  })
+
+  test.skipIf(program === undefined)('writes no key into its logs, not even when the server is away', async () => {
+    const [port, nobody] = [await freePort(), await freePort()]
+    const lines = await start(proxy, program!, port, `127.0.0.1:${nobody}`)
+    expect(await refusalOf(port, anonKey)).toMatchObject({ status: 502 })
+    expect((await post(port, '/realtime/v1/api/broadcast?apikey=' + anonKey, '{}')).status).toBe(502)
+    const { child } = proxies.at(-1)!
+    child.kill('SIGTERM')
+    await once(child, 'close')
+    const files = proxy === nginx ? ['realtime.log', 'realtime-error.log'] : []
+    const written = [...files.map((file) => readFileSync(join(folder, file), 'utf8')), ...lines].join('\n')
+    expect(written).toContain('/realtime/v1/websocket')
+    expect(written).not.toContain(anonKey.split('.')[1])
   })
 
   test('lets a silent connection live longer than the time between two heartbeats', () => {
@@ -135,10 +147,10 @@ describe.each([nginx, caddy])('$program', (proxy) => {
 })
 
 /** Starts it and waits until it takes connections; what it says goes on to be collected. */
-async function start(proxy: Proxy, program: string, port: number): Promise<string[]> {
+async function start(proxy: Proxy, program: string, port: number, to: string): Promise<string[]> {
   const { code } = guide.find(({ language }) => language === proxy.language)!
   const file = join(folder, `${proxy.program}.conf`)
-  writeFileSync(file, proxy.configuration(code, { folder, port, upstream }))
+  writeFileSync(file, proxy.configuration(code, { folder, port, upstream: to }))
   const child = spawn(program, proxy.arguments(file), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: folder },
@@ -149,7 +161,7 @@ async function start(proxy: Proxy, program: string, port: number): Promise<strin
   for (;;) {
     if (child.exitCode !== null) throw new Error(`${proxy.program} did not start:\n${lines.join('\n')}`)
     const answer = await get(port, { path: '/healthcheck', key: '' }).catch(() => null)
-    if (answer?.status === 200) return lines
+    if (answer?.status === (to === upstream ? 200 : 502)) return lines
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
