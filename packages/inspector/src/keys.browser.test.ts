@@ -4,6 +4,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { signJwt } from '../../cli/src/jwt.ts'
 import { CliSandbox, type CliProcess } from '../../cli/test/cli-process.ts'
+import { axeFindings } from '../test/axe.ts'
 import { keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
 
 const ADMIN = 'a secret of admins for this test'
@@ -40,6 +41,7 @@ describe.skipIf(chromiumPath() === undefined)('the way in', () => {
     const { page, complaints } = await visit(browser, `${url}/_/`)
     await page.getByRole('heading', { name: 'Admin key' }).waitFor()
     await keepPicture(page, 'key')
+    expect(await axeFindings(page, 'the key screen')).toEqual([])
     await page.getByLabel('Admin key').fill(await make('--admin'))
     await page.keyboard.press('Enter')
     await page.getByText('Healthy').waitFor()

@@ -37,30 +37,31 @@ export function App({ inspector, endpoint, anonKey, leave }: AppProps): VNode {
   }
   const canDemo = anonKey !== null
   return (
-    <div class="app" data-pane={inspector.pane.value}>
+    <div class="app">
       <TopBar inspector={inspector} leave={leave} showShortcuts={() => (showsShortcuts.value = true)} />
-      <div class="panes" role="group" aria-label="Part of the page">
-        {PANES.map(([pane, label]) => (
-          <button
-            key={pane}
-            class={`pane-${pane}`}
-            aria-pressed={inspector.pane.value === pane}
-            onClick={() => (inspector.pane.value = pane)}
-          >
-            {label}
-          </button>
-        ))}
-      </div>
-      <Topics inspector={inspector} />
-      <main class="middle">
-        <h1 class="unseen">Live traffic</h1>
-        {canDemo && showsDemo.value && <Demo endpoint={endpoint} anonKey={anonKey} close={hideDemo} />}
-        <LogToolbar inspector={inspector} showDemo={canDemo && !showsDemo.value ? () => (showsDemo.value = true) : null} />
-        <LogList inspector={inspector} />
-        <LogDetail inspector={inspector} endpoint={endpoint} />
-        <Composer inspector={inspector} endpoint={endpoint} anonKey={anonKey} />
+      <main class="parts" data-pane={inspector.pane.value}>
+        <div class="panes" role="group" aria-label="Part of the page">
+          {PANES.map(([pane, label]) => (
+            <button
+              key={pane}
+              class={`pane-${pane}`}
+              aria-pressed={inspector.pane.value === pane}
+              onClick={() => (inspector.pane.value = pane)}
+            >
+              {label}
+            </button>
+          ))}
+        </div>
+        <Topics inspector={inspector} />
+        <section class="middle" aria-label="Live traffic">
+          {canDemo && showsDemo.value && <Demo endpoint={endpoint} anonKey={anonKey} close={hideDemo} />}
+          <LogToolbar inspector={inspector} showDemo={canDemo && !showsDemo.value ? () => (showsDemo.value = true) : null} />
+          <LogList inspector={inspector} />
+          <LogDetail inspector={inspector} endpoint={endpoint} />
+          <Composer inspector={inspector} endpoint={endpoint} anonKey={anonKey} />
+        </section>
+        <Side inspector={inspector} />
       </main>
-      <Side inspector={inspector} />
       {showsShortcuts.value && <Shortcuts close={() => (showsShortcuts.value = false)} />}
     </div>
   )

@@ -102,12 +102,12 @@ function Chosen({
   const { id, role, claims, vsn, connectedAt, lastHeartbeatAt, channels, received, sent, queueBytes, closed } = connection
   return (
     <section class="chosen" aria-label="The chosen connection">
-      <h3>
+      <h2>
         <bdi>{visibleText(nameOf(connection))}</bdi>
         <button class="quiet-button" aria-label="Close" onClick={() => (inspector.connection.value = null)}>
           ×
         </button>
-      </h3>
+      </h2>
       <dl class="facts">
         <Fact name="Id">{visibleText(id)}</Fact>
         <Fact name="Role">{role === null ? 'unreadable token' : visibleText(role)}</Fact>
@@ -126,9 +126,9 @@ function Chosen({
           </Fact>
         )}
       </dl>
-      <h4>Claims</h4>
+      <h3>Claims</h3>
       <JsonView key={id} text={JSON.stringify(claims)} truncated={undefined} />
-      <h4>Channels</h4>
+      <h3>Channels</h3>
       {channels.length === 0 && <p class="empty">It has joined no topic.</p>}
       <ul class="channels">
         {channels.map(({ topic, private: isPrivate, role: as }) => (

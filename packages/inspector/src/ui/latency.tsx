@@ -33,14 +33,14 @@ export function Latency({ inspector }: { readonly inspector: Inspector }): VNode
         <p class="empty">Nothing was measured yet.</p>
       ) : (
         <div key={measure.value}>
-          <h3>
+          <h2>
             Over time
             <span class="legend">
               <i class="p50" /> p50 <i class="p95" /> p95
             </span>
-          </h3>
+          </h2>
           <Chart label="p50 and p95 over time" height={150} data={[at, p50, p95]} options={timeOptions} />
-          <h3>Spread</h3>
+          <h2>Spread</h2>
           <Spread histogram={histogram} />
         </div>
       )}

@@ -154,7 +154,7 @@ function Row({ row }: { readonly row: AdminLogRow }): VNode {
       <span class="kind">{row.kind}</span>
       <bdi class="topic mono">
         {row.topic === undefined ? '' : short(row.topic)}
-        {row.private === true && <span class="lock" title="private" aria-label="private" />}
+        {row.private === true && <span class="lock" title="private" role="img" aria-label="private" />}
       </bdi>
       <bdi class="event mono">{row.event === undefined ? '' : short(row.event)}</bdi>
       <bdi class="preview mono">{preview(row)}</bdi>

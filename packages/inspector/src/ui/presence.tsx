@@ -23,14 +23,14 @@ export function Presence({ inspector }: { readonly inspector: Inspector }): VNod
   const now = inspector.figures.last.value?.at ?? Date.now()
   return (
     <>
-      <h3>
+      <h2>
         <bdi class="mono">{visibleText(key.slice(key.indexOf(' ') + 1))}</bdi>
         {detail !== null && (
           <span class="quiet">
             {detail.members} {detail.members === 1 ? 'member' : 'members'} · {detail.presences.length} present
           </span>
         )}
-      </h3>
+      </h2>
       {detail === null && <p class="empty">Nobody is in this topic, or it was not answered yet.</p>}
       {detail !== null && detail.presences.length === 0 && <p class="empty">Nobody tracks a presence here.</p>}
       <ul class="presences">

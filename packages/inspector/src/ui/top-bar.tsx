@@ -20,7 +20,7 @@ export function TopBar({ inspector, leave, showShortcuts }: TopBarProps): VNode 
   return (
     <header class="top">
       <div class="identity">
-        <span class="brand">Tidewire</span>
+        <h1 class="brand">Tidewire</h1>
         <span class="version mono">{inspector.welcome.value?.version ?? ''}</span>
         <Health link={link} healthy={tick?.healthy ?? null} />
       </div>

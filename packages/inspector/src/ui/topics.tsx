@@ -26,8 +26,9 @@ export function Topics({ inspector }: { readonly inspector: Inspector }): VNode 
           value={topics.filter.value}
           onInput={(event) => (topics.filter.value = event.currentTarget.value)}
         />
-        <span class="quiet mono" aria-label="Topics in all">
+        <span class="quiet mono">
           {count(topics.total.value)}
+          <span class="unseen"> topics in all</span>
         </span>
       </div>
       <ul onKeyDown={(event) => moveFocus(event, 'button')}>
@@ -44,8 +45,9 @@ export function Topics({ inspector }: { readonly inspector: Inspector }): VNode 
               >
                 <bdi class="name mono">{visibleText(topic.topic)}</bdi>
                 {topic.private && <span class="tag">private</span>}
-                <span class="mono number" aria-label={`${topic.members} members`}>
+                <span class="mono number">
                   {count(topic.members)}
+                  <span class="unseen"> {topic.members === 1 ? 'member' : 'members'}</span>
                 </span>
               </button>
             </li>
