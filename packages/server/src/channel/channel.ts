@@ -1,25 +1,16 @@
-import {
-  encodeTextMessage,
-  wireTopic,
-  type ClientFrame,
-  type JoinRequest,
-  type JsonObject,
-  type Ref,
-  type SystemPayload,
-  type Version,
-} from '@tidewire/protocol'
+import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
 import type { Decision, Identity, StoredMessage } from '../ports.ts'
-import type { CatchUp } from '../topic/catch-up.ts'
-import { textFrame } from '../topic/websocket-frame.ts'
 import type { Reads } from '../topic/subscriber.ts'
-import type { Seat, Topic } from '../topic/topic.ts'
+import type { Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
 import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { ChannelWriter } from './channel-writer.ts'
 import type { Membership } from './membership.ts'
-import { presence, presenceEnds, presenceState } from './presence.ts'
+import { Place } from './place.ts'
+import { newPresenceKey, presence, presenceEnds, presenceState } from './presence.ts'
 import { loadReplay, replayMessage } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
@@ -51,10 +42,9 @@ export class Channel implements Membership, ChangeReceiver {
   readonly #options: ChannelOptions
   #state: ChannelState = initialChannel
   #waiting: ClientFrame[] = []
-  #seat: Seat | null = null
-  #topic: Topic | null = null
+  readonly #place: Place
+  readonly #writer: ChannelWriter
   readonly #changes: ChangeSubscription
-  #catchUp: CatchUp | null = null
   presentSince: number | null = null
   #presenceKey: string | null
   #presenceCalls: CallWindow | null = null
@@ -67,6 +57,8 @@ export class Channel implements Membership, ChangeReceiver {
     this.request = options.request
     this.#options = options
     this.#presenceKey = options.request.presenceKey
+    this.#place = new Place(this, services.topics, this.subTopic, this.request.private)
+    this.#writer = new ChannelWriter(connection, this.#place, this.subTopic, this.joinRef)
     this.#changes = new ChangeSubscription(this, services.changeFeed)
   }
 
@@ -79,8 +71,9 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   get topic(): Topic {
-    if (this.#topic === null) throw new Error('a channel has no topic before it joined')
-    return this.#topic
+    const { topic } = this.#place
+    if (topic === null) throw new Error('a channel has no topic before it joined')
+    return topic
   }
 
   get mayWrite(): Reads {
@@ -89,7 +82,7 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   get presenceKey(): string {
-    return (this.#presenceKey ??= uuid(this.services.runtime.randomBytes(16)))
+    return (this.#presenceKey ??= newPresenceKey(this.services.runtime))
   }
 
   /** Unix milliseconds until which the channel's token is good. */
@@ -125,7 +118,7 @@ export class Channel implements Membership, ChangeReceiver {
 
   /** Told after the join that replaced this channel has its reply. */
   tellClosed(): void {
-    this.#push('phx_close', {}, this.joinRef)
+    this.#writer.push('phx_close', {}, this.joinRef)
   }
 
   connectionClosed(): void {
@@ -137,24 +130,20 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   deliverChange(event: string, payload: Uint8Array): void {
-    this.#topic?.deliverTo(this, event, payload)
+    this.#place.topic?.deliverTo(this, event, payload)
   }
 
   tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
-    this.#system(status, 'postgres_changes', message, extra)
+    this.#writer.system(status, 'postgres_changes', message, extra)
   }
 
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
-    if (ref === undefined) return
-    const message = { joinRef: this.joinRef, ref, topic: wireTopic(this.subTopic), event: 'phx_reply', payload: { status, response } }
-    const write = (): void => this.connection.write(textFrame(encodeTextMessage(this.version, message)), 1)
-    if (this.#topic === null) write()
-    else this.#topic.inOrder(write)
+    this.#writer.reply(ref, status, response)
   }
 
   refuse(ref: Ref, code: string, reason: string, response: unknown = { reason }): void {
     this.#observe('push-refused', code, reason)
-    if (ref === null) this.#system('error', 'system', reason)
+    if (ref === null) this.#writer.system('error', 'system', reason)
     else this.reply(ref, 'error', response)
   }
 
@@ -209,7 +198,7 @@ export class Channel implements Membership, ChangeReceiver {
     })
     this.#state = state
     for (const effect of effects) this.#run(effect)
-    if (state.kind === 'closed' && this.#catchUp !== null) this.#endCatchUp(this.#catchUp)
+    if (state.kind === 'closed') this.#place.close()
   }
 
   #run(effect: ChannelEffect): void {
@@ -229,7 +218,7 @@ export class Channel implements Membership, ChangeReceiver {
         return
       }
       case 'load-replay':
-        this.#catchUp = this.services.topics.open(this.subTopic, this.request.private).beginCatchUp(this)
+        this.#place.beginCatchUp()
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
       case 'open-changes':
@@ -245,8 +234,7 @@ export class Channel implements Membership, ChangeReceiver {
       case 'enter':
         return this.#enter(effect)
       case 'change-reads':
-        if (this.#seat !== null) this.#seat = this.topic.setReads(this.#seat, effect.reads)
-        return
+        return this.#place.setReads(effect.reads)
       case 'change-identity':
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
@@ -264,7 +252,7 @@ export class Channel implements Membership, ChangeReceiver {
         return this.#exit()
       case 'system-error':
         this.#observe('channel-closed', effect.code, effect.message)
-        return this.#system('error', 'system', effect.message)
+        return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
         return this.tellClosed()
       case 'forget': {
@@ -296,67 +284,36 @@ export class Channel implements Membership, ChangeReceiver {
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {
     const { services, request } = this
-    this.#topic = services.topics.open(this.subTopic, request.private)
-    this.#seat = this.#topic.subscribe(this, reads)
-    services.observer.joined(this.connection.id, this.#topic.name, request.private)
+    const topic = this.#place.take(reads)
+    services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.tellClosed()
-    if (request.presenceEnabled && reads.presence) this.#push('presence_state', presenceState(this))
-    this.#replay(this.#topic, replay)
+    if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
+    this.#replay(topic, replay)
     if (request.replicationReady) {
-      if (services.changeFeed === null) this.#system('error', 'system', NO_DATABASE)
-      else this.#system('ok', 'system', 'Replication connection established')
+      if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
+      else this.#writer.system('ok', 'system', 'Replication connection established')
     }
     this.#changes.joined(admission.identity)
   }
 
   #replay(topic: Topic, stored: readonly StoredMessage[]): void {
-    for (const message of stored) this.#writeFrame(replayMessage(this.version, this.joinRef, topic.name, message))
-    const missed = this.#catchUp?.caughtUp(new Set(stored.map(({ id }) => id)), this.services.runtime.uptime()) ?? []
-    for (const message of missed) this.#writeFrame(topic.frameFor(this, message))
-  }
-
-  /** Writes a frame, if the version of this socket has one for the message. */
-  #writeFrame(frame: Buffer | null): void {
-    if (frame !== null) this.connection.write(frame, 1)
+    for (const message of stored) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
+    const missed = this.#place.caughtUp(new Set(stored.map(({ id }) => id)), this.services.runtime.uptime())
+    for (const message of missed) this.#writer.frame(topic.frameFor(this, message))
   }
 
   #exit(): void {
     this.#changes.close()
-    if (this.#seat === null || this.#topic === null) return
-    this.#topic.unsubscribe(this.#seat)
-    this.#seat = null
+    const topic = this.#place.leave()
+    if (topic === null) return
     presenceEnds(this)
-    this.services.topics.closeIfEmpty(this.subTopic, this.request.private)
-    this.services.observer.left(this.connection.id, this.#topic.name, this.request.private)
-  }
-
-  #endCatchUp(catchUp: CatchUp): void {
-    this.#catchUp = null
-    this.services.topics.find(this.subTopic, this.request.private)?.endCatchUp(catchUp)
-    this.services.topics.closeIfEmpty(this.subTopic, this.request.private)
+    this.#place.close()
+    this.services.observer.left(this.connection.id, topic.name, this.request.private)
   }
 
   #resume(): void {
     while (this.#waiting.length > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking')
       this.#handle(this.#waiting.shift()!)
   }
-
-  #system(status: 'ok' | 'error', extension: SystemPayload['extension'], message: string, extra: JsonObject = {}): void {
-    this.#push('system', { message, status, extension, channel: this.subTopic, ...extra })
-  }
-
-  #push(event: string, payload: unknown, ref: Ref = null): void {
-    this.#topic?.flush()
-    const message = { joinRef: this.joinRef, ref, topic: wireTopic(this.subTopic), event, payload }
-    this.connection.write(textFrame(encodeTextMessage(this.version, message)), 1)
-  }
-}
-
-/** A random UUID (version 4) out of 16 random bytes. */
-function uuid(bytes: Uint8Array): string {
-  const hex = Buffer.from(bytes)
-  hex[6] = (hex[6]! & 0x0f) | 0x40
-  hex[8] = (hex[8]! & 0x3f) | 0x80
-  return hex.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }

@@ -1,4 +1,5 @@
 import { parsePresenceRequest, type ClientFrame, type PresenceDiff, type PresenceMeta } from '@tidewire/protocol'
+import type { Runtime } from '../ports.ts'
 import type { Membership } from './membership.ts'
 
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
@@ -71,4 +72,12 @@ function announce(channel: Membership, kind: 'track' | 'untrack', diff: Presence
 /** Public and private topics of one name are apart. */
 function presenceTopic(channel: Membership): string {
   return (channel.request.private ? 'private:' : 'public:') + channel.subTopic
+}
+
+/** For a channel that names none: a random UUID (version 4). */
+export function newPresenceKey({ randomBytes }: Pick<Runtime, 'randomBytes'>): string {
+  const hex = Buffer.from(randomBytes(16))
+  hex[6] = (hex[6]! & 0x0f) | 0x40
+  hex[8] = (hex[8]! & 0x3f) | 0x80
+  return hex.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }

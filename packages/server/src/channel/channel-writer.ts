@@ -1,0 +1,46 @@
+import { encodeTextMessage, wireTopic, type JsonObject, type Ref, type SystemPayload } from '@tidewire/protocol'
+import { textFrame } from '../topic/websocket-frame.ts'
+import type { Place } from './place.ts'
+import type { ChannelConnection } from './services.ts'
+
+/** Writes what is for one channel alone, in order with what its topic has pending. */
+export class ChannelWriter {
+  readonly #connection: ChannelConnection
+  readonly #place: Place
+  readonly #subTopic: string
+  readonly #joinRef: Ref
+
+  constructor(connection: ChannelConnection, place: Place, subTopic: string, joinRef: Ref) {
+    this.#connection = connection
+    this.#place = place
+    this.#subTopic = subTopic
+    this.#joinRef = joinRef
+  }
+
+  /** The answer to a push. It waits for what is pending, so that a busy topic is not written out for every answer. */
+  reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
+    const write = (): void => this.#write('phx_reply', { status, response }, ref)
+    const { topic } = this.#place
+    if (topic === null) write()
+    else topic.inOrder(write)
+  }
+
+  system(status: 'ok' | 'error', extension: SystemPayload['extension'], message: string, extra: JsonObject = {}): void {
+    this.push('system', { message, status, extension, channel: this.#subTopic, ...extra })
+  }
+
+  push(event: string, payload: unknown, ref: Ref = null): void {
+    this.#place.topic?.flush()
+    this.#write(event, payload, ref)
+  }
+
+  /** `null`: the version of this socket has no frame for the message. */
+  frame(frame: Buffer | null): void {
+    if (frame !== null) this.#connection.write(frame, 1)
+  }
+
+  #write(event: string, payload: unknown, ref: Ref): void {
+    const message = { joinRef: this.#joinRef, ref, topic: wireTopic(this.#subTopic), event, payload }
+    this.#connection.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
+  }
+}
