@@ -1,11 +1,10 @@
 /** The quick start, word for word, in a clone that nobody has built. It asks npm for what `npm ci` asks for, and for nothing more. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterAll, expect, test } from 'vitest'
+import { TerminalProgram } from '../terminal-program.ts'
 import { pathOf, runPages } from './pages.ts'
 
 const page = runPages().find(({ path }) => path === 'docs/quick-start.md')!
@@ -13,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tidewire-clone-'))
 // Run by root, Postgres has an account of its own, which must get to its folder.
 chmodSync(folder, 0o755)
 const clone = join(folder, 'tidewire')
-const running: Running[] = []
+const running: TerminalProgram[] = []
 
 afterAll(async () => {
   for (const program of running.toReversed()) await program.stop()
@@ -49,57 +48,8 @@ function blockWith(text: string): string {
   return found.code
 }
 
-/** A line of the page in a terminal of its own. */
-function run(command: string, env: Readonly<Record<string, string>> = {}): Running {
-  const program = new Running(command, env)
+function run(command: string, env: Readonly<Record<string, string>> = {}): TerminalProgram {
+  const program = new TerminalProgram(command, clone, env)
   running.push(program)
   return program
-}
-
-class Running {
-  readonly #child: ChildProcess
-  readonly #lines: string[] = []
-  #wake: () => void = () => {}
-  #hasEnded = false
-
-  constructor(command: string, env: Readonly<Record<string, string>>) {
-    // A process group of its own: npm starts what it runs as its children.
-    this.#child = spawn('sh', ['-c', command], {
-      cwd: clone,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], NO_COLOR: '1', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    })
-    for (const input of [this.#child.stdout!, this.#child.stderr!])
-      createInterface({ input }).on('line', (line) => {
-        this.#lines.push(line)
-        this.#wake()
-      })
-    this.#child.on('close', () => {
-      this.#hasEnded = true
-      this.#wake()
-    })
-  }
-
-  /** The first line that looks like this. The test's own deadline ends the wait. */
-  async line(pattern: RegExp): Promise<string> {
-    for (;;) {
-      const found = this.#lines.find((line) => pattern.test(line))
-      if (found !== undefined) return found
-      if (this.#hasEnded) throw new Error(`it ended without a line like ${pattern}:\n${this.#lines.join('\n')}`)
-      await new Promise<void>((resolve) => (this.#wake = resolve))
-    }
-  }
-
-  async end(): Promise<void> {
-    while (!this.#hasEnded) await new Promise<void>((resolve) => (this.#wake = resolve))
-    if (this.#child.exitCode !== 0) throw new Error(`it ended with ${this.#child.exitCode}:\n${this.#lines.join('\n')}`)
-  }
-
-  async stop(): Promise<void> {
-    if (this.#hasEnded) return
-    const closed = once(this.#child, 'close')
-    process.kill(-this.#child.pid!, 'SIGINT')
-    await closed
-  }
 }
