@@ -1,6 +1,7 @@
 import type { DatabasePool } from '@tidewire/postgres'
 import { placeOf } from './database.ts'
 import { Failure, failed, misused, reasonOf } from './failure.ts'
+import { showProgress } from './progress-bar.ts'
 import { findServer } from './project/running-server.ts'
 import { postgresUrl } from './values.ts'
 
@@ -30,7 +31,7 @@ export async function withDatabase<Result>(url: string, work: (session: Database
   const { databasePool } = await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS, applicationName: 'tidewire command' })
   try {
-    return await work(pool)
+    return await showProgress('Asking the database', () => work(pool))
   } catch (error) {
     if (error instanceof Failure) throw error
     const message = error instanceof Error && error.message !== '' ? error.message : reasonOf(error)

@@ -55,12 +55,7 @@ test('work of unknown length is given back, and the bar goes with it, also when 
   let redrawn = (): void => {}
   const drawn = new Promise<void>((resolve) => (redrawn = resolve))
   const watched = { ...options, stream: { isTTY: true, write: (text: string) => (written.push(text), redrawn()) } }
-  await expect(
-    withProgress(
-      watched,
-      drawn.then(() => 7),
-    ),
-  ).resolves.toBe(7)
+  await expect(withProgress(watched, () => drawn.then(() => 7))).resolves.toBe(7)
   expect(written.at(-1)).toBe('\r\u001b[K')
-  await expect(withProgress(options, Promise.reject(new Error('no')))).rejects.toThrow('no')
+  await expect(withProgress(options, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
 })

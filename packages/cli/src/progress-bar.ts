@@ -18,6 +18,8 @@ export interface ProgressOptions {
 export interface Progress {
   /** `share` of the whole from 0 to 1, `null` where nobody knows; `note` stands behind it. */
   update(share: number | null, note?: string): void
+  /** Takes the bar away until the next update, for a line of somebody else. */
+  clear(): void
   /** Takes the bar away. Nothing is drawn afterwards. */
   end(): void
 }
@@ -35,6 +37,10 @@ export function progressBar({ stream, label, now, quietMs = 2_000 }: ProgressOpt
   let drawnAt = -Infinity
   let isDrawn = false
   let isOver = false
+  const clear = (): void => {
+    if (isDrawn) stream.write(CLEAR_LINE)
+    isDrawn = false
+  }
   return {
     update: (share, note = '') => {
       const at = now()
@@ -45,24 +51,29 @@ export function progressBar({ stream, label, now, quietMs = 2_000 }: ProgressOpt
       const room = (stream.columns ?? 80) - 1
       stream.write(CLEAR_LINE + `${barText(share, at - startedAt)} ${progressText(label, share, at - startedAt, note)}`.slice(0, room))
     },
+    clear,
     end: () => {
       isOver = true
-      if (isDrawn) stream.write(CLEAR_LINE)
-      isDrawn = false
+      clear()
     },
   }
 }
 
-/** Draws while a promise is pending whose end nobody can foresee. */
-export async function withProgress<Result>(options: ProgressOptions, work: Promise<Result>): Promise<Result> {
+/** Draws while work goes on whose end nobody can foresee. */
+export async function withProgress<Result>(options: ProgressOptions, work: (progress: Progress) => Promise<Result>): Promise<Result> {
   const progress = progressBar(options)
   const timer = setInterval(() => progress.update(null), REDRAW_MS)
   try {
-    return await work
+    return await work(progress)
   } finally {
     clearInterval(timer)
     progress.end()
   }
+}
+
+/** The same, for whoever sits at this terminal. */
+export function showProgress<Result>(label: string, work: (progress: Progress) => Promise<Result>): Promise<Result> {
+  return withProgress({ stream: process.stderr, label, now: () => performance.now() }, work)
 }
 
 /** `Sending: 42 %, 12 s left, 1,200 messages`. */

@@ -2,7 +2,7 @@ import { defineCommand, type Command } from '../command.ts'
 import { migrateDatabase, placeOf } from '../database.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { print, printJson } from '../output.ts'
-import { withProgress } from '../progress-bar.ts'
+import { showProgress } from '../progress-bar.ts'
 import { postgresUrl } from '../values.ts'
 
 export const migrate: Command = defineCommand({
@@ -16,7 +16,7 @@ export const migrate: Command = defineCommand({
     const url = db ?? process.env['DATABASE_URL']
     if (url === undefined || postgresUrl(url) === undefined)
       throw misused('--db (or DATABASE_URL) must be a URL such as postgres://user:password@host:5432/name.')
-    const migrated = await withProgress({ stream: process.stderr, label: 'Migrating', now: () => performance.now() }, migrateDatabase(url))
+    const migrated = await showProgress('Migrating', () => migrateDatabase(url))
     if (json) printJson({ applied: migrated })
     else print(migrated.length === 0 ? `${placeOf(url)} is up to date.` : `${placeOf(url)}: ${migrated.join(', ')}.`)
     return exitCodes.ok

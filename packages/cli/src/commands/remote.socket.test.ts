@@ -189,6 +189,44 @@ describe('what goes wrong is told', () => {
     expect(stderr).toMatch(/^Cannot use the database 127\.0\.0\.1:9\/name: [^\n]*ECONNREFUSED[^\n]*\. Check its URL, and that [^\n]*\.\n$/)
   })
 
+  // The name is one that no network knows.
+  test.each([
+    [['listen', 't'], 'url', /^No server answers at http:\/\/nowhere\.invalid \((ENOTFOUND|EAI_AGAIN)\): [^\n]*--url\.\n$/],
+    [['send', 't', 'e'], 'url', /^No server answers at http:\/\/nowhere\.invalid \((ENOTFOUND|EAI_AGAIN)\): [^\n]*--url\.\n$/],
+    [['doctor'], 'db', /^Cannot use the database nowhere\.invalid\/name: [^\n]*(ENOTFOUND|EAI_AGAIN)[^\n]*\. Check its URL, [^\n]*\n$/],
+  ])('no network: %j', async (args, place, sentence) => {
+    const where =
+      place === 'url' ? ['--url', 'http://nowhere.invalid', '--key', 'k'] : ['--db', 'postgres://u:hidden-password@nowhere.invalid/name']
+    const { code, stdout, stderr } = await sandbox.run([...args, ...where])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(sentence)
+  })
+
+  test('what takes longer than two seconds says that it goes on', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo
+    const server = ['--url', `http://127.0.0.1:${port}`, '--key', 'k', '--timeout', '4s']
+    const asked = [
+      ['listen', 't', ...server],
+      ['listen', '--changes', 'todos', ...server],
+      ['presence', 't', ...server],
+    ]
+    const all = [
+      ...asked,
+      ['send', 't', 'e', ...server],
+      ...['doctor', 'slot list', 'sql 1'].map((words) => [...words.split(' '), '--db', `postgres://u@127.0.0.1:${port}/name`]),
+    ]
+    const started = all.map((args) => sandbox.start(args))
+    const codes = await Promise.all(started.map(async ({ outcome }) => (await outcome).code))
+    silent.close()
+    expect(started.map(({ stderr }, at) => `${codes[at]} ${stderr.split(':')[0]!}`)).toEqual([
+      ...['1 Joining', '1 Joining', '1 Joining', '1 Sending'],
+      ...['1 Asking the database', '1 Asking the database', '1 Running'],
+    ])
+    for (const { stderr } of started) expect(stderr).toMatch(/^([A-Z][a-z ]+: \d+ s so far\n)+[^\n]+\n$/)
+  })
+
   test('a server that accepts and says nothing', async () => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1')
     await once(silent, 'listening')

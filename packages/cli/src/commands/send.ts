@@ -3,6 +3,7 @@ import { RealtimeClient, RealtimeError } from '@tidewire/client'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed, reasonOf, type Failure } from '../failure.ts'
 import { print, printJson, visible } from '../output.ts'
+import { showProgress } from '../progress-bar.ts'
 import { unreachable } from '../remote/membership.ts'
 import { findTarget, targetArgs, type Target } from '../remote/target.ts'
 import { parseJsonObject } from '../values.ts'
@@ -28,7 +29,7 @@ export const send: Command = defineCommand({
     const target = await findTarget(where, process.cwd(), process.env)
     const client = new RealtimeClient(target.endpoint, { apikey: target.key, timeout: target.timeoutMs })
     try {
-      await client.channel(topic, { config: { private: isPrivate } }).httpSend(event, payload)
+      await showProgress('Sending', () => client.channel(topic, { config: { private: isPrivate } }).httpSend(event, payload))
     } catch (error) {
       throw explain(target, error)
     }

@@ -4,6 +4,7 @@ import { defineCommand, type Command } from '../command.ts'
 import { placeOf } from '../database.ts'
 import { exitCodes, failed, misused, reasonOf } from '../failure.ts'
 import { print, printJson, tell, visible } from '../output.ts'
+import { showProgress } from '../progress-bar.ts'
 import { findServer } from '../project/running-server.ts'
 import { postgresUrl } from '../values.ts'
 
@@ -24,10 +25,15 @@ export const sql: Command = defineCommand({
     const url = databaseOf(db)
     const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS, applicationName: 'tidewire sql' })
     try {
-      const results = await pool.withSession(async (session) => {
-        session.on('notice', ({ message }) => tell(visible(message ?? '')))
-        return [await session.query<Record<string, unknown>>(statements)].flat()
-      })
+      const results = await showProgress('Running', (progress) =>
+        pool.withSession(async (session) => {
+          session.on('notice', ({ message }) => {
+            progress.clear()
+            tell(visible(message ?? ''))
+          })
+          return [await session.query<Record<string, unknown>>(statements)].flat()
+        }),
+      )
       for (const { command, fields, rows, rowCount } of results) {
         if (json) for (const row of rows) printJson(row)
         else if (fields.length > 0)

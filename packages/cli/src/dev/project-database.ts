@@ -4,7 +4,7 @@ import { openDatabase, placeOf, type Database } from '../database.ts'
 import { failed, misused, reasonOf } from '../failure.ts'
 import { tell as warn } from '../output.ts'
 import type { PrivateFolder } from '../project/private-folder.ts'
-import { withProgress } from '../progress-bar.ts'
+import { showProgress } from '../progress-bar.ts'
 import { postgresUrl } from '../values.ts'
 
 /** The database of a server on somebody's own machine: the project's own Postgres, another one, or none. */
@@ -66,7 +66,7 @@ async function openEmbedded(folder: PrivateFolder, isQuiet: boolean): Promise<Pr
   const { startEmbeddedPostgres } = await import('@tidewire/postgres')
   folder.letThrough()
   try {
-    const postgres = await shown('Starting Postgres', startEmbeddedPostgres({ dataDir: join(folder.path, 'postgres') }))
+    const postgres = await showProgress('Starting Postgres', () => startEmbeddedPostgres({ dataDir: join(folder.path, 'postgres') }))
     try {
       const database = await openDatabase({ url: postgres.url, poolSize: SESSIONS, isOurs: true })
       return {
@@ -99,9 +99,4 @@ async function openEmbedded(folder: PrivateFolder, isQuiet: boolean): Promise<Pr
 /** Of a call to the system about a file; those of the network are Postgres' own. */
 function isOfFiles(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && error.syscall !== 'connect'
-}
-
-/** The first start makes a database, which takes a while on a slow disk. */
-function shown<Result>(label: string, work: Promise<Result>): Promise<Result> {
-  return withProgress({ stream: process.stderr, label, now: () => performance.now() }, work)
 }

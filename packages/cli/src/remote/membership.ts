@@ -1,6 +1,7 @@
 import { RealtimeClient, type RealtimeChannel, type RealtimeChannelOptions } from '@tidewire/client'
 import { failed, type Failure } from '../failure.ts'
 import { visible } from '../output.ts'
+import { showProgress, type Progress } from '../progress-bar.ts'
 import { dialingSocket, type DialFault } from './dialing-socket.ts'
 import type { Target } from './target.ts'
 
@@ -34,26 +35,34 @@ export async function join(target: Target, options: MembershipOptions): Promise<
     transport: dialingSocket((found) => (fault = found)),
   })
   const channel = client.channel(options.topic, { config: options.config })
-  options.listen(channel)
+  let bar: Progress | null = null
   channel.onSystem(({ status, message }: { readonly status: unknown; readonly message?: unknown }) => {
     if (status === 'error') lastWord = String(message)
+    // What listens may say something about it.
+    bar?.clear()
   })
+  options.listen(channel)
   const leave = async (): Promise<void> => void (await client.removeAllChannels())
   let hasJoined = false
   let end: (failure: Failure) => void
   const ended = new Promise<Failure>((resolve) => (end = resolve))
   try {
-    await new Promise<void>((resolve, reject) => {
-      channel.subscribe((status, error) => {
-        if (status === 'SUBSCRIBED') {
-          hasJoined = true
-          fault = null
-          options.joined()
-          return resolve()
-        }
-        if (!hasJoined) return reject(refusal(target, options.topic, fault, error))
-        if (status === 'CLOSED') return end(failed(`The server closed ${options.topic}${lastWord === '' ? '' : `: ${visible(lastWord)}`}.`))
-        options.interrupted(visible(fault?.detail || error?.message || 'no answer'))
+    await showProgress('Joining', (progress) => {
+      bar = progress
+      return new Promise<void>((resolve, reject) => {
+        channel.subscribe((status, error) => {
+          if (status === 'SUBSCRIBED') {
+            hasJoined = true
+            fault = null
+            progress.end()
+            options.joined()
+            return resolve()
+          }
+          if (!hasJoined) return reject(refusal(target, options.topic, fault, error))
+          if (status === 'CLOSED')
+            return end(failed(`The server closed ${options.topic}${lastWord === '' ? '' : `: ${visible(lastWord)}`}.`))
+          options.interrupted(visible(fault?.detail || error?.message || 'no answer'))
+        })
       })
     })
   } catch (error) {

@@ -50,7 +50,8 @@ export class RunningBlock {
 
   /** A command that goes on: it said something. */
   begun(): Promise<void> {
-    return this.#until(() => this.#complaints.length + this.#lines.length > 0, 'said nothing')
+    const isNews = (line: string): boolean => !line.endsWith(' s so far')
+    return this.#until(() => [...this.#complaints, ...this.#lines].some(isNews), 'said nothing')
   }
 
   /** The lines that it printed next, as soon as there are so many. */
