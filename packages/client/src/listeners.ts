@@ -54,13 +54,15 @@ export class Listeners {
 
 /** Calls a piece of the user's code; nothing that it does reaches us. */
 export function callSafely(what: string, run: () => unknown, report: (error: RealtimeError) => void): void {
-  const threw = (cause: unknown): void =>
-    report(new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners were called.`, { cause }))
   try {
     const result = run()
     // An async listener fails later, in a promise that nobody else looks at.
-    if (result instanceof Promise) result.catch(threw)
+    if (result instanceof Promise) result.catch((cause: unknown) => report(threw(what, cause)))
   } catch (cause) {
-    threw(cause)
+    report(threw(what, cause))
   }
+}
+
+function threw(what: string, cause: unknown): RealtimeError {
+  return new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners were called.`, { cause })
 }

@@ -8,7 +8,7 @@ import {
   type Loss,
 } from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
-import { decodeFrame, encodeAndSend } from './frames.ts'
+import { Frames } from './frames.ts'
 import { callSafely } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
 import type { ChannelHost, Membership } from './membership.ts'
@@ -41,6 +41,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   worker: WorkerTimers | null = null
 
   readonly #connection: Machine<ConnectionState, ConnectionEvent>
+  readonly #frames: Frames
   readonly #transport: Transport
   readonly #emptyTimer: (afterMs: number | null) => void
   #held: Message[] = []
@@ -54,6 +55,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime = runtime
     this.options = resolveOptions(endPoint, given, runtime)
     this.endPoint = `${endPoint}/websocket`
+    this.#frames = new Frames(given, this.options)
     this.heartbeatCallback = given.heartbeatCallback ?? (() => {})
     const timer = singleTimer(this, () => this.#onTimer())
     const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
@@ -168,7 +170,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     if (this.given.logger !== undefined)
       this.log('push', `${topic} ${event} (${joinRef}, ${ref})`, SECRET_EVENTS.includes(event) ? undefined : payload)
     if (!this.isUp) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
-    encodeAndSend(message, this.given, this.options, (frame) => this.#transport.send(frame))
+    this.#frames.send(message, (frame) => this.#transport.send(frame))
   }
 
   post(path: string, body: string | Uint8Array, timeoutMs: number = this.options.timeoutMs): Promise<HttpAnswer> {
@@ -204,10 +206,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   received(data: unknown): void {
     const { state } = this
     if (state.kind === 'connected' && state.attempt > 0) this.drive({ type: 'proven' })
-    decodeFrame(
+    this.#frames.receive(
       data,
-      this.given,
-      this.options,
       (message) => this.#deliver(message),
       (cause) => this.log('error', 'a frame could not be decoded', cause),
     )

@@ -1,6 +1,7 @@
 export * from './admin.ts'
 export * from './binary-serializer.ts'
 export * from './broadcast.ts'
+export * from './broadcast-heads.ts'
 export * from './client-frame.ts'
 export * from './client-message.ts'
 export * from './close-code.ts'
