@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { installedPostgres } from './packages/testkit/src/postgres-versions.ts'
 
 const packages = new URL('packages/', import.meta.url)
 const sources = readdirSync(packages)
@@ -10,6 +11,8 @@ const sources = readdirSync(packages)
 const folders = ['packages/*/src', 'packages/*/test', 'scripts', 'examples', 'bench']
 const testsNamed = (suffix: string): string[] => folders.map((folder) => `${folder}/**/*${suffix}.{ts,tsx}`)
 const notTests = ['**/node_modules/**', '**/dist/**']
+/** What is about the Postgres that `tidewire dev` brings is no matter of the others. */
+const onlyEmbedded = ['embedded-postgres', 'dev-database', 'documentation', 'listen', 'inspector'].map((name) => `**/${name}.pg.test.ts`)
 
 export default defineConfig({
   // Tests run on the sources, so that a fault shows where it was made and no build is needed first.
@@ -40,6 +43,17 @@ export default defineConfig({
         extends: true,
         test: { name: 'long', include: testsNamed('.long.test'), exclude: notTests, testTimeout: 1_800_000, fileParallelism: false },
       },
+      // What needs a Postgres, on older ones: `--project postgres-14` to `postgres-17`.
+      ...installedPostgres().map(({ name, installation }) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [...testsNamed('.pg.test'), 'packages/postgres/src/io/feed-rls.long.test.ts'],
+          exclude: [...notTests, ...onlyEmbedded],
+          env: { TIDEWIRE_TEST_POSTGRES: installation },
+          testTimeout: 20_000,
+        },
+      })),
     ],
   },
 })

@@ -2,7 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromiumPath, programPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
-import { otherRuntimes, runtimesFolder } from '../packages/testkit/src/runtimes.ts'
+import { isInstalled, otherPostgres } from '../packages/testkit/src/postgres-versions.ts'
+import { otherRuntimes, runtimesFolder, type OtherRuntime } from '../packages/testkit/src/runtimes.ts'
 import { run } from './child.ts'
 
 /** Where a program is, or one line that says how to get it. */
@@ -36,17 +37,42 @@ export function findPython(): Program {
 
 /** Other versions of Node, and Bun, that the client is tested on: installed once from npm, and kept. */
 export function findRuntimes(): Program {
-  const lacking = otherRuntimes.filter(({ path }) => !existsSync(path))
-  if (lacking.length === 0) return { path: runtimesFolder }
-  console.log(`Installing ${lacking.map(({ title }) => title).join(', ')} into .runtimes/ for the tests of the client`)
+  const isThere = ({ path }: OtherRuntime): boolean => existsSync(path)
+  return findPackages(otherRuntimes, isThere, { what: 'the tests of the client', without: 'the client is not tested there' })
+}
+
+/** Older versions of Postgres that the server is tested on: the same. */
+export function findPostgres(): Program {
+  return findPackages(otherPostgres, isInstalled, { what: 'the tests on them', without: 'the server is not tested there' })
+}
+
+interface Kept {
+  readonly title: string
+  readonly name: string
+  readonly package: string
+}
+
+function findPackages<Each extends Kept>(
+  wanted: readonly Each[],
+  isThere: (each: Each) => boolean,
+  { what, without }: { readonly what: string; readonly without: string },
+): Program {
+  const lacking = (): string => titlesOf(wanted.filter((each) => !isThere(each)))
+  if (lacking() === '') return { path: runtimesFolder }
+  console.log(`Installing ${lacking()} into .runtimes/ for ${what}`)
   mkdirSync(runtimesFolder, { recursive: true })
   writeFileSync(join(runtimesFolder, 'package.json'), '{ "private": true }\n')
-  const packages = otherRuntimes.map((runtime) => `${runtime.name}@npm:${runtime.package}`)
+  // What is not named npm would take away again.
+  const others = [...otherRuntimes, ...otherPostgres].filter(({ name }) => existsSync(join(runtimesFolder, 'node_modules', name)))
+  const packages = new Set([...wanted, ...others].map((each) => `${each.name}@npm:${each.package}`))
   const quietly = ['--no-audit', '--no-fund', '--ignore-scripts', '--no-save', '--loglevel=error']
   const npm = run('npm', ['install', '--prefix', runtimesFolder, ...quietly, ...packages], { quiet: true, timeoutMs: installTimeoutMs })
-  const missing = otherRuntimes.filter(({ path }) => !existsSync(path)).map(({ title }) => title)
-  if (missing.length === 0) return { path: runtimesFolder }
-  return { missing: `${missing.join(', ')} could not be installed, the client is not tested there: ${lastLine(npm.output)}` }
+  if (lacking() === '') return { path: runtimesFolder }
+  return { missing: `${lacking()} could not be installed, ${without}: ${lastLine(npm.output)}` }
+}
+
+function titlesOf(packages: readonly Kept[]): string {
+  return packages.map(({ title }) => title).join(', ')
 }
 
 /** The proxies of the server guide. Not installed here: on Debian that would start them. */

@@ -9,6 +9,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ChangeCollector } from '../test/change-collector.ts'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 let base: string
 let postgres: EmbeddedPostgres
 let sandbox: CliSandbox
@@ -16,7 +18,7 @@ let sandbox: CliSandbox
 beforeEach(async () => {
   base = mkdtempSync(join(tmpdir(), 'tidewire-stop-'))
   chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
   sandbox = new CliSandbox()
 })
 afterEach(async () => {
@@ -86,7 +88,7 @@ test('a fast shutdown under load ends in less than five seconds, and the feed go
     process.kill(pid, 'SIGINT')
     while (isRunning(pid) && Date.now() - begun < 20_000) await delay(10)
     expect(Date.now() - begun).toBeLessThan(5_000)
-    postgres = await startEmbeddedPostgres({ dataDir, port, settings: { fsync: 'off' } })
+    postgres = await startEmbeddedPostgres({ installation, dataDir, port, settings: { fsync: 'off' } })
     // The slot went with the connection: they are told, and join again.
     const seen = collector.changes.length
     await collector.until(() => collector.changes.length > seen, 30_000)

@@ -10,6 +10,8 @@ import { WebSocket } from 'ws'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 import { signJwt } from './jwt.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 const secret = 'a-secret-that-is-only-for-these-tests'
 
 let base: string
@@ -19,7 +21,7 @@ let sandbox: CliSandbox
 beforeAll(async () => {
   base = mkdtempSync(join(tmpdir(), 'tidewire-cli-pg-'))
   chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db') })
+  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db') })
 })
 afterAll(async () => {
   await postgres.stop()
@@ -184,9 +186,9 @@ describe('a database that is down at the start', () => {
   /** Stopped; `start` brings it up on its port. */
   async function downDatabase(name: string): Promise<{ url: string; start: () => Promise<EmbeddedPostgres> }> {
     const dataDir = join(base, name)
-    const first = await startEmbeddedPostgres({ dataDir })
+    const first = await startEmbeddedPostgres({ installation, dataDir })
     await first.stop()
-    return { url: first.url, start: () => startEmbeddedPostgres({ dataDir, port: first.port }) }
+    return { url: first.url, start: () => startEmbeddedPostgres({ installation, dataDir, port: first.port }) }
   }
 
   test.each(['start', 'dev'] as const)(

@@ -14,6 +14,8 @@ import { ChangeCollector } from '../test/change-collector.ts'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 import { signJwt } from './jwt.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const ME = '11111111-1111-1111-1111-111111111111'
 const OTHER = '22222222-2222-2222-2222-222222222222'
@@ -30,7 +32,7 @@ beforeEach(async () => {
   chmodSync(base, 0o755)
   sandbox = new CliSandbox()
   port = await freePort()
-  postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
 })
 afterEach(async () => {
   await sandbox.clear()
@@ -53,7 +55,7 @@ test(`Postgres is killed ${KILLS} times under load`, async () => {
   await play(async (collector) => {
     process.kill(postgres.pid, 'SIGKILL')
     const { dataDir, port: at } = postgres
-    postgres = await startEmbeddedPostgres({ dataDir, port: at, settings: { fsync: 'off' } })
+    postgres = await startEmbeddedPostgres({ installation, dataDir, port: at, settings: { fsync: 'off' } })
     // The server lives on, and so does the channel.
     const seen = collector.changes.length
     await collector.until(() => collector.changes.length > seen, 60_000)

@@ -13,6 +13,8 @@ import { WebSocket } from 'ws'
 import { openDatabase, type Database } from './database.ts'
 import { signJwt } from './jwt.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
@@ -32,7 +34,7 @@ const readers: Worker[] = []
 beforeEach(async () => {
   base = mkdtempSync(join(tmpdir(), 'tidewire-large-'))
   chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
   database = await openDatabase({ url: postgres.url, poolSize: 3 })
   running = await startServer({
     ...database.ports,

@@ -6,9 +6,13 @@ import { afterAll, beforeAll } from 'vitest'
 import { startEmbeddedPostgres } from '../src/io/embedded-postgres.ts'
 import type { EmbeddedPostgres } from '../src/io/running-server.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 /** A Postgres for the tests of one file. */
 export interface TestPostgres {
   readonly server: EmbeddedPostgres
+  /** Major version: 18, or that of the project that runs the test. */
+  readonly version: number
   /** A session as superuser; ended after the last test. */
   readonly admin: pg.Client
   /** Stops the server and starts it again on the same data and port. */
@@ -22,6 +26,7 @@ export function usePostgres(settings: Readonly<Record<string, string>> = {}): Te
   let base: string
   let server: EmbeddedPostgres
   let admin: pg.Client
+  let version: number
   let databases = 0
   // Nothing here has to survive a power cut.
   const all = { fsync: 'off', full_page_writes: 'off', ...settings }
@@ -35,8 +40,10 @@ export function usePostgres(settings: Readonly<Record<string, string>> = {}): Te
   beforeAll(async () => {
     base = await mkdtemp(join(tmpdir(), 'tidewire-test-'))
     await chmod(base, 0o755)
-    server = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: all })
+    server = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: all })
     await connect()
+    const { rows } = await admin.query<{ number: string }>(`select current_setting('server_version_num') as number`)
+    version = Math.trunc(Number(rows[0]!.number) / 10_000)
   })
 
   afterAll(async () => {
@@ -49,6 +56,9 @@ export function usePostgres(settings: Readonly<Record<string, string>> = {}): Te
     get server() {
       return server
     },
+    get version() {
+      return version
+    },
     get admin() {
       return admin
     },
@@ -56,7 +66,7 @@ export function usePostgres(settings: Readonly<Record<string, string>> = {}): Te
       const { port, dataDir } = server
       await admin.end()
       await server.stop()
-      server = await startEmbeddedPostgres({ dataDir, port, settings: all })
+      server = await startEmbeddedPostgres({ installation, dataDir, port, settings: all })
       await connect()
     },
     createDatabase: async () => {

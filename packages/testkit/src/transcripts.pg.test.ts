@@ -22,6 +22,8 @@ import { playTranscript, type PlayOptions } from './transcript-player.ts'
 import { formatReport } from './transcript-report.ts'
 import { loadTranscript, type Transcript } from './transcript.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 const SECRET = 'the-secret-of-the-server-that-the-recordings-are-played-against'
 const SETUP = readFileSync(new URL('../transcripts/setup.sql', import.meta.url), 'utf8')
 /** The topic that the test itself sends on, to learn that all before it has been delivered. */
@@ -35,7 +37,7 @@ beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'tidewire-recordings-'))
   // Run by root, Postgres has an account of its own, which must get to its folder.
   await chmod(base, 0o755)
-  postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
   admin = await connected(postgres.url)
   await admin.query('create database recordings')
   const session = await connected(urlOf('recordings'))
@@ -141,7 +143,7 @@ async function restart(): Promise<void> {
   const { port, dataDir } = postgres
   await admin.end()
   await postgres.stop()
-  postgres = await startEmbeddedPostgres({ dataDir, port, settings: { fsync: 'off' } })
+  postgres = await startEmbeddedPostgres({ installation, dataDir, port, settings: { fsync: 'off' } })
   admin = await connected(postgres.url)
 }
 

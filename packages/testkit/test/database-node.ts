@@ -14,6 +14,8 @@ import {
 } from '@tidewire/postgres'
 import { startNode, type RunningNode } from '@tidewire/testkit'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 /** A real server on a real Postgres, put together as the command does it. */
 export interface DatabaseNode {
   readonly node: RunningNode
@@ -27,7 +29,7 @@ export async function startDatabaseNode(): Promise<DatabaseNode> {
   const base = await mkdtemp(join(tmpdir(), 'tidewire-node-'))
   // Run by root, Postgres has an account of its own, which must get to its folder.
   await chmod(base, 0o755)
-  const postgres = await startEmbeddedPostgres({ dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  const postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
   const pool = databasePool({ url: postgres.url, maxConnections: 4, connectTimeoutMs: 10_000 })
   await pool.withSession(migrate)
   await pool.withSession(makeConvenient)

@@ -6,6 +6,8 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { CliSandbox } from '../../test/cli-process.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 let base: string
 let good: EmbeddedPostgres
 let bad: EmbeddedPostgres
@@ -14,8 +16,12 @@ let sandbox: CliSandbox
 beforeAll(async () => {
   base = mkdtempSync(join(tmpdir(), 'tidewire-doctor-'))
   chmodSync(base, 0o755)
-  good = await startEmbeddedPostgres({ dataDir: join(base, 'good') })
-  bad = await startEmbeddedPostgres({ dataDir: join(base, 'bad'), settings: { wal_level: 'replica', max_slot_wal_keep_size: '-1' } })
+  good = await startEmbeddedPostgres({ installation, dataDir: join(base, 'good') })
+  bad = await startEmbeddedPostgres({
+    installation,
+    dataDir: join(base, 'bad'),
+    settings: { wal_level: 'replica', max_slot_wal_keep_size: '-1' },
+  })
 })
 afterAll(async () => {
   await bad?.stop()

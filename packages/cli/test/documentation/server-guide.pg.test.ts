@@ -6,6 +6,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CliSandbox } from '../cli-process.ts'
 import { runPages } from './pages.ts'
 
+const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
 const API_JWT_SECRET = 'a secret for this test only, long enough'
 const ADA = '6c4a1d0e-5f0f-4b2b-9d2c-0f6d7a1e2b3c'
 const guide = runPages()
@@ -53,7 +55,7 @@ test('a bare Postgres: the login, the tables, and rows to whom the policy lets s
 })
 
 function start(): Promise<EmbeddedPostgres> {
-  return startEmbeddedPostgres({ dataDir: join(sandbox.folder, 'postgres'), settings: { fsync: 'off' } })
+  return startEmbeddedPostgres({ installation, dataDir: join(sandbox.folder, 'postgres'), settings: { fsync: 'off' } })
 }
 
 function blockWith(text: string): string {

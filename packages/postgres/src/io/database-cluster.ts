@@ -1,18 +1,21 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { RealtimeError } from '@tidewire/protocol'
 import { unavailable } from './embedded-fault.ts'
 import type { Account } from './postgres-account.ts'
-import type { PostgresBinaries } from './postgres-binaries.ts'
 
 /** Name of the superuser and of the database of a cluster made here. */
 export const SUPERUSER = 'postgres'
 
 /** Settings written into a new cluster's `postgresql.conf`, where they may be changed later. */
-const CLUSTER_SETTINGS: readonly string[] = ['max_slot_wal_keep_size=1GB', 'timezone=UTC', 'log_timezone=UTC']
+const CLUSTER_SETTINGS = `
+max_slot_wal_keep_size = 1GB
+timezone = 'UTC'
+log_timezone = 'UTC'
+`
 
 export function serverUrl(password: string, port: number): string {
   return `postgres://${SUPERUSER}:${password}@127.0.0.1:${port}/postgres`
@@ -48,16 +51,19 @@ export async function clusterPassword(dataDir: string, mayCreate: boolean): Prom
   return (await readFile(file, 'utf8')).trim()
 }
 
+export interface ClusterMaker {
+  /** Path of the program. */
+  readonly initdb: string
+  readonly majorVersion: number
+  /** Who is to own the cluster; `null`: we are. */
+  readonly account: Account | null
+}
+
 /**
  * Runs `initdb`. The cluster is made beside its place and moved there when it is whole, so that neither a crash in the
  * middle nor a second process doing the same leaves half a cluster behind. False: another process was first.
  */
-export async function createCluster(
-  binaries: PostgresBinaries,
-  dataDir: string,
-  password: string,
-  account: Account | null,
-): Promise<boolean> {
+export async function createCluster({ initdb, majorVersion, account }: ClusterMaker, dataDir: string, password: string): Promise<boolean> {
   const draft = `${dataDir}.new-${randomBytes(6).toString('hex')}`
   const secret = `${draft}.password`
   try {
@@ -67,7 +73,9 @@ export async function createCluster(
       await chown(draft, account.uid, account.gid)
       await chown(secret, account.uid, account.gid)
     }
-    await promisify(execFile)(binaries.initdb, initdbArguments(draft, secret), { cwd: '/', env: clusterEnvironment(), ...(account ?? {}) })
+    const args = initdbArguments(draft, secret, majorVersion)
+    await promisify(execFile)(initdb, args, { cwd: '/', env: clusterEnvironment(), ...(account ?? {}) })
+    await appendFile(join(draft, 'postgresql.conf'), CLUSTER_SETTINGS)
     await chmod(draft, 0o700)
     return await moveInto(draft, dataDir)
   } catch (cause) {
@@ -93,7 +101,7 @@ export function clusterEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C', LC_ALL: 'C' }
 }
 
-function initdbArguments(dataDir: string, pwfile: string): string[] {
+function initdbArguments(dataDir: string, pwfile: string, majorVersion: number): string[] {
   return [
     `--pgdata=${dataDir}`,
     `--username=${SUPERUSER}`,
@@ -102,10 +110,8 @@ function initdbArguments(dataDir: string, pwfile: string): string[] {
     '--encoding=UTF8',
     // Postgres' own collations: the same order on every system, whichever locales it has.
     '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
+    ...(majorVersion >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
     '--no-instructions',
-    ...CLUSTER_SETTINGS.map((setting) => `--set=${setting}`),
   ]
 }
 

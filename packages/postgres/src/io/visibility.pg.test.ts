@@ -45,6 +45,8 @@ async function unseen(sql: string): Promise<{ readonly committed: Promise<unknow
   await expect
     .poll(async () => (await writer.query('show synchronous_standby_names')).rows, { timeout: 10_000 })
     .toEqual([{ synchronous_standby_names: 'nobody' }])
+  // Nobody waits before the checkpointer has read the setting too, which it does before its next checkpoint.
+  await it.sql.query('checkpoint')
   const committed = writer.query(sql)
   await expect.poll(waitsForStandby, { timeout: 10_000 }).toBe(true)
   return { committed }
