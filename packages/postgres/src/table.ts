@@ -57,7 +57,9 @@ export function describeTable(relation: RelationMessage, facts: TableFacts | nul
     const tupleIndex = tupleIndexes.get(name) ?? null
     tupleIndexes.delete(name)
     const written = tupleIndex === null ? undefined : relation.columns[tupleIndex]
-    return describeColumn(name, written?.typeOid ?? typeOid, types, { number, generated, tupleIndex, identity: written?.key ?? false })
+    // That is all of the row, whether it is published or not.
+    const identity = written?.key ?? (generated && relation.replicaIdentity === 'full')
+    return describeColumn(name, written?.typeOid ?? typeOid, types, { number, generated, tupleIndex, identity })
   })
   for (const [name, tupleIndex] of tupleIndexes) {
     const { typeOid, key } = relation.columns[tupleIndex]!

@@ -49,15 +49,42 @@ export function primaryKeyTexts({ table, newTuple, old }: RowChange): readonly s
   return texts
 }
 
-/** A deleted row as the text of a value of its table's row type; `null` when not all of these columns are known. */
+/**
+ * A deleted row as the text of a value of its table's row type; `null` when not all of these columns are known, save for
+ * generated ones, which follow from the others.
+ */
 export function oldRowText({ table, old }: RowChange, names: readonly string[]): string | null {
   if (old?.extent !== 'full') return null
-  const texts: string[] = []
+  const texts: (string | null)[] = []
   for (const name of names) {
-    const at = columnOf(table, name)?.tupleIndex
-    const text = at === undefined || at === null ? undefined : old.tuple.text(at)
-    if (text === undefined) return null
-    texts.push(text === null ? '' : `"${text.replace(/["\\]/g, '\\$&')}"`)
+    const column = columnOf(table, name)
+    const at = column?.tupleIndex ?? null
+    const text = at === null ? undefined : old.tuple.text(at)
+    if (text === undefined && column?.generated !== true) return null
+    texts.push(text ?? null)
   }
-  return `(${texts.join(',')})`
+  return rowText(texts)
+}
+
+/** A row as the text of a value of its table's row type. What is not known is null. */
+export function rowText(texts: readonly (string | null | undefined)[]): string {
+  return `(${texts.map((text) => (typeof text === 'string' ? `"${text.replace(/["\\]/g, '\\$&')}"` : '')).join(',')})`
+}
+
+/** The columns that the table still has, in their order. */
+export function presentColumns({ columns }: Table): readonly Column[] {
+  return columns.filter(({ number }) => number > 0)
+}
+
+/** Their texts in the row as it is after the change, or in all of it as it was; `undefined` what the stream does not tell. */
+export function rowTexts(change: RowChange, row: 'record' | 'old'): readonly (string | null | undefined)[] | null {
+  const { table, newTuple, old } = change
+  const full = old?.extent === 'full' ? old.tuple : null
+  const tuple = row === 'record' ? newTuple : full
+  if (tuple === null) return null
+  return presentColumns(table).map(({ tupleIndex }) => {
+    if (tupleIndex === null) return undefined
+    const text = tuple.text(tupleIndex)
+    return text === undefined ? full?.text(tupleIndex) : text
+  })
 }

@@ -4,6 +4,7 @@ import { questionsOf, type Crowd, type CrowdQuestion } from './crowd.ts'
 import { candidateFor, type Candidate } from './decision.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import type { Subscriptions } from './subscriptions.ts'
+import { lacksValues, type Told } from './supplied-columns.ts'
 import type { SuspectLane } from './suspect-lane.ts'
 
 /** The crowds of one batch, from what they ask to what is sent. Candidates are made when they are sent, change by change. */
@@ -48,6 +49,17 @@ export class CrowdSettling {
   *granted(change: RowChange): Generator<Candidate> {
     for (const { members } of this.#grantedByChange.get(change) ?? []) {
       for (const subscription of this.#staying(members)) yield { ...candidateFor(change, subscription), allowed: true }
+    }
+  }
+
+  /** Of tables of which the stream does not tell everything: what is told to those to whom it was granted. */
+  *told(): Generator<Told> {
+    for (const { granted, members, identity } of this.questions) {
+      const lacking = granted.filter(({ table }) => lacksValues(table))
+      if (lacking.length === 0) continue
+      const selections = new Set<string>()
+      for (const { binding } of this.#staying(members)) if (binding !== null) selections.add(binding.columns)
+      for (const change of lacking) for (const columns of selections) yield { change, columns, role: identity.role }
     }
   }
 

@@ -26,6 +26,7 @@ const entry: TableEntry = {
   name: 'notes',
   rowSecurity: true,
   wholeOldRows: false,
+  readers: new Set(),
   columns: [],
   primaryKey: [],
   claims: 'all',

@@ -3,6 +3,7 @@ import type { RowChange } from '../transaction-assembler.ts'
 import { placeOf } from './change-ring.ts'
 import type { Candidate } from './decision.ts'
 import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
+import type { Supplied } from './supplied-columns.ts'
 import { faultOf, viewOf } from './table-feed.ts'
 import { errorData } from './table-view.ts'
 
@@ -15,8 +16,8 @@ interface Variant {
 
 export interface DeliveryContext {
   readonly epoch: string
-  /** JSON texts of columns that the stream does not have. */
-  readonly supplied: ReadonlyMap<string, string> | null
+  /** What the stream does not tell of the change. */
+  readonly supplied: Supplied | null
 }
 
 /** How many channels were told, and what one of them was. */
@@ -98,6 +99,6 @@ function dataOf(change: RowChange, { subscription, superseded }: Candidate, { ep
     oldExtent: !isAuthorizedDelete(subscription, change) && (binding.keyOnly || deletedUnderPolicies) ? 'key' : 'identity',
     superseded,
     position: subscription.channel.request.positions ? formatPosition({ epoch, ...placeOf(change) }) : null,
-    supplied: binding.keyOnly ? null : supplied,
+    supplied,
   })
 }

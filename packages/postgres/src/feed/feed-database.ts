@@ -1,5 +1,6 @@
 import type { Filter } from '@tidewire/protocol'
 import type { Lsn } from '../lsn.ts'
+import type { Table } from '../table.ts'
 import type { CheckIdentity } from './identity.ts'
 import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from './table-entry.ts'
 
@@ -47,6 +48,22 @@ export interface CheckAnswer {
   readonly identities: readonly IdentityAnswer[]
 }
 
+/** Generated columns that are to be made from what the stream told of rows. */
+export interface GeneratedQuestion {
+  readonly table: Table
+  /** Of whoever is told, or of one of them. */
+  readonly role: string
+  readonly columns: readonly string[]
+  /** By row, the texts of all columns that the table still has, in their order; `undefined`: not known. */
+  readonly rows: readonly (readonly (string | null | undefined)[])[]
+}
+
+/** The texts of a row's primary key, and the transaction that wrote it. */
+export interface WrittenRow {
+  readonly key: readonly string[]
+  readonly xid: number
+}
+
 /** Texts of one column to be held against filters of one kind. */
 export interface FilterCheck {
   readonly column: EntryColumn
@@ -74,13 +91,21 @@ export interface FeedDatabase {
   testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
   checkRows(check: RowCheck): Promise<CheckAnswer>
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
-  /** What `to_jsonb` makes of these texts of a type. */
-  jsonOf(typeSql: string, texts: readonly string[]): Promise<readonly (string | null)[]>
-  /** JSON texts of generated columns, by row and column name, as the rows are now. */
+  /** What `to_jsonb` makes of these texts of a type; `undefined` of those for which it fails. */
+  jsonOf(typeSql: string, texts: readonly string[]): Promise<readonly (string | undefined)[]>
+  /**
+   * JSON texts of generated columns, by row and column name, as they follow from the rows. Those are missing that read what
+   * is not known, and that fail.
+   */
+  computed(question: GeneratedQuestion): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
+  /**
+   * JSON texts of generated columns, by row and column name, of those rows that are still as the transaction `xid` wrote
+   * them. Empty where the server's own login may not read them.
+   */
   generated(
     entry: TableEntry,
     columns: readonly string[],
-    keys: readonly (readonly string[])[],
+    rows: readonly WrittenRow[],
   ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
   /** Everything that commits from now on has a commit LSN of at least this. */
   insertLsn(): Promise<Lsn>

@@ -12,9 +12,9 @@ import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import type { FeedRuntime } from './feed-runtime.ts'
 import type { Subscriptions } from './subscriptions.ts'
-import { suppliedColumns } from './supplied-columns.ts'
+import { lacksValues, suppliedColumns, type Supplied, type Told } from './supplied-columns.ts'
 import { SuspectLane } from './suspect-lane.ts'
-import { mayConcern } from './table-feed.ts'
+import { faultOf, mayConcern } from './table-feed.ts'
 
 /** Whoever wants to know more than the channels are told. */
 export interface SettlingListener {
@@ -77,7 +77,7 @@ export class Settling {
     let together = inOrder(changes, [...batch.candidates.filter(({ apart }) => !apart), ...crowds.former])
     await Promise.all([this.#decide(together, faults, false), decideCrowds(crowds.questions, this.#context(faults, false))])
     crowds.noteShares()
-    let supplied = await this.#supply(together)
+    let supplied = await this.#supply(together, crowds)
     // Whoever got another identity since this was begun is matched and decided about again: other rows may be theirs.
     while (this.#renewed.size > 0) {
       const renewed = new Set(this.#renewed)
@@ -86,28 +86,26 @@ export class Settling {
       const again = await this.#matchAgain(changes, renewed)
       await this.#decide(again, faults, false)
       together = [...together.filter(({ subscription }) => !renewed.has(subscription.channel)), ...again]
-      supplied = await this.#supply(together)
+      supplied = await this.#supply(together, crowds)
     }
     const apart = batch.candidates.filter((each) => each.apart && each.subscription.channel.generation === each.generation)
     this.#suspects.enqueue(crowds.withSuspects(apart))
     const byChange = groupByChange(together)
     const nowMs = this.#options.runtime.uptime()
-    const epoch = this.#options.source.epoch ?? ''
     for (const change of changes) {
       if (isOwnTable(change.table)) this.#options.listener.onRow?.(change)
       else {
         const granted = [...(byChange.get(change) ?? []), ...crowds.granted(change)]
-        const delivered = granted.length === 0 ? TO_NOBODY : deliver(change, granted, { epoch, supplied: supplied.get(change) ?? null })
-        this.#tellDecided(change, delivered)
+        this.#tellDecided(change, granted.length === 0 ? TO_NOBODY : this.#deliver(change, granted, supplied))
         this.#options.ring.append(change, nowMs)
       }
     }
     for (const fault of faults) this.#tellFault(fault)
   }
 
-  /** Crowds are under row level security, where nothing is supplied. */
-  #supply(candidates: readonly Candidate[]): Promise<Map<RowChange, Map<string, string>>> {
-    return suppliedColumns(candidates, this.#options.database, (oid) => this.#options.subscriptions.entryOf(oid))
+  #supply(candidates: readonly Candidate[], crowds?: CrowdSettling): Promise<ReadonlyMap<RowChange, Supplied>> {
+    const told = toldTo(candidates, crowds)
+    return suppliedColumns(told, this.#options.database, (oid) => this.#options.subscriptions.entryOf(oid))
   }
 
   async #matchAgain(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<Candidate[]> {
@@ -142,20 +140,21 @@ export class Settling {
   async #decideAlone(candidates: readonly Candidate[]): Promise<readonly DecisionFault[]> {
     const faults: DecisionFault[] = []
     let wanted = candidates
+    let supplied: ReadonlyMap<RowChange, Supplied> = new Map()
     for (let current = false; !current;) {
       wanted = wanted.filter(({ subscription }) => !subscription.channel.closed)
       await this.#options.subscriptions.loadStale(wanted.map(({ subscription }) => subscription.oid))
       for (const each of wanted) each.generation = each.subscription.channel.generation
       try {
         await this.#decide(wanted, faults, false)
+        supplied = await this.#supply(wanted)
         current = wanted.every(({ subscription, generation }) => subscription.channel.generation === generation)
       } catch (error) {
         if (!(error instanceof StaleEntry)) throw error
         this.#options.subscriptions.markStale(error.oid)
       }
     }
-    const epoch = this.#options.source.epoch ?? ''
-    for (const [change, granted] of groupByChange(wanted)) this.#tellDecided(change, deliver(change, granted, { epoch, supplied: null }))
+    for (const [change, granted] of groupByChange(wanted)) this.#tellDecided(change, this.#deliver(change, granted, supplied))
     return faults
   }
 
@@ -167,8 +166,8 @@ export class Settling {
         const candidates = changes.flatMap((kept) => candidatesOf(kept))
         const faults: DecisionFault[] = []
         await this.#decide(candidates, faults, true)
-        const epoch = this.#options.source.epoch ?? ''
-        for (const [change, granted] of groupByChange(candidates)) deliver(change, granted, { epoch, supplied: null })
+        const supplied = await this.#supply(candidates)
+        for (const [change, granted] of groupByChange(candidates)) this.#deliver(change, granted, supplied)
         for (const fault of faults) this.#tellFault(fault)
         return
       } catch (error) {
@@ -176,6 +175,10 @@ export class Settling {
         this.#options.subscriptions.markStale(error.oid)
       }
     }
+  }
+
+  #deliver(change: RowChange, granted: readonly Candidate[], supplied: ReadonlyMap<RowChange, Supplied>): Delivered {
+    return deliver(change, granted, { epoch: this.#options.source.epoch ?? '', supplied: supplied.get(change) ?? null })
   }
 
   #tellDecided({ table, action, transaction }: RowChange, delivered: Delivered): void {
@@ -200,6 +203,16 @@ export class Settling {
 /** The server's own table of messages: its rows are not row changes. */
 export function isOwnTable({ schema, name }: Table): boolean {
   return schema === 'realtime' && /^messages(?:_|$)/.test(name)
+}
+
+/** What is told of changes of which the stream does not tell everything. */
+function* toldTo(candidates: readonly Candidate[], crowds: CrowdSettling | undefined): Generator<Told> {
+  for (const { allowed, superseded, change, subscription } of candidates) {
+    const { binding } = subscription
+    if (!allowed || superseded || binding === null || !lacksValues(change.table) || faultOf(binding, change) !== null) continue
+    yield { change, columns: binding.columns, role: binding.role }
+  }
+  if (crowds !== undefined) yield* crowds.told()
 }
 
 /** Change by change; those that stand before the others of a change stay there. */

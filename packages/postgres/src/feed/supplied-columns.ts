@@ -1,111 +1,159 @@
 import type { Column, Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
-import { primaryKeyTexts } from './change-row.ts'
-import type { Candidate } from './decision.ts'
-import type { FeedDatabase } from './feed-database.ts'
+import { primaryKeyTexts, rowTexts } from './change-row.ts'
+import type { FeedDatabase, WrittenRow } from './feed-database.ts'
 import type { TableEntry } from './table-entry.ts'
 
+/** What somebody is told of a change. */
+export interface Told {
+  readonly change: RowChange
+  /** The columns' `attnum`s, as {@link Binding} has them. */
+  readonly columns: string
+  readonly role: string
+}
+
+/** JSON texts by column name: of the row as it is after the change, and of what the stream told of it as it was before. */
+export interface Supplied {
+  readonly record: ReadonlyMap<string, string>
+  readonly old: ReadonlyMap<string, string>
+}
+
+/** Whether the stream does not tell some of its values, so that Postgres has to be asked. */
+export function lacksValues(table: Table): boolean {
+  let lacks = lacking.get(table)
+  if (lacks === undefined) lacking.set(table, (lacks = table.columns.some(isMissing)))
+  return lacks
+}
+
+const lacking = new WeakMap<Table, boolean>()
+
 /**
- * JSON texts of what the stream does not tell: values of types that bring their own cast to JSON, and, before Postgres 18,
- * stored generated columns, as the row is now. The latter only without row level security.
+ * What the stream does not tell: the JSON of types that bring their own cast to it, and generated columns that are not
+ * published. Both follow from what the stream tells, so that whoever may see a change may see these. Where it does not tell
+ * enough they are read from the row, but only if that still is the one that the change wrote: whoever sees the one may not
+ * see the other.
  */
 export async function suppliedColumns(
-  candidates: readonly Candidate[],
+  told: Iterable<Told>,
   database: FeedDatabase,
   entryOf: (oid: number) => TableEntry | null,
-): Promise<Map<RowChange, Map<string, string>>> {
-  const supplied = new Map<RowChange, Map<string, string>>()
-  for (const [table, { changes, columns }] of wantedOf(candidates)) {
-    for (const column of columns) {
-      if (column.tupleIndex !== null && column.type.kind === 'cast')
-        await supplyCasts(column, column.type.name, [...changes], database, supplied)
-    }
-    const entry = entryOf(table.oid)
-    const generated = [...columns].filter((column) => column.tupleIndex === null)
-    if (entry !== null && !entry.rowSecurity && generated.length > 0 && entry.primaryKey.length > 0)
-      await supplyGenerated(entry, generated, [...changes], database, supplied)
+): Promise<ReadonlyMap<RowChange, Supplied>> {
+  const supplied = new Supplying()
+  for (const [table, wanted] of wantedOf(told)) {
+    for (const column of wanted.columns)
+      if (column.type.kind === 'cast') await supplyCasts(column, column.type.name, wanted.changes, database, supplied)
+    const generated = [...wanted.columns].filter(({ tupleIndex }) => tupleIndex === null)
+    if (generated.length > 0) await supplyGenerated(wanted, table, generated, database, supplied, entryOf(table.oid))
   }
-  return supplied
+  return supplied.byChange
+}
+
+class Supplying {
+  readonly byChange: Map<RowChange, { readonly record: Map<string, string>; readonly old: Map<string, string> }> = new Map()
+
+  set(change: RowChange, row: keyof Supplied, name: string, json: string): void {
+    let values = this.byChange.get(change)
+    if (values === undefined) this.byChange.set(change, (values = { record: new Map(), old: new Map() }))
+    values[row].set(name, json)
+  }
 }
 
 interface Wanted {
+  /** Of one of those who are told. */
+  readonly role: string
   readonly changes: Set<RowChange>
   readonly columns: Set<Column>
 }
 
-/** What somebody is told; what nobody selected costs no question. */
-function wantedOf(candidates: readonly Candidate[]): Map<Table, Wanted> {
+/** What nobody selected costs no question. */
+function wantedOf(told: Iterable<Told>): Map<Table, Wanted> {
   const wanted = new Map<Table, Wanted>()
-  for (const { allowed, change, subscription } of candidates) {
-    const { binding } = subscription
-    if (!allowed || binding === null || binding.keyOnly || change.newTuple === null) continue
-    const columns = missingColumns(change.table, binding.columns)
-    if (columns.length === 0) continue
+  for (const { change, columns, role } of told) {
+    if (!lacksValues(change.table)) continue
+    const missing = missingColumns(change.table, columns)
+    if (missing.length === 0) continue
     let ofTable = wanted.get(change.table)
-    if (ofTable === undefined) wanted.set(change.table, (ofTable = { changes: new Set(), columns: new Set() }))
+    if (ofTable === undefined) wanted.set(change.table, (ofTable = { role, changes: new Set(), columns: new Set() }))
     ofTable.changes.add(change)
-    for (const column of columns) ofTable.columns.add(column)
+    for (const column of missing) ofTable.columns.add(column)
   }
   return wanted
 }
 
-const missing = new WeakMap<Table, Map<string, readonly Column[]>>()
+const missingByTold = new WeakMap<Table, Map<string, readonly Column[]>>()
 
-/** Those of the columns, which are `attnum`s, that the stream does not tell. */
 function missingColumns(table: Table, told: string): readonly Column[] {
-  let ofTable = missing.get(table)
-  if (ofTable === undefined) missing.set(table, (ofTable = new Map()))
+  let ofTable = missingByTold.get(table)
+  if (ofTable === undefined) missingByTold.set(table, (ofTable = new Map()))
   let columns = ofTable.get(told)
   if (columns === undefined) {
     const numbers = new Set(told.split(',').map(Number))
-    columns = table.columns.filter(
-      (column) => numbers.has(column.number) && (column.tupleIndex === null ? column.generated : column.type.kind === 'cast'),
-    )
+    columns = table.columns.filter((column) => numbers.has(column.number) && isMissing(column))
     ofTable.set(told, columns)
   }
   return columns
 }
 
+function isMissing({ tupleIndex, generated, type }: Column): boolean {
+  return tupleIndex === null ? generated : type.kind === 'cast'
+}
+
 async function supplyCasts(
   column: Column,
   typeSql: string,
-  changes: readonly RowChange[],
+  changes: Iterable<RowChange>,
   database: FeedDatabase,
-  supplied: Map<RowChange, Map<string, string>>,
+  supplied: Supplying,
 ): Promise<void> {
-  const asked = changes.flatMap((change) => {
-    const text = change.newTuple?.text(column.tupleIndex!)
-    return typeof text === 'string' ? [{ change, text }] : []
-  })
+  const at = column.tupleIndex
+  if (at === null) return
+  const asked: { readonly change: RowChange; readonly row: keyof Supplied; readonly text: string }[] = []
+  for (const change of changes) {
+    const { newTuple, old } = change
+    const before = old?.tuple.text(at)
+    const after = newTuple?.text(at)
+    // What an update left as it was, the stream may have told of the old row only.
+    const now = after === undefined && newTuple !== null ? before : after
+    if (typeof now === 'string') asked.push({ change, row: 'record', text: now })
+    if (typeof before === 'string') asked.push({ change, row: 'old', text: before })
+  }
   if (asked.length === 0) return
-  const json = await database.jsonOf(
-    typeSql,
-    asked.map(({ text }) => text),
-  )
-  asked.forEach(({ change }, index) => set(supplied, change, column.name, json[index] ?? 'null'))
+  const texts = asked.map(({ text }) => text)
+  const json = await database.jsonOf(typeSql, texts)
+  for (const [index, { change, row }] of asked.entries()) {
+    const value = json[index]
+    if (value !== undefined) supplied.set(change, row, column.name, value)
+  }
 }
 
+/** They follow from the rest of the row, if the stream told that; otherwise the row itself has them, if it still is the same. */
 async function supplyGenerated(
-  entry: TableEntry,
+  { role, changes }: Wanted,
+  table: Table,
   columns: readonly Column[],
-  changes: readonly RowChange[],
   database: FeedDatabase,
-  supplied: Map<RowChange, Map<string, string>>,
+  supplied: Supplying,
+  entry: TableEntry | null,
 ): Promise<void> {
-  const asked = changes.flatMap((change) => {
-    const key = primaryKeyTexts(change)
-    return key === null ? [] : [{ change, key }]
-  })
-  const found = await database.generated(
-    entry,
-    columns.map(({ name }) => name),
-    asked.map(({ key }) => key),
-  )
-  for (const [index, values] of found) for (const [name, json] of values) set(supplied, asked[index]!.change, name, json)
-}
+  const names = columns.map(({ name }) => name)
+  const rows: { readonly change: RowChange; readonly row: keyof Supplied; readonly texts: readonly (string | null | undefined)[] }[] = []
+  for (const change of changes) {
+    for (const row of ['record', 'old'] as const) {
+      const texts = rowTexts(change, row)
+      if (texts !== null) rows.push({ change, row, texts })
+    }
+  }
+  if (rows.length === 0) return
+  const computed = await database.computed({ table, role, columns: names, rows: rows.map(({ texts }) => texts) })
+  for (const [index, values] of computed) for (const [name, json] of values) supplied.set(rows[index]!.change, rows[index]!.row, name, json)
 
-function set(supplied: Map<RowChange, Map<string, string>>, change: RowChange, name: string, json: string): void {
-  const values = supplied.get(change)
-  if (values === undefined) supplied.set(change, new Map([[name, json]]))
-  else values.set(name, json)
+  const asked: (WrittenRow & { readonly change: RowChange })[] = []
+  for (const [index, { change, row }] of rows.entries()) {
+    if (entry === null || row === 'old' || computed.get(index)?.size === names.length) continue
+    const key = primaryKeyTexts(change)
+    if (key !== null && key.length === entry.primaryKey.length) asked.push({ change, key, xid: change.transaction.xid })
+  }
+  if (entry === null || asked.length === 0) return
+  for (const [index, values] of await database.generated(entry, names, asked))
+    for (const [name, json] of values) supplied.set(asked[index]!.change, 'record', name, json)
 }

@@ -27,6 +27,8 @@ export interface TableEntry {
   readonly schema: string
   readonly name: string
   readonly rowSecurity: boolean
+  /** The roles, among those asked for, that may select all of it; others may no columns, or some. */
+  readonly readers: ReadonlySet<string>
   /** The stream has all of a deleted row, so that policies can be held against it: REPLICA IDENTITY FULL. */
   readonly wholeOldRows: boolean
   /** In the order of `attnum`. */

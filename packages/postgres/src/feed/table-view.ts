@@ -2,6 +2,7 @@ import { recordWriter, type RecordSources, type RecordWriter } from '../record-w
 import type { Column, Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import type { Tuple } from '../pgoutput/tuple.ts'
+import type { Supplied } from './supplied-columns.ts'
 
 /** Larger changes leave out what is large (rule D10). */
 export const MAX_CHANGE_BYTES: number = 1024 * 1024
@@ -15,8 +16,8 @@ export interface DataOptions {
   /** The row may have changed since, so only its key is told. */
   readonly superseded: boolean
   readonly position: string | null
-  /** JSON texts of columns that the stream does not have, by name. */
-  readonly supplied: ReadonlyMap<string, string> | null
+  /** What the stream does not tell. */
+  readonly supplied: Supplied | null
 }
 
 /** One selection of a table's columns, and how its changes are written. */
@@ -62,11 +63,12 @@ export class TableView {
   #records(change: RowChange, { oldExtent, superseded, supplied }: DataOptions): Records {
     const { newTuple, old } = change
     const full = old?.extent === 'full' ? old.tuple : null
-    const sources: RecordSources = { old: full, ...(supplied === null ? {} : { supplied }) }
+    const sources: RecordSources = supplied === null ? { old: full } : { old: full, supplied: supplied.record }
     const record = newTuple === null ? '' : (superseded ? this.#writeKey : this.#writeRow)(newTuple, sources)
     const before = old?.tuple ?? newTuple
     const writeOld = oldExtent === 'key' || superseded || this.#identity.length === 0 ? this.#writeKey : this.#writeIdentity
-    return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before) }
+    const oldSources: RecordSources = supplied === null ? {} : { supplied: old === null ? supplied.record : supplied.old }
+    return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
   }
 
   #smallRecords(change: RowChange, { oldExtent, superseded }: DataOptions): Records {

@@ -42,6 +42,7 @@ interface TableRow {
   readonly name: string
   readonly rowSecurity: boolean
   readonly wholeOldRows: boolean
+  readonly readers: readonly string[]
   readonly columns: readonly ColumnRow[]
   readonly primaryKey: readonly number[]
   readonly policies: readonly PolicyRow[]
@@ -58,6 +59,7 @@ const TABLES_SQL = `
 with asked as (select r.oid, r.rolname as name from pg_catalog.pg_roles r where r.rolname = any($2))
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relrowsecurity as "rowSecurity",
   c.relreplident = 'f' as "wholeOldRows",
+  (select coalesce(json_agg(name), '[]') from asked where pg_catalog.has_table_privilege(asked.oid, c.oid, 'SELECT')) as readers,
   (
     select coalesce(json_agg(json_build_object(
       'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8,
@@ -120,6 +122,7 @@ async function describe(session: Queryable, row: TableRow, roles: readonly strin
     name: row.name,
     rowSecurity: row.rowSecurity,
     wholeOldRows: row.wholeOldRows,
+    readers: new Set(row.readers),
     columns,
     primaryKey: row.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? []),
     claims: reach.claims,

@@ -1,13 +1,14 @@
-import pg from 'pg'
+import type pg from 'pg'
 import type { FeedDatabase } from '../feed/feed-database.ts'
 import { Gathering } from '../feed/gathering.ts'
 import type { PublishedTable, RoleFacts, TableEntry } from '../feed/table-entry.ts'
 import { parseLsn, type Lsn } from '../lsn.ts'
-import { tableSql } from './check-function.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries } from './feed-catalog.ts'
 import type { FeedSessions } from './feed-sessions.ts'
 import { castFilters, type CastAnswer, type FilterCast } from './filter-cast.ts'
 import { testFilters } from './filter-values.ts'
+import { computedColumns } from './generated-columns.ts'
+import { generatedColumns, jsonOf, withWriters } from './missing-values.ts'
 import { checkOldRows } from './old-row-checker.ts'
 import { checkRows } from './row-checker.ts'
 
@@ -45,17 +46,16 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => casts.ask({ filter, column }),
     testFilters: (check) => onChecker((session) => testFilters(session, check)),
-    checkRows: async (check) => checkRows((await sessions()).checker, check, options.identityTimeoutMs),
+    checkRows: async (check) => {
+      // Who may select only some of the columns may not ask who wrote a row.
+      const withXmin = check.withXmin && check.entry.readers.has(check.role)
+      const answer = await checkRows((await sessions()).checker, { ...check, withXmin }, options.identityTimeoutMs)
+      return withXmin === check.withXmin ? answer : onCatalog((session) => withWriters(session, check, answer))
+    },
     checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
-    jsonOf: (typeSql, texts) =>
-      onChecker(async (session) => {
-        const { rows } = await session.query<{ json: string | null }>(
-          `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`,
-          [texts],
-        )
-        return rows.map(({ json }) => json)
-      }),
-    generated: (entry, columns, keys) => onCatalog((session) => generated(session, entry, columns, keys)),
+    jsonOf: (typeSql, texts) => onChecker((session) => jsonOf(session, typeSql, texts)),
+    computed: (question) => onChecker((session) => computedColumns(session, question, options.identityTimeoutMs)),
+    generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),
     insertLsn: () => lsns.ask(null),
   }
 }
@@ -77,25 +77,4 @@ async function inOneSnapshot<T>(session: pg.PoolClient, work: () => Promise<T>):
   } finally {
     await session.query('rollback')
   }
-}
-
-async function generated(
-  session: pg.PoolClient,
-  entry: TableEntry,
-  columns: readonly string[],
-  keys: readonly (readonly string[])[],
-): Promise<Map<number, Map<string, string>>> {
-  const found = new Map<number, Map<string, string>>()
-  const names = entry.primaryKey.map((_, index) => `c${index}`)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
-  const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
-  // Each key is looked up by itself (`offset 0`): joined, all rows of a table that just became large would be read each time.
-  const { rows } = await session.query<Record<string, string | null> & { n: number }>(
-    `select k.n::int4 as n, r.*
-     from rows from (${names.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`).join(', ')}) with ordinality k (${[...names, 'n'].join(', ')}),
-       lateral (select ${values.join(', ')} from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r`,
-    names.map((_, index) => keys.map((key) => key[index]!)),
-  )
-  for (const row of rows) found.set(row.n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))
-  return found
 }

@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { CheckAnswer, IdentityAnswer, OldRowCheck } from '../feed/feed-database.ts'
 import type { TableEntry } from '../feed/table-entry.ts'
 import { tableSql } from './check-function.ts'
+import { generatedSql } from './generated-columns.ts'
 import { fingerprintSql } from './feed-catalog.ts'
 import { isStatementFault } from './statement-fault.ts'
 import { transactionsSeen } from './visibility.ts'
@@ -33,6 +34,8 @@ export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, t
 
 interface Policies {
   readonly apply: boolean
+  /** How generated columns are made, by name: the stream may not have them, and policies may read them. */
+  readonly generated: readonly { readonly name: string; readonly sql: string }[]
   readonly permissive: readonly string[]
   readonly restrictive: readonly string[]
 }
@@ -47,6 +50,7 @@ async function readPolicies(session: pg.ClientBase, { entry }: OldRowCheck): Pro
     `select ${fingerprintSql('$2::pg_catalog.oid[]', '$3::pg_catalog.oid[]')} as fingerprint,
        pg_catalog.row_security_active($1::pg_catalog.oid) as apply,
        array(select attname::pg_catalog.text from pg_catalog.pg_attribute where attrelid = $1 and attnum > 0 and not attisdropped order by attnum) as columns,
+       (select coalesce(pg_catalog.json_agg(g), '[]') from (${generatedSql('$1')}) g) as generated,
        array(${policySql('polpermissive')} order by polname desc) as permissive,
        array(${policySql('not polpermissive')} order by polname) as restrictive`,
     [entry.oid, tables, functions],
@@ -66,10 +70,17 @@ function policySql(which: string): string {
  * The numbers of the rows, from 1, that the policies show. A policy names its table's columns bare or by the table's name.
  * They come in the order in which Postgres takes them, so that one that fails is not reached where it would not be.
  */
-function shownSql(entry: TableEntry, { apply, permissive, restrictive }: Policies): string {
+function shownSql(entry: TableEntry, { apply, generated, permissive, restrictive }: Policies): string {
   const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
   const shown = apply ? restrictive.reduceRight((rest, sql) => `case when (${sql}) then ${rest} end`, any) : 'true'
-  const row = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${pg.escapeIdentifier(entry.name)}`
+  const name = pg.escapeIdentifier(entry.name)
+  const told = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
+  const made = new Map(generated.map((column) => [column.name, column.sql]))
+  const columns = entry.columns.map((column) => {
+    const sql = made.get(column.name)
+    return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
+  })
+  const row = made.size === 0 ? told : `(select ${columns.join(', ')} from ${told}) ${name}`
   return `select given.at from pg_catalog.generate_subscripts($1::pg_catalog.text[], 1) given (at) where exists (select from ${row} where ${shown})`
 }
 

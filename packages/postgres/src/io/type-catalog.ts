@@ -67,10 +67,21 @@ function valueType(oid: number, rows: ReadonlyMap<number, TypeRow>, inside: Read
   const row = rows.get(oid)
   // Postgres lets no type contain itself; were it ever to, its text is still a text.
   if (row === undefined || inside.has(oid)) return TEXT_TYPE
-  const within = new Set(inside).add(oid)
+  const type = describedType(row, oid, rows, new Set(inside).add(oid))
+  // What holds such a value anywhere, Postgres has to write as a whole.
+  return holdsCast(type) ? { kind: 'cast', name: row.name } : type
+}
+
+function describedType(row: TypeRow, oid: number, rows: ReadonlyMap<number, TypeRow>, within: ReadonlySet<number>): ValueType {
   if (row.base !== 0) return { kind: 'domain', base: valueType(row.base, rows, within) }
   if (row.element !== 0) return { kind: 'array', element: valueType(row.element, rows, within), delimiter: row.delimiter }
   if (row.fields !== null)
     return { kind: 'row', fields: row.fields.map(({ name, type }) => ({ name, type: valueType(type, rows, within) })) }
   return row.casts && oid >= FIRST_USER_OID ? { kind: 'cast', name: row.name } : TEXT_TYPE
+}
+
+function holdsCast(type: ValueType): boolean {
+  if (type.kind === 'domain') return type.base.kind === 'cast'
+  if (type.kind === 'array') return type.element.kind === 'cast'
+  return type.kind === 'row' && type.fields.some((field) => field.type.kind === 'cast')
 }
