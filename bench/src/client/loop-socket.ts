@@ -27,7 +27,7 @@ export class LoopSocket {
     setImmediate(() => this.receive(JSON.stringify([joinRef, ref, topic, 'phx_reply', payload])))
   }
 
-  receive(data: string): void {
+  receive(data: string | ArrayBuffer): void {
     this.onmessage?.({ data })
   }
 

@@ -51,17 +51,39 @@ function microsEach(run: () => void, callsPerLook: number): number {
   return median(batches)
 }
 
-const MESSAGE = JSON.stringify([
-  ...[null, null, 'realtime:room', 'broadcast'],
-  { type: 'broadcast', event: 'said', payload: { text: 'x'.repeat(100) }, meta: { id: 'a' } },
-])
+const TOPIC = 'realtime:room'
 
-async function receive(earlierSends: number): Promise<number> {
+/** Payloads as programs send them: numbers, names and flags, in the longest a text beside them. */
+const PAYLOADS: { readonly [bytes: number]: object } = {
+  50: { x: 123.4, y: 567.8, id: 'a1b2c3', c: '#ff00aa' },
+  300: { text: 'The quick brown fox jumps over th', users: users(4) },
+  2000: { text: 'The quick brown fox jumps over the lazy dog. '.repeat(19), users: users(18) },
+}
+
+function users(count: number): object[] {
+  return Array.from({ length: count }, (_, index) => ({
+    id: `u${index}`,
+    x: index * 1.25,
+    y: 33.5,
+    name: 'Grace Hopper',
+    on: index % 2 === 0,
+  }))
+}
+
+/** A broadcast as a socket gives it: a kind 4 of version 2.0.0, or text with its keys in the order of Supabase's server. */
+function frame(kind: 'binary' | 'text', payload: object): string | ArrayBuffer {
+  const json = JSON.stringify(payload)
+  if (kind === 'text') return `[null,null,"${TOPIC}","broadcast",{"event":"said","payload":${json},"type":"broadcast"}]`
+  const bytes = new TextEncoder().encode(`${TOPIC}said${json}`)
+  return new Uint8Array([4, TOPIC.length, 'said'.length, 0, 1, ...bytes]).buffer
+}
+
+async function receive(earlierSends: number, data: string | ArrayBuffer): Promise<number> {
   const client = connect(LoopSocket)
   let heard = 0
   const channel = client.channel('room').on('broadcast', { event: 'said' }, () => void heard++)
   await joined(channel)
-  const tell = (): void => LoopSocket.last.receive(MESSAGE)
+  const tell = (): void => LoopSocket.last.receive(data)
   microsEach(tell, 50)
   // The bindings that realtime-js keeps for them live for ten seconds; all of this takes less.
   for (let sent = 0; sent < earlierSends; sent++) void channel.send({ type: 'broadcast', event: 'said', payload: { sent } })
@@ -132,8 +154,11 @@ async function afterDisconnect(): Promise<number> {
 }
 
 async function measure(): Promise<number> {
-  if (figure.startsWith('receive-')) return receive(Number(figure.slice('receive-'.length)))
-  if (figure === 'parse') return microsEach(() => JSON.parse(MESSAGE) as unknown, 50)
+  const [what, kind, number] = figure.split('-')
+  if (what === 'receive' && kind === 'after') return receive(Number(number), frame('binary', PAYLOADS[50]!))
+  if (what === 'receive') return receive(1, frame(kind as 'binary' | 'text', PAYLOADS[Number(number)]!))
+  const text = JSON.stringify(PAYLOADS[50])
+  if (figure === 'parse') return microsEach(() => JSON.parse(text) as unknown, 50)
   if (figure === 'presence') return presence()
   if (figure === 'memory') return memory()
   if (figure === 'rejoin') return rejoin()

@@ -53,7 +53,9 @@ function verdict(expected: Figure['expected'], value: number, ratio: number): [s
 
 function flatness(samples: readonly Sample[]): string[] {
   const [few, many] = [EARLIER_SENDS[0], EARLIER_SENDS.at(-1)!].map((sends) =>
-    median(samples.flatMap(({ figure, library, value }) => (library === libraries[0] && figure === `receive-${sends}` ? [value] : []))),
+    median(
+      samples.flatMap(({ figure, library, value }) => (library === libraries[0] && figure === `receive-after-${sends}` ? [value] : [])),
+    ),
   ) as [number, number]
   if (Number.isNaN(few) || Number.isNaN(many)) return []
   const growth = many / few
