@@ -127,7 +127,7 @@ test('an unanswered heartbeat ends the connection, an answered one does not', ()
   expect(beaten).toEqual({
     state: { kind: 'connected', attempt: 0, heartbeatRef: '7' },
     effects: [
-      { type: 'timer', afterMs: 25_000 },
+      { type: 'timer', afterMs: 10_000 },
       { type: 'send-heartbeat', ref: '7' },
     ],
   })
@@ -138,9 +138,14 @@ test('an unanswered heartbeat ends the connection, an answered one does not', ()
   expect(dead.effects.map(({ type }) => type)).toEqual(['heartbeat-missed', 'drop-socket', 'timer', 'down'])
 })
 
-test('on waking a connection is probed within the timeout, not the heartbeat interval', () => {
-  expect(connectionStep(states.connected, events.wake, options).effects[0]).toEqual({ type: 'timer', afterMs: 10_000 })
-})
+test.each(['beat', 'wake', 'timer'] as const)(
+  'on %s a connection is probed within the timeout, or the interval if that is shorter',
+  (type) => {
+    expect(connectionStep(states.connected, events[type], options).effects[0]).toEqual({ type: 'timer', afterMs: 10_000 })
+    const short = { ...options, heartbeatIntervalMs: 5000 }
+    expect(connectionStep(states.connected, events[type], short).effects[0]).toEqual({ type: 'timer', afterMs: 5000 })
+  },
+)
 
 test('a server that accepts and hangs up is backed off from; one that answered is not', () => {
   const opened = connectionStep({ kind: 'connecting', attempt: 3 }, events.opened, options).state

@@ -62,7 +62,7 @@ export type ConnectionEffect =
 
 export interface ConnectionOptions {
   readonly heartbeatIntervalMs: number
-  /** How long a socket may take to open, and how long a probe on waking may stay unanswered. */
+  /** How long a socket may take to open, and a heartbeat may stay unanswered, unless the interval is shorter. */
   readonly timeoutMs: number
   /** How long a closing socket may take. */
   readonly closeTimeoutMs: number
@@ -106,9 +106,9 @@ export function connectionStep(state: ConnectionState, event: ConnectionEvent, o
     case 'wake':
       if (kind === 'waiting') return open(state.attempt, options)
       if (kind === 'suspended') return open(0, options)
-      return kind === 'connected' ? beat(state, event.ref, Math.min(options.timeoutMs, options.heartbeatIntervalMs)) : go(state)
+      return kind === 'connected' ? beat(state, event.ref, options) : go(state)
     case 'beat':
-      return kind === 'connected' && state.heartbeatRef === null ? beat(state, event.ref, options.heartbeatIntervalMs) : go(state)
+      return kind === 'connected' && state.heartbeatRef === null ? beat(state, event.ref, options) : go(state)
     case 'proven':
       return kind === 'connected' ? go({ ...state, attempt: 0 }) : go(state)
     case 'heartbeat-reply':
@@ -122,7 +122,7 @@ function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions
     case 'connecting':
       return lose(state, TOO_SLOW, options, [drop(TOO_SLOW)])
     case 'connected':
-      if (state.heartbeatRef === null) return beat(state, ref, options.heartbeatIntervalMs)
+      if (state.heartbeatRef === null) return beat(state, ref, options)
       // An unanswered heartbeat means that the socket is dead, even if it still takes bytes.
       return lose(state, SILENT, options, [{ type: 'heartbeat-missed' }, drop(SILENT)])
     case 'waiting':
@@ -134,8 +134,9 @@ function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions
   }
 }
 
-function beat(state: Connected, ref: string, withinMs: number): ConnectionStep {
-  return go({ ...state, heartbeatRef: ref }, arm(withinMs), { type: 'send-heartbeat', ref })
+/** A dead socket is found at most an interval and this wait after it died; whoever needs it sooner has a shorter interval. */
+function beat(state: Connected, ref: string, { timeoutMs, heartbeatIntervalMs }: ConnectionOptions): ConnectionStep {
+  return go({ ...state, heartbeatRef: ref }, arm(Math.min(timeoutMs, heartbeatIntervalMs)), { type: 'send-heartbeat', ref })
 }
 
 function open(attempt: number, options: ConnectionOptions, before: readonly ConnectionEffect[] = []): ConnectionStep {

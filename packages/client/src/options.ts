@@ -25,9 +25,9 @@ export interface RealtimeClientOptions {
   params?: { [key: string]: Untyped }
   /** The WebSocket to use. Default: the platform's own, else the package `ws`, loaded at connect. */
   transport?: WebSocketLikeConstructor
-  /** How long joins, pushes and HTTP calls wait for their answer. Milliseconds, default 10 000. */
+  /** How long joins, pushes, heartbeats and HTTP calls wait for their answer. Milliseconds, default 10 000. */
   timeout?: number
-  /** Milliseconds between heartbeats, and how long one may stay unanswered. Default 25 000. */
+  /** Milliseconds between heartbeats, default 25 000. One may stay unanswered for as long, but no longer than `timeout`. */
   heartbeatIntervalMs?: number
   heartbeatCallback?: HeartbeatCallback
   /** `1.0.0` or `2.0.0` (default). */
