@@ -71,6 +71,21 @@ test('an overslept heartbeat timer probes instead of waiting a whole interval', 
   expect(client.isConnected()).toBe(false)
 })
 
+test('a dead socket is found although every timer is late, as in a hidden page', async () => {
+  const { client, runtime, server } = setup(3600)
+  client.connect()
+  await settle()
+  const later = async (): Promise<void> => {
+    runtime.jump(60_000)
+    await runtime.advance(0)
+  }
+  for (let minute = 0; minute < 5; minute++) await later()
+  expect([client.isConnected(), runtime.sockets.length]).toEqual([true, 1])
+  server.onHeartbeat = () => null
+  for (let minute = 0; minute < 3; minute++) await later()
+  expect(client.state).toMatchObject({ kind: 'waiting', cause: { reason: 'heartbeat timeout' } })
+})
+
 test('an expired token without anybody to ask is an error for good, until a new one is given', async () => {
   const runtime = new FakeRuntime()
   const server = new ScriptedServer(runtime)

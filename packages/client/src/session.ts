@@ -47,6 +47,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   #held: Message[] = []
   #heartbeatSentMs = 0
   #timerDueMs = 0
+  #overslept = false
   #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
   #unwatch: (() => void) | null = null
 
@@ -246,9 +247,11 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.auth.deactivate()
   }
 
+  /** After a sleep the answer to a heartbeat may still lie unread: it is sent anew. Once, for hidden pages are late every time. */
   #onTimer(): void {
-    const wasAsleep = this.nowMs() - this.#timerDueMs > OVERSLEPT_MS
-    this.drive({ type: wasAsleep && this.isUp ? 'wake' : 'timer', ref: this.nextRef() })
+    const isLate = this.nowMs() - this.#timerDueMs > OVERSLEPT_MS
+    this.#overslept = isLate && this.isUp && !this.#overslept
+    this.drive({ type: this.#overslept ? 'wake' : 'timer', ref: this.nextRef() })
   }
 
   #perform(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
