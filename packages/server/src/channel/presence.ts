@@ -75,8 +75,8 @@ function presenceTopic(channel: Membership): string {
 }
 
 /** For a channel that names none: a random UUID (version 4). */
-export function newPresenceKey({ randomBytes }: Pick<Runtime, 'randomBytes'>): string {
-  const hex = Buffer.from(randomBytes(16))
+export function newPresenceKey(runtime: Pick<Runtime, 'randomBytes'>): string {
+  const hex = Buffer.from(runtime.randomBytes(16))
   hex[6] = (hex[6]! & 0x0f) | 0x40
   hex[8] = (hex[8]! & 0x3f) | 0x80
   return hex.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
