@@ -249,6 +249,31 @@ test('malformed frames of every kind are logged and dropped', async () => {
   expect([channel.state, runtime.errors]).toEqual(['joined', []])
 })
 
+test('of a server that answers twice the first answer counts', async () => {
+  const { client, runtime, server } = setup()
+  const told: unknown[] = []
+  client.onHeartbeat((...news) => told.push(news))
+  const channel = client.channel('room', { config: { broadcast: { ack: true } } }).subscribe((status) => told.push(status))
+  await settle()
+  const again = (event: string, status: string): void => server.reply(server.heard(event).at(-1)!, status, {})
+  again('phx_join', 'error')
+  again('phx_join', 'ok')
+  const taken = channel.sendBroadcast('e', {})
+  await settle()
+  again('broadcast', 'error')
+  server.onPush = () => ({ status: 'error', response: {} })
+  const refused = channel.sendBroadcast('e', {})
+  await settle()
+  again('broadcast', 'ok')
+  await client.sendHeartbeat()
+  await settle()
+  again('heartbeat', 'error')
+  expect([await taken, await refused, channel.state]).toEqual(['ok', 'error', 'joined'])
+  expect(told).toEqual(['SUBSCRIBED', ['sent'], ['ok', 0]])
+  // Only the next heartbeat is waited for: neither the join nor a push is.
+  expect([runtime.armedTimers, runtime.errors]).toEqual([1, []])
+})
+
 test('presence is tracked again after a rejoin, with what was tracked last, until it is untracked', async () => {
   const { client, runtime, server } = setup()
   const channel = client.channel('room').subscribe()
