@@ -361,8 +361,7 @@ export class RealtimeChannel<Events extends object = UntypedEvents, Database = U
       host.log('channel', `ignored a second listener for the same changes on ${this.topic}`, binding.filter)
       return this
     }
-    listeners.add(binding)
-    signal?.addEventListener('abort', () => listeners.remove(type, (other) => other === binding), { once: true })
+    listeners.add(binding, signal)
     return this
   }
 

@@ -127,9 +127,13 @@ export class Client<Database = UntypedDatabase> {
   /** Tells each change of the connection: what it is now and, while it waits, why, for which attempt and how long. */
   onState(callback: (state: ConnectionState) => void, { signal }: { signal?: AbortSignal } = {}): () => void {
     const listeners = this.#session.stateListeners
-    const off = (): void => void listeners.delete(callback)
-    if (signal?.aborted !== true) listeners.add(callback)
-    signal?.addEventListener('abort', off, { once: true })
+    const off = (): void => {
+      listeners.delete(callback)
+      signal?.removeEventListener('abort', off)
+    }
+    if (signal?.aborted === true) return off
+    listeners.add(callback)
+    signal?.addEventListener('abort', off)
     return off
   }
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
 import { Client as RealtimeClient } from './client.ts'
@@ -44,6 +45,19 @@ describe('listeners', () => {
     channel.onBroadcast('e', () => heard++, { signal: controller.signal })
     say(server)
     expect([heard, channel.bindings['broadcast']]).toEqual([1, []])
+  })
+
+  test('that are taken back leave nothing on a signal that lives on', () => {
+    const { client } = setup()
+    const { signal } = new AbortController()
+    const channel = client.channel('room')
+    for (let times = 0; times < 20; times++) {
+      const listener = (): void => {}
+      channel.onBroadcast('e', listener, { signal }).off('broadcast', listener)
+      client.onState(() => {}, { signal })()
+    }
+    channel.onSystem(() => {}, { signal }).off('system')
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
 
@@ -211,6 +225,13 @@ describe('sendWithAck', () => {
     const controller = new AbortController()
     controller.abort()
     expect(await channel.sendWithAck('e', {}, { signal: controller.signal })).toMatchObject({ ok: false, error: { code: 'aborted' } })
+    server.onPush = () => null
+    const later = new AbortController()
+    const unanswered = channel.sendWithAck('e', {}, { signal: later.signal, retries: 5 })
+    await settle()
+    later.abort()
+    expect(await unanswered).toMatchObject({ ok: false, attempts: 1, error: { code: 'aborted' } })
+    expect(getEventListeners(later.signal, 'abort')).toEqual([])
   })
 })
 

@@ -10,6 +10,9 @@ export interface Binding {
   id?: number | string
 }
 
+/** What takes a binding's listener off its signal, which may live long. */
+const letGo = new WeakMap<Binding, () => void>()
+
 /**
  * Who listens to what on one channel, in the order of registration. Lists are replaced, never changed, so that a
  * listener may add or remove others while a message is delivered.
@@ -27,14 +30,21 @@ export class Listeners {
     return this.bindings[type] ?? []
   }
 
-  add(binding: Binding): void {
+  /** Until `remove`, or until `signal` aborts. */
+  add(binding: Binding, signal?: AbortSignal): void {
     const { event } = binding.filter
     binding.event = typeof event === 'string' ? event.toLowerCase() : undefined
     this.bindings[binding.type] = [...this.of(binding.type), binding]
+    if (signal === undefined) return
+    const stop = (): void => this.remove(binding.type, (other) => other === binding)
+    signal.addEventListener('abort', stop)
+    letGo.set(binding, () => signal.removeEventListener('abort', stop))
   }
 
   remove(type: string, matches: (binding: Binding) => boolean): void {
-    this.bindings[type] = this.of(type).filter((binding) => !matches(binding))
+    const all = this.of(type)
+    this.bindings[type] = all.filter((binding) => !matches(binding))
+    for (const binding of all.filter(matches)) letGo.get(binding)?.()
   }
 
   /** Calls who wants all events, and who wants this one. */

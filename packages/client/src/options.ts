@@ -1,6 +1,7 @@
 import { DEFAULT_VERSION, RealtimeError, type Version } from '@tidewire/protocol'
 import { fullJitterMs } from './backoff.ts'
 import { broadcastUrl } from './endpoint.ts'
+import { callSafely } from './listeners.ts'
 import type { Untyped } from './payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
 
@@ -81,7 +82,11 @@ export interface ResolvedOptions {
 const LONGEST_MS = 2 ** 31 - 1
 
 /** Reads the options without writing to them. Throws one RealtimeError (`bad-option`) that names every fault. */
-export function resolveOptions(endpoint: string, options: RealtimeClientOptions, runtime: Pick<Runtime, 'random'>): ResolvedOptions {
+export function resolveOptions(
+  endpoint: string,
+  options: RealtimeClientOptions,
+  runtime: Pick<Runtime, 'random' | 'report'>,
+): ResolvedOptions {
   const faults: string[] = []
   const { params = {}, vsn = DEFAULT_VERSION } = options
   const apikey = options.apikey ?? params['apikey']
@@ -98,8 +103,7 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
     fallback: number,
   ): number => {
     const value = options[name] ?? fallback
-    if (options[name] !== undefined && !(value >= 0 && value <= LONGEST_MS))
-      faults.push(`${name} must be a number of milliseconds below 2^31`)
+    if (options[name] !== undefined && !isMilliseconds(value)) faults.push(`${name} must be a number of milliseconds below 2^31`)
     return value
   }
   const timeoutMs = milliseconds('timeout', 10_000)
@@ -115,7 +119,13 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
     emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', Math.min(2 * heartbeatIntervalMs, LONGEST_MS)),
     canRefresh: options.accessToken !== undefined,
     bigNumbers: options.bigNumbers ?? 'number',
-    retryInMs: (attempt) => options.reconnectAfterMs?.(attempt) ?? fullJitterMs(attempt, runtime.random()),
+    retryInMs(attempt) {
+      let waitMs: number | undefined
+      const ask = (): void => void (waitMs = options.reconnectAfterMs?.(attempt))
+      callSafely('reconnectAfterMs', ask, (error) => runtime.report(error))
+      // What is no wait would make a timer fire at once, for ever.
+      return waitMs !== undefined && isMilliseconds(waitMs) ? waitMs : fullJitterMs(attempt, runtime.random())
+    },
   }
   if (faults.length > 0) throw new RealtimeError('bad-option', faults.join('; '))
   return resolved
@@ -123,4 +133,8 @@ export function resolveOptions(endpoint: string, options: RealtimeClientOptions,
 
 function level(logLevel: LogLevel | undefined): { readonly log_level?: LogLevel } {
   return logLevel === undefined ? {} : { log_level: logLevel }
+}
+
+function isMilliseconds(value: number): boolean {
+  return value >= 0 && value <= LONGEST_MS
 }

@@ -4,6 +4,8 @@ export interface Push {
   readonly event: string
   readonly payload: unknown
   readonly timeoutMs: number
+  /** Ends the wait, not what was sent. */
+  readonly signal?: AbortSignal | undefined
 }
 
 interface Waiting extends Push {
@@ -32,12 +34,13 @@ export class Pushes {
 
   /** Resolves with the `response` of an `ok` reply. Rejects with a RealtimeError. */
   push(push: Push, now: boolean): Promise<unknown> {
-    const { event, timeoutMs } = push
+    const { event, timeoutMs, signal } = push
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
         ...push,
         settle: (error, response) => {
           stopTimer()
+          signal?.removeEventListener('abort', onAbort)
           this.#buffer.delete(waiting)
           if (waiting.ref !== undefined) this.#sent.delete(waiting.ref)
           if (error === null) resolve(response)
@@ -47,6 +50,8 @@ export class Pushes {
       const stopTimer = this.#clock.setTimer(timeoutMs, () =>
         waiting.settle(new RealtimeError('timeout', `No reply to "${event}" within ${timeoutMs} ms.`, { retryable: true })),
       )
+      const onAbort = (): void => waiting.settle(new RealtimeError('aborted', 'The wait was aborted.', { cause: signal!.reason }))
+      signal?.addEventListener('abort', onAbort)
       if (now) this.#send(waiting)
       else this.#hold(waiting)
     })

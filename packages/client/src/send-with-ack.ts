@@ -8,6 +8,7 @@ export interface AckOptions {
   retries?: number
   /** Goes along with every try, so that a server can tell a repetition. Default: made up. */
   idempotencyKey?: string
+  /** Ends the wait. What was sent may have reached the others. */
   signal?: AbortSignal
 }
 
@@ -24,7 +25,7 @@ export async function sendWithAck(membership: Membership, event: string, payload
       if (membership.config.broadcast?.ack !== true)
         throw new RealtimeError('bad-argument', 'sendWithAck() needs a channel with `config.broadcast.ack: true`.')
       await membership.ready(timeoutMs, signal)
-      return { ok: true, attempts, response: await membership.push({ event: 'broadcast', payload: message, timeoutMs }) }
+      return { ok: true, attempts, response: await membership.push({ event: 'broadcast', payload: message, timeoutMs, signal }) }
     } catch (caught) {
       const error = caught as RealtimeError
       if (!error.retryable || attempts > retries) return { ok: false, attempts, error }

@@ -104,7 +104,13 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   log(kind: string, text: string, data?: unknown): void {
-    this.given.logger?.(kind, text, data)
+    const { logger } = this.given
+    if (logger !== undefined)
+      callSafely(
+        'logger',
+        () => logger(kind, text, data),
+        (error) => this.runtime.report(error),
+      )
   }
 
   warn(text: string): void {

@@ -228,6 +228,32 @@ test('a listener or status callback that throws stops nobody else and is reporte
   expect(runtime.errors.map(({ cause }) => (cause as Error).message)).toEqual(['status', 'listener', 'heartbeat', 'heartbeat'])
 })
 
+test('a logger and a wait that throw, or a wait that is none, stop nothing and are reported', async () => {
+  const { client, runtime, server } = setup({
+    logger: () => {
+      throw new Error('logger')
+    },
+    reconnectAfterMs: (tries) => {
+      if (tries === 1) throw new Error('wait')
+      return NaN
+    },
+  })
+  const statuses: string[] = []
+  client.channel('room').subscribe((status) => statuses.push(status))
+  await settle()
+  server.opens = false
+  runtime.socket.drop()
+  await runtime.advance(1000)
+  server.opens = true
+  const { length } = runtime.sockets
+  runtime.socket.drop()
+  expect(client.state).toMatchObject({ kind: 'waiting', attempt: 2, retryInMs: expect.closeTo(1000, -4) as number })
+  await runtime.advance(2000)
+  expect([statuses, client.isConnected()]).toEqual([['SUBSCRIBED', 'CHANNEL_ERROR', 'SUBSCRIBED'], true])
+  expect(runtime.sockets).toHaveLength(length + 1)
+  expect(new Set(runtime.errors.map(({ cause }) => (cause as Error).message))).toEqual(new Set(['logger', 'wait']))
+})
+
 test('malformed frames of every kind are logged and dropped', async () => {
   const log: string[] = []
   const { client, runtime } = setup({ logger: (kind, text) => kind === 'error' && log.push(text) })
