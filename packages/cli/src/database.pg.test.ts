@@ -139,41 +139,57 @@ test('migrate: a fresh database is made ready, once, and the command ends well',
   expect(await sandbox.run(['migrate', '--db', url, '--json'])).toMatchObject({ code: 0, stdout: '{"applied":[]}\n' })
 })
 
-test('metrics: what policies took to answer, what the slot keeps, and the way of a row from its commit', async () => {
-  const metricsSecret = 'another-secret-that-is-only-for-these-tests'
-  const url = await freshDatabase('measured')
-  const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, METRICS_JWT_SECRET: metricsSecret, DATABASE_URL: url }
-  const server = sandbox.start(['start'], { env: { ...env, TIDEWIRE_ALLOW_UNBOUNDED_WAL: 'true' } })
-  const { msg } = await server.json<{ msg: string }>((line) => line.msg.startsWith('listening on '))
-  const place = msg.slice('listening on '.length)
-  const token = await signJwt({ role: 'authenticated', sub: '7', exp: Math.floor(Date.now() / 1000) + 60 }, secret)
-  await joinPrivately(place, 'room:9', token)
-  const bearer = await signJwt({}, metricsSecret)
-  const metrics = async (): Promise<string> => (await fetch(`${place}/metrics`, { headers: { authorization: `Bearer ${bearer}` } })).text()
-  expect(await metrics()).toMatch(/tidewire_authorization_seconds_count [1-9]/)
-  // The server listens before its slot is made.
-  await expect.poll(metrics, { timeout: 15_000 }).toMatch(/tidewire_slot_retained_bytes\{slot="tidewire_[0-9a-f]{8}"\} \d+/)
+test(
+  'metrics: what policies took to answer, what the slot keeps, the way of a row and of a message, and how far the feed is behind',
+  { timeout: 60_000 },
+  async () => {
+    const metricsSecret = 'another-secret-that-is-only-for-these-tests'
+    const url = await freshDatabase('measured')
+    const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, METRICS_JWT_SECRET: metricsSecret, DATABASE_URL: url }
+    const server = sandbox.start(['start'], { env: { ...env, TIDEWIRE_ALLOW_UNBOUNDED_WAL: 'true' } })
+    const { msg } = await server.json<{ msg: string }>((line) => line.msg.startsWith('listening on '))
+    const place = msg.slice('listening on '.length)
+    const token = await signJwt({ role: 'authenticated', sub: '7', exp: Math.floor(Date.now() / 1000) + 60 }, secret)
+    await joinPrivately(place, 'room:9', token)
+    const bearer = await signJwt({}, metricsSecret)
+    const metrics = async (): Promise<string> =>
+      (await fetch(`${place}/metrics`, { headers: { authorization: `Bearer ${bearer}` } })).text()
+    expect(await metrics()).toMatch(/tidewire_authorization_seconds_count [1-9]/)
+    // The server listens before its slot is made.
+    await expect.poll(metrics, { timeout: 15_000 }).toMatch(/tidewire_slot_retained_bytes\{slot="tidewire_[0-9a-f]{8}"\} \d+/)
 
-  expect(await metrics()).toContain('tidewire_change_seconds_count 0')
-  const session = new pg.Client({ connectionString: url })
-  await session.connect()
-  await session.query('create table seen (id int primary key); grant select on seen to authenticated')
-  await session.query('alter publication supabase_realtime add table seen')
-  const client = new RealtimeClient(`${place.replace('http', 'ws')}/realtime/v1`, { apikey: token })
-  const rows = client.channel('rows')
-  const came = new Promise((resolve) => rows.onPostgresChanges('INSERT', { schema: 'public', table: 'seen' }, resolve))
-  rows.subscribe()
-  await rows.ready({ timeout: 15_000 })
-  await session.query('insert into seen values (1)')
-  await came
-  const counted = await metrics()
-  expect(counted).toMatch(/^tidewire_change_seconds_count 1$/m)
-  expect(Number(/^tidewire_change_seconds_sum (\S+)$/m.exec(counted)![1])).toBeGreaterThan(0)
-  expect(counted).toMatch(/^tidewire_change_seconds_bucket\{le="60"\} 1$/m)
-  await session.end()
-  await client.disconnect()
-  expect((await server.stop('SIGTERM')).code).toBe(0)
-})
+    expect(await metrics()).toContain('tidewire_change_seconds_count 0')
+    const session = new pg.Client({ connectionString: url })
+    await session.connect()
+    await session.query('create table seen (id int primary key); grant select on seen to authenticated')
+    await session.query('alter publication supabase_realtime add table seen')
+    const client = new RealtimeClient(`${place.replace('http', 'ws')}/realtime/v1`, { apikey: token })
+    const rows = client.channel('rows')
+    const came = new Promise((resolve) => rows.onPostgresChanges('INSERT', { schema: 'public', table: 'seen' }, resolve))
+    rows.subscribe()
+    await rows.ready({ timeout: 15_000 })
+    await session.query('insert into seen values (1)')
+    await came
+    const counted = await metrics()
+    expect(counted).toMatch(/^tidewire_change_seconds_count 1$/m)
+    expect(Number(/^tidewire_change_seconds_sum (\S+)$/m.exec(counted)![1])).toBeGreaterThan(0)
+    expect(counted).toMatch(/^tidewire_change_seconds_bucket\{le="60"\} 1$/m)
+
+    const count = (text: string, name: string): number => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)![1])
+    await rows.sendBroadcast('e', {})
+    await expect.poll(async () => count(await metrics(), 'tidewire_fan_out_seconds_count')).toBe(1)
+    // A policy that takes its time keeps the feed behind for longer than it is looked at.
+    await session.query('alter table seen enable row level security')
+    await session.query(`create function slow() returns boolean language plpgsql as 'begin perform pg_sleep(3); return true; end'`)
+    await session.query('create policy slow on seen for select to authenticated using (slow())')
+    expect(count(counted, 'tidewire_feed_lag_seconds_sum')).toBeLessThan(1)
+    await session.query('insert into seen values (2)')
+    await expect.poll(async () => count(await metrics(), 'tidewire_feed_lag_seconds_sum'), { timeout: 15_000 }).toBeGreaterThan(1)
+    await session.end()
+    await client.disconnect()
+    expect((await server.stop('SIGTERM')).code).toBe(0)
+  },
+)
 
 test('start: a stop right after the start ends well, whatever the feed is doing', async () => {
   const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, DATABASE_URL: await freshDatabase('stopped') }
