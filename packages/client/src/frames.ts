@@ -13,7 +13,7 @@ export class Frames {
     this.#options = options
   }
 
-  /** Writes a message and sends it. Throws a RealtimeError when it cannot be written. */
+  /** Writes a message and sends it. Throws a RealtimeError when it cannot be written, and what `send` throws. */
   send(message: Message, send: (frame: string | ArrayBufferLike | ArrayBufferView) => void): void {
     const { topic, event, payload, ref, joinRef } = message
     const { encode } = this.#given
@@ -21,6 +21,7 @@ export class Frames {
       if (encode === undefined) send(encodeClientMessage(this.#options.version, message))
       else encode({ topic, event, payload, ref: ref as string, ...(joinRef === null ? {} : { join_ref: joinRef as string }) }, send)
     } catch (cause) {
+      if (cause instanceof RealtimeError) throw cause
       if (cause instanceof RangeError) throw new RealtimeError('name-too-long', cause.message, { cause })
       throw new RealtimeError('not-serializable', `The payload of "${event}" cannot be written.`, { cause })
     }

@@ -1,5 +1,9 @@
+import { RealtimeError } from '@tidewire/protocol'
 import type { Loss } from './connection-state.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from './runtime.ts'
+
+/** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
+const OPEN = 1
 
 export interface TransportPort {
   readonly url: string
@@ -47,8 +51,16 @@ export class Transport {
     }
   }
 
+  /** Throws a RealtimeError when the socket does not take it. */
   send(data: string | ArrayBufferLike | ArrayBufferView): void {
-    this.#socket?.send(data)
+    const socket = this.#socket
+    try {
+      // One that is closing takes what it is given, and drops it.
+      if (socket === null || socket.readyState > OPEN) throw new Error('it is closing')
+      socket.send(data)
+    } catch (cause) {
+      throw new RealtimeError('connection-lost', 'The socket did not take the message.', { cause, retryable: true })
+    }
   }
 
   /** Closes in an orderly way, and goes on listening for the end. */

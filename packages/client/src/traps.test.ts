@@ -254,6 +254,24 @@ test('a logger and a wait that throw, or a wait that is none, stop nothing and a
   expect(new Set(runtime.errors.map(({ cause }) => (cause as Error).message))).toEqual(new Set(['logger', 'wait']))
 })
 
+test('what a socket does not take is not said to be sent', async () => {
+  const { client, runtime, server } = setup()
+  const channel = client.channel('room').subscribe()
+  await settle()
+  const { socket } = runtime
+  // The browser knows that the socket is closing before it says so.
+  socket.readyState = 2
+  socket.send = () => {}
+  expect(await channel.sendBroadcast('e', {})).toBe('timed out')
+  socket.readyState = 1
+  socket.send = () => {
+    throw new Error('the buffer is full')
+  }
+  expect(await channel.sendBroadcast('e', {})).toBe('timed out')
+  expect(await channel.track({})).toBe('timed out')
+  expect([server.heard('broadcast'), runtime.errors]).toEqual([[], []])
+})
+
 test('malformed frames of every kind are logged and dropped', async () => {
   const log: string[] = []
   const { client, runtime } = setup({ logger: (kind, text) => kind === 'error' && log.push(text) })
