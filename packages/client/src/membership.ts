@@ -15,9 +15,9 @@ import { joinPayload } from './join-payload.ts'
 import { Listeners, type Binding } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
 import type { ResolvedOptions } from './options.ts'
-import type { Rejoin } from './payloads.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
+import { Recovery } from './recovery.ts'
 import { refusal } from './refusal.ts'
 import type { HttpAnswer, Runtime } from './runtime.ts'
 import { Readiness } from './readiness.ts'
@@ -71,6 +71,7 @@ export class Membership {
   readonly #pushes: Pushes
   readonly #ready = new Readiness()
   readonly #validation = new Validation()
+  readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
   readonly #machine: Machine<ChannelState, ChannelEvent>
   readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
@@ -82,12 +83,6 @@ export class Membership {
   /** Whether the Postgres changes flow, if there are any. */
   #isLive = false
   #systemError: SystemPayload | null = null
-  /** Where the Postgres changes are to go on after the next join; only a Tidewire server tells. */
-  #position: string | null = null
-  /** Whether there was a join before, since `subscribe`: the next one is a rejoin. */
-  #wasJoined = false
-  /** Whether the last join asked for what was missed, and the answer is out. */
-  #isResuming = false
 
   constructor(owner: object, topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.owner = owner
@@ -123,8 +118,7 @@ export class Membership {
     if (kind === 'closed') {
       this.host.attach(this)
       this.#callbacks = []
-      this.#wasJoined = false
-      this.#position = null
+      this.#recovery.restart()
       const { wait, timeout: waitMs = WAIT_TIMEOUT_MS } = this.config.postgres_changes_options ?? {}
       this.#joining.joinTimeoutMs = Math.max(timeoutMs, wait === true && this.changes.length > 0 ? waitMs + WAIT_GRACE_MS : 0)
       this.joinedOnce = true
@@ -231,7 +225,7 @@ export class Membership {
       case 'postgres_changes': {
         const change = readChange(payload)
         if (change === undefined) return
-        this.#goOnFrom(change.data.position)
+        this.#recovery.goOnFrom(change.data.position)
         return deliverChange(this.listeners, change, this.host.options.bigNumbers)
       }
       case 'system':
@@ -260,8 +254,7 @@ export class Membership {
         this.presence.restart()
         this.#systemError = null
         this.#joinToken = host.token
-        this.#isResuming = this.#position !== null
-        const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#position), ...this.#extraJoinPayload }
+        const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#recovery.ask()), ...this.#extraJoinPayload }
         return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload })
       }
       case 'send-leave':
@@ -287,19 +280,12 @@ export class Membership {
     else this.host.log('channel', `${status} ${this.topic}`, error)
     for (const callback of this.#callbacks)
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
-    if (status === 'SUBSCRIBED' && this.#wasJoined && !this.#isResuming)
-      this.#rejoined({ recovered: false, reason: 'the server keeps no history' })
-    if (status === 'SUBSCRIBED') this.#wasJoined = true
+    if (status === 'SUBSCRIBED') this.#recovery.joined()
     this.#tellReady(error)
   }
 
   #tellReady(error: Error | undefined): void {
     if (this.#isReady || (error instanceof RealtimeError && !error.retryable)) this.#ready.settle(error)
-  }
-
-  #rejoined(rejoin: Rejoin): void {
-    this.#isResuming = false
-    this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
@@ -346,10 +332,6 @@ export class Membership {
     else this.end()
   }
 
-  #goOnFrom(position: unknown): void {
-    if (typeof position === 'string') this.#position = position
-  }
-
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
       const system = payload as unknown as SystemPayload & {
@@ -359,13 +341,12 @@ export class Membership {
         readonly reason?: unknown
         readonly live?: unknown
       }
-      this.#goOnFrom(system.position)
+      this.#recovery.goOnFrom(system.position)
       // A warning about some changes: the others come as before, and nothing ends because of it.
       const isWarning = system.live === true
       if (system.status === 'error' && !isWarning) this.#systemError = system
       // The server could not tell what happened while nothing was lost here.
-      if (system.resync === true)
-        this.#rejoined({ recovered: false, reason: typeof system.reason === 'string' ? system.reason : system.message })
+      if (system.resync === true) this.#recovery.lost(typeof system.reason === 'string' ? system.reason : system.message)
       if (system.extension === 'postgres_changes' && !isWarning) this.#onChangesStatus(system, system.recovered === true)
     }
     for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)
@@ -374,6 +355,6 @@ export class Membership {
   #onChangesStatus({ status, message }: SystemPayload, recovered: boolean): void {
     this.#isLive = status === 'ok'
     this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
-    if (this.#isResuming) this.#rejoined({ recovered, reason: recovered ? '' : message })
+    this.#recovery.answered(recovered, message)
   }
 }
