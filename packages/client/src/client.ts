@@ -81,7 +81,7 @@ export class Client<Database = UntypedDatabase> {
   }
 
   get workerRef(): unknown {
-    return this.#session.worker?.worker
+    return this.#session.clock.worker?.worker
   }
 
   /** What the connection is now; `onState` tells when its kind changes. */

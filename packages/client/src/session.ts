@@ -1,4 +1,5 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
+import { Clock } from './clock.ts'
 import {
   connectionStep,
   disconnected,
@@ -14,15 +15,13 @@ import { machine, singleTimer, type Machine } from './machine.ts'
 import type { ChannelHost, Membership } from './membership.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from './options.ts'
 import { Roster } from './roster.ts'
-import type { HttpAnswer, Runtime, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+import type { HttpAnswer, Runtime, WebSocketLikeConstructor } from './runtime.ts'
 import { TokenSource, type TokenPort } from './token-source.ts'
 import { Transport, type TransportPort } from './transport.ts'
 
 const CLOSE_TIMEOUT_MS = 1500
 /** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
 const MOST_HELD = 100
-/** A timer that is this late was overslept. */
-const OVERSLEPT_MS = 10_000
 /** What these say is not written to a log: they carry the token. */
 const SECRET_EVENTS = ['phx_join', 'access_token']
 
@@ -31,6 +30,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly given: RealtimeClientOptions
   readonly options: ResolvedOptions
   readonly runtime: Runtime
+  readonly clock: Clock
   readonly auth: TokenSource
   readonly endPoint: string
   readonly roster: Roster
@@ -38,7 +38,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly stateListeners: Set<(state: ConnectionState) => void> = new Set()
   /** How many refs were given out. */
   ref = 0
-  worker: WorkerTimers | null = null
 
   readonly #connection: Machine<ConnectionState, ConnectionEvent>
   readonly #frames: Frames
@@ -46,8 +45,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly #emptyTimer: (afterMs: number | null) => void
   #held: Message[] = []
   #heartbeatSentMs = 0
-  #timerDueMs = 0
-  #overslept = false
   #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
   #unwatch: (() => void) | null = null
 
@@ -58,7 +55,10 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.endPoint = `${endPoint}/websocket`
     this.#frames = new Frames(given, this.options)
     this.heartbeatCallback = given.heartbeatCallback ?? (() => {})
-    const timer = singleTimer(this, () => this.#onTimer())
+    this.clock = new Clock(runtime, given, (cause) => this.log('worker', 'the worker failed; the page keeps the time', cause))
+    const timer = this.clock.wakingTimer((overslept) =>
+      this.drive({ type: overslept && this.isUp ? 'wake' : 'timer', ref: this.nextRef() }),
+    )
     const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
     this.#connection = machine(
       disconnected,
@@ -96,7 +96,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   setTimer(afterMs: number, run: () => void): () => void {
-    return (this.worker ?? this.runtime).setTimer(afterMs, run)
+    return this.clock.setTimer(afterMs, run)
   }
 
   nextRef(): string {
@@ -228,42 +228,21 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   #wakeUp(): void {
-    if (this.given.worker === true && this.worker === null) this.#startWorker()
+    this.clock.start()
     this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.probe(what) : this.drive({ type: what })))
     this.auth.activate()
   }
 
-  #startWorker(): void {
-    const failed = (cause: unknown): void => {
-      this.worker = null
-      this.log('worker', 'the worker failed; the page keeps the time', cause)
-    }
-    try {
-      this.worker = this.runtime.workerTimers({ url: this.given.workerUrl, failed })
-    } catch (cause) {
-      failed(cause)
-    }
-  }
-
   #fallAsleep(): void {
-    this.worker?.stop()
-    this.worker = null
+    this.clock.stop()
     this.#unwatch?.()
     this.#unwatch = null
     this.auth.deactivate()
   }
 
-  /** After a sleep the answer to a heartbeat may still lie unread: it is sent anew. Once, for hidden pages are late every time. */
-  #onTimer(): void {
-    const isLate = this.nowMs() - this.#timerDueMs > OVERSLEPT_MS
-    this.#overslept = isLate && this.isUp && !this.#overslept
-    this.drive({ type: this.#overslept ? 'wake' : 'timer', ref: this.nextRef() })
-  }
-
   #perform(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
     switch (effect.type) {
       case 'timer':
-        this.#timerDueMs = this.nowMs() + (effect.afterMs ?? 0)
         return timer(effect.afterMs)
       case 'open-socket':
         return this.#transport.open()
