@@ -1,4 +1,4 @@
-import type { ChangeColumn, ChangeData } from '@tidewire/protocol'
+import { jsonValue, type ChangeColumn, type ChangeData } from '@tidewire/protocol'
 import type { BigNumbers } from './options.ts'
 
 /** What a `postgres_changes` listener gets. `new` is empty for DELETE, `old` for INSERT. */
@@ -58,8 +58,10 @@ export function toValue(type: string | undefined, value: unknown, bigNumbers: Bi
     case 'numeric':
       return bigNumbers === 'number' ? toNumber(value) : exact(type, value, bigNumbers)
     case 'json':
-    case 'jsonb':
-      return parsed(value)
+    case 'jsonb': {
+      const json = jsonValue(value)
+      return json === undefined ? value : json
+    }
     case 'timestamp':
       return value.replace(' ', 'T')
     default:
@@ -85,14 +87,6 @@ function toNumber(value: string): unknown {
   const number = parseFloat(value)
   // What is not a number (`NaN`, `Infinity` aside) stays as it came rather than become NaN.
   return Number.isNaN(number) && value !== 'NaN' ? value : number
-}
-
-function parsed(value: string): unknown {
-  try {
-    return JSON.parse(value)
-  } catch {
-    return value
-  }
 }
 
 /** Reads Postgres' array text: nested braces, quotes, backslashes, NULL. Anything else stays as it came. */

@@ -1,6 +1,17 @@
-import { BroadcastHeads, decodeServerFrame, encodeClientMessage, RealtimeError, type Decoded, type Message } from '@tidewire/protocol'
+import {
+  BroadcastHeads,
+  bytesOf,
+  decodeServerFrame,
+  encodeClientMessage,
+  RealtimeError,
+  type Decoded,
+  type Message,
+} from '@tidewire/protocol'
 import { quoteBigNumbers } from './change-values.ts'
 import type { RealtimeClientOptions, ResolvedOptions } from './options.ts'
+
+/** What is read of a frame that is neither text nor bytes, such as a Blob: an empty one, which is refused. */
+const NOTHING = new Uint8Array()
 
 /** How the messages of one connection are written and read: with the user's `encode` and `decode`, else as the version says. */
 export class Frames {
@@ -38,7 +49,7 @@ export class Frames {
       }
       return
     }
-    const decoded = typeof data === 'string' ? this.#text(data) : decodeServerFrame(this.#options.version, bytesOf(data))
+    const decoded = typeof data === 'string' ? this.#text(data) : decodeServerFrame(this.#options.version, bytesOf(data) ?? NOTHING)
     if (decoded.ok) take(decoded.value)
     else refuse(decoded.code)
   }
@@ -52,8 +63,4 @@ export class Frames {
     if (decoded.ok) this.#heads.learn(text, decoded.value)
     return decoded
   }
-}
-
-function bytesOf(data: unknown): Uint8Array {
-  return data instanceof ArrayBuffer ? new Uint8Array(data) : (data as Uint8Array)
 }

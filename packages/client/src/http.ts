@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { bytesOf, isJsonObject, jsonValue, RealtimeError } from '@tidewire/protocol'
 import type { ChannelHost } from './membership.ts'
 import type { RealtimeBroadcastPersist } from './payloads.ts'
 
@@ -43,11 +43,6 @@ export async function httpSend(
   })
 }
 
-function bytesOf(payload: unknown): Uint8Array | undefined {
-  if (payload instanceof ArrayBuffer) return new Uint8Array(payload)
-  return ArrayBuffer.isView(payload) ? new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength) : undefined
-}
-
 /** JSON text. Throws a RealtimeError for cycles, BigInt and the like. */
 function toJson(value: unknown): string {
   try {
@@ -58,10 +53,7 @@ function toJson(value: unknown): string {
 }
 
 function messageOf(body: string): string {
-  try {
-    const { error, message } = JSON.parse(body) as { readonly error?: unknown; readonly message?: unknown }
-    return typeof error === 'string' ? error : typeof message === 'string' ? message : ''
-  } catch {
-    return ''
-  }
+  const answer = jsonValue(body)
+  const { error, message } = isJsonObject(answer) ? answer : {}
+  return typeof error === 'string' ? error : typeof message === 'string' ? message : ''
 }

@@ -42,13 +42,14 @@ function metadataOf({ persist, idempotency_key, meta }: JsonObject): JsonObject 
 }
 
 function userPayload(payload: unknown): Pick<UserBroadcast, 'encoding' | 'bytes'> {
-  if (ArrayBuffer.isView(payload))
-    return { encoding: 'binary', bytes: new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength) }
-  if (isArrayBuffer(payload)) return { encoding: 'binary', bytes: new Uint8Array(payload) }
+  const bytes = bytesOf(payload)
+  if (bytes !== undefined) return { encoding: 'binary', bytes }
   return { encoding: 'json', bytes: textBytes(JSON.stringify(payload) ?? '{}') }
 }
 
-/** By its tag, for a buffer made in another realm (a frame, a test environment) is no instance of this one's class. */
-function isArrayBuffer(value: unknown): value is ArrayBuffer {
-  return Object.prototype.toString.call(value) === '[object ArrayBuffer]'
+/** The bytes of an `ArrayBuffer` or of a view, not copied; `undefined` for everything else. */
+export function bytesOf(value: unknown): Uint8Array | undefined {
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  // By its tag, for a buffer made in another realm (a frame, a test environment) is no instance of this one's class.
+  return Object.prototype.toString.call(value) === '[object ArrayBuffer]' ? new Uint8Array(value as ArrayBuffer) : undefined
 }
