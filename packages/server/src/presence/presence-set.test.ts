@@ -39,10 +39,10 @@ describe('deltas', () => {
     expect(joined).toEqual([{ replica: 'here', seen: [1, 1], entries: [first] }])
     const second = add(here, 'a2', first)
     const updated = taken(here)
-    expect(updated).toEqual([{ replica: 'here', seen: [1, 2], entries: [second] }])
+    expect(updated).toEqual([{ replica: 'here', seen: [1, 3], entries: [second] }])
     here.remove(second)
     const removed = taken(here)
-    expect(removed).toEqual([{ replica: 'here', seen: [2, 3], entries: [] }])
+    expect(removed).toEqual([{ replica: 'here', seen: [3, 4], entries: [] }])
     expect(here.takeDelta()).toBeNull()
 
     expect(there.merge(joined)).toEqual({ joined: [first], left: [] })
@@ -58,6 +58,21 @@ describe('deltas', () => {
     const delta = taken(here)
     expect(delta).toEqual([{ replica: 'here', seen: [1, 2], entries: [] }])
     expect(there.merge(delta)).toEqual({ joined: [], left: [] })
+  })
+
+  it('do not hide a lost update behind the removal that follows it', () => {
+    const { here, there } = pair()
+    const first = add(here, 'a1')
+    const late = taken(here)
+    const second = add(here, 'a2', first)
+    const lost = taken(here)
+    here.remove(second)
+    there.merge(taken(here))
+    there.merge(late)
+    expect(present(there, 'here')).toEqual(['a1'])
+    expect(there.lacks(here.context())).toBe(true)
+    expect(there.merge(here.delta(there.context()))).toEqual({ joined: [], left: [first] })
+    expect(there.merge(lost)).toEqual({ joined: [], left: [] })
   })
 
   it('are not gathered while there is nobody to tell', () => {

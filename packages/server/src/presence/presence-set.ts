@@ -48,7 +48,7 @@ const nothing: PresenceChanges = { joined: [], left: [] }
  * The replicated set of presence entries: an add-wins observed-remove set with delta merge.
  *
  * Each replica numbers its additions and removals with one counter, and only it removes what it added. A removal names
- * the entries it takes away, so it can never take away one that was added later, however late or often it arrives.
+ * the entry it takes away, so it can never take away one that was added later, however late or often it arrives.
  * Deltas may be lost, repeated and reordered. Because a removal has a number too, whoever has seen the same counters
  * holds the same entries; comparing contexts is enough to know that something is missing.
  *
@@ -69,9 +69,10 @@ export class PresenceSet {
     this.#replicas = new Map([[replica, this.#self]])
   }
 
-  /** Adds an entry of this replica, in one step with the removal of the one it replaces. */
+  /** Adds an entry of this replica, after the removal of the one it replaces: others see both in one step. */
   add(topic: string, key: string, meta: PresenceMeta, replaced?: PresenceEntry): PresenceEntry {
-    if (replaced !== undefined) this.#drop(replaced)
+    // A number of its own for the removal: one that stood for both would be told again when the entry goes, without the removal.
+    if (replaced !== undefined) this.remove(replaced)
     const entry: PresenceEntry = { counter: this.#tick(), topic, key, meta }
     this.#self.live.set(entry.counter, entry)
     this.#untold?.live.set(entry.counter, entry)
@@ -80,7 +81,10 @@ export class PresenceSet {
 
   /** Removes an entry that this replica added. */
   remove(entry: PresenceEntry): void {
-    this.#drop(entry)
+    if (this.#self.live.get(entry.counter) !== entry) throw new Error('Only a present entry of this replica can be removed by it.')
+    this.#self.live.delete(entry.counter)
+    this.#untold?.live.delete(entry.counter)
+    this.#untold?.seen.add(entry.counter)
     this.#tick()
   }
 
@@ -165,13 +169,6 @@ export class PresenceSet {
     const replica = this.#replicas.get(name)
     if (replica === this.#self) throw new Error(`Replica ${name} cannot be down for itself.`)
     return replica
-  }
-
-  #drop(entry: PresenceEntry): void {
-    if (this.#self.live.get(entry.counter) !== entry) throw new Error('Only a present entry of this replica can be removed by it.')
-    this.#self.live.delete(entry.counter)
-    this.#untold?.live.delete(entry.counter)
-    this.#untold?.seen.add(entry.counter)
   }
 
   #tick(): number {
