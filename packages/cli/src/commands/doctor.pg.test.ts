@@ -94,6 +94,35 @@ test('doctor: what it prints mends what it found', { timeout: 60_000 }, async ()
   expect(stdout).not.toContain(new URL(good.url).password)
 })
 
+test.each([
+  ['stored', 'none'],
+  ['virtual', 'stored'],
+])('doctor: an update that a %s generated column stands in the way of', { timeout: 60_000 }, async (kind, published) => {
+  const [{ number }] = (await sql(good.url, `select current_setting('server_version_num')::int as number`)).rows as [{ number: number }]
+  // Before version 18 there are no others, and none is published.
+  const isRefused = number >= 180_000
+  if (isRefused) await sql(good.url, `alter publication supabase_realtime set (publish_generated_columns = ${published})`)
+  await sql(
+    good.url,
+    `create table "Sums" (n int primary key, twice int generated always as (n * 2) ${isRefused ? kind : 'stored'});
+     alter table "Sums" replica identity full; alter table "Sums" enable row level security; grant select on "Sums" to anon;
+     alter publication supabase_realtime add table "Sums"; insert into "Sums" values (1)`,
+  )
+  try {
+    const update = 'update "Sums" set n = n + 1'
+    if (isRefused) await expect(sql(good.url, update)).rejects.toThrow('cannot update table "Sums"')
+    const { found } = await examine(good.url)
+    expect(found.map(({ check, level, detail }) => `${check} ${level} ${detail.split(' on ').at(-1)}`)).toEqual(
+      isRefused ? ['generated-columns fail public."Sums"'] : [],
+    )
+    for (const statement of found.flatMap((each) => each.sql)) await sql(good.url, statement)
+    expect((await sql(good.url, update)).rowCount).toBe(1)
+    expect(await examine(good.url)).toEqual({ code: 0, found: [] })
+  } finally {
+    await sql(good.url, 'drop table "Sums"')
+  }
+})
+
 test('doctor: broken settings, and a login without rights', async () => {
   await sql(bad.url, `create role weak login password 'weak'`)
   const url = new URL(bad.url)

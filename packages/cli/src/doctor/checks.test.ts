@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { checkDatabase, type CheckResult } from './checks.ts'
 import type { DatabaseFacts, TableFacts } from './facts.ts'
 
-const table: TableFacts = { name: 'public.todos', hasPrimaryKey: true, replicaIdentity: 'd', hasRls: true, isReadable: true }
+const table: TableFacts = { name: 'public.todos', hasPrimaryKey: true, replicaIdentity: 'd', hasRls: true, generated: [], isReadable: true }
 const ownSlot = { name: 'tidewire_0123abcd', isActive: true, lostBecause: null, retainedBytes: 0 }
 const healthy: DatabaseFacts = {
   host: 'db.example',
@@ -23,7 +23,7 @@ const healthy: DatabaseFacts = {
   maxSlotWalKeepMb: 1024,
   synchronousStandbyNames: '',
   roles: ['anon', 'authenticated', 'service_role'].map((name) => ({ name, exists: true, isOurs: true })),
-  publication: { leavesOut: [], tables: [table] },
+  publication: { leavesOut: [], hasGenerated: false, tables: [table] },
   messages: { hasRls: true, isPartitioned: true, takesToday: true, policies: 2 },
   ownSlots: [ownSlot],
 }
@@ -33,7 +33,7 @@ test('a healthy database', () => {
 })
 
 const withTable = (change: Partial<TableFacts>): Partial<DatabaseFacts> => ({
-  publication: { leavesOut: [], tables: [table, { ...table, name: 'public."Odd"', ...change }] },
+  publication: { leavesOut: [], hasGenerated: false, tables: [table, { ...table, name: 'public."Odd"', ...change }] },
 })
 const withRole = (change: object): Partial<DatabaseFacts> => ({
   roles: healthy.roles.map((role) => (role.name === 'service_role' ? { ...role, ...change } : role)),
@@ -81,14 +81,35 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
   [{ publication: null }, 'publication', 'warn', /missing/, ['create publication supabase_realtime;']],
   [{ publication: null, mayCreateInDatabase: false }, 'publication', 'fail', /missing/, ['create publication supabase_realtime;']],
   [
-    { publication: { leavesOut: ['delete'], tables: [] } },
+    { publication: null, version: { text: '18.0', number: 180_000 } },
+    'publication',
+    'warn',
+    /missing/,
+    ['create publication supabase_realtime with (publish_generated_columns = stored);'],
+  ],
+  [
+    { version: { text: '18.0', number: 180_000 }, ...withTable({ replicaIdentity: 'f', generated: ['s'] }) },
+    'generated-columns',
+    'fail',
+    /refuses .* on public\."Odd"$/,
+    ['alter publication supabase_realtime set (publish_generated_columns = stored);'],
+  ],
+  [
+    { version: { text: '18.0', number: 180_000 }, ...withTable({ replicaIdentity: 'f', generated: ['s', 'v'] }) },
+    'generated-columns',
+    'fail',
+    /refuses .* on public\."Odd"$/,
+    ['alter table public."Odd" replica identity default;'],
+  ],
+  [
+    { publication: { leavesOut: ['delete'], hasGenerated: true, tables: [] } },
     'publication',
     'warn',
     /leaves out delete/,
     [`alter publication supabase_realtime set (publish = 'insert, update, delete, truncate');`],
   ],
   [
-    { publication: { leavesOut: [], tables: [] } },
+    { publication: { leavesOut: [], hasGenerated: true, tables: [] } },
     'publication',
     'warn',
     /no table/,

@@ -62,9 +62,12 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       return fail(`${user} may not act as ${foreign.join(', ')}`, `grant ${foreign.join(', ')} to ${identifier(user)};`)
     return ok(roles.map(({ name }) => name).join(', '))
   },
-  publication: ({ publication, mayCreateInDatabase }) => {
+  publication: ({ publication, mayCreateInDatabase, version }) => {
     if (publication === null)
-      return (mayCreateInDatabase ? warn : fail)('supabase_realtime is missing', 'create publication supabase_realtime;')
+      return (mayCreateInDatabase ? warn : fail)(
+        'supabase_realtime is missing',
+        `create publication supabase_realtime${publishesGenerated(version) ? ` with (${GENERATED})` : ''};`,
+      )
     const { leavesOut, tables } = publication
     if (leavesOut.length > 0)
       return warn(
@@ -86,6 +89,18 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       return fail(`none on ${namesOf(frozen)}: while published, Postgres refuses every update and delete there`, ...sql)
     if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows reach nobody`, ...sql)
     return ok('every published table has one')
+  },
+  'generated-columns': ({ publication, version }) => {
+    if (publication === null || !publishesGenerated(version)) return ok('nothing stands in their way')
+    const whole = publication.tables.filter(({ replicaIdentity }) => replicaIdentity === 'f')
+    const virtual = whole.filter(({ generated }) => generated.includes('v'))
+    const stored = publication.hasGenerated ? [] : whole.filter(({ generated }) => generated.includes('s') && !generated.includes('v'))
+    if (virtual.length + stored.length === 0) return ok('nothing stands in their way')
+    return fail(
+      `with REPLICA IDENTITY FULL and generated columns that are not published, Postgres refuses every update and delete on ${namesOf([...stored, ...virtual])}`,
+      ...(stored.length === 0 ? [] : [`alter publication supabase_realtime set (${GENERATED});`]),
+      ...virtual.map(({ name }) => `alter table ${name} replica identity default;`),
+    )
   },
   'row-level-security': ({ publication }) => {
     const open = publication?.tables.filter(({ hasRls }) => !hasRls) ?? []
@@ -145,6 +160,12 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     port === 6543 || saysPooler || /(^|[.-])(pooler|pgbouncer)([.-]|$)/.test(host)
       ? warn(`${host}:${port} looks like a pooler: give the URL of Postgres itself, mostly port 5432`)
       : ok('straight to Postgres'),
+}
+
+const GENERATED = 'publish_generated_columns = stored'
+
+function publishesGenerated({ number }: DatabaseFacts['version']): boolean {
+  return number >= 180_000
 }
 
 function capacity(setting: string, { used, most }: Capacity, hasOwn: boolean): Verdict {

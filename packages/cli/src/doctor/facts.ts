@@ -45,6 +45,8 @@ export interface RoleFacts {
 export interface PublicationFacts {
   /** Of insert, update, delete, those that it leaves out. */
   readonly leavesOut: readonly string[]
+  /** It publishes stored generated columns, which it may from Postgres 18 on. */
+  readonly hasGenerated: boolean
   readonly tables: readonly TableFacts[]
 }
 
@@ -55,6 +57,8 @@ export interface TableFacts {
   /** `pg_class.relreplident`: `d`efault, `n`othing, `f`ull, `i`ndex. */
   readonly replicaIdentity: string
   readonly hasRls: boolean
+  /** `pg_attribute.attgenerated` of its columns: of `s`tored and `v`irtual, those that it has. */
+  readonly generated: readonly string[]
   /** anon or authenticated may select from it. */
   readonly isReadable: boolean
 }

@@ -72,10 +72,10 @@ from unnest(array['anon', 'authenticated', 'service_role']) with ordinality as n
 async function publicationFacts(session: Queryable): Promise<PublicationFacts | null> {
   const [publication] = (
     await session.query(
-      `select array_remove(array[case when not pubinsert then 'insert' end, case when not pubupdate then 'update' end,
-         case when not pubdelete then 'delete' end], null) as "leavesOut" from pg_publication where pubname = 'supabase_realtime'`,
+      `select coalesce(to_jsonb(p)->>'pubgencols' = 's', false) as "hasGenerated", array_remove(array[case when not pubinsert then 'insert' end, case when not pubupdate then 'update' end,
+         case when not pubdelete then 'delete' end], null) as "leavesOut" from pg_publication p where pubname = 'supabase_realtime'`,
     )
-  ).rows as Pick<PublicationFacts, 'leavesOut'>[]
+  ).rows as Omit<PublicationFacts, 'tables'>[]
   if (publication === undefined) return null
   const { rows } = await session.query(TABLES)
   return { ...publication, tables: rows as PublicationFacts['tables'] }
@@ -84,6 +84,7 @@ async function publicationFacts(session: Queryable): Promise<PublicationFacts | 
 const TABLES = `
 select format('%I.%I', t.schemaname, t.tablename) as name, c.relreplident as "replicaIdentity", c.relrowsecurity as "hasRls",
   exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey",
+  array(select distinct attgenerated::text from pg_attribute a where a.attrelid = c.oid and attgenerated <> '' and not attisdropped) as generated,
   exists (select from pg_roles r where r.rolname in ('anon', 'authenticated')
     and has_schema_privilege(r.oid, n.oid, 'USAGE') and has_any_column_privilege(r.oid, c.oid, 'SELECT')) as "isReadable"
 from pg_publication_tables t join pg_namespace n on n.nspname = t.schemaname

@@ -3,7 +3,11 @@ export const publications: string = `
 do $migration$
 begin
   if not exists (select from pg_publication where pubname = 'supabase_realtime') then
-    create publication supabase_realtime;
+    if current_setting('server_version_num')::int >= 180000 then
+      execute 'create publication supabase_realtime with (publish_generated_columns = stored)';
+    else
+      create publication supabase_realtime;
+    end if;
   end if;
   if not exists (select from pg_publication where pubname = 'tidewire_messages') then
     create publication tidewire_messages for table realtime.messages with (publish = 'insert', publish_via_partition_root = true);
