@@ -101,7 +101,7 @@ export class Subscriptions {
     const names = [...new Set([...feed.subscriptions].map(({ channel }) => channel.identity.role))]
     const [entries, roles] = await Promise.all([this.#database.tables([oid], names), this.#rolesOf(names)])
     feed.load(entries.get(oid) ?? null, roles)
-    if (table !== null) feed.table = table
+    if (table !== null) feed.describe(table)
   }
 
   async #rolesOf(names: readonly string[]): Promise<Map<string, RoleFacts>> {

@@ -20,12 +20,8 @@ export interface Supplied {
 
 /** Whether the stream does not tell some of its values, so that Postgres has to be asked. */
 export function lacksValues(table: Table): boolean {
-  let lacks = lacking.get(table)
-  if (lacks === undefined) lacking.set(table, (lacks = table.columns.some(isMissing)))
-  return lacks
+  return missingColumns(table).length > 0
 }
-
-const lacking = new WeakMap<Table, boolean>()
 
 /**
  * What the stream does not tell: the JSON of types that bring their own cast to it, and generated columns that are not
@@ -70,32 +66,43 @@ function wantedOf(told: Iterable<Told>): Map<Table, Wanted> {
   const wanted = new Map<Table, Wanted>()
   for (const { change, columns, role } of told) {
     if (!lacksValues(change.table)) continue
-    const missing = missingColumns(change.table, columns)
-    if (missing.length === 0) continue
+    const lacking = missingColumnsOf(change.table, columns)
+    if (lacking.length === 0) continue
     let ofTable = wanted.get(change.table)
     if (ofTable === undefined) wanted.set(change.table, (ofTable = { role, changes: new Set(), columns: new Set() }))
     ofTable.changes.add(change)
-    for (const column of missing) ofTable.columns.add(column)
+    for (const column of lacking) ofTable.columns.add(column)
   }
   return wanted
 }
 
 const missingByTold = new WeakMap<Table, Map<string, readonly Column[]>>()
 
-function missingColumns(table: Table, told: string): readonly Column[] {
+function missingColumnsOf(table: Table, told: string): readonly Column[] {
   let ofTable = missingByTold.get(table)
   if (ofTable === undefined) missingByTold.set(table, (ofTable = new Map()))
   let columns = ofTable.get(told)
   if (columns === undefined) {
     const numbers = new Set(told.split(',').map(Number))
-    columns = table.columns.filter((column) => numbers.has(column.number) && isMissing(column))
+    columns = missingColumns(table).filter(({ number }) => numbers.has(number))
     ofTable.set(told, columns)
   }
   return columns
 }
 
-function isMissing({ tupleIndex, generated, type }: Column): boolean {
-  return tupleIndex === null ? generated : type.kind === 'cast'
+const missing = new WeakMap<Table, readonly Column[]>()
+
+/** Of a publication that lists columns, what it leaves out stays out. */
+function missingColumns(table: Table): readonly Column[] {
+  let columns = missing.get(table)
+  if (columns === undefined) {
+    const isListed = table.columns.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
+    columns = table.columns.filter(({ tupleIndex, generated, type }) =>
+      tupleIndex === null ? generated && !isListed : type.kind === 'cast',
+    )
+    missing.set(table, columns)
+  }
+  return columns
 }
 
 async function supplyCasts(

@@ -35,6 +35,13 @@ export class TableFeed {
     this.subscriptions.add(subscription)
     if (subscription.channel.authorizesDeletes) this.#authorizing++
     this.#bind(subscription)
+    if (this.table !== null) warnOfFilters(subscription, this.table)
+  }
+
+  /** The stream has described the table. */
+  describe(table: Table): void {
+    this.table = table
+    for (const subscription of this.subscriptions) warnOfFilters(subscription, table)
   }
 
   /** Those whom new rows concern unless Postgres says otherwise; {@link candidates} leaves them out. */
@@ -115,6 +122,16 @@ export class TableFeed {
     return binding.owner !== null && binding.place?.column === binding.owner.column && binding.place.values[0] === binding.owner.value
       ? this.#byOwner
       : this.#byFilter
+  }
+}
+
+/** A filter on a column that the stream does not have lets nothing pass: whoever set it is told (rule D15). */
+function warnOfFilters({ channel, filters }: Subscription, table: Table): void {
+  for (const { column } of filters) {
+    if (!table.columns.some(({ name, tupleIndex }) => name === column.name && tupleIndex === null)) continue
+    channel.warnOnce(
+      `Changes of ${table.schema}.${table.name} are withheld: the publication leaves out ${column.name}, which your filter looks at`,
+    )
   }
 }
 
