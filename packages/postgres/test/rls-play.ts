@@ -27,7 +27,7 @@ export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly 
           const late = expected === false && player.mayComeLate(change)
           if (expected !== false || late)
             player.expected.push({
-              text: `${change.type} ${change.id}`,
+              text: textOf(change.type, change.row),
               optional: expected !== true,
               late: late ? { change, shown: false } : null,
             })
@@ -55,6 +55,8 @@ export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly 
 interface Written {
   readonly type: 'INSERT' | 'UPDATE' | 'DELETE'
   readonly id: number
+  /** What was written; of a deleted row its key. */
+  readonly row: object
   /** The deleted row, as SQL. */
   readonly old?: string
   readonly wholeOld?: boolean
@@ -147,23 +149,33 @@ class Player {
     return `${JSON.stringify(this.#person)} saw ${this.#seen().join() || 'nothing'}, not ${what}`
   }
 
-  /** The late changes among those seen, as few as explain it; `null` when something is missing or too much. */
+  /** The late changes among those seen, with as few hidden ones as explain it; `null` when something is missing or too much. */
   #matched(): Late[] | null {
     return explained(this.expected, this.#seen())
   }
 
   #seen(): string[] {
-    return this.channel.changes.map(({ data }) => `${data.type} ${String((data.record ?? data.old_record)?.['id'])}`)
+    return this.channel.changes.map(({ data }) => textOf(data.type, data.record ?? { id: data.old_record?.['id'] }))
   }
 }
 
 function explained(expected: readonly Expected[], seen: readonly string[]): Late[] | null {
   const [first, ...rest] = expected
   if (first === undefined) return seen.length === 0 ? [] : null
+  const ways: Late[][] = []
   const without = first.optional ? explained(rest, seen) : null
-  if (without !== null || seen[0] !== first.text) return without
-  const others = explained(rest, seen.slice(1))
-  return others === null || first.late === null ? others : [first.late, ...others]
+  if (without !== null) ways.push(without)
+  const others = seen[0] === first.text ? explained(rest, seen.slice(1)) : null
+  if (others !== null) ways.push(first.late === null ? others : [first.late, ...others])
+  return ways.toSorted((one, other) => hiddenIn(one) - hiddenIn(other))[0] ?? null
+}
+
+function hiddenIn(late: readonly Late[]): number {
+  return late.filter(({ shown }) => !shown).length
+}
+
+function textOf(type: string, row: object): string {
+  return `${type} ${JSON.stringify(row)}`
 }
 
 interface Question {
@@ -204,28 +216,32 @@ async function passes(sql: pg.Client, query: string): Promise<boolean> {
   return (await sql.query<{ yes: boolean | null }>(query)).rows[0]?.yes === true
 }
 
+interface WrittenRow {
+  readonly row: object
+}
+
 async function apply(sql: pg.Client, table: string, one: Write): Promise<Written[]> {
   switch (one.kind) {
     case 'insert': {
-      const { rowCount } = await sql.query(`insert into ${table} values ($1, $2, $3, $4, $5) on conflict do nothing`, [
-        one.id,
-        ...valuesOf(one.row),
-      ])
-      return rowCount === 1 ? [{ type: 'INSERT', id: one.id }] : []
+      const { rows } = await sql.query<WrittenRow>(
+        `insert into ${table} as t values ($1, $2, $3, $4, $5) on conflict do nothing returning to_jsonb(t) as row`,
+        [one.id, ...valuesOf(one.row)],
+      )
+      return rows.map(({ row }) => ({ type: 'INSERT', id: one.id, row }))
     }
     case 'update': {
-      const { rowCount } = await sql.query(`update ${table} set owner = $2, org = $3, tag = $4, n = $5 where id = $1`, [
-        one.id,
-        ...valuesOf(one.row),
-      ])
-      return rowCount === 1 ? [{ type: 'UPDATE', id: one.id }] : []
+      const { rows } = await sql.query<WrittenRow>(
+        `update ${table} t set owner = $2, org = $3, tag = $4, n = $5 where id = $1 returning to_jsonb(t) as row`,
+        [one.id, ...valuesOf(one.row)],
+      )
+      return rows.map(({ row }) => ({ type: 'UPDATE', id: one.id, row }))
     }
     case 'move': {
-      const { rowCount } = await sql.query(
-        `update ${table} set id = $2 where id = $1 and not exists (select from ${table} where id = $2)`,
+      const { rows } = await sql.query<WrittenRow>(
+        `update ${table} t set id = $2 where id = $1 and not exists (select from ${table} where id = $2) returning to_jsonb(t) as row`,
         [one.id, one.to],
       )
-      return rowCount === 1 ? [{ type: 'UPDATE', id: one.to }] : []
+      return rows.map(({ row }) => ({ type: 'UPDATE', id: one.to, row }))
     }
     case 'delete': {
       const { rows } = await sql.query<{ old: string; whole: boolean; secured: boolean }>(
@@ -234,7 +250,7 @@ async function apply(sql: pg.Client, table: string, one: Write): Promise<Written
            relreplident = 'f' as whole, relrowsecurity as secured`,
         [one.id, table],
       )
-      return rows.map(({ old, whole, secured }) => ({ type: 'DELETE', id: one.id, old, wholeOld: whole, secured }))
+      return rows.map(({ old, whole, secured }) => ({ type: 'DELETE', id: one.id, row: { id: one.id }, old, wholeOld: whole, secured }))
     }
     case 'policy':
       await sql.query(policySql(table, one.policy, `later_${Math.trunc(tables)}_${++policies}`))
