@@ -16,8 +16,11 @@ beforeEach(async () => {
     `create table own (id int primary key, owner uuid, body text); alter table own replica identity full;
      alter table own enable row level security;
      create policy own on own for select to authenticated using (owner = auth.uid());
-     grant all on own to authenticated;
-     alter publication supabase_realtime add table own`,
+     create table members (user_id uuid);
+     create table shared (id int primary key); alter table shared replica identity full; alter table shared enable row level security;
+     create policy shared on shared for select to authenticated using (exists (select from members where user_id = auth.uid()));
+     grant all on own, members, shared to authenticated;
+     alter publication supabase_realtime add table own, shared`,
   )
   writer = new pg.Client({ connectionString: it.url, application_name: 'the writer' })
   await writer.connect()
@@ -56,7 +59,8 @@ async function unseen(sql: string): Promise<{ readonly committed: Promise<unknow
 async function lastQuestions(): Promise<string> {
   const { rows } = await it.sql.query<{ at: string | null }>(
     `select string_agg(pid || ' ' || query_start, ', ' order by pid) as at from pg_stat_activity
-     where datname = current_database() and application_name = 'tidewire check' and state like 'idle%' and query like 'select i, seen%'`,
+     where datname = current_database() and application_name = 'tidewire check' and state like 'idle%'
+       and (query like 'select i, seen%' or query like 'select exists%as unseen' or query = 'rollback')`,
   )
   return rows[0]!.at ?? ''
 }
@@ -70,7 +74,12 @@ async function isTableAsked(): Promise<boolean> {
   return rows.length > 0
 }
 
-test('a row that was committed and that nobody sees yet is told when it is seen, not left out', { timeout: 60_000 }, async () => {
+test.each([
+  ['functions', ''],
+  ['prepared statements', 'revoke temporary, create on database'],
+])('a row that was committed and that nobody sees yet is told when it is seen, with %s', { timeout: 60_000 }, async (_, revoke) => {
+  const database = new URL(it.url).pathname.slice(1)
+  if (revoke !== '') await it.sql.query(`${revoke} ${database} from public`)
   const channel = it.open({
     entries: [{ event: '*', schema: 'public', table: 'own' }],
     identity: asRole('authenticated', { sub: ME }),
@@ -90,6 +99,27 @@ test('a row that was committed and that nobody sees yet is told when it is seen,
   await committed
   await channel.received(4)
   expect(channel.changes[3]!.data.record).toEqual({ id: 4, owner: ME, body: 'later' })
+})
+
+test('a deleted row is held against what its transaction wrote besides, once that can be seen', { timeout: 60_000 }, async () => {
+  await it.sql.query('insert into shared values (1), (2)')
+  const channel = it.open({
+    entries: [{ event: 'DELETE', schema: 'public', table: 'shared' }],
+    identity: asRole('authenticated', { sub: ME }),
+    deletes: 'authorized',
+  })
+  await channel.subscribed()
+  // Has the table described, and is not for us.
+  await writer.query('delete from shared where id = 1')
+  await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe('')
+  const before = await lastQuestions()
+  const { committed } = await unseen(`begin; insert into members values ('${ME}'); delete from shared where id = 2; commit`)
+  await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe(before)
+  expect(channel.changes).toEqual([])
+  await standby('')
+  await committed
+  await channel.received(1)
+  expect(channel.changes[0]!.data.old_record).toEqual({ id: 2 })
 })
 
 test('a table that was altered by a transaction that nobody sees yet is described as it is afterwards', { timeout: 60_000 }, async () => {
