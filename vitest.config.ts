@@ -11,6 +11,8 @@ const sources = readdirSync(packages)
 const folders = ['packages/*/src', 'packages/*/test', 'scripts', 'examples', 'bench']
 const testsNamed = (suffix: string): string[] => folders.map((folder) => `${folder}/**/*${suffix}.{ts,tsx}`)
 const notTests = ['**/node_modules/**', '**/dist/**']
+/** Takes minutes, so only where a number of cases is named. */
+const proofs = process.env['TIDEWIRE_CASES'] === undefined ? [] : ['packages/postgres/src/io/feed-rls.long.test.ts']
 /** What is about the Postgres that `tidewire dev` brings is no matter of the others. */
 const onlyEmbedded = ['embedded-postgres', 'dev-database', 'documentation', 'listen', 'inspector'].map((name) => `**/${name}.pg.test.ts`)
 
@@ -48,10 +50,11 @@ export default defineConfig({
         extends: true as const,
         test: {
           name,
-          include: [...testsNamed('.pg.test'), 'packages/postgres/src/io/feed-rls.long.test.ts'],
+          include: [...testsNamed('.pg.test'), ...proofs],
           exclude: [...notTests, ...onlyEmbedded],
           env: { TIDEWIRE_TEST_POSTGRES: installation },
           testTimeout: 20_000,
+          maxWorkers: 2,
         },
       })),
     ],
