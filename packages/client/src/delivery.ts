@@ -15,7 +15,7 @@ export function deliverBroadcast(
   refuse: (event: string, fault: string) => void,
 ): void | Promise<void> {
   const event = isJsonObject(payload) ? payload['event'] : null
-  const schema = typeof event === 'string' && Object.hasOwn(schemas, event) ? schemas[event] : undefined
+  const schema = typeof event === 'string' && isOwn(schemas, event) ? schemas[event] : undefined
   if (schema === undefined) return listeners.emit('broadcast', event, payload)
   const message = payload as JsonObject
   return validated(
@@ -47,4 +47,9 @@ export function deliverChange(listeners: Listeners, { ids, data }: PostgresChang
   if (wanted.length === 0) return
   const change = toChangePayload(data, bigNumbers)
   for (const binding of wanted) listeners.tell(binding, change)
+}
+
+/** Not `Object.hasOwn`, which came after ES2020. */
+function isOwn(object: object, key: string): boolean {
+  return Object.prototype.hasOwnProperty.call(object, key)
 }

@@ -6,9 +6,11 @@ export function socketUrl(endpoint: string, params: { readonly [key: string]: un
 
 /** Where broadcasts are posted: the same place over HTTP, without the socket's own path. Throws a TypeError on no URL. */
 export function broadcastUrl(endpoint: string): string {
-  const url = new URL(endpoint.replace(/^ws/i, 'http'))
-  url.pathname = `${url.pathname.replace(/\/+$/, '').replace(/(\/socket\/websocket|\/socket|\/websocket)$/, '')}/api/broadcast`
-  return url.href
+  // The `URL` of React Native has `href` and nothing else.
+  const parts = /^([a-z]+:\/\/[^/?#]+)([^?#]*)([^]*)$/i.exec(new URL(endpoint.replace(/^ws/i, 'http')).href)
+  if (parts === null) throw new TypeError(`${endpoint} has no host`)
+  const path = parts[2]!.replace(/\/+$/, '').replace(/(\/socket\/websocket|\/socket|\/websocket)$/, '')
+  return `${parts[1]!}${path}/api/broadcast${parts[3]!}`
 }
 
 /** `a=1&b[c]=2`, encoded. */

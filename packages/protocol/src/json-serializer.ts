@@ -8,7 +8,8 @@ import type { Version } from './version.ts'
 export const MAX_NESTING = 512
 
 const PAYLOAD_INDEX = 4
-const LONE_SURROGATE = /\p{Surrogate}/u
+/** Pairs are one character to a pattern with `u`. `\p{…}` would say it better, but React Native stumbles over it. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u
 
 let encoder: TextEncoder | undefined
 

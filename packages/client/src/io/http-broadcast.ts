@@ -13,9 +13,14 @@ export async function post(
     return { status: response.status, statusText: response.statusText, body: await response.text() }
   } catch (cause) {
     if (abort.signal.aborted)
-      throw new RealtimeError('timeout', `No answer from ${new URL(url).host} within ${timeoutMs} ms.`, { cause, retryable: true })
-    throw new RealtimeError('http-failed', `${new URL(url).host} could not be reached.`, { cause, retryable: true })
+      throw new RealtimeError('timeout', `No answer from ${hostOf(url)} within ${timeoutMs} ms.`, { cause, retryable: true })
+    throw new RealtimeError('http-failed', `${hostOf(url)} could not be reached.`, { cause, retryable: true })
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** Without the user and password that a URL may have. React Native's `URL` cannot tell. */
+function hostOf(url: string): string {
+  return /\/\/(?:[^/?#]*@)?([^/?#]*)/.exec(url)?.[1] ?? 'the server'
 }
