@@ -15,10 +15,13 @@ import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
 import { formatPostgresReport } from './postgres/report.ts'
 // Not by name: the command is no library, and nothing else here is worth a package that both would share.
 import { progressText } from '../../packages/cli/src/progress-bar.ts'
-import { formatReport } from './report.ts'
+import { formatReport, reportHead } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
-import { benchWatched } from './watched.ts'
+import { benchWatched, watchedTable } from './watched.ts'
+
+/** Pairs of turns with and without an inspector. */
+const PAIRS_A_ROUND = 15
 
 const RESULTS = new URL('../results/', import.meta.url)
 
@@ -110,11 +113,20 @@ async function benchClients({ rounds, quick, json }: BenchOptions, figures: read
 }
 
 async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
-  const run: RunOptions = { ...chooseCores(), warmUpMs: quick ? 200 : 1_000, measureMs: quick ? 500 : 3_000 }
-  const { table, results } = await benchWatched({ scenarios: quick ? scenarios.map(smaller) : scenarios, rounds, run })
+  const cores = chooseCores()
+  const chosen = quick ? scenarios.map(smaller) : scenarios
+  const turnMs = quick ? 100 : 250
+  const pairs = await benchWatched({ ...cores, scenarios: chosen, pairs: PAIRS_A_ROUND * rounds, turnMs, warmUpMs: quick ? 500 : 3_000 })
   const machine = describeMachine()
-  console.log(`\n${table}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date: today(), results }, null, 2)}\n`)
+  const date = today()
+  const conditions = [
+    `One server and one load for each scenario; an inspector, payloads and all, joins and leaves in turns of ${turnMs} ms. A turn with it is held against the one beside it without; medians of these pairs.`,
+    'CPU is that of the whole server process, by the kernel.',
+  ]
+  const page = [...reportHead({ machine, date, command: command(), conditions }), ...watchedTable(chosen, pairs), ''].join('\n')
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, pairs }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-watched`)
 }
 
 async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void> {

@@ -47,11 +47,15 @@ export type GeneratorMessage =
 export interface Usage {
   readonly cpuMicros: number
   readonly rssBytes: number
+  /** So far, where it is known. */
+  readonly deliveries?: number
 }
 
 export type ServerMessage =
   | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string }
   | ({ readonly kind: 'usage' } & Usage)
+  /** What was asked for is so. */
+  | { readonly kind: 'done' }
 
 /** What a server's process is asked over IPC. */
-export type ServerRequest = 'usage' | 'stop'
+export type ServerRequest = 'usage' | 'stop' | 'watch' | 'unwatch'

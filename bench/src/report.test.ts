@@ -3,7 +3,7 @@ import { parseOptions } from './options.ts'
 import { formatReport } from './report.ts'
 import type { RunResult } from './run.ts'
 import { scenarios } from './scenario.ts'
-import { median, percentile, spread } from './statistics.ts'
+import { median, medianRange, percentile, spread } from './statistics.ts'
 
 test('statistics', () => {
   expect(median([3, 1, 2])).toBe(2)
@@ -12,6 +12,9 @@ test('statistics', () => {
   expect(percentile([1, 2, 3], 0.99)).toBe(3)
   expect(spread([9, 10, 11])).toBeCloseTo(0.2)
   expect(spread([5])).toBe(0)
+  expect(medianRange([3, 1, 2])).toEqual([1, 3])
+  expect(medianRange(Array.from({ length: 100 }, (_, index) => index + 1))).toEqual([41, 60])
+  expect(medianRange([])).toEqual([NaN, NaN])
 })
 
 test('options', () => {

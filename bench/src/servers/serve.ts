@@ -5,6 +5,10 @@ export interface Serving {
   /** For the URL; empty when the server asks for none. */
   readonly apiKey?: string
   stop(): Promise<unknown>
+  /** So far, where it is known. */
+  deliveries?(): number
+  /** Where an inspector may look on, or not. */
+  watch?(isWatched: boolean): Promise<void>
 }
 
 /** Runs a server in this process for the benchmark that started it, and ends with it. */
@@ -14,7 +18,10 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
   process.on('message', (request: ServerRequest) => {
     if (request === 'usage') {
       const { user, system } = process.cpuUsage()
-      tell({ kind: 'usage', cpuMicros: user + system, rssBytes: process.memoryUsage.rss() })
+      const usage = { cpuMicros: user + system, rssBytes: process.memoryUsage.rss() }
+      tell({ kind: 'usage', ...usage, ...(serving.deliveries === undefined ? {} : { deliveries: serving.deliveries() }) })
+    } else if (request === 'watch' || request === 'unwatch') {
+      void serving.watch?.(request === 'watch').then(() => tell({ kind: 'done' }))
     } else void serving.stop().finally(() => process.exit())
   })
   tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '' })

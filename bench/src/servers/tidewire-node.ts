@@ -7,18 +7,30 @@ import {
   startServer,
   tokenVerifier,
   type AdminPorts,
+  type Observer,
   type RunningServer,
 } from '@tidewire/server'
 
 const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
 const HIGH = 1_000_000_000
 
-export function startNode(admin: AdminPorts | null): Promise<RunningServer> {
+/** An observer that wants to know nothing. */
+export const deaf: Observer = {
+  decision: () => {},
+  connected: () => {},
+  disconnected: () => {},
+  joined: () => {},
+  left: () => {},
+  broadcast: () => {},
+  received: () => {},
+}
+
+export function startNode(admin: AdminPorts | null, observers: readonly Observer[] = []): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({
     port: 0,
     verifier: tokenVerifier({ secret: SECRET }),
-    observer: allObservers([logObserver().observer, observer]),
+    observer: allObservers([logObserver().observer, observer, ...observers]),
     metrics,
     admin,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
