@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { axeFindings, axeFindingsInTheDark } from '../test/axe.ts'
 import { startDev, type DevServer } from '../test/dev-server.ts'
-import { keepPicture, openBrowser, visit } from '../test/visit.ts'
+import { keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
 
 /** The page for people who see it badly, or not at all, or have no mouse. */
 describe.skipIf(chromiumPath() === undefined)('the inspector for everybody', () => {
@@ -104,4 +104,108 @@ describe.skipIf(chromiumPath() === undefined)('the inspector for everybody', () 
     expect(complaints).toEqual([])
     await page.context().close()
   }, 120_000)
+
+  test('every part of it is reached and used without a mouse, and it is always seen where the keyboard is', async () => {
+    const options = { ...returning, permissions: ['clipboard-read', 'clipboard-write'] }
+    const { page, complaints } = await visit(browser, server.address, options)
+    await page.getByText('Healthy').waitFor()
+    const channel = server.client.channel('walk', { config: { broadcast: { ack: true } } }).subscribe()
+    await channel.ready({ timeout: 20_000 })
+    for (const step of ['one', 'two', 'three']) await channel.sendBroadcast(step, { step, nested: { deep: [1, 2] } })
+    await page.locator('.entry.broadcast', { hasText: 'three' }).waitFor()
+    await page.getByRole('button', { name: 'walk 1 member' }).waitFor()
+    const press = async (...keys: readonly string[]): Promise<void> => {
+      for (const key of keys) await page.keyboard.press(key)
+    }
+    const focused = page.locator(':focus')
+    /** Presses Tab until it is there; what it passes must be on the screen, and marked. */
+    const tabTo = async (wanted: string): Promise<readonly string[]> => {
+      const passed: string[] = []
+      while (passed.length < 40) {
+        await press('Tab')
+        passed.push(await focused.evaluate(describeFocus))
+        if (passed.at(-1) === wanted) return passed
+      }
+      throw new Error(`Tab never came to ${wanted}: ${passed.join(', ')}`)
+    }
+
+    expect(await tabTo('Log, the newest last')).toEqual([
+      ...['Auto', 'Keyboard shortcuts', 'Filter topics', 'walk1 member'],
+      ...['Filter the log', 'Pause', 'Payloads', 'Clear', 'Demo', 'Log, the newest last'],
+    ])
+    const chosen = page.getByRole('option', { selected: true })
+    await press('ArrowUp')
+    await chosen.filter({ hasText: 'three' }).waitFor()
+    await press('ArrowUp', 'k')
+    await chosen.filter({ hasText: 'one' }).waitFor()
+    await press('ArrowDown')
+    await chosen.filter({ hasText: 'two' }).waitFor()
+    expect(await page.locator('#log').getAttribute('aria-activedescendant')).toBe(await chosen.getAttribute('id'))
+
+    await press('Enter')
+    expect(await focused.evaluate(describeFocus)).toBe('Its content')
+    expect(await tabTo('nested: {1}')).toContain('{2}')
+    await press('Enter')
+    expect(await focused.getAttribute('aria-expanded')).toBe('false')
+    await press('y')
+    await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toContain("channel.sendBroadcast('two', ")
+    await press('Escape')
+    expect(await focused.evaluate(describeFocus)).toBe('Log, the newest last')
+    expect(await chosen.count()).toBe(0)
+
+    await press('c')
+    await expect.poll(() => focused.evaluate(describeFocus)).toBe('Topic')
+    await press('Control+a')
+    await page.keyboard.type('by hand')
+    await press('Enter')
+    await page.getByRole('region', { name: 'Send' }).getByText('Sent.').waitFor()
+    await page.locator('.entry.broadcast', { hasText: 'by hand' }).waitFor()
+
+    await press('Escape', '1')
+    await expect.poll(() => focused.evaluate(describeFocus)).toBe('Latency')
+    await press('ArrowRight', 'ArrowRight', 'ArrowRight')
+    await page.getByRole('tab', { name: 'Why?', selected: true }).waitFor()
+    await tabTo('Claims')
+    await press('Control+a')
+    await page.keyboard.type('{}')
+    await tabTo('Topic')
+    await page.keyboard.type('walk')
+    await tabTo('private')
+    await press('Space')
+    await tabTo('Why?')
+    await press('Enter')
+    await page.getByRole('region', { name: 'Answer' }).locator('.allowed').waitFor()
+
+    await press('t')
+    await expect.poll(() => focused.evaluate(describeFocus)).toBe('Filter topics')
+    await tabTo('walk1 member')
+    await press('Enter')
+    expect(await focused.getAttribute('aria-pressed')).toBe('true')
+    await press('?')
+    const dialog = page.getByRole('dialog', { name: 'Keyboard shortcuts' })
+    await dialog.waitFor()
+    const keys = ['/', 't', 'l', 'Enter', 'p', 'y', 'c', '1 – 4', 'Esc', '?']
+    expect((await dialog.locator('dl').first().locator('kbd').allTextContents()).toSorted()).toEqual(keys.toSorted())
+    await press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    expect(await focused.evaluate(describeFocus)).toBe('walk1 member')
+    await press('l')
+    await expect.poll(() => focused.evaluate(describeFocus)).toBe('Log, the newest last')
+    expect(complaints).toEqual([])
+    await page.context().close()
+  }, 60_000)
 })
+
+/** Runs in the page: what has the focus, by its name. Throws where it cannot be seen, or is not marked. */
+function describeFocus(element: Element): string {
+  const name =
+    element.getAttribute('aria-label') ??
+    (element as HTMLInputElement).labels?.[0]?.textContent ??
+    (element.textContent === '' ? element.tagName : element.textContent)
+  const { top, left, bottom, right } = element.getBoundingClientRect()
+  const isOnScreen = top >= 0 && left >= 0 && bottom <= innerHeight && right <= innerWidth && bottom > top
+  const { outlineStyle, outlineWidth } = getComputedStyle(element)
+  if (!isOnScreen) throw new Error(`${name} has the focus and cannot be seen`)
+  if (outlineStyle === 'none' || Number.parseFloat(outlineWidth) < 2) throw new Error(`${name} has the focus and is not marked`)
+  return name.trim()
+}

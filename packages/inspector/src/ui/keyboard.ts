@@ -39,11 +39,14 @@ function go(inspector: Inspector, pane: Inspector['pane']['value'], id: string):
   requestAnimationFrame(() => document.getElementById(id)?.focus())
 }
 
+/** Out of a field, else out of the chosen row: back to the log where the focus was in what is closed. */
 function escape(inspector: Inspector, target: HTMLElement): void {
-  if (isTyping(target)) target.blur()
-  else inspector.entry.value = null
+  if (isTyping(target)) return target.blur()
+  inspector.entry.value = null
+  if (target.closest('.detail') !== null) document.getElementById('log')?.focus()
 }
 
-function isTyping({ tagName }: HTMLElement): boolean {
-  return ['INPUT', 'TEXTAREA', 'SELECT'].includes(tagName)
+function isTyping(target: HTMLElement): boolean {
+  if (target instanceof HTMLInputElement) return target.type !== 'checkbox'
+  return ['TEXTAREA', 'SELECT'].includes(target.tagName)
 }

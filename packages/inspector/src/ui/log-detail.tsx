@@ -15,6 +15,10 @@ export function LogDetail({ inspector, endpoint }: { readonly inspector: Inspect
   const row = inspector.entry.value?.row
   if (row === undefined) return null
   const code = (): string => snippet(row, endpoint)
+  const close = (): void => {
+    inspector.entry.value = null
+    document.getElementById('log')?.focus()
+  }
   return (
     <section class="detail" aria-label="The chosen row">
       <div class="bar">
@@ -34,11 +38,13 @@ export function LogDetail({ inspector, endpoint }: { readonly inspector: Inspect
         )}
         <CopyButton label="Copy as code" text={code} />
         {row.payload !== undefined && <CopyButton label="Copy payload" text={() => row.payload!} />}
-        <button class="quiet-button" aria-label="Close the row" onClick={() => (inspector.entry.value = null)}>
+        <button class="quiet-button" aria-label="Close the row" onClick={close}>
           ×
         </button>
       </div>
-      <div class="body">{showsCode.value ? <pre class="mono">{code()}</pre> : <Content inspector={inspector} row={row} />}</div>
+      <div id="row-body" class="body" tabIndex={0} role="region" aria-label={showsCode.value ? 'As code' : 'Its content'}>
+        {showsCode.value ? <pre class="mono">{code()}</pre> : <Content inspector={inspector} row={row} />}
+      </div>
     </section>
   )
 }

@@ -68,6 +68,7 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
     list.scrollTop = scrollToRow(indexOf(entries, entry), rowHeight, list.scrollTop, list.clientHeight)
   }
   const pressed = (event: KeyboardEvent): void => {
+    if (event.key === 'Enter') return document.getElementById('row-body')?.focus()
     const at = chosen === null ? entries.length : indexOf(entries, chosen)
     const page = Math.max(1, Math.floor(view.value.height / rowHeight) - 1)
     const steps: { readonly [key: string]: number } = { ArrowUp: -1, k: -1, ArrowDown: 1, j: 1, PageUp: -page, PageDown: page }

@@ -8,7 +8,7 @@ export function LogToolbar({ inspector, showDemo }: { readonly inspector: Inspec
   const isPaused = log.isPaused.value
   const filter = log.filter.value.trim()
   return (
-    <div class="bar" role="toolbar" aria-label="Log">
+    <div class="bar" role="group" aria-label="What the log shows">
       <input
         id="log-filter"
         type="search"

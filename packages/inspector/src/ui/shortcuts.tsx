@@ -5,10 +5,11 @@ const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['/', 'filter the log'],
   ['t', 'filter the topics'],
   ['l', 'go to the log; ↑ ↓ or j k move, Home and End jump'],
+  ['Enter', 'from the log into the chosen row; Esc goes back'],
   ['p', 'pause the log, or go on'],
   ['y', 'copy the chosen row as code'],
   ['c', 'go to the composer'],
-  ['1 – 4', 'Latency, Presence, Connections, Why?'],
+  ['1 – 4', 'Latency, Presence, Connections, Why?; ← → between them'],
   ['Esc', 'leave a field; close the chosen row'],
   ['?', 'this list'],
 ]
