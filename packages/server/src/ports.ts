@@ -2,6 +2,7 @@
  * What the server needs from outside, as interfaces. The server knows Postgres, the clock and the network only through
  * these; `io/` and the packages `postgres` and `nats` implement them.
  */
+import type { DecisionCode } from './decision-code.ts'
 import type { AdminSqlResult, AdminTable, JsonObject, WhyStep } from '@tidewire/protocol'
 
 /** Clock, timers and chance. Times are milliseconds. */
@@ -227,8 +228,7 @@ export interface Decision {
     | 'connection-closed'
     | 'http-refused'
     | 'publish-refused'
-  /** Closed list of kebab-case words, the same for metrics labels and logs. */
-  readonly code: string
+  readonly code: DecisionCode
   /** A sentence; never holds a token or a payload. */
   readonly detail: string
   readonly connection?: string

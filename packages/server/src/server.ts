@@ -1,3 +1,4 @@
+import type { DecisionCode } from './decision-code.ts'
 import { AdminChannel, type AdminView } from './admin/admin-channel.ts'
 import { allObservers } from './all-observers.ts'
 import {
@@ -196,7 +197,7 @@ export class Server {
     headers: Readonly<Record<string, string>>,
   ): Promise<
     | { readonly ok: true; readonly token: string; readonly claims: Claims }
-    | { readonly ok: false; readonly status: number; readonly text: string; readonly code: string }
+    | { readonly ok: false; readonly status: number; readonly text: string; readonly code: DecisionCode }
   > {
     const { runtime } = this.#ports
     if (this.connections.draining) return { ok: false, status: 503, text: 'Realtime is restarting, please standby', code: 'restarting' }

@@ -22,14 +22,14 @@ describe('events', () => {
     log.connected('1')
     log.joined('1', 'realtime:room:1')
     log.left('1', 'realtime:room:1')
-    log.decision({ kind: 'join-refused', code: 'private', detail: 'no policy', connection: '1', topic: 'realtime:room:1' })
+    log.decision({ kind: 'join-refused', code: 'private-only', detail: 'no policy', connection: '1', topic: 'realtime:room:1' })
     log.decision({ kind: 'connection-closed', code: 'close-1012', detail: '', connection: '1' })
     log.disconnected('1', 1000)
     expect(lines).toEqual([
       'connect    #1 (1 open)',
       'join       #1 room:1',
       'leave      #1 room:1',
-      'refused    #1 room:1 no policy (join-refused: private)',
+      'refused    #1 room:1 no policy (join-refused: private-only)',
       'closed     #1 (connection-closed: close-1012)',
       'disconnect #1 with 1000 (0 open)',
     ])
@@ -82,7 +82,7 @@ describe('messages', () => {
 
 test('names from strangers cannot command the terminal', () => {
   log.joined('1', 'realtime:\u001b[2J\n')
-  log.decision({ kind: 'frame-refused', code: 'x', detail: '\u001b]0;title\u0007' })
+  log.decision({ kind: 'frame-refused', code: 'unauthorized', detail: '\u001b]0;title\u0007' })
   // oxlint-disable-next-line no-control-regex
   expect(lines.join('')).not.toMatch(/[\u0000-\u001f]/)
 })

@@ -41,3 +41,14 @@ test('the reasons of the protocol for which a join is refused', () => {
   expect([...words].filter((word) => !told.has(word))).toEqual([])
   expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
 })
+
+test('the codes of decisions, all of them and no other', () => {
+  const source = readFileSync(pathOf('packages/server/src/decision-code.ts'), 'utf8')
+  const faults = readFileSync(pathOf('packages/protocol/src/decode.ts'), 'utf8')
+  const decode = faults.slice(faults.indexOf('export type DecodeFault'), faults.indexOf('export interface'))
+  const codes = [...`${source}${decode}`.matchAll(/^ {2}\| '([a-z0-9-]+)'$/gm)].map(([, code]) => code!)
+  expect(codes.length).toBeGreaterThan(40)
+  const rows = rowsOf('In logs, metrics and the inspector')
+  expect(rows.flatMap(({ name }) => name.split(', ')).toSorted()).toEqual([...codes, 'close-…'].toSorted())
+  expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
+})

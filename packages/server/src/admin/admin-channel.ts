@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import { isJsonObject, type AdminTick, type AdminTopicDetail, type AdminWelcome, type ClientFrame } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
 import { presenceOf } from '../channel/presence.ts'
@@ -105,7 +106,7 @@ export class AdminChannel implements AdminDoor {
   }
 
   async #join({ joinRef, ref, topic, ...frame }: ClientFrame, peer: AdminPeer): Promise<void> {
-    const refuse = (code: string, reason: string): void => {
+    const refuse = (code: DecisionCode, reason: string): void => {
       this.#view.decide({ kind: 'join-refused', code, detail: reason, connection: peer.id, topic })
       reply(peer, joinRef, ref, 'error', { reason })
     }
@@ -144,7 +145,7 @@ export class AdminChannel implements AdminDoor {
     else this.#expel(inspector, key.code, key.reason)
   }
 
-  #expel(inspector: Inspector, code: string, reason: string): void {
+  #expel(inspector: Inspector, code: DecisionCode, reason: string): void {
     this.#view.decide({ kind: 'channel-closed', code, detail: reason, connection: inspector.peer.id, topic: 'tidewire:admin' })
     inspector.close(reason)
     this.closed(inspector.peer)

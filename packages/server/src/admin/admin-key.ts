@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import { ADMIN_ROLE } from '@tidewire/protocol'
 import { checkClaims, normalizeToken } from '../auth/token.ts'
 import type { Claims, TokenVerifier } from '../ports.ts'
@@ -5,7 +6,7 @@ import type { Claims, TokenVerifier } from '../ports.ts'
 export type AdminKey =
   | { readonly ok: true; readonly claims: Claims; readonly expiresAtMs: number }
   /** `code` is for observers; `reason` is told to whoever tried. */
-  | { readonly ok: false; readonly code: string; readonly reason: string }
+  | { readonly ok: false; readonly code: DecisionCode; readonly reason: string }
 
 /** Whether a token opens the inspector (rule I2). Never rejects. */
 export async function checkAdminKey(token: string, verifier: TokenVerifier, nowMs: number): Promise<AdminKey> {
@@ -21,6 +22,6 @@ export async function checkAdminKey(token: string, verifier: TokenVerifier, nowM
   return { ok: true, claims: checked.claims, expiresAtMs: checked.expMs }
 }
 
-function refused(code: string, reason: string): AdminKey {
+function refused(code: DecisionCode, reason: string): AdminKey {
   return { ok: false, code, reason }
 }

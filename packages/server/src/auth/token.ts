@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import { isJsonObject } from '@tidewire/protocol'
 import type { Claims, TokenFault } from '../ports.ts'
 
@@ -111,7 +112,7 @@ export function tokenSystemMessage(refusal: TokenRefusal): string {
 }
 
 /** For observers: one word and a sentence. What clients are told is fixed by the protocol and says less. */
-export function describeTokenRefusal(refusal: TokenRefusal): { readonly code: string; readonly detail: string } {
+export function describeTokenRefusal(refusal: TokenRefusal): { readonly code: DecisionCode; readonly detail: string } {
   switch (refusal.code) {
     case 'missing':
       return { code: 'token-missing', detail: 'no token was given' }

@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import type { JoinRequest, JsonObject } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, Identity, Runtime, TimerHandle } from '../ports.ts'
 import { changeEntries, echo, type ChangeEntry } from './change-entries.ts'
@@ -11,7 +12,7 @@ export interface ChangeReceiver {
   tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
-export type Opening = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly reason: string }
+export type Opening = { readonly ok: true } | { readonly ok: false; readonly code: DecisionCode; readonly reason: string }
 
 export const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
 

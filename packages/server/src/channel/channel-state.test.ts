@@ -43,7 +43,7 @@ const EVENTS: Record<string, ChannelEvent> = {
   'replay loaded': { type: 'replay-loaded', messages: [] },
   'replay failed': { type: 'replay-failed', reason: 'UnableToReplayMessages: no' },
   'changes live': { type: 'changes-live' },
-  'changes refused': { type: 'changes-refused', code: 'bad-filter', reason: 'no' },
+  'changes refused': { type: 'changes-refused', code: 'changes-refused', reason: 'no' },
   'new token': { type: 'new-token', token: 'second' },
   'same token': { type: 'new-token', token: 'first' },
   'first push': { type: 'first-push' },

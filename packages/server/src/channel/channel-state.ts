@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
@@ -39,17 +40,23 @@ export type ChannelState =
 
 export type ChannelEvent =
   | { readonly type: 'admitted'; readonly admission: Admission }
-  | { readonly type: 'token-refused'; readonly token: string; readonly code: string; readonly joinReason: string; readonly message: string }
+  | {
+      readonly type: 'token-refused'
+      readonly token: string
+      readonly code: DecisionCode
+      readonly joinReason: string
+      readonly message: string
+    }
   | { readonly type: 'read-decided'; readonly admission: Admission; readonly authorization: Authorization }
   | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
   | { readonly type: 'replay-failed'; readonly reason: string }
   | { readonly type: 'changes-live' }
-  | { readonly type: 'changes-refused'; readonly code: string; readonly reason: string }
+  | { readonly type: 'changes-refused'; readonly code: DecisionCode; readonly reason: string }
   | { readonly type: 'new-token'; readonly token: string }
   | { readonly type: 'first-push' }
   | { readonly type: 'write-decided'; readonly admission: Admission; readonly authorization: Authorization }
   /** The server ends the channel and says why: a limit, an expired token. */
-  | { readonly type: 'stop'; readonly code: string; readonly message: string }
+  | { readonly type: 'stop'; readonly code: DecisionCode; readonly message: string }
   | { readonly type: 'leave' }
   /** A new join of the same topic took its place; it is told after the new one has its reply. */
   | { readonly type: 'replaced' }
@@ -62,7 +69,7 @@ export type ChannelEffect =
   | { readonly type: 'load-replay' }
   /** Subscribe to row changes before the join is answered (rule J7). */
   | { readonly type: 'open-changes'; readonly admission: Admission }
-  | { readonly type: 'refuse-join'; readonly code: string; readonly reason: string }
+  | { readonly type: 'refuse-join'; readonly code: DecisionCode; readonly reason: string }
   /** Subscribe, reply, and send what follows a join. */
   | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | { readonly type: 'change-reads'; readonly reads: Reads }
@@ -73,7 +80,7 @@ export type ChannelEffect =
   | { readonly type: 'refuse-waiting'; readonly reason: string }
   /** Unsubscribe, untrack, close the change feed. */
   | { readonly type: 'exit' }
-  | { readonly type: 'system-error'; readonly code: string; readonly message: string }
+  | { readonly type: 'system-error'; readonly code: DecisionCode; readonly message: string }
   | { readonly type: 'phx-close' }
   | { readonly type: 'forget' }
 
@@ -223,11 +230,11 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
   }
 }
 
-function refuse(code: string, reason: string): ChannelStep {
+function refuse(code: DecisionCode, reason: string): ChannelStep {
   return end([{ type: 'exit' }, { type: 'refuse-join', code, reason }, { type: 'forget' }])
 }
 
-function stop(code: string, message: string): ChannelStep {
+function stop(code: DecisionCode, message: string): ChannelStep {
   return end([{ type: 'exit' }, { type: 'system-error', code, message }, { type: 'phx-close' }, { type: 'forget' }])
 }
 

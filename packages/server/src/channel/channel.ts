@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
 import type { Decision, Identity, StoredMessage } from '../ports.ts'
@@ -125,7 +126,7 @@ export class Channel implements Membership, ChangeReceiver {
     this.#step({ type: 'connection-closed' })
   }
 
-  stop(code: string, message: string): void {
+  stop(code: DecisionCode, message: string): void {
     this.#step({ type: 'stop', code, message })
   }
 
@@ -141,7 +142,7 @@ export class Channel implements Membership, ChangeReceiver {
     this.#writer.reply(ref, status, response)
   }
 
-  refuse(ref: Ref, code: string, reason: string, response: unknown = { reason }): void {
+  refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
     this.#observe('push-refused', code, reason)
     if (ref === null) this.#writer.system('error', 'system', reason)
     else this.reply(ref, 'error', response)
@@ -263,7 +264,7 @@ export class Channel implements Membership, ChangeReceiver {
     }
   }
 
-  #observe(kind: Decision['kind'], code: string, detail: string): void {
+  #observe(kind: Decision['kind'], code: DecisionCode, detail: string): void {
     const { connection, subTopic, request } = this
     this.services.observer.decision({
       kind,

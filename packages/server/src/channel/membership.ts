@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import type { JoinRequest, Ref } from '@tidewire/protocol'
 import type { Subscriber } from '../topic/subscriber.ts'
 import type { Topic } from '../topic/topic.ts'
@@ -19,7 +20,7 @@ export interface Membership extends Subscriber {
   /** Answers a push, in order with what the topic has pending. */
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void
   /** Refuses a push: an error reply where there is a ref to answer, a `system` message otherwise (rule X4). */
-  refuse(ref: Ref, code: string, reason: string, response?: unknown): void
+  refuse(ref: Ref, code: DecisionCode, reason: string, response?: unknown): void
   /** Ends the channel: `system` error, then `phx_close`. */
-  stop(code: string, message: string): void
+  stop(code: DecisionCode, message: string): void
 }

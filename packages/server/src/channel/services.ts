@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import type { Version } from '@tidewire/protocol'
 import type { Limits } from '../limits/limits.ts'
 import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime, Tracer } from '../ports.ts'
@@ -29,7 +30,7 @@ export type AdmissionResult =
   | { readonly ok: true; readonly admission: Admission }
   | {
       readonly ok: false
-      readonly code: string
+      readonly code: DecisionCode
       /** For a join reply. */ readonly joinReason: string
       /** For a `system` message. */ readonly message: string
     }

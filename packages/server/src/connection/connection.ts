@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import {
   ADMIN_TOPIC,
   decodeClientFrame,
@@ -215,7 +216,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     const request = parseJoin(frame.payload.kind === 'json' ? frame.payload.value : null)
     if (!request.ok) return this.#refuseJoin(frame, 'malformed-join', request.reason)
     const isPrivate = request.value.private
-    const refuse = (code: string, reason: string): void => this.#refuseJoin(frame, code, reason, isPrivate)
+    const refuse = (code: DecisionCode, reason: string): void => this.#refuseJoin(frame, code, reason, isPrivate)
     if (this.#limits.privateOnly && !isPrivate) return refuse('private-only', 'PrivateOnly: This project only allows private channels')
     if (!this.#allowJoin()) {
       refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
@@ -253,7 +254,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     for (const frame of waiting) if (this.#state.kind === 'open') this.#dispatch(frame)
   }
 
-  #refuseJoin(frame: ClientFrame, code: string, reason: string, isPrivate?: boolean): void {
+  #refuseJoin(frame: ClientFrame, code: DecisionCode, reason: string, isPrivate?: boolean): void {
     const kind = isPrivate === undefined ? {} : { private: isPrivate }
     this.#services.observer.decision({ kind: 'join-refused', code, detail: reason, connection: this.id, topic: frame.topic, ...kind })
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })

@@ -1,3 +1,4 @@
+import type { DecisionCode } from '../decision-code.ts'
 import { wireTopic } from '@tidewire/protocol'
 import type { Context, MiddlewareHandler } from 'hono'
 import { describeTokenRefusal } from '../auth/token.ts'
@@ -162,7 +163,7 @@ export class BroadcastEndpoint {
   #refuse(
     c: Context,
     status: 400 | 401 | 413 | 415 | 422 | 429 | 503,
-    code: string,
+    code: DecisionCode,
     body: { readonly message: string } | { readonly error: string } | { readonly errors: object },
     detail: string = 'message' in body ? body.message : code,
     headers: Record<string, string> = {},
@@ -171,7 +172,7 @@ export class BroadcastEndpoint {
     return c.json(body, status, headers)
   }
 
-  #observe(code: string, detail: string): void {
+  #observe(code: DecisionCode, detail: string): void {
     this.#deps.observer.decision({ kind: 'http-refused', code, detail })
   }
 }

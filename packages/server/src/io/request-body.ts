@@ -1,8 +1,9 @@
+import type { DecisionCode } from '../decision-code.ts'
 import { readAll } from './read-all.ts'
 
 export type RequestBody =
   | { readonly ok: true; readonly bytes: Uint8Array }
-  | { readonly ok: false; readonly status: 400 | 413 | 503; readonly code: string; readonly message: string }
+  | { readonly ok: false; readonly status: 400 | 413 | 503; readonly code: DecisionCode; readonly message: string }
 
 export interface RequestBodiesOptions {
   /** The most that one body may have, whatever its Content-Length says. */

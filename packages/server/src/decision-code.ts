@@ -1,0 +1,59 @@
+import type { DecodeFault } from '@tidewire/protocol'
+
+/**
+ * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
+ * `docs/errors.md` tells of each.
+ */
+export type DecisionCode =
+  | DecodeFault
+  | TokenCode
+  | AdminCode
+  | LimitCode
+  | 'authorization-unavailable'
+  | 'authorizer-unavailable'
+  | 'body-aborted'
+  | 'busy'
+  | 'changes-late'
+  | 'changes-refused'
+  | 'foreign-host'
+  | 'internal-error'
+  | 'invalid-body'
+  | 'malformed-join'
+  | 'private-only'
+  | 'replay-not-allowed'
+  | 'replay-unavailable'
+  | 'restarting'
+  | 'topic-name-required'
+  | 'unauthorized'
+  | 'unsupported-media-type'
+  | `close-${number}`
+
+type TokenCode =
+  | 'token-claim'
+  | 'token-expired'
+  | 'token-incomplete'
+  | 'token-malformed'
+  | 'token-missing'
+  | 'token-signature'
+  | 'token-signer'
+
+type AdminCode =
+  | 'admin-key-claims'
+  | 'admin-key-expired'
+  | 'admin-key-invalid'
+  | 'admin-key-missing'
+  | 'admin-key-role'
+  | 'admin-origin'
+  | 'too-many-inspectors'
+
+type LimitCode =
+  | 'body-too-large'
+  | 'payload-too-large'
+  | 'rate-limited'
+  | 'too-many-channels'
+  | 'too-many-events'
+  | 'too-many-joins'
+  | 'too-many-presence-calls'
+  | 'too-many-presence-events'
+  | 'too-many-users'
+  | 'too-many-waiting'
