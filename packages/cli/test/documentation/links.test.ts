@@ -1,4 +1,5 @@
 /** Every link between pages leads somewhere, and every script that a page names is there. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path/posix'
 import { describe, expect, test } from 'vitest'
@@ -31,6 +32,16 @@ describe.each(pages)('$path', ({ path, text }) => {
     const there = new Set(['', dirname(path)].flatMap(scriptsOf))
     expect(named.filter((name) => !there.has(name))).toEqual([])
   })
+})
+
+test('ARCHITECTURE.md names files and folders that are there', () => {
+  const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: pathOf('.'), encoding: 'utf8' })
+  const files = tracked.split('\n').map((file) => `/${file}`)
+  const named = [...readFileSync(pathOf('ARCHITECTURE.md'), 'utf8').matchAll(/`([\w./-]+(?:\.ts|\/))`/g)].map(([, name]) => name!)
+  expect(named.length).toBeGreaterThan(30)
+  const isOneOfOurs = (name: string): boolean =>
+    files.some((file) => (name.endsWith('/') ? file.includes(`/${name}`) : file.endsWith(`/${name}`)))
+  expect(named.filter((name) => !isOneOfOurs(name))).toEqual([])
 })
 
 test('llms.txt names pages that are there, and every page of docs/', () => {
