@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { startNode, type RunningNode } from '@tidewire/testkit'
@@ -43,6 +43,39 @@ test('a server that is not there is tried again; one that does not take the key 
   const nobody = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'k' })
   expect(await errorOf(nobody)).toMatchObject({ code: 'connection-lost', retryable: true })
   expect(await Promise.all([refused.disconnect(), nobody.disconnect()])).toEqual(['ok', 'ok'])
+})
+
+test('a connection that died without a word is found by its heartbeat, and the channel comes back', async () => {
+  const ends: Socket[] = []
+  const wire = createServer((near) => {
+    const far = connect(Number(new URL(server.url).port), '127.0.0.1')
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      ends.push(from)
+      from.on('error', () => {}).pipe(to)
+    }
+  }).listen(0, '127.0.0.1')
+  await once(wire, 'listening')
+  const { port } = wire.address() as AddressInfo
+  const client = new RealtimeClient(`ws://127.0.0.1:${port}/socket`, {
+    apikey: server.anonKey,
+    heartbeatIntervalMs: 200,
+    timeout: 1000,
+    reconnectAfterMs: () => 1,
+  })
+  const channel = client.channel('wire')
+  await channel.ready({ timeout: 10_000 })
+  const lost = new Promise<unknown>((resolve) => client.onState((state) => state.kind === 'waiting' && resolve(state.cause)))
+  const back = new Promise<unknown>((resolve) => channel.onGap(resolve))
+  // As with a cable that is pulled: both ends stay open, and hear nothing.
+  for (const end of ends) end.unpipe().pause()
+  expect(await lost).toMatchObject({ reason: 'heartbeat timeout' })
+  expect(await back).toMatchObject({ recovered: false })
+  expect(await client.disconnect()).toBe('ok')
+  for (const end of ends) end.destroy()
+  await new Promise((resolve) => wire.close(resolve))
 })
 
 test('a process ends as soon as its client is disconnected', async () => {
