@@ -102,7 +102,7 @@ async function benchClients({ rounds, quick, json }: BenchOptions, figures: read
   const machine = describeMachine(['@supabase/realtime-js', 'esbuild', 'ws'])
   const date = today()
   const conditions = [
-    `${rounds} rounds, medians; spread is (highest − lowest) / median; ratios are medians of those within a round. The clients take turns, each figure in a process of its own.`,
+    `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians; spread is (highest − lowest) / median; ratios are medians of those within a round. The clients take turns, each figure in a process of its own.`,
     'Receiving, presence and memory: on a server of one line in the same process. Rejoining and what is left: on `tidewire start` over 127.0.0.1, with `ws`.',
     'Both connect on Node with `ws`. Rejoining waits at random up to a second before it connects again, realtime-js always a second.',
   ]

@@ -75,7 +75,7 @@ function smaller({ subscribers, changes }: FanOutLoad): FanOutLoad {
 
 function conditions(rounds: number, rows: number, measureMs: number): string[] {
   return [
-    `${rounds} rounds, medians; spread is (highest − lowest) / median; ratios are taken within a round. A new Postgres on the same machine, which waits for the disk at each commit; 127.0.0.1.`,
+    `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians; spread is (highest − lowest) / median; ratios are taken within a round. A new Postgres on the same machine, which waits for the disk at each commit; 127.0.0.1.`,
     `Rows out of the slot: ${rows.toLocaleString('en')} rows of about 200 B in transactions of 100, written beforehand. Readers take turns, each in a process of its own, timed from connecting to the last row. "tidewire" is the change source, with every row written as JSON; "bare socket" counts rows in the bytes and looks at nothing else; pg_recvlogical writes to /dev/null, and its time includes the start of its process.`,
     `From the insert to the frame: \`tidewire start\` in its own process, one WebSocket, a table with an owner policy; 8 sessions insert single rows for ${measureMs / 1000} s (at least 20 rows), and waiting for a free one counts.`,
     'Changes per second: the feed in its own process, with a listener for each subscriber and no sockets. Every subscriber is another user with claims of about 600 B; of 100 organizations each is in one. Timed from before the rows are written (100 a transaction) to the last delivery.',
