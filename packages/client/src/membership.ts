@@ -152,7 +152,16 @@ export class Membership {
 
   tokenChanged(): void {
     const { token, isUp } = this.host
-    if (this.kind === 'joined' && isUp) this.write('access_token', { access_token: token })
+    const { state } = this.#machine
+    // Should the socket not take it, the next join brings it.
+    if (state.kind === 'joined' && isUp)
+      this.#tryWrite({
+        joinRef: state.joinRef,
+        ref: this.host.nextRef(),
+        topic: this.topic,
+        event: 'access_token',
+        payload: { access_token: token },
+      })
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
 
@@ -300,6 +309,7 @@ export class Membership {
     this.#pushes.flush()
   }
 
+  /** What the socket does not take is refused: that ends a join, and nothing else. */
   #tryWrite(message: Message): void {
     try {
       this.host.write(message)

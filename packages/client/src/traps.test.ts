@@ -269,7 +269,11 @@ test('what a socket does not take is not said to be sent', async () => {
   }
   expect(await channel.sendBroadcast('e', {})).toBe('timed out')
   expect(await channel.track({})).toBe('timed out')
-  expect([server.heard('broadcast'), runtime.errors]).toEqual([[], []])
+  await client.setAuth('new')
+  expect([server.heard('broadcast'), server.heard('access_token'), runtime.errors]).toEqual([[], [], []])
+  socket.drop()
+  await runtime.advance(1000)
+  expect([channel.state, tokenOf(server.heard('phx_join').at(-1)!.payload)]).toEqual(['joined', 'new'])
 })
 
 test('malformed frames of every kind are logged and dropped', async () => {

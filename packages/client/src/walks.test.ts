@@ -32,7 +32,20 @@ const step = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      kind: fc.constantFrom('drop', 'connect', 'disconnect', 'removeAll', 'freeze', 'wake', 'setAuth', 'sendHeartbeat', 'garbage', 'push'),
+      kind: fc.constantFrom(
+        'drop',
+        'closing',
+        'oversleep',
+        'connect',
+        'disconnect',
+        'removeAll',
+        'freeze',
+        'wake',
+        'setAuth',
+        'sendHeartbeat',
+        'garbage',
+        'push',
+      ),
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('joins', 'pushes', 'beats', 'sockets', 'tokens'), mood: fc.nat(4) }) },
@@ -56,13 +69,21 @@ class Walk {
     this.runtime = new FakeRuntime(seed)
     this.server = new ScriptedServer(this.runtime)
     this.nice = { onJoin: this.server.onJoin, onPush: this.server.onPush, onHeartbeat: this.server.onHeartbeat }
-    this.client = new RealtimeClient('ws://localhost/socket', { apikey: 'k', accessToken: () => this.token() }, this.runtime)
+    this.client = new RealtimeClient(
+      'ws://localhost/socket',
+      { apikey: 'k', accessToken: () => this.token(), logger: () => this.log() },
+      this.runtime,
+    )
   }
 
   token(): Promise<string> {
     if (this.tokenMood === 1) return new Promise(() => {})
     if (this.tokenMood === 2) throw new Error('no token')
     return Promise.resolve(`token ${this.tokenMood}`)
+  }
+
+  log(): void {
+    if (this.tokenMood === 4) throw new Error('a logger that throws')
   }
 
   /** Counts a promise until it settles, either way. */
@@ -110,6 +131,14 @@ class Walk {
         return runtime.advance(ms)
       case 'drop':
         return sockets.at(-1)?.drop()
+      case 'closing': {
+        // The other side hung up; the platform knows before it says so, and drops what it is given.
+        const socket = sockets.at(-1)
+        if (socket?.readyState === 1) socket.readyState = 2
+        return
+      }
+      case 'oversleep':
+        return runtime.jump(60_000)
       case 'connect':
         return client.connect()
       case 'disconnect':
