@@ -48,6 +48,15 @@ export interface CheckAnswer {
   readonly identities: readonly IdentityAnswer[]
 }
 
+/** Texts of a type that brings its own cast to JSON. */
+export interface CastQuestion {
+  /** As SQL calls it: qualified and quoted. */
+  readonly typeSql: string
+  /** Of whoever is told, or of one of them. */
+  readonly role: string
+  readonly texts: readonly string[]
+}
+
 /** Generated columns that are to be made from what the stream told of rows. */
 export interface GeneratedQuestion {
   readonly table: Table
@@ -91,8 +100,8 @@ export interface FeedDatabase {
   testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
   checkRows(check: RowCheck): Promise<CheckAnswer>
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
-  /** What `to_jsonb` makes of these texts of a type; `undefined` of those for which it fails. */
-  jsonOf(typeSql: string, texts: readonly string[]): Promise<readonly (string | undefined)[]>
+  /** What `to_jsonb` makes of the texts, in their order; `undefined` of those for which it fails. */
+  jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
   /**
    * JSON texts of generated columns, by row and column name, as they follow from the rows. Those are missing that read what
    * is not known, and that fail.

@@ -37,7 +37,7 @@ export async function suppliedColumns(
   const supplied = new Supplying()
   for (const [table, wanted] of wantedOf(told)) {
     for (const column of wanted.columns)
-      if (column.type.kind === 'cast') await supplyCasts(column, column.type.name, wanted.changes, database, supplied)
+      if (column.type.kind === 'cast') await supplyCasts(wanted, column, column.type.name, database, supplied)
     const generated = [...wanted.columns].filter(({ tupleIndex }) => tupleIndex === null)
     if (generated.length > 0) await supplyGenerated(wanted, table, generated, database, supplied, entryOf(table.oid))
   }
@@ -106,9 +106,9 @@ function missingColumns(table: Table): readonly Column[] {
 }
 
 async function supplyCasts(
+  { role, changes }: Wanted,
   column: Column,
   typeSql: string,
-  changes: Iterable<RowChange>,
   database: FeedDatabase,
   supplied: Supplying,
 ): Promise<void> {
@@ -126,7 +126,7 @@ async function supplyCasts(
   }
   if (asked.length === 0) return
   const texts = asked.map(({ text }) => text)
-  const json = await database.jsonOf(typeSql, texts)
+  const json = await database.jsonOf({ typeSql, role, texts })
   for (const [index, { change, row }] of asked.entries()) {
     const value = json[index]
     if (value !== undefined) supplied.set(change, row, column.name, value)

@@ -53,7 +53,7 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
       return withXmin === check.withXmin ? answer : onCatalog((session) => withWriters(session, check, answer))
     },
     checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
-    jsonOf: (typeSql, texts) => onChecker((session) => jsonOf(session, typeSql, texts)),
+    jsonOf: (question) => onChecker((session) => jsonOf(session, question, options.identityTimeoutMs)),
     computed: (question) => onChecker((session) => computedColumns(session, question, options.identityTimeoutMs)),
     generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),
     insertLsn: () => lsns.ask(null),

@@ -29,16 +29,16 @@ beforeAll(async () => {
     `${unpublished} create extension hstore;
      create function passes_gate(id int) returns boolean language plpgsql as
        'begin if id >= 100 then perform pg_advisory_xact_lock_shared(1); end if; return true; end';
-     create type unit as enum ('C', 'F', 'X');
-     create function unit_json(unit) returns json language plpgsql immutable as
+     create schema elsewhere; grant usage on schema elsewhere to authenticated; create type elsewhere.unit as enum ('C', 'F', 'X');
+     create function unit_json(elsewhere.unit) returns json language plpgsql immutable as
        $$ begin if $1 = 'X' then raise 'no such unit'; end if; return json_build_object('unit', $1::text); end $$;
-     create cast (unit as json) with function unit_json(unit);
-     create domain warm as unit; create type pair as (u unit, n int);
+     create cast (elsewhere.unit as json) with function unit_json(elsewhere.unit);
+     create domain warm as elsewhere.unit; create type pair as (u elsewhere.unit, n int);
      ${Object.entries(TABLES)
        .map(
          ([name, policy]) => `
      create table ${name} (
-       id int primary key, owner uuid, n int, h hstore, hs hstore[], t unit, w warm, p pair, big text,
+       id int primary key, owner uuid, n int, h hstore, hs hstore[], t elsewhere.unit, w warm, p pair, big text,
        twice int generated always as (n * 2) stored, thrice int generated always as (n * 3) ${virtual},
        size int generated always as (length(big)) stored, hidden int generated always as (n * 5) stored);
      alter table ${name} alter big set storage external;

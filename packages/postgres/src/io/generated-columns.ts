@@ -3,7 +3,7 @@ import { presentColumns, rowText } from '../feed/change-row.ts'
 import type { GeneratedQuestion } from '../feed/feed-database.ts'
 import type { Table } from '../table.ts'
 import { tableSql } from './check-function.ts'
-import { isStatementFault } from './statement-fault.ts'
+import { evaluated } from './evaluated.ts'
 
 /** How the table makes a column. */
 interface GeneratedColumn {
@@ -40,49 +40,24 @@ export async function computedColumns(
     return told.length === 0 ? [] : [{ index, told: new Set(told), text: rowText(row) }]
   })
   const found = new Map<number, Map<string, string>>()
-  const computed = await compute(
-    session,
-    { table, role, wanted, timeoutMs },
-    asked.map(({ text }) => text),
-  )
+  const computed = await evaluated<Record<`v${number}`, string>>(session, {
+    role,
+    timeoutMs,
+    sql: madeSql(table, wanted),
+    texts: asked.map(({ text }) => text),
+  })
   for (const [at, { index, told }] of asked.entries()) {
-    const values = computed[at]
-    if (values === null || values === undefined) continue
-    found.set(index, new Map(wanted.flatMap((column, place) => (told.has(column) ? [[column.name, values[place]!]] : []))))
+    const values = computed[at] ?? null
+    if (values === null) continue
+    found.set(index, new Map(wanted.flatMap((column, place) => (told.has(column) ? [[column.name, values[`v${place}`]!]] : []))))
   }
   return found
 }
 
-interface Computing {
-  readonly table: Table
-  readonly role: string
-  readonly wanted: readonly GeneratedColumn[]
-  readonly timeoutMs: number
-}
-
-/** By row, the JSON texts of the columns; `null` where Postgres refuses. */
-async function compute(session: pg.ClientBase, asked: Computing, texts: readonly string[]): Promise<(readonly string[] | null)[]> {
-  if (texts.length === 0) return []
-  const { table, role, wanted, timeoutMs } = asked
+/** One row for each of the texts `$1`, with the JSON texts of the columns. */
+function madeSql(table: Table, wanted: readonly GeneratedColumn[]): string {
   const values = wanted.map(({ sql }, at) => `coalesce(pg_catalog.to_jsonb(${sql})::pg_catalog.text, 'null') as v${at}`)
   const row = `pg_catalog.unnest(array[given.row]::${tableSql(table)}[]) ${pg.escapeIdentifier(table.name)}`
-  try {
-    // Like whoever is told: the expressions may call functions that somebody has made.
-    await session.query(
-      `begin; set local statement_timeout = ${Math.ceil(timeoutMs)}; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`,
-    )
-    const { rows } = await session.query<Record<`v${number}`, string>>(
-      `select made.* from pg_catalog.unnest($1::pg_catalog.text[]) with ordinality given (row, n), lateral (select ${values.join(', ')} from ${row}) made order by given.n`,
-      [texts],
-    )
-    return rows.map((made) => wanted.map((_, at) => made[`v${at}`]!))
-  } catch (error) {
-    if (!isStatementFault(error)) throw error
-    if (texts.length === 1 || error.code === '57014') return texts.map(() => null)
-  } finally {
-    await session.query('rollback')
-  }
-  const each: (readonly string[] | null)[] = []
-  for (const text of texts) each.push(...(await compute(session, asked, [text])))
-  return each
+  return `select made.* from pg_catalog.unnest($1::pg_catalog.text[]) with ordinality given (row, n),
+    lateral (select ${values.join(', ')} from ${row}) made order by given.n`
 }

@@ -1,31 +1,20 @@
 import pg from 'pg'
-import type { CheckAnswer, RowCheck, WrittenRow } from '../feed/feed-database.ts'
+import type { CastQuestion, CheckAnswer, RowCheck, WrittenRow } from '../feed/feed-database.ts'
 import type { TableEntry } from '../feed/table-entry.ts'
 import { tableSql } from './check-function.ts'
+import { evaluated } from './evaluated.ts'
 import { isStatementFault } from './statement-fault.ts'
 import { transactionsSeen } from './visibility.ts'
 
-/**
- * What `to_jsonb` makes of these texts of a type, in their order; `undefined` of those for which it fails: the cast is
- * somebody's function, and one that fails is to hold nobody up.
- */
-export async function jsonOf(session: pg.ClientBase, typeSql: string, texts: readonly string[]): Promise<(string | undefined)[]> {
-  const ask = async (some: readonly string[]): Promise<(string | undefined)[]> => {
-    const { rows } = await session.query<{ json: string | null }>(
-      `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`,
-      [some],
-    )
-    return rows.map(({ json }) => json ?? 'null')
-  }
-  try {
-    return await ask(texts)
-  } catch (error) {
-    if (!isStatementFault(error)) throw error
-    if (texts.length === 1 || error.code === '57014') return texts.map(() => undefined)
-  }
-  const json: (string | undefined)[] = []
-  for (const text of texts) json.push(...(await jsonOf(session, typeSql, [text])))
-  return json
+/** See {@link FeedDatabase.jsonOf}. */
+export async function jsonOf(
+  session: pg.ClientBase,
+  { typeSql, role, texts }: CastQuestion,
+  timeoutMs: number,
+): Promise<(string | undefined)[]> {
+  const sql = `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
+  const rows = await evaluated<{ json: string | null }>(session, { role, timeoutMs, sql, texts })
+  return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
 }
 
 /** See {@link FeedDatabase.generated}. */
