@@ -20,9 +20,6 @@ import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
 import { benchWatched, watchedTable } from './watched.ts'
 
-/** Pairs of turns with and without an inspector. */
-const PAIRS_A_ROUND = 15
-
 const RESULTS = new URL('../results/', import.meta.url)
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
@@ -116,11 +113,11 @@ async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): 
   const cores = chooseCores()
   const chosen = quick ? scenarios.map(smaller) : scenarios
   const turnMs = quick ? 100 : 250
-  const pairs = await benchWatched({ ...cores, scenarios: chosen, pairs: PAIRS_A_ROUND * rounds, turnMs, warmUpMs: quick ? 500 : 3_000 })
+  const pairs = await benchWatched({ ...cores, scenarios: chosen, rounds, turnMs, warmUpMs: quick ? 500 : 3_000 })
   const machine = describeMachine()
   const date = today()
   const conditions = [
-    `One server and one load for each scenario; an inspector, payloads and all, joins and leaves in turns of ${turnMs} ms. A turn with it is held against the one beside it without; medians of these pairs.`,
+    `A new server and a new load for each round and scenario; an inspector, payloads and all, joins and leaves in turns of ${turnMs} ms. A turn with it is held against the one beside it without; medians of these pairs.`,
     'CPU is that of the whole server process, by the kernel.',
   ]
   const page = [...reportHead({ machine, date, command: command(), conditions }), ...watchedTable(chosen, pairs), ''].join('\n')
@@ -130,13 +127,17 @@ async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): 
 }
 
 async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
-  const { runs, browser } = await benchPage({ rounds, measureMs: quick ? 500 : 4_000 })
+  const { runs, memory, browser } = await benchPage({
+    rounds,
+    measureMs: quick ? 500 : 4_000,
+    burstMessages: quick ? 50_000 : 1_000_000,
+  })
   const described = describeMachine(['preact', 'playwright-core'])
   const machine = { ...described, packages: [`Chromium ${browser}`, ...described.packages] }
   const date = today()
-  const page = formatPageReport({ machine, date, command: command() }, runs)
+  const page = formatPageReport({ machine, date, command: command() }, runs, memory)
   console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs, memory }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-page`)
 }
 

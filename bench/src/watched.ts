@@ -15,11 +15,12 @@ export const watchedScenarios: readonly string[] = ['1x100-8', '1x1000-1']
 const STEP_TIMEOUT_MS = 60_000
 /** What was begun before the inspector came or went is not counted. */
 const SETTLE_MS = 60
+/** A server closes the sockets of subscribers that say nothing for a minute: no load lasts longer. */
+const PAIRS_A_ROUND = 15
 
 export interface WatchedOptions {
   readonly scenarios: readonly Scenario[]
-  /** Pairs of turns of each scenario. */
-  readonly pairs: number
+  readonly rounds: number
   readonly turnMs: number
   readonly warmUpMs: number
   readonly serverCore: Core
@@ -35,16 +36,20 @@ export interface Pair {
 
 export async function benchWatched(options: WatchedOptions): Promise<readonly Pair[]> {
   const pairs: Pair[] = []
-  for (const scenario of options.scenarios)
-    for await (const pair of turns(scenario, options)) {
-      pairs.push(pair)
-      const { alone, watched } = pair
-      console.error(`${scenario.name.padEnd(10)} ${alone.toFixed(3)} µs alone, ${watched.toFixed(3)} µs watched, ${share(watched / alone)}`)
+  for (let round = 0; round < options.rounds; round++)
+    for (const scenario of options.scenarios) {
+      for await (const pair of turns(scenario, options)) {
+        pairs.push(pair)
+        const { alone, watched } = pair
+        console.error(
+          `${scenario.name.padEnd(10)} ${alone.toFixed(3)} µs alone, ${watched.toFixed(3)} µs watched, ${share(watched / alone)}`,
+        )
+      }
     }
   return pairs
 }
 
-async function* turns(scenario: Scenario, { pairs, turnMs, warmUpMs, serverCore, generatorCore }: WatchedOptions): AsyncGenerator<Pair> {
+async function* turns(scenario: Scenario, { turnMs, warmUpMs, serverCore, generatorCore }: WatchedOptions): AsyncGenerator<Pair> {
   const server = new Child<ServerMessage>('./servers/tidewire-watched.ts', serverCore)
   const generator = new Child<GeneratorMessage>('./generator/main.ts', generatorCore)
   const ask = async <Kind extends ServerMessage['kind']>(
@@ -66,6 +71,7 @@ async function* turns(scenario: Scenario, { pairs, turnMs, warmUpMs, serverCore,
     const before = await spent()
     await delay(turnMs)
     const after = await spent()
+    if (after.deliveries === before.deliveries) throw new Error('nothing was delivered any more')
     return (after.cpuMicros - before.cpuMicros) / (after.deliveries - before.deliveries)
   }
   try {
@@ -78,12 +84,12 @@ async function* turns(scenario: Scenario, { pairs, turnMs, warmUpMs, serverCore,
       sources: ['127.0.0.1'],
       warmUpMs,
       // It is stopped before.
-      measureMs: 2 * pairs * (turnMs + 10 * SETTLE_MS) + STEP_TIMEOUT_MS,
+      measureMs: 2 * PAIRS_A_ROUND * (turnMs + 10 * SETTLE_MS) + STEP_TIMEOUT_MS,
     }
     generator.send(job)
     const begun = await generator.next(STEP_TIMEOUT_MS)
     if (begun.kind !== 'begin') throw new Error(begun.kind === 'failed' ? begun.reason : `the generator said "${begun.kind}"`)
-    for (let pair = 0; pair < pairs; pair++) {
+    for (let pair = 0; pair < PAIRS_A_ROUND; pair++) {
       // Who begins changes, so that what drifts drifts for both.
       const first = await turn(pair % 2 === 0 ? 'unwatch' : 'watch')
       const second = await turn(pair % 2 === 0 ? 'watch' : 'unwatch')

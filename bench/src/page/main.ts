@@ -2,6 +2,7 @@
 import { chromium, type Page } from 'playwright-core'
 import { chromiumLaunchOptions } from '@tidewire/testkit'
 import { startLoad } from './load.ts'
+import { measureMemory, type PageMemory } from './memory.ts'
 import { startPageServer } from './server.ts'
 
 /** What is done on the page while its frames are timed. */
@@ -30,13 +31,15 @@ const FILL_TIMEOUT_MS = 90_000
 export interface BenchPageOptions {
   readonly rounds: number
   readonly measureMs: number
+  readonly burstMessages: number
 }
 
 /** Opens the page, fills its log, then times each activity in turn. */
 export async function benchPage({
   rounds,
   measureMs,
-}: BenchPageOptions): Promise<{ readonly runs: readonly PageRun[]; readonly browser: string }> {
+  burstMessages,
+}: BenchPageOptions): Promise<{ readonly runs: readonly PageRun[]; readonly memory: PageMemory; readonly browser: string }> {
   const server = await startPageServer()
   const browser = await chromium.launch(chromiumLaunchOptions())
   let endLoad = (): void => {}
@@ -64,7 +67,8 @@ export async function benchPage({
             `${Math.round(run.rowsPerSecond)} rows/s, ${run.rowsKept} kept, ${run.rowsDrawn} drawn, ${run.heapMb.toFixed(1)} MB`,
         )
       }
-    return { runs, browser: browser.version() }
+    const memory = await measureMemory(page, server.url, server.anonKey, burstMessages)
+    return { runs, memory, browser: browser.version() }
   } finally {
     endLoad()
     await browser.close()

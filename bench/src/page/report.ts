@@ -1,6 +1,7 @@
 import { reportHead, table, type ReportHead } from '../report.ts'
 import { median } from '../statistics.ts'
 import { activities, type Activity, type PageRun } from './main.ts'
+import type { PageMemory } from './memory.ts'
 
 const LONGEST_FRAME_MS = 50
 
@@ -11,7 +12,7 @@ const TITLES: { readonly [Each in Activity]: string } = {
 }
 
 /** Medians of the rounds; of the longest frame the worst round too. */
-export function formatPageReport(head: Omit<ReportHead, 'conditions'>, runs: readonly PageRun[]): string {
+export function formatPageReport(head: Omit<ReportHead, 'conditions'>, runs: readonly PageRun[], memory: PageMemory): string {
   const rounds = Math.max(...runs.map(({ round }) => round))
   const conditions = [
     `${rounds} rounds, medians. The built page in headless Chromium, 1440 × 900, on \`tidewire start\`; page, server and load share the cores.`,
@@ -36,5 +37,10 @@ export function formatPageReport(head: Omit<ReportHead, 'conditions'>, runs: rea
     ]
   })
   const columns = ['rows/s', 'frame p50 ms', 'p95', 'longest', 'worst round', '≤ 50 ms', 'longest task ms', 'rows drawn', 'heap MB']
-  return [...reportHead({ ...head, conditions }), ...table(['what is done', ...columns], rows), ''].join('\n')
+  return [...reportHead({ ...head, conditions }), ...table(['what is done', ...columns], rows), '', ...memoryTable(memory), ''].join('\n')
+}
+
+function memoryTable({ messages, heapMb }: PageMemory): string[] {
+  const columns = heapMb.map((_, bursts) => (bursts === 0 ? 'full log' : `after ${bursts} × ${messages.toLocaleString('en')} messages`))
+  return table(['JavaScript heap after forced collection, MB', ...columns], [['the page', ...heapMb.map((value) => value.toFixed(1))]])
 }

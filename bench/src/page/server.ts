@@ -26,7 +26,7 @@ export async function startPageServer(): Promise<PageServer> {
       API_JWT_SECRET: API_SECRET,
       TIDEWIRE_ADMIN_SECRET: ADMIN_SECRET,
       TIDEWIRE_INSPECTOR: 'true',
-      TENANT_MAX_EVENTS_PER_SECOND: '100000',
+      TENANT_MAX_EVENTS_PER_SECOND: '100000000',
       TENANT_MAX_JOINS_PER_SECOND: '100000',
       HOST: '127.0.0.1',
       PORT: '0',
