@@ -1,5 +1,6 @@
 import type { DecisionCode } from './decision-code.ts'
-import { AdminChannel, type AdminView } from './admin/admin-channel.ts'
+import { AdminChannel } from './admin/admin-channel.ts'
+import type { AdminView } from './admin/admin-view.ts'
 import { allObservers } from './all-observers.ts'
 import {
   checkClaims,

@@ -1,51 +1,16 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { isJsonObject, type AdminTick, type AdminTopicDetail, type AdminWelcome, type ClientFrame } from '@tidewire/protocol'
-import { Channel } from '../channel/channel.ts'
-import { presenceOf } from '../channel/presence.ts'
+import { isJsonObject, type AdminWelcome, type ClientFrame } from '@tidewire/protocol'
 import type { AdminDoor, AdminPeer } from '../connection/admin-door.ts'
-import type { Connections } from '../connection/connections.ts'
-import type { AdminPorts, Claims, Decision, FeedProgress, Observer, Runtime, TimerHandle } from '../ports.ts'
-import type { Limits } from '../limits/limits.ts'
-import type { Topics } from '../topic/topics.ts'
+import type { AdminPorts, Decision } from '../ports.ts'
 import { checkAdminKey, type AdminKey } from './admin-key.ts'
-import { parseAdminRequest, type AdminRequest } from './admin-requests.ts'
+import { parseAdminRequest } from './admin-requests.ts'
+import type { AdminView } from './admin-view.ts'
+import { answer, type AnswerContext } from './answers.ts'
 import { Inspector, reply } from './inspector.ts'
 import { RecentDecisions } from './recent-decisions.ts'
-import { Roster } from './roster.ts'
-import { Traffic } from './traffic.ts'
-import { explainedTable, why } from './why.ts'
+import { Watch } from './watch.ts'
 
-/** What the admin channel sees of its server. */
-export interface AdminView {
-  readonly runtime: Runtime
-  readonly connections: Connections
-  readonly topics: Topics
-  readonly limits: Limits
-  readonly privateOnly: boolean
-  readonly hasDatabase: boolean
-  /** Lets an observer see what happens until the function that it returns is called. */
-  watch(observer: Observer): () => void
-  decide(decision: Decision): void
-  /** `null`: there is no feed. */
-  feedProgress(): FeedProgress | null
-}
-
-const LOG_INTERVAL_MS = 100
-const LOGS_A_TICK = 5
 const MAX_INSPECTORS = 8
-/** So many presences of a topic are listed. */
-const MAX_LISTED = 500
-
-/** Everything that is there only while somebody looks. */
-interface Watching {
-  readonly traffic: Traffic
-  readonly roster: Roster
-  readonly stop: () => void
-  timer: TimerHandle
-  logs: number
-  tickAt: number
-}
-
 /**
  * The admin channel (section I): lets inspectors in, tells them what happens, and answers what they ask. While nobody is
  * joined, the last decisions are kept and nothing else is done.
@@ -58,7 +23,7 @@ export class AdminChannel implements AdminDoor {
   readonly #inspectors = new Map<AdminPeer, Inspector>()
   /** Sockets whose key is being checked. */
   readonly #entering = new Set<AdminPeer>()
-  #watching: Watching | null = null
+  #watch: Watch | null = null
 
   constructor(ports: AdminPorts, view: AdminView) {
     this.#ports = ports
@@ -90,7 +55,7 @@ export class AdminChannel implements AdminDoor {
         return void this.#renew(inspector, tokenOf(frame) ?? '')
       default: {
         const parsed = parseAdminRequest(event, frame.payload.kind === 'json' ? frame.payload.value : null)
-        if (parsed.ok) this.#answer(parsed.request, frame, inspector)
+        if (parsed.ok) answer(parsed.request, ref, inspector, this.#context())
         else inspector.reply(ref, 'error', { reason: parsed.reason })
       }
     }
@@ -101,8 +66,10 @@ export class AdminChannel implements AdminDoor {
     this.#entering.delete(peer)
     if (inspector === undefined) return
     this.#inspectors.delete(peer)
-    this.#watching?.traffic.logs.delete(inspector.log)
-    if (this.#inspectors.size === 0) this.#stopWatching()
+    this.#watch?.traffic.logs.delete(inspector.log)
+    if (this.#inspectors.size > 0) return
+    this.#watch?.stop()
+    this.#watch = null
   }
 
   async #join({ joinRef, ref, topic, ...frame }: ClientFrame, peer: AdminPeer): Promise<void> {
@@ -124,8 +91,11 @@ export class AdminChannel implements AdminDoor {
   }
 
   #enter(inspector: Inspector, ref: ClientFrame['ref']): void {
-    this.#watching ??= this.#startWatching()
-    const { traffic, roster } = this.#watching
+    this.#watch ??= new Watch(this.#view, this.#decisions, {
+      inspectors: () => this.#inspectors.values(),
+      expired: (each) => this.#expel(each, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired'),
+    })
+    const { traffic, roster } = this.#watch
     this.#inspectors.set(inspector.peer, inspector)
     traffic.logs.add(inspector.log)
     const welcome: AdminWelcome = {
@@ -145,134 +115,14 @@ export class AdminChannel implements AdminDoor {
     else this.#expel(inspector, key.code, key.reason)
   }
 
+  #context(): AnswerContext {
+    return { ports: this.#ports, view: this.#view, decisions: this.#decisions, startedAt: this.#startedAt }
+  }
+
   #expel(inspector: Inspector, code: DecisionCode, reason: string): void {
     this.#view.decide({ kind: 'channel-closed', code, detail: reason, connection: inspector.peer.id, topic: 'tidewire:admin' })
     inspector.close(reason)
     this.closed(inspector.peer)
-  }
-
-  #answer(request: AdminRequest, { ref }: ClientFrame, inspector: Inspector): void {
-    switch (request.event) {
-      case 'admin_watch':
-        inspector.log.setWatch(request.watch)
-        return inspector.reply(ref, 'ok', inspector.log.watch)
-      case 'admin_topic':
-        return inspector.reply(ref, 'ok', this.#topicDetail(request.topic, request.private))
-      case 'admin_sql': {
-        const { sql } = this.#ports
-        if (!sql) return inspector.reply(ref, 'error', { reason: 'SqlOff: SQL runs only under `tidewire dev` with a database' })
-        return void inspector.ask(ref, async () => {
-          const ran = await sql.run(request.sql)
-          return ran.ok ? { ok: true, answer: ran.result } : ran
-        })
-      }
-      case 'admin_table':
-        return void inspector.ask(ref, () => explainedTable(request.schema, request.table, this.#ports.explainer ?? null))
-      case 'admin_why':
-        return void inspector.ask(ref, () =>
-          why(request.question, {
-            connections: this.#view.connections,
-            decisions: this.#decisions,
-            explainer: this.#ports.explainer ?? null,
-            limits: this.#view.limits,
-            privateOnly: this.#view.privateOnly,
-            nowMs: this.#view.runtime.now(),
-          }),
-        )
-    }
-  }
-
-  #topicDetail(name: string, isPrivate: boolean): AdminTopicDetail {
-    const topic = this.#view.topics.find(name, isPrivate)
-    const presences = new Map<string, { readonly key: string; readonly metas: Claims[]; readonly since: number[] }>()
-    const connections: string[] = []
-    for (const subscriber of topic?.subscribers() ?? []) {
-      if (!(subscriber instanceof Channel) || connections.length >= MAX_LISTED) continue
-      connections.push(subscriber.connection.id)
-      const tracked = presenceOf(subscriber)
-      if (tracked === null) continue
-      let presence = presences.get(tracked.key)
-      if (presence === undefined) presences.set(tracked.key, (presence = { key: tracked.key, metas: [], since: [] }))
-      presence.metas.push(tracked.meta)
-      presence.since.push(subscriber.presentSince ?? this.#startedAt)
-    }
-    return { topic: name, private: isPrivate, members: topic?.size ?? 0, presences: [...presences.values()], connections }
-  }
-
-  #startWatching(): Watching {
-    const { runtime, connections, topics } = this.#view
-    const roster = new Roster(connections, topics, (connection, code) => ({
-      code,
-      reason: this.#decisions.about(connection, null).find(({ kind }) => kind === 'connection-closed')?.detail ?? '',
-      at: runtime.now(),
-    }))
-    const traffic = new Traffic(roster, runtime)
-    for (const { topic } of topics.all()) traffic.channels += topic.size
-    const timer = runtime.setTimer(() => this.#step(), LOG_INTERVAL_MS)
-    return { traffic, roster, stop: this.#view.watch(traffic), timer, logs: 0, tickAt: runtime.uptime() }
-  }
-
-  #stopWatching(): void {
-    this.#watching?.timer.cancel()
-    this.#watching?.stop()
-    this.#watching = null
-  }
-
-  #step(): void {
-    const watching = this.#watching
-    if (watching === null) return
-    const { runtime } = this.#view
-    for (const inspector of this.#inspectors.values()) {
-      if (runtime.now() >= inspector.expiresAtMs) this.#expel(inspector, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired')
-      else if (!inspector.isBehind) {
-        const log = inspector.log.take()
-        if (log !== null) inspector.tell('admin_log', log)
-      }
-    }
-    if (++watching.logs % LOGS_A_TICK === 0) this.#tick(watching)
-    if (this.#watching === watching) watching.timer = runtime.setTimer(() => this.#step(), LOG_INTERVAL_MS)
-  }
-
-  #tick(watching: Watching): void {
-    const tick = this.#takeTick(watching)
-    for (const inspector of this.#inspectors.values()) {
-      if (inspector.isBehind) {
-        inspector.missedTicks = true
-        continue
-      }
-      if (inspector.missedTicks) inspector.tell('admin_state', watching.roster.state())
-      inspector.missedTicks = false
-      inspector.tell('admin_tick', tick)
-    }
-  }
-
-  #takeTick(watching: Watching): AdminTick {
-    const { runtime, connections } = this.#view
-    const { traffic, roster } = watching
-    const now = runtime.now()
-    const seconds = Math.max(0.001, (runtime.uptime() - watching.tickAt) / 1_000)
-    watching.tickAt = runtime.uptime()
-    const progress = this.#view.feedProgress()
-    const trouble = connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? null)
-    const counts = traffic.takeCounts()
-    const changes = roster.takeChanges()
-    return {
-      at: now,
-      healthy: trouble === null,
-      trouble,
-      connections: connections.size,
-      channels: traffic.channels,
-      receivedPerSecond: Math.round(counts.received / seconds),
-      deliveredPerSecond: Math.round(counts.delivered / seconds),
-      fanOut: traffic.fanOut.take(),
-      insertToFrame: traffic.insertToFrame.take(),
-      feed:
-        progress === null
-          ? null
-          : { lagBytes: progress.lagBytes, lagMs: progress.oldestAt === null ? 0 : Math.max(0, Math.round(now - progress.oldestAt)) },
-      topics: changes.topics,
-      connectionsChanged: changes.connections,
-    }
   }
 }
 

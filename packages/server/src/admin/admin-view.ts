@@ -1,0 +1,19 @@
+import type { Connections } from '../connection/connections.ts'
+import type { Limits } from '../limits/limits.ts'
+import type { Decision, FeedProgress, Observer, Runtime } from '../ports.ts'
+import type { Topics } from '../topic/topics.ts'
+
+/** What the admin channel sees of its server. */
+export interface AdminView {
+  readonly runtime: Runtime
+  readonly connections: Connections
+  readonly topics: Topics
+  readonly limits: Limits
+  readonly privateOnly: boolean
+  readonly hasDatabase: boolean
+  /** Lets an observer see what happens until the function that it returns is called. */
+  watch(observer: Observer): () => void
+  decide(decision: Decision): void
+  /** `null`: there is no feed. */
+  feedProgress(): FeedProgress | null
+}
