@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { AdminLogRow } from '@tidewire/protocol'
-import type { VNode } from 'preact'
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks'
+import { Component, type VNode } from 'preact'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import type { Inspector } from '../inspector.ts'
 import { bytes, clock, count } from '../stores/format.ts'
 import type { LogEntry } from '../stores/log-store.ts'
@@ -130,8 +130,6 @@ interface EntryProps {
 
 function Entry({ entry, top, position, total, isChosen, choose }: EntryProps): VNode {
   const { row } = entry
-  // What a row says never changes: only where it stands, and how many there are.
-  const said = useMemo(() => (row === undefined ? <span class="preview">{entry.missing}</span> : <Row row={row} />), [entry])
   return (
     <div
       id={`entry-${entry.key}`}
@@ -143,9 +141,27 @@ function Entry({ entry, top, position, total, isChosen, choose }: EntryProps): V
       style={{ transform: `translateY(${top}px)` }}
       onClick={choose}
     >
-      {said}
+      <Said entry={entry} />
     </div>
   )
+}
+
+interface SaidProps {
+  readonly entry: LogEntry
+}
+
+/**
+ * What a row says never changes: only where it stands, and how many there are. No memory of drawn elements: these know their
+ * parents, so each would keep the list as it was when it was drawn, and that one the lists before it.
+ */
+class Said extends Component<SaidProps> {
+  override shouldComponentUpdate({ entry }: SaidProps): boolean {
+    return entry !== this.props.entry
+  }
+
+  override render({ entry }: SaidProps): VNode {
+    return entry.row === undefined ? <span class="preview">{entry.missing}</span> : <Row row={entry.row} />
+  }
 }
 
 function Row({ row }: { readonly row: AdminLogRow }): VNode {
