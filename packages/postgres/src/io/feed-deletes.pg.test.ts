@@ -123,3 +123,26 @@ test('what was deleted while a channel was away is replayed to those who could s
   expect(again.changes.map(({ data }) => data.old_record?.['id'])).toEqual([7])
   again.handle.close()
 })
+
+test('policies of other commands and other roles do not count, and an owner needs none', async () => {
+  await it.sql.query(
+    `create table closed (id int primary key); create table owned (id int primary key);
+     alter table closed replica identity full; alter table closed enable row level security;
+     alter table owned replica identity full; alter table owned enable row level security;
+     create policy to_write on closed for update to authenticated using (true);
+     create policy for_others on closed for select to anon using (true);
+     grant select on closed to authenticated, anon; alter table owned owner to authenticated;
+     alter publication supabase_realtime add table closed, owned;
+     insert into closed values (1); insert into owned values (1)`,
+  )
+  const entries = [{ event: 'DELETE', schema: 'public', table: 'closed' }]
+  const [closed, others] = [watch('closed', USER_1), it.open({ entries, deletes: 'authorized', identity: asRole('anon') })]
+  const owner = watch('owned', USER_1)
+  const all = [closed, others, owner]
+  await Promise.all(all.map((channel) => channel.subscribed()))
+  await it.sql.query('delete from closed')
+  await it.sql.query('delete from owned')
+  await Promise.all([others.received(1), owner.received(1)])
+  expect(all.map(old)).toEqual([[], [{ id: 1 }], [{ id: 1 }]])
+  for (const channel of all) channel.handle.close()
+})

@@ -1,0 +1,48 @@
+/** Where no functions may be made, rows are looked at by prepared statements, one identity after the other. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { asRole, startFeed, type TestFeed } from '../../test/feed.ts'
+import { usePostgres } from '../../test/postgres.ts'
+
+const postgres = usePostgres()
+let it: TestFeed
+
+beforeAll(async () => {
+  it = await startFeed(
+    await postgres.createDatabase(),
+    `create table risky (id int primary key, n int); alter table risky enable row level security;
+     create policy risky on risky for select to authenticated
+       using (10 / n > 0 and case when auth.jwt() ->> 'slow' = 'yes' then pg_sleep(30) is not null else true end);
+     grant select on risky to authenticated; alter publication supabase_realtime add table risky;
+     do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$`,
+    { identityTimeoutMs: 500 },
+  )
+})
+afterAll(() => it.close())
+
+const entries = [{ event: 'INSERT', schema: 'public', table: 'risky' }]
+
+test('a policy that fails for one row withholds that row alone, and says so', async () => {
+  const channel = it.open({ entries, identity: asRole('authenticated') })
+  await channel.subscribed()
+  await it.sql.query('insert into risky values (1, 1), (2, 0), (3, 5)')
+  await channel.received(2)
+  expect(channel.changes.map(({ data }) => data.record?.['id'])).toEqual([1, 3])
+  await channel.until(() => channel.systems.length > 1)
+  expect(channel.systems[1]).toMatchObject({
+    status: 'error',
+    message: 'Changes of public.risky are withheld: its policies failed for you',
+  })
+  channel.handle.close()
+})
+
+test('whoever’s policies take too long is told so, and nobody waits for it', async () => {
+  const slow = it.open({ entries, identity: asRole('authenticated', { slow: 'yes' }) })
+  const quick = it.open({ entries, identity: asRole('authenticated', { slow: 'no' }) })
+  await Promise.all([slow.subscribed(), quick.subscribed()])
+  await it.sql.query('insert into risky values (10, 1)')
+  await quick.received(1)
+  await slow.until(() => slow.systems.length > 1)
+  expect(slow.systems[1]!.message).toBe('Changes of public.risky are withheld: its policies took too long for you')
+  expect(slow.changes).toEqual([])
+  for (const each of [slow, quick]) each.handle.close()
+})
