@@ -51,7 +51,9 @@ describe.skipIf(chromiumPath() === undefined)('the inspector for everybody', () 
     await lobby.unsubscribe()
     client.channel('secret', { config: { private: true } }).subscribe()
     for (const kind of kinds) await page.locator(`.entry.${kind}`).first().waitFor()
+    await page.keyboard.press('Escape')
     await page.keyboard.press('p')
+    await page.getByRole('button', { name: 'Go on' }).waitFor()
   }
 
   test('axe finds nothing in it: in both themes, with every part of it open, and on a phone', async () => {
@@ -109,11 +111,13 @@ describe.skipIf(chromiumPath() === undefined)('the inspector for everybody', () 
     const options = { ...returning, permissions: ['clipboard-read', 'clipboard-write'] }
     const { page, complaints } = await visit(browser, server.address, options)
     await page.getByText('Healthy').waitFor()
+    await server.client.removeAllChannels()
     const channel = server.client.channel('walk', { config: { broadcast: { ack: true } } }).subscribe()
     await channel.ready({ timeout: 20_000 })
     for (const step of ['one', 'two', 'three']) await channel.sendBroadcast(step, { step, nested: { deep: [1, 2] } })
     await page.locator('.entry.broadcast', { hasText: 'three' }).waitFor()
     await page.getByRole('button', { name: 'walk 1 member' }).waitFor()
+    await expect.poll(() => page.locator('.topics .row').count()).toBe(1)
     const press = async (...keys: readonly string[]): Promise<void> => {
       for (const key of keys) await page.keyboard.press(key)
     }

@@ -68,7 +68,7 @@ function Health({ link, healthy }: { readonly link: LinkState; readonly healthy:
       : link.kind !== 'open'
         ? (['wait', 'Reconnecting'] as const)
         : healthy === null
-          ? (['wait', 'Waiting for figures'] as const)
+          ? (['wait', 'Connected'] as const)
           : healthy
             ? (['good', 'Healthy'] as const)
             : (['bad', 'Trouble'] as const)
