@@ -1,6 +1,7 @@
 /** The same server with an inspector that looks on while it is told to, payloads and all, from a process of its own. */
 import { spawn } from 'node:child_process'
-import { availableParallelism } from 'node:os'
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { tokenVerifier } from '@tidewire/server'
@@ -15,8 +16,8 @@ await serve(async () => {
   const server = await startNode({ verifier: tokenVerifier({ secret: ADMIN_SECRET }), version: 'bench' }, [counter])
   const url = `${server.url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${tokenFor('tidewire_admin', ADMIN_SECRET)}`
   const node = [process.execPath, '--import', import.meta.resolve('tsx'), fileURLToPath(new URL('./inspector.ts', import.meta.url)), url]
-  // What it does itself is not the server's to pay for: it is not held to the server's core.
-  const [command, ...words] = process.platform === 'linux' ? ['taskset', '-c', `0-${availableCores() - 1}`, ...node] : node
+  // What it does itself is not the server's to pay for: it stays away from the server's core.
+  const [command, ...words] = process.platform === 'linux' ? ['taskset', '-c', otherCores(), ...node] : node
   const inspector = spawn(command!, words, { stdio: ['pipe', 'pipe', 'inherit'] })
   process.once('exit', () => inspector.kill())
   const lines = createInterface({ input: inspector.stdout })[Symbol.asyncIterator]()
@@ -36,7 +37,9 @@ await serve(async () => {
   }
 })
 
-/** This process is held to one; the machine may have more. */
-function availableCores(): number {
-  return Math.max(2, availableParallelism())
+/** Those that this process is not held to; all where it is held to none. */
+function otherCores(): string {
+  const own = /^Cpus_allowed_list:\s*(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+  const all = cpus().map((_, core) => String(core))
+  return all.filter((core) => all.length === 1 || core !== own).join(',')
 }
