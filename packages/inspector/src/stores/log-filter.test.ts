@@ -39,6 +39,15 @@ describe('the filter box', () => {
     expect(parseFilter(text)(row)).toBe(expected)
   })
 
+  test('what patterns are made of is looked for as it stands', () => {
+    const text = 'a$(b)*c+d./e?[f\\]^{g|h}-i'
+    for (const part of [text, ...text]) {
+      if (part === '-') continue
+      expect(parseFilter(`payload:${part}`)({ ...row, payload: text })).toBe(true)
+      expect(parseFilter(`payload:${part}`)({ ...row, payload: '\u0000' })).toBe(false)
+    }
+  })
+
   test('a field that a row does not have is not found in it', () => {
     expect(parseFilter('from:c')({ id: 1, at: 0, kind: 'connect' })).toBe(false)
     expect(parseFilter('-from:c')({ id: 1, at: 0, kind: 'connect' })).toBe(true)

@@ -12,26 +12,24 @@ type Field = (typeof FIELDS)[number]
 export function parseFilter(text: string): RowTest {
   const tests = [...text.matchAll(/(?:[^\s"]|"[^"]*(?:"|$))+/g)].flatMap(([token]) => {
     const isLeftOut = token.startsWith('-')
-    const term = (isLeftOut ? token.slice(1) : token).replaceAll('"', '').toLowerCase()
+    const term = (isLeftOut ? token.slice(1) : token).replaceAll('"', '')
     const colon = term.indexOf(':')
-    const name = term.slice(0, Math.max(0, colon))
+    const name = term.slice(0, Math.max(0, colon)).toLowerCase()
     // `12:30` and `public:todos` are words, not fields.
     const field = FIELDS.find((each) => each === name)
     const word = field === undefined ? term : term.slice(colon + 1)
     // Half typed: it is not yet known what is meant.
     if (word === '') return []
-    const test = field === undefined ? anywhereTest(word) : fieldTest(field, word)
+    const test = testOf(word, field === undefined ? FIELDS : [field])
     return [isLeftOut ? (row: AdminLogRow) => !test(row) : test]
   })
   return (row) => tests.every((test) => test(row))
 }
 
-function anywhereTest(word: string): RowTest {
-  return (row) => FIELDS.some((field) => valueOf(row, field)?.toLowerCase().includes(word))
-}
-
-function fieldTest(field: Field, word: string): RowTest {
-  return (row) => valueOf(row, field)?.toLowerCase().includes(word) === true
+/** A pattern, because ten thousand payloads are looked through at each letter, and it needs no copy of them in lower case. */
+function testOf(word: string, fields: readonly Field[]): RowTest {
+  const pattern = new RegExp(word.replace(/[$()*+./?[\\\]^{|}]/g, '\\$&'), 'iu')
+  return (row) => fields.some((field) => pattern.test(valueOf(row, field) ?? ''))
 }
 
 function valueOf(row: AdminLogRow, field: Field): string | undefined {
