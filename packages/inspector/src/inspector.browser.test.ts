@@ -222,6 +222,8 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     const expiresAt = (Math.floor(Date.now() / 1_000) + 12) * 1_000
     const token = await adminKey(expiresAt / 1_000)
     const { page, complaints } = await visit(browser, server.address)
+    // The first page has its own key by then, so that the one which runs out is for the second.
+    await page.getByText('Healthy').waitFor()
     await page.route('**/session.json', (route) => route.fulfill({ json: { token, expiresAt, anonKey: server.anonKey } }), { times: 1 })
     let answers = 0
     page.on('response', (response) => (answers += Number(response.url().endsWith('/session.json'))))

@@ -1,4 +1,5 @@
 export * from './available.ts'
+export * from './burst.ts'
 export * from './server-runtime.ts'
 export * from './node-in-process.ts'
 export * from './fake-runtime.ts'
