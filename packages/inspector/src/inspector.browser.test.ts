@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { signJwt } from '../../cli/src/jwt.ts'
 import { startDev, type DevServer } from '../test/dev-server.ts'
-import { keepPicture, openBrowser, visit } from '../test/visit.ts'
+import { entry, keepPicture, openBrowser, visit } from '../test/visit.ts'
 
 /** The page, on a real `tidewire dev` with a real Postgres. */
 describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
@@ -24,9 +24,6 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await browser?.close()
     await server?.close()
   })
-
-  const entry = (page: Page, ...texts: readonly (string | RegExp)[]): ReturnType<Page['locator']> =>
-    texts.reduce((found, text) => found.filter({ hasText: text }), page.locator('.entry'))
 
   test('a first visit sees something move within five seconds; once put away, it stays away', async () => {
     const { page, complaints } = await visit(browser, server.address, {})

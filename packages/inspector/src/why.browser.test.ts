@@ -1,9 +1,9 @@
 import { chromiumPath } from '@tidewire/testkit'
 import { readFileSync } from 'node:fs'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startDev, type DevServer } from '../test/dev-server.ts'
-import { keepPicture, openBrowser, visit } from '../test/visit.ts'
+import { entry, keepPicture, openBrowser, visit } from '../test/visit.ts'
 
 /** The tab "Why?", on a real `tidewire dev` with a real Postgres. */
 describe.skipIf(chromiumPath() === undefined)('why', () => {
@@ -19,9 +19,6 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
     await browser?.close()
     await server?.close()
   })
-
-  const entry = (page: Page, ...texts: readonly (string | RegExp)[]): ReturnType<Page['locator']> =>
-    texts.reduce((found, text) => found.filter({ hasText: text }), page.locator('.entry'))
 
   test('tells who may not join, and which filter left a change out', async () => {
     const { page, complaints } = await visit(browser, server.address)

@@ -1,7 +1,7 @@
 import { chromiumLaunchOptions } from '@tidewire/testkit'
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import { chromium, type Browser, type BrowserContextOptions, type Locator, type Page } from 'playwright-core'
 
 export interface Visit {
   readonly page: Page
@@ -44,6 +44,11 @@ export async function visit(browser: Browser, address: string, options: VisitOpt
   })
   await page.goto(address)
   return { page, complaints }
+}
+
+/** The rows of the log that say all of this. */
+export function entry(page: Page, ...texts: readonly (string | RegExp)[]): Locator {
+  return texts.reduce((found, text) => found.filter({ hasText: text }), page.locator('.entry'))
 }
 
 /** Kept to be looked at after the tests. */
