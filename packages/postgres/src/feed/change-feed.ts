@@ -88,6 +88,7 @@ export class PostgresChangeFeed implements ChangeFeed {
       },
       stale: (oid) => this.#subscriptions.markStale(oid),
       committed: (endLsn) => this.#committed(endLsn),
+      progressed: (lsn) => this.#progressed(lsn),
     })
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
     this.#every(options.positionIntervalMs, () => this.#tellPositions())
@@ -150,12 +151,7 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   onProgress(lsn: Lsn): void {
-    this.#pipeline.control(() => {
-      this.#progress = lsn
-      const waiters = this.#progressWaiters
-      this.#progressWaiters = waiters.filter((waiter) => waiter.lsn > lsn)
-      for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
-    })
+    this.#pipeline.progress(lsn)
   }
 
   /** Nothing is delivered afterwards. */
@@ -194,6 +190,13 @@ export class PostgresChangeFeed implements ChangeFeed {
     if (this.#ring.size > 0) this.#ring.commit(endLsn)
     else if (this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
     this.#trim()
+  }
+
+  #progressed(lsn: Lsn): void {
+    this.#progress = lsn
+    const waiters = this.#progressWaiters
+    this.#progressWaiters = waiters.filter((waiter) => waiter.lsn > lsn)
+    for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
   }
 
   #trim(): void {

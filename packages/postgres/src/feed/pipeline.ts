@@ -18,6 +18,8 @@ export interface PipelineSteps {
   stale(oid: number): void
   /** All changes up to here are delivered. */
   committed(endLsn: Lsn): void
+  /** The same of what the stream has brought up to here, with or without changes. */
+  progressed(lsn: Lsn): void
 }
 
 interface PausableSource {
@@ -28,6 +30,7 @@ interface PausableSource {
 type Step =
   | { readonly kind: 'change'; readonly change: RowChange; readonly bytes: number }
   | { readonly kind: 'commit'; readonly endLsn: Lsn }
+  | { readonly kind: 'progress'; readonly lsn: Lsn }
   | { readonly kind: 'control'; readonly work: () => void | Promise<void> }
 
 const MAX_CHANGES = 256
@@ -83,7 +86,13 @@ export class Pipeline {
     this.#start()
   }
 
-  /** Runs after everything that came before it, and while nothing is being decided. */
+  /** The stream has come this far. */
+  progress(lsn: Lsn): void {
+    this.#queue.push({ kind: 'progress', lsn })
+    this.#start()
+  }
+
+  /** Runs after everything that came before it, and while nothing is being decided: nothing after it is in a batch with what was before. */
   control(work: () => void | Promise<void>): void {
     this.#queue.push({ kind: 'control', work })
     this.#start()
@@ -135,7 +144,10 @@ export class Pipeline {
     if (batch.changes.length > 0) await this.#steps.settle(batch)
     if (this.#closed) return
     this.#consume(steps.length)
-    for (const step of steps) if (step.kind === 'commit') this.#steps.committed(step.endLsn)
+    for (const step of steps) {
+      if (step.kind === 'commit') this.#steps.committed(step.endLsn)
+      else if (step.kind === 'progress') this.#steps.progressed(step.lsn)
+    }
   }
 
   async #gather(): Promise<{ readonly steps: readonly Step[]; readonly batch: Batch }> {

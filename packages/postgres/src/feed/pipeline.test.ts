@@ -1,0 +1,118 @@
+import { expect, test } from 'vitest'
+import { relation } from '../../test/replication-samples.ts'
+import { describeTable } from '../table.ts'
+import type { RowChange } from '../transaction-assembler.ts'
+import { Pipeline } from './pipeline.ts'
+
+const table = describeTable(relation(), null, new Map())
+
+/** A change that is its own transaction, told apart by its number. */
+function inserted(xid: number): RowChange {
+  const transaction = { commitLsn: BigInt(xid), commitTime: 0n, xid }
+  return { action: 'INSERT', table, transaction, seq: 0, newTuple: null, old: null }
+}
+
+/** Batches are decided by hand; `log` has everything in order. */
+function byHand(): {
+  readonly pipeline: Pipeline
+  readonly log: string[]
+  turns(): Promise<void>
+  decide(): Promise<void>
+  fail(): Promise<void>
+  retry(): Promise<void>
+} {
+  const log: string[] = []
+  let settled: { resolve(): void; reject(error: Error): void } | null = null
+  const timers: (() => void)[] = []
+  const runtime = {
+    uptime: () => 0,
+    random: () => 0,
+    setTimer: (callback: () => void) => {
+      timers.push(callback)
+      return { cancel: () => {} }
+    },
+  }
+  const pipeline = new Pipeline(
+    runtime,
+    { pause: () => log.push('pause'), resume: () => log.push('resume') },
+    {
+      begin: () => {},
+      isPrepared: () => true,
+      prepare: () => Promise.resolve(),
+      match: () => {},
+      settle: ({ changes }) => {
+        log.push(`settle ${changes.map(({ transaction }) => transaction.xid).join()}`)
+        return new Promise((resolve, reject) => (settled = { resolve, reject }))
+      },
+      stale: () => {},
+      committed: (lsn) => log.push(`committed ${lsn}`),
+      progressed: (lsn) => log.push(`progressed ${lsn}`),
+    },
+  )
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+  }
+  return {
+    pipeline,
+    log,
+    turns,
+    decide: async () => (await turns(), settled!.resolve(), await turns()),
+    fail: async () => (await turns(), settled!.reject(new Error('no database')), await turns()),
+    retry: async () => (timers.pop()!(), await turns()),
+  }
+}
+
+/** As the source tells of a transaction. */
+function commit(pipeline: Pipeline, xid: number): void {
+  pipeline.changes({ epoch: 'e', changes: [inserted(xid)], endLsn: BigInt(xid) })
+  pipeline.progress(BigInt(xid))
+}
+
+test('transactions that come while one is being decided are decided together', async () => {
+  const { pipeline, log, decide } = byHand()
+  for (const xid of [1, 2, 3, 4]) commit(pipeline, xid)
+  await decide()
+  await decide()
+  expect(log).toEqual([
+    'settle 1',
+    'committed 1',
+    'settle 2,3,4',
+    ...['progressed 1', 'committed 2', 'progressed 2', 'committed 3', 'progressed 3', 'committed 4', 'progressed 4'],
+  ])
+  expect(pipeline.isIdle).toBe(true)
+})
+
+test('work that needs quiet comes after what was before it and before what follows', async () => {
+  const { pipeline, log, decide } = byHand()
+  commit(pipeline, 1)
+  commit(pipeline, 2)
+  const answer = pipeline.controlled(() => (log.push('work'), 'done'))
+  commit(pipeline, 3)
+  await decide()
+  await decide()
+  expect(await answer).toBe('done')
+  await decide()
+  expect(log.filter((line) => /settle|work/.test(line))).toEqual(['settle 1', 'settle 2', 'work', 'settle 3'])
+})
+
+test('what could not be decided is decided again, and nothing is told of it before', async () => {
+  const { pipeline, log, decide, fail, retry } = byHand()
+  commit(pipeline, 1)
+  commit(pipeline, 2)
+  await fail()
+  expect(log).toEqual(['settle 1'])
+  await retry()
+  await decide()
+  expect(log).toEqual(['settle 1', 'settle 1,2', 'committed 1', 'progressed 1', 'committed 2', 'progressed 2'])
+})
+
+test('progress without changes is told soon, and after what is still being decided', async () => {
+  const { pipeline, log, turns, decide } = byHand()
+  pipeline.progress(1n)
+  await turns()
+  expect(log).toEqual(['progressed 1'])
+  commit(pipeline, 2)
+  pipeline.progress(3n)
+  await decide()
+  expect(log).toEqual(['progressed 1', 'settle 2', 'committed 2', 'progressed 2', 'progressed 3'])
+})
