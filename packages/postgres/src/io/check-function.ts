@@ -28,6 +28,18 @@ export function hasPlainKey(entry: TableEntry): boolean {
  * from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error told and the others go on.
  */
 export function checkFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
+  // Written once: every batch asks for it.
+  let known = written.get(entry)
+  if (known === undefined) written.set(entry, (known = new Map()))
+  const key = `${withXmin} ${role}`
+  let checkSql = known.get(key)
+  if (checkSql === undefined) known.set(key, (checkSql = writeFunction(entry, role, withXmin)))
+  return checkSql
+}
+
+const written = new WeakMap<TableEntry, Map<string, CheckFunction>>()
+
+function writeFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
   const plain = hasPlainKey(entry) && !withXmin
   const keys = entry.primaryKey.map((column, index) => `k${index} ${plain ? column.typeSql : 'pg_catalog.text'}[]`)
   const slices = entry.primaryKey.map((_, index) => `p${index} := k${index}[bounds[part] + 1 : bounds[part + 1]];`)
