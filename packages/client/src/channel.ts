@@ -14,7 +14,7 @@ import type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './database.ts'
 import { httpSend } from './http.ts'
 import { iterate, type IterationOptions } from './iteration.ts'
 import type { Binding } from './listeners.ts'
-import { Membership, type ChannelHost } from './membership.ts'
+import { Membership } from './membership.ts'
 import type {
   BroadcastMessage,
   ChangeEvent,
@@ -34,6 +34,7 @@ import type {
   UntypedEvents,
   UntypedRow,
 } from './payloads.ts'
+import type { ChannelHost } from './ports.ts'
 import { RealtimePresence } from './presence.ts'
 import type { Schemas } from './schema.ts'
 import { send } from './send.ts'

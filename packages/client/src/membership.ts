@@ -11,48 +11,19 @@ import {
   type SubscribeStatus,
 } from './channel-state.ts'
 import { deliverBroadcast, deliverChange, deliverPresence, readChange } from './delivery.ts'
-import { joinPayload } from './join-payload.ts'
+import { joinPayload, joinTimeoutMs } from './join.ts'
 import { Listeners, type Binding } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
-import type { ResolvedOptions } from './options.ts'
+import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
 import { Recovery } from './recovery.ts'
 import { refusal } from './refusal.ts'
-import type { HttpAnswer, Runtime } from './runtime.ts'
 import { Readiness } from './readiness.ts'
 import { Validation, type Schemas } from './schema.ts'
 
-/** What a channel needs of its client. */
-export interface ChannelHost {
-  readonly runtime: Runtime
-  readonly options: ResolvedOptions
-  readonly isUp: boolean
-  readonly token: string | null
-  setTimer(afterMs: number, run: () => void): () => void
-  connect(): void
-  nextRef(): string
-  /** Throws a RealtimeError when the message cannot be written. */
-  write(message: Message): void
-  /** Calls back once the token is known to be fresh and it is this channel's turn to join; at once where neither takes time. */
-  authorize(channel: Membership, done: (error?: RealtimeError) => void): void
-  /** The channel's join has come to some end. */
-  settled(channel: Membership): void
-  /** Throws when another channel has the topic. */
-  attach(channel: Membership): void
-  detach(channel: Membership): void
-  post(path: string, body: string | Uint8Array, timeoutMs: number | undefined): Promise<HttpAnswer>
-  report(error: RealtimeError): void
-  log(kind: string, text: string, data?: unknown): void
-  warn(text: string): void
-}
-
-/** Servers hold the join reply back this long when asked to wait for the changes subscription, and some time for errors. */
-const WAIT_TIMEOUT_MS = 15_000
-const WAIT_GRACE_MS = 10_000
-
 /** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
-export class Membership {
+export class Membership implements HostedChannel {
   readonly topic: string
   readonly host: ChannelHost
   readonly listeners: Listeners
@@ -119,8 +90,7 @@ export class Membership {
       this.host.attach(this)
       this.#callbacks = []
       this.#recovery.restart()
-      const { wait, timeout: waitMs = WAIT_TIMEOUT_MS } = this.config.postgres_changes_options ?? {}
-      this.#joining.joinTimeoutMs = Math.max(timeoutMs, wait === true && this.changes.length > 0 ? waitMs + WAIT_GRACE_MS : 0)
+      this.#joining.joinTimeoutMs = joinTimeoutMs(this.config, this.changes.length > 0, timeoutMs)
       this.joinedOnce = true
     }
     if (callback !== undefined && !this.#callbacks.includes(callback)) {

@@ -1,5 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
-import type { Membership } from './membership.ts'
+import type { HostedChannel } from './ports.ts'
 
 type Authorized = (error?: RealtimeError) => void
 
@@ -10,9 +10,9 @@ const MOST_JOINING = 32
 export class Roster {
   /** The channels of the users. The array is replaced when one comes or goes. */
   owners: readonly object[] = []
-  readonly #byTopic = new Map<string, Membership>()
-  readonly #joining = new Set<Membership>()
-  readonly #queue = new Map<Membership, Authorized>()
+  readonly #byTopic = new Map<string, HostedChannel>()
+  readonly #joining = new Set<HostedChannel>()
+  readonly #queue = new Map<HostedChannel, Authorized>()
   readonly #start: (done: Authorized) => void
 
   /** `start` is called with whoever has a turn. */
@@ -20,16 +20,16 @@ export class Roster {
     this.#start = start
   }
 
-  find(topic: string): Membership | undefined {
+  find(topic: string): HostedChannel | undefined {
     return this.#byTopic.get(topic)
   }
 
-  each(act: (channel: Membership) => void): void {
+  each(act: (channel: HostedChannel) => void): void {
     for (const channel of this.#byTopic.values()) act(channel)
   }
 
   /** Throws when another channel has the topic. */
-  add(channel: Membership): void {
+  add(channel: HostedChannel): void {
     const { topic } = channel
     const existing = this.find(topic)
     if (existing === channel) return
@@ -40,7 +40,7 @@ export class Roster {
   }
 
   /** Whether it was there. */
-  remove(channel: Membership): boolean {
+  remove(channel: HostedChannel): boolean {
     const isThere = this.find(channel.topic) === channel
     if (isThere) {
       this.#byTopic.delete(channel.topic)
@@ -50,7 +50,7 @@ export class Roster {
   }
 
   /** Takes a turn, or waits in the queue for one. */
-  takeTurn(channel: Membership, done: Authorized): void {
+  takeTurn(channel: HostedChannel, done: Authorized): void {
     if (this.#joining.size < MOST_JOINING) {
       this.#joining.add(channel)
       this.#start(done)
@@ -58,7 +58,7 @@ export class Roster {
   }
 
   /** Gives its turn back, to the next in the queue if `isUp`: without a connection those are about to be told so. */
-  endTurn(channel: Membership, isUp: boolean): void {
+  endTurn(channel: HostedChannel, isUp: boolean): void {
     this.#joining.delete(channel)
     this.#queue.delete(channel)
     const [next] = this.#queue

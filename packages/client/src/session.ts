@@ -12,10 +12,10 @@ import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
 import { callSafely } from './listeners.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
-import type { ChannelHost, Membership } from './membership.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from './options.ts'
+import type { ChannelHost, HostedChannel } from './ports.ts'
 import { Roster } from './roster.ts'
-import type { HttpAnswer, Runtime, WebSocketLikeConstructor } from './runtime.ts'
+import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
 import { TokenSource, type TokenPort } from './token-source.ts'
 import { Transport, type TransportPort } from './transport.ts'
 
@@ -147,21 +147,21 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.#emptyTimer(null)
   }
 
-  attach(channel: Membership): void {
+  attach(channel: HostedChannel): void {
     this.stayUp()
     this.roster.add(channel)
   }
 
-  detach(channel: Membership): void {
+  detach(channel: HostedChannel): void {
     if (this.roster.remove(channel) && this.roster.owners.length === 0 && this.state !== disconnected)
       this.#emptyTimer(this.options.emptyDisconnectMs)
   }
 
-  authorize(channel: Membership, done: (error?: RealtimeError) => void): void {
+  authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void {
     this.roster.takeTurn(channel, done)
   }
 
-  settled(channel: Membership): void {
+  settled(channel: HostedChannel): void {
     this.roster.endTurn(channel, this.isUp)
   }
 
@@ -178,17 +178,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       this.log('push', `${topic} ${event} (${joinRef}, ${ref})`, SECRET_EVENTS.includes(event) ? undefined : payload)
     if (!this.isUp) throw new RealtimeError('connection-lost', 'There is no connection.', { retryable: true })
     this.#frames.send(message, (frame) => this.#transport.send(frame))
-  }
-
-  post(path: string, body: string | Uint8Array, timeoutMs: number = this.options.timeoutMs): Promise<HttpAnswer> {
-    const { token } = this
-    const { apikey, httpUrl } = this.options
-    const headers = {
-      apikey,
-      'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
-      ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
-    }
-    return this.runtime.http({ url: httpUrl + path, headers, body, timeoutMs }, this.given.fetch)
   }
 
   tokenChanged(): void {

@@ -3,6 +3,10 @@ import { changeEntries } from './change-bindings.ts'
 import type { RealtimeChannelOptions } from './channel-options.ts'
 import type { Listeners } from './listeners.ts'
 
+/** Servers hold the join reply back this long when asked to wait for the changes subscription, and some time for errors. */
+const WAIT_TIMEOUT_MS = 15_000
+const WAIT_GRACE_MS = 10_000
+
 /** What a join says. `position` is where the Postgres changes are to go on, if that is known. */
 export function joinPayload(
   { broadcast, presence, private: isPrivate, postgres_changes_options: options }: RealtimeChannelOptions['config'],
@@ -23,4 +27,14 @@ export function joinPayload(
     },
     ...(token === null ? {} : { access_token: token }),
   }
+}
+
+/** How long the reply to a join may take: `timeoutMs`, and no less than a server that waits for the changes may take. */
+export function joinTimeoutMs(
+  { postgres_changes_options: options }: RealtimeChannelOptions['config'],
+  hasChanges: boolean,
+  timeoutMs: number,
+): number {
+  const { wait, timeout: waitMs = WAIT_TIMEOUT_MS } = options ?? {}
+  return Math.max(timeoutMs, wait === true && hasChanges ? waitMs + WAIT_GRACE_MS : 0)
 }
