@@ -178,6 +178,19 @@ test(
     const count = (text: string, name: string): number => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)![1])
     await rows.sendBroadcast('e', {})
     await expect.poll(async () => count(await metrics(), 'tidewire_fan_out_seconds_count')).toBe(1)
+
+    const stored = 'realtime_tenants_broadcast_from_database_latency_committed_at'
+    expect(count(counted, `${stored}_count`)).toBe(0)
+    await session.query(`select realtime.send('{}', 'e', 'rows', false)`)
+    // Nobody is there: it counts, so that it can be seen that it went nowhere.
+    await session.query(`select realtime.send('{}', 'e', 'nowhere', false)`)
+    await expect.poll(async () => count(await metrics(), `${stored}_count`)).toBe(2)
+    const sent = await metrics()
+    expect(count(sent, `${stored}_sum`)).toBeGreaterThan(0)
+    expect(count(sent, `${stored}_sum`)).toBeLessThan(10_000)
+    expect(count(sent, 'tidewire_broadcasts_total')).toBe(3)
+    expect(count(sent, 'tidewire_deliveries_total')).toBe(1)
+
     // A policy that takes its time keeps the feed behind for longer than it is looked at.
     await session.query('alter table seen enable row level security')
     await session.query(`create function slow() returns boolean language plpgsql as 'begin perform pg_sleep(3); return true; end'`)

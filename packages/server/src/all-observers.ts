@@ -25,13 +25,14 @@ export function allObservers(observers: readonly Observer[]): Observer {
       for (const observer of observers) observer.received(bytes)
     },
     ...whereAsked(observers, 'fannedOut'),
+    ...whereAsked(observers, 'storedFannedOut'),
     ...whereAsked(observers, 'authorized'),
     ...whereAsked(observers, 'changed'),
     ...whereAsked(observers, 'feedLag'),
   }
 }
 
-type Optional = 'fannedOut' | 'authorized' | 'changed' | 'feedLag'
+type Optional = 'fannedOut' | 'storedFannedOut' | 'authorized' | 'changed' | 'feedLag'
 
 /** The method of all that have it, or nothing. */
 function whereAsked<Name extends Optional>(observers: readonly Observer[], name: Name): Pick<Observer, Name> {

@@ -273,12 +273,14 @@ export interface Observer {
   disconnected(connection: string, code: number): void
   joined(connection: string, topic: string, isPrivate: boolean): void
   left(connection: string, topic: string, isPrivate: boolean): void
-  /** A message fanned out to `receivers` subscribers; `bytes` of payload. */
+  /** A message fanned out to `receivers` subscribers, which may be none; `bytes` of payload. */
   broadcast(topic: string, receivers: number, bytes: number, message: SentMessage): void
   /** A frame from a client. */
   received(bytes: number): void
   /** A message is written to the sockets of all its receivers: milliseconds since its frame came in. */
   fannedOut?(ms: number): void
+  /** A message that SQL sent is written to the sockets of all its receivers, or there are none: milliseconds since its commit. */
+  storedFannedOut?(ms: number): void
   /** Milliseconds that the policies of a private channel took to answer. */
   authorized?(ms: number): void
   /** A row change is written. For insert → frame look at `ms` of those with receivers. */

@@ -2,6 +2,7 @@ import { traceparentOf, wireTopic } from '@tidewire/protocol'
 import type { Services } from './channel/services.ts'
 import type { PublishOutcome, PublishRequest, Tracer } from './ports.ts'
 import type { TopicMessage } from './topic/encoded-message.ts'
+import type { Topic } from './topic/topic.ts'
 
 /** A message from inside: it was allowed where it came from, by the database or by a peer node. */
 export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
@@ -25,19 +26,13 @@ export async function publish(services: Services, request: PublishRequest): Prom
   return { kind: 'accepted', receivers: publishTrusted(services, { ...request, traceparent: traceparentOf(request.identity.headers) }) }
 }
 
-/** Sends to a topic without asking anybody. Returns the receivers on this node. */
+/** Sends to a topic without asking anybody. Returns the receivers on this node. What nobody gets is told to the observer like the rest. */
 export function publishTrusted(services: Services, request: TrustedPublish): number {
   const topic = services.topics.find(request.subTopic, request.private)
   const written = beginSpan(services, request)
-  if (topic === undefined) {
-    written?.(0)
-    return 0
-  }
-  const message = messageOf(request)
-  const { id } = request
-  const receivers = id === undefined ? topic.fanOut('broadcast', message, null) : topic.fanOutStored(id, message, services.runtime.uptime())
+  const receivers = topic === undefined ? 0 : send(topic, request, services.runtime.uptime())
   const { event, payload } = request
-  services.observer.broadcast(topic.name, receivers, payload.bytes.length, {
+  services.observer.broadcast(topic?.name ?? wireTopic(request.subTopic), receivers, payload.bytes.length, {
     kind: 'broadcast',
     private: request.private,
     connection: null,
@@ -45,8 +40,26 @@ export function publishTrusted(services: Services, request: TrustedPublish): num
     encoding: payload.encoding,
     payload: payload.bytes,
   })
-  if (written !== undefined) topic.inOrder(() => written(receivers))
+  const committed = sinceCommit(services, request)
+  if (written === undefined && committed === undefined) return receivers
+  const told = (): void => {
+    written?.(receivers)
+    committed?.()
+  }
+  if (topic === undefined) told()
+  else topic.inOrder(told)
   return receivers
+}
+
+function send(topic: Topic, request: TrustedPublish, uptime: number): number {
+  const message = messageOf(request)
+  return request.id === undefined ? topic.fanOut('broadcast', message, null) : topic.fanOutStored(request.id, message, uptime)
+}
+
+/** What tells how long a message took from its commit, where somebody asks. Clocks differ: it took no time before that. */
+function sinceCommit({ observer, runtime }: Services, { committedAt }: TrustedPublish): (() => void) | undefined {
+  if (committedAt === undefined || observer.storedFannedOut === undefined) return undefined
+  return () => observer.storedFannedOut!(Math.max(0, runtime.now() - committedAt))
 }
 
 /** Clocks differ: a span does not begin after it is told of. */

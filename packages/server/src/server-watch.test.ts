@@ -63,6 +63,45 @@ describe('an observer of a running server', () => {
     ])
   })
 
+  test('sees what nobody gets, too: over HTTP, and from SQL', async () => {
+    const node = new NodeInProcess()
+    const seen: unknown[] = []
+    node.server.watch({ ...nobody, broadcast: (topic, receivers, bytes, message) => seen.push([topic, receivers, bytes, message]) })
+    const payload = { encoding: 'json', bytes: Buffer.from('[1]') } as const
+    const request = { subTopic: 'nowhere', private: false, event: 'e', payload, form: 'text' } as const
+    const identity = { role: 'anon', claims: {}, headers: {} }
+    expect(await node.server.publish({ ...request, identity })).toEqual({ kind: 'accepted', receivers: 0 })
+    expect(node.server.publishTrusted({ ...request, private: true, id: '5' })).toBe(0)
+    const told = { kind: 'broadcast', connection: null, event: 'e', encoding: 'json', payload: payload.bytes }
+    expect(seen).toEqual([
+      ['realtime:nowhere', 0, 3, { ...told, private: false }],
+      ['realtime:nowhere', 0, 3, { ...told, private: true }],
+    ])
+  })
+
+  test('is told how long what SQL sends took from its commit, when it is written', async () => {
+    const node = new NodeInProcess()
+    await node.connect().join(room)
+    const times: number[] = []
+    node.server.watch({ ...nobody, storedFannedOut: (ms) => times.push(ms) })
+    const payload = { encoding: 'json', bytes: Buffer.from('[1]') } as const
+    const send = (id: string, subTopic: string, agoMs: number): number =>
+      node.server.publishTrusted({
+        ...{ subTopic, private: false, event: 'e', payload, form: 'user', id },
+        committedAt: node.runtime.now() - agoMs,
+      })
+    expect(send('1', 'room', 5)).toBe(1)
+    expect(times).toEqual([5])
+    // What is gathered is told of when it goes out; what nobody gets, and what the database's clock puts in the future, at once.
+    send('2', 'room', 6)
+    send('3', 'nowhere', 8)
+    send('4', 'nowhere', -1_000)
+    expect(times).toEqual([5, 8, 0])
+    node.runtime.advance(7)
+    node.runtime.endTurn()
+    expect(times).toEqual([5, 8, 0, 13])
+  })
+
   test('is told how long policies took, and how the feed is doing', async () => {
     const node: NodeInProcess = new NodeInProcess(
       {},

@@ -28,6 +28,9 @@ const PAYLOAD_BUCKETS = [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_
 /** Seconds, from what an idle server needs to what a person would call broken. */
 const LATENCY_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
 
+/** Milliseconds, as that metric has always had them: its bounds of 10, 250 and 5000, and some between them. */
+const STORED_BUCKETS = [1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000]
+
 /**
  * Counts what happens, in a registry of its own. Names that start with `realtime_` or `phoenix_` mean what they mean in
  * Supabase Realtime, so that its dashboards go on working; the others start with `tidewire_`.
@@ -55,6 +58,11 @@ function histogramsOf() {
   return {
     sizes: new PlainHistogram('realtime_payload_size', 'Bytes of a payload.', PAYLOAD_BUCKETS),
     fanOut: latency('tidewire_fan_out_seconds', 'From the frame that brings a message to the last write of it.'),
+    stored: new PlainHistogram(
+      'realtime_tenants_broadcast_from_database_latency_committed_at',
+      'Milliseconds from the commit of a broadcast that SQL sent to the frames of it.',
+      STORED_BUCKETS,
+    ),
     changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that somebody gets.'),
     authorizations: latency('tidewire_authorization_seconds', 'What the policies of a private channel took to answer.'),
     feedLag: latency(
@@ -127,7 +135,7 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
   const [broadcastSizes, presenceSizes, changeSizes] = (['broadcast', 'presence', 'postgres_changes'] as const).map((type) =>
     histograms.sizes.series({ message_type: type }),
   ) as [Series, Series, Series]
-  const [fanOut, changes] = [histograms.fanOut.series(), histograms.changes.series()]
+  const [fanOut, stored, changes] = [histograms.fanOut.series(), histograms.stored.series(), histograms.changes.series()]
   const [authorizations, feedLag] = [histograms.authorizations.series(), histograms.feedLag.series()]
 
   return {
@@ -166,6 +174,7 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
       }
     },
     fannedOut: (ms) => fanOut.observe(ms / 1000),
+    storedFannedOut: (ms) => stored.observe(ms),
     authorized: (ms) => authorizations.observe(ms / 1000),
     changed: ({ receivers, payload, ms }) => {
       totals.changes++

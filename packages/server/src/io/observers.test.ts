@@ -224,6 +224,8 @@ describe('metricsObserver', () => {
     observer.broadcast('realtime:x', 3, 50, { ...MESSAGE, kind: 'track' })
     observer.fannedOut!(0.2)
     observer.fannedOut!(70_000)
+    observer.storedFannedOut!(9)
+    observer.storedFannedOut!(300)
     observer.authorized!(3)
     const change = { schema: 's', table: 't', action: 'INSERT', committedAt: 0 }
     observer.changed!({ ...change, receivers: 2, payload: Buffer.alloc(300), ms: 20 })
@@ -242,6 +244,10 @@ describe('metricsObserver', () => {
       'tidewire_fan_out_seconds_bucket{le="60"}': 1,
       'tidewire_fan_out_seconds_bucket{le="+Inf"}': 2,
       tidewire_fan_out_seconds_count: 2,
+      'realtime_tenants_broadcast_from_database_latency_committed_at_bucket{le="10"}': 1,
+      'realtime_tenants_broadcast_from_database_latency_committed_at_bucket{le="250"}': 1,
+      'realtime_tenants_broadcast_from_database_latency_committed_at_bucket{le="5000"}': 2,
+      realtime_tenants_broadcast_from_database_latency_committed_at_sum: 309,
       'tidewire_authorization_seconds_bucket{le="0.005"}': 1,
       'tidewire_change_seconds_bucket{le="0.025"}': 1,
       tidewire_change_seconds_count: 1,
