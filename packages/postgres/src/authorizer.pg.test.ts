@@ -194,6 +194,21 @@ describe('migrations', () => {
     await Promise.all(clients.map((client) => client.end()))
   })
 
+  test('of two databases of a server at once do not stumble over the roles, which are common to both', async () => {
+    const one = new pg.Client({ connectionString: await postgres.createDatabase() })
+    const other = new pg.Client({ connectionString: await postgres.createDatabase(), application_name: 'the other' })
+    await Promise.all([one.connect(), other.connect()])
+    await admin.query('alter role service_role rename to kept')
+    await one.query('begin')
+    await one.query('create role service_role nologin noinherit bypassrls')
+    const migrated = migrate(other)
+    const waits = `select from pg_stat_activity where application_name = 'the other' and wait_event_type = 'Lock'`
+    await expect.poll(async () => (await admin.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
+    await one.query('commit')
+    expect((await migrated).applied).toHaveLength(5)
+    await Promise.all([one.end(), other.end()])
+  })
+
   test('leave alone what a Supabase database has', async () => {
     const url = await postgres.createDatabase()
     const client = new pg.Client({ connectionString: url })

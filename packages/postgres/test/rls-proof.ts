@@ -17,12 +17,14 @@ export interface Proof {
 /** Plays random cases until one fails, which rejects with the smallest like it and its seed. Answers how many answers were compared. */
 export async function proveVisibility(postgres: TestPostgres, { cases, seed, lanes, setup = '' }: Proof): Promise<number> {
   const share = Math.ceil(cases / lanes)
-  const compared = await Promise.all(Array.from({ length: lanes }, (_, lane) => proveLane(postgres, share, seed + lane, RLS_SETUP + setup)))
+  const databases: string[] = []
+  for (let lane = 0; lane < lanes; lane++) databases.push(await postgres.createDatabase())
+  const compared = await Promise.all(databases.map((url, lane) => proveLane(url, share, seed + lane, RLS_SETUP + setup)))
   return compared.reduce((sum, each) => sum + each, 0)
 }
 
-async function proveLane(postgres: TestPostgres, cases: number, seed: number, setup: string): Promise<number> {
-  const it = await startFeed(await postgres.createDatabase(), setup)
+async function proveLane(url: string, cases: number, seed: number, setup: string): Promise<number> {
+  const it = await startFeed(url, setup)
   let compared = 0
   try {
     await fc.assert(
