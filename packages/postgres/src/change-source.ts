@@ -1,4 +1,5 @@
 import type { ChangeSource, ChangeSourceHandlers, ChangeSourceRuntime, ChangeSourceStatus, ChangeSourceTimes } from './change-source-api.ts'
+import { isSameStatus, statusOf } from './change-source-status.ts'
 import type { Lsn } from './lsn.ts'
 import { decodePgoutput } from './pgoutput/decoder.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
@@ -291,23 +292,9 @@ class Source implements ChangeSource, ReplicationReceiver {
   }
 
   #report(): void {
-    const status = this.#statusNow()
+    const status = statusOf(this.#state, this.#session?.slotName ?? '')
     const before = this.#status
     this.#status = status
-    const same = status.kind === before.kind && (status.kind !== 'waiting' || before.kind !== 'waiting' || status.fault === before.fault)
-    if (!same) this.#handlers.onStatus?.(status)
-  }
-
-  #statusNow(): ChangeSourceStatus {
-    switch (this.#state.kind) {
-      case 'connecting':
-        return { kind: 'connecting' }
-      case 'streaming':
-        return { kind: 'streaming', slot: this.#session?.slotName ?? '' }
-      case 'waiting':
-        return { kind: 'waiting', fault: this.#state.fault }
-      case 'closed':
-        return { kind: 'closed' }
-    }
+    if (!isSameStatus(status, before)) this.#handlers.onStatus?.(status)
   }
 }

@@ -12,8 +12,9 @@ import {
   type TokenRefusal,
 } from './auth/token.ts'
 import type { AdmissionResult, Services } from './channel/services.ts'
-import { Connection, type ConnectionDetails, type ConnectionLimits, type Transport } from './connection/connection.ts'
+import { Connection, type ConnectionLimits } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
+import type { ConnectionDetails, Transport } from './connection/transport.ts'
 import { RateCounter } from './limits/rate-counter.ts'
 import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
 import type {

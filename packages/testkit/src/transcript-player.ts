@@ -5,7 +5,7 @@ import { request, responseMismatches } from './transcript-http.ts'
 import { Inbox } from './transcript-inbox.ts'
 import { madeUpByServer, Renaming, type Classify } from './transcript-renaming.ts'
 import { describeMismatch, type Difference, type PlayReport } from './transcript-report.ts'
-import { beginningOf, expectations, isAction, isQuietBefore, nextAction } from './transcript-script.ts'
+import { beginningOf, expectations, isAction, isQuietBefore, nextAction, saidByClients } from './transcript-script.ts'
 import { TokenRenewal } from './transcript-tokens.ts'
 import { versionOf, type RecordedFrame, type Step, type StepOf, type Transcript } from './transcript.ts'
 
@@ -294,23 +294,4 @@ class Play {
 
 function isBadSignature(text: string): boolean {
   return /bad.sig/i.test(text)
-}
-
-function saidByClients(steps: readonly Step[]): string {
-  return steps
-    .map((step) => {
-      switch (step.kind) {
-        case 'send':
-          return typeof step.frame === 'string' ? step.frame.slice(0, 10_000) : Buffer.from(step.frame).toString()
-        case 'open':
-          return step.url
-        case 'sql':
-          return step.sql + JSON.stringify(step.params)
-        case 'request':
-          return JSON.stringify(step.request).slice(0, 10_000)
-        default:
-          return ''
-      }
-    })
-    .join('\n')
 }

@@ -132,3 +132,23 @@ export function nextAction(steps: readonly Step[], index: number, afterQuiet: bo
   }
   return steps.length
 }
+
+/** All that the clients of a recording said, for whoever must tell it from what the server made up. */
+export function saidByClients(steps: readonly Step[]): string {
+  return steps
+    .map((step) => {
+      switch (step.kind) {
+        case 'send':
+          return typeof step.frame === 'string' ? step.frame.slice(0, 10_000) : Buffer.from(step.frame).toString()
+        case 'open':
+          return step.url
+        case 'sql':
+          return step.sql + JSON.stringify(step.params)
+        case 'request':
+          return JSON.stringify(step.request).slice(0, 10_000)
+        default:
+          return ''
+      }
+    })
+    .join('\n')
+}

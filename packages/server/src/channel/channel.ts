@@ -5,6 +5,7 @@ import type { Decision, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
+import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
 import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
@@ -102,7 +103,7 @@ export class Channel implements Membership, ChangeReceiver {
 
   /** Starts the join. */
   join(): void {
-    this.#verify(this.request.accessToken ?? this.connection.token)
+    this.#ask({ type: 'verify', token: this.request.accessToken ?? this.connection.token })
   }
 
   receive(frame: ClientFrame): void {
@@ -205,19 +206,9 @@ export class Channel implements Membership, ChangeReceiver {
   #run(effect: ChannelEffect): void {
     switch (effect.type) {
       case 'verify':
-        return this.#verify(effect.token)
-      case 'ask-read': {
-        const { admission } = effect
-        const asked = this.services.authorizer.read({ subTopic: this.subTopic, identity: admission.identity })
-        void asked.then((authorization) => this.#step({ type: 'read-decided', admission, authorization }))
-        return
-      }
-      case 'ask-write': {
-        const { admission } = effect
-        const asked = this.services.authorizer.write({ subTopic: this.subTopic, identity: admission.identity })
-        void asked.then((authorization) => this.#step({ type: 'write-decided', admission, authorization }))
-        return
-      }
+      case 'ask-read':
+      case 'ask-write':
+        return this.#ask(effect)
       case 'load-replay':
         this.#place.beginCatchUp()
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
@@ -276,11 +267,8 @@ export class Channel implements Membership, ChangeReceiver {
     })
   }
 
-  #verify(token: string): void {
-    void this.services.admit(token, this.connection.headers).then((result) => {
-      if (result.ok) this.#step({ type: 'admitted', admission: result.admission })
-      else this.#step({ type: 'token-refused', token, code: result.code, joinReason: result.joinReason, message: result.message })
-    })
+  #ask(question: Question): void {
+    ask(question, this, (answer) => this.#step(answer))
   }
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {

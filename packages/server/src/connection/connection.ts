@@ -1,9 +1,7 @@
-import type { DecisionCode } from '../decision-code.ts'
 import {
   ADMIN_TOPIC,
   decodeClientFrame,
   encodeTextMessage,
-  parseJoin,
   PHOENIX_TOPIC,
   subTopicOf,
   type AdminConnection,
@@ -24,28 +22,8 @@ import {
   type ConnectionOptions,
   type ConnectionState,
 } from './connection-state.ts'
-
-/** A socket, as far as a connection needs one. */
-export interface Transport {
-  /** Takes ready WebSocket frames; never throws, also when the socket is gone. */
-  write(frames: Buffer): void
-  /** Bytes that the other side has not taken yet. */
-  backlogBytes(): number
-  /** Starts the closing handshake. */
-  close(code: number, reason: string): void
-  terminate(): void
-}
-
-export interface ConnectionDetails {
-  readonly id: string
-  readonly version: Version
-  readonly token: string
-  readonly headers: Readonly<Record<string, string>>
-  /** Of that token. */
-  readonly claims?: Claims
-  /** The socket was opened by a page of another origin. */
-  readonly foreignOrigin?: boolean
-}
+import { checkJoin, type JoinRefusal } from './join-check.ts'
+import type { ConnectionDetails, Transport } from './transport.ts'
 
 /** What the connections of a server tell each other about. */
 export interface ConnectionHost {
@@ -211,28 +189,25 @@ export class Connection implements ChannelConnection, AdminPeer {
     const { topic, ref, joinRef } = frame
     const subTopic = subTopicOf(topic)
     if (subTopic === null) return this.#reply(null, ref, topic, 'error', { reason: 'unmatched topic' })
-    if (subTopic === '') return this.#refuseJoin(frame, 'topic-name-required', 'TopicNameRequired: You must provide a topic name')
-    if (this.#host.draining) return this.#refuseJoin(frame, 'restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
-    const request = parseJoin(frame.payload.kind === 'json' ? frame.payload.value : null)
-    if (!request.ok) return this.#refuseJoin(frame, 'malformed-join', request.reason)
-    const isPrivate = request.value.private
-    const refuse = (code: DecisionCode, reason: string): void => this.#refuseJoin(frame, code, reason, isPrivate)
-    if (this.#limits.privateOnly && !isPrivate) return refuse('private-only', 'PrivateOnly: This project only allows private channels')
-    if (!this.#allowJoin()) {
-      refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
-      return this.close(1001, 'Too many joins per second')
-    }
-    if (replaces === null) {
-      if (this.#channels.size === 0 && !this.#host.mayJoin())
-        return refuse('too-many-users', 'ConnectionRateLimitReached: Too many connected users')
-      if (this.#channels.size >= this.#services.limits.maxChannelsPerConnection)
-        return refuse('too-many-channels', 'ChannelRateLimitReached: Too many channels')
+    const join = checkJoin(subTopic, frame.payload.kind === 'json' ? frame.payload.value : null, {
+      draining: this.#host.draining,
+      privateOnly: this.#limits.privateOnly,
+      channels: this.#channels.size,
+      maxChannels: this.#services.limits.maxChannelsPerConnection,
+      replaces: replaces !== null,
+      allowJoin: () => this.#allowJoin(),
+      allowUser: () => this.#host.mayJoin(),
+    })
+    if (!join.ok) {
+      this.#refuseJoin(frame, join)
+      if (join.code === 'too-many-joins') this.close(1001, 'Too many joins per second')
+      return
     }
     const channel = new Channel(this, this.#services, {
       subTopic,
       joinRef,
       ref,
-      request: request.value,
+      request: join.request,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
     })
@@ -254,7 +229,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     for (const frame of waiting) if (this.#state.kind === 'open') this.#dispatch(frame)
   }
 
-  #refuseJoin(frame: ClientFrame, code: DecisionCode, reason: string, isPrivate?: boolean): void {
+  #refuseJoin(frame: ClientFrame, { code, reason, private: isPrivate }: JoinRefusal): void {
     const kind = isPrivate === undefined ? {} : { private: isPrivate }
     this.#services.observer.decision({ kind: 'join-refused', code, detail: reason, connection: this.id, topic: frame.topic, ...kind })
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })

@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { parseVersion } from '@tidewire/protocol'
 import { WebSocketServer, type WebSocket } from 'ws'
-import type { Connection, Transport } from '../connection/connection.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { Transport } from '../connection/transport.ts'
 import type { Server } from '../server.ts'
 
 /** Where sockets are accepted: the server's own path, and the one that a Supabase URL leads to. */

@@ -1,0 +1,38 @@
+import type { ChannelEffect, ChannelEvent } from './channel-state.ts'
+import type { ChannelConnection, Services } from './services.ts'
+
+/** What a channel's machine asks before it goes on. */
+export type Question = Extract<ChannelEffect, { type: 'verify' | 'ask-read' | 'ask-write' }>
+
+/** Who asks, as far as the answer depends on it. */
+export interface Asker {
+  readonly subTopic: string
+  readonly connection: Pick<ChannelConnection, 'headers'>
+  readonly services: Pick<Services, 'admit' | 'authorizer'>
+}
+
+/** Asks whether a token is good, or what its holder may read or write. `answer` gets what the machine goes on with, once. */
+export function ask(question: Question, { subTopic, connection, services }: Asker, answer: (event: ChannelEvent) => void): void {
+  switch (question.type) {
+    case 'verify': {
+      const { token } = question
+      void services.admit(token, connection.headers).then((result) => {
+        if (result.ok) answer({ type: 'admitted', admission: result.admission })
+        else answer({ type: 'token-refused', token, code: result.code, joinReason: result.joinReason, message: result.message })
+      })
+      return
+    }
+    case 'ask-read': {
+      const { admission } = question
+      const asked = services.authorizer.read({ subTopic, identity: admission.identity })
+      void asked.then((authorization) => answer({ type: 'read-decided', admission, authorization }))
+      return
+    }
+    case 'ask-write': {
+      const { admission } = question
+      const asked = services.authorizer.write({ subTopic, identity: admission.identity })
+      void asked.then((authorization) => answer({ type: 'write-decided', admission, authorization }))
+      return
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import { parseJoin, type JoinRequest } from '@tidewire/protocol'
+import type { DecisionCode } from '../decision-code.ts'
+
+/** What a join finds on its socket. */
+export interface JoinConditions {
+  readonly draining: boolean
+  readonly privateOnly: boolean
+  /** How many channels the socket has, and how many it may have. */
+  readonly channels: number
+  readonly maxChannels: number
+  /** The socket has a channel of this topic, and the join takes its place. */
+  readonly replaces: boolean
+  /** Counts the join. Whether it is within the limit of joins a second. */
+  allowJoin(): boolean
+  /** Whether one more socket may have channels. */
+  allowUser(): boolean
+}
+
+export interface JoinRefusal {
+  readonly ok: false
+  readonly code: DecisionCode
+  /** As the client is told. */
+  readonly reason: string
+  /** Whether a private channel was asked for, where that could be read. */
+  readonly private?: boolean
+}
+
+export type JoinCheck = { readonly ok: true; readonly request: JoinRequest } | JoinRefusal
+
+/** What is asked of a join before there is a channel for it: that the server takes any, that it can be read, and the limits of its socket. */
+export function checkJoin(subTopic: string, payload: unknown, at: JoinConditions): JoinCheck {
+  if (subTopic === '') return refuse('topic-name-required', 'TopicNameRequired: You must provide a topic name')
+  if (at.draining) return refuse('restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
+  const request = parseJoin(payload)
+  if (!request.ok) return refuse('malformed-join', request.reason)
+  const refuseRead = (code: DecisionCode, reason: string): JoinRefusal => ({ ...refuse(code, reason), private: request.value.private })
+  if (at.privateOnly && !request.value.private) return refuseRead('private-only', 'PrivateOnly: This project only allows private channels')
+  if (!at.allowJoin()) return refuseRead('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+  if (!at.replaces) {
+    if (at.channels === 0 && !at.allowUser()) return refuseRead('too-many-users', 'ConnectionRateLimitReached: Too many connected users')
+    if (at.channels >= at.maxChannels) return refuseRead('too-many-channels', 'ChannelRateLimitReached: Too many channels')
+  }
+  return { ok: true, request: request.value }
+}
+
+function refuse(code: DecisionCode, reason: string): JoinRefusal {
+  return { ok: false, code, reason }
+}

@@ -1,0 +1,25 @@
+import type { Version } from '@tidewire/protocol'
+import type { Claims } from '../ports.ts'
+
+/** A socket, as far as a connection needs one. */
+export interface Transport {
+  /** Takes ready WebSocket frames; never throws, also when the socket is gone. */
+  write(frames: Buffer): void
+  /** Bytes that the other side has not taken yet. */
+  backlogBytes(): number
+  /** Starts the closing handshake. */
+  close(code: number, reason: string): void
+  terminate(): void
+}
+
+/** What is known of a socket once its handshake is done. */
+export interface ConnectionDetails {
+  readonly id: string
+  readonly version: Version
+  readonly token: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Of that token. */
+  readonly claims?: Claims
+  /** The socket was opened by a page of another origin. */
+  readonly foreignOrigin?: boolean
+}
