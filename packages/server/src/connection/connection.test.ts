@@ -308,6 +308,38 @@ describe('a socket', () => {
     expect(full.terminated).toBe(true)
   })
 
+  test('that is closed in the midst of a write costs nobody else the message, nor its place in the order', async () => {
+    const node = new NodeInProcess({ maxBacklogBytes: 1_000 })
+    const sockets = Array.from({ length: 6 }, () => node.connect())
+    for (const [i, socket] of sockets.entries()) await socket.join(room, { presence: { enabled: true, key: `${i}` } })
+    const [slow, sender, ...others] = sockets as [SocketInProcess, SocketInProcess, ...SocketInProcess[]]
+    slow.send({ topic: room, event: 'presence', ref: 't', joinRef: '1', payload: { type: 'presence', event: 'track', payload: {} } })
+    await node.settle()
+    for (const socket of sockets) socket.take()
+    slow.backlog = 1_001
+    // The first is written at once, the next at the end of the turn.
+    for (const n of [1, 2]) say(sender, n)
+    await node.settle()
+    expect(slow.closed).toMatchObject({ code: 1013 })
+    const got = others.map((socket) => events(socket.take()))
+    expect(got[0]!.toSorted()).toEqual(['broadcast', 'broadcast', 'presence_diff'])
+    for (const one of got) expect(one).toEqual(got[0])
+    expect(node.decisions.filter(({ kind }) => kind === 'connection-closed')).toHaveLength(1)
+  })
+
+  test('that is closed with messages pending in several topics is closed once', async () => {
+    const node = new NodeInProcess({ maxBacklogBytes: 1_000 })
+    const [slow, fast] = [node.connect(), node.connect()]
+    const topics = ['realtime:a', 'realtime:b', 'realtime:c']
+    for (const topic of topics) for (const socket of [slow, fast]) await socket.join(topic)
+    fast.take()
+    for (const n of [1, 2]) for (const topic of topics) say(fast, n, topic)
+    slow.backlog = 1_001
+    await node.settle()
+    expect(slow.closed).toMatchObject({ code: 1013 })
+    expect(node.decisions.filter(({ kind }) => kind === 'connection-closed')).toHaveLength(1)
+  })
+
   test('that breaks leaves nothing behind', async () => {
     const node = new NodeInProcess()
     const [gone, stays] = [node.connect(), node.connect()]

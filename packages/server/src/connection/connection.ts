@@ -65,6 +65,8 @@ export class Connection implements ChannelConnection, AdminPeer {
   #state: ConnectionState = initialConnection
   #heard = true
   #backlogBefore = 0
+  /** Its backlog is over the bound: nothing more is written, and it is closed at the end of the turn. */
+  #overflowing = false
 
   constructor(details: ConnectionDetails, transport: Transport, services: Services, host: ConnectionHost, limits: ConnectionLimits) {
     this.id = details.id
@@ -129,10 +131,14 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   write(frames: Buffer, messages: number): void {
-    if (this.#state.kind !== 'open') return
+    if (this.#state.kind !== 'open' || this.#overflowing) return
     this.#messagesSent += messages
     this.#transport.write(frames)
-    if (this.#transport.backlogBytes() > this.#limits.maxBacklogBytes) this.#step({ type: 'overflow' })
+    if (this.#transport.backlogBytes() <= this.#limits.maxBacklogBytes) return
+    this.#overflowing = true
+    // Not here: a topic is going through its subscribers, and leaving now would have it skip one, or tell some of them
+    // what this brings about before what it was about to say.
+    this.#services.runtime.endOfTurn(() => this.#step({ type: 'overflow' }))
   }
 
   allowEvent(): boolean {
