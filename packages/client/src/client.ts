@@ -105,7 +105,7 @@ export class Client<Database = UntypedDatabase> {
 
   /** Connects, and stays connected until `disconnect`: a lost connection is made again. Never throws. */
   connect(): void {
-    this.#session.connect()
+    this.#session.connectNow()
   }
 
   /**

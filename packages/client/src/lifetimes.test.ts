@@ -252,3 +252,53 @@ test('presence updates are told as such, besides the join and the leave', async 
   })
   expect(heard).toEqual(['join', 'leave', ['a', [{ presence_ref: '1', n: 1 }], [{ presence_ref: '2', n: 2 }]], 'sync'])
 })
+
+describe('a program that answers CHANNEL_ERROR with a new channel', () => {
+  /** The n-th failure and later ones are left alone. */
+  function recreates(most: number) {
+    const it = setup()
+    const seen: string[] = []
+    const start = (): void => {
+      const channel = it.client.channel('room').subscribe((status) => {
+        seen.push(status)
+        if (status !== 'CHANNEL_ERROR' || seen.length > most) return
+        void it.client.removeChannel(channel)
+        start()
+      })
+    }
+    start()
+    return { ...it, seen }
+  }
+
+  test('hears of a lost connection once, and joins again', async () => {
+    const { runtime, seen } = recreates(100)
+    await settle()
+    runtime.socket.drop()
+    expect(seen).toEqual(['SUBSCRIBED', 'CHANNEL_ERROR', 'CLOSED'])
+    await runtime.advance(1000)
+    expect(seen.slice(3)).toEqual(['SUBSCRIBED'])
+  })
+
+  test('does not undo the pause between two tries', async () => {
+    const { runtime, server, seen } = recreates(1000)
+    await settle()
+    server.opens = false
+    runtime.onSocket = (socket) => queueMicrotask(() => socket.drop())
+    runtime.socket.drop()
+    await runtime.advance(60_000)
+    expect(runtime.sockets.length).toBeGreaterThan(5)
+    expect(runtime.sockets.length).toBeLessThan(40)
+    expect(seen).not.toContain('TIMED_OUT')
+  })
+})
+
+test('a channel that is removed while the client disconnects leaves no timer behind', async () => {
+  const { client, runtime } = setup()
+  const channel = client.channel('room').subscribe()
+  await settle()
+  const gone = client.disconnect()
+  await client.removeChannel(channel)
+  runtime.socket.drop(1000)
+  expect(await gone).toBe('ok')
+  expect(runtime.armedTimers).toBe(0)
+})

@@ -24,8 +24,9 @@ export class Roster {
     return this.#byTopic.get(topic)
   }
 
+  /** Those that are there now: what it does may be heard by somebody who takes a channel back and makes another. */
   each(act: (channel: HostedChannel) => void): void {
-    for (const channel of this.#byTopic.values()) act(channel)
+    for (const channel of [...this.#byTopic.values()]) act(channel)
   }
 
   /** Throws when another channel has the topic. */

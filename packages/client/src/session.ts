@@ -79,6 +79,12 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.state.kind === 'connected'
   }
 
+  /** Nobody has disconnected. */
+  get #isWanted(): boolean {
+    const { kind } = this.state
+    return kind !== 'disconnected' && kind !== 'closing'
+  }
+
   get token(): string | null {
     return this.auth.value
   }
@@ -123,7 +129,12 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime.report(error)
   }
 
+  /** For a channel. The wait after a failure goes on: who subscribes anew at each one would try without a pause. */
   connect(): void {
+    if (this.state.kind !== 'waiting') this.connectNow()
+  }
+
+  connectNow(): void {
     this.drive({ type: 'connect' })
     this.#prefetchToken()
   }
@@ -153,8 +164,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   detach(channel: HostedChannel): void {
-    if (this.roster.remove(channel) && this.roster.owners.length === 0 && this.state !== disconnected)
-      this.#emptyTimer(this.options.emptyDisconnectMs)
+    if (this.roster.remove(channel) && this.roster.owners.length === 0 && this.#isWanted) this.#emptyTimer(this.options.emptyDisconnectMs)
   }
 
   authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void {
@@ -190,9 +200,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { state } = this
     const { kind } = state
     if (kind !== before) for (const callback of this.stateListeners) this.#call('state', () => callback(state))
-    const isWanted = kind !== 'disconnected' && kind !== 'closing'
-    if (isWanted !== (this.#unwatch !== null)) {
-      if (isWanted) this.#wakeUp()
+    if (this.#isWanted !== (this.#unwatch !== null)) {
+      if (this.#isWanted) this.#wakeUp()
       else this.#fallAsleep()
     }
     if (before === 'closing' && kind !== 'closing')
