@@ -302,3 +302,12 @@ test('a channel that is removed while the client disconnects leaves no timer beh
   expect(await gone).toBe('ok')
   expect(runtime.armedTimers).toBe(0)
 })
+
+test('a callback added by a callback hears of the join once', async () => {
+  const { client } = setup()
+  const heard: string[] = []
+  const late = (status: string): void => void heard.push(status)
+  const channel = client.channel('room').subscribe(() => channel.subscribe(late))
+  await settle()
+  expect(heard).toEqual(['SUBSCRIBED'])
+})

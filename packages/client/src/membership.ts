@@ -257,7 +257,7 @@ export class Membership implements HostedChannel {
   #notify(status: SubscribeStatus, error?: Error): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
     else this.host.log('channel', `${status} ${this.topic}`, error)
-    for (const callback of this.#callbacks)
+    for (const callback of [...this.#callbacks])
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
     if (status === 'SUBSCRIBED') this.#recovery.joined()
     this.#tellReady(error)
