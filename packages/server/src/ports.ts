@@ -1,6 +1,6 @@
 /**
  * What the server needs from outside, as interfaces. The server knows Postgres, the clock and the network only through
- * these; `io/` and the packages `postgres` and `nats` implement them.
+ * these; `io/` and the package `postgres` implement them.
  */
 import type { DecisionCode } from './decision-code.ts'
 import type { AdminSqlResult, AdminTable, JsonObject, WhyStep } from '@tidewire/protocol'
@@ -19,6 +19,7 @@ export interface Runtime {
   randomBytes(size: number): Uint8Array
 }
 
+/** A timer that may still be taken back. */
 export interface TimerHandle {
   cancel(): void
 }
@@ -46,6 +47,7 @@ export interface Identity {
   readonly headers: Readonly<Record<string, string>>
 }
 
+/** Who wants to use which private channel; the topic is without `realtime:`. */
 export interface AuthorizationRequest {
   readonly subTopic: string
   readonly identity: Identity
@@ -83,6 +85,7 @@ export interface PublishRequest {
   readonly identity: Identity
 }
 
+/** What became of a broadcast. */
 export type PublishOutcome =
   /** `receivers` are those of this node. */
   | { readonly kind: 'accepted'; readonly receivers: number }
@@ -103,6 +106,7 @@ export interface StoredMessage {
   readonly bytes: Uint8Array
 }
 
+/** The stored messages, for joins that ask for a replay. */
 export interface MessageStore {
   /** The newest `limit` private messages of the topic since a Unix time in milliseconds, oldest first. Never rejects. */
   replay(
@@ -112,6 +116,7 @@ export interface MessageStore {
   ): Promise<{ readonly ok: true; readonly messages: readonly StoredMessage[] } | { readonly ok: false; readonly reason: string }>
 }
 
+/** The row changes that one join asks for. */
 export interface ChangeRequest {
   readonly subTopic: string
   /** The join's entries, unread, each with the id that the join reply gave it. */
@@ -126,6 +131,7 @@ export interface ChangeRequest {
   readonly legacy: boolean
 }
 
+/** The channel that asked, as far as the feed tells it something. */
 export interface ChangeListener {
   /**
    * A change that this channel may see, as JSON text: event `postgres_changes` with `{ids, data}`, or, for a legacy
@@ -137,6 +143,7 @@ export interface ChangeListener {
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
+/** A subscription, until `close`: nothing is told after that. */
 export interface ChangeHandle {
   /** A new token: what is delivered from now on is decided by it. */
   setIdentity(identity: Identity): void
@@ -156,6 +163,7 @@ export interface DecidedChange {
   readonly payload: Uint8Array | null
 }
 
+/** How far a feed has come. */
 export interface FeedProgress {
   /** Bytes of the write-ahead log that are not delivered yet; what Postgres has written is seen every few seconds. */
   readonly lagBytes: number
@@ -179,6 +187,7 @@ export interface ExplainTopic {
   readonly identity: Identity
 }
 
+/** A row that is asked about, and who would see it. */
 export interface ExplainChange {
   readonly identity: Identity
   readonly schema: string
@@ -200,6 +209,7 @@ export interface Explainer {
   table(schema: string, table: string): Promise<ExplainedTable>
 }
 
+/** What is known of a table, or a sentence that says why nothing is. */
 export type ExplainedTable = { readonly ok: true; readonly answer: AdminTable } | { readonly ok: false; readonly reason: string }
 
 /** Runs SQL for the inspector of somebody's own machine, never as a superuser, bounded in rows and time. Never rejects. */

@@ -32,6 +32,11 @@ describe.each(pages)('$path', ({ path, text }) => {
     const there = new Set(['', dirname(path)].flatMap(scriptsOf))
     expect(named.filter((name) => !there.has(name))).toEqual([])
   })
+
+  test('the files and folders it names from the root are there', () => {
+    const named = [...text.matchAll(/(?<![\w./-])(?:packages|bench|examples|docs|scripts|\.ci)\/[\w./-]*(?!\*)/g)].map(([name]) => name)
+    expect(named.filter((name) => !existsSync(pathOf(name.replace(/\.$/, ''))))).toEqual([])
+  })
 })
 
 test('ARCHITECTURE.md names files and folders that are there', () => {
