@@ -1,6 +1,7 @@
 import type { SubscribeStatus } from './channel-state.ts'
 import type { BroadcastMessage, RealtimeBroadcastPersist, Untyped } from './payloads.ts'
 
+/** What a channel asks of the server when it joins. What is left out is off. */
 export interface RealtimeChannelOptions {
   config: {
     broadcast?: {
@@ -25,8 +26,10 @@ export interface RealtimeChannelOptions {
   }
 }
 
+/** Hears how each join ended; `error` is a RealtimeError, and comes with CHANNEL_ERROR. */
 export type SubscribeCallback = (status: SubscribeStatus, error?: Error) => void
 
+/** What became of a message: taken (or written, where nobody asked for an answer), not answered in time, refused. */
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
 
 /** A listener is heard until `off`, or until `signal` aborts. */
@@ -34,6 +37,7 @@ export interface ListenOptions {
   signal?: AbortSignal
 }
 
+/** `timeout`: how long to wait for the answer, in milliseconds. Default: the channel's. */
 export interface SendOptions {
   timeout?: number
   [key: string]: Untyped

@@ -40,6 +40,10 @@ export type ChannelEvent =
   | { readonly type: 'token-changed'; readonly isUp: boolean; readonly ref: string }
   | { readonly type: 'leave' }
 
+/**
+ * What `subscribe` tells. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
+ * and tried again where `error.retryable` says so. CLOSED: left, or closed by the server.
+ */
 export type SubscribeStatus = 'SUBSCRIBED' | 'TIMED_OUT' | 'CLOSED' | 'CHANNEL_ERROR'
 
 export type ChannelEffect =

@@ -7,13 +7,16 @@ export const REALTIME_LISTEN_TYPES = {
 } as const
 export type REALTIME_LISTEN_TYPES = (typeof REALTIME_LISTEN_TYPES)[keyof typeof REALTIME_LISTEN_TYPES]
 
+/** The events of `on('postgres_changes')`. */
 export const REALTIME_POSTGRES_CHANGES_LISTEN_EVENT = { ALL: '*', INSERT: 'INSERT', UPDATE: 'UPDATE', DELETE: 'DELETE' } as const
 export type REALTIME_POSTGRES_CHANGES_LISTEN_EVENT =
   (typeof REALTIME_POSTGRES_CHANGES_LISTEN_EVENT)[keyof typeof REALTIME_POSTGRES_CHANGES_LISTEN_EVENT]
 
+/** The events of `on('presence')` that realtime-js has; Tidewire has `update` too. */
 export const REALTIME_PRESENCE_LISTEN_EVENTS = { SYNC: 'sync', JOIN: 'join', LEAVE: 'leave' } as const
 export type REALTIME_PRESENCE_LISTEN_EVENTS = (typeof REALTIME_PRESENCE_LISTEN_EVENTS)[keyof typeof REALTIME_PRESENCE_LISTEN_EVENTS]
 
+/** What the callback of `subscribe` is told. */
 export const REALTIME_SUBSCRIBE_STATES = {
   SUBSCRIBED: 'SUBSCRIBED',
   TIMED_OUT: 'TIMED_OUT',
@@ -22,6 +25,7 @@ export const REALTIME_SUBSCRIBE_STATES = {
 } as const
 export type REALTIME_SUBSCRIBE_STATES = (typeof REALTIME_SUBSCRIBE_STATES)[keyof typeof REALTIME_SUBSCRIBE_STATES]
 
+/** The values of a channel's `state`. */
 export const REALTIME_CHANNEL_STATES = {
   closed: 'closed',
   errored: 'errored',

@@ -15,6 +15,7 @@ export type SchemaOf<Database> = Database extends UntypedDatabase ? string : Exc
 
 type Tables<Database, Schema> = Schema extends keyof Database ? (Database[Schema] extends { Tables: infer All } ? All : never) : never
 
+/** The tables of a schema, by name; any text where the database is not described. */
 export type TableOf<Database, Schema> = Database extends UntypedDatabase ? string : keyof Tables<Database, Schema> & string
 
 /** The row of a table; of any table of the schema when none is named. */

@@ -1,6 +1,7 @@
 import type { FilterOperator } from '@tidewire/protocol'
 import type { UntypedRow } from './untyped.ts'
 
+/** The operators of a filter, as they stand in its text: `id=eq.1`. */
 export type RealtimePostgresChangesFilterOperator = FilterOperator
 
 type Scalar = string | number | boolean | null
@@ -94,6 +95,7 @@ export class RealtimePostgresFilterBuilder<Row extends object = UntypedRow> {
   }
 }
 
+/** Begins a filter: `postgresChangesFilter<Todo>().eq('done', false).lt('id', 100)`. It is given as `filter` as it is. */
 export function postgresChangesFilter<Row extends object = UntypedRow>(): RealtimePostgresFilterBuilder<Row> {
   return new RealtimePostgresFilterBuilder<Row>()
 }

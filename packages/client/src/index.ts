@@ -37,6 +37,10 @@ export type { PresenceSnapshot as RealtimePresenceState } from './payloads.ts'
 export type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
 export type { EventsOf, Schema, Schemas } from './schema.ts'
 export type { AckOptions, AckResult } from './send-with-ack.ts'
+/**
+ * What `removeChannel` resolves with. Tidewire's own answer is always `ok`; the others are in the type for programs written
+ * for realtime-js.
+ */
 export type RealtimeRemoveChannelResponse = 'ok' | 'timed out' | 'error' | (string & {})
 export { RealtimeError } from '@tidewire/protocol'
 export type { RealtimeErrorCode, SystemPayload } from '@tidewire/protocol'

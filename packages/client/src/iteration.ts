@@ -1,5 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 
+/** What becomes of items that nobody has taken yet, and when an iteration ends. */
 export interface IterationOptions {
   /** Ends the iteration. */
   signal?: AbortSignal

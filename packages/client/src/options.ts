@@ -5,9 +5,13 @@ import { callSafely } from './listeners.ts'
 import type { Untyped } from './payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
 
+/** How numbers come that a JavaScript number cannot hold; see `bigNumbers` of the client's options. */
 export type BigNumbers = 'number' | 'string' | 'bigint'
+/** What became of a heartbeat: written, answered, refused, or not answered in time. `disconnected` is in the type for realtime-js alone. */
 export type HeartbeatStatus = 'sent' | 'ok' | 'error' | 'timeout' | 'disconnected'
+/** Hears of each heartbeat, and with its answer how long that took, in milliseconds. */
 export type HeartbeatCallback = (status: HeartbeatStatus, latencyMs?: number) => void
+/** How much a server writes to its log of one socket. Tidewire's server passes over it. */
 export type LogLevel = 'info' | 'warn' | 'error' | (string & {})
 
 /** A message as `encode` gets it and `decode` gives it. */
@@ -19,6 +23,7 @@ export interface RealtimeMessage {
   join_ref?: string
 }
 
+/** The options of a client; all have defaults but the API key. Unfit ones are reported all at once, by the constructor. */
 export interface RealtimeClientOptions {
   /** The project's API key. May also stand in `params.apikey`. */
   apikey?: string

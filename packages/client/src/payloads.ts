@@ -7,6 +7,7 @@ export type { Untyped, UntypedRow }
 /** The payloads of a channel's broadcasts by event: `{ move: { x: number; y: number } }`. */
 export type UntypedEvents = { [event: string]: Untyped }
 
+/** A broadcast as its listener gets it. */
 export interface BroadcastMessage<Payload = Untyped, Event extends string = string> {
   type: 'broadcast'
   event: Event
@@ -14,6 +15,7 @@ export interface BroadcastMessage<Payload = Untyped, Event extends string = stri
   meta?: BroadcastMeta
 }
 
+/** What was done to a row. */
 export type ChangeEvent = 'INSERT' | 'UPDATE' | 'DELETE'
 
 interface ChangeBase {
@@ -23,9 +25,16 @@ interface ChangeBase {
   errors: string[]
 }
 
+/** A row that is new. */
 export type RealtimePostgresInsertPayload<Row extends object> = ChangeBase & { eventType: 'INSERT'; new: Row; old: {} }
+/**
+ * A row that was changed. `old` holds its replica identity: the key or, with REPLICA IDENTITY FULL, all columns. With Row
+ * Level Security it is the key alone, unless this user could see the row.
+ */
 export type RealtimePostgresUpdatePayload<Row extends object> = ChangeBase & { eventType: 'UPDATE'; new: Row; old: Partial<Row> }
+/** A row that is gone. `old` as with an update. */
 export type RealtimePostgresDeletePayload<Row extends object> = ChangeBase & { eventType: 'DELETE'; new: {}; old: Partial<Row> }
+/** A change of a row, told apart by `eventType`. */
 export type RealtimePostgresChangesPayload<Row extends object> =
   | RealtimePostgresInsertPayload<Row>
   | RealtimePostgresUpdatePayload<Row>
@@ -46,6 +55,7 @@ export interface ChangeFilter<Row extends object = UntypedRow> {
   select?: (keyof Row & string)[]
 }
 
+/** What `on('postgres_changes')` listens to: an event, or `*` for all, of the rows that the rest describes. */
 export type RealtimePostgresChangesFilter<Event extends ChangeEvent | '*' = ChangeEvent | '*'> = ChangeFilter & { event: Event }
 
 /** One tracked payload as users see it: what was tracked, and the server's reference for it. */
@@ -54,18 +64,21 @@ export type Presence<Meta extends object = UntypedRow> = { presence_ref: string 
 /** Who is here, by key; several sockets may share a key. */
 export type PresenceSnapshot<Meta extends object = UntypedRow> = { [key: string]: Presence<Meta>[] }
 
+/** A change of presence. A listener for `*` gets an update as a join and a leave. */
 export type PresenceEvent<Meta extends object = UntypedRow> =
   | { event: 'sync' }
   | RealtimePresenceJoinPayload<Meta>
   | RealtimePresenceLeavePayload<Meta>
   | RealtimePresenceUpdatePayload<Meta>
 
+/** Somebody came: who was there under the key before, and who is new. */
 export type RealtimePresenceJoinPayload<Meta extends object = UntypedRow> = {
   event: 'join'
   key: string
   currentPresences: Presence<Meta>[]
   newPresences: Presence<Meta>[]
 }
+/** Somebody went: who is still there under the key, and who has left. */
 export type RealtimePresenceLeavePayload<Meta extends object = UntypedRow> = {
   event: 'leave'
   key: string
@@ -80,6 +93,7 @@ export type RealtimePresenceUpdatePayload<Meta extends object = UntypedRow> = {
   newPresences: Presence<Meta>[]
 }
 
+/** What the server says of a channel itself: that changes flow, or what went wrong. `channel` is the topic without `realtime:`. */
 export type RealtimeSystemPayload = {
   extension: SystemPayload['extension'] | (string & {})
   status: 'ok' | 'error' | (string & {})

@@ -12,10 +12,12 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void
 }
 
+/** The class of such sockets, as `transport` takes it. */
 export interface WebSocketLikeConstructor {
   new (address: string | URL, subprotocols?: string | string[]): WebSocketLike
 }
 
+/** One POST; an answer later than `timeoutMs` is none. */
 export interface HttpRequest {
   readonly url: string
   readonly headers: { readonly [name: string]: string }
@@ -23,6 +25,7 @@ export interface HttpRequest {
   readonly timeoutMs: number
 }
 
+/** The answer to it, whatever its status. */
 export interface HttpAnswer {
   readonly status: number
   readonly statusText: string
@@ -52,6 +55,7 @@ export interface Runtime {
   workerTimers(options: { readonly url: string | undefined; readonly failed: (cause: unknown) => void }): WorkerTimers
 }
 
+/** Timers that a worker keeps. */
 export interface WorkerTimers {
   readonly worker: unknown
   setTimer(afterMs: number, run: () => void): () => void

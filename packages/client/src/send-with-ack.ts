@@ -1,6 +1,7 @@
 import { RealtimeError } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
 
+/** How long and how often `sendWithAck` tries. */
 export interface AckOptions {
   /** How long each try may take, joining included. Milliseconds, default: the channel's timeout. */
   timeout?: number
@@ -12,6 +13,7 @@ export interface AckOptions {
   signal?: AbortSignal
 }
 
+/** What became of it, and after how many tries. `response` is the server's own; `error` is that of the last try. */
 export type AckResult =
   | { readonly ok: true; readonly attempts: number; readonly response: unknown }
   | { readonly ok: false; readonly attempts: number; readonly error: RealtimeError }

@@ -6,6 +6,7 @@ export interface ProbeSession {
   query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
 }
 
+/** What the authorizer asks the database with. */
 export interface AuthorizerOptions {
   /** Runs `work` on a session that nobody else uses meanwhile; rejects when none can be had. */
   withSession<T>(work: (session: ProbeSession) => Promise<T>): Promise<T>

@@ -1,6 +1,7 @@
 import { RealtimeError } from '@tidewire/protocol'
 import type { ChangeSourceTimes } from './change-source-api.ts'
 
+/** How often what is looked at and reported, and how much is handed on at a time. */
 export interface ChangeSourceTuning {
   /** How often the confirmed position is reported to Postgres and a sign of life asked for. Default 10,000. */
   readonly statusIntervalMs?: number

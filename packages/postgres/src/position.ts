@@ -13,6 +13,7 @@ export interface Position {
 /** The place of a change inside its epoch. */
 export type Place = Pick<Position, 'commitLsn' | 'seq'>
 
+/** A position, or a sentence that says why a text is none. */
 export type ParsedPosition =
   | { readonly ok: true; readonly position: Position }
   | { readonly ok: false; readonly code: 'malformed-position'; readonly detail: string }

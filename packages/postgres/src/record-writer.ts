@@ -1,6 +1,7 @@
 import { columnWriter, keyOrder, type ValueType } from './pgoutput/column-value.ts'
 import type { Tuple } from './pgoutput/tuple.ts'
 
+/** A column to write. */
 export interface RecordColumn {
   readonly name: string
   readonly type: ValueType
@@ -8,6 +9,7 @@ export interface RecordColumn {
   readonly tupleIndex: number | null
 }
 
+/** Where values come from that the new tuple does not have. */
 export interface RecordSources {
   /** Where a value that the new tuple left out is looked for: the old tuple, when it holds the full row. */
   readonly old?: Tuple | null

@@ -56,6 +56,7 @@ export interface AdminWelcome {
   readonly database: boolean
 }
 
+/** Payload of `admin_state`: who is where, as much of it as is listed. */
 export interface AdminState {
   readonly topics: readonly AdminTopic[]
   readonly connections: readonly AdminConnection[]
@@ -64,6 +65,7 @@ export interface AdminState {
   readonly moreConnections: number
 }
 
+/** A topic with somebody on it. */
 export interface AdminTopic {
   /** Without the prefix `realtime:`. */
   readonly topic: string
@@ -71,6 +73,7 @@ export interface AdminTopic {
   readonly members: number
 }
 
+/** A socket, and the channels on it. */
 export interface AdminConnection {
   readonly id: string
   /** Of the token it connected with; `null` when it cannot be read. */
@@ -91,6 +94,7 @@ export interface AdminConnection {
   readonly closed?: { readonly code: number; readonly reason: string; readonly at: number }
 }
 
+/** Payload of `admin_tick`: how the server is, and what has changed since. */
 export interface AdminTick {
   /** Unix milliseconds. */
   readonly at: number
@@ -119,12 +123,14 @@ export interface LatencySummary {
   readonly counts: readonly number[]
 }
 
+/** Payload of `admin_log`: what happened since the last one, as far as it is watched. */
 export interface AdminLog {
   readonly rows: readonly AdminLogRow[]
   /** Rows that were left out since the last message: more happened than is shown. */
   readonly skipped: number
 }
 
+/** One thing that happened. What does not go with its `kind` is missing. */
 export interface AdminLogRow {
   /** Rising by one; never given twice by one server. */
   readonly id: number
@@ -145,12 +151,14 @@ export interface AdminLogRow {
   readonly detail?: string
 }
 
+/** What of the traffic an inspector wants to see. */
 export interface AdminWatch {
   readonly payloads: boolean
   /** Only rows whose topic, event, detail or connection contains this. */
   readonly match: string
 }
 
+/** Response of `admin_topic`: who is present, and the ids of the connections. */
 export interface AdminTopicDetail extends AdminTopic {
   readonly presences: readonly {
     readonly key: string
@@ -161,11 +169,13 @@ export interface AdminTopicDetail extends AdminTopic {
   readonly connections: readonly string[]
 }
 
+/** Response of `admin_table`. */
 export interface AdminTable {
   /** In its order; empty: there is none. */
   readonly primaryKey: readonly KeyColumn[]
 }
 
+/** A column of a primary key. */
 export interface KeyColumn {
   readonly name: string
   /** As Postgres prints it: `integer`, `character varying(20)`. */
@@ -175,6 +185,7 @@ export interface KeyColumn {
 /** Who is asked about: a connection that is there, or a role with claims. */
 export type WhyUser = { readonly connection: string } | { readonly role: string; readonly claims: JsonObject }
 
+/** Request of `admin_why`: may this user use a topic, or see a row? */
 export type WhyQuestion =
   | { readonly about: 'topic'; readonly user: WhyUser; readonly topic: string; readonly private: boolean }
   | {
@@ -196,6 +207,7 @@ export interface WhyAnswer {
   readonly steps: readonly WhyStep[]
 }
 
+/** One check and how it came out; `unknown` where it could not be made. */
 export interface WhyStep {
   readonly check: 'token' | 'limit' | 'publication' | 'privilege' | 'policy' | 'row' | 'filter' | 'subscription' | 'decision'
   readonly outcome: 'yes' | 'no' | 'unknown'
@@ -206,6 +218,7 @@ export interface WhyStep {
   readonly sql?: string
 }
 
+/** Response of `admin_sql`: values as Postgres prints them, `null` for NULL. `tookMs` is milliseconds, `command` such as `SELECT`. */
 export interface AdminSqlResult {
   readonly columns: readonly string[]
   readonly rows: readonly (readonly (string | null)[])[]

@@ -13,6 +13,7 @@ export const FrameKind: {
   readonly userBroadcast: 4
 } = { push: 0, reply: 1, broadcast: 2, userBroadcastPush: 3, userBroadcast: 4 }
 
+/** The longest name in a binary frame, which has one byte for each length (rule N5). */
 export const MAX_NAME_BYTES = 255
 
 const METADATA_FAULT = 'the metadata is not JSON'

@@ -9,6 +9,7 @@ export interface ClientFrame extends FrameEnvelope {
   readonly payload: FramePayload
 }
 
+/** The payload of a frame, by how it came. */
 export type FramePayload =
   /** JSON: `bytes` is its valid text, `value` the parsed value. */
   | { readonly kind: 'json'; readonly bytes: Uint8Array; readonly value: unknown }

@@ -31,10 +31,12 @@ export interface Undecodable {
 /** Decoders never throw: hostile input is an ordinary value. */
 export type Decoded<T> = { readonly ok: true; readonly value: T } | Undecodable
 
+/** What a decoder returns for a frame that it could read. */
 export function decoded<T>(value: T): Decoded<T> {
   return { ok: true, value }
 }
 
+/** What it returns for one that it could not; `detail` is a sentence for the sender. */
 export function undecodable(code: DecodeFault, detail: string, envelope?: FrameEnvelope): Undecodable {
   return envelope === undefined ? { ok: false, code, detail } : { ok: false, code, detail, envelope }
 }

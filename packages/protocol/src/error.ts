@@ -32,6 +32,7 @@ export type RealtimeErrorCode =
   | 'database-unavailable'
   | 'port-in-use'
 
+/** What goes with the code and the sentence of an error. */
 export interface RealtimeErrorOptions {
   readonly cause?: unknown
   /** Whether the same call may succeed later without a change by the caller. Default false. */

@@ -3,6 +3,7 @@ import { RealtimeError } from './error.ts'
 /** The operators of a row filter (rule F3). */
 export type FilterOperator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is' | 'match' | 'imatch' | 'isdistinct'
 
+/** All of them. */
 export const FILTER_OPERATORS: readonly FilterOperator[] = [
   'eq',
   'neq',
@@ -25,6 +26,7 @@ export const MAX_IN_VALUES = 100
 /** One condition on a column. Values are text as Postgres reads it; what they mean depends on the column's type. */
 export type Filter = ValueFilter | ListFilter
 
+/** A column compared with one value. */
 export interface ValueFilter {
   readonly column: string
   readonly op: Exclude<FilterOperator, 'in'>
@@ -33,6 +35,7 @@ export interface ValueFilter {
   readonly value: string
 }
 
+/** A column that is one of several values. */
 export interface ListFilter {
   readonly column: string
   readonly op: 'in'
@@ -41,6 +44,7 @@ export interface ListFilter {
   readonly value: readonly (string | null)[]
 }
 
+/** Why a text is no filter. */
 export type FilterFault = 'empty-condition' | 'malformed' | 'unknown-operator' | 'no-list' | 'malformed-list' | 'too-many-values'
 
 /** `detail` is the reference's text where it has one, without what the server puts in front (rule F7). */

@@ -13,6 +13,7 @@ const LONE_SURROGATE = /[\ud800-\udfff]/u
 
 let encoder: TextEncoder | undefined
 
+/** A text as UTF-8. */
 export function textBytes(text: string): Uint8Array {
   encoder ??= new TextEncoder()
   return encoder.encode(text)

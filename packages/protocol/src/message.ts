@@ -13,6 +13,7 @@ export interface Message<Event extends string = string, Payload = unknown> {
   readonly payload: Payload
 }
 
+/** A JSON object of any shape. */
 export type JsonObject = { readonly [key: string]: unknown }
 
 /** True for JSON objects: neither null nor an array. */

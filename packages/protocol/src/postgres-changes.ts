@@ -25,6 +25,7 @@ export interface PostgresChangesOptions {
   readonly deletes?: 'all' | 'authorized'
 }
 
+/** A column of the table, as the message of a change names it. */
 export interface ChangeColumn {
   readonly name: string
   /** The type's name in `pg_type`, such as `int4` or `_text`. */

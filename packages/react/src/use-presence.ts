@@ -12,11 +12,13 @@ export interface Member<Meta extends object> {
   readonly meta: Meta
 }
 
+/** What {@link usePresence} starts with. */
 export interface UsePresenceOptions<Meta extends object> {
   /** Tracked when the component is mounted. Read once. */
   readonly initial?: Meta
 }
 
+/** Who is on a channel, and the way to be among them. */
 export interface UsePresenceResult<Meta extends object> {
   /** Who is here, this client included. The same array until that changes, the same objects for those who stay as they are. */
   readonly members: readonly Member<Meta>[]

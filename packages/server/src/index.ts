@@ -23,6 +23,7 @@ export type * from './ports.ts'
 export type { StoredPublish, TrustedPublish } from './publish.ts'
 export { Server, type ServerPorts } from './server.ts'
 
+/** What {@link startServer} takes: where to listen, what the server stands on, and how it behaves. */
 export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'> {
   /** Default `127.0.0.1`. */
   readonly host?: string
@@ -38,6 +39,7 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
 }
 
+/** A server that listens, until `stop`. */
 export interface RunningServer {
   /** `http://host:port`, without a trailing slash. */
   readonly url: string

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import type { Queryable } from './queryable.ts'
 
+/** Where the database is, and how many sessions it may cost. */
 export interface DatabasePoolOptions {
   /** `postgres://…`; never logged. */
   readonly url: string
@@ -18,6 +19,7 @@ export interface DatabasePool extends Queryable {
   close(): Promise<void>
 }
 
+/** Does not connect: `query` and `withSession` do, and reject with what Postgres or the network says. */
 export function databasePool(options: DatabasePoolOptions): DatabasePool {
   const pool = new pg.Pool({
     connectionString: options.url,

@@ -4,6 +4,7 @@ import { embeddedConveniences, keepPartitions, migrations } from '../migrations.
 /** Serializes migrations of servers that start at the same time. */
 const LOCK = 7_236_514_092
 
+/** The names of the steps that were taken now, and the number of the newest. */
 export interface MigrationResult {
   readonly applied: readonly string[]
   readonly version: number

@@ -6,6 +6,7 @@ import type { PublicationSpec } from './publication.ts'
 import { replicationPort } from './replication-session.ts'
 import { isSlotBase } from './slot.ts'
 
+/** Where row changes come from, and who is told of them. */
 export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** `postgres://…` of a role that may replicate, straight to the server: poolers do not pass replication on. */
   readonly connection: string | pg.ClientConfig

@@ -12,6 +12,7 @@ import type { PublicationSpec } from './publication.ts'
 import { preparedPort } from './prepared-port.ts'
 import { replicationPort } from './replication-session.ts'
 
+/** Where the changes come from, how long they are kept for whoever resumes, and how much the database is asked. Bytes and milliseconds. */
 export interface PostgresFeedOptions {
   /** `postgres://…`, straight to Postgres and not to a pooler. The role needs REPLICATION. Never logged. */
   readonly databaseUrl: string
@@ -48,6 +49,7 @@ export interface PostgresFeedOptions {
   readonly onFault?: FeedOptions['onFault']
 }
 
+/** Row changes for a server, and what else it asks of the same database. */
 export interface PostgresFeed {
   readonly changeFeed: ChangeFeed
   /** Where the changes come from: its status, its lag. */

@@ -12,6 +12,7 @@ export interface PublicationSpec {
   readonly viaRoot?: boolean
 }
 
+/** A publication as it stands in the catalog; `viaRoot`: changes of a partition are told as those of its root. */
 export interface Publication {
   readonly oid: number
   readonly name: string

@@ -76,6 +76,7 @@ export async function createSlot(replication: Queryable, name: string, temporary
   return parseLsn(row?.consistent_point ?? '') ?? 0n
 }
 
+/** What became of it; `active`: somebody reads it. */
 export type SlotDrop = { readonly ok: true } | { readonly ok: false; readonly code: 'active' | 'missing'; readonly detail: string }
 
 /** Drops a slot: what it kept is lost for whoever wanted to go on reading. Rejects only when the session fails. */

@@ -3,6 +3,7 @@ import type { Decision, Observer, Runtime } from '../ports.ts'
 import { lineWriterTo, type LineWriter } from './line-writer.ts'
 import { nodeRuntime } from './node-runtime.ts'
 
+/** What goes into the log, and how much of it. */
 export interface LogObserverOptions {
   /** Default that of Node. */
   readonly runtime?: Pick<Runtime, 'setTimer' | 'uptime'>
@@ -14,6 +15,7 @@ export interface LogObserverOptions {
   readonly lines?: Pick<LineWriter, 'write' | 'flush'>
 }
 
+/** A log, and what writes decisions into it. */
 export interface Log {
   readonly observer: Observer
   info(message: string): void

@@ -3,6 +3,7 @@ import type { Observer } from '../ports.ts'
 import type { MetricsText } from './metrics-endpoint.ts'
 import { PlainHistogram, type Series } from './plain-histogram.ts'
 
+/** What is measured besides the server's own work. */
 export interface MetricsObserverOptions {
   /** Adds memory, CPU, event loop and garbage collection of the process: for one server in a process. Default false. */
   readonly processMetrics?: boolean
@@ -10,11 +11,13 @@ export interface MetricsObserverOptions {
   readonly slots?: () => Promise<readonly SlotSize[]>
 }
 
+/** A replication slot, and the bytes of write-ahead log that Postgres keeps because of it. */
 export interface SlotSize {
   readonly name: string
   readonly retainedBytes: number
 }
 
+/** What counts, and the text that `/metrics` gives of it. */
 export interface MetricsObserver {
   readonly observer: Observer
   readonly metrics: MetricsText

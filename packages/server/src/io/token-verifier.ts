@@ -5,6 +5,7 @@ import { compactVerify, decodeJwt, decodeProtectedHeader, errors, type JWK } fro
 import type { Claims, TokenFault, TokenVerifier } from '../ports.ts'
 import { parseKeySet, RemoteKeySet } from './key-set.ts'
 
+/** Where the keys come from: one of `secret`, `jwks` and `jwksUrl` at least. */
 export interface TokenVerifierOptions {
   /** Verifies HS256, HS384 and HS512, unless the token names a key that `jwks` has. */
   readonly secret?: string | undefined

@@ -24,6 +24,7 @@ export interface Limits {
 
 export type ResolvedLimits = { readonly ok: true; readonly limits: Limits } | { readonly ok: false; readonly faults: readonly string[] }
 
+/** What clients may do where nothing else is given. */
 export const defaultLimits: Limits = {
   maxConnectedUsers: 200,
   maxChannelsPerConnection: 100,
