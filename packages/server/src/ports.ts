@@ -288,13 +288,13 @@ export interface Observer {
   /** A frame from a client. */
   received(bytes: number): void
   /** A message is written to the sockets of all its receivers: milliseconds since its frame came in. */
-  fannedOut?(ms: number): void
+  fannedOut?: ((ms: number) => void) | undefined
   /** A message that SQL sent is written to the sockets of all its receivers, or there are none: milliseconds since its commit. */
-  storedFannedOut?(ms: number): void
+  storedFannedOut?: ((ms: number) => void) | undefined
   /** Milliseconds that the policies of a private channel took to answer. */
-  authorized?(ms: number): void
+  authorized?: ((ms: number) => void) | undefined
   /** A row change is written. For insert → frame look at `ms` of those with receivers. */
-  changed?(change: ObservedChange): void
+  changed?: ((change: ObservedChange) => void) | undefined
   /** Once a second while there is a feed: how far it is behind. `ms`: how long the oldest change has waited. */
-  feedLag?(lag: { readonly bytes: number; readonly ms: number }): void
+  feedLag?: ((lag: { readonly bytes: number; readonly ms: number }) => void) | undefined
 }

@@ -1,7 +1,7 @@
 import type { DecisionCode } from './decision-code.ts'
 import { AdminChannel } from './admin/admin-channel.ts'
 import type { AdminView } from './admin/admin-view.ts'
-import { allObservers } from './all-observers.ts'
+import { allObservers, Observers } from './all-observers.ts'
 import {
   checkClaims,
   describeTokenRefusal,
@@ -23,6 +23,7 @@ import type {
   Authorizer,
   ChangeFeed,
   Claims,
+  Decision,
   FeedProgress,
   MessageStore,
   Observer,
@@ -64,7 +65,10 @@ export class Server {
   readonly connections: Connections
   readonly topics: Topics
   readonly #ports: ServerPorts
-  readonly #services: Services & { observer: Observer }
+  readonly #services: Services
+  readonly #observers = new Observers([])
+  /** The one that is always there. */
+  readonly #first: Observer
   #watchers: readonly Observer[] = []
   readonly #limits: ConnectionLimits
   readonly #upgrades: RateCounter
@@ -98,18 +102,19 @@ export class Server {
       authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
-      observer: ports.observer,
+      observer: this.#observers,
       tracer: ports.tracer ?? null,
       admit: (token, headers) => this.#admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null
     this.connections.admin = this.#admin
+    this.#first = this.#withAdmin(ports.observer)
     this.#observe()
   }
 
-  /** All who see what happens. Read it at every use: it changes as observers come and go. */
+  /** All who see what happens. */
   get observer(): Observer {
-    return this.#services.observer
+    return this.#observers
   }
 
   /** Lets one more observer see what happens, until the function that it returns is called. */
@@ -172,25 +177,25 @@ export class Server {
     }
   }
 
+  /** An inspector may ask about decisions of before it came. */
+  #withAdmin(observer: Observer): Observer {
+    const admin = this.#admin
+    if (admin === null) return observer
+    const decision = (made: Decision): void => {
+      admin.decided(made)
+      observer.decision(made)
+    }
+    return { ...allObservers([observer]), decision }
+  }
+
   /** Only what somebody wants to know is measured. */
   #observe(): void {
-    const { observer, changeFeed, runtime } = this.#ports
-    const admin = this.#admin
-    const first: Observer =
-      admin === null
-        ? observer
-        : {
-            ...allObservers([observer]),
-            decision: (decision) => {
-              admin.decided(decision)
-              observer.decision(decision)
-            },
-          }
-    const all = this.#watchers.length === 0 ? first : allObservers([first, ...this.#watchers])
-    this.#services.observer = all
-    this.#services.fanOutTimes.told = all.fannedOut === undefined ? null : (ms) => all.fannedOut!(ms)
+    const { changeFeed, runtime } = this.#ports
+    this.#observers.set([this.#first, ...this.#watchers])
+    const { fannedOut, changed } = this.#observers
+    this.#services.fanOutTimes.told = fannedOut ?? null
     changeFeed?.observe?.(
-      all.changed === undefined ? null : (change) => all.changed!({ ...change, ms: Math.max(0, runtime.now() - change.committedAt) }),
+      changed === undefined ? null : (change) => changed({ ...change, ms: Math.max(0, runtime.now() - change.committedAt) }),
     )
   }
 

@@ -7,6 +7,7 @@ import { parseAdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'
 import { answer, type AnswerContext } from './answers.ts'
 import { Inspector, reply } from './inspector.ts'
+import type { LogBuffer } from './log-buffer.ts'
 import { RecentDecisions } from './recent-decisions.ts'
 import { Watch } from './watch.ts'
 
@@ -66,7 +67,7 @@ export class AdminChannel implements AdminDoor {
     this.#entering.delete(peer)
     if (inspector === undefined) return
     this.#inspectors.delete(peer)
-    this.#watch?.traffic.logs.delete(inspector.log)
+    if (this.#watch !== null) this.#watch.traffic.logs = this.#logs()
     if (this.#inspectors.size > 0) return
     this.#watch?.stop()
     this.#watch = null
@@ -97,7 +98,7 @@ export class AdminChannel implements AdminDoor {
     })
     const { traffic, roster } = this.#watch
     this.#inspectors.set(inspector.peer, inspector)
-    traffic.logs.add(inspector.log)
+    traffic.logs = this.#logs()
     const welcome: AdminWelcome = {
       version: this.#ports.version,
       startedAt: this.#startedAt,
@@ -113,6 +114,10 @@ export class AdminChannel implements AdminDoor {
     if (this.#inspectors.get(inspector.peer) !== inspector) return
     if (key.ok) inspector.expiresAtMs = key.expiresAtMs
     else this.#expel(inspector, key.code, key.reason)
+  }
+
+  #logs(): LogBuffer[] {
+    return [...this.#inspectors.values()].map(({ log }) => log)
   }
 
   #context(): AnswerContext {

@@ -18,7 +18,8 @@ export interface Comings {
 export class Traffic implements Observer {
   readonly fanOut: Latencies = new Latencies()
   readonly insertToFrame: Latencies = new Latencies()
-  readonly logs: Set<LogBuffer> = new Set()
+  /** One for each inspector. */
+  logs: readonly LogBuffer[] = []
   readonly #comings: Comings
   readonly #runtime: Pick<Runtime, 'now'>
   #received = 0
