@@ -1,6 +1,7 @@
 /**
- * What an inspector adds to one message, in one process and without sockets: the same server with and without one, in
- * short turns, so that a busy machine hurts both alike. Prints nanoseconds of CPU per message.
+ * What an inspector adds, in one process and without sockets: to each message, and to each second in which it is told
+ * the log and the figures. The same server with and without one, in short turns, so that a busy machine hurts both
+ * alike. Prints CPU times.
  */
 import { Server, allObservers, metricsObserver, noLimits, resolveOptions, type Runtime } from '@tidewire/server'
 import { ADMIN_ROLE } from '@tidewire/protocol'
@@ -9,11 +10,21 @@ import { median } from './statistics.ts'
 const SUBSCRIBERS = 100
 const MESSAGES = 2_000
 const TURNS = 200
+/** How often an inspector is told its log (rule I4), and for how many messages in a second this is made out here. */
+const LOG_INTERVAL_MS = 100
+const MESSAGES_A_STEP = 30
+
+/** Tells the log, and every fifth time the figures; `null` while nobody looks. */
+let tell: (() => void) | null = null
 
 const runtime: Runtime = {
   now: () => Date.now(),
   uptime: () => performance.now(),
   setTimer: (callback, afterMs) => {
+    if (afterMs === LOG_INTERVAL_MS) {
+      tell = callback
+      return { cancel: () => (tell = null) }
+    }
     const timer = setTimeout(callback, afterMs)
     return { cancel: () => clearTimeout(timer) }
   },
@@ -45,30 +56,58 @@ const inspector = connect()
 await settled()
 const message = frame('realtime:room', 'broadcast', { type: 'broadcast', event: 'e', payload: { text: 'x'.repeat(150) } })
 
-/** Nanoseconds of CPU per message: 20 in a turn of the event loop. */
-async function turn(): Promise<number> {
-  const before = process.cpuUsage()
-  for (let sent = 0; sent < MESSAGES; sent += 20) {
-    for (let n = 0; n < 20; n++) connections[0]!.receive(message, false)
-    await new Promise<void>((resolve) => void setImmediate(resolve))
-  }
-  const { user, system } = process.cpuUsage(before)
-  return ((user + system) * 1_000) / MESSAGES
+async function send(messages: number): Promise<void> {
+  for (let n = 0; n < messages; n++) connections[0]!.receive(message, false)
+  await new Promise<void>((resolve) => void setImmediate(resolve))
 }
 
-const alone: number[] = []
-const watched: number[] = []
+/** Microseconds of CPU. */
+async function costOf(work: () => Promise<void>): Promise<number> {
+  const before = process.cpuUsage()
+  await work()
+  const { user, system } = process.cpuUsage(before)
+  return user + system
+}
+
+/** 20 in a turn of the event loop. */
+async function manyMessages(): Promise<void> {
+  for (let sent = 0; sent < MESSAGES; sent += 20) await send(20)
+}
+
+/** The log as often as in a second, with all the rows that it takes. */
+async function oneSecond(): Promise<void> {
+  for (let step = 0; step < 1_000 / LOG_INTERVAL_MS; step++) {
+    await send(MESSAGES_A_STEP)
+    tell?.()
+  }
+}
+
+interface Costs {
+  readonly messages: number
+  readonly second: number
+}
+
+async function costs(): Promise<Costs> {
+  return { messages: await costOf(manyMessages), second: await costOf(oneSecond) }
+}
+
+const alone: Costs[] = []
+const watched: Costs[] = []
 for (let round = 0; round < TURNS; round++) {
   inspector.receive(frame('tidewire:admin', 'phx_leave', {}), false)
   await settled()
-  alone.push(await turn())
+  alone.push(await costs())
   inspector.receive(frame('tidewire:admin', 'phx_join', {}), false)
   await settled()
   inspector.receive(frame('tidewire:admin', 'admin_watch', { payloads: true, match: '' }), false)
-  watched.push(await turn())
+  watched.push(await costs())
 }
-const added = median(watched.map((value, round) => value - alone[round]!))
+const added = (what: keyof Costs): number => median(watched.map((each, round) => each[what] - alone[round]![what]))
+const perMessage = added('messages') / MESSAGES
+const perSecond = added('second') - (perMessage * MESSAGES_A_STEP * 1_000) / LOG_INTERVAL_MS
+const nanoseconds = (micros: number): string => `${Math.round(micros * 1_000)} ns`
 console.log(
-  `per message to ${SUBSCRIBERS} subscribers, without sockets: ${Math.round(median(alone))} ns alone, ${Math.round(median(watched))} ns watched, ${Math.round(added)} ns added`,
+  `to ${SUBSCRIBERS} subscribers, without sockets: a message ${nanoseconds(median(alone.map(({ messages }) => messages)) / MESSAGES)} alone, ${nanoseconds(perMessage)} more when watched; ` +
+    `each second of watching ${Math.round(perSecond)} µs (${(perSecond / 10_000).toFixed(2)} % of a core)`,
 )
 process.exit()
