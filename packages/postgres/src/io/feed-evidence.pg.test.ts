@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../../test/feed.ts'
 import { usePostgres } from '../../test/postgres.ts'
@@ -51,3 +52,68 @@ test.each(Object.entries(WAYS))(
     for (const channel of [one, other]) channel.handle.close()
   },
 )
+
+/** Whoever asks about a row waits at the gate; it opens when what `during` did is committed. */
+async function whileAsked(ask: string, during: string): Promise<void> {
+  const other = new pg.Client({ connectionString: it.url })
+  await other.connect()
+  try {
+    await other.query('begin')
+    await other.query('lock table gate')
+    await it.sql.query(ask)
+    await expect.poll(() => checkersWaiting(other), { timeout: 10_000 }).toBe(true)
+    await other.query(during)
+    await other.query('commit')
+  } finally {
+    await other.end()
+  }
+}
+
+async function checkersWaiting(sql: pg.Client): Promise<boolean> {
+  const { rowCount } = await sql.query(
+    `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and wait_event_type = 'Lock'`,
+  )
+  return rowCount !== 0
+}
+
+const GATE = `create table gate (); grant select on gate to authenticated;
+  alter policy may on guarded using (exists (select from gate) is not null and may() = 'yes');`
+
+test.each(Object.entries(WAYS))(
+  'what a function reads when users are being asked about, it reads of each of them: rows %s',
+  { timeout: 60_000 },
+  async (way, [setup, write]) => {
+    it = await startFeed(await postgres.createDatabase(), SETUP + GATE + setup, { identityTimeoutMs: 20_000 })
+    const isDelete = way === 'after they are deleted'
+    const entries = [{ event: isDelete ? 'DELETE' : 'INSERT', schema: 'public', table: 'guarded' }]
+    const open = (second: string): ReturnType<TestFeed['open']> =>
+      it.open({ entries, identity: asRole('authenticated', { first: 'yes', second }), deletes: 'authorized' })
+    const [one, other] = [open('yes'), open('no')]
+    await Promise.all([one.subscribed(), other.subscribed()])
+    await it.sql.query(write(1))
+    await Promise.all([one.received(1), other.received(1)])
+    await whileAsked(write(2), mayBy('second').replace(/select (.*) \$\$/, `select coalesce($1, 'yes') $$$$`))
+    await one.received(2)
+    await it.sql.query(mayBy('first'))
+    await it.sql.query(write(3))
+    await Promise.all([one.received(3), other.received(2)])
+    expect(other.changes.map(({ data }) => (data.record ?? data.old_record)?.['id'])).toEqual([1, 3])
+    for (const channel of [one, other]) channel.handle.close()
+  },
+)
+
+test('a column that goes while users are asked about a deleted row costs nobody the delete', { timeout: 60_000 }, async () => {
+  // In a function, only who looks at the row comes to the gate, not who reads the policies.
+  const setup = `${SETUP}${GATE} alter table guarded add column more text;
+    create function passes() returns bool language sql stable as 'select exists (select from gate) is not null';
+    alter policy may on guarded using (passes());`
+  it = await startFeed(await postgres.createDatabase(), setup, { identityTimeoutMs: 20_000 })
+  const entries = [{ event: 'DELETE', schema: 'public', table: 'guarded' }]
+  const channel = it.open({ entries, identity: asRole('authenticated'), deletes: 'authorized' })
+  await channel.subscribed()
+  await whileAsked(`insert into guarded values (1, 'x'); delete from guarded`, 'alter table guarded drop column more')
+  await channel.received(1)
+  expect(channel.changes[0]!.data.old_record).toEqual({ id: 1 })
+  expect(channel.systems).toHaveLength(1)
+  channel.handle.close()
+})

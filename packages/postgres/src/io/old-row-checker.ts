@@ -9,24 +9,23 @@ import { transactionsSeen } from './visibility.ts'
 
 /**
  * Asks Postgres which deleted rows the identities could see (rule D14). They are in no table any more, so the policies are
- * read back as SQL and held against the row that the stream brought, as that role and with those claims, in one snapshot.
+ * read back as SQL and held against the row that the stream brought, as that role and with those claims.
  */
 export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, timeoutMs: number): Promise<CheckAnswer> {
   await transactionsSeen(session, check.xids)
   await session.query(
-    `begin isolation level repeatable read; set local statement_timeout = ${Math.ceil(timeoutMs)};
+    `begin; set local statement_timeout = ${Math.ceil(timeoutMs)};
      select pg_catalog.set_config('role', ${pg.escapeLiteral(check.role)}, true)`,
   )
   try {
-    const policies = await readPolicies(session, check)
-    if (policies === null) return { current: false, identities: [] }
-    const query = shownSql(check.entry, policies)
+    const query = shownSql(check.entry, await readPolicies(session, check.entry))
     const identities: IdentityAnswer[] = []
     for (const { identity, rows } of check.identities) {
       const asked = { query, claims: identity.claims, texts: check.rows, rows }
       identities.push(await lookAtAll(session, asked))
     }
-    return { current: true, identities }
+    // Only now: a function or a policy of another table counts as it was when it was looked at.
+    return { current: await isCurrent(session, check.entry), identities }
   } finally {
     await session.query('rollback')
   }
@@ -40,24 +39,27 @@ interface Policies {
   readonly restrictive: readonly string[]
 }
 
-/**
- * `null`: they, or the columns, are not those of the entry any more. Read as the role that they are for: names are
- * written as it would have to write them.
- */
-async function readPolicies(session: pg.ClientBase, { entry }: OldRowCheck): Promise<Policies | null> {
-  const { tables, functions, fingerprint } = entry.evidence
-  const { rows } = await session.query<Policies & { fingerprint: string; columns: string[] }>(
-    `select ${fingerprintSql('$2::pg_catalog.oid[]', '$3::pg_catalog.oid[]')} as fingerprint,
-       pg_catalog.row_security_active($1::pg_catalog.oid) as apply,
-       array(select attname::pg_catalog.text from pg_catalog.pg_attribute where attrelid = $1 and attnum > 0 and not attisdropped order by attnum) as columns,
+/** Read as the role that they are for: names are written as it would have to write them. */
+async function readPolicies(session: pg.ClientBase, { oid }: TableEntry): Promise<Policies> {
+  const { rows } = await session.query<Policies>(
+    `select pg_catalog.row_security_active($1::pg_catalog.oid) as apply,
        (select coalesce(pg_catalog.json_agg(g), '[]') from (${generatedSql('$1')}) g) as generated,
        array(${policySql('polpermissive')} order by polname desc) as permissive,
        array(${policySql('not polpermissive')} order by polname) as restrictive`,
-    [entry.oid, tables, functions],
+    [oid],
+  )
+  return rows[0]!
+}
+
+/** Whether policies and columns are still those of the entry. */
+async function isCurrent(session: pg.ClientBase, { oid, columns, evidence }: TableEntry): Promise<boolean> {
+  const { rows } = await session.query<{ fingerprint: string; columns: string[] }>(
+    `select ${fingerprintSql('$2::pg_catalog.oid[]', '$3::pg_catalog.oid[]')} as fingerprint,
+       array(select attname::pg_catalog.text from pg_catalog.pg_attribute where attrelid = $1 and attnum > 0 and not attisdropped order by attnum) as columns`,
+    [oid, evidence.tables, evidence.functions],
   )
   const found = rows[0]!
-  const current = found.fingerprint === fingerprint && found.columns.join('\0') === entry.columns.map(({ name }) => name).join('\0')
-  return current ? found : null
+  return found.fingerprint === evidence.fingerprint && found.columns.join('\0') === columns.map(({ name }) => name).join('\0')
 }
 
 function policySql(which: string): string {
