@@ -9,6 +9,8 @@ export class ChannelWriter {
   readonly #place: Place
   readonly #subTopic: string
   readonly #joinRef: Ref
+  /** Answers that wait for what is pending. */
+  #waiting = 0
 
   constructor(connection: ChannelConnection, place: Place, subTopic: string, joinRef: Ref) {
     this.#connection = connection
@@ -19,10 +21,13 @@ export class ChannelWriter {
 
   /** The answer to a push. It waits for what is pending, so that a busy topic is not written out for every answer. */
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
-    const write = (): void => this.#write('phx_reply', { status, response }, ref)
     const { topic } = this.#place
-    if (topic === null) write()
-    else topic.inOrder(write)
+    if (topic === null || this.#isUpToDate) return this.#write('phx_reply', { status, response }, ref)
+    this.#waiting++
+    topic.inOrder(() => {
+      this.#waiting--
+      this.#write('phx_reply', { status, response }, ref)
+    })
   }
 
   system(status: 'ok' | 'error', extension: SystemPayload['extension'], message: string, extra: JsonObject = {}): void {
@@ -30,13 +35,18 @@ export class ChannelWriter {
   }
 
   push(event: string, payload: unknown, ref: Ref = null): void {
-    this.#place.topic?.flush()
+    if (!this.#isUpToDate) this.#place.topic?.flush()
     this.#write(event, payload, ref)
   }
 
   /** `null`: the version of this socket has no frame for the message. */
   frame(frame: Buffer | null): void {
     if (frame !== null) this.#connection.write(frame, 1)
+  }
+
+  /** Nothing that was sent before is on its way to the channel. */
+  get #isUpToDate(): boolean {
+    return this.#waiting === 0 && !this.#place.isOwed
   }
 
   #write(event: string, payload: unknown, ref: Ref): void {

@@ -42,6 +42,11 @@ export class Place {
     return this.#catchUp?.caughtUp(replayed, now) ?? []
   }
 
+  /** Whether messages are pending that the channel may have to get. */
+  get isOwed(): boolean {
+    return this.#topic !== null && this.#seat !== null && this.#topic.owes(this.#seat)
+  }
+
   setReads(reads: Reads): void {
     if (this.#topic !== null && this.#seat !== null) this.#seat = this.#topic.setReads(this.#seat, reads)
   }

@@ -110,6 +110,26 @@ describe('joins', () => {
     expect(events(a.take())).toEqual(['broadcast'])
   })
 
+  test('of a crowd that comes at once each has its reply and the state first, and then who came after it', async () => {
+    const node = new NodeInProcess()
+    const crowd = Array.from({ length: 20 }, () => node.connect())
+    for (const [n, socket] of crowd.entries()) {
+      const config = { presence: { enabled: true, key: `k${n}` } }
+      socket.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config } })
+      socket.send({ topic: room, event: 'presence', ref: '2', joinRef: '1', payload: { type: 'presence', event: 'track', payload: { n } } })
+    }
+    await node.settle()
+    const keys = (payload: unknown): string[] => Object.keys(payload as object)
+    for (const [n, socket] of crowd.entries()) {
+      const [joined, state, ...others] = socket.take()
+      expect([joined!.event, joined!.ref, state!.event]).toEqual(['phx_reply', '1', 'presence_state'])
+      const came = others.filter(({ event }) => event === 'presence_diff')
+      const seen = [...keys(state!.payload), ...came.flatMap(({ payload }) => keys((payload as { joins: object }).joins))]
+      expect(seen).toEqual(crowd.map((_, each) => `k${each}`))
+      expect(came.length).toBe(20 - n)
+    }
+  })
+
   test('public and private topics of one name do not hear each other', async () => {
     const allowAll: Authorizer = { read: () => Promise.resolve(allow), write: () => Promise.resolve(allow) }
     const node = new NodeInProcess({}, { authorizer: allowAll })

@@ -185,6 +185,29 @@ describe('Topic', () => {
     expect(a.texts.length).toBeGreaterThanOrEqual(8)
   })
 
+  test('a crowd that comes or goes in one turn costs each of it a write, not one for each other', () => {
+    const { runtime, topic } = room()
+    const crowd = Array.from({ length: 100 }, () => new Receiver())
+    const seats = crowd.map((receiver, n) => {
+      const seat = topic.subscribe(receiver, BOTH)
+      topic.fanOut('presence', text(n), null)
+      return seat
+    })
+    runtime.endTurn()
+    for (const [n, { texts, writes }] of crowd.entries()) {
+      expect(texts).toEqual(Array.from({ length: 100 - n }, (_, after) => v2(n + after)))
+      expect(writes.length).toBeLessThanOrEqual(2)
+      writes.length = 0
+    }
+    for (const [n, seat] of seats.slice(1).entries()) {
+      topic.unsubscribe(seat)
+      topic.fanOut('presence', text(n), null)
+    }
+    runtime.endTurn()
+    expect(crowd[0]!.texts).toHaveLength(99)
+    for (const { writes } of crowd) expect(writes.length).toBeLessThanOrEqual(2)
+  })
+
   test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), who: fc.nat(5), self: fc.boolean() }) },

@@ -9,6 +9,8 @@ export interface Seat {
   readonly subscriber: Subscriber
   readonly lane: Lane
   index: number
+  /** What is pending before this was sent before the subscriber came. */
+  from: number
 }
 
 /** Who is left out of a message: its sender, or several, or nobody. */
@@ -19,8 +21,15 @@ interface Lane {
   readonly version: Version
   readonly reads: Reads
   readonly seats: Seat[]
-  pending: { readonly frame: Buffer; readonly except: Except }[]
+  pending: Pending[]
   pendingBytes: number
+  /** Seats that were taken while something was pending. */
+  late: Seat[]
+}
+
+interface Pending {
+  readonly frame: Buffer
+  readonly except: Except
 }
 
 /** A flush does not wait for the end of the turn when this much is pending. */
@@ -61,17 +70,21 @@ export class Topic {
     return this.size === 0 && this.#catchUps.size === 0
   }
 
+  /** Nothing is written out for it, so that a crowd that comes at once does not cost each of it a write for each other. */
   subscribe(subscriber: Subscriber, reads: Reads): Seat {
-    this.flush()
     const lane = this.#laneFor(subscriber.version, reads)
-    const seat = { subscriber, lane, index: lane.seats.length }
+    const seat = { subscriber, lane, index: lane.seats.length, from: lane.pending.length }
     lane.seats.push(seat)
+    if (seat.from > 0) lane.late.push(seat)
     this.size++
     return seat
   }
 
+  /** Only who goes is given what is pending; the others get it with what follows. */
   unsubscribe(seat: Seat): void {
-    this.flush()
+    // An answer to who goes comes before its end.
+    if (this.#afterFlush.length > 0) this.flush()
+    else if (this.owes(seat)) writeTo(seat.subscriber, seat.lane.pending.slice(seat.from))
     const { seats } = seat.lane
     const last = seats.pop()
     if (last !== undefined && last !== seat) {
@@ -85,6 +98,11 @@ export class Topic {
   setReads(seat: Seat, reads: Reads): Seat {
     this.unsubscribe(seat)
     return this.subscribe(seat.subscriber, reads)
+  }
+
+  /** Whether something is pending that this subscriber may have to get. */
+  owes({ lane, from }: Seat): boolean {
+    return lane.pending.length > from
   }
 
   /** Sends to all subscribers of the stream but those left out. Returns how many that are. */
@@ -159,7 +177,7 @@ export class Topic {
     else write()
   }
 
-  /** Writes what is pending. Called before anything that changes who receives, so that order is exact. */
+  /** Writes what is pending. */
   flush(): void {
     if (!this.#dirty) return
     this.#dirty = false
@@ -201,27 +219,30 @@ export class Topic {
   #laneFor(version: Version, reads: Reads): Lane {
     for (const lane of this.#lanes)
       if (lane.version === version && lane.reads.broadcast === reads.broadcast && lane.reads.presence === reads.presence) return lane
-    const lane: Lane = { version, reads, seats: [], pending: [], pendingBytes: 0 }
+    const lane: Lane = { version, reads, seats: [], pending: [], pendingBytes: 0, late: [] }
     this.#lanes.push(lane)
     return lane
   }
 }
 
-/** One buffer for all, and one of its own for each who is left out of some of the messages. */
+/** One buffer for all, and one of its own for each who is left out of some of the messages, or came between them. */
 function flushLane(lane: Lane): void {
-  const { pending, seats } = lane
+  const { pending, seats, late } = lane
   lane.pending = []
   lane.pendingBytes = 0
+  lane.late = []
   const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
   const leftOut = leftOutOf(pending)
-  for (const { subscriber } of seats) {
-    if (leftOut === null || !isLeftOut(subscriber, leftOut)) {
-      subscriber.write(all, pending.length)
-      continue
-    }
-    const theirs = pending.filter(({ except }) => !isLeftOut(subscriber, except))
-    if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
+  for (const { subscriber, from } of seats) {
+    if (from === 0 && (leftOut === null || !isLeftOut(subscriber, leftOut))) subscriber.write(all, pending.length)
+    else writeTo(subscriber, from === 0 ? pending : pending.slice(from))
   }
+  for (const seat of late) seat.from = 0
+}
+
+function writeTo(subscriber: Subscriber, pending: readonly Pending[]): void {
+  const theirs = pending.filter(({ except }) => !isLeftOut(subscriber, except))
+  if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
 }
 
 /** Everybody who is left out of some message. Mostly that is nobody, or one: then no set is looked into for each subscriber. */
