@@ -8,7 +8,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { signJwt } from '../../cli/src/jwt.ts'
 import { startDev, type DevServer } from '../test/dev-server.ts'
-import { entry, keepPicture, openBrowser, visit } from '../test/visit.ts'
+import { entry, keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
 
 /** The page, on a real `tidewire dev` with a real Postgres. */
 describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
@@ -92,6 +92,46 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.getByRole('button', { name: 'Details', exact: true }).click()
     await keepPicture(page, 'phone')
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  test('what nobody gets is seen, and why; each copy is told', async () => {
+    const { page, complaints } = await visit(browser, server.address, { ...returning, permissions: ['clipboard-read', 'clipboard-write'] })
+    await page.getByText('Healthy').waitFor()
+    const members = server.client.channel('shared').subscribe()
+    await members.ready({ timeout: 20_000 })
+    await page.getByRole('button', { name: 'shared 1 member' }).waitFor()
+    const messages = [false, true].map((isPrivate) => ({
+      topic: 'shared',
+      event: isPrivate ? 'astray' : 'heard',
+      private: isPrivate,
+      payload: {},
+    }))
+    await server.sql("select realtime.send('{}', 'from-sql', 'nowhere', false)")
+    const headers = { 'content-type': 'application/json', apikey: server.serviceKey }
+    const answer = await fetch(`${server.url}/realtime/v1/api/broadcast`, { method: 'POST', headers, body: JSON.stringify({ messages }) })
+    expect(answer.status).toBe(202)
+    await entry(page, 'broadcast', 'heard', '→1').waitFor()
+    const chosen = page.getByRole('region', { name: 'The chosen row' })
+    await entry(page, 'broadcast', 'from-sql', '→0').click()
+    await chosen.getByText('Nobody got it: no client was in this public topic.', { exact: true }).waitFor()
+    await entry(page, 'broadcast', 'astray', '→0').click()
+    await chosen.getByText('The public topic of the same name is another one; it has 1 member.').waitFor()
+    for (const [label, said] of [
+      ['Copy as code', 'The row is copied as code.'],
+      ['Copy payload', 'The payload is copied.'],
+    ] as const) {
+      await chosen.getByRole('button', { name: label }).click()
+      await page.getByRole('status').filter({ hasText: said }).waitFor()
+    }
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('{}')
+    await page.evaluate(() =>
+      Object.defineProperty(navigator, 'clipboard', { value: { writeText: () => Promise.reject(new Error('no')) } }),
+    )
+    await chosen.getByRole('button', { name: 'Copy payload' }).click()
+    await page.getByRole('status').filter({ hasText: 'did not let this page copy' }).waitFor()
+    await members.unsubscribe()
     expect(complaints).toEqual([])
     await page.context().close()
   })

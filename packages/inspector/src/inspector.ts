@@ -8,6 +8,12 @@ import { TopicList } from './stores/topic-list.ts'
 import { emptyWhyForm, type WhyForm } from './stores/why-form.ts'
 
 export type SideTab = 'latency' | 'presence' | 'connections' | 'why'
+/** A sentence to be shown for a moment; `count` tells one from the same said before. */
+export interface Notice {
+  readonly text: string
+  readonly count: number
+}
+
 export type Pane = 'topics' | 'log' | 'side'
 
 /** Everything that the page shows of a server, and what a person has chosen to look at. */
@@ -32,10 +38,13 @@ export class Inspector implements LinkListener {
   /** Which part is seen where only one fits. */
   readonly pane: Signal<Pane> = signal('log')
 
+  readonly notice: Signal<Notice | null> = signal(null)
+
   readonly isOpen: ReadonlySignal<boolean> = computed(() => this.link.value.kind === 'open')
   readonly #now: () => number
   #link: Link | null = null
   #lostAt: number | null = null
+  #notices = 0
 
   constructor(now: () => number) {
     this.#now = now
@@ -110,6 +119,11 @@ export class Inspector implements LinkListener {
       this.tab.value = tab
       this.pane.value = 'side'
     })
+  }
+
+  /** Says a sentence for a moment. */
+  tell(text: string): void {
+    this.notice.value = { text, count: ++this.#notices }
   }
 
   /** Opens "Why?" with what is known already. */

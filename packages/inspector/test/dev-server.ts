@@ -8,6 +8,7 @@ export interface DevServer {
   readonly client: RealtimeClient
   readonly url: string
   readonly anonKey: string
+  readonly serviceKey: string
   /** Of the page. */
   readonly address: string
   sql(...statements: readonly string[]): Promise<void>
@@ -18,13 +19,15 @@ export async function startDev(): Promise<DevServer> {
   const sandbox = new CliSandbox()
   // Run by root, Postgres has an account of its own, which must get to its folder.
   chmodSync(sandbox.folder, 0o755)
-  const { url, anonKey } = await sandbox.start(['dev', '--port', '0', '--json']).json<{ readonly url: string; readonly anonKey: string }>()
+  const ready = sandbox.start(['dev', '--port', '0', '--json'])
+  const { url, anonKey, serviceKey } = await ready.json<{ readonly url: string; readonly anonKey: string; readonly serviceKey: string }>()
   const client = new RealtimeClient(`${url}/realtime/v1`, { apikey: anonKey })
   return {
     sandbox,
     client,
     url,
     anonKey,
+    serviceKey,
     address: `${url}/_/`,
     sql: async (...statements) => {
       const { code, stderr } = await sandbox.run(['sql', statements.join(';')])

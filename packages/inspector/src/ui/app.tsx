@@ -8,6 +8,7 @@ import { listenToKeys } from './keyboard.ts'
 import { LogDetail } from './log-detail.tsx'
 import { LogList } from './log-list.tsx'
 import { LogToolbar } from './log-toolbar.tsx'
+import { Notice } from './notice.tsx'
 import { Shortcuts } from './shortcuts.tsx'
 import { Side } from './side.tsx'
 import { TopBar } from './top-bar.tsx'
@@ -62,6 +63,7 @@ export function App({ inspector, endpoint, anonKey, leave }: AppProps): VNode {
         </section>
         <Side inspector={inspector} />
       </main>
+      <Notice inspector={inspector} />
       {showsShortcuts.value && <Shortcuts close={() => (showsShortcuts.value = false)} />}
     </div>
   )

@@ -1,21 +1,20 @@
-import { useSignal } from '@preact/signals'
 import type { VNode } from 'preact'
+import type { Inspector } from '../inspector.ts'
+import { copy } from './copy.ts'
 
-/** Copies a text, and says so on itself. `text` is made when it is wanted. */
-export function CopyButton({ label, text }: { readonly label: string; readonly text: () => string }): VNode {
-  const done = useSignal<'' | 'Copied' | 'Not allowed'>('')
-  const copy = async (): Promise<void> => {
-    try {
-      await navigator.clipboard.writeText(text())
-      done.value = 'Copied'
-    } catch {
-      done.value = 'Not allowed'
-    }
-    setTimeout(() => (done.value = ''), 1_500)
-  }
+interface CopyButtonProps {
+  readonly inspector: Inspector
+  readonly label: string
+  /** Made when it is wanted. */
+  readonly text: () => string
+  /** What is said when it is copied. */
+  readonly said: string
+}
+
+export function CopyButton({ inspector, label, text, said }: CopyButtonProps): VNode {
   return (
-    <button class="quiet-button" onClick={() => void copy()}>
-      <span aria-live="polite">{done.value === '' ? label : done.value}</span>
+    <button class="quiet-button" onClick={() => void copy(inspector, text(), said)}>
+      {label}
     </button>
   )
 }

@@ -1,5 +1,6 @@
 import type { Inspector } from '../inspector.ts'
 import { snippet } from '../stores/snippet.ts'
+import { COPIED_AS_CODE, copy } from './copy.ts'
 import { TABS } from './side.tsx'
 
 export interface KeyboardOptions {
@@ -25,7 +26,8 @@ export function listenToKeys({ inspector, endpoint, showShortcuts }: KeyboardOpt
     else if (event.key === 'p') inspector.log.pause(!inspector.log.isPaused.value)
     else if (event.key === '?') showShortcuts()
     else if (event.key === 'y' && inspector.entry.value?.row !== undefined)
-      void navigator.clipboard.writeText(snippet(inspector.entry.value.row, endpoint)).catch(() => {})
+      void copy(inspector, snippet(inspector.entry.value.row, endpoint), COPIED_AS_CODE)
+    else if (event.key === 'y') inspector.tell('Choose a row of the log; then y copies it as code.')
     else return
     event.preventDefault()
   }

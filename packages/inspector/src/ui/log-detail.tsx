@@ -4,9 +4,12 @@ import type { ComponentChildren, VNode } from 'preact'
 import type { Inspector } from '../inspector.ts'
 import { bytes, clock } from '../stores/format.ts'
 import { snippet } from '../stores/snippet.ts'
+import { topicKey } from '../stores/topic-list.ts'
+import { whyUnheard } from '../stores/unheard.ts'
 import { visibleText } from '../stores/visible-text.ts'
 import { questionAbout } from '../stores/why-form.ts'
 import { CopyButton } from './copy-button.tsx'
+import { COPIED_AS_CODE } from './copy.ts'
 import { JsonView } from './json-view.tsx'
 
 /** One row of the log in full. */
@@ -36,8 +39,15 @@ export function LogDetail({ inspector, endpoint }: { readonly inspector: Inspect
             Why?
           </button>
         )}
-        <CopyButton label="Copy as code" text={code} />
-        {row.payload !== undefined && <CopyButton label="Copy payload" text={() => row.payload!} />}
+        <CopyButton inspector={inspector} label="Copy as code" text={code} said={COPIED_AS_CODE} />
+        {row.payload !== undefined && (
+          <CopyButton
+            inspector={inspector}
+            label="Copy payload"
+            text={() => row.payload!}
+            said={row.truncated === undefined ? 'The payload is copied.' : 'The payload is copied as far as it is shown.'}
+          />
+        )}
         <button class="quiet-button" aria-label="Close the row" onClick={close}>
           ×
         </button>
@@ -50,13 +60,16 @@ export function LogDetail({ inspector, endpoint }: { readonly inspector: Inspect
 }
 
 function Content({ inspector, row }: { readonly inspector: Inspector; readonly row: AdminLogRow }): VNode {
-  const { connection } = row
+  const { connection, topic } = row
+  const other = topic === undefined ? undefined : inspector.topics.get(topicKey({ topic, private: row.private !== true }))
+  const unheard = whyUnheard(row, other?.members ?? 0)
   const lookAt = (): void => {
     inspector.connection.value = connection!
     inspector.showTab('connections')
   }
   return (
     <>
+      {unheard !== null && <p class="sentence warn">{unheard}</p>}
       {row.detail !== undefined && <p class="sentence">{visibleText(row.detail)}</p>}
       <dl class="facts">
         <Fact name="When">{clock(row.at)}</Fact>

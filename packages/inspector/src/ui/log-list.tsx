@@ -17,23 +17,34 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
   const rowHeight = useMedia('(max-width: 719px)') ? 42 : 24
   const heightOfRow = useRef(rowHeight)
   heightOfRow.current = rowHeight
-  const view = useSignal({ top: 0, height: 0 })
+  const height = useSignal(0)
+  /** Where it was scrolled to; while it follows, the end is where it stands. */
+  const scrolledTo = useSignal(0)
   const follows = useSignal(true)
   const lastGone = useRef(0)
   const shown = inspector.log.shown.value
   const { entries } = shown
   const chosen = inspector.entry.value
+  const left = shown.gone - lastGone.current
+  // Known before it is drawn: drawn where it stood, moved and drawn again, all rows would be laid out twice, or one frame be empty.
+  const top = Math.max(0, follows.value ? entries.length * rowHeight - height.value : scrolledTo.value - left * rowHeight)
+
+  const scrolled = (): void => {
+    const list = root.current!
+    scrolledTo.value = list.scrollTop
+    follows.value = isAtEnd(list.scrollTop, list.clientHeight, list.scrollHeight, heightOfRow.current)
+  }
 
   useLayoutEffect(() => {
     const list = root.current!
-    const measure = (): void => void (view.value = { top: list.scrollTop, height: list.clientHeight })
     const observer = new ResizeObserver(() => {
       const entry = inspector.entry.value
       const { entries: all } = inspector.log.shown.value
       // The row's own details may have come to stand where it was.
       if (entry !== null) list.scrollTop = scrollToRow(indexOf(all, entry), heightOfRow.current, list.scrollTop, list.clientHeight)
       else if (follows.value) list.scrollTop = list.scrollHeight
-      measure()
+      height.value = list.clientHeight
+      scrolled()
     })
     observer.observe(list)
     return () => observer.disconnect()
@@ -41,47 +52,40 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
 
   useLayoutEffect(() => {
     const list = root.current!
-    const left = shown.gone - lastGone.current
     lastGone.current = shown.gone
-    if (follows.value) {
-      const top = Math.max(0, entries.length * rowHeight - view.value.height)
-      if (top === view.value.top) return
+    if (follows.value) list.scrollTop = top
+    else if (left > 0) {
       list.scrollTop = top
-      // Before it is painted: the browser tells of it a frame later, and many rows at once would leave that one empty.
-      view.value = { ...view.value, top }
-    } else if (left > 0) {
-      list.scrollTop -= left * rowHeight
-      view.value = { ...view.value, top: list.scrollTop }
+      scrolledTo.value = top
     }
   }, [shown, rowHeight])
 
-  const scrolled = (): void => {
-    const list = root.current!
-    view.value = { top: list.scrollTop, height: list.clientHeight }
-    follows.value = isAtEnd(list.scrollTop, list.clientHeight, list.scrollHeight, rowHeight)
-  }
+  // Keys may come faster than frames: what counts is what is chosen by now, not what was drawn last.
   const choose = (index: number): void => {
-    const entry = entries[Math.max(0, Math.min(entries.length - 1, index))]
+    const all = inspector.log.shown.value.entries
+    const entry = all[Math.max(0, Math.min(all.length - 1, index))]
     if (entry === undefined) return
     inspector.entry.value = entry
     const list = root.current!
-    list.scrollTop = scrollToRow(indexOf(entries, entry), rowHeight, list.scrollTop, list.clientHeight)
+    list.scrollTop = scrollToRow(indexOf(all, entry), rowHeight, list.scrollTop, list.clientHeight)
   }
   const pressed = (event: KeyboardEvent): void => {
     if (event.key === 'Enter') return document.getElementById('row-body')?.focus()
-    const at = chosen === null ? entries.length : indexOf(entries, chosen)
-    const page = Math.max(1, Math.floor(view.value.height / rowHeight) - 1)
+    const all = inspector.log.shown.value.entries
+    const now = inspector.entry.value
+    const at = now === null ? all.length : indexOf(all, now)
+    const page = Math.max(1, Math.floor(height.value / rowHeight) - 1)
     const steps: { readonly [key: string]: number } = { ArrowUp: -1, k: -1, ArrowDown: 1, j: 1, PageUp: -page, PageDown: page }
     const to =
-      event.key === 'Home' ? 0 : event.key === 'End' ? entries.length - 1 : steps[event.key] === undefined ? null : at + steps[event.key]!
+      event.key === 'Home' ? 0 : event.key === 'End' ? all.length - 1 : steps[event.key] === undefined ? null : at + steps[event.key]!
     if (to === null || event.ctrlKey || event.metaKey || event.altKey) return
     event.preventDefault()
     choose(to)
   }
 
-  const { from, to } = windowOf(entries.length, rowHeight, view.value.top, view.value.height)
+  const { from, to } = windowOf(entries.length, rowHeight, top, height.value)
   // A row that scrolls out lends its elements to one that scrolls in: making new ones for each took several times as long.
-  const slots = mostDrawn(rowHeight, view.value.height)
+  const slots = mostDrawn(rowHeight, height.value)
   return (
     <div class="log-frame">
       <div
@@ -176,7 +180,7 @@ function Row({ row }: { readonly row: AdminLogRow }): VNode {
       <bdi class="event mono">{row.event === undefined ? '' : short(row.event)}</bdi>
       <bdi class="preview mono">{preview(row)}</bdi>
       {row.receivers !== undefined && (
-        <span class="number mono" title="receivers">
+        <span class={row.receivers === 0 ? 'number mono none' : 'number mono'} title="receivers">
           →{count(row.receivers)}
         </span>
       )}

@@ -1,7 +1,6 @@
 import { useSignal } from '@preact/signals'
 import type { WhyAnswer, WhyStep } from '@tidewire/protocol'
 import type { VNode } from 'preact'
-import { useEffect } from 'preact/hooks'
 import type { Inspector } from '../inspector.ts'
 import { nameOf } from '../stores/connection-list.ts'
 import { dateTime, fromNow } from '../stores/format.ts'
@@ -11,23 +10,23 @@ import { Field } from './composer.tsx'
 import { CopyButton } from './copy-button.tsx'
 import { WhyRow } from './why-row.tsx'
 
-type Outcome = { readonly answer: WhyAnswer } | { readonly fault: string } | null
+type Outcome = { readonly answer: WhyAnswer } | { readonly fault: string }
 
 /** Why somebody gets something, or does not. */
 export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
   const form = inspector.why.value
-  const outcome = useSignal<Outcome>(null)
+  const answered = useSignal<{ readonly form: WhyForm; readonly outcome: Outcome } | null>(null)
+  // What was typed since asks something else.
+  const outcome = answered.value?.form === form ? answered.value.outcome : null
   const isAsking = useSignal(false)
   const set = (change: Partial<WhyForm>): void => void (inspector.why.value = { ...inspector.why.value, ...change })
-  useEffect(() => void (outcome.value = null), [form])
 
   const ask = async (event: Event): Promise<void> => {
     event.preventDefault()
     isAsking.value = true
-    const found = await answerTo(inspector, form)
+    const asked = inspector.why.value
+    answered.value = { form: asked, outcome: await answerTo(inspector, asked) }
     isAsking.value = false
-    // What was typed meanwhile asks something else.
-    if (inspector.why.value === form) outcome.value = found
   }
 
   return (
@@ -57,12 +56,12 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
           {isAsking.value ? 'Asking…' : 'Why?'}
         </button>
       </form>
-      <div aria-live="polite">{outcome.value !== null && <Answer outcome={outcome.value} inspector={inspector} />}</div>
+      <div aria-live="polite">{outcome !== null && <Answer outcome={outcome} inspector={inspector} />}</div>
     </>
   )
 }
 
-async function answerTo(inspector: Inspector, form: WhyForm): Promise<NonNullable<Outcome>> {
+async function answerTo(inspector: Inspector, form: WhyForm): Promise<Outcome> {
   try {
     const table = form.about === 'change' ? tableOf(form) : null
     // The table may have another key by now than the one that was asked for while it was typed.
@@ -107,7 +106,7 @@ function Who({ inspector, form, set }: WhoProps): VNode {
   )
 }
 
-function Answer({ outcome, inspector }: { readonly outcome: NonNullable<Outcome>; readonly inspector: Inspector }): VNode {
+function Answer({ outcome, inspector }: { readonly outcome: Outcome; readonly inspector: Inspector }): VNode {
   if ('fault' in outcome) return <p class="answer bad">{visibleText(outcome.fault)}</p>
   const { verdict, allowed, steps } = outcome.answer
   const decided = steps.findIndex(({ outcome: each }) => each === 'no')
@@ -148,7 +147,7 @@ function Step({ step: { check, outcome, text, at, sql }, isDeciding, inspector }
         {sql !== undefined && (
           <div class="sql-to-try">
             <pre class="mono">{visibleText(sql, true)}</pre>
-            <CopyButton label="Copy SQL" text={() => sql} />
+            <CopyButton inspector={inspector} label="Copy SQL" text={() => sql} said="The SQL is copied." />
           </div>
         )}
       </div>
