@@ -3,6 +3,8 @@ export interface FeedRuntime {
   /** Monotonic. */
   uptime(): number
   setTimer(callback: () => void, afterMs: number): { cancel(): void }
+  /** Calls back when everybody else has had a turn of the event loop. */
+  endOfTurn(callback: () => void): void
   /** From 0 to 1. */
   random(): number
 }

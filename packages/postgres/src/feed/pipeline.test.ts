@@ -26,6 +26,7 @@ function byHand(): {
   const timers: (() => void)[] = []
   const runtime = {
     uptime: () => 0,
+    endOfTurn: () => {},
     random: () => 0,
     setTimer: (callback: () => void) => {
       timers.push(callback)
@@ -115,4 +116,37 @@ test('progress without changes is told soon, and after what is still being decid
   pipeline.progress(3n)
   await decide()
   expect(log).toEqual(['progressed 1', 'settle 2', 'committed 2', 'progressed 2', 'progressed 3'])
+})
+
+test('a long queue that nobody has to be asked about lets others have their turn between two batches', async () => {
+  const log: number[] = []
+  const ends: (() => void)[] = []
+  let now = 0
+  const pipeline = new Pipeline(
+    { uptime: () => now, random: () => 0, setTimer: () => ({ cancel: () => {} }), endOfTurn: (callback) => ends.push(callback) },
+    { pause: () => {}, resume: () => {} },
+    {
+      begin: () => {},
+      isPrepared: () => true,
+      prepare: () => Promise.resolve(),
+      match: () => {},
+      settle: ({ changes }) => {
+        log.push(changes.length)
+        now += 6
+        return Promise.resolve()
+      },
+      stale: () => {},
+      committed: () => {},
+      progressed: () => {},
+    },
+  )
+  const microtasks = async (): Promise<void> => {
+    for (let task = 0; task < 200; task++) await Promise.resolve()
+  }
+  pipeline.changes({ epoch: 'e', changes: Array.from({ length: 1_024 }, (_, n) => inserted(n + 1)), endLsn: 1_024n })
+  await microtasks()
+  expect([log, ends.length]).toEqual([[256, 256], 1])
+  ends.shift()!()
+  await microtasks()
+  expect([log, ends.length]).toEqual([[256, 256, 256, 256], 1])
 })

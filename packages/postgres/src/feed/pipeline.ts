@@ -38,6 +38,8 @@ const MAX_CHANGES = 256
 const MAX_WEIGHT = 100_000
 const PAUSE_BYTES = 32 * 1024 * 1024
 const RESUME_BYTES = 8 * 1024 * 1024
+/** Whoever else waits for the event loop waits no longer than this and a batch. */
+const MAX_TURN_MS = 10
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2_000
 
@@ -118,6 +120,7 @@ export class Pipeline {
 
   async #run(): Promise<void> {
     let retryMs = FIRST_RETRY_MS
+    let turnAt = this.#runtime.uptime()
     while (this.#from < this.#queue.length && !this.#closed) {
       try {
         await this.#next()
@@ -130,6 +133,10 @@ export class Pipeline {
           retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
         }
       }
+      // Where the database need not be asked, nothing else ends the turn: sockets would neither be read nor written.
+      if (this.#runtime.uptime() - turnAt < MAX_TURN_MS) continue
+      await new Promise<void>((resolve) => this.#runtime.endOfTurn(resolve))
+      turnAt = this.#runtime.uptime()
     }
     this.#running = false
   }

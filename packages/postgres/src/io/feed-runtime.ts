@@ -7,5 +7,6 @@ export const feedRuntime: FeedRuntime = {
     const timer = setTimeout(callback, afterMs)
     return { cancel: () => clearTimeout(timer) }
   },
+  endOfTurn: (callback) => void setImmediate(callback),
   random: Math.random,
 }
