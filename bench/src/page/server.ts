@@ -1,9 +1,9 @@
-import { createHmac } from 'node:crypto'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { endWithUs } from '../child.ts'
+import { signToken } from '../token.ts'
 
 const API_SECRET = 'secret-of-the-benchmark'
 const ADMIN_SECRET = 'another-secret-of-the-benchmark'
@@ -36,8 +36,8 @@ export async function startPageServer(): Promise<PageServer> {
   const url = await addressOf(child)
   return {
     url,
-    anonKey: sign({ role: 'anon' }, API_SECRET),
-    adminKey: sign({ role: 'tidewire_admin' }, ADMIN_SECRET),
+    anonKey: signToken({ role: 'anon' }, API_SECRET),
+    adminKey: signToken({ role: 'tidewire_admin' }, ADMIN_SECRET),
     stop: async () => {
       const ended = once(child, 'exit')
       child.kill('SIGTERM')
@@ -54,10 +54,4 @@ async function addressOf(child: ChildProcess): Promise<string> {
     return found[1]!
   }
   throw new Error('the server ended before it listened')
-}
-
-function sign(claims: object, secret: string): string {
-  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ ...claims, exp: Math.floor(Date.now() / 1_000) + 3_600 })}`
-  return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`
 }

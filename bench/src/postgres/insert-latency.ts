@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -6,6 +5,7 @@ import { databasePool, type DatabasePool } from '@tidewire/postgres'
 import { WebSocket } from 'ws'
 import { endWithUs } from '../child.ts'
 import { percentile } from '../statistics.ts'
+import { signToken } from '../token.ts'
 import type { BenchDatabase } from './database.ts'
 import { subscriberClaims, subscriberId } from './subscriber.ts'
 
@@ -125,7 +125,7 @@ class Subscriber {
   #wake: () => void = () => {}
 
   constructor(serverUrl: string) {
-    const url = `${serverUrl.replace(/^http/, 'ws')}/realtime/v1/websocket?vsn=1.0.0&apikey=${token()}`
+    const url = `${serverUrl.replace(/^http/, 'ws')}/realtime/v1/websocket?vsn=1.0.0&apikey=${signToken(subscriberClaims(0), SECRET)}`
     this.#socket = new WebSocket(url)
     this.#socket.on('open', () => this.#join())
     this.#socket.on('error', (error) => this.#fail(error.message))
@@ -157,7 +157,7 @@ class Subscriber {
 
   #join(): void {
     const postgres_changes = [{ event: 'INSERT', schema: 'public', table: 'notes' }]
-    const payload = { config: { postgres_changes }, access_token: token() }
+    const payload = { config: { postgres_changes }, access_token: signToken(subscriberClaims(0), SECRET) }
     this.#send('realtime:bench', 'phx_join', payload)
   }
 
@@ -234,11 +234,4 @@ async function stopped(server: ChildProcess): Promise<void> {
   server.kill('SIGTERM')
   await exited
   clearTimeout(force)
-}
-
-function token(): string {
-  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const claims = { ...subscriberClaims(0), exp: Math.floor(Date.now() / 1000) + 86_400 }
-  const content = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`
-  return `${content}.${createHmac('sha256', SECRET).update(content).digest('base64url')}`
 }

@@ -4,15 +4,15 @@ import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { tokenVerifier } from '@tidewire/server'
+import { allObservers, tokenVerifier } from '@tidewire/server'
 import { serve } from './serve.ts'
-import { deaf, startNode, tokenFor } from './tidewire-node.ts'
+import { startNode, tokenFor } from './tidewire-node.ts'
 
 const ADMIN_SECRET = 'another-secret-of-the-benchmark'
 
 await serve(async () => {
   let deliveries = 0
-  const counter = { ...deaf, broadcast: (_: string, receivers: number) => void (deliveries += receivers) }
+  const counter = { ...allObservers([]), broadcast: (_: string, receivers: number) => void (deliveries += receivers) }
   const server = await startNode({ verifier: tokenVerifier({ secret: ADMIN_SECRET }), version: 'bench' }, [counter])
   const url = `${server.url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${tokenFor('tidewire_admin', ADMIN_SECRET)}`
   const node = [process.execPath, '--import', import.meta.resolve('tsx'), fileURLToPath(new URL('./inspector.ts', import.meta.url)), url]

@@ -3,7 +3,6 @@
  * back with the last position has to see every row that is theirs once, in order, and no other.
  */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,6 +11,7 @@ import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ChangeCollector } from '../test/change-collector.ts'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
+import { freePort } from '../test/free-port.ts'
 import { signJwt } from './jwt.ts'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
@@ -183,12 +183,4 @@ async function onDatabase<T>(work: (sql: pg.Client) => Promise<T>): Promise<T> {
   } finally {
     await sql.end().catch(() => {})
   }
-}
-
-async function freePort(): Promise<number> {
-  const holder = createServer()
-  await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve))
-  const { port: free } = holder.address() as AddressInfo
-  await new Promise((resolve) => holder.close(resolve))
-  return free
 }

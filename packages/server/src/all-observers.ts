@@ -1,6 +1,6 @@
 import type { Observer } from './ports.ts'
 
-/** One observer that tells several, in their order. It measures what any of them asks for. */
+/** One observer that tells several, in their order. It measures what any of them asks for; of none, it is told everything and does nothing. */
 export function allObservers(observers: readonly Observer[]): Observer {
   return new Observers(observers)
 }

@@ -1,5 +1,6 @@
 import { decodeServerFrame, encodeTextMessage, type Message, type Version } from '@tidewire/protocol'
 import {
+  allObservers,
   noLimits,
   resolveOptions,
   Server,
@@ -35,16 +36,7 @@ export class NodeInProcess {
   readonly server: Server
 
   constructor(options: ServerOptions = {}, ports: Partial<ServerPorts> = {}) {
-    const nothing = (): void => {}
-    const observer: Observer = {
-      decision: (decision) => void this.decisions.push(decision),
-      connected: nothing,
-      disconnected: nothing,
-      joined: nothing,
-      left: nothing,
-      broadcast: nothing,
-      received: nothing,
-    }
+    const observer: Observer = { ...allObservers([]), decision: (decision) => void this.decisions.push(decision) }
     this.server = new Server(resolveOptions({ limits: noLimits, ...options }), {
       runtime: this.runtime,
       verifier: openVerifier,

@@ -1,5 +1,5 @@
 import type { JsonObject } from '@tidewire/protocol'
-import { noLimits, startServer, tokenVerifier, type Decision, type RunningServer, type StartOptions } from '@tidewire/server'
+import { allObservers, noLimits, startServer, tokenVerifier, type Decision, type RunningServer, type StartOptions } from '@tidewire/server'
 import { RECORDED_SECRET, signToken } from './transcript-tokens.ts'
 
 /** A real server on a free port of 127.0.0.1, with what a test needs to be its client. */
@@ -15,20 +15,11 @@ export interface RunningNode extends RunningServer {
 
 export async function startNode(options: Partial<StartOptions> = {}): Promise<RunningNode> {
   const decisions: Decision[] = []
-  const nothing = (): void => {}
   const running = await startServer({
     port: 0,
     verifier: tokenVerifier({ secret: RECORDED_SECRET }),
     limits: noLimits,
-    observer: {
-      decision: (decision) => void decisions.push(decision),
-      connected: nothing,
-      disconnected: nothing,
-      joined: nothing,
-      left: nothing,
-      broadcast: nothing,
-      received: nothing,
-    },
+    observer: { ...allObservers([]), decision: (decision) => void decisions.push(decision) },
     ...options,
   })
   const token = (claims: JsonObject): string => signToken({ exp: Math.floor(Date.now() / 1000) + 3_600, ...claims }, RECORDED_SECRET)

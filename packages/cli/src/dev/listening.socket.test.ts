@@ -1,20 +1,10 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { noLimits, tokenVerifier, type Observer, type RunningServer, type StartOptions } from '@tidewire/server'
+import { allObservers, noLimits, tokenVerifier, type RunningServer, type StartOptions } from '@tidewire/server'
 import { afterEach, expect, test } from 'vitest'
 import { detour, listenSomewhere } from './listening.ts'
 
-const nothing = (): void => {}
-const observer: Observer = {
-  decision: nothing,
-  connected: nothing,
-  disconnected: nothing,
-  joined: nothing,
-  left: nothing,
-  broadcast: nothing,
-  received: nothing,
-}
-const options: StartOptions = { verifier: tokenVerifier({ secret: 'for this test only' }), observer, limits: noLimits }
+const options: StartOptions = { verifier: tokenVerifier({ secret: 'for this test only' }), observer: allObservers([]), limits: noLimits }
 
 const running: RunningServer[] = []
 afterEach(async () => {

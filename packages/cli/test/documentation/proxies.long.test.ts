@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import type { LookupFunction } from 'node:net'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { RealtimeClient, type BroadcastMessage } from '@tidewire/client'
@@ -12,6 +11,7 @@ import { programPath } from '@tidewire/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { CliSandbox } from '../cli-process.ts'
+import { freePort } from '../free-port.ts'
 import { runPages } from './pages.ts'
 
 const NAME = 'realtime.example.com'
@@ -164,15 +164,6 @@ async function start(proxy: Proxy, program: string, port: number, to: string): P
     if (answer?.status === (to === upstream ? 200 : 502)) return lines
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** The name of the guide, on this machine. */

@@ -1,19 +1,17 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { startServer, tokenVerifier, type Decision, type RunningServer } from '../index.ts'
+import { allObservers, startServer, tokenVerifier, type Decision, type RunningServer } from '../index.ts'
 
 let running: RunningServer
 let decisions: Decision[]
 
 beforeEach(async () => {
   decisions = []
-  const nothing = (): void => {}
-  const observer = { connected: nothing, disconnected: nothing, joined: nothing, left: nothing, broadcast: nothing, received: nothing }
   running = await startServer({
     port: 0,
     verifier: tokenVerifier({ secret: 'a secret for nobody but this test' }),
-    observer: { ...observer, decision: (decision) => decisions.push(decision) },
+    observer: { ...allObservers([]), decision: (decision) => decisions.push(decision) },
     hostRule: (host) => host === 'localhost:4000',
   })
 })

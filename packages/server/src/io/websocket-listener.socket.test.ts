@@ -2,20 +2,11 @@ import { connect, type Socket } from 'node:net'
 import { openToken, openVerifier } from '@tidewire/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { noLimits, startServer, type RunningServer } from '../index.ts'
+import { allObservers, noLimits, startServer, type RunningServer } from '../index.ts'
 import type { Decision, Observer } from '../ports.ts'
 
 const decisions: Decision[] = []
-const nothing = (): void => {}
-const observer: Observer = {
-  decision: (decision) => void decisions.push(decision),
-  connected: nothing,
-  disconnected: nothing,
-  joined: nothing,
-  left: nothing,
-  broadcast: nothing,
-  received: nothing,
-}
+const observer: Observer = { ...allObservers([]), decision: (decision) => void decisions.push(decision) }
 
 let running: RunningServer
 beforeAll(async () => {
@@ -101,7 +92,7 @@ describe('an upgrade', () => {
     const flood: Socket[] = []
     for (let n = 0; n < 1_000; n++) {
       const half = connect(running.port, '127.0.0.1')
-      half.on('error', nothing).resume()
+      half.on('error', () => {}).resume()
       flood.push(half)
     }
     await alive(socket)
