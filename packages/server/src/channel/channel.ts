@@ -15,6 +15,7 @@ import { Place } from './place.ts'
 import { newPresenceKey, presence, presenceEnds, presenceState } from './presence.ts'
 import { loadReplay, replayMessage } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
+import { WaitingFrames } from './waiting-frames.ts'
 
 export interface ChannelOptions {
   readonly subTopic: string
@@ -28,9 +29,6 @@ export interface ChannelOptions {
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
 }
 
-/** A channel may keep this many frames waiting for its join or for a decision; more are refused. */
-const MAX_WAITING = 1_000
-
 /**
  * One membership: runs the channel's machine, and hands the frames of a joined channel to the file of their event.
  * Frames that come before a decision wait here, in order; other channels of the socket go on.
@@ -43,7 +41,7 @@ export class Channel implements Membership, ChangeReceiver {
   readonly services: Services
   readonly #options: ChannelOptions
   #state: ChannelState = initialChannel
-  #waiting: ClientFrame[] = []
+  readonly #waiting: WaitingFrames
   readonly #place: Place
   readonly #writer: ChannelWriter
   readonly #changes: ChangeSubscription
@@ -58,6 +56,7 @@ export class Channel implements Membership, ChangeReceiver {
     this.joinRef = options.joinRef
     this.request = options.request
     this.#options = options
+    this.#waiting = new WaitingFrames(connection.waiting, services.limits.maxFrameBytes)
     this.#presenceKey = options.request.presenceKey
     this.#place = new Place(this, services.topics, this.subTopic, this.request.private)
     this.#writer = new ChannelWriter(connection, this.#place, this.subTopic, this.joinRef)
@@ -112,9 +111,9 @@ export class Channel implements Membership, ChangeReceiver {
 
   receive(frame: ClientFrame): void {
     const state = this.#state
-    if (state.kind === 'joined' && this.#waiting.length === 0) this.#handle(frame)
-    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(frame)
-    else this.refuse(frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
+    if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
+    else if (!this.#waiting.push(frame))
+      this.refuse(frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
 
   /** A new join took the topic over. */
@@ -159,9 +158,10 @@ export class Channel implements Membership, ChangeReceiver {
         if (this.#decided(frame)) broadcast(this, frame)
         return
       case 'presence':
+        // One that waits comes here again, and is one call all the same.
+        if (!this.#decided(frame)) return
         if (!this.#allowPresenceCall()) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
-        if (this.#decided(frame)) presence(this, frame)
-        return
+        return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
         if (token !== null) this.#step({ type: 'new-token', token })
@@ -182,7 +182,7 @@ export class Channel implements Membership, ChangeReceiver {
     if (this.#state.kind !== 'joined') return false
     if (this.#state.writes === null) this.#step({ type: 'first-push' })
     if (this.#state.kind === 'joined' && this.#state.writes === 'asking') {
-      this.#waiting.unshift(frame)
+      this.#waiting.putBack(frame)
       return false
     }
     return true
@@ -236,9 +236,7 @@ export class Channel implements Membership, ChangeReceiver {
       case 'resume':
         return this.#resume()
       case 'refuse-waiting': {
-        const waiting = this.#waiting
-        this.#waiting = []
-        for (const frame of waiting) {
+        for (const frame of this.#waiting.takeAll()) {
           if (frame.event === 'broadcast' || frame.event === 'presence') this.refuse(frame.ref, 'authorization-unavailable', effect.reason)
           else this.receive(frame)
         }
@@ -251,11 +249,8 @@ export class Channel implements Membership, ChangeReceiver {
         return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
         return this.tellClosed()
-      case 'forget': {
-        const waiting = this.#waiting
-        this.#waiting = []
-        return this.#options.onGone(this, waiting)
-      }
+      case 'forget':
+        return this.#options.onGone(this, this.#waiting.takeAll())
     }
   }
 
@@ -306,7 +301,6 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   #resume(): void {
-    while (this.#waiting.length > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking')
-      this.#handle(this.#waiting.shift()!)
+    while (this.#waiting.size > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking') this.#handle(this.#waiting.take()!)
   }
 }

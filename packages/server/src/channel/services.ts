@@ -6,6 +6,7 @@ import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { Admission } from './channel-state.ts'
+import type { WaitingBytes } from './waiting-frames.ts'
 
 /** What every channel of a server shares. */
 export interface Services {
@@ -42,6 +43,8 @@ export interface ChannelConnection {
   /** The token of the upgrade; channels without one of their own act for it. */
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
+  /** What its channels keep that waits for a decision. */
+  readonly waiting: WaitingBytes
   /** Takes ready WebSocket frames, so many messages; never throws. */
   write(frames: Buffer, messages: number): void
   /** Takes a frame that may be written together with those that follow in this turn; never throws. */

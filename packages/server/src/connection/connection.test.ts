@@ -93,6 +93,32 @@ describe('joins', () => {
     expect(reply(socket.received, 'l')).toEqual({ status: 'ok', response: {} })
   })
 
+  test('what a socket keeps waiting is bounded in bytes, over all of its channels, and what is too much is refused by name', async () => {
+    const gate = new Gate()
+    const node = new NodeInProcess({}, { authorizer: gate })
+    const socket = node.connect()
+    const rooms = [1, 2, 3, 4].map((n) => `realtime:room ${n}`)
+    for (const topic of rooms)
+      socket.send({ topic, event: 'phx_join', ref: `j${topic}`, joinRef: '1', payload: { config: { private: true } } })
+    const payload = { type: 'broadcast', event: 'e', payload: { text: 'x'.repeat(2_000_000) } }
+    const sayTo = (topic: string, ref: string): void => socket.send({ topic, event: 'broadcast', ref, joinRef: '1', payload })
+    for (const [n, topic] of rooms.entries()) sayTo(topic, `b${n}`)
+    await node.settle()
+    const refused = (messages: readonly Message[]): unknown[] =>
+      messages.map(({ ref, payload }) => [ref, (payload as { response: unknown }).response])
+    const reason = 'TooManyWaitingPushes: the channel is still being authorized'
+    expect(refused(socket.take())).toEqual([
+      ['b2', { reason }],
+      ['b3', { reason }],
+    ])
+    // What is no longer waited for makes room.
+    for (const question of gate.asked.splice(0, 2)) question.answer(deny)
+    await node.settle()
+    socket.take()
+    sayTo(rooms[2]!, 'b4')
+    expect(socket.take()).toEqual([])
+  })
+
   test('a second join of a topic replaces the first, which is told after the new one has its reply', async () => {
     const node = new NodeInProcess()
     const [a, b] = [node.connect(), node.connect()]
@@ -241,6 +267,24 @@ describe('limits punish whoever goes over them', () => {
     expect(events(loud.take())).toEqual(['system', 'phx_close', ...Array<string>(10).fill('phx_reply')])
     expect(quiet.take()).toHaveLength(49)
     expect(quiet.closed).toBeNull()
+  })
+
+  test('a presence call that waited for its policies is counted once', async () => {
+    const authorizer: Authorizer = { read: () => Promise.resolve(allow), write: () => Promise.resolve(allow) }
+    const node = new NodeInProcess({ limits: { maxPresenceCallsPerWindow: 5 } }, { authorizer })
+    const socket = node.connect()
+    await socket.join(room, { private: true, presence: { enabled: true } })
+    for (let n = 1; n <= 5; n++) {
+      socket.send({
+        topic: room,
+        event: 'presence',
+        ref: `t${n}`,
+        joinRef: '1',
+        payload: { type: 'presence', event: 'track', payload: { n } },
+      })
+      await node.settle()
+    }
+    expect(reply(socket.take(), 't5')).toMatchObject({ status: 'ok' })
   })
 
   test('channels, presence calls, joins, users', async () => {

@@ -51,6 +51,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly headers: Readonly<Record<string, string>>
   readonly claims: Claims
   readonly foreignOrigin: boolean
+  readonly waiting: { bytes: number } = { bytes: 0 }
   readonly #connectedAt: number
   #lastHeartbeatAt: number | null = null
   #framesReceived = 0

@@ -1,0 +1,59 @@
+import type { ClientFrame, FramePayload } from '@tidewire/protocol'
+
+/** A channel may keep this many frames waiting for its join or for a decision; more are refused. */
+const MAX_FRAMES = 1_000
+
+/** What all channels of a socket keep waiting. */
+export interface WaitingBytes {
+  bytes: number
+}
+
+/** Frames of a channel that come before a decision, in order, within bounds. */
+export class WaitingFrames {
+  readonly #together: WaitingBytes
+  readonly #maxBytes: number
+  #frames: ClientFrame[] = []
+
+  /** `maxBytes`: the most that all channels of the socket keep; a single frame may be larger. */
+  constructor(together: WaitingBytes, maxBytes: number) {
+    this.#together = together
+    this.#maxBytes = maxBytes
+  }
+
+  get size(): number {
+    return this.#frames.length
+  }
+
+  /** Whether there was room for it. */
+  push(frame: ClientFrame): boolean {
+    const bytes = bytesOf(frame.payload)
+    if (this.#frames.length >= MAX_FRAMES) return false
+    if (this.#together.bytes > 0 && this.#together.bytes + bytes > this.#maxBytes) return false
+    this.#together.bytes += bytes
+    this.#frames.push(frame)
+    return true
+  }
+
+  /** One that was taken waits again, before the others. */
+  putBack(frame: ClientFrame): void {
+    this.#together.bytes += bytesOf(frame.payload)
+    this.#frames.unshift(frame)
+  }
+
+  take(): ClientFrame | undefined {
+    const frame = this.#frames.shift()
+    if (frame !== undefined) this.#together.bytes -= bytesOf(frame.payload)
+    return frame
+  }
+
+  takeAll(): readonly ClientFrame[] {
+    const frames = this.#frames
+    this.#frames = []
+    for (const { payload } of frames) this.#together.bytes -= bytesOf(payload)
+    return frames
+  }
+}
+
+function bytesOf(payload: FramePayload): number {
+  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
+}
