@@ -5,6 +5,7 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import type { Connection } from '../connection/connection.ts'
 import type { Transport } from '../connection/transport.ts'
 import type { Server } from '../server.ts'
+import { SocketWriter } from './socket-writer.ts'
 
 /** Where sockets are accepted: the server's own path, and the one that a Supabase URL leads to. */
 export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
@@ -66,10 +67,9 @@ function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): v
 
 /** Frames that are ready go to the socket itself; only close frames are left to `ws`. */
 function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
+  const writer = new SocketWriter(socket)
   return {
-    write: (frames) => {
-      if (socket.writable) socket.write(frames)
-    },
+    write: (frames) => writer.write(frames),
     backlogBytes: () => socket.writableLength,
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),
