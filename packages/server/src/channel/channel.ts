@@ -100,10 +100,6 @@ export class Channel implements Membership, ChangeReceiver {
     this.connection.write(frames, messages)
   }
 
-  gather(frame: Buffer): void {
-    this.connection.gather(frame)
-  }
-
   /** Starts the join. */
   join(): void {
     this.#ask({ type: 'verify', token: this.request.accessToken ?? this.connection.token })

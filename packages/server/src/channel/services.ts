@@ -47,8 +47,6 @@ export interface ChannelConnection {
   readonly waiting: WaitingBytes
   /** Takes ready WebSocket frames, so many messages; never throws. */
   write(frames: Buffer, messages: number): void
-  /** Takes a frame that may be written together with those that follow in this turn; never throws. */
-  gather(frame: Buffer): void
   /** Whether one more event is within the limit of this connection. */
   allowEvent(): boolean
   allowPresenceEvent(): boolean

@@ -1,7 +1,7 @@
 import type { Message } from '@tidewire/protocol'
 import { NodeInProcess, openToken, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
-import type { Authorization, Authorizer, ChangeFeed } from '../ports.ts'
+import type { Authorization, Authorizer } from '../ports.ts'
 
 const room = 'realtime:room'
 const reply = (messages: readonly Message[], ref: string): unknown =>
@@ -435,31 +435,6 @@ describe('a socket', () => {
       expect((message.payload as { message: string }).message).toMatch(/^MalformedWebSocketMessage: /)
     }
     expect(await socket.join('realtime:after', {}, '9')).toMatchObject({ payload: { status: 'ok' } })
-  })
-
-  test('is given its row changes in order with everything else, and all of them before it is closed', async () => {
-    let change = (_n: number): void => {}
-    const changeFeed: ChangeFeed = {
-      open: (_request, listener) => {
-        change = (n) => listener.change('postgres_changes', Buffer.from(JSON.stringify({ n })))
-        return { setIdentity: () => {}, close: () => {} }
-      },
-    }
-    const node = new NodeInProcess({}, { changeFeed })
-    const [other, socket] = [node.connect(), node.connect()]
-    await other.join(room)
-    await socket.join(room, { postgres_changes: [{ event: '*', schema: 'public' }] })
-    socket.take()
-    change(1)
-    change(2)
-    say(other, 3)
-    for (const n of [4, 5, 6]) change(n)
-    node.server.connections.drain()
-    expect(socket.closed).toMatchObject({ code: 1012 })
-    const told = socket.take().filter(({ event }) => event === 'postgres_changes' || event === 'broadcast')
-    expect(told.map(({ payload }) => payload)).toMatchObject([{ n: 1 }, { n: 2 }, { payload: { n: 3 } }, { n: 4 }, { n: 5 }, { n: 6 }])
-    await node.settle()
-    expect(socket.take()).toEqual([])
   })
 
   test('while the server drains, joins are refused and everybody is told to come back', async () => {

@@ -23,7 +23,6 @@ import {
   type ConnectionState,
 } from './connection-state.ts'
 import { checkJoin, type JoinRefusal } from './join-check.ts'
-import { Outbox } from './outbox.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
 /** What the connections of a server tell each other about. */
@@ -57,7 +56,6 @@ export class Connection implements ChannelConnection, AdminPeer {
   #framesReceived = 0
   #messagesSent = 0
   readonly #transport: Transport
-  readonly #outbox: Outbox
   readonly #services: Services
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
@@ -80,7 +78,6 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.foreignOrigin = details.foreignOrigin ?? false
     this.#connectedAt = services.runtime.now()
     this.#transport = transport
-    this.#outbox = new Outbox((frames) => this.#put(frames), services.runtime)
     this.#services = services
     this.#host = host
     this.#limits = limits
@@ -137,17 +134,6 @@ export class Connection implements ChannelConnection, AdminPeer {
   write(frames: Buffer, messages: number): void {
     if (this.#state.kind !== 'open' || this.#overflowing) return
     this.#messagesSent += messages
-    this.#outbox.write(frames)
-  }
-
-  gather(frame: Buffer): void {
-    if (this.#state.kind !== 'open' || this.#overflowing) return
-    this.#messagesSent++
-    this.#outbox.gather(frame)
-  }
-
-  #put(frames: Buffer): void {
-    if (this.#overflowing) return
     this.#transport.write(frames)
     if (this.#transport.backlogBytes() <= this.#limits.maxBacklogBytes) return
     this.#overflowing = true
@@ -291,7 +277,6 @@ export class Connection implements ChannelConnection, AdminPeer {
               detail: effect.reason === '' ? 'the server closed the connection; the client may come back' : effect.reason,
               connection: this.id,
             })
-          this.#outbox.flush()
           this.#transport.close(effect.code, effect.reason)
           break
         case 'terminate-transport':

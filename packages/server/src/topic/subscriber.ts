@@ -13,6 +13,4 @@ export interface Subscriber {
   readonly version: Version
   /** Takes ready WebSocket frames, so many messages; must not throw. */
   write(frames: Buffer, messages: number): void
-  /** Takes a message that may be written together with those that follow in this turn; must not throw. */
-  gather(frame: Buffer): void
 }

@@ -18,10 +18,6 @@ class Receiver implements Subscriber {
     this.writes.push(frames)
   }
 
-  gather(frame: Buffer): void {
-    this.writes.push(frame)
-  }
-
   /** The payload texts in order, however many writes carried them. */
   get texts(): string[] {
     const bytes = Buffer.concat(this.writes)

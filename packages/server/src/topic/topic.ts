@@ -164,7 +164,7 @@ export class Topic {
       frame = this.#envelopes.text(subscriber.version, event, payload)
       frames.set(subscriber.version, frame)
     }
-    subscriber.gather(frame)
+    subscriber.write(frame, 1)
   }
 
   *subscribers(): Generator<Subscriber> {
