@@ -1,3 +1,4 @@
+import type { Loss } from './loss.ts'
 import { arm, go, type Step, type Timer } from './machine.ts'
 
 /**
@@ -21,15 +22,6 @@ export type ConnectionState =
   | { readonly kind: 'closing' }
   /** The page is frozen (back/forward cache): no socket, no timer, until it wakes. */
   | { readonly kind: 'suspended' }
-
-/** Why a socket is gone. `code` is absent when nothing came from the socket itself. */
-export interface Loss {
-  readonly code?: number
-  readonly reason: string
-  readonly wasClean: boolean
-  /** Set when trying again would end the same way: there is no WebSocket here, or the server does not take the API key. */
-  readonly final?: 'no-transport' | 'unauthorized'
-}
 
 export type ConnectionEvent =
   | { readonly type: 'connect' }

@@ -15,13 +15,14 @@ export { wakeWithApp, type AppStateLike } from './app-state.ts'
 export { RealtimeChannel } from './channel.ts'
 export type { SubscribeStatus } from './channel-state.ts'
 export type { ChannelHandle } from './client.ts'
-export type { ConnectionState, Loss } from './connection-state.ts'
+export type { ConnectionState } from './connection-state.ts'
 export * from './constants.ts'
 export type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './database.ts'
 export { postgresChangesFilter, RealtimePostgresFilterBuilder } from './filter-builder.ts'
 export type { RealtimePostgresChangesFilterOperator } from './filter-builder.ts'
 export { WebSocketFactory } from './io/websocket-factory.ts'
 export type { IterationOptions } from './iteration.ts'
+export type { Loss } from './loss.ts'
 export type {
   ListenOptions,
   OutgoingMessage,

@@ -1,16 +1,10 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
 import { Clock } from './clock.ts'
-import {
-  connectionStep,
-  disconnected,
-  type ConnectionEffect,
-  type ConnectionEvent,
-  type ConnectionState,
-  type Loss,
-} from './connection-state.ts'
+import { connectionStep, disconnected, type ConnectionEffect, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
 import { callSafely } from './listeners.ts'
+import { lossError } from './loss.ts'
 import { machine, singleTimer, type Machine } from './machine.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from './options.ts'
 import type { ChannelHost, HostedChannel } from './ports.ts'
@@ -297,11 +291,4 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   #prefetchToken(): void {
     if (this.options.canRefresh) this.auth.need(() => {})
   }
-}
-
-/** What channels tell their subscribers when the socket is gone. */
-function lossError({ code, reason, wasClean, final }: Loss): RealtimeError {
-  const text = code === undefined ? reason : `socket closed: ${code}${reason && ` (${reason})`}`
-  const cause = code === undefined ? undefined : { code, reason, wasClean }
-  return new RealtimeError(final ?? 'connection-lost', text, { cause, retryable: final === undefined })
 }

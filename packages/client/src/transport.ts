@@ -1,5 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
-import type { Loss } from './connection-state.ts'
+import type { Loss } from './loss.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from './runtime.ts'
 
 /** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
