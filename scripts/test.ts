@@ -19,7 +19,7 @@ const onOlderPostgres = [
   ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-supplied', 'publications', 'slot'].map(
     (name) => `packages/postgres/src/io/${name}.pg.test.ts`,
   ),
-  ...['commands/doctor'].map((name) => `packages/cli/src/${name}.pg.test.ts`),
+  ...['commands/doctor', 'database-slot'].map((name) => `packages/cli/src/${name}.pg.test.ts`),
 ]
 
 process.exitCode = main()

@@ -1,42 +1,13 @@
-/** What happens to a whole server when its Postgres is stopped, and to a Postgres when its server is killed. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+/** What happens to a whole server when its Postgres is stopped. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
-import pg from 'pg'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { startEmbeddedPostgres } from '@tidewire/postgres'
+import { expect, test } from 'vitest'
 import { ChangeCollector } from '../test/change-collector.ts'
-import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
+import { useOwnDatabase } from '../test/own-database.ts'
 
+const it = useOwnDatabase()
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
-
-let base: string
-let postgres: EmbeddedPostgres
-let sandbox: CliSandbox
-
-beforeEach(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-stop-'))
-  chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
-  sandbox = new CliSandbox()
-})
-afterEach(async () => {
-  await sandbox.clear()
-  await postgres.stop()
-  rmSync(base, { recursive: true, force: true })
-})
-
-async function query<Row extends pg.QueryResultRow>(text: string): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: postgres.url })
-  client.on('error', () => {})
-  await client.connect()
-  try {
-    return (await client.query<Row>(text)).rows
-  } finally {
-    await client.end()
-  }
-}
+const ENTRY = { event: 'INSERT', schema: 'public', table: 'journal' }
 
 function isRunning(pid: number): boolean {
   try {
@@ -46,31 +17,9 @@ function isRunning(pid: number): boolean {
   }
 }
 
-interface Ready {
-  readonly url: string
-  readonly serviceKey: string
-  readonly anonKey: string
-}
-
-async function dev(...more: string[]): Promise<{ process: CliProcess; ready: Ready }> {
-  const process = sandbox.start(['dev', '--port', '0', '--json', '--db', postgres.url, ...more])
-  return { process, ready: await process.json<Ready>() }
-}
-
-const ENTRY = { event: 'INSERT', schema: 'public', table: 'journal' }
-const slots = (): Promise<{ name: string; temporary: boolean }[]> => query('select slot_name as name, temporary from pg_replication_slots')
-
-async function makeJournal(): Promise<void> {
-  await query(
-    `create table journal (id bigserial primary key, body text); alter table journal enable row level security;
-     create policy all_of_them on journal for select using (length(body) > 0);
-     grant select on journal to anon; alter publication supabase_realtime add table journal`,
-  )
-}
-
 test('a fast shutdown under load ends in less than five seconds, and the feed goes on afterwards', { timeout: 90_000 }, async () => {
-  const { ready } = await dev()
-  await makeJournal()
+  const { ready } = await it.dev()
+  await it.makeJournal()
   const collector = new ChangeCollector(ready.url, ready.anonKey, ENTRY)
   let writing = true
   const writers: Promise<void>[] = []
@@ -78,17 +27,18 @@ test('a fast shutdown under load ends in less than five seconds, and the feed go
     await collector.until(() => collector.joins > 0, 30_000)
     writers.push(
       ...[1, 2].map(async () => {
-        while (writing) await query(`insert into journal (body) select repeat('x', 100) from generate_series(1, 30)`).catch(() => delay(20))
+        while (writing)
+          await it.query(`insert into journal (body) select repeat('x', 100) from generate_series(1, 30)`).catch(() => delay(20))
       }),
     )
     await collector.until(() => collector.changes.length > 300, 30_000)
-    const { pid, port, dataDir } = postgres
+    const { pid, port, dataDir } = it.postgres
     const begun = Date.now()
     // What `pg_ctl stop -m fast` does.
     process.kill(pid, 'SIGINT')
     while (isRunning(pid) && Date.now() - begun < 20_000) await delay(10)
     expect(Date.now() - begun).toBeLessThan(5_000)
-    postgres = await startEmbeddedPostgres({ installation, dataDir, port, settings: { fsync: 'off' } })
+    it.postgres = await startEmbeddedPostgres({ installation, dataDir, port, settings: { fsync: 'off' } })
     // The slot went with the connection: they are told, and join again.
     const seen = collector.changes.length
     await collector.until(() => collector.changes.length > seen, 30_000)
@@ -99,34 +49,14 @@ test('a fast shutdown under load ends in less than five seconds, and the feed go
   }
 })
 
-test('dev --db that is killed leaves no slot behind, and the next one works', { timeout: 60_000 }, async () => {
-  const first = await dev()
-  await expect.poll(slots, { timeout: 10_000 }).toMatchObject([{ temporary: true }])
-  await makeJournal()
-  await first.process.kill()
-  await expect.poll(slots, { timeout: 10_000 }).toEqual([])
-  const { ready, process } = await dev()
-  const collector = new ChangeCollector(ready.url, ready.anonKey, ENTRY)
-  try {
-    await collector.until(() => collector.joins > 0, 30_000)
-    await query(`insert into journal (body) values ('again')`)
-    await collector.until(() => collector.changes.length > 0, 30_000)
-    expect(collector.changes[0]!.record['body']).toBe('again')
-  } finally {
-    collector.close()
-  }
-  expect((await process.stop()).code).toBe(0)
-  await expect.poll(slots, { timeout: 10_000 }).toEqual([])
-})
-
 test('dev --db --keep-slot leaves its slot, and comes back to it', { timeout: 60_000 }, async () => {
-  const first = await dev('--keep-slot')
-  await expect.poll(slots, { timeout: 10_000 }).toMatchObject([{ temporary: false }])
-  const made = await slots()
+  const first = await it.dev('--keep-slot')
+  await expect.poll(it.slots, { timeout: 10_000 }).toMatchObject([{ temporary: false }])
+  const made = await it.slots()
   expect((await first.process.stop()).code).toBe(0)
-  expect(await slots()).toEqual(made)
-  const second = await dev('--keep-slot')
+  expect(await it.slots()).toEqual(made)
+  const second = await it.dev('--keep-slot')
   expect((await second.process.stop()).code).toBe(0)
-  expect(await slots()).toEqual(made)
-  expect((await sandbox.run(['dev', '--port', '0', '--json', '--keep-slot'])).code).toBe(2)
+  expect(await it.slots()).toEqual(made)
+  expect((await it.sandbox.run(['dev', '--port', '0', '--json', '--keep-slot'])).code).toBe(2)
 })

@@ -83,6 +83,17 @@ test('transactions that come while one is being decided are decided together', a
   expect(pipeline.isIdle).toBe(true)
 })
 
+test('no more than 256 changes are decided together', async () => {
+  const { pipeline, log, decide } = byHand()
+  for (let xid = 1; xid <= 300; xid++) commit(pipeline, xid)
+  for (let batch = 0; batch < 3; batch++) await decide()
+  const settled = log.filter((line) => line.startsWith('settle')).map((line) => line.slice('settle '.length).split(',').map(Number))
+  expect(settled.map(({ length }) => length)).toEqual([1, 256, 43])
+  expect(settled.flat()).toEqual(Array.from({ length: 300 }, (_, at) => at + 1))
+  const ends = log.filter((line) => line.startsWith('committed'))
+  expect(ends).toEqual(settled.flat().map((xid) => `committed ${xid}`))
+})
+
 test('work that needs quiet comes after what was before it and before what follows', async () => {
   const { pipeline, log, decide } = byHand()
   commit(pipeline, 1)
