@@ -86,6 +86,15 @@ describe('parseJoin', () => {
     expect(joined(payload)).toEqual({ ...defaults, ...difference })
   })
 
+  test('takes a hundred entries of row changes, and no more (rule J4)', () => {
+    const asked = (count: number): unknown => ({
+      config: { postgres_changes: [null, ...Array.from({ length: count }, () => ({ event: '*' }))] },
+    })
+    expect(joined(asked(100)).postgresChanges).toHaveLength(100)
+    const reason = 'UnknownErrorOnChannel: more than 100 entries in postgres_changes'
+    expect(parseJoin(asked(101))).toEqual({ ok: false, reason })
+  })
+
   test.each<[string, unknown, string | null]>([
     ['given', { access_token: 'a.b.c' }, 'a.b.c'],
     ['user_token wins', { access_token: 'a.b.c', user_token: 'd.e.f' }, 'd.e.f'],

@@ -54,6 +54,8 @@ export interface JoinRequest {
 export type ParsedJoin = { readonly ok: true; readonly value: JoinRequest } | { readonly ok: false; readonly reason: string }
 
 const MAX_REPLAY = 25
+/** Each row of a table is compared with every entry that watches it, and everybody waits for that. */
+const MAX_POSTGRES_CHANGES = 100
 const MAX_INSPECTED = 200
 const DEFAULT_WAIT_MS = 15_000
 const MAX_WAIT_MS = 60_000
@@ -73,7 +75,8 @@ export function parseJoin(payload: unknown): ParsedJoin {
     return refuse('no function clause matching in Access.get/3')
   const presence = objectOrEmpty(given['presence'])
   const options = objectOrEmpty(given['postgres_changes_options'])
-  const entries = given['postgres_changes']
+  const entries = Array.isArray(given['postgres_changes']) ? given['postgres_changes'].filter((entry) => entry !== null) : []
+  if (entries.length > MAX_POSTGRES_CHANGES) return refuse(`more than ${MAX_POSTGRES_CHANGES} entries in postgres_changes`)
   const token = [payload['user_token'], payload['access_token']].find((candidate) => typeof candidate === 'string')
   return {
     ok: true,
@@ -85,7 +88,7 @@ export function parseJoin(payload: unknown): ParsedJoin {
       replay: parseReplay(broadcast?.['replay']),
       presenceKey: parseKey(presence['key']),
       presenceEnabled: flag(presence['enabled']),
-      postgresChanges: Array.isArray(entries) ? entries.filter((entry) => entry !== null) : [],
+      postgresChanges: entries,
       postgresChangesOptions: {
         wait: flag(options['wait']),
         timeoutMs: parseTimeout(options['timeout']),
