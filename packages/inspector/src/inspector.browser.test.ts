@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import type { Browser } from 'playwright-core'
+import type { Browser, Route } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { signJwt } from '../../cli/src/jwt.ts'
 import { startDev, type DevServer } from '../test/dev-server.ts'
@@ -256,16 +256,22 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('a key of the page that runs out is renewed, and nothing of the log is lost', async () => {
-    const expiresAt = (Math.floor(Date.now() / 1_000) + 12) * 1_000
-    const token = await adminKey(expiresAt / 1_000)
+    let expiresAt = 0
     const { page, complaints } = await visit(browser, server.address)
     // The first page has its own key by then, so that the one which runs out is for the second.
     await page.getByText('Healthy').waitFor()
-    await page.route('**/session.json', (route) => route.fulfill({ json: { token, expiresAt, anonKey: server.anonKey } }), { times: 1 })
+    await page.clock.install()
+    const giveShortKey = async (route: Route): Promise<void> => {
+      expiresAt = (Math.floor(Date.now() / 1_000) + 7) * 1_000
+      await route.fulfill({ json: { token: await adminKey(expiresAt / 1_000), expiresAt, anonKey: server.anonKey } })
+    }
+    await page.route('**/session.json', giveShortKey, { times: 1 })
     let answers = 0
     page.on('response', (response) => (answers += Number(response.url().endsWith('/session.json'))))
     await page.goto(server.address)
     await page.getByText('Healthy').waitFor()
+    // The page would wait five seconds before it asks for another, the server waits for nobody.
+    await page.clock.fastForward(5_000)
     // The key that runs out, and the one after it.
     await expect.poll(() => answers, { timeout: 20_000 }).toBe(2)
     await expect.poll(() => Date.now() > expiresAt + 200, { timeout: 20_000 }).toBe(true)

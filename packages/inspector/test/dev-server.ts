@@ -1,5 +1,7 @@
 import { RealtimeClient } from '@tidewire/client'
-import { chmodSync } from 'node:fs'
+import { chmodSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import pg from 'pg'
 import { CliSandbox } from '../../cli/test/cli-process.ts'
 
 /** A real `tidewire dev` with a real Postgres, and a client of it. */
@@ -11,6 +13,7 @@ export interface DevServer {
   readonly serviceKey: string
   /** Of the page. */
   readonly address: string
+  /** As the login of `tidewire sql`. */
   sql(...statements: readonly string[]): Promise<void>
   close(): Promise<void>
 }
@@ -22,6 +25,11 @@ export async function startDev(): Promise<DevServer> {
   const ready = sandbox.start(['dev', '--port', '0', '--json'])
   const { url, anonKey, serviceKey } = await ready.json<{ readonly url: string; readonly anonKey: string; readonly serviceKey: string }>()
   const client = new RealtimeClient(`${url}/realtime/v1`, { apikey: anonKey })
+  const { databaseUrl } = JSON.parse(readFileSync(join(sandbox.folder, '.tidewire', 'dev.json'), 'utf8')) as {
+    readonly databaseUrl: string
+  }
+  const database = new pg.Client({ connectionString: databaseUrl })
+  await database.connect()
   return {
     sandbox,
     client,
@@ -29,12 +37,10 @@ export async function startDev(): Promise<DevServer> {
     anonKey,
     serviceKey,
     address: `${url}/_/`,
-    sql: async (...statements) => {
-      const { code, stderr } = await sandbox.run(['sql', statements.join(';')])
-      if (code !== 0) throw new Error(stderr)
-    },
+    sql: async (...statements) => void (await database.query(statements.join(';'))),
     close: async () => {
       await client.removeAllChannels()
+      await database.end()
       await sandbox.clear()
     },
   }

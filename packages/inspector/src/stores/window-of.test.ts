@@ -3,18 +3,22 @@ import { expect, test } from 'vitest'
 import { isAtEnd, mostDrawn, scrollToRow, windowOf } from './window-of.ts'
 
 test('draws what can be seen, with a margin', () => {
-  expect(windowOf(10_000, 24, 0, 480)).toEqual({ from: 0, to: 32 })
-  expect(windowOf(10_000, 24, 24_000, 480)).toEqual({ from: 988, to: 1_032 })
-  expect(windowOf(3, 24, 0, 480)).toEqual({ from: 0, to: 3 })
-  expect(windowOf(0, 24, 500, 480)).toEqual({ from: 0, to: 0 })
+  expect(windowOf(10_000, 24, 0, 480, false)).toEqual({ from: 0, to: 32 })
+  expect(windowOf(10_000, 24, 24_000, 480, false)).toEqual({ from: 988, to: 1_032 })
+  expect(windowOf(3, 24, 0, 480, false)).toEqual({ from: 0, to: 3 })
+  expect(windowOf(0, 24, 500, 480, false)).toEqual({ from: 0, to: 0 })
   // A thousand rows went, and the list has not been scrolled since.
-  expect(windowOf(10_000, 24, 263_520, 480)).toEqual({ from: 9_968, to: 10_000 })
+  expect(windowOf(10_000, 24, 263_520, 480, false)).toEqual({ from: 9_968, to: 10_000 })
+})
+
+test('draws a smaller margin while it follows', () => {
+  expect(windowOf(10_000, 24, 239_520, 480, true)).toEqual({ from: 9_976, to: 10_000 })
 })
 
 test('never draws more than fits, nor rows that there are not', () => {
   fc.assert(
-    fc.property(fc.nat(20_000), fc.nat(1_000_000), fc.nat(2_000), (total, top, height) => {
-      const { from, to } = windowOf(total, 24, top, height)
+    fc.property(fc.nat(20_000), fc.nat(1_000_000), fc.nat(2_000), fc.boolean(), (total, top, height, follows) => {
+      const { from, to } = windowOf(total, 24, top, height, follows)
       expect(from).toBeGreaterThanOrEqual(0)
       expect(to).toBeGreaterThanOrEqual(from)
       expect(to).toBeLessThanOrEqual(total)

@@ -7,15 +7,18 @@ export interface Window {
 
 /** So many rows beyond either end are drawn, so that a quick scroll finds something. */
 const MARGIN = 12
+/** Of a list that follows what comes in, and lays all of its rows out anew each time. */
+const FOLLOWING_MARGIN = 4
 
 /** The rows that can be seen, and a few more at both ends. Heights in pixels. */
-export function windowOf(total: number, rowHeight: number, scrollTop: number, height: number): Window {
+export function windowOf(total: number, rowHeight: number, scrollTop: number, height: number, follows: boolean): Window {
+  const margin = follows ? FOLLOWING_MARGIN : MARGIN
   // The list may have become shorter since it was scrolled.
   const top = Math.min(scrollTop, Math.max(0, total * rowHeight - height))
   const first = Math.floor(top / rowHeight)
   const last = Math.ceil((top + height) / rowHeight)
-  const from = Math.min(Math.max(0, first - MARGIN), total)
-  return { from, to: Math.max(from, Math.min(total, last + MARGIN)) }
+  const from = Math.min(Math.max(0, first - margin), total)
+  return { from, to: Math.max(from, Math.min(total, last + margin)) }
 }
 
 /** More rows than this are in no window of such a height. */

@@ -7,6 +7,7 @@ import { bytes, clock, count } from '../stores/format.ts'
 import type { LogEntry } from '../stores/log-store.ts'
 import { cutText, visibleText } from '../stores/visible-text.ts'
 import { isAtEnd, mostDrawn, scrollToRow, windowOf } from '../stores/window-of.ts'
+import { drawAtOnce } from './drawing.ts'
 import { useMedia } from './use-media.ts'
 
 const PREVIEW_CHARACTERS = 240
@@ -43,8 +44,10 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
       // The row's own details may have come to stand where it was.
       if (entry !== null) list.scrollTop = scrollToRow(indexOf(all, entry), heightOfRow.current, list.scrollTop, list.clientHeight)
       else if (follows.value) list.scrollTop = list.scrollHeight
-      height.value = list.clientHeight
-      scrolled()
+      drawAtOnce(() => {
+        height.value = list.clientHeight
+        scrolled()
+      })
     })
     observer.observe(list)
     return () => observer.disconnect()
@@ -53,7 +56,8 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
   useLayoutEffect(() => {
     const list = root.current!
     lastGone.current = shown.gone
-    if (follows.value) list.scrollTop = top
+    // Its height may have changed in this very frame.
+    if (follows.value) list.scrollTop = list.scrollHeight
     else if (left > 0) {
       list.scrollTop = top
       scrolledTo.value = top
@@ -83,7 +87,7 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
     choose(to)
   }
 
-  const { from, to } = windowOf(entries.length, rowHeight, top, height.value)
+  const { from, to } = windowOf(entries.length, rowHeight, top, height.value, follows.value)
   // A row that scrolls out lends its elements to one that scrolls in: making new ones for each took several times as long.
   const slots = mostDrawn(rowHeight, height.value)
   return (
@@ -96,7 +100,7 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
         tabIndex={0}
         aria-label="Log, the newest last"
         aria-activedescendant={chosen === null ? undefined : `entry-${chosen.key}`}
-        onScroll={scrolled}
+        onScroll={() => drawAtOnce(scrolled)}
         onKeyDown={pressed}
       >
         <div class="length" style={{ height: `${entries.length * rowHeight}px` }}>
