@@ -206,6 +206,29 @@ describe('iterators', () => {
 })
 
 describe('sendWithAck', () => {
+  test('does not use up its tries on a socket that is closing', async () => {
+    const { client, runtime } = setup()
+    const channel = client.channel('room', { config: { broadcast: { ack: true } } }).subscribe()
+    await settle()
+    runtime.socket.readyState = 2
+    const sent = channel.sendWithAck('e', {}, { retries: 3 })
+    await runtime.advance(10)
+    runtime.socket.drop(1012)
+    await runtime.advance(5000)
+    expect(await sent).toMatchObject({ ok: true, response: {} })
+  })
+
+  test('that is aborted in the same turn sends nothing', async () => {
+    const { client, server } = setup()
+    const channel = client.channel('room', { config: { broadcast: { ack: true } } }).subscribe()
+    await settle()
+    const controller = new AbortController()
+    const sent = channel.sendWithAck('e', {}, { signal: controller.signal })
+    controller.abort()
+    expect(await sent).toMatchObject({ ok: false, error: { code: 'aborted' } })
+    expect(server.heard('broadcast')).toEqual([])
+  })
+
   test('needs ack, tries again under one key, and says what became of it', async () => {
     const { client, runtime, server } = setup()
     expect(await client.channel('plain').sendWithAck('e', {})).toMatchObject({ ok: false, attempts: 1, error: { code: 'bad-argument' } })

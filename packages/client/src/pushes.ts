@@ -52,7 +52,8 @@ export class Pushes {
       )
       const onAbort = (): void => waiting.settle(new RealtimeError('aborted', 'The wait was aborted.', { cause: signal!.reason }))
       signal?.addEventListener('abort', onAbort)
-      if (now) this.#send(waiting)
+      if (signal?.aborted === true) onAbort()
+      else if (now) this.#send(waiting)
       else this.#hold(waiting)
     })
   }

@@ -2,6 +2,9 @@ import { RealtimeError } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
 
 /** How long and how often `sendWithAck` tries. */
+/** How long a socket that is closing is given to be gone. */
+const CLOSING_MS = 100
+
 export interface AckOptions {
   /** How long each try may take, joining included. Milliseconds, default: the channel's timeout. */
   timeout?: number
@@ -31,8 +34,14 @@ export async function sendWithAck(membership: Membership, event: string, payload
     } catch (caught) {
       const error = caught as RealtimeError
       if (!error.retryable || attempts > retries) return { ok: false, attempts, error }
+      // The socket is closing and has not said so yet: tries that follow at once would all end the same way.
+      if (error.code === 'connection-lost' && membership.canPush) await pause(membership.host)
     }
   }
+}
+
+function pause(clock: { setTimer(afterMs: number, run: () => void): () => void }): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(CLOSING_MS, resolve))
 }
 
 function randomKey(random: () => number): string {
