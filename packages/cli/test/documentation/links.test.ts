@@ -23,6 +23,10 @@ function isThere(from: string, target: string): boolean {
 }
 
 describe.each(pages)('$path', ({ path, text }) => {
+  test('a merge left nothing in it', () => {
+    expect(text).not.toMatch(/^(<{7}|>{7}) /m)
+  })
+
   test('its links lead somewhere', () => {
     expect(linksOf(text).filter(({ target }) => !isThere(path, target))).toEqual([])
   })
