@@ -23,7 +23,8 @@ async function askCrowd(questions: readonly CrowdQuestion[], context: DecisionCo
   const identities = questions.map((question) => ({ identity: question.identity, rows: rows.of(question.changes) }))
   if (rows.keys.length === 0) return
   const { keys, xids } = rows
-  const answer = await context.database.checkRows({ entry, role: identity.role, keys, xids: [...xids], withXmin: false, identities })
+  const { database, waits } = context
+  const answer = await database.checkRows({ entry, role: identity.role, keys, xids: [...xids], waits, withXmin: false, identities })
   if (!answer.current) throw new StaleEntry(entry.oid)
   for (const [index, question] of questions.entries()) {
     const one = answer.identities[index]

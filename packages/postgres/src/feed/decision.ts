@@ -36,6 +36,8 @@ export interface DecisionContext {
   entryOf(oid: number): TableEntry | null
   /** Replays also want to know whether the row is still the one that the change wrote. */
   readonly replay: boolean
+  /** Transactions that cannot be seen yet are waited for: there is nothing that could be told before them. */
+  readonly waits: boolean
   /** A policy or filter failed, so nothing is shown to those whom it was to decide about. */
   failed(fault: DecisionFault): void
 }
@@ -59,9 +61,21 @@ export class StaleEntry extends Error {
   }
 }
 
+/** These transactions, of those that wrote the changes, cannot be seen by whoever asks yet. */
+export class UnseenTransactions extends Error {
+  /** As Postgres says that it is not ready: whoever asked tries again. */
+  readonly code = '57P03'
+  readonly xids: ReadonlySet<number>
+
+  constructor(xids: readonly number[]) {
+    super('a transaction that was committed cannot be seen yet')
+    this.xids = new Set(xids)
+  }
+}
+
 /**
  * Has Postgres decide about the candidates. Everything a candidate is not expressly granted it is refused. Rejects with
- * {@link StaleEntry}, or when there is no database.
+ * {@link StaleEntry}, with {@link UnseenTransactions}, or when there is no database.
  */
 export async function decide(candidates: readonly Candidate[], context: DecisionContext): Promise<void> {
   for (const candidate of candidates) {
@@ -217,8 +231,8 @@ export function deletesWithheldText({ schema, name }: Pick<TableEntry, 'schema' 
 
 async function askRows({ entry, role, deleted, texts, rowOf, xids, byIdentity }: RowGroup, context: DecisionContext): Promise<void> {
   const asked = [...byIdentity]
-  const { database, replay } = context
-  const check = { entry, role, xids: [...xids], identities: asked.map(([identity, { rows }]) => ({ identity, rows })) }
+  const { database, replay, waits } = context
+  const check = { entry, role, xids: [...xids], waits, identities: asked.map(([identity, { rows }]) => ({ identity, rows })) }
   const answer: CheckAnswer = deleted
     ? await database.checkOldRows({ ...check, rows: texts.map(([text]) => text!) })
     : await database.checkRows({ ...check, keys: texts, withXmin: replay })

@@ -16,6 +16,8 @@ export interface RowCheck {
   readonly identities: readonly { readonly identity: CheckIdentity; readonly rows: readonly number[] }[]
   /** The transactions that wrote the changes; nothing is looked at before all of them can be seen. */
   readonly xids: readonly number[]
+  /** They are waited for, for some seconds; else only for a moment. Rejects with `UnseenTransactions` after that. */
+  readonly waits: boolean
   /** The transactions that last wrote the rows are wanted as well. */
   readonly withXmin: boolean
 }
@@ -28,6 +30,7 @@ export interface OldRowCheck {
   readonly rows: readonly string[]
   readonly identities: RowCheck['identities']
   readonly xids: readonly number[]
+  readonly waits: boolean
 }
 
 export type IdentityAnswer =

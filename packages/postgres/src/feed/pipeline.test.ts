@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { relation } from '../../test/replication-samples.ts'
 import { describeTable } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
+import { UnseenTransactions } from './decision.ts'
 import { Pipeline } from './pipeline.ts'
 
 const table = describeTable(relation(), null, new Map())
@@ -18,7 +19,7 @@ function byHand(): {
   readonly log: string[]
   turns(): Promise<void>
   decide(): Promise<void>
-  fail(): Promise<void>
+  fail(error?: Error): Promise<void>
   retry(): Promise<void>
 } {
   const log: string[] = []
@@ -58,7 +59,7 @@ function byHand(): {
     log,
     turns,
     decide: async () => (await turns(), settled!.resolve(), await turns()),
-    fail: async () => (await turns(), settled!.reject(new Error('no database')), await turns()),
+    fail: async (error = new Error('no database')) => (await turns(), settled!.reject(error), await turns()),
     retry: async () => (timers.pop()!(), await turns()),
   }
 }
@@ -116,6 +117,16 @@ test('what could not be decided is decided again, and nothing is told of it befo
   await retry()
   await decide()
   expect(log).toEqual(['settle 1', 'settle 1,2', 'committed 1', 'progressed 1', 'committed 2', 'progressed 2'])
+})
+
+test('what was before transactions that cannot be seen yet is told first, and those are waited for one by one', async () => {
+  const { pipeline, log, decide, fail } = byHand()
+  for (const xid of [1, 2, 3, 4, 5, 6]) commit(pipeline, xid)
+  await decide()
+  await fail(new UnseenTransactions([4, 5]))
+  for (let batch = 0; batch < 3; batch++) await decide()
+  expect(log.filter((line) => line.startsWith('settle'))).toEqual(['settle 1', 'settle 2,3,4,5,6', 'settle 2,3', 'settle 4', 'settle 5,6'])
+  expect(log.filter((line) => line.startsWith('committed'))).toHaveLength(6)
 })
 
 test('progress without changes is told soon, and after what is still being decided', async () => {

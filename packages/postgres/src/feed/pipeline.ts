@@ -3,7 +3,7 @@ import type { Lsn } from '../lsn.ts'
 import type { Table } from '../table.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import { Batch } from './batch.ts'
-import { StaleEntry } from './decision.ts'
+import { StaleEntry, UnseenTransactions } from './decision.ts'
 import { delay, type FeedRuntime } from './feed-runtime.ts'
 
 export interface PipelineSteps {
@@ -51,6 +51,8 @@ export class Pipeline {
   #queue: Step[] = []
   #from = 0
   #bytes = 0
+  /** Transactions that could not be seen: what comes before them is told first, and then they are waited for alone. */
+  #unseen: ReadonlySet<number> = new Set()
   #paused = false
   #running = false
   #closed = false
@@ -127,6 +129,7 @@ export class Pipeline {
         retryMs = FIRST_RETRY_MS
       } catch (error) {
         if (error instanceof StaleEntry) this.#steps.stale(error.oid)
+        else if (error instanceof UnseenTransactions) this.#unseen = error.xids
         else {
           // The database does not answer. Nothing was delivered, so nothing is lost by asking again.
           await delay(this.#runtime, retryMs)
@@ -150,6 +153,7 @@ export class Pipeline {
     const { steps, batch } = await this.#gather()
     if (batch.changes.length > 0) await this.#steps.settle(batch)
     if (this.#closed) return
+    if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
     for (const step of steps) {
       if (step.kind === 'commit') this.#steps.committed(step.endLsn)
@@ -166,6 +170,9 @@ export class Pipeline {
       if (step.kind === 'control') break
       if (step.kind === 'change') {
         if (batch.changes.length >= MAX_CHANGES || batch.weight >= MAX_WEIGHT) break
+        const first = batch.changes[0] ?? step.change
+        const isOther = step.change.transaction.xid !== first.transaction.xid
+        if (isOther && (this.#isUnseen(first) || this.#isUnseen(step.change))) break
         if (!this.#steps.isPrepared(step.change.table)) {
           // What is known of tables stays the same from the first match to the last.
           if (batch.changes.length > 0) break
@@ -178,6 +185,10 @@ export class Pipeline {
       steps.push(step)
     }
     return { steps, batch }
+  }
+
+  #isUnseen(change: RowChange | undefined): boolean {
+    return change !== undefined && this.#unseen.has(change.transaction.xid)
   }
 
   #consume(count: number): void {

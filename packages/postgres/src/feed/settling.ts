@@ -73,9 +73,12 @@ export class Settling {
   async settle(batch: Batch): Promise<void> {
     const { changes } = batch
     const faults: DecisionFault[] = []
+    // Of several transactions, the first are not to wait for the last.
+    const waits = changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
     const crowds = new CrowdSettling(batch, this.#options.subscriptions, this.#suspects)
     let together = inOrder(changes, [...batch.candidates.filter(({ apart }) => !apart), ...crowds.former])
-    await Promise.all([this.#decide(together, faults, false), decideCrowds(crowds.questions, this.#context(faults, false))])
+    const context = this.#context(faults, { waits })
+    await Promise.all([decide(together, context), decideCrowds(crowds.questions, context)])
     crowds.noteShares()
     let supplied = await this.#supply(together, crowds)
     // Whoever got another identity since this was begun is matched and decided about again: other rows may be theirs.
@@ -84,7 +87,7 @@ export class Settling {
       this.#renewed.clear()
       crowds.leaveOut(renewed)
       const again = await this.#matchAgain(changes, renewed)
-      await this.#decide(again, faults, false)
+      await decide(again, context)
       together = [...together.filter(({ subscription }) => !renewed.has(subscription.channel)), ...again]
       supplied = await this.#supply(together, crowds)
     }
@@ -123,15 +126,12 @@ export class Settling {
     })
   }
 
-  #decide(candidates: readonly Candidate[], faults: DecisionFault[], isReplay: boolean): Promise<void> {
-    return decide(candidates, this.#context(faults, isReplay))
-  }
-
-  #context(faults: DecisionFault[], isReplay: boolean): DecisionContext {
+  #context(faults: DecisionFault[], { replay = false, waits = true }: Partial<DecisionContext> = {}): DecisionContext {
     return {
       database: this.#options.database,
       entryOf: (oid) => this.#options.subscriptions.entryOf(oid),
-      replay: isReplay,
+      replay,
+      waits,
       failed: (fault) => faults.push(fault),
     }
   }
@@ -146,7 +146,7 @@ export class Settling {
       await this.#options.subscriptions.loadStale(wanted.map(({ subscription }) => subscription.oid))
       for (const each of wanted) each.generation = each.subscription.channel.generation
       try {
-        await this.#decide(wanted, faults, false)
+        await decide(wanted, this.#context(faults))
         supplied = await this.#supply(wanted)
         current = wanted.every(({ subscription, generation }) => subscription.channel.generation === generation)
       } catch (error) {
@@ -165,7 +165,7 @@ export class Settling {
         await this.#options.subscriptions.loadStale(changes.map(({ change }) => change.table.oid))
         const candidates = changes.flatMap((kept) => candidatesOf(kept))
         const faults: DecisionFault[] = []
-        await this.#decide(candidates, faults, true)
+        await decide(candidates, this.#context(faults, { replay: true }))
         const supplied = await this.#supply(candidates)
         for (const [change, granted] of groupByChange(candidates)) this.#deliver(change, granted, supplied)
         for (const fault of faults) this.#tellFault(fault)

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
+import { UnseenTransactions } from '../feed/decision.ts'
 import { SESSION_SQL } from './replication-connection.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
@@ -88,7 +89,7 @@ function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, se
         return result
       } catch (error) {
         // A statement that failed leaves its session as it was; anything else may have left it half-way.
-        usable = error instanceof pg.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08')
+        usable = error instanceof UnseenTransactions || (error instanceof pg.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08'))
         throw error
       } finally {
         session.release(!usable)

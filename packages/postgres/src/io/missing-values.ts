@@ -24,7 +24,7 @@ export async function generatedColumns(
   columns: readonly string[],
   rows: readonly WrittenRow[],
 ): Promise<Map<number, Map<string, string>>> {
-  await transactionsSeen(session, [...new Set(rows.map(({ xid }) => xid))])
+  await transactionsSeen(session, { xids: [...new Set(rows.map(({ xid }) => xid))], waits: true })
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
   const found = await lookUp(
     session,

@@ -12,7 +12,7 @@ import { transactionsSeen } from './visibility.ts'
  * read back as SQL and held against the row that the stream brought, as that role and with those claims.
  */
 export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, timeoutMs: number): Promise<CheckAnswer> {
-  await transactionsSeen(session, check.xids)
+  await transactionsSeen(session, check)
   await session.query(
     `begin; set local statement_timeout = ${Math.ceil(timeoutMs)};
      select pg_catalog.set_config('role', ${pg.escapeLiteral(check.role)}, true)`,

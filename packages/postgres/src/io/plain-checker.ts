@@ -15,7 +15,7 @@ const prepared = new WeakMap<pg.ClientBase, Set<string>>()
  */
 export async function checkRowsPlainly(session: pg.ClientBase, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
   const { name, sql } = checkStatement(check.entry, check.role, check.withXmin)
-  await transactionsSeen(session, check.xids)
+  await transactionsSeen(session, check)
   await prepare(session, name, sql, check)
   const identities: IdentityAnswer[] = []
   for (const asked of check.identities) identities.push(await look(session, name, check, asked, timeoutMs))

@@ -183,7 +183,7 @@ class PostgresSession implements ReplicationSession {
   }
 
   async loadTable(relation: RelationMessage, xid: number | null): Promise<Table> {
-    if (xid !== null) await transactionsSeen(this.#catalog, [xid])
+    if (xid !== null) await transactionsSeen(this.#catalog, { xids: [xid], waits: true })
     return loadTable(this.#catalog, relation)
   }
 

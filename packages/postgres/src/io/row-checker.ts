@@ -204,7 +204,7 @@ async function call(
     values: [role, asked.map(({ identity }) => identity.claims), sets.map(({ until }) => until), bounds, check.xids, ...columns],
   }
   let found: readonly CheckRow[] = []
-  await untilSeen(async () => {
+  await untilSeen(session, check, async () => {
     found = (await session.query<CheckRow>(query)).rows
     return found[0]?.i !== -1
   })

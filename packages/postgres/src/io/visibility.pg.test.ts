@@ -101,6 +101,53 @@ test.each([
   expect(channel.changes[3]!.data.record).toEqual({ id: 4, owner: ME, body: 'later' })
 })
 
+test.each([
+  ['functions', ''],
+  ['prepared statements', 'revoke temporary, create on database'],
+])('what can be seen is told, though others that waited with it cannot be seen yet, with %s', { timeout: 60_000 }, async (_, revoke) => {
+  const database = new URL(it.url).pathname.slice(1)
+  if (revoke !== '') await it.sql.query(`${revoke} ${database} from public`)
+  await it.sql.query(
+    `create table gate (); grant select on gate to authenticated;
+     alter policy own on own using (exists (select from gate) is not null and owner = auth.uid())`,
+  )
+  const entries = [{ event: '*', schema: 'public', table: 'own' }]
+  const channel = it.open({ entries, identity: asRole('authenticated', { sub: ME }) })
+  await channel.subscribed()
+  await writer.query(`insert into own values (1, '${ME}', 'first')`)
+  await channel.received(1)
+  const keeper = new pg.Client({ connectionString: it.url })
+  await keeper.connect()
+  try {
+    // Who asks about the second row waits at the gate until the others have come.
+    await keeper.query('begin')
+    await keeper.query('lock table gate')
+    await writer.query(`insert into own values (2, '${ME}', 'second')`)
+    await expect.poll(() => waitsAtGate(keeper), { timeout: 10_000 }).toBe(true)
+    await writer.query(`insert into own values (3, '${ME}', 'third')`)
+    await writer.query(`update own set body = 'and again' where id = 3`)
+    const { committed } = await unseen(`insert into own values (4, '${ME}', 'later')`)
+    await keeper.query('rollback')
+    await channel.received(4)
+    expect(await waitsForStandby()).toBe(true)
+    await standby('')
+    await committed
+    await channel.received(5)
+  } finally {
+    await keeper.end()
+  }
+  expect(channel.changes.map(({ data }) => `${data.type} ${String(data.record?.['id'])}`)).toEqual([
+    ...['INSERT 1', 'INSERT 2', 'INSERT 3', 'UPDATE 3', 'INSERT 4'],
+  ])
+})
+
+async function waitsAtGate(sql: pg.Client): Promise<boolean> {
+  const { rowCount } = await sql.query(
+    `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and wait_event_type = 'Lock'`,
+  )
+  return rowCount === 1
+}
+
 test('a deleted row is held against what its transaction wrote besides, once that can be seen', { timeout: 60_000 }, async () => {
   await it.sql.query('insert into shared values (1), (2)')
   const channel = it.open({
@@ -152,7 +199,7 @@ test('a transaction is unseen while it runs and while it waits, and has been see
   const { committed } = await unseen('commit')
   expect(await isUnseen(past, xid)).toBe(true)
   let isSeen = false
-  const seen = transactionsSeen(it.sql, [past, xid]).then(() => (isSeen = true))
+  const seen = transactionsSeen(it.sql, { xids: [past, xid], waits: true }).then(() => (isSeen = true))
   expect(await isUnseen(xid)).toBe(true)
   expect(isSeen).toBe(false)
   await standby('')
