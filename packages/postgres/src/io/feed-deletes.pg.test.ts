@@ -1,7 +1,8 @@
 /** Channels that ask for the deletes of rows that their user could see, and no others (rule D14). */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { asRole, startFeed, type TestChannel, type TestFeed } from '../../test/feed.ts'
+import { asRole, startFeed, TestChannel, type TestFeed } from '../../test/feed.ts'
 import { usePostgres } from '../../test/postgres.ts'
+import { openPostgresFeed } from './postgres-feed.ts'
 
 const postgres = usePostgres()
 let it: TestFeed
@@ -145,4 +146,44 @@ test('policies of other commands and other roles do not count, and an owner need
   await Promise.all([others.received(1), owner.received(1)])
   expect(all.map(old)).toEqual([[], [{ id: 1 }], [{ id: 1 }]])
   for (const channel of all) channel.handle.close()
+})
+
+test('whoever’s policies take too long is told so; a server that lacks what it needs is asked again', async () => {
+  const { url, sql } = it
+  await sql.query(
+    `create table trouble (); create sequence tries; create sequence slowly;
+     create function lacks_memory() returns bool language plpgsql as $$ begin
+       if exists (select from public.trouble) and nextval('public.tries') > 0 then raise exception 'no memory' using errcode = '53200'; end if;
+       return false;
+     end $$;
+     create table tried (id int primary key); alter table tried replica identity full; alter table tried enable row level security;
+     create policy tried on tried for select to authenticated
+       using (not lacks_memory() and case when auth.jwt() ->> 'slow' = 'yes' then nextval('slowly') > 0 and pg_sleep(1.5) is not null else true end);
+     grant select on tried, trouble to authenticated; grant all on tries, slowly to authenticated;
+     alter publication supabase_realtime add table tried; insert into tried values (1), (2), (3)`,
+  )
+  const hasty = openPostgresFeed({ databaseUrl: url, identityTimeoutMs: 500, slotBase: 'hasty' })
+  try {
+    const entries = [{ event: 'DELETE', schema: 'public', table: 'tried' }]
+    const open = (slow: string): TestChannel =>
+      new TestChannel(hasty, { entries, deletes: 'authorized', identity: asRole('authenticated', { slow }) })
+    const [quick, slow] = [open('no'), open('yes')]
+    await Promise.all([quick.subscribed(), slow.subscribed()])
+    await sql.query('delete from tried where id <> 2')
+    await quick.received(2)
+    await slow.until(() => slow.systems.length === 2)
+    expect(slow.systems[1]!.message).toBe('Changes of public.tried are withheld: its policies took too long for you')
+    expect(slow.changes).toEqual([])
+    // Once, and not row by row.
+    expect((await sql.query('select last_value as asked from slowly')).rows).toEqual([{ asked: '1' }])
+    slow.handle.close()
+    await sql.query('insert into trouble default values')
+    await sql.query('delete from tried')
+    await expect.poll(async () => (await sql.query('select from tries where last_value > 1')).rowCount, { timeout: 10_000 }).toBe(1)
+    await sql.query('delete from trouble')
+    await quick.received(3)
+    expect(quick.systems).toHaveLength(1)
+  } finally {
+    await hasty.close()
+  }
 })

@@ -9,10 +9,18 @@ let it: TestFeed
 beforeAll(async () => {
   it = await startFeed(
     await postgres.createDatabase(),
-    `create table risky (id int primary key, n int); alter table risky enable row level security;
+    `create sequence slowly; create table risky (id int primary key, n int); alter table risky enable row level security;
      create policy risky on risky for select to authenticated
-       using (10 / n > 0 and case when auth.jwt() ->> 'slow' = 'yes' then pg_sleep(30) is not null else true end);
-     grant select on risky to authenticated; alter publication supabase_realtime add table risky;
+       using (10 / n > 0 and case when auth.jwt() ->> 'slow' = 'yes' then nextval('slowly') > 0 and pg_sleep(1.5) is not null else true end);
+     create table trouble (); create sequence tries;
+     create function lacks_memory() returns bool language plpgsql as $$ begin
+       if exists (select from public.trouble) and nextval('public.tries') > 0 then raise exception 'no memory' using errcode = '53200'; end if;
+       return false;
+     end $$;
+     create table tried (id int primary key); alter table tried enable row level security;
+     create policy tried on tried for select to authenticated using (not lacks_memory());
+     grant select on risky, tried, trouble to authenticated; grant all on tries, slowly to authenticated;
+     alter publication supabase_realtime add table risky, tried;
      do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$`,
     { identityTimeoutMs: 500 },
   )
@@ -39,10 +47,24 @@ test('whoever’s policies take too long is told so, and nobody waits for it', a
   const slow = it.open({ entries, identity: asRole('authenticated', { slow: 'yes' }) })
   const quick = it.open({ entries, identity: asRole('authenticated', { slow: 'no' }) })
   await Promise.all([slow.subscribed(), quick.subscribed()])
-  await it.sql.query('insert into risky values (10, 1)')
-  await quick.received(1)
+  await it.sql.query('insert into risky values (10, 1), (11, 1), (12, 1)')
+  await quick.received(3)
   await slow.until(() => slow.systems.length > 1)
   expect(slow.systems[1]!.message).toBe('Changes of public.risky are withheld: its policies took too long for you')
   expect(slow.changes).toEqual([])
+  // Once, and not row by row.
+  expect((await it.sql.query('select last_value as asked from slowly')).rows).toEqual([{ asked: '1' }])
   for (const each of [slow, quick]) each.handle.close()
+})
+
+test('a server that lacks what it needs is asked again', async () => {
+  const channel = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'tried' }], identity: asRole('authenticated') })
+  await channel.subscribed()
+  await it.sql.query('insert into trouble default values')
+  await it.sql.query('insert into tried values (1)')
+  await expect.poll(async () => (await it.sql.query(`select from tries where last_value > 1`)).rowCount, { timeout: 10_000 }).toBe(1)
+  await it.sql.query('delete from trouble')
+  await channel.received(1)
+  expect(channel.systems).toHaveLength(1)
+  channel.handle.close()
 })
