@@ -40,6 +40,9 @@ test('a policy that fails for one row withholds that row alone, and says so', as
     status: 'error',
     message: 'Changes of public.risky are withheld: its policies failed for you',
   })
+  // Nobody is left in a transaction, and so in somebody's role.
+  const left = `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and state like 'idle in%'`
+  await expect.poll(async () => (await it.sql.query(left)).rowCount).toBe(0)
   channel.handle.close()
 })
 
