@@ -1,10 +1,10 @@
 import { RealtimeError } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
 
-/** How long and how often `sendWithAck` tries. */
 /** How long a socket that is closing is given to be gone. */
 const CLOSING_MS = 100
 
+/** How long and how often `sendWithAck` tries. */
 export interface AckOptions {
   /** How long each try may take, joining included. Milliseconds, default: the channel's timeout. */
   timeout?: number
