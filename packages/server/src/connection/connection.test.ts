@@ -372,6 +372,20 @@ describe('a socket', () => {
     expect(full.terminated).toBe(true)
   })
 
+  test('that takes less than it is sent is not stalled, until it takes nothing', async () => {
+    const node = new NodeInProcess({ maxBacklogBytes: 100_000, maxStallMs: 2_000 })
+    const [slow, sender] = [node.connect(), node.connect()]
+    for (const socket of [slow, sender]) await socket.join(room)
+    for (let second = 0; second < 6; second++) {
+      say(sender, second)
+      slow.backlog += 20
+      node.server.sweep()
+    }
+    expect(slow.closed).toBeNull()
+    for (let second = 0; second < 3; second++) node.server.sweep()
+    expect(slow.closed).toMatchObject({ code: 1013 })
+  })
+
   test('that is closed in the midst of a write costs nobody else the message, nor its place in the order', async () => {
     const node = new NodeInProcess({ maxBacklogBytes: 1_000 })
     const sockets = Array.from({ length: 6 }, () => node.connect())

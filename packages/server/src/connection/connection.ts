@@ -65,7 +65,9 @@ export class Connection implements ChannelConnection, AdminPeer {
   #joins: RateCounter | null = null
   #state: ConnectionState = initialConnection
   #heard = true
-  #backlogBefore = 0
+  #bytesWritten = 0
+  /** Bytes that the other side had taken at the last sweep. */
+  #takenBefore = 0
   /** Its backlog is over the bound: nothing more is written, and it is closed at the end of the turn. */
   #overflowing = false
 
@@ -134,6 +136,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   write(frames: Buffer, messages: number): void {
     if (this.#state.kind !== 'open' || this.#overflowing) return
     this.#messagesSent += messages
+    this.#bytesWritten += frames.length
     this.#transport.write(frames)
     if (this.#transport.backlogBytes() <= this.#limits.maxBacklogBytes) return
     this.#overflowing = true
@@ -157,9 +160,11 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Looks after silence, congestion and expired tokens; called at a fixed interval. */
   sweep(): void {
     const backlog = this.#transport.backlogBytes()
-    this.#step({ type: 'sweep', heard: this.#heard, moved: backlog === 0 || backlog < this.#backlogBefore })
+    // A backlog that grows may move all the same: whoever takes less than it is sent is not stalled.
+    const taken = this.#bytesWritten - backlog
+    this.#step({ type: 'sweep', heard: this.#heard, moved: backlog === 0 || taken > this.#takenBefore })
     this.#heard = false
-    this.#backlogBefore = backlog
+    this.#takenBefore = taken
     const now = this.#services.runtime.now()
     for (const channel of this.#channels.values()) {
       const late = now - channel.expiresAtMs
