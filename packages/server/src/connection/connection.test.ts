@@ -378,6 +378,7 @@ describe('a socket', () => {
     for (const socket of [slow, sender]) await socket.join(room)
     for (let second = 0; second < 6; second++) {
       say(sender, second)
+      await node.settle()
       slow.backlog += 20
       node.server.sweep()
     }
