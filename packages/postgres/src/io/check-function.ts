@@ -14,6 +14,9 @@ export interface CheckFunction {
   readonly sql: string
 }
 
+/** Every batch asks for one. */
+const written = new WeakMap<TableEntry, Map<string, CheckFunction>>()
+
 /** Whether rows can be told by the text of their key alone. */
 export function hasPlainKey(entry: TableEntry): boolean {
   const [key, ...others] = entry.primaryKey
@@ -28,7 +31,6 @@ export function hasPlainKey(entry: TableEntry): boolean {
  * from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error told and the others go on.
  */
 export function checkFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
-  // Written once: every batch asks for it.
   let known = written.get(entry)
   if (known === undefined) written.set(entry, (known = new Map()))
   const key = `${withXmin} ${role}`
@@ -36,8 +38,6 @@ export function checkFunction(entry: TableEntry, role: string, withXmin: boolean
   if (checkSql === undefined) known.set(key, (checkSql = writeFunction(entry, role, withXmin)))
   return checkSql
 }
-
-const written = new WeakMap<TableEntry, Map<string, CheckFunction>>()
 
 function writeFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
   const plain = hasPlainKey(entry) && !withXmin

@@ -29,28 +29,43 @@ const WAYS = {
   'after they are deleted': ['', (id: number) => `insert into guarded values (${id}); delete from guarded where id = ${id}`],
 } as const
 
-test.each(Object.entries(WAYS))(
+type Way = keyof typeof WAYS
+type Write = (id: number) => string
+
+/** Two users, for the policies alike but for the second row: that one is written while or after `differ` makes them differ. */
+async function toldApart(
+  way: Way,
+  setup: string,
+  options: Parameters<typeof startFeed>[2],
+  differ: (write: Write) => Promise<unknown>,
+): Promise<void> {
+  const [more, write] = WAYS[way]
+  it = await startFeed(await postgres.createDatabase(), setup + more, options)
+  const event = way === 'after they are deleted' ? 'DELETE' : 'INSERT'
+  const entries = [{ event, schema: 'public', table: 'guarded' }]
+  const open = (second: string): ReturnType<TestFeed['open']> =>
+    it.open({ entries, identity: asRole('authenticated', { first: 'yes', second }), deletes: 'authorized' })
+  const [one, other] = [open('yes'), open('no')]
+  await Promise.all([one.subscribed(), other.subscribed()])
+  await it.sql.query(write(1))
+  await Promise.all([one.received(1), other.received(1)])
+  await differ(write)
+  await one.received(2)
+  await it.sql.query(mayBy('first'))
+  await it.sql.query(write(3))
+  await Promise.all([one.received(3), other.received(2)])
+  expect(other.changes.map(({ data }) => (data.record ?? data.old_record)?.['id'])).toEqual([1, 3])
+  for (const channel of [one, other]) channel.handle.close()
+}
+
+test.each(Object.keys(WAYS) as Way[])(
   'users who were alike for the policies are told apart as soon as a function reads another claim: rows %s',
-  async (way, [setup, write]) => {
-    it = await startFeed(await postgres.createDatabase(), SETUP + setup)
-    const isDelete = way === 'after they are deleted'
-    const entries = [{ event: isDelete ? 'DELETE' : 'INSERT', schema: 'public', table: 'guarded' }]
-    const open = (second: string): ReturnType<TestFeed['open']> =>
-      it.open({ entries, identity: asRole('authenticated', { first: 'yes', second }), deletes: 'authorized' })
-    const [one, other] = [open('yes'), open('no')]
-    await Promise.all([one.subscribed(), other.subscribed()])
-    await it.sql.query(write(1))
-    await Promise.all([one.received(1), other.received(1)])
-    // The stream does not tell of functions: the check itself has to notice.
-    await it.sql.query(mayBy('second'))
-    await it.sql.query(write(2))
-    await one.received(2)
-    await it.sql.query(mayBy('first'))
-    await it.sql.query(write(3))
-    await Promise.all([one.received(3), other.received(2)])
-    expect(other.changes.map(({ data }) => (data.record ?? data.old_record)?.['id'])).toEqual([1, 3])
-    for (const channel of [one, other]) channel.handle.close()
-  },
+  (way) =>
+    toldApart(way, SETUP, {}, async (write) => {
+      // The stream does not tell of functions: the check itself has to notice.
+      await it.sql.query(mayBy('second'))
+      await it.sql.query(write(2))
+    }),
 )
 
 /** Whoever asks about a row waits at the gate; it opens when what `during` did is committed. */
@@ -79,27 +94,13 @@ async function checkersWaiting(sql: pg.Client): Promise<boolean> {
 const GATE = `create table gate (); grant select on gate to authenticated;
   alter policy may on guarded using (exists (select from gate) is not null and may() = 'yes');`
 
-test.each(Object.entries(WAYS))(
+test.each(Object.keys(WAYS) as Way[])(
   'what a function reads when users are being asked about, it reads of each of them: rows %s',
   { timeout: 60_000 },
-  async (way, [setup, write]) => {
-    it = await startFeed(await postgres.createDatabase(), SETUP + GATE + setup, { identityTimeoutMs: 20_000 })
-    const isDelete = way === 'after they are deleted'
-    const entries = [{ event: isDelete ? 'DELETE' : 'INSERT', schema: 'public', table: 'guarded' }]
-    const open = (second: string): ReturnType<TestFeed['open']> =>
-      it.open({ entries, identity: asRole('authenticated', { first: 'yes', second }), deletes: 'authorized' })
-    const [one, other] = [open('yes'), open('no')]
-    await Promise.all([one.subscribed(), other.subscribed()])
-    await it.sql.query(write(1))
-    await Promise.all([one.received(1), other.received(1)])
-    await whileAsked(write(2), mayBy('second').replace(/select (.*) \$\$/, `select coalesce($1, 'yes') $$$$`))
-    await one.received(2)
-    await it.sql.query(mayBy('first'))
-    await it.sql.query(write(3))
-    await Promise.all([one.received(3), other.received(2)])
-    expect(other.changes.map(({ data }) => (data.record ?? data.old_record)?.['id'])).toEqual([1, 3])
-    for (const channel of [one, other]) channel.handle.close()
-  },
+  (way) =>
+    toldApart(way, SETUP + GATE, { identityTimeoutMs: 20_000 }, (write) =>
+      whileAsked(write(2), mayBy('second').replace(/select (.*) \$\$/, `select coalesce($1, 'yes') $$$$`)),
+    ),
 )
 
 test('a column that goes while users are asked about a deleted row costs nobody the delete', { timeout: 60_000 }, async () => {

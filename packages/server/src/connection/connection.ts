@@ -11,6 +11,7 @@ import {
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
 import type { ChannelConnection, Services } from '../channel/services.ts'
+import type { WaitingBytes } from '../channel/waiting-frames.ts'
 import { RateCounter } from '../limits/rate-counter.ts'
 import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
@@ -50,7 +51,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly headers: Readonly<Record<string, string>>
   readonly claims: Claims
   readonly foreignOrigin: boolean
-  readonly waiting: { bytes: number } = { bytes: 0 }
+  readonly waiting: WaitingBytes = { bytes: 0 }
   readonly #connectedAt: number
   #lastHeartbeatAt: number | null = null
   #framesReceived = 0
