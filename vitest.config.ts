@@ -12,7 +12,7 @@ const folders = ['packages/*/src', 'packages/*/test', 'scripts', 'examples', 'be
 const testsNamed = (suffix: string): string[] => folders.map((folder) => `${folder}/**/*${suffix}.{ts,tsx}`)
 const notTests = ['**/node_modules/**', '**/dist/**']
 /** Takes minutes, so only where a number of cases is named. */
-const proofs = process.env['TIDEWIRE_CASES'] === undefined ? [] : ['packages/postgres/src/io/feed-rls.long.test.ts']
+const proofs = process.env['TIDEWIRE_CASES'] === undefined ? [] : ['packages/postgres/src/io/checks/feed-rls.long.test.ts']
 /** What is about the Postgres that `tidewire dev` brings is no matter of the others. */
 const onlyEmbedded = ['embedded-postgres', 'dev-database', 'documentation', 'listen', 'inspector'].map((name) => `**/${name}.pg.test.ts`)
 

@@ -15,12 +15,10 @@ const passedOn = process.argv.slice(2).filter((argument) => argument !== '--long
 
 /** What is repeated on every older Postgres: whatever depends on what a version writes into its stream, or says of itself. */
 const onOlderPostgres = [
-  ...['change-source', 'authorizer', 'stored-message'].map((name) => `packages/postgres/src/${name}.pg.test.ts`),
-  ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-supplied', 'publications', 'slot'].map(
-    (name) => `packages/postgres/src/io/${name}.pg.test.ts`,
-  ),
-  ...['commands/doctor', 'database-slot'].map((name) => `packages/cli/src/${name}.pg.test.ts`),
-]
+  ...['change-source', 'authorizer', 'stored-message', 'publications', 'slot'],
+  ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-supplied'],
+  ...['doctor', 'database-slot'],
+].map((name) => `/${name}.pg.test.ts`)
 
 process.exitCode = main()
 

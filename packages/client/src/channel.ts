@@ -8,13 +8,13 @@ import type {
   RealtimeChannelSendResponse,
   SendOptions,
   SubscribeCallback,
-} from './channel-options.ts'
-import { isSameFilter, plainFilter } from './change-bindings.ts'
-import type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './database.ts'
+} from './channel/channel-options.ts'
+import { isSameFilter, plainFilter } from './listen/change-bindings.ts'
+import type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './listen/database.ts'
 import { httpSend } from './http.ts'
-import { iterate, type IterationOptions } from './iteration.ts'
-import type { Binding } from './listeners.ts'
-import { Membership } from './membership.ts'
+import { iterate, type IterationOptions } from './listen/iteration.ts'
+import type { Binding } from './listen/listeners.ts'
+import { Membership } from './channel/membership.ts'
 import type {
   BroadcastMessage,
   ChangeEvent,
@@ -33,12 +33,12 @@ import type {
   Untyped,
   UntypedEvents,
   UntypedRow,
-} from './payloads.ts'
-import type { ChannelHost } from './ports.ts'
-import { RealtimePresence } from './presence.ts'
-import type { Schemas } from './schema.ts'
-import { send } from './send.ts'
-import { sendWithAck, type AckOptions, type AckResult } from './send-with-ack.ts'
+} from './listen/payloads.ts'
+import type { ChannelHost } from './channel/ports.ts'
+import { RealtimePresence } from './channel/presence.ts'
+import type { Schemas } from './listen/schema.ts'
+import { send } from './channel/send.ts'
+import { sendWithAck, type AckOptions, type AckResult } from './channel/send-with-ack.ts'
 
 /** Under this name a client keeps what its channels need of it. */
 export const HOST: unique symbol = Symbol('host')

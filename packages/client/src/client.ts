@@ -1,13 +1,13 @@
 import { wireTopic } from '@tidewire/protocol'
 import { HOST, RealtimeChannel } from './channel.ts'
-import type { ConnectionState } from './connection-state.ts'
-import type { UntypedDatabase } from './database.ts'
-import type { RealtimeChannelOptions } from './channel-options.ts'
+import type { ConnectionState } from './connection/connection-state.ts'
+import type { UntypedDatabase } from './listen/database.ts'
+import type { RealtimeChannelOptions } from './channel/channel-options.ts'
 import type { HeartbeatCallback, RealtimeClientOptions, RealtimeMessage } from './options.ts'
-import type { Untyped, UntypedEvents, UntypedRow } from './payloads.ts'
+import type { Untyped, UntypedEvents, UntypedRow } from './listen/payloads.ts'
 import type { Runtime } from './runtime.ts'
-import type { EventsOf, Schemas } from './schema.ts'
-import { Session } from './session.ts'
+import type { EventsOf, Schemas } from './listen/schema.ts'
+import { Session } from './connection/session.ts'
 
 const CONNECTION_STATES = { connecting: 'connecting', connected: 'open', closing: 'closing' } as const
 

@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Client } from './client.ts'
-import type { UntypedDatabase } from './database.ts'
+import type { UntypedDatabase } from './listen/database.ts'
 import { defaultRuntime } from './io/default-runtime.ts'
 import type { RealtimeClientOptions } from './options.ts'
 
@@ -11,18 +11,18 @@ export class RealtimeClient<Database = UntypedDatabase> extends Client<Database>
   }
 }
 
-export { wakeWithApp, type AppStateLike } from './app-state.ts'
+export { wakeWithApp, type AppStateLike } from './connection/app-state.ts'
 export { RealtimeChannel } from './channel.ts'
-export type { SubscribeStatus } from './channel-state.ts'
+export type { SubscribeStatus } from './channel/channel-state.ts'
 export type { ChannelHandle } from './client.ts'
-export type { ConnectionState } from './connection-state.ts'
+export type { ConnectionState } from './connection/connection-state.ts'
 export * from './constants.ts'
-export type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './database.ts'
-export { postgresChangesFilter, RealtimePostgresFilterBuilder } from './filter-builder.ts'
-export type { RealtimePostgresChangesFilterOperator } from './filter-builder.ts'
+export type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './listen/database.ts'
+export { postgresChangesFilter, RealtimePostgresFilterBuilder } from './listen/filter-builder.ts'
+export type { RealtimePostgresChangesFilterOperator } from './listen/filter-builder.ts'
 export { WebSocketFactory } from './io/websocket-factory.ts'
-export type { IterationOptions } from './iteration.ts'
-export type { Loss } from './loss.ts'
+export type { IterationOptions } from './listen/iteration.ts'
+export type { Loss } from './channel/loss.ts'
 export type {
   ListenOptions,
   OutgoingMessage,
@@ -30,14 +30,14 @@ export type {
   RealtimeChannelSendResponse,
   SendOptions,
   SubscribeCallback,
-} from './channel-options.ts'
+} from './channel/channel-options.ts'
 export type { BigNumbers, HeartbeatCallback, HeartbeatStatus, LogLevel, RealtimeClientOptions, RealtimeMessage } from './options.ts'
-export type * from './payloads.ts'
-export { RealtimePresence } from './presence.ts'
-export type { PresenceSnapshot as RealtimePresenceState } from './payloads.ts'
+export type * from './listen/payloads.ts'
+export { RealtimePresence } from './channel/presence.ts'
+export type { PresenceSnapshot as RealtimePresenceState } from './listen/payloads.ts'
 export type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
-export type { EventsOf, Schema, Schemas } from './schema.ts'
-export type { AckOptions, AckResult } from './send-with-ack.ts'
+export type { EventsOf, Schema, Schemas } from './listen/schema.ts'
+export type { AckOptions, AckResult } from './channel/send-with-ack.ts'
 /**
  * What `removeChannel` resolves with. Tidewire's own answer is always `ok`; the others are in the type for programs written
  * for realtime-js.

@@ -1,8 +1,8 @@
 import { DEFAULT_VERSION, RealtimeError, type Version } from '@tidewire/protocol'
-import { fullJitterMs } from './backoff.ts'
-import { broadcastUrl } from './endpoint.ts'
-import { callSafely } from './listeners.ts'
-import type { Untyped } from './payloads.ts'
+import { fullJitterMs } from './connection/backoff.ts'
+import { broadcastUrl } from './connection/endpoint.ts'
+import { callSafely } from './listen/listeners.ts'
+import type { Untyped } from './listen/payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
 
 /** How numbers come that a JavaScript number cannot hold; see `bigNumbers` of the client's options. */

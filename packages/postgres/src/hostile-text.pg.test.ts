@@ -4,9 +4,9 @@ import type { Authorization, Identity } from '@tidewire/server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../test/feed.ts'
 import { usePostgres } from '../test/postgres.ts'
-import { policyAuthorizer } from './authorizer.ts'
-import { databasePool, type DatabasePool } from './io/database-pool.ts'
-import { databaseMessageStore } from './message-store.ts'
+import { policyAuthorizer } from './messages/authorizer.ts'
+import { databasePool, type DatabasePool } from './io/sessions/database-pool.ts'
+import { databaseMessageStore } from './messages/message-store.ts'
 
 const postgres = usePostgres()
 let it: TestFeed

@@ -1,5 +1,5 @@
 /** Starts an embedded Postgres, says so in one line of JSON, and stays (or, told `leave`, ends without stopping it). */
-import { startEmbeddedPostgres } from '../src/io/embedded-postgres.ts'
+import { startEmbeddedPostgres } from '../src/io/embedded/embedded-postgres.ts'
 
 const [dataDir, then] = process.argv.slice(2)
 try {

@@ -1,8 +1,14 @@
-import type { ChangeSourceRuntime } from '../src/change-source.ts'
-import type { RelationMessage } from '../src/pgoutput/message.ts'
-import type { ReplicationFault } from '../src/replication-fault.ts'
-import type { AttachOutcome, ReplicationPort, ReplicationReceiver, ReplicationSession, ReplicationStatus } from '../src/replication-port.ts'
-import { describeTable, type Table } from '../src/table.ts'
+import type { ChangeSourceRuntime } from '../src/replication/change-source.ts'
+import type { RelationMessage } from '../src/replication/pgoutput/message.ts'
+import type { ReplicationFault } from '../src/replication/replication-fault.ts'
+import type {
+  AttachOutcome,
+  ReplicationPort,
+  ReplicationReceiver,
+  ReplicationSession,
+  ReplicationStatus,
+} from '../src/replication/replication-port.ts'
+import { describeTable, type Table } from '../src/replication/table.ts'
 
 /** A session whose other end is the test. */
 export class FakeSession implements ReplicationSession {

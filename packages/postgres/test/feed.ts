@@ -2,7 +2,7 @@ import type { ChangeRequest, Identity, ChangeHandle } from '@tidewire/server'
 import type { JsonObject } from '@tidewire/protocol'
 import pg from 'pg'
 import { migrate } from '../src/io/migrate.ts'
-import { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from '../src/io/postgres-feed.ts'
+import { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from '../src/io/feed/postgres-feed.ts'
 
 export interface SystemMessage {
   readonly status: 'ok' | 'error'

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll } from 'vitest'
-import { startEmbeddedPostgres } from '../src/io/embedded-postgres.ts'
-import type { EmbeddedPostgres } from '../src/io/running-server.ts'
+import { startEmbeddedPostgres } from '../src/io/embedded/embedded-postgres.ts'
+import type { EmbeddedPostgres } from '../src/io/embedded/running-server.ts'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
 

@@ -1,6 +1,6 @@
-import type { BeginMessage, CommitMessage, InsertMessage, RelationMessage } from '../src/pgoutput/message.ts'
-import { Tuple } from '../src/pgoutput/tuple.ts'
-import { describeTable, type Table } from '../src/table.ts'
+import type { BeginMessage, CommitMessage, InsertMessage, RelationMessage } from '../src/replication/pgoutput/message.ts'
+import { Tuple } from '../src/replication/pgoutput/tuple.ts'
+import { describeTable, type Table } from '../src/replication/table.ts'
 
 /** A tuple of texts, nulls and unchanged values. */
 export function tuple(...cells: (string | null | undefined)[]): Tuple {

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { embeddedConveniences, keepPartitions, migrations } from '../migrations.ts'
+import { embeddedConveniences, keepPartitions, migrations } from '../migrations/migrations.ts'
 
 /** Serializes migrations of servers that start at the same time. */
 const LOCK = 7_236_514_092

@@ -1,0 +1,340 @@
+import { isJsonObject, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
+import type { RealtimeChannelOptions, SubscribeCallback } from './channel-options.ts'
+import { assignIds } from '../listen/change-bindings.ts'
+import {
+  channelStep,
+  closed,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelOptions,
+  type ChannelState,
+  type SubscribeStatus,
+} from './channel-state.ts'
+import { deliverBroadcast, deliverChange, deliverPresence, readChange } from '../listen/delivery.ts'
+import { joinPayload, joinTimeoutMs } from './join.ts'
+import { Listeners, type Binding } from '../listen/listeners.ts'
+import { machine, singleTimer, type Machine } from '../machine.ts'
+import type { ChannelHost, HostedChannel } from './ports.ts'
+import { PresenceView } from './presence-view.ts'
+import { Pushes, type Push } from './pushes.ts'
+import { Recovery } from './recovery.ts'
+import { refusal } from './refusal.ts'
+import { Readiness } from './readiness.ts'
+import { Validation, type Schemas } from '../listen/schema.ts'
+
+/** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
+export class Membership implements HostedChannel {
+  readonly topic: string
+  readonly host: ChannelHost
+  readonly listeners: Listeners
+  readonly presence: PresenceView = new PresenceView()
+  readonly config: RealtimeChannelOptions['config']
+  /** Called when the membership ends, before CLOSED is told. */
+  readonly ends: Set<() => void> = new Set()
+  readonly schemas: Schemas
+  /** The channel of the users. */
+  readonly owner: object
+  /** How many handles there are. */
+  holders = 0
+  /** Whether `subscribe` was ever called. */
+  joinedOnce = false
+
+  readonly #pushes: Pushes
+  readonly #ready = new Readiness()
+  readonly #validation = new Validation()
+  readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
+  readonly #machine: Machine<ChannelState, ChannelEvent>
+  readonly #joining: ChannelOptions
+  #callbacks: SubscribeCallback[] = []
+  #extraJoinPayload: JsonObject = {}
+  /** What is tracked, to be tracked again after a rejoin. */
+  #tracked: unknown = undefined
+  /** The token that the last join was sent with. */
+  #joinToken: string | null = null
+  /** Whether the Postgres changes flow, if there are any. */
+  #isLive = false
+  #systemError: SystemPayload | null = null
+
+  constructor(owner: object, topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
+    this.owner = owner
+    this.schemas = schemas ?? {}
+    this.topic = topic
+    this.config = config
+    this.host = host
+    this.listeners = new Listeners((error) => host.report(error))
+    this.#pushes = new Pushes(host, (push) => this.write(push.event, push.payload))
+    this.#joining = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
+    const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
+    this.#machine = machine(
+      closed,
+      (state, event: ChannelEvent) => channelStep(state, event, this.#joining),
+      (effect) => this.#perform(effect, timer),
+    )
+  }
+
+  get kind(): ChannelState['kind'] {
+    return this.#machine.state.kind
+  }
+
+  get joinTimeoutMs(): number {
+    return this.#joining.joinTimeoutMs
+  }
+
+  get changes(): readonly Binding[] {
+    return this.listeners.of('postgres_changes')
+  }
+
+  subscribe(callback: SubscribeCallback | undefined, timeoutMs: number): void {
+    const { kind } = this
+    if (kind === 'closed') {
+      this.host.attach(this)
+      this.#callbacks = []
+      this.#recovery.restart()
+      this.#joining.joinTimeoutMs = joinTimeoutMs(this.config, this.changes.length > 0, timeoutMs)
+      this.joinedOnce = true
+    }
+    if (callback !== undefined && !this.#callbacks.includes(callback)) {
+      this.#callbacks.push(callback)
+      if (kind === 'joined') queueMicrotask(() => this.kind === 'joined' && this.listeners.call('subscribe', () => callback('SUBSCRIBED')))
+    }
+    this.#send({ type: 'subscribe', isUp: this.host.isUp, ref: this.host.nextRef() })
+    this.host.connect()
+  }
+
+  leave(): void {
+    this.#send({ type: 'leave' })
+    this.host.detach(this)
+  }
+
+  /** Ends without a word to the server. */
+  end(): void {
+    this.#send({ type: 'closed' })
+    this.host.detach(this)
+  }
+
+  up(): void {
+    this.#send({ type: 'up', ref: this.host.nextRef() })
+  }
+
+  down(error: Error): void {
+    this.#send({ type: 'down', error })
+  }
+
+  tokenChanged(): void {
+    const { token, isUp } = this.host
+    const { state } = this.#machine
+    // Should the socket not take it, the next join brings it.
+    if (state.kind === 'joined' && isUp)
+      this.#tryWrite({
+        joinRef: state.joinRef,
+        ref: this.host.nextRef(),
+        topic: this.topic,
+        event: 'access_token',
+        payload: { access_token: token },
+      })
+    else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
+  }
+
+  /** Nobody shall wait any longer. */
+  giveUp(error: RealtimeError): void {
+    this.#pushes.failAll(error)
+    this.#ready.settle(error)
+  }
+
+  ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const isOver = signal?.aborted === true
+    if (this.kind === 'closed' && !isOver) this.subscribe(undefined, this.host.options.timeoutMs)
+    return this.#isReady && !isOver ? Promise.resolve() : this.#ready.wait(this.host, this.topic, timeoutMs, signal)
+  }
+
+  updateJoinPayload(payload: JsonObject): void {
+    this.#extraJoinPayload = { ...this.#extraJoinPayload, ...payload }
+  }
+
+  /** Resolves with the response of the reply. Throws or rejects with a RealtimeError. */
+  push(push: Push): Promise<unknown> {
+    if (this.kind === 'closed')
+      throw new RealtimeError(
+        'not-joined',
+        `tried to push '${push.event}' to '${this.topic}' before joining. Use channel.subscribe() before pushing events`,
+      )
+    return this.#pushes.push(push, this.canPush)
+  }
+
+  get canPush(): boolean {
+    return this.kind === 'joined' && this.host.isUp
+  }
+
+  /** Writes a push that nobody waits for; returns its ref. Throws a RealtimeError. */
+  write(event: string, payload: unknown): string {
+    const ref = this.host.nextRef()
+    const { state } = this.#machine
+    this.host.write({ joinRef: state.kind === 'joined' ? state.joinRef : null, ref, topic: this.topic, event, payload })
+    if (event === 'presence') this.#tracked = (payload as { readonly event?: unknown }).event === 'track' ? payload : undefined
+    return ref
+  }
+
+  receive(message: Message): void {
+    const { event, payload } = message
+    const { state } = this.#machine
+    const joinRef = 'joinRef' in state ? state.joinRef : null
+    // The end of an older join of this topic is not ours. Under 1.0.0 its join ref stands in `ref`.
+    const theirs = message.joinRef ?? (event === 'phx_close' || event === 'phx_error' ? message.ref : null)
+    if (theirs !== null && String(theirs) !== joinRef) return
+    switch (event) {
+      case 'phx_reply':
+        return this.#onReply(String(message.ref), payload)
+      case 'phx_error':
+        return this.#send({
+          type: 'crashed',
+          error: new RealtimeError('channel-crashed', 'channel error: transport failure', { cause: payload, retryable: true }),
+        })
+      case 'phx_close':
+        return this.#onClose()
+      case 'broadcast':
+        return this.#validation.inOrder(() =>
+          deliverBroadcast(this.listeners, payload, this.schemas, (name, fault) =>
+            this.host.report(new RealtimeError('malformed-frame', `A "${name}" broadcast on ${this.topic} was dropped: ${fault}`)),
+          ),
+        )
+      case 'presence_state':
+        return deliverPresence(this.listeners, this.presence.applyState(payload))
+      case 'presence_diff':
+        return deliverPresence(this.listeners, this.presence.applyDiff(payload))
+      case 'postgres_changes': {
+        const change = readChange(payload)
+        if (change === undefined) return
+        this.#recovery.goOnFrom(change.data.position)
+        return deliverChange(this.listeners, change, this.host.options.bigNumbers)
+      }
+      case 'system':
+        return this.#onSystem(payload)
+    }
+  }
+
+  #send(event: ChannelEvent): void {
+    this.#machine.send(event)
+  }
+
+  get #isReady(): boolean {
+    return this.kind === 'joined' && this.#isLive
+  }
+
+  #perform(effect: ChannelEffect, timer: (afterMs: number | null) => void): void {
+    const { host } = this
+    switch (effect.type) {
+      case 'timer':
+        return timer(effect.afterMs)
+      case 'authorize':
+        return host.authorize(this, (error) =>
+          this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'unauthorized', ref: effect.ref, error }),
+        )
+      case 'send-join': {
+        this.presence.restart()
+        this.#systemError = null
+        this.#joinToken = host.token
+        const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#recovery.ask()), ...this.#extraJoinPayload }
+        return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload })
+      }
+      case 'send-leave':
+        return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
+      case 'lost':
+        this.#isLive = false
+        return this.#pushes.failSent(new RealtimeError('connection-lost', 'The reply was lost with the connection.', { retryable: true }))
+      case 'removed':
+        this.#isLive = false
+        this.#tracked = undefined
+        host.detach(this)
+        this.presence.clear()
+        for (const end of this.ends) end()
+        return this.giveUp(new RealtimeError('channel-closed', `${this.topic} was closed.`))
+      case 'status':
+        host.settled(this)
+        return this.#notify(effect.status, effect.error)
+    }
+  }
+
+  #notify(status: SubscribeStatus, error?: Error): void {
+    if (status === 'SUBSCRIBED') this.#settleIn()
+    else this.host.log('channel', `${status} ${this.topic}`, error)
+    for (const callback of [...this.#callbacks])
+      this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
+    if (status === 'SUBSCRIBED') this.#recovery.joined()
+    this.#tellReady(error)
+  }
+
+  #tellReady(error: Error | undefined): void {
+    if (this.#isReady || (error instanceof RealtimeError && !error.retryable)) this.#ready.settle(error)
+  }
+
+  /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
+  #settleIn(): void {
+    this.#isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
+    if (this.host.token !== this.#joinToken) this.tokenChanged()
+    const tracked = this.#tracked
+    if (tracked !== undefined && !this.#pushes.holds('presence'))
+      this.push({ event: 'presence', payload: tracked, timeoutMs: this.host.options.timeoutMs }).catch((error: unknown) =>
+        this.host.log('channel', `presence could not be tracked again on ${this.topic}`, error),
+      )
+    this.#pushes.flush()
+  }
+
+  /** What the socket does not take is refused: that ends a join, and nothing else. */
+  #tryWrite(message: Message): void {
+    try {
+      this.host.write(message)
+    } catch (error) {
+      this.#send({ type: 'refused', ref: String(message.ref), error: error as RealtimeError })
+    }
+  }
+
+  #onReply(ref: string, payload: unknown): void {
+    const { status, response } = isJsonObject(payload) ? payload : { status: 'error', response: payload }
+    const { state } = this.#machine
+    if (state.kind !== 'joining' || state.phase !== 'reply' || state.joinRef !== ref) {
+      this.#pushes.reply(ref, status === 'ok', response)
+      return
+    }
+    if (status !== 'ok') return this.#send({ type: 'refused', ref, error: refusal(response, this.host.options.canRefresh) })
+    const missing = assignIds(this.changes, isJsonObject(response) ? response['postgres_changes'] : undefined)
+    if (missing === undefined) return this.#send({ type: 'accepted', ref })
+    this.#send({ type: 'leave' })
+    const error = new RealtimeError('binding-mismatch', 'mismatch between server and client bindings for postgres changes', {
+      cause: { missing: missing.filter, response },
+    })
+    this.#notify('CHANNEL_ERROR', error)
+  }
+
+  /** A channel that was closed because its token ran out comes back with a new one, if there is somebody to ask. */
+  #onClose(): void {
+    const error = this.#systemError === null ? null : refusal(this.#systemError.message, this.host.options.canRefresh)
+    if (error?.code === 'token-expired' && error.retryable) this.#send({ type: 'crashed', error })
+    else this.end()
+  }
+
+  #onSystem(payload: unknown): void {
+    if (isJsonObject(payload)) {
+      const system = payload as unknown as SystemPayload & {
+        readonly position?: unknown
+        readonly recovered?: unknown
+        readonly resync?: unknown
+        readonly reason?: unknown
+        readonly live?: unknown
+      }
+      this.#recovery.goOnFrom(system.position)
+      // A warning about some changes: the others come as before, and nothing ends because of it.
+      const isWarning = system.live === true
+      if (system.status === 'error' && !isWarning) this.#systemError = system
+      // The server could not tell what happened while nothing was lost here.
+      if (system.resync === true) this.#recovery.lost(typeof system.reason === 'string' ? system.reason : system.message)
+      if (system.extension === 'postgres_changes' && !isWarning) this.#onChangesStatus(system, system.recovered === true)
+    }
+    for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)
+  }
+
+  #onChangesStatus({ status, message }: SystemPayload, recovered: boolean): void {
+    this.#isLive = status === 'ok'
+    this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
+    this.#recovery.answered(recovered, message)
+  }
+}

@@ -1,0 +1,41 @@
+import type { Message, RealtimeError } from '@tidewire/protocol'
+import type { HttpPort } from '../http.ts'
+
+/** What a channel needs of its client. */
+export interface ChannelHost extends HttpPort {
+  readonly isUp: boolean
+  setTimer(afterMs: number, run: () => void): () => void
+  connect(): void
+  nextRef(): string
+  /** Throws a RealtimeError when the message cannot be written. */
+  write(message: Message): void
+  /** Calls back once the token is known to be fresh and it is this channel's turn to join; at once where neither takes time. */
+  authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void
+  /** The channel's join has come to some end. */
+  settled(channel: HostedChannel): void
+  /** Throws when another channel has the topic. */
+  attach(channel: HostedChannel): void
+  detach(channel: HostedChannel): void
+  report(error: RealtimeError): void
+  log(kind: string, text: string, data?: unknown): void
+}
+
+/** What a client needs of its channels. */
+export interface HostedChannel {
+  readonly topic: string
+  /** The channel of the users. */
+  readonly owner: object
+  /** How many handles there are. */
+  holders: number
+  /** There is a connection. */
+  up(): void
+  /** The connection is gone. */
+  down(error: RealtimeError): void
+  receive(message: Message): void
+  /** The client has another token. */
+  tokenChanged(): void
+  /** Nobody shall wait any longer. */
+  giveUp(error: RealtimeError): void
+  /** Leaves the topic, for good. */
+  leave(): void
+}

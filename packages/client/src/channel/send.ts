@@ -1,0 +1,41 @@
+import { RealtimeError } from '@tidewire/protocol'
+import type { OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel-options.ts'
+import { sendOverHttp, type Room } from '../http.ts'
+import type { Membership } from './membership.ts'
+
+/** As `RealtimeChannel.send` says. */
+export async function send(
+  room: Room,
+  membership: Membership,
+  message: OutgoingMessage,
+  { timeout }: SendOptions,
+): Promise<RealtimeChannelSendResponse> {
+  const { config, host } = membership
+  const isBroadcast = message.type === 'broadcast'
+  if (message.persist !== undefined && (!room.private || host.options.version === '1.0.0'))
+    throw new RealtimeError('bad-argument', '`persist` needs a private channel and version 2.0.0.')
+  const payload = isBroadcast && message.payload === undefined ? { ...message, payload: {} } : message
+  try {
+    if (isBroadcast && !membership.canPush) return await sendOverHttp(room, host, message, timeout)
+    if (isBroadcast && config.broadcast?.ack !== true) membership.write('broadcast', payload)
+    else await membership.push({ event: message.type, payload, timeoutMs: timeout ?? membership.joinTimeoutMs })
+    return 'ok'
+  } catch (error) {
+    return responseOf(error as RealtimeError)
+  }
+}
+
+/** What `send` resolves with; misuse is thrown instead. */
+function responseOf(error: RealtimeError): RealtimeChannelSendResponse {
+  switch (error.code) {
+    case 'timeout':
+    case 'connection-lost':
+      return 'timed out'
+    case 'not-serializable':
+    case 'name-too-long':
+    case 'not-joined':
+      throw error
+    default:
+      return 'error'
+  }
+}

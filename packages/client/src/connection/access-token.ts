@@ -1,0 +1,120 @@
+import { arm, go, type Step, type Timer } from '../machine.ts'
+
+/**
+ * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.
+ *
+ * With a callback the callback is the source of truth; a token given by hand is overtaken by the callback's next answer.
+ * Only the answer to the newest question counts. Every question ends: by an answer, a failure, or the deadline.
+ */
+export interface TokenState {
+  readonly value: string | null
+  /** The question on its way; null when nobody waits. */
+  readonly asked: number | null
+  /** How many questions there were: their ids. */
+  readonly count: number
+  /** Refreshing by the clock is for a client that is in use. */
+  readonly active: boolean
+}
+
+export type TokenEvent =
+  /** Somebody gives the token by hand. */
+  | { readonly type: 'set'; readonly value: string | null; readonly nowMs: number }
+  /** Ask anew, also when a question is on its way: its answer may be older than what changed. */
+  | { readonly type: 'refresh'; readonly nowMs: number }
+  /** Somebody is about to use the token. */
+  | { readonly type: 'need'; readonly nowMs: number }
+  | { readonly type: 'answered'; readonly id: number; readonly value: string | null; readonly nowMs: number }
+  | { readonly type: 'failed'; readonly id: number; readonly cause: unknown; readonly nowMs: number }
+  | { readonly type: 'timer'; readonly nowMs: number }
+  | { readonly type: 'activate'; readonly nowMs: number }
+  | { readonly type: 'deactivate' }
+
+export type TokenEffect =
+  | { readonly type: 'ask'; readonly id: number }
+  | Timer
+  | { readonly type: 'changed'; readonly value: string | null }
+  /** Everybody who waits may go on with the token there is. */
+  | { readonly type: 'ready' }
+  /** Nobody could be asked, and there is no token that would still do. */
+  | { readonly type: 'unavailable'; readonly cause: unknown }
+  /** As `unavailable`, but the token that is known has not expired. */
+  | { readonly type: 'stale'; readonly cause: unknown }
+
+export interface TokenOptions {
+  readonly hasCallback: boolean
+  /** How long the callback may take. */
+  readonly deadlineMs: number
+  /** When a token expires, in milliseconds since 1970; null when it does not say. */
+  readonly expiresAtMs: (token: string) => number | null
+}
+
+type TokenStep = Step<TokenState, TokenEffect>
+
+export const noToken: TokenState = { value: null, asked: null, count: 0, active: false }
+
+/** How long before its end a token is replaced: enough for a slow callback and a clock that is a little off. */
+const AHEAD_MS = 30_000
+/** A callback that answers with the same, nearly expired token is not asked in a tight loop. */
+const LEAST_WAIT_MS = 5000
+/** Timers hold 31 bits. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1
+
+export function tokenStep(state: TokenState, event: TokenEvent, options: TokenOptions): TokenStep {
+  const { asked, active, value } = state
+  const { hasCallback } = options
+  switch (event.type) {
+    case 'set':
+    case 'answered': {
+      if (event.type === 'answered' && asked !== event.id) return go(state)
+      const next = { ...state, value: event.value, asked: null }
+      const ready: TokenEffect = { type: 'ready' }
+      return settle(next, event.nowMs, options, value === event.value ? [ready] : [{ type: 'changed', value: event.value }, ready])
+    }
+    case 'need':
+    case 'refresh':
+      if (!hasCallback) return go(state, { type: 'ready' })
+      return event.type === 'need' && asked !== null ? go(state) : ask(state, options)
+    case 'failed':
+      return asked === event.id ? fail(state, event.cause, event.nowMs, options) : go(state)
+    case 'timer':
+      if (asked !== null) return fail(state, new Error(`no answer within ${options.deadlineMs} ms`), event.nowMs, options)
+      return active && hasCallback ? ask(state, options) : go(state)
+    case 'activate': {
+      const next = { ...state, active: true }
+      return active || asked !== null ? go(next) : settle(next, event.nowMs, options, [])
+    }
+    case 'deactivate': {
+      const next = { ...state, asked: null, active: false }
+      if (asked === null) return go(next, arm(null))
+      return go(next, arm(null), { type: 'unavailable', cause: new Error('the client was disconnected') })
+    }
+  }
+}
+
+function ask(state: TokenState, options: TokenOptions): TokenStep {
+  const id = state.count + 1
+  return go({ ...state, asked: id, count: id }, arm(options.deadlineMs), { type: 'ask', id })
+}
+
+function fail(state: TokenState, cause: unknown, nowMs: number, options: TokenOptions): TokenStep {
+  const isUsable = state.value !== null && (options.expiresAtMs(state.value) ?? Infinity) > nowMs
+  const effects: readonly TokenEffect[] = isUsable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }]
+  return settle({ ...state, asked: null }, nowMs, options, effects)
+}
+
+/** No question is on its way: the timer is set for the next one, if there is to be one. */
+function settle(state: TokenState, nowMs: number, options: TokenOptions, effects: readonly TokenEffect[]): TokenStep {
+  const expiresAtMs = state.active && options.hasCallback && state.value !== null ? options.expiresAtMs(state.value) : null
+  const inMs = expiresAtMs === null ? null : Math.min(LONGEST_WAIT_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - nowMs))
+  return go(state, arm(inMs), ...effects)
+}
+
+/** The `exp` of a JWT in milliseconds, unverified; null for anything that is not a JWT with a numeric `exp`. */
+export function expiryOfJwt(token: string): number | null {
+  try {
+    const claims = JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))) as { readonly exp?: unknown }
+    return typeof claims.exp === 'number' ? claims.exp * 1000 : null
+  } catch {
+    return null
+  }
+}

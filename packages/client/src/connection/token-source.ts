@@ -1,0 +1,108 @@
+import { RealtimeError } from '@tidewire/protocol'
+import { expiryOfJwt, noToken, tokenStep, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
+import { machine, singleTimer, type Machine } from '../machine.ts'
+
+type Done = (error?: RealtimeError) => void
+
+export interface TokenPort {
+  readonly given: { readonly accessToken?: () => Promise<string | null> }
+  readonly options: { readonly accessTokenTimeoutMs: number }
+  setTimer(afterMs: number, run: () => void): () => void
+  nowMs(): number
+  tokenChanged(): void
+  log(kind: string, text: string, data?: unknown): void
+}
+
+/** The user's token, and those who wait for it. */
+export class TokenSource {
+  readonly #port: TokenPort
+  readonly #machine: Machine<TokenState, TokenEvent>
+  #waiters: Done[] = []
+
+  constructor(port: TokenPort) {
+    this.#port = port
+    const timer = singleTimer(port, () => this.#send('timer'))
+    const options = {
+      hasCallback: port.given.accessToken !== undefined,
+      deadlineMs: port.options.accessTokenTimeoutMs,
+      expiresAtMs: expiryOfJwt,
+    }
+    this.#machine = machine(
+      noToken,
+      (state, event: TokenEvent) => tokenStep(state, event, options),
+      (effect) => this.#perform(effect, timer),
+    )
+  }
+
+  get value(): string | null {
+    return this.#machine.state.value
+  }
+
+  /** Calls back once the token is known to be fresh; at once where nobody must be asked. */
+  need(done: Done): void {
+    this.#waiters.push(done)
+    this.#send('need')
+  }
+
+  /** Sets the token, or has it asked for anew. */
+  set(value: string | null, done: Done): void {
+    this.#waiters.push(done)
+    if (value === null) this.#send('refresh')
+    else this.#machine.send({ type: 'set', value, nowMs: this.#port.nowMs() })
+  }
+
+  /** The client is in use: the token is replaced ahead of its end. */
+  activate(): void {
+    this.#send('activate')
+  }
+
+  /** The client is not in use: nobody is asked, and nobody waits any longer. */
+  deactivate(): void {
+    this.#machine.send({ type: 'deactivate' })
+  }
+
+  #send(type: 'timer' | 'need' | 'refresh' | 'activate'): void {
+    this.#machine.send({ type, nowMs: this.#port.nowMs() })
+  }
+
+  #perform(effect: TokenEffect, timer: (afterMs: number | null) => void): void {
+    const port = this.#port
+    switch (effect.type) {
+      case 'timer':
+        return timer(effect.afterMs)
+      case 'ask':
+        return this.#ask(effect.id)
+      case 'changed':
+        return port.tokenChanged()
+      case 'stale':
+        return port.log('error', 'the access token could not be refreshed; the one that is known is used', effect.cause)
+      case 'ready':
+        return this.#answer()
+      case 'unavailable': {
+        const { cause } = effect
+        port.log('error', 'the access token could not be had', cause)
+        return this.#answer(
+          new RealtimeError('token-unavailable', 'The accessToken callback threw or took too long.', { cause, retryable: true }),
+        )
+      }
+    }
+  }
+
+  #ask(id: number): void {
+    const failed = (cause: unknown): void => this.#machine.send({ type: 'failed', id, cause, nowMs: this.#port.nowMs() })
+    try {
+      Promise.resolve(this.#port.given.accessToken!()).then(
+        (value) => this.#machine.send({ type: 'answered', id, value: value ?? null, nowMs: this.#port.nowMs() }),
+        failed,
+      )
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+
+  #answer(error?: RealtimeError): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const done of waiters) done(error)
+  }
+}

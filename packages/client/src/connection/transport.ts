@@ -1,0 +1,110 @@
+import { RealtimeError } from '@tidewire/protocol'
+import type { Loss } from '../channel/loss.ts'
+import type { WebSocketLike, WebSocketLikeConstructor } from '../runtime.ts'
+
+/** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
+const OPEN = 1
+
+export interface TransportPort {
+  readonly url: string
+  /** The WebSocket to use, or a promise of one that must be loaded first. Throws or rejects when there is none. */
+  readonly socketClass: WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
+  /** The socket is open, is gone, or cannot be made. */
+  drive(event: { readonly type: 'opened' } | { readonly type: 'closed' | 'impossible'; readonly loss: Loss }): void
+  received(data: unknown): void
+  log(kind: string, text: string, data?: unknown): void
+}
+
+/** The socket of the moment, and what platforms differ in about it. A socket that was dropped is not heard any more. */
+export class Transport {
+  readonly #port: TransportPort
+  #socket: WebSocketLike | null = null
+  /** Loading the WebSocket may outlast the attempt that it was loaded for. */
+  #attempt = 0
+
+  constructor(port: TransportPort) {
+    this.#port = port
+  }
+
+  open(): void {
+    const attempt = ++this.#attempt
+    const use = (SocketClass: WebSocketLikeConstructor): void => {
+      if (this.#attempt !== attempt) return
+      try {
+        this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
+      } catch (cause) {
+        impossible(cause)
+      }
+    }
+    const impossible = (cause: unknown): void => {
+      if (this.#attempt !== attempt) return
+      this.#port.log('error', 'WebSocket not available', cause)
+      const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
+      this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, final: 'no-transport' } })
+    }
+    try {
+      const found = this.#port.socketClass
+      if (found instanceof Promise) found.then(use, impossible)
+      else use(found)
+    } catch (cause) {
+      impossible(cause)
+    }
+  }
+
+  /** Throws a RealtimeError when the socket does not take it. */
+  send(data: string | ArrayBufferLike | ArrayBufferView): void {
+    const socket = this.#socket
+    try {
+      // One that is closing takes what it is given, and drops it.
+      if (socket === null || socket.readyState > OPEN) throw new Error('it is closing')
+      socket.send(data)
+    } catch (cause) {
+      throw new RealtimeError('connection-lost', 'The socket did not take the message.', { cause, retryable: true })
+    }
+  }
+
+  /** Closes in an orderly way, and goes on listening for the end. */
+  close(code?: number, reason: string = ''): void {
+    const socket = this.#socket
+    try {
+      if (code === undefined) socket?.close()
+      else socket?.close(code, reason)
+    } catch {
+      // A code that the platform does not let us send must not keep the socket open.
+      socket?.close()
+    }
+  }
+
+  drop(reason: string): void {
+    const socket: (WebSocketLike & { terminate?(): void }) | null = this.#socket
+    this.#attempt++
+    if (socket === null) return
+    socket.onopen = socket.onmessage = socket.onclose = null
+    // `ws` throws the errors of a dropped socket at the process unless somebody listens.
+    socket.onerror = () => {}
+    // A browser waits for the other side's goodbye in the background; `ws` would keep the process for it.
+    if (typeof socket.terminate === 'function') socket.terminate()
+    else this.close(1000, reason)
+    this.#socket = null
+  }
+
+  #listenTo(socket: WebSocketLike): void {
+    const port = this.#port
+    let fault = ''
+    this.#socket = socket
+    socket.binaryType = 'arraybuffer'
+    socket.onopen = () => port.drive({ type: 'opened' })
+    socket.onmessage = ({ data }: { readonly data: unknown }) => port.received(data)
+    socket.onerror = (event: { readonly message?: unknown }) => {
+      // Browsers keep to themselves what went wrong; `ws` tells.
+      if (typeof event.message === 'string') fault = event.message
+      port.log('transport', 'error', event)
+    }
+    socket.onclose = ({ code = 1006, reason = '', wasClean = false }: { code?: number; reason?: string; wasClean?: boolean }) => {
+      this.#socket = null
+      const loss = { code, reason: reason || fault, wasClean }
+      if (/response: 40[13]$/.test(fault)) port.drive({ type: 'impossible', loss: { ...loss, final: 'unauthorized' } })
+      else port.drive({ type: 'closed', loss })
+    }
+  }
+}

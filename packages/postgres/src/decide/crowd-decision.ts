@@ -1,0 +1,75 @@
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import { primaryKeyTexts } from './change-row.ts'
+import { channelsOf, type CrowdQuestion } from './crowd.ts'
+import { StaleEntry, type DecisionContext } from './decision.ts'
+import type { TableEntry } from '../catalog/table-entry.ts'
+
+/** Has Postgres decide which rows the identities of crowds see. Rejects like {@link decide}. */
+export async function decideCrowds(questions: readonly CrowdQuestion[], context: DecisionContext): Promise<void> {
+  const groups = new Map<string, CrowdQuestion[]>()
+  for (const question of questions) {
+    const key = `${question.entry.oid} ${question.identity.role}`
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [question])
+    else group.push(question)
+  }
+  await Promise.all([...groups.values()].map((group) => askCrowd(group, context)))
+}
+
+/** All of one table and one role. */
+async function askCrowd(questions: readonly CrowdQuestion[], context: DecisionContext): Promise<void> {
+  const { entry, identity } = questions[0]!
+  const rows = new AskedRows(entry)
+  const identities = questions.map((question) => ({ identity: question.identity, rows: rows.of(question.changes) }))
+  if (rows.keys.length === 0) return
+  const { keys, xids } = rows
+  const { database, waits } = context
+  const answer = await database.checkRows({ entry, role: identity.role, keys, xids: [...xids], waits, withXmin: false, identities })
+  if (!answer.current) throw new StaleEntry(entry.oid)
+  for (const [index, question] of questions.entries()) {
+    const one = answer.identities[index]
+    if (one === undefined) continue
+    if (one.ok && one.visible.size > 0) question.granted = [...one.visible.keys()].map((row) => rows.changes[row]!)
+    if (one.ok && one.fault === undefined) continue
+    const message = one.ok ? one.fault! : one.message
+    const channels = channelsOf(question.members)
+    context.failed({ kind: 'policy', message, timedOut: !one.ok && one.timedOut, entry, identity: question.identity, channels })
+  }
+}
+
+/** Rows whose keys are known, by number. */
+class AskedRows {
+  readonly keys: (readonly string[])[] = []
+  readonly changes: RowChange[] = []
+  readonly xids = new Set<number>()
+  readonly #entry: TableEntry
+  readonly #numbers = new Map<RowChange, number | null>()
+  readonly #known = new Map<readonly RowChange[], readonly number[]>()
+
+  constructor(entry: TableEntry) {
+    this.#entry = entry
+  }
+
+  of(changes: readonly RowChange[]): readonly number[] {
+    let rows = this.#known.get(changes)
+    if (rows === undefined) {
+      rows = changes.map((change) => this.#numberOf(change)).filter((row) => row !== null)
+      this.#known.set(changes, rows)
+    }
+    return rows
+  }
+
+  #numberOf(change: RowChange): number | null {
+    let row = this.#numbers.get(change)
+    if (row === undefined) {
+      const key = primaryKeyTexts(change)
+      row = key?.length === this.#entry.primaryKey.length ? this.keys.push(key) - 1 : null
+      this.#numbers.set(change, row)
+      if (row !== null) {
+        this.changes.push(change)
+        this.xids.add(change.transaction.xid)
+      }
+    }
+    return row
+  }
+}

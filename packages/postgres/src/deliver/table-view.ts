@@ -1,0 +1,119 @@
+import { recordWriter, type RecordSources, type RecordWriter } from './record-writer.ts'
+import type { Column, Table } from '../replication/table.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { Tuple } from '../replication/pgoutput/tuple.ts'
+import type { Supplied } from './supplied-columns.ts'
+
+/** Larger changes leave out what is large (rule D10). */
+export const MAX_CHANGE_BYTES: number = 1024 * 1024
+const MAX_KEPT_BYTES = 64
+
+/** How much of the old row is told. */
+export type OldExtent = 'identity' | 'key'
+
+export interface DataOptions {
+  readonly oldExtent: OldExtent
+  /** The row may have changed since, so only its key is told. */
+  readonly superseded: boolean
+  readonly position: string | null
+  /** What the stream does not tell. */
+  readonly supplied: Supplied | null
+}
+
+/** One selection of a table's columns, and how its changes are written. */
+export class TableView {
+  /** Equal for views that write the same. */
+  readonly key: string
+  readonly #columns: readonly Column[]
+  readonly #identity: readonly Column[]
+  readonly #primaryKey: readonly Column[]
+  readonly #columnsJson: string
+  readonly #writeRow: RecordWriter
+  readonly #writeIdentity: RecordWriter
+  readonly #writeKey: RecordWriter
+
+  constructor(table: Table, columns: readonly Column[]) {
+    this.#columns = columns
+    this.#identity = columns.filter((column) => column.identity)
+    this.#primaryKey = columns.filter((column) => table.primaryKey.includes(column))
+    this.key = columns.map((column) => column.number).join()
+    this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
+    this.#writeRow = recordWriter(columns)
+    this.#writeIdentity = recordWriter(this.#identity)
+    this.#writeKey = recordWriter(this.#primaryKey)
+  }
+
+  /** The `data` of a message, as JSON text. */
+  data(change: RowChange, options: DataOptions): string {
+    const whole = rawBytes(change) > MAX_CHANGE_BYTES ? null : this.#records(change, options)
+    if (whole !== null && whole.record.length + whole.old.length <= MAX_CHANGE_BYTES) return this.#join(change, options, whole, 'null')
+    return this.#join(change, options, this.#smallRecords(change, options), '["Error 413: Payload Too Large"]')
+  }
+
+  #join(change: RowChange, options: DataOptions, { record, old }: Records, errors: string): string {
+    const { table, action, transaction } = change
+    return (
+      `{"table":${JSON.stringify(table.name)},"type":"${action}"${action === 'DELETE' ? '' : `,"record":${record}`}` +
+      `,"columns":${this.#columnsJson},"errors":${errors},"schema":${JSON.stringify(table.schema)}` +
+      `,"commit_timestamp":"${commitTimestamp(transaction.commitTime)}"${action === 'INSERT' ? '' : `,"old_record":${old}`}` +
+      `${options.position === null ? '' : `,"position":"${options.position}"`}${options.superseded ? ',"superseded":true' : ''}}`
+    )
+  }
+
+  #records(change: RowChange, { oldExtent, superseded, supplied }: DataOptions): Records {
+    const { newTuple, old } = change
+    const full = old?.extent === 'full' ? old.tuple : null
+    const sources: RecordSources = supplied === null ? { old: full } : { old: full, supplied: supplied.record }
+    const record = newTuple === null ? '' : (superseded ? this.#writeKey : this.#writeRow)(newTuple, sources)
+    const before = old?.tuple ?? newTuple
+    const writeOld = oldExtent === 'key' || superseded || this.#identity.length === 0 ? this.#writeKey : this.#writeIdentity
+    const oldSources: RecordSources = supplied === null ? {} : { supplied: old === null ? supplied.record : supplied.old }
+    return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
+  }
+
+  #smallRecords(change: RowChange, { oldExtent, superseded }: DataOptions): Records {
+    const { newTuple, old } = change
+    const full = old?.extent === 'full' ? old.tuple : null
+    const before = old?.tuple ?? newTuple
+    const kept = oldExtent === 'key' || superseded || this.#identity.length === 0 ? this.#primaryKey : this.#identity
+    return {
+      record: newTuple === null ? '' : small(superseded ? this.#primaryKey : this.#columns, newTuple, full),
+      old: change.action === 'INSERT' || before === null ? '{}' : small(kept, before, null),
+    }
+  }
+}
+
+interface Records {
+  readonly record: string
+  readonly old: string
+}
+
+/** The `data` of a change whose content may not or cannot be told. */
+export function errorData({ table, action }: RowChange, error: string): string {
+  const records = action === 'DELETE' ? '' : ',"record":{}'
+  const old = action === 'INSERT' ? '' : ',"old_record":{}'
+  return `{"table":${JSON.stringify(table.name)},"type":"${action}"${records},"columns":[],"errors":["${error}"],"schema":${JSON.stringify(table.schema)},"commit_timestamp":null${old}}`
+}
+
+function small(columns: readonly Column[], tuple: Tuple, old: Tuple | null): string {
+  const kept = columns.filter((column) => {
+    const at = column.tupleIndex
+    const bytes = at === null ? null : (tuple.bytes(at) ?? (tuple.kind(at) === 'unchanged' ? (old?.bytes(at) ?? null) : null))
+    // Rows as large as this have few columns that are worth writing twice.
+    return bytes !== null && bytes.length <= MAX_KEPT_BYTES && jsonBytes(column, tuple, old) <= MAX_KEPT_BYTES
+  })
+  return recordWriter(kept)(tuple, { old })
+}
+
+function jsonBytes(column: Column, tuple: Tuple, old: Tuple | null): number {
+  return Buffer.byteLength(recordWriter([column])(tuple, { old })) - Buffer.byteLength(`{${JSON.stringify(column.name)}: }`)
+}
+
+function rawBytes({ newTuple, old }: RowChange): number {
+  return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
+}
+
+/** ISO 8601 in UTC, cut to milliseconds. */
+function commitTimestamp(timeUs: bigint): string {
+  return new Date(Number(timeUs / 1_000n)).toISOString()
+}

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { usePostgres } from '../../../test/postgres.ts'
+import { proveVisibility } from '../../../test/rls-proof.ts'
+
+const postgres = usePostgres()
+
+test('everybody gets what Postgres would show them, and nothing else', { timeout: 120_000 }, async () => {
+  const seed = Math.trunc(Math.random() * 2 ** 31)
+  console.log(`seed ${seed}`)
+  expect(await proveVisibility(postgres, { cases: 60, seed, lanes: 2 })).toBeGreaterThan(300)
+})
+
+test('the same where nobody may make functions or temporary tables', { timeout: 120_000 }, async () => {
+  const seed = Math.trunc(Math.random() * 2 ** 31)
+  console.log(`seed ${seed}`)
+  const setup = `do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$;
+    do $$ begin
+      if exists (select from pg_roles where rolname = 'tidewire_checker' and has_database_privilege(oid, current_database(), 'TEMP'))
+      then raise exception 'functions can be made all the same'; end if;
+    end $$;`
+  expect(await proveVisibility(postgres, { cases: 25, seed, lanes: 1, setup })).toBeGreaterThan(100)
+})

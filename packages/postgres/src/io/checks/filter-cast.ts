@@ -1,0 +1,134 @@
+import type { Filter, ValueFilter } from '@tidewire/protocol'
+import { arrayLiteral, RAISED } from '../../subscribe/change-entry.ts'
+import type { Refusable } from '../../decide/feed-database.ts'
+import { conditionName } from '../../catalog/sql-state.ts'
+import type { EntryColumn } from '../../catalog/table-entry.ts'
+import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
+import type { Queryable } from '../sessions/queryable.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+
+export interface FilterCast {
+  readonly filter: Filter
+  readonly column: EntryColumn
+}
+
+/** The values of the filter. */
+export type CastAnswer = Refusable<readonly (string | null)[]>
+
+/**
+ * Refuses filters as the reference does, or answers their values as the column's type writes them. Whoever asks for the
+ * same gets the same answer; values of one type are cast together.
+ */
+export async function castFilters(session: Queryable, asked: readonly FilterCast[]): Promise<CastAnswer[]> {
+  const groups = new Map<
+    string,
+    { readonly column: EntryColumn; readonly byText: Map<string, { readonly filter: Filter; at: number[] }> }
+  >()
+  asked.forEach(({ filter, column }, index) => {
+    const key = `${filter.op} ${column.typeOid} ${column.baseOid} ${column.typeSql}`
+    let group = groups.get(key)
+    if (group === undefined) groups.set(key, (group = { column, byText: new Map() }))
+    const text = JSON.stringify(filter.value)
+    const same = group.byText.get(text)
+    if (same === undefined) group.byText.set(text, { filter, at: [index] })
+    else same.at.push(index)
+  })
+  const answers: CastAnswer[] = []
+  for (const { column, byText } of groups.values()) {
+    const each = [...byText.values()]
+    const found = await castGroup(
+      session,
+      each.map(({ filter }) => filter),
+      column,
+    )
+    each.forEach(({ at }, index) => {
+      for (const place of at) answers[place] = found[index]!
+    })
+  }
+  return answers
+}
+
+/** Of one operator and one column. */
+async function castGroup(session: Queryable, filters: readonly Filter[], column: EntryColumn): Promise<CastAnswer[]> {
+  const [first] = filters
+  if (first!.op === 'is' || PATTERNS.has(first!.op)) {
+    const answers: CastAnswer[] = []
+    for (const filter of filters) answers.push(await checkFilter(session, filter, column))
+    return answers
+  }
+  try {
+    return (await castValues(session, filters, column)).map((value) => ({ ok: true, value }))
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+    if (filters.length === 1) return [{ ok: false, text: errorText(error) }]
+  }
+  // One of them is to blame; few are, as a rule.
+  const middle = filters.length >> 1
+  return [...(await castGroup(session, filters.slice(0, middle), column)), ...(await castGroup(session, filters.slice(middle), column))]
+}
+
+/** Filters whose values are not cast. */
+async function checkFilter(session: Queryable, filter: Filter, column: EntryColumn): Promise<CastAnswer> {
+  if (filter.op === 'is') return isValue(filter.value, column)
+  if (!(await takesPatterns(session, filter.op, column)))
+    return refused(`operator ${filter.op} requires a text-compatible column type, got ${await typeText(session, column)}`)
+  return filter.op === 'match' || filter.op === 'imatch' ? compiled(session, filter) : { ok: true, value: [filter.value as string] }
+}
+
+function refused(text: string): Refusable<never> {
+  return { ok: false, text: `${RAISED} ${text}` }
+}
+
+/** The values are parameters that Postgres reads as the column's type: nothing of them is ever SQL. */
+async function castValues(session: Queryable, filters: readonly Filter[], column: EntryColumn): Promise<(string | null)[][]> {
+  const { op } = filters[0]!
+  if (op !== 'in') {
+    const operator = operatorSql(await operatorSchema(session, SYMBOLS[op]!, column), SYMBOLS[op]!)
+    await session.query(`select null::${column.typeSql} ${operator} null::${column.typeSql}`)
+  }
+  // As the type writes it, which a cast to text does not always (`true` for `t`).
+  const values =
+    op === 'in'
+      ? `(select coalesce(pg_catalog.array_agg(case when v is not null then pg_catalog.format('%s', v) end), '{}')
+          from pg_catalog.unnest(f.text::text[]::${column.typeSql}[]) v)`
+      : `array[pg_catalog.format('%s', f.text::${column.typeSql})]`
+  const { rows } = await session.query(
+    `select ${values} as values from pg_catalog.unnest($1::text[]) with ordinality f (text, n) order by f.n`,
+    [filters.map(({ value }) => (typeof value === 'string' ? value : arrayLiteral(value)))],
+  )
+  return (rows as { values: (string | null)[] }[]).map((row) => row.values)
+}
+
+function isValue(value: string, column: EntryColumn): Refusable<readonly string[]> {
+  const wanted = value.toLowerCase()
+  if (!['null', 'true', 'false', 'unknown'].includes(wanted))
+    return refused('invalid value for is filter: must be null, true, false, or unknown')
+  if (wanted !== 'null' && column.baseOid !== 16) return refused(`is ${wanted} filter requires a boolean column, got ${column.typeName}`)
+  return { ok: true, value: [wanted] }
+}
+
+async function compiled(session: Queryable, filter: ValueFilter): Promise<CastAnswer> {
+  try {
+    await session.query(`select '' ${SYMBOLS[filter.op]} $1::text`, [filter.value])
+    return { ok: true, value: [filter.value] }
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+    return refused(`invalid regular expression for ${filter.op} filter: ${(error as Error).message}`)
+  }
+}
+
+async function takesPatterns(session: Queryable, op: Filter['op'], column: EntryColumn): Promise<boolean> {
+  if (column.category === 'S') return true
+  return (await operatorSchema(session, SYMBOLS[op]!, column)) !== null
+}
+
+async function typeText(session: Queryable, column: EntryColumn): Promise<string> {
+  const { rows } = await session.query('select pg_catalog.format_type($1, null) as text', [column.typeOid])
+  return (rows as { text: string }[])[0]!.text
+}
+
+/** An error of Postgres as the reference prints it. */
+function errorText(error: unknown): string {
+  const { code = 'XX000', message } = error as { readonly code?: string; readonly message: string }
+  return `ERROR ${code} (${conditionName(code)}) ${message}`
+}

@@ -1,0 +1,63 @@
+import pg from 'pg'
+import { presentColumns, rowText } from '../../decide/change-row.ts'
+import type { GeneratedQuestion } from '../../decide/feed-database.ts'
+import type { Table } from '../../replication/table.ts'
+import { tableSql } from './check-function.ts'
+import { evaluated } from './evaluated.ts'
+
+/** How the table makes a column. */
+interface GeneratedColumn {
+  readonly name: string
+  readonly sql: string
+  /** The columns that it reads, by `attnum`; 0: the whole row. */
+  readonly reads: readonly number[]
+}
+
+/** How all generated columns of a table are made, as this session has to write it. `table` is the SQL of its oid. */
+export function generatedSql(table: string): string {
+  return `select a.attname::pg_catalog.text as name, pg_catalog.pg_get_expr(d.adbin, d.adrelid) as sql,
+    array(select distinct m[1]::pg_catalog.int4 from pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':varattno (-?\\d+)', 'g') m) as reads
+  from pg_catalog.pg_attribute a join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  where a.attrelid = ${table} and a.attgenerated <> '' and not a.attisdropped order by a.attnum`
+}
+
+const known = new WeakMap<Table, readonly GeneratedColumn[]>()
+
+/** See {@link FeedDatabase.computed}. */
+export async function computedColumns(
+  session: pg.ClientBase,
+  { table, role, columns, rows }: GeneratedQuestion,
+  timeoutMs: number,
+): Promise<Map<number, Map<string, string>>> {
+  let all = known.get(table)
+  if (all === undefined) known.set(table, (all = (await session.query<GeneratedColumn>(generatedSql('$1'), [table.oid])).rows))
+  const wanted = all.filter(({ name }) => columns.includes(name))
+  const present = presentColumns(table)
+  const tells = (row: GeneratedQuestion['rows'][number], { reads }: GeneratedColumn): boolean =>
+    present.every(({ number, generated }, at) => row[at] !== undefined || generated || !(reads.includes(number) || reads.includes(0)))
+  const asked = rows.flatMap((row, index) => {
+    const told = wanted.filter((column) => tells(row, column))
+    return told.length === 0 ? [] : [{ index, told: new Set(told), text: rowText(row) }]
+  })
+  const found = new Map<number, Map<string, string>>()
+  const computed = await evaluated<Record<`v${number}`, string>>(session, {
+    role,
+    timeoutMs,
+    sql: madeSql(table, wanted),
+    texts: asked.map(({ text }) => text),
+  })
+  for (const [at, { index, told }] of asked.entries()) {
+    const values = computed[at] ?? null
+    if (values === null) continue
+    found.set(index, new Map(wanted.flatMap((column, place) => (told.has(column) ? [[column.name, values[`v${place}`]!]] : []))))
+  }
+  return found
+}
+
+/** One row for each of the texts `$1`, with the JSON texts of the columns. */
+function madeSql(table: Table, wanted: readonly GeneratedColumn[]): string {
+  const values = wanted.map(({ sql }, at) => `coalesce(pg_catalog.to_jsonb(${sql})::pg_catalog.text, 'null') as v${at}`)
+  const row = `pg_catalog.unnest(array[given.row]::${tableSql(table)}[]) ${pg.escapeIdentifier(table.name)}`
+  return `select made.* from pg_catalog.unnest($1::pg_catalog.text[]) with ordinality given (row, n),
+    lateral (select ${values.join(', ')} from ${row}) made order by given.n`
+}

@@ -1,0 +1,78 @@
+import pg from 'pg'
+import type { CastQuestion, CheckAnswer, RowCheck, WrittenRow } from '../../decide/feed-database.ts'
+import type { TableEntry } from '../../catalog/table-entry.ts'
+import { tableSql } from './check-function.ts'
+import { evaluated } from './evaluated.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+import { transactionsSeen } from './visibility.ts'
+
+/** See {@link FeedDatabase.jsonOf}. */
+export async function jsonOf(
+  session: pg.ClientBase,
+  { typeSql, role, texts }: CastQuestion,
+  timeoutMs: number,
+): Promise<(string | undefined)[]> {
+  const sql = `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
+  const rows = await evaluated<{ json: string | null }>(session, { role, timeoutMs, sql, texts })
+  return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
+}
+
+/** See {@link FeedDatabase.generated}. */
+export async function generatedColumns(
+  session: pg.ClientBase,
+  entry: TableEntry,
+  columns: readonly string[],
+  rows: readonly WrittenRow[],
+): Promise<Map<number, Map<string, string>>> {
+  await transactionsSeen(session, { xids: [...new Set(rows.map(({ xid }) => xid))], waits: true })
+  const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
+  const found = await lookUp(
+    session,
+    entry,
+    values,
+    rows.map(({ key }) => key),
+  )
+  const texts = new Map<number, Map<string, string>>()
+  for (const { n, written, ...row } of found) {
+    // Written again, it is not the row that was told, and maybe not for the same eyes.
+    if (Number(written) !== rows[n - 1]!.xid) continue
+    texts.set(n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))
+  }
+  return texts
+}
+
+/**
+ * Adds to what identities see who wrote it last. Asked after them: a row that nobody has written since is the one they saw.
+ */
+export async function withWriters(session: pg.ClientBase, { entry, keys }: RowCheck, answer: CheckAnswer): Promise<CheckAnswer> {
+  const writers = new Map((await lookUp(session, entry, [], keys)).map(({ n, written }) => [n - 1, Number(written)]))
+  const identities = answer.identities.map((each) =>
+    each.ok ? { ...each, visible: new Map([...each.visible.keys()].map((row) => [row, writers.get(row) ?? 0])) } : each,
+  )
+  return { ...answer, identities }
+}
+
+type FoundRow = Record<`v${number}`, string | null> & { readonly n: number; readonly written: string }
+
+/** Rows by their keys, with the transaction that wrote them last; none where the login may not read them. */
+async function lookUp(
+  session: pg.ClientBase,
+  entry: TableEntry,
+  values: readonly string[],
+  keys: readonly (readonly string[])[],
+): Promise<readonly FoundRow[]> {
+  const columns = entry.primaryKey.map((_, index) => `c${index}`)
+  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
+  const arrays = columns.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`)
+  // Each key is looked up by itself (`offset 0`): joined, all rows of a table that just became large would be read each time.
+  const sql = `select k.n::int4 as n, r.*
+     from rows from (${arrays.join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
+       lateral (select ${['t.xmin::text as written', ...values].join(', ')} from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r`
+  try {
+    const parameters = columns.map((_, index) => keys.map((key) => key[index]!))
+    return (await session.query<FoundRow>(sql, parameters)).rows
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+    return []
+  }
+}

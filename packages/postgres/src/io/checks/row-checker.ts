@@ -1,0 +1,277 @@
+import type pg from 'pg'
+import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import type { SessionPool } from '../sessions/feed-sessions.ts'
+import { untilSeen } from './visibility.ts'
+import { checkRowsPlainly } from './plain-checker.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+import { checkFunction, hasPlainKey, type CheckFunction } from './check-function.ts'
+
+/** The functions that a session has. They live in `pg_temp`: nobody else sees them, and they go with the session. */
+const installed = new WeakMap<pg.ClientBase, Set<string>>()
+
+/** Sessions that may not make functions: a prepared statement takes their place. */
+const withoutFunctions = new WeakSet<pg.ClientBase>()
+
+/** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
+const MAX_COST = 20_000
+const IDENTITY_COST = 40
+/** Sessions for one question, where they are free. */
+const MAX_LANES = 2
+
+type Asked = RowCheck['identities'][number] & { readonly index: number }
+
+/**
+ * Asks Postgres which rows the identities see. `timeoutMs` is for an identity alone, when it is found out which one takes
+ * too long; the session's own timeout is for a whole call.
+ */
+export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
+  const checkSql = checkFunction(check.entry, check.role, check.withXmin)
+  const answers: IdentityAnswer[] = []
+  let current = true
+  const calls = callsOf(check)
+  let next = 0
+  const lane = async (session: pg.ClientBase): Promise<void> => {
+    const hasFunctions = await install(session, checkSql, check)
+    while (current && next < calls.length) {
+      const asked = calls[next++]!
+      const answer = hasFunctions
+        ? await callOrIsolate(session, checkSql, check, asked, timeoutMs)
+        : await checkRowsPlainly(session, { ...check, identities: asked }, timeoutMs)
+      current &&= answer.current
+      asked.forEach(({ index }, at) => (answers[index] = answer.identities[at]!))
+    }
+  }
+  const lanes = [sessions.withSession(lane)]
+  while (lanes.length < Math.min(MAX_LANES, calls.length) && sessions.hasFree()) lanes.push(sessions.withSession(lane))
+  // None goes on behind the back of whoever asks again.
+  for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
+  return { current, identities: answers }
+}
+
+/** False: this session may not have any. */
+async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { role, entry }: RowCheck): Promise<boolean> {
+  let names = installed.get(session)
+  if (names === undefined) installed.set(session, (names = new Set()))
+  if (names.has(name)) return true
+  if (withoutFunctions.has(session)) return false
+  try {
+    await session.query(sql)
+  } catch (error) {
+    if (!isStatementFault(error) || !/^(42501|25006)$/.test(error.code ?? '')) throw error
+    withoutFunctions.add(session)
+    return false
+  }
+  names.add(name)
+  // While it plans, Postgres tries parts of policies out. Planned for nobody in particular, the statement does not fail
+  // for somebody because of a part that would not have been reached.
+  const nothing = entry.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
+  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', ${nothing}, false)`, [
+    role,
+    ...entry.primaryKey.map(() => '{}'),
+  ])
+  await planning.catch((error: unknown) => {
+    if (!isStatementFault(error)) throw error
+  })
+  return true
+}
+
+/** Identities that ask for the same rows stand together. */
+function callsOf(check: RowCheck): Asked[][] {
+  const byRows = new Map<readonly number[], Asked[]>()
+  const bySignature = new Map<string, Asked[]>()
+  check.identities.forEach((asked, index) => {
+    let group = byRows.get(asked.rows)
+    if (group === undefined) {
+      const signature = asked.rows.join()
+      group = bySignature.get(signature)
+      if (group === undefined) bySignature.set(signature, (group = []))
+      byRows.set(asked.rows, group)
+    }
+    // From here on, the same rows are the same array.
+    group.push({ identity: asked.identity, rows: group[0]?.rows ?? asked.rows, index })
+  })
+  const calls: Asked[][] = []
+  let cost = Infinity
+  for (const group of bySignature.values()) {
+    for (const each of group) {
+      if (cost > MAX_COST) {
+        calls.push([])
+        cost = 0
+      }
+      calls.at(-1)!.push(each)
+      cost += each.rows.length + IDENTITY_COST
+    }
+  }
+  return calls
+}
+
+/** All at once; when that fails, so that only those are refused whose policies fail. */
+async function callOrIsolate(
+  session: pg.ClientBase,
+  checkSql: CheckFunction,
+  check: RowCheck,
+  asked: readonly Asked[],
+  timeoutMs: number,
+): Promise<CheckAnswer> {
+  try {
+    return await call(session, checkSql, check, asked, false)
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+    if (isTimeout(error)) return oneByOne(session, checkSql, check, asked, timeoutMs)
+  }
+  try {
+    return await retryRows(session, checkSql, check, asked, await call(session, checkSql, check, asked, true))
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+  }
+  return oneByOne(session, checkSql, check, asked, timeoutMs)
+}
+
+/** A policy may fail for one row only; the others are still to be seen. */
+async function retryRows(
+  session: pg.ClientBase,
+  checkSql: CheckFunction,
+  check: RowCheck,
+  asked: readonly Asked[],
+  answer: CheckAnswer,
+): Promise<CheckAnswer> {
+  const identities = [...answer.identities]
+  let { current } = answer
+  for (const [at, each] of asked.entries()) {
+    const refused = identities[at]!
+    if (refused.ok || each.rows.length === 1) continue
+    const visible = new Map<number, number>()
+    for (const row of each.rows) {
+      const single = await call(session, checkSql, check, [{ ...each, rows: [row] }], true)
+      current &&= single.current
+      const [found] = single.identities
+      if (found!.ok) for (const [number, xid] of found!.visible) visible.set(number, xid)
+    }
+    if (visible.size > 0) identities[at] = { ok: true, visible, fault: refused.message }
+  }
+  return { current, identities }
+}
+
+async function oneByOne(
+  session: pg.ClientBase,
+  checkSql: CheckFunction,
+  check: RowCheck,
+  asked: readonly Asked[],
+  timeoutMs: number,
+): Promise<CheckAnswer> {
+  const identities: IdentityAnswer[] = []
+  let current = true
+  for (const each of asked) {
+    await session.query(`begin; set local statement_timeout = ${Math.ceil(timeoutMs)}`)
+    try {
+      const answer = await call(session, checkSql, check, [each], true)
+      current &&= answer.current
+      identities.push(answer.identities[0]!)
+    } catch (error) {
+      if (!isStatementFault(error)) throw error
+      identities.push({ ok: false, message: (error as Error).message, timedOut: isTimeout(error) })
+    } finally {
+      await session.query('rollback')
+    }
+  }
+  return { current, identities }
+}
+
+interface CheckRow {
+  readonly i: number
+  readonly seen: string[] | null
+  readonly fault: string | null
+}
+
+async function call(
+  session: pg.ClientBase,
+  { name }: CheckFunction,
+  check: RowCheck,
+  asked: readonly Asked[],
+  guarded: boolean,
+): Promise<CheckAnswer> {
+  const { entry, keys, role } = check
+  const sets = setsOf(asked)
+  const rows = sets.flatMap((set) => set.rows)
+  let bound = 0
+  const bounds = [0, ...sets.map((set) => (bound += set.rows.length))]
+  const columns = entry.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
+  const places = columns.map((_, column) => `$${column + 6}`).join(', ')
+  const query = {
+    name: `${name}.${guarded}`,
+    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, ${places}, ${guarded})`,
+    values: [role, asked.map(({ identity }) => identity.claims), sets.map(({ until }) => until), bounds, check.xids, ...columns],
+  }
+  let found: readonly CheckRow[] = []
+  await untilSeen(session, check, async () => {
+    found = (await session.query<CheckRow>(query)).rows
+    return found[0]?.i !== -1
+  })
+  const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
+  let current = false
+  const plain = hasPlainKey(entry) && !check.withXmin
+  const byRows = new Map<readonly number[], ReadonlyMap<string, readonly number[]>>()
+  for (const { i, seen, fault } of found) {
+    if (i === 0) current = seen?.[0] === entry.evidence.fingerprint
+    else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
+    else {
+      const { rows: wanted } = asked[i - 1]!
+      answers[i - 1] = { ok: true, visible: plain ? byKey(rowsByKey(check, wanted, byRows), seen ?? []) : byNumber(wanted, seen ?? []) }
+    }
+  }
+  return { current, identities: answers }
+}
+
+interface RowSet {
+  readonly rows: readonly number[]
+  /** How many identities there are up to the last that asks for them. */
+  until: number
+}
+
+/** Runs of identities that ask for the same rows. */
+function setsOf(asked: readonly Asked[]): RowSet[] {
+  const sets: RowSet[] = []
+  asked.forEach(({ rows }, index) => {
+    const last = sets.at(-1)
+    if (last?.rows === rows) last.until = index + 1
+    else sets.push({ rows, until: index + 1 })
+  })
+  return sets
+}
+
+function rowsByKey(
+  { keys }: RowCheck,
+  rows: readonly number[],
+  known: Map<readonly number[], ReadonlyMap<string, readonly number[]>>,
+): ReadonlyMap<string, readonly number[]> {
+  const byText = known.get(rows)
+  if (byText !== undefined) return byText
+  const found = new Map<string, number[]>()
+  for (const row of rows) {
+    const text = keys[row]![0]!
+    const same = found.get(text)
+    if (same === undefined) found.set(text, [row])
+    else same.push(row)
+  }
+  known.set(rows, found)
+  return found
+}
+
+function byKey(rows: ReadonlyMap<string, readonly number[]>, seen: readonly string[]): Map<number, number> {
+  return new Map(seen.flatMap((text) => (rows.get(text) ?? []).map((row): [number, number] => [row, 0])))
+}
+
+/** `n:xid`, n counting the identity's rows from 1. */
+function byNumber(rows: readonly number[], seen: readonly string[]): Map<number, number> {
+  return new Map(
+    seen.map((text) => {
+      const [number, xid] = text.split(':') as [string, string]
+      return [rows[Number(number) - 1]!, Number(xid)]
+    }),
+  )
+}
+
+function isTimeout(error: unknown): boolean {
+  return (error as { code?: string }).code === '57014'
+}

@@ -1,0 +1,213 @@
+import { parseFilter, type Filter, type WhyStep } from '@tidewire/protocol'
+import type { ExplainChange } from '@tidewire/server'
+import pg from 'pg'
+import type { FeedDatabase } from '../../decide/feed-database.ts'
+import type { TableEntry } from '../../catalog/table-entry.ts'
+import { asIdentity, tryAs } from '../checks/as-identity.ts'
+import { explainPolicies, selectPolicies } from './explain-policies.ts'
+import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
+import { explainRole } from './explain-role.ts'
+
+export interface ExplainChangeContext {
+  readonly sessions: SessionsWhenOpen
+  readonly database: FeedDatabase
+  readonly publication: string
+}
+
+/** Why an identity is or is not told of a change of a row: in the order in which the feed decides, up to what decided. */
+export async function explainChange(context: ExplainChangeContext, question: ExplainChange): Promise<readonly WhyStep[]> {
+  const { checker } = await context.sessions()
+  const { identity, schema, table } = question
+  const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
+  const steps: WhyStep[] = []
+  const decided = (...more: readonly WhyStep[]): boolean => {
+    steps.push(...more)
+    return more.some(({ outcome }) => outcome === 'no')
+  }
+  const published = (await context.database.publishedTables()).find((each) => each.schema === schema && each.name === table)
+  if (decided(publishedStep(published !== undefined, context.publication, name))) return steps
+  const entry = (await context.database.tables([published!.oid], [identity.role])).get(published!.oid)
+  if (entry === undefined) return steps
+  if (decided(keyStep(entry, name))) return steps
+  const role = await explainRole(checker, identity.role)
+  if (decided(...role.steps)) return steps
+  if (decided(await privilegeStep(context, entry, identity.role, name))) return steps
+  const keyed = entry.primaryKey.map((column) => question.key[column.name])
+  if (keyed.some((value) => value === undefined)) {
+    const columns = entry.primaryKey.map((column) => column.name).join(', ')
+    return [...steps, { check: 'row', outcome: 'no', text: `The primary key of ${name} is ${columns}: give a value for each.` }]
+  }
+  const key = keyed as string[]
+  const row = await readRow(context, entry, name, key)
+  if (typeof row === 'string') return [...steps, { check: 'row', outcome: 'no', text: row }]
+  if (decided({ check: 'row', outcome: 'yes', text: 'The row exists.' }, ...(await filterSteps(context, entry, question, row.texts))))
+    return steps
+  if (!entry.rowSecurity) {
+    steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security is off on ${name}: whoever may select it sees every row.` })
+    return steps
+  }
+  if (role.bypassesRowSecurity) {
+    steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security does not count for ${identity.role}.` })
+    return steps
+  }
+  const about = { identity, schema, table, row: row.json, topic: null }
+  const policies = await (await context.sessions()).catalog.withSession((session) => selectPolicies(session, about))
+  if (policies.length === 0) {
+    const sql = `create policy "may see" on ${name} for select to ${pg.escapeIdentifier(identity.role)}\n  using (true);`
+    steps.push({
+      check: 'policy',
+      outcome: 'no',
+      text: `Row Level Security is on, and no SELECT policy of ${name} is for ${identity.role}.`,
+      sql,
+    })
+    return steps
+  }
+  steps.push(...(await explainPolicies(checker, about, policies)), await visibleStep(context, entry, question, name, key))
+  return steps
+}
+
+function publishedStep(isPublished: boolean, publication: string, name: string): WhyStep {
+  if (isPublished) return { check: 'publication', outcome: 'yes', text: `${name} is in the publication ${publication}.` }
+  const sql = `alter publication ${pg.escapeIdentifier(publication)} add table ${name};`
+  return { check: 'publication', outcome: 'no', text: `${name} is not in the publication ${publication}, or does not exist.`, sql }
+}
+
+function keyStep({ primaryKey }: TableEntry, name: string): WhyStep {
+  if (primaryKey.length > 0)
+    return { check: 'publication', outcome: 'yes', text: `Its primary key is ${primaryKey.map((column) => column.name).join(', ')}.` }
+  const sql = `alter table ${name} add column id bigint generated always as identity primary key;`
+  return { check: 'publication', outcome: 'no', text: `${name} has no primary key, so that rows cannot be looked up.`, sql }
+}
+
+async function privilegeStep({ sessions }: ExplainChangeContext, entry: TableEntry, role: string, name: string): Promise<WhyStep> {
+  const { rows } = await (
+    await sessions()
+  ).catalog.withSession((session) =>
+    session.query<{ usage: boolean }>("select pg_catalog.has_schema_privilege($1::name, $2, 'USAGE') as usage", [role, entry.schema]),
+  )
+  const to = pg.escapeIdentifier(role)
+  if (!rows[0]!.usage) {
+    const sql = `grant usage on schema ${pg.escapeIdentifier(entry.schema)} to ${to};`
+    return { check: 'privilege', outcome: 'no', text: `${role} lacks USAGE on the schema ${entry.schema}.`, sql }
+  }
+  const hidden = entry.columns.filter(({ readers }) => !readers.has(role)).map((column) => column.name)
+  const sql = `grant select on ${name} to ${to};`
+  if (hidden.length === entry.columns.length) return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on ${name}.`, sql }
+  const key = entry.primaryKey.find(({ readers }) => !readers.has(role))
+  if (key !== undefined)
+    return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on the column ${key.name}, which is in the primary key.`, sql }
+  const but = hidden.length === 0 ? '' : `, but not on ${hidden.join(', ')}, which it is not told`
+  return { check: 'privilege', outcome: 'yes', text: `${role} has SELECT on ${name}${but}.` }
+}
+
+interface Row {
+  readonly json: string
+  readonly texts: ReadonlyMap<string, string | null>
+}
+
+/** Read with the server's own login, which no policy holds back; a plain look-up, in which nobody's functions run. Or a sentence why not. */
+async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, name: string, key: readonly string[]): Promise<Row | string> {
+  const texts = entry.columns.map((column, at) => `t.${pg.escapeIdentifier(column.name)}::text as c${at}`)
+  try {
+    const { rows } = await (
+      await sessions()
+    ).catalog.withSession((session) =>
+      session.query<Record<string, string | null> & { json: string }>(
+        `select pg_catalog.to_jsonb(t)::text as json, ${texts.join(', ')} from ${name} t where ${onKey(entry)}`,
+        [...key],
+      ),
+    )
+    const row = rows[0]
+    if (row === undefined) return 'There is no row with this key now. If it was deleted, its key was told to all who asked for deletes.'
+    return { json: row.json, texts: new Map(entry.columns.map((column, at) => [column.name, row[`c${at}`] ?? null])) }
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error
+    return `The row could not be looked up: ${error.message}.`
+  }
+}
+
+function onKey({ primaryKey }: TableEntry): string {
+  return primaryKey.map(({ name, typeSql }, at) => `${pg.escapeIdentifier(name)} = $${at + 1}::text::${typeSql}`).join(' and ')
+}
+
+/** One subscription whose filter lets the row through is enough. */
+async function filterSteps(
+  context: ExplainChangeContext,
+  entry: TableEntry,
+  { filters, identity }: ExplainChange,
+  texts: Row['texts'],
+): Promise<readonly WhyStep[]> {
+  const steps = await Promise.all(filters.map((text) => filterStep(context, entry, identity.role, text, texts)))
+  const isThrough = steps.some(({ outcome }) => outcome === 'yes')
+  return isThrough
+    ? steps.map((step) => (step.outcome === 'no' ? { ...step, outcome: 'yes', text: `${step.text} Another one does.` } : step))
+    : steps
+}
+
+async function filterStep(
+  { database }: ExplainChangeContext,
+  entry: TableEntry,
+  role: string,
+  text: string,
+  texts: Row['texts'],
+): Promise<WhyStep> {
+  const step = (outcome: WhyStep['outcome'], detail: string): WhyStep => ({ check: 'filter', outcome, text: detail })
+  if (text.trim() === '') return step('yes', 'Without a filter, all rows are wanted.')
+  const parsed = parseFilter(text)
+  if (!parsed.ok) return step('no', `The filter ${text} makes no sense: ${parsed.detail}.`)
+  for (const filter of parsed.filters) {
+    const column = entry.columns.find(({ name }) => name === filter.column)
+    if (column === undefined) return step('no', `The filter ${text} names a column that there is not.`)
+    if (!column.readers.has(role)) return step('no', `The filter ${text} names a column that ${role} may not select.`)
+    const cast = await database.castFilter(filter, column)
+    if (!cast.ok) return step('no', `The filter ${text} is refused: ${cast.text}`)
+    const value = texts.get(column.name) ?? null
+    const matches = await matchesFilter(database, filter, column, cast.value, value)
+    if (typeof matches === 'string') return step('no', `The filter ${text} could not be compared: ${matches}.`)
+    if (!matches)
+      return step(
+        'no',
+        `The filter ${text} does not let the row through: ${column.name} is ${value === null ? 'null' : JSON.stringify(value.slice(0, 100))}.`,
+      )
+  }
+  return step('yes', `The filter ${text} lets the row through.`)
+}
+
+async function matchesFilter(
+  database: FeedDatabase,
+  { op, negate }: Filter,
+  column: TableEntry['columns'][number],
+  operand: readonly (string | null)[],
+  value: string | null,
+): Promise<boolean | string> {
+  const [answer] = await database.testFilters({ column, op, negate, operands: [operand], texts: [value] })
+  return answer!.ok ? answer!.matches.has(0) : answer!.message
+}
+
+async function visibleStep(
+  { sessions }: ExplainChangeContext,
+  entry: TableEntry,
+  { identity }: ExplainChange,
+  name: string,
+  key: readonly string[],
+): Promise<WhyStep> {
+  const literal = entry.primaryKey.map((column, at) => `${pg.escapeIdentifier(column.name)} = ${pg.escapeLiteral(key[at]!)}`).join(' and ')
+  const sql = tryAs(identity, null, `select * from ${name} where ${literal}`)
+  try {
+    const isVisible = await (
+      await sessions()
+    ).checker.withSession((session) =>
+      asIdentity(
+        session,
+        identity,
+        null,
+        async () => (await session.query(`select from ${name} where ${onKey(entry)}`, [...key])).rowCount === 1,
+      ),
+    )
+    if (isVisible) return { check: 'row', outcome: 'yes', text: `Postgres shows the row to ${identity.role}.` }
+    return { check: 'row', outcome: 'no', text: `Postgres does not show the row to ${identity.role}.`, sql }
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error
+    return { check: 'row', outcome: 'no', text: `Postgres refuses to show the row: ${error.message}.`, sql }
+  }
+}

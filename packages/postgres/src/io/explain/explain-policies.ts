@@ -1,0 +1,75 @@
+import type { WhyStep } from '@tidewire/protocol'
+import type { Identity } from '@tidewire/server'
+import pg from 'pg'
+import { asIdentity, tried, tryAs } from '../checks/as-identity.ts'
+import type { SessionPool } from '../sessions/feed-sessions.ts'
+
+export interface Policy {
+  readonly name: string
+  readonly permissive: boolean
+  /** As Postgres prints it; `null`: everything. */
+  readonly using: string | null
+}
+
+export interface PolicyQuestion {
+  readonly identity: Identity
+  readonly schema: string
+  readonly table: string
+  /** The row as JSON. */
+  readonly row: string
+  readonly topic: string | null
+}
+
+const MAX_EXPRESSION = 500
+
+/** The SELECT policies of a table that count for a role. */
+export async function selectPolicies(session: pg.ClientBase, { schema, table, identity }: PolicyQuestion): Promise<readonly Policy[]> {
+  const { rows } = await session.query<Policy>(
+    `select p.polname as name, p.polpermissive as permissive, pg_catalog.pg_get_expr(p.polqual, p.polrelid) as using
+     from pg_catalog.pg_policy p
+     where p.polrelid = pg_catalog.to_regclass(pg_catalog.format('%I.%I', $1::text, $2::text)) and p.polcmd in ('r', '*')
+       and exists (select from pg_catalog.unnest(p.polroles) r (oid)
+         where r.oid = 0 or pg_catalog.pg_has_role($3::name, r.oid, 'MEMBER'))
+     order by not p.polpermissive, p.polname`,
+    [schema, table, identity.role],
+  )
+  return rows
+}
+
+/** What each policy says of the row to this identity. The row itself may be hidden from it. */
+export async function explainPolicies(
+  checker: SessionPool,
+  question: PolicyQuestion,
+  policies: readonly Policy[],
+): Promise<readonly WhyStep[]> {
+  const { schema, table, identity, row, topic } = question
+  const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
+  const from = `pg_catalog.jsonb_populate_record(null::${name}, $1::jsonb) as ${pg.escapeIdentifier(table)}`
+  const results = await checker.withSession((session) =>
+    asIdentity(session, identity, topic, async () => {
+      const found: (boolean | string | null)[] = []
+      for (const { using } of policies) {
+        const answer = await tried(session, () =>
+          session.query<{ result: boolean | null }>(`select (${using ?? 'true'}) as result from ${from}`, [row]),
+        )
+        found.push(answer.ok ? answer.value.rows[0]!.result : answer.message)
+      }
+      return found
+    }),
+  )
+  const isAllowed = policies.some(({ permissive }, at) => permissive && results[at] === true)
+  return policies.map((policy, at) => policyStep(policy, results[at]!, isAllowed, tryAs(identity, topic, `select * from ${name}`)))
+}
+
+function policyStep({ name, permissive, using }: Policy, result: boolean | string | null, isAllowed: boolean, sql: string): WhyStep {
+  const expression = using === null ? 'true' : using.length > MAX_EXPRESSION ? `${using.slice(0, MAX_EXPRESSION)}…` : using
+  const policy = `${permissive ? 'Policy' : 'Restrictive policy'} ${JSON.stringify(name)}`
+  // One that fails takes the row away, whatever the others say.
+  if (typeof result === 'string') return { check: 'policy', outcome: 'no', text: `${policy} failed: ${result}. It is ${expression}.`, sql }
+  if (result === true) return { check: 'policy', outcome: 'yes', text: `${policy} lets it through: ${expression} is true.` }
+  const text = `${policy} does not: ${expression} is ${result === null ? 'null' : 'false'}.`
+  // Of the permissive ones, one that says yes is enough.
+  return permissive && isAllowed
+    ? { check: 'policy', outcome: 'yes', text: `${text} Another one does.` }
+    : { check: 'policy', outcome: 'no', text, sql }
+}

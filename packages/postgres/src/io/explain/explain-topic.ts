@@ -1,0 +1,78 @@
+import type { WhyStep } from '@tidewire/protocol'
+import type { Authorizer, ExplainTopic } from '@tidewire/server'
+import pg from 'pg'
+import { tryAs } from '../checks/as-identity.ts'
+import { explainPolicies, selectPolicies } from './explain-policies.ts'
+import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
+import { explainRole } from './explain-role.ts'
+
+/** Why an identity may or may not receive on a private topic: its role, its grants, the policies one by one, and the probe itself. */
+export async function explainTopic(sessions: SessionsWhenOpen, authorizer: Authorizer, request: ExplainTopic): Promise<readonly WhyStep[]> {
+  const { subTopic, identity } = request
+  const { checker, catalog } = await sessions()
+  const role = await explainRole(checker, identity.role)
+  if (!role.usable) return role.steps
+  const steps = [...role.steps, await grantStep(catalog, identity.role)]
+  if (steps.at(-1)!.outcome === 'no') return steps
+  const row = JSON.stringify({ topic: subTopic, extension: 'broadcast', private: true })
+  const question = { identity, schema: 'realtime', table: 'messages', row, topic: subTopic }
+  const sql = tryAs(identity, subTopic, 'select * from realtime.messages')
+  const policies = await catalog.withSession((session) => selectPolicies(session, question))
+  if (role.bypassesRowSecurity) steps.push({ check: 'policy', outcome: 'yes', text: `Policies do not count for ${identity.role}.` })
+  else if (policies.length === 0) steps.push(noPolicyStep(identity.role))
+  else steps.push(...(await explainPolicies(checker, question, policies)))
+  const [read, write] = await Promise.all([authorizer.read(request), authorizer.write(request)])
+  if (!read.ok) return [...steps, { check: 'policy', outcome: 'unknown', text: `The probe had no answer: ${read.reason}.` }]
+  const mayReceive = read.broadcast || read.presence
+  const receiving = `The probe says: ${may('receive', read)}${write.ok ? `, ${may('send', write)}` : ''}.`
+  const because = mayReceive || read.detail === undefined ? '' : ` In words: ${read.detail}.`
+  return [...steps, { check: 'policy', outcome: mayReceive ? 'yes' : 'no', text: receiving + because, ...(mayReceive ? {} : { sql }) }]
+}
+
+function may(what: string, { broadcast, presence }: { readonly broadcast: boolean; readonly presence: boolean }): string {
+  const which = [...(broadcast ? ['broadcasts'] : []), ...(presence ? ['presence'] : [])]
+  return which.length === 0 ? `it may ${what} nothing` : `it may ${what} ${which.join(' and ')}`
+}
+
+async function grantStep(
+  catalog: { withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> },
+  role: string,
+): Promise<WhyStep> {
+  const { rows } = await catalog.withSession((session) =>
+    session.query<{ usage: boolean; reads: boolean; writes: boolean }>(
+      `select pg_catalog.has_schema_privilege($1::name, 'realtime', 'USAGE') as usage, pg_catalog.has_table_privilege($1::name, 'realtime.messages', 'SELECT') as reads,
+         pg_catalog.has_table_privilege($1::name, 'realtime.messages', 'INSERT') as writes`,
+      [role],
+    ),
+  )
+  const { usage, reads, writes } = rows[0]!
+  const name = pg.escapeIdentifier(role)
+  if (!usage)
+    return {
+      check: 'privilege',
+      outcome: 'no',
+      text: `${role} lacks USAGE on the schema realtime.`,
+      sql: `grant usage on schema realtime to ${name};`,
+    }
+  if (!reads)
+    return {
+      check: 'privilege',
+      outcome: 'no',
+      text: `${role} lacks SELECT on realtime.messages.`,
+      sql: `grant select on realtime.messages to ${name};`,
+    }
+  return {
+    check: 'privilege',
+    outcome: 'yes',
+    text: `${role} has SELECT${writes ? ' and INSERT' : ', but no INSERT (it cannot send),'} on realtime.messages.`,
+  }
+}
+
+function noPolicyStep(role: string): WhyStep {
+  return {
+    check: 'policy',
+    outcome: 'no',
+    text: `There is no SELECT policy on realtime.messages for ${role}: nobody with this role may join a private topic.`,
+    sql: `create policy "may join" on realtime.messages for select to ${pg.escapeIdentifier(role)}\n  using (realtime.topic() = 'the name of the topic');`,
+  }
+}

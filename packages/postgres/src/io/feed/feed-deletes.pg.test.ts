@@ -1,0 +1,189 @@
+/** Channels that ask for the deletes of rows that their user could see, and no others (rule D14). */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { asRole, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
+import { usePostgres } from '../../../test/postgres.ts'
+import { openPostgresFeed } from './postgres-feed.ts'
+
+const postgres = usePostgres()
+let it: TestFeed
+
+const USER_1 = '11111111-1111-1111-1111-111111111111'
+const USER_2 = '22222222-2222-2222-2222-222222222222'
+
+beforeAll(async () => {
+  it = await startFeed(
+    await postgres.createDatabase(),
+    `create table "odd Name" (id int primary key, owner uuid, "the ""body""" text, n int); alter table "odd Name" replica identity full;
+     create table short (id int primary key, owner uuid);
+     create table moody (id int primary key, n int); alter table moody replica identity full;
+     create function kind("odd Name") returns text language sql stable as $$ select 'kind ' || $1.n $$;
+     do $$ declare t text; begin foreach t in array array['odd Name', 'short', 'moody'] loop
+       execute format('alter table %I enable row level security', t);
+     end loop; end $$;
+     create policy own on "odd Name" for select to authenticated using (owner = auth.uid() and kind("odd Name") <> 'kind 9');
+     create policy same on "odd Name" as restrictive for select using (exists (select from short s where s.id = "odd Name".id) or n > 0);
+     create policy own on short for select using (owner = auth.uid());
+     create policy by_n on moody for select using (10 / n > 0);
+     grant all on all tables in schema public to anon, authenticated, service_role;
+     alter publication supabase_realtime add table "odd Name", short, moody;`,
+  )
+})
+afterAll(() => it.close())
+
+function watch(table: string, sub: string, more: object = {}): TestChannel {
+  const identity = sub === 'service' ? asRole('service_role') : asRole('authenticated', { sub })
+  return it.open({ entries: [{ event: 'DELETE', schema: 'public', table, ...more }], deletes: 'authorized', identity })
+}
+
+const old = (channel: TestChannel): unknown[] => channel.changes.map(({ data }) => data.old_record)
+
+test('a delete reaches those who could see the row, with all of it, and nobody else', async () => {
+  const mine = watch('odd Name', USER_1)
+  const theirs = watch('odd Name', USER_2)
+  const filtered = watch('odd Name', USER_1, { filter: 'n=eq.2' })
+  const service = watch('odd Name', 'service')
+  const everybody = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'odd Name' }], identity: asRole('anon') })
+  const all = [mine, theirs, filtered, service, everybody]
+  await Promise.all(all.map((channel) => channel.subscribed()))
+  const text = `a"b\\,(){} é\n`
+  await it.sql.query(`insert into "odd Name" values (1, $1, $2, 1), (2, $1, '', 2), (3, $1, null, 9), (4, $1, 'hidden', 0)`, [USER_1, text])
+  await it.sql.query('delete from "odd Name"')
+  await it.sql.query(`insert into "odd Name" values (5, $1, 'last', 2)`, [USER_1])
+  await it.sql.query('delete from "odd Name"')
+  await Promise.all([mine.received(3), filtered.received(2), service.received(5), everybody.received(5)])
+  const row = (id: number, body: string | null, n: number): object => ({ id, owner: USER_1, 'the "body"': body, n })
+  expect(old(mine)).toEqual([row(1, text, 1), row(2, '', 2), row(5, 'last', 2)])
+  expect(old(filtered)).toEqual([row(2, '', 2), row(5, 'last', 2)])
+  expect(old(theirs)).toEqual([])
+  expect(old(service)).toHaveLength(5)
+  expect(old(everybody)).toEqual([1, 2, 3, 4, 5].map((id) => ({ id })))
+  for (const channel of all) channel.handle.close()
+})
+
+test('a table that does not tell what was deleted: said at the subscription, and no delete comes', async () => {
+  const table = 'short'
+  const mine = watch(table, USER_1)
+  const everybody = it.open({ entries: [{ schema: 'public', table }], identity: asRole('authenticated', { sub: USER_1 }) })
+  const inserts = watch(table, USER_1, { event: 'INSERT' })
+  await Promise.all([mine, everybody, inserts].map((channel) => channel.subscribed()))
+  await mine.until(() => mine.systems.length === 2)
+  expect(mine.systems[1]).toEqual({
+    status: 'error',
+    message: `Deletes of public.${table} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`,
+    extra: { live: true },
+  })
+  await it.sql.query(`insert into ${table} (id, owner) values (1, $1)`, [USER_1])
+  await Promise.all([everybody.received(1), inserts.received(1)])
+  await it.sql.query(`delete from ${table}`)
+  await everybody.received(2)
+  expect([mine.changes, mine.systems.length, inserts.systems.length]).toEqual([[], 2, 1])
+  for (const channel of [mine, everybody, inserts]) channel.handle.close()
+})
+
+test('a table that stops telling what was deleted is reported at the next delete', async () => {
+  const mine = watch('moody', USER_1)
+  await mine.subscribed()
+  await it.sql.query('insert into moody values (1, 1), (2, 1)')
+  await it.sql.query('delete from moody where id = 1')
+  await mine.received(1)
+  await it.sql.query('alter table moody replica identity default')
+  await it.sql.query('delete from moody')
+  await mine.until(() => mine.systems.length === 2)
+  expect(mine.systems[1]!.message).toContain('Deletes of public.moody are withheld')
+  expect(mine.changes).toHaveLength(1)
+  mine.handle.close()
+  await it.sql.query('alter table moody replica identity full')
+})
+
+test('a policy that fails for one row withholds that row alone, and says so', async () => {
+  const mine = watch('moody', USER_1)
+  await mine.subscribed()
+  await it.sql.query('insert into moody values (1, 1), (2, 0), (3, 1)')
+  await it.sql.query('delete from moody')
+  await mine.received(2)
+  expect(old(mine)).toEqual([
+    { id: 1, n: 1 },
+    { id: 3, n: 1 },
+  ])
+  await mine.until(() => mine.systems.length === 2)
+  expect(mine.systems[1]!.message).toBe('Changes of public.moody are withheld: its policies failed for you')
+  mine.handle.close()
+})
+
+test('what was deleted while a channel was away is replayed to those who could see it', async () => {
+  const watching = { entries: [{ event: 'DELETE', schema: 'public', table: 'odd Name' }], deletes: 'authorized', positions: true } as const
+  const first = it.open({ ...watching, identity: asRole('authenticated', { sub: USER_1 }) })
+  await first.subscribed()
+  const { position } = first.systems[0]!.extra as { position: string }
+  first.handle.close()
+  await it.sql.query(`insert into "odd Name" values (7, $1, 'x', 1), (8, $2, 'x', 1)`, [USER_1, USER_2])
+  await it.sql.query('delete from "odd Name"')
+  const again = it.open({ ...watching, since: position, identity: asRole('authenticated', { sub: USER_1 }) })
+  await again.subscribed()
+  expect(again.systems.at(-1)?.extra).toMatchObject({ recovered: true })
+  expect(again.changes.map(({ data }) => data.old_record?.['id'])).toEqual([7])
+  again.handle.close()
+})
+
+test('policies of other commands and other roles do not count, and an owner needs none', async () => {
+  await it.sql.query(
+    `create table closed (id int primary key); create table owned (id int primary key);
+     alter table closed replica identity full; alter table closed enable row level security;
+     alter table owned replica identity full; alter table owned enable row level security;
+     create policy to_write on closed for update to authenticated using (true);
+     create policy for_others on closed for select to anon using (true);
+     grant select on closed to authenticated, anon; alter table owned owner to authenticated;
+     alter publication supabase_realtime add table closed, owned;
+     insert into closed values (1); insert into owned values (1)`,
+  )
+  const entries = [{ event: 'DELETE', schema: 'public', table: 'closed' }]
+  const [closed, others] = [watch('closed', USER_1), it.open({ entries, deletes: 'authorized', identity: asRole('anon') })]
+  const owner = watch('owned', USER_1)
+  const all = [closed, others, owner]
+  await Promise.all(all.map((channel) => channel.subscribed()))
+  await it.sql.query('delete from closed')
+  await it.sql.query('delete from owned')
+  await Promise.all([others.received(1), owner.received(1)])
+  expect(all.map(old)).toEqual([[], [{ id: 1 }], [{ id: 1 }]])
+  for (const channel of all) channel.handle.close()
+})
+
+test('whoever’s policies take too long is told so; a server that lacks what it needs is asked again', async () => {
+  const { url, sql } = it
+  await sql.query(
+    `create table trouble (); create sequence tries; create sequence slowly;
+     create function lacks_memory() returns bool language plpgsql as $$ begin
+       if exists (select from public.trouble) and nextval('public.tries') > 0 then raise exception 'no memory' using errcode = '53200'; end if;
+       return false;
+     end $$;
+     create table tried (id int primary key); alter table tried replica identity full; alter table tried enable row level security;
+     create policy tried on tried for select to authenticated
+       using (not lacks_memory() and case when auth.jwt() ->> 'slow' = 'yes' then nextval('slowly') > 0 and pg_sleep(1.5) is not null else true end);
+     grant select on tried, trouble to authenticated; grant all on tries, slowly to authenticated;
+     alter publication supabase_realtime add table tried; insert into tried values (1), (2), (3)`,
+  )
+  const hasty = openPostgresFeed({ databaseUrl: url, identityTimeoutMs: 500, slotBase: 'hasty' })
+  try {
+    const entries = [{ event: 'DELETE', schema: 'public', table: 'tried' }]
+    const open = (slow: string): TestChannel =>
+      new TestChannel(hasty, { entries, deletes: 'authorized', identity: asRole('authenticated', { slow }) })
+    const [quick, slow] = [open('no'), open('yes')]
+    await Promise.all([quick.subscribed(), slow.subscribed()])
+    await sql.query('delete from tried where id <> 2')
+    await quick.received(2)
+    await slow.until(() => slow.systems.length === 2)
+    expect(slow.systems[1]!.message).toBe('Changes of public.tried are withheld: its policies took too long for you')
+    expect(slow.changes).toEqual([])
+    // Once, and not row by row.
+    expect((await sql.query('select last_value as asked from slowly')).rows).toEqual([{ asked: '1' }])
+    slow.handle.close()
+    await sql.query('insert into trouble default values')
+    await sql.query('delete from tried')
+    await expect.poll(async () => (await sql.query('select from tries where last_value > 1')).rowCount, { timeout: 10_000 }).toBe(1)
+    await sql.query('delete from trouble')
+    await quick.received(3)
+    expect(quick.systems).toHaveLength(1)
+  } finally {
+    await hasty.close()
+  }
+})

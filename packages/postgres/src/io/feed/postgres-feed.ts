@@ -1,0 +1,170 @@
+import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
+import { createChangeSource, type ChangeSource, type ChangeSourceStatus } from '../../replication/change-source.ts'
+import { PostgresChangeFeed, type FeedOptions } from '../../change-feed.ts'
+import type { RowChange } from '../../replication/transaction-assembler.ts'
+import { adminSql } from '../embedded/admin-sql.ts'
+import { postgresExplainer } from '../explain/explainer.ts'
+import { changeSourceRuntime } from '../replication/change-source-runtime.ts'
+import { feedDatabase } from './feed-database.ts'
+import { feedRuntime } from './feed-runtime.ts'
+import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
+import type { PublicationSpec } from '../replication/publication.ts'
+import { preparedPort } from '../sessions/prepared-port.ts'
+import { replicationPort } from '../replication/replication-session.ts'
+
+/** Where the changes come from, how long they are kept for whoever resumes, and how much the database is asked. Bytes and milliseconds. */
+export interface PostgresFeedOptions {
+  /** `postgres://…`, straight to Postgres and not to a pooler. The role needs REPLICATION. Never logged. */
+  readonly databaseUrl: string
+  /** Tables in it are what clients may ask for; made when missing. Default `supabase_realtime`. */
+  readonly publication?: string
+  /** More publications to read, for rows that are not for clients. They are told to `onRow`. */
+  readonly otherPublications?: readonly PublicationSpec[]
+  /** The slot's name begins with this. Default `tidewire`. */
+  readonly slotBase?: string
+  /** A slot that is gone with the connection: nothing is left behind, and nothing can be resumed across a reconnect. Default false. */
+  readonly temporarySlot?: boolean
+  /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
+  readonly roles?: readonly string[]
+  /** Sessions that look rows up. Default 3. */
+  readonly checkers?: number
+  /** How long the policies of a table may take for one identity. Default 1,000. */
+  readonly identityTimeoutMs?: number
+  /** How long changes can be replayed. Default 300,000. */
+  readonly resumeWindowMs?: number
+  /** How many bytes of changes are kept for that. Default 64 MB. */
+  readonly resumeWindowBytes?: number
+  /** The write-ahead log that Postgres keeps for it, at most. Default 256 MB. */
+  readonly maxWalBytes?: number
+  /** How often channels that want positions are told where the feed is. Default 30,000. */
+  readonly positionIntervalMs?: number
+  /** How often publications, roles and policies are looked at again. Default 30,000. */
+  readonly refreshIntervalMs?: number
+  /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
+  readonly prepare?: () => Promise<void>
+  /** Rows of `realtime.messages`, in their place among the others. */
+  readonly onRow?: (change: RowChange) => void
+  readonly onStatus?: (status: ChangeSourceStatus) => void
+  /** Policies and filters that failed. For logs: never told to clients, holds no row of its own making. */
+  readonly onFault?: FeedOptions['onFault']
+}
+
+/** Row changes for a server, and what else it asks of the same database. */
+export interface PostgresFeed {
+  readonly changeFeed: ChangeFeed
+  /** Where the changes come from: its status, its lag. */
+  readonly source: ChangeSource
+  /** Says why somebody does or does not get something; `authorizer` is the one that decides private channels. */
+  explainer(authorizer: Authorizer): Explainer
+  /** Runs SQL for an inspector, as a login that is no superuser. */
+  readonly sql: AdminSql
+  /** Ends all sessions. A permanent slot stays. */
+  close(): Promise<void>
+}
+
+/**
+ * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are told
+ * so, and they are subscribed as soon as there is.
+ */
+export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
+  const publication = options.publication ?? 'supabase_realtime'
+  const connection = { connectionString: options.databaseUrl }
+  const sessions = lazily(() =>
+    openFeedSessions({
+      connection,
+      checkers: options.checkers ?? 3,
+      roles: ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])],
+      connectTimeoutMs: 10_000,
+    }),
+  )
+  const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
+  const feed = new PostgresChangeFeed(
+    database,
+    laterSource(() => source),
+    feedRuntime,
+    feedOptions(options),
+  )
+  const way = replicationPort({
+    connection,
+    slotBase: options.slotBase ?? 'tidewire',
+    temporarySlot: options.temporarySlot ?? false,
+    publications: [{ name: publication }, ...(options.otherPublications ?? [])],
+  })
+  const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
+  const times = { statusIntervalMs: 10_000, reportDelayMs: 100, checkIntervalMs: 5_000, maxBatchChanges: 256 }
+  const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
+    onChanges: (batch) => feed.onChanges(batch),
+    onEpoch: (event) => feed.onEpoch(event),
+    onProgress: (lsn) => feed.onProgress(lsn),
+    onStatus: (status) => {
+      if (status.kind === 'waiting') feed.onWaiting(status.fault)
+      options.onStatus?.(status)
+    },
+  })
+  return {
+    changeFeed: feed,
+    source,
+    explainer: (authorizer) => postgresExplainer({ sessions: () => sessions.get(), database, publication }, authorizer),
+    sql: adminSql(() => sessions.get()),
+    close: async () => {
+      feed.close()
+      await source.close()
+      await sessions.close()
+    },
+  }
+}
+
+function feedOptions(options: PostgresFeedOptions): FeedOptions {
+  return {
+    ring: { maxBytes: options.resumeWindowBytes ?? 64 * 1024 * 1024, maxAgeMs: options.resumeWindowMs ?? 300_000 },
+    maxWalBytes: options.maxWalBytes ?? 256 * 1024 * 1024,
+    positionIntervalMs: options.positionIntervalMs ?? 30_000,
+    refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
+    maxReplays: 8,
+    ...(options.onRow === undefined ? {} : { onRow: options.onRow }),
+    ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
+  }
+}
+
+/** The feed and its source know each other. */
+function laterSource(source: () => ChangeSource): ConstructorParameters<typeof PostgresChangeFeed>[1] {
+  return {
+    get epoch() {
+      return source().epoch
+    },
+    get confirmedLsn() {
+      return source().confirmedLsn
+    },
+    get lagBytes() {
+      return source().lagBytes
+    },
+    get serverLsn() {
+      return source().serverLsn
+    },
+    get trouble() {
+      const { status } = source()
+      return status.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : null
+    },
+    confirm: (epoch, endLsn) => source().confirm(epoch, endLsn),
+    pause: () => source().pause(),
+    resume: () => source().resume(),
+  }
+}
+
+/** Opened at the first question; after a failure, at the next one. */
+function lazily(open: () => Promise<FeedSessions>): { get(): Promise<FeedSessions>; close(): Promise<void> } {
+  let sessions: Promise<FeedSessions> | null = null
+  return {
+    get: () => {
+      if (sessions === null) {
+        sessions = open()
+        sessions.catch(() => (sessions = null))
+      }
+      return sessions
+    },
+    close: async () => {
+      const opened = await sessions?.catch(() => null)
+      await opened?.close()
+    },
+  }
+}

@@ -1,0 +1,73 @@
+import pg from 'pg'
+import type { Queryable } from '../sessions/queryable.ts'
+
+/** A publication the feed reads from. One that is missing is made as described; one that exists is left as it is. */
+export interface PublicationSpec {
+  readonly name: string
+  /** The tables it is made with. Default: none yet. */
+  readonly tables?: readonly { readonly schema: string; readonly name: string }[]
+  /** Which actions it is made for. Default: all. */
+  readonly actions?: readonly ('insert' | 'update' | 'delete' | 'truncate')[]
+  /** Publish changes of partitions as changes of the table they belong to. Default false. */
+  readonly viaRoot?: boolean
+}
+
+/** A publication as it stands in the catalog; `viaRoot`: changes of a partition are told as those of its root. */
+export interface Publication {
+  readonly oid: number
+  readonly name: string
+  readonly allTables: boolean
+  readonly viaRoot: boolean
+  readonly tables: readonly { readonly schema: string; readonly name: string }[]
+}
+
+/** Makes the publications that are missing and answers their names. They must exist before the slot that reads them. */
+export async function ensurePublications(session: Queryable, specs: readonly PublicationSpec[]): Promise<string[]> {
+  const existing = new Set((await publicationOids(session, specs)).keys())
+  const missing = specs.filter((spec) => !existing.has(spec.name))
+  if (missing.length === 0) return []
+  const [version] = (await session.query(`select current_setting('server_version_num')::int as number`)).rows as { number: number }[]
+  for (const spec of missing) await createPublication(session, spec, version?.number ?? 0)
+  return missing.map((spec) => spec.name)
+}
+
+/** The oids of those of the publications that exist: a publication that was dropped and made anew has another one. */
+export async function publicationOids(session: Queryable, specs: readonly Pick<PublicationSpec, 'name'>[]): Promise<Map<string, number>> {
+  const { rows } = await session.query('select pubname as name, oid from pg_catalog.pg_publication where pubname = any($1)', [
+    specs.map((spec) => spec.name),
+  ])
+  return new Map((rows as { name: string; oid: number }[]).map(({ name, oid }) => [name, oid]))
+}
+
+/** What the publications hold now; missing ones are left out. */
+export async function readPublications(session: Queryable, names: readonly string[]): Promise<Publication[]> {
+  const { rows } = await session.query(
+    `select p.oid, p.pubname as name, p.puballtables as "allTables", p.pubviaroot as "viaRoot",
+       (select coalesce(json_agg(json_build_object('schema', t.schemaname, 'name', t.tablename) order by t.schemaname, t.tablename), '[]')
+        from pg_catalog.pg_publication_tables t where t.pubname = p.pubname) as tables
+     from pg_catalog.pg_publication p where p.pubname = any($1) order by p.pubname`,
+    [names],
+  )
+  return rows as Publication[]
+}
+
+async function createPublication(session: Queryable, spec: PublicationSpec, serverVersion: number): Promise<void> {
+  const options = [
+    ...(spec.actions === undefined ? [] : [`publish = ${pg.escapeLiteral(spec.actions.join(', '))}`]),
+    ...(spec.viaRoot === undefined ? [] : [`publish_via_partition_root = ${spec.viaRoot}`]),
+    ...(serverVersion >= 180_000 ? [`publish_generated_columns = 'stored'`] : []),
+  ]
+  const tables = (spec.tables ?? []).map(({ schema, name }) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`)
+  const sql = [
+    `create publication ${pg.escapeIdentifier(spec.name)}`,
+    ...(tables.length === 0 ? [] : [`for table ${tables.join(', ')}`]),
+    ...(options.length === 0 ? [] : [`with (${options.join(', ')})`]),
+  ].join(' ')
+  try {
+    await session.query(sql)
+  } catch (error) {
+    // Another process was first: with its transaction committed the name is taken, at the same moment it is a duplicate key.
+    const { code } = error as { code?: unknown }
+    if (code !== '42710' && code !== '23505') throw error
+  }
+}

@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { parseLsn, type Lsn } from '../../replication/lsn.ts'
+import type { Queryable } from '../sessions/queryable.ts'
+
+/** A logical replication slot of this database. LSNs are `null` where Postgres has none. */
+export interface Slot {
+  readonly name: string
+  readonly temporary: boolean
+  /** Process that reads from it; `null` when nobody does. */
+  readonly activePid: number | null
+  /** Why it can no longer be read from; `null` when it can. */
+  readonly lostBecause: string | null
+  readonly confirmedLsn: Lsn | null
+  /** WAL from here on is kept because of this slot. */
+  readonly restartLsn: Lsn | null
+  /** Bytes of WAL kept because of this slot. */
+  readonly retainedBytes: number
+  /** Bytes that may still be written before the slot is given up; `null` without a limit. */
+  readonly safeBytes: number | null
+}
+
+/**
+ * Slots are named `<base>_<8 hex digits>`: a new slot has a new name, so that the name alone tells whether one goes on
+ * reading where one left off. Temporary ones carry a letter more and are never found again.
+ */
+export function newSlotName(base: string, temporary: boolean): string {
+  return `${base}_${temporary ? 't' : ''}${randomBytes(4).toString('hex')}`
+}
+
+/** Names may hold lower case letters, digits and underscores; Postgres cuts at 63 bytes. */
+export function isSlotBase(base: string): boolean {
+  return /^[a-z0-9_]{1,50}$/.test(base)
+}
+
+/** The pgoutput slots of this database whose names begin with `base`, temporary ones of other sessions included. */
+export async function listSlots(session: Queryable, base: string): Promise<Slot[]> {
+  const { rows } = await session.query(
+    `select s.slot_name as name, s.temporary, s.active_pid as "activePid", s.confirmed_flush_lsn::text as confirmed, s.restart_lsn::text as restart,
+       s.wal_status as "walStatus", to_jsonb(s)->>'invalidation_reason' as reason, s.safe_wal_size::float8 as "safeBytes",
+       coalesce(greatest(pg_catalog.pg_wal_lsn_diff(${CURRENT_LSN}, s.restart_lsn), 0), 0)::float8 as "retainedBytes"
+     from pg_catalog.pg_replication_slots s
+     where s.database = current_database() and s.plugin = 'pgoutput' and s.slot_name ~ $1
+     order by s.slot_name`,
+    [`^${base}_t?[0-9a-f]{8}$`],
+  )
+  return (rows as SlotRow[]).map(slotOf)
+}
+
+interface SlotRow {
+  readonly name: string
+  readonly temporary: boolean
+  readonly activePid: number | null
+  readonly confirmed: string | null
+  readonly restart: string | null
+  readonly walStatus: string | null
+  readonly reason: string | null
+  readonly safeBytes: number | null
+  readonly retainedBytes: number
+}
+
+const CURRENT_LSN =
+  'case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end'
+
+/** How far the server has written. */
+export async function currentLsn(session: Queryable): Promise<Lsn> {
+  const [row] = (await session.query(`select (${CURRENT_LSN})::text as lsn`)).rows as { lsn: string | null }[]
+  return parseLsn(row?.lsn ?? '') ?? 0n
+}
+
+/** Makes a slot on a replication connection and answers where it begins. A temporary one lives as long as the connection. */
+export async function createSlot(replication: Queryable, name: string, temporary: boolean): Promise<Lsn> {
+  // The older spelling of the options, which every version understands.
+  const command = `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput NOEXPORT_SNAPSHOT`
+  const [row] = (await replication.query(command)).rows as { consistent_point: string }[]
+  return parseLsn(row?.consistent_point ?? '') ?? 0n
+}
+
+/** What became of it; `active`: somebody reads it. */
+export type SlotDrop = { readonly ok: true } | { readonly ok: false; readonly code: 'active' | 'missing'; readonly detail: string }
+
+/** Drops a slot: what it kept is lost for whoever wanted to go on reading. Rejects only when the session fails. */
+export async function dropSlot(session: Queryable, name: string): Promise<SlotDrop> {
+  try {
+    await session.query('select pg_catalog.pg_drop_replication_slot($1)', [name])
+    return { ok: true }
+  } catch (error) {
+    const { code, message } = error as { code?: unknown; message: string }
+    if (code === '55006') return { ok: false, code: 'active', detail: message }
+    if (code === '42704') return { ok: false, code: 'missing', detail: message }
+    throw error
+  }
+}
+
+function slotOf(row: SlotRow): Slot {
+  const { name, temporary, activePid, retainedBytes, safeBytes } = row
+  return {
+    name,
+    temporary,
+    activePid,
+    lostBecause: lostBecause(row),
+    confirmedLsn: row.confirmed === null ? null : parseLsn(row.confirmed),
+    restartLsn: row.restart === null ? null : parseLsn(row.restart),
+    retainedBytes,
+    safeBytes,
+  }
+}
+
+function lostBecause(row: SlotRow): string | null {
+  if (row.walStatus !== 'lost' && row.reason === null) return null
+  return row.reason ?? 'wal_removed'
+}

@@ -1,0 +1,185 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { UnseenTransactions } from '../../decide/decision.ts'
+import { SESSION_SQL } from '../replication/replication-connection.ts'
+
+/** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
+const CHECKER = 'tidewire_checker'
+
+const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = '3s'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
+
+export interface FeedSessions {
+  /** The main login, to read the catalog. */
+  readonly catalog: SessionPool
+  /** Looks rows up in the name of others. */
+  readonly checker: SessionPool
+  /** Whether a login of its own could be had; else the main login takes the roles. */
+  readonly separateLogin: boolean
+  /** How to connect as that login; `null`: there is none. */
+  readonly checkerLogin: pg.ClientConfig | null
+  close(): Promise<void>
+}
+
+/** The sessions, once there is a database. */
+export type SessionsWhenOpen = () => Promise<FeedSessions>
+
+/** Sessions that all have the same settings. */
+export interface SessionPool {
+  /** Runs `work` on a session that nobody else uses meanwhile. One whose connection failed is not used again. */
+  withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
+  /** Whether one could be had at once. */
+  hasFree(): boolean
+  end(): Promise<void>
+}
+
+export interface FeedSessionsOptions {
+  readonly connection: pg.ClientConfig
+  readonly checkers: number
+  /** The API roles that the checker may take. Those that do not exist are left out. */
+  readonly roles: readonly string[]
+  readonly connectTimeoutMs: number
+}
+
+/** Rejects when there is no database. */
+export async function openFeedSessions(options: FeedSessionsOptions): Promise<FeedSessions> {
+  const { connection, checkers, connectTimeoutMs } = options
+  const catalog = pool(
+    { ...connection, application_name: 'tidewire catalog' },
+    2,
+    connectTimeoutMs,
+    `${SESSION_SQL}; set statement_timeout = '30s'`,
+  )
+  try {
+    const login = await checkerLogin(catalog, options)
+    const checker = pool({ ...connection, ...login }, checkers, connectTimeoutMs, CHECKER_SQL)
+    return {
+      catalog,
+      checker,
+      separateLogin: login !== null,
+      checkerLogin: login === null ? null : { ...connection, ...login },
+      close: async () => {
+        await Promise.all([catalog.end(), checker.end()])
+      },
+    }
+  } catch (error) {
+    await catalog.end()
+    throw error
+  }
+}
+
+function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): SessionPool {
+  const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
+  // An idle session that breaks is replaced at the next question.
+  sessions.on('error', () => {})
+  // One that breaks between two questions of somebody who has it would end the process.
+  sessions.on('connect', (session) => session.on('error', () => {}))
+  const prepared = new WeakSet<pg.PoolClient>()
+  return {
+    withSession: async (work) => {
+      const session = await sessions.connect()
+      let usable = false
+      try {
+        if (!prepared.has(session)) {
+          await session.query(settings)
+          prepared.add(session)
+        }
+        const result = await work(session)
+        usable = true
+        return result
+      } catch (error) {
+        // A statement that failed leaves its session as it was; anything else may have left it half-way.
+        usable = error instanceof UnseenTransactions || (error instanceof pg.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08'))
+        throw error
+      } finally {
+        session.release(!usable)
+      }
+    },
+    hasFree: () => sessions.idleCount + max - sessions.totalCount > sessions.waitingCount,
+    end: () => sessions.end(),
+  }
+}
+
+interface Login {
+  readonly user: string
+  readonly password: string
+  readonly connectionString?: string
+}
+
+/**
+ * Makes the login where that is permitted; `null` where it is not. Its password follows from the main one, so that all
+ * servers of a database agree on it without keeping it anywhere.
+ */
+async function checkerLogin(catalog: SessionPool, { connection, roles, connectTimeoutMs }: FeedSessionsOptions): Promise<Login | null> {
+  const main = mainLogin(connection)
+  const password = createHmac('sha256', main.password === '' ? randomBytes(32) : main.password)
+    .update(CHECKER)
+    .digest('base64url')
+  const login: Login = {
+    user: CHECKER,
+    password,
+    ...(main.url === null ? {} : { connectionString: withLogin(main.url, CHECKER, password) }),
+  }
+  try {
+    await catalog.withSession((session) => prepareLogin(session, password, roles, false))
+    if (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) return login
+    await catalog.withSession((session) => prepareLogin(session, password, roles, true))
+    return (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) ? login : null
+  } catch (error) {
+    // Not permitted here. Anything else, such as a lost connection, is told.
+    if (/^(42|0L|28|0A)/.test((error as { code?: string }).code ?? '')) return null
+    throw error
+  }
+}
+
+function mainLogin(connection: pg.ClientConfig): { readonly url: string | null; readonly password: string } {
+  const url = connection.connectionString ?? null
+  const password = typeof connection.password === 'string' ? connection.password : ''
+  return { url, password: url === null || password !== '' ? password : decodeURIComponent(new URL(url).password) }
+}
+
+function withLogin(url: string, user: string, password: string): string {
+  const changed = new URL(url)
+  changed.username = user
+  changed.password = password
+  return changed.href
+}
+
+async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], anew: boolean): Promise<void> {
+  const attributes = `login noinherit nosuperuser nocreatedb nocreaterole noreplication password ${pg.escapeLiteral(password)}`
+  const { rows } = await catalog.query<{ exists: boolean; unsafe: boolean }>(
+    'select true as exists, rolsuper or rolinherit or rolbypassrls as unsafe from pg_catalog.pg_roles where rolname = $1',
+    [CHECKER],
+  )
+  if (rows[0]?.unsafe === true) throw Object.assign(new Error(`the role ${CHECKER} has rights that it must not have`), { code: '42501' })
+  if (rows[0] === undefined) await ignoring(catalog.query(`create role ${CHECKER} ${attributes}`), '42710', '23505')
+  else if (anew) await catalog.query(`alter role ${CHECKER} ${attributes}`)
+  const missing = await catalog.query<{ name: string }>(
+    `select rolname as name from pg_catalog.pg_roles where rolname = any($1) and not rolsuper and not pg_catalog.pg_has_role($2, oid, 'MEMBER')`,
+    [roles, CHECKER],
+  )
+  for (const { name } of missing.rows) await ignoring(catalog.query(`grant ${pg.escapeIdentifier(name)} to ${CHECKER}`), '23505', 'XX000')
+}
+
+/** Another server did the same at the same time. */
+async function ignoring(query: Promise<unknown>, ...codes: readonly string[]): Promise<void> {
+  try {
+    await query
+  } catch (error) {
+    if (!codes.includes((error as { code?: string }).code ?? '')) throw error
+  }
+}
+
+async function canLogIn(config: pg.ClientConfig, connectTimeoutMs: number): Promise<boolean> {
+  const client = new pg.Client({ ...config, connectionTimeoutMillis: connectTimeoutMs })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return true
+  } catch (error) {
+    if (/^(28|42)/.test((error as { code?: string }).code ?? '')) return false
+    throw error
+  } finally {
+    await client.end().catch(() => {})
+  }
+}

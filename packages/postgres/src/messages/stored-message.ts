@@ -1,0 +1,54 @@
+import { traceparentOf } from '@tidewire/protocol'
+import type { StoredPublish } from '@tidewire/server'
+import type { Table } from '../replication/table.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+
+const SCHEMA = 'realtime'
+const TABLE = 'messages'
+
+/** Whether a table is where SQL leaves messages. Its changes are messages and never row changes. */
+export function isMessageTable(table: Pick<Table, 'schema' | 'name'>): boolean {
+  return table.schema === SCHEMA && (table.name === TABLE || table.name.startsWith(`${TABLE}_`))
+}
+
+/**
+ * The broadcast that a row of `realtime.messages` is, whoever put it there (rule B8). `null` for a row that is none: an
+ * update or delete (retention), or one without event, topic, id or payload.
+ */
+export function storedMessage(change: RowChange): StoredPublish | null {
+  if (change.action !== 'INSERT' || change.newTuple === null) return null
+  const { newTuple, table } = change
+  const text = (name: string): string | null => {
+    const column = columnIndex(table, name)
+    return column === null ? null : (newTuple.text(column) ?? null)
+  }
+  const [topic, event, id, binary, payload] = [text('topic'), text('event'), text('id'), text('binary_payload'), text('payload')]
+  if (topic === null || event === null || id === null) return null
+  const bytes = binary === null ? payload && Buffer.from(payload) : Buffer.from(binary.slice('\\x'.length), 'hex')
+  if (bytes === null || bytes === '') return null
+  return {
+    subTopic: topic,
+    private: text('private') === 't',
+    event,
+    id,
+    form: 'user',
+    payload: { encoding: binary === null ? 'json' : 'binary', bytes },
+    traceparent: binary === null ? traceIn(bytes) : null,
+    committedAt: Number(change.transaction.commitTime) / 1_000,
+  }
+}
+
+/** The trace that a payload names (rule B9). Most name none, and are not parsed. */
+function traceIn(json: Buffer): string | null {
+  if (!json.includes('"traceparent"')) return null
+  try {
+    return traceparentOf(JSON.parse(json.toString()))
+  } catch {
+    // The column is of somebody's own making: not of type jsonb.
+    return null
+  }
+}
+
+function columnIndex(table: Table, name: string): number | null {
+  return table.columns.find((column) => column.name === name)?.tupleIndex ?? null
+}

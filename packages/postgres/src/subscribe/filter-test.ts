@@ -1,0 +1,88 @@
+import type { Filter } from '@tidewire/protocol'
+import type { EntryColumn } from '../catalog/table-entry.ts'
+
+/**
+ * A filter with its values as the database wrote them after casting them to the column's type. Where comparing those
+ * texts is provably what SQL does, `test` decides; everything else Postgres decides.
+ */
+export interface PreparedFilter {
+  readonly filter: Filter
+  readonly column: EntryColumn
+  /** The value, or the values of `in`, as the type writes them. */
+  readonly values: readonly (string | null)[]
+  /** `null`: only the database knows. */
+  readonly test: ColumnTest | null
+}
+
+/** SQL's three values, of a column's text; null is SQL null. */
+export type ColumnTest = (text: string | null) => boolean | null
+
+const BOOL = 16
+const INTEGERS = new Set([20, 21, 23])
+/** Types whose values are equal exactly when they are written alike: bytea, date, timestamp, timestamptz, uuid, and those above. */
+const WRITTEN_ALIKE = new Set([BOOL, ...INTEGERS, 17, 1082, 1114, 1184, 2950])
+const TEXTS = new Set([25, 1043])
+
+export function prepareFilter(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): PreparedFilter {
+  return { filter, column, values, test: columnTest(filter, column, values) }
+}
+
+/** Whether equal values of the column have equal texts and the other way round. */
+export function isWrittenAlike(column: EntryColumn): boolean {
+  return WRITTEN_ALIKE.has(column.baseOid) || (TEXTS.has(column.baseOid) && column.deterministic) || column.isEnum
+}
+
+function columnTest(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): ColumnTest | null {
+  if (filter.op === 'is') return isTest(filter.value.toLowerCase(), filter.negate)
+  const test = plainTest(filter, column, values)
+  if (test === null || !filter.negate) return test
+  return (text) => {
+    const result = test(text)
+    return result === null ? null : !result
+  }
+}
+
+function plainTest({ op }: Filter, column: EntryColumn, values: readonly (string | null)[]): ColumnTest | null {
+  const value = values[0] ?? null
+  if (op === 'in') return isWrittenAlike(column) ? inTest(values) : null
+  if (value === null) return null
+  if (isWrittenAlike(column)) {
+    if (op === 'eq') return (text) => (text === null ? null : text === value)
+    if (op === 'neq') return (text) => (text === null ? null : text !== value)
+    if (op === 'isdistinct') return (text) => text !== value
+  }
+  return INTEGERS.has(column.baseOid) ? orderTest(op, BigInt(value)) : null
+}
+
+function inTest(values: readonly (string | null)[]): ColumnTest {
+  const set = new Set(values)
+  const otherwise = set.has(null) ? null : false
+  return (text) => {
+    if (text === null) return values.length === 0 ? false : null
+    return set.has(text) ? true : otherwise
+  }
+}
+
+function orderTest(op: Filter['op'], value: bigint): ColumnTest | null {
+  const compare = ORDERS[op]
+  return compare === undefined ? null : (text) => (text === null ? null : compare(BigInt(text), value))
+}
+
+const ORDERS: Partial<Record<Filter['op'], (one: bigint, other: bigint) => boolean>> = {
+  lt: (one, other) => one < other,
+  lte: (one, other) => one <= other,
+  gt: (one, other) => one > other,
+  gte: (one, other) => one >= other,
+}
+
+/** Two-valued, negated or not. */
+function isTest(value: string, negate: boolean): ColumnTest {
+  const wanted = value === 'true' ? 't' : value === 'false' ? 'f' : null
+  return negate ? (text) => text !== wanted : (text) => text === wanted
+}
+
+/** The values under which the filter can be looked up in a hash; `null` when it cannot. */
+export function lookupValues({ filter, values, test }: PreparedFilter): readonly string[] | null {
+  if (test === null || filter.negate || (filter.op !== 'eq' && filter.op !== 'in')) return null
+  return [...new Set(values)].filter((value) => value !== null)
+}

@@ -1,0 +1,114 @@
+import { pino, type Logger } from 'pino'
+import type { Decision, Observer, Runtime } from '../../ports.ts'
+import { lineWriterTo, type LineWriter } from './line-writer.ts'
+import { nodeRuntime } from '../node-runtime.ts'
+
+/** What goes into the log, and how much of it. */
+export interface LogObserverOptions {
+  /** Default that of Node. */
+  readonly runtime?: Pick<Runtime, 'setTimer' | 'uptime'>
+  /** The least that is written: decisions are `info`, comings and goings `debug`. Default `info`. */
+  readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  /** More lines in a second are counted and summed up in one. Default 20. */
+  readonly linesPerSecond?: number
+  /** Where lines go. Default standard output. */
+  readonly lines?: Pick<LineWriter, 'write' | 'flush'>
+}
+
+/** A log, and what writes decisions into it. */
+export interface Log {
+  readonly observer: Observer
+  info(message: string): void
+  warn(message: string): void
+  /** Resolves when every line is written, or after a second: for the end of the process. */
+  flush(): Promise<void>
+}
+
+const WINDOW_MS = 1_000
+
+const FLUSH_TIMEOUT_MS = 1_000
+
+/** A log of JSON lines, one a decision. A flood of decisions costs a bounded number of lines; no line holds a token. */
+export function logObserver(options: LogObserverOptions = {}): Log {
+  const { runtime = nodeRuntime(), level = 'info', linesPerSecond = 20, lines = lineWriterTo(1) } = options
+  const logger = pino({ level, base: null }, lines)
+  const budget = new LineBudget(runtime, linesPerSecond, (dropped) =>
+    logger.info({ dropped }, 'more decisions than lines: these were left out'),
+  )
+  return {
+    observer: {
+      decision: (decision) => {
+        if (budget.takes(decision.code)) writeDecision(logger, decision)
+      },
+      connected: (connection) => logger.debug({ connection }, 'connected'),
+      disconnected: (connection, code) => logger.debug({ connection, code }, 'disconnected'),
+      joined: (connection, topic) => logger.debug({ connection, topic: shortened(topic) }, 'joined'),
+      left: (connection, topic) => logger.debug({ connection, topic: shortened(topic) }, 'left'),
+      broadcast: () => {},
+      received: () => {},
+    },
+    info: (message) => logger.info(message),
+    warn: (message) => logger.warn(message),
+    flush: () => lines.flush(FLUSH_TIMEOUT_MS),
+  }
+}
+
+function writeDecision(logger: Logger, { kind, code, detail, connection, topic }: Decision): void {
+  const fields = { kind, code, connection, topic: topic === undefined ? undefined : shortened(topic) }
+  if (code === 'internal-error') logger.error(fields, masked(detail))
+  else logger.info(fields, masked(detail))
+}
+
+/** Decides which lines of a second are written, and sums the others up when it is over. */
+class LineBudget {
+  readonly #runtime: Pick<Runtime, 'setTimer' | 'uptime'>
+  readonly #perSecond: number
+  readonly #sumUp: (dropped: Readonly<Record<string, number>>) => void
+  #startedAt = -Infinity
+  #written = 0
+  readonly #dropped = new Map<string, number>()
+
+  constructor(
+    runtime: Pick<Runtime, 'setTimer' | 'uptime'>,
+    perSecond: number,
+    sumUp: (dropped: Readonly<Record<string, number>>) => void,
+  ) {
+    this.#runtime = runtime
+    this.#perSecond = perSecond
+    this.#sumUp = sumUp
+  }
+
+  takes(code: string): boolean {
+    const now = this.#runtime.uptime()
+    if (now - this.#startedAt >= WINDOW_MS) {
+      this.#startedAt = now
+      this.#written = 0
+    }
+    if (this.#written < this.#perSecond) {
+      this.#written++
+      return true
+    }
+    if (this.#dropped.size === 0) this.#runtime.setTimer(() => this.#close(), this.#startedAt + WINDOW_MS - now)
+    this.#dropped.set(code, (this.#dropped.get(code) ?? 0) + 1)
+    return false
+  }
+
+  #close(): void {
+    const dropped = Object.fromEntries(this.#dropped)
+    this.#dropped.clear()
+    this.#sumUp(dropped)
+  }
+}
+
+const MAX_NAME = 120
+
+function shortened(name: string): string {
+  return name.length > MAX_NAME ? `${name.slice(0, MAX_NAME)}…` : name
+}
+
+const MAX_DETAIL = 500
+
+/** Details hold no tokens; should one ever, it is not from here that it leaks. */
+function masked(detail: string): string {
+  return detail.replace(/eyJ[\w-]+\.[\w-]+(\.[\w-]*)?/g, '<token>').slice(0, MAX_DETAIL)
+}

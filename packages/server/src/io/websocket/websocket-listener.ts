@@ -1,0 +1,109 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { parseVersion } from '@tidewire/protocol'
+import { WebSocketServer, type WebSocket } from 'ws'
+import type { Connection } from '../../connection/connection.ts'
+import type { Transport } from '../../connection/transport.ts'
+import type { Server } from '../../server.ts'
+import { SocketWriter } from './socket-writer.ts'
+
+/** Where sockets are accepted: the server's own path, and the one that a Supabase URL leads to. */
+export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
+
+const MAX_HEADER_NAMES = 64
+
+export interface WebSocketListener {
+  /** Takes an HTTP upgrade to its end: a connection, or a refusal with a status and a text (rule H1). */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+}
+
+/** Accepts WebSockets for a server. `ws` does the handshake and reads frames; what goes out is framed by the topics. */
+export function createWebSocketListener(server: Server): WebSocketListener {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: server.options.limits.maxFrameBytes,
+    perMessageDeflate: false,
+    // The decoders check UTF-8 themselves and answer the sender; here it would cost the whole socket.
+    skipUTF8Validation: true,
+  })
+
+  async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    // Before the handshake nobody else listens, and a reset must not end the process.
+    const ignore = (): void => {}
+    socket.on('error', ignore)
+    const url = new URL(request.url ?? '/', 'http://localhost')
+    if (!SOCKET_PATHS.includes(url.pathname)) return refuseUpgrade(socket, 404, 'Not Found')
+    const version = parseVersion(url.searchParams.get('vsn'))
+    if (version === null) return refuseUpgrade(socket, 403, null)
+    const headers = extensionHeaders(request)
+    const admission = await server.admitConnection(headers['x-api-key'] ?? url.searchParams.get('apikey'), headers)
+    if (socket.destroyed) return
+    if (!admission.ok) return refuseUpgrade(socket, admission.status, admission.text)
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      socket.off('error', ignore)
+      attach(
+        webSocket,
+        socket,
+        server.accept({ ...admission, version, headers, foreignOrigin: isForeign(request) }, transportOf(webSocket, socket)),
+      )
+    })
+  }
+
+  return {
+    upgrade: (request, socket, head) => {
+      upgrade(request, socket, head).catch(() => socket.destroy())
+    },
+  }
+}
+
+function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): void {
+  webSocket.on('message', (data: Buffer, binary: boolean) => connection.receive(data, binary))
+  webSocket.on('close', (code: number) => connection.transportClosed(code))
+  // `ws` closes with the fitting code by itself; without a listener the error would end the process.
+  webSocket.on('error', () => {})
+  socket.on('error', () => {})
+}
+
+/** Frames that are ready go to the socket itself; only close frames are left to `ws`. */
+function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
+  const writer = new SocketWriter(socket)
+  return {
+    write: (frames) => writer.write(frames),
+    backlogBytes: () => socket.writableLength,
+    close: (code, reason) => webSocket.close(code, reason),
+    terminate: () => webSocket.terminate(),
+  }
+}
+
+/** Whether a page of another origin asks; programs that are no pages name none. */
+function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
+  return origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === host?.toLowerCase())
+}
+
+/** The `x-*` headers, which policies may read. */
+function extensionHeaders(request: IncomingMessage): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = {}
+  let names = 0
+  for (const [name, value] of Object.entries(request.headers))
+    if (name.startsWith('x-') && value !== undefined && names++ < MAX_HEADER_NAMES) headers[name] = String(value)
+  return headers
+}
+
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+}
+
+/** Answers an upgrade with a status, and the text as JSON. */
+export function refuseUpgrade(socket: Duplex, status: number, text: string | null): void {
+  const body = text === null ? '' : JSON.stringify({ error: text })
+  const type = text === null ? '' : 'Content-Type: application/json; charset=utf-8\r\n'
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? 'Error'}\r\n${type}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
