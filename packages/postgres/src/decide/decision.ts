@@ -2,6 +2,7 @@ import type { CheckAnswer, FeedDatabase, FilterAnswer, FilterCheck } from './fee
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { filterText, oldRowText, primaryKeyTexts } from './change-row.ts'
 import { channelsOf } from './crowd.ts'
+import { deletesWithheld } from '../subscribe/changes-fault.ts'
 import { isAuthorizedDelete, type FeedChannel, type Subscription } from '../subscribe/feed-channel.ts'
 import type { PreparedFilter } from '../subscribe/filter-test.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
@@ -188,7 +189,7 @@ function wantRow(
   const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change, keys)
   if (entry === null || texts === null) {
     candidate.allowed = false
-    if (deleted && entry !== null) subscription.channel.warnOnce(deletesWithheldText(entry))
+    if (deleted && entry !== null) subscription.channel.warnOnce(deletesWithheldText(entry), deletesWithheld(entry))
     return
   }
   const groupKey = `${entry.oid} ${deleted} ${binding.role}`

@@ -131,6 +131,7 @@ function warnOfFilters({ channel, filters }: Subscription, table: Table): void {
     if (!table.columns.some(({ name, tupleIndex }) => name === column.name && tupleIndex === null)) continue
     channel.warnOnce(
       `Changes of ${table.schema}.${table.name} are withheld: the publication leaves out ${column.name}, which your filter looks at`,
+      { code: 'filter-not-published', hint: `Publish ${column.name} as well, or filter by another column.` },
     )
   }
 }
