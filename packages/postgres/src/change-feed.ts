@@ -177,6 +177,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     epoch: () => this.#source.epoch,
     processed: (lsn) => this.#processed(lsn),
     betweenBatches: (work) => this.#pipeline.controlled(work),
+    filterTextOf: (subscription, change) => this.#subscriptions.filterTextOf(subscription, change),
     send: (changes, candidates) => this.#settling.replay(changes, candidates),
   }
 

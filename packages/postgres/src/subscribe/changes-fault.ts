@@ -46,13 +46,13 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Tabl
       message: `Changes of ${table.schema}.${table.name} come as errors: the table has no primary key`,
       fault: { code: 'no-primary-key', hint: `alter table ${name} add primary key (id);` },
     })
-  if (table.columns.every(({ readers }) => !readers.has(role.name)) || !table.primaryKey.every(({ readers }) => readers.has(role.name)))
+  if (table.columns.every(({ rolesWithSelect }) => !rolesWithSelect.has(role.name)) || !table.primaryKey.every(({ rolesWithSelect }) => rolesWithSelect.has(role.name)))
     advice.push({
       message: `Changes of ${table.schema}.${table.name} come as errors: the role ${role.name} may not select from it`,
       fault: { code: 'not-allowed', hint: `grant select on ${name} to ${sqlIdentifier(role.name)};` },
     })
   const isChecked = table.rowSecurity && !role.bypassesRowSecurity
-  const seesWholeRow = table.wholeOldRows && (!isChecked || channel.authorizesDeletes)
+  const seesWholeRow = table.replicaIdentityFull && (!isChecked || channel.authorizesDeletes)
   const blind = filters.find(({ column }) => !table.primaryKey.some((key) => key.name === column.name))
   if (wants('DELETE') && !seesWholeRow && blind !== undefined)
     advice.push({

@@ -49,7 +49,7 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
   const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
-  const unknown = asks ? watched.filter(({ rowSecurity, wholeOldRows }) => rowSecurity && !wholeOldRows) : []
+  const unknown = asks ? watched.filter(({ rowSecurity, replicaIdentityFull }) => rowSecurity && !replicaIdentityFull) : []
   return {
     ok: true,
     subscriptions,
@@ -102,12 +102,12 @@ async function prepareEntry(
   { role }: Identity,
   database: FeedDatabase,
 ): Promise<Refused | Pick<Subscription, 'filters' | 'select'>> {
-  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.readers.has(role))
+  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.rolesWithSelect.has(role))
   const unreadable = (entry.select ?? []).find((name) => !readable(name))
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
     const column = table.columns.find(({ name }) => name === filter.column)
-    if (column === undefined || !column.readers.has(role))
+    if (column === undefined || !column.rolesWithSelect.has(role))
       return {
         text: `${RAISED} invalid column for filter ${filter.column}`,
         fault: {

@@ -1,7 +1,9 @@
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
+import { filterText } from '../decide/change-row.ts'
 import type { Crowd } from '../decide/crowd.ts'
-import type { FeedChannel, Subscription } from './feed-channel.ts'
+import { isAuthorizedDelete, type FeedChannel, type Subscription } from './feed-channel.ts'
+import type { ColumnText } from './subscription-index.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import { Identities } from '../catalog/identity.ts'
 import { entryMatches, planTable } from './subscribe-plan.ts'
@@ -33,6 +35,12 @@ export class Subscriptions {
   /** Those that Postgres is asked about for all new rows of the table. */
   crowdOf(oid: number): Crowd | null {
     return this.#tables.get(oid)?.crowd ?? null
+  }
+
+  /** What the subscription's filters may look at. */
+  filterTextOf(subscription: Subscription, change: RowChange): ColumnText {
+    const rowSecurity = this.entryOf(subscription.oid)?.rowSecurity ?? false
+    return filterText(change, { asked: isAuthorizedDelete(subscription, change), rowSecurity })
   }
 
   replace(channel: FeedChannel, subscriptions: readonly Subscription[]): void {

@@ -25,6 +25,19 @@ export class Tuple {
     this.length = length
   }
 
+  /** A row of these texts; `undefined`: not known, as an unchanged value that was not sent. */
+  static of(texts: readonly (string | null | undefined)[]): Tuple {
+    const cells = texts.map((text) => {
+      if (typeof text !== 'string') return Buffer.from([text === null ? NULL : UNCHANGED])
+      const bytes = Buffer.from(text)
+      const head = Buffer.from([TEXT, 0, 0, 0, 0])
+      head.writeUInt32BE(bytes.length, 1)
+      return Buffer.concat([head, bytes])
+    })
+    const buffer = Buffer.concat(cells)
+    return new Tuple(buffer, 0, buffer.length, texts.length)
+  }
+
   /** Bytes on the wire. */
   get byteLength(): number {
     return this.#end - this.#start
