@@ -1,21 +1,23 @@
 import type { GapReason } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
-import type { ChangeBatch, NewEpoch } from './replication/change-source.ts'
+import { errorText } from './catalog/database-fault.ts'
+import { ChangeDispatcher, isOwnTable, type DispatcherListener } from './deliver/change-dispatcher.ts'
+import { Pipeline } from './deliver/pipeline.ts'
+import type { ChangeBatch, ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/change-source.ts'
 import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
-import type { ReplicationFault } from './replication/replication-fault.ts'
 import type { EpochReason } from './replication/replication-state.ts'
 import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
 import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
-import type { FeedRuntime } from './feed-runtime.ts'
-import { Pipeline } from './decide/pipeline.ts'
-import type { Replayer } from './subscribe/replay.ts'
-import { isOwnTable, Settling, type SettlingListener } from './decide/settling.ts'
-import { entryMatches } from './subscribe/subscribe-plan.ts'
+import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
+import { ResumeQueue, type ReplayPort } from './subscribe/resume-queue.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
+import { Watchdog, type WatchedPart } from './watchdog.ts'
+
+const ORDERED_PATH = 'The ordered path of row changes'
 
 const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   found: 'slot-replaced',
@@ -25,83 +27,95 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
 }
 
 /** What the feed needs of the source of changes. */
-export interface FeedSource {
-  readonly epoch: string | null
-  readonly confirmedLsn: Lsn
-  readonly lagBytes: number
-  /** What Postgres has written, seen every few seconds. */
-  readonly serverLsn: Lsn
-  /** A sentence when it stands still. */
-  readonly trouble: string | null
-  confirm(epoch: string, endLsn: Lsn): void
-  pause(): void
-  resume(): void
-}
+export type FeedSource = Pick<ChangeSource, 'epoch' | 'confirmedLsn' | 'lagBytes' | 'serverLsn' | 'status' | 'confirm' | 'pause' | 'resume'>
 
-export interface FeedOptions extends SettlingListener {
+export interface FeedOptions extends DispatcherListener {
   /** What can be replayed. */
   readonly ring: RingLimits
   /** The write-ahead log that Postgres has to keep for it, at most. */
   readonly maxWalBytes: number
-  /** How often channels that want positions are told one without a change. */
+  /** How often channels that want positions get one without a change. */
   readonly positionIntervalMs: number
-  /** How often publications, roles and policies are looked at again. */
+  /** How often publications, roles and policies are read again. */
   readonly refreshIntervalMs: number
-  /** How many channels may replay at once. */
-  readonly maxReplays: number
+  /** How long a channel that resumes waits for its turn, in all. */
+  readonly resumeTimeoutMs: number
+  /** After how long without progress a part that has work counts as stuck. */
+  readonly stuckAfterMs: number
 }
 
 /**
- * Row changes for channels: matches them against what was asked for, has Postgres decide who may see them, and hands them
- * on in the order of their commits.
+ * Row changes for channels: matches them against what was asked for, has Postgres decide who may see them, and delivers them
+ * in the order of their commits.
  */
-export class PostgresChangeFeed implements ChangeFeed {
+export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   readonly #database: FeedDatabase
-  readonly #source: FeedSource
   readonly #runtime: FeedRuntime
   readonly #options: FeedOptions
   readonly #subscriptions: Subscriptions
   readonly #subscribing: Subscribing
-  readonly #settling: Settling
+  readonly #dispatcher: ChangeDispatcher
   readonly #ring: ChangeRing
   readonly #pipeline: Pipeline
+  readonly #resumes: ResumeQueue
+  readonly #watchdog: Watchdog
   readonly #timers: { cancel(): void }[] = []
+  #source: FeedSource | null = null
   #progress: Lsn = 0n
   #progressWaiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
   #closed = false
 
-  constructor(database: FeedDatabase, source: FeedSource, runtime: FeedRuntime, options: FeedOptions) {
+  constructor(database: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
     this.#database = database
-    this.#source = source
     this.#runtime = runtime
     this.#options = options
     this.#ring = new ChangeRing(options.ring)
     this.#subscriptions = new Subscriptions(database)
-    this.#subscribing = new Subscribing({
+    const epoch = (): string | null => this.#source?.epoch ?? null
+    const dispatcher = new ChangeDispatcher({
       database,
+      epoch,
       runtime,
       subscriptions: this.#subscriptions,
-      replayer: this.#replayer,
-      maxReplays: options.maxReplays,
+      ring: this.#ring,
+      listener: options,
     })
-    this.#settling = new Settling({ database, source, runtime, subscriptions: this.#subscriptions, ring: this.#ring, listener: options })
+    this.#dispatcher = dispatcher
+    const source = { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() }
     this.#pipeline = new Pipeline(runtime, source, {
-      begin: () => this.#settling.begin(),
-      match: (change, batch) => this.#settling.match(change, batch),
+      begin: () => dispatcher.begin(),
+      match: (change, batch) => dispatcher.match(change, batch),
       isPrepared: (table) => isOwnTable(table) || this.#subscriptions.isPrepared(table),
       prepare: (table) => this.#subscriptions.prepare(table),
-      settle: async (batch) => {
-        await this.#settling.settle(batch)
+      setAside: (table, error) => dispatcher.setAside(table, error),
+      dispatch: async (batch) => {
+        await dispatcher.dispatch(batch)
         // A transaction may have more changes than are kept.
         this.#trim()
       },
+      skip: (change, error) => dispatcher.skip(change, error),
       stale: (oid) => this.#subscriptions.markStale(oid),
       committed: (endLsn) => this.#committed(endLsn),
       progressed: (lsn) => this.#progressed(lsn),
     })
+    const port: ReplayPort = {
+      epoch,
+      processed: (lsn) => this.#processed(lsn),
+      betweenBatches: (work) => this.#pipeline.controlled(work),
+      replay: (changes, channels) => dispatcher.replay(changes, channels),
+    }
+    this.#resumes = new ResumeQueue({ ring: this.#ring, runtime, port, maxWaitMs: options.resumeTimeoutMs })
+    const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
+    this.#subscribing = new Subscribing({ database, runtime, subscriptions: this.#subscriptions, resumes: this.#resumes, epoch, onFault })
+    this.#watchdog = new Watchdog(runtime, this.#parts(), options.stuckAfterMs, ({ reason }) => this.#fault('stuck', reason))
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
-    this.#every(options.positionIntervalMs, () => this.#tellPositions())
+    this.#every(options.positionIntervalMs, () => this.#sendPositions())
     this.#every(Math.min(options.ring.maxAgeMs, 10_000), () => this.#trim())
+  }
+
+  /** Where the changes come from: its handlers are this feed's. */
+  attach(source: FeedSource): void {
+    this.#source = source
   }
 
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
@@ -113,12 +127,12 @@ export class PostgresChangeFeed implements ChangeFeed {
       if (parsed.ok) entries.push(parsed.entry)
       else refusal ??= parsed
     }
-    const channel = new FeedChannel(request, entries, listener)
+    const channel = new FeedChannel(request, entries, listener, (error) => this.#fault('listener', errorText(error)))
     if (refusal !== null) {
       // Never inside the call: the caller does not hold the handle yet.
       const { message, fault } = refusal
       void Promise.resolve().then(() => channel.refuse(message, fault))
-      return { setIdentity: () => {}, close: () => (channel.closed = true) }
+      return { setIdentity: () => {}, close: () => channel.dispatch({ type: 'closed' }) }
     }
     this.#subscriptions.channels.add(channel)
     void this.#subscribing.subscribe(channel)
@@ -126,16 +140,23 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   observe(decided: ((change: DecidedChange) => void) | null): void {
-    this.#settling.decided = decided
+    this.#dispatcher.onDecided = decided
   }
 
   progress(): FeedProgress {
-    const { serverLsn, trouble } = this.#source
+    const serverLsn = this.#source?.serverLsn ?? 0n
+    const { status } = this.#source ?? {}
     const oldest = this.#pipeline.oldest
+    const stuck = this.#watchdog.stuck
+    const trouble = status?.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : this.#pipeline.trouble
     return {
       lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
       oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
-      trouble,
+      trouble: trouble ?? stuck[0]?.reason ?? null,
+      isStarting: this.#source?.epoch == null,
+      // A database that cannot be reached is every node's trouble; another node would do no better.
+      isStuck: trouble === null && stuck.some(({ name }) => name === ORDERED_PATH),
+      degraded: [...(trouble === null ? [] : [trouble]), ...stuck.map(({ reason }) => reason)],
     }
   }
 
@@ -144,7 +165,7 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   onEpoch(event: NewEpoch): void {
-    const { confirmedLsn } = this.#source
+    const confirmedLsn = this.#source?.confirmedLsn ?? 0n
     this.#pipeline.control(() => {
       this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
       this.#progress = confirmedLsn
@@ -153,9 +174,8 @@ export class PostgresChangeFeed implements ChangeFeed {
     this.#subscribing.epochIsKnown()
   }
 
-  /** There is no stream, and the next attempt comes by itself. */
-  onWaiting(fault: ReplicationFault): void {
-    this.#subscribing.waits(waitingText(fault))
+  onStatus(status: ChangeSourceStatus): void {
+    if (status.kind === 'waiting') this.#subscribing.waits(waitingText(status.fault))
   }
 
   onProgress(lsn: Lsn): void {
@@ -166,38 +186,32 @@ export class PostgresChangeFeed implements ChangeFeed {
   close(): void {
     this.#closed = true
     for (const timer of this.#timers) timer.cancel()
-    for (const channel of this.#subscriptions.channels) channel.closed = true
+    for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'closed' })
+    this.#watchdog.close()
+    this.#dispatcher.close()
+    this.#resumes.close()
     this.#pipeline.close()
     this.#subscribing.close()
     for (const { done } of this.#progressWaiters) done()
   }
 
-  readonly #replayer: Replayer = {
-    ring: () => this.#ring,
-    epoch: () => this.#source.epoch,
-    processed: (lsn) => this.#processed(lsn),
-    betweenBatches: (work) => this.#pipeline.controlled(work),
-    filterTextOf: (subscription, change) => this.#subscriptions.filterTextOf(subscription, change),
-    send: (changes, candidates) => this.#settling.replay(changes, candidates),
-  }
-
   #setIdentity(channel: FeedChannel, identity: Identity): void {
     channel.identity = identity
     channel.generation++
-    this.#settling.renewed(channel)
+    this.#dispatcher.renewed(channel)
     // Whether or not it may keep all of its entries.
     this.#subscriptions.rebind(channel)
-    if (channel.after !== null) void this.#subscribing.subscribe(channel)
+    if (channel.state.kind === 'live') void this.#subscribing.subscribe(channel)
   }
 
   #close(channel: FeedChannel): void {
-    channel.closed = true
+    channel.dispatch({ type: 'closed' })
     this.#subscriptions.remove(channel)
   }
 
   #committed(endLsn: Lsn): void {
     if (this.#ring.size > 0) this.#ring.commit(endLsn)
-    else if (this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
+    else this.#confirm(endLsn)
     this.#trim()
   }
 
@@ -209,39 +223,67 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   #trim(): void {
-    const limit = this.#source.lagBytes > this.#options.maxWalBytes ? Math.floor(this.#ring.bytes / 2) : undefined
+    const limit = (this.#source?.lagBytes ?? 0) > this.#options.maxWalBytes ? Math.floor(this.#ring.bytes / 2) : undefined
     const endLsn = this.#ring.trim(this.#runtime.uptime(), limit)
-    if (endLsn !== null && this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
+    if (endLsn !== null) this.#confirm(endLsn)
   }
 
-  /** The slot was lost or made anew: what happened in between cannot be told any more. */
+  #confirm(endLsn: Lsn): void {
+    const source = this.#source
+    if (source?.epoch != null) source.confirm(source.epoch, endLsn)
+  }
+
+  /** The slot was lost or recreated: what happened in between is not known. */
   #resync(reason: GapReason): void {
     for (const channel of this.#subscriptions.channels) {
-      if (channel.after === null) continue
-      channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason })
+      if (channel.state.kind !== 'live') continue
+      channel.notify('error', 'Changes may have been missed: load your data again', { resync: true, reason })
       void this.#subscribing.subscribe(channel)
     }
   }
 
-  /** What the stream does not tell: publications, memberships, functions. */
+  /** What the stream does not say: publications, memberships, functions. */
   async #refresh(): Promise<void> {
     this.#subscriptions.markAllStale()
     if (this.#subscriptions.channels.size === 0) return
-    const published = await this.#database.publishedTables()
-    for (const channel of this.#subscriptions.channels) {
-      if (channel.after === null) continue
-      const gone = channel.entries.some((entry) => !published.some((table) => entryMatches(entry, table)))
-      if (gone) void this.#subscribing.subscribe(channel)
+    try {
+      await this.#subscriptions.followPublication(await this.#database.publishedTables(), () => endOfTurn(this.#runtime))
+    } catch (error) {
+      this.#fault('refresh', errorText(error))
     }
   }
 
-  #tellPositions(): void {
-    const { epoch } = this.#source
+  #sendPositions(): void {
+    const epoch = this.#source?.epoch ?? null
     const place = this.#pipeline.isIdle ? { commitLsn: this.#progress > 0n ? this.#progress - 1n : 0n, seq: 0 } : this.#ring.last
     if (epoch === null || place === null) return
     const position = formatPosition({ epoch, ...place })
     for (const channel of this.#subscriptions.channels)
-      if (channel.request.positions && channel.after !== null) channel.tell('ok', 'Position', { position })
+      if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
+  }
+
+  #parts(): WatchedPart[] {
+    const ordered = {
+      hasWork: () => !this.#pipeline.isIdle,
+      progressed: () => this.#pipeline.progressed,
+      trouble: () => this.#pipeline.trouble,
+    }
+    const { lane } = this.#dispatcher
+    const apart = { hasWork: () => lane.hasWork, progressed: () => lane.progressed, trouble: () => null }
+    const resumes = { hasWork: () => this.#resumes.hasWork, progressed: () => this.#resumes.progressed, trouble: () => null }
+    return [
+      { name: ORDERED_PATH, ...ordered },
+      { name: 'The lane of slow policies and filters', ...apart },
+      { name: 'The queue of resuming channels', ...resumes },
+    ]
+  }
+
+  #fault(kind: string, message: string): void {
+    try {
+      this.#options.onFault?.({ kind, table: null, role: null, message })
+    } catch {
+      // A log that cannot be written is no reason to stop.
+    }
   }
 
   /** When everything before `lsn` was handed over and delivered. */

@@ -171,6 +171,12 @@ export interface FeedProgress {
   readonly oldestAt: number | null
   /** A sentence when the feed stands still. */
   readonly trouble: string | null
+  /** It has not begun to read changes. */
+  readonly isStarting?: boolean
+  /** It has work and makes no progress, for a reason that is this node's own. */
+  readonly isStuck?: boolean
+  /** Sentences about parts that do not do all that they should; everything else works. */
+  readonly degraded?: readonly string[]
 }
 
 /** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */

@@ -1,7 +1,7 @@
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { primaryKeyTexts, rowTexts } from '../decide/change-row.ts'
-import type { FeedDatabase, WrittenRow } from '../decide/feed-database.ts'
+import { primaryKeyTexts, rowTexts } from '../replication/change-row.ts'
+import type { RowChecks, WrittenRow } from '../decide/feed-database.ts'
 import type { TableEntry } from '../catalog/table-entry.ts'
 
 /** What somebody is told of a change. */
@@ -31,7 +31,7 @@ export function lacksValues(table: Table): boolean {
  */
 export async function suppliedColumns(
   told: Iterable<Told>,
-  database: FeedDatabase,
+  database: RowChecks,
   entryOf: (oid: number) => TableEntry | null,
 ): Promise<ReadonlyMap<RowChange, Supplied>> {
   const supplied = new Supplying()
@@ -109,7 +109,7 @@ async function supplyCasts(
   { role, changes }: Wanted,
   column: Column,
   typeSql: string,
-  database: FeedDatabase,
+  database: RowChecks,
   supplied: Supplying,
 ): Promise<void> {
   const at = column.tupleIndex
@@ -138,7 +138,7 @@ async function supplyGenerated(
   { role, changes }: Wanted,
   table: Table,
   columns: readonly Column[],
-  database: FeedDatabase,
+  database: RowChecks,
   supplied: Supplying,
   entry: TableEntry | null,
 ): Promise<void> {

@@ -1,3 +1,4 @@
+import { getOrMake } from '../catalog/multimap.ts'
 import { recordWriter, type RecordSources, type RecordWriter } from './record-writer.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -128,7 +129,26 @@ function rawBytes({ newTuple, old }: RowChange): number {
   return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
 }
 
-/** ISO 8601 in UTC, cut to milliseconds. */
-function commitTimestamp(timeUs: bigint): string {
-  return new Date(Number(timeUs / 1_000n)).toISOString()
+const MAX_DATE_MS = 8_640_000_000_000_000
+
+/** ISO 8601 in UTC, cut to milliseconds. A replication origin may name any time: one that no Date holds becomes the nearest. */
+export function commitTimestamp(timeUs: bigint): string {
+  return new Date(Math.max(-MAX_DATE_MS, Math.min(MAX_DATE_MS, Number(timeUs / 1_000n)))).toISOString()
+}
+
+const views = new WeakMap<Table, Map<string, TableView>>()
+
+/** How changes of the table are written with these columns (`attnum`s, comma separated). */
+export function viewOf(table: Table, columns: string): TableView {
+  return getOrMake(
+    getOrMake(views, table, () => new Map<string, TableView>()),
+    columns,
+    () => {
+      const numbers = new Set(columns.split(',').map(Number))
+      return new TableView(
+        table,
+        table.columns.filter((column) => column.number > 0 && numbers.has(column.number)),
+      )
+    },
+  )
 }

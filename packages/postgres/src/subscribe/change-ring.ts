@@ -1,5 +1,6 @@
 import type { Lsn } from '../replication/lsn.ts'
 import { comparePlaces, type Place } from '../replication/position.ts'
+import { placeOf } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
 export interface RingLimits {
@@ -119,8 +120,4 @@ export class ChangeRing {
     }
     return this.#kept.slice(low, low + limit)
   }
-}
-
-export function placeOf({ transaction, seq }: RowChange): Place {
-  return { commitLsn: transaction.commitLsn, seq }
 }

@@ -1,8 +1,8 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
-import type { UnpublishedTable } from '../decide/feed-database.ts'
+import type { UnpublishedTable } from '../catalog/catalog-port.ts'
 import type { ChangeEntry } from './change-entry.ts'
-import type { Subscription } from './feed-channel.ts'
+import type { Subscription } from './subscription.ts'
 
 /** Something that a subscriber should know, and what mends it. */
 export interface Advice {
@@ -32,6 +32,11 @@ export function notPublished({ schema, table }: ChangeEntry, { publication, tabl
   }
 }
 
+/** A channel that asked for deletes of rows that it could see gets none of a table that does not log the deleted row (rule D14). */
+export function deletesWithheldText({ schema, name }: Named): string {
+  return `Deletes of ${schema}.${name} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`
+}
+
 export function deletesWithheld(table: Named): ChangesFault {
   return { code: 'deletes-withheld', hint: `alter table ${sqlName(table)} replica identity full;` }
 }
@@ -46,14 +51,17 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Tabl
       message: `Changes of ${table.schema}.${table.name} come as errors: the table has no primary key`,
       fault: { code: 'no-primary-key', hint: `alter table ${name} add primary key (id);` },
     })
-  if (table.columns.every(({ rolesWithSelect }) => !rolesWithSelect.has(role.name)) || !table.primaryKey.every(({ rolesWithSelect }) => rolesWithSelect.has(role.name)))
+  if (
+    table.columns.every(({ rolesWithSelect }) => !rolesWithSelect.has(role.name)) ||
+    !table.primaryKey.every(({ rolesWithSelect }) => rolesWithSelect.has(role.name))
+  )
     advice.push({
       message: `Changes of ${table.schema}.${table.name} come as errors: the role ${role.name} may not select from it`,
       fault: { code: 'not-allowed', hint: `grant select on ${name} to ${sqlIdentifier(role.name)};` },
     })
   const isChecked = table.rowSecurity && !role.bypassesRowSecurity
   const seesWholeRow = table.replicaIdentityFull && (!isChecked || channel.authorizesDeletes)
-  const blind = filters.find(({ column }) => !table.primaryKey.some((key) => key.name === column.name))
+  const blind = (filters ?? []).find(({ column }) => !table.primaryKey.some((key) => key.name === column.name))
   if (wants('DELETE') && !seesWholeRow && blind !== undefined)
     advice.push({
       message: `Deletes of ${table.schema}.${table.name} do not match your filter: of a deleted row it sees the key alone, without ${blind.column.name}`,

@@ -1,10 +1,11 @@
-/** Where a subscription is looked for when a row changes. */
+import type { ColumnText } from '../replication/change-row.ts'
+
+export type { ColumnText }
+
+/** Where an audience is looked for when a row changes. */
 export type IndexPlace =
   /** Only rows whose column has one of the texts concern it. */
   { readonly column: string; readonly values: readonly string[] } | null
-
-/** A row's texts by column name; `undefined`: not known. */
-export type ColumnText = (column: string) => string | null | undefined
 
 /** Items by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex<T> {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { rowText } from '../../decide/change-row.ts'
+import { rowText } from '../../replication/change-row.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
 import type { TableEntry } from '../../catalog/table-entry.ts'
 import { rowsSql, tableSql } from './check-function.ts'

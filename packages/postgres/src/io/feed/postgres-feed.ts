@@ -40,6 +40,10 @@ export interface PostgresFeedOptions {
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
+  /** How long a channel that resumes may wait for its turn, in all. Default 60,000. */
+  readonly resumeTimeoutMs?: number
+  /** After how long without progress a part of the feed that has work counts as stuck. Default 10,000. */
+  readonly stuckAfterMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** Rows of `realtime.messages`, in their place among the others. */
@@ -78,12 +82,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
-  const feed = new PostgresChangeFeed(
-    database,
-    laterSource(() => source),
-    feedRuntime,
-    feedOptions(options),
-  )
+  const feed = new PostgresChangeFeed(database, feedRuntime, feedOptions(options))
   const way = replicationPort({
     connection,
     slotBase: options.slotBase ?? 'tidewire',
@@ -92,15 +91,16 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   })
   const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
   const times = { statusIntervalMs: 10_000, reportDelayMs: 100, checkIntervalMs: 5_000, maxBatchChanges: 256 }
-  const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
+  const source = createChangeSource(port, changeSourceRuntime, times, {
     onChanges: (batch) => feed.onChanges(batch),
     onEpoch: (event) => feed.onEpoch(event),
     onProgress: (lsn) => feed.onProgress(lsn),
     onStatus: (status) => {
-      if (status.kind === 'waiting') feed.onWaiting(status.fault)
+      feed.onStatus(status)
       options.onStatus?.(status)
     },
   })
+  feed.attach(source)
   return {
     changeFeed: feed,
     source,
@@ -120,34 +120,10 @@ function feedOptions(options: PostgresFeedOptions): FeedOptions {
     maxWalBytes: options.maxWalBytes ?? 256 * 1024 * 1024,
     positionIntervalMs: options.positionIntervalMs ?? 30_000,
     refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
-    maxReplays: 8,
+    resumeTimeoutMs: options.resumeTimeoutMs ?? 60_000,
+    stuckAfterMs: options.stuckAfterMs ?? 10_000,
     ...(options.onRow === undefined ? {} : { onRow: options.onRow }),
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
-  }
-}
-
-/** The feed and its source know each other. */
-function laterSource(source: () => ChangeSource): ConstructorParameters<typeof PostgresChangeFeed>[1] {
-  return {
-    get epoch() {
-      return source().epoch
-    },
-    get confirmedLsn() {
-      return source().confirmedLsn
-    },
-    get lagBytes() {
-      return source().lagBytes
-    },
-    get serverLsn() {
-      return source().serverLsn
-    },
-    get trouble() {
-      const { status } = source()
-      return status.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : null
-    },
-    confirm: (epoch, endLsn) => source().confirm(epoch, endLsn),
-    pause: () => source().pause(),
-    resume: () => source().resume(),
   }
 }
 

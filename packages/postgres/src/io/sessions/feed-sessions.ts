@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { UnseenTransactions } from '../../decide/decision.ts'
+import { UnseenTransactions } from '../../decide/decide.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
@@ -9,11 +9,16 @@ const CHECKER = 'tidewire_checker'
 const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = '3s'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
 set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
 
+/** How many sessions slow policies and filters may occupy, in all. */
+const APART_SESSIONS = 2
+
 export interface FeedSessions {
   /** The main login, to read the catalog. */
   readonly catalog: SessionPool
   /** Looks rows up in the name of others. */
   readonly checker: SessionPool
+  /** The same for what may take long: nothing on the ordered path waits for these sessions. */
+  readonly apart: SessionPool
   /** Whether a login of its own could be had; else the main login takes the roles. */
   readonly separateLogin: boolean
   /** How to connect as that login; `null`: there is none. */
@@ -53,13 +58,15 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
   try {
     const login = await checkerLogin(catalog, options)
     const checker = pool({ ...connection, ...login }, checkers, connectTimeoutMs, CHECKER_SQL)
+    const apart = pool({ ...connection, ...login }, APART_SESSIONS, connectTimeoutMs, `${CHECKER_SQL}; set statement_timeout = '1s'`)
     return {
       catalog,
       checker,
+      apart,
       separateLogin: login !== null,
       checkerLogin: login === null ? null : { ...connection, ...login },
       close: async () => {
-        await Promise.all([catalog.end(), checker.end()])
+        await Promise.all([catalog.end(), checker.end(), apart.end()])
       },
     }
   } catch (error) {

@@ -1,8 +1,18 @@
-import type { Column, Table } from '../replication/table.ts'
-import type { RowChange } from '../replication/transaction-assembler.ts'
-import { Tuple } from '../replication/pgoutput/tuple.ts'
-import type { ColumnText } from '../subscribe/subscription-index.ts'
-import type { RowTexts } from './feed-database.ts'
+import { Tuple } from './pgoutput/tuple.ts'
+import type { Place } from './position.ts'
+import type { Column, Table } from './table.ts'
+import type { RowChange } from './transaction-assembler.ts'
+
+/** A row's texts by column name; `undefined`: not known. */
+export type ColumnText = (column: string) => string | null | undefined
+
+/** Texts of a row's columns, in the order of the columns that they go with; `undefined`: not known. */
+export type RowTexts = readonly (string | null | undefined)[]
+
+/** Its log position. */
+export function placeOf({ transaction, seq }: RowChange): Place {
+  return { commitLsn: transaction.commitLsn, seq }
+}
 
 const columnsByName = new WeakMap<Table, Map<string, Column>>()
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { relation } from '../../test/replication-samples.ts'
 import { describeTable } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { UnseenTransactions } from './decision.ts'
+import { UnseenTransactions } from '../decide/decide.ts'
 import { Pipeline } from './pipeline.ts'
 
 const table = describeTable(relation(), null, new Map())
@@ -41,8 +41,10 @@ function byHand(): {
       begin: () => {},
       isPrepared: () => true,
       prepare: () => Promise.resolve(),
+      setAside: () => {},
+      skip: ({ transaction }) => log.push(`skip ${transaction.xid}`),
       match: () => {},
-      settle: ({ changes }) => {
+      dispatch: ({ changes }) => {
         log.push(`settle ${changes.map(({ transaction }) => transaction.xid).join()}`)
         return new Promise((resolve, reject) => (settled = { resolve, reject }))
       },
@@ -59,7 +61,11 @@ function byHand(): {
     log,
     turns,
     decide: async () => (await turns(), settled!.resolve(), await turns()),
-    fail: async (error = new Error('no database')) => (await turns(), settled!.reject(error), await turns()),
+    fail: async (error: Error = Object.assign(new Error('no database'), { code: 'ECONNREFUSED' })) => (
+      await turns(),
+      settled!.reject(error),
+      await turns()
+    ),
     retry: async () => (timers.pop()!(), await turns()),
   }
 }
@@ -151,8 +157,10 @@ test('a long queue that nobody has to be asked about lets others have their turn
       begin: () => {},
       isPrepared: () => true,
       prepare: () => Promise.resolve(),
+      setAside: () => {},
+      skip: () => {},
       match: () => {},
-      settle: ({ changes }) => {
+      dispatch: ({ changes }) => {
         log.push(changes.length)
         now += 6
         return Promise.resolve()

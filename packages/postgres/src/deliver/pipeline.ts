@@ -2,9 +2,10 @@ import type { ChangeBatch } from '../replication/change-source.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { Batch } from './batch.ts'
-import { StaleEntry, UnseenTransactions } from './decision.ts'
-import { delay, type FeedRuntime } from '../feed-runtime.ts'
+import { errorText, isUnreachable } from '../catalog/database-fault.ts'
+import { StaleEntry, UnseenTransactions } from '../decide/decide.ts'
+import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
+import { Batch } from '../subscribe/batch.ts'
 
 export interface PipelineSteps {
   /** The next batch is about to be matched. */
@@ -12,9 +13,13 @@ export interface PipelineSteps {
   /** What has to be known of a table before its changes are matched. */
   isPrepared(table: Table): boolean
   prepare(table: Table): Promise<void>
+  /** It cannot be prepared: its changes are matched with nothing. */
+  setAside(table: Table, error: unknown): void
   match(change: RowChange, batch: Batch): void
   /** Decides and delivers; rejects without having delivered anything. */
-  settle(batch: Batch): Promise<void>
+  dispatch(batch: Batch): Promise<void>
+  /** The change cannot be dispatched, not even alone. */
+  skip(change: RowChange, error: unknown): void
   stale(oid: number): void
   /** All changes up to here are delivered. */
   committed(endLsn: Lsn): void
@@ -56,6 +61,13 @@ export class Pipeline {
   #paused = false
   #running = false
   #closed = false
+  /** Smaller while it is found out which change fails. */
+  #maxChanges = MAX_CHANGES
+  #tried = 0
+  /** How many steps are done. */
+  progressed = 0
+  /** Why nothing moves: the database cannot be reached. */
+  trouble: string | null = null
 
   constructor(runtime: FeedRuntime, source: PausableSource, steps: PipelineSteps) {
     this.#runtime = runtime
@@ -127,31 +139,48 @@ export class Pipeline {
       try {
         await this.#next()
         retryMs = FIRST_RETRY_MS
+        this.trouble = null
+        this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
       } catch (error) {
         if (error instanceof StaleEntry) this.#steps.stale(error.oid)
         else if (error instanceof UnseenTransactions) this.#unseen = error.xids
-        else {
-          // The database does not answer. Nothing was delivered, so nothing is lost by asking again.
+        else if (isUnreachable(error)) {
+          // Nothing was delivered, so nothing is lost by asking again.
+          this.trouble = `The database cannot be reached (${errorText(error)})`
           await delay(this.#runtime, retryMs)
           retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
-        }
+        } else this.#narrow(error)
       }
       // Where the database need not be asked, nothing else ends the turn: sockets would neither be read nor written.
       if (this.#runtime.uptime() - turnAt < MAX_TURN_MS) continue
-      await new Promise<void>((resolve) => this.#runtime.endOfTurn(resolve))
+      await endOfTurn(this.#runtime)
       turnAt = this.#runtime.uptime()
     }
     this.#running = false
   }
 
+  /** A fault of a change: half as many are tried, down to the one that fails, which is skipped. */
+  #narrow(error: unknown): void {
+    const tried = this.#tried
+    this.#maxChanges = Math.max(1, tried >> 1)
+    if (tried > 1) return
+    const at = this.#queue.findIndex((step, index) => index >= this.#from && step.kind === 'change')
+    const step = this.#queue[at]
+    if (step?.kind !== 'change') return
+    this.#steps.skip(step.change, error)
+    this.#bytes -= step.bytes
+    this.#queue.splice(at, 1)
+  }
+
   async #next(): Promise<void> {
+    this.#tried = 0
     const first = this.#queue[this.#from]!
     if (first.kind === 'control') {
       this.#consume(1)
       return controlled(first.work)
     }
     const { steps, batch } = await this.#gather()
-    if (batch.changes.length > 0) await this.#steps.settle(batch)
+    if (batch.changes.length > 0) await this.#steps.dispatch(batch)
     if (this.#closed) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
@@ -169,16 +198,17 @@ export class Pipeline {
       const step = this.#queue[at]!
       if (step.kind === 'control') break
       if (step.kind === 'change') {
-        if (batch.changes.length >= MAX_CHANGES || batch.weight >= MAX_WEIGHT) break
+        if (batch.changes.length >= this.#maxChanges || batch.weight >= MAX_WEIGHT) break
         const first = batch.changes[0] ?? step.change
         const isOther = step.change.transaction.xid !== first.transaction.xid
         if (isOther && (this.#isUnseen(first) || this.#isUnseen(step.change))) break
         if (!this.#steps.isPrepared(step.change.table)) {
           // What is known of tables stays the same from the first match to the last.
           if (batch.changes.length > 0) break
-          await this.#steps.prepare(step.change.table)
+          await this.#prepare(step.change.table)
         }
         if (this.#closed) break
+        this.#tried++
         this.#steps.match(step.change, batch)
         batch.changes.push(step.change)
       }
@@ -187,11 +217,21 @@ export class Pipeline {
     return { steps, batch }
   }
 
+  async #prepare(table: Table): Promise<void> {
+    try {
+      await this.#steps.prepare(table)
+    } catch (error) {
+      if (isUnreachable(error)) throw error
+      this.#steps.setAside(table, error)
+    }
+  }
+
   #isUnseen(change: RowChange | undefined): boolean {
     return change !== undefined && this.#unseen.has(change.transaction.xid)
   }
 
   #consume(count: number): void {
+    this.progressed++
     for (let at = this.#from; at < this.#from + count; at++) {
       const step = this.#queue[at]!
       if (step.kind === 'change') this.#bytes -= step.bytes
@@ -208,7 +248,7 @@ export class Pipeline {
   }
 }
 
-/** Whoever needs to know of a fault has caught it; the changes go on. */
+/** A caller that needs to know of a fault has caught it; the changes go on. */
 async function controlled(work: () => void | Promise<void>): Promise<void> {
   try {
     await work()

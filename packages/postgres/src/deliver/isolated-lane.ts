@@ -1,0 +1,178 @@
+import { isUnreachable } from '../catalog/database-fault.ts'
+import { append, getOrMake } from '../catalog/multimap.ts'
+import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
+import type { DecisionFault } from '../decide/decide.ts'
+import { delay, type FeedRuntime } from '../feed-runtime.ts'
+import { placeOf } from '../replication/change-row.ts'
+import { comparePlaces } from '../replication/position.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
+import type { Audience, PendingDelivery } from '../subscribe/subscription.ts'
+
+/** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
+export interface IsolatedWork {
+  /** Equal for the same audiences. */
+  readonly key: string
+  /** Because of these it is decided apart. */
+  readonly audiences: ReadonlySet<Audience>
+  readonly rows: readonly RowChange[]
+  readonly channels: ReadonlySet<FeedChannel>
+}
+
+export interface IsolatedLaneOptions {
+  readonly runtime: FeedRuntime
+  readonly breaker: CircuitBreaker
+  /** Decides and delivers. Rejects without having delivered anything. */
+  process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[]>
+  /** Nothing of it will be delivered. */
+  failed(work: IsolatedWork, reason: string): void
+}
+
+/** Rows that may wait for the same audiences, and for all. */
+const MAX_ROWS_EACH = 2_000
+const MAX_ROWS = 50_000
+const MAX_ROWS_AT_ONCE = 512
+const RETRY_MS = 500
+
+type Kind = 'healthy' | 'suspect'
+
+/**
+ * Decides what only Postgres can evaluate, and for identities whose policies are slow, apart from the ordered path: one worker for
+ * those that are fast as a rule, together, and one for those that failed or were slow, one by one and in turn. A channel's own
+ * order is kept: what follows waits in the channel.
+ */
+export class IsolatedLane {
+  readonly #options: IsolatedLaneOptions
+  /** By audiences, in the order of their turns. */
+  readonly #waiting = new Map<string, (IsolatedWork & { readonly release: () => void })[]>()
+  readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
+  #rows = 0
+  #closed = false
+  /** How often work was finished. */
+  progressed = 0
+
+  constructor(options: IsolatedLaneOptions) {
+    this.#options = options
+  }
+
+  get hasWork(): boolean {
+    return this.#rows > 0
+  }
+
+  add(work: Iterable<IsolatedWork>): void {
+    for (const each of work) this.#enqueue(each)
+    this.#start('healthy')
+    this.#start('suspect')
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#waiting.clear()
+  }
+
+  #enqueue(work: IsolatedWork): void {
+    const { key, rows, channels } = work
+    const waiting = (this.#waiting.get(key) ?? []).reduce((sum, each) => sum + each.rows.length, 0)
+    if (waiting + rows.length > MAX_ROWS_EACH || this.#rows + rows.length > MAX_ROWS)
+      return this.#options.failed(work, 'too many changes wait for slow policies or filters')
+    this.#rows += rows.length
+    const releases = [...channels].map((channel) => channel.defer(placeOf(rows[0]!)))
+    append(this.#waiting, key, { ...work, release: () => releases.forEach((release) => release()) })
+  }
+
+  #start(kind: Kind): void {
+    if (this.#running[kind]) return
+    this.#running[kind] = true
+    void this.#run(kind).finally(() => (this.#running[kind] = false))
+  }
+
+  async #run(kind: Kind): Promise<void> {
+    // What comes in the same turn goes along.
+    await Promise.resolve()
+    for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
+      await this.#process(work)
+      for (const { rows, release } of work) {
+        this.#rows -= rows.length
+        release()
+      }
+      this.progressed++
+    }
+  }
+
+  /** All that is healthy together; of the others the next one in turn. */
+  #take(kind: Kind): (IsolatedWork & { readonly release: () => void })[] {
+    const taken: (IsolatedWork & { readonly release: () => void })[] = []
+    let rows = 0
+    for (const [key, works] of this.#waiting) {
+      if (this.#isSuspect(works[0]!) !== (kind === 'suspect')) continue
+      while (works.length > 0 && rows < MAX_ROWS_AT_ONCE) {
+        rows += works[0]!.rows.length
+        taken.push(works.shift()!)
+      }
+      this.#waiting.delete(key)
+      if (works.length > 0) this.#waiting.set(key, works)
+      if (kind === 'suspect' || rows >= MAX_ROWS_AT_ONCE) break
+    }
+    return taken
+  }
+
+  #isSuspect({ audiences }: IsolatedWork): boolean {
+    return [...audiences].some((audience) => this.#options.breaker.holds(audience))
+  }
+
+  async #process(work: readonly IsolatedWork[]): Promise<void> {
+    const { runtime, process, failed } = this.#options
+    for (const at = runtime.uptime(); !this.#closed;) {
+      try {
+        return this.#judge(work, await process(work), runtime.uptime() - at)
+      } catch (error) {
+        if (!isUnreachable(error)) return work.forEach((each) => failed(each, String(error)))
+        await delay(runtime, RETRY_MS)
+      }
+    }
+  }
+
+  /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */
+  #judge(work: readonly IsolatedWork[], faults: readonly DecisionFault[], tookMs: number): void {
+    const { breaker } = this.#options
+    const faulty = new Set(faults.flatMap(({ deliveries }) => deliveries.map(({ audience }) => audience.key)))
+    for (const audience of new Set(work.flatMap(({ audiences }) => [...audiences]))) {
+      if (faulty.has(audience.key)) continue
+      if (tookMs > SLOW_MS) breaker.suspect(audience)
+      breaker.answered(audience, tookMs)
+    }
+  }
+}
+
+/** Channels that get some of the changes apart, with those changes. */
+export type Isolated = ReadonlyMap<RowChange, ReadonlySet<FeedChannel>>
+
+/** Divides what is decided apart by the audiences that cause it. */
+export function isolate(apart: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
+  const byChannel = new Map<FeedChannel, Map<Audience, readonly RowChange[]>>()
+  for (const { audience, rows, only } of apart)
+    for (const { channel } of only ?? audience.members)
+      if (channel.receives) getOrMake(byChannel, channel, () => new Map<Audience, readonly RowChange[]>()).set(audience, rows)
+  const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
+  for (const [channel, audiences] of byChannel) {
+    const key = [...audiences.keys()].map((audience) => audience.key).join('\n')
+    const rows = (): readonly RowChange[] => [...new Set([...audiences.values()].flat())].sort(byPosition)
+    getOrMake(work, key, () => ({
+      key,
+      audiences: new Set(audiences.keys()),
+      rows: rows(),
+      channels: new Set<FeedChannel>(),
+    })).channels.add(channel)
+  }
+  const isolated = new Map<RowChange, Set<FeedChannel>>()
+  for (const { rows, channels } of work.values())
+    for (const row of rows) {
+      const of = getOrMake(isolated, row, () => new Set<FeedChannel>())
+      for (const channel of channels) of.add(channel)
+    }
+  return { work: [...work.values()], isolated }
+}
+
+function byPosition(one: RowChange, other: RowChange): number {
+  return comparePlaces(placeOf(one), placeOf(other))
+}
