@@ -1,4 +1,4 @@
-import { isUnreachable } from '../catalog/database-fault.ts'
+import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { append, getOrMake } from '../catalog/multimap.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decide.ts'
@@ -121,12 +121,12 @@ export class IsolatedLane {
   }
 
   async #process(work: readonly IsolatedWork[]): Promise<void> {
-    const { runtime, process, failed } = this.#options
+    const { runtime } = this.#options
     for (const at = runtime.uptime(); !this.#closed;) {
       try {
-        return this.#judge(work, await process(work), runtime.uptime() - at)
+        return this.#judge(work, await this.#options.process(work), runtime.uptime() - at)
       } catch (error) {
-        if (!isUnreachable(error)) return work.forEach((each) => failed(each, String(error)))
+        if (!isUnreachable(error)) return work.forEach((each) => this.#options.failed(each, errorText(error)))
         await delay(runtime, RETRY_MS)
       }
     }

@@ -89,9 +89,11 @@ export class ResumeQueue {
     const { runtime } = this.#options
     // Channels that come back in the same turn go together from the first step on.
     await endOfTurn(runtime)
-    for (let next = this.#next(); next !== undefined && !this.#closed; next = this.#next()) {
+    while (!this.#closed) {
+      const next = this.#next()
+      if (next === undefined) return
       try {
-        if (!(await this.#step(next, MAX_CHANGES))) await this.#options.port.betweenBatches(() => this.#finish(next!))
+        if (!(await this.#step(next, MAX_CHANGES))) await this.#options.port.betweenBatches(() => this.#finish(next))
       } catch (error) {
         if (isUnreachable(error)) await delay(runtime, RETRY_MS)
         else this.#end(next, { recovered: false, reason: 'withheld' })

@@ -26,7 +26,7 @@ export interface SubscribingOptions {
   readonly resumes: ResumeQueue
   epoch(): string | null
   /** For logs: the database refuses to plan a channel. */
-  onFault(error: unknown): void
+  readonly onFault: (error: unknown) => void
 }
 
 /** Takes channels from their request to "Subscribed to PostgreSQL": from then on nothing that is committed passes them by. */
@@ -44,7 +44,7 @@ export class Subscribing {
 
   /** Never rejects: the channel is notified how it went, and how it goes on. */
   async subscribe(channel: FeedChannel): Promise<void> {
-    const { runtime, onFault } = this.#options
+    const { runtime } = this.#options
     while (!channel.closed && !this.#closed) {
       try {
         await this.#epochKnown(channel)
@@ -52,7 +52,7 @@ export class Subscribing {
       } catch (error) {
         if (channel.closed || this.#closed) return
         if (!isUnreachable(error) && !isTimeout(error)) {
-          onFault(error)
+          this.#options.onFault(error)
           return this.#refuse(channel, REFUSED)
         }
         channel.refuse(`Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`, UNAVAILABLE)
