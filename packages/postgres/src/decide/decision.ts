@@ -225,9 +225,10 @@ function wantRow(
     return
   }
   const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change, keys)
-  if (entry === null || texts === null) {
+  const withheld = deleted && entry !== null ? deletesWithheldText(entry, binding.role) : null
+  if (withheld !== null) subscription.channel.warnOnce(withheld)
+  if (entry === null || texts === null || withheld !== null) {
     candidate.allowed = false
-    if (deleted && entry !== null) subscription.channel.warnOnce(deletesWithheldText(entry))
     return
   }
   addRow(groups, entry, deleted, binding.identity, texts, candidate)
@@ -307,9 +308,17 @@ function wholeRow(entry: TableEntry, change: RowChange): readonly string[] | nul
   return text === null ? null : [text]
 }
 
-/** Who asked for deletes of rows that it could see gets none of a table that does not tell what was deleted (rule D14). */
-export function deletesWithheldText({ schema, name }: Pick<TableEntry, 'schema' | 'name'>): string {
-  return `Deletes of ${schema}.${name} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`
+/**
+ * Why a subscriber that asks for deletes of rows that it could see gets none of this table (rule D14); `null`: it gets them.
+ */
+export function deletesWithheldText({ schema, name, rowSecurity, replicaIdentityFull, roles }: TableEntry, role: string): string | null {
+  const access = roles.get(role)
+  if (!rowSecurity || access === undefined || access.bypassesRowSecurity) return null
+  const withheld = `Deletes of ${schema}.${name} are withheld: to find out who could see a deleted row, `
+  if (!replicaIdentityFull) return `${withheld}it needs REPLICA IDENTITY FULL`
+  return access.scope === 'opaque'
+    ? `${withheld}its policies must neither read the table itself nor call functions that may read tables`
+    : null
 }
 
 async function askRows(group: RowGroup, context: DecisionContext): Promise<void> {

@@ -122,6 +122,25 @@ function refuse(message: string): ParsedEntry {
   return { ok: false, message }
 }
 
+/** The tables that an entry names (rule D1). A name that a table, or a schema, has exactly is no pattern. */
+export function tablesOf<T extends TableName>(
+  { schema, table }: Pick<ChangeEntry, 'schema' | 'table'>,
+  tables: readonly T[],
+): readonly T[] {
+  const inSchema = named(schema, tables, (each) => each.schema)
+  return named(table, inSchema, (each) => each.name)
+}
+
+export interface TableName {
+  readonly schema: string
+  readonly name: string
+}
+
+function named<T>(pattern: string, tables: readonly T[], nameOf: (table: T) => string): readonly T[] {
+  const exact = pattern === '*' ? [] : tables.filter((table) => nameOf(table) === pattern)
+  return exact.length > 0 ? exact : tables.filter((table) => nameMatches(pattern, nameOf(table)))
+}
+
 /** Whether a name fits a pattern of an entry. Takes no longer than the product of their lengths. */
 export function nameMatches(pattern: string, name: string): boolean {
   if (pattern === '*' || pattern === name) return true

@@ -1,5 +1,5 @@
 import type { Identity } from '@tidewire/server'
-import { nameMatches, notPublishedText, refusedText, RAISED, type ChangeEntry } from './change-entry.ts'
+import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry } from './change-entry.ts'
 import { deletesWithheldText } from '../decide/decision.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
@@ -15,7 +15,7 @@ export type SubscribePlan =
 export async function planSubscriptions(channel: FeedChannel, database: FeedDatabase): Promise<SubscribePlan> {
   const { identity, entries } = channel
   const published = await database.publishedTables()
-  const wanted = entries.map((entry) => ({ entry, tables: published.filter((table) => entryMatches(entry, table)) }))
+  const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
   const nowhere = wanted.find(({ tables }) => tables.length === 0)
   if (nowhere !== undefined) return { ok: false, message: notPublishedText(nowhere.entry) }
   const role = await database.role(identity.role)
@@ -34,25 +34,31 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
     }
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
-  const unknown = asks ? watched.filter(({ rowSecurity, replicaIdentityFull }) => rowSecurity && !replicaIdentityFull) : []
-  return { ok: true, subscriptions, withheld: unknown.map(deletesWithheldText) }
+  const withheld = watched.flatMap((entry) => (channel.authorizesDeletes ? (deletesWithheldText(entry, identity.role) ?? []) : []))
+  const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
+  return { ok: true, subscriptions, withheld: [...withheld, ...closed.map(schemaWithheldText)] }
 }
 
-export function entryMatches(entry: ChangeEntry, table: Pick<PublishedTable, 'schema' | 'name'>): boolean {
-  return nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
-}
-
-/** Subscriptions of a channel to a table that was published, or made, after it subscribed. */
-export async function planTable(channel: FeedChannel, table: TableEntry, database: FeedDatabase): Promise<Subscription[]> {
+/** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
+export async function planTable(
+  channel: FeedChannel,
+  table: TableEntry,
+  database: FeedDatabase,
+  isNamed: (entry: ChangeEntry) => boolean,
+): Promise<Subscription[]> {
   const subscriptions: Subscription[] = []
   for (const [order, entry] of channel.entries.entries()) {
-    if (!entryMatches(entry, table)) continue
+    if (!isNamed(entry)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
     if (typeof prepared === 'string') channel.warn(refusedText(entry, prepared))
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
   }
   return subscriptions
+}
+
+/** SQL would refuse the table altogether (rule D15). */
+export function schemaWithheldText({ schema, name }: TableEntry): string {
+  return `Changes of ${schema}.${name} are withheld: your role may not use the schema`
 }
 
 function roleFault({ name, exists, allowed }: RoleFacts): string | null {

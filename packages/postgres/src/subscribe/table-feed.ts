@@ -3,6 +3,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { filterText } from '../decide/change-row.ts'
 import { Crowd, isOfCrowd } from '../decide/crowd.ts'
 import { isAuthorizedDelete, type Binding, type Subscription } from './feed-channel.ts'
+import { schemaWithheldText } from './subscribe-plan.ts'
 import { lookupValues } from './filter-test.ts'
 import { uidOf, type Identities } from '../catalog/identity.ts'
 import { SubscriptionIndex, type ColumnText, type IndexPlace } from './subscription-index.ts'
@@ -35,13 +36,18 @@ export class TableFeed {
     this.subscriptions.add(subscription)
     if (subscription.channel.authorizesDeletes) this.#authorizing++
     this.#bind(subscription)
-    if (this.table !== null) warnOfFilters(subscription, this.table)
+    if (this.table === null) return
+    warnOfFilters(subscription, this.table)
+    warnOfKey(subscription, this.table)
   }
 
   /** The stream has described the table. */
   describe(table: Table): void {
     this.table = table
-    for (const subscription of this.subscriptions) warnOfFilters(subscription, table)
+    for (const subscription of this.subscriptions) {
+      warnOfFilters(subscription, table)
+      warnOfKey(subscription, table)
+    }
   }
 
   /** Those whom new rows concern unless Postgres says otherwise; {@link candidates} leaves them out. */
@@ -107,7 +113,7 @@ export class TableFeed {
       return
     }
     const access = entry.roles.get(role.name)
-    if (access === undefined || access.superuser || !access.usesSchema) return warnOfAccess(subscription, entry)
+    if (access === undefined || access.superuser || !access.usesSchema) return subscription.channel.warnOnce(schemaWithheldText(entry))
     const binding = bind(subscription, entry, access, this.#identities)
     subscription.binding = binding
     if (isOfCrowd(subscription, binding)) this.#crowd.members.add(subscription)
@@ -128,9 +134,11 @@ export class TableFeed {
   }
 }
 
-/** SQL would refuse the table altogether (rule D15). */
-function warnOfAccess({ channel }: Subscription, { schema, name }: TableEntry): void {
-  channel.warnOnce(`Changes of ${schema}.${name} are withheld: your role may not use the schema`)
+/** Under policies an old row is told by its key, which the log may not carry (rule D15). */
+function warnOfKey({ channel, entry, binding }: Subscription, { schema, name, primaryKey }: Table): void {
+  const missing = primaryKey.filter(({ identity }) => !identity).map((column) => column.name)
+  if (missing.length === 0 || binding === null || !binding.keyOnly || entry.event === 'INSERT' || entry.event === 'UPDATE') return
+  channel.warnOnce(`Deletes of ${schema}.${name} come without ${missing.join(', ')}: its replica identity does not hold the primary key`)
 }
 
 /** A filter on a column that the stream does not have lets nothing pass: whoever set it is told (rule D15). */
