@@ -153,7 +153,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
       oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
       trouble: trouble ?? stuck[0]?.reason ?? null,
-      isStarting: this.#source?.epoch == null,
+      isStarting: (this.#source?.epoch ?? null) === null,
       // A database that cannot be reached is every node's trouble; another node would do no better.
       isStuck: trouble === null && stuck.some(({ name }) => name === ORDERED_PATH),
       degraded: [...(trouble === null ? [] : [trouble]), ...stuck.map(({ reason }) => reason)],
@@ -230,7 +230,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #confirm(endLsn: Lsn): void {
     const source = this.#source
-    if (source?.epoch != null) source.confirm(source.epoch, endLsn)
+    if (source !== null && source.epoch !== null) source.confirm(source.epoch, endLsn)
   }
 
   /** The slot was lost or recreated: what happened in between is not known. */

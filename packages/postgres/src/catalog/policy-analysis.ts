@@ -166,7 +166,7 @@ const READS_SESSION: ReadonlySet<string> = new Set([
   ],
 ])
 
-const BODY_TOKEN = /\s+|'(?:[^']|'')*'|[A-Za-z_]\w*|\d+(?:\.\d+)?|\$\d+|::|->>?|<=|>=|<>|!=|[-+=<>(),@]/y
+const BODY_TOKEN = /\s+|'(?:[^']|'')*'|[A-Za-z_]\w*|\d+(?:\.\d+)?|\$\d+(?:\.\w+)?|::|\|\||->>?|<=|>=|<>|!=|[-+=<>(),@]/y
 const BODY_WORDS: ReadonlySet<string> = new Set('select and or not is null true false case when then else end in'.split(' '))
 const BODY_FUNCTIONS: ReadonlySet<string> = new Set(['coalesce', 'nullif', 'current_setting', 'lower', 'upper'])
 const BODY_TYPES: ReadonlySet<string> = new Set('uuid text json jsonb int integer bigint bool boolean numeric'.split(' '))

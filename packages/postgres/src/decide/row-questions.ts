@@ -4,6 +4,7 @@ import type { TableEntry } from '../catalog/table-entry.ts'
 import { imageOf, oldRowText, primaryKeyTexts, publishedColumns } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
+import { deletesWithheld } from '../subscribe/changes-fault.ts'
 import type { PendingDelivery } from '../subscribe/subscription.ts'
 import type { DecisionFault } from './decide.ts'
 import type { CheckAnswer, Grant, RowCheck } from './feed-database.ts'
@@ -139,7 +140,8 @@ export class RowQuestions {
       pass(deleted)
       return true
     }
-    const known = deleted.filter((row) => oldText(audience.entry, row) !== null)
+    const isWithheld = deletesWithheld(audience.entry, audience.role) !== null
+    const known = isWithheld ? [] : deleted.filter((row) => oldText(audience.entry, row) !== null)
     this.#add(this.#deleted, delivery, known, deleted)
     return known.length === deleted.length
   }

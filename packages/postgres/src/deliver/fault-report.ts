@@ -5,7 +5,7 @@ import type { DecisionFault } from '../decide/decide.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { deletesWithheld, deletesWithheldText } from '../subscribe/changes-fault.ts'
+import { deletesWithheld } from '../subscribe/changes-fault.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Audience, PendingDelivery } from '../subscribe/subscription.ts'
 import type { IsolatedWork } from './isolated-lane.ts'
@@ -49,7 +49,8 @@ export class FaultReport {
       if (first === undefined) continue
       const { entry, role } = first.audience
       if (fault.kind === 'deletes-withheld') {
-        for (const channel of channelsOfAll(fault.deliveries)) channel.warnOnce(deletesWithheldText(entry), deletesWithheld(entry))
+        const advice = deletesWithheld(entry, role)
+        if (advice !== null) for (const channel of channelsOfAll(fault.deliveries)) channel.warnOnce(advice.message, advice.fault)
         continue
       }
       this.#log(fault.kind, entry, role, fault.message)

@@ -28,20 +28,25 @@ export class TableView {
   readonly #columns: readonly Column[]
   readonly #identity: readonly Column[]
   readonly #primaryKey: readonly Column[]
+  /** Of the key, what the log carries of an old row. */
+  readonly #oldKey: readonly Column[]
   readonly #columnsJson: string
   readonly #writeRow: RecordWriter
   readonly #writeIdentity: RecordWriter
   readonly #writeKey: RecordWriter
+  readonly #writeOldKey: RecordWriter
 
   constructor(table: Table, columns: readonly Column[]) {
     this.#columns = columns
     this.#identity = columns.filter((column) => column.identity)
     this.#primaryKey = columns.filter((column) => table.primaryKey.includes(column))
+    this.#oldKey = this.#primaryKey.filter((column) => column.identity)
     this.key = columns.map((column) => column.number).join()
     this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
     this.#writeRow = recordWriter(columns)
     this.#writeIdentity = recordWriter(this.#identity)
     this.#writeKey = recordWriter(this.#primaryKey)
+    this.#writeOldKey = recordWriter(this.#oldKey)
   }
 
   /** The `data` of a message, as JSON text. */
@@ -69,7 +74,7 @@ export class TableView {
     const sources: RecordSources = { old: fullOld(row), ...(supplied === null ? {} : { supplied: supplied.record }) }
     const record = newTuple === null ? '' : (superseded === 'key' ? this.#writeKey : this.#writeRow)(newTuple, sources)
     const before = old?.tuple ?? change.newTuple
-    const writeOld = this.#oldColumns(options) === this.#primaryKey ? this.#writeKey : this.#writeIdentity
+    const writeOld = this.#oldColumns(options) === this.#oldKey ? this.#writeOldKey : this.#writeIdentity
     const oldSources: RecordSources = supplied === null ? {} : { supplied: old === null ? supplied.record : supplied.old }
     return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
   }
@@ -85,7 +90,7 @@ export class TableView {
   }
 
   #oldColumns({ oldExtent, superseded }: DataOptions): readonly Column[] {
-    return oldExtent === 'key' || superseded !== null || this.#identity.length === 0 ? this.#primaryKey : this.#identity
+    return oldExtent === 'key' || superseded !== null || this.#identity.length === 0 ? this.#oldKey : this.#identity
   }
 }
 

@@ -1,4 +1,5 @@
 import { isJsonObject, parseFilter, type ChangesFault, type ChangesFaultCode, type Filter } from '@tidewire/protocol'
+import { getOrMake } from '../catalog/multimap.ts'
 import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
@@ -137,6 +138,38 @@ export const NO_ENTRY: EntryRefusal = refuse('invalid-entry', `${NO_PARAMS} nil`
 
 function refuse(code: ChangesFaultCode, message: string, hint: string): EntryRefusal {
   return { ok: false, message, fault: { code, hint } }
+}
+
+/** The tables that an entry names (rule D1). A name that a table, or a schema, has exactly is no pattern. */
+export function tablesOf<T extends TableName>(
+  { schema, table }: Pick<ChangeEntry, 'schema' | 'table'>,
+  tables: readonly T[],
+): readonly T[] {
+  const inSchema = named(schema, tables, (each) => each.schema)
+  return named(table, inSchema, (each) => each.name)
+}
+
+export interface TableName {
+  readonly schema: string
+  readonly name: string
+}
+
+/** The same for many entries: the oids, found out once for entries that name the same. */
+export function oidsBy(
+  tables: readonly (TableName & { readonly oid: number })[],
+): (entry: Pick<ChangeEntry, 'schema' | 'table'>) => ReadonlySet<number> {
+  const known = new Map<string, ReadonlySet<number>>()
+  return (entry) => getOrMake(known, `${entry.schema}\0${entry.table}`, () => new Set(tablesOf(entry, tables).map(({ oid }) => oid)))
+}
+
+/** Whether the entry may name the table; another one of exactly this name may take precedence. */
+export function mayName({ schema, table }: Pick<ChangeEntry, 'schema' | 'table'>, of: TableName): boolean {
+  return nameMatches(schema, of.schema) && nameMatches(table, of.name)
+}
+
+function named<T>(pattern: string, tables: readonly T[], nameOf: (table: T) => string): readonly T[] {
+  const exact = pattern === '*' ? [] : tables.filter((table) => nameOf(table) === pattern)
+  return exact.length > 0 ? exact : tables.filter((table) => nameMatches(pattern, nameOf(table)))
 }
 
 /** Whether a name fits a pattern of an entry. Takes no longer than the product of their lengths. */

@@ -32,13 +32,27 @@ export function notPublished({ schema, table }: ChangeEntry, { publication, tabl
   }
 }
 
-/** A channel that asked for deletes of rows that it could see gets none of a table that does not log the deleted row (rule D14). */
-export function deletesWithheldText({ schema, name }: Named): string {
-  return `Deletes of ${schema}.${name} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`
+/** Why a subscriber that asks for deletes of rows that it could see gets none of this table (rule D14); `null`: it gets them. */
+export function deletesWithheld(table: TableEntry, role: string): Advice | null {
+  const access = table.roles.get(role)
+  if (!table.rowSecurity || access === undefined || access.bypassesRowSecurity) return null
+  const withheld = `Deletes of ${table.schema}.${table.name} are withheld: to find out who could see a deleted row, `
+  const because = (why: string, hint: string): Advice => ({ message: withheld + why, fault: { code: 'deletes-withheld', hint } })
+  if (!table.replicaIdentityFull) return because('it needs REPLICA IDENTITY FULL', `alter table ${sqlName(table)} replica identity full;`)
+  return access.scope === 'opaque'
+    ? because(
+        'its policies must neither read the table itself nor call functions that may read tables',
+        `Write the SELECT policies of ${sqlName(table)} over columns of the row and claims of the token.`,
+      )
+    : null
 }
 
-export function deletesWithheld(table: Named): ChangesFault {
-  return { code: 'deletes-withheld', hint: `alter table ${sqlName(table)} replica identity full;` }
+/** SQL would refuse the table altogether (rule D15). */
+export function schemaWithheld({ schema, name }: Named, role: string): Advice {
+  return {
+    message: `Changes of ${schema}.${name} are withheld: your role may not use the schema`,
+    fault: { code: 'not-allowed', hint: `grant usage on schema ${sqlIdentifier(schema)} to ${sqlIdentifier(role)};` },
+  }
 }
 
 /** What of an accepted subscription will surprise its user. */

@@ -1,7 +1,7 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
-import { nameMatches, notPublishedText, refusedText, RAISED, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
-import { adviceFor, deletesWithheld, deletesWithheldText, notPublished, type Advice } from './changes-fault.ts'
+import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
+import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice } from './changes-fault.ts'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
@@ -22,7 +22,7 @@ export type SubscribePlan =
 export async function planSubscriptions(channel: FeedChannel, database: CatalogPort): Promise<SubscribePlan> {
   const { identity, entries } = channel
   const published = await database.publishedTables()
-  const wanted = entries.map((entry) => ({ entry, tables: published.filter((table) => entryMatches(entry, table)) }))
+  const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
   const nowhere = wanted.find(({ tables }) => tables.length === 0)
   if (nowhere !== undefined) {
     const { entry } = nowhere
@@ -48,25 +48,28 @@ export async function planSubscriptions(channel: FeedChannel, database: CatalogP
     }
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
-  const unknown = asks ? watched.filter(({ rowSecurity, replicaIdentityFull }) => rowSecurity && !replicaIdentityFull) : []
+  const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
   return {
     ok: true,
     subscriptions,
-    withheld: unknown.map((table) => ({ message: deletesWithheldText(table), fault: deletesWithheld(table) })),
+    withheld: [
+      ...watched.flatMap((table) => (channel.authorizesDeletes ? (deletesWithheld(table, identity.role) ?? []) : [])),
+      ...closed.map((table) => schemaWithheld(table, identity.role)),
+    ],
     advice: subscriptions.flatMap((subscription) => adviceFor(subscription, known.get(subscription.oid)!, role)),
   }
 }
 
-export function entryMatches(entry: ChangeEntry, table: Pick<PublishedTable, 'schema' | 'name'>): boolean {
-  return nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
-}
-
-/** Subscriptions of a channel to a table that was published, or made, after it subscribed. */
-export async function planTable(channel: FeedChannel, table: TableEntry, database: CatalogPort): Promise<Subscription[]> {
+/** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
+export async function planTable(
+  channel: FeedChannel,
+  table: TableEntry,
+  database: CatalogPort,
+  isNamed: (entry: ChangeEntry) => boolean,
+): Promise<Subscription[]> {
   const subscriptions: Subscription[] = []
   for (const [order, entry] of channel.entries.entries()) {
-    if (!entryMatches(entry, table)) continue
+    if (!isNamed(entry)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
     if ('text' in prepared) channel.warn(refusedText(entry, prepared.text), prepared.fault)
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, ...UNBOUND })

@@ -8,7 +8,8 @@ import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { fits } from './filter-test.ts'
 import type { Subscription } from './subscription.ts'
-import { entryMatches, planTable, prepareFilters } from './subscribe-plan.ts'
+import { mayName, oidsBy, type ChangeEntry } from './change-entry.ts'
+import { planTable, prepareFilters } from './subscribe-plan.ts'
 import { TableSubscriptions } from './table-subscriptions.ts'
 
 /** Which channels watch which tables, and what the catalog says of these. */
@@ -74,7 +75,7 @@ export class Subscriptions {
   async prepare(table: Table): Promise<void> {
     if (!this.#planned.has(table)) {
       this.#dropRenamed(table)
-      await this.#findNewcomers(table)
+      await this.#findNewcomers(table, null)
     }
     await this.#load(table.oid)
     this.#tables.get(table.oid)?.describe(table)
@@ -100,23 +101,25 @@ export class Subscriptions {
    */
   async followPublication(published: readonly PublishedTable[], endOfTurn: () => Promise<void>): Promise<void> {
     const byOid = new Map(published.map((table) => [table.oid, table]))
+    const oidsOf = oidsBy(published)
     let done = 0
     for (const { subscriptions } of [...this.#tables.values()]) {
       for (const subscription of [...subscriptions]) {
+        if (oidsOf(subscription.entry).has(subscription.oid)) continue
         const table = byOid.get(subscription.oid)
-        if (table !== undefined && entryMatches(subscription.entry, table)) continue
-        this.#leaves(subscription)
+        // A table of exactly this name is there now: the name is no pattern any more.
+        if (table !== undefined && mayName(subscription.entry, table)) this.#drop(subscription)
+        else this.#leaves(subscription)
         if (++done % 500 === 0) await endOfTurn()
       }
     }
-    const oids = new Set<number>()
+    const wanted = new Set<number>()
     for (const channel of this.channels) {
       if (!isPlanned(channel)) continue
       const watched = new Set([...channel.subscriptions].map(({ oid }) => oid))
-      for (const table of published)
-        if (!watched.has(table.oid) && channel.entries.some((entry) => entryMatches(entry, table))) oids.add(table.oid)
+      for (const entry of channel.entries) for (const oid of oidsOf(entry)) if (!watched.has(oid)) wanted.add(oid)
     }
-    for (const oid of oids) await this.#findNewcomers(byOid.get(oid)!)
+    for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, oidsOf)
   }
 
   #leaves(subscription: Subscription): void {
@@ -147,8 +150,7 @@ export class Subscriptions {
 
   /** Rows of a renamed table do not reach its old name. */
   #dropRenamed(table: Table): void {
-    for (const subscription of [...this.subscriptionsOf(table.oid)])
-      if (!entryMatches(subscription.entry, table)) this.#leaves(subscription)
+    for (const subscription of [...this.subscriptionsOf(table.oid)]) if (!mayName(subscription.entry, table)) this.#leaves(subscription)
   }
 
   async #load(oid: number): Promise<void> {
@@ -181,24 +183,28 @@ export class Subscriptions {
     )
   }
 
-  /** Channels whose entries fit a table that they are not subscribed to: it is new, or has come back. */
-  async #findNewcomers(table: PublishedTable): Promise<void> {
+  /** Channels whose entries name a table that they are not subscribed to: it is new, or has come back. */
+  async #findNewcomers(table: PublishedTable, known: ((entry: ChangeEntry) => ReadonlySet<number>) | null): Promise<void> {
     const isMissing = (channel: FeedChannel): boolean =>
       isPlanned(channel) &&
-      channel.entries.some((entry) => entryMatches(entry, table)) &&
+      channel.entries.some((entry) => mayName(entry, table)) &&
       ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
     const channels = [...this.channels].filter(isMissing)
     if (channels.length === 0) return
+    const oidsOf = known ?? oidsBy(await this.#database.publishedTables())
     const roles = [...new Set(channels.map(({ identity }) => identity.role))]
     const entry = (await this.#database.tables([table.oid], roles)).get(table.oid)
     if (entry === undefined) return
     await Promise.all(
       channels.map(async (channel) => {
-        const subscriptions = await planTable(channel, entry, this.#database)
+        const subscriptions = await planTable(channel, entry, this.#database, (each) => oidsOf(each).has(table.oid))
         // It may have subscribed to it meanwhile.
         if (channel.closed || !isMissing(channel)) return
+        // What a name meant as a pattern, it does not mean any more once a table has it.
+        for (const each of channel.subscriptions)
+          if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
         for (const subscription of subscriptions) this.#add(subscription)
-        this.#returns(channel, table)
+        if (subscriptions.length > 0) this.#returns(channel, table)
       }),
     )
   }

@@ -7,6 +7,7 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { UnfilteredAudiences, type Batch } from './batch.ts'
 import type { ChangeEntry } from './change-entry.ts'
+import { schemaWithheld, type Advice } from './changes-fault.ts'
 import { lookupValues, testFor, type PreparedFilter } from './filter-test.ts'
 import { SubscriptionIndex, type ColumnText, type IndexPlace } from './subscription-index.ts'
 import { faultOf, type Audience, type Subscription } from './subscription.ts'
@@ -35,7 +36,7 @@ export class TableSubscriptions {
   add(subscription: Subscription): void {
     this.subscriptions.add(subscription)
     this.#join(subscription)
-    if (this.table !== null) warnOfFilters(subscription, this.table)
+    if (this.table !== null) warnOfTable(subscription, this.table)
   }
 
   delete(subscription: Subscription): void {
@@ -52,7 +53,7 @@ export class TableSubscriptions {
   /** The stream has described the table. */
   describe(table: Table): void {
     this.table = table
-    for (const subscription of this.subscriptions) warnOfFilters(subscription, table)
+    for (const subscription of this.subscriptions) warnOfTable(subscription, table)
   }
 
   /** Another version of the table. Batches that are on their way keep the audiences that they were matched with. */
@@ -101,7 +102,7 @@ export class TableSubscriptions {
     }
     if (subscription.filters === null || !role.allowed) return
     const access = entry.roles.get(role.name)
-    if (access === undefined || access.superuser || !access.usesSchema) return warnOfAccess(subscription, entry)
+    if (access === undefined || access.superuser || !access.usesSchema) return warn(subscription, schemaWithheld(entry, role.name))
     subscription.columns = columnsFor(subscription, entry, role)
     const identity = identityFor(subscription, entry, access, this.#identities)
     const ofIdentity = getOrMake(this.#audiences, identity ?? role.name, () => new Map<string, Audience>())
@@ -177,10 +178,23 @@ function attempt(test: (text: string | null) => boolean | null, value: string | 
   }
 }
 
-/** SQL would refuse the table altogether (rule D15). */
-function warnOfAccess({ channel }: Subscription, { schema, name }: TableEntry): void {
-  const message = `Changes of ${schema}.${name} are withheld: your role may not use the schema`
-  channel.warnOnce(message, { code: 'not-allowed', hint: `grant usage on schema ${schema} to ${channel.identity.role};` })
+/** Under policies an old row is delivered by its key, which the log may not hold (rule D15). */
+function warnOfKey({ channel, entry, audience }: Subscription, table: Table): void {
+  const missing = table.primaryKey.filter(({ identity }) => !identity).map(({ name }) => name)
+  if (missing.length === 0 || audience === null || audience.identity === null || (entry.event !== '*' && entry.event !== 'DELETE')) return
+  channel.warnOnce(
+    `Deletes of ${table.schema}.${table.name} come without ${missing.join(', ')}: its replica identity does not hold the primary key`,
+    { code: 'changes-withheld', hint: `alter table ${table.schema}.${table.name} replica identity default;` },
+  )
+}
+
+function warn({ channel }: Subscription, { message, fault }: Advice): void {
+  channel.warnOnce(message, fault)
+}
+
+function warnOfTable(subscription: Subscription, table: Table): void {
+  warnOfFilters(subscription, table)
+  warnOfKey(subscription, table)
 }
 
 /** A filter on a column that the stream does not have lets nothing pass (rule D15). */
