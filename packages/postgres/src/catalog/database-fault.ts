@@ -1,11 +1,11 @@
 /**
- * Whether the database could not be reached: the only fault that is retried for as long as it lasts. SQLSTATE classes 08
- * and 57P0x, no free connection (53300), errors of sockets and DNS, and our own time-outs while connecting. Everything else is
- * a fault of a row, a table or a subscription, and would fail again.
+ * Whether the database could not be reached, or lacks what it needs to answer anything: the only faults that are retried for
+ * as long as they last. SQLSTATE classes 08 and 57P0x, 53 (no connection, memory or disk is left), errors of sockets and DNS,
+ * and our own time-outs while connecting. Everything else is a fault of a row, a table or a subscription, and would fail again.
  */
 export function isUnreachable(error: unknown): boolean {
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
-  if (typeof code === 'string') return /^(08...|57P0.|53300|E[A-Z]{3,}|pool-timeout)$/.test(code)
+  if (typeof code === 'string') return /^(08...|57P0.|53...|E[A-Z]{3,}|pool-timeout)$/.test(code)
   return typeof message === 'string' && PG_MESSAGES.test(message)
 }
 

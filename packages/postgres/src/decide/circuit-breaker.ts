@@ -7,6 +7,8 @@ interface Circuit {
   backoffMs: number
   /** Questions in a row that were answered, and fast. */
   successes: number
+  /** Its channels know of the fault. */
+  notified: boolean
 }
 
 const FIRST_BACKOFF_MS = 1_000
@@ -34,17 +36,18 @@ export class CircuitBreaker {
     return until > nowMs ? until : 0
   }
 
-  /** True: the fault was not known before. */
+  /** True: its channels do not know of it yet. */
   failed(audience: Audience, { kind, timedOut }: Pick<DecisionFault, 'kind' | 'timedOut'>, nowMs: number): boolean {
     const key = kind === 'filter' ? audience.key : policyKey(audience)
-    const known = this.#circuits.get(key)
-    const circuit = known ?? this.#add(key)
+    const circuit = this.#circuits.get(key) ?? this.#add(key)
     circuit.successes = 0
     if (timedOut) {
       circuit.backoffMs = circuit.backoffMs === 0 ? FIRST_BACKOFF_MS : Math.min(circuit.backoffMs * 2, MAX_BACKOFF_MS)
       circuit.openUntilMs = nowMs + circuit.backoffMs
     }
-    return known === undefined
+    const isNews = !circuit.notified
+    circuit.notified = true
+    return isNews
   }
 
   /** It took its time with others, and is asked alone from now on to find out whether it was this one. */
@@ -64,7 +67,7 @@ export class CircuitBreaker {
   }
 
   #add(key: string): Circuit {
-    const circuit = { openUntilMs: 0, backoffMs: 0, successes: 0 }
+    const circuit = { openUntilMs: 0, backoffMs: 0, successes: 0, notified: false }
     this.#circuits.set(key, circuit)
     return circuit
   }

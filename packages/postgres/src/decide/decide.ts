@@ -1,10 +1,12 @@
+import { errorText, isTimeout } from '../catalog/database-fault.ts'
 import { append, getOrMake } from '../catalog/multimap.ts'
 import { filterText, publishedColumns } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { isAuthorizedDelete, type PendingDelivery } from '../subscribe/subscription.ts'
+import { StaleEntry } from './ask-again.ts'
 import { CurrentRows, type Content } from './content.ts'
 import type { RowChecks } from './feed-database.ts'
-import { narrowed } from './narrowed.ts'
+import { concernsAll, narrowed } from './narrowed.ts'
 import { failedFilters, undecided, type FilterQuestion } from './pass-filters.ts'
 import { RowQuestions, type RowQuestion } from './row-questions.ts'
 
@@ -33,34 +35,16 @@ export interface DecisionFault {
 export interface Decision {
   readonly decided: readonly Decided[]
   readonly faults: readonly DecisionFault[]
+  /** Deliveries that were decided, by policies that took long. */
+  readonly slow: readonly PendingDelivery[]
 }
 
 export interface DecideOptions {
   readonly database: RowChecks
+  /** Whether a table that a question fails for as a whole is to be loaded and asked about again; else it counts as faulty. */
+  readonly mayBeStale: (oid: number) => boolean
   /** Transactions that are not visible yet are waited for: nothing could be delivered before them. */
   readonly waits: boolean
-}
-
-/** The table has another policy version than its entry: it is to be loaded again, and everything asked again. */
-export class StaleEntry extends Error {
-  readonly oid: number
-
-  constructor(oid: number) {
-    super('the policies of a table have changed')
-    this.oid = oid
-  }
-}
-
-/** Transactions that wrote the changes and are not visible to other sessions yet. */
-export class UnseenTransactions extends Error {
-  /** As Postgres says that it is not ready: the question is asked again. */
-  readonly code = '57P03'
-  readonly xids: ReadonlySet<number>
-
-  constructor(xids: readonly number[]) {
-    super('a transaction that was committed cannot be seen yet')
-    this.xids = new Set(xids)
-  }
 }
 
 const WHOLE: Granted = { record: 'image', old: 'image' }
@@ -76,31 +60,39 @@ export function refusedRows({ delivery, granted }: Decided): RowChange[] {
  * Has Postgres decide which rows the audiences get. Sends nothing. Rejects with {@link StaleEntry}, with
  * {@link UnseenTransactions}, or when the database cannot be reached; all other faults are in the answer.
  */
-export async function decide(pending: readonly PendingDelivery[], { database, waits }: DecideOptions): Promise<Decision> {
-  const faults: DecisionFault[] = []
+export async function decide(pending: readonly PendingDelivery[], options: DecideOptions): Promise<Decision> {
+  const deciding: Deciding = { ...options, faults: [], slow: [], granted: new Map() }
+  const { database, faults, slow, granted } = deciding
   const passed = withoutFailed(pending, await failedFilters(undecided(pending), database, faults))
   const questions = new RowQuestions()
-  const granted = new Map<PendingDelivery, Map<RowChange, Granted>>()
-  const options = { database, waits }
-  const grantsOf = (delivery: PendingDelivery): Map<RowChange, Granted> => getOrMake(granted, delivery, () => new Map<RowChange, Granted>())
   for (const delivery of passed) {
-    const isAsked = questions.ask(delivery, (row) => grantsOf(delivery).set(row, uncheckedGrant(delivery, row)))
+    const isAsked = questions.ask(delivery, (row) => grant(deciding, delivery, row, uncheckedGrant(delivery, row)))
     if (!isAsked) faults.push({ kind: 'deletes-withheld', message: '', timedOut: false, deliveries: [delivery] })
   }
   await Promise.all([
-    checkVersions(questions.unchecked, database, waits),
-    ...questions.fresh().map((question) => askRows(question, options, grantsOf, faults)),
-    ...questions
-      .deleted()
-      .map((question) => askOldRows(question, options, (delivery, row, grant) => grantsOf(delivery).set(row, grant), faults)),
+    checkVersions(questions.unchecked, deciding),
+    ...questions.fresh().map((question) => askRows(question, deciding)),
+    ...questions.deleted().map((question) => askOldRows(question, deciding)),
   ])
   // The old row of an UPDATE is delivered whole only where the policies show its content; else its key is.
   const updated = questions.updated((delivery, row) => granted.get(delivery)?.get(row)?.record === 'image')
-  await Promise.all(
-    updated.map((question) => askOldRows(question, options, (delivery, row, grant) => granted.get(delivery)!.set(row, grant), [])),
-  )
-  await dropUnmatched(passed, granted, database, faults)
-  return { decided: passed.flatMap((delivery) => (granted.has(delivery) ? [{ delivery, granted: granted.get(delivery)! }] : [])), faults }
+  await Promise.all(updated.map((question) => askOldRows(question, { ...deciding, faults: [] })))
+  await dropUnmatched(passed, deciding)
+  return {
+    decided: passed.flatMap((delivery) => (granted.has(delivery) ? [{ delivery, granted: granted.get(delivery)! }] : [])),
+    faults,
+    slow,
+  }
+}
+
+interface Deciding extends DecideOptions {
+  readonly faults: DecisionFault[]
+  readonly slow: PendingDelivery[]
+  readonly granted: Map<PendingDelivery, Map<RowChange, Granted>>
+}
+
+function grant({ granted }: Deciding, delivery: PendingDelivery, row: RowChange, what: Granted): void {
+  getOrMake(granted, delivery, () => new Map<RowChange, Granted>()).set(row, what)
 }
 
 function withoutFailed(pending: readonly PendingDelivery[], failed: ReadonlySet<FilterQuestion>): readonly PendingDelivery[] {
@@ -119,56 +111,55 @@ function uncheckedGrant({ audience }: PendingDelivery, row: RowChange): Granted 
   return isAuthorizedDelete(audience, row) || (audience.identity === null && !row.table.rowSecurity) ? WHOLE : OLD_KEY
 }
 
-type Grants = (delivery: PendingDelivery) => Map<RowChange, Granted>
-
-async function checkVersions(unchecked: RowQuestions['unchecked'], database: RowChecks, waits: boolean): Promise<void> {
-  if (unchecked.pairs.length === 0) return
-  const current = await database.checkVersions({ pairs: unchecked.pairs, xids: [...unchecked.xids], waits })
-  const stale = unchecked.pairs.find((_, index) => current[index] !== true)
-  if (stale !== undefined) throw new StaleEntry(stale.entry.oid)
+/** Privileges may have been revoked since the entries were loaded. */
+async function checkVersions({ pairs, xids }: RowQuestions['unchecked'], deciding: Deciding): Promise<void> {
+  if (pairs.length === 0) return
+  const { database, waits, mayBeStale, faults, granted } = deciding
+  try {
+    const current = await database.checkVersions({ pairs, xids: [...xids], waits })
+    const stale = pairs.find((_, index) => current[index] !== true)
+    if (stale !== undefined) throw new StaleEntry(stale.entry.oid)
+  } catch (error) {
+    if (concernsAll(error)) throw error
+    if (pairs.length > 1) {
+      for (const pair of pairs) await checkVersions({ pairs: [pair], xids }, deciding)
+      return
+    }
+    const { entry, role } = pairs[0]!
+    if (mayBeStale(entry.oid)) throw new StaleEntry(entry.oid)
+    const deliveries = [...granted.keys()].filter(({ audience }) => audience.entry === entry && audience.role === role)
+    for (const delivery of deliveries) granted.delete(delivery)
+    faults.push({ kind: 'row', message: errorText(error), timedOut: isTimeout(error), deliveries })
+  }
 }
 
-async function askRows(
-  question: RowQuestion,
-  { database, waits }: DecideOptions,
-  grantsOf: Grants,
-  faults: DecisionFault[],
-): Promise<void> {
-  await narrowed(question, faults, async (part) => {
+async function askRows(question: RowQuestion, deciding: Deciding): Promise<void> {
+  const { database, waits, faults } = deciding
+  await narrowed(question, deciding, async (part) => {
     const answer = await database.checkRows({ ...part.check, waits })
     if (!answer.current) throw new StaleEntry(part.entry.oid)
+    if (answer.slow === true) deciding.slow.push(...part.deliveries)
     const current = new CurrentRows(publishedColumns(part.table))
-    part.answered(answer, faults, (delivery, row, grant) =>
-      grantsOf(delivery).set(
-        row,
-        grant === 'image' ? OLD_KEY : grant === 'key' ? KEYS : { record: current.contentOf(row, grant), old: 'key' },
-      ),
-    )
+    part.answered(answer, faults, (delivery, row, found) => {
+      const record = current.contentOf(row, found)
+      grant(deciding, delivery, row, record === 'image' ? OLD_KEY : record === 'key' ? KEYS : { record, old: 'key' })
+    })
   })
 }
 
 /** What of old rows is delivered: the old rows themselves, or their keys. */
-async function askOldRows(
-  question: RowQuestion,
-  { database, waits }: DecideOptions,
-  grant: (delivery: PendingDelivery, row: RowChange, granted: Granted) => void,
-  faults: DecisionFault[],
-): Promise<void> {
-  await narrowed(question, faults, async (part) => {
+async function askOldRows(question: RowQuestion, deciding: Deciding): Promise<void> {
+  const { database, waits, faults } = deciding
+  await narrowed(question, deciding, async (part) => {
     const { entry, role, xids, identities, oldTexts } = part
     const answer = await database.checkOldRows({ entry, role, xids, waits, rows: oldTexts, identities })
     if (!answer.current) throw new StaleEntry(entry.oid)
-    part.answered(answer, faults, (delivery, row, found) => grant(delivery, row, found === 'image' ? WHOLE : OLD_KEY))
+    part.answered(answer, faults, (delivery, row, found) => grant(deciding, delivery, row, found === 'image' ? WHOLE : OLD_KEY))
   })
 }
 
 /** A row that is delivered as it is now is delivered by its key alone where the filters do not match that. */
-async function dropUnmatched(
-  pending: readonly PendingDelivery[],
-  granted: ReadonlyMap<PendingDelivery, Map<RowChange, Granted>>,
-  database: RowChecks,
-  faults: DecisionFault[],
-): Promise<void> {
+async function dropUnmatched(pending: readonly PendingDelivery[], { granted, database, faults }: Deciding): Promise<void> {
   const questions: FilterQuestion[] = []
   for (const delivery of pending) {
     if (delivery.audience.filters.length === 0) continue

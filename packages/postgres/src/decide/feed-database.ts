@@ -64,6 +64,8 @@ export interface CheckAnswer {
   readonly current: boolean
   /** In the order of the request. */
   readonly identities: readonly IdentityAnswer[]
+  /** The policies took longer than they do as a rule. */
+  readonly slow?: boolean
 }
 
 /** Entries of whose rows something is delivered without a {@link RowCheck}, by the privileges that they remember. */

@@ -1,5 +1,6 @@
 import { errorText, isTimeout, isUnreachable } from '../catalog/database-fault.ts'
-import { StaleEntry, UnseenTransactions, type DecisionFault } from './decide.ts'
+import { StaleEntry, UnseenTransactions } from './ask-again.ts'
+import type { DecisionFault } from './decide.ts'
 import type { RowQuestion } from './row-questions.ts'
 
 /** How often a question is asked in parts: beyond that, all that is left of it counts as faulty. */
@@ -13,7 +14,11 @@ const WHOLE_TABLE = /^(42|3F)/
  * fault; the others are answered. Rejects with what concerns no part of the question: a stale entry, transactions that are not
  * visible yet, a database that cannot be reached.
  */
-export async function narrowed(question: RowQuestion, faults: DecisionFault[], ask: (part: RowQuestion) => Promise<void>): Promise<void> {
+export async function narrowed(
+  question: RowQuestion,
+  { mayBeStale, faults }: { readonly mayBeStale: (oid: number) => boolean; readonly faults: DecisionFault[] },
+  ask: (part: RowQuestion) => Promise<void>,
+): Promise<void> {
   let parts = 0
   const attempt = async (part: RowQuestion): Promise<void> => {
     try {
@@ -21,7 +26,10 @@ export async function narrowed(question: RowQuestion, faults: DecisionFault[], a
     } catch (error) {
       if (concernsAll(error)) throw error
       const { code } = error as { readonly code?: unknown }
-      const halves = parts < MAX_PARTS && !(typeof code === 'string' && WHOLE_TABLE.test(code)) ? part.halves() : []
+      const isWholeTable = typeof code === 'string' && WHOLE_TABLE.test(code)
+      // The table may have changed while it was asked about.
+      if (isWholeTable && mayBeStale(part.entry.oid)) throw new StaleEntry(part.entry.oid)
+      const halves = parts < MAX_PARTS && !isWholeTable ? part.halves() : []
       parts += halves.length
       if (halves.length === 0)
         faults.push({ kind: 'row', message: errorText(error), timedOut: isTimeout(error), deliveries: part.deliveries })

@@ -1,10 +1,12 @@
+import { errorText, isTimeout } from '../catalog/database-fault.ts'
 import { append, getOrMake } from '../catalog/multimap.ts'
 import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { testFor, type PreparedFilter } from '../subscribe/filter-test.ts'
 import { faultOf, filterView, type PendingDelivery } from '../subscribe/subscription.ts'
 import type { DecisionFault } from './decide.ts'
-import type { RowChecks, FilterCheck } from './feed-database.ts'
+import { concernsAll } from './narrowed.ts'
+import type { FilterAnswer, FilterCheck, RowChecks } from './feed-database.ts'
 
 /** A row that a filter is to be evaluated for, as the change wrote it or as it is now. */
 export interface FilterQuestion {
@@ -50,7 +52,7 @@ interface FilterGroup {
 /** The questions whose answer is no. Filters of one column, operator and kind are evaluated together. */
 export async function failedFilters(
   questions: Iterable<FilterQuestion>,
-  { testFilters }: Pick<RowChecks, 'testFilters'>,
+  checks: Pick<RowChecks, 'testFilters'>,
   faults: DecisionFault[],
 ): Promise<Set<FilterQuestion>> {
   const failed = new Set<FilterQuestion>()
@@ -64,7 +66,7 @@ export async function failedFilters(
       else if (here === null) ask(groups, audience.entry.oid, filter, question, value)
     }
   }
-  await Promise.all([...groups.values()].map((group) => answer(group, testFilters, failed, faults)))
+  await Promise.all([...groups.values()].map((group) => answer(group, checks, failed, faults)))
   return failed
 }
 
@@ -79,7 +81,7 @@ function ask(groups: Map<string, FilterGroup>, oid: number, filter: PreparedFilt
 
 async function answer(
   { filter, operands, texts, asked }: FilterGroup,
-  testFilters: RowChecks['testFilters'],
+  checks: Pick<RowChecks, 'testFilters'>,
   failed: Set<FilterQuestion>,
   faults: DecisionFault[],
 ): Promise<void> {
@@ -90,7 +92,10 @@ async function answer(
     operands: [...operands.values()].map(({ values }) => values),
     texts: [...texts.keys()],
   }
-  const answers = await testFilters(check)
+  const answers = await checks.testFilters(check).catch((error: unknown): FilterAnswer[] => {
+    if (concernsAll(error)) throw error
+    return check.operands.map(() => ({ ok: false, message: errorText(error), timedOut: isTimeout(error) }))
+  })
   const faulty = new Map<number, PendingDelivery[]>()
   for (const { question, operand, text } of asked) {
     const found = answers[operand]

@@ -2,7 +2,8 @@ import type { DecidedChange } from '@tidewire/server'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { append } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
-import { decide, StaleEntry, type Decided, type DecisionFault } from '../decide/decide.ts'
+import { StaleEntry } from '../decide/ask-again.ts'
+import { decide, type Decided, type DecisionFault } from '../decide/decide.ts'
 import type { FeedDatabase, RowChecks } from '../decide/feed-database.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { Table } from '../replication/table.ts'
@@ -39,6 +40,8 @@ interface Outcome {
   readonly supplied: ReadonlyMap<RowChange, Supplied>
 }
 
+const MAX_STALE = 3
+
 /**
  * Takes changes from the audiences that they may concern, through the decision, to the channels: decide → project → deliver.
  * Live changes, those that are decided apart and those that are replayed take the same way.
@@ -48,6 +51,8 @@ export class ChangeDispatcher {
   readonly #breaker = new CircuitBreaker()
   readonly #report: FaultReport
   readonly lane: IsolatedLane
+  /** How often a table failed as a whole, in a row. */
+  readonly #failures = new Map<number, number>()
   /** Channels that got another identity since the current batch was begun. */
   readonly #renewed = new Set<FeedChannel>()
   /** Gets every change that comes live; `null`: nothing observes them. */
@@ -133,7 +138,7 @@ export class ChangeDispatcher {
     this.#report.ofIsolated(outcome.faults)
   }
 
-  async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[]> {
+  async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
     const { database } = this.#options
     const channels = new Map(work.flatMap((each) => [...each.channels].map((channel) => [channel, channel.generation] as const)))
     let outcome: Outcome
@@ -141,6 +146,7 @@ export class ChangeDispatcher {
       for (const channel of channels.keys()) channels.set(channel, channel.generation)
       outcome = await this.#decideFor(work, database.apart)
     } while ([...channels].some(([channel, generation]) => channel.generation !== generation))
+    if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
     this.#report.ofIsolated(outcome.faults)
@@ -181,8 +187,17 @@ export class ChangeDispatcher {
 
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
     if (pending.length === 0) return { decided: [], faults: [], supplied: new Map() }
-    const { decided, faults } = await decide(pending, { database: checks, waits })
+    const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
+    for (const { audience } of pending) this.#failures.delete(audience.entry.oid)
+    for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
     return this.#project(decided, faults, checks)
+  }
+
+  /** A table that fails as a whole may have changed meanwhile: it is loaded and asked about again, a few times. */
+  #mayBeStale(oid: number): boolean {
+    const failures = (this.#failures.get(oid) ?? 0) + 1
+    this.#failures.set(oid, failures)
+    return failures <= MAX_STALE
   }
 
   /** A row whose missing values cannot be had is refused, with a fault. */

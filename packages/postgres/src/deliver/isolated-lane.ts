@@ -1,5 +1,5 @@
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
-import { append, getOrMake } from '../catalog/multimap.ts'
+import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decide.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
@@ -22,8 +22,11 @@ export interface IsolatedWork {
 export interface IsolatedLaneOptions {
   readonly runtime: FeedRuntime
   readonly breaker: CircuitBreaker
-  /** Decides and delivers. Rejects without having delivered anything. */
-  process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[]>
+  /**
+   * Decides and delivers. Rejects without having delivered anything. `too-slow`: nothing was delivered, since something of several works
+   * took too long; only answered where there are several.
+   */
+  process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'>
   /** Nothing of it will be delivered. */
   failed(work: IsolatedWork, reason: string): void
 }
@@ -36,6 +39,11 @@ const RETRY_MS = 500
 
 type Kind = 'healthy' | 'suspect'
 
+interface Waiting extends IsolatedWork {
+  /** Lets the channels have what follows. */
+  readonly release: () => void
+}
+
 /**
  * Decides what only Postgres can evaluate, and for identities whose policies are slow, apart from the ordered path: one worker for
  * those that are fast as a rule, together, and one for those that failed or were slow, one by one and in turn. A channel's own
@@ -44,7 +52,7 @@ type Kind = 'healthy' | 'suspect'
 export class IsolatedLane {
   readonly #options: IsolatedLaneOptions
   /** By audiences, in the order of their turns. */
-  readonly #waiting = new Map<string, (IsolatedWork & { readonly release: () => void })[]>()
+  readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
   #rows = 0
   #closed = false
@@ -90,18 +98,19 @@ export class IsolatedLane {
     // What comes in the same turn goes along.
     await Promise.resolve()
     for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
-      await this.#process(work)
+      const isDone = await this.#process(work)
+      this.progressed++
+      if (!isDone) continue
       for (const { rows, release } of work) {
         this.#rows -= rows.length
         release()
       }
-      this.progressed++
     }
   }
 
   /** All that is healthy together; of the others the next one in turn. */
-  #take(kind: Kind): (IsolatedWork & { readonly release: () => void })[] {
-    const taken: (IsolatedWork & { readonly release: () => void })[] = []
+  #take(kind: Kind): Waiting[] {
+    const taken: Waiting[] = []
     let rows = 0
     for (const [key, works] of this.#waiting) {
       if (this.#isSuspect(works[0]!) !== (kind === 'suspect')) continue
@@ -120,16 +129,31 @@ export class IsolatedLane {
     return [...audiences].some((audience) => this.#options.breaker.holds(audience))
   }
 
-  async #process(work: readonly IsolatedWork[]): Promise<void> {
-    const { runtime } = this.#options
-    for (const at = runtime.uptime(); !this.#closed;) {
+  /** False: it waits again, each work for itself. */
+  async #process(work: readonly Waiting[]): Promise<boolean> {
+    const { runtime, breaker } = this.#options
+    const at = runtime.uptime()
+    while (!this.#closed) {
       try {
-        return this.#judge(work, await this.#options.process(work), runtime.uptime() - at)
+        const faults = await this.#options.process(work)
+        if (faults === 'too-slow') {
+          for (const { audiences } of work) for (const audience of audiences) breaker.suspect(audience)
+          for (const [key, works] of groupBy(work, (each) => each.key))
+            this.#waiting.set(key, [...works, ...(this.#waiting.get(key) ?? [])])
+          this.#start('suspect')
+          return false
+        }
+        this.#judge(work, faults, runtime.uptime() - at)
+        return true
       } catch (error) {
-        if (!isUnreachable(error)) return work.forEach((each) => this.#options.failed(each, errorText(error)))
+        if (!isUnreachable(error)) {
+          for (const each of work) this.#options.failed(each, errorText(error))
+          return true
+        }
         await delay(runtime, RETRY_MS)
       }
     }
+    return true
   }
 
   /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { relation } from '../../test/replication-samples.ts'
 import { describeTable } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { UnseenTransactions } from '../decide/decide.ts'
+import { UnseenTransactions } from '../decide/ask-again.ts'
 import { Pipeline } from './pipeline.ts'
 
 const table = describeTable(relation(), null, new Map())

@@ -3,7 +3,7 @@ import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
-import { StaleEntry, UnseenTransactions } from '../decide/decide.ts'
+import { StaleEntry, UnseenTransactions } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { Batch } from '../subscribe/batch.ts'
 

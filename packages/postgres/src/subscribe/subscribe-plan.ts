@@ -7,7 +7,7 @@ import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
 import type { Subscription } from './subscription.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
 
 export type SubscribePlan =
   | {

@@ -4,12 +4,13 @@ import { Batcher } from '../../catalog/batcher.ts'
 import type { PublishedTable, RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
-import type { FeedSessions, SessionPool } from '../sessions/feed-sessions.ts'
+import { ORDERED_TIMEOUT_MS, type FeedSessions, type SessionPool } from '../sessions/feed-sessions.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
 import { computedColumns } from '../checks/generated-columns.ts'
 import { generatedColumns, jsonOf } from '../checks/missing-values.ts'
 import { checkOldRows } from '../checks/image-checker.ts'
+import type { Patience } from '../checks/patience.ts'
 import { checkRows } from '../checks/row-checker.ts'
 import { checkVersions } from '../checks/version-checker.ts'
 
@@ -44,15 +45,16 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     const lsn = await onCatalog(insertLsn)
     return asked.map(() => lsn)
   })
-  const rowChecks = (on: typeof onChecker, pool: () => Promise<SessionPool>): RowChecks => ({
+  const rowChecks = (on: typeof onChecker, pool: () => Promise<SessionPool>, patience: Patience): RowChecks => ({
     testFilters: (check) => on((session) => testFilters(session, check)),
-    checkRows: async (check) => checkRows(await pool(), check, options.identityTimeoutMs),
-    checkOldRows: (check) => on((session) => checkOldRows(session, check, options.identityTimeoutMs)),
+    checkRows: async (check) => checkRows(await pool(), check, patience),
+    checkOldRows: (check) => on((session) => checkOldRows(session, check, patience)),
     checkVersions: (check) => on((session) => checkVersions(session, check)),
-    jsonOf: (question) => on((session) => jsonOf(session, question, options.identityTimeoutMs)),
-    computed: (question) => on((session) => computedColumns(session, question, options.identityTimeoutMs)),
+    jsonOf: (question) => on((session) => jsonOf(session, question, patience.timeoutMs)),
+    computed: (question) => on((session) => computedColumns(session, question, patience.timeoutMs)),
     generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),
   })
+  const ordered = { timeoutMs: Math.min(ORDERED_TIMEOUT_MS, options.identityTimeoutMs), isolates: false }
   return {
     publishedTables: () => published.ask(null),
     unpublishedTable: async ({ schema, table }, role) => ({
@@ -62,12 +64,9 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
-    ...rowChecks(
-      (work) => onChecker(work),
-      async () => (await sessions()).checker,
-    ),
+    ...rowChecks(onChecker, async () => (await sessions()).checker, ordered),
     testFilters: (check) => onApart((session) => testFilters(session, check)),
-    apart: rowChecks(onApart, async () => (await sessions()).apart),
+    apart: rowChecks(onApart, async () => (await sessions()).apart, { timeoutMs: options.identityTimeoutMs, isolates: true }),
     insertLsn: () => lsns.ask(null),
   }
 }

@@ -1,12 +1,15 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { UnseenTransactions } from '../../decide/decide.ts'
+import { UnseenTransactions } from '../../decide/ask-again.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
 
-const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = '3s'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+/** How long a statement of a check may take. On the ordered path, what takes longer is asked again apart from it. */
+export const ORDERED_TIMEOUT_MS = 500
+
+const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = ${ORDERED_TIMEOUT_MS}; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
 set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
 
 /** How many sessions slow policies and filters may occupy, in all. */
@@ -58,7 +61,7 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
   try {
     const login = await checkerLogin(catalog, options)
     const checker = pool({ ...connection, ...login }, checkers, connectTimeoutMs, CHECKER_SQL)
-    const apart = pool({ ...connection, ...login }, APART_SESSIONS, connectTimeoutMs, `${CHECKER_SQL}; set statement_timeout = '1s'`)
+    const apart = pool({ ...connection, ...login }, APART_SESSIONS, connectTimeoutMs, CHECKER_SQL)
     return {
       catalog,
       checker,
