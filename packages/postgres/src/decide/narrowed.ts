@@ -25,14 +25,15 @@ export async function narrowed(
       await ask(part)
     } catch (error) {
       if (concernsAll(error)) throw error
+      // It is found out apart which identity it is.
+      if (isTimeout(error)) return void faults.push({ kind: 'policy', message: errorText(error), timedOut: true, deliveries: part.deliveries })
       const { code } = error as { readonly code?: unknown }
       const isWholeTable = typeof code === 'string' && WHOLE_TABLE.test(code)
       // The table may have changed while it was asked about.
       if (isWholeTable && mayBeStale(part.entry.oid)) throw new StaleEntry(part.entry.oid)
       const halves = parts < MAX_PARTS && !isWholeTable ? part.halves() : []
       parts += halves.length
-      if (halves.length === 0)
-        faults.push({ kind: 'row', message: errorText(error), timedOut: isTimeout(error), deliveries: part.deliveries })
+      if (halves.length === 0) faults.push({ kind: 'row', message: errorText(error), timedOut: false, deliveries: part.deliveries })
       for (const half of halves) await attempt(half)
     }
   }

@@ -125,9 +125,11 @@ test('a schema that a role may not use: no rows, and a warning that says so; onc
      alter publication supabase_realtime add table locked.moved`,
   )
   const channel = it.open({ entries: [{ schema: 'locked', table: 'moved' }], identity: asRole('reader') })
-  await channel.subscribed()
+  const marker = it.open({ entries: [{ schema: 'public', table: 'marker' }], identity: asRole('reader') })
+  await Promise.all([channel.subscribed(), marker.subscribed()])
   await channel.until(() => channel.systems.some(({ message }) => message.includes('your role may not use the schema')))
-  await it.sql.query(`insert into locked.moved values (1, 'secret')`)
+  await it.sql.query(`insert into locked.moved values (1, 'secret'); insert into marker default values`)
+  await marker.received(1)
   await it.sql.query('grant usage on schema locked to reader; alter table locked.moved replica identity full')
   await it.sql.query(`insert into locked.moved values (2, 'shown')`)
   await channel.received(1)

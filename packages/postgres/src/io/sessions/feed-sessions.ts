@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { UnseenTransactions } from '../../decide/ask-again.ts'
+import { isStatementFault } from './statement-fault.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
@@ -98,8 +99,7 @@ function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, se
         usable = true
         return result
       } catch (error) {
-        // A statement that failed leaves its session as it was; anything else may have left it half-way.
-        usable = error instanceof UnseenTransactions || (error instanceof pg.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08'))
+        usable = error instanceof UnseenTransactions || isStatementFault(error)
         throw error
       } finally {
         session.release(!usable)
