@@ -26,7 +26,8 @@ export async function narrowed(
     } catch (error) {
       if (concernsAll(error)) throw error
       // It is found out apart which identity it is.
-      if (isTimeout(error)) return void faults.push({ kind: 'policy', message: errorText(error), timedOut: true, deliveries: part.deliveries })
+      if (isTimeout(error))
+        return void faults.push({ kind: 'policy', message: errorText(error), timedOut: true, deliveries: part.deliveries })
       const { code } = error as { readonly code?: unknown }
       const isWholeTable = typeof code === 'string' && WHOLE_TABLE.test(code)
       // The table may have changed while it was asked about.
