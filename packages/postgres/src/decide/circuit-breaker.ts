@@ -1,5 +1,5 @@
-import type { Audience } from '../subscribe/subscription.ts'
-import type { DecisionFault } from './decide.ts'
+import type { Audience } from '../subscribe/audience.ts'
+import type { DecisionFault } from './decision.ts'
 
 interface Circuit {
   /** No question is asked before this. */

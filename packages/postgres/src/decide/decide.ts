@@ -2,59 +2,18 @@ import { errorText, isTimeout } from '../catalog/database-fault.ts'
 import { append, getOrMake } from '../catalog/multimap.ts'
 import { filterText, publishedColumns } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { isAuthorizedDelete, type PendingDelivery } from '../subscribe/subscription.ts'
+import { isAuthorizedDelete, type PendingDelivery } from '../subscribe/audience.ts'
 import { StaleEntry } from './ask-again.ts'
-import { CurrentRows, type Content } from './content.ts'
+import { CurrentRows } from './content.ts'
+import type { DecideOptions, Decision, DecisionFault, Granted } from './decision.ts'
 import type { RowChecks } from './feed-database.ts'
 import { concernsAll, narrowed } from './narrowed.ts'
 import { failedFilters, undecided, type FilterQuestion } from './pass-filters.ts'
 import { RowQuestions, type RowQuestion } from './row-questions.ts'
 
-/** What of a change an audience gets. */
-export interface Granted {
-  /** Of the row as it is after the change. */
-  readonly record: Content
-  /** Of the row as it was before: its replica identity, or its key alone. */
-  readonly old: 'image' | 'key'
-}
-
-/** What was decided about the rows of a delivery. A row that was not granted is refused. */
-export interface Decided {
-  readonly delivery: PendingDelivery
-  readonly granted: ReadonlyMap<RowChange, Granted>
-}
-
-export interface DecisionFault {
-  readonly kind: 'policy' | 'filter' | 'deletes-withheld' | 'row'
-  readonly message: string
-  readonly timedOut: boolean
-  /** What could not be decided because of it, in whole or in part. */
-  readonly deliveries: readonly PendingDelivery[]
-}
-
-export interface Decision {
-  readonly decided: readonly Decided[]
-  readonly faults: readonly DecisionFault[]
-  /** Deliveries that were decided, by policies that took long. */
-  readonly slow: readonly PendingDelivery[]
-}
-
-export interface DecideOptions {
-  readonly database: RowChecks
-  /** Whether a table that a question fails for as a whole is to be loaded and asked about again; else it counts as faulty. */
-  readonly mayBeStale: (oid: number) => boolean
-  /** Transactions that are not visible yet are waited for: nothing could be delivered before them. */
-  readonly waits: boolean
-}
-
 const WHOLE: Granted = { record: 'image', old: 'image' }
 const OLD_KEY: Granted = { record: 'image', old: 'key' }
 const KEYS: Granted = { record: 'key', old: 'key' }
-
-/** The refused rows of a delivery. */
-export function refusedRows({ delivery, granted }: Decided): RowChange[] {
-  return delivery.rows.filter((row) => !granted.has(row))
-}
 
 /**
  * Has Postgres decide which rows the audiences get. Sends nothing. Rejects with {@link StaleEntry}, with

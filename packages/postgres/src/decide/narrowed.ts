@@ -1,6 +1,6 @@
 import { errorText, isTimeout, isUnreachable } from '../catalog/database-fault.ts'
 import { StaleEntry, UnseenTransactions } from './ask-again.ts'
-import type { DecisionFault } from './decide.ts'
+import type { DecisionFault } from './decision.ts'
 import type { RowQuestion } from './row-questions.ts'
 
 /** How often a question is asked in parts: beyond that, all that is left of it counts as faulty. */

@@ -5,8 +5,8 @@ import { imageOf, oldRowText, primaryKeyTexts, publishedColumns } from '../repli
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { deletesWithheld } from '../subscribe/changes-fault.ts'
-import type { PendingDelivery } from '../subscribe/subscription.ts'
-import type { DecisionFault } from './decide.ts'
+import type { PendingDelivery } from '../subscribe/audience.ts'
+import type { DecisionFault } from './decision.ts'
 import type { CheckAnswer, Grant, RowCheck } from './feed-database.ts'
 
 interface Asked {

@@ -1,10 +1,10 @@
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
-import type { Granted } from '../decide/decide.ts'
+import type { Granted } from '../decide/decision.ts'
 import { placeOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { faultOf, type PendingDelivery, type Subscription } from '../subscribe/subscription.ts'
+import { faultOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
 import type { Supplied } from './supplied-columns.ts'
 import { errorData, viewOf } from './table-view.ts'
 

@@ -1,13 +1,13 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import { errorText } from '../catalog/database-fault.ts'
 import type { CircuitBreaker } from '../decide/circuit-breaker.ts'
-import type { DecisionFault } from '../decide/decide.ts'
+import type { DecisionFault } from '../decide/decision.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { deletesWithheld } from '../subscribe/changes-fault.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { Audience, PendingDelivery } from '../subscribe/subscription.ts'
+import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import type { IsolatedWork } from './isolated-lane.ts'
 
 export interface FaultListener {

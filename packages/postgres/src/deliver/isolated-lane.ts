@@ -1,13 +1,13 @@
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
-import type { DecisionFault } from '../decide/decide.ts'
+import type { DecisionFault } from '../decide/decision.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
 import { placeOf } from '../replication/change-row.ts'
 import { comparePlaces } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { Audience, PendingDelivery } from '../subscribe/subscription.ts'
+import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 
 /** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
 export interface IsolatedWork {

@@ -2,7 +2,7 @@ import { append } from '../catalog/multimap.ts'
 import { filterText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { filterView, type Audience, type PendingDelivery, type Subscription } from '../subscribe/subscription.ts'
+import { filterView, type Audience, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
 import { matches } from '../subscribe/table-subscriptions.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { append } from '../catalog/multimap.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import type { Audience, PendingDelivery } from './subscription.ts'
+import type { Audience, PendingDelivery } from './audience.ts'
 
 /** A change counts at least as one delivery in so many subscribers: that bounds the questions of a batch. */
 const MIN_SHARE = 1 / 26

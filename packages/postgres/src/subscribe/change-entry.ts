@@ -1,6 +1,6 @@
 import { isJsonObject, parseFilter, type ChangesFault, type ChangesFaultCode, type Filter } from '@tidewire/protocol'
 import { getOrMake } from '../catalog/multimap.ts'
-import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
+import { inspect, inspectable, type Inspectable } from './inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
 

@@ -1,9 +1,12 @@
 import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
+import type { CheckIdentity } from '../catalog/identity.ts'
+import type { TableEntry } from '../catalog/table-entry.ts'
 import { comparePlaces, type Place } from '../replication/position.ts'
-import type { ChangeEntry } from './change-entry.ts'
+import type { ChangeAction, ChangeEntry } from './change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
-import type { Subscription } from './subscription.ts'
+import type { PreparedFilter } from './filter-test.ts'
+import type { IndexPlace } from './subscription-index.ts'
 
 interface Held {
   readonly place: Place
@@ -167,4 +170,43 @@ export class FeedChannel {
       this.#onThrow(error)
     }
   }
+}
+
+/** One table that one entry of a channel watches. */
+export interface Subscription {
+  readonly channel: FeedChannel
+  readonly entry: ChangeEntry
+  /** The entry's index in the request. */
+  readonly order: number
+  readonly oid: number
+  readonly select: ReadonlySet<string> | null
+  /** As prepared for the version of the table that the catalog last described; `null`: they do not fit it. */
+  filters: readonly PreparedFilter[] | null
+  /** `attnum`s of the columns that its role may read, comma separated. */
+  columns: string
+  /** `null` until table and role are known, and while its filters do not fit the table. */
+  audience: Audience | null
+}
+
+/**
+ * Subscriptions of one table that share role, identity, event and filters: whatever is decided about a row is decided for
+ * all of them. Belongs to one version of the table; the next version has other audiences.
+ */
+export interface Audience {
+  /** Equal for the same audience of another version of the table. */
+  readonly key: string
+  readonly entry: TableEntry
+  readonly role: string
+  /** Whose policies decide; `null`: every row of the table is visible to the role. */
+  readonly identity: CheckIdentity | null
+  readonly event: ChangeAction | '*'
+  readonly filters: readonly PreparedFilter[]
+  /** It gets only deletes of rows that its user could see (rule D14). */
+  readonly authorizesDeletes: boolean
+  /** Why the role gets errors instead of rows; `null`: it gets rows. */
+  readonly fault: 'unauthorized' | 'no-primary-key' | null
+  /** Every row that its policies show has this value in this column. */
+  readonly owner: { readonly column: string; readonly value: string } | null
+  readonly place: IndexPlace
+  readonly members: Set<Subscription>
 }

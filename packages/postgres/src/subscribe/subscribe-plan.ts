@@ -5,7 +5,7 @@ import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice }
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
-import type { Subscription } from './subscription.ts'
+import type { Subscription } from './audience.ts'
 import { conditionName } from '../catalog/sql-state.ts'
 import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
 

@@ -10,7 +10,7 @@ import type { ChangeEntry } from './change-entry.ts'
 import { schemaWithheld, type Advice } from './changes-fault.ts'
 import { lookupValues, testFor, type PreparedFilter } from './filter-test.ts'
 import { SubscriptionIndex, type ColumnText, type IndexPlace } from './subscription-index.ts'
-import { faultOf, type Audience, type Subscription } from './subscription.ts'
+import { faultOf, type Audience, type Subscription } from './audience.ts'
 
 /** The subscriptions of one table, by audience. */
 export class TableSubscriptions {
