@@ -191,6 +191,7 @@ function lazily(open: () => Promise<FeedSessions>): { get(): Promise<FeedSession
     },
     close: async () => {
       const opened = await sessions?.catch(() => null)
+      sessions = null
       await opened?.close()
     },
   }
