@@ -44,6 +44,11 @@ const entries: readonly Entry[] = [
     summary: 'load a running server, and tell how fast it delivers',
     load: async () => (await import('./commands/bench.ts')).bench,
   },
+  {
+    name: 'keys',
+    summary: 'make the secrets and keys of a production server',
+    load: async () => (await import('./commands/keys.ts')).keys,
+  },
   { name: 'token', summary: 'make a JSON Web Token', load: async () => (await import('./commands/token.ts')).token },
 ]
 

@@ -15,7 +15,7 @@ export const doctor: Command = defineCommand({
   },
   async run({ db, json }) {
     const url = findDatabaseUrl(db, process.cwd(), process.env)
-    const results = checkDatabase(await readFacts(url))
+    const results = checkDatabase(await readFacts(url, /^(1|true)$/.test(process.env['TIDEWIRE_ALLOW_UNBOUNDED_WAL']?.trim() ?? '')))
     for (const result of results) {
       if (json) printJson({ ...result, sql: result.sql ?? [] })
       else show(result)
