@@ -50,7 +50,12 @@ async function enter(name) {
 
   await rows.ready()
   await fetchHistory()
-  await channel.ready()
+  try {
+    await channel.ready()
+  } catch {
+    // The callback of `subscribe` shows why.
+    return
+  }
   await channel.track({ since: Date.now() })
 
   for (const field of composer.elements) field.disabled = false
