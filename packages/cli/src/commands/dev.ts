@@ -25,7 +25,7 @@ import { traced } from '../tracing.ts'
 import { parsePort } from '../values.ts'
 import { version } from '../version.ts'
 
-/** Whoever is connected to a server on a developer's machine is told, but not waited for. */
+/** A server on a developer's machine closes its sockets, and does not wait for slow peers. */
 const DRAIN_TIMEOUT_MS = 1_000
 
 export const dev: Command = defineCommand({
@@ -54,7 +54,7 @@ export const dev: Command = defineCommand({
       inspector: inspectorOf(keys, host, (decision) => decide(decision)),
       hasDatabase: () => hasDatabase,
     })
-    const database = { url: db, isOff: noDb, keepsSlot: keepSlot, isQuiet: json, tell: json ? (): void => {} : print }
+    const database = { url: db, isOff: noDb, keepsSlot: keepSlot, isQuiet: json, print: json ? (): void => {} : print }
     const chosen = await openProjectDatabase({ folder, ...database })
     hasDatabase = chosen.database !== null
     const activity = new ActivityLog({

@@ -43,7 +43,7 @@ async function sql(url: string, text: string): Promise<pg.QueryResult> {
   }
 }
 
-/** The slots that somebody reads. */
+/** The slots that are being read. */
 async function readers(): Promise<string[]> {
   const { rows } = await sql(good.url, 'select slot_name from pg_replication_slots where active')
   return (rows as { slot_name: string }[]).map(({ slot_name }) => slot_name)
@@ -161,7 +161,7 @@ test('slot: lists and drops; one that is read or not ours is refused', async () 
     `select pg_create_logical_replication_slot('tidewire_11111111', 'pgoutput'), pg_create_logical_replication_slot('other', 'pgoutput')`,
   )
   const slot = (...args: string[]): ReturnType<CliSandbox['run']> => sandbox.run(['slot', ...args, '--db', good.url])
-  expect((await slot('list')).stdout).toMatch(/^tidewire_11111111 {2}read by nobody, keeps [\d.]+ [kM]?B\n$/)
+  expect((await slot('list')).stdout).toMatch(/^tidewire_11111111 {2}not read, keeps [\d.]+ [kM]?B\n$/)
   expect(JSON.parse((await slot('list', '--json')).stdout)).toMatchObject({ name: 'tidewire_11111111', activePid: null })
   expect(await slot('drop', 'other')).toMatchObject({ code: 2, stderr: expect.stringContaining('--force drops it, too') })
   expect(await slot('drop', 'other', '--force')).toMatchObject({ code: 0, stdout: 'Dropped other.\n' })
@@ -183,7 +183,7 @@ test('slot: lists and drops; one that is read or not ours is refused', async () 
   await server.stop('SIGTERM')
 })
 
-test('start refuses a database without a bound on the log of its slots, unless told', async () => {
+test('start refuses a database without a bound on the log of its slots, unless TIDEWIRE_ALLOW_UNBOUNDED_WAL is set', async () => {
   const env = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: 'a-secret-that-is-only-for-these-tests', DATABASE_URL: good.url }
   await sql(good.url, 'alter system set max_slot_wal_keep_size = -1')
   await sql(good.url, 'select pg_reload_conf()')

@@ -8,7 +8,7 @@ import { print, printJson, visible } from '../output.ts'
 
 export const doctor: Command = defineCommand({
   name: 'doctor',
-  description: 'Tell what a Postgres lacks, or what is risky there, with the SQL that mends it. Changes nothing.',
+  description: 'Check what a Postgres lacks, or what is risky there, and print the SQL that mends it. Changes nothing.',
   args: {
     ...databaseArgs,
     json: { type: 'boolean', description: 'One JSON object a line: {"check","level","detail","sql"}' },

@@ -99,7 +99,7 @@ function serverOptions(
   }
 }
 
-/** Whoever opens the inspector of a server brings a key; it runs no SQL. */
+/** In production the inspector asks for a key, and runs no SQL. */
 function inspectorOptions(
   { adminSecret }: StartConfiguration,
   database: Database | null,
@@ -119,7 +119,7 @@ function inspectorOptions(
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
 async function openFor({ allowUnboundedWal }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
   const { url } = given
-  const tellReady = (migrated: readonly string[]): void =>
+  const logReady = (migrated: readonly string[]): void =>
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
@@ -127,9 +127,9 @@ async function openFor({ allowUnboundedWal }: StartConfiguration, given: Databas
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)
     },
-    onReady: tellReady,
+    onReady: logReady,
     onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
   })
-  if (database.migrated !== null) tellReady(database.migrated)
+  if (database.migrated !== null) logReady(database.migrated)
   return database
 }

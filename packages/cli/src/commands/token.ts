@@ -2,7 +2,7 @@ import { ADMIN_ROLE } from '@tidewire/protocol'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { signJwt, type JwtClaims } from '../jwt.ts'
-import { print, printJson, tell } from '../output.ts'
+import { print, printJson, printNotice } from '../output.ts'
 import { readKeys } from '../project/keys.ts'
 import { PrivateFolder } from '../project/private-folder.ts'
 import { parseDuration, parseJsonObject } from '../values.ts'
@@ -28,7 +28,7 @@ export const token: Command = defineCommand({
     const { secret, origin } = await findSecret(values.secret, values.admin)
     const made = await signJwt(claims, secret)
     if (origin === 'project')
-      tell('Signed with the key of the dev server in .tidewire/; a `tidewire start` with a secret of its own refuses it.')
+      printNotice('Signed with the key of the dev server in .tidewire/; a `tidewire start` with a secret of its own refuses it.')
     if (values.json) printJson({ token: made, expiresAt: claims['exp'] })
     else print(made)
     return exitCodes.ok

@@ -145,7 +145,7 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
     withTable({ hasPrimaryKey: false, uniqueKey: null, hasId: false, replicaIdentity: 'f' }),
     'primary-keys',
     'warn',
-    /reach nobody/,
+    /not delivered/,
     ['alter table public."Odd" add column id bigint generated always as identity primary key;'],
   ],
   [

@@ -76,7 +76,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       )
     if (tables.length === 0)
       return warn(
-        'supabase_realtime has no table, so nobody gets row changes',
+        'supabase_realtime has no table, so no row change is delivered',
         'alter publication supabase_realtime add table public.todos; -- yours',
       )
     return ok(`supabase_realtime: ${tables.map(({ name }) => name).join(', ')}`)
@@ -87,7 +87,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     const sql = without.map(addPrimaryKey)
     if (frozen.length > 0)
       return fail(`none on ${namesOf(frozen)}: while published, Postgres refuses every update and delete there`, ...sql)
-    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows reach nobody`, ...sql)
+    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows are not delivered`, ...sql)
     return ok('every published table has one')
   },
   'generated-columns': ({ publication, version }) => {
@@ -106,7 +106,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     const open = publication?.tables.filter(({ hasRls }) => !hasRls) ?? []
     if (open.length === 0) return ok('on for every published table')
     return warn(
-      `off on ${namesOf(open)}: whoever has a key and may select gets every row`,
+      `off on ${namesOf(open)}: every key whose role may select gets every row`,
       ...open.map(({ name }) => `alter table ${name} enable row level security;`),
     )
   },
@@ -161,7 +161,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       lostBecause === null ? `${name} keeps ${byteText(retainedBytes)}` : `${name} is lost (${lostBecause})`,
     )
     return warn(
-      `nobody reads ${each.join(', ')}; drop what no server comes back for`,
+      `not read: ${each.join(', ')}; drop a slot whose server does not come back`,
       ...idle.map(({ name }) => `select pg_drop_replication_slot('${name}');`),
     )
   },

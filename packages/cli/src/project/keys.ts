@@ -60,7 +60,9 @@ function addAdminSecret(folder: PrivateFolder, keys: Omit<ProjectKeys, 'adminSec
 }
 
 export function newSecret(): string {
-  return randomBytes(32).toString('base64url')
+  const secret = randomBytes(32).toString('base64url')
+  // After `--secret`, a value that begins with a hyphen reads as an option.
+  return secret.startsWith('-') ? newSecret() : secret
 }
 
 /** Keys good for ten years from `nowS`, in seconds since 1970. */

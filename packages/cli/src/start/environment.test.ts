@@ -106,7 +106,7 @@ describe('the database', () => {
     ],
   ])('%j', (environment, database) => expect(read({ ...secret, ...environment }).database).toEqual(database))
 
-  test('is told of without its password when it is none', () => {
+  test('a fault of its URL does not show the password', () => {
     expect(faults({ ...secret, DATABASE_URL: 'mysql://u:hidden@h/n', DB_PORT: '0' })).toEqual([
       'DATABASE_URL: must be a URL such as postgres://user:password@host:5432/name',
       'DB_PORT: must be a whole number from 1 to 65535',
@@ -130,7 +130,7 @@ describe('faults', () => {
     expect(faults({ API_JWT_SECRET: '  ' })).toHaveLength(1)
   })
 
-  test('are all told at once, in the order of the variables, and without the values', () => {
+  test('are all reported at once, in the order of the variables, and without the values', () => {
     const bad = {
       PORT: 'abc',
       HOST: 'not a host',
@@ -144,10 +144,10 @@ describe('faults', () => {
       TIDEWIRE_PRIVATE_ONLY: 'perhaps',
       TIDEWIRE_IDLE_TIMEOUT_MS: '10',
     }
-    const told = faults({ ...secret, ...bad })
-    expect(told.map((fault) => fault.split(':')[0])).toEqual(Object.keys(bad))
-    expect(told[0]).toBe('PORT: must be a whole number from 0 to 65535')
-    for (const value of ['abc', 'not a host', 'loud', 'perhaps', secret.API_JWT_SECRET]) expect(told.join('\n')).not.toContain(value)
+    const reported = faults({ ...secret, ...bad })
+    expect(reported.map((fault) => fault.split(':')[0])).toEqual(Object.keys(bad))
+    expect(reported[0]).toBe('PORT: must be a whole number from 0 to 65535')
+    for (const value of ['abc', 'not a host', 'loud', 'perhaps', secret.API_JWT_SECRET]) expect(reported.join('\n')).not.toContain(value)
   })
 
   test.each([
