@@ -1,6 +1,6 @@
 /**
  * The application behind the demos `chat` and `board`: it serves their page, signs users in, and writes to the database. Tidewire
- * is not involved in that; it tells the others. Run it in the folder where `tidewire dev` runs:
+ * delivers what changed. Run it in the folder where `tidewire dev` runs:
  *
  *   node examples/app/main.js chat [port]
  */
