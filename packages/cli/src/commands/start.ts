@@ -90,7 +90,10 @@ function serverOptions(
 ): StartOptions {
   const base = { ...options, host, port, verifier: tokenVerifier({ ...verifier, onKeySetFault: (detail) => log.warn(detail) }) }
   if (metricsSecret === null) return { ...base, observer: log.observer }
-  const { observer, metrics } = metricsObserver({ processMetrics: true, ...(database && { slots: database.slots }) })
+  const { observer, metrics } = metricsObserver({
+    processMetrics: true,
+    ...(database && { slots: database.slots, changeFeed: database.ports.changeFeed ?? null }),
+  })
   return {
     ...base,
     observer: allObservers([log.observer, observer]),
@@ -128,6 +131,7 @@ async function openFor({ allowUnboundedWal }: StartConfiguration, given: Databas
       if (warning !== null) log.warn(warning)
     },
     onReady: logReady,
+    onNotice: (sentence) => log.warn(sentence),
     onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
   })
   if (database.migrated !== null) logReady(database.migrated)

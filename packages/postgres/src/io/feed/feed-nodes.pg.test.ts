@@ -90,13 +90,17 @@ describe('several nodes', () => {
     expect(windowMs).toBeGreaterThanOrEqual(0)
   })
 
-  test('are degraded without a relay, and say whom they see', async () => {
+  test('are degraded without a relay, and say which they see', async () => {
     await join(NOTES)
     expect(it.feed.changeFeed.progress!().degraded).toBeNull()
+    const notices: string[] = []
     const second = node({ node: 'second.example', hasRelay: true })
-    await expect.poll(() => it.feed.changeFeed.progress!().degraded, { timeout: 10_000 }).toMatch(/second_example.*no relay is configured/)
+    const third = node({ onNotice: (sentence) => notices.push(sentence) })
+    await expect.poll(() => it.feed.changeFeed.progress!().degraded, { timeout: 10_000 }).toMatch(/no relay is configured/)
+    await expect.poll(() => notices.join(), { timeout: 10_000 }).toMatch(/second_example.*no relay is configured/)
     expect(second.changeFeed.progress!().degraded).toBeNull()
     await second.close()
+    await third.close()
     await expect.poll(() => it.feed.changeFeed.progress!().degraded, { timeout: 10_000 }).toBeNull()
   })
 
@@ -149,7 +153,12 @@ describe('several nodes', () => {
 
 describe('a table that is not published for a while', () => {
   const takeOut: [what: string, since: number, out: string, back: string][] = [
-    ['taken out and put back', 14, 'alter publication supabase_realtime drop table notes', 'alter publication supabase_realtime add table notes'],
+    [
+      'taken out and put back',
+      14,
+      'alter publication supabase_realtime drop table notes',
+      'alter publication supabase_realtime add table notes',
+    ],
     [
       'whose publication publishes less for a while',
       14,
@@ -203,7 +212,9 @@ describe('a table that is not published for a while', () => {
       'begin; create table later (id int primary key); grant select on later to anon; alter publication supabase_realtime add table later; commit',
     )
     await it.sql.query('insert into later values (1)')
-    await expect.poll(() => it.feed.source.receivedLsn > 0n && it.feed.changeFeed.progress!().lagBytes === 0, { timeout: 10_000 }).toBe(true)
+    await expect
+      .poll(() => it.feed.source.receivedLsn > 0n && it.feed.changeFeed.progress!().lagBytes === 0, { timeout: 10_000 })
+      .toBe(true)
     expect(gapsOf(all)).toEqual([])
     const next = node()
     const again = await join({ event: '*', schema: 'public', table: 'later' }, before, next)
