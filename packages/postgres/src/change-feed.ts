@@ -3,8 +3,15 @@ import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedCh
 import { errorText } from './catalog/database-fault.ts'
 import { ChangeDispatcher, isOwnTable, type DispatcherListener } from './deliver/change-dispatcher.ts'
 import { Pipeline } from './deliver/pipeline.ts'
-import type { ChangeBatch, ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/change-source.ts'
-import type { Lsn } from './replication/lsn.ts'
+import type {
+  ChangeBatch,
+  ChangeSource,
+  ChangeSourceHandlers,
+  ChangeSourceStatus,
+  NewEpoch,
+  TableGap,
+} from './replication/change-source.ts'
+import { laterLsn, type Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { EpochReason } from './replication/replication-state.ts'
 import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
@@ -15,7 +22,8 @@ import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
 import { ResumeQueue, type ReplayPort } from './subscribe/resume-queue.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
-import { Watchdog, type WatchedPart } from './watchdog.ts'
+import { WindowMarks } from './subscribe/window-marks.ts'
+import { Watchdog, type StuckPart, type WatchedPart } from './watchdog.ts'
 
 const ORDERED_PATH = 'The ordered path of row changes'
 
@@ -23,11 +31,12 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   found: 'slot-replaced',
   created: 'slot-created',
   lost: 'slot-lost',
+  'fell-behind': 'slot-lost',
   'publication-changed': 'publication-changed',
 }
 
 /** What the feed needs of the source of changes. */
-export type FeedSource = Pick<ChangeSource, 'epoch' | 'confirmedLsn' | 'lagBytes' | 'serverLsn' | 'status' | 'confirm' | 'pause' | 'resume'>
+export type FeedSource = Pick<ChangeSource, 'epoch' | 'confirmedLsn' | 'serverLsn' | 'peers' | 'status' | 'confirm' | 'pause' | 'resume'>
 
 export interface FeedOptions extends DispatcherListener {
   /** What can be replayed. */
@@ -40,6 +49,8 @@ export interface FeedOptions extends DispatcherListener {
   readonly refreshIntervalMs: number
   /** How long a channel that resumes waits for its turn, in all. */
   readonly resumeTimeoutMs: number
+  /** Whether broadcasts and presence reach the other nodes of this database. */
+  readonly hasRelay: boolean
   /** After how long without progress a part that has work counts as stuck. */
   readonly stuckAfterMs: number
 }
@@ -56,12 +67,16 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   readonly #subscribing: Subscribing
   readonly #dispatcher: ChangeDispatcher
   readonly #ring: ChangeRing
+  readonly #marks: WindowMarks
   readonly #pipeline: Pipeline
   readonly #resumes: ResumeQueue
   readonly #watchdog: Watchdog
   readonly #timers: { cancel(): void }[] = []
   #source: FeedSource | null = null
   #progress: Lsn = 0n
+  /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
+  #fillsUntil: Lsn | null = null
+  #ready = false
   #progressWaiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
   #closed = false
 
@@ -70,6 +85,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#runtime = runtime
     this.#options = options
     this.#ring = new ChangeRing(options.ring)
+    this.#marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
     this.#subscriptions = new Subscriptions(database)
     const epoch = (): string | null => this.#source?.epoch ?? null
     const dispatcher = new ChangeDispatcher({
@@ -110,7 +126,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#watchdog = new Watchdog(runtime, this.#parts(), options.stuckAfterMs, ({ reason }) => this.#fault('stuck', reason))
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
     this.#every(options.positionIntervalMs, () => this.#sendPositions())
-    this.#every(Math.min(options.ring.maxAgeMs, 10_000), () => this.#trim())
+    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => this.#trim())
   }
 
   /** Where the changes come from: its handlers are this feed's. */
@@ -153,11 +169,25 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
       oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
       trouble: trouble ?? stuck[0]?.reason ?? null,
-      isStarting: (this.#source?.epoch ?? null) === null,
-      // A database that cannot be reached is every node's trouble; another node would do no better.
-      isStuck: trouble === null && stuck.some(({ name }) => name === ORDERED_PATH),
-      degraded: [...(trouble === null ? [] : [trouble]), ...stuck.map(({ reason }) => reason)],
+      unready: this.#unready(trouble, stuck),
+      degraded: stuck[0]?.reason ?? trouble ?? this.#lacksRelay,
+      windowMs: this.#ring.spanMs(this.#runtime.uptime()),
+      windowBytes: this.#ring.bytes,
     }
+  }
+
+  #unready(trouble: string | null, stuck: readonly StuckPart[]): string | null {
+    // A database that cannot be reached is every node's trouble: another node would do no better.
+    const isStuck = trouble === null && stuck.some(({ name }) => name === ORDERED_PATH)
+    if (isStuck) return 'row changes stand still'
+    if (this.#ready) return null
+    return trouble === null ? 'the changes of the last while are still being read' : 'the database does not give its changes'
+  }
+
+  /** Why this node does less than its clients expect. */
+  get #lacksRelay(): string | null {
+    if ((this.#source?.peers.length ?? 0) === 0 || this.#options.hasRelay) return null
+    return 'other servers read this database, and no relay is configured: broadcasts and presence do not reach their clients'
   }
 
   onChanges(batch: ChangeBatch): void {
@@ -165,13 +195,26 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   onEpoch(event: NewEpoch): void {
-    const confirmedLsn = this.#source?.confirmedLsn ?? 0n
+    const { confirmedLsn, serverLsn } = this.#source ?? { confirmedLsn: 0n, serverLsn: 0n }
+    this.#fillsUntil ??= serverLsn
     this.#pipeline.control(() => {
       this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
+      this.#marks.restart()
       this.#progress = confirmedLsn
-      if (event.previous !== null) this.#resync(RESYNC_REASONS[event.reason])
+      if (event.previous === null) return
+      for (const channel of this.#subscriptions.channels) this.#resync(channel, RESYNC_REASONS[event.reason])
     })
     this.#subscribing.epochIsKnown()
+  }
+
+  /** The tables were not published for a while, so changes of them may be missing. */
+  onTableGap({ tables, before }: TableGap): void {
+    this.#pipeline.control(() => {
+      this.#ring.markGap(tables, before)
+      const concerned = new Set(tables)
+      for (const channel of this.#subscriptions.channels)
+        if ([...channel.subscriptions].some(({ oid }) => concerned.has(oid))) this.#resync(channel, 'publication-changed')
+    })
   }
 
   onStatus(status: ChangeSourceStatus): void {
@@ -211,35 +254,34 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #committed(endLsn: Lsn): void {
     if (this.#ring.size > 0) this.#ring.commit(endLsn)
-    else this.#confirm(endLsn)
     this.#trim()
   }
 
   #progressed(lsn: Lsn): void {
     this.#progress = lsn
+    this.#marks.note(lsn, this.#runtime.uptime())
+    if (this.#fillsUntil !== null && lsn >= this.#fillsUntil) this.#ready = true
     const waiters = this.#progressWaiters
     this.#progressWaiters = waiters.filter((waiter) => waiter.lsn > lsn)
     for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
   }
 
+  /** Lets go of what lies behind the window: in memory, and in Postgres. */
   #trim(): void {
-    const limit = (this.#source?.lagBytes ?? 0) > this.#options.maxWalBytes ? Math.floor(this.#ring.bytes / 2) : undefined
-    const endLsn = this.#ring.trim(this.#runtime.uptime(), limit)
-    if (endLsn !== null) this.#confirm(endLsn)
-  }
-
-  #confirm(endLsn: Lsn): void {
     const source = this.#source
-    if (source !== null && source.epoch !== null) source.confirm(source.epoch, endLsn)
+    if (source === null) return
+    const nowMs = this.#runtime.uptime()
+    const trimmed = this.#ring.trim(nowMs)
+    const passed = this.#marks.trim(nowMs, source.serverLsn)
+    const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
+    if (endLsn > 0n && source.epoch !== null) source.confirm(source.epoch, endLsn)
   }
 
-  /** The slot was lost or recreated: what happened in between is not known. */
-  #resync(reason: GapReason): void {
-    for (const channel of this.#subscriptions.channels) {
-      if (channel.state.kind !== 'live') continue
-      channel.notify('error', 'Changes may have been missed: load your data again', { resync: true, reason })
-      void this.#subscribing.subscribe(channel)
-    }
+  /** What happened in between is not known. */
+  #resync(channel: FeedChannel, reason: GapReason): void {
+    if (channel.state.kind !== 'live') return
+    channel.notify('error', 'Changes may have been missed: load your data again', { resync: true, reason })
+    void this.#subscribing.subscribe(channel)
   }
 
   /** What the stream does not say: publications, memberships, functions. */

@@ -171,12 +171,13 @@ export interface FeedProgress {
   readonly oldestAt: number | null
   /** A sentence when the feed stands still. */
   readonly trouble: string | null
-  /** It has not begun to read changes. */
-  readonly isStarting?: boolean
-  /** It has work and makes no progress, for a reason that is this node's own. */
-  readonly isStuck?: boolean
-  /** Sentences about parts that do not do all that they should; everything else works. */
-  readonly degraded?: readonly string[]
+  /** Why a client that resumes here would have to wait, as a sentence for anybody; `null`: it would not. */
+  readonly unready?: string | null
+  /** Why this node does less than its clients expect, as a sentence for anybody; `null`: it does what they expect. */
+  readonly degraded?: string | null
+  /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
+  readonly windowMs?: number
+  readonly windowBytes?: number
 }
 
 /** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */

@@ -1,6 +1,6 @@
 import { walBoundSql } from '../start/wal-guard.ts'
 import { byteText } from '../values.ts'
-import type { Capacity, DatabaseFacts } from './facts.ts'
+import type { Capacity, DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
 
 export interface Verdict {
   readonly level: 'ok' | 'warn' | 'fail'
@@ -34,13 +34,8 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     if (isRds) return fail(`${walLevel}: set rds.logical_replication to 1 in the parameter group, then restart`)
     return fail(`${walLevel}: row changes need logical`, 'alter system set wal_level = logical; -- then restart Postgres')
   },
-  'replication-slots': ({ slots, ownSlots }) => capacity('max_replication_slots', slots, ownSlots.length > 0),
-  'wal-senders': ({ senders, ownSlots }) =>
-    capacity(
-      'max_wal_senders',
-      senders,
-      ownSlots.some(({ isActive }) => isActive),
-    ),
+  'replication-slots': ({ slots, ownSlots }) => capacity('max_replication_slots', slots, ownSlots, hasAnchor(ownSlots) ? 0 : 1),
+  'wal-senders': ({ senders, ownSlots }) => capacity('max_wal_senders', senders, ownSlots, 0),
   replication: ({ mayReplicate, replicationRefused, user, isRds }) => {
     if (!mayReplicate)
       return fail(
@@ -76,7 +71,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       )
     if (tables.length === 0)
       return warn(
-        'supabase_realtime has no table, so nobody gets row changes',
+        'supabase_realtime has no table, so no row change is delivered',
         'alter publication supabase_realtime add table public.todos; -- yours',
       )
     return ok(`supabase_realtime: ${tables.map(({ name }) => name).join(', ')}`)
@@ -84,10 +79,10 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
   'primary-keys': ({ publication }) => {
     const without = publication?.tables.filter(({ hasPrimaryKey }) => !hasPrimaryKey) ?? []
     const frozen = without.filter(({ replicaIdentity }) => replicaIdentity === 'd' || replicaIdentity === 'n')
-    const sql = without.map(({ name }) => `alter table ${name} add primary key (id); -- or another column`)
+    const sql = without.map(addPrimaryKey)
     if (frozen.length > 0)
       return fail(`none on ${namesOf(frozen)}: while published, Postgres refuses every update and delete there`, ...sql)
-    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows reach nobody`, ...sql)
+    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows are not delivered`, ...sql)
     return ok('every published table has one')
   },
   'generated-columns': ({ publication, version }) => {
@@ -106,7 +101,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     const open = publication?.tables.filter(({ hasRls }) => !hasRls) ?? []
     if (open.length === 0) return ok('on for every published table')
     return warn(
-      `off on ${namesOf(open)}: whoever has a key and may select gets every row`,
+      `off on ${namesOf(open)}: every key whose role may select gets every row`,
       ...open.map(({ name }) => `alter table ${name} enable row level security;`),
     )
   },
@@ -134,10 +129,19 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       )
     return ok(messages.policies === 0 ? 'no policies: private channels are closed to everybody' : `policies: ${messages.policies}`)
   },
-  'wal-bound': ({ maxSlotWalKeepMb }) =>
-    maxSlotWalKeepMb === -1
-      ? warn('max_slot_wal_keep_size is -1: a slot that nobody reads fills the disk, and `tidewire start` refuses', walBoundSql)
-      : ok(`max_slot_wal_keep_size is ${maxSlotWalKeepMb} MB`),
+  'wal-bound': ({ maxSlotWalKeepMb, acceptsUnboundedWal }) => {
+    if (maxSlotWalKeepMb !== -1) return ok(`max_slot_wal_keep_size is ${maxSlotWalKeepMb} MB`)
+    const detail = 'max_slot_wal_keep_size is -1: an unread slot fills the disk'
+    if (acceptsUnboundedWal) return warn(`${detail}; accepted by TIDEWIRE_ALLOW_UNBOUNDED_WAL`, walBoundSql)
+    return fail(`${detail}, so \`tidewire start\` refuses this database`, walBoundSql)
+  },
+  'synchronous-commit': ({ synchronousCommit, walWriterDelayMs }) =>
+    synchronousCommit === 'off' && walWriterDelayMs > 10
+      ? warn(
+          `synchronous_commit is off: a change waits for the WAL writer, up to ${walWriterDelayMs} ms`,
+          "alter system set wal_writer_delay = '10ms'; select pg_reload_conf();",
+        )
+      : ok(synchronousCommit),
   'synchronous-standby': ({ synchronousStandbyNames }) =>
     synchronousStandbyNames.includes('*')
       ? warn(
@@ -146,15 +150,34 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
         )
       : ok('commits do not wait for Tidewire'),
   'own-slots': ({ ownSlots }) => {
-    const idle = ownSlots.filter(({ isActive }) => !isActive)
-    if (idle.length === 0) return ok(ownSlots.length === 0 ? 'none' : ownSlots.map(({ name }) => `${name} is read`).join(', '))
-    const each = idle.map(({ name, lostBecause, retainedBytes }) =>
-      lostBecause === null ? `${name} keeps ${byteText(retainedBytes)}` : `${name} is lost (${lostBecause})`,
-    )
-    return warn(
-      `nobody reads ${each.join(', ')}; drop what no server comes back for`,
-      ...idle.map(({ name }) => `select pg_drop_replication_slot('${name}');`),
-    )
+    const anchors = ownSlots.filter(({ role }) => role === 'anchor')
+    const nodes = ownSlots.flatMap(({ node, isActive }) => (node === null || !isActive ? [] : [node]))
+    const lost = anchors.filter(({ lostBecause }) => lostBecause !== null)
+    if (lost.length > 0)
+      return warn(
+        `lost: ${lost.map(({ name, lostBecause }) => `${name} (${lostBecause})`).join(', ')}; changes were missed`,
+        ...lost.map(dropSlot),
+      )
+    const unread = anchors.filter(({ isActive }) => !isActive && nodes.length === 0)
+    if (unread.length > 0) {
+      const each = unread.map(({ name, retainedBytes }) => `${name} keeps ${byteText(retainedBytes)}`)
+      return warn(`not read: ${each.join(', ')}; drop a slot whose server does not come back`, ...unread.map(dropSlot))
+    }
+    if (anchors.length > 1)
+      return warn(`more than one: ${anchors.map(({ name }) => name).join(', ')}; the next server that starts keeps one`)
+    const old = anchors.filter(({ catalogAge }) => catalogAge > MAX_CATALOG_AGE)
+    if (old.length > 0)
+      return warn(
+        `${old[0]!.name} keeps vacuum from the catalog rows of the last ${old[0]!.catalogAge} transactions: a server is stuck, or a transaction is open for long`,
+        'select pid, xact_start, state, query from pg_stat_activity where backend_xid is not null order by xact_start limit 5;',
+      )
+    const [anchor] = anchors
+    if (anchor === undefined) return ok(ownSlots.length === 0 ? 'none' : `temporary: ${ownSlots.map(({ name }) => name).join(', ')}`)
+    const readers = nodes.length === 0 ? 'a server of version 0.1' : nodes.join(', ')
+    const detail = `${anchor.name} keeps ${byteText(anchor.retainedBytes)}, ${anchor.catalogAge} transactions old, for ${readers}`
+    return nodes.length > SENSIBLE_SERVERS
+      ? warn(`${detail}: Postgres decodes its log once for each server, and about ${SENSIBLE_SERVERS} are sensible`)
+      : ok(detail)
   },
   pooler: ({ host, port, saysPooler }) =>
     port === 6543 || saysPooler || /(^|[.-])(pooler|pgbouncer)([.-]|$)/.test(host)
@@ -168,9 +191,32 @@ function publishesGenerated({ number }: DatabaseFacts['version']): boolean {
   return number >= 180_000
 }
 
-function capacity(setting: string, { used, most }: Capacity, hasOwn: boolean): Verdict {
-  if (used < most || hasOwn) return ok(`${Math.max(most - used, 0)} of ${most} free`)
-  return fail(`all ${most} are taken`, `alter system set ${setting} = ${most + 5}; -- then restart Postgres`)
+/** Each server needs a slot and a sender; the first also makes the anchor. */
+function capacity(setting: string, { used, most }: Capacity, ownSlots: readonly OwnSlot[], forAnchor: number): Verdict {
+  const room = Math.max(most - used - forAnchor, 0)
+  const sql = `alter system set ${setting} = ${most + SENSIBLE_SERVERS}; -- then restart Postgres`
+  if (room > 0) return ok(`${most - used} of ${most} free: room for ${room} more ${room === 1 ? 'server' : 'servers'}`)
+  if (ownSlots.some(({ isActive }) => isActive))
+    return warn(`all ${most} are taken: no further server can start, not even to replace one`, sql)
+  return fail(used < most ? `${most - used} of ${most} free, and a server needs 2` : `all ${most} are taken`, sql)
+}
+
+function hasAnchor(ownSlots: readonly OwnSlot[]): boolean {
+  return ownSlots.some(({ role }) => role === 'anchor')
+}
+
+function dropSlot({ name }: OwnSlot): string {
+  return `select pg_drop_replication_slot('${name}');`
+}
+
+/** A walsender takes about 11 µs of CPU for each row and server. */
+const SENSIBLE_SERVERS = 10
+const MAX_CATALOG_AGE = 100_000_000
+
+function addPrimaryKey({ name, uniqueKey, hasId }: TableFacts): string {
+  if (uniqueKey !== null) return `alter table ${name} add primary key (${uniqueKey});`
+  if (hasId) return `alter table ${name} add primary key (id); -- id must be unique and not null`
+  return `alter table ${name} add column id bigint generated always as identity primary key;`
 }
 
 function createRole(name: string): string {

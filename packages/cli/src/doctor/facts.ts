@@ -20,13 +20,18 @@ export interface DatabaseFacts {
   readonly senders: Capacity
   /** Megabytes; -1 is no bound. */
   readonly maxSlotWalKeepMb: number
+  /** The environment holds TIDEWIRE_ALLOW_UNBOUNDED_WAL, with which `start` takes a database without that bound. */
+  readonly acceptsUnboundedWal: boolean
   readonly synchronousStandbyNames: string
+  /** As in postgresql.conf: `on`, `off`, `local`, … */
+  readonly synchronousCommit: string
+  readonly walWriterDelayMs: number
   readonly roles: readonly RoleFacts[]
   /** `null`: there is none. */
   readonly publication: PublicationFacts | null
   /** `null`: there is no such table. */
   readonly messages: MessagesFacts | null
-  /** Permanent slots of Tidewire in this database. */
+  /** Slots of Tidewire in this database: the anchor, and a copy for each server that runs. */
   readonly ownSlots: readonly OwnSlot[]
 }
 
@@ -54,6 +59,10 @@ export interface TableFacts {
   /** Quoted, with its schema. */
   readonly name: string
   readonly hasPrimaryKey: boolean
+  /** Quoted columns of a unique index without nulls: they could be the primary key. `null`: there is none. */
+  readonly uniqueKey: string | null
+  /** Has a column of the name `id`. */
+  readonly hasId: boolean
   /** `pg_class.relreplident`: `d`efault, `n`othing, `f`ull, `i`ndex. */
   readonly replicaIdentity: string
   readonly hasRls: boolean
@@ -73,7 +82,12 @@ export interface MessagesFacts {
 
 export interface OwnSlot {
   readonly name: string
+  readonly role: 'anchor' | 'copy' | 'temporary'
+  /** The server that reads a copy. */
+  readonly node: string | null
   readonly isActive: boolean
   readonly lostBecause: string | null
   readonly retainedBytes: number
+  /** Transactions since the oldest one whose dead catalog rows vacuum keeps because of it. */
+  readonly catalogAge: number
 }

@@ -40,3 +40,14 @@ test('a transaction of any length costs what the ring may hold, and its bytes sa
   expect(ring.reaches({ commitLsn: 100n, seq: 0 })).toBe(false)
   expect(ring.reaches({ commitLsn: 100n, seq: 199_999 })).toBe(true)
 })
+
+test('a gap of a table is known until the next epoch', () => {
+  const ring = new ChangeRing({ maxBytes: 1_000_000, maxAgeMs: 1_000_000 })
+  ring.restart({ commitLsn: 10n, seq: 0 })
+  ring.markGap([1, 2], 100n)
+  expect(ring.hasGap(1, { commitLsn: 99n, seq: 7 })).toBe(true)
+  expect(ring.hasGap(1, { commitLsn: 100n, seq: 0 })).toBe(false)
+  expect(ring.hasGap(3, { commitLsn: 99n, seq: 0 })).toBe(false)
+  ring.restart({ commitLsn: 10n, seq: 0 })
+  expect(ring.hasGap(1, { commitLsn: 99n, seq: 7 })).toBe(false)
+})

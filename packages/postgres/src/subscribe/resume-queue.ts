@@ -70,6 +70,7 @@ export class ResumeQueue {
     const { port, runtime, ring } = this.#options
     const epoch = port.epoch()
     if (!ring.reaches(since)) return { recovered: false, reason: 'position-too-old' }
+    if (this.#hasGap(channel, since)) return { recovered: false, reason: 'publication-changed' }
     const sinceMs = runtime.uptime()
     // After a restart, what was missed may still be on its way from the slot.
     await port.processed(startLsn)
@@ -113,13 +114,20 @@ export class ResumeQueue {
           ? 'other-epoch'
           : !ring.reaches(each.cursor)
             ? 'position-too-old'
-            : runtime.uptime() - each.sinceMs > maxWaitMs
-              ? 'too-many-replays'
-              : null
+            : this.#hasGap(each.channel, each.cursor)
+              ? 'publication-changed'
+              : runtime.uptime() - each.sinceMs > maxWaitMs
+                ? 'too-many-replays'
+                : null
       if (reason === null && !each.channel.closed) return each
       this.#end(each, { recovered: false, reason: reason ?? 'unspecified' })
     }
     return undefined
+  }
+
+  /** A table of the channel was not published for a while. */
+  #hasGap({ subscriptions }: FeedChannel, place: Place): boolean {
+    return [...subscriptions].some(({ oid }) => this.#options.ring.hasGap(oid, place))
   }
 
   /** False: there are few changes left, or none. */

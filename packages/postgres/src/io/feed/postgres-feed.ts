@@ -8,22 +8,27 @@ import { changeSourceRuntime } from '../replication/change-source-runtime.ts'
 import { feedDatabase } from './feed-database.ts'
 import { feedRuntime } from './feed-runtime.ts'
 import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
+import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 import { preparedPort } from '../sessions/prepared-port.ts'
 import { replicationPort } from '../replication/replication-session.ts'
 
-/** Where the changes come from, how long they are kept for whoever resumes, and how much the database is asked. Bytes and milliseconds. */
+/** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
 export interface PostgresFeedOptions {
   /** `postgres://…`, straight to Postgres and not to a pooler. The role needs REPLICATION. Never logged. */
   readonly databaseUrl: string
   /** Tables in it are what clients may ask for; made when missing. Default `supabase_realtime`. */
   readonly publication?: string
-  /** More publications to read, for rows that are not for clients. They are told to `onRow`. */
+  /** More publications to read, for rows that are not for clients: `onRow` gets them. */
   readonly otherPublications?: readonly PublicationSpec[]
-  /** The slot's name begins with this. Default `tidewire`. */
+  /** The slots' names begin with this. Default `tidewire`. */
   readonly slotBase?: string
-  /** A slot that is gone with the connection: nothing is left behind, and nothing can be resumed across a reconnect. Default false. */
+  /** No slot that outlives the connection: nothing is left behind, and nothing can be resumed across a reconnect. Default false. */
   readonly temporarySlot?: boolean
+  /** Shown in the name of the slot that this node reads, and to other nodes. Default: the host's name and the process id. */
+  readonly node?: string
+  /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
+  readonly hasRelay?: boolean
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -40,16 +45,22 @@ export interface PostgresFeedOptions {
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
+  /** How often slots and the rows of the publications are checked. Default 5,000. */
+  readonly checkIntervalMs?: number
+  /** How often this node tries to advance the anchor slot. Default 10,000. */
+  readonly advanceIntervalMs?: number
   /** How long a channel that resumes may wait for its turn, in all. Default 60,000. */
   readonly resumeTimeoutMs?: number
   /** After how long without progress a part of the feed that has work counts as stuck. Default 10,000. */
   readonly stuckAfterMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
-  /** Rows of `realtime.messages`, in their place among the others. */
+  /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. */
   readonly onRow?: (change: RowChange) => void
   readonly onStatus?: (status: ChangeSourceStatus) => void
-  /** Policies and filters that failed. For logs: never told to clients, holds no row of its own making. */
+  /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
+  readonly onNotice?: (sentence: string) => void
+  /** Policies and filters that failed. For logs: never sent to clients, holds no row. */
   readonly onFault?: FeedOptions['onFault']
 }
 
@@ -62,7 +73,7 @@ export interface PostgresFeed {
   explainer(authorizer: Authorizer): Explainer
   /** Runs SQL for an inspector, as a login that is no superuser. */
   readonly sql: AdminSql
-  /** Ends all sessions. A permanent slot stays. */
+  /** Ends all sessions. The anchor slot stays. */
   close(): Promise<void>
 }
 
@@ -82,18 +93,43 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
-  const feed = new PostgresChangeFeed(database, feedRuntime, feedOptions(options))
+  const feed = new PostgresChangeFeed(
+    database,
+    feedRuntime,
+    feedOptions(options, (change) => {
+      // What was written before was read to fill the window: other nodes, or none, have delivered it.
+      if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change)
+    }),
+  )
   const way = replicationPort({
     connection,
     slotBase: options.slotBase ?? 'tidewire',
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
+    node: options.node ?? defaultNode(),
+    windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
+    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
   const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
-  const times = { statusIntervalMs: 10_000, reportDelayMs: 100, checkIntervalMs: 5_000, maxBatchChanges: 256 }
-  const source = createChangeSource(port, changeSourceRuntime, times, {
+  const times = {
+    statusIntervalMs: 10_000,
+    reportDelayMs: 100,
+    checkIntervalMs: options.checkIntervalMs ?? 5_000,
+    advanceIntervalMs: options.advanceIntervalMs ?? 10_000,
+    maxBatchChanges: 256,
+    // The feed confirms no earlier than its window says, whether or not there are changes.
+    followsIdle: false,
+  }
+  const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
     onChanges: (batch) => feed.onChanges(batch),
     onEpoch: (event) => feed.onEpoch(event),
+    onTableGap: (gap) => feed.onTableGap(gap),
+    onPeers: (peers) => {
+      if (peers.length === 0 || options.hasRelay === true) return
+      options.onNotice?.(
+        `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
+      )
+    },
     onProgress: (lsn) => feed.onProgress(lsn),
     onStatus: (status) => {
       feed.onStatus(status)
@@ -114,15 +150,16 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   }
 }
 
-function feedOptions(options: PostgresFeedOptions): FeedOptions {
+function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) => void): FeedOptions {
   return {
     ring: { maxBytes: options.resumeWindowBytes ?? 64 * 1024 * 1024, maxAgeMs: options.resumeWindowMs ?? 300_000 },
-    maxWalBytes: options.maxWalBytes ?? 256 * 1024 * 1024,
+    maxWalBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     positionIntervalMs: options.positionIntervalMs ?? 30_000,
     refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
     resumeTimeoutMs: options.resumeTimeoutMs ?? 60_000,
     stuckAfterMs: options.stuckAfterMs ?? 10_000,
-    ...(options.onRow === undefined ? {} : { onRow: options.onRow }),
+    hasRelay: options.hasRelay ?? false,
+    onRow,
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
   }
 }
@@ -140,6 +177,7 @@ function lazily(open: () => Promise<FeedSessions>): { get(): Promise<FeedSession
     },
     close: async () => {
       const opened = await sessions?.catch(() => null)
+      sessions = null
       await opened?.close()
     },
   }
