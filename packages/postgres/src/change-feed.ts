@@ -173,6 +173,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       degraded: stuck[0]?.reason ?? trouble ?? this.#lacksRelay,
       windowMs: this.#ring.spanMs(this.#runtime.uptime()),
       windowBytes: this.#ring.bytes,
+      faults: this.#dispatcher.report.count,
     }
   }
 
@@ -321,11 +322,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   #fault(kind: string, message: string): void {
-    try {
-      this.#options.onFault?.({ kind, table: null, role: null, message })
-    } catch {
-      // A log that cannot be written is no reason to stop.
-    }
+    this.#dispatcher.report.log(kind, null, null, message)
   }
 
   /** When everything before `lsn` was handed over and delivered. */

@@ -178,6 +178,18 @@ export interface FeedProgress {
   /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
   readonly windowMs?: number
   readonly windowBytes?: number
+  /** Faults so far of rows, tables, policies and filters; each was logged. */
+  readonly faults?: number
+}
+
+/** How far a feed is behind, and how it is. */
+export interface FeedLag {
+  readonly bytes: number
+  readonly ms: number
+  /** A part of it does less than it should. */
+  readonly degraded?: boolean
+  /** Faults so far. */
+  readonly faults?: number
 }
 
 /** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */
@@ -303,5 +315,5 @@ export interface Observer {
   /** A row change is written. For insert → frame look at `ms` of those with receivers. */
   changed?: ((change: ObservedChange) => void) | undefined
   /** Once a second while there is a feed: how far it is behind. `ms`: how long the oldest change has waited. */
-  feedLag?: ((lag: { readonly bytes: number; readonly ms: number }) => void) | undefined
+  feedLag?: ((lag: FeedLag) => void) | undefined
 }

@@ -24,6 +24,7 @@ import type {
   ChangeFeed,
   Claims,
   Decision,
+  FeedLag,
   FeedProgress,
   MessageStore,
   Observer,
@@ -242,9 +243,8 @@ export class Server {
   }
 }
 
-/** How far a feed is behind, in bytes of the write-ahead log and in milliseconds. */
-function lagOf({ lagBytes, oldestAt }: FeedProgress, now: number): { readonly bytes: number; readonly ms: number } {
-  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt) }
+function lagOf({ lagBytes, oldestAt, degraded = null, faults = 0 }: FeedProgress, now: number): FeedLag {
+  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), degraded: degraded !== null, faults }
 }
 
 function timed(authorizer: Authorizer, runtime: Runtime, told: (ms: number) => void): Authorizer {

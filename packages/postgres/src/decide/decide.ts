@@ -6,7 +6,6 @@ import { isAuthorizedDelete, type PendingDelivery } from '../subscribe/audience.
 import { StaleEntry } from './ask-again.ts'
 import { CurrentRows } from './content.ts'
 import type { DecideOptions, Decision, DecisionFault, Granted } from './decision.ts'
-import type { RowChecks } from './feed-database.ts'
 import { concernsAll, narrowed } from './narrowed.ts'
 import { failedFilters, undecided, type FilterQuestion } from './pass-filters.ts'
 import { RowQuestions, type RowQuestion } from './row-questions.ts'

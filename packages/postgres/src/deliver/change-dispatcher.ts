@@ -50,7 +50,7 @@ const MAX_STALE = 3
 export class ChangeDispatcher {
   readonly #options: DispatcherOptions
   readonly #breaker = new CircuitBreaker()
-  readonly #report: FaultReport
+  readonly report: FaultReport
   readonly lane: IsolatedLane
   /** How often a table failed as a whole, in a row. */
   readonly #failures = new Map<number, number>()
@@ -62,12 +62,12 @@ export class ChangeDispatcher {
   constructor(options: DispatcherOptions) {
     const { runtime, listener } = options
     this.#options = options
-    this.#report = new FaultReport(listener, runtime, this.#breaker)
+    this.report = new FaultReport(listener, runtime, this.#breaker)
     this.lane = new IsolatedLane({
       runtime,
       breaker: this.#breaker,
       process: (work) => this.#decideApart(work),
-      failed: (work, reason) => this.#report.isolatedFailed(work, reason),
+      failed: (work, reason) => this.report.isolatedFailed(work, reason),
     })
   }
 
@@ -91,7 +91,7 @@ export class ChangeDispatcher {
     // Of several transactions, the first are not to wait for the last.
     const waits = changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
     const found = batch.pending((audience) => this.#breaker.holds(audience))
-    const apart = found.apart.filter((each) => !this.#report.isWithheld(each))
+    const apart = found.apart.filter((each) => !this.report.isWithheld(each))
     let outcomes = [await this.#decide(found.atOnce, this.#options.database, waits)]
     const granted = new Map(outcomes[0]!.decided.map(({ delivery, granted: rows }) => [delivery.audience, rows.size]))
     batch.noteShares((audience) => granted.get(audience) ?? 0)
@@ -106,7 +106,7 @@ export class ChangeDispatcher {
       const outcome = await this.#decide(anew.atOnce, this.#options.database, true)
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
-    apart.push(...this.#report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
+    apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
     const { work, isolated } = isolate(apart)
     const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
       (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
@@ -116,19 +116,19 @@ export class ChangeDispatcher {
 
   close(): void {
     this.lane.close()
-    this.#report.close()
+    this.report.close()
   }
 
   /** What cannot be decided or sent, for a reason that is no row's: its channels hear of the gap. */
   skip(change: RowChange, error: unknown): void {
     const channels = new Set([...this.#options.subscriptions.subscriptionsOf(change.table.oid)].map(({ channel }) => channel))
-    this.#report.undelivered(change, error, [...channels])
+    this.report.undelivered(change, error, [...channels])
     if (!isOwnTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
   }
 
   /** Nothing of the table can be matched until its entry can be loaded. */
   setAside(table: Table, error: unknown): void {
-    this.#report.unprepared(table, error, this.#options.subscriptions.setAside(table))
+    this.report.unprepared(table, error, this.#options.subscriptions.setAside(table))
   }
 
   /** Sends changes to channels that missed them. Rejects when the database cannot be reached, without having sent anything. */
@@ -136,7 +136,7 @@ export class ChangeDispatcher {
     const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isOwnTable(table))
     const outcome = await this.#decideFor([{ rows, channels }], this.#options.database)
     this.#send(rows, [outcome], null, () => {})
-    this.#report.ofIsolated(outcome.faults)
+    this.report.ofIsolated(outcome.faults)
   }
 
   async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
@@ -150,7 +150,7 @@ export class ChangeDispatcher {
     if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
-    this.#report.ofIsolated(outcome.faults)
+    this.report.ofIsolated(outcome.faults)
     return outcome.faults
   }
 
@@ -167,7 +167,7 @@ export class ChangeDispatcher {
         return [...atOnce, ...apart]
       })
       return this.#decide(
-        pending.filter((each) => !this.#report.isWithheld(each)),
+        pending.filter((each) => !this.report.isWithheld(each)),
         checks,
         true,
       )
@@ -259,14 +259,14 @@ export class ChangeDispatcher {
     const epoch = this.#options.epoch() ?? ''
     for (const change of changes) {
       const granted = deliveries.get(change)
-      const failed = (error: unknown, channels: readonly FeedChannel[]): void => this.#report.undelivered(change, error, channels)
+      const failed = (error: unknown, channels: readonly FeedChannel[]): void => this.report.undelivered(change, error, channels)
       settled(change, granted === undefined ? NOT_DELIVERED : deliver(change, granted, { epoch, supplied, excluded, failed }))
     }
   }
 
   #settled(change: RowChange, delivered: Delivered): void {
     const { listener, ring, runtime } = this.#options
-    if (isOwnTable(change.table)) return this.#report.guard('onRow', change.table, () => listener.onRow?.(change))
+    if (isOwnTable(change.table)) return this.report.guard('onRow', change.table, () => listener.onRow?.(change))
     this.#notifyDecided(change, delivered)
     ring.append(change, runtime.uptime())
   }
@@ -276,7 +276,7 @@ export class ChangeDispatcher {
     if (onDecided === null) return
     // The commit's own time is in microseconds.
     const committedAt = Number(transaction.commitTime) / 1_000
-    this.#report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
+    this.report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
   }
 }
 

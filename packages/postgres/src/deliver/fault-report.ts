@@ -15,7 +15,9 @@ export interface FaultListener {
   onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
 }
 
-/** A channel gets the same notice at most this often. */
+const MAX_LOGGED = 1_000
+
+/** A channel gets the same notice, and the log the same fault, at most this often. */
 const NOTICE_INTERVAL_MS = 10_000
 
 /** Notifies the channels that a fault concerns, logs it, and keeps the circuit breaker's books. */
@@ -27,6 +29,10 @@ export class FaultReport {
   /** Channels that missed something, until the gap is announced. */
   readonly #missing = new Set<FeedChannel>()
   readonly #timers = new Set<{ cancel(): void }>()
+  /** When the same was logged last. */
+  readonly #logged = new Map<string, number>()
+  /** Faults so far. */
+  count = 0
 
   constructor(listener: FaultListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
     this.#listener = listener
@@ -53,7 +59,7 @@ export class FaultReport {
         if (advice !== null) for (const channel of channelsOfAll(fault.deliveries)) channel.warnOnce(advice.message, advice.fault)
         continue
       }
-      this.#log(fault.kind, entry, role, fault.message)
+      this.log(fault.kind, entry, role, fault.message)
       if (fault.kind === 'row' || this.#record(fault)) this.#notify(fault)
       // A policy or filter that fails denies the row, as a SELECT would.
       if (fault.kind === 'row' || fault.timedOut) for (const delivery of fault.deliveries) this.#miss(delivery)
@@ -69,13 +75,13 @@ export class FaultReport {
 
   /** Nothing of it will be delivered. */
   isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
-    for (const { entry, role } of audiences) this.#log('withheld', entry, role, reason)
+    for (const { entry, role } of audiences) this.log('withheld', entry, role, reason)
     this.#announce(channels, 0)
   }
 
   /** The change cannot be written for these channels. */
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
-    this.#log('row', table, null, errorText(error))
+    this.log('row', table, null, errorText(error))
     for (const channel of channels) {
       this.#notice(channel, `A change of ${table.schema}.${table.name} could not be delivered`, WITHHELD)
     }
@@ -83,7 +89,7 @@ export class FaultReport {
   }
 
   unprepared(table: Table, error: unknown, channels: readonly FeedChannel[]): void {
-    this.#log('table', table, null, errorText(error))
+    this.log('table', table, null, errorText(error))
     for (const channel of channels)
       this.#notice(channel, `Changes of ${table.schema}.${table.name} are withheld: the table could not be read`, WITHHELD)
     this.#announce(channels, 0)
@@ -98,7 +104,7 @@ export class FaultReport {
     try {
       call()
     } catch (error) {
-      this.#log(kind, table, null, errorText(error))
+      this.log(kind, table, null, errorText(error))
     }
   }
 
@@ -155,9 +161,17 @@ export class FaultReport {
     this.#timers.add(timer)
   }
 
-  #log(kind: string, { schema, name }: Pick<Table, 'schema' | 'name'>, role: string | null, message: string): void {
+  log(kind: string, of: Pick<Table, 'schema' | 'name'> | null, role: string | null, message: string): void {
+    this.count++
+    const table = of === null ? null : `${of.schema}.${of.name}`
+    const key = `${kind} ${table} ${role} ${message}`
+    const nowMs = this.#runtime.uptime()
+    const last = this.#logged.get(key)
+    if (last !== undefined && nowMs - last < NOTICE_INTERVAL_MS) return
+    if (this.#logged.size >= MAX_LOGGED) this.#logged.clear()
+    this.#logged.set(key, nowMs)
     try {
-      this.#listener.onFault?.({ kind, table: `${schema}.${name}`, role, message })
+      this.#listener.onFault?.({ kind, table, role, message })
     } catch {
       // A log that cannot be written is no reason to stop.
     }

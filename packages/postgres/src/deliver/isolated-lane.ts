@@ -1,5 +1,6 @@
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
+import { UnseenTransactions } from '../decide/ask-again.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decision.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
@@ -97,15 +98,7 @@ export class IsolatedLane {
   async #run(kind: Kind): Promise<void> {
     // What comes in the same turn goes along.
     await Promise.resolve()
-    for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
-      const isDone = await this.#process(work)
-      this.progressed++
-      if (!isDone) continue
-      for (const { rows, release } of work) {
-        this.#rows -= rows.length
-        release()
-      }
-    }
+    for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) await this.#process(work)
   }
 
   /** All that is healthy together; of the others the next one in turn. */
@@ -129,31 +122,48 @@ export class IsolatedLane {
     return [...audiences].some((audience) => this.#options.breaker.holds(audience))
   }
 
-  /** False: it waits again, each work for itself. */
-  async #process(work: readonly Waiting[]): Promise<boolean> {
-    const { runtime, breaker } = this.#options
+  async #process(work: readonly Waiting[]): Promise<void> {
+    const { runtime } = this.#options
     const at = runtime.uptime()
     while (!this.#closed) {
       try {
         const faults = await this.#options.process(work)
-        if (faults === 'too-slow') {
-          for (const { audiences } of work) for (const audience of audiences) breaker.suspect(audience)
-          for (const [key, works] of groupBy(work, (each) => each.key))
-            this.#waiting.set(key, [...works, ...(this.#waiting.get(key) ?? [])])
-          this.#start('suspect')
-          return false
-        }
+        if (faults === 'too-slow') return this.#askAlone(work)
         this.#judge(work, faults, runtime.uptime() - at)
-        return true
+        return this.#finish(work)
       } catch (error) {
+        const visible =
+          error instanceof UnseenTransactions
+            ? work.filter(({ rows }) => !rows.some(({ transaction }) => error.xids.has(transaction.xid)))
+            : []
+        if (visible.length > 0 && visible.length < work.length) {
+          // What comes before a transaction that is not visible yet does not wait for it.
+          await this.#process(visible)
+          return this.#process(work.filter((each) => !visible.includes(each)))
+        }
         if (!isUnreachable(error)) {
           for (const each of work) this.#options.failed(each, errorText(error))
-          return true
+          return this.#finish(work)
         }
         await delay(runtime, RETRY_MS)
       }
     }
-    return true
+  }
+
+  #finish(work: readonly Waiting[]): void {
+    this.progressed++
+    for (const { rows, release } of work) {
+      this.#rows -= rows.length
+      release()
+    }
+  }
+
+  /** It waits again, each work for itself. */
+  #askAlone(work: readonly Waiting[]): void {
+    this.progressed++
+    for (const { audiences } of work) for (const audience of audiences) this.#options.breaker.suspect(audience)
+    for (const [key, works] of groupBy(work, (each) => each.key)) this.#waiting.set(key, [...works, ...(this.#waiting.get(key) ?? [])])
+    this.#start('suspect')
   }
 
   /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */

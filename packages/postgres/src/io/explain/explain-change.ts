@@ -3,8 +3,8 @@ import type { ExplainChange } from '@tidewire/server'
 import pg from 'pg'
 import type { FeedDatabase } from '../../decide/feed-database.ts'
 import type { TableEntry } from '../../catalog/table-entry.ts'
-import { asIdentity, tryAs } from '../checks/as-identity.ts'
-import { explainPolicies, selectPolicies } from './explain-policies.ts'
+import { asIdentity, feedSettings, tryAs } from '../checks/as-identity.ts'
+import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
@@ -50,7 +50,7 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
     steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security does not count for ${identity.role}.` })
     return steps
   }
-  const about = { identity, schema, table, row: row.json, topic: null }
+  const about = { identity, schema, table, row: row.json, topic: null, as: feedSettings(identity, entry.claims) }
   const policies = await (await context.sessions()).catalog.withSession((session) => selectPolicies(session, about))
   if (policies.length === 0) {
     const sql = `create policy "may see" on ${name} for select to ${pg.escapeIdentifier(identity.role)}\n  using (true);`
@@ -62,7 +62,8 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
     })
     return steps
   }
-  steps.push(...(await explainPolicies(checker, about, policies)), await visibleStep(context, entry, question, name, key))
+  const visible = await visibleStep(context, entry, question, name, key)
+  steps.push(...overruled(await explainPolicies(checker, about, policies), visible))
   return steps
 }
 
@@ -199,8 +200,7 @@ async function visibleStep(
     ).checker.withSession((session) =>
       asIdentity(
         session,
-        identity,
-        null,
+        feedSettings(identity, entry.claims),
         async () => (await session.query(`select from ${name} where ${onKey(entry)}`, [...key])).rowCount === 1,
       ),
     )
