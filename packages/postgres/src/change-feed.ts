@@ -17,6 +17,7 @@ import type { EpochReason } from './replication/replication-state.ts'
 import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
 import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
+import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
 import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
 import { ResumeQueue, type ReplayPort } from './subscribe/resume-queue.ts'
@@ -24,6 +25,9 @@ import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
 import { WindowMarks } from './subscribe/window-marks.ts'
 import { Watchdog, type StuckPart, type WatchedPart } from './watchdog.ts'
+
+/** A table whose entry could not be loaded is tried again. */
+const TAKE_BACK_AFTER_MS = 1_000
 
 const ORDERED_PATH = 'The ordered path of row changes'
 
@@ -80,7 +84,8 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   #progressWaiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
   #closed = false
 
-  constructor(database: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
+  constructor(unbounded: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
+    const database = bounded(unbounded, runtime)
     this.#database = database
     this.#runtime = runtime
     this.#options = options
@@ -103,7 +108,10 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       match: (change, batch) => dispatcher.match(change, batch),
       isPrepared: (table) => isOwnTable(table) || this.#subscriptions.isPrepared(table),
       prepare: (table) => this.#subscriptions.prepare(table),
-      setAside: (table, error) => dispatcher.setAside(table, error),
+      setAside: (table, error) => {
+        dispatcher.setAside(table, error)
+        this.#takeBackLater(table.oid)
+      },
       dispatch: async (batch) => {
         await dispatcher.dispatch(batch)
         // A transaction may have more changes than are kept.
@@ -319,6 +327,13 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       { name: 'The lane of slow policies and filters', ...apart },
       { name: 'The queue of resuming channels', ...resumes },
     ]
+  }
+
+  #takeBackLater(oid: number): void {
+    this.#runtime.setTimer(() => {
+      if (this.#closed) return
+      this.#pipeline.control(() => this.#subscriptions.takeBack(oid).catch(() => this.#takeBackLater(oid)))
+    }, TAKE_BACK_AFTER_MS)
   }
 
   #fault(kind: string, message: string): void {

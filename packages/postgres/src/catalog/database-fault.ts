@@ -11,7 +11,7 @@ export function isUnreachable(error: unknown): boolean {
 
 /** `pg` has no code for a connection that ended or took too long. */
 const PG_MESSAGES =
-  /^(Connection terminated|timeout expired|timeout exceeded|Client has encountered a connection error|Client was closed|Connection ended)/
+  /^(Connection terminated|timeout expired|timeout exceeded|Query read timeout|Client has encountered a connection error|Client was closed|Connection ended)/
 
 /** SQLSTATE 57014: the statement took longer than it may. */
 export function isTimeout(error: unknown): boolean {

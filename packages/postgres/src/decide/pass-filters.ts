@@ -92,9 +92,13 @@ async function answer(
     operands: [...operands.values()].map(({ values }) => values),
     texts: [...texts.keys()],
   }
+  let kind: DecisionFault['kind'] = 'filter'
   const answers = await checks.testFilters(check).catch((error: unknown): FilterAnswer[] => {
     if (concernsAll(error)) throw error
-    return check.operands.map(() => ({ ok: false, message: errorText(error), timedOut: isTimeout(error) }))
+    const timedOut = isTimeout(error)
+    // Not the filters failed, but the question.
+    if (!timedOut) kind = 'row'
+    return check.operands.map(() => ({ ok: false, message: errorText(error), timedOut }))
   })
   const faulty = new Map<number, PendingDelivery[]>()
   for (const { question, operand, text } of asked) {
@@ -106,6 +110,6 @@ async function answer(
   for (const [operand, deliveries] of faulty) {
     const found = answers[operand]!
     if (found.ok) continue
-    faults.push({ kind: 'filter', message: found.message, timedOut: found.timedOut === true, deliveries: [...new Set(deliveries)] })
+    faults.push({ kind, message: found.message, timedOut: found.timedOut === true, deliveries: [...new Set(deliveries)] })
   }
 }

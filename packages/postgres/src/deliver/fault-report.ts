@@ -92,7 +92,6 @@ export class FaultReport {
     this.log('table', table, null, errorText(error))
     for (const channel of channels)
       this.#notice(channel, `Changes of ${table.schema}.${table.name} are withheld: the table could not be read`, WITHHELD)
-    this.#announce(channels, 0)
   }
 
   close(): void {

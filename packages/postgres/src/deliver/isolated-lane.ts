@@ -92,13 +92,18 @@ export class IsolatedLane {
   #start(kind: Kind): void {
     if (this.#running[kind]) return
     this.#running[kind] = true
-    void this.#run(kind).finally(() => (this.#running[kind] = false))
+    void this.#run(kind)
   }
 
   async #run(kind: Kind): Promise<void> {
     // What comes in the same turn goes along.
     await Promise.resolve()
-    for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) await this.#process(work)
+    for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
+      await this.#process(work)
+      // What waits may have become the other's meanwhile.
+      this.#start(kind === 'healthy' ? 'suspect' : 'healthy')
+    }
+    this.#running[kind] = false
   }
 
   /** All that is healthy together; of the others the next one in turn. */
@@ -163,7 +168,6 @@ export class IsolatedLane {
     this.progressed++
     for (const { audiences } of work) for (const audience of audiences) this.#options.breaker.suspect(audience)
     for (const [key, works] of groupBy(work, (each) => each.key)) this.#waiting.set(key, [...works, ...(this.#waiting.get(key) ?? [])])
-    this.#start('suspect')
   }
 
   /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */

@@ -13,6 +13,7 @@ import type { Subscriptions } from './subscriptions.ts'
 
 /** Answers of the database that were lost are asked for again after so long, and up to twice that. */
 const SUBSCRIBE_RETRY_MS = 5_000
+const MAX_REFUSALS = 2
 const READY = 'Subscribed to PostgreSQL'
 const UNAVAILABLE: ChangesFault = {
   code: 'database-unavailable',
@@ -45,6 +46,7 @@ export class Subscribing {
   /** Never rejects: the channel is notified how it went, and how it goes on. */
   async subscribe(channel: FeedChannel): Promise<void> {
     const { runtime } = this.#options
+    let refusals = 0
     while (!channel.closed && !this.#closed) {
       try {
         await this.#epochKnown(channel)
@@ -53,7 +55,10 @@ export class Subscribing {
         if (channel.closed || this.#closed) return
         if (!isUnreachable(error) && !isTimeout(error)) {
           this.#options.onFault(error)
-          return this.#refuse(channel, REFUSED)
+          // A table may have been dropped or altered while it was looked up.
+          if (++refusals > MAX_REFUSALS) return this.#refuse(channel, REFUSED)
+          await delay(runtime, SUBSCRIBE_RETRY_MS / 10)
+          continue
         }
         channel.refuse(`Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`, UNAVAILABLE)
         await delay(runtime, SUBSCRIBE_RETRY_MS * (1 + runtime.random()))

@@ -82,6 +82,11 @@ export class Subscriptions {
     this.#planned.add(table)
   }
 
+  /** What was set aside is tried again. */
+  async takeBack(oid: number): Promise<void> {
+    if (this.#tables.get(oid)?.isAside === true) await this.#load(oid)
+  }
+
   async loadStale(oids: Iterable<number>): Promise<void> {
     for (const oid of new Set(oids)) if (this.#tables.get(oid)?.stale === true) await this.#load(oid)
   }
@@ -91,6 +96,7 @@ export class Subscriptions {
     const known = this.#tables.get(table.oid)
     known?.load(null, new Map())
     known?.describe(table)
+    if (known !== undefined) known.isAside = true
     this.#planned.add(table)
     return [...new Set([...(known?.subscriptions ?? [])].map(({ channel }) => channel))]
   }
@@ -164,6 +170,9 @@ export class Subscriptions {
     const entry = entries.get(oid) ?? null
     if (entry !== null) await this.#prepareFilters(table, entry)
     table.load(entry, new Map(facts.map((role): [string, RoleFacts] => [role.name, role])))
+    if (!table.isAside) return
+    table.isAside = false
+    for (const { channel } of table.subscriptions) channel.gap('withheld')
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */

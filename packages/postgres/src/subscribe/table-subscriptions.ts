@@ -21,6 +21,8 @@ export class TableSubscriptions {
   entry: TableEntry | null = null
   /** The entry is to be loaded before the next change is matched. */
   stale = true
+  /** The entry could not be loaded: nothing is matched, and its channels miss changes. */
+  isAside = false
   readonly #identities: Identities
   #roles: ReadonlyMap<string, RoleFacts> = new Map()
   #audiences = new Map<CheckIdentity | string, Map<string, Audience>>()

@@ -42,6 +42,9 @@ export interface SessionPool {
   end(): Promise<void>
 }
 
+/** A connection that hangs: longer than any statement may take. */
+const QUERY_TIMEOUT_MS = 32_000
+
 export interface FeedSessionsOptions {
   readonly connection: pg.ClientConfig
   readonly checkers: number
@@ -80,7 +83,13 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
 }
 
 function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): SessionPool {
-  const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
+  const sessions = new pg.Pool({
+    ...config,
+    max,
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+    query_timeout: QUERY_TIMEOUT_MS,
+  })
   // An idle session that breaks is replaced at the next question.
   sessions.on('error', () => {})
   // One that breaks between two questions of somebody who has it would end the process.
