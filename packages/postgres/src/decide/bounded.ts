@@ -1,3 +1,4 @@
+import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { FeedDatabase } from './feed-database.ts'
 
@@ -10,22 +11,26 @@ const CATALOG_TIMEOUT_MS = 35_000
  * The database, whose every answer comes or fails within a time: a connection that hangs is a database that cannot be reached.
  */
 export function bounded(database: FeedDatabase, runtime: FeedRuntime): FeedDatabase {
-  const { apart, publishedTables, unpublishedTable, role, tables, castFilter, insertLsn, ...checks } = database
-  const catalog = { publishedTables, unpublishedTable, role, tables, castFilter, insertLsn }
-  return {
-    ...all(catalog, CATALOG_TIMEOUT_MS, runtime),
-    ...all(checks, CHECK_TIMEOUT_MS, runtime),
-    apart: all(apart, CHECK_TIMEOUT_MS, runtime),
-  }
+  const { apart, ...own } = database
+  return { ...all(own, runtime), apart: all(apart, runtime) }
 }
+
+const CATALOG: ReadonlySet<string> = new Set<keyof CatalogPort>([
+  'publishedTables',
+  'unpublishedTable',
+  'role',
+  'tables',
+  'castFilter',
+  'insertLsn',
+])
 
 type Port = Readonly<Record<string, (...values: never[]) => Promise<unknown>>>
 
-function all<T extends object>(port: T, timeoutMs: number, runtime: FeedRuntime): T {
-  const calls = Object.entries(port as unknown as Port).map(([name, call]) => [
-    name,
-    (...values: never[]) => within(call(...values), name, timeoutMs, runtime),
-  ])
+function all<T extends object>(port: T, runtime: FeedRuntime): T {
+  const calls = Object.entries(port as unknown as Port).map(([name, call]) => {
+    const timeoutMs = CATALOG.has(name) ? CATALOG_TIMEOUT_MS : CHECK_TIMEOUT_MS
+    return [name, (...values: never[]) => within(call(...values), name, timeoutMs, runtime)]
+  })
   return Object.fromEntries(calls) as T
 }
 
