@@ -378,13 +378,12 @@ class Play {
             all.filter((each) => Object.entries(row).every(([name, value]) => each[name as keyof FlightRow] === value)),
           )
     if (whole.length === 0) return true
-    const { rows } = await this.#it.sql.query<{ shown: boolean | null }>({
-      text: `select set_config('request.jwt.claims', $1, false) is null or bool_or(${shown}) as shown from jsonb_to_recordset($2) as t (id int, owner uuid, org int, tag text, n int)`,
-      values: [
-        JSON.stringify({ sub: user.sub, tenant: user.tenant, second: user.second, role: this.#roles[user.role] }),
-        JSON.stringify(whole),
-      ],
-    })
+    const claims = { sub: user.sub, tenant: user.tenant, second: user.second, role: this.#roles[user.role] }
+    await this.#it.sql.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify(claims)])
+    const { rows } = await this.#it.sql.query<{ shown: boolean | null }>(
+      `select bool_or(${shown}) as shown from jsonb_to_recordset($1) as t (id int, owner uuid, org int, tag text, n int)`,
+      [JSON.stringify(whole)],
+    )
     return rows[0]!.shown === true
   }
 
