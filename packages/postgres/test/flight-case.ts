@@ -151,7 +151,7 @@ const alteration: fc.Arbitrary<string> = fc.oneof(
   { weight: 1, arbitrary: fc.constant('drop policies') },
   { weight: 2, arbitrary: fc.integer({ min: 0, max: FUNCTION_BODIES.length - 1 }).map((body) => `body ${body}`) },
   {
-    weight: 5,
+    weight: 8,
     arbitrary: fc
       .tuple(role, fc.constantFrom('grant select on P to', 'revoke select on P from', 'revoke select on P from', 'columns'))
       .map(([name, what]) =>
@@ -198,7 +198,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 export const flightCase: fc.Arbitrary<FlightCase> = fc.record({
-  shape: fc.constantFrom<Shape>('plain', 'plain', 'root', 'leaf', 'parent'),
+  shape: fc.constantFrom<Shape>('plain', 'root', 'root', 'leaf', 'parent'),
   full: fc.boolean(),
   security: fc.boolean(),
   policies: fc.array(policy, { minLength: 1, maxLength: 2 }),

@@ -7,6 +7,7 @@ import { isAuthorizedDelete, type FeedChannel, type Subscription } from '../subs
 import type { PreparedFilter } from '../subscribe/filter-test.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
 import { faultOf } from '../subscribe/table-feed.ts'
+import { deletesWithheldText } from '../subscribe/withheld-text.ts'
 import type { TableEntry } from '../catalog/table-entry.ts'
 
 /** One change for one subscription, before and after Postgres decided. */
@@ -306,19 +307,6 @@ function wholeRow(entry: TableEntry, change: RowChange): readonly string[] | nul
   const names = entry.columns.map(({ name }) => name)
   const text = oldRowText(change, names)
   return text === null ? null : [text]
-}
-
-/**
- * Why a subscriber that asks for deletes of rows that it could see gets none of this table (rule D14); `null`: it gets them.
- */
-export function deletesWithheldText({ schema, name, rowSecurity, replicaIdentityFull, roles }: TableEntry, role: string): string | null {
-  const access = roles.get(role)
-  if (!rowSecurity || access === undefined || access.bypassesRowSecurity) return null
-  const withheld = `Deletes of ${schema}.${name} are withheld: to find out who could see a deleted row, `
-  if (!replicaIdentityFull) return `${withheld}it needs REPLICA IDENTITY FULL`
-  return access.scope === 'opaque'
-    ? `${withheld}its policies must neither read the table itself nor call functions that may read tables`
-    : null
 }
 
 async function askRows(group: RowGroup, context: DecisionContext): Promise<void> {

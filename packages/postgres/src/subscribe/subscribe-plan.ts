@@ -1,11 +1,11 @@
 import type { Identity } from '@tidewire/server'
 import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry } from './change-entry.ts'
-import { deletesWithheldText } from '../decide/decision.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import { deletesWithheldText, schemaWithheldText } from './withheld-text.ts'
 
 export type SubscribePlan =
   | { readonly ok: true; readonly subscriptions: readonly Subscription[]; readonly withheld: readonly string[] }
@@ -54,11 +54,6 @@ export async function planTable(
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
   }
   return subscriptions
-}
-
-/** SQL would refuse the table altogether (rule D15). */
-export function schemaWithheldText({ schema, name }: TableEntry): string {
-  return `Changes of ${schema}.${name} are withheld: your role may not use the schema`
 }
 
 function roleFault({ name, exists, allowed }: RoleFacts): string | null {
