@@ -9,6 +9,8 @@ export interface FlightCase {
   readonly shape: Shape
   readonly full: boolean
   readonly security: boolean
+  /** Privileges are granted column by column. */
+  readonly byColumns: boolean
   readonly policies: readonly FlightPolicy[]
   readonly users: readonly FlightUser[]
   readonly steps: readonly Step[]
@@ -153,7 +155,16 @@ const alteration: fc.Arbitrary<string> = fc.oneof(
   {
     weight: 8,
     arbitrary: fc
-      .tuple(role, fc.constantFrom('grant select on P to', 'revoke select on P from', 'revoke select on P from', 'columns'))
+      .tuple(
+        role,
+        fc.constantFrom(
+          'grant select on P to',
+          'revoke select on P from',
+          'revoke select on P from',
+          'revoke select (owner, tag) on P from',
+          'columns',
+        ),
+      )
       .map(([name, what]) =>
         what === 'columns' ? `revoke select on P from ${name}; grant select (id, owner, tag) on P to ${name}` : `${what} ${name}`,
       ),
@@ -201,6 +212,7 @@ export const flightCase: fc.Arbitrary<FlightCase> = fc.record({
   shape: fc.constantFrom<Shape>('plain', 'root', 'root', 'leaf', 'parent'),
   full: fc.boolean(),
   security: fc.boolean(),
+  byColumns: fc.boolean(),
   policies: fc.array(policy, { minLength: 1, maxLength: 2 }),
   users: fc.array(user, { minLength: 2, maxLength: 4 }),
   steps: fc.array(step, { minLength: 4, maxLength: 10 }),

@@ -212,14 +212,15 @@ class Play {
         create table ${t}b partition of ${t} for values from (3) to (100)`,
       parent: `create table ${t} ${columns}; create table ${t}child (primary key (id)) inherits (${t})`,
     }
-    const { shape, full, security, policies: first } = this.#case
+    const { shape, full, security, byColumns, policies: first } = this.#case
+    const select = byColumns ? 'select (id, owner, org, tag, n)' : 'select'
     const { R1, R2, G } = this.#roles
     const identities = shape === 'root' || shape === 'leaf' ? [t, `${t}a`, `${t}b`] : [t]
     return [
       shapes[shape],
       `create function ${t}_hides(wanted int) returns bool language sql stable security definer as $$ select coalesce((select n = 0 from ${shape === 'parent' ? 'only ' : ''}${this.#published} where id = wanted), false) $$`,
       ...(full ? identities.map((name) => `alter table ${name} replica identity full`) : []),
-      `grant usage on schema flight to ${R1}, ${R2}; grant select on ${this.#published} to ${R1}, ${R2}`,
+      `grant usage on schema flight to ${R1}, ${R2}; grant ${select} on ${this.#published} to ${R1}, ${R2}`,
       `alter role ${R1} nobypassrls; alter role ${R2} nobypassrls; revoke ${G} from ${R1}, ${R2}`,
       bodySql(0),
       ...(security ? [`alter table ${this.#published} enable row level security`] : []),

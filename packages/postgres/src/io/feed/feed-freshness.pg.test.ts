@@ -41,6 +41,11 @@ const STRICTER: readonly Stricter[] = [
   { what: 'row level security', before: 'grant select on T to reader', revoke: 'alter table T enable row level security' },
   { what: 'row level security of a partition root', before: PARTITIONED, revoke: 'alter table T enable row level security' },
   { what: 'a grant on a partition root', before: PARTITIONED, revoke: 'revoke select on T from reader' },
+  {
+    what: 'a grant on the columns of a partition root',
+    before: `${PARTITIONED} revoke select on T from reader; grant select (id, v) on T to reader`,
+    revoke: 'revoke select (v) on T from reader',
+  },
   { what: 'a grant on the table', before: 'grant select on T to reader', revoke: 'revoke select on T from reader' },
   { what: 'a grant to public', before: 'grant select on T to public', revoke: 'revoke select on T from public' },
   { what: 'a grant on the columns', before: 'grant select (id, v) on T to reader', revoke: 'revoke select (id, v) on T from reader' },
