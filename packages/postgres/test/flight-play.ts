@@ -346,13 +346,13 @@ class Play {
     if (applied.every(({ policies: some }) => some.some(({ opaque }) => opaque)))
       this.#doubts.set(`a delete under opaque policies: ${what}`, async () => false)
     else if (row !== undefined && applied.every(({ policies: some }) => some.every(({ sql }) => sql !== null)))
-      this.#doubt(user, index, window, row, `deleted, ${what}`)
+      this.#doubt(user, index, window, row, `deleted, ${what}`, false)
   }
 
   /** Not a state that a SELECT showed: it has to be one that policies of the row alone would show. */
-  #doubt(user: FlightUser, index: number, window: readonly State[], row: object, what: string): void {
+  #doubt(user: FlightUser, index: number, window: readonly State[], row: object, what: string, sent = true): void {
     this.#doubts.set(`content that was never shown: ${what}`, async () => {
-      for (const state of window) if (await this.#wouldShow(user, state, state.users[index]!, row)) return true
+      for (const state of window) if (await this.#wouldShow(user, state, state.users[index]!, row, sent)) return true
       return false
     })
   }
@@ -363,8 +363,9 @@ class Play {
     return all
   }
 
-  async #wouldShow(user: FlightUser, state: State, view: View, row: object): Promise<boolean> {
-    if (view.columns === null || !Object.keys(row).every((name) => view.columns!.includes(name))) return false
+  /** `sent`: the row was sent, so that its columns have to be those that the user may select. */
+  async #wouldShow(user: FlightUser, state: State, view: View, row: object, sent: boolean): Promise<boolean> {
+    if (view.columns === null || (sent && !Object.keys(row).every((name) => view.columns!.includes(name)))) return false
     if (!state.security || view.bypasses) return true
     const applied = state.policies.filter((each) => appliesTo(each, view))
     if (applied.some(({ sql }) => sql === null)) return false
