@@ -374,7 +374,7 @@ class Play {
     const shown = [`(${any.join(' or ') || 'false'})`, ...all].join(' and ')
     // Of a row that was sent in part, the rest is known where it was there after a commit.
     const whole =
-      'n' in row
+      Object.keys(row).length === 5
         ? [row]
         : this.#states.flatMap(({ all }) =>
             all.filter((each) => Object.entries(row).every(([name, value]) => each[name as keyof FlightRow] === value)),
