@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { asRole, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
+import { makeConvenient } from '../migrate.ts'
 
 const postgres = usePostgres()
 let it: TestFeed
@@ -305,4 +306,26 @@ test('a name that a table has means that table alone, also once it gets it (D1)'
   await Promise.all([channel.received(4), filtered.received(1)])
   expect(channel.changes.map(({ data }) => data.table)).toEqual(['userXdata', 'user_data', 'user_data', 'user_data'])
   for (const each of [channel, filtered]) each.handle.close()
+})
+
+test('the embedded database publishes partitions as the table that they belong to, under its policies', async () => {
+  const dev = await startFeed(await postgres.createDatabase(), 'select 1')
+  try {
+    await makeConvenient(dev.sql)
+    await dev.sql.query(
+      `create table days (id int, day int, v text, primary key (id, day)) partition by range (day);
+       create table days_1 partition of days for values from (0) to (10); alter table days enable row level security;
+       create policy shown on days for select using (v <> 'secret')`,
+    )
+    const identity = asRole('anon')
+    const root = dev.open({ entries: [{ schema: 'public', table: 'days' }], identity })
+    const all = dev.open({ entries: [{ schema: 'public', table: '*' }], identity })
+    await Promise.all([root.subscribed(), all.subscribed()])
+    await dev.sql.query(`insert into days values (1, 1, 'secret'), (2, 2, 'shown')`)
+    await Promise.all([root.received(1), all.received(1)])
+    for (const { changes } of [root, all]) expect(changes.map(({ data }) => [data.table, data.record?.['v']])).toEqual([['days', 'shown']])
+    for (const each of [root, all]) each.handle.close()
+  } finally {
+    await dev.close()
+  }
 })
