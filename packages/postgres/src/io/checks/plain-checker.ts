@@ -25,13 +25,13 @@ export async function checkRowsPlainly(
   const { name, sql } = checkStatement(entry, role, check.columns, written.masked)
   await transactionsSeen(session, check)
   const [before] = await loadPolicyVersions(session, entry.reach, [role])
-  await prepare(session, name, sql, check)
+  const refusal = await prepare(session, name, sql, check)
   const identities: IdentityAnswer[] = []
   const { timeoutMs, isolates } = patience
   for (const asked of check.identities) {
     const last = identities.at(-1)
     if (!isolates && last?.ok === false && last.timedOut) identities.push(last)
-    else identities.push(await look(session, { name, check, written, timeoutMs }, asked))
+    else identities.push(refusal ?? (await look(session, { name, check, written, timeoutMs }, asked)))
   }
   const [after] = await loadPolicyVersions(session, entry.reach, [role])
   const version = entry.roles.get(role)?.version
@@ -45,15 +45,25 @@ interface Look {
   readonly timeoutMs: number
 }
 
-async function prepare(session: pg.ClientBase, name: string, sql: string, { role, entry }: RowCheck): Promise<void> {
+/** As the role, whose the right to name the table has to be; the refusal where it is not. */
+async function prepare(session: pg.ClientBase, name: string, sql: string, { role, entry }: RowCheck): Promise<IdentityAnswer | null> {
   let names = prepared.get(session)
   if (names === undefined) prepared.set(session, (names = new Set()))
-  if (names.has(name)) return
-  await session.query(`prepare ${name} as ${sql}`)
+  if (names.has(name)) return null
+  await session.query(`begin; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`)
+  try {
+    await session.query(`prepare ${name} as ${sql}`)
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+    return { ok: false, message: error.message, timedOut: false }
+  } finally {
+    await session.query('rollback')
+  }
   names.add(name)
   // Planned for nobody in particular, as where there are functions.
   const nothing = entry.primaryKey.map(() => `'{}'`).join(', ')
   await execute(session, { role, claims: '{}', call: `${name}('{}', '{}', ${nothing})`, timeoutMs: 3_000 })
+  return null
 }
 
 type Asked = RowCheck['identities'][number]

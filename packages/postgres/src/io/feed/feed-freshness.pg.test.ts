@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { asRole, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
+import { makeConvenient } from '../migrate.ts'
 
 const postgres = usePostgres()
 let it: TestFeed
@@ -41,6 +42,11 @@ const STRICTER: readonly Stricter[] = [
   { what: 'row level security', before: 'grant select on T to reader', revoke: 'alter table T enable row level security' },
   { what: 'row level security of a partition root', before: PARTITIONED, revoke: 'alter table T enable row level security' },
   { what: 'a grant on a partition root', before: PARTITIONED, revoke: 'revoke select on T from reader' },
+  {
+    what: 'a grant on the columns of a partition root',
+    before: `${PARTITIONED} revoke select on T from reader; grant select (id, v) on T to reader`,
+    revoke: 'revoke select (v) on T from reader',
+  },
   { what: 'a grant on the table', before: 'grant select on T to reader', revoke: 'revoke select on T from reader' },
   { what: 'a grant to public', before: 'grant select on T to public', revoke: 'revoke select on T from public' },
   { what: 'a grant on the columns', before: 'grant select (id, v) on T to reader', revoke: 'revoke select (id, v) on T from reader' },
@@ -125,11 +131,13 @@ test('a schema that a role may not use: no rows, and a warning that says so; onc
      alter publication supabase_realtime add table locked.moved`,
   )
   const channel = it.open({ entries: [{ schema: 'locked', table: 'moved' }], identity: asRole('reader') })
-  const marker = it.open({ entries: [{ schema: 'public', table: 'marker' }], identity: asRole('reader') })
-  await Promise.all([channel.subscribed(), marker.subscribed()])
+  await channel.subscribed()
   await channel.until(() => channel.systems.some(({ message }) => message.includes('your role may not use the schema')))
+  const marker = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'marker' }], identity: asRole('service_role') })
+  await marker.subscribed()
   await it.sql.query(`insert into locked.moved values (1, 'secret'); insert into marker default values`)
   await marker.received(1)
+  marker.handle.close()
   await it.sql.query('grant usage on schema locked to reader; alter table locked.moved replica identity full')
   await it.sql.query(`insert into locked.moved values (2, 'shown')`)
   await channel.received(1)
@@ -298,4 +306,26 @@ test('a name that a table has means that table alone, also once it gets it (D1)'
   await Promise.all([channel.received(4), filtered.received(1)])
   expect(channel.changes.map(({ data }) => data.table)).toEqual(['userXdata', 'user_data', 'user_data', 'user_data'])
   for (const each of [channel, filtered]) each.handle.close()
+})
+
+test('the embedded database publishes partitions as the table that they belong to, under its policies', async () => {
+  const dev = await startFeed(await postgres.createDatabase(), 'select 1')
+  try {
+    await makeConvenient(dev.sql)
+    await dev.sql.query(
+      `create table days (id int, day int, v text, primary key (id, day)) partition by range (day);
+       create table days_1 partition of days for values from (0) to (10); alter table days enable row level security;
+       create policy shown on days for select using (v <> 'secret')`,
+    )
+    const identity = asRole('anon')
+    const root = dev.open({ entries: [{ schema: 'public', table: 'days' }], identity })
+    const all = dev.open({ entries: [{ schema: 'public', table: '*' }], identity })
+    await Promise.all([root.subscribed(), all.subscribed()])
+    await dev.sql.query(`insert into days values (1, 1, 'secret'), (2, 2, 'shown')`)
+    await Promise.all([root.received(1), all.received(1)])
+    for (const { changes } of [root, all]) expect(changes.map(({ data }) => [data.table, data.record?.['v']])).toEqual([['days', 'shown']])
+    for (const each of [root, all]) each.handle.close()
+  } finally {
+    await dev.close()
+  }
 })
