@@ -1,3 +1,4 @@
+import { asksToPersist } from './broadcast.ts'
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
 import type { PostgresChangesEntry, PostgresChangesOptions } from './postgres-changes.ts'
@@ -30,6 +31,8 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
+  /** Asks for broadcasts to be stored (rule B10). */
+  readonly persist: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
   readonly presenceEnabled: boolean
@@ -86,6 +89,7 @@ export function parseJoin(payload: unknown): ParsedJoin {
       self: flag(broadcast?.['self']),
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
+      persist: asksToPersist(broadcast),
       presenceKey: parseKey(presence['key']),
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: entries,
