@@ -11,7 +11,7 @@ import type {
 } from './channel/channel-options.ts'
 import { isSameFilter, plainFilter } from './listen/change-bindings.ts'
 import type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './listen/database.ts'
-import { httpSend } from './http.ts'
+import { httpSend } from './channel/http.ts'
 import { iterate, type IterationOptions } from './listen/iteration.ts'
 import type { Binding } from './listen/listeners.ts'
 import { Membership } from './channel/membership.ts'
@@ -35,7 +35,7 @@ import type {
   UntypedRow,
 } from './listen/payloads.ts'
 import type { ChannelHost } from './channel/ports.ts'
-import { RealtimePresence } from './channel/presence.ts'
+import { RealtimePresence } from './compat/presence.ts'
 import type { Schemas } from './listen/schema.ts'
 import { send } from './channel/send.ts'
 import { sendWithAck, type AckOptions, type AckResult } from './channel/send-with-ack.ts'

@@ -290,7 +290,7 @@ describe('sending', () => {
       ['http://localhost/api/broadcast/a%20b/events/e%20v?private=true', '{"n":1}', 5],
       ['http://localhost/api/broadcast/a%20b/events/ev?private=true', new Uint8Array([2]), 10_000],
     ])
-    expect(runtime.requests[1]!.headers['Content-Type']).toBe('application/octet-stream')
+    expect(runtime.requests[1]!.headers!['Content-Type']).toBe('application/octet-stream')
     await expect(channel.httpSend('e', null)).rejects.toThrow('Payload is required for httpSend()')
     runtime.answer = () => ({ status: 422, statusText: 'U', body: '{"error":"bad"}' })
     await expect(channel.httpSend('e', {})).rejects.toMatchObject({ code: 'http-failed', message: 'bad', retryable: false })

@@ -139,7 +139,7 @@ export class Client<Database = UntypedDatabase> {
 
   /** Says that the program was asleep or away: the connection is probed, or made again, at once. See `wakeWithApp`. */
   wake(): void {
-    this.#session.probe('wake')
+    this.#session.check('wake')
   }
 
   connectionState(): 'connecting' | 'open' | 'closing' | 'closed' {
@@ -241,7 +241,7 @@ export class Client<Database = UntypedDatabase> {
 
   /** Sends a heartbeat now, unless one is on its way or there is no connection. */
   sendHeartbeat(): Promise<void> {
-    this.#session.probe('beat')
+    this.#session.check('beat')
     return Promise.resolve()
   }
 

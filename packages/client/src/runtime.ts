@@ -17,15 +17,15 @@ export interface WebSocketLikeConstructor {
   new (address: string | URL, subprotocols?: string | string[]): WebSocketLike
 }
 
-/** One POST; an answer later than `timeoutMs` is none. */
+/** A POST where there is a body, else a GET; an answer later than `timeoutMs` is none. */
 export interface HttpRequest {
   readonly url: string
-  readonly headers: { readonly [name: string]: string }
-  readonly body: string | Uint8Array
+  readonly headers?: { readonly [name: string]: string }
+  readonly body?: string | ArrayBufferLike | ArrayBufferView
   readonly timeoutMs: number
 }
 
-/** The answer to it, whatever its status. */
+/** The answer to it, whatever its status. `body` is empty where it was taken. */
 export interface HttpAnswer {
   readonly status: number
   readonly statusText: string

@@ -18,7 +18,7 @@ import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
 import { Recovery } from './recovery.ts'
-import { refusal } from './refusal.ts'
+import { changesError, refusal } from './refusal.ts'
 import { Readiness } from './readiness.ts'
 import { Validation, type Schemas } from '../listen/schema.ts'
 
@@ -54,6 +54,9 @@ export class Membership implements HostedChannel {
   /** Whether the Postgres changes flow, if there are any. */
   #isLive = false
   #systemError: SystemPayload | null = null
+  /** What went wrong last, until a join succeeds and its changes flow. */
+  error: RealtimeError | null = null
+  readonly #warned = new Set<string>()
 
   constructor(owner: object, topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.owner = owner
@@ -116,7 +119,7 @@ export class Membership implements HostedChannel {
     this.#send({ type: 'up', ref: this.host.nextRef() })
   }
 
-  down(error: Error): void {
+  down(error: RealtimeError): void {
     this.#send({ type: 'down', error })
   }
 
@@ -135,7 +138,7 @@ export class Membership implements HostedChannel {
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
 
-  /** Nobody shall wait any longer. */
+  /** Rejects all pending pushes and waiters. */
   giveUp(error: RealtimeError): void {
     this.#pushes.failAll(error)
     this.#ready.settle(error)
@@ -254,17 +257,18 @@ export class Membership implements HostedChannel {
     }
   }
 
-  #notify(status: SubscribeStatus, error?: Error): void {
+  #notify(status: SubscribeStatus, error?: RealtimeError): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
     else this.host.log('channel', `${status} ${this.topic}`, error)
+    if (status !== 'CLOSED') this.#setError(error ?? null)
     for (const callback of [...this.#callbacks])
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
     if (status === 'SUBSCRIBED') this.#recovery.joined()
-    this.#tellReady(error)
+    this.#settleReady(error ?? null)
   }
 
-  #tellReady(error: Error | undefined): void {
-    if (this.#isReady || (error instanceof RealtimeError && !error.retryable)) this.#ready.settle(error)
+  #settleReady(error: RealtimeError | null): void {
+    if (error === null ? this.#isReady : !error.retryable) this.#ready.settle(error ?? undefined)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
@@ -292,7 +296,8 @@ export class Membership implements HostedChannel {
     const { status, response } = isJsonObject(payload) ? payload : { status: 'error', response: payload }
     const { state } = this.#machine
     if (state.kind !== 'joining' || state.phase !== 'reply' || state.joinRef !== ref) {
-      this.#pushes.reply(ref, status === 'ok', response)
+      const refused = this.#pushes.reply(ref, status === 'ok', response)
+      if (refused !== undefined) this.#warnOnce(refused)
       return
     }
     if (status !== 'ok') return this.#send({ type: 'refused', ref, error: refusal(response, this.host.options.canRefresh) })
@@ -314,27 +319,36 @@ export class Membership implements HostedChannel {
 
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
-      const system = payload as unknown as SystemPayload & {
-        readonly position?: unknown
-        readonly recovered?: unknown
-        readonly resync?: unknown
-        readonly reason?: unknown
-        readonly live?: unknown
-      }
-      this.#recovery.goOnFrom(system.position)
-      // A warning about some changes: the others come as before, and nothing ends because of it.
-      const isWarning = system.live === true
-      if (system.status === 'error' && !isWarning) this.#systemError = system
-      // The server could not tell what happened while nothing was lost here.
-      if (system.resync === true) this.#recovery.lost(typeof system.reason === 'string' ? system.reason : system.message)
-      if (system.extension === 'postgres_changes' && !isWarning) this.#onChangesStatus(system, system.recovered === true)
+      const system = payload as unknown as SystemPayload
+      if (system.status === 'error' && system.live !== true) this.#systemError = system
+      if (system.extension === 'postgres_changes') this.#onChanges(system)
     }
-    for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)
+    for (const binding of this.listeners.of('system')) this.listeners.notify(binding, payload)
   }
 
-  #onChangesStatus({ status, message }: SystemPayload, recovered: boolean): void {
-    this.#isLive = status === 'ok'
-    this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
-    this.#recovery.answered(recovered, message)
+  #onChanges(system: SystemPayload): void {
+    const error = system.status === 'error' && system.resync !== true ? changesError(system) : null
+    // With `live` it is a warning about some of the changes; the others come as before.
+    if (system.live !== true) {
+      this.#isLive = system.status === 'ok'
+      this.#settleReady(error)
+    }
+    if (error !== null || system.message !== 'Position') this.#setError(error)
+    if (error !== null && this.listeners.of('system').length === 0) this.#warnOnce(error)
+    this.#recovery.heard(system)
+  }
+
+  #setError(error: RealtimeError | null): void {
+    const { error: before } = this
+    this.error = error
+    if (error !== null || before !== null) this.listeners.emit('error', '', error)
+  }
+
+  /** For faults that a program is likely to overlook. */
+  #warnOnce({ code, hint, message }: RealtimeError): void {
+    const text = `${this.topic}: ${hint ?? message} (${code})`
+    if (this.#warned.has(text)) return
+    this.#warned.add(text)
+    this.host.warn(text)
   }
 }

@@ -1,5 +1,5 @@
 import type { Message, RealtimeError } from '@tidewire/protocol'
-import type { HttpPort } from '../http.ts'
+import type { HttpPort } from './http.ts'
 
 /** What a channel needs of its client. */
 export interface ChannelHost extends HttpPort {

@@ -17,8 +17,8 @@ interface Waiting extends Push {
 const MOST_BUFFERED = 100
 
 /**
- * The pushes of one channel that somebody waits for. Each settles exactly once: by its reply, by its time running out,
- * or by the end of what it was sent on. A push that nobody waits for never comes here.
+ * The pushes of one channel whose reply is awaited. Each settles exactly once: by its reply, by its time running out,
+ * or by the end of what it was sent on.
  */
 export class Pushes {
   readonly #sent = new Map<string, Waiting>()
@@ -63,14 +63,17 @@ export class Pushes {
     for (const waiting of this.#buffer) this.#send(waiting)
   }
 
-  /** Whether somebody waited for this reply. */
-  reply(ref: string, ok: boolean, response: unknown): boolean {
+  /** Settles the push of this reply. Returns the refusal of one that nothing waits for. */
+  reply(ref: string, ok: boolean, response: unknown): RealtimeError | undefined {
     const waiting = this.#sent.get(ref)
-    waiting?.settle(
-      ok ? null : new RealtimeError('push-refused', `The server refused "${waiting.event}": ${reasonOf(response)}`, { cause: response }),
-      response,
-    )
-    return waiting !== undefined
+    const error = ok
+      ? null
+      : new RealtimeError('push-refused', `The server refused ${waiting ? `"${waiting.event}"` : 'a message'}: ${reasonOf(response)}`, {
+          cause: response,
+        })
+    if (waiting === undefined) return error ?? undefined
+    waiting.settle(error, response)
+    return undefined
   }
 
   /** No reply can come any more to what was sent. What is held back stays. */

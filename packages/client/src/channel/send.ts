@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 import type { OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel-options.ts'
-import { sendOverHttp, type Room } from '../http.ts'
+import { sendOverHttp, type Room } from './http.ts'
 import type { Membership } from './membership.ts'
 
 /** As `RealtimeChannel.send` says. */

@@ -1,10 +1,10 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
-import { Clock } from '../clock.ts'
+import { Clock } from './clock.ts'
 import { connectionStep, disconnected, type ConnectionEffect, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
 import { callSafely } from '../listen/listeners.ts'
-import { lossError } from '../channel/loss.ts'
+import { lossError } from './loss.ts'
 import { machine, singleTimer, type Machine } from '../machine.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from '../options.ts'
 import type { ChannelHost, HostedChannel } from '../channel/ports.ts'
@@ -91,6 +91,14 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return socketUrl(this.endPoint, this.options.params)
   }
 
+  probe(): Promise<number | null> {
+    const { timeoutMs } = this.options
+    return this.runtime.http({ url: this.url.replace(/^ws/i, 'http'), timeoutMs }, this.given.fetch).then(
+      ({ status }) => status,
+      () => null,
+    )
+  }
+
   nowMs(): number {
     return this.runtime.nowMs()
   }
@@ -143,7 +151,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   /** Sends a heartbeat unless one is on its way, or finds out whether the connection still stands. */
-  probe(type: 'beat' | 'wake'): void {
+  check(type: 'beat' | 'wake'): void {
     this.drive({ type, ref: this.nextRef() })
   }
 
@@ -221,7 +229,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
 
   #wakeUp(): void {
     this.clock.start()
-    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.probe(what) : this.drive({ type: what })))
+    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.check(what) : this.drive({ type: what })))
     this.auth.activate()
   }
 

@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
-import { post } from './http-broadcast.ts'
+import { http } from './http.ts'
 import { loadWebSocket } from './node-websocket.ts'
 import { watchSurroundings } from './surroundings.ts'
 import { workerTimers } from './worker-timers.ts'
@@ -19,7 +19,7 @@ export const defaultRuntime: Runtime = {
       throw new RealtimeError('no-transport', 'This platform has no TextDecoder. Load a polyfill of it before connecting.')
     return (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket()
   },
-  http: post,
+  http,
   report: (error) => console.error(error),
   warn: (message) => console.warn(message),
   watch: watchSurroundings,

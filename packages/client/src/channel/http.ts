@@ -1,7 +1,7 @@
 import { bytesOf, isJsonObject, jsonValue, RealtimeError } from '@tidewire/protocol'
-import type { ResolvedOptions } from './options.ts'
-import type { RealtimeBroadcastPersist } from './listen/payloads.ts'
-import type { HttpAnswer, Runtime } from './runtime.ts'
+import type { ResolvedOptions } from '../options.ts'
+import type { RealtimeBroadcastPersist } from '../listen/payloads.ts'
+import type { HttpAnswer, Runtime } from '../runtime.ts'
 
 /** Where a message goes. */
 export interface Room {
