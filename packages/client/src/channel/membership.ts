@@ -32,8 +32,6 @@ export class Membership implements HostedChannel {
   /** Called when the membership ends, before CLOSED is told. */
   readonly ends: Set<() => void> = new Set()
   readonly schemas: Schemas
-  /** The channel of the users. */
-  readonly owner: object
   /** How many handles there are. */
   holders = 0
   /** Whether `subscribe` was ever called. */
@@ -58,8 +56,7 @@ export class Membership implements HostedChannel {
   error: RealtimeError | null = null
   readonly #warned = new Set<string>()
 
-  constructor(owner: object, topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
-    this.owner = owner
+  constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.schemas = schemas ?? {}
     this.topic = topic
     this.config = config
@@ -87,7 +84,7 @@ export class Membership implements HostedChannel {
     return this.listeners.of('postgres_changes')
   }
 
-  subscribe(callback: SubscribeCallback | undefined, timeoutMs: number): void {
+  subscribe(callback?: SubscribeCallback, timeoutMs: number = this.host.options.timeoutMs): void {
     const { kind } = this
     if (kind === 'closed') {
       this.host.attach(this)
@@ -146,7 +143,7 @@ export class Membership implements HostedChannel {
 
   ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const isOver = signal?.aborted === true
-    if (this.kind === 'closed' && !isOver) this.subscribe(undefined, this.host.options.timeoutMs)
+    if (this.kind === 'closed' && !isOver) this.subscribe()
     return this.#isReady && !isOver ? Promise.resolve() : this.#ready.wait(this.host, this.topic, timeoutMs, signal)
   }
 

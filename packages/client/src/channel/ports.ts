@@ -13,18 +13,17 @@ export interface ChannelHost extends HttpPort {
   authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void
   /** The channel's join has come to some end. */
   settled(channel: HostedChannel): void
-  /** Throws when another channel has the topic. */
-  attach(channel: HostedChannel): void
+  /** Throws when another channel has the topic. `owner`, the channel of the users, is given the first time. */
+  attach(channel: HostedChannel, owner?: object): void
   detach(channel: HostedChannel): void
   report(error: RealtimeError): void
   log(kind: string, text: string, data?: unknown): void
+  warn(text: string): void
 }
 
 /** What a client needs of its channels. */
 export interface HostedChannel {
   readonly topic: string
-  /** The channel of the users. */
-  readonly owner: object
   /** How many handles there are. */
   holders: number
   /** There is a connection. */
@@ -34,7 +33,7 @@ export interface HostedChannel {
   receive(message: Message): void
   /** The client has another token. */
   tokenChanged(): void
-  /** Nobody shall wait any longer. */
+  /** Rejects all that waits. */
   giveUp(error: RealtimeError): void
   /** Leaves the topic, for good. */
   leave(): void

@@ -1,14 +1,15 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
+import { ChannelRegistry } from './channel-registry.ts'
 import { Clock } from './clock.ts'
 import { connectionStep, disconnected, type ConnectionEffect, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
+import { JoinQueue } from './join-queue.ts'
 import { callSafely } from '../listen/listeners.ts'
 import { lossError } from './loss.ts'
 import { machine, singleTimer, type Machine } from '../machine.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from '../options.ts'
 import type { ChannelHost, HostedChannel } from '../channel/ports.ts'
-import { Roster } from '../channel/roster.ts'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
 import { TokenSource, type TokenPort } from './token-source.ts'
 import { Transport, type TransportPort } from './transport.ts'
@@ -27,7 +28,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly clock: Clock
   readonly auth: TokenSource
   readonly endPoint: string
-  readonly roster: Roster
+  readonly registry: ChannelRegistry = new ChannelRegistry()
+  readonly #joins: JoinQueue
   heartbeatCallback: HeartbeatCallback
   readonly stateListeners: Set<(state: ConnectionState) => void> = new Set()
   /** How many refs were given out. */
@@ -61,7 +63,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     )
     this.#emptyTimer = singleTimer(this, () => void this.disconnect())
     this.auth = new TokenSource(this)
-    this.roster = new Roster((done) => this.auth.need(done))
+    this.#joins = new JoinQueue((done) => this.auth.need(done))
     this.#transport = new Transport(this)
   }
 
@@ -145,7 +147,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.#emptyTimer(null)
     this.drive({ type: 'disconnect', code, reason })
     const error = new RealtimeError('disconnected', 'The client was disconnected.')
-    this.roster.each((channel) => channel.giveUp(error))
+    this.registry.each((channel) => channel.giveUp(error))
     if (this.state.kind !== 'closing') return Promise.resolve('ok')
     return new Promise((resolve) => this.#disconnects.push(resolve))
   }
@@ -160,21 +162,22 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.#emptyTimer(null)
   }
 
-  attach(channel: HostedChannel): void {
+  attach(channel: HostedChannel, owner?: object): void {
     this.stayUp()
-    this.roster.add(channel)
+    this.registry.add(channel, owner)
   }
 
   detach(channel: HostedChannel): void {
-    if (this.roster.remove(channel) && this.roster.owners.length === 0 && this.#isWanted) this.#emptyTimer(this.options.emptyDisconnectMs)
+    if (this.registry.remove(channel) && this.registry.owners.length === 0 && this.#isWanted)
+      this.#emptyTimer(this.options.emptyDisconnectMs)
   }
 
   authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void {
-    this.roster.takeTurn(channel, done)
+    this.#joins.enter(channel, done)
   }
 
   settled(channel: HostedChannel): void {
-    this.roster.endTurn(channel, this.isUp)
+    this.#joins.leave(channel, this.isUp)
   }
 
   /** Sends a message as it is, once there is a connection. */
@@ -193,7 +196,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   tokenChanged(): void {
-    this.roster.each((channel) => channel.tokenChanged())
+    this.registry.each((channel) => channel.tokenChanged())
   }
 
   drive(event: ConnectionEvent): void {
@@ -224,7 +227,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { topic, event, payload, ref } = message
     if (this.given.logger !== undefined) this.log('receive', `${topic} ${event} ${ref === null ? '' : `(${ref})`}`, payload)
     if (topic === PHOENIX_TOPIC) this.#onHeartbeatReply(String(ref), payload)
-    else this.roster.find(topic)?.receive(message)
+    else this.registry.find(topic)?.receive(message)
   }
 
   #wakeUp(): void {
@@ -261,10 +264,10 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       case 'up':
         this.log('transport', `connected to ${this.endPoint}`)
         this.#flushHeld()
-        return this.roster.each((channel) => channel.up())
+        return this.registry.each((channel) => channel.up())
       case 'down':
         this.log('transport', 'close', effect.loss)
-        return this.roster.each((channel) => channel.down(lossError(effect.loss)))
+        return this.registry.each((channel) => channel.down(lossError(effect.loss)))
     }
   }
 
