@@ -52,7 +52,8 @@ export class RealtimeChannel<
     this.presence = new RealtimePresence<Meta>(this)
     this.#host = host
     this.#membership = membership
-    host.attach(membership, this)
+    membership.owner = this
+    host.attach(membership)
   }
 
   get state(): 'closed' | 'errored' | 'joined' | 'joining' | 'leaving' {

@@ -186,14 +186,11 @@ export class Client<Database = UntypedDatabase> {
     session.stayUp()
     const membership = session.registry.find(name)
     if (membership === undefined) return new RealtimeChannel(name, params, this)
-    const channel = session.registry.ownerOf(membership) as RealtimeChannel<Events, Database, Meta>
-    const wanted = params.config.private
+    const channel = membership.owner as RealtimeChannel<Events, Database, Meta>
+    const { private: wanted } = { ...params.config }
     // Two rooms of one name: whoever asked for the one would get the other without a word.
     if (wanted !== undefined && wanted !== channel.private)
-      throw new RealtimeError(
-        'already-joined',
-        `${name} is in use as a ${channel.private ? 'private' : 'public'} channel: remove that one first, or choose another name.`,
-      )
+      throw new RealtimeError('already-joined', `${name} is in use as a ${wanted ? 'public' : 'private'} channel: remove that one first.`)
     return channel
   }
 

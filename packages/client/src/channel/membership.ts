@@ -17,9 +17,9 @@ import { machine, singleTimer, type Machine } from '../machine.ts'
 import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
+import { waiter, type Waiter } from './waiter.ts'
 import { Recovery } from './recovery.ts'
 import { changesError, refusal } from './refusal.ts'
-import { Readiness } from './readiness.ts'
 import { Validation, type Schemas } from '../listen/schema.ts'
 
 /** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
@@ -32,13 +32,15 @@ export class Membership implements HostedChannel {
   /** Called when the membership ends, before CLOSED is told. */
   readonly ends: Set<() => void> = new Set()
   readonly schemas: Schemas
+  owner: object = this
   /** How many handles there are. */
   holders = 0
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
 
   readonly #pushes: Pushes
-  readonly #ready = new Readiness()
+  /** Those that wait for the channel to be ready. */
+  readonly #ready = new Set<Waiter<void>>()
   readonly #validation = new Validation()
   readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
   readonly #machine: Machine<ChannelState, ChannelEvent>
@@ -54,7 +56,7 @@ export class Membership implements HostedChannel {
   #systemError: SystemPayload | null = null
   /** What went wrong last, until a join succeeds and its changes flow. */
   error: RealtimeError | null = null
-  readonly #warned = new Set<string>()
+  #warned = ''
 
   constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.schemas = schemas ?? {}
@@ -138,13 +140,18 @@ export class Membership implements HostedChannel {
   /** Rejects all pending pushes and waiters. */
   giveUp(error: RealtimeError): void {
     this.#pushes.failAll(error)
-    this.#ready.settle(error)
+    for (const waiting of this.#ready) waiting.settle(error)
   }
 
   ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const isOver = signal?.aborted === true
     if (this.kind === 'closed' && !isOver) this.subscribe()
-    return this.#isReady && !isOver ? Promise.resolve() : this.#ready.wait(this.host, this.topic, timeoutMs, signal)
+    if (this.#isReady && !isOver) return Promise.resolve()
+    const waiting = waiter<void>(this.host, { timeoutMs, signal }, `${this.topic} was not ready within ${timeoutMs} ms.`, () =>
+      this.#ready.delete(waiting),
+    )
+    if (!isOver) this.#ready.add(waiting)
+    return waiting.promise
   }
 
   updateJoinPayload(payload: JsonObject): void {
@@ -265,7 +272,7 @@ export class Membership implements HostedChannel {
   }
 
   #settleReady(error: RealtimeError | null): void {
-    if (error === null ? this.#isReady : !error.retryable) this.#ready.settle(error ?? undefined)
+    if (error === null ? this.#isReady : !error.retryable) for (const waiting of this.#ready) waiting.settle(error)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
@@ -275,7 +282,7 @@ export class Membership implements HostedChannel {
     const tracked = this.#tracked
     if (tracked !== undefined && !this.#pushes.holds('presence'))
       this.push({ event: 'presence', payload: tracked, timeoutMs: this.host.options.timeoutMs }).catch((error: unknown) =>
-        this.host.log('channel', `presence could not be tracked again on ${this.topic}`, error),
+        this.host.log('channel', `presence was not tracked again on ${this.topic}`, error),
       )
     this.#pushes.flush()
   }
@@ -344,8 +351,6 @@ export class Membership implements HostedChannel {
   /** For faults that a program is likely to overlook. */
   #warnOnce({ code, hint, message }: RealtimeError): void {
     const text = `${this.topic}: ${hint ?? message} (${code})`
-    if (this.#warned.has(text)) return
-    this.#warned.add(text)
-    this.host.warn(text)
+    if (text !== this.#warned) this.host.warn((this.#warned = text))
   }
 }

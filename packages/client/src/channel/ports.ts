@@ -13,8 +13,8 @@ export interface ChannelHost extends HttpPort {
   authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void
   /** The channel's join has come to some end. */
   settled(channel: HostedChannel): void
-  /** Throws when another channel has the topic. `owner`, the channel of the users, is given the first time. */
-  attach(channel: HostedChannel, owner?: object): void
+  /** Throws when another channel has the topic. */
+  attach(channel: HostedChannel): void
   detach(channel: HostedChannel): void
   report(error: RealtimeError): void
   log(kind: string, text: string, data?: unknown): void
@@ -24,6 +24,8 @@ export interface ChannelHost extends HttpPort {
 /** What a client needs of its channels. */
 export interface HostedChannel {
   readonly topic: string
+  /** The channel of the users. */
+  owner: object
   /** How many handles there are. */
   holders: number
   /** There is a connection. */

@@ -6,15 +6,9 @@ export class ChannelRegistry {
   /** The channels of the users. The array is replaced when one comes or goes. */
   owners: readonly object[] = []
   readonly #byTopic = new Map<string, HostedChannel>()
-  /** Also of channels that are closed: they come back with `subscribe`. */
-  readonly #owners = new WeakMap<HostedChannel, object>()
 
   find(topic: string): HostedChannel | undefined {
     return this.#byTopic.get(topic)
-  }
-
-  ownerOf(channel: HostedChannel): object {
-    return this.#owners.get(channel)!
   }
 
   /** Iterates over a copy: `act` may run user code that adds or removes channels. */
@@ -23,15 +17,14 @@ export class ChannelRegistry {
   }
 
   /** Throws when another channel has the topic. */
-  add(channel: HostedChannel, owner: object = this.ownerOf(channel)): void {
+  add(channel: HostedChannel): void {
     const { topic } = channel
     const existing = this.find(topic)
     if (existing === channel) return
     if (existing !== undefined)
-      throw new RealtimeError('already-joined', `Another channel has the topic ${topic}; use that one, or remove it first.`)
+      throw new RealtimeError('already-joined', `Another channel has the topic ${topic}: use that one, or remove it first.`)
     this.#byTopic.set(topic, channel)
-    this.#owners.set(channel, owner)
-    this.owners = [...this.owners, owner]
+    this.owners = [...this.owners, channel.owner]
   }
 
   /** Whether it was there. */
@@ -39,7 +32,7 @@ export class ChannelRegistry {
     const isThere = this.find(channel.topic) === channel
     if (isThere) {
       this.#byTopic.delete(channel.topic)
-      this.owners = this.owners.filter((owner) => owner !== this.ownerOf(channel))
+      this.owners = this.owners.filter((owner) => owner !== channel.owner)
     }
     return isThere
   }

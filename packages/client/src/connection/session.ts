@@ -51,7 +51,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.endPoint = `${endPoint}/websocket`
     this.#frames = new Frames(given, this.options)
     this.heartbeatCallback = given.heartbeatCallback ?? (() => {})
-    this.clock = new Clock(runtime, given, (cause) => this.log('worker', 'the worker failed; the page keeps the time', cause))
+    this.clock = new Clock(runtime, given, (cause) => this.log('worker', 'the worker failed', cause))
     const timer = this.clock.wakingTimer((overslept) =>
       this.drive({ type: overslept && this.isUp ? 'wake' : 'timer', ref: this.nextRef() }),
     )
@@ -162,9 +162,9 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.#emptyTimer(null)
   }
 
-  attach(channel: HostedChannel, owner?: object): void {
+  attach(channel: HostedChannel): void {
     this.stayUp()
-    this.registry.add(channel, owner)
+    this.registry.add(channel)
   }
 
   detach(channel: HostedChannel): void {

@@ -1,4 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
+import { addressOf } from './endpoint.ts'
 import { handshakeLoss, isFinal, type Loss } from './loss.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from '../runtime.ts'
 
@@ -120,13 +121,12 @@ export class Transport {
   /** A handshake failed. Browsers do not say why, so the first time the same address is asked over HTTP. */
   async #explain(loss: Loss, status: number | null | undefined): Promise<void> {
     const attempt = this.#attempt
-    const address = this.#port.url.replace(/\?[^]*/, '')
     if (status === undefined && !this.#wasProbed) {
       this.#wasProbed = true
       status = await this.#port.probe()
     }
     if (this.#attempt !== attempt) return
-    const explained = status === undefined ? loss : handshakeLoss(loss, status, address, !this.#wasOpen)
+    const explained = status === undefined ? loss : handshakeLoss(loss, status, addressOf(this.#port.url), !this.#wasOpen)
     this.#port.drive({ type: isFinal(explained) ? 'impossible' : 'closed', loss: explained })
   }
 }

@@ -16,7 +16,7 @@ export const defaultRuntime: Runtime = {
   webSocket() {
     // React Native had none for long; without it every broadcast would be dropped as malformed.
     if (typeof TextDecoder === 'undefined')
-      throw new RealtimeError('no-transport', 'This platform has no TextDecoder. Load a polyfill of it before connecting.')
+      throw new RealtimeError('no-transport', 'There is no TextDecoder: load a polyfill before connecting.')
     return (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket()
   },
   http,

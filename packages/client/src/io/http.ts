@@ -1,4 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
+import { addressOf } from '../connection/endpoint.ts'
 import type { HttpAnswer, HttpRequest } from '../runtime.ts'
 
 /** Asks, and reads the answer whatever its status. Rejects with `timeout` or `http-failed`; leaves no timer behind. */
@@ -18,30 +19,18 @@ export async function http(
     })
     const { ok, status, statusText } = response
     // Mocks of fetch have what realtime-js asks for, and no more.
-    if (ok) Promise.resolve(response.body?.cancel()).catch(() => {})
-    return { status, statusText, body: ok ? '' : await textOf(response) }
+    if (!ok) return { status, statusText, body: await (response.text?.() ?? response.json().then(JSON.stringify)) }
+    void response.body?.cancel()
+    return { status, statusText, body: '' }
   } catch (cause) {
     if (abort.signal.aborted)
-      throw new RealtimeError('timeout', `No answer from ${hostOf(url)} within ${timeoutMs} ms.`, { cause, retryable: true })
+      throw new RealtimeError('timeout', `No answer from ${addressOf(url)} within ${timeoutMs} ms.`, { cause, retryable: true })
     const { name, message } = Object(cause) as Partial<Error>
     if (name === 'AbortError') throw new RealtimeError('timeout', message!, { cause, retryable: true })
     // What a fetch of the user's own says is worth more than ours; the platform's is the same for every fault.
-    const text = fetch === undefined || message === undefined ? `${hostOf(url)} could not be reached.` : message
+    const text = fetch === undefined || message === undefined ? `${addressOf(url)} could not be reached.` : message
     throw new RealtimeError('http-failed', text, { cause, retryable: true })
   } finally {
     clearTimeout(timer)
   }
-}
-
-async function textOf(response: Response): Promise<string> {
-  try {
-    return typeof response.text === 'function' ? await response.text() : JSON.stringify(await response.json())
-  } catch {
-    return ''
-  }
-}
-
-/** Without the user and password that a URL may have. React Native's `URL` cannot tell. */
-function hostOf(url: string): string {
-  return /\/\/(?:[^/?#]*@)?([^/?#]*)/.exec(url)?.[1] ?? 'the server'
 }

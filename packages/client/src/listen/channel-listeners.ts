@@ -2,7 +2,6 @@ import { RealtimeError } from '@tidewire/protocol'
 import type { AnyMessage, EventOf, ListenOptions } from '../channel/channel-options.ts'
 import { isSameFilter, plainFilter } from './change-bindings.ts'
 import type { RowOf, SchemaOf, TableOf } from './database.ts'
-import { checkEvent } from './events.ts'
 import { iterate, type IterationOptions } from './iteration.ts'
 import type { Binding, Listeners } from './listeners.ts'
 import type {
@@ -36,8 +35,13 @@ export interface ListenedChannel {
   subscribe(): void
 }
 
-const FORGOTTEN_CLEANUP =
-  'If an effect of a component subscribed it, the effect has no cleanup: return () => client.removeChannel(channel) from it.'
+/** The events that there are, in either case; of broadcasts there are any. */
+const EVENTS: { readonly [type: string]: RegExp } = {
+  presence: /^(sync|join|leave|update|\*)$/i,
+  postgres_changes: /^(insert|update|delete|\*)$/i,
+}
+
+const FORGOTTEN_CLEANUP = 'Did an effect forget its cleanup? Return () => client.removeChannel(channel) from it.'
 
 /** The half of a channel that listens: to broadcasts, presence, Postgres changes and the channel itself. */
 export class ChannelListeners<Events extends object, Database, Meta extends object> {
@@ -125,7 +129,9 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
       host.warn(`${text} ${FORGOTTEN_CLEANUP}`)
       throw new RealtimeError('already-joined', text, { hint: FORGOTTEN_CLEANUP })
     }
-    checkEvent(wanted, (filter as { readonly event?: unknown }).event)
+    const { event } = filter as { readonly event?: unknown }
+    if (EVENTS[wanted]?.test(String(event)) === false)
+      throw new RealtimeError('bad-argument', `There is no \`${wanted}\` event ${JSON.stringify(event)}.`)
     return this.#listen(wanted, filter, callback, options)
   }
 
