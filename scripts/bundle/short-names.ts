@@ -28,7 +28,7 @@ export function withoutPrivateNames(source: string, path: string): string {
     if (type === 'PrivateIdentifier') text[start!] = '_'
     if (type === 'CallExpression' && callee?.name === 'undecodable' && given?.[1] !== undefined) {
       const { start: from, end } = given[1]
-      text.splice(from!, end! - from!, ...`''${' '.repeat(end! - from! - 2)}`)
+      text.splice(from!, end! - from!, ...`''${' '.repeat(end! - from! - 2)}`.split(''))
     }
     for (const child of Object.values(node)) visit(child)
   }

@@ -101,7 +101,7 @@ export function resolveOptions(
   try {
     httpUrl = broadcastUrl(endpoint)
   } catch {
-    faults.push(`"${addressOf(String(endpoint))}" is no URL such as ws://localhost:4000/realtime/v1`)
+    faults.push(`"${addressOf(endpoint)}" is no URL such as ws://localhost:4000/realtime/v1`)
   }
   const milliseconds = (
     name: 'timeout' | 'heartbeatIntervalMs' | 'accessTokenTimeoutMs' | 'disconnectOnEmptyChannelsAfterMs',

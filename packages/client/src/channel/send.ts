@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import type { RealtimeError } from '@tidewire/protocol'
 import type { OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel-options.ts'
 import { sendOverHttp, type Room } from './http.ts'
 import type { Membership } from './membership.ts'

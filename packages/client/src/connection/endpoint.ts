@@ -29,6 +29,6 @@ function queryOf(params: { readonly [key: string]: unknown }, parent?: string): 
 }
 
 /** A URL for messages and logs: without the user and password that it may have, and without the query, which holds the API key. */
-export function addressOf(url: string): string {
-  return url.replace(/[^/]*@|\?[^]*/g, '')
+export function addressOf(url: unknown): string {
+  return String(url).replace(/[^/]*@|\?[^]*/g, '')
 }

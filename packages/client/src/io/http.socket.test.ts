@@ -66,9 +66,9 @@ test('a mock of fetch needs no more than realtime-js asks for, and its errors ke
   const refusing = mock({ ok: false, status: 403, json: () => Promise.resolve({ message: 'no' }) })
   expect(await http(request('/'), refusing)).toMatchObject({ status: 403, body: '{"message":"no"}' })
   const failing =
-    (error: Error): typeof fetch =>
-    () =>
-      Promise.reject(error)
+    (fault: Error): typeof fetch =>
+    async () =>
+      Promise.reject(fault)
   await expect(http(request('/'), failing(new Error('offline')))).rejects.toMatchObject({ code: 'http-failed', message: 'offline' })
   const aborted = Object.assign(new Error('stopped'), { name: 'AbortError' })
   await expect(http(request('/'), failing(aborted))).rejects.toMatchObject({ code: 'timeout', message: 'stopped' })
