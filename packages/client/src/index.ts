@@ -35,7 +35,7 @@ export type { BigNumbers, HeartbeatCallback, HeartbeatStatus, LogLevel, Realtime
 export type * from './listen/payloads.ts'
 export { RealtimePresence } from './compat/presence.ts'
 export type { PresenceSnapshot as RealtimePresenceState } from './listen/payloads.ts'
-export type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+export type { HttpAnswer, HttpRequest, Runtime, PageLifecycle, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
 export type { EventsOf, Schema, Schemas } from './listen/schema.ts'
 export type { AckOptions, AckResult } from './channel/send-with-ack.ts'
 /**

@@ -2,7 +2,7 @@ import { RealtimeError } from '@tidewire/protocol'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
 import { http } from './http.ts'
 import { loadWebSocket } from './node-websocket.ts'
-import { watchSurroundings } from './surroundings.ts'
+import { watchPageLifecycle } from './page-lifecycle.ts'
 import { workerTimers } from './worker-timers.ts'
 
 /** The platform that the program runs on: browser, worker, Node, Deno, Bun. */
@@ -22,6 +22,6 @@ export const defaultRuntime: Runtime = {
   http,
   report: (error) => console.error(error),
   warn: (message) => console.warn(message),
-  watch: watchSurroundings,
+  watch: watchPageLifecycle,
   workerTimers,
 }
