@@ -125,3 +125,14 @@ test('a hundred channels that join together ask once', async () => {
   expect(server.heard('phx_join')).toHaveLength(100)
   expect(current.calls).toBeLessThan(8)
 })
+
+test('setAuth() twice: both promises settle', async () => {
+  const runtime = new FakeRuntime()
+  const answers: ((token: string) => void)[] = []
+  const accessToken = (): Promise<string> => new Promise((resolve) => answers.push(resolve))
+  const client = new RealtimeClient('ws://localhost/socket', { apikey: 'k', accessToken }, runtime)
+  const both = Promise.all([client.setAuth(), client.setAuth()])
+  for (const answer of answers) answer('jwt')
+  await both
+  expect(client.accessTokenValue).toBe('jwt')
+})

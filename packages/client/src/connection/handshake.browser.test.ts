@@ -6,6 +6,7 @@ import { chromiumLaunchOptions, chromiumPath, startNode, type RunningNode } from
 import { build } from 'esbuild'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type * as Tidewire from '../index.ts'
 
 describe.skipIf(chromiumPath() === undefined)('a handshake that fails in Chromium', () => {
   let node: RunningNode
@@ -42,8 +43,8 @@ describe.skipIf(chromiumPath() === undefined)('a handshake that fails in Chromiu
     page.evaluate(
       ([address, key]) =>
         new Promise((resolve) => {
-          const { RealtimeClient } = (globalThis as unknown as { tidewire: typeof import('../index.ts') }).tidewire
-          const client = new RealtimeClient(address!, { apikey: key! })
+          const { RealtimeClient } = (globalThis as unknown as { tidewire: typeof Tidewire }).tidewire
+          const client = new RealtimeClient(address, { apikey: key })
           client.channel('room').subscribe((status, error) => {
             resolve(status === 'SUBSCRIBED' ? status : [error?.code, error?.retryable, client.state.kind, error?.message])
             void client.disconnect()
