@@ -1,24 +1,6 @@
+import { asksToPersist } from './broadcast.ts'
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
-import type { PostgresChangesEntry, PostgresChangesOptions } from './postgres-changes.ts'
-
-/** What a client writes into `phx_join`. Every key may be missing (rule J2). */
-export interface JoinPayload {
-  readonly config?: {
-    readonly private?: boolean
-    readonly broadcast?: {
-      readonly ack?: boolean
-      readonly self?: boolean
-      readonly replication_ready?: boolean
-      readonly replay?: { readonly since: number; readonly limit?: number }
-    }
-    readonly presence?: { readonly enabled?: boolean; readonly key?: string }
-    readonly postgres_changes?: readonly (PostgresChangesEntry | null)[] | null
-    readonly postgres_changes_options?: PostgresChangesOptions
-  }
-  readonly access_token?: string | null
-  readonly [key: string]: unknown
-}
 
 /** `broadcast.replay` as asked for: usable, absent (also when it is no object), or refused at join (rule R2). */
 export type ReplayRequest = { readonly since: number; readonly limit: number } | 'invalid' | null
@@ -30,6 +12,8 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
+  /** Asks for broadcasts to be stored (rule B10). */
+  readonly persist: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
   readonly presenceEnabled: boolean
@@ -86,6 +70,7 @@ export function parseJoin(payload: unknown): ParsedJoin {
       self: flag(broadcast?.['self']),
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
+      persist: asksToPersist(broadcast),
       presenceKey: parseKey(presence['key']),
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: entries,

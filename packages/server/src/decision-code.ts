@@ -1,4 +1,4 @@
-import type { DecodeFault } from '@tidewire/protocol'
+import type { ChangesFaultCode, DecodeFault } from '@tidewire/protocol'
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
@@ -6,6 +6,7 @@ import type { DecodeFault } from '@tidewire/protocol'
  */
 export type DecisionCode =
   | DecodeFault
+  | ChangesFaultCode
   | TokenCode
   | AdminCode
   | LimitCode
@@ -19,6 +20,7 @@ export type DecisionCode =
   | 'internal-error'
   | 'invalid-body'
   | 'malformed-join'
+  | 'persist-unsupported'
   | 'private-only'
   | 'replay-not-allowed'
   | 'replay-unavailable'

@@ -75,6 +75,10 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     limits: resolved.limits,
     requiredClaims: resolved.requiredClaims,
     publish: (request) => server.publish(request),
+    checkUpgrade: async (apiKey, headers) => {
+      const admission = await server.checkUpgrade(apiKey, headers)
+      return admission.ok ? null : admission
+    },
     draining: () => server.connections.draining,
     feedProgress: () => changeFeed?.progress?.() ?? null,
   })

@@ -1,4 +1,4 @@
-import { isJsonObject, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import { asksToPersist, isJsonObject, PERSIST_UNSUPPORTED, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
 import type { SentMessage } from '../ports.ts'
 import type { TopicMessage } from '../topic/encoded-message.ts'
 import type { Membership } from './membership.ts'
@@ -13,6 +13,8 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
       'unauthorized',
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
+  // Nothing is acknowledged that is not done (rule B10).
+  if (asksToPersist(optionsOf(frame.payload))) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
   const size = payloadSize(frame.payload)
@@ -37,6 +39,11 @@ function messageOf(payload: FramePayload): TopicMessage | null {
     case 'binary':
       return { kind: 'opaque', event: 'broadcast', bytes: payload.bytes }
   }
+}
+
+/** What its sender set beside the payload. */
+function optionsOf(payload: FramePayload): unknown {
+  return payload.kind === 'user-broadcast' ? payload.broadcast.metadata : payload.kind === 'json' ? payload.value : null
 }
 
 function traceOf(payload: FramePayload): string | null {

@@ -1,4 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
+import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
@@ -51,7 +52,7 @@ export type ChannelEvent =
   | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
   | { readonly type: 'replay-failed'; readonly reason: string }
   | { readonly type: 'changes-live' }
-  | { readonly type: 'changes-refused'; readonly code: DecisionCode; readonly reason: string }
+  | { readonly type: 'changes-refused'; readonly code: DecisionCode; readonly reason: string; readonly fault?: ChangesFault | undefined }
   | { readonly type: 'new-token'; readonly token: string }
   | { readonly type: 'first-push' }
   | { readonly type: 'write-decided'; readonly admission: Admission; readonly authorization: Authorization }
@@ -69,7 +70,7 @@ export type ChannelEffect =
   | { readonly type: 'load-replay' }
   /** Subscribe to row changes before the join is answered (rule J7). */
   | { readonly type: 'open-changes'; readonly admission: Admission }
-  | { readonly type: 'refuse-join'; readonly code: DecisionCode; readonly reason: string }
+  | { readonly type: 'refuse-join'; readonly code: DecisionCode; readonly reason: string; readonly fault?: ChangesFault }
   /** Subscribe, reply, and send what follows a join. */
   | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | { readonly type: 'change-reads'; readonly reads: Reads }
@@ -150,7 +151,7 @@ function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules):
     case 'changes-live':
       return state.kind === 'subscribing' ? enter(state.admission, state.reads, state.replay) : stay(state)
     case 'changes-refused':
-      return state.kind === 'subscribing' ? refuse(event.code, event.reason) : stay(state)
+      return state.kind === 'subscribing' ? refuse(event.code, event.reason, event.fault) : stay(state)
     default:
       return stay(state)
   }
@@ -230,8 +231,8 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
   }
 }
 
-function refuse(code: DecisionCode, reason: string): ChannelStep {
-  return end([{ type: 'exit' }, { type: 'refuse-join', code, reason }, { type: 'forget' }])
+function refuse(code: DecisionCode, reason: string, fault?: ChangesFault): ChannelStep {
+  return end([{ type: 'exit' }, { type: 'refuse-join', code, reason, ...(fault === undefined ? {} : { fault }) }, { type: 'forget' }])
 }
 
 function stop(code: DecisionCode, message: string): ChannelStep {

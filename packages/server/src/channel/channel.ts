@@ -17,6 +17,9 @@ import { loadReplay, replayMessage } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
 import { WaitingFrames } from './waiting-frames.ts'
 
+/** Characters of a name that a client gave, in the log. */
+const MAX_DETAIL = 300
+
 export interface ChannelOptions {
   readonly subTopic: string
   readonly joinRef: Ref
@@ -134,8 +137,12 @@ export class Channel implements Membership, ChangeReceiver {
     this.#place.topic?.deliverTo(this, event, payload)
   }
 
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
     this.#writer.system(status, 'postgres_changes', message, extra)
+  }
+
+  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: DecisionCode, detail: string): void {
+    this.#observe(kind, code, detail.slice(0, MAX_DETAIL))
   }
 
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
@@ -215,12 +222,16 @@ export class Channel implements Membership, ChangeReceiver {
         return
       case 'open-changes':
         this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
-          this.#step(opening.ok ? { type: 'changes-live' } : { type: 'changes-refused', code: opening.code, reason: opening.reason }),
+          this.#step(
+            opening.ok
+              ? { type: 'changes-live' }
+              : { type: 'changes-refused', code: opening.code, reason: opening.reason, fault: opening.fault },
+          ),
         )
         return
       case 'refuse-join':
         this.#observe('join-refused', effect.code, effect.reason)
-        this.reply(this.#options.ref, 'error', { reason: effect.reason })
+        this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
         this.#options.replaces?.tellClosed()
         return
       case 'enter':

@@ -1,4 +1,4 @@
-import { parseJoin, type JoinRequest } from '@tidewire/protocol'
+import { parseJoin, PERSIST_UNSUPPORTED, type JoinRequest } from '@tidewire/protocol'
 import type { DecisionCode } from '../decision-code.ts'
 
 /** What a join finds on its socket. */
@@ -35,6 +35,7 @@ export function checkJoin(subTopic: string, payload: unknown, at: JoinConditions
   if (!request.ok) return refuse('malformed-join', request.reason)
   const refuseRead = (code: DecisionCode, reason: string): JoinRefusal => ({ ...refuse(code, reason), private: request.value.private })
   if (at.privateOnly && !request.value.private) return refuseRead('private-only', 'PrivateOnly: This project only allows private channels')
+  if (request.value.persist) return refuseRead('persist-unsupported', PERSIST_UNSUPPORTED)
   if (!at.allowJoin()) return refuseRead('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
   if (!at.replaces) {
     if (at.channels === 0 && !at.allowUser()) return refuseRead('too-many-users', 'ConnectionRateLimitReached: Too many connected users')

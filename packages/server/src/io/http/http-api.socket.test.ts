@@ -48,6 +48,22 @@ describe('health, ping, metrics', () => {
 })
 
 describe('paths, methods, origins', () => {
+  test.each(['/socket/websocket', '/realtime/v1/websocket'])(
+    '%s without an upgrade answers as an upgrade would, to pages too (rule H7)',
+    async (path) => {
+      const ask = async (query: string): Promise<unknown[]> => {
+        const { status, body, headers } = await api.call(path + query, { headers: { origin: 'https://x.test' } })
+        return [status, body, headers.get('access-control-allow-origin')]
+      }
+      const text = 'This path takes WebSockets: the request must ask for an upgrade'
+      expect(await ask('')).toEqual([400, text, '*'])
+      expect(await ask(`?apikey=${api.token}&vsn=2.0.0`)).toEqual([400, text, '*'])
+      expect(await ask('?apikey=wrong&vsn=2.0.0')).toEqual([401, '{"error":"The token provided is not a valid JWT"}', '*'])
+      expect(await ask(`?apikey=${api.token}&vsn=9`)).toEqual([403, '', '*'])
+      expect((await api.call(`${path}x`)).headers.get('access-control-allow-origin')).toBe('*')
+    },
+  )
+
   test.each(['/', '/nope', '/api', '/api/nope', '/realtime/v1', '/api/broadcast/x', '/api/broadcast/x/events', '/API/broadcast'])(
     '%s: 404',
     async (path) => {

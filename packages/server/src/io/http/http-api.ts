@@ -6,6 +6,7 @@ import { BroadcastEndpoint, type BroadcastEndpointDeps } from './broadcast-endpo
 import { cors } from './cors.ts'
 import { healthEndpoint, pingEndpoint, type HealthDeps } from './health-endpoint.ts'
 import { metricsEndpoint, type MetricsText } from './metrics-endpoint.ts'
+import { socketPath, visibleNotFound, type UpgradeCheck } from './socket-path.ts'
 import { SOCKET_PATHS } from '../websocket/websocket-listener.ts'
 
 export interface HttpApiDeps extends BroadcastEndpointDeps, HealthDeps {
@@ -13,6 +14,7 @@ export interface HttpApiDeps extends BroadcastEndpointDeps, HealthDeps {
   readonly metrics: MetricsText | null
   /** Who may read the metrics; `null`: everybody. */
   readonly metricsVerifier: TokenVerifier | null
+  readonly checkUpgrade: UpgradeCheck
 }
 
 /** The server's own paths, and those that a Supabase URL leads to. */
@@ -22,8 +24,8 @@ const BASES = ['', '/realtime/v1']
 export function httpApi(deps: HttpApiDeps): Hono {
   const app = new Hono()
   const broadcasts = new BroadcastEndpoint(deps)
-  app.use(requestId(), methodNotAllowed({ app }), jsonCharset)
-  for (const path of SOCKET_PATHS) app.all(path, (c) => c.text('This path takes WebSockets: the request must ask for an upgrade', 400))
+  app.use(requestId(), methodNotAllowed({ app }), jsonCharset, visibleNotFound)
+  for (const path of SOCKET_PATHS) app.all(path, socketPath(deps.checkUpgrade))
   for (const base of BASES) {
     app.use(`${base}/api/*`, cors(), broadcasts.rateHeaders)
     app.post(`${base}/api/broadcast`, broadcasts.batch)
