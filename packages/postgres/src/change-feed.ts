@@ -11,7 +11,7 @@ import type {
   NewEpoch,
   TableGap,
 } from './replication/change-source.ts'
-import { laterLsn, type Lsn } from './replication/lsn.ts'
+import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { EpochReason } from './replication/replication-state.ts'
 import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
@@ -19,17 +19,16 @@ import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
+import { FeedHealth } from './feed-health.ts'
 import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
+import { FeedWindow } from './feed-window.ts'
 import { ResumeQueue, type ReplayPort } from './subscribe/resume-queue.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
 import { WindowMarks } from './subscribe/window-marks.ts'
-import { Watchdog, type StuckPart, type WatchedPart } from './watchdog.ts'
 
 /** A table whose entry could not be loaded is tried again. */
 const TAKE_BACK_AFTER_MS = 1_000
-
-const ORDERED_PATH = 'The ordered path of row changes'
 
 const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   found: 'slot-replaced',
@@ -66,31 +65,25 @@ export interface FeedOptions extends DispatcherListener {
 export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   readonly #database: FeedDatabase
   readonly #runtime: FeedRuntime
-  readonly #options: FeedOptions
   readonly #subscriptions: Subscriptions
   readonly #subscribing: Subscribing
   readonly #dispatcher: ChangeDispatcher
-  readonly #ring: ChangeRing
-  readonly #marks: WindowMarks
+  readonly #window: FeedWindow
   readonly #pipeline: Pipeline
   readonly #resumes: ResumeQueue
-  readonly #watchdog: Watchdog
+  readonly #health: FeedHealth
   readonly #timers: { cancel(): void }[] = []
   #source: FeedSource | null = null
-  #progress: Lsn = 0n
-  /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
-  #fillsUntil: Lsn | null = null
-  #ready = false
-  #progressWaiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
   #closed = false
 
   constructor(unbounded: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
     const database = bounded(unbounded, runtime)
     this.#database = database
     this.#runtime = runtime
-    this.#options = options
-    this.#ring = new ChangeRing(options.ring)
-    this.#marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
+    const ring = new ChangeRing(options.ring)
+    const marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
+    const window = new FeedWindow(ring, marks, () => runtime.uptime())
+    this.#window = window
     this.#subscriptions = new Subscriptions(database)
     const epoch = (): string | null => this.#source?.epoch ?? null
     const dispatcher = new ChangeDispatcher({
@@ -98,7 +91,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       epoch,
       runtime,
       subscriptions: this.#subscriptions,
-      ring: this.#ring,
+      ring,
       listener: options,
     })
     this.#dispatcher = dispatcher
@@ -115,31 +108,32 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       dispatch: async (batch) => {
         await dispatcher.dispatch(batch)
         // A transaction may have more changes than are kept.
-        this.#trim()
+        window.trim()
       },
       skip: (change, error) => dispatcher.skip(change, error),
       stale: (oid) => this.#subscriptions.markStale(oid),
-      committed: (endLsn) => this.#committed(endLsn),
-      progressed: (lsn) => this.#progressed(lsn),
+      committed: (endLsn) => window.committed(endLsn),
+      progressed: (lsn) => window.progressed(lsn),
     })
     const port: ReplayPort = {
       epoch,
-      processed: (lsn) => this.#processed(lsn),
+      processed: (lsn) => window.processed(lsn),
       betweenBatches: (work) => this.#pipeline.controlled(work),
       replay: (changes, channels) => dispatcher.replay(changes, channels),
     }
-    this.#resumes = new ResumeQueue({ ring: this.#ring, runtime, port, maxWaitMs: options.resumeTimeoutMs })
+    this.#resumes = new ResumeQueue({ ring, runtime, port, maxWaitMs: options.resumeTimeoutMs })
     const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
     this.#subscribing = new Subscribing({ database, runtime, subscriptions: this.#subscriptions, resumes: this.#resumes, epoch, onFault })
-    this.#watchdog = new Watchdog(runtime, this.#parts(), options.stuckAfterMs, ({ reason }) => this.#fault('stuck', reason))
+    this.#health = new FeedHealth(runtime, { pipeline: this.#pipeline, dispatcher, resumes: this.#resumes, window }, options)
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
     this.#every(options.positionIntervalMs, () => this.#sendPositions())
-    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => this.#trim())
+    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => window.trim())
   }
 
   /** Where the changes come from: its handlers are this feed's. */
   attach(source: FeedSource): void {
     this.#source = source
+    this.#window.attach(source)
   }
 
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
@@ -168,35 +162,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   progress(): FeedProgress {
-    const serverLsn = this.#source?.serverLsn ?? 0n
-    const { status } = this.#source ?? {}
-    const oldest = this.#pipeline.oldest
-    const stuck = this.#watchdog.stuck
-    const trouble = status?.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : this.#pipeline.trouble
-    return {
-      lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
-      oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
-      trouble: trouble ?? stuck[0]?.reason ?? null,
-      unready: this.#unready(trouble, stuck),
-      degraded: stuck[0]?.reason ?? trouble ?? this.#lacksRelay,
-      windowMs: this.#ring.spanMs(this.#runtime.uptime()),
-      windowBytes: this.#ring.bytes,
-      faults: this.#dispatcher.report.count,
-    }
-  }
-
-  #unready(trouble: string | null, stuck: readonly StuckPart[]): string | null {
-    // A database that cannot be reached is every node's trouble: another node would do no better.
-    const isStuck = trouble === null && stuck.some(({ name }) => name === ORDERED_PATH)
-    if (isStuck) return 'row changes stand still'
-    if (this.#ready) return null
-    return trouble === null ? 'the changes of the last while are still being read' : 'the database does not give its changes'
-  }
-
-  /** Why this node does less than its clients expect. */
-  get #lacksRelay(): string | null {
-    if ((this.#source?.peers.length ?? 0) === 0 || this.#options.hasRelay) return null
-    return 'other servers read this database, and no relay is configured: broadcasts and presence do not reach their clients'
+    return this.#health.progress(this.#source, this.#runtime.uptime())
   }
 
   onChanges(batch: ChangeBatch): void {
@@ -205,11 +171,9 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   onEpoch(event: NewEpoch): void {
     const { confirmedLsn, serverLsn } = this.#source ?? { confirmedLsn: 0n, serverLsn: 0n }
-    this.#fillsUntil ??= serverLsn
+    this.#window.connected(serverLsn)
     this.#pipeline.control(() => {
-      this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
-      this.#marks.restart()
-      this.#progress = confirmedLsn
+      this.#window.restart(confirmedLsn)
       if (event.previous === null) return
       for (const channel of this.#subscriptions.channels) this.#resync(channel, RESYNC_REASONS[event.reason])
     })
@@ -219,7 +183,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   /** The tables were not published for a while, so changes of them may be missing. */
   onTableGap({ tables, before }: TableGap): void {
     this.#pipeline.control(() => {
-      this.#ring.markGap(tables, before)
+      this.#window.ring.markGap(tables, before)
       const concerned = new Set(tables)
       for (const channel of this.#subscriptions.channels)
         if ([...channel.subscriptions].some(({ oid }) => concerned.has(oid))) this.#resync(channel, 'publication-changed')
@@ -239,12 +203,12 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#closed = true
     for (const timer of this.#timers) timer.cancel()
     for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'closed' })
-    this.#watchdog.close()
+    this.#health.close()
     this.#dispatcher.close()
     this.#resumes.close()
     this.#pipeline.close()
     this.#subscribing.close()
-    for (const { done } of this.#progressWaiters) done()
+    this.#window.close()
   }
 
   #setIdentity(channel: FeedChannel, identity: Identity): void {
@@ -259,31 +223,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   #close(channel: FeedChannel): void {
     channel.dispatch({ type: 'closed' })
     this.#subscriptions.remove(channel)
-  }
-
-  #committed(endLsn: Lsn): void {
-    if (this.#ring.size > 0) this.#ring.commit(endLsn)
-    this.#trim()
-  }
-
-  #progressed(lsn: Lsn): void {
-    this.#progress = lsn
-    this.#marks.note(lsn, this.#runtime.uptime())
-    if (this.#fillsUntil !== null && lsn >= this.#fillsUntil) this.#ready = true
-    const waiters = this.#progressWaiters
-    this.#progressWaiters = waiters.filter((waiter) => waiter.lsn > lsn)
-    for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
-  }
-
-  /** Lets go of what lies behind the window: in memory, and in Postgres. */
-  #trim(): void {
-    const source = this.#source
-    if (source === null) return
-    const nowMs = this.#runtime.uptime()
-    const trimmed = this.#ring.trim(nowMs)
-    const passed = this.#marks.trim(nowMs, source.serverLsn)
-    const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
-    if (endLsn > 0n && source.epoch !== null) source.confirm(source.epoch, endLsn)
   }
 
   /** What happened in between is not known. */
@@ -306,27 +245,13 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #sendPositions(): void {
     const epoch = this.#source?.epoch ?? null
-    const place = this.#pipeline.isIdle ? { commitLsn: this.#progress > 0n ? this.#progress - 1n : 0n, seq: 0 } : this.#ring.last
+    const place = this.#pipeline.isIdle
+      ? { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
+      : this.#window.ring.last
     if (epoch === null || place === null) return
     const position = formatPosition({ epoch, ...place })
     for (const channel of this.#subscriptions.channels)
       if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
-  }
-
-  #parts(): WatchedPart[] {
-    const ordered = {
-      hasWork: () => !this.#pipeline.isIdle,
-      progressed: () => this.#pipeline.progressed,
-      trouble: () => this.#pipeline.trouble,
-    }
-    const { lane } = this.#dispatcher
-    const apart = { hasWork: () => lane.hasWork, progressed: () => lane.progressed, trouble: () => null }
-    const resumes = { hasWork: () => this.#resumes.hasWork, progressed: () => this.#resumes.progressed, trouble: () => null }
-    return [
-      { name: ORDERED_PATH, ...ordered },
-      { name: 'The lane of slow policies and filters', ...apart },
-      { name: 'The queue of resuming channels', ...resumes },
-    ]
   }
 
   #takeBackLater(oid: number): void {
@@ -338,11 +263,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #fault(kind: string, message: string): void {
     this.#dispatcher.report.log(kind, null, null, message)
-  }
-
-  /** When everything before `lsn` was handed over and delivered. */
-  #processed(lsn: Lsn): Promise<void> {
-    return this.#progress >= lsn || this.#closed ? Promise.resolve() : new Promise((done) => this.#progressWaiters.push({ lsn, done }))
   }
 
   #every(ms: number, work: () => void): void {

@@ -1,5 +1,4 @@
 import type { DecidedChange } from '@tidewire/server'
-import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { append } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
 import { StaleEntry } from '../decide/ask-again.ts'
@@ -12,13 +11,14 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from '../subscribe/batch.ts'
 import type { ChangeRing } from '../subscribe/change-ring.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { faultOf, type PendingDelivery } from '../subscribe/audience.ts'
+import type { PendingDelivery } from '../subscribe/audience.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
 import { FaultReport, type FaultListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
 import { pendingFor } from './pending-for.ts'
-import { lacksValues, suppliedColumns, type Supplied, type Told } from './supplied-columns.ts'
+import { project, type Outcome } from './project.ts'
+import type { Supplied } from './supplied-columns.ts'
 
 export interface DispatcherListener extends FaultListener {
   /** Rows of tables that are not for clients, in their order among the others. */
@@ -32,13 +32,6 @@ export interface DispatcherOptions {
   readonly subscriptions: Subscriptions
   readonly ring: ChangeRing
   readonly listener: DispatcherListener
-}
-
-/** What was decided about some deliveries, with the values that the log does not hold. */
-interface Outcome {
-  readonly decided: readonly Decided[]
-  readonly faults: readonly DecisionFault[]
-  readonly supplied: ReadonlyMap<RowChange, Supplied>
 }
 
 const MAX_STALE = 3
@@ -191,7 +184,7 @@ export class ChangeDispatcher {
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
     for (const { audience } of pending) this.#failures.delete(audience.entry.oid)
     for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
-    return this.#project(decided, faults, checks)
+    return project(decided, faults, checks, (oid) => this.#options.subscriptions.entryOf(oid))
   }
 
   /** A table that fails as a whole may have changed meanwhile: it is loaded and asked about again, a few times. */
@@ -199,47 +192,6 @@ export class ChangeDispatcher {
     const failures = (this.#failures.get(oid) ?? 0) + 1
     this.#failures.set(oid, failures)
     return failures <= MAX_STALE
-  }
-
-  /** A row whose missing values cannot be had is refused, with a fault. */
-  async #project(decided: readonly Decided[], faults: readonly DecisionFault[], checks: RowChecks): Promise<Outcome> {
-    try {
-      const supplied = await suppliedColumns(lacking(decided), checks, (oid) => this.#options.subscriptions.entryOf(oid))
-      return { decided, faults, supplied }
-    } catch (error) {
-      if (isUnreachable(error)) throw error
-      const rows = [...new Set(decided.flatMap(({ granted }) => [...granted.keys()]))].filter(({ table }) => lacksValues(table))
-      if (rows.length < 2) {
-        const affected = decided.filter(({ granted }) => rows.some((row) => granted.has(row)))
-        const fault: DecisionFault = {
-          kind: 'row',
-          message: errorText(error),
-          timedOut: false,
-          deliveries: affected.map(({ delivery }) => delivery),
-        }
-        return {
-          decided: decided.map((each) => limited(each, (row) => !rows.includes(row))),
-          faults: [...faults, fault],
-          supplied: new Map(),
-        }
-      }
-      const first = new Set(rows.slice(0, rows.length >> 1))
-      const one = await this.#project(
-        decided.map((each) => limited(each, (row) => first.has(row))),
-        faults,
-        checks,
-      )
-      const other = await this.#project(
-        decided.map((each) => limited(each, (row) => !first.has(row))),
-        [],
-        checks,
-      )
-      return {
-        decided: [...one.decided, ...other.decided],
-        faults: [...one.faults, ...other.faults],
-        supplied: new Map([...one.supplied, ...other.supplied]),
-      }
-    }
   }
 
   /** Sends the changes in their order. Nothing is awaited, and nothing throws. */
@@ -283,23 +235,6 @@ export class ChangeDispatcher {
 /** The server's own table of messages: its rows are not row changes. */
 export function isOwnTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
   return schema === 'realtime' && /^messages(?:_|$)/.test(name)
-}
-
-/** Granted changes of which the log does not hold everything. */
-function* lacking(decided: readonly Decided[]): Generator<Told> {
-  for (const { delivery, granted } of decided) {
-    const { audience, only } = delivery
-    let selections: Set<string> | null = null
-    for (const [row, { record }] of granted) {
-      if (record === 'key' || !lacksValues(row.table) || faultOf(audience, row) !== null) continue
-      selections ??= new Set([...(only ?? audience.members)].map(({ columns }) => columns))
-      for (const columns of selections) yield { change: record === 'image' ? row : record, columns, role: audience.role }
-    }
-  }
-}
-
-function limited({ delivery, granted }: Decided, keeps: (row: RowChange) => boolean): Decided {
-  return { delivery, granted: new Map([...granted].filter(([row]) => keeps(row))) }
 }
 
 /** What was decided for other identities of these channels does not count any more. */

@@ -3,7 +3,7 @@ import { filterText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { filterView, type Audience, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
-import { matches } from '../subscribe/table-subscriptions.ts'
+import { matches } from '../subscribe/matches.ts'
 
 /**
  * Which of the changes may concern these channels: for a replay, and for channels that got another identity. Only Postgres can
