@@ -23,6 +23,9 @@ export const FILTER_OPERATORS: readonly FilterOperator[] = [
 /** The most values that `in` takes (rule F6). */
 export const MAX_IN_VALUES = 100
 
+/** The longest text of a filter that a join may bring (rule L12). */
+export const MAX_FILTER_LENGTH = 65_536
+
 /** One condition on a column. Values are text as Postgres reads it; what they mean depends on the column's type. */
 export type Filter = ValueFilter | ListFilter
 
@@ -98,6 +101,11 @@ function splitConditions(text: string): string[] {
   }
   conditions.push(text.slice(from))
   return conditions
+}
+
+/** How many conditions a text has, malformed ones included. Takes the time of its length. */
+export function countConditions(text: string): number {
+  return text.trim() === '' ? 0 : splitConditions(text).length
 }
 
 function parseCondition(condition: string): Filter | Fault {

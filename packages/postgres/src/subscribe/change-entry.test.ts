@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { arrayLiteral, nameMatches, notPublishedText, parseChangeEntry, refusedText } from './change-entry.ts'
+import { arrayLiteral, notPublishedText, parseChangeEntry, refusedText } from './change-entry.ts'
 
 const refusal = (json: unknown): string => {
   const parsed = parseChangeEntry(1, json)
@@ -62,20 +62,6 @@ test('what the database refuses is printed with the entry', () => {
     'Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given connect parameters: [event: *, schema: public, table: notes, filters: [{"n", "in", "{1,\\"a b\\"}", true}], select: ["nope"]]',
   )
   expect(refusedText(parsed.entry, 'ERROR x')).toContain('select: ["nope"]]. Exception: ERROR x')
-})
-
-test('names are patterns, and never anything else', () => {
-  expect(nameMatches('*', 'anything')).toBe(true)
-  expect(nameMatches('no_es', 'notes')).toBe(true)
-  expect(nameMatches('n%s', 'notes')).toBe(true)
-  expect(nameMatches('n\\%s', 'n%s')).toBe(true)
-  expect(nameMatches('n\\%s', 'notes')).toBe(false)
-  expect(nameMatches('n.tes', 'notes')).toBe(false)
-  expect(nameMatches('%(a', 'x(a')).toBe(true)
-  expect(nameMatches('notes; drop table notes', 'notes')).toBe(false)
-  // Patterns of wildcards do not take longer and longer.
-  expect(nameMatches(`${'%_'.repeat(30)}x`, 'y'.repeat(63))).toBe(false)
-  expect(nameMatches(`${'%'.repeat(10_000)}x`, 'y'.repeat(63))).toBe(false)
 })
 
 test('lists become array literals', () => {

@@ -1,6 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import { isJsonObject, type AdminWelcome, type ClientFrame } from '@tidewire/protocol'
-import type { AdminDoor, AdminPeer } from '../connection/admin-door.ts'
+import type { AdminEndpoint, AdminPeer } from '../connection/admin-endpoint.ts'
 import type { AdminPorts, Decision } from '../ports.ts'
 import { checkAdminKey, type AdminKey } from './admin-key.ts'
 import { parseAdminRequest } from './admin-requests.ts'
@@ -16,7 +16,7 @@ const MAX_INSPECTORS = 8
  * The admin channel (section I): lets inspectors in, tells them what happens, and answers what they ask. While nobody is
  * joined, the last decisions are kept and nothing else is done.
  */
-export class AdminChannel implements AdminDoor {
+export class AdminChannel implements AdminEndpoint {
   readonly #ports: AdminPorts
   readonly #view: AdminView
   readonly #startedAt: number
@@ -53,7 +53,7 @@ export class AdminChannel implements AdminDoor {
         inspector.reply(ref, 'ok', {})
         return this.closed(peer)
       case 'access_token':
-        return void this.#renew(inspector, tokenOf(frame) ?? '')
+        return peer.allowJoin() ? void this.#renew(inspector, tokenOf(frame) ?? '') : peer.closeForJoins()
       default: {
         const parsed = parseAdminRequest(event, frame.payload.kind === 'json' ? frame.payload.value : null)
         if (parsed.ok) answer(parsed.request, ref, inspector, this.#context())
@@ -77,6 +77,10 @@ export class AdminChannel implements AdminDoor {
     const refuse = (code: DecisionCode, reason: string): void => {
       this.#view.decide({ kind: 'join-refused', code, detail: reason, connection: peer.id, topic })
       reply(peer, joinRef, ref, 'error', { reason })
+    }
+    if (!peer.allowJoin()) {
+      refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+      return peer.closeForJoins()
     }
     if (peer.foreignOrigin) return refuse('admin-origin', 'ForeignOrigin: the inspector is for pages of this server only')
     this.#entering.add(peer)

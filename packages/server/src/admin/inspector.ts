@@ -1,5 +1,5 @@
 import { ADMIN_TOPIC, encodeTextMessage, type AdminEvents, type Ref } from '@tidewire/protocol'
-import type { AdminPeer } from '../connection/admin-door.ts'
+import type { AdminPeer } from '../connection/admin-endpoint.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import { LogBuffer } from './log-buffer.ts'
 

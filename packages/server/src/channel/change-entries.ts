@@ -12,12 +12,20 @@ export interface ChangeEntry {
  */
 export function changeEntries(request: JoinRequest, subTopic: string): readonly ChangeEntry[] {
   const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
-  const takenBy = new Map<number, string>()
+  const idOf = new Map<string, number>()
+  const taken = new Set<number>()
+  /** Where the search for a free id goes on, by hash: many entries may be made to have the same one. */
+  const nextOf = new Map<number, number>()
   return entries.map((entry) => {
     const text = canonical(entry)
-    let id = hash(text)
-    while (takenBy.has(id) && takenBy.get(id) !== text) id = (id + 1) & ID_MASK
-    takenBy.set(id, text)
+    const known = idOf.get(text)
+    if (known !== undefined) return { id: known, entry }
+    const hashed = hash(text)
+    let id = nextOf.get(hashed) ?? hashed
+    while (taken.has(id)) id = (id + 1) & ID_MASK
+    nextOf.set(hashed, (id + 1) & ID_MASK)
+    taken.add(id)
+    idOf.set(text, id)
     return { id, entry }
   })
 }
@@ -28,7 +36,7 @@ export function echo({ id, entry }: ChangeEntry): unknown {
 }
 
 /** `schema[:table[:filter]]`, the way of old clients. */
-function legacyEntry(subTopic: string): Record<string, string> {
+export function legacyEntry(subTopic: string): Record<string, string> {
   const [schema, table, ...filter] = subTopic.split(':')
   return {
     ...(schema === undefined ? {} : { schema }),
