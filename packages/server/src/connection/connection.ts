@@ -188,7 +188,8 @@ export class Connection implements ChannelConnection, AdminPeer {
     const taken = this.#takenBytes()
     // A backlog that grows may move all the same: a receiver that takes less than it is sent is not stalled.
     const moved = this.#transport.backlogBytes() === 0 || taken > this.#takenBefore
-    this.#step(this.#keepsUp() ? { type: 'sweep', heard: this.#heard, moved } : { type: 'overflow' })
+    if (this.#state.kind === 'open' && !this.#keepsUp()) this.#step({ type: 'overflow' })
+    this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     this.#takenBefore = taken
     const now = this.#services.runtime.now()

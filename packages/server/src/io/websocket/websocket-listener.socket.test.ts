@@ -140,7 +140,7 @@ describe('a frame', () => {
 })
 
 test('a receiver that stops reading is closed, its memory is bounded, and nobody else waits', async () => {
-  const node = await startServer({ port: 0, verifier: openVerifier, observer, limits: noLimits, maxBacklogBytes: 256 * 1024 })
+  const node = await startServer({ port: 0, verifier: openVerifier, observer, limits: noLimits, maxBacklogBytes: 256 * 1024, maxMovingBacklogBytes: 256 * 1024 })
   try {
     const url = `ws://127.0.0.1:${node.port}/socket/websocket?apikey=${apikey}&vsn=2.0.0`
     const sockets = await Promise.all(
