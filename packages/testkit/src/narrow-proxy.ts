@@ -18,7 +18,10 @@ export interface NarrowProxy {
  * A network with small buffers, between clients on a port and a server on a Unix socket: loopback TCP takes some megabytes that
  * nobody reads, a Unix socket about 200 kB, as real networks do.
  */
-export async function narrowProxy(path: string, { stepBytes = 16_384, bytesPerSecond = Infinity }: NarrowProxyOptions = {}): Promise<NarrowProxy> {
+export async function narrowProxy(
+  path: string,
+  { stepBytes = 16_384, bytesPerSecond = Infinity }: NarrowProxyOptions = {},
+): Promise<NarrowProxy> {
   const sockets = new Set<Socket>()
   let isStalled = false
   const pauseMs = (stepBytes / bytesPerSecond) * 1_000

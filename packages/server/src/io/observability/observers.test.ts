@@ -110,7 +110,10 @@ describe('logObserver', () => {
     const { log, lines, clock } = open({ linesPerSecond: 3 })
     for (let i = 0; i < 1_000; i++) log.observer.decision(i % 2 === 0 ? REFUSED : { ...REFUSED, code: 'too-many-joins' })
     log.observer.decision({ ...REFUSED, code: 'unauthorized' })
-    expect(lines().map(({ code }) => code)).toEqual([...Array.from({ length: 3 }, () => ['token-expired', 'too-many-joins']).flat(), 'unauthorized'])
+    expect(lines().map(({ code }) => code)).toEqual([
+      ...Array.from({ length: 3 }, () => ['token-expired', 'too-many-joins']).flat(),
+      'unauthorized',
+    ])
     expect(clock.armed).toBe(1)
     clock.advance(1_000)
     expect(lines()).toHaveLength(8)

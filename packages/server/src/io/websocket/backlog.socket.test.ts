@@ -57,7 +57,14 @@ async function setup(options: ServerOptions, network: NarrowProxyOptions) {
     server.publishTrusted({ subTopic: 'room', private: false, event: 'e', payload, form: 'text' })
   }
   const [connection] = server.connections.all()
-  return { state, send, proxy, decisions, backlogBytes: () => connection?.backlogBytes ?? 0, outcome: (count: number) => Promise.race([receives(count), closed]) }
+  return {
+    state,
+    send,
+    proxy,
+    decisions,
+    backlogBytes: () => connection?.backlogBytes ?? 0,
+    outcome: (count: number) => Promise.race([receives(count), closed]),
+  }
 }
 
 test('frames of 2.9 MB reach a receiver that reads all that comes, on a network with small buffers (rule C5)', async () => {
