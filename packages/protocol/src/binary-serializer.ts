@@ -56,7 +56,7 @@ function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
 }
 
 /** Whether bytes are JSON to be forwarded: checked, and parsed only where that is quick whatever they hold. */
-function jsonFault(bytes: Uint8Array): 'malformed-json' | 'too-deep' | null {
+function jsonFault(bytes: Uint8Array): 'malformed-json' | 'too-deep' | 'too-many-values' | null {
   const text = utf8Text(bytes)
   if (text === undefined) return 'malformed-json'
   if (bytes.length <= MAX_NESTING * 2) return jsonValue(text) === undefined ? 'malformed-json' : null

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { MAX_FILTER_LENGTH } from './filter.ts'
+import { MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from './filter.ts'
 import { parseJoin, type ParsedJoin } from './join.ts'
 
 const bounds = { maxChanges: 4, maxConditionsPerFilter: 3, maxConditions: 5 }
@@ -29,6 +29,19 @@ describe('bounds of a join (rule L12)', () => {
       MAX_FILTER_LENGTH,
       'too-many-conditions',
       (n: number) => join(entry({ filter: `a=eq.${'x'.repeat(n - 5)}` })),
+    ],
+    [
+      'characters of all filters',
+      MAX_FILTERS_LENGTH,
+      'too-many-conditions',
+      (n: number) =>
+        parseJoin({
+          config: {
+            postgres_changes: Array.from({ length: 17 }, (_, i) =>
+              entry({ filter: `a=eq.${'x'.repeat(i === 16 ? n - 16 * 60_000 - 5 : 60_000 - 5)}`.slice(0, MAX_FILTER_LENGTH) }),
+            ).concat(n - 16 * 60_000 > MAX_FILTER_LENGTH ? [entry({ filter: 'x'.repeat(n - 16 * 60_000 - MAX_FILTER_LENGTH) })] : []),
+          },
+        }),
     ],
     ['bytes of a table', 255, 'name-too-long', (n: number) => join(entry({ table: 'x'.repeat(n) }))],
     ['bytes of a schema', 255, 'name-too-long', (n: number) => join(entry({ schema: 'x'.repeat(n) }))],

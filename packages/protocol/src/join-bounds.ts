@@ -1,4 +1,4 @@
-import { countConditions, MAX_FILTER_LENGTH } from './filter.ts'
+import { countConditions, MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from './filter.ts'
 import { fitsBytes } from './utf8.ts'
 import { isJsonObject } from './message.ts'
 import type { JoinFault } from './join.ts'
@@ -33,6 +33,7 @@ export function changesFault(entries: readonly unknown[], bounds: JoinBounds): F
   if (entries.length > maxChanges)
     return { code: 'too-many-changes', reason: `TooManyChanges: a join takes at most ${maxChanges} entries in postgres_changes` }
   let conditions = 0
+  let length = 0
   for (const entry of entries) {
     if (!isJsonObject(entry)) continue
     const { schema, table, filter, select } = entry
@@ -43,6 +44,9 @@ export function changesFault(entries: readonly unknown[], bounds: JoinBounds): F
     if (typeof filter !== 'string') continue
     if (filter.length > MAX_FILTER_LENGTH)
       return { code: 'too-many-conditions', reason: `FilterTooLong: a filter takes at most ${MAX_FILTER_LENGTH} characters` }
+    length += filter.length
+    if (length > MAX_FILTERS_LENGTH)
+      return { code: 'too-many-conditions', reason: `FilterTooLong: the filters of a join take at most ${MAX_FILTERS_LENGTH} characters` }
     const count = countConditions(filter)
     if (count > maxConditionsPerFilter)
       return { code: 'too-many-conditions', reason: `TooManyConditions: a filter takes at most ${maxConditionsPerFilter} conditions` }

@@ -6,7 +6,7 @@
 /** What a text holds, or why it is refused. */
 export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. */
-  { readonly ok: true; readonly values: number } | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' }
+  { readonly ok: true; readonly values: number } | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' | 'too-many-values' }
 
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -24,16 +24,17 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
 const MALFORMED: JsonScan = { ok: false, code: 'malformed-json' }
+const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
 
 /** Reads a whole text by the grammar of JSON, as `JSON.parse` does. `data` must be valid UTF-8. */
-export function scanJson(data: Uint8Array, maxDepth: number): JsonScan {
+export function scanJson(data: Uint8Array, maxDepth: number, maxValues: number = Infinity): JsonScan {
   /** The closing bracket of each open container. */
   const open: number[] = []
   let values = -1
   let at = skipSpace(data, 0)
   for (;;) {
-    values++
+    if (++values > maxValues) return TOO_MANY
     const first = data[at]
     if (first === OPEN_OBJECT || first === OPEN_ARRAY) {
       if (open.length === maxDepth) return TOO_DEEP

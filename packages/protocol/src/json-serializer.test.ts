@@ -248,7 +248,7 @@ describe('bounds', () => {
     expect(decodeTextFromClient('2.0.0', frameOf(event, elements(most + 1)), bounds)).toEqual({
       ok: false,
       code: 'too-many-values',
-      detail: `the payload holds ${most + 1} keys and elements, and may hold ${most}`,
+      detail: `the payload holds more than ${most} keys and elements`,
       envelope: { joinRef: '1', ref: '2', topic: 't', event },
     })
   })

@@ -136,9 +136,8 @@ function namesFault(envelope: FrameEnvelope): Undecodable | null {
 }
 
 function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnvelope): Undecodable | null {
-  const scan = scanJson(payload, MAX_NESTING)
-  if (!scan.ok || scan.values <= maxValues) return null
-  return undecodable('too-many-values', `the payload holds ${scan.values} keys and elements, and may hold ${maxValues}`, envelope)
+  const scan = scanJson(payload, MAX_NESTING, maxValues)
+  return scan.ok ? null : undecodable(scan.code, `the payload holds more than ${maxValues} keys and elements`, envelope)
 }
 
 const NOT_JSON = 'the frame is not JSON'

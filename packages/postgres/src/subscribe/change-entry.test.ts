@@ -67,3 +67,11 @@ test('what the database refuses is printed with the entry', () => {
 test('lists become array literals', () => {
   expect(arrayLiteral(['a', null, 'null', '', 'a b', '"\\', '{}'])).toBe('{a,NULL,"null","","a b","\\"\\\\","{}"}')
 })
+
+test('a list that cannot be read is told in the time of its length, whatever follows it', () => {
+  const filter = `a=in.({),${' '.repeat(60_000)}`
+  const at = performance.now()
+  expect(parseChangeEntry(1, { schema: 'public', table: 't', filter })).toMatchObject({ ok: false })
+  // Once the square of the length: half a second and more.
+  expect(performance.now() - at).toBeLessThan(200)
+})

@@ -1,4 +1,4 @@
-import { isJsonObject, parseFilter, type Filter } from '@tidewire/protocol'
+import { isJsonObject, parseFilter, splitConditions, type Filter } from '@tidewire/protocol'
 import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
@@ -88,9 +88,10 @@ function quoteElement(value: string): string {
 
 /** The lists of a filter that could not be read, as far as they can be told apart. */
 function rawListFilters(text: string): Inspectable[] {
-  return [...text.matchAll(/(?:^|,)\s*([^=,]+)=(not\.)?in\.\(([^)]*)\)/g)].map(([, column, not, list]) => ({
-    tuple: [column!, 'in', `{${list}}`, not !== undefined],
-  }))
+  return splitConditions(text).flatMap((condition) => {
+    const [, column, not, list] = /^([^=]+)=(not\.)?in\.\(([^)]*)\)/.exec(condition.trim()) ?? []
+    return column === undefined ? [] : [{ tuple: [column, 'in', `{${list}}`, not !== undefined] }]
+  })
 }
 
 function readNames(json: unknown): { readonly schema: string; readonly table: string } | null {
