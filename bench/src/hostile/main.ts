@@ -102,6 +102,7 @@ async function runOnce(
   } else await send()
   const after = await usageOf(server)
   const heartbeatMs = heartbeats()
+  const answer = inBrief(answers)
   for (const socket of [attacker, witness]) socket.terminate()
   await delay(50)
   return {
@@ -110,7 +111,7 @@ async function runOnce(
     delayMs: after.longestDelayMs ?? 0,
     heartbeatMs,
     cpuMs: (after.cpuMicros - before.cpuMicros) / 1_000,
-    answer: inBrief(answers),
+    answer,
   }
 }
 
@@ -160,7 +161,12 @@ async function usageOf(server: Child<ServerMessage>): Promise<Usage> {
 function inBrief(answers: readonly string[]): string {
   const said = answers.filter((answer) => !answer.includes('"last"'))
   const reason = said
-    .map((answer) => /"(?:reason|message)":"((?:[^"\\]|\\.){1,60})/.exec(answer)?.[1] ?? answer.slice(0, 40))
+    .map(
+      (answer) =>
+        /"(?:reason|message)":"((?:[^"\\]|\\.){1,60})/.exec(answer)?.[1] ??
+        /"(ok|presence_diff|postgres_changes)"/.exec(answer)?.[1] ??
+        answer.slice(0, 40),
+    )
     .find((text) => text !== '')
   return said.length === 0 ? 'none' : `${said.length > 1 ? `${said.length}: ` : ''}${reason ?? ''}`
 }

@@ -8,6 +8,7 @@ export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. */
   { readonly ok: true; readonly values: number } | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' | 'too-many-values' }
 
+const SPACE = 0x20
 const QUOTE = 0x22
 const COMMA = 0x2c
 const COLON = 0x3a
@@ -15,6 +16,7 @@ const MINUS = 0x2d
 const PLUS = 0x2b
 const POINT = 0x2e
 const ZERO = 0x30
+const NINE = 0x39
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d
@@ -27,45 +29,40 @@ const MALFORMED: JsonScan = { ok: false, code: 'malformed-json' }
 const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
 
-/** Reads a whole text by the grammar of JSON, as `JSON.parse` does. `data` must be valid UTF-8. */
+/** Reads a whole text by the grammar of JSON, as `JSON.parse` does. `data` must be valid UTF-8 for that. */
 export function scanJson(data: Uint8Array, maxDepth: number, maxValues: number = Infinity): JsonScan {
-  /** The closing bracket of each open container. */
-  const open: number[] = []
+  /** The closing brackets of the containers around the innermost one; `close` is that of the innermost, 0 outside of all. */
+  const around: number[] = []
+  let close = 0
   let values = -1
   let at = skipSpace(data, 0)
   for (;;) {
     if (++values > maxValues) return TOO_MANY
-    const first = data[at]
+    const first = data[at]!
     if (first === OPEN_OBJECT || first === OPEN_ARRAY) {
-      if (open.length === maxDepth) return TOO_DEEP
-      const close = first + 2
+      if (around.length === maxDepth) return TOO_DEEP
       at = skipSpace(data, at + 1)
-      if (data[at] === close) at++
+      if (data[at] === first + 2) at++
       else {
-        open.push(close)
-        if (close === CLOSE_OBJECT) at = keyEnd(data, at)
-        if (at < 0) return MALFORMED
+        around.push(close)
+        close = first + 2
+        if (close === CLOSE_OBJECT && (at = keyEnd(data, at)) < 0) return MALFORMED
         continue
       }
-    } else {
-      at = scalarEnd(data, at, first)
-      if (at < 0) return MALFORMED
-    }
+    } else if ((at = scalarEnd(data, at, first)) < 0) return MALFORMED
     for (;;) {
-      at = skipSpace(data, at)
-      const close = open.at(-1)
-      if (close === undefined) return at === data.length ? { ok: true, values } : MALFORMED
-      const next = data[at]
-      if (next === close) {
-        open.pop()
+      let next = data[at]!
+      if (next <= SPACE) next = data[(at = skipSpace(data, at))]!
+      if (close === 0) return at === data.length ? { ok: true, values } : MALFORMED
+      if (next === COMMA) {
         at++
-        continue
+        if (data[at]! <= SPACE) at = skipSpace(data, at)
+        if (close === CLOSE_OBJECT && (at = keyEnd(data, at)) < 0) return MALFORMED
+        break
       }
-      if (next !== COMMA) return MALFORMED
-      at = skipSpace(data, at + 1)
-      if (close === CLOSE_OBJECT) at = keyEnd(data, at)
-      if (at < 0) return MALFORMED
-      break
+      if (next !== close) return MALFORMED
+      close = around.pop()!
+      at++
     }
   }
 }
@@ -79,7 +76,7 @@ function keyEnd(data: Uint8Array, at: number): number {
   return data[colon] === COLON ? skipSpace(data, colon + 1) : -1
 }
 
-function scalarEnd(data: Uint8Array, at: number, first: number | undefined): number {
+function scalarEnd(data: Uint8Array, at: number, first: number): number {
   switch (first) {
     case QUOTE:
       return stringEnd(data, at)
@@ -133,15 +130,19 @@ function isHex(byte: number | undefined): boolean {
 }
 
 function isDigit(byte: number | undefined): boolean {
-  return byte !== undefined && byte >= ZERO && byte <= 0x39
+  return byte !== undefined && byte >= ZERO && byte <= NINE
 }
 
 function numberEnd(data: Uint8Array, from: number): number {
   let at = data[from] === MINUS ? from + 1 : from
-  if (!isDigit(data[at])) return -1
-  if (data[at] === ZERO) at++
-  else at = digitsEnd(data, at)
-  if (data[at] === POINT) {
+  const first = data[at]!
+  if (!(first >= ZERO && first <= NINE)) return -1
+  at++
+  if (first !== ZERO) at = digitsEnd(data, at)
+  // Mostly what follows is neither.
+  const next = data[at]!
+  if (next === COMMA) return at
+  if (next === POINT) {
     if (!isDigit(data[++at])) return -1
     at = digitsEnd(data, at)
   }
@@ -156,7 +157,7 @@ function numberEnd(data: Uint8Array, from: number): number {
 
 function digitsEnd(data: Uint8Array, from: number): number {
   let at = from
-  while (isDigit(data[at])) at++
+  while (data[at]! >= ZERO && data[at]! <= NINE) at++
   return at
 }
 

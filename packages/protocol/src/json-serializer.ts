@@ -51,9 +51,15 @@ const SMALL_BYTES = MAX_NESTING * 2
  * holds too many values for the event, where the server reads it (rule L10). Payloads that are only forwarded are checked, not parsed.
  */
 export function decodeTextFromClient(version: Version, data: Uint8Array, bounds: FrameBounds = defaultFrameBounds): Decoded<ClientFrame> {
-  const text = utf8Text(data)
+  const text = data.length <= SMALL_BYTES || hasOtherThanAscii(data) ? utf8Text(data) : ''
   if (text === undefined) return undecodable('invalid-utf8', 'the text frame is not UTF-8')
   return data.length <= SMALL_BYTES ? decodeSmall(version, data, text, bounds) : decodeLarge(version, data, bounds)
+}
+
+/** What is ASCII is UTF-8, and need not be made into a text of megabytes to know it. */
+function hasOtherThanAscii(data: Uint8Array): boolean {
+  for (let at = 0; at < data.length; at++) if (data[at]! > 0x7f) return true
+  return false
 }
 
 function decodeSmall(version: Version, data: Uint8Array, text: string, bounds: FrameBounds): Decoded<ClientFrame> {

@@ -55,9 +55,10 @@ function hash(text: string): number {
   return (state >>> 0) & ID_MASK
 }
 
-/** JSON with sorted keys, so that the order in which a client writes them does not matter. */
+/** JSON with sorted keys, so that the order in which a client writes them does not matter. Its depth is bound (rule L9). */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    isJsonObject(part) ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1))) : part,
-  )
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
+  if (!isJsonObject(value)) return JSON.stringify(value)
+  const keys = Object.keys(value).toSorted()
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(',')}}`
 }
