@@ -1,7 +1,9 @@
 import { countConditions, MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from './filter.ts'
 import { fitsBytes } from './utf8.ts'
 import { isJsonObject } from './message.ts'
-import type { JoinFault } from './join.ts'
+
+/** What of a join is over its bound (rules L11, L12), or that it has another shape than clients send. */
+export type JoinFault = 'malformed-join' | 'too-many-changes' | 'too-many-columns' | 'too-many-conditions' | 'name-too-long'
 
 /** How much a join may ask for of what each row is compared with (rule L12). */
 export interface JoinBounds {

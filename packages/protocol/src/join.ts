@@ -1,6 +1,6 @@
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
-import { changesFault, defaultJoinBounds, type JoinBounds } from './join-bounds.ts'
+import { changesFault, defaultJoinBounds, type JoinBounds, type JoinFault } from './join-bounds.ts'
 import { fitsBytes } from './utf8.ts'
 import type { PostgresChangesEntry, PostgresChangesOptions } from './postgres-changes.ts'
 
@@ -51,9 +51,6 @@ export interface JoinRequest {
   /** True without a `config` key: the sub-topic itself names schema, table and filter (rule J6). */
   readonly legacy: boolean
 }
-
-/** What of a join is over its bound (rules L11, L12), or that it has another shape than clients send. */
-export type JoinFault = 'malformed-join' | 'too-many-changes' | 'too-many-columns' | 'too-many-conditions' | 'name-too-long'
 
 /** What a join asks for, or why it cannot be read, in the words of the reply (rule J5). */
 export type ParsedJoin =

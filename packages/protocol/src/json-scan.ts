@@ -19,7 +19,6 @@ const ZERO = 0x30
 const NINE = 0x39
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
-const CLOSE_ARRAY = 0x5d
 const LOWER_E = 0x65
 const LOWER_U = 0x75
 const OPEN_OBJECT = 0x7b

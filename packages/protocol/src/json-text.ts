@@ -91,7 +91,8 @@ function isKey(data: Uint8Array, from: number, to: number, key: string): boolean
 
 /** The character that an escape stands for, as far as a key of ASCII letters may hold it. `at`: behind the backslash. */
 function escapedCode(data: Uint8Array, at: number): number {
-  if (data[at] !== LOWER_U) return data[at] === QUOTE || data[at] === BACKSLASH || data[at] === SLASH ? data[at]! : -1
+  const letter = data[at]
+  if (letter !== LOWER_U) return letter === QUOTE || letter === BACKSLASH || letter === SLASH ? letter : -1
   let code = 0
   for (let digit = 1; digit <= 4; digit++) {
     const byte = data[at + digit] ?? 0
