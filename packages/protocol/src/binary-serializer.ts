@@ -1,7 +1,7 @@
 import type { UserBroadcast } from './broadcast.ts'
 import { decoded, jsonValue, undecodable, type Decoded } from './decode.ts'
 import { MAX_NAME_BYTES, MAX_NESTING } from './frame-bounds.ts'
-import { scanJson } from './json-scan.ts'
+import { forwardFault } from './json-scan.ts'
 import { isJsonObject, type JsonObject, type Message, type Ref } from './message.ts'
 import type { ClientFrame } from './client-frame.ts'
 import { textBytes, utf8Text } from './utf8.ts'
@@ -47,21 +47,12 @@ function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
   const encoding = data[6] === 0 ? 'binary' : 'json'
   const bytes = data.subarray(parts.value.end)
   // Receivers under 1.0.0 get the payload spliced into their JSON, so it is known to be JSON before it goes anywhere.
-  const fault = encoding === 'json' ? jsonFault(bytes) : null
+  const fault = encoding === 'json' ? forwardFault(bytes) : null
   if (fault === 'too-deep')
     return undecodable(fault, `the payload is nested more than ${MAX_NESTING} levels deep`, { joinRef, ref, topic, event })
   if (fault !== null) return undecodable('malformed-payload', PAYLOAD_FAULT, { joinRef, ref, topic, event })
   const broadcast = { event: userEvent, metadata, encoding, bytes } as const
   return decoded({ joinRef, ref, topic, event, payload: { kind: 'user-broadcast', broadcast } })
-}
-
-/** Whether bytes are JSON to be forwarded: checked, and parsed only where that is quick whatever they hold. */
-function jsonFault(bytes: Uint8Array): 'malformed-json' | 'too-deep' | 'too-many-values' | null {
-  const text = utf8Text(bytes)
-  if (text === undefined) return 'malformed-json'
-  if (bytes.length <= MAX_NESTING * 2) return jsonValue(text) === undefined ? 'malformed-json' : null
-  const scan = scanJson(bytes, MAX_NESTING)
-  return scan.ok ? null : scan.code
 }
 
 /** How many names stand in a frame from a server, by its kind. */

@@ -3,6 +3,10 @@
  * a sender put into it; this takes about the same time for every text of a length.
  */
 
+import { jsonValue } from './decode.ts'
+import { MAX_NESTING } from './frame-bounds.ts'
+import { utf8Text } from './utf8.ts'
+
 /** What a text holds, or why it is refused. */
 export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. */
@@ -64,6 +68,15 @@ export function scanJson(data: Uint8Array, maxDepth: number, maxValues: number =
       at++
     }
   }
+}
+
+/** What is wrong with JSON that is only forwarded, `null`: nothing. It is parsed only where that is quick whatever it holds. */
+export function forwardFault(bytes: Uint8Array): 'malformed-json' | 'too-deep' | null {
+  const text = utf8Text(bytes)
+  if (text === undefined) return 'malformed-json'
+  if (bytes.length <= MAX_NESTING * 2) return jsonValue(text) === undefined ? 'malformed-json' : null
+  const scan = scanJson(bytes, MAX_NESTING)
+  return scan.ok ? null : scan.code === 'too-deep' ? 'too-deep' : 'malformed-json'
 }
 
 /** Where the value behind the key at `at` begins; -1: malformed. */
