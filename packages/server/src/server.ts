@@ -199,7 +199,7 @@ export class Server {
     const admin = this.#admin
     if (admin === null) return observer
     const decision = (made: Decision): void => {
-      admin.decided(made)
+      admin.onDecision(made)
       observer.decision(made)
     }
     return { ...allObservers([observer]), decision }

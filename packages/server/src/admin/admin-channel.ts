@@ -12,9 +12,10 @@ import { RecentDecisions } from './recent-decisions.ts'
 import { Watch } from './watch.ts'
 
 const MAX_INSPECTORS = 8
+
 /**
- * The admin channel (section I): lets inspectors in, tells them what happens, and answers what they ask. While nobody is
- * joined, the last decisions are kept and nothing else is done.
+ * The admin channel (section I): admits inspectors, sends them the log, and answers their requests. While none is joined, the
+ * last decisions are kept and nothing else is done.
  */
 export class AdminChannel implements AdminEndpoint {
   readonly #ports: AdminPorts
@@ -32,8 +33,8 @@ export class AdminChannel implements AdminEndpoint {
     this.#startedAt = view.runtime.now()
   }
 
-  /** To be told of every decision, watched or not. */
-  decided(decision: Decision): void {
+  /** Takes every decision, with or without inspectors. */
+  onDecision(decision: Decision): void {
     this.#decisions.add(decision, this.#view.runtime.now())
   }
 
@@ -97,10 +98,10 @@ export class AdminChannel implements AdminEndpoint {
 
   #enter(inspector: Inspector, ref: ClientFrame['ref']): void {
     this.#watch ??= new Watch(this.#view, this.#decisions, {
-      inspectors: () => this.#inspectors.values(),
+      all: () => this.#inspectors.values(),
       expired: (each) => this.#expel(each, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired'),
     })
-    const { traffic, roster } = this.#watch
+    const { traffic, directory } = this.#watch
     this.#inspectors.set(inspector.peer, inspector)
     traffic.logs = this.#logs()
     const welcome: AdminWelcome = {
@@ -110,7 +111,7 @@ export class AdminChannel implements AdminEndpoint {
       database: this.#view.hasDatabase,
     }
     inspector.reply(ref, 'ok', welcome)
-    inspector.tell('admin_state', roster.state())
+    inspector.notify('admin_state', directory.state())
   }
 
   async #renew(inspector: Inspector, token: string): Promise<void> {
