@@ -1,6 +1,7 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
-import { nameMatches, notPublishedText, refusedText, RAISED, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
+import { nameMatches } from '@tidewire/protocol'
+import { notPublishedText, refusedText, RAISED, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
 import { deletesWithheldText } from '../decide/decision.ts'
 import { adviceFor, deletesWithheld, notPublished, type Advice } from './changes-fault.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
