@@ -32,8 +32,19 @@ export function notPublished({ schema, table }: ChangeEntry, { publication, tabl
   }
 }
 
-export function deletesWithheld(table: Named): ChangesFault {
-  return { code: 'deletes-withheld', hint: `alter table ${sqlName(table)} replica identity full;` }
+export function deletesWithheld(table: Pick<TableEntry, 'schema' | 'name' | 'replicaIdentityFull'>): ChangesFault {
+  const hint = table.replicaIdentityFull
+    ? `Write SELECT policies of ${sqlName(table)} that neither read it nor call functions that may read tables.`
+    : `alter table ${sqlName(table)} replica identity full;`
+  return { code: 'deletes-withheld', hint }
+}
+
+export function schemaWithheld({ schema }: Named, role: string): ChangesFault {
+  return { code: 'not-allowed', hint: `grant usage on schema ${sqlIdentifier(schema)} to ${sqlIdentifier(role)};` }
+}
+
+export function keyWithheld(table: Named): ChangesFault {
+  return { code: 'deletes-withheld', hint: `alter table ${sqlName(table)} replica identity default;` }
 }
 
 /** What of an accepted subscription will surprise its user. */
@@ -46,13 +57,16 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Tabl
       message: `Changes of ${table.schema}.${table.name} come as errors: the table has no primary key`,
       fault: { code: 'no-primary-key', hint: `alter table ${name} add primary key (id);` },
     })
-  if (table.columns.every(({ readers }) => !readers.has(role.name)) || !table.primaryKey.every(({ readers }) => readers.has(role.name)))
+  if (
+    table.columns.every(({ rolesWithSelect }) => !rolesWithSelect.has(role.name)) ||
+    !table.primaryKey.every(({ rolesWithSelect }) => rolesWithSelect.has(role.name))
+  )
     advice.push({
       message: `Changes of ${table.schema}.${table.name} come as errors: the role ${role.name} may not select from it`,
       fault: { code: 'not-allowed', hint: `grant select on ${name} to ${sqlIdentifier(role.name)};` },
     })
   const isChecked = table.rowSecurity && !role.bypassesRowSecurity
-  const seesWholeRow = table.wholeOldRows && (!isChecked || channel.authorizesDeletes)
+  const seesWholeRow = table.replicaIdentityFull && (!isChecked || channel.authorizesDeletes)
   const blind = filters.find(({ column }) => !table.primaryKey.some((key) => key.name === column.name))
   if (wants('DELETE') && !seesWholeRow && blind !== undefined)
     advice.push({

@@ -1,14 +1,13 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
-import { nameMatches } from '@tidewire/protocol'
-import { notPublishedText, refusedText, RAISED, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
-import { deletesWithheldText } from '../decide/decision.ts'
-import { adviceFor, deletesWithheld, notPublished, type Advice } from './changes-fault.ts'
+import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
+import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice } from './changes-fault.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import { deletesWithheldText, schemaWithheldText } from './withheld-text.ts'
 
 export type SubscribePlan =
   | {
@@ -23,7 +22,7 @@ export type SubscribePlan =
 export async function planSubscriptions(channel: FeedChannel, database: FeedDatabase): Promise<SubscribePlan> {
   const { identity, entries } = channel
   const published = await database.publishedTables()
-  const wanted = entries.map((entry) => ({ entry, tables: published.filter((table) => entryMatches(entry, table)) }))
+  const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
   const nowhere = wanted.find(({ tables }) => tables.length === 0)
   if (nowhere !== undefined) {
     const { entry } = nowhere
@@ -49,25 +48,32 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
     }
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
-  const unknown = asks ? watched.filter(({ rowSecurity, wholeOldRows }) => rowSecurity && !wholeOldRows) : []
+  const withheld = watched.flatMap((entry) => {
+    const message = channel.authorizesDeletes ? deletesWithheldText(entry, identity.role) : null
+    return message === null ? [] : { message, fault: deletesWithheld(entry) }
+  })
+  const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
   return {
     ok: true,
     subscriptions,
-    withheld: unknown.map((table) => ({ message: deletesWithheldText(table), fault: deletesWithheld(table) })),
+    withheld: [
+      ...withheld,
+      ...closed.map((entry) => ({ message: schemaWithheldText(entry), fault: schemaWithheld(entry, identity.role) })),
+    ],
     advice: subscriptions.flatMap((subscription) => adviceFor(subscription, known.get(subscription.oid)!, role)),
   }
 }
 
-export function entryMatches(entry: ChangeEntry, table: Pick<PublishedTable, 'schema' | 'name'>): boolean {
-  return nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
-}
-
-/** Subscriptions of a channel to a table that was published, or made, after it subscribed. */
-export async function planTable(channel: FeedChannel, table: TableEntry, database: FeedDatabase): Promise<Subscription[]> {
+/** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
+export async function planTable(
+  channel: FeedChannel,
+  table: TableEntry,
+  database: FeedDatabase,
+  isNamed: (entry: ChangeEntry) => boolean,
+): Promise<Subscription[]> {
   const subscriptions: Subscription[] = []
   for (const [order, entry] of channel.entries.entries()) {
-    if (!entryMatches(entry, table)) continue
+    if (!isNamed(entry)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
     if ('text' in prepared) channel.warn(refusedText(entry, prepared.text), prepared.fault)
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
@@ -103,12 +109,12 @@ async function prepareEntry(
   { role }: Identity,
   database: FeedDatabase,
 ): Promise<Refused | Pick<Subscription, 'filters' | 'select'>> {
-  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.readers.has(role))
+  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.rolesWithSelect.has(role))
   const unreadable = (entry.select ?? []).find((name) => !readable(name))
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
     const column = table.columns.find(({ name }) => name === filter.column)
-    if (column === undefined || !column.readers.has(role))
+    if (column === undefined || !column.rolesWithSelect.has(role))
       return {
         text: `${RAISED} invalid column for filter ${filter.column}`,
         fault: {
