@@ -71,6 +71,10 @@ export class Channel implements Membership, ChangeReceiver {
     return this.#state.kind === 'joined'
   }
 
+  get closed(): boolean {
+    return this.#state.kind === 'closed'
+  }
+
   get topic(): Topic {
     const { topic } = this.#place
     if (topic === null) throw new Error('a channel has no topic before it joined')
