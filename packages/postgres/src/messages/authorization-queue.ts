@@ -13,8 +13,6 @@ export type Outcome<Answer> =
 export interface Question {
   /** Equal questions have equal keys. */
   readonly key: string
-  readonly read: boolean
-  readonly write: boolean
 }
 
 /** Who waits for an answer. */
@@ -31,8 +29,6 @@ export interface AuthorizationQueueOptions<Asked extends Question, Answer> {
   readonly lanes: number
   /** Must not reject; answers in the order of the questions. */
   ask(questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]>
-  /** One question for both: a read and a write of the same identity on the same topic. */
-  merge(one: Asked, other: Asked): Asked
   /** For an asker that has waited too long. */
   timedOut(wasAsked: boolean): Answer
 }
@@ -64,7 +60,7 @@ interface Entry<Answer> {
 }
 
 interface Waiting<Asked, Answer> {
-  question: Asked
+  readonly question: Asked
   readonly entries: Entry<Answer>[]
   readonly origins: Set<unknown>
   state: 'waiting' | 'asked'
@@ -105,9 +101,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
 
   #add(question: Asked, entry: Entry<Answer>): void {
     const { origin } = entry.asker
-    const known = this.#waiting.get(question.key)
-    const waiting = known ?? this.#newWaiting(question)
-    if (known !== undefined) known.question = this.#options.merge(known.question, question)
+    const waiting = this.#waiting.get(question.key) ?? this.#newWaiting(question)
     waiting.entries.push(entry)
     if (waiting.origins.has(origin)) return
     waiting.origins.add(origin)
@@ -186,9 +180,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   #askAgain(asked: Waiting<Asked, Answer>, alone: boolean): void {
     const open = asked.entries.filter(({ isSettled }) => !isSettled)
     if (open.length === 0) return
-    const known = this.#waiting.get(asked.question.key)
-    const waiting = known ?? this.#newWaiting(asked.question)
-    if (known !== undefined) known.question = this.#options.merge(known.question, asked.question)
+    const waiting = this.#waiting.get(asked.question.key) ?? this.#newWaiting(asked.question)
     waiting.entries.unshift(...open)
     for (const { asker } of open) waiting.origins.add(asker.origin)
     ;(alone ? this.#alone : this.#batched).putBack(open[0]!.asker.origin, waiting)

@@ -7,19 +7,19 @@ export interface PolicyQuestion {
   readonly sub: string
   /** JSON text, as `request.headers` holds it. */
   readonly headers: string
-  readonly read: boolean
-  readonly write: boolean
+  readonly command: Command
 }
 
-/** What the function says of one question. A flag is `null` where it was not asked. */
+/** `read` asks the SELECT policies, `write` the INSERT policies. */
+export type Command = 'read' | 'write'
+
+/** What the function says of one question. A flag is `null` where there was no answer. */
 export interface PolicyAnswer {
   /** Index of the question in its batch. */
   readonly answered: number
   readonly refused_role: 'missing' | 'forbidden' | null
-  readonly read_broadcast: boolean | null
-  readonly read_presence: boolean | null
-  readonly write_broadcast: boolean | null
-  readonly write_presence: boolean | null
+  readonly broadcast: boolean | null
+  readonly presence: boolean | null
   /** SQLSTATE and message of what was raised instead of an answer. */
   readonly state: string | null
   readonly fault: string | null
@@ -47,8 +47,8 @@ function tryInsert(extension: 'broadcast' | 'presence'): string {
             insert into realtime.messages (id, topic, extension, private) values (pg_catalog.gen_random_uuid(), question ->> 'topic', '${extension}', true);
             ${UNDO}
           exception
-            when sqlstate 'TWOK1' then write_${extension} := done;
-            when insufficient_privilege then write_${extension} := false;
+            when sqlstate 'TWOK1' then ${extension} := done;
+            when insufficient_privilege then ${extension} := false;
           end;`
 }
 
@@ -62,8 +62,8 @@ function tryInsert(extension: 'broadcast' | 'presence'): string {
  */
 export const CREATE_FUNCTION: string = `
 create or replace function ${FUNCTION_NAME}(questions pg_catalog.json, budget_ms pg_catalog.float8)
-returns table (answered pg_catalog.int4, refused_role pg_catalog.text, read_broadcast pg_catalog.bool, read_presence pg_catalog.bool,
-  write_broadcast pg_catalog.bool, write_presence pg_catalog.bool, state pg_catalog.text, fault pg_catalog.text, policy pg_catalog.text)
+returns table (answered pg_catalog.int4, refused_role pg_catalog.text, broadcast pg_catalog.bool, presence pg_catalog.bool,
+  state pg_catalog.text, fault pg_catalog.text, policy pg_catalog.text)
 language plpgsql volatile as $function$
 #variable_conflict use_variable
 declare
@@ -83,10 +83,8 @@ begin
     exit when answered >= 0 and pg_catalog.clock_timestamp() > ends_at;
     answered := answered + 1;
     refused_role := null;
-    read_broadcast := null;
-    read_presence := null;
-    write_broadcast := null;
-    write_presence := null;
+    broadcast := null;
+    presence := null;
     state := null;
     fault := null;
     policy := null;
@@ -95,7 +93,7 @@ begin
         from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) (question ->> 'role')::pg_catalog.name
           and r.rolname operator(pg_catalog.<>) 'none' and (question ->> 'role') operator(pg_catalog.=) r.rolname::pg_catalog.text;
       refused_role := case when is_forbidden is null then 'missing' when is_forbidden then 'forbidden' end;
-      if refused_role is null and (question ->> 'read')::pg_catalog.bool then
+      if refused_role is null and (question ->> 'command') operator(pg_catalog.=) 'read' then
         command := 'r';
         done := false;
         begin
@@ -105,13 +103,13 @@ begin
             values (broadcast_id, question ->> 'topic', 'broadcast', true), (presence_id, question ->> 'topic', 'presence', true);
           ${BECOME}
           select pg_catalog.count(*) filter (where m.id operator(pg_catalog.=) broadcast_id) > 0, pg_catalog.count(*) filter (where m.id operator(pg_catalog.=) presence_id) > 0
-            into read_broadcast, read_presence from realtime.messages m where m.id in (broadcast_id, presence_id);
+            into broadcast, presence from realtime.messages m where m.id in (broadcast_id, presence_id);
           ${UNDO}
         exception when sqlstate 'TWOK1' then
           if not done then raise; end if;
         end;
       end if;
-      if refused_role is null and (question ->> 'write')::pg_catalog.bool then
+      if refused_role is null and (question ->> 'command') operator(pg_catalog.=) 'write' then
         command := 'a';
         begin
           ${BECOME}
@@ -155,7 +153,7 @@ begin
 end
 $function$`
 
-const FIELDS: (keyof PolicyQuestion)[] = ['topic', 'role', 'claims', 'sub', 'headers', 'read', 'write']
+const FIELDS: (keyof PolicyQuestion)[] = ['topic', 'role', 'claims', 'sub', 'headers', 'command']
 
 /** One round trip: the transaction, its time limit, the questions, and the end of it all. */
 export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {

@@ -8,6 +8,7 @@ import {
   FUNCTION_NAME,
   wellFormed,
   type BatchTimes,
+  type Command,
   type PolicyAnswer,
   type PolicyQuestion,
 } from './authorization-sql.ts'
@@ -38,7 +39,6 @@ export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   const queue = new AuthorizationQueue<Asked, Answer>({
     runtime,
     lanes: Math.max(1, Math.floor((sessions - 1) / 2)),
-    merge: (one, other) => ({ ...one, read: one.read || other.read, write: one.write || other.write }),
     ask: (questions, times) => askBatch(options, prepared, questions, times),
     timedOut: (wasAsked) => ({ error: wasAsked ? NO_ANSWER : NO_SESSION }),
   })
@@ -56,7 +56,6 @@ export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   return { read: (request) => ask(request, 'read'), write: (request) => ask(request, 'write') }
 }
 
-type Command = 'read' | 'write'
 type Asked = PolicyQuestion & { readonly key: string }
 
 /** `error`: the database gave no answer. */
@@ -82,14 +81,13 @@ function questionOf({ subTopic, identity }: AuthorizationRequest, command: Comma
   const headers = jsonOf(identity.headers)
   const { sub } = identity.claims
   return {
-    key: `${role}\0${topic}\0${headers}\0${claims}`,
+    key: `${command}\0${role}\0${topic}\0${headers}\0${claims}`,
     topic,
     role,
     claims,
     sub: typeof sub === 'string' ? wellFormed(sub) : '',
     headers,
-    read: command === 'read',
-    write: command === 'write',
+    command,
   }
 }
 
@@ -180,10 +178,7 @@ function authorizationOf(answer: Answer, command: Command, request: Authorizatio
     const named = policy === null ? 'a policy' : `the policy ${JSON.stringify(policy)}`
     return { ok: true, ...NOTHING, detail: `${named} on realtime.messages failed: ${fault ?? state}`, failed: true }
   }
-  const allowed =
-    command === 'read'
-      ? { broadcast: answer.read_broadcast === true, presence: answer.read_presence === true }
-      : { broadcast: answer.write_broadcast === true, presence: answer.write_presence === true }
+  const allowed = { broadcast: answer.broadcast === true, presence: answer.presence === true }
   const missing = (['broadcast', 'presence'] as const).filter((extension) => !allowed[extension])
   if (missing.length === 0) return { ok: true, ...allowed }
   const detail = `no ${command === 'read' ? 'SELECT' : 'INSERT'} policy on realtime.messages lets ${role} use ${missing.join(' and ')} on topic ${JSON.stringify(request.subTopic)}`
