@@ -92,7 +92,8 @@ export interface PublishRequest {
 export type PublishOutcome =
   /** `receivers` are those of this node. */
   | { readonly kind: 'accepted'; readonly receivers: number }
-  | { readonly kind: 'denied' }
+  /** `detail`: which policy is missing or failed, for the log. */
+  | { readonly kind: 'denied'; readonly detail?: string }
   | { readonly kind: 'too-large' }
   | { readonly kind: 'rate-limited' }
   /** Whether it is allowed could not be found out; `message` is for the sender. */

@@ -21,7 +21,7 @@ export async function publish(services: Services, request: PublishRequest): Prom
   if (request.private) {
     const allowed = await services.authorizer.write({ subTopic: request.subTopic, identity: request.identity })
     if (!allowed.ok) return { kind: 'unavailable', message: allowed.reason }
-    if (!allowed.broadcast) return { kind: 'denied' }
+    if (!allowed.broadcast) return { kind: 'denied', ...(allowed.detail === undefined ? {} : { detail: allowed.detail }) }
   }
   return { kind: 'accepted', receivers: publishTrusted(services, { ...request, traceparent: traceparentOf(request.identity.headers) }) }
 }
