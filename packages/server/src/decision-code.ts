@@ -12,6 +12,7 @@ export type DecisionCode =
   | 'authorization-unavailable'
   | 'authorizer-unavailable'
   | 'body-aborted'
+  | 'body-too-slow'
   | 'busy'
   | 'changes-late'
   | 'changes-refused'

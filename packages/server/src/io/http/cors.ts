@@ -3,10 +3,18 @@ import { cors as honoCors } from 'hono/cors'
 
 const ALLOWED_HEADERS = ['apikey', 'authorization', 'content-type', 'x-client-info']
 
+const EXPOSED = ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling', 'tidewire-receivers']
+
+/** On answers that are no preflight. */
+export const CORS: Readonly<Record<string, string>> = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': EXPOSED.join(','),
+}
+
 const OPTIONS = {
   origin: '*',
   allowMethods: ['GET', 'HEAD', 'POST', 'OPTIONS'],
-  exposeHeaders: ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling'],
+  exposeHeaders: EXPOSED,
   maxAge: 86_400,
 }
 

@@ -15,7 +15,7 @@ export interface MetricsText {
  */
 export function metricsEndpoint(metrics: MetricsText, verifier: TokenVerifier | null, runtime: Pick<Runtime, 'now'>): Handler {
   return async (c) => {
-    if (verifier !== null && !(await isGood(bearerToken(c), verifier, runtime))) return c.body(null, 403)
+    if (verifier !== null && !(await isGood(bearerToken(c.req.header('authorization')), verifier, runtime))) return c.body(null, 403)
     return c.body(await metrics.text(), 200, { 'content-type': metrics.contentType })
   }
 }

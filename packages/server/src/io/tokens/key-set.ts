@@ -43,7 +43,7 @@ export class RemoteKeySet {
   #loadedAt = -Infinity
   #triedAt = -Infinity
   #loading: Promise<void> | null = null
-  /** Rises whenever keys were fetched. */
+  /** Rises whenever keys were fetched that are not those of before. */
   generation = 0
 
   constructor(options: RemoteKeySetOptions) {
@@ -76,8 +76,10 @@ export class RemoteKeySet {
   async #load(): Promise<void> {
     const { url, timeoutMs, uptime, onFault } = this.#options
     try {
-      this.#keys = await fetchKeySet(url, timeoutMs)
+      const keys = await fetchKeySet(url, timeoutMs)
       this.#loadedAt = uptime()
+      if (JSON.stringify(keys) === JSON.stringify(this.#keys)) return
+      this.#keys = keys
       this.generation++
     } catch (error) {
       onFault(`the key set could not be fetched: ${reason(error)}`)
