@@ -53,16 +53,18 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   async function verify(token: string): Promise<Verification> {
     if (token.length > maxTokenBytes) return fault({ code: 'malformed' })
     keys.remote?.keepFresh()
-    const generation = keys.remote?.generation ?? 0
-    const known = verified.get(token, generation)
+    const generation = (): number => keys.remote?.generation ?? 0
+    const known = verified.get(token, generation())
     if (known !== undefined) return { ok: true, claims: known }
     const parts = readToken(token)
     if (parts === null) return fault({ code: 'malformed' })
     const { alg, kid, claims } = parts
     const key = await selectKey(keys, alg, kid)
+    const verifiedWith = generation()
     const failure = key === null ? signerFault(kid) : await signatureFault(token, alg, kid, key)
     if (failure !== null) return fault(failure)
-    verified.add(token, claims, generation)
+    // The keys may be others by now.
+    if (verifiedWith === generation()) verified.add(token, claims, verifiedWith)
     return { ok: true, claims }
   }
 
@@ -183,9 +185,9 @@ class VerifiedTokens {
     return claims
   }
 
-  /** `generation` is that of the keys that verified it, which may be gone by now. */
   add(token: string, claims: Claims, generation: number): void {
-    if (generation !== this.#generation || token.length > MAX_CACHED_TOKEN_LENGTH || this.#claims.has(token)) return
+    this.#renew(generation)
+    if (token.length > MAX_CACHED_TOKEN_LENGTH || this.#claims.has(token)) return
     this.#claims.set(token, claims)
     this.#characters += token.length
     while (this.#claims.size > this.#size || this.#characters > MAX_CACHED_CHARACTERS) {
