@@ -126,6 +126,15 @@ test('a session that lost its function gets it again', async () => {
   await one.close()
 })
 
+test('questions wait on while all sessions are used for other things', async () => {
+  const one = databasePool({ url, maxConnections: 1, connectTimeoutMs: 200 })
+  const asked = policyAuthorizer({ withSession: (work) => one.withSession(work), sessions: 1 })
+  const holder = one.withSession((session) => session.query('select pg_sleep(0.7)'))
+  expect(isAllowed(await asked.read({ subTopic: 'r1', identity: user('u1') }))).toBe(true)
+  await holder
+  await one.close()
+})
+
 /** Passes bytes on, and holds them back on demand. */
 async function openGate(): Promise<{ readonly url: string; hold(): void; release(): void; close(): Promise<void> }> {
   const target = new URL(url)

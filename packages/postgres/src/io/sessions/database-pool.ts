@@ -55,7 +55,8 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect()
   } catch (error) {
-    if (pool.waitingCount > 0 && pool.totalCount >= pool.options.max)
+    // What the pool says to one that waited in its line; of a connection that could not be made it says something else.
+    if (pool.totalCount >= pool.options.max && error instanceof Error && error.message.startsWith('timeout exceeded'))
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
     throw error
   }

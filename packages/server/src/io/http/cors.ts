@@ -3,7 +3,7 @@ import { cors as honoCors } from 'hono/cors'
 
 const ALLOWED_HEADERS = ['apikey', 'authorization', 'content-type', 'x-client-info']
 
-const EXPOSED = ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling', 'tidewire-receivers']
+const EXPOSED = ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling']
 
 /** On answers that are no preflight. */
 export const CORS: Readonly<Record<string, string>> = {
