@@ -58,14 +58,14 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     },
   })
   const own = ['postgres', 'client', 'watched', 'page', 'http', 'joins'] as const
-  const names = `--${own.slice(0, -1).join(', --')}`
+  const others = `--${own.slice(0, -1).join(', --')}`
   const last = `--${own.at(-1)}`
   const chosenOwn = own.filter((name) => values[name])
-  if (chosenOwn.length > 1) throw new Error(`${names} and ${last} are benchmarks of their own: run one after the other`)
+  if (chosenOwn.length > 1) throw new Error(`${others} and ${last} are benchmarks of their own: run one after the other`)
   if (values.all && (chosenOwn.length > 0 || values.scenario !== undefined))
-    throw new Error(`--all is every scenario of the servers: it takes no ${names}, ${last} or --scenario`)
+    throw new Error(`--all is every scenario of the servers: it takes no ${others}, ${last} or --scenario`)
   if (values.url !== undefined && chosenOwn.length > 0)
-    throw new Error(`--url takes part in the benchmark of servers: it goes with no ${names} or ${last}`)
+    throw new Error(`--url takes part in the benchmark of servers: it goes with no ${others} or ${last}`)
   if ((values.http || values.joins) && values.scenario !== undefined) throw new Error('--http and --joins have no --scenario')
   const apiKey = values.apikey ?? environment['BENCH_APIKEY'] ?? ''
   const foreign = values.url === undefined ? null : { url: values.url, apiKey, mayElsewhere: values['yes-i-may'] }

@@ -1,7 +1,7 @@
 /** The least that publishing over HTTP can cost on Node: `JSON.parse`, and `ws.send` to each subscriber. It checks no token. */
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { WebSocket, WebSocketServer } from 'ws'
+import { WebSocketServer, type WebSocket } from 'ws'
 import { serve } from './serve.ts'
 
 interface Message {

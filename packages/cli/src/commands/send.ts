@@ -50,8 +50,8 @@ export const send: Command = defineCommand({
 
 /** Subscribers of the node that answered; `null`: the server does not say, as the hosted one. */
 function receiversOf(response: Response): number | null {
-  const text = response.headers.get('tidewire-receivers')
-  return text === null || !/^\d+$/.test(text) ? null : Number(text)
+  const count = response.headers.get('tidewire-receivers')
+  return count === null || !/^\d+$/.test(count) ? null : Number(count)
 }
 
 function inWords(receivers: number | null): string {

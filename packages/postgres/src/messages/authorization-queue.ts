@@ -213,7 +213,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   #markSlow(origin: unknown): void {
     this.#slowUntil.delete(origin)
     this.#slowUntil.set(origin, this.#options.runtime.uptime() + SLOW_MS)
-    if (this.#slowUntil.size > MAX_SLOW_ORIGINS) this.#slowUntil.delete(this.#slowUntil.keys().next().value!)
+    if (this.#slowUntil.size > MAX_SLOW_ORIGINS) this.#slowUntil.delete(this.#slowUntil.keys().next().value)
   }
 
   #sweepLater(): void {

@@ -2,10 +2,6 @@
 export class FairLine<Item> {
   readonly #origins = new Map<unknown, Item[]>()
 
-  get isEmpty(): boolean {
-    return this.#origins.size === 0
-  }
-
   push(origin: unknown, item: Item): void {
     const items = this.#origins.get(origin)
     if (items === undefined) this.#origins.set(origin, [item])
