@@ -19,7 +19,7 @@ export interface Question {
 export interface Asker {
   /** Askers of one origin wait for each other. */
   readonly origin: unknown
-  /** `false`: nobody waits for the answer any more. */
+  /** `false`: the answer is not needed any more. */
   isWaiting(): boolean
 }
 
@@ -67,8 +67,8 @@ interface Waiting<Asked, Answer> {
 }
 
 /**
- * Questions to the policies. Those that wait are asked in batches, equal ones once; an answer is for those who asked before its
- * batch began, and for nobody else. A question that is slow leaves the batches and is asked alone, beside them.
+ * Questions to the policies. Those that wait are asked in batches, equal ones once; an answer is only for those that came before its
+ * batch began. A question that is slow leaves the batches and is asked alone, beside them.
  */
 export class AuthorizationQueue<Asked extends Question, Answer> {
   readonly #options: AuthorizationQueueOptions<Asked, Answer>

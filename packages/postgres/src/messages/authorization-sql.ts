@@ -36,7 +36,7 @@ const BECOME = `
           pg_catalog.set_config('request.headers', question ->> 'headers', true);
         perform pg_catalog.set_config('role', question ->> 'role', true);`
 
-/** Ends a block whose writes must not stay. The state is our own, and the flag tells it from one that a policy raises. */
+/** Ends a block whose writes must not stay. The flag distinguishes our own state from one that a policy raises. */
 const UNDO = `done := true;
           raise exception using errcode = 'TWOK1';`
 

@@ -30,8 +30,8 @@ export interface AuthorizerOptions {
 
 /**
  * Decides private channels by the policies on `realtime.messages`: a row per extension is tried as the role of the token,
- * and rolled back. Selecting it is the right to receive, inserting it the right to send. An answer is kept for nobody who
- * asks after its batch began, so a policy that changes counts from the next question on.
+ * and rolled back. Selecting it is the right to receive, inserting it the right to send. An answer is never used for a
+ * question that came after its batch began, so a changed policy counts from the next question on.
  */
 export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   const { sessions = 3, runtime } = options

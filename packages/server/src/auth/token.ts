@@ -5,7 +5,7 @@ import type { Claims, TokenFault } from '../ports.ts'
 /** Claims that must be there with exactly these values, for example `{ iss: 'https://auth.example' }`. */
 export type RequiredClaims = { readonly [claim: string]: unknown }
 
-/** Why somebody with a token, or without one, is turned away. */
+/** Why a caller is refused, with or without a token. */
 export type TokenRefusal =
   | TokenFault
   | { readonly code: 'missing' }
@@ -117,7 +117,7 @@ export function tokenSystemMessage(refusal: TokenRefusal): string {
   }
 }
 
-/** For observers: one word and a sentence. What clients are told is fixed by the protocol and says less. */
+/** For observers: one word and a sentence. The texts for clients are fixed by the protocol and say less. */
 export function describeTokenRefusal(refusal: TokenRefusal): { readonly code: DecisionCode; readonly detail: string } {
   switch (refusal.code) {
     case 'missing':

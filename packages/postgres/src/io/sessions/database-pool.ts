@@ -14,7 +14,7 @@ export interface DatabasePoolOptions {
 
 /** Sessions for questions; opened on demand, closed when idle. */
 export interface DatabasePool extends Queryable {
-  /** Runs `work` on a session that nobody else uses meanwhile. One whose work failed half-way is not used again. */
+  /** Runs `work` on a session of its own. One whose work failed half-way is not used again. */
   withSession<T>(work: (session: pg.ClientBase) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
@@ -29,7 +29,7 @@ export function databasePool(options: DatabasePoolOptions): DatabasePool {
   })
   // An idle session that breaks is replaced at the next question; without a listener it would end the process.
   pool.on('error', () => {})
-  // The pool does not listen while somebody has the session, and it may break between two questions.
+  // The pool does not listen while the session is in use, and it may break between two queries.
   pool.on('connect', (session) => session.on('error', () => {}))
   return {
     query: (text, values) => pool.query(text, values),

@@ -64,7 +64,7 @@ export class BroadcastEndpoint {
     return true
   }
 
-  /** Tell callers how near the limit is; nothing where there is none. */
+  /** The rate and its limit; none where there is no limit. */
   rateHeaders(): Readonly<Record<string, string>> {
     const limit = this.#deps.limits.maxEventsPerSecond
     if (limit === Infinity) return NO_HEADERS
@@ -76,7 +76,7 @@ export class BroadcastEndpoint {
     }
   }
 
-  /** Only callers with a good token count against the rate, so that nobody without one can use it up for the others. */
+  /** Only callers with a good token count against the rate, so that callers without one cannot use it up. */
   async #answer(request: IncomingMessage, route: BroadcastRoute): Promise<HttpAnswer> {
     const { headers } = request
     const caller = await httpIdentity(headers, this.#deps)

@@ -19,7 +19,7 @@ const OPTIONS = {
 }
 
 /**
- * Lets pages of any origin call (rule H4). Who may do what is told by tokens, which no browser adds by itself, so every
+ * Lets pages of any origin call (rule H4). Permission comes from tokens, which no browser adds by itself, so every
  * header that a page asks for is allowed: policies may read them.
  */
 export function cors(): MiddlewareHandler {

@@ -10,7 +10,7 @@ export interface MetricsText {
 }
 
 /**
- * Gives metrics to whoever has a token that the verifier accepts and that is not expired, or to everybody without a
+ * Gives metrics to callers with a token that the verifier accepts and that is not expired, or to all callers without a
  * verifier. A scraper's token may live for ever and needs no role.
  */
 export function metricsEndpoint(metrics: MetricsText, verifier: TokenVerifier | null, runtime: Pick<Runtime, 'now'>): Handler {

@@ -14,7 +14,7 @@ export interface TokenVerifierOptions {
   readonly jwksUrl?: string | undefined
   /** Default 5 000. */
   readonly jwksTimeoutMs?: number | undefined
-  /** Fetched keys that are older are fetched anew in the background. Default 600 000. */
+  /** Fetched keys that are older are fetched again in the background. Default 600 000. */
   readonly jwksMaxAgeMs?: number | undefined
   /** The time between two fetches, however many unknown keys are asked for. Default 10 000. */
   readonly jwksCooldownMs?: number | undefined
@@ -24,7 +24,7 @@ export interface TokenVerifierOptions {
   readonly cacheSize?: number | undefined
   /** Monotonic milliseconds. */
   readonly uptime?: (() => number) | undefined
-  /** Told why the keys could not be fetched. Must not throw. */
+  /** Called with the reason when the keys could not be fetched. Must not throw. */
   readonly onKeySetFault?: ((detail: string) => void) | undefined
 }
 
@@ -38,7 +38,7 @@ const KEY_TYPES: ReadonlyMap<string, string> = new Map([
   ...['EdDSA', 'Ed25519', 'Ed448'].map((alg) => [alg, 'OKP'] as const),
 ])
 
-/** A key id is told back to the client, so it must not be a letter. */
+/** A key id is repeated to the client, so its length is bounded. */
 const MAX_KID_LENGTH = 128
 
 /**
