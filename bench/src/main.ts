@@ -9,6 +9,8 @@ import { contestants, type Contestant } from './contestants.ts'
 import { foreignServer } from './foreign.ts'
 import { benchHttp, formatHttpReport } from './http/main.ts'
 import { benchJoins, formatJoinsReport } from './joins/main.ts'
+import { benchHostile } from './hostile/main.ts'
+import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
 import { benchPage } from './page/main.ts'
 import { formatPageReport } from './page/report.ts'
@@ -38,6 +40,7 @@ try {
   else if (options.page) await benchFrames(options)
   else if (options.http) await benchPublishing(options)
   else if (options.joins) await benchJoining(options)
+  else if (options.hostile) await benchHostileFrames(options)
   else await bench(options)
 } catch (error) {
   killChildren()
@@ -165,6 +168,16 @@ async function benchJoining({ rounds, quick, json }: BenchOptions): Promise<void
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-joins`)
+}
+
+async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { figures, postgres } = await benchHostile({ rounds, serverCore: chooseCores().serverCore })
+  const machine = describeMachine(['pg', 'ws'])
+  const date = today()
+  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, figures }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-hostile`)
 }
 
 function today(): string {

@@ -19,6 +19,8 @@ export interface BenchOptions {
   readonly http: boolean
   /** Joins of private channels are measured instead. */
   readonly joins: boolean
+  /** What the heaviest frames of one client cost the others is measured instead. */
+  readonly hostile: boolean
   /** One table of everything at the head of the page. */
   readonly all: boolean
   /** A server that runs already and takes part; null for none. */
@@ -30,7 +32,7 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --http | --joins] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
@@ -48,6 +50,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       page: { type: 'boolean', default: false },
       http: { type: 'boolean', default: false },
       joins: { type: 'boolean', default: false },
+      hostile: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
       'yes-i-may': { type: 'boolean', default: false },
@@ -57,7 +60,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  const own = ['postgres', 'client', 'watched', 'page', 'http', 'joins'] as const
+  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins'] as const
   const others = `--${own.slice(0, -1).join(', --')}`
   const last = `--${own.at(-1)}`
   const chosenOwn = own.filter((name) => values[name])
@@ -66,7 +69,8 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     throw new Error(`--all is every scenario of the servers: it takes no ${others}, ${last} or --scenario`)
   if (values.url !== undefined && chosenOwn.length > 0)
     throw new Error(`--url takes part in the benchmark of servers: it goes with no ${others} or ${last}`)
-  if ((values.http || values.joins) && values.scenario !== undefined) throw new Error('--http and --joins have no --scenario')
+  for (const name of ['hostile', 'http', 'joins'] as const)
+    if (values[name] && values.scenario !== undefined) throw new Error(`--${name} measures everything: it takes no --scenario`)
   const apiKey = values.apikey ?? environment['BENCH_APIKEY'] ?? ''
   const foreign = values.url === undefined ? null : { url: values.url, apiKey, mayElsewhere: values['yes-i-may'] }
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
@@ -78,6 +82,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     page: values.page,
     http: values.http,
     joins: values.joins,
+    hostile: values.hostile,
     rounds,
     quick: values.quick,
     json: values.json ?? null,

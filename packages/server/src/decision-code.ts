@@ -1,4 +1,4 @@
-import type { DecodeFault } from '@tidewire/protocol'
+import type { DecodeFault, JoinFault } from '@tidewire/protocol'
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
@@ -6,6 +6,7 @@ import type { DecodeFault } from '@tidewire/protocol'
  */
 export type DecisionCode =
   | DecodeFault
+  | JoinFault
   | TokenCode
   | AdminCode
   | LimitCode
@@ -19,7 +20,6 @@ export type DecisionCode =
   | 'foreign-host'
   | 'internal-error'
   | 'invalid-body'
-  | 'malformed-join'
   | 'private-only'
   | 'replay-not-allowed'
   | 'replay-unavailable'
@@ -49,6 +49,7 @@ type AdminCode =
 
 type LimitCode =
   | 'body-too-large'
+  | 'frame-timeout'
   | 'payload-too-large'
   | 'rate-limited'
   | 'too-many-channels'
@@ -56,5 +57,6 @@ type LimitCode =
   | 'too-many-joins'
   | 'too-many-presence-calls'
   | 'too-many-presence-events'
+  | 'too-many-unfinished-frames'
   | 'too-many-users'
   | 'too-many-waiting'
