@@ -14,6 +14,7 @@ export type DecisionCode =
   | 'authorization-unavailable'
   | 'authorizer-unavailable'
   | 'body-aborted'
+  | 'body-too-slow'
   | 'busy'
   | 'changes-late'
   | 'changes-refused'

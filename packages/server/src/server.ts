@@ -120,6 +120,7 @@ export class Server {
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
       tracer: ports.tracer ?? null,
+      showsFailedPolicies: options.showsFailedPolicies,
       admit: (token, headers) => this.#admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null

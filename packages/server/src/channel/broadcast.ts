@@ -18,9 +18,8 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
   const { connection, services, request, topic } = channel
   if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
-    return channel.refuse(
+    return channel.refuseWrite(
       frame.ref,
-      'unauthorized',
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
   // Nothing is acknowledged that is not done (rule B10).
