@@ -8,15 +8,21 @@ import {
   type AdminPorts,
   type Observer,
   type RunningServer,
+  type StartOptions,
 } from '@tidewire/server'
 import { signToken } from '../token.ts'
 
-const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
+export const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
 const HIGH = 1_000_000_000
 
-export function startNode(admin: AdminPorts | null, observers: readonly Observer[] = []): Promise<RunningServer> {
+export function startNode(
+  admin: AdminPorts | null,
+  observers: readonly Observer[] = [],
+  ports: Pick<StartOptions, 'authorizer' | 'changeFeed'> = {},
+): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({
+    ...ports,
     port: 0,
     verifier: tokenVerifier({ secret: SECRET }),
     observer: allObservers([logObserver().observer, observer, ...observers]),

@@ -190,7 +190,7 @@ export class Client<Database = UntypedDatabase> {
     const { private: wanted } = { ...params.config }
     // Two rooms of one name: whoever asked for the one would get the other without a word.
     if (wanted !== undefined && wanted !== channel.private)
-      throw new RealtimeError('already-joined', `${name} is in use as a ${wanted ? 'public' : 'private'} channel: remove that one first.`)
+      throw new RealtimeError('already-joined', `${name} is in use as a ${wanted ? 'public' : 'private'} channel.`)
     return channel
   }
 

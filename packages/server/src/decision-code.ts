@@ -1,4 +1,4 @@
-import type { ChangesFaultCode, DecodeFault } from '@tidewire/protocol'
+import type { ChangesFaultCode, DecodeFault, JoinFault } from '@tidewire/protocol'
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
@@ -7,19 +7,20 @@ import type { ChangesFaultCode, DecodeFault } from '@tidewire/protocol'
 export type DecisionCode =
   | DecodeFault
   | ChangesFaultCode
+  | JoinFault
   | TokenCode
   | AdminCode
   | LimitCode
   | 'authorization-unavailable'
   | 'authorizer-unavailable'
   | 'body-aborted'
+  | 'body-too-slow'
   | 'busy'
   | 'changes-late'
   | 'changes-refused'
   | 'foreign-host'
   | 'internal-error'
   | 'invalid-body'
-  | 'malformed-join'
   | 'persist-unsupported'
   | 'private-only'
   | 'replay-not-allowed'
@@ -50,6 +51,7 @@ type AdminCode =
 
 type LimitCode =
   | 'body-too-large'
+  | 'frame-timeout'
   | 'payload-too-large'
   | 'rate-limited'
   | 'too-many-channels'
@@ -57,5 +59,6 @@ type LimitCode =
   | 'too-many-joins'
   | 'too-many-presence-calls'
   | 'too-many-presence-events'
+  | 'too-many-unfinished-frames'
   | 'too-many-users'
   | 'too-many-waiting'

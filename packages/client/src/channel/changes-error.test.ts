@@ -103,5 +103,5 @@ test('what the server refuses of a push that nothing waits for is on the console
   server.onPush = () => ({ status: 'error', response: { reason: 'Unauthorized: no' } })
   for (let times = 0; times < 2; times++) expect(await channel.send({ type: 'broadcast', event: 'e' })).toBe('ok')
   await settle()
-  expect(runtime.warnings).toEqual(['realtime:db: The server refused a message: Unauthorized: no (push-refused)'])
+  expect(runtime.warnings).toEqual(['realtime:db: The server refused "a message": Unauthorized: no'])
 })

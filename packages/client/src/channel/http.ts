@@ -40,6 +40,9 @@ export async function httpSend(
   { timeout, persist }: { readonly timeout?: number; readonly persist?: RealtimeBroadcastPersist },
 ): Promise<{ success: true }> {
   if (payload === undefined || payload === null) throw new RealtimeError('bad-argument', 'Payload is required for httpSend()')
+  // A URL has no way to say these: they are steps in its path, however they are escaped (rule H3).
+  const step = [subTopic, event].find((name) => /^\.\.?$/.test(name))
+  if (step !== undefined) throw new RealtimeError('bad-argument', `No URL can name "${step}": use send()`)
   const ttl = Object(persist).ttl as unknown
   const query = [isPrivate && 'private=true', persist && (ttl === undefined ? 'persist=true' : `persist%5Bttl%5D=${ttl as number}`)]
   const path = `/${encodeURIComponent(subTopic)}/events/${encodeURIComponent(event)}`
@@ -51,7 +54,7 @@ export async function httpSend(
     query.filter(Boolean).join('&'),
   )
   if (status === 202) return { success: true }
-  const said = status === 404 ? 'httpSend() requires Realtime server v2.97.0 or newer; the endpoint returned 404.' : messageOf(body)
+  const said = status === 404 ? 'httpSend() requires Realtime server v2.97.0 or newer' : messageOf(body)
   throw new RealtimeError('http-failed', said || statusText || `HTTP ${status}`, {
     cause: { status, body },
     retryable: status === 429 || status >= 500,

@@ -338,7 +338,7 @@ export class Membership implements HostedChannel {
       this.#settleReady(error)
     }
     if (error !== null || system.message !== 'Position') this.#setError(error)
-    if (error !== null && this.listeners.of('system').length === 0) this.#warnOnce(error)
+    if (error !== null && this.listeners.of('system').length === 0) this.#warnOnce(`${error.hint ?? error.message} (${error.code})`)
     this.#recovery.heard(system)
   }
 
@@ -349,8 +349,7 @@ export class Membership implements HostedChannel {
   }
 
   /** For faults that a program is likely to overlook. */
-  #warnOnce({ code, hint, message }: RealtimeError): void {
-    const text = `${this.topic}: ${hint ?? message} (${code})`
-    if (text !== this.#warned) this.host.warn((this.#warned = text))
+  #warnOnce(text: string): void {
+    if (text !== this.#warned) this.host.warn(`${this.topic}: ${(this.#warned = text)}`)
   }
 }

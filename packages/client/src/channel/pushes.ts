@@ -50,17 +50,12 @@ export class Pushes {
     for (const waiting of this.#buffer) this.#send(waiting)
   }
 
-  /** Settles the push of this reply. Returns the refusal of one that nothing waits for. */
-  reply(ref: string, ok: boolean, response: unknown): RealtimeError | undefined {
+  /** Settles the push of this reply. Returns why it was refused where nothing waits for it. */
+  reply(ref: string, ok: boolean, response: unknown): string | undefined {
     const waiting = this.#sent.get(ref)
-    const error = ok
-      ? null
-      : new RealtimeError('push-refused', `The server refused ${waiting ? `"${waiting.event}"` : 'a message'}: ${reasonOf(response)}`, {
-          cause: response,
-        })
-    if (waiting === undefined) return error ?? undefined
-    waiting.settle(error, response)
-    return undefined
+    const text = ok ? undefined : `The server refused "${waiting?.event ?? 'a message'}": ${reasonOf(response)}`
+    waiting?.settle(text === undefined ? null : new RealtimeError('push-refused', text, { cause: response }), response)
+    return waiting === undefined ? text : undefined
   }
 
   /** No reply can come any more to what was sent. What is held back stays. */

@@ -4,18 +4,14 @@ import { isJsonObject, RealtimeError, type RealtimeErrorCode, type SystemPayload
 const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retryable: boolean])[] = [
   [/^(InvalidJWTToken: )?Token has expired/, 'token-expired', true],
   [/^Unauthorized|^You do not have permissions|JWT|signature_error/, 'unauthorized', false],
-  [/^(TopicNameRequired|PrivateOnly|TenantNotFound|RealtimeDisabledForTenant)|^unmatched topic/, 'join-refused', false],
+  [/^(TopicName|PrivateOnly|TenantNot|RealtimeDisabledForT)|^unmatched/, 'join-refused', false],
   // What was asked for is wrong, and will be so next time. An exception is the database's, and may pass.
   [/^(UnknownErrorOnChannel|InvalidJoinPayload|UnableToReplayMessages: Replay)/, 'join-refused', false],
   [/^RealtimeDisabledForConfiguration(?!.*An exception happened)/, 'join-refused', false],
   [/^ChannelRateLimitReached/, 'rate-limited', false],
   [/RateLimitReached|^Too many|rate limit exceeded/, 'rate-limited', true],
   [/^Track message size/, 'payload-too-large', false],
-  [
-    /^(IncreaseConnectionPool|DatabaseLackOfConnections|UnableToConnectToProject|InitializingProjectConnection)/,
-    'database-unavailable',
-    true,
-  ],
+  [/^(IncreaseConn|DatabaseLack|UnableToConn|InitializingProj)/, 'database-unavailable', true],
 ]
 
 /** The error for a reason that the server gave; its text is the server's own. An expired token is for good unless there is somebody to ask. */

@@ -54,7 +54,7 @@ describe.skipIf(chromiumPath() === undefined)('a handshake that fails in Chromiu
     )
 
   test('a key that the server does not take', async () => {
-    const wanted = ['unauthorized', false, 'disconnected', `The server at ${node.socketUrl}/websocket does not take the API key (401).`]
+    const wanted = ['unauthorized', false, 'disconnected', `${node.socketUrl}/websocket does not take the API key (401).`]
     expect(await errorAt(node.socketUrl, 'wrong')).toEqual(wanted)
   })
 

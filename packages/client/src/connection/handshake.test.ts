@@ -21,8 +21,8 @@ const status = (code: number) => () => ({ status: code, statusText: '', body: ''
 
 describe('after a first handshake that failed without a word', () => {
   test.each([
-    [401, 'unauthorized', false, 'The server at wss://host/realtime/v1/websocket does not take the API key (401).'],
-    [403, 'unauthorized', false, 'The server at wss://host/realtime/v1/websocket does not take the API key (403).'],
+    [401, 'unauthorized', false, 'wss://host/realtime/v1/websocket does not take the API key (401).'],
+    [403, 'unauthorized', false, 'wss://host/realtime/v1/websocket does not take the API key (403).'],
     [404, 'wrong-path', false, 'No realtime server is at wss://host/realtime/v1/websocket (404): its URL ends in /realtime/v1.'],
     [400, 'connection-lost', true, 'socket closed: 1006'],
     [503, 'connection-lost', true, 'socket closed: 1006'],

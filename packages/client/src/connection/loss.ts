@@ -29,7 +29,7 @@ export function lossError(loss: Loss): RealtimeError {
 export function handshakeLoss(loss: Loss, status: number | null, address: string, isFirst: boolean): Loss {
   if (status === null) return { ...loss, fault: 'unreachable', reason: `No realtime server answers at ${address}.` }
   if (status === 401 || status === 403)
-    return { ...loss, fault: 'unauthorized', reason: `The server at ${address} does not take the API key (${status}).` }
+    return { ...loss, fault: 'unauthorized', reason: `${address} does not take the API key (${status}).` }
   if (status === 404 && isFirst)
     return { ...loss, fault: 'wrong-path', reason: `No realtime server is at ${address} (404): its URL ends in /realtime/v1.` }
   return loss

@@ -71,7 +71,7 @@ test('a mock of fetch needs no more than realtime-js asks for, and its errors ke
       Promise.reject(fault)
   await expect(http(request('/'), failing(new Error('offline')))).rejects.toMatchObject({ code: 'http-failed', message: 'offline' })
   const aborted = Object.assign(new Error('stopped'), { name: 'AbortError' })
-  await expect(http(request('/'), failing(aborted))).rejects.toMatchObject({ code: 'timeout', message: 'stopped' })
+  await expect(http(request('/'), failing(aborted))).rejects.toMatchObject({ code: 'timeout', cause: aborted })
 })
 
 test('without a body it asks by GET', async () => {

@@ -23,12 +23,11 @@ export async function http(
     void response.body?.cancel()
     return { status, statusText, body: '' }
   } catch (cause) {
-    if (abort.signal.aborted)
-      throw new RealtimeError('timeout', `No answer from ${addressOf(url)} within ${timeoutMs} ms.`, { cause, retryable: true })
     const { name, message } = Object(cause) as Partial<Error>
-    if (name === 'AbortError') throw new RealtimeError('timeout', message!, { cause, retryable: true })
+    if (abort.signal.aborted || name === 'AbortError')
+      throw new RealtimeError('timeout', `No answer from ${addressOf(url)} within ${timeoutMs} ms.`, { cause, retryable: true })
     // What a fetch of the user's own says is worth more than ours; the platform's is the same for every fault.
-    const text = fetch === undefined || message === undefined ? `${addressOf(url)} could not be reached.` : message
+    const text = fetch === undefined ? `${addressOf(url)} could not be reached.` : message!
     throw new RealtimeError('http-failed', text, { cause, retryable: true })
   } finally {
     clearTimeout(timer)

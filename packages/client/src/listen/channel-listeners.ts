@@ -41,7 +41,7 @@ const EVENTS: { readonly [type: string]: RegExp } = {
   postgres_changes: /^(insert|update|delete|\*)$/i,
 }
 
-const FORGOTTEN_CLEANUP = 'Did an effect forget its cleanup? Return () => client.removeChannel(channel) from it.'
+const FORGOTTEN_CLEANUP = 'Did an effect forget its cleanup, () => client.removeChannel(channel)?'
 
 /** The half of a channel that listens: to broadcasts, presence, Postgres changes and the channel itself. */
 export class ChannelListeners<Events extends object, Database, Meta extends object> {

@@ -65,10 +65,10 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Tabl
       message: `Changes of ${table.schema}.${table.name} come as errors: the table has no primary key`,
       fault: { code: 'no-primary-key', hint: `alter table ${name} add primary key (id);` },
     })
-  if (
-    table.columns.every(({ rolesWithSelect }) => !rolesWithSelect.has(role.name)) ||
-    !table.primaryKey.every(({ rolesWithSelect }) => rolesWithSelect.has(role.name))
-  )
+  const reads = (column: { readonly rolesWithSelect: ReadonlySet<string> }): boolean => column.rolesWithSelect.has(role.name)
+  // Without the schema nothing comes at all, which is reported as such.
+  const usesSchema = table.roles.get(role.name)?.usesSchema !== false
+  if (usesSchema && !(table.columns.some(reads) && table.primaryKey.every(reads)))
     advice.push({
       message: `Changes of ${table.schema}.${table.name} come as errors: the role ${role.name} may not select from it`,
       fault: { code: 'not-allowed', hint: `grant select on ${name} to ${sqlIdentifier(role.name)};` },

@@ -56,9 +56,7 @@ export async function planSubscriptions(channel: FeedChannel, database: CatalogP
       ...watched.flatMap((table) => (channel.authorizesDeletes ? (deletesWithheld(table, identity.role) ?? []) : [])),
       ...closed.map((table) => schemaWithheld(table, identity.role)),
     ],
-    advice: subscriptions.flatMap((subscription) =>
-      closed.some(({ oid }) => oid === subscription.oid) ? [] : adviceFor(subscription, known.get(subscription.oid)!, role),
-    ),
+    advice: subscriptions.flatMap((subscription) => adviceFor(subscription, known.get(subscription.oid)!, role)),
   }
 }
 

@@ -8,7 +8,7 @@ function warnOfKey({ channel, entry, audience }: Subscription, table: Table): vo
   if (missing.length === 0 || audience === null || audience.identity === null || (entry.event !== '*' && entry.event !== 'DELETE')) return
   channel.warnOnce(
     `Deletes of ${table.schema}.${table.name} come without ${missing.join(', ')}: its replica identity does not hold the primary key`,
-    { code: 'changes-withheld', hint: `alter table ${table.schema}.${table.name} replica identity default;` },
+    { code: 'deletes-withheld', hint: `alter table ${table.schema}.${table.name} replica identity default;` },
   )
 }
 

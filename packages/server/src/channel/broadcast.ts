@@ -1,4 +1,14 @@
-import { asksToPersist, isJsonObject, PERSIST_UNSUPPORTED, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import {
+  asksToPersist,
+  isJsonObject,
+  jsonValue,
+  memberBytes,
+  PERSIST_UNSUPPORTED,
+  traceparentOf,
+  utf8Text,
+  type ClientFrame,
+  type FramePayload,
+} from '@tidewire/protocol'
 import type { SentMessage } from '../ports.ts'
 import type { TopicMessage } from '../topic/encoded-message.ts'
 import type { Membership } from './membership.ts'
@@ -8,13 +18,12 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
   const { connection, services, request, topic } = channel
   if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
-    return channel.refuse(
+    return channel.refuseWrite(
       frame.ref,
-      'unauthorized',
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
   // Nothing is acknowledged that is not done (rule B10).
-  if (asksToPersist(optionsOf(frame.payload))) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
+  if (wantsToPersist(frame.payload)) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
   const size = payloadSize(frame.payload)
@@ -31,6 +40,8 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   switch (payload.kind) {
     case 'json':
       return isJsonObject(payload.value) ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
+    case 'json-text':
+      return payload.bytes[0] === OPEN_OBJECT ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
     case 'user-broadcast': {
       // Only the server sets metadata (rule N2), but for the trace that a message belongs to (rule B9).
       const traceparent = traceOf(payload)
@@ -41,14 +52,43 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   }
 }
 
-/** What its sender set beside the payload. */
-function optionsOf(payload: FramePayload): unknown {
-  return payload.kind === 'user-broadcast' ? payload.broadcast.metadata : payload.kind === 'json' ? payload.value : null
+/** Whether its sender asks for it to be stored. */
+function wantsToPersist(payload: FramePayload): boolean {
+  switch (payload.kind) {
+    case 'user-broadcast':
+      return asksToPersist(payload.broadcast.metadata)
+    case 'json':
+      return asksToPersist(payload.value)
+    case 'json-text': {
+      const { buffer, byteOffset, byteLength } = payload.bytes
+      // Found or not, this is much faster than a look for a member, which few broadcasts have.
+      if (!Buffer.from(buffer, byteOffset, byteLength).includes('"persist"')) return false
+      const persist = memberBytes(payload.bytes, 'persist')
+      return persist !== undefined && asksToPersist({ persist: jsonValue(utf8Text(persist)) })
+    }
+    case 'binary':
+      return false
+  }
 }
 
+const OPEN_OBJECT = 0x7b
+
+/** More than a `meta` has that names a trace and little else: of a larger one nothing is read. */
+const MAX_META_BYTES = 1_024
+
 function traceOf(payload: FramePayload): string | null {
-  if (payload.kind === 'user-broadcast') return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
-  return payload.kind === 'json' && isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
+  switch (payload.kind) {
+    case 'user-broadcast':
+      return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
+    case 'json':
+      return isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
+    case 'json-text': {
+      const meta = memberBytes(payload.bytes, 'meta')
+      return meta === undefined || meta.length > MAX_META_BYTES ? null : traceparentOf(jsonValue(utf8Text(meta)))
+    }
+    case 'binary':
+      return null
+  }
 }
 
 /** Made for every message, so as one literal. */
@@ -59,7 +99,7 @@ function sentMessage({ connection, request }: Membership, payload: FramePayload)
     private: request.private,
     connection: connection.id,
     event: isUser ? payload.broadcast.event : null,
-    encoding: isUser ? payload.broadcast.encoding : payload.kind === 'json' ? 'json' : 'binary',
+    encoding: isUser ? payload.broadcast.encoding : payload.kind === 'binary' ? 'binary' : 'json',
     payload: isUser ? payload.broadcast.bytes : payload.bytes,
   }
 }

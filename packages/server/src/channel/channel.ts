@@ -8,7 +8,7 @@ import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
-import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import type { Membership } from './membership.ts'
 import { Place } from './place.ts'
@@ -72,6 +72,10 @@ export class Channel implements Membership, ChangeReceiver {
 
   get joined(): boolean {
     return this.#state.kind === 'joined'
+  }
+
+  get closed(): boolean {
+    return this.#state.kind === 'closed'
   }
 
   get topic(): Topic {
@@ -149,10 +153,24 @@ export class Channel implements Membership, ChangeReceiver {
     this.#writer.reply(ref, status, response)
   }
 
+  refuseWrite(ref: Ref, text: string): void {
+    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
+    const { shown, logged } = explained(text, writes === null || writes === 'asking' ? undefined : writes.refusal)
+    this.#refuse(ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
+  }
+
   refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
-    this.#observe('push-refused', code, reason)
-    if (ref === null) this.#writer.system('error', 'system', reason)
-    else this.reply(ref, 'error', response)
+    this.#refuse(ref, { code, reason, detail: reason }, response)
+  }
+
+  #refuse(
+    ref: Ref,
+    { code, reason, detail }: { readonly code: DecisionCode; readonly reason: string; readonly detail: string },
+    response: unknown,
+  ): void {
+    this.#observe('push-refused', code, detail)
+    if (ref !== null) this.reply(ref, 'error', response)
+    else if (this.connection.allowNotice(code)) this.#writer.system('error', 'system', reason)
   }
 
   #handle(frame: ClientFrame): void {
@@ -167,8 +185,7 @@ export class Channel implements Membership, ChangeReceiver {
         return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
-        if (token !== null) this.#step({ type: 'new-token', token })
-        return
+        return token === null || this.#isAtHand(token) ? undefined : this.#renew(token)
       }
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
@@ -178,6 +195,17 @@ export class Channel implements Membership, ChangeReceiver {
       default:
         if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
+  }
+
+  #isAtHand(token: string): boolean {
+    return this.#state.kind === 'joined' && token === (this.#state.renewing ?? this.#state.admission.token)
+  }
+
+  /** Checking a token, and asking policies about it, is as much work as a join. */
+  #renew(token: string): void {
+    if (this.connection.allowJoin()) return this.#step({ type: 'new-token', token })
+    this.#observe('push-refused', 'too-many-joins', 'Too many tokens per second')
+    this.connection.closeForJoins()
   }
 
   /** Whether it is known what this channel may send; when not, the frame waits for it. */
@@ -204,6 +232,7 @@ export class Channel implements Membership, ChangeReceiver {
       wantsReplay: this.request.replay !== null,
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
+      showsFailedPolicies: this.services.showsFailedPolicies,
     })
     this.#state = state
     for (const effect of effects) this.#run(effect)
@@ -230,7 +259,7 @@ export class Channel implements Membership, ChangeReceiver {
         )
         return
       case 'refuse-join':
-        this.#observe('join-refused', effect.code, effect.reason)
+        this.#observe('join-refused', effect.code, effect.detail ?? effect.reason)
         this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
         this.#options.replaces?.tellClosed()
         return
@@ -252,7 +281,7 @@ export class Channel implements Membership, ChangeReceiver {
       case 'exit':
         return this.#exit()
       case 'system-error':
-        this.#observe('channel-closed', effect.code, effect.message)
+        this.#observe('channel-closed', effect.code, effect.detail ?? effect.message)
         return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
         return this.tellClosed()

@@ -23,6 +23,8 @@ export interface Services {
   /** Read it at every use: another one may take its place. */
   readonly observer: Observer
   readonly tracer: Tracer | null
+  /** A client is told which policy failed, and with what error: on a developer's own machine. */
+  readonly showsFailedPolicies: boolean
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }
@@ -50,4 +52,10 @@ export interface ChannelConnection {
   /** Whether one more event is within the limit of this connection. */
   allowEvent(): boolean
   allowPresenceEvent(): boolean
+  /** Counts a join, or a token that has to be checked like one. Whether it is within the limit of this connection. */
+  allowJoin(): boolean
+  /** Ends the socket after joins beyond the limit. */
+  closeForJoins(): void
+  /** Whether the client may be told of this kind of fault now, without being asked. */
+  allowNotice(kind: string): boolean
 }

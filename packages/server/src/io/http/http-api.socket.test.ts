@@ -190,6 +190,13 @@ describe('bodies', () => {
     expect(api.published).toHaveLength(1)
   })
 
+  test('a body that stands still is 408, and its connection ends', async () => {
+    const text = await raw([head('content-length: 5000'), '{"messages":'], /slowly/)
+    expect(text).toMatch(/^HTTP\/1.1 408/)
+    expect(text.toLowerCase()).toContain('connection: close')
+    expect(api.decisions).toMatchObject([{ kind: 'http-refused', code: 'body-too-slow' }])
+  })
+
   test('without a good token the body is not even waited for', async () => {
     expect(await raw(['POST /api/broadcast HTTP/1.1\r\nhost: x\r\ncontent-length: 7000000\r\n\r\n'])).toMatch(/^HTTP\/1.1 401/)
   })
