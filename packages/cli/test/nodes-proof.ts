@@ -257,7 +257,8 @@ class NodesProof {
   }
 
   async #finishPrepared(): Promise<void> {
-    for (const { gid } of await this.#query<{ gid: string }>('select gid from pg_prepared_xacts')) await this.#query(`commit prepared '${gid}'`)
+    for (const { gid } of await this.#query<{ gid: string }>('select gid from pg_prepared_xacts'))
+      await this.#query(`commit prepared '${gid}'`)
   }
 
   async #count(): Promise<Omit<ProofResult, 'events' | 'slotsLeft'>> {
@@ -268,7 +269,9 @@ class NodesProof {
       // What is missing does not come later than what another client has waited for.
       const waitMs = result.lost === 0 ? 30_000 : 500
       await collector.until(() => collector.changes.length >= expected.size, waitMs).catch(() => {})
-      log(`bucket ${bucket}: ${collector.changes.length} of ${expected.size}, ${collector.joins} joins, ${collector.faults.slice(0, 3).join('; ')}`)
+      log(
+        `bucket ${bucket}: ${collector.changes.length} of ${expected.size}, ${collector.joins} joins, ${collector.faults.slice(0, 3).join('; ')}`,
+      )
       const seen = collector.changes.map(({ record }) => Number(record['id']))
       const once = new Set(seen)
       result.joins += collector.joins

@@ -162,7 +162,12 @@ test('slot: lists and drops; one that is read or not ours is refused', async () 
   )
   const slot = (...args: string[]): ReturnType<CliSandbox['run']> => sandbox.run(['slot', ...args, '--db', good.url])
   expect((await slot('list')).stdout).toMatch(/^tidewire_11111111 {2}anchor, needed by no server that runs, keeps [\d.]+ [kM]?B\n$/)
-  expect(JSON.parse((await slot('list', '--json')).stdout)).toMatchObject({ name: 'tidewire_11111111', role: 'anchor', node: null, activePid: null })
+  expect(JSON.parse((await slot('list', '--json')).stdout)).toMatchObject({
+    name: 'tidewire_11111111',
+    role: 'anchor',
+    node: null,
+    activePid: null,
+  })
   expect(await slot('drop', 'other')).toMatchObject({ code: 2, stderr: expect.stringContaining('--force drops it, too') })
   expect(await slot('drop', 'other', '--force')).toMatchObject({ code: 0, stdout: 'Dropped other.\n' })
   expect((await slot('drop', 'tidewire_11111111', '--json')).stdout).toBe('{"dropped":"tidewire_11111111"}\n')
@@ -186,7 +191,10 @@ test('slot: lists and drops; one that is read or not ours is refused', async () 
     '',
   ])
   const [anchor] = lines[0]!.split(' ')
-  expect(await slot('drop', anchor!)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is the anchor that .* need to go on after a cut/) })
+  expect(await slot('drop', anchor!)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/is the anchor that .* need to go on after a cut/),
+  })
   expect(await slot('drop', active!)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is being read: stop the server/) })
   await server.stop('SIGTERM')
 })

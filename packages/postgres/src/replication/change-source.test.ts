@@ -41,7 +41,11 @@ function describeBatch({ epoch, changes, endLsn }: ChangeBatch): string {
 }
 
 /** Answers the last attempt to attach. */
-async function attach(epoch = 'e1', confirmedLsn = 100n, more: Partial<Pick<AttachOutcome & { ok: true }, 'gaps'>> = {}): Promise<FakeSession> {
+async function attach(
+  epoch = 'e1',
+  confirmedLsn = 100n,
+  more: Partial<Pick<AttachOutcome & { ok: true }, 'gaps'>> = {},
+): Promise<FakeSession> {
   const session = new FakeSession()
   port.attempts.at(-1)!.answer({ ok: true, session, epoch, confirmedLsn, ...AT_ATTACH, ...more })
   await settled()

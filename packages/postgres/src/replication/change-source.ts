@@ -213,8 +213,8 @@ class Source implements ChangeSource, ReplicationReceiver {
           if (session !== this.#session) return
           this.#serverLsn = serverLsn
           const isNews = peers.join() !== this.#peers.join()
-        this.#peers = peers
-        if (isNews) this.#handlers.onPeers?.(peers)
+          this.#peers = peers
+          if (isNews) this.#handlers.onPeers?.(peers)
           if (publicationsChanged)
             return this.failed({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
           if (anchorLost)

@@ -1,9 +1,9 @@
-import { isJsonObject, parseFilter, type Filter } from '@tidewire/protocol'
+import { isJsonObject, nameMatches, parseFilter, splitConditions, type Filter } from '@tidewire/protocol'
 import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
 
-/** What one entry of a join asks for. Names may be patterns: `*` stands for all, `%` and `_` as in LIKE (rule D3). */
+/** What one entry of a join asks for. Names may be patterns: `*` stands for all, `%` and `_` as in LIKE (rule D1). */
 export interface ChangeEntry {
   readonly id: number
   readonly event: ChangeAction | '*'
@@ -88,9 +88,10 @@ function quoteElement(value: string): string {
 
 /** The lists of a filter that could not be read, as far as they can be told apart. */
 function rawListFilters(text: string): Inspectable[] {
-  return [...text.matchAll(/(?:^|,)\s*([^=,]+)=(not\.)?in\.\(([^)]*)\)/g)].map(([, column, not, list]) => ({
-    tuple: [column!, 'in', `{${list}}`, not !== undefined],
-  }))
+  return splitConditions(text).flatMap((condition) => {
+    const [, column, not, list] = /^([^=]+)=(not\.)?in\.\(([^)]*)\)/.exec(condition.trim()) ?? []
+    return column === undefined ? [] : [{ tuple: [column, 'in', `{${list}}`, not !== undefined] }]
+  })
 }
 
 function readNames(json: unknown): { readonly schema: string; readonly table: string } | null {
@@ -122,45 +123,21 @@ function refuse(message: string): ParsedEntry {
   return { ok: false, message }
 }
 
-/** Whether a name fits a pattern of an entry. Takes no longer than the product of their lengths. */
-export function nameMatches(pattern: string, name: string): boolean {
-  if (pattern === '*' || pattern === name) return true
-  if (!/[%_\\]/.test(pattern)) return false
-  const wanted = likeTokens(pattern)
-  const chars = Array.from(name)
-  let at = 0
-  let token = 0
-  let anyToken = -1
-  let anyAt = 0
-  while (at < chars.length) {
-    const next = wanted[token]
-    if (next?.kind === 'any') {
-      anyToken = token++
-      anyAt = at
-    } else if (next !== undefined && (next.kind === 'one' || next.char === chars[at])) {
-      token++
-      at++
-    } else if (anyToken >= 0) {
-      // The last `%` takes one character more.
-      token = anyToken + 1
-      at = ++anyAt
-    } else return false
-  }
-  while (wanted[token]?.kind === 'any') token++
-  return token === wanted.length
+/** The tables that an entry names (rule D1). A name that a table, or a schema, has exactly is no pattern. */
+export function tablesOf<T extends TableName>(
+  { schema, table }: Pick<ChangeEntry, 'schema' | 'table'>,
+  tables: readonly T[],
+): readonly T[] {
+  const inSchema = named(schema, tables, (each) => each.schema)
+  return named(table, inSchema, (each) => each.name)
 }
 
-type LikeToken = { readonly kind: 'any' } | { readonly kind: 'one' } | { readonly kind: 'char'; readonly char: string }
+export interface TableName {
+  readonly schema: string
+  readonly name: string
+}
 
-function likeTokens(pattern: string): LikeToken[] {
-  const tokens: LikeToken[] = []
-  const chars = Array.from(pattern)
-  for (let at = 0; at < chars.length; at++) {
-    const char = chars[at]!
-    if (char === '%') {
-      if (tokens.at(-1)?.kind !== 'any') tokens.push({ kind: 'any' })
-    } else if (char === '_') tokens.push({ kind: 'one' })
-    else tokens.push({ kind: 'char', char: char === '\\' && at + 1 < chars.length ? chars[++at]! : char })
-  }
-  return tokens
+function named<T>(pattern: string, tables: readonly T[], nameOf: (table: T) => string): readonly T[] {
+  const exact = pattern === '*' ? [] : tables.filter((table) => nameOf(table) === pattern)
+  return exact.length > 0 ? exact : tables.filter((table) => nameMatches(pattern, nameOf(table)))
 }

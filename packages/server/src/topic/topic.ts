@@ -105,7 +105,7 @@ export class Topic {
     return lane.pending.length > from
   }
 
-  /** Sends to all subscribers of the stream but those left out. Returns how many that are. */
+  /** Sends to all subscribers of the stream but those left out. Returns to how many it is written. */
   fanOut(stream: Stream, message: TopicMessage, except: Except): number {
     const since = this.#turn.fanOutTimes.begin()
     const gather = this.#shouldGather()
@@ -114,7 +114,7 @@ export class Topic {
       if (lane.seats.length === 0 || !lane.reads[stream]) continue
       const frame = this.#envelopes.encode(lane.version, message)
       if (frame === null) continue
-      receivers += lane.seats.length
+      receivers += lane.seats.length - leftOutIn(lane, except)
       if (gather) this.#gather(lane, frame, except)
       else for (const { subscriber } of lane.seats) if (!isLeftOut(subscriber, except)) subscriber.write(frame, 1)
     }
@@ -122,7 +122,7 @@ export class Topic {
       if (gather) this.#pendingSince.push(since)
       else this.#turn.fanOutTimes.written([since])
     }
-    return Math.max(0, receivers - (except === null ? 0 : except instanceof Set ? except.size : 1))
+    return receivers
   }
 
   /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel. */
@@ -255,6 +255,13 @@ function leftOutOf(pending: Lane['pending']): Except {
     else if (except !== null) leftOut.add(except as Subscriber)
   }
   return leftOut
+}
+
+/** How many of a lane are left out: a sender may not read what it sends, or not be able to in its version. */
+function leftOutIn({ seats }: Lane, except: Except): number {
+  if (except === null) return 0
+  if (!(except instanceof Set)) return seats.some(({ subscriber }) => subscriber === except) ? 1 : 0
+  return seats.filter(({ subscriber }) => except.has(subscriber)).length
 }
 
 function isLeftOut(subscriber: Subscriber, except: Except): boolean {

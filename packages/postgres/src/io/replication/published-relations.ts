@@ -29,7 +29,9 @@ export async function lookAtPublished(session: Queryable, published: PublishedRe
 
 /** `null`: the database was not prepared by `migrate`, so nothing is remembered. */
 async function readLog(session: Queryable): Promise<LoggedRelation[] | null> {
-  const [table] = (await session.query(`select to_regclass('tidewire.published_relations') is not null as exists`)).rows as { exists: boolean }[]
+  const [table] = (await session.query(`select to_regclass('tidewire.published_relations') is not null as exists`)).rows as {
+    exists: boolean
+  }[]
   if (table?.exists !== true) return null
   const { rows } = await session.query(
     'select relation::int8::float8 as oid, version, gap_before::text as "gapBefore" from tidewire.published_relations',
