@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { DatabasePool, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
 import { Failure, failed, reasonOf } from './failure.ts'
@@ -108,7 +107,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     query: (text, values) => (migrated === null ? Promise.reject(notReady()) : pool.query(text, values)),
     withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
   }
-  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), uuid: randomUUID })
+  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), sessions: poolSize })
   return {
     ports: {
       authorizer,

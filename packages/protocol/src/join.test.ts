@@ -9,6 +9,7 @@ const defaults: JoinRequest = {
   self: false,
   replicationReady: false,
   replay: null,
+  persist: false,
   presenceKey: null,
   presenceEnabled: false,
   postgresChanges: [],
@@ -44,6 +45,7 @@ describe('parseJoin', () => {
       self: true,
       replicationReady: true,
       replay: { since: 1795459835246, limit: 5 },
+      persist: false,
       presenceKey: 'me',
       presenceEnabled: true,
       postgresChanges: entries,
@@ -84,6 +86,18 @@ describe('parseJoin', () => {
     ],
   ])('tolerates: %s', (_, payload, difference) => {
     expect(joined(payload)).toEqual({ ...defaults, ...difference })
+  })
+
+  test.each<[unknown, boolean]>([
+    [true, true],
+    [{ ttl: 60 }, true],
+    [{}, true],
+    ['true', true],
+    [false, false],
+    ['false', false],
+    [null, false],
+  ])('persist: %j asks to store: %s (rule B10)', (persist, asks) => {
+    expect(joined({ config: { broadcast: { persist } } })).toEqual({ ...defaults, persist: asks })
   })
 
   test('takes a thousand entries of row changes, nulls not counted, and no more (rule L12)', () => {

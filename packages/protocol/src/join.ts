@@ -1,26 +1,8 @@
+import { asksToPersist } from './broadcast.ts'
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
 import { changesFault, defaultJoinBounds, type JoinBounds, type JoinFault } from './join-bounds.ts'
 import { fitsBytes } from './utf8.ts'
-import type { PostgresChangesEntry, PostgresChangesOptions } from './postgres-changes.ts'
-
-/** What a client writes into `phx_join`. Every key may be missing (rule J2). */
-export interface JoinPayload {
-  readonly config?: {
-    readonly private?: boolean
-    readonly broadcast?: {
-      readonly ack?: boolean
-      readonly self?: boolean
-      readonly replication_ready?: boolean
-      readonly replay?: { readonly since: number; readonly limit?: number }
-    }
-    readonly presence?: { readonly enabled?: boolean; readonly key?: string }
-    readonly postgres_changes?: readonly (PostgresChangesEntry | null)[] | null
-    readonly postgres_changes_options?: PostgresChangesOptions
-  }
-  readonly access_token?: string | null
-  readonly [key: string]: unknown
-}
 
 /** `broadcast.replay` as asked for: usable, absent (also when it is no object), or refused at join (rule R2). */
 export type ReplayRequest = { readonly since: number; readonly limit: number } | 'invalid' | null
@@ -32,6 +14,8 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
+  /** Asks for broadcasts to be stored (rule B10). */
+  readonly persist: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
   readonly presenceEnabled: boolean
@@ -94,6 +78,7 @@ export function parseJoin(payload: unknown, bounds: JoinBounds = defaultJoinBoun
       self: flag(broadcast?.['self']),
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
+      persist: asksToPersist(broadcast),
       presenceKey,
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: entries,

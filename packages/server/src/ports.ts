@@ -51,6 +51,8 @@ export interface Identity {
 export interface AuthorizationRequest {
   readonly subTopic: string
   readonly identity: Identity
+  /** Where many ask, those of one origin wait for each other. Without it, those of one identity do. */
+  readonly asker?: { readonly origin: object; isWaiting(): boolean }
 }
 
 /** `ok: false` means no answer could be had; `reason` is the text for the client, with its code in front. */
@@ -60,6 +62,7 @@ export type Authorization =
       readonly broadcast: boolean
       readonly presence: boolean
       /** For the observer and for `dev`. */ readonly detail?: string
+      /** A policy raised an error instead of answering; `detail` names it. */ readonly failed?: boolean
     }
   | { readonly ok: false; readonly reason: string }
 
@@ -87,9 +90,10 @@ export interface PublishRequest {
 
 /** What became of a broadcast. */
 export type PublishOutcome =
-  /** `receivers` are those of this node. */
-  | { readonly kind: 'accepted'; readonly receivers: number }
-  | { readonly kind: 'denied' }
+  /** `receivers` are those of this node; `written`: until it is written to their sockets, where that is still to come. */
+  | { readonly kind: 'accepted'; readonly receivers: number; readonly written?: Promise<void> }
+  /** `detail`: which policy is missing or failed, for the log. */
+  | { readonly kind: 'denied'; readonly detail?: string }
   | { readonly kind: 'too-large' }
   | { readonly kind: 'rate-limited' }
   /** Whether it is allowed could not be found out; `message` is for the sender. */
@@ -139,7 +143,7 @@ export interface ChangeListener {
    * one after the other, so that frames are built once.
    */
   change(event: string, payload: Uint8Array): void
-  /** News about the subscription, told to the client as a `system` message. `extra` keys are added to its payload. */
+  /** News about the subscription, sent to the client as a `system` message. `extra` is added to its payload: an error has a `ChangesFault`. */
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
@@ -245,6 +249,8 @@ export interface Decision {
     | 'connection-closed'
     | 'http-refused'
     | 'publish-refused'
+    | 'changes-refused'
+    | 'changes-withheld'
   readonly code: DecisionCode
   /** A sentence; never holds a token or a payload. */
   readonly detail: string

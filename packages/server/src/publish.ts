@@ -21,9 +21,23 @@ export async function publish(services: Services, request: PublishRequest): Prom
   if (request.private) {
     const allowed = await services.authorizer.write({ subTopic: request.subTopic, identity: request.identity })
     if (!allowed.ok) return { kind: 'unavailable', message: allowed.reason }
-    if (!allowed.broadcast) return { kind: 'denied' }
+    if (!allowed.broadcast) return { kind: 'denied', ...(allowed.detail === undefined ? {} : { detail: allowed.detail }) }
   }
-  return { kind: 'accepted', receivers: publishTrusted(services, { ...request, traceparent: traceparentOf(request.identity.headers) }) }
+  const receivers = publishTrusted(services, { ...request, traceparent: traceparentOf(request.identity.headers) })
+  const written = whenWritten(services.topics.find(request.subTopic, request.private))
+  return { kind: 'accepted', receivers, ...(written === undefined ? {} : { written }) }
+}
+
+/** Until what was sent to the topic is written to its sockets; `undefined`: it is. An answer does not overtake the message. */
+function whenWritten(topic: Topic | undefined): Promise<void> | undefined {
+  if (topic === undefined) return undefined
+  let isWritten = false
+  let resolve = (): void => {}
+  topic.inOrder(() => {
+    isWritten = true
+    resolve()
+  })
+  return isWritten ? undefined : new Promise((settle) => (resolve = settle))
 }
 
 /** Sends to a topic without asking anybody. Returns the receivers on this node. What nobody gets is told to the observer like the rest. */

@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import type { JoinRequest, JsonObject } from '@tidewire/protocol'
+import { CHANGES_FAULTS, type ChangesFault, type ChangesFaultCode, type JoinRequest, type JsonObject } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, Identity, Runtime, TimerHandle } from '../ports.ts'
 import { changeEntries, echo, type ChangeEntry } from './change-entries.ts'
 
@@ -8,13 +8,26 @@ export interface ChangeReceiver {
   readonly subTopic: string
   readonly request: JoinRequest
   deliverChange(event: string, payload: Uint8Array): void
-  /** News, for the client. */
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+  /** Sends a `system` message about the changes. */
+  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+  /** Reports a refusal, or a warning while the changes flow, to the observer. */
+  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: ChangesFaultCode, detail: string): void
 }
 
-export type Opening = { readonly ok: true } | { readonly ok: false; readonly code: DecisionCode; readonly reason: string }
+export type Opening =
+  | { readonly ok: true }
+  | {
+      readonly ok: false
+      readonly code: DecisionCode
+      readonly reason: string
+      /** Added to the reply. */
+      readonly fault?: ChangesFault | undefined
+    }
 
 export const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
+const NO_DATABASE_FAULT = { code: 'no-database', hint: 'Start the server with a database: DATABASE_URL, or `tidewire dev`.' } as const
+
+type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => void
 
 /** A join that waits is answered early when more than this was replayed before its reply. */
 const MAX_HELD_BYTES = 1_048_576
@@ -27,7 +40,7 @@ export class ChangeSubscription {
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
   #closed = false
-  /** What the feed said before the join was answered; told after it. */
+  /** What the feed said before the join was answered; sent after the reply. */
   #news: (() => void) | null = null
   /** Changes that came before the join was answered, as those that are replayed do: a client takes none before its reply. */
   #held: { readonly event: string; readonly payload: Uint8Array }[] | null = null
@@ -65,20 +78,20 @@ export class ChangeSubscription {
     this.#isFull = () => settle({ ok: true })
     this.#deadline = runtime.setTimer(() => settle({ ok: false, code: 'changes-late', reason: late }), timeoutMs)
     this.#open(identity, (status, message, extra) => {
-      if (!pending) return this.#receiver.tellChanges(status, message, extra)
-      if (status === 'error') return settle({ ok: false, code: 'changes-refused', reason: `RealtimeDisabledForConfiguration: ${message}` })
-      this.#news = () => this.#receiver.tellChanges(status, message, extra)
+      if (!pending) return this.#notify(status, message, extra)
+      if (status === 'error') return settle(this.#refusal(message, extra))
+      this.#news = () => this.#notify(status, message, extra)
       settle({ ok: true })
     })
   }
 
-  /** The channel is joined and its reply sent: opens, or tells what was said while it was awaited. */
+  /** The channel is joined and its reply sent: opens, or sends what came while the reply was held back. */
   joined(identity: Identity): void {
     const held = this.#held
     this.#held = null
     for (const { event, payload } of held ?? []) this.#receiver.deliverChange(event, payload)
     if (held !== null) this.#news?.()
-    else if (this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#receiver.tellChanges(status, message, extra))
+    else if (this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
   }
 
   setIdentity(identity: Identity): void {
@@ -92,8 +105,24 @@ export class ChangeSubscription {
     this.#handle?.close()
   }
 
-  #open(identity: Identity, system: (status: 'ok' | 'error', message: string, extra?: JsonObject) => void): void {
-    if (this.#feed === null) return system('error', NO_DATABASE)
+  #notify(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+    const fault = faultOf(extra)
+    // An unreachable database is the server's trouble, which the feed reports once and not for each channel.
+    if (fault !== null && fault.code !== 'database-unavailable')
+      this.#receiver.observeChanges(extra?.['live'] === true ? 'changes-withheld' : 'changes-refused', fault.code, fault.hint)
+    this.#receiver.notifyChanges(status, message, extra)
+  }
+
+  #refusal(message: string, extra?: JsonObject): Opening {
+    const reason = `RealtimeDisabledForConfiguration: ${message}`
+    const fault = faultOf(extra)
+    if (fault === null) return { ok: false, code: 'changes-refused', reason }
+    // Clients of the reference join all members of the response into one text.
+    return { ok: false, code: fault.code, reason, ...(this.#receiver.request.postgresChangesOptions.positions ? { fault } : {}) }
+  }
+
+  #open(identity: Identity, system: System): void {
+    if (this.#feed === null) return system('error', NO_DATABASE, NO_DATABASE_FAULT)
     const { subTopic, request } = this.#receiver
     const { positions, since, deletes } = request.postgresChangesOptions
     const handle = this.#feed.open(
@@ -104,6 +133,7 @@ export class ChangeSubscription {
     // Refused at once: the channel was closed before there was a handle.
     if (this.#closed) handle.close()
   }
+
   #change(event: string, payload: Uint8Array): void {
     if (this.#closed) return
     if (this.#held === null) return this.#receiver.deliverChange(event, payload)
@@ -111,4 +141,11 @@ export class ChangeSubscription {
     this.#heldBytes += payload.length
     if (this.#heldBytes > MAX_HELD_BYTES) this.#isFull()
   }
+}
+
+/** The fault in what the feed adds to a `system` message, if there is one. */
+function faultOf(extra: JsonObject | undefined): ChangesFault | null {
+  const { code, hint } = extra ?? {}
+  const known = CHANGES_FAULTS.find((each) => each === code)
+  return known === undefined ? null : { code: known, hint: typeof hint === 'string' ? hint : '' }
 }

@@ -8,7 +8,7 @@ import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
-import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import type { Membership } from './membership.ts'
 import { Place } from './place.ts'
@@ -16,6 +16,9 @@ import { newPresenceKey, presence, presenceEnds, presenceState } from './presenc
 import { loadReplay, replayMessage } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
 import { WaitingFrames } from './waiting-frames.ts'
+
+/** Characters of a name that a client gave, in the log. */
+const MAX_DETAIL = 300
 
 export interface ChannelOptions {
   readonly subTopic: string
@@ -69,6 +72,10 @@ export class Channel implements Membership, ChangeReceiver {
 
   get joined(): boolean {
     return this.#state.kind === 'joined'
+  }
+
+  get closed(): boolean {
+    return this.#state.kind === 'closed'
   }
 
   get topic(): Topic {
@@ -134,16 +141,34 @@ export class Channel implements Membership, ChangeReceiver {
     this.#place.topic?.deliverTo(this, event, payload)
   }
 
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
     this.#writer.system(status, 'postgres_changes', message, extra)
+  }
+
+  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: DecisionCode, detail: string): void {
+    this.#observe(kind, code, detail.slice(0, MAX_DETAIL))
   }
 
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
     this.#writer.reply(ref, status, response)
   }
 
+  refuseWrite(ref: Ref, text: string): void {
+    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
+    const { shown, logged } = explained(text, writes === null || writes === 'asking' ? undefined : writes.refusal)
+    this.#refuse(ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
+  }
+
   refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
-    this.#observe('push-refused', code, reason)
+    this.#refuse(ref, { code, reason, detail: reason }, response)
+  }
+
+  #refuse(
+    ref: Ref,
+    { code, reason, detail }: { readonly code: DecisionCode; readonly reason: string; readonly detail: string },
+    response: unknown,
+  ): void {
+    this.#observe('push-refused', code, detail)
     if (ref !== null) this.reply(ref, 'error', response)
     else if (this.connection.allowNotice(code)) this.#writer.system('error', 'system', reason)
   }
@@ -207,6 +232,7 @@ export class Channel implements Membership, ChangeReceiver {
       wantsReplay: this.request.replay !== null,
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
+      showsFailedPolicies: this.services.showsFailedPolicies,
     })
     this.#state = state
     for (const effect of effects) this.#run(effect)
@@ -225,12 +251,16 @@ export class Channel implements Membership, ChangeReceiver {
         return
       case 'open-changes':
         this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
-          this.#step(opening.ok ? { type: 'changes-live' } : { type: 'changes-refused', code: opening.code, reason: opening.reason }),
+          this.#step(
+            opening.ok
+              ? { type: 'changes-live' }
+              : { type: 'changes-refused', code: opening.code, reason: opening.reason, fault: opening.fault },
+          ),
         )
         return
       case 'refuse-join':
-        this.#observe('join-refused', effect.code, effect.reason)
-        this.reply(this.#options.ref, 'error', { reason: effect.reason })
+        this.#observe('join-refused', effect.code, effect.detail ?? effect.reason)
+        this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
         this.#options.replaces?.tellClosed()
         return
       case 'enter':
@@ -251,7 +281,7 @@ export class Channel implements Membership, ChangeReceiver {
       case 'exit':
         return this.#exit()
       case 'system-error':
-        this.#observe('channel-closed', effect.code, effect.message)
+        this.#observe('channel-closed', effect.code, effect.detail ?? effect.message)
         return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
         return this.tellClosed()

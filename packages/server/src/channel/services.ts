@@ -23,6 +23,8 @@ export interface Services {
   /** Read it at every use: another one may take its place. */
   readonly observer: Observer
   readonly tracer: Tracer | null
+  /** A client is told which policy failed, and with what error: on a developer's own machine. */
+  readonly showsFailedPolicies: boolean
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }
