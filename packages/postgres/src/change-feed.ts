@@ -34,7 +34,8 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   found: 'slot-replaced',
   created: 'slot-created',
   lost: 'slot-lost',
-  'fell-behind': 'slot-lost',
+  // The server's own position, which it goes on from after a cut.
+  'fell-behind': 'position-too-old',
   'publication-changed': 'publication-changed',
 }
 

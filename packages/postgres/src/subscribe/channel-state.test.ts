@@ -7,7 +7,7 @@ const there = { commitLsn: 9n, seq: 2 }
 const states: { readonly [Kind in ChannelState['kind']]: Extract<ChannelState, { kind: Kind }> } = {
   waiting: { kind: 'waiting' },
   planning: { kind: 'planning' },
-  registered: { kind: 'registered' },
+  registered: { kind: 'registered', missed: null },
   replaying: { kind: 'replaying', after: here },
   live: { kind: 'live', after: here },
   closed: { kind: 'closed' },
@@ -15,9 +15,9 @@ const states: { readonly [Kind in ChannelState['kind']]: Extract<ChannelState, {
 
 const events: { readonly [Type in ChannelEvent['type']]: Extract<ChannelEvent, { type: Type }> } = {
   'epoch-known': { type: 'epoch-known' },
-  registered: { type: 'registered' },
+  registered: { type: 'registered', missed: null },
   replayed: { type: 'replayed', after: there },
-  gap: { type: 'gap' },
+  gap: { type: 'gap', missed: 'other-epoch' },
   started: { type: 'started', after: there },
   closed: { type: 'closed' },
 }

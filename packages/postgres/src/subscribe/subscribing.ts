@@ -6,6 +6,7 @@ import { formatPosition, parsePosition, type Place } from '../replication/positi
 import type { Lsn } from '../replication/lsn.ts'
 import type { ReplicationFault } from '../replication/replication-fault.ts'
 import type { EntryRefusal } from './change-entry.ts'
+import type { ChannelEvent } from './channel-state.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import type { ResumeQueue } from './resume-queue.ts'
 import { planSubscriptions } from './subscribe-plan.ts'
@@ -97,49 +98,55 @@ export class Subscribing {
       this.#refuse(channel, plan)
       return true
     }
-    const since = this.#since(channel)
-    channel.dispatch('reason' in since ? { type: 'registered' } : { type: 'replayed', after: since })
+    // One that is planned again goes on from where it is.
+    if (channel.state.kind === 'planning') channel.dispatch(this.#beginning(channel))
     subscriptions.replace(channel, plan.subscriptions)
     const startLsn = await database.insertLsn()
     if (isOver()) return true
     if (channel.generation !== generation) return false
-    await this.#start(channel, startLsn, since)
+    await this.#start(channel, startLsn)
     for (const { message, fault } of plan.withheld) channel.warnOnce(message, fault)
     for (const { message, fault } of plan.advice) channel.adviseOnce(message, fault)
     return channel.generation === generation
   }
 
-  /** The position that the channel resumes from, or why it does not; `null`: it does not want to. */
-  #since({ request: { since } }: FeedChannel): Place | { readonly reason: GapReason | null } {
-    if (since === null) return { reason: null }
+  /** Whether the channel resumes from a position. */
+  #beginning({ request: { since } }: FeedChannel): ChannelEvent {
+    if (since === null) return { type: 'registered', missed: null }
     const parsed = parsePosition(since)
-    if (!parsed.ok) return { reason: 'invalid-position' }
-    return parsed.position.epoch === this.#options.epoch() ? parsed.position : { reason: 'other-epoch' }
+    if (!parsed.ok) return { type: 'registered', missed: 'invalid-position' }
+    const { epoch, commitLsn, seq } = parsed.position
+    if (epoch !== this.#options.epoch()) return { type: 'registered', missed: 'other-epoch' }
+    return { type: 'replayed', after: { commitLsn, seq } }
   }
 
   /** The subscriptions are registered; `startLsn` was read after that. */
-  async #start(channel: FeedChannel, startLsn: Lsn, since: Place | { readonly reason: GapReason | null }): Promise<void> {
-    const ready = (place: Place, extra: Readonly<Record<string, string | boolean>> = {}): void => {
-      const epoch = this.#options.epoch()
-      const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...place }) } : {}
-      channel.notify('ok', READY, { ...position, ...extra })
-    }
-    const begin = (lsn: Lsn, reason: GapReason | null): void => {
-      ready(before(lsn), reason === null ? {} : { recovered: false, reason })
-      channel.dispatch({ type: 'started', after: before(lsn) })
-    }
-    if (channel.state.kind === 'live') return ready(before(startLsn))
-    if ('reason' in since) return begin(startLsn, since.reason)
-    const outcome =
-      since.commitLsn > startLsn
-        ? { recovered: false as const, reason: 'position-ahead' as const }
-        : await this.#options.resumes.resume(channel, since, startLsn)
-    if (channel.closed) return
+  async #start(channel: FeedChannel, startLsn: Lsn): Promise<void> {
     const { state } = channel
-    if (outcome.recovered) return ready('after' in state ? state.after : before(startLsn), { recovered: true })
+    if (state.kind === 'live') return this.#announce(channel, before(startLsn))
+    if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
+    if (state.kind !== 'replaying') return
+    const outcome =
+      state.after.commitLsn > startLsn
+        ? { recovered: false as const, reason: 'position-ahead' as const }
+        : await this.#options.resumes.resume(channel, state.after, startLsn)
+    if (channel.closed) return
+    const now = channel.state
+    if (outcome.recovered) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
     // What is committed from here on reaches it; the position that it starts from is later than all that was tried.
-    channel.dispatch({ type: 'gap' })
-    begin(await this.#options.database.insertLsn(), outcome.reason)
+    channel.dispatch({ type: 'gap', missed: outcome.reason })
+    this.#begin(channel, await this.#options.database.insertLsn(), outcome.reason)
+  }
+
+  #begin(channel: FeedChannel, lsn: Lsn, missed: GapReason | null): void {
+    this.#announce(channel, before(lsn), missed === null ? {} : { recovered: false, reason: missed })
+    channel.dispatch({ type: 'started', after: before(lsn) })
+  }
+
+  #announce(channel: FeedChannel, place: Place, extra: Readonly<Record<string, string | boolean>> = {}): void {
+    const epoch = this.#options.epoch()
+    const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...place }) } : {}
+    channel.notify('ok', READY, { ...position, ...extra })
   }
 
   #refuse(channel: FeedChannel, { message, fault }: Pick<EntryRefusal, 'message' | 'fault'>): void {
