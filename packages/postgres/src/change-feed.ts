@@ -14,18 +14,18 @@ import type {
 import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { EpochReason } from './replication/replication-state.ts'
-import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
-import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
+import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/request/change-entry.ts'
+import { ChangeRing, type RingLimits } from './subscribe/resume/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
 import { FeedHealth } from './feed-health.ts'
 import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
 import { FeedWindow } from './feed-window.ts'
-import { ResumeQueue, type ReplayPort } from './subscribe/resume-queue.ts'
+import { ResumeQueue, type ReplayPort } from './subscribe/resume/resume-queue.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
-import { WindowMarks } from './subscribe/window-marks.ts'
+import { WindowMarks } from './subscribe/resume/window-marks.ts'
 
 /** A table whose entry could not be loaded is tried again. */
 const TAKE_BACK_AFTER_MS = 1_000

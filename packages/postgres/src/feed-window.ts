@@ -1,6 +1,6 @@
 import { laterLsn, type Lsn } from './replication/lsn.ts'
-import type { ChangeRing } from './subscribe/change-ring.ts'
-import type { WindowMarks } from './subscribe/window-marks.ts'
+import type { ChangeRing } from './subscribe/resume/change-ring.ts'
+import type { WindowMarks } from './subscribe/resume/window-marks.ts'
 
 /** What the window needs of the source of changes. */
 export interface ConfirmableSource {

@@ -8,7 +8,7 @@ import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { fits } from './filter-test.ts'
 import type { Subscription } from './audience.ts'
-import { mayName, oidsBy, type ChangeEntry } from './change-entry.ts'
+import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
 import { planTable, prepareFilters } from './subscribe-plan.ts'
 import { TableSubscriptions } from './table-subscriptions.ts'
 

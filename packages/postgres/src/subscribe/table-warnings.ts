@@ -1,6 +1,6 @@
 import type { Table } from '../replication/table.ts'
 import type { Subscription } from './audience.ts'
-import type { Advice } from './changes-fault.ts'
+import type { Advice } from './request/changes-fault.ts'
 
 /** Under policies an old row is delivered by its key, which the log may not hold (rule D15). */
 function warnOfKey({ channel, entry, audience }: Subscription, table: Table): void {

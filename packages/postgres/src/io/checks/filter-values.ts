@@ -1,7 +1,7 @@
 import { isTimeout } from '../../catalog/database-fault.ts'
 import type { Filter } from '@tidewire/protocol'
 import type pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
 import type { EntryColumn } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { checkStatement } from './check-function.ts'
 import { loadPolicyVersions } from '../catalog/policy-version.ts'

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import type { SessionPool } from '../sessions/feed-sessions.ts'
 import { untilSeen } from './visibility.ts'

@@ -37,7 +37,7 @@ type Step =
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<Step>({ kind: 'insert' }) },
   { weight: 3, arbitrary: fc.constantFrom(...TYPES).map((type): Step => ({ kind: 'retype', type })) },
-  { weight: 2, arbitrary: fc.constantFrom('add', 'drop', 'identity', 'key').map((how): Step => ({ kind: 'alter', how }) as Step) },
+  { weight: 2, arbitrary: fc.constantFrom('add', 'drop', 'identity', 'key').map((how): Step => ({ kind: 'alter', how })) },
   { weight: 2, arbitrary: fc.constantFrom(...TYPES).map((type): Step => ({ kind: 'transaction', type })) },
 )
 

@@ -1,8 +1,8 @@
 import type { ChangesFault } from '@tidewire/protocol'
-import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
-import type { UnpublishedTable } from '../catalog/catalog-port.ts'
+import type { RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
+import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import type { ChangeEntry } from './change-entry.ts'
-import type { Subscription } from './audience.ts'
+import type { Subscription } from '../audience.ts'
 
 /** Something that a subscriber should know, and what mends it. */
 export interface Advice {

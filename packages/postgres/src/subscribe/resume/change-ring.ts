@@ -1,7 +1,7 @@
-import type { Lsn } from '../replication/lsn.ts'
-import { comparePlaces, type Place } from '../replication/position.ts'
-import { placeOf } from '../replication/change-row.ts'
-import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { Lsn } from '../../replication/lsn.ts'
+import { comparePlaces, type Place } from '../../replication/position.ts'
+import { placeOf } from '../../replication/change-row.ts'
+import type { RowChange } from '../../replication/transaction-assembler.ts'
 
 export interface RingLimits {
   readonly maxBytes: number

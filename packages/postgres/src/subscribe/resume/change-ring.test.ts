@@ -1,9 +1,9 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
-import { relation, tuple } from '../../test/replication-samples.ts'
-import { describeTable, type Table } from '../replication/table.ts'
-import type { RowChange } from '../replication/transaction-assembler.ts'
+import { relation, tuple } from '../../../test/replication-samples.ts'
+import { describeTable, type Table } from '../../replication/table.ts'
+import type { RowChange } from '../../replication/transaction-assembler.ts'
 import { ChangeRing } from './change-ring.ts'
 
 setFlagsFromString('--expose-gc')

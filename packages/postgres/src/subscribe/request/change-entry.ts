@@ -7,7 +7,7 @@ import {
   type ChangesFaultCode,
   type Filter,
 } from '@tidewire/protocol'
-import { getOrMake } from '../catalog/multimap.ts'
+import { getOrMake } from '../../catalog/multimap.ts'
 import { inspect, inspectable, type Inspectable } from './inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'

@@ -1,12 +1,12 @@
 import type { GapReason } from '@tidewire/protocol'
-import { isUnreachable } from '../catalog/database-fault.ts'
-import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
-import { placeOf } from '../replication/change-row.ts'
-import type { Lsn } from '../replication/lsn.ts'
-import { comparePlaces, type Place } from '../replication/position.ts'
-import type { RowChange } from '../replication/transaction-assembler.ts'
+import { isUnreachable } from '../../catalog/database-fault.ts'
+import { delay, endOfTurn, type FeedRuntime } from '../../feed-runtime.ts'
+import { placeOf } from '../../replication/change-row.ts'
+import type { Lsn } from '../../replication/lsn.ts'
+import { comparePlaces, type Place } from '../../replication/position.ts'
+import type { RowChange } from '../../replication/transaction-assembler.ts'
 import type { ChangeRing } from './change-ring.ts'
-import type { FeedChannel } from './feed-channel.ts'
+import type { FeedChannel } from '../feed-channel.ts'
 
 /** What a resume needs of the live feed. */
 export interface ReplayPort {

@@ -1,4 +1,4 @@
-import type { Lsn } from '../replication/lsn.ts'
+import type { Lsn } from '../../replication/lsn.ts'
 
 export interface WindowLimits {
   readonly maxAgeMs: number
