@@ -190,8 +190,6 @@ export interface FeedProgress {
 export interface FeedLag {
   readonly bytes: number
   readonly ms: number
-  /** A part of it does less than it should. */
-  readonly degraded?: boolean
   /** Faults so far. */
   readonly faults?: number
 }

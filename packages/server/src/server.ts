@@ -262,8 +262,8 @@ export class Server {
   }
 }
 
-function lagOf({ lagBytes, oldestAt, degraded = null, faults = 0 }: FeedProgress, now: number): FeedLag {
-  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), degraded: degraded !== null, faults }
+function lagOf({ lagBytes, oldestAt, faults = 0 }: FeedProgress, now: number): FeedLag {
+  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), faults }
 }
 
 function timed(authorizer: Authorizer, runtime: Runtime, told: (ms: number) => void): Authorizer {

@@ -96,7 +96,6 @@ interface Totals {
   changes: number
   changeDeliveries: number
   feedLagBytes: number
-  feedDegraded: boolean
   feedFaults: number
 }
 
@@ -115,7 +114,6 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
     changes: 0,
     changeDeliveries: 0,
     feedLagBytes: 0,
-    feedDegraded: false,
     feedFaults: 0,
   }
   const channelsOf = new Map<string, number>()
@@ -197,9 +195,8 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
       changeSizes.observe(payload.length)
       changes.observe(ms / 1000)
     },
-    feedLag: ({ bytes, ms, degraded = false, faults = 0 }) => {
+    feedLag: ({ bytes, ms, faults = 0 }) => {
       totals.feedLagBytes = bytes
-      totals.feedDegraded = degraded
       totals.feedFaults = faults
       feedLag.observe(ms / 1000)
     },
@@ -243,9 +240,6 @@ function exposeTotals(registry: Registry, totals: Totals, users: () => number): 
   counter('realtime_channel_global_output_bytes', 'Bytes of payloads to clients.', () => totals.bytesDelivered)
   counter('tidewire_broadcasts_total', 'Broadcasts fanned out.', () => totals.broadcasts)
   counter('tidewire_changes_total', 'Row changes decided about.', () => totals.changes)
-  gauge('tidewire_feed_degraded', '1 while a part of the row changes does less than it should; /healthcheck says which.', () =>
-    Number(totals.feedDegraded),
-  )
   gauge(
     'tidewire_feed_faults',
     'Faults of rows, tables, policies and filters since the start; each is in the log.',
