@@ -4,7 +4,7 @@ import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from './table
 /** An answer of Postgres that is the client's to know: `text` names its code, as the reference prints it. */
 export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly text: string }
 
-/** A table that is named exactly and not published. `null`: there is none that the role may read, and it is told no more. */
+/** A table that is named exactly and not published. `null`: there is none that the role may read, and it learns no more. */
 export interface UnpublishedTable {
   readonly publication: string
   readonly table: { readonly name: string; readonly hasPrimaryKey: boolean } | null

@@ -79,15 +79,15 @@ export interface VersionCheck {
 export interface CastQuestion {
   /** As SQL calls it: qualified and quoted. */
   readonly typeSql: string
-  /** Of whoever is told, or of one of them. */
+  /** Of one of the subscribers. */
   readonly role: string
   readonly texts: readonly string[]
 }
 
-/** Generated columns that are to be made from what the stream told of rows. */
+/** Generated columns that are to be computed from what the log holds of rows. */
 export interface GeneratedQuestion {
   readonly table: Table
-  /** Of whoever is told, or of one of them. */
+  /** Of one of the subscribers. */
   readonly role: string
   readonly columns: readonly string[]
   /** By row, the texts of all columns that the table still has, in their order; `undefined`: not known. */

@@ -28,7 +28,7 @@ export function* undecided(pending: readonly PendingDelivery[]): Generator<Filte
   }
 }
 
-/** `null`: only Postgres can tell, or it has to say what is wrong with the text. */
+/** `null`: only Postgres can evaluate it, or has to say what is wrong with the text. */
 function decidedHere(filter: PreparedFilter, { table }: RowChange, text: ColumnText): boolean | null {
   const value = text(filter.column.name)
   const test = testFor(filter, table)

@@ -18,7 +18,7 @@ import { FaultReport, type FaultListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
 import { pendingFor } from './pending-for.ts'
 import { project, type Outcome } from './project.ts'
-import type { Supplied } from './supplied-columns.ts'
+import type { Computed } from './computed-columns.ts'
 
 export interface DispatcherListener extends FaultListener {
   /** Rows of tables that are not for clients, in their order among the others. */
@@ -94,9 +94,9 @@ export class ChangeDispatcher {
       this.#renewed.clear()
       for (const channel of renewed) again.add(channel)
       await this.#options.subscriptions.loadStale(oidsOf(renewed))
-      const anew = pendingFor(renewed, changes)
-      apart.push(...anew.apart)
-      const outcome = await this.#decide(anew.atOnce, this.#options.database, true)
+      const rematched = pendingFor(renewed, changes)
+      apart.push(...rematched.apart)
+      const outcome = await this.#decide(rematched.atOnce, this.#options.database, true)
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
     apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
@@ -180,7 +180,7 @@ export class ChangeDispatcher {
   }
 
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
-    if (pending.length === 0) return { decided: [], faults: [], supplied: new Map() }
+    if (pending.length === 0) return { decided: [], faults: [], computed: new Map() }
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
     for (const { audience } of pending) this.#failures.delete(audience.entry.oid)
     for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
@@ -204,15 +204,15 @@ export class ChangeDispatcher {
     const deliveries = new Map<RowChange, GrantedDelivery[]>()
     for (const { decided } of outcomes)
       for (const { delivery, granted } of decided) for (const [row, grant] of granted) append(deliveries, row, { delivery, granted: grant })
-    const supplied = (row: RowChange): Supplied | null => {
-      for (const outcome of outcomes) if (outcome.supplied.has(row)) return outcome.supplied.get(row)!
+    const computed = (row: RowChange): Computed | null => {
+      for (const outcome of outcomes) if (outcome.computed.has(row)) return outcome.computed.get(row)!
       return null
     }
     const epoch = this.#options.epoch() ?? ''
     for (const change of changes) {
       const granted = deliveries.get(change)
       const failed = (error: unknown, channels: readonly FeedChannel[]): void => this.report.undelivered(change, error, channels)
-      settled(change, granted === undefined ? NOT_DELIVERED : deliver(change, granted, { epoch, supplied, excluded, failed }))
+      settled(change, granted === undefined ? NOT_DELIVERED : deliver(change, granted, { epoch, computed, excluded, failed }))
     }
   }
 

@@ -5,7 +5,7 @@ import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { faultOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
-import type { Supplied } from './supplied-columns.ts'
+import type { Computed } from './computed-columns.ts'
 import { errorData, viewOf } from './table-view.ts'
 
 /** A change that was granted to an audience. */
@@ -17,7 +17,7 @@ export interface GrantedDelivery {
 export interface DeliverContext {
   readonly epoch: string
   /** What the stream does not hold of the change. */
-  readonly supplied: (row: RowChange) => Supplied | null
+  readonly computed: (row: RowChange) => Computed | null
   /** Whether a channel is left out, since the change is decided again or apart for it; `null`: none is. */
   readonly excluded: ((change: RowChange, delivery: PendingDelivery, channel: FeedChannel) => boolean) | null
   /** The change cannot be written for these channels. */
@@ -119,12 +119,12 @@ function idsOf(receivers: readonly Receiver[]): string {
     .join()
 }
 
-function dataOf(change: RowChange, { subscription, granted, fault }: Receiver, { epoch, supplied }: DeliverContext): string {
+function dataOf(change: RowChange, { subscription, granted, fault }: Receiver, { epoch, computed }: DeliverContext): string {
   if (fault !== null) return errorData(change, fault)
   return viewOf(change.table, subscription.columns).data(change, {
     oldExtent: granted.old === 'image' ? 'identity' : 'key',
     superseded: change.action === 'DELETE' || granted.record === 'image' ? null : granted.record,
     position: subscription.channel.request.positions ? formatPosition({ epoch, ...placeOf(change) }) : null,
-    supplied: supplied(typeof granted.record === 'string' ? change : granted.record),
+    computed: computed(typeof granted.record === 'string' ? change : granted.record),
   })
 }

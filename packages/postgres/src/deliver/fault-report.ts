@@ -11,7 +11,7 @@ import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import type { IsolatedWork } from './isolated-lane.ts'
 
 export interface FaultListener {
-  /** For logs and metrics: what failed, and for whom. Never holds a row. */
+  /** For logs and metrics: what failed, and for which role. Never holds a row. */
   onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
 }
 

@@ -56,7 +56,7 @@ export class Pipeline {
   #queue: Step[] = []
   #from = 0
   #bytes = 0
-  /** Transactions that could not be seen: what comes before them is told first, and then they are waited for alone. */
+  /** Transactions that could not be seen: what comes before them is delivered first, and then they are waited for alone. */
   #unseen: ReadonlySet<number> = new Set()
   #paused = false
   #running = false

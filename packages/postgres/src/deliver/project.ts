@@ -4,13 +4,13 @@ import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { RowChecks } from '../decide/feed-database.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { faultOf } from '../subscribe/audience.ts'
-import { lacksValues, suppliedColumns, type Supplied, type Told } from './supplied-columns.ts'
+import { lacksValues, computeColumns, type Computed, type Projection } from './computed-columns.ts'
 
 /** What was decided about some deliveries, with the values that the log does not hold. */
 export interface Outcome {
   readonly decided: readonly Decided[]
   readonly faults: readonly DecisionFault[]
-  readonly supplied: ReadonlyMap<RowChange, Supplied>
+  readonly computed: ReadonlyMap<RowChange, Computed>
 }
 
 /** Has the database compute what the log does not hold of the granted rows. A row for which that fails is refused, with a fault. */
@@ -21,7 +21,7 @@ export async function project(
   entryOf: (oid: number) => TableEntry | null,
 ): Promise<Outcome> {
   try {
-    return { decided, faults, supplied: await suppliedColumns(lacking(decided), checks, entryOf) }
+    return { decided, faults, computed: await computeColumns(lacking(decided), checks, entryOf) }
   } catch (error) {
     if (isUnreachable(error)) throw error
     const rows = [...new Set(decided.flatMap(({ granted }) => [...granted.keys()]))].filter(({ table }) => lacksValues(table))
@@ -30,7 +30,7 @@ export async function project(
       const affected = decided.filter(({ granted }) => rows.some((row) => granted.has(row)))
       const deliveries = affected.map(({ delivery }) => delivery)
       const fault: DecisionFault = { kind: 'row', message: errorText(error), timedOut: false, deliveries }
-      return { decided: part((row) => !rows.includes(row)), faults: [...faults, fault], supplied: new Map() }
+      return { decided: part((row) => !rows.includes(row)), faults: [...faults, fault], computed: new Map() }
     }
     const first = new Set(rows.slice(0, rows.length >> 1))
     const one = await project(
@@ -45,13 +45,13 @@ export async function project(
       checks,
       entryOf,
     )
-    const supplied = new Map([...one.supplied, ...other.supplied])
-    return { decided: [...one.decided, ...other.decided], faults: [...one.faults, ...other.faults], supplied }
+    const computed = new Map([...one.computed, ...other.computed])
+    return { decided: [...one.decided, ...other.decided], faults: [...one.faults, ...other.faults], computed }
   }
 }
 
 /** Granted changes of which the log does not hold everything. */
-function* lacking(decided: readonly Decided[]): Generator<Told> {
+function* lacking(decided: readonly Decided[]): Generator<Projection> {
   for (const { delivery, granted } of decided) {
     const { audience, only } = delivery
     let selections: Set<string> | null = null

@@ -34,7 +34,7 @@ export interface FilterView {
 
 /**
  * What filters may look at: the new row, or, of a deleted one, the columns of the replica identity — under row level
- * security only the primary key, so that nobody can ask about the rest of a row that is not theirs (rule D11), unless it
+ * security only the primary key, so that no subscriber can probe the rest of a row that is not theirs (rule D11), unless it
  * is `asked` whether the row was theirs (rule D14).
  */
 export function filterText(change: RowChange, { asked = false, rowSecurity }: FilterView): ColumnText {
@@ -95,7 +95,7 @@ export function presentColumns({ columns }: Table): readonly Column[] {
   return columns.filter(({ number }) => number > 0)
 }
 
-/** Their texts in the row as it is after the change, or in all of it as it was; `undefined` what the stream does not tell. */
+/** Their texts in the row as it is after the change, or in all of it as it was; `undefined` what the log does not hold. */
 export function rowTexts(change: RowChange, row: 'record' | 'old'): readonly (string | null | undefined)[] | null {
   const { table, newTuple, old } = change
   const full = old?.extent === 'full' ? old.tuple : null

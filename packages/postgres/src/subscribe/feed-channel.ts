@@ -14,7 +14,7 @@ interface Held {
   readonly payload: Uint8Array
 }
 
-/** Above this, what is held is dropped and the channel is told of a gap. */
+/** Above this, what is held is dropped, and the channel is notified of a gap. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
 
 /** One channel that asked for changes. */

@@ -9,13 +9,13 @@ export type IndexPlace =
 
 /** Items by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex<T> {
-  readonly #unknown: 'nobody' | 'everybody'
+  readonly #unknown: 'none' | 'all'
   readonly #everywhere = new Set<T>()
   readonly #byColumn = new Map<string, Map<string, Set<T>>>()
   size = 0
 
-  /** Whom a column concerns whose value is not known. */
-  constructor(unknown: 'nobody' | 'everybody') {
+  /** Which items a column concerns whose value is not known. */
+  constructor(unknown: 'none' | 'all') {
     this.#unknown = unknown
   }
 
@@ -50,7 +50,7 @@ export class SubscriptionIndex<T> {
     for (const [column, byValue] of this.#byColumn) {
       const value = text(column)
       if (typeof value === 'string') yield* byValue.get(value) ?? []
-      else if (value === undefined && this.#unknown === 'everybody') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
+      else if (value === undefined && this.#unknown === 'all') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
     }
   }
 }

@@ -186,7 +186,7 @@ export class Subscriptions {
         subscription.filters = 'text' in prepared ? null : prepared
         if ('text' in prepared && isNews)
           channel.warn(`Changes of ${entry.schema}.${entry.name} are withheld: your filter does not fit the table any more`, prepared.fault)
-        // What it could not be told while the filter did not fit.
+        // It missed what came while the filter did not fit.
         if (!isNews && subscription.filters !== null) channel.gap('withheld')
       }),
     )

@@ -28,8 +28,8 @@ export class TableSubscriptions {
   #roles: ReadonlyMap<string, RoleFacts> = new Map()
   #audiences = new Map<CheckIdentity | string, Map<string, Audience>>()
   #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
-  #byFilter = new SubscriptionIndex<Audience>('nobody')
-  #byOwner = new SubscriptionIndex<Audience>('everybody')
+  #byFilter = new SubscriptionIndex<Audience>('none')
+  #byOwner = new SubscriptionIndex<Audience>('all')
 
   constructor(oid: number, identities: Identities) {
     this.oid = oid
@@ -66,15 +66,15 @@ export class TableSubscriptions {
     this.stale = false
     this.#audiences = new Map()
     this.#unfiltered = new Map()
-    this.#byFilter = new SubscriptionIndex('nobody')
-    this.#byOwner = new SubscriptionIndex('everybody')
+    this.#byFilter = new SubscriptionIndex('none')
+    this.#byOwner = new SubscriptionIndex('all')
     for (const subscription of this.subscriptions) {
       subscription.audience = null
       this.#join(subscription)
     }
   }
 
-  /** Adds to the batch whom the change may concern. */
+  /** Adds to the batch the audiences that the change may concern. */
   match(change: RowChange, batch: Batch): void {
     for (const event of [change.action, '*'] as const) {
       const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])
@@ -145,7 +145,7 @@ export class TableSubscriptions {
   }
 }
 
-/** Nothing but Postgres can tell which rows are for it. */
+/** Only Postgres can decide which rows are for it. */
 function isUnfiltered({ filters, fault, owner }: Audience): boolean {
   return (filters.length === 0 && owner === null) || fault === 'unauthorized'
 }

@@ -14,7 +14,7 @@ export interface ExplainChangeContext {
   readonly publication: string
 }
 
-/** Why an identity is or is not told of a change of a row: in the order in which the feed decides, up to what decided. */
+/** Why an identity does or does not get a change of a row: in the order in which the feed decides, up to what decided. */
 export async function explainChange(context: ExplainChangeContext, question: ExplainChange): Promise<readonly WhyStep[]> {
   const { checker } = await context.sessions()
   const { identity, schema, table } = question
@@ -43,7 +43,11 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
   if (decided({ check: 'row', outcome: 'yes', text: 'The row exists.' }, ...(await filterSteps(context, entry, question, row.texts))))
     return steps
   if (!entry.rowSecurity) {
-    steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security is off on ${name}: whoever may select it sees every row.` })
+    steps.push({
+      check: 'policy',
+      outcome: 'yes',
+      text: `Row Level Security is off on ${name}: every role that may select it sees every row.`,
+    })
     return steps
   }
   if (role.bypassesRowSecurity) {
@@ -106,7 +110,7 @@ interface Row {
   readonly texts: ReadonlyMap<string, string | null>
 }
 
-/** Read with the server's own login, which no policy holds back; a plain look-up, in which nobody's functions run. Or a sentence why not. */
+/** Read with the server's own login, which no policy holds back; a plain look-up, in which no user's functions run. Or a sentence why not. */
 async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, name: string, key: readonly string[]): Promise<Row | string> {
   const texts = entry.columns.map((column, at) => `t.${pg.escapeIdentifier(column.name)}::text as c${at}`)
   try {

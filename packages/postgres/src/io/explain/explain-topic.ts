@@ -81,7 +81,7 @@ function noPolicyStep(role: string): WhyStep {
   return {
     check: 'policy',
     outcome: 'no',
-    text: `There is no SELECT policy on realtime.messages for ${role}: nobody with this role may join a private topic.`,
+    text: `There is no SELECT policy on realtime.messages for ${role}: this role may not join a private topic.`,
     sql: `create policy "may join" on realtime.messages for select to ${pg.escapeIdentifier(role)}\n  using (realtime.topic() = 'the name of the topic');`,
   }
 }

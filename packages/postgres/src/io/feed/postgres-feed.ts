@@ -41,7 +41,7 @@ export interface PostgresFeedOptions {
   readonly resumeWindowBytes?: number
   /** The write-ahead log that Postgres keeps for it, at most. Default 256 MB. */
   readonly maxWalBytes?: number
-  /** How often channels that want positions are told where the feed is. Default 30,000. */
+  /** How often channels that want positions get the feed's. Default 30,000. */
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
@@ -69,7 +69,7 @@ export interface PostgresFeed {
   readonly changeFeed: ChangeFeed
   /** Where the changes come from: its status, its lag. */
   readonly source: ChangeSource
-  /** Says why somebody does or does not get something; `authorizer` is the one that decides private channels. */
+  /** Explains why an identity does or does not get something; `authorizer` is the one that decides private channels. */
   explainer(authorizer: Authorizer): Explainer
   /** Runs SQL for an inspector, as a login that is no superuser. */
   readonly sql: AdminSql
@@ -78,8 +78,8 @@ export interface PostgresFeed {
 }
 
 /**
- * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are told
- * so, and they are subscribed as soon as there is.
+ * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are
+ * notified, and they are subscribed as soon as there is.
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'

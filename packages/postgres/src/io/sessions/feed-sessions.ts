@@ -35,7 +35,7 @@ export type SessionsWhenOpen = () => Promise<FeedSessions>
 
 /** Sessions that all have the same settings. */
 export interface SessionPool {
-  /** Runs `work` on a session that nobody else uses meanwhile. One whose connection failed is not used again. */
+  /** Runs `work` on a session of its own. One whose connection failed is not used again. */
   withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
   /** Whether one could be had at once. */
   hasFree(): boolean
@@ -92,7 +92,7 @@ function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, se
   })
   // An idle session that breaks is replaced at the next question.
   sessions.on('error', () => {})
-  // One that breaks between two questions of somebody who has it would end the process.
+  // Without a listener, one that breaks between two questions would end the process.
   sessions.on('connect', (session) => session.on('error', () => {}))
   const prepared = new WeakSet<pg.PoolClient>()
   return {
@@ -145,7 +145,7 @@ async function checkerLogin(catalog: SessionPool, { connection, roles, connectTi
     await catalog.withSession((session) => prepareLogin(session, password, roles, true))
     return (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) ? login : null
   } catch (error) {
-    // Not permitted here. Anything else, such as a lost connection, is told.
+    // Not permitted here. Anything else, such as a lost connection, is thrown.
     if (/^(42|0L|28|0A)/.test((error as { code?: string }).code ?? '')) return null
     throw error
   }
@@ -164,7 +164,7 @@ function withLogin(url: string, user: string, password: string): string {
   return changed.href
 }
 
-async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], anew: boolean): Promise<void> {
+async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], resets: boolean): Promise<void> {
   const attributes = `login noinherit nosuperuser nocreatedb nocreaterole noreplication password ${pg.escapeLiteral(password)}`
   const { rows } = await catalog.query<{ exists: boolean; unsafe: boolean }>(
     'select true as exists, rolsuper or rolinherit or rolbypassrls as unsafe from pg_catalog.pg_roles where rolname = $1',
@@ -172,7 +172,7 @@ async function prepareLogin(catalog: pg.ClientBase, password: string, roles: rea
   )
   if (rows[0]?.unsafe === true) throw Object.assign(new Error(`the role ${CHECKER} has rights that it must not have`), { code: '42501' })
   if (rows[0] === undefined) await ignoring(catalog.query(`create role ${CHECKER} ${attributes}`), '42710', '23505')
-  else if (anew) await catalog.query(`alter role ${CHECKER} ${attributes}`)
+  else if (resets) await catalog.query(`alter role ${CHECKER} ${attributes}`)
   const missing = await catalog.query<{ name: string }>(
     `select rolname as name from pg_catalog.pg_roles where rolname = any($1) and not rolsuper and not pg_catalog.pg_has_role($2, oid, 'MEMBER')`,
     [roles, CHECKER],

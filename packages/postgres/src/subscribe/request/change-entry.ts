@@ -109,7 +109,7 @@ function quoteElement(value: string): string {
   return `"${value.replace(/["\\]/g, '\\$&')}"`
 }
 
-/** The lists of a filter that could not be read, as far as they can be told apart. */
+/** The lists of a filter that could not be read, as far as they can be separated. */
 function rawListFilters(text: string): Inspectable[] {
   return splitConditions(text).flatMap((condition) => {
     const [, column, not, list] = /^([^=]+)=(not\.)?in\.\(([^)]*)\)/.exec(condition.trim()) ?? []

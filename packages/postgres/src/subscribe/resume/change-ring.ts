@@ -59,7 +59,7 @@ export class ChangeRing {
     return this.#last
   }
 
-  /** A new epoch: what is here can no longer be told from what follows. */
+  /** A new epoch: positions of what is here cannot be compared with those of what follows. */
   restart(start: Place): void {
     this.#kept = []
     this.#from = 0

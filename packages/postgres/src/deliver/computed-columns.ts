@@ -4,50 +4,49 @@ import { primaryKeyTexts, rowTexts } from '../replication/change-row.ts'
 import type { RowChecks, WrittenRow } from '../decide/feed-database.ts'
 import type { TableEntry } from '../catalog/table-entry.ts'
 
-/** What somebody is told of a change. */
-export interface Told {
+/** Columns of a change that are delivered. */
+export interface Projection {
   readonly change: RowChange
-  /** The columns' `attnum`s, as {@link Binding} has them. */
+  /** The columns' `attnum`s, comma separated. */
   readonly columns: string
   readonly role: string
 }
 
-/** JSON texts by column name: of the row as it is after the change, and of what the stream told of it as it was before. */
-export interface Supplied {
+/** JSON texts by column name: of the row as it is after the change, and of what the log holds of it as it was before. */
+export interface Computed {
   readonly record: ReadonlyMap<string, string>
   readonly old: ReadonlyMap<string, string>
 }
 
-/** Whether the stream does not tell some of its values, so that Postgres has to be asked. */
+/** Whether the log does not hold some of its values, so that Postgres has to be asked. */
 export function lacksValues(table: Table): boolean {
   return missingColumns(table).length > 0
 }
 
 /**
- * What the stream does not tell: the JSON of types that bring their own cast to it, and generated columns that are not
- * published. Both follow from what the stream tells, so that whoever may see a change may see these. Where it does not tell
- * enough they are read from the row, but only if that still is the one that the change wrote: whoever sees the one may not
- * see the other.
+ * Computes what the log does not hold: the JSON of types that only the database can write, and generated columns that are not
+ * published. Both follow from what the log holds, so that they may be delivered with it. Where it does not hold enough they are
+ * read from the row, but only if that is unchanged: a newer version may not be visible to this user.
  */
-export async function suppliedColumns(
-  told: Iterable<Told>,
+export async function computeColumns(
+  projections: Iterable<Projection>,
   database: RowChecks,
   entryOf: (oid: number) => TableEntry | null,
-): Promise<ReadonlyMap<RowChange, Supplied>> {
-  const supplied = new Supplying()
-  for (const [table, wanted] of wantedOf(told)) {
+): Promise<ReadonlyMap<RowChange, Computed>> {
+  const computed = new Computing()
+  for (const [table, wanted] of wantedOf(projections)) {
     for (const column of wanted.columns)
-      if (column.type.kind === 'cast') await supplyCasts(wanted, column, column.type.name, database, supplied)
+      if (column.type.kind === 'cast') await computeCasts(wanted, column, column.type.name, database, computed)
     const generated = [...wanted.columns].filter(({ tupleIndex }) => tupleIndex === null)
-    if (generated.length > 0) await supplyGenerated(wanted, table, generated, database, supplied, entryOf(table.oid))
+    if (generated.length > 0) await computeGenerated(wanted, table, generated, database, computed, entryOf(table.oid))
   }
-  return supplied.byChange
+  return computed.byChange
 }
 
-class Supplying {
+class Computing {
   readonly byChange: Map<RowChange, { readonly record: Map<string, string>; readonly old: Map<string, string> }> = new Map()
 
-  set(change: RowChange, row: keyof Supplied, name: string, json: string): void {
+  set(change: RowChange, row: keyof Computed, name: string, json: string): void {
     let values = this.byChange.get(change)
     if (values === undefined) this.byChange.set(change, (values = { record: new Map(), old: new Map() }))
     values[row].set(name, json)
@@ -55,16 +54,16 @@ class Supplying {
 }
 
 interface Wanted {
-  /** Of one of those who are told. */
+  /** Of one of the subscribers. */
   readonly role: string
   readonly changes: Set<RowChange>
   readonly columns: Set<Column>
 }
 
-/** What nobody selected costs no question. */
-function wantedOf(told: Iterable<Told>): Map<Table, Wanted> {
+/** Columns that no subscriber selected are not asked for. */
+function wantedOf(projections: Iterable<Projection>): Map<Table, Wanted> {
   const wanted = new Map<Table, Wanted>()
-  for (const { change, columns, role } of told) {
+  for (const { change, columns, role } of projections) {
     if (!lacksValues(change.table)) continue
     const lacking = missingColumnsOf(change.table, columns)
     if (lacking.length === 0) continue
@@ -76,16 +75,16 @@ function wantedOf(told: Iterable<Told>): Map<Table, Wanted> {
   return wanted
 }
 
-const missingByTold = new WeakMap<Table, Map<string, readonly Column[]>>()
+const missingBySelection = new WeakMap<Table, Map<string, readonly Column[]>>()
 
-function missingColumnsOf(table: Table, told: string): readonly Column[] {
-  let ofTable = missingByTold.get(table)
-  if (ofTable === undefined) missingByTold.set(table, (ofTable = new Map()))
-  let columns = ofTable.get(told)
+function missingColumnsOf(table: Table, selection: string): readonly Column[] {
+  let ofTable = missingBySelection.get(table)
+  if (ofTable === undefined) missingBySelection.set(table, (ofTable = new Map()))
+  let columns = ofTable.get(selection)
   if (columns === undefined) {
-    const numbers = new Set(told.split(',').map(Number))
+    const numbers = new Set(selection.split(',').map(Number))
     columns = missingColumns(table).filter(({ number }) => numbers.has(number))
-    ofTable.set(told, columns)
+    ofTable.set(selection, columns)
   }
   return columns
 }
@@ -105,21 +104,21 @@ function missingColumns(table: Table): readonly Column[] {
   return columns
 }
 
-async function supplyCasts(
+async function computeCasts(
   { role, changes }: Wanted,
   column: Column,
   typeSql: string,
   database: RowChecks,
-  supplied: Supplying,
+  computed: Computing,
 ): Promise<void> {
   const at = column.tupleIndex
   if (at === null) return
-  const asked: { readonly change: RowChange; readonly row: keyof Supplied; readonly text: string }[] = []
+  const asked: { readonly change: RowChange; readonly row: keyof Computed; readonly text: string }[] = []
   for (const change of changes) {
     const { newTuple, old } = change
     const before = old?.tuple.text(at)
     const after = newTuple?.text(at)
-    // What an update left as it was, the stream may have told of the old row only.
+    // The log may hold a value that an update left as it was in the old row only.
     const now = after === undefined && newTuple !== null ? before : after
     if (typeof now === 'string') asked.push({ change, row: 'record', text: now })
     if (typeof before === 'string') asked.push({ change, row: 'old', text: before })
@@ -129,21 +128,21 @@ async function supplyCasts(
   const json = await database.jsonOf({ typeSql, role, texts })
   for (const [index, { change, row }] of asked.entries()) {
     const value = json[index]
-    if (value !== undefined) supplied.set(change, row, column.name, value)
+    if (value !== undefined) computed.set(change, row, column.name, value)
   }
 }
 
-/** They follow from the rest of the row, if the stream told that; otherwise the row itself has them, if it still is the same. */
-async function supplyGenerated(
+/** They follow from the rest of the row, if the log holds it; otherwise they are read from the row, if it is unchanged. */
+async function computeGenerated(
   { role, changes }: Wanted,
   table: Table,
   columns: readonly Column[],
   database: RowChecks,
-  supplied: Supplying,
+  results: Computing,
   entry: TableEntry | null,
 ): Promise<void> {
   const names = columns.map(({ name }) => name)
-  const rows: { readonly change: RowChange; readonly row: keyof Supplied; readonly texts: readonly (string | null | undefined)[] }[] = []
+  const rows: { readonly change: RowChange; readonly row: keyof Computed; readonly texts: readonly (string | null | undefined)[] }[] = []
   for (const change of changes) {
     for (const row of ['record', 'old'] as const) {
       const texts = rowTexts(change, row)
@@ -151,16 +150,16 @@ async function supplyGenerated(
     }
   }
   if (rows.length === 0) return
-  const computed = await database.computed({ table, role, columns: names, rows: rows.map(({ texts }) => texts) })
-  for (const [index, values] of computed) for (const [name, json] of values) supplied.set(rows[index]!.change, rows[index]!.row, name, json)
+  const found = await database.computed({ table, role, columns: names, rows: rows.map(({ texts }) => texts) })
+  for (const [index, values] of found) for (const [name, json] of values) results.set(rows[index]!.change, rows[index]!.row, name, json)
 
   const asked: (WrittenRow & { readonly change: RowChange })[] = []
   for (const [index, { change, row }] of rows.entries()) {
-    if (entry === null || row === 'old' || computed.get(index)?.size === names.length) continue
+    if (entry === null || row === 'old' || found.get(index)?.size === names.length) continue
     const key = primaryKeyTexts(change)
     if (key !== null && key.length === entry.primaryKey.length) asked.push({ change, key, xid: change.transaction.xid })
   }
   if (entry === null || asked.length === 0) return
   for (const [index, values] of await database.generated(entry, names, asked))
-    for (const [name, json] of values) supplied.set(asked[index]!.change, 'record', name, json)
+    for (const [name, json] of values) results.set(asked[index]!.change, 'record', name, json)
 }
