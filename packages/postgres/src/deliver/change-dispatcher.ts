@@ -81,8 +81,7 @@ export class ChangeDispatcher {
   /** Decides and delivers a batch. Rejects without having delivered anything. */
   async dispatch(batch: Batch): Promise<void> {
     const { changes } = batch
-    // Of several transactions, the first are not to wait for the last.
-    const waits = changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
+    const waits = isOneTransaction(changes)
     const found = batch.pending((audience) => this.#breaker.holds(audience))
     const apart = found.apart.filter((each) => !this.report.isWithheld(each))
     let outcomes = [await this.#decide(found.atOnce, this.#options.database, waits)]
@@ -153,6 +152,7 @@ export class ChangeDispatcher {
     checks: RowChecks,
   ): Promise<Outcome> {
     const { subscriptions } = this.#options
+    const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
     return this.#untilCurrent(async () => {
       await subscriptions.loadStale(new Set(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid))))
       const pending = wanted.flatMap(({ rows, channels }) => {
@@ -162,7 +162,7 @@ export class ChangeDispatcher {
       return this.#decide(
         pending.filter((each) => !this.report.isWithheld(each)),
         checks,
-        true,
+        waits,
       )
     })
   }
@@ -235,6 +235,11 @@ export class ChangeDispatcher {
 /** The server's own table of messages: its rows are not row changes. */
 export function isOwnTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
   return schema === 'realtime' && /^messages(?:_|$)/.test(name)
+}
+
+/** Of several transactions, the first are not to wait until the last is visible. */
+function isOneTransaction(changes: readonly RowChange[]): boolean {
+  return changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
 }
 
 /** What was decided for other identities of these channels does not count any more. */

@@ -85,8 +85,11 @@ export class IsolatedLane {
     if (waiting + rows.length > MAX_ROWS_EACH || this.#rows + rows.length > MAX_ROWS)
       return this.#options.failed(work, 'too many changes wait for slow policies or filters')
     this.#rows += rows.length
-    const releases = [...channels].map((channel) => channel.defer(placeOf(rows[0]!)))
-    append(this.#waiting, key, { ...work, release: () => releases.forEach((release) => release()) })
+    // One transaction may become visible long before the next one.
+    for (const ofTransaction of groupBy(rows, ({ transaction }) => transaction).values()) {
+      const releases = [...channels].map((channel) => channel.defer(placeOf(ofTransaction[0]!)))
+      append(this.#waiting, key, { ...work, rows: ofTransaction, release: () => releases.forEach((release) => release()) })
+    }
   }
 
   #start(kind: Kind): void {

@@ -10,7 +10,7 @@ const CHECKER = 'tidewire_checker'
 /** How long a statement of a check may take. On the ordered path, what takes longer is asked again apart from it. */
 export const ORDERED_TIMEOUT_MS = 500
 
-const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = ${ORDERED_TIMEOUT_MS}; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = ${ORDERED_TIMEOUT_MS}; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set synchronous_commit = off;
 set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
 
 /** How many sessions slow policies and filters may occupy, in all. */
