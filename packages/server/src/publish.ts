@@ -1,7 +1,7 @@
 import { traceparentOf, wireTopic } from '@tidewire/protocol'
 import type { Services } from './channel/services.ts'
 import type { PublishOutcome, PublishRequest, Tracer } from './ports.ts'
-import type { TopicMessage } from './topic/encoded-message.ts'
+import type { TopicMessage } from './ports/topic.ts'
 import type { Topic } from './topic/topic.ts'
 
 /** A message from inside: it was allowed where it came from, by the database or by a peer node. */

@@ -1,6 +1,6 @@
 import { isJsonObject, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
 import type { SentMessage } from '../ports.ts'
-import type { TopicMessage } from '../topic/encoded-message.ts'
+import type { TopicMessage } from '../ports/topic.ts'
 import type { Membership } from './membership.ts'
 
 /** A `broadcast` push: checked, sent to the topic, acknowledged if the channel asked for it. */

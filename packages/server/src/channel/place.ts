@@ -1,6 +1,6 @@
 import type { Topic, Seat } from '../topic/topic.ts'
 import type { CatchUp } from '../topic/catch-up.ts'
-import type { TopicMessage } from '../topic/encoded-message.ts'
+import type { TopicMessage } from '../ports/topic.ts'
 import type { Reads, Subscriber } from '../topic/subscriber.ts'
 import type { Topics } from '../topic/topics.ts'
 

@@ -1,4 +1,4 @@
-import type { TopicMessage } from './encoded-message.ts'
+import type { TopicMessage } from '../ports/topic.ts'
 import type { Subscriber } from './subscriber.ts'
 
 /** How long after a replay the live copy of a replayed message may still come. */

@@ -1,6 +1,7 @@
 import type { Version } from '@tidewire/protocol'
 import { CatchUp } from './catch-up.ts'
-import { Envelopes, type TopicMessage } from './encoded-message.ts'
+import type { TopicMessage } from '../ports/topic.ts'
+import { Envelopes } from './encoded-message.ts'
 import type { Reads, Stream, Subscriber } from './subscriber.ts'
 import type { Turn } from './turn.ts'
 
