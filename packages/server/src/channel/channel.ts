@@ -1,7 +1,7 @@
 import type { DecisionCode } from '../decision-code.ts'
 import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { Decision, Identity, StoredMessage } from '../ports.ts'
+import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Topic } from '../topic/topic.ts'
