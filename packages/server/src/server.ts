@@ -35,8 +35,9 @@ import type {
 } from './ports.ts'
 import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
+import { FlushScheduler } from './topic/flush-scheduler.ts'
+import { Publisher } from './topic/publisher.ts'
 import { Topics } from './topic/topics.ts'
-import { Turn } from './topic/turn.ts'
 
 /** What a server stands on. Without a database, private channels, replay and row changes are refused with a reason. */
 export interface ServerPorts {
@@ -57,8 +58,7 @@ export type ConnectionAdmission =
   | { readonly ok: false; readonly status: number; readonly text: string }
 
 /**
- * One node, without its sockets: takes transports, gives connections. Everything that reaches a topic goes through
- * here, from sockets, from HTTP and from the database.
+ * One node, without its sockets: takes transports, gives connections.
  */
 export class Server {
   readonly options: ResolvedServerOptions
@@ -80,8 +80,8 @@ export class Server {
     this.options = options
     this.#ports = ports
     this.connections = new Connections(options.limits.maxConnectedUsers)
-    const turn = new Turn(runtime, { lingerMs: options.lingerMs })
-    this.topics = new Topics(turn)
+    const scheduler = new FlushScheduler(runtime, { lingerMs: options.lingerMs })
+    this.topics = new Topics(scheduler)
     this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
     this.#limits = {
       maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
@@ -94,7 +94,8 @@ export class Server {
       runtime,
       limits: options.limits,
       topics: this.topics,
-      fanOutTimes: turn.fanOutTimes,
+      publisher: new Publisher({ runtime, topics: this.topics, observer: this.#observers, tracer: ports.tracer ?? null }),
+      fanOutTimes: scheduler.fanOutTimes,
       presence: new PresenceTracker<object>({
         replica: base64url(runtime.randomBytes(9)),
         nextPhxRef: () => base64url(runtime.randomBytes(12)),
@@ -103,7 +104,6 @@ export class Server {
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
-      tracer: ports.tracer ?? null,
       admit: (token, headers) => this.#admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null

@@ -52,7 +52,7 @@ export function answer(request: AdminRequest, ref: Ref, inspector: Inspector, { 
 }
 
 function topicDetail(name: string, isPrivate: boolean, view: AdminView, startedAt: number): AdminTopicDetail {
-  const topic = view.topics.find(name, isPrivate)
+  const topic = view.topics.find({ name, private: isPrivate })
   const presences = new Map<string, { readonly key: string; readonly metas: Claims[]; readonly since: number[] }>()
   const connections: string[] = []
   for (const subscriber of topic?.subscribers() ?? []) {

@@ -38,7 +38,7 @@ export class Watch {
       at: runtime.now(),
     }))
     this.traffic = new Traffic(this.roster, runtime)
-    for (const { topic } of topics.all()) this.traffic.channels += topic.size
+    for (const topic of topics.all()) this.traffic.channels += topic.size
     this.#unobserve = view.watch(this.traffic)
     this.#tickAt = runtime.uptime()
     this.#timer = runtime.setTimer(() => this.#step(), LOG_INTERVAL_MS)

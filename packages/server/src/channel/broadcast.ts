@@ -1,11 +1,10 @@
 import { isJsonObject, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
-import type { SentMessage } from '../ports.ts'
-import type { TopicMessage } from '../topic/encoded-message.ts'
-import type { Membership } from './membership.ts'
+import type { TopicMessage } from '../ports/topic.ts'
+import type { JoinedChannel } from './joined-channel.ts'
 
-/** A `broadcast` push: checked, sent to the topic, acknowledged if the channel asked for it. */
-export function broadcast(channel: Membership, frame: ClientFrame): void {
-  const { connection, services, request, topic } = channel
+/** A `broadcast` push: checked, published, acknowledged if the channel asked for it. */
+export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
+  const { connection, services, request } = channel
   if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
     return channel.refuse(
@@ -15,13 +14,14 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
     )
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
-  const size = payloadSize(frame.payload)
-  if (size > services.limits.maxPayloadBytes)
+  if (payloadSize(frame.payload) > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
-  const written = services.tracer?.broadcast(topic.name, traceOf(frame.payload), size, null)
-  const receivers = topic.fanOut('broadcast', message, request.self ? null : channel)
-  services.observer.broadcast(topic.name, receivers, size, sentMessage(channel, frame.payload))
-  if (written !== undefined) topic.inOrder(() => written(receivers))
+  services.publisher.publish(channel.key, message, {
+    kind: 'socket',
+    connection: connection.id,
+    except: request.self ? null : channel,
+    traceparent: traceOf(frame.payload),
+  })
   if (request.ack) channel.reply(frame.ref, 'ok', {})
 }
 
@@ -42,19 +42,6 @@ function messageOf(payload: FramePayload): TopicMessage | null {
 function traceOf(payload: FramePayload): string | null {
   if (payload.kind === 'user-broadcast') return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
   return payload.kind === 'json' && isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
-}
-
-/** Made for every message, so as one literal. */
-function sentMessage({ connection, request }: Membership, payload: FramePayload): SentMessage {
-  const isUser = payload.kind === 'user-broadcast'
-  return {
-    kind: 'broadcast',
-    private: request.private,
-    connection: connection.id,
-    event: isUser ? payload.broadcast.event : null,
-    encoding: isUser ? payload.broadcast.encoding : payload.kind === 'json' ? 'json' : 'binary',
-    payload: isUser ? payload.broadcast.bytes : payload.bytes,
-  }
 }
 
 function payloadSize(payload: FramePayload): number {

@@ -1,7 +1,8 @@
 import type { DecisionCode } from '../decision-code.ts'
 import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { Decision, Identity, StoredMessage } from '../ports.ts'
+import type { Decision, Identity } from '../ports.ts'
+import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
@@ -10,11 +11,12 @@ import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
 import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
-import type { Membership } from './membership.ts'
-import { Place } from './place.ts'
+import { JoinBuffer } from './join-buffer.ts'
+import type { JoinedChannel } from './joined-channel.ts'
 import { newPresenceKey, presence, presenceEnds, presenceState } from './presence.ts'
 import { loadReplay, replayMessage } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
+import { TopicMembership } from './topic-membership.ts'
 import { WaitingFrames } from './waiting-frames.ts'
 
 export interface ChannelOptions {
@@ -30,11 +32,10 @@ export interface ChannelOptions {
 }
 
 /**
- * One membership: runs the channel's machine, and hands the frames of a joined channel to the file of their event.
- * Frames that come before a decision wait here, in order; other channels of the socket go on.
+ * One channel of one connection: runs the channel's machine, and hands the frames of a joined channel to the file of
+ * their event. Frames that come before a decision wait here, in order; other channels of the socket go on.
  */
-export class Channel implements Membership, ChangeReceiver {
-  readonly subTopic: string
+export class Channel implements JoinedChannel, ChangeReceiver {
   readonly joinRef: Ref
   readonly request: JoinRequest
   readonly connection: ChannelConnection
@@ -42,24 +43,25 @@ export class Channel implements Membership, ChangeReceiver {
   readonly #options: ChannelOptions
   #state: ChannelState = initialChannel
   readonly #waiting: WaitingFrames
-  readonly #place: Place
+  readonly #membership: TopicMembership
   readonly #writer: ChannelWriter
   readonly #changes: ChangeSubscription
   presentSince: number | null = null
   #presenceKey: string | null
   #presenceCalls: CallWindow | null = null
+  /** `null` unless the join waits for stored messages or row changes. */
+  #joinBuffer: JoinBuffer | null = null
 
   constructor(connection: ChannelConnection, services: Services, options: ChannelOptions) {
     this.connection = connection
     this.services = services
-    this.subTopic = options.subTopic
     this.joinRef = options.joinRef
     this.request = options.request
     this.#options = options
     this.#waiting = new WaitingFrames(connection.waiting, services.limits.maxFrameBytes)
     this.#presenceKey = options.request.presenceKey
-    this.#place = new Place(this, services.topics, this.subTopic, this.request.private)
-    this.#writer = new ChannelWriter(connection, this.#place, this.subTopic, this.joinRef)
+    this.#membership = new TopicMembership(this, services.topics, { name: options.subTopic, private: options.request.private })
+    this.#writer = new ChannelWriter(connection, this.#membership, this.joinRef)
     this.#changes = new ChangeSubscription(this, services.changeFeed)
   }
 
@@ -71,10 +73,12 @@ export class Channel implements Membership, ChangeReceiver {
     return this.#state.kind === 'joined'
   }
 
-  get topic(): Topic {
-    const { topic } = this.#place
-    if (topic === null) throw new Error('a channel has no topic before it joined')
-    return topic
+  get key(): TopicKey {
+    return this.#membership.key
+  }
+
+  get subTopic(): string {
+    return this.#membership.key.name
   }
 
   get mayWrite(): Reads {
@@ -131,11 +135,17 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   deliverChange(event: string, payload: Uint8Array): void {
-    this.#place.topic?.deliverTo(this, event, payload)
+    const buffer = this.#joinBuffer
+    if (buffer === null) this.#membership.topic?.deliverTo(this, event, payload)
+    else {
+      buffer.hold({ kind: 'change', event, payload })
+      if (buffer.isFull) this.#changes.answerNow()
+    }
   }
 
   tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
-    this.#writer.system(status, 'postgres_changes', message, extra)
+    if (this.#joinBuffer === null) this.#writer.system(status, 'postgres_changes', message, extra)
+    else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
@@ -200,7 +210,7 @@ export class Channel implements Membership, ChangeReceiver {
     })
     this.#state = state
     for (const effect of effects) this.#run(effect)
-    if (state.kind === 'closed') this.#place.close()
+    if (state.kind === 'closed') this.#membership.close()
   }
 
   #run(effect: ChannelEffect): void {
@@ -210,10 +220,11 @@ export class Channel implements Membership, ChangeReceiver {
       case 'ask-write':
         return this.#ask(effect)
       case 'load-replay':
-        this.#place.beginCatchUp()
+        this.#membership.hold((this.#joinBuffer = new JoinBuffer()))
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
       case 'open-changes':
+        this.#joinBuffer ??= new JoinBuffer()
         this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
           this.#step(opening.ok ? { type: 'changes-live' } : { type: 'changes-refused', code: opening.code, reason: opening.reason }),
         )
@@ -226,7 +237,7 @@ export class Channel implements Membership, ChangeReceiver {
       case 'enter':
         return this.#enter(effect)
       case 'change-reads':
-        return this.#place.setReads(effect.reads)
+        return this.#membership.setReads(effect.reads)
       case 'change-identity':
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
@@ -268,31 +279,38 @@ export class Channel implements Membership, ChangeReceiver {
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {
     const { services, request } = this
-    const topic = this.#place.take(reads)
+    const topic = this.#membership.subscribe(reads)
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.tellClosed()
     if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
-    this.#replay(topic, replay)
+    for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
       if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
       else this.#writer.system('ok', 'system', 'Replication connection established')
     }
+    this.#releaseJoinBuffer(topic, new Set(replay.map(({ id }) => id)))
     this.#changes.joined(admission.identity)
   }
 
-  #replay(topic: Topic, stored: readonly StoredMessage[]): void {
-    for (const message of stored) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
-    const missed = this.#place.caughtUp(new Set(stored.map(({ id }) => id)), this.services.runtime.uptime())
-    for (const message of missed) this.#writer.frame(topic.frameFor(this, message))
+  #releaseJoinBuffer(topic: Topic, replayed: ReadonlySet<string>): void {
+    const buffer = this.#joinBuffer
+    if (buffer === null) return
+    this.#joinBuffer = null
+    topic.replayed(this, replayed, this.services.runtime.uptime())
+    for (const held of buffer.takeAll(replayed)) {
+      if (held.kind === 'stored') this.#writer.frame(topic.frameFor(this, held.message))
+      else if (held.kind === 'change') this.deliverChange(held.event, held.payload)
+      else this.tellChanges(held.status, held.message, held.extra)
+    }
   }
 
   #exit(): void {
     this.#changes.close()
-    const topic = this.#place.leave()
+    const topic = this.#membership.unsubscribe()
     if (topic === null) return
     presenceEnds(this)
-    this.#place.close()
+    this.#membership.close()
     this.services.observer.left(this.connection.id, topic.name, this.request.private)
   }
 

@@ -1,9 +1,10 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { Version } from '@tidewire/protocol'
 import type { Limits } from '../limits/limits.ts'
-import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime, Tracer } from '../ports.ts'
+import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
+import type { Publisher } from '../topic/publisher.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { Admission } from './channel-state.ts'
 import type { WaitingBytes } from './waiting-frames.ts'
@@ -13,6 +14,7 @@ export interface Services {
   readonly runtime: Runtime
   readonly limits: Limits
   readonly topics: Topics
+  readonly publisher: Publisher
   readonly fanOutTimes: FanOutTimes
   /** Owners are channels, told apart by identity. */
   readonly presence: PresenceTracker<object>
@@ -20,9 +22,7 @@ export interface Services {
   /** Without a database there are no stored messages and no row changes. */
   readonly messageStore: MessageStore | null
   readonly changeFeed: ChangeFeed | null
-  /** Read it at every use: another one may take its place. */
   readonly observer: Observer
-  readonly tracer: Tracer | null
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }

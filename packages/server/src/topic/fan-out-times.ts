@@ -1,4 +1,4 @@
-import type { Runtime } from '../ports.ts'
+import type { Runtime } from '../ports/runtime.ts'
 
 /**
  * How long messages take, from the frame that brings one to the last write of it. A frame is read and fanned out in one

@@ -2,9 +2,9 @@ import { ServerRuntime } from '@tidewire/testkit'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Subscriber } from './subscriber.ts'
-import { Topic, type Seat } from './topic.ts'
+import { Topic, type Subscription } from './topic.ts'
 import { Topics } from './topics.ts'
-import { Turn } from './turn.ts'
+import { FlushScheduler } from './flush-scheduler.ts'
 
 class Receiver implements Subscriber {
   readonly version
@@ -38,7 +38,7 @@ const BOTH = { broadcast: true, presence: true }
 
 function room(lingerMs = 0): { runtime: ServerRuntime; topic: Topic } {
   const runtime = new ServerRuntime()
-  return { runtime, topic: new Topic('realtime:room', new Turn(runtime, { lingerMs })) }
+  return { runtime, topic: new Topic({ name: 'room', private: false }, new FlushScheduler(runtime, { lingerMs })) }
 }
 
 function text(n: number | string): { kind: 'text'; event: string; payload: Buffer } {
@@ -120,7 +120,7 @@ describe('Topic', () => {
 
   test('names too long for a binary frame go as text', () => {
     const runtime = new ServerRuntime()
-    const topic = new Topic(`realtime:${'x'.repeat(300)}`, new Turn(runtime, { lingerMs: 0 }))
+    const topic = new Topic({ name: 'x'.repeat(300), private: false }, new FlushScheduler(runtime, { lingerMs: 0 }))
     const a = new Receiver()
     topic.subscribe(a, BOTH)
     topic.fanOut('broadcast', { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'json', bytes: Buffer.from('1') } }, null)
@@ -188,10 +188,10 @@ describe('Topic', () => {
   test('a crowd that comes or goes in one turn costs each of it a write, not one for each other', () => {
     const { runtime, topic } = room()
     const crowd = Array.from({ length: 100 }, () => new Receiver())
-    const seats = crowd.map((receiver, n) => {
-      const seat = topic.subscribe(receiver, BOTH)
+    const subscriptions = crowd.map((receiver, n) => {
+      const subscription = topic.subscribe(receiver, BOTH)
       topic.fanOut('presence', text(n), null)
-      return seat
+      return subscription
     })
     runtime.endTurn()
     for (const [n, { texts, writes }] of crowd.entries()) {
@@ -199,8 +199,8 @@ describe('Topic', () => {
       expect(writes.length).toBeLessThanOrEqual(2)
       writes.length = 0
     }
-    for (const [n, seat] of seats.slice(1).entries()) {
-      topic.unsubscribe(seat)
+    for (const [n, subscription] of subscriptions.slice(1).entries()) {
+      topic.unsubscribe(subscription)
       topic.fanOut('presence', text(n), null)
     }
     runtime.endTurn()
@@ -219,17 +219,17 @@ describe('Topic', () => {
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
         const { runtime, topic } = room()
         const receivers = Array.from({ length: 6 }, (_, i) => new Receiver(i % 2 === 0 ? '2.0.0' : '1.0.0'))
-        const seats: (Seat | null)[] = receivers.map(() => null)
+        const subscriptions: (Subscription | null)[] = receivers.map(() => null)
         const expected: string[][] = receivers.map(() => [])
         let n = 0
         for (const now of steps) {
           if (now.do === 'end') runtime.endTurn()
           else if (now.do === 'toggle') {
-            const seat = seats[now.who]!
-            if (seat === null) seats[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
+            const subscription = subscriptions[now.who]!
+            if (subscription === null) subscriptions[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
             else {
-              topic.unsubscribe(seat)
-              seats[now.who] = null
+              topic.unsubscribe(subscription)
+              subscriptions[now.who] = null
             }
           } else if (now.do === 'ack') topic.inOrder(() => {})
           else if (now.do === 'send') {
@@ -237,7 +237,7 @@ describe('Topic', () => {
             const sender = receivers[now.who]!
             topic.fanOut('broadcast', text(n), now.self ? null : sender)
             receivers.forEach((receiver, i) => {
-              if (seats[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
+              if (subscriptions[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
             })
           }
         }
@@ -257,18 +257,18 @@ describe('Topic', () => {
 
 describe('Topics', () => {
   test('public and private topics of one name are two; empty ones are forgotten', () => {
-    const topics = new Topics(new Turn(new ServerRuntime(), { lingerMs: 0 }))
-    const open = topics.open('a', false)
-    const closed = topics.open('a', true)
+    const topics = new Topics(new FlushScheduler(new ServerRuntime(), { lingerMs: 0 }))
+    const open = topics.open({ name: 'a', private: false })
+    const closed = topics.open({ name: 'a', private: true })
     expect(open).not.toBe(closed)
-    expect(topics.open('a', false)).toBe(open)
-    const seat = open.subscribe(new Receiver(), BOTH)
-    topics.closeIfEmpty('a', false)
-    topics.closeIfEmpty('a', true)
-    expect(topics.find('a', false)).toBe(open)
-    expect(topics.find('a', true)).toBeUndefined()
-    open.unsubscribe(seat)
-    topics.closeIfEmpty('a', false)
+    expect(topics.open({ name: 'a', private: false })).toBe(open)
+    const subscription = open.subscribe(new Receiver(), BOTH)
+    topics.closeIfEmpty({ name: 'a', private: false })
+    topics.closeIfEmpty({ name: 'a', private: true })
+    expect(topics.find({ name: 'a', private: false })).toBe(open)
+    expect(topics.find({ name: 'a', private: true })).toBeUndefined()
+    open.unsubscribe(subscription)
+    topics.closeIfEmpty({ name: 'a', private: false })
     expect(topics.size).toBe(0)
   })
 })

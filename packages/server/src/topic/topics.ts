@@ -1,45 +1,45 @@
-import { wireTopic } from '@tidewire/protocol'
+import type { TopicKey } from '../ports/topic.ts'
+import type { FlushScheduler } from './flush-scheduler.ts'
 import { Topic } from './topic.ts'
-import type { Turn } from './turn.ts'
 
-/** The topics that have subscribers. A public and a private one of the same name are two (rule T3). */
+/** The topics that have subscribers. A public and a private topic of one name are two (rule T3). */
 export class Topics {
-  readonly #turn: Turn
+  readonly #scheduler: FlushScheduler
   readonly #public = new Map<string, Topic>()
   readonly #private = new Map<string, Topic>()
 
-  constructor(turn: Turn) {
-    this.#turn = turn
+  constructor(scheduler: FlushScheduler) {
+    this.#scheduler = scheduler
   }
 
   get size(): number {
     return this.#public.size + this.#private.size
   }
 
-  /** Every topic, by its sub-topic. */
-  *all(): Generator<{ readonly subTopic: string; readonly private: boolean; readonly topic: Topic }> {
-    for (const [subTopic, topic] of this.#public) yield { subTopic, private: false, topic }
-    for (const [subTopic, topic] of this.#private) yield { subTopic, private: true, topic }
+  *all(): Generator<Topic> {
+    yield* this.#public.values()
+    yield* this.#private.values()
   }
 
-  find(subTopic: string, isPrivate: boolean): Topic | undefined {
-    return (isPrivate ? this.#private : this.#public).get(subTopic)
+  find({ name, private: isPrivate }: TopicKey): Topic | undefined {
+    return (isPrivate ? this.#private : this.#public).get(name)
   }
 
-  /** The topic, made if it is not there: for somebody about to subscribe. */
-  open(subTopic: string, isPrivate: boolean): Topic {
-    const topics = isPrivate ? this.#private : this.#public
-    let topic = topics.get(subTopic)
+  /** The topic, created if it is not there, for a channel that is about to subscribe. */
+  open(key: TopicKey): Topic {
+    let topic = this.find(key)
     if (topic === undefined) {
-      topic = new Topic(wireTopic(subTopic), this.#turn)
-      topics.set(subTopic, topic)
+      topic = new Topic(key, this.#scheduler)
+      this.#of(key).set(key.name, topic)
     }
     return topic
   }
 
-  /** Forgets a topic that nobody is subscribed to any more. */
-  closeIfEmpty(subTopic: string, isPrivate: boolean): void {
-    const topics = isPrivate ? this.#private : this.#public
-    if (topics.get(subTopic)?.isEmpty === true) topics.delete(subTopic)
+  closeIfEmpty(key: TopicKey): void {
+    if (this.find(key)?.isEmpty === true) this.#of(key).delete(key.name)
+  }
+
+  #of(key: TopicKey): Map<string, Topic> {
+    return key.private ? this.#private : this.#public
   }
 }

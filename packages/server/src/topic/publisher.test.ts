@@ -1,0 +1,129 @@
+import { allObservers, type Observer, type SentMessage, type Tracer } from '@tidewire/server'
+import { ServerRuntime } from '@tidewire/testkit'
+import { describe, expect, test } from 'vitest'
+import type { TopicMessage } from '../ports/topic.ts'
+import { FlushScheduler } from './flush-scheduler.ts'
+import { Publisher, type Origin } from './publisher.ts'
+import type { Subscriber } from './subscriber.ts'
+import { Topics } from './topics.ts'
+
+const KEY = { name: 'room', private: true }
+const JSON_BYTES = Buffer.from('{"a":1}')
+const text: TopicMessage = { kind: 'text', event: 'broadcast', payload: JSON_BYTES }
+const user: TopicMessage = { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'json', bytes: JSON_BYTES } }
+const opaque: TopicMessage = { kind: 'opaque', event: 'broadcast', bytes: JSON_BYTES }
+
+class Receiver implements Subscriber {
+  readonly version = '2.0.0'
+  messages = 0
+
+  write(_frames: Buffer, messages: number): void {
+    this.messages += messages
+  }
+}
+
+function node() {
+  const runtime = new ServerRuntime()
+  const topics = new Topics(new FlushScheduler(runtime, { lingerMs: 0 }))
+  const seen: { readonly topic: string; readonly receivers: number; readonly bytes: number; readonly message: SentMessage }[] = []
+  const spans: { readonly traceparent: string | null; readonly since: number | null; receivers: number | null }[] = []
+  const stored: number[] = []
+  const observer: Observer = {
+    ...allObservers([]),
+    broadcast: (topic, receivers, bytes, message) => void seen.push({ topic, receivers, bytes, message }),
+    storedFannedOut: (ms) => void stored.push(ms),
+  }
+  const tracer: Tracer = {
+    broadcast: (_topic, traceparent, _bytes, since) => {
+      const span: (typeof spans)[number] = { traceparent, since, receivers: null }
+      spans.push(span)
+      return (receivers) => void (span.receivers = receivers)
+    },
+  }
+  const publisher = new Publisher({ runtime, topics, observer, tracer })
+  const [both, presenceOnly] = [new Receiver(), new Receiver()]
+  topics.open(KEY).subscribe(both, { broadcast: true, presence: true })
+  topics.open(KEY).subscribe(presenceOnly, { broadcast: false, presence: true })
+  return { runtime, topics, publisher, seen, spans, stored, both, presenceOnly }
+}
+
+const origins: readonly Origin[] = [
+  { kind: 'socket', connection: 'c', except: null, traceparent: null },
+  { kind: 'http', traceparent: null },
+  { kind: 'database', id: 'i', committedAt: null, traceparent: null },
+  { kind: 'relay' },
+  { kind: 'history' },
+]
+
+describe('Publisher', () => {
+  test.each(origins)('a message from $kind reaches the readers of broadcasts, the observers and the tracer', (origin) => {
+    const { publisher, both, presenceOnly, seen, spans } = node()
+    expect(publisher.publish(KEY, user, origin)).toBe(1)
+    expect([both.messages, presenceOnly.messages]).toEqual([1, 0])
+    expect(seen).toEqual([
+      {
+        topic: 'realtime:room',
+        receivers: 1,
+        bytes: 7,
+        message: {
+          kind: 'broadcast',
+          private: true,
+          connection: origin.kind === 'socket' ? 'c' : null,
+          event: 'e',
+          encoding: 'json',
+          payload: JSON_BYTES,
+        },
+      },
+    ])
+    expect(spans).toEqual([{ traceparent: null, since: null, receivers: 1 }])
+  })
+
+  test('presence reaches the readers of presence and is not traced', () => {
+    const { publisher, both, presenceOnly, seen, spans } = node()
+    const diff = { ...text, event: 'presence_diff' }
+    expect(publisher.publish(KEY, diff, { kind: 'presence', change: 'untrack', connection: 'c' })).toBe(2)
+    expect([both.messages, presenceOnly.messages]).toEqual([1, 1])
+    expect(seen[0]!.message).toMatchObject({ kind: 'untrack', connection: 'c', event: 'presence_diff', encoding: 'json' })
+    expect(spans).toEqual([])
+  })
+
+  test('the sender is left out where it asks for that', () => {
+    const { publisher, both } = node()
+    publisher.publish(KEY, opaque, { kind: 'socket', connection: 'c', except: both, traceparent: null })
+    expect(both.messages).toBe(0)
+  })
+
+  test('the event of a text broadcast is not read from its payload', () => {
+    const { publisher, seen } = node()
+    publisher.publish(KEY, text, { kind: 'http', traceparent: null })
+    publisher.publish(KEY, opaque, { kind: 'http', traceparent: null })
+    expect(seen.map(({ message: { event, encoding } }) => [event, encoding])).toEqual([
+      [null, 'json'],
+      [null, 'binary'],
+    ])
+  })
+
+  test('observers and tracer see a message to a topic without subscribers, and no topic is created', () => {
+    const { publisher, topics, seen, spans } = node()
+    expect(publisher.publish({ name: 'empty', private: false }, user, { kind: 'http', traceparent: 't' })).toBe(0)
+    expect(seen[0]).toMatchObject({ topic: 'realtime:empty', receivers: 0 })
+    expect(spans).toEqual([{ traceparent: 't', since: null, receivers: 0 }])
+    expect(topics.size).toBe(1)
+  })
+
+  test('a message of the database is measured from its commit, to the flush that writes it', () => {
+    const { publisher, runtime, stored, spans } = node()
+    const committedAt = runtime.now() - 5
+    const origin = { kind: 'database', id: null, committedAt, traceparent: null } as const
+    publisher.publish(KEY, user, origin)
+    publisher.publish(KEY, user, origin)
+    expect(stored).toEqual([5])
+    runtime.advance(2)
+    runtime.endTurn()
+    expect(stored).toEqual([5, 7])
+    expect(spans.map(({ since }) => since)).toEqual([committedAt, committedAt])
+    publisher.publish({ name: 'empty', private: false }, user, { ...origin, committedAt: runtime.now() + 60_000 })
+    expect(stored.at(-1)).toBe(0)
+    expect(spans.at(-1)!.since).toBe(runtime.now())
+  })
+})
