@@ -15,6 +15,8 @@ export interface Services {
   readonly limits: Limits
   readonly topics: Topics
   readonly publisher: Publisher
+  /** There are other nodes. */
+  readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
   /** Owners are channels, told apart by identity. */
   readonly presence: PresenceTracker<object>
