@@ -20,7 +20,6 @@ export { openTelemetry, type Tracing } from './io/observability/tracing.ts'
 export { tokenVerifier, type TokenVerifierOptions } from './io/tokens/token-verifier.ts'
 export { resolveOptions, type ServerOptions } from './options.ts'
 export type * from './ports.ts'
-export type * from './ports/relay.ts'
 export type { StoredPublish, TrustedPublish } from './publish.ts'
 export { Server, type ServerPorts } from './server.ts'
 

@@ -1,11 +1,7 @@
-import type { TopicMessage } from '../topic/encoded-message.ts'
+import type { TopicKey, TopicMessage } from './topic.ts'
 
-/** A topic as the relay names it. Public and private topics of one name are two. */
-export interface RelayTopic {
-  /** Without `realtime:`. */
-  readonly name: string
-  readonly private: boolean
-}
+/** A topic as the relay names it. */
+export type RelayTopic = TopicKey
 
 /** A broadcast in the form in which the topic holds it. The receiving node fans it out as it is and never parses its payload. */
 export type RelayMessage = TopicMessage
