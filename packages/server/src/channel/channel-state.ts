@@ -1,4 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
+import type { Transition } from '../machine.ts'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
@@ -84,7 +85,7 @@ export type ChannelEffect =
   | { readonly type: 'phx-close' }
   | { readonly type: 'forget' }
 
-export interface ChannelRules {
+export interface ChannelTransitionOptions {
   readonly private: boolean
   readonly presenceEnabled: boolean
   readonly wantsReplay: boolean
@@ -94,17 +95,14 @@ export interface ChannelRules {
   readonly subTopic: string
 }
 
-export interface ChannelStep {
-  readonly state: ChannelState
-  readonly effects: readonly ChannelEffect[]
-}
+type ChannelStep = Transition<ChannelState, ChannelEffect>
 
 export const initialChannel: ChannelState = { kind: 'verifying' }
 
 const CLOSED: ChannelState = { kind: 'closed' }
 const EVERYTHING: Reads = { broadcast: true, presence: true }
 
-export function channelTransition(state: ChannelState, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+export function channelTransition(state: ChannelState, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
   if (state.kind === 'closed') return { state, effects: [] }
   switch (event.type) {
     case 'leave':
@@ -115,36 +113,36 @@ export function channelTransition(state: ChannelState, event: ChannelEvent, rule
     case 'stop':
       return state.kind === 'joined' ? stop(event.code, event.message) : refuse(event.code, event.message)
     default:
-      return state.kind === 'joined' ? whileJoined(state, event, rules) : whileJoining(state, event, rules)
+      return state.kind === 'joined' ? whileJoined(state, event, options) : whileJoining(state, event, options)
   }
 }
 
 type Joining = Exclude<ChannelState, { kind: 'joined' | 'closed' }>
 type Joined = Extract<ChannelState, { kind: 'joined' }>
 
-function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
   switch (event.type) {
     case 'token-refused':
       return state.kind === 'verifying' ? refuse(event.code, event.joinReason) : stay(state)
     case 'admitted': {
       if (state.kind !== 'verifying') return stay(state)
       const { admission } = event
-      if (rules.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
-      if (rules.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
-      return subscribe(admission, EVERYTHING, [], rules)
+      if (options.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
+      if (options.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
+      return subscribe(admission, EVERYTHING, [], options)
     }
     case 'read-decided': {
       if (state.kind !== 'authorizing') return stay(state)
       const { authorization } = event
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      if (!mayJoin(reads, rules)) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`)
-      if (!rules.wantsReplay) return subscribe(state.admission, reads, [], rules)
-      if (!reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`)
+      if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
+      if (!options.wantsReplay) return subscribe(state.admission, reads, [], options)
+      if (!reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
       return { state: { kind: 'replaying', admission: state.admission, reads }, effects: [{ type: 'load-replay' }] }
     }
     case 'replay-loaded':
-      return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, rules) : stay(state)
+      return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, options) : stay(state)
     case 'replay-failed':
       return state.kind === 'replaying' ? refuse('replay-unavailable', event.reason) : stay(state)
     case 'changes-live':
@@ -156,7 +154,7 @@ function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules):
   }
 }
 
-function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
   switch (event.type) {
     case 'new-token': {
       const { token } = event
@@ -168,7 +166,7 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
     case 'admitted': {
       const { admission } = event
       if (admission.token !== state.renewing) return stay(state)
-      if (rules.private) return { state, effects: [{ type: 'ask-read', admission }] }
+      if (options.private) return { state, effects: [{ type: 'ask-read', admission }] }
       return {
         state: { ...state, admission, renewing: null },
         effects: [{ type: 'change-identity', identity: admission.identity }],
@@ -179,9 +177,9 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
       if (admission.token !== state.renewing) return stay(state)
       if (!authorization.ok) return stop('authorization-unavailable', withoutCode(authorization.reason))
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      if (!mayJoin(reads, rules)) return stop('unauthorized', noRead(rules))
-      if ((state.reads.broadcast && !reads.broadcast) || (rules.presenceEnabled && state.reads.presence && !reads.presence))
-        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${rules.subTopic}`)
+      if (!mayJoin(reads, options)) return stop('unauthorized', noRead(options))
+      if ((state.reads.broadcast && !reads.broadcast) || (options.presenceEnabled && state.reads.presence && !reads.presence))
+        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${options.subTopic}`)
       const asking: readonly ChannelEffect[] = state.writes === 'asking' ? [{ type: 'ask-write', admission }] : []
       return {
         state: { ...state, admission, reads, writes: state.writes === 'asking' ? 'asking' : null, renewing: null },
@@ -190,7 +188,7 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
     }
     case 'first-push':
       if (state.writes !== null) return stay(state)
-      if (!rules.private) return { state: { ...state, writes: EVERYTHING }, effects: [] }
+      if (!options.private) return { state: { ...state, writes: EVERYTHING }, effects: [] }
       return { state: { ...state, writes: 'asking' }, effects: [{ type: 'ask-write', admission: state.admission }] }
     case 'write-decided': {
       if (state.writes !== 'asking' || event.admission !== state.admission) return stay(state)
@@ -205,12 +203,12 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
   }
 }
 
-function mayJoin(reads: Reads, rules: ChannelRules): boolean {
-  return reads.broadcast || (rules.presenceEnabled && reads.presence)
+function mayJoin(reads: Reads, options: ChannelTransitionOptions): boolean {
+  return reads.broadcast || (options.presenceEnabled && reads.presence)
 }
 
-function noRead(rules: ChannelRules): string {
-  return `You do not have permissions to read from this Channel topic: ${rules.subTopic}`
+function noRead(options: ChannelTransitionOptions): string {
+  return `You do not have permissions to read from this Channel topic: ${options.subTopic}`
 }
 
 /** A `system` message has no code in front of its text (rule A4). */
@@ -218,8 +216,8 @@ function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
 }
 
-function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], rules: ChannelRules): ChannelStep {
-  if (!rules.waitsForChanges) return enter(admission, reads, replay)
+function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], options: ChannelTransitionOptions): ChannelStep {
+  if (!options.waitsForChanges) return enter(admission, reads, replay)
   return { state: { kind: 'subscribing', admission, reads, replay }, effects: [{ type: 'open-changes', admission }] }
 }
 

@@ -1,6 +1,7 @@
 import type { DecisionCode } from '../decision-code.ts'
 import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
+import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -42,6 +43,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   readonly services: Services
   readonly #options: ChannelOptions
   #state: ChannelState = initialChannel
+  readonly #effects = new Effects<ChannelEffect>()
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership
   readonly #writer: ChannelWriter
@@ -209,11 +211,11 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       subTopic: this.subTopic,
     })
     this.#state = state
-    for (const effect of effects) this.#run(effect)
+    this.#effects.run(effects, (effect) => this.#perform(effect))
     if (state.kind === 'closed') this.#membership.close()
   }
 
-  #run(effect: ChannelEffect): void {
+  #perform(effect: ChannelEffect): void {
     switch (effect.type) {
       case 'verify':
       case 'ask-read':
