@@ -21,10 +21,14 @@ const event = fc.string({ unit: 'binary', maxLength: 20 })
 const metadata = fc.option(fc.dictionary(fc.constantFrom('id', 'traceparent', 'é'), fc.string({ maxLength: 8 }), { noNullPrototype: true }))
 const message: fc.Arbitrary<RelayMessage> = fc.oneof(
   fc.record({ kind: fc.constant('text' as const), event, payload: bytes }),
-  fc.record({
-    kind: fc.constant('user' as const),
-    broadcast: fc.record({ event, metadata, encoding: fc.constantFrom('json' as const, 'binary' as const), bytes }),
-  }),
+  fc.record(
+    {
+      kind: fc.constant('user' as const),
+      broadcast: fc.record({ event, metadata, encoding: fc.constantFrom('json' as const, 'binary' as const), bytes }),
+      asText: fc.constant(true),
+    },
+    { requiredKeys: ['kind', 'broadcast'] },
+  ),
   fc.record({ kind: fc.constant('opaque' as const), event, bytes }),
 )
 const batch = fc.array(message, { minLength: 1, maxLength: 5 })

@@ -45,11 +45,12 @@ export type DecodedEnvelope = { readonly ok: true; readonly value: Envelope } | 
 const KIND = { batch: 1, part: 2, node: 3, beat: 4 } as const
 const CHANNELS: readonly NodeChannel[] = ['presence', 'admin']
 const MESSAGE_HEAD_BYTES = 11
-/** Bits of a message's first byte: its kind, and how its payload is encoded. */
+/** A message's first byte: its kind, and for `user` how its payload is encoded and whether it is always sent as text. */
 const TEXT = 0
-const USER_JSON = 1
-const USER_BINARY = 2
-const OPAQUE = 3
+const USER = 1
+const OPAQUE = 2
+const BINARY_BIT = 4
+const AS_TEXT_BIT = 8
 /** Marks metadata that is `null`, which an empty text could not. */
 const NO_METADATA = 0xffffffff
 export const PART_HEAD_BYTES: number = HEAD_BYTES + 8
@@ -179,18 +180,11 @@ function decodeBeat(from: string, bytes: Buffer): DecodedEnvelope {
 }
 
 function messageOf(type: number, event: string, metadata: JsonObject | null, bytes: Uint8Array): RelayMessage | null {
-  switch (type) {
-    case TEXT:
-      return { kind: 'text', event, payload: bytes }
-    case USER_JSON:
-      return { kind: 'user', broadcast: { event, metadata, encoding: 'json', bytes } }
-    case USER_BINARY:
-      return { kind: 'user', broadcast: { event, metadata, encoding: 'binary', bytes } }
-    case OPAQUE:
-      return { kind: 'opaque', event, bytes }
-    default:
-      return null
-  }
+  if (type === TEXT) return { kind: 'text', event, payload: bytes }
+  if (type === OPAQUE) return { kind: 'opaque', event, bytes }
+  if ((type & ~(BINARY_BIT | AS_TEXT_BIT)) !== USER) return null
+  const broadcast = { event, metadata, encoding: (type & BINARY_BIT) === 0 ? ('json' as const) : ('binary' as const), bytes }
+  return (type & AS_TEXT_BIT) === 0 ? { kind: 'user', broadcast } : { kind: 'user', broadcast, asText: true }
 }
 
 function fieldsOf(message: RelayMessage): {
@@ -204,7 +198,7 @@ function fieldsOf(message: RelayMessage): {
       return { type: TEXT, event: message.event, metadata: null, payload: message.payload }
     case 'user': {
       const { event, metadata, encoding, bytes } = message.broadcast
-      const type = encoding === 'json' ? USER_JSON : USER_BINARY
+      const type = USER | (encoding === 'json' ? 0 : BINARY_BIT) | (message.asText === true ? AS_TEXT_BIT : 0)
       return { type, event, metadata: metadata === null ? null : JSON.stringify(metadata), payload: bytes }
     }
     case 'opaque':

@@ -12,6 +12,8 @@ export interface LinkHandlers {
 
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
+/** A session that ends sooner counts as a failed attempt. */
+const STABLE_MS = 10_000
 /** A broker that takes a session's bytes and confirms none of them would grow this process without bound. */
 const MAX_UNCONFIRMED_BYTES = 64 * 1024 * 1024
 /** Ticks, not time: after a freeze the clock has run on, and the answer waits to be read. */
@@ -128,7 +130,6 @@ export class Link {
     this.#handlers.opened(session)
     void this.confirm().then((confirmed) => {
       if (!confirmed || this.#session !== session || this.#closed) return
-      this.#retryMs = FIRST_RETRY_MS
       this.#state = { state: 'up', sinceUptimeMs: this.#runtime.uptime() }
       this.#handlers.changed(this.#state)
     })
@@ -155,6 +156,8 @@ export class Link {
   #lose(detail: string): void {
     if (this.#closed) return
     const had = this.#session !== null
+    const { state, sinceUptimeMs } = this.#state
+    if (state === 'up' && this.#runtime.uptime() - sinceUptimeMs > STABLE_MS) this.#retryMs = FIRST_RETRY_MS
     this.#session = null
     this.#confirming = null
     this.#next = null

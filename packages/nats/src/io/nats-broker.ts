@@ -125,7 +125,8 @@ function sentenceOf(client: NatsClient, place: string, { encryption, credentials
   const text = cause instanceof Error ? cause.message : String(cause)
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : ''
   if (code === 'ENOENT' && credentials.kind === 'file') return `The credentials file ${credentials.path} does not exist`
-  if (encryption === 'required' && /tls.*not available/i.test(text)) return `${place} offers no TLS, which this node requires`
+  if (encryption === 'required' && text.includes("does not support 'tls'")) return `${place} offers no TLS, which this node requires`
+  if (code === 'ECONNREFUSED') return `${place} is not reachable: connection refused`
   if (code !== '' && text === '') return `${place} is not reachable: ${code}`
   return `${place} is not reachable: ${text}`
 }
