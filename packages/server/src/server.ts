@@ -78,6 +78,7 @@ export class Server {
   readonly #limits: ConnectionLimits
   readonly #upgrades: RateCounter
   readonly #admin: AdminChannel | null
+  readonly #nodes: Nodes | null
   #connectionCount = 0
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
@@ -103,17 +104,21 @@ export class Server {
       maxBacklogBytes: options.maxBacklogBytes,
       privateOnly: options.privateOnly,
     }
+    const presence = new PresenceTracker<object>({
+      replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
+      nextPhxRef: () => base64url(runtime.randomBytes(12)),
+    })
+    const nodes = relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, observer: this.#observers })
+    this.#nodes = nodes
     this.#services = {
       runtime,
       limits: options.limits,
       topics: this.topics,
       publisher,
       isClustered: relay !== null,
+      presence,
+      presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
-      presence: new PresenceTracker<object>({
-        replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
-        nextPhxRef: () => base64url(runtime.randomBytes(12)),
-      }),
       authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
@@ -124,7 +129,7 @@ export class Server {
     this.connections.admin = this.#admin
     this.#first = this.#withAdmin(ports.observer)
     this.#observe()
-    if (relay !== null) new Nodes({ relay, topics: this.topics, publisher, observer: this.#observers }).start()
+    this.#nodes?.start()
   }
 
   /** All who see what happens. */
@@ -170,13 +175,13 @@ export class Server {
 
   /** Starts or goes on with draining: closes the next sockets. Returns how many are left. */
   drain(): number {
-    if (!this.connections.draining) this.#ports.relay?.leave()
+    if (!this.connections.draining) this.#nodes?.leave()
     return this.connections.drain()
   }
 
   /** Says goodbye to the other nodes. */
   async close(): Promise<void> {
-    await this.#ports.relay?.close()
+    await this.#nodes?.close()
   }
 
   /** To be called every {@link SWEEP_INTERVAL_MS}. */

@@ -1,5 +1,5 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
-import { nestsDeeperThan } from './presence-payload.ts'
+import { maxPayloadDepth, nestsDeeperThan } from './presence-payload.ts'
 import type { CounterRanges } from './counter-set.ts'
 import type { PresenceContext, PresenceDelta, PresenceEntry, ReplicaContext, ReplicaDelta } from './presence-set.ts'
 
@@ -10,7 +10,7 @@ export type PresenceMessage =
   | { readonly type: 'ask'; readonly context: PresenceContext }
 
 /** A tracked payload may nest as deep as its own limit allows, inside a meta, an entry, a delta and a message. */
-const MAX_DEPTH = 64
+const MAX_DEPTH = maxPayloadDepth + 8
 
 export function encodePresenceMessage(message: Exclude<PresenceMessage, { readonly type: 'delta' }>): Uint8Array {
   return Buffer.from(JSON.stringify(message))
