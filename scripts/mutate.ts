@@ -3,10 +3,14 @@
  * that no test noticed. The file is written and put back; nothing else may use the folder meanwhile.
  * Usage: tsx scripts/mutate.ts [--every N] [--tests PATH…] FILE…   (tests: by default those beside each file)
  */
+import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createVitest, parseAst, type TestSpecification, type Vitest } from 'vitest/node'
+import { parseAst } from 'vitest/node'
+
+const DEADLINE_MS = 60_000
 
 interface Node {
   readonly type: string
@@ -93,54 +97,38 @@ function isNode(value: unknown): value is Node {
   return typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
 }
 
-async function notices(vitest: Vitest, specifications: TestSpecification[]): Promise<boolean> {
-  const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications)
-  return unhandledErrors.length > 0 || testModules.some((module) => !module.ok())
+/** A change may make a loop endless, so each run is a process of its own, with a deadline. */
+function notices(tests: readonly string[]): boolean {
+  const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
+  const args = [vitest, 'run', '--project', 'node', '--bail', '1', '--reporter', 'dot', ...tests]
+  return spawnSync(process.execPath, args, { stdio: 'ignore', timeout: DEADLINE_MS, killSignal: 'SIGKILL' }).status !== 0
 }
 
-async function main(): Promise<number> {
+function main(): number {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { every: { type: 'string', default: '1' }, tests: { type: 'string', multiple: true, default: [] } },
   })
-  const every = Number(values.every)
-  // A change may make a loop endless: each file of tests has a process of its own, which ends with its time-out.
-  const vitest = await createVitest('test', {
-    watch: false,
-    project: 'node',
-    bail: 1,
-    reporters: [{}],
-    testTimeout: 5_000,
-    teardownTimeout: 1_000,
-  })
-  const all = (await vitest.globTestSpecifications()).filter(({ moduleId }) => moduleId.endsWith('.test.ts'))
   let [survived, tried] = [0, 0]
-  for (const path of positionals.map((each) => resolve(each))) {
-    const folders = values.tests.length > 0 ? values.tests.map((each) => resolve(each)) : [dirname(path)]
-    const specifications = all.filter(({ moduleId }) => folders.some((folder) => moduleId.startsWith(folder)))
+  for (const path of positionals) {
+    const tests = values.tests.length > 0 ? values.tests : [dirname(path)]
     const text = readFileSync(path, 'utf8')
-    const put = (content: string): void => {
-      writeFileSync(path, content)
-      vitest.invalidateFile(path)
-    }
-    if (await notices(vitest, specifications)) throw new Error(`the tests of ${path} fail without any change`)
-    const mutants = mutantsOf(text, path).filter((_, at) => at % every === 0)
+    if (notices(tests)) throw new Error(`the tests of ${path} fail without any change`)
     try {
-      for (const { start, end, text: instead } of mutants) {
-        put(text.slice(0, start) + instead + text.slice(end))
+      for (const { start, end, text: instead } of mutantsOf(text, path).filter((_, at) => at % Number(values.every) === 0)) {
+        writeFileSync(path, text.slice(0, start) + instead + text.slice(end))
         tried++
-        if (await notices(vitest, specifications)) continue
+        if (notices(tests)) continue
         survived++
         const line = text.slice(0, start).split('\n').length
         process.stdout.write(`${path}:${line}: ${JSON.stringify(text.slice(start, end).slice(0, 100))} → ${JSON.stringify(instead)}\n`)
       }
     } finally {
-      put(text)
+      writeFileSync(path, text)
     }
   }
   process.stdout.write(`${tried} changes, ${tried - survived} noticed, ${survived} not\n`)
-  await vitest.close()
   return survived === 0 ? 0 : 1
 }
 
-if (process.argv[1]?.endsWith('mutate.ts')) process.exitCode = await main()
+if (process.argv[1]?.endsWith('mutate.ts')) process.exitCode = main()

@@ -55,9 +55,6 @@ const AS_TEXT_BIT = 8
 const NO_METADATA = 0xffffffff
 const PART_HEAD_BYTES: number = HEAD_BYTES + 8
 
-/** 9 random bytes as base64url: how an instance is written everywhere but in envelopes. */
-const INSTANCE_LENGTH = 12
-
 /** What a message adds to a batch. */
 export function encodedSize(message: RelayMessage): number {
   const { event, metadata, payload } = fieldsOf(message)
