@@ -41,6 +41,8 @@ class Process {
   turnEnds: (() => void)[] = []
   inbox: Letter[] = []
   frozen = false
+  /** So much waits to be read that nothing of it comes up. */
+  behind = false
   linked = false
   /** Since when nothing kept it from hearing the others. */
   healthySince = 0
@@ -59,6 +61,7 @@ class Process {
       send: (_, bytes, to) => world.send(this, bytes, to),
       caughtUp: () => {
         const { linked } = this
+        if (this.behind) return Promise.resolve(false)
         // Settles after the input of this step was read.
         return new Promise((resolve) => void this.turnEnds.push(() => resolve(linked && this.linked)))
       },
@@ -136,8 +139,8 @@ class Process {
     const due = this.timers.filter(({ at }) => at <= this.world.now)
     this.timers = this.timers.filter(({ at }) => at > this.world.now)
     for (const { run } of due) run()
-    const letters = this.inbox.filter(({ at }) => at <= this.world.now)
-    this.inbox = this.inbox.filter(({ at }) => at > this.world.now)
+    const letters = this.behind ? [] : this.inbox.filter(({ at }) => at <= this.world.now)
+    if (!this.behind) this.inbox = this.inbox.filter(({ at }) => at > this.world.now)
     for (const { bytes, from } of letters) this.replication.onNodeMessage(bytes, from.instance)
     for (let round = 0; round < 4; round++) {
       const ends = this.turnEnds
@@ -385,6 +388,16 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
       expect(nodes[0].keys).toEqual(['key 0', 'key 1', 'key 2'])
       await world.pass(STEP_MS)
     }
+    world.expectAgreement()
+  })
+
+  it('is not emptied for a node that is behind with reading', async () => {
+    const { world, nodes } = await threeNodes()
+    nodes[0].behind = true
+    await world.pass(20_000)
+    expect(nodes[0].keys).toEqual(['key 0', 'key 1', 'key 2'])
+    nodes[0].behind = false
+    await world.pass(3_000)
     world.expectAgreement()
   })
 
