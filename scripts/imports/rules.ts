@@ -22,7 +22,18 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
     anywhere: ['@tidewire/protocol'],
     io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod', '@opentelemetry/api'],
     way: [
-      ...[['io'], ['server.ts'], ['admin'], ['connection'], ['publish.ts'], ['channel'], ['presence'], ['topic'], ['auth', 'limits']],
+      ...[
+        ['io'],
+        ['server.ts'],
+        ['admin'],
+        ['connection'],
+        ['publish.ts'],
+        ['channel'],
+        ['cluster'],
+        ['presence'],
+        ['topic'],
+        ['auth', 'limits'],
+      ],
       ...[['ports'], ['decision-code.ts']],
     ],
   },
@@ -30,7 +41,18 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   nats: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['@nats-io/*'] },
   inspector: { anywhere: ['@tidewire/client', '@tidewire/protocol', 'preact', '@preact/*', 'uplot'] },
   cli: {
-    anywhere: ['@tidewire/protocol', '@tidewire/client', '@tidewire/server', '@tidewire/postgres', '@tidewire/nats', 'citty', 'jose', 'ws', 'zod', 'node:*'],
+    anywhere: [
+      '@tidewire/protocol',
+      '@tidewire/client',
+      '@tidewire/server',
+      '@tidewire/postgres',
+      '@tidewire/nats',
+      'citty',
+      'jose',
+      'ws',
+      'zod',
+      'node:*',
+    ],
   },
   testkit: {
     anywhere: [

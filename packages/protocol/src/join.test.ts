@@ -9,6 +9,7 @@ const defaults: JoinRequest = {
   self: false,
   replicationReady: false,
   replay: null,
+  gaps: false,
   presenceKey: null,
   presenceEnabled: false,
   postgresChanges: [],

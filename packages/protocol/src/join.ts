@@ -11,6 +11,8 @@ export interface JoinPayload {
       readonly self?: boolean
       readonly replication_ready?: boolean
       readonly replay?: { readonly since: number; readonly limit?: number }
+      /** Asks for a `system` message where broadcasts may have been missed (rule B10). */
+      readonly gaps?: boolean
     }
     readonly presence?: { readonly enabled?: boolean; readonly key?: string }
     readonly postgres_changes?: readonly (PostgresChangesEntry | null)[] | null
@@ -30,6 +32,8 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
+  /** Where broadcasts may have been missed, the channel is notified (rule B10). */
+  readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
   readonly presenceEnabled: boolean
@@ -86,6 +90,7 @@ export function parseJoin(payload: unknown): ParsedJoin {
       self: flag(broadcast?.['self']),
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
+      gaps: flag(broadcast?.['gaps']),
       presenceKey: parseKey(presence['key']),
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: entries,

@@ -51,7 +51,19 @@ export interface RunningServer {
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, tracer, admin, ...others } = options
+  const {
+    host = '127.0.0.1',
+    port = 4000,
+    verifier,
+    observer,
+    authorizer,
+    messageStore,
+    changeFeed,
+    relay,
+    tracer,
+    admin,
+    ...others
+  } = options
   const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
@@ -62,6 +74,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     authorizer: authorizer ?? null,
     messageStore: messageStore ?? null,
     changeFeed: changeFeed ?? null,
+    relay: relay ?? null,
     tracer: tracer ?? null,
     admin: admin ?? null,
   })
@@ -98,6 +111,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const stop = async (): Promise<void> => {
     await drain(server, runtime, resolved.drainTimeoutMs)
     sweeping.cancel()
+    await server.close()
     await listener.close(Math.min(1_000, resolved.drainTimeoutMs))
   }
   return {
@@ -113,6 +127,6 @@ const DRAIN_STEP_MS = 20
 
 async function drain(server: Server, runtime: Runtime, timeoutMs: number): Promise<void> {
   const deadline = runtime.uptime() + timeoutMs
-  while (server.connections.drain() > 0 && runtime.uptime() < deadline)
+  while (server.drain() > 0 && runtime.uptime() < deadline)
     await new Promise<void>((resolve) => void runtime.setTimer(resolve, DRAIN_STEP_MS))
 }

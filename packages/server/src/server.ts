@@ -12,6 +12,7 @@ import {
   type TokenRefusal,
 } from './auth/token.ts'
 import type { AdmissionResult, Services } from './channel/services.ts'
+import { Nodes } from './cluster/nodes.ts'
 import { Connection, type ConnectionLimits } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
@@ -29,6 +30,7 @@ import type {
   Observer,
   PublishOutcome,
   PublishRequest,
+  Relay,
   Runtime,
   TokenVerifier,
   Tracer,
@@ -37,6 +39,7 @@ import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
 import { FlushScheduler } from './topic/flush-scheduler.ts'
 import { Publisher } from './topic/publisher.ts'
+import { RelayOutbox } from './topic/relay-outbox.ts'
 import { Topics } from './topic/topics.ts'
 
 /** What a server stands on. Without a database, private channels, replay and row changes are refused with a reason. */
@@ -47,6 +50,8 @@ export interface ServerPorts {
   readonly authorizer?: Authorizer | null
   readonly messageStore?: MessageStore | null
   readonly changeFeed?: ChangeFeed | null
+  /** The way to other nodes; `null`: this is the only one. */
+  readonly relay?: Relay | null
   /** Follows broadcasts; without one nothing is spent on it. */
   readonly tracer?: Tracer | null
   /** What an inspector needs; `null`: there is none. */
@@ -73,6 +78,7 @@ export class Server {
   readonly #limits: ConnectionLimits
   readonly #upgrades: RateCounter
   readonly #admin: AdminChannel | null
+  readonly #nodes: Nodes | null
   #connectionCount = 0
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
@@ -81,7 +87,15 @@ export class Server {
     this.#ports = ports
     this.connections = new Connections(options.limits.maxConnectedUsers)
     const scheduler = new FlushScheduler(runtime, { lingerMs: options.lingerMs })
-    this.topics = new Topics(scheduler)
+    const relay = ports.relay ?? null
+    this.topics = new Topics(scheduler, relay)
+    const publisher = new Publisher({
+      runtime,
+      topics: this.topics,
+      observer: this.#observers,
+      tracer: ports.tracer ?? null,
+      outbox: relay === null ? null : new RelayOutbox(relay, scheduler),
+    })
     this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
     this.#limits = {
       maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
@@ -90,16 +104,21 @@ export class Server {
       maxBacklogBytes: options.maxBacklogBytes,
       privateOnly: options.privateOnly,
     }
+    const presence = new PresenceTracker<object>({
+      replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
+      nextPhxRef: () => base64url(runtime.randomBytes(12)),
+    })
+    const nodes = relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, observer: this.#observers })
+    this.#nodes = nodes
     this.#services = {
       runtime,
       limits: options.limits,
       topics: this.topics,
-      publisher: new Publisher({ runtime, topics: this.topics, observer: this.#observers, tracer: ports.tracer ?? null }),
+      publisher,
+      isClustered: relay !== null,
+      presence,
+      presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
-      presence: new PresenceTracker<object>({
-        replica: base64url(runtime.randomBytes(9)),
-        nextPhxRef: () => base64url(runtime.randomBytes(12)),
-      }),
       authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
@@ -110,6 +129,7 @@ export class Server {
     this.connections.admin = this.#admin
     this.#first = this.#withAdmin(ports.observer)
     this.#observe()
+    this.#nodes?.start()
   }
 
   /** All who see what happens. */
@@ -151,6 +171,17 @@ export class Server {
   /** A broadcast that was allowed where it came from. Returns its receivers on this node. */
   publishTrusted(request: TrustedPublish): number {
     return publishTrusted(this.#services, request)
+  }
+
+  /** Starts or goes on with draining: closes the next sockets. Returns how many are left. */
+  drain(): number {
+    if (!this.connections.draining) this.#nodes?.leave()
+    return this.connections.drain()
+  }
+
+  /** Says goodbye to the other nodes. */
+  async close(): Promise<void> {
+    await this.#nodes?.close()
   }
 
   /** To be called every {@link SWEEP_INTERVAL_MS}. */

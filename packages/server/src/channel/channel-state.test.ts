@@ -23,6 +23,7 @@ const isPrivate: ChannelTransitionOptions = {
   private: true,
   presenceEnabled: true,
   wantsReplay: false,
+  isClustered: false,
   waitsForChanges: false,
   subTopic: 'room',
 }
@@ -39,6 +40,7 @@ type EventName =
 const STATES: Record<StateName, ChannelState> = {
   verifying: { kind: 'verifying' },
   authorizing: { kind: 'authorizing', admission: first },
+  attaching: { kind: 'attaching', admission: first, reads: all },
   replaying: { kind: 'replaying', admission: first, reads: all },
   subscribing: { kind: 'subscribing', admission: first, reads: all, replay: [] },
   joined,
@@ -52,6 +54,7 @@ const EVENTS: Record<EventName, ChannelEvent> = {
   'admitted, other token': { type: 'admitted', admission: second },
   'token-refused': { type: 'token-refused', token: 'second', code: 'token-expired', joinReason: 'InvalidJWTToken: late', message: 'late' },
   'read-decided': { type: 'read-decided', admission: second, authorization: allowed },
+  attached: { type: 'attached' },
   'read-decided, denied': { type: 'read-decided', admission: second, authorization: denied },
   'read-decided, unknown': { type: 'read-decided', admission: second, authorization: down },
   'replay-loaded': { type: 'replay-loaded', messages: [] },
@@ -86,6 +89,12 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     'read-decided': 'joined: enter, resume',
     'read-decided, denied': REFUSED,
     'read-decided, unknown': REFUSED,
+    stop: REFUSED,
+    replaced: 'closed',
+    'connection-closed': 'closed',
+  },
+  attaching: {
+    attached: 'joined: enter, resume',
     stop: REFUSED,
     replaced: 'closed',
     'connection-closed': 'closed',
@@ -201,11 +210,21 @@ test('a join that waits for its changes is answered when they are live', () => {
   expect(shown(channelTransition(initialChannel, EVENTS['admitted'], { ...waits, private: false }))).toBe('subscribing: open-changes')
 })
 
+test('a join on one of many nodes waits until the messages of the others come', () => {
+  const many = { ...isPrivate, isClustered: true }
+  const { state } = channelTransition(STATES.authorizing, EVENTS['read-decided'], many)
+  expect(state).toMatchObject({ kind: 'attaching', reads: all })
+  expect(shown(channelTransition(STATES.attaching, EVENTS.attached, { ...many, wantsReplay: true }))).toBe('replaying: load-replay')
+  expect(shown(channelTransition(STATES.attaching, EVENTS.attached, { ...many, waitsForChanges: true }))).toBe('subscribing: open-changes')
+  expect(shown(channelTransition(initialChannel, EVENTS.admitted, { ...many, private: false }))).toBe('attaching: attach')
+})
+
 test('random walks: a join is answered once, an entered channel is exited once, and a closed one is silent', () => {
   const rules = fc.record({
     private: fc.boolean(),
     presenceEnabled: fc.boolean(),
     wantsReplay: fc.boolean(),
+    isClustered: fc.boolean(),
     waitsForChanges: fc.boolean(),
     subTopic: fc.constant('room'),
   })

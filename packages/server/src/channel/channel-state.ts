@@ -17,16 +17,17 @@ export type Writes = Reads | 'asking' | null
 /**
  * One membership of one socket in one topic.
  *
- *   verifying ──► authorizing ──► replaying ──► subscribing ──► joined ──► closed
- *       └───────────── refused ───────┴──────────────┴────────────────────▲
+ *   verifying ──► authorizing ──► attaching ──► replaying ──► subscribing ──► joined ──► closed
+ *       └───────────── refused ───────┴─────────────┴──────────────┴──────────────────────▲
  *
- * Public channels skip authorizing; replaying and subscribing (to row changes, before the reply) are only for joins that
- * ask for it. While joined, a new token runs through
+ * Public channels skip authorizing; attaching waits until the messages of other nodes come, where there are any; replaying and
+ * subscribing (to row changes, before the reply) are only for joins that ask for it. While joined, a new token runs through
  * the same checks beside the traffic (`renewing`), and the newest one wins.
  */
 export type ChannelState =
   | { readonly kind: 'verifying' }
   | { readonly kind: 'authorizing'; readonly admission: Admission }
+  | { readonly kind: 'attaching'; readonly admission: Admission; readonly reads: Reads }
   | { readonly kind: 'replaying'; readonly admission: Admission; readonly reads: Reads }
   | { readonly kind: 'subscribing'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | {
@@ -49,6 +50,7 @@ export type ChannelEvent =
       readonly message: string
     }
   | { readonly type: 'read-decided'; readonly admission: Admission; readonly authorization: Authorization }
+  | { readonly type: 'attached' }
   | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
   | { readonly type: 'replay-failed'; readonly reason: string }
   | { readonly type: 'changes-live' }
@@ -67,6 +69,8 @@ export type ChannelEffect =
   | { readonly type: 'verify'; readonly token: string }
   | { readonly type: 'ask-read'; readonly admission: Admission }
   | { readonly type: 'ask-write'; readonly admission: Admission }
+  /** Open the topic; `attached` follows when the messages of other nodes come, or within a second. */
+  | { readonly type: 'attach' }
   | { readonly type: 'load-replay' }
   /** Subscribe to row changes before the join is answered (rule J7). */
   | { readonly type: 'open-changes'; readonly admission: Admission }
@@ -89,6 +93,8 @@ export interface ChannelTransitionOptions {
   readonly private: boolean
   readonly presenceEnabled: boolean
   readonly wantsReplay: boolean
+  /** There are other nodes. */
+  readonly isClustered: boolean
   /** The join is answered when its row changes are live. */
   readonly waitsForChanges: boolean
   /** For the texts of refusals. */
@@ -129,7 +135,7 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       const { admission } = event
       if (options.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
       if (options.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
-      return subscribe(admission, EVERYTHING, [], options)
+      return attach(admission, EVERYTHING, options)
     }
     case 'read-decided': {
       if (state.kind !== 'authorizing') return stay(state)
@@ -137,10 +143,11 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
       if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
-      if (!options.wantsReplay) return subscribe(state.admission, reads, [], options)
-      if (!reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
-      return { state: { kind: 'replaying', admission: state.admission, reads }, effects: [{ type: 'load-replay' }] }
+      if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
+      return attach(state.admission, reads, options)
     }
+    case 'attached':
+      return state.kind === 'attaching' ? replay(state.admission, state.reads, options) : stay(state)
     case 'replay-loaded':
       return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, options) : stay(state)
     case 'replay-failed':
@@ -214,6 +221,16 @@ function noRead(options: ChannelTransitionOptions): string {
 /** A `system` message has no code in front of its text (rule A4). */
 function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
+}
+
+function attach(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+  if (!options.isClustered) return replay(admission, reads, options)
+  return { state: { kind: 'attaching', admission, reads }, effects: [{ type: 'attach' }] }
+}
+
+function replay(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+  if (!options.wantsReplay) return subscribe(admission, reads, [], options)
+  return { state: { kind: 'replaying', admission, reads }, effects: [{ type: 'load-replay' }] }
 }
 
 function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], options: ChannelTransitionOptions): ChannelStep {

@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
+import { wireTopic, type ClientFrame, type GapReason, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
 import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
@@ -150,6 +150,11 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
+  notifyGap(reason: GapReason): void {
+    if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
+    this.#writer.system('error', 'broadcast', GAP_MESSAGES[reason], { gap: reason })
+  }
+
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
     this.#writer.reply(ref, status, response)
   }
@@ -207,6 +212,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       private: this.request.private,
       presenceEnabled: this.request.presenceEnabled,
       wantsReplay: this.request.replay !== null,
+      isClustered: this.services.isClustered,
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
     })
@@ -221,6 +227,12 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'ask-read':
       case 'ask-write':
         return this.#ask(effect)
+      case 'attach': {
+        const ready = this.#membership.attach()
+        if (ready === null) return this.#step({ type: 'attached' })
+        void ready.then(() => this.#step({ type: 'attached' }))
+        return
+      }
       case 'load-replay':
         this.#membership.hold((this.#joinBuffer = new JoinBuffer()))
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
@@ -291,6 +303,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
       else this.#writer.system('ok', 'system', 'Replication connection established')
     }
+    if (services.isClustered && !this.#membership.isRelayed) this.notifyGap('relay-unconfirmed')
     this.#releaseJoinBuffer(topic, new Set(replay.map(({ id }) => id)))
     this.#changes.joined(admission.identity)
   }
@@ -319,4 +332,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   #resume(): void {
     while (this.#waiting.size > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking') this.#handle(this.#waiting.take()!)
   }
+}
+
+const GAP_MESSAGES: Record<GapReason, string> = {
+  'relay-lost': 'Broadcasts from other nodes may have been missed',
+  'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
 }

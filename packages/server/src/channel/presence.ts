@@ -60,6 +60,7 @@ function announce(channel: JoinedChannel, change: 'track' | 'untrack', diff: Pre
   const payload = Buffer.from(JSON.stringify(diff))
   const message = { kind: 'text', event: 'presence_diff', payload } as const
   channel.services.publisher.publish(channel.key, message, { kind: 'presence', change, connection: channel.connection.id })
+  channel.services.presenceChanged()
 }
 
 /** For a channel that names none: a random UUID (version 4). */

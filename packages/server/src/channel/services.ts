@@ -15,9 +15,13 @@ export interface Services {
   readonly limits: Limits
   readonly topics: Topics
   readonly publisher: Publisher
+  /** There are other nodes. */
+  readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
   /** Owners are channels, told apart by identity. */
   readonly presence: PresenceTracker<object>
+  /** To be called after every change of an entry, for the other nodes. */
+  presenceChanged(): void
   readonly authorizer: Authorizer
   /** Without a database there are no stored messages and no row changes. */
   readonly messageStore: MessageStore | null

@@ -11,6 +11,7 @@ export class TopicMembership {
   #topic: Topic | null = null
   #subscription: Subscription | null = null
   #buffer: StoredMessageBuffer | null = null
+  #isReserved = false
 
   constructor(subscriber: Subscriber, topics: Topics, key: TopicKey) {
     this.key = key
@@ -23,16 +24,27 @@ export class TopicMembership {
     return this.#topic
   }
 
+  /** Opens the topic. `null`: the messages of other nodes come. Otherwise settles when they do, or are not known to. */
+  attach(): Promise<boolean> | null {
+    this.#reserve()
+    return this.#topics.relayed(this.key)
+  }
+
+  /** Whether the messages of other nodes come. */
+  get isRelayed(): boolean {
+    return this.#topics.relayed(this.key) === null
+  }
+
   /** From here on, the stored messages that are sent to the topic are held in the buffer. */
   hold(buffer: StoredMessageBuffer): void {
     this.#buffer = buffer
-    this.#topics.open(this.key).hold(buffer)
+    this.#reserve().hold(buffer)
   }
 
   subscribe(reads: Reads): Topic {
     this.#topic = this.#topics.open(this.key)
     this.#subscription = this.#topic.subscribe(this.#subscriber, reads)
-    this.#stopHolding()
+    this.#release()
     return this.#topic
   }
 
@@ -54,12 +66,23 @@ export class TopicMembership {
   }
 
   close(): void {
-    this.#stopHolding()
+    this.#release()
     this.#topics.closeIfEmpty(this.key)
   }
 
-  #stopHolding(): void {
-    if (this.#buffer !== null) this.#topics.find(this.key)?.stopHolding(this.#buffer)
+  #reserve(): Topic {
+    const topic = this.#topics.open(this.key)
+    if (!this.#isReserved) topic.reserve()
+    this.#isReserved = true
+    return topic
+  }
+
+  #release(): void {
+    if (!this.#isReserved) return
+    this.#isReserved = false
+    const topic = this.#topics.open(this.key)
+    topic.unreserve()
+    if (this.#buffer !== null) topic.stopHolding(this.#buffer)
     this.#buffer = null
   }
 }

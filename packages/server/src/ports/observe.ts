@@ -1,5 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { DecidedChange } from './changes.ts'
+import type { PeerEvent, RelayFault, RelayLink, RelayTopic } from './relay.ts'
 
 /** Everything that a server refused, dropped or closed, with its reason: logs, metrics and the inspector read it. */
 export interface Decision {
@@ -38,6 +39,14 @@ export interface ObservedChange extends DecidedChange {
   readonly ms: number
 }
 
+/** What happens between nodes. */
+export type NodeEvent =
+  | { readonly kind: 'peer'; readonly event: PeerEvent }
+  | { readonly kind: 'link'; readonly link: RelayLink }
+  /** Messages of other nodes may have been missed; `all`: on every topic with members. */
+  | { readonly kind: 'gap'; readonly topics: 'all' | readonly RelayTopic[] }
+  | { readonly kind: 'fault'; readonly fault: RelayFault }
+
 /** Follows broadcasts to their sockets, for tracing. Must not throw. */
 export interface Tracer {
   /**
@@ -69,6 +78,8 @@ export interface Observer {
   authorized?: ((ms: number) => void) | undefined
   /** A row change is written. For insert → frame look at `ms` of those with receivers. */
   changed?: ((change: ObservedChange) => void) | undefined
+  /** Other nodes, and the way to them. */
+  nodeEvent?: ((event: NodeEvent) => void) | undefined
   /** Once a second while there is a feed: how far it is behind. `ms`: how long the oldest change has waited. */
   feedLag?: ((lag: { readonly bytes: number; readonly ms: number }) => void) | undefined
 }

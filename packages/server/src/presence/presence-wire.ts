@@ -9,8 +9,8 @@ export type PresenceMessage =
   | { readonly type: 'digest'; readonly context: PresenceContext }
   | { readonly type: 'ask'; readonly context: PresenceContext }
 
-/** A payload stands inside an entry, a list of entries, a part, a list of parts and the message. */
-const MAX_DEPTH = maxPayloadDepth + 6
+/** A tracked payload may nest as deep as its own limit allows, inside a meta, an entry, a delta and a message. */
+const MAX_DEPTH = maxPayloadDepth + 8
 
 export function encodePresenceMessage(message: Exclude<PresenceMessage, { readonly type: 'delta' }>): Uint8Array {
   return Buffer.from(JSON.stringify(message))

@@ -1,9 +1,10 @@
 import { allObservers, type Observer, type SentMessage, type Tracer } from '@tidewire/server'
 import { ServerRuntime } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
-import type { TopicMessage } from '../ports/topic.ts'
+import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { FlushScheduler } from './flush-scheduler.ts'
 import { Publisher, type Origin } from './publisher.ts'
+import { RelayOutbox } from './relay-outbox.ts'
 import type { Subscriber } from './subscriber.ts'
 import { Topics } from './topics.ts'
 
@@ -20,11 +21,16 @@ class Receiver implements Subscriber {
   write(_frames: Buffer, messages: number): void {
     this.messages += messages
   }
+
+  notifyGap(): void {}
 }
 
 function node() {
   const runtime = new ServerRuntime()
-  const topics = new Topics(new FlushScheduler(runtime, { lingerMs: 0 }))
+  const scheduler = new FlushScheduler(runtime, { lingerMs: 0 })
+  const topics = new Topics(scheduler, null)
+  const relayed: [TopicKey, readonly TopicMessage[]][] = []
+  const relay = { publish: (key: TopicKey, messages: readonly TopicMessage[]) => relayed.push([key, messages]) > 0 }
   const seen: { readonly topic: string; readonly receivers: number; readonly bytes: number; readonly message: SentMessage }[] = []
   const spans: { readonly traceparent: string | null; readonly since: number | null; receivers: number | null }[] = []
   const stored: number[] = []
@@ -40,11 +46,11 @@ function node() {
       return (receivers) => void (span.receivers = receivers)
     },
   }
-  const publisher = new Publisher({ runtime, topics, observer, tracer })
+  const publisher = new Publisher({ runtime, topics, observer, tracer, outbox: new RelayOutbox(relay, scheduler) })
   const [both, presenceOnly] = [new Receiver(), new Receiver()]
   topics.open(KEY).subscribe(both, { broadcast: true, presence: true })
   topics.open(KEY).subscribe(presenceOnly, { broadcast: false, presence: true })
-  return { runtime, topics, publisher, seen, spans, stored, both, presenceOnly }
+  return { runtime, relayed, topics, publisher, seen, spans, stored, both, presenceOnly }
 }
 
 const origins: readonly Origin[] = [
@@ -57,7 +63,7 @@ const origins: readonly Origin[] = [
 
 describe('Publisher', () => {
   test.each(origins)('a message from $kind reaches the readers of broadcasts, the observers and the tracer', (origin) => {
-    const { publisher, both, presenceOnly, seen, spans } = node()
+    const { publisher, both, presenceOnly, seen, spans, relayed } = node()
     expect(publisher.publish(KEY, user, origin)).toBe(1)
     expect([both.messages, presenceOnly.messages]).toEqual([1, 0])
     expect(seen).toEqual([
@@ -76,15 +82,17 @@ describe('Publisher', () => {
       },
     ])
     expect(spans).toEqual([{ traceparent: null, since: null, receivers: 1 }])
+    expect(relayed).toEqual(origin.kind === 'socket' || origin.kind === 'http' ? [[KEY, [user]]] : [])
   })
 
   test('presence reaches the readers of presence and is not traced', () => {
-    const { publisher, both, presenceOnly, seen, spans } = node()
+    const { publisher, both, presenceOnly, seen, spans, relayed } = node()
     const diff = { ...text, event: 'presence_diff' }
     expect(publisher.publish(KEY, diff, { kind: 'presence', change: 'untrack', connection: 'c' })).toBe(2)
     expect([both.messages, presenceOnly.messages]).toEqual([1, 1])
     expect(seen[0]!.message).toMatchObject({ kind: 'untrack', connection: 'c', event: 'presence_diff', encoding: 'json' })
     expect(spans).toEqual([])
+    expect(relayed).toEqual([])
   })
 
   test('the sender is left out where it asks for that', () => {
@@ -125,5 +133,40 @@ describe('Publisher', () => {
     publisher.publish({ name: 'empty', private: false }, user, { ...origin, committedAt: runtime.now() + 60_000 })
     expect(stored.at(-1)).toBe(0)
     expect(spans.at(-1)!.since).toBe(runtime.now())
+  })
+
+  test('a lone message goes to other nodes at once, those that follow it in the turn go together', () => {
+    const { publisher, relayed, runtime } = node()
+    const say = (key: TopicKey): number => publisher.publish(key, user, { kind: 'http', traceparent: null })
+    const other = { name: 'other', private: false }
+    for (let n = 0; n < 4; n++) say(KEY)
+    say(other)
+    expect(relayed.map(([{ name }, { length }]) => [name, length])).toEqual([
+      ['room', 1],
+      ['other', 1],
+    ])
+    runtime.endTurn()
+    expect(relayed.map(([{ name }, { length }]) => [name, length]).slice(2)).toEqual([['room', 3]])
+    runtime.endTurn()
+    say(other)
+    expect(relayed).toHaveLength(4)
+  })
+
+  test('a busy topic goes to other nodes once a turn, and before much is pending', () => {
+    const { publisher, relayed, runtime, both } = node()
+    const socket = { kind: 'socket', connection: 'c', except: null, traceparent: null } as const
+    for (let turn = 0; turn < 20; turn++) {
+      for (let n = 0; n < 8; n++) publisher.publish(KEY, user, socket)
+      runtime.endTurn()
+    }
+    relayed.length = 0
+    for (let n = 0; n < 8; n++) publisher.publish(KEY, user, socket)
+    expect(relayed).toEqual([])
+    runtime.endTurn()
+    expect(relayed.map(([, { length }]) => length)).toEqual([8])
+    expect(both.messages).toBe(168)
+    const large: TopicMessage = { kind: 'text', event: 'broadcast', payload: Buffer.alloc(40_000) }
+    for (let n = 0; n < 3; n++) publisher.publish(KEY, large, socket)
+    expect(relayed.map(([, { length }]) => length)).toEqual([8, 2])
   })
 })

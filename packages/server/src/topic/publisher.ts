@@ -2,6 +2,7 @@ import { traceparentOf, wireTopic } from '@tidewire/protocol'
 import type { Observer, SentMessage, Tracer } from '../ports/observe.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
+import type { RelayOutbox } from './relay-outbox.ts'
 import type { Subscriber } from './subscriber.ts'
 import type { Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
@@ -30,20 +31,24 @@ export interface PublisherOptions {
   readonly topics: Topics
   readonly observer: Observer
   readonly tracer: Tracer | null
+  /** `null`: there are no other nodes. */
+  readonly outbox: RelayOutbox | null
 }
 
-/** The one way into a topic: fans out to the subscribers of this node, and notifies observers and tracing. */
+/** The one way into a topic: fans out to the subscribers of this node, notifies observers and tracing, and hands on to other nodes. */
 export class Publisher {
   readonly #runtime: Pick<Runtime, 'now' | 'uptime'>
   readonly #topics: Topics
   readonly #observer: Observer
   readonly #tracer: Tracer | null
+  readonly #outbox: RelayOutbox | null
 
-  constructor({ runtime, topics, observer, tracer }: PublisherOptions) {
+  constructor({ runtime, topics, observer, tracer, outbox }: PublisherOptions) {
     this.#runtime = runtime
     this.#topics = topics
     this.#observer = observer
     this.#tracer = tracer
+    this.#outbox = outbox
   }
 
   /** Returns the receivers on this node. Observers see a message without receivers like the rest. */
@@ -56,6 +61,9 @@ export class Publisher {
     const receivers = topic === undefined ? 0 : this.#fanOut(topic, message, origin)
     this.#observer.broadcast(name, receivers, bytes, sent)
     if (endSpan !== null || origin.kind === 'database') this.#whenWritten(topic, receivers, endSpan, origin)
+    // Presence is replicated by its own means; the database, a relay and a history reach every node themselves.
+    if (this.#outbox !== null && (origin.kind === 'socket' || origin.kind === 'http'))
+      this.#outbox.add(key, message, bytes, topic !== undefined && topic.isGathering)
     return receivers
   }
 

@@ -1,4 +1,4 @@
-import type { Version } from '@tidewire/protocol'
+import type { GapReason, Version } from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 
 /** The two kinds of traffic on a topic that policies tell apart. */
@@ -14,6 +14,8 @@ export interface Subscriber {
   readonly version: Version
   /** Takes ready WebSocket frames, so many messages; must not throw. */
   write(frames: Buffer, messages: number): void
+  /** Broadcasts of other nodes may have been missed. */
+  notifyGap(reason: GapReason): void
 }
 
 /** Holds the stored messages that are sent while a channel is joining. */

@@ -18,6 +18,8 @@ class Receiver implements Subscriber {
     this.writes.push(frames)
   }
 
+  notifyGap(): void {}
+
   /** The payload texts in order, however many writes carried them. */
   get texts(): string[] {
     const bytes = Buffer.concat(this.writes)
@@ -257,7 +259,7 @@ describe('Topic', () => {
 
 describe('Topics', () => {
   test('public and private topics of one name are two; empty ones are forgotten', () => {
-    const topics = new Topics(new FlushScheduler(new ServerRuntime(), { lingerMs: 0 }))
+    const topics = new Topics(new FlushScheduler(new ServerRuntime(), { lingerMs: 0 }), null)
     const open = topics.open({ name: 'a', private: false })
     const closed = topics.open({ name: 'a', private: true })
     expect(open).not.toBe(closed)

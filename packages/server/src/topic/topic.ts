@@ -1,4 +1,5 @@
-import { wireTopic, type Version } from '@tidewire/protocol'
+import { wireTopic, type GapReason, type Version } from '@tidewire/protocol'
+import type { RelayInterest } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { Envelopes } from './encoded-message.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
@@ -47,10 +48,13 @@ export class Topic {
   readonly key: TopicKey
   /** The name on the wire. */
   readonly name: string
+  /** In the messages of other nodes. */
+  readonly interest: RelayInterest | undefined
   readonly #scheduler: FlushScheduler
   readonly #envelopes: Envelopes
   readonly #groups: EncodingGroup[] = []
-  #joining: Set<StoredMessageBuffer> | null = null
+  /** Of channels that are joining. */
+  #buffers: Set<StoredMessageBuffer> | null = null
   #replays: Replays | null = null
   #afterFlush: (() => void)[] = []
   /** When the pending messages began; empty while no observer measures it. */
@@ -60,10 +64,12 @@ export class Topic {
   #lastTurn = -1
   #messagesInTurn = 0
   #messagesPerTurn = 0
+  #reservations = 0
   size = 0
 
-  constructor(key: TopicKey, scheduler: FlushScheduler) {
+  constructor(key: TopicKey, scheduler: FlushScheduler, interest?: RelayInterest) {
     this.key = key
+    this.interest = interest
     this.name = wireTopic(key.name)
     this.#scheduler = scheduler
     this.#envelopes = new Envelopes(this.name)
@@ -71,7 +77,16 @@ export class Topic {
 
   /** No channel is subscribed or about to be. */
   get isEmpty(): boolean {
-    return this.size === 0 && (this.#joining === null || this.#joining.size === 0)
+    return this.size === 0 && this.#reservations === 0
+  }
+
+  /** Keeps the topic for a channel that is joining, until `unreserve`. */
+  reserve(): void {
+    this.#reservations++
+  }
+
+  unreserve(): void {
+    this.#reservations--
   }
 
   /** Does not flush; otherwise N simultaneous joins would cost N² writes. */
@@ -123,18 +138,18 @@ export class Topic {
 
   /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel (rule R4). */
   fanOutStored(id: string, message: TopicMessage, nowMs: number): number {
-    for (const buffer of this.#joining ?? []) buffer.holdStored(id, message)
+    for (const buffer of this.#buffers ?? []) buffer.holdStored(id, message)
     return this.fanOut('broadcast', message, this.#replays?.receiversOf(id, nowMs) ?? null)
   }
 
   /** From here on, stored messages are held for a channel that is joining. */
   hold(buffer: StoredMessageBuffer): void {
-    this.#joining ??= new Set()
-    this.#joining.add(buffer)
+    this.#buffers ??= new Set()
+    this.#buffers.add(buffer)
   }
 
   stopHolding(buffer: StoredMessageBuffer): void {
-    this.#joining?.delete(buffer)
+    this.#buffers?.delete(buffer)
   }
 
   /** The live copies of these messages are not sent to the subscriber again. */
@@ -164,8 +179,17 @@ export class Topic {
     subscriber.write(frame, 1)
   }
 
+  notifyGap(reason: GapReason): void {
+    for (const subscriber of this.subscribers()) subscriber.notifyGap(reason)
+  }
+
   *subscribers(): Generator<Subscriber> {
     for (const { subscriptions } of this.#groups) for (const { subscriber } of subscriptions) yield subscriber
+  }
+
+  /** Whether messages wait for a flush. */
+  get isGathering(): boolean {
+    return this.#dirty
   }
 
   /** Runs now, or after the flush if messages are pending: a reply never overtakes the message it speaks of. */

@@ -1,3 +1,4 @@
+import type { Relay } from '../ports/relay.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
 import { Topic } from './topic.ts'
@@ -5,11 +6,13 @@ import { Topic } from './topic.ts'
 /** The topics that have subscribers. A public and a private topic of one name are two (rule T3). */
 export class Topics {
   readonly #scheduler: FlushScheduler
+  readonly #relay: Pick<Relay, 'interest'> | null
   readonly #public = new Map<string, Topic>()
   readonly #private = new Map<string, Topic>()
 
-  constructor(scheduler: FlushScheduler) {
+  constructor(scheduler: FlushScheduler, relay: Pick<Relay, 'interest'> | null) {
     this.#scheduler = scheduler
+    this.#relay = relay
   }
 
   get size(): number {
@@ -21,22 +24,35 @@ export class Topics {
     yield* this.#private.values()
   }
 
-  find({ name, private: isPrivate }: TopicKey): Topic | undefined {
-    return (isPrivate ? this.#private : this.#public).get(name)
+  find(key: TopicKey): Topic | undefined {
+    return this.#of(key).get(key.name)
   }
 
   /** The topic, created if it is not there, for a channel that is about to subscribe. */
   open(key: TopicKey): Topic {
-    let topic = this.find(key)
+    const topics = this.#of(key)
+    let topic = topics.get(key.name)
     if (topic === undefined) {
-      topic = new Topic(key, this.#scheduler)
-      this.#of(key).set(key.name, topic)
+      topic = new Topic(key, this.#scheduler, this.#relay?.interest(key))
+      topics.set(key.name, topic)
     }
     return topic
   }
 
   closeIfEmpty(key: TopicKey): void {
-    if (this.find(key)?.isEmpty === true) this.#of(key).delete(key.name)
+    const topics = this.#of(key)
+    const topic = topics.get(key.name)
+    if (topic === undefined || !topic.isEmpty) return
+    topics.delete(key.name)
+    topic.interest?.release()
+  }
+
+  /** `null`: the messages of other nodes come. Otherwise settles when they do, or with `false` when that is not known in time. */
+  relayed(key: TopicKey): Promise<boolean> | null {
+    if (this.#relay === null) return null
+    const { ready, release } = this.#relay.interest(key)
+    release()
+    return ready
   }
 
   #of(key: TopicKey): Map<string, Topic> {
