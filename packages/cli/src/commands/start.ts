@@ -28,9 +28,12 @@ export const start: Command = defineCommand({
     for (const sentence of configuration.ignored) log.warn(sentence)
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
+      const relay =
+        configuration.cluster === null ? null : (await import('../start/relay.ts')).clusterRelay(configuration.cluster, database)
       const running = await startServer({
         ...(await traced(serverOptions(configuration, log, database))),
         ...database?.ports,
+        relay,
         ...inspectorOptions(configuration, database, log),
       })
       database?.deliverTo(running.server)
