@@ -48,6 +48,8 @@ export interface AdminRequests {
 
 /** Response of the join. */
 export interface AdminWelcome {
+  /** The name of the node that is shown; `null` where there is only one. */
+  readonly node: string | null
   readonly version: string
   /** Unix milliseconds. */
   readonly startedAt: number

@@ -11,7 +11,7 @@ export interface JoinPayload {
       readonly self?: boolean
       readonly replication_ready?: boolean
       readonly replay?: { readonly since: number; readonly limit?: number }
-      /** Asks for a `system` message where broadcasts may have been missed (rule B10). */
+      /** Asks for a `system` message where broadcasts may have been missed (rule B11). */
       readonly gaps?: boolean
     }
     readonly presence?: { readonly enabled?: boolean; readonly key?: string }
@@ -32,7 +32,7 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
-  /** Where broadcasts may have been missed, the channel is notified (rule B10). */
+  /** Where broadcasts may have been missed, the channel is notified (rule B11). */
   readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null

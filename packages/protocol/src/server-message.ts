@@ -21,7 +21,7 @@ export interface SystemPayload {
   readonly extension: 'postgres_changes' | 'broadcast' | 'system'
   /** The sub-topic; absent in messages to the whole socket. */
   readonly channel?: string
-  /** Broadcasts may have been missed (rule B10). */
+  /** Broadcasts may have been missed (rule B11). */
   readonly gap?: GapReason
 }
 

@@ -194,8 +194,9 @@ export class Server {
   }
 
   #adminView(): AdminView {
-    const { changeFeed, runtime, authorizer } = this.#ports
+    const { changeFeed, runtime, authorizer, relay } = this.#ports
     return {
+      node: relay ?? null,
       runtime,
       connections: this.connections,
       topics: this.topics,

@@ -83,7 +83,9 @@ export class Watch {
     const seconds = Math.max(0.001, (runtime.uptime() - this.#tickAt) / 1_000)
     this.#tickAt = runtime.uptime()
     const progress = this.#view.feedProgress()
-    const trouble = connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? null)
+    const link = this.#view.node?.link
+    const alone = link?.state === 'down' ? `There is no way to the other nodes: ${link.detail}` : null
+    const trouble = connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone)
     const counts = traffic.takeCounts()
     const changes = roster.takeChanges()
     return {

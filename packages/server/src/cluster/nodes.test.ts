@@ -1,6 +1,8 @@
 import type { Message } from '@tidewire/protocol'
 import { ClusterInProcess, type ClusterNode, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
+import { logObserver } from '../io/observability/log-observer.ts'
+import { metricsObserver } from '../io/observability/metrics-observer.ts'
 import type { Authorizer, MessageStore } from '../ports.ts'
 
 const room = 'realtime:room'
@@ -39,7 +41,7 @@ async function joined(
   return socket
 }
 
-describe('a broadcast', () => {
+describe('a broadcast (rule B10)', () => {
   test('reaches the members on every node once, in order, and its sender not at all', async () => {
     const [all, a, b, c] = await cluster('a', 'b', 'c')
     const [sender, here, there] = [await joined(all, a!), await joined(all, a!), await joined(all, b!)]
@@ -173,7 +175,7 @@ describe('the first join of a topic on a node', () => {
     expect(numbers(messages)).toEqual([1])
   })
 
-  test('waits together with stored messages and row changes', async () => {
+  test('waits for the messages of other nodes first, then for stored ones', async () => {
     const messageStore: MessageStore = {
       replay: () => Promise.resolve({ ok: true, messages: [{ id: 'x', event: 'e', encoding: 'json', bytes: Buffer.from('{"n":7}') }] }),
     }
@@ -181,14 +183,17 @@ describe('the first join of a topic on a node', () => {
     const node = all.add('a', {}, { authorizer, messageStore })
     all.add('b')
     await all.meet()
-    const socket = await joined(all, node, { private: true, broadcast: { replay: { since: 1 } } })
-    await all.pass(100)
-    expect(numbers(socket.take())).toEqual([])
-    expect(node.server.topics.size).toBe(1)
+    const socket = node.connect()
+    const config = { private: true, broadcast: { replay: { since: 1 } } }
+    socket.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config } })
+    await all.until(() => socket.received.length > 0)
+    expect(socket.take().map(({ event }) => event)).toEqual(['phx_reply', 'broadcast'])
+    socket.disconnect()
+    expect(node.server.topics.size).toBe(0)
   })
 })
 
-test('when the way to other nodes was down, members who ask are notified of a gap and others see nothing', async () => {
+test('when the way to other nodes was down, members who ask are notified of a gap and others see nothing (rule B11)', async () => {
   const [all, a, b] = await cluster('a', 'b')
   const [asks, does, unreadable] = [
     await joined(all, b!, { broadcast: { gaps: true } }),
@@ -206,7 +211,7 @@ test('when the way to other nodes was down, members who ask are notified of a ga
   expect(does.take()).toEqual([])
 })
 
-describe('presence', () => {
+describe('presence (rule P9)', () => {
   const track = (socket: SocketInProcess, payload: object): void =>
     socket.send({ topic: room, event: 'presence', ref: 't', joinRef: '1', payload: { type: 'presence', event: 'track', payload } })
   const diffs = (messages: readonly Message[]): [string[], string[]][] =>
@@ -292,4 +297,44 @@ describe('presence', () => {
     await all.pass(100)
     expect(seen).toEqual([])
   })
+})
+
+test('logs and metrics name the node, and say how the way to the others is', async () => {
+  const all = new ClusterInProcess()
+  const lines: Record<string, unknown>[] = []
+  const log = logObserver({
+    runtime: all.runtime,
+    node: 'a',
+    lines: { write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>), flush: () => Promise.resolve() },
+  })
+  const [a, b] = [all.add('a', {}, { authorizer, observer: log.observer }), all.add('b')]
+  const { metrics } = metricsObserver({ relay: a.relay })
+  await all.meet()
+  const [sender] = [await joined(all, a), await joined(all, b)]
+  say(sender, 1)
+  await all.pass(100)
+  const before = await metrics.text()
+  expect(before).toContain('tidewire_node_info{node="a",version="1"} 1')
+  expect(before).toContain('tidewire_relay_up 1')
+  expect(before).toContain('tidewire_peers 1')
+  expect(before).toContain('tidewire_relay_sent_total 1')
+  a.end.cut('the broker went away')
+  await all.pass(100)
+  say(sender, 2)
+  const after = await metrics.text()
+  expect(after).toContain('tidewire_relay_up 0')
+  expect(after).toContain('tidewire_relay_faults_total{code="unsent"} 1')
+  a.end.heal()
+  b.server.drain()
+  await all.until(() => a.relay.link.state === 'up', 20_000)
+  await all.until(() => lines.some(({ msg }) => msg === 'another node drains'))
+  await b.server.close()
+  await all.until(() => lines.some(({ msg }) => msg === 'another node is gone'))
+  expect(lines.every(({ node }) => node === 'a')).toBe(true)
+  const texts = lines.map(({ msg }) => msg)
+  expect(texts).toContain('connected to the other nodes')
+  expect(texts).toContain('another node is up')
+  expect(texts).toContain('no way to the other nodes: the broker went away')
+  expect(texts).toContain('messages of other nodes may have been missed on all topics with members')
+  expect(lines).toContainEqual(expect.objectContaining({ code: 'relay-unsent', count: 1 }))
 })

@@ -1,7 +1,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
-import type { Observer } from '../../ports.ts'
+import type { Observer, Relay } from '../../ports.ts'
 import type { MetricsText } from '../http/metrics-endpoint.ts'
 import { PlainHistogram, type Series } from './plain-histogram.ts'
+import { exposeRelay } from './relay-metrics.ts'
 
 /** What is measured besides the server's own work. */
 export interface MetricsObserverOptions {
@@ -9,6 +10,8 @@ export interface MetricsObserverOptions {
   readonly processMetrics?: boolean
   /** The replication slots of the database with the bytes of write-ahead log that each keeps; asked at every scrape. Must not reject. */
   readonly slots?: () => Promise<readonly SlotSize[]>
+  /** The way to other nodes. */
+  readonly relay?: Pick<Relay, 'self' | 'peers' | 'link' | 'stats'>
 }
 
 /** A replication slot, and the bytes of write-ahead log that Postgres keeps because of it. */
@@ -38,10 +41,11 @@ const STORED_BUCKETS = [1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000]
  * Counts what happens, in a registry of its own. Names that start with `realtime_` or `phoenix_` mean what they mean in
  * Supabase Realtime, so that its dashboards go on working; the others start with `tidewire_`.
  */
-export function metricsObserver({ processMetrics = false, slots }: MetricsObserverOptions = {}): MetricsObserver {
+export function metricsObserver({ processMetrics = false, slots, relay }: MetricsObserverOptions = {}): MetricsObserver {
   const registry = new Registry()
   if (processMetrics) collectDefaultMetrics({ register: registry })
   if (slots !== undefined) exposeSlots(registry, slots)
+  if (relay !== undefined) exposeRelay(registry, relay)
   const histograms = histogramsOf()
   return {
     observer: countingObserver(registry, histograms),
