@@ -29,6 +29,8 @@ export interface DatabaseOptions {
   readonly isOurs?: boolean
   /** Leave nothing behind in the database but what the migrations made: its changes cannot be resumed after a restart. */
   readonly temporarySlot?: boolean
+  /** The name of this node among others; without one, it is expected to be alone. */
+  readonly node?: string
   /** Whether the database may be used at all. A Failure that it throws says why not. */
   readonly guard?: (session: Queryable) => Promise<void>
   /** A database that did not answer at first is ready: `migrated` names what was changed. */
@@ -74,6 +76,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const feed = openPostgresFeed({
     databaseUrl: url,
     temporarySlot,
+    ...(options.node === undefined ? {} : { node: options.node, hasRelay: true }),
     otherPublications: [MESSAGES],
     prepare: async () => {
       if (migrated !== null) return

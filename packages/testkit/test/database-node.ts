@@ -22,8 +22,8 @@ export interface TestDatabase {
   readonly url: string
   /** Runs SQL as the superuser. */
   sql(text: string): Promise<unknown[]>
-  /** A real server on it. It does not stop with the database. */
-  node(options?: Partial<StartOptions>): Promise<RunningNode>
+  /** A real server on it. It does not stop with the database. `name`: among others that it reaches by a relay. */
+  node(options?: Partial<StartOptions>, name?: string): Promise<RunningNode>
   stop(): Promise<void>
 }
 
@@ -47,11 +47,12 @@ export async function startDatabase(): Promise<TestDatabase> {
   return {
     url: postgres.url,
     sql: async (text) => (await pool.query(text)).rows,
-    async node(options = {}) {
+    async node(options = {}, name) {
       let node: RunningNode | null = null
       const feed = openPostgresFeed({
         databaseUrl: postgres.url,
         otherPublications: [{ name: 'tidewire_messages' }],
+        ...(name === undefined ? {} : { node: name, hasRelay: true }),
         onRow: (change) => {
           const message = storedMessage(change)
           if (message !== null) node?.server.publishTrusted(message)
