@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { installedPostgres } from '../packages/testkit/src/postgres-versions.ts'
 import { root, runPackage } from './child.ts'
-import { findChromium, findPostgres, findProxies, findPython, findRuntimes } from './programs.ts'
+import { findChromium, findNatsServer, findPostgres, findProxies, findPython, findRuntimes } from './programs.ts'
 import { countTests, formatCounts, readReport, sumCounts, type Counts } from './test-report.ts'
 
 const long = process.argv.includes('--long')
@@ -27,14 +27,15 @@ function main(): number {
     console.error('The types of the tests do not fit; no test ran.')
     return 1
   }
-  const [chromium, python, runtimes] = [findChromium(), findPython(), findRuntimes()]
-  const programs = [chromium, python, runtimes, ...(long ? [findPostgres(), findProxies()] : [])]
+  const [chromium, python, runtimes, nats] = [findChromium(), findPython(), findRuntimes(), findNatsServer()]
+  const programs = [chromium, python, runtimes, nats, ...(long ? [findPostgres(), findProxies()] : [])]
   const missing = programs.flatMap((program) => ('missing' in program ? [program.missing] : []))
   for (const line of missing) console.log(line)
 
   const env = {
     TIDEWIRE_CHROMIUM: 'path' in chromium ? chromium.path : '',
     TIDEWIRE_PYTHON: 'path' in python ? python.path : '',
+    TIDEWIRE_NATS_SERVER: 'path' in nats ? nats.path : '',
   }
   const runs = long ? [runLong(env), ...runOnOlderPostgres(env)] : [runTests('report.json', ['node', 'browser'], passedOn, env)]
   const incomplete = process.env['CI'] === 'true' && missing.length > 0

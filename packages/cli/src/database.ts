@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { DatabasePool, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
+import { databaseId } from './database-id.ts'
 import { Failure, failed, reasonOf } from './failure.ts'
 import { slotSizes } from './slot-sizes.ts'
 
@@ -13,6 +14,8 @@ export interface Database {
   readonly migrated: readonly string[] | null
   /** For the metrics: what its replication slots keep. Never rejects. */
   readonly slots: () => Promise<readonly SlotSize[]>
+  /** What tells it from every other database; waits until it answers. Rejects when it is closed first. */
+  id(): Promise<string>
   /** From here on, messages that SQL sends go to the topics of this server. */
   deliverTo(server: Server): void
   close(): Promise<void>
@@ -26,6 +29,8 @@ export interface DatabaseOptions {
   readonly isOurs?: boolean
   /** Leave nothing behind in the database but what the migrations made: its changes cannot be resumed after a restart. */
   readonly temporarySlot?: boolean
+  /** The name of this node among others; without one, it is expected to be alone. */
+  readonly node?: string
   /** Whether the database may be used at all. A Failure that it throws says why not. */
   readonly guard?: (session: Queryable) => Promise<void>
   /** A database that did not answer at first is ready: `migrated` names what was changed. */
@@ -71,6 +76,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const feed = openPostgresFeed({
     databaseUrl: url,
     temporarySlot,
+    ...(options.node === undefined ? {} : { node: options.node, hasRelay: true }),
     otherPublications: [MESSAGES],
     prepare: async () => {
       if (migrated !== null) return
@@ -92,6 +98,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     query: (text, values) => (migrated === null ? Promise.reject(notReady()) : pool.query(text, values)),
     withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
   }
+  const closing = new AbortController()
   const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), uuid: randomUUID })
   return {
     ports: {
@@ -102,8 +109,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     adminPorts: { explainer: feed.explainer(authorizer), sql: feed.sql },
     migrated,
     slots: slotSizes(pool),
+    id: () => databaseId(pool, closing.signal),
     deliverTo: (running) => void (server = running),
     close: async () => {
+      closing.abort()
       await feed.close()
       await pool.close()
     },

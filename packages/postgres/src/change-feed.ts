@@ -1,6 +1,6 @@
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
-import type { ChangeBatch, NewEpoch } from './replication/change-source.ts'
-import type { Lsn } from './replication/lsn.ts'
+import type { ChangeBatch, NewEpoch, TableGap } from './replication/change-source.ts'
+import { laterLsn, type Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { ReplicationFault } from './replication/replication-fault.ts'
 import { parseChangeEntry, type ChangeEntry } from './subscribe/change-entry.ts'
@@ -14,14 +14,16 @@ import { isOwnTable, Settling, type SettlingListener } from './decide/settling.t
 import { entryMatches } from './subscribe/subscribe-plan.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
+import { WindowMarks } from './subscribe/window-marks.ts'
 
 /** What the feed needs of the source of changes. */
 export interface FeedSource {
   readonly epoch: string | null
   readonly confirmedLsn: Lsn
-  readonly lagBytes: number
   /** What Postgres has written, seen every few seconds. */
   readonly serverLsn: Lsn
+  /** Other nodes that read the same changes. */
+  readonly peers: readonly string[]
   /** A sentence when it stands still. */
   readonly trouble: string | null
   confirm(epoch: string, endLsn: Lsn): void
@@ -40,6 +42,8 @@ export interface FeedOptions extends SettlingListener {
   readonly refreshIntervalMs: number
   /** How many channels may replay at once. */
   readonly maxReplays: number
+  /** Whether broadcasts and presence reach the other nodes of this database. */
+  readonly hasRelay: boolean
 }
 
 /**
@@ -55,9 +59,13 @@ export class PostgresChangeFeed implements ChangeFeed {
   readonly #subscribing: Subscribing
   readonly #settling: Settling
   readonly #ring: ChangeRing
+  readonly #marks: WindowMarks
   readonly #pipeline: Pipeline
   readonly #timers: { cancel(): void }[] = []
   #progress: Lsn = 0n
+  /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
+  #fillsUntil: Lsn | null = null
+  #ready = false
   #progressWaiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
   #closed = false
 
@@ -67,6 +75,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     this.#runtime = runtime
     this.#options = options
     this.#ring = new ChangeRing(options.ring)
+    this.#marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
     this.#subscriptions = new Subscriptions(database)
     this.#subscribing = new Subscribing({
       database,
@@ -92,7 +101,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     })
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
     this.#every(options.positionIntervalMs, () => this.#tellPositions())
-    this.#every(Math.min(options.ring.maxAgeMs, 10_000), () => this.#trim())
+    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => this.#trim())
   }
 
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
@@ -128,7 +137,19 @@ export class PostgresChangeFeed implements ChangeFeed {
       lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
       oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
       trouble,
+      unready: this.#ready ? null : (trouble ?? 'Row changes of the last while are still being read.'),
+      degraded: this.#degraded,
+      windowMs: this.#ring.spanMs(this.#runtime.uptime()),
+      windowBytes: this.#ring.bytes,
     }
+  }
+
+  /** Why this node does less than its clients expect. */
+  get #degraded(): string | null {
+    const { peers } = this.#source
+    if (peers.length === 0 || this.#options.hasRelay) return null
+    const names = peers.slice(0, 3).join(', ') + (peers.length > 3 ? ', …' : '')
+    return `Other servers read this database (${names}), and no relay is configured: broadcasts and presence do not reach their clients.`
   }
 
   onChanges(batch: ChangeBatch): void {
@@ -136,13 +157,28 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   onEpoch(event: NewEpoch): void {
-    const { confirmedLsn } = this.#source
+    const { confirmedLsn, serverLsn } = this.#source
+    this.#fillsUntil ??= serverLsn
     this.#pipeline.control(() => {
       this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
+      this.#marks.restart()
       this.#progress = confirmedLsn
       if (event.previous !== null) this.#resync(event.reason)
     })
     this.#subscribing.epochIsKnown()
+  }
+
+  /** The tables were not published for a while, so changes of them may be missing. */
+  onTableGap({ tables, before }: TableGap): void {
+    this.#pipeline.control(() => {
+      this.#ring.markGap(tables, before)
+      const concerned = new Set(tables)
+      for (const channel of this.#subscriptions.channels) {
+        if (channel.after === null || ![...channel.subscriptions].some(({ oid }) => concerned.has(oid))) continue
+        channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason: 'publication-changed' })
+        void this.#subscribing.subscribe(channel)
+      }
+    })
   }
 
   /** There is no stream, and the next attempt comes by itself. */
@@ -188,21 +224,25 @@ export class PostgresChangeFeed implements ChangeFeed {
 
   #committed(endLsn: Lsn): void {
     if (this.#ring.size > 0) this.#ring.commit(endLsn)
-    else if (this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
     this.#trim()
   }
 
   #progressed(lsn: Lsn): void {
     this.#progress = lsn
+    this.#marks.note(lsn, this.#runtime.uptime())
+    if (this.#fillsUntil !== null && lsn >= this.#fillsUntil) this.#ready = true
     const waiters = this.#progressWaiters
     this.#progressWaiters = waiters.filter((waiter) => waiter.lsn > lsn)
     for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
   }
 
+  /** Lets go of what lies behind the window: in memory, and in Postgres. */
   #trim(): void {
-    const limit = this.#source.lagBytes > this.#options.maxWalBytes ? Math.floor(this.#ring.bytes / 2) : undefined
-    const endLsn = this.#ring.trim(this.#runtime.uptime(), limit)
-    if (endLsn !== null && this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
+    const nowMs = this.#runtime.uptime()
+    const trimmed = this.#ring.trim(nowMs)
+    const passed = this.#marks.trim(nowMs, this.#source.serverLsn)
+    const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
+    if (endLsn > 0n && this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
   }
 
   /** The slot was lost or made anew: what happened in between cannot be told any more. */

@@ -3,12 +3,15 @@ import type { RelationMessage } from '../src/replication/pgoutput/message.ts'
 import type { ReplicationFault } from '../src/replication/replication-fault.ts'
 import type {
   AttachOutcome,
+  ReplicationCheck,
   ReplicationPort,
   ReplicationReceiver,
   ReplicationSession,
   ReplicationStatus,
 } from '../src/replication/replication-port.ts'
 import { describeTable, type Table } from '../src/replication/table.ts'
+
+export const NOTHING_NEW: ReplicationCheck = { serverLsn: 0n, publicationsChanged: false, anchorLost: false, gaps: [], peers: [] }
 
 /** A session whose other end is the test. */
 export class FakeSession implements ReplicationSession {
@@ -19,7 +22,8 @@ export class FakeSession implements ReplicationSession {
   receiver: ReplicationReceiver | null = null
   paused = false
   ended: 'closed' | 'destroyed' | null = null
-  checks = { serverLsn: 0n, publicationsChanged: false }
+  checks: ReplicationCheck = NOTHING_NEW
+  advances = 0
   #waiting: Buffer[] = []
 
   start(from: bigint, receiver: ReplicationReceiver): void {
@@ -46,8 +50,13 @@ export class FakeSession implements ReplicationSession {
     })
   }
 
-  check(): Promise<{ serverLsn: bigint; publicationsChanged: boolean }> {
+  check(): Promise<ReplicationCheck> {
     return Promise.resolve(this.checks)
+  }
+
+  advanceAnchor(): Promise<void> {
+    this.advances++
+    return Promise.resolve()
   }
 
   close(): Promise<void> {

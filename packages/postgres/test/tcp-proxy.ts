@@ -7,12 +7,16 @@ export interface TcpProxy {
   cut(): void
   /** From now on nothing passes on connections that exist, and they stay open. New ones are fine. */
   silence(): void
+  /** Whether new connections are broken at once. */
+  refuse(refuses: boolean): void
   close(): Promise<void>
 }
 
 export async function startProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
+  let refuses = false
   const server = createServer((near) => {
+    if (refuses) return void near.destroy()
     const far = connect(targetPort, '127.0.0.1')
     for (const [from, to] of [
       [near, far],
@@ -41,6 +45,7 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
         socket.on('silent', () => {})
       }
     },
+    refuse: (now) => (refuses = now),
     close: async () => {
       for (const socket of sockets) socket.destroy()
       await new Promise((done) => server.close(done))

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { programPath } from './available.ts'
 
-/** The program `nats-server`, or `undefined`: NATS_SERVER_PATH, or the path. `describe.skipIf(natsServerPath() === undefined)`. */
+/** The program `nats-server`, or `undefined`. `npm test` says in TIDEWIRE_NATS_SERVER what it found, empty for none; otherwise NATS_SERVER_PATH and the path are looked at: `describe.skipIf(natsServerPath() === undefined)`. */
 export function natsServerPath(env: NodeJS.ProcessEnv = process.env): string | undefined {
-  const told = env['TIDEWIRE_NATS_SERVER'] ?? env['NATS_SERVER_PATH']
-  return told === undefined ? programPath('nats-server', env) : told === '' ? undefined : told
+  const given = env['TIDEWIRE_NATS_SERVER'] ?? env['NATS_SERVER_PATH']
+  if (given === undefined) return programPath('nats-server', env)
+  return given === '' ? undefined : given
 }
 
 /** A NATS server on 127.0.0.1. It keeps its port when it is started again. */

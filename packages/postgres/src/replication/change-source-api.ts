@@ -3,7 +3,7 @@ import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason, ReplicationTimes } from './replication-state.ts'
 import type { RowChange } from './transaction-assembler.ts'
 
-/** Timers and chance. Times are milliseconds. */
+/** Timers and randomness. Times are milliseconds. */
 export interface ChangeSourceRuntime {
   setTimer(callback: () => void, afterMs: number): { cancel(): void }
   /** From 0 to 1. */
@@ -30,9 +30,17 @@ export type ChangeSourceStatus =
 
 export interface NewEpoch {
   readonly epoch: string
-  /** `null` at the first one. With any other, changes may be missing between the two: whoever resumes has to be told. */
+  /** `null` at the first one. With any other, changes may be missing before this: what resumes from there has a gap. */
   readonly previous: string | null
   readonly reason: EpochReason
+}
+
+/** Changes of some tables may be missing, because they were not published for a while. */
+export interface TableGap {
+  /** The oids of the tables. */
+  readonly tables: readonly number[]
+  /** Nothing that was committed after this is missing. */
+  readonly before: Lsn
 }
 
 /** None of the handlers may throw. They are called in order, never one inside the other. */
@@ -40,6 +48,8 @@ export interface ChangeSourceHandlers {
   onChanges(batch: ChangeBatch): void
   /** Comes before the first batch of the epoch. */
   onEpoch?(event: NewEpoch): void
+  /** Comes after `onEpoch`, and as soon as it is noticed. */
+  onTableGap?(gap: TableGap): void
   onStatus?(status: ChangeSourceStatus): void
   /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
   onProgress?(lsn: Lsn): void
@@ -62,15 +72,19 @@ export interface ChangeSource {
   readonly receivedLsn: Lsn
   /** Everything before this is confirmed: Postgres may forget it. */
   readonly confirmedLsn: Lsn
+  /** How far the server had written when this source first connected: what comes before was read to fill the window. */
+  readonly liveFrom: Lsn
+  /** Other nodes that read the same window, seen every few seconds. */
+  readonly peers: readonly string[]
   /** What the server has written, seen every few seconds. */
   readonly serverLsn: Lsn
   /** Bytes of WAL between what is confirmed and what the server has written, seen every few seconds. */
   readonly lagBytes: number
-  /** Everything up to this `endLsn` of a batch need not be sent again after a restart. Of another epoch it is ignored. */
+  /** Everything up to here, an `endLsn` of a batch or an `lsn` of `onProgress`, need not be sent again. Of another epoch it is ignored. */
   confirm(epoch: string, endLsn: Lsn): void
   /** Hands out nothing until `resume` (at most the batch at hand). The connection stays. */
   pause(): void
   resume(): void
-  /** Ends the feed and frees the slot. A permanent slot stays. */
+  /** Ends the feed. The anchor stays. */
   close(): Promise<void>
 }

@@ -1,9 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { FakePort, FakeSession, FakeTimers } from '../../test/fake-replication.ts'
+import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../test/fake-replication.ts'
 import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../test/pgoutput-bytes.ts'
 import { createChangeSource, type ChangeBatch, type ChangeSource, type ChangeSourceHandlers } from './change-source.ts'
 
-const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, maxBatchChanges: 3 }
+const times = {
+  statusIntervalMs: 10_000,
+  reportDelayMs: 250,
+  checkIntervalMs: 5_000,
+  advanceIntervalMs: 20_000,
+  followsIdle: true,
+  maxBatchChanges: 3,
+}
 
 let port: FakePort
 let timers: FakeTimers
@@ -23,6 +30,7 @@ function open(more: Partial<ChangeSourceHandlers> = {}): void {
     onEpoch: ({ epoch, previous, reason }) => log.push(`epoch ${previous} → ${epoch}, ${reason}`),
     onStatus: (status) => log.push(status.kind === 'waiting' ? `waiting: ${status.fault.kind}` : status.kind),
     onProgress: (lsn) => log.push(`progress ${lsn}`),
+    onTableGap: ({ tables, before }) => log.push(`gap of ${tables.join()} before ${before}`),
     ...more,
   })
 }
@@ -32,12 +40,14 @@ function describeBatch({ epoch, changes, endLsn }: ChangeBatch): string {
 }
 
 /** Answers the last attempt to attach. */
-async function attach(epoch = 'e1', confirmedLsn = 100n): Promise<FakeSession> {
+async function attach(epoch = 'e1', confirmedLsn = 100n, more: { serverLsn?: bigint; gaps?: number[] } = {}): Promise<FakeSession> {
   const session = new FakeSession()
-  port.attempts.at(-1)!.answer({ ok: true, session, epoch, confirmedLsn, reason: 'found' })
+  port.attempts.at(-1)!.answer({ ok: true, session, epoch, confirmedLsn, ...AT_ATTACH, ...more })
   await settled()
   return session
 }
+
+const AT_ATTACH = { reason: 'found', begunLsn: 90n, serverLsn: 0n, gaps: [] } as const
 
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await Promise.resolve()
@@ -230,21 +240,67 @@ describe('confirming', () => {
 
   test('lag is what the server has written and nobody confirmed', async () => {
     const session = await attachWithTable()
-    session.checks = { serverLsn: 1_100n, publicationsChanged: false }
+    session.checks = { ...NOTHING_NEW, serverLsn: 1_100n, peers: ['b'] }
     timers.fire(5_000)
     await settled()
     expect(source.lagBytes).toBe(1_000)
+    expect(source.peers).toEqual(['b'])
     source.confirm('e1', 115n)
     expect(source.lagBytes).toBe(985)
   })
 })
 
-test('a publication that changed under the feed is noticed', async () => {
+test.each([
+  [{ publicationsChanged: true }, 'publication-changed'],
+  [{ anchorLost: true }, 'slot-lost'],
+])('%o is noticed, and the connection made again', async (check, fault) => {
   const session = await attachWithTable()
-  session.checks = { serverLsn: 0n, publicationsChanged: true }
+  session.checks = { ...NOTHING_NEW, ...check }
   timers.fire(5_000)
   await settled()
-  expect(take()).toEqual(['waiting: publication-changed'])
+  expect(take()).toEqual([`waiting: ${fault}`])
+})
+
+test('tables that were not published for a while are reported after what came before them', async () => {
+  const session = await attachWithTable()
+  session.checks = { ...NOTHING_NEW, serverLsn: 200n, gaps: [7, 9] }
+  timers.fire(5_000)
+  await settled()
+  session.send(beginBytes(120n), insertBytes('b'), commitBytes(120n))
+  expect(take()).toEqual(['gap of 7,9 before 200', 'e1: b@120/0 | 125', 'progress 125'])
+  session.fail()
+  timers.fire(100)
+  await attach('e1', 100n, { serverLsn: 300n, gaps: [7] })
+  expect(take()).toEqual(['waiting: unreachable', 'connecting', 'streaming', 'gap of 7 before 300'])
+})
+
+test('a slot that begins behind what was received is a gap in the same epoch', async () => {
+  const session = await attachWithTable()
+  session.fail()
+  timers.fire(100)
+  const next = await attach('e1', 500n)
+  expect(next.from).toBe(500n)
+  expect(take()).toEqual(['waiting: unreachable', 'connecting', 'epoch e1 → e1, fell-behind', 'streaming'])
+})
+
+test('the anchor is advanced now and then, and not while there is no connection', async () => {
+  const session = await attachWithTable()
+  timers.fire(20_000)
+  timers.fire(20_000)
+  expect(session.advances).toBe(2)
+  session.fail()
+  expect(timers.armed).not.toContain(20_000)
+})
+
+test('what is read to fill the window is told apart from what is new, from the first connection on', async () => {
+  const session = await attachWithTable()
+  expect(source.liveFrom).toBe(90n)
+  session.fail()
+  timers.fire(100)
+  const second = new FakeSession()
+  port.attempts.at(-1)!.answer({ ok: true, session: second, epoch: 'e1', confirmedLsn: 100n, ...AT_ATTACH, begunLsn: 400n })
+  await settled()
+  expect(source.liveFrom).toBe(90n)
 })
 
 describe('close', () => {
@@ -264,7 +320,7 @@ describe('close', () => {
     const [attempt] = port.attempts
     expect(attempt!.signal.aborted).toBe(true)
     const session = new FakeSession()
-    attempt!.answer({ ok: true, session, epoch: 'e1', confirmedLsn: 1n, reason: 'found' })
+    attempt!.answer({ ok: true, session, epoch: 'e1', confirmedLsn: 1n, ...AT_ATTACH })
     await closed
     expect(session.ended).toBe('closed')
     expect(session.from).toBeNull()

@@ -41,11 +41,14 @@ class Source implements ChangeSource, ReplicationReceiver {
   #session: ReplicationSession | null = null
   #attaching: { readonly abort: AbortController; readonly done: Promise<void> } | null = null
   #closing: Promise<void> = Promise.resolve()
+  #checking: ReplicationSession | null = null
   #loading = false
   #pausedByConsumer = false
   #batch: RowChange[] = []
   #batchEnd: Lsn | null = null
   #serverLsn: Lsn = 0n
+  #liveFrom: Lsn | null = null
+  #peers: readonly string[] = []
   #status: ChangeSourceStatus = { kind: 'connecting' }
 
   constructor(port: ReplicationPort, runtime: ChangeSourceRuntime, times: ChangeSourceTimes, handlers: ChangeSourceHandlers) {
@@ -78,6 +81,14 @@ class Source implements ChangeSource, ReplicationReceiver {
 
   get confirmedLsn(): Lsn {
     return this.#state.progress.flushed
+  }
+
+  get liveFrom(): Lsn {
+    return this.#liveFrom ?? 0n
+  }
+
+  get peers(): readonly string[] {
+    return this.#peers
   }
 
   get serverLsn(): Lsn {
@@ -188,17 +199,35 @@ class Source implements ChangeSource, ReplicationReceiver {
 
   #check(): void {
     const session = this.#session
-    if (session === null) return
-    session.check().then(
-      ({ serverLsn, publicationsChanged }) => {
-        if (session !== this.#session) return
-        this.#serverLsn = serverLsn
-        if (publicationsChanged) this.failed({ kind: 'publication-changed', message: 'a publication was dropped or made anew' })
-      },
-      (error: ErrorLike) => {
-        if (session === this.#session) this.failed(faultOf(error))
-      },
-    )
+    if (session === null || this.#checking === session) return
+    this.#checking = session
+    const done = (): void => {
+      if (this.#checking === session) this.#checking = null
+    }
+    session
+      .check()
+      .finally(done)
+      .then(
+        ({ serverLsn, publicationsChanged, anchorLost, gaps, peers }) => {
+          if (session !== this.#session) return
+          this.#serverLsn = serverLsn
+          this.#peers = peers
+          if (publicationsChanged)
+            return this.failed({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
+          if (anchorLost)
+            return this.failed({ kind: 'slot-lost', message: 'the anchor slot is gone, or Postgres threw away WAL that it needs' })
+          this.#tableGap(gaps, serverLsn)
+        },
+        (error: ErrorLike) => {
+          if (session === this.#session) this.failed(faultOf(error))
+        },
+      )
+  }
+
+  #tableGap(tables: readonly number[], before: Lsn): void {
+    if (tables.length === 0) return
+    this.#flush()
+    this.#handlers.onTableGap?.({ tables, before })
   }
 
   #dispatch(event: ReplicationEvent): void {
@@ -230,6 +259,9 @@ class Source implements ChangeSource, ReplicationReceiver {
         return this.#detach(effect.polite)
       case 'check':
         return this.#check()
+      case 'advance':
+        void this.#session?.advanceAnchor()
+        return
       case 'send-status':
         return this.#session?.sendStatus(effect)
       case 'set-timer':
@@ -260,9 +292,12 @@ class Source implements ChangeSource, ReplicationReceiver {
     }
     this.#attaching = null
     if (!outcome.ok) return this.failed(outcome.fault)
-    const { session, epoch, confirmedLsn, reason } = outcome
+    const { session, epoch, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
     this.#session = session
+    this.#serverLsn = serverLsn
+    this.#liveFrom ??= begunLsn
     this.#dispatch({ type: 'attached', epoch, confirmedLsn, reason })
+    this.#tableGap(gaps, serverLsn)
   }
 
   #start(from: Lsn): void {

@@ -4,8 +4,12 @@ export type ReplicationFault =
   | { readonly kind: 'unreachable'; readonly message: string }
   /** Postgres is shutting down, starting or recovering. */
   | { readonly kind: 'restarting'; readonly message: string }
-  /** Another process reads from the slot. */
+  /** Another server prepares the slot, or reads one that has to be replaced. */
   | { readonly kind: 'slot-held'; readonly message: string }
+  /** The slot is gone, or Postgres threw away WAL that it needed. */
+  | { readonly kind: 'slot-lost'; readonly message: string }
+  /** No slot or session is free: those of a server that is gone linger, or the database allows too few. */
+  | { readonly kind: 'exhausted'; readonly message: string }
   /** A publication was dropped or made anew: changes may be missing, so the next attempt starts a new epoch. */
   | { readonly kind: 'publication-changed'; readonly message: string }
   /** Postgres says no, and will until somebody changes something: privileges, password, `wal_level`, no free slot. */
@@ -29,6 +33,7 @@ export function faultOf(error: ErrorLike): ReplicationFault {
   if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('E')) return { kind: 'unreachable', message }
   if (code.startsWith('57P')) return { kind: 'restarting', message }
   if (code === '55006') return { kind: 'slot-held', message }
+  if (code === '53300' || code === '53400') return { kind: 'exhausted', message: exhaustedText(message) }
   // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
   if (code === '42704') return { kind: 'publication-changed', message }
   if (code.startsWith('08')) return { kind: 'unreachable', message }
@@ -45,6 +50,10 @@ export function isUnavailable(error: unknown): boolean {
   return /^(Connection terminated|timeout expired|timeout exceeded)/.test(message)
 }
 
+function exhaustedText(message: string): string {
+  return `${message}. Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server`
+}
+
 /** How long to wait before the next attempt. `attempt` counts from 1, `chance` is from 0 to 1 and spreads out many who wait. */
 export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: number): number {
   const grown = (first: number, most: number): number => Math.min(most, first * 2 ** Math.min(attempt - 1, 16))
@@ -52,6 +61,8 @@ export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: n
   switch (fault.kind) {
     case 'slot-held':
       return 1_000 * spread
+    case 'exhausted':
+      return grown(500, 5_000) * spread
     // Whoever drops a publication to make it anew should be done before it is made for them.
     case 'publication-changed':
       return grown(1_000, 5_000) * spread
@@ -59,6 +70,7 @@ export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: n
       return grown(200, 1_000) * spread
     case 'refused':
       return grown(1_000, 30_000) * spread
+    case 'slot-lost':
     case 'unreachable':
     case 'silent':
     case 'malformed-stream':

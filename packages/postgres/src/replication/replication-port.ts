@@ -4,7 +4,7 @@ import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason } from './replication-state.ts'
 import type { Table } from './table.ts'
 
-/** Who gets what the stream brings. */
+/** Receives what the stream brings. */
 export interface ReplicationReceiver {
   /** One message of the plugin, `buffer[start..end)`. */
   data(buffer: Buffer, start: number, end: number): void
@@ -26,11 +26,17 @@ export interface ReplicationStatus {
 export interface ReplicationCheck {
   /** How far the server has written. */
   readonly serverLsn: Lsn
-  /** A publication is gone or was made anew since the session began. */
+  /** A publication is gone or is another one of that name than when the session began. */
   readonly publicationsChanged: boolean
+  /** The permanent slot that holds the window is gone or lost. */
+  readonly anchorLost: boolean
+  /** Tables, by oid, of which changes before `serverLsn` may be missing. */
+  readonly gaps: readonly number[]
+  /** Nodes that read copies of the same anchor, this one left out. */
+  readonly peers: readonly string[]
 }
 
-/** The feed's two connections: the stream, and one for the catalog, which also tells at once when Postgres shuts down. */
+/** The feed's two connections: the stream, and one for the catalog, which Postgres ends at once when it shuts down. */
 export interface ReplicationSession {
   readonly slotName: string
   start(from: Lsn, receiver: ReplicationReceiver): void
@@ -42,9 +48,11 @@ export interface ReplicationSession {
   loadTable(relation: RelationMessage, xid: number | null): Promise<Table>
   /** Rejects with an error of `pg`. */
   check(): Promise<ReplicationCheck>
+  /** Lets Postgres forget what no node needs any more. Never rejects. */
+  advanceAnchor(): Promise<void>
   /** Says goodbye and waits until the slot is free; in half a second at most. */
   close(): Promise<void>
-  /** Drops both connections at once. Nothing is told afterwards. */
+  /** Drops both connections at once. Nothing is called afterwards. */
   destroy(): void
 }
 
@@ -54,7 +62,14 @@ export type AttachOutcome =
       readonly session: ReplicationSession
       readonly epoch: string
       readonly reason: EpochReason
+      /** Where the slot begins: nothing before it can be read. */
       readonly confirmedLsn: Lsn
+      /** How far the server had written when the attempt began. */
+      readonly begunLsn: Lsn
+      /** The same when the publications were read. */
+      readonly serverLsn: Lsn
+      /** Tables, by oid, of which changes before `serverLsn` may be missing. */
+      readonly gaps: readonly number[]
     }
   | { readonly ok: false; readonly fault: ReplicationFault }
 

@@ -10,7 +10,7 @@ import {
   type ReplicationTimer,
 } from './replication-state.ts'
 
-const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000 }
+const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000, followsIdle: true }
 const progress = { epoch: 'e1', received: 100n, handedOver: 90n, flushed: 50n }
 const fault: ReplicationFault = { kind: 'unreachable', message: 'gone' }
 
@@ -39,6 +39,7 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
   'timer status': { type: 'timer', timer: 'status', chance: 0.5 },
   'timer report': { type: 'timer', timer: 'report', chance: 0.5 },
   'timer check': { type: 'timer', timer: 'check', chance: 0.5 },
+  'timer advance': { type: 'timer', timer: 'advance', chance: 0.5 },
   'timer retry': { type: 'timer', timer: 'retry', chance: 0.5 },
   close: { type: 'close' },
 }
@@ -46,7 +47,7 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
 /** Where each event leads, and what it has done there. No Partial: a state or an event without its cell does not compile. */
 const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName, string>>>> = {
   connecting: {
-    attached: 'streaming start set:status set:check check',
+    attached: 'streaming start set:status set:check set:advance check',
     failed: 'waiting detach set:retry',
     heard: 'connecting',
     begun: 'connecting',
@@ -57,13 +58,14 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     resumed: 'connecting',
     'timer status': 'connecting',
     'timer report': 'connecting',
+    'timer advance': 'connecting',
     'timer check': 'connecting',
     'timer retry': 'connecting',
     close: 'closed detach',
   },
   streaming: {
     attached: 'streaming',
-    failed: 'waiting clear:status clear:check detach set:retry',
+    failed: 'waiting clear:status clear:check clear:advance detach set:retry',
     heard: 'streaming',
     begun: 'streaming',
     committed: 'streaming',
@@ -73,9 +75,10 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     resumed: 'streaming',
     'timer status': 'streaming send-status set:status',
     'timer report': 'streaming send-status',
+    'timer advance': 'streaming advance set:advance',
     'timer check': 'streaming check set:check',
     'timer retry': 'streaming',
-    close: 'closed send-status clear:status clear:check detach',
+    close: 'closed send-status clear:status clear:check clear:advance detach',
   },
   waiting: {
     attached: 'waiting',
@@ -89,6 +92,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     resumed: 'waiting',
     'timer status': 'waiting',
     'timer report': 'waiting',
+    'timer advance': 'waiting',
     'timer check': 'waiting',
     'timer retry': 'connecting attach',
     close: 'closed clear:retry',
@@ -105,6 +109,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     resumed: 'closed',
     'timer status': 'closed',
     'timer report': 'closed',
+    'timer advance': 'closed',
     'timer check': 'closed',
     'timer retry': 'closed',
     close: 'closed',
@@ -132,7 +137,7 @@ function after(state: ReplicationState, ...events: ReplicationEvent[]): { state:
   return step
 }
 
-describe('what is told to Postgres as done', () => {
+describe('what is reported to Postgres as done', () => {
   test('is what was confirmed, not what was received', () => {
     const { state, effects } = after(streaming, { type: 'committed', endLsn: 120n, empty: false }, EVENTS['timer status'])
     expect(state.progress).toEqual({ epoch: 'e1', received: 120n, handedOver: 120n, flushed: 50n })
@@ -156,7 +161,16 @@ describe('what is told to Postgres as done', () => {
     expect(effects).toEqual([{ type: 'send-status', received: 100n, flushed: 100n, requestReply: false }])
   })
 
-  test('never passes what was handed over, whatever is confirmed', () => {
+  test('is what was confirmed even while there is nothing else, where the consumer keeps a window', () => {
+    const window = { ...times, followsIdle: false }
+    const idle = { ...streaming, progress: { ...progress, flushed: 90n } }
+    expect(transition(idle, EVENTS.keepalive, window).state.progress).toEqual({ ...progress, received: 130n, flushed: 90n })
+    const confirmed = transition(idle, { type: 'confirmed', epoch: 'e1', lsn: 95n }, window)
+    expect(confirmed.state.progress.flushed).toBe(95n)
+    expect(transition(idle, { type: 'confirmed', epoch: 'e1', lsn: 1_000n }, window).state.progress.flushed).toBe(100n)
+  })
+
+  test('never passes what was received, whatever is confirmed', () => {
     const { state } = after({ ...streaming, progress: { ...progress, received: 90n } }, { type: 'confirmed', epoch: 'e1', lsn: 1_000n })
     expect(state.progress.flushed).toBe(90n)
   })
@@ -184,6 +198,23 @@ describe('a new connection', () => {
     const { state, effects } = after(STATES.connecting, EVENTS.attached)
     expect(state.progress).toEqual(progress)
     expect(effects[0]).toEqual({ type: 'start', from: 100n })
+  })
+
+  test('whose slot begins behind what was received reports the gap first', () => {
+    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', confirmedLsn: 101n, reason: 'found' })
+    expect(state.progress).toEqual({ epoch: 'e1', received: 101n, handedOver: 101n, flushed: 101n })
+    expect(effects.slice(0, 2)).toEqual([
+      { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind' },
+      { type: 'start', from: 101n },
+    ])
+  })
+
+  test('whose slot begins where it ended, or before that after a crash, goes on without one', () => {
+    for (const confirmedLsn of [100n, 60n, 10n]) {
+      const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', confirmedLsn, reason: 'found' })
+      expect(effects[0]).toEqual({ type: 'start', from: 100n })
+      expect(state.progress.flushed).toBe(confirmedLsn > 50n ? confirmedLsn : 50n)
+    }
   })
 
   test('of another epoch starts where its slot does, and says so first', () => {
@@ -241,7 +272,9 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
   const lsn = fc.integer({ min: 1, max: 50 })
   const event: fc.Arbitrary<ReplicationEvent> = fc.oneof(
     fc.constantFrom(...Object.values(EVENTS).filter(({ type }) => type !== 'timer' && type !== 'close')),
-    fc.constantFrom<ReplicationTimer>('status', 'report', 'check', 'retry').map((timer) => ({ type: 'timer' as const, timer, chance: 0 })),
+    fc
+      .constantFrom<ReplicationTimer>('status', 'report', 'check', 'advance', 'retry')
+      .map((timer) => ({ type: 'timer' as const, timer, chance: 0 })),
     fc.record({
       type: fc.constant('attached' as const),
       epoch: fc.constantFrom('e1', 'e2'),
@@ -278,9 +311,12 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
         if (next.type === 'confirmed' && next.epoch === before.progress.epoch && next.lsn > confirmed) confirmed = next.lsn
         expect(connections).toBe(state.kind === 'connecting' || state.kind === 'streaming' ? 1 : 0)
         const reporting = state.kind === 'streaming' && state.reporting
-        const wanted = { connecting: [], closed: [], waiting: ['retry'], streaming: ['check', ...(reporting ? ['report'] : []), 'status'] }[
-          state.kind
-        ]
+        const wanted = {
+          connecting: [],
+          closed: [],
+          waiting: ['retry'],
+          streaming: ['advance', 'check', ...(reporting ? ['report'] : []), 'status'],
+        }[state.kind]
         expect([...armed].sort()).toEqual(wanted)
         const { flushed, handedOver, received, epoch } = state.progress
         if (epoch === before.progress.epoch) expect(flushed >= before.progress.flushed && received >= before.progress.received).toBe(true)

@@ -5,8 +5,11 @@
  *       └──────────failed─────────────────────────────────────▲
  *
  * Two positions are kept apart: what was *received* and what is *flushed*, which is what the consumer confirmed. Only the
- * latter is ever told to Postgres as done, so that after a crash nothing is missing. While the consumer owes nothing,
- * the flushed position follows the server's own, or WAL that is none of our business would be kept for ever.
+ * latter is ever reported to Postgres as done, so that after a crash nothing is missing. Where `followsIdle` is set and the
+ * consumer owes nothing, the flushed position follows the server's own; else the consumer confirms what was idle, too.
+ *
+ * A new connection starts behind what was received. If its slot begins later than that, changes are missing: the epoch is
+ * announced again, with the reason `fell-behind`.
  */
 import { laterLsn, type Lsn } from './lsn.ts'
 import { retryDelayMs, type ReplicationFault } from './replication-fault.ts'
@@ -16,7 +19,7 @@ export interface Progress {
   readonly epoch: string | null
   /** Everything before this was received and handed over; where a new connection goes on. */
   readonly received: Lsn
-  /** Where the last transaction that had changes ends: what the consumer has to confirm. */
+  /** Where the last transaction that had changes ends. */
   readonly handedOver: Lsn
   /** Everything before this is confirmed. */
   readonly flushed: Lsn
@@ -24,9 +27,10 @@ export interface Progress {
 
 /**
  * How an epoch came about: its slot was `found`, or `created` where there was none, or made in place of one that was
- * `lost` (Postgres threw away WAL it needed) or useless because a publication was changed.
+ * `lost` (Postgres threw away WAL it needed) or useless because a publication was changed. `fell-behind`: the epoch is the
+ * same, and the slot begins behind what was received.
  */
-export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed'
+export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed' | 'fell-behind'
 
 interface Streaming {
   readonly kind: 'streaming'
@@ -53,7 +57,7 @@ export type ReplicationState =
     }
   | { readonly kind: 'closed'; readonly progress: Progress }
 
-export type ReplicationTimer = 'status' | 'report' | 'check' | 'retry'
+export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retry'
 
 export type ReplicationEvent =
   /** A slot is there; `confirmedLsn` is what it remembers as confirmed. */
@@ -71,13 +75,15 @@ export type ReplicationEvent =
   | { readonly type: 'close' }
 
 export type ReplicationEffect =
-  /** Connect, find or make the slot. `replaceSlot`: the slot that is there will not do. */
+  /** Connect, find or make the slot. `replaceSlot`: the one of the last attempt will not do. */
   | { readonly type: 'attach'; readonly replaceSlot: boolean }
   | { readonly type: 'start'; readonly from: Lsn }
-  /** `polite`: say goodbye, for the slot is to be free at once. */
+  /** `polite`: say goodbye, so that the slot is free at once. */
   | { readonly type: 'detach'; readonly polite: boolean }
-  /** See how far the server is and whether the publications are still the same. */
+  /** Ask how far the server is and whether the publications are still the same. */
   | { readonly type: 'check' }
+  /** Advance the anchor, as far as no node needs it. */
+  | { readonly type: 'advance' }
   | { readonly type: 'send-status'; readonly received: Lsn; readonly flushed: Lsn; readonly requestReply: boolean }
   | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
   | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
@@ -88,8 +94,12 @@ export interface ReplicationTimes {
   readonly statusIntervalMs: number
   /** How long a confirmation may wait for others before it is reported. */
   readonly reportDelayMs: number
-  /** How often the publications and the server's position are looked at. */
+  /** How often the publications and the server's position are checked. */
   readonly checkIntervalMs: number
+  /** How often the node tries to advance the anchor. */
+  readonly advanceIntervalMs: number
+  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. */
+  readonly followsIdle: boolean
 }
 
 export interface ReplicationStep {
@@ -127,13 +137,13 @@ export function transition(state: ReplicationState, event: ReplicationEvent, tim
     case 'begun':
     case 'committed':
     case 'keepalive':
-      return state.kind === 'streaming' ? onStream(state, event) : stay(state)
+      return state.kind === 'streaming' ? onStream(state, event, times) : stay(state)
   }
 }
 
 type StreamEvent = Extract<ReplicationEvent, { type: 'heard' | 'begun' | 'committed' | 'keepalive' }>
 
-function onStream(state: Streaming, event: StreamEvent): ReplicationStep {
+function onStream(state: Streaming, event: StreamEvent, times: ReplicationTimes): ReplicationStep {
   switch (event.type) {
     case 'heard':
       // Only a server that talks ends a row of failed attempts: one that drops us after every start must not be asked at full speed.
@@ -141,12 +151,12 @@ function onStream(state: Streaming, event: StreamEvent): ReplicationStep {
     case 'begun':
       return stay({ ...state, inTransaction: true })
     case 'committed': {
-      const progress = event.empty ? moved(state.progress, event.endLsn) : handOver(state.progress, event.endLsn)
+      const progress = event.empty ? moved(state.progress, event.endLsn, times) : handOver(state.progress, event.endLsn)
       return stay({ ...state, progress, inTransaction: false })
     }
     case 'keepalive': {
       // In the middle of a transaction the server may name a place behind it, of which we have not seen the end.
-      const progress = state.inTransaction ? state.progress : moved(state.progress, event.end)
+      const progress = state.inTransaction ? state.progress : moved(state.progress, event.end, times)
       return { state: { ...state, progress }, effects: event.replyRequested ? [statusOf(progress, false)] : [] }
     }
   }
@@ -156,20 +166,19 @@ function handOver(progress: Progress, endLsn: Lsn): Progress {
   return { ...progress, received: laterLsn(progress.received, endLsn), handedOver: laterLsn(progress.handedOver, endLsn) }
 }
 
-/** Nothing of interest up to `lsn`: when nothing is owed, that much is done with. */
-function moved(progress: Progress, lsn: Lsn): Progress {
+/** No change up to `lsn`. */
+function moved(progress: Progress, lsn: Lsn, times: ReplicationTimes): Progress {
   const received = laterLsn(progress.received, lsn)
-  const idle = progress.flushed >= progress.handedOver
+  const idle = times.followsIdle && progress.flushed >= progress.handedOver
   return { ...progress, received, flushed: idle ? laterLsn(progress.flushed, received) : progress.flushed }
 }
 
 function confirm(state: Exclude<ReplicationState, { kind: 'closed' }>, epoch: string, lsn: Lsn, times: ReplicationTimes): ReplicationStep {
   const { progress } = state
-  const most = lsn < progress.handedOver ? lsn : progress.handedOver
+  const most = lsn < progress.received ? lsn : progress.received
   if (epoch !== progress.epoch || most <= progress.flushed) return stay(state)
-  // With the last debt paid, what came after it without being of interest is done with as well.
-  const flushed =
-    most === progress.handedOver && !(state.kind === 'streaming' && state.inTransaction) ? laterLsn(most, progress.received) : most
+  const isIdle = times.followsIdle && most >= progress.handedOver && !(state.kind === 'streaming' && state.inTransaction)
+  const flushed = isIdle ? progress.received : most
   const next = { ...state, progress: { ...progress, flushed } }
   if (next.kind !== 'streaming' || next.reporting) return stay(next)
   return { state: { ...next, reporting: true }, effects: [{ type: 'set-timer', timer: 'report', afterMs: times.reportDelayMs }] }
@@ -180,15 +189,17 @@ function start(
   { epoch, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
   times: ReplicationTimes,
 ): ReplicationStep {
-  const same = state.progress.epoch === epoch
-  const progress: Progress = same
+  const sameEpoch = state.progress.epoch === epoch
+  const goesOn = sameEpoch && confirmedLsn <= state.progress.received
+  const progress: Progress = goesOn
     ? {
         ...state.progress,
         flushed: laterLsn(state.progress.flushed, confirmedLsn),
-        received: laterLsn(state.progress.received, confirmedLsn),
       }
     : { epoch, received: confirmedLsn, handedOver: confirmedLsn, flushed: confirmedLsn }
-  const announce: ReplicationEffect[] = same ? [] : [{ type: 'announce-epoch', epoch, previous: state.progress.epoch, reason }]
+  const announce: ReplicationEffect[] = goesOn
+    ? []
+    : [{ type: 'announce-epoch', epoch, previous: state.progress.epoch, reason: sameEpoch ? 'fell-behind' : reason }]
   return {
     state: {
       kind: 'streaming',
@@ -204,6 +215,7 @@ function start(
       { type: 'start', from: progress.received },
       { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs },
       { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs },
+      { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs },
       { type: 'check' },
     ],
   }
@@ -226,6 +238,8 @@ function onTimer(
   if (state.kind !== 'streaming') return stay(state)
   if (timer === 'check')
     return { state, effects: [{ type: 'check' }, { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs }] }
+  if (timer === 'advance')
+    return { state, effects: [{ type: 'advance' }, { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs }] }
   if (timer === 'report') return { state: { ...state, reporting: false }, effects: [statusOf(state.progress, false)] }
   if (state.unheard >= MAX_UNHEARD && !state.paused)
     return wait(state, { kind: 'silent', message: 'the server has not answered for some time' }, chance)
@@ -252,6 +266,7 @@ function leave(state: Exclude<ReplicationState, { kind: 'closed' }>, polite = fa
       return [
         { type: 'clear-timer', timer: 'status' },
         { type: 'clear-timer', timer: 'check' },
+        { type: 'clear-timer', timer: 'advance' },
         ...(state.reporting ? [{ type: 'clear-timer', timer: 'report' } as const] : []),
         { type: 'detach', polite },
       ]

@@ -38,6 +38,8 @@ export class ChangeRing {
   /** Everything after this is here. */
   #start: Place | null = null
   #last: Place | null = null
+  /** Tables of which changes before a place may be missing. */
+  readonly #gaps = new Map<number, Lsn>()
   /** What the newest transaction wrote of what is here, by row: its transaction id does not tell its changes apart. */
   readonly #written = new Map<string, Kept>()
 
@@ -70,7 +72,25 @@ export class ChangeRing {
     this.#bytes = 0
     this.#start = start
     this.#last = null
+    this.#gaps.clear()
     this.#written.clear()
+  }
+
+  /** Of these tables, changes before the place may be missing. */
+  markGap(tables: readonly number[], before: Lsn): void {
+    for (const oid of tables) this.#gaps.set(oid, before)
+  }
+
+  /** Whether changes of a table after the place may be missing. */
+  hasGap(oid: number, place: Place): boolean {
+    const before = this.#gaps.get(oid)
+    return before !== undefined && place.commitLsn < before
+  }
+
+  /** How far back it reaches: the age of the oldest change that is here; 0 without one. */
+  spanMs(nowMs: number): number {
+    const oldest = this.#kept[this.#from]
+    return oldest === undefined ? 0 : nowMs - oldest.atMs
   }
 
   /** The tuples are copied, since their memory is shared with everything that was read along with them. */
@@ -101,11 +121,11 @@ export class ChangeRing {
   }
 
   /** Lets go of what is too old or too much. Answers up to where Postgres may forget. */
-  trim(nowMs: number, atMostBytes: number = this.#limits.maxBytes): Lsn | null {
+  trim(nowMs: number): Lsn | null {
     let endLsn: Lsn | null = null
     while (this.#from < this.#kept.length) {
       const oldest = this.#kept[this.#from]!
-      if (this.#bytes <= atMostBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
+      if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
       if (oldest.row !== null && this.#written.get(oldest.row) === oldest) this.#written.delete(oldest.row)

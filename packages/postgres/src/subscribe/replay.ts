@@ -29,7 +29,8 @@ export async function replay(channel: FeedChannel, since: Place, startLsn: Lsn, 
   const epoch = replayer.epoch()
   const lost = (): ReplayOutcome | null => {
     if (replayer.epoch() !== epoch) return { recovered: false, reason: 'other-epoch' }
-    return replayer.ring().reaches(channel.after ?? since) ? null : { recovered: false, reason: 'position-too-old' }
+    if (!replayer.ring().reaches(channel.after ?? since)) return { recovered: false, reason: 'position-too-old' }
+    return hasGap(channel, since, replayer) ? { recovered: false, reason: 'publication-changed' } : null
   }
   const begin = lost()
   if (begin !== null) return begin
@@ -39,6 +40,7 @@ export async function replay(channel: FeedChannel, since: Place, startLsn: Lsn, 
   const step = async (): Promise<'more' | 'done' | ReplayOutcome> => {
     if (replayer.epoch() !== epoch) return { recovered: false, reason: 'other-epoch' }
     if (!replayer.ring().reaches(cursor)) return { recovered: false, reason: 'position-too-old' }
+    if (hasGap(channel, cursor, replayer)) return { recovered: false, reason: 'publication-changed' }
     const changes = replayer.ring().after(cursor, CHUNK)
     if (channel.closed || changes.length === 0) return 'done'
     channel.after = cursor
@@ -66,6 +68,10 @@ export async function replay(channel: FeedChannel, since: Place, startLsn: Lsn, 
     if (typeof last === 'object') return failed(channel, last)
     if (last === 'done') return { recovered: true }
   }
+}
+
+function hasGap(channel: FeedChannel, place: Place, replayer: Replayer): boolean {
+  return [...channel.subscriptions].some(({ oid }) => replayer.ring().hasGap(oid, place))
 }
 
 function failed(channel: FeedChannel, outcome: ReplayOutcome): ReplayOutcome {

@@ -145,7 +145,9 @@ export function waitingText(fault: ReplicationFault): string {
 const WAITING: Readonly<Record<ReplicationFault['kind'], string>> = {
   unreachable: 'the database does not answer',
   restarting: 'the database is starting or stopping',
-  'slot-held': 'another server reads the changes of this database',
+  'slot-held': 'another server prepares the changes of this database',
+  'slot-lost': 'the database has lost its place in the changes',
+  exhausted: 'the database has no free replication slot or session',
   'publication-changed': 'a publication of the database has changed',
   refused: 'the database refuses to give its changes',
   silent: 'the database does not answer',

@@ -56,6 +56,13 @@ export interface FeedProgress {
   readonly oldestAt: number | null
   /** A sentence when the feed stands still. */
   readonly trouble: string | null
+  /** Why a client that resumes here would have to wait: the changes of the last while are not all read yet. `null`: it would not. */
+  readonly unready?: string | null
+  /** Why this node does less than its clients expect, though it works; `null`: it does not. */
+  readonly degraded?: string | null
+  /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
+  readonly windowMs?: number
+  readonly windowBytes?: number
 }
 
 /** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */

@@ -1,7 +1,7 @@
 import { Effects } from '../machine.ts'
 import type { PeerEvent, Relay, RelayLink } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
-import type { PresenceContext, PresenceDelta } from './presence-set.ts'
+import type { PresenceContext } from './presence-set.ts'
 import {
   initialPresenceSync,
   presenceSyncOptions,
@@ -37,9 +37,6 @@ export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
   readonly #effects = new Effects<PresenceSyncEffect>()
   #state = initialPresenceSync
-  /** What the event in progress brought. */
-  #delta: PresenceDelta = []
-  #asked: PresenceContext = []
   /** Answers that are being sent, a message a turn. */
   readonly #answers: { readonly to: string; readonly messages: Iterator<Uint8Array> }[] = []
   #flushing = false
@@ -83,13 +80,11 @@ export class PresenceReplication {
     const message = decoded.value
     switch (message.type) {
       case 'delta':
-        this.#delta = message.delta
-        return this.#take({ type: 'delta', from })
+        return this.#take({ ...message, from })
       case 'digest':
         return this.#take({ type: 'digest', from, lacks: this.#options.tracker.lacks(message.context) })
       case 'ask':
-        this.#asked = message.context
-        return this.#take({ type: 'ask', from })
+        return this.#take({ ...message, from })
     }
   }
 
@@ -121,9 +116,9 @@ export class PresenceReplication {
         relay.send('presence', encodePresenceMessage({ type: 'ask', context: this.#contextOf(effect.replica) }), effect.replica)
         return
       case 'answer':
-        return this.#answer(effect.replica, this.#asked)
+        return this.#answer(effect.replica, effect.context)
       case 'merge':
-        return this.#announce(tracker.merge(this.#delta, runtime.uptime()))
+        return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
       case 'replica-up':
         return this.#announce(tracker.replicaUp(effect.replica))
       case 'replica-down':

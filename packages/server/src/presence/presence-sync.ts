@@ -1,4 +1,5 @@
 import type { Transition } from '../machine.ts'
+import type { PresenceContext, PresenceDelta } from './presence-set.ts'
 
 export interface PresenceSyncOptions {
   /** Own heartbeats without a word from a replica until its entries leave the view. */
@@ -37,8 +38,8 @@ export type PresenceSyncEvent =
   | { readonly type: 'input-read' }
   /** `lacks`: the tracker compared contexts, and misses something of that replica. */
   | { readonly type: 'digest'; readonly from: string; readonly lacks: boolean }
-  | { readonly type: 'ask'; readonly from: string }
-  | { readonly type: 'delta'; readonly from: string }
+  | { readonly type: 'ask'; readonly from: string; readonly context: PresenceContext }
+  | { readonly type: 'delta'; readonly from: string; readonly delta: PresenceDelta }
   | { readonly type: 'leaving'; readonly replica: string }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
@@ -52,8 +53,9 @@ export type PresenceSyncEffect =
   /** Then the event `input-read`, if the link is up. */
   | { readonly type: 'read-input' }
   | { readonly type: 'ask'; readonly replica: string }
-  | { readonly type: 'answer'; readonly replica: string }
-  | { readonly type: 'merge' }
+  /** Sends what a replica with this context has not seen of the own one. */
+  | { readonly type: 'answer'; readonly replica: string; readonly context: PresenceContext }
+  | { readonly type: 'merge'; readonly delta: PresenceDelta }
   | { readonly type: 'replica-up'; readonly replica: string }
   | { readonly type: 'replica-down'; readonly replica: string }
   | { readonly type: 'replica-leaving'; readonly replica: string }
@@ -82,9 +84,9 @@ export function presenceSyncTransition(
     case 'digest':
       return digest(state, event.from, event.lacks, options)
     case 'ask':
-      return heard(state, event.from, [{ type: 'answer', replica: event.from }])
+      return heard(state, event.from, [{ type: 'answer', replica: event.from, context: event.context }])
     case 'delta':
-      return heard(state, event.from, [{ type: 'merge' }])
+      return heard(state, event.from, [{ type: 'merge', delta: event.delta }])
     case 'leaving':
       return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica }])
     case 'gone':

@@ -8,22 +8,27 @@ import { changeSourceRuntime } from '../replication/change-source-runtime.ts'
 import { feedDatabase } from './feed-database.ts'
 import { feedRuntime } from './feed-runtime.ts'
 import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
+import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 import { preparedPort } from '../sessions/prepared-port.ts'
 import { replicationPort } from '../replication/replication-session.ts'
 
-/** Where the changes come from, how long they are kept for whoever resumes, and how much the database is asked. Bytes and milliseconds. */
+/** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
 export interface PostgresFeedOptions {
   /** `postgres://…`, straight to Postgres and not to a pooler. The role needs REPLICATION. Never logged. */
   readonly databaseUrl: string
   /** Tables in it are what clients may ask for; made when missing. Default `supabase_realtime`. */
   readonly publication?: string
-  /** More publications to read, for rows that are not for clients. They are told to `onRow`. */
+  /** More publications to read, for rows that are not for clients: `onRow` gets them. */
   readonly otherPublications?: readonly PublicationSpec[]
-  /** The slot's name begins with this. Default `tidewire`. */
+  /** The slots' names begin with this. Default `tidewire`. */
   readonly slotBase?: string
-  /** A slot that is gone with the connection: nothing is left behind, and nothing can be resumed across a reconnect. Default false. */
+  /** No slot that outlives the connection: nothing is left behind, and nothing can be resumed across a reconnect. Default false. */
   readonly temporarySlot?: boolean
+  /** Shown in the name of the slot that this node reads, and to other nodes. Default: the host's name and the process id. */
+  readonly node?: string
+  /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
+  readonly hasRelay?: boolean
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -40,12 +45,18 @@ export interface PostgresFeedOptions {
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
+  /** How often slots and the rows of the publications are checked. Default 5,000. */
+  readonly checkIntervalMs?: number
+  /** How often this node tries to advance the anchor slot. Default 10,000. */
+  readonly advanceIntervalMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
-  /** Rows of `realtime.messages`, in their place among the others. */
+  /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. */
   readonly onRow?: (change: RowChange) => void
   readonly onStatus?: (status: ChangeSourceStatus) => void
-  /** Policies and filters that failed. For logs: never told to clients, holds no row of its own making. */
+  /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
+  readonly onNotice?: (sentence: string) => void
+  /** Policies and filters that failed. For logs: never sent to clients, holds no row. */
   readonly onFault?: FeedOptions['onFault']
 }
 
@@ -58,7 +69,7 @@ export interface PostgresFeed {
   explainer(authorizer: Authorizer): Explainer
   /** Runs SQL for an inspector, as a login that is no superuser. */
   readonly sql: AdminSql
-  /** Ends all sessions. A permanent slot stays. */
+  /** Ends all sessions. The anchor slot stays. */
   close(): Promise<void>
 }
 
@@ -82,19 +93,34 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     database,
     laterSource(() => source),
     feedRuntime,
-    feedOptions(options),
+    feedOptions(options, (change) => {
+      // What was written before was read to fill the window: other nodes, or none, have delivered it.
+      if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change)
+    }),
   )
   const way = replicationPort({
     connection,
     slotBase: options.slotBase ?? 'tidewire',
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
+    node: options.node ?? defaultNode(),
+    windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
+    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
   const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
-  const times = { statusIntervalMs: 10_000, reportDelayMs: 100, checkIntervalMs: 5_000, maxBatchChanges: 256 }
+  const times = {
+    statusIntervalMs: 10_000,
+    reportDelayMs: 100,
+    checkIntervalMs: options.checkIntervalMs ?? 5_000,
+    advanceIntervalMs: options.advanceIntervalMs ?? 10_000,
+    maxBatchChanges: 256,
+    // The feed confirms no earlier than its window says, whether or not there are changes.
+    followsIdle: false,
+  }
   const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
     onChanges: (batch) => feed.onChanges(batch),
     onEpoch: (event) => feed.onEpoch(event),
+    onTableGap: (gap) => feed.onTableGap(gap),
     onProgress: (lsn) => feed.onProgress(lsn),
     onStatus: (status) => {
       if (status.kind === 'waiting') feed.onWaiting(status.fault)
@@ -114,14 +140,15 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   }
 }
 
-function feedOptions(options: PostgresFeedOptions): FeedOptions {
+function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) => void): FeedOptions {
   return {
     ring: { maxBytes: options.resumeWindowBytes ?? 64 * 1024 * 1024, maxAgeMs: options.resumeWindowMs ?? 300_000 },
-    maxWalBytes: options.maxWalBytes ?? 256 * 1024 * 1024,
+    maxWalBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     positionIntervalMs: options.positionIntervalMs ?? 30_000,
     refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
     maxReplays: 8,
-    ...(options.onRow === undefined ? {} : { onRow: options.onRow }),
+    hasRelay: options.hasRelay ?? false,
+    onRow,
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
   }
 }
@@ -135,11 +162,11 @@ function laterSource(source: () => ChangeSource): ConstructorParameters<typeof P
     get confirmedLsn() {
       return source().confirmedLsn
     },
-    get lagBytes() {
-      return source().lagBytes
-    },
     get serverLsn() {
       return source().serverLsn
+    },
+    get peers() {
+      return source().peers
     },
     get trouble() {
       const { status } = source()

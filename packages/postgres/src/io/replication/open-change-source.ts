@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import type pg from 'pg'
 import { resolveTuning, type ChangeSourceTuning } from '../../replication/change-source-options.ts'
 import { createChangeSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/change-source.ts'
@@ -6,17 +7,23 @@ import type { PublicationSpec } from './publication.ts'
 import { replicationPort } from './replication-session.ts'
 import { isSlotBase } from './slot.ts'
 
-/** Where row changes come from, and who is told of them. */
+/** Where row changes come from, and what receives them. */
 export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** `postgres://…` of a role that may replicate, straight to the server: poolers do not pass replication on. */
   readonly connection: string | pg.ClientConfig
-  /** What the slot's name begins with: lower case letters, digits and underscores. Default `tidewire`. */
+  /** What the slots' names begin with: lower case letters, digits and underscores. Default `tidewire`. */
   readonly slot?: string
-  /** Use a slot that is gone with the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
+  /** Keep no slot that outlives the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
   readonly temporarySlot?: boolean
+  /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
+  readonly node?: string
+  /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
+  readonly windowBytes?: number
   /** The publications to read; missing ones are made. At least one. */
   readonly publications: readonly PublicationSpec[]
   readonly handlers: ChangeSourceHandlers
+  /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
+  readonly onNotice?: (sentence: string) => void
 }
 
 /**
@@ -30,6 +37,20 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     ...(options.publications.length > 0 ? [] : ['publications must name at least one']),
   ])
   const connection = typeof options.connection === 'string' ? { connectionString: options.connection } : options.connection
-  const port = replicationPort({ connection, slotBase, temporarySlot: options.temporarySlot ?? false, publications: options.publications })
+  const port = replicationPort({
+    connection,
+    slotBase,
+    temporarySlot: options.temporarySlot ?? false,
+    publications: options.publications,
+    node: options.node ?? defaultNode(),
+    windowBytes: options.windowBytes ?? DEFAULT_WINDOW_BYTES,
+    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
+  })
   return createChangeSource(port, changeSourceRuntime, times, options.handlers)
+}
+
+export const DEFAULT_WINDOW_BYTES: number = 256 * 1024 * 1024
+
+export function defaultNode(): string {
+  return `${hostname()}_${process.pid}`
 }

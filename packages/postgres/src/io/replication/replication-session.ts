@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { Lsn } from '../../replication/lsn.ts'
 import type { RelationMessage } from '../../replication/pgoutput/message.ts'
+import { PublishedRelations } from '../../replication/published-relations.ts'
 import { faultOf, type ErrorLike, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type {
   AttachOutcome,
@@ -13,20 +14,30 @@ import type {
 } from '../../replication/replication-port.ts'
 import type { EpochReason } from '../../replication/replication-state.ts'
 import type { Table } from '../../replication/table.ts'
-import { ensurePublications, publicationOids, type PublicationSpec } from './publication.ts'
-import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
-import { createSlot, currentLsn, dropSlot, listSlots, newSlotName } from './slot.ts'
-import { loadTable } from './table-catalog.ts'
 import { transactionsSeen } from '../checks/visibility.ts'
+import { AnchorAdvancer } from './anchor-advancer.ts'
+import { AnchorHeld, takeAnchor } from './anchor.ts'
+import { ensurePublications, publicationOids, type PublicationSpec } from './publication.ts'
+import { readPublishedRelations } from './published-relations.ts'
+import { dropClient } from './drop-client.ts'
+import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
+import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName } from './slot.ts'
+import { loadTable } from './table-catalog.ts'
 
 export interface ReplicationTarget {
   /** How `pg` connects; the role needs REPLICATION and may not go through a pooler. */
   readonly connection: pg.ClientConfig
-  /** The first part of the slot's name: lower case letters, digits, underscores. */
+  /** The first part of the slots' names: lower case letters, digits, underscores. */
   readonly slotBase: string
-  /** A temporary slot is gone with the connection: every reconnect is a new epoch, and nothing is ever left behind. */
+  /** A slot that is gone with the connection, and no anchor: every reconnect is a new epoch, and nothing is left behind. */
   readonly temporarySlot: boolean
   readonly publications: readonly PublicationSpec[]
+  /** Shown in the name of the slot that this node reads. */
+  readonly node: string
+  /** A node that is further behind than this does not hold the anchor back. */
+  readonly windowBytes: number
+  /** For logs: what an operator should know. Each sentence comes once until another one does. */
+  readonly onNotice?: (sentence: string) => void
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -34,12 +45,18 @@ const QUERY_TIMEOUT_MS = 30_000
 
 /** The way to a real Postgres. */
 export function replicationPort(target: ReplicationTarget): ReplicationPort {
-  // Ours alone, so that sessions which a cut network left behind on the server can be told from everybody else's.
-  const applicationName = `tidewire feed ${randomBytes(6).toString('hex')}`
-  let attached = false
+  const memory: Memory = {
+    applicationName: `tidewire feed ${randomBytes(6).toString('hex')}`,
+    attached: false,
+    anchor: null,
+    rejected: null,
+    epoch: null,
+    published: new PublishedRelations(),
+    copies: new Set(),
+  }
   return {
     attach: async ({ replaceSlot }, signal) => {
-      const attempt = new Attempt(target, applicationName)
+      const attempt = new Attempt(target, memory)
       let abort = (): void => {}
       // A client that is dropped while it connects may never say so.
       const aborted = new Promise<never>((_resolve, reject) => {
@@ -47,12 +64,12 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
       })
       signal.addEventListener('abort', abort)
       try {
-        const outcome = await Promise.race([attempt.run(replaceSlot, attached), aborted])
-        attached = true
+        const outcome = await Promise.race([attempt.run(replaceSlot), aborted])
+        memory.attached = true
         return outcome
       } catch (error) {
         attempt.abandon()
-        return { ok: false, fault: error instanceof AttachFault ? error.fault : faultOf(error as ErrorLike) }
+        return { ok: false, fault: attachFault(error) }
       } finally {
         signal.removeEventListener('abort', abort)
       }
@@ -60,7 +77,22 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
   }
 }
 
-/** Ends an attempt for a reason that no SQLSTATE tells. */
+/** What outlives a connection. */
+interface Memory {
+  /** Of this source alone, so that sessions which a cut network left behind on the server can be recognized. */
+  readonly applicationName: string
+  attached: boolean
+  /** The last anchor that was copied. */
+  anchor: string | null
+  /** An anchor that has to be replaced, because a publication was created after it. */
+  rejected: string | null
+  epoch: string | null
+  readonly published: PublishedRelations
+  /** Names of copies that this node has made: those that linger are no other node's. */
+  readonly copies: Set<string>
+}
+
+/** Ends an attempt for a reason that no SQLSTATE gives. */
 class AttachFault extends Error {
   readonly fault: ReplicationFault
 
@@ -70,46 +102,55 @@ class AttachFault extends Error {
   }
 }
 
+function attachFault(error: unknown): ReplicationFault {
+  if (error instanceof AttachFault) return error.fault
+  if (error instanceof AnchorHeld) return { kind: 'slot-held', message: error.message }
+  return faultOf(error as ErrorLike)
+}
+
 interface TakenSlot {
   readonly name: string
-  readonly confirmedLsn: Lsn
+  readonly anchor: string | null
   readonly reason: EpochReason
 }
 
 class Attempt {
   readonly #target: ReplicationTarget
-  readonly #applicationName: string
+  readonly #memory: Memory
   readonly #catalog: pg.Client
   #stream: ReplicationConnection | null = null
   #abandoned = false
 
-  constructor(target: ReplicationTarget, applicationName: string) {
+  constructor(target: ReplicationTarget, memory: Memory) {
     this.#target = target
-    this.#applicationName = applicationName
+    this.#memory = memory
     this.#catalog = new pg.Client({ ...target.connection, ...LIMITS, query_timeout: QUERY_TIMEOUT_MS })
     this.#catalog.on('error', () => {})
   }
 
-  async run(replaceSlot: boolean, again: boolean): Promise<AttachOutcome> {
-    const { slotBase, temporarySlot, publications } = this.#target
+  async run(replaceSlot: boolean): Promise<AttachOutcome> {
+    const { publications, temporarySlot } = this.#target
+    const { applicationName, attached } = this.#memory
     const catalog = this.#catalog
     await catalog.connect()
-    await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(this.#applicationName)}`)
-    if (again) await endLeftovers(catalog, this.#applicationName)
-    if (!temporarySlot) await lockSlot(catalog, slotBase)
-    const stream = await ReplicationConnection.open({ ...this.#target.connection, ...LIMITS }, this.#applicationName)
+    await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
+    if (attached) await endLeftovers(catalog, applicationName)
+    const begunLsn = await currentLsn(catalog)
+    const stream = await ReplicationConnection.open({ ...this.#target.connection, ...LIMITS }, applicationName)
     this.#stream = stream
     if (this.#abandoned) {
       stream.destroy()
       throw new AttachFault({ kind: 'unreachable', message: 'given up' })
     }
-    const created = await ensurePublications(catalog, publications)
-    const slot = await this.#takeSlot(stream, replaceSlot || created.length > 0)
-    const oids = await publicationOids(catalog, publications)
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
-    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.name, oidText(oids)])
-    const session = new PostgresSession(catalog, stream, slot.name, publications, oidText(oids))
-    return { ok: true, session, epoch, reason: slot.reason, confirmedLsn: slot.confirmedLsn }
+    const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
+    const oids = oidText(await publicationOids(catalog, publications))
+    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.anchor ?? slot.name, oids])
+    const gaps = await this.#gaps(slot, epoch)
+    const serverLsn = await currentLsn(catalog)
+    const confirmedLsn = temporarySlot ? await createSlot(stream, slot.name, true) : await this.#copy(stream, slot)
+    const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName: slot.name, anchor: slot.anchor, oids })
+    return { ok: true, session, epoch, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
   }
 
   abandon(): void {
@@ -118,48 +159,93 @@ class Attempt {
     dropClient(this.#catalog)
   }
 
-  async #takeSlot(stream: ReplicationConnection, replace: boolean): Promise<TakenSlot> {
-    const { slotBase, temporarySlot } = this.#target
-    const create = async (reason: EpochReason): Promise<TakenSlot> => {
-      const name = newSlotName(slotBase, temporarySlot)
-      return { name, confirmedLsn: await createSlot(stream, name, temporarySlot), reason }
-    }
-    if (temporarySlot) return create(replace ? 'publication-changed' : 'created')
-    const slots = (await listSlots(this.#catalog, slotBase)).filter((slot) => !slot.temporary)
-    const usable = slots.filter((slot) => slot.lostBecause === null && slot.confirmedLsn !== null)
-    const held = usable.find((slot) => slot.activePid !== null)
-    if (held !== undefined) throw slotHeld(`the slot ${held.name} is read by process ${held.activePid}`)
-    const [keep] = replace ? [] : usable
-    // Whatever else carries our name would keep WAL for ever.
-    for (const slot of slots) if (slot !== keep) await this.#drop(slot.name)
-    if (keep !== undefined) return { name: keep.name, confirmedLsn: keep.confirmedLsn ?? 0n, reason: 'found' }
-    return create(usable.length > 0 ? 'publication-changed' : slots.length > 0 ? 'lost' : 'created')
+  async #temporary(replaceSlot: boolean): Promise<TakenSlot> {
+    const created = await ensurePublications(this.#catalog, this.#target.publications)
+    const reason = replaceSlot || created.length > 0 ? 'publication-changed' : 'created'
+    return { name: newSlotName(this.#target.slotBase, true), anchor: null, reason }
   }
 
-  async #drop(name: string): Promise<void> {
-    const drop = await dropSlot(this.#catalog, name)
-    if (!drop.ok && drop.code === 'active') throw slotHeld(drop.detail)
+  async #anchor(stream: ReplicationConnection, replaceSlot: boolean): Promise<TakenSlot> {
+    const { slotBase, publications, node, onNotice } = this.#target
+    const before = (await listSlots(this.#catalog, slotBase)).find(({ role }) => role === 'anchor')
+    const created = await ensurePublications(this.#catalog, publications)
+    if (created.length > 0 && before !== undefined) this.#memory.rejected = before.name
+    if (replaceSlot) this.#memory.rejected = this.#memory.anchor
+    const { rejected } = this.#memory
+    const anchor = await takeAnchor(this.#catalog, stream, { slotBase, rejected, onSlow: (sentence) => onNotice?.(sentence) })
+    this.#memory.rejected = null
+    return { name: newCopyName(slotBase, node), anchor: anchor.name, reason: anchor.reason }
   }
+
+  /** Of an anchor that was just created nothing is read that its publications did not publish. */
+  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<readonly number[]> {
+    const memory = this.#memory
+    const names = this.#target.publications.map(({ name }) => name)
+    const relations = await readPublishedRelations(this.#catalog, names, anchor)
+    const isSame = memory.epoch === epoch
+    memory.epoch = epoch
+    if (isSame) return memory.published.update(relations)
+    const recent = memory.published.begin(relations)
+    return reason === 'found' && anchor !== null ? recent : []
+  }
+
+  async #copy(stream: ReplicationConnection, { anchor, name }: TakenSlot): Promise<Lsn> {
+    this.#memory.anchor = anchor
+    this.#memory.copies.add(name)
+    try {
+      return await copySlot(stream, anchor!, name)
+    } catch (error) {
+      const { code, message } = error as { readonly code?: unknown; readonly message: string }
+      // Another node replaced the anchor in this moment, or the name is taken: the next attempt finds or makes another one.
+      if (code === '42704' || code === '42710') throw new AnchorHeld(message)
+      if (code === '55000') throw new AttachFault({ kind: 'slot-lost', message })
+      throw error
+    }
+  }
+}
+
+interface Attached {
+  readonly catalog: pg.Client
+  readonly stream: ReplicationConnection
+  readonly slotName: string
+  readonly anchor: string | null
+  readonly oids: string
 }
 
 class PostgresSession implements ReplicationSession {
   readonly slotName: string
+  readonly #target: ReplicationTarget
+  readonly #memory: Memory
   readonly #catalog: pg.Client
   readonly #stream: ReplicationConnection
-  readonly #publications: readonly PublicationSpec[]
+  readonly #anchor: string | null
   readonly #oids: string
+  readonly #advancer: AnchorAdvancer | null
+  #catalogFree: Promise<unknown> = Promise.resolve()
 
-  constructor(catalog: pg.Client, stream: ReplicationConnection, slotName: string, publications: readonly PublicationSpec[], oids: string) {
+  constructor(target: ReplicationTarget, memory: Memory, { catalog, stream, slotName, anchor, oids }: Attached) {
+    this.#target = target
+    this.#memory = memory
     this.#catalog = catalog
     this.#stream = stream
     this.slotName = slotName
-    this.#publications = publications
+    this.#anchor = anchor
     this.#oids = oids
+    this.#advancer =
+      anchor === null
+        ? null
+        : new AnchorAdvancer({
+            anchor,
+            slotBase: target.slotBase,
+            windowBytes: target.windowBytes,
+            connection: { ...target.connection, ...LIMITS },
+            ...(target.onNotice === undefined ? {} : { onNotice: target.onNotice }),
+          })
   }
 
   start(from: Lsn, receiver: ReplicationReceiver): void {
-    // A stopping Postgres tells ordinary sessions at once, and then waits until its walsenders have had everything
-    // confirmed, which we never do: so the stream is dropped as soon as the catalog session is told.
+    // A stopping Postgres ends ordinary sessions at once, and then waits until its walsenders have had everything
+    // confirmed, which never happens here: so the stream is dropped as soon as the catalog session ends.
     const lost = (fault: ReplicationFault): void => {
       if (this.#stream.receiver !== receiver) return
       this.destroy()
@@ -167,7 +253,7 @@ class PostgresSession implements ReplicationSession {
     }
     this.#catalog.on('error', (error) => lost(faultOf(error)))
     this.#catalog.on('end', () => lost({ kind: 'unreachable', message: 'the connection was closed' }))
-    this.#stream.start({ slot: this.slotName, publications: this.#publications.map((spec) => spec.name), from }, receiver)
+    this.#stream.start({ slot: this.slotName, publications: this.#target.publications.map((spec) => spec.name), from }, receiver)
   }
 
   sendStatus(status: ReplicationStatus): void {
@@ -182,22 +268,54 @@ class PostgresSession implements ReplicationSession {
     this.#stream.resume()
   }
 
-  async loadTable(relation: RelationMessage, xid: number | null): Promise<Table> {
-    if (xid !== null) await transactionsSeen(this.#catalog, { xids: [xid], waits: true })
-    return loadTable(this.#catalog, relation)
+  loadTable(relation: RelationMessage, xid: number | null): Promise<Table> {
+    return this.#onCatalog(async () => {
+      if (xid !== null) await transactionsSeen(this.#catalog, { xids: [xid], waits: true })
+      return loadTable(this.#catalog, relation)
+    })
   }
 
-  async check(): Promise<ReplicationCheck> {
-    const oids = oidText(await publicationOids(this.#catalog, this.#publications))
-    return { serverLsn: await currentLsn(this.#catalog), publicationsChanged: oids !== this.#oids }
+  check(): Promise<ReplicationCheck> {
+    return this.#onCatalog(() => this.#check())
+  }
+
+  async #check(): Promise<ReplicationCheck> {
+    const { publications, slotBase } = this.#target
+    const names = publications.map(({ name }) => name)
+    const oids = oidText(await publicationOids(this.#catalog, publications))
+    const relations = await readPublishedRelations(this.#catalog, names, this.#anchor)
+    const serverLsn = await currentLsn(this.#catalog)
+    if (oids !== this.#oids) return { serverLsn, publicationsChanged: true, anchorLost: false, gaps: [], peers: [] }
+    const slots = await listSlots(this.#catalog, slotBase)
+    const anchor = slots.find(({ name }) => name === this.#anchor)
+    return {
+      serverLsn,
+      publicationsChanged: false,
+      anchorLost: this.#anchor !== null && (anchor === undefined || anchor.lostBecause !== null),
+      gaps: this.#memory.published.update(relations),
+      peers: slots.flatMap(({ name, node }) => (node === null || this.#memory.copies.has(name) ? [] : [node])),
+    }
+  }
+
+  async advanceAnchor(): Promise<void> {
+    await this.#advancer?.advance((work) => this.#onCatalog(() => work(this.#catalog)))
+  }
+
+  /** `pg` takes one question at a time. */
+  #onCatalog<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#catalogFree.then(work)
+    this.#catalogFree = done.catch(() => {})
+    return done
   }
 
   async close(): Promise<void> {
+    this.#advancer?.close()
     await this.#stream.close()
     dropClient(this.#catalog)
   }
 
   destroy(): void {
+    this.#advancer?.close()
     this.#stream.destroy()
     dropClient(this.#catalog)
   }
@@ -214,19 +332,6 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
   )
 }
 
-/** Two processes that both find no slot must not make two. The lock goes with the session. */
-async function lockSlot(catalog: pg.Client, slotBase: string): Promise<void> {
-  const { rows } = await catalog.query<{ locked: boolean }>(
-    `select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('tidewire feed'), pg_catalog.hashtext($1)) as locked`,
-    [slotBase],
-  )
-  if (rows[0]?.locked !== true) throw slotHeld(`another process reads from the slot ${slotBase}`)
-}
-
-function slotHeld(message: string): AttachFault {
-  return new AttachFault({ kind: 'slot-held', message })
-}
-
 function oidText(oids: ReadonlyMap<string, number>): string {
   return [...oids]
     .map(([name, oid]) => `${name}=${oid}`)
@@ -234,16 +339,10 @@ function oidText(oids: ReadonlyMap<string, number>): string {
     .join()
 }
 
-/** Positions can be compared when all of this is the same: the database, its timeline, the slot, the publications. */
+/** Positions can be compared when all of this is the same: the database, its timeline, the anchor, the publications. */
 function epochOf(parts: readonly unknown[]): string {
   return createHash('sha256')
     .update(JSON.stringify(parts.map(String)))
     .digest('hex')
     .slice(0, 12)
-}
-
-/** Ends a session without waiting for it, whatever state it is in. */
-function dropClient(client: pg.Client): void {
-  void client.end().catch(() => {})
-  ;(client as unknown as { readonly connection: { readonly stream: { destroy(): void } } }).connection.stream.destroy()
 }

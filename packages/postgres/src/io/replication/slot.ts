@@ -3,11 +3,20 @@ import pg from 'pg'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
+/**
+ * What a slot is for: the `anchor` is permanent and holds the window; a `copy` of it is read by one node and goes with its
+ * session; a `temporary` slot is read by a server that keeps no window.
+ */
+export type SlotRole = 'anchor' | 'copy' | 'temporary'
+
 /** A logical replication slot of this database. LSNs are `null` where Postgres has none. */
 export interface Slot {
   readonly name: string
+  readonly role: SlotRole
+  /** The node that reads a copy; `null` for other slots. */
+  readonly node: string | null
   readonly temporary: boolean
-  /** Process that reads from it; `null` when nobody does. */
+  /** Process that reads from it; `null`: it is not read. */
   readonly activePid: number | null
   /** Why it can no longer be read from; `null` when it can. */
   readonly lostBecause: string | null
@@ -18,33 +27,45 @@ export interface Slot {
   readonly retainedBytes: number
   /** Bytes that may still be written before the slot is given up; `null` without a limit. */
   readonly safeBytes: number | null
+  /** Transactions since the oldest one whose dead catalog rows vacuum keeps because of this slot. */
+  readonly catalogAge: number
 }
 
 /**
- * Slots are named `<base>_<8 hex digits>`: a new slot has a new name, so that the name alone tells whether one goes on
- * reading where one left off. Temporary ones carry a letter more and are never found again.
+ * An anchor is named `<base>_<8 hex digits>`: a new one has a new name, so that the name is part of the epoch. A temporary
+ * slot that is no copy carries a letter more.
  */
 export function newSlotName(base: string, temporary: boolean): string {
   return `${base}_${temporary ? 't' : ''}${randomBytes(4).toString('hex')}`
 }
+
+/** `<base>_n_<node>_<6 hex digits>`: shows the node, and two nodes of one name do not take each other's. */
+export function newCopyName(base: string, node: string): string {
+  const tag = randomBytes(3).toString('hex')
+  const text = node.toLowerCase().replace(/[^a-z0-9]+/g, '_')
+  return `${base}_n_${text.slice(0, MAX_NAME_BYTES - base.length - tag.length - 4)}_${tag}`
+}
+
+const MAX_NAME_BYTES = 63
 
 /** Names may hold lower case letters, digits and underscores; Postgres cuts at 63 bytes. */
 export function isSlotBase(base: string): boolean {
   return /^[a-z0-9_]{1,50}$/.test(base)
 }
 
-/** The pgoutput slots of this database whose names begin with `base`, temporary ones of other sessions included. */
+/** The pgoutput slots of this database that are named after `base`, temporary ones of other sessions included. */
 export async function listSlots(session: Queryable, base: string): Promise<Slot[]> {
   const { rows } = await session.query(
     `select s.slot_name as name, s.temporary, s.active_pid as "activePid", s.confirmed_flush_lsn::text as confirmed, s.restart_lsn::text as restart,
        s.wal_status as "walStatus", to_jsonb(s)->>'invalidation_reason' as reason, s.safe_wal_size::float8 as "safeBytes",
+       coalesce(greatest(age(s.catalog_xmin), 0), 0) as "catalogAge",
        coalesce(greatest(pg_catalog.pg_wal_lsn_diff(${CURRENT_LSN}, s.restart_lsn), 0), 0)::float8 as "retainedBytes"
      from pg_catalog.pg_replication_slots s
      where s.database = current_database() and s.plugin = 'pgoutput' and s.slot_name ~ $1
      order by s.slot_name`,
-    [`^${base}_t?[0-9a-f]{8}$`],
+    [`^${base}_(t?[0-9a-f]{8}|n_[a-z0-9_]+_[0-9a-f]{6})$`],
   )
-  return (rows as SlotRow[]).map(slotOf)
+  return (rows as SlotRow[]).map((row) => slotOf(row, base))
 }
 
 interface SlotRow {
@@ -57,9 +78,10 @@ interface SlotRow {
   readonly reason: string | null
   readonly safeBytes: number | null
   readonly retainedBytes: number
+  readonly catalogAge: number
 }
 
-const CURRENT_LSN =
+export const CURRENT_LSN =
   'case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end'
 
 /** How far the server has written. */
@@ -76,10 +98,20 @@ export async function createSlot(replication: Queryable, name: string, temporary
   return parseLsn(row?.consistent_point ?? '') ?? 0n
 }
 
-/** What became of it; `active`: somebody reads it. */
+/**
+ * Copies the anchor on a replication connection, and answers where the copy begins. The copy is gone with the connection,
+ * and after any error on it: nothing that can fail may run between this and the start of the stream.
+ */
+export async function copySlot(replication: Queryable, anchor: string, name: string): Promise<Lsn> {
+  const sql = `select lsn::text from pg_catalog.pg_copy_logical_replication_slot(${pg.escapeLiteral(anchor)}, ${pg.escapeLiteral(name)}, true)`
+  const [row] = (await replication.query(sql)).rows as { lsn: string }[]
+  return parseLsn(row?.lsn ?? '') ?? 0n
+}
+
+/** Whether a slot was dropped; `active`: it is being read. */
 export type SlotDrop = { readonly ok: true } | { readonly ok: false; readonly code: 'active' | 'missing'; readonly detail: string }
 
-/** Drops a slot: what it kept is lost for whoever wanted to go on reading. Rejects only when the session fails. */
+/** Drops a slot: what it kept is lost for its readers. Rejects only when the session fails. */
 export async function dropSlot(session: Queryable, name: string): Promise<SlotDrop> {
   try {
     await session.query('select pg_catalog.pg_drop_replication_slot($1)', [name])
@@ -92,10 +124,13 @@ export async function dropSlot(session: Queryable, name: string): Promise<SlotDr
   }
 }
 
-function slotOf(row: SlotRow): Slot {
-  const { name, temporary, activePid, retainedBytes, safeBytes } = row
+function slotOf(row: SlotRow, base: string): Slot {
+  const { name, temporary, activePid, retainedBytes, safeBytes, catalogAge } = row
+  const node = nodeOf(name, base)
   return {
     name,
+    role: node !== null ? 'copy' : temporary ? 'temporary' : 'anchor',
+    node,
     temporary,
     activePid,
     lostBecause: lostBecause(row),
@@ -103,7 +138,13 @@ function slotOf(row: SlotRow): Slot {
     restartLsn: row.restart === null ? null : parseLsn(row.restart),
     retainedBytes,
     safeBytes,
+    catalogAge,
   }
+}
+
+function nodeOf(name: string, base: string): string | null {
+  const rest = name.slice(base.length)
+  return rest.startsWith('_n_') ? rest.slice('_n_'.length, rest.lastIndexOf('_')) : null
 }
 
 function lostBecause(row: SlotRow): string | null {

@@ -1,0 +1,140 @@
+import pg from 'pg'
+import { formatLsn, laterLsn, parseLsn } from '../../replication/lsn.ts'
+import type { EpochReason } from '../../replication/replication-state.ts'
+import type { Queryable } from '../sessions/queryable.ts'
+import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
+
+/** The permanent slot of a database, which holds the window for all nodes. */
+export interface Anchor {
+  readonly name: string
+  readonly reason: EpochReason
+}
+
+/** Why there is no anchor for now. */
+export class AnchorHeld extends Error {}
+
+export interface AnchorRequest {
+  readonly slotBase: string
+  /** The anchor that will not do: its publications are not those of today. */
+  readonly rejected: string | null
+  /** Called when making the anchor takes long. */
+  readonly onSlow: (sentence: string) => void
+}
+
+const SLOW_MS = 5_000
+
+/**
+ * Finds the anchor. Where there is none that can be read, or it is rejected, one node makes it and the others find that
+ * one: the lock is the one under which servers of version 0.1 read their slot, so they take part. Rejects with
+ * `AnchorHeld` while another server has the lock or reads the slot that has to go.
+ */
+export async function takeAnchor(catalog: Queryable, stream: Queryable, request: AnchorRequest): Promise<Anchor> {
+  const found = choose(await listAnchors(catalog, request.slotBase))
+  if (found !== null && found.name !== request.rejected) return { name: found.name, reason: 'found' }
+  return withLock(catalog, request.slotBase, async () => {
+    const anchors = await listAnchors(catalog, request.slotBase)
+    const keep = choose(anchors.filter(({ name }) => name !== request.rejected))
+    // Every other slot of that name would keep WAL for ever.
+    for (const { name } of anchors) if (name !== keep?.name) await drop(catalog, name)
+    if (keep !== null) return { name: keep.name, reason: 'found' }
+    const name = newSlotName(request.slotBase, false)
+    const timer = setTimeout(
+      () => request.onSlow(`Creating the replication slot ${name} waits for transactions that are open in the database`),
+      SLOW_MS,
+    )
+    try {
+      await createSlot(stream, name, false)
+    } finally {
+      clearTimeout(timer)
+    }
+    const reason = anchors.length === 0 ? 'created' : anchors.some(isUsable) ? 'publication-changed' : 'lost'
+    return { name, reason }
+  })
+}
+
+async function listAnchors(session: Queryable, slotBase: string): Promise<Slot[]> {
+  return (await listSlots(session, slotBase)).filter(({ role }) => role === 'anchor')
+}
+
+/** The same one on every node. One that a server of version 0.1 reads cannot be dropped, so it comes first. */
+function choose(anchors: readonly Slot[]): Slot | null {
+  const usable = anchors.filter(isUsable)
+  return usable.find(({ activePid }) => activePid !== null) ?? usable[0] ?? null
+}
+
+function isUsable({ lostBecause, confirmedLsn }: Slot): boolean {
+  return lostBecause === null && confirmedLsn !== null
+}
+
+async function drop(session: Queryable, name: string): Promise<void> {
+  const dropped = await dropSlot(session, name)
+  if (!dropped.ok && dropped.code === 'active') throw new AnchorHeld(`the slot ${name} has to be replaced, and an older server reads it`)
+}
+
+async function withLock<T>(session: Queryable, slotBase: string, work: () => Promise<T>): Promise<T> {
+  const key = `pg_catalog.hashtext('tidewire feed'), pg_catalog.hashtext(${pg.escapeLiteral(slotBase)})`
+  const { rows } = await session.query(`select pg_catalog.pg_try_advisory_lock(${key}) as locked`)
+  if ((rows as { locked: boolean }[])[0]?.locked !== true) throw new AnchorHeld('another server prepares the anchor slot of this database')
+  try {
+    return await work()
+  } finally {
+    await session.query(`select pg_catalog.pg_advisory_unlock(${key})`).catch(() => {})
+  }
+}
+
+/** What became of an attempt to advance the anchor. `held`: another process reads it. `slow`: it took longer than the limit. */
+export type AnchorAdvance = 'advanced' | 'nothing-to-do' | 'busy' | 'held' | 'slow'
+
+export interface AdvanceRequest {
+  readonly anchor: string
+  readonly slotBase: string
+  /** Copies that are further behind than this do not hold the anchor back. */
+  readonly windowBytes: number
+}
+
+/** Less is not worth a session. */
+const MIN_ADVANCE_BYTES = 65_536n
+/** Postgres reads again from where the oldest open transaction began, about 300 MB a second. */
+const ADVANCE_TIMEOUT_MS = 30_000
+
+/**
+ * Advances the anchor to the lowest position that a node still needs. Any node may do it, one at a time: `session` is one
+ * of its own, because a call can take long. Rejects with an error of `pg`.
+ */
+export async function advanceAnchor(session: Queryable, request: AdvanceRequest): Promise<AnchorAdvance> {
+  await session.query(`begin; set local statement_timeout = ${ADVANCE_TIMEOUT_MS}`)
+  try {
+    const key = `pg_catalog.hashtext('tidewire anchor'), pg_catalog.hashtext(${pg.escapeLiteral(request.slotBase)})`
+    const { rows } = await session.query(`select pg_catalog.pg_try_advisory_xact_lock(${key}) as locked`)
+    if ((rows as { locked: boolean }[])[0]?.locked !== true) return 'busy'
+    const target = await anchorTarget(session, request)
+    if (target === null) return 'nothing-to-do'
+    await session.query('select pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)', [request.anchor, target])
+    return 'advanced'
+  } catch (error) {
+    const { code } = error as { code?: unknown }
+    if (code === '55006') return 'held'
+    if (code === '57014') return 'slow'
+    // It was replaced or advanced meanwhile.
+    if (code === '42704' || code === '55000') return 'nothing-to-do'
+    throw error
+  } finally {
+    await session.query('rollback').catch(() => {})
+  }
+}
+
+/** Where the anchor has to go, as Postgres writes it; `null`: it is there, or no node says. */
+export async function anchorTarget(session: Queryable, { anchor, slotBase, windowBytes }: AdvanceRequest): Promise<string | null> {
+  const { rows } = await session.query(
+    `select a.confirmed_flush_lsn::text as confirmed, (${CURRENT_LSN})::text as written,
+       (select min(c.confirmed_flush_lsn) from pg_catalog.pg_replication_slots c
+        where c.database = current_database() and c.temporary and c.active_pid is not null and c.slot_name ~ $2)::text as needed
+     from pg_catalog.pg_replication_slots a where a.slot_name = $1`,
+    [anchor, `^${slotBase}_n_[a-z0-9_]+_[0-9a-f]{6}$`],
+  )
+  const [row] = rows as { confirmed: string | null; written: string; needed: string | null }[]
+  const [confirmed, written, needed] = [row?.confirmed, row?.written, row?.needed].map((text) => parseLsn(text ?? ''))
+  if (confirmed == null || written == null || needed == null) return null
+  const target = laterLsn(needed, written - BigInt(Math.trunc(windowBytes)))
+  return target - confirmed < MIN_ADVANCE_BYTES ? null : formatLsn(target)
+}

@@ -1,0 +1,66 @@
+import type { PublishedRelation } from '../../replication/published-relations.ts'
+import type { Queryable } from '../sessions/queryable.ts'
+
+/**
+ * What the publications publish, by the relation that is written to. `anchor` is the slot that holds the window: entries
+ * that its oldest transaction may not have seen are `recent`.
+ */
+export async function readPublishedRelations(
+  session: Queryable,
+  publications: readonly string[],
+  anchor: string | null,
+): Promise<PublishedRelation[]> {
+  const [version] = (await session.query(`select current_setting('server_version_num')::int as number`)).rows as { number: number }[]
+  const { rows } = await session.query(publishedSql((version?.number ?? 0) >= 150_000), [publications, anchor])
+  return rows as PublishedRelation[]
+}
+
+// `xmin` is the transaction that wrote an entry. A row that was taken out and put back is another one, under another transaction.
+function publishedSql(hasSchemas: boolean): string {
+  return `
+with published as (
+  select p.oid as pub, p.xmin as written, t.relid
+  from pg_catalog.pg_publication p cross join lateral pg_catalog.pg_get_publication_tables(p.pubname::text) t
+  where p.pubname = any($1)
+), leaf as (
+  select pub, written, published.relid as delivered, coalesce(tree.relid::oid, published.relid) as oid
+  from published left join lateral (
+    select relid from pg_catalog.pg_partition_tree(published.relid) where isleaf
+  ) tree on true
+), chain as (
+  select pub, oid, oid as member from leaf
+  union
+  select leaf.pub, leaf.oid, a.relid::oid
+  from leaf join pg_catalog.pg_class c on c.oid = leaf.oid and c.relispartition
+  cross join lateral pg_catalog.pg_partition_ancestors(leaf.oid) a
+), entry as (
+  select oid, 'publication ' || pub as name, written from leaf
+  union
+  select chain.oid, 'table ' || r.oid, r.xmin
+  from chain join pg_catalog.pg_publication_rel r on r.prpubid = chain.pub and r.prrelid = chain.member
+  union
+  select chain.oid, 'partition ' || i.inhrelid || ' ' || i.inhparent, i.xmin
+  from chain join pg_catalog.pg_inherits i on i.inhrelid = chain.member
+  join pg_catalog.pg_class c on c.oid = chain.member and c.relispartition
+  ${
+    hasSchemas
+      ? `union
+  select chain.oid, 'schema ' || n.oid, n.xmin
+  from chain join pg_catalog.pg_class c on c.oid = chain.member
+  join pg_catalog.pg_publication_namespace n on n.pnpubid = chain.pub and n.pnnspid = c.relnamespace`
+      : ''
+  }
+), made as (
+  select chain.oid, a.xmin as written
+  from chain join pg_catalog.pg_attribute a on a.attrelid = chain.member and a.attnum = -1
+), anchor as (
+  select pg_catalog.age(catalog_xmin) as age from pg_catalog.pg_replication_slots where slot_name = $2
+)
+select entry.oid::int8::float8 as oid, root.delivered as "deliveredAs",
+  pg_catalog.md5(pg_catalog.string_agg(entry.name || ' ' || entry.written::text, ',' order by entry.name)) as version,
+  coalesce(bool_or(made.oid is null and pg_catalog.age(entry.written) between 0 and (select age from anchor)), false) as recent
+from entry
+join (select oid, pg_catalog.array_agg(distinct delivered::int8::float8) as delivered from leaf group by oid) root on root.oid = entry.oid
+left join (select distinct oid, written from made) made on made.oid = entry.oid and made.written = entry.written
+group by entry.oid, root.delivered`
+}
