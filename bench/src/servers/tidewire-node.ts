@@ -6,6 +6,7 @@ import {
   startServer,
   tokenVerifier,
   type AdminPorts,
+  type ChangeFeed,
   type Observer,
   type RunningServer,
 } from '@tidewire/server'
@@ -14,7 +15,11 @@ import { signToken } from '../token.ts'
 const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
 const HIGH = 1_000_000_000
 
-export function startNode(admin: AdminPorts | null, observers: readonly Observer[] = []): Promise<RunningServer> {
+export function startNode(
+  admin: AdminPorts | null,
+  observers: readonly Observer[] = [],
+  changeFeed: ChangeFeed | null = null,
+): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({
     port: 0,
@@ -22,6 +27,7 @@ export function startNode(admin: AdminPorts | null, observers: readonly Observer
     observer: allObservers([logObserver().observer, observer, ...observers]),
     metrics,
     admin,
+    changeFeed,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
   })
 }
