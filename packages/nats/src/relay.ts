@@ -32,6 +32,7 @@ import { Parts } from './parts.ts'
 import { Peers } from './peers.ts'
 import { Subjects, topicKeyOf } from './subjects.ts'
 
+/** What a relay stands on, and what its node is called. */
 export interface BrokerRelayOptions {
   readonly broker: Broker
   readonly runtime: Runtime
