@@ -53,7 +53,7 @@ for (const [folder, type] of [
     entry: pathOf('client/dist/index.d.ts'),
     into: pathOf(`client/dist/${folder}/`),
     type,
-    // So that whoever installs the client needs no second package to compile against it.
+    // So that an app needs no second package to compile against the client.
     inlined: { '@tidewire/protocol': pathOf('protocol/dist/index.d.ts') },
   })
 

@@ -1,6 +1,6 @@
 /**
  * The application behind the demos `chat` and `board`: it serves their page, signs users in, and writes to the database. Tidewire
- * is not involved in that; it tells the others. Run it in the folder where `tidewire dev` runs:
+ * delivers what changed. Run it in the folder where `tidewire dev` runs:
  *
  *   node examples/app/main.js chat [port]
  */
@@ -12,15 +12,20 @@ import { build } from 'esbuild'
 import { SignJWT } from 'jose'
 import pg from 'pg'
 
-const [demo = '', port = '4100'] = process.argv.slice(2)
+const [demo = '', givenPort] = process.argv.slice(2)
 const folder = new URL(`../${demo}/`, import.meta.url)
 if (!/^\w+$/.test(demo) || !existsSync(new URL('queries.js', folder))) fail('Say which demo: node examples/app/main.js chat')
-if (!existsSync('.tidewire/dev.json')) fail('Run `tidewire dev` here first, with its database.')
+if (givenPort !== undefined && !(/^\d{1,5}$/.test(givenPort) && Number(givenPort) <= 65_535))
+  fail('The port must be a whole number from 0 to 65535.')
+if (!existsSync('.tidewire/dev.json')) fail('No dev server runs in this folder: run `npm start` here first.')
 
 const { url, databaseUrl } = JSON.parse(readFileSync('.tidewire/dev.json', 'utf8'))
 const { jwtSecret, anonKey } = JSON.parse(readFileSync('.tidewire/keys.json', 'utf8'))
+if (databaseUrl === undefined) fail('The dev server of this folder has no database: start it without --no-db.')
 const { queries } = await import(new URL('queries.js', folder).href)
 const database = new pg.Pool({ connectionString: databaseUrl, max: 5 })
+database.on('error', (error) => console.error(`The database closed a connection: ${error.message}`))
+await requireTables()
 
 const entry = ['main.tsx', 'main.js'].map((name) => fileURLToPath(new URL(name, folder))).find((path) => existsSync(path))
 const { outputFiles } = await build({
@@ -40,6 +45,9 @@ const files = {
 
 // What the page may ask for: a token, and the queries of the demo.
 const actions = { 'sign-in': signIn, ...Object.fromEntries(Object.entries(queries).map(([name, sql]) => [name, ask(sql)])) }
+
+const FIRST_PORT = 4100
+const PORTS_TRIED = 20
 
 /** A real application asks for a password. */
 async function signIn({ name }) {
@@ -92,14 +100,35 @@ async function serve(request, response) {
     answer(400, 'application/json', JSON.stringify({ error: error.message }))
   }
 }
-server.listen(Number(port), '127.0.0.1', () =>
-  console.log(`Open http://127.0.0.1:${server.address().port} in two windows. Ctrl-C stops it.`),
-)
+listen(givenPort === undefined ? FIRST_PORT : Number(givenPort))
 process.once('SIGINT', () => {
   server.closeAllConnections()
   server.close()
   void database.end()
 })
+
+/** Without a port in the arguments, takes the next one that is free, so that two demos run side by side. */
+function listen(port) {
+  server.once('error', (error) => {
+    if (error.code !== 'EADDRINUSE') fail(`The demo cannot listen on port ${port}: ${error.message}`)
+    if (givenPort !== undefined) fail(`Port ${port} is in use: name another one, or none.`)
+    if (port === FIRST_PORT + PORTS_TRIED) fail(`Ports ${FIRST_PORT} to ${port} are in use: name another one.`)
+    listen(port + 1)
+  })
+  server.listen(port, '127.0.0.1', () => console.log(`Open http://127.0.0.1:${server.address().port} in two windows. Ctrl-C stops it.`))
+}
+
+/** Fails with the command that makes them. */
+async function requireTables() {
+  const schema = readFileSync(new URL('schema.sql', folder), 'utf8')
+  const tables = [...schema.matchAll(/create table (?:if not exists )?(\w+)/g)].map(([, name]) => name)
+  try {
+    const { rows } = await database.query('select name from unnest($1::text[]) name where to_regclass(name) is null', [tables])
+    if (rows.length > 0) fail(`The table ${rows[0].name} is missing: run \`npx tidewire sql --file examples/${demo}/schema.sql\` first.`)
+  } catch (error) {
+    fail(`The database of the dev server does not answer (${error.message}): run \`npm start\` here.`)
+  }
+}
 
 function fail(sentence) {
   console.error(sentence)

@@ -52,7 +52,7 @@ function Board({ session: { name, ask } }: { readonly session: Session }): React
   }
   const refetch = (): void => void ask<Card>('cards').then(take)
 
-  // Only rows that the policy lets this user see come in, whoever wrote them.
+  // The policy lets this user see these rows; others do not arrive.
   usePostgresChanges(channel, 'INSERT', { schema: 'public', table: 'cards' }, ({ new: card }) => take([card]))
   usePostgresChanges(channel, 'UPDATE', { schema: 'public', table: 'cards' }, ({ new: card }) => take([card]))
   useGap(channel, refetch)

@@ -8,7 +8,7 @@ create table cards (
 );
 alter table cards enable row level security;
 
--- Everybody sees own cards and shared ones, and moves those; only the owner shares.
+-- A user sees and moves own cards and shared ones; only the owner shares.
 create policy "see own and shared" on cards for select to authenticated using (owner = auth.jwt() ->> 'sub' or is_shared);
 create policy "add own" on cards for insert to authenticated with check (owner = auth.jwt() ->> 'sub');
 create policy "move own and shared" on cards for update to authenticated

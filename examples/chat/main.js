@@ -25,7 +25,7 @@ async function enter(name) {
   door.hidden = true
   location.hash = name
 
-  // Rows of the table, for those whom its policy lets see them. Followed first and fetched then, so that nothing falls between.
+  // Rows of the table that its policy lets this user see. Subscribed first and fetched then, so that no row is missed in between.
   const rows = client
     .channel(`messages of ${room}`)
     .onPostgresChanges(
@@ -50,7 +50,12 @@ async function enter(name) {
 
   await rows.ready()
   await fetchHistory()
-  await channel.ready()
+  try {
+    await channel.ready()
+  } catch {
+    // The callback of `subscribe` shows why.
+    return
+  }
   await channel.track({ since: Date.now() })
 
   for (const field of composer.elements) field.disabled = false

@@ -1,7 +1,7 @@
 create table members (room text, name text, primary key (room, name));
 insert into members values ('harbour', 'ada'), ('harbour', 'ben');
 
--- Everybody who is signed in may enter the lobby; other rooms have members.
+-- Every signed-in user may enter the lobby; other rooms have members.
 create function may_enter(room text) returns boolean language sql stable security definer set search_path = public as $$
   select room = 'lobby' or exists (select from members m where m.room = may_enter.room and m.name = auth.jwt() ->> 'sub')
 $$;
@@ -31,7 +31,7 @@ create policy "give a heart" on hearts for insert to authenticated with check (a
 create policy "hear a room" on realtime.messages for select to authenticated using (may_enter(substr(realtime.topic(), 6)));
 create policy "speak in a room" on realtime.messages for insert to authenticated with check (may_enter(substr(realtime.topic(), 6)));
 
--- A heart is told on the room's private channel. It can be replayed to whoever comes later.
+-- A heart is told on the room's private channel. It can be replayed to users who join later.
 create function tell_heart() returns trigger language plpgsql security definer set search_path = public as $$ begin
   perform realtime.broadcast_changes(
     'room:' || (select room from chat_messages where id = new.message), 'heart', tg_op, tg_table_name, tg_table_schema, new, old

@@ -25,7 +25,7 @@ channel
     if (live) introduce()
   })
 
-// Who is here: presence. Everybody tells a name and a colour once; the server keeps the list, and knows who left.
+// Who is here: presence. Each page tracks a name and a colour once; the server keeps the list, and removes pages that leave.
 
 function introduce() {
   document.documentElement.style.setProperty('--own-hue', me.hue)
@@ -82,7 +82,7 @@ function sendPosition() {
 }
 
 function broadcast(event, payload) {
-  // Before the channel is joined there is nobody to tell.
+  // Nothing can be sent before the channel is joined.
   if (status.dataset.state === 'live') channel.send({ type: 'broadcast', event, payload })
 }
 

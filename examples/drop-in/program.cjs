@@ -5,9 +5,9 @@ exports.run = async function run(createClient) {
   const supabase = createClient(SUPABASE_URL, SUPABASE_ANON_KEY, USER_TOKEN ? { accessToken: async () => USER_TOKEN } : {})
 
   const room = supabase.channel('room', { config: { broadcast: { self: true, ack: true }, presence: { key: 'ada' } } })
-  const heard = once((tell) => room.on('broadcast', { event: 'say' }, tell))
-  const posted = once((tell) => room.on('broadcast', { event: 'posted' }, tell))
-  const here = once((tell) => room.on('presence', { event: 'join' }, tell))
+  const heard = once((resolve) => room.on('broadcast', { event: 'say' }, resolve))
+  const posted = once((resolve) => room.on('broadcast', { event: 'posted' }, resolve))
+  const here = once((resolve) => room.on('presence', { event: 'join' }, resolve))
   await subscribed(room)
 
   await room.send({ type: 'broadcast', event: 'say', payload: { text: 'Hello' } })
@@ -21,14 +21,14 @@ exports.run = async function run(createClient) {
   console.log(`httpSend: ${(await posted).payload.text}`)
 
   const secret = supabase.channel('members', { config: { private: true, broadcast: { self: true } } })
-  const whispered = once((tell) => secret.on('broadcast', { event: 'say' }, tell))
+  const whispered = once((resolve) => secret.on('broadcast', { event: 'say' }, resolve))
   await subscribed(secret)
   await secret.send({ type: 'broadcast', event: 'say', payload: { text: 'Psst' } })
   console.log(`private: ${(await whispered).payload.text}`)
 
   const changes = supabase.channel('changes')
-  const live = once((tell) => changes.on('system', {}, (message) => message.status === 'ok' && tell()))
-  const changed = once((tell) => changes.on('postgres_changes', { event: 'INSERT', schema: 'public', table: 'messages' }, tell))
+  const live = once((resolve) => changes.on('system', {}, (message) => message.status === 'ok' && resolve()))
+  const changed = once((resolve) => changes.on('postgres_changes', { event: 'INSERT', schema: 'public', table: 'messages' }, resolve))
   await subscribed(changes)
   await live
   console.log('changes: waiting for an insert into "messages"')
@@ -47,7 +47,7 @@ function subscribed(channel) {
   })
 }
 
-/** Resolves with the first thing that a listener is told. */
+/** Resolves with the first value that a listener gets. */
 function once(listen) {
   return new Promise((resolve) => listen(resolve))
 }

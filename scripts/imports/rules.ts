@@ -14,6 +14,12 @@ export interface PackageRule {
 
 export const scope = '@tidewire/'
 
+/** What their `index.ts` exports is for users; of the others, only what another package or a test takes. */
+export const publicPackages: readonly string[] = ['client', 'react', 'server', 'postgres', 'nats']
+
+/** Files that the bundler puts in the place of others. */
+export const standIns: readonly string[] = ['client/src/io/web-websocket.ts']
+
 export const packageRules: Readonly<Record<string, PackageRule>> = {
   protocol: { anywhere: [], io: [] },
   client: { anywhere: ['@tidewire/protocol'], io: ['ws'] },

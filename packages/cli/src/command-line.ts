@@ -3,7 +3,7 @@ import { RealtimeError as ClientError } from '@tidewire/client'
 import { RealtimeError } from '@tidewire/protocol'
 import type { Command } from './command.ts'
 import { exitCodes, Failure, reasonOf, type ExitCode } from './failure.ts'
-import { print, tell } from './output.ts'
+import { print, printNotice } from './output.ts'
 import { version } from './version.ts'
 
 interface Entry {
@@ -35,7 +35,7 @@ const entries: readonly Entry[] = [
   },
   {
     name: 'doctor',
-    summary: 'tell what a database lacks, and the SQL that mends it',
+    summary: 'check a database, and print the SQL that mends it',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
   { name: 'nodes', summary: 'show the nodes of a cluster', load: async () => (await import('./commands/nodes.ts')).nodes },
@@ -47,13 +47,18 @@ const entries: readonly Entry[] = [
   { name: 'slot', summary: 'list or drop replication slots of Tidewire', load: async () => (await import('./commands/slot.ts')).slot },
   {
     name: 'bench',
-    summary: 'load a running server, and tell how fast it delivers',
+    summary: 'load a running server, and measure its deliveries',
     load: async () => (await import('./commands/bench.ts')).bench,
+  },
+  {
+    name: 'keys',
+    summary: 'make the secrets and keys of a production server',
+    load: async () => (await import('./commands/keys.ts')).keys,
   },
   { name: 'token', summary: 'make a JSON Web Token', load: async () => (await import('./commands/token.ts')).token },
 ]
 
-/** Does what the arguments ask for. Never rejects; whatever fails is told on stderr. */
+/** Runs the command that the arguments name. Never rejects; a failure is a line on stderr. */
 export async function runCommandLine(rawArguments: readonly string[]): Promise<ExitCode> {
   const [name, ...rest] = rawArguments
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') return overview(name === undefined)
@@ -63,7 +68,7 @@ export async function runCommandLine(rawArguments: readonly string[]): Promise<E
   }
   const entry = entries.find((each) => each.name === name)
   if (entry === undefined) {
-    tell(`There is no command ${JSON.stringify(name)}: \`tidewire --help\` lists them.`)
+    printNotice(`There is no command ${JSON.stringify(name)}: \`tidewire --help\` lists them.`)
     return exitCodes.usage
   }
   try {
@@ -73,7 +78,7 @@ export async function runCommandLine(rawArguments: readonly string[]): Promise<E
     print(process.stdout.isTTY ? usage : stripVTControlCharacters(usage))
     return exitCodes.ok
   } catch (error) {
-    return tellFailure(error, name)
+    return printFailure(error, name)
   }
 }
 
@@ -89,23 +94,25 @@ function overview(forLackOfCommand: boolean): ExitCode {
     '',
     ...entries.map(({ name, summary }) => `  tidewire ${name.padEnd(width)}  ${summary}`),
     '',
-    'tidewire <command> --help tells more. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.',
+    'tidewire <command> --help lists its options. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.',
   ]
-  ;(forLackOfCommand ? tell : print)(lines.join('\n'))
+  ;(forLackOfCommand ? printNotice : print)(lines.join('\n'))
   return forLackOfCommand ? exitCodes.usage : exitCodes.ok
 }
 
-function tellFailure(error: unknown, command: string): ExitCode {
+function printFailure(error: unknown, command: string): ExitCode {
   if (error instanceof Failure) {
-    tell(error.exitCode === exitCodes.usage ? `${error.message}\n\`tidewire ${command} --help\` tells how.` : error.message)
+    printNotice(
+      error.exitCode === exitCodes.usage ? `${error.message}\n\`tidewire ${command} --help\` lists what it takes.` : error.message,
+    )
     return error.exitCode
   }
   // The client is published with a protocol of its own inside.
   if (error instanceof RealtimeError || error instanceof ClientError) {
-    tell(error.cause === undefined ? error.message : `${error.message} (${reasonOf(error.cause)})`)
+    printNotice(error.cause === undefined ? error.message : `${error.message} (${reasonOf(error.cause)})`)
     return exitCodes.failure
   }
-  // Nothing that was foreseen: whoever reports it needs to know where it came from.
-  tell(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  // An unforeseen error: a bug report needs its stack.
+  printNotice(error instanceof Error ? (error.stack ?? error.message) : String(error))
   return exitCodes.failure
 }

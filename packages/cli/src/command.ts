@@ -50,7 +50,7 @@ export function defineCommand<const Definitions extends ArgsDef>(definition: Com
 
 /**
  * Reads arguments by citty's definitions, but strictly, which citty's own reader is not: an option that does not exist,
- * a missing value or one argument too many is a mistake that somebody should hear of. Options that may be given several
+ * a missing value or one argument too many is an error. Options that may be given several
  * times go to `given`. Throws a Failure.
  */
 export function readArguments<const Definitions extends ArgsDef>(

@@ -35,7 +35,7 @@ export interface DatabaseOptions {
   readonly guard?: (session: Queryable) => Promise<void>
   /** A database that did not answer at first is ready: `migrated` names what was changed. */
   readonly onReady?: (migrated: readonly string[]) => void
-  /** It still is not, for a new reason, told as a sentence. */
+  /** It is still not ready, for another reason than before: a sentence. */
   readonly onWaiting?: (sentence: string) => unknown
 }
 
@@ -136,7 +136,7 @@ export async function migrateDatabase(url: string): Promise<readonly string[]> {
   }
 }
 
-/** The publication of messages from SQL, should somebody have dropped it. */
+/** The publication of messages from SQL; made again where it was dropped. */
 const MESSAGES = {
   name: 'tidewire_messages',
   tables: [{ schema: 'realtime', name: 'messages' }],

@@ -8,11 +8,11 @@ export function printJson(value: unknown): void {
 }
 
 /** What goes beside it: faults, and news of what is going on. */
-export function tell(line: string): void {
+export function printNotice(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-/** `tidewire listen … | head -1` ends the reader first: that is no fault of ours, and nobody is left to write to. */
+/** `tidewire listen … | head -1` ends the reader first: no failure, and no reader is left. */
 export function endWhenNobodyReads(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {

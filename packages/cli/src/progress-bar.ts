@@ -16,9 +16,9 @@ export interface ProgressOptions {
 }
 
 export interface Progress {
-  /** `share` of the whole from 0 to 1, `null` where nobody knows; `note` stands behind it. */
+  /** `share` of the whole from 0 to 1, `null` where it is unknown; `note` stands behind it. */
   update(share: number | null, note?: string): void
-  /** Takes the bar away until the next update, for a line of somebody else. */
+  /** Clears the bar until the next update, so that another line can be printed. */
   clear(): void
   /** Takes the bar away. Nothing is drawn afterwards. */
   end(): void
@@ -59,7 +59,7 @@ export function progressBar({ stream, label, now, quietMs = 2_000 }: ProgressOpt
   }
 }
 
-/** Draws while work goes on whose end nobody can foresee. */
+/** Draws while work of unknown length goes on. */
 export async function withProgress<Result>(options: ProgressOptions, work: (progress: Progress) => Promise<Result>): Promise<Result> {
   const progress = progressBar(options)
   const timer = setInterval(() => progress.update(null), REDRAW_MS)
@@ -71,7 +71,7 @@ export async function withProgress<Result>(options: ProgressOptions, work: (prog
   }
 }
 
-/** The same, for whoever sits at this terminal. */
+/** The same, on this terminal. */
 export function showProgress<Result>(label: string, work: (progress: Progress) => Promise<Result>): Promise<Result> {
   return withProgress({ stream: process.stderr, label, now: () => performance.now() }, work)
 }
@@ -82,7 +82,7 @@ export function progressText(label: string, share: number | null, elapsedMs: num
   return `${label}: ${[...parts, note].filter((part) => part !== '').join(', ')}`
 }
 
-/** Half done after 3 s leaves 3 s; a beginning tells nothing. */
+/** Half done after 3 s leaves 3 s; the first moments predict nothing. */
 function timeLeft(share: number, elapsedMs: number): string {
   return share < 0.01 ? '' : `${seconds((elapsedMs * (1 - bounded(share))) / bounded(share))} left`
 }

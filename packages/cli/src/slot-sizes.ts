@@ -13,7 +13,7 @@ export function slotSizes(pool: DatabasePool): () => Promise<readonly SlotSize[]
       const { listSlots } = await import('@tidewire/postgres')
       known = await pool.withSession((session) => listSlots(session, 'tidewire'))
     } catch {
-      // Whether the database answers is told by others.
+      // Other code reports whether the database answers.
     } finally {
       asking = null
     }

@@ -75,10 +75,10 @@ export function parseJsonObject(name: string, text: string): { readonly [key: st
   return value as { readonly [key: string]: unknown }
 }
 
-/** Node tells the position of some faults only. The others are found: the shortest beginning that has the same fault ends with it. */
+/** Node gives the position of some faults only. The others are found: the shortest beginning that has the same fault ends with it. */
 function faultPosition(text: string, message: string): number {
-  const told = /at position (\d+)/.exec(message)
-  if (told !== null) return Number(told[1])
+  const given = /at position (\d+)/.exec(message)
+  if (given !== null) return Number(given[1])
   if (!message.startsWith('Unexpected token')) return text.length
   let [without, within] = [0, text.length]
   while (within - without > 1) {

@@ -115,7 +115,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await entry(page, 'broadcast', 'heard', '→1').waitFor()
     const chosen = page.getByRole('region', { name: 'The chosen row' })
     await entry(page, 'broadcast', 'from-sql', '→0').click()
-    await chosen.getByText('Nobody got it: no client was in this public topic.', { exact: true }).waitFor()
+    await chosen.getByText('Not delivered: no client was in this public topic.', { exact: true }).waitFor()
     await entry(page, 'broadcast', 'astray', '→0').click()
     await chosen.getByText('The public topic of the same name is another one; it has 1 member.').waitFor()
     for (const [label, said] of [

@@ -8,7 +8,7 @@ import { TopicList } from './stores/topic-list.ts'
 import { emptyWhyForm, type WhyForm } from './stores/why-form.ts'
 
 export type SideTab = 'latency' | 'presence' | 'connections' | 'why'
-/** A sentence to be shown for a moment; `count` tells one from the same said before. */
+/** A sentence shown for a moment; `count` distinguishes it from an equal one before. */
 export interface Notice {
   readonly text: string
   readonly count: number
@@ -100,7 +100,7 @@ export class Inspector implements LinkListener {
     void this.refreshTopic()
   }
 
-  /** Asks anew who is in the chosen topic. */
+  /** Asks again which members the chosen topic has. */
   async refreshTopic(): Promise<void> {
     const key = this.topic.value
     if (key === null || !this.isOpen.value) return
@@ -122,7 +122,7 @@ export class Inspector implements LinkListener {
   }
 
   /** Says a sentence for a moment. */
-  tell(text: string): void {
+  notify(text: string): void {
     this.notice.value = { text, count: ++this.#notices }
   }
 

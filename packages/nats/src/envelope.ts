@@ -10,7 +10,7 @@ import { isUtf8 } from 'node:buffer'
 import { isJsonObject, type JsonObject } from '@tidewire/protocol'
 import type { NodeChannel, RelayMessage } from '@tidewire/server'
 
-export const ENVELOPE_VERSION = 1
+const ENVELOPE_VERSION = 1
 export const HEAD_BYTES = 13
 
 /** What a node says of itself every second. */
@@ -53,10 +53,7 @@ const BINARY_BIT = 4
 const AS_TEXT_BIT = 8
 /** Marks metadata that is `null`, which an empty text could not. */
 const NO_METADATA = 0xffffffff
-export const PART_HEAD_BYTES: number = HEAD_BYTES + 8
-
-/** 9 random bytes as base64url: how an instance is written everywhere but in envelopes. */
-export const INSTANCE_LENGTH = 12
+const PART_HEAD_BYTES: number = HEAD_BYTES + 8
 
 /** What a message adds to a batch. */
 export function encodedSize(message: RelayMessage): number {

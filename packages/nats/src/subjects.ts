@@ -35,7 +35,7 @@ export function topicKeyOf({ name, private: isPrivate }: RelayTopic): string {
 }
 
 /** A token of a subject: no dots, spaces or wildcards. */
-export function isSubjectToken(text: string): boolean {
+function isSubjectToken(text: string): boolean {
   return /^[\w~=-]{1,64}$/.test(text)
 }
 

@@ -5,7 +5,7 @@ import { isJsonObject, type JsonObject, type Message, type Ref } from './message
 import type { ClientFrame } from './client-frame.ts'
 
 /** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
-export const FrameKind: {
+const FrameKind: {
   readonly push: 0
   readonly reply: 1
   readonly broadcast: 2
@@ -14,7 +14,7 @@ export const FrameKind: {
 } = { push: 0, reply: 1, broadcast: 2, userBroadcastPush: 3, userBroadcast: 4 }
 
 /** The longest name in a binary frame, which has one byte for each length (rule N5). */
-export const MAX_NAME_BYTES = 255
+const MAX_NAME_BYTES = 255
 
 const METADATA_FAULT = 'the metadata is not JSON'
 const PAYLOAD_FAULT = 'the payload is marked as JSON and is not'

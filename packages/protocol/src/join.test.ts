@@ -31,7 +31,7 @@ describe('parseJoin', () => {
       joined({
         config: {
           private: true,
-          broadcast: { ack: true, self: true, replication_ready: true, replay: { since: 1795459835246, limit: 5 } },
+          broadcast: { ack: true, self: true, replication_ready: true, gaps: 'true', replay: { since: 1795459835246, limit: 5 } },
           presence: { key: 'me', enabled: true },
           postgres_changes: entries,
           postgres_changes_options: { positions: true, since: '1/0/0', wait: true, timeout: 5, deletes: 'authorized' },
@@ -45,6 +45,7 @@ describe('parseJoin', () => {
       self: true,
       replicationReady: true,
       replay: { since: 1795459835246, limit: 5 },
+      gaps: true,
       presenceKey: 'me',
       presenceEnabled: true,
       postgresChanges: entries,

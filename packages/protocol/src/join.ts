@@ -1,26 +1,5 @@
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
-import type { PostgresChangesEntry, PostgresChangesOptions } from './postgres-changes.ts'
-
-/** What a client writes into `phx_join`. Every key may be missing (rule J2). */
-export interface JoinPayload {
-  readonly config?: {
-    readonly private?: boolean
-    readonly broadcast?: {
-      readonly ack?: boolean
-      readonly self?: boolean
-      readonly replication_ready?: boolean
-      readonly replay?: { readonly since: number; readonly limit?: number }
-      /** Asks for a `system` message where broadcasts may have been missed (rule B11). */
-      readonly gaps?: boolean
-    }
-    readonly presence?: { readonly enabled?: boolean; readonly key?: string }
-    readonly postgres_changes?: readonly (PostgresChangesEntry | null)[] | null
-    readonly postgres_changes_options?: PostgresChangesOptions
-  }
-  readonly access_token?: string | null
-  readonly [key: string]: unknown
-}
 
 /** `broadcast.replay` as asked for: usable, absent (also when it is no object), or refused at join (rule R2). */
 export type ReplayRequest = { readonly since: number; readonly limit: number } | 'invalid' | null

@@ -12,19 +12,6 @@ export interface PostgresChangesEntry {
   readonly select?: readonly string[]
 }
 
-/**
- * `config.postgres_changes_options`. `wait` asks the server to answer the join only once the changes are live, within
- * `timeout` milliseconds (rule J7); `positions` and `since` ask it for resume (rule D12);
- * `deletes: 'authorized'` asks it for deletes of rows that the user could see, and no others (rule D14).
- */
-export interface PostgresChangesOptions {
-  readonly wait?: boolean
-  readonly timeout?: number
-  readonly positions?: boolean
-  readonly since?: string
-  readonly deletes?: 'all' | 'authorized'
-}
-
 /** A column of the table, as the message of a change names it. */
 export interface ChangeColumn {
   readonly name: string

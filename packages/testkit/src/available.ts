@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
  * looked at.
  */
 export function chromiumPath(env: NodeJS.ProcessEnv = process.env): string | undefined {
-  return told(env['TIDEWIRE_CHROMIUM'], () => [env['CHROMIUM_PATH'] ?? '', ...chromiumPlaces(env)].find(isFile))
+  return fromEnvironment(env['TIDEWIRE_CHROMIUM'], () => [env['CHROMIUM_PATH'] ?? '', ...chromiumPlaces(env)].find(isFile))
 }
 
 /**
@@ -26,7 +26,7 @@ export function chromiumLaunchOptions(): { executablePath: string; args: string[
  * where it is, empty for none.
  */
 export function pythonPath(env: NodeJS.ProcessEnv = process.env): string | undefined {
-  return told(env['TIDEWIRE_PYTHON'], () => [pythonOf(pythonFolder)].find(isFile))
+  return fromEnvironment(env['TIDEWIRE_PYTHON'], () => [pythonOf(pythonFolder)].find(isFile))
 }
 
 /** Where `npm test` keeps its Python environment. */
@@ -42,7 +42,7 @@ export function programPath(name: string, env: NodeJS.ProcessEnv = process.env):
   return [...(env['PATH'] ?? '').split(delimiter), '/usr/sbin'].map((folder) => join(folder, name)).find(isFile)
 }
 
-function told(answer: string | undefined, look: () => string | undefined): string | undefined {
+function fromEnvironment(answer: string | undefined, look: () => string | undefined): string | undefined {
   if (answer === undefined) return look()
   return answer === '' ? undefined : answer
 }

@@ -13,7 +13,7 @@ export class FakeSocket implements WebSocketLike {
   onmessage: ((event: never) => unknown) | null = null
   onclose: ((event: never) => unknown) | null = null
   onerror: ((event: never) => unknown) | null = null
-  /** What the client sent and nobody has taken yet. */
+  /** Frames that the client sent and the test has not taken yet. */
   sent: (string | Uint8Array)[] = []
   /** Set by `close`: what the client asked for. */
   closing: { readonly code: number | undefined; readonly reason: string | undefined } | null = null

@@ -15,8 +15,8 @@ export interface SentMessage {
 export type Script = (message: SentMessage) => { readonly status: string; readonly response: unknown } | null
 
 /**
- * A server on the other end of a FakeRuntime's sockets that does what a test tells it. Until told otherwise it opens
- * every socket, lets everybody in and answers everything with `ok`.
+ * A server on the other end of a FakeRuntime's sockets that a test scripts. By default it opens
+ * every socket, accepts every join and answers every push with `ok`.
  */
 export class ScriptedServer {
   readonly received: SentMessage[] = []
@@ -46,7 +46,7 @@ export class ScriptedServer {
     this.#runtime.socket.receive(this.#frame(joinRef, ref, topic, event, payload))
   }
 
-  /** Sends to everybody on a topic. */
+  /** Sends to all members of a topic. */
   push(topic: string, event: string, payload: unknown): void {
     this.send(null, null, topic, event, payload)
   }
@@ -103,7 +103,7 @@ function payloadOf({ payload }: ClientFrame): unknown {
 }
 
 /** The wanted changes as a server echoes them, with ids from 1. */
-export function withIds(payload: unknown): readonly JsonObject[] {
+function withIds(payload: unknown): readonly JsonObject[] {
   const config = isJsonObject(payload) ? payload['config'] : undefined
   const entries = isJsonObject(config) ? config['postgres_changes'] : undefined
   return Array.isArray(entries) ? (entries as JsonObject[]).map((entry, index) => ({ ...entry, id: index + 1 })) : []

@@ -17,7 +17,7 @@ const LAST_ROW =
  * is not listed here must be as recorded; what is listed must be as listed.
  */
 export const acceptedDeviations: readonly Deviation[] = [
-  ...because('X1', 'a refused join is answered at once and keeps nobody waiting', {
+  ...because('X1', 'a refused join is answered at once and blocks no other channel', {
     // The refused join of line 6 is decided while the others, sent right after it, are answered.
     v1_failed_join_blocks_socket: [
       [10, { kind: 'anytime', line: 6 }],
@@ -45,7 +45,7 @@ export const acceptedDeviations: readonly Deviation[] = [
     y1_database_restart: [[48, { kind: 'also', client: 'A', frames: [LAST_ROW] }]],
   }),
 
-  ...because('X1', 'who is present is told right after the reply, whatever the database has to say', {
+  ...because('X1', 'presence state follows the reply at once, without waiting for the database', {
     v1_join_all_config_keys: [[7, { kind: 'moved', line: 4 }]],
     v2_join_all_config_keys: [[7, { kind: 'moved', line: 4 }]],
   }),
@@ -76,25 +76,25 @@ export const acceptedDeviations: readonly Deviation[] = [
     ],
   }),
 
-  ...because('X2', 'a frame that cannot be read is told to its sender', {
+  ...because('X2', 'a frame that cannot be read is answered to its sender', {
     v1_malformed_frames: [
-      ...[3, 4].map((line) => told(line, 'the frame is not JSON')),
-      told(5, 'the key "topic" is missing'),
-      ...[6, 7, 8, 9, 10].map((line) => told(line, 'expected an object with topic, event, payload and ref')),
-      told(11, 'the key "payload" is missing'),
-      told(12, 'the key "ref" is missing'),
-      told(13, 'the key "topic" is missing'),
-      ...[16, 17, 18, 19, 20, 27].map((line) => told(line, 'expected an object with topic, event, payload and ref')),
-      told(28, 'the frame is not JSON'),
+      ...[3, 4].map((line) => unreadable(line, 'the frame is not JSON')),
+      unreadable(5, 'the key "topic" is missing'),
+      ...[6, 7, 8, 9, 10].map((line) => unreadable(line, 'expected an object with topic, event, payload and ref')),
+      unreadable(11, 'the key "payload" is missing'),
+      unreadable(12, 'the key "ref" is missing'),
+      unreadable(13, 'the key "topic" is missing'),
+      ...[16, 17, 18, 19, 20, 27].map((line) => unreadable(line, 'expected an object with topic, event, payload and ref')),
+      unreadable(28, 'the frame is not JSON'),
       // Sent in line 32, while the heartbeat that line 33 answers was on its way.
-      told(33, 'the text frame is not UTF-8'),
+      unreadable(33, 'the text frame is not UTF-8'),
     ],
     v2_binary_frames: [
-      told(57, 'the frame is shorter than its sizes say', '2.0.0'),
-      told(59, 'binary kind 9 is not one that clients send', '2.0.0'),
-      told(61, 'the binary frame is empty', '2.0.0'),
-      told(63, 'binary kind 4 is not one that clients send', '2.0.0'),
-      told(81, 'binary frames need vsn=2.0.0', '1.0.0', 'V1'),
+      unreadable(57, 'the frame is shorter than its sizes say', '2.0.0'),
+      unreadable(59, 'binary kind 9 is not one that clients send', '2.0.0'),
+      unreadable(61, 'the binary frame is empty', '2.0.0'),
+      unreadable(63, 'binary kind 4 is not one that clients send', '2.0.0'),
+      unreadable(81, 'binary frames need vsn=2.0.0', '1.0.0', 'V1'),
     ],
   }),
   ...because('X2', 'a topic that is a number makes a frame that cannot be read', {
@@ -111,7 +111,7 @@ export const acceptedDeviations: readonly Deviation[] = [
     v2_binary_frames: [[69, { kind: 'absent' }]],
   }),
 
-  ...because('X4', 'who may not send is told', {
+  ...because('X4', 'a push without permission is answered', {
     v1_private_allowed_denied: [
       [37, { kind: 'also', client: 'A', frames: [errorReply('5', 'realtime:ro:1', notAllowed('broadcast to', 'ro:1'))] }],
       [40, { kind: 'instead', frame: errorReply('6', 'realtime:ro:1', notAllowed('track presence on', 'ro:1')) }],
@@ -234,7 +234,7 @@ export const acceptedDeviations: readonly Deviation[] = [
   }),
 ]
 
-/** A message that SQL sent, by default its id alone. The database makes the id: `number` tells one from another. */
+/** A message that SQL sent, by default its id alone. The database makes the id: `number` distinguishes them. */
 function sentBySql(payload: string | null, number: number, event = 'ev', topic = 'room:db'): string {
   const id = `b6b9d2cb-0000-4000-8000-00000000000${number}`
   return `{"ref":null,"event":"broadcast","payload":{"event":"${event}","meta":{"id":"${id}"},"payload":${payload ?? `{"id":"${id}"}`},"type":"broadcast"},"topic":"realtime:${topic}"}`
@@ -254,8 +254,8 @@ function answered(line: number, change: Answer): [number, Change] {
   return [line, { kind: 'response', ...change }]
 }
 
-/** The line of a frame that cannot be read, with what its sender is told. */
-function told(line: number, detail: string, version: '1.0.0' | '2.0.0' = '1.0.0', client = 'A'): [number, Change] {
+/** The line of a frame that cannot be read, with the answer to its sender. */
+function unreadable(line: number, detail: string, version: '1.0.0' | '2.0.0' = '1.0.0', client = 'A'): [number, Change] {
   return [line, { kind: 'also', client, frames: [malformed(detail, version)] }]
 }
 

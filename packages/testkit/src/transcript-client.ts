@@ -37,7 +37,7 @@ export class TranscriptClient {
     this.#socket.on('close', (code, reason) => {
       if (this.#state.kind !== 'refused') this.#become({ kind: 'closed', code, reason: reason.toString() })
     })
-    // What went wrong is told by the close that follows.
+    // The close that follows gives the reason.
     this.#socket.on('error', () => {})
     this.#socket.on('message', (data, binary) => this.#received(data as Buffer, binary))
     this.#socket.on('unexpected-response', (request, response) => {

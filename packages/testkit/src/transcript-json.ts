@@ -27,7 +27,7 @@ export function parseJson(text: string): Json | undefined {
   let numbersAsText: string
   try {
     JSON.parse(text)
-    // Valid text, so a digit or a minus outside of strings starts a number. Strings get a mark to be told apart.
+    // Valid text, so a digit or a minus outside of strings starts a number. Strings get a mark that distinguishes them.
     numbersAsText = text.replaceAll(/"((?:[^"\\]|\\.)*)"|-?\d[\d.eE+-]*/g, (token, string: string | undefined) =>
       string === undefined ? `"#${token}"` : `"'${string}"`,
     )

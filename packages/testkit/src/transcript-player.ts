@@ -33,7 +33,7 @@ const DEFAULT_DEADLINE_MS = 3000
 /** Once things have gone missing, more will: those are not waited for as long. */
 const SHORT_DEADLINE_MS = 250
 
-/** Plays a recording against a server and tells every difference. Leaves no socket behind. */
+/** Plays a recording against a server and reports every difference. Leaves no socket behind. */
 export async function playTranscript(transcript: Transcript, options: PlayOptions): Promise<PlayReport> {
   const play = new Play(transcript, options)
   try {
@@ -98,7 +98,7 @@ class Play {
   async #take(step: Step): Promise<void> {
     switch (step.kind) {
       case 'open':
-        // The first to come finds nothing on its way that was sent before it: the recorder's server had delivered it to nobody.
+        // The first to come finds nothing on its way that was sent before it: the recorder's server had delivered it to no client.
         if (this.#clients.size === 0) await this.#options.delivered?.()
         return this.#open(step)
       case 'opened':

@@ -6,7 +6,7 @@ export interface Expectation {
   readonly step: StepOf<'receive'>
   /** Its place in the script. */
   readonly index: number
-  /** The neighbour that may as well come first: the order of the two is nobody's promise. */
+  /** The neighbour that may as well come first: the order of the two is not promised. */
   readonly twin: Expectation | null
   /** Set for what the database has to say about a subscription: it may come at any time after this answer to the join. */
   readonly follows: Expectation | null
@@ -14,7 +14,7 @@ export interface Expectation {
 }
 
 /** Without traffic for this long the recorder had stopped to listen: by then everything must have come. */
-export const QUIET_MS = 100
+const QUIET_MS = 100
 
 type Linked = Expectation & { twin: Expectation | null }
 
@@ -133,7 +133,7 @@ export function nextAction(steps: readonly Step[], index: number, afterQuiet: bo
   return steps.length
 }
 
-/** All that the clients of a recording said, for whoever must tell it from what the server made up. */
+/** All texts that the clients of a recording sent; other texts were made by the server. */
 export function saidByClients(steps: readonly Step[]): string {
   return steps
     .map((step) => {

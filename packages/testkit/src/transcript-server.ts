@@ -12,7 +12,7 @@ interface Counterpart {
 
 /**
  * The recorded server, played to a real client: it says what was recorded, with the refs that this client gave its
- * pushes. Sockets are told apart by their path, `/<client>/websocket`.
+ * pushes. Sockets are distinguished by their path, `/<client>/websocket`.
  */
 export class TranscriptServer {
   readonly #http: Server = createServer()

@@ -2,7 +2,7 @@ import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed, misused } from '../failure.ts'
 import { loadTest, type LoadResult } from '../load/load-test.ts'
 import { describePlan, isThisMachine, planOf, type LoadPlan } from '../load/plan.ts'
-import { print, printJson, tell } from '../output.ts'
+import { print, printJson, printNotice } from '../output.ts'
 import { progressBar } from '../progress-bar.ts'
 import { findTarget, targetArgs } from '../remote/target.ts'
 import { watchStopSignal } from '../stop-signal.ts'
@@ -11,7 +11,7 @@ const { url: _, ...keyArgs } = targetArgs
 
 export const bench: Command = defineCommand({
   name: 'bench',
-  description: 'Load a running server with broadcasts, and tell how fast they come and whether all do.',
+  description: 'Load a running server with broadcasts, and measure how many arrive and how fast.',
   args: {
     url: { type: 'positional', description: "The server. Default: TIDEWIRE_URL, else this project's `tidewire dev`", required: false },
     subscribers: { type: 'string', description: 'Connections that listen, up to 10000', default: '100', valueHint: 'n' },
@@ -35,7 +35,7 @@ export const bench: Command = defineCommand({
     const target = await findTarget({ url, key, timeout }, process.cwd(), process.env)
     if (!isThisMachine(target.url) && !mayElsewhere)
       throw misused(`${target.url} is not on this machine. A load test can bring a server down: say --yes-i-may if its owner agrees.`)
-    if (!json) tell(`${target.url}: ${describePlan(plan)}.`)
+    if (!json) printNotice(`${target.url}: ${describePlan(plan)}.`)
     const stop = watchStopSignal()
     const result = await run(plan, { target, isPrivate, stop: stop.requested })
     stop.release()

@@ -228,7 +228,7 @@ describe('pages', () => {
     for (const secret of [ready.anonKey, ready.serviceKey, ready.jwtSecret]) expect(page.body).not.toContain(secret)
 
     const config = `${ready.url}/_/config.json`
-    expect(JSON.parse((await get(config, {})).body)).toEqual({ url: ready.url, anonKey: ready.anonKey })
+    expect(JSON.parse((await get(config, {})).body)).toEqual({ url: ready.url, anonKey: ready.anonKey, database: false })
     const neighbour = await get(config, { origin: 'http://localhost:5173' })
     expect(neighbour).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': 'http://localhost:5173' } })
     for (const [name, value] of [

@@ -25,7 +25,7 @@ import { traced } from '../tracing.ts'
 import { parsePort } from '../values.ts'
 import { version } from '../version.ts'
 
-/** Whoever is connected to a server on a developer's machine is told, but not waited for. */
+/** A server on a developer's machine closes its sockets, and does not wait for slow peers. */
 const DRAIN_TIMEOUT_MS = 1_000
 
 export const dev: Command = defineCommand({
@@ -47,9 +47,16 @@ export const dev: Command = defineCommand({
     const folder = new PrivateFolder(process.cwd())
     const keys = await openKeys(folder)
     let decide = (_decision: Decision): void => {}
-    const pages = await openPages({ page, anonKey: keys.anonKey, inspector: inspectorOf(keys, host, (decision) => decide(decision)) })
-    const database = { url: db, isOff: noDb, keepsSlot: keepSlot, isQuiet: json, tell: json ? (): void => {} : print }
+    let hasDatabase = false
+    const pages = await openPages({
+      page,
+      anonKey: keys.anonKey,
+      inspector: inspectorOf(keys, host, (decision) => decide(decision)),
+      hasDatabase: () => hasDatabase,
+    })
+    const database = { url: db, isOff: noDb, keepsSlot: keepSlot, isQuiet: json, print: json ? (): void => {} : print }
     const chosen = await openProjectDatabase({ folder, ...database })
+    hasDatabase = chosen.database !== null
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
       after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),
@@ -122,10 +129,16 @@ function greeting({ url, keys, database, hasDatabase, note }: Greeting): string 
     `  service key  ${keys.serviceKey}`,
     `  database     ${database}`,
     '',
-    '  Open the URL in a browser, and in another terminal try:',
+    '  Open the URL in a browser, and in other terminals try:',
     '',
-    '    npx tidewire send lobby hello',
-    ...(hasDatabase ? ['    npx tidewire sql "create table todos (id serial primary key, title text)"'] : []),
+    '    npx tidewire listen lobby',
+    `    npx tidewire send lobby hello '{"from":"the terminal"}'`,
+    ...(hasDatabase
+      ? [
+          '    npx tidewire sql "create table messages (id serial primary key, body text)"',
+          `    npx tidewire sql "insert into messages (body) values ('hello')"`,
+        ]
+      : []),
     '',
   ].join('\n')
 }

@@ -9,14 +9,15 @@ import { print, printJson, visible } from '../output.ts'
 
 export const doctor: Command = defineCommand({
   name: 'doctor',
-  description: 'Tell what a Postgres lacks, or what is risky there, with the SQL that mends it. Changes nothing.',
+  description: 'Check what a Postgres lacks, or what is risky there, and print the SQL that mends it. Changes nothing.',
   args: {
     ...databaseArgs,
     json: { type: 'boolean', description: 'One JSON object a line: {"check","level","detail","sql"}' },
   },
   async run({ db, json }) {
     const url = findDatabaseUrl(db, process.cwd(), process.env)
-    const results = [...checkDatabase(await readFacts(url)), ...(await checkNats(process.env))]
+    const isUnboundedWalAllowed = /^(1|true)$/.test(process.env['TIDEWIRE_ALLOW_UNBOUNDED_WAL']?.trim() ?? '')
+    const results = [...checkDatabase(await readFacts(url, isUnboundedWalAllowed)), ...(await checkNats(process.env))]
     for (const result of results) {
       if (json) printJson({ ...result, sql: result.sql ?? [] })
       else show(result)

@@ -1,7 +1,7 @@
 import type { RealtimeChannel } from '@tidewire/client'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed, misused, type Failure } from '../failure.ts'
-import { print, printJson, tell, visible } from '../output.ts'
+import { print, printJson, printNotice, visible } from '../output.ts'
 import { describeChanges, readListenOptions, type ListenOptions } from '../remote/change-options.ts'
 import { join } from '../remote/membership.ts'
 import { broadcastLine, broadcastObject, changeLine, changeObject } from '../remote/message-lines.ts'
@@ -70,9 +70,9 @@ export const listen: Command = defineCommand({
       joined: () => {
         if (topic === undefined) return
         if (json) printJson({ type: 'subscribed', topic })
-        else tell(`Listening to ${visible(topic)} on ${target.url}. Ctrl-C ends.`)
+        else printNotice(`Listening to ${visible(topic)} on ${target.url}. Ctrl-C ends.`)
       },
-      interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : tell(`Interrupted: ${why}. Trying again.`)),
+      interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : printNotice(`Interrupted: ${why}. Trying again.`)),
     })
     const failure = await Promise.race([membership.ended, completed, stop.requested.then(() => null)])
     await membership.leave()
@@ -109,7 +109,7 @@ function listenToChanges(channel: RealtimeChannel, { changes }: ListenOptions, {
     if (news.status !== 'ok') {
       if (!isLive) refused(failed(`${url} refused the changes: ${message}.`))
       else if (json) printJson({ type: 'interrupted', why: message })
-      else tell(`Interrupted: ${message}.`)
+      else printNotice(`Interrupted: ${message}.`)
       return
     }
     const extra = {
@@ -120,9 +120,11 @@ function listenToChanges(channel: RealtimeChannel, { changes }: ListenOptions, {
     if (json) printJson({ type: isLive && news.recovered === undefined ? 'position' : 'live', changes, ...extra })
     else {
       if (!isLive)
-        tell(`Listening to changes: ${changes.map((asked) => visible(describeChanges(asked))).join('; ')} on ${url}. Ctrl-C ends.`)
+        printNotice(`Listening to changes: ${changes.map((asked) => visible(describeChanges(asked))).join('; ')} on ${url}. Ctrl-C ends.`)
       if (news.recovered === false)
-        tell(`What was missed is not to be had any more (${visible(typeof news.reason === 'string' ? news.reason : message)}).`)
+        printNotice(
+          `Some changes were missed and cannot be replayed (${visible(typeof news.reason === 'string' ? news.reason : message)}).`,
+        )
     }
     isLive = true
   })

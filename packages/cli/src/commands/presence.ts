@@ -1,7 +1,7 @@
 import type { Presence, RealtimeChannel } from '@tidewire/client'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed } from '../failure.ts'
-import { print, printJson, tell, visible } from '../output.ts'
+import { print, printJson, printNotice, visible } from '../output.ts'
 import { join } from '../remote/membership.ts'
 import { findTarget, targetArgs } from '../remote/target.ts'
 import { watchStopSignal } from '../stop-signal.ts'
@@ -26,8 +26,8 @@ export const presence: Command = defineCommand({
       topic,
       config: { private: isPrivate, presence: { enabled: true, ...(key === undefined ? {} : { key }) } },
       listen: (channel) => show(channel, json),
-      joined: () => (json ? printJson({ type: 'subscribed', topic }) : tell(`On ${visible(topic)} at ${target.url}. Ctrl-C ends.`)),
-      interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : tell(`Interrupted: ${why}. Trying again.`)),
+      joined: () => (json ? printJson({ type: 'subscribed', topic }) : printNotice(`On ${visible(topic)} at ${target.url}. Ctrl-C ends.`)),
+      interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : printNotice(`Interrupted: ${why}. Trying again.`)),
     })
     const isRefused = meta !== null && (await membership.channel.track(meta)) === 'error'
     const refused = failed(`The server refused to show us on ${visible(topic)}.`)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { CliSandbox, type CliProcess } from '../../test/cli-process.ts'
+import { isJwtFor } from '../jwt.ts'
 
 let sandbox: CliSandbox
 let dev: CliProcess
@@ -290,4 +291,36 @@ describe('token', () => {
     expect(code).toBe(2)
     expect(stderr).toMatch(/--secret, set API_JWT_SECRET, or run `tidewire dev`/)
   })
+})
+
+describe('keys', () => {
+  test('makes secrets and the two keys of clients, which the secret verifies', async () => {
+    const { code, stdout } = await sandbox.run(['keys', '--json'], { cwd: '/' })
+    const made = JSON.parse(stdout) as Record<string, string>
+    expect({ code, names: Object.keys(made) }).toEqual({
+      code: 0,
+      names: ['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN_SECRET', 'ANON_KEY', 'SERVICE_ROLE_KEY'],
+    })
+    expect(await isJwtFor('anon', made['ANON_KEY']!, made['API_JWT_SECRET']!)).toBe(true)
+    expect(await isJwtFor('service_role', made['SERVICE_ROLE_KEY']!, made['API_JWT_SECRET']!)).toBe(true)
+    const again = await sandbox.run(['keys', '--json'], { cwd: '/', env: { API_JWT_SECRET: made['API_JWT_SECRET']! } })
+    expect((JSON.parse(again.stdout) as Record<string, string>)['API_JWT_SECRET']).toBe(made['API_JWT_SECRET'])
+    const text = (await sandbox.run(['keys'], { cwd: '/' })).stdout
+    for (const name of Object.keys(made)) expect(text).toMatch(new RegExp(`^${name}=\\S{40,}$`, 'm'))
+  })
+
+  test('a secret that is too short for HS256 is refused, and not shown', async () => {
+    const { code, stdout, stderr } = await sandbox.run(['keys', '--secret', 'short-and-hidden'], { cwd: '/' })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(/^The secret must have at least 32 bytes\./)
+    expect(stderr).not.toContain('short-and-hidden')
+  })
+})
+
+test('a token signed with the key of the dev project says so, for clients and for the inspector', async () => {
+  for (const args of [['--role', 'anon'], ['--admin']]) {
+    const signed = await sandbox.run(['token', ...args])
+    expect(signed).toMatchObject({ code: 0, stderr: expect.stringMatching(/^Signed with the key of the dev server in \.tidewire\//) })
+    expect((await sandbox.run(['token', ...args, '--secret', 'a-secret-of-its-own'])).stderr).toBe('')
+  }
 })

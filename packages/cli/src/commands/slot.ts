@@ -42,7 +42,7 @@ async function listAll(url: string, json: boolean): Promise<ExitCode> {
 }
 
 function lineOf({ name, temporary, activePid, lostBecause, retainedBytes }: Slot): string {
-  const state = lostBecause !== null ? `lost (${lostBecause})` : activePid !== null ? `read by process ${activePid}` : 'read by nobody'
+  const state = lostBecause !== null ? `lost (${lostBecause})` : activePid !== null ? `read by process ${activePid}` : 'not read'
   return `${name}  ${state}, keeps ${byteText(retainedBytes)}${temporary ? ', temporary' : ''}`
 }
 

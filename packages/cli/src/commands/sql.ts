@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers'
 import { defineCommand, type Command } from '../command.ts'
 import { placeOf } from '../database.ts'
 import { exitCodes, failed, misused, reasonOf } from '../failure.ts'
-import { print, printJson, tell, visible } from '../output.ts'
+import { print, printJson, printNotice, visible } from '../output.ts'
 import { showProgress } from '../progress-bar.ts'
 import { findServer } from '../project/running-server.ts'
 import { postgresUrl } from '../values.ts'
@@ -29,7 +29,7 @@ export const sql: Command = defineCommand({
         pool.withSession(async (session) => {
           session.on('notice', ({ message }) => {
             progress.clear()
-            tell(visible(message ?? ''))
+            printNotice(visible(message ?? ''))
           })
           return [await session.query<Record<string, unknown>>(statements)].flat()
         }),

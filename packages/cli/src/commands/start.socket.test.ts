@@ -55,7 +55,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)('serves, and drains on %s with 1012 an
     .map((line) => JSON.parse(line) as { msg: string; kind?: string })
     .filter(({ kind }) => kind === undefined)
     .map(({ msg }) => msg)
-  expect(messages).toEqual([`listening on ${url}`, `${signal}: draining`, 'stopped'])
+  expect(messages).toEqual([`listening on ${url}`, `${signal}: draining, 1 open`, 'stopped'])
 })
 
 describe('the log', () => {
@@ -120,7 +120,7 @@ test('what stands in the way is one sentence and exit code 1', async () => {
   const taken = await sandbox.run(['start'], { env: { ...environment, PORT: String(port) } })
   holder.close()
   expect(taken).toMatchObject({ code: 1, stdout: '' })
-  expect(taken.stderr).toMatch(new RegExp(`^Port ${port} of 127\\.0\\.0\\.1 is taken[^\n]*\n$`))
+  expect(taken.stderr).toMatch(new RegExp(`^Port ${port} of 127\\.0\\.0\\.1 is in use[^\n]*\n$`))
 })
 
 test('a database that does not answer is one line of the log, without its password, and the server runs', async () => {

@@ -1,16 +1,19 @@
+import { RealtimeError } from '@tidewire/protocol'
 import {
   allObservers,
   logObserver,
   metricsObserver,
+  resolveOptions,
   startServer,
   tokenVerifier,
   type Log,
   type Relay,
+  type RunningServer,
   type StartOptions,
 } from '@tidewire/server'
 import { defineCommand, type Command } from '../command.ts'
 import { openDatabase, placeOf, type Database } from '../database.ts'
-import { exitCodes, misused } from '../failure.ts'
+import { exitCodes, failed, misused } from '../failure.ts'
 import { keyless } from '../inspector/admin-key.ts'
 import { inspectorPage } from '../inspector/inspector-page.ts'
 import { describeEnvironment, readEnvironment, type StartConfiguration } from '../start/environment.ts'
@@ -34,19 +37,20 @@ export const start: Command = defineCommand({
     const { configuration } = read
     const stop = watchStopSignal()
     const log = logObserver({ level: configuration.logLevel, node: configuration.cluster?.nodeName ?? null })
-    for (const sentence of configuration.ignored) log.warn(sentence)
+    for (const sentence of configuration.warnings) log.warn(sentence)
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
       const relay =
         configuration.cluster === null ? null : (await import('../start/relay.ts')).clusterRelay(configuration.cluster, database)
-      const running = await startServer({
+      const running = await listen({
         ...(await traced(serverOptions(configuration, log, database, relay))),
         ...database?.ports,
         ...inspectorOptions(configuration, database, log),
       })
       database?.deliverTo(running.server)
-      log.info(`listening on ${running.url}`)
-      log.info(`${await stop.requested}: draining`)
+      log.info(`listening on ${running.url}`, effective(configuration))
+      const signal = await stop.requested
+      log.info(`${signal}: draining, ${running.server.connections.size} open`)
       await running.stop()
     } finally {
       await database?.close()
@@ -57,6 +61,28 @@ export const start: Command = defineCommand({
     return exitCodes.ok
   },
 })
+
+async function listen(options: StartOptions): Promise<RunningServer> {
+  try {
+    return await startServer(options)
+  } catch (error) {
+    if (!(error instanceof RealtimeError) || error.code !== 'port-in-use') throw error
+    throw failed(`Port ${options.port} of ${options.host} is in use: stop the program that listens there, or set PORT.`, error)
+  }
+}
+
+/** What the server runs with, for the first line of its log. No secret is among it. */
+function effective({ options, database }: StartConfiguration): Readonly<Record<string, unknown>> {
+  const { limits, privateOnly } = resolveOptions(options)
+  const shown = Object.entries(limits).map(([name, limit]) => [name, limit === Infinity ? 'unlimited' : limit])
+  return {
+    version: version(),
+    node: process.version,
+    database: database === null ? 'none' : placeOf(database.url),
+    privateOnly,
+    limits: Object.fromEntries(shown),
+  }
+}
 
 type DatabaseSetting = NonNullable<StartConfiguration['database']>
 
@@ -81,7 +107,7 @@ function serverOptions(
   }
 }
 
-/** Whoever opens the inspector of a server brings a key; it runs no SQL. */
+/** In production the inspector asks for a key, and runs no SQL. */
 function inspectorOptions(
   { adminSecret }: StartConfiguration,
   database: Database | null,
@@ -101,7 +127,7 @@ function inspectorOptions(
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
 async function openFor({ allowUnboundedWal, cluster }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
   const { url } = given
-  const tellReady = (migrated: readonly string[]): void =>
+  const logReady = (migrated: readonly string[]): void =>
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
@@ -110,9 +136,9 @@ async function openFor({ allowUnboundedWal, cluster }: StartConfiguration, given
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)
     },
-    onReady: tellReady,
+    onReady: logReady,
     onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
   })
-  if (database.migrated !== null) tellReady(database.migrated)
+  if (database.migrated !== null) logReady(database.migrated)
   return database
 }

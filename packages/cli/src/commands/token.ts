@@ -2,7 +2,7 @@ import { ADMIN_ROLE } from '@tidewire/protocol'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, misused } from '../failure.ts'
 import { signJwt, type JwtClaims } from '../jwt.ts'
-import { print, printJson } from '../output.ts'
+import { print, printJson, printNotice } from '../output.ts'
 import { readKeys } from '../project/keys.ts'
 import { PrivateFolder } from '../project/private-folder.ts'
 import { parseDuration, parseJsonObject } from '../values.ts'
@@ -25,7 +25,10 @@ export const token: Command = defineCommand({
   },
   async run(values) {
     const claims = claimsOf({ ...values, role: roleOf(values) }, Math.floor(Date.now() / 1000))
-    const made = await signJwt(claims, await findSecret(values.secret, values.admin))
+    const { secret, origin } = await findSecret(values.secret, values.admin)
+    const made = await signJwt(claims, secret)
+    if (origin === 'project')
+      printNotice('Signed with the key of the dev server in .tidewire/; a `tidewire start` with a secret of its own refuses it.')
     if (values.json) printJson({ token: made, expiresAt: claims['exp'] })
     else print(made)
     return exitCodes.ok
@@ -61,13 +64,19 @@ function secondsOf(exp: string): number {
   return seconds
 }
 
-async function findSecret(given: string | undefined, admin: boolean): Promise<string> {
+interface FoundSecret {
+  readonly secret: string
+  readonly origin: 'option' | 'environment' | 'project'
+}
+
+async function findSecret(given: string | undefined, admin: boolean): Promise<FoundSecret> {
   const name = admin ? 'TIDEWIRE_ADMIN_SECRET' : 'API_JWT_SECRET'
   const project = async (): Promise<string | undefined> =>
     (await readKeys(new PrivateFolder(process.cwd())))?.[admin ? 'adminSecret' : 'jwtSecret']
+  const origin = given !== undefined ? 'option' : process.env[name] !== undefined ? 'environment' : 'project'
   const secret = given ?? process.env[name] ?? (await project())
   if (secret === undefined)
     throw misused(`There is no secret to sign with: give --secret, set ${name}, or run \`tidewire dev\` here once, which makes one.`)
   if (secret === '') throw misused('The secret to sign with is empty.')
-  return secret
+  return { secret, origin }
 }

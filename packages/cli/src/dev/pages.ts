@@ -12,18 +12,22 @@ export interface PagesOptions {
   readonly page: string | undefined
   readonly anonKey: string
   readonly inspector: InspectorPage
+  /** Whether rows can arrive; asked for each page, since the database is opened later. */
+  readonly hasDatabase: () => boolean
 }
 
 /** Answers what the server itself does not know; `null` for what there is not. */
 export type Pages = (request: Request) => Promise<Response | null>
 
 /** The web side of `dev`: a page at `/`, and under `/_/` what a page needs to connect. Throws a Failure when the folder cannot be served. */
-export async function openPages({ page, anonKey, inspector }: PagesOptions): Promise<Pages> {
+export async function openPages({ page, anonKey, inspector, hasDatabase }: PagesOptions): Promise<Pages> {
   const atRoot = page === undefined ? startPage() : await openFolder(page)
   return async (request) => {
     const { pathname, origin } = new URL(request.url)
     const isOwn = pathname.startsWith('/_/')
-    const answers = isOwn ? ownPages(pathname, origin, anonKey) : (): Promise<Response | null> => atRoot(request)
+    const answers = isOwn
+      ? ownPages(pathname, { url: origin, anonKey, database: hasDatabase() })
+      : (): Promise<Response | null> => atRoot(request)
     if (answers === null || (!isOwn && pathname === '/_')) return inspector(request)
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return new Response('Only GET and HEAD.\n', { status: 405, headers: { allow: 'GET, HEAD' } })
@@ -31,14 +35,17 @@ export async function openPages({ page, anonKey, inspector }: PagesOptions): Pro
   }
 }
 
-function ownPages(pathname: string, origin: string, anonKey: string): (() => Promise<Response | null>) | null {
+function ownPages(
+  pathname: string,
+  config: { readonly url: string; readonly anonKey: string; readonly database: boolean },
+): (() => Promise<Response | null>) | null {
   switch (pathname) {
     case '/_/client.js':
       return () => Promise.resolve(bundle('tidewire.js', 'text/javascript; charset=utf-8'))
     case '/_/tidewire.js.map':
       return () => Promise.resolve(bundle('tidewire.js.map', 'application/json; charset=utf-8'))
     case '/_/config.json':
-      return () => Promise.resolve(Response.json({ url: origin, anonKey }, { headers: { 'cache-control': 'no-store' } }))
+      return () => Promise.resolve(Response.json(config, { headers: { 'cache-control': 'no-store' } }))
     default:
       return null
   }

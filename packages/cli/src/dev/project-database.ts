@@ -2,12 +2,12 @@ import { join } from 'node:path'
 import { RealtimeError } from '@tidewire/protocol'
 import { openDatabase, placeOf, type Database } from '../database.ts'
 import { failed, misused, reasonOf } from '../failure.ts'
-import { tell as warn } from '../output.ts'
+import { printNotice as warn } from '../output.ts'
 import type { PrivateFolder } from '../project/private-folder.ts'
 import { showProgress } from '../progress-bar.ts'
 import { postgresUrl } from '../values.ts'
 
-/** The database of a server on somebody's own machine: the project's own Postgres, another one, or none. */
+/** The database of a dev server: the project's own Postgres, another one, or none. */
 export interface ProjectDatabase {
   /** `null`: there is none. */
   readonly database: Database | null
@@ -30,7 +30,7 @@ export interface ProjectDatabaseOptions {
   /** No description is shown: what it would say of a missing database goes to stderr. */
   readonly isQuiet: boolean
   /** News for the person at the terminal, a sentence each. */
-  readonly tell: (sentence: string) => void
+  readonly print: (sentence: string) => void
 }
 
 /**
@@ -43,7 +43,7 @@ export async function openProjectDatabase({
   isOff,
   keepsSlot,
   isQuiet,
-  tell,
+  print,
 }: ProjectDatabaseOptions): Promise<ProjectDatabase> {
   if (isOff && url !== undefined) throw misused('--db and --no-db exclude each other.')
   if (keepsSlot && url === undefined) throw misused('--keep-slot goes with --db: the Postgres of the project keeps its slot anyway.')
@@ -56,7 +56,7 @@ export async function openProjectDatabase({
     poolSize: SESSIONS,
     temporarySlot: !keepsSlot,
     onWaiting: (sentence) => waiting.push(sentence),
-    onReady: () => tell('The database answers: private channels and Postgres changes are there.'),
+    onReady: () => print('The database answers: private channels and Postgres changes are there.'),
   })
   const description = waiting.length === 0 ? placeOf(url) : `${placeOf(url)}, not there yet. ${waiting[0]}; it is tried again`
   return { database, url, description, close: () => database.close() }
@@ -90,7 +90,7 @@ async function openEmbedded(folder: PrivateFolder, isQuiet: boolean): Promise<Pr
         error,
       )
     if (!(error instanceof RealtimeError) || error.code !== 'database-unavailable') throw error
-    // Without the greeting nobody would know.
+    // With --json there is no greeting that names it.
     if (isQuiet) warn(`There is no database: ${error.message}`)
     return { database: null, url: null, description: `none. ${error.message}`, close: () => Promise.resolve() }
   }

@@ -2,7 +2,16 @@ import { expect, test } from 'vitest'
 import { checkDatabase, type CheckResult } from './checks.ts'
 import type { DatabaseFacts, TableFacts } from './facts.ts'
 
-const table: TableFacts = { name: 'public.todos', hasPrimaryKey: true, replicaIdentity: 'd', hasRls: true, generated: [], isReadable: true }
+const table: TableFacts = {
+  name: 'public.todos',
+  hasPrimaryKey: true,
+  uniqueKey: 'id',
+  hasId: true,
+  replicaIdentity: 'd',
+  hasRls: true,
+  generated: [],
+  isReadable: true,
+}
 const ownSlot = { name: 'tidewire_0123abcd', isActive: true, lostBecause: null, retainedBytes: 0 }
 const healthy: DatabaseFacts = {
   host: 'db.example',
@@ -21,7 +30,10 @@ const healthy: DatabaseFacts = {
   slots: { used: 1, most: 10 },
   senders: { used: 1, most: 10 },
   maxSlotWalKeepMb: 1024,
+  acceptsUnboundedWal: false,
   synchronousStandbyNames: '',
+  synchronousCommit: 'on',
+  walWriterDelayMs: 200,
   roles: ['anon', 'authenticated', 'service_role'].map((name) => ({ name, exists: true, isOurs: true })),
   publication: { leavesOut: [], hasGenerated: false, tables: [table] },
   messages: { hasRls: true, isPartitioned: true, takesToday: true, policies: 2 },
@@ -116,18 +128,25 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
     ['alter publication supabase_realtime add table public.todos; -- yours'],
   ],
   [
-    withTable({ hasPrimaryKey: false }),
+    withTable({ hasPrimaryKey: false, uniqueKey: 'a, "B"' }),
     'primary-keys',
     'fail',
     /none on public\."Odd": .*refuses/,
-    ['alter table public."Odd" add primary key (id); -- or another column'],
+    ['alter table public."Odd" add primary key (a, "B");'],
   ],
   [
-    withTable({ hasPrimaryKey: false, replicaIdentity: 'f' }),
+    withTable({ hasPrimaryKey: false, uniqueKey: null }),
+    'primary-keys',
+    'fail',
+    /none on public\."Odd": .*refuses/,
+    ['alter table public."Odd" add primary key (id); -- id must be unique and not null'],
+  ],
+  [
+    withTable({ hasPrimaryKey: false, uniqueKey: null, hasId: false, replicaIdentity: 'f' }),
     'primary-keys',
     'warn',
-    /reach nobody/,
-    ['alter table public."Odd" add primary key (id); -- or another column'],
+    /not delivered/,
+    ['alter table public."Odd" add column id bigint generated always as identity primary key;'],
   ],
   [
     withTable({ hasRls: false }),
@@ -156,7 +175,21 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
       'alter table realtime.messages_default enable row level security;',
     ],
   ],
-  [{ maxSlotWalKeepMb: -1 }, 'wal-bound', 'warn', /is -1/, ["alter system set max_slot_wal_keep_size = '4GB'; select pg_reload_conf();"]],
+  [
+    { synchronousCommit: 'off' },
+    'synchronous-commit',
+    'warn',
+    /up to 200 ms/,
+    ["alter system set wal_writer_delay = '10ms'; select pg_reload_conf();"],
+  ],
+  [
+    { maxSlotWalKeepMb: -1, acceptsUnboundedWal: true },
+    'wal-bound',
+    'warn',
+    /accepted/,
+    ["alter system set max_slot_wal_keep_size = '4GB'; select pg_reload_conf();"],
+  ],
+  [{ maxSlotWalKeepMb: -1 }, 'wal-bound', 'fail', /is -1/, ["alter system set max_slot_wal_keep_size = '4GB'; select pg_reload_conf();"]],
   [
     { synchronousStandbyNames: 'ANY 1 (*)' },
     'synchronous-standby',

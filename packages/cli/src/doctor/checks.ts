@@ -1,6 +1,6 @@
 import { walBoundSql } from '../start/wal-guard.ts'
 import { byteText } from '../values.ts'
-import type { Capacity, DatabaseFacts } from './facts.ts'
+import type { Capacity, DatabaseFacts, TableFacts } from './facts.ts'
 
 export interface Verdict {
   readonly level: 'ok' | 'warn' | 'fail'
@@ -76,7 +76,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       )
     if (tables.length === 0)
       return warn(
-        'supabase_realtime has no table, so nobody gets row changes',
+        'supabase_realtime has no table, so no row change is delivered',
         'alter publication supabase_realtime add table public.todos; -- yours',
       )
     return ok(`supabase_realtime: ${tables.map(({ name }) => name).join(', ')}`)
@@ -84,10 +84,10 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
   'primary-keys': ({ publication }) => {
     const without = publication?.tables.filter(({ hasPrimaryKey }) => !hasPrimaryKey) ?? []
     const frozen = without.filter(({ replicaIdentity }) => replicaIdentity === 'd' || replicaIdentity === 'n')
-    const sql = without.map(({ name }) => `alter table ${name} add primary key (id); -- or another column`)
+    const sql = without.map(addPrimaryKey)
     if (frozen.length > 0)
       return fail(`none on ${namesOf(frozen)}: while published, Postgres refuses every update and delete there`, ...sql)
-    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows reach nobody`, ...sql)
+    if (without.length > 0) return warn(`none on ${namesOf(without)}: with Row Level Security its rows are not delivered`, ...sql)
     return ok('every published table has one')
   },
   'generated-columns': ({ publication, version }) => {
@@ -106,7 +106,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     const open = publication?.tables.filter(({ hasRls }) => !hasRls) ?? []
     if (open.length === 0) return ok('on for every published table')
     return warn(
-      `off on ${namesOf(open)}: whoever has a key and may select gets every row`,
+      `off on ${namesOf(open)}: every key whose role may select gets every row`,
       ...open.map(({ name }) => `alter table ${name} enable row level security;`),
     )
   },
@@ -134,10 +134,19 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       )
     return ok(messages.policies === 0 ? 'no policies: private channels are closed to everybody' : `policies: ${messages.policies}`)
   },
-  'wal-bound': ({ maxSlotWalKeepMb }) =>
-    maxSlotWalKeepMb === -1
-      ? warn('max_slot_wal_keep_size is -1: a slot that nobody reads fills the disk, and `tidewire start` refuses', walBoundSql)
-      : ok(`max_slot_wal_keep_size is ${maxSlotWalKeepMb} MB`),
+  'wal-bound': ({ maxSlotWalKeepMb, acceptsUnboundedWal }) => {
+    if (maxSlotWalKeepMb !== -1) return ok(`max_slot_wal_keep_size is ${maxSlotWalKeepMb} MB`)
+    const detail = 'max_slot_wal_keep_size is -1: an unread slot fills the disk'
+    if (acceptsUnboundedWal) return warn(`${detail}; accepted by TIDEWIRE_ALLOW_UNBOUNDED_WAL`, walBoundSql)
+    return fail(`${detail}, so \`tidewire start\` refuses this database`, walBoundSql)
+  },
+  'synchronous-commit': ({ synchronousCommit, walWriterDelayMs }) =>
+    synchronousCommit === 'off' && walWriterDelayMs > 10
+      ? warn(
+          `synchronous_commit is off: a change waits for the WAL writer, up to ${walWriterDelayMs} ms`,
+          "alter system set wal_writer_delay = '10ms'; select pg_reload_conf();",
+        )
+      : ok(synchronousCommit),
   'synchronous-standby': ({ synchronousStandbyNames }) =>
     synchronousStandbyNames.includes('*')
       ? warn(
@@ -152,7 +161,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
       lostBecause === null ? `${name} keeps ${byteText(retainedBytes)}` : `${name} is lost (${lostBecause})`,
     )
     return warn(
-      `nobody reads ${each.join(', ')}; drop what no server comes back for`,
+      `not read: ${each.join(', ')}; drop a slot whose server does not come back`,
       ...idle.map(({ name }) => `select pg_drop_replication_slot('${name}');`),
     )
   },
@@ -171,6 +180,12 @@ function publishesGenerated({ number }: DatabaseFacts['version']): boolean {
 function capacity(setting: string, { used, most }: Capacity, hasOwn: boolean): Verdict {
   if (used < most || hasOwn) return ok(`${Math.max(most - used, 0)} of ${most} free`)
   return fail(`all ${most} are taken`, `alter system set ${setting} = ${most + 5}; -- then restart Postgres`)
+}
+
+function addPrimaryKey({ name, uniqueKey, hasId }: TableFacts): string {
+  if (uniqueKey !== null) return `alter table ${name} add primary key (${uniqueKey});`
+  if (hasId) return `alter table ${name} add primary key (id); -- id must be unique and not null`
+  return `alter table ${name} add column id bigint generated always as identity primary key;`
 }
 
 function createRole(name: string): string {

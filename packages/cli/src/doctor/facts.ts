@@ -20,7 +20,12 @@ export interface DatabaseFacts {
   readonly senders: Capacity
   /** Megabytes; -1 is no bound. */
   readonly maxSlotWalKeepMb: number
+  /** The environment holds TIDEWIRE_ALLOW_UNBOUNDED_WAL, with which `start` takes a database without that bound. */
+  readonly acceptsUnboundedWal: boolean
   readonly synchronousStandbyNames: string
+  /** As in postgresql.conf: `on`, `off`, `local`, … */
+  readonly synchronousCommit: string
+  readonly walWriterDelayMs: number
   readonly roles: readonly RoleFacts[]
   /** `null`: there is none. */
   readonly publication: PublicationFacts | null
@@ -54,6 +59,10 @@ export interface TableFacts {
   /** Quoted, with its schema. */
   readonly name: string
   readonly hasPrimaryKey: boolean
+  /** Quoted columns of a unique index without nulls: they could be the primary key. `null`: there is none. */
+  readonly uniqueKey: string | null
+  /** Has a column of the name `id`. */
+  readonly hasId: boolean
   /** `pg_class.relreplident`: `d`efault, `n`othing, `f`ull, `i`ndex. */
   readonly replicaIdentity: string
   readonly hasRls: boolean

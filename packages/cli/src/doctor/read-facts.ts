@@ -3,7 +3,7 @@ import { withDatabase } from '../database-session.ts'
 import type { DatabaseFacts, MessagesFacts, PublicationFacts, RoleFacts } from './facts.ts'
 
 /** Looks at a database without changing anything in it. Throws a Failure when there is no connection. */
-export async function readFacts(url: string): Promise<DatabaseFacts> {
+export async function readFacts(url: string, acceptsUnboundedWal: boolean): Promise<DatabaseFacts> {
   const { listSlots } = await import('@tidewire/postgres')
   const { hostname, port, searchParams } = new URL(url)
   const found = await withDatabase(url, async (session) => ({
@@ -16,6 +16,7 @@ export async function readFacts(url: string): Promise<DatabaseFacts> {
   const { versionText, versionNumber, slotsUsed, slotsMost, sendersUsed, sendersMost, ownSlots, ...plain } = found
   return {
     ...plain,
+    acceptsUnboundedWal,
     host: hostname,
     port: port === '' ? 5432 : Number(port),
     saysPooler: searchParams.get('pgbouncer') === 'true',
@@ -41,6 +42,8 @@ interface ServerRow extends Pick<
   | 'walLevel'
   | 'maxSlotWalKeepMb'
   | 'synchronousStandbyNames'
+  | 'synchronousCommit'
+  | 'walWriterDelayMs'
 > {
   readonly versionText: string
   readonly versionNumber: number
@@ -59,6 +62,8 @@ select current_setting('server_version') as "versionText", current_setting('serv
   current_setting('wal_level') as "walLevel",
   (select setting::int from pg_settings where name = 'max_slot_wal_keep_size') as "maxSlotWalKeepMb",
   current_setting('synchronous_standby_names') as "synchronousStandbyNames",
+  current_setting('synchronous_commit') as "synchronousCommit",
+  (select setting::int from pg_settings where name = 'wal_writer_delay') as "walWriterDelayMs",
   (select count(*)::int from pg_replication_slots) as "slotsUsed", current_setting('max_replication_slots')::int as "slotsMost",
   (select count(*)::int from pg_stat_replication) as "sendersUsed", current_setting('max_wal_senders')::int as "sendersMost"
 from pg_roles r where r.rolname = current_user`
@@ -84,6 +89,13 @@ async function publicationFacts(session: Queryable): Promise<PublicationFacts | 
 const TABLES = `
 select format('%I.%I', t.schemaname, t.tablename) as name, c.relreplident as "replicaIdentity", c.relrowsecurity as "hasRls",
   exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey",
+  (select string_agg(quote_ident(a.attname), ', ' order by k.place) from (
+      select i.indkey from pg_index i where i.indrelid = c.oid and i.indisunique and i.indimmediate and i.indpred is null
+        and not exists (select from unnest(i.indkey[0:i.indnkeyatts - 1]) k left join pg_attribute a on a.attrelid = c.oid and a.attnum = k
+          where k = 0 or not a.attnotnull)
+      order by i.indnkeyatts, i.indexrelid limit 1) i,
+    unnest(i.indkey) with ordinality as k(attnum, place) join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum) as "uniqueKey",
+  exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped) as "hasId",
   array(select distinct attgenerated::text from pg_attribute a where a.attrelid = c.oid and attgenerated <> '' and not attisdropped) as generated,
   exists (select from pg_roles r where r.rolname in ('anon', 'authenticated')
     and has_schema_privilege(r.oid, n.oid, 'USAGE') and has_any_column_privilege(r.oid, c.oid, 'SELECT')) as "isReadable"

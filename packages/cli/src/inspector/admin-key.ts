@@ -4,7 +4,7 @@ import { signJwt } from '../jwt.ts'
 /** How long a key is good that the page gets from its server; it gets another one in time. */
 const PAGE_KEY_S = 15 * 60
 
-/** A key for the page of a server on somebody's own machine. */
+/** A key for the inspector page of a dev server. */
 export async function pageSession(secret: string, anonKey: string): Promise<InspectorSession> {
   const nowS = Math.floor(Date.now() / 1000)
   const exp = nowS + PAGE_KEY_S

@@ -4,9 +4,9 @@ import type { InspectorSession } from '@tidewire/protocol'
 import type { Decision } from '@tidewire/server'
 
 export interface InspectorPageOptions {
-  /** What the page is told when it asks for a key: called for pages of this server only. */
+  /** The answer to a page that asks for a key; called for pages of this server only. */
   session(): Promise<InspectorSession>
-  /** Told of requests for a key that were refused. */
+  /** Called for each request for a key that is refused. */
   refused(decision: Decision): void
 }
 
@@ -50,7 +50,7 @@ const PRIVATE = {
 
 /**
  * Whether a page of this server asks: its browser says so. Other pages cannot pretend to be it, and read no answer that is
- * not meant for them; whoever gets here without a browser gets no key.
+ * not meant for them; a request without those headers gets no key.
  */
 function isOwnPage(request: Request): boolean {
   const origin = request.headers.get('origin')

@@ -218,6 +218,6 @@ describe('start', () => {
     const missing = await sandbox.run(['start'], { env: { ...environment, TIDEWIRE_INSPECTOR: 'true' } })
     expect(missing.stderr).toContain('TIDEWIRE_ADMIN_SECRET: is missing')
     const same = await sandbox.run(['start'], { env: { ...environment, TIDEWIRE_INSPECTOR: 'true', TIDEWIRE_ADMIN_SECRET: API } })
-    expect(same.stderr).toContain('TIDEWIRE_ADMIN_SECRET: must not be API_JWT_SECRET')
+    expect(same.stderr).toContain('TIDEWIRE_ADMIN_SECRET: must differ from API_JWT_SECRET')
   })
 })

@@ -9,7 +9,7 @@ const MAX_ANSWER_BYTES = 500
 /** A message that is no reply, as it came. */
 export type OnMessage = (frame: Buffer) => void
 
-/** One bare WebSocket of a load test, speaking version 2.0.0: the least that joins, sends and is told why not. */
+/** One bare WebSocket of a load test, speaking version 2.0.0: the least that joins, sends and reads refusals. */
 export class LoadSocket {
   readonly #target: Target
   readonly #socket: WebSocket
@@ -99,7 +99,7 @@ export class LoadSocket {
   }
 
   #read(frame: Buffer, isBinary: boolean): void {
-    // Nearly all there is: told by its beginning, as both refs of a broadcast are null.
+    // Nearly every frame is a broadcast; both of its refs are null, so its beginning identifies it.
     if (isBinary || frame.subarray(0, 11).toString('latin1') === '[null,null,') return this.#onMessage(frame)
     const [, ref, , event, payload] = JSON.parse(frame.toString()) as [unknown, string | null, string, string, Record<string, unknown>]
     if (event === 'phx_reply') return this.#answered(ref ?? '', payload)

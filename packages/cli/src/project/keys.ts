@@ -59,12 +59,14 @@ function addAdminSecret(folder: PrivateFolder, keys: Omit<ProjectKeys, 'adminSec
   return adminSecret
 }
 
-function newSecret(): string {
-  return randomBytes(32).toString('base64url')
+export function newSecret(): string {
+  const secret = randomBytes(32).toString('base64url')
+  // After `--secret`, a value that begins with a hyphen reads as an option.
+  return secret.startsWith('-') ? newSecret() : secret
 }
 
-async function makeKeys(nowS: number): Promise<ProjectKeys> {
-  const jwtSecret = newSecret()
+/** Keys good for ten years from `nowS`, in seconds since 1970. */
+export async function makeKeys(nowS: number, jwtSecret: string = newSecret()): Promise<ProjectKeys> {
   const claims = { iss: 'tidewire', iat: nowS, exp: nowS + TEN_YEARS_S }
   return {
     jwtSecret,

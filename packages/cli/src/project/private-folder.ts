@@ -6,7 +6,7 @@ import { failed, reasonOf } from '../failure.ts'
 const NAME = '.tidewire'
 
 /**
- * `.tidewire` in the project: what belongs to it and to nobody else. The folder is the owner's alone (mode 700, files
+ * `.tidewire` in the project: its private files. The folder is the owner's alone (mode 700, files
  * 600) and is not for version control. On Windows, where modes mean nothing, it inherits who may read the project.
  */
 export class PrivateFolder {
@@ -17,7 +17,7 @@ export class PrivateFolder {
     this.path = join(project, NAME)
   }
 
-  /** Its files as paths to be shown: short, and right for whoever stands in the project. */
+  /** Its files as paths to be shown: relative to the project. */
   shown(file: string): string {
     return join(NAME, file)
   }

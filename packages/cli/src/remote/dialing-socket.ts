@@ -13,7 +13,7 @@ export interface DialFault {
 
 const MAX_ANSWER_BYTES = 4_096
 
-/** A WebSocket that tells why it could not be opened: browsers keep that from a page, and so the standard API does too. */
+/** A WebSocket that gives the reason why it could not be opened. The standard API hides it, as browsers must. */
 export function dialingSocket(onFault: (fault: DialFault) => void): WebSocketLikeConstructor {
   class DialingSocket extends WebSocket {
     constructor(address: string | URL, subprotocols?: string | string[]) {
@@ -25,7 +25,7 @@ export function dialingSocket(onFault: (fault: DialFault) => void): WebSocketLik
         })
       })
       this.on('error', (error) => {
-        // Ending the refused attempt is itself an error of the socket; the refusal was told before.
+        // Ending the refused attempt raises an error of its own; the refusal was reported before.
         if (!/closed before the connection/.test(error.message)) onFault({ status: null, detail: reasonOf(error) })
       })
     }

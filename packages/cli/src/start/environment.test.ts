@@ -3,7 +3,8 @@ import { defaultLimits, resolveOptions } from '@tidewire/server'
 import { describe, expect, test } from 'vitest'
 import { describeEnvironment, readEnvironment, type StartConfiguration } from './environment.ts'
 
-const secret = { API_JWT_SECRET: 'a-secret-that-must-not-be-shown' }
+const secret = { API_JWT_SECRET: 'a-secret-that-must-not-be-shown!' }
+const metricsSecret = 'another-secret-of-thirty-two-bytes'
 
 function read(environment: Record<string, string | undefined>): StartConfiguration {
   const result = readEnvironment(environment)
@@ -28,7 +29,7 @@ test('a secret is enough', () => {
     adminSecret: null,
     allowUnboundedWal: false,
     options: { limits: {} },
-    ignored: [],
+    warnings: [],
   })
 })
 
@@ -70,13 +71,17 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['TIDEWIRE_HEADERS_TIMEOUT_MS', '5', 'headersTimeoutMs', 5],
     ['TIDEWIRE_DRAIN_TIMEOUT_MS', '0', 'drainTimeoutMs', 0],
   ])('%s=%s is %s', (name, value, option, expected) => {
-    const { options } = read({ ...secret, [name]: value })
+    const { options } = read({ ...secret, DATABASE_URL: 'postgres://h', [name]: value })
     expect(options).toEqual({ [option]: expected, limits: {} })
     expect(resolveOptions(options)).toMatchObject({ [option]: expected })
   })
 
   test('PORT, HOST, METRICS_JWT_SECRET', () => {
-    expect(read({ ...secret, PORT: '0', HOST: '::1', METRICS_JWT_SECRET: 'm' })).toMatchObject({ port: 0, host: '::1', metricsSecret: 'm' })
+    expect(read({ ...secret, PORT: '0', HOST: '::1', METRICS_JWT_SECRET: metricsSecret })).toMatchObject({
+      port: 0,
+      host: '::1',
+      metricsSecret,
+    })
   })
 
   test('a limit may be lifted', () => {
@@ -102,7 +107,7 @@ describe('the database', () => {
     ],
   ])('%j', (environment, database) => expect(read({ ...secret, ...environment }).database).toEqual(database))
 
-  test('is told of without its password when it is none', () => {
+  test('a fault of its URL does not show the password', () => {
     expect(faults({ ...secret, DATABASE_URL: 'mysql://u:hidden@h/n', DB_PORT: '0' })).toEqual([
       'DATABASE_URL: must be a URL such as postgres://user:password@host:5432/name',
       'DB_PORT: must be a whole number from 1 to 65535',
@@ -126,7 +131,7 @@ describe('faults', () => {
     expect(faults({ API_JWT_SECRET: '  ' })).toHaveLength(1)
   })
 
-  test('are all told at once, in the order of the variables, and without the values', () => {
+  test('are all reported at once, in the order of the variables, and without the values', () => {
     const bad = {
       PORT: 'abc',
       HOST: 'not a host',
@@ -140,10 +145,10 @@ describe('faults', () => {
       TIDEWIRE_PRIVATE_ONLY: 'perhaps',
       TIDEWIRE_IDLE_TIMEOUT_MS: '10',
     }
-    const told = faults({ ...secret, ...bad })
-    expect(told.map((fault) => fault.split(':')[0])).toEqual(Object.keys(bad))
-    expect(told[0]).toBe('PORT: must be a whole number from 0 to 65535')
-    for (const value of ['abc', 'not a host', 'loud', 'perhaps', secret.API_JWT_SECRET]) expect(told.join('\n')).not.toContain(value)
+    const reported = faults({ ...secret, ...bad })
+    expect(reported.map((fault) => fault.split(':')[0])).toEqual(Object.keys(bad))
+    expect(reported[0]).toBe('PORT: must be a whole number from 0 to 65535')
+    for (const value of ['abc', 'not a host', 'loud', 'perhaps', secret.API_JWT_SECRET]) expect(reported.join('\n')).not.toContain(value)
   })
 
   test.each([
@@ -164,10 +169,49 @@ test('an empty variable is one that is not set', () => {
   expect(read({ ...secret, PORT: '', LOG_LEVEL: ' ', API_JWT_JWKS: undefined })).toMatchObject({ port: 4000, logLevel: 'info' })
 })
 
-test('what is set and has no effect is told', () => {
-  expect(
-    read({ ...secret, TENANT_MAX_BYTES_PER_SECOND: '1', TIDEWIRE_PROT: '1', TIDEWIRE_URL: 'x', SECRET_KEY_BASE: 'x', PATH: '/' }).ignored,
-  ).toEqual(['TENANT_MAX_BYTES_PER_SECOND has no effect on this server', 'there is no variable TIDEWIRE_PROT'])
+describe('warnings', () => {
+  const warnings = (environment: Record<string, string>): readonly string[] => read({ ...secret, ...environment }).warnings
+
+  test.each([
+    ['TENANT_MAX_BYTES_PER_SECOND', ['TENANT_MAX_BYTES_PER_SECOND has no effect on this server']],
+    ['TIDEWIRE_PROT', ['TIDEWIRE_PROT is not a variable of this server']],
+    ['TIDEWIRE_IDLE_TIMEOUT', ['TIDEWIRE_IDLE_TIMEOUT is not a variable of this server']],
+    ['TIDEWIRE_DRAIN_TIMEOUT_SM', ['TIDEWIRE_DRAIN_TIMEOUT_SM is not a variable of this server: did you mean TIDEWIRE_DRAIN_TIMEOUT_MS?']],
+    [
+      'TENANT_MAX_CONCURENT_USERS',
+      ['TENANT_MAX_CONCURENT_USERS is not a variable of this server: did you mean TENANT_MAX_CONCURRENT_USERS?'],
+    ],
+    ['TENANT_LIMIT', ['TENANT_LIMIT is not a variable of this server']],
+    ['API_JWT_SERCET', ['API_JWT_SERCET has no effect on this server: did you mean API_JWT_SECRET?']],
+    ['DB_PASWORD', ['DB_PASWORD has no effect on this server: did you mean DB_PASSWORD?']],
+    ['MAX_CONNECTION', ['MAX_CONNECTION has no effect on this server: did you mean MAX_CONNECTIONS?']],
+    // Other programs have variables like these.
+    ...['TIDEWIRE_URL', 'SECRET_KEY_BASE', 'PATH', 'API_KEY', 'DB_SCHEMA', 'POST', 'HOSTNAME'].map((name) => [name, []] as const),
+  ] as const)('%s', (name, expected) => expect(warnings({ [name]: '1' })).toEqual(expected))
+})
+
+describe('a secret', () => {
+  const bytes = (count: number): string => 'é'.repeat(count >> 1) + 'x'.repeat(count & 1)
+
+  test.each(['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN_SECRET'])(
+    '%s: 15 bytes are refused, 16 warned about, 32 taken',
+    (name) => {
+      expect(faults({ ...secret, [name]: bytes(15) })).toEqual([
+        `${name}: must be a text of at least 16 bytes, 32 advised: \`openssl rand -base64 48\` makes one`,
+      ])
+      const warning = `${name} is shorter than 32 bytes, which HS256 asks for`
+      for (const count of [16, 31]) expect(read({ ...secret, [name]: bytes(count) }).warnings).toEqual([warning])
+      expect(read({ ...secret, [name]: bytes(32) }).warnings).toEqual([])
+    },
+  )
+})
+
+test('TIDEWIRE_PRIVATE_ONLY without a database is refused: every join would be', () => {
+  expect(faults({ ...secret, TIDEWIRE_PRIVATE_ONLY: 'true' })).toEqual([
+    expect.stringContaining('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL'),
+  ])
+  expect(faults({ ...secret, TIDEWIRE_PRIVATE_ONLY: 'true', DB_HOST: 'db' })).toEqual([])
+  expect(faults({ ...secret, TIDEWIRE_PRIVATE_ONLY: 'false' })).toEqual([])
 })
 
 test('the read-me lists every variable', () => {

@@ -2,6 +2,7 @@ import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
 import { readCluster, type ClusterConfiguration } from './nats-environment.ts'
+import { unknownVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -20,8 +21,8 @@ export interface StartConfiguration {
   readonly cluster: ClusterConfiguration | null
   /** Use a database that bounds the write-ahead log of its slots by nothing. */
   readonly allowUnboundedWal: boolean
-  /** Variables that are set and change nothing here, with the reason. */
-  readonly ignored: readonly string[]
+  /** What the operator should know before it matters: variables that change nothing, a short secret. */
+  readonly warnings: readonly string[]
 }
 
 export type StartConfigurationResult =
@@ -37,13 +38,15 @@ export function readEnvironment(environment: { readonly [name: string]: string |
   if (given['API_JWT_SECRET'] === undefined && given['API_JWT_JWKS'] === undefined)
     faults.unshift('API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified')
   if (given['TIDEWIRE_INSPECTOR'] !== undefined && read.data?.TIDEWIRE_INSPECTOR === true && given['TIDEWIRE_ADMIN_SECRET'] === undefined)
-    faults.push('TIDEWIRE_ADMIN_SECRET: is missing; the inspector needs it, a text of its own of at least 16 characters')
+    faults.push(`TIDEWIRE_ADMIN_SECRET: is missing; the inspector needs it, a text of its own of at least ${MIN_SECRET_BYTES} bytes`)
   if (given['TIDEWIRE_ADMIN_SECRET'] !== undefined && given['TIDEWIRE_ADMIN_SECRET'] === given['API_JWT_SECRET'])
-    faults.push('TIDEWIRE_ADMIN_SECRET: must not be API_JWT_SECRET: whoever makes keys for clients could look at everything')
+    faults.push('TIDEWIRE_ADMIN_SECRET: must differ from API_JWT_SECRET; a signer of client keys could open the inspector')
+  if (read.data?.TIDEWIRE_PRIVATE_ONLY === true && read.data.DATABASE_URL === undefined && read.data.DB_HOST === undefined)
+    faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
   const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
   if (!cluster.ok) faults.push(...cluster.faults)
   if (!read.success || !cluster.ok || faults.length > 0) return { ok: false, faults }
-  return { ok: true, configuration: configurationOf(read.data, cluster.cluster, ignoredOf(given)) }
+  return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }
 }
 
 /** Name and meaning of every variable, in the order in which to show them. */
@@ -101,6 +104,32 @@ function hostName(text: string): string | undefined {
   return /^[\w.:%-]+$/.test(text) ? text : undefined
 }
 
+/** Shorter ones can be guessed. */
+const MIN_SECRET_BYTES = 16
+/** What HS256 asks for (RFC 7518, 3.2). */
+const ADVISED_SECRET_BYTES = 32
+
+const SIGNING_SECRETS = ['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN_SECRET'] as const
+
+function secret(meaning: string): z.ZodOptional<z.ZodType<string, string>> {
+  return field(
+    meaning,
+    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`openssl rand -base64 48\` makes one`,
+    (text) => (Buffer.byteLength(text) >= MIN_SECRET_BYTES ? text : undefined),
+  )
+}
+
+function warningsOf(given: { readonly [name: string]: string | undefined }): readonly string[] {
+  const short = SIGNING_SECRETS.filter((name) => {
+    const bytes = Buffer.byteLength(given[name]?.trim() ?? '')
+    return bytes > 0 && bytes < ADVISED_SECRET_BYTES
+  })
+  return [
+    ...short.map((name) => `${name} is shorter than ${ADVISED_SECRET_BYTES} bytes, which HS256 asks for`),
+    ...unknownVariables(Object.keys(given), Object.keys(schema.shape)),
+  ]
+}
+
 type KeySource = Pick<TokenVerifierOptions, 'jwks' | 'jwksUrl'>
 
 function keySource(text: string): KeySource | undefined {
@@ -126,14 +155,14 @@ const schema = z.object({
   LOG_LEVEL: field('debug, info (default), warning, error or none', `one of ${Object.keys(LOG_LEVELS).join(', ')}`, (text) =>
     Object.hasOwn(LOG_LEVELS, text) ? LOG_LEVELS[text] : undefined,
   ),
-  API_JWT_SECRET: field('The secret that HS256 tokens are signed with', 'a text', (text) => text),
+  API_JWT_SECRET: secret('The secret that HS256 tokens are signed with'),
   API_JWT_JWKS: field<KeySource>(
     'A JSON Web Key Set, or the URL of one',
     'a JSON Web Key Set such as {"keys":[…]}, or the URL of one',
     keySource,
   ),
   JWT_CLAIM_VALIDATORS: field('Claims that every token must have, as JSON: {"iss":"…"}', 'a JSON object such as {"iss":"…"}', object),
-  METRICS_JWT_SECRET: field('The secret for tokens that may read /metrics', 'a text', (text) => text),
+  METRICS_JWT_SECRET: secret('The secret for tokens that may read /metrics'),
   DATABASE_URL: field(
     'A Postgres: for row changes, private channels, replay and messages from SQL',
     'a URL such as postgres://user:password@host:5432/name',
@@ -158,9 +187,7 @@ const schema = z.object({
   TIDEWIRE_MAX_FRAME_BYTES: whole('Of one WebSocket message. Default 5000000', 1),
   TIDEWIRE_MAX_BODY_BYTES: whole('Of one HTTP request. Default 8000000', 1),
   TIDEWIRE_INSPECTOR: field('Serve the inspector at /_/: true or false (default)', 'true or false', (text) => words.get(text)),
-  TIDEWIRE_ADMIN_SECRET: field('The secret that keys of the inspector are signed with', 'a text of at least 16 characters', (text) =>
-    text.length >= 16 ? text : undefined,
-  ),
+  TIDEWIRE_ADMIN_SECRET: secret('The secret that keys of the inspector are signed with'),
   TIDEWIRE_ALLOW_UNBOUNDED_WAL: field(
     'Start although max_slot_wal_keep_size of the database is -1: true or false (default)',
     'true or false',
@@ -201,7 +228,7 @@ const schema = z.object({
 function configurationOf(
   values: z.infer<typeof schema>,
   cluster: ClusterConfiguration | null,
-  ignored: readonly string[],
+  warnings: readonly string[],
 ): StartConfiguration {
   const limits = {
     maxConnectedUsers: values.TENANT_MAX_CONCURRENT_USERS,
@@ -237,7 +264,7 @@ function configurationOf(
     cluster,
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },
-    ignored,
+    warnings,
   }
 }
 
@@ -250,31 +277,6 @@ function databaseOf(values: z.infer<typeof schema>): StartConfiguration['databas
   const url = `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${place}${values.DB_SSL === true ? '?sslmode=require' : ''}`
   return { url, poolSize }
 }
-
-/** Variables of a Supabase server that somebody may count on, and that do nothing here. */
-const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
-  'API_JWT_SECRET_NEXT',
-  'API_TOKEN_BLOCKLIST',
-  'METRICS_TOKEN_BLOCKLIST',
-  'TENANT_MAX_BYTES_PER_SECOND',
-  'MAX_HEADER_LENGTH',
-  'NO_CHANNEL_TIMEOUT_IN_MS',
-  'REALTIME_IP_VERSION',
-  'CLUSTER_STRATEGIES',
-  'METRICS_PUSHER_ENABLED',
-  'RUN_JANITOR',
-])
-
-function ignoredOf(given: { readonly [name: string]: unknown }): readonly string[] {
-  return Object.keys(given).flatMap((name) => {
-    if (WITHOUT_EFFECT.has(name)) return [`${name} has no effect on this server`]
-    if (!name.startsWith('TIDEWIRE_') || name in schema.shape || ELSEWHERE.has(name)) return []
-    return [`there is no variable ${name}`]
-  })
-}
-
-/** Read by other commands. */
-const ELSEWHERE: ReadonlySet<string> = new Set(['TIDEWIRE_URL', 'TIDEWIRE_KEY'])
 
 type Defined<Values> = { [Name in keyof Values]?: Exclude<Values[Name], undefined> }
 

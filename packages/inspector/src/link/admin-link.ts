@@ -97,7 +97,7 @@ export class AdminLink implements Link {
       if (!this.#wasOpen) return this.#refuse('The server did not open a socket for this key: it was not made by this server.')
     }
     this.#key = session.key
-    if (isNew && this.#client.isConnected()) this.#questions.tell('access_token', { access_token: this.#key.token })
+    if (isNew && this.#client.isConnected()) this.#questions.push('access_token', { access_token: this.#key.token })
     this.#renewLater()
   }
 

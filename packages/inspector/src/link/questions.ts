@@ -34,7 +34,7 @@ export class Questions {
   }
 
   ask(event: string, payload: object): Promise<unknown> {
-    const ref = this.tell(event, payload)
+    const ref = this.push(event, payload)
     return new Promise((resolve, reject) => {
       const late = setTimeout(() => this.#take(ref)?.reject(new Error('The server did not answer in time.')), ANSWER_WITHIN_MS)
       const settled = (): void => clearTimeout(late)
@@ -46,7 +46,7 @@ export class Questions {
   }
 
   /** Sends, and does not wait for the reply. */
-  tell(event: string, payload: object): string {
+  push(event: string, payload: object): string {
     const ref = `admin-${++this.#lastRef}`
     this.#send({ event, payload, ref, join_ref: this.#joinRef })
     return ref

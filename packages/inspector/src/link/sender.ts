@@ -10,7 +10,7 @@ export interface Sent {
 /** Sends as an application would: with a key of applications, over a connection of its own. */
 export class Sender {
   readonly #client: RealtimeClient
-  /** Why the server did not take what was sent last, in its own words: the client tells applications only that it did not. */
+  /** Why the server did not take what was sent last, in its own words: the client gives applications only the fact. */
   #refusal: string | null = null
   #tracked: { readonly channel: RealtimeChannel; readonly topic: string } | null = null
 
@@ -27,7 +27,7 @@ export class Sender {
     })
   }
 
-  /** Joins the topic for as long as it takes: what is sent to nobody, not even its sender, shows nowhere. */
+  /** Joins the topic for as long as it takes, so that the message has at least its sender as a receiver and shows in the log. */
   async broadcast(topic: string, isPrivate: boolean, event: string, payload: object): Promise<Sent> {
     const channel = this.#channel(topic, isPrivate)
     try {

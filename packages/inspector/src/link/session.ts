@@ -5,13 +5,13 @@ export interface Key {
   readonly token: string
   /** Unix milliseconds; `null` when it is not known. */
   readonly expiresAt: number | null
-  /** The server gave it to its own page; nobody typed it. */
+  /** The server gave it to its own page. */
   readonly isGiven: boolean
 }
 
 export type Session =
   | { readonly kind: 'key'; readonly key: Key; readonly anonKey: string | null }
-  /** There is none to be had; somebody must type one. */
+  /** There is none; the user must type one. */
   | { readonly kind: 'needs-key' }
   /** The server does not hand out a key here, and says why. */
   | { readonly kind: 'refused'; readonly reason: string }

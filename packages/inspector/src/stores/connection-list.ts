@@ -52,7 +52,7 @@ export class ConnectionList {
   }
 }
 
-/** A name for somebody: whom the token speaks of, else its role. */
+/** The name of a connection: the subject of its token, else its role. */
 export function nameOf({ role, claims }: Pick<AdminConnection, 'role' | 'claims'>): string {
   for (const claim of ['email', 'sub']) if (typeof claims[claim] === 'string' && claims[claim] !== '') return claims[claim]
   return role ?? 'unreadable token'

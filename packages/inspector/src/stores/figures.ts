@@ -60,7 +60,7 @@ function merge(summaries: readonly (LatencySummary | null)[]): Histogram | null 
   const last = measured.at(-1)
   if (last === undefined) return null
   const counts = Array.from({ length: last.boundsMs.length + 1 }, () => 0)
-  // A server that was started anew may have other bounds; what was measured under those is left out.
+  // A restarted server may have other bounds; values measured under those are left out.
   for (const { boundsMs, counts: more } of measured)
     if (boundsMs.length === last.boundsMs.length) for (const [index, value] of more.entries()) counts[index]! += value
   const total = counts.reduce((sum, value) => sum + value, 0)

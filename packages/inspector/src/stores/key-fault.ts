@@ -1,7 +1,7 @@
 import { ADMIN_ROLE } from '@tidewire/protocol'
 
 /**
- * What can be seen to be wrong with a key without its secret; `null` when nothing is. A browser is not told why a socket
+ * What can be seen to be wrong with a key without its secret; `null` when nothing is. A browser does not learn why a socket
  * was refused, so the page looks for itself.
  */
 export function keyFault(key: string, nowMs: number): string | null {

@@ -7,7 +7,7 @@ export type LogEntry =
   | { readonly key: number; readonly row: AdminLogRow; readonly missing?: undefined }
   | { readonly key: number; readonly missing: string; readonly row?: undefined }
 
-/** What the list shows. The array is written to in place; a new object tells that it changed. */
+/** What the list shows. The array is written to in place; a new object means that it changed. */
 export interface Shown {
   readonly entries: readonly LogEntry[]
   /** How many entries left `entries` at its front since the page was opened: `entries[i]` is entry number `gone + i`. */
@@ -70,7 +70,7 @@ export class LogStore {
     batch(() => {
       this.#filter.value = text
       this.#visible = this.#all.filter((entry) => this.#lets(entry))
-      this.#tell()
+      this.#changed()
     })
   }
 
@@ -91,7 +91,7 @@ export class LogStore {
     this.#held = []
     batch(() => {
       this.#waiting.value = 0
-      this.#tell()
+      this.#changed()
     })
   }
 
@@ -108,7 +108,7 @@ export class LogStore {
       if (this.#lets(entry)) this.#visible.push(entry)
     }
     if (this.#all.length > MOST + SLACK) this.#letGo()
-    batch(() => this.#tell())
+    batch(() => this.#changed())
   }
 
   /** The oldest go by the thousand: taking one from the front of a long array for each new one would cost more. */
@@ -125,7 +125,7 @@ export class LogStore {
     return entry.row === undefined || this.#test(entry.row)
   }
 
-  #tell(): void {
+  #changed(): void {
     this.#total.value = this.#all.length
     this.#shown.value = { entries: this.#visible, gone: this.#shown.value.gone }
   }

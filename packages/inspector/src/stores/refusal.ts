@@ -1,4 +1,4 @@
-/** What a person is told when the page is not let in. */
+/** The sentence shown when the server refuses the page. */
 export interface Explained {
   readonly title: string
   readonly reason: string

@@ -14,12 +14,12 @@ const row = (told: Partial<AdminLogRow>): AdminLogRow => ({
 
 describe('what nobody got', () => {
   test('over HTTP or from SQL: nobody was there', () => {
-    expect(whyUnheard(row({}), 0)).toBe('Nobody got it: no client was in this public topic.')
-    expect(whyUnheard(row({ private: true }), 0)).toBe('Nobody got it: no client was in this private topic.')
+    expect(whyUnheard(row({}), 0)).toBe('Not delivered: no client was in this public topic.')
+    expect(whyUnheard(row({ private: true }), 0)).toBe('Not delivered: no client was in this private topic.')
   })
 
   test('from a socket: its sender may have been there', () => {
-    expect(whyUnheard(row({ connection: 'c1' }), 0)).toBe('Nobody got it: no other client was in this public topic.')
+    expect(whyUnheard(row({ connection: 'c1' }), 0)).toBe('Not delivered: no other client was in this public topic.')
   })
 
   test('the members are in the other topic of that name', () => {
@@ -28,7 +28,7 @@ describe('what nobody got', () => {
   })
 
   test('a row change', () => {
-    expect(whyUnheard(row({ kind: 'change' }), 0)).toMatch(/no channel asks for such a row/)
+    expect(whyUnheard(row({ kind: 'change' }), 0)).toMatch(/no channel subscribed/)
   })
 
   test.each<Partial<AdminLogRow>>([{ receivers: 1 }, { kind: 'presence' }])('says nothing of %o', (told) => {

@@ -80,7 +80,7 @@ function valueOf({ row }: WhyForm, column: string): string {
   return row.get(column)?.trim() ?? ''
 }
 
-/** What a row of the log tells of a question: its topic and who sent it, or its table and values of the row. */
+/** A question about a row of the log, filled in: its topic and sender, or its table and the row's values. */
 export function questionAbout({ kind, topic, private: isPrivate, connection, detail, payload }: AdminLogRow): Partial<WhyForm> {
   if (kind === 'change') return { about: 'change', table: detail ?? '', row: recordValues(payload ?? '') }
   return {

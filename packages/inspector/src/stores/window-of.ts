@@ -7,7 +7,7 @@ export interface Window {
 
 /** So many rows beyond either end are drawn, so that a quick scroll finds something. */
 const MARGIN = 12
-/** Of a list that follows what comes in, and lays all of its rows out anew each time. */
+/** For a list that follows new rows, and lays out all of its rows each time. */
 const FOLLOWING_MARGIN = 4
 
 /** The rows that can be seen, and a few more at both ends. Heights in pixels. */

@@ -8,7 +8,7 @@ export interface ChartProps {
   readonly label: string
   readonly height: number
   readonly data: UPlot.AlignedData
-  /** Made anew when the colours change. `color` resolves a custom property of the page. */
+  /** Made again when the colours change. `color` resolves a custom property of the page. */
   readonly options: (color: (name: string) => string) => Omit<UPlot.Options, 'width' | 'height'>
 }
 

@@ -21,7 +21,7 @@ export function Connections({ inspector }: { readonly inspector: Inspector }): V
     <>
       {chosen !== undefined && <Chosen inspector={inspector} connection={chosen} now={now} />}
       <Table inspector={inspector} title="Open" list={open.slice(0, MOST_DRAWN)} now={now} />
-      {open.length === 0 && <p class="empty">Nobody is connected.</p>}
+      {open.length === 0 && <p class="empty">No client is connected.</p>}
       {hidden > 0 && <p class="empty">{count(hidden)} more are not listed.</p>}
       {closed.length > 0 && <Table inspector={inspector} title="Closed" list={closed} now={now} />}
     </>

@@ -4,9 +4,9 @@ import type { Inspector } from '../inspector.ts'
 export async function copy(inspector: Inspector, text: string, said: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text)
-    inspector.tell(said)
+    inspector.notify(said)
   } catch {
-    inspector.tell('The browser did not let this page copy. Select the text and copy it by hand.')
+    inspector.notify('The browser did not let this page copy. Select the text and copy it by hand.')
   }
 }
 

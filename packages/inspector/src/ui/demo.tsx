@@ -7,7 +7,7 @@ import { useMedia } from './use-media.ts'
 const STORED = 'tidewire-demo-seen'
 /** A pointer that moves faster than this is sent at this pace. */
 const SEND_EVERY_MS = 60
-/** The page moves a cursor by itself for so long, until somebody does. */
+/** How long the page moves a cursor by itself, unless the user does before. */
 const SELF_MOVING_MS = 60_000
 
 export function hasSeenDemo(): boolean {
@@ -51,7 +51,7 @@ interface FrameProps {
   readonly endpoint: string
   readonly anonKey: string
   readonly topic: string
-  /** Whether its cursor moves before somebody has a hand on it. */
+  /** Whether its cursor moves before the user moves it. */
   readonly isSelfMoving: boolean
 }
 

@@ -3,7 +3,7 @@ import type { VNode } from 'preact'
 import { bytes } from '../stores/format.ts'
 import { cutText, visibleText } from '../stores/visible-text.ts'
 
-/** A longer text is not read as JSON: nobody opens so much of it by hand. */
+/** A longer text is not parsed: a tree of that size is not opened by hand. */
 const LONGEST_TREE = 1_000_000
 const TEXT_STEP = 8_000
 const CHILDREN_STEP = 100

@@ -27,7 +27,7 @@ export function listenToKeys({ inspector, endpoint, showShortcuts }: KeyboardOpt
     else if (event.key === '?') showShortcuts()
     else if (event.key === 'y' && inspector.entry.value?.row !== undefined)
       void copy(inspector, snippet(inspector.entry.value.row, endpoint), COPIED_AS_CODE)
-    else if (event.key === 'y') inspector.tell('Choose a row of the log; then y copies it as code.')
+    else if (event.key === 'y') inspector.notify('Choose a row of the log; then y copies it as code.')
     else return
     event.preventDefault()
   }

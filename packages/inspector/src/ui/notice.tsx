@@ -4,7 +4,7 @@ import type { Inspector } from '../inspector.ts'
 
 const SHOWN_MS = 4_000
 
-/** What the page has to say for a moment, also to whoever hears it: the place is there before the words are. */
+/** A notice shown for a moment. Its live region exists before its text, so that screen readers announce it. */
 export function Notice({ inspector }: { readonly inspector: Inspector }): VNode {
   const notice = inspector.notice.value
   useEffect(() => {

@@ -31,8 +31,8 @@ export function Presence({ inspector }: { readonly inspector: Inspector }): VNod
           </span>
         )}
       </h2>
-      {detail === null && <p class="empty">Nobody is in this topic, or it was not answered yet.</p>}
-      {detail !== null && detail.presences.length === 0 && <p class="empty">Nobody tracks a presence here.</p>}
+      {detail === null && <p class="empty">The topic has no members, or the answer is not there yet.</p>}
+      {detail !== null && detail.presences.length === 0 && <p class="empty">No member tracks a presence here.</p>}
       <ul class="presences">
         {detail?.presences.map(({ key: who, metas, since }) => (
           <li key={who}>

@@ -55,7 +55,7 @@ export function Topics({ inspector }: { readonly inspector: Inspector }): VNode 
         })}
       </ul>
       {shown.length === 0 && (
-        <p class="empty">{topics.filter.value === '' ? 'Nobody has joined a topic yet.' : 'No topic has this in its name.'}</p>
+        <p class="empty">{topics.filter.value === '' ? 'No client has joined a topic yet.' : 'No topic has this in its name.'}</p>
       )}
       {hidden > 0 && <p class="empty">{count(hidden)} more are not listed.</p>}
     </nav>

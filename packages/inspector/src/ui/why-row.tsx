@@ -7,7 +7,7 @@ import { visibleText } from '../stores/visible-text.ts'
 import { tableOf, type WhyForm } from '../stores/why-form.ts'
 import { Field } from './composer.tsx'
 
-/** The server is asked for a table's key once nobody has typed for so long. */
+/** The server is asked for a table's key after a pause in typing of this length. */
 const ASK_AFTER_MS = 250
 
 /** What the server said of a table. */
@@ -19,7 +19,7 @@ interface WhyRowProps {
   readonly set: (change: Partial<WhyForm>) => void
 }
 
-/** A table, and one of its rows by the columns of its primary key, which the server tells. */
+/** A table, and one of its rows by the columns of its primary key, which the server names. */
 export function WhyRow({ inspector, form, set }: WhyRowProps): VNode {
   const known = useSignal<Known | null>(null)
   const { table } = form

@@ -12,7 +12,7 @@ import { WhyRow } from './why-row.tsx'
 
 type Outcome = { readonly answer: WhyAnswer } | { readonly fault: string }
 
-/** Why somebody gets something, or does not. */
+/** The panel that asks why a user gets a message or a row, or does not. */
 export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
   const form = inspector.why.value
   const answered = useSignal<{ readonly form: WhyForm; readonly outcome: Outcome } | null>(null)
@@ -163,7 +163,7 @@ interface WhenProps {
   readonly inspector: Inspector
 }
 
-/** By the server's clock, as it goes on. Who hears the page is told it with the answer, and not at every tick. */
+/** By the server's clock, as it goes on. Screen readers announce it with the answer, and not at every tick. */
 function When({ at, isExpiry, wasGood, inspector }: WhenProps): VNode {
   const now = inspector.figures.last.value?.at ?? Date.now()
   const isOver = isExpiry && at <= now

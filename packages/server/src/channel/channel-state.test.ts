@@ -29,7 +29,7 @@ const isPrivate: ChannelTransitionOptions = {
 }
 const joined: Extract<ChannelState, { kind: 'joined' }> = { kind: 'joined', admission: first, reads: all, writes: null, renewing: null }
 
-type StateName = ChannelState['kind'] | 'joined, asking' | 'joined, renewing'
+type StateName = ChannelState['kind'] | 'joined, asking' | 'joined, renewing' | 'joined, asking and renewing'
 type EventName =
   | ChannelEvent['type']
   | 'admitted, other token'
@@ -46,6 +46,7 @@ const STATES: Record<StateName, ChannelState> = {
   joined,
   'joined, asking': { ...joined, writes: 'asking' },
   'joined, renewing': { ...joined, renewing: 'second' },
+  'joined, asking and renewing': { ...joined, writes: 'asking', renewing: 'second' },
   closed: { kind: 'closed' },
 }
 
@@ -143,6 +144,20 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     replaced: 'closed: exit',
     'connection-closed': 'closed: exit',
   },
+  'joined, asking and renewing': {
+    'admitted, other token': 'joined: ask-read',
+    'token-refused': STOPPED,
+    'read-decided': 'joined: change-reads, change-identity, ask-write',
+    'read-decided, denied': STOPPED,
+    'read-decided, unknown': STOPPED,
+    'new-token, same': 'joined: verify',
+    'write-decided': 'joined: resume',
+    'write-decided, unknown': 'joined: refuse-waiting',
+    stop: STOPPED,
+    leave: 'closed: exit, phx-close, forget',
+    replaced: 'closed: exit',
+    'connection-closed': 'closed: exit',
+  },
   closed: {},
 }
 
@@ -167,6 +182,28 @@ describe('a private channel', () => {
     expect(shown(channelTransition(STATES['authorizing'], event, isPrivate))).toBe('joined: enter, resume')
     expect(shown(channelTransition(STATES['authorizing'], event, { ...isPrivate, presenceEnabled: false }))).toBe(REFUSED)
     expect(shown(channelTransition(STATES['authorizing'], event, { ...isPrivate, wantsReplay: true }))).toBe(REFUSED)
+  })
+
+  test('a join that cannot be decided is refused with the reason, one that is denied with another', () => {
+    const refusal = (event: EventName): unknown => channelTransition(STATES.authorizing, EVENTS[event], isPrivate).effects[1]
+    expect(refusal('read-decided, unknown')).toEqual({
+      type: 'refuse-join',
+      code: 'authorization-unavailable',
+      reason: 'UnableToConnectToProject: the database is down',
+    })
+    expect(refusal('read-decided, denied')).toEqual({
+      type: 'refuse-join',
+      code: 'unauthorized',
+      reason: 'Unauthorized: You do not have permissions to read from this Channel topic: room',
+    })
+  })
+
+  test('what may be sent is asked again under a new token', () => {
+    const { state, effects } = channelTransition(STATES['joined, asking and renewing'], EVENTS['read-decided'], isPrivate)
+    expect(state).toMatchObject({ writes: 'asking', renewing: null, admission: second })
+    expect(effects).toContainEqual({ type: 'ask-write', admission: second })
+    const known: ChannelState = { ...joined, writes: all, renewing: 'second' }
+    expect(channelTransition(known, EVENTS['read-decided'], isPrivate).state).toMatchObject({ writes: null })
   })
 
   test('a decision about an older token changes nothing', () => {

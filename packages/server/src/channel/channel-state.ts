@@ -147,7 +147,7 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       return attach(state.admission, reads, options)
     }
     case 'attached':
-      return state.kind === 'attaching' ? replay(state.admission, state.reads, options) : stay(state)
+      return state.kind === 'attaching' ? loadReplay(state.admission, state.reads, options) : stay(state)
     case 'replay-loaded':
       return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, options) : stay(state)
     case 'replay-failed':
@@ -224,11 +224,11 @@ function withoutCode(reason: string): string {
 }
 
 function attach(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
-  if (!options.isClustered) return replay(admission, reads, options)
+  if (!options.isClustered) return loadReplay(admission, reads, options)
   return { state: { kind: 'attaching', admission, reads }, effects: [{ type: 'attach' }] }
 }
 
-function replay(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+function loadReplay(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
   if (!options.wantsReplay) return subscribe(admission, reads, [], options)
   return { state: { kind: 'replaying', admission, reads }, effects: [{ type: 'load-replay' }] }
 }

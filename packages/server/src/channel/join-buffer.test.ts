@@ -1,6 +1,7 @@
 import { NodeInProcess, openToken } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
 import type { Authorizer, ChangeFeed, ChangeListener, MessageStore, StoredMessage } from '../ports.ts'
+import { JoinBuffer } from './join-buffer.ts'
 
 const allow = { ok: true, broadcast: true, presence: true } as const
 const authorizer: Authorizer = { read: () => Promise.resolve(allow), write: () => Promise.resolve(allow) }
@@ -113,4 +114,16 @@ test('stored messages and row changes that come while a join waits follow its re
     ['broadcast', 'c'],
     ['system', undefined],
   ])
+})
+
+test('row changes up to a mebibyte are held, not counting what else is', () => {
+  const buffer = new JoinBuffer()
+  const change = (bytes: number): void => buffer.hold({ kind: 'change', event: 'postgres_changes', payload: Buffer.alloc(bytes) })
+  buffer.holdStored('a', { kind: 'opaque', event: 'broadcast', bytes: Buffer.alloc(2 * 1_048_576) })
+  change(1_048_576)
+  expect(buffer.isFull).toBe(false)
+  change(1)
+  expect(buffer.isFull).toBe(true)
+  expect(buffer.takeAll(new Set()).map(({ kind }) => kind)).toEqual(['stored', 'change', 'change'])
+  expect(buffer.takeAll(new Set())).toEqual([])
 })

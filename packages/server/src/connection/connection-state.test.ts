@@ -109,3 +109,33 @@ test('whatever happens, channels are left exactly once and the socket is closed 
     }),
   )
 })
+
+test('silence and congestion are counted in sweeps, each by itself, and start over', () => {
+  const after = (state: ConnectionState, heard: boolean, moved: boolean): ConnectionState =>
+    connectionTransition(state, { type: 'sweep', heard, moved }, { maxQuietSweeps: 10, maxCongestedSweeps: 10, maxClosingSweeps: 3 }).state
+  const quiet = after(initialConnection, false, true)
+  expect(initialConnection).toEqual({ kind: 'open', quietSweeps: 0, congestedSweeps: 0 })
+  expect(quiet).toEqual({ kind: 'open', quietSweeps: 1, congestedSweeps: 0 })
+  const both = after(quiet, false, false)
+  expect(both).toEqual({ kind: 'open', quietSweeps: 2, congestedSweeps: 1 })
+  expect(after(both, true, false)).toEqual({ kind: 'open', quietSweeps: 0, congestedSweeps: 2 })
+  expect(after(both, false, true)).toEqual({ kind: 'open', quietSweeps: 3, congestedSweeps: 0 })
+})
+
+test('a closing handshake may take exactly so many sweeps', () => {
+  let state = connectionTransition(initialConnection, EVENTS.close, options).state
+  const terminated: boolean[] = []
+  while (state.kind !== 'closed') {
+    const step = connectionTransition(state, EVENTS.sweep, options)
+    state = step.state
+    terminated.push(step.effects.length > 0)
+  }
+  expect(terminated).toEqual([false, true])
+})
+
+test('a sweep that finds nothing new makes no new state', () => {
+  const sweep = { type: 'sweep', heard: true, moved: true } as const
+  expect(connectionTransition(initialConnection, sweep, options).state).toBe(initialConnection)
+  const counting: ConnectionState = { kind: 'open', quietSweeps: 1, congestedSweeps: 0 }
+  expect(connectionTransition(counting, { ...sweep, heard: false }, options).state).not.toBe(counting)
+})

@@ -50,9 +50,9 @@ export class Topics {
   /** `null`: the messages of other nodes come. Otherwise settles when they do, or with `false` when that is not known in time. */
   relayed(key: TopicKey): Promise<boolean> | null {
     if (this.#relay === null) return null
-    const { ready, release } = this.#relay.interest(key)
-    release()
-    return ready
+    const interest = this.#relay.interest(key)
+    interest.release()
+    return interest.ready
   }
 
   #of(key: TopicKey): Map<string, Topic> {

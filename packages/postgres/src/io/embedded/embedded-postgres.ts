@@ -160,7 +160,14 @@ async function spawnServer(launch: Launch): Promise<RealtimeError | null> {
 }
 
 function serverArguments(dataDir: string, port: number, settings: Readonly<Record<string, string>>): string[] {
-  const all = { listen_addresses: '127.0.0.1', unix_socket_directories: '', wal_level: 'logical', ...settings }
+  const all = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    wal_level: 'logical',
+    // Where synchronous_commit is off, a change is read once the WAL writer has flushed it: after 200 ms by default.
+    wal_writer_delay: '10ms',
+    ...settings,
+  }
   return ['-D', dataDir, '-p', String(port), ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
 }
 

@@ -1,3 +1,4 @@
+import { CloseCode } from '@tidewire/protocol'
 import { pino, type Logger } from 'pino'
 import type { Decision, NodeEvent, Observer, Runtime } from '../../ports.ts'
 import { lineWriterTo, type LineWriter } from './line-writer.ts'
@@ -20,7 +21,8 @@ export interface LogObserverOptions {
 /** A log, and what writes decisions into it. */
 export interface Log {
   readonly observer: Observer
-  info(message: string): void
+  /** `fields` stand beside the message in the line. */
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void
   warn(message: string): void
   /** Resolves when every line is written, or after a second: for the end of the process. */
   flush(): Promise<void>
@@ -33,14 +35,16 @@ const FLUSH_TIMEOUT_MS = 1_000
 /** A log of JSON lines, one a decision. A flood of decisions costs a bounded number of lines; no line holds a token. */
 export function logObserver(options: LogObserverOptions = {}): Log {
   const { runtime = nodeRuntime(), level = 'info', linesPerSecond = 20, node = null, lines = lineWriterTo(1) } = options
-  const logger = pino({ level, base: node === null ? null : { node } }, lines)
+  const logger = pino({ level, base: node === null ? null : { node }, formatters: { level: (label) => ({ level: label }) } }, lines)
   const budget = new LineBudget(runtime, linesPerSecond, (dropped) =>
     logger.info({ dropped }, 'more decisions than lines: these were left out'),
   )
   return {
     observer: {
       decision: (decision) => {
-        if (budget.takes(decision.code)) writeDecision(logger, decision)
+        // A drain closes every connection at once; the line that announces it counts them.
+        if (decision.code === DRAINED) logger.debug({ connection: decision.connection, code: decision.code }, 'closed')
+        else if (budget.takes(decision.code)) writeDecision(logger, decision)
       },
       connected: (connection) => logger.debug({ connection }, 'connected'),
       disconnected: (connection, code) => logger.debug({ connection, code }, 'disconnected'),
@@ -50,11 +54,13 @@ export function logObserver(options: LogObserverOptions = {}): Log {
       received: () => {},
       nodeEvent: (event) => writeNodeEvent(logger, event),
     },
-    info: (message) => logger.info(message),
+    info: (message, fields = {}) => logger.info(fields, message),
     warn: (message) => logger.warn(message),
     flush: () => lines.flush(FLUSH_TIMEOUT_MS),
   }
 }
+
+const DRAINED = `close-${CloseCode.serviceRestart}`
 
 function writeDecision(logger: Logger, { kind, code, detail, connection, topic }: Decision): void {
   const fields = { kind, code, connection, topic: topic === undefined ? undefined : shortened(topic) }

@@ -79,7 +79,7 @@ describe('logObserver', () => {
     log.observer.decision({ kind: 'http-refused', code: 'internal-error', detail: 'oops' })
     expect(lines()).toEqual([
       {
-        level: 30,
+        level: 'info',
         time: expect.any(Number),
         kind: 'join-refused',
         code: 'token-expired',
@@ -87,7 +87,7 @@ describe('logObserver', () => {
         topic: 'realtime:a',
         msg: 'Token has expired 5 seconds ago',
       },
-      { level: 50, time: expect.any(Number), kind: 'http-refused', code: 'internal-error', msg: 'oops' },
+      { level: 'error', time: expect.any(Number), kind: 'http-refused', code: 'internal-error', msg: 'oops' },
     ])
   })
 
@@ -138,8 +138,8 @@ describe('logObserver', () => {
     log.warn('the key set could not be fetched')
     await log.flush()
     expect(lines().map(({ level, msg }) => [level, msg])).toEqual([
-      [30, 'listening'],
-      [40, 'the key set could not be fetched'],
+      ['info', 'listening'],
+      ['warn', 'the key set could not be fetched'],
     ])
   })
 

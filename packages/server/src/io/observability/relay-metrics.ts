@@ -35,14 +35,15 @@ export function exposeRelay(registry: Registry, relay: Pick<Relay, 'self' | 'pee
   counter('tidewire_relay_received_total', 'Broadcasts received from other nodes.', () => relay.stats().receivedMessages)
   counter('tidewire_relay_received_bytes_total', 'Bytes received from other nodes.', () => relay.stats().receivedBytes)
   counter('tidewire_relay_reconnects_total', 'Times that the way to the other nodes came back.', () => relay.stats().reconnects)
-  new Counter({
+  const faults = new Counter({
     name: 'tidewire_relay_faults_total',
     help: 'Messages between nodes that were dropped or refused, by reason.',
     labelNames: ['code'],
-    registers,
+    registers: [],
     collect() {
       this.reset()
       for (const [code, count] of Object.entries(relay.stats().faults)) this.inc({ code }, count)
     },
   })
+  registry.registerMetric(faults)
 }
