@@ -6,6 +6,7 @@ export type NatsCredentials =
   /** A file with a JWT and a seed, as `nsc` writes it. Read again for every connection. */
   | { readonly kind: 'file'; readonly path: string }
 
+/** What its certificate is checked with, and a certificate of this node. */
 export interface NatsTls {
   /** PEM files. */
   readonly caFile?: string
@@ -32,6 +33,7 @@ export interface NatsAddress {
   readonly tls: NatsTls
 }
 
+/** An address, or a sentence that says what is wrong with it; it holds no secret. */
 export type NatsAddressResult = { readonly ok: true; readonly address: NatsAddress } | { readonly ok: false; readonly fault: string }
 
 const DEFAULT_PORT = '4222'

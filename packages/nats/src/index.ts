@@ -6,3 +6,4 @@ export { checkNatsAddress, type NatsAddress, type NatsAddressResult, type NatsCr
 export { BrokerRelay, type BrokerRelayOptions } from './relay.ts'
 export type { Broker, BrokerEvents, BrokerSession } from './broker.ts'
 export { isSubjectPrefix } from './subjects.ts'
+export { probeNats, type NatsProbe } from './io/nats-probe.ts'

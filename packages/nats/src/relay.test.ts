@@ -24,7 +24,7 @@ class World implements RelayWorld {
     this.network = new BrokerNetwork(this.runtime, { maxPayloadBytes: this.maxPayloadBytes, ...(delayMs && { delayMs }) })
   }
 
-  relay(name: string, databaseId = 'db'): BrokerRelay {
+  relay(name: string, databaseId: string | Promise<string> = 'db'): BrokerRelay {
     const end = this.network.end()
     const relay = new BrokerRelay({
       broker: end,
@@ -142,7 +142,7 @@ describe('a relay', () => {
     const { world, a, b } = await pair()
     a.end.blackhole()
     await world.until(() => a.relay.link.state === 'down', 10_000)
-    expect(a.seen.links.find(({ state }, at) => state === 'down' && at > 1)).toMatchObject({ detail: 'a broker in memory does not answer' })
+    expect(a.relay.link).toMatchObject({ detail: 'a broker in memory does not answer' })
     await world.until(() => a.relay.link.state === 'up', 10_000)
     await world.until(() => a.seen.gaps.length > 0 && b.seen.gaps.length > 0, 5_000)
   })
@@ -184,6 +184,22 @@ describe('a relay', () => {
     world.heal(relay)
     await world.until(() => relay.link.state === 'up', 10_000)
     expect(seen.gaps).toEqual(['all'])
+    expect(relay.interest(room).ready).toBeNull()
+  })
+
+  it('waits for the id of the database, and says so', async () => {
+    const world = new World()
+    let known: (id: string) => void = () => {}
+    const relay = world.relay('a', new Promise<string>((resolve) => (known = resolve)))
+    const seen = new RelayRecorder()
+    relay.start(seen)
+    const interest = relay.interest(room)
+    await world.pass(3_000)
+    expect(seen.links).toMatchObject([{ state: 'down', detail: expect.stringContaining('the database') as string }])
+    expect(await interest.ready).toBe(false)
+    expect(relay.publish(room, [textMessage('1')])).toBe(false)
+    known('db')
+    await world.until(() => relay.link.state === 'up')
     expect(relay.interest(room).ready).toBeNull()
   })
 

@@ -32,6 +32,7 @@ import { Parts } from './parts.ts'
 import { Peers } from './peers.ts'
 import { Subjects, topicKeyOf } from './subjects.ts'
 
+/** What a relay stands on, and what its node is called. */
 export interface BrokerRelayOptions {
   readonly broker: Broker
   readonly runtime: Runtime
@@ -108,14 +109,14 @@ export class BrokerRelay implements Relay {
   start(listener: RelayListener): void {
     this.#listener = listener
     this.#ticking = this.#runtime.setTimer(this.#tick, TICK_MS)
-    this.#link.wait('the database, whose id names the subjects, has not answered yet')
     const { prefix = 'tidewire', hash } = this.#options
     this.#options.databaseId().then(
       (id) => {
         this.#subjects = new Subjects(prefix, id, hash)
         this.#link.dial()
       },
-      (error: unknown) => this.#link.wait(error instanceof Error ? error.message : String(error)),
+      // It rejects only when the database is closed, which is the end of this node.
+      () => {},
     )
   }
 
@@ -182,6 +183,7 @@ export class BrokerRelay implements Relay {
   readonly #tick = (): void => {
     this.#ticking = this.#runtime.setTimer(this.#tick, TICK_MS)
     const now = this.#runtime.uptime()
+    if (this.#subjects === null) this.#link.wait('the database, whose id names the subjects, has not answered yet')
     this.#beat()
     this.#interests.sweep()
     this.#reportGaps(this.#parts.expire(now).flatMap((key) => this.#lostParts(key)))

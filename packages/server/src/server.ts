@@ -12,6 +12,7 @@ import {
   type TokenRefusal,
 } from './auth/token.ts'
 import type { AdmissionResult, Services } from './channel/services.ts'
+import { NodeAdmin, type OwnFigures } from './cluster/node-admin.ts'
 import { Nodes } from './cluster/nodes.ts'
 import { Connection, type ConnectionLimits } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
@@ -86,6 +87,7 @@ export class Server {
   readonly #upgrades: RateCounter
   readonly #admin: AdminChannel | null
   readonly #nodes: Nodes | null
+  readonly #nodeAdmin: NodeAdmin
   #connectionCount = 0
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
@@ -124,7 +126,17 @@ export class Server {
       replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
       nextPhxRef: () => base64url(runtime.randomBytes(12)),
     })
-    const nodes = relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, observer: this.#observers })
+    this.#nodeAdmin = new NodeAdmin({
+      runtime,
+      relay,
+      version: relay?.self.version ?? ports.admin?.version ?? '',
+      startedAt: relay?.self.startedAt ?? runtime.now(),
+      figures: () => this.#figures(),
+      disconnect: (target) => this.connections.disconnect(target),
+    })
+    const admin = this.#nodeAdmin
+    const nodes =
+      relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, admin, observer: this.#observers })
     this.#nodes = nodes
     this.#services = {
       runtime,
@@ -210,10 +222,25 @@ export class Server {
     if (progress !== undefined) this.observer.feedLag(lagOf(progress, runtime.now()))
   }
 
+  #figures(): OwnFigures {
+    const { changeFeed, relay, runtime } = this.#ports
+    const progress = changeFeed?.progress?.()
+    const lag = progress === undefined ? null : lagOf(progress, runtime.now())
+    const alone = relay?.link.state === 'down' ? relay.link.detail : null
+    return {
+      connections: this.connections.size,
+      topics: this.topics.size,
+      lagBytes: lag?.bytes ?? null,
+      lagMs: lag?.ms ?? null,
+      trouble: this.connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone),
+    }
+  }
+
   #adminView(): AdminView {
     const { changeFeed, runtime, authorizer, relay } = this.#ports
     return {
       node: relay ?? null,
+      nodes: this.#nodeAdmin,
       runtime,
       connections: this.connections,
       topics: this.topics,

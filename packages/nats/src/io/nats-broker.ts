@@ -8,8 +8,17 @@ type NatsClient = typeof Client
 
 const CONNECT_TIMEOUT_MS = 5_000
 
+/** A session with what the server says of itself. */
+export interface NatsSession extends BrokerSession {
+  readonly serverVersion: string
+}
+
+export interface NatsBroker extends Broker {
+  connect(events: BrokerEvents): Promise<NatsSession>
+}
+
 /** NATS, without the reconnecting of its client: that keeps what is published meanwhile in memory, and gives no reason for a failure. */
-export function natsBroker(address: NatsAddress, connectionName: string): Broker {
+export function natsBroker(address: NatsAddress, connectionName: string): NatsBroker {
   const place = `NATS at ${address.servers.join(', ')}`
   return {
     place,
@@ -34,7 +43,7 @@ async function loadClient(): Promise<NatsClient> {
   }
 }
 
-function sessionOf(client: NatsClient, connection: NatsConnection, place: string, events: BrokerEvents): BrokerSession {
+function sessionOf(client: NatsClient, connection: NatsConnection, place: string, events: BrokerEvents): NatsSession {
   let closing = false
   let reason: string | null = null
   const ended = async (): Promise<void> => {
@@ -56,6 +65,7 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
   }
   watch().catch(() => {})
   return {
+    serverVersion: connection.info?.version ?? 'unknown',
     maxPayloadBytes: connection.info?.max_payload ?? 1_048_576,
     publish: (subject, bytes) => {
       // A client that closed this very moment throws; that it closed is reported by `closed`.

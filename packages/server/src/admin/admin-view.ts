@@ -1,3 +1,4 @@
+import type { NodeAdmin } from '../cluster/node-admin.ts'
 import type { Connections } from '../connection/connections.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Decision, FeedProgress, Observer, Relay, Runtime } from '../ports.ts'
@@ -13,6 +14,8 @@ export interface AdminView {
   readonly hasDatabase: boolean
   /** This node among others; `null` where there is only one. */
   readonly node: Pick<Relay, 'self' | 'link'> | null
+  /** Questions to all nodes. */
+  readonly nodes: Pick<NodeAdmin, 'nodes' | 'disconnect'>
   /** Lets an observer see what happens until the function that it returns is called. */
   watch(observer: Observer): () => void
   decide(decision: Decision): void

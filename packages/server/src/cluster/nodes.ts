@@ -2,6 +2,7 @@ import type { PresenceDiff } from '@tidewire/protocol'
 import type { Observer } from '../ports/observe.ts'
 import type { NodeChannel, PeerEvent, Relay, RelayFault, RelayLink, RelayListener } from '../ports/relay.ts'
 import type { Runtime } from '../ports/runtime.ts'
+import type { NodeAdmin } from './node-admin.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { PresenceReplication } from '../presence/presence-replication.ts'
 import type { PresenceDiffs, PresenceTracker } from '../presence/presence-tracker.ts'
@@ -15,6 +16,7 @@ export interface NodesOptions {
   readonly topics: Topics
   readonly publisher: Publisher
   readonly presence: PresenceTracker<object>
+  readonly admin: Pick<NodeAdmin, 'onNodeMessage'>
   readonly observer: Observer
 }
 
@@ -24,13 +26,15 @@ export class Nodes implements RelayListener {
   readonly #topics: Topics
   readonly #publisher: Publisher
   readonly #presence: PresenceReplication
+  readonly #admin: Pick<NodeAdmin, 'onNodeMessage'>
   readonly #observer: Observer
 
-  constructor({ runtime, relay, topics, publisher, presence, observer }: NodesOptions) {
+  constructor({ runtime, relay, topics, publisher, presence, admin, observer }: NodesOptions) {
     this.#relay = relay
     this.#topics = topics
     this.#publisher = publisher
     this.#observer = observer
+    this.#admin = admin
     this.#presence = new PresenceReplication({
       runtime,
       relay,
@@ -65,7 +69,9 @@ export class Nodes implements RelayListener {
   }
 
   onNodeMessage(channel: NodeChannel, bytes: Uint8Array, from: string): void {
-    if (channel === 'presence') this.#presence.onNodeMessage(bytes, from)
+    if (channel === 'presence') return this.#presence.onNodeMessage(bytes, from)
+    const detail = this.#admin.onNodeMessage(bytes, from)
+    if (detail !== null) this.onFault({ code: 'malformed', detail, count: 1 })
   }
 
   onPeer(event: PeerEvent): void {

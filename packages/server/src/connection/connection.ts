@@ -136,6 +136,16 @@ export class Connection implements ChannelConnection, AdminPeer {
     }
   }
 
+  /** Whether nothing has ended it yet. */
+  get isOpen(): boolean {
+    return this.#state.kind === 'open'
+  }
+
+  /** Whether it acts for this user, by the token that it connected with or by that of one of its channels. */
+  actsFor(sub: string): boolean {
+    return this.claims['sub'] === sub || [...this.#channels.values()].some(({ identity }) => identity?.claims['sub'] === sub)
+  }
+
   /** A frame from the client. A text frame comes as bytes too. */
   receive(data: Uint8Array, binary: boolean): void {
     if (this.#state.kind !== 'open') return

@@ -65,7 +65,7 @@ export interface RelayListener {
   onPeer(event: PeerEvent): void
   /** Messages of these topics may have been missed. `all`: on every topic with interest. */
   onGap(topics: 'all' | readonly RelayTopic[]): void
-  /** Called once with the first state, then at every change. */
+  /** At every change of the state, or of the reason why the link is down. Before the first call it is down, and being made. */
   onLink(link: RelayLink): void
   onFault(fault: RelayFault): void
 }
@@ -78,7 +78,7 @@ export interface RelayInterest {
    */
   readonly ready: Promise<boolean> | null
   /** Idempotent. The subscription itself is kept for a few seconds, so that a returning member finds it in place. */
-  release(): void
+  readonly release: () => void
 }
 
 /** Counters since the start, for metrics. */
