@@ -52,7 +52,9 @@ export function logObserver(options: LogObserverOptions = {}): Log {
       left: (connection, topic) => logger.debug({ connection, topic: shortened(topic) }, 'left'),
       broadcast: () => {},
       received: () => {},
-      nodeEvent: (event) => writeNodeEvent(logger, event),
+      nodeEvent: (event) => {
+        if (event.kind !== 'fault' || budget.takes(`relay-${event.fault.code}`)) writeNodeEvent(logger, event)
+      },
     },
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message) => logger.warn(message),
@@ -68,7 +70,6 @@ function writeDecision(logger: Logger, { kind, code, detail, connection, topic }
   else logger.info(fields, masked(detail))
 }
 
-/** Events between nodes are rare: the relay sums up its faults, and a link that goes up and down does so seconds apart. */
 function writeNodeEvent(logger: Logger, event: NodeEvent): void {
   switch (event.kind) {
     case 'peer': {
