@@ -1,7 +1,7 @@
 import type { DisconnectTarget } from '@tidewire/protocol'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, misused } from '../failure.ts'
-import { print, printJson, tell, visible } from '../output.ts'
+import { print, printJson, printNotice, visible } from '../output.ts'
 import { adminArgs, askAdmin } from '../remote/admin-session.ts'
 
 export const disconnect: Command = defineCommand({
@@ -19,7 +19,7 @@ export const disconnect: Command = defineCommand({
     if (json) printJson({ disconnected, silent })
     else {
       print(`Closed ${disconnected} ${disconnected === 1 ? 'connection' : 'connections'}.`)
-      if (silent.length > 0) tell(`No answer from ${silent.map((name) => visible(name)).join(', ')}: connections there may be open.`)
+      if (silent.length > 0) printNotice(`No answer from ${silent.map((name) => visible(name)).join(', ')}: connections there may be open.`)
     }
     return silent.length === 0 ? exitCodes.ok : exitCodes.failure
   },
