@@ -8,6 +8,7 @@ import { formatClientReport } from './client/report.ts'
 import { contestants, type Contestant } from './contestants.ts'
 import { foreignServer } from './foreign.ts'
 import { overview } from './overview.ts'
+import { benchCluster, clusterTable } from './cluster/main.ts'
 import { benchPage } from './page/main.ts'
 import { formatPageReport } from './page/report.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
@@ -34,6 +35,7 @@ try {
   else if (options.client !== null) await benchClients(options, options.client)
   else if (options.watched) await benchWatching(options)
   else if (options.page) await benchFrames(options)
+  else if (options.cluster) await benchNodes(options)
   else await bench(options)
 } catch (error) {
   killChildren()
@@ -140,6 +142,21 @@ async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void>
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs, memory }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-page`)
+}
+
+async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { samples } = await benchCluster({ rounds, quick })
+  const machine = describeMachine(['@nats-io/transport-node', 'ws'])
+  const date = today()
+  const conditions = [
+    `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians. One sender and one member on the first node, one member on each other, and one node more that has none; 200 B messages, 127.0.0.1.`,
+    'CPU is that of a whole node by the kernel, over the messages sent: at the sender with its frame, its acknowledged place in the topic and one delivery, at a receiver with one delivery. Latency is from the socket of the sender to that of the member, by one clock.',
+    'All processes share the machine; nothing is held to a core.',
+  ]
+  const page = [...reportHead({ machine, date, command: command(), conditions }), ...clusterTable(samples), ''].join('\n')
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-cluster`)
 }
 
 function today(): string {

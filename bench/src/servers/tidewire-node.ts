@@ -7,6 +7,7 @@ import {
   tokenVerifier,
   type AdminPorts,
   type Observer,
+  type Relay,
   type RunningServer,
 } from '@tidewire/server'
 import { signToken } from '../token.ts'
@@ -14,7 +15,11 @@ import { signToken } from '../token.ts'
 const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
 const HIGH = 1_000_000_000
 
-export function startNode(admin: AdminPorts | null, observers: readonly Observer[] = []): Promise<RunningServer> {
+export function startNode(
+  admin: AdminPorts | null,
+  observers: readonly Observer[] = [],
+  relay: Relay | null = null,
+): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({
     port: 0,
@@ -22,6 +27,7 @@ export function startNode(admin: AdminPorts | null, observers: readonly Observer
     observer: allObservers([logObserver().observer, observer, ...observers]),
     metrics,
     admin,
+    relay,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
   })
 }

@@ -84,7 +84,7 @@ export class ClusterPlay {
       this.clients.push(new ClusterClient(id, this.front.port, this.#token))
       if (id % 50 === 49) await delay(50)
     }
-    await this.until(() => this.clients.every(({ joined }) => joined), 60_000, 'all clients joined')
+    await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
   /** Writes rows and sends broadcasts until `quiet`. */
