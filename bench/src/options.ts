@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly page: boolean
   /** What the heaviest frames of one client cost the others is measured instead. */
   readonly hostile: boolean
+  /** What many nodes cost is measured instead. */
+  readonly cluster: boolean
   /** One table of everything at the head of the page. */
   readonly all: boolean
   /** A server that runs already and takes part; null for none. */
@@ -28,13 +30,13 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
 scenarios with --client: ${figureNames.join(', ')}`
 
-const OTHERS = ['--postgres', '--client', '--watched', '--page', '--hostile']
+const OTHERS = ['--postgres', '--client', '--watched', '--page', '--hostile', '--cluster']
 
 /** Reads the command line. Throws an Error that says what is wrong with it. */
 export function parseOptions(words: readonly string[], environment: Readonly<Record<string, string | undefined>> = {}): BenchOptions {
@@ -47,6 +49,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       watched: { type: 'boolean', default: false },
       page: { type: 'boolean', default: false },
       hostile: { type: 'boolean', default: false },
+      cluster: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
       'yes-i-may': { type: 'boolean', default: false },
@@ -56,7 +59,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  const others = [values.postgres, values.client, values.watched, values.page, values.hostile].filter(Boolean).length
+  const others = [values.postgres, values.client, values.watched, values.page, values.hostile, values.cluster].filter(Boolean).length
   if (others > 1) throw new Error(`${OTHERS.join(', ')} are benchmarks of their own: run one after the other`)
   if (values.all && (others > 0 || values.scenario !== undefined))
     throw new Error(`--all is every scenario of the servers: it takes no ${OTHERS.join(', ')} or --scenario`)
@@ -73,6 +76,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     watched: values.watched,
     page: values.page,
     hostile: values.hostile,
+    cluster: values.cluster,
     rounds,
     quick: values.quick,
     json: values.json ?? null,

@@ -8,6 +8,7 @@ import {
   type AdminPorts,
   type ChangeFeed,
   type Observer,
+  type Relay,
   type RunningServer,
 } from '@tidewire/server'
 import { signToken } from '../token.ts'
@@ -19,6 +20,7 @@ export function startNode(
   admin: AdminPorts | null,
   observers: readonly Observer[] = [],
   changeFeed: ChangeFeed | null = null,
+  relay: Relay | null = null,
 ): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({
@@ -28,6 +30,7 @@ export function startNode(
     metrics,
     admin,
     changeFeed,
+    relay,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
   })
 }

@@ -29,6 +29,8 @@ export class ClusterClient {
   readonly faults: string[] = []
   gaps = 0
   joined = false
+  /** From here on it gets every row. */
+  live = false
   joins = 0
   longestAbsenceMs = 0
   #lostAt = performance.now()
@@ -140,6 +142,7 @@ export class ClusterClient {
       this.gaps++
       this.breaks.push(performance.now())
     }
+    if (message === 'Subscribed to PostgreSQL') this.live = true
     if (message === 'Subscribed to PostgreSQL' && this.#position !== null && recovered !== true)
       this.faults.push(`client ${this.id}: row changes were not recovered: ${String(reason)}`)
     if (typeof message === 'string' && message.startsWith('Changes may have been missed')) this.faults.push(`client ${this.id}: ${message}`)

@@ -64,6 +64,9 @@ export class ClusterPlay {
     ])
     const sql = new pg.Client({ connectionString: postgres.url })
     await sql.connect()
+    const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 7_200 }, SECRET)
+    const play = new ClusterPlay(base, nats, postgres, await TcpProxy.start(), token, sql)
+    await Promise.all(['a', 'b', 'c'].map((name) => play.#addNode(name)))
     await sql.query(
       `create table journal (id int primary key);
        alter table journal enable row level security;
@@ -71,9 +74,6 @@ export class ClusterPlay {
        grant select on journal to authenticated;
        alter publication supabase_realtime add table journal`,
     )
-    const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 7_200 }, SECRET)
-    const play = new ClusterPlay(base, nats, postgres, await TcpProxy.start(), token, sql)
-    await Promise.all(['a', 'b', 'c'].map((name) => play.#addNode(name)))
     play.front.setTargets(...play.nodes.map(({ port }) => ({ port })))
     return play
   }
@@ -84,7 +84,7 @@ export class ClusterPlay {
       this.clients.push(new ClusterClient(id, this.front.port, this.#token))
       if (id % 50 === 49) await delay(50)
     }
-    await this.until(() => this.clients.every(({ joined }) => joined), 60_000, 'all clients joined')
+    await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
   /** Writes rows and sends broadcasts until `quiet`. */

@@ -173,6 +173,10 @@ function answer(name: keyof AdminRequests, request: unknown): unknown {
       return { disconnected: 0, silent: [] }
     case 'admin_why':
       return WHY
+    case 'admin_nodes':
+      return { nodes: [] }
+    case 'admin_disconnect':
+      return { disconnected: 0, silent: [] }
     case 'admin_table':
       return {
         primaryKey: [

@@ -42,7 +42,7 @@ function user(node: ClusterNode, sub: string): SocketInProcess {
   return node.connect('2.0.0', openToken({ sub }))
 }
 
-describe('an administrator', () => {
+describe('an administrator (rule I7)', () => {
   test('sees all nodes, and which did not answer', async () => {
     const [all, a, b, c] = await cluster('a', 'b', 'c')
     user(b!, 'ada')

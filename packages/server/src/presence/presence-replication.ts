@@ -30,7 +30,7 @@ const BEAT_MS = 1_000
 /** How long the presence of a client of a draining node waits for its return. */
 const LINGER_MS = 5_000
 /** A node that joins a large cluster reads its presence in pieces, so that neither end stands still. */
-const MESSAGE_BYTES = 256 * 1024
+const MESSAGE_BYTES = 64 * 1024
 
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
 export class PresenceReplication {
