@@ -1,13 +1,13 @@
 /** What a frame from a client may hold that costs more than its bytes (section L). */
 export interface FrameBounds {
-  /** Keys and elements of a payload that the server reads: of a join, a token, a question of an inspector. Default 20 000. */
+  /** Keys and elements of a payload that the server reads: of a join, a token, a question of an inspector. Default 10 000. */
   readonly maxPayloadValues: number
   /** Keys and elements of a tracked payload. Default 5 000. */
   readonly maxPresenceValues: number
 }
 
 /** What a frame may hold where nothing else is given. */
-export const defaultFrameBounds: FrameBounds = { maxPayloadValues: 20_000, maxPresenceValues: 5_000 }
+export const defaultFrameBounds: FrameBounds = { maxPayloadValues: 10_000, maxPresenceValues: 5_000 }
 
 /** How deep arrays and objects may stand in one another (rule L9). */
 export const MAX_NESTING = 512

@@ -83,7 +83,7 @@ const BOUNDED: ReadonlySet<string> = new Set([
 ])
 
 /** A join has some keys for each entry, and more where columns are named. */
-const VALUES_PER_CHANGE = 20
+const VALUES_PER_CHANGE = 10
 
 /** What a frame may hold that costs more than its bytes. */
 export function frameBounds({ maxChangesPerJoin, maxPresenceValues }: Limits): FrameBounds {
