@@ -70,7 +70,7 @@ function histogramsOf() {
       'Milliseconds from the commit of a broadcast that SQL sent to the frames of it.',
       STORED_BUCKETS,
     ),
-    changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that somebody gets.'),
+    changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that some channel gets.'),
     authorizations: latency('tidewire_authorization_seconds', 'What the policies of a private channel took to answer.'),
     feedLag: latency(
       'tidewire_feed_lag_seconds',
@@ -202,7 +202,7 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
   }
 }
 
-/** Figures that are read when somebody asks for the metrics. */
+/** Figures that are read when the metrics are asked for. */
 function exposeTotals(registry: Registry, totals: Totals, users: () => number): void {
   const gauge = (name: string, help: string, read: () => number): Gauge =>
     new Gauge({
@@ -229,7 +229,7 @@ function exposeTotals(registry: Registry, totals: Totals, users: () => number): 
   counter('tidewire_connections_opened_total', 'Sockets opened.', () => totals.opened)
   counter('realtime_channel_global_joins', 'Channels joined.', () => totals.joined)
   counter('realtime_channel_global_events', 'Broadcasts taken and deliveries made.', () => totals.broadcasts + totals.deliveries)
-  counter('realtime_channel_global_presence_events', 'Changes of presence that were told.', () => totals.presenceEvents)
+  counter('realtime_channel_global_presence_events', 'Changes of presence that were sent.', () => totals.presenceEvents)
   counter('realtime_channel_global_db_events', 'Row changes times their receivers.', () => totals.changeDeliveries)
   counter('realtime_channel_global_input_bytes', 'Bytes of frames from clients.', () => totals.bytesReceived)
   counter('realtime_channel_global_output_bytes', 'Bytes of payloads to clients.', () => totals.bytesDelivered)
