@@ -90,6 +90,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     requiredClaims: resolved.requiredClaims,
     publish: (request) => server.publish(request),
     draining: () => server.connections.draining,
+    feedProgress: () => changeFeed?.progress?.() ?? null,
   })
   if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
   const guarded = guardHost(
