@@ -7,6 +7,8 @@ import { benchClient } from './client/main.ts'
 import { formatClientReport } from './client/report.ts'
 import { contestants, type Contestant } from './contestants.ts'
 import { foreignServer } from './foreign.ts'
+import { benchHostile } from './hostile/main.ts'
+import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
 import { benchCluster, clusterTable } from './cluster/main.ts'
 import { benchPage } from './page/main.ts'
@@ -35,6 +37,7 @@ try {
   else if (options.client !== null) await benchClients(options, options.client)
   else if (options.watched) await benchWatching(options)
   else if (options.page) await benchFrames(options)
+  else if (options.hostile) await benchHostileFrames(options)
   else if (options.cluster) await benchNodes(options)
   else await bench(options)
 } catch (error) {
@@ -142,6 +145,16 @@ async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void>
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs, memory }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-page`)
+}
+
+async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { figures, postgres } = await benchHostile({ rounds, serverCore: chooseCores().serverCore })
+  const machine = describeMachine(['pg', 'ws'])
+  const date = today()
+  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, figures }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-hostile`)
 }
 
 async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> {

@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly watched: boolean
   /** Frame times of the inspector's page are measured instead. */
   readonly page: boolean
+  /** What the heaviest frames of one client cost the others is measured instead. */
+  readonly hostile: boolean
   /** What many nodes cost is measured instead. */
   readonly cluster: boolean
   /** One table of everything at the head of the page. */
@@ -28,11 +30,13 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
 scenarios with --client: ${figureNames.join(', ')}`
+
+const OTHERS = ['--postgres', '--client', '--watched', '--page', '--hostile', '--cluster']
 
 /** Reads the command line. Throws an Error that says what is wrong with it. */
 export function parseOptions(words: readonly string[], environment: Readonly<Record<string, string | undefined>> = {}): BenchOptions {
@@ -44,6 +48,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       client: { type: 'boolean', default: false },
       watched: { type: 'boolean', default: false },
       page: { type: 'boolean', default: false },
+      hostile: { type: 'boolean', default: false },
       cluster: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
@@ -54,12 +59,13 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  if ([values.postgres, values.client, values.watched, values.page, values.cluster].filter(Boolean).length > 1)
-    throw new Error('--postgres, --client, --watched, --page and --cluster are benchmarks of their own: run one after the other')
-  if (values.all && (values.postgres || values.client || values.watched || values.page || values.cluster || values.scenario !== undefined))
-    throw new Error('--all is every scenario of the servers: it takes no --postgres, --client, --watched, --page, --cluster or --scenario')
-  if (values.url !== undefined && (values.postgres || values.client || values.watched || values.page || values.cluster))
-    throw new Error('--url takes part in the benchmark of servers: it goes with no --postgres, --client, --watched, --page or --cluster')
+  const others = [values.postgres, values.client, values.watched, values.page, values.hostile, values.cluster].filter(Boolean).length
+  if (others > 1) throw new Error(`${OTHERS.join(', ')} are benchmarks of their own: run one after the other`)
+  if (values.all && (others > 0 || values.scenario !== undefined))
+    throw new Error(`--all is every scenario of the servers: it takes no ${OTHERS.join(', ')} or --scenario`)
+  if (values.url !== undefined && others > 0)
+    throw new Error(`--url takes part in the benchmark of servers: it goes with no ${OTHERS.join(', ')}`)
+  if (values.hostile && values.scenario !== undefined) throw new Error('--hostile measures every frame: it takes no --scenario')
   const apiKey = values.apikey ?? environment['BENCH_APIKEY'] ?? ''
   const foreign = values.url === undefined ? null : { url: values.url, apiKey, mayElsewhere: values['yes-i-may'] }
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
@@ -69,6 +75,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     foreign,
     watched: values.watched,
     page: values.page,
+    hostile: values.hostile,
     cluster: values.cluster,
     rounds,
     quick: values.quick,

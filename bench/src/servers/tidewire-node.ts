@@ -6,6 +6,7 @@ import {
   startServer,
   tokenVerifier,
   type AdminPorts,
+  type ChangeFeed,
   type Observer,
   type Relay,
   type RunningServer,
@@ -18,6 +19,7 @@ const HIGH = 1_000_000_000
 export function startNode(
   admin: AdminPorts | null,
   observers: readonly Observer[] = [],
+  changeFeed: ChangeFeed | null = null,
   relay: Relay | null = null,
 ): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
@@ -27,6 +29,7 @@ export function startNode(
     observer: allObservers([logObserver().observer, observer, ...observers]),
     metrics,
     admin,
+    changeFeed,
     relay,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
   })

@@ -292,6 +292,12 @@ describe('sending', () => {
     ])
     expect(runtime.requests[1]!.headers['Content-Type']).toBe('application/octet-stream')
     await expect(channel.httpSend('e', null)).rejects.toThrow('Payload is required for httpSend()')
+    // Rule H3: a URL has no way to say these names.
+    for (const name of ['.', '..']) {
+      await expect(channel.httpSend(name, {})).rejects.toMatchObject({ code: 'bad-argument' })
+      await expect(client.channel(name).httpSend('e', {})).rejects.toMatchObject({ code: 'bad-argument' })
+    }
+    expect(runtime.requests).toHaveLength(2)
     runtime.answer = () => ({ status: 422, statusText: 'U', body: '{"error":"bad"}' })
     await expect(channel.httpSend('e', {})).rejects.toMatchObject({ code: 'http-failed', message: 'bad', retryable: false })
     runtime.answer = () => ({ status: 503, statusText: 'Busy', body: '<html>' })

@@ -39,6 +39,9 @@ export async function httpSend(
   { timeout, persist }: { readonly timeout?: number; readonly persist?: RealtimeBroadcastPersist },
 ): Promise<{ success: true }> {
   if (payload === undefined || payload === null) throw new RealtimeError('bad-argument', 'Payload is required for httpSend()')
+  // A URL has no way to say these: they are steps in its path, however they are escaped (rule H3).
+  const step = [subTopic, event].find((name) => /^\.\.?$/.test(name))
+  if (step !== undefined) throw new RealtimeError('bad-argument', `The path of a URL cannot say the name "${step}": use send()`)
   const query = [
     ...(isPrivate ? ['private=true'] : []),
     ...(persist === true ? ['persist=true'] : typeof persist === 'object' ? [`persist[ttl]=${persist.ttl ?? ''}`] : []),

@@ -340,7 +340,7 @@ test('presence is tracked again after a rejoin, with what was tracked last, unti
 
 describe('what cannot be sent rejects with its own reason', () => {
   test.each([
-    ['a long name', 'x'.repeat(300), {}, 'name-too-long'],
+    ['bytes under a long name', 'x'.repeat(300), new Uint8Array(1), 'name-too-long'],
     ['a cycle', 'e', ((cycle: { self?: unknown }) => (cycle.self = cycle))({}), 'not-serializable'],
     ['a BigInt', 'e', { n: 1n }, 'not-serializable'],
   ])('%s', async (_, event, payload, code) => {

@@ -1,4 +1,4 @@
-import type { DecodeFault } from '@tidewire/protocol'
+import type { DecodeFault, JoinFault } from '@tidewire/protocol'
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
@@ -6,6 +6,7 @@ import type { DecodeFault } from '@tidewire/protocol'
  */
 export type DecisionCode =
   | DecodeFault
+  | JoinFault
   | TokenCode
   | AdminCode
   | LimitCode
@@ -18,7 +19,6 @@ export type DecisionCode =
   | 'foreign-host'
   | 'internal-error'
   | 'invalid-body'
-  | 'malformed-join'
   | 'private-only'
   | 'replay-not-allowed'
   | 'replay-unavailable'
@@ -48,6 +48,7 @@ type AdminCode =
 
 type LimitCode =
   | 'body-too-large'
+  | 'frame-timeout'
   | 'payload-too-large'
   | 'rate-limited'
   | 'too-many-channels'
@@ -55,5 +56,6 @@ type LimitCode =
   | 'too-many-joins'
   | 'too-many-presence-calls'
   | 'too-many-presence-events'
+  | 'too-many-unfinished-frames'
   | 'too-many-users'
   | 'too-many-waiting'

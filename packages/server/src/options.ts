@@ -11,8 +11,10 @@ export interface ServerOptions {
   readonly requiredClaims?: Readonly<Record<string, unknown>>
   /** A socket that sent nothing for this long is closed. Default 60 000. */
   readonly idleTimeoutMs?: number
-  /** Bytes that may wait for one slow receiver before it is closed. Default 1 MiB. */
+  /** Bytes that may wait for a receiver that takes nothing for a moment. Default 1 MiB. */
   readonly maxBacklogBytes?: number
+  /** Bytes that may wait for a receiver that keeps taking. Default 64 MiB. */
+  readonly maxMovingBacklogBytes?: number
   /** A receiver that takes nothing of its backlog for this long is closed. Default 10 000. */
   readonly maxStallMs?: number
   /** How long messages may be gathered when the server is busy; 0 turns it off. Default 1. */
@@ -37,6 +39,7 @@ const DEFAULTS: Omit<ResolvedServerOptions, 'limits'> = {
   requiredClaims: {},
   idleTimeoutMs: 60_000,
   maxBacklogBytes: 1_048_576,
+  maxMovingBacklogBytes: 67_108_864,
   maxStallMs: 10_000,
   lingerMs: 1,
   maxSockets: 65_536,

@@ -17,7 +17,9 @@ import { Nodes } from './cluster/nodes.ts'
 import { Connection, type ConnectionLimits } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
+import { frameBounds, joinBounds } from './limits/limits.ts'
 import { RateCounter } from './limits/rate-counter.ts'
+import { UnfinishedMessages } from './limits/unfinished-messages.ts'
 import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
 import type {
   AdminPorts,
@@ -63,6 +65,9 @@ export type ConnectionAdmission =
   | { readonly ok: true; readonly token: string; readonly claims: Claims }
   | { readonly ok: false; readonly status: number; readonly text: string }
 
+/** A receiver over its backlog that takes nothing for so long is closed, sooner than one that holds little. */
+const MAX_PAUSE_MS = 2_000
+
 /**
  * One node, without its sockets: takes transports, gives connections.
  */
@@ -70,6 +75,8 @@ export class Server {
   readonly options: ResolvedServerOptions
   readonly connections: Connections
   readonly topics: Topics
+  /** Of all sockets. */
+  readonly unfinished: UnfinishedMessages
   readonly #ports: ServerPorts
   readonly #services: Services
   readonly #observers = new Observers([])
@@ -88,6 +95,8 @@ export class Server {
     this.options = options
     this.#ports = ports
     this.connections = new Connections(options.limits.maxConnectedUsers)
+    const { maxUnfinishedBytes, frameTimeoutMs } = options.limits
+    this.unfinished = new UnfinishedMessages({ maxBytes: maxUnfinishedBytes, timeoutMs: frameTimeoutMs }, runtime)
     const scheduler = new FlushScheduler(runtime, { lingerMs: options.lingerMs })
     const relay = ports.relay ?? null
     this.topics = new Topics(scheduler, relay)
@@ -103,7 +112,14 @@ export class Server {
       maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
       maxCongestedSweeps: Math.ceil(options.maxStallMs / SWEEP_INTERVAL_MS),
       maxClosingSweeps: Math.ceil(options.drainTimeoutMs / SWEEP_INTERVAL_MS),
-      maxBacklogBytes: options.maxBacklogBytes,
+      backlog: {
+        maxBytes: options.maxBacklogBytes,
+        maxMovingBytes: Math.max(options.maxBacklogBytes, options.maxMovingBacklogBytes),
+        maxPauseMs: Math.min(MAX_PAUSE_MS, options.maxStallMs),
+        maxWaitMs: options.maxStallMs,
+      },
+      frame: frameBounds(options.limits),
+      join: joinBounds(options.limits),
       privateOnly: options.privateOnly,
     }
     const presence = new PresenceTracker<object>({
@@ -199,6 +215,7 @@ export class Server {
   /** To be called every {@link SWEEP_INTERVAL_MS}. */
   sweep(): void {
     this.connections.sweep()
+    this.unfinished.sweep()
     const { changeFeed, runtime } = this.#ports
     if (this.observer.feedLag === undefined) return
     const progress = changeFeed?.progress?.()
@@ -241,7 +258,7 @@ export class Server {
     const admin = this.#admin
     if (admin === null) return observer
     const decision = (made: Decision): void => {
-      admin.decided(made)
+      admin.onDecision(made)
       observer.decision(made)
     }
     return { ...allObservers([observer]), decision }

@@ -46,7 +46,10 @@ test('the codes of decisions, all of them and no other', () => {
   const source = readFileSync(pathOf('packages/server/src/decision-code.ts'), 'utf8')
   const faults = readFileSync(pathOf('packages/protocol/src/decode.ts'), 'utf8')
   const decode = faults.slice(faults.indexOf('export type DecodeFault'), faults.indexOf('export interface'))
-  const codes = [...`${source}${decode}`.matchAll(/^ {2}\| '([a-z0-9-]+)'$/gm)].map(([, code]) => code!)
+  const bounds = readFileSync(pathOf('packages/protocol/src/join-bounds.ts'), 'utf8')
+  const joins = [...(/^export type JoinFault = (.*)$/m.exec(bounds)?.[1] ?? '').matchAll(/'([a-z-]+)'/g)]
+  expect(joins.length).toBeGreaterThan(3)
+  const codes = [...new Set([...`${source}${decode}`.matchAll(/^ {2}\| '([a-z0-9-]+)'$/gm), ...joins].map(([, code]) => code!))]
   expect(codes.length).toBeGreaterThan(40)
   const rows = rowsOf('In logs, metrics and the inspector')
   expect(rows.flatMap(({ name }) => name.split(', ')).toSorted()).toEqual([...codes, 'close-…'].toSorted())

@@ -1,4 +1,4 @@
-import { isJsonObject, parseFilter, type Filter } from '@tidewire/protocol'
+import { isJsonObject, parseFilter, splitConditions, type Filter } from '@tidewire/protocol'
 import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
@@ -88,9 +88,10 @@ function quoteElement(value: string): string {
 
 /** The lists of a filter that could not be read, as far as they can be told apart. */
 function rawListFilters(text: string): Inspectable[] {
-  return [...text.matchAll(/(?:^|,)\s*([^=,]+)=(not\.)?in\.\(([^)]*)\)/g)].map(([, column, not, list]) => ({
-    tuple: [column!, 'in', `{${list}}`, not !== undefined],
-  }))
+  return splitConditions(text).flatMap((condition) => {
+    const [, column, not, list] = /^([^=]+)=(not\.)?in\.\(([^)]*)\)/.exec(condition.trim()) ?? []
+    return column === undefined ? [] : [{ tuple: [column, 'in', `{${list}}`, not !== undefined] }]
+  })
 }
 
 function readNames(json: unknown): { readonly schema: string; readonly table: string } | null {
@@ -120,47 +121,4 @@ function readSelect(json: unknown): readonly string[] | null | undefined {
 
 function refuse(message: string): ParsedEntry {
   return { ok: false, message }
-}
-
-/** Whether a name fits a pattern of an entry. Takes no longer than the product of their lengths. */
-export function nameMatches(pattern: string, name: string): boolean {
-  if (pattern === '*' || pattern === name) return true
-  if (!/[%_\\]/.test(pattern)) return false
-  const wanted = likeTokens(pattern)
-  const chars = Array.from(name)
-  let at = 0
-  let token = 0
-  let anyToken = -1
-  let anyAt = 0
-  while (at < chars.length) {
-    const next = wanted[token]
-    if (next?.kind === 'any') {
-      anyToken = token++
-      anyAt = at
-    } else if (next !== undefined && (next.kind === 'one' || next.char === chars[at])) {
-      token++
-      at++
-    } else if (anyToken >= 0) {
-      // The last `%` takes one character more.
-      token = anyToken + 1
-      at = ++anyAt
-    } else return false
-  }
-  while (wanted[token]?.kind === 'any') token++
-  return token === wanted.length
-}
-
-type LikeToken = { readonly kind: 'any' } | { readonly kind: 'one' } | { readonly kind: 'char'; readonly char: string }
-
-function likeTokens(pattern: string): LikeToken[] {
-  const tokens: LikeToken[] = []
-  const chars = Array.from(pattern)
-  for (let at = 0; at < chars.length; at++) {
-    const char = chars[at]!
-    if (char === '%') {
-      if (tokens.at(-1)?.kind !== 'any') tokens.push({ kind: 'any' })
-    } else if (char === '_') tokens.push({ kind: 'one' })
-    else tokens.push({ kind: 'char', char: char === '\\' && at + 1 < chars.length ? chars[++at]! : char })
-  }
-  return tokens
 }

@@ -1,5 +1,6 @@
 import type { Identity } from '@tidewire/server'
-import { nameMatches, notPublishedText, refusedText, RAISED, type ChangeEntry } from './change-entry.ts'
+import { nameMatches } from '@tidewire/protocol'
+import { notPublishedText, refusedText, RAISED, type ChangeEntry } from './change-entry.ts'
 import { deletesWithheldText } from '../decide/decision.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'

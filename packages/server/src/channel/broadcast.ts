@@ -1,4 +1,4 @@
-import { isJsonObject, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import { isJsonObject, jsonValue, memberBytes, traceparentOf, utf8Text, type ClientFrame, type FramePayload } from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 import type { JoinedChannel } from './joined-channel.ts'
 
@@ -29,6 +29,8 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   switch (payload.kind) {
     case 'json':
       return isJsonObject(payload.value) ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
+    case 'json-text':
+      return payload.bytes[0] === OPEN_OBJECT ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
     case 'user-broadcast': {
       // Only the server sets metadata (rule N2), but for the trace that a message belongs to (rule B9).
       const traceparent = traceOf(payload)
@@ -39,9 +41,24 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   }
 }
 
+const OPEN_OBJECT = 0x7b
+
+/** More than a `meta` has that names a trace and little else: of a larger one nothing is read. */
+const MAX_META_BYTES = 1_024
+
 function traceOf(payload: FramePayload): string | null {
-  if (payload.kind === 'user-broadcast') return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
-  return payload.kind === 'json' && isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
+  switch (payload.kind) {
+    case 'user-broadcast':
+      return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
+    case 'json':
+      return isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
+    case 'json-text': {
+      const meta = memberBytes(payload.bytes, 'meta')
+      return meta === undefined || meta.length > MAX_META_BYTES ? null : traceparentOf(jsonValue(utf8Text(meta)))
+    }
+    case 'binary':
+      return null
+  }
 }
 
 function payloadSize(payload: FramePayload): number {

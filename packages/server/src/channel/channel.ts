@@ -161,8 +161,8 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
     this.#observe('push-refused', code, reason)
-    if (ref === null) this.#writer.system('error', 'system', reason)
-    else this.reply(ref, 'error', response)
+    if (ref !== null) this.reply(ref, 'error', response)
+    else if (this.connection.allowNotice(code)) this.#writer.system('error', 'system', reason)
   }
 
   #handle(frame: ClientFrame): void {
@@ -177,8 +177,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
-        if (token !== null) this.#step({ type: 'new-token', token })
-        return
+        return token === null || this.#isAtHand(token) ? undefined : this.#renew(token)
       }
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
@@ -188,6 +187,17 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       default:
         if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
+  }
+
+  #isAtHand(token: string): boolean {
+    return this.#state.kind === 'joined' && token === (this.#state.renewing ?? this.#state.admission.token)
+  }
+
+  /** Checking a token, and asking policies about it, is as much work as a join. */
+  #renew(token: string): void {
+    if (this.connection.allowJoin()) return this.#step({ type: 'new-token', token })
+    this.#observe('push-refused', 'too-many-joins', 'Too many tokens per second')
+    this.connection.closeForJoins()
   }
 
   /** Whether it is known what this channel may send; when not, the frame waits for it. */

@@ -54,4 +54,10 @@ export interface ChannelConnection {
   /** Whether one more event is within the limit of this connection. */
   allowEvent(): boolean
   allowPresenceEvent(): boolean
+  /** Counts a join, or a token that has to be checked like one. Whether it is within the limit of this connection. */
+  allowJoin(): boolean
+  /** Ends the socket after joins beyond the limit. */
+  closeForJoins(): void
+  /** Whether the client may be told of this kind of fault now, without being asked. */
+  allowNotice(kind: string): boolean
 }

@@ -211,7 +211,7 @@ test('when the way to other nodes was down, members who ask are notified of a ga
   expect(does.take()).toEqual([])
 })
 
-describe('presence (rule P9)', () => {
+describe('presence (rule P10)', () => {
   const track = (socket: SocketInProcess, payload: object): void =>
     socket.send({ topic: room, event: 'presence', ref: 't', joinRef: '1', payload: { type: 'presence', event: 'track', payload } })
   const diffs = (messages: readonly Message[]): [string[], string[]][] =>

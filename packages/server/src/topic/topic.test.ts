@@ -50,6 +50,30 @@ function text(n: number | string): { kind: 'text'; event: string; payload: Buffe
 const v2 = (n: number | string): string => `[null,null,"realtime:room","broadcast",${JSON.stringify(n)}]`
 
 describe('Topic', () => {
+  test.each([1, 3])(
+    'returns to how many a message is written, also where its sender would not get it (%i messages in the turn)',
+    (messages) => {
+      const counted = (except: (deaf: Receiver, old: Receiver, reader: Receiver) => Subscriber | ReadonlySet<Subscriber> | null): void => {
+        const { runtime, topic } = room()
+        const [deaf, old, reader, other] = [new Receiver(), new Receiver('1.0.0'), new Receiver(), new Receiver()]
+        topic.subscribe(deaf, { broadcast: false, presence: true })
+        for (const receiver of [old, reader, other]) topic.subscribe(receiver, BOTH)
+        const receivers = Array.from({ length: messages }, () =>
+          topic.fanOut('broadcast', { kind: 'opaque', event: 'broadcast', bytes: Buffer.from([1]) }, except(deaf, old, reader)),
+        )
+        runtime.endTurn()
+        const written = [deaf, old, reader, other].reduce((sum, { texts }) => sum + texts.length, 0)
+        expect(receivers.reduce((sum, count) => sum + count, 0)).toBe(written)
+      }
+      counted(() => null)
+      counted((deaf) => deaf)
+      counted((_, old) => old)
+      counted((_deaf, _old, reader) => reader)
+      counted((deaf, old, reader) => new Set([deaf, old, reader]))
+      counted(() => new Receiver())
+    },
+  )
+
   test('a lone message is written at once, the same buffer to everybody of a version', () => {
     const { topic } = room()
     const [a, b, old] = [new Receiver(), new Receiver(), new Receiver('1.0.0')]

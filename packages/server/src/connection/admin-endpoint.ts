@@ -11,11 +11,15 @@ export interface AdminPeer {
   readonly backlogBytes: number
   /** Whether one more frame is within the limit of events. */
   allowEvent(): boolean
+  /** Whether one more join, or another key, is within the limit of joins. */
+  allowJoin(): boolean
+  /** Ends the socket after joins beyond the limit. */
+  closeForJoins(): void
   write(frames: Buffer, messages: number): void
 }
 
 /** Where frames of the admin topic go. */
-export interface AdminDoor {
+export interface AdminEndpoint {
   receive(frame: ClientFrame, peer: AdminPeer): void
   closed(peer: AdminPeer): void
 }

@@ -3,24 +3,24 @@ import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
 import { topicId } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
-import type { Comings } from './traffic.ts'
+import type { ConnectionEvents } from './traffic.ts'
 
 /** Connections and topics that are listed one by one; more are counted. */
 const MAX_CONNECTIONS = 300
 const MAX_TOPICS = 500
-/** How many of each are told at a time. */
+/** How many of each are sent at a time. */
 const CONNECTIONS_A_TICK = 50
 const TOPICS_A_TICK = 100
 
 type Closed = NonNullable<AdminConnection['closed']>
 
-/** The lists of an inspector: which connections and topics there are, and what of them is new since they were last told. */
-export class Roster implements Comings {
+/** The connections and topics that inspectors list, and what of them has changed since it was last sent. */
+export class LiveDirectory implements ConnectionEvents {
   readonly #connections: Connections
   readonly #topics: Topics
   readonly #closing: (connection: string, code: number) => Closed
-  /** By id; what was told of each last. */
-  readonly #listed = new Map<string, { readonly connection: Connection; told: AdminConnection | null; closed: Closed | null }>()
+  /** By id; what was sent of each last. */
+  readonly #listed = new Map<string, { readonly connection: Connection; sent: AdminConnection | null; closed: Closed | null }>()
   readonly #changed = new Set<string>()
   readonly #topicsChanged = new Map<string, { readonly subTopic: string; readonly private: boolean }>()
   readonly #topicsListed = new Set<string>()
@@ -33,7 +33,7 @@ export class Roster implements Comings {
     this.#closing = closing
   }
 
-  /** Everything that is listed, for an inspector that has just come. */
+  /** Everything that is listed, for an inspector that has just joined. */
   state(): AdminState {
     for (const connection of this.#connections.all()) {
       if (this.#listed.size >= MAX_CONNECTIONS) break
@@ -90,7 +90,7 @@ export class Roster implements Comings {
   }
 
   #list(connection: Connection): void {
-    if (!this.#listed.has(connection.id)) this.#listed.set(connection.id, { connection, told: null, closed: null })
+    if (!this.#listed.has(connection.id)) this.#listed.set(connection.id, { connection, sent: null, closed: null })
   }
 
   #takeTopics(): AdminTopic[] {
@@ -110,7 +110,7 @@ export class Roster implements Comings {
     for (const id of this.#changed) {
       if (connections.length >= CONNECTIONS_A_TICK) return connections
       this.#changed.delete(id)
-      this.#tell(id, connections)
+      this.#send(id, connections)
     }
     for (let looked = 0; looked < CONNECTIONS_A_TICK && connections.length < CONNECTIONS_A_TICK; looked++) {
       const next = (this.#round ??= this.#listed.keys()).next()
@@ -118,36 +118,36 @@ export class Roster implements Comings {
         this.#round = null
         break
       }
-      const { connection, told } = this.#listed.get(next.value)!
-      if (told === null || hasMoved(told, connection.inspect())) this.#tell(next.value, connections)
+      const { connection, sent } = this.#listed.get(next.value)!
+      if (sent === null || hasMoved(sent, connection.inspect())) this.#send(next.value, connections)
     }
     return connections
   }
 
-  #tell(id: string, connections: AdminConnection[]): void {
+  #send(id: string, connections: AdminConnection[]): void {
     const listed = this.#listed.get(id)
     if (listed === undefined) return
-    listed.told = shown(listed.connection)
-    if (listed.closed === null) connections.push(listed.told)
+    listed.sent = shown(listed.connection)
+    if (listed.closed === null) connections.push(listed.sent)
     else {
-      connections.push({ ...listed.told, closed: listed.closed })
+      connections.push({ ...listed.sent, closed: listed.closed })
       this.#listed.delete(id)
     }
   }
 }
 
-function hasMoved(told: AdminConnection, now: AdminConnection): boolean {
+function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {
   return (
-    told.received !== now.received ||
-    told.sent !== now.sent ||
-    told.queueBytes !== now.queueBytes ||
-    told.channels.length !== now.channels.length
+    sent.received !== now.received ||
+    sent.sent !== now.sent ||
+    sent.queueBytes !== now.queueBytes ||
+    sent.channels.length !== now.channels.length
   )
 }
 
 const MAX_CLAIMS_BYTES = 2_048
 
-/** Claims are whatever somebody put into a token; of very large ones those that say who it is are shown. */
+/** Claims may hold anything; of very large ones only those that identify the user are shown. */
 function shown(connection: Connection): AdminConnection {
   const inspected = connection.inspect()
   if (JSON.stringify(inspected.claims).length <= MAX_CLAIMS_BYTES) return inspected
