@@ -137,7 +137,11 @@ export class PostgresChangeFeed implements ChangeFeed {
       lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
       oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
       trouble,
-      unready: this.#ready ? null : (trouble ?? 'Row changes of the last while are still being read.'),
+      unready: this.#ready
+        ? null
+        : trouble === null
+          ? 'the changes of the last while are still being read'
+          : 'the database does not give its changes',
       degraded: this.#degraded,
       windowMs: this.#ring.spanMs(this.#runtime.uptime()),
       windowBytes: this.#ring.bytes,
@@ -146,10 +150,8 @@ export class PostgresChangeFeed implements ChangeFeed {
 
   /** Why this node does less than its clients expect. */
   get #degraded(): string | null {
-    const { peers } = this.#source
-    if (peers.length === 0 || this.#options.hasRelay) return null
-    const names = peers.slice(0, 3).join(', ') + (peers.length > 3 ? ', …' : '')
-    return `Other servers read this database (${names}), and no relay is configured: broadcasts and presence do not reach their clients.`
+    if (this.#source.peers.length === 0 || this.#options.hasRelay) return null
+    return 'other servers read this database, and no relay is configured: broadcasts and presence do not reach their clients'
   }
 
   onChanges(batch: ChangeBatch): void {

@@ -57,6 +57,7 @@ export class ApiServer {
       observer: { ...allObservers([]), decision: (decision) => this.decisions.push(decision) },
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', text: () => Promise.resolve('up 1\n') },
       metricsVerifier: null,
+      feedProgress: () => null,
       draining: () => this.draining,
       ...deps,
     })

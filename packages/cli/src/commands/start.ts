@@ -96,7 +96,7 @@ function serverOptions(
   if (metricsSecret === null) return { ...base, observer: log.observer }
   const { observer, metrics } = metricsObserver({
     processMetrics: true,
-    ...(database && { slots: database.slots }),
+    ...(database && { slots: database.slots, changeFeed: database.ports.changeFeed ?? null }),
     ...(relay && { relay }),
   })
   return {
@@ -131,12 +131,13 @@ async function openFor({ allowUnboundedWal, cluster }: StartConfiguration, given
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
-    ...(cluster === null ? {} : { node: cluster.nodeName }),
+    ...(cluster === null ? {} : { node: cluster.nodeName, hasRelay: true }),
     guard: async (session) => {
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)
     },
     onReady: logReady,
+    onNotice: (sentence) => log.warn(sentence),
     onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
   })
   if (database.migrated !== null) logReady(database.migrated)

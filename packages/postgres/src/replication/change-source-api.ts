@@ -51,6 +51,8 @@ export interface ChangeSourceHandlers {
   /** Comes after `onEpoch`, and as soon as it is noticed. */
   onTableGap?(gap: TableGap): void
   onStatus?(status: ChangeSourceStatus): void
+  /** Other nodes came or went. */
+  onPeers?(peers: readonly string[]): void
   /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
   onProgress?(lsn: Lsn): void
 }

@@ -211,7 +211,7 @@ class Source implements ChangeSource, ReplicationReceiver {
         ({ serverLsn, publicationsChanged, anchorLost, gaps, peers }) => {
           if (session !== this.#session) return
           this.#serverLsn = serverLsn
-          this.#peers = peers
+          if (peers.join() !== this.#peers.join()) this.#handlers.onPeers?.((this.#peers = peers))
           if (publicationsChanged)
             return this.failed({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
           if (anchorLost)

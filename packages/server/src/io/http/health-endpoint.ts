@@ -1,8 +1,30 @@
 import type { Handler } from 'hono'
+import type { FeedProgress } from '../../ports.ts'
 
-/** For load balancers: no token, no database, no limit. Says 503 once the server drains, so that nobody new is sent. */
-export function healthEndpoint(draining: () => boolean): Handler {
-  return (c) => (draining() ? c.text('draining', 503) : c.text('ok'))
+export interface HealthDeps {
+  /** Whether the server is about to stop. */
+  readonly draining: () => boolean
+  /** How far the row changes are; `null`: there are none. */
+  readonly feedProgress: () => FeedProgress | null
+  /** Whether there should be a way to other nodes and is none. */
+  readonly isCutOff: () => boolean
+}
+
+const CUT_OFF = 'there is no way to the other nodes'
+
+/**
+ * For load balancers: no token, no database, no limit. Answers 503 once the server drains. With `?ready` it also answers
+ * 503 until a client that resumes here finds the changes of the last while, and says what makes the server degraded.
+ */
+export function healthEndpoint({ draining, feedProgress, isCutOff }: HealthDeps): Handler {
+  return (c) => {
+    if (draining()) return c.text('draining', 503)
+    if (c.req.query('ready') === undefined) return c.text('ok')
+    const progress = feedProgress()
+    if (progress?.unready) return c.text(`not ready: ${progress.unready}`, 503)
+    const degraded = progress?.degraded ?? (isCutOff() ? CUT_OFF : null)
+    return c.text(degraded === null ? 'ok' : `degraded: ${degraded}`)
+  }
 }
 
 /** For clients: whether the API is there. */

@@ -4,17 +4,15 @@ import { requestId } from 'hono/request-id'
 import type { TokenVerifier } from '../../ports.ts'
 import { BroadcastEndpoint, type BroadcastEndpointDeps } from './broadcast-endpoint.ts'
 import { cors } from './cors.ts'
-import { healthEndpoint, pingEndpoint } from './health-endpoint.ts'
+import { healthEndpoint, pingEndpoint, type HealthDeps } from './health-endpoint.ts'
 import { metricsEndpoint, type MetricsText } from './metrics-endpoint.ts'
 import { SOCKET_PATHS } from '../websocket/websocket-listener.ts'
 
-export interface HttpApiDeps extends BroadcastEndpointDeps {
+export interface HttpApiDeps extends BroadcastEndpointDeps, HealthDeps {
   /** `null`: there is no `/metrics`. */
   readonly metrics: MetricsText | null
   /** Who may read the metrics; `null`: everybody. */
   readonly metricsVerifier: TokenVerifier | null
-  /** Whether the server is about to stop. */
-  readonly draining: () => boolean
 }
 
 /** The server's own paths, and those that a Supabase URL leads to. */
@@ -31,7 +29,7 @@ export function httpApi(deps: HttpApiDeps): Hono {
     app.post(`${base}/api/broadcast`, broadcasts.batch)
     app.post(`${base}/api/broadcast/:topic/events/:event`, broadcasts.single)
     app.get(`${base}/api/ping`, pingEndpoint)
-    app.get(`${base}/healthcheck`, healthEndpoint(deps.draining))
+    app.get(`${base}/healthcheck`, healthEndpoint(deps))
     if (deps.metrics !== null) app.get(`${base}/metrics`, metricsEndpoint(deps.metrics, deps.metricsVerifier, deps.runtime))
   }
   app.notFound((c) => c.text('Not Found', 404))

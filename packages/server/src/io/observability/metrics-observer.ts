@@ -1,8 +1,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
-import type { Observer, Relay } from '../../ports.ts'
+import type { ChangeFeed, Observer, Relay } from '../../ports.ts'
 import type { MetricsText } from '../http/metrics-endpoint.ts'
 import { PlainHistogram, type Series } from './plain-histogram.ts'
 import { exposeRelay } from './relay-metrics.ts'
+import { exposeWindow } from './window-metrics.ts'
 
 /** What is measured besides the server's own work. */
 export interface MetricsObserverOptions {
@@ -12,11 +13,15 @@ export interface MetricsObserverOptions {
   readonly slots?: () => Promise<readonly SlotSize[]>
   /** The way to other nodes. */
   readonly relay?: Pick<Relay, 'self' | 'peers' | 'link' | 'stats'>
+  /** Where row changes come from: how far back clients can resume. */
+  readonly changeFeed?: Pick<ChangeFeed, 'progress'> | null
 }
 
 /** A replication slot, and the bytes of write-ahead log that Postgres keeps because of it. */
 export interface SlotSize {
   readonly name: string
+  /** The node that reads it, where it is one of several. */
+  readonly node?: string | null
   readonly retainedBytes: number
 }
 
@@ -41,11 +46,12 @@ const STORED_BUCKETS = [1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000]
  * Counts what happens, in a registry of its own. Names that start with `realtime_` or `phoenix_` mean what they mean in
  * Supabase Realtime, so that its dashboards go on working; the others start with `tidewire_`.
  */
-export function metricsObserver({ processMetrics = false, slots, relay }: MetricsObserverOptions = {}): MetricsObserver {
+export function metricsObserver({ processMetrics = false, slots, relay, changeFeed }: MetricsObserverOptions = {}): MetricsObserver {
   const registry = new Registry()
   if (processMetrics) collectDefaultMetrics({ register: registry })
   if (slots !== undefined) exposeSlots(registry, slots)
   if (relay !== undefined) exposeRelay(registry, relay)
+  if (changeFeed) exposeWindow(registry, changeFeed)
   const histograms = histogramsOf()
   return {
     observer: countingObserver(registry, histograms),
@@ -244,11 +250,11 @@ function exposeSlots(registry: Registry, read: () => Promise<readonly SlotSize[]
   const gauge = new Gauge({
     name: 'tidewire_slot_retained_bytes',
     help: 'Bytes of write-ahead log that Postgres keeps for a slot of Tidewire.',
-    labelNames: ['slot'],
+    labelNames: ['slot', 'node'],
     registers: [],
     async collect() {
       this.reset()
-      for (const { name, retainedBytes } of await read()) this.set({ slot: name }, retainedBytes)
+      for (const { name, node, retainedBytes } of await read()) this.set({ slot: name, ...(node && { node }) }, retainedBytes)
     },
   })
   registry.registerMetric(gauge)
