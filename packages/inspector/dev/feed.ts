@@ -167,10 +167,6 @@ function answer(name: keyof AdminRequests, request: unknown): unknown {
   switch (name) {
     case 'admin_watch':
       return request
-    case 'admin_nodes':
-      return { nodes: [] }
-    case 'admin_disconnect':
-      return { disconnected: 0, silent: [] }
     case 'admin_why':
       return WHY
     case 'admin_nodes':
