@@ -3,7 +3,7 @@ import type { ChangeBatch, NewEpoch, TableGap } from './replication/change-sourc
 import { laterLsn, type Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { ReplicationFault } from './replication/replication-fault.ts'
-import { parseChangeEntry, type ChangeEntry } from './subscribe/change-entry.ts'
+import { parseChangeEntry, tablesOf, type ChangeEntry } from './subscribe/change-entry.ts'
 import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
@@ -11,7 +11,6 @@ import type { FeedRuntime } from './feed-runtime.ts'
 import { Pipeline } from './decide/pipeline.ts'
 import type { Replayer } from './subscribe/replay.ts'
 import { isOwnTable, Settling, type SettlingListener } from './decide/settling.ts'
-import { entryMatches } from './subscribe/subscribe-plan.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
 import { WindowMarks } from './subscribe/window-marks.ts'
@@ -207,6 +206,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     epoch: () => this.#source.epoch,
     processed: (lsn) => this.#processed(lsn),
     betweenBatches: (work) => this.#pipeline.controlled(work),
+    filterTextOf: (subscription, change) => this.#subscriptions.filterTextOf(subscription, change),
     send: (changes, candidates) => this.#settling.replay(changes, candidates),
   }
 
@@ -263,7 +263,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     const published = await this.#database.publishedTables()
     for (const channel of this.#subscriptions.channels) {
       if (channel.after === null) continue
-      const gone = channel.entries.some((entry) => !published.some((table) => entryMatches(entry, table)))
+      const gone = channel.entries.some((entry) => tablesOf(entry, published).length === 0)
       if (gone) void this.#subscribing.subscribe(channel)
     }
   }

@@ -29,7 +29,7 @@ interface ChangeBase {
 export type RealtimePostgresInsertPayload<Row extends object> = ChangeBase & { eventType: 'INSERT'; new: Row; old: {} }
 /**
  * A row that was changed. `old` holds its replica identity: the key or, with REPLICA IDENTITY FULL, all columns. With Row
- * Level Security it is the key alone, unless this user could see the row.
+ * Level Security it is the key alone, unless the policies are made of the row's columns and claims and are true for the old row.
  */
 export type RealtimePostgresUpdatePayload<Row extends object> = ChangeBase & { eventType: 'UPDATE'; new: Row; old: Partial<Row> }
 /** A row that is gone. `old` as with an update. */

@@ -1,7 +1,7 @@
 /**
  * What makes the first `insert` be seen in the database that `tidewire dev` runs itself: the API roles may use what is
  * made in `public` (as on Supabase, where row level security is what protects rows), and a new table with a primary key
- * joins the publication. Never run on a database of somebody else.
+ * joins the publication, which publishes partitions as the table that they belong to. Never run on a database of somebody else.
  */
 export const embeddedConveniences: string = `
 grant usage on schema public to anon, authenticated, service_role;
@@ -32,6 +32,10 @@ begin
   if not exists (select from pg_event_trigger where evtname = 'tidewire_publish_new_table') then
     create event trigger tidewire_publish_new_table on ddl_command_end
       when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'ALTER TABLE') execute function tidewire.publish_new_table();
+  end if;
+  -- A change of a partition is one of the table that clients know, under its policies.
+  if exists (select from pg_publication where pubname = 'supabase_realtime' and not pubviaroot) then
+    alter publication supabase_realtime set (publish_via_partition_root = true);
   end if;
 end $migration$;
 `

@@ -1,9 +1,9 @@
-import { isJsonObject, parseFilter, splitConditions, type Filter } from '@tidewire/protocol'
+import { isJsonObject, nameMatches, parseFilter, splitConditions, type Filter } from '@tidewire/protocol'
 import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
 
-/** What one entry of a join asks for. Names may be patterns: `*` stands for all, `%` and `_` as in LIKE (rule D3). */
+/** What one entry of a join asks for. Names may be patterns: `*` stands for all, `%` and `_` as in LIKE (rule D1). */
 export interface ChangeEntry {
   readonly id: number
   readonly event: ChangeAction | '*'
@@ -121,4 +121,23 @@ function readSelect(json: unknown): readonly string[] | null | undefined {
 
 function refuse(message: string): ParsedEntry {
   return { ok: false, message }
+}
+
+/** The tables that an entry names (rule D1). A name that a table, or a schema, has exactly is no pattern. */
+export function tablesOf<T extends TableName>(
+  { schema, table }: Pick<ChangeEntry, 'schema' | 'table'>,
+  tables: readonly T[],
+): readonly T[] {
+  const inSchema = named(schema, tables, (each) => each.schema)
+  return named(table, inSchema, (each) => each.name)
+}
+
+export interface TableName {
+  readonly schema: string
+  readonly name: string
+}
+
+function named<T>(pattern: string, tables: readonly T[], nameOf: (table: T) => string): readonly T[] {
+  const exact = pattern === '*' ? [] : tables.filter((table) => nameOf(table) === pattern)
+  return exact.length > 0 ? exact : tables.filter((table) => nameMatches(pattern, nameOf(table)))
 }

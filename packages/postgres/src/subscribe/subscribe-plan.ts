@@ -1,12 +1,11 @@
 import type { Identity } from '@tidewire/server'
-import { nameMatches } from '@tidewire/protocol'
-import { notPublishedText, refusedText, RAISED, type ChangeEntry } from './change-entry.ts'
-import { deletesWithheldText } from '../decide/decision.ts'
+import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry } from './change-entry.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import { deletesWithheldText, schemaWithheldText } from './withheld-text.ts'
 
 export type SubscribePlan =
   | { readonly ok: true; readonly subscriptions: readonly Subscription[]; readonly withheld: readonly string[] }
@@ -16,7 +15,7 @@ export type SubscribePlan =
 export async function planSubscriptions(channel: FeedChannel, database: FeedDatabase): Promise<SubscribePlan> {
   const { identity, entries } = channel
   const published = await database.publishedTables()
-  const wanted = entries.map((entry) => ({ entry, tables: published.filter((table) => entryMatches(entry, table)) }))
+  const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
   const nowhere = wanted.find(({ tables }) => tables.length === 0)
   if (nowhere !== undefined) return { ok: false, message: notPublishedText(nowhere.entry) }
   const role = await database.role(identity.role)
@@ -35,20 +34,21 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
     }
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
-  const unknown = asks ? watched.filter(({ rowSecurity, wholeOldRows }) => rowSecurity && !wholeOldRows) : []
-  return { ok: true, subscriptions, withheld: unknown.map(deletesWithheldText) }
+  const withheld = watched.flatMap((entry) => (channel.authorizesDeletes ? (deletesWithheldText(entry, identity.role) ?? []) : []))
+  const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
+  return { ok: true, subscriptions, withheld: [...withheld, ...closed.map(schemaWithheldText)] }
 }
 
-export function entryMatches(entry: ChangeEntry, table: Pick<PublishedTable, 'schema' | 'name'>): boolean {
-  return nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
-}
-
-/** Subscriptions of a channel to a table that was published, or made, after it subscribed. */
-export async function planTable(channel: FeedChannel, table: TableEntry, database: FeedDatabase): Promise<Subscription[]> {
+/** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
+export async function planTable(
+  channel: FeedChannel,
+  table: TableEntry,
+  database: FeedDatabase,
+  isNamed: (entry: ChangeEntry) => boolean,
+): Promise<Subscription[]> {
   const subscriptions: Subscription[] = []
   for (const [order, entry] of channel.entries.entries()) {
-    if (!entryMatches(entry, table)) continue
+    if (!isNamed(entry)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
     if (typeof prepared === 'string') channel.warn(refusedText(entry, prepared))
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
@@ -68,12 +68,12 @@ async function prepareEntry(
   { role }: Identity,
   database: FeedDatabase,
 ): Promise<string | Pick<Subscription, 'filters' | 'select'>> {
-  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.readers.has(role))
+  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.rolesWithSelect.has(role))
   const unreadable = (entry.select ?? []).find((name) => !readable(name))
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
     const column = table.columns.find(({ name }) => name === filter.column)
-    if (column === undefined || !column.readers.has(role)) return `${RAISED} invalid column for filter ${filter.column}`
+    if (column === undefined || !column.rolesWithSelect.has(role)) return `${RAISED} invalid column for filter ${filter.column}`
     const cast = await database.castFilter(filter, column)
     if (!cast.ok) return cast.text
     filters.push(prepareFilter(filter, column, cast.value))

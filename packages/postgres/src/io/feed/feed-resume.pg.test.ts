@@ -90,7 +90,7 @@ test('a position told at the subscription or to a quiet channel serves as well',
   }
 })
 
-test('a replay shows what may be seen now, of rows that changed since their key, and nothing that was never theirs', async () => {
+test('a replay shows what may be seen now, versions that were theirs, and nothing that was never theirs', async () => {
   const identity = asRole('authenticated', { sub: USER_1 })
   const first = it.open({ entries: [OWN], positions: true, identity })
   await first.subscribed()
@@ -116,10 +116,10 @@ test('a replay shows what may be seen now, of rows that changed since their key,
     again.changes.map(({ data: { type, record, superseded } }) => [type, record?.['id'], record?.['body'], superseded ?? false]),
   ).toEqual([
     ['INSERT', mine, 'mine', false],
-    ['INSERT', changed, undefined, true],
+    ['INSERT', changed, 'first', false],
     ['UPDATE', changed, 'second', false],
     ['UPDATE', got, 'for one', false],
-    ['INSERT', twice, undefined, true],
+    ['INSERT', twice, 'within a transaction', false],
     ['UPDATE', twice, 'at its end', false],
   ])
   expect(again.changes.map(({ text }) => text).join()).not.toContain('secret')
