@@ -62,7 +62,7 @@ async function drop(url: string, name: string, { force, json }: { readonly force
   const { dropSlot, listSlots } = await import('@tidewire/postgres')
   const dropped = await withDatabase(url, async (session) => {
     const slots = await listSlots(session, BASE)
-    const nodes = slots.some((slot) => slot.name === name && slot.role === 'anchor') ? nodesOf(slots) : []
+    const nodes = slots.some((each) => each.name === name && each.role === 'anchor') ? nodesOf(slots) : []
     if (nodes.length > 0 && !force)
       throw failed(`${name} is the anchor that ${nodes.join(', ')} need to go on after a cut: stop them first, or give --force.`)
     return dropSlot(session, name)
