@@ -91,6 +91,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     publish: (request) => server.publish(request),
     draining: () => server.connections.draining,
     feedProgress: () => changeFeed?.progress?.() ?? null,
+    isCutOff: () => relay?.link.state === 'down',
   })
   if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
   const guarded = guardHost(

@@ -58,6 +58,7 @@ export class ApiServer {
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', text: () => Promise.resolve('up 1\n') },
       metricsVerifier: null,
       feedProgress: () => null,
+      isCutOff: () => false,
       draining: () => this.draining,
       ...deps,
     })

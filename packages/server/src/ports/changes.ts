@@ -56,9 +56,9 @@ export interface FeedProgress {
   readonly oldestAt: number | null
   /** A sentence when the feed stands still. */
   readonly trouble: string | null
-  /** Why a client that resumes here would have to wait: the changes of the last while are not all read yet. `null`: it would not. */
+  /** Why a client that resumes here would have to wait, as a sentence for anybody; `null`: it would not. */
   readonly unready?: string | null
-  /** Why this node does less than its clients expect, though it works; `null`: it does not. */
+  /** Why this node does less than its clients expect, as a sentence for anybody; `null`: it does what they expect. */
   readonly degraded?: string | null
   /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
   readonly windowMs?: number
