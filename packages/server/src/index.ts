@@ -32,9 +32,9 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly port?: number
   /** What `/metrics` says; without it there is no such path. */
   readonly metrics?: MetricsText | null
-  /** Who may read the metrics; everybody without it. */
+  /** Verifies the tokens of those who read the metrics; without it anyone may. */
   readonly metricsVerifier?: TokenVerifier | null
-  /** Which `Host` headers are taken; all are without it. A server on somebody's own machine should know its names. */
+  /** Which `Host` headers are taken; all are without it. A server on a developer's machine should know its names. */
   readonly hostRule?: HostRule
   /** Asked for the paths that the server does not know; `null` means it does not know them either. */
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
@@ -125,7 +125,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
 }
 
-/** How long one batch of sockets gets before the next is told. */
+/** How long one batch of sockets gets before the next is closed. */
 const DRAIN_STEP_MS = 20
 
 async function drain(server: Server, runtime: Runtime, timeoutMs: number): Promise<void> {

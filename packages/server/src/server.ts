@@ -264,12 +264,12 @@ export class Server {
     return { ...allObservers([observer]), decision }
   }
 
-  /** Only what somebody wants to know is measured. */
+  /** Only what some observer asks for is measured. */
   #observe(): void {
     const { changeFeed, runtime } = this.#ports
     this.#observers.set([this.#first, ...this.#watchers])
     const { fannedOut, changed } = this.#observers
-    this.#services.fanOutTimes.told = fannedOut ?? null
+    this.#services.fanOutTimes.measured = fannedOut ?? null
     changeFeed?.observe?.(
       changed === undefined ? null : (change) => changed({ ...change, ms: Math.max(0, runtime.now() - change.committedAt) }),
     )
@@ -287,7 +287,7 @@ export class Server {
     const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await this.#examine(apiKey, headers)
     if ('refusal' in examined) {
       const { refusal } = examined
-      // An inspector is let in whoever else is there: it may be needed because of them.
+      // An inspector is let in over the limit of users: it may be needed because of them.
       const key = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.check(apiKey) : undefined
       if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
       if (key?.code === 'admin-key-expired') return { ok: false, status: 401, text: 'Token has expired', code: key.code }
@@ -323,11 +323,11 @@ function lagOf({ lagBytes, oldestAt }: FeedProgress, now: number): { readonly by
   return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt) }
 }
 
-function timed(authorizer: Authorizer, runtime: Runtime, told: (ms: number) => void): Authorizer {
+function timed(authorizer: Authorizer, runtime: Runtime, measured: (ms: number) => void): Authorizer {
   const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
     const at = runtime.uptime()
     const authorization = await ask()
-    told(runtime.uptime() - at)
+    measured(runtime.uptime() - at)
     return authorization
   }
   return {

@@ -1,7 +1,10 @@
 import type { Lsn } from './lsn.ts'
 import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason, ReplicationTimes } from './replication-state.ts'
+import type { TableGap } from './published-relations.ts'
 import type { RowChange } from './transaction-assembler.ts'
+
+export type { TableGap } from './published-relations.ts'
 
 /** Timers and randomness. Times are milliseconds. */
 export interface ChangeSourceRuntime {
@@ -33,14 +36,6 @@ export interface NewEpoch {
   /** `null` at the first one. With any other, changes may be missing before this: what resumes from there has a gap. */
   readonly previous: string | null
   readonly reason: EpochReason
-}
-
-/** Changes of some tables may be missing, because they were not published for a while. */
-export interface TableGap {
-  /** The oids of the tables. */
-  readonly tables: readonly number[]
-  /** Nothing that was committed after this is missing. */
-  readonly before: Lsn
 }
 
 /** None of the handlers may throw. They are called in order, never one inside the other. */

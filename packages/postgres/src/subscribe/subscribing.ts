@@ -29,6 +29,8 @@ export class Subscribing {
   readonly #waiting = new Set<FeedChannel>()
   #why: string | null = null
   #replays = 0
+  /** Channels that wait until fewer are replayed to. */
+  readonly #line: (() => void)[] = []
   #closed = false
 
   constructor(options: SubscribingOptions) {
@@ -78,6 +80,7 @@ export class Subscribing {
 
   close(): void {
     this.#closed = true
+    for (const next of this.#line.splice(0)) next()
     this.epochIsKnown()
   }
 
@@ -109,12 +112,14 @@ export class Subscribing {
     if (!parsed.ok) return { recovered: false, reason: parsed.code }
     if (parsed.position.epoch !== replayer.epoch()) return { recovered: false, reason: 'other-epoch' }
     if (parsed.position.commitLsn > startLsn) return { recovered: false, reason: 'position-ahead' }
-    if (this.#replays >= maxReplays) return { recovered: false, reason: 'too-many-replays' }
+    // Others are replayed to first; what this channel missed stays in the ring meanwhile, or it hears that it did not.
+    while (this.#replays >= maxReplays && !channel.closed && !this.#closed) await new Promise<void>((next) => this.#line.push(next))
     this.#replays++
     try {
       return await replay(channel, parsed.position, startLsn, replayer)
     } finally {
       this.#replays--
+      this.#line.shift()?.()
     }
   }
 

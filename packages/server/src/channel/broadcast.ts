@@ -1,4 +1,13 @@
-import { isJsonObject, jsonValue, memberBytes, traceparentOf, utf8Text, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import {
+  isJsonObject,
+  jsonValue,
+  memberBytes,
+  payloadBytes,
+  traceparentOf,
+  utf8Text,
+  type ClientFrame,
+  type FramePayload,
+} from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 import type { JoinedChannel } from './joined-channel.ts'
 
@@ -14,7 +23,7 @@ export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
     )
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
-  if (payloadSize(frame.payload) > services.limits.maxPayloadBytes)
+  if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
   services.publisher.publish(channel.key, message, {
     kind: 'socket',
@@ -59,8 +68,4 @@ function traceOf(payload: FramePayload): string | null {
     case 'binary':
       return null
   }
-}
-
-function payloadSize(payload: FramePayload): number {
-  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
 }

@@ -9,7 +9,7 @@ export interface ChangeReceiver {
   readonly request: JoinRequest
   deliverChange(event: string, payload: Uint8Array): void
   /** News, for the client. */
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+  systemAboutChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
 export type Opening = { readonly ok: true } | { readonly ok: false; readonly code: DecisionCode; readonly reason: string }
@@ -62,7 +62,7 @@ export class ChangeSubscription {
       if (this.#closed) return
       if (pending && status === 'error')
         return settle({ ok: false, code: 'changes-refused', reason: `RealtimeDisabledForConfiguration: ${message}` })
-      this.#receiver.tellChanges(status, message, extra)
+      this.#receiver.systemAboutChanges(status, message, extra)
       settle({ ok: true })
     })
   }
@@ -75,7 +75,7 @@ export class ChangeSubscription {
   /** The channel is joined and its reply sent: opens, unless that was awaited. */
   joined(identity: Identity): void {
     if (!this.#isOpen && this.#entries.length > 0)
-      this.#open(identity, (status, message, extra) => this.#receiver.tellChanges(status, message, extra))
+      this.#open(identity, (status, message, extra) => this.#receiver.systemAboutChanges(status, message, extra))
   }
 
   setIdentity(identity: Identity): void {

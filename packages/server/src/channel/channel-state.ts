@@ -61,7 +61,7 @@ export type ChannelEvent =
   /** The server ends the channel and says why: a limit, an expired token. */
   | { readonly type: 'stop'; readonly code: DecisionCode; readonly message: string }
   | { readonly type: 'leave' }
-  /** A new join of the same topic took its place; it is told after the new one has its reply. */
+  /** A new join of the same topic took its place; it gets its phx_close after the new one has its reply. */
   | { readonly type: 'replaced' }
   | { readonly type: 'connection-closed' }
 

@@ -26,7 +26,7 @@ export interface ChannelOptions {
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
-  /** The channel that this one replaces; it is told when this one has its reply. */
+  /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
   /** The channel is over; frames that still waited are given back. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
@@ -123,8 +123,8 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     this.#step({ type: 'replaced' })
   }
 
-  /** Told after the join that replaced this channel has its reply. */
-  tellClosed(): void {
+  /** Sent after the join that replaced this channel has its reply. */
+  sendClose(): void {
     this.#writer.push('phx_close', {}, this.joinRef)
   }
 
@@ -145,7 +145,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     }
   }
 
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+  systemAboutChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
     if (this.#joinBuffer === null) this.#writer.system(status, 'postgres_changes', message, extra)
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
@@ -256,7 +256,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'refuse-join':
         this.#observe('join-refused', effect.code, effect.reason)
         this.reply(this.#options.ref, 'error', { reason: effect.reason })
-        this.#options.replaces?.tellClosed()
+        this.#options.replaces?.sendClose()
         return
       case 'enter':
         return this.#enter(effect)
@@ -279,7 +279,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         this.#observe('channel-closed', effect.code, effect.message)
         return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
-        return this.tellClosed()
+        return this.sendClose()
       case 'forget':
         return this.#options.onGone(this, this.#waiting.takeAll())
     }
@@ -306,7 +306,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     const topic = this.#membership.subscribe(reads)
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
-    this.#options.replaces?.tellClosed()
+    this.#options.replaces?.sendClose()
     if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
     for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
@@ -326,7 +326,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     for (const held of buffer.takeAll(replayed)) {
       if (held.kind === 'stored') this.#writer.frame(topic.frameFor(this, held.message))
       else if (held.kind === 'change') this.deliverChange(held.event, held.payload)
-      else this.tellChanges(held.status, held.message, held.extra)
+      else this.systemAboutChanges(held.status, held.message, held.extra)
     }
   }
 

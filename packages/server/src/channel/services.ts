@@ -18,7 +18,7 @@ export interface Services {
   /** There are other nodes. */
   readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
-  /** Owners are channels, told apart by identity. */
+  /** Owners are channels, compared by identity. */
   readonly presence: PresenceTracker<object>
   /** To be called after every change of an entry, for the other nodes. */
   presenceChanged(): void
@@ -58,6 +58,6 @@ export interface ChannelConnection {
   allowJoin(): boolean
   /** Ends the socket after joins beyond the limit. */
   closeForJoins(): void
-  /** Whether the client may be told of this kind of fault now, without being asked. */
+  /** Whether the client may be notified of this kind of fault now, without a push to answer. */
   allowNotice(kind: string): boolean
 }

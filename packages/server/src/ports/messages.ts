@@ -7,7 +7,7 @@ export interface PublishRequest {
   readonly event: string
   /** `json` holds JSON text as it came, `binary` any bytes. */
   readonly payload: { readonly encoding: 'json' | 'binary'; readonly bytes: Uint8Array }
-  /** Told to receivers as `meta.id`. */
+  /** Receivers get it as `meta.id`. */
   readonly id?: string
   /** How receivers of 2.0.0 get it: as a text frame, or as a user broadcast (binary kind 4). */
   readonly form: 'text' | 'user'

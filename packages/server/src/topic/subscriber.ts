@@ -1,7 +1,7 @@
 import type { GapReason, Version } from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 
-/** The two kinds of traffic on a topic that policies tell apart. */
+/** The two kinds of traffic on a topic that policies distinguish. */
 export type Stream = 'broadcast' | 'presence'
 
 export interface Reads {

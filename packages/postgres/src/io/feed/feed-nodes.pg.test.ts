@@ -59,7 +59,7 @@ const gapsOf = (channel: TestChannel): unknown[] =>
   channel.systems.filter(({ extra }) => extra?.['resync'] === true).map(({ extra }) => extra!['reason'])
 
 describe('several nodes', () => {
-  test('a client goes on at a node that started later, without a gap, with changes and without', async () => {
+  test('a client goes on at a node that started later, without a gap, with changes and without (rule D18)', async () => {
     const first = await join(NOTES)
     await it.sql.query('insert into notes values (1)')
     await first.received(1)
@@ -79,7 +79,7 @@ describe('several nodes', () => {
     expect(again.changes.at(-1)!.data.position).toBe(first.changes.at(-1)!.data.position)
   })
 
-  test('one is ready when it has what the window holds', async () => {
+  test('one is ready when it has what the window holds (rule H5)', async () => {
     await join(NOTES)
     await it.sql.query('insert into notes select generate_series(1, 5000)')
     const second = node()
@@ -151,7 +151,7 @@ describe('several nodes', () => {
   })
 })
 
-describe('a table that is not published for a while', () => {
+describe('a table that is not published for a while (rule D19)', () => {
   const takeOut: [what: string, since: number, out: string, back: string][] = [
     [
       'taken out and put back',

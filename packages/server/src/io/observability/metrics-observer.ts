@@ -46,12 +46,12 @@ const STORED_BUCKETS = [1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000]
  * Counts what happens, in a registry of its own. Names that start with `realtime_` or `phoenix_` mean what they mean in
  * Supabase Realtime, so that its dashboards go on working; the others start with `tidewire_`.
  */
-export function metricsObserver({ processMetrics = false, slots, relay, changeFeed }: MetricsObserverOptions = {}): MetricsObserver {
+export function metricsObserver({ processMetrics = false, slots, changeFeed, relay }: MetricsObserverOptions = {}): MetricsObserver {
   const registry = new Registry()
   if (processMetrics) collectDefaultMetrics({ register: registry })
   if (slots !== undefined) exposeSlots(registry, slots)
-  if (relay !== undefined) exposeRelay(registry, relay)
   if (changeFeed) exposeWindow(registry, changeFeed)
+  if (relay !== undefined) exposeRelay(registry, relay)
   const histograms = histogramsOf()
   return {
     observer: countingObserver(registry, histograms),
@@ -76,7 +76,7 @@ function histogramsOf() {
       'Milliseconds from the commit of a broadcast that SQL sent to the frames of it.',
       STORED_BUCKETS,
     ),
-    changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that somebody gets.'),
+    changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that some channel gets.'),
     authorizations: latency('tidewire_authorization_seconds', 'What the policies of a private channel took to answer.'),
     feedLag: latency(
       'tidewire_feed_lag_seconds',
@@ -208,7 +208,7 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
   }
 }
 
-/** Figures that are read when somebody asks for the metrics. */
+/** Figures that are read when the metrics are asked for. */
 function exposeTotals(registry: Registry, totals: Totals, users: () => number): void {
   const gauge = (name: string, help: string, read: () => number): Gauge =>
     new Gauge({
@@ -235,7 +235,7 @@ function exposeTotals(registry: Registry, totals: Totals, users: () => number): 
   counter('tidewire_connections_opened_total', 'Sockets opened.', () => totals.opened)
   counter('realtime_channel_global_joins', 'Channels joined.', () => totals.joined)
   counter('realtime_channel_global_events', 'Broadcasts taken and deliveries made.', () => totals.broadcasts + totals.deliveries)
-  counter('realtime_channel_global_presence_events', 'Changes of presence that were told.', () => totals.presenceEvents)
+  counter('realtime_channel_global_presence_events', 'Changes of presence that were sent.', () => totals.presenceEvents)
   counter('realtime_channel_global_db_events', 'Row changes times their receivers.', () => totals.changeDeliveries)
   counter('realtime_channel_global_input_bytes', 'Bytes of frames from clients.', () => totals.bytesReceived)
   counter('realtime_channel_global_output_bytes', 'Bytes of payloads to clients.', () => totals.bytesDelivered)
