@@ -46,12 +46,12 @@ const STORED_BUCKETS = [1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000]
  * Counts what happens, in a registry of its own. Names that start with `realtime_` or `phoenix_` mean what they mean in
  * Supabase Realtime, so that its dashboards go on working; the others start with `tidewire_`.
  */
-export function metricsObserver({ processMetrics = false, slots, changeFeed, relay }: MetricsObserverOptions = {}): MetricsObserver {
+export function metricsObserver({ processMetrics = false, slots, relay, changeFeed }: MetricsObserverOptions = {}): MetricsObserver {
   const registry = new Registry()
   if (processMetrics) collectDefaultMetrics({ register: registry })
   if (slots !== undefined) exposeSlots(registry, slots)
-  if (changeFeed) exposeWindow(registry, changeFeed)
   if (relay !== undefined) exposeRelay(registry, relay)
+  if (changeFeed) exposeWindow(registry, changeFeed)
   const histograms = histogramsOf()
   return {
     observer: countingObserver(registry, histograms),
