@@ -8,7 +8,7 @@ const RESOLUTION_MS = 1
 
 await serve(async () => {
   const feed = openPostgresFeed({ databaseUrl: process.env['BENCH_DATABASE_URL'] ?? '', temporarySlot: true, onFault: () => {} })
-  const server = await startNode(null, [], feed.changeFeed)
+  const server = await startNode(null, [], { changeFeed: feed.changeFeed })
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delays.enable()
   return {

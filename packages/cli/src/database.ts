@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { DatabasePool, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
 import { databaseId } from './database-id.ts'
@@ -112,7 +111,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
   }
   const closing = new AbortController()
-  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), uuid: randomUUID })
+  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), sessions: poolSize })
   return {
     ports: {
       authorizer,

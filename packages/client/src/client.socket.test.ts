@@ -41,8 +41,18 @@ test('a server that is not there is tried again; one that does not take the key 
   })
   expect(refused.connectionState()).toBe('closed')
   const nobody = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'k' })
-  expect(await errorOf(nobody)).toMatchObject({ code: 'connection-lost', retryable: true })
-  expect(await Promise.all([refused.disconnect(), nobody.disconnect()])).toEqual(['ok', 'ok'])
+  expect(await errorOf(nobody)).toMatchObject({
+    code: 'unreachable',
+    retryable: true,
+    message: expect.stringContaining('ws://127.0.0.1:9/socket') as string,
+  })
+  const elsewhere = new RealtimeClient(`${server.url}/nowhere`, { apikey: server.anonKey })
+  expect(await errorOf(elsewhere)).toMatchObject({
+    code: 'wrong-path',
+    retryable: false,
+    message: expect.stringContaining('/realtime/v1') as string,
+  })
+  expect(await Promise.all([refused, nobody, elsewhere].map((client) => client.disconnect()))).toEqual(['ok', 'ok', 'ok'])
 })
 
 test('a connection that died without a word is found by its heartbeat, and the channel comes back', async () => {

@@ -1,6 +1,6 @@
 import { DEFAULT_VERSION, RealtimeError, type Version } from '@tidewire/protocol'
 import { fullJitterMs } from './connection/backoff.ts'
-import { broadcastUrl } from './connection/endpoint.ts'
+import { addressOf, broadcastUrl } from './connection/endpoint.ts'
 import { callSafely } from './listen/listeners.ts'
 import type { Untyped } from './listen/payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
@@ -101,7 +101,7 @@ export function resolveOptions(
   try {
     httpUrl = broadcastUrl(endpoint)
   } catch {
-    faults.push('Invalid URL')
+    faults.push(`"${addressOf(endpoint)}" is no URL such as ws://localhost:4000/realtime/v1`)
   }
   const milliseconds = (
     name: 'timeout' | 'heartbeatIntervalMs' | 'accessTokenTimeoutMs' | 'disconnectOnEmptyChannelsAfterMs',
@@ -115,7 +115,7 @@ export function resolveOptions(
   const heartbeatIntervalMs = milliseconds('heartbeatIntervalMs', 25_000)
   const resolved: ResolvedOptions = {
     apikey: apikey as string,
-    params: { apikey, ...params, ...level(options.logLevel ?? options.log_level), vsn },
+    params: { ...('apikey' in params ? {} : { apikey }), ...params, ...level(options.logLevel ?? options.log_level), vsn },
     httpUrl,
     version: vsn as Version,
     timeoutMs,

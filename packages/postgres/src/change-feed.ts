@@ -1,9 +1,11 @@
+import type { GapReason } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
 import type { ChangeBatch, NewEpoch, TableGap } from './replication/change-source.ts'
 import { laterLsn, type Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { ReplicationFault } from './replication/replication-fault.ts'
-import { parseChangeEntry, tablesOf, type ChangeEntry } from './subscribe/change-entry.ts'
+import type { EpochReason } from './replication/replication-state.ts'
+import { NO_ENTRY, parseChangeEntry, tablesOf, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
 import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
@@ -14,6 +16,14 @@ import { isOwnTable, Settling, type SettlingListener } from './decide/settling.t
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
 import { WindowMarks } from './subscribe/window-marks.ts'
+
+const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
+  found: 'slot-replaced',
+  created: 'slot-created',
+  lost: 'slot-lost',
+  'publication-changed': 'publication-changed',
+  'fell-behind': 'position-too-old',
+}
 
 /** What the feed needs of the source of changes. */
 export interface FeedSource {
@@ -106,18 +116,17 @@ export class PostgresChangeFeed implements ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
     const objects = request.entries.filter(({ entry }) => entry !== null)
     const entries: ChangeEntry[] = []
-    let refusal =
-      objects.length === 0 ? 'No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: nil' : null
+    let refusal: EntryRefusal | null = objects.length === 0 ? NO_ENTRY : null
     for (const { id, entry } of objects) {
       const parsed = parseChangeEntry(id, entry)
       if (parsed.ok) entries.push(parsed.entry)
-      else refusal ??= parsed.message
+      else refusal ??= parsed
     }
     const channel = new FeedChannel(request, entries, listener)
     if (refusal !== null) {
       // Never inside the call: the caller does not hold the handle yet.
-      const message = refusal
-      void Promise.resolve().then(() => channel.tell('error', message))
+      const { message, fault } = refusal
+      void Promise.resolve().then(() => channel.refuse(message, fault))
       return { setIdentity: () => {}, close: () => (channel.closed = true) }
     }
     this.#subscriptions.channels.add(channel)
@@ -164,7 +173,7 @@ export class PostgresChangeFeed implements ChangeFeed {
       this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
       this.#marks.restart()
       this.#progress = confirmedLsn
-      if (event.previous !== null) this.#resync(event.reason)
+      if (event.previous !== null) this.#resync(RESYNC_REASONS[event.reason])
     })
     this.#subscribing.epochIsKnown()
   }
@@ -248,7 +257,7 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   /** The slot was lost or made anew: what happened in between cannot be told any more. */
-  #resync(reason: string): void {
+  #resync(reason: GapReason): void {
     for (const channel of this.#subscriptions.channels) {
       if (channel.after === null) continue
       channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason })

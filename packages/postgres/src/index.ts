@@ -1,7 +1,7 @@
 export { startEmbeddedPostgres, type EmbeddedPostgresOptions } from './io/embedded/embedded-postgres.ts'
 export type { EmbeddedPostgres } from './io/embedded/running-server.ts'
 
-export { policyAuthorizer, type AuthorizerOptions } from './messages/authorizer.ts'
+export { policyAuthorizer, type PolicyAuthorizerOptions } from './io/sessions/policy-authorizer.ts'
 export { databasePool, type DatabasePool, type DatabasePoolOptions } from './io/sessions/database-pool.ts'
 export { makeConvenient, migrate, type MigrationResult } from './io/migrate.ts'
 export { databaseMessageStore } from './messages/message-store.ts'

@@ -9,6 +9,7 @@ const defaults: JoinRequest = {
   self: false,
   replicationReady: false,
   replay: null,
+  persist: false,
   gaps: false,
   presenceKey: null,
   presenceEnabled: false,
@@ -45,6 +46,7 @@ describe('parseJoin', () => {
       self: true,
       replicationReady: true,
       replay: { since: 1795459835246, limit: 5 },
+      persist: false,
       gaps: true,
       presenceKey: 'me',
       presenceEnabled: true,
@@ -86,6 +88,18 @@ describe('parseJoin', () => {
     ],
   ])('tolerates: %s', (_, payload, difference) => {
     expect(joined(payload)).toEqual({ ...defaults, ...difference })
+  })
+
+  test.each<[unknown, boolean]>([
+    [true, true],
+    [{ ttl: 60 }, true],
+    [{}, true],
+    ['true', true],
+    [false, false],
+    ['false', false],
+    [null, false],
+  ])('persist: %j asks to store: %s (rule B10)', (persist, asks) => {
+    expect(joined({ config: { broadcast: { persist } } })).toEqual({ ...defaults, persist: asks })
   })
 
   test('takes a thousand entries of row changes, nulls not counted, and no more (rule L12)', () => {

@@ -1,3 +1,4 @@
+import { asksToPersist } from './broadcast.ts'
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
 import { changesFault, defaultJoinBounds, type JoinBounds, type JoinFault } from './join-bounds.ts'
@@ -13,7 +14,9 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
-  /** Where broadcasts may have been missed, the channel is notified (rule B11). */
+  /** Asks for broadcasts to be stored (rule B10). */
+  readonly persist: boolean
+  /** Where broadcasts may have been missed, the channel is notified (rule B12). */
   readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
@@ -77,6 +80,7 @@ export function parseJoin(payload: unknown, bounds: JoinBounds = defaultJoinBoun
       self: flag(broadcast?.['self']),
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
+      persist: asksToPersist(broadcast),
       gaps: flag(broadcast?.['gaps']),
       presenceKey,
       presenceEnabled: flag(presence['enabled']),

@@ -1,4 +1,4 @@
-import type { DecodeFault, JoinFault } from '@tidewire/protocol'
+import type { ChangesFaultCode, DecodeFault, JoinFault } from '@tidewire/protocol'
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
@@ -6,6 +6,7 @@ import type { DecodeFault, JoinFault } from '@tidewire/protocol'
  */
 export type DecisionCode =
   | DecodeFault
+  | ChangesFaultCode
   | JoinFault
   | TokenCode
   | AdminCode
@@ -13,12 +14,14 @@ export type DecisionCode =
   | 'authorization-unavailable'
   | 'authorizer-unavailable'
   | 'body-aborted'
+  | 'body-too-slow'
   | 'busy'
   | 'changes-late'
   | 'changes-refused'
   | 'foreign-host'
   | 'internal-error'
   | 'invalid-body'
+  | 'persist-unsupported'
   | 'private-only'
   | 'replay-not-allowed'
   | 'replay-unavailable'

@@ -3,7 +3,7 @@
  */
 import { guardHost, type HostRule } from './io/http/host-guard.ts'
 import { httpApi } from './io/http/http-api.ts'
-import { listen, requestListener } from './io/http/http-listener.ts'
+import { listen } from './io/http/http-listener.ts'
 import type { MetricsText } from './io/http/metrics-endpoint.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
@@ -89,17 +89,16 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     limits: resolved.limits,
     requiredClaims: resolved.requiredClaims,
     publish: (request) => server.publish(request),
+    checkUpgrade: async (apiKey, headers) => {
+      const admission = await server.checkUpgrade(apiKey, headers)
+      return admission.ok ? null : admission
+    },
     draining: () => server.connections.draining,
     feedProgress: () => changeFeed?.progress?.() ?? null,
     isCutOff: () => relay?.link.state === 'down',
+    fallback,
   })
-  if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
-  const guarded = guardHost(
-    hostRule,
-    decisions,
-    requestListener((request) => api.fetch(request)),
-    createWebSocketListener(server),
-  )
+  const guarded = guardHost(hostRule, decisions, api, createWebSocketListener(server))
   const listener = await listen(
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
     guarded.onRequest,

@@ -7,6 +7,8 @@ export interface ServerOptions {
   readonly limits?: Partial<Limits>
   /** Refuse public channels. Default false. */
   readonly privateOnly?: boolean
+  /** A client whose private channel is refused because a policy raised an error is told which one and what it raised. Default false. */
+  readonly showsFailedPolicies?: boolean
   /** Claims that every token must have with exactly these values, besides `role` and `exp`. */
   readonly requiredClaims?: Readonly<Record<string, unknown>>
   /** A socket that sent nothing for this long is closed. Default 60 000. */
@@ -36,6 +38,7 @@ export const SWEEP_INTERVAL_MS = 1_000
 
 const DEFAULTS: Omit<ResolvedServerOptions, 'limits'> = {
   privateOnly: false,
+  showsFailedPolicies: false,
   requiredClaims: {},
   idleTimeoutMs: 60_000,
   maxBacklogBytes: 1_048_576,

@@ -151,6 +151,7 @@ export class Server {
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
+      showsFailedPolicies: options.showsFailedPolicies,
       admit: (token, headers) => this.#admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null
@@ -177,7 +178,7 @@ export class Server {
 
   /** Whether a socket may be opened with this API key (rules A1, H1). Never rejects. */
   async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<ConnectionAdmission> {
-    const admission = await this.#checkUpgrade(apiKey ?? '', headers)
+    const admission = await this.checkUpgrade(apiKey ?? '', headers)
     if (!admission.ok) this.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
     return admission
   }
@@ -275,7 +276,8 @@ export class Server {
     )
   }
 
-  async #checkUpgrade(
+  /** What an upgrade would be answered; counts as one. Never rejects. */
+  async checkUpgrade(
     apiKey: string,
     headers: Readonly<Record<string, string>>,
   ): Promise<

@@ -1,5 +1,6 @@
 /** docs/errors.md tells of every code that a program can meet, with cause and remedy. */
 import { readFileSync } from 'node:fs'
+import { CHANGES_FAULTS, GAP_REASONS } from '@tidewire/protocol'
 import { expect, test } from 'vitest'
 import { pathOf } from './pages.ts'
 
@@ -28,6 +29,24 @@ test('the codes of RealtimeError, all of them and no other', () => {
   const rows = rowsOf('Codes of the client')
   expect(rows.map(({ name }) => name).toSorted()).toEqual(codes.toSorted())
   expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
+})
+
+test.each([
+  ['Codes of row changes', CHANGES_FAULTS],
+  ['Reasons of a gap', GAP_REASONS],
+] as const)('%s, all of them and no other', (heading, codes) => {
+  const rows = rowsOf(heading)
+  expect(rows.flatMap(({ name }) => name.split(', ')).toSorted()).toEqual([...codes].toSorted())
+  expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
+})
+
+test.each([
+  ['D16', GAP_REASONS],
+  ['D17', CHANGES_FAULTS],
+] as const)('%s of the protocol names them all', (rule, codes) => {
+  const protocol = readFileSync(pathOf('packages/protocol/PROTOCOL.md'), 'utf8')
+  const text = protocol.slice(protocol.indexOf(`- **${rule}**`)).split(/\n(?=- \*\*|## )/)[0]!
+  expect(codes.filter((code) => !text.includes(`\`${code}\``))).toEqual([])
 })
 
 test('the reasons of the protocol for which a join is refused', () => {

@@ -1,4 +1,4 @@
-import type { BroadcastMeta, SystemPayload } from '@tidewire/protocol'
+import type { BroadcastMeta, ChangesFaultCode, GapReason, SystemPayload } from '@tidewire/protocol'
 import type { RealtimePostgresFilterBuilder } from './filter-builder.ts'
 import type { Untyped, UntypedRow } from './untyped.ts'
 
@@ -99,15 +99,16 @@ export type RealtimeSystemPayload = {
   status: 'ok' | 'error' | (string & {})
   message: string
   channel: string
+  /** Why changes do not flow, and what mends it. From a Tidewire server. */
+  code?: ChangesFaultCode
+  hint?: string
 }
 
-/** A rejoin after the connection or the channel was lost. */
-export interface Rejoin {
-  /** Whether the server sent everything that was missed. Only a Tidewire server can, for Postgres changes. */
-  readonly recovered: boolean
-  /** Why not. */
-  readonly reason: string
-}
+/**
+ * A rejoin after the connection or the channel was lost. `recovered`: the server sent everything that was missed, which only
+ * a Tidewire server can, for Postgres changes; else `reason` says why not.
+ */
+export type Rejoin = { readonly recovered: true; readonly reason: '' } | { readonly recovered: false; readonly reason: GapReason }
 
 /** Keeps a message in the server's history; `ttl` in seconds. */
 export type RealtimeBroadcastPersist = boolean | { ttl?: number }

@@ -3,6 +3,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { filterText, imageOf, oldRowText, primaryKeyTexts, publishedColumns } from './change-row.ts'
 import { CurrentRows, type Content } from './content.ts'
 import { channelsOf } from './crowd.ts'
+import { deletesWithheld } from '../subscribe/changes-fault.ts'
 import { isAuthorizedDelete, type FeedChannel, type Subscription } from '../subscribe/feed-channel.ts'
 import type { PreparedFilter } from '../subscribe/filter-test.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
@@ -227,7 +228,7 @@ function wantRow(
   }
   const texts = entry === null ? null : deleted ? wholeRow(entry, change) : wholeKey(entry, change, keys)
   const withheld = deleted && entry !== null ? deletesWithheldText(entry, binding.role) : null
-  if (withheld !== null) subscription.channel.warnOnce(withheld)
+  if (withheld !== null) subscription.channel.warnOnce(withheld, deletesWithheld(entry!))
   if (entry === null || texts === null || withheld !== null) {
     candidate.allowed = false
     return

@@ -7,6 +7,12 @@ import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from '../cata
 /** An answer of Postgres that is the client's to know: `text` names its code, as the reference prints it. */
 export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly text: string }
 
+/** A table that is named exactly and not published. `null`: there is none that the role may read, and it is told no more. */
+export interface UnpublishedTable {
+  readonly publication: string
+  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean } | null
+}
+
 /** Texts of a row's columns, in the order of the `columns` that they go with; `undefined`: not known. */
 export type RowTexts = readonly (string | null | undefined)[]
 
@@ -118,6 +124,8 @@ export type FilterAnswer = { readonly ok: true; readonly matches: ReadonlySet<nu
  */
 export interface FeedDatabase {
   publishedTables(): Promise<readonly PublishedTable[]>
+  /** The table with exactly these names, as far as the role may read it. */
+  unpublishedTable(named: { readonly schema: string; readonly table: string }, role: string): Promise<UnpublishedTable>
   role(name: string): Promise<RoleFacts>
   /** Tables that are gone are missing in the answer; there may be more of them, and for more roles, than were asked for. */
   tables(oids: readonly number[], roles: readonly string[]): Promise<ReadonlyMap<number, TableEntry>>

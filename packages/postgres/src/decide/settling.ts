@@ -1,3 +1,4 @@
+import type { ChangesFault } from '@tidewire/protocol'
 import type { DecidedChange } from '@tidewire/server'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -194,7 +195,11 @@ export class Settling {
       fault.kind === 'filter' ? 'your filter' : fault.timedOut ? 'its policies took too long for you' : 'its policies failed for you'
     const text =
       fault.kind === 'filter' ? `A change of ${table} could not be compared with ${what}` : `Changes of ${table} are withheld: ${what}`
-    for (const channel of fault.channels) channel.warn(text)
+    const warning: ChangesFault =
+      fault.kind === 'filter'
+        ? { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
+        : { code: 'policy-failed', hint: `Look at the SELECT policies of ${table}; "Why?" in the inspector shows the error.` }
+    for (const channel of fault.channels) channel.warn(text, warning)
   }
 }
 

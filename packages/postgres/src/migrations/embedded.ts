@@ -26,6 +26,16 @@ begin
     execute 'alter publication supabase_realtime add table ' || made.name;
     raise notice 'tidewire: changes of % are sent to clients now (publication supabase_realtime)', made.name;
   end loop;
+  for made in
+    select distinct format('%I.%I', n.nspname, c.relname) as name
+    from pg_event_trigger_ddl_commands() d
+    join pg_class c on c.oid = d.objid and d.classid = 'pg_class'::regclass
+    join pg_namespace n on n.oid = c.relnamespace
+    where d.command_tag like 'CREATE TABLE%' and n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition
+      and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
+  loop
+    raise notice 'tidewire: changes of % are not sent to clients, since it has no primary key: alter table % add primary key (…)', made.name, made.name;
+  end loop;
 end $body$;
 do $migration$
 begin

@@ -1,3 +1,4 @@
+import type { GapReason } from '@tidewire/protocol'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Place } from '../replication/position.ts'
 import { placeOf, type ChangeRing, type KeptChange } from './change-ring.ts'
@@ -20,7 +21,7 @@ export interface Replayer {
   send(changes: readonly KeptChange[], candidatesOf: (kept: KeptChange) => readonly Candidate[]): Promise<void>
 }
 
-export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: string }
+export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
 
 const CHUNK = 256
 

@@ -3,6 +3,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { filterText } from '../decide/change-row.ts'
 import { Crowd, isOfCrowd } from '../decide/crowd.ts'
 import { isAuthorizedDelete, type Binding, type Subscription } from './feed-channel.ts'
+import { keyWithheld, schemaWithheld } from './changes-fault.ts'
 import { schemaWithheldText } from './withheld-text.ts'
 import { lookupValues } from './filter-test.ts'
 import { uidOf, type Identities } from '../catalog/identity.ts'
@@ -113,7 +114,8 @@ export class TableFeed {
       return
     }
     const access = entry.roles.get(role.name)
-    if (access === undefined || access.superuser || !access.usesSchema) return subscription.channel.warnOnce(schemaWithheldText(entry))
+    if (access === undefined || access.superuser || !access.usesSchema)
+      return subscription.channel.warnOnce(schemaWithheldText(entry), schemaWithheld(entry, role.name))
     const binding = bind(subscription, entry, access, this.#identities)
     subscription.binding = binding
     if (isOfCrowd(subscription, binding)) this.#crowd.members.add(subscription)
@@ -138,7 +140,10 @@ export class TableFeed {
 function warnOfKey({ channel, entry, binding }: Subscription, { schema, name, primaryKey }: Table): void {
   const missing = primaryKey.filter(({ identity }) => !identity).map((column) => column.name)
   if (missing.length === 0 || binding === null || !binding.keyOnly || entry.event === 'INSERT' || entry.event === 'UPDATE') return
-  channel.warnOnce(`Deletes of ${schema}.${name} come without ${missing.join(', ')}: its replica identity does not hold the primary key`)
+  channel.warnOnce(
+    `Deletes of ${schema}.${name} come without ${missing.join(', ')}: its replica identity does not hold the primary key`,
+    keyWithheld({ schema, name }),
+  )
 }
 
 /** A filter on a column that the stream does not have lets nothing pass: whoever set it is told (rule D15). */
@@ -147,6 +152,7 @@ function warnOfFilters({ channel, filters }: Subscription, table: Table): void {
     if (!table.columns.some(({ name, tupleIndex }) => name === column.name && tupleIndex === null)) continue
     channel.warnOnce(
       `Changes of ${table.schema}.${table.name} are withheld: the publication leaves out ${column.name}, which your filter looks at`,
+      { code: 'filter-not-published', hint: `Publish ${column.name} as well, or filter by another column.` },
     )
   }
 }

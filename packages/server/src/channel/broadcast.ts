@@ -1,8 +1,10 @@
 import {
+  asksToPersist,
   isJsonObject,
   jsonValue,
   memberBytes,
   payloadBytes,
+  PERSIST_UNSUPPORTED,
   traceparentOf,
   utf8Text,
   type ClientFrame,
@@ -16,11 +18,12 @@ export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection, services, request } = channel
   if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
-    return channel.refuse(
+    return channel.refuseWrite(
       frame.ref,
-      'unauthorized',
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
+  // Nothing is acknowledged that is not done (rule B10).
+  if (wantsToPersist(frame.payload)) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
   if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
@@ -47,6 +50,25 @@ function messageOf(payload: FramePayload): TopicMessage | null {
     }
     case 'binary':
       return { kind: 'opaque', event: 'broadcast', bytes: payload.bytes }
+  }
+}
+
+/** Whether its sender asks for it to be stored. */
+function wantsToPersist(payload: FramePayload): boolean {
+  switch (payload.kind) {
+    case 'user-broadcast':
+      return asksToPersist(payload.broadcast.metadata)
+    case 'json':
+      return asksToPersist(payload.value)
+    case 'json-text': {
+      const { buffer, byteOffset, byteLength } = payload.bytes
+      // Found or not, this is much faster than a look for a member, which few broadcasts have.
+      if (!Buffer.from(buffer, byteOffset, byteLength).includes('"persist"')) return false
+      const persist = memberBytes(payload.bytes, 'persist')
+      return persist !== undefined && asksToPersist({ persist: jsonValue(utf8Text(persist)) })
+    }
+    case 'binary':
+      return false
   }
 }
 

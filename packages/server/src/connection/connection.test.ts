@@ -1,4 +1,4 @@
-import type { Message } from '@tidewire/protocol'
+import { encodeClientMessage, type Message } from '@tidewire/protocol'
 import { NodeInProcess, openToken, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
 import type { Authorization, Authorizer } from '../ports.ts'
@@ -322,6 +322,30 @@ describe('limits punish whoever goes over them', () => {
     expect(socket.closed).toMatchObject({ code: 1001 })
     expect(await node.server.admitConnection(openToken(), {})).toMatchObject({ ok: true })
   })
+
+  test.each(['1.0.0', '2.0.0'] as const)(
+    '%s: a broadcast that asks to be stored is refused by name and not sent (rule B10)',
+    async (version) => {
+      const node = new NodeInProcess()
+      const [a, b] = [node.connect(version), node.connect(version)]
+      await a.join(room, { broadcast: { ack: true } })
+      await b.join(room)
+      b.take()
+      const payload = { type: 'broadcast', event: 'e', payload: {}, persist: { ttl: 60 } }
+      a.sendRaw(encodeClientMessage(version, { joinRef: '1', ref: 'x', topic: room, event: 'broadcast', payload }))
+      a.sendRaw(
+        encodeClientMessage(version, { joinRef: '1', ref: 'y', topic: room, event: 'broadcast', payload: { ...payload, persist: false } }),
+      )
+      await node.settle()
+      expect(reply(a.received, 'x')).toMatchObject({
+        status: 'error',
+        response: { reason: expect.stringMatching(/^PersistUnsupported/) as string },
+      })
+      expect(reply(a.received, 'y')).toMatchObject({ status: 'ok' })
+      expect(b.take().filter(({ event }) => event === 'broadcast')).toHaveLength(1)
+      expect(node.decisions).toMatchObject([{ kind: 'push-refused', code: 'persist-unsupported', topic: room }])
+    },
+  )
 
   test('payload size: the sender is told, with or without ack', async () => {
     const node = new NodeInProcess({ limits: { maxPayloadBytes: 100 } })

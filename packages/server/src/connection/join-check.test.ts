@@ -38,6 +38,11 @@ describe('what is asked of a join', () => {
     expect(codeOf({}, 'room', 'no object')).toBe('malformed-join')
   })
 
+  test('one that asks for what is not built is refused by name (rule B10)', () => {
+    const join = checkJoin('room', { config: { private: true, broadcast: { persist: true } } }, quiet)
+    expect(join).toMatchObject({ ok: false, code: 'persist-unsupported', reason: expect.stringMatching(/^PersistUnsupported: /) as string })
+  })
+
   test('a private channel is let in where there are no others', () => {
     expect(codeOf({ privateOnly: true }, 'room', joinOf(true))).toBe('ok')
   })

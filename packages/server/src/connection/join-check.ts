@@ -1,4 +1,4 @@
-import { changesFault, parseJoin, type JoinBounds, type JoinRequest } from '@tidewire/protocol'
+import { changesFault, parseJoin, PERSIST_UNSUPPORTED, type JoinBounds, type JoinRequest } from '@tidewire/protocol'
 import { legacyEntry } from '../channel/change-entries.ts'
 import type { DecisionCode } from '../decision-code.ts'
 
@@ -41,6 +41,7 @@ export function checkJoin(subTopic: string, payload: unknown, at: JoinConditions
   if (fault !== null) return refuse(fault.code, fault.reason)
   const refuseRead = (code: DecisionCode, reason: string): JoinRefusal => ({ ...refuse(code, reason), private: request.value.private })
   if (at.privateOnly && !request.value.private) return refuseRead('private-only', 'PrivateOnly: This project only allows private channels')
+  if (request.value.persist) return refuseRead('persist-unsupported', PERSIST_UNSUPPORTED)
   if (!at.replaces) {
     if (at.channels === 0 && !at.allowUser()) return refuseRead('too-many-users', 'ConnectionRateLimitReached: Too many connected users')
     if (at.channels >= at.maxChannels) return refuseRead('too-many-channels', 'ChannelRateLimitReached: Too many channels')

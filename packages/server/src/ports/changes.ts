@@ -24,7 +24,7 @@ export interface ChangeListener {
    * one after the other, so that frames are built once.
    */
   change(event: string, payload: Uint8Array): void
-  /** News about the subscription, sent to the client as a `system` message. `extra` keys are added to its payload. */
+  /** News about the subscription, sent to the client as a `system` message. `extra` is added to its payload: an error has a `ChangesFault`. */
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 

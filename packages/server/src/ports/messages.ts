@@ -16,9 +16,10 @@ export interface PublishRequest {
 
 /** What became of a broadcast. */
 export type PublishOutcome =
-  /** `receivers` are those of this node. */
-  | { readonly kind: 'accepted'; readonly receivers: number }
-  | { readonly kind: 'denied' }
+  /** `receivers` are those of this node; `written`: until it is written to their sockets, where that is still to come. */
+  | { readonly kind: 'accepted'; readonly receivers: number; readonly written?: Promise<void> }
+  /** `detail`: which policy is missing or failed, for the log. */
+  | { readonly kind: 'denied'; readonly detail?: string }
   | { readonly kind: 'too-large' }
   | { readonly kind: 'rate-limited' }
   /** Whether it is allowed could not be found out; `message` is for the sender. */

@@ -13,6 +13,8 @@ export interface Decision {
     | 'connection-closed'
     | 'http-refused'
     | 'publish-refused'
+    | 'changes-refused'
+    | 'changes-withheld'
   readonly code: DecisionCode
   /** A sentence; never holds a token or a payload. */
   readonly detail: string

@@ -234,6 +234,41 @@ describe('Topic', () => {
     for (const { writes } of crowd) expect(writes.length).toBeLessThanOrEqual(2)
   })
 
+  test('a subscriber that joins between messages of a turn gets those after it, and everything of later turns', () => {
+    const { runtime, topic } = room()
+    const [early, late] = [new Receiver(), new Receiver()]
+    topic.subscribe(early, BOTH)
+    const say = (...numbers: number[]): void => {
+      for (const n of numbers) topic.fanOut('broadcast', text(n), null)
+    }
+    for (let turn = 0; turn < 20; turn++) {
+      say(0, 0, 0, 0)
+      runtime.endTurn()
+    }
+    say(1, 2, 3)
+    topic.subscribe(late, BOTH)
+    say(4)
+    runtime.endTurn()
+    for (const first of [5, 8]) {
+      say(first, first + 1, first + 2)
+      runtime.endTurn()
+    }
+    expect(late.texts).toEqual([4, 5, 6, 7, 8, 9, 10].map(v2))
+    expect(late.writes).toHaveLength(3)
+    expect(late.writes[1]).toBe(early.writes.at(-2))
+  })
+
+  test('what is delivered to single subscribers in a row is one frame for each version', () => {
+    const { topic } = room()
+    const [a, b, old, other] = [new Receiver(), new Receiver(), new Receiver('1.0.0'), new Receiver()]
+    const payload = Buffer.from('{"ids":[1]}')
+    for (const receiver of [a, old, b]) topic.deliverTo(receiver, 'postgres_changes', payload)
+    topic.deliverTo(other, 'INSERT', payload)
+    expect(a.writes[0]).toBe(b.writes[0])
+    expect(old.writes[0]).not.toBe(a.writes[0])
+    expect(other.texts).toEqual(['[null,null,"realtime:room","INSERT",{"ids":[1]}]'])
+  })
+
   test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), who: fc.nat(5), self: fc.boolean() }) },

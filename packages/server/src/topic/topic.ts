@@ -1,4 +1,4 @@
-import { wireTopic, type GapReason, type Version } from '@tidewire/protocol'
+import { wireTopic, type BroadcastGap, type Version } from '@tidewire/protocol'
 import type { RelayInterest } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { Envelopes } from './encoded-message.ts'
@@ -179,7 +179,7 @@ export class Topic {
     subscriber.write(frame, 1)
   }
 
-  notifyGap(reason: GapReason): void {
+  notifyGap(reason: BroadcastGap): void {
     for (const subscriber of this.subscribers()) subscriber.notifyGap(reason)
   }
 

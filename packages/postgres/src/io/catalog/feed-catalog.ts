@@ -18,6 +18,25 @@ export async function loadPublishedTables(session: Queryable, publication: strin
   return (rows as { oid: string; schema: string; name: string }[]).map((row) => ({ ...row, oid: Number(row.oid) }))
 }
 
+/** The table with exactly these names; `null` when there is none, or the role may not read it. */
+export async function loadUnpublishedTable(
+  session: Queryable,
+  schema: string,
+  table: string,
+  role: string,
+): Promise<{ readonly name: string; readonly hasPrimaryKey: boolean } | null> {
+  if (schema.includes('\0') || table.includes('\0') || role.includes('\0')) return null
+  const { rows } = await session.query(
+    `select format('%I.%I', n.nspname, c.relname) as name,
+       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey"
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles r on r.rolname = $3
+     where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and n.nspname <> 'realtime'
+       and pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(r.oid, c.oid, 'SELECT')`,
+    [schema, table, role],
+  )
+  return (rows as { name: string; hasPrimaryKey: boolean }[])[0] ?? null
+}
+
 /** Of the roles with these names, in their order. */
 export async function loadRoles(session: Queryable, names: readonly string[]): Promise<RoleFacts[]> {
   const { rows } = await session.query(

@@ -3,7 +3,7 @@ import type { FeedDatabase } from '../../decide/feed-database.ts'
 import { Gathering } from '../../decide/gathering.ts'
 import type { PublishedTable, RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
-import { loadPublishedTables, loadRoles, loadTableEntries } from '../catalog/feed-catalog.ts'
+import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
 import type { FeedSessions } from '../sessions/feed-sessions.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
@@ -43,6 +43,10 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
   })
   return {
     publishedTables: () => published.ask(null),
+    unpublishedTable: async ({ schema, table }, role) => ({
+      publication: options.publication,
+      table: await onCatalog((session) => loadUnpublishedTable(session, schema, table, role)),
+    }),
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => casts.ask({ filter, column }),

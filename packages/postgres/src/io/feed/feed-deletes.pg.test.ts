@@ -110,7 +110,7 @@ test('a table that does not tell what was deleted: said at the subscription, and
   expect(mine.systems[1]).toEqual({
     status: 'error',
     message: `Deletes of public.${table} are withheld: to find out who could see a deleted row, it needs REPLICA IDENTITY FULL`,
-    extra: { live: true },
+    extra: { live: true, code: 'deletes-withheld', hint: expect.stringContaining('replica identity full') as string },
   })
   await it.sql.query(`insert into ${table} (id, owner) values (1, $1)`, [USER_1])
   await Promise.all([everybody.received(1), inserts.received(1)])

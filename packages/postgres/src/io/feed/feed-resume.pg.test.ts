@@ -131,9 +131,9 @@ test('positions that cannot be gone on from say why, and the channel is live all
   await first.subscribed()
   const [epoch] = positionOf(first).split('/')
   const reasons = new Map([
-    ['', 'malformed-position'],
-    [`'; drop table notes; --`, 'malformed-position'],
-    ['x'.repeat(100_000), 'malformed-position'],
+    ['', 'invalid-position'],
+    [`'; drop table notes; --`, 'invalid-position'],
+    ['x'.repeat(100_000), 'invalid-position'],
     ['abc/1/0', 'other-epoch'],
     [`${epoch}/1/0`, 'position-too-old'],
     [`${epoch}/ffffffffffffffff/0`, 'position-ahead'],

@@ -72,7 +72,22 @@ function entryFaults(entry: JsonObject, text: Uint8Array, maxPayloadBytes: numbe
     ['private', flag(entry['private']) === undefined ? INVALID : null],
     ['topic', nameFault(entry['topic'])],
   ]
-  return Object.fromEntries(found.filter(([, fault]) => fault !== null).map(([field, fault]) => [field, [fault!]]))
+  return {
+    ...Object.fromEntries(found.filter(([, fault]) => fault !== null).map(([field, fault]) => [field, [fault!]])),
+    ...unsupportedOptions(entry),
+  }
+}
+
+/** What would change how a message is sent, and is not there: refused, as a 202 would say that it was done. */
+const UNSUPPORTED = ['persist', 'ttl']
+
+export function unsupportedOptions(given: Readonly<Record<string, unknown>>): FieldFaults {
+  const asked = UNSUPPORTED.filter((name) => Object.hasOwn(given, name) && !isOff(given[name]))
+  return Object.fromEntries(asked.map((name) => [name, ['is not supported']]))
+}
+
+function isOff(value: unknown): boolean {
+  return value === undefined || value === null || value === '' || flag(value) === false
 }
 
 function message(entry: JsonObject, text: Uint8Array): BroadcastMessage {

@@ -1,4 +1,4 @@
-import type { Surroundings } from '../runtime.ts'
+import type { PageLifecycle } from '../runtime.ts'
 
 /** What is asked of `window` and `document`; both are missing in Node and in workers. */
 interface Page {
@@ -7,7 +7,7 @@ interface Page {
 }
 
 /** Watches page and network. Returns what takes every listener back. */
-export function watchSurroundings(changed: (what: Surroundings) => void): () => void {
+export function watchPageLifecycle(changed: (what: PageLifecycle) => void): () => void {
   const page = globalThis as Page
   const { document } = globalThis as { readonly document?: Page & { readonly visibilityState?: string } }
   const wake = (): void => changed('wake')

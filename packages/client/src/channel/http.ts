@@ -1,7 +1,8 @@
-import { bytesOf, isJsonObject, jsonValue, RealtimeError } from '@tidewire/protocol'
-import type { ResolvedOptions } from './options.ts'
-import type { RealtimeBroadcastPersist } from './listen/payloads.ts'
-import type { HttpAnswer, Runtime } from './runtime.ts'
+import { bytesOf, jsonValue, RealtimeError } from '@tidewire/protocol'
+import { withQuery } from '../connection/endpoint.ts'
+import type { ResolvedOptions } from '../options.ts'
+import type { RealtimeBroadcastPersist } from '../listen/payloads.ts'
+import type { HttpAnswer, Runtime } from '../runtime.ts'
 
 /** Where a message goes. */
 export interface Room {
@@ -41,16 +42,20 @@ export async function httpSend(
   if (payload === undefined || payload === null) throw new RealtimeError('bad-argument', 'Payload is required for httpSend()')
   // A URL has no way to say these: they are steps in its path, however they are escaped (rule H3).
   const step = [subTopic, event].find((name) => /^\.\.?$/.test(name))
-  if (step !== undefined) throw new RealtimeError('bad-argument', `The path of a URL cannot say the name "${step}": use send()`)
-  const query = [
-    ...(isPrivate ? ['private=true'] : []),
-    ...(persist === true ? ['persist=true'] : typeof persist === 'object' ? [`persist[ttl]=${persist.ttl ?? ''}`] : []),
-  ].join('&')
-  const path = `/${encodeURIComponent(subTopic)}/events/${encodeURIComponent(event)}${query && `?${query}`}`
-  const { status, statusText, body } = await post(port, path, bytesOf(payload) ?? toJson(payload), timeout)
+  if (step !== undefined) throw new RealtimeError('bad-argument', `No URL can name "${step}": use send()`)
+  const ttl = Object(persist).ttl as unknown
+  const query = [isPrivate && 'private=true', persist && (ttl === undefined ? 'persist=true' : `persist%5Bttl%5D=${ttl as number}`)]
+  const path = `/${encodeURIComponent(subTopic)}/events/${encodeURIComponent(event)}`
+  const { status, statusText, body } = await post(
+    port,
+    path,
+    bytesOf(payload) === undefined ? toJson(payload) : (payload as ArrayBuffer),
+    timeout,
+    query.filter(Boolean).join('&'),
+  )
   if (status === 202) return { success: true }
-  const told = status === 404 ? 'httpSend() requires Realtime server v2.97.0 or newer; the endpoint returned 404.' : messageOf(body)
-  throw new RealtimeError('http-failed', told || statusText || `HTTP ${status}`, {
+  const said = status === 404 ? 'httpSend() requires Realtime server v2.97.0 or newer' : messageOf(body)
+  throw new RealtimeError('http-failed', said || statusText || `HTTP ${status}`, {
     cause: { status, body },
     retryable: status === 429 || status >= 500,
   })
@@ -59,8 +64,9 @@ export async function httpSend(
 function post(
   { runtime, options, token, given }: HttpPort,
   path: string,
-  body: string | Uint8Array,
+  body: string | ArrayBufferLike | ArrayBufferView,
   timeoutMs: number = options.timeoutMs,
+  query: string = '',
 ): Promise<HttpAnswer> {
   const { apikey, httpUrl } = options
   const headers = {
@@ -68,7 +74,9 @@ function post(
     'Content-Type': typeof body === 'string' ? 'application/json' : 'application/octet-stream',
     ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
   }
-  return runtime.http({ url: httpUrl + path, headers, body, timeoutMs }, given.fetch)
+  // The endpoint may have a query of its own.
+  const url = withQuery(httpUrl.replace(/(?=\?)|$/, path), query)
+  return runtime.http({ url, headers, body, timeoutMs }, given.fetch)
 }
 
 /** JSON text. Throws a RealtimeError for cycles, BigInt and the like. */
@@ -82,6 +90,6 @@ function toJson(value: unknown): string {
 
 function messageOf(body: string): string {
   const answer = jsonValue(body)
-  const { error, message } = isJsonObject(answer) ? answer : {}
-  return typeof error === 'string' ? error : typeof message === 'string' ? message : ''
+  const { error, message } = Object(answer) as { readonly error?: unknown; readonly message?: unknown }
+  return [error, message].find((text) => typeof text === 'string') ?? ''
 }

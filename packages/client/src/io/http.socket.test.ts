@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { post } from './http-broadcast.ts'
+import { http } from './http.ts'
 
 let server: Server
 let url: string
@@ -38,24 +38,44 @@ const timers = (): number => process.getActiveResourcesInfo().filter((kind) => k
 
 test('posts, and gives the answer whatever its status', async () => {
   seen = []
-  expect(await post(request('/'))).toEqual({ status: 202, statusText: 'Accepted', body: '' })
-  expect(await post(request('/busy'))).toEqual({ status: 503, statusText: 'Service Unavailable', body: 'later' })
+  expect(await http(request('/'), undefined)).toEqual({ status: 202, statusText: 'Accepted', body: '' })
+  expect(await http(request('/busy'), undefined)).toEqual({ status: 503, statusText: 'Service Unavailable', body: 'later' })
   expect(seen[0]).toMatchObject({ method: 'POST', headers: { apikey: 'k', 'content-type': 'application/json' }, body: '{"n":1}' })
 })
 
 test('a silent server is a timeout, no server a failed call; neither leaves a timer', async () => {
   const before = timers()
-  await expect(post(request('/silent', 50))).rejects.toMatchObject({ code: 'timeout', retryable: true })
+  await expect(http(request('/silent', 50), undefined)).rejects.toMatchObject({ code: 'timeout', retryable: true })
   const broken = (): Promise<Response> => Promise.reject(new TypeError('fetch failed'))
-  await expect(post(request('/', 60_000), broken)).rejects.toMatchObject({ code: 'http-failed', cause: { message: 'fetch failed' } })
+  await expect(http(request('/', 60_000), broken)).rejects.toMatchObject({ code: 'http-failed', cause: { message: 'fetch failed' } })
   expect(timers()).toBeLessThanOrEqual(before)
 })
 
 test('the fetch of the user is used', async () => {
   const calls: unknown[] = []
-  const answer = await post(request('/'), (...call) => {
+  const answer = await http(request('/'), (...call) => {
     calls.push(call)
-    return Promise.resolve(new Response('made up', { status: 201 }))
+    return Promise.resolve(new Response('made up', { status: 422 }))
   })
-  expect([answer.status, answer.body, calls.length]).toEqual([201, 'made up', 1])
+  expect([answer.status, answer.body, calls.length]).toEqual([422, 'made up', 1])
+})
+
+test('a mock of fetch needs no more than realtime-js asks for, and its errors keep their text', async () => {
+  const mock = (answer: object): typeof fetch => (() => Promise.resolve(answer)) as never
+  expect(await http(request('/'), mock({ ok: true, status: 202 }))).toMatchObject({ status: 202, body: '' })
+  const refusing = mock({ ok: false, status: 403, json: () => Promise.resolve({ message: 'no' }) })
+  expect(await http(request('/'), refusing)).toMatchObject({ status: 403, body: '{"message":"no"}' })
+  const failing =
+    (fault: Error): typeof fetch =>
+    async () =>
+      Promise.reject(fault)
+  await expect(http(request('/'), failing(new Error('offline')))).rejects.toMatchObject({ code: 'http-failed', message: 'offline' })
+  const aborted = Object.assign(new Error('stopped'), { name: 'AbortError' })
+  await expect(http(request('/'), failing(aborted))).rejects.toMatchObject({ code: 'timeout', cause: aborted })
+})
+
+test('without a body it asks by GET', async () => {
+  seen = []
+  expect(await http({ url: `${url}/busy`, timeoutMs: 5000 }, undefined)).toMatchObject({ status: 503, body: 'later' })
+  expect(seen).toMatchObject([{ method: 'GET', body: '' }])
 })

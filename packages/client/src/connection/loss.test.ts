@@ -19,7 +19,7 @@ test('where it said nothing, the reason is ours', () => {
 })
 
 test('what would end the same way is not to be tried again', () => {
-  expect(lossError({ code: 1006, reason: '', wasClean: false, final: 'unauthorized' })).toMatchObject({
+  expect(lossError({ code: 1006, reason: '', wasClean: false, fault: 'unauthorized' })).toMatchObject({
     code: 'unauthorized',
     retryable: false,
   })

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { watchSurroundings } from './surroundings.ts'
+import { watchPageLifecycle } from './page-lifecycle.ts'
 
 class Target extends EventTarget {
   visibilityState = 'visible'
@@ -22,7 +22,7 @@ test('a page that is seen, comes back or goes online wakes; one that is put asid
   vi.stubGlobal('addEventListener', page.addEventListener.bind(page))
   vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page))
   const heard: string[] = []
-  const stop = watchSurroundings((what) => heard.push(what))
+  const stop = watchPageLifecycle((what) => heard.push(what))
   for (const type of ['online', 'offline', 'pageshow']) page.dispatchEvent(new Event(type))
   document.dispatchEvent(new Event('visibilitychange'))
   document.visibilityState = 'hidden'
@@ -35,5 +35,5 @@ test('a page that is seen, comes back or goes online wakes; one that is put asid
 })
 
 test('where there is no page there is nothing to watch', () => {
-  watchSurroundings(() => {})()
+  watchPageLifecycle(() => {})()
 })

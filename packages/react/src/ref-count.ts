@@ -1,8 +1,8 @@
-/** Whoever leaves a place often comes back at once: StrictMode, a changed key, a route. */
+/** A user that goes often comes back at once: StrictMode, a changed key, a route. */
 const GRACE_MS = 100
 
-/** Counts who needs something, and ends it a while after nobody does. */
-export class Holders {
+/** Counts the users of something, and ends it a while after the last has gone. */
+export class RefCount {
   readonly #end: () => void
   #count = 0
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -28,7 +28,7 @@ export class Holders {
     }
   }
 
-  /** Ends at once what nobody holds. */
+  /** Ends it at once, if it has no users. */
   endNow(): void {
     clearTimeout(this.#timer)
     if (this.#count === 0) this.#end()

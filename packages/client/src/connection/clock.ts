@@ -1,5 +1,5 @@
-import type { RealtimeClientOptions } from './options.ts'
-import type { Runtime, WorkerTimers } from './runtime.ts'
+import type { RealtimeClientOptions } from '../options.ts'
+import type { Runtime, WorkerTimers } from '../runtime.ts'
 
 /** A timer that is this late was overslept. */
 const OVERSLEPT_MS = 10_000
