@@ -128,7 +128,7 @@ export function scriptedLink(listener: LinkListener): Link {
   const connections = Array.from({ length: 9 }, (_, index) => connection(index))
   const rows = (many: number): AdminLogRow[] => Array.from({ length: many }, row)
   setTimeout(() => {
-    listener.state({ kind: 'open', welcome: { version: '0.1.0', startedAt: Date.now(), sql: true, database: true } })
+    listener.state({ kind: 'open', welcome: { node: null, version: '0.1.0', startedAt: Date.now(), sql: true, database: true } })
     listener.event('admin_state', { topics: TOPICS, connections, moreTopics: 0, moreConnections: 0 })
     listener.event('admin_log', { rows: rows(Number(query.get('first') ?? 40)), skipped: 0 })
   })
@@ -169,6 +169,10 @@ function answer(name: keyof AdminRequests, request: unknown): unknown {
       return request
     case 'admin_why':
       return WHY
+    case 'admin_nodes':
+      return { nodes: [] }
+    case 'admin_disconnect':
+      return { disconnected: 0, silent: [] }
     case 'admin_table':
       return {
         primaryKey: [

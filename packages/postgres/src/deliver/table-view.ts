@@ -5,7 +5,7 @@ import type { Tuple } from '../replication/pgoutput/tuple.ts'
 import type { Supplied } from './supplied-columns.ts'
 
 /** Larger changes leave out what is large (rule D10). */
-export const MAX_CHANGE_BYTES: number = 1024 * 1024
+const MAX_CHANGE_BYTES: number = 1024 * 1024
 const MAX_KEPT_BYTES = 64
 
 /** How much of the old row is told. */

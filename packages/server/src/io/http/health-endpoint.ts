@@ -6,18 +6,24 @@ export interface HealthDeps {
   readonly draining: () => boolean
   /** How far the row changes are; `null`: there are none. */
   readonly feedProgress: () => FeedProgress | null
+  /** Whether there should be a way to other nodes and is none. */
+  readonly isCutOff: () => boolean
 }
+
+const CUT_OFF = 'there is no way to the other nodes'
 
 /**
  * For load balancers: no token, no database, no limit. Answers 503 once the server drains. With `?ready` it also answers
  * 503 until a client that resumes here finds the changes of the last while, and says what makes the server degraded.
  */
-export function healthEndpoint({ draining, feedProgress }: HealthDeps): Handler {
+export function healthEndpoint({ draining, feedProgress, isCutOff }: HealthDeps): Handler {
   return (c) => {
     if (draining()) return c.text('draining', 503)
-    const progress = c.req.query('ready') === undefined ? null : feedProgress()
+    if (c.req.query('ready') === undefined) return c.text('ok')
+    const progress = feedProgress()
     if (progress?.unready) return c.text(`not ready: ${progress.unready}`, 503)
-    return c.text(progress?.degraded ? `degraded: ${progress.degraded}` : 'ok')
+    const degraded = progress?.degraded ?? (isCutOff() ? CUT_OFF : null)
+    return c.text(degraded === null ? 'ok' : `degraded: ${degraded}`)
   }
 }
 
