@@ -8,14 +8,16 @@ import {
   type PresenceSyncState,
 } from './presence-sync.ts'
 
-type Kind = 'alone' | 'unknown' | 'up' | 'down'
+type Kind = 'alone' | 'unknown' | 'up' | 'down' | 'ended'
 
 const replica = (view: 'up' | 'down', silentBeats = 1, askedBeats: number | null = null) => ({ view, silentBeats, askedBeats })
+const ended = new Map<string, number>()
 const states: Readonly<Record<Kind, PresenceSyncState>> = {
-  alone: { linked: false, replicas: new Map([['b', replica('up')]]) },
-  unknown: { linked: true, replicas: new Map() },
-  up: { linked: true, replicas: new Map([['b', replica('up')]]) },
-  down: { linked: true, replicas: new Map([['b', replica('down', 9)]]) },
+  alone: { linked: false, replicas: new Map([['b', replica('up')]]), ended },
+  unknown: { linked: true, replicas: new Map(), ended },
+  up: { linked: true, replicas: new Map([['b', replica('up')]]), ended },
+  down: { linked: true, replicas: new Map([['b', replica('down', 9)]]), ended },
+  ended: { linked: true, replicas: new Map(), ended: new Map([['b', 3]]) },
 }
 
 const delta = [{ replica: 'b', seen: [1, 1], entries: [] }]
@@ -91,9 +93,30 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     gone: ['replica-gone b'],
     changed: ['send-changes'],
   },
+  ended: {
+    linkUp: [],
+    linkDown: [],
+    beat: ['drop-lingering', 'send-digest', 'read-input'],
+    inputRead: [],
+    digest: [],
+    digestLacks: [],
+    ask: [],
+    delta: [],
+    leaving: [],
+    gone: [],
+    changed: ['send-changes'],
+  },
 }
 
 describe('presence-sync', () => {
+  it('takes no late message of a replica that is gone, and takes it back after a while', () => {
+    const [state, effects] = play(states.up, events.gone, events.delta, events.digest, events.ask, events.leaving)
+    expect(effects).toEqual(['replica-gone b'])
+    const later = Array.from({ length: 10 }, () => events.beat)
+    expect(play(state, ...later.slice(1), events.delta)[1]).not.toContain('merge')
+    expect(play(state, ...later, events.delta)[1]).toContain('merge')
+  })
+
   for (const kind of Object.keys(table) as Kind[])
     it.each(Object.entries(table[kind]))(`${kind}: %s`, (event, effects) => {
       const before = states[kind]
@@ -145,6 +168,6 @@ describe('presence-sync', () => {
   })
 
   it('begins alone, without replicas', () => {
-    expect(initialPresenceSync).toEqual({ linked: false, replicas: new Map() })
+    expect(initialPresenceSync).toEqual({ linked: false, replicas: new Map(), ended: new Map() })
   })
 })
