@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromiumPath, programPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
+import { natsServerPath } from '../packages/testkit/src/nats-server.ts'
 import { isInstalled, otherPostgres } from '../packages/testkit/src/postgres-versions.ts'
 import { otherRuntimes, runtimesFolder, type OtherRuntime } from '../packages/testkit/src/runtimes.ts'
 import { run } from './child.ts'
@@ -22,6 +23,39 @@ export function findChromium(): Program {
   const installed = chromiumPath({ ...process.env, TIDEWIRE_CHROMIUM: undefined })
   if (installed !== undefined) return { path: installed }
   return { missing: 'Chromium is missing, browser tests are skipped: install Chrome or Chromium, or set CHROMIUM_PATH to one' }
+}
+
+/** A server of NATS, through which several nodes are one. On Debian the package starts a service, which tests do not use. */
+export function findNatsServer(): Program {
+  const find = (): string | undefined => natsServerPath({ ...process.env, TIDEWIRE_NATS_SERVER: undefined })
+  if (find() === undefined && installsWithApt) aptInstall('nats-server')
+  const path = find()
+  if (path !== undefined) return { path }
+  return {
+    missing:
+      'nats-server is missing, tests on many nodes are skipped: install it (Debian: apt install nats-server), or set NATS_SERVER_PATH',
+  }
+}
+
+/** The newest NATS server that is tested on; Debian has the oldest. Built with Go where that is installed, and kept. */
+const NEWEST_NATS = 'v2.15.3'
+
+export function findNewestNats(): Program {
+  const folder = join(runtimesFolder, `nats-${NEWEST_NATS}`)
+  const path = join(folder, 'nats-server')
+  if (existsSync(path)) return { path }
+  const go = programPath('go') ?? ['/usr/local/go/bin/go'].find((each) => existsSync(each))
+  if (go === undefined)
+    return { missing: `Go is missing: tests on many nodes run on the installed nats-server only, not on ${NEWEST_NATS}` }
+  console.log(`Building nats-server ${NEWEST_NATS} into .runtimes/ with Go`)
+  mkdirSync(folder, { recursive: true })
+  const built = run(go, ['install', `github.com/nats-io/nats-server/v2@${NEWEST_NATS}`], {
+    quiet: true,
+    timeoutMs: 1_200_000,
+    env: { GOBIN: folder },
+  })
+  if (existsSync(path)) return { path }
+  return { missing: `nats-server ${NEWEST_NATS} could not be built: ${lastLine(built.output)}` }
 }
 
 /** A virtual environment with the Python client, made once and kept. */

@@ -12,6 +12,7 @@ import { benchJoins, formatJoinsReport } from './joins/main.ts'
 import { benchHostile } from './hostile/main.ts'
 import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
+import { benchCluster, clusterTable } from './cluster/main.ts'
 import { benchPage } from './page/main.ts'
 import { formatPageReport } from './page/report.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
@@ -41,6 +42,7 @@ try {
   else if (options.http) await benchPublishing(options)
   else if (options.joins) await benchJoining(options)
   else if (options.hostile) await benchHostileFrames(options)
+  else if (options.cluster) await benchNodes(options)
   else await bench(options)
 } catch (error) {
   killChildren()
@@ -178,6 +180,21 @@ async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promis
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, figures }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-hostile`)
+}
+
+async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { samples } = await benchCluster({ rounds, quick })
+  const machine = describeMachine(['@nats-io/transport-node', 'ws'])
+  const date = today()
+  const conditions = [
+    `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians. One sender and one member on the first node, one member on each other, and one node more that has none; 200 B messages, 127.0.0.1.`,
+    'CPU is that of a whole node by the kernel, over the messages sent: at the sender with its frame, its acknowledged place in the topic and one delivery, at a receiver with one delivery. Latency is from the socket of the sender to that of the member, by one clock.',
+    'All processes share the machine; nothing is held to a core.',
+  ]
+  const page = [...reportHead({ machine, date, command: command(), conditions }), ...clusterTable(samples), ''].join('\n')
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-cluster`)
 }
 
 function today(): string {

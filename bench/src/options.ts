@@ -21,6 +21,8 @@ export interface BenchOptions {
   readonly joins: boolean
   /** What the heaviest frames of one client cost the others is measured instead. */
   readonly hostile: boolean
+  /** What many nodes cost is measured instead. */
+  readonly cluster: boolean
   /** One table of everything at the head of the page. */
   readonly all: boolean
   /** A server that runs already and takes part; null for none. */
@@ -32,7 +34,7 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
@@ -51,6 +53,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       http: { type: 'boolean', default: false },
       joins: { type: 'boolean', default: false },
       hostile: { type: 'boolean', default: false },
+      cluster: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
       'yes-i-may': { type: 'boolean', default: false },
@@ -60,7 +63,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins'] as const
+  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins', 'cluster'] as const
   const others = `--${own.slice(0, -1).join(', --')}`
   const last = `--${own.at(-1)}`
   const chosenOwn = own.filter((name) => values[name])
@@ -83,6 +86,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     http: values.http,
     joins: values.joins,
     hostile: values.hostile,
+    cluster: values.cluster,
     rounds,
     quick: values.quick,
     json: values.json ?? null,

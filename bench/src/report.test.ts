@@ -32,6 +32,7 @@ test('options', () => {
     http: false,
     hostile: false,
     joins: false,
+    cluster: false,
   })
   expect(parseOptions(['--all'])).toMatchObject({ scenarios, all: true })
   for (const other of [
@@ -42,6 +43,7 @@ test('options', () => {
     ['--hostile'],
     ['--http'],
     ['--joins'],
+    ['--cluster'],
     ['--scenario', 'idle'],
   ])
     expect(() => parseOptions(['--all', ...other])).toThrow(/^--all is every scenario of the servers: it takes no .*$/)
@@ -58,7 +60,7 @@ test('options', () => {
   expect(parseOptions([...url, '--apikey', 'own', '--yes-i-may'], { BENCH_APIKEY: 'k' })).toMatchObject({
     foreign: { apiKey: 'own', mayElsewhere: true },
   })
-  for (const other of ['--postgres', '--client', '--watched', '--page', '--hostile', '--http', '--joins'])
+  for (const other of ['--postgres', '--client', '--watched', '--page', '--hostile', '--http', '--joins', '--cluster'])
     expect(() => parseOptions([other, ...url])).toThrow(/^--url takes part in the benchmark of servers/)
   expect(() => parseOptions(['--http', '--joins'])).toThrow(/are benchmarks of their own/)
   expect(() => parseOptions(['--http', '--scenario', 'idle'])).toThrow('--http measures everything: it takes no --scenario')

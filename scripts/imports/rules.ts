@@ -14,6 +14,12 @@ export interface PackageRule {
 
 export const scope = '@tidewire/'
 
+/** What their `index.ts` exports is for users; of the others, only what another package or a test takes. */
+export const publicPackages: readonly string[] = ['client', 'react', 'server', 'postgres', 'nats']
+
+/** Files that the bundler puts in the place of others. */
+export const standIns: readonly string[] = ['client/src/io/web-websocket.ts']
+
 export const packageRules: Readonly<Record<string, PackageRule>> = {
   protocol: { anywhere: [], io: [] },
   client: { anywhere: ['@tidewire/protocol'], io: ['ws'] },
@@ -21,7 +27,21 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   server: {
     anywhere: ['@tidewire/protocol'],
     io: ['ws', 'hono', '@hono/*', 'jose', 'pino', 'prom-client', 'zod', '@opentelemetry/api'],
-    way: [['io'], ['server.ts'], ['admin'], ['connection'], ['channel'], ['presence'], ['topic'], ['auth', 'limits']],
+    way: [
+      ...[
+        ['io'],
+        ['server.ts'],
+        ['admin'],
+        ['connection'],
+        ['publish.ts'],
+        ['channel'],
+        ['cluster'],
+        ['presence'],
+        ['topic'],
+        ['auth', 'limits'],
+      ],
+      ...[['ports'], ['decision-code.ts']],
+    ],
   },
   postgres: {
     anywhere: ['@tidewire/protocol', 'type @tidewire/server'],
@@ -29,9 +49,21 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
     // A row change goes the other way: each step is a function of what the one before it made.
     way: [['io'], ['messages'], ['change-feed.ts'], ['deliver'], ['decide'], ['subscribe'], ['replication'], ['catalog']],
   },
+  nats: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['@nats-io/*'] },
   inspector: { anywhere: ['@tidewire/client', '@tidewire/protocol', 'preact', '@preact/*', 'uplot'] },
   cli: {
-    anywhere: ['@tidewire/protocol', '@tidewire/client', '@tidewire/server', '@tidewire/postgres', 'citty', 'jose', 'ws', 'zod', 'node:*'],
+    anywhere: [
+      '@tidewire/protocol',
+      '@tidewire/client',
+      '@tidewire/server',
+      '@tidewire/postgres',
+      '@tidewire/nats',
+      'citty',
+      'jose',
+      'ws',
+      'zod',
+      'node:*',
+    ],
   },
   testkit: {
     anywhere: [
@@ -39,6 +71,7 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
         '@tidewire/protocol',
         '@tidewire/client',
         '@tidewire/server',
+        '@tidewire/nats',
         'vitest',
         'fast-check',
         'ws',

@@ -48,7 +48,7 @@ function withoutComment(index: URL): string[] {
   return [...own, ...others]
 }
 
-test.each(['client', 'react', 'server', 'protocol', 'postgres'])('every export of %s has a doc comment', (name) => {
+test.each(['client', 'react', 'server', 'protocol', 'postgres', 'nats'])('every export of %s has a doc comment', (name) => {
   expect(withoutComment(new URL(`../../packages/${name}/src/index.ts`, import.meta.url))).toEqual([])
 })
 

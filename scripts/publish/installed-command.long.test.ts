@@ -19,7 +19,7 @@ afterAll(async () => {
 })
 
 test('installs from tarballs, starts, sends and listens, and leaves nothing but its folder', async () => {
-  const tarballs = Object.values(packTarballs(['protocol', 'client', 'server', 'postgres', 'cli'], folder))
+  const tarballs = Object.values(packTarballs(['protocol', 'client', 'server', 'postgres', 'nats', 'cli'], folder))
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), '{ "private": true }\n')
   const quietly = ['--cache', join(folder, 'cache'), '--no-audit', '--no-fund', '--loglevel=error']

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /** The packages that are published, each before those that need it. */
-export const publishedFolders = ['protocol', 'client', 'react', 'server', 'postgres', 'cli'] as const
+export const publishedFolders = ['protocol', 'client', 'react', 'server', 'postgres', 'nats', 'cli'] as const
 
 export type PublishedFolder = (typeof publishedFolders)[number]
 

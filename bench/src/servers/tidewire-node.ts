@@ -18,7 +18,7 @@ const HIGH = 1_000_000_000
 export function startNode(
   admin: AdminPorts | null,
   observers: readonly Observer[] = [],
-  ports: Pick<StartOptions, 'authorizer' | 'changeFeed'> = {},
+  ports: Pick<StartOptions, 'authorizer' | 'changeFeed' | 'relay'> = {},
 ): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({

@@ -38,6 +38,12 @@ const entries: readonly Entry[] = [
     summary: 'check a database, and print the SQL that mends it',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
+  { name: 'nodes', summary: 'show the nodes of a cluster', load: async () => (await import('./commands/nodes.ts')).nodes },
+  {
+    name: 'disconnect',
+    summary: 'close the connections of a user, on all nodes',
+    load: async () => (await import('./commands/disconnect.ts')).disconnect,
+  },
   { name: 'slot', summary: 'list or drop replication slots of Tidewire', load: async () => (await import('./commands/slot.ts')).slot },
   {
     name: 'bench',

@@ -1,5 +1,6 @@
 import type { DatabasePool, PostgresFeedOptions, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
+import { databaseId } from './database-id.ts'
 import { Failure, failed, reasonOf } from './failure.ts'
 import { slotSizes } from './slot-sizes.ts'
 
@@ -12,6 +13,8 @@ export interface Database {
   readonly migrated: readonly string[] | null
   /** For the metrics: what its replication slots keep. Never rejects. */
   readonly slots: () => Promise<readonly SlotSize[]>
+  /** What tells it from every other database; waits until it answers. Rejects when it is closed first. */
+  id(): Promise<string>
   /** From here on, messages that SQL sends go to the topics of this server. */
   deliverTo(server: Server): void
   close(): Promise<void>
@@ -110,6 +113,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     query: (text, values) => (migrated === null ? Promise.reject(notReady()) : pool.query(text, values)),
     withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
   }
+  const closing = new AbortController()
   const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), sessions: poolSize })
   return {
     ports: {
@@ -120,8 +124,10 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     adminPorts: { explainer: feed.explainer(authorizer), sql: feed.sql },
     migrated,
     slots: slotSizes(pool),
+    id: () => databaseId(pool, closing.signal),
     deliverTo: (running) => void (server = running),
     close: async () => {
+      closing.abort()
       await feed.close()
       await pool.close()
     },

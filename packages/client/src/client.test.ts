@@ -364,7 +364,7 @@ describe('sending', () => {
     await settle()
     expect(await channel.send({ type: 'broadcast', event: 'e', persist: true })).toBe('error')
     expect(await channel.send({ type: 'broadcast', event: 'e', persist: false })).toBe('ok')
-    expect(runtime.warnings).toEqual([expect.stringContaining('`persist` needs a private channel')])
+    expect(runtime.warnings).toEqual([expect.stringContaining('`persist` needs a joined private channel')])
   })
 
   test('httpSend', async () => {

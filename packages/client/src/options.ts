@@ -108,7 +108,7 @@ export function resolveOptions(
     fallback: number,
   ): number => {
     const value = options[name] ?? fallback
-    if (options[name] !== undefined && !isMilliseconds(value)) faults.push(`${name} must be a number of milliseconds below 2^31`)
+    if (options[name] !== undefined && !isMilliseconds(value)) faults.push(`${name} must be milliseconds below 2^31`)
     return value
   }
   const timeoutMs = milliseconds('timeout', 10_000)

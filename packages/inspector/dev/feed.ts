@@ -40,10 +40,13 @@ function connection(index: number): AdminConnection {
     vsn: '2.0.0',
     connectedAt: now - index * 61_000,
     lastHeartbeatAt: now - index * 1_900,
+    address: '127.0.0.1',
+    userAgent: 'Mozilla/5.0 (X11; Linux x86_64)',
     channels: TOPICS.slice(index % 3, (index % 3) + 3).map(({ topic, private: isPrivate }) => ({
       topic,
       private: isPrivate,
       role: 'authenticated',
+      sub: `user${index}`,
     })),
     received: 13 * index ** 2,
     sent: 211 * index ** 2,
@@ -128,7 +131,7 @@ export function scriptedLink(listener: LinkListener): Link {
   const connections = Array.from({ length: 9 }, (_, index) => connection(index))
   const rows = (many: number): AdminLogRow[] => Array.from({ length: many }, row)
   setTimeout(() => {
-    listener.state({ kind: 'open', welcome: { version: '0.1.0', startedAt: Date.now(), sql: true, database: true } })
+    listener.state({ kind: 'open', welcome: { node: null, version: '0.1.0', startedAt: Date.now(), sql: true, database: true } })
     listener.event('admin_state', { topics: TOPICS, connections, moreTopics: 0, moreConnections: 0 })
     listener.event('admin_log', { rows: rows(Number(query.get('first') ?? 40)), skipped: 0 })
   })
@@ -169,6 +172,10 @@ function answer(name: keyof AdminRequests, request: unknown): unknown {
       return request
     case 'admin_why':
       return WHY
+    case 'admin_nodes':
+      return { nodes: [] }
+    case 'admin_disconnect':
+      return { disconnected: 0, silent: [] }
     case 'admin_table':
       return {
         primaryKey: [

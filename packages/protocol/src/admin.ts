@@ -40,14 +40,46 @@ export interface AdminRequests {
   readonly admin_why: readonly [request: WhyQuestion, response: WhyAnswer]
   /** By what a row of a table is found: what a question about a row needs. */
   readonly admin_table: readonly [request: { readonly schema: string; readonly table: string }, response: AdminTable]
+  /** All nodes that are heard of. */
+  readonly admin_nodes: readonly [request: { readonly [name: string]: never }, response: { readonly nodes: readonly AdminNode[] }]
+  /** Closes sockets with 1008. `silent` names nodes that did not answer in time. */
+  readonly admin_disconnect: readonly [
+    request: DisconnectTarget,
+    response: { readonly disconnected: number; readonly silent: readonly string[] },
+  ]
   /** `dev` only; runs as the login of the project's database that is no superuser. */
   readonly admin_sql: readonly [request: { readonly sql: string }, response: AdminSqlResult]
   /** What the log should hold; the server answers with what it took. Payloads are off until an inspector asks for them. */
   readonly admin_watch: readonly [request: AdminWatch, response: AdminWatch]
 }
 
+/** A node of the cluster, as it was when it was asked. Figures are 0 or `null` where it did not answer. */
+export interface AdminNode {
+  /** Tells the runs of processes apart; empty where there is only one node. */
+  readonly instance: string
+  readonly name: string
+  readonly version: string
+  /** Unix milliseconds by its own clock. */
+  readonly startedAt: number
+  /** The one that this inspector is connected to. */
+  readonly isAsked: boolean
+  readonly answers: boolean
+  readonly connections: number
+  readonly topics: number
+  /** How far its row changes are behind; `null` without a database. */
+  readonly lagBytes: number | null
+  readonly lagMs: number | null
+  /** A sentence when something is wrong there. */
+  readonly trouble: string | null
+}
+
+/** The connections of a user on all nodes, or one connection: of the named node, else of the one that is asked. */
+export type DisconnectTarget = { readonly sub: string } | { readonly connection: string; readonly node?: string }
+
 /** Response of the join. */
 export interface AdminWelcome {
+  /** The name of the node that is shown; `null` where there is only one. */
+  readonly node: string | null
   readonly version: string
   /** Unix milliseconds. */
   readonly startedAt: number
@@ -84,7 +116,17 @@ export interface AdminConnection {
   /** Unix milliseconds. */
   readonly connectedAt: number
   readonly lastHeartbeatAt: number | null
-  readonly channels: readonly { readonly topic: string; readonly private: boolean; readonly role: string | null }[]
+  /** Of the other end of the socket, which may be a proxy; `null` where it is not known. */
+  readonly address: string | null
+  /** What the client called itself in its first request, cut to 200 characters. */
+  readonly userAgent: string | null
+  /** `role` and `sub` are those of the channel's own token, which may be another user's than that of the connection. */
+  readonly channels: readonly {
+    readonly topic: string
+    readonly private: boolean
+    readonly role: string | null
+    readonly sub: string | null
+  }[]
   /** Messages since it connected. */
   readonly received: number
   readonly sent: number

@@ -7,7 +7,7 @@ import type { ClientFrame } from './client-frame.ts'
 import { textBytes, utf8Text } from './utf8.ts'
 
 /** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
-export const FrameKind: {
+const FrameKind: {
   readonly push: 0
   readonly reply: 1
   readonly broadcast: 2

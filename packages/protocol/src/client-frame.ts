@@ -19,3 +19,8 @@ export type FramePayload =
   | { readonly kind: 'binary'; readonly bytes: Uint8Array }
   /** A user broadcast (kind 3): the bytes of a `json` one are JSON, those of a `binary` one opaque. */
   | { readonly kind: 'user-broadcast'; readonly broadcast: UserBroadcast }
+
+/** Bytes of a payload as it came. */
+export function payloadBytes(payload: FramePayload): number {
+  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
+}

@@ -19,10 +19,10 @@ export interface JoinBounds {
 export const defaultJoinBounds: JoinBounds = { maxChanges: 1_000, maxConditionsPerFilter: 100, maxConditions: 2_000 }
 
 /** The most names in a `select`: no table of Postgres has more columns. */
-export const MAX_SELECTED_COLUMNS = 1_600
+const MAX_SELECTED_COLUMNS = 1_600
 
 /** The longest name of a schema or table, or pattern for it; Postgres takes 63 bytes. */
-export const MAX_TABLE_NAME_BYTES = 255
+const MAX_TABLE_NAME_BYTES = 255
 
 interface Fault {
   readonly code: JoinFault

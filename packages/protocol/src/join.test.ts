@@ -10,6 +10,7 @@ const defaults: JoinRequest = {
   replicationReady: false,
   replay: null,
   persist: false,
+  gaps: false,
   presenceKey: null,
   presenceEnabled: false,
   postgresChanges: [],
@@ -31,7 +32,7 @@ describe('parseJoin', () => {
       joined({
         config: {
           private: true,
-          broadcast: { ack: true, self: true, replication_ready: true, replay: { since: 1795459835246, limit: 5 } },
+          broadcast: { ack: true, self: true, replication_ready: true, gaps: 'true', replay: { since: 1795459835246, limit: 5 } },
           presence: { key: 'me', enabled: true },
           postgres_changes: entries,
           postgres_changes_options: { positions: true, since: '1/0/0', wait: true, timeout: 5, deletes: 'authorized' },
@@ -46,6 +47,7 @@ describe('parseJoin', () => {
       replicationReady: true,
       replay: { since: 1795459835246, limit: 5 },
       persist: false,
+      gaps: true,
       presenceKey: 'me',
       presenceEnabled: true,
       postgresChanges: entries,

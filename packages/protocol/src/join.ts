@@ -16,6 +16,8 @@ export interface JoinRequest {
   readonly replay: ReplayRequest
   /** Asks for broadcasts to be stored (rule B10). */
   readonly persist: boolean
+  /** Where broadcasts may have been missed, the channel is notified (rule B12). */
+  readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
   readonly presenceEnabled: boolean
@@ -43,7 +45,7 @@ export type ParsedJoin =
 
 const MAX_REPLAY = 25
 /** The longest presence key: it is in every state and diff (rule L11). */
-export const MAX_KEY_BYTES = 1_024
+const MAX_KEY_BYTES = 1_024
 const MAX_INSPECTED = 200
 const DEFAULT_WAIT_MS = 15_000
 const MAX_WAIT_MS = 60_000
@@ -79,6 +81,7 @@ export function parseJoin(payload: unknown, bounds: JoinBounds = defaultJoinBoun
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
       persist: asksToPersist(broadcast),
+      gaps: flag(broadcast?.['gaps']),
       presenceKey,
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: entries,

@@ -43,8 +43,8 @@ export function decodeTextMessage(version: Version, text: string): Decoded<Messa
   return readMessage(version, jsonValue(text))
 }
 
-/** In so few bytes nothing can nest too deep, and `JSON.parse` takes no time whatever they hold. */
-const SMALL_BYTES = MAX_NESTING * 2
+/** Frames of fewer bytes than this cannot nest too deep, and `JSON.parse` takes no time for them. Literals, so that bundlers drop what a client does not use. */
+const SMALL_BYTES = 1_024
 
 /**
  * Reads a text frame from a client, keeping the payload's own bytes. What is nested too deep is refused (rule L9), and what
@@ -128,8 +128,8 @@ function firstByte(data: Uint8Array): number | undefined {
 const OPEN_ARRAY = 0x5b
 const OPEN_OBJECT = 0x7b
 
-/** A topic of the longest kind, each byte of it written as an escape. */
-const MAX_ENVELOPE_PART_BYTES = MAX_TOPIC_BYTES * 6 + 2
+/** The longest topic, `MAX_TOPIC_BYTES`, with each byte of it written as an escape of six, and quotes. */
+const MAX_ENVELOPE_PART_BYTES = 24_578
 
 function nameValue(bytes: Uint8Array | undefined): unknown {
   return bytes === undefined ? undefined : jsonValue(utf8Text(bytes))
@@ -149,7 +149,7 @@ function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnve
 const NOT_JSON = 'the frame is not JSON'
 const NO_ARRAY = 'expected [join_ref, ref, topic, event, payload]'
 const NO_OBJECT = 'expected an object with topic, event, payload and ref'
-const LONG_NAME = `a topic takes at most ${MAX_TOPIC_BYTES} bytes, an event and a ref ${MAX_NAME_BYTES}`
+const LONG_NAME = 'a topic takes at most 4096 bytes, an event and a ref 255'
 
 /** `value` is `undefined` when the frame is not JSON. */
 function readMessage(version: Version, value: unknown): Decoded<Message> {

@@ -5,7 +5,7 @@ import type { GapReason } from './gap-reason.ts'
 export interface SystemPayload {
   readonly message: string
   readonly status: 'ok' | 'error'
-  readonly extension: 'postgres_changes' | 'system'
+  readonly extension: 'postgres_changes' | 'broadcast' | 'system'
   /** The sub-topic; absent in messages to the whole socket. */
   readonly channel?: string
   /** Why row changes do not flow, and what mends it (rule D17). */
@@ -21,4 +21,12 @@ export interface SystemPayload {
   readonly resync?: boolean
   /** Why, with `recovered: false` and `resync`. */
   readonly reason?: GapReason
+  /** Broadcasts may have been missed (rule B12). */
+  readonly gap?: BroadcastGap
 }
+
+/**
+ * Why broadcasts may have been missed. `relay-lost`: messages between nodes were lost, or the way to the other nodes was down.
+ * `relay-unconfirmed`: the channel joined before the messages of other nodes were known to come.
+ */
+export type BroadcastGap = 'relay-lost' | 'relay-unconfirmed'

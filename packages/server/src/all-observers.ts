@@ -1,13 +1,15 @@
 import type { Observer } from './ports.ts'
 
-/** One observer that tells several, in their order. It measures what any of them asks for; of none, it is told everything and does nothing. */
+type OptionalMethod = 'fannedOut' | 'storedFannedOut' | 'authorized' | 'changed' | 'feedLag' | 'nodeEvent'
+
+/** One observer that notifies several, in their order. It has the optional methods that any of them has. */
 export function allObservers(observers: readonly Observer[]): Observer {
   return new Observers(observers)
 }
 
 /**
- * The same where they come and go. What it tells with stays the same all the while: a server that somebody begins to
- * watch would otherwise be slow until its hot path is compiled anew.
+ * The same for observers that are attached and detached. Keeps the same function objects, so that attaching an observer does
+ * not deoptimise the hot path.
  */
 export class Observers implements Observer {
   fannedOut: Observer['fannedOut']
@@ -15,6 +17,7 @@ export class Observers implements Observer {
   authorized: Observer['authorized']
   changed: Observer['changed']
   feedLag: Observer['feedLag']
+  nodeEvent: Observer['nodeEvent']
   #observers: readonly Observer[] = []
 
   constructor(observers: readonly Observer[]) {
@@ -28,6 +31,7 @@ export class Observers implements Observer {
     this.authorized = this.#ifAsked('authorized', this.#authorized)
     this.changed = this.#ifAsked('changed', this.#changed)
     this.feedLag = this.#ifAsked('feedLag', this.#feedLag)
+    this.nodeEvent = this.#ifAsked('nodeEvent', this.#nodeEvent)
   }
 
   readonly decision: Observer['decision'] = (decision) => {
@@ -78,7 +82,11 @@ export class Observers implements Observer {
     for (const observer of this.#observers) observer.feedLag?.(lag)
   }
 
-  #ifAsked<Tell>(name: 'fannedOut' | 'storedFannedOut' | 'authorized' | 'changed' | 'feedLag', tell: Tell): Tell | undefined {
-    return this.#observers.some((observer) => observer[name] !== undefined) ? tell : undefined
+  readonly #nodeEvent: Observer['nodeEvent'] = (event) => {
+    for (const observer of this.#observers) observer.nodeEvent?.(event)
+  }
+
+  #ifAsked<Notify>(name: OptionalMethod, notify: Notify): Notify | undefined {
+    return this.#observers.some((observer) => observer[name] !== undefined) ? notify : undefined
   }
 }

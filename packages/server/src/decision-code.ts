@@ -2,7 +2,7 @@ import type { ChangesFaultCode, DecodeFault, JoinFault } from '@tidewire/protoco
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
- * `docs/errors.md` tells of each.
+ * `docs/errors.md` explains each.
  */
 export type DecisionCode =
   | DecodeFault

@@ -16,6 +16,7 @@ export { allObservers } from './all-observers.ts'
 export { logObserver, type Log, type LogObserverOptions } from './io/observability/log-observer.ts'
 export type { MetricsText } from './io/http/metrics-endpoint.ts'
 export { metricsObserver, type MetricsObserver, type MetricsObserverOptions, type SlotSize } from './io/observability/metrics-observer.ts'
+export { nodeRuntime } from './io/node-runtime.ts'
 export { openTelemetry, type Tracing } from './io/observability/tracing.ts'
 export { tokenVerifier, type TokenVerifierOptions } from './io/tokens/token-verifier.ts'
 export { resolveOptions, type ServerOptions } from './options.ts'
@@ -31,9 +32,9 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly port?: number
   /** What `/metrics` says; without it there is no such path. */
   readonly metrics?: MetricsText | null
-  /** Who may read the metrics; everybody without it. */
+  /** Verifies the tokens of those who read the metrics; without it anyone may. */
   readonly metricsVerifier?: TokenVerifier | null
-  /** Which `Host` headers are taken; all are without it. A server on somebody's own machine should know its names. */
+  /** Which `Host` headers are taken; all are without it. A server on a developer's machine should know its names. */
   readonly hostRule?: HostRule
   /** Asked for the paths that the server does not know; `null` means it does not know them either. */
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
@@ -51,7 +52,19 @@ export interface RunningServer {
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { host = '127.0.0.1', port = 4000, verifier, observer, authorizer, messageStore, changeFeed, tracer, admin, ...others } = options
+  const {
+    host = '127.0.0.1',
+    port = 4000,
+    verifier,
+    observer,
+    authorizer,
+    messageStore,
+    changeFeed,
+    relay,
+    tracer,
+    admin,
+    ...others
+  } = options
   const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
@@ -62,6 +75,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     authorizer: authorizer ?? null,
     messageStore: messageStore ?? null,
     changeFeed: changeFeed ?? null,
+    relay: relay ?? null,
     tracer: tracer ?? null,
     admin: admin ?? null,
   })
@@ -81,6 +95,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     },
     draining: () => server.connections.draining,
     feedProgress: () => changeFeed?.progress?.() ?? null,
+    isCutOff: () => relay?.link.state === 'down',
     fallback,
   })
   const guarded = guardHost(hostRule, decisions, api, createWebSocketListener(server))
@@ -98,6 +113,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const stop = async (): Promise<void> => {
     await drain(server, runtime, resolved.drainTimeoutMs)
     sweeping.cancel()
+    await server.close()
     await listener.close(Math.min(1_000, resolved.drainTimeoutMs))
   }
   return {
@@ -108,11 +124,11 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
 }
 
-/** How long one batch of sockets gets before the next is told. */
+/** How long one batch of sockets gets before the next is closed. */
 const DRAIN_STEP_MS = 20
 
 async function drain(server: Server, runtime: Runtime, timeoutMs: number): Promise<void> {
   const deadline = runtime.uptime() + timeoutMs
-  while (server.connections.drain() > 0 && runtime.uptime() < deadline)
+  while (server.drain() > 0 && runtime.uptime() < deadline)
     await new Promise<void>((resolve) => void runtime.setTimer(resolve, DRAIN_STEP_MS))
 }

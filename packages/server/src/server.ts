@@ -12,6 +12,8 @@ import {
   type TokenRefusal,
 } from './auth/token.ts'
 import type { AdmissionResult, Services } from './channel/services.ts'
+import { NodeAdmin, type OwnFigures } from './cluster/node-admin.ts'
+import { Nodes } from './cluster/nodes.ts'
 import { Connection, type ConnectionLimits } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
@@ -32,14 +34,17 @@ import type {
   Observer,
   PublishOutcome,
   PublishRequest,
+  Relay,
   Runtime,
   TokenVerifier,
   Tracer,
 } from './ports.ts'
 import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
+import { FlushScheduler } from './topic/flush-scheduler.ts'
+import { Publisher } from './topic/publisher.ts'
+import { RelayOutbox } from './topic/relay-outbox.ts'
 import { Topics } from './topic/topics.ts'
-import { Turn } from './topic/turn.ts'
 
 /** What a server stands on. Without a database, private channels, replay and row changes are refused with a reason. */
 export interface ServerPorts {
@@ -49,6 +54,8 @@ export interface ServerPorts {
   readonly authorizer?: Authorizer | null
   readonly messageStore?: MessageStore | null
   readonly changeFeed?: ChangeFeed | null
+  /** The way to other nodes; `null`: this is the only one. */
+  readonly relay?: Relay | null
   /** Follows broadcasts; without one nothing is spent on it. */
   readonly tracer?: Tracer | null
   /** What an inspector needs; `null`: there is none. */
@@ -63,8 +70,7 @@ export type ConnectionAdmission =
 const MAX_PAUSE_MS = 2_000
 
 /**
- * One node, without its sockets: takes transports, gives connections. Everything that reaches a topic goes through
- * here, from sockets, from HTTP and from the database.
+ * One node, without its sockets: takes transports, gives connections.
  */
 export class Server {
   readonly options: ResolvedServerOptions
@@ -81,6 +87,8 @@ export class Server {
   readonly #limits: ConnectionLimits
   readonly #upgrades: RateCounter
   readonly #admin: AdminChannel | null
+  readonly #nodes: Nodes | null
+  readonly #nodeAdmin: NodeAdmin
   #connectionCount = 0
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
@@ -90,8 +98,16 @@ export class Server {
     this.connections = new Connections(options.limits.maxConnectedUsers)
     const { maxUnfinishedBytes, frameTimeoutMs } = options.limits
     this.unfinished = new UnfinishedMessages({ maxBytes: maxUnfinishedBytes, timeoutMs: frameTimeoutMs }, runtime)
-    const turn = new Turn(runtime, { lingerMs: options.lingerMs })
-    this.topics = new Topics(turn)
+    const scheduler = new FlushScheduler(runtime, { lingerMs: options.lingerMs })
+    const relay = ports.relay ?? null
+    this.topics = new Topics(scheduler, relay)
+    const publisher = new Publisher({
+      runtime,
+      topics: this.topics,
+      observer: this.#observers,
+      tracer: ports.tracer ?? null,
+      outbox: relay === null ? null : new RelayOutbox(relay, scheduler),
+    })
     this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
     this.#limits = {
       maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
@@ -107,20 +123,35 @@ export class Server {
       join: joinBounds(options.limits),
       privateOnly: options.privateOnly,
     }
+    const presence = new PresenceTracker<object>({
+      replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
+      nextPhxRef: () => base64url(runtime.randomBytes(12)),
+    })
+    this.#nodeAdmin = new NodeAdmin({
+      runtime,
+      relay,
+      version: relay?.self.version ?? ports.admin?.version ?? '',
+      startedAt: relay?.self.startedAt ?? runtime.now(),
+      figures: () => this.#figures(),
+      disconnect: (target) => this.connections.disconnect(target),
+    })
+    const admin = this.#nodeAdmin
+    const nodes =
+      relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, admin, observer: this.#observers })
+    this.#nodes = nodes
     this.#services = {
       runtime,
       limits: options.limits,
       topics: this.topics,
-      fanOutTimes: turn.fanOutTimes,
-      presence: new PresenceTracker<object>({
-        replica: base64url(runtime.randomBytes(9)),
-        nextPhxRef: () => base64url(runtime.randomBytes(12)),
-      }),
+      publisher,
+      isClustered: relay !== null,
+      presence,
+      presenceChanged: () => nodes?.presenceChanged(),
+      fanOutTimes: scheduler.fanOutTimes,
       authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
-      tracer: ports.tracer ?? null,
       showsFailedPolicies: options.showsFailedPolicies,
       admit: (token, headers) => this.#admit(token, headers),
     }
@@ -128,6 +159,7 @@ export class Server {
     this.connections.admin = this.#admin
     this.#first = this.#withAdmin(ports.observer)
     this.#observe()
+    this.#nodes?.start()
   }
 
   /** All who see what happens. */
@@ -171,6 +203,17 @@ export class Server {
     return publishTrusted(this.#services, request)
   }
 
+  /** Starts or goes on with draining: closes the next sockets. Returns how many are left. */
+  drain(): number {
+    if (!this.connections.draining) this.#nodes?.leave()
+    return this.connections.drain()
+  }
+
+  /** Says goodbye to the other nodes. */
+  async close(): Promise<void> {
+    await this.#nodes?.close()
+  }
+
   /** To be called every {@link SWEEP_INTERVAL_MS}. */
   sweep(): void {
     this.connections.sweep()
@@ -181,9 +224,25 @@ export class Server {
     if (progress !== undefined) this.observer.feedLag(lagOf(progress, runtime.now()))
   }
 
-  #adminView(): AdminView {
-    const { changeFeed, runtime, authorizer } = this.#ports
+  #figures(): OwnFigures {
+    const { changeFeed, relay, runtime } = this.#ports
+    const progress = changeFeed?.progress?.()
+    const lag = progress === undefined ? null : lagOf(progress, runtime.now())
+    const alone = relay?.link.state === 'down' ? relay.link.detail : null
     return {
+      connections: this.connections.size,
+      topics: this.topics.size,
+      lagBytes: lag?.bytes ?? null,
+      lagMs: lag?.ms ?? null,
+      trouble: this.connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone),
+    }
+  }
+
+  #adminView(): AdminView {
+    const { changeFeed, runtime, authorizer, relay } = this.#ports
+    return {
+      node: relay ?? null,
+      nodes: this.#nodeAdmin,
       runtime,
       connections: this.connections,
       topics: this.topics,
@@ -207,12 +266,12 @@ export class Server {
     return { ...allObservers([observer]), decision }
   }
 
-  /** Only what somebody wants to know is measured. */
+  /** Only what some observer asks for is measured. */
   #observe(): void {
     const { changeFeed, runtime } = this.#ports
     this.#observers.set([this.#first, ...this.#watchers])
     const { fannedOut, changed } = this.#observers
-    this.#services.fanOutTimes.told = fannedOut ?? null
+    this.#services.fanOutTimes.measured = fannedOut ?? null
     changeFeed?.observe?.(
       changed === undefined ? null : (change) => changed({ ...change, ms: Math.max(0, runtime.now() - change.committedAt) }),
     )
@@ -231,7 +290,7 @@ export class Server {
     const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await this.#examine(apiKey, headers)
     if ('refusal' in examined) {
       const { refusal } = examined
-      // An inspector is let in whoever else is there: it may be needed because of them.
+      // An inspector is let in over the limit of users: it may be needed because of them.
       const key = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.check(apiKey) : undefined
       if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
       if (key?.code === 'admin-key-expired') return { ok: false, status: 401, text: 'Token has expired', code: key.code }
@@ -266,11 +325,11 @@ function lagOf({ lagBytes, oldestAt, faults = 0 }: FeedProgress, now: number): F
   return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), faults }
 }
 
-function timed(authorizer: Authorizer, runtime: Runtime, told: (ms: number) => void): Authorizer {
+function timed(authorizer: Authorizer, runtime: Runtime, measured: (ms: number) => void): Authorizer {
   const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
     const at = runtime.uptime()
     const authorization = await ask()
-    told(runtime.uptime() - at)
+    measured(runtime.uptime() - at)
     return authorization
   }
   return {

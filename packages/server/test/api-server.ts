@@ -57,6 +57,7 @@ export class ApiServer {
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', text: () => Promise.resolve('up 1\n') },
       metricsVerifier: null,
       feedProgress: () => null,
+      isCutOff: () => false,
       checkUpgrade: (apiKey) =>
         Promise.resolve(apiKey === this.token ? null : { status: 401, text: 'The token provided is not a valid JWT' }),
       draining: () => this.draining,

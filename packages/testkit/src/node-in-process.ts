@@ -31,14 +31,15 @@ function claimsIn(token: string): Record<string, unknown> {
 
 /** A whole server on a clock that is moved by hand, with sockets that are arrays. */
 export class NodeInProcess {
-  readonly runtime: ServerRuntime = new ServerRuntime()
+  readonly runtime: ServerRuntime
   readonly decisions: Decision[] = []
   readonly server: Server
 
-  constructor(options: ServerOptions = {}, ports: Partial<ServerPorts> = {}) {
+  constructor(options: ServerOptions = {}, ports: Partial<ServerPorts> = {}, runtime: ServerRuntime = new ServerRuntime()) {
+    this.runtime = runtime
     const observer: Observer = { ...allObservers([]), decision: (decision) => void this.decisions.push(decision) }
     this.server = new Server(resolveOptions({ limits: noLimits, ...options }), {
-      runtime: this.runtime,
+      runtime,
       verifier: openVerifier,
       observer,
       ...ports,

@@ -105,7 +105,7 @@ function payloadOf({ payload }: ClientFrame): unknown {
 }
 
 /** The wanted changes as a server echoes them, with ids from 1. */
-export function withIds(payload: unknown): readonly JsonObject[] {
+function withIds(payload: unknown): readonly JsonObject[] {
   const config = isJsonObject(payload) ? payload['config'] : undefined
   const entries = isJsonObject(config) ? config['postgres_changes'] : undefined
   return Array.isArray(entries) ? (entries as JsonObject[]).map((entry, index) => ({ ...entry, id: index + 1 })) : []

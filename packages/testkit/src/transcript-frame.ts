@@ -18,7 +18,7 @@ export function formatFrame(frame: RecordedFrame): string {
 }
 
 /** A frame as a value to compare; `undefined` for text that is not JSON and for binary kinds that are opaque. */
-export function frameJson(frame: RecordedFrame): Json | undefined {
+function frameJson(frame: RecordedFrame): Json | undefined {
   return typeof frame === 'string' ? parseJson(frame) : userBroadcastJson(frame)
 }
 

@@ -14,7 +14,7 @@ export interface Expectation {
 }
 
 /** Without traffic for this long the recorder had stopped to listen: by then everything must have come. */
-export const QUIET_MS = 100
+const QUIET_MS = 100
 
 type Linked = Expectation & { twin: Expectation | null }
 

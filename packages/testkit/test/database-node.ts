@@ -11,9 +11,20 @@ import {
   startEmbeddedPostgres,
   storedMessage,
 } from '@tidewire/postgres'
+import type { StartOptions } from '@tidewire/server'
 import { startNode, type RunningNode } from '@tidewire/testkit'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
+/** A real Postgres, prepared as the command does it. */
+export interface TestDatabase {
+  readonly url: string
+  /** Runs SQL as the superuser. */
+  sql(text: string): Promise<unknown[]>
+  /** A real server on it. It does not stop with the database. `name`: among others that it reaches by a relay. */
+  node(options?: Partial<StartOptions>, name?: string): Promise<RunningNode>
+  stop(): Promise<void>
+}
 
 /** A real server on a real Postgres, put together as the command does it. */
 export interface DatabaseNode {
@@ -24,7 +35,7 @@ export interface DatabaseNode {
   stop(): Promise<void>
 }
 
-export async function startDatabaseNode(): Promise<DatabaseNode> {
+export async function startDatabase(): Promise<TestDatabase> {
   const base = await mkdtemp(join(tmpdir(), 'tidewire-node-'))
   // Run by root, Postgres has an account of its own, which must get to its folder.
   await chmod(base, 0o755)
@@ -32,31 +43,51 @@ export async function startDatabaseNode(): Promise<DatabaseNode> {
   const pool = databasePool({ url: postgres.url, maxConnections: 4, connectTimeoutMs: 10_000 })
   await pool.withSession(migrate)
   await pool.withSession(makeConvenient)
-  let node: RunningNode | null = null
-  const feed = openPostgresFeed({
-    databaseUrl: postgres.url,
-    otherPublications: [{ name: 'tidewire_messages' }],
-    onRow: (change) => {
-      const message = storedMessage(change)
-      if (message !== null) node?.server.publishTrusted(message)
-    },
-  })
-  node = await startNode({
-    changeFeed: feed.changeFeed,
-    authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work) }),
-    messageStore: databaseMessageStore(pool),
-  })
-  const started = node
   return {
-    node: started,
-    databaseUrl: postgres.url,
+    url: postgres.url,
     sql: async (text) => (await pool.query(text)).rows,
+    async node(options = {}, name) {
+      let node: RunningNode | null = null
+      const feed = openPostgresFeed({
+        databaseUrl: postgres.url,
+        otherPublications: [{ name: 'tidewire_messages' }],
+        ...(name === undefined ? {} : { node: name, hasRelay: true }),
+        onRow: (change) => {
+          const message = storedMessage(change)
+          if (message !== null) node?.server.publishTrusted(message)
+        },
+      })
+      node = await startNode({
+        changeFeed: feed.changeFeed,
+        authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work) }),
+        messageStore: databaseMessageStore(pool),
+        ...options,
+      })
+      const started = node
+      const stop = async (): Promise<void> => {
+        await started.stop()
+        await feed.close()
+      }
+      return { ...started, stop }
+    },
     stop: async () => {
-      await started.stop()
-      await feed.close()
       await pool.close()
       await postgres.stop()
       await rm(base, { recursive: true, force: true })
+    },
+  }
+}
+
+export async function startDatabaseNode(): Promise<DatabaseNode> {
+  const database = await startDatabase()
+  const node = await database.node()
+  return {
+    node,
+    databaseUrl: database.url,
+    sql: (text) => database.sql(text),
+    stop: async () => {
+      await node.stop()
+      await database.stop()
     },
   }
 }

@@ -1,6 +1,7 @@
 import { defineCommand, type Command } from '../command.ts'
 import { placeOf } from '../database.ts'
 import { databaseArgs, findDatabaseUrl } from '../database-session.ts'
+import { checkNats } from '../doctor/check-nats.ts'
 import { checkDatabase, type CheckResult } from '../doctor/checks.ts'
 import { readFacts } from '../doctor/read-facts.ts'
 import { exitCodes } from '../failure.ts'
@@ -15,7 +16,8 @@ export const doctor: Command = defineCommand({
   },
   async run({ db, json }) {
     const url = findDatabaseUrl(db, process.cwd(), process.env)
-    const results = checkDatabase(await readFacts(url, /^(1|true)$/.test(process.env['TIDEWIRE_ALLOW_UNBOUNDED_WAL']?.trim() ?? '')))
+    const isUnboundedWalAllowed = /^(1|true)$/.test(process.env['TIDEWIRE_ALLOW_UNBOUNDED_WAL']?.trim() ?? '')
+    const results = [...checkDatabase(await readFacts(url, isUnboundedWalAllowed)), ...(await checkNats(process.env))]
     for (const result of results) {
       if (json) printJson({ ...result, sql: result.sql ?? [] })
       else show(result)

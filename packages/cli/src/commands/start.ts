@@ -7,6 +7,7 @@ import {
   startServer,
   tokenVerifier,
   type Log,
+  type Relay,
   type RunningServer,
   type StartOptions,
 } from '@tidewire/server'
@@ -35,12 +36,14 @@ export const start: Command = defineCommand({
     if (!read.ok) throw misused(['The environment has faults:', ...read.faults.map((fault) => `  ${fault}`)].join('\n'))
     const { configuration } = read
     const stop = watchStopSignal()
-    const log = logObserver({ level: configuration.logLevel })
+    const log = logObserver({ level: configuration.logLevel, node: configuration.cluster?.nodeName ?? null })
     for (const sentence of configuration.warnings) log.warn(sentence)
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
+      const relay =
+        configuration.cluster === null ? null : (await import('../start/relay.ts')).clusterRelay(configuration.cluster, database)
       const running = await listen({
-        ...(await traced(serverOptions(configuration, log, database))),
+        ...(await traced(serverOptions(configuration, log, database, relay))),
         ...database?.ports,
         ...inspectorOptions(configuration, database, log),
       })
@@ -87,12 +90,14 @@ function serverOptions(
   { host, port, options, verifier, metricsSecret }: StartConfiguration,
   log: Log,
   database: Database | null,
+  relay: Relay | null,
 ): StartOptions {
-  const base = { ...options, host, port, verifier: tokenVerifier({ ...verifier, onKeySetFault: (detail) => log.warn(detail) }) }
+  const base = { ...options, host, port, relay, verifier: tokenVerifier({ ...verifier, onKeySetFault: (detail) => log.warn(detail) }) }
   if (metricsSecret === null) return { ...base, observer: log.observer }
   const { observer, metrics } = metricsObserver({
     processMetrics: true,
     ...(database && { slots: database.slots, changeFeed: database.ports.changeFeed ?? null }),
+    ...(relay && { relay }),
   })
   return {
     ...base,
@@ -120,12 +125,13 @@ function inspectorOptions(
 }
 
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
-async function openFor({ allowUnboundedWal }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
+async function openFor({ allowUnboundedWal, cluster }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
   const { url } = given
   const logReady = (migrated: readonly string[]): void =>
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
+    ...(cluster === null ? {} : { node: cluster.nodeName, hasRelay: true }),
     guard: async (session) => {
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)

@@ -28,7 +28,7 @@ export function changeLine({ eventType, schema, table, new: row, old, errors }: 
   return `${clock()}  ${eventType}  ${visible(`${schema}.${table}`)}  ${rows}${faults}`
 }
 
-export function clock(): string {
+function clock(): string {
   return new Date().toTimeString().slice(0, 8)
 }
 

@@ -25,6 +25,7 @@ test('a secret is enough', () => {
     verifier: { secret: secret.API_JWT_SECRET },
     metricsSecret: null,
     database: null,
+    cluster: null,
     adminSecret: null,
     allowUnboundedWal: false,
     options: { limits: {} },

@@ -1,6 +1,7 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
+import { readCluster, type ClusterConfiguration } from './nats-environment.ts'
 import { unknownVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -16,6 +17,8 @@ export interface StartConfiguration {
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** How it finds the other nodes; `null`: it is the only one. */
+  readonly cluster: ClusterConfiguration | null
   /** Use a database that bounds the write-ahead log of its slots by nothing. */
   readonly allowUnboundedWal: boolean
   /** What the operator should know before it matters: variables that change nothing, a short secret. */
@@ -40,8 +43,10 @@ export function readEnvironment(environment: { readonly [name: string]: string |
     faults.push('TIDEWIRE_ADMIN_SECRET: must differ from API_JWT_SECRET; a signer of client keys could open the inspector')
   if (read.data?.TIDEWIRE_PRIVATE_ONLY === true && read.data.DATABASE_URL === undefined && read.data.DB_HOST === undefined)
     faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
-  if (!read.success || faults.length > 0) return { ok: false, faults }
-  return { ok: true, configuration: configurationOf(read.data, warningsOf(given)) }
+  const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
+  if (!cluster.ok) faults.push(...cluster.faults)
+  if (!read.success || !cluster.ok || faults.length > 0) return { ok: false, faults }
+  return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }
 }
 
 /** Name and meaning of every variable, in the order in which to show them. */
@@ -133,6 +138,8 @@ function keySource(text: string): KeySource | undefined {
   return Array.isArray(jwks?.['keys']) && jwks['keys'].length > 0 ? { jwks } : undefined
 }
 
+const DEFAULT_PORT = 4000
+
 const words: ReadonlyMap<string, boolean> = new Map([
   ['true', true],
   ['1', true],
@@ -200,9 +207,36 @@ const schema = z.object({
   TIDEWIRE_LINGER_MS: whole('How long messages are gathered under load; 0 turns it off. Default 1', 0, 1_000),
   TIDEWIRE_HEADERS_TIMEOUT_MS: whole('How long the head of a request may take. Default 10000', 1),
   TIDEWIRE_DRAIN_TIMEOUT_MS: whole('How long closing may take at the end. Default 5000', 0),
+  TIDEWIRE_NATS_URL: field(
+    'NATS, through which several servers are one: nats://host:4222, or several with commas',
+    'a URL',
+    (text) => text,
+  ),
+  TIDEWIRE_NATS_CREDS: field('A file with credentials for it', 'a path', (text) => text),
+  TIDEWIRE_NATS_TOKEN: field('A token for it', 'a text', (text) => text),
+  TIDEWIRE_NATS_USER: field('A user of it', 'a text', (text) => text),
+  TIDEWIRE_NATS_PASSWORD: field('The password of that user', 'a text', (text) => text),
+  TIDEWIRE_NATS_TLS_CA: field('A PEM file with the authority that its certificate is checked with', 'a path', (text) => text),
+  TIDEWIRE_NATS_TLS_CERT: field('A PEM file with a certificate of this server', 'a path', (text) => text),
+  TIDEWIRE_NATS_TLS_KEY: field('A PEM file with the key of that certificate', 'a path', (text) => text),
+  TIDEWIRE_NATS_PREFIX: field('What all its subjects begin with. Default tidewire', 'a text', (text) => text),
+  TIDEWIRE_NATS_ALLOW_INSECURE: field(
+    'Use a NATS on another machine without credentials or TLS: true or false (default)',
+    'true or false',
+    (text) => words.get(text),
+  ),
+  TIDEWIRE_NODE_NAME: field(
+    'The name of this server among several. Default: host name and port',
+    'a text of at most 64 characters',
+    (text) => (text.length <= 64 ? text : undefined),
+  ),
 })
 
-function configurationOf(values: z.infer<typeof schema>, warnings: readonly string[]): StartConfiguration {
+function configurationOf(
+  values: z.infer<typeof schema>,
+  cluster: ClusterConfiguration | null,
+  warnings: readonly string[],
+): StartConfiguration {
   const limits = {
     maxConnectedUsers: values.TENANT_MAX_CONCURRENT_USERS,
     maxChannelsPerConnection: values.TENANT_MAX_CHANNELS_PER_CLIENT,
@@ -235,12 +269,13 @@ function configurationOf(values: z.infer<typeof schema>, warnings: readonly stri
   }
   return {
     host: values.HOST ?? '0.0.0.0',
-    port: values.PORT ?? 4000,
+    port: values.PORT ?? DEFAULT_PORT,
     logLevel: values.LOG_LEVEL ?? 'info',
     verifier: { secret: values.API_JWT_SECRET, ...values.API_JWT_JWKS },
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
     adminSecret: values.TIDEWIRE_INSPECTOR === true ? (values.TIDEWIRE_ADMIN_SECRET ?? null) : null,
     database: databaseOf(values),
+    cluster,
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },
     warnings,

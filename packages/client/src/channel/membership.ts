@@ -282,7 +282,7 @@ export class Membership implements HostedChannel {
     const tracked = this.#tracked
     if (tracked !== undefined && !this.#pushes.holds('presence'))
       this.push({ event: 'presence', payload: tracked, timeoutMs: this.host.options.timeoutMs }).catch((error: unknown) =>
-        this.host.log('channel', `presence was not tracked again on ${this.topic}`, error),
+        this.host.log('channel', `presence not tracked again on ${this.topic}`, error),
       )
     this.#pushes.flush()
   }

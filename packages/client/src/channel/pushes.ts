@@ -91,7 +91,7 @@ export class Pushes {
     this.#buffer.add(waiting)
     const [oldest] = this.#buffer
     if (this.#buffer.size > MOST_BUFFERED)
-      oldest!.settle(new RealtimeError('buffer-overflow', `More than ${MOST_BUFFERED} pushes wait for the join; the oldest was dropped.`))
+      oldest!.settle(new RealtimeError('buffer-overflow', `More than ${MOST_BUFFERED} pushes wait for the join; dropped the oldest.`))
   }
 }
 

@@ -13,7 +13,7 @@ export async function send(
   const { config, host } = membership
   const isBroadcast = message.type === 'broadcast'
   if (isBroadcast && message.persist && !(room.private && membership.canPush && host.options.version !== '1.0.0')) {
-    host.warn('`persist` needs a private channel that is joined, and version 2.0.0.')
+    host.warn('`persist` needs a joined private channel and version 2.0.0.')
     return 'error'
   }
   const payload = isBroadcast && message.payload === undefined ? { ...message, payload: {} } : message

@@ -21,8 +21,7 @@ export class ChannelRegistry {
     const { topic } = channel
     const existing = this.find(topic)
     if (existing === channel) return
-    if (existing !== undefined)
-      throw new RealtimeError('already-joined', `Another channel has the topic ${topic}: use that one, or remove it first.`)
+    if (existing !== undefined) throw new RealtimeError('already-joined', `Another channel has the topic ${topic}: use or remove it.`)
     this.#byTopic.set(topic, channel)
     this.owners = [...this.owners, channel.owner]
   }

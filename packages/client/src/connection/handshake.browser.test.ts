@@ -60,12 +60,12 @@ describe.skipIf(chromiumPath() === undefined)('a handshake that fails in Chromiu
 
   test('a path where there is no server', async () => {
     const base = node.url.replace('http', 'ws')
-    const message = `No realtime server is at ${base}/websocket (404): its URL ends in /realtime/v1.`
+    const message = `No realtime server at ${base}/websocket (404): its URL ends in /realtime/v1.`
     expect(await errorAt(base, node.anonKey)).toEqual(['wrong-path', false, 'disconnected', message])
   })
 
   test('nothing that answers: it is tried again', async () => {
-    const message = 'No realtime server answers at ws://127.0.0.1:9/realtime/v1/websocket.'
+    const message = 'No server answers at ws://127.0.0.1:9/realtime/v1/websocket.'
     expect(await errorAt('ws://127.0.0.1:9/realtime/v1', node.anonKey)).toEqual(['unreachable', true, 'waiting', message])
   })
 

@@ -23,7 +23,7 @@ describe('after a first handshake that failed without a word', () => {
   test.each([
     [401, 'unauthorized', false, 'wss://host/realtime/v1/websocket does not take the API key (401).'],
     [403, 'unauthorized', false, 'wss://host/realtime/v1/websocket does not take the API key (403).'],
-    [404, 'wrong-path', false, 'No realtime server is at wss://host/realtime/v1/websocket (404): its URL ends in /realtime/v1.'],
+    [404, 'wrong-path', false, 'No realtime server at wss://host/realtime/v1/websocket (404): its URL ends in /realtime/v1.'],
     [400, 'connection-lost', true, 'socket closed: 1006'],
     [503, 'connection-lost', true, 'socket closed: 1006'],
   ])('%i over HTTP', async (code, wanted, retryable, message) => {
@@ -39,7 +39,7 @@ describe('after a first handshake that failed without a word', () => {
   test('no answer: the server is tried again, and asked over HTTP once', async () => {
     const { runtime, server, client, errors } = await fail(() => Promise.reject(new Error('refused')))
     expect(errors).toMatchObject([
-      { code: 'unreachable', retryable: true, message: 'No realtime server answers at wss://host/realtime/v1/websocket.' },
+      { code: 'unreachable', retryable: true, message: 'No server answers at wss://host/realtime/v1/websocket.' },
     ])
     await runtime.advance(2000)
     runtime.socket.drop()

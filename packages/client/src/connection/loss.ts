@@ -27,10 +27,10 @@ export function lossError(loss: Loss): RealtimeError {
  * handshake has succeeded before; a path that worked once is on its way back.
  */
 export function handshakeLoss(loss: Loss, status: number | null, address: string, isFirst: boolean): Loss {
-  if (status === null) return { ...loss, fault: 'unreachable', reason: `No realtime server answers at ${address}.` }
+  if (status === null) return { ...loss, fault: 'unreachable', reason: `No server answers at ${address}.` }
   if (status === 401 || status === 403)
     return { ...loss, fault: 'unauthorized', reason: `${address} does not take the API key (${status}).` }
   if (status === 404 && isFirst)
-    return { ...loss, fault: 'wrong-path', reason: `No realtime server is at ${address} (404): its URL ends in /realtime/v1.` }
+    return { ...loss, fault: 'wrong-path', reason: `No realtime server at ${address} (404): its URL ends in /realtime/v1.` }
   return loss
 }

@@ -1,10 +1,5 @@
 import type { UntypedRow } from './payloads.ts'
 
-/** What Supabase's type generator writes: schemas, their tables and views, the rows of those. */
-export type DatabaseShape = {
-  [schema: string]: { Tables: { [table: string]: { Row: object } }; Views?: { [view: string]: { Row: object } } }
-}
-
 /** A database that nobody has described. */
 export interface UntypedDatabase {
   readonly untyped: true

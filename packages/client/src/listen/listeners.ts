@@ -74,5 +74,5 @@ export function callSafely(what: string, run: () => unknown, report: (error: Rea
 }
 
 function threw(what: string, cause: unknown): RealtimeError {
-  return new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners were called.`, { cause })
+  return new RealtimeError('listener-threw', `A "${what}" listener threw; the others were called.`, { cause })
 }

@@ -22,6 +22,7 @@ export function TopBar({ inspector, leave, showShortcuts }: TopBarProps): VNode 
       <div class="identity">
         <h1 class="brand">Tidewire</h1>
         <span class="version mono">{inspector.welcome.value?.version ?? ''}</span>
+        {inspector.welcome.value?.node && <span class="version mono">node {inspector.welcome.value.node}</span>}
         <Health link={link} healthy={tick?.healthy ?? null} />
       </div>
       <dl class={isLive ? 'figures' : 'figures stale'} aria-label="Figures">

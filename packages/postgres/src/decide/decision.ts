@@ -39,8 +39,3 @@ export interface DecideOptions {
   /** Transactions that are not visible yet are waited for: nothing could be delivered before them. */
   readonly waits: boolean
 }
-
-/** The refused rows of a delivery. */
-export function refusedRows({ delivery, granted }: Decided): RowChange[] {
-  return delivery.rows.filter((row) => !granted.has(row))
-}

@@ -5,7 +5,7 @@ import type { Table } from '../replication/table.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
 import type { EntryColumn, TableEntry } from '../catalog/table-entry.ts'
 
-export type { Refusable, UnpublishedTable } from '../catalog/catalog-port.ts'
+export type { Refusable } from '../catalog/catalog-port.ts'
 export type { RowTexts }
 
 /** Rows that identities want to see, all of one table and one role. */

@@ -6,7 +6,7 @@ import type { Tuple } from '../replication/pgoutput/tuple.ts'
 import type { Computed } from './computed-columns.ts'
 
 /** Larger changes leave out what is large (rule D10). */
-export const MAX_CHANGE_BYTES: number = 1024 * 1024
+const MAX_CHANGE_BYTES: number = 1024 * 1024
 const MAX_KEPT_BYTES = 64
 
 /** How much of the old row is delivered. */
@@ -137,7 +137,7 @@ function rawBytes({ newTuple, old }: RowChange): number {
 const MAX_DATE_MS = 8_640_000_000_000_000
 
 /** ISO 8601 in UTC, cut to milliseconds. A replication origin may name any time: one that no Date holds becomes the nearest. */
-export function commitTimestamp(timeUs: bigint): string {
+function commitTimestamp(timeUs: bigint): string {
   return new Date(Math.max(-MAX_DATE_MS, Math.min(MAX_DATE_MS, Number(timeUs / 1_000n)))).toISOString()
 }
 

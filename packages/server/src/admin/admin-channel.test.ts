@@ -55,7 +55,7 @@ describe('who comes in', () => {
     const socket = node.connect(version)
     expect(await enter(node, socket)).toEqual({
       status: 'ok',
-      response: { version: '1.2.3', startedAt: node.runtime.now(), sql: false, database: false },
+      response: { node: null, version: '1.2.3', startedAt: node.runtime.now(), sql: false, database: false },
     })
     const [state] = told<AdminState>(socket, 'admin_state')
     expect(state).toMatchObject({

@@ -105,6 +105,7 @@ export class AdminChannel implements AdminEndpoint {
     this.#inspectors.set(inspector.peer, inspector)
     traffic.logs = this.#logs()
     const welcome: AdminWelcome = {
+      node: this.#view.node?.self.name ?? null,
       version: this.#ports.version,
       startedAt: this.#startedAt,
       sql: (this.#ports.sql ?? null) !== null,

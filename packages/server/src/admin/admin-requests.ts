@@ -1,10 +1,13 @@
-import { isJsonObject, type AdminWatch, type JsonObject, type WhyQuestion, type WhyUser } from '@tidewire/protocol'
+import { isJsonObject, type AdminWatch, type DisconnectTarget, type JsonObject, type WhyQuestion, type WhyUser } from '@tidewire/protocol'
+import { parseDisconnectTarget } from '../cluster/node-admin.ts'
 
 /** A request of an inspector that makes sense. */
 export type AdminRequest =
   | { readonly event: 'admin_topic'; readonly topic: string; readonly private: boolean }
   | { readonly event: 'admin_why'; readonly question: WhyQuestion }
   | { readonly event: 'admin_table'; readonly schema: string; readonly table: string }
+  | { readonly event: 'admin_nodes' }
+  | { readonly event: 'admin_disconnect'; readonly target: DisconnectTarget }
   | { readonly event: 'admin_sql'; readonly sql: string }
   | { readonly event: 'admin_watch'; readonly watch: AdminWatch }
 
@@ -35,6 +38,12 @@ export function parseAdminRequest(event: string, payload: unknown): ParsedReques
       const { sql } = payload
       if (typeof sql !== 'string' || sql.length > MAX_SQL) return malformed(`sql must be a string of at most ${MAX_SQL} characters`)
       return { ok: true, request: { event, sql } }
+    }
+    case 'admin_nodes':
+      return { ok: true, request: { event } }
+    case 'admin_disconnect': {
+      const target = parseDisconnectTarget(payload)
+      return target === null ? malformed('give a sub, or a connection and perhaps its node') : { ok: true, request: { event, target } }
     }
     case 'admin_why':
       return parseQuestion(payload)

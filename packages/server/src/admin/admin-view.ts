@@ -1,6 +1,7 @@
+import type { NodeAdmin } from '../cluster/node-admin.ts'
 import type { Connections } from '../connection/connections.ts'
 import type { Limits } from '../limits/limits.ts'
-import type { Decision, FeedProgress, Observer, Runtime } from '../ports.ts'
+import type { Decision, FeedProgress, Observer, Relay, Runtime } from '../ports.ts'
 import type { Topics } from '../topic/topics.ts'
 
 /** What the admin channel sees of its server. */
@@ -11,6 +12,10 @@ export interface AdminView {
   readonly limits: Limits
   readonly privateOnly: boolean
   readonly hasDatabase: boolean
+  /** This node among others; `null` where there is only one. */
+  readonly node: Pick<Relay, 'self' | 'link'> | null
+  /** Questions to all nodes. */
+  readonly nodes: Pick<NodeAdmin, 'nodes' | 'disconnect'>
   /** Lets an observer see what happens until the function that it returns is called. */
   watch(observer: Observer): () => void
   decide(decision: Decision): void

@@ -35,6 +35,10 @@ export function answer(request: AdminRequest, ref: Ref, inspector: Inspector, { 
         return ran.ok ? { ok: true, answer: ran.result } : ran
       })
     }
+    case 'admin_nodes':
+      return void inspector.ask(ref, async () => ({ ok: true, answer: { nodes: await view.nodes.nodes() } }))
+    case 'admin_disconnect':
+      return void inspector.ask(ref, async () => ({ ok: true, answer: await view.nodes.disconnect(request.target) }))
     case 'admin_table':
       return void inspector.ask(ref, () => explainedTable(request.schema, request.table, ports.explainer ?? null))
     case 'admin_why':
@@ -52,7 +56,7 @@ export function answer(request: AdminRequest, ref: Ref, inspector: Inspector, { 
 }
 
 function topicDetail(name: string, isPrivate: boolean, view: AdminView, startedAt: number): AdminTopicDetail {
-  const topic = view.topics.find(name, isPrivate)
+  const topic = view.topics.find({ name, private: isPrivate })
   const presences = new Map<string, { readonly key: string; readonly metas: Claims[]; readonly since: number[] }>()
   const connections: string[] = []
   for (const subscriber of topic?.subscribers() ?? []) {

@@ -1,6 +1,7 @@
 import { subTopicOf, type AdminConnection, type AdminState, type AdminTopic } from '@tidewire/protocol'
 import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
+import { topicId } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { ConnectionEvents } from './traffic.ts'
 
@@ -39,10 +40,10 @@ export class LiveDirectory implements ConnectionEvents {
       this.#list(connection)
     }
     const topics: AdminTopic[] = []
-    for (const { subTopic, private: isPrivate, topic } of this.#topics.all()) {
+    for (const { key, size } of this.#topics.all()) {
       if (topics.length >= MAX_TOPICS) break
-      this.#topicsListed.add(keyOf(subTopic, isPrivate))
-      topics.push({ topic: subTopic, private: isPrivate, members: topic.size })
+      this.#topicsListed.add(topicId(key))
+      topics.push({ topic: key.name, private: key.private, members: size })
     }
     const connections = [...this.#listed.values()].filter(({ closed }) => closed === null).map(({ connection }) => shown(connection))
     return {
@@ -80,7 +81,7 @@ export class LiveDirectory implements ConnectionEvents {
 
   topicChanged(topic: string, isPrivate: boolean): void {
     const subTopic = subTopicOf(topic) ?? topic
-    const key = keyOf(subTopic, isPrivate)
+    const key = topicId({ name: subTopic, private: isPrivate })
     if (!this.#topicsListed.has(key)) {
       if (this.#topicsListed.size >= MAX_TOPICS) return
       this.#topicsListed.add(key)
@@ -97,7 +98,7 @@ export class LiveDirectory implements ConnectionEvents {
     for (const [key, { subTopic, private: isPrivate }] of this.#topicsChanged) {
       if (topics.length >= TOPICS_A_TICK) break
       this.#topicsChanged.delete(key)
-      const members = this.#topics.find(subTopic, isPrivate)?.size ?? 0
+      const members = this.#topics.find({ name: subTopic, private: isPrivate })?.size ?? 0
       if (members === 0) this.#topicsListed.delete(key)
       topics.push({ topic: subTopic, private: isPrivate, members })
     }
@@ -133,10 +134,6 @@ export class LiveDirectory implements ConnectionEvents {
       this.#listed.delete(id)
     }
   }
-}
-
-function keyOf(subTopic: string, isPrivate: boolean): string {
-  return (isPrivate ? 'private:' : 'public:') + subTopic
 }
 
 function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {

@@ -38,7 +38,7 @@ export class Watch {
       at: runtime.now(),
     }))
     this.traffic = new Traffic(this.directory, runtime)
-    for (const { topic } of topics.all()) this.traffic.channels += topic.size
+    for (const topic of topics.all()) this.traffic.channels += topic.size
     this.#unobserve = view.watch(this.traffic)
     this.#tickAt = runtime.uptime()
     this.#timer = runtime.setTimer(() => this.#step(), LOG_INTERVAL_MS)
@@ -83,7 +83,9 @@ export class Watch {
     const seconds = Math.max(0.001, (runtime.uptime() - this.#tickAt) / 1_000)
     this.#tickAt = runtime.uptime()
     const progress = this.#view.feedProgress()
-    const trouble = connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? null)
+    const link = this.#view.node?.link
+    const alone = link?.state === 'down' ? `There is no way to the other nodes: ${link.detail}` : null
+    const trouble = connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone)
     const counts = traffic.takeCounts()
     const changes = directory.takeChanges()
     return {

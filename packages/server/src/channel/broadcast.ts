@@ -3,19 +3,19 @@ import {
   isJsonObject,
   jsonValue,
   memberBytes,
+  payloadBytes,
   PERSIST_UNSUPPORTED,
   traceparentOf,
   utf8Text,
   type ClientFrame,
   type FramePayload,
 } from '@tidewire/protocol'
-import type { SentMessage } from '../ports.ts'
-import type { TopicMessage } from '../topic/encoded-message.ts'
-import type { Membership } from './membership.ts'
+import type { TopicMessage } from '../ports/topic.ts'
+import type { JoinedChannel } from './joined-channel.ts'
 
-/** A `broadcast` push: checked, sent to the topic, acknowledged if the channel asked for it. */
-export function broadcast(channel: Membership, frame: ClientFrame): void {
-  const { connection, services, request, topic } = channel
+/** A `broadcast` push: checked, published, acknowledged if the channel asked for it. */
+export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
+  const { connection, services, request } = channel
   if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
     return channel.refuseWrite(
@@ -26,13 +26,14 @@ export function broadcast(channel: Membership, frame: ClientFrame): void {
   if (wantsToPersist(frame.payload)) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
-  const size = payloadSize(frame.payload)
-  if (size > services.limits.maxPayloadBytes)
+  if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
-  const written = services.tracer?.broadcast(topic.name, traceOf(frame.payload), size, null)
-  const receivers = topic.fanOut('broadcast', message, request.self ? null : channel)
-  services.observer.broadcast(topic.name, receivers, size, sentMessage(channel, frame.payload))
-  if (written !== undefined) topic.inOrder(() => written(receivers))
+  services.publisher.publish(channel.key, message, {
+    kind: 'socket',
+    connection: connection.id,
+    except: request.self ? null : channel,
+    traceparent: traceOf(frame.payload),
+  })
   if (request.ack) channel.reply(frame.ref, 'ok', {})
 }
 
@@ -89,21 +90,4 @@ function traceOf(payload: FramePayload): string | null {
     case 'binary':
       return null
   }
-}
-
-/** Made for every message, so as one literal. */
-function sentMessage({ connection, request }: Membership, payload: FramePayload): SentMessage {
-  const isUser = payload.kind === 'user-broadcast'
-  return {
-    kind: 'broadcast',
-    private: request.private,
-    connection: connection.id,
-    event: isUser ? payload.broadcast.event : null,
-    encoding: isUser ? payload.broadcast.encoding : payload.kind === 'binary' ? 'binary' : 'json',
-    payload: isUser ? payload.broadcast.bytes : payload.bytes,
-  }
-}
-
-function payloadSize(payload: FramePayload): number {
-  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
 }

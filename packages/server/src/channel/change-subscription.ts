@@ -29,9 +29,6 @@ const NO_DATABASE_FAULT = { code: 'no-database', hint: 'Start the server with a 
 
 type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => void
 
-/** A join that waits is answered early when more than this was replayed before its reply. */
-const MAX_HELD_BYTES = 1_048_576
-
 /** The row changes of one channel: asked for in its join, delivered while it is joined. */
 export class ChangeSubscription {
   readonly #receiver: ChangeReceiver
@@ -39,13 +36,10 @@ export class ChangeSubscription {
   readonly #entries: readonly ChangeEntry[]
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
+  #isOpen = false
   #closed = false
-  /** What the feed said before the join was answered; sent after the reply. */
-  #news: (() => void) | null = null
-  /** Changes that came before the join was answered, as those that are replayed do: a client takes none before its reply. */
-  #held: { readonly event: string; readonly payload: Uint8Array }[] | null = null
-  #heldBytes = 0
-  #isFull: () => void = () => {}
+  /** Answers a join that waits; does nothing once it is answered. */
+  #settle: (opening: Opening) => void = () => {}
 
   constructor(receiver: ChangeReceiver, feed: ChangeFeed | null) {
     this.#receiver = receiver
@@ -63,7 +57,7 @@ export class ChangeSubscription {
     return this.#entries.map(echo)
   }
 
-  /** Opens before the join is answered; `answer` is called once, with how it went. */
+  /** Opens before the join is answered; `answer` is called once, with how it went. What the feed says meanwhile is the channel's to hold. */
   await(identity: Identity, runtime: Runtime, answer: (opening: Opening) => void): void {
     let pending = true
     const settle = (opening: Opening): void => {
@@ -74,24 +68,25 @@ export class ChangeSubscription {
     }
     const { timeoutMs } = this.#receiver.request.postgresChangesOptions
     const late = `PostgresChangesSubscribeTimeout: Timed out after ${timeoutMs}ms waiting for the postgres_changes subscription`
-    this.#held = []
-    this.#isFull = () => settle({ ok: true })
+    this.#settle = settle
+    this.#isOpen = true
     this.#deadline = runtime.setTimer(() => settle({ ok: false, code: 'changes-late', reason: late }), timeoutMs)
     this.#open(identity, (status, message, extra) => {
-      if (!pending) return this.#notify(status, message, extra)
-      if (status === 'error') return settle(this.#refusal(message, extra))
-      this.#news = () => this.#notify(status, message, extra)
+      if (this.#closed) return
+      if (pending && status === 'error') return settle(this.#refusal(message, extra))
+      this.#notify(status, message, extra)
       settle({ ok: true })
     })
   }
 
-  /** The channel is joined and its reply sent: opens, or sends what came while the reply was held back. */
+  /** Does not wait any longer. */
+  answerNow(): void {
+    this.#settle({ ok: true })
+  }
+
+  /** The channel is joined and its reply sent: opens, unless that was awaited. */
   joined(identity: Identity): void {
-    const held = this.#held
-    this.#held = null
-    for (const { event, payload } of held ?? []) this.#receiver.deliverChange(event, payload)
-    if (held !== null) this.#news?.()
-    else if (this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
+    if (!this.#isOpen && this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
   }
 
   setIdentity(identity: Identity): void {
@@ -100,7 +95,6 @@ export class ChangeSubscription {
 
   close(): void {
     this.#closed = true
-    this.#held = null
     this.#deadline?.cancel()
     this.#handle?.close()
   }
@@ -127,19 +121,16 @@ export class ChangeSubscription {
     const { positions, since, deletes } = request.postgresChangesOptions
     const handle = this.#feed.open(
       { subTopic, entries: this.#entries, identity, positions, since, deletes, legacy: request.legacy },
-      { change: (event, payload) => this.#change(event, payload), system },
+      {
+        change: (event, payload) => {
+          if (!this.#closed) this.#receiver.deliverChange(event, payload)
+        },
+        system,
+      },
     )
     this.#handle = handle
     // Refused at once: the channel was closed before there was a handle.
     if (this.#closed) handle.close()
-  }
-
-  #change(event: string, payload: Uint8Array): void {
-    if (this.#closed) return
-    if (this.#held === null) return this.#receiver.deliverChange(event, payload)
-    this.#held.push({ event, payload })
-    this.#heldBytes += payload.length
-    if (this.#heldBytes > MAX_HELD_BYTES) this.#isFull()
   }
 }
 

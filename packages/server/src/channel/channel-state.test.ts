@@ -7,7 +7,7 @@ import {
   type Admission,
   type ChannelEffect,
   type ChannelEvent,
-  type ChannelRules,
+  type ChannelTransitionOptions,
   type ChannelState,
 } from './channel-state.ts'
 
@@ -19,138 +19,192 @@ const allowed: Authorization = { ok: true, ...all }
 const denied: Authorization = { ok: true, broadcast: false, presence: false }
 const down: Authorization = { ok: false, reason: 'UnableToConnectToProject: the database is down' }
 
-const isPrivate: ChannelRules = {
+const isPrivate: ChannelTransitionOptions = {
   private: true,
   presenceEnabled: true,
   wantsReplay: false,
+  isClustered: false,
   waitsForChanges: false,
   subTopic: 'room',
   showsFailedPolicies: false,
 }
 const joined: Extract<ChannelState, { kind: 'joined' }> = { kind: 'joined', admission: first, reads: all, writes: null, renewing: null }
 
-const STATES: Record<string, ChannelState> = {
+type StateName = ChannelState['kind'] | 'joined, asking' | 'joined, renewing' | 'joined, asking and renewing'
+type EventName =
+  | ChannelEvent['type']
+  | 'admitted, other token'
+  | 'new-token, same'
+  | `read-decided, ${'denied' | 'unknown'}`
+  | 'write-decided, unknown'
+
+const STATES: Record<StateName, ChannelState> = {
   verifying: { kind: 'verifying' },
   authorizing: { kind: 'authorizing', admission: first },
+  attaching: { kind: 'attaching', admission: first, reads: all },
   replaying: { kind: 'replaying', admission: first, reads: all },
   subscribing: { kind: 'subscribing', admission: first, reads: all, replay: [] },
   joined,
   'joined, asking': { ...joined, writes: 'asking' },
   'joined, renewing': { ...joined, renewing: 'second' },
+  'joined, asking and renewing': { ...joined, writes: 'asking', renewing: 'second' },
   closed: { kind: 'closed' },
 }
 
-const EVENTS: Record<string, ChannelEvent> = {
+const EVENTS: Record<EventName, ChannelEvent> = {
   admitted: { type: 'admitted', admission: first },
-  'admitted anew': { type: 'admitted', admission: second },
-  'token refused': { type: 'token-refused', token: 'second', code: 'token-expired', joinReason: 'InvalidJWTToken: late', message: 'late' },
-  'read allowed': { type: 'read-decided', admission: second, authorization: allowed },
-  'read denied': { type: 'read-decided', admission: second, authorization: denied },
-  'read unknown': { type: 'read-decided', admission: second, authorization: down },
-  'replay loaded': { type: 'replay-loaded', messages: [] },
-  'replay failed': { type: 'replay-failed', reason: 'UnableToReplayMessages: no' },
-  'changes live': { type: 'changes-live' },
-  'changes refused': { type: 'changes-refused', code: 'changes-refused', reason: 'no' },
-  'new token': { type: 'new-token', token: 'second' },
-  'same token': { type: 'new-token', token: 'first' },
-  'first push': { type: 'first-push' },
-  'write allowed': { type: 'write-decided', admission: first, authorization: allowed },
-  'write unknown': { type: 'write-decided', admission: first, authorization: down },
+  'admitted, other token': { type: 'admitted', admission: second },
+  'token-refused': { type: 'token-refused', token: 'second', code: 'token-expired', joinReason: 'InvalidJWTToken: late', message: 'late' },
+  'read-decided': { type: 'read-decided', admission: second, authorization: allowed },
+  attached: { type: 'attached' },
+  'read-decided, denied': { type: 'read-decided', admission: second, authorization: denied },
+  'read-decided, unknown': { type: 'read-decided', admission: second, authorization: down },
+  'replay-loaded': { type: 'replay-loaded', messages: [] },
+  'replay-failed': { type: 'replay-failed', reason: 'UnableToReplayMessages: no' },
+  'changes-live': { type: 'changes-live' },
+  'changes-refused': { type: 'changes-refused', code: 'changes-refused', reason: 'no' },
+  'new-token': { type: 'new-token', token: 'second' },
+  'new-token, same': { type: 'new-token', token: 'first' },
+  'first-push': { type: 'first-push' },
+  'write-decided': { type: 'write-decided', admission: first, authorization: allowed },
+  'write-decided, unknown': { type: 'write-decided', admission: first, authorization: down },
   stop: { type: 'stop', code: 'too-many-events', message: 'Too many messages per second' },
   leave: { type: 'leave' },
   replaced: { type: 'replaced' },
-  'connection closed': { type: 'connection-closed' },
+  'connection-closed': { type: 'connection-closed' },
 }
 
 const REFUSED = 'closed: exit, refuse-join, forget'
 const STOPPED = 'closed: exit, system-error, phx-close, forget'
 
 /** The cells that do something; in every other the state stays as it is and nothing is done. */
-const TABLE: Record<string, Record<string, string>> = {
+const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
   verifying: {
     admitted: 'authorizing: ask-read',
-    'admitted anew': 'authorizing: ask-read',
-    'token refused': REFUSED,
+    'admitted, other token': 'authorizing: ask-read',
+    'token-refused': REFUSED,
     stop: REFUSED,
     replaced: 'closed',
-    'connection closed': 'closed',
+    'connection-closed': 'closed',
   },
   authorizing: {
-    'read allowed': 'joined: enter, resume',
-    'read denied': REFUSED,
-    'read unknown': REFUSED,
+    'read-decided': 'joined: enter, resume',
+    'read-decided, denied': REFUSED,
+    'read-decided, unknown': REFUSED,
     stop: REFUSED,
     replaced: 'closed',
-    'connection closed': 'closed',
+    'connection-closed': 'closed',
+  },
+  attaching: {
+    attached: 'joined: enter, resume',
+    stop: REFUSED,
+    replaced: 'closed',
+    'connection-closed': 'closed',
   },
   replaying: {
-    'replay loaded': 'joined: enter, resume',
-    'replay failed': REFUSED,
+    'replay-loaded': 'joined: enter, resume',
+    'replay-failed': REFUSED,
     stop: REFUSED,
     replaced: 'closed',
-    'connection closed': 'closed',
+    'connection-closed': 'closed',
   },
   subscribing: {
-    'changes live': 'joined: enter, resume',
-    'changes refused': REFUSED,
+    'changes-live': 'joined: enter, resume',
+    'changes-refused': REFUSED,
     stop: REFUSED,
     replaced: 'closed: exit',
-    'connection closed': 'closed: exit',
+    'connection-closed': 'closed: exit',
   },
   joined: {
-    'new token': 'joined: verify',
-    'first push': 'joined: ask-write',
+    'new-token': 'joined: verify',
+    'first-push': 'joined: ask-write',
     stop: STOPPED,
     leave: 'closed: exit, phx-close, forget',
     replaced: 'closed: exit',
-    'connection closed': 'closed: exit',
+    'connection-closed': 'closed: exit',
   },
   'joined, asking': {
-    'new token': 'joined: verify',
-    'write allowed': 'joined: resume',
-    'write unknown': 'joined: refuse-waiting',
+    'new-token': 'joined: verify',
+    'write-decided': 'joined: resume',
+    'write-decided, unknown': 'joined: refuse-waiting',
     stop: STOPPED,
     leave: 'closed: exit, phx-close, forget',
     replaced: 'closed: exit',
-    'connection closed': 'closed: exit',
+    'connection-closed': 'closed: exit',
   },
   'joined, renewing': {
-    'admitted anew': 'joined: ask-read',
-    'token refused': STOPPED,
-    'read allowed': 'joined: change-reads, change-identity',
-    'read denied': STOPPED,
-    'read unknown': STOPPED,
-    'same token': 'joined: verify',
-    'first push': 'joined: ask-write',
+    'admitted, other token': 'joined: ask-read',
+    'token-refused': STOPPED,
+    'read-decided': 'joined: change-reads, change-identity',
+    'read-decided, denied': STOPPED,
+    'read-decided, unknown': STOPPED,
+    'new-token, same': 'joined: verify',
+    'first-push': 'joined: ask-write',
     stop: STOPPED,
     leave: 'closed: exit, phx-close, forget',
     replaced: 'closed: exit',
-    'connection closed': 'closed: exit',
+    'connection-closed': 'closed: exit',
+  },
+  'joined, asking and renewing': {
+    'admitted, other token': 'joined: ask-read',
+    'token-refused': STOPPED,
+    'read-decided': 'joined: change-reads, change-identity, ask-write',
+    'read-decided, denied': STOPPED,
+    'read-decided, unknown': STOPPED,
+    'new-token, same': 'joined: verify',
+    'write-decided': 'joined: resume',
+    'write-decided, unknown': 'joined: refuse-waiting',
+    stop: STOPPED,
+    leave: 'closed: exit, phx-close, forget',
+    replaced: 'closed: exit',
+    'connection-closed': 'closed: exit',
   },
   closed: {},
 }
+
+const stateNames = Object.keys(STATES) as StateName[]
+const eventNames = Object.keys(EVENTS) as EventName[]
 
 function shown(step: { readonly state: ChannelState; readonly effects: readonly ChannelEffect[] }): string {
   return step.state.kind + (step.effects.length > 0 ? `: ${step.effects.map(({ type }) => type).join(', ')}` : '')
 }
 
 describe('a private channel', () => {
-  test.each(Object.keys(STATES).flatMap((state) => Object.keys(EVENTS).map((event) => [state, event] as const)))(
-    '%s + %s',
-    (state, event) => {
-      const before = STATES[state]!
-      const step = channelTransition(before, EVENTS[event]!, isPrivate)
-      expect(shown(step)).toBe(TABLE[state]![event] ?? before.kind)
-      if (TABLE[state]![event] === undefined) expect(step.state).toBe(before)
-    },
-  )
+  test.each(stateNames.flatMap((state) => eventNames.map((event) => [state, event] as const)))('%s + %s', (state, event) => {
+    const before = STATES[state]
+    const step = channelTransition(before, EVENTS[event], isPrivate)
+    expect(shown(step)).toBe(TABLE[state][event] ?? before.kind)
+    if (TABLE[state][event] === undefined) expect(step.state).toBe(before)
+  })
 
   test('without presence, reading presence alone is not enough to join', () => {
     const onlyPresence: Authorization = { ok: true, broadcast: false, presence: true }
     const event = { type: 'read-decided', admission: first, authorization: onlyPresence } as const
-    expect(shown(channelTransition(STATES['authorizing']!, event, isPrivate))).toBe('joined: enter, resume')
-    expect(shown(channelTransition(STATES['authorizing']!, event, { ...isPrivate, presenceEnabled: false }))).toBe(REFUSED)
-    expect(shown(channelTransition(STATES['authorizing']!, event, { ...isPrivate, wantsReplay: true }))).toBe(REFUSED)
+    expect(shown(channelTransition(STATES['authorizing'], event, isPrivate))).toBe('joined: enter, resume')
+    expect(shown(channelTransition(STATES['authorizing'], event, { ...isPrivate, presenceEnabled: false }))).toBe(REFUSED)
+    expect(shown(channelTransition(STATES['authorizing'], event, { ...isPrivate, wantsReplay: true }))).toBe(REFUSED)
+  })
+
+  test('a join that cannot be decided is refused with the reason, one that is denied with another', () => {
+    const refusal = (event: EventName): unknown => channelTransition(STATES.authorizing, EVENTS[event], isPrivate).effects[1]
+    expect(refusal('read-decided, unknown')).toEqual({
+      type: 'refuse-join',
+      code: 'authorization-unavailable',
+      reason: 'UnableToConnectToProject: the database is down',
+    })
+    expect(refusal('read-decided, denied')).toEqual({
+      type: 'refuse-join',
+      code: 'unauthorized',
+      reason: 'Unauthorized: You do not have permissions to read from this Channel topic: room',
+    })
+  })
+
+  test('what may be sent is asked again under a new token', () => {
+    const { state, effects } = channelTransition(STATES['joined, asking and renewing'], EVENTS['read-decided'], isPrivate)
+    expect(state).toMatchObject({ writes: 'asking', renewing: null, admission: second })
+    expect(effects).toContainEqual({ type: 'ask-write', admission: second })
+    const known: ChannelState = { ...joined, writes: all, renewing: 'second' }
+    expect(channelTransition(known, EVENTS['read-decided'], isPrivate).state).toMatchObject({ writes: null })
   })
 
   test('a policy that failed is named in the log, and to the client where that is wanted', () => {
@@ -159,7 +213,7 @@ describe('a private channel', () => {
     const text = 'Unauthorized: You do not have permissions to read from this Channel topic: room'
     const refusal = (authorization: Authorization, showsFailedPolicies: boolean): ChannelEffect | undefined =>
       channelTransition(
-        STATES['authorizing']!,
+        STATES['authorizing'],
         { type: 'read-decided', admission: first, authorization },
         { ...isPrivate, showsFailedPolicies },
       ).effects[1]
@@ -172,12 +226,12 @@ describe('a private channel', () => {
 
   test('a decision about an older token changes nothing', () => {
     const event = { type: 'write-decided', admission: second, authorization: allowed } as const
-    expect(shown(channelTransition(STATES['joined, asking']!, event, isPrivate))).toBe('joined')
+    expect(shown(channelTransition(STATES['joined, asking'], event, isPrivate))).toBe('joined')
   })
 
   test('a stream that was readable and no longer is ends the channel', () => {
     const event = { type: 'read-decided', admission: second, authorization: { ok: true, broadcast: true, presence: false } } as const
-    const step = channelTransition(STATES['joined, renewing']!, event, isPrivate)
+    const step = channelTransition(STATES['joined, renewing'], event, isPrivate)
     expect(step.effects).toContainEqual({
       type: 'system-error',
       code: 'unauthorized',
@@ -190,25 +244,34 @@ describe('a public channel', () => {
   const rules = { ...isPrivate, private: false }
 
   test('is in as soon as its token is good, and asks nobody', () => {
-    expect(shown(channelTransition(initialChannel, EVENTS['admitted']!, rules))).toBe('joined: enter, resume')
-    const step = channelTransition(joined, EVENTS['first push']!, rules)
+    expect(shown(channelTransition(initialChannel, EVENTS['admitted'], rules))).toBe('joined: enter, resume')
+    const step = channelTransition(joined, EVENTS['first-push'], rules)
     expect(step).toEqual({ state: { ...joined, writes: all }, effects: [] })
-    expect(shown(channelTransition(STATES['joined, renewing']!, EVENTS['admitted anew']!, rules))).toBe('joined: change-identity')
+    expect(shown(channelTransition(STATES['joined, renewing'], EVENTS['admitted, other token'], rules))).toBe('joined: change-identity')
   })
 
   test('has nothing to replay', () => {
-    expect(shown(channelTransition(initialChannel, EVENTS['admitted']!, { ...rules, wantsReplay: true }))).toBe(REFUSED)
+    expect(shown(channelTransition(initialChannel, EVENTS['admitted'], { ...rules, wantsReplay: true }))).toBe(REFUSED)
   })
 })
 
 test('a join that waits for its changes is answered when they are live', () => {
   const waits = { ...isPrivate, waitsForChanges: true }
-  for (const state of ['authorizing', 'replaying'])
-    for (const event of ['read allowed', 'replay loaded']) {
-      const { state: next } = channelTransition(STATES[state]!, EVENTS[event]!, waits)
+  for (const state of ['authorizing', 'replaying'] as const)
+    for (const event of ['read-decided', 'replay-loaded'] as const) {
+      const { state: next } = channelTransition(STATES[state], EVENTS[event], waits)
       if (next !== STATES[state]) expect(next.kind).toBe('subscribing')
     }
-  expect(shown(channelTransition(initialChannel, EVENTS['admitted']!, { ...waits, private: false }))).toBe('subscribing: open-changes')
+  expect(shown(channelTransition(initialChannel, EVENTS['admitted'], { ...waits, private: false }))).toBe('subscribing: open-changes')
+})
+
+test('a join on one of many nodes waits until the messages of the others come', () => {
+  const many = { ...isPrivate, isClustered: true }
+  const { state } = channelTransition(STATES.authorizing, EVENTS['read-decided'], many)
+  expect(state).toMatchObject({ kind: 'attaching', reads: all })
+  expect(shown(channelTransition(STATES.attaching, EVENTS.attached, { ...many, wantsReplay: true }))).toBe('replaying: load-replay')
+  expect(shown(channelTransition(STATES.attaching, EVENTS.attached, { ...many, waitsForChanges: true }))).toBe('subscribing: open-changes')
+  expect(shown(channelTransition(initialChannel, EVENTS.admitted, { ...many, private: false }))).toBe('attaching: attach')
 })
 
 test('random walks: a join is answered once, an entered channel is exited once, and a closed one is silent', () => {
@@ -216,6 +279,7 @@ test('random walks: a join is answered once, an entered channel is exited once, 
     private: fc.boolean(),
     presenceEnabled: fc.boolean(),
     wantsReplay: fc.boolean(),
+    isClustered: fc.boolean(),
     waitsForChanges: fc.boolean(),
     subTopic: fc.constant('room'),
     showsFailedPolicies: fc.boolean(),

@@ -1,4 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
+import type { Transition } from '../machine.ts'
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -23,16 +24,17 @@ export interface Refusal {
 /**
  * One membership of one socket in one topic.
  *
- *   verifying ──► authorizing ──► replaying ──► subscribing ──► joined ──► closed
- *       └───────────── refused ───────┴──────────────┴────────────────────▲
+ *   verifying ──► authorizing ──► attaching ──► replaying ──► subscribing ──► joined ──► closed
+ *       └───────────── refused ───────┴─────────────┴──────────────┴──────────────────────▲
  *
- * Public channels skip authorizing; replaying and subscribing (to row changes, before the reply) are only for joins that
- * ask for it. While joined, a new token runs through
+ * Public channels skip authorizing; attaching waits until the messages of other nodes come, where there are any; replaying and
+ * subscribing (to row changes, before the reply) are only for joins that ask for it. While joined, a new token runs through
  * the same checks beside the traffic (`renewing`), and the newest one wins.
  */
 export type ChannelState =
   | { readonly kind: 'verifying' }
   | { readonly kind: 'authorizing'; readonly admission: Admission }
+  | { readonly kind: 'attaching'; readonly admission: Admission; readonly reads: Reads }
   | { readonly kind: 'replaying'; readonly admission: Admission; readonly reads: Reads }
   | { readonly kind: 'subscribing'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | {
@@ -55,6 +57,7 @@ export type ChannelEvent =
       readonly message: string
     }
   | { readonly type: 'read-decided'; readonly admission: Admission; readonly authorization: Authorization }
+  | { readonly type: 'attached' }
   | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
   | { readonly type: 'replay-failed'; readonly reason: string }
   | { readonly type: 'changes-live' }
@@ -65,7 +68,7 @@ export type ChannelEvent =
   /** The server ends the channel and says why: a limit, an expired token. */
   | { readonly type: 'stop'; readonly code: DecisionCode; readonly message: string }
   | { readonly type: 'leave' }
-  /** A new join of the same topic took its place; it is told after the new one has its reply. */
+  /** A new join of the same topic took its place; it gets its phx_close after the new one has its reply. */
   | { readonly type: 'replaced' }
   | { readonly type: 'connection-closed' }
 
@@ -73,6 +76,8 @@ export type ChannelEffect =
   | { readonly type: 'verify'; readonly token: string }
   | { readonly type: 'ask-read'; readonly admission: Admission }
   | { readonly type: 'ask-write'; readonly admission: Admission }
+  /** Open the topic; `attached` follows when the messages of other nodes come, or within a second. */
+  | { readonly type: 'attach' }
   | { readonly type: 'load-replay' }
   /** Subscribe to row changes before the join is answered (rule J7). */
   | { readonly type: 'open-changes'; readonly admission: Admission }
@@ -97,10 +102,12 @@ export type ChannelEffect =
   | { readonly type: 'phx-close' }
   | { readonly type: 'forget' }
 
-export interface ChannelRules {
+export interface ChannelTransitionOptions {
   readonly private: boolean
   readonly presenceEnabled: boolean
   readonly wantsReplay: boolean
+  /** There are other nodes. */
+  readonly isClustered: boolean
   /** The join is answered when its row changes are live. */
   readonly waitsForChanges: boolean
   /** For the texts of refusals. */
@@ -109,17 +116,14 @@ export interface ChannelRules {
   readonly showsFailedPolicies: boolean
 }
 
-export interface ChannelStep {
-  readonly state: ChannelState
-  readonly effects: readonly ChannelEffect[]
-}
+type ChannelStep = Transition<ChannelState, ChannelEffect>
 
 export const initialChannel: ChannelState = { kind: 'verifying' }
 
 const CLOSED: ChannelState = { kind: 'closed' }
 const EVERYTHING: Reads = { broadcast: true, presence: true }
 
-export function channelTransition(state: ChannelState, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+export function channelTransition(state: ChannelState, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
   if (state.kind === 'closed') return { state, effects: [] }
   switch (event.type) {
     case 'leave':
@@ -130,37 +134,38 @@ export function channelTransition(state: ChannelState, event: ChannelEvent, rule
     case 'stop':
       return state.kind === 'joined' ? stop(event.code, event.message) : refuse(event.code, event.message)
     default:
-      return state.kind === 'joined' ? whileJoined(state, event, rules) : whileJoining(state, event, rules)
+      return state.kind === 'joined' ? whileJoined(state, event, options) : whileJoining(state, event, options)
   }
 }
 
 type Joining = Exclude<ChannelState, { kind: 'joined' | 'closed' }>
 type Joined = Extract<ChannelState, { kind: 'joined' }>
 
-function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
   switch (event.type) {
     case 'token-refused':
       return state.kind === 'verifying' ? refuse(event.code, event.joinReason) : stay(state)
     case 'admitted': {
       if (state.kind !== 'verifying') return stay(state)
       const { admission } = event
-      if (rules.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
-      if (rules.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
-      return subscribe(admission, EVERYTHING, [], rules)
+      if (options.private) return { state: { kind: 'authorizing', admission }, effects: [{ type: 'ask-read', admission }] }
+      if (options.wantsReplay) return refuse('replay-not-allowed', 'UnableToReplayMessages: Replay is not allowed for public channels')
+      return attach(admission, EVERYTHING, options)
     }
     case 'read-decided': {
       if (state.kind !== 'authorizing') return stay(state)
       const { authorization } = event
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      const denial = refusalOf(authorization, rules)
-      if (!mayJoin(reads, rules)) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`, denial)
-      if (!rules.wantsReplay) return subscribe(state.admission, reads, [], rules)
-      if (!reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(rules)}`, denial)
-      return { state: { kind: 'replaying', admission: state.admission, reads }, effects: [{ type: 'load-replay' }] }
+      const denial = refusalOf(authorization, options)
+      if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
+      if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
+      return attach(state.admission, reads, options)
     }
+    case 'attached':
+      return state.kind === 'attaching' ? loadReplay(state.admission, state.reads, options) : stay(state)
     case 'replay-loaded':
-      return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, rules) : stay(state)
+      return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, options) : stay(state)
     case 'replay-failed':
       return state.kind === 'replaying' ? refuse('replay-unavailable', event.reason) : stay(state)
     case 'changes-live':
@@ -172,7 +177,7 @@ function whileJoining(state: Joining, event: ChannelEvent, rules: ChannelRules):
   }
 }
 
-function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): ChannelStep {
+function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
   switch (event.type) {
     case 'new-token': {
       const { token } = event
@@ -184,7 +189,7 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
     case 'admitted': {
       const { admission } = event
       if (admission.token !== state.renewing) return stay(state)
-      if (rules.private) return { state, effects: [{ type: 'ask-read', admission }] }
+      if (options.private) return { state, effects: [{ type: 'ask-read', admission }] }
       return {
         state: { ...state, admission, renewing: null },
         effects: [{ type: 'change-identity', identity: admission.identity }],
@@ -195,10 +200,10 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
       if (admission.token !== state.renewing) return stay(state)
       if (!authorization.ok) return stop('authorization-unavailable', withoutCode(authorization.reason))
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      const denial = refusalOf(authorization, rules)
-      if (!mayJoin(reads, rules)) return stop('unauthorized', noRead(rules), denial)
-      if ((state.reads.broadcast && !reads.broadcast) || (rules.presenceEnabled && state.reads.presence && !reads.presence))
-        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${rules.subTopic}`, denial)
+      const denial = refusalOf(authorization, options)
+      if (!mayJoin(reads, options)) return stop('unauthorized', noRead(options), denial)
+      if ((state.reads.broadcast && !reads.broadcast) || (options.presenceEnabled && state.reads.presence && !reads.presence))
+        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${options.subTopic}`, denial)
       const asking: readonly ChannelEffect[] = state.writes === 'asking' ? [{ type: 'ask-write', admission }] : []
       return {
         state: { ...state, admission, reads, writes: state.writes === 'asking' ? 'asking' : null, renewing: null },
@@ -207,14 +212,14 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
     }
     case 'first-push':
       if (state.writes !== null) return stay(state)
-      if (!rules.private) return { state: { ...state, writes: EVERYTHING }, effects: [] }
+      if (!options.private) return { state: { ...state, writes: EVERYTHING }, effects: [] }
       return { state: { ...state, writes: 'asking' }, effects: [{ type: 'ask-write', admission: state.admission }] }
     case 'write-decided': {
       if (state.writes !== 'asking' || event.admission !== state.admission) return stay(state)
       const { authorization } = event
       if (!authorization.ok)
         return { state: { ...state, writes: null }, effects: [{ type: 'refuse-waiting', reason: authorization.reason }] }
-      const refusal = refusalOf(authorization, rules)
+      const refusal = refusalOf(authorization, options)
       const allowed = { broadcast: authorization.broadcast, presence: authorization.presence }
       const writes = refusal === undefined ? allowed : { ...allowed, refusal }
       return { state: { ...state, writes }, effects: [{ type: 'resume' }] }
@@ -224,12 +229,12 @@ function whileJoined(state: Joined, event: ChannelEvent, rules: ChannelRules): C
   }
 }
 
-function mayJoin(reads: Reads, rules: ChannelRules): boolean {
-  return reads.broadcast || (rules.presenceEnabled && reads.presence)
+function mayJoin(reads: Reads, options: ChannelTransitionOptions): boolean {
+  return reads.broadcast || (options.presenceEnabled && reads.presence)
 }
 
-function noRead(rules: ChannelRules): string {
-  return `You do not have permissions to read from this Channel topic: ${rules.subTopic}`
+function noRead(options: ChannelTransitionOptions): string {
+  return `You do not have permissions to read from this Channel topic: ${options.subTopic}`
 }
 
 /** A `system` message has no code in front of its text (rule A4). */
@@ -237,8 +242,18 @@ function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
 }
 
-function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], rules: ChannelRules): ChannelStep {
-  if (!rules.waitsForChanges) return enter(admission, reads, replay)
+function attach(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+  if (!options.isClustered) return loadReplay(admission, reads, options)
+  return { state: { kind: 'attaching', admission, reads }, effects: [{ type: 'attach' }] }
+}
+
+function loadReplay(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+  if (!options.wantsReplay) return subscribe(admission, reads, [], options)
+  return { state: { kind: 'replaying', admission, reads }, effects: [{ type: 'load-replay' }] }
+}
+
+function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], options: ChannelTransitionOptions): ChannelStep {
+  if (!options.waitsForChanges) return enter(admission, reads, replay)
   return { state: { kind: 'subscribing', admission, reads, replay }, effects: [{ type: 'open-changes', admission }] }
 }
 
@@ -249,8 +264,11 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
   }
 }
 
-function refusalOf({ detail, failed = false }: Extract<Authorization, { ok: true }>, rules: ChannelRules): Refusal | undefined {
-  return detail === undefined ? undefined : { detail, isShown: failed && rules.showsFailedPolicies }
+function refusalOf(
+  { detail, failed = false }: Extract<Authorization, { ok: true }>,
+  options: ChannelTransitionOptions,
+): Refusal | undefined {
+  return detail === undefined ? undefined : { detail, isShown: failed && options.showsFailedPolicies }
 }
 
 /** The text of a refusal for the client, and for the log. */

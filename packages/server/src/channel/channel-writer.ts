@@ -1,27 +1,25 @@
 import { encodeTextMessage, wireTopic, type JsonObject, type Ref, type SystemPayload } from '@tidewire/protocol'
 import { textFrame } from '../topic/websocket-frame.ts'
-import type { Place } from './place.ts'
 import type { ChannelConnection } from './services.ts'
+import type { TopicMembership } from './topic-membership.ts'
 
 /** Writes what is for one channel alone, in order with what its topic has pending. */
 export class ChannelWriter {
   readonly #connection: ChannelConnection
-  readonly #place: Place
-  readonly #subTopic: string
+  readonly #membership: TopicMembership
   readonly #joinRef: Ref
-  /** Answers that wait for what is pending. */
+  /** Replies that wait for a flush. */
   #waiting = 0
 
-  constructor(connection: ChannelConnection, place: Place, subTopic: string, joinRef: Ref) {
+  constructor(connection: ChannelConnection, membership: TopicMembership, joinRef: Ref) {
     this.#connection = connection
-    this.#place = place
-    this.#subTopic = subTopic
+    this.#membership = membership
     this.#joinRef = joinRef
   }
 
   /** The answer to a push. It waits for what is pending, so that a busy topic is not written out for every answer. */
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
-    const { topic } = this.#place
+    const { topic } = this.#membership
     if (topic === null || this.#isUpToDate) return this.#write('phx_reply', { status, response }, ref)
     this.#waiting++
     topic.inOrder(() => {
@@ -31,11 +29,11 @@ export class ChannelWriter {
   }
 
   system(status: 'ok' | 'error', extension: SystemPayload['extension'], message: string, extra: JsonObject = {}): void {
-    this.push('system', { message, status, extension, channel: this.#subTopic, ...extra })
+    this.push('system', { message, status, extension, channel: this.#membership.key.name, ...extra })
   }
 
   push(event: string, payload: unknown, ref: Ref = null): void {
-    if (!this.#isUpToDate) this.#place.topic?.flush()
+    if (!this.#isUpToDate) this.#membership.topic?.flush()
     this.#write(event, payload, ref)
   }
 
@@ -46,11 +44,11 @@ export class ChannelWriter {
 
   /** Nothing that was sent before is on its way to the channel. */
   get #isUpToDate(): boolean {
-    return this.#waiting === 0 && !this.#place.isOwed
+    return this.#waiting === 0 && !this.#membership.hasPending
   }
 
   #write(event: string, payload: unknown, ref: Ref): void {
-    const message = { joinRef: this.#joinRef, ref, topic: wireTopic(this.#subTopic), event, payload }
+    const message = { joinRef: this.#joinRef, ref, topic: wireTopic(this.#membership.key.name), event, payload }
     this.#connection.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
   }
 }

@@ -1,7 +1,17 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { wireTopic, type ClientFrame, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
+import {
+  wireTopic,
+  type ClientFrame,
+  type BroadcastGap,
+  type JoinRequest,
+  type JsonObject,
+  type Ref,
+  type Version,
+} from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import type { Decision, Identity, StoredMessage } from '../ports.ts'
+import { Effects } from '../machine.ts'
+import type { Decision, Identity } from '../ports.ts'
+import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
@@ -10,11 +20,12 @@ import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
 import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
-import type { Membership } from './membership.ts'
-import { Place } from './place.ts'
+import { JoinBuffer } from './join-buffer.ts'
+import type { JoinedChannel } from './joined-channel.ts'
 import { newPresenceKey, presence, presenceEnds, presenceState } from './presence.ts'
 import { loadReplay, replayMessage } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
+import { TopicMembership } from './topic-membership.ts'
 import { WaitingFrames } from './waiting-frames.ts'
 
 /** Characters of a name that a client gave, in the log. */
@@ -26,43 +37,44 @@ export interface ChannelOptions {
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
-  /** The channel that this one replaces; it is told when this one has its reply. */
+  /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
   /** The channel is over; frames that still waited are given back. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
 }
 
 /**
- * One membership: runs the channel's machine, and hands the frames of a joined channel to the file of their event.
- * Frames that come before a decision wait here, in order; other channels of the socket go on.
+ * One channel of one connection: runs the channel's machine, and hands the frames of a joined channel to the file of
+ * their event. Frames that come before a decision wait here, in order; other channels of the socket go on.
  */
-export class Channel implements Membership, ChangeReceiver {
-  readonly subTopic: string
+export class Channel implements JoinedChannel, ChangeReceiver {
   readonly joinRef: Ref
   readonly request: JoinRequest
   readonly connection: ChannelConnection
   readonly services: Services
   readonly #options: ChannelOptions
   #state: ChannelState = initialChannel
+  readonly #effects = new Effects<ChannelEffect>()
   readonly #waiting: WaitingFrames
-  readonly #place: Place
+  readonly #membership: TopicMembership
   readonly #writer: ChannelWriter
   readonly #changes: ChangeSubscription
   presentSince: number | null = null
   #presenceKey: string | null
   #presenceCalls: CallWindow | null = null
+  /** `null` unless the join waits for stored messages or row changes. */
+  #joinBuffer: JoinBuffer | null = null
 
   constructor(connection: ChannelConnection, services: Services, options: ChannelOptions) {
     this.connection = connection
     this.services = services
-    this.subTopic = options.subTopic
     this.joinRef = options.joinRef
     this.request = options.request
     this.#options = options
     this.#waiting = new WaitingFrames(connection.waiting, services.limits.maxFrameBytes)
     this.#presenceKey = options.request.presenceKey
-    this.#place = new Place(this, services.topics, this.subTopic, this.request.private)
-    this.#writer = new ChannelWriter(connection, this.#place, this.subTopic, this.joinRef)
+    this.#membership = new TopicMembership(this, services.topics, { name: options.subTopic, private: options.request.private })
+    this.#writer = new ChannelWriter(connection, this.#membership, this.joinRef)
     this.#changes = new ChangeSubscription(this, services.changeFeed)
   }
 
@@ -78,10 +90,12 @@ export class Channel implements Membership, ChangeReceiver {
     return this.#state.kind === 'closed'
   }
 
-  get topic(): Topic {
-    const { topic } = this.#place
-    if (topic === null) throw new Error('a channel has no topic before it joined')
-    return topic
+  get key(): TopicKey {
+    return this.#membership.key
+  }
+
+  get subTopic(): string {
+    return this.#membership.key.name
   }
 
   get mayWrite(): Reads {
@@ -124,8 +138,8 @@ export class Channel implements Membership, ChangeReceiver {
     this.#step({ type: 'replaced' })
   }
 
-  /** Told after the join that replaced this channel has its reply. */
-  tellClosed(): void {
+  /** Sent after the join that replaced this channel has its reply. */
+  sendClose(): void {
     this.#writer.push('phx_close', {}, this.joinRef)
   }
 
@@ -138,11 +152,22 @@ export class Channel implements Membership, ChangeReceiver {
   }
 
   deliverChange(event: string, payload: Uint8Array): void {
-    this.#place.topic?.deliverTo(this, event, payload)
+    const buffer = this.#joinBuffer
+    if (buffer === null) this.#membership.topic?.deliverTo(this, event, payload)
+    else {
+      buffer.hold({ kind: 'change', event, payload })
+      if (buffer.isFull) this.#changes.answerNow()
+    }
   }
 
   notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
-    this.#writer.system(status, 'postgres_changes', message, extra)
+    if (this.#joinBuffer === null) this.#writer.system(status, 'postgres_changes', message, extra)
+    else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
+  }
+
+  notifyGap(gap: BroadcastGap): void {
+    if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
+    this.#writer.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
   }
 
   observeChanges(kind: 'changes-refused' | 'changes-withheld', code: DecisionCode, detail: string): void {
@@ -230,26 +255,34 @@ export class Channel implements Membership, ChangeReceiver {
       private: this.request.private,
       presenceEnabled: this.request.presenceEnabled,
       wantsReplay: this.request.replay !== null,
+      isClustered: this.services.isClustered,
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
       showsFailedPolicies: this.services.showsFailedPolicies,
     })
     this.#state = state
-    for (const effect of effects) this.#run(effect)
-    if (state.kind === 'closed') this.#place.close()
+    this.#effects.run(effects, (effect) => this.#perform(effect))
+    if (state.kind === 'closed') this.#membership.close()
   }
 
-  #run(effect: ChannelEffect): void {
+  #perform(effect: ChannelEffect): void {
     switch (effect.type) {
       case 'verify':
       case 'ask-read':
       case 'ask-write':
         return this.#ask(effect)
+      case 'attach': {
+        const ready = this.#membership.attach()
+        if (ready === null) return this.#step({ type: 'attached' })
+        void ready.then(() => this.#step({ type: 'attached' }))
+        return
+      }
       case 'load-replay':
-        this.#place.beginCatchUp()
+        this.#membership.hold((this.#joinBuffer = new JoinBuffer()))
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
       case 'open-changes':
+        this.#joinBuffer ??= new JoinBuffer()
         this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
           this.#step(
             opening.ok
@@ -261,12 +294,12 @@ export class Channel implements Membership, ChangeReceiver {
       case 'refuse-join':
         this.#observe('join-refused', effect.code, effect.detail ?? effect.reason)
         this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
-        this.#options.replaces?.tellClosed()
+        this.#options.replaces?.sendClose()
         return
       case 'enter':
         return this.#enter(effect)
       case 'change-reads':
-        return this.#place.setReads(effect.reads)
+        return this.#membership.setReads(effect.reads)
       case 'change-identity':
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
@@ -284,7 +317,7 @@ export class Channel implements Membership, ChangeReceiver {
         this.#observe('channel-closed', effect.code, effect.detail ?? effect.message)
         return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
-        return this.tellClosed()
+        return this.sendClose()
       case 'forget':
         return this.#options.onGone(this, this.#waiting.takeAll())
     }
@@ -308,35 +341,48 @@ export class Channel implements Membership, ChangeReceiver {
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {
     const { services, request } = this
-    const topic = this.#place.take(reads)
+    const topic = this.#membership.subscribe(reads)
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
-    this.#options.replaces?.tellClosed()
+    this.#options.replaces?.sendClose()
     if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
-    this.#replay(topic, replay)
+    for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
       if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
       else this.#writer.system('ok', 'system', 'Replication connection established')
     }
+    if (services.isClustered && !this.#membership.isRelayed) this.notifyGap('relay-unconfirmed')
+    this.#releaseJoinBuffer(topic, new Set(replay.map(({ id }) => id)))
     this.#changes.joined(admission.identity)
   }
 
-  #replay(topic: Topic, stored: readonly StoredMessage[]): void {
-    for (const message of stored) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
-    const missed = this.#place.caughtUp(new Set(stored.map(({ id }) => id)), this.services.runtime.uptime())
-    for (const message of missed) this.#writer.frame(topic.frameFor(this, message))
+  #releaseJoinBuffer(topic: Topic, replayed: ReadonlySet<string>): void {
+    const buffer = this.#joinBuffer
+    if (buffer === null) return
+    this.#joinBuffer = null
+    topic.replayed(this, replayed, this.services.runtime.uptime())
+    for (const held of buffer.takeAll(replayed)) {
+      if (held.kind === 'stored') this.#writer.frame(topic.frameFor(this, held.message))
+      else if (held.kind === 'change') this.deliverChange(held.event, held.payload)
+      else this.notifyChanges(held.status, held.message, held.extra)
+    }
   }
 
   #exit(): void {
     this.#changes.close()
-    const topic = this.#place.leave()
+    const topic = this.#membership.unsubscribe()
     if (topic === null) return
     presenceEnds(this)
-    this.#place.close()
+    this.#membership.close()
     this.services.observer.left(this.connection.id, topic.name, this.request.private)
   }
 
   #resume(): void {
     while (this.#waiting.size > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking') this.#handle(this.#waiting.take()!)
   }
+}
+
+const GAP_MESSAGES: Record<BroadcastGap, string> = {
+  'relay-lost': 'Broadcasts from other nodes may have been missed',
+  'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
 }

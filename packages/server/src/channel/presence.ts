@@ -1,9 +1,10 @@
 import { parsePresenceRequest, type ClientFrame, type PresenceDiff, type PresenceMeta } from '@tidewire/protocol'
-import type { Runtime } from '../ports.ts'
-import type { Membership } from './membership.ts'
+import type { Runtime } from '../ports/runtime.ts'
+import { topicId } from '../topic/topic-key.ts'
+import type { JoinedChannel } from './joined-channel.ts'
 
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
-export function presence(channel: Membership, frame: ClientFrame): void {
+export function presence(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection, services } = channel
   if (!connection.allowPresenceEvent()) return channel.stop('too-many-presence-events', 'Too many presence messages per second')
   const asked = parsePresenceRequest(frame.payload.kind === 'json' ? frame.payload.value : undefined)
@@ -20,7 +21,7 @@ export function presence(channel: Membership, frame: ClientFrame): void {
     case 'untrack':
       channel.presentSince = null
       channel.reply(frame.ref, 'ok', {})
-      return announce(channel, 'untrack', services.presence.untrack(presenceTopic(channel), channel))
+      return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel))
     case 'track': {
       if (!channel.mayWrite.presence)
         return channel.refuseWrite(
@@ -29,7 +30,7 @@ export function presence(channel: Membership, frame: ClientFrame): void {
         )
       if (frame.payload.kind === 'json' && frame.payload.bytes.length > services.limits.maxPayloadBytes)
         return channel.stop('payload-too-large', 'Track message size exceeded')
-      const diff = services.presence.track(presenceTopic(channel), channel.presenceKey, channel, asked.payload)
+      const diff = services.presence.track(topicId(channel.key), channel.presenceKey, channel, asked.payload)
       if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
       channel.presentSince ??= services.runtime.now()
       channel.reply(frame.ref, 'ok', {})
@@ -39,38 +40,26 @@ export function presence(channel: Membership, frame: ClientFrame): void {
 }
 
 /** The channel is gone, and so is what it tracked. */
-export function presenceEnds(channel: Membership): void {
-  announce(channel, 'untrack', channel.services.presence.untrack(presenceTopic(channel), channel))
+export function presenceEnds(channel: JoinedChannel): void {
+  announce(channel, 'untrack', channel.services.presence.untrack(topicId(channel.key), channel))
 }
 
 /** What the channel tracks: its key and payload, or `null`. */
-export function presenceOf(channel: Membership): { readonly key: string; readonly meta: PresenceMeta } | null {
-  return channel.services.presence.tracked(presenceTopic(channel), channel)
+export function presenceOf(channel: JoinedChannel): { readonly key: string; readonly meta: PresenceMeta } | null {
+  return channel.services.presence.tracked(topicId(channel.key), channel)
 }
 
 /** The JSON text of everyone who is here. */
-export function presenceState(channel: Membership): unknown {
-  return channel.services.presence.state(presenceTopic(channel))
+export function presenceState(channel: JoinedChannel): unknown {
+  return channel.services.presence.state(topicId(channel.key))
 }
 
-function announce(channel: Membership, kind: 'track' | 'untrack', diff: PresenceDiff | null): void {
+function announce(channel: JoinedChannel, change: 'track' | 'untrack', diff: PresenceDiff | null): void {
   if (diff === null) return
-  const { connection, request, services, topic } = channel
   const payload = Buffer.from(JSON.stringify(diff))
-  const receivers = topic.fanOut('presence', { kind: 'text', event: 'presence_diff', payload }, null)
-  services.observer.broadcast(topic.name, receivers, payload.length, {
-    kind,
-    private: request.private,
-    connection: connection.id,
-    event: 'presence_diff',
-    encoding: 'json',
-    payload,
-  })
-}
-
-/** Public and private topics of one name are apart. */
-function presenceTopic(channel: Membership): string {
-  return (channel.request.private ? 'private:' : 'public:') + channel.subTopic
+  const message = { kind: 'text', event: 'presence_diff', payload } as const
+  channel.services.publisher.publish(channel.key, message, { kind: 'presence', change, connection: channel.connection.id })
+  channel.services.presenceChanged()
 }
 
 /** For a channel that names none: a random UUID (version 4). */

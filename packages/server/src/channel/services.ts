@@ -1,9 +1,10 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { Version } from '@tidewire/protocol'
 import type { Limits } from '../limits/limits.ts'
-import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime, Tracer } from '../ports.ts'
+import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
+import type { Publisher } from '../topic/publisher.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { Admission } from './channel-state.ts'
 import type { WaitingBytes } from './waiting-frames.ts'
@@ -13,16 +14,19 @@ export interface Services {
   readonly runtime: Runtime
   readonly limits: Limits
   readonly topics: Topics
+  readonly publisher: Publisher
+  /** There are other nodes. */
+  readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
-  /** Owners are channels, told apart by identity. */
+  /** Owners are channels, compared by identity. */
   readonly presence: PresenceTracker<object>
+  /** To be called after every change of an entry, for the other nodes. */
+  presenceChanged(): void
   readonly authorizer: Authorizer
   /** Without a database there are no stored messages and no row changes. */
   readonly messageStore: MessageStore | null
   readonly changeFeed: ChangeFeed | null
-  /** Read it at every use: another one may take its place. */
   readonly observer: Observer
-  readonly tracer: Tracer | null
   /** A client is told which policy failed, and with what error: on a developer's own machine. */
   readonly showsFailedPolicies: boolean
   /** Checks a token and its claims; never rejects. */
@@ -56,6 +60,6 @@ export interface ChannelConnection {
   allowJoin(): boolean
   /** Ends the socket after joins beyond the limit. */
   closeForJoins(): void
-  /** Whether the client may be told of this kind of fault now, without being asked. */
+  /** Whether the client may be notified of this kind of fault now, without a push to answer. */
   allowNotice(kind: string): boolean
 }

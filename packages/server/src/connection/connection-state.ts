@@ -1,4 +1,5 @@
 import { CloseCode } from '@tidewire/protocol'
+import type { Transition } from '../machine.ts'
 
 /**
  * The life of one socket, apart from what it carries. A sweep comes at a fixed interval; silence and congestion are
@@ -37,10 +38,7 @@ export interface ConnectionOptions {
   readonly maxClosingSweeps: number
 }
 
-export interface ConnectionStep {
-  readonly state: ConnectionState
-  readonly effects: readonly ConnectionEffect[]
-}
+type ConnectionStep = Transition<ConnectionState, ConnectionEffect>
 
 export const initialConnection: ConnectionState = { kind: 'open', quietSweeps: 0, congestedSweeps: 0 }
 

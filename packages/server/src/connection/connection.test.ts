@@ -487,3 +487,47 @@ describe('a socket', () => {
     expect(await node.server.admitConnection(openToken(), {})).toMatchObject({ ok: false, status: 503 })
   })
 })
+
+describe('a connection that the server closes', () => {
+  /** A socket that is gone as soon as it is closed. */
+  function abrupt(node: NodeInProcess, terminated: () => void): ReturnType<NodeInProcess['server']['accept']> {
+    const connection = node.server.accept(
+      { version: '2.0.0', token: openToken(), headers: {} },
+      { write: () => {}, backlogBytes: () => 0, close: () => connection.transportClosed(1006), terminate: terminated },
+    )
+    return connection
+  }
+
+  test('is closed once, also when its socket is gone before the call to close returns', () => {
+    const node = new NodeInProcess({ drainTimeoutMs: 1_000 })
+    let terminations = 0
+    const connection = abrupt(node, () => terminations++)
+    connection.close(1001, 'why')
+    for (let sweep = 0; sweep < 5; sweep++) connection.sweep()
+    expect(terminations).toBe(0)
+    expect(node.server.connections.size).toBe(0)
+  })
+
+  test('is given what is pending before its closing handshake', async () => {
+    const node = new NodeInProcess()
+    const [closed, sender] = [node.connect(), node.connect()]
+    for (const socket of [closed, sender]) await socket.join(room)
+    closed.take()
+    for (const n of [1, 2, 3]) say(sender, n)
+    node.server.connections.drain()
+    await node.settle()
+    expect(closed.take().map(({ payload }) => (payload as { payload: { n: number } }).payload.n)).toEqual([1, 2, 3])
+  })
+
+  test('is given nothing after it', () => {
+    const node = new NodeInProcess()
+    const written: Buffer[] = []
+    const connection = node.server.accept(
+      { version: '2.0.0', token: openToken(), headers: {} },
+      { write: (frames) => void written.push(frames), backlogBytes: () => 0, close: () => {}, terminate: () => {} },
+    )
+    connection.close(1001, 'why')
+    connection.write(Buffer.from('late'), 1)
+    expect(written).toEqual([])
+  })
+})

@@ -18,6 +18,7 @@ import type { WaitingBytes } from '../channel/waiting-frames.ts'
 import { Notices } from '../limits/notices.ts'
 import { RateCounter } from '../limits/rate-counter.ts'
 import type { UnfinishedFault } from '../limits/unfinished-messages.ts'
+import { Effects } from '../machine.ts'
 import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { AdminEndpoint, AdminPeer } from './admin-endpoint.ts'
@@ -25,6 +26,7 @@ import { Backlog, type BacklogLimits } from './backlog.ts'
 import {
   connectionTransition,
   initialConnection,
+  type ConnectionEffect,
   type ConnectionEvent,
   type ConnectionOptions,
   type ConnectionState,
@@ -59,6 +61,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly headers: Readonly<Record<string, string>>
   readonly claims: Claims
   readonly foreignOrigin: boolean
+  readonly #userAgent: string | null
   readonly waiting: WaitingBytes = { bytes: 0 }
   readonly #connectedAt: number
   #lastHeartbeatAt: number | null = null
@@ -73,6 +76,9 @@ export class Connection implements ChannelConnection, AdminPeer {
   #presenceEvents: RateCounter | null = null
   #joins: RateCounter | null = null
   #state: ConnectionState = initialConnection
+  readonly #effects = new Effects<ConnectionEffect>()
+  /** Until the closing handshake starts, so that leaving a topic still writes what is pending there. */
+  #isWritable = true
   #heard = true
   #bytesWritten = 0
   /** Bytes that the other side had taken at the last sweep. */
@@ -90,6 +96,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.headers = details.headers
     this.claims = details.claims ?? NO_CLAIMS
     this.foreignOrigin = details.foreignOrigin ?? false
+    this.#userAgent = details.userAgent ?? null
     this.#connectedAt = services.runtime.now()
     this.#transport = transport
     this.#services = services
@@ -112,11 +119,12 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** As an inspector is shown it. */
   inspect(): AdminConnection {
-    const { role } = this.claims
     return {
       id: this.id,
-      role: typeof role === 'string' ? role : null,
+      role: textOf(this.claims['role']),
       claims: this.claims,
+      address: this.#transport.address?.() ?? null,
+      userAgent: this.#userAgent,
       vsn: this.version,
       connectedAt: this.#connectedAt,
       lastHeartbeatAt: this.#lastHeartbeatAt,
@@ -124,11 +132,22 @@ export class Connection implements ChannelConnection, AdminPeer {
         topic: subTopic,
         private: request.private,
         role: identity?.role ?? null,
+        sub: textOf(identity?.claims['sub']),
       })),
       received: this.#framesReceived,
       sent: this.#messagesSent,
       queueBytes: this.#transport.backlogBytes(),
     }
+  }
+
+  /** Whether nothing has ended it yet. */
+  get isOpen(): boolean {
+    return this.#state.kind === 'open'
+  }
+
+  /** Whether it acts for this user, by the token that it connected with or by that of one of its channels. */
+  actsFor(sub: string): boolean {
+    return this.claims['sub'] === sub || [...this.#channels.values()].some(({ identity }) => identity?.claims['sub'] === sub)
   }
 
   /** A frame from the client. A text frame comes as bytes too. */
@@ -146,7 +165,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   write(frames: Buffer, messages: number): void {
-    if (this.#state.kind !== 'open' || this.#overflowing) return
+    if (!this.#isWritable || this.#overflowing) return
     this.#messagesSent += messages
     this.#bytesWritten += frames.length
     this.#transport.write(frames)
@@ -212,6 +231,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The socket is gone, with the close code that was seen. */
   transportClosed(code: number): void {
+    this.#isWritable = false
     this.#step({ type: 'transport-closed' })
     this.#host.closed(this)
     this.#services.observer.disconnected(this.id, code)
@@ -318,27 +338,27 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   #step(event: ConnectionEvent): void {
     const { state, effects } = connectionTransition(this.#state, event, this.#limits)
-    for (const effect of effects) {
-      switch (effect.type) {
-        case 'leave-all':
-          this.#leaveAll()
-          break
-        case 'close-transport':
-          if (effect.code !== 1000)
-            this.#services.observer.decision({
-              kind: 'connection-closed',
-              code: `close-${effect.code}`,
-              detail: effect.reason === '' ? 'the server closed the connection; the client may come back' : effect.reason,
-              connection: this.id,
-            })
-          this.#transport.close(effect.code, effect.reason)
-          break
-        case 'terminate-transport':
-          this.#transport.terminate()
-          break
-      }
-    }
     this.#state = state
+    this.#effects.run(effects, (effect) => this.#perform(effect))
+  }
+
+  #perform(effect: ConnectionEffect): void {
+    switch (effect.type) {
+      case 'leave-all':
+        return this.#leaveAll()
+      case 'close-transport':
+        this.#isWritable = false
+        if (effect.code !== 1000)
+          this.#services.observer.decision({
+            kind: 'connection-closed',
+            code: `close-${effect.code}`,
+            detail: effect.reason === '' ? 'the server closed the connection; the client may come back' : effect.reason,
+            connection: this.id,
+          })
+        return this.#transport.close(effect.code, effect.reason)
+      case 'terminate-transport':
+        return this.#transport.terminate()
+    }
   }
 
   #leaveAll(): void {
@@ -349,3 +369,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
+
+function textOf(claim: unknown): string | null {
+  return typeof claim === 'string' ? claim : null
+}

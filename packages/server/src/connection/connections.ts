@@ -1,4 +1,4 @@
-import { CloseCode } from '@tidewire/protocol'
+import { CloseCode, type DisconnectTarget } from '@tidewire/protocol'
 import type { AdminEndpoint } from './admin-endpoint.ts'
 import type { Connection, ConnectionHost } from './connection.ts'
 
@@ -57,6 +57,18 @@ export class Connections implements ConnectionHost {
     if (this.newest === connection) this.newest = null
     this.#users.delete(connection)
     this.admin?.closed(connection)
+  }
+
+  /** Closes sockets because an administrator asked for it. Returns how many; the node of the target is not looked at. */
+  disconnect(target: DisconnectTarget): number {
+    let closed = 0
+    for (const connection of this.#all) {
+      if (!connection.isOpen) continue
+      if ('sub' in target ? !connection.actsFor(target.sub) : connection.id !== target.connection) continue
+      connection.close(CloseCode.policyViolation, 'Disconnected by an administrator')
+      closed++
+    }
+    return closed
   }
 
   sweep(): void {

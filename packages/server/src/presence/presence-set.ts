@@ -11,7 +11,7 @@ export interface PresenceEntry {
   readonly meta: PresenceMeta
 }
 
-/** What somebody has seen of one replica's additions and removals. */
+/** What a node has seen of one replica's additions and removals. */
 export interface ReplicaContext {
   readonly replica: string
   readonly seen: CounterRanges
@@ -49,8 +49,8 @@ const nothing: PresenceChanges = { joined: [], left: [] }
  *
  * Each replica numbers its additions and removals with one counter, and only it removes what it added. A removal names
  * the entry it takes away, so it can never take away one that was added later, however late or often it arrives.
- * Deltas may be lost, repeated and reordered. Because a removal has a number too, whoever has seen the same counters
- * holds the same entries; comparing contexts is enough to know that something is missing.
+ * Deltas may be lost, repeated and reordered. Because a removal has a number too, replicas that have seen the same counters
+ * hold the same entries; comparing contexts is enough to know that something is missing.
  *
  * What is merged of a replica comes into view only while that replica is up. Of replicas never declared up, or gone,
  * nothing is kept, so an entry of a dead replica cannot come back from a third one.
@@ -60,8 +60,8 @@ export class PresenceSet {
   readonly #self: Replica = { up: true, seen: new CounterSet(), live: new Map() }
   readonly #replicas: Map<string, Replica>
   #counter = 0
-  /** Own changes since the last `takeDelta`; null while there is nobody to tell. */
-  #untold: Knowledge | null = null
+  /** Own changes since the last `takeDelta`; null while there is no other replica. */
+  #unsent: Knowledge | null = null
 
   /** `replica` must be new for every run of a process: counters start over, and a number given twice corrupts its peers. */
   constructor(replica: string) {
@@ -71,11 +71,11 @@ export class PresenceSet {
 
   /** Adds an entry of this replica, after the removal of the one it replaces: others see both in one step. */
   add(topic: string, key: string, meta: PresenceMeta, replaced?: PresenceEntry): PresenceEntry {
-    // A number of its own for the removal: one that stood for both would be told again when the entry goes, without the removal.
+    // A number of its own for the removal: one that stood for both would be sent again when the entry goes, without the removal.
     if (replaced !== undefined) this.remove(replaced)
     const entry: PresenceEntry = { counter: this.#tick(), topic, key, meta }
     this.#self.live.set(entry.counter, entry)
-    this.#untold?.live.set(entry.counter, entry)
+    this.#unsent?.live.set(entry.counter, entry)
     return entry
   }
 
@@ -83,8 +83,8 @@ export class PresenceSet {
   remove(entry: PresenceEntry): void {
     if (this.#self.live.get(entry.counter) !== entry) throw new Error('Only a present entry of this replica can be removed by it.')
     this.#self.live.delete(entry.counter)
-    this.#untold?.live.delete(entry.counter)
-    this.#untold?.seen.add(entry.counter)
+    this.#unsent?.live.delete(entry.counter)
+    this.#unsent?.seen.add(entry.counter)
     this.#tick()
   }
 
@@ -93,20 +93,20 @@ export class PresenceSet {
     return Array.from(this.#replicas, ([replica, { seen }]) => ({ replica, seen: seen.ranges }))
   }
 
-  /** Whether somebody with this context has seen something that this replica should ask for. */
+  /** Whether a node with this context has seen something that this replica should ask for. */
   lacks(context: PresenceContext): boolean {
     return context.some(({ replica, seen }) => this.#replicas.get(replica)?.seen.covers(seen) === false)
   }
 
   /** The changes made here since the last call, for every other replica; null when there are none. */
   takeDelta(): PresenceDelta | null {
-    if (this.#untold === null || this.#untold.seen.size === 0) return null
-    const { seen, live } = this.#untold
-    this.#untold = { seen: new CounterSet(), live: new Map() }
+    if (this.#unsent === null || this.#unsent.seen.size === 0) return null
+    const { seen, live } = this.#unsent
+    this.#unsent = { seen: new CounterSet(), live: new Map() }
     return [{ replica: this.#name, seen: seen.ranges, entries: [...live.values()] }]
   }
 
-  /** What somebody with this context has not seen; with an empty one, everything. Right for any other receiver, too. */
+  /** What a node with this context has not seen; with an empty one, everything. Right for any other receiver, too. */
   delta(since: PresenceContext = []): PresenceDelta {
     const theirs = new Map(since.map(({ replica, seen }) => [replica, new CounterSet(seen)]))
     const delta: ReplicaDelta[] = []
@@ -126,7 +126,7 @@ export class PresenceSet {
     const left: PresenceEntry[] = []
     for (const part of delta) {
       const replica = this.#replicas.get(part.replica)
-      // Nobody knows more about this replica than itself.
+      // No other replica knows more about this one than itself.
       if (replica === undefined || replica === this.#self) continue
       const changes = mergeReplica(replica, part)
       if (!replica.up) continue
@@ -141,7 +141,7 @@ export class PresenceSet {
     const replica = this.#replicas.get(name)
     if (replica === undefined) {
       this.#replicas.set(name, { up: true, seen: new CounterSet(), live: new Map() })
-      this.#untold ??= { seen: new CounterSet(), live: new Map() }
+      this.#unsent ??= { seen: new CounterSet(), live: new Map() }
       return nothing
     }
     if (replica.up) return nothing
@@ -161,7 +161,7 @@ export class PresenceSet {
   replicaGone(name: string): PresenceChanges {
     const changes = this.replicaDown(name)
     this.#replicas.delete(name)
-    if (this.#replicas.size === 1) this.#untold = null
+    if (this.#replicas.size === 1) this.#unsent = null
     return changes
   }
 
@@ -174,7 +174,7 @@ export class PresenceSet {
   #tick(): number {
     const counter = ++this.#counter
     this.#self.seen.add(counter)
-    this.#untold?.seen.add(counter)
+    this.#unsent?.seen.add(counter)
     return counter
   }
 }

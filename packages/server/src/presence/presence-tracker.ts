@@ -13,17 +13,26 @@ export interface PresenceTrackerOptions {
 /** What to announce, by topic. */
 export type PresenceDiffs = ReadonlyMap<string, PresenceDiff>
 
-interface Room<Owner> {
-  /** Everybody in view, in order of arrival: under the owner if tracked here, under the entry itself if elsewhere. */
+interface TopicView<Owner> {
+  /** The entries in view, in order of arrival: under the owner if tracked here, under the entry itself if elsewhere. */
   readonly members: Map<Owner | PresenceEntry, PresenceEntry>
   state: PresenceState | null
+  /** `null` until an entry of a draining node leaves. */
+  keys: Keys | null
+}
+
+interface Keys {
+  /** How many entries a key has without the lingering ones. */
+  readonly counts: Map<string, number>
+  /** A key has one lingering entry at most: others leave while it still has one that does not. */
+  readonly lingering: Map<string, PresenceEntry>
 }
 
 type StateInMaking = { [key: string]: { metas: PresenceMeta[] } }
 type DiffInMaking = { readonly joins: StateInMaking; readonly leaves: StateInMaking }
 
 /**
- * Who is where: the presence of every topic, as this node sees it. `Owner` is whatever stands for one channel; it has at
+ * The presence of every topic, as this node sees it. `Owner` stands for one channel; it has at
  * most one payload in a topic and is compared by identity.
  *
  * Every method that changes the view returns the diff to announce. A view to which all diffs of a topic are applied,
@@ -32,16 +41,20 @@ type DiffInMaking = { readonly joins: StateInMaking; readonly leaves: StateInMak
 export class PresenceTracker<Owner> {
   readonly #set: PresenceSet
   readonly #options: PresenceTrackerOptions
-  readonly #rooms = new Map<string, Room<Owner>>()
+  readonly #topics = new Map<string, TopicView<Owner>>()
+  /** Nodes that drain: their clients are about to come back elsewhere. */
+  readonly #leaving = new Set<string>()
+  /** Entries of draining nodes that were removed and are still in view, with the time of their removal, oldest first. */
+  readonly #lingering = new Map<PresenceEntry, number>()
 
   constructor(options: PresenceTrackerOptions) {
     this.#set = new PresenceSet(options.replica)
     this.#options = options
   }
 
-  /** How many topics have somebody in view. */
+  /** How many topics have an entry in view. */
   get topicCount(): number {
-    return this.#rooms.size
+    return this.#topics.size
   }
 
   /**
@@ -51,21 +64,22 @@ export class PresenceTracker<Owner> {
    */
   track(topic: string, key: string, owner: Owner, payload: JsonObject): PresenceDiff | null | 'too-deep' {
     if (nestsDeeperThan(payload, maxPayloadDepth)) return 'too-deep'
-    const previous = this.#rooms.get(topic)?.members.get(owner)
-    // Under another key it is not an update, but somebody else who comes as this one goes.
+    const previous = this.#topics.get(topic)?.members.get(owner)
+    // Under another key it is no update, but one entry that leaves and another that joins.
     const updated = previous?.key === key ? previous.meta : undefined
     if (updated !== undefined && jsonEqual(updated, presenceMeta(payload, updated.phx_ref, updated.phx_ref_prev))) return null
     const entry = this.#set.add(topic, key, presenceMeta(payload, this.#options.nextPhxRef(), updated?.phx_ref), previous)
-    const { members } = this.#changing(topic)
-    // Deleted first, so that it moves to the end, where a client puts what joins.
-    members.delete(owner)
-    members.set(owner, entry)
-    return { joins: stateOf([entry]), leaves: stateOf(previous === undefined ? [] : [previous]) }
+    const lingering = this.#replacedBy(entry)
+    // Removed first, so that it moves to the end, where a client puts what joins.
+    if (previous !== undefined) this.#leave(topic, owner)
+    this.#enter(owner, entry)
+    for (const each of lingering) this.#leave(topic, each)
+    return { joins: stateOf([entry]), leaves: stateOf(previous === undefined ? lingering : [previous, ...lingering]) }
   }
 
   /** Removes the payload of an owner. Returns the diff to announce, or null when there was none. */
   untrack(topic: string, owner: Owner): PresenceDiff | null {
-    const entry = this.#rooms.get(topic)?.members.get(owner)
+    const entry = this.#topics.get(topic)?.members.get(owner)
     if (entry === undefined) return null
     this.#set.remove(entry)
     this.#leave(topic, owner)
@@ -74,15 +88,15 @@ export class PresenceTracker<Owner> {
 
   /** What an owner of this node tracks. */
   tracked(topic: string, owner: Owner): { readonly key: string; readonly meta: PresenceMeta } | null {
-    return this.#rooms.get(topic)?.members.get(owner) ?? null
+    return this.#topics.get(topic)?.members.get(owner) ?? null
   }
 
-  /** Everybody in view in a topic. The same object is returned until something changes. */
+  /** All entries in view in a topic. The same object is returned until something changes. */
   state(topic: string): PresenceState {
-    const room = this.#rooms.get(topic)
-    if (room === undefined) return stateOf()
-    room.state ??= stateOf(room.members.values())
-    return room.state
+    const view = this.#topics.get(topic)
+    if (view === undefined) return stateOf()
+    view.state ??= stateOf(view.members.values())
+    return view.state
   }
 
   /** What this node has seen, for others to compare: see `lacks` and `delta`. */
@@ -105,54 +119,122 @@ export class PresenceTracker<Owner> {
     return this.#set.delta(since)
   }
 
-  /** Takes in another node's news, in any order and any number of times. */
-  merge(delta: PresenceDelta): PresenceDiffs {
-    return this.#show(this.#set.merge(delta))
+  /** Takes in another node's changes, in any order and any number of times. `nowMs` is the time of removals that linger. */
+  merge(delta: PresenceDelta, nowMs = 0): PresenceDiffs {
+    const diffs = new Map<string, DiffInMaking>()
+    for (const part of delta) this.#show(diffs, this.#set.merge([part]), this.#leaving.has(part.replica) ? nowMs : null)
+    return diffs
   }
 
   /** Another node can be heard. Its entries come into view; of a node that is not up, nothing is shown. */
   replicaUp(replica: string): PresenceDiffs {
-    return this.#show(this.#set.replicaUp(replica))
+    return this.#show(new Map(), this.#set.replicaUp(replica), null)
   }
 
   /** Another node cannot be heard. Its entries leave the view and are kept for its return. */
   replicaDown(replica: string): PresenceDiffs {
-    return this.#show(this.#set.replicaDown(replica))
+    return this.#show(new Map(), this.#set.replicaDown(replica), null)
+  }
+
+  /** Another node drains. What it removes from now on stays in view until its key appears again, or until `dropLingering`. */
+  replicaLeaving(replica: string): void {
+    this.#leaving.add(replica)
   }
 
   /** Another node is not expected back. Everything about it is forgotten, and refused until it is declared up again. */
-  replicaGone(replica: string): PresenceDiffs {
-    return this.#show(this.#set.replicaGone(replica))
+  replicaGone(replica: string, nowMs = 0): PresenceDiffs {
+    const leaving = this.#leaving.delete(replica)
+    return this.#show(new Map(), this.#set.replicaGone(replica), leaving ? nowMs : null)
   }
 
-  #show({ joined, left }: PresenceChanges): PresenceDiffs {
+  /** Removes from view what draining nodes removed at `untilMs` or earlier. */
+  dropLingering(untilMs: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
-    for (const entry of joined) {
-      this.#changing(entry.topic).members.set(entry, entry)
-      put(diffOf(diffs, entry.topic).joins, entry)
-    }
-    for (const entry of left) {
+    for (const [entry, at] of this.#lingering) {
+      if (at > untilMs) break
       this.#leave(entry.topic, entry)
       put(diffOf(diffs, entry.topic).leaves, entry)
     }
     return diffs
   }
 
-  #changing(topic: string): Room<Owner> {
-    let room = this.#rooms.get(topic)
-    if (room === undefined) {
-      room = { members: new Map(), state: null }
-      this.#rooms.set(topic, room)
+  /** `lingerFrom`: when the entries that leave were removed, if they may linger. */
+  #show(diffs: Map<string, DiffInMaking>, { joined, left }: PresenceChanges, lingerFrom: number | null): Map<string, DiffInMaking> {
+    for (const entry of joined) {
+      const lingering = this.#replacedBy(entry)
+      this.#enter(entry, entry)
+      put(diffOf(diffs, entry.topic).joins, entry)
+      for (const each of lingering) {
+        this.#leave(each.topic, each)
+        put(diffOf(diffs, each.topic).leaves, each)
+      }
     }
-    room.state = null
-    return room
+    for (const entry of left) {
+      if (lingerFrom !== null && this.#linger(entry, lingerFrom)) continue
+      this.#leave(entry.topic, entry)
+      put(diffOf(diffs, entry.topic).leaves, entry)
+    }
+    return diffs
+  }
+
+  /** Whether the entry stays in view: its key has no other entry. */
+  #linger(entry: PresenceEntry, at: number): boolean {
+    const { counts, lingering } = this.#keysOf(entry.topic)
+    if ((counts.get(entry.key) ?? 0) > 1) return false
+    counts.delete(entry.key)
+    lingering.set(entry.key, entry)
+    this.#lingering.set(entry, at)
+    return true
+  }
+
+  #keysOf(topic: string): Keys {
+    const view = this.#viewOf(topic)
+    if (view.keys === null) {
+      view.keys = { counts: new Map(), lingering: new Map() }
+      for (const { key } of view.members.values()) count(view.keys.counts, key, 1)
+    }
+    return view.keys
+  }
+
+  /** The lingering entry of a key that appears. */
+  #replacedBy({ topic, key }: PresenceEntry): readonly PresenceEntry[] {
+    const entry = this.#lingering.size === 0 ? undefined : this.#topics.get(topic)?.keys?.lingering.get(key)
+    return entry === undefined ? [] : [entry]
+  }
+
+  #enter(member: Owner | PresenceEntry, entry: PresenceEntry): void {
+    const view = this.#viewOf(entry.topic)
+    view.state = null
+    view.members.set(member, entry)
+    if (view.keys !== null) count(view.keys.counts, entry.key, 1)
   }
 
   #leave(topic: string, member: Owner | PresenceEntry): void {
-    const room = this.#changing(topic)
-    room.members.delete(member)
-    if (room.members.size === 0) this.#rooms.delete(topic)
+    const view = this.#viewOf(topic)
+    view.state = null
+    const entry = view.members.get(member)
+    if (entry !== undefined && view.keys !== null) {
+      if (this.#lingering.delete(entry)) view.keys.lingering.delete(entry.key)
+      else count(view.keys.counts, entry.key, -1)
+    }
+    view.members.delete(member)
+    if (view.members.size === 0) this.#topics.delete(topic)
   }
+
+  #viewOf(topic: string): TopicView<Owner> {
+    let view = this.#topics.get(topic)
+    if (view === undefined) {
+      view = { members: new Map(), state: null, keys: null }
+      this.#topics.set(topic, view)
+    }
+    return view
+  }
+}
+
+function count(counts: Map<string, number>, key: string, by: number): void {
+  const left = (counts.get(key) ?? 0) + by
+  if (left === 0) counts.delete(key)
+  else counts.set(key, left)
 }
 
 function diffOf(diffs: Map<string, DiffInMaking>, topic: string): DiffInMaking {

@@ -6,16 +6,8 @@ import {
   type UserBroadcast,
   type Version,
 } from '@tidewire/protocol'
+import type { TopicMessage } from '../ports/topic.ts'
 import { webSocketFrame } from './websocket-frame.ts'
-
-/** A message to the subscribers of a topic, before it is known which encodings they speak. */
-export type TopicMessage =
-  /** `payload` is JSON text, sent as it is inside a text envelope. */
-  | { readonly kind: 'text'; readonly event: string; readonly payload: Uint8Array }
-  /** A broadcast with its user event outside the payload: binary kind 4, or a text envelope for 1.0.0 (rule B4). */
-  | { readonly kind: 'user'; readonly broadcast: UserBroadcast }
-  /** An opaque push: binary kind 2; there is no text for it (rule X3). */
-  | { readonly kind: 'opaque'; readonly event: string; readonly bytes: Uint8Array }
 
 /** Text envelopes of one topic, built once per version and event. */
 export class Envelopes {
@@ -50,7 +42,7 @@ export class Envelopes {
         return this.text(version, message.event, message.payload)
       case 'user': {
         const { broadcast } = message
-        if (version === '2.0.0' && fitsUserBroadcast(this.#topic, broadcast))
+        if (version === '2.0.0' && message.asText !== true && fitsUserBroadcast(this.#topic, broadcast))
           return webSocketFrame(2, encodeUserBroadcast(this.#topic, { ...broadcast, bytes: NOTHING }), broadcast.bytes)
         return broadcast.encoding === 'binary' ? null : this.#userBroadcastText(version, broadcast)
       }

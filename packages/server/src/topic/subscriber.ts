@@ -1,6 +1,7 @@
-import type { Version } from '@tidewire/protocol'
+import type { BroadcastGap, Version } from '@tidewire/protocol'
+import type { TopicMessage } from '../ports/topic.ts'
 
-/** The two kinds of traffic on a topic that policies tell apart. */
+/** The two kinds of traffic on a topic that policies distinguish. */
 export type Stream = 'broadcast' | 'presence'
 
 export interface Reads {
@@ -8,9 +9,16 @@ export interface Reads {
   readonly presence: boolean
 }
 
-/** Somebody who receives what is sent to a topic: one channel of one connection. */
+/** A receiver of what is sent to a topic: one channel of one connection. */
 export interface Subscriber {
   readonly version: Version
   /** Takes ready WebSocket frames, so many messages; must not throw. */
   write(frames: Buffer, messages: number): void
+  /** Broadcasts of other nodes may have been missed. */
+  notifyGap(reason: BroadcastGap): void
+}
+
+/** Holds the stored messages that are sent while a channel is joining. */
+export interface StoredMessageBuffer {
+  holdStored(id: string, message: TopicMessage): void
 }

@@ -2,9 +2,9 @@ import { ServerRuntime } from '@tidewire/testkit'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Subscriber } from './subscriber.ts'
-import { Topic, type Seat } from './topic.ts'
+import { Topic, type Subscription } from './topic.ts'
 import { Topics } from './topics.ts'
-import { Turn } from './turn.ts'
+import { FlushScheduler } from './flush-scheduler.ts'
 
 class Receiver implements Subscriber {
   readonly version
@@ -17,6 +17,8 @@ class Receiver implements Subscriber {
   write(frames: Buffer): void {
     this.writes.push(frames)
   }
+
+  notifyGap(): void {}
 
   /** The payload texts in order, however many writes carried them. */
   get texts(): string[] {
@@ -38,7 +40,7 @@ const BOTH = { broadcast: true, presence: true }
 
 function room(lingerMs = 0): { runtime: ServerRuntime; topic: Topic } {
   const runtime = new ServerRuntime()
-  return { runtime, topic: new Topic('realtime:room', new Turn(runtime, { lingerMs })) }
+  return { runtime, topic: new Topic({ name: 'room', private: false }, new FlushScheduler(runtime, { lingerMs })) }
 }
 
 function text(n: number | string): { kind: 'text'; event: string; payload: Buffer } {
@@ -144,7 +146,7 @@ describe('Topic', () => {
 
   test('names too long for a binary frame go as text', () => {
     const runtime = new ServerRuntime()
-    const topic = new Topic(`realtime:${'x'.repeat(300)}`, new Turn(runtime, { lingerMs: 0 }))
+    const topic = new Topic({ name: 'x'.repeat(300), private: false }, new FlushScheduler(runtime, { lingerMs: 0 }))
     const a = new Receiver()
     topic.subscribe(a, BOTH)
     topic.fanOut('broadcast', { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'json', bytes: Buffer.from('1') } }, null)
@@ -212,10 +214,10 @@ describe('Topic', () => {
   test('a crowd that comes or goes in one turn costs each of it a write, not one for each other', () => {
     const { runtime, topic } = room()
     const crowd = Array.from({ length: 100 }, () => new Receiver())
-    const seats = crowd.map((receiver, n) => {
-      const seat = topic.subscribe(receiver, BOTH)
+    const subscriptions = crowd.map((receiver, n) => {
+      const subscription = topic.subscribe(receiver, BOTH)
       topic.fanOut('presence', text(n), null)
-      return seat
+      return subscription
     })
     runtime.endTurn()
     for (const [n, { texts, writes }] of crowd.entries()) {
@@ -223,13 +225,48 @@ describe('Topic', () => {
       expect(writes.length).toBeLessThanOrEqual(2)
       writes.length = 0
     }
-    for (const [n, seat] of seats.slice(1).entries()) {
-      topic.unsubscribe(seat)
+    for (const [n, subscription] of subscriptions.slice(1).entries()) {
+      topic.unsubscribe(subscription)
       topic.fanOut('presence', text(n), null)
     }
     runtime.endTurn()
     expect(crowd[0]!.texts).toHaveLength(99)
     for (const { writes } of crowd) expect(writes.length).toBeLessThanOrEqual(2)
+  })
+
+  test('a subscriber that joins between messages of a turn gets those after it, and everything of later turns', () => {
+    const { runtime, topic } = room()
+    const [early, late] = [new Receiver(), new Receiver()]
+    topic.subscribe(early, BOTH)
+    const say = (...numbers: number[]): void => {
+      for (const n of numbers) topic.fanOut('broadcast', text(n), null)
+    }
+    for (let turn = 0; turn < 20; turn++) {
+      say(0, 0, 0, 0)
+      runtime.endTurn()
+    }
+    say(1, 2, 3)
+    topic.subscribe(late, BOTH)
+    say(4)
+    runtime.endTurn()
+    for (const first of [5, 8]) {
+      say(first, first + 1, first + 2)
+      runtime.endTurn()
+    }
+    expect(late.texts).toEqual([4, 5, 6, 7, 8, 9, 10].map(v2))
+    expect(late.writes).toHaveLength(3)
+    expect(late.writes[1]).toBe(early.writes.at(-2))
+  })
+
+  test('what is delivered to single subscribers in a row is one frame for each version', () => {
+    const { topic } = room()
+    const [a, b, old, other] = [new Receiver(), new Receiver(), new Receiver('1.0.0'), new Receiver()]
+    const payload = Buffer.from('{"ids":[1]}')
+    for (const receiver of [a, old, b]) topic.deliverTo(receiver, 'postgres_changes', payload)
+    topic.deliverTo(other, 'INSERT', payload)
+    expect(a.writes[0]).toBe(b.writes[0])
+    expect(old.writes[0]).not.toBe(a.writes[0])
+    expect(other.texts).toEqual(['[null,null,"realtime:room","INSERT",{"ids":[1]}]'])
   })
 
   test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
@@ -243,17 +280,17 @@ describe('Topic', () => {
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
         const { runtime, topic } = room()
         const receivers = Array.from({ length: 6 }, (_, i) => new Receiver(i % 2 === 0 ? '2.0.0' : '1.0.0'))
-        const seats: (Seat | null)[] = receivers.map(() => null)
+        const subscriptions: (Subscription | null)[] = receivers.map(() => null)
         const expected: string[][] = receivers.map(() => [])
         let n = 0
         for (const now of steps) {
           if (now.do === 'end') runtime.endTurn()
           else if (now.do === 'toggle') {
-            const seat = seats[now.who]!
-            if (seat === null) seats[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
+            const subscription = subscriptions[now.who]!
+            if (subscription === null) subscriptions[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
             else {
-              topic.unsubscribe(seat)
-              seats[now.who] = null
+              topic.unsubscribe(subscription)
+              subscriptions[now.who] = null
             }
           } else if (now.do === 'ack') topic.inOrder(() => {})
           else if (now.do === 'send') {
@@ -261,7 +298,7 @@ describe('Topic', () => {
             const sender = receivers[now.who]!
             topic.fanOut('broadcast', text(n), now.self ? null : sender)
             receivers.forEach((receiver, i) => {
-              if (seats[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
+              if (subscriptions[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
             })
           }
         }
@@ -281,18 +318,18 @@ describe('Topic', () => {
 
 describe('Topics', () => {
   test('public and private topics of one name are two; empty ones are forgotten', () => {
-    const topics = new Topics(new Turn(new ServerRuntime(), { lingerMs: 0 }))
-    const open = topics.open('a', false)
-    const closed = topics.open('a', true)
+    const topics = new Topics(new FlushScheduler(new ServerRuntime(), { lingerMs: 0 }), null)
+    const open = topics.open({ name: 'a', private: false })
+    const closed = topics.open({ name: 'a', private: true })
     expect(open).not.toBe(closed)
-    expect(topics.open('a', false)).toBe(open)
-    const seat = open.subscribe(new Receiver(), BOTH)
-    topics.closeIfEmpty('a', false)
-    topics.closeIfEmpty('a', true)
-    expect(topics.find('a', false)).toBe(open)
-    expect(topics.find('a', true)).toBeUndefined()
-    open.unsubscribe(seat)
-    topics.closeIfEmpty('a', false)
+    expect(topics.open({ name: 'a', private: false })).toBe(open)
+    const subscription = open.subscribe(new Receiver(), BOTH)
+    topics.closeIfEmpty({ name: 'a', private: false })
+    topics.closeIfEmpty({ name: 'a', private: true })
+    expect(topics.find({ name: 'a', private: false })).toBe(open)
+    expect(topics.find({ name: 'a', private: true })).toBeUndefined()
+    open.unsubscribe(subscription)
+    topics.closeIfEmpty({ name: 'a', private: false })
     expect(topics.size).toBe(0)
   })
 })

@@ -1,30 +1,32 @@
-import type { Version } from '@tidewire/protocol'
-import { CatchUp } from './catch-up.ts'
-import { Envelopes, type TopicMessage } from './encoded-message.ts'
-import type { Reads, Stream, Subscriber } from './subscriber.ts'
-import type { Turn } from './turn.ts'
+import { wireTopic, type BroadcastGap, type Version } from '@tidewire/protocol'
+import type { RelayInterest } from '../ports/relay.ts'
+import type { TopicKey, TopicMessage } from '../ports/topic.ts'
+import { Envelopes } from './encoded-message.ts'
+import type { FlushScheduler } from './flush-scheduler.ts'
+import { Replays } from './replays.ts'
+import type { Reads, StoredMessageBuffer, Stream, Subscriber } from './subscriber.ts'
 
-/** A subscriber's place on a topic; kept by the subscriber to be given back. */
-export interface Seat {
+/** One subscriber of a topic; kept by the subscriber to unsubscribe with. */
+export interface Subscription {
   readonly subscriber: Subscriber
-  readonly lane: Lane
+  readonly group: EncodingGroup
   index: number
-  /** What is pending before this was sent before the subscriber came. */
-  from: number
+  /** Pending messages before this index were sent before the subscriber joined. */
+  firstPending: number
 }
 
-/** Who is left out of a message: its sender, or several, or nobody. */
+/** The subscribers that do not get a message: its sender, or those that have it already. */
 export type Except = Subscriber | ReadonlySet<Subscriber> | null
 
-/** All who get exactly the same bytes: one version, the same streams. */
-interface Lane {
+/** The subscribers that get exactly the same bytes: one version, the same streams. */
+interface EncodingGroup {
   readonly version: Version
   readonly reads: Reads
-  readonly seats: Seat[]
+  readonly subscriptions: Subscription[]
   pending: Pending[]
   pendingBytes: number
-  /** Seats that were taken while something was pending. */
-  late: Seat[]
+  /** Subscriptions that began while messages were pending. */
+  late: Subscription[]
 }
 
 interface Pending {
@@ -39,111 +41,121 @@ const FLUSH_BYTES = 64 * 1024
 const GATHER_FROM = 1.5
 
 /**
- * A room: its subscribers, and the one place where every message to them enters. A message is encoded at most once per
- * version and written at most once per subscriber and turn; order is the same for everybody.
+ * The subscribers of one topic. A message is encoded at most once per version and written at most once per subscriber
+ * and turn; order is the same for all of them.
  */
 export class Topic {
+  readonly key: TopicKey
   /** The name on the wire. */
   readonly name: string
-  readonly #turn: Turn
+  /** In the messages of other nodes. */
+  readonly interest: RelayInterest | undefined
+  readonly #scheduler: FlushScheduler
   readonly #envelopes: Envelopes
-  readonly #lanes: Lane[] = []
-  readonly #catchUps = new Set<CatchUp>()
+  readonly #groups: EncodingGroup[] = []
+  /** Of channels that are joining. */
+  #buffers: Set<StoredMessageBuffer> | null = null
+  #replays: Replays | null = null
   #afterFlush: (() => void)[] = []
-  /** When the pending messages began; empty while nobody wants to know. */
+  /** When the pending messages began; empty while no observer measures it. */
   #pendingSince: number[] = []
   #delivered: { readonly payload: Uint8Array; readonly event: string; readonly frames: Map<Version, Buffer> } | undefined
   #dirty = false
-  #turnSeen = -1
+  #lastTurn = -1
   #messagesInTurn = 0
   #messagesPerTurn = 0
+  #reservations = 0
   size = 0
 
-  constructor(name: string, turn: Turn) {
-    this.name = name
-    this.#turn = turn
-    this.#envelopes = new Envelopes(name)
+  constructor(key: TopicKey, scheduler: FlushScheduler, interest?: RelayInterest) {
+    this.key = key
+    this.interest = interest
+    this.name = wireTopic(key.name)
+    this.#scheduler = scheduler
+    this.#envelopes = new Envelopes(this.name)
   }
 
-  /** Nobody is subscribed, or about to be. */
+  /** No channel is subscribed or about to be. */
   get isEmpty(): boolean {
-    return this.size === 0 && this.#catchUps.size === 0
+    return this.size === 0 && this.#reservations === 0
   }
 
-  /** Nothing is written out for it, so that a crowd that comes at once does not cost each of it a write for each other. */
-  subscribe(subscriber: Subscriber, reads: Reads): Seat {
-    const lane = this.#laneFor(subscriber.version, reads)
-    const seat = { subscriber, lane, index: lane.seats.length, from: lane.pending.length }
-    lane.seats.push(seat)
-    if (seat.from > 0) lane.late.push(seat)
+  /** Keeps the topic for a channel that is joining, until `unreserve`. */
+  reserve(): void {
+    this.#reservations++
+  }
+
+  unreserve(): void {
+    this.#reservations--
+  }
+
+  /** Does not flush; otherwise N simultaneous joins would cost N² writes. */
+  subscribe(subscriber: Subscriber, reads: Reads): Subscription {
+    const group = this.#groupFor(subscriber.version, reads)
+    const subscription = { subscriber, group, index: group.subscriptions.length, firstPending: group.pending.length }
+    group.subscriptions.push(subscription)
+    if (subscription.firstPending > 0) group.late.push(subscription)
     this.size++
-    return seat
+    return subscription
   }
 
-  /** Only who goes is given what is pending; the others get it with what follows. */
-  unsubscribe(seat: Seat): void {
-    // An answer to who goes comes before its end.
-    if (this.#afterFlush.length > 0) this.flush()
-    else if (this.owes(seat)) writeTo(seat.subscriber, seat.lane.pending.slice(seat.from))
-    const { seats } = seat.lane
-    const last = seats.pop()
-    if (last !== undefined && last !== seat) {
-      seats[seat.index] = last
-      last.index = seat.index
-    }
-    this.size--
+  /** Flushes pending messages to the leaving subscriber only. */
+  unsubscribe(subscription: Subscription): void {
+    this.#remove(subscription)
+    this.#replays?.forget(subscription.subscriber)
   }
 
-  /** What a new token changes: the same subscriber, other streams. What was sent before still follows the old ones. */
-  setReads(seat: Seat, reads: Reads): Seat {
-    this.unsubscribe(seat)
-    return this.subscribe(seat.subscriber, reads)
+  /** What a new token changes. What was sent before still follows the old streams. */
+  setReads(subscription: Subscription, reads: Reads): Subscription {
+    this.#remove(subscription)
+    return this.subscribe(subscription.subscriber, reads)
   }
 
-  /** Whether something is pending that this subscriber may have to get. */
-  owes({ lane, from }: Seat): boolean {
-    return lane.pending.length > from
+  /** Whether messages are pending that this subscriber may have to get. */
+  hasPending({ group, firstPending }: Subscription): boolean {
+    return group.pending.length > firstPending
   }
 
-  /** Sends to all subscribers of the stream but those left out. Returns to how many it is written. */
+  /** Sends to all subscribers of the stream but the excepted. Returns to how many it is written. */
   fanOut(stream: Stream, message: TopicMessage, except: Except): number {
-    const since = this.#turn.fanOutTimes.begin()
+    const since = this.#scheduler.fanOutTimes.begin()
     const gather = this.#shouldGather()
     let receivers = 0
-    for (const lane of this.#lanes) {
-      if (lane.seats.length === 0 || !lane.reads[stream]) continue
-      const frame = this.#envelopes.encode(lane.version, message)
+    for (const group of this.#groups) {
+      if (group.subscriptions.length === 0 || !group.reads[stream]) continue
+      const frame = this.#envelopes.encode(group.version, message)
       if (frame === null) continue
-      receivers += lane.seats.length - leftOutIn(lane, except)
-      if (gather) this.#gather(lane, frame, except)
-      else for (const { subscriber } of lane.seats) if (!isLeftOut(subscriber, except)) subscriber.write(frame, 1)
+      receivers += group.subscriptions.length - exceptedIn(group, except)
+      if (gather) this.#gather(group, frame, except)
+      else for (const { subscriber } of group.subscriptions) if (!isExcepted(subscriber, except)) subscriber.write(frame, 1)
     }
     if (since !== null && receivers > 0) {
       if (gather) this.#pendingSince.push(since)
-      else this.#turn.fanOutTimes.written([since])
+      else this.#scheduler.fanOutTimes.written([since])
     }
     return receivers
   }
 
-  /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel. */
-  fanOutStored(id: string, message: TopicMessage, now: number): number {
-    const had = new Set<Subscriber>()
-    for (const catchUp of this.#catchUps) {
-      if (catchUp.isOver(now)) this.#catchUps.delete(catchUp)
-      else if (catchUp.passes(id, message)) had.add(catchUp.subscriber)
-    }
-    return this.fanOut('broadcast', message, had.size === 0 ? null : had)
+  /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel (rule R4). */
+  fanOutStored(id: string, message: TopicMessage, nowMs: number): number {
+    for (const buffer of this.#buffers ?? []) buffer.holdStored(id, message)
+    return this.fanOut('broadcast', message, this.#replays?.receiversOf(id, nowMs) ?? null)
   }
 
-  /** From here on, stored messages are kept for a subscriber that is about to come. */
-  beginCatchUp(subscriber: Subscriber): CatchUp {
-    const catchUp = new CatchUp(subscriber)
-    this.#catchUps.add(catchUp)
-    return catchUp
+  /** From here on, stored messages are held for a channel that is joining. */
+  hold(buffer: StoredMessageBuffer): void {
+    this.#buffers ??= new Set()
+    this.#buffers.add(buffer)
   }
 
-  endCatchUp(catchUp: CatchUp): void {
-    this.#catchUps.delete(catchUp)
+  stopHolding(buffer: StoredMessageBuffer): void {
+    this.#buffers?.delete(buffer)
+  }
+
+  /** The live copies of these messages are not sent to the subscriber again. */
+  replayed(subscriber: Subscriber, ids: ReadonlySet<string>, nowMs: number): void {
+    this.#replays ??= new Replays()
+    this.#replays.add(subscriber, ids, nowMs)
   }
 
   /** A frame for one subscriber, or `null` when its version cannot carry the message. */
@@ -167,8 +179,17 @@ export class Topic {
     subscriber.write(frame, 1)
   }
 
+  notifyGap(reason: BroadcastGap): void {
+    for (const subscriber of this.subscribers()) subscriber.notifyGap(reason)
+  }
+
   *subscribers(): Generator<Subscriber> {
-    for (const { seats } of this.#lanes) for (const { subscriber } of seats) yield subscriber
+    for (const { subscriptions } of this.#groups) for (const { subscriber } of subscriptions) yield subscriber
+  }
+
+  /** Whether messages wait for a flush. */
+  get isGathering(): boolean {
+    return this.#dirty
   }
 
   /** Runs now, or after the flush if messages are pending: a reply never overtakes the message it speaks of. */
@@ -181,9 +202,9 @@ export class Topic {
   flush(): void {
     if (!this.#dirty) return
     this.#dirty = false
-    for (const lane of this.#lanes) if (lane.pending.length > 0) flushLane(lane)
+    for (const group of this.#groups) if (group.pending.length > 0) flushGroup(group)
     if (this.#pendingSince.length > 0) {
-      this.#turn.fanOutTimes.written(this.#pendingSince)
+      this.#scheduler.fanOutTimes.written(this.#pendingSince)
       this.#pendingSince = []
     }
     const writes = this.#afterFlush
@@ -191,24 +212,37 @@ export class Topic {
     for (const write of writes) write()
   }
 
-  #gather(lane: Lane, frame: Buffer, except: Except): void {
-    lane.pending.push({ frame, except })
-    lane.pendingBytes += frame.length
-    this.#turn.gathered(lane.pending.length)
+  #remove(subscription: Subscription): void {
+    // The reply to a leave must precede its phx_close.
+    if (this.#afterFlush.length > 0) this.flush()
+    else if (this.hasPending(subscription)) writeTo(subscription.subscriber, subscription.group.pending.slice(subscription.firstPending))
+    const { subscriptions } = subscription.group
+    const last = subscriptions.pop()
+    if (last !== undefined && last !== subscription) {
+      subscriptions[subscription.index] = last
+      last.index = subscription.index
+    }
+    this.size--
+  }
+
+  #gather(group: EncodingGroup, frame: Buffer, except: Except): void {
+    group.pending.push({ frame, except })
+    group.pendingBytes += frame.length
+    this.#scheduler.gathered(group.pending.length)
     if (!this.#dirty) {
       this.#dirty = true
-      this.#turn.atEnd(this.#flushAtEnd)
+      this.#scheduler.atEnd(this.#flushAtEnd)
     }
-    if (lane.pendingBytes >= FLUSH_BYTES) flushLane(lane)
+    if (group.pendingBytes >= FLUSH_BYTES) flushGroup(group)
   }
 
   readonly #flushAtEnd = (): void => this.flush()
 
   /** A lone message is written at once; when several come in a turn, gathering them saves a write each. */
   #shouldGather(): boolean {
-    this.#turn.begin()
-    if (this.#turnSeen !== this.#turn.number) {
-      this.#turnSeen = this.#turn.number
+    this.#scheduler.begin()
+    if (this.#lastTurn !== this.#scheduler.turn) {
+      this.#lastTurn = this.#scheduler.turn
       this.#messagesPerTurn += (this.#messagesInTurn - this.#messagesPerTurn) / 4
       this.#messagesInTurn = 0
     }
@@ -216,54 +250,54 @@ export class Topic {
     return this.#dirty || this.#messagesInTurn > 1 || this.#messagesPerTurn >= GATHER_FROM
   }
 
-  #laneFor(version: Version, reads: Reads): Lane {
-    for (const lane of this.#lanes)
-      if (lane.version === version && lane.reads.broadcast === reads.broadcast && lane.reads.presence === reads.presence) return lane
-    const lane: Lane = { version, reads, seats: [], pending: [], pendingBytes: 0, late: [] }
-    this.#lanes.push(lane)
-    return lane
+  #groupFor(version: Version, reads: Reads): EncodingGroup {
+    for (const group of this.#groups)
+      if (group.version === version && group.reads.broadcast === reads.broadcast && group.reads.presence === reads.presence) return group
+    const group: EncodingGroup = { version, reads, subscriptions: [], pending: [], pendingBytes: 0, late: [] }
+    this.#groups.push(group)
+    return group
   }
 }
 
-/** One buffer for all, and one of its own for each who is left out of some of the messages, or came between them. */
-function flushLane(lane: Lane): void {
-  const { pending, seats, late } = lane
-  lane.pending = []
-  lane.pendingBytes = 0
-  lane.late = []
+/** One buffer is shared by all; a subscriber that is excepted from a message or joined between messages gets its own. */
+function flushGroup(group: EncodingGroup): void {
+  const { pending, subscriptions, late } = group
+  group.pending = []
+  group.pendingBytes = 0
+  group.late = []
   const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
-  const leftOut = leftOutOf(pending)
-  for (const { subscriber, from } of seats) {
-    if (from === 0 && (leftOut === null || !isLeftOut(subscriber, leftOut))) subscriber.write(all, pending.length)
-    else writeTo(subscriber, from === 0 ? pending : pending.slice(from))
+  const excepted = allExcepted(pending)
+  for (const { subscriber, firstPending } of subscriptions) {
+    if (firstPending === 0 && (excepted === null || !isExcepted(subscriber, excepted))) subscriber.write(all, pending.length)
+    else writeTo(subscriber, firstPending === 0 ? pending : pending.slice(firstPending))
   }
-  for (const seat of late) seat.from = 0
+  for (const subscription of late) subscription.firstPending = 0
 }
 
 function writeTo(subscriber: Subscriber, pending: readonly Pending[]): void {
-  const theirs = pending.filter(({ except }) => !isLeftOut(subscriber, except))
+  const theirs = pending.filter(({ except }) => !isExcepted(subscriber, except))
   if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
 }
 
-/** Everybody who is left out of some message. Mostly that is nobody, or one: then no set is looked into for each subscriber. */
-function leftOutOf(pending: Lane['pending']): Except {
+/** The subscribers excepted from any of the messages. Mostly none or one: then no set is searched for each subscriber. */
+function allExcepted(pending: EncodingGroup['pending']): Except {
   const first = pending[0]!.except
   if (pending.every(({ except }) => except === first)) return first
-  const leftOut = new Set<Subscriber>()
+  const excepted = new Set<Subscriber>()
   for (const { except } of pending) {
-    if (except instanceof Set) for (const subscriber of except) leftOut.add(subscriber)
-    else if (except !== null) leftOut.add(except as Subscriber)
+    if (except instanceof Set) for (const subscriber of except) excepted.add(subscriber)
+    else if (except !== null) excepted.add(except as Subscriber)
   }
-  return leftOut
+  return excepted
 }
 
-/** How many of a lane are left out: a sender may not read what it sends, or not be able to in its version. */
-function leftOutIn({ seats }: Lane, except: Except): number {
+/** How many of a group are excepted: a sender may not read what it sends, or not be able to in its version. */
+function exceptedIn({ subscriptions }: EncodingGroup, except: Except): number {
   if (except === null) return 0
-  if (!(except instanceof Set)) return seats.some(({ subscriber }) => subscriber === except) ? 1 : 0
-  return seats.filter(({ subscriber }) => except.has(subscriber)).length
+  if (!(except instanceof Set)) return subscriptions.some(({ subscriber }) => subscriber === except) ? 1 : 0
+  return subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
 }
 
-function isLeftOut(subscriber: Subscriber, except: Except): boolean {
+function isExcepted(subscriber: Subscriber, except: Except): boolean {
   return except === subscriber || (except instanceof Set && except.has(subscriber))
 }

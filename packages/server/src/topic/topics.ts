@@ -1,45 +1,61 @@
-import { wireTopic } from '@tidewire/protocol'
+import type { Relay } from '../ports/relay.ts'
+import type { TopicKey } from '../ports/topic.ts'
+import type { FlushScheduler } from './flush-scheduler.ts'
 import { Topic } from './topic.ts'
-import type { Turn } from './turn.ts'
 
-/** The topics that have subscribers. A public and a private one of the same name are two (rule T3). */
+/** The topics that have subscribers. A public and a private topic of one name are two (rule T3). */
 export class Topics {
-  readonly #turn: Turn
+  readonly #scheduler: FlushScheduler
+  readonly #relay: Pick<Relay, 'interest'> | null
   readonly #public = new Map<string, Topic>()
   readonly #private = new Map<string, Topic>()
 
-  constructor(turn: Turn) {
-    this.#turn = turn
+  constructor(scheduler: FlushScheduler, relay: Pick<Relay, 'interest'> | null) {
+    this.#scheduler = scheduler
+    this.#relay = relay
   }
 
   get size(): number {
     return this.#public.size + this.#private.size
   }
 
-  /** Every topic, by its sub-topic. */
-  *all(): Generator<{ readonly subTopic: string; readonly private: boolean; readonly topic: Topic }> {
-    for (const [subTopic, topic] of this.#public) yield { subTopic, private: false, topic }
-    for (const [subTopic, topic] of this.#private) yield { subTopic, private: true, topic }
+  *all(): Generator<Topic> {
+    yield* this.#public.values()
+    yield* this.#private.values()
   }
 
-  find(subTopic: string, isPrivate: boolean): Topic | undefined {
-    return (isPrivate ? this.#private : this.#public).get(subTopic)
+  find(key: TopicKey): Topic | undefined {
+    return this.#of(key).get(key.name)
   }
 
-  /** The topic, made if it is not there: for somebody about to subscribe. */
-  open(subTopic: string, isPrivate: boolean): Topic {
-    const topics = isPrivate ? this.#private : this.#public
-    let topic = topics.get(subTopic)
+  /** The topic, created if it is not there, for a channel that is about to subscribe. */
+  open(key: TopicKey): Topic {
+    const topics = this.#of(key)
+    let topic = topics.get(key.name)
     if (topic === undefined) {
-      topic = new Topic(wireTopic(subTopic), this.#turn)
-      topics.set(subTopic, topic)
+      topic = new Topic(key, this.#scheduler, this.#relay?.interest(key))
+      topics.set(key.name, topic)
     }
     return topic
   }
 
-  /** Forgets a topic that nobody is subscribed to any more. */
-  closeIfEmpty(subTopic: string, isPrivate: boolean): void {
-    const topics = isPrivate ? this.#private : this.#public
-    if (topics.get(subTopic)?.isEmpty === true) topics.delete(subTopic)
+  closeIfEmpty(key: TopicKey): void {
+    const topics = this.#of(key)
+    const topic = topics.get(key.name)
+    if (topic === undefined || !topic.isEmpty) return
+    topics.delete(key.name)
+    topic.interest?.release()
+  }
+
+  /** `null`: the messages of other nodes come. Otherwise settles when they do, or with `false` when that is not known in time. */
+  relayed(key: TopicKey): Promise<boolean> | null {
+    if (this.#relay === null) return null
+    const interest = this.#relay.interest(key)
+    interest.release()
+    return interest.ready
+  }
+
+  #of(key: TopicKey): Map<string, Topic> {
+    return key.private ? this.#private : this.#public
   }
 }

@@ -18,7 +18,7 @@ export interface CheckFunction {
 const written = new WeakMap<TableEntry, Map<string, CheckFunction>>()
 
 /** Whether rows can be told by the text of their key alone. */
-export function hasPlainKey(entry: TableEntry): boolean {
+function hasPlainKey(entry: TableEntry): boolean {
   const [key, ...others] = entry.primaryKey
   // Cast to text, a boolean is not what the stream writes.
   return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
@@ -175,7 +175,7 @@ export function rowsSql(entry: Pick<TableEntry, 'schema' | 'name' | 'partitioned
 }
 
 /** What {@link policyVersionSql} takes. */
-export function reachSql({ reach }: Pick<TableEntry, 'reach'>): { readonly tables: string; readonly functions: string } {
+function reachSql({ reach }: Pick<TableEntry, 'reach'>): { readonly tables: string; readonly functions: string } {
   return { tables: oidArray(reach.tables), functions: oidArray(reach.functions) }
 }
 

@@ -90,7 +90,7 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Tabl
 }
 
 /** The name of a table as SQL takes it. */
-export function sqlName({ schema, name }: Named): string {
+function sqlName({ schema, name }: Named): string {
   return `${sqlIdentifier(schema)}.${sqlIdentifier(name)}`
 }
 

@@ -1,6 +1,6 @@
 import { CloseCode } from '@tidewire/protocol'
 import { pino, type Logger } from 'pino'
-import type { Decision, Observer, Runtime } from '../../ports.ts'
+import type { Decision, NodeEvent, Observer, Runtime } from '../../ports.ts'
 import { lineWriterTo, type LineWriter } from './line-writer.ts'
 import { nodeRuntime } from '../node-runtime.ts'
 
@@ -12,6 +12,8 @@ export interface LogObserverOptions {
   readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
   /** More lines of one code in a second are counted and summed up in one. Default 20. */
   readonly linesPerSecond?: number
+  /** The name of this node, for every line; none where there are no others. */
+  readonly node?: string | null
   /** Where lines go. Default standard output. */
   readonly lines?: Pick<LineWriter, 'write' | 'flush'>
 }
@@ -33,8 +35,8 @@ const FLUSH_TIMEOUT_MS = 1_000
 
 /** A log of JSON lines, one a decision. A flood of decisions costs a bounded number of lines; no line holds a token. */
 export function logObserver(options: LogObserverOptions = {}): Log {
-  const { runtime = nodeRuntime(), level = 'info', linesPerSecond = 20, lines = lineWriterTo(1) } = options
-  const logger = pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } }, lines)
+  const { runtime = nodeRuntime(), level = 'info', linesPerSecond = 20, node = null, lines = lineWriterTo(1) } = options
+  const logger = pino({ level, base: node === null ? null : { node }, formatters: { level: (label) => ({ level: label }) } }, lines)
   const budget = new LineBudget(runtime, linesPerSecond, (dropped) =>
     logger.info({ dropped }, 'more decisions than lines: these were left out'),
   )
@@ -51,6 +53,9 @@ export function logObserver(options: LogObserverOptions = {}): Log {
       left: (connection, topic) => logger.debug({ connection, topic: shortened(topic) }, 'left'),
       broadcast: () => {},
       received: () => {},
+      nodeEvent: (event) => {
+        if (event.kind !== 'fault' || budget.takes(`relay-${event.fault.code}`)) writeNodeEvent(logger, event)
+      },
     },
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message) => logger.warn(message),
@@ -65,6 +70,33 @@ function writeDecision(logger: Logger, { kind, code, detail, connection, topic }
   const fields = { kind, code, connection, topic: topic === undefined ? undefined : shortened(topic) }
   if (code === 'internal-error') logger.error(fields, masked(detail))
   else logger.info(fields, masked(detail))
+}
+
+function writeNodeEvent(logger: Logger, event: NodeEvent): void {
+  switch (event.kind) {
+    case 'peer': {
+      const { name, instance, version } = event.event.peer
+      const fields = { peer: shortened(name), instance, version: shortened(version) }
+      if (event.event.kind === 'up') logger.info(fields, 'another node is up')
+      else if (event.event.kind === 'leaving') logger.info(fields, 'another node drains')
+      else logger.warn(fields, 'another node is gone')
+      return
+    }
+    case 'link':
+      if (event.link.state === 'up') logger.info('connected to the other nodes')
+      else logger.warn(`no way to the other nodes: ${masked(event.link.detail)}`)
+      return
+    case 'gap': {
+      const { topics } = event
+      const which = topics === 'all' ? 'all topics with members' : `${topics.length} topics`
+      logger.warn(`messages of other nodes may have been missed on ${which}`)
+      return
+    }
+    case 'fault': {
+      const { code, count, detail } = event.fault
+      logger.warn({ code: `relay-${code}`, count }, masked(detail))
+    }
+  }
 }
 
 /** Decides which lines of a second are written, for each code, so that a flood of one hides no other, and sums the rest up when it is over. */

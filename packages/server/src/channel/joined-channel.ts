@@ -1,15 +1,14 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { JoinRequest, Ref } from '@tidewire/protocol'
-import type { Subscriber } from '../topic/subscriber.ts'
-import type { Topic } from '../topic/topic.ts'
-import type { Reads } from '../topic/subscriber.ts'
+import type { TopicKey } from '../ports/topic.ts'
+import type { Reads, Subscriber } from '../topic/subscriber.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
 /** A joined channel as the handlers of its events see it. */
-export interface Membership extends Subscriber {
+export interface JoinedChannel extends Subscriber {
   readonly subTopic: string
   readonly request: JoinRequest
-  readonly topic: Topic
+  readonly key: TopicKey
   readonly presenceKey: string
   /** When it began to be present, Unix milliseconds; `null` while it is not. */
   presentSince: number | null

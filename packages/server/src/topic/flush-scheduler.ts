@@ -1,7 +1,7 @@
-import type { Runtime } from '../ports.ts'
+import type { Runtime } from '../ports/runtime.ts'
 import { FanOutTimes } from './fan-out-times.ts'
 
-export interface TurnOptions {
+export interface FlushOptions {
   /** How long a flush may wait for more when the loop is busy; 0 turns waiting off. */
   readonly lingerMs: number
 }
@@ -10,69 +10,69 @@ export interface TurnOptions {
 const BUSY = 0.5
 
 /** With this many messages in one write, waiting for more saves little. */
-const ENOUGH = 4
+const ENOUGH_MESSAGES = 4
 
 /**
- * One turn of the event loop, as the topics see it: everything that arrives within it is written to a subscriber at
- * once, at its end. One callback a turn serves all topics.
+ * Decides when pending messages are written: at the end of a turn of the event loop, or shortly after it when the loop is
+ * busy. One scheduler, and one callback a turn, serve everything in the process that gathers messages.
  */
-export class Turn {
+export class FlushScheduler {
   readonly #runtime: Runtime
-  readonly #options: TurnOptions
+  readonly #options: FlushOptions
   readonly fanOutTimes: FanOutTimes
-  #waiting: (() => void)[] = []
-  #armed = false
-  #lingering = false
+  #flushes: (() => void)[] = []
+  #isArmed = false
+  #isLingering = false
   #lastFlushAt = 0
-  #deepest = 0
+  #mostGathered = 0
   /** Counts turns in which anything was sent; two messages with one number came together. */
-  number = 0
+  turn = 0
 
-  constructor(runtime: Runtime, options: TurnOptions) {
+  constructor(runtime: Runtime, options: FlushOptions) {
     this.#runtime = runtime
     this.#options = options
     this.fanOutTimes = new FanOutTimes(runtime)
   }
 
-  /** Makes sure that the turn is noticed to end. */
+  /** Makes sure that the end of this turn is noticed. */
   begin(): void {
-    if (this.#armed) return
-    this.#armed = true
-    this.#runtime.endOfTurn(this.#end)
+    if (this.#isArmed) return
+    this.#isArmed = true
+    this.#runtime.endOfTurn(this.#endTurn)
   }
 
   /** Runs `flush` at the end of this turn, or shortly after it. */
   atEnd(flush: () => void): void {
-    this.#waiting.push(flush)
+    this.#flushes.push(flush)
     this.begin()
   }
 
-  /** A write of this many messages is waiting. */
+  /** A write of this many messages is pending. */
   gathered(messages: number): void {
-    if (messages > this.#deepest) this.#deepest = messages
+    if (messages > this.#mostGathered) this.#mostGathered = messages
   }
 
-  readonly #end = (): void => {
-    this.#armed = false
-    this.number++
-    if (this.#waiting.length === 0 || this.#lingering) return
+  readonly #endTurn = (): void => {
+    this.#isArmed = false
+    this.turn++
+    if (this.#flushes.length === 0 || this.#isLingering) return
     if (this.#shouldLinger()) {
-      this.#lingering = true
+      this.#isLingering = true
       this.#runtime.setTimer(this.#flush, this.#options.lingerMs)
     } else this.#flush()
   }
 
   #shouldLinger(): boolean {
     const { lingerMs } = this.#options
-    if (this.#deepest >= ENOUGH) return false
+    if (this.#mostGathered >= ENOUGH_MESSAGES) return false
     return lingerMs > 0 && this.#runtime.uptime() - this.#lastFlushAt < lingerMs && this.#runtime.loopUtilization() > BUSY
   }
 
   readonly #flush = (): void => {
-    this.#lingering = false
-    const flushes = this.#waiting
-    this.#waiting = []
-    this.#deepest = 0
+    this.#isLingering = false
+    const flushes = this.#flushes
+    this.#flushes = []
+    this.#mostGathered = 0
     for (const flush of flushes) flush()
     this.#lastFlushAt = this.#runtime.uptime()
   }

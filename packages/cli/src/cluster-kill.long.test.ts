@@ -1,0 +1,36 @@
+/** Thirty faults in a row under load: kill -9, a drain, cut ways to NATS and Postgres, frozen processes, a NATS that restarts. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { natsServerPath } from '@tidewire/testkit'
+import { afterEach, expect, test } from 'vitest'
+import { ClusterPlay, type Fault } from '../test/cluster-play.ts'
+
+const EVENTS = Number(process.env['TIDEWIRE_KILLS'] ?? 30)
+const CLIENTS = Number(process.env['TIDEWIRE_CLIENTS'] ?? 1_000)
+const FAULTS: readonly Fault[] = ['kill', 'cut-nats', 'cut-postgres', 'freeze', 'drain']
+
+let play: ClusterPlay | null = null
+afterEach(async () => {
+  await play?.stop()
+  play = null
+})
+
+test.skipIf(natsServerPath() === undefined)(`${CLIENTS} clients on three nodes, ${EVENTS} faults`, async () => {
+  play = await ClusterPlay.start()
+  await play.join(CLIENTS)
+  play.load(10, 100)
+  const log: string[] = []
+  for (let event = 0; event < EVENTS; event++) {
+    const node = play.nodes[Math.floor(Math.random() * play.nodes.length)]!
+    const fault = FAULTS[event % FAULTS.length]!
+    const ms = fault === 'freeze' ? 20_000 : 1_000 + Math.random() * (fault.startsWith('cut') ? 19_000 : 2_000)
+    log.push(`${fault} ${node.name} ${Math.round(ms)} ms`)
+    await play.strike(node, fault, ms)
+    await delay(3_000)
+  }
+  await play.restartNats(5_000)
+  await delay(10_000)
+  await play.quiet()
+  const faults = await play.verdict()
+  console.log(`${log.join('; ')}\n${play.summary}`)
+  expect(faults.slice(0, 20)).toEqual([])
+})

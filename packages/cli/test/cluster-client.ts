@@ -1,0 +1,198 @@
+import { comparePlaces, parsePosition, type Position } from '@tidewire/postgres'
+import { WebSocket } from 'ws'
+
+interface Received {
+  readonly from: number
+  readonly n: number
+  readonly at: number
+}
+
+type Frame = [joinRef: unknown, ref: string | null, topic: string, event: string, payload: Record<string, unknown>]
+
+interface PresenceMetas {
+  readonly [key: string]: { readonly metas: readonly { readonly phx_ref: string }[] }
+}
+
+const RETRY_MS = 100
+/** A node that is frozen takes connections and answers nothing. */
+const JOIN_WITHIN_MS = 5_000
+
+/** A raw socket on broadcasts, presence and row changes of a cluster. It comes back by itself and writes down all that it gets. */
+export class ClusterClient {
+  readonly id: number
+  /** Which topic it is on. */
+  readonly room: number
+  readonly received: Received[] = []
+  /** Numbers of its own broadcasts that the server acknowledged. */
+  readonly acknowledged: number[] = []
+  /** When messages may have been missed: it joined, or was notified of a gap. */
+  readonly breaks: number[] = []
+  readonly rows: number[] = []
+  readonly faults: string[] = []
+  gaps = 0
+  joined = false
+  /** From here on it gets every row. */
+  live = false
+  joins = 0
+  longestAbsenceMs = 0
+  #lostAt = performance.now()
+  readonly #presence = new Map<string, string>()
+  readonly #url: string
+  #sent = 0
+  #position: { readonly text: string; readonly parsed: Position } | null = null
+  #socket: WebSocket | null = null
+  #closed = false
+
+  constructor(id: number, room: number, port: number, token: string) {
+    this.id = id
+    this.room = room
+    this.#url = `ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${token}`
+    this.#connect()
+  }
+
+  /** Keys in view, a key once for every meta. */
+  get present(): string[] {
+    return [...this.#presence.values()].sort()
+  }
+
+  broadcast(): void {
+    if (!this.joined) return
+    const n = ++this.#sent
+    this.#send(`b${n}`, 'broadcast', { type: 'broadcast', event: 'say', payload: { from: this.id, n } })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#socket?.terminate()
+  }
+
+  #send(ref: string, event: string, payload: object): void {
+    this.#socket?.send(JSON.stringify(['1', ref, `realtime:room-${this.room}`, event, payload]))
+  }
+
+  #connect(): void {
+    if (this.#closed) return
+    const socket = new WebSocket(this.#url, { handshakeTimeout: JOIN_WITHIN_MS, perMessageDeflate: false })
+    this.#socket = socket
+    const late = setTimeout(() => socket.terminate(), JOIN_WITHIN_MS)
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      clearTimeout(late)
+      if (this.joined) this.#lostAt = performance.now()
+      this.joined = false
+      setTimeout(() => this.#connect(), RETRY_MS)
+    })
+    socket.on('open', () => {
+      const since = this.#position === null ? {} : { since: this.#position.text }
+      const config = {
+        broadcast: { ack: true, gaps: true },
+        presence: { enabled: true, key: `k${this.id}` },
+        postgres_changes: [{ event: 'INSERT', schema: 'public', table: 'journal' }],
+        postgres_changes_options: { positions: true, ...since },
+      }
+      this.#send('1', 'phx_join', { config })
+    })
+    socket.on('message', (data: Buffer) => {
+      const [, ref, , event, payload] = JSON.parse(data.toString()) as Frame
+      if (event === 'phx_reply' && ref === '1') {
+        if (payload['status'] !== 'ok') return socket.terminate()
+        clearTimeout(late)
+        this.#joined()
+      } else this.#receive(socket, ref, event, payload)
+    })
+  }
+
+  #joined(): void {
+    this.joined = true
+    this.joins++
+    this.longestAbsenceMs = Math.max(this.longestAbsenceMs, performance.now() - this.#lostAt)
+    this.breaks.push(performance.now())
+    this.#send('t', 'presence', { type: 'presence', event: 'track', payload: { id: this.id } })
+  }
+
+  #receive(socket: WebSocket, ref: string | null, event: string, payload: Record<string, unknown>): void {
+    switch (event) {
+      case 'phx_close':
+        return socket.terminate()
+      case 'phx_reply':
+        if (ref?.startsWith('b') === true && payload['status'] === 'ok') this.acknowledged.push(Number(ref.slice(1)))
+        return
+      case 'broadcast': {
+        const { from, n } = payload['payload'] as { readonly from: number; readonly n: number }
+        return void this.received.push({ from, n, at: performance.now() })
+      }
+      case 'presence_state':
+        this.#presence.clear()
+        return this.#join(payload as PresenceMetas)
+      case 'presence_diff':
+        this.#join(payload['joins'] as PresenceMetas)
+        for (const { metas } of Object.values(payload['leaves'] as PresenceMetas))
+          for (const { phx_ref } of metas) this.#presence.delete(phx_ref)
+        return
+      case 'system':
+        return this.#system(payload)
+      case 'postgres_changes':
+        return this.#row(payload['data'] as { readonly position: string; readonly record: { readonly id: number } })
+    }
+  }
+
+  #join(state: PresenceMetas): void {
+    for (const [key, { metas }] of Object.entries(state)) for (const { phx_ref } of metas) this.#presence.set(phx_ref, key)
+  }
+
+  #system({ gap, message, position, recovered, reason }: Record<string, unknown>): void {
+    if (gap !== undefined) {
+      this.gaps++
+      this.breaks.push(performance.now())
+    }
+    if (message === 'Subscribed to PostgreSQL') this.live = true
+    if (message === 'Subscribed to PostgreSQL' && this.#position !== null && recovered !== true)
+      this.faults.push(`client ${this.id}: row changes were not recovered: ${String(reason)}`)
+    if (typeof message === 'string' && message.startsWith('Changes may have been missed')) this.faults.push(`client ${this.id}: ${message}`)
+    if (typeof position === 'string') this.#remember(position)
+  }
+
+  #row({ position, record }: { readonly position: string; readonly record: { readonly id: number } }): void {
+    const before = this.#position
+    this.#remember(position)
+    if (before !== null && comparePlaces(this.#position!.parsed, before.parsed) <= 0)
+      this.faults.push(`client ${this.id}: ${position} came after ${before.text}`)
+    this.rows.push(record.id)
+  }
+
+  #remember(text: string): void {
+    const parsed = parsePosition(text)
+    if (parsed.ok) this.#position = { text, parsed: parsed.position }
+    else this.faults.push(`client ${this.id}: ${text} is no position`)
+  }
+}
+
+/** How long after messages went on a gap may be reported: a heartbeat of the other node, and the way. */
+const REPORTED_WITHIN_MS = 3_000
+
+/**
+ * What one client got of another's acknowledged broadcasts and should not have, or should have got: doubled, out of order, or missing
+ * without a gap, a join, or a break of the sender near by.
+ */
+export function broadcastFaults(receiver: ClusterClient, sender: ClusterClient): string[] {
+  const faults: string[] = []
+  const acknowledged = new Set(sender.acknowledged)
+  const last = sender.acknowledged.at(-1) ?? 0
+  let before = { n: 0, at: -Infinity }
+  const between = (from: number, to: number): boolean => receiver.breaks.some((at) => at >= from && at <= to + REPORTED_WITHIN_MS)
+  const missing = (to: { readonly n: number; readonly at: number }): void => {
+    for (let n = before.n + 1; n < to.n; n++) {
+      if (!acknowledged.has(n) || between(before.at, to.at)) continue
+      faults.push(`client ${receiver.id} missed broadcast ${n} of client ${sender.id} without a gap`)
+      return
+    }
+  }
+  for (const each of receiver.received) {
+    if (each.from !== sender.id) continue
+    if (each.n <= before.n) faults.push(`client ${receiver.id} got broadcast ${each.n} of client ${sender.id} after ${before.n}`)
+    missing(each)
+    before = each
+  }
+  missing({ n: last + 1, at: Infinity })
+  return faults
+}

@@ -1,0 +1,28 @@
+/** The publish-subscribe server below a relay. `io/` implements it on NATS; tests have one in memory. */
+export interface Broker {
+  /** Where it is, for log lines; holds no secret. */
+  readonly place: string
+  /** Rejects with an error whose message is a sentence without secrets. */
+  connect(events: BrokerEvents): Promise<BrokerSession>
+}
+
+/** What a session reports until it ends. */
+export interface BrokerEvents {
+  /** The session is over; nothing comes from it any more. Not called after `close`. */
+  closed(detail: string): void
+  /** The broker refused something. `denied`: this user lacks a permission, so the session is of no use. */
+  refused(detail: string, denied: boolean): void
+}
+
+/** One connection, in order: what is published first arrives first, and a confirmation comes after all that was sent before it. */
+export interface BrokerSession {
+  readonly maxPayloadBytes: number
+  /** Does not copy: the bytes must not be changed afterwards. Never delivered back to this session. */
+  publish(subject: string, bytes: Uint8Array): void
+  /** Returns what ends it. `received` must not throw. */
+  subscribe(subject: string, received: (bytes: Uint8Array) => void): () => void
+  /** Settles once the broker has taken all that was sent before, and has handed over all that it had; rejects if the session ends. */
+  confirm(): Promise<void>
+  /** Sends what is pending, then closes. */
+  close(): Promise<void>
+}

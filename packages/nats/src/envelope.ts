@@ -1,0 +1,233 @@
+/**
+ * What one broker message holds. A fixed head names the format, its version and the sender; payload bytes follow as they came.
+ *
+ *     0  'T' 'W'          2  version       3  kind: 1 batch, 2 part, 3 node message, 4 beat
+ *     4  sender, 9 bytes  13 body
+ *
+ * Decoding checks every length and gives a fault for the rest; it never throws.
+ */
+import { isUtf8 } from 'node:buffer'
+import { isJsonObject, type JsonObject } from '@tidewire/protocol'
+import type { NodeChannel, RelayMessage } from '@tidewire/server'
+
+const ENVELOPE_VERSION = 1
+export const HEAD_BYTES = 13
+
+/** What a node says of itself every second. */
+export interface Beat {
+  /** Consecutive unless something that this node sent may have been lost. */
+  readonly number: number
+  readonly state: 'up' | 'leaving' | 'closing'
+  readonly name: string
+  readonly version: string
+  readonly startedAt: number
+}
+
+export interface Part {
+  /** Tells the messages of one sender and subject apart. */
+  readonly id: number
+  readonly index: number
+  readonly count: number
+  readonly bytes: Uint8Array
+}
+
+export type Envelope =
+  | { readonly kind: 'batch'; readonly from: string; readonly messages: readonly RelayMessage[] }
+  /** A slice of an encoded envelope of another kind. */
+  | { readonly kind: 'part'; readonly from: string; readonly part: Part }
+  | { readonly kind: 'node'; readonly from: string; readonly channel: NodeChannel; readonly bytes: Uint8Array }
+  | { readonly kind: 'beat'; readonly from: string; readonly beat: Beat }
+
+export type EnvelopeFault = { readonly code: 'malformed' | 'version'; readonly detail: string }
+
+export type DecodedEnvelope = { readonly ok: true; readonly value: Envelope } | { readonly ok: false; readonly fault: EnvelopeFault }
+
+const KIND = { batch: 1, part: 2, node: 3, beat: 4 } as const
+const CHANNELS: readonly NodeChannel[] = ['presence', 'admin']
+const MESSAGE_HEAD_BYTES = 11
+/** A message's first byte: its kind, and for `user` how its payload is encoded and whether it is always sent as text. */
+const TEXT = 0
+const USER = 1
+const OPAQUE = 2
+const BINARY_BIT = 4
+const AS_TEXT_BIT = 8
+/** Marks metadata that is `null`, which an empty text could not. */
+const NO_METADATA = 0xffffffff
+const PART_HEAD_BYTES: number = HEAD_BYTES + 8
+
+/** What a message adds to a batch. */
+export function encodedSize(message: RelayMessage): number {
+  const { event, metadata, payload } = fieldsOf(message)
+  return MESSAGE_HEAD_BYTES + Buffer.byteLength(event) + (metadata === null ? 0 : Buffer.byteLength(metadata)) + payload.length
+}
+
+/** Copies: the bytes of the messages may be reused afterwards. */
+export function encodeBatch(from: string, messages: readonly RelayMessage[]): Buffer {
+  const size = messages.reduce((sum, message) => sum + encodedSize(message), HEAD_BYTES)
+  const bytes = withHead(KIND.batch, from, size)
+  let at = HEAD_BYTES
+  for (const message of messages) {
+    const { type, event, metadata, payload } = fieldsOf(message)
+    bytes[at] = type
+    const eventBytes = bytes.write(event, at + MESSAGE_HEAD_BYTES)
+    bytes.writeUInt16BE(eventBytes, at + 1)
+    const metadataBytes = metadata === null ? 0 : bytes.write(metadata, at + MESSAGE_HEAD_BYTES + eventBytes)
+    bytes.writeUInt32BE(metadata === null ? NO_METADATA : metadataBytes, at + 3)
+    bytes.writeUInt32BE(payload.length, at + 7)
+    at += MESSAGE_HEAD_BYTES + eventBytes + metadataBytes
+    bytes.set(payload, at)
+    at += payload.length
+  }
+  return bytes
+}
+
+/** Slices an encoded envelope so that each part with its head has at most `maxBytes`. */
+export function encodeParts(from: string, id: number, whole: Uint8Array, maxBytes: number): Buffer[] {
+  const sliceBytes = Math.max(1, maxBytes - PART_HEAD_BYTES)
+  const count = Math.ceil(whole.length / sliceBytes)
+  return Array.from({ length: count }, (_, index) => {
+    const slice = whole.subarray(index * sliceBytes, (index + 1) * sliceBytes)
+    const bytes = withHead(KIND.part, from, PART_HEAD_BYTES + slice.length)
+    bytes.writeUInt32BE(id, HEAD_BYTES)
+    bytes.writeUInt16BE(index, HEAD_BYTES + 4)
+    bytes.writeUInt16BE(count, HEAD_BYTES + 6)
+    bytes.set(slice, PART_HEAD_BYTES)
+    return bytes
+  })
+}
+
+export function encodeNodeMessage(from: string, channel: NodeChannel, payload: Uint8Array): Buffer {
+  const bytes = withHead(KIND.node, from, HEAD_BYTES + 1 + payload.length)
+  bytes[HEAD_BYTES] = CHANNELS.indexOf(channel)
+  bytes.set(payload, HEAD_BYTES + 1)
+  return bytes
+}
+
+export function encodeBeat(from: string, beat: Beat): Buffer {
+  const body = Buffer.from(JSON.stringify(beat))
+  const bytes = withHead(KIND.beat, from, HEAD_BYTES + body.length)
+  bytes.set(body, HEAD_BYTES)
+  return bytes
+}
+
+export function decodeEnvelope(given: Uint8Array): DecodedEnvelope {
+  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  if (bytes.length < HEAD_BYTES || bytes[0] !== 0x54 || bytes[1] !== 0x57) return malformed('it does not begin like an envelope')
+  if (bytes[2] !== ENVELOPE_VERSION)
+    return { ok: false, fault: { code: 'version', detail: `it has version ${bytes[2]}, this node reads ${ENVELOPE_VERSION}` } }
+  const from = bytes.toString('base64url', 4, HEAD_BYTES)
+  switch (bytes[3]) {
+    case KIND.batch:
+      return decodeBatch(from, bytes)
+    case KIND.part:
+      return decodePart(from, bytes)
+    case KIND.node: {
+      const channel = CHANNELS[bytes[HEAD_BYTES] ?? CHANNELS.length]
+      if (channel === undefined) return malformed('it names no known channel')
+      return { ok: true, value: { kind: 'node', from, channel, bytes: bytes.subarray(HEAD_BYTES + 1) } }
+    }
+    case KIND.beat:
+      return decodeBeat(from, bytes)
+    default:
+      return malformed(`there is no kind ${bytes[3]}`)
+  }
+}
+
+function decodeBatch(from: string, bytes: Buffer): DecodedEnvelope {
+  const messages: RelayMessage[] = []
+  for (let at = HEAD_BYTES; at < bytes.length;) {
+    if (at + MESSAGE_HEAD_BYTES > bytes.length) return malformed('a message is cut off')
+    const type = bytes[at]!
+    const eventEnd = at + MESSAGE_HEAD_BYTES + bytes.readUInt16BE(at + 1)
+    const metadataBytes = bytes.readUInt32BE(at + 3)
+    const metadataEnd = eventEnd + (metadataBytes === NO_METADATA ? 0 : metadataBytes)
+    const end = metadataEnd + bytes.readUInt32BE(at + 7)
+    if (end > bytes.length) return malformed('a message is cut off')
+    const event = textOf(bytes.subarray(at + MESSAGE_HEAD_BYTES, eventEnd))
+    if (event === null) return malformed('an event is not UTF-8')
+    const metadata = metadataBytes === NO_METADATA ? null : objectOf(bytes.subarray(eventEnd, metadataEnd))
+    if (metadata === undefined) return malformed('metadata is no JSON object')
+    const message = messageOf(type, event, metadata, bytes.subarray(metadataEnd, end))
+    if (message === null) return malformed(`there is no message type ${type}`)
+    messages.push(message)
+    at = end
+  }
+  if (messages.length === 0) return malformed('a batch is empty')
+  return { ok: true, value: { kind: 'batch', from, messages } }
+}
+
+function decodePart(from: string, bytes: Buffer): DecodedEnvelope {
+  if (bytes.length <= PART_HEAD_BYTES) return malformed('a part is cut off')
+  const index = bytes.readUInt16BE(HEAD_BYTES + 4)
+  const count = bytes.readUInt16BE(HEAD_BYTES + 6)
+  if (index >= count) return malformed('a part has an impossible number')
+  const part = { id: bytes.readUInt32BE(HEAD_BYTES), index, count, bytes: bytes.subarray(PART_HEAD_BYTES) }
+  return { ok: true, value: { kind: 'part', from, part } }
+}
+
+function decodeBeat(from: string, bytes: Buffer): DecodedEnvelope {
+  const value = objectOf(bytes.subarray(HEAD_BYTES))
+  if (value === undefined) return malformed('a beat is no JSON object')
+  const { number, state, name, version, startedAt } = value
+  if (typeof number !== 'number' || !Number.isSafeInteger(number) || typeof startedAt !== 'number')
+    return malformed('a beat lacks its number')
+  if (state !== 'up' && state !== 'leaving' && state !== 'closing') return malformed('a beat lacks its state')
+  if (typeof name !== 'string' || typeof version !== 'string') return malformed('a beat lacks its name')
+  return { ok: true, value: { kind: 'beat', from, beat: { number, state, name, version, startedAt } } }
+}
+
+function messageOf(type: number, event: string, metadata: JsonObject | null, bytes: Uint8Array): RelayMessage | null {
+  if (type === TEXT) return { kind: 'text', event, payload: bytes }
+  if (type === OPAQUE) return { kind: 'opaque', event, bytes }
+  if ((type & ~(BINARY_BIT | AS_TEXT_BIT)) !== USER) return null
+  const broadcast = { event, metadata, encoding: (type & BINARY_BIT) === 0 ? ('json' as const) : ('binary' as const), bytes }
+  return (type & AS_TEXT_BIT) === 0 ? { kind: 'user', broadcast } : { kind: 'user', broadcast, asText: true }
+}
+
+function fieldsOf(message: RelayMessage): {
+  readonly type: number
+  readonly event: string
+  readonly metadata: string | null
+  readonly payload: Uint8Array
+} {
+  switch (message.kind) {
+    case 'text':
+      return { type: TEXT, event: message.event, metadata: null, payload: message.payload }
+    case 'user': {
+      const { event, metadata, encoding, bytes } = message.broadcast
+      const type = USER | (encoding === 'json' ? 0 : BINARY_BIT) | (message.asText === true ? AS_TEXT_BIT : 0)
+      return { type, event, metadata: metadata === null ? null : JSON.stringify(metadata), payload: bytes }
+    }
+    case 'opaque':
+      return { type: OPAQUE, event: message.event, metadata: null, payload: message.bytes }
+  }
+}
+
+function withHead(kind: number, from: string, size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size)
+  bytes[0] = 0x54
+  bytes[1] = 0x57
+  bytes[2] = ENVELOPE_VERSION
+  bytes[3] = kind
+  bytes.write(from, 4, 9, 'base64url')
+  return bytes
+}
+
+function textOf(bytes: Buffer): string | null {
+  return isUtf8(bytes) ? bytes.toString() : null
+}
+
+function objectOf(bytes: Buffer): JsonObject | undefined {
+  const text = textOf(bytes)
+  if (text === null) return undefined
+  try {
+    const value: unknown = JSON.parse(text)
+    return isJsonObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function malformed(detail: string): DecodedEnvelope {
+  return { ok: false, fault: { code: 'malformed', detail } }
+}

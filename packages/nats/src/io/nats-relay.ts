@@ -1,0 +1,20 @@
+import { createHash } from 'node:crypto'
+import type { Relay, Runtime } from '@tidewire/server'
+import type { NatsAddress } from '../address.ts'
+import { BrokerRelay, type BrokerRelayOptions } from '../relay.ts'
+import { natsBroker } from './nats-broker.ts'
+
+/** Where NATS is, and what this node is called there. */
+export interface NatsRelayOptions extends Omit<BrokerRelayOptions, 'broker' | 'hash'> {
+  readonly address: NatsAddress
+  readonly runtime: Runtime
+}
+
+/** A relay on core NATS. Connects with `start`; needs the package `@nats-io/transport-node`. */
+export function natsRelay({ address, ...options }: NatsRelayOptions): Relay {
+  return new BrokerRelay({ ...options, broker: natsBroker(address, `tidewire ${options.name}`), hash: sha256 })
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
+}

@@ -1,0 +1,103 @@
+import type { Part } from './envelope.ts'
+
+export interface PartsOptions {
+  /** Of one message. Larger ones are given up. */
+  readonly maxMessageBytes: number
+  /** Of all unfinished messages. The oldest are given up first. */
+  readonly maxPendingBytes: number
+  /** A message that got no part for so long is given up. */
+  readonly timeoutMs: number
+}
+
+interface Pending {
+  readonly key: string
+  readonly id: number
+  readonly count: number
+  readonly slices: Uint8Array[]
+  bytes: number
+  at: number
+}
+
+/** What became of a part. `lost`: a message of this sender and subject can no longer be completed. */
+export interface PartOutcome {
+  readonly whole: Uint8Array | null
+  readonly lost: boolean
+}
+
+/**
+ * Puts messages together that came in parts. The parts of one sender and subject come in order, without another message of that
+ * sender and subject between them, so one message at a time is unfinished; anything else means that a part was lost.
+ */
+export class Parts {
+  readonly #options: PartsOptions
+  /** By sender and subject, oldest first. */
+  readonly #pending = new Map<string, Pending>()
+  #bytes = 0
+
+  constructor(options: PartsOptions) {
+    this.#options = options
+  }
+
+  get pendingBytes(): number {
+    return this.#bytes
+  }
+
+  /** `key` names the sender and the subject. */
+  add(key: string, part: Part, nowMs: number): PartOutcome {
+    const present = this.#pending.get(key)
+    const continues =
+      present !== undefined && present.id === part.id && present.count === part.count && present.slices.length === part.index
+    if (present !== undefined && !continues) this.#drop(present)
+    const lost = present !== undefined && !continues
+    if (!continues && part.index !== 0) return { whole: null, lost: true }
+    const pending = continues ? present : this.#begin(key, part, nowMs)
+    pending.slices.push(part.bytes)
+    pending.bytes += part.bytes.length
+    pending.at = nowMs
+    this.#bytes += part.bytes.length
+    if (pending.bytes > this.#options.maxMessageBytes) {
+      this.#drop(pending)
+      return { whole: null, lost: true }
+    }
+    if (pending.slices.length < pending.count) return { whole: null, lost }
+    this.#drop(pending)
+    return { whole: Buffer.concat(pending.slices), lost }
+  }
+
+  /** A whole message of this sender and subject came: an unfinished one before it is lost. */
+  interrupt(key: string): boolean {
+    if (this.#pending.size === 0) return false
+    const pending = this.#pending.get(key)
+    if (pending === undefined) return false
+    this.#drop(pending)
+    return true
+  }
+
+  /** Gives up what is too old or too much. Returns the keys. */
+  expire(nowMs: number): readonly string[] {
+    const lost: string[] = []
+    for (const pending of this.#pending.values()) {
+      if (nowMs - pending.at < this.#options.timeoutMs && this.#bytes <= this.#options.maxPendingBytes) continue
+      this.#drop(pending)
+      lost.push(pending.key)
+    }
+    return lost
+  }
+
+  /** The link went down: the rest will not come. */
+  clear(): void {
+    this.#pending.clear()
+    this.#bytes = 0
+  }
+
+  #begin(key: string, { id, count }: Part, at: number): Pending {
+    const pending: Pending = { key, id, count, slices: [], bytes: 0, at }
+    this.#pending.set(key, pending)
+    return pending
+  }
+
+  #drop(pending: Pending): void {
+    this.#pending.delete(pending.key)
+    this.#bytes -= pending.bytes
+  }
+}

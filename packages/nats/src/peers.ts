@@ -1,0 +1,66 @@
+import type { PeerEvent, RelayPeer } from '@tidewire/server'
+import type { Beat } from './envelope.ts'
+
+interface Known {
+  readonly peer: RelayPeer
+  state: Beat['state']
+  number: number
+  silentTicks: number
+}
+
+/** How long an instance may be silent before it is forgotten. */
+const MAX_SILENT_TICKS = 60
+
+/** A node that has been connected for so long would have heard an instance that was connected. */
+const WOULD_HAVE_HEARD_MS = 3_000
+
+export interface Heard {
+  readonly events: readonly PeerEvent[]
+  /** What the peer sent may not all have come. */
+  readonly gap: boolean
+  readonly isNew: boolean
+}
+
+/** The other nodes, by the beats that each sends every second. A beat's number skips one where its sender may have lost something. */
+export class Peers {
+  readonly #known = new Map<string, Known>()
+
+  get all(): readonly RelayPeer[] {
+    return Array.from(this.#known.values(), ({ peer }) => peer)
+  }
+
+  /** `connectedMs`: how long this node has heard beats without a break. */
+  hear(instance: string, beat: Beat, connectedMs: number): Heard {
+    const known = this.#known.get(instance)
+    if (beat.state === 'closing') {
+      this.#known.delete(instance)
+      const gap = known !== undefined && beat.number > known.number + 1
+      return { events: known === undefined ? [] : [{ kind: 'down', peer: known.peer }], gap, isNew: false }
+    }
+    if (known === undefined) {
+      const { name, version, startedAt } = beat
+      const peer: RelayPeer = { instance, name, version, startedAt }
+      this.#known.set(instance, { peer, state: beat.state, number: beat.number, silentTicks: 0 })
+      const events: PeerEvent[] = [{ kind: 'up', peer }]
+      if (beat.state === 'leaving') events.push({ kind: 'leaving', peer })
+      return { events, gap: beat.number > 1 && connectedMs >= WOULD_HAVE_HEARD_MS, isNew: true }
+    }
+    known.silentTicks = 0
+    const events: PeerEvent[] = known.state === 'up' && beat.state === 'leaving' ? [{ kind: 'leaving', peer: known.peer }] : []
+    known.state = beat.state
+    const gap = beat.number > known.number + 1
+    known.number = Math.max(known.number, beat.number)
+    return { events, gap, isNew: false }
+  }
+
+  /** A second passed in which everything that the broker had was read. */
+  tick(): readonly PeerEvent[] {
+    const events: PeerEvent[] = []
+    for (const [instance, known] of this.#known) {
+      if (++known.silentTicks < MAX_SILENT_TICKS) continue
+      this.#known.delete(instance)
+      events.push({ kind: 'down', peer: known.peer })
+    }
+    return events
+  }
+}

@@ -1,0 +1,226 @@
+import { createHash } from 'node:crypto'
+import type { Relay } from '@tidewire/server'
+import {
+  BrokerNetwork,
+  relayContract,
+  RelayRecorder,
+  ServerRuntime,
+  settle,
+  textMessage,
+  type BrokerEnd,
+  type RelayWorld,
+} from '@tidewire/testkit'
+import { describe, expect, it } from 'vitest'
+import { encodeBatch, encodeParts } from './envelope.ts'
+import { BrokerRelay } from './relay.ts'
+
+class World implements RelayWorld {
+  readonly runtime = new ServerRuntime()
+  readonly network: BrokerNetwork
+  readonly ends = new Map<Relay, BrokerEnd>()
+  readonly maxPayloadBytes = 4_096
+
+  constructor(delayMs?: () => number) {
+    this.network = new BrokerNetwork(this.runtime, { maxPayloadBytes: this.maxPayloadBytes, ...(delayMs && { delayMs }) })
+  }
+
+  relay(name: string, databaseId: string | Promise<string> = 'db'): BrokerRelay {
+    const end = this.network.end()
+    const relay = new BrokerRelay({
+      broker: end,
+      runtime: this.runtime,
+      name,
+      version: '1',
+      databaseId: () => Promise.resolve(databaseId),
+      hash: (text) => createHash('sha256').update(text).digest('base64url'),
+    })
+    this.ends.set(relay, end)
+    return relay
+  }
+
+  cut(relay: Relay): void {
+    this.ends.get(relay)!.cut()
+  }
+
+  heal(relay: Relay): void {
+    this.ends.get(relay)!.heal()
+  }
+
+  async until(read: () => boolean, withinMs = 5_000): Promise<void> {
+    for (let passed = 0; passed <= withinMs; passed += 10) {
+      await settle()
+      if (read()) return
+      this.runtime.advance(10)
+    }
+    throw new Error(`it did not happen within ${withinMs} ms`)
+  }
+
+  async settled(): Promise<void> {
+    await this.pass(100)
+  }
+
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 10) {
+      await settle()
+      this.runtime.advance(10)
+    }
+    await settle()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+relayContract('a relay over a broker in memory', () => Promise.resolve(new World()))
+let delay = 0
+relayContract('a relay over a slow broker', () => Promise.resolve(new World(() => (delay = (delay + 7) % 40))))
+
+const room = { name: 'room', private: false }
+const roomSubject = `tidewire.db.t.${Buffer.from('public:room').toString('base64url')}`
+
+interface Node {
+  readonly relay: BrokerRelay
+  readonly end: BrokerEnd
+  readonly seen: RelayRecorder
+}
+
+async function pair(): Promise<{ readonly world: World; readonly a: Node; readonly b: Node }> {
+  const world = new World()
+  const [a, b] = ['a', 'b'].map((name) => {
+    const relay = world.relay(name)
+    const seen = new RelayRecorder()
+    relay.start(seen)
+    relay.interest(room)
+    return { relay, end: world.ends.get(relay)!, seen }
+  }) as [Node, Node]
+  await world.until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+  await world.pass(4_000)
+  for (const { seen } of [a, b]) seen.gaps.length = 0
+  return { world, a, b }
+}
+
+describe('a relay', () => {
+  it('counts garbage on its subjects, and reports it once in ten seconds', async () => {
+    const { world, b } = await pair()
+    for (let count = 0; count < 100; count++) {
+      world.network.inject(roomSubject, Buffer.from(`garbage ${count}`))
+      world.network.inject('tidewire.db.n.all', Uint8Array.of())
+    }
+    await world.until(() => b.relay.stats().faults.malformed === 200)
+    expect(b.seen.faults).toEqual([{ code: 'malformed', detail: expect.stringContaining('envelope') as string, count: 1 }])
+    await world.until(() => b.seen.faults.length === 2, 11_000)
+    expect(b.seen.faults[1]).toMatchObject({ code: 'malformed', count: 199 })
+    expect(b.seen.gaps).toEqual([])
+  })
+
+  it('reports a gap on a topic where another version was sent', async () => {
+    const { world, b } = await pair()
+    const later = encodeBatch('AAAAAAAAAAAA', [textMessage('1')])
+    later[2] = 2
+    world.network.inject(roomSubject, later)
+    await world.until(() => b.seen.gaps.length === 1)
+    expect(b.seen.gaps).toEqual([[room]])
+    expect(b.seen.faults).toMatchObject([{ code: 'version' }])
+    expect(b.seen.messages).toEqual([])
+  })
+
+  it('reports a gap on a topic where parts are missing, and goes on', async () => {
+    const { world, b } = await pair()
+    const from = 'AAAAAAAAAAAA'
+    const parts = encodeParts(from, 1, encodeBatch(from, [textMessage('x'.repeat(9_000))]), 4_096)
+    world.network.inject(roomSubject, parts[0]!)
+    world.network.inject(roomSubject, encodeBatch(from, [textMessage('next')]))
+    await world.until(() => b.seen.messages.length === 1)
+    expect(b.seen.gaps).toEqual([[room]])
+    world.network.inject(roomSubject, parts[0]!)
+    await world.until(() => b.seen.gaps.length === 2, 12_000)
+    expect(b.seen.texts).toEqual(['next'])
+  })
+
+  it('gives up a broker that stops answering, and says so', async () => {
+    const { world, a, b } = await pair()
+    a.end.blackhole()
+    await world.until(() => a.relay.link.state === 'down', 10_000)
+    expect(a.relay.link).toMatchObject({ detail: 'a broker in memory does not answer' })
+    await world.until(() => a.relay.link.state === 'up', 10_000)
+    await world.until(() => a.seen.gaps.length > 0 && b.seen.gaps.length > 0, 5_000)
+  })
+
+  it('sees by the beats that the way from a node was broken, though both stayed connected', async () => {
+    const { world, a, b } = await pair()
+    world.network.reaches = () => false
+    a.relay.publish(room, [textMessage('lost')])
+    await world.pass(3_000)
+    expect(b.seen.gaps).toEqual([])
+    world.network.reaches = () => true
+    await world.until(() => a.seen.gaps.length === 1 && b.seen.gaps.length === 1)
+    expect(b.seen.peers.map(({ kind }) => kind)).toEqual(['up'])
+    await world.pass(10_000)
+    expect(b.seen.gaps).toEqual(['all'])
+  })
+
+  it('forgets a node that was silent for a minute, and reports a gap when it is heard again', async () => {
+    const { world, a, b } = await pair()
+    world.network.reaches = (from) => from !== a.end
+    await world.pass(55_000)
+    expect(b.relay.peers).toHaveLength(1)
+    await world.until(() => b.relay.peers.length === 0, 10_000)
+    world.network.reaches = () => true
+    await world.until(() => b.relay.peers.length === 1 && b.seen.gaps.length === 1)
+    expect(b.seen.peers.map(({ kind }) => kind)).toEqual(['up', 'down', 'up'])
+  })
+
+  it('starts without a broker, says why it is alone, and joins later', async () => {
+    const world = new World()
+    const relay = world.relay('a')
+    const seen = new RelayRecorder()
+    world.cut(relay)
+    relay.start(seen)
+    const interest = relay.interest(room)
+    expect(await interest.ready).toBe(false)
+    await world.pass(20_000)
+    expect(seen.links.at(-1)).toMatchObject({ state: 'down', detail: 'a broker in memory was cut' })
+    world.heal(relay)
+    await world.until(() => relay.link.state === 'up', 10_000)
+    expect(seen.gaps).toEqual(['all'])
+    expect(relay.interest(room).ready).toBeNull()
+  })
+
+  it('waits for the id of the database, and says so', async () => {
+    const world = new World()
+    let known: (id: string) => void = () => {}
+    const relay = world.relay('a', new Promise<string>((resolve) => (known = resolve)))
+    const seen = new RelayRecorder()
+    relay.start(seen)
+    const interest = relay.interest(room)
+    await world.pass(3_000)
+    expect(seen.links).toMatchObject([{ state: 'down', detail: expect.stringContaining('the database') as string }])
+    expect(await interest.ready).toBe(false)
+    expect(relay.publish(room, [textMessage('1')])).toBe(false)
+    known('db')
+    await world.until(() => relay.link.state === 'up')
+    expect(relay.interest(room).ready).toBeNull()
+  })
+
+  it('sends what came in one turn as one message of the broker', async () => {
+    const { a } = await pair()
+    const before = a.end.published.get(roomSubject) ?? 0
+    a.relay.publish(
+      room,
+      Array.from({ length: 30 }, (_, at) => textMessage(String(at))),
+    )
+    expect(a.end.published.get(roomSubject)).toBe(before + 1)
+  })
+
+  it('does not keep more than it can bound for a broker that confirms nothing', async () => {
+    const { world, a } = await pair()
+    a.end.blackhole()
+    const message = textMessage('x'.repeat(4_000))
+    let sent = 0
+    while (sent < 100_000 && a.relay.publish(room, [message])) sent++
+    expect(sent * 4_000).toBeLessThan(66 * 1024 * 1024)
+    expect(a.relay.stats().faults.overflow).toBe(1)
+    await world.until(() => a.relay.link.state === 'down', 10_000)
+  })
+})

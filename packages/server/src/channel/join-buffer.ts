@@ -1,0 +1,37 @@
+import type { JsonObject } from '@tidewire/protocol'
+import type { TopicMessage } from '../ports/topic.ts'
+import type { StoredMessageBuffer } from '../topic/subscriber.ts'
+
+/** A join that waits is answered early when more bytes of row changes than this are held for it. */
+const MAX_CHANGE_BYTES = 1_048_576
+
+/** Something for the client of a channel whose join has no reply yet. */
+export type Held =
+  | { readonly kind: 'stored'; readonly id: string; readonly message: TopicMessage }
+  | { readonly kind: 'change'; readonly event: string; readonly payload: Uint8Array }
+  | { readonly kind: 'system'; readonly status: 'ok' | 'error'; readonly message: string; readonly extra: JsonObject | undefined }
+
+/** Holds, in order, what arrives for a channel before its join is answered: clients ignore what precedes the reply. */
+export class JoinBuffer implements StoredMessageBuffer {
+  readonly #held: Held[] = []
+  #changeBytes = 0
+
+  /** Too much is held to wait any longer. */
+  get isFull(): boolean {
+    return this.#changeBytes > MAX_CHANGE_BYTES
+  }
+
+  hold(held: Held): void {
+    this.#held.push(held)
+    if (held.kind === 'change') this.#changeBytes += held.payload.length
+  }
+
+  holdStored(id: string, message: TopicMessage): void {
+    this.hold({ kind: 'stored', id, message })
+  }
+
+  /** What was held, without the stored messages that were replayed. */
+  takeAll(replayed: ReadonlySet<string>): readonly Held[] {
+    return this.#held.splice(0).filter((held) => held.kind !== 'stored' || !replayed.has(held.id))
+  }
+}

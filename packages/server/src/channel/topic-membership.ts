@@ -1,0 +1,88 @@
+import type { TopicKey } from '../ports/topic.ts'
+import type { Reads, StoredMessageBuffer, Subscriber } from '../topic/subscriber.ts'
+import type { Subscription, Topic } from '../topic/topic.ts'
+import type { Topics } from '../topic/topics.ts'
+
+/** What a channel has of its topic: a subscription once it joined, and a buffer there while stored messages are read (rule R4). */
+export class TopicMembership {
+  readonly key: TopicKey
+  readonly #subscriber: Subscriber
+  readonly #topics: Topics
+  #topic: Topic | null = null
+  #subscription: Subscription | null = null
+  #buffer: StoredMessageBuffer | null = null
+  #isReserved = false
+
+  constructor(subscriber: Subscriber, topics: Topics, key: TopicKey) {
+    this.key = key
+    this.#subscriber = subscriber
+    this.#topics = topics
+  }
+
+  /** The topic, from the first subscription on; it stays while the channel leaves it. */
+  get topic(): Topic | null {
+    return this.#topic
+  }
+
+  /** Opens the topic. `null`: the messages of other nodes come. Otherwise settles when they do, or are not known to. */
+  attach(): Promise<boolean> | null {
+    this.#reserve()
+    return this.#topics.relayed(this.key)
+  }
+
+  /** Whether the messages of other nodes come. */
+  get isRelayed(): boolean {
+    return this.#topics.relayed(this.key) === null
+  }
+
+  /** From here on, the stored messages that are sent to the topic are held in the buffer. */
+  hold(buffer: StoredMessageBuffer): void {
+    this.#buffer = buffer
+    this.#reserve().hold(buffer)
+  }
+
+  subscribe(reads: Reads): Topic {
+    this.#topic = this.#topics.open(this.key)
+    this.#subscription = this.#topic.subscribe(this.#subscriber, reads)
+    this.#release()
+    return this.#topic
+  }
+
+  /** Whether messages are pending that the channel may have to get. */
+  get hasPending(): boolean {
+    return this.#topic !== null && this.#subscription !== null && this.#topic.hasPending(this.#subscription)
+  }
+
+  setReads(reads: Reads): void {
+    if (this.#topic !== null && this.#subscription !== null) this.#subscription = this.#topic.setReads(this.#subscription, reads)
+  }
+
+  /** Returns the topic, or `null` when there was no subscription. */
+  unsubscribe(): Topic | null {
+    if (this.#topic === null || this.#subscription === null) return null
+    this.#topic.unsubscribe(this.#subscription)
+    this.#subscription = null
+    return this.#topic
+  }
+
+  close(): void {
+    this.#release()
+    this.#topics.closeIfEmpty(this.key)
+  }
+
+  #reserve(): Topic {
+    const topic = this.#topics.open(this.key)
+    if (!this.#isReserved) topic.reserve()
+    this.#isReserved = true
+    return topic
+  }
+
+  #release(): void {
+    if (!this.#isReserved) return
+    this.#isReserved = false
+    const topic = this.#topics.open(this.key)
+    topic.unreserve()
+    if (this.#buffer !== null) topic.stopHolding(this.#buffer)
+    this.#buffer = null
+  }
+}

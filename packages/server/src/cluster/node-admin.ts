@@ -1,0 +1,167 @@
+import { isJsonObject, type AdminNode, type DisconnectTarget } from '@tidewire/protocol'
+import type { Relay } from '../ports/relay.ts'
+import type { Runtime, TimerHandle } from '../ports/runtime.ts'
+
+/** What this node says of itself. */
+export type OwnFigures = Pick<AdminNode, 'connections' | 'topics' | 'lagBytes' | 'lagMs' | 'trouble'>
+
+export interface NodeAdminOptions {
+  readonly runtime: Pick<Runtime, 'setTimer' | 'now'>
+  /** `null`: this is the only node. */
+  readonly relay: Pick<Relay, 'self' | 'peers' | 'send'> | null
+  readonly version: string
+  readonly startedAt: number
+  readonly figures: () => OwnFigures
+  /** Closes sockets of this node. Returns how many. */
+  readonly disconnect: (target: DisconnectTarget) => number
+}
+
+/** Answers of all nodes; those that did not answer in time are named. */
+export interface Disconnected {
+  readonly disconnected: number
+  readonly silent: readonly string[]
+}
+
+const ANSWER_WITHIN_MS = 2_000
+const ALONE = { instance: '', name: '' }
+
+type Question = { readonly type: 'figures' } | { readonly type: 'disconnect'; readonly target: DisconnectTarget }
+
+interface Pending {
+  readonly answers: Map<string, unknown>
+  readonly asked: ReadonlySet<string>
+  readonly done: () => void
+  readonly late: TimerHandle
+}
+
+/** What an administrator asks of all nodes at once: who they are, and to end the connections of a user. */
+export class NodeAdmin {
+  readonly #options: NodeAdminOptions
+  readonly #pending = new Map<number, Pending>()
+  #questions = 0
+
+  constructor(options: NodeAdminOptions) {
+    this.#options = options
+  }
+
+  /** This node first, then the others by name. */
+  async nodes(): Promise<readonly AdminNode[]> {
+    const { relay, version, startedAt, figures } = this.#options
+    const { instance, name } = relay?.self ?? ALONE
+    const peers = relay?.peers ?? []
+    const answers = await this.#ask({ type: 'figures' })
+    const own: AdminNode = { instance, name, version, startedAt, isAsked: true, answers: true, ...figures() }
+    const others = peers.map((peer): AdminNode => {
+      const answer = answers.get(peer.instance)
+      const given = isFigures(answer) ? { answers: true, ...answer } : { answers: false, ...UNKNOWN }
+      return { instance: peer.instance, name: peer.name, version: peer.version, startedAt: peer.startedAt, isAsked: false, ...given }
+    })
+    return [own, ...others.toSorted((a, b) => (a.name < b.name ? -1 : 1))]
+  }
+
+  /** Ends connections wherever they are. A connection without a node is one of this node. */
+  async disconnect(target: DisconnectTarget): Promise<Disconnected> {
+    const { relay } = this.#options
+    const own = this.#isOwn(target) ? this.#options.disconnect(target) : 0
+    if (relay === null || ('connection' in target && target.node === undefined)) return { disconnected: own, silent: [] }
+    const peers = relay.peers.filter(({ name, instance }) => 'sub' in target || target.node === name || target.node === instance)
+    const answers = await this.#ask({ type: 'disconnect', target }, new Set(peers.map(({ instance }) => instance)))
+    const counts = peers.map(({ instance }) => answers.get(instance))
+    return {
+      disconnected: counts.reduce<number>((sum, count) => sum + (typeof count === 'number' ? count : 0), own),
+      silent: peers.filter(({ instance }) => !answers.has(instance)).map(({ name }) => name),
+    }
+  }
+
+  /** Returns a sentence about what cannot be read. */
+  onNodeMessage(bytes: Uint8Array, from: string): string | null {
+    const message = parse(bytes)
+    if (message === null) return `An admin message of node ${from} cannot be read`
+    const { type, id } = message
+    if (type === 'answer') {
+      this.#answered(id, from, message['answer'])
+      return null
+    }
+    if (type === 'figures') this.#answer(id, from, this.#options.figures())
+    else if (type === 'disconnect') {
+      const target = parseDisconnectTarget(message['target'])
+      if (target === null) return `An admin message of node ${from} names nothing to disconnect`
+      this.#answer(id, from, this.#isOwn(target) ? this.#options.disconnect(target) : 0)
+    } else return `An admin message of node ${from} has an unknown type`
+    return null
+  }
+
+  #isOwn(target: DisconnectTarget): boolean {
+    if ('sub' in target || target.node === undefined) return true
+    const { instance, name } = this.#options.relay?.self ?? ALONE
+    return target.node === name || target.node === instance
+  }
+
+  #ask(question: Question, only?: ReadonlySet<string>): Promise<ReadonlyMap<string, unknown>> {
+    const { relay, runtime } = this.#options
+    const asked = only ?? new Set(relay?.peers.map(({ instance }) => instance))
+    const answers = new Map<string, unknown>()
+    if (relay === null || asked.size === 0) return Promise.resolve(answers)
+    const id = ++this.#questions
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#pending.get(id)?.late.cancel()
+        this.#pending.delete(id)
+        resolve(answers)
+      }
+      this.#pending.set(id, { answers, asked, done, late: runtime.setTimer(done, ANSWER_WITHIN_MS) })
+      relay.send('admin', encode({ ...question, id }))
+    })
+  }
+
+  #answered(id: number, from: string, answer: unknown): void {
+    const pending = this.#pending.get(id)
+    if (pending === undefined || !pending.asked.has(from)) return
+    pending.answers.set(from, answer)
+    if (pending.answers.size === pending.asked.size) pending.done()
+  }
+
+  #answer(id: number, to: string, answer: unknown): void {
+    this.#options.relay?.send('admin', encode({ type: 'answer', id, answer }), to)
+  }
+}
+
+/** Hostile input: from an inspector or another node. */
+export function parseDisconnectTarget(value: unknown): DisconnectTarget | null {
+  if (!isJsonObject(value)) return null
+  const { sub, connection, node } = value
+  if (typeof sub === 'string' && sub !== '') return connection === undefined ? { sub } : null
+  if (typeof connection !== 'string' || connection === '') return null
+  if (node === undefined) return { connection }
+  return typeof node === 'string' ? { connection, node } : null
+}
+
+const UNKNOWN: OwnFigures = { connections: 0, topics: 0, lagBytes: null, lagMs: null, trouble: null }
+
+function isFigures(value: unknown): value is OwnFigures {
+  if (!isJsonObject(value)) return false
+  const { connections, topics, lagBytes, lagMs, trouble } = value
+  const isNumberOrNull = (each: unknown): boolean => each === null || typeof each === 'number'
+  return (
+    typeof connections === 'number' &&
+    typeof topics === 'number' &&
+    isNumberOrNull(lagBytes) &&
+    isNumberOrNull(lagMs) &&
+    (trouble === null || typeof trouble === 'string')
+  )
+}
+
+function encode(message: object): Uint8Array {
+  return Buffer.from(JSON.stringify(message))
+}
+
+function parse(bytes: Uint8Array): { readonly type: unknown; readonly id: number; readonly [name: string]: unknown } | null {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString())
+    if (!isJsonObject(value)) return null
+    const { type, id } = value
+    return typeof id === 'number' ? { ...value, type, id } : null
+  } catch {
+    return null
+  }
+}

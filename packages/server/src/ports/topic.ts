@@ -1,0 +1,20 @@
+import type { UserBroadcast } from '@tidewire/protocol'
+
+/** The identity of a topic. A public and a private topic of one name are two (rule T3). Made once per topic or channel. */
+export interface TopicKey {
+  /** Without `realtime:`. */
+  readonly name: string
+  readonly private: boolean
+}
+
+/** A message to the subscribers of a topic in the form in which the topic keeps it: the payload is the bytes that came. */
+export type TopicMessage =
+  /** `payload` is JSON text, sent as it is inside a text envelope. */
+  | { readonly kind: 'text'; readonly event: string; readonly payload: Uint8Array }
+  /**
+   * A broadcast with its user event outside the payload: a binary frame of kind 4, or a text envelope for 1.0.0 and for
+   * every version where `asText` is set (rules B4, H2).
+   */
+  | { readonly kind: 'user'; readonly broadcast: UserBroadcast; readonly asText?: boolean }
+  /** An opaque push: a binary frame of kind 2; it has no text form (rule X3). */
+  | { readonly kind: 'opaque'; readonly event: string; readonly bytes: Uint8Array }

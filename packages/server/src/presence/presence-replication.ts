@@ -1,0 +1,165 @@
+import { Effects } from '../machine.ts'
+import type { PeerEvent, Relay, RelayLink } from '../ports/relay.ts'
+import type { Runtime, TimerHandle } from '../ports/runtime.ts'
+import type { PresenceContext } from './presence-set.ts'
+import {
+  initialPresenceSync,
+  presenceSyncOptions,
+  presenceSyncTransition,
+  type PresenceSyncEffect,
+  type PresenceSyncEvent,
+} from './presence-sync.ts'
+import type { PresenceDiffs, PresenceTracker } from './presence-tracker.ts'
+import { decodePresenceMessage, encodeDelta, encodePresenceMessage } from './presence-wire.ts'
+
+export interface PresenceReplicationOptions {
+  readonly runtime: Pick<Runtime, 'uptime' | 'setTimer' | 'endOfTurn'>
+  readonly relay: Pick<Relay, 'self' | 'send' | 'caughtUp'>
+  /** Its replica must be the instance of the relay. */
+  readonly tracker: Pick<
+    PresenceTracker<object>,
+    'context' | 'lacks' | 'delta' | 'takeDelta' | 'merge' | 'replicaUp' | 'replicaDown' | 'replicaLeaving' | 'replicaGone' | 'dropLingering'
+  >
+  /** To the subscribers of this node. */
+  readonly announce: (diffs: PresenceDiffs) => void
+  /** A message of another node cannot be read; it was dropped. */
+  readonly fault: (detail: string) => void
+}
+
+const BEAT_MS = 1_000
+/** How long the presence of a client of a draining node waits for its return. */
+const LINGER_MS = 5_000
+/** A node that joins a large cluster reads its presence in pieces, so that neither end stands still. */
+const MESSAGE_BYTES = 64 * 1024
+
+/** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
+export class PresenceReplication {
+  readonly #options: PresenceReplicationOptions
+  readonly #effects = new Effects<PresenceSyncEffect>()
+  #state = initialPresenceSync
+  /** Answers that are being sent, a message a turn. */
+  readonly #answers: { readonly to: string; readonly messages: Iterator<Uint8Array> }[] = []
+  #flushing = false
+  #beating: TimerHandle | null = null
+
+  constructor(options: PresenceReplicationOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#beating = this.#options.runtime.setTimer(this.#beat, BEAT_MS)
+  }
+
+  stop(): void {
+    this.#beating?.cancel()
+    this.#answers.length = 0
+  }
+
+  /** To be called after every change of an entry of this node; all of one turn are sent together. */
+  changed(): void {
+    if (this.#flushing) return
+    this.#flushing = true
+    this.#options.runtime.endOfTurn(() => {
+      this.#flushing = false
+      this.#take({ type: 'changed' })
+    })
+  }
+
+  onLink({ state }: RelayLink): void {
+    this.#take({ type: 'link', up: state === 'up' })
+  }
+
+  onPeer({ kind, peer }: PeerEvent): void {
+    if (kind === 'leaving') this.#take({ type: 'leaving', replica: peer.instance })
+    else if (kind === 'down') this.#take({ type: 'gone', replica: peer.instance })
+  }
+
+  onNodeMessage(bytes: Uint8Array, from: string): void {
+    const decoded = decodePresenceMessage(bytes)
+    if (!decoded.ok) return this.#options.fault(`A presence message of node ${from} cannot be read: ${decoded.fault}`)
+    const message = decoded.value
+    switch (message.type) {
+      case 'delta':
+        return this.#take({ ...message, from })
+      case 'digest':
+        return this.#take({ type: 'digest', from, lacks: this.#options.tracker.lacks(message.context) })
+      case 'ask':
+        return this.#take({ ...message, from })
+    }
+  }
+
+  readonly #beat = (): void => {
+    this.#beating = this.#options.runtime.setTimer(this.#beat, BEAT_MS)
+    this.#take({ type: 'beat' })
+  }
+
+  #take(event: PresenceSyncEvent): void {
+    const { state, effects } = presenceSyncTransition(this.#state, event, presenceSyncOptions)
+    this.#state = state
+    this.#effects.run(effects, (effect) => this.#perform(effect))
+  }
+
+  #perform(effect: PresenceSyncEffect): void {
+    const { tracker, relay, runtime } = this.#options
+    switch (effect.type) {
+      case 'send-digest':
+        relay.send('presence', encodePresenceMessage({ type: 'digest', context: this.#contextOf(relay.self.instance) }))
+        return
+      case 'send-changes':
+        return this.#sendChanges()
+      case 'read-input':
+        void relay.caughtUp().then((read) => {
+          if (read) this.#take({ type: 'input-read' })
+        })
+        return
+      case 'ask':
+        relay.send('presence', encodePresenceMessage({ type: 'ask', context: this.#contextOf(effect.replica) }), effect.replica)
+        return
+      case 'answer':
+        return this.#answer(effect.replica, effect.context)
+      case 'merge':
+        return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
+      case 'replica-up':
+        return this.#announce(tracker.replicaUp(effect.replica))
+      case 'replica-down':
+        return this.#announce(tracker.replicaDown(effect.replica))
+      case 'replica-leaving':
+        return tracker.replicaLeaving(effect.replica)
+      case 'replica-gone':
+        return this.#announce(tracker.replicaGone(effect.replica, runtime.uptime()))
+      case 'drop-lingering':
+        return this.#announce(tracker.dropLingering(runtime.uptime() - LINGER_MS))
+    }
+  }
+
+  #announce(diffs: PresenceDiffs): void {
+    if (diffs.size > 0) this.#options.announce(diffs)
+  }
+
+  #contextOf(replica: string): PresenceContext {
+    return this.#options.tracker.context().filter((each) => each.replica === replica)
+  }
+
+  #sendChanges(): void {
+    const delta = this.#options.tracker.takeDelta()
+    if (delta === null) return
+    for (const message of encodeDelta(delta, MESSAGE_BYTES)) this.#options.relay.send('presence', message)
+  }
+
+  /** Of the own replica only: every other one answers for itself. */
+  #answer(to: string, asked: PresenceContext): void {
+    const { tracker, relay } = this.#options
+    const own = asked.filter(({ replica }) => replica === relay.self.instance)
+    const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
+    this.#answers.push({ to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) })
+    if (this.#answers.length === 1) this.#sendAnswers()
+  }
+
+  readonly #sendAnswers = (): void => {
+    const answer = this.#answers[0]
+    if (answer === undefined) return
+    const next = answer.messages.next()
+    if (next.done === true || !this.#options.relay.send('presence', next.value, answer.to)) this.#answers.shift()
+    if (this.#answers.length > 0) this.#options.runtime.endOfTurn(this.#sendAnswers)
+  }
+}

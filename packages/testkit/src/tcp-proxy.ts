@@ -1,0 +1,104 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+
+export interface TcpTarget {
+  readonly port: number
+  /** Default 127.0.0.1. */
+  readonly host?: string
+}
+
+interface Pair {
+  readonly client: Socket
+  readonly upstream: Socket
+  readonly target: TcpTarget
+}
+
+/** Passes TCP connections on: each to the next target, so that no two in a row reach the same. Can be cut, and made silent. */
+export class TcpProxy {
+  readonly #server: Server
+  readonly #pairs = new Set<Pair>()
+  #targets: readonly TcpTarget[]
+  #next = 0
+  #cut = false
+  #silent = false
+
+  private constructor(targets: readonly TcpTarget[]) {
+    this.#targets = targets
+    this.#server = createServer((client) => this.#accept(client))
+  }
+
+  static async start(...targets: readonly TcpTarget[]): Promise<TcpProxy> {
+    const proxy = new TcpProxy(targets)
+    await new Promise<void>((resolve) => void proxy.#server.listen(0, '127.0.0.1', resolve))
+    return proxy
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get connections(): number {
+    return this.#pairs.size
+  }
+
+  /** Where connections go from now on; those to targets that are left out end. */
+  setTargets(...targets: readonly TcpTarget[]): void {
+    this.#targets = targets
+    for (const pair of this.#pairs) if (!targets.some(({ port }) => port === pair.target.port)) end(pair)
+  }
+
+  /** Ends all connections, and refuses new ones until `heal`. */
+  cut(): void {
+    this.#cut = true
+    for (const pair of this.#pairs) end(pair)
+  }
+
+  /** Keeps connections, and lets nothing pass until `heal`. */
+  silence(): void {
+    this.#silent = true
+    for (const { client, upstream } of this.#pairs) {
+      client.pause()
+      upstream.pause()
+    }
+  }
+
+  heal(): void {
+    this.#cut = false
+    this.#silent = false
+    for (const { client, upstream } of this.#pairs) {
+      client.resume()
+      upstream.resume()
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const pair of this.#pairs) end(pair)
+    await new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+  }
+
+  #accept(client: Socket): void {
+    const target = this.#targets[this.#next++ % Math.max(1, this.#targets.length)]
+    if (this.#cut || target === undefined) return void client.destroy()
+    const upstream = connect(target.port, target.host ?? '127.0.0.1')
+    const pair = { client, upstream, target }
+    this.#pairs.add(pair)
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true)
+      socket.on('error', () => end(pair))
+      socket.on('close', () => {
+        this.#pairs.delete(pair)
+        end(pair)
+      })
+    }
+    client.pipe(upstream)
+    upstream.pipe(client)
+    if (this.#silent) {
+      client.pause()
+      upstream.pause()
+    }
+  }
+}
+
+function end({ client, upstream }: Pair): void {
+  client.destroy()
+  upstream.destroy()
+}
