@@ -77,7 +77,8 @@ export interface VersionCheck {
 
 /** Texts of a type that brings its own cast to JSON. */
 export interface CastQuestion {
-  /** As SQL calls it: qualified and quoted. */
+  readonly typeOid: number
+  /** As SQL called it when the table was described: qualified and quoted. */
   readonly typeSql: string
   /** Of one of the subscribers. */
   readonly role: string

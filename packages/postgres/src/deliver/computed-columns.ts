@@ -125,7 +125,7 @@ async function computeCasts(
   }
   if (asked.length === 0) return
   const texts = asked.map(({ text }) => text)
-  const json = await database.jsonOf({ typeSql, role, texts })
+  const json = await database.jsonOf({ typeOid: column.typeOid, typeSql, role, texts })
   for (const [index, { change, row }] of asked.entries()) {
     const value = json[index]
     if (value !== undefined) computed.set(change, row, column.name, value)

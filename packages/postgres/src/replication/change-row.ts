@@ -113,12 +113,15 @@ export function publishedColumns(table: Table): readonly number[] {
   return presentColumns(table).flatMap(({ number, tupleIndex }) => (tupleIndex === null ? [] : [number]))
 }
 
+const indexes = new WeakMap<Table, ReadonlyMap<number, number | null>>()
+
 /** What the change wrote to these columns. */
-export function imageOf(change: RowChange, columns: readonly number[]): RowTexts {
-  const { table, newTuple, old } = change
+export function imageOf({ table, newTuple, old }: RowChange, columns: readonly number[]): RowTexts {
+  let byNumber = indexes.get(table)
+  if (byNumber === undefined) indexes.set(table, (byNumber = new Map(table.columns.map(({ number, tupleIndex }) => [number, tupleIndex]))))
   const full = old?.extent === 'full' ? old.tuple : null
   return columns.map((number) => {
-    const at = table.columns.find((column) => column.number === number)?.tupleIndex ?? null
+    const at = byNumber.get(number) ?? null
     if (at === null) return undefined
     const text = newTuple?.text(at)
     return text === undefined ? full?.text(at) : text

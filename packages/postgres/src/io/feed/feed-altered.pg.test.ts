@@ -148,3 +148,28 @@ test('whatever is altered, rows come as SQL chooses them, or with a notice, and 
   )
   bystander.handle.close()
 })
+
+test('values of a composite type are written as its type is now', async () => {
+  await it.sql.query(
+    `create type address as (street text, zip text); create table parcels (id int primary key, a address, more address[]);
+     alter publication supabase_realtime add table parcels`,
+  )
+  const channel = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'parcels' }] })
+  await channel.subscribed()
+  const alterations = [
+    '',
+    'alter type address rename attribute street to road',
+    'alter type address add attribute land text',
+    'alter type address drop attribute zip',
+    'alter type address rename to place',
+  ]
+  for (const [id, alteration] of alterations.entries()) {
+    await it.sql.query(alteration)
+    const fields = id < 2 ? `row('s', 'z')` : id === 2 ? `row('s', 'z', 'l')` : `row('s', 'l')`
+    await it.sql.query(`insert into parcels values (${id}, ${fields}, array[${fields}]::${id < 4 ? 'address' : 'place'}[])`)
+    await channel.received(id + 1)
+    const { rows } = await it.sql.query<{ row: object }>('select to_jsonb(p) as row from parcels p where id = $1', [id])
+    expect(channel.changes.at(-1)!.data.record).toEqual(rows[0]!.row)
+  }
+  channel.handle.close()
+})
