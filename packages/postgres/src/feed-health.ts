@@ -51,14 +51,16 @@ export class FeedHealth {
   progress(source: Pick<ChangeSource, 'serverLsn' | 'status' | 'peers'> | null, nowMs: number): FeedProgress {
     const { pipeline, dispatcher, window } = this.#parts
     const serverLsn = source?.serverLsn ?? 0n
-    const oldest = pipeline.oldest
-    const waiting = source?.status.kind === 'waiting' ? `Row changes stand still: ${source.status.fault.message}` : null
-    const trouble = waiting ?? pipeline.trouble
+    const waiting = [pipeline.oldest, dispatcher.lane.oldest].flatMap((change) =>
+      change === null ? [] : Number(change.transaction.commitTime) / 1_000,
+    )
+    const noSource = source?.status.kind === 'waiting' ? `Row changes stand still: ${source.status.fault.message}` : null
+    const trouble = noSource ?? pipeline.trouble
     const stuck = this.#watchdog.stuck.map(({ name }) => name)
     const lacksRelay = (source?.peers.length ?? 0) > 0 && !this.#options.hasRelay
     return {
       lagBytes: serverLsn > window.progress ? Number(serverLsn - window.progress) : 0,
-      oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
+      oldestAt: waiting.length === 0 ? null : Math.min(...waiting),
       trouble: trouble ?? this.#watchdog.stuck[0]?.reason ?? null,
       unready: this.#unready(trouble !== null, stuck),
       // For anybody: without what the network or the database said.

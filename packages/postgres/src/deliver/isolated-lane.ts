@@ -55,6 +55,8 @@ export class IsolatedLane {
   /** By audiences, in the order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
+  /** What waits or is being decided, oldest first. */
+  readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false
   /** How often work was finished. */
@@ -66,6 +68,12 @@ export class IsolatedLane {
 
   get hasWork(): boolean {
     return this.#rows > 0
+  }
+
+  /** The change that has waited longest. */
+  get oldest(): RowChange | null {
+    for (const { rows } of this.#pending) return rows[0]!
+    return null
   }
 
   add(work: Iterable<IsolatedWork>): void {
@@ -88,7 +96,9 @@ export class IsolatedLane {
     // One transaction may become visible long before the next one.
     for (const ofTransaction of groupBy(rows, ({ transaction }) => transaction).values()) {
       const releases = [...channels].map((channel) => channel.defer(placeOf(ofTransaction[0]!)))
-      append(this.#waiting, key, { ...work, rows: ofTransaction, release: () => releases.forEach((release) => release()) })
+      const waitingWork = { ...work, rows: ofTransaction, release: () => releases.forEach((release) => release()) }
+      this.#pending.add(waitingWork)
+      append(this.#waiting, key, waitingWork)
     }
   }
 
@@ -160,9 +170,10 @@ export class IsolatedLane {
 
   #finish(work: readonly Waiting[]): void {
     this.progressed++
-    for (const { rows, release } of work) {
-      this.#rows -= rows.length
-      release()
+    for (const each of work) {
+      this.#pending.delete(each)
+      this.#rows -= each.rows.length
+      each.release()
     }
   }
 
