@@ -70,6 +70,12 @@ const STRICTER: readonly Stricter[] = [
       if current_setting('server_version_num')::int >= 160000 then grant readers to reader with inherit false; else alter role reader noinherit; end if;
     end $$`,
   },
+  {
+    what: 'membership of a role that a policy is for',
+    before: `grant select on T to reader; alter table T enable row level security; grant readers to reader;
+      create policy shown on T for select to readers using (true)`,
+    revoke: 'revoke readers from reader',
+  },
   { what: 'ownership', before: 'alter table T owner to reader', revoke: 'alter table T owner to postgres' },
   {
     what: 'an attribute of the role',
