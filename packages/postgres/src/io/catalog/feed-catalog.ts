@@ -1,4 +1,4 @@
-import { ownerColumn, type PolicyTree } from '../../catalog/policy-analysis.ts'
+import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { EntryColumn, PublishedTable, RoleFacts, TableEntry, TableRole } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'

@@ -5,7 +5,7 @@ import { createChangeSource, type ChangeSource, type ChangeSourceHandlers } from
 import { nodeRuntime } from '../node-runtime.ts'
 import { preparedPort } from './prepared-port.ts'
 import type { PublicationSpec } from './publication.ts'
-import { replicationPort } from './replication-session.ts'
+import { replicationPort } from './replication-attempt.ts'
 import { isSlotBase } from './slot.ts'
 
 /** Where row changes come from, and what receives them. */
