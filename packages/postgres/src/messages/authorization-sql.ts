@@ -1,3 +1,5 @@
+import { forbiddenRoleSql } from '../catalog/role-rule.ts'
+
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
 export interface PolicyQuestion {
   readonly topic: string
@@ -89,9 +91,9 @@ begin
     fault := null;
     policy := null;
     begin
-      select r.rolsuper or r.rolname operator(pg_catalog.=) session_user into is_forbidden
+      select ${forbiddenRoleSql('r')} into is_forbidden
         from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) (question ->> 'role')::pg_catalog.name
-          and r.rolname operator(pg_catalog.<>) 'none' and (question ->> 'role') operator(pg_catalog.=) r.rolname::pg_catalog.text;
+          and (question ->> 'role') operator(pg_catalog.=) r.rolname::pg_catalog.text;
       refused_role := case when is_forbidden is null then 'missing' when is_forbidden then 'forbidden' end;
       if refused_role is null and (question ->> 'command') operator(pg_catalog.=) 'read' then
         command := 'r';

@@ -56,9 +56,16 @@ describe('policies on realtime.messages decide', () => {
     expect(flags(await authorizer().write({ subTopic, identity }))).toBe(writes)
   })
 
-  test.each(['none', 'postgres', 'nobody_here', '', "anon'; reset role; --"])('the role %j is nobody', async (role) => {
+  test.each(['none', 'postgres', 'nobody_here', '', "anon'; reset role; --"])('the role %j may nothing', async (role) => {
     for (const ask of ['read', 'write'] as const)
       expect(flags(await authorizer()[ask]({ subTopic: 'room:1', identity: { ...user, role } }))).toBe('--')
+  })
+
+  test.each(['postgres', 'pg_read_all_data'])('tokens may not take the role %s', async (role) => {
+    expect(await authorizer().read({ subTopic: 'room:1', identity: { ...user, role } })).toMatchObject({
+      broadcast: false,
+      detail: `tokens may not take the role "${role}"`,
+    })
   })
 
   test('one that raises for a user says no to that user, and why', async () => {

@@ -120,7 +120,7 @@ async function prepareEntry(
 
 /** The entry's filters for this version of the table, or what is wrong with them. */
 export async function prepareFilters(
-  entry: ChangeEntry,
+  entry: Pick<ChangeEntry, 'filters'>,
   table: TableEntry,
   role: string,
   database: CatalogPort,

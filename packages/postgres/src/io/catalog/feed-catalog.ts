@@ -1,7 +1,8 @@
-import { ownerColumn, type PolicyTree } from '../../catalog/policy-analysis.ts'
+import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { EntryColumn, PublishedTable, RoleFacts, TableEntry, TableRole } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'
+import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
 import { loadPolicyVersions } from './policy-version.ts'
 
 /** The tables whose changes clients may ask for. The feed's own table never is one. */
@@ -40,9 +41,9 @@ export async function loadUnpublishedTable(
 /** Of the roles with these names, in their order. */
 export async function loadRoles(session: Queryable, names: readonly string[]): Promise<RoleFacts[]> {
   const { rows } = await session.query(
-    `select rolname::text as name, rolsuper or rolname = session_user or rolname in ('none', 'public') or rolname like 'pg\\_%' as forbidden,
-       pg_catalog.pg_has_role(session_user, oid, 'MEMBER') as member, rolsuper or rolbypassrls as bypasses
-     from pg_catalog.pg_roles where rolname = any($1)`,
+    `select r.rolname::text as name, ${forbiddenRoleSql('r')} as forbidden,
+       pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER') as member, r.rolsuper or r.rolbypassrls as bypasses
+     from pg_catalog.pg_roles r where r.rolname = any($1)`,
     // No name of Postgres holds this character, and no text that it takes.
     [names.filter((name) => !name.includes('\0'))],
   )

@@ -1,13 +1,6 @@
-import {
-  claimsReadBy,
-  expressionUse,
-  functionScope,
-  type ClaimsUse,
-  type ExpressionUse,
-  type FunctionFacts,
-  type PolicyScope,
-  type PolicyTree,
-} from '../../catalog/policy-analysis.ts'
+import { claimsReadBy, functionScope, type FunctionFacts } from '../../catalog/function-analysis.ts'
+import type { PolicyTree } from '../../catalog/owner-column.ts'
+import { expressionUse, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
 import type { PolicyReach } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { functionScope, type FunctionFacts } from './policy-analysis.ts'
+import { functionScope, type FunctionFacts } from './function-analysis.ts'
 
 const sql = (source: string, more: Partial<FunctionFacts> = {}): FunctionFacts => ({
   oid: 20_000,
