@@ -72,7 +72,8 @@ const STRICTER: readonly Stricter[] = [
   },
   {
     what: 'membership of a role that a policy is for',
-    before: `grant select on T to reader; alter table T enable row level security; grant readers to reader;
+    before: `grant select on T to reader; alter table T enable row level security;
+      revoke readers from reader; grant readers to reader; alter role reader inherit;
       create policy shown on T for select to readers using (true)`,
     revoke: 'revoke readers from reader',
   },
