@@ -113,8 +113,11 @@ test('when a table that the policies read comes to inherit from theirs, no delet
   await Promise.all([mine.subscribed(), everybody.subscribed()])
   await it.sql.query('delete from only kin where id = 1')
   await mine.received(1)
-  await it.sql.query('alter table more_kin inherit kin')
+  // The stream brings the delete before it describes the table again.
+  it.feed.source.pause()
   await it.sql.query('delete from only kin where id = 2')
+  await it.sql.query('alter table more_kin inherit kin')
+  it.feed.source.resume()
   await everybody.received(2)
   await mine.until(() => mine.systems.length > 1)
   expect(mine.changes.map(({ data }) => data.old_record?.['id'])).toEqual([1])
