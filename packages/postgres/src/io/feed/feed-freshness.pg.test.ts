@@ -1,6 +1,6 @@
 /** What makes rows visible to fewer users counts from its commit (rule D5). */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { asRole, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
+import { asRole, inFlight, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { makeConvenient } from '../migrate.ts'
 
@@ -236,10 +236,7 @@ test('a row that was written before its schema was closed is not delivered after
   await channel.subscribed()
   await it.sql.query(`insert into later_closed.rows values (1, 'before')`)
   await channel.received(1)
-  it.feed.source.pause()
-  await it.sql.query(`insert into later_closed.rows values (2, 'secret')`)
-  await it.sql.query('revoke usage on schema later_closed from reader')
-  it.feed.source.resume()
+  await inFlight(it, `insert into later_closed.rows values (2, 'secret')`, 'revoke usage on schema later_closed from reader')
   await channel.until(() => channel.systems.length > 1 || channel.changes.length > 1)
   expect(channel.changes.map(({ text }) => text).join()).not.toContain('secret')
   channel.handle.close()
@@ -254,16 +251,12 @@ test('policies that come to read other tables show no version that was written o
   )
   const channel = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'widening' }], identity: asRole('reader') })
   await channel.subscribed()
-  const write = (id: number): Promise<unknown> =>
-    it.sql.query(`begin; insert into widening values (${id}, 'draft'); update widening set v = 'final' where id = ${id}; commit`)
-  await write(1)
+  const writeSql = (id: number): string =>
+    `begin; insert into widening values (${id}, 'draft'); update widening set v = 'final' where id = ${id}; commit`
+  await it.sql.query(writeSql(1))
   await channel.received(1)
   expect(channel.changes[0]!.data).toMatchObject({ record: { id: 1, v: 'draft' } })
-  // The stream brings the row before it describes the table again.
-  it.feed.source.pause()
-  await write(2)
-  await it.sql.query('alter policy own on widening using (exists (select from allowed a where a.id = widening.id))')
-  it.feed.source.resume()
+  await inFlight(it, writeSql(2), 'alter policy own on widening using (exists (select from allowed a where a.id = widening.id))')
   await channel.received(2)
   expect(channel.changes[1]!.data).toMatchObject({ record: { id: 2, v: 'final' }, superseded: true })
   channel.handle.close()
