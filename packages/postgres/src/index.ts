@@ -20,7 +20,7 @@ export type {
 export type { EpochReason } from './replication/replication-state.ts'
 export type { ReplicationFault } from './replication/replication-fault.ts'
 export type { RowChange, Transaction } from './replication/transaction-assembler.ts'
-export type { Column, Table } from './replication/table.ts'
+export { isMessageTable, type Column, type Table } from './replication/table.ts'
 
 export { formatLsn, laterLsn, MAX_LSN, parseLsn, type Lsn } from './replication/lsn.ts'
 export { comparePlaces, formatPosition, parsePosition, type ParsedPosition, type Place, type Position } from './replication/position.ts'
@@ -34,5 +34,5 @@ export { ensurePublications, readPublications, type Publication, type Publicatio
 export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop, type SlotRole } from './io/replication/slot.ts'
 export { isUnavailable } from './replication/replication-fault.ts'
 export type { Queryable } from './io/sessions/queryable.ts'
-export { isMessageTable, storedMessage } from './messages/stored-message.ts'
+export { storedMessage } from './messages/stored-message.ts'
 export { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from './io/feed/postgres-feed.ts'

@@ -1,6 +1,7 @@
 /** The whole feed in one process: a database port that is made of tables in memory, and a source that is written to by hand. */
 import type { ChangeRequest, Identity } from '@tidewire/server'
-import { PostgresChangeFeed, type FeedOptions } from '../src/change-feed.ts'
+import { PostgresChangeFeed } from '../src/change-feed.ts'
+import type { FeedOptions } from '../src/feed-options.ts'
 import type { EntryColumn, TableEntry } from '../src/catalog/table-entry.ts'
 import type { FeedDatabase, RowCheck, RowChecks } from '../src/decide/feed-database.ts'
 import type { FeedRuntime } from '../src/feed-runtime.ts'

@@ -5,7 +5,8 @@ import { usePostgres } from '../../test/postgres.ts'
 import type { ChangeSource } from '../replication/change-source.ts'
 import { migrate } from '../io/migrate.ts'
 import { openChangeSource } from '../io/replication/open-change-source.ts'
-import { isMessageTable, storedMessage } from './stored-message.ts'
+import { isMessageTable } from '../replication/table.ts'
+import { storedMessage } from './stored-message.ts'
 
 const postgres = usePostgres()
 let admin: pg.Client

@@ -3,14 +3,6 @@ import type { StoredPublish } from '@tidewire/server'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
-const SCHEMA = 'realtime'
-const TABLE = 'messages'
-
-/** Whether a table is where SQL leaves messages. Its changes are messages and never row changes. */
-export function isMessageTable(table: Pick<Table, 'schema' | 'name'>): boolean {
-  return table.schema === SCHEMA && (table.name === TABLE || table.name.startsWith(`${TABLE}_`))
-}
-
 /**
  * The broadcast that a row of `realtime.messages` is, whoever put it there (rule B8). `null` for a row that is none: an
  * update or delete (retention), or one without event, topic, id or payload.

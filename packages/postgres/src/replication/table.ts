@@ -94,3 +94,8 @@ function primaryKeyOf(relation: RelationMessage, facts: TableFacts | null, colum
   if (facts === null) return relation.replicaIdentity === 'default' ? columns.filter((column) => column.identity) : []
   return facts.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? [])
 }
+
+/** Whether it is where SQL leaves messages. Its changes are messages and never row changes. */
+export function isMessageTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
+  return schema === 'realtime' && (name === 'messages' || name.startsWith('messages_'))
+}

@@ -1,6 +1,7 @@
 import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
 import type { ChangeSource, ChangeSourceStatus } from '../../replication/change-source.ts'
-import { PostgresChangeFeed, type FeedOptions } from '../../change-feed.ts'
+import { PostgresChangeFeed } from '../../change-feed.ts'
+import type { FeedOptions } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import { adminSql } from '../embedded/admin-sql.ts'
 import { postgresExplainer } from '../explain/explainer.ts'
