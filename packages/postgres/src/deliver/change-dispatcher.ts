@@ -1,7 +1,7 @@
 import type { DecidedChange } from '@tidewire/server'
 import { append } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
-import { StaleEntry } from '../decide/ask-again.ts'
+import { StalePolicyVersion } from '../decide/ask-again.ts'
 import { decide } from '../decide/decide.ts'
 import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { FeedDatabase, RowChecks } from '../decide/feed-database.ts'
@@ -173,7 +173,7 @@ export class ChangeDispatcher {
       try {
         return await decided()
       } catch (error) {
-        if (!(error instanceof StaleEntry)) throw error
+        if (!(error instanceof StalePolicyVersion)) throw error
         this.#options.subscriptions.markStale(error.oid)
       }
     }

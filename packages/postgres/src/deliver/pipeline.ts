@@ -3,7 +3,7 @@ import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
-import { StaleEntry, UnseenTransactions } from '../decide/ask-again.ts'
+import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { Batch } from '../subscribe/batch.ts'
 import { StepQueue, type Step } from './step-queue.ts'
@@ -126,7 +126,7 @@ export class Pipeline {
         this.trouble = null
         this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
       } catch (error) {
-        if (error instanceof StaleEntry) this.#steps.stale(error.oid)
+        if (error instanceof StalePolicyVersion) this.#steps.stale(error.oid)
         else if (error instanceof UnseenTransactions) this.#unseen = error.xids
         else if (isUnreachable(error)) {
           // Nothing was delivered, so nothing is lost by asking again.

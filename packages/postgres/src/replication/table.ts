@@ -38,7 +38,7 @@ export interface Table {
 }
 
 /** What the catalog says of a table. */
-export interface TableFacts {
+export interface CatalogRelation {
   readonly rowSecurity: boolean
   readonly forceRowSecurity: boolean
   readonly columns: readonly { readonly name: string; readonly number: number; readonly generated: boolean; readonly typeOid: number }[]
@@ -46,13 +46,13 @@ export interface TableFacts {
   readonly primaryKey: readonly number[]
 }
 
-export interface TypeFacts {
+export interface CatalogType {
   readonly name: string
   readonly type: ValueType
 }
 
 /** Joins what the stream and what the catalog say. Columns are matched by name. */
-export function describeTable(relation: RelationMessage, facts: TableFacts | null, types: ReadonlyMap<number, TypeFacts>): Table {
+export function describeTable(relation: RelationMessage, facts: CatalogRelation | null, types: ReadonlyMap<number, CatalogType>): Table {
   const tupleIndexes = new Map(relation.columns.map(({ name }, index) => [name, index]))
   const columns: Column[] = (facts?.columns ?? []).map(({ name, number, generated, typeOid }) => {
     const tupleIndex = tupleIndexes.get(name) ?? null
@@ -82,7 +82,7 @@ export function describeTable(relation: RelationMessage, facts: TableFacts | nul
 function describeColumn(
   name: string,
   typeOid: number,
-  types: ReadonlyMap<number, TypeFacts>,
+  types: ReadonlyMap<number, CatalogType>,
   rest: Pick<Column, 'number' | 'generated' | 'tupleIndex' | 'identity'>,
 ): Column {
   const facts = types.get(typeOid)
@@ -90,7 +90,7 @@ function describeColumn(
 }
 
 /** Of a table that is gone, only a default replica identity still tells the primary key. */
-function primaryKeyOf(relation: RelationMessage, facts: TableFacts | null, columns: readonly Column[]): Column[] {
+function primaryKeyOf(relation: RelationMessage, facts: CatalogRelation | null, columns: readonly Column[]): Column[] {
   if (facts === null) return relation.replicaIdentity === 'default' ? columns.filter((column) => column.identity) : []
   return facts.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? [])
 }

@@ -1,7 +1,7 @@
 import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
 import type { CheckIdentity } from '../catalog/identity.ts'
-import type { TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { comparePlaces, type Place } from '../replication/position.ts'
 import type { ChangeAction, ChangeEntry } from './request/change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
@@ -195,7 +195,7 @@ export interface Subscription {
 export interface Audience {
   /** Equal for the same audience of another version of the table. */
   readonly key: string
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   /** Whose policies decide; `null`: every row of the table is visible to the role. */
   readonly identity: CheckIdentity | null
