@@ -214,11 +214,11 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #sendPositions(): void {
     const epoch = this.#source?.epoch ?? null
-    const place = this.#pipeline.isIdle
+    const at = this.#pipeline.isIdle
       ? { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
       : this.#window.ring.last
-    if (epoch === null || place === null) return
-    const position = formatPosition({ epoch, ...place })
+    if (epoch === null || at === null) return
+    const position = formatPosition({ epoch, ...at })
     for (const channel of this.#subscriptions.channels)
       if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
   }

@@ -23,7 +23,14 @@ export type { RowChange, Transaction } from './replication/transaction-assembler
 export { isMessageTable, type Column, type Table } from './replication/table.ts'
 
 export { formatLsn, laterLsn, MAX_LSN, parseLsn, type Lsn } from './replication/lsn.ts'
-export { comparePlaces, formatPosition, parsePosition, type ParsedPosition, type Place, type Position } from './replication/position.ts'
+export {
+  compareLogPositions,
+  formatPosition,
+  parsePosition,
+  type ParsedPosition,
+  type LogPosition,
+  type Position,
+} from './replication/position.ts'
 
 export { columnWriter, keyOrder, type ValueType, type ValueWriter } from './replication/pgoutput/column-value.ts'
 export type { OldTuple, ReplicaIdentity, TimestampUs } from './replication/pgoutput/message.ts'

@@ -149,7 +149,7 @@ describe('row changes', () => {
     ])
     const sum = published ? ', "sum": 3' : ''
     expect(describeChange(feed.changes[0]!)).toBe(`INSERT {"a": 1, "b": 2${sum}}`)
-    expect(recordWriter(table.columns)(feed.changes[0]!.newTuple!, { supplied: new Map([['twice', '2']]) })).toBe(
+    expect(recordWriter(table.columns)(feed.changes[0]!.newTuple!, { computed: new Map([['twice', '2']]) })).toBe(
       `{"a": 1, "b": 2${sum}, "twice": 2}`,
     )
   })

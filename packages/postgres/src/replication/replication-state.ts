@@ -74,7 +74,7 @@ function onStream(state: Streaming, event: StreamEvent, times: ReplicationTimes)
       return stay({ ...state, progress, inTransaction: false })
     }
     case 'keepalive': {
-      // In the middle of a transaction the server may name a place behind it, of which we have not seen the end.
+      // In the middle of a transaction the server may name a position behind it, of which we have not seen the end.
       const progress = state.inTransaction ? state.progress : moved(state.progress, event.end, times)
       return { state: { ...state, progress }, effects: event.replyRequested ? [statusOf(progress, false)] : [] }
     }

@@ -3,7 +3,7 @@ import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable, TableRole } from '../catalog/catalog-table.ts'
 import type { Audience, Subscription } from './audience.ts'
 import { lookupValues, type PreparedFilter } from './filter-test.ts'
-import type { IndexPlace } from './subscription-index.ts'
+import type { IndexKey } from './subscription-index.ts'
 
 /** The columns that the subscription gets. */
 export function columnsFor({ select }: Subscription, entry: CatalogTable, { name }: CatalogRole): string {
@@ -55,7 +55,7 @@ export function audienceFor(
     key: `${entry.oid} ${identity?.key ?? role.name} ${signature}`,
     ...{ entry, role: role.name, identity, event, filters, fault, owner },
     authorizesDeletes: channel.authorizesDeletes,
-    place: fault === null ? placeFor(filters, owner) : null,
+    indexKey: fault === null ? indexKeyFor(filters, owner) : null,
     members: new Set(),
   }
 }
@@ -66,7 +66,7 @@ function faultFor(entry: CatalogTable, { name }: CatalogRole, filters: readonly 
   return entry.primaryKey.length === 0 ? 'no-primary-key' : null
 }
 
-function placeFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexPlace {
+function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {
   for (const filter of filters) {
     const values = lookupValues(filter)
     if (values !== null) return { column: filter.column.name, values }

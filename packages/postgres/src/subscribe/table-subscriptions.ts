@@ -115,7 +115,7 @@ export class TableSubscriptions {
       audience = audienceFor(subscription, { entry, role, identity, filters: subscription.filters, signature })
       ofIdentity.set(signature, audience)
       if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
-      else this.#indexOf(audience).add(audience, audience.place)
+      else this.#indexOf(audience).add(audience, audience.indexKey)
     }
     audience.members.add(subscription)
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).size++
@@ -133,15 +133,15 @@ export class TableSubscriptions {
     for (const [signature, each] of ofIdentity ?? []) if (each === audience) ofIdentity!.delete(signature)
     if (ofIdentity?.size === 0) this.#audiences.delete(audience.identity ?? audience.role)
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
-    else this.#indexOf(audience).delete(audience, audience.place)
+    else this.#indexOf(audience).delete(audience, audience.indexKey)
   }
 
   #unfilteredOf({ event }: Audience): UnfilteredAudiences {
     return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
   }
 
-  #indexOf({ owner, place }: Audience): SubscriptionIndex<Audience> {
-    return owner !== null && place?.column === owner.column && place.values[0] === owner.value ? this.#byOwner : this.#byFilter
+  #indexOf({ owner, indexKey }: Audience): SubscriptionIndex<Audience> {
+    return owner !== null && indexKey?.column === owner.column && indexKey.values[0] === owner.value ? this.#byOwner : this.#byFilter
   }
 }
 
