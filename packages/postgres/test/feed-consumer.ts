@@ -21,7 +21,7 @@ function lastPosition(): LogPosition | null {
 
 const last = lastPosition()
 const out = openSync(file, 'a')
-let told = false
+let isReported = false
 
 const source = openChangeSource({
   connection,
@@ -29,8 +29,8 @@ const source = openChangeSource({
   reportDelayMs: 10,
   handlers: {
     onStatus: (status) => {
-      if (status.kind === 'streaming' && !told) console.log('streaming')
-      told ||= status.kind === 'streaming'
+      if (status.kind === 'streaming' && !isReported) console.log('streaming')
+      isReported ||= status.kind === 'streaming'
     },
     onChanges: ({ epoch, changes, endLsn }) => {
       let lines = ''

@@ -14,7 +14,7 @@ export interface CatalogFunction {
   readonly special: boolean
 }
 
-/** The claims that a function reads; `null` when that cannot be told. */
+/** The claims that a function reads; `null` when that is not known. */
 export function claimsReadBy(facts: CatalogFunction): ReadonlySet<string> | null {
   // What is built in and immutable knows nothing of settings.
   if (facts.oid < FIRST_USER_OID) return facts.volatility === 'i' ? NO_CLAIMS : null

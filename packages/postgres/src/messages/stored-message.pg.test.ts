@@ -72,7 +72,7 @@ test('what SQL sends comes out in the order of commits, with its digits, and row
   ])
 })
 
-test('a message tells when it was committed, and the trace that its payload names', async () => {
+test('a message says when it was committed, and the trace that its payload names', async () => {
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
   const before = Date.now()
   await admin.query(`

@@ -4,7 +4,7 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
 /**
- * The broadcast that a row of `realtime.messages` is, whoever put it there (rule B8). `null` for a row that is none: an
+ * The broadcast that a row of `realtime.messages` is, wherever it came from (rule B8). `null` for a row that is none: an
  * update or delete (retention), or one without event, topic, id or payload.
  */
 export function storedMessage(change: RowChange): StoredPublish | null {
@@ -36,7 +36,7 @@ function traceIn(json: Buffer): string | null {
   try {
     return traceparentOf(JSON.parse(json.toString()))
   } catch {
-    // The column is of somebody's own making: not of type jsonb.
+    // The application made the column itself: it is not of type jsonb.
     return null
   }
 }

@@ -179,7 +179,7 @@ describe('row changes', () => {
 })
 
 describe('a table that changes under the feed', () => {
-  test('is described anew: columns, policies, row level security', async () => {
+  test('is described again: columns, policies, row level security', async () => {
     const feed = await open()
     const steps = [
       `insert into notes values (1, 'a')`,

@@ -116,7 +116,7 @@ describe('changes', () => {
     expect(take()).toEqual(['progress 125', 'progress 150'])
   })
 
-  test('are handed over before the progress of a keepalive behind them is told', async () => {
+  test('are handed over before the progress of a keepalive behind them is reported', async () => {
     const session = await attachWithTable()
     const { receiver } = session
     for (const bytes of [beginBytes(120n), insertBytes('b'), commitBytes(120n)]) receiver?.data(bytes, 0, bytes.length)
@@ -243,7 +243,7 @@ describe('confirming', () => {
     expect(session.statuses[1]).toMatchObject({ flushed: 115n, requestReply: true })
   })
 
-  test('lag is what the server has written and nobody confirmed', async () => {
+  test('lag is what the server has written and the consumer has not confirmed', async () => {
     const session = await attachWithTable()
     session.checks = { ...NOTHING_NEW, serverLsn: 1_100n, peers: ['b'] }
     timers.fire(5_000)
@@ -297,7 +297,7 @@ test('the anchor is advanced now and then, and not while there is no connection'
   expect(timers.armed).not.toContain(20_000)
 })
 
-test('what is read to fill the window is told apart from what is new, from the first connection on', async () => {
+test('what is read to fill the window is distinguished from what is new, from the first connection on', async () => {
   const session = await attachWithTable()
   expect(source.liveFrom).toBe(90n)
   session.fail()

@@ -19,7 +19,7 @@ export interface Column {
 
 /**
  * A table as the changes that follow it were written, with what the catalog says of it now. A new object is made
- * whenever the stream describes the table anew, which Postgres does before the first change after its columns, its
+ * whenever the stream describes the table again, which Postgres does before the first change after its columns, its
  * policies, its privileges or its publications changed: so what was derived from a `Table` may be kept as long as it.
  */
 export interface Table {
@@ -89,7 +89,7 @@ function describeColumn(
   return { name, typeOid, typeName: facts?.name ?? 'text', type: facts?.type ?? BUILTIN_TYPES.get(typeOid) ?? TEXT_TYPE, ...rest }
 }
 
-/** Of a table that is gone, only a default replica identity still tells the primary key. */
+/** Of a table that is gone, only a default replica identity still holds the primary key. */
 function primaryKeyOf(relation: RelationMessage, facts: CatalogRelation | null, columns: readonly Column[]): Column[] {
   if (facts === null) return relation.replicaIdentity === 'default' ? columns.filter((column) => column.identity) : []
   return facts.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? [])

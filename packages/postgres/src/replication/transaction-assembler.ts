@@ -56,7 +56,7 @@ export class TransactionAssembler {
     this.#handlers = handlers
   }
 
-  /** A new connection: it describes its tables anew, and no transaction is open. `newEpoch`: positions start over as well. */
+  /** A new connection: it describes its tables again, and no transaction is open. `newEpoch`: positions start over as well. */
   restart(newEpoch: boolean): void {
     this.#tables.clear()
     this.#transaction = null

@@ -5,8 +5,8 @@ import { policyVersionSql } from '../catalog/policy-version.ts'
 import { unseenSql } from './visibility.ts'
 
 /**
- * The functions that look rows up as somebody else. The statement that reads the table is the same for everybody and runs
- * once per identity: never several identities in one statement, for then their rows mix.
+ * The functions that look rows up as other identities. The statement that reads the table is the same for all and runs once
+ * per identity: with several identities in one statement their rows would mix.
  */
 export interface CheckFunction {
   /** The same for equal definitions. A function's is `pg_temp.…`. */
@@ -17,7 +17,7 @@ export interface CheckFunction {
 /** Every batch asks for one. */
 const written = new WeakMap<CatalogTable, Map<string, CheckFunction>>()
 
-/** Whether rows can be told by the text of their key alone. */
+/** Whether rows can be found by the text of their key alone. */
 function hasPlainKey(entry: CatalogTable): boolean {
   const [key, ...others] = entry.primaryKey
   // Cast to text, a boolean is not what the stream writes.

@@ -16,8 +16,8 @@ export interface FilterCast {
 export type CastAnswer = Refusable<readonly (string | null)[]>
 
 /**
- * Refuses filters as the reference does, or answers their values as the column's type writes them. Whoever asks for the
- * same gets the same answer; values of one type are cast together.
+ * Refuses filters as the reference does, or answers their values as the column's type writes them. Equal
+ * questions share one answer; values of one type are cast together.
  */
 export async function castFilters(session: Queryable, asked: readonly FilterCast[]): Promise<CastAnswer[]> {
   const groups = new Map<

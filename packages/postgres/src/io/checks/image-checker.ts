@@ -140,13 +140,13 @@ function shownSql(entry: CatalogTable, role: string, { apply, generated, permiss
   const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
   const shown = apply ? restrictive.reduceRight((rest, sql) => `case when (${sql}) then ${rest} end`, any) : 'true'
   const name = pg.escapeIdentifier(entry.name)
-  const told = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
+  const given = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
   const made = new Map(generated.map((column) => [column.name, column.sql]))
   const columns = entry.columns.map((column) => {
     const sql = made.get(column.name)
     return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
   })
-  const row = made.size === 0 ? told : `(select ${columns.join(', ')} from ${told}) ${name}`
+  const row = made.size === 0 ? given : `(select ${columns.join(', ')} from ${given}) ${name}`
   // Policies are evaluated over a value, which asks for no privilege on the table.
   const selected = entry.columns
     .filter(({ rolesWithSelect }) => rolesWithSelect.has(role))

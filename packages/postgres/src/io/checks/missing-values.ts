@@ -49,7 +49,7 @@ export async function generatedColumns(
   )
   const texts = new Map<number, Map<string, string>>()
   for (const { n, written, ...row } of found) {
-    // Written again, it is not the row that was told, and maybe not for the same eyes.
+    // Written again, it is not the row of the change, and may not be visible to the same users.
     if (Number(written) !== rows[n - 1]!.xid) continue
     texts.set(n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))
   }
