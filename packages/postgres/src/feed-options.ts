@@ -1,5 +1,5 @@
 import type { DispatcherListener } from './deliver/change-dispatcher.ts'
-import type { ChangeSource } from './replication/change-source.ts'
+import type { ChangeSource } from './replication/source/change-source.ts'
 import type { RingLimits } from './subscribe/resume/change-ring.ts'
 
 /** What the feed needs of the source of changes. */

@@ -8,7 +8,7 @@ export { databaseMessageStore } from './messages/message-store.ts'
 export { migrations } from './migrations/migrations.ts'
 
 export { openChangeSource, type OpenChangeSourceOptions } from './io/replication/open-change-source.ts'
-export type { ChangeSourceTuning } from './replication/change-source-options.ts'
+export type { ChangeSourceTuning } from './replication/source/change-source-options.ts'
 export type {
   ChangeBatch,
   ChangeSource,
@@ -16,8 +16,8 @@ export type {
   ChangeSourceStatus,
   NewEpoch,
   TableGap,
-} from './replication/change-source.ts'
-export type { EpochReason } from './replication/replication-state.ts'
+} from './replication/source/change-source.ts'
+export type { EpochReason } from './replication/source/replication-state.ts'
 export type { ReplicationFault } from './replication/replication-fault.ts'
 export type { RowChange, Transaction } from './replication/transaction-assembler.ts'
 export { isMessageTable, type Column, type Table } from './replication/table.ts'

@@ -1,4 +1,4 @@
-import type { ChangeBatch } from '../replication/change-source.ts'
+import type { ChangeBatch } from '../replication/source/change-source.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'

@@ -1,5 +1,5 @@
 import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
-import type { ChangeSource, ChangeSourceStatus } from '../../replication/change-source.ts'
+import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source.ts'
 import { PostgresChangeFeed } from '../../change-feed.ts'
 import type { FeedOptions } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../test/fake-replication.ts'
-import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../test/pgoutput-bytes.ts'
-import type { AttachOutcome } from './replication-port.ts'
-import { createChangeSource, type ChangeBatch, type ChangeSource, type ChangeSourceHandlers } from './change-source.ts'
+import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../../test/fake-replication.ts'
+import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../../test/pgoutput-bytes.ts'
+import type { AttachOutcome } from '../replication-port.ts'
+import { ReplicationSource, type ChangeBatch, type ChangeSource, type ChangeSourceHandlers } from './change-source.ts'
 
 const times = {
   statusIntervalMs: 10_000,
@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 function open(more: Partial<ChangeSourceHandlers> = {}): void {
-  source = createChangeSource(port, timers, times, {
+  source = new ReplicationSource(port, timers, times, {
     onChanges: (batch) => log.push(describeBatch(batch)),
     onEpoch: ({ epoch, previous, reason }) => log.push(`epoch ${previous} → ${epoch}, ${reason}`),
     onStatus: (status) => log.push(status.kind === 'waiting' ? `waiting: ${status.fault.kind}` : status.kind),

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { ReplicationFault } from './replication-fault.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import {
   openReplication,
   transition,

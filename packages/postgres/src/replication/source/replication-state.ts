@@ -11,8 +11,8 @@
  * A new connection starts behind what was received. If its slot begins later than that, changes are missing: the epoch is
  * announced again, with the reason `fell-behind`.
  */
-import { laterLsn, type Lsn } from './lsn.ts'
-import { retryDelayMs, type ReplicationFault } from './replication-fault.ts'
+import { laterLsn, type Lsn } from '../lsn.ts'
+import { retryDelayMs, type ReplicationFault } from '../replication-fault.ts'
 import type {
   Progress,
   ReplicationEffect,

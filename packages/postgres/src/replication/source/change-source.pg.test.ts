@@ -2,10 +2,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { collectFeed, describeChange, type FeedCollector } from '../../test/feed-collector.ts'
-import { usePostgres } from '../../test/postgres.ts'
-import { startProxy, type TcpProxy } from '../../test/tcp-proxy.ts'
-import { dropSlot, listSlots, openChangeSource, recordWriter } from '../index.ts'
+import { collectFeed, describeChange, type FeedCollector } from '../../../test/feed-collector.ts'
+import { usePostgres } from '../../../test/postgres.ts'
+import { startProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
+import { dropSlot, listSlots, openChangeSource, recordWriter } from '../../index.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
