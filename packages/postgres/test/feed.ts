@@ -29,7 +29,7 @@ export interface ChangeMessage {
   readonly bytes: Uint8Array
 }
 
-/** A channel that writes down what it is told. */
+/** A channel that records what it gets. */
 export class TestChannel {
   readonly changes: ChangeMessage[] = []
   readonly systems: SystemMessage[] = []

@@ -1,7 +1,7 @@
 import { FIRST_USER_OID, type PolicyScope } from './policy-analysis.ts'
 
 /** A function as `pg_proc` describes it. */
-export interface FunctionFacts {
+export interface CatalogFunction {
   readonly oid: number
   /** `i`, `s` or `v`. */
   readonly volatility: string
@@ -14,8 +14,8 @@ export interface FunctionFacts {
   readonly special: boolean
 }
 
-/** The claims that a function reads; `null` when that cannot be told. */
-export function claimsReadBy(facts: FunctionFacts): ReadonlySet<string> | null {
+/** The claims that a function reads; `null` when that is not known. */
+export function claimsReadBy(facts: CatalogFunction): ReadonlySet<string> | null {
   // What is built in and immutable knows nothing of settings.
   if (facts.oid < FIRST_USER_OID) return facts.volatility === 'i' ? NO_CLAIMS : null
   if (facts.language !== 'sql' || facts.special || facts.argumentCount !== 0 || facts.volatility === 'v') return null
@@ -39,7 +39,7 @@ function claimsOfBody(source: string): ReadonlySet<string> | null {
 }
 
 /** What a call of the function reads: nothing but its arguments and claims, the time or the session, or perhaps tables. */
-export function functionScope(facts: FunctionFacts): PolicyScope {
+export function functionScope(facts: CatalogFunction): PolicyScope {
   if (facts.oid < FIRST_USER_OID) {
     if (facts.volatility === 'i' || READS_SETTINGS.has(facts.source)) return 'row'
     return READS_SESSION.has(facts.source) ? 'analysed' : 'opaque'

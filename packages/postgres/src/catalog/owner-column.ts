@@ -12,7 +12,7 @@ const UUID_EQ = '2972'
 
 /**
  * The attribute number of a uuid column that must equal the token's `sub` in every row that these policies show; `null`
- * when there is none. `isUid` tells the functions that answer `sub` as a uuid.
+ * when there is none. `isUid` recognizes the functions that answer `sub` as a uuid.
  */
 export function ownerColumn(policies: readonly PolicyTree[], isUid: (functionOid: number) => boolean): number | null {
   const columns = policies.map(({ permissive, tree }) => ({

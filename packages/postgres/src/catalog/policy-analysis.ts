@@ -1,6 +1,6 @@
 /**
- * What policies may read of a token. Nothing here decides who sees a row: it only says which identities cannot be told
- * apart by the policies, and who cannot see a row for certain. What is not understood counts as reading everything.
+ * What policies may read of a token. Nothing here decides who sees a row: it only says which identities the policies cannot
+ * distinguish, and which certainly cannot see a row. What is not understood counts as reading everything.
  */
 import { nodesOf, oidOf, parseNodeTree, word, type TreeNode } from './node-tree.ts'
 

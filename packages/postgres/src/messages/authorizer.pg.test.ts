@@ -130,7 +130,7 @@ describe('policies on realtime.messages decide', () => {
     expect(who.rows).toEqual([{ who: 'postgres', claims: '' }])
   })
 
-  test('many questions share few sessions; a policy that sleeps is cut off and nobody else waits for it', async () => {
+  test('many questions share few sessions; a policy that sleeps is cut off and no other waits for it', async () => {
     await admin.query(
       "create policy slow on realtime.messages for select to authenticated using (realtime.topic() <> 'slow' or pg_sleep(60) is null)",
     )
@@ -142,7 +142,7 @@ describe('policies on realtime.messages decide', () => {
   })
 })
 
-test('without a database nobody knows, and the reason says so', async () => {
+test('without a database there is no answer, and the reason says so', async () => {
   const gone = databasePool({ url: 'postgres://postgres@127.0.0.1:1/postgres', maxConnections: 1, connectTimeoutMs: 500 })
   const asked = policyAuthorizer({ withSession: (work) => gone.withSession(work) })
   expect(flags(await asked.read({ subTopic: 'room:1', identity: user }))).toMatch(/^UnableToConnectToProject: /)
@@ -178,7 +178,7 @@ describe('realtime.send', () => {
     expect(await replay('bytes')).toEqual([['bin', '00ff']])
   })
 
-  test('tells changes of rows, and refuses what is none', async () => {
+  test('recognizes changes of rows, and refuses what is none', async () => {
     await admin.query(`
       create table bc (id int primary key, body text);
       create function bc_trigger() returns trigger language plpgsql as $$ begin

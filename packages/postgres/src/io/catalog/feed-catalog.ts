@@ -1,5 +1,5 @@
 import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
-import type { EntryColumn, PublishedTable, RoleFacts, TableEntry, TableRole } from '../../catalog/table-entry.ts'
+import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'
 import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
@@ -39,7 +39,7 @@ export async function loadUnpublishedTable(
 }
 
 /** Of the roles with these names, in their order. */
-export async function loadRoles(session: Queryable, names: readonly string[]): Promise<RoleFacts[]> {
+export async function loadRoles(session: Queryable, names: readonly string[]): Promise<CatalogRole[]> {
   const { rows } = await session.query(
     `select r.rolname::text as name, ${forbiddenRoleSql('r')} as forbidden,
        pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER') as member, r.rolsuper or r.rolbypassrls as bypasses
@@ -72,7 +72,7 @@ interface TableRow {
   readonly roles: readonly RoleRow[]
 }
 
-type ColumnRow = Omit<EntryColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] }
+type ColumnRow = Omit<CatalogColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] }
 
 interface RoleRow extends Omit<TableRole, 'version' | 'scope'> {
   readonly name: string
@@ -154,8 +154,8 @@ export async function loadTableEntries(
   session: Queryable,
   oids: readonly number[],
   roles: readonly string[],
-): Promise<Map<number, TableEntry>> {
-  const entries = new Map<number, TableEntry>()
+): Promise<Map<number, CatalogTable>> {
+  const entries = new Map<number, CatalogTable>()
   for (const row of await tableRows(session, oids, roles)) entries.set(row.oid, await describe(session, row, roles))
   return entries
 }
@@ -164,7 +164,7 @@ async function tableRows(session: Queryable, oids: readonly number[], roles: rea
   return (await session.query(TABLES_SQL, [oids, roles])).rows as TableRow[]
 }
 
-async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<TableEntry> {
+async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<CatalogTable> {
   const reader = new PolicyReader(session, tableRows)
   await reader.read(row)
   const { reach } = reader

@@ -1,6 +1,6 @@
 import { roleVersionSql } from '../../catalog/role-version.ts'
 import type { Queryable } from '../sessions/queryable.ts'
-import type { PolicyReach } from '../../catalog/table-entry.ts'
+import type { PolicyReach } from '../../catalog/catalog-table.ts'
 
 /** SQL expressions: arrays of oids, and a role's name as text. */
 interface VersionParts {

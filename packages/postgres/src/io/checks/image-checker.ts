@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { rowText } from '../../replication/change-row.ts'
 import type { CheckAnswer, IdentityAnswer, OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { rowsSql, tableSql } from './check-function.ts'
 import { generatedSql } from './generated-columns.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
@@ -115,7 +115,7 @@ interface Policies {
 }
 
 /** Read as the role that they are for: names are written as it would have to write them. */
-async function readPolicies(session: pg.ClientBase, { oid }: TableEntry): Promise<Policies> {
+async function readPolicies(session: pg.ClientBase, { oid }: CatalogTable): Promise<Policies> {
   const { rows } = await session.query<Policies>(
     `select pg_catalog.row_security_active($1::pg_catalog.oid) as apply,
        (select coalesce(pg_catalog.json_agg(g), '[]') from (${generatedSql('$1')}) g) as generated,
@@ -136,17 +136,17 @@ function policySql(which: string): string {
  * The numbers of the rows, from 1, that the policies show. A policy names its table's columns bare or by the table's name.
  * They come in the order in which Postgres takes them, so that one that fails is not reached where it would not be.
  */
-function shownSql(entry: TableEntry, role: string, { apply, generated, permissive, restrictive }: Policies): string {
+function shownSql(entry: CatalogTable, role: string, { apply, generated, permissive, restrictive }: Policies): string {
   const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
   const shown = apply ? restrictive.reduceRight((rest, sql) => `case when (${sql}) then ${rest} end`, any) : 'true'
   const name = pg.escapeIdentifier(entry.name)
-  const told = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
+  const given = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
   const made = new Map(generated.map((column) => [column.name, column.sql]))
   const columns = entry.columns.map((column) => {
     const sql = made.get(column.name)
     return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
   })
-  const row = made.size === 0 ? told : `(select ${columns.join(', ')} from ${told}) ${name}`
+  const row = made.size === 0 ? given : `(select ${columns.join(', ')} from ${given}) ${name}`
   // Policies are evaluated over a value, which asks for no privilege on the table.
   const selected = entry.columns
     .filter(({ rolesWithSelect }) => rolesWithSelect.has(role))

@@ -3,7 +3,7 @@ import type { ExplainChange } from '@tidewire/server'
 import pg from 'pg'
 import { prepareFilters } from '../../subscribe/subscribe-plan.ts'
 import type { FeedDatabase } from '../../decide/feed-database.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { asIdentity, feedSettings, tryAs } from '../checks/as-identity.ts'
 import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
@@ -78,14 +78,14 @@ function publishedStep(isPublished: boolean, publication: string, name: string):
   return { check: 'publication', outcome: 'no', text: `${name} is not in the publication ${publication}, or does not exist.`, sql }
 }
 
-function keyStep({ primaryKey }: TableEntry, name: string): WhyStep {
+function keyStep({ primaryKey }: CatalogTable, name: string): WhyStep {
   if (primaryKey.length > 0)
     return { check: 'publication', outcome: 'yes', text: `Its primary key is ${primaryKey.map((column) => column.name).join(', ')}.` }
   const sql = `alter table ${name} add column id bigint generated always as identity primary key;`
   return { check: 'publication', outcome: 'no', text: `${name} has no primary key, so that rows cannot be looked up.`, sql }
 }
 
-function privilegeStep(entry: TableEntry, role: string, name: string): WhyStep {
+function privilegeStep(entry: CatalogTable, role: string, name: string): WhyStep {
   const to = pg.escapeIdentifier(role)
   if (entry.roles.get(role)?.usesSchema !== true) {
     const sql = `grant usage on schema ${pg.escapeIdentifier(entry.schema)} to ${to};`
@@ -107,7 +107,12 @@ interface Row {
 }
 
 /** Read with the server's own login, which no policy holds back; a plain look-up, in which no user's functions run. Or a sentence why not. */
-async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, name: string, key: readonly string[]): Promise<Row | string> {
+async function readRow(
+  { sessions }: ExplainChangeContext,
+  entry: CatalogTable,
+  name: string,
+  key: readonly string[],
+): Promise<Row | string> {
   const texts = entry.columns.map((column, at) => `t.${pg.escapeIdentifier(column.name)}::text as c${at}`)
   try {
     const { rows } = await (
@@ -127,14 +132,14 @@ async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, na
   }
 }
 
-function onKey({ primaryKey }: TableEntry): string {
+function onKey({ primaryKey }: CatalogTable): string {
   return primaryKey.map(({ name, typeSql }, at) => `${pg.escapeIdentifier(name)} = $${at + 1}::text::${typeSql}`).join(' and ')
 }
 
 /** One subscription whose filter lets the row through is enough. */
 async function filterSteps(
   context: ExplainChangeContext,
-  entry: TableEntry,
+  entry: CatalogTable,
   { filters, identity }: ExplainChange,
   texts: Row['texts'],
 ): Promise<readonly WhyStep[]> {
@@ -147,7 +152,7 @@ async function filterSteps(
 
 async function filterStep(
   { database }: ExplainChangeContext,
-  entry: TableEntry,
+  entry: CatalogTable,
   role: string,
   text: string,
   texts: Row['texts'],
@@ -172,7 +177,7 @@ async function filterStep(
 
 async function visibleStep(
   { sessions }: ExplainChangeContext,
-  entry: TableEntry,
+  entry: CatalogTable,
   { identity }: ExplainChange,
   name: string,
   key: readonly string[],

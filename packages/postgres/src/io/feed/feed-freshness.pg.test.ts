@@ -152,7 +152,7 @@ test('a schema that a role may not use: no rows, and a warning that says so; onc
   channel.handle.close()
 })
 
-test('a deleted row of a table that got row level security is told, and matched, by its key alone (D11)', async () => {
+test('a deleted row of a table that got row level security is delivered, and matched, by its key alone (D11)', async () => {
   await it.sql.query(
     `create table roots (id int primary key, v text) partition by range (id); create table roots_1 partition of roots for values from (0) to (100);
      alter table roots replica identity full; alter table roots_1 replica identity full; grant select on roots to reader;

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type pg from 'pg'
-import { resolveTuning, type ChangeSourceTuning } from '../../replication/change-source-options.ts'
-import { createChangeSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/change-source.ts'
+import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
+import { ReplicationSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/source/change-source.ts'
 import { nodeRuntime } from '../node-runtime.ts'
 import { preparedPort } from './prepared-port.ts'
 import type { PublicationSpec } from './publication.ts'
@@ -52,7 +52,7 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
   const prepared = options.prepare === undefined ? port : preparedPort(port, options.prepare)
-  return createChangeSource(prepared, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
+  return new ReplicationSource(prepared, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
 }
 
 /** The write-ahead log that Postgres keeps for a source, at most. */

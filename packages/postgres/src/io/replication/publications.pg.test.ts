@@ -1,4 +1,4 @@
-/** Publications of every kind that a version of Postgres knows, made by somebody else. */
+/** Publications of every kind that a version of Postgres knows, made by other tools. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asRole, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
@@ -80,7 +80,7 @@ describe('a column list', () => {
     channel.handle.close()
   })
 
-  test('a filter on a column that is left out lets nothing pass, which is told', async () => {
+  test('a filter on a column that is left out lets nothing pass, which the channel hears', async () => {
     if (!(await publish('table notes (id, body)', 15))) return
     const [filtered, other] = [await watch('n=eq.7'), await watch('body=eq.a')]
     await it.sql.query(`insert into notes values (1, 7, 'a')`)

@@ -1,11 +1,11 @@
-import type { FeedRuntime } from '../feed-runtime.ts'
-import type { Lsn } from './lsn.ts'
-import type { ReplicationFault } from './replication-fault.ts'
+import type { FeedRuntime } from '../../feed-runtime.ts'
+import type { Lsn } from '../lsn.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import type { EpochReason, ReplicationTimes } from './replication-state.ts'
-import type { TableGap } from './published-relations.ts'
-import type { RowChange } from './transaction-assembler.ts'
+import type { TableGap } from '../published-relations.ts'
+import type { RowChange } from '../transaction-assembler.ts'
 
-export type { TableGap } from './published-relations.ts'
+export type { TableGap } from '../published-relations.ts'
 
 /** What the source needs of the runtime. */
 export type ChangeSourceRuntime = Pick<FeedRuntime, 'setTimer' | 'random'>

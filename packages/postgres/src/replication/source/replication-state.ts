@@ -11,8 +11,8 @@
  * A new connection starts behind what was received. If its slot begins later than that, changes are missing: the epoch is
  * announced again, with the reason `fell-behind`.
  */
-import { laterLsn, type Lsn } from './lsn.ts'
-import { retryDelayMs, type ReplicationFault } from './replication-fault.ts'
+import { laterLsn, type Lsn } from '../lsn.ts'
+import { retryDelayMs, type ReplicationFault } from '../replication-fault.ts'
 import type {
   Progress,
   ReplicationEffect,
@@ -74,7 +74,7 @@ function onStream(state: Streaming, event: StreamEvent, times: ReplicationTimes)
       return stay({ ...state, progress, inTransaction: false })
     }
     case 'keepalive': {
-      // In the middle of a transaction the server may name a place behind it, of which we have not seen the end.
+      // In the middle of a transaction the server may name a position behind it, of which we have not seen the end.
       const progress = state.inTransaction ? state.progress : moved(state.progress, event.end, times)
       return { state: { ...state, progress }, effects: event.replyRequested ? [statusOf(progress, false)] : [] }
     }

@@ -1,5 +1,5 @@
-import type { Lsn } from './lsn.ts'
-import type { ReplicationFault } from './replication-fault.ts'
+import type { Lsn } from '../lsn.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 
 export interface Progress {
   /** `null` until the first slot was found or made. */
