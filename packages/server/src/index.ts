@@ -1,6 +1,7 @@
 /**
  * `@tidewire/server`: one node of Tidewire, listening. {@link startServer} is the way in.
  */
+import { drain, pause } from './io/drain.ts'
 import { guardHost, type HostRule } from './io/http/host-guard.ts'
 import { httpApi } from './io/http/http-api.ts'
 import { listen, requestListener } from './io/http/http-listener.ts'
@@ -36,6 +37,8 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly metricsVerifier?: TokenVerifier | null
   /** Which `Host` headers are taken; all are without it. A server on somebody's own machine should know its names. */
   readonly hostRule?: HostRule
+  /** A sentence when something is wrong that `/healthcheck` should name. It goes on answering 200. */
+  readonly trouble?: () => string | null
   /** Asked for the paths that the server does not know; `null` means it does not know them either. */
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
 }
@@ -46,7 +49,10 @@ export interface RunningServer {
   readonly url: string
   readonly port: number
   readonly server: Server
-  /** Drains: refuses new sockets, closes the open ones with 1012, then stops listening. Safe to call twice. */
+  /**
+   * Drains: fails its health check, stops accepting after `drainDelayMs`, closes the open sockets with 1012, one after the other
+   * within `drainTimeoutMs`, and cuts those that do not close. Safe to call twice.
+   */
   stop(): Promise<void>
 }
 
@@ -65,7 +71,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     admin,
     ...others
   } = options
-  const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
+  const { metrics = null, metricsVerifier = null, hostRule = () => true, trouble = () => null, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
   const server = new Server(resolved, {
@@ -89,7 +95,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     limits: resolved.limits,
     requiredClaims: resolved.requiredClaims,
     publish: (request) => server.publish(request),
-    draining: () => server.connections.draining,
+    draining: () => server.isLeaving,
+    trouble,
   })
   if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
   const guarded = guardHost(
@@ -110,6 +117,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
   let stopped: Promise<void> | null = null
   const stop = async (): Promise<void> => {
+    server.leave()
+    await pause(runtime, resolved.drainDelayMs)
+    listener.stopAccepting()
     await drain(server, runtime, resolved.drainTimeoutMs)
     sweeping.cancel()
     await server.close()
@@ -121,13 +131,4 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     server,
     stop: () => (stopped ??= stop()),
   }
-}
-
-/** How long one batch of sockets gets before the next is told. */
-const DRAIN_STEP_MS = 20
-
-async function drain(server: Server, runtime: Runtime, timeoutMs: number): Promise<void> {
-  const deadline = runtime.uptime() + timeoutMs
-  while (server.drain() > 0 && runtime.uptime() < deadline)
-    await new Promise<void>((resolve) => void runtime.setTimer(resolve, DRAIN_STEP_MS))
 }

@@ -82,6 +82,7 @@ export class Server {
   readonly #nodes: Nodes | null
   readonly #nodeAdmin: NodeAdmin
   #connectionCount = 0
+  #isLeaving = false
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
     const { runtime } = ports
@@ -185,10 +186,22 @@ export class Server {
     return publishTrusted(this.#services, request)
   }
 
-  /** Starts or goes on with draining: closes the next sockets. Returns how many are left. */
-  drain(): number {
-    if (!this.connections.draining) this.#nodes?.leave()
-    return this.connections.drain()
+  /** Whether it is about to stop: load balancers should send nobody new. */
+  get isLeaving(): boolean {
+    return this.#isLeaving
+  }
+
+  /** Notifies the other nodes that the clients of this one are about to come back on them. Goes on serving. */
+  leave(): void {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    this.#nodes?.leave()
+  }
+
+  /** Refuses new sockets and joins from now on, and closes the next `most` sockets. Returns how many are left. */
+  drain(most?: number): number {
+    this.leave()
+    return this.connections.drain(most)
   }
 
   /** Says goodbye to the other nodes. */
@@ -215,7 +228,7 @@ export class Server {
       topics: this.topics.size,
       lagBytes: lag?.bytes ?? null,
       lagMs: lag?.ms ?? null,
-      trouble: this.connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone),
+      trouble: this.#isLeaving ? 'The server is shutting down.' : (progress?.trouble ?? alone),
     }
   }
 

@@ -52,6 +52,7 @@ export class Nodes implements RelayListener {
   /** The other nodes are notified that the clients of this one are about to come back elsewhere. */
   leave(): void {
     this.#relay.leave()
+    this.#presence.leave()
   }
 
   async close(): Promise<void> {

@@ -55,6 +55,12 @@ export class PresenceReplication {
     this.#answers.length = 0
   }
 
+  /** This node drains. What its clients leave behind stays in view here, too: those that are closed last would see it flicker. */
+  leave(): void {
+    const { tracker, relay } = this.#options
+    tracker.replicaLeaving(relay.self.instance)
+  }
+
   /** To be called after every change of an entry of this node; all of one turn are sent together. */
   changed(): void {
     if (this.#flushing) return

@@ -1,8 +1,15 @@
 import type { Handler } from 'hono'
 
-/** For load balancers: no token, no database, no limit. Says 503 once the server drains, so that nobody new is sent. */
-export function healthEndpoint(draining: () => boolean): Handler {
-  return (c) => (draining() ? c.text('draining', 503) : c.text('ok'))
+/**
+ * For load balancers and probes: no token, no database, no limit. 503 once the server is about to stop. What is wrong and does not
+ * keep it from serving is named with 200: taking a server that works out of service would help no client.
+ */
+export function healthEndpoint(draining: () => boolean, trouble: () => string | null): Handler {
+  return (c) => {
+    if (draining()) return c.text('draining', 503)
+    const sentence = trouble()
+    return c.text(sentence === null ? 'ok' : `degraded: ${sentence}`)
+  }
 }
 
 /** For clients: whether the API is there. */

@@ -15,6 +15,8 @@ export interface HttpApiDeps extends BroadcastEndpointDeps {
   readonly metricsVerifier: TokenVerifier | null
   /** Whether the server is about to stop. */
   readonly draining: () => boolean
+  /** A sentence when something is wrong that the health check should name. */
+  readonly trouble?: () => string | null
 }
 
 /** The server's own paths, and those that a Supabase URL leads to. */
@@ -31,7 +33,7 @@ export function httpApi(deps: HttpApiDeps): Hono {
     app.post(`${base}/api/broadcast`, broadcasts.batch)
     app.post(`${base}/api/broadcast/:topic/events/:event`, broadcasts.single)
     app.get(`${base}/api/ping`, pingEndpoint)
-    app.get(`${base}/healthcheck`, healthEndpoint(deps.draining))
+    app.get(`${base}/healthcheck`, healthEndpoint(deps.draining, deps.trouble ?? (() => null)))
     if (deps.metrics !== null) app.get(`${base}/metrics`, metricsEndpoint(deps.metrics, deps.metricsVerifier, deps.runtime))
   }
   app.notFound((c) => c.text('Not Found', 404))

@@ -15,6 +15,8 @@ export interface HttpListenerOptions {
 export interface HttpListener {
   readonly host: string
   readonly port: number
+  /** New connections are refused, and answered requests end theirs. Safe to call twice. */
+  stopAccepting(): void
   /** Stops accepting; resolves when every request and socket is done, or `afterMs` passed and they were cut. */
   close(afterMs: number): Promise<void>
 }
@@ -36,6 +38,7 @@ export async function listen(
   onRequest: (request: IncomingMessage, response: ServerResponse) => void,
   webSockets: WebSocketListener,
 ): Promise<HttpListener> {
+  let closed: Promise<void> | null = null
   const http = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -45,7 +48,10 @@ export async function listen(
       keepAliveTimeout: 5_000,
       noDelay: true,
     },
-    onRequest,
+    (request, response) => {
+      if (closed !== null) response.setHeader('connection', 'close')
+      onRequest(request, response)
+    },
   )
   http.maxConnections = options.maxSockets
   const open = new Set<Socket>()
@@ -54,11 +60,13 @@ export async function listen(
     socket.once('close', () => open.delete(socket))
   })
   http.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
+  const stopAccepting = (): Promise<void> => (closed ??= closeListening(http))
   const port = await bind(http, options)
   return {
     host: options.host,
     port,
-    close: (afterMs) => closeAll(http, open, afterMs),
+    stopAccepting,
+    close: (afterMs) => closeAll(stopAccepting(), open, afterMs),
   }
 }
 
@@ -75,15 +83,18 @@ function bind(http: HttpServer, { host, port }: HttpListenerOptions): Promise<nu
   })
 }
 
-function closeAll(http: HttpServer, open: ReadonlySet<Socket>, afterMs: number): Promise<void> {
+/** Resolves when every connection is gone. */
+function closeListening(http: HttpServer): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => {
-      for (const socket of open) socket.destroy()
-    }, afterMs)
-    http.close(() => {
-      clearTimeout(cut)
-      resolve()
-    })
+    http.close(() => resolve())
     http.closeIdleConnections()
   })
+}
+
+async function closeAll(closed: Promise<void>, open: ReadonlySet<Socket>, afterMs: number): Promise<void> {
+  const cut = setTimeout(() => {
+    for (const socket of open) socket.destroy()
+  }, afterMs)
+  await closed
+  clearTimeout(cut)
 }
