@@ -9,7 +9,7 @@ import type { MetricsText } from './io/http/metrics-endpoint.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
-import type { Observer, Runtime, TokenVerifier } from './ports.ts'
+import type { Observer, TokenVerifier } from './ports.ts'
 import { Server, type ServerPorts } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
@@ -109,7 +109,11 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
     guarded.onRequest,
     guarded.webSockets,
-  )
+  ).catch(async (error: unknown) => {
+    // What it has opened already would keep the process from its end.
+    await server.close()
+    throw error
+  })
   let sweeping = runtime.setTimer(sweep, SWEEP_INTERVAL_MS)
   function sweep(): void {
     server.sweep()

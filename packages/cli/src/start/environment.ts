@@ -1,7 +1,7 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
-import { readCluster, type ClusterConfiguration } from './nats-environment.ts'
+import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
 import { unknownVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -17,6 +17,8 @@ export interface StartConfiguration {
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** Of this server among others, in logs and metrics. */
+  readonly nodeName: string
   /** How it finds the other nodes; `null`: it is the only one. */
   readonly cluster: ClusterConfiguration | null
   /** How many processes serve the port; `auto`: as many as this machine has cores and the database has room for. */
@@ -278,6 +280,7 @@ function configurationOf(
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
     adminSecret: values.TIDEWIRE_INSPECTOR === true ? (values.TIDEWIRE_ADMIN_SECRET ?? null) : null,
     database: databaseOf(values),
+    nodeName: nodeNameOf(values, values.PORT ?? DEFAULT_PORT),
     cluster,
     workers: values.TIDEWIRE_WORKERS ?? 1,
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,

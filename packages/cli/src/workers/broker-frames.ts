@@ -8,7 +8,7 @@
  *
  * A message is passed on to subscribers as the bytes that came.
  */
-export const FRAME_KIND = { subscribe: 1, unsubscribe: 2, message: 3, confirm: 4 } as const
+const FRAME_KIND = { subscribe: 1, unsubscribe: 2, message: 3, confirm: 4 } as const
 
 export type BrokerFrame =
   | { readonly kind: 'subscribe' | 'unsubscribe'; readonly subject: string }

@@ -42,8 +42,8 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
 
 /** The channel is gone, and so is what it tracked. */
 export function presenceEnds(channel: JoinedChannel): void {
-  const { presence, runtime } = channel.services
-  announce(channel, 'untrack', presence.untrack(topicId(channel.key), channel, runtime.uptime()))
+  const { services } = channel
+  announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
 }
 
 /** What the channel tracks: its key and payload, or `null`. */

@@ -65,7 +65,7 @@ export async function listen(
   return {
     host: options.host,
     port,
-    stopAccepting,
+    stopAccepting: () => void stopAccepting(),
     close: (afterMs) => closeAll(stopAccepting(), open, afterMs),
   }
 }
