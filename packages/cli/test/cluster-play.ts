@@ -87,6 +87,17 @@ export class ClusterPlay {
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
+  /** From now on it is noted when any client loses sight of another. */
+  async watchPresence(): Promise<void> {
+    const keys = this.clients.map(({ id }) => `k${id}`)
+    await this.until(() => this.clients.every(({ present }) => new Set(present).size === keys.length), 15_000, 'all see all')
+    for (const client of this.clients) client.expectedKeys = keys
+  }
+
+  get flickers(): string[] {
+    return this.clients.flatMap(({ flickers }) => flickers)
+  }
+
   /** Writes rows and sends broadcasts until `quiet`. */
   load(senders: number, everyMs: number): void {
     const run = async (): Promise<void> => {

@@ -56,6 +56,9 @@ export interface RunningServer {
   stop(): Promise<void>
 }
 
+/** Without a way to the others a node starts all the same, and says that it is alone. */
+const SYNCHRONIZE_WITHIN_MS = 3_000
+
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   const {
@@ -105,6 +108,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     requestListener((request) => api.fetch(request)),
     createWebSocketListener(server),
   )
+  await server.synchronized(SYNCHRONIZE_WITHIN_MS)
   const listener = await listen(
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
     guarded.onRequest,

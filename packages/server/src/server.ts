@@ -186,6 +186,11 @@ export class Server {
     return publishTrusted(this.#services, request)
   }
 
+  /** Resolves when it knows what the other nodes know, or after `withinMs`; at once where it is the only one. */
+  synchronized(withinMs: number): Promise<void> {
+    return this.#nodes?.synchronized(withinMs) ?? Promise.resolve()
+  }
+
   /** Whether it is about to stop: load balancers should send nobody new. */
   get isLeaving(): boolean {
     return this.#isLeaving

@@ -39,6 +39,8 @@ export class PresenceReplication {
   #state = initialPresenceSync
   /** Answers that are being sent, a message a turn. */
   readonly #answers: { readonly to: string; readonly messages: Iterator<Uint8Array> }[] = []
+  /** Replicas of which nothing was lacking at their last digest. */
+  readonly #equal = new Set<string>()
   #flushing = false
   #beating: TimerHandle | null = null
 
@@ -77,7 +79,15 @@ export class PresenceReplication {
 
   onPeer({ kind, peer }: PeerEvent): void {
     if (kind === 'leaving') this.#take({ type: 'leaving', replica: peer.instance })
-    else if (kind === 'down') this.#take({ type: 'gone', replica: peer.instance })
+    else if (kind === 'down') {
+      this.#equal.delete(peer.instance)
+      this.#take({ type: 'gone', replica: peer.instance })
+    }
+  }
+
+  /** Whether this node holds all that these replicas had a heartbeat ago. */
+  holdsAllOf(replicas: readonly string[]): boolean {
+    return replicas.every((replica) => this.#equal.has(replica))
   }
 
   onNodeMessage(bytes: Uint8Array, from: string): void {
@@ -87,8 +97,12 @@ export class PresenceReplication {
     switch (message.type) {
       case 'delta':
         return this.#take({ ...message, from })
-      case 'digest':
-        return this.#take({ type: 'digest', from, lacks: this.#options.tracker.lacks(message.context) })
+      case 'digest': {
+        const lacks = this.#options.tracker.lacks(message.context)
+        if (lacks) this.#equal.delete(from)
+        else this.#equal.add(from)
+        return this.#take({ type: 'digest', from, lacks })
+      }
       case 'ask':
         return this.#take({ ...message, from })
     }
