@@ -32,10 +32,10 @@ const small: BuildOptions = {
   tsconfigRaw: { compilerOptions: { useDefineForClassFields: false, verbatimModuleSyntax: true } },
 }
 /**
- * A server does not, and it writes logs: `#private` stays, so that no token shows in what inspects a client, and so do the
- * names. Not by `keepNames`, which is a call for each closure that a message makes.
+ * A server does not, and it writes logs: `#private` stays, so that no token shows in what inspects a client, and so do names and
+ * lines, of which Node prints the one that threw. Not by `keepNames`, which is a call for each closure that a message makes.
  */
-const asWritten: BuildOptions = { target: 'node20', minifyWhitespace: true, minifySyntax: true }
+const asWritten: BuildOptions = { target: 'node20' }
 
 // What was once written there must not be published for ever.
 for (const folder of ['client/dist/types', 'client/dist/cjs', 'react/dist/esm', 'react/dist/cjs'])

@@ -37,6 +37,27 @@ export function findNatsServer(): Program {
   }
 }
 
+/** The newest NATS server that is tested on; Debian has the oldest. Built with Go where that is installed, and kept. */
+const NEWEST_NATS = 'v2.15.3'
+
+export function findNewestNats(): Program {
+  const folder = join(runtimesFolder, `nats-${NEWEST_NATS}`)
+  const path = join(folder, 'nats-server')
+  if (existsSync(path)) return { path }
+  const go = programPath('go') ?? ['/usr/local/go/bin/go'].find((each) => existsSync(each))
+  if (go === undefined)
+    return { missing: `Go is missing: tests on many nodes run on the installed nats-server only, not on ${NEWEST_NATS}` }
+  console.log(`Building nats-server ${NEWEST_NATS} into .runtimes/ with Go`)
+  mkdirSync(folder, { recursive: true })
+  const built = run(go, ['install', `github.com/nats-io/nats-server/v2@${NEWEST_NATS}`], {
+    quiet: true,
+    timeoutMs: 1_200_000,
+    env: { GOBIN: folder },
+  })
+  if (existsSync(path)) return { path }
+  return { missing: `nats-server ${NEWEST_NATS} could not be built: ${lastLine(built.output)}` }
+}
+
 /** A virtual environment with the Python client, made once and kept. */
 export function findPython(): Program {
   const python = pythonOf(pythonFolder)

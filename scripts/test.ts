@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { installedPostgres } from '../packages/testkit/src/postgres-versions.ts'
 import { root, runPackage } from './child.ts'
-import { findChromium, findNatsServer, findPostgres, findProxies, findPython, findRuntimes } from './programs.ts'
+import { findChromium, findNatsServer, findNewestNats, findPostgres, findProxies, findPython, findRuntimes } from './programs.ts'
 import { countTests, formatCounts, readReport, sumCounts, type Counts } from './test-report.ts'
 
 const long = process.argv.includes('--long')
@@ -37,7 +37,9 @@ function main(): number {
     TIDEWIRE_PYTHON: 'path' in python ? python.path : '',
     TIDEWIRE_NATS_SERVER: 'path' in nats ? nats.path : '',
   }
-  const runs = long ? [runLong(env), ...runOnOlderPostgres(env)] : [runTests('report.json', ['node', 'browser'], passedOn, env)]
+  const runs = long
+    ? [runLong(env), ...runOnOlderPostgres(env), ...runOnNewestNats(env)]
+    : [runTests('report.json', ['node', 'browser'], passedOn, env)]
   const incomplete = process.env['CI'] === 'true' && missing.length > 0
   if (incomplete) for (const line of ['With CI=true every test must run:', ...missing]) console.error(line)
   console.log(formatCounts(sumCounts(runs.map(({ counts }) => counts))))
@@ -51,6 +53,17 @@ function runLong(env: NodeJS.ProcessEnv): Run {
 function runOnOlderPostgres(env: NodeJS.ProcessEnv): Run[] {
   const projects = installedPostgres().map(({ name }) => name)
   return projects.length === 0 ? [] : [runTests('report-postgres.json', projects, passedOn.length === 0 ? onOlderPostgres : passedOn, env)]
+}
+
+/** Where Go is installed. Its absence is no failure: the floor is tested everywhere. */
+function runOnNewestNats(env: NodeJS.ProcessEnv): Run[] {
+  const newest = findNewestNats()
+  if ('missing' in newest) {
+    console.log(newest.missing)
+    return []
+  }
+  const filters = passedOn.length === 0 ? ['/nats-relay.socket.test.ts', '/cluster.pg.test.ts', '/cluster-kill.pg.test.ts'] : passedOn
+  return [runTests('report-nats.json', ['node'], filters, { ...env, TIDEWIRE_NATS_SERVER: newest.path })]
 }
 
 interface Run {

@@ -7,6 +7,10 @@ import { benchClient } from './client/main.ts'
 import { formatClientReport } from './client/report.ts'
 import { contestants, type Contestant } from './contestants.ts'
 import { foreignServer } from './foreign.ts'
+import { benchHttp, formatHttpReport } from './http/main.ts'
+import { benchJoins, formatJoinsReport } from './joins/main.ts'
+import { benchHostile } from './hostile/main.ts'
+import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
 import { benchCluster, clusterTable } from './cluster/main.ts'
 import { benchPage } from './page/main.ts'
@@ -35,6 +39,9 @@ try {
   else if (options.client !== null) await benchClients(options, options.client)
   else if (options.watched) await benchWatching(options)
   else if (options.page) await benchFrames(options)
+  else if (options.http) await benchPublishing(options)
+  else if (options.joins) await benchJoining(options)
+  else if (options.hostile) await benchHostileFrames(options)
   else if (options.cluster) await benchNodes(options)
   else await bench(options)
 } catch (error) {
@@ -142,6 +149,37 @@ async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void>
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs, memory }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-page`)
+}
+
+async function benchPublishing({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const runs = await benchHttp({ ...chooseCores(), rounds, quick })
+  const machine = describeMachine(['ws'])
+  const date = today()
+  const page = formatHttpReport({ machine, date, command: command() }, runs, rounds)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-http`)
+}
+
+async function benchJoining({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { runs, version } = await benchJoins({ rounds, quick })
+  const described = describeMachine(['pg', 'ws'])
+  const machine = { ...described, packages: [`Postgres ${version}`, ...described.packages] }
+  const date = today()
+  const page = formatJoinsReport({ machine, date, command: command() }, runs, rounds)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-joins`)
+}
+
+async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
+  const { figures, postgres } = await benchHostile({ rounds, serverCore: chooseCores().serverCore })
+  const machine = describeMachine(['pg', 'ws'])
+  const date = today()
+  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures)
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, figures }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-hostile`)
 }
 
 async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> {

@@ -49,6 +49,8 @@ export interface Usage {
   readonly rssBytes: number
   /** So far, where it is known. */
   readonly deliveries?: number
+  /** Of the event loop, since it was asked last, where it is watched. */
+  readonly longestDelayMs?: number
 }
 
 export type ServerMessage =

@@ -15,6 +15,12 @@ export interface BenchOptions {
   readonly watched: boolean
   /** Frame times of the inspector's page are measured instead. */
   readonly page: boolean
+  /** Publishing over HTTP is measured instead. */
+  readonly http: boolean
+  /** Joins of private channels are measured instead. */
+  readonly joins: boolean
+  /** What the heaviest frames of one client cost the others is measured instead. */
+  readonly hostile: boolean
   /** What many nodes cost is measured instead. */
   readonly cluster: boolean
   /** One table of everything at the head of the page. */
@@ -28,7 +34,7 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
@@ -44,6 +50,9 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       client: { type: 'boolean', default: false },
       watched: { type: 'boolean', default: false },
       page: { type: 'boolean', default: false },
+      http: { type: 'boolean', default: false },
+      joins: { type: 'boolean', default: false },
+      hostile: { type: 'boolean', default: false },
       cluster: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
@@ -54,12 +63,17 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  if ([values.postgres, values.client, values.watched, values.page, values.cluster].filter(Boolean).length > 1)
-    throw new Error('--postgres, --client, --watched, --page and --cluster are benchmarks of their own: run one after the other')
-  if (values.all && (values.postgres || values.client || values.watched || values.page || values.cluster || values.scenario !== undefined))
-    throw new Error('--all is every scenario of the servers: it takes no --postgres, --client, --watched, --page, --cluster or --scenario')
-  if (values.url !== undefined && (values.postgres || values.client || values.watched || values.page || values.cluster))
-    throw new Error('--url takes part in the benchmark of servers: it goes with no --postgres, --client, --watched, --page or --cluster')
+  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins', 'cluster'] as const
+  const others = `--${own.slice(0, -1).join(', --')}`
+  const last = `--${own.at(-1)}`
+  const chosenOwn = own.filter((name) => values[name])
+  if (chosenOwn.length > 1) throw new Error(`${others} and ${last} are benchmarks of their own: run one after the other`)
+  if (values.all && (chosenOwn.length > 0 || values.scenario !== undefined))
+    throw new Error(`--all is every scenario of the servers: it takes no ${others}, ${last} or --scenario`)
+  if (values.url !== undefined && chosenOwn.length > 0)
+    throw new Error(`--url takes part in the benchmark of servers: it goes with no ${others} or ${last}`)
+  for (const name of ['hostile', 'http', 'joins'] as const)
+    if (values[name] && values.scenario !== undefined) throw new Error(`--${name} measures everything: it takes no --scenario`)
   const apiKey = values.apikey ?? environment['BENCH_APIKEY'] ?? ''
   const foreign = values.url === undefined ? null : { url: values.url, apiKey, mayElsewhere: values['yes-i-may'] }
   const rounds = Number(values.rounds ?? (values.quick ? 1 : values.client ? 5 : 3))
@@ -69,6 +83,9 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     foreign,
     watched: values.watched,
     page: values.page,
+    http: values.http,
+    joins: values.joins,
+    hostile: values.hostile,
     cluster: values.cluster,
     rounds,
     quick: values.quick,
@@ -77,8 +94,8 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
   const named = <Name extends string>(names: readonly Name[]): Name[] => chosen(names, (name) => name, values.scenario)
   if (values.postgres) return { scenarios: [], postgres: named(postgresScenarios), client: null, ...rest }
   if (values.client) return { scenarios: [], postgres: null, client: named(figureNames), ...rest }
-  const names = values.scenario ?? (values.watched ? watchedScenarios : undefined)
-  return { scenarios: chosen(scenarios, ({ name }) => name, names), postgres: null, client: null, ...rest }
+  const asked = values.scenario ?? (values.watched ? watchedScenarios : undefined)
+  return { scenarios: chosen(scenarios, ({ name }) => name, asked), postgres: null, client: null, ...rest }
 }
 
 /** All of them where none is named. */

@@ -29,9 +29,23 @@ test('options', () => {
     foreign: null,
     watched: false,
     page: false,
+    http: false,
+    hostile: false,
+    joins: false,
+    cluster: false,
   })
   expect(parseOptions(['--all'])).toMatchObject({ scenarios, all: true })
-  for (const other of [['--postgres'], ['--client'], ['--watched'], ['--page'], ['--scenario', 'idle']])
+  for (const other of [
+    ['--postgres'],
+    ['--client'],
+    ['--watched'],
+    ['--page'],
+    ['--hostile'],
+    ['--http'],
+    ['--joins'],
+    ['--cluster'],
+    ['--scenario', 'idle'],
+  ])
     expect(() => parseOptions(['--all', ...other])).toThrow(/^--all is every scenario of the servers: it takes no .*$/)
   expect(parseOptions(['--quick', '--scenario', 'idle', '--rounds', '2', '--json', 'x'])).toMatchObject({
     scenarios: [{ name: 'idle' }],
@@ -46,8 +60,10 @@ test('options', () => {
   expect(parseOptions([...url, '--apikey', 'own', '--yes-i-may'], { BENCH_APIKEY: 'k' })).toMatchObject({
     foreign: { apiKey: 'own', mayElsewhere: true },
   })
-  for (const other of ['--postgres', '--client', '--watched', '--page'])
+  for (const other of ['--postgres', '--client', '--watched', '--page', '--hostile', '--http', '--joins', '--cluster'])
     expect(() => parseOptions([other, ...url])).toThrow(/^--url takes part in the benchmark of servers/)
+  expect(() => parseOptions(['--http', '--joins'])).toThrow(/are benchmarks of their own/)
+  expect(() => parseOptions(['--http', '--scenario', 'idle'])).toThrow('--http measures everything: it takes no --scenario')
   expect(() => parseOptions(['--scenario', 'nope'])).toThrow('there is no scenario "nope"')
   expect(() => parseOptions(['--rounds', '0'])).toThrow('--rounds must be')
   expect(() => parseOptions(['--fast'])).toThrow('--fast')

@@ -137,6 +137,8 @@ async function measure({ title, nodes, burst, perSecond }: Shape, natsUrl: strin
     // The nodes hear of each other, and the first messages compile what is hot.
     await delay(1_500)
     await sender.send({ burst, perSecond, forMs: Math.min(1_000, measureMs) })
+    // What was sent to warm up is not counted.
+    await delay(300)
     for (const receiver of receivers) receiver.take()
     const before = children.map(({ pid }) => cpuMicrosOf(pid) ?? 0)
     const messages = await sender.send({ burst, perSecond, forMs: measureMs })

@@ -7,6 +7,8 @@ export interface Serving {
   stop(): Promise<unknown>
   /** So far, where it is known. */
   deliveries?(): number
+  /** How long the event loop stood still at most since the last call, where that is watched. */
+  takeLongestDelayMs?(): number
   /** Where an inspector may look on, or not. */
   watch?(isWatched: boolean): Promise<void>
 }
@@ -18,8 +20,13 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
   process.on('message', (request: ServerRequest) => {
     if (request === 'usage') {
       const { user, system } = process.cpuUsage()
-      const usage = { cpuMicros: user + system, rssBytes: process.memoryUsage.rss() }
-      tell({ kind: 'usage', ...usage, ...(serving.deliveries === undefined ? {} : { deliveries: serving.deliveries() }) })
+      tell({
+        kind: 'usage',
+        cpuMicros: user + system,
+        rssBytes: process.memoryUsage.rss(),
+        ...(serving.deliveries === undefined ? {} : { deliveries: serving.deliveries() }),
+        ...(serving.takeLongestDelayMs === undefined ? {} : { longestDelayMs: serving.takeLongestDelayMs() }),
+      })
     } else if (request === 'watch' || request === 'unwatch') {
       void serving.watch?.(request === 'watch').then(() => tell({ kind: 'done' }))
     } else void serving.stop().finally(() => process.exit())

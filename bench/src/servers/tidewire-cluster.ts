@@ -6,7 +6,7 @@ import { startNode, tokenFor } from './tidewire-node.ts'
 
 await serve(async () => {
   const relay = relayTo(process.env['BENCH_NATS'] ?? '')
-  const server = await startNode(null, [], relay)
+  const server = await startNode(null, [], { relay })
   return {
     port: server.port,
     apiKey: tokenFor('anon'),

@@ -7,27 +7,27 @@ import {
   tokenVerifier,
   type AdminPorts,
   type Observer,
-  type Relay,
   type RunningServer,
+  type StartOptions,
 } from '@tidewire/server'
 import { signToken } from '../token.ts'
 
-const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
+export const SECRET = 'the-secret-of-the-benchmark-and-of-nothing-else'
 const HIGH = 1_000_000_000
 
 export function startNode(
   admin: AdminPorts | null,
   observers: readonly Observer[] = [],
-  relay: Relay | null = null,
+  ports: Pick<StartOptions, 'authorizer' | 'changeFeed' | 'relay'> = {},
 ): Promise<RunningServer> {
   const { observer, metrics } = metricsObserver({ processMetrics: true })
   return startServer({
+    ...ports,
     port: 0,
     verifier: tokenVerifier({ secret: SECRET }),
     observer: allObservers([logObserver().observer, observer, ...observers]),
     metrics,
     admin,
-    relay,
     limits: { maxConnectedUsers: HIGH, maxJoinsPerSecond: HIGH, maxEventsPerSecond: HIGH },
   })
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { DatabasePool, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
 import { databaseId } from './database-id.ts'
@@ -29,8 +28,12 @@ export interface DatabaseOptions {
   readonly isOurs?: boolean
   /** Leave nothing behind in the database but what the migrations made: its changes cannot be resumed after a restart. */
   readonly temporarySlot?: boolean
-  /** The name of this node among others; without one, it is expected to be alone. */
+  /** Shown in the names of replication slots, and to other nodes. Default: the host's name and the process id. */
   readonly node?: string
+  /** Whether broadcasts and presence reach the other nodes of this database. Default false. */
+  readonly hasRelay?: boolean
+  /** What an operator should know of the replication slots, as a sentence. */
+  readonly onNotice?: (sentence: string) => unknown
   /** Whether the database may be used at all. A Failure that it throws says why not. */
   readonly guard?: (session: Queryable) => Promise<void>
   /** A database that did not answer at first is ready: `migrated` names what was changed. */
@@ -73,10 +76,19 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     wait(error)
   }
   let server: Server | null = null
+  let last = ''
+  const notice = (sentence: string): void => {
+    if (sentence !== last) options.onNotice?.((last = sentence))
+  }
   const feed = openPostgresFeed({
     databaseUrl: url,
     temporarySlot,
-    ...(options.node === undefined ? {} : { node: options.node, hasRelay: true }),
+    ...(options.node === undefined ? {} : { node: options.node }),
+    hasRelay: options.hasRelay ?? false,
+    onNotice: (sentence) => void options.onNotice?.(sentence),
+    onStatus: (status) => {
+      if (status.kind === 'waiting') notice(`Row changes stand still: ${status.fault.message}`)
+    },
     otherPublications: [MESSAGES],
     prepare: async () => {
       if (migrated !== null) return
@@ -99,7 +111,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
   }
   const closing = new AbortController()
-  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), uuid: randomUUID })
+  const authorizer = policyAuthorizer({ withSession: (work) => sessions.withSession(work), sessions: poolSize })
   return {
     ports: {
       authorizer,

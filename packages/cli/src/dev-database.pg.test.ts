@@ -34,6 +34,8 @@ test(
     const ready = await dev.json<Ready>()
     const sql = async (text: string): Promise<string> => (await sandbox.run(['sql', text])).stdout
     expect(await sql('create table todos (id serial primary key, title text)')).toBe('CREATE\n')
+    const keyless = await sandbox.run(['sql', 'create table nopk (a int)'])
+    expect(keyless.stderr).toContain('changes of public.nopk are not sent to clients, since it has no primary key: alter table public.nopk')
 
     const socketUrl = `${ready.url.replace('http', 'ws')}/realtime/v1`
     const ours = new RealtimeClient(socketUrl, { apikey: ready.anonKey })

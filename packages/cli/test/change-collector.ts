@@ -25,15 +25,16 @@ export class ChangeCollector {
   /** What must not happen, in words. */
   readonly faults: string[] = []
   joins = 0
-  readonly #url: string
+  readonly #url: () => string
   readonly #entry: object
   #last: string | null = null
   #socket: WebSocket | null = null
   #closed = false
   #wake: () => void = () => {}
 
-  constructor(url: string, token: string, entry: object) {
-    this.#url = `${url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${token}`
+  /** `url` may be another one at each connection. */
+  constructor(url: string | (() => string), token: string, entry: object) {
+    this.#url = () => `${(typeof url === 'string' ? url : url()).replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${token}`
     this.#entry = entry
     this.#connect()
   }
@@ -53,6 +54,11 @@ export class ChangeCollector {
     }
   }
 
+  /** Breaks the connection; another one follows at once. */
+  reconnect(): void {
+    this.#socket?.terminate()
+  }
+
   close(): void {
     this.#closed = true
     this.#socket?.terminate()
@@ -60,7 +66,7 @@ export class ChangeCollector {
 
   #connect(): void {
     if (this.#closed) return
-    const socket = new WebSocket(this.#url)
+    const socket = new WebSocket(this.#url())
     this.#socket = socket
     socket.on('error', () => {})
     socket.on('close', () => setTimeout(() => this.#connect(), 50))

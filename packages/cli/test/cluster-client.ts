@@ -187,8 +187,7 @@ export function broadcastFaults(receiver: ClusterClient, sender: ClusterClient):
   const acknowledged = new Set(sender.acknowledged)
   const last = sender.acknowledged.at(-1) ?? 0
   let before = { n: 0, at: -Infinity }
-  const between = (from: number, to: number): boolean =>
-    receiver.breaks.some((at) => at >= from - REPORTED_WITHIN_MS && at <= to + REPORTED_WITHIN_MS)
+  const between = (from: number, to: number): boolean => receiver.breaks.some((at) => at >= from && at <= to + REPORTED_WITHIN_MS)
   const missing = (to: { readonly n: number; readonly at: number }): void => {
     for (let n = before.n + 1; n < to.n; n++) {
       if (!acknowledged.has(n) || between(before.at, to.at)) continue

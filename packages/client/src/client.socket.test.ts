@@ -41,8 +41,18 @@ test('a server that is not there is tried again; one that does not take the key 
   })
   expect(refused.connectionState()).toBe('closed')
   const nobody = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'k' })
-  expect(await errorOf(nobody)).toMatchObject({ code: 'connection-lost', retryable: true })
-  expect(await Promise.all([refused.disconnect(), nobody.disconnect()])).toEqual(['ok', 'ok'])
+  expect(await errorOf(nobody)).toMatchObject({
+    code: 'unreachable',
+    retryable: true,
+    message: expect.stringContaining('ws://127.0.0.1:9/socket') as string,
+  })
+  const elsewhere = new RealtimeClient(`${server.url}/nowhere`, { apikey: server.anonKey })
+  expect(await errorOf(elsewhere)).toMatchObject({
+    code: 'wrong-path',
+    retryable: false,
+    message: expect.stringContaining('/realtime/v1') as string,
+  })
+  expect(await Promise.all([refused, nobody, elsewhere].map((client) => client.disconnect()))).toEqual(['ok', 'ok', 'ok'])
 })
 
 test('a connection that died without a word is found by its heartbeat, and the channel comes back', async () => {
@@ -123,11 +133,12 @@ test('a message of 200 MB costs the connection and nothing else: who waits is to
   await new Promise((resolve) => listener.close(resolve))
 })
 
-test('a topic over 255 bytes is joined, and a broadcast on it rejects with its own reason', async () => {
+test('a topic over 255 bytes is joined, JSON is sent on it, and bytes are rejected with their own reason (rule N5)', async () => {
   const client = new RealtimeClient(`${server.url}/socket`, { apikey: server.anonKey })
   const channel = client.channel('x'.repeat(300))
   await channel.ready()
-  await expect(channel.sendBroadcast('e', {})).rejects.toMatchObject({ code: 'name-too-long' })
+  expect(await channel.sendBroadcast('e', {})).toBe('ok')
+  await expect(channel.sendBroadcast('e', new Uint8Array(1))).rejects.toMatchObject({ code: 'name-too-long' })
   expect(await channel.track({})).toBe('ok')
   await client.disconnect()
 })

@@ -165,6 +165,66 @@ describe('the join', () => {
   })
 })
 
+describe('what can never come is refused by name', () => {
+  test('an unknown event', () => {
+    const { client } = setup()
+    const channel = client.channel('room')
+    const on =
+      (type: string, event: unknown): unknown =>
+      () =>
+        channel.on(type as 'presence', { event } as never, () => {})
+    const refused = (name: string): unknown =>
+      expect.objectContaining({ code: 'bad-argument', message: expect.stringContaining(name) as string })
+    expect(on('postgres_changes', 'inserted')).toThrow(refused('"inserted"'))
+    expect(on('postgres_changes', undefined)).toThrow(refused('`postgres_changes`'))
+    expect(on('presence', 'left')).toThrow(refused('"left"'))
+    for (const event of ['insert', 'INSERT', 'Update', 'DELETE', '*']) expect(on('postgres_changes', event)).not.toThrow()
+    for (const event of ['sync', 'JOIN', 'leave', 'update', '*']) expect(on('presence', event)).not.toThrow()
+    expect(on('broadcast', 'anything')).not.toThrow()
+  })
+
+  test('events in lower case are those in upper case, as in realtime-js', async () => {
+    const { client, server } = setup()
+    const heard: unknown[] = []
+    client
+      .channel('room')
+      .on('postgres_changes', { event: 'insert' as 'INSERT', schema: 'public', table: 't' }, ({ eventType }) => heard.push(eventType))
+      .subscribe()
+    await settle()
+    const data = { schema: 'public', table: 't', commit_timestamp: 'T', errors: null, columns: [] }
+    server.push('realtime:room', 'postgres_changes', { ids: [1], data: { ...data, type: 'INSERT', record: {} } })
+    server.push('realtime:room', 'postgres_changes', { ids: [1], data: { ...data, type: 'DELETE', old_record: {} } })
+    expect(heard).toEqual(['INSERT'])
+  })
+
+  test('a private channel of a name that is in use as a public one, and the reverse', () => {
+    const { client } = setup()
+    const open = client.channel('room')
+    expect(client.channel('room')).toBe(open)
+    expect(client.channel('room', { config: { private: false } })).toBe(open)
+    expect(() => client.channel('room', { config: { private: true } })).toThrow(
+      expect.objectContaining({
+        code: 'already-joined',
+        message: expect.stringContaining('realtime:room is in use as a public channel') as string,
+      }),
+    )
+    const closed = client.channel('members', { config: { private: true } })
+    expect(client.channel('members')).toBe(closed)
+    expect(() => client.channel('members', { config: { private: false } })).toThrow('in use as a private channel')
+    expect(() => client.hold('room', { config: { private: true } })).toThrow('in use as a public channel')
+  })
+
+  test('a listener that comes too late names the cleanup that an effect forgot', async () => {
+    const { client, runtime } = setup()
+    client.channel('room').subscribe()
+    await settle()
+    const again = (): unknown => client.channel('room').onPostgresChanges('*', { schema: 'public' }, () => {})
+    const hint = expect.stringContaining('Did an effect forget its cleanup, () => client.removeChannel(channel)?') as string
+    expect(again).toThrow(expect.objectContaining({ code: 'already-joined', hint }))
+    expect(runtime.warnings).toEqual([hint])
+  })
+})
+
 describe('listeners', () => {
   test('Postgres changes, by id and kind', async () => {
     const { client, server } = setup()
@@ -281,6 +341,32 @@ describe('sending', () => {
     expect(await channel.sendBroadcast('e', {})).toBe('timed out')
   })
 
+  test('what the endpoint and the user put into a URL stays there, in its order', async () => {
+    const runtime = new FakeRuntime()
+    const client = new RealtimeClient('ws://host/socket?a=1', { params: { z: 1, apikey: 'k' } }, runtime)
+    expect(new RealtimeClient('ws://host/socket', { params: { z: 1, apikey: 'k' } }, runtime).endpointURL()).toBe(
+      'ws://host/socket/websocket?z=1&apikey=k&vsn=2.0.0',
+    )
+    const bytes = new Uint8Array([1])
+    const channel = client.channel('room', { config: { private: true } })
+    await channel.httpSend('e', bytes, { persist: { ttl: 60 } })
+    await channel.httpSend('e', bytes, { persist: true })
+    expect(runtime.requests.map(({ url }) => url)).toEqual([
+      'http://host/api/broadcast/room/events/e?a=1&private=true&persist%5Bttl%5D=60',
+      'http://host/api/broadcast/room/events/e?a=1&private=true&persist=true',
+    ])
+    expect(runtime.requests[0]!.body).toBe(bytes)
+  })
+
+  test('persist on what cannot be stored is an error, as in realtime-js', async () => {
+    const { client, runtime } = setup()
+    const channel = client.channel('room').subscribe()
+    await settle()
+    expect(await channel.send({ type: 'broadcast', event: 'e', persist: true })).toBe('error')
+    expect(await channel.send({ type: 'broadcast', event: 'e', persist: false })).toBe('ok')
+    expect(runtime.warnings).toEqual([expect.stringContaining('`persist` needs a joined private channel')])
+  })
+
   test('httpSend', async () => {
     const { client, runtime } = setup()
     const channel = client.channel('a b', { config: { private: true } })
@@ -290,8 +376,14 @@ describe('sending', () => {
       ['http://localhost/api/broadcast/a%20b/events/e%20v?private=true', '{"n":1}', 5],
       ['http://localhost/api/broadcast/a%20b/events/ev?private=true', new Uint8Array([2]), 10_000],
     ])
-    expect(runtime.requests[1]!.headers['Content-Type']).toBe('application/octet-stream')
+    expect(runtime.requests[1]!.headers!['Content-Type']).toBe('application/octet-stream')
     await expect(channel.httpSend('e', null)).rejects.toThrow('Payload is required for httpSend()')
+    // Rule H3: a URL has no way to say these names.
+    for (const name of ['.', '..']) {
+      await expect(channel.httpSend(name, {})).rejects.toMatchObject({ code: 'bad-argument' })
+      await expect(client.channel(name).httpSend('e', {})).rejects.toMatchObject({ code: 'bad-argument' })
+    }
+    expect(runtime.requests).toHaveLength(2)
     runtime.answer = () => ({ status: 422, statusText: 'U', body: '{"error":"bad"}' })
     await expect(channel.httpSend('e', {})).rejects.toMatchObject({ code: 'http-failed', message: 'bad', retryable: false })
     runtime.answer = () => ({ status: 503, statusText: 'Busy', body: '<html>' })

@@ -1,5 +1,6 @@
-import { wireTopic } from '@tidewire/protocol'
-import { HOST, RealtimeChannel } from './channel.ts'
+import { RealtimeError, wireTopic } from '@tidewire/protocol'
+import { RealtimeChannel } from './channel.ts'
+import { setHost } from './compat/host.ts'
 import type { ConnectionState } from './connection/connection-state.ts'
 import type { UntypedDatabase } from './listen/database.ts'
 import type { RealtimeChannelOptions } from './channel/channel-options.ts'
@@ -47,7 +48,7 @@ export class Client<Database = UntypedDatabase> {
     const session = new Session(endPoint, options, runtime)
     const resolved = session.options
     this.#session = session
-    Object.assign(this, { [HOST]: session })
+    setHost(this, session)
     this.endPoint = session.endPoint
     this.httpEndpoint = resolved.httpUrl
     this.apiKey = resolved.apikey
@@ -69,7 +70,7 @@ export class Client<Database = UntypedDatabase> {
 
   /** All channels, in the order of their making. The array is replaced when one comes or goes. */
   get channels(): RealtimeChannel[] {
-    return this.#session.roster.owners as RealtimeChannel[]
+    return this.#session.registry.owners as RealtimeChannel[]
   }
 
   get accessTokenValue(): string | null {
@@ -139,7 +140,7 @@ export class Client<Database = UntypedDatabase> {
 
   /** Says that the program was asleep or away: the connection is probed, or made again, at once. See `wakeWithApp`. */
   wake(): void {
-    this.#session.probe('wake')
+    this.#session.check('wake')
   }
 
   connectionState(): 'connecting' | 'open' | 'closing' | 'closed' {
@@ -163,7 +164,10 @@ export class Client<Database = UntypedDatabase> {
     return this.channels
   }
 
-  /** The channel of a topic: the one that there is, else a new one. Of an existing channel the parameters stay as they are. */
+  /**
+   * The channel of a topic: the one that there is, else a new one. Of an existing channel the parameters stay as they are; throws a
+   * RealtimeError (`already-joined`) when `private` is asked for and differs.
+   */
   channel<Events extends object = UntypedEvents, Meta extends object = UntypedRow>(
     topic: string,
     params?: RealtimeChannelOptions,
@@ -180,9 +184,14 @@ export class Client<Database = UntypedDatabase> {
     const session = this.#session
     const name = wireTopic(topic)
     session.stayUp()
-    return (
-      (session.roster.find(name)?.owner as RealtimeChannel<Events, Database, Meta> | undefined) ?? new RealtimeChannel(name, params, this)
-    )
+    const membership = session.registry.find(name)
+    if (membership === undefined) return new RealtimeChannel(name, params, this)
+    const channel = membership.owner as RealtimeChannel<Events, Database, Meta>
+    const { private: wanted } = { ...params.config }
+    // Two rooms of one name: whoever asked for the one would get the other without a word.
+    if (wanted !== undefined && wanted !== channel.private)
+      throw new RealtimeError('already-joined', `${name} is in use as a ${wanted ? 'public' : 'private'} channel.`)
+    return channel
   }
 
   /**
@@ -195,7 +204,7 @@ export class Client<Database = UntypedDatabase> {
   ): ChannelHandle<Events, Database, Meta> {
     const session = this.#session
     const channel = this.channel<Events, Meta>(topic, params)
-    const membership = session.roster.find(channel.topic)!
+    const membership = session.registry.find(channel.topic)!
     const released = new AbortController()
     const release = (): void => {
       if (released.signal.aborted) return
@@ -241,7 +250,7 @@ export class Client<Database = UntypedDatabase> {
 
   /** Sends a heartbeat now, unless one is on its way or there is no connection. */
   sendHeartbeat(): Promise<void> {
-    this.#session.probe('beat')
+    this.#session.check('beat')
     return Promise.resolve()
   }
 

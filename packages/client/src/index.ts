@@ -16,13 +16,13 @@ export { RealtimeChannel } from './channel.ts'
 export type { SubscribeStatus } from './channel/channel-state.ts'
 export type { ChannelHandle } from './client.ts'
 export type { ConnectionState } from './connection/connection-state.ts'
-export * from './constants.ts'
+export * from './compat/constants.ts'
 export type { RowOf, SchemaOf, TableOf, UntypedDatabase } from './listen/database.ts'
 export { postgresChangesFilter, RealtimePostgresFilterBuilder } from './listen/filter-builder.ts'
 export type { RealtimePostgresChangesFilterOperator } from './listen/filter-builder.ts'
 export { WebSocketFactory } from './io/websocket-factory.ts'
 export type { IterationOptions } from './listen/iteration.ts'
-export type { Loss } from './channel/loss.ts'
+export type { Loss } from './connection/loss.ts'
 export type {
   ListenOptions,
   OutgoingMessage,
@@ -33,9 +33,9 @@ export type {
 } from './channel/channel-options.ts'
 export type { BigNumbers, HeartbeatCallback, HeartbeatStatus, LogLevel, RealtimeClientOptions, RealtimeMessage } from './options.ts'
 export type * from './listen/payloads.ts'
-export { RealtimePresence } from './channel/presence.ts'
+export { RealtimePresence } from './compat/presence.ts'
 export type { PresenceSnapshot as RealtimePresenceState } from './listen/payloads.ts'
-export type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
+export type { HttpAnswer, HttpRequest, Runtime, PageLifecycle, WebSocketLike, WebSocketLikeConstructor, WorkerTimers } from './runtime.ts'
 export type { EventsOf, Schema, Schemas } from './listen/schema.ts'
 export type { AckOptions, AckResult } from './channel/send-with-ack.ts'
 /**

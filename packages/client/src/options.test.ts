@@ -55,6 +55,6 @@ test('all faults at once', () => {
     'Unsupported serializer version: 3.0.0',
   )
   expect(fault(() => resolveOptions('nope', { vsn: '3.0.0', timeout: -1, heartbeatIntervalMs: NaN }, runtime))).toBe(
-    'API key is required to connect to Realtime; Unsupported serializer version: 3.0.0; Invalid URL; timeout must be a number of milliseconds below 2^31; heartbeatIntervalMs must be a number of milliseconds below 2^31',
+    'API key is required to connect to Realtime; Unsupported serializer version: 3.0.0; "nope" is no URL such as ws://localhost:4000/realtime/v1; timeout must be milliseconds below 2^31; heartbeatIntervalMs must be milliseconds below 2^31',
   )
 })

@@ -1,6 +1,6 @@
 import { DEFAULT_VERSION, RealtimeError, type Version } from '@tidewire/protocol'
 import { fullJitterMs } from './connection/backoff.ts'
-import { broadcastUrl } from './connection/endpoint.ts'
+import { addressOf, broadcastUrl } from './connection/endpoint.ts'
 import { callSafely } from './listen/listeners.ts'
 import type { Untyped } from './listen/payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
@@ -101,21 +101,21 @@ export function resolveOptions(
   try {
     httpUrl = broadcastUrl(endpoint)
   } catch {
-    faults.push('Invalid URL')
+    faults.push(`"${addressOf(endpoint)}" is no URL such as ws://localhost:4000/realtime/v1`)
   }
   const milliseconds = (
     name: 'timeout' | 'heartbeatIntervalMs' | 'accessTokenTimeoutMs' | 'disconnectOnEmptyChannelsAfterMs',
     fallback: number,
   ): number => {
     const value = options[name] ?? fallback
-    if (options[name] !== undefined && !isMilliseconds(value)) faults.push(`${name} must be a number of milliseconds below 2^31`)
+    if (options[name] !== undefined && !isMilliseconds(value)) faults.push(`${name} must be milliseconds below 2^31`)
     return value
   }
   const timeoutMs = milliseconds('timeout', 10_000)
   const heartbeatIntervalMs = milliseconds('heartbeatIntervalMs', 25_000)
   const resolved: ResolvedOptions = {
     apikey: apikey as string,
-    params: { apikey, ...params, ...level(options.logLevel ?? options.log_level), vsn },
+    params: { ...('apikey' in params ? {} : { apikey }), ...params, ...level(options.logLevel ?? options.log_level), vsn },
     httpUrl,
     version: vsn as Version,
     timeoutMs,

@@ -17,23 +17,23 @@ export interface WebSocketLikeConstructor {
   new (address: string | URL, subprotocols?: string | string[]): WebSocketLike
 }
 
-/** One POST; an answer later than `timeoutMs` is none. */
+/** A POST where there is a body, else a GET; an answer later than `timeoutMs` is none. */
 export interface HttpRequest {
   readonly url: string
-  readonly headers: { readonly [name: string]: string }
-  readonly body: string | Uint8Array
+  readonly headers?: { readonly [name: string]: string }
+  readonly body?: string | ArrayBufferLike | ArrayBufferView
   readonly timeoutMs: number
 }
 
-/** The answer to it, whatever its status. */
+/** The answer to it, whatever its status. `body` is empty where it was taken. */
 export interface HttpAnswer {
   readonly status: number
   readonly statusText: string
   readonly body: string
 }
 
-/** What happens around the client: `wake` asks where we stand, `freeze` says that timers and sockets stop here. */
-export type Surroundings = 'wake' | 'freeze'
+/** What happens to the page: `wake` asks for a check of the connection, `freeze` says that timers and sockets stop here. */
+export type PageLifecycle = 'wake' | 'freeze'
 
 /** Everything the client takes from the platform. One implementation is in `io/`, another in the tests. */
 export interface Runtime {
@@ -49,8 +49,8 @@ export interface Runtime {
   /** Tells of a fault that no caller can be told of: a listener that threw. */
   report(error: RealtimeError): void
   warn(message: string): void
-  /** Watches the surroundings; returns what stops it. */
-  watch(changed: (what: Surroundings) => void): () => void
+  /** Watches page and network; returns what stops it. */
+  watch(changed: (what: PageLifecycle) => void): () => void
   /** Timers of a worker, which browsers do not slow down in hidden pages. Throws when there are no workers. */
   workerTimers(options: { readonly url: string | undefined; readonly failed: (cause: unknown) => void }): WorkerTimers
 }

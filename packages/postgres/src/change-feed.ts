@@ -1,9 +1,11 @@
+import type { GapReason } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
 import type { ChangeBatch, NewEpoch, TableGap } from './replication/change-source.ts'
 import { laterLsn, type Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
 import type { ReplicationFault } from './replication/replication-fault.ts'
-import { parseChangeEntry, type ChangeEntry } from './subscribe/change-entry.ts'
+import type { EpochReason } from './replication/replication-state.ts'
+import { NO_ENTRY, parseChangeEntry, tablesOf, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
 import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
@@ -11,10 +13,17 @@ import type { FeedRuntime } from './feed-runtime.ts'
 import { Pipeline } from './decide/pipeline.ts'
 import type { Replayer } from './subscribe/replay.ts'
 import { isOwnTable, Settling, type SettlingListener } from './decide/settling.ts'
-import { entryMatches } from './subscribe/subscribe-plan.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
 import { WindowMarks } from './subscribe/window-marks.ts'
+
+const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
+  found: 'slot-replaced',
+  created: 'slot-created',
+  lost: 'slot-lost',
+  'publication-changed': 'publication-changed',
+  'fell-behind': 'position-too-old',
+}
 
 /** What the feed needs of the source of changes. */
 export interface FeedSource {
@@ -107,18 +116,17 @@ export class PostgresChangeFeed implements ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
     const objects = request.entries.filter(({ entry }) => entry !== null)
     const entries: ChangeEntry[] = []
-    let refusal =
-      objects.length === 0 ? 'No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: nil' : null
+    let refusal: EntryRefusal | null = objects.length === 0 ? NO_ENTRY : null
     for (const { id, entry } of objects) {
       const parsed = parseChangeEntry(id, entry)
       if (parsed.ok) entries.push(parsed.entry)
-      else refusal ??= parsed.message
+      else refusal ??= parsed
     }
     const channel = new FeedChannel(request, entries, listener)
     if (refusal !== null) {
       // Never inside the call: the caller does not hold the handle yet.
-      const message = refusal
-      void Promise.resolve().then(() => channel.tell('error', message))
+      const { message, fault } = refusal
+      void Promise.resolve().then(() => channel.refuse(message, fault))
       return { setIdentity: () => {}, close: () => (channel.closed = true) }
     }
     this.#subscriptions.channels.add(channel)
@@ -137,7 +145,11 @@ export class PostgresChangeFeed implements ChangeFeed {
       lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
       oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
       trouble,
-      unready: this.#ready ? null : (trouble ?? 'Row changes of the last while are still being read.'),
+      unready: this.#ready
+        ? null
+        : trouble === null
+          ? 'the changes of the last while are still being read'
+          : 'the database does not give its changes',
       degraded: this.#degraded,
       windowMs: this.#ring.spanMs(this.#runtime.uptime()),
       windowBytes: this.#ring.bytes,
@@ -146,10 +158,8 @@ export class PostgresChangeFeed implements ChangeFeed {
 
   /** Why this node does less than its clients expect. */
   get #degraded(): string | null {
-    const { peers } = this.#source
-    if (peers.length === 0 || this.#options.hasRelay) return null
-    const names = peers.slice(0, 3).join(', ') + (peers.length > 3 ? ', …' : '')
-    return `Other servers read this database (${names}), and no relay is configured: broadcasts and presence do not reach their clients.`
+    if (this.#source.peers.length === 0 || this.#options.hasRelay) return null
+    return 'other servers read this database, and no relay is configured: broadcasts and presence do not reach their clients'
   }
 
   onChanges(batch: ChangeBatch): void {
@@ -163,7 +173,7 @@ export class PostgresChangeFeed implements ChangeFeed {
       this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
       this.#marks.restart()
       this.#progress = confirmedLsn
-      if (event.previous !== null) this.#resync(event.reason)
+      if (event.previous !== null) this.#resync(RESYNC_REASONS[event.reason])
     })
     this.#subscribing.epochIsKnown()
   }
@@ -205,6 +215,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     epoch: () => this.#source.epoch,
     processed: (lsn) => this.#processed(lsn),
     betweenBatches: (work) => this.#pipeline.controlled(work),
+    filterTextOf: (subscription, change) => this.#subscriptions.filterTextOf(subscription, change),
     send: (changes, candidates) => this.#settling.replay(changes, candidates),
   }
 
@@ -246,7 +257,7 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   /** The slot was lost or made anew: what happened in between cannot be told any more. */
-  #resync(reason: string): void {
+  #resync(reason: GapReason): void {
     for (const channel of this.#subscriptions.channels) {
       if (channel.after === null) continue
       channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason })
@@ -261,7 +272,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     const published = await this.#database.publishedTables()
     for (const channel of this.#subscriptions.channels) {
       if (channel.after === null) continue
-      const gone = channel.entries.some((entry) => !published.some((table) => entryMatches(entry, table)))
+      const gone = channel.entries.some((entry) => tablesOf(entry, published).length === 0)
       if (gone) void this.#subscribing.subscribe(channel)
     }
   }

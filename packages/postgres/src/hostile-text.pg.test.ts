@@ -1,10 +1,9 @@
 /** Texts that would be SQL if anything pasted them, through every way in from a client. */
-import { randomUUID } from 'node:crypto'
 import type { Authorization, Identity } from '@tidewire/server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../test/feed.ts'
 import { usePostgres } from '../test/postgres.ts'
-import { policyAuthorizer } from './messages/authorizer.ts'
+import { policyAuthorizer } from './io/sessions/policy-authorizer.ts'
 import { databasePool, type DatabasePool } from './io/sessions/database-pool.ts'
 import { databaseMessageStore } from './messages/message-store.ts'
 
@@ -107,7 +106,7 @@ describe.each(cases)('%s', (name, text) => {
   })
 
   test('as a topic, a role, claims and headers of a private channel', async () => {
-    const authorizer = policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID })
+    const authorizer = policyAuthorizer({ withSession: (work) => pool.withSession(work) })
     const user: Identity = { role: 'authenticated', claims: { sub: text, [text]: text }, headers: { 'x-any': text, [text]: text } }
     for (const ask of ['read', 'write'] as const) {
       expect(flags(await authorizer[ask]({ subTopic: text, identity: asRole('authenticated') }))).not.toBe('true')

@@ -1,7 +1,7 @@
 export { startEmbeddedPostgres, type EmbeddedPostgresOptions } from './io/embedded/embedded-postgres.ts'
 export type { EmbeddedPostgres } from './io/embedded/running-server.ts'
 
-export { policyAuthorizer, type AuthorizerOptions } from './messages/authorizer.ts'
+export { policyAuthorizer, type PolicyAuthorizerOptions } from './io/sessions/policy-authorizer.ts'
 export { databasePool, type DatabasePool, type DatabasePoolOptions } from './io/sessions/database-pool.ts'
 export { makeConvenient, migrate, type MigrationResult } from './io/migrate.ts'
 export { databaseMessageStore } from './messages/message-store.ts'
@@ -9,7 +9,14 @@ export { migrations } from './migrations/migrations.ts'
 
 export { openChangeSource, type OpenChangeSourceOptions } from './io/replication/open-change-source.ts'
 export type { ChangeSourceTuning } from './replication/change-source-options.ts'
-export type { ChangeBatch, ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/change-source.ts'
+export type {
+  ChangeBatch,
+  ChangeSource,
+  ChangeSourceHandlers,
+  ChangeSourceStatus,
+  NewEpoch,
+  TableGap,
+} from './replication/change-source.ts'
 export type { EpochReason } from './replication/replication-state.ts'
 export type { ReplicationFault } from './replication/replication-fault.ts'
 export type { RowChange, Transaction } from './replication/transaction-assembler.ts'
@@ -24,7 +31,7 @@ export { Tuple, type CellKind } from './replication/pgoutput/tuple.ts'
 export { recordWriter, type RecordColumn, type RecordSources, type RecordWriter } from './deliver/record-writer.ts'
 
 export { ensurePublications, readPublications, type Publication, type PublicationSpec } from './io/replication/publication.ts'
-export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop } from './io/replication/slot.ts'
+export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop, type SlotRole } from './io/replication/slot.ts'
 export { isUnavailable } from './replication/replication-fault.ts'
 export type { Queryable } from './io/sessions/queryable.ts'
 export { isMessageTable, storedMessage } from './messages/stored-message.ts'

@@ -19,6 +19,8 @@ export interface TestPostgres {
   restart(): Promise<void>
   /** Makes an empty database and answers its URL. */
   createDatabase(): Promise<string>
+  /** A session that may be cut. */
+  connect(url: string): Promise<pg.Client>
 }
 
 /** Starts a Postgres before the first test of the file and stops it after the last. */
@@ -68,6 +70,12 @@ export function usePostgres(settings: Readonly<Record<string, string>> = {}): Te
       await server.stop()
       server = await startEmbeddedPostgres({ installation, dataDir, port, settings: all })
       await connect()
+    },
+    connect: async (connectionString) => {
+      const client = new pg.Client({ connectionString })
+      client.on('error', () => {})
+      await client.connect()
+      return client
     },
     createDatabase: async () => {
       const name = `test_${++databases}`

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { startFeed } from './feed.ts'
+import { FLIGHT_SETUP, flightCase } from './flight-case.ts'
+import { playFlight } from './flight-play.ts'
 import type { TestPostgres } from './postgres.ts'
 import { RLS_SETUP, rlsCase } from './rls-case.ts'
 import { playCase } from './rls-play.ts'
@@ -39,4 +41,48 @@ async function proveLane(url: string, cases: number, seed: number, setup: string
     await it.close()
   }
   return compared
+}
+
+const NO_FUNCTIONS = `do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$;`
+
+/**
+ * The same while everything that decides who sees a row is altered, and rows are in flight. Every other lane
+ * is a database in which no functions may be made. Answers how many deliveries were judged.
+ */
+export async function proveFlights(postgres: TestPostgres, { cases, seed, lanes }: Proof): Promise<number> {
+  const share = Math.ceil(cases / lanes)
+  const judged: Promise<number>[] = []
+  for (let lane = 0; lane < lanes; lane++) {
+    const roles = { R1: `flight_${lane}_one`, R2: `flight_${lane}_two`, G: `flight_${lane}_group` }
+    for (const role of Object.values(roles)) await postgres.admin.query(`create role ${role} nologin`)
+    judged.push(proveFlightLane(await postgres.createDatabase(), share, seed + lane, roles, lane % 2 === 1 ? NO_FUNCTIONS : ''))
+  }
+  return (await Promise.all(judged)).reduce((sum, each) => sum + each, 0)
+}
+
+async function proveFlightLane(
+  url: string,
+  cases: number,
+  seed: number,
+  roles: { readonly R1: string; readonly R2: string; readonly G: string },
+  more: string,
+): Promise<number> {
+  const { R1, R2 } = roles
+  const setup = `${RLS_SETUP} ${FLIGHT_SETUP} grant usage on schema public, auth to ${R1}, ${R2}; grant select on members, open_members to ${R1}, ${R2};
+    alter publication supabase_realtime set (publish_via_partition_root = true); ${more}`
+  const it = await startFeed(url, setup, { roles: [R1, R2], refreshIntervalMs: 1_000 })
+  let judged = 0
+  try {
+    await fc.assert(
+      fc.asyncProperty(flightCase, async (each) => {
+        const result = await playFlight({ it, roles }, each)
+        judged += result.compared
+        expect(result.faults).toEqual([])
+      }),
+      { seed, numRuns: cases, endOnFailure: true },
+    )
+  } finally {
+    await it.close()
+  }
+  return judged
 }

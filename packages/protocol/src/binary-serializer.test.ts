@@ -13,7 +13,7 @@ import {
   fitsUserBroadcast,
 } from './binary-serializer.ts'
 import type { UserBroadcast } from './broadcast.ts'
-import { textBytes } from './json-serializer.ts'
+import { textBytes } from './utf8.ts'
 
 const bytes = fc.uint8Array({ maxLength: 40 })
 const metadata = fc.option(fc.dictionary(fc.string({ maxLength: 4 }), fc.oneof(fc.string({ maxLength: 4 }), fc.boolean()), { maxKeys: 3 }))

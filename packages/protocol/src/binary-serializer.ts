@@ -1,8 +1,10 @@
 import type { UserBroadcast } from './broadcast.ts'
-import { decoded, jsonValue, undecodable, utf8Text, type Decoded } from './decode.ts'
-import { textBytes } from './json-serializer.ts'
+import { decoded, jsonValue, undecodable, type Decoded } from './decode.ts'
+import { MAX_NAME_BYTES, MAX_NESTING } from './frame-bounds.ts'
+import { forwardFault } from './json-scan.ts'
 import { isJsonObject, type JsonObject, type Message, type Ref } from './message.ts'
 import type { ClientFrame } from './client-frame.ts'
+import { textBytes, utf8Text } from './utf8.ts'
 
 /** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
 const FrameKind: {
@@ -12,9 +14,6 @@ const FrameKind: {
   readonly userBroadcastPush: 3
   readonly userBroadcast: 4
 } = { push: 0, reply: 1, broadcast: 2, userBroadcastPush: 3, userBroadcast: 4 }
-
-/** The longest name in a binary frame, which has one byte for each length (rule N5). */
-const MAX_NAME_BYTES = 255
 
 const METADATA_FAULT = 'the metadata is not JSON'
 const PAYLOAD_FAULT = 'the payload is marked as JSON and is not'
@@ -48,8 +47,10 @@ function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
   const encoding = data[6] === 0 ? 'binary' : 'json'
   const bytes = data.subarray(parts.value.end)
   // Receivers under 1.0.0 get the payload spliced into their JSON, so it is known to be JSON before it goes anywhere.
-  if (encoding === 'json' && jsonValue(utf8Text(bytes)) === undefined)
-    return undecodable('malformed-payload', PAYLOAD_FAULT, { joinRef, ref, topic, event })
+  const fault = encoding === 'json' ? forwardFault(bytes) : null
+  if (fault === 'too-deep')
+    return undecodable(fault, `the payload is nested more than ${MAX_NESTING} levels deep`, { joinRef, ref, topic, event })
+  if (fault !== null) return undecodable('malformed-payload', PAYLOAD_FAULT, { joinRef, ref, topic, event })
   const broadcast = { event: userEvent, metadata, encoding, bytes } as const
   return decoded({ joinRef, ref, topic, event, payload: { kind: 'user-broadcast', broadcast } })
 }

@@ -36,6 +36,17 @@ export function isBroadcastPayload(payload: unknown): payload is BroadcastPayloa
   return isJsonObject(payload) && typeof payload['event'] === 'string' && 'payload' in payload
 }
 
+/** Whether a broadcast, or the `broadcast` of a join, asks to be stored (rule B10). `persist` is a boolean or `{ ttl }`. */
+export function asksToPersist(options: unknown): boolean {
+  if (!isJsonObject(options)) return false
+  const { persist } = options
+  return persist !== undefined && persist !== null && persist !== false && persist !== 'false'
+}
+
+/** The refusal of what asks for it (rule B10). */
+export const PERSIST_UNSUPPORTED =
+  'PersistUnsupported: this server does not store broadcasts. Send without `persist`, or from SQL with realtime.send'
+
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /** The `traceparent` of W3C Trace Context in an object that may have one; `null` for everything else (rule B9). */

@@ -13,7 +13,14 @@ export interface ClientFrame extends FrameEnvelope {
 export type FramePayload =
   /** JSON: `bytes` is its valid text, `value` the parsed value. */
   | { readonly kind: 'json'; readonly bytes: Uint8Array; readonly value: unknown }
+  /** JSON that nobody reads here, of a large frame: `bytes` is its valid text, not parsed. */
+  | { readonly kind: 'json-text'; readonly bytes: Uint8Array }
   /** A binary push (kind 0): opaque. */
   | { readonly kind: 'binary'; readonly bytes: Uint8Array }
   /** A user broadcast (kind 3): the bytes of a `json` one are JSON, those of a `binary` one opaque. */
   | { readonly kind: 'user-broadcast'; readonly broadcast: UserBroadcast }
+
+/** Bytes of a payload as it came. */
+export function payloadBytes(payload: FramePayload): number {
+  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
+}

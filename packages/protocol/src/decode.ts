@@ -11,6 +11,9 @@ export type DecodeFault =
   | 'invalid-utf8'
   | 'empty-frame'
   | 'binary-not-supported'
+  | 'name-too-long'
+  | 'too-deep'
+  | 'too-many-values'
 
 /** What a frame says before its payload: enough to answer it. */
 export interface FrameEnvelope {
@@ -39,19 +42,6 @@ export function decoded<T>(value: T): Decoded<T> {
 /** What it returns for one that it could not; `detail` is a sentence for the sender. */
 export function undecodable(code: DecodeFault, detail: string, envelope?: FrameEnvelope): Undecodable {
   return envelope === undefined ? { ok: false, code, detail } : { ok: false, code, detail, envelope }
-}
-
-/** Made with the first bytes: a platform without it, or with one that is loaded later, must be able to load this file. */
-let strictUtf8: TextDecoder | undefined
-
-/** UTF-8 text, or `undefined` when the bytes are not UTF-8. */
-export function utf8Text(bytes: Uint8Array): string | undefined {
-  strictUtf8 ??= new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-  try {
-    return strictUtf8.decode(bytes)
-  } catch {
-    return undefined
-  }
 }
 
 /** The JSON value of a text, or a fault; `undefined` is never a JSON value, so it marks the fault. */

@@ -1,3 +1,5 @@
+import type { ChangesFaultCode } from './changes-fault.ts'
+
 /**
  * Every way a Tidewire call can fail. The list is closed: a program may switch over it.
  * Causes and remedies are listed in `docs/errors.md`.
@@ -12,7 +14,6 @@ export type RealtimeErrorCode =
   | 'token-expired'
   | 'token-unavailable'
   | 'push-refused'
-  | 'push-dropped'
   | 'timeout'
   | 'aborted'
   | 'channel-closed'
@@ -31,23 +32,31 @@ export type RealtimeErrorCode =
   | 'buffer-overflow'
   | 'database-unavailable'
   | 'port-in-use'
+  | 'unreachable'
+  | 'wrong-path'
+  | ChangesFaultCode
 
 /** What goes with the code and the sentence of an error. */
 export interface RealtimeErrorOptions {
   readonly cause?: unknown
   /** Whether the same call may succeed later without a change by the caller. Default false. */
   readonly retryable?: boolean
+  /** What mends it, where the message is not ours to word. */
+  readonly hint?: string | undefined
 }
 
 /** The one error type of Tidewire: a closed `code`, a sentence that says what to do, and the `cause` if there is one. */
 export class RealtimeError extends Error {
   readonly code: RealtimeErrorCode
   readonly retryable: boolean
+  /** The cause and the remedy, in SQL where SQL is one; absent where the message says it. */
+  declare readonly hint?: string
 
   constructor(code: RealtimeErrorCode, message: string, options: RealtimeErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'RealtimeError'
     this.code = code
     this.retryable = options.retryable ?? false
+    if (options.hint !== undefined) this.hint = options.hint
   }
 }

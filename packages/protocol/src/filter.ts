@@ -23,6 +23,10 @@ export const FILTER_OPERATORS: readonly FilterOperator[] = [
 /** The most values that `in` takes (rule F6). */
 export const MAX_IN_VALUES = 100
 
+/** The longest text of a filter, and of all filters of a join together, that a join may bring (rule L12). */
+export const MAX_FILTER_LENGTH = 65_536
+export const MAX_FILTERS_LENGTH = 1_048_576
+
 /** One condition on a column. Values are text as Postgres reads it; what they mean depends on the column's type. */
 export type Filter = ValueFilter | ListFilter
 
@@ -78,26 +82,42 @@ interface Fault {
 }
 
 /** Cuts at commas, except within parentheses and within quotes that open right after `.`, `(` or `,` (rule F2). */
-function splitConditions(text: string): string[] {
+export function splitConditions(text: string): readonly string[] {
   const conditions: string[] = []
   let from = 0
   let depth = 0
   let quoted = false
   for (let at = 0; at < text.length; at++) {
-    const char = text[at]!
+    const code = text.charCodeAt(at)
     if (quoted) {
-      if (char === '\\') at++
-      else if (char === '"') quoted = false
-    } else if (char === '"') quoted = at > from && '.(,'.includes(text[at - 1]!)
-    else if (char === '(') depth++
-    else if (char === ')') depth = Math.max(0, depth - 1)
-    else if (char === ',' && depth === 0) {
+      if (code === BACKSLASH) at++
+      else if (code === QUOTE) quoted = false
+    } else if (code === QUOTE) quoted = at > from && opensValue(text.charCodeAt(at - 1))
+    else if (code === OPEN) depth++
+    else if (code === CLOSE) depth = Math.max(0, depth - 1)
+    else if (code === COMMA && depth === 0) {
       conditions.push(text.slice(from, at))
       from = at + 1
     }
   }
   conditions.push(text.slice(from))
   return conditions
+}
+
+const QUOTE = 0x22
+const OPEN = 0x28
+const CLOSE = 0x29
+const COMMA = 0x2c
+const POINT = 0x2e
+const BACKSLASH = 0x5c
+
+function opensValue(code: number): boolean {
+  return code === POINT || code === OPEN || code === COMMA
+}
+
+/** How many conditions a text has, malformed ones included. Takes the time of its length. */
+export function countConditions(text: string): number {
+  return text.trim() === '' ? 0 : splitConditions(text).length
 }
 
 function parseCondition(condition: string): Filter | Fault {

@@ -9,6 +9,7 @@ const defaults: JoinRequest = {
   self: false,
   replicationReady: false,
   replay: null,
+  persist: false,
   gaps: false,
   presenceKey: null,
   presenceEnabled: false,
@@ -45,6 +46,7 @@ describe('parseJoin', () => {
       self: true,
       replicationReady: true,
       replay: { since: 1795459835246, limit: 5 },
+      persist: false,
       gaps: true,
       presenceKey: 'me',
       presenceEnabled: true,
@@ -88,13 +90,25 @@ describe('parseJoin', () => {
     expect(joined(payload)).toEqual({ ...defaults, ...difference })
   })
 
-  test('takes a hundred entries of row changes, and no more (rule J4)', () => {
+  test.each<[unknown, boolean]>([
+    [true, true],
+    [{ ttl: 60 }, true],
+    [{}, true],
+    ['true', true],
+    [false, false],
+    ['false', false],
+    [null, false],
+  ])('persist: %j asks to store: %s (rule B10)', (persist, asks) => {
+    expect(joined({ config: { broadcast: { persist } } })).toEqual({ ...defaults, persist: asks })
+  })
+
+  test('takes a thousand entries of row changes, nulls not counted, and no more (rule L12)', () => {
     const asked = (count: number): unknown => ({
       config: { postgres_changes: [null, ...Array.from({ length: count }, () => ({ event: '*' }))] },
     })
-    expect(joined(asked(100)).postgresChanges).toHaveLength(100)
-    const reason = 'UnknownErrorOnChannel: more than 100 entries in postgres_changes'
-    expect(parseJoin(asked(101))).toEqual({ ok: false, reason })
+    expect(joined(asked(1_000)).postgresChanges).toHaveLength(1_000)
+    const reason = 'TooManyChanges: a join takes at most 1000 entries in postgres_changes'
+    expect(parseJoin(asked(1_001))).toEqual({ ok: false, code: 'too-many-changes', reason })
   })
 
   test.each<[string, unknown, string | null]>([
@@ -174,7 +188,7 @@ describe('parseJoin', () => {
     [{ config: [] }, 'UnknownErrorOnChannel: no function clause matching in Access.get/3'],
     [{ config: { broadcast: 'str' } }, 'UnknownErrorOnChannel: no function clause matching in Access.get/3'],
   ])('refuses what the reference refuses, in its words: %j', (payload, reason) => {
-    expect(parseJoin(payload)).toEqual({ ok: false, reason })
+    expect(parseJoin(payload)).toEqual({ ok: false, code: 'malformed-join', reason })
   })
 
   test('a refusal does not carry back megabytes', () => {

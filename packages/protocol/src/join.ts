@@ -1,5 +1,8 @@
+import { asksToPersist } from './broadcast.ts'
 import type { JsonObject } from './message.ts'
 import { isJsonObject } from './message.ts'
+import { changesFault, defaultJoinBounds, type JoinBounds, type JoinFault } from './join-bounds.ts'
+import { fitsBytes } from './utf8.ts'
 
 /** `broadcast.replay` as asked for: usable, absent (also when it is no object), or refused at join (rule R2). */
 export type ReplayRequest = { readonly since: number; readonly limit: number } | 'invalid' | null
@@ -11,7 +14,9 @@ export interface JoinRequest {
   readonly self: boolean
   readonly replicationReady: boolean
   readonly replay: ReplayRequest
-  /** Where broadcasts may have been missed, the channel is notified (rule B11). */
+  /** Asks for broadcasts to be stored (rule B10). */
+  readonly persist: boolean
+  /** Where broadcasts may have been missed, the channel is notified (rule B12). */
   readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
@@ -34,11 +39,13 @@ export interface JoinRequest {
 }
 
 /** What a join asks for, or why it cannot be read, in the words of the reply (rule J5). */
-export type ParsedJoin = { readonly ok: true; readonly value: JoinRequest } | { readonly ok: false; readonly reason: string }
+export type ParsedJoin =
+  | { readonly ok: true; readonly value: JoinRequest }
+  | { readonly ok: false; readonly code: JoinFault; readonly reason: string }
 
 const MAX_REPLAY = 25
-/** Each row of a table is compared with every entry that watches it, and everybody waits for that. */
-const MAX_POSTGRES_CHANGES = 100
+/** The longest presence key: it is in every state and diff (rule L11). */
+const MAX_KEY_BYTES = 1_024
 const MAX_INSPECTED = 200
 const DEFAULT_WAIT_MS = 15_000
 const MAX_WAIT_MS = 60_000
@@ -48,7 +55,7 @@ const MAX_WAIT_MS = 60_000
  * "not given", unknown keys are ignored, keys of the wrong type fall back to their default. What the reference answers
  * with a crash is refused with the same text.
  */
-export function parseJoin(payload: unknown): ParsedJoin {
+export function parseJoin(payload: unknown, bounds: JoinBounds = defaultJoinBounds): ParsedJoin {
   if (!isJsonObject(payload)) return refuse(`expected params to be a :map, got: \`${inspectTerm(payload)}\``)
   const config = payload['config']
   if (config !== undefined && config !== null && !isJsonObject(config)) return refuse('no function clause matching in Access.get/3')
@@ -59,7 +66,11 @@ export function parseJoin(payload: unknown): ParsedJoin {
   const presence = objectOrEmpty(given['presence'])
   const options = objectOrEmpty(given['postgres_changes_options'])
   const entries = Array.isArray(given['postgres_changes']) ? given['postgres_changes'].filter((entry) => entry !== null) : []
-  if (entries.length > MAX_POSTGRES_CHANGES) return refuse(`more than ${MAX_POSTGRES_CHANGES} entries in postgres_changes`)
+  const presenceKey = parseKey(presence['key'])
+  if (presenceKey !== null && !fitsBytes(presenceKey, MAX_KEY_BYTES))
+    return { ok: false, code: 'name-too-long', reason: `NameTooLong: a presence key takes at most ${MAX_KEY_BYTES} bytes` }
+  const fault = changesFault(entries, bounds)
+  if (fault !== null) return { ok: false, ...fault }
   const token = [payload['user_token'], payload['access_token']].find((candidate) => typeof candidate === 'string')
   return {
     ok: true,
@@ -69,8 +80,9 @@ export function parseJoin(payload: unknown): ParsedJoin {
       self: flag(broadcast?.['self']),
       replicationReady: flag(broadcast?.['replication_ready']),
       replay: parseReplay(broadcast?.['replay']),
+      persist: asksToPersist(broadcast),
       gaps: flag(broadcast?.['gaps']),
-      presenceKey: parseKey(presence['key']),
+      presenceKey,
       presenceEnabled: flag(presence['enabled']),
       postgresChanges: entries,
       postgresChangesOptions: {
@@ -115,7 +127,7 @@ function objectOrEmpty(value: unknown): JsonObject {
 }
 
 function refuse(detail: string): ParsedJoin {
-  return { ok: false, reason: `UnknownErrorOnChannel: ${detail}` }
+  return { ok: false, code: 'malformed-join', reason: `UnknownErrorOnChannel: ${detail}` }
 }
 
 /** How the reference prints the value it did not expect; cut, for it comes from the client and goes into the reply. */

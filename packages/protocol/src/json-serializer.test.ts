@@ -4,9 +4,11 @@ import { jsonText, name, ref, spaced } from '../test/arbitraries.ts'
 import { seeded } from '../test/seeded.ts'
 import type { ClientFrame } from './client-frame.ts'
 import type { Decoded } from './decode.ts'
-import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, envelopeAround, MAX_NESTING, textBytes } from './json-serializer.ts'
+import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, envelopeAround } from './json-serializer.ts'
 import type { Message } from './message.ts'
 import type { Version } from './version.ts'
+import { textBytes } from './utf8.ts'
+import { MAX_NESTING } from './frame-bounds.ts'
 
 const VERSIONS: readonly Version[] = ['1.0.0', '2.0.0']
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
@@ -14,8 +16,11 @@ const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const message: fc.Arbitrary<Message> = fc.record({ joinRef: ref, ref, topic: name, event: name, payload: fc.jsonValue() })
 
 function payloadOf(frame: Decoded<ClientFrame>): { readonly text: string; readonly value: unknown } {
-  if (!frame.ok || frame.value.payload.kind !== 'json') throw new Error(`not a JSON frame: ${JSON.stringify(frame)}`)
-  return { text: textOf(frame.value.payload.bytes), value: frame.value.payload.value }
+  if (!frame.ok) throw new Error(`not a frame: ${frame.detail}`)
+  const { payload } = frame.value
+  if (payload.kind !== 'json' && payload.kind !== 'json-text') throw new Error(`not a JSON frame: ${payload.kind}`)
+  const text = textOf((payload as { readonly bytes: Uint8Array }).bytes)
+  return { text, value: payload.kind === 'json' ? payload.value : (JSON.parse(text) as unknown) }
 }
 
 describe('what is written', () => {
@@ -209,18 +214,85 @@ describe('what is refused', () => {
   test.each([
     ['2.0.0', (payload: string, event: string) => `["1","2","t","${event}",${payload}]`],
     ['1.0.0', (payload: string, event: string) => `{"payload":${payload},"topic":"t","event":"${event}","ref":"2","join_ref":"1"}`],
-  ] as const)('payloads nested too deep, but for broadcasts: %s', (version, frame) => {
+  ] as const)('payloads nested too deep (rule L9): %s', (version, frame) => {
     const nested = (depth: number): string => '{"a":'.repeat(depth) + '0' + '}'.repeat(depth)
     const decode = (depth: number, event: string): Decoded<ClientFrame> =>
       decodeTextFromClient(version, textBytes(frame(nested(depth), event)))
-    expect(decode(MAX_NESTING, 'presence')).toMatchObject({ ok: true })
-    expect(decode(MAX_NESTING + 1, 'presence')).toEqual({
+    for (const event of ['presence', 'phx_join', 'broadcast', 'anything']) {
+      expect(decode(MAX_NESTING - 1, event)).toMatchObject({ ok: true })
+      expect(decode(MAX_NESTING, event)).toMatchObject({ ok: true })
+      expect(decode(MAX_NESTING + 1, event)).toEqual({
+        ok: false,
+        code: 'too-deep',
+        detail: 'the payload is nested more than 512 levels deep',
+        envelope: { joinRef: '1', ref: '2', topic: 't', event },
+      })
+      expect(decode(100_000, event)).toMatchObject({ ok: false, code: 'too-deep' })
+    }
+  })
+})
+
+describe('bounds', () => {
+  const frameOf = (event: string, payload: string): Uint8Array => textBytes(`["1","2","t","${event}",${payload}]`)
+  const elements = (count: number): string => `[${Array.from({ length: count }, () => 1).join(',')}]`
+  const bounds = { maxPayloadValues: 600, maxPresenceValues: 20 }
+
+  test.each([
+    ['phx_join', 600],
+    ['access_token', 600],
+    ['admin_why', 600],
+    ['presence', 20],
+  ])('keys and elements of a payload that is read (rule L10): %s', (event, most) => {
+    for (const count of [most - 1, most])
+      expect(decodeTextFromClient('2.0.0', frameOf(event, elements(count)), bounds)).toMatchObject({ ok: true })
+    expect(decodeTextFromClient('2.0.0', frameOf(event, elements(most + 1)), bounds)).toEqual({
       ok: false,
-      code: 'malformed-payload',
-      detail: 'the payload is nested more than 512 levels deep',
-      envelope: { joinRef: '1', ref: '2', topic: 't', event: 'presence' },
+      code: 'too-many-values',
+      detail: `the payload holds more than ${most} keys and elements`,
+      envelope: { joinRef: '1', ref: '2', topic: 't', event },
     })
-    expect(decode(100_000, 'phx_join')).toMatchObject({ ok: false, code: 'malformed-payload' })
-    expect(payloadOf(decode(100_000, 'broadcast')).text).toBe(nested(100_000))
+  })
+
+  test('a payload that is only forwarded may hold any number of them, and is not parsed', () => {
+    const payload = `{"event":"e","payload":${elements(100_000)}}`
+    const frame = decodeTextFromClient('2.0.0', frameOf('broadcast', payload), bounds)
+    expect(frame).toMatchObject({ ok: true, value: { payload: { kind: 'json-text' } } })
+    expect(frame.ok && textOf((frame.value.payload as { bytes: Uint8Array }).bytes)).toBe(payload)
+  })
+
+  test.each([
+    ['topic', 4_096, (name: string) => [null, '2', name, 'e', {}]],
+    ['event', 255, (name: string) => [null, '2', 't', name, {}]],
+    ['ref', 255, (name: string) => [null, name, 't', 'e', {}]],
+    ['join_ref', 255, (name: string) => [name, '2', 't', 'e', {}]],
+  ] as const)('names (rule L11): %s', (part, most, message) => {
+    for (const letter of ['a', 'é', '€']) {
+      const name = (bytes: number): string =>
+        letter.repeat(Math.floor(bytes / textBytes(letter).length)) + 'x'.repeat(bytes % textBytes(letter).length)
+      const decode = (bytes: number): Decoded<ClientFrame> => decodeTextFromClient('2.0.0', textBytes(JSON.stringify(message(name(bytes)))))
+      expect(decode(most - 1)).toMatchObject({ ok: true })
+      expect(decode(most)).toMatchObject({ ok: true })
+      const over = decode(most + 1)
+      expect(over).toMatchObject({ ok: false, code: 'name-too-long' })
+      // Only a push whose ref is good can be answered on it.
+      expect('envelope' in over).toBe(part === 'topic' || part === 'event')
+      expect(decode(1_000_000)).toMatchObject({ ok: false, code: 'name-too-long' })
+    }
+  })
+
+  test('property: a large frame says what a small one does', () => {
+    const part = fc.oneof(ref, name, fc.jsonValue({ maxDepth: 1 }))
+    const array = fc.array(part, { minLength: 3, maxLength: 7 })
+    const object = fc.dictionary(fc.constantFrom('join_ref', 'ref', 'topic', 'event', 'payload', 'more'), part)
+    fc.assert(
+      fc.property(fc.constantFrom(...VERSIONS), fc.oneof(array, object, fc.jsonValue()), (version, value) => {
+        const small = decodeTextFromClient(version, textBytes(JSON.stringify(value)))
+        const large = decodeTextFromClient(version, textBytes(JSON.stringify(value) + ' '.repeat(MAX_NESTING * 2)))
+        const plain = (frame: Decoded<ClientFrame>): unknown =>
+          frame.ok ? { ...frame.value, payload: textOf((frame.value.payload as { bytes: Uint8Array }).bytes) } : frame
+        expect(plain(large)).toEqual(plain(small))
+      }),
+      seeded('large frames', 2_000),
+    )
   })
 })

@@ -1,23 +1,15 @@
-import { decoded, jsonValue, undecodable, utf8Text, type Decoded } from './decode.ts'
-import { elementBytes, memberBytes, nestedDeeperThan } from './json-text.ts'
+import { decoded, jsonValue, undecodable, type Decoded, type FrameEnvelope, type Undecodable } from './decode.ts'
+import { defaultFrameBounds, MAX_NAME_BYTES, MAX_NESTING, MAX_TOPIC_BYTES, valuesBound, type FrameBounds } from './frame-bounds.ts'
+import { scanJson } from './json-scan.ts'
+import { elementBytes, firstElementBytes, memberBytes, membersBytes } from './json-text.ts'
 import { isJsonObject, type Message, type Ref } from './message.ts'
 import type { ClientFrame } from './client-frame.ts'
 import type { Version } from './version.ts'
-
-/** How deep arrays and objects may stand in one another in anything a server reads and writes anew (rule L9). */
-export const MAX_NESTING = 512
+import { fitsBytes, utf8Text } from './utf8.ts'
 
 const PAYLOAD_INDEX = 4
 /** Pairs are one character to a pattern with `u`. `\p{…}` would say it better, but React Native stumbles over it. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u
-
-let encoder: TextEncoder | undefined
-
-/** A text as UTF-8. */
-export function textBytes(text: string): Uint8Array {
-  encoder ??= new TextEncoder()
-  return encoder.encode(text)
-}
 
 /**
  * Writes a message as text. Under 1.0.0 an object of four keys, in the order the reference has; clients add `join_ref`.
@@ -51,37 +43,127 @@ export function decodeTextMessage(version: Version, text: string): Decoded<Messa
   return readMessage(version, jsonValue(text))
 }
 
+/** Frames of fewer bytes than this cannot nest too deep, and `JSON.parse` takes no time for them. Literals, so that bundlers drop what a client does not use. */
+const SMALL_BYTES = 1_024
+
 /**
- * Reads a text frame from a client, keeping the payload's own bytes. Payloads nested too deep are refused (rule L9),
- * those of broadcasts excepted: they are forwarded and never written anew.
+ * Reads a text frame from a client, keeping the payload's own bytes. What is nested too deep is refused (rule L9), and what
+ * holds too many values for the event, where the server reads it (rule L10). Payloads that are only forwarded are checked, not parsed.
  */
-export function decodeTextFromClient(version: Version, data: Uint8Array): Decoded<ClientFrame> {
-  const text = utf8Text(data)
+export function decodeTextFromClient(version: Version, data: Uint8Array, bounds: FrameBounds = defaultFrameBounds): Decoded<ClientFrame> {
+  const text = data.length <= SMALL_BYTES || hasOtherThanAscii(data) ? utf8Text(data) : ''
   if (text === undefined) return undecodable('invalid-utf8', 'the text frame is not UTF-8')
+  return data.length <= SMALL_BYTES ? decodeSmall(version, data, text, bounds) : decodeLarge(version, data, bounds)
+}
+
+/** What is ASCII is UTF-8, and need not be made into a text of megabytes to know it. */
+function hasOtherThanAscii(data: Uint8Array): boolean {
+  for (let at = 0; at < data.length; at++) if (data[at]! > 0x7f) return true
+  return false
+}
+
+function decodeSmall(version: Version, data: Uint8Array, text: string, bounds: FrameBounds): Decoded<ClientFrame> {
   const value = jsonValue(text)
   const message = readMessage(version, value)
   if (!message.ok) return message
-  const { joinRef, ref, topic, event, payload } = message.value
+  const { payload, ...envelope } = message.value
+  const names = namesFault(envelope)
+  if (names !== null) return names
   const bytes = Array.isArray(value) ? elementBytes(data, PAYLOAD_INDEX, value.length) : memberBytes(data, 'payload')!
-  if (event !== 'broadcast' && nestedDeeperThan(bytes, MAX_NESTING))
-    return undecodable('malformed-payload', `the payload is nested more than ${MAX_NESTING} levels deep`, { joinRef, ref, topic, event })
-  return decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: payload } })
+  const maxValues = valuesBound(envelope.event, bounds)
+  if (maxValues !== null && bytes.length > maxValues) {
+    const fault = valuesFault(bytes, maxValues, envelope)
+    if (fault !== null) return fault
+  }
+  return decoded({ ...envelope, payload: { kind: 'json', bytes, value: payload } })
 }
+
+function decodeLarge(version: Version, data: Uint8Array, bounds: FrameBounds): Decoded<ClientFrame> {
+  // The frame itself is one level more.
+  const scan = scanJson(data, MAX_NESTING + 1)
+  if (!scan.ok && scan.code === 'malformed-json') return undecodable(scan.code, NOT_JSON)
+  const parts = version === '2.0.0' ? elementsOf(data) : membersOf(data)
+  if (!parts.ok) return parts
+  const [joinRef, ref, topic, event, bytes] = parts.value
+  // Not even parsed: there is no telling how long it is.
+  if ([joinRef, ref, topic, event].some((name) => name !== undefined && name.length > MAX_ENVELOPE_PART_BYTES))
+    return undecodable('name-too-long', LONG_NAME)
+  const message = fromParts(nameValue(joinRef) ?? null, nameValue(ref), nameValue(topic), nameValue(event), null)
+  if (!message.ok) return message
+  const { payload: _, ...envelope } = message.value
+  const names = namesFault(envelope)
+  if (names !== null) return names
+  if (!scan.ok) return undecodable(scan.code, `the payload is nested more than ${MAX_NESTING} levels deep`, envelope)
+  const maxValues = valuesBound(envelope.event, bounds)
+  if (maxValues === null) return decoded({ ...envelope, payload: { kind: 'json-text', bytes } })
+  const fault = scan.values > maxValues ? valuesFault(bytes, maxValues, envelope) : null
+  return fault ?? decoded({ ...envelope, payload: { kind: 'json', bytes, value: jsonValue(utf8Text(bytes)) } })
+}
+
+type FrameParts = readonly [
+  joinRef: Uint8Array | undefined,
+  ref: Uint8Array | undefined,
+  topic: Uint8Array | undefined,
+  event: Uint8Array | undefined,
+  payload: Uint8Array,
+]
+
+function elementsOf(data: Uint8Array): Decoded<FrameParts> {
+  const parts = firstByte(data) === OPEN_ARRAY ? firstElementBytes(data, PAYLOAD_INDEX + 1) : []
+  return parts.length > PAYLOAD_INDEX ? decoded(parts as unknown as FrameParts) : undecodable('wrong-shape', NO_ARRAY)
+}
+
+function membersOf(data: Uint8Array): Decoded<FrameParts> {
+  if (firstByte(data) !== OPEN_OBJECT) return undecodable('wrong-shape', NO_OBJECT)
+  const parts = membersBytes(data, ['join_ref', 'ref', 'topic', 'event', 'payload'])
+  const [, ref, topic, event, payload] = parts
+  const missing = Object.entries({ topic, event, payload, ref }).find(([, bytes]) => bytes === undefined)
+  return missing === undefined ? decoded(parts as unknown as FrameParts) : undecodable('wrong-shape', `the key "${missing[0]}" is missing`)
+}
+
+function firstByte(data: Uint8Array): number | undefined {
+  return data.find((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09)
+}
+
+const OPEN_ARRAY = 0x5b
+const OPEN_OBJECT = 0x7b
+
+/** The longest topic, `MAX_TOPIC_BYTES`, with each byte of it written as an escape of six, and quotes. */
+const MAX_ENVELOPE_PART_BYTES = 24_578
+
+function nameValue(bytes: Uint8Array | undefined): unknown {
+  return bytes === undefined ? undefined : jsonValue(utf8Text(bytes))
+}
+
+function namesFault(envelope: FrameEnvelope): Undecodable | null {
+  const { joinRef, ref, topic, event } = envelope
+  if (!fitsBytes(String(joinRef), MAX_NAME_BYTES) || !fitsBytes(String(ref), MAX_NAME_BYTES)) return undecodable('name-too-long', LONG_NAME)
+  return fitsBytes(topic, MAX_TOPIC_BYTES) && fitsBytes(event, MAX_NAME_BYTES) ? null : undecodable('name-too-long', LONG_NAME, envelope)
+}
+
+function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnvelope): Undecodable | null {
+  const scan = scanJson(payload, MAX_NESTING, maxValues)
+  return scan.ok ? null : undecodable(scan.code, `the payload holds more than ${maxValues} keys and elements`, envelope)
+}
+
+const NOT_JSON = 'the frame is not JSON'
+const NO_ARRAY = 'expected [join_ref, ref, topic, event, payload]'
+const NO_OBJECT = 'expected an object with topic, event, payload and ref'
+const LONG_NAME = 'a topic takes at most 4096 bytes, an event and a ref 255'
 
 /** `value` is `undefined` when the frame is not JSON. */
 function readMessage(version: Version, value: unknown): Decoded<Message> {
-  if (value === undefined) return undecodable('malformed-json', 'the frame is not JSON')
+  if (value === undefined) return undecodable('malformed-json', NOT_JSON)
   return version === '2.0.0' ? fromArray(value) : fromObject(value)
 }
 
 function fromArray(value: unknown): Decoded<Message> {
-  if (!Array.isArray(value) || value.length <= PAYLOAD_INDEX)
-    return undecodable('wrong-shape', 'expected [join_ref, ref, topic, event, payload]')
+  if (!Array.isArray(value) || value.length <= PAYLOAD_INDEX) return undecodable('wrong-shape', NO_ARRAY)
   return fromParts(value[0], value[1], value[2], value[3], value[PAYLOAD_INDEX])
 }
 
 function fromObject(value: unknown): Decoded<Message> {
-  if (!isJsonObject(value)) return undecodable('wrong-shape', 'expected an object with topic, event, payload and ref')
+  if (!isJsonObject(value)) return undecodable('wrong-shape', NO_OBJECT)
   for (const key of ['topic', 'event', 'payload', 'ref'] as const)
     if (value[key] === undefined) return undecodable('wrong-shape', `the key "${key}" is missing`)
   return fromParts(value['join_ref'] ?? null, value['ref'], value['topic'], value['event'], value['payload'])

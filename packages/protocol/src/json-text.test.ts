@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { jsonText, spaced, stringText } from '../test/arbitraries.ts'
 import { seeded } from '../test/seeded.ts'
-import { allElementBytes, elementBytes, memberBytes, nestedDeeperThan } from './json-text.ts'
+import { allElementBytes, elementBytes, memberBytes } from './json-text.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const textOf = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : new TextDecoder().decode(bytes))
@@ -46,31 +46,6 @@ describe('memberBytes', () => {
         expect(JSON.stringify(last === undefined ? undefined : JSON.parse(last[0][1]))).toBe(JSON.stringify(JSON.parse(object).payload))
       }),
       seeded('memberBytes', 2000),
-    )
-  })
-})
-
-describe('nestedDeeperThan', () => {
-  const nested = (depth: number): Uint8Array => bytesOf('['.repeat(depth) + ']'.repeat(depth))
-
-  test.each([
-    ['at the limit', nested(10), false],
-    ['one over it', nested(11), true],
-    ['objects count as well', bytesOf(`${'{"a":['.repeat(6)}${']}'.repeat(6)}`), true],
-    ['side by side is not deep', bytesOf(`[${'[1],'.repeat(50)}[]]`), false],
-    ['brackets in strings do not count', bytesOf(JSON.stringify(['['.repeat(50), String.raw`\"[[[[[[[[[[[[[`])), false],
-  ])('%s', (_, data, deeper) => {
-    expect(nestedDeeperThan(data, 10)).toBe(deeper)
-  })
-
-  test('agrees with counting on the parsed value', () => {
-    const depthOf = (value: unknown): number =>
-      typeof value === 'object' && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depthOf)) : 0
-    fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 6 }), fc.nat(6), (value, limit) => {
-        expect(nestedDeeperThan(bytesOf(JSON.stringify(value)), limit)).toBe(depthOf(value) > limit)
-      }),
-      seeded('nestedDeeperThan', 1000),
     )
   })
 })

@@ -9,13 +9,13 @@ const CARRIAGE_RETURN = 0x0d
 const SPACE = 0x20
 const QUOTE = 0x22
 const COMMA = 0x2c
+const SLASH = 0x2f
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d
+const LOWER_U = 0x75
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
-
-const utf8 = new TextDecoder()
 
 /** The bytes of the element at `index` in an array of `length` elements. */
 export function elementBytes(data: Uint8Array, index: number, length: number): Uint8Array {
@@ -38,42 +38,67 @@ export function allElementBytes(data: Uint8Array): readonly Uint8Array[] {
   return elements
 }
 
+/** The bytes of the first elements of an array, as many as there are up to `count`. */
+export function firstElementBytes(data: Uint8Array, count: number): readonly Uint8Array[] {
+  const elements: Uint8Array[] = []
+  let at = skipSpace(data, skipSpace(data, 0) + 1)
+  while (elements.length < count && at < data.length && data[at] !== CLOSE_ARRAY) {
+    const to = valueEnd(data, at)
+    elements.push(data.subarray(at, to))
+    at = skipSpace(data, skipSpace(data, to) + 1)
+  }
+  return elements
+}
+
 /** The bytes of the value under `key` in an object; as in JSON.parse the last of several counts. */
 export function memberBytes(data: Uint8Array, key: string): Uint8Array | undefined {
-  let found: Uint8Array | undefined
+  return membersBytes(data, [key])[0]
+}
+
+/** The bytes of the values under several keys of an object, found in one pass. Keys are ASCII. */
+export function membersBytes(data: Uint8Array, keys: readonly string[]): readonly (Uint8Array | undefined)[] {
+  const starts = keys.map(() => -1)
+  const ends = keys.map(() => -1)
   let at = skipSpace(data, skipSpace(data, 0) + 1)
   while (data[at] === QUOTE) {
     const keyEnd = stringEnd(data, at)
     const from = skipSpace(data, skipSpace(data, keyEnd) + 1)
     const to = valueEnd(data, from)
-    if (isKey(data, at, keyEnd, key)) found = data.subarray(from, to)
+    for (let index = 0; index < keys.length; index++) {
+      if (!isKey(data, at, keyEnd, keys[index]!)) continue
+      starts[index] = from
+      ends[index] = to
+    }
     at = skipSpace(data, skipSpace(data, to) + 1)
   }
-  return found
-}
-
-/** Whether arrays and objects stand in one another more than `limit` deep. */
-export function nestedDeeperThan(data: Uint8Array, limit: number): boolean {
-  if (data.length <= limit * 2) return false
-  let depth = 0
-  for (let at = 0; at < data.length; at++) {
-    const byte = data[at]
-    if (byte === QUOTE) at = stringEnd(data, at) - 1
-    else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
-      if (++depth > limit) return true
-    } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--
-  }
-  return false
+  return starts.map((from, index) => (from < 0 ? undefined : data.subarray(from, ends[index])))
 }
 
 /** Whether the string between `from` and `to`, quotes included, says `key`, which is ASCII. */
 function isKey(data: Uint8Array, from: number, to: number, key: string): boolean {
-  let equal = to - from - 2 === key.length
-  for (let at = from + 1; at < to - 1; at++) {
-    if (data[at] === BACKSLASH) return JSON.parse(utf8.decode(data.subarray(from, to))) === key
-    equal &&= data[at] === key.charCodeAt(at - from - 1)
+  let at = from + 1
+  for (let index = 0; index < key.length; index++) {
+    if (at >= to - 1) return false
+    let code = data[at++]!
+    if (code === BACKSLASH) {
+      code = escapedCode(data, at)
+      at += data[at] === LOWER_U ? 5 : 1
+    }
+    if (code !== key.charCodeAt(index)) return false
   }
-  return equal
+  return at === to - 1
+}
+
+/** The character that an escape stands for, as far as a key of ASCII letters may hold it. `at`: behind the backslash. */
+function escapedCode(data: Uint8Array, at: number): number {
+  const letter = data[at]
+  if (letter !== LOWER_U) return letter === QUOTE || letter === BACKSLASH || letter === SLASH ? letter : -1
+  let code = 0
+  for (let digit = 1; digit <= 4; digit++) {
+    const byte = data[at + digit] ?? 0
+    code = code * 16 + (byte <= 0x39 ? byte - 0x30 : (byte | 0x20) - 0x57)
+  }
+  return code
 }
 
 /** Where the value that starts at `from` ends. */

@@ -2,8 +2,8 @@ import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { binaryFrame } from '../test/frames.ts'
 import type { Message } from './message.ts'
-import { textBytes } from './json-serializer.ts'
 import { decodeClientFrame, decodeServerFrame, encodeClientMessage } from './serializer.ts'
+import { textBytes } from './utf8.ts'
 
 const broadcast = (payload: unknown): Message => ({
   joinRef: '1',
@@ -88,8 +88,18 @@ describe('encodeClientMessage', () => {
       expect(() => encodeClientMessage(version, broadcast(cyclic))).toThrow(TypeError)
       expect(() => encodeClientMessage(version, broadcast({ n: 1n }))).toThrow(TypeError)
     }
-    expect(() => encodeClientMessage('2.0.0', { ...broadcast({}), topic: 'x'.repeat(256) })).toThrow(RangeError)
-    expect(encodeClientMessage('1.0.0', { ...broadcast({}), topic: 'x'.repeat(256) })).toContain('x'.repeat(256))
+    for (const topic of ['x'.repeat(256), 'é'.repeat(128)])
+      expect(() => encodeClientMessage('2.0.0', { ...broadcast(new Uint8Array(1)), topic })).toThrow(RangeError)
+  })
+
+  test.each([
+    ['topic', (name: string) => ({ ...broadcast({ x: 1 }), topic: name })],
+    ['event', (name: string) => ({ ...broadcast({}), payload: { type: 'broadcast', event: name, payload: { x: 1 } } })],
+  ])('JSON under a %s that no binary frame takes goes as text (rule N5)', (_, message) => {
+    expect(encodeClientMessage('2.0.0', message('x'.repeat(255)))).toBeInstanceOf(Uint8Array)
+    const long = message('x'.repeat(256))
+    expect(encodeClientMessage('2.0.0', long)).toBe(JSON.stringify([long.joinRef, long.ref, long.topic, long.event, long.payload]))
+    expect(encodeClientMessage('1.0.0', long)).toContain('x'.repeat(256))
   })
 })
 

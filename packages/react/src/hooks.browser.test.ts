@@ -38,7 +38,12 @@ class HandFeed implements ChangeFeed {
 
   open(request: ChangeRequest, listener: ChangeListener): { setIdentity(): void; close(): void } {
     this.#open.set(request, listener)
-    setImmediate(() => listener.system('ok', 'Subscribed to PostgreSQL'))
+    const isMissing = request.entries.some(({ entry }) => (entry as { table: string }).table === 'nope')
+    setImmediate(() =>
+      isMissing
+        ? listener.system('error', 'Unable to subscribe to changes', { code: 'missing-table', hint: 'There is no table public.nope' })
+        : listener.system('ok', 'Subscribed to PostgreSQL'),
+    )
     return { setIdentity: () => {}, close: () => this.#open.delete(request) }
   }
 
@@ -235,6 +240,16 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       await room.unsubscribe()
     })
 
+    test('says that a table is refused, and why, though the channel is joined; broadcasts go on', async () => {
+      const warnings: string[] = []
+      page.on('console', (message) => message.type() === 'warning' && warnings.push(message.text()))
+      await show({ tables: ['nope'], chats: [{ id: 'a' }] })
+      await expect.poll(() => text('state-a'), soon).toBe('joined: missing-table')
+      expect(warnings).toEqual([`realtime:${topic}: There is no table public.nope (missing-table)`])
+      expect(await page.evaluate(() => globalThis.page.say('a', 'hello'))).toBe('ok')
+      expect(node.decisions.at(-1)).toMatchObject({ kind: 'changes-refused', code: 'missing-table' })
+    })
+
     test('hears changes; a listener that comes late joins again and says that there was a gap', async () => {
       await show({ tables: ['todos'], chats: [{ id: 'a' }] })
       await joined('a')
@@ -243,7 +258,7 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       await show({ tables: ['todos', 'notes'], chats: [{ id: 'a' }] })
       await expect.poll(sent, soon).toEqual(['phx_join', 'phx_leave', 'phx_join'])
       await joined('a')
-      expect(await page.evaluate(() => globalThis.page.gaps)).toMatchObject([{ recovered: false }])
+      expect(await page.evaluate(() => globalThis.page.gaps)).toEqual([{ recovered: false, reason: 'late-listener' }])
       feed.insert('notes', 'two')
       feed.insert('todos', 'three')
       await expect.poll(() => text('rows-notes'), soon).toBe('two')
@@ -293,7 +308,7 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       await joined('a')
       await expect.poll(sent, soon).toEqual(['phx_join', 'track', 'phx_join', 'track'])
       await expect.poll(people, soon).toEqual(['Ada'])
-      expect(await page.evaluate(() => globalThis.page.gaps)).toMatchObject([{ recovered: false }])
+      expect(await page.evaluate(() => globalThis.page.gaps)).toEqual([{ recovered: false, reason: 'late-listener' }])
     })
 
     test('other options for the same topic are refused by name, until the topic is free', async () => {

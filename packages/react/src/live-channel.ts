@@ -11,13 +11,16 @@ import {
   type UntypedEvents,
   type UntypedRow,
 } from '@tidewire/client'
-import { Holders } from './holders.ts'
+import { RefCount } from './ref-count.ts'
 import { Listening, type Handler, type Wanted } from './listening.ts'
 
-/** How it stands with a channel. `error` says why it is `errored`, or why it was `closed`. */
+/**
+ * How it stands with a channel. `error` says why it is `errored` or was `closed`, or what of it does not work although it is
+ * `joined`: `code` says why Postgres changes are refused or withheld, `hint` what mends it.
+ */
 export interface ChannelStatus {
   readonly state: 'closed' | 'joining' | 'joined' | 'errored'
-  readonly error: Error | null
+  readonly error: RealtimeError | null
 }
 
 export const CLOSED: ChannelStatus = { state: 'closed', error: null }
@@ -41,7 +44,7 @@ export class LiveChannel {
   readonly #client: RealtimeClient
   readonly #options: RealtimeChannelOptions
   readonly #neighbours: Neighbours
-  readonly #holders: Holders = new Holders(() => this.#end())
+  readonly #holders: RefCount = new RefCount(() => this.#end())
   readonly #listenings = new Map<string, Listening>()
   readonly #watchers = new Set<() => void>()
   /** What the components want to be seen as, the latest last: a channel has one presence. */
@@ -141,21 +144,26 @@ export class LiveChannel {
   sync(): void {
     this.#syncing ??= Promise.resolve().then(() => {
       this.#syncing = null
-      if (this.isHeld) this.#settle()
+      if (!this.isHeld) return
+      try {
+        this.#settle()
+      } catch (error) {
+        this.#fail(error as RealtimeError)
+      }
     })
   }
 
   #settle(): void {
-    if (this.#neighbours.isTaken(this)) return this.#refuse()
-    this.#handle ??= this.#client.hold(this.topic, this.#options)
-    const { channel } = this.#handle
+    if (this.#neighbours.isTaken(this))
+      throw new RealtimeError('already-joined', `Another component uses ${this.topic} with other options; a client can be in a topic once.`)
+    const { channel } = (this.#handle ??= this.#acquire())
     const missing = [...this.#listenings.values()].filter(({ isBound, handlers }) => !isBound && handlers.size > 0)
     const isLate = missing.some(({ isPartOfJoin }) => isPartOfJoin) && (channel.isJoined || channel.isJoining)
     const isRejoin = isLate && channel.isJoined
     if (isLate) this.#leave(channel)
     this.#dropUnheard(channel.isJoined || channel.isJoining)
     for (const listening of missing) listening.bind(channel)
-    if (channel.isClosed) this.#tell('joining')
+    if (channel.isClosed) this.#setStatus('joining')
     channel.subscribe(this.#onStatus)
     if (channel.isJoined) void this.#show()
     if (isRejoin) this.#gap()
@@ -179,28 +187,36 @@ export class LiveChannel {
   }
 
   #gap(): void {
-    const reason = 'the channel was joined again, for what a component that came later listens to'
-    this.#listenings.get(JSON.stringify({ type: 'rejoin' }))?.emit({ recovered: false, reason })
+    this.#listenings.get(JSON.stringify({ type: 'rejoin' }))?.emit({ recovered: false, reason: 'late-listener' })
   }
 
-  #refuse(): void {
-    const text = `Another component uses ${this.topic} with other options; a client can be in a topic once.`
-    if (this.#status.error === null) console.error(text)
-    this.#tell('errored', new RealtimeError('already-joined', text))
+  #acquire(): ChannelHandle<UntypedEvents, UntypedDatabase, UntypedRow> {
+    const handle = this.#client.hold(this.topic, this.#options)
+    const onError = (error: RealtimeError | null): void => {
+      if (this.#status.state === 'joined') this.#setStatus('joined', error)
+    }
+    handle.channel.onError(onError, { signal: handle.signal })
+    return handle
   }
 
-  readonly #onStatus = (status: SubscribeStatus, error?: Error): void => {
+  /** What components want cannot be. */
+  #fail(error: RealtimeError): void {
+    if (this.#status.error?.message !== error.message) console.error(error.message)
+    this.#setStatus('errored', error)
+  }
+
+  readonly #onStatus = (status: SubscribeStatus, error?: RealtimeError): void => {
     if (this.#isRejoining) return
     if (status === 'SUBSCRIBED') {
-      this.#tell('joined')
+      this.#setStatus('joined')
       void this.#show()
     } else if (status === 'CLOSED') {
       this.#shown = undefined
-      this.#tell('closed', error ?? this.#status.error)
-    } else this.#tell('errored', error ?? null)
+      this.#setStatus('closed', error ?? this.#status.error)
+    } else this.#setStatus('errored', error ?? null)
   }
 
-  #tell(state: ChannelStatus['state'], error: Error | null = null): void {
+  #setStatus(state: ChannelStatus['state'], error: RealtimeError | null = null): void {
     if (state !== this.#status.state || error !== this.#status.error) this.#status = { state, error }
     for (const changed of [...this.#watchers]) changed()
   }
@@ -256,7 +272,7 @@ export class LiveChannel {
     this.#handle?.release()
     this.#handle = null
     this.#shown = undefined
-    this.#tell('closed')
+    this.#setStatus('closed')
     this.#neighbours.ended(this)
   }
 }

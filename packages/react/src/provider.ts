@@ -1,6 +1,6 @@
 import { RealtimeClient, RealtimeError, type RealtimeClientOptions, type UntypedDatabase } from '@tidewire/client'
 import { createContext, createElement, useContext, useEffect, useMemo, type ReactElement, type ReactNode } from 'react'
-import { Holders } from './holders.ts'
+import { RefCount } from './ref-count.ts'
 import { useLatest } from './use-latest.ts'
 
 /** A client of any database. */
@@ -45,7 +45,7 @@ function OwnedClient({ url, options, children }: OwnedClientProps): ReactElement
   const { client, holders } = useMemo(() => {
     const token = hasToken ? { accessToken: async () => (await latest.current.accessToken?.()) ?? null } : {}
     const made = new RealtimeClient(url, { ...latest.current, ...(apikey === undefined ? {} : { apikey }), ...token })
-    return { client: made, holders: new Holders(() => void made.removeAllChannels()) }
+    return { client: made, holders: new RefCount(() => void made.removeAllChannels()) }
   }, [url, apikey, hasToken, latest])
   useEffect(() => holders.hold(), [holders])
   return createElement(ClientContext.Provider, { value: client }, children)

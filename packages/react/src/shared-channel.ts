@@ -11,11 +11,11 @@ import { CLOSED, NOBODY, notMounted, type ChannelStatus, type LiveChannel } from
 import type { LiveChannels } from './live-channels.ts'
 import type { Handler, Wanted } from './listening.ts'
 
-const reaches = new WeakMap<object, Reach>()
+const channelRefs = new WeakMap<object, ChannelRef>()
 
 /** How hooks get at what a channel does not show to users. */
-export function reachOf(channel: { readonly topic: string }): Reach {
-  return reaches.get(channel)!
+export function channelRefOf(channel: { readonly topic: string }): ChannelRef {
+  return channelRefs.get(channel)!
 }
 
 /** What `useChannel` gives: names a channel. Nothing happens until a component that uses it is mounted. */
@@ -24,12 +24,12 @@ export class SharedChannel<Events extends object = UntypedEvents, Meta extends o
 
   constructor(channels: LiveChannels, topic: string, options: () => RealtimeChannelOptions, key: string) {
     this.topic = topic
-    reaches.set(this, new Reach(channels, topic, options, key))
+    channelRefs.set(this, new ChannelRef(channels, topic, options, key))
   }
 
   /** The client's channel while a component that uses it is mounted, else `null`: for what has no hook. Do not subscribe or unsubscribe it. */
   get current(): RealtimeChannel<Events, Database, Meta> | null {
-    return (reachOf(this).found?.channel ?? null) as RealtimeChannel<Events, Database, Meta> | null
+    return (channelRefOf(this).found?.channel ?? null) as RealtimeChannel<Events, Database, Meta> | null
   }
 
   /**
@@ -37,12 +37,12 @@ export class SharedChannel<Events extends object = UntypedEvents, Meta extends o
    * when no component uses the channel, and for what cannot be written.
    */
   send<Event extends keyof Events & string>(event: Event, payload: Events[Event]): Promise<RealtimeChannelSendResponse> {
-    return reachOf(this).ask((channel) => channel.send(event, payload))
+    return channelRefOf(this).ask((channel) => channel.send(event, payload))
   }
 }
 
 /** The way from a name to the channel: effects make it if it is not there, everything else just looks. */
-export class Reach {
+export class ChannelRef {
   readonly #channels: LiveChannels
   readonly #topic: string
   readonly #options: () => RealtimeChannelOptions

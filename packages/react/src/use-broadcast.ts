@@ -1,6 +1,6 @@
 import type { BroadcastMessage, RealtimeChannelSendResponse } from '@tidewire/client'
 import { useCallback, useEffect } from 'react'
-import { reachOf, type SharedChannel } from './shared-channel.ts'
+import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 import { useLatest } from './use-latest.ts'
 
 type EventOf<Events> = keyof Events & string
@@ -28,7 +28,7 @@ export function useBroadcast(channel: SharedChannel, event: string, handler?: (m
   const hears = handler !== undefined
   useEffect(() => {
     if (!hears) return undefined
-    return reachOf(channel).listen({ type: 'broadcast', event }, (message) => latest.current?.(message))
+    return channelRefOf(channel).listen({ type: 'broadcast', event }, (message) => latest.current?.(message))
   }, [channel, event, hears, latest])
   return useCallback((payload) => channel.send(event, payload), [channel, event])
 }

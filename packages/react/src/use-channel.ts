@@ -3,7 +3,7 @@ import { useEffect, useMemo, useSyncExternalStore } from 'react'
 import { CLOSED, type ChannelStatus } from './live-channel.ts'
 import { liveChannelsOf } from './live-channels.ts'
 import { useRealtime } from './provider.ts'
-import { channelKey, reachOf, SharedChannel } from './shared-channel.ts'
+import { channelKey, channelRefOf, SharedChannel } from './shared-channel.ts'
 import { useLatest } from './use-latest.ts'
 
 const DEFAULTS: RealtimeChannelOptions = { config: {} }
@@ -23,7 +23,7 @@ export function useChannel<Events extends object = UntypedEvents, Meta extends o
     () => new SharedChannel<Events, Meta, Database>(liveChannelsOf(client), topic, () => latest.current, key),
     [client, topic, key, latest],
   )
-  useEffect(() => reachOf(channel).join(), [channel])
+  useEffect(() => channelRefOf(channel).join(), [channel])
   return channel
 }
 
@@ -31,7 +31,7 @@ export function useChannel<Events extends object = UntypedEvents, Meta extends o
 export function useChannelStatus<Events extends object, Meta extends object, Database>(
   channel: SharedChannel<Events, Meta, Database>,
 ): ChannelStatus {
-  const { watchStatus, status } = reachOf(channel)
+  const { watchStatus, status } = channelRefOf(channel)
   return useSyncExternalStore(watchStatus, status, () => CLOSED)
 }
 
@@ -41,5 +41,5 @@ export function useGap<Events extends object, Meta extends object, Database>(
   handler: (rejoin: Rejoin) => void,
 ): void {
   const latest = useLatest(handler)
-  useEffect(() => reachOf(channel).listen({ type: 'rejoin' }, (rejoin: Rejoin) => latest.current(rejoin)), [channel, latest])
+  useEffect(() => channelRefOf(channel).listen({ type: 'rejoin' }, (rejoin: Rejoin) => latest.current(rejoin)), [channel, latest])
 }

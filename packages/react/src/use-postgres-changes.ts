@@ -8,7 +8,7 @@ import {
   type TableOf,
 } from '@tidewire/client'
 import { useEffect } from 'react'
-import { reachOf, type SharedChannel } from './shared-channel.ts'
+import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 import { useLatest } from './use-latest.ts'
 
 /**
@@ -33,7 +33,7 @@ export function usePostgresChanges<
   const text = filterText(filter)
   useEffect(() => {
     const wanted = { type: 'postgres_changes', event, filter: JSON.parse(text) as ChangeFilter } as const
-    return reachOf(channel).listen(wanted, (change: ChangeOf<RowOf<Database, Schema, Table>, Event>) => latest.current(change))
+    return channelRefOf(channel).listen(wanted, (change: ChangeOf<RowOf<Database, Schema, Table>, Event>) => latest.current(change))
   }, [channel, event, text, latest])
 }
 

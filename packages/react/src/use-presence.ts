@@ -1,7 +1,7 @@
 import type { Presence, PresenceSnapshot, RealtimeChannelSendResponse } from '@tidewire/client'
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react'
 import { NOBODY } from './live-channel.ts'
-import { reachOf, type SharedChannel } from './shared-channel.ts'
+import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 
 /** Somebody who is here. Several may share a key: a user with two tabs. */
 export interface Member<Meta extends object> {
@@ -32,29 +32,29 @@ export function usePresence<Events extends object, Meta extends object, Database
   channel: SharedChannel<Events, Meta, Database>,
   options: UsePresenceOptions<Meta> = {},
 ): UsePresenceResult<Meta> {
-  const reach = reachOf(channel)
-  const snapshot = useSyncExternalStore(reach.watchPresences, reach.presences, () => NOBODY)
+  const ref = channelRefOf(channel)
+  const snapshot = useSyncExternalStore(ref.watchPresences, ref.presences, () => NOBODY)
   // Kept over remounts and other channels. The box itself is what the channel knows this component by.
   const tracked = useRef<Meta | undefined>(options.initial)
   useEffect(
     () =>
-      reach.hold((live) => {
+      ref.hold((live) => {
         if (tracked.current !== undefined) live.remember(tracked, tracked.current)
         return () => live.forget(tracked)
       }),
-    [reach],
+    [ref],
   )
   const track = useCallback(
     (meta: Meta) => {
       tracked.current = meta
-      return reach.ask((live) => live.track(tracked, meta))
+      return ref.ask((live) => live.track(tracked, meta))
     },
-    [reach],
+    [ref],
   )
   const untrack = useCallback(() => {
     tracked.current = undefined
-    return reach.ask((live) => live.untrack(tracked))
-  }, [reach])
+    return ref.ask((live) => live.untrack(tracked))
+  }, [ref])
   return { members: membersOf<Meta>(snapshot), track, untrack }
 }
 

@@ -97,7 +97,7 @@ function ChatBox({ topic, id, mark = '', throws = false, ack = false }: Chat & {
   }, [send, id])
   return (
     <>
-      <p id={`state-${id}`}>{error === null ? state : `${state}: ${(error as Error & { code?: string }).code}`}</p>
+      <p id={`state-${id}`}>{error === null ? state : `${state}: ${error.code}`}</p>
       <p id={`heard-${id}`} />
     </>
   )

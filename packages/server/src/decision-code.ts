@@ -1,24 +1,27 @@
-import type { DecodeFault } from '@tidewire/protocol'
+import type { ChangesFaultCode, DecodeFault, JoinFault } from '@tidewire/protocol'
 
 /**
  * Why something was refused, dropped or closed: a closed list, the same for labels of metrics, logs and the inspector.
- * `docs/errors.md` tells of each.
+ * `docs/errors.md` explains each.
  */
 export type DecisionCode =
   | DecodeFault
+  | ChangesFaultCode
+  | JoinFault
   | TokenCode
   | AdminCode
   | LimitCode
   | 'authorization-unavailable'
   | 'authorizer-unavailable'
   | 'body-aborted'
+  | 'body-too-slow'
   | 'busy'
   | 'changes-late'
   | 'changes-refused'
   | 'foreign-host'
   | 'internal-error'
   | 'invalid-body'
-  | 'malformed-join'
+  | 'persist-unsupported'
   | 'private-only'
   | 'replay-not-allowed'
   | 'replay-unavailable'
@@ -48,6 +51,7 @@ type AdminCode =
 
 type LimitCode =
   | 'body-too-large'
+  | 'frame-timeout'
   | 'payload-too-large'
   | 'rate-limited'
   | 'too-many-channels'
@@ -55,5 +59,6 @@ type LimitCode =
   | 'too-many-joins'
   | 'too-many-presence-calls'
   | 'too-many-presence-events'
+  | 'too-many-unfinished-frames'
   | 'too-many-users'
   | 'too-many-waiting'

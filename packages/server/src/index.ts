@@ -4,7 +4,7 @@
 import { drain, pause } from './io/drain.ts'
 import { guardHost, type HostRule } from './io/http/host-guard.ts'
 import { httpApi } from './io/http/http-api.ts'
-import { listen, requestListener } from './io/http/http-listener.ts'
+import { listen } from './io/http/http-listener.ts'
 import type { MetricsText } from './io/http/metrics-endpoint.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
@@ -33,9 +33,9 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly port?: number
   /** What `/metrics` says; without it there is no such path. */
   readonly metrics?: MetricsText | null
-  /** Who may read the metrics; everybody without it. */
+  /** Verifies the tokens of those who read the metrics; without it anyone may. */
   readonly metricsVerifier?: TokenVerifier | null
-  /** Which `Host` headers are taken; all are without it. A server on somebody's own machine should know its names. */
+  /** Which `Host` headers are taken; all are without it. A server on a developer's machine should know its names. */
   readonly hostRule?: HostRule
   /** A sentence when something is wrong that `/healthcheck` should name. It goes on answering 200. */
   readonly trouble?: () => string | null
@@ -98,16 +98,17 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     limits: resolved.limits,
     requiredClaims: resolved.requiredClaims,
     publish: (request) => server.publish(request),
+    checkUpgrade: async (apiKey, headers) => {
+      const admission = await server.checkUpgrade(apiKey, headers)
+      return admission.ok ? null : admission
+    },
     draining: () => server.isLeaving,
+    feedProgress: () => changeFeed?.progress?.() ?? null,
+    isCutOff: () => relay?.link.state === 'down',
     trouble,
+    fallback,
   })
-  if (fallback !== undefined) api.notFound(async (c) => (await fallback(c.req.raw)) ?? c.text('Not Found', 404))
-  const guarded = guardHost(
-    hostRule,
-    decisions,
-    requestListener((request) => api.fetch(request)),
-    createWebSocketListener(server),
-  )
+  const guarded = guardHost(hostRule, decisions, api, createWebSocketListener(server))
   await server.synchronized(SYNCHRONIZE_WITHIN_MS)
   const listener = await listen(
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },

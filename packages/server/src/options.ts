@@ -7,12 +7,16 @@ export interface ServerOptions {
   readonly limits?: Partial<Limits>
   /** Refuse public channels. Default false. */
   readonly privateOnly?: boolean
+  /** A client whose private channel is refused because a policy raised an error is told which one and what it raised. Default false. */
+  readonly showsFailedPolicies?: boolean
   /** Claims that every token must have with exactly these values, besides `role` and `exp`. */
   readonly requiredClaims?: Readonly<Record<string, unknown>>
   /** A socket that sent nothing for this long is closed. Default 60 000. */
   readonly idleTimeoutMs?: number
-  /** Bytes that may wait for one slow receiver before it is closed. Default 1 MiB. */
+  /** Bytes that may wait for a receiver that takes nothing for a moment. Default 1 MiB. */
   readonly maxBacklogBytes?: number
+  /** Bytes that may wait for a receiver that keeps taking. Default 64 MiB. */
+  readonly maxMovingBacklogBytes?: number
   /** A receiver that takes nothing of its backlog for this long is closed. Default 10 000. */
   readonly maxStallMs?: number
   /** How long messages may be gathered when the server is busy; 0 turns it off. Default 1. */
@@ -36,9 +40,11 @@ export const SWEEP_INTERVAL_MS = 1_000
 
 const DEFAULTS: Omit<ResolvedServerOptions, 'limits'> = {
   privateOnly: false,
+  showsFailedPolicies: false,
   requiredClaims: {},
   idleTimeoutMs: 60_000,
   maxBacklogBytes: 1_048_576,
+  maxMovingBacklogBytes: 67_108_864,
   maxStallMs: 10_000,
   lingerMs: 1,
   maxSockets: 65_536,

@@ -2,6 +2,7 @@ import { traceparentOf } from '@tidewire/protocol'
 import type { Services } from './channel/services.ts'
 import type { PublishOutcome, PublishRequest } from './ports/messages.ts'
 import type { TopicMessage } from './ports/topic.ts'
+import type { Topic } from './topic/topic.ts'
 
 /** A message that needs no check: the database allowed it. */
 export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
@@ -20,11 +21,25 @@ export async function publish(services: Services, request: PublishRequest): Prom
   if (request.private) {
     const allowed = await services.authorizer.write({ subTopic: request.subTopic, identity: request.identity })
     if (!allowed.ok) return { kind: 'unavailable', message: allowed.reason }
-    if (!allowed.broadcast) return { kind: 'denied' }
+    if (!allowed.broadcast) return { kind: 'denied', ...(allowed.detail === undefined ? {} : { detail: allowed.detail }) }
   }
   const traceparent = traceparentOf(request.identity.headers)
-  const message = messageOf(request, traceparent)
-  return { kind: 'accepted', receivers: services.publisher.publish(keyOf(request), message, { kind: 'http', traceparent }) }
+  const key = keyOf(request)
+  const receivers = services.publisher.publish(key, messageOf(request, traceparent), { kind: 'http', traceparent })
+  const written = whenWritten(services.topics.find(key))
+  return { kind: 'accepted', receivers, ...(written === undefined ? {} : { written }) }
+}
+
+/** Until what was sent to the topic is written to its sockets; `undefined`: it is. An answer does not overtake the message. */
+function whenWritten(topic: Topic | undefined): Promise<void> | undefined {
+  if (topic === undefined) return undefined
+  let isWritten = false
+  let resolve = (): void => {}
+  topic.inOrder(() => {
+    isWritten = true
+    resolve()
+  })
+  return isWritten ? undefined : new Promise((settle) => (resolve = settle))
 }
 
 /** Publishes a message of the database. Returns the receivers on this node. */

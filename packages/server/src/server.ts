@@ -17,7 +17,9 @@ import { Nodes } from './cluster/nodes.ts'
 import { Connection, type ConnectionLimits } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
+import { frameBounds, joinBounds } from './limits/limits.ts'
 import { RateCounter } from './limits/rate-counter.ts'
+import { UnfinishedMessages } from './limits/unfinished-messages.ts'
 import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
 import type {
   AdminPorts,
@@ -63,6 +65,9 @@ export type ConnectionAdmission =
   | { readonly ok: true; readonly token: string; readonly claims: Claims }
   | { readonly ok: false; readonly status: number; readonly text: string }
 
+/** A receiver over its backlog that takes nothing for so long is closed, sooner than one that holds little. */
+const MAX_PAUSE_MS = 2_000
+
 /**
  * One node, without its sockets: takes transports, gives connections.
  */
@@ -70,6 +75,8 @@ export class Server {
   readonly options: ResolvedServerOptions
   readonly connections: Connections
   readonly topics: Topics
+  /** Of all sockets. */
+  readonly unfinished: UnfinishedMessages
   readonly #ports: ServerPorts
   readonly #services: Services
   readonly #observers = new Observers([])
@@ -89,6 +96,8 @@ export class Server {
     this.options = options
     this.#ports = ports
     this.connections = new Connections(options.limits.maxConnectedUsers)
+    const { maxUnfinishedBytes, frameTimeoutMs } = options.limits
+    this.unfinished = new UnfinishedMessages({ maxBytes: maxUnfinishedBytes, timeoutMs: frameTimeoutMs }, runtime)
     const scheduler = new FlushScheduler(runtime, { lingerMs: options.lingerMs })
     const relay = ports.relay ?? null
     this.topics = new Topics(scheduler, relay)
@@ -104,7 +113,14 @@ export class Server {
       maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
       maxCongestedSweeps: Math.ceil(options.maxStallMs / SWEEP_INTERVAL_MS),
       maxClosingSweeps: Math.ceil(options.drainTimeoutMs / SWEEP_INTERVAL_MS),
-      maxBacklogBytes: options.maxBacklogBytes,
+      backlog: {
+        maxBytes: options.maxBacklogBytes,
+        maxMovingBytes: Math.max(options.maxBacklogBytes, options.maxMovingBacklogBytes),
+        maxPauseMs: Math.min(MAX_PAUSE_MS, options.maxStallMs),
+        maxWaitMs: options.maxStallMs,
+      },
+      frame: frameBounds(options.limits),
+      join: joinBounds(options.limits),
       privateOnly: options.privateOnly,
     }
     const presence = new PresenceTracker<object>({
@@ -136,6 +152,7 @@ export class Server {
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
+      showsFailedPolicies: options.showsFailedPolicies,
       admit: (token, headers) => this.#admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null
@@ -162,7 +179,7 @@ export class Server {
 
   /** Whether a socket may be opened with this API key (rules A1, H1). Never rejects. */
   async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<ConnectionAdmission> {
-    const admission = await this.#checkUpgrade(apiKey ?? '', headers)
+    const admission = await this.checkUpgrade(apiKey ?? '', headers)
     if (!admission.ok) this.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
     return admission
   }
@@ -217,6 +234,7 @@ export class Server {
   /** To be called every {@link SWEEP_INTERVAL_MS}. */
   sweep(): void {
     this.connections.sweep()
+    this.unfinished.sweep()
     const { changeFeed, runtime } = this.#ports
     if (this.observer.feedLag === undefined) return
     const progress = changeFeed?.progress?.()
@@ -259,24 +277,25 @@ export class Server {
     const admin = this.#admin
     if (admin === null) return observer
     const decision = (made: Decision): void => {
-      admin.decided(made)
+      admin.onDecision(made)
       observer.decision(made)
     }
     return { ...allObservers([observer]), decision }
   }
 
-  /** Only what somebody wants to know is measured. */
+  /** Only what some observer asks for is measured. */
   #observe(): void {
     const { changeFeed, runtime } = this.#ports
     this.#observers.set([this.#first, ...this.#watchers])
     const { fannedOut, changed } = this.#observers
-    this.#services.fanOutTimes.told = fannedOut ?? null
+    this.#services.fanOutTimes.measured = fannedOut ?? null
     changeFeed?.observe?.(
       changed === undefined ? null : (change) => changed({ ...change, ms: Math.max(0, runtime.now() - change.committedAt) }),
     )
   }
 
-  async #checkUpgrade(
+  /** What an upgrade would be answered; counts as one. Never rejects. */
+  async checkUpgrade(
     apiKey: string,
     headers: Readonly<Record<string, string>>,
   ): Promise<
@@ -288,7 +307,7 @@ export class Server {
     const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await this.#examine(apiKey, headers)
     if ('refusal' in examined) {
       const { refusal } = examined
-      // An inspector is let in whoever else is there: it may be needed because of them.
+      // An inspector is let in over the limit of users: it may be needed because of them.
       const key = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.check(apiKey) : undefined
       if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
       if (key?.code === 'admin-key-expired') return { ok: false, status: 401, text: 'Token has expired', code: key.code }
@@ -324,11 +343,11 @@ function lagOf({ lagBytes, oldestAt }: FeedProgress, now: number): { readonly by
   return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt) }
 }
 
-function timed(authorizer: Authorizer, runtime: Runtime, told: (ms: number) => void): Authorizer {
+function timed(authorizer: Authorizer, runtime: Runtime, measured: (ms: number) => void): Authorizer {
   const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
     const at = runtime.uptime()
     const authorization = await ask()
-    told(runtime.uptime() - at)
+    measured(runtime.uptime() - at)
     return authorization
   }
   return {

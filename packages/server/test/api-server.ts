@@ -1,6 +1,5 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
 import { SignJWT } from 'jose'
 import { allObservers } from '../src/all-observers.ts'
 import { httpApi, type HttpApiDeps } from '../src/io/http/http-api.ts'
@@ -48,7 +47,7 @@ export class ApiServer {
     this.token = await jwt({ role: 'anon', exp: NOW_MS / 1000 + 60 })
     const api = httpApi({
       verifier: tokenVerifier({ secret: SECRET }),
-      runtime: { now: () => NOW_MS, uptime: () => this.uptime },
+      runtime: { now: () => NOW_MS, uptime: () => this.uptime, setTimer },
       publish: (request) => {
         this.published.push(request)
         return Promise.resolve(this.outcome(request))
@@ -57,11 +56,14 @@ export class ApiServer {
       observer: { ...allObservers([]), decision: (decision) => this.decisions.push(decision) },
       metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', text: () => Promise.resolve('up 1\n') },
       metricsVerifier: null,
+      feedProgress: () => null,
+      isCutOff: () => false,
+      checkUpgrade: (apiKey) =>
+        Promise.resolve(apiKey === this.token ? null : { status: 401, text: 'The token provided is not a valid JWT' }),
       draining: () => this.draining,
       ...deps,
     })
-    const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false })
-    const server = createServer((request, response) => void listener(request, response))
+    const server = createServer(api)
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     this.#server = server
   }
@@ -83,4 +85,9 @@ export class ApiServer {
     const given = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
     return this.call(path, { method: 'POST', body: given as BodyInit, headers: { 'content-type': 'application/json', ...headers } })
   }
+}
+
+function setTimer(callback: () => void, afterMs: number): { cancel(): void } {
+  const timer = setTimeout(callback, afterMs)
+  return { cancel: () => clearTimeout(timer) }
 }

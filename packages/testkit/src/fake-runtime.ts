@@ -1,4 +1,4 @@
-import type { HttpAnswer, HttpRequest, Runtime, Surroundings, WebSocketLike, WebSocketLikeConstructor } from '@tidewire/client'
+import type { HttpAnswer, HttpRequest, Runtime, PageLifecycle, WebSocketLike, WebSocketLikeConstructor } from '@tidewire/client'
 
 interface FakeTimer {
   readonly atMs: number
@@ -82,7 +82,7 @@ export class FakeRuntime implements Runtime {
   /** Called with each socket as it is made. */
   onSocket: ((socket: FakeSocket) => void) | null = null
   readonly #timers = new Set<FakeTimer>()
-  readonly #watchers = new Set<(what: Surroundings) => void>()
+  readonly #watchers = new Set<(what: PageLifecycle) => void>()
   #nowMs = 1_700_000_000_000
   #seed: number
 
@@ -133,7 +133,7 @@ export class FakeRuntime implements Runtime {
     this.warnings.push(message)
   }
 
-  watch(changed: (what: Surroundings) => void): () => void {
+  watch(changed: (what: PageLifecycle) => void): () => void {
     this.#watchers.add(changed)
     return () => this.#watchers.delete(changed)
   }
@@ -143,7 +143,7 @@ export class FakeRuntime implements Runtime {
   }
 
   /** What happens around the client. */
-  happen(what: Surroundings): void {
+  happen(what: PageLifecycle): void {
     for (const watcher of [...this.#watchers]) watcher(what)
   }
 

@@ -1,6 +1,7 @@
 export * from './available.ts'
 export * from './burst.ts'
 export * from './server-runtime.ts'
+export * from './narrow-proxy.ts'
 export * from './node-in-process.ts'
 export * from './fake-runtime.ts'
 export * from './scripted-server.ts'

@@ -93,6 +93,8 @@ function payloadOf({ payload }: ClientFrame): unknown {
   switch (payload.kind) {
     case 'json':
       return payload.value
+    case 'json-text':
+      return JSON.parse(new TextDecoder().decode(payload.bytes)) as unknown
     case 'binary':
       return payload.bytes
     case 'user-broadcast': {

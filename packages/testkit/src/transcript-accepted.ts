@@ -78,14 +78,9 @@ export const acceptedDeviations: readonly Deviation[] = [
 
   ...because('X2', 'a frame that cannot be read is answered to its sender', {
     v1_malformed_frames: [
-      ...[3, 4].map((line) => unreadable(line, 'the frame is not JSON')),
+      // Each kind of fault is told once: those of the lines that follow are not.
+      unreadable(3, 'the frame is not JSON'),
       unreadable(5, 'the key "topic" is missing'),
-      ...[6, 7, 8, 9, 10].map((line) => unreadable(line, 'expected an object with topic, event, payload and ref')),
-      unreadable(11, 'the key "payload" is missing'),
-      unreadable(12, 'the key "ref" is missing'),
-      unreadable(13, 'the key "topic" is missing'),
-      ...[16, 17, 18, 19, 20, 27].map((line) => unreadable(line, 'expected an object with topic, event, payload and ref')),
-      unreadable(28, 'the frame is not JSON'),
       // Sent in line 32, while the heartbeat that line 33 answers was on its way.
       unreadable(33, 'the text frame is not UTF-8'),
     ],
@@ -93,12 +88,11 @@ export const acceptedDeviations: readonly Deviation[] = [
       unreadable(57, 'the frame is shorter than its sizes say', '2.0.0'),
       unreadable(59, 'binary kind 9 is not one that clients send', '2.0.0'),
       unreadable(61, 'the binary frame is empty', '2.0.0'),
-      unreadable(63, 'binary kind 4 is not one that clients send', '2.0.0'),
       unreadable(81, 'binary frames need vsn=2.0.0', '1.0.0', 'V1'),
     ],
   }),
   ...because('X2', 'a topic that is a number makes a frame that cannot be read', {
-    v1_malformed_frames: [[15, { kind: 'instead', frame: malformed('topic must be a string of Unicode text', '1.0.0') }]],
+    v1_malformed_frames: [[15, { kind: 'absent' }]],
   }),
   ...because('X2', 'a payload that says it is JSON and is not is refused, and so is not sent to anybody', {
     v2_binary_frames: [

@@ -63,7 +63,8 @@ function comparableValue(name: string, value: string): string {
 }
 
 function comparable(headers: Readonly<Record<string, string>>): Map<string, string> {
-  const kept = Object.entries(headers).filter(([name]) => !NOT_COMPARED.has(name))
+  // What begins with our name is an addition (rule H2).
+  const kept = Object.entries(headers).filter(([name]) => !NOT_COMPARED.has(name) && !name.startsWith('tidewire-'))
   return new Map(kept.map(([name, value]) => [name, comparableValue(name, value)]))
 }
 

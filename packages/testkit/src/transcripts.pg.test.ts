@@ -100,7 +100,7 @@ async function start(name: string, { sequences = {}, permanentSlot = false }: Da
     port: 0,
     verifier: tokenVerifier({ secret: SECRET }),
     observer: { decision() {}, connected() {}, disconnected() {}, joined() {}, left() {}, broadcast() {}, received() {} },
-    authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID }),
+    authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work) }),
     messageStore: databaseMessageStore(pool),
     changeFeed: feed.changeFeed,
     drainTimeoutMs: 1_000,

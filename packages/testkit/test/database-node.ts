@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -60,7 +59,7 @@ export async function startDatabase(): Promise<TestDatabase> {
       })
       node = await startNode({
         changeFeed: feed.changeFeed,
-        authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID }),
+        authorizer: policyAuthorizer({ withSession: (work) => pool.withSession(work) }),
         messageStore: databaseMessageStore(pool),
         ...options,
       })

@@ -72,6 +72,7 @@ export const dev: Command = defineCommand({
       fallback: pages,
       admin: { verifier: tokenVerifier({ secret: keys.adminSecret }), version: version(), ...chosen.database?.adminPorts },
       drainTimeoutMs: DRAIN_TIMEOUT_MS,
+      showsFailedPolicies: true,
       ...(limits ? {} : { limits: noLimits }),
     }
     let running: RunningServer | null = null

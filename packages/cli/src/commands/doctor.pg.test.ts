@@ -161,8 +161,13 @@ test('slot: lists and drops; one that is read or not ours is refused', async () 
     `select pg_create_logical_replication_slot('tidewire_11111111', 'pgoutput'), pg_create_logical_replication_slot('other', 'pgoutput')`,
   )
   const slot = (...args: string[]): ReturnType<CliSandbox['run']> => sandbox.run(['slot', ...args, '--db', good.url])
-  expect((await slot('list')).stdout).toMatch(/^tidewire_11111111 {2}not read, keeps [\d.]+ [kM]?B\n$/)
-  expect(JSON.parse((await slot('list', '--json')).stdout)).toMatchObject({ name: 'tidewire_11111111', activePid: null })
+  expect((await slot('list')).stdout).toMatch(/^tidewire_11111111 {2}anchor, needed by no server that runs, keeps [\d.]+ [kM]?B\n$/)
+  expect(JSON.parse((await slot('list', '--json')).stdout)).toMatchObject({
+    name: 'tidewire_11111111',
+    role: 'anchor',
+    node: null,
+    activePid: null,
+  })
   expect(await slot('drop', 'other')).toMatchObject({ code: 2, stderr: expect.stringContaining('--force drops it, too') })
   expect(await slot('drop', 'other', '--force')).toMatchObject({ code: 0, stdout: 'Dropped other.\n' })
   expect((await slot('drop', 'tidewire_11111111', '--json')).stdout).toBe('{"dropped":"tidewire_11111111"}\n')
@@ -179,6 +184,17 @@ test('slot: lists and drops; one that is read or not ours is refused', async () 
   await server.json((line) => line.msg.startsWith('listening on '))
   await expect.poll(readers, { timeout: 10_000 }).toHaveLength(1)
   const [active] = await readers()
+  const lines = (await slot('list')).stdout.split('\n')
+  expect(lines).toEqual([
+    expect.stringMatching(/^tidewire_[0-9a-f]{8} {2}anchor, needed by [a-z0-9_]+, keeps /),
+    expect.stringMatching(/^tidewire_n_[a-z0-9_]+ {2}copy of node [a-z0-9_]+, read by process \d+, keeps /),
+    '',
+  ])
+  const [anchor] = lines[0]!.split(' ')
+  expect(await slot('drop', anchor!)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/is the anchor that .* need to go on after a cut/),
+  })
   expect(await slot('drop', active!)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is being read: stop the server/) })
   await server.stop('SIGTERM')
 })

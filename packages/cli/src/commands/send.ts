@@ -22,22 +22,42 @@ export const send: Command = defineCommand({
     },
     private: { type: 'boolean', description: 'To a private channel' },
     ...targetArgs,
-    json: { type: 'boolean', description: 'Print {"sent":true,"topic","event"}' },
+    json: { type: 'boolean', description: 'Print {"sent":true,"topic","event","receivers"}' },
   },
   async run({ topic, event, payload: given = '{}', private: isPrivate, json, ...where }) {
     const payload = parseJsonObject('PAYLOAD', given === '-' ? await text(process.stdin) : given)
     const target = await findTarget(where, process.cwd(), process.env)
-    const client = new RealtimeClient(target.endpoint, { apikey: target.key, timeout: target.timeoutMs })
+    let receivers: number | null = null
+    const client = new RealtimeClient(target.endpoint, {
+      apikey: target.key,
+      timeout: target.timeoutMs,
+      fetch: async (...request) => {
+        const response = await fetch(...request)
+        receivers = receiversOf(response)
+        return response
+      },
+    })
     try {
       await showProgress('Sending', () => client.channel(topic, { config: { private: isPrivate } }).httpSend(event, payload))
     } catch (error) {
       throw explain(target, error)
     }
-    if (json) printJson({ sent: true, topic, event })
-    else print(`Sent ${visible(event)} to ${visible(topic)}.`)
+    if (json) printJson({ sent: true, topic, event, ...(receivers === null ? {} : { receivers }) })
+    else print(`Sent ${visible(event)} to ${visible(topic)}${inWords(receivers)}.`)
     return exitCodes.ok
   },
 })
+
+/** Subscribers of the node that answered; `null`: the server does not say, as the hosted one. */
+function receiversOf(response: Response): number | null {
+  const count = response.headers.get('tidewire-receivers')
+  return count === null || !/^\d+$/.test(count) ? null : Number(count)
+}
+
+function inWords(receivers: number | null): string {
+  if (receivers === null) return ''
+  return receivers === 1 ? ': 1 subscriber received it' : `: ${receivers} subscribers received it`
+}
 
 function explain(target: Target, error: unknown): Failure {
   if (!(error instanceof RealtimeError)) throw error

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { checkDatabase, type CheckResult } from './checks.ts'
-import type { DatabaseFacts, TableFacts } from './facts.ts'
+import type { DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
 
 const table: TableFacts = {
   name: 'public.todos',
@@ -12,7 +12,16 @@ const table: TableFacts = {
   generated: [],
   isReadable: true,
 }
-const ownSlot = { name: 'tidewire_0123abcd', isActive: true, lostBecause: null, retainedBytes: 0 }
+const anchor: OwnSlot = {
+  name: 'tidewire_0123abcd',
+  role: 'anchor',
+  node: null,
+  isActive: false,
+  lostBecause: null,
+  retainedBytes: 1_048_576,
+  catalogAge: 12,
+}
+const copy: OwnSlot = { ...anchor, name: 'tidewire_n_web_1_abcdef', role: 'copy', node: 'web_1', isActive: true }
 const healthy: DatabaseFacts = {
   host: 'db.example',
   port: 5432,
@@ -37,7 +46,7 @@ const healthy: DatabaseFacts = {
   roles: ['anon', 'authenticated', 'service_role'].map((name) => ({ name, exists: true, isOurs: true })),
   publication: { leavesOut: [], hasGenerated: false, tables: [table] },
   messages: { hasRls: true, isPartitioned: true, takesToday: true, policies: 2 },
-  ownSlots: [ownSlot],
+  ownSlots: [anchor, copy],
 }
 
 test('a healthy database', () => {
@@ -62,14 +71,14 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
     'replication-slots',
     'fail',
     /all 10/,
-    ['alter system set max_replication_slots = 15; -- then restart Postgres'],
+    ['alter system set max_replication_slots = 20; -- then restart Postgres'],
   ],
   [
     { senders: { used: 3, most: 3 }, ownSlots: [] },
     'wal-senders',
     'fail',
     /all 3/,
-    ['alter system set max_wal_senders = 8; -- then restart Postgres'],
+    ['alter system set max_wal_senders = 13; -- then restart Postgres'],
   ],
   [{ mayReplicate: false, user: 'My App' }, 'replication', 'fail', /may not replicate/, ['alter role "My App" replication;']],
   [{ mayReplicate: false, isRds: true }, 'replication', 'fail', /may not/, ['grant rds_replication to postgres;']],
@@ -198,18 +207,33 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
     [`alter system set synchronous_standby_names = 'your_standby'; select pg_reload_conf(); -- or ''`],
   ],
   [
-    { ownSlots: [{ ...ownSlot, isActive: false, retainedBytes: 16 * 1024 * 1024 }] },
+    { ownSlots: [{ ...anchor, retainedBytes: 16 * 1024 * 1024 }] },
     'own-slots',
     'warn',
     /tidewire_0123abcd keeps 16\.0 MB/,
     [`select pg_drop_replication_slot('tidewire_0123abcd');`],
   ],
   [
-    { ownSlots: [{ ...ownSlot, isActive: false, lostBecause: 'wal_removed' }] },
+    { ownSlots: [{ ...anchor, lostBecause: 'wal_removed' }, copy] },
     'own-slots',
     'warn',
-    /is lost \(wal_removed\)/,
+    /lost: tidewire_0123abcd \(wal_removed\)/,
     [`select pg_drop_replication_slot('tidewire_0123abcd');`],
+  ],
+  [{ ownSlots: [anchor, { ...anchor, name: 'tidewire_89abcdef' }, copy] }, 'own-slots', 'warn', /more than one/, []],
+  [
+    { ownSlots: [{ ...anchor, catalogAge: 200_000_000 }, copy] },
+    'own-slots',
+    'warn',
+    /last 200000000 transactions/,
+    ['select pid, xact_start, state, query from pg_stat_activity where backend_xid is not null order by xact_start limit 5;'],
+  ],
+  [
+    { ownSlots: [anchor, ...Array.from({ length: 11 }, (_, at) => ({ ...copy, node: `web_${at}` }))] },
+    'own-slots',
+    'warn',
+    /about 10 are sensible/,
+    [],
   ],
   [{ port: 6543 }, 'pooler', 'warn', /looks like a pooler/, []],
   [{ host: 'aws-0.pooler.supabase.com' }, 'pooler', 'warn', /looks like a pooler/, []],
@@ -221,7 +245,28 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
   expect(found).toEqual([{ check, level, detail: expect.stringMatching(detail), sql }])
 })
 
-test('full, but the place is its own', () => {
-  const full = { used: 10, most: 10 }
-  expect(checkDatabase({ ...healthy, slots: full, senders: full }).filter(({ level }) => level !== 'ok')).toEqual([])
+test('what the slots of a healthy database say', () => {
+  const says = (ownSlots: readonly OwnSlot[]): unknown => checkDatabase({ ...healthy, ownSlots }).find(({ check }) => check === 'own-slots')
+  expect(says([anchor, copy, { ...copy, node: 'web_2' }])).toMatchObject({
+    level: 'ok',
+    detail: 'tidewire_0123abcd keeps 1.0 MB, 12 transactions old, for web_1, web_2',
+  })
+  expect(says([{ ...anchor, isActive: true }])).toMatchObject({
+    level: 'ok',
+    detail: expect.stringMatching(/for a server of version 0\.1$/),
+  })
+  expect(says([])).toMatchObject({ level: 'ok', detail: 'none' })
+})
+
+test('how many servers there is room for', () => {
+  const capacities = (used: number, ownSlots: readonly OwnSlot[]): unknown[] =>
+    checkDatabase({ ...healthy, slots: { used, most: 10 }, senders: { used, most: 10 }, ownSlots })
+      .filter(({ check }) => check === 'replication-slots' || check === 'wal-senders')
+      .map(({ level, detail }) => `${level}: ${detail}`)
+  expect(capacities(8, [anchor, copy])).toEqual(['ok: 2 of 10 free: room for 2 more servers', 'ok: 2 of 10 free: room for 2 more servers'])
+  // The first one needs a slot for the anchor, too.
+  expect(capacities(8, [])).toEqual(['ok: 2 of 10 free: room for 1 more server', 'ok: 2 of 10 free: room for 2 more servers'])
+  expect(capacities(9, [])[0]).toBe('fail: 1 of 10 free, and a server needs 2')
+  const full = 'all 10 are taken: no further server can start, not even to replace one'
+  expect(capacities(10, [anchor, copy])).toEqual([`warn: ${full}`, `warn: ${full}`])
 })

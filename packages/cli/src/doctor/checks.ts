@@ -1,6 +1,6 @@
 import { walBoundSql } from '../start/wal-guard.ts'
 import { byteText } from '../values.ts'
-import type { Capacity, DatabaseFacts, TableFacts } from './facts.ts'
+import type { Capacity, DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
 
 export interface Verdict {
   readonly level: 'ok' | 'warn' | 'fail'
@@ -34,13 +34,8 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
     if (isRds) return fail(`${walLevel}: set rds.logical_replication to 1 in the parameter group, then restart`)
     return fail(`${walLevel}: row changes need logical`, 'alter system set wal_level = logical; -- then restart Postgres')
   },
-  'replication-slots': ({ slots, ownSlots }) => capacity('max_replication_slots', slots, ownSlots.length > 0),
-  'wal-senders': ({ senders, ownSlots }) =>
-    capacity(
-      'max_wal_senders',
-      senders,
-      ownSlots.some(({ isActive }) => isActive),
-    ),
+  'replication-slots': ({ slots, ownSlots }) => capacity('max_replication_slots', slots, ownSlots, hasAnchor(ownSlots) ? 0 : 1),
+  'wal-senders': ({ senders, ownSlots }) => capacity('max_wal_senders', senders, ownSlots, 0),
   replication: ({ mayReplicate, replicationRefused, user, isRds }) => {
     if (!mayReplicate)
       return fail(
@@ -155,15 +150,34 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
         )
       : ok('commits do not wait for Tidewire'),
   'own-slots': ({ ownSlots }) => {
-    const idle = ownSlots.filter(({ isActive }) => !isActive)
-    if (idle.length === 0) return ok(ownSlots.length === 0 ? 'none' : ownSlots.map(({ name }) => `${name} is read`).join(', '))
-    const each = idle.map(({ name, lostBecause, retainedBytes }) =>
-      lostBecause === null ? `${name} keeps ${byteText(retainedBytes)}` : `${name} is lost (${lostBecause})`,
-    )
-    return warn(
-      `not read: ${each.join(', ')}; drop a slot whose server does not come back`,
-      ...idle.map(({ name }) => `select pg_drop_replication_slot('${name}');`),
-    )
+    const anchors = ownSlots.filter(({ role }) => role === 'anchor')
+    const nodes = ownSlots.flatMap(({ node, isActive }) => (node === null || !isActive ? [] : [node]))
+    const lost = anchors.filter(({ lostBecause }) => lostBecause !== null)
+    if (lost.length > 0)
+      return warn(
+        `lost: ${lost.map(({ name, lostBecause }) => `${name} (${lostBecause})`).join(', ')}; changes were missed`,
+        ...lost.map(dropSlot),
+      )
+    const unread = anchors.filter(({ isActive }) => !isActive && nodes.length === 0)
+    if (unread.length > 0) {
+      const each = unread.map(({ name, retainedBytes }) => `${name} keeps ${byteText(retainedBytes)}`)
+      return warn(`not read: ${each.join(', ')}; drop a slot whose server does not come back`, ...unread.map(dropSlot))
+    }
+    if (anchors.length > 1)
+      return warn(`more than one: ${anchors.map(({ name }) => name).join(', ')}; the next server that starts keeps one`)
+    const old = anchors.filter(({ catalogAge }) => catalogAge > MAX_CATALOG_AGE)
+    if (old.length > 0)
+      return warn(
+        `${old[0]!.name} keeps vacuum from the catalog rows of the last ${old[0]!.catalogAge} transactions: a server is stuck, or a transaction is open for long`,
+        'select pid, xact_start, state, query from pg_stat_activity where backend_xid is not null order by xact_start limit 5;',
+      )
+    const [anchor] = anchors
+    if (anchor === undefined) return ok(ownSlots.length === 0 ? 'none' : `temporary: ${ownSlots.map(({ name }) => name).join(', ')}`)
+    const readers = nodes.length === 0 ? 'a server of version 0.1' : nodes.join(', ')
+    const detail = `${anchor.name} keeps ${byteText(anchor.retainedBytes)}, ${anchor.catalogAge} transactions old, for ${readers}`
+    return nodes.length > SENSIBLE_SERVERS
+      ? warn(`${detail}: Postgres decodes its log once for each server, and about ${SENSIBLE_SERVERS} are sensible`)
+      : ok(detail)
   },
   pooler: ({ host, port, saysPooler }) =>
     port === 6543 || saysPooler || /(^|[.-])(pooler|pgbouncer)([.-]|$)/.test(host)
@@ -177,10 +191,27 @@ function publishesGenerated({ number }: DatabaseFacts['version']): boolean {
   return number >= 180_000
 }
 
-function capacity(setting: string, { used, most }: Capacity, hasOwn: boolean): Verdict {
-  if (used < most || hasOwn) return ok(`${Math.max(most - used, 0)} of ${most} free`)
-  return fail(`all ${most} are taken`, `alter system set ${setting} = ${most + 5}; -- then restart Postgres`)
+/** Each server needs a slot and a sender; the first also makes the anchor. */
+function capacity(setting: string, { used, most }: Capacity, ownSlots: readonly OwnSlot[], forAnchor: number): Verdict {
+  const room = Math.max(most - used - forAnchor, 0)
+  const sql = `alter system set ${setting} = ${most + SENSIBLE_SERVERS}; -- then restart Postgres`
+  if (room > 0) return ok(`${most - used} of ${most} free: room for ${room} more ${room === 1 ? 'server' : 'servers'}`)
+  if (ownSlots.some(({ isActive }) => isActive))
+    return warn(`all ${most} are taken: no further server can start, not even to replace one`, sql)
+  return fail(used < most ? `${most - used} of ${most} free, and a server needs 2` : `all ${most} are taken`, sql)
 }
+
+function hasAnchor(ownSlots: readonly OwnSlot[]): boolean {
+  return ownSlots.some(({ role }) => role === 'anchor')
+}
+
+function dropSlot({ name }: OwnSlot): string {
+  return `select pg_drop_replication_slot('${name}');`
+}
+
+/** A walsender takes about 11 µs of CPU for each row and server. */
+const SENSIBLE_SERVERS = 10
+const MAX_CATALOG_AGE = 100_000_000
 
 function addPrimaryKey({ name, uniqueKey, hasId }: TableFacts): string {
   if (uniqueKey !== null) return `alter table ${name} add primary key (${uniqueKey});`

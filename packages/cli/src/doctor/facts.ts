@@ -31,7 +31,7 @@ export interface DatabaseFacts {
   readonly publication: PublicationFacts | null
   /** `null`: there is no such table. */
   readonly messages: MessagesFacts | null
-  /** Permanent slots of Tidewire in this database. */
+  /** Slots of Tidewire in this database: the anchor, and a copy for each server that runs. */
   readonly ownSlots: readonly OwnSlot[]
 }
 
@@ -82,7 +82,12 @@ export interface MessagesFacts {
 
 export interface OwnSlot {
   readonly name: string
+  readonly role: 'anchor' | 'copy' | 'temporary'
+  /** The server that reads a copy. */
+  readonly node: string | null
   readonly isActive: boolean
   readonly lostBecause: string | null
   readonly retainedBytes: number
+  /** Transactions since the oldest one whose dead catalog rows vacuum keeps because of it. */
+  readonly catalogAge: number
 }

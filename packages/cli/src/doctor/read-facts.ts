@@ -24,9 +24,7 @@ export async function readFacts(url: string, acceptsUnboundedWal: boolean): Prom
     version: { text: versionText, number: versionNumber },
     slots: { used: slotsUsed, most: slotsMost },
     senders: { used: sendersUsed, most: sendersMost },
-    ownSlots: ownSlots
-      .filter(({ temporary }) => !temporary)
-      .map(({ name, activePid, lostBecause, retainedBytes }) => ({ name, isActive: activePid !== null, lostBecause, retainedBytes })),
+    ownSlots: ownSlots.map(({ activePid, ...slot }) => ({ ...slot, isActive: activePid !== null })),
   }
 }
 

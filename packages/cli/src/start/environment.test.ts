@@ -53,6 +53,12 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['TIDEWIRE_MAX_PAYLOAD_BYTES', 'maxPayloadBytes'],
     ['TIDEWIRE_MAX_FRAME_BYTES', 'maxFrameBytes'],
     ['TIDEWIRE_MAX_BODY_BYTES', 'maxBodyBytes'],
+    ['TIDEWIRE_MAX_CHANGES_PER_JOIN', 'maxChangesPerJoin'],
+    ['TIDEWIRE_MAX_CONDITIONS_PER_FILTER', 'maxConditionsPerFilter'],
+    ['TIDEWIRE_MAX_CONDITIONS_PER_JOIN', 'maxConditionsPerJoin'],
+    ['TIDEWIRE_MAX_PRESENCE_VALUES', 'maxPresenceValues'],
+    ['TIDEWIRE_MAX_UNFINISHED_BYTES', 'maxUnfinishedBytes'],
+    ['TIDEWIRE_FRAME_TIMEOUT_MS', 'frameTimeoutMs'],
   ])('%s is limits.%s', (name, limit) => {
     const { options } = read({ ...secret, [name]: '1234' })
     expect(options).toEqual({ limits: { [limit]: 1234 } })
@@ -66,6 +72,7 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['TIDEWIRE_PRIVATE_ONLY', '0', 'privateOnly', false],
     ['TIDEWIRE_IDLE_TIMEOUT_MS', '5000', 'idleTimeoutMs', 5000],
     ['TIDEWIRE_MAX_BACKLOG_BYTES', '5', 'maxBacklogBytes', 5],
+    ['TIDEWIRE_MAX_MOVING_BACKLOG_BYTES', '5', 'maxMovingBacklogBytes', 5],
     ['TIDEWIRE_MAX_STALL_MS', '5', 'maxStallMs', 5],
     ['TIDEWIRE_LINGER_MS', '0', 'lingerMs', 0],
     ['TIDEWIRE_HEADERS_TIMEOUT_MS', '5', 'headersTimeoutMs', 5],

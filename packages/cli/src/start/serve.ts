@@ -136,7 +136,7 @@ function serverOptions(
   if (metricsSecret === null) return { ...base, observer: log.observer }
   const { observer, metrics } = metricsObserver({
     processMetrics: true,
-    ...(database && { slots: database.slots }),
+    ...(database && { slots: database.slots, changeFeed: database.ports.changeFeed ?? null }),
     ...(relay && { relay }),
   })
   return {
@@ -176,12 +176,13 @@ async function openFor(
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
-    ...(isAlone ? {} : { node: nodeName }),
+    ...(isAlone ? {} : { node: nodeName, hasRelay: true }),
     guard: async (session) => {
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)
     },
     onReady: logReady,
+    onNotice: (sentence) => log.warn(sentence),
     onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
   })
   if (database.migrated !== null) logReady(database.migrated)

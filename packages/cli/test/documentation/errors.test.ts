@@ -1,5 +1,6 @@
 /** docs/errors.md tells of every code that a program can meet, with cause and remedy. */
 import { readFileSync } from 'node:fs'
+import { CHANGES_FAULTS, GAP_REASONS } from '@tidewire/protocol'
 import { expect, test } from 'vitest'
 import { pathOf } from './pages.ts'
 
@@ -30,6 +31,24 @@ test('the codes of RealtimeError, all of them and no other', () => {
   expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
 })
 
+test.each([
+  ['Codes of row changes', CHANGES_FAULTS],
+  ['Reasons of a gap', GAP_REASONS],
+] as const)('%s, all of them and no other', (heading, codes) => {
+  const rows = rowsOf(heading)
+  expect(rows.flatMap(({ name }) => name.split(', ')).toSorted()).toEqual([...codes].toSorted())
+  expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
+})
+
+test.each([
+  ['D16', GAP_REASONS],
+  ['D17', CHANGES_FAULTS],
+] as const)('%s of the protocol names them all', (rule, codes) => {
+  const protocol = readFileSync(pathOf('packages/protocol/PROTOCOL.md'), 'utf8')
+  const text = protocol.slice(protocol.indexOf(`- **${rule}**`)).split(/\n(?=- \*\*|## )/)[0]!
+  expect(codes.filter((code) => !text.includes(`\`${code}\``))).toEqual([])
+})
+
 test('the reasons of the protocol for which a join is refused', () => {
   const protocol = readFileSync(pathOf('packages/protocol/PROTOCOL.md'), 'utf8')
   const table = protocol.slice(protocol.indexOf('- **J5**'), protocol.indexOf('- **J6**'))
@@ -46,7 +65,10 @@ test('the codes of decisions, all of them and no other', () => {
   const source = readFileSync(pathOf('packages/server/src/decision-code.ts'), 'utf8')
   const faults = readFileSync(pathOf('packages/protocol/src/decode.ts'), 'utf8')
   const decode = faults.slice(faults.indexOf('export type DecodeFault'), faults.indexOf('export interface'))
-  const codes = [...`${source}${decode}`.matchAll(/^ {2}\| '([a-z0-9-]+)'$/gm)].map(([, code]) => code!)
+  const bounds = readFileSync(pathOf('packages/protocol/src/join-bounds.ts'), 'utf8')
+  const joins = [...(/^export type JoinFault = (.*)$/m.exec(bounds)?.[1] ?? '').matchAll(/'([a-z-]+)'/g)]
+  expect(joins.length).toBeGreaterThan(3)
+  const codes = [...new Set([...`${source}${decode}`.matchAll(/^ {2}\| '([a-z0-9-]+)'$/gm), ...joins].map(([, code]) => code!))]
   expect(codes.length).toBeGreaterThan(40)
   const rows = rowsOf('In logs, metrics and the inspector')
   expect(rows.flatMap(({ name }) => name.split(', ')).toSorted()).toEqual([...codes, 'close-…'].toSorted())

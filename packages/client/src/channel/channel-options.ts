@@ -1,3 +1,4 @@
+import type { RealtimeError } from '@tidewire/protocol'
 import type { SubscribeStatus } from './channel-state.ts'
 import type { BroadcastMessage, RealtimeBroadcastPersist, Untyped } from '../listen/payloads.ts'
 
@@ -26,8 +27,8 @@ export interface RealtimeChannelOptions {
   }
 }
 
-/** Hears how each join ended; `error` is a RealtimeError, and comes with CHANNEL_ERROR. */
-export type SubscribeCallback = (status: SubscribeStatus, error?: Error) => void
+/** Called with how each join ended; `error` comes with CHANNEL_ERROR. */
+export type SubscribeCallback = (status: SubscribeStatus, error?: RealtimeError) => void
 
 /** What became of a message: taken (or written, where nobody asked for an answer), not answered in time, refused. */
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})

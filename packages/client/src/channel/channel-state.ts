@@ -26,13 +26,13 @@ export type ChannelState =
 export type ChannelEvent =
   | { readonly type: 'subscribe'; readonly isUp: boolean; readonly ref: string }
   | { readonly type: 'up'; readonly ref: string }
-  | { readonly type: 'down'; readonly error: Error }
+  | { readonly type: 'down'; readonly error: RealtimeError }
   | { readonly type: 'authorized'; readonly ref: string }
   | { readonly type: 'unauthorized'; readonly ref: string; readonly error: RealtimeError }
   | { readonly type: 'accepted'; readonly ref: string }
   | { readonly type: 'refused'; readonly ref: string; readonly error: RealtimeError }
   /** The server let go of the channel, but a new join may well succeed. */
-  | { readonly type: 'crashed'; readonly error: Error }
+  | { readonly type: 'crashed'; readonly error: RealtimeError }
   /** The server closed the channel for good. */
   | { readonly type: 'closed' }
   | { readonly type: 'timer'; readonly isUp: boolean; readonly ref: string }
@@ -56,7 +56,7 @@ export type ChannelEffect =
   | { readonly type: 'lost' }
   /** As `lost`, and what waits to be sent is never sent. */
   | { readonly type: 'removed' }
-  | { readonly type: 'status'; readonly status: SubscribeStatus; readonly error?: Error }
+  | { readonly type: 'status'; readonly status: SubscribeStatus; readonly error?: RealtimeError }
 
 export interface ChannelOptions {
   /** As the last `subscribe` wanted it. */
@@ -125,7 +125,7 @@ function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions):
 }
 
 /** Without an error it took too long, and the server is told. With `options` the clock brings the next try. */
-function fail(state: ChannelState, error: Error | null, options: ChannelOptions | null): ChannelStep {
+function fail(state: ChannelState, error: RealtimeError | null, options: ChannelOptions | null): ChannelStep {
   const attempt = attemptOf(state) + 1
   const retryInMs = options === null ? null : options.retryInMs(attempt)
   return go(

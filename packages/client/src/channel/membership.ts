@@ -17,9 +17,9 @@ import { machine, singleTimer, type Machine } from '../machine.ts'
 import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
+import { waiter, type Waiter } from './waiter.ts'
 import { Recovery } from './recovery.ts'
-import { refusal } from './refusal.ts'
-import { Readiness } from './readiness.ts'
+import { changesError, refusal } from './refusal.ts'
 import { Validation, type Schemas } from '../listen/schema.ts'
 
 /** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
@@ -32,15 +32,15 @@ export class Membership implements HostedChannel {
   /** Called when the membership ends, before CLOSED is told. */
   readonly ends: Set<() => void> = new Set()
   readonly schemas: Schemas
-  /** The channel of the users. */
-  readonly owner: object
+  owner: object = this
   /** How many handles there are. */
   holders = 0
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
 
   readonly #pushes: Pushes
-  readonly #ready = new Readiness()
+  /** Those that wait for the channel to be ready. */
+  readonly #ready = new Set<Waiter<void>>()
   readonly #validation = new Validation()
   readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
   readonly #machine: Machine<ChannelState, ChannelEvent>
@@ -54,9 +54,11 @@ export class Membership implements HostedChannel {
   /** Whether the Postgres changes flow, if there are any. */
   #isLive = false
   #systemError: SystemPayload | null = null
+  /** What went wrong last, until a join succeeds and its changes flow. */
+  error: RealtimeError | null = null
+  #warned = ''
 
-  constructor(owner: object, topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
-    this.owner = owner
+  constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.schemas = schemas ?? {}
     this.topic = topic
     this.config = config
@@ -84,7 +86,7 @@ export class Membership implements HostedChannel {
     return this.listeners.of('postgres_changes')
   }
 
-  subscribe(callback: SubscribeCallback | undefined, timeoutMs: number): void {
+  subscribe(callback?: SubscribeCallback, timeoutMs: number = this.host.options.timeoutMs): void {
     const { kind } = this
     if (kind === 'closed') {
       this.host.attach(this)
@@ -116,7 +118,7 @@ export class Membership implements HostedChannel {
     this.#send({ type: 'up', ref: this.host.nextRef() })
   }
 
-  down(error: Error): void {
+  down(error: RealtimeError): void {
     this.#send({ type: 'down', error })
   }
 
@@ -135,16 +137,21 @@ export class Membership implements HostedChannel {
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
 
-  /** Nobody shall wait any longer. */
+  /** Rejects all pending pushes and waiters. */
   giveUp(error: RealtimeError): void {
     this.#pushes.failAll(error)
-    this.#ready.settle(error)
+    for (const waiting of this.#ready) waiting.settle(error)
   }
 
   ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const isOver = signal?.aborted === true
-    if (this.kind === 'closed' && !isOver) this.subscribe(undefined, this.host.options.timeoutMs)
-    return this.#isReady && !isOver ? Promise.resolve() : this.#ready.wait(this.host, this.topic, timeoutMs, signal)
+    if (this.kind === 'closed' && !isOver) this.subscribe()
+    if (this.#isReady && !isOver) return Promise.resolve()
+    const waiting = waiter<void>(this.host, { timeoutMs, signal }, `${this.topic} was not ready within ${timeoutMs} ms.`, () =>
+      this.#ready.delete(waiting),
+    )
+    if (!isOver) this.#ready.add(waiting)
+    return waiting.promise
   }
 
   updateJoinPayload(payload: JsonObject): void {
@@ -254,17 +261,18 @@ export class Membership implements HostedChannel {
     }
   }
 
-  #notify(status: SubscribeStatus, error?: Error): void {
+  #notify(status: SubscribeStatus, error?: RealtimeError): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
     else this.host.log('channel', `${status} ${this.topic}`, error)
+    if (status !== 'CLOSED') this.#setError(error ?? null)
     for (const callback of [...this.#callbacks])
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
     if (status === 'SUBSCRIBED') this.#recovery.joined()
-    this.#tellReady(error)
+    this.#settleReady(error ?? null)
   }
 
-  #tellReady(error: Error | undefined): void {
-    if (this.#isReady || (error instanceof RealtimeError && !error.retryable)) this.#ready.settle(error)
+  #settleReady(error: RealtimeError | null): void {
+    if (error === null ? this.#isReady : !error.retryable) for (const waiting of this.#ready) waiting.settle(error)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
@@ -274,7 +282,7 @@ export class Membership implements HostedChannel {
     const tracked = this.#tracked
     if (tracked !== undefined && !this.#pushes.holds('presence'))
       this.push({ event: 'presence', payload: tracked, timeoutMs: this.host.options.timeoutMs }).catch((error: unknown) =>
-        this.host.log('channel', `presence could not be tracked again on ${this.topic}`, error),
+        this.host.log('channel', `presence not tracked again on ${this.topic}`, error),
       )
     this.#pushes.flush()
   }
@@ -292,7 +300,8 @@ export class Membership implements HostedChannel {
     const { status, response } = isJsonObject(payload) ? payload : { status: 'error', response: payload }
     const { state } = this.#machine
     if (state.kind !== 'joining' || state.phase !== 'reply' || state.joinRef !== ref) {
-      this.#pushes.reply(ref, status === 'ok', response)
+      const refused = this.#pushes.reply(ref, status === 'ok', response)
+      if (refused !== undefined) this.#warnOnce(refused)
       return
     }
     if (status !== 'ok') return this.#send({ type: 'refused', ref, error: refusal(response, this.host.options.canRefresh) })
@@ -314,27 +323,33 @@ export class Membership implements HostedChannel {
 
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
-      const system = payload as unknown as SystemPayload & {
-        readonly position?: unknown
-        readonly recovered?: unknown
-        readonly resync?: unknown
-        readonly reason?: unknown
-        readonly live?: unknown
-      }
-      this.#recovery.goOnFrom(system.position)
-      // A warning about some changes: the others come as before, and nothing ends because of it.
-      const isWarning = system.live === true
-      if (system.status === 'error' && !isWarning) this.#systemError = system
-      // The server could not tell what happened while nothing was lost here.
-      if (system.resync === true) this.#recovery.lost(typeof system.reason === 'string' ? system.reason : system.message)
-      if (system.extension === 'postgres_changes' && !isWarning) this.#onChangesStatus(system, system.recovered === true)
+      const system = payload as unknown as SystemPayload
+      if (system.status === 'error' && system.live !== true) this.#systemError = system
+      if (system.extension === 'postgres_changes') this.#onChanges(system)
     }
-    for (const binding of this.listeners.of('system')) this.listeners.tell(binding, payload)
+    for (const binding of this.listeners.of('system')) this.listeners.notify(binding, payload)
   }
 
-  #onChangesStatus({ status, message }: SystemPayload, recovered: boolean): void {
-    this.#isLive = status === 'ok'
-    this.#tellReady(this.#isLive ? undefined : new RealtimeError('join-refused', message))
-    this.#recovery.answered(recovered, message)
+  #onChanges(system: SystemPayload): void {
+    const error = system.status === 'error' && system.resync !== true ? changesError(system) : null
+    // With `live` it is a warning about some of the changes; the others come as before.
+    if (system.live !== true) {
+      this.#isLive = system.status === 'ok'
+      this.#settleReady(error)
+    }
+    if (error !== null || system.message !== 'Position') this.#setError(error)
+    if (error !== null && this.listeners.of('system').length === 0) this.#warnOnce(`${error.hint ?? error.message} (${error.code})`)
+    this.#recovery.heard(system)
+  }
+
+  #setError(error: RealtimeError | null): void {
+    const { error: before } = this
+    this.error = error
+    if (error !== null || before !== null) this.listeners.emit('error', '', error)
+  }
+
+  /** For faults that a program is likely to overlook. */
+  #warnOnce(text: string): void {
+    if (text !== this.#warned) this.host.warn(`${this.topic}: ${(this.#warned = text)}`)
   }
 }

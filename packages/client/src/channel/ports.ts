@@ -1,5 +1,5 @@
 import type { Message, RealtimeError } from '@tidewire/protocol'
-import type { HttpPort } from '../http.ts'
+import type { HttpPort } from './http.ts'
 
 /** What a channel needs of its client. */
 export interface ChannelHost extends HttpPort {
@@ -18,13 +18,14 @@ export interface ChannelHost extends HttpPort {
   detach(channel: HostedChannel): void
   report(error: RealtimeError): void
   log(kind: string, text: string, data?: unknown): void
+  warn(text: string): void
 }
 
 /** What a client needs of its channels. */
 export interface HostedChannel {
   readonly topic: string
   /** The channel of the users. */
-  readonly owner: object
+  owner: object
   /** How many handles there are. */
   holders: number
   /** There is a connection. */
@@ -34,7 +35,7 @@ export interface HostedChannel {
   receive(message: Message): void
   /** The client has another token. */
   tokenChanged(): void
-  /** Nobody shall wait any longer. */
+  /** Rejects all that waits. */
   giveUp(error: RealtimeError): void
   /** Leaves the topic, for good. */
   leave(): void

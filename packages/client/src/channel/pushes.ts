@@ -1,28 +1,25 @@
 import { RealtimeError } from '@tidewire/protocol'
+import { waiter, type Waiter, type Waiting } from './waiter.ts'
 
-export interface Push {
+export interface Push extends Waiting {
   readonly event: string
   readonly payload: unknown
-  readonly timeoutMs: number
-  /** Ends the wait, not what was sent. */
-  readonly signal?: AbortSignal | undefined
 }
 
-interface Waiting extends Push {
+interface PendingPush extends Push, Waiter<unknown> {
   ref?: string
-  settle(error: RealtimeError | null, response?: unknown): void
 }
 
 /** What waits to be sent: beyond this the oldest is given up. */
 const MOST_BUFFERED = 100
 
 /**
- * The pushes of one channel that somebody waits for. Each settles exactly once: by its reply, by its time running out,
- * or by the end of what it was sent on. A push that nobody waits for never comes here.
+ * The pushes of one channel whose reply is awaited. Each settles exactly once: by its reply, by its time running out,
+ * or by the end of what it was sent on.
  */
 export class Pushes {
-  readonly #sent = new Map<string, Waiting>()
-  readonly #buffer = new Set<Waiting>()
+  readonly #sent = new Map<string, PendingPush>()
+  readonly #buffer = new Set<PendingPush>()
   readonly #clock: { setTimer(afterMs: number, run: () => void): () => void }
   /** Writes a push and returns its ref. Throws a RealtimeError when it cannot be written. */
   readonly #write: (push: Push) => string
@@ -34,28 +31,18 @@ export class Pushes {
 
   /** Resolves with the `response` of an `ok` reply. Rejects with a RealtimeError. */
   push(push: Push, now: boolean): Promise<unknown> {
-    const { event, timeoutMs, signal } = push
-    return new Promise((resolve, reject) => {
-      const waiting: Waiting = {
-        ...push,
-        settle: (error, response) => {
-          stopTimer()
-          signal?.removeEventListener('abort', onAbort)
-          this.#buffer.delete(waiting)
-          if (waiting.ref !== undefined) this.#sent.delete(waiting.ref)
-          if (error === null) resolve(response)
-          else reject(error)
-        },
-      }
-      const stopTimer = this.#clock.setTimer(timeoutMs, () =>
-        waiting.settle(new RealtimeError('timeout', `No reply to "${event}" within ${timeoutMs} ms.`, { retryable: true })),
-      )
-      const onAbort = (): void => waiting.settle(new RealtimeError('aborted', 'The wait was aborted.', { cause: signal!.reason }))
-      signal?.addEventListener('abort', onAbort)
-      if (signal?.aborted === true) onAbort()
-      else if (now) this.#send(waiting)
-      else this.#hold(waiting)
-    })
+    const late = `No reply to "${push.event}" within ${push.timeoutMs} ms.`
+    const waiting: PendingPush = {
+      ...push,
+      ...waiter<unknown>(this.#clock, push, late, () => {
+        this.#buffer.delete(waiting)
+        if (waiting.ref !== undefined) this.#sent.delete(waiting.ref)
+      }),
+    }
+    if (push.signal?.aborted === true) return waiting.promise
+    if (now) this.#send(waiting)
+    else this.#hold(waiting)
+    return waiting.promise
   }
 
   /** What was held back goes out, in its order. */
@@ -63,14 +50,12 @@ export class Pushes {
     for (const waiting of this.#buffer) this.#send(waiting)
   }
 
-  /** Whether somebody waited for this reply. */
-  reply(ref: string, ok: boolean, response: unknown): boolean {
+  /** Settles the push of this reply. Returns why it was refused where nothing waits for it. */
+  reply(ref: string, ok: boolean, response: unknown): string | undefined {
     const waiting = this.#sent.get(ref)
-    waiting?.settle(
-      ok ? null : new RealtimeError('push-refused', `The server refused "${waiting.event}": ${reasonOf(response)}`, { cause: response }),
-      response,
-    )
-    return waiting !== undefined
+    const text = ok ? undefined : `The server refused "${waiting?.event ?? 'a message'}": ${reasonOf(response)}`
+    waiting?.settle(text === undefined ? null : new RealtimeError('push-refused', text, { cause: response }), response)
+    return waiting === undefined ? text : undefined
   }
 
   /** No reply can come any more to what was sent. What is held back stays. */
@@ -92,7 +77,7 @@ export class Pushes {
     return this.#sent.size + this.#buffer.size
   }
 
-  #send(waiting: Waiting): void {
+  #send(waiting: PendingPush): void {
     this.#buffer.delete(waiting)
     try {
       waiting.ref = this.#write(waiting)
@@ -102,13 +87,11 @@ export class Pushes {
     }
   }
 
-  #hold(waiting: Waiting): void {
+  #hold(waiting: PendingPush): void {
     this.#buffer.add(waiting)
     const [oldest] = this.#buffer
     if (this.#buffer.size > MOST_BUFFERED)
-      oldest!.settle(
-        new RealtimeError('buffer-overflow', `More than ${MOST_BUFFERED} pushes wait for the channel to join; the oldest was given up.`),
-      )
+      oldest!.settle(new RealtimeError('buffer-overflow', `More than ${MOST_BUFFERED} pushes wait for the join; dropped the oldest.`))
   }
 }
 

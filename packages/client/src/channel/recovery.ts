@@ -1,3 +1,4 @@
+import type { GapReason, SystemPayload } from '@tidewire/protocol'
 import type { Rejoin } from '../listen/payloads.ts'
 
 /**
@@ -11,10 +12,10 @@ export class Recovery {
   #wasJoined = false
   /** Whether the last join asked for what was missed, and the answer is out. */
   #isAsking = false
-  readonly #tell: (rejoin: Rejoin) => void
+  readonly #notify: (rejoin: Rejoin) => void
 
-  constructor(tell: (rejoin: Rejoin) => void) {
-    this.#tell = tell
+  constructor(notify: (rejoin: Rejoin) => void) {
+    this.#notify = notify
   }
 
   /** A new subscription: its first join is no rejoin. */
@@ -34,20 +35,24 @@ export class Recovery {
   }
 
   joined(): void {
-    if (this.#wasJoined && !this.#isAsking) this.lost('the server keeps no history')
+    if (this.#wasJoined && !this.#isAsking) this.lost('no-history')
     this.#wasJoined = true
   }
 
-  /** The server says what became of the changes; `message` is why they do not flow, or what is missing. */
-  answered(recovered: boolean, message: string): void {
-    if (!this.#isAsking) return
+  /** What a `system` message about the changes says of it. */
+  heard({ status, code, message, live, position, recovered, reason, resync }: SystemPayload): void {
+    this.goOnFrom(position)
+    if (resync === true) return this.lost(reason)
+    // A position that is given from time to time is no answer, nor is a warning, nor that the server tries again.
+    if (!this.#isAsking || live === true || code === 'database-unavailable' || message === 'Position') return
+    if (recovered !== true) return this.lost(status === 'ok' ? reason : 'changes-refused')
     this.#isAsking = false
-    this.#tell({ recovered, reason: recovered ? '' : message })
+    this.#notify({ recovered, reason: '' })
   }
 
   /** Something is missing for good. */
-  lost(reason: string): void {
+  lost(reason: GapReason = 'unspecified'): void {
     this.#isAsking = false
-    this.#tell({ recovered: false, reason })
+    this.#notify({ recovered: false, reason })
   }
 }

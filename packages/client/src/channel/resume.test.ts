@@ -59,9 +59,35 @@ test('a server that gives positions is asked to go on from the last, and its ans
   expect([rejoins, gaps]).toEqual([[{ recovered: true, reason: '' }], []])
   runtime.socket.drop()
   await runtime.advance(1000)
-  server.push('realtime:db', 'system', subscribed({ position: 'f/1/0', recovered: false, message: 'the slot was lost' }))
-  expect(gaps).toEqual([{ recovered: false, reason: 'the slot was lost' }])
+  server.push('realtime:db', 'system', subscribed({ position: 'f/1/0', recovered: false, reason: 'other-epoch' }))
+  expect(gaps).toEqual([{ recovered: false, reason: 'other-epoch' }])
   expect(rejoins).toHaveLength(2)
+})
+
+test('what is no answer to the rejoin is not taken for one, and a gap without a reason says so', async () => {
+  const { runtime, server, rejoins } = setup()
+  const rejoin = async (): Promise<void> => {
+    runtime.socket.drop()
+    await runtime.advance(10_000)
+  }
+  await settle()
+  server.push('realtime:db', 'system', subscribed({ position: 'e/1/0' }))
+  await rejoin()
+  const trouble = { status: 'error', extension: 'postgres_changes', channel: 'db', message: 'Trying again' }
+  server.push('realtime:db', 'system', { ...trouble, code: 'database-unavailable' })
+  server.push('realtime:db', 'system', { ...trouble, code: 'deletes-withheld', live: true })
+  server.push('realtime:db', 'system', subscribed({ message: 'Position', position: 'e/2/0' }))
+  expect(rejoins).toEqual([])
+  server.push('realtime:db', 'system', subscribed({ recovered: true }))
+  expect(rejoins).toEqual([{ recovered: true, reason: '' }])
+  await rejoin()
+  server.push('realtime:db', 'system', subscribed())
+  await rejoin()
+  server.push('realtime:db', 'system', { ...trouble, code: 'missing-table' })
+  expect(rejoins.slice(1)).toEqual([
+    { recovered: false, reason: 'unspecified' },
+    { recovered: false, reason: 'changes-refused' },
+  ])
 })
 
 test('against a server without positions every rejoin is a gap; a first join is none', async () => {
@@ -75,6 +101,7 @@ test('against a server without positions every rejoin is a gap; a first join is 
     await runtime.advance(10_000)
     expect([gaps.length, rejoins.length]).toEqual([cut, cut])
   }
+  expect(gaps[0]).toEqual({ recovered: false, reason: 'no-history' })
   await channel.unsubscribe()
   channel.subscribe()
   await settle()
@@ -124,9 +151,9 @@ test('a server that lost what happened meanwhile makes a gap of a channel that n
   await settle()
   server.push('realtime:db', 'system', subscribed({ position: 'e/1/0' }))
   const lost = { status: 'error', extension: 'postgres_changes', channel: 'db', message: 'Changes may have been missed' }
-  server.push('realtime:db', 'system', { ...lost, resync: true, reason: 'lost' })
+  server.push('realtime:db', 'system', { ...lost, resync: true, reason: 'slot-lost' })
   server.push('realtime:db', 'system', subscribed({ position: 'f/1/0' }))
-  expect([rejoins, gaps]).toEqual([[{ recovered: false, reason: 'lost' }], [{ recovered: false, reason: 'lost' }]])
+  expect([rejoins, gaps]).toEqual([[{ recovered: false, reason: 'slot-lost' }], [{ recovered: false, reason: 'slot-lost' }]])
 })
 
 test('a warning about some changes takes nothing from the others', async () => {

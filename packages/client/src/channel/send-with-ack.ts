@@ -23,8 +23,9 @@ export type AckResult =
 
 export async function sendWithAck(membership: Membership, event: string, payload: unknown, options: AckOptions): Promise<AckResult> {
   const { timeout: timeoutMs = membership.joinTimeoutMs, retries = 0, signal } = options
-  const key = options.idempotencyKey ?? randomKey(() => membership.host.runtime.random())
-  const message = { type: 'broadcast', event, payload, idempotency_key: key }
+  const { runtime } = membership.host
+  const { idempotencyKey = `${runtime.nowMs()}-${runtime.random()}` } = options
+  const message = { type: 'broadcast', event, payload, idempotency_key: idempotencyKey }
   for (let attempts = 1; ; attempts++) {
     try {
       if (membership.config.broadcast?.ack !== true)
@@ -42,12 +43,4 @@ export async function sendWithAck(membership: Membership, event: string, payload
 
 function pause(clock: { setTimer(afterMs: number, run: () => void): () => void }): Promise<void> {
   return new Promise((resolve) => void clock.setTimer(CLOSING_MS, resolve))
-}
-
-function randomKey(random: () => number): string {
-  return Array.from({ length: 4 }, () =>
-    Math.floor(random() * 2 ** 32)
-      .toString(16)
-      .padStart(8, '0'),
-  ).join('')
 }

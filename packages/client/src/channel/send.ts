@@ -1,6 +1,6 @@
-import { RealtimeError } from '@tidewire/protocol'
+import type { RealtimeError } from '@tidewire/protocol'
 import type { OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel-options.ts'
-import { sendOverHttp, type Room } from '../http.ts'
+import { sendOverHttp, type Room } from './http.ts'
 import type { Membership } from './membership.ts'
 
 /** As `RealtimeChannel.send` says. */
@@ -12,8 +12,10 @@ export async function send(
 ): Promise<RealtimeChannelSendResponse> {
   const { config, host } = membership
   const isBroadcast = message.type === 'broadcast'
-  if (message.persist !== undefined && (!room.private || host.options.version === '1.0.0'))
-    throw new RealtimeError('bad-argument', '`persist` needs a private channel and version 2.0.0.')
+  if (isBroadcast && message.persist && !(room.private && membership.canPush && host.options.version !== '1.0.0')) {
+    host.warn('`persist` needs a joined private channel and version 2.0.0.')
+    return 'error'
+  }
   const payload = isBroadcast && message.payload === undefined ? { ...message, payload: {} } : message
   try {
     if (isBroadcast && !membership.canPush) return await sendOverHttp(room, host, message, timeout)

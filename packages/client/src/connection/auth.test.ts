@@ -1,4 +1,3 @@
-import type { RealtimeError } from '@tidewire/protocol'
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
 import { Client as RealtimeClient } from '../client.ts'
@@ -96,9 +95,7 @@ test('an expired token without anybody to ask is an error for good, until a new 
       : { status: 'error', response: { reason: 'InvalidJWTToken: Token has expired 3 seconds ago' } }
   const errors: unknown[] = []
   await client.setAuth('old')
-  const channel = client
-    .channel('room')
-    .subscribe((_, error) => error && errors.push((error as RealtimeError).code, (error as RealtimeError).retryable))
+  const channel = client.channel('room').subscribe((_, error) => error && errors.push(error.code, error.retryable))
   await runtime.advance(60_000)
   expect(errors).toEqual(['token-expired', false])
   await client.setAuth('new')
@@ -127,4 +124,15 @@ test('a hundred channels that join together ask once', async () => {
   await runtime.advance(1)
   expect(server.heard('phx_join')).toHaveLength(100)
   expect(current.calls).toBeLessThan(8)
+})
+
+test('setAuth() twice: both promises settle', async () => {
+  const runtime = new FakeRuntime()
+  const answers: ((token: string) => void)[] = []
+  const accessToken = (): Promise<string> => new Promise((resolve) => answers.push(resolve))
+  const client = new RealtimeClient('ws://localhost/socket', { apikey: 'k', accessToken }, runtime)
+  const both = Promise.all([client.setAuth(), client.setAuth()])
+  for (const answer of answers) answer('jwt')
+  await both
+  expect(client.accessTokenValue).toBe('jwt')
 })

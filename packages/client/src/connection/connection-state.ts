@@ -1,4 +1,4 @@
-import type { Loss } from '../channel/loss.ts'
+import type { Loss } from './loss.ts'
 import { arm, go, type Step, type Timer } from '../machine.ts'
 
 /**
@@ -28,7 +28,7 @@ export type ConnectionEvent =
   | { readonly type: 'disconnect'; readonly code?: number | undefined; readonly reason?: string | undefined }
   | { readonly type: 'opened' }
   | { readonly type: 'closed'; readonly loss: Loss }
-  /** The loss is final. */
+  /** As `closed`, and trying again would end the same way. */
   | { readonly type: 'impossible'; readonly loss: Loss }
   /** Any sign that the server answers: a reply to a join, for one. */
   | { readonly type: 'proven' }

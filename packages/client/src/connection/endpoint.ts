@@ -1,13 +1,16 @@
 /** Where the WebSocket is opened: the endpoint with `/websocket` and the query. */
 export function socketUrl(endpoint: string, params: { readonly [key: string]: unknown }): string {
-  const query = queryOf(params)
-  return query === '' ? endpoint : `${endpoint}${endpoint.includes('?') ? '&' : '?'}${query}`
+  return withQuery(endpoint, queryOf(params))
+}
+
+export function withQuery(url: string, query: string): string {
+  return query === '' ? url : `${url}${url.includes('?') ? '&' : '?'}${query}`
 }
 
 /** Where broadcasts are posted: the same place over HTTP, without the socket's own path. Throws a TypeError on no URL. */
 export function broadcastUrl(endpoint: string): string {
   // The `URL` of React Native has `href` and nothing else.
-  const parts = /^([a-z]+:\/\/[^/?#]+)([^?#]*)([^]*)$/i.exec(new URL(endpoint.replace(/^ws/i, 'http')).href)
+  const parts = /^(https?:\/\/[^/?#]+)([^?#]*)([^]*)$/i.exec(new URL(endpoint.replace(/^ws/i, 'http')).href)
   if (parts === null) throw new TypeError(`${endpoint} has no host`)
   const path = parts[2]!.replace(/\/+$/, '').replace(/(\/socket\/websocket|\/socket|\/websocket)$/, '')
   return `${parts[1]!}${path}/api/broadcast${parts[3]!}`
@@ -23,4 +26,9 @@ function queryOf(params: { readonly [key: string]: unknown }, parent?: string): 
     })
     .filter((pair) => pair !== '')
     .join('&')
+}
+
+/** A URL for messages and logs: without the user and password that it may have, and without the query, which holds the API key. */
+export function addressOf(url: unknown): string {
+  return String(url).replace(/[^/]*@|\?[^]*/g, '')
 }

@@ -1,14 +1,15 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
-import { Clock } from '../clock.ts'
+import { ChannelRegistry } from './channel-registry.ts'
+import { Clock } from './clock.ts'
 import { connectionStep, disconnected, type ConnectionEffect, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
+import { JoinQueue } from './join-queue.ts'
 import { callSafely } from '../listen/listeners.ts'
-import { lossError } from '../channel/loss.ts'
+import { lossError } from './loss.ts'
 import { machine, singleTimer, type Machine } from '../machine.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from '../options.ts'
 import type { ChannelHost, HostedChannel } from '../channel/ports.ts'
-import { Roster } from '../channel/roster.ts'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
 import { TokenSource, type TokenPort } from './token-source.ts'
 import { Transport, type TransportPort } from './transport.ts'
@@ -27,7 +28,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly clock: Clock
   readonly auth: TokenSource
   readonly endPoint: string
-  readonly roster: Roster
+  readonly registry: ChannelRegistry = new ChannelRegistry()
+  readonly #joins: JoinQueue
   heartbeatCallback: HeartbeatCallback
   readonly stateListeners: Set<(state: ConnectionState) => void> = new Set()
   /** How many refs were given out. */
@@ -49,7 +51,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.endPoint = `${endPoint}/websocket`
     this.#frames = new Frames(given, this.options)
     this.heartbeatCallback = given.heartbeatCallback ?? (() => {})
-    this.clock = new Clock(runtime, given, (cause) => this.log('worker', 'the worker failed; the page keeps the time', cause))
+    this.clock = new Clock(runtime, given, (cause) => this.log('worker', 'the worker failed', cause))
     const timer = this.clock.wakingTimer((overslept) =>
       this.drive({ type: overslept && this.isUp ? 'wake' : 'timer', ref: this.nextRef() }),
     )
@@ -61,7 +63,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     )
     this.#emptyTimer = singleTimer(this, () => void this.disconnect())
     this.auth = new TokenSource(this)
-    this.roster = new Roster((done) => this.auth.need(done))
+    this.#joins = new JoinQueue((done) => this.auth.need(done))
     this.#transport = new Transport(this)
   }
 
@@ -89,6 +91,14 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
 
   get url(): string {
     return socketUrl(this.endPoint, this.options.params)
+  }
+
+  probe(): Promise<number | null> {
+    const { timeoutMs } = this.options
+    return this.runtime.http({ url: this.url.replace(/^ws/i, 'http'), timeoutMs }, this.given.fetch).then(
+      ({ status }) => status,
+      () => null,
+    )
   }
 
   nowMs(): number {
@@ -137,13 +147,13 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.#emptyTimer(null)
     this.drive({ type: 'disconnect', code, reason })
     const error = new RealtimeError('disconnected', 'The client was disconnected.')
-    this.roster.each((channel) => channel.giveUp(error))
+    this.registry.each((channel) => channel.giveUp(error))
     if (this.state.kind !== 'closing') return Promise.resolve('ok')
     return new Promise((resolve) => this.#disconnects.push(resolve))
   }
 
   /** Sends a heartbeat unless one is on its way, or finds out whether the connection still stands. */
-  probe(type: 'beat' | 'wake'): void {
+  check(type: 'beat' | 'wake'): void {
     this.drive({ type, ref: this.nextRef() })
   }
 
@@ -154,19 +164,20 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
 
   attach(channel: HostedChannel): void {
     this.stayUp()
-    this.roster.add(channel)
+    this.registry.add(channel)
   }
 
   detach(channel: HostedChannel): void {
-    if (this.roster.remove(channel) && this.roster.owners.length === 0 && this.#isWanted) this.#emptyTimer(this.options.emptyDisconnectMs)
+    if (this.registry.remove(channel) && this.registry.owners.length === 0 && this.#isWanted)
+      this.#emptyTimer(this.options.emptyDisconnectMs)
   }
 
   authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void {
-    this.roster.takeTurn(channel, done)
+    this.#joins.enter(channel, done)
   }
 
   settled(channel: HostedChannel): void {
-    this.roster.endTurn(channel, this.isUp)
+    this.#joins.leave(channel, this.isUp)
   }
 
   /** Sends a message as it is, once there is a connection. */
@@ -185,7 +196,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   tokenChanged(): void {
-    this.roster.each((channel) => channel.tokenChanged())
+    this.registry.each((channel) => channel.tokenChanged())
   }
 
   drive(event: ConnectionEvent): void {
@@ -216,12 +227,12 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { topic, event, payload, ref } = message
     if (this.given.logger !== undefined) this.log('receive', `${topic} ${event} ${ref === null ? '' : `(${ref})`}`, payload)
     if (topic === PHOENIX_TOPIC) this.#onHeartbeatReply(String(ref), payload)
-    else this.roster.find(topic)?.receive(message)
+    else this.registry.find(topic)?.receive(message)
   }
 
   #wakeUp(): void {
     this.clock.start()
-    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.probe(what) : this.drive({ type: what })))
+    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.check(what) : this.drive({ type: what })))
     this.auth.activate()
   }
 
@@ -253,10 +264,10 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       case 'up':
         this.log('transport', `connected to ${this.endPoint}`)
         this.#flushHeld()
-        return this.roster.each((channel) => channel.up())
+        return this.registry.each((channel) => channel.up())
       case 'down':
         this.log('transport', 'close', effect.loss)
-        return this.roster.each((channel) => channel.down(lossError(effect.loss)))
+        return this.registry.each((channel) => channel.down(lossError(effect.loss)))
     }
   }
 

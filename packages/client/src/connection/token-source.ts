@@ -75,15 +75,13 @@ export class TokenSource {
       case 'changed':
         return port.tokenChanged()
       case 'stale':
-        return port.log('error', 'the access token could not be refreshed; the one that is known is used', effect.cause)
+        return port.log('error', 'access token not refreshed; the known one is used', effect.cause)
       case 'ready':
         return this.#answer()
       case 'unavailable': {
         const { cause } = effect
-        port.log('error', 'the access token could not be had', cause)
-        return this.#answer(
-          new RealtimeError('token-unavailable', 'The accessToken callback threw or took too long.', { cause, retryable: true }),
-        )
+        port.log('error', 'there is no access token', cause)
+        return this.#answer(new RealtimeError('token-unavailable', 'accessToken() threw or took too long.', { cause, retryable: true }))
       }
     }
   }

@@ -1,5 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
-import type { Loss } from '../channel/loss.ts'
+import { addressOf } from './endpoint.ts'
+import { handshakeLoss, isFinal, type Loss } from './loss.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from '../runtime.ts'
 
 /** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
@@ -12,6 +13,8 @@ export interface TransportPort {
   /** The socket is open, is gone, or cannot be made. */
   drive(event: { readonly type: 'opened' } | { readonly type: 'closed' | 'impossible'; readonly loss: Loss }): void
   received(data: unknown): void
+  /** The status of the socket's address over HTTP; `null` when nothing answers. Never rejects. */
+  probe(): Promise<number | null>
   log(kind: string, text: string, data?: unknown): void
 }
 
@@ -21,6 +24,8 @@ export class Transport {
   #socket: WebSocketLike | null = null
   /** Loading the WebSocket may outlast the attempt that it was loaded for. */
   #attempt = 0
+  #wasOpen = false
+  #wasProbed = false
 
   constructor(port: TransportPort) {
     this.#port = port
@@ -40,7 +45,7 @@ export class Transport {
       if (this.#attempt !== attempt) return
       this.#port.log('error', 'WebSocket not available', cause)
       const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
-      this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, final: 'no-transport' } })
+      this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, fault: 'no-transport' } })
     }
     try {
       const found = this.#port.socketClass
@@ -91,9 +96,13 @@ export class Transport {
   #listenTo(socket: WebSocketLike): void {
     const port = this.#port
     let fault = ''
+    let isOpen = false
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
-    socket.onopen = () => port.drive({ type: 'opened' })
+    socket.onopen = () => {
+      isOpen = this.#wasOpen = true
+      port.drive({ type: 'opened' })
+    }
     socket.onmessage = ({ data }: { readonly data: unknown }) => port.received(data)
     socket.onerror = (event: { readonly message?: unknown }) => {
       // Browsers keep to themselves what went wrong; `ws` tells.
@@ -103,8 +112,21 @@ export class Transport {
     socket.onclose = ({ code = 1006, reason = '', wasClean = false }: { code?: number; reason?: string; wasClean?: boolean }) => {
       this.#socket = null
       const loss = { code, reason: reason || fault, wasClean }
-      if (/response: 40[13]$/.test(fault)) port.drive({ type: 'impossible', loss: { ...loss, final: 'unauthorized' } })
-      else port.drive({ type: 'closed', loss })
+      const status = /response: (\d+)$/.exec(fault)
+      if (isOpen || (this.#wasOpen && status === null)) port.drive({ type: 'closed', loss })
+      else void this.#explain(loss, status === null ? undefined : Number(status[1]))
     }
+  }
+
+  /** A handshake failed. Browsers do not say why, so the first time the same address is asked over HTTP. */
+  async #explain(loss: Loss, status: number | null | undefined): Promise<void> {
+    const attempt = this.#attempt
+    if (status === undefined && !this.#wasProbed) {
+      this.#wasProbed = true
+      status = await this.#port.probe()
+    }
+    if (this.#attempt !== attempt) return
+    const explained = status === undefined ? loss : handshakeLoss(loss, status, addressOf(this.#port.url), !this.#wasOpen)
+    this.#port.drive({ type: isFinal(explained) ? 'impossible' : 'closed', loss: explained })
   }
 }

@@ -1,8 +1,8 @@
 import { RealtimeError } from '@tidewire/protocol'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
-import { post } from './http-broadcast.ts'
+import { http } from './http.ts'
 import { loadWebSocket } from './node-websocket.ts'
-import { watchSurroundings } from './surroundings.ts'
+import { watchPageLifecycle } from './page-lifecycle.ts'
 import { workerTimers } from './worker-timers.ts'
 
 /** The platform that the program runs on: browser, worker, Node, Deno, Bun. */
@@ -15,13 +15,12 @@ export const defaultRuntime: Runtime = {
   },
   webSocket() {
     // React Native had none for long; without it every broadcast would be dropped as malformed.
-    if (typeof TextDecoder === 'undefined')
-      throw new RealtimeError('no-transport', 'This platform has no TextDecoder. Load a polyfill of it before connecting.')
+    if (typeof TextDecoder === 'undefined') throw new RealtimeError('no-transport', 'There is no TextDecoder: load a polyfill.')
     return (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket()
   },
-  http: post,
+  http,
   report: (error) => console.error(error),
   warn: (message) => console.warn(message),
-  watch: watchSurroundings,
+  watch: watchPageLifecycle,
   workerTimers,
 }

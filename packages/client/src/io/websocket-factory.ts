@@ -6,7 +6,7 @@ export class WebSocketFactory {
 
   /** Throws a RealtimeError (`no-transport`) when there is none. */
   static getWebSocketConstructor(): typeof WebSocket {
-    if (typeof WebSocket === 'undefined') throw new RealtimeError('no-transport', 'This platform has no WebSocket of its own.')
+    if (typeof WebSocket === 'undefined') throw new RealtimeError('no-transport', 'There is no WebSocket.')
     return WebSocket
   }
 

@@ -12,6 +12,10 @@ test.each([
   ['jsonb', '{"a":1}', { a: 1 }],
   ['json', '{', '{'],
   ['timestamp', '2020-01-01 00:00:00', '2020-01-01T00:00:00'],
+  ['timestamp', '0044-03-15T12:00:00 BC', '0044-03-15T12:00:00 BC'],
+  ['timestamp', '0044-03-15 12:00:00 BC', '0044-03-15T12:00:00 BC'],
+  ['timestamp', '12020-01-01 00:00:00', '12020-01-01T00:00:00'],
+  ['timestamp', 'no date', 'no date'],
   ['timestamptz', '2020-01-01 00:00:00+00', '2020-01-01 00:00:00+00'],
   ['text', '5', '5'],
   [undefined, '5', '5'],
@@ -64,3 +68,17 @@ test('a change as listeners get it', () => {
     old: { id: 5 },
   })
 })
+
+test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', '0'])(
+  'a column called %s is a property of the row like any other',
+  (name) => {
+    const data = JSON.parse(
+      `{"type":"UPDATE","schema":"s","table":"t","commit_timestamp":null,"errors":null,"columns":[{"name":"${name}","type":"jsonb"}],"record":{"${name}":{"admin":true}},"old_record":{"${name}":null}}`,
+    ) as Parameters<typeof toChangePayload>[0]
+    const change = toChangePayload(data)
+    expect(Object.entries(change.new)).toEqual([[name, { admin: true }]])
+    expect(Object.entries(change.old)).toEqual([[name, null]])
+    expect(Object.getPrototypeOf(change.new)).toBe(Object.prototype)
+    expect((change.new as { admin?: unknown }).admin).toBeUndefined()
+  },
+)

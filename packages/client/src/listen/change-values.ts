@@ -31,9 +31,8 @@ function toRow(
   bigNumbers: BigNumbers,
 ): { [column: string]: unknown } {
   const types = new Map((columns ?? []).map(({ name, type }) => [name, type]))
-  const row: { [column: string]: unknown } = {}
-  for (const [column, value] of Object.entries(record ?? {})) row[column] = toValue(types.get(column), value, bigNumbers)
-  return row
+  // Not by assignment: a column may be called `__proto__`.
+  return Object.fromEntries(Object.entries(record ?? {}).map(([column, value]) => [column, toValue(types.get(column), value, bigNumbers)]))
 }
 
 /** Servers send most values as JSON; those that come in Postgres' text form are read by their type. */
@@ -63,7 +62,7 @@ export function toValue(type: string | undefined, value: unknown, bigNumbers: Bi
       return json === undefined ? value : json
     }
     case 'timestamp':
-      return value.replace(' ', 'T')
+      return value.replace(/^(\d+-\d\d-\d\d) /, '$1T')
     default:
       return value
   }

@@ -30,7 +30,7 @@ export function deliverPresence(listeners: Listeners, events: readonly PresenceE
   for (const event of events) {
     // Updates are also told as a join and a leave; who wants all events wants those.
     if (event.event !== 'update') listeners.emit('presence', event.event, event)
-    else for (const binding of listeners.of('presence')) if (binding.event === 'update') listeners.tell(binding, event)
+    else for (const binding of listeners.of('presence')) if (binding.event === 'update') listeners.notify(binding, event)
   }
 }
 
@@ -46,7 +46,7 @@ export function deliverChange(listeners: Listeners, { ids, data }: PostgresChang
   const wanted = listeners.of('postgres_changes').filter((binding) => wantsChange(binding, ids, type))
   if (wanted.length === 0) return
   const change = toChangePayload(data, bigNumbers)
-  for (const binding of wanted) listeners.tell(binding, change)
+  for (const binding of wanted) listeners.notify(binding, change)
 }
 
 /** Not `Object.hasOwn`, which came after ES2020. */

@@ -1,4 +1,4 @@
-import type { FilterOperator } from '@tidewire/protocol'
+import { RealtimeError, type FilterOperator } from '@tidewire/protocol'
 import type { UntypedRow } from './untyped.ts'
 
 /** The operators of a filter, as they stand in its text: `id=eq.1`. */
@@ -101,7 +101,7 @@ export function postgresChangesFilter<Row extends object = UntypedRow>(): Realti
 }
 
 function list(values: readonly Scalar[]): string {
-  if (values.length === 0) throw new Error('Realtime `in` filter requires at least one value.')
+  if (values.length === 0) throw new RealtimeError('bad-argument', 'Realtime `in` filter requires at least one value.')
   return `(${[...new Set(values)].map((value) => quoted(value, typeof value === 'string' ? /[{}]|^$|^null$/i : undefined)).join(',')})`
 }
 

@@ -50,10 +50,10 @@ export class Listeners {
   /** Calls who wants all events, and who wants this one. */
   emit(type: string, event: unknown, payload: unknown): void {
     const name = typeof event === 'string' ? event.toLowerCase() : null
-    for (const binding of this.of(type)) if (binding.event === '*' || binding.event === name) this.tell(binding, payload)
+    for (const binding of this.of(type)) if (binding.event === '*' || binding.event === name) this.notify(binding, payload)
   }
 
-  tell(binding: Binding, payload: unknown): void {
+  notify(binding: Binding, payload: unknown): void {
     this.call(binding.type, () => binding.callback(payload as never))
   }
 
@@ -74,5 +74,5 @@ export function callSafely(what: string, run: () => unknown, report: (error: Rea
 }
 
 function threw(what: string, cause: unknown): RealtimeError {
-  return new RealtimeError('listener-threw', `A "${what}" listener threw; the other listeners were called.`, { cause })
+  return new RealtimeError('listener-threw', `A "${what}" listener threw; the others were called.`, { cause })
 }

@@ -1,4 +1,4 @@
-import type { BroadcastMeta, SystemPayload } from '@tidewire/protocol'
+import type { BroadcastMeta, ChangesFaultCode, GapReason, SystemPayload } from '@tidewire/protocol'
 import type { RealtimePostgresFilterBuilder } from './filter-builder.ts'
 import type { Untyped, UntypedRow } from './untyped.ts'
 
@@ -29,7 +29,7 @@ interface ChangeBase {
 export type RealtimePostgresInsertPayload<Row extends object> = ChangeBase & { eventType: 'INSERT'; new: Row; old: {} }
 /**
  * A row that was changed. `old` holds its replica identity: the key or, with REPLICA IDENTITY FULL, all columns. With Row
- * Level Security it is the key alone, unless this user could see the row.
+ * Level Security it is the key alone, unless the policies are made of the row's columns and claims and are true for the old row.
  */
 export type RealtimePostgresUpdatePayload<Row extends object> = ChangeBase & { eventType: 'UPDATE'; new: Row; old: Partial<Row> }
 /** A row that is gone. `old` as with an update. */
@@ -99,15 +99,16 @@ export type RealtimeSystemPayload = {
   status: 'ok' | 'error' | (string & {})
   message: string
   channel: string
+  /** Why changes do not flow, and what mends it. From a Tidewire server. */
+  code?: ChangesFaultCode
+  hint?: string
 }
 
-/** A rejoin after the connection or the channel was lost. */
-export interface Rejoin {
-  /** Whether the server sent everything that was missed. Only a Tidewire server can, for Postgres changes. */
-  readonly recovered: boolean
-  /** Why not. */
-  readonly reason: string
-}
+/**
+ * A rejoin after the connection or the channel was lost. `recovered`: the server sent everything that was missed, which only
+ * a Tidewire server can, for Postgres changes; else `reason` says why not.
+ */
+export type Rejoin = { readonly recovered: true; readonly reason: '' } | { readonly recovered: false; readonly reason: GapReason }
 
 /** Keeps a message in the server's history; `ttl` in seconds. */
 export type RealtimeBroadcastPersist = boolean | { ttl?: number }

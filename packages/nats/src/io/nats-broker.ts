@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import type * as Client from '@nats-io/transport-node'
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { NatsAddress } from '../address.ts'
@@ -19,18 +20,24 @@ export interface NatsBroker extends Broker {
 
 /** NATS, without the reconnecting of its client: that keeps what is published meanwhile in memory, and gives no reason for a failure. */
 export function natsBroker(address: NatsAddress, connectionName: string): NatsBroker {
-  const place = `NATS at ${address.servers.join(', ')}`
+  const { servers } = address
+  let next = 0
   return {
-    place,
+    place: `NATS at ${servers.join(', ')}`,
     async connect(events) {
       const client = await loadClient()
-      let connection: NatsConnection
-      try {
-        connection = await client.connect(optionsFor(client, address, connectionName))
-      } catch (error) {
-        throw new Error(sentenceOf(client, place, address, error), { cause: error })
+      let failure = new Error('no server of NATS is configured')
+      for (let tried = 0; tried < servers.length; tried++) {
+        const server = servers[next++ % servers.length]!
+        const place = `NATS at ${server}`
+        try {
+          const connection = await client.connect(optionsFor(client, address, server, connectionName))
+          return sessionOf(client, connection, place, events)
+        } catch (error) {
+          failure = new Error(sentenceOf(client, place, address, error), { cause: error })
+        }
       }
-      return sessionOf(client, connection, place, events)
+      throw failure
     },
   }
 }
@@ -74,7 +81,8 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
     subscribe(subject, received) {
       const subscription = connection.subscribe(subject, {
         callback: (error, message) => {
-          if (error === null) received(message.data)
+          // While it closes, the session after it gets the same messages.
+          if (error === null && !closing) received(message.data)
         },
       })
       return () => {
@@ -94,10 +102,13 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
   }
 }
 
-function optionsFor(client: NatsClient, address: NatsAddress, name: string): ConnectionOptions {
-  const { servers, encryption, tls } = address
+function optionsFor(client: NatsClient, address: NatsAddress, server: string, name: string): ConnectionOptions {
+  const { encryption, tls } = address
+  // For a name the client says which; of an address it would compare the certificate with "localhost".
+  const host = server.replace(/^\[?(.*?)\]?:\d+$/, '$1')
+  const identity = isIP(host) === 0 ? {} : { host }
   return {
-    servers: [...servers],
+    servers: server,
     name,
     noEcho: true,
     reconnect: false,
@@ -106,7 +117,7 @@ function optionsFor(client: NatsClient, address: NatsAddress, name: string): Con
     // The relay asks every second by itself.
     pingInterval: 30_000,
     noAsyncTraces: true,
-    ...(encryption === 'required' ? { tls: { ...tls } } : {}),
+    ...(encryption === 'required' ? { tls: { ...tls, ...identity } } : {}),
     ...credentialsFor(client, address),
   }
 }

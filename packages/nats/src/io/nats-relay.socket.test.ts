@@ -1,8 +1,22 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import type { Relay } from '@tidewire/server'
-import { NatsServer, natsServerPath, relayContract, RelayRecorder, TcpProxy, textMessage, Waiter, type RelayWorld } from '@tidewire/testkit'
+import {
+  NatsServer,
+  natsServerPath,
+  programPath,
+  relayContract,
+  RelayRecorder,
+  TcpProxy,
+  textMessage,
+  Waiter,
+  type RelayWorld,
+} from '@tidewire/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { checkNatsAddress, type NatsCredentials } from '../address.ts'
+import { checkNatsAddress, type NatsCredentials, type NatsTls } from '../address.ts'
 import { natsRelay } from './nats-relay.ts'
 import { nodeTestRuntime } from '../../test/runtime.ts'
 
@@ -64,10 +78,11 @@ interface RelayAt {
   readonly databaseId?: string
   readonly prefix: string
   readonly credentials?: NatsCredentials
+  readonly tls?: NatsTls
 }
 
-function relayTo(url: string, { name = 'a', databaseId = 'db', prefix, credentials }: RelayAt): Relay {
-  const checked = checkNatsAddress({ url, ...(credentials && { credentials }) })
+function relayTo(url: string, { name = 'a', databaseId = 'db', prefix, credentials, tls }: RelayAt): Relay {
+  const checked = checkNatsAddress({ url, ...(credentials && { credentials }), ...(tls && { tls }) })
   if (!checked.ok) throw new Error(checked.fault)
   return natsRelay({
     address: checked.address,
@@ -130,6 +145,24 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     expect(a.seen.peers.map(({ kind }) => kind)).toEqual(['up'])
   })
 
+  it('gives up a server that is frozen, and delivers nothing twice when it goes on', async () => {
+    const nats = await natsServer()
+    const [a, b] = [begin(nats.url, { name: 'a' }), begin(nats.url, { name: 'b' })]
+    for (const { relay } of [a, b]) relay.interest(room)
+    await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+    nats.signal('SIGSTOP')
+    a.relay.publish(room, [textMessage('before')])
+    await until(() => a.relay.link.state === 'down' && b.relay.link.state === 'down', 12_000)
+    expect(a.seen.links.at(-1)).toMatchObject({ detail: expect.stringMatching(/does not answer|not reachable/) as string })
+    nats.signal('SIGCONT')
+    await until(() => a.relay.link.state === 'up' && b.relay.link.state === 'up', 20_000)
+    for (let count = 0; count < 50; count++) a.relay.publish(room, [textMessage(String(count))])
+    await until(() => b.seen.texts.includes('49'))
+    const sent = Array.from({ length: 50 }, (_, count) => String(count))
+    expect(b.seen.texts.filter((text) => text !== 'before')).toEqual(sent)
+    expect(b.seen.gaps.at(-1)).toBe('all')
+  }, 40_000)
+
   it('waits for a server that is not there yet', async () => {
     const nats = await natsServer()
     await nats.kill()
@@ -163,6 +196,39 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     )
     expect(relay.link.state).toBe('down')
     expect(seen.faults.some(({ code }) => code === 'broker')).toBe(true)
+  })
+
+  it.skipIf(programPath('openssl') === undefined)('checks the certificate of the server', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tidewire-nats-tls-'))
+    closing.push(() => Promise.resolve(rmSync(folder, { recursive: true, force: true })))
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, '-keyout', key, '-out', cert], {
+      stdio: 'pipe',
+    })
+    const nats = await natsServer(`tls { cert_file: "${cert}", key_file: "${key}" }`)
+    const trusting = begin(nats.url.replace('nats:', 'tls:'), { tls: { caFile: cert } })
+    await until(() => trusting.relay.link.state === 'up')
+    const strict = begin(nats.url.replace('nats:', 'tls:'))
+    await until(() => strict.seen.links.some((link) => link.state === 'down' && /self.signed certificate/.test(link.detail)))
+    expect(strict.relay.link.state).toBe('down')
+  })
+
+  it('goes on with the next server where several are named', async () => {
+    const [first, second] = [await natsServer(), await natsServer()]
+    const url = `${first.url},${second.url}`
+    const { relay } = begin(url)
+    await until(() => relay.link.state === 'up')
+    await first.kill()
+    await until(() => relay.link.state === 'up' && relay.stats().reconnects === 1, 10_000)
+  })
+
+  it('says that a credentials file is missing', async () => {
+    const nats = await natsServer()
+    const { seen } = begin(nats.url, { credentials: { kind: 'file', path: '/nowhere/node.creds' } })
+    await until(() =>
+      seen.links.some((link) => link.state === 'down' && link.detail === 'The credentials file /nowhere/node.creds does not exist'),
+    )
   })
 
   it('refuses a server without TLS where TLS is required', async () => {

@@ -12,6 +12,7 @@ export interface FunctionFacts {
   readonly language: string
   readonly source: string
   readonly argumentCount: number
+  readonly argumentNames: readonly string[] | null
   readonly resultType: number
   /** It has settings of its own, runs as its owner, or has a parsed body. */
   readonly special: boolean
@@ -24,7 +25,16 @@ export interface ExpressionUse {
   readonly operators: ReadonlySet<number>
   /** Tables that it reads; their own policies count as well. */
   readonly tables: ReadonlySet<number>
+  /** It reads the time or the session (`current_date`, `current_user`). */
+  readonly session: boolean
 }
+
+/**
+ * What policies are made of. `row`: the row's columns, claims and constants, so that they can be evaluated over any version
+ * of the row. `analysed`: other tables and the time as well. `opaque`: anything else, such as a function that may read
+ * tables, or the policies' own table.
+ */
+export type PolicyScope = 'row' | 'analysed' | 'opaque'
 
 /** Claims by name, or `all`. */
 export type ClaimsUse = ReadonlySet<string> | 'all'
@@ -36,7 +46,7 @@ const FIRST_USER_OID = 16_384
 export function expressionUse(tree: string): ExpressionUse | null {
   const root = parseNodeTree(tree)
   if (root === null) return null
-  const use = { functions: new Set<number>(), operators: new Set<number>(), tables: new Set<number>() }
+  const use: Use = { functions: new Set(), operators: new Set(), tables: new Set(), session: false }
   for (const node of nodesOf(root)) if (!collect(node, use)) return null
   return use
 }
@@ -45,6 +55,7 @@ interface Use {
   readonly functions: Set<number>
   readonly operators: Set<number>
   readonly tables: Set<number>
+  session: boolean
 }
 
 function collect(node: TreeNode, use: Use): boolean {
@@ -65,6 +76,9 @@ function collect(node: TreeNode, use: Use): boolean {
     }
     case 'RANGETBLENTRY':
       return collectRange(node, use)
+    case 'SQLVALUEFUNCTION':
+      use.session = true
+      return true
     default:
       return true
   }
@@ -100,7 +114,7 @@ const KNOWN_NODES: ReadonlySet<string> = new Set([
   ...['QUERY', 'RANGETBLENTRY', 'RTEPERMISSIONINFO', 'ALIAS', 'FROMEXPR', 'RANGETBLREF', 'JOINEXPR', 'TARGETENTRY', 'SORTGROUPCLAUSE'],
   ...['VAR', 'CONST', 'OPEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'SCALARARRAYOPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST'],
   ...['SUBLINK', 'COALESCE', 'COALESCEEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR', 'ARRAY', 'ARRAYEXPR'],
-  ...['RELABELTYPE', 'COERCEVIAIO', 'MINMAX', 'MINMAXEXPR', 'AGGREF'],
+  ...['RELABELTYPE', 'COERCEVIAIO', 'MINMAX', 'MINMAXEXPR', 'AGGREF', 'SQLVALUEFUNCTION'],
 ])
 
 /** The claims that a function reads; `null` when that cannot be told. */
@@ -125,6 +139,59 @@ function claimsOfBody(source: string): ReadonlySet<string> | null {
     .replaceAll(/current_setting\('request\.jwt\.claim\.([A-Za-z_]+)',true\)/g, take)
     .replaceAll(/(?:nullif\()*current_setting\('request\.jwt\.claims',true\)(?:,''\))*::jsonb?\)?->>'([A-Za-z_]+)'/g, take)
   return /^select(?:coalesce|nullif|@|''|::uuid|::text|[(),])*$/i.test(rest) ? claims : null
+}
+
+/** What a call of the function reads: nothing but its arguments and claims, the time or the session, or perhaps tables. */
+export function functionScope(facts: FunctionFacts): PolicyScope {
+  if (facts.oid < FIRST_USER_OID) {
+    if (facts.volatility === 'i' || READS_SETTINGS.has(facts.source)) return 'row'
+    return READS_SESSION.has(facts.source) ? 'analysed' : 'opaque'
+  }
+  if (facts.language !== 'sql' || facts.special || facts.volatility === 'v') return 'opaque'
+  return readsNoTable(facts.source, new Set(facts.argumentNames ?? [])) ? 'row' : 'opaque'
+}
+
+/** `current_setting`; claims are settings. */
+const READS_SETTINGS: ReadonlySet<string> = new Set(['show_config_by_name', 'show_config_by_name_missing_ok'])
+/** `now()` and its like, and comparisons that depend on the time zone. */
+const READS_SESSION: ReadonlySet<string> = new Set([
+  ...['now', 'statement_timestamp', 'clock_timestamp', 'current_user', 'session_user'],
+  ...[
+    'timestamptz_date',
+    'timestamptz_timestamp',
+    'timestamp_timestamptz',
+    'date_timestamptz',
+    'timestamptz_pl_interval',
+    'timestamptz_mi_interval',
+  ],
+])
+
+const BODY_TOKEN = /\s+|'(?:[^']|'')*'|[A-Za-z_]\w*|\d+(?:\.\d+)?|\$\d+(?:\.\w+)?|::|\|\||->>?|<=|>=|<>|!=|[-+=<>(),@]/y
+const BODY_WORDS: ReadonlySet<string> = new Set('select and or not is null true false case when then else end in'.split(' '))
+const BODY_FUNCTIONS: ReadonlySet<string> = new Set(['coalesce', 'nullif', 'current_setting', 'lower', 'upper'])
+const BODY_TYPES: ReadonlySet<string> = new Set('uuid text json jsonb int integer bigint bool boolean numeric'.split(' '))
+
+/** Understands bodies of one `select` without `from`, of constants, arguments, casts and few functions. */
+function readsNoTable(source: string, names: ReadonlySet<string>): boolean {
+  const body = source.trim().replace(/;$/, '')
+  if (!/^select\b/i.test(body)) return false
+  let before = ''
+  BODY_TOKEN.lastIndex = 0
+  while (BODY_TOKEN.lastIndex < body.length) {
+    const token = BODY_TOKEN.exec(body)?.[0].toLowerCase()
+    if (token === undefined) return false
+    if (token.trim() === '') continue
+    const called = /^\s*\(/.test(body.slice(BODY_TOKEN.lastIndex))
+    const isWord = /^[a-z_]/.test(token)
+    if (isWord && !(before === '::' ? BODY_TYPES.has(token) && !called : isBodyWord(token, called, names))) return false
+    before = token
+  }
+  return true
+}
+
+function isBodyWord(token: string, called: boolean, names: ReadonlySet<string>): boolean {
+  if (BODY_WORDS.has(token)) return true
+  return called ? BODY_FUNCTIONS.has(token) : names.has(token)
 }
 
 /** A policy that counts for SELECT, for one role. */

@@ -1,4 +1,4 @@
-import type { ClaimsUse } from './policy-analysis.ts'
+import type { ClaimsUse, PolicyScope } from './policy-analysis.ts'
 
 export interface EntryColumn {
   readonly name: string
@@ -13,12 +13,13 @@ export interface EntryColumn {
   /** `pg_type.typcategory` of the base type: `S` for texts. */
   readonly category: string
   readonly isEnum: boolean
+  readonly generated: boolean
   /** How SQL names the collation, when it is not the database's own. */
   readonly collation: string | null
   /** Texts that are equal are the same bytes. */
   readonly deterministic: boolean
   /** The roles, among those asked for, that may select it. */
-  readonly readers: ReadonlySet<string>
+  readonly rolesWithSelect: ReadonlySet<string>
 }
 
 /** What the catalog says of a published table, for some roles. */
@@ -27,10 +28,10 @@ export interface TableEntry {
   readonly schema: string
   readonly name: string
   readonly rowSecurity: boolean
-  /** The roles, among those asked for, that may select all of it; others may no columns, or some. */
-  readonly readers: ReadonlySet<string>
-  /** The stream has all of a deleted row, so that policies can be held against it: REPLICA IDENTITY FULL. */
-  readonly wholeOldRows: boolean
+  /** An ordinary table is read without the tables that inherit from it; a partitioned one holds its rows in partitions. */
+  readonly partitioned: boolean
+  /** The stream has all of an old row, so that policies can be evaluated over it: REPLICA IDENTITY FULL. */
+  readonly replicaIdentityFull: boolean
   /** In the order of `attnum`. */
   readonly columns: readonly EntryColumn[]
   readonly primaryKey: readonly EntryColumn[]
@@ -38,15 +39,30 @@ export interface TableEntry {
   readonly claims: ClaimsUse
   /** By role: a uuid column that equals `sub` in all rows that the role may see. */
   readonly ownerColumns: ReadonlyMap<string, string>
-  /** Tables and functions that this was found from, and what they looked like. */
-  readonly evidence: Evidence
+  /** By role, of those asked for that exist. */
+  readonly roles: ReadonlyMap<string, TableRole>
+  /** The tables and functions that the policies reach, the table itself among them. */
+  readonly reach: PolicyReach
 }
 
-/** What a check must still find unchanged when it is done. */
-export interface Evidence {
+/** What a role's access to a table depends on. */
+export interface TableRole {
+  /**
+   * The policy version: changes whenever something does that could show the role fewer rows, columns or tables. A check
+   * compares it; on a difference the entry is loaded again.
+   */
+  readonly version: string
+  /** Without it SQL refuses the table, whatever was granted on it. */
+  readonly usesSchema: boolean
+  readonly superuser: boolean
+  readonly bypassesRowSecurity: boolean
+  /** What the policies that apply to the role are made of. */
+  readonly scope: PolicyScope
+}
+
+export interface PolicyReach {
   readonly tables: readonly number[]
   readonly functions: readonly number[]
-  readonly fingerprint: string
 }
 
 export interface RoleFacts {

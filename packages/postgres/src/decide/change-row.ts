@@ -1,6 +1,8 @@
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
+import { Tuple } from '../replication/pgoutput/tuple.ts'
 import type { ColumnText } from '../subscribe/subscription-index.ts'
+import type { RowTexts } from './feed-database.ts'
 
 const columnsByName = new WeakMap<Table, Map<string, Column>>()
 
@@ -13,15 +15,22 @@ function columnOf(table: Table, name: string): Column | undefined {
   return columns.get(name)
 }
 
+export interface FilterView {
+  /** It is found out whether a deleted row was visible to the subscriber. */
+  readonly asked?: boolean
+  /** Of the table, by the catalog: the stream may not say so yet. */
+  readonly rowSecurity: boolean
+}
+
 /**
  * What filters may look at: the new row, or, of a deleted one, the columns of the replica identity — under row level
  * security only the primary key, so that nobody can ask about the rest of a row that is not theirs (rule D11), unless it
  * is `asked` whether the row was theirs (rule D14).
  */
-export function filterText(change: RowChange, asked = false): ColumnText {
+export function filterText(change: RowChange, { asked = false, rowSecurity }: FilterView): ColumnText {
   const { table, newTuple, old } = change
   if (newTuple === null) {
-    const known = table.rowSecurity && !asked ? table.primaryKey : table.columns.filter((column) => column.identity)
+    const known = (rowSecurity || table.rowSecurity) && !asked ? table.primaryKey : table.columns.filter((column) => column.identity)
     return (name) => {
       const column = columnOf(table, name)
       return column === undefined || column.tupleIndex === null || !known.includes(column) ? undefined : old?.tuple.text(column.tupleIndex)
@@ -87,4 +96,30 @@ export function rowTexts(change: RowChange, row: 'record' | 'old'): readonly (st
     const text = tuple.text(tupleIndex)
     return text === undefined ? full?.text(tupleIndex) : text
   })
+}
+
+/** The columns that the stream carries, by `attnum`. */
+export function publishedColumns(table: Table): readonly number[] {
+  return presentColumns(table).flatMap(({ number, tupleIndex }) => (tupleIndex === null ? [] : [number]))
+}
+
+/** What the change wrote to these columns. */
+export function imageOf(change: RowChange, columns: readonly number[]): RowTexts {
+  const { table, newTuple, old } = change
+  const full = old?.extent === 'full' ? old.tuple : null
+  return columns.map((number) => {
+    const at = table.columns.find((column) => column.number === number)?.tupleIndex ?? null
+    if (at === null) return undefined
+    const text = newTuple?.text(at)
+    return text === undefined ? full?.text(at) : text
+  })
+}
+
+/** The change, had it written this. */
+export function withRow(change: RowChange, columns: readonly number[], texts: RowTexts): RowChange {
+  const values: (string | null | undefined)[] = Array.from({ length: change.newTuple?.length ?? 0 })
+  for (const { number, tupleIndex } of change.table.columns) {
+    if (tupleIndex !== null && number > 0) values[tupleIndex] = texts[columns.indexOf(number)]
+  }
+  return { ...change, newTuple: Tuple.of(values) }
 }

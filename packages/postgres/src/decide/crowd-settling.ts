@@ -41,21 +41,24 @@ export class CrowdSettling {
   /** So that it is known how many deliveries the next changes make. */
   noteShares(): void {
     for (const { crowd, pairs, questions } of this.#asked) {
-      const granted = questions.reduce((sum, question) => sum + question.granted.length * question.members.length, 0)
+      const granted = questions.reduce((sum, question) => sum + question.granted.size * question.members.length, 0)
       if (pairs > 0) crowd.noteShare(granted / pairs)
     }
   }
 
   *granted(change: RowChange): Generator<Candidate> {
-    for (const { members } of this.#grantedByChange.get(change) ?? []) {
-      for (const subscription of this.#staying(members)) yield { ...candidateFor(change, subscription), allowed: true }
+    for (const { members, granted } of this.#grantedByChange.get(change) ?? []) {
+      const grant = granted.get(change)!
+      for (const subscription of this.#staying(members)) yield { ...candidateFor(change, subscription), ...grant, allowed: true }
     }
   }
 
   /** Of tables of which the stream does not tell everything: what is told to those to whom it was granted. */
   *told(): Generator<Told> {
     for (const { granted, members, identity } of this.questions) {
-      const lacking = granted.filter(({ table }) => lacksValues(table))
+      const lacking = [...granted].flatMap(([change, { content }]) =>
+        content === 'key' || !lacksValues(change.table) ? [] : [content === 'image' ? change : content],
+      )
       if (lacking.length === 0) continue
       const selections = new Set<string>()
       for (const { binding } of this.#staying(members)) if (binding !== null) selections.add(binding.columns)
@@ -81,7 +84,7 @@ export class CrowdSettling {
   get #grantedByChange(): Map<RowChange, CrowdQuestion[]> {
     if (this.#byChange === null) {
       this.#byChange = new Map()
-      for (const question of this.questions) for (const change of question.granted) push(this.#byChange, change, question)
+      for (const question of this.questions) for (const change of question.granted.keys()) push(this.#byChange, change, question)
     }
     return this.#byChange
   }

@@ -25,13 +25,14 @@ const entry: TableEntry = {
   schema: 'public',
   name: 'notes',
   rowSecurity: true,
-  wholeOldRows: false,
-  readers: new Set(),
+  replicaIdentityFull: false,
+  partitioned: false,
   columns: [],
   primaryKey: [],
   claims: 'all',
   ownerColumns: new Map(),
-  evidence: { tables: [], functions: [], fingerprint: '' },
+  roles: new Map(),
+  reach: { tables: [], functions: [] },
 }
 
 function subscribe(crowd: Crowd, sub: string, event: string, changed: Partial<Binding> = {}): Subscription {

@@ -1,5 +1,6 @@
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Binding, FeedChannel, Subscription } from '../subscribe/feed-channel.ts'
+import type { Content } from './content.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
 import type { TableEntry } from '../catalog/table-entry.ts'
 
@@ -39,7 +40,14 @@ export interface CrowdQuestion {
   readonly members: Subscription[]
   /** The same array for all who want the same. */
   readonly changes: readonly RowChange[]
-  granted: readonly RowChange[]
+  /** What may be sent, by change. */
+  granted: ReadonlyMap<RowChange, CrowdGrant>
+}
+
+export interface CrowdGrant {
+  readonly content: Content
+  /** All of the old row may be sent. */
+  readonly wholeOld: boolean
 }
 
 /** A crowd's questions, and those of its subscriptions that are no longer of it, with the changes that they want. */
@@ -67,7 +75,7 @@ export function questionsOf(crowd: Crowd, changes: readonly RowChange[], entry: 
     if (ofEvent === undefined) questions.set(event, (ofEvent = new Map()))
     const question = ofEvent.get(binding.identity)
     if (question !== undefined) question.members.push(subscription)
-    else ofEvent.set(binding.identity, { entry, identity: binding.identity, members: [subscription], changes: wanted, granted: [] })
+    else ofEvent.set(binding.identity, { entry, identity: binding.identity, members: [subscription], changes: wanted, granted: new Map() })
   }
   return { questions: [...questions.values()].flatMap((ofEvent) => [...ofEvent.values()]), former }
 }

@@ -7,22 +7,33 @@ import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from '../cata
 /** An answer of Postgres that is the client's to know: `text` names its code, as the reference prints it. */
 export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly text: string }
 
+/** A table that is named exactly and not published. `null`: there is none that the role may read, and it is told no more. */
+export interface UnpublishedTable {
+  readonly publication: string
+  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean } | null
+}
+
+/** Texts of a row's columns, in the order of the `columns` that they go with; `undefined`: not known. */
+export type RowTexts = readonly (string | null | undefined)[]
+
 /** Rows that identities want to see, all of one table and one role. */
 export interface RowCheck {
   readonly entry: TableEntry
   readonly role: string
   /** By row, the texts of the primary key. */
   readonly keys: readonly (readonly string[])[]
+  /** The published columns, by `attnum`. */
+  readonly columns: readonly number[]
+  /** By row, the image: what the change wrote to `columns`. `undefined`: the stream did not carry the value. */
+  readonly images: readonly RowTexts[]
   readonly identities: readonly { readonly identity: CheckIdentity; readonly rows: readonly number[] }[]
-  /** The transactions that wrote the changes; nothing is looked at before all of them can be seen. */
+  /** The transactions that wrote the changes; no row is read before all of them are visible. */
   readonly xids: readonly number[]
   /** They are waited for, for some seconds; else only for a moment. Rejects with `UnseenTransactions` after that. */
   readonly waits: boolean
-  /** The transactions that last wrote the rows are wanted as well. */
-  readonly withXmin: boolean
 }
 
-/** Deleted rows that identities could see, all of one table and one role. */
+/** Old rows (deleted ones, or an UPDATE's) that identities could see, all of one table and one role. */
 export interface OldRowCheck {
   readonly entry: TableEntry
   readonly role: string
@@ -33,11 +44,23 @@ export interface OldRowCheck {
   readonly waits: boolean
 }
 
+/** What of a row an identity may get. */
+export type Grant =
+  /** The content that the change brought. */
+  | 'image'
+  /** The key alone. Of a new row: marked `superseded`. */
+  | 'key'
+  /**
+   * The row as the check read it, since it is no longer the one that the change wrote: `RowCheck.columns` as texts,
+   * `undefined` where the role may not select one. Marked `superseded`; where the filters do not match it, its key alone.
+   */
+  | { readonly current: RowTexts }
+
 export type IdentityAnswer =
-  /** Row numbers with, if wanted, the xid that wrote the row; 0 else. */
+  /** By row number. A row that is not in it is denied. */
   | {
       readonly ok: true
-      readonly visible: ReadonlyMap<number, number>
+      readonly visible: ReadonlyMap<number, Grant>
       /** The policies failed for some of the rows. */
       readonly fault?: string
     }
@@ -45,10 +68,17 @@ export type IdentityAnswer =
   | { readonly ok: false; readonly message: string; readonly timedOut: boolean }
 
 export interface CheckAnswer {
-  /** False: policies have changed since the entry was loaded, and nothing of the answer may be used. */
+  /** False: the policy version is no longer that of the entry, and nothing of the answer may be used. */
   readonly current: boolean
   /** In the order of the request. */
   readonly identities: readonly IdentityAnswer[]
+}
+
+/** Entries of whose rows something is delivered without a {@link RowCheck}, by the privileges that they remember. */
+export interface VersionCheck {
+  readonly pairs: readonly { readonly entry: TableEntry; readonly role: string }[]
+  readonly xids: RowCheck['xids']
+  readonly waits: boolean
 }
 
 /** Texts of a type that brings its own cast to JSON. */
@@ -94,6 +124,8 @@ export type FilterAnswer = { readonly ok: true; readonly matches: ReadonlySet<nu
  */
 export interface FeedDatabase {
   publishedTables(): Promise<readonly PublishedTable[]>
+  /** The table with exactly these names, as far as the role may read it. */
+  unpublishedTable(named: { readonly schema: string; readonly table: string }, role: string): Promise<UnpublishedTable>
   role(name: string): Promise<RoleFacts>
   /** Tables that are gone are missing in the answer; there may be more of them, and for more roles, than were asked for. */
   tables(oids: readonly number[], roles: readonly string[]): Promise<ReadonlyMap<number, TableEntry>>
@@ -102,7 +134,10 @@ export interface FeedDatabase {
   /** By filter, the numbers of the texts for which it is true. */
   testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
   checkRows(check: RowCheck): Promise<CheckAnswer>
+  /** Grants are `image` or `key`. */
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
+  /** By pair, whether the policy version is still that of the entry. Rejects as `checkRows` does. */
+  checkVersions(check: VersionCheck): Promise<readonly boolean[]>
   /** What `to_jsonb` makes of the texts, in their order; `undefined` of those for which it fails. */
   jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
   /**

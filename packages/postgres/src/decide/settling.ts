@@ -1,14 +1,14 @@
+import type { ChangesFault } from '@tidewire/protocol'
 import type { DecidedChange } from '@tidewire/server'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { filterText } from './change-row.ts'
 import type { ChangeRing, KeptChange } from '../subscribe/change-ring.ts'
 import type { Batch } from './batch.ts'
 import { decideCrowds } from './crowd-decision.ts'
 import { CrowdSettling } from './crowd-settling.ts'
 import { candidateFor, decide, StaleEntry, type Candidate, type DecisionContext, type DecisionFault } from './decision.ts'
 import { deliver, TO_NOBODY, type Delivered } from '../deliver/delivery.ts'
-import { isAuthorizedDelete, type FeedChannel } from '../subscribe/feed-channel.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { FeedDatabase } from './feed-database.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
@@ -120,17 +120,16 @@ export class Settling {
         .filter(
           (subscription) =>
             subscription.oid === change.table.oid &&
-            mayConcern(subscription, change, filterText(change, isAuthorizedDelete(subscription, change))),
+            mayConcern(subscription, change, this.#options.subscriptions.filterTextOf(subscription, change)),
         )
         .map((subscription) => candidateFor(change, subscription))
     })
   }
 
-  #context(faults: DecisionFault[], { replay = false, waits = true }: Partial<DecisionContext> = {}): DecisionContext {
+  #context(faults: DecisionFault[], { waits = true }: Partial<DecisionContext> = {}): DecisionContext {
     return {
       database: this.#options.database,
       entryOf: (oid) => this.#options.subscriptions.entryOf(oid),
-      replay,
       waits,
       failed: (fault) => faults.push(fault),
     }
@@ -165,7 +164,7 @@ export class Settling {
         await this.#options.subscriptions.loadStale(changes.map(({ change }) => change.table.oid))
         const candidates = changes.flatMap((kept) => candidatesOf(kept))
         const faults: DecisionFault[] = []
-        await decide(candidates, this.#context(faults, { replay: true }))
+        await decide(candidates, this.#context(faults))
         const supplied = await this.#supply(candidates)
         for (const [change, granted] of groupByChange(candidates)) this.#deliver(change, granted, supplied)
         for (const fault of faults) this.#tellFault(fault)
@@ -178,7 +177,7 @@ export class Settling {
   }
 
   #deliver(change: RowChange, granted: readonly Candidate[], supplied: ReadonlyMap<RowChange, Supplied>): Delivered {
-    return deliver(change, granted, { epoch: this.#options.source.epoch ?? '', supplied: supplied.get(change) ?? null })
+    return deliver(change, granted, { epoch: this.#options.source.epoch ?? '', supplied: (row) => supplied.get(row) ?? null })
   }
 
   #tellDecided({ table, action, transaction }: RowChange, delivered: Delivered): void {
@@ -196,7 +195,11 @@ export class Settling {
       fault.kind === 'filter' ? 'your filter' : fault.timedOut ? 'its policies took too long for you' : 'its policies failed for you'
     const text =
       fault.kind === 'filter' ? `A change of ${table} could not be compared with ${what}` : `Changes of ${table} are withheld: ${what}`
-    for (const channel of fault.channels) channel.warn(text)
+    const warning: ChangesFault =
+      fault.kind === 'filter'
+        ? { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
+        : { code: 'policy-failed', hint: `Look at the SELECT policies of ${table}; "Why?" in the inspector shows the error.` }
+    for (const channel of fault.channels) channel.warn(text, warning)
   }
 }
 
@@ -207,10 +210,10 @@ export function isOwnTable({ schema, name }: Table): boolean {
 
 /** What is told of changes of which the stream does not tell everything. */
 function* toldTo(candidates: readonly Candidate[], crowds: CrowdSettling | undefined): Generator<Told> {
-  for (const { allowed, superseded, change, subscription } of candidates) {
+  for (const { allowed, content, change, subscription } of candidates) {
     const { binding } = subscription
-    if (!allowed || superseded || binding === null || !lacksValues(change.table) || faultOf(binding, change) !== null) continue
-    yield { change, columns: binding.columns, role: binding.role }
+    if (!allowed || content === 'key' || binding === null || !lacksValues(change.table) || faultOf(binding, change) !== null) continue
+    yield { change: content === 'image' ? change : content, columns: binding.columns, role: binding.role }
   }
   if (crowds !== undefined) yield* crowds.told()
 }

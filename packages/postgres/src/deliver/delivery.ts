@@ -1,6 +1,7 @@
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { placeOf } from '../subscribe/change-ring.ts'
+import type { Content } from '../decide/content.ts'
 import type { Candidate } from '../decide/decision.ts'
 import { isAuthorizedDelete, type FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Supplied } from './supplied-columns.ts'
@@ -17,7 +18,7 @@ interface Variant {
 export interface DeliveryContext {
   readonly epoch: string
   /** What the stream does not tell of the change. */
-  readonly supplied: Supplied | null
+  readonly supplied: (row: RowChange) => Supplied | null
 }
 
 /** How many channels were told, and what one of them was. */
@@ -34,8 +35,9 @@ export const TO_NOBODY: Delivered = { receivers: 0, payload: null }
  */
 export function deliver(change: RowChange, candidates: readonly Candidate[], context: DeliveryContext): Delivered {
   const variants = new Map<string, Variant>()
+  const contents = new Map<Content, number>()
   for (const [channel, told] of byChannel(candidates)) {
-    for (const [key, granted] of byVariant(channel, told)) {
+    for (const [key, granted] of byVariant(channel, told, contents)) {
       let variant = variants.get(key)
       if (variant === undefined) variants.set(key, (variant = { data: dataOf(change, granted[0]!, context), messages: new Map() }))
       const ids = granted
@@ -74,15 +76,18 @@ function byChannel(candidates: readonly Candidate[]): Map<FeedChannel, Candidate
   return channels
 }
 
-function byVariant(channel: FeedChannel, told: readonly Candidate[]): Map<string, Candidate[]> {
+/** `contents` numbers what is sent, for all channels alike. */
+function byVariant(channel: FeedChannel, told: readonly Candidate[], contents: Map<Content, number>): Map<string, Candidate[]> {
   const variants = new Map<string, Candidate[]>()
   for (const candidate of told) {
     const { binding } = candidate.subscription
     if (binding === null) continue
+    let content = contents.get(candidate.content)
+    if (content === undefined) contents.set(candidate.content, (content = contents.size))
     const fault = faultOf(binding, candidate.change)
     const key =
       fault ??
-      `${binding.columns} ${binding.keyOnly} ${isAuthorizedDelete(candidate.subscription, candidate.change)} ${candidate.superseded} ${channel.request.positions}`
+      `${binding.columns} ${binding.keyOnly} ${isAuthorizedDelete(candidate.subscription, candidate.change)} ${content} ${candidate.wholeOld} ${channel.request.positions}`
     const same = variants.get(key)
     if (same === undefined) variants.set(key, [candidate])
     else same.push(candidate)
@@ -90,15 +95,17 @@ function byVariant(channel: FeedChannel, told: readonly Candidate[]): Map<string
   return variants
 }
 
-function dataOf(change: RowChange, { subscription, superseded }: Candidate, { epoch, supplied }: DeliveryContext): string {
+function dataOf(change: RowChange, { subscription, content, wholeOld }: Candidate, { epoch, supplied }: DeliveryContext): string {
   const binding = subscription.binding!
   const fault = faultOf(binding, change)
   if (fault !== null) return errorData(change, fault)
-  const deletedUnderPolicies = change.action === 'DELETE' && change.table.rowSecurity
+  const deleted = change.action === 'DELETE'
+  const secured = binding.keyOnly || (deleted && change.table.rowSecurity)
+  const granted = deleted ? isAuthorizedDelete(subscription, change) && content === 'image' : wholeOld
   return viewOf(change.table, binding.columns).data(change, {
-    oldExtent: !isAuthorizedDelete(subscription, change) && (binding.keyOnly || deletedUnderPolicies) ? 'key' : 'identity',
-    superseded,
+    oldExtent: secured && !granted ? 'key' : 'identity',
+    superseded: deleted || content === 'image' ? null : content,
     position: subscription.channel.request.positions ? formatPosition({ epoch, ...placeOf(change) }) : null,
-    supplied,
+    supplied: supplied(typeof content === 'string' ? change : content),
   })
 }

@@ -13,8 +13,8 @@ export type OldExtent = 'identity' | 'key'
 
 export interface DataOptions {
   readonly oldExtent: OldExtent
-  /** The row may have changed since, so only its key is told. */
-  readonly superseded: boolean
+  /** The row was written again since: it is sent as it is now, or its key alone. `null`: as the change wrote it. */
+  readonly superseded: 'key' | RowChange | null
   readonly position: string | null
   /** What the stream does not tell. */
   readonly supplied: Supplied | null
@@ -27,25 +27,30 @@ export class TableView {
   readonly #columns: readonly Column[]
   readonly #identity: readonly Column[]
   readonly #primaryKey: readonly Column[]
+  /** Of the key, what the log carries of an old row. */
+  readonly #oldKey: readonly Column[]
   readonly #columnsJson: string
   readonly #writeRow: RecordWriter
   readonly #writeIdentity: RecordWriter
   readonly #writeKey: RecordWriter
+  readonly #writeOldKey: RecordWriter
 
   constructor(table: Table, columns: readonly Column[]) {
     this.#columns = columns
     this.#identity = columns.filter((column) => column.identity)
     this.#primaryKey = columns.filter((column) => table.primaryKey.includes(column))
+    this.#oldKey = this.#primaryKey.filter((column) => column.identity)
     this.key = columns.map((column) => column.number).join()
     this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
     this.#writeRow = recordWriter(columns)
     this.#writeIdentity = recordWriter(this.#identity)
     this.#writeKey = recordWriter(this.#primaryKey)
+    this.#writeOldKey = recordWriter(this.#oldKey)
   }
 
   /** The `data` of a message, as JSON text. */
   data(change: RowChange, options: DataOptions): string {
-    const whole = rawBytes(change) > MAX_CHANGE_BYTES ? null : this.#records(change, options)
+    const whole = rawBytes(rowOf(change, options)) > MAX_CHANGE_BYTES ? null : this.#records(change, options)
     if (whole !== null && whole.record.length + whole.old.length <= MAX_CHANGE_BYTES) return this.#join(change, options, whole, 'null')
     return this.#join(change, options, this.#smallRecords(change, options), '["Error 413: Payload Too Large"]')
   }
@@ -56,31 +61,46 @@ export class TableView {
       `{"table":${JSON.stringify(table.name)},"type":"${action}"${action === 'DELETE' ? '' : `,"record":${record}`}` +
       `,"columns":${this.#columnsJson},"errors":${errors},"schema":${JSON.stringify(table.schema)}` +
       `,"commit_timestamp":"${commitTimestamp(transaction.commitTime)}"${action === 'INSERT' ? '' : `,"old_record":${old}`}` +
-      `${options.position === null ? '' : `,"position":"${options.position}"`}${options.superseded ? ',"superseded":true' : ''}}`
+      `${options.position === null ? '' : `,"position":"${options.position}"`}${options.superseded === null ? '' : ',"superseded":true'}}`
     )
   }
 
-  #records(change: RowChange, { oldExtent, superseded, supplied }: DataOptions): Records {
-    const { newTuple, old } = change
-    const full = old?.extent === 'full' ? old.tuple : null
-    const sources: RecordSources = supplied === null ? { old: full } : { old: full, supplied: supplied.record }
-    const record = newTuple === null ? '' : (superseded ? this.#writeKey : this.#writeRow)(newTuple, sources)
-    const before = old?.tuple ?? newTuple
-    const writeOld = oldExtent === 'key' || superseded || this.#identity.length === 0 ? this.#writeKey : this.#writeIdentity
+  #records(change: RowChange, options: DataOptions): Records {
+    const { superseded, supplied } = options
+    const row = rowOf(change, options)
+    const { newTuple } = row
+    const { old } = change
+    const sources: RecordSources = { old: fullOld(row), ...(supplied === null ? {} : { supplied: supplied.record }) }
+    const record = newTuple === null ? '' : (superseded === 'key' ? this.#writeKey : this.#writeRow)(newTuple, sources)
+    const before = old?.tuple ?? change.newTuple
+    const writeOld = this.#oldColumns(options) === this.#oldKey ? this.#writeOldKey : this.#writeIdentity
     const oldSources: RecordSources = supplied === null ? {} : { supplied: old === null ? supplied.record : supplied.old }
     return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
   }
 
-  #smallRecords(change: RowChange, { oldExtent, superseded }: DataOptions): Records {
-    const { newTuple, old } = change
-    const full = old?.extent === 'full' ? old.tuple : null
-    const before = old?.tuple ?? newTuple
-    const kept = oldExtent === 'key' || superseded || this.#identity.length === 0 ? this.#primaryKey : this.#identity
+  #smallRecords(change: RowChange, options: DataOptions): Records {
+    const row = rowOf(change, options)
+    const { newTuple } = row
+    const before = change.old?.tuple ?? change.newTuple
     return {
-      record: newTuple === null ? '' : small(superseded ? this.#primaryKey : this.#columns, newTuple, full),
-      old: change.action === 'INSERT' || before === null ? '{}' : small(kept, before, null),
+      record: newTuple === null ? '' : small(options.superseded === 'key' ? this.#primaryKey : this.#columns, newTuple, fullOld(row)),
+      old: change.action === 'INSERT' || before === null ? '{}' : small(this.#oldColumns(options), before, null),
     }
   }
+
+  #oldColumns({ oldExtent, superseded }: DataOptions): readonly Column[] {
+    return oldExtent === 'key' || superseded !== null || this.#identity.length === 0 ? this.#oldKey : this.#identity
+  }
+}
+
+/** The row that the record holds. */
+function rowOf(change: RowChange, { superseded }: DataOptions): RowChange {
+  return superseded === null || superseded === 'key' ? change : { ...superseded, old: null }
+}
+
+/** Where values are that an UPDATE left as they were. */
+function fullOld({ old }: RowChange): Tuple | null {
+  return old?.extent === 'full' ? old.tuple : null
 }
 
 interface Records {

@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import type { Authorization, Identity } from '@tidewire/server'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { usePostgres } from '../../test/postgres.ts'
-import { policyAuthorizer } from './authorizer.ts'
+import { policyAuthorizer } from '../io/sessions/policy-authorizer.ts'
 import { databasePool, type DatabasePool } from '../io/sessions/database-pool.ts'
 import { makeConvenient, migrate } from '../io/migrate.ts'
 import { databaseMessageStore } from './message-store.ts'
@@ -36,8 +35,7 @@ afterAll(async () => {
 
 const sub = '11111111-1111-1111-1111-111111111111'
 const user: Identity = { role: 'authenticated', claims: { role: 'authenticated', sub }, headers: {} }
-const authorizer = (): ReturnType<typeof policyAuthorizer> =>
-  policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID })
+const authorizer = (): ReturnType<typeof policyAuthorizer> => policyAuthorizer({ withSession: (work) => pool.withSession(work) })
 const flags = (authorization: Authorization): string =>
   authorization.ok ? `${authorization.broadcast ? 'b' : '-'}${authorization.presence ? 'p' : '-'}` : authorization.reason
 
@@ -110,7 +108,7 @@ describe('policies on realtime.messages decide', () => {
 
 test('without a database nobody knows, and the reason says so', async () => {
   const gone = databasePool({ url: 'postgres://postgres@127.0.0.1:1/postgres', maxConnections: 1, connectTimeoutMs: 500 })
-  const asked = policyAuthorizer({ withSession: (work) => gone.withSession(work), uuid: randomUUID })
+  const asked = policyAuthorizer({ withSession: (work) => gone.withSession(work) })
   expect(flags(await asked.read({ subTopic: 'room:1', identity: user }))).toMatch(/^UnableToConnectToProject: /)
   expect(await databaseMessageStore(gone).replay('room:1', 0, 25)).toMatchObject({ ok: false })
   await gone.close()

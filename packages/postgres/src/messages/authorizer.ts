@@ -1,126 +1,192 @@
 import type { Authorization, AuthorizationRequest, Authorizer } from '@tidewire/server'
 import { databaseReason } from '../database-reason.ts'
+import type { FeedRuntime } from '../feed-runtime.ts'
+import { AuthorizationQueue, type Outcome } from './authorization-queue.ts'
+import {
+  batchSql,
+  CREATE_FUNCTION,
+  FUNCTION_NAME,
+  wellFormed,
+  type BatchTimes,
+  type Command,
+  type PolicyAnswer,
+  type PolicyQuestion,
+} from './authorization-sql.ts'
 
-/** One transaction at a time on a session of its own; `pg` pools give it. */
-export interface ProbeSession {
-  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
+/** A session of its own for a transaction; the pools of `pg` give it. */
+export interface PolicySession {
+  /** Several statements in one text give an array of results. */
+  query(text: string): Promise<unknown>
 }
 
 /** What the authorizer asks the database with. */
 export interface AuthorizerOptions {
-  /** Runs `work` on a session that nobody else uses meanwhile; rejects when none can be had. */
-  withSession<T>(work: (session: ProbeSession) => Promise<T>): Promise<T>
-  /** A random UUID. */
-  readonly uuid: () => string
+  /** Runs `work` on a session that is used for nothing else meanwhile; rejects when none can be had. */
+  withSession<T>(work: (session: PolicySession) => Promise<T>): Promise<T>
+  readonly runtime: FeedRuntime
+  /** How many sessions `withSession` has; one of them at least is left to others where there are three. Default 3. */
+  readonly sessions?: number
 }
-
-const EXTENSIONS = ['broadcast', 'presence'] as const
 
 /**
  * Decides private channels by the policies on `realtime.messages`: a row per extension is tried as the role of the token,
- * and rolled back. Selecting it is the right to receive, inserting it the right to send. Nothing is kept between two
- * questions, so a policy that changes counts from the next one on.
+ * and rolled back. Selecting it is the right to receive, inserting it the right to send. An answer is never used for a
+ * question that came after its batch began, so a changed policy counts from the next question on.
  */
-export function policyAuthorizer(options: AuthorizerOptions): Authorizer {
-  return {
-    read: (request) => decide(options, request, readable),
-    write: (request) => decide(options, request, writable),
-  }
-}
-
-type Allowed = { readonly broadcast: boolean; readonly presence: boolean; readonly detail?: string }
-type Probe = (session: ProbeSession, request: AuthorizationRequest, uuid: () => string) => Promise<Allowed>
-
-const NOTHING: Allowed = { broadcast: false, presence: false }
-
-async function decide(options: AuthorizerOptions, request: AuthorizationRequest, probe: Probe): Promise<Authorization> {
-  try {
-    return await options.withSession(async (session) => {
-      const refused = await refusedRole(session, request.identity.role)
-      if (refused !== null) return { ok: true, ...NOTHING, detail: refused }
-      await session.query("begin; set local statement_timeout = '5s'")
-      try {
-        return { ok: true, ...(await probe(session, request, options.uuid)) }
-      } finally {
-        await session.query('rollback')
+export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
+  const { sessions = 3, runtime } = options
+  const prepared = new WeakSet<PolicySession>()
+  const queue = new AuthorizationQueue<Asked, Answer>({
+    runtime,
+    lanes: Math.max(1, Math.floor((sessions - 1) / 2)),
+    ask: (questions, times) => askBatch(options, prepared, questions, times),
+    timedOut: (wasAsked) => ({ error: wasAsked ? NO_ANSWER : NO_SESSION }),
+  })
+  const ask = async (request: AuthorizationRequest, command: Command): Promise<Authorization> => {
+    const question = questionOf(request, command)
+    if ([question.topic, question.role, question.sub].some((text) => text.includes('\0')))
+      return {
+        ok: true,
+        ...NOTHING,
+        detail: 'the topic, the role or the sub of the token holds a NUL character, which Postgres does not take',
       }
-    })
+    const asker = request.asker ?? { origin: `${question.role} ${question.claims}`, isWaiting: () => true }
+    return authorizationOf(await queue.ask(question, asker), command, request)
+  }
+  return { read: (request) => ask(request, 'read'), write: (request) => ask(request, 'write') }
+}
+
+type Asked = PolicyQuestion & { readonly key: string }
+
+/** `error`: the database gave no answer. */
+type Answer = PolicyAnswer | { readonly error: unknown }
+
+const NOTHING = { broadcast: false, presence: false } as const
+const NO_SESSION = { code: 'pool-timeout' }
+const NO_ANSWER = { code: 'no-answer' }
+
+/** Claims and headers stay the same objects for as long as a token, or a socket, lasts. */
+const texts = new WeakMap<object, string>()
+
+function jsonOf(value: object): string {
+  let text = texts.get(value)
+  if (text === undefined) texts.set(value, (text = JSON.stringify(value)))
+  return text
+}
+
+function questionOf({ subTopic, identity }: AuthorizationRequest, command: Command): Asked {
+  const topic = wellFormed(subTopic)
+  const role = wellFormed(identity.role)
+  const claims = jsonOf(identity.claims)
+  const headers = jsonOf(identity.headers)
+  const { sub } = identity.claims
+  return {
+    key: `${command}\0${role}\0${topic}\0${headers}\0${claims}`,
+    topic,
+    role,
+    claims,
+    sub: typeof sub === 'string' ? wellFormed(sub) : '',
+    headers,
+    command,
+  }
+}
+
+/** An answer that comes so much later than its time limit is not waited for: the connection may be dead, or the database frozen. */
+const GRACE_MS = 10_000
+
+async function askBatch(
+  options: AuthorizerOptions,
+  prepared: WeakSet<PolicySession>,
+  questions: readonly Asked[],
+  times: BatchTimes,
+): Promise<readonly Outcome<Answer>[]> {
+  try {
+    return await options.withSession((session) => new PolicyBatch(session, prepared, options.runtime, times).ask(questions))
   } catch (error) {
-    const code = sqlState(error)
-    if (code === null || !isPolicyFault(code)) return { ok: false, reason: databaseReason(error) }
-    // A policy that raises for this user says no to this user (rule A6).
-    return { ok: true, ...NOTHING, detail: `a policy on realtime.messages failed: ${(error as Error).message}` }
+    const { code } = error as { readonly code?: unknown }
+    // Sessions are busy with other things, or the cancellation met no question. Those who asked wait on.
+    const isUndecided = code === NO_SESSION.code || (code === QUERY_CANCELED && questions.length > 1)
+    return questions.map(() => (isUndecided ? { kind: 'not-asked' } : { kind: 'answered', answer: { error } }))
   }
 }
 
-/**
- * Roles that a token must not take: `none` would be the server's own, and a superuser or the login itself sees what no
- * policy shows.
- */
-async function refusedRole(session: ProbeSession, role: string): Promise<string | null> {
-  const { rows } = await session.query(
-    "select rolsuper or rolname = session_user as refused from pg_roles where rolname = $1 and rolname <> 'none'",
-    [role],
-  )
-  const found = (rows as { refused: boolean }[])[0]
-  if (found === undefined) return `there is no role ${JSON.stringify(role)}`
-  return found.refused ? `tokens may not take the role ${JSON.stringify(role)}` : null
-}
+class PolicyBatch {
+  readonly #session: PolicySession
+  readonly #prepared: WeakSet<PolicySession>
+  readonly #runtime: FeedRuntime
+  readonly #times: BatchTimes
 
-async function readable(session: ProbeSession, request: AuthorizationRequest, uuid: () => string): Promise<Allowed> {
-  const ids = EXTENSIONS.map(() => uuid())
-  await session.query(
-    'insert into realtime.messages (id, topic, extension, private) select * from unnest($1::uuid[], array[$2, $2]::text[], $3::text[], array[true, true])',
-    [ids, request.subTopic, [...EXTENSIONS]],
-  )
-  await become(session, request)
-  const { rows } = await session.query('select id from realtime.messages where id = any($1::uuid[])', [ids])
-  const seen = new Set((rows as { id: string }[]).map(({ id }) => id))
-  return told({ broadcast: seen.has(ids[0]!), presence: seen.has(ids[1]!) }, 'SELECT', request)
-}
+  constructor(session: PolicySession, prepared: WeakSet<PolicySession>, runtime: FeedRuntime, times: BatchTimes) {
+    this.#session = session
+    this.#prepared = prepared
+    this.#runtime = runtime
+    this.#times = times
+  }
 
-async function writable(session: ProbeSession, request: AuthorizationRequest, uuid: () => string): Promise<Allowed> {
-  await become(session, request)
-  const allowed: Record<string, boolean> = {}
-  for (const extension of EXTENSIONS) {
-    await session.query('savepoint probe')
-    try {
-      await session.query('insert into realtime.messages (id, topic, extension, private) values ($1, $2, $3, true)', [
-        uuid(),
-        request.subTopic,
-        extension,
-      ])
-      allowed[extension] = true
-    } catch (error) {
-      if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error
-      allowed[extension] = false
+  /** Rejects when the database is the trouble. A batch that fails for a question of it is split until that one stands alone. */
+  async ask(questions: readonly Asked[]): Promise<readonly Outcome<Answer>[]> {
+    if (!this.#prepared.has(this.#session)) {
+      await this.#query(CREATE_FUNCTION)
+      this.#prepared.add(this.#session)
     }
-    await session.query('rollback to savepoint probe')
+    try {
+      const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly PolicyAnswer[] }[]
+      return questions.map((_, at) => outcomeOf(results[2]!.rows[at]))
+    } catch (error) {
+      const code = sqlState(error)
+      if (code === null) throw error
+      await this.#query('rollback')
+      if (!isPolicyFault(code)) throw error
+      if (code === UNDEFINED_FUNCTION && (error as Error).message.includes(FUNCTION_NAME)) {
+        this.#prepared.delete(this.#session)
+        return this.ask(questions)
+      }
+      if (questions.length === 1) return [{ kind: 'answered', answer: { error } }]
+      const middle = questions.length >> 1
+      return [...(await this.ask(questions.slice(0, middle))), ...(await this.ask(questions.slice(middle)))]
+    }
   }
-  return told({ broadcast: allowed['broadcast']!, presence: allowed['presence']! }, 'INSERT', request)
+
+  #query(text: string): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const late = this.#runtime.setTimer(
+        () => reject(Object.assign(new Error('the database does not answer'), NO_ANSWER)),
+        this.#times.timeoutMs + GRACE_MS,
+      )
+      this.#session
+        .query(text)
+        .then(resolve, reject)
+        .finally(() => late.cancel())
+    })
+  }
 }
 
-/** From here to the end of the transaction everything runs as whoever asks. The role comes last: it may not set the rest. */
-async function become(session: ProbeSession, { identity, subTopic }: AuthorizationRequest): Promise<void> {
-  const claims = JSON.stringify(identity.claims)
-  const sub = identity.claims['sub']
-  await session.query(
-    `select set_config('realtime.topic', $1, true), set_config('request.jwt.claims', $2, true),
-       set_config('request.jwt.claim.sub', $3, true), set_config('request.jwt.claim.role', $4, true),
-       set_config('request.headers', $5, true)`,
-    [subTopic, claims, typeof sub === 'string' ? sub : '', identity.role, JSON.stringify(identity.headers)],
-  )
-  await session.query("select set_config('role', $1, true)", [identity.role])
+function outcomeOf(answer: PolicyAnswer | undefined): Outcome<Answer> {
+  if (answer === undefined) return { kind: 'not-asked' }
+  return { kind: answer.state === QUERY_CANCELED ? 'slow' : 'answered', answer }
 }
 
-function told(allowed: Allowed, command: 'SELECT' | 'INSERT', { identity, subTopic }: AuthorizationRequest): Allowed {
-  const missing = EXTENSIONS.filter((extension) => !allowed[extension])
-  if (missing.length === 0) return allowed
-  const detail = `no ${command} policy on realtime.messages lets ${identity.role} use ${missing.join(' and ')} on topic ${JSON.stringify(subTopic)}`
-  return { ...allowed, detail }
+function authorizationOf(answer: Answer, command: Command, request: AuthorizationRequest): Authorization {
+  if ('error' in answer) return { ok: false, reason: databaseReason(answer.error) }
+  const { role } = request.identity
+  if (answer.refused_role === 'missing') return { ok: true, ...NOTHING, detail: `there is no role ${JSON.stringify(role)}` }
+  if (answer.refused_role === 'forbidden') return { ok: true, ...NOTHING, detail: `tokens may not take the role ${JSON.stringify(role)}` }
+  const { state, fault, policy } = answer
+  if (state !== null) {
+    if (!isPolicyFault(state)) return { ok: false, reason: databaseReason({ code: state, message: fault }) }
+    // A policy that raises for this user denies this user (rule A6).
+    const named = policy === null ? 'a policy' : `the policy ${JSON.stringify(policy)}`
+    return { ok: true, ...NOTHING, detail: `${named} on realtime.messages failed: ${fault ?? state}`, failed: true }
+  }
+  const allowed = { broadcast: answer.broadcast === true, presence: answer.presence === true }
+  const missing = (['broadcast', 'presence'] as const).filter((extension) => !allowed[extension])
+  if (missing.length === 0) return { ok: true, ...allowed }
+  const detail = `no ${command === 'read' ? 'SELECT' : 'INSERT'} policy on realtime.messages lets ${role} use ${missing.join(' and ')} on topic ${JSON.stringify(request.subTopic)}`
+  return { ok: true, ...allowed, detail }
 }
 
-const INSUFFICIENT_PRIVILEGE = '42501'
+const UNDEFINED_FUNCTION = '42883'
+const QUERY_CANCELED = '57014'
 
 function sqlState(error: unknown): string | null {
   const code = (error as { code?: unknown } | null)?.code

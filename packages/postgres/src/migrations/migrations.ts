@@ -3,6 +3,7 @@ import { auth } from './002-auth.ts'
 import { messages } from './003-messages.ts'
 import { functions } from './004-functions.ts'
 import { publications } from './005-publications.ts'
+import { publishedRelations } from './006-published-relations.ts'
 
 export { keepPartitions } from './003-messages.ts'
 export { embeddedConveniences } from './embedded.ts'
@@ -21,4 +22,5 @@ export const migrations: readonly Migration[] = [
   { version: 3, name: 'messages', sql: messages },
   { version: 4, name: 'functions', sql: functions },
   { version: 5, name: 'publications', sql: publications },
+  { version: 6, name: 'published-relations', sql: publishedRelations },
 ]

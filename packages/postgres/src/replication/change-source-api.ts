@@ -1,7 +1,10 @@
 import type { Lsn } from './lsn.ts'
 import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason, ReplicationTimes } from './replication-state.ts'
+import type { TableGap } from './published-relations.ts'
 import type { RowChange } from './transaction-assembler.ts'
+
+export type { TableGap } from './published-relations.ts'
 
 /** Timers and randomness. Times are milliseconds. */
 export interface ChangeSourceRuntime {
@@ -35,14 +38,6 @@ export interface NewEpoch {
   readonly reason: EpochReason
 }
 
-/** Changes of some tables may be missing, because they were not published for a while. */
-export interface TableGap {
-  /** The oids of the tables. */
-  readonly tables: readonly number[]
-  /** Nothing that was committed after this is missing. */
-  readonly before: Lsn
-}
-
 /** None of the handlers may throw. They are called in order, never one inside the other. */
 export interface ChangeSourceHandlers {
   onChanges(batch: ChangeBatch): void
@@ -51,6 +46,8 @@ export interface ChangeSourceHandlers {
   /** Comes after `onEpoch`, and as soon as it is noticed. */
   onTableGap?(gap: TableGap): void
   onStatus?(status: ChangeSourceStatus): void
+  /** Other nodes came or went. */
+  onPeers?(peers: readonly string[]): void
   /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
   onProgress?(lsn: Lsn): void
 }

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../test/fake-replication.ts'
 import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../test/pgoutput-bytes.ts'
+import type { AttachOutcome } from './replication-port.ts'
 import { createChangeSource, type ChangeBatch, type ChangeSource, type ChangeSourceHandlers } from './change-source.ts'
 
 const times = {
@@ -40,7 +41,11 @@ function describeBatch({ epoch, changes, endLsn }: ChangeBatch): string {
 }
 
 /** Answers the last attempt to attach. */
-async function attach(epoch = 'e1', confirmedLsn = 100n, more: { serverLsn?: bigint; gaps?: number[] } = {}): Promise<FakeSession> {
+async function attach(
+  epoch = 'e1',
+  confirmedLsn = 100n,
+  more: Partial<Pick<AttachOutcome & { ok: true }, 'gaps'>> = {},
+): Promise<FakeSession> {
   const session = new FakeSession()
   port.attempts.at(-1)!.answer({ ok: true, session, epoch, confirmedLsn, ...AT_ATTACH, ...more })
   await settled()
@@ -263,14 +268,14 @@ test.each([
 
 test('tables that were not published for a while are reported after what came before them', async () => {
   const session = await attachWithTable()
-  session.checks = { ...NOTHING_NEW, serverLsn: 200n, gaps: [7, 9] }
+  session.checks = { ...NOTHING_NEW, serverLsn: 200n, gaps: [{ tables: [7, 9], before: 200n }] }
   timers.fire(5_000)
   await settled()
   session.send(beginBytes(120n), insertBytes('b'), commitBytes(120n))
   expect(take()).toEqual(['gap of 7,9 before 200', 'e1: b@120/0 | 125', 'progress 125'])
   session.fail()
   timers.fire(100)
-  await attach('e1', 100n, { serverLsn: 300n, gaps: [7] })
+  await attach('e1', 100n, { gaps: [{ tables: [7], before: 300n }] })
   expect(take()).toEqual(['waiting: unreachable', 'connecting', 'streaming', 'gap of 7 before 300'])
 })
 

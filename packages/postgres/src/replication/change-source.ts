@@ -14,6 +14,7 @@ import {
   type ReplicationStep,
   type ReplicationTimer,
 } from './replication-state.ts'
+import type { TableGap } from './published-relations.ts'
 import { TransactionAssembler, type RowChange } from './transaction-assembler.ts'
 
 export type * from './change-source-api.ts'
@@ -211,12 +212,14 @@ class Source implements ChangeSource, ReplicationReceiver {
         ({ serverLsn, publicationsChanged, anchorLost, gaps, peers }) => {
           if (session !== this.#session) return
           this.#serverLsn = serverLsn
+          const isNews = peers.join() !== this.#peers.join()
           this.#peers = peers
+          if (isNews) this.#handlers.onPeers?.(peers)
           if (publicationsChanged)
             return this.failed({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
           if (anchorLost)
             return this.failed({ kind: 'slot-lost', message: 'the anchor slot is gone, or Postgres threw away WAL that it needs' })
-          this.#tableGap(gaps, serverLsn)
+          this.#tableGaps(gaps)
         },
         (error: ErrorLike) => {
           if (session === this.#session) this.failed(faultOf(error))
@@ -224,10 +227,9 @@ class Source implements ChangeSource, ReplicationReceiver {
       )
   }
 
-  #tableGap(tables: readonly number[], before: Lsn): void {
-    if (tables.length === 0) return
-    this.#flush()
-    this.#handlers.onTableGap?.({ tables, before })
+  #tableGaps(gaps: readonly TableGap[]): void {
+    if (gaps.length > 0) this.#flush()
+    for (const gap of gaps) this.#handlers.onTableGap?.(gap)
   }
 
   #dispatch(event: ReplicationEvent): void {
@@ -297,7 +299,7 @@ class Source implements ChangeSource, ReplicationReceiver {
     this.#serverLsn = serverLsn
     this.#liveFrom ??= begunLsn
     this.#dispatch({ type: 'attached', epoch, confirmedLsn, reason })
-    this.#tableGap(gaps, serverLsn)
+    this.#tableGaps(gaps)
   }
 
   #start(from: Lsn): void {

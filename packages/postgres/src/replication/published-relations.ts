@@ -1,3 +1,5 @@
+import type { Lsn } from './lsn.ts'
+
 /** A relation that is written to, a table or a leaf partition, and what in the catalog makes a publication publish it. */
 export interface PublishedRelation {
   readonly oid: number
@@ -9,31 +11,83 @@ export interface PublishedRelation {
   readonly recent: boolean
 }
 
-/**
- * Remembers what the publications publish. A relation that was taken out and put back leaves a gap without an error: its
- * changes in between were not decoded. What was never published before leaves none.
- */
-export class PublishedRelations {
-  readonly #versions = new Map<number, string>()
-
-  /** Where a window begins that another process has filled: everything that may have a gap in it, as delivered. */
-  begin(relations: readonly PublishedRelation[]): readonly number[] {
-    this.#versions.clear()
-    for (const { oid, version } of relations) this.#versions.set(oid, version)
-    return deliveredAs(relations.filter(({ recent }) => recent))
-  }
-
-  /** What has a gap since the last look, as delivered. */
-  update(relations: readonly PublishedRelation[]): readonly number[] {
-    const changed = relations.filter(({ oid, version }) => this.#versions.has(oid) && this.#versions.get(oid) !== version)
-    const now = new Set(relations.map(({ oid }) => oid))
-    // One that is gone is remembered as such: should it come back, it has a gap.
-    for (const oid of this.#versions.keys()) if (!now.has(oid)) this.#versions.set(oid, '')
-    for (const { oid, version } of relations) this.#versions.set(oid, version)
-    return deliveredAs(changed)
-  }
+/** What the database remembers of a relation, for nodes that were not there. */
+export interface LoggedRelation {
+  readonly oid: number
+  /** As last seen; empty: not published. */
+  readonly version: string
+  /** Changes before this may be missing. */
+  readonly gapBefore: Lsn | null
 }
 
-function deliveredAs(relations: readonly PublishedRelation[]): readonly number[] {
-  return [...new Set(relations.flatMap((relation) => relation.deliveredAs))].sort((one, other) => one - other)
+/** Of these tables, by oid, changes before a place in the log may be missing. */
+export interface TableGap {
+  readonly tables: readonly number[]
+  readonly before: Lsn
+}
+
+export interface PublishedDifference {
+  readonly gaps: readonly TableGap[]
+  /** What the database has to remember from now on. */
+  readonly writes: readonly LoggedRelation[]
+}
+
+export interface PublishedLook {
+  readonly relations: readonly PublishedRelation[]
+  /** How far the server had written after they were read. */
+  readonly serverLsn: Lsn
+  /** The slot was made after them: nothing is read that they did not publish. */
+  readonly isNewSlot: boolean
+}
+
+/**
+ * Remembers what the publications publish. A relation that was taken out and put back leaves a gap without an error: its
+ * changes in between were not decoded. What no node has ever seen published leaves none.
+ */
+export class PublishedRelations {
+  /** `null`: not looked yet in this epoch. An empty version: it was published before. */
+  #versions: Map<number, string> | null = null
+
+  restart(): void {
+    this.#versions = null
+  }
+
+  /** Whether all is as it was at the last look, so that the database need not be asked what it remembers. */
+  isSame(relations: readonly PublishedRelation[]): boolean {
+    const versions = this.#versions
+    if (versions === null) return false
+    const published = [...versions.values()].filter((version) => version !== '').length
+    return published === relations.length && relations.every(({ oid, version }) => versions.get(oid) === version)
+  }
+
+  look({ relations, serverLsn, isNewSlot }: PublishedLook, log: readonly LoggedRelation[]): PublishedDifference {
+    const logged = new Map(log.map((each) => [each.oid, each]))
+    const writes: LoggedRelation[] = []
+    const gaps = new Map<Lsn, Set<number>>()
+    for (const relation of relations) {
+      const { oid, version, deliveredAs } = relation
+      const row = logged.get(oid)
+      const before = isNewSlot ? null : this.#gapBefore(relation, row, { serverLsn, isLogEmpty: logged.size === 0 })
+      if (before !== null) gaps.set(before, new Set([...(gaps.get(before) ?? []), ...deliveredAs]))
+      if (row?.version !== version) writes.push({ oid, version, gapBefore: before })
+    }
+    const now = new Map(relations.map(({ oid, version }) => [oid, version]))
+    for (const { oid, version, gapBefore } of log) if (!now.has(oid) && version !== '') writes.push({ oid, version: '', gapBefore })
+    for (const oid of this.#versions?.keys() ?? []) if (!now.has(oid)) now.set(oid, '')
+    this.#versions = now
+    return { gaps: [...gaps].map(([before, tables]) => ({ tables: [...tables].sort((one, other) => one - other), before })), writes }
+  }
+
+  #gapBefore(
+    { oid, version, recent }: PublishedRelation,
+    row: LoggedRelation | undefined,
+    { serverLsn, isLogEmpty }: { readonly serverLsn: Lsn; readonly isLogEmpty: boolean },
+  ): Lsn | null {
+    const known = this.#versions?.get(oid)
+    if (known === version) return null
+    if (known !== undefined || (row !== undefined && row.version !== version)) return serverLsn
+    if (row !== undefined) return row.gapBefore
+    // Nothing was ever remembered here, by no server before this one.
+    return this.#versions === null && isLogEmpty && recent ? serverLsn : null
+  }
 }

@@ -1,5 +1,6 @@
 import type { Lsn } from './lsn.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
+import type { TableGap } from './published-relations.ts'
 import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason } from './replication-state.ts'
 import type { Table } from './table.ts'
@@ -30,8 +31,7 @@ export interface ReplicationCheck {
   readonly publicationsChanged: boolean
   /** The permanent slot that holds the window is gone or lost. */
   readonly anchorLost: boolean
-  /** Tables, by oid, of which changes before `serverLsn` may be missing. */
-  readonly gaps: readonly number[]
+  readonly gaps: readonly TableGap[]
   /** Nodes that read copies of the same anchor, this one left out. */
   readonly peers: readonly string[]
 }
@@ -68,8 +68,7 @@ export type AttachOutcome =
       readonly begunLsn: Lsn
       /** The same when the publications were read. */
       readonly serverLsn: Lsn
-      /** Tables, by oid, of which changes before `serverLsn` may be missing. */
-      readonly gaps: readonly number[]
+      readonly gaps: readonly TableGap[]
     }
   | { readonly ok: false; readonly fault: ReplicationFault }
 

@@ -1,9 +1,17 @@
-import { isJsonObject, parseFilter, type Filter } from '@tidewire/protocol'
+import {
+  isJsonObject,
+  nameMatches,
+  parseFilter,
+  splitConditions,
+  type ChangesFault,
+  type ChangesFaultCode,
+  type Filter,
+} from '@tidewire/protocol'
 import { inspect, inspectable, type Inspectable } from '../explain/inspect-text.ts'
 
 export type ChangeAction = 'INSERT' | 'UPDATE' | 'DELETE'
 
-/** What one entry of a join asks for. Names may be patterns: `*` stands for all, `%` and `_` as in LIKE (rule D3). */
+/** What one entry of a join asks for. Names may be patterns: `*` stands for all, `%` and `_` as in LIKE (rule D1). */
 export interface ChangeEntry {
   readonly id: number
   readonly event: ChangeAction | '*'
@@ -14,27 +22,39 @@ export interface ChangeEntry {
   readonly select: readonly string[] | null
 }
 
-/** `message` is the reference's text for the client. */
-export type ParsedEntry = { readonly ok: true; readonly entry: ChangeEntry } | { readonly ok: false; readonly message: string }
+/** Why a subscription is refused: `message` is the reference's text for the client. */
+export interface EntryRefusal {
+  readonly ok: false
+  readonly message: string
+  readonly fault: ChangesFault
+}
+
+export type ParsedEntry = { readonly ok: true; readonly entry: ChangeEntry } | EntryRefusal
 
 /** Reads an entry as it came from a client. */
 export function parseChangeEntry(id: number, json: unknown): ParsedEntry {
   const names = readNames(json)
-  if (names === null || !isJsonObject(json)) return refuse(`${NO_PARAMS} ${inspect(inspectable(json))}`)
+  if (names === null || !isJsonObject(json))
+    return refuse('invalid-entry', `${NO_PARAMS} ${inspect(inspectable(json))}`, 'Name a schema, a table, or both, as text.')
   const event = readEvent(json['event'])
   const filterText = typeof json['filter'] === 'string' ? json['filter'] : ''
   const select = readSelect(json['select'])
   if (select === undefined)
-    return refuse('Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]')
+    return refuse(
+      'invalid-select',
+      'Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]',
+      'Give `select` as an array of column names.',
+    )
   const parsed = parseFilter(filterText)
   if (!parsed.ok) {
     if (parsed.code !== 'too-many-values' && parsed.code !== 'malformed-list')
-      return refuse(`Error parsing \`filter\` params: ${parsed.detail}`)
+      return refuse('invalid-filter', `Error parsing \`filter\` params: ${parsed.detail}`, FILTER_HINT)
     const shown = describeRequest({ event, ...names, filters: { list: rawListFilters(filterText) }, select })
     const fault = parsed.code === 'too-many-values' ? RAISED : 'ERROR 22P02 (invalid_text_representation)'
-    return refuse(`${exceptionText(shown)} ${fault} ${parsed.detail}`)
+    return refuse('invalid-filter', `${exceptionText(shown)} ${fault} ${parsed.detail}`, FILTER_HINT)
   }
-  if (select !== null && (names.schema === '*' || names.table === '*')) return refuse(NO_WILDCARD_SELECT)
+  if (select !== null && (names.schema === '*' || names.table === '*'))
+    return refuse('invalid-select', NO_WILDCARD_SELECT, 'Name one schema and one table, or leave `select` out.')
   return { ok: true, entry: { id, event, ...names, filters: parsed.filters, select } }
 }
 
@@ -47,6 +67,8 @@ export function notPublishedText(entry: ChangeEntry): string {
 export function refusedText(entry: ChangeEntry, fault: string): string {
   return `${exceptionText(describeEntry(entry))} ${fault}`
 }
+
+const FILTER_HINT = 'Write a filter as `column=operator.value`, several joined by commas: `id=eq.1`, `state=in.(open,done)`.'
 
 export const RAISED = 'ERROR P0001 (raise_exception)'
 
@@ -88,9 +110,10 @@ function quoteElement(value: string): string {
 
 /** The lists of a filter that could not be read, as far as they can be told apart. */
 function rawListFilters(text: string): Inspectable[] {
-  return [...text.matchAll(/(?:^|,)\s*([^=,]+)=(not\.)?in\.\(([^)]*)\)/g)].map(([, column, not, list]) => ({
-    tuple: [column!, 'in', `{${list}}`, not !== undefined],
-  }))
+  return splitConditions(text).flatMap((condition) => {
+    const [, column, not, list] = /^([^=]+)=(not\.)?in\.\(([^)]*)\)/.exec(condition.trim()) ?? []
+    return column === undefined ? [] : [{ tuple: [column, 'in', `{${list}}`, not !== undefined] }]
+  })
 }
 
 function readNames(json: unknown): { readonly schema: string; readonly table: string } | null {
@@ -118,49 +141,28 @@ function readSelect(json: unknown): readonly string[] | null | undefined {
   return names.length === 0 ? null : names
 }
 
-function refuse(message: string): ParsedEntry {
-  return { ok: false, message }
+/** What a join without any entry is refused with (rule D7). */
+export const NO_ENTRY: EntryRefusal = refuse('invalid-entry', `${NO_PARAMS} nil`, 'Name a schema, a table, or both, as text.')
+
+function refuse(code: ChangesFaultCode, message: string, hint: string): EntryRefusal {
+  return { ok: false, message, fault: { code, hint } }
 }
 
-/** Whether a name fits a pattern of an entry. Takes no longer than the product of their lengths. */
-export function nameMatches(pattern: string, name: string): boolean {
-  if (pattern === '*' || pattern === name) return true
-  if (!/[%_\\]/.test(pattern)) return false
-  const wanted = likeTokens(pattern)
-  const chars = Array.from(name)
-  let at = 0
-  let token = 0
-  let anyToken = -1
-  let anyAt = 0
-  while (at < chars.length) {
-    const next = wanted[token]
-    if (next?.kind === 'any') {
-      anyToken = token++
-      anyAt = at
-    } else if (next !== undefined && (next.kind === 'one' || next.char === chars[at])) {
-      token++
-      at++
-    } else if (anyToken >= 0) {
-      // The last `%` takes one character more.
-      token = anyToken + 1
-      at = ++anyAt
-    } else return false
-  }
-  while (wanted[token]?.kind === 'any') token++
-  return token === wanted.length
+/** The tables that an entry names (rule D1). A name that a table, or a schema, has exactly is no pattern. */
+export function tablesOf<T extends TableName>(
+  { schema, table }: Pick<ChangeEntry, 'schema' | 'table'>,
+  tables: readonly T[],
+): readonly T[] {
+  const inSchema = named(schema, tables, (each) => each.schema)
+  return named(table, inSchema, (each) => each.name)
 }
 
-type LikeToken = { readonly kind: 'any' } | { readonly kind: 'one' } | { readonly kind: 'char'; readonly char: string }
+export interface TableName {
+  readonly schema: string
+  readonly name: string
+}
 
-function likeTokens(pattern: string): LikeToken[] {
-  const tokens: LikeToken[] = []
-  const chars = Array.from(pattern)
-  for (let at = 0; at < chars.length; at++) {
-    const char = chars[at]!
-    if (char === '%') {
-      if (tokens.at(-1)?.kind !== 'any') tokens.push({ kind: 'any' })
-    } else if (char === '_') tokens.push({ kind: 'one' })
-    else tokens.push({ kind: 'char', char: char === '\\' && at + 1 < chars.length ? chars[++at]! : char })
-  }
-  return tokens
+function named<T>(pattern: string, tables: readonly T[], nameOf: (table: T) => string): readonly T[] {
+  const exact = pattern === '*' ? [] : tables.filter((table) => nameOf(table) === pattern)
+  return exact.length > 0 ? exact : tables.filter((table) => nameMatches(pattern, nameOf(table)))
 }

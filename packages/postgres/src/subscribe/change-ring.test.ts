@@ -41,15 +41,6 @@ test('a transaction of any length costs what the ring may hold, and its bytes sa
   expect(ring.reaches({ commitLsn: 100n, seq: 199_999 })).toBe(true)
 })
 
-test('a row that its transaction writes again is known as rewritten, as long as it is here', () => {
-  const ring = new ChangeRing({ maxBytes: 1_000_000, maxAgeMs: 1_000_000 })
-  for (const [seq, id] of [1, 2, 1].entries()) ring.append(inserted(seq, id), 0)
-  expect(ring.after({ commitLsn: 99n, seq: 0 }, 10).map(({ rewritten }) => rewritten)).toEqual([true, false, false])
-  ring.trim(1_000_000)
-  ring.append(inserted(3, 1), 0)
-  expect(ring.after({ commitLsn: 99n, seq: 0 }, 10).map(({ rewritten }) => rewritten)).toEqual([false])
-})
-
 test('a gap of a table is known until the next epoch', () => {
   const ring = new ChangeRing({ maxBytes: 1_000_000, maxAgeMs: 1_000_000 })
   ring.restart({ commitLsn: 10n, seq: 0 })

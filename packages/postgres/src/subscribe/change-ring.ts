@@ -1,7 +1,6 @@
 import type { Lsn } from '../replication/lsn.ts'
 import { comparePlaces, type Place } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { primaryKeyTexts } from '../decide/change-row.ts'
 
 export interface RingLimits {
   readonly maxBytes: number
@@ -10,20 +9,16 @@ export interface RingLimits {
 
 export interface KeptChange {
   readonly change: RowChange
-  /** Its transaction wrote the row again. */
-  rewritten: boolean
 }
 
 interface Kept extends KeptChange {
-  /** Tells the row from others, where it has to be known whether it was written again. */
-  readonly row: string | null
   readonly bytes: number
   readonly atMs: number
   /** Where the transaction ends whose last change this is; `null` when another one follows. */
   endLsn: Lsn | null
 }
 
-/** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own, what tells its row from others. */
+/** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own. */
 const ENTRY_BYTES = 560
 
 /**
@@ -40,8 +35,6 @@ export class ChangeRing {
   #last: Place | null = null
   /** Tables of which changes before a place may be missing. */
   readonly #gaps = new Map<number, Lsn>()
-  /** What the newest transaction wrote of what is here, by row: its transaction id does not tell its changes apart. */
-  readonly #written = new Map<string, Kept>()
 
   constructor(limits: RingLimits) {
     this.#limits = limits
@@ -73,7 +66,6 @@ export class ChangeRing {
     this.#start = start
     this.#last = null
     this.#gaps.clear()
-    this.#written.clear()
   }
 
   /** Of these tables, changes before the place may be missing. */
@@ -102,16 +94,9 @@ export class ChangeRing {
       newTuple: newTuple?.detach() ?? null,
       old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
     }
-    if (this.#last?.commitLsn !== change.transaction.commitLsn) this.#written.clear()
-    const row = change.table.rowSecurity ? rowOf(change) : null
-    const kept: Kept = { change: detached, row, rewritten: false, bytes, atMs: nowMs, endLsn: null }
-    this.#kept.push(kept)
+    this.#kept.push({ change: detached, bytes, atMs: nowMs, endLsn: null })
     this.#bytes += bytes
     this.#last = placeOf(change)
-    if (row === null) return
-    const before = this.#written.get(row)
-    if (before !== undefined) before.rewritten = true
-    this.#written.set(row, kept)
   }
 
   /** The transaction of the newest change ends here. */
@@ -128,7 +113,6 @@ export class ChangeRing {
       if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
-      if (oldest.row !== null && this.#written.get(oldest.row) === oldest) this.#written.delete(oldest.row)
       this.#start = placeOf(oldest.change)
       endLsn = oldest.endLsn ?? endLsn
     }
@@ -155,11 +139,6 @@ export class ChangeRing {
     }
     return this.#kept.slice(low, low + limit)
   }
-}
-
-function rowOf(change: RowChange): string | null {
-  const key = primaryKeyTexts(change)
-  return key === null ? null : JSON.stringify([change.table.oid, ...key])
 }
 
 export function placeOf({ transaction, seq }: RowChange): Place {

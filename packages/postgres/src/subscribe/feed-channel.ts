@@ -1,3 +1,4 @@
+import type { ChangesFault } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
 import type { Place } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -49,18 +50,27 @@ export class FeedChannel {
     for (const each of held) this.deliver(each.place, each.event, each.payload)
   }
 
-  /** The same is told once. */
-  tellOnce(message: string): void {
-    this.#once(message, () => this.tell('error', message))
+  /** No changes flow (rule D17). */
+  refuse(message: string, fault: ChangesFault): void {
+    this.tell('error', message, { ...fault })
   }
 
-  /** Some changes cannot be told; the others come as before (rule D15). */
-  warn(message: string): void {
-    this.tell('error', message, { live: true })
+  refuseOnce(message: string, fault: ChangesFault): void {
+    this.#once(message, () => this.refuse(message, fault))
   }
 
-  warnOnce(message: string): void {
-    this.#once(message, () => this.warn(message))
+  /** Some changes are withheld; the others come as before (rule D15). */
+  warn(message: string, fault: ChangesFault): void {
+    this.tell('error', message, { live: true, ...fault })
+  }
+
+  warnOnce(message: string, fault: ChangesFault): void {
+    this.#once(message, () => this.warn(message, fault))
+  }
+
+  /** Advice for clients of Tidewire; others take every error for the end of a channel. */
+  adviseOnce(message: string, fault: ChangesFault): void {
+    if (this.request.positions) this.warnOnce(message, fault)
   }
 
   tell(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {

@@ -1,9 +1,11 @@
+import type { GapReason } from '@tidewire/protocol'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Place } from '../replication/position.ts'
-import { filterText } from '../decide/change-row.ts'
 import { placeOf, type ChangeRing, type KeptChange } from './change-ring.ts'
 import { candidateFor, type Candidate } from '../decide/decision.ts'
-import { isAuthorizedDelete, type FeedChannel } from './feed-channel.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { FeedChannel, Subscription } from './feed-channel.ts'
+import type { ColumnText } from './subscription-index.ts'
 import { mayConcern } from './table-feed.ts'
 
 export interface Replayer {
@@ -13,11 +15,13 @@ export interface Replayer {
   processed(lsn: Lsn): Promise<void>
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
+  /** What the subscription's filters may look at. */
+  filterTextOf(subscription: Subscription, change: RowChange): ColumnText
   /** Decides and delivers; rejects when there is no database. */
   send(changes: readonly KeptChange[], candidatesOf: (kept: KeptChange) => readonly Candidate[]): Promise<void>
 }
 
-export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: string }
+export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
 
 const CHUNK = 256
 
@@ -44,7 +48,7 @@ export async function replay(channel: FeedChannel, since: Place, startLsn: Lsn, 
     const changes = replayer.ring().after(cursor, CHUNK)
     if (channel.closed || changes.length === 0) return 'done'
     channel.after = cursor
-    await replayer.send(changes, (kept) => candidatesOf(channel, kept))
+    await replayer.send(changes, (kept) => candidatesOf(channel, kept, replayer))
     cursor = placeOf(changes.at(-1)!.change)
     return 'more'
   }
@@ -79,13 +83,12 @@ function failed(channel: FeedChannel, outcome: ReplayOutcome): ReplayOutcome {
   return outcome
 }
 
-function candidatesOf(channel: FeedChannel, { change, rewritten }: KeptChange): Candidate[] {
+function candidatesOf(channel: FeedChannel, { change }: KeptChange, replayer: Replayer): Candidate[] {
   if (change.action === 'TRUNCATE') return []
   return [...channel.subscriptions]
     .filter(
       (subscription) =>
-        subscription.oid === change.table.oid &&
-        mayConcern(subscription, change, filterText(change, isAuthorizedDelete(subscription, change))),
+        subscription.oid === change.table.oid && mayConcern(subscription, change, replayer.filterTextOf(subscription, change)),
     )
-    .map((subscription) => candidateFor(change, subscription, { rewritten }))
+    .map((subscription) => candidateFor(change, subscription))
 }

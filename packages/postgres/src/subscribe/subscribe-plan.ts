@@ -1,26 +1,40 @@
+import type { ChangesFault } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
-import { nameMatches, notPublishedText, refusedText, RAISED, type ChangeEntry } from './change-entry.ts'
-import { deletesWithheldText } from '../decide/decision.ts'
+import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
+import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice } from './changes-fault.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import type { FeedChannel, Subscription } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import { deletesWithheldText, schemaWithheldText } from './withheld-text.ts'
 
 export type SubscribePlan =
-  | { readonly ok: true; readonly subscriptions: readonly Subscription[]; readonly withheld: readonly string[] }
-  | { readonly ok: false; readonly message: string }
+  | {
+      readonly ok: true
+      readonly subscriptions: readonly Subscription[]
+      readonly withheld: readonly Advice[]
+      readonly advice: readonly Advice[]
+    }
+  | EntryRefusal
 
 /** Finds the tables of all entries and has the database check every filter. One bad entry refuses them all (rule D4). */
 export async function planSubscriptions(channel: FeedChannel, database: FeedDatabase): Promise<SubscribePlan> {
   const { identity, entries } = channel
   const published = await database.publishedTables()
-  const wanted = entries.map((entry) => ({ entry, tables: published.filter((table) => entryMatches(entry, table)) }))
+  const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
   const nowhere = wanted.find(({ tables }) => tables.length === 0)
-  if (nowhere !== undefined) return { ok: false, message: notPublishedText(nowhere.entry) }
+  if (nowhere !== undefined) {
+    const { entry } = nowhere
+    return {
+      ok: false,
+      message: notPublishedText(entry),
+      fault: notPublished(entry, await database.unpublishedTable(entry, identity.role)),
+    }
+  }
   const role = await database.role(identity.role)
-  const fault = roleFault(role)
-  if (fault !== null) return { ok: false, message: refusedText(entries[0]!, fault) }
+  const refused = roleFault(role)
+  if (refused !== null) return { ok: false, message: refusedText(entries[0]!, refused.text), fault: refused.fault }
   const oids = [...new Set(wanted.flatMap(({ tables }) => tables.map(({ oid }) => oid)))]
   const known = await database.tables(oids, [identity.role])
   const subscriptions: Subscription[] = []
@@ -29,55 +43,98 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
       const table = known.get(oid)
       if (table === undefined) continue
       const prepared = await prepareEntry(entry, table, identity, database)
-      if (typeof prepared === 'string') return { ok: false, message: refusedText(entry, prepared) }
+      if ('text' in prepared) return { ok: false, message: refusedText(entry, prepared.text), fault: prepared.fault }
       subscriptions.push({ channel, entry, order, oid, ...prepared, binding: null })
     }
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const asks = channel.authorizesDeletes && !role.bypassesRowSecurity
-  const unknown = asks ? watched.filter(({ rowSecurity, wholeOldRows }) => rowSecurity && !wholeOldRows) : []
-  return { ok: true, subscriptions, withheld: unknown.map(deletesWithheldText) }
+  const withheld = watched.flatMap((entry) => {
+    const message = channel.authorizesDeletes ? deletesWithheldText(entry, identity.role) : null
+    return message === null ? [] : { message, fault: deletesWithheld(entry) }
+  })
+  const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
+  return {
+    ok: true,
+    subscriptions,
+    withheld: [
+      ...withheld,
+      ...closed.map((entry) => ({ message: schemaWithheldText(entry), fault: schemaWithheld(entry, identity.role) })),
+    ],
+    advice: subscriptions.flatMap((subscription) => adviceFor(subscription, known.get(subscription.oid)!, role)),
+  }
 }
 
-export function entryMatches(entry: ChangeEntry, table: Pick<PublishedTable, 'schema' | 'name'>): boolean {
-  return nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
-}
-
-/** Subscriptions of a channel to a table that was published, or made, after it subscribed. */
-export async function planTable(channel: FeedChannel, table: TableEntry, database: FeedDatabase): Promise<Subscription[]> {
+/** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
+export async function planTable(
+  channel: FeedChannel,
+  table: TableEntry,
+  database: FeedDatabase,
+  isNamed: (entry: ChangeEntry) => boolean,
+): Promise<Subscription[]> {
   const subscriptions: Subscription[] = []
   for (const [order, entry] of channel.entries.entries()) {
-    if (!entryMatches(entry, table)) continue
+    if (!isNamed(entry)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
-    if (typeof prepared === 'string') channel.warn(refusedText(entry, prepared))
+    if ('text' in prepared) channel.warn(refusedText(entry, prepared.text), prepared.fault)
     else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
   }
   return subscriptions
 }
 
-function roleFault({ name, exists, allowed }: RoleFacts): string | null {
-  if (!exists) return sqlFault('42704', `role ${JSON.stringify(name)} does not exist`)
-  return allowed ? null : sqlFault('42501', `permission denied to set role ${JSON.stringify(name)}`)
+interface Refused {
+  /** As the reference says it. */
+  readonly text: string
+  readonly fault: ChangesFault
 }
 
-/** What is wrong with it, as the reference says it, or what the subscription is made of. */
+function roleFault({ name, exists, allowed }: RoleFacts): Refused | null {
+  const quoted = JSON.stringify(name)
+  const because = (hint: string): ChangesFault => ({ code: 'not-allowed', hint })
+  if (!exists)
+    return {
+      text: sqlFault('42704', `role ${quoted} does not exist`),
+      fault: because(`The token names the role ${quoted}, which the database does not have.`),
+    }
+  if (allowed) return null
+  return {
+    text: sqlFault('42501', `permission denied to set role ${quoted}`),
+    fault: because(`The token names the role ${quoted}, which the server may not take: grant it to the server's login.`),
+  }
+}
+
+/** What is wrong with it, or what the subscription is made of. */
 async function prepareEntry(
   entry: ChangeEntry,
   table: TableEntry,
   { role }: Identity,
   database: FeedDatabase,
-): Promise<string | Pick<Subscription, 'filters' | 'select'>> {
-  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.readers.has(role))
+): Promise<Refused | Pick<Subscription, 'filters' | 'select'>> {
+  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.rolesWithSelect.has(role))
   const unreadable = (entry.select ?? []).find((name) => !readable(name))
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
     const column = table.columns.find(({ name }) => name === filter.column)
-    if (column === undefined || !column.readers.has(role)) return `${RAISED} invalid column for filter ${filter.column}`
+    if (column === undefined || !column.rolesWithSelect.has(role))
+      return {
+        text: `${RAISED} invalid column for filter ${filter.column}`,
+        fault: {
+          code: 'invalid-filter',
+          hint: `${table.schema}.${table.name} has no column ${filter.column} that the role ${role} may read.`,
+        },
+      }
     const cast = await database.castFilter(filter, column)
-    if (!cast.ok) return cast.text
+    if (!cast.ok)
+      return {
+        text: cast.text,
+        fault: { code: 'invalid-filter', hint: `${filter.column} is of type ${column.typeName}: change the filter's operator or value.` },
+      }
     filters.push(prepareFilter(filter, column, cast.value))
   }
-  if (unreadable !== undefined) return `${RAISED} invalid column for select ${unreadable}`
+  if (unreadable !== undefined)
+    return {
+      text: `${RAISED} invalid column for select ${unreadable}`,
+      fault: { code: 'invalid-select', hint: `${table.schema}.${table.name} has no column ${unreadable} that the role ${role} may read.` },
+    }
   return { filters, select: entry.select === null ? null : new Set(entry.select) }
 }
 

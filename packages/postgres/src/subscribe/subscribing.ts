@@ -1,6 +1,8 @@
+import type { ChangesFault } from '@tidewire/protocol'
 import type { Lsn } from '../replication/lsn.ts'
 import { formatPosition, parsePosition, type Place } from '../replication/position.ts'
 import type { ReplicationFault } from '../replication/replication-fault.ts'
+import type { EntryRefusal } from './change-entry.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
@@ -11,6 +13,10 @@ import type { Subscriptions } from './subscriptions.ts'
 /** Answers of the database that were refused or lost are asked for again after so long, and up to twice that. */
 const SUBSCRIBE_RETRY_MS = 5_000
 const READY = 'Subscribed to PostgreSQL'
+const UNAVAILABLE: ChangesFault = {
+  code: 'database-unavailable',
+  hint: 'The server tries again by itself. If this lasts, look at its log.',
+}
 
 export interface SubscribingOptions {
   readonly database: FeedDatabase
@@ -29,6 +35,8 @@ export class Subscribing {
   readonly #waiting = new Set<FeedChannel>()
   #why: string | null = null
   #replays = 0
+  /** Channels that wait until fewer are replayed to. */
+  readonly #line: (() => void)[] = []
   #closed = false
 
   constructor(options: SubscribingOptions) {
@@ -45,17 +53,18 @@ export class Subscribing {
         const plan = await planSubscriptions(channel, database)
         if (channel.closed || this.#closed) return
         if (channel.generation !== generation) continue
-        if (!plan.ok) return this.#refuse(channel, plan.message)
+        if (!plan.ok) return this.#refuse(channel, plan)
         subscriptions.replace(channel, plan.subscriptions)
         const startLsn = await database.insertLsn()
         if (channel.closed || this.#closed) return
         if (channel.generation !== generation) continue
         await this.#start(channel, startLsn)
-        for (const text of plan.withheld) channel.warnOnce(text)
+        for (const { message, fault } of plan.withheld) channel.warnOnce(message, fault)
+        for (const { message, fault } of plan.advice) channel.adviseOnce(message, fault)
         return
       } catch (error) {
         if (channel.closed || this.#closed) return
-        channel.tell('error', `Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`)
+        channel.refuse(`Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`, UNAVAILABLE)
         await delay(runtime, SUBSCRIBE_RETRY_MS * (1 + runtime.random()))
       }
       if (channel.closed || this.#closed) return
@@ -66,7 +75,7 @@ export class Subscribing {
   waits(why: string): void {
     if (this.#options.replayer.epoch() !== null) return
     this.#why = why
-    for (const channel of this.#waiting) channel.tellOnce(why)
+    for (const channel of this.#waiting) channel.refuseOnce(why, UNAVAILABLE)
   }
 
   /** Channels that came before there was an epoch go on. */
@@ -78,6 +87,7 @@ export class Subscribing {
 
   close(): void {
     this.#closed = true
+    for (const next of this.#line.splice(0)) next()
     this.epochIsKnown()
   }
 
@@ -106,26 +116,28 @@ export class Subscribing {
   async #resume(channel: FeedChannel, since: string, startLsn: Lsn): Promise<ReplayOutcome> {
     const { replayer, maxReplays } = this.#options
     const parsed = parsePosition(since)
-    if (!parsed.ok) return { recovered: false, reason: parsed.code }
+    if (!parsed.ok) return { recovered: false, reason: 'invalid-position' }
     if (parsed.position.epoch !== replayer.epoch()) return { recovered: false, reason: 'other-epoch' }
     if (parsed.position.commitLsn > startLsn) return { recovered: false, reason: 'position-ahead' }
-    if (this.#replays >= maxReplays) return { recovered: false, reason: 'too-many-replays' }
+    // Others are replayed to first; what this channel missed stays in the ring meanwhile, or it hears that it did not.
+    while (this.#replays >= maxReplays && !channel.closed && !this.#closed) await new Promise<void>((next) => this.#line.push(next))
     this.#replays++
     try {
       return await replay(channel, parsed.position, startLsn, replayer)
     } finally {
       this.#replays--
+      this.#line.shift()?.()
     }
   }
 
-  #refuse(channel: FeedChannel, message: string): void {
+  #refuse(channel: FeedChannel, { message, fault }: EntryRefusal): void {
     this.#options.subscriptions.remove(channel)
-    channel.tell('error', message)
+    channel.refuse(message, fault)
   }
 
   async #epochKnown(channel: FeedChannel): Promise<void> {
     if (this.#options.replayer.epoch() !== null || this.#closed) return
-    if (this.#why !== null) channel.tellOnce(this.#why)
+    if (this.#why !== null) channel.refuseOnce(this.#why, UNAVAILABLE)
     this.#waiting.add(channel)
     await new Promise<void>((resolve) => this.#ready.push(resolve))
     this.#waiting.delete(channel)

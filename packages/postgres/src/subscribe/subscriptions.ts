@@ -1,10 +1,14 @@
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
+import { filterText } from '../decide/change-row.ts'
 import type { Crowd } from '../decide/crowd.ts'
-import type { FeedChannel, Subscription } from './feed-channel.ts'
+import { isAuthorizedDelete, type FeedChannel, type Subscription } from './feed-channel.ts'
+import type { ColumnText } from './subscription-index.ts'
 import type { FeedDatabase } from '../decide/feed-database.ts'
 import { Identities } from '../catalog/identity.ts'
-import { entryMatches, planTable } from './subscribe-plan.ts'
+import { nameMatches } from '@tidewire/protocol'
+import { tablesOf, type ChangeEntry } from './change-entry.ts'
+import { planTable } from './subscribe-plan.ts'
 import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
 import { TableFeed } from './table-feed.ts'
 
@@ -33,6 +37,12 @@ export class Subscriptions {
   /** Those that Postgres is asked about for all new rows of the table. */
   crowdOf(oid: number): Crowd | null {
     return this.#tables.get(oid)?.crowd ?? null
+  }
+
+  /** What the subscription's filters may look at. */
+  filterTextOf(subscription: Subscription, change: RowChange): ColumnText {
+    const rowSecurity = this.entryOf(subscription.oid)?.rowSecurity ?? false
+    return filterText(change, { asked: isAuthorizedDelete(subscription, change), rowSecurity })
   }
 
   replace(channel: FeedChannel, subscriptions: readonly Subscription[]): void {
@@ -110,22 +120,31 @@ export class Subscriptions {
     return roles
   }
 
-  /** Channels whose entries fit a table that they are not subscribed to: it is new, or was made anew. */
+  /** Channels whose entries name a table that they are not subscribed to: it is new, or was made again. */
   async #findNewcomers(table: Table): Promise<void> {
+    const fits = (entry: ChangeEntry): boolean => nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
     const missing = [...this.channels].filter(
       (channel) =>
         (channel.after !== null || channel.subscriptions.size > 0) &&
-        channel.entries.some((entry) => entryMatches(entry, table)) &&
+        channel.entries.some(fits) &&
         ![...channel.subscriptions].some(({ oid }) => oid === table.oid),
     )
     if (missing.length === 0) return
+    const published = await this.#database.publishedTables()
+    const oids = new Map<ChangeEntry, ReadonlySet<number>>()
+    for (const entry of missing.flatMap(({ entries }) => entries))
+      oids.set(entry, new Set(fits(entry) ? tablesOf(entry, published).map(({ oid }) => oid) : []))
     const roles = [...new Set(missing.map(({ identity }) => identity.role))]
     const entry = (await this.#database.tables([table.oid], roles)).get(table.oid)
     if (entry === undefined) return
     await Promise.all(
       missing.map(async (channel) => {
-        const subscriptions = await planTable(channel, entry, this.#database)
+        const subscriptions = await planTable(channel, entry, this.#database, (each) => oids.get(each)?.has(table.oid) === true)
         if (channel.closed) return
+        // What a name meant as a pattern, it does not mean any more once a table has it.
+        for (const subscription of channel.subscriptions)
+          if (oids.get(subscription.entry)?.has(table.oid) === true && !oids.get(subscription.entry)!.has(subscription.oid))
+            this.#drop(subscription)
         // It may have subscribed to it meanwhile.
         const known = new Set([...channel.subscriptions].map(keyOf))
         for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)

@@ -3,10 +3,12 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { filterText } from '../decide/change-row.ts'
 import { Crowd, isOfCrowd } from '../decide/crowd.ts'
 import { isAuthorizedDelete, type Binding, type Subscription } from './feed-channel.ts'
+import { keyWithheld, schemaWithheld } from './changes-fault.ts'
+import { schemaWithheldText } from './withheld-text.ts'
 import { lookupValues } from './filter-test.ts'
 import { uidOf, type Identities } from '../catalog/identity.ts'
 import { SubscriptionIndex, type ColumnText, type IndexPlace } from './subscription-index.ts'
-import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { RoleFacts, TableEntry, TableRole } from '../catalog/table-entry.ts'
 import { TableView } from '../deliver/table-view.ts'
 
 /** The subscriptions of one table. */
@@ -35,13 +37,18 @@ export class TableFeed {
     this.subscriptions.add(subscription)
     if (subscription.channel.authorizesDeletes) this.#authorizing++
     this.#bind(subscription)
-    if (this.table !== null) warnOfFilters(subscription, this.table)
+    if (this.table === null) return
+    warnOfFilters(subscription, this.table)
+    warnOfKey(subscription, this.table)
   }
 
   /** The stream has described the table. */
   describe(table: Table): void {
     this.table = table
-    for (const subscription of this.subscriptions) warnOfFilters(subscription, table)
+    for (const subscription of this.subscriptions) {
+      warnOfFilters(subscription, table)
+      warnOfKey(subscription, table)
+    }
   }
 
   /** Those whom new rows concern unless Postgres says otherwise; {@link candidates} leaves them out. */
@@ -77,7 +84,8 @@ export class TableFeed {
 
   /** Those that the change may concern, filters that only the database knows aside; of new rows, without the crowd. */
   *candidates(change: RowChange): Generator<Subscription> {
-    const text = filterText(change)
+    const rowSecurity = this.entry?.rowSecurity ?? false
+    const text = filterText(change, { rowSecurity })
     if (change.action === 'DELETE' && this.#authorizing > 0) return yield* this.#deleteCandidates(change)
     for (const subscription of this.#byFilter.candidates(text)) if (mayConcern(subscription, change, text)) yield subscription
     const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
@@ -89,7 +97,7 @@ export class TableFeed {
   /** Filters of those who get only what they could see look at the whole of a deleted row, those of others at its key. */
   *#deleteCandidates(change: RowChange): Generator<Subscription> {
     for (const asked of [false, true]) {
-      const text = filterText(change, asked)
+      const text = filterText(change, { asked, rowSecurity: this.entry?.rowSecurity ?? false })
       const concerns = (subscription: Subscription): boolean =>
         isAuthorizedDelete(subscription, change) === asked && mayConcern(subscription, change, text)
       for (const subscription of this.#byFilter.candidates(text)) if (concerns(subscription)) yield subscription
@@ -105,7 +113,10 @@ export class TableFeed {
       this.stale ||= entry !== null
       return
     }
-    const binding = bind(subscription, entry, role, this.#identities)
+    const access = entry.roles.get(role.name)
+    if (access === undefined || access.superuser || !access.usesSchema)
+      return subscription.channel.warnOnce(schemaWithheldText(entry), schemaWithheld(entry, role.name))
+    const binding = bind(subscription, entry, access, this.#identities)
     subscription.binding = binding
     if (isOfCrowd(subscription, binding)) this.#crowd.members.add(subscription)
     else this.#indexOf(binding).add(subscription, binding.place)
@@ -125,12 +136,23 @@ export class TableFeed {
   }
 }
 
+/** Under policies an old row is told by its key, which the log may not carry (rule D15). */
+function warnOfKey({ channel, entry, binding }: Subscription, { schema, name, primaryKey }: Table): void {
+  const missing = primaryKey.filter(({ identity }) => !identity).map((column) => column.name)
+  if (missing.length === 0 || binding === null || !binding.keyOnly || entry.event === 'INSERT' || entry.event === 'UPDATE') return
+  channel.warnOnce(
+    `Deletes of ${schema}.${name} come without ${missing.join(', ')}: its replica identity does not hold the primary key`,
+    keyWithheld({ schema, name }),
+  )
+}
+
 /** A filter on a column that the stream does not have lets nothing pass: whoever set it is told (rule D15). */
 function warnOfFilters({ channel, filters }: Subscription, table: Table): void {
   for (const { column } of filters) {
     if (!table.columns.some(({ name, tupleIndex }) => name === column.name && tupleIndex === null)) continue
     channel.warnOnce(
       `Changes of ${table.schema}.${table.name} are withheld: the publication leaves out ${column.name}, which your filter looks at`,
+      { code: 'filter-not-published', hint: `Publish ${column.name} as well, or filter by another column.` },
     )
   }
 }
@@ -157,30 +179,30 @@ export function faultOf({ fault }: Binding, { action }: RowChange): string | nul
   return fault === 'no-primary-key' && action !== 'DELETE' ? 'Error 400: Bad Request, no primary key' : null
 }
 
-function bind(subscription: Subscription, entry: TableEntry, role: RoleFacts, identities: Identities): Binding {
+function bind(subscription: Subscription, entry: TableEntry, access: TableRole, identities: Identities): Binding {
   const { channel, select, filters } = subscription
-  const { claims } = channel.identity
-  const checked = entry.rowSecurity && !role.bypassesRowSecurity
-  const fault = faultFor(entry, role, filters)
+  const { claims, role: name } = channel.identity
+  const checked = entry.rowSecurity && !access.bypassesRowSecurity
+  const fault = faultFor(entry, name, filters)
   const told = entry.columns.filter(
-    (column) => column.readers.has(role.name) && (select === null || select.has(column.name) || entry.primaryKey.includes(column)),
+    (column) => column.rolesWithSelect.has(name) && (select === null || select.has(column.name) || entry.primaryKey.includes(column)),
   )
-  const ownerColumn = checked ? entry.ownerColumns.get(role.name) : undefined
+  const ownerColumn = checked ? entry.ownerColumns.get(name) : undefined
   const uid = uidOf(claims)
   const owner = ownerColumn === undefined || uid === null ? null : { column: ownerColumn, value: uid }
   return {
-    role: role.name,
+    role: name,
     fault,
     columns: told.map(({ number }) => number).join(),
-    identity: checked ? identities.of(role.name, claims, entry.claims) : null,
+    identity: checked ? identities.of(name, claims, entry.claims) : null,
     keyOnly: checked,
     owner,
     place: fault === null ? placeOf(filters, owner) : null,
   }
 }
 
-function faultFor(entry: TableEntry, { name }: RoleFacts, filters: Subscription['filters']): Binding['fault'] {
-  const reads = (column: string): boolean => entry.columns.some((each) => each.name === column && each.readers.has(name))
+function faultFor(entry: TableEntry, name: string, filters: Subscription['filters']): Binding['fault'] {
+  const reads = (column: string): boolean => entry.columns.some((each) => each.name === column && each.rolesWithSelect.has(name))
   if (!entry.primaryKey.every((column) => reads(column.name)) || !filters.every(({ column }) => reads(column.name))) return 'unauthorized'
   return entry.primaryKey.length === 0 ? 'no-primary-key' : null
 }

@@ -354,6 +354,18 @@ describe('what it may ask', () => {
 })
 
 describe('why', () => {
+  test("a client's pattern of many wildcards takes no time (rule D3)", async () => {
+    const node = new NodeInProcess({}, { admin })
+    const client = node.connect()
+    await client.join('realtime:room', { postgres_changes: [{ event: '*', schema: 'public', table: `${'%'.repeat(100)}Z` }] })
+    const socket = node.connect()
+    await enter(node, socket)
+    const question = { about: 'change', user: { connection: '1' }, schema: 'public', table: 'a_'.repeat(100), key: {} }
+    const at = performance.now()
+    expect(await ask(node, socket, 'admin_why', question)).toMatchObject({ status: 'ok' })
+    expect(performance.now() - at).toBeLessThan(1_000)
+  })
+
   const explainer: Explainer = {
     topic: ({ subTopic, identity }) =>
       Promise.resolve([{ check: 'policy', outcome: subTopic === 'open' ? 'yes' : 'no', text: `Policies say so to ${identity.role}.` }]),

@@ -1,6 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import { isJsonObject, type AdminWelcome, type ClientFrame } from '@tidewire/protocol'
-import type { AdminDoor, AdminPeer } from '../connection/admin-door.ts'
+import type { AdminEndpoint, AdminPeer } from '../connection/admin-endpoint.ts'
 import type { AdminPorts, Decision } from '../ports.ts'
 import { checkAdminKey, type AdminKey } from './admin-key.ts'
 import { parseAdminRequest } from './admin-requests.ts'
@@ -12,11 +12,12 @@ import { RecentDecisions } from './recent-decisions.ts'
 import { Watch } from './watch.ts'
 
 const MAX_INSPECTORS = 8
+
 /**
- * The admin channel (section I): lets inspectors in, tells them what happens, and answers what they ask. While nobody is
- * joined, the last decisions are kept and nothing else is done.
+ * The admin channel (section I): admits inspectors, sends them the log, and answers their requests. While none is joined, the
+ * last decisions are kept and nothing else is done.
  */
-export class AdminChannel implements AdminDoor {
+export class AdminChannel implements AdminEndpoint {
   readonly #ports: AdminPorts
   readonly #view: AdminView
   readonly #startedAt: number
@@ -32,8 +33,8 @@ export class AdminChannel implements AdminDoor {
     this.#startedAt = view.runtime.now()
   }
 
-  /** To be told of every decision, watched or not. */
-  decided(decision: Decision): void {
+  /** Takes every decision, with or without inspectors. */
+  onDecision(decision: Decision): void {
     this.#decisions.add(decision, this.#view.runtime.now())
   }
 
@@ -53,7 +54,7 @@ export class AdminChannel implements AdminDoor {
         inspector.reply(ref, 'ok', {})
         return this.closed(peer)
       case 'access_token':
-        return void this.#renew(inspector, tokenOf(frame) ?? '')
+        return peer.allowJoin() ? void this.#renew(inspector, tokenOf(frame) ?? '') : peer.closeForJoins()
       default: {
         const parsed = parseAdminRequest(event, frame.payload.kind === 'json' ? frame.payload.value : null)
         if (parsed.ok) answer(parsed.request, ref, inspector, this.#context())
@@ -78,6 +79,10 @@ export class AdminChannel implements AdminDoor {
       this.#view.decide({ kind: 'join-refused', code, detail: reason, connection: peer.id, topic })
       reply(peer, joinRef, ref, 'error', { reason })
     }
+    if (!peer.allowJoin()) {
+      refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+      return peer.closeForJoins()
+    }
     if (peer.foreignOrigin) return refuse('admin-origin', 'ForeignOrigin: the inspector is for pages of this server only')
     this.#entering.add(peer)
     const token = tokenOf(frame) ?? peer.token
@@ -93,10 +98,10 @@ export class AdminChannel implements AdminDoor {
 
   #enter(inspector: Inspector, ref: ClientFrame['ref']): void {
     this.#watch ??= new Watch(this.#view, this.#decisions, {
-      inspectors: () => this.#inspectors.values(),
+      all: () => this.#inspectors.values(),
       expired: (each) => this.#expel(each, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired'),
     })
-    const { traffic, roster } = this.#watch
+    const { traffic, directory } = this.#watch
     this.#inspectors.set(inspector.peer, inspector)
     traffic.logs = this.#logs()
     const welcome: AdminWelcome = {
@@ -107,7 +112,7 @@ export class AdminChannel implements AdminDoor {
       database: this.#view.hasDatabase,
     }
     inspector.reply(ref, 'ok', welcome)
-    inspector.tell('admin_state', roster.state())
+    inspector.notify('admin_state', directory.state())
   }
 
   async #renew(inspector: Inspector, token: string): Promise<void> {

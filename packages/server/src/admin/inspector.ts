@@ -1,9 +1,9 @@
 import { ADMIN_TOPIC, encodeTextMessage, type AdminEvents, type Ref } from '@tidewire/protocol'
-import type { AdminPeer } from '../connection/admin-door.ts'
+import type { AdminPeer } from '../connection/admin-endpoint.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import { LogBuffer } from './log-buffer.ts'
 
-/** While this much waits for an inspector it is told nothing but answers; rows that it misses are counted. */
+/** While this much waits for an inspector, only answers are sent to it; the rows that it misses are counted. */
 const MAX_WAITING_BYTES = 256 * 1024
 
 /** Questions that one inspector may have open at once. */
@@ -29,7 +29,7 @@ export class Inspector {
     return this.peer.backlogBytes > MAX_WAITING_BYTES
   }
 
-  tell<Event extends keyof AdminEvents>(event: Event, payload: AdminEvents[Event]): void {
+  notify<Event extends keyof AdminEvents>(event: Event, payload: AdminEvents[Event]): void {
     send(this.peer, this.joinRef, null, event, payload)
   }
 

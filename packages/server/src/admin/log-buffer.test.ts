@@ -1,20 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import type { SentMessage } from '../ports.ts'
 import { LogBuffer, MAX_ROWS } from './log-buffer.ts'
-import { MAX_PAYLOAD_BYTES, rowContent, type Happening } from './log-row.ts'
+import { MAX_PAYLOAD_BYTES, rowContent, type LogEvent } from './log-row.ts'
 
-function message(payload: string | Uint8Array, others: Partial<SentMessage> = {}): Extract<Happening, { kind: 'message' }> {
+function message(payload: string | Uint8Array, others: Partial<SentMessage> = {}): Extract<LogEvent, { kind: 'message' }> {
   const bytes = Buffer.from(payload as string)
   const sent = { kind: 'broadcast', private: false, connection: 'c', event: null, encoding: 'json', payload: bytes, ...others } as const
   return { kind: 'message', topic: 'realtime:room', receivers: 2, bytes: bytes.length, message: sent }
 }
 
 const envelope = (event: string, payload: unknown): string => JSON.stringify({ type: 'broadcast', event, payload })
-const join = (connection: string): Happening => ({ kind: 'join', connection, topic: 'realtime:room', private: false })
+const join = (connection: string): LogEvent => ({ kind: 'join', connection, topic: 'realtime:room', private: false })
 
-function offered(happenings: readonly Happening[], log: LogBuffer = new LogBuffer()): LogBuffer {
+function offered(events: readonly LogEvent[], log: LogBuffer = new LogBuffer()): LogBuffer {
   let id = 0
-  for (const happening of happenings) log.offer(happening, 7, () => ++id)
+  for (const logEvent of events) log.offer(logEvent, 7, () => ++id)
   return log
 }
 

@@ -1,9 +1,9 @@
 import type { AdminLog, AdminLogRow, AdminWatch } from '@tidewire/protocol'
-import { rowContent, rowMatches, type Happening } from './log-row.ts'
+import { rowContent, rowMatches, type LogEvent } from './log-row.ts'
 
 /** Rows of messages and changes between two takes; other rows have as many of their own, so that a burst does not crowd them out. */
 export const MAX_ROWS = 20
-/** With something to match, so many happenings are looked at between two takes. */
+/** With something to match, so many events are looked at between two takes. */
 const MAX_EXAMINED = 200
 
 /**
@@ -33,17 +33,17 @@ export class LogBuffer {
     this.#skipped++
   }
 
-  offer(happening: Happening, at: number, nextId: () => number): void {
-    const isTraffic = happening.kind === 'message' || happening.kind === 'change'
+  offer(logEvent: LogEvent, at: number, nextId: () => number): void {
+    const isTraffic = logEvent.kind === 'message' || logEvent.kind === 'change'
     const isFull = isTraffic ? !this.takesTraffic : this.#others >= MAX_ROWS
     if (isFull) return this.skip()
     if (this.#match !== '') {
       if (isTraffic) this.#examined++
-      if (!rowMatches(rowContent(happening, false), this.#match)) return
+      if (!rowMatches(rowContent(logEvent, false), this.#match)) return
     }
     if (isTraffic) this.#traffic++
     else this.#others++
-    this.#rows.push({ id: nextId(), at, ...rowContent(happening, this.watch.payloads) })
+    this.#rows.push({ id: nextId(), at, ...rowContent(logEvent, this.watch.payloads) })
   }
 
   /** What gathered since the last take; `null`: nothing. */

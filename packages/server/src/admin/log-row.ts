@@ -1,8 +1,8 @@
 import type { AdminLogRow } from '@tidewire/protocol'
 import type { DecidedChange, Decision, SentMessage } from '../ports.ts'
 
-/** Something that happened, as far as the log tells of it. Bytes are looked at before the next thing happens. */
-export type Happening =
+/** An event that the log shows. Its bytes are read before the next event. */
+export type LogEvent =
   | { readonly kind: 'message'; readonly topic: string; readonly receivers: number; readonly bytes: number; readonly message: SentMessage }
   | { readonly kind: 'change'; readonly change: DecidedChange }
   | { readonly kind: 'join' | 'leave'; readonly connection: string; readonly topic: string; readonly private: boolean }
@@ -17,25 +17,25 @@ const MAX_TEXT = 300
 /** A row without its number and time; with the payload only where it is wanted. */
 export type RowContent = Omit<AdminLogRow, 'id' | 'at'>
 
-export function rowContent(happening: Happening, withPayload: boolean): RowContent {
-  switch (happening.kind) {
+export function rowContent(logEvent: LogEvent, withPayload: boolean): RowContent {
+  switch (logEvent.kind) {
     case 'message':
-      return messageRow(happening, withPayload)
+      return messageRow(logEvent, withPayload)
     case 'change': {
-      const { schema, table, action, receivers, payload } = happening.change
+      const { schema, table, action, receivers, payload } = logEvent.change
       const what = { kind: 'change', event: action, detail: cut(`${schema}.${table}`), receivers } as const
       if (payload === null) return what
       return { ...what, bytes: payload.length, ...(withPayload ? shown(payload) : {}) }
     }
     case 'join':
     case 'leave':
-      return { kind: happening.kind, topic: bare(happening.topic), private: happening.private, connection: happening.connection }
+      return { kind: logEvent.kind, topic: bare(logEvent.topic), private: logEvent.private, connection: logEvent.connection }
     case 'connect':
-      return { kind: 'connect', connection: happening.connection }
+      return { kind: 'connect', connection: logEvent.connection }
     case 'disconnect':
-      return { kind: 'disconnect', connection: happening.connection, detail: `closed with ${happening.code}` }
+      return { kind: 'disconnect', connection: logEvent.connection, detail: `closed with ${logEvent.code}` }
     case 'decision': {
-      const { code, detail, connection, topic, private: isPrivate } = happening.decision
+      const { code, detail, connection, topic, private: isPrivate } = logEvent.decision
       return {
         kind: 'decision',
         event: code,
@@ -53,7 +53,7 @@ export function rowMatches({ topic, event, detail, connection }: RowContent, tex
   return [topic, event, detail, connection].some((field) => field?.toLowerCase().includes(text))
 }
 
-function messageRow({ topic, receivers, bytes, message }: Extract<Happening, { kind: 'message' }>, withPayload: boolean): RowContent {
+function messageRow({ topic, receivers, bytes, message }: Extract<LogEvent, { kind: 'message' }>, withPayload: boolean): RowContent {
   const event = eventOf(message)
   return {
     kind: message.kind === 'broadcast' ? 'broadcast' : 'presence',

@@ -1,10 +1,10 @@
 import type { Runtime, Decision, Observer, ObservedChange, SentMessage } from '../ports.ts'
 import { Latencies } from './latency.ts'
 import type { LogBuffer } from './log-buffer.ts'
-import type { Happening } from './log-row.ts'
+import type { LogEvent } from './log-row.ts'
 
-/** Who came and went, for whoever keeps a list of them. */
-export interface Comings {
+/** Connections and memberships that begin and end. */
+export interface ConnectionEvents {
   connected(connection: string): void
   disconnected(connection: string, code: number): void
   topicChanged(topic: string, isPrivate: boolean): void
@@ -20,15 +20,15 @@ export class Traffic implements Observer {
   readonly insertToFrame: Latencies = new Latencies()
   /** One for each inspector. */
   logs: readonly LogBuffer[] = []
-  readonly #comings: Comings
+  readonly #connectionEvents: ConnectionEvents
   readonly #runtime: Pick<Runtime, 'now'>
   #received = 0
   #delivered = 0
   #rows = 0
   channels = 0
 
-  constructor(comings: Comings, runtime: Pick<Runtime, 'now'>) {
-    this.#comings = comings
+  constructor(connectionEvents: ConnectionEvents, runtime: Pick<Runtime, 'now'>) {
+    this.#connectionEvents = connectionEvents
     this.#runtime = runtime
   }
 
@@ -37,12 +37,12 @@ export class Traffic implements Observer {
   }
 
   connected(connection: string): void {
-    this.#comings.connected(connection)
+    this.#connectionEvents.connected(connection)
     this.#log({ kind: 'connect', connection })
   }
 
   disconnected(connection: string, code: number): void {
-    this.#comings.disconnected(connection, code)
+    this.#connectionEvents.disconnected(connection, code)
     this.#log({ kind: 'disconnect', connection, code })
   }
 
@@ -83,8 +83,8 @@ export class Traffic implements Observer {
 
   #membership(kind: 'join' | 'leave', connection: string, topic: string, isPrivate: boolean): void {
     this.channels += kind === 'join' ? 1 : -1
-    this.#comings.topicChanged(topic, isPrivate)
-    this.#comings.channelsChanged(connection)
+    this.#connectionEvents.topicChanged(topic, isPrivate)
+    this.#connectionEvents.channelsChanged(connection)
     this.#log({ kind, connection, topic, private: isPrivate })
   }
 
@@ -95,9 +95,9 @@ export class Traffic implements Observer {
     return false
   }
 
-  #log(happening: Happening): void {
+  #log(logEvent: LogEvent): void {
     const at = this.#runtime.now()
     let id: number | null = null
-    for (const log of this.logs) log.offer(happening, at, () => (id ??= ++this.#rows))
+    for (const log of this.logs) log.offer(logEvent, at, () => (id ??= ++this.#rows))
   }
 }

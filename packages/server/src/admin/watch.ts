@@ -3,41 +3,41 @@ import type { TimerHandle } from '../ports.ts'
 import type { AdminView } from './admin-view.ts'
 import type { Inspector } from './inspector.ts'
 import type { RecentDecisions } from './recent-decisions.ts'
-import { Roster } from './roster.ts'
+import { LiveDirectory } from './live-directory.ts'
 import { Traffic } from './traffic.ts'
 
 const LOG_INTERVAL_MS = 100
 const LOGS_A_TICK = 5
 
-/** Who looks on. */
-export interface Onlookers {
-  inspectors(): Iterable<Inspector>
-  /** Its key is not good any more; it must be gone when this returns. */
+/** The inspectors that are open. */
+export interface Inspectors {
+  all(): Iterable<Inspector>
+  /** The key of one is not good any more; it must be gone when this returns. */
   expired(inspector: Inspector): void
 }
 
-/** Everything that is there only while somebody looks: tells the log and the figures (rule I4) until it is stopped. */
+/** What is there only while an inspector is open: sends the log and the figures (rule I4) until it is stopped. */
 export class Watch {
-  readonly roster: Roster
+  readonly directory: LiveDirectory
   readonly traffic: Traffic
   readonly #view: AdminView
-  readonly #onlookers: Onlookers
+  readonly #inspectors: Inspectors
   readonly #unobserve: () => void
   /** `null`: stopped. */
   #timer: TimerHandle | null
   #logs = 0
   #tickAt: number
 
-  constructor(view: AdminView, decisions: RecentDecisions, onlookers: Onlookers) {
+  constructor(view: AdminView, decisions: RecentDecisions, inspectors: Inspectors) {
     const { runtime, connections, topics } = view
     this.#view = view
-    this.#onlookers = onlookers
-    this.roster = new Roster(connections, topics, (connection, code) => ({
+    this.#inspectors = inspectors
+    this.directory = new LiveDirectory(connections, topics, (connection, code) => ({
       code,
       reason: decisions.about(connection, null).find(({ kind }) => kind === 'connection-closed')?.detail ?? '',
       at: runtime.now(),
     }))
-    this.traffic = new Traffic(this.roster, runtime)
+    this.traffic = new Traffic(this.directory, runtime)
     for (const topic of topics.all()) this.traffic.channels += topic.size
     this.#unobserve = view.watch(this.traffic)
     this.#tickAt = runtime.uptime()
@@ -52,11 +52,11 @@ export class Watch {
 
   #step(): void {
     const { runtime } = this.#view
-    for (const inspector of this.#onlookers.inspectors()) {
-      if (runtime.now() >= inspector.expiresAtMs) this.#onlookers.expired(inspector)
+    for (const inspector of this.#inspectors.all()) {
+      if (runtime.now() >= inspector.expiresAtMs) this.#inspectors.expired(inspector)
       else if (!inspector.isBehind) {
         const log = inspector.log.take()
-        if (log !== null) inspector.tell('admin_log', log)
+        if (log !== null) inspector.notify('admin_log', log)
       }
     }
     if (++this.#logs % LOGS_A_TICK === 0) this.#tick()
@@ -65,20 +65,20 @@ export class Watch {
 
   #tick(): void {
     const tick = this.#takeTick()
-    for (const inspector of this.#onlookers.inspectors()) {
+    for (const inspector of this.#inspectors.all()) {
       if (inspector.isBehind) {
         inspector.missedTicks = true
         continue
       }
-      if (inspector.missedTicks) inspector.tell('admin_state', this.roster.state())
+      if (inspector.missedTicks) inspector.notify('admin_state', this.directory.state())
       inspector.missedTicks = false
-      inspector.tell('admin_tick', tick)
+      inspector.notify('admin_tick', tick)
     }
   }
 
   #takeTick(): AdminTick {
     const { runtime, connections } = this.#view
-    const { traffic, roster } = this
+    const { traffic, directory } = this
     const now = runtime.now()
     const seconds = Math.max(0.001, (runtime.uptime() - this.#tickAt) / 1_000)
     this.#tickAt = runtime.uptime()
@@ -87,7 +87,7 @@ export class Watch {
     const alone = link?.state === 'down' ? `There is no way to the other nodes: ${link.detail}` : null
     const trouble = connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone)
     const counts = traffic.takeCounts()
-    const changes = roster.takeChanges()
+    const changes = directory.takeChanges()
     return {
       at: now,
       healthy: trouble === null,

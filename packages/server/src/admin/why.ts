@@ -1,4 +1,4 @@
-import { isJsonObject, wireTopic, type WhyAnswer, type WhyQuestion, type WhyStep, type WhyUser } from '@tidewire/protocol'
+import { isJsonObject, nameMatches, wireTopic, type WhyAnswer, type WhyQuestion, type WhyStep, type WhyUser } from '@tidewire/protocol'
 import type { Channel } from '../channel/channel.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
@@ -101,6 +101,12 @@ function whoIs(role: string, { sub }: Identity['claims']): string {
 
 /** Codes of decisions that say that somebody did too much, or that too many were there. */
 const LIMIT_CODES: ReadonlySet<string> = new Set([
+  'too-many-changes',
+  'too-many-conditions',
+  'too-many-columns',
+  'too-many-values',
+  'too-deep',
+  'name-too-long',
   'too-many-users',
   'too-many-channels',
   'too-many-joins',
@@ -161,12 +167,7 @@ function entriesFor(connection: Connection, schema: string, table: string): read
 
 /** Names may be left out, or be patterns (rule D3). */
 function names(wanted: unknown, name: string): boolean {
-  if (typeof wanted !== 'string' || wanted === '*') return true
-  const pattern = wanted
-    .replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
-    .replaceAll('%', '.*')
-    .replaceAll('_', '.')
-  return new RegExp(`^${pattern}$`, 's').test(name)
+  return typeof wanted !== 'string' || nameMatches(wanted, name)
 }
 
 function wantedStep(connection: Connection, wanted: readonly WantedEntry[], table: string): WhyStep {

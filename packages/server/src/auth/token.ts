@@ -5,7 +5,7 @@ import type { Claims, TokenFault } from '../ports.ts'
 /** Claims that must be there with exactly these values, for example `{ iss: 'https://auth.example' }`. */
 export type RequiredClaims = { readonly [claim: string]: unknown }
 
-/** Why somebody with a token, or without one, is turned away. */
+/** Why a caller is refused, with or without a token. */
 export type TokenRefusal =
   | TokenFault
   | { readonly code: 'missing' }
@@ -44,13 +44,19 @@ export function checkClaims(claims: Claims, nowMs: number, required: RequiredCla
   if (Object.hasOwn(claims, 'iat') && (typeof iat !== 'number' || !Number.isFinite(iat))) return refused({ code: 'claim', claim: 'iat' })
   for (const [claim, value] of Object.entries(required)) if (!sameJson(claims[claim], value)) return refused({ code: 'claim', claim })
   if (typeof exp !== 'number' || typeof role !== 'string') return refused({ code: 'incomplete' })
-  const rounded = Math.round(exp)
-  return {
-    ok: true,
-    role,
-    expMs: Math.min(rounded * 1000, Number.MAX_SAFE_INTEGER),
-    claims: { ...claims, exp: rounded, ...(typeof iat === 'number' ? { iat: Math.round(iat) } : {}) },
+  return { ok: true, role, expMs: Math.min(Math.round(exp) * 1000, Number.MAX_SAFE_INTEGER), claims: roundedClaims(claims, exp, iat) }
+}
+
+/** Claims of a remembered token stay one object, so that what follows from them can be remembered with them. */
+const rounded = new WeakMap<Claims, Claims>()
+
+function roundedClaims(claims: Claims, exp: number, iat: unknown): Claims {
+  let known = rounded.get(claims)
+  if (known === undefined) {
+    known = { ...claims, exp: Math.round(exp), ...(typeof iat === 'number' ? { iat: Math.round(iat) } : {}) }
+    rounded.set(claims, known)
   }
+  return known
 }
 
 /** The `reason` of a refused join. */
@@ -111,7 +117,7 @@ export function tokenSystemMessage(refusal: TokenRefusal): string {
   }
 }
 
-/** For observers: one word and a sentence. What clients are told is fixed by the protocol and says less. */
+/** For observers: one word and a sentence. The texts for clients are fixed by the protocol and say less. */
 export function describeTokenRefusal(refusal: TokenRefusal): { readonly code: DecisionCode; readonly detail: string } {
   switch (refusal.code) {
     case 'missing':

@@ -9,10 +9,14 @@ export interface Asker {
   readonly subTopic: string
   readonly connection: Pick<ChannelConnection, 'headers'>
   readonly services: Pick<Services, 'admit' | 'authorizer'>
+  readonly closed: boolean
 }
 
 /** Asks whether a token is good, or what its holder may read or write. `answer` gets what the machine goes on with, once. */
-export function ask(question: Question, { subTopic, connection, services }: Asker, answer: (event: ChannelEvent) => void): void {
+export function ask(question: Question, channel: Asker, answer: (event: ChannelEvent) => void): void {
+  const { subTopic, connection, services } = channel
+  // The headers are one object for as long as the socket lives.
+  const asker = { origin: connection.headers, isWaiting: () => !channel.closed }
   switch (question.type) {
     case 'verify': {
       const { token } = question
@@ -24,13 +28,13 @@ export function ask(question: Question, { subTopic, connection, services }: Aske
     }
     case 'ask-read': {
       const { admission } = question
-      const asked = services.authorizer.read({ subTopic, identity: admission.identity })
+      const asked = services.authorizer.read({ subTopic, identity: admission.identity, asker })
       void asked.then((authorization) => answer({ type: 'read-decided', admission, authorization }))
       return
     }
     case 'ask-write': {
       const { admission } = question
-      const asked = services.authorizer.write({ subTopic, identity: admission.identity })
+      const asked = services.authorizer.write({ subTopic, identity: admission.identity, asker })
       void asked.then((authorization) => answer({ type: 'write-decided', admission, authorization }))
       return
     }

@@ -1,4 +1,15 @@
-import { isJsonObject, traceparentOf, type ClientFrame, type FramePayload } from '@tidewire/protocol'
+import {
+  asksToPersist,
+  isJsonObject,
+  jsonValue,
+  memberBytes,
+  payloadBytes,
+  PERSIST_UNSUPPORTED,
+  traceparentOf,
+  utf8Text,
+  type ClientFrame,
+  type FramePayload,
+} from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 import type { JoinedChannel } from './joined-channel.ts'
 
@@ -7,14 +18,15 @@ export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection, services, request } = channel
   if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
-    return channel.refuse(
+    return channel.refuseWrite(
       frame.ref,
-      'unauthorized',
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
+  // Nothing is acknowledged that is not done (rule B10).
+  if (wantsToPersist(frame.payload)) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
   if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
-  if (payloadSize(frame.payload) > services.limits.maxPayloadBytes)
+  if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
     return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
   services.publisher.publish(channel.key, message, {
     kind: 'socket',
@@ -29,6 +41,8 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   switch (payload.kind) {
     case 'json':
       return isJsonObject(payload.value) ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
+    case 'json-text':
+      return payload.bytes[0] === OPEN_OBJECT ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
     case 'user-broadcast': {
       // Only the server sets metadata (rule N2), but for the trace that a message belongs to (rule B9).
       const traceparent = traceOf(payload)
@@ -39,11 +53,41 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   }
 }
 
-function traceOf(payload: FramePayload): string | null {
-  if (payload.kind === 'user-broadcast') return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
-  return payload.kind === 'json' && isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
+/** Whether its sender asks for it to be stored. */
+function wantsToPersist(payload: FramePayload): boolean {
+  switch (payload.kind) {
+    case 'user-broadcast':
+      return asksToPersist(payload.broadcast.metadata)
+    case 'json':
+      return asksToPersist(payload.value)
+    case 'json-text': {
+      const { buffer, byteOffset, byteLength } = payload.bytes
+      // Found or not, this is much faster than a look for a member, which few broadcasts have.
+      if (!Buffer.from(buffer, byteOffset, byteLength).includes('"persist"')) return false
+      const persist = memberBytes(payload.bytes, 'persist')
+      return persist !== undefined && asksToPersist({ persist: jsonValue(utf8Text(persist)) })
+    }
+    case 'binary':
+      return false
+  }
 }
 
-function payloadSize(payload: FramePayload): number {
-  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
+const OPEN_OBJECT = 0x7b
+
+/** More than a `meta` has that names a trace and little else: of a larger one nothing is read. */
+const MAX_META_BYTES = 1_024
+
+function traceOf(payload: FramePayload): string | null {
+  switch (payload.kind) {
+    case 'user-broadcast':
+      return payload.broadcast.metadata === null ? null : traceparentOf(payload.broadcast.metadata)
+    case 'json':
+      return isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
+    case 'json-text': {
+      const meta = memberBytes(payload.bytes, 'meta')
+      return meta === undefined || meta.length > MAX_META_BYTES ? null : traceparentOf(jsonValue(utf8Text(meta)))
+    }
+    case 'binary':
+      return null
+  }
 }

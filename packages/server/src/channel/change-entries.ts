@@ -12,12 +12,20 @@ export interface ChangeEntry {
  */
 export function changeEntries(request: JoinRequest, subTopic: string): readonly ChangeEntry[] {
   const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
-  const takenBy = new Map<number, string>()
+  const idOf = new Map<string, number>()
+  const taken = new Set<number>()
+  /** Where the search for a free id goes on, by hash: many entries may be made to have the same one. */
+  const nextOf = new Map<number, number>()
   return entries.map((entry) => {
     const text = canonical(entry)
-    let id = hash(text)
-    while (takenBy.has(id) && takenBy.get(id) !== text) id = (id + 1) & ID_MASK
-    takenBy.set(id, text)
+    const known = idOf.get(text)
+    if (known !== undefined) return { id: known, entry }
+    const hashed = hash(text)
+    let id = nextOf.get(hashed) ?? hashed
+    while (taken.has(id)) id = (id + 1) & ID_MASK
+    nextOf.set(hashed, (id + 1) & ID_MASK)
+    taken.add(id)
+    idOf.set(text, id)
     return { id, entry }
   })
 }
@@ -28,7 +36,7 @@ export function echo({ id, entry }: ChangeEntry): unknown {
 }
 
 /** `schema[:table[:filter]]`, the way of old clients. */
-function legacyEntry(subTopic: string): Record<string, string> {
+export function legacyEntry(subTopic: string): Record<string, string> {
   const [schema, table, ...filter] = subTopic.split(':')
   return {
     ...(schema === undefined ? {} : { schema }),
@@ -47,9 +55,10 @@ function hash(text: string): number {
   return (state >>> 0) & ID_MASK
 }
 
-/** JSON with sorted keys, so that the order in which a client writes them does not matter. */
+/** JSON with sorted keys, so that the order in which a client writes them does not matter. Its depth is bound (rule L9). */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    isJsonObject(part) ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1))) : part,
-  )
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
+  if (!isJsonObject(value)) return JSON.stringify(value)
+  const keys = Object.keys(value).toSorted()
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(',')}}`
 }

@@ -119,6 +119,34 @@ describe('a join with row changes', () => {
     expect(node.server.topics.size).toBe(0)
   })
 
+  test('a fault is a decision, and reaches the client with code and hint (rule D17)', async () => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const [asks, waits, old] = [join(node, {}), join(node, { wait: true, positions: true }), join(node, { wait: true })]
+    await node.settle()
+    asks.take()
+    const fault = { code: 'missing-table', hint: 'There is no table public.todos' }
+    for (const { listener } of feed.opened) listener.system('error', 'the text of the reference', fault)
+    feed.opened[0]!.listener.system('error', 'a warning', { code: 'deletes-withheld', hint: 'full', live: true })
+    feed.opened[0]!.listener.system('error', 'not now', { code: 'database-unavailable', hint: 'wait' })
+    expect(asks.take()[0]!.payload).toEqual({
+      message: 'the text of the reference',
+      status: 'error',
+      extension: 'postgres_changes',
+      channel: 'rows',
+      ...fault,
+    })
+    const reason = 'RealtimeDisabledForConfiguration: the text of the reference'
+    expect(waits.take()[0]!.payload).toEqual({ status: 'error', response: { reason, ...fault } })
+    expect(old.take()[0]!.payload).toEqual({ status: 'error', response: { reason } })
+    expect(node.decisions.map(({ kind, code, detail, topic }) => [kind, code, detail, topic])).toEqual([
+      ['changes-refused', 'missing-table', fault.hint, 'realtime:rows'],
+      ['join-refused', 'missing-table', reason, 'realtime:rows'],
+      ['join-refused', 'missing-table', reason, 'realtime:rows'],
+      ['changes-withheld', 'deletes-withheld', 'full', 'realtime:rows'],
+    ])
+  })
+
   test('without a database says so', async () => {
     const node = new NodeInProcess()
     const [asks, waits] = [join(node, {}), join(node, { wait: true })]

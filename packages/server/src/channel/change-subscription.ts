@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import type { JoinRequest, JsonObject } from '@tidewire/protocol'
+import { CHANGES_FAULTS, type ChangesFault, type ChangesFaultCode, type JoinRequest, type JsonObject } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, Identity, Runtime, TimerHandle } from '../ports.ts'
 import { changeEntries, echo, type ChangeEntry } from './change-entries.ts'
 
@@ -8,13 +8,26 @@ export interface ChangeReceiver {
   readonly subTopic: string
   readonly request: JoinRequest
   deliverChange(event: string, payload: Uint8Array): void
-  /** News, for the client. */
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+  /** Sends a `system` message about the changes. */
+  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
+  /** Reports a refusal, or a warning while the changes flow, to the observer. */
+  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: ChangesFaultCode, detail: string): void
 }
 
-export type Opening = { readonly ok: true } | { readonly ok: false; readonly code: DecisionCode; readonly reason: string }
+export type Opening =
+  | { readonly ok: true }
+  | {
+      readonly ok: false
+      readonly code: DecisionCode
+      readonly reason: string
+      /** Added to the reply. */
+      readonly fault?: ChangesFault | undefined
+    }
 
 export const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
+const NO_DATABASE_FAULT = { code: 'no-database', hint: 'Start the server with a database: DATABASE_URL, or `tidewire dev`.' } as const
+
+type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => void
 
 /** The row changes of one channel: asked for in its join, delivered while it is joined. */
 export class ChangeSubscription {
@@ -60,9 +73,8 @@ export class ChangeSubscription {
     this.#deadline = runtime.setTimer(() => settle({ ok: false, code: 'changes-late', reason: late }), timeoutMs)
     this.#open(identity, (status, message, extra) => {
       if (this.#closed) return
-      if (pending && status === 'error')
-        return settle({ ok: false, code: 'changes-refused', reason: `RealtimeDisabledForConfiguration: ${message}` })
-      this.#receiver.tellChanges(status, message, extra)
+      if (pending && status === 'error') return settle(this.#refusal(message, extra))
+      this.#notify(status, message, extra)
       settle({ ok: true })
     })
   }
@@ -74,8 +86,7 @@ export class ChangeSubscription {
 
   /** The channel is joined and its reply sent: opens, unless that was awaited. */
   joined(identity: Identity): void {
-    if (!this.#isOpen && this.#entries.length > 0)
-      this.#open(identity, (status, message, extra) => this.#receiver.tellChanges(status, message, extra))
+    if (!this.#isOpen && this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
   }
 
   setIdentity(identity: Identity): void {
@@ -88,8 +99,24 @@ export class ChangeSubscription {
     this.#handle?.close()
   }
 
-  #open(identity: Identity, system: (status: 'ok' | 'error', message: string, extra?: JsonObject) => void): void {
-    if (this.#feed === null) return system('error', NO_DATABASE)
+  #notify(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+    const fault = faultOf(extra)
+    // An unreachable database is the server's trouble, which the feed reports once and not for each channel.
+    if (fault !== null && fault.code !== 'database-unavailable')
+      this.#receiver.observeChanges(extra?.['live'] === true ? 'changes-withheld' : 'changes-refused', fault.code, fault.hint)
+    this.#receiver.notifyChanges(status, message, extra)
+  }
+
+  #refusal(message: string, extra?: JsonObject): Opening {
+    const reason = `RealtimeDisabledForConfiguration: ${message}`
+    const fault = faultOf(extra)
+    if (fault === null) return { ok: false, code: 'changes-refused', reason }
+    // Clients of the reference join all members of the response into one text.
+    return { ok: false, code: fault.code, reason, ...(this.#receiver.request.postgresChangesOptions.positions ? { fault } : {}) }
+  }
+
+  #open(identity: Identity, system: System): void {
+    if (this.#feed === null) return system('error', NO_DATABASE, NO_DATABASE_FAULT)
     const { subTopic, request } = this.#receiver
     const { positions, since, deletes } = request.postgresChangesOptions
     const handle = this.#feed.open(
@@ -105,4 +132,11 @@ export class ChangeSubscription {
     // Refused at once: the channel was closed before there was a handle.
     if (this.#closed) handle.close()
   }
+}
+
+/** The fault in what the feed adds to a `system` message, if there is one. */
+function faultOf(extra: JsonObject | undefined): ChangesFault | null {
+  const { code, hint } = extra ?? {}
+  const known = CHANGES_FAULTS.find((each) => each === code)
+  return known === undefined ? null : { code: known, hint: typeof hint === 'string' ? hint : '' }
 }

@@ -26,6 +26,7 @@ const isPrivate: ChannelTransitionOptions = {
   isClustered: false,
   waitsForChanges: false,
   subTopic: 'room',
+  showsFailedPolicies: false,
 }
 const joined: Extract<ChannelState, { kind: 'joined' }> = { kind: 'joined', admission: first, reads: all, writes: null, renewing: null }
 
@@ -206,6 +207,23 @@ describe('a private channel', () => {
     expect(channelTransition(known, EVENTS['read-decided'], isPrivate).state).toMatchObject({ writes: null })
   })
 
+  test('a policy that failed is named in the log, and to the client where that is wanted', () => {
+    const detail = 'the policy "p" on realtime.messages failed: division by zero'
+    const failed: Authorization = { ok: true, broadcast: false, presence: false, detail, failed: true }
+    const text = 'Unauthorized: You do not have permissions to read from this Channel topic: room'
+    const refusal = (authorization: Authorization, showsFailedPolicies: boolean): ChannelEffect | undefined =>
+      channelTransition(
+        STATES['authorizing'],
+        { type: 'read-decided', admission: first, authorization },
+        { ...isPrivate, showsFailedPolicies },
+      ).effects[1]
+    const logged = { type: 'refuse-join', code: 'unauthorized', reason: text, detail: `${text} (${detail})` }
+    expect(refusal(failed, false)).toEqual(logged)
+    expect(refusal(failed, true)).toEqual({ type: 'refuse-join', code: 'unauthorized', reason: `${text} (${detail})` })
+    // Which policies there are is no business of a client, on no machine.
+    expect(refusal({ ...failed, failed: false }, true)).toEqual(logged)
+  })
+
   test('a decision about an older token changes nothing', () => {
     const event = { type: 'write-decided', admission: second, authorization: allowed } as const
     expect(shown(channelTransition(STATES['joined, asking'], event, isPrivate))).toBe('joined')
@@ -264,6 +282,7 @@ test('random walks: a join is answered once, an entered channel is exited once, 
     isClustered: fc.boolean(),
     waitsForChanges: fc.boolean(),
     subTopic: fc.constant('room'),
+    showsFailedPolicies: fc.boolean(),
   })
   fc.assert(
     fc.property(rules, fc.array(fc.constantFrom(...Object.values(EVENTS)), { maxLength: 60 }), (walkRules, events) => {

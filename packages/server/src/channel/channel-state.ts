@@ -1,5 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { Transition } from '../machine.ts'
+import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
@@ -12,7 +13,13 @@ export interface Admission {
 }
 
 /** What the channel may send; unknown until its first push. */
-export type Writes = Reads | 'asking' | null
+export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null
+
+/** Why policies deny something: a sentence for the log, and for the client where `isShown`. */
+export interface Refusal {
+  readonly detail: string
+  readonly isShown: boolean
+}
 
 /**
  * One membership of one socket in one topic.
@@ -54,14 +61,14 @@ export type ChannelEvent =
   | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
   | { readonly type: 'replay-failed'; readonly reason: string }
   | { readonly type: 'changes-live' }
-  | { readonly type: 'changes-refused'; readonly code: DecisionCode; readonly reason: string }
+  | { readonly type: 'changes-refused'; readonly code: DecisionCode; readonly reason: string; readonly fault?: ChangesFault | undefined }
   | { readonly type: 'new-token'; readonly token: string }
   | { readonly type: 'first-push' }
   | { readonly type: 'write-decided'; readonly admission: Admission; readonly authorization: Authorization }
   /** The server ends the channel and says why: a limit, an expired token. */
   | { readonly type: 'stop'; readonly code: DecisionCode; readonly message: string }
   | { readonly type: 'leave' }
-  /** A new join of the same topic took its place; it is told after the new one has its reply. */
+  /** A new join of the same topic took its place; it gets its phx_close after the new one has its reply. */
   | { readonly type: 'replaced' }
   | { readonly type: 'connection-closed' }
 
@@ -74,7 +81,13 @@ export type ChannelEffect =
   | { readonly type: 'load-replay' }
   /** Subscribe to row changes before the join is answered (rule J7). */
   | { readonly type: 'open-changes'; readonly admission: Admission }
-  | { readonly type: 'refuse-join'; readonly code: DecisionCode; readonly reason: string }
+  | {
+      readonly type: 'refuse-join'
+      readonly code: DecisionCode
+      readonly reason: string
+      readonly detail?: string
+      readonly fault?: ChangesFault
+    }
   /** Subscribe, reply, and send what follows a join. */
   | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | { readonly type: 'change-reads'; readonly reads: Reads }
@@ -85,7 +98,7 @@ export type ChannelEffect =
   | { readonly type: 'refuse-waiting'; readonly reason: string }
   /** Unsubscribe, untrack, close the change feed. */
   | { readonly type: 'exit' }
-  | { readonly type: 'system-error'; readonly code: DecisionCode; readonly message: string }
+  | { readonly type: 'system-error'; readonly code: DecisionCode; readonly message: string; readonly detail?: string }
   | { readonly type: 'phx-close' }
   | { readonly type: 'forget' }
 
@@ -99,6 +112,8 @@ export interface ChannelTransitionOptions {
   readonly waitsForChanges: boolean
   /** For the texts of refusals. */
   readonly subTopic: string
+  /** A client is told which policy failed, and with what error. */
+  readonly showsFailedPolicies: boolean
 }
 
 type ChannelStep = Transition<ChannelState, ChannelEffect>
@@ -142,8 +157,9 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       const { authorization } = event
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
-      if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`)
+      const denial = refusalOf(authorization, options)
+      if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
+      if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
       return attach(state.admission, reads, options)
     }
     case 'attached':
@@ -155,7 +171,7 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
     case 'changes-live':
       return state.kind === 'subscribing' ? enter(state.admission, state.reads, state.replay) : stay(state)
     case 'changes-refused':
-      return state.kind === 'subscribing' ? refuse(event.code, event.reason) : stay(state)
+      return state.kind === 'subscribing' ? refuse(event.code, event.reason, undefined, event.fault) : stay(state)
     default:
       return stay(state)
   }
@@ -184,9 +200,10 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
       if (admission.token !== state.renewing) return stay(state)
       if (!authorization.ok) return stop('authorization-unavailable', withoutCode(authorization.reason))
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      if (!mayJoin(reads, options)) return stop('unauthorized', noRead(options))
+      const denial = refusalOf(authorization, options)
+      if (!mayJoin(reads, options)) return stop('unauthorized', noRead(options), denial)
       if ((state.reads.broadcast && !reads.broadcast) || (options.presenceEnabled && state.reads.presence && !reads.presence))
-        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${options.subTopic}`)
+        return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${options.subTopic}`, denial)
       const asking: readonly ChannelEffect[] = state.writes === 'asking' ? [{ type: 'ask-write', admission }] : []
       return {
         state: { ...state, admission, reads, writes: state.writes === 'asking' ? 'asking' : null, renewing: null },
@@ -202,7 +219,9 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
       const { authorization } = event
       if (!authorization.ok)
         return { state: { ...state, writes: null }, effects: [{ type: 'refuse-waiting', reason: authorization.reason }] }
-      const writes = { broadcast: authorization.broadcast, presence: authorization.presence }
+      const refusal = refusalOf(authorization, options)
+      const allowed = { broadcast: authorization.broadcast, presence: authorization.presence }
+      const writes = refusal === undefined ? allowed : { ...allowed, refusal }
       return { state: { ...state, writes }, effects: [{ type: 'resume' }] }
     }
     default:
@@ -245,12 +264,30 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
   }
 }
 
-function refuse(code: DecisionCode, reason: string): ChannelStep {
-  return end([{ type: 'exit' }, { type: 'refuse-join', code, reason }, { type: 'forget' }])
+function refusalOf(
+  { detail, failed = false }: Extract<Authorization, { ok: true }>,
+  options: ChannelTransitionOptions,
+): Refusal | undefined {
+  return detail === undefined ? undefined : { detail, isShown: failed && options.showsFailedPolicies }
 }
 
-function stop(code: DecisionCode, message: string): ChannelStep {
-  return end([{ type: 'exit' }, { type: 'system-error', code, message }, { type: 'phx-close' }, { type: 'forget' }])
+/** The text of a refusal for the client, and for the log. */
+export function explained(text: string, refusal: Refusal | undefined): { readonly shown: string; readonly logged: string } {
+  if (refusal === undefined) return { shown: text, logged: text }
+  const logged = `${text} (${refusal.detail})`
+  return { shown: refusal.isShown ? logged : text, logged }
+}
+
+function refuse(code: DecisionCode, text: string, refusal?: Refusal, fault?: ChangesFault): ChannelStep {
+  const { shown: reason, logged: detail } = explained(text, refusal)
+  const more = { ...(detail === reason ? {} : { detail }), ...(fault === undefined ? {} : { fault }) }
+  return end([{ type: 'exit' }, { type: 'refuse-join', code, reason, ...more }, { type: 'forget' }])
+}
+
+function stop(code: DecisionCode, text: string, refusal?: Refusal): ChannelStep {
+  const { shown: message, logged: detail } = explained(text, refusal)
+  const error: ChannelEffect = { type: 'system-error', code, message, ...(detail === message ? {} : { detail }) }
+  return end([{ type: 'exit' }, error, { type: 'phx-close' }, { type: 'forget' }])
 }
 
 function end(effects: readonly ChannelEffect[]): ChannelStep {

@@ -1,5 +1,13 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { wireTopic, type ClientFrame, type GapReason, type JoinRequest, type JsonObject, type Ref, type Version } from '@tidewire/protocol'
+import {
+  wireTopic,
+  type ClientFrame,
+  type BroadcastGap,
+  type JoinRequest,
+  type JsonObject,
+  type Ref,
+  type Version,
+} from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
 import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
@@ -10,7 +18,7 @@ import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
-import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import { JoinBuffer } from './join-buffer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -20,13 +28,16 @@ import type { ChannelConnection, Services } from './services.ts'
 import { TopicMembership } from './topic-membership.ts'
 import { WaitingFrames } from './waiting-frames.ts'
 
+/** Characters of a name that a client gave, in the log. */
+const MAX_DETAIL = 300
+
 export interface ChannelOptions {
   readonly subTopic: string
   readonly joinRef: Ref
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
-  /** The channel that this one replaces; it is told when this one has its reply. */
+  /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
   /** The channel is over; frames that still waited are given back. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
@@ -73,6 +84,10 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   get joined(): boolean {
     return this.#state.kind === 'joined'
+  }
+
+  get closed(): boolean {
+    return this.#state.kind === 'closed'
   }
 
   get key(): TopicKey {
@@ -123,8 +138,8 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     this.#step({ type: 'replaced' })
   }
 
-  /** Told after the join that replaced this channel has its reply. */
-  tellClosed(): void {
+  /** Sent after the join that replaced this channel has its reply. */
+  sendClose(): void {
     this.#writer.push('phx_close', {}, this.joinRef)
   }
 
@@ -145,24 +160,42 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     }
   }
 
-  tellChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
     if (this.#joinBuffer === null) this.#writer.system(status, 'postgres_changes', message, extra)
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
-  notifyGap(reason: GapReason): void {
+  notifyGap(gap: BroadcastGap): void {
     if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
-    this.#writer.system('error', 'broadcast', GAP_MESSAGES[reason], { gap: reason })
+    this.#writer.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
+  }
+
+  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: DecisionCode, detail: string): void {
+    this.#observe(kind, code, detail.slice(0, MAX_DETAIL))
   }
 
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
     this.#writer.reply(ref, status, response)
   }
 
+  refuseWrite(ref: Ref, text: string): void {
+    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
+    const { shown, logged } = explained(text, writes === null || writes === 'asking' ? undefined : writes.refusal)
+    this.#refuse(ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
+  }
+
   refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
-    this.#observe('push-refused', code, reason)
-    if (ref === null) this.#writer.system('error', 'system', reason)
-    else this.reply(ref, 'error', response)
+    this.#refuse(ref, { code, reason, detail: reason }, response)
+  }
+
+  #refuse(
+    ref: Ref,
+    { code, reason, detail }: { readonly code: DecisionCode; readonly reason: string; readonly detail: string },
+    response: unknown,
+  ): void {
+    this.#observe('push-refused', code, detail)
+    if (ref !== null) this.reply(ref, 'error', response)
+    else if (this.connection.allowNotice(code)) this.#writer.system('error', 'system', reason)
   }
 
   #handle(frame: ClientFrame): void {
@@ -177,8 +210,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
-        if (token !== null) this.#step({ type: 'new-token', token })
-        return
+        return token === null || this.#isAtHand(token) ? undefined : this.#renew(token)
       }
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
@@ -188,6 +220,17 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       default:
         if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
+  }
+
+  #isAtHand(token: string): boolean {
+    return this.#state.kind === 'joined' && token === (this.#state.renewing ?? this.#state.admission.token)
+  }
+
+  /** Checking a token, and asking policies about it, is as much work as a join. */
+  #renew(token: string): void {
+    if (this.connection.allowJoin()) return this.#step({ type: 'new-token', token })
+    this.#observe('push-refused', 'too-many-joins', 'Too many tokens per second')
+    this.connection.closeForJoins()
   }
 
   /** Whether it is known what this channel may send; when not, the frame waits for it. */
@@ -215,6 +258,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       isClustered: this.services.isClustered,
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
+      showsFailedPolicies: this.services.showsFailedPolicies,
     })
     this.#state = state
     this.#effects.run(effects, (effect) => this.#perform(effect))
@@ -240,13 +284,17 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'open-changes':
         this.#joinBuffer ??= new JoinBuffer()
         this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
-          this.#step(opening.ok ? { type: 'changes-live' } : { type: 'changes-refused', code: opening.code, reason: opening.reason }),
+          this.#step(
+            opening.ok
+              ? { type: 'changes-live' }
+              : { type: 'changes-refused', code: opening.code, reason: opening.reason, fault: opening.fault },
+          ),
         )
         return
       case 'refuse-join':
-        this.#observe('join-refused', effect.code, effect.reason)
-        this.reply(this.#options.ref, 'error', { reason: effect.reason })
-        this.#options.replaces?.tellClosed()
+        this.#observe('join-refused', effect.code, effect.detail ?? effect.reason)
+        this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
+        this.#options.replaces?.sendClose()
         return
       case 'enter':
         return this.#enter(effect)
@@ -266,10 +314,10 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'exit':
         return this.#exit()
       case 'system-error':
-        this.#observe('channel-closed', effect.code, effect.message)
+        this.#observe('channel-closed', effect.code, effect.detail ?? effect.message)
         return this.#writer.system('error', 'system', effect.message)
       case 'phx-close':
-        return this.tellClosed()
+        return this.sendClose()
       case 'forget':
         return this.#options.onGone(this, this.#waiting.takeAll())
     }
@@ -296,7 +344,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     const topic = this.#membership.subscribe(reads)
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
-    this.#options.replaces?.tellClosed()
+    this.#options.replaces?.sendClose()
     if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
     for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
@@ -316,7 +364,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     for (const held of buffer.takeAll(replayed)) {
       if (held.kind === 'stored') this.#writer.frame(topic.frameFor(this, held.message))
       else if (held.kind === 'change') this.deliverChange(held.event, held.payload)
-      else this.tellChanges(held.status, held.message, held.extra)
+      else this.notifyChanges(held.status, held.message, held.extra)
     }
   }
 
@@ -334,7 +382,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 }
 
-const GAP_MESSAGES: Record<GapReason, string> = {
+const GAP_MESSAGES: Record<BroadcastGap, string> = {
   'relay-lost': 'Broadcasts from other nodes may have been missed',
   'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
 }

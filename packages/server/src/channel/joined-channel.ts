@@ -20,6 +20,8 @@ export interface JoinedChannel extends Subscriber {
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void
   /** Refuses a push: an error reply where there is a ref to answer, a `system` message otherwise (rule X4). */
   refuse(ref: Ref, code: DecisionCode, reason: string, response?: unknown): void
+  /** Refuses a push that the policies deny. */
+  refuseWrite(ref: Ref, text: string): void
   /** Ends the channel: `system` error, then `phx_close`. */
   stop(code: DecisionCode, message: string): void
 }

@@ -24,9 +24,8 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
       return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
     case 'track': {
       if (!channel.mayWrite.presence)
-        return channel.refuse(
+        return channel.refuseWrite(
           frame.ref,
-          'unauthorized',
           `Unauthorized: You do not have permissions to track presence on this Channel topic: ${channel.subTopic}`,
         )
       if (frame.payload.kind === 'json' && frame.payload.bytes.length > services.limits.maxPayloadBytes)

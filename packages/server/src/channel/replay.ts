@@ -14,7 +14,7 @@ export async function loadReplay(store: MessageStore | null, subTopic: string, r
 
 /**
  * A replayed message as a frame for one channel: JSON goes as text, binary as kind 4 (rule R3). `null` when it cannot be
- * told: binary to 1.0.0, or under a name too long for a binary frame (rule N5).
+ * sent: binary to 1.0.0, or under a name too long for a binary frame (rule N5).
  */
 export function replayMessage(version: Version, joinRef: Ref, topic: string, stored: StoredMessage): Buffer | null {
   const { id, event, encoding, bytes } = stored

@@ -18,7 +18,7 @@ export interface Services {
   /** There are other nodes. */
   readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
-  /** Owners are channels, told apart by identity. */
+  /** Owners are channels, compared by identity. */
   readonly presence: PresenceTracker<object>
   /** To be called after every change of an entry, for the other nodes. */
   presenceChanged(): void
@@ -27,6 +27,8 @@ export interface Services {
   readonly messageStore: MessageStore | null
   readonly changeFeed: ChangeFeed | null
   readonly observer: Observer
+  /** A client is told which policy failed, and with what error: on a developer's own machine. */
+  readonly showsFailedPolicies: boolean
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }
@@ -54,4 +56,10 @@ export interface ChannelConnection {
   /** Whether one more event is within the limit of this connection. */
   allowEvent(): boolean
   allowPresenceEvent(): boolean
+  /** Counts a join, or a token that has to be checked like one. Whether it is within the limit of this connection. */
+  allowJoin(): boolean
+  /** Ends the socket after joins beyond the limit. */
+  closeForJoins(): void
+  /** Whether the client may be notified of this kind of fault now, without a push to answer. */
+  allowNotice(kind: string): boolean
 }

@@ -1,4 +1,4 @@
-import type { ClientFrame, FramePayload } from '@tidewire/protocol'
+import { payloadBytes, type ClientFrame } from '@tidewire/protocol'
 
 /** A channel may keep this many frames waiting for its join or for a decision; more are refused. */
 const MAX_FRAMES = 1_000
@@ -26,7 +26,7 @@ export class WaitingFrames {
 
   /** Whether there was room for it. */
   push(frame: ClientFrame): boolean {
-    const bytes = bytesOf(frame.payload)
+    const bytes = payloadBytes(frame.payload)
     if (this.#frames.length >= MAX_FRAMES) return false
     if (this.#together.bytes > 0 && this.#together.bytes + bytes > this.#maxBytes) return false
     this.#together.bytes += bytes
@@ -36,24 +36,20 @@ export class WaitingFrames {
 
   /** One that was taken waits again, before the others. */
   putBack(frame: ClientFrame): void {
-    this.#together.bytes += bytesOf(frame.payload)
+    this.#together.bytes += payloadBytes(frame.payload)
     this.#frames.unshift(frame)
   }
 
   take(): ClientFrame | undefined {
     const frame = this.#frames.shift()
-    if (frame !== undefined) this.#together.bytes -= bytesOf(frame.payload)
+    if (frame !== undefined) this.#together.bytes -= payloadBytes(frame.payload)
     return frame
   }
 
   takeAll(): readonly ClientFrame[] {
     const frames = this.#frames
     this.#frames = []
-    for (const { payload } of frames) this.#together.bytes -= bytesOf(payload)
+    for (const { payload } of frames) this.#together.bytes -= payloadBytes(payload)
     return frames
   }
-}
-
-function bytesOf(payload: FramePayload): number {
-  return payload.kind === 'user-broadcast' ? payload.broadcast.bytes.length : payload.bytes.length
 }

@@ -41,7 +41,7 @@ async function joined(
   return socket
 }
 
-describe('a broadcast (rule B10)', () => {
+describe('a broadcast (rule B11)', () => {
   test('reaches the members on every node once, in order, and its sender not at all', async () => {
     const [all, a, b, c] = await cluster('a', 'b', 'c')
     const [sender, here, there] = [await joined(all, a!), await joined(all, a!), await joined(all, b!)]
@@ -193,7 +193,7 @@ describe('the first join of a topic on a node', () => {
   })
 })
 
-test('when the way to other nodes was down, members who ask are notified of a gap and others see nothing (rule B11)', async () => {
+test('when the way to other nodes was down, members who ask are notified of a gap and others see nothing (rule B12)', async () => {
   const [all, a, b] = await cluster('a', 'b')
   const [asks, does, unreadable] = [
     await joined(all, b!, { broadcast: { gaps: true } }),
@@ -211,7 +211,7 @@ test('when the way to other nodes was down, members who ask are notified of a ga
   expect(does.take()).toEqual([])
 })
 
-describe('presence (rule P9)', () => {
+describe('presence (rule P10)', () => {
   const track = (socket: SocketInProcess, payload: object): void =>
     socket.send({ topic: room, event: 'presence', ref: 't', joinRef: '1', payload: { type: 'presence', event: 'track', payload } })
   const diffs = (messages: readonly Message[]): [string[], string[]][] =>

@@ -22,6 +22,7 @@ const EVENTS: Record<EventName, ConnectionEvent> = {
   'sweep, congested': { type: 'sweep', heard: true, moved: false },
   overflow: { type: 'overflow' },
   close: { type: 'close', code: 1001, reason: 'why' },
+  abort: { type: 'abort', code: 1008, reason: 'why' },
   'transport-closed': { type: 'transport-closed' },
 }
 
@@ -33,6 +34,7 @@ const TABLE: Record<StateName, Record<EventName, string>> = {
     'sweep, congested': 'open',
     overflow: 'closing: leave-all, close 1013',
     close: 'closing: leave-all, close 1001',
+    abort: 'closed: leave-all, close 1008, terminate',
     'transport-closed': 'closed: leave-all',
   },
   'open, nearly quiet': {
@@ -41,6 +43,7 @@ const TABLE: Record<StateName, Record<EventName, string>> = {
     'sweep, congested': 'open',
     overflow: 'closing: leave-all, close 1013',
     close: 'closing: leave-all, close 1001',
+    abort: 'closed: leave-all, close 1008, terminate',
     'transport-closed': 'closed: leave-all',
   },
   'open, nearly congested': {
@@ -49,6 +52,7 @@ const TABLE: Record<StateName, Record<EventName, string>> = {
     'sweep, congested': 'closing: leave-all, close 1013',
     overflow: 'closing: leave-all, close 1013',
     close: 'closing: leave-all, close 1001',
+    abort: 'closed: leave-all, close 1008, terminate',
     'transport-closed': 'closed: leave-all',
   },
   closing: {
@@ -57,6 +61,7 @@ const TABLE: Record<StateName, Record<EventName, string>> = {
     'sweep, congested': 'closing',
     overflow: 'closing',
     close: 'closing',
+    abort: 'closing',
     'transport-closed': 'closed',
   },
   'closing, late': {
@@ -65,6 +70,7 @@ const TABLE: Record<StateName, Record<EventName, string>> = {
     'sweep, congested': 'closed: terminate',
     overflow: 'closing',
     close: 'closing',
+    abort: 'closing',
     'transport-closed': 'closed',
   },
   closed: {
@@ -73,6 +79,7 @@ const TABLE: Record<StateName, Record<EventName, string>> = {
     'sweep, congested': 'closed',
     overflow: 'closed',
     close: 'closed',
+    abort: 'closed',
     'transport-closed': 'closed',
   },
 }

@@ -18,6 +18,8 @@ export type ConnectionEvent =
   /** The backlog went over its bound. */
   | { readonly type: 'overflow' }
   | { readonly type: 'close'; readonly code: number; readonly reason: string }
+  /** As `close`, without waiting for the other side: what it goes on sending would be kept meanwhile. */
+  | { readonly type: 'abort'; readonly code: number; readonly reason: string }
   | { readonly type: 'transport-closed' }
 
 export type ConnectionEffect =
@@ -71,6 +73,8 @@ function fromOpen(state: Extract<ConnectionState, { kind: 'open' }>, event: Conn
       return close(CloseCode.tryAgainLater, 'The receiver is too slow: its backlog is over the bound')
     case 'close':
       return close(event.code, event.reason)
+    case 'abort':
+      return { state: CLOSED, effects: [...close(event.code, event.reason).effects, { type: 'terminate-transport' }] }
     case 'transport-closed':
       return { state: CLOSED, effects: [{ type: 'leave-all' }] }
   }

@@ -1,4 +1,4 @@
-import type { Message } from '@tidewire/protocol'
+import { encodeClientMessage, type Message } from '@tidewire/protocol'
 import { NodeInProcess, openToken, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
 import type { Authorization, Authorizer } from '../ports.ts'
@@ -323,6 +323,30 @@ describe('limits punish whoever goes over them', () => {
     expect(await node.server.admitConnection(openToken(), {})).toMatchObject({ ok: true })
   })
 
+  test.each(['1.0.0', '2.0.0'] as const)(
+    '%s: a broadcast that asks to be stored is refused by name and not sent (rule B10)',
+    async (version) => {
+      const node = new NodeInProcess()
+      const [a, b] = [node.connect(version), node.connect(version)]
+      await a.join(room, { broadcast: { ack: true } })
+      await b.join(room)
+      b.take()
+      const payload = { type: 'broadcast', event: 'e', payload: {}, persist: { ttl: 60 } }
+      a.sendRaw(encodeClientMessage(version, { joinRef: '1', ref: 'x', topic: room, event: 'broadcast', payload }))
+      a.sendRaw(
+        encodeClientMessage(version, { joinRef: '1', ref: 'y', topic: room, event: 'broadcast', payload: { ...payload, persist: false } }),
+      )
+      await node.settle()
+      expect(reply(a.received, 'x')).toMatchObject({
+        status: 'error',
+        response: { reason: expect.stringMatching(/^PersistUnsupported/) as string },
+      })
+      expect(reply(a.received, 'y')).toMatchObject({ status: 'ok' })
+      expect(b.take().filter(({ event }) => event === 'broadcast')).toHaveLength(1)
+      expect(node.decisions).toMatchObject([{ kind: 'push-refused', code: 'persist-unsupported', topic: room }])
+    },
+  )
+
   test('payload size: the sender is told, with or without ack', async () => {
     const node = new NodeInProcess({ limits: { maxPayloadBytes: 100 } })
     const [a, b] = [node.connect(), node.connect()]
@@ -355,11 +379,11 @@ describe('a socket', () => {
   })
 
   test('that takes nothing is closed, over the bound at once, below it after the stall time; nobody else waits', async () => {
-    const node = new NodeInProcess({ maxBacklogBytes: 1_000, maxStallMs: 2_000 })
+    const node = new NodeInProcess({ maxBacklogBytes: 400, maxMovingBacklogBytes: 1_000, maxStallMs: 2_000 })
     const [full, stalled, fine] = [node.connect(), node.connect(), node.connect()]
     for (const socket of [full, stalled, fine]) await socket.join(room)
     full.backlog = 1_001
-    stalled.backlog = 500
+    stalled.backlog = 300
     say(fine, 1)
     await node.settle()
     expect(full.closed).toMatchObject({ code: 1013 })
@@ -388,7 +412,7 @@ describe('a socket', () => {
   })
 
   test('that is closed in the midst of a write costs nobody else the message, nor its place in the order', async () => {
-    const node = new NodeInProcess({ maxBacklogBytes: 1_000 })
+    const node = new NodeInProcess({ maxBacklogBytes: 1_000, maxMovingBacklogBytes: 1_000 })
     const sockets = Array.from({ length: 6 }, () => node.connect())
     for (const [i, socket] of sockets.entries()) await socket.join(room, { presence: { enabled: true, key: `${i}` } })
     const [slow, sender, ...others] = sockets as [SocketInProcess, SocketInProcess, ...SocketInProcess[]]
@@ -407,7 +431,7 @@ describe('a socket', () => {
   })
 
   test('that is closed with messages pending in several topics is closed once', async () => {
-    const node = new NodeInProcess({ maxBacklogBytes: 1_000 })
+    const node = new NodeInProcess({ maxBacklogBytes: 1_000, maxMovingBacklogBytes: 1_000 })
     const [slow, fast] = [node.connect(), node.connect()]
     const topics = ['realtime:a', 'realtime:b', 'realtime:c']
     for (const topic of topics) for (const socket of [slow, fast]) await socket.join(topic)
@@ -436,16 +460,18 @@ describe('a socket', () => {
     expect(node.runtime.armedTimers).toBe(0)
   })
 
-  test('that sends what cannot be read is told so, and lives', async () => {
+  test('that sends what cannot be read is told so once, and lives', async () => {
     const node = new NodeInProcess()
     const socket = node.connect()
     await socket.join(room)
     socket.take()
     for (const frame of ['', '{', '[]', '[1,2]', 'null', '{"topic":5}']) socket.sendRaw(frame)
     for (const frame of [[], [9], [3, 1, 1, 200], [4, 1, 1]]) socket.sendRaw(Uint8Array.from(frame))
-    const told = socket.take()
-    expect(told).toHaveLength(10)
-    for (const message of told) {
+    const notices = socket.take()
+    // Each kind of fault once (rule X2), and counted each time.
+    expect(node.decisions.filter(({ kind }) => kind === 'frame-refused')).toHaveLength(10)
+    expect(notices).toHaveLength(new Set(node.decisions.map(({ code }) => code)).size)
+    for (const message of notices) {
       expect(message).toMatchObject({ topic: 'phoenix', event: 'system', payload: { status: 'error' } })
       expect((message.payload as { message: string }).message).toMatch(/^MalformedWebSocketMessage: /)
     }

@@ -1,22 +1,28 @@
 import {
   ADMIN_TOPIC,
+  CloseCode,
   decodeClientFrame,
   encodeTextMessage,
   PHOENIX_TOPIC,
   subTopicOf,
   type AdminConnection,
   type ClientFrame,
+  type FrameBounds,
+  type JoinBounds,
   type Ref,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
 import type { ChannelConnection, Services } from '../channel/services.ts'
 import type { WaitingBytes } from '../channel/waiting-frames.ts'
+import { Notices } from '../limits/notices.ts'
 import { RateCounter } from '../limits/rate-counter.ts'
+import type { UnfinishedFault } from '../limits/unfinished-messages.ts'
 import { Effects } from '../machine.ts'
 import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
-import type { AdminDoor, AdminPeer } from './admin-door.ts'
+import type { AdminEndpoint, AdminPeer } from './admin-endpoint.ts'
+import { Backlog, type BacklogLimits } from './backlog.ts'
 import {
   connectionTransition,
   initialConnection,
@@ -28,7 +34,7 @@ import {
 import { checkJoin, type JoinRefusal } from './join-check.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
-/** What the connections of a server tell each other about. */
+/** The server's sockets, as each of them needs to know. */
 export interface ConnectionHost {
   /** Whether a first channel of one more socket is within the limit of users. */
   mayJoin(): boolean
@@ -37,11 +43,13 @@ export interface ConnectionHost {
   /** True while the server shuts down. */
   readonly draining: boolean
   /** `null`: the inspector is off. */
-  readonly admin: AdminDoor | null
+  readonly admin: AdminEndpoint | null
 }
 
 export interface ConnectionLimits extends ConnectionOptions {
-  readonly maxBacklogBytes: number
+  readonly backlog: BacklogLimits
+  readonly frame: FrameBounds
+  readonly join: JoinBounds
   readonly privateOnly: boolean
 }
 
@@ -74,6 +82,9 @@ export class Connection implements ChannelConnection, AdminPeer {
   #bytesWritten = 0
   /** Bytes that the other side had taken at the last sweep. */
   #takenBefore = 0
+  /** `null`: no more waits than may. */
+  #backlog: Backlog | null = null
+  readonly #notices = new Notices()
   /** Its backlog is over the bound: nothing more is written, and it is closed at the end of the turn. */
   #overflowing = false
 
@@ -143,7 +154,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     const { observer, fanOutTimes } = this.#services
     observer.received(data.length)
     fanOutTimes.frameBegins()
-    const frame = decodeClientFrame(this.version, data, binary)
+    const frame = decodeClientFrame(this.version, data, binary, this.#limits.frame)
     if (frame.ok) this.#dispatch(frame.value)
     else this.#refuseFrame(frame)
     fanOutTimes.frameEnds()
@@ -154,7 +165,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#messagesSent += messages
     this.#bytesWritten += frames.length
     this.#transport.write(frames)
-    if (this.#transport.backlogBytes() <= this.#limits.maxBacklogBytes) return
+    if (this.#keepsUp()) return
     this.#overflowing = true
     // Not here: a topic is going through its subscribers, and leaving now would have it skip one, or tell some of them
     // what this brings about before what it was about to say.
@@ -167,6 +178,20 @@ export class Connection implements ChannelConnection, AdminPeer {
     return !this.#events.add(now)
   }
 
+  allowJoin(): boolean {
+    const now = this.#services.runtime.uptime()
+    this.#joins ??= new RateCounter(this.#services.limits.maxJoinsPerSecond, now)
+    return !this.#joins.add(now)
+  }
+
+  closeForJoins(): void {
+    this.close(CloseCode.goingAway, 'Too many joins per second')
+  }
+
+  allowNotice(kind: string): boolean {
+    return this.#notices.allows(kind, this.#services.runtime.uptime())
+  }
+
   allowPresenceEvent(): boolean {
     const now = this.#services.runtime.uptime()
     this.#presenceEvents ??= new RateCounter(this.#services.limits.maxPresenceEventsPerSecond, now)
@@ -175,10 +200,11 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Looks after silence, congestion and expired tokens; called at a fixed interval. */
   sweep(): void {
-    const backlog = this.#transport.backlogBytes()
-    // A backlog that grows may move all the same: whoever takes less than it is sent is not stalled.
-    const taken = this.#bytesWritten - backlog
-    this.#step({ type: 'sweep', heard: this.#heard, moved: backlog === 0 || taken > this.#takenBefore })
+    const taken = this.#takenBytes()
+    // A backlog that grows may move all the same: a receiver that takes less than it is sent is not stalled.
+    const moved = this.#transport.backlogBytes() === 0 || taken > this.#takenBefore
+    if (this.#state.kind === 'open' && !this.#keepsUp()) this.#step({ type: 'overflow' })
+    this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     this.#takenBefore = taken
     const now = this.#services.runtime.now()
@@ -190,6 +216,13 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   close(code: number, reason: string): void {
     this.#step({ type: 'close', code, reason })
+  }
+
+  /** A message took too long to end, or was one too many that had not: the socket is closed, and what had come of it given back. */
+  refuseUnfinished(fault: UnfinishedFault): void {
+    const detail = fault === 'frame-timeout' ? 'A message took too long to end' : 'Too much of unfinished messages is waiting'
+    this.#services.observer.decision({ kind: 'frame-refused', code: fault, detail, connection: this.id })
+    this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: detail })
   }
 
   /** The socket is gone, with the close code that was seen. */
@@ -221,15 +254,16 @@ export class Connection implements ChannelConnection, AdminPeer {
     const join = checkJoin(subTopic, frame.payload.kind === 'json' ? frame.payload.value : null, {
       draining: this.#host.draining,
       privateOnly: this.#limits.privateOnly,
+      bounds: this.#limits.join,
       channels: this.#channels.size,
       maxChannels: this.#services.limits.maxChannelsPerConnection,
       replaces: replaces !== null,
-      allowJoin: () => this.#allowJoin(),
+      allowJoin: () => this.allowJoin(),
       allowUser: () => this.#host.mayJoin(),
     })
     if (!join.ok) {
       this.#refuseJoin(frame, join)
-      if (join.code === 'too-many-joins') this.close(1001, 'Too many joins per second')
+      if (join.code === 'too-many-joins') this.closeForJoins()
       return
     }
     const channel = new Channel(this, this.#services, {
@@ -246,10 +280,23 @@ export class Connection implements ChannelConnection, AdminPeer {
     channel.join()
   }
 
-  #allowJoin(): boolean {
-    const now = this.#services.runtime.uptime()
-    this.#joins ??= new RateCounter(this.#services.limits.maxJoinsPerSecond, now)
-    return !this.#joins.add(now)
+  #keepsUp(): boolean {
+    const backlog = this.#transport.backlogBytes()
+    if (backlog <= this.#limits.backlog.maxBytes) {
+      this.#backlog = null
+      return true
+    }
+    this.#backlog ??= new Backlog(this.#limits.backlog)
+    return this.#backlog.allows({
+      written: this.#bytesWritten,
+      taken: this.#takenBytes(),
+      backlog,
+      now: this.#services.runtime.uptime(),
+    })
+  }
+
+  #takenBytes(): number {
+    return this.#transport.takenBytes?.() ?? this.#bytesWritten - this.#transport.backlogBytes()
   }
 
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
@@ -267,11 +314,12 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Rule X2: the sender is told what was wrong, on its ref where the frame had one that could be read. */
   #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
     this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
-    if (!this.allowEvent()) return this.close(1008, 'Too many malformed frames')
+    if (!this.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')
     if (fault.envelope !== undefined && fault.envelope.ref !== null) {
       const { joinRef, ref, topic } = fault.envelope
       return this.#reply(joinRef, ref, topic, 'error', { reason: `MalformedPayload: ${fault.detail}` })
     }
+    if (!this.allowNotice(fault.code)) return
     const payload = { message: `MalformedWebSocketMessage: ${fault.detail}`, status: 'error', extension: 'system' }
     this.#send({ joinRef: null, ref: null, topic: PHOENIX_TOPIC, event: 'system', payload })
   }

@@ -1,5 +1,5 @@
 import { CloseCode, type DisconnectTarget } from '@tidewire/protocol'
-import type { AdminDoor } from './admin-door.ts'
+import type { AdminEndpoint } from './admin-endpoint.ts'
 import type { Connection, ConnectionHost } from './connection.ts'
 
 /** All sockets of a server. */
@@ -9,7 +9,7 @@ export class Connections implements ConnectionHost {
   readonly #users = new Set<Connection>()
   readonly #maxUsers: number
   draining = false
-  admin: AdminDoor | null = null
+  admin: AdminEndpoint | null = null
   /** The one that was added last. */
   newest: Connection | null = null
 

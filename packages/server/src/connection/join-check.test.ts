@@ -1,9 +1,11 @@
+import { defaultJoinBounds } from '@tidewire/protocol'
 import { describe, expect, test } from 'vitest'
 import { checkJoin, type JoinConditions } from './join-check.ts'
 
 const quiet: JoinConditions = {
   draining: false,
   privateOnly: false,
+  bounds: { ...defaultJoinBounds, maxConditionsPerFilter: 2 },
   channels: 0,
   maxChannels: 100,
   replaces: false,
@@ -36,6 +38,11 @@ describe('what is asked of a join', () => {
     expect(codeOf({}, 'room', 'no object')).toBe('malformed-join')
   })
 
+  test('one that asks for what is not built is refused by name (rule B10)', () => {
+    const join = checkJoin('room', { config: { private: true, broadcast: { persist: true } } }, quiet)
+    expect(join).toMatchObject({ ok: false, code: 'persist-unsupported', reason: expect.stringMatching(/^PersistUnsupported: /) as string })
+  })
+
   test('a private channel is let in where there are no others', () => {
     expect(codeOf({ privateOnly: true }, 'room', joinOf(true))).toBe('ok')
   })
@@ -48,20 +55,27 @@ describe('what is asked of a join', () => {
     expect(codeOf({ replaces: true, channels: 100, allowUser: () => false })).toBe('ok')
   })
 
-  test('it is counted once it could be read and is of a kind that is taken, and not before', () => {
+  test('it is counted before it is read, unless the server takes none at all', () => {
     let counted = 0
     const allowJoin = (): boolean => ++counted > 0
     codeOf({ draining: true, allowJoin })
+    expect(counted).toBe(0)
     codeOf({ privateOnly: true, allowJoin })
     codeOf({ allowJoin }, 'room', null)
-    expect(counted).toBe(0)
     codeOf({ channels: 100, allowJoin })
-    expect(counted).toBe(1)
+    expect(counted).toBe(3)
   })
 
   test('a refusal says whether the channel would have been private, where that was read', () => {
-    const refused = { ok: false, code: 'too-many-joins', reason: 'ClientJoinRateLimitReached: Too many joins per second' }
-    expect(checkJoin('room', joinOf(true), { ...quiet, allowJoin: () => false })).toEqual({ ...refused, private: true })
+    expect(checkJoin('room', joinOf(true), { ...quiet, allowUser: () => false })).toMatchObject({ code: 'too-many-users', private: true })
     expect(checkJoin('room', joinOf(true), { ...quiet, draining: true })).not.toHaveProperty('private')
+  })
+
+  test.each([
+    ['public:t:a=eq.1,b=eq.2', 'ok'],
+    ['public:t:a=eq.1,b=eq.2,c=eq.3', 'too-many-conditions'],
+    [`public:${'t'.repeat(256)}`, 'name-too-long'],
+  ])('what a topic of an old client asks for is bound as well (rules J6, L12): %s', (subTopic, code) => {
+    expect(codeOf({}, subTopic, {})).toBe(code)
   })
 })

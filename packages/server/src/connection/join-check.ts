@@ -1,10 +1,12 @@
-import { parseJoin, type JoinRequest } from '@tidewire/protocol'
+import { changesFault, parseJoin, PERSIST_UNSUPPORTED, type JoinBounds, type JoinRequest } from '@tidewire/protocol'
+import { legacyEntry } from '../channel/change-entries.ts'
 import type { DecisionCode } from '../decision-code.ts'
 
 /** What a join finds on its socket. */
 export interface JoinConditions {
   readonly draining: boolean
   readonly privateOnly: boolean
+  readonly bounds: JoinBounds
   /** How many channels the socket has, and how many it may have. */
   readonly channels: number
   readonly maxChannels: number
@@ -31,11 +33,15 @@ export type JoinCheck = { readonly ok: true; readonly request: JoinRequest } | J
 export function checkJoin(subTopic: string, payload: unknown, at: JoinConditions): JoinCheck {
   if (subTopic === '') return refuse('topic-name-required', 'TopicNameRequired: You must provide a topic name')
   if (at.draining) return refuse('restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
-  const request = parseJoin(payload)
-  if (!request.ok) return refuse('malformed-join', request.reason)
+  // Before anything of it is read: what cannot be read counts as well.
+  if (!at.allowJoin()) return refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+  const request = parseJoin(payload, at.bounds)
+  if (!request.ok) return refuse(request.code, request.reason)
+  const fault = request.value.legacy ? changesFault([legacyEntry(subTopic)], at.bounds) : null
+  if (fault !== null) return refuse(fault.code, fault.reason)
   const refuseRead = (code: DecisionCode, reason: string): JoinRefusal => ({ ...refuse(code, reason), private: request.value.private })
   if (at.privateOnly && !request.value.private) return refuseRead('private-only', 'PrivateOnly: This project only allows private channels')
-  if (!at.allowJoin()) return refuseRead('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
+  if (request.value.persist) return refuseRead('persist-unsupported', PERSIST_UNSUPPORTED)
   if (!at.replaces) {
     if (at.channels === 0 && !at.allowUser()) return refuseRead('too-many-users', 'ConnectionRateLimitReached: Too many connected users')
     if (at.channels >= at.maxChannels) return refuseRead('too-many-channels', 'ChannelRateLimitReached: Too many channels')

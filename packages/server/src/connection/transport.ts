@@ -5,8 +5,10 @@ import type { Claims } from '../ports.ts'
 export interface Transport {
   /** Takes ready WebSocket frames; never throws, also when the socket is gone. */
   write(frames: Buffer): void
-  /** Bytes that the other side has not taken yet. */
+  /** Bytes that the system has not taken yet; a write that is under way counts until it is done. */
   backlogBytes(): number
+  /** Bytes that the system has taken, those of a write that is under way too, where that is known. */
+  takenBytes?(): number
   /** Starts the closing handshake. */
   close(code: number, reason: string): void
   terminate(): void

@@ -1,3 +1,5 @@
+import { defaultFrameBounds, type FrameBounds, type JoinBounds } from '@tidewire/protocol'
+
 /** What a server lets its clients do. `Infinity` lifts a limit; sizes and windows are always bounded. */
 export interface Limits {
   /** Connections with at least one channel. Default 200. */
@@ -20,6 +22,18 @@ export interface Limits {
   readonly maxFrameBytes: number
   /** The body of one HTTP request. Default 8 000 000. */
   readonly maxBodyBytes: number
+  /** Entries in `postgres_changes` of one join. Default 1000. */
+  readonly maxChangesPerJoin: number
+  /** Conditions of one filter. Default 100. */
+  readonly maxConditionsPerFilter: number
+  /** Conditions of all filters of one join. Default 2000. */
+  readonly maxConditionsPerJoin: number
+  /** Keys and elements of one tracked payload, at every depth. Default 5000. */
+  readonly maxPresenceValues: number
+  /** Bytes of frames that have not ended yet, of all sockets together. Default 64 MiB. */
+  readonly maxUnfinishedBytes: number
+  /** From the first byte of a message to its last. Default 30 000. */
+  readonly frameTimeoutMs: number
 }
 
 export type ResolvedLimits = { readonly ok: true; readonly limits: Limits } | { readonly ok: false; readonly faults: readonly string[] }
@@ -36,6 +50,12 @@ export const defaultLimits: Limits = {
   maxPayloadBytes: 3_000_500,
   maxFrameBytes: 5_000_000,
   maxBodyBytes: 8_000_000,
+  maxChangesPerJoin: 1_000,
+  maxConditionsPerFilter: 100,
+  maxConditionsPerJoin: 2_000,
+  maxPresenceValues: 5_000,
+  maxUnfinishedBytes: 64 * 1024 * 1024,
+  frameTimeoutMs: 30_000,
 }
 
 /** No limit on counts and rates, for a server on one's own machine. Sizes stay, so that memory is bounded. */
@@ -49,7 +69,32 @@ export const noLimits: Limits = {
   maxPresenceCallsPerWindow: Infinity,
 }
 
-const BOUNDED: ReadonlySet<string> = new Set(['presenceWindowMs', 'maxPayloadBytes', 'maxFrameBytes', 'maxBodyBytes'])
+const BOUNDED: ReadonlySet<string> = new Set([
+  'presenceWindowMs',
+  'maxPayloadBytes',
+  'maxFrameBytes',
+  'maxBodyBytes',
+  'maxChangesPerJoin',
+  'maxConditionsPerFilter',
+  'maxConditionsPerJoin',
+  'maxPresenceValues',
+  'maxUnfinishedBytes',
+  'frameTimeoutMs',
+])
+
+/** A join has some keys for each entry, and more where columns are named. */
+const VALUES_PER_CHANGE = 10
+
+/** What a frame may hold that costs more than its bytes. */
+export function frameBounds({ maxChangesPerJoin, maxPresenceValues }: Limits): FrameBounds {
+  const maxPayloadValues = Math.max(defaultFrameBounds.maxPayloadValues, maxChangesPerJoin * VALUES_PER_CHANGE)
+  return { maxPayloadValues, maxPresenceValues }
+}
+
+/** What a join may ask for. */
+export function joinBounds({ maxChangesPerJoin, maxConditionsPerFilter, maxConditionsPerJoin }: Limits): JoinBounds {
+  return { maxChanges: maxChangesPerJoin, maxConditionsPerFilter, maxConditions: maxConditionsPerJoin }
+}
 
 /** Fills in the defaults; a key that is `undefined` counts as not given. Reports every fault at once, a sentence each. */
 export function resolveLimits(given: Partial<Limits> = {}): ResolvedLimits {

@@ -19,7 +19,7 @@ export interface ExplainChange {
 }
 
 /**
- * Says why somebody does or does not get something, check by check, as that identity, without leaving anything behind.
+ * Says why a user does or does not get something, check by check, as that identity, without leaving anything behind.
  * For admins only: answers name policies. Never rejects: what cannot be found out is a step `unknown`.
  */
 export interface Explainer {
@@ -32,7 +32,7 @@ export interface Explainer {
 /** What is known of a table, or a sentence that says why nothing is. */
 export type ExplainedTable = { readonly ok: true; readonly answer: AdminTable } | { readonly ok: false; readonly reason: string }
 
-/** Runs SQL for the inspector of somebody's own machine, never as a superuser, bounded in rows and time. Never rejects. */
+/** Runs SQL for the inspector of a developer's machine, never as a superuser, bounded in rows and time. Never rejects. */
 export interface AdminSql {
   run(sql: string): Promise<{ readonly ok: true; readonly result: AdminSqlResult } | { readonly ok: false; readonly reason: string }>
 }

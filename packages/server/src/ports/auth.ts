@@ -27,6 +27,8 @@ export interface Identity {
 export interface AuthorizationRequest {
   readonly subTopic: string
   readonly identity: Identity
+  /** Where many ask, those of one origin wait for each other. Without it, those of one identity do. */
+  readonly asker?: { readonly origin: object; isWaiting(): boolean }
 }
 
 /** `ok: false` means no answer could be had; `reason` is the text for the client, with its code in front. */
@@ -36,6 +38,7 @@ export type Authorization =
       readonly broadcast: boolean
       readonly presence: boolean
       /** For the observer and for `dev`. */ readonly detail?: string
+      /** A policy raised an error instead of answering; `detail` names it. */ readonly failed?: boolean
     }
   | { readonly ok: false; readonly reason: string }
 

@@ -10,13 +10,13 @@ export interface ChangeRequest {
   readonly positions: boolean
   /** A position to resume from; hostile input. */
   readonly since: string | null
-  /** `authorized`: a delete is told only to those who could see the row (rule D14). */
+  /** `authorized`: a delete is delivered only to users who could see the row (rule D14). */
   readonly deletes: 'all' | 'authorized'
   /** A join without `config`: one entry, made from the sub-topic (rule J6). */
   readonly legacy: boolean
 }
 
-/** The channel that asked, as far as the feed tells it something. */
+/** The channel that asked, as a receiver of the feed. */
 export interface ChangeListener {
   /**
    * A change that this channel may see, as JSON text: event `postgres_changes` with `{ids, data}`, or, for a legacy
@@ -24,25 +24,25 @@ export interface ChangeListener {
    * one after the other, so that frames are built once.
    */
   change(event: string, payload: Uint8Array): void
-  /** News about the subscription, told to the client as a `system` message. `extra` keys are added to its payload. */
+  /** News about the subscription, sent to the client as a `system` message. `extra` is added to its payload: an error has a `ChangesFault`. */
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
-/** A subscription, until `close`: nothing is told after that. */
+/** A subscription, until `close`: nothing is delivered after that. */
 export interface ChangeHandle {
   /** A new token: what is delivered from now on is decided by it. */
   setIdentity(identity: Identity): void
   close(): void
 }
 
-/** A row change that was decided about, and handed on to whoever may see it. */
+/** A row change that was decided about, and delivered to those who may see it. */
 export interface DecidedChange {
   readonly schema: string
   readonly table: string
   readonly action: string
   /** Unix milliseconds by the database's clock. */
   readonly committedAt: number
-  /** Channels that got it; 0 when nobody asked for it or nobody may see it. */
+  /** Channels that got it; 0 when no channel asked for it or may see it. */
   readonly receivers: number
   /** What one of them got, as JSON text; `null` without receivers. Not to be kept. */
   readonly payload: Uint8Array | null
@@ -56,19 +56,19 @@ export interface FeedProgress {
   readonly oldestAt: number | null
   /** A sentence when the feed stands still. */
   readonly trouble: string | null
-  /** Why a client that resumes here would have to wait: the changes of the last while are not all read yet. `null`: it would not. */
+  /** Why a client that resumes here would have to wait, as a sentence for anybody; `null`: it would not. */
   readonly unready?: string | null
-  /** Why this node does less than its clients expect, though it works; `null`: it does not. */
+  /** Why this node does less than its clients expect, as a sentence for anybody; `null`: it does what they expect. */
   readonly degraded?: string | null
   /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
   readonly windowMs?: number
   readonly windowBytes?: number
 }
 
-/** Row changes. Ready is told through `listener.system`; nothing committed after that is missed. */
+/** Row changes. Ready is reported through `listener.system`; nothing committed after that is missed. */
 export interface ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle
-  /** `decided` is told of every change from here on; `null`: nobody wants to know. */
+  /** `decided` is called for every change from here on; `null` ends that. */
   observe?(decided: ((change: DecidedChange) => void) | null): void
   progress?(): FeedProgress
 }

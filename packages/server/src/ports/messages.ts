@@ -7,7 +7,7 @@ export interface PublishRequest {
   readonly event: string
   /** `json` holds JSON text as it came, `binary` any bytes. */
   readonly payload: { readonly encoding: 'json' | 'binary'; readonly bytes: Uint8Array }
-  /** Told to receivers as `meta.id`. */
+  /** Receivers get it as `meta.id`. */
   readonly id?: string
   /** How receivers of 2.0.0 get it: as a text frame, or as a user broadcast (binary kind 4). */
   readonly form: 'text' | 'user'
@@ -16,9 +16,10 @@ export interface PublishRequest {
 
 /** What became of a broadcast. */
 export type PublishOutcome =
-  /** `receivers` are those of this node. */
-  | { readonly kind: 'accepted'; readonly receivers: number }
-  | { readonly kind: 'denied' }
+  /** `receivers` are those of this node; `written`: until it is written to their sockets, where that is still to come. */
+  | { readonly kind: 'accepted'; readonly receivers: number; readonly written?: Promise<void> }
+  /** `detail`: which policy is missing or failed, for the log. */
+  | { readonly kind: 'denied'; readonly detail?: string }
   | { readonly kind: 'too-large' }
   | { readonly kind: 'rate-limited' }
   /** Whether it is allowed could not be found out; `message` is for the sender. */

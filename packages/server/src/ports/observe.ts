@@ -13,6 +13,8 @@ export interface Decision {
     | 'connection-closed'
     | 'http-refused'
     | 'publish-refused'
+    | 'changes-refused'
+    | 'changes-withheld'
   readonly code: DecisionCode
   /** A sentence; never holds a token or a payload. */
   readonly detail: string
@@ -22,7 +24,7 @@ export interface Decision {
   readonly private?: boolean
 }
 
-/** What was fanned out: a broadcast, or what became of somebody's presence. Bytes are those that are sent, not to be kept. */
+/** What was fanned out: a broadcast, or a change of presence. Bytes are those that are sent, not to be kept. */
 export interface SentMessage {
   readonly kind: 'broadcast' | 'track' | 'untrack'
   readonly private: boolean
@@ -57,7 +59,7 @@ export interface Tracer {
 }
 
 /**
- * Sees what happens; must not throw and must not keep anything waiting. What only optional methods tell is not
+ * Sees what happens; must not throw and must not keep anything waiting. What only optional methods get is not
  * measured where no observer has them.
  */
 export interface Observer {

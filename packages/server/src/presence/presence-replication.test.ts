@@ -129,7 +129,7 @@ class Process {
   setLink(up: boolean): void {
     if (this.linked === up) return
     this.linked = up
-    if (up) this.linkedSince = this.world.now
+    if (up) this.linkedSince = this.healthySince = this.world.now
     else this.inbox = []
     this.replication.onLink(up ? { state: 'up', sinceUptimeMs: 0 } : { state: 'down', sinceUptimeMs: 0, detail: '' })
   }

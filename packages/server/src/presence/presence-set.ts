@@ -71,7 +71,7 @@ export class PresenceSet {
 
   /** Adds an entry of this replica, after the removal of the one it replaces: others see both in one step. */
   add(topic: string, key: string, meta: PresenceMeta, replaced?: PresenceEntry): PresenceEntry {
-    // A number of its own for the removal: one that stood for both would be told again when the entry goes, without the removal.
+    // A number of its own for the removal: one that stood for both would be sent again when the entry goes, without the removal.
     if (replaced !== undefined) this.remove(replaced)
     const entry: PresenceEntry = { counter: this.#tick(), topic, key, meta }
     this.#self.live.set(entry.counter, entry)

@@ -10,9 +10,17 @@ export interface PresenceSyncOptions {
   readonly graceBeats: number
   /** Heartbeats until an unanswered question is asked again. */
   readonly askAgainAfterBeats: number
+  /** Heartbeats in which a late message does not bring a replica back that is gone. Longer than its entries linger. */
+  readonly endedForBeats: number
 }
 
-export const presenceSyncOptions: PresenceSyncOptions = { downAfterBeats: 4, goneAfterBeats: 60, graceBeats: 4, askAgainAfterBeats: 2 }
+export const presenceSyncOptions: PresenceSyncOptions = {
+  downAfterBeats: 4,
+  goneAfterBeats: 60,
+  graceBeats: 4,
+  askAgainAfterBeats: 2,
+  endedForBeats: 10,
+}
 
 interface OtherReplica {
   readonly view: 'up' | 'down'
@@ -26,9 +34,11 @@ interface OtherReplica {
 export interface PresenceSyncState {
   readonly linked: boolean
   readonly replicas: ReadonlyMap<string, OtherReplica>
+  /** Replicas that are gone, with the heartbeats since. */
+  readonly ended: ReadonlyMap<string, number>
 }
 
-export const initialPresenceSync: PresenceSyncState = { linked: false, replicas: new Map() }
+export const initialPresenceSync: PresenceSyncState = { linked: false, replicas: new Map(), ended: new Map() }
 
 export type PresenceSyncEvent =
   | { readonly type: 'link'; readonly up: boolean }
@@ -74,11 +84,12 @@ export function presenceSyncTransition(
   event: PresenceSyncEvent,
   options: PresenceSyncOptions,
 ): PresenceSyncTransition {
+  if ('from' in event && state.ended.has(event.from)) return { state, effects: [] }
   switch (event.type) {
     case 'link':
       return link(state, event.up, options)
     case 'beat':
-      return beat(state)
+      return beat(state, options)
     case 'input-read':
       return inputRead(state, options)
     case 'digest':
@@ -88,6 +99,7 @@ export function presenceSyncTransition(
     case 'delta':
       return heard(state, event.from, [{ type: 'merge', delta: event.delta }])
     case 'leaving':
+      if (state.ended.has(event.replica)) return { state, effects: [] }
       return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica }])
     case 'gone':
       return gone(state, event.replica)
@@ -100,11 +112,15 @@ function link(state: PresenceSyncState, up: boolean, { graceBeats }: PresenceSyn
   if (up === state.linked) return { state, effects: [] }
   if (!up) return { state: { ...state, linked: false }, effects: [] }
   const replicas = mapped(state, (replica) => ({ ...replica, silentBeats: -graceBeats, askedBeats: null }))
-  return { state: { linked: true, replicas }, effects: [{ type: 'send-changes' }, { type: 'send-digest' }] }
+  return { state: { ...state, linked: true, replicas }, effects: [{ type: 'send-changes' }, { type: 'send-digest' }] }
 }
 
-function beat(state: PresenceSyncState): PresenceSyncTransition {
+function beat(before: PresenceSyncState, { endedForBeats }: PresenceSyncOptions): PresenceSyncTransition {
   const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
+  const ended = new Map(
+    Array.from(before.ended, ([name, beats]) => [name, beats + 1] as const).filter(([, beats]) => beats < endedForBeats),
+  )
+  const state = { ...before, ended }
   if (!state.linked) return { state, effects }
   const replicas = mapped(state, (replica) => (replica.askedBeats === null ? replica : { ...replica, askedBeats: replica.askedBeats + 1 }))
   return { state: { ...state, replicas }, effects: [...effects, { type: 'send-digest' }, { type: 'read-input' }] }
@@ -147,10 +163,12 @@ function digest(
 }
 
 function gone(state: PresenceSyncState, name: string): PresenceSyncTransition {
-  if (!state.replicas.has(name)) return { state, effects: [] }
   const replicas = new Map(state.replicas)
-  replicas.delete(name)
-  return { state: { ...state, replicas }, effects: [{ type: 'replica-gone', replica: name }] }
+  const isKnown = replicas.delete(name)
+  return {
+    state: { ...state, replicas, ended: new Map(state.ended).set(name, 0) },
+    effects: isKnown ? [{ type: 'replica-gone', replica: name }] : [],
+  }
 }
 
 /** Any word from a replica ends its silence; it comes into view before the word is acted upon. */

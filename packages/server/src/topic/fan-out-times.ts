@@ -2,12 +2,12 @@ import type { Runtime } from '../ports/runtime.ts'
 
 /**
  * How long messages take, from the frame that brings one to the last write of it. A frame is read and fanned out in one
- * go, so its arrival is kept in one place; the clock is read only while somebody wants to know.
+ * go, so its arrival is kept in one place; the clock is read only while an observer asks for it.
  */
 export class FanOutTimes {
   readonly #runtime: Pick<Runtime, 'uptime'>
-  /** Called with milliseconds; `null`: nobody wants to know. */
-  told: ((ms: number) => void) | null = null
+  /** Called with milliseconds; `null`: not measured. */
+  measured: ((ms: number) => void) | null = null
   #frameAt: number | null = null
 
   constructor(runtime: Pick<Runtime, 'uptime'>) {
@@ -15,23 +15,23 @@ export class FanOutTimes {
   }
 
   frameBegins(): void {
-    if (this.told !== null) this.#frameAt = this.#runtime.uptime()
+    if (this.measured !== null) this.#frameAt = this.#runtime.uptime()
   }
 
   frameEnds(): void {
     this.#frameAt = null
   }
 
-  /** When the message at hand began, or `null` while nobody wants to know. One that does not come with a frame begins now. */
+  /** When the message at hand began, or `null` while it is not measured. One that does not come with a frame begins now. */
   begin(): number | null {
-    return this.told === null ? null : (this.#frameAt ?? this.#runtime.uptime())
+    return this.measured === null ? null : (this.#frameAt ?? this.#runtime.uptime())
   }
 
   /** Messages that began at these times are written. */
   written(since: readonly number[]): void {
-    const { told } = this
-    if (told === null) return
+    const { measured } = this
+    if (measured === null) return
     const now = this.#runtime.uptime()
-    for (const at of since) told(now - at)
+    for (const at of since) measured(now - at)
   }
 }

@@ -11,7 +11,7 @@ import { Topics } from './topics.ts'
 const KEY = { name: 'room', private: true }
 const JSON_BYTES = Buffer.from('{"a":1}')
 const text: TopicMessage = { kind: 'text', event: 'broadcast', payload: JSON_BYTES }
-const user: TopicMessage = { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'json', bytes: JSON_BYTES } }
+const user = { kind: 'user', broadcast: { event: 'e', metadata: null, encoding: 'json', bytes: JSON_BYTES } } as const
 const opaque: TopicMessage = { kind: 'opaque', event: 'broadcast', bytes: JSON_BYTES }
 
 class Receiver implements Subscriber {
@@ -50,7 +50,7 @@ function node() {
   const [both, presenceOnly] = [new Receiver(), new Receiver()]
   topics.open(KEY).subscribe(both, { broadcast: true, presence: true })
   topics.open(KEY).subscribe(presenceOnly, { broadcast: false, presence: true })
-  return { runtime, relayed, topics, publisher, seen, spans, stored, both, presenceOnly }
+  return { runtime, observer, relayed, topics, publisher, seen, spans, stored, both, presenceOnly }
 }
 
 const origins: readonly Origin[] = [
@@ -168,5 +168,41 @@ describe('Publisher', () => {
     const large: TopicMessage = { kind: 'text', event: 'broadcast', payload: Buffer.alloc(40_000) }
     for (let n = 0; n < 3; n++) publisher.publish(KEY, large, socket)
     expect(relayed.map(([, { length }]) => length)).toEqual([8, 2])
+  })
+
+  test('a relayed message is traced under the parent that its metadata names', () => {
+    const { publisher, spans } = node()
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    publisher.publish(KEY, { ...user, broadcast: { ...user.broadcast, metadata: { traceparent } } }, { kind: 'relay' })
+    publisher.publish(KEY, text, { kind: 'relay' })
+    expect(spans.map((span) => span.traceparent)).toEqual([traceparent, null])
+  })
+
+  test('nothing is put off for a message that neither is traced nor has a commit', () => {
+    const { runtime, topics, seen, observer } = node()
+    const { storedFannedOut: _, ...unmeasured } = observer
+    const bare = new Publisher({ runtime, topics, observer: unmeasured, tracer: null, outbox: null })
+    const topic = topics.find(KEY)!
+    let put = 0
+    topic.inOrder = () => void put++
+    bare.publish(KEY, user, { kind: 'database', id: null, committedAt: 1, traceparent: null })
+    bare.publish(KEY, user, { kind: 'http', traceparent: null })
+    expect(seen).toHaveLength(2)
+    expect(put).toBe(0)
+  })
+
+  test('a topic that is busy with few messages is relayed at the end of the turn all the same', () => {
+    const scheduled: (() => void)[] = []
+    const sent: number[] = []
+    const gathered: number[] = []
+    const scheduler = { atEnd: (flush: () => void) => void scheduled.push(flush), gathered: (count: number) => void gathered.push(count) }
+    const outbox = new RelayOutbox({ publish: (_key, messages) => sent.push(messages.length) > 0 }, scheduler)
+    for (let n = 0; n < 3; n++) outbox.add(KEY, user, 7, true)
+    outbox.add({ name: 'other', private: false }, user, 7, false)
+    expect(scheduled).toHaveLength(1)
+    expect(gathered).toEqual([1, 2, 3])
+    expect(sent).toEqual([1])
+    scheduled[0]!()
+    expect(sent).toEqual([1, 3])
   })
 })

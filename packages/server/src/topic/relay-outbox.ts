@@ -18,11 +18,11 @@ interface Pending {
  */
 export class RelayOutbox {
   readonly #relay: Pick<Relay, 'publish'>
-  readonly #scheduler: FlushScheduler
+  readonly #scheduler: Pick<FlushScheduler, 'atEnd' | 'gathered'>
   /** The topics of this turn, by id. */
   readonly #topics = new Map<string, Pending>()
 
-  constructor(relay: Pick<Relay, 'publish'>, scheduler: FlushScheduler) {
+  constructor(relay: Pick<Relay, 'publish'>, scheduler: Pick<FlushScheduler, 'atEnd' | 'gathered'>) {
     this.#relay = relay
     this.#scheduler = scheduler
   }

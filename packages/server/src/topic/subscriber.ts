@@ -1,7 +1,7 @@
-import type { GapReason, Version } from '@tidewire/protocol'
+import type { BroadcastGap, Version } from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 
-/** The two kinds of traffic on a topic that policies tell apart. */
+/** The two kinds of traffic on a topic that policies distinguish. */
 export type Stream = 'broadcast' | 'presence'
 
 export interface Reads {
@@ -15,7 +15,7 @@ export interface Subscriber {
   /** Takes ready WebSocket frames, so many messages; must not throw. */
   write(frames: Buffer, messages: number): void
   /** Broadcasts of other nodes may have been missed. */
-  notifyGap(reason: GapReason): void
+  notifyGap(reason: BroadcastGap): void
 }
 
 /** Holds the stored messages that are sent while a channel is joining. */

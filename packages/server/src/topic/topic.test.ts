@@ -50,6 +50,30 @@ function text(n: number | string): { kind: 'text'; event: string; payload: Buffe
 const v2 = (n: number | string): string => `[null,null,"realtime:room","broadcast",${JSON.stringify(n)}]`
 
 describe('Topic', () => {
+  test.each([1, 3])(
+    'returns to how many a message is written, also where its sender would not get it (%i messages in the turn)',
+    (messages) => {
+      const counted = (except: (deaf: Receiver, old: Receiver, reader: Receiver) => Subscriber | ReadonlySet<Subscriber> | null): void => {
+        const { runtime, topic } = room()
+        const [deaf, old, reader, other] = [new Receiver(), new Receiver('1.0.0'), new Receiver(), new Receiver()]
+        topic.subscribe(deaf, { broadcast: false, presence: true })
+        for (const receiver of [old, reader, other]) topic.subscribe(receiver, BOTH)
+        const receivers = Array.from({ length: messages }, () =>
+          topic.fanOut('broadcast', { kind: 'opaque', event: 'broadcast', bytes: Buffer.from([1]) }, except(deaf, old, reader)),
+        )
+        runtime.endTurn()
+        const written = [deaf, old, reader, other].reduce((sum, { texts }) => sum + texts.length, 0)
+        expect(receivers.reduce((sum, count) => sum + count, 0)).toBe(written)
+      }
+      counted(() => null)
+      counted((deaf) => deaf)
+      counted((_, old) => old)
+      counted((_deaf, _old, reader) => reader)
+      counted((deaf, old, reader) => new Set([deaf, old, reader]))
+      counted(() => new Receiver())
+    },
+  )
+
   test('a lone message is written at once, the same buffer to everybody of a version', () => {
     const { topic } = room()
     const [a, b, old] = [new Receiver(), new Receiver(), new Receiver('1.0.0')]
@@ -208,6 +232,41 @@ describe('Topic', () => {
     runtime.endTurn()
     expect(crowd[0]!.texts).toHaveLength(99)
     for (const { writes } of crowd) expect(writes.length).toBeLessThanOrEqual(2)
+  })
+
+  test('a subscriber that joins between messages of a turn gets those after it, and everything of later turns', () => {
+    const { runtime, topic } = room()
+    const [early, late] = [new Receiver(), new Receiver()]
+    topic.subscribe(early, BOTH)
+    const say = (...numbers: number[]): void => {
+      for (const n of numbers) topic.fanOut('broadcast', text(n), null)
+    }
+    for (let turn = 0; turn < 20; turn++) {
+      say(0, 0, 0, 0)
+      runtime.endTurn()
+    }
+    say(1, 2, 3)
+    topic.subscribe(late, BOTH)
+    say(4)
+    runtime.endTurn()
+    for (const first of [5, 8]) {
+      say(first, first + 1, first + 2)
+      runtime.endTurn()
+    }
+    expect(late.texts).toEqual([4, 5, 6, 7, 8, 9, 10].map(v2))
+    expect(late.writes).toHaveLength(3)
+    expect(late.writes[1]).toBe(early.writes.at(-2))
+  })
+
+  test('what is delivered to single subscribers in a row is one frame for each version', () => {
+    const { topic } = room()
+    const [a, b, old, other] = [new Receiver(), new Receiver(), new Receiver('1.0.0'), new Receiver()]
+    const payload = Buffer.from('{"ids":[1]}')
+    for (const receiver of [a, old, b]) topic.deliverTo(receiver, 'postgres_changes', payload)
+    topic.deliverTo(other, 'INSERT', payload)
+    expect(a.writes[0]).toBe(b.writes[0])
+    expect(old.writes[0]).not.toBe(a.writes[0])
+    expect(other.texts).toEqual(['[null,null,"realtime:room","INSERT",{"ids":[1]}]'])
   })
 
   test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {

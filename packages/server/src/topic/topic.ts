@@ -1,4 +1,4 @@
-import { wireTopic, type GapReason, type Version } from '@tidewire/protocol'
+import { wireTopic, type BroadcastGap, type Version } from '@tidewire/protocol'
 import type { RelayInterest } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { Envelopes } from './encoded-message.ts'
@@ -116,7 +116,7 @@ export class Topic {
     return group.pending.length > firstPending
   }
 
-  /** Sends to all subscribers of the stream but the excepted. Returns how many that are. */
+  /** Sends to all subscribers of the stream but the excepted. Returns to how many it is written. */
   fanOut(stream: Stream, message: TopicMessage, except: Except): number {
     const since = this.#scheduler.fanOutTimes.begin()
     const gather = this.#shouldGather()
@@ -125,7 +125,7 @@ export class Topic {
       if (group.subscriptions.length === 0 || !group.reads[stream]) continue
       const frame = this.#envelopes.encode(group.version, message)
       if (frame === null) continue
-      receivers += group.subscriptions.length
+      receivers += group.subscriptions.length - exceptedIn(group, except)
       if (gather) this.#gather(group, frame, except)
       else for (const { subscriber } of group.subscriptions) if (!isExcepted(subscriber, except)) subscriber.write(frame, 1)
     }
@@ -133,7 +133,7 @@ export class Topic {
       if (gather) this.#pendingSince.push(since)
       else this.#scheduler.fanOutTimes.written([since])
     }
-    return Math.max(0, receivers - (except === null ? 0 : except instanceof Set ? except.size : 1))
+    return receivers
   }
 
   /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel (rule R4). */
@@ -179,7 +179,7 @@ export class Topic {
     subscriber.write(frame, 1)
   }
 
-  notifyGap(reason: GapReason): void {
+  notifyGap(reason: BroadcastGap): void {
     for (const subscriber of this.subscribers()) subscriber.notifyGap(reason)
   }
 
@@ -289,6 +289,13 @@ function allExcepted(pending: EncodingGroup['pending']): Except {
     else if (except !== null) excepted.add(except as Subscriber)
   }
   return excepted
+}
+
+/** How many of a group are excepted: a sender may not read what it sends, or not be able to in its version. */
+function exceptedIn({ subscriptions }: EncodingGroup, except: Except): number {
+  if (except === null) return 0
+  if (!(except instanceof Set)) return subscriptions.some(({ subscriber }) => subscriber === except) ? 1 : 0
+  return subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
 }
 
 function isExcepted(subscriber: Subscriber, except: Except): boolean {

@@ -1,13 +1,8 @@
-import {
-  claimsReadBy,
-  expressionUse,
-  ownerColumn,
-  type ClaimsUse,
-  type FunctionFacts,
-  type PolicyTree,
-} from '../../catalog/policy-analysis.ts'
-import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
+import { ownerColumn, type PolicyTree } from '../../catalog/policy-analysis.ts'
+import type { EntryColumn, PublishedTable, RoleFacts, TableEntry, TableRole } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'
+import { PolicyReader } from './policy-reader.ts'
+import { loadPolicyVersions } from './policy-version.ts'
 
 /** The tables whose changes clients may ask for. The feed's own table never is one. */
 export async function loadPublishedTables(session: Queryable, publication: string): Promise<PublishedTable[]> {
@@ -21,6 +16,25 @@ export async function loadPublishedTables(session: Queryable, publication: strin
     [publication],
   )
   return (rows as { oid: string; schema: string; name: string }[]).map((row) => ({ ...row, oid: Number(row.oid) }))
+}
+
+/** The table with exactly these names; `null` when there is none, or the role may not read it. */
+export async function loadUnpublishedTable(
+  session: Queryable,
+  schema: string,
+  table: string,
+  role: string,
+): Promise<{ readonly name: string; readonly hasPrimaryKey: boolean } | null> {
+  if (schema.includes('\0') || table.includes('\0') || role.includes('\0')) return null
+  const { rows } = await session.query(
+    `select format('%I.%I', n.nspname, c.relname) as name,
+       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey"
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles r on r.rolname = $3
+     where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and n.nspname <> 'realtime'
+       and pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(r.oid, c.oid, 'SELECT')`,
+    [schema, table, role],
+  )
+  return (rows as { name: string; hasPrimaryKey: boolean }[])[0] ?? null
 }
 
 /** Of the roles with these names, in their order. */
@@ -48,32 +62,61 @@ interface TableRow {
   readonly schema: string
   readonly name: string
   readonly rowSecurity: boolean
-  readonly wholeOldRows: boolean
-  readonly readers: readonly string[]
+  readonly partitioned: boolean
+  readonly replicaIdentityFull: boolean
   readonly columns: readonly ColumnRow[]
   readonly primaryKey: readonly number[]
   readonly policies: readonly PolicyRow[]
+  readonly roles: readonly RoleRow[]
 }
 
-type ColumnRow = Omit<EntryColumn, 'readers'> & { readonly readers: readonly string[] }
+type ColumnRow = Omit<EntryColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] }
+
+interface RoleRow extends Omit<TableRole, 'version' | 'scope'> {
+  readonly name: string
+}
 
 interface PolicyRow extends PolicyTree {
   /** The roles among those asked for that it is for. */
   readonly roles: readonly string[]
 }
 
+/** Whether the role `asked` has a privilege by this access control list, as the rows of the snapshot say. */
+function hasPrivilege(acl: string, privilege: 'SELECT' | 'USAGE'): string {
+  return `(asked.rolsuper or asked.oid in (select role from reads_all) or exists (
+    select from pg_catalog.aclexplode(${acl}) a where a.privilege_type = '${privilege}'
+      and (a.grantee = 0 or exists (select from groups g where g.role = asked.oid and g.oid = a.grantee))))`
+}
+
+/**
+ * Privileges come from the catalog's rows and not from `has_table_privilege`, whose caches may be older than the snapshot
+ * in which the policy version is read. 6171 is pg_database_owner, 6181 pg_read_all_data.
+ */
 const TABLES_SQL = `
-with asked as (select r.oid, r.rolname as name from pg_catalog.pg_roles r where r.rolname = any($2))
+with recursive asked as (select r.oid, r.rolname as name, r.rolsuper, r.rolbypassrls from pg_catalog.pg_roles r where r.rolname = any($2)),
+memberships (member, role, inherited) as (
+  select m.member, m.roleid, coalesce((pg_catalog.to_jsonb(m) ->> 'inherit_option')::bool, r.rolinherit)
+  from pg_catalog.pg_auth_members m join pg_catalog.pg_roles r on r.oid = m.member
+  union all select d.datdba, 6171::oid, true from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()
+),
+groups (role, oid) as (
+  select oid, oid from asked
+  union select g.role, m.role from groups g join memberships m on m.member = g.oid and m.inherited
+),
+reads_all as (select role from groups where oid = 6181)
 select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relrowsecurity as "rowSecurity",
-  c.relreplident = 'f' as "wholeOldRows",
-  (select coalesce(json_agg(name), '[]') from asked where pg_catalog.has_table_privilege(asked.oid, c.oid, 'SELECT')) as readers,
+  c.relkind = 'p' as partitioned, c.relreplident = 'f' as "replicaIdentityFull",
+  (select coalesce(json_agg(json_build_object(
+    'name', name, 'superuser', rolsuper, 'bypassesRowSecurity', rolsuper or rolbypassrls,
+    'usesSchema', ${hasPrivilege(`coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))`, 'USAGE')})), '[]') from asked) as roles,
   (
     select coalesce(json_agg(json_build_object(
       'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8,
       'baseOid', b.oid::int8, 'typeName', t.typname, 'typeSql', format('%I.%I', tn.nspname, t.typname),
-      'category', b.typcategory, 'isEnum', b.typtype = 'e', 'deterministic', coalesce(l.collisdeterministic, true),
+      'category', b.typcategory, 'isEnum', b.typtype = 'e', 'generated', a.attgenerated <> '', 'deterministic', coalesce(l.collisdeterministic, true),
       'collation', case when l.oid is not null and l.collname <> 'default' then format('%I.%I', ln.nspname, l.collname) end,
-      'readers', (select coalesce(json_agg(name), '[]') from asked where pg_catalog.has_column_privilege(asked.oid, c.oid, a.attnum, 'SELECT'))
+      'rolesWithSelect', (select coalesce(json_agg(name), '[]') from asked
+        where ${hasPrivilege(`coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))`, 'SELECT')} or ${hasPrivilege('a.attacl', 'SELECT')})
     ) order by a.attnum), '[]')
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type t on t.oid = a.atttypid
@@ -97,7 +140,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
     select coalesce(json_agg(json_build_object(
       'permissive', p.polpermissive, 'tree', p.polqual::text,
       'roles', (select coalesce(json_agg(name), '[]') from asked
-        where 0 = any(p.polroles) or exists (select from unnest(p.polroles) r where pg_catalog.pg_has_role(asked.oid, r, 'USAGE')))
+        where 0 = any(p.polroles) or exists (select from groups g where g.role = asked.oid and g.oid = any(p.polroles)))
     )), '[]')
     from pg_catalog.pg_policy p where p.polrelid = c.oid and p.polcmd in ('r', '*')
   ) as policies
@@ -120,114 +163,44 @@ async function tableRows(session: Queryable, oids: readonly number[], roles: rea
 }
 
 async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<TableEntry> {
-  const reach = new PolicyReach(session)
-  await reach.visit(row)
-  const columns = row.columns.map((column) => ({ ...column, readers: new Set(column.readers) }))
+  const reader = new PolicyReader(session, tableRows)
+  await reader.read(row)
+  const { reach } = reader
+  const names = row.roles.map(({ name }) => name)
+  const versions = await loadPolicyVersions(session, reach, names)
+  const columns = row.columns.map((column) => ({ ...column, rolesWithSelect: new Set(column.rolesWithSelect) }))
   return {
     oid: row.oid,
     schema: row.schema,
     name: row.name,
     rowSecurity: row.rowSecurity,
-    wholeOldRows: row.wholeOldRows,
-    readers: new Set(row.readers),
+    partitioned: row.partitioned,
+    replicaIdentityFull: row.replicaIdentityFull,
     columns,
     primaryKey: row.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? []),
-    claims: reach.claims,
-    ownerColumns: ownerColumns(row, roles, reach),
-    evidence: await reach.evidence(),
+    claims: reader.claims,
+    ownerColumns: ownerColumns(row, roles, reader),
+    roles: new Map(
+      row.roles.map(({ name, ...facts }, index) => [
+        name,
+        { ...facts, version: versions[index]!, scope: reader.scopeOf(policiesFor(row, name)) },
+      ]),
+    ),
+    reach,
   }
 }
 
-function ownerColumns(row: TableRow, roles: readonly string[], reach: PolicyReach): Map<string, string> {
+function policiesFor({ policies }: TableRow, role: string): PolicyRow[] {
+  return policies.filter((policy) => policy.roles.includes(role))
+}
+
+function ownerColumns(row: TableRow, roles: readonly string[], reader: PolicyReader): Map<string, string> {
   const owners = new Map<string, string>()
   if (!row.rowSecurity) return owners
   for (const role of roles) {
-    const number = ownerColumn(
-      row.policies.filter((policy) => policy.roles.includes(role)),
-      (oid) => reach.isUid(oid),
-    )
+    const number = ownerColumn(policiesFor(row, role), (oid) => reader.isUid(oid))
     const column = row.columns.find((each) => each.number === number)
     if (column !== undefined) owners.set(role, column.name)
   }
   return owners
-}
-
-/** Policies may read other tables, which have policies of their own, and so on; further than this is not followed. */
-const MAX_DEPTH = 8
-const UUID_TYPE = 2950
-
-/** Follows the policies of a table to all that they read. */
-class PolicyReach {
-  readonly #session: Queryable
-  readonly #tables = new Set<number>()
-  readonly #functions = new Map<number, FunctionFacts>()
-  readonly #claims = new Set<string>()
-  #all = false
-
-  constructor(session: Queryable) {
-    this.#session = session
-  }
-
-  get claims(): ClaimsUse {
-    return this.#all ? 'all' : this.#claims
-  }
-
-  isUid(oid: number): boolean {
-    const facts = this.#functions.get(oid)
-    if (facts === undefined || facts.resultType !== UUID_TYPE || facts.oid < 16_384) return false
-    const claims = claimsReadBy(facts)
-    return claims !== null && claims.size === 1 && claims.has('sub')
-  }
-
-  async visit(row: TableRow, depth = 0): Promise<void> {
-    this.#tables.add(row.oid)
-    if (!row.rowSecurity) return
-    const next = new Set<number>()
-    for (const { tree } of row.policies) {
-      if (tree === null) continue
-      const use = expressionUse(tree)
-      if (use === null) {
-        this.#all = true
-        continue
-      }
-      await this.#functionsOf([...use.functions], [...use.operators])
-      for (const table of use.tables) if (!this.#tables.has(table)) next.add(table)
-    }
-    if (depth === MAX_DEPTH && next.size > 0) this.#all = true
-    else if (next.size > 0) for (const table of await tableRows(this.#session, [...next], [])) await this.visit(table, depth + 1)
-  }
-
-  async evidence(): Promise<TableEntry['evidence']> {
-    const tables = [...this.#tables].toSorted((a, b) => a - b)
-    const functions = [...this.#functions.keys()].toSorted((a, b) => a - b)
-    const { rows } = await this.#session.query(`select ${fingerprintSql('$1::oid[]', '$2::oid[]')} as fingerprint`, [tables, functions])
-    return { tables, functions, fingerprint: (rows as { fingerprint: string }[])[0]!.fingerprint }
-  }
-
-  async #functionsOf(functions: readonly number[], operators: readonly number[]): Promise<void> {
-    const { rows } = await this.#session.query(FUNCTIONS_SQL, [functions, operators])
-    if (rows.length < new Set(functions).size) this.#all = true
-    for (const facts of rows as FunctionFacts[]) {
-      this.#functions.set(facts.oid, facts)
-      const claims = claimsReadBy(facts)
-      if (claims === null) this.#all = true
-      else for (const claim of claims) this.#claims.add(claim)
-    }
-  }
-}
-
-const FUNCTIONS_SQL = `
-select p.oid::int8::float8 as oid, p.provolatile as volatility, l.lanname as language, p.prosrc as source,
-  p.pronargs as "argumentCount", p.prorettype::int8::float8 as "resultType",
-  p.prosecdef or p.proconfig is not null or to_jsonb(p)->'prosqlbody' <> 'null' as special
-from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
-where p.oid = any($1::oid[]) or p.oid in (select oprcode from pg_catalog.pg_operator where oid = any($2::oid[]))`
-
-/** A text that changes when one of these tables' policies or one of these functions does. */
-export function fingerprintSql(tables: string, functions: string): string {
-  return `pg_catalog.md5(pg_catalog.concat_ws('|',
-    (select pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' order by p.oid) from pg_catalog.pg_policy p where p.polrelid = any(${tables})),
-    (select pg_catalog.string_agg(c.oid::text || ':' || c.relrowsecurity::text || c.relforcerowsecurity::text || c.relkind::text || c.relowner::text, ',' order by c.oid)
-     from pg_catalog.pg_class c where c.oid = any(${tables})),
-    (select pg_catalog.string_agg(f.oid::text || ':' || f.xmin::text, ',' order by f.oid) from pg_catalog.pg_proc f where f.oid = any(${functions}))))`
 }

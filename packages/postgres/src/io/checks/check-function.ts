@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { isWrittenAlike } from '../../subscribe/filter-test.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
-import { fingerprintSql } from '../catalog/feed-catalog.ts'
+import type { EntryColumn, TableEntry } from '../../catalog/table-entry.ts'
+import { policyVersionSql } from '../catalog/policy-version.ts'
 import { unseenSql } from './visibility.ts'
 
 /**
@@ -18,44 +18,58 @@ export interface CheckFunction {
 const written = new WeakMap<TableEntry, Map<string, CheckFunction>>()
 
 /** Whether rows can be told by the text of their key alone. */
-export function hasPlainKey(entry: TableEntry): boolean {
+function hasPlainKey(entry: TableEntry): boolean {
   const [key, ...others] = entry.primaryKey
   // Cast to text, a boolean is not what the stream writes.
   return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
 }
 
 /**
- * `check(role, claims[], untils[], bounds[], xids[], keys…[], guarded)` answers, by identity, the keys (or `row:xid`) that it
- * sees, and at last a row 0 with the fingerprint of the policies; or nothing but a row -1, while one of the transactions
- * `xids` cannot be seen yet. Identities that ask for the same keys stand together: up to `untils[n]` they ask for the keys
- * from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error told and the others go on.
+ * `check(role, claims[], untils[], bounds[], xids[], images[], missing[], keys…[], guarded)` answers, by identity, the rows that
+ * it sees as {@link readSeen} reads them, and at last a row 0 with the policy version; or nothing but a row -1, while one of
+ * the transactions `xids` is not visible yet. Identities that ask for the same keys stand together: up to `untils[n]` they ask
+ * for the keys from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error and the others
+ * go on, and row 0 holds the version before the first look as well.
  */
-export function checkFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
+export function checkFunction(entry: TableEntry, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   let known = written.get(entry)
   if (known === undefined) written.set(entry, (known = new Map()))
-  const key = `${withXmin} ${role}`
+  const key = `${masked} ${columns.join()} ${role}`
   let checkSql = known.get(key)
-  if (checkSql === undefined) known.set(key, (checkSql = writeFunction(entry, role, withXmin)))
+  if (checkSql === undefined) known.set(key, (checkSql = writeFunction(entry, role, columns, masked)))
   return checkSql
 }
 
-function writeFunction(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
-  const plain = hasPlainKey(entry) && !withXmin
-  const keys = entry.primaryKey.map((column, index) => `k${index} ${plain ? column.typeSql : 'pg_catalog.text'}[]`)
-  const slices = entry.primaryKey.map((_, index) => `p${index} := k${index}[bounds[part] + 1 : bounds[part + 1]];`)
-  const parts = entry.primaryKey.map((column, index) => `p${index} ${plain ? column.typeSql : 'pg_catalog.text'}[];`)
-  const look = plain ? plainLook(entry) : joinedLook(entry, withXmin)
+function writeFunction(entry: TableEntry, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const keyType = (column: EntryColumn): string => (hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text')
+  const keys = entry.primaryKey.map((column, index) => `k${index} ${keyType(column)}[]`)
+  const parts = entry.primaryKey.map((column, index) => `p${index} ${keyType(column)}[];`)
+  const slice = (to: string, from: string): string => `${to} := ${from}[bounds[part] + 1 : bounds[part + 1]];`
+  const slices = [
+    ...entry.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
+    slice('image', 'images'),
+    slice('missed', 'missing'),
+  ]
+  const version = policyVersionSql({ ...reachSql(entry), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
+  const sources = { keys: entry.primaryKey.map((_, index) => `p${index}`), images: 'image', missing: 'missed' }
+  const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(entry, role, columns, masked, sources)};`
   const body = `
 declare
   claim pg_catalog.text;
   part pg_catalog.int4 := 0;
   part_end pg_catalog.int4 := 0;
+  before pg_catalog.text;
+  image pg_catalog.text[];
+  missed pg_catalog.text[];
   ${parts.join('\n  ')}
 begin
   if ${unseenSql('xids')} then
     i := -1;
     return next;
     return;
+  end if;
+  if guarded then
+    before := ${version};
   end if;
   perform pg_catalog.set_config('role', as_role, true);
   i := 0;
@@ -85,10 +99,10 @@ begin
   end loop;
   perform pg_catalog.set_config('role', 'none', true);
   i := 0;
-  seen := array[${fingerprintSql(oidArray(entry.evidence.tables), oidArray(entry.evidence.functions))}];
+  seen := array[${version}, before];
   return next;
 end`
-  // A plan is good for one role: with a function for each, none has to be made anew when roles take turns.
+  // A plan is good for one role: with a function for each, none is planned again when roles take turns.
   const name = `pg_temp.tidewire_check_${entry.oid}_${hash(body + role)}`
   const parameters = [
     'as_role pg_catalog.text',
@@ -96,6 +110,8 @@ end`
     'untils pg_catalog.int4[]',
     'bounds pg_catalog.int4[]',
     'xids pg_catalog.int8[]',
+    'images pg_catalog.text[]',
+    'missing pg_catalog.text[]',
     ...keys,
     'guarded pg_catalog.bool',
   ]
@@ -105,35 +121,62 @@ end`
   }
 }
 
-/** The one statement that decides about rows whose key is one column that is equal when it is written alike. */
-function plainLook(entry: TableEntry): string {
-  const key = pg.escapeIdentifier(entry.primaryKey[0]!.name)
-  return `select pg_catalog.array_agg(t.${key}::pg_catalog.text) into seen from ${tableSql(entry)} t where t.${key} operator(pg_catalog.=) any(p0);`
-}
-
-function joinedLook(entry: TableEntry, withXmin: boolean): string {
-  return `select pg_catalog.array_agg(k.n::pg_catalog.text || ':' || r.written) into seen ${lookedUp(entry, withXmin, (column) => `p${column}`)};`
-}
-
-/** The statement for sessions that may not make functions. It takes the keys, column by column, and answers `n` and `written`. */
-export function checkStatement(entry: TableEntry, role: string, withXmin: boolean): CheckFunction {
-  const sql = `select k.n::pg_catalog.text as n, r.written ${lookedUp(entry, withXmin, (column) => `$${column + 1}::pg_catalog.text[]`)}`
+/** The statement for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
+export function checkStatement(entry: TableEntry, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const parameter = (number: number): string => `$${number}::pg_catalog.text[]`
+  const sources = { images: parameter(1), missing: parameter(2), keys: entry.primaryKey.map((_, column) => parameter(column + 3)) }
+  const sql = `select r.seen ${lookedUp(entry, role, columns, masked, sources)}`
   return { name: `tidewire_check_${entry.oid}_${hash(sql + role)}`, sql }
+}
+
+/** The published columns that the role may select: those that are compared, and read where a row was written again. */
+export function comparedColumns(entry: TableEntry, role: string, columns: readonly number[]): EntryColumn[] {
+  return columns.flatMap((number) => entry.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
+}
+
+interface LookSources {
+  readonly keys: readonly string[]
+  readonly images: string
+  readonly missing: string
 }
 
 /**
  * Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
- * policies about all rows of a large one.
+ * policies about all rows of a large one. The row is compared with the image by the statement that read it: any later one may
+ * see another version.
  */
-function lookedUp(entry: TableEntry, withXmin: boolean, keysOf: (column: number) => string): string {
-  const columns = entry.primaryKey.map((_, index) => `c${index}`)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
-  return `from rows from (${columns.map((_, index) => `pg_catalog.unnest(${keysOf(index)})`).join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
-        lateral (select ${withXmin ? 't.xmin::pg_catalog.text' : `'0'::pg_catalog.text`} as written from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r`
+function lookedUp(entry: TableEntry, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
+  const keys = entry.primaryKey.map((_, index) => `c${index}`)
+  const plain = hasPlainKey(entry)
+  const on = entry.primaryKey.map(({ name, typeSql }, index) =>
+    plain
+      ? `t.${pg.escapeIdentifier(name)} operator(pg_catalog.=) k.c${index}::${typeSql}`
+      : `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`,
+  )
+  const columns = comparedColumns(entry, role, numbers)
+  const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
+  const known = masked
+    ? values.map((value, index) => `case when pg_catalog.strpos(k.missing, ',${columns[index]!.number},') > 0 then null else ${value} end`)
+    : values
+  const arrays = [...sources.keys, sources.images, sources.missing].map((array) => `pg_catalog.unnest(${array})`)
+  return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'image', 'missing', 'n'].join(', ')}),
+        lateral (select case when row(${known.join(', ')})::pg_catalog.text = k.image collate pg_catalog."C" then k.n::pg_catalog.text
+            else k.n::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end as seen
+          from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
 }
 
 export function tableSql(entry: Pick<TableEntry, 'schema' | 'name'>): string {
   return `${pg.escapeIdentifier(entry.schema)}.${pg.escapeIdentifier(entry.name)}`
+}
+
+/** The table's own rows: one that inherits from it may have a row with the same key. */
+export function rowsSql(entry: Pick<TableEntry, 'schema' | 'name' | 'partitioned'>): string {
+  return entry.partitioned ? tableSql(entry) : `only ${tableSql(entry)}`
+}
+
+/** What {@link policyVersionSql} takes. */
+function reachSql({ reach }: Pick<TableEntry, 'reach'>): { readonly tables: string; readonly functions: string } {
+  return { tables: oidArray(reach.tables), functions: oidArray(reach.functions) }
 }
 
 function oidArray(oids: readonly number[]): string {

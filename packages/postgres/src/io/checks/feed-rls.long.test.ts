@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
-import { proveVisibility } from '../../../test/rls-proof.ts'
+import { proveFlights, proveVisibility } from '../../../test/rls-proof.ts'
 
 const postgres = usePostgres()
 
@@ -13,4 +13,13 @@ test(`everybody gets what Postgres would show them, in ${cases} cases`, { timeou
   const compared = await proveVisibility(postgres, { cases, seed, lanes: 4 })
   console.log(`${compared} answers compared`)
   expect(compared).toBeGreaterThan(cases * 5)
+})
+
+const flights = Number(process.env['TIDEWIRE_FLIGHTS'] ?? 1_900)
+
+test(`nothing is sent that was never shown, whatever is altered meanwhile, in ${flights} cases`, { timeout: 1_800_000 }, async () => {
+  console.log(`TIDEWIRE_SEED=${seed} TIDEWIRE_FLIGHTS=${flights}`)
+  const judged = await proveFlights(postgres, { cases: flights, seed, lanes: 4 })
+  console.log(`${judged} deliveries judged`)
+  expect(judged).toBeGreaterThan(flights * 2)
 })

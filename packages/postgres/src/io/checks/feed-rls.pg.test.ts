@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
-import { proveVisibility } from '../../../test/rls-proof.ts'
+import { proveFlights, proveVisibility } from '../../../test/rls-proof.ts'
 
 const postgres = usePostgres()
 
@@ -19,4 +19,11 @@ test('the same where nobody may make functions or temporary tables', { timeout: 
       then raise exception 'functions can be made all the same'; end if;
     end $$;`
   expect(await proveVisibility(postgres, { cases: 25, seed, lanes: 1, setup })).toBeGreaterThan(100)
+})
+
+test('nothing is sent that was never shown, whatever is altered while rows are in flight', { timeout: 120_000 }, async () => {
+  const seed = Number(process.env['TIDEWIRE_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))
+  const cases = Number(process.env['TIDEWIRE_FLIGHTS'] ?? 150)
+  console.log(`TIDEWIRE_SEED=${seed} TIDEWIRE_FLIGHTS=${cases}`)
+  expect(await proveFlights(postgres, { cases, seed, lanes: 2 })).toBeGreaterThan(cases * 2)
 })

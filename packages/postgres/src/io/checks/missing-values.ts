@@ -1,7 +1,7 @@
 import pg from 'pg'
-import type { CastQuestion, CheckAnswer, RowCheck, WrittenRow } from '../../decide/feed-database.ts'
+import type { CastQuestion, WrittenRow } from '../../decide/feed-database.ts'
 import type { TableEntry } from '../../catalog/table-entry.ts'
-import { tableSql } from './check-function.ts'
+import { rowsSql } from './check-function.ts'
 import { evaluated } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { transactionsSeen } from './visibility.ts'
@@ -41,17 +41,6 @@ export async function generatedColumns(
   return texts
 }
 
-/**
- * Adds to what identities see who wrote it last. Asked after them: a row that nobody has written since is the one they saw.
- */
-export async function withWriters(session: pg.ClientBase, { entry, keys }: RowCheck, answer: CheckAnswer): Promise<CheckAnswer> {
-  const writers = new Map((await lookUp(session, entry, [], keys)).map(({ n, written }) => [n - 1, Number(written)]))
-  const identities = answer.identities.map((each) =>
-    each.ok ? { ...each, visible: new Map([...each.visible.keys()].map((row) => [row, writers.get(row) ?? 0])) } : each,
-  )
-  return { ...answer, identities }
-}
-
 type FoundRow = Record<`v${number}`, string | null> & { readonly n: number; readonly written: string }
 
 /** Rows by their keys, with the transaction that wrote them last; none where the login may not read them. */
@@ -67,7 +56,7 @@ async function lookUp(
   // Each key is looked up by itself (`offset 0`): joined, all rows of a table that just became large would be read each time.
   const sql = `select k.n::int4 as n, r.*
      from rows from (${arrays.join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
-       lateral (select ${['t.xmin::text as written', ...values].join(', ')} from ${tableSql(entry)} t where ${on.join(' and ')} offset 0) r`
+       lateral (select ${['t.xmin::text as written', ...values].join(', ')} from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
   try {
     const parameters = columns.map((_, index) => keys.map((key) => key[index]!))
     return (await session.query<FoundRow>(sql, parameters)).rows

@@ -1,11 +1,13 @@
 import type pg from 'pg'
 import { arrayLiteral } from '../../subscribe/change-entry.ts'
-import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import type { SessionPool } from '../sessions/feed-sessions.ts'
 import { untilSeen } from './visibility.ts'
 import { checkRowsPlainly } from './plain-checker.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
-import { checkFunction, hasPlainKey, type CheckFunction } from './check-function.ts'
+import { checkFunction, type CheckFunction } from './check-function.ts'
+import { byImages } from './image-checker.ts'
+import { readSeen, writeImages, type WrittenImages } from './row-image.ts'
 
 /** The functions that a session has. They live in `pg_temp`: nobody else sees them, and they go with the session. */
 const installed = new WeakMap<pg.ClientBase, Set<string>>()
@@ -26,18 +28,19 @@ type Asked = RowCheck['identities'][number] & { readonly index: number }
  * too long; the session's own timeout is for a whole call.
  */
 export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
-  const checkSql = checkFunction(check.entry, check.role, check.withXmin)
+  const written = writeImages(check)
+  const asks: Asking = { check, written, sql: checkFunction(check.entry, check.role, check.columns, written.masked), timeoutMs }
   const answers: IdentityAnswer[] = []
   let current = true
   const calls = callsOf(check)
   let next = 0
   const lane = async (session: pg.ClientBase): Promise<void> => {
-    const hasFunctions = await install(session, checkSql, check)
+    const hasFunctions = await install(session, asks)
     while (current && next < calls.length) {
       const asked = calls[next++]!
       const answer = hasFunctions
-        ? await callOrIsolate(session, checkSql, check, asked, timeoutMs)
-        : await checkRowsPlainly(session, { ...check, identities: asked }, timeoutMs)
+        ? await callOrIsolate(session, asks, asked)
+        : await checkRowsPlainly(session, { ...check, identities: asked }, written, timeoutMs)
       current &&= answer.current
       asked.forEach(({ index }, at) => (answers[index] = answer.identities[at]!))
     }
@@ -46,11 +49,20 @@ export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutM
   while (lanes.length < Math.min(MAX_LANES, calls.length) && sessions.hasFree()) lanes.push(sessions.withSession(lane))
   // None goes on behind the back of whoever asks again.
   for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
-  return { current, identities: answers }
+  const answer = { current, identities: answers }
+  return current ? byImages(sessions, check, answer, timeoutMs) : answer
+}
+
+/** One check, and how it is asked. */
+interface Asking {
+  readonly check: RowCheck
+  readonly written: WrittenImages
+  readonly sql: CheckFunction
+  readonly timeoutMs: number
 }
 
 /** False: this session may not have any. */
-async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { role, entry }: RowCheck): Promise<boolean> {
+async function install(session: pg.ClientBase, { sql: { name, sql }, check: { role, entry } }: Asking): Promise<boolean> {
   let names = installed.get(session)
   if (names === undefined) installed.set(session, (names = new Set()))
   if (names.has(name)) return true
@@ -66,7 +78,7 @@ async function install(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   // While it plans, Postgres tries parts of policies out. Planned for nobody in particular, the statement does not fail
   // for somebody because of a part that would not have been reached.
   const nothing = entry.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
-  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', ${nothing}, false)`, [
+  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', '{}', '{}', ${nothing}, false)`, [
     role,
     ...entry.primaryKey.map(() => '{}'),
   ])
@@ -107,65 +119,47 @@ function callsOf(check: RowCheck): Asked[][] {
 }
 
 /** All at once; when that fails, so that only those are refused whose policies fail. */
-async function callOrIsolate(
-  session: pg.ClientBase,
-  checkSql: CheckFunction,
-  check: RowCheck,
-  asked: readonly Asked[],
-  timeoutMs: number,
-): Promise<CheckAnswer> {
+async function callOrIsolate(session: pg.ClientBase, asks: Asking, asked: readonly Asked[]): Promise<CheckAnswer> {
   try {
-    return await call(session, checkSql, check, asked, false)
+    return await call(session, asks, asked, false)
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    if (isTimeout(error)) return oneByOne(session, checkSql, check, asked, timeoutMs)
+    if (isTimeout(error)) return oneByOne(session, asks, asked)
   }
   try {
-    return await retryRows(session, checkSql, check, asked, await call(session, checkSql, check, asked, true))
+    return await retryRows(session, asks, asked, await call(session, asks, asked, true))
   } catch (error) {
     if (!isStatementFault(error)) throw error
   }
-  return oneByOne(session, checkSql, check, asked, timeoutMs)
+  return oneByOne(session, asks, asked)
 }
 
 /** A policy may fail for one row only; the others are still to be seen. */
-async function retryRows(
-  session: pg.ClientBase,
-  checkSql: CheckFunction,
-  check: RowCheck,
-  asked: readonly Asked[],
-  answer: CheckAnswer,
-): Promise<CheckAnswer> {
+async function retryRows(session: pg.ClientBase, asks: Asking, asked: readonly Asked[], answer: CheckAnswer): Promise<CheckAnswer> {
   const identities = [...answer.identities]
   let { current } = answer
   for (const [at, each] of asked.entries()) {
     const refused = identities[at]!
     if (refused.ok || each.rows.length === 1) continue
-    const visible = new Map<number, number>()
+    const visible = new Map<number, Grant>()
     for (const row of each.rows) {
-      const single = await call(session, checkSql, check, [{ ...each, rows: [row] }], true)
+      const single = await call(session, asks, [{ ...each, rows: [row] }], true)
       current &&= single.current
       const [found] = single.identities
-      if (found!.ok) for (const [number, xid] of found!.visible) visible.set(number, xid)
+      if (found!.ok) for (const [number, grant] of found!.visible) visible.set(number, grant)
     }
     if (visible.size > 0) identities[at] = { ok: true, visible, fault: refused.message }
   }
   return { current, identities }
 }
 
-async function oneByOne(
-  session: pg.ClientBase,
-  checkSql: CheckFunction,
-  check: RowCheck,
-  asked: readonly Asked[],
-  timeoutMs: number,
-): Promise<CheckAnswer> {
+async function oneByOne(session: pg.ClientBase, asks: Asking, asked: readonly Asked[]): Promise<CheckAnswer> {
   const identities: IdentityAnswer[] = []
   let current = true
   for (const each of asked) {
-    await session.query(`begin; set local statement_timeout = ${Math.ceil(timeoutMs)}`)
+    await session.query(`begin; set local statement_timeout = ${Math.ceil(asks.timeoutMs)}`)
     try {
-      const answer = await call(session, checkSql, check, [each], true)
+      const answer = await call(session, asks, [each], true)
       current &&= answer.current
       identities.push(answer.identities[0]!)
     } catch (error) {
@@ -180,14 +174,13 @@ async function oneByOne(
 
 interface CheckRow {
   readonly i: number
-  readonly seen: string[] | null
+  readonly seen: (string | null)[] | null
   readonly fault: string | null
 }
 
 async function call(
   session: pg.ClientBase,
-  { name }: CheckFunction,
-  check: RowCheck,
+  { check, written, sql: { name } }: Asking,
   asked: readonly Asked[],
   guarded: boolean,
 ): Promise<CheckAnswer> {
@@ -197,11 +190,20 @@ async function call(
   let bound = 0
   const bounds = [0, ...sets.map((set) => (bound += set.rows.length))]
   const columns = entry.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
-  const places = columns.map((_, column) => `$${column + 6}`).join(', ')
+  const places = columns.map((_, column) => `$${column + 8}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
-    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, ${places}, ${guarded})`,
-    values: [role, asked.map(({ identity }) => identity.claims), sets.map(({ until }) => until), bounds, check.xids, ...columns],
+    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, $6, $7, ${places}, ${guarded})`,
+    values: [
+      role,
+      asked.map(({ identity }) => identity.claims),
+      sets.map(({ until }) => until),
+      bounds,
+      check.xids,
+      rows.map((row) => written.images[row]!),
+      written.masked ? rows.map((row) => written.missing[row]!) : '{}',
+      ...columns,
+    ],
   }
   let found: readonly CheckRow[] = []
   await untilSeen(session, check, async () => {
@@ -210,17 +212,18 @@ async function call(
   })
   const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
   let current = false
-  const plain = hasPlainKey(entry) && !check.withXmin
-  const byRows = new Map<readonly number[], ReadonlyMap<string, readonly number[]>>()
   for (const { i, seen, fault } of found) {
-    if (i === 0) current = seen?.[0] === entry.evidence.fingerprint
+    if (i === 0) current = isVersion(check, seen ?? [])
     else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
-    else {
-      const { rows: wanted } = asked[i - 1]!
-      answers[i - 1] = { ok: true, visible: plain ? byKey(rowsByKey(check, wanted, byRows), seen ?? []) : byNumber(wanted, seen ?? []) }
-    }
+    else answers[i - 1] = { ok: true, visible: readSeen(check, asked[i - 1]!.rows, (seen ?? []) as string[]) }
   }
   return { current, identities: answers }
+}
+
+/** The version after the look, and, where something was denied, before it: Postgres may deny by an older one. */
+function isVersion({ entry, role }: RowCheck, [after, before]: readonly (string | null)[]): boolean {
+  const version = entry.roles.get(role)?.version
+  return after === version && (before === null || before === undefined || before === version)
 }
 
 interface RowSet {
@@ -238,38 +241,6 @@ function setsOf(asked: readonly Asked[]): RowSet[] {
     else sets.push({ rows, until: index + 1 })
   })
   return sets
-}
-
-function rowsByKey(
-  { keys }: RowCheck,
-  rows: readonly number[],
-  known: Map<readonly number[], ReadonlyMap<string, readonly number[]>>,
-): ReadonlyMap<string, readonly number[]> {
-  const byText = known.get(rows)
-  if (byText !== undefined) return byText
-  const found = new Map<string, number[]>()
-  for (const row of rows) {
-    const text = keys[row]![0]!
-    const same = found.get(text)
-    if (same === undefined) found.set(text, [row])
-    else same.push(row)
-  }
-  known.set(rows, found)
-  return found
-}
-
-function byKey(rows: ReadonlyMap<string, readonly number[]>, seen: readonly string[]): Map<number, number> {
-  return new Map(seen.flatMap((text) => (rows.get(text) ?? []).map((row): [number, number] => [row, 0])))
-}
-
-/** `n:xid`, n counting the identity's rows from 1. */
-function byNumber(rows: readonly number[], seen: readonly string[]): Map<number, number> {
-  return new Map(
-    seen.map((text) => {
-      const [number, xid] = text.split(':') as [string, string]
-      return [rows[Number(number) - 1]!, Number(xid)]
-    }),
-  )
 }
 
 function isTimeout(error: unknown): boolean {

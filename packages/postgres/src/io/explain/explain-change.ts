@@ -90,10 +90,10 @@ async function privilegeStep({ sessions }: ExplainChangeContext, entry: TableEnt
     const sql = `grant usage on schema ${pg.escapeIdentifier(entry.schema)} to ${to};`
     return { check: 'privilege', outcome: 'no', text: `${role} lacks USAGE on the schema ${entry.schema}.`, sql }
   }
-  const hidden = entry.columns.filter(({ readers }) => !readers.has(role)).map((column) => column.name)
+  const hidden = entry.columns.filter(({ rolesWithSelect }) => !rolesWithSelect.has(role)).map((column) => column.name)
   const sql = `grant select on ${name} to ${to};`
   if (hidden.length === entry.columns.length) return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on ${name}.`, sql }
-  const key = entry.primaryKey.find(({ readers }) => !readers.has(role))
+  const key = entry.primaryKey.find(({ rolesWithSelect }) => !rolesWithSelect.has(role))
   if (key !== undefined)
     return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on the column ${key.name}, which is in the primary key.`, sql }
   const but = hidden.length === 0 ? '' : `, but not on ${hidden.join(', ')}, which it is not told`
@@ -158,7 +158,7 @@ async function filterStep(
   for (const filter of parsed.filters) {
     const column = entry.columns.find(({ name }) => name === filter.column)
     if (column === undefined) return step('no', `The filter ${text} names a column that there is not.`)
-    if (!column.readers.has(role)) return step('no', `The filter ${text} names a column that ${role} may not select.`)
+    if (!column.rolesWithSelect.has(role)) return step('no', `The filter ${text} names a column that ${role} may not select.`)
     const cast = await database.castFilter(filter, column)
     if (!cast.ok) return step('no', `The filter ${text} is refused: ${cast.text}`)
     const value = texts.get(column.name) ?? null

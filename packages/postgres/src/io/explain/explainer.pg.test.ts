@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import type { WhyStep } from '@tidewire/protocol'
 import type { Explainer } from '@tidewire/server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { policyAuthorizer } from '../../messages/authorizer.ts'
+import { policyAuthorizer } from '../sessions/policy-authorizer.ts'
 import { asRole, startFeed, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { databasePool, type DatabasePool } from '../sessions/database-pool.ts'
@@ -41,7 +40,7 @@ beforeAll(async () => {
      create policy nothing on realtime.messages for select to authenticated using (false)`,
   )
   pool = databasePool({ url, maxConnections: 2, connectTimeoutMs: 5_000 })
-  explainer = it.feed.explainer(policyAuthorizer({ withSession: (work) => pool.withSession(work), uuid: randomUUID }))
+  explainer = it.feed.explainer(policyAuthorizer({ withSession: (work) => pool.withSession(work) }))
 })
 afterAll(async () => {
   await pool.close()

@@ -3,14 +3,15 @@ import type { FeedDatabase } from '../../decide/feed-database.ts'
 import { Gathering } from '../../decide/gathering.ts'
 import type { PublishedTable, RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
-import { loadPublishedTables, loadRoles, loadTableEntries } from '../catalog/feed-catalog.ts'
+import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
 import type { FeedSessions } from '../sessions/feed-sessions.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
 import { computedColumns } from '../checks/generated-columns.ts'
-import { generatedColumns, jsonOf, withWriters } from '../checks/missing-values.ts'
-import { checkOldRows } from '../checks/old-row-checker.ts'
+import { generatedColumns, jsonOf } from '../checks/missing-values.ts'
+import { checkOldRows } from '../checks/image-checker.ts'
 import { checkRows } from '../checks/row-checker.ts'
+import { checkVersions } from '../checks/version-checker.ts'
 
 export interface FeedDatabaseOptions {
   readonly publication: string
@@ -42,17 +43,17 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
   })
   return {
     publishedTables: () => published.ask(null),
+    unpublishedTable: async ({ schema, table }, role) => ({
+      publication: options.publication,
+      table: await onCatalog((session) => loadUnpublishedTable(session, schema, table, role)),
+    }),
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => casts.ask({ filter, column }),
     testFilters: (check) => onChecker((session) => testFilters(session, check)),
-    checkRows: async (check) => {
-      // Who may select only some of the columns may not ask who wrote a row.
-      const withXmin = check.withXmin && check.entry.readers.has(check.role)
-      const answer = await checkRows((await sessions()).checker, { ...check, withXmin }, options.identityTimeoutMs)
-      return withXmin === check.withXmin ? answer : onCatalog((session) => withWriters(session, check, answer))
-    },
+    checkRows: async (check) => checkRows((await sessions()).checker, check, options.identityTimeoutMs),
     checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
+    checkVersions: (check) => onChecker((session) => checkVersions(session, check)),
     jsonOf: (question) => onChecker((session) => jsonOf(session, question, options.identityTimeoutMs)),
     computed: (question) => onChecker((session) => computedColumns(session, question, options.identityTimeoutMs)),
     generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),

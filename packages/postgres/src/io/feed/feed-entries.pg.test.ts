@@ -9,11 +9,14 @@ beforeAll(async () => {
   it = await startFeed(
     await postgres.createDatabase(),
     `create table notes (id serial primary key, body text, n int, ok bool, num numeric, f float8, d date, secret text, j json);
-     create table not_published (id serial primary key);
+     create table not_published (id serial primary key); create table keyless (a int); create table hidden (id serial primary key);
+     create table published_keyless (a int);
+     create table full_rows (id serial primary key, room int); alter table full_rows replica identity full;
+     grant select on not_published, keyless, published_keyless, full_rows to anon;
      create schema private_schema; create table private_schema.things (id serial primary key, body text);
      create role other nologin;
      grant all on notes to authenticated, service_role; grant select (id, body, n, ok, num, f, d, j) on notes to anon;
-     alter publication supabase_realtime add table notes, private_schema.things;`,
+     alter publication supabase_realtime add table notes, private_schema.things, published_keyless, full_rows;`,
   )
 })
 afterAll(() => it.close())
@@ -92,6 +95,65 @@ test('tables, columns and roles that are not there', async () => {
     const { status, message } = await channel.verdict()
     expect([role, status, /ERROR (42704|42501)/.test(message)]).toEqual([role, 'error', true])
   }
+})
+
+test('a refusal has a code, and a hint with the SQL that mends it (rule D17)', async () => {
+  const fault = async (entry: unknown, identity = asRole('anon')): Promise<unknown> => {
+    const channel = it.open({ entries: [entry], identity })
+    const { status, extra } = await channel.verdict()
+    channel.handle.close()
+    return status === 'error' ? [extra?.['code'], extra?.['hint']] : status
+  }
+  const missing = 'There is no table public.%s that this role may read: check the name, create it, or grant SELECT on it.'
+  expect(await fault({ ...NOTES, table: 'nosuch' })).toEqual(['missing-table', missing.replace('%s', 'nosuch')])
+  // A client learns nothing of tables that it may not read.
+  expect(await fault({ ...NOTES, table: 'hidden' })).toEqual(['missing-table', missing.replace('%s', 'hidden')])
+  expect(await fault({ ...NOTES, table: 'a"b\0' })).toEqual(['missing-table', expect.any(String)])
+  expect(await fault({ ...NOTES, table: 'not_published' })).toEqual([
+    'not-published',
+    'The table public.not_published is not published: alter publication supabase_realtime add table public.not_published;',
+  ])
+  expect(await fault({ ...NOTES, table: 'keyless' })).toEqual([
+    'no-primary-key',
+    'The table public.keyless has no primary key and is not published: alter table public.keyless add primary key (id); alter publication supabase_realtime add table public.keyless;',
+  ])
+  expect(await fault({ schema: 'nosuch' })).toEqual(['not-published', expect.stringContaining('no table that fits nosuch.*')])
+  expect(await fault({ ...NOTES, filter: 'nope=eq.1' })).toEqual([
+    'invalid-filter',
+    'public.notes has no column nope that the role anon may read.',
+  ])
+  expect(await fault({ ...NOTES, filter: 'n=eq.abc' })).toEqual(['invalid-filter', expect.stringContaining('n is of type int4')])
+  expect(await fault({ ...NOTES, filter: 'n=between.1' })).toEqual(['invalid-filter', expect.any(String)])
+  expect(await fault({ ...NOTES, select: ['nope'] })).toEqual(['invalid-select', expect.any(String)])
+  expect(await fault({ schema: '*', table: '*', select: ['id'] })).toEqual(['invalid-select', expect.any(String)])
+  expect(await fault({})).toEqual(['invalid-entry', expect.any(String)])
+  expect(await fault(null)).toEqual(['invalid-entry', expect.any(String)])
+  for (const role of ['nosuch', 'other']) expect(await fault(NOTES, asRole(role))).toEqual(['not-allowed', expect.stringContaining(role)])
+})
+
+test('what a subscription will not get is said to clients that ask for positions (rule D15)', async () => {
+  const advice = async (entry: unknown, request: object = {}, identity = asRole('anon')): Promise<unknown[]> => {
+    const channel = it.open({ entries: [entry], identity, positions: true, ...request })
+    await channel.subscribed()
+    // A second channel that is live: what the first one is advised of has come.
+    const later = it.open({ entries: [NOTES] })
+    await later.subscribed()
+    later.handle.close()
+    channel.handle.close()
+    return channel.systems
+      .filter(({ message }) => message !== 'Position')
+      .slice(1)
+      .map(({ extra }) => [extra?.['live'], extra?.['code']])
+  }
+  expect(await advice(NOTES)).toEqual([])
+  expect(await advice({ ...NOTES, filter: 'id=eq.1' })).toEqual([])
+  expect(await advice({ ...NOTES, filter: 'n=eq.1' })).toEqual([[true, 'deletes-not-filterable']])
+  expect(await advice({ ...NOTES, event: 'DELETE', filter: 'n=eq.1' })).toEqual([[true, 'deletes-not-filterable']])
+  expect(await advice({ ...NOTES, event: 'INSERT', filter: 'n=eq.1' })).toEqual([])
+  expect(await advice({ ...NOTES, table: 'full_rows', filter: 'room=eq.1' })).toEqual([])
+  expect(await advice({ ...NOTES, table: 'published_keyless' })).toEqual([[true, 'no-primary-key']])
+  expect(await advice({ schema: 'private_schema', table: 'things' })).toEqual([[true, 'not-allowed']])
+  expect(await advice({ ...NOTES, filter: 'n=eq.1' }, { positions: false })).toEqual([])
 })
 
 test('what is accepted', async () => {

@@ -113,7 +113,7 @@ test('large rows leave out what is large, at any size', async () => {
   channel.handle.close()
 })
 
-test('under policies, old values and deleted rows are told by their key', async () => {
+test('under policies, an old row comes whole where they are true for it (D6), a deleted one by its key', async () => {
   const one = it.open({
     entries: [of('full_own'), of('full_own', { filter: 'secret=eq.s' }), of('full_own', { filter: 'id=eq.1' })],
     identity: user(USER_1),
@@ -128,7 +128,7 @@ test('under policies, old values and deleted rows are told by their key', async 
   await Promise.all([one.received(3), service.received(3)])
   expect(one.changes.map(({ ids, data }) => [ids, data.old_record])).toEqual([
     [[1, 2, 3], undefined],
-    [[1, 2, 3], { id: 1 }],
+    [[1, 2, 3], { id: 1, owner: USER_1, secret: 's', n: 1 }],
     [[1, 3], { id: 1 }],
   ])
   expect(service.changes.map(({ data }) => data.old_record)).toEqual([undefined, { id: 1, owner: USER_1, secret: 's', n: 1 }, { id: 1 }])

@@ -90,7 +90,7 @@ test('a position told at the subscription or to a quiet channel serves as well',
   }
 })
 
-test('a replay shows what may be seen now, of rows that changed since their key, and nothing that was never theirs', async () => {
+test('a replay shows what may be seen now, versions that were theirs, and nothing that was never theirs', async () => {
   const identity = asRole('authenticated', { sub: USER_1 })
   const first = it.open({ entries: [OWN], positions: true, identity })
   await first.subscribed()
@@ -116,10 +116,10 @@ test('a replay shows what may be seen now, of rows that changed since their key,
     again.changes.map(({ data: { type, record, superseded } }) => [type, record?.['id'], record?.['body'], superseded ?? false]),
   ).toEqual([
     ['INSERT', mine, 'mine', false],
-    ['INSERT', changed, undefined, true],
+    ['INSERT', changed, 'first', false],
     ['UPDATE', changed, 'second', false],
     ['UPDATE', got, 'for one', false],
-    ['INSERT', twice, undefined, true],
+    ['INSERT', twice, 'within a transaction', false],
     ['UPDATE', twice, 'at its end', false],
   ])
   expect(again.changes.map(({ text }) => text).join()).not.toContain('secret')
@@ -131,9 +131,9 @@ test('positions that cannot be gone on from say why, and the channel is live all
   await first.subscribed()
   const [epoch] = positionOf(first).split('/')
   const reasons = new Map([
-    ['', 'malformed-position'],
-    [`'; drop table notes; --`, 'malformed-position'],
-    ['x'.repeat(100_000), 'malformed-position'],
+    ['', 'invalid-position'],
+    [`'; drop table notes; --`, 'invalid-position'],
+    ['x'.repeat(100_000), 'invalid-position'],
     ['abc/1/0', 'other-epoch'],
     [`${epoch}/1/0`, 'position-too-old'],
     [`${epoch}/ffffffffffffffff/0`, 'position-ahead'],

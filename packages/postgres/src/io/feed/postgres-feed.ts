@@ -121,6 +121,12 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     onChanges: (batch) => feed.onChanges(batch),
     onEpoch: (event) => feed.onEpoch(event),
     onTableGap: (gap) => feed.onTableGap(gap),
+    onPeers: (peers) => {
+      if (peers.length === 0 || options.hasRelay === true) return
+      options.onNotice?.(
+        `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
+      )
+    },
     onProgress: (lsn) => feed.onProgress(lsn),
     onStatus: (status) => {
       if (status.kind === 'waiting') feed.onWaiting(status.fault)
@@ -191,6 +197,7 @@ function lazily(open: () => Promise<FeedSessions>): { get(): Promise<FeedSession
     },
     close: async () => {
       const opened = await sessions?.catch(() => null)
+      sessions = null
       await opened?.close()
     },
   }

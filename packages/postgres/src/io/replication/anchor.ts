@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { formatLsn, laterLsn, parseLsn } from '../../replication/lsn.ts'
+import { formatLsn, laterLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import type { EpochReason } from '../../replication/replication-state.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
@@ -22,6 +22,7 @@ export interface AnchorRequest {
 }
 
 const SLOW_MS = 5_000
+const HORIZON_TIMEOUT_MS = 1_000
 
 /**
  * Finds the anchor. Where there is none that can be read, or it is rejected, one node makes it and the others find that
@@ -44,6 +45,7 @@ export async function takeAnchor(catalog: Queryable, stream: Queryable, request:
     )
     try {
       await createSlot(stream, name, false)
+      await raiseHorizon(catalog, name)
     } finally {
       clearTimeout(timer)
     }
@@ -69,6 +71,26 @@ function isUsable({ lostBecause, confirmedLsn }: Slot): boolean {
 async function drop(session: Queryable, name: string): Promise<void> {
   const dropped = await dropSlot(session, name)
   if (!dropped.ok && dropped.code === 'active') throw new AnchorHeld(`the slot ${name} has to be replaced, and an older server reads it`)
+}
+
+/**
+ * A new slot keeps dead catalog rows back to the oldest one of any other slot, and its `catalog_xmin` says so. What
+ * publications were given before it would look as if it belonged to the window. Creating another slot makes Postgres log
+ * which transactions run, and advancing past that record moves `catalog_xmin` to the oldest of those.
+ */
+async function raiseHorizon(catalog: Queryable, anchor: string): Promise<void> {
+  const probe = pg.escapeLiteral(`${anchor}_probe`)
+  try {
+    // The record is written at once; what is not waited for is the end of transactions that are open.
+    await catalog.query(`set statement_timeout = ${HORIZON_TIMEOUT_MS}`)
+    await catalog.query(`select pg_catalog.pg_create_logical_replication_slot(${probe}, 'pgoutput', true)`).catch(() => {})
+    await catalog.query(`select pg_catalog.pg_replication_slot_advance(${pg.escapeLiteral(anchor)}, pg_catalog.pg_current_wal_lsn())`)
+  } catch {
+    // A gap may be reported that is none, if a node starts before the anchor has moved.
+  } finally {
+    await catalog.query('set statement_timeout = 0')
+    await dropSlot(catalog, `${anchor}_probe`)
+  }
 }
 
 async function withLock<T>(session: Queryable, slotBase: string, work: () => Promise<T>): Promise<T> {
@@ -133,8 +155,9 @@ export async function anchorTarget(session: Queryable, { anchor, slotBase, windo
     [anchor, `^${slotBase}_n_[a-z0-9_]+_[0-9a-f]{6}$`],
   )
   const [row] = rows as { confirmed: string | null; written: string; needed: string | null }[]
-  const [confirmed, written, needed] = [row?.confirmed, row?.written, row?.needed].map((text) => parseLsn(text ?? ''))
-  if (confirmed == null || written == null || needed == null) return null
+  const read = (text: string | null | undefined): Lsn | null => parseLsn(text ?? '')
+  const [confirmed, written, needed] = [read(row?.confirmed), read(row?.written), read(row?.needed)]
+  if (confirmed === null || written === null || needed === null) return null
   const target = laterLsn(needed, written - BigInt(Math.trunc(windowBytes)))
   return target - confirmed < MIN_ADVANCE_BYTES ? null : formatLsn(target)
 }

@@ -87,7 +87,11 @@ describe('a column list', () => {
     await other.received(1)
     expect(filtered.changes).toEqual([])
     const warning = 'Changes of public.notes are withheld: the publication leaves out n, which your filter looks at'
-    expect(filtered.systems.at(-1)).toEqual({ status: 'error', message: warning, extra: { live: true } })
+    expect(filtered.systems.at(-1)).toEqual({
+      status: 'error',
+      message: warning,
+      extra: { live: true, code: 'filter-not-published', hint: expect.any(String) as string },
+    })
     const late = await watch('n=eq.7')
     await late.until(() => late.systems.some(({ message }) => message === warning))
     expect(other.systems).toHaveLength(1)

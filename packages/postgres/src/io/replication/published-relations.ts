@@ -1,11 +1,67 @@
-import type { PublishedRelation } from '../../replication/published-relations.ts'
+import { formatLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
+import type { LoggedRelation, PublishedRelation, PublishedRelations, TableGap } from '../../replication/published-relations.ts'
 import type { Queryable } from '../sessions/queryable.ts'
+import { currentLsn } from './slot.ts'
+
+export interface PublishedTarget {
+  readonly publications: readonly { readonly name: string }[]
+  readonly anchor: string | null
+  readonly isNewSlot: boolean
+}
+
+export interface Published {
+  readonly gaps: readonly TableGap[]
+  /** How far the server had written after the publications were read. */
+  readonly serverLsn: Lsn
+}
+
+/** Reads what the publications publish, and answers of what changes may be missing. The database remembers it for other nodes. */
+export async function lookAtPublished(session: Queryable, published: PublishedRelations, target: PublishedTarget): Promise<Published> {
+  const names = target.publications.map(({ name }) => name)
+  const relations = await readPublishedRelations(session, names, target.anchor)
+  const serverLsn = await currentLsn(session)
+  if (published.isSame(relations)) return { gaps: [], serverLsn }
+  const log = await readLog(session)
+  const { gaps, writes } = published.look({ relations, serverLsn, isNewSlot: target.isNewSlot }, log ?? [])
+  if (log !== null && writes.length > 0) await writeLog(session, writes)
+  return { gaps, serverLsn }
+}
+
+/** `null`: the database was not prepared by `migrate`, so nothing is remembered. */
+async function readLog(session: Queryable): Promise<LoggedRelation[] | null> {
+  const [table] = (await session.query(`select to_regclass('tidewire.published_relations') is not null as exists`)).rows as {
+    exists: boolean
+  }[]
+  if (table?.exists !== true) return null
+  const { rows } = await session.query(
+    'select relation::int8::float8 as oid, version, gap_before::text as "gapBefore" from tidewire.published_relations',
+  )
+  return (rows as { oid: number; version: string; gapBefore: string | null }[]).map((row) => ({
+    ...row,
+    gapBefore: row.gapBefore === null ? null : parseLsn(row.gapBefore),
+  }))
+}
+
+/** Another node may have written the same a moment ago: the earlier end of the gap is as true. */
+async function writeLog(session: Queryable, relations: readonly LoggedRelation[]): Promise<void> {
+  await session.query(
+    `insert into tidewire.published_relations as known (relation, version, gap_before)
+     select * from unnest($1::oid[], $2::text[], $3::text[]::pg_lsn[]) order by 1
+     on conflict (relation) do update set version = excluded.version, gap_before = excluded.gap_before
+       where known.version <> excluded.version`,
+    [
+      relations.map(({ oid }) => oid),
+      relations.map(({ version }) => version),
+      relations.map(({ gapBefore }) => (gapBefore === null ? null : formatLsn(gapBefore))),
+    ],
+  )
+}
 
 /**
  * What the publications publish, by the relation that is written to. `anchor` is the slot that holds the window: entries
  * that its oldest transaction may not have seen are `recent`.
  */
-export async function readPublishedRelations(
+async function readPublishedRelations(
   session: Queryable,
   publications: readonly string[],
   anchor: string | null,

@@ -22,7 +22,7 @@ export const SESSION_SQL = `
 set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; set extra_float_digits = 1;
 set xmlbinary = 'base64'; set client_encoding = 'UTF8';
 set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set idle_session_timeout = 0;
-set wal_sender_timeout = '60s'; set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`
+set jit = off; set wal_sender_timeout = '60s'; set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`
 
 /** `pg` knows the option and its types do not. */
 type ReplicationConfig = pg.ClientConfig & { readonly replication: 'database' }

@@ -18,7 +18,7 @@ import { transactionsSeen } from '../checks/visibility.ts'
 import { AnchorAdvancer } from './anchor-advancer.ts'
 import { AnchorHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationOids, type PublicationSpec } from './publication.ts'
-import { readPublishedRelations } from './published-relations.ts'
+import { lookAtPublished, type Published } from './published-relations.ts'
 import { dropClient } from './drop-client.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
 import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName } from './slot.ts'
@@ -146,8 +146,7 @@ class Attempt {
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
     const oids = oidText(await publicationOids(catalog, publications))
     const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.anchor ?? slot.name, oids])
-    const gaps = await this.#gaps(slot, epoch)
-    const serverLsn = await currentLsn(catalog)
+    const { gaps, serverLsn } = await this.#gaps(slot, epoch)
     const confirmedLsn = temporarySlot ? await createSlot(stream, slot.name, true) : await this.#copy(stream, slot)
     const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName: slot.name, anchor: slot.anchor, oids })
     return { ok: true, session, epoch, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
@@ -178,15 +177,12 @@ class Attempt {
   }
 
   /** Of an anchor that was just created nothing is read that its publications did not publish. */
-  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<readonly number[]> {
+  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Published> {
     const memory = this.#memory
-    const names = this.#target.publications.map(({ name }) => name)
-    const relations = await readPublishedRelations(this.#catalog, names, anchor)
-    const isSame = memory.epoch === epoch
+    if (memory.epoch !== epoch) memory.published.restart()
+    const isNewSlot = memory.epoch !== epoch && (reason !== 'found' || anchor === null)
     memory.epoch = epoch
-    if (isSame) return memory.published.update(relations)
-    const recent = memory.published.begin(relations)
-    return reason === 'found' && anchor !== null ? recent : []
+    return lookAtPublished(this.#catalog, memory.published, { publications: this.#target.publications, anchor, isNewSlot })
   }
 
   async #copy(stream: ReplicationConnection, { anchor, name }: TakenSlot): Promise<Lsn> {
@@ -281,18 +277,18 @@ class PostgresSession implements ReplicationSession {
 
   async #check(): Promise<ReplicationCheck> {
     const { publications, slotBase } = this.#target
-    const names = publications.map(({ name }) => name)
     const oids = oidText(await publicationOids(this.#catalog, publications))
-    const relations = await readPublishedRelations(this.#catalog, names, this.#anchor)
-    const serverLsn = await currentLsn(this.#catalog)
-    if (oids !== this.#oids) return { serverLsn, publicationsChanged: true, anchorLost: false, gaps: [], peers: [] }
+    if (oids !== this.#oids)
+      return { serverLsn: await currentLsn(this.#catalog), publicationsChanged: true, anchorLost: false, gaps: [], peers: [] }
+    const look = { publications, anchor: this.#anchor, isNewSlot: false }
+    const { gaps, serverLsn } = await lookAtPublished(this.#catalog, this.#memory.published, look)
     const slots = await listSlots(this.#catalog, slotBase)
     const anchor = slots.find(({ name }) => name === this.#anchor)
     return {
       serverLsn,
       publicationsChanged: false,
       anchorLost: this.#anchor !== null && (anchor === undefined || anchor.lostBecause !== null),
-      gaps: this.#memory.published.update(relations),
+      gaps,
       peers: slots.flatMap(({ name, node }) => (node === null || this.#memory.copies.has(name) ? [] : [node])),
     }
   }

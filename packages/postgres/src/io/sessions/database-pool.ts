@@ -14,7 +14,7 @@ export interface DatabasePoolOptions {
 
 /** Sessions for questions; opened on demand, closed when idle. */
 export interface DatabasePool extends Queryable {
-  /** Runs `work` on a session that nobody else uses meanwhile. One whose work failed half-way is not used again. */
+  /** Runs `work` on a session of its own. One whose work failed half-way is not used again. */
   withSession<T>(work: (session: pg.ClientBase) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
@@ -29,7 +29,7 @@ export function databasePool(options: DatabasePoolOptions): DatabasePool {
   })
   // An idle session that breaks is replaced at the next question; without a listener it would end the process.
   pool.on('error', () => {})
-  // The pool does not listen while somebody has the session, and it may break between two questions.
+  // The pool does not listen while the session is in use, and it may break between two queries.
   pool.on('connect', (session) => session.on('error', () => {}))
   return {
     query: (text, values) => pool.query(text, values),
@@ -55,7 +55,8 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect()
   } catch (error) {
-    if (pool.waitingCount > 0 && pool.totalCount >= pool.options.max)
+    // What the pool says to one that waited in its line; of a connection that could not be made it says something else.
+    if (pool.totalCount >= pool.options.max && error instanceof Error && error.message.startsWith('timeout exceeded'))
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
     throw error
   }

@@ -123,7 +123,9 @@ describe('every message', () => {
     if (message.kind !== 'update') throw new Error(message.kind)
     expect(cellsOf(message.newTuple)).toEqual(['2', undefined, ''])
     expect(message.old?.extent).toBe({ K: 'key', O: 'full', '': undefined }[tag])
-    if (message.old !== null) expect(cellsOf(message.old.tuple)).toEqual(['1', null, null])
+    // A key tuple has nulls where the replica identity has no column.
+    const none = tag === 'K' ? undefined : null
+    if (message.old !== null) expect(cellsOf(message.old.tuple)).toEqual(['1', none, none])
   })
 
   test.each(['K', 'O'] as const)('delete with old tuple %o', (tag) => {

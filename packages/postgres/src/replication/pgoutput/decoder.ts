@@ -75,7 +75,7 @@ function readUpdate(reader: ByteReader): UpdateMessage | PgoutputFault {
   let tag = reader.uint8()
   let old: OldTuple | null = null
   if (tag === KEY_TUPLE || tag === OLD_TUPLE) {
-    const tuple = readTuple(reader)
+    const tuple = readTuple(reader, tag === KEY_TUPLE)
     if (tuple === null) return badTuple(reader, 'update')
     old = { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple }
     tag = reader.uint8()
@@ -89,7 +89,7 @@ function readDelete(reader: ByteReader): DeleteMessage | PgoutputFault {
   const relationOid = reader.uint32()
   const tag = reader.uint8()
   if (tag !== KEY_TUPLE && tag !== OLD_TUPLE) return misplaced(reader, 'delete')
-  const tuple = readTuple(reader)
+  const tuple = readTuple(reader, tag === KEY_TUPLE)
   if (tuple === null) return badTuple(reader, 'delete')
   return { kind: 'delete', relationOid, old: { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple } }
 }
@@ -98,14 +98,14 @@ const NEW_TUPLE = 0x4e // N
 const KEY_TUPLE = 0x4b // K
 const OLD_TUPLE = 0x4f // O
 
-function readTuple(reader: ByteReader): Tuple | null {
+function readTuple(reader: ByteReader, keyOnly = false): Tuple | null {
   const count = reader.uint16()
   if (reader.overrun) return null
   const start = reader.offset
   const end = tupleEnd(reader.buffer, start, reader.end, count)
   if (end < 0) return null
   reader.offset = end
-  return new Tuple(reader.buffer, start, end, count)
+  return new Tuple(reader.buffer, start, end, count, { keyOnly })
 }
 
 function readRelation(reader: ByteReader): RelationMessage | PgoutputFault {

@@ -15,14 +15,30 @@ export class Tuple {
   readonly #buffer: Buffer
   readonly #start: number
   readonly #end: number
+  /** A tuple of the replica identity's columns alone; nulls stand for the others, since these columns are NOT NULL. */
+  readonly #keyOnly: boolean
   #offsets: Uint32Array | null = null
 
   /** `start` is the first cell; the cells up to `end` must have been checked (`tupleEnd`). */
-  constructor(buffer: Buffer, start: number, end: number, length: number) {
+  constructor(buffer: Buffer, start: number, end: number, length: number, { keyOnly = false }: { readonly keyOnly?: boolean } = {}) {
     this.#buffer = buffer
     this.#start = start
     this.#end = end
     this.length = length
+    this.#keyOnly = keyOnly
+  }
+
+  /** A row of these texts; `undefined`: not known, as an unchanged value that was not sent. */
+  static of(texts: readonly (string | null | undefined)[]): Tuple {
+    const cells = texts.map((text) => {
+      if (typeof text !== 'string') return Buffer.from([text === null ? NULL : UNCHANGED])
+      const bytes = Buffer.from(text)
+      const head = Buffer.from([TEXT, 0, 0, 0, 0])
+      head.writeUInt32BE(bytes.length, 1)
+      return Buffer.concat([head, bytes])
+    })
+    const buffer = Buffer.concat(cells)
+    return new Tuple(buffer, 0, buffer.length, texts.length)
   }
 
   /** Bytes on the wire. */
@@ -35,18 +51,18 @@ export class Tuple {
       case TEXT:
         return 'text'
       case NULL:
-        return 'null'
+        return this.#keyOnly ? 'unchanged' : 'null'
       default:
         return 'unchanged'
     }
   }
 
-  /** The column's text as Postgres writes it; `null` for SQL null, `undefined` for an unchanged value that was not sent. */
+  /** The column's text as Postgres writes it; `null` for SQL null, `undefined` for a value that was not sent. */
   text(column: number): string | null | undefined {
     const offset = this.#offset(column)
     const kind = this.#buffer[offset]
     if (kind === TEXT) return this.#buffer.toString('utf8', offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
-    return kind === NULL ? null : undefined
+    return kind === NULL && !this.#keyOnly ? null : undefined
   }
 
   /** The bytes of the column's text, without a copy; `null` where there is none. */
@@ -60,7 +76,7 @@ export class Tuple {
   detach(): Tuple {
     const own = Buffer.allocUnsafeSlow(this.byteLength)
     this.#buffer.copy(own, 0, this.#start, this.#end)
-    return new Tuple(own, 0, own.length, this.length)
+    return new Tuple(own, 0, own.length, this.length, { keyOnly: this.#keyOnly })
   }
 
   #offset(column: number): number {

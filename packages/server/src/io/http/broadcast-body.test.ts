@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   batchEntries,
+  MAX_BATCH_VALUES,
   batchMessages,
   mediaType,
   singleFaults,
@@ -176,5 +177,34 @@ describe('a single broadcast', () => {
     ['é'.repeat(124), 'e', { topic: ['is over 255 bytes'] }],
   ])('names %.20s and %.20s', (topic, event, faults) => {
     expect(singleFaults(`realtime:${topic}`, topic, event)).toEqual(faults)
+  })
+})
+
+describe('what costs more than its bytes (rules L9, L10)', () => {
+  const batch = (values: number): Buffer => {
+    // `messages`, its one element, the three fields of that, and the list count too.
+    const list = Array.from({ length: values - 6 }, () => 1)
+    return Buffer.from(JSON.stringify({ messages: [{ topic: 'a', event: 'e', payload: { list } }] }))
+  }
+
+  test('keys and elements of a batch: one below, at it, one above', () => {
+    const kinds = [MAX_BATCH_VALUES - 1, MAX_BATCH_VALUES, MAX_BATCH_VALUES + 1].map(
+      (values) => batchEntries('application/json', batch(values)).kind,
+    )
+    expect(kinds).toEqual(['entries', 'entries', 'invalid'])
+  })
+
+  test('depth, of a batch and of one message', () => {
+    const nested = (depth: number): string => '{"a":'.repeat(depth) + '0' + '}'.repeat(depth)
+    const kind = (depth: number): string => batchEntries('application/json', Buffer.from(`{"messages":[${nested(depth - 2)}]}`)).kind
+    expect([511, 512, 513].map(kind)).toEqual(['entries', 'entries', 'invalid'])
+    const isTaken = (depth: number): boolean => singlePayload('application/json', Buffer.from(nested(depth))) !== null
+    expect([511, 512, 513].map(isTaken)).toEqual([true, true, false])
+  })
+
+  test('one message of any number of elements is forwarded as it came', () => {
+    const list = JSON.stringify(Array.from({ length: 200_000 }, () => 1))
+    expect(Buffer.from(singlePayload('application/json', Buffer.from(` {"list":${list}}`))!.bytes).toString()).toBe(` {"list":${list}}`)
+    expect(Buffer.from(singlePayload('application/json', Buffer.from(list))!.bytes).toString()).toBe(`{"_json":${list}}`)
   })
 })

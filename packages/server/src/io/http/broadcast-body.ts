@@ -1,4 +1,15 @@
-import { allElementBytes, isJsonObject, jsonValue, memberBytes, textBytes, utf8Text, type JsonObject } from '@tidewire/protocol'
+import {
+  allElementBytes,
+  forwardFault,
+  isJsonObject,
+  jsonValue,
+  MAX_NESTING,
+  memberBytes,
+  scanJson,
+  textBytes,
+  utf8Text,
+  type JsonObject,
+} from '@tidewire/protocol'
 import type { PublishRequest } from '../../ports.ts'
 
 /** A message as a request asks for it. */
@@ -16,6 +27,13 @@ const BLANK = "can't be blank"
 const INVALID = 'is invalid'
 const TOO_LARGE = 'Payload size exceeds tenant limit'
 
+const SPACE = 0x20
+const OPEN_OBJECT = 0x7b
+
+/** Keys and elements of a batch, its payloads included, for it is read as a whole (rule L10). */
+export const MAX_BATCH_VALUES = 50_000
+const TOO_MANY_VALUES = `hold more than ${MAX_BATCH_VALUES} keys and elements, or nest more than ${MAX_NESTING} levels deep`
+
 /** The media type of a Content-Type header, without parameters; JSON when there is none. */
 export function mediaType(contentType: string | undefined): string {
   return contentType?.split(';', 1)[0]!.trim().toLowerCase() || 'application/json'
@@ -24,6 +42,8 @@ export function mediaType(contentType: string | undefined): string {
 /** The entries of `{ messages: […] }`. As in the reference, a body of another type than JSON holds none. */
 export function batchEntries(type: string, body: Uint8Array): BatchEntries {
   if (type !== 'application/json' || body.length === 0) return { kind: 'invalid', messages: [BLANK] }
+  const scan = scanJson(body, MAX_NESTING, MAX_BATCH_VALUES)
+  if (!scan.ok && scan.code !== 'malformed-json') return { kind: 'invalid', messages: [TOO_MANY_VALUES] }
   const value = jsonValue(utf8Text(body))
   if (value === undefined) return { kind: 'not-json' }
   const messages = isJsonObject(value) && Object.hasOwn(value, 'messages') ? value['messages'] : null
@@ -52,7 +72,22 @@ function entryFaults(entry: JsonObject, text: Uint8Array, maxPayloadBytes: numbe
     ['private', flag(entry['private']) === undefined ? INVALID : null],
     ['topic', nameFault(entry['topic'])],
   ]
-  return Object.fromEntries(found.filter(([, fault]) => fault !== null).map(([field, fault]) => [field, [fault!]]))
+  return {
+    ...Object.fromEntries(found.filter(([, fault]) => fault !== null).map(([field, fault]) => [field, [fault!]])),
+    ...unsupportedOptions(entry),
+  }
+}
+
+/** What would change how a message is sent, and is not there: refused, as a 202 would say that it was done. */
+const UNSUPPORTED = ['persist', 'ttl']
+
+export function unsupportedOptions(given: Readonly<Record<string, unknown>>): FieldFaults {
+  const asked = UNSUPPORTED.filter((name) => Object.hasOwn(given, name) && !isOff(given[name]))
+  return Object.fromEntries(asked.map((name) => [name, ['is not supported']]))
+}
+
+function isOff(value: unknown): boolean {
+  return value === undefined || value === null || value === '' || flag(value) === false
 }
 
 function message(entry: JsonObject, text: Uint8Array): BroadcastMessage {
@@ -109,9 +144,9 @@ function lengthFault(name: string): string | null {
 export function singlePayload(type: 'application/json' | 'application/octet-stream', body: Uint8Array): PublishRequest['payload'] | null {
   if (type === 'application/octet-stream') return { encoding: 'binary', bytes: body }
   if (body.length === 0) return { encoding: 'json', bytes: textBytes('{}') }
-  const value = jsonValue(utf8Text(body))
-  if (value === undefined) return null
-  return { encoding: 'json', bytes: isJsonObject(value) ? body : Buffer.concat([textBytes('{"_json":'), body, textBytes('}')]) }
+  if (forwardFault(body) !== null) return null
+  const isObject = body.find((byte) => byte > SPACE) === OPEN_OBJECT
+  return { encoding: 'json', bytes: isObject ? body : Buffer.concat([textBytes('{"_json":'), body, textBytes('}')]) }
 }
 
 export const payloadTooLarge: FieldFaults = { payload: [TOO_LARGE] }

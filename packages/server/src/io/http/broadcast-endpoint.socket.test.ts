@@ -22,6 +22,39 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast', (base) => {
     expect(Buffer.from(api.published[0]!.payload.bytes).toString()).toBe('{"n": 12345678901234567890}')
   })
 
+  test('the answer tells how many of this node received it, those of a batch together', async () => {
+    api.outcome = ({ event }) => (event === 'denied' ? { kind: 'denied' } : { kind: 'accepted', receivers: 3 })
+    const answer = await api.post(path, batch(MESSAGE, { ...MESSAGE, event: 'denied' }, MESSAGE))
+    expect(answer.headers.get('tidewire-receivers')).toBe('6')
+    expect((await api.post(path, batch(MESSAGE), {})).headers.get('tidewire-receivers')).toBeNull()
+  })
+
+  test('the answer waits until the message is written, of a batch until all are', async () => {
+    let write = (): void => {}
+    const written = new Promise<void>((resolve) => (write = resolve))
+    api.outcome = ({ event }) => ({ kind: 'accepted', receivers: 1, ...(event === 'pending' ? { written } : {}) })
+    let answered = false
+    const answer = api.post(path, batch({ ...MESSAGE, event: 'pending' }, MESSAGE)).finally(() => (answered = true))
+    await expect.poll(() => api.published.length).toBe(2)
+    expect((await api.post(path, batch(MESSAGE))).status).toBe(202)
+    expect(answered).toBe(false)
+    write()
+    expect((await answer).status).toBe(202)
+  })
+
+  test.each([
+    ['persist', true],
+    ['persist', 'true'],
+    ['ttl', 60],
+  ])('%s: %j is refused by name, as it would not be done', async (name, value) => {
+    expect(await api.post(path, batch(MESSAGE, { ...MESSAGE, [name]: value }))).toMatchObject({
+      status: 422,
+      body: `{"errors":{"messages":[{},{"${name}":["is not supported"]}]}}`,
+    })
+    expect(api.published).toEqual([])
+    expect((await api.post(path, batch({ ...MESSAGE, [name]: false }, { ...MESSAGE, [name]: null }))).status).toBe(202)
+  })
+
   test('several messages arrive in their order', async () => {
     expect((await api.post(path, batch(...[1, 2, 3].map((a) => ({ ...MESSAGE, event: `e${a}` }))))).status).toBe(202)
     expect(api.published.map(({ event }) => event)).toEqual(['e1', 'e2', 'e3'])
@@ -213,10 +246,30 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast/:topic/events/:event'
     expect(api.published[0]?.private).toBe(isPrivate)
   })
 
+  test('the answer tells how many of this node received it', async () => {
+    api.outcome = () => ({ kind: 'accepted', receivers: 2 })
+    expect((await api.post(path('h1', 'ev'), {})).headers.get('tidewire-receivers')).toBe('2')
+  })
+
+  test('an option that would not be done is refused by name', async () => {
+    expect(await api.post(path('h1', 'ev', '?persist=true&ttl=5'), {})).toMatchObject({
+      status: 422,
+      body: '{"errors":{"persist":["is not supported"],"ttl":["is not supported"]}}',
+    })
+    expect((await api.post(path('h1', 'ev', '?persist=false'), {})).status).toBe(202)
+  })
+
   test('denied: 403', async () => {
-    api.outcome = () => ({ kind: 'denied' })
+    api.outcome = () => ({ kind: 'denied', detail: 'no INSERT policy' })
     expect(await api.post(path('room', 'ev', '?private=true'), {})).toMatchObject({ status: 403, body: '{"message":"Unauthorized"}' })
-    expect(api.decisions).toMatchObject([{ kind: 'publish-refused', code: 'unauthorized', topic: 'realtime:room' }])
+    expect(api.decisions).toMatchObject([
+      {
+        kind: 'publish-refused',
+        code: 'unauthorized',
+        topic: 'realtime:room',
+        detail: 'role "anon" may not send to this topic (no INSERT policy)',
+      },
+    ])
   })
 
   test('no token: 401', async () => {

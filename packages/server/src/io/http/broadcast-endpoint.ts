@@ -1,16 +1,27 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { DecisionCode } from '../../decision-code.ts'
 import { wireTopic } from '@tidewire/protocol'
-import type { Context, MiddlewareHandler } from 'hono'
 import { describeTokenRefusal } from '../../auth/token.ts'
 import type { Limits } from '../../limits/limits.ts'
 import { RateCounter } from '../../limits/rate-counter.ts'
 import type { Identity, Observer, Publish, PublishOutcome, PublishRequest, Runtime } from '../../ports.ts'
-import { batchEntries, batchMessages, mediaType, payloadTooLarge, singleFaults, singlePayload } from './broadcast-body.ts'
+import {
+  batchEntries,
+  batchMessages,
+  mediaType,
+  payloadTooLarge,
+  singleFaults,
+  singlePayload,
+  unsupportedOptions,
+} from './broadcast-body.ts'
+import { broadcastRoute, type BroadcastRoute } from './broadcast-route.ts'
+import { CORS } from './cors.ts'
+import { writeAnswer, type HttpAnswer } from './http-answer.ts'
 import { httpIdentity, type HttpIdentityDeps } from './http-identity.ts'
 import { RequestBodies } from './request-body.ts'
 
 export interface BroadcastEndpointDeps extends HttpIdentityDeps {
-  readonly runtime: Pick<Runtime, 'now' | 'uptime'>
+  readonly runtime: Pick<Runtime, 'now' | 'uptime' | 'setTimer'>
   readonly publish: Publish
   readonly limits: Limits
   readonly observer: Pick<Observer, 'decision'>
@@ -21,7 +32,10 @@ const MAX_BATCH = 10_000
 
 const RETRY_AFTER = { 'retry-after': '5' }
 
-/** Broadcasts over HTTP (rules H2, H3): a batch, or one message with its topic and event in the path. */
+/**
+ * Broadcasts over HTTP (rules H2, H3): a batch, or one message with its topic and event in the path. This is how backends publish,
+ * so it stands on Node's requests and responses: building those of `fetch` takes longer than all the rest.
+ */
 export class BroadcastEndpoint {
   readonly #deps: BroadcastEndpointDeps
   readonly #bodies: RequestBodies
@@ -31,98 +45,119 @@ export class BroadcastEndpoint {
   constructor(deps: BroadcastEndpointDeps) {
     const { limits, runtime } = deps
     this.#deps = deps
-    this.#bodies = new RequestBodies({ maxBytes: limits.maxBodyBytes })
+    this.#bodies = new RequestBodies({ runtime, maxBytes: limits.maxBodyBytes })
     this.#requests = new RateCounter(limits.maxEventsPerSecond, runtime.uptime())
     this.#messages = new RateCounter(limits.maxEventsPerSecond, runtime.uptime())
   }
 
-  /** Tells callers how near the limit is; nothing where there is none. */
-  readonly rateHeaders: MiddlewareHandler = async (c, next) => {
-    await next()
-    const limit = this.#deps.limits.maxEventsPerSecond
-    if (limit === Infinity) return
-    const rolling = Math.round(this.#requests.perSecond(this.#deps.runtime.uptime()))
-    c.header('x-rate-limit', String(limit))
-    c.header('x-rate-limit-remaining', String(Math.max(0, limit - rolling)))
-    c.header('x-rate-rolling', String(rolling))
+  /** Answers a request that is one of this API; `false`: it is another one. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
+    const route = request.method === 'POST' ? broadcastRoute(request.url ?? '') : null
+    if (route === null) return false
+    this.#answer(request, route)
+      .catch((error: unknown): HttpAnswer => {
+        this.#observe('internal-error', error instanceof Error ? error.message : String(error))
+        return { status: 500, body: { message: 'Internal Server Error' } }
+      })
+      .then((answer) => writeAnswer(request, response, { ...answer, headers: { ...CORS, ...this.rateHeaders(), ...answer.headers } }))
+      .catch(() => response.destroy())
+    return true
   }
 
-  readonly batch = (c: Context): Promise<Response> =>
-    this.#admitted(c, (identity) =>
-      this.#bodies.use(c.req.raw, async (body) => {
-        if (!body.ok) return this.#refuse(c, body.status, body.code, { message: body.message })
-        const found = batchEntries(mediaType(c.req.header('content-type')), body.bytes)
-        if (found.kind === 'not-json') return this.#notJson(c)
-        if (found.kind === 'invalid') return this.#invalid(c, { messages: found.messages })
-        const excess = this.#excess(found.entries.length)
-        if (excess !== null) return this.#tooMany(c, excess)
-        const batch = batchMessages(found, this.#deps.limits.maxPayloadBytes)
-        if (!batch.ok) return this.#invalid(c, { messages: batch.faults })
-        this.#messages.add(this.#deps.runtime.uptime(), batch.messages.length)
-        return this.#publishAll(
-          c,
-          batch.messages.map((message) => ({ ...message, identity })),
-        )
-      }),
-    )
+  /** The rate and its limit; none where there is no limit. */
+  rateHeaders(): Readonly<Record<string, string>> {
+    const limit = this.#deps.limits.maxEventsPerSecond
+    if (limit === Infinity) return NO_HEADERS
+    const rolling = Math.round(this.#requests.perSecond(this.#deps.runtime.uptime()))
+    return {
+      'x-rate-limit': String(limit),
+      'x-rate-limit-remaining': String(Math.max(0, limit - rolling)),
+      'x-rate-rolling': String(rolling),
+    }
+  }
 
-  readonly single = (c: Context): Promise<Response> =>
-    this.#admitted(c, (identity) => {
-      const type = mediaType(c.req.header('content-type'))
-      if (type !== 'application/json' && type !== 'application/octet-stream')
-        return this.#refuse(c, 415, 'unsupported-media-type', {
-          error: 'Unsupported Media Type. Use application/json or application/octet-stream',
-        })
-      return this.#bodies.use(c.req.raw, (body) => {
-        if (!body.ok) return this.#refuse(c, body.status, body.code, { message: body.message })
-        const subTopic = c.req.param('topic')!
-        const event = c.req.param('event')!
-        const payload = singlePayload(type, body.bytes)
-        if (payload === null) return this.#notJson(c)
-        const faults = singleFaults(wireTopic(subTopic), subTopic, event)
-        if (Object.keys(faults).length > 0) return this.#invalid(c, faults)
-        const excess = this.#excess(1)
-        if (excess !== null) return this.#tooMany(c, excess)
-        this.#messages.add(this.#deps.runtime.uptime())
-        return this.#publishOne(c, { subTopic, event, private: c.req.query('private') === 'true', payload, form: 'user', identity })
-      })
-    })
-
-  /** Only callers with a good token count against the rate, so that nobody without one can use it up for the others. */
-  async #admitted(c: Context, work: (identity: Identity) => Response | Promise<Response>): Promise<Response> {
-    const caller = await httpIdentity(c, this.#deps)
+  /** Only callers with a good token count against the rate, so that callers without one cannot use it up. */
+  async #answer(request: IncomingMessage, route: BroadcastRoute): Promise<HttpAnswer> {
+    const { headers } = request
+    const caller = await httpIdentity(headers, this.#deps)
     if (!caller.ok) {
       const { code, detail } = describeTokenRefusal(caller.refusal)
-      return this.#refuse(c, 401, code, { message: 'Unauthorized' }, detail)
+      return this.#refuse(401, code, { message: 'Unauthorized' }, detail)
     }
-    if (this.#requests.add(this.#deps.runtime.uptime())) return this.#tooMany(c, 'Too many requests')
-    return work(caller.identity)
+    if (this.#requests.add(this.#deps.runtime.uptime())) return this.#tooMany('Too many requests')
+    const type = mediaType(headers['content-type'])
+    if (route.kind === 'single' && !isSingleType(type))
+      return this.#refuse(415, 'unsupported-media-type', {
+        error: 'Unsupported Media Type. Use application/json or application/octet-stream',
+      })
+    return this.#bodies.use(request, caller.token, (body) => {
+      if (!body.ok)
+        return this.#refuse(body.status, body.code, { message: body.message }, body.message, body.status === 503 ? RETRY_AFTER : {})
+      return route.kind === 'batch'
+        ? this.#batch(caller.identity, type, body.bytes)
+        : this.#single(caller.identity, route, type, body.bytes)
+    })
+  }
+
+  async #batch(identity: Identity, type: string, body: Buffer): Promise<HttpAnswer> {
+    const found = batchEntries(type, body)
+    if (found.kind === 'not-json') return this.#notJson()
+    if (found.kind === 'invalid') return this.#invalid({ messages: found.messages })
+    const excess = this.#excess(found.entries.length)
+    if (excess !== null) return this.#tooMany(excess)
+    const batch = batchMessages(found, this.#deps.limits.maxPayloadBytes)
+    if (!batch.ok) return this.#invalid({ messages: batch.faults })
+    this.#messages.add(this.#deps.runtime.uptime(), batch.messages.length)
+    return this.#publishAll(batch.messages.map((message) => ({ ...message, identity })))
+  }
+
+  async #single(
+    identity: Identity,
+    { subTopic, event, query }: Extract<BroadcastRoute, { kind: 'single' }>,
+    type: string,
+    body: Buffer,
+  ): Promise<HttpAnswer> {
+    const payload = singlePayload(type === 'application/json' ? type : 'application/octet-stream', body)
+    if (payload === null) return this.#notJson()
+    const faults = { ...singleFaults(wireTopic(subTopic), subTopic, event), ...unsupportedOptions(Object.fromEntries(query)) }
+    if (Object.keys(faults).length > 0) return this.#invalid(faults)
+    const excess = this.#excess(1)
+    if (excess !== null) return this.#tooMany(excess)
+    this.#messages.add(this.#deps.runtime.uptime())
+    return this.#publishOne({ subTopic, event, private: query.get('private') === 'true', payload, form: 'user', identity })
   }
 
   /** In order, as messages to one topic must arrive. What is denied in a batch is dropped (rule H2). */
-  async #publishAll(c: Context, requests: readonly PublishRequest[]): Promise<Response> {
+  async #publishAll(requests: readonly PublishRequest[]): Promise<HttpAnswer> {
+    let receivers = 0
+    const written: Promise<void>[] = []
     for (const request of requests) {
       const outcome = await this.#publish(request)
-      if (outcome.kind === 'too-large') return this.#invalid(c, payloadTooLarge)
-      if (outcome.kind === 'rate-limited') return this.#tooMany(c, EXCEEDED)
-      if (outcome.kind === 'unavailable') return c.json({ message: outcome.message }, 503, RETRY_AFTER)
+      if (outcome.kind === 'too-large') return this.#invalid(payloadTooLarge)
+      if (outcome.kind === 'rate-limited') return this.#tooMany(EXCEEDED)
+      if (outcome.kind === 'unavailable') return { status: 503, body: { message: outcome.message }, headers: RETRY_AFTER }
+      if (outcome.kind === 'denied') continue
+      receivers += outcome.receivers
+      if (outcome.written !== undefined) written.push(outcome.written)
     }
-    return accepted(c)
+    if (written.length > 0) await Promise.all(written)
+    return accepted(receivers)
   }
 
-  async #publishOne(c: Context, request: PublishRequest): Promise<Response> {
+  async #publishOne(request: PublishRequest): Promise<HttpAnswer> {
     const outcome = await this.#publish(request)
     switch (outcome.kind) {
       case 'accepted':
-        return accepted(c)
+        if (outcome.written !== undefined) await outcome.written
+        return accepted(outcome.receivers)
       case 'denied':
-        return c.json({ message: 'Unauthorized' }, 403)
+        return { status: 403, body: { message: 'Unauthorized' } }
       case 'too-large':
-        return this.#invalid(c, payloadTooLarge)
+        return this.#invalid(payloadTooLarge)
       case 'rate-limited':
-        return this.#tooMany(c, EXCEEDED)
+        return this.#tooMany(EXCEEDED)
       case 'unavailable':
-        return c.json({ message: outcome.message }, 503, RETRY_AFTER)
+        return { status: 503, body: { message: outcome.message }, headers: RETRY_AFTER }
     }
   }
 
@@ -132,7 +167,7 @@ export class BroadcastEndpoint {
       this.#deps.observer.decision({
         kind: 'publish-refused',
         code: outcome.kind === 'denied' ? 'unauthorized' : 'authorizer-unavailable',
-        detail: outcome.kind === 'denied' ? `role ${JSON.stringify(request.identity.role)} may not send to this topic` : outcome.message,
+        detail: outcome.kind === 'denied' ? deniedDetail(request, outcome.detail) : outcome.message,
         topic: wireTopic(request.subTopic),
         private: request.private,
       })
@@ -147,29 +182,28 @@ export class BroadcastEndpoint {
     return count > MAX_BATCH || count + rate > limit ? 'Too many messages to broadcast, please reduce the batch size' : null
   }
 
-  #tooMany(c: Context, message: string): Response {
-    return this.#refuse(c, 429, 'rate-limited', { message }, message, RETRY_AFTER)
+  #tooMany(message: string): HttpAnswer {
+    return this.#refuse(429, 'rate-limited', { message }, message, RETRY_AFTER)
   }
 
-  #invalid(c: Context, errors: object): Response {
-    return this.#refuse(c, 422, 'invalid-body', { errors }, `the fields ${Object.keys(errors).join(', ')} are not valid`)
+  #invalid(errors: object): HttpAnswer {
+    return this.#refuse(422, 'invalid-body', { errors }, `the fields ${Object.keys(errors).join(', ')} are not valid`)
   }
 
-  #notJson(c: Context): Response {
+  #notJson(): HttpAnswer {
     this.#observe('malformed-json', 'the body is not JSON')
-    return c.text('Bad Request', 400)
+    return { status: 400, body: 'Bad Request' }
   }
 
   #refuse(
-    c: Context,
-    status: 400 | 401 | 413 | 415 | 422 | 429 | 503,
+    status: number,
     code: DecisionCode,
     body: { readonly message: string } | { readonly error: string } | { readonly errors: object },
     detail: string = 'message' in body ? body.message : code,
-    headers: Record<string, string> = {},
-  ): Response {
+    headers: Readonly<Record<string, string>> = {},
+  ): HttpAnswer {
     this.#observe(code, detail)
-    return c.json(body, status, headers)
+    return { status, body, headers }
   }
 
   #observe(code: DecisionCode, detail: string): void {
@@ -177,8 +211,18 @@ export class BroadcastEndpoint {
   }
 }
 
-function accepted(c: Context): Response {
-  return c.body(null, 202, { 'content-length': '0' })
+function isSingleType(type: string): boolean {
+  return type === 'application/json' || type === 'application/octet-stream'
+}
+
+function deniedDetail({ identity }: PublishRequest, why: string | undefined): string {
+  return `role ${JSON.stringify(identity.role)} may not send to this topic${why === undefined ? '' : ` (${why})`}`
+}
+
+/** How many subscribers of this node got it: an addition, in a header, so that the body is that of the reference. */
+function accepted(receivers: number): HttpAnswer {
+  return { status: 202, body: null, headers: { 'tidewire-receivers': String(receivers) } }
 }
 
 const EXCEEDED = 'You have exceeded your rate limit'
+const NO_HEADERS = {}

@@ -3,15 +3,23 @@ import { cors as honoCors } from 'hono/cors'
 
 const ALLOWED_HEADERS = ['apikey', 'authorization', 'content-type', 'x-client-info']
 
+const EXPOSED = ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling']
+
+/** On answers that are no preflight. */
+export const CORS: Readonly<Record<string, string>> = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': EXPOSED.join(','),
+}
+
 const OPTIONS = {
   origin: '*',
   allowMethods: ['GET', 'HEAD', 'POST', 'OPTIONS'],
-  exposeHeaders: ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling'],
+  exposeHeaders: EXPOSED,
   maxAge: 86_400,
 }
 
 /**
- * Lets pages of any origin call (rule H4). Who may do what is told by tokens, which no browser adds by itself, so every
+ * Lets pages of any origin call (rule H4). Permission comes from tokens, which no browser adds by itself, so every
  * header that a page asks for is allowed: policies may read them.
  */
 export function cors(): MiddlewareHandler {

@@ -48,6 +48,22 @@ describe('health, ping, metrics', () => {
 })
 
 describe('paths, methods, origins', () => {
+  test.each(['/socket/websocket', '/realtime/v1/websocket'])(
+    '%s without an upgrade answers as an upgrade would, to pages too (rule H7)',
+    async (path) => {
+      const ask = async (query: string): Promise<unknown[]> => {
+        const { status, body, headers } = await api.call(path + query, { headers: { origin: 'https://x.test' } })
+        return [status, body, headers.get('access-control-allow-origin')]
+      }
+      const text = 'This path takes WebSockets: the request must ask for an upgrade'
+      expect(await ask('')).toEqual([400, text, '*'])
+      expect(await ask(`?apikey=${api.token}&vsn=2.0.0`)).toEqual([400, text, '*'])
+      expect(await ask('?apikey=wrong&vsn=2.0.0')).toEqual([401, '{"error":"The token provided is not a valid JWT"}', '*'])
+      expect(await ask(`?apikey=${api.token}&vsn=9`)).toEqual([403, '', '*'])
+      expect((await api.call(`${path}x`)).headers.get('access-control-allow-origin')).toBe('*')
+    },
+  )
+
   test.each(['/', '/nope', '/api', '/api/nope', '/realtime/v1', '/api/broadcast/x', '/api/broadcast/x/events', '/API/broadcast'])(
     '%s: 404',
     async (path) => {
@@ -172,6 +188,13 @@ describe('bodies', () => {
     })
     expect((await api.post('/api/broadcast', batch(MESSAGE))).status).toBe(202)
     expect(api.published).toHaveLength(1)
+  })
+
+  test('a body that stands still is 408, and its connection ends', async () => {
+    const text = await raw([head('content-length: 5000'), '{"messages":'], /slowly/)
+    expect(text).toMatch(/^HTTP\/1.1 408/)
+    expect(text.toLowerCase()).toContain('connection: close')
+    expect(api.decisions).toMatchObject([{ kind: 'http-refused', code: 'body-too-slow' }])
   })
 
   test('without a good token the body is not even waited for', async () => {

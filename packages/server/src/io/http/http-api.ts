@@ -1,42 +1,57 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Hono, type MiddlewareHandler } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { requestId } from 'hono/request-id'
 import type { TokenVerifier } from '../../ports.ts'
 import { BroadcastEndpoint, type BroadcastEndpointDeps } from './broadcast-endpoint.ts'
 import { cors } from './cors.ts'
-import { healthEndpoint, pingEndpoint } from './health-endpoint.ts'
+import { healthEndpoint, pingEndpoint, type HealthDeps } from './health-endpoint.ts'
+import { requestListener } from './http-listener.ts'
 import { metricsEndpoint, type MetricsText } from './metrics-endpoint.ts'
+import { socketPath, visibleNotFound, type UpgradeCheck } from './socket-path.ts'
 import { SOCKET_PATHS } from '../websocket/websocket-listener.ts'
 
-export interface HttpApiDeps extends BroadcastEndpointDeps {
+export interface HttpApiDeps extends BroadcastEndpointDeps, HealthDeps {
   /** `null`: there is no `/metrics`. */
   readonly metrics: MetricsText | null
   /** Who may read the metrics; `null`: everybody. */
   readonly metricsVerifier: TokenVerifier | null
-  /** Whether the server is about to stop. */
-  readonly draining: () => boolean
-  /** A sentence when something is wrong that the health check should name. */
-  readonly trouble?: () => string | null
+  readonly checkUpgrade: UpgradeCheck
+  /** Asked for the paths that are not known here; `null`: they are not known there either. */
+  readonly fallback?: ((request: Request) => Response | null | Promise<Response | null>) | undefined
 }
 
 /** The server's own paths, and those that a Supabase URL leads to. */
 const BASES = ['', '/realtime/v1']
 
 /** The HTTP side of a server: broadcasts, health, metrics (rules H2–H6). */
-export function httpApi(deps: HttpApiDeps): Hono {
-  const app = new Hono()
+export function httpApi(deps: HttpApiDeps): (request: IncomingMessage, response: ServerResponse) => void {
   const broadcasts = new BroadcastEndpoint(deps)
-  app.use(requestId(), methodNotAllowed({ app }), jsonCharset)
-  for (const path of SOCKET_PATHS) app.all(path, (c) => c.text('This path takes WebSockets: the request must ask for an upgrade', 400))
+  const app = otherPaths(deps, broadcasts)
+  const others = requestListener((request) => app.fetch(request))
+  return (request, response) => {
+    if (!broadcasts.handle(request, response)) others(request, response)
+  }
+}
+
+function otherPaths(deps: HttpApiDeps, broadcasts: BroadcastEndpoint): Hono {
+  const app = new Hono()
+  const rateHeaders: MiddlewareHandler = async (c, next) => {
+    await next()
+    for (const [name, value] of Object.entries(broadcasts.rateHeaders())) c.header(name, value)
+  }
+  app.use(requestId(), methodNotAllowed({ app }), jsonCharset, visibleNotFound)
+  for (const path of SOCKET_PATHS) app.all(path, socketPath(deps.checkUpgrade))
   for (const base of BASES) {
-    app.use(`${base}/api/*`, cors(), broadcasts.rateHeaders)
-    app.post(`${base}/api/broadcast`, broadcasts.batch)
-    app.post(`${base}/api/broadcast/:topic/events/:event`, broadcasts.single)
+    app.use(`${base}/api/*`, cors(), rateHeaders)
+    // Requests of these are answered by then; with another method they are 405.
+    app.post(`${base}/api/broadcast`, (c) => c.notFound())
+    app.post(`${base}/api/broadcast/:topic/events/:event`, (c) => c.notFound())
     app.get(`${base}/api/ping`, pingEndpoint)
-    app.get(`${base}/healthcheck`, healthEndpoint(deps.draining, deps.trouble ?? (() => null)))
+    app.get(`${base}/healthcheck`, healthEndpoint(deps))
     if (deps.metrics !== null) app.get(`${base}/metrics`, metricsEndpoint(deps.metrics, deps.metricsVerifier, deps.runtime))
   }
-  app.notFound((c) => c.text('Not Found', 404))
+  app.notFound(async (c) => (await deps.fallback?.(c.req.raw)) ?? c.text('Not Found', 404))
   app.onError((error, c) => {
     deps.observer.decision({ kind: 'http-refused', code: 'internal-error', detail: error.message })
     return c.json({ message: 'Internal Server Error' }, 500)

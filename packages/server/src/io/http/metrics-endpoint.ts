@@ -10,12 +10,12 @@ export interface MetricsText {
 }
 
 /**
- * Gives metrics to whoever has a token that the verifier accepts and that is not expired, or to everybody without a
+ * Gives metrics to callers with a token that the verifier accepts and that is not expired, or to all callers without a
  * verifier. A scraper's token may live for ever and needs no role.
  */
 export function metricsEndpoint(metrics: MetricsText, verifier: TokenVerifier | null, runtime: Pick<Runtime, 'now'>): Handler {
   return async (c) => {
-    if (verifier !== null && !(await isGood(bearerToken(c), verifier, runtime))) return c.body(null, 403)
+    if (verifier !== null && !(await isGood(bearerToken(c.req.header('authorization')), verifier, runtime))) return c.body(null, 403)
     return c.body(await metrics.text(), 200, { 'content-type': metrics.contentType })
   }
 }

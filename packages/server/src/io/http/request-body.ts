@@ -1,59 +1,161 @@
+import type { IncomingMessage } from 'node:http'
 import type { DecisionCode } from '../../decision-code.ts'
-import { readAll } from './read-all.ts'
+import type { Runtime } from '../../ports.ts'
 
 export type RequestBody =
-  | { readonly ok: true; readonly bytes: Uint8Array }
-  | { readonly ok: false; readonly status: 400 | 413 | 503; readonly code: DecisionCode; readonly message: string }
+  | { readonly ok: true; readonly bytes: Buffer }
+  | { readonly ok: false; readonly status: 400 | 408 | 413 | 503; readonly code: DecisionCode; readonly message: string }
 
 export interface RequestBodiesOptions {
+  readonly runtime: Pick<Runtime, 'setTimer'>
   /** The most that one body may have, whatever its Content-Length says. */
   readonly maxBytes: number
   /** The most that all bodies may have together that are being read or worked on. Default 128 MiB. */
   readonly maxBytesTogether?: number | undefined
+  /** How long a body may take to come. Default 20 000. */
+  readonly timeoutMs?: number | undefined
+  /** Slower bodies are cut, judged over three seconds. Default 8 192. */
+  readonly minBytesPerSecond?: number | undefined
 }
 
-/** Reads bodies within bounds. */
-export class RequestBodies {
-  readonly #maxBytes: number
-  readonly #maxBytesTogether: number
-  #held = 0
+/** What a body has up to here is counted apart, so that large bodies never keep a small one out. */
+const SMALL_BYTES = 64 * 1024
+const SMALL_SHARE = 1 / 4
+/** Of each of the two, for the bodies of one key. */
+const KEY_SHARE = 1 / 4
 
-  constructor({ maxBytes, maxBytesTogether = 128 * 1024 * 1024 }: RequestBodiesOptions) {
-    this.#maxBytes = maxBytes
-    this.#maxBytesTogether = maxBytesTogether
+const SWEEP_MS = 1_000
+const RATE_SWEEPS = 3
+
+interface Reading {
+  sweeps: number
+  bytes: number
+  /** At the end of each of the last sweeps. */
+  readonly bytesBefore: number[]
+  end(body: RequestBody): void
+}
+
+/** Reads bodies within bounds: of one, of all, of those of one key; in time, and in how slow they may come. */
+export class RequestBodies {
+  readonly #options: { readonly [Name in keyof RequestBodiesOptions]-?: NonNullable<RequestBodiesOptions[Name]> }
+  readonly #small: Budget
+  readonly #large: Budget
+  readonly #reading = new Set<Reading>()
+  #isSweeping = false
+
+  constructor(options: RequestBodiesOptions) {
+    const { maxBytesTogether = 128 * 1024 * 1024, timeoutMs = 20_000, minBytesPerSecond = 8_192 } = options
+    this.#options = { ...options, maxBytesTogether, timeoutMs, minBytesPerSecond }
+    this.#small = new Budget(maxBytesTogether * SMALL_SHARE)
+    this.#large = new Budget(maxBytesTogether * (1 - SMALL_SHARE))
   }
 
   /** Reads a body and hands it on; it counts until `work` is done. */
-  async use<T>(request: Request, work: (body: RequestBody) => T | Promise<T>): Promise<T> {
-    let size = 0
-    const admit = (bytes: number): RequestBody | null => {
-      if (size + bytes > this.#maxBytes) return tooLarge(this.#maxBytes)
-      if (this.#held + bytes > this.#maxBytesTogether) return BUSY
-      size += bytes
-      this.#held += bytes
-      return null
-    }
+  async use<T>(request: IncomingMessage, key: string, work: (body: RequestBody) => T | Promise<T>): Promise<T> {
+    const held = { bytes: 0 }
     try {
-      return await work(await this.#read(request, admit))
+      return await work(await this.#read(request, key, held))
     } finally {
-      this.#held -= size
+      this.#small.release(key, Math.min(held.bytes, SMALL_BYTES))
+      this.#large.release(key, Math.max(0, held.bytes - SMALL_BYTES))
     }
   }
 
-  async #read(request: Request, admit: (bytes: number) => RequestBody | null): Promise<RequestBody> {
-    if (request.body === null) return { ok: true, bytes: new Uint8Array() }
-    if (Number(request.headers.get('content-length')) > this.#maxBytes) return tooLarge(this.#maxBytes)
-    try {
-      let refusal: RequestBody | null = null
-      const bytes = await readAll(request.body, (chunk) => (refusal = admit(chunk)) === null)
-      return bytes === null ? refusal! : { ok: true, bytes }
-    } catch {
-      return { ok: false, status: 400, code: 'body-aborted', message: 'The body ended early' }
+  #read(request: IncomingMessage, key: string, held: { bytes: number }): Promise<RequestBody> {
+    const { maxBytes } = this.#options
+    if (Number(request.headers['content-length']) > maxBytes) return Promise.resolve(tooLarge(maxBytes))
+    return new Promise((resolve) => {
+      const chunks: Buffer[] = []
+      const reading: Reading = {
+        sweeps: 0,
+        bytes: 0,
+        bytesBefore: [],
+        end: (body) => {
+          if (!this.#reading.delete(reading)) return
+          request.off('data', onData).off('end', onEnd).off('close', onClose)
+          resolve(body)
+        },
+      }
+      const onData = (chunk: Buffer): void => {
+        reading.bytes += chunk.length
+        const refusal = reading.bytes > maxBytes ? tooLarge(maxBytes) : this.#take(key, held, chunk.length)
+        if (refusal !== null) return reading.end(refusal)
+        chunks.push(chunk)
+      }
+      const onEnd = (): void => reading.end({ ok: true, bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) })
+      const onClose = (): void => reading.end(ABORTED)
+      this.#reading.add(reading)
+      this.#sweepLater()
+      // Without a listener a reset would end the process.
+      request.on('error', () => {})
+      request.on('data', onData).once('end', onEnd).once('close', onClose)
+      if (request.destroyed) reading.end(ABORTED)
+    })
+  }
+
+  #take(key: string, held: { bytes: number }, bytes: number): RequestBody | null {
+    const small = Math.max(0, Math.min(bytes, SMALL_BYTES - held.bytes))
+    if (small > 0 && !this.#small.take(key, small)) return BUSY
+    if (bytes > small && !this.#large.take(key, bytes - small)) {
+      this.#small.release(key, small)
+      return BUSY
     }
+    held.bytes += bytes
+    return null
+  }
+
+  #sweepLater(): void {
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    this.#options.runtime.setTimer(() => {
+      this.#isSweeping = false
+      for (const reading of this.#reading) this.#judge(reading)
+      if (this.#reading.size > 0) this.#sweepLater()
+    }, SWEEP_MS)
+  }
+
+  #judge(reading: Reading): void {
+    const { timeoutMs, minBytesPerSecond } = this.#options
+    const before = reading.bytesBefore.length < RATE_SWEEPS ? 0 : reading.bytesBefore.shift()!
+    reading.bytesBefore.push(reading.bytes)
+    reading.sweeps++
+    const isSlow = reading.sweeps >= RATE_SWEEPS && reading.bytes - before < (minBytesPerSecond * RATE_SWEEPS * SWEEP_MS) / 1_000
+    if (isSlow || reading.sweeps * SWEEP_MS >= timeoutMs) reading.end(TOO_SLOW)
+  }
+}
+
+/** Bytes in all, and of each key. */
+class Budget {
+  readonly #max: number
+  readonly #maxOfKey: number
+  readonly #ofKey = new Map<string, number>()
+  #all = 0
+
+  constructor(max: number) {
+    this.#max = max
+    this.#maxOfKey = max * KEY_SHARE
+  }
+
+  take(key: string, bytes: number): boolean {
+    const ofKey = (this.#ofKey.get(key) ?? 0) + bytes
+    if (this.#all + bytes > this.#max || ofKey > this.#maxOfKey) return false
+    this.#all += bytes
+    this.#ofKey.set(key, ofKey)
+    return true
+  }
+
+  release(key: string, bytes: number): void {
+    if (bytes === 0) return
+    this.#all -= bytes
+    const ofKey = this.#ofKey.get(key)! - bytes
+    if (ofKey === 0) this.#ofKey.delete(key)
+    else this.#ofKey.set(key, ofKey)
   }
 }
 
 const BUSY: RequestBody = { ok: false, status: 503, code: 'busy', message: 'Too many large requests at once, try again later' }
+const ABORTED: RequestBody = { ok: false, status: 400, code: 'body-aborted', message: 'The body ended early' }
+const TOO_SLOW: RequestBody = { ok: false, status: 408, code: 'body-too-slow', message: 'The body came too slowly' }
 
 function tooLarge(maxBytes: number): RequestBody {
   return { ok: false, status: 413, code: 'body-too-large', message: `The body is over ${maxBytes} bytes` }

@@ -9,7 +9,7 @@ const MAX_PENDING_CHARACTERS = 1_048_576
 const RETRY_MS = 10
 
 /**
- * Writes lines without waiting for whoever reads them. A stuck reader costs a bounded buffer, a closed pipe or a full
+ * Writes lines without waiting for their reader. A stuck reader costs a bounded buffer, a closed pipe or a full
  * disk costs the lines; neither stops the process, as the ready-made writers may.
  */
 export class LineWriter {
@@ -30,7 +30,7 @@ export class LineWriter {
     if (!this.#writing) this.#next()
   }
 
-  /** Resolves when everything is written, or after a while: a reader that is stuck keeps nobody from stopping. */
+  /** Resolves when everything is written, or after a while: a stuck reader does not keep the process from stopping. */
   async flush(timeoutMs: number): Promise<void> {
     if (!this.#writing) return
     let timer: NodeJS.Timeout | undefined

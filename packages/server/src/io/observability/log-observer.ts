@@ -8,9 +8,9 @@ import { nodeRuntime } from '../node-runtime.ts'
 export interface LogObserverOptions {
   /** Default that of Node. */
   readonly runtime?: Pick<Runtime, 'setTimer' | 'uptime'>
-  /** The least that is written: decisions are `info`, comings and goings `debug`. Default `info`. */
+  /** The least that is written: decisions are `info`, connections and joins `debug`. Default `info`. */
   readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
-  /** More lines in a second are counted and summed up in one. Default 20. */
+  /** More lines of one code in a second are counted and summed up in one. Default 20. */
   readonly linesPerSecond?: number
   /** The name of this node, for every line; none where there are no others. */
   readonly node?: string | null
@@ -54,7 +54,9 @@ export function logObserver(options: LogObserverOptions = {}): Log {
       left: (connection, topic) => logger.debug({ connection, topic: shortened(topic) }, 'left'),
       broadcast: () => {},
       received: () => {},
-      nodeEvent: (event) => writeNodeEvent(logger, event),
+      nodeEvent: (event) => {
+        if (event.kind !== 'fault' || budget.takes(`relay-${event.fault.code}`)) writeNodeEvent(logger, event)
+      },
     },
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message) => logger.warn(message),
@@ -71,7 +73,6 @@ function writeDecision(logger: Logger, { kind, code, detail, connection, topic }
   else logger.info(fields, masked(detail))
 }
 
-/** Events between nodes are rare: the relay sums up its faults, and a link that goes up and down does so seconds apart. */
 function writeNodeEvent(logger: Logger, event: NodeEvent): void {
   switch (event.kind) {
     case 'peer': {
@@ -99,13 +100,13 @@ function writeNodeEvent(logger: Logger, event: NodeEvent): void {
   }
 }
 
-/** Decides which lines of a second are written, and sums the others up when it is over. */
+/** Decides which lines of a second are written, for each code, so that a flood of one hides no other, and sums the rest up when it is over. */
 class LineBudget {
   readonly #runtime: Pick<Runtime, 'setTimer' | 'uptime'>
   readonly #perSecond: number
   readonly #sumUp: (dropped: Readonly<Record<string, number>>) => void
   #startedAt = -Infinity
-  #written = 0
+  readonly #written = new Map<string, number>()
   readonly #dropped = new Map<string, number>()
 
   constructor(
@@ -122,10 +123,11 @@ class LineBudget {
     const now = this.#runtime.uptime()
     if (now - this.#startedAt >= WINDOW_MS) {
       this.#startedAt = now
-      this.#written = 0
+      this.#written.clear()
     }
-    if (this.#written < this.#perSecond) {
-      this.#written++
+    const written = this.#written.get(code) ?? 0
+    if (written < this.#perSecond) {
+      this.#written.set(code, written + 1)
       return true
     }
     if (this.#dropped.size === 0) this.#runtime.setTimer(() => this.#close(), this.#startedAt + WINDOW_MS - now)
@@ -147,8 +149,13 @@ function shortened(name: string): string {
 }
 
 const MAX_DETAIL = 500
+/** Of a longer detail no more is searched: the search takes the square of the length of some texts. */
+const MAX_SEARCHED = 2_000
 
 /** Details hold no tokens; should one ever, it is not from here that it leaks. */
 function masked(detail: string): string {
-  return detail.replace(/eyJ[\w-]+\.[\w-]+(\.[\w-]*)?/g, '<token>').slice(0, MAX_DETAIL)
+  return detail
+    .slice(0, MAX_SEARCHED)
+    .replace(/eyJ[\w-]+\.[\w-]+(\.[\w-]*)?/g, '<token>')
+    .slice(0, MAX_DETAIL)
 }

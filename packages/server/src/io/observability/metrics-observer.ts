@@ -1,8 +1,9 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
-import type { Observer, Relay } from '../../ports.ts'
+import type { ChangeFeed, Observer, Relay } from '../../ports.ts'
 import type { MetricsText } from '../http/metrics-endpoint.ts'
 import { PlainHistogram, type Series } from './plain-histogram.ts'
 import { exposeRelay } from './relay-metrics.ts'
+import { exposeWindow } from './window-metrics.ts'
 
 /** What is measured besides the server's own work. */
 export interface MetricsObserverOptions {
@@ -12,11 +13,15 @@ export interface MetricsObserverOptions {
   readonly slots?: () => Promise<readonly SlotSize[]>
   /** The way to other nodes. */
   readonly relay?: Pick<Relay, 'self' | 'peers' | 'link' | 'stats'>
+  /** Where row changes come from: how far back clients can resume. */
+  readonly changeFeed?: Pick<ChangeFeed, 'progress'> | null
 }
 
 /** A replication slot, and the bytes of write-ahead log that Postgres keeps because of it. */
 export interface SlotSize {
   readonly name: string
+  /** The node that reads it, where it is one of several. */
+  readonly node?: string | null
   readonly retainedBytes: number
 }
 
@@ -41,11 +46,12 @@ const STORED_BUCKETS = [1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000]
  * Counts what happens, in a registry of its own. Names that start with `realtime_` or `phoenix_` mean what they mean in
  * Supabase Realtime, so that its dashboards go on working; the others start with `tidewire_`.
  */
-export function metricsObserver({ processMetrics = false, slots, relay }: MetricsObserverOptions = {}): MetricsObserver {
+export function metricsObserver({ processMetrics = false, slots, relay, changeFeed }: MetricsObserverOptions = {}): MetricsObserver {
   const registry = new Registry()
   if (processMetrics) collectDefaultMetrics({ register: registry })
   if (slots !== undefined) exposeSlots(registry, slots)
   if (relay !== undefined) exposeRelay(registry, relay)
+  if (changeFeed) exposeWindow(registry, changeFeed)
   const histograms = histogramsOf()
   return {
     observer: countingObserver(registry, histograms),
@@ -70,7 +76,7 @@ function histogramsOf() {
       'Milliseconds from the commit of a broadcast that SQL sent to the frames of it.',
       STORED_BUCKETS,
     ),
-    changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that somebody gets.'),
+    changes: latency('tidewire_change_seconds', 'From the commit of a row change to the frames of it, of changes that some channel gets.'),
     authorizations: latency('tidewire_authorization_seconds', 'What the policies of a private channel took to answer.'),
     feedLag: latency(
       'tidewire_feed_lag_seconds',
@@ -202,7 +208,7 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
   }
 }
 
-/** Figures that are read when somebody asks for the metrics. */
+/** Figures that are read when the metrics are asked for. */
 function exposeTotals(registry: Registry, totals: Totals, users: () => number): void {
   const gauge = (name: string, help: string, read: () => number): Gauge =>
     new Gauge({
@@ -229,7 +235,7 @@ function exposeTotals(registry: Registry, totals: Totals, users: () => number): 
   counter('tidewire_connections_opened_total', 'Sockets opened.', () => totals.opened)
   counter('realtime_channel_global_joins', 'Channels joined.', () => totals.joined)
   counter('realtime_channel_global_events', 'Broadcasts taken and deliveries made.', () => totals.broadcasts + totals.deliveries)
-  counter('realtime_channel_global_presence_events', 'Changes of presence that were told.', () => totals.presenceEvents)
+  counter('realtime_channel_global_presence_events', 'Changes of presence that were sent.', () => totals.presenceEvents)
   counter('realtime_channel_global_db_events', 'Row changes times their receivers.', () => totals.changeDeliveries)
   counter('realtime_channel_global_input_bytes', 'Bytes of frames from clients.', () => totals.bytesReceived)
   counter('realtime_channel_global_output_bytes', 'Bytes of payloads to clients.', () => totals.bytesDelivered)
@@ -244,11 +250,11 @@ function exposeSlots(registry: Registry, read: () => Promise<readonly SlotSize[]
   const gauge = new Gauge({
     name: 'tidewire_slot_retained_bytes',
     help: 'Bytes of write-ahead log that Postgres keeps for a slot of Tidewire.',
-    labelNames: ['slot'],
+    labelNames: ['slot', 'node'],
     registers: [],
     async collect() {
       this.reset()
-      for (const { name, retainedBytes } of await read()) this.set({ slot: name }, retainedBytes)
+      for (const { name, node, retainedBytes } of await read()) this.set({ slot: name, ...(node && { node }) }, retainedBytes)
     },
   })
   registry.registerMetric(gauge)

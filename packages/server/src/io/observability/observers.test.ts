@@ -106,17 +106,21 @@ describe('logObserver', () => {
     expect(loud.lines().map(({ msg }) => msg)).toEqual(['connected', 'joined', 'left', 'disconnected'])
   })
 
-  test('a flood is cut to so many lines a second, and summed up when the second is over', () => {
+  test('a flood is cut to so many lines a second for each code, and summed up when the second is over', () => {
     const { log, lines, clock } = open({ linesPerSecond: 3 })
     for (let i = 0; i < 1_000; i++) log.observer.decision(i % 2 === 0 ? REFUSED : { ...REFUSED, code: 'too-many-joins' })
-    expect(lines()).toHaveLength(3)
+    log.observer.decision({ ...REFUSED, code: 'unauthorized' })
+    expect(lines().map(({ code }) => code)).toEqual([
+      ...Array.from({ length: 3 }, () => ['token-expired', 'too-many-joins']).flat(),
+      'unauthorized',
+    ])
     expect(clock.armed).toBe(1)
     clock.advance(1_000)
-    expect(lines()).toHaveLength(4)
-    expect(lines().at(-1)).toMatchObject({ dropped: { 'token-expired': 498, 'too-many-joins': 499 } })
+    expect(lines()).toHaveLength(8)
+    expect(lines().at(-1)).toMatchObject({ dropped: { 'token-expired': 497, 'too-many-joins': 497 } })
     expect(clock.armed).toBe(0)
     log.observer.decision(REFUSED)
-    expect(lines()).toHaveLength(5)
+    expect(lines()).toHaveLength(9)
   })
 
   test('long names and details are cut, line breaks stay inside their line', () => {

@@ -3,7 +3,7 @@ import type { Observer, Tracer } from '../../ports.ts'
 
 type Api = typeof api
 
-/** What a server tells OpenTelemetry: a span a broadcast, from its commit or arrival to its last write, and one a row change, from its commit. */
+/** What a server reports to OpenTelemetry: a span a broadcast, from its commit or arrival to its last write, and one a row change, from its commit. */
 export interface Tracing {
   readonly tracer: Tracer
   readonly observer: Observer
@@ -13,7 +13,7 @@ const NAME = '@tidewire/server'
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
 
 /**
- * Looks for OpenTelemetry once. `null` when `@opentelemetry/api` is not installed, or nobody has registered a provider
+ * Looks for OpenTelemetry once. `null` when `@opentelemetry/api` is not installed, or no provider is registered
  * (`NODE_OPTIONS="--import ./tracing.mjs"`): then nothing is spent on spans. Never rejects.
  */
 export async function openTelemetry(): Promise<Tracing | null> {
@@ -26,7 +26,7 @@ export async function openTelemetry(): Promise<Tracing | null> {
   return hasProvider(found) ? tracingOf(found) : null
 }
 
-/** The API stands in for a provider that is not there; what it delegates to tells. */
+/** Without a provider the API answers with a stand-in; only what that delegates to shows which it is. */
 function hasProvider({ trace, ProxyTracerProvider }: Api): boolean {
   const provider = trace.getTracerProvider()
   return !(provider instanceof ProxyTracerProvider) || provider.getDelegate() !== new ProxyTracerProvider().getDelegate()

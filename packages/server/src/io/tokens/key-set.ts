@@ -18,19 +18,19 @@ export function parseKeySet(value: unknown): readonly JWK[] | null {
 export interface RemoteKeySetOptions {
   readonly url: string
   readonly timeoutMs: number
-  /** Older keys are fetched anew in the background. */
+  /** Older keys are fetched again in the background. */
   readonly maxAgeMs: number
   /** The time between two fetches, whatever is asked for. */
   readonly cooldownMs: number
   /** Monotonic milliseconds. */
   readonly uptime: () => number
-  /** Told why a fetch failed; at most once a cooldown. Must not throw. */
+  /** Called with the reason of a failed fetch, at most once a cooldown. Must not throw. */
   readonly onFault: (detail: string) => void
 }
 
 const MAX_KEY_SET_BYTES = 1_048_576
 
-/** While there are no keys at all nobody gets in, so the next try comes sooner. */
+/** While there are no keys at all every token is refused, so the next try comes sooner. */
 const FIRST_COOLDOWN_MS = 1_000
 
 /**
@@ -43,7 +43,7 @@ export class RemoteKeySet {
   #loadedAt = -Infinity
   #triedAt = -Infinity
   #loading: Promise<void> | null = null
-  /** Rises whenever keys were fetched. */
+  /** Rises whenever keys were fetched that are not those of before. */
   generation = 0
 
   constructor(options: RemoteKeySetOptions) {
@@ -58,7 +58,7 @@ export class RemoteKeySet {
     return this.#keys?.find(matches)
   }
 
-  /** Starts to fetch the keys anew if they are old. Nobody waits for that. */
+  /** Starts to fetch the keys again if they are old; callers do not wait for it. */
   keepFresh(): void {
     if (this.#keys !== null && this.#options.uptime() - this.#loadedAt > this.#options.maxAgeMs) void this.#refresh()
   }
@@ -76,8 +76,10 @@ export class RemoteKeySet {
   async #load(): Promise<void> {
     const { url, timeoutMs, uptime, onFault } = this.#options
     try {
-      this.#keys = await fetchKeySet(url, timeoutMs)
+      const keys = await fetchKeySet(url, timeoutMs)
       this.#loadedAt = uptime()
+      if (JSON.stringify(keys) === JSON.stringify(this.#keys)) return
+      this.#keys = keys
       this.generation++
     } catch (error) {
       onFault(`the key set could not be fetched: ${reason(error)}`)

@@ -157,6 +157,26 @@ test('old keys are fetched anew in the background, also when every token is reme
   expect(result).toEqual({ ok: false, fault: { code: 'signer', kid: 'one' } })
 })
 
+test('keys that are the same as before leave what is remembered; a withdrawn key ends it at once', async () => {
+  const verifier = open()
+  const text = await token(one)
+  const claimsOf = async (): Promise<unknown> => {
+    const result = await verifier.verify(text)
+    return result.ok ? result.claims : result.fault.code
+  }
+  const first = await claimsOf()
+  now += MAX_AGE_MS + 1
+  await claimsOf()
+  await until(() => fetches === 2)
+  // A token of a key that is not there is answered after the fetch that goes on.
+  await verifier.verify(await token(two))
+  expect(await claimsOf()).toBe(first)
+  serve(two.jwk)
+  now += COOLDOWN_MS
+  await verifier.verify(await token(two))
+  expect(await claimsOf()).toBe('signer')
+})
+
 test('no keys at all: refused with the key id, tried again after a second', async () => {
   fail(500)
   const verifier = open()

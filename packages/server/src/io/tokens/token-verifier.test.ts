@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { RealtimeError } from '@tidewire/protocol'
 import fc from 'fast-check'
 import { CompactSign, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose'
@@ -221,6 +222,27 @@ describe('verified tokens', () => {
     const again = await claimsOf(b!)
     expect(again).toEqual(second)
     expect(again).not.toBe(second)
+  })
+
+  test('of a flood of different tokens only as many are kept as fit, whatever their number', async () => {
+    const verifier = tokenVerifier({ secret: SECRET, cacheSize: Infinity })
+    const long = (n: number): string => {
+      const content = unsigned({ alg: 'HS256' }, { n, pad: 'x'.repeat(2_900) }).slice(0, -1)
+      return `${content}.${createHmac('sha256', SECRET).update(content).digest('base64url')}`
+    }
+    const claimsOf = async (token: string): Promise<unknown> => {
+      const result = await verifier.verify(token)
+      return result.ok ? result.claims : null
+    }
+    const first = await claimsOf(long(0))
+    expect(first).toMatchObject({ n: 0 })
+    expect(await claimsOf(long(0))).toBe(first)
+    // 16 MiB of tokens of about 4,000 characters.
+    for (let n = 1; n <= 4_300; n += 100)
+      expect(await Promise.all(Array.from({ length: 100 }, (_, i) => claimsOf(long(n + i))))).not.toContain(null)
+    expect(await claimsOf(long(0))).not.toBe(first)
+    const last = await claimsOf(long(4_300))
+    expect(await claimsOf(long(4_300))).toBe(last)
   })
 
   test('a refused token is not remembered as good', async () => {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { RealtimeError } from '@tidewire/protocol'
 import { compactVerify, decodeJwt, decodeProtectedHeader, errors, type JWK } from 'jose'
@@ -15,17 +14,17 @@ export interface TokenVerifierOptions {
   readonly jwksUrl?: string | undefined
   /** Default 5 000. */
   readonly jwksTimeoutMs?: number | undefined
-  /** Fetched keys that are older are fetched anew in the background. Default 600 000. */
+  /** Fetched keys that are older are fetched again in the background. Default 600 000. */
   readonly jwksMaxAgeMs?: number | undefined
   /** The time between two fetches, however many unknown keys are asked for. Default 10 000. */
   readonly jwksCooldownMs?: number | undefined
   /** Longer tokens are malformed. Default 32 768. */
   readonly maxTokenBytes?: number | undefined
-  /** Verified tokens whose claims are remembered. Default 1 000. */
+  /** Verified tokens whose claims are remembered, by the exact string, until the keys change. Default 10 000. */
   readonly cacheSize?: number | undefined
   /** Monotonic milliseconds. */
   readonly uptime?: (() => number) | undefined
-  /** Told why the keys could not be fetched. Must not throw. */
+  /** Called with the reason when the keys could not be fetched. Must not throw. */
   readonly onKeySetFault?: ((detail: string) => void) | undefined
 }
 
@@ -39,7 +38,7 @@ const KEY_TYPES: ReadonlyMap<string, string> = new Map([
   ...['EdDSA', 'Ed25519', 'Ed448'].map((alg) => [alg, 'OKP'] as const),
 ])
 
-/** A key id is told back to the client, so it must not be a letter. */
+/** A key id is repeated to the client, so its length is bounded. */
 const MAX_KID_LENGTH = 128
 
 /**
@@ -49,21 +48,23 @@ const MAX_KID_LENGTH = 128
 export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const keys = openKeys(options)
   const { maxTokenBytes = 32_768 } = options
-  const verified = new VerifiedTokens(options.cacheSize ?? 1_000)
+  const verified = new VerifiedTokens(options.cacheSize ?? 10_000)
 
   async function verify(token: string): Promise<Verification> {
     if (token.length > maxTokenBytes) return fault({ code: 'malformed' })
     keys.remote?.keepFresh()
-    const generation = keys.remote?.generation ?? 0
-    const known = verified.get(token, generation)
+    const generation = (): number => keys.remote?.generation ?? 0
+    const known = verified.get(token, generation())
     if (known !== undefined) return { ok: true, claims: known }
     const parts = readToken(token)
     if (parts === null) return fault({ code: 'malformed' })
     const { alg, kid, claims } = parts
     const key = await selectKey(keys, alg, kid)
+    const verifiedWith = generation()
     const failure = key === null ? signerFault(kid) : await signatureFault(token, alg, kid, key)
     if (failure !== null) return fault(failure)
-    verified.add(token, claims, generation)
+    // The keys may be others by now.
+    if (verifiedWith === generation()) verified.add(token, claims, verifiedWith)
     return { ok: true, claims }
   }
 
@@ -157,10 +158,17 @@ function fault(reason: TokenFault): Verification {
 /** Long tokens are rare, and few of them would take the memory of many. */
 const MAX_CACHED_TOKEN_LENGTH = 4096
 
-/** Claims of tokens whose signature was good, by hash, the least recently used out first. New keys empty it. */
+/** Of all remembered tokens together. */
+const MAX_CACHED_CHARACTERS = 16 * 1024 * 1024
+
+/**
+ * Claims of tokens whose signature was good, the least recently used out first. New keys empty it. Whether a token has
+ * expired is no matter of its signature: that is looked at whenever it is used.
+ */
 class VerifiedTokens {
   readonly #size: number
   readonly #claims = new Map<string, Claims>()
+  #characters = 0
   #generation = 0
 
   constructor(size: number) {
@@ -169,30 +177,30 @@ class VerifiedTokens {
 
   get(token: string, generation: number): Claims | undefined {
     this.#renew(generation)
-    if (this.#claims.size === 0 || token.length > MAX_CACHED_TOKEN_LENGTH) return undefined
-    const key = hash(token)
-    const claims = this.#claims.get(key)
+    const claims = this.#claims.get(token)
     if (claims !== undefined) {
-      this.#claims.delete(key)
-      this.#claims.set(key, claims)
+      this.#claims.delete(token)
+      this.#claims.set(token, claims)
     }
     return claims
   }
 
-  /** `generation` is that of the keys that verified it, which may be gone by now. */
   add(token: string, claims: Claims, generation: number): void {
-    if (generation !== this.#generation || token.length > MAX_CACHED_TOKEN_LENGTH) return
-    this.#claims.set(hash(token), claims)
-    if (this.#claims.size > this.#size) this.#claims.delete(this.#claims.keys().next().value!)
+    this.#renew(generation)
+    if (token.length > MAX_CACHED_TOKEN_LENGTH || this.#claims.has(token)) return
+    this.#claims.set(token, claims)
+    this.#characters += token.length
+    while (this.#claims.size > this.#size || this.#characters > MAX_CACHED_CHARACTERS) {
+      const oldest = this.#claims.keys().next().value!
+      this.#claims.delete(oldest)
+      this.#characters -= oldest.length
+    }
   }
 
   #renew(generation: number): void {
     if (generation === this.#generation) return
     this.#generation = generation
     this.#claims.clear()
+    this.#characters = 0
   }
-}
-
-function hash(token: string): string {
-  return createHash('sha256').update(token).digest('base64')
 }

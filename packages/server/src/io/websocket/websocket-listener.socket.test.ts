@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { openToken, openVerifier } from '@tidewire/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { allObservers, noLimits, startServer, type RunningServer } from '../../index.ts'
+import { allObservers, noLimits, startServer, type Limits, type RunningServer } from '../../index.ts'
 import type { Decision, Observer } from '../../ports.ts'
 
 const decisions: Decision[] = []
@@ -140,7 +140,14 @@ describe('a frame', () => {
 })
 
 test('a receiver that stops reading is closed, its memory is bounded, and nobody else waits', async () => {
-  const node = await startServer({ port: 0, verifier: openVerifier, observer, limits: noLimits, maxBacklogBytes: 256 * 1024 })
+  const node = await startServer({
+    port: 0,
+    verifier: openVerifier,
+    observer,
+    limits: noLimits,
+    maxBacklogBytes: 256 * 1024,
+    maxMovingBacklogBytes: 256 * 1024,
+  })
   try {
     const url = `ws://127.0.0.1:${node.port}/socket/websocket?apikey=${apikey}&vsn=2.0.0`
     const sockets = await Promise.all(
@@ -171,6 +178,88 @@ test('a receiver that stops reading is closed, its memory is bounded, and nobody
   } finally {
     await node.stop()
   }
+})
+
+describe('messages that do not come to their end (rule L13)', () => {
+  /** The head of a masked text frame of 4 MB, and some of it. */
+  const begun = (bytes: number): Buffer =>
+    Buffer.concat([Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0]), Buffer.alloc(bytes, 0x20)])
+
+  async function setup(limits: Partial<Limits>) {
+    const refused: Decision[] = []
+    const kept: Observer = { ...observer, decision: (decision) => void refused.push(decision) }
+    const node = await startServer({ port: 0, verifier: openVerifier, observer: kept, limits: { ...noLimits, ...limits } })
+    const connectOne = (): Promise<WebSocket> =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`ws://127.0.0.1:${node.port}/socket/websocket?apikey=${apikey}&vsn=2.0.0`)
+        socket.once('open', () => resolve(socket))
+        socket.once('error', reject)
+      })
+    const begin = (socket: WebSocket, bytes: number): void => void (socket as unknown as { _socket: Socket })._socket.write(begun(bytes))
+    return { node, refused, connectOne, begin }
+  }
+
+  test('have a budget together: those that began first are closed, the others go on', async () => {
+    const { node, refused, connectOne, begin } = await setup({ maxUnfinishedBytes: 8_000_000 })
+    try {
+      const codes: Promise<number>[] = []
+      for (let n = 0; n < 20; n++) {
+        const socket = await connectOne()
+        codes.push(closed(socket))
+        begin(socket, 1_000_000)
+        await expect.poll(() => node.server.unfinished.bytes, { timeout: 5_000 }).toBeGreaterThanOrEqual(Math.min(n + 1, 6) * 1_000_000)
+        expect(node.server.unfinished.bytes).toBeLessThanOrEqual(8_000_000)
+      }
+      await expect.poll(() => node.server.connections.size, { timeout: 5_000 }).toBeLessThanOrEqual(8)
+      const early = await Promise.all(codes.slice(0, 12))
+      for (const code of early) expect([1006, 1008]).toContain(code)
+      expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['too-many-unfinished-frames', 'close-1008']))
+      // A message that goes on is done before others are too many.
+      const sender = await connectOne()
+      const answer = next(sender)
+      sender.send(`[null,"h","phoenix","heartbeat",{"x":"${'x'.repeat(2_000_000)}"}]`)
+      expect(await answer).toBe(heartbeatReply)
+      sender.terminate()
+    } finally {
+      await node.stop()
+    }
+  })
+
+  test('have a time', async () => {
+    const { node, refused, connectOne, begin } = await setup({ frameTimeoutMs: 300 })
+    try {
+      const [slow, fine] = [await connectOne(), await connectOne()]
+      const code = closed(slow)
+      begin(slow, 10)
+      expect([1006, 1008]).toContain(await code)
+      expect(refused).toMatchObject([{ kind: 'frame-refused', code: 'frame-timeout' }, { code: 'close-1008' }])
+      await alive(fine)
+      expect(node.server.unfinished.bytes).toBe(0)
+      fine.terminate()
+    } finally {
+      await node.stop()
+    }
+  })
+
+  test('and so many frames', async () => {
+    const { node, connectOne } = await setup({})
+    try {
+      const send = async (frames: number): Promise<number | string> => {
+        const socket = await connectOne()
+        const answer = Promise.race([next(socket), closed(socket)])
+        const rest = Array.from({ length: frames - 1 }, () => ' ')
+        socket.send(heartbeat, { fin: rest.length === 0 })
+        for (const [index, text] of rest.entries()) socket.send(text, { fin: index === rest.length - 1 })
+        const answered = await answer
+        socket.terminate()
+        return answered
+      }
+      expect(await send(4_096)).toBe(heartbeatReply)
+      expect(await send(4_097)).toBe(1008)
+    } finally {
+      await node.stop()
+    }
+  })
 })
 
 test('stop tells everybody to come back and ends every socket', async () => {

@@ -5,12 +5,18 @@ import { WebSocketServer, type WebSocket } from 'ws'
 import type { Connection } from '../../connection/connection.ts'
 import type { Transport } from '../../connection/transport.ts'
 import type { Server } from '../../server.ts'
+import type { UnfinishedMessages } from '../../limits/unfinished-messages.ts'
+import { MessageProgress } from './message-progress.ts'
+import { takenBytesOf } from './socket-progress.ts'
 import { SocketWriter } from './socket-writer.ts'
 
 /** Where sockets are accepted: the server's own path, and the one that a Supabase URL leads to. */
 export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
 
 const MAX_HEADER_NAMES = 64
+
+/** Frames of one message; each costs some hundred bytes besides its own. */
+const MAX_FRAGMENTS = 4_096
 
 export interface WebSocketListener {
   /** Takes an HTTP upgrade to its end: a connection, or a refusal with a status and a text (rule H1). */
@@ -23,6 +29,7 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     noServer: true,
     clientTracking: false,
     maxPayload: server.options.limits.maxFrameBytes,
+    maxFragments: MAX_FRAGMENTS,
     perMessageDeflate: false,
     // The decoders check UTF-8 themselves and answer the sender; here it would cost the whole socket.
     skipUTF8Validation: true,
@@ -42,11 +49,10 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     if (!admission.ok) return refuseUpgrade(socket, admission.status, admission.text)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       socket.off('error', ignore)
-      attach(
-        webSocket,
-        socket,
-        server.accept({ ...admission, version, headers, foreignOrigin: isForeign(request) }, transportOf(webSocket, socket)),
-      )
+      const details = { ...admission, version, headers, foreignOrigin: isForeign(request) }
+      const connection = server.accept(details, transportOf(webSocket, socket))
+      attach(webSocket, socket, connection)
+      followUnfinished(socket, connection, server.unfinished)
     })
   }
 
@@ -65,12 +71,24 @@ function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): v
   socket.on('error', () => {})
 }
 
+/** Counts what has come of a message before `ws`, which keeps it until it is whole, does anything with it. */
+function followUnfinished(socket: Duplex, connection: Connection, unfinished: UnfinishedMessages): void {
+  const progress = new MessageProgress()
+  const messages = unfinished.of((fault) => connection.refuseUnfinished(fault))
+  socket.prependListener('data', (chunk: Buffer) => {
+    progress.read(chunk)
+    messages.received(progress.unfinishedBytes, chunk.length)
+  })
+  socket.once('close', () => messages.closed())
+}
+
 /** Frames that are ready go to the socket itself; only close frames are left to `ws`. */
 function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
   const writer = new SocketWriter(socket)
   return {
     write: (frames) => writer.write(frames),
     backlogBytes: () => socket.writableLength,
+    ...takenBytesOf(socket),
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),
   }

@@ -1,0 +1,149 @@
+/** Frames that are as heavy as the limits allow, and some that are over them: each kind of thing that costs more than its bytes. */
+
+/** A frame of one kind, for a channel that has joined `topic` as `1`. */
+export interface HostileFrame {
+  readonly name: string
+  readonly version: '1.0.0' | '2.0.0'
+  /** The channel that is joined before; `null`: none. */
+  readonly config: object | null
+  readonly frame: (topic: string) => string | Buffer
+  /** How often it is sent, one after the other. Default 1. */
+  readonly times?: number
+  /** A row is written once it was answered, and what that costs is measured instead. */
+  readonly thenRow?: boolean
+}
+
+const PAYLOAD_BYTES = 2_990_000
+const FRAME_BYTES = 4_990_000
+
+const filled = (head: string, part: (index: number) => string, tail: string, bytes: number): string => {
+  const parts: string[] = []
+  for (let size = head.length + tail.length, at = 0; ; at++) {
+    const next = part(at)
+    size += next.length + 1
+    if (size > bytes) return head + parts.join(',') + tail
+    parts.push(next)
+  }
+}
+
+const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
+const numbers = (bytes: number): string => filled('[', () => '1', ']', bytes)
+
+const payloads: Readonly<Record<string, (bytes: number) => string>> = {
+  'a text': (bytes) => `"${'a'.repeat(bytes - 2)}"`,
+  'a text of two-byte letters': (bytes) => `"${'é'.repeat(bytes / 2 - 1)}"`,
+  'a text of escapes': (bytes) => `"${String.raw`\u0041`.repeat(bytes / 6 - 1)}"`,
+  'numbers of one digit': numbers,
+  'numbers of many digits': (bytes) => filled('[', (at) => `1.2345678901234567e-${at % 300}`, ']', bytes),
+  'empty lists': (bytes) => filled('[', () => '[]', ']', bytes),
+  'keys, all different': (bytes) => filled('{', (at) => `"k${at}":1`, '}', bytes),
+  'objects, all different': (bytes) => filled('[', (at) => `{"k${at}":1}`, ']', bytes),
+  'lists, 500 deep': (bytes) => filled('[', () => nested(500), ']', bytes),
+  'lists, deeper than is taken': (bytes) => nested(bytes / 2),
+}
+
+const v2 = (topic: string, event: string, payload: string, ref = '2'): string => `["1","${ref}","${topic}","${event}",${payload}]`
+const broadcastOf = (content: string): string => `{"type":"broadcast","event":"e","payload":${content}}`
+
+function broadcasts(): HostileFrame[] {
+  return Object.entries(payloads).flatMap(([name, content]) => [
+    {
+      name: `broadcast: ${name}`,
+      version: '2.0.0' as const,
+      config: {},
+      frame: (topic: string) => v2(topic, 'broadcast', broadcastOf(content(PAYLOAD_BYTES))),
+    },
+    {
+      name: `broadcast, binary: ${name}`,
+      version: '2.0.0' as const,
+      config: {},
+      frame: (topic: string) => kind3(topic, content(PAYLOAD_BYTES)),
+    },
+    {
+      name: `broadcast, 1.0.0: ${name}`,
+      version: '1.0.0' as const,
+      config: {},
+      frame: (topic: string) =>
+        `{"topic":"${topic}","event":"broadcast","ref":"2","join_ref":"1","payload":${broadcastOf(content(PAYLOAD_BYTES))}}`,
+    },
+  ])
+}
+
+function kind3(topic: string, content: string): Buffer {
+  const names = ['1', '2', topic, 'e', ''].map((name) => Buffer.from(name))
+  return Buffer.concat([Buffer.from([3, ...names.map(({ length }) => length), 1]), ...names, Buffer.from(content)])
+}
+
+const presenceConfig = { presence: { enabled: true } }
+const track = (topic: string, payload: string): string => v2(topic, 'presence', `{"type":"presence","event":"track","payload":${payload}}`)
+const list = (count: number, part: (index: number) => string): string => Array.from({ length: count }, (_, at) => part(at)).join(',')
+
+function presences(): HostileFrame[] {
+  const of = (name: string, payload: () => string): HostileFrame => ({
+    name: `track: ${name}`,
+    version: '2.0.0',
+    config: presenceConfig,
+    frame: (topic) => track(topic, payload()),
+  })
+  return [
+    of('a text', () => `{"a":"${'a'.repeat(PAYLOAD_BYTES)}"}`),
+    of('a text of escapes', () => `{"a":"${String.raw`\u0001`.repeat(PAYLOAD_BYTES / 6)}"}`),
+    of('as many keys as are taken', () => `{${list(4_990, (at) => `"k${at}":1`)}}`),
+    of('as many objects as are taken', () => `{"l":[${list(2_490, (at) => `{"k${at}":1}`)}]}`),
+    of('220,000 keys', () => `{${list(220_000, (at) => `"k${at}":1`)}}`),
+    of('deeper than is taken', () => `{"a":${nested(1_000_000)}}`),
+  ]
+}
+
+const entry = (more: string): string => `{"event":"*","schema":"public","table":"hostile"${more}}`
+const joinOf = (entries: string): string => `{"config":{"postgres_changes":[${entries}]}}`
+
+function joins(): HostileFrame[] {
+  const of = (name: string, payload: () => string, more: Partial<HostileFrame> = {}): HostileFrame => ({
+    name: `join: ${name}`,
+    version: '2.0.0',
+    config: null,
+    frame: (topic) => v2(topic, 'phx_join', payload(), '1'),
+    ...more,
+  })
+  const conditions = (at: number): string => entry(`,"filter":"n=neq.${at},body=neq.${at}"`)
+  return [
+    of('1,000 entries, all different', () => joinOf(list(1_000, (at) => entry(`,"filter":"n=eq.${at}"`)))),
+    of('1,000 entries, all the same', () => joinOf(list(1_000, () => entry('')))),
+    of('2,000 conditions', () => joinOf(list(1_000, conditions))),
+    of('2,000 conditions, then a row', () => joinOf(list(1_000, conditions)), { thenRow: true }),
+    of('2,000 patterns, then a row', () => joinOf(list(1_000, (at) => entry(`,"filter":"body=ilike.%${at}%,body=like.%a%${at}%"`))), {
+      thenRow: true,
+    }),
+    of('filters of 1 MB of quotes', () => joinOf(list(16, () => entry(`,"filter":"${String.raw`\"`.repeat(65_000)}"`)))),
+    of('1,600 columns', () => joinOf(entry(`,"select":[${list(1_600, () => '"n"')}]`))),
+    of('300,000 columns', () => joinOf(entry(`,"select":[${list(300_000, () => '"n"')}]`))),
+    of('20,000 conditions', () => joinOf(entry(`,"filter":"${list(20_000, (at) => `n=neq.${at}`)}"`))),
+    of('as many keys as are taken', () => joinOf(list(999, (at) => `{${list(8, (key) => `"k${at}_${key}":1`)}}`))),
+    of('300,000 entries', () => joinOf(list(300_000, () => '{}'))),
+  ]
+}
+
+function envelopes(): HostileFrame[] {
+  const long = (name: string, frame: (topic: string) => string): HostileFrame => ({ name, version: '2.0.0', config: {}, frame })
+  return [
+    long('a topic of 4.9 MB', () => v2(`realtime:${'eyJ'.repeat(FRAME_BYTES / 3)}`, 'phx_join', '{}')),
+    long('a ref of 4.9 MB', (topic) => v2(topic, 'broadcast', '{}', 'r'.repeat(FRAME_BYTES))),
+    long('a token of 4.9 MB', (topic) => v2(topic, 'access_token', `{"access_token":"${'eyJ'.repeat(FRAME_BYTES / 3)}"}`)),
+    long('a heartbeat of 4.9 MB', () => v2('phoenix', 'heartbeat', numbers(FRAME_BYTES))),
+    long('an unknown event of 4.9 MB', (topic) => v2(topic, 'nothing', numbers(FRAME_BYTES))),
+    long('4.9 MB that are JSON but for the last byte', (topic) => `${v2(topic, 'broadcast', numbers(FRAME_BYTES)).slice(0, -1)}}`),
+    {
+      name: '1.0.0: 4.9 MB of keys, escaped',
+      version: '1.0.0',
+      config: {},
+      frame: (topic) =>
+        filled('{', () => String.raw`"\u0070a":1`, `,"topic":"${topic}","event":"broadcast","ref":"2","payload":{}}`, FRAME_BYTES),
+    },
+    { ...long('1,000 frames that are no JSON', () => '{'), times: 1_000 },
+    { ...long('1,000 tokens', (topic) => v2(topic, 'access_token', `{"access_token":"${Math.random()}"}`)), times: 1_000 },
+  ]
+}
+
+/** All of them. */
+export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes()]

@@ -1,0 +1,39 @@
+import { reportHead, table } from '../report.ts'
+import type { HostileFigures } from './main.ts'
+
+/** The bound that no frame within the limits may go over. */
+export const MAX_DELAY_MS = 50
+
+export function formatHostileReport(
+  head: Omit<Parameters<typeof reportHead>[0], 'conditions'>,
+  postgres: string,
+  figures: readonly HostileFigures[],
+): string {
+  const conditions = [
+    `One frame of each kind, on a server with PostgreSQL ${postgres} and the limits of \`tidewire start\`; the worst of all rounds.`,
+    `Longest delay: how long the server's event loop stood still at most, by its own clock. It may be ${MAX_DELAY_MS} ms.`,
+    'Heartbeat: the longest that another socket waited for an answer meanwhile, as its client saw it.',
+  ]
+  const over = figures.filter(({ delayMs }) => delayMs > MAX_DELAY_MS)
+  return [
+    ...reportHead({ ...head, conditions }),
+    ...hostileTable(figures),
+    '',
+    over.length === 0 ? `None is over ${MAX_DELAY_MS} ms.` : `Over ${MAX_DELAY_MS} ms: ${over.map(({ name }) => name).join('; ')}.`,
+    '',
+  ].join('\n')
+}
+
+export function hostileTable(figures: readonly HostileFigures[]): string[] {
+  return table(
+    ['frame', 'bytes', 'longest delay, ms', 'heartbeat, ms', 'CPU, ms', 'answer'],
+    figures.map(({ name, bytes, delayMs, heartbeatMs, cpuMs, answer }) => [
+      name,
+      bytes.toLocaleString('en-US'),
+      delayMs.toFixed(1),
+      heartbeatMs.toFixed(1),
+      cpuMs.toFixed(1),
+      answer.replaceAll('|', String.raw`\|`),
+    ]),
+  )
+}

@@ -1,0 +1,60 @@
+import type { RealtimeClientOptions } from '../options.ts'
+import type { Runtime, WorkerTimers } from '../runtime.ts'
+
+/** A timer that is this late was overslept. */
+const OVERSLEPT_MS = 10_000
+
+/** Who keeps the time of a client: the platform, or, while the client is in use and wants one, a worker. */
+export class Clock {
+  worker: WorkerTimers | null = null
+  readonly #runtime: Runtime
+  readonly #given: RealtimeClientOptions
+  readonly #failed: (cause: unknown) => void
+
+  /** `failed` hears why there is no worker, or no longer one; the platform keeps the time then. */
+  constructor(runtime: Runtime, given: RealtimeClientOptions, failed: (cause: unknown) => void) {
+    this.#runtime = runtime
+    this.#given = given
+    this.#failed = (cause) => {
+      this.worker = null
+      failed(cause)
+    }
+  }
+
+  setTimer(afterMs: number, run: () => void): () => void {
+    return (this.worker ?? this.#runtime).setTimer(afterMs, run)
+  }
+
+  /**
+   * One timer that is set again or cleared. After a sleep what came in meanwhile may still lie unread, so `fired` is told
+   * that it was overslept; but not twice in a row, for the timers of a hidden page are late every time.
+   */
+  wakingTimer(fired: (overslept: boolean) => void): (afterMs: number | null) => void {
+    let stop = (): void => {}
+    let dueMs = 0
+    let overslept = false
+    const run = (): void => {
+      overslept = !overslept && this.#runtime.nowMs() - dueMs > OVERSLEPT_MS
+      fired(overslept)
+    }
+    return (afterMs) => {
+      stop()
+      dueMs = this.#runtime.nowMs() + (afterMs ?? 0)
+      stop = afterMs === null ? () => {} : this.setTimer(afterMs, run)
+    }
+  }
+
+  start(): void {
+    if (this.#given.worker !== true || this.worker !== null) return
+    try {
+      this.worker = this.#runtime.workerTimers({ url: this.#given.workerUrl, failed: this.#failed })
+    } catch (cause) {
+      this.#failed(cause)
+    }
+  }
+
+  stop(): void {
+    this.worker?.stop()
+    this.worker = null
+  }
+}

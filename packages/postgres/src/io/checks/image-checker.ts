@@ -1,0 +1,177 @@
+import pg from 'pg'
+import { rowText } from '../../decide/change-row.ts'
+import type { CheckAnswer, Grant, IdentityAnswer, OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
+import type { TableEntry } from '../../catalog/table-entry.ts'
+import { rowsSql, tableSql } from './check-function.ts'
+import { generatedSql } from './generated-columns.ts'
+import { loadPolicyVersions } from '../catalog/policy-version.ts'
+import type { SessionPool } from '../sessions/feed-sessions.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+import { transactionsSeen } from './visibility.ts'
+
+/**
+ * Asks Postgres for which old rows (rules D6 and D14) the policies are true. They are in no table any more, so the policies are
+ * read back as SQL and evaluated over the row that the stream brought, as that role and with those claims. Policies of the row
+ * itself grant its content; those that read other tables, which may have changed since, its key; opaque ones nothing.
+ */
+export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, timeoutMs: number): Promise<CheckAnswer> {
+  const scope = check.entry.roles.get(check.role)?.scope ?? 'opaque'
+  await transactionsSeen(session, check)
+  await session.query(
+    `begin; set local statement_timeout = ${Math.ceil(timeoutMs)};
+     select pg_catalog.set_config('role', ${pg.escapeLiteral(check.role)}, true)`,
+  )
+  try {
+    const identities: IdentityAnswer[] = []
+    if (scope === 'opaque') for (const _ of check.identities) identities.push({ ok: true, visible: new Map() })
+    else {
+      const query = shownSql(check.entry, check.role, await readPolicies(session, check.entry))
+      const grant = scope === 'row' ? 'image' : 'key'
+      for (const { identity, rows } of check.identities) {
+        identities.push(await lookAtAll(session, { query, claims: identity.claims, texts: check.rows, rows, grant }))
+      }
+    }
+    // Only now: a function or a policy of another table counts as it was when it was read.
+    return { current: await isCurrent(session, check), identities }
+  } finally {
+    await session.query('rollback')
+  }
+}
+
+/**
+ * Rows that were written again are granted with the content of the change where the policies are made of the row alone and are
+ * true for that content.
+ */
+export async function byImages(sessions: SessionPool, check: RowCheck, answer: CheckAnswer, timeoutMs: number): Promise<CheckAnswer> {
+  if (check.entry.roles.get(check.role)?.scope !== 'row') return answer
+  const texts: string[] = []
+  const numbers = new Map<number, number | null>()
+  const numberOf = (row: number): number | null => {
+    let number = numbers.get(row)
+    if (number === undefined) {
+      const text = imageText(check, row)
+      numbers.set(row, (number = text === null ? null : texts.push(text) - 1))
+    }
+    return number
+  }
+  const asked = check.identities.flatMap(({ identity }, index) => {
+    const one = answer.identities[index]!
+    if (!one.ok) return []
+    const rows = [...one.visible].flatMap(([row, grant]) => {
+      const number = grant === 'image' ? null : numberOf(row)
+      return number === null ? [] : [{ row, number }]
+    })
+    return rows.length === 0 ? [] : [{ identity, index, rows }]
+  })
+  if (asked.length === 0) return answer
+  const { entry, role, xids, waits } = check
+  const identities = asked.map(({ identity, rows }) => ({ identity, rows: rows.map(({ number }) => number) }))
+  const images = await sessions.withSession((session) =>
+    checkOldRows(session, { entry, role, xids, waits, rows: texts, identities }, timeoutMs),
+  )
+  const granted = [...answer.identities]
+  for (const [at, { index, rows }] of asked.entries()) {
+    const before = granted[index]!
+    const shown = images.identities[at]!
+    if (!before.ok || !shown.ok) continue
+    const visible = new Map(before.visible)
+    for (const { row, number } of rows) if (shown.visible.get(number) === 'image') visible.set(row, 'image')
+    granted[index] = { ...before, visible }
+  }
+  return { current: answer.current && images.current, identities: granted }
+}
+
+/** The image as the text of a value of the table's row type; `null` when not all of the row is known. */
+function imageText({ entry, columns, images }: RowCheck, row: number): string | null {
+  const image = images[row]!
+  const texts = entry.columns.map(({ number }) => image[columns.indexOf(number)])
+  return texts.some((text, index) => text === undefined && !entry.columns[index]!.generated) ? null : rowText(texts)
+}
+
+interface Policies {
+  readonly apply: boolean
+  /** How generated columns are made, by name: the stream may not have them, and policies may read them. */
+  readonly generated: readonly { readonly name: string; readonly sql: string }[]
+  readonly permissive: readonly string[]
+  readonly restrictive: readonly string[]
+}
+
+/** Read as the role that they are for: names are written as it would have to write them. */
+async function readPolicies(session: pg.ClientBase, { oid }: TableEntry): Promise<Policies> {
+  const { rows } = await session.query<Policies>(
+    `select pg_catalog.row_security_active($1::pg_catalog.oid) as apply,
+       (select coalesce(pg_catalog.json_agg(g), '[]') from (${generatedSql('$1')}) g) as generated,
+       array(${policySql('polpermissive')} order by polname desc) as permissive,
+       array(${policySql('not polpermissive')} order by polname) as restrictive`,
+    [oid],
+  )
+  return rows[0]!
+}
+
+/** The version covers the columns. */
+async function isCurrent(session: pg.ClientBase, { entry, role }: OldRowCheck): Promise<boolean> {
+  const [version] = await loadPolicyVersions(session, entry.reach, [role])
+  return version === entry.roles.get(role)?.version
+}
+
+function policySql(which: string): string {
+  return `select coalesce(pg_catalog.pg_get_expr(polqual, polrelid), 'true') from pg_catalog.pg_policy
+    where polrelid = $1 and polcmd in ('r', '*') and ${which}
+      and (0 = any(polroles) or exists (select from pg_catalog.unnest(polroles) r where pg_catalog.pg_has_role(r, 'USAGE')))`
+}
+
+/**
+ * The numbers of the rows, from 1, that the policies show. A policy names its table's columns bare or by the table's name.
+ * They come in the order in which Postgres takes them, so that one that fails is not reached where it would not be.
+ */
+function shownSql(entry: TableEntry, role: string, { apply, generated, permissive, restrictive }: Policies): string {
+  const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
+  const shown = apply ? restrictive.reduceRight((rest, sql) => `case when (${sql}) then ${rest} end`, any) : 'true'
+  const name = pg.escapeIdentifier(entry.name)
+  const told = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
+  const made = new Map(generated.map((column) => [column.name, column.sql]))
+  const columns = entry.columns.map((column) => {
+    const sql = made.get(column.name)
+    return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
+  })
+  const row = made.size === 0 ? told : `(select ${columns.join(', ')} from ${told}) ${name}`
+  // Policies are evaluated over a value, which asks for no privilege on the table.
+  const selected = entry.columns
+    .filter(({ rolesWithSelect }) => rolesWithSelect.has(role))
+    .map((column) => `t.${pg.escapeIdentifier(column.name)}`)
+  return `select given.at from pg_catalog.generate_subscripts($1::pg_catalog.text[], 1) given (at) where exists (select from ${row} where ${shown})
+    and not exists (select ${selected.join(', ')} from ${rowsSql(entry)} t where false)`
+}
+
+interface Look {
+  readonly query: string
+  readonly claims: string
+  readonly texts: readonly string[]
+  /** The numbers of those texts that are asked for. */
+  readonly rows: readonly number[]
+  readonly grant: Grant
+}
+
+/** All rows at once; when that fails one by one, since a policy may fail for one row only. */
+async function lookAtAll(session: pg.ClientBase, asked: Look): Promise<IdentityAnswer> {
+  const all = await look(session, asked)
+  if (all.ok || all.timedOut || asked.rows.length === 1) return all
+  const visible = new Map<number, Grant>()
+  for (const row of asked.rows) {
+    const one = await look(session, { ...asked, rows: [row] })
+    if (one.ok) for (const [number, grant] of one.visible) visible.set(number, grant)
+  }
+  return { ok: true, visible, fault: all.message }
+}
+
+async function look(session: pg.ClientBase, { query, claims, texts, rows, grant }: Look): Promise<IdentityAnswer> {
+  await session.query(`savepoint one; select pg_catalog.set_config('request.jwt.claims', ${pg.escapeLiteral(claims)}, true)`)
+  try {
+    const found = await session.query<{ at: number }>(query, [rows.map((row) => texts[row]!)])
+    return { ok: true, visible: new Map(found.rows.map(({ at }) => [rows[at - 1]!, grant])) }
+  } catch (error) {
+    if (!isStatementFault(error)) throw error
+    await session.query('rollback to savepoint one')
+    return { ok: false, message: (error as Error).message, timedOut: (error as { code?: string }).code === '57014' }
+  }
+}

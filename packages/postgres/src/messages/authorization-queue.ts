@@ -1,0 +1,237 @@
+import type { FeedRuntime } from '../feed-runtime.ts'
+import type { BatchTimes } from './authorization-sql.ts'
+import { FairLine } from './fair-line.ts'
+
+/** What became of one question of a batch. */
+export type Outcome<Answer> =
+  | { readonly kind: 'answered'; readonly answer: Answer }
+  /** It took so long that it was cancelled. */
+  | { readonly kind: 'slow'; readonly answer: Answer }
+  /** The batch ended before it; nothing is wrong with it. */
+  | { readonly kind: 'not-asked' }
+
+export interface Question {
+  /** Equal questions have equal keys. */
+  readonly key: string
+}
+
+/** Who waits for an answer. */
+export interface Asker {
+  /** Askers of one origin wait for each other. */
+  readonly origin: unknown
+  /** `false`: the answer is not needed any more. */
+  isWaiting(): boolean
+}
+
+export interface AuthorizationQueueOptions<Asked extends Question, Answer> {
+  readonly runtime: Pick<FeedRuntime, 'uptime' | 'setTimer'>
+  /** Batches at once; as many single slow questions may run beside them. */
+  readonly lanes: number
+  /** Must not reject; answers in the order of the questions. */
+  ask(questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]>
+  /** For an asker that has waited too long. */
+  timedOut(wasAsked: boolean): Answer
+}
+
+/** The most that an asker waits; clients give a join up after ten seconds by default. */
+export const MAX_WAIT_MS = 10_000
+
+const MAX_BATCH = 50
+
+/** No question of a batch is begun after 100 ms, and none that takes 400 ms more is waited for. */
+const BATCH: BatchTimes = { budgetMs: 100, timeoutMs: 500 }
+
+const ALONE: BatchTimes = { budgetMs: 0, timeoutMs: 5_000 }
+
+/** For this long, an origin with a slow question is asked alone at once. */
+const SLOW_MS = 30_000
+const MAX_SLOW_ORIGINS = 1_000
+
+/** Further askers are refused at once. */
+export const MAX_WAITING = 100_000
+
+const SWEEP_MS = 250
+
+interface Entry<Answer> {
+  readonly asker: Asker
+  readonly deadline: number
+  settle(answer: Answer): void
+  isSettled: boolean
+}
+
+interface Waiting<Asked, Answer> {
+  readonly question: Asked
+  readonly entries: Entry<Answer>[]
+  readonly origins: Set<unknown>
+  state: 'waiting' | 'asked'
+}
+
+/**
+ * Questions to the policies. Those that wait are asked in batches, equal ones once; an answer is only for those that came before its
+ * batch began. A question that is slow leaves the batches and is asked alone, beside them.
+ */
+export class AuthorizationQueue<Asked extends Question, Answer> {
+  readonly #options: AuthorizationQueueOptions<Asked, Answer>
+  readonly #batched = new FairLine<Waiting<Asked, Answer>>()
+  readonly #alone = new FairLine<Waiting<Asked, Answer>>()
+  /** Those that no batch has begun with. */
+  readonly #waiting = new Map<string, Waiting<Asked, Answer>>()
+  readonly #slowUntil = new Map<unknown, number>()
+  /** All that have askers, waiting or asked. */
+  #open: Waiting<Asked, Answer>[] = []
+  #openEntries = 0
+  #isSweeping = false
+  #batches = 0
+  #single = 0
+  #isStarting = false
+
+  constructor(options: AuthorizationQueueOptions<Asked, Answer>) {
+    this.#options = options
+  }
+
+  ask(question: Asked, asker: Asker): Promise<Answer> {
+    if (this.#openEntries >= MAX_WAITING) return Promise.resolve(this.#options.timedOut(false))
+    this.#openEntries++
+    return new Promise((settle) => {
+      const deadline = this.#options.runtime.uptime() + MAX_WAIT_MS
+      this.#add(question, { asker, deadline, settle, isSettled: false })
+      this.#start()
+    })
+  }
+
+  #add(question: Asked, entry: Entry<Answer>): void {
+    const { origin } = entry.asker
+    const waiting = this.#waiting.get(question.key) ?? this.#newWaiting(question)
+    waiting.entries.push(entry)
+    if (waiting.origins.has(origin)) return
+    waiting.origins.add(origin)
+    ;(this.#isSlow(origin) ? this.#alone : this.#batched).push(origin, waiting)
+  }
+
+  #newWaiting(question: Asked): Waiting<Asked, Answer> {
+    const waiting: Waiting<Asked, Answer> = { question, entries: [], origins: new Set(), state: 'waiting' }
+    this.#waiting.set(question.key, waiting)
+    this.#open.push(waiting)
+    this.#sweepLater()
+    return waiting
+  }
+
+  /** After this turn's microtasks, so that questions that come together are asked together. */
+  #start(): void {
+    if (this.#isStarting) return
+    this.#isStarting = true
+    queueMicrotask(() => {
+      this.#isStarting = false
+      while (this.#batches < this.#options.lanes && this.#runBatch());
+      while (this.#single < this.#options.lanes && this.#runAlone());
+    })
+  }
+
+  #runBatch(): boolean {
+    const batch = this.#take(this.#batched, MAX_BATCH)
+    if (batch.length === 0) return false
+    this.#batches++
+    void this.#run(batch, BATCH).finally(() => {
+      this.#batches--
+      this.#start()
+    })
+    return true
+  }
+
+  #runAlone(): boolean {
+    const batch = this.#take(this.#alone, 1)
+    if (batch.length === 0) return false
+    this.#single++
+    void this.#run(batch, ALONE).finally(() => {
+      this.#single--
+      this.#start()
+    })
+    return true
+  }
+
+  #take(line: FairLine<Waiting<Asked, Answer>>, limit: number): Waiting<Asked, Answer>[] {
+    const batch: Waiting<Asked, Answer>[] = []
+    while (batch.length < limit) {
+      const waiting = line.take()
+      if (waiting === undefined) break
+      // It stands in the line once for each of its origins.
+      if (waiting.state === 'asked') continue
+      this.#leave(waiting)
+      if (waiting.entries.some((each) => !each.isSettled && each.asker.isWaiting())) batch.push(waiting)
+      else this.#settle(waiting, this.#options.timedOut(false))
+    }
+    return batch
+  }
+
+  async #run(batch: readonly Waiting<Asked, Answer>[], times: BatchTimes): Promise<void> {
+    const outcomes = await this.#options.ask(
+      batch.map(({ question }) => question),
+      times,
+    )
+    for (const [at, waiting] of batch.entries()) {
+      const outcome = outcomes[at]!
+      if (outcome.kind === 'slow') for (const origin of waiting.origins) this.#markSlow(origin)
+      if (outcome.kind === 'answered' || (outcome.kind === 'slow' && times === ALONE)) this.#settle(waiting, outcome.answer)
+      else this.#askAgain(waiting, outcome.kind === 'slow' || times === ALONE)
+    }
+  }
+
+  /** An equal question that waits by now is asked after all of them, so they share its answer. */
+  #askAgain(asked: Waiting<Asked, Answer>, alone: boolean): void {
+    const open = asked.entries.filter(({ isSettled }) => !isSettled)
+    if (open.length === 0) return
+    const waiting = this.#waiting.get(asked.question.key) ?? this.#newWaiting(asked.question)
+    waiting.entries.unshift(...open)
+    for (const { asker } of open) waiting.origins.add(asker.origin)
+    ;(alone ? this.#alone : this.#batched).putBack(open[0]!.asker.origin, waiting)
+  }
+
+  #leave(waiting: Waiting<Asked, Answer>): void {
+    waiting.state = 'asked'
+    this.#waiting.delete(waiting.question.key)
+  }
+
+  #settle({ entries }: Waiting<Asked, Answer>, answer: Answer): void {
+    for (const entry of entries) this.#settleOne(entry, answer)
+  }
+
+  #settleOne(entry: Entry<Answer>, answer: Answer): void {
+    if (entry.isSettled) return
+    entry.isSettled = true
+    this.#openEntries--
+    entry.settle(answer)
+  }
+
+  #isSlow(origin: unknown): boolean {
+    const until = this.#slowUntil.get(origin)
+    if (until === undefined) return false
+    if (this.#options.runtime.uptime() < until) return true
+    this.#slowUntil.delete(origin)
+    return false
+  }
+
+  #markSlow(origin: unknown): void {
+    this.#slowUntil.delete(origin)
+    this.#slowUntil.set(origin, this.#options.runtime.uptime() + SLOW_MS)
+    if (this.#slowUntil.size > MAX_SLOW_ORIGINS) this.#slowUntil.delete(this.#slowUntil.keys().next().value)
+  }
+
+  #sweepLater(): void {
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    this.#options.runtime.setTimer(() => {
+      this.#isSweeping = false
+      this.#sweep()
+      if (this.#open.length > 0) this.#sweepLater()
+    }, SWEEP_MS)
+  }
+
+  /** Every wait ends, whether or not a session is free, and whether or not the database answers. */
+  #sweep(): void {
+    const now = this.#options.runtime.uptime()
+    this.#open = this.#open.filter(({ entries, state }) => {
+      for (const entry of entries) if (entry.deadline <= now) this.#settleOne(entry, this.#options.timedOut(state === 'asked'))
+      return entries.some(({ isSettled }) => !isSettled)
+    })
+  }
+}

@@ -1,0 +1,26 @@
+/** A queue that serves its origins in turns: one that asks a thousand times waits behind its own questions, not before everybody's. */
+export class FairLine<Item> {
+  readonly #origins = new Map<unknown, Item[]>()
+
+  push(origin: unknown, item: Item): void {
+    const items = this.#origins.get(origin)
+    if (items === undefined) this.#origins.set(origin, [item])
+    else items.push(item)
+  }
+
+  /** For an item that was taken too early. */
+  putBack(origin: unknown, item: Item): void {
+    this.#origins.set(origin, [item, ...(this.#origins.get(origin) ?? [])])
+  }
+
+  /** The next of the origin that was served the longest time ago. */
+  take(): Item | undefined {
+    for (const [origin, items] of this.#origins) {
+      this.#origins.delete(origin)
+      const item = items.shift()
+      if (items.length > 0) this.#origins.set(origin, items)
+      return item
+    }
+    return undefined
+  }
+}

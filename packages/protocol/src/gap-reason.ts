@@ -1,0 +1,23 @@
+/**
+ * Why changes may be missing after a rejoin, or in the middle of a stream (rules D12 and D16): `reason` of the server's
+ * `system` messages and of what `onGap` gets. The list is closed, so a program may switch over it.
+ */
+export const GAP_REASONS = [
+  // Of a position that a join asks to resume from.
+  'invalid-position',
+  'other-epoch',
+  'position-ahead',
+  'position-too-old',
+  'too-many-replays',
+  // While the channel is live: the stream itself was interrupted.
+  'publication-changed',
+  'slot-created',
+  'slot-lost',
+  'slot-replaced',
+  // Known to the client only.
+  'changes-refused',
+  'late-listener',
+  'no-history',
+  'unspecified',
+] as const
+export type GapReason = (typeof GAP_REASONS)[number]

@@ -1,0 +1,159 @@
+import { subTopicOf, type AdminConnection, type AdminState, type AdminTopic } from '@tidewire/protocol'
+import type { Connection } from '../connection/connection.ts'
+import type { Connections } from '../connection/connections.ts'
+import { topicId } from '../topic/topic-key.ts'
+import type { Topics } from '../topic/topics.ts'
+import type { ConnectionEvents } from './traffic.ts'
+
+/** Connections and topics that are listed one by one; more are counted. */
+const MAX_CONNECTIONS = 300
+const MAX_TOPICS = 500
+/** How many of each are sent at a time. */
+const CONNECTIONS_A_TICK = 50
+const TOPICS_A_TICK = 100
+
+type Closed = NonNullable<AdminConnection['closed']>
+
+/** The connections and topics that inspectors list, and what of them has changed since it was last sent. */
+export class LiveDirectory implements ConnectionEvents {
+  readonly #connections: Connections
+  readonly #topics: Topics
+  readonly #closing: (connection: string, code: number) => Closed
+  /** By id; what was sent of each last. */
+  readonly #listed = new Map<string, { readonly connection: Connection; sent: AdminConnection | null; closed: Closed | null }>()
+  readonly #changed = new Set<string>()
+  readonly #topicsChanged = new Map<string, { readonly subTopic: string; readonly private: boolean }>()
+  readonly #topicsListed = new Set<string>()
+  /** Where the round through the connections stands: their counters are looked at in turns. */
+  #round: Iterator<string> | null = null
+
+  constructor(connections: Connections, topics: Topics, closing: (connection: string, code: number) => Closed) {
+    this.#connections = connections
+    this.#topics = topics
+    this.#closing = closing
+  }
+
+  /** Everything that is listed, for an inspector that has just joined. */
+  state(): AdminState {
+    for (const connection of this.#connections.all()) {
+      if (this.#listed.size >= MAX_CONNECTIONS) break
+      this.#list(connection)
+    }
+    const topics: AdminTopic[] = []
+    for (const { key, size } of this.#topics.all()) {
+      if (topics.length >= MAX_TOPICS) break
+      this.#topicsListed.add(topicId(key))
+      topics.push({ topic: key.name, private: key.private, members: size })
+    }
+    const connections = [...this.#listed.values()].filter(({ closed }) => closed === null).map(({ connection }) => shown(connection))
+    return {
+      topics,
+      connections,
+      moreTopics: this.#topics.size - topics.length,
+      moreConnections: Math.max(0, this.#connections.size - connections.length),
+    }
+  }
+
+  /** What is new since the last call. */
+  takeChanges(): { readonly topics: readonly AdminTopic[]; readonly connections: readonly AdminConnection[] } {
+    return { topics: this.#takeTopics(), connections: this.#takeConnections() }
+  }
+
+  connected(id: string): void {
+    if (this.#listed.size >= MAX_CONNECTIONS) return
+    // The newest is the last one.
+    const connection = this.#connections.newest
+    if (connection?.id !== id) return
+    this.#list(connection)
+    this.#changed.add(id)
+  }
+
+  disconnected(id: string, code: number): void {
+    const listed = this.#listed.get(id)
+    if (listed === undefined) return
+    listed.closed = this.#closing(id, code)
+    this.#changed.add(id)
+  }
+
+  channelsChanged(id: string): void {
+    if (this.#listed.has(id)) this.#changed.add(id)
+  }
+
+  topicChanged(topic: string, isPrivate: boolean): void {
+    const subTopic = subTopicOf(topic) ?? topic
+    const key = topicId({ name: subTopic, private: isPrivate })
+    if (!this.#topicsListed.has(key)) {
+      if (this.#topicsListed.size >= MAX_TOPICS) return
+      this.#topicsListed.add(key)
+    }
+    this.#topicsChanged.set(key, { subTopic, private: isPrivate })
+  }
+
+  #list(connection: Connection): void {
+    if (!this.#listed.has(connection.id)) this.#listed.set(connection.id, { connection, sent: null, closed: null })
+  }
+
+  #takeTopics(): AdminTopic[] {
+    const topics: AdminTopic[] = []
+    for (const [key, { subTopic, private: isPrivate }] of this.#topicsChanged) {
+      if (topics.length >= TOPICS_A_TICK) break
+      this.#topicsChanged.delete(key)
+      const members = this.#topics.find({ name: subTopic, private: isPrivate })?.size ?? 0
+      if (members === 0) this.#topicsListed.delete(key)
+      topics.push({ topic: subTopic, private: isPrivate, members })
+    }
+    return topics
+  }
+
+  #takeConnections(): AdminConnection[] {
+    const connections: AdminConnection[] = []
+    for (const id of this.#changed) {
+      if (connections.length >= CONNECTIONS_A_TICK) return connections
+      this.#changed.delete(id)
+      this.#send(id, connections)
+    }
+    for (let looked = 0; looked < CONNECTIONS_A_TICK && connections.length < CONNECTIONS_A_TICK; looked++) {
+      const next = (this.#round ??= this.#listed.keys()).next()
+      if (next.done === true) {
+        this.#round = null
+        break
+      }
+      const { connection, sent } = this.#listed.get(next.value)!
+      if (sent === null || hasMoved(sent, connection.inspect())) this.#send(next.value, connections)
+    }
+    return connections
+  }
+
+  #send(id: string, connections: AdminConnection[]): void {
+    const listed = this.#listed.get(id)
+    if (listed === undefined) return
+    listed.sent = shown(listed.connection)
+    if (listed.closed === null) connections.push(listed.sent)
+    else {
+      connections.push({ ...listed.sent, closed: listed.closed })
+      this.#listed.delete(id)
+    }
+  }
+}
+
+function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {
+  return (
+    sent.received !== now.received ||
+    sent.sent !== now.sent ||
+    sent.queueBytes !== now.queueBytes ||
+    sent.channels.length !== now.channels.length
+  )
+}
+
+const MAX_CLAIMS_BYTES = 2_048
+
+/** Claims may hold anything; of very large ones only those that identify the user are shown. */
+function shown(connection: Connection): AdminConnection {
+  const inspected = connection.inspect()
+  if (JSON.stringify(inspected.claims).length <= MAX_CLAIMS_BYTES) return inspected
+  const few = ['role', 'sub', 'iss', 'exp'].flatMap((name) => {
+    const value = inspected.claims[name]
+    return typeof value === 'number' || (typeof value === 'string' && value.length <= 200) ? [[name, value] as const] : []
+  })
+  return { ...inspected, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
+}

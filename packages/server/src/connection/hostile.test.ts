@@ -1,0 +1,133 @@
+import { ADMIN_ROLE, ADMIN_TOPIC, type Message } from '@tidewire/protocol'
+import { NodeInProcess, openToken, openVerifier, type SocketInProcess } from '@tidewire/testkit'
+import { describe, expect, test } from 'vitest'
+import { noLimits } from '../limits/limits.ts'
+import type { Authorizer, TokenVerifier, Tracer } from '../ports.ts'
+
+const room = 'realtime:room'
+const replyTo = (socket: SocketInProcess, ref: string): unknown =>
+  socket.received.find((message) => message.event === 'phx_reply' && message.ref === ref)?.payload
+
+const allowed = { ok: true, broadcast: true, presence: true } as const
+const readOnly: Authorizer = {
+  read: () => Promise.resolve(allowed),
+  write: () => Promise.resolve({ ok: true, broadcast: false, presence: false }),
+}
+const adminVerifier: TokenVerifier = {
+  verify: (token) =>
+    token.startsWith('admin:') ? openVerifier.verify(token.slice(6)) : Promise.resolve({ ok: false, fault: { code: 'signature' } }),
+}
+
+describe('tokens count as joins (rules A3, L3)', () => {
+  const renew = (socket: SocketInProcess, token: string): void =>
+    socket.send({ topic: room, event: 'access_token', joinRef: '1', payload: { access_token: token } })
+
+  test('a flood of them ends the socket; the token at hand counts for nothing', async () => {
+    // Ten joins within the first five seconds: the upgrade's is not one of them.
+    const node = new NodeInProcess({ limits: { ...noLimits, maxJoinsPerSecond: 2 } })
+    const socket = node.connect()
+    await socket.join(room)
+    for (let n = 0; n < 50; n++) renew(socket, openToken())
+    for (let n = 0; n < 8; n++) renew(socket, openToken({ n }))
+    await node.settle()
+    expect(socket.closed).toBeNull()
+    renew(socket, openToken({ n: 9 }))
+    expect(socket.closed).toEqual({ code: 1001, reason: 'Too many joins per second' })
+    expect(node.decisions).toMatchObject([{ kind: 'push-refused', code: 'too-many-joins' }, { code: 'close-1001' }])
+  })
+
+  test('and so do joins of the admin channel, and its keys (rule I2)', async () => {
+    const limits = { ...noLimits, maxJoinsPerSecond: 2 }
+    const node = new NodeInProcess({ limits }, { admin: { verifier: adminVerifier, version: '1' } })
+    const [guessing, renewing] = [node.connect(), node.connect()]
+    const send = (socket: SocketInProcess, event: string, key: string): void =>
+      socket.send({ topic: ADMIN_TOPIC, event, ref: 'r', joinRef: 'j', payload: { access_token: key } })
+    for (let n = 0; n < 9; n++) send(guessing, 'phx_join', `wrong ${n}`)
+    const key = `admin:${openToken({ role: ADMIN_ROLE })}`
+    send(renewing, 'phx_join', key)
+    await node.settle()
+    for (let n = 0; n < 8; n++) send(renewing, 'access_token', key)
+    await node.settle()
+    expect([guessing.closed, renewing.closed]).toEqual([null, null])
+    send(guessing, 'phx_join', 'wrong')
+    send(renewing, 'access_token', key)
+    expect([guessing.closed, renewing.closed]).toMatchObject([{ code: 1001 }, { code: 1001 }])
+  })
+
+  test('joins that cannot be read count as well', async () => {
+    const node = new NodeInProcess({ limits: { ...noLimits, maxJoinsPerSecond: 2 } })
+    const socket = node.connect()
+    for (let n = 0; n < 9; n++) socket.send({ topic: room, event: 'phx_join', ref: '1', payload: 'nothing' })
+    expect(socket.closed).toBeNull()
+    socket.send({ topic: room, event: 'phx_join', ref: '1', payload: 'nothing' })
+    expect(socket.closed).toMatchObject({ code: 1001 })
+  })
+})
+
+describe('a sender is told once', () => {
+  test('what is refused without a ref, by kind; what has one is answered each time (rule X2)', async () => {
+    const node = new NodeInProcess({}, { authorizer: readOnly })
+    const socket = node.connect()
+    await socket.join(room, { private: true })
+    socket.take()
+    const push = (ref: string | null, payload: unknown = {}): void =>
+      socket.send({ topic: room, event: 'broadcast', ref, joinRef: '1', payload })
+    push(null)
+    await node.settle()
+    for (let n = 0; n < 1_000; n++) push(null)
+    for (let n = 0; n < 3; n++) push(`${n}`)
+    const got = socket.take()
+    expect(got.filter(({ event }) => event === 'system')).toHaveLength(1)
+    expect(got.filter(({ event }) => event === 'phx_reply')).toHaveLength(3)
+    expect(node.decisions.filter(({ code }) => code === 'unauthorized')).toHaveLength(1_004)
+  })
+})
+
+describe('what is tracked', () => {
+  test('holds so many keys and elements: one below, at it, one above (rules L10, P9)', async () => {
+    const node = new NodeInProcess({ limits: { ...noLimits, maxPresenceValues: 50 } })
+    const socket = node.connect()
+    await socket.join(room, { presence: { enabled: true } })
+    const track = (values: number): unknown => {
+      const ref = `t${values}`
+      // `type`, `event`, `payload` and the list count too.
+      const payload = { type: 'presence', event: 'track', payload: { list: Array.from({ length: values - 4 }, () => 1) } }
+      socket.send({ topic: room, event: 'presence', ref, joinRef: '1', payload })
+      return replyTo(socket, ref)
+    }
+    expect([track(49), track(50)]).toMatchObject([{ status: 'ok' }, { status: 'ok' }])
+    expect(track(51)).toEqual({
+      status: 'error',
+      response: { reason: 'MalformedPayload: the payload holds more than 50 keys and elements' },
+    })
+    expect(node.decisions).toMatchObject([{ kind: 'frame-refused', code: 'too-many-values' }])
+    expect(track(49)).toMatchObject({ status: 'ok' })
+  })
+})
+
+describe('a large broadcast is forwarded without being parsed', () => {
+  const large = { list: Array.from({ length: 5_000 }, (_, n) => n) }
+
+  test('as it came, in both versions; what is no object is refused (rule X7)', async () => {
+    const node = new NodeInProcess()
+    const [sender, old] = [node.connect(), node.connect('1.0.0')]
+    for (const socket of [sender, old]) await socket.join(room)
+    const payload = { type: 'broadcast', event: 'e', payload: large }
+    sender.send({ topic: room, event: 'broadcast', joinRef: '1', payload })
+    expect(old.received.filter(({ event }) => event === 'broadcast')).toMatchObject([{ payload }] satisfies Partial<Message>[])
+    sender.send({ topic: room, event: 'broadcast', ref: 'b', joinRef: '1', payload: large.list })
+    expect(replyTo(sender, 'b')).toMatchObject({ status: 'error', response: { reason: expect.stringContaining('must be an object') } })
+  })
+
+  test('its trace is read all the same (rule B9)', async () => {
+    const traces: (string | null)[] = []
+    const tracer: Tracer = { broadcast: (_topic, traceparent) => (traces.push(traceparent), () => {}) }
+    const node = new NodeInProcess({}, { tracer })
+    const socket = node.connect()
+    await socket.join(room)
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
+    for (const meta of [{ traceparent }, undefined, 'text', { traceparent, more: 'x'.repeat(2_000) }])
+      socket.send({ topic: room, event: 'broadcast', joinRef: '1', payload: { type: 'broadcast', event: 'e', payload: large, meta } })
+    expect(traces).toEqual([traceparent, null, null, null])
+  })
+})

@@ -1,0 +1,102 @@
+import type { Runtime } from '../ports.ts'
+
+export interface UnfinishedLimits {
+  /** Of all sockets together. */
+  readonly maxBytes: number
+  /** From the first byte of a message to its last. */
+  readonly timeoutMs: number
+}
+
+/** Why a message is not waited for any longer. */
+export type UnfinishedFault = 'frame-timeout' | 'too-many-unfinished-frames'
+
+/** What each chunk of a message costs besides its bytes, as long as it is kept. */
+const CHUNK_BYTES = 256
+
+/** A message on one socket that has begun and not ended. */
+interface Unfinished {
+  bytes: number
+  readonly since: number
+  readonly refuse: (fault: UnfinishedFault) => void
+}
+
+/**
+ * The messages that have begun and not ended, of all sockets: each has a time, and together they have a budget (rule L13). What is
+ * over it is paid by the message that began first: a sender that goes on sending is done before that.
+ */
+export class UnfinishedMessages {
+  readonly #limits: UnfinishedLimits
+  readonly #runtime: Pick<Runtime, 'uptime'>
+  /** The oldest first. */
+  readonly #all = new Set<Unfinished>()
+  #bytes = 0
+
+  constructor(limits: UnfinishedLimits, runtime: Pick<Runtime, 'uptime'>) {
+    this.#limits = limits
+    this.#runtime = runtime
+  }
+
+  /** All of them, with what keeping them costs. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Follows the messages of one socket; `refuse` is called at most once, and must end the socket. */
+  of(refuse: (fault: UnfinishedFault) => void): SocketMessages {
+    let current: Unfinished | null = null
+    const end = (): void => {
+      if (current !== null) this.#forget(current)
+      current = null
+    }
+    return {
+      received: (unfinishedBytes, chunkBytes) => {
+        // What is left of this chunk is all there is of a message that began in it.
+        if (current !== null && unfinishedBytes <= chunkBytes) end()
+        if (unfinishedBytes === 0) return
+        if (current === null) {
+          current = { bytes: 0, since: this.#runtime.uptime(), refuse }
+          this.#all.add(current)
+        }
+        // Refused before, and about to be closed.
+        if (!this.#all.has(current)) return
+        const bytes = Math.min(unfinishedBytes, chunkBytes) + CHUNK_BYTES
+        current.bytes += bytes
+        this.#bytes += bytes
+        this.#keepWithin()
+      },
+      closed: end,
+    }
+  }
+
+  /** To be called from time to time. */
+  sweep(): void {
+    const since = this.#runtime.uptime() - this.#limits.timeoutMs
+    for (const message of this.#all) {
+      if (message.since >= since) return
+      this.#refuse(message, 'frame-timeout')
+    }
+  }
+
+  #keepWithin(): void {
+    for (const message of this.#all) {
+      if (this.#bytes <= this.#limits.maxBytes) return
+      this.#refuse(message, 'too-many-unfinished-frames')
+    }
+  }
+
+  #refuse(message: Unfinished, fault: UnfinishedFault): void {
+    this.#forget(message)
+    message.refuse(fault)
+  }
+
+  #forget(message: Unfinished): void {
+    if (this.#all.delete(message)) this.#bytes -= message.bytes
+  }
+}
+
+/** The messages of one socket. */
+export interface SocketMessages {
+  /** A chunk came, and so many bytes of a message are unfinished after it. */
+  received(unfinishedBytes: number, chunkBytes: number): void
+  closed(): void
+}

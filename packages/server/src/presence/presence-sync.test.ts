@@ -1,0 +1,173 @@
+import { describe, expect, it } from 'vitest'
+import {
+  initialPresenceSync,
+  presenceSyncOptions as options,
+  presenceSyncTransition,
+  type PresenceSyncEffect,
+  type PresenceSyncEvent,
+  type PresenceSyncState,
+} from './presence-sync.ts'
+
+type Kind = 'alone' | 'unknown' | 'up' | 'down' | 'ended'
+
+const replica = (view: 'up' | 'down', silentBeats = 1, askedBeats: number | null = null) => ({ view, silentBeats, askedBeats })
+const ended = new Map<string, number>()
+const states: Readonly<Record<Kind, PresenceSyncState>> = {
+  alone: { linked: false, replicas: new Map([['b', replica('up')]]), ended },
+  unknown: { linked: true, replicas: new Map(), ended },
+  up: { linked: true, replicas: new Map([['b', replica('up')]]), ended },
+  down: { linked: true, replicas: new Map([['b', replica('down', 9)]]), ended },
+  ended: { linked: true, replicas: new Map(), ended: new Map([['b', 3]]) },
+}
+
+const delta = [{ replica: 'b', seen: [1, 1], entries: [] }]
+const context = [{ replica: 'a', seen: [] }]
+const events = {
+  linkUp: { type: 'link', up: true },
+  linkDown: { type: 'link', up: false },
+  beat: { type: 'beat' },
+  inputRead: { type: 'input-read' },
+  digest: { type: 'digest', from: 'b', lacks: false },
+  digestLacks: { type: 'digest', from: 'b', lacks: true },
+  ask: { type: 'ask', from: 'b', context },
+  delta: { type: 'delta', from: 'b', delta },
+  leaving: { type: 'leaving', replica: 'b' },
+  gone: { type: 'gone', replica: 'b' },
+  changed: { type: 'changed' },
+} as const satisfies Record<string, PresenceSyncEvent>
+
+/** Effects in short: their type, and the replica. */
+const short = (effect: PresenceSyncEffect): string => ('replica' in effect ? `${effect.type} ${effect.replica}` : effect.type)
+
+/** What each event brings about in each state. A forgotten cell does not compile. */
+const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly string[]>>>> = {
+  alone: {
+    linkUp: ['send-changes', 'send-digest'],
+    linkDown: [],
+    beat: ['drop-lingering'],
+    inputRead: [],
+    digest: [],
+    digestLacks: ['ask b'],
+    ask: ['answer b'],
+    delta: ['merge'],
+    leaving: ['replica-leaving b'],
+    gone: ['replica-gone b'],
+    changed: [],
+  },
+  unknown: {
+    linkUp: [],
+    linkDown: [],
+    beat: ['drop-lingering', 'send-digest', 'read-input'],
+    inputRead: [],
+    digest: ['replica-up b', 'ask b'],
+    digestLacks: ['replica-up b', 'ask b'],
+    ask: ['replica-up b', 'answer b'],
+    delta: ['replica-up b', 'merge'],
+    leaving: ['replica-up b', 'replica-leaving b'],
+    gone: [],
+    changed: ['send-changes'],
+  },
+  up: {
+    linkUp: [],
+    linkDown: [],
+    beat: ['drop-lingering', 'send-digest', 'read-input'],
+    inputRead: [],
+    digest: [],
+    digestLacks: ['ask b'],
+    ask: ['answer b'],
+    delta: ['merge'],
+    leaving: ['replica-leaving b'],
+    gone: ['replica-gone b'],
+    changed: ['send-changes'],
+  },
+  down: {
+    linkUp: [],
+    linkDown: [],
+    beat: ['drop-lingering', 'send-digest', 'read-input'],
+    inputRead: [],
+    digest: ['replica-up b'],
+    digestLacks: ['replica-up b', 'ask b'],
+    ask: ['replica-up b', 'answer b'],
+    delta: ['replica-up b', 'merge'],
+    leaving: ['replica-up b', 'replica-leaving b'],
+    gone: ['replica-gone b'],
+    changed: ['send-changes'],
+  },
+  ended: {
+    linkUp: [],
+    linkDown: [],
+    beat: ['drop-lingering', 'send-digest', 'read-input'],
+    inputRead: [],
+    digest: [],
+    digestLacks: [],
+    ask: [],
+    delta: [],
+    leaving: [],
+    gone: [],
+    changed: ['send-changes'],
+  },
+}
+
+describe('presence-sync', () => {
+  it('takes no late message of a replica that is gone, and takes it back after a while', () => {
+    const [state, effects] = play(states.up, events.gone, events.delta, events.digest, events.ask, events.leaving)
+    expect(effects).toEqual(['replica-gone b'])
+    const later = Array.from({ length: 10 }, () => events.beat)
+    expect(play(state, ...later.slice(1), events.delta)[1]).not.toContain('merge')
+    expect(play(state, ...later, events.delta)[1]).toContain('merge')
+  })
+
+  for (const kind of Object.keys(table) as Kind[])
+    it.each(Object.entries(table[kind]))(`${kind}: %s`, (event, effects) => {
+      const before = states[kind]
+      const { state, effects: made } = presenceSyncTransition(before, events[event as keyof typeof events], options)
+      expect(made.map(short)).toEqual(effects)
+      if (effects.some((effect) => effect.startsWith('replica-up')))
+        expect(state.replicas.get('b')).toMatchObject({ view: 'up', silentBeats: 0 })
+      if (effects.includes('replica-gone b')) expect(state.replicas.has('b')).toBe(false)
+    })
+
+  /** Takes events in a row; returns the effects of all. */
+  function play(from: PresenceSyncState, ...given: readonly PresenceSyncEvent[]): [PresenceSyncState, string[]] {
+    const all: string[] = []
+    let state = from
+    for (const event of given) {
+      const step = presenceSyncTransition(state, event, options)
+      state = step.state
+      all.push(...step.effects.map(short))
+    }
+    return [state, all]
+  }
+  const silence = (beats: number): PresenceSyncEvent[] => Array.from({ length: beats }, () => events.inputRead)
+
+  it('takes a replica out of view after four silent heartbeats, and forgets it after a minute', () => {
+    const [heard] = play(states.unknown, events.digest)
+    const [still, none] = play(heard, ...silence(4))
+    expect(none).toEqual([])
+    const [down, falls] = play(still, ...silence(1))
+    expect(falls).toEqual(['replica-down b'])
+    const [last, nothing] = play(down, ...silence(55))
+    expect(nothing).toEqual([])
+    expect(play(last, ...silence(1))[1]).toEqual(['replica-gone b'])
+  })
+
+  it('counts no silence while the own link is down, and is patient after it', () => {
+    const [cut, none] = play(states.up, events.linkDown, ...silence(100))
+    expect(none).toEqual([])
+    const [back] = play(cut, events.linkUp)
+    expect(play(back, ...silence(8))[1]).toEqual([])
+    expect(play(back, ...silence(9))[1]).toEqual(['replica-down b'])
+  })
+
+  it('asks once, and again when the answer did not come', () => {
+    const [asked, first] = play(states.up, events.digestLacks, events.digestLacks, events.beat, events.digestLacks)
+    expect(first.filter((effect) => effect === 'ask b')).toHaveLength(1)
+    expect(play(asked, events.beat, events.digestLacks)[1]).toContain('ask b')
+    const [answered] = play(asked, events.digest)
+    expect(play(answered, events.digestLacks)[1]).toContain('ask b')
+  })
+
+  it('begins alone, without replicas', () => {
+    expect(initialPresenceSync).toEqual({ linked: false, replicas: new Map(), ended: new Map() })
+  })
+})
