@@ -1,11 +1,12 @@
 /**
  * `@tidewire/server`: one node of Tidewire, listening. {@link startServer} is the way in.
  */
-import { drain, pause } from './io/drain.ts'
+import { drain } from './io/drain.ts'
 import { guardHost, type HostRule } from './io/http/host-guard.ts'
 import { httpApi } from './io/http/http-api.ts'
 import { listen } from './io/http/http-listener.ts'
 import type { MetricsText } from './io/http/metrics-endpoint.ts'
+import { keepAlive, pause } from './io/keep-alive.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
@@ -109,7 +110,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     fallback,
   })
   const guarded = guardHost(hostRule, decisions, api, createWebSocketListener(server))
-  await server.synchronized(SYNCHRONIZE_WITHIN_MS)
+  await keepAlive(server.synchronized(SYNCHRONIZE_WITHIN_MS))
   const listener = await listen(
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
     guarded.onRequest,
@@ -127,7 +128,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   let stopped: Promise<void> | null = null
   const stop = async (): Promise<void> => {
     server.leave()
-    await pause(runtime, resolved.drainDelayMs)
+    await pause(resolved.drainDelayMs)
     listener.stopAccepting()
     await drain(server, runtime, resolved.drainTimeoutMs)
     sweeping.cancel()

@@ -1,5 +1,6 @@
 import type { Runtime } from '../ports.ts'
 import type { Server } from '../server.ts'
+import { pause } from './keep-alive.ts'
 
 const STEP_MS = 50
 /** So few are closed at once that spreading them further would only make the stop longer. */
@@ -15,11 +16,7 @@ export async function drain(server: Pick<Server, 'drain' | 'connections'>, runti
   const deadline = runtime.uptime() + timeoutMs
   const steps = Math.max(1, Math.floor((timeoutMs * CLOSING_SHARE) / STEP_MS))
   const batch = Math.max(LEAST_BATCH, Math.ceil(server.connections.size / steps))
-  while (server.drain(batch) > 0 && runtime.uptime() < deadline) await pause(runtime, STEP_MS)
+  while (server.drain(batch) > 0 && runtime.uptime() < deadline) await pause(STEP_MS)
   // Also where timers came late: whoever is left is closed properly before it is cut.
   server.drain()
-}
-
-export function pause(runtime: Runtime, ms: number): Promise<void> {
-  return ms === 0 ? Promise.resolve() : new Promise((resolve) => void runtime.setTimer(resolve, ms))
 }
