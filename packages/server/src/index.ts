@@ -72,6 +72,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     changeFeed,
     relay,
     tracer,
+    processes,
     admin,
     ...others
   } = options
@@ -87,6 +88,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     changeFeed: changeFeed ?? null,
     relay: relay ?? null,
     tracer: tracer ?? null,
+    processes: processes ?? null,
     admin: admin ?? null,
   })
   const decisions: Pick<Observer, 'decision'> = { decision: (decision) => server.observer.decision(decision) }

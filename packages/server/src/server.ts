@@ -34,6 +34,7 @@ import type {
   PublishOutcome,
   PublishRequest,
   Relay,
+  RelayPeer,
   Runtime,
   TokenVerifier,
   Tracer,
@@ -57,8 +58,17 @@ export interface ServerPorts {
   readonly relay?: Relay | null
   /** Follows broadcasts; without one nothing is spent on it. */
   readonly tracer?: Tracer | null
+  /** Where several processes serve one port and have a relay: they are shown as one server. */
+  readonly processes?: Processes | null
   /** What an inspector needs; `null`: there is none. */
   readonly admin?: AdminPorts | null
+}
+
+/** This process among those that serve its port. */
+export interface Processes {
+  /** Of the ids of its connections; no other has it. */
+  readonly prefix: string
+  readonly isSibling: (peer: RelayPeer) => boolean
 }
 
 export type ConnectionAdmission =
@@ -134,6 +144,11 @@ export class Server {
       startedAt: relay?.self.startedAt ?? runtime.now(),
       figures: () => this.#figures(),
       disconnect: (target) => this.connections.disconnect(target),
+      ...(ports.processes && {
+        isSibling: ports.processes.isSibling,
+        onSibling: (message, from) => this.#admin?.onSibling(message, from) ?? false,
+        answerSibling: (question) => this.#admin?.answerSibling(question),
+      }),
     })
     const admin = this.#nodeAdmin
     const nodes =
@@ -186,7 +201,7 @@ export class Server {
 
   /** A socket whose handshake is done. */
   accept(details: Omit<ConnectionDetails, 'id'>, transport: Transport): Connection {
-    const id = (++this.#connectionCount).toString(36)
+    const id = `${this.#ports.processes?.prefix ?? ''}${(++this.#connectionCount).toString(36)}`
     const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
     this.connections.add(connection)
     this.observer.connected(id)
@@ -260,6 +275,7 @@ export class Server {
     return {
       node: relay ?? null,
       nodes: this.#nodeAdmin,
+      hasSiblings: Boolean(this.#ports.processes),
       runtime,
       connections: this.connections,
       topics: this.topics,

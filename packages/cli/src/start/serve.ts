@@ -41,6 +41,7 @@ export async function serve(given: StartConfiguration, worker: WorkerSide | null
     const running = await listen({
       ...(await traced(serverOptions(configuration, log, database, relay, worker))),
       ...database?.ports,
+      ...(worker !== null && { processes: processesOf(given, worker) }),
       ...inspectorOptions(configuration, database, log),
     })
     database?.deliverTo(running.server)
@@ -81,6 +82,12 @@ function partOf(configuration: StartConfiguration, { place }: WorkerSide): Start
     cluster: cluster === null ? null : { ...cluster, nodeName },
     database: database === null ? null : { ...database, poolSize: Math.max(1, Math.floor(database.poolSize / place.count)) },
   }
+}
+
+/** Workers are shown as one server, with NATS too. */
+function processesOf({ nodeName }: StartConfiguration, { place }: WorkerSide): NonNullable<StartOptions['processes']> {
+  const names = new Set(Array.from({ length: place.count }, (_, at) => `${nodeName}.${at + 1}`))
+  return { prefix: `${place.number}.`, isSibling: ({ name }) => names.has(name) }
 }
 
 /** With NATS, workers are nodes like all others. */

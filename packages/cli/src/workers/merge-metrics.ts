@@ -13,8 +13,19 @@ export type Metrics = ReadonlyMap<string, Family>
 /** Of the process, where a sum would mean nothing: each worker has a line of its own. */
 const OF_A_PROCESS = /^(process|nodejs)_/
 /** Where every worker sees the same thing, or the worst of them counts. */
-const HIGHEST: ReadonlySet<string> = new Set(['tidewire_feed_lag_bytes', 'tidewire_slot_retained_bytes', 'tidewire_node_info'])
-const LOWEST: ReadonlySet<string> = new Set(['tidewire_relay_up', 'tidewire_peers'])
+const HIGHEST: ReadonlySet<string> = new Set([
+  'tidewire_degraded',
+  'tidewire_feed_lag_bytes',
+  'tidewire_slot_retained_bytes',
+  'tidewire_node_info',
+])
+const LOWEST: ReadonlySet<string> = new Set([
+  'tidewire_feed_ready',
+  'tidewire_feed_window_seconds',
+  'tidewire_feed_window_bytes',
+  'tidewire_relay_up',
+  'tidewire_peers',
+])
 
 export function parseMetrics(text: string): Metrics {
   const families = new Map<string, { name: string; help: string; type: string; samples: Map<string, number> }>()

@@ -9,7 +9,11 @@ import { signJwt } from '../jwt.ts'
 
 const secret = 'a-secret-that-is-only-for-these-tests'
 const metricsSecret = 'another-secret-that-reads-metrics'
-const environment = { PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, METRICS_JWT_SECRET: metricsSecret, TIDEWIRE_NODE_NAME: 'n' }
+const adminSecret = 'another-secret-for-the-inspector'
+const environment = {
+  ...{ PORT: '0', HOST: '127.0.0.1', API_JWT_SECRET: secret, METRICS_JWT_SECRET: metricsSecret, TIDEWIRE_NODE_NAME: 'n' },
+  ...{ TIDEWIRE_INSPECTOR: 'true', TIDEWIRE_ADMIN_SECRET: adminSecret },
+}
 
 let sandbox: CliSandbox
 const clients: Client[] = []
@@ -130,6 +134,10 @@ test('clients on different workers are one system; any worker speaks for all; SI
     }
     expect(await health(url)).toBe('200 ok')
   }
+
+  const shown = await sandbox.run(['nodes', '--json', '--url', url], { env: { TIDEWIRE_ADMIN_SECRET: adminSecret } })
+  const nodes = shown.stdout.trimEnd().split('\n')
+  expect(nodes.map((line) => (JSON.parse(line) as { name: string }).name).toSorted()).toEqual(['n.1', 'n.2'])
 
   const workers = [await processOf(server, 1), await processOf(server, 2)]
   const { code, stdout, stderr } = await server.stop('SIGTERM')
