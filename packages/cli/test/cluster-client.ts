@@ -20,6 +20,8 @@ const JOIN_WITHIN_MS = 5_000
 /** A raw socket on broadcasts, presence and row changes of a cluster. It comes back by itself and writes down all that it gets. */
 export class ClusterClient {
   readonly id: number
+  /** Which topic it is on. */
+  readonly room: number
   readonly received: Received[] = []
   /** Numbers of its own broadcasts that the server acknowledged. */
   readonly acknowledged: number[] = []
@@ -44,8 +46,9 @@ export class ClusterClient {
   #socket: WebSocket | null = null
   #closed = false
 
-  constructor(id: number, port: number, token: string) {
+  constructor(id: number, room: number, port: number, token: string) {
     this.id = id
+    this.room = room
     this.#url = `ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${token}`
     this.#connect()
   }
@@ -67,7 +70,7 @@ export class ClusterClient {
   }
 
   #send(ref: string, event: string, payload: object): void {
-    this.#socket?.send(JSON.stringify(['1', ref, 'realtime:room', event, payload]))
+    this.#socket?.send(JSON.stringify(['1', ref, `realtime:room-${this.room}`, event, payload]))
   }
 
   #connect(): void {

@@ -14,6 +14,9 @@ import { freePort } from './free-port.ts'
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
 
+/** Members of a topic: more, and the sockets of this process are what is measured. */
+const ROOM_SIZE = 50
+
 const unlimited = Object.fromEntries(
   ['CONCURRENT_USERS', 'CHANNELS_PER_CLIENT', 'JOINS_PER_SECOND', 'EVENTS_PER_SECOND'].map((name) => [`TENANT_MAX_${name}`, 'unlimited']),
 )
@@ -81,7 +84,7 @@ export class ClusterPlay {
   /** Joins so many clients, everywhere, and waits for them. */
   async join(count: number): Promise<void> {
     for (let id = 0; id < count; id++) {
-      this.clients.push(new ClusterClient(id, this.front.port, this.#token))
+      this.clients.push(new ClusterClient(id, Math.floor(id / ROOM_SIZE), this.front.port, this.#token))
       if (id % 50 === 49) await delay(50)
     }
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
@@ -100,9 +103,12 @@ export class ClusterPlay {
 
   /** Writes rows and sends broadcasts until `quiet`. */
   load(senders: number, everyMs: number): void {
+    // In all rooms, on all nodes.
+    const step = Math.max(1, Math.floor(this.clients.length / senders))
+    const sending = this.clients.filter((_, at) => at % step === 0)
     const run = async (): Promise<void> => {
       for (let round = 0; !this.#stopped; round++) {
-        for (const client of this.clients.slice(0, senders)) client.broadcast()
+        for (const client of sending) client.broadcast()
         await this.#sql.query('insert into journal values ($1)', [++this.#written])
         await delay(everyMs)
       }
@@ -148,9 +154,14 @@ export class ClusterPlay {
 
   /** Everything that is wrong once nothing has happened for a while. */
   async verdict(): Promise<string[]> {
-    const all = this.clients.map(({ id }) => `k${id}`).sort()
-    const isWhole = (client: ClusterClient): boolean => {
-      const { present } = client
+    const keysIn = (room: number): string[] =>
+      this.clients
+        .filter((each) => each.room === room)
+        .map(({ id }) => `k${id}`)
+        .sort()
+    const keys = new Map(this.clients.map(({ room }) => [room, keysIn(room)]))
+    const isWhole = ({ present, room }: ClusterClient): boolean => {
+      const all = keys.get(room)!
       return present.length === all.length && present.every((key, at) => key === all[at])
     }
     const faults: string[] = []
@@ -167,7 +178,8 @@ export class ClusterPlay {
     }
     const senders = this.clients.filter(({ acknowledged }) => acknowledged.length > 0)
     for (const receiver of this.clients)
-      for (const sender of senders) if (receiver !== sender) faults.push(...broadcastFaults(receiver, sender))
+      for (const sender of senders)
+        if (receiver !== sender && receiver.room === sender.room) faults.push(...broadcastFaults(receiver, sender))
     return faults
   }
 

@@ -40,10 +40,13 @@ function connection(index: number): AdminConnection {
     vsn: '2.0.0',
     connectedAt: now - index * 61_000,
     lastHeartbeatAt: now - index * 1_900,
+    address: '127.0.0.1',
+    userAgent: 'Mozilla/5.0 (X11; Linux x86_64)',
     channels: TOPICS.slice(index % 3, (index % 3) + 3).map(({ topic, private: isPrivate }) => ({
       topic,
       private: isPrivate,
       role: 'authenticated',
+      sub: `user${index}`,
     })),
     received: 13 * index ** 2,
     sent: 211 * index ** 2,

@@ -22,6 +22,7 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   created: 'slot-created',
   lost: 'slot-lost',
   'publication-changed': 'publication-changed',
+  // The server's own position, which it goes on from after a cut.
   'fell-behind': 'position-too-old',
 }
 
@@ -184,7 +185,7 @@ export class PostgresChangeFeed implements ChangeFeed {
       this.#ring.markGap(tables, before)
       const concerned = new Set(tables)
       for (const channel of this.#subscriptions.channels) {
-        if (channel.after === null || ![...channel.subscriptions].some(({ oid }) => concerned.has(oid))) continue
+        if (!channel.isSubscribed || ![...channel.subscriptions].some(({ oid }) => concerned.has(oid))) continue
         channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason: 'publication-changed' })
         void this.#subscribing.subscribe(channel)
       }
@@ -225,7 +226,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     this.#settling.renewed(channel)
     // Whether or not it may keep all of its entries.
     this.#subscriptions.rebind(channel)
-    if (channel.after !== null) void this.#subscribing.subscribe(channel)
+    if (channel.isSubscribed) void this.#subscribing.subscribe(channel)
   }
 
   #close(channel: FeedChannel): void {
@@ -259,7 +260,7 @@ export class PostgresChangeFeed implements ChangeFeed {
   /** The slot was lost or made anew: what happened in between cannot be told any more. */
   #resync(reason: GapReason): void {
     for (const channel of this.#subscriptions.channels) {
-      if (channel.after === null) continue
+      if (!channel.isSubscribed) continue
       channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason })
       void this.#subscribing.subscribe(channel)
     }
@@ -271,7 +272,7 @@ export class PostgresChangeFeed implements ChangeFeed {
     if (this.#subscriptions.channels.size === 0) return
     const published = await this.#database.publishedTables()
     for (const channel of this.#subscriptions.channels) {
-      if (channel.after === null) continue
+      if (!channel.isSubscribed) continue
       const gone = channel.entries.some((entry) => tablesOf(entry, published).length === 0)
       if (gone) void this.#subscribing.subscribe(channel)
     }

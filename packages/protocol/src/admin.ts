@@ -116,7 +116,17 @@ export interface AdminConnection {
   /** Unix milliseconds. */
   readonly connectedAt: number
   readonly lastHeartbeatAt: number | null
-  readonly channels: readonly { readonly topic: string; readonly private: boolean; readonly role: string | null }[]
+  /** Of the other end of the socket, which may be a proxy; `null` where it is not known. */
+  readonly address: string | null
+  /** What the client called itself in its first request, cut to 200 characters. */
+  readonly userAgent: string | null
+  /** `role` and `sub` are those of the channel's own token, which may be another user's than that of the connection. */
+  readonly channels: readonly {
+    readonly topic: string
+    readonly private: boolean
+    readonly role: string | null
+    readonly sub: string | null
+  }[]
   /** Messages since it connected. */
   readonly received: number
   readonly sent: number

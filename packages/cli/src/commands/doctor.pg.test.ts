@@ -43,9 +43,9 @@ async function sql(url: string, text: string): Promise<pg.QueryResult> {
   }
 }
 
-/** The slots that are being read. */
+/** The copies of the anchor that are being read. */
 async function readers(): Promise<string[]> {
-  const { rows } = await sql(good.url, 'select slot_name from pg_replication_slots where active')
+  const { rows } = await sql(good.url, 'select slot_name from pg_replication_slots where active and slot_name ~ $$^tidewire_n_$$')
   return (rows as { slot_name: string }[]).map(({ slot_name }) => slot_name)
 }
 

@@ -3,7 +3,17 @@ import { expect, test } from 'vitest'
 import { ConnectionList, nameOf } from './connection-list.ts'
 
 function connection(id: string, more: Partial<AdminConnection> = {}): AdminConnection {
-  const base = { id, role: 'anon', claims: {}, vsn: '2.0.0', connectedAt: 1, lastHeartbeatAt: null, channels: [] }
+  const base = {
+    id,
+    role: 'anon',
+    claims: {},
+    vsn: '2.0.0',
+    connectedAt: 1,
+    lastHeartbeatAt: null,
+    address: null,
+    userAgent: null,
+    channels: [],
+  }
   return { ...base, received: 0, sent: 0, queueBytes: 0, ...more }
 }
 const closed = { code: 1008, reason: 'too fast', at: 9 }
@@ -32,9 +42,12 @@ test('keeps the last fifty that closed, each once', () => {
   expect(list.closed.value[0]!.id).toBe('b59')
 })
 
-test('calls somebody by what the token says', () => {
-  expect(nameOf({ role: 'authenticated', claims: { sub: 'u1', email: 'ada@example.org' } })).toBe('ada@example.org')
-  expect(nameOf({ role: 'authenticated', claims: { sub: 'u1', email: 5 } })).toBe('u1')
-  expect(nameOf({ role: 'anon', claims: {} })).toBe('anon')
-  expect(nameOf({ role: null, claims: {} })).toBe('unreadable token')
+test('names a connection by its token, by the users of its channels, or by its role', () => {
+  const channel = (sub: string | null): AdminConnection['channels'][number] => ({ topic: 't', private: false, role: 'authenticated', sub })
+  const named = (more: Partial<AdminConnection>): string => nameOf(connection('a', more))
+  expect(named({ role: 'authenticated', claims: { sub: 'u1', email: 'ada@example.org' } })).toBe('ada@example.org')
+  expect(named({ role: 'authenticated', claims: { sub: 'u1', email: 5 }, channels: [channel('u2')] })).toBe('u1')
+  expect(named({ channels: [channel(null), channel('u2'), channel('u3')] })).toBe('u2')
+  expect(named({ channels: [channel(null)] })).toBe('anon')
+  expect(named({ role: null })).toBe('unreadable token')
 })

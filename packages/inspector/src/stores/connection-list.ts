@@ -52,8 +52,8 @@ export class ConnectionList {
   }
 }
 
-/** The name of a connection: the subject of its token, else its role. */
-export function nameOf({ role, claims }: Pick<AdminConnection, 'role' | 'claims'>): string {
+/** The name of a connection: the user of its token, else the user of its channels, else its role. */
+export function nameOf({ role, claims, channels }: Pick<AdminConnection, 'role' | 'claims' | 'channels'>): string {
   for (const claim of ['email', 'sub']) if (typeof claims[claim] === 'string' && claims[claim] !== '') return claims[claim]
-  return role ?? 'unreadable token'
+  return channels.find(({ sub }) => sub !== null && sub !== '')?.sub ?? role ?? 'unreadable token'
 }

@@ -99,7 +99,8 @@ function Chosen({
   readonly connection: AdminConnection
   readonly now: number
 }): VNode {
-  const { id, role, claims, vsn, connectedAt, lastHeartbeatAt, channels, received, sent, queueBytes, closed } = connection
+  const { id, role, claims, vsn, connectedAt, lastHeartbeatAt, channels, received, sent, queueBytes, closed, address, userAgent } =
+    connection
   return (
     <section class="chosen" aria-label="The chosen connection">
       <h2>
@@ -114,6 +115,8 @@ function Chosen({
         <Fact name="Connected">
           {clock(connectedAt)} (for {ago(connectedAt, closed?.at ?? now)})
         </Fact>
+        {address !== null && <Fact name="Address">{visibleText(address)}</Fact>}
+        {userAgent !== null && <Fact name="User agent">{visibleText(userAgent)}</Fact>}
         <Fact name="Protocol">{visibleText(vsn)}</Fact>
         <Fact name="Messages">
           {received.toLocaleString('en')} in, {sent.toLocaleString('en')} out
@@ -131,11 +134,13 @@ function Chosen({
       <h3>Channels</h3>
       {channels.length === 0 && <p class="empty">It has joined no topic.</p>}
       <ul class="channels">
-        {channels.map(({ topic, private: isPrivate, role: as }) => (
+        {channels.map(({ topic, private: isPrivate, role: as, sub }) => (
           <li key={topic}>
             <bdi class="mono">{visibleText(topic)}</bdi>
             {isPrivate && <span class="tag">private</span>}
-            {as !== null && as !== role && <span class="quiet">as {visibleText(as)}</span>}
+            {as !== null && (as !== role || sub !== null) && (
+              <span class="quiet">as {visibleText(sub === null ? as : `${sub} (${as})`)}</span>
+            )}
             <button class="quiet-button" onClick={() => inspector.askWhy({ about: 'topic', connection: id, topic, private: isPrivate })}>
               Why?
             </button>

@@ -21,6 +21,8 @@ export class FeedChannel {
   live = false
   /** Only changes after this are sent; `null`: not known yet, so they are held. */
   after: Place | null = null
+  /** It is being sent what it missed, up to `after`; an attempt that was interrupted goes on from there. */
+  replaying = false
   readonly #toldOnce = new Set<string>()
   #held: { readonly place: Place; readonly event: string; readonly payload: Uint8Array }[] = []
 
@@ -34,6 +36,11 @@ export class FeedChannel {
   /** Deletes come only of rows that its user could see (rule D14). */
   get authorizesDeletes(): boolean {
     return this.request.deletes === 'authorized'
+  }
+
+  /** It knows where it is, and everything after that comes live. */
+  get isSubscribed(): boolean {
+    return this.after !== null && !this.replaying
   }
 
   deliver(place: Place, event: string, payload: Uint8Array): void {

@@ -34,13 +34,13 @@ export async function replay(channel: FeedChannel, since: Place, startLsn: Lsn, 
   const lost = (): ReplayOutcome | null => {
     if (replayer.epoch() !== epoch) return { recovered: false, reason: 'other-epoch' }
     if (!replayer.ring().reaches(channel.after ?? since)) return { recovered: false, reason: 'position-too-old' }
-    return hasGap(channel, since, replayer) ? { recovered: false, reason: 'publication-changed' } : null
+    return hasGap(channel, channel.after ?? since, replayer) ? { recovered: false, reason: 'publication-changed' } : null
   }
   const begin = lost()
   if (begin !== null) return begin
   // After a restart, what was missed may still be on its way from the slot.
   await replayer.processed(startLsn)
-  let cursor = since
+  let cursor = channel.after ?? since
   const step = async (): Promise<'more' | 'done' | ReplayOutcome> => {
     if (replayer.epoch() !== epoch) return { recovered: false, reason: 'other-epoch' }
     if (!replayer.ring().reaches(cursor)) return { recovered: false, reason: 'position-too-old' }

@@ -98,12 +98,14 @@ export class Subscribing {
     const position = (place: Place): Record<string, string> =>
       positions && epoch !== null ? { position: formatPosition({ epoch, ...place }) } : {}
     const before = (lsn: Lsn): Place => ({ commitLsn: lsn - 1n, seq: 0 })
-    if (channel.after !== null) return channel.tell('ok', READY, position(before(startLsn)))
+    if (channel.isSubscribed) return channel.tell('ok', READY, position(before(startLsn)))
     if (since === null) {
       channel.tell('ok', READY, position(before(startLsn)))
       return channel.startAfter(before(startLsn))
     }
+    channel.replaying = true
     const resumed = await this.#resume(channel, since, startLsn)
+    channel.replaying = false
     if (channel.closed) return
     if (resumed.recovered) return channel.tell('ok', READY, { ...position(channel.after ?? before(startLsn)), recovered: true })
     // What was committed while it was tried is not live yet either, so the beginning is later.

@@ -51,7 +51,7 @@ export class Subscriptions {
     const wanted = new Set(subscriptions.map(keyOf))
     for (const subscription of channel.subscriptions) if (!wanted.has(keyOf(subscription))) this.#drop(subscription)
     for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)
-    if (channel.after !== null || channel.request.since === null) channel.live = true
+    if (channel.isSubscribed || channel.request.since === null) channel.live = true
   }
 
   remove(channel: FeedChannel): void {

@@ -61,6 +61,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly headers: Readonly<Record<string, string>>
   readonly claims: Claims
   readonly foreignOrigin: boolean
+  readonly #userAgent: string | null
   readonly waiting: WaitingBytes = { bytes: 0 }
   readonly #connectedAt: number
   #lastHeartbeatAt: number | null = null
@@ -95,6 +96,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.headers = details.headers
     this.claims = details.claims ?? NO_CLAIMS
     this.foreignOrigin = details.foreignOrigin ?? false
+    this.#userAgent = details.userAgent ?? null
     this.#connectedAt = services.runtime.now()
     this.#transport = transport
     this.#services = services
@@ -117,11 +119,12 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** As an inspector is shown it. */
   inspect(): AdminConnection {
-    const { role } = this.claims
     return {
       id: this.id,
-      role: typeof role === 'string' ? role : null,
+      role: textOf(this.claims['role']),
       claims: this.claims,
+      address: this.#transport.address?.() ?? null,
+      userAgent: this.#userAgent,
       vsn: this.version,
       connectedAt: this.#connectedAt,
       lastHeartbeatAt: this.#lastHeartbeatAt,
@@ -129,6 +132,7 @@ export class Connection implements ChannelConnection, AdminPeer {
         topic: subTopic,
         private: request.private,
         role: identity?.role ?? null,
+        sub: textOf(identity?.claims['sub']),
       })),
       received: this.#framesReceived,
       sent: this.#messagesSent,
@@ -365,3 +369,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
+
+function textOf(claim: unknown): string | null {
+  return typeof claim === 'string' ? claim : null
+}

@@ -12,6 +12,8 @@ export interface Transport {
   /** Starts the closing handshake. */
   close(code: number, reason: string): void
   terminate(): void
+  /** The address of the other end, which may be a proxy. */
+  address?(): string | null
 }
 
 /** What is known of a socket once its handshake is done. */
@@ -24,4 +26,6 @@ export interface ConnectionDetails {
   readonly claims?: Claims
   /** The socket was opened by a page of another origin. */
   readonly foreignOrigin?: boolean
+  /** What the client called itself. */
+  readonly userAgent?: string | null
 }

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asRole, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { storedMessage } from '../../messages/stored-message.ts'
+import { parseLsn } from '../../replication/lsn.ts'
 import { dropSlot, listSlots } from '../replication/slot.ts'
 import { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from './postgres-feed.ts'
 
@@ -66,8 +67,6 @@ describe('several nodes', () => {
     const [beforeIdle, beforeMore] = [await join(OTHERS), positionOf(first)]
     await it.sql.query('insert into notes select generate_series(2, 9)')
     await first.received(9)
-    // Other writes move the log on; a node without changes must not let go of them sooner than one with changes.
-    await it.sql.query(`create table filler as select repeat('x', 100) from generate_series(1, 20000)`)
     const second = node()
     const again = await join(NOTES, beforeMore, second)
     await again.received(8)
@@ -77,6 +76,19 @@ describe('several nodes', () => {
     await it.sql.query('insert into notes values (10)')
     await Promise.all([first.received(10), again.received(9)])
     expect(again.changes.at(-1)!.data.position).toBe(first.changes.at(-1)!.data.position)
+  })
+
+  test('without changes keep the window, too: a position holds at a node that starts later', async () => {
+    const first = await join(OTHERS)
+    const before = positionOf(first)
+    await it.sql.query(`create table filler as select repeat('x', 100) from generate_series(1, 20000)`)
+    const { rows } = await it.sql.query<{ lsn: string }>('select pg_current_wal_lsn()::text as lsn')
+    const written = parseLsn(rows[0]!.lsn)!
+    await expect.poll(() => it.feed.source.receivedLsn >= written, { timeout: 10_000 }).toBe(true)
+    // Long enough for what is behind the window to be let go, and for the anchor to follow.
+    await first.until(() => first.systems.filter(({ message }) => message === 'Position').length >= 20, 'positions')
+    expect(it.feed.source.confirmedLsn < written - 1_000_000n).toBe(true)
+    expect(outcome(await join(OTHERS, before, node()))).toBe(true)
   })
 
   test('one is ready when it has what the window holds (rule H5)', async () => {

@@ -149,6 +149,27 @@ test('positions that cannot be gone on from say why, and the channel is live all
   first.handle.close()
 })
 
+test('a replay that loses its session goes on where it was: nothing is missing, nothing comes twice', { timeout: 60_000 }, async () => {
+  const identity = asRole('authenticated', { sub: USER_1 })
+  const first = it.open({ entries: [OWN], positions: true, identity })
+  await first.subscribed()
+  const since = positionOf(first)
+  first.handle.close()
+  await it.sql.query(`insert into own (owner, body) select $1, 'x' from generate_series(1, 5000)`, [USER_1])
+  const again = it.open({ entries: [OWN], positions: true, since, identity })
+  await again.received(1)
+  await it.sql.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tidewire check'`)
+  expect(again.changes.length).toBeLessThan(5_000)
+  await it.sql.query(`insert into own (owner, body) values ($1, 'live')`, [USER_1])
+  await again.until(() => again.changes.length >= 5_001, 'everything', 40_000)
+  await again.subscribed()
+  expect(outcome(again)).toBe(true)
+  const ids = again.changes.map(({ data }) => data.record?.['id'])
+  expect(new Set(ids).size).toBe(5_001)
+  expect(ids).toHaveLength(5_001)
+  again.handle.close()
+})
+
 test('channels that do not ask see nothing of it', async () => {
   const channel = it.open({ entries: [NOTES] })
   await channel.subscribed()

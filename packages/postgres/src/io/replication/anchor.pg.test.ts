@@ -5,6 +5,7 @@ import { collectFeed, type FeedCollector } from '../../../test/feed-collector.ts
 import { usePostgres } from '../../../test/postgres.ts'
 import { startProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { dropSlot, listSlots, type Slot } from '../../index.ts'
+import { takeAnchor } from './anchor.ts'
 import { ReplicationConnection } from './replication-connection.ts'
 import { createSlot } from './slot.ts'
 
@@ -109,6 +110,31 @@ describe('several nodes', () => {
     expect(new Set(all.map(({ source }) => source.epoch)).size).toBe(1)
     await db.query(`insert into notes values (1)`)
     await Promise.all(all.map((feed) => feed.until(() => ids(feed).includes(1))))
+  })
+
+  test('that find none in the same moment make one: the others are held off, and find it', async () => {
+    const nodes = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const [catalog, stream] = await Promise.all([
+          postgres.connect(url),
+          ReplicationConnection.open({ connectionString: url }, 'tidewire test'),
+        ])
+        readers.push(stream)
+        return { catalog, stream }
+      }),
+    )
+    const take = (): Promise<(string | Error)[]> =>
+      Promise.all(
+        nodes.map(({ catalog, stream }) =>
+          takeAnchor(catalog, stream, { slotBase: 'tidewire', rejected: null, onSlow: () => {} }).then(
+            ({ name }) => name,
+            (error: Error) => error,
+          ),
+        ),
+      )
+    const { name } = await take().then(theAnchor)
+    expect(await take()).toEqual([name, name, name])
+    for (const { catalog } of nodes) await catalog.end()
   })
 
   test('leave nothing behind but the anchor', async () => {

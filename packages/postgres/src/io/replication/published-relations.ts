@@ -18,21 +18,32 @@ export interface Published {
 /** Reads what the publications publish, and answers of what changes may be missing. The database remembers it for other nodes. */
 export async function lookAtPublished(session: Queryable, published: PublishedRelations, target: PublishedTarget): Promise<Published> {
   const names = target.publications.map(({ name }) => name)
-  const relations = await readPublishedRelations(session, names, target.anchor)
+  let relations = await readPublishedRelations(session, names, target.anchor)
+  if (published.isSame(relations)) return { gaps: [], serverLsn: await currentLsn(session) }
+  // Functions of the catalog see what was committed since the statement began: one that was committed in that moment is read in part.
+  for (let reads = 0; reads < MAX_READS; reads++) {
+    const again = await readPublishedRelations(session, names, target.anchor)
+    const isSettled = JSON.stringify(again) === JSON.stringify(relations)
+    relations = again
+    if (isSettled) break
+  }
   const serverLsn = await currentLsn(session)
-  if (published.isSame(relations)) return { gaps: [], serverLsn }
   const log = await readLog(session)
   const { gaps, writes } = published.look({ relations, serverLsn, isNewSlot: target.isNewSlot }, log ?? [])
   if (log !== null && writes.length > 0) await writeLog(session, writes)
   return { gaps, serverLsn }
 }
 
-/** `null`: the database was not prepared by `migrate`, so nothing is remembered. */
+const MAX_READS = 5
+
+/** `null`: `migrate` has not prepared the database, or the login may not use what it made; then nothing is remembered. */
 async function readLog(session: Queryable): Promise<LoggedRelation[] | null> {
-  const [table] = (await session.query(`select to_regclass('tidewire.published_relations') is not null as exists`)).rows as {
-    exists: boolean
-  }[]
-  if (table?.exists !== true) return null
+  const usable = await session.query(
+    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'tidewire' and c.relname = 'published_relations' and has_schema_privilege(n.oid, 'USAGE')
+       and has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT') and has_table_privilege(c.oid, 'UPDATE')`,
+  )
+  if (usable.rows.length === 0) return null
   const { rows } = await session.query(
     'select relation::int8::float8 as oid, version, gap_before::text as "gapBefore" from tidewire.published_relations',
   )
@@ -118,5 +129,6 @@ select entry.oid::int8::float8 as oid, root.delivered as "deliveredAs",
 from entry
 join (select oid, pg_catalog.array_agg(distinct delivered::int8::float8) as delivered from leaf group by oid) root on root.oid = entry.oid
 left join (select distinct oid, written from made) made on made.oid = entry.oid and made.written = entry.written
-group by entry.oid, root.delivered`
+group by entry.oid, root.delivered
+order by 1`
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
 import { ensurePublications, publicationOids, readPublications } from './publication.ts'
 import { ReplicationConnection } from './replication-connection.ts'
-import { createSlot, currentLsn, dropSlot, isSlotBase, listSlots, newSlotName } from './slot.ts'
+import { createSlot, currentLsn, dropSlot, isSlotBase, listSlots, newCopyName, newSlotName } from './slot.ts'
 
 const postgres = usePostgres()
 let db: pg.Client
@@ -74,6 +74,9 @@ describe('slots', () => {
   test('have names that Postgres takes', () => {
     expect(newSlotName('mine', false)).toMatch(/^mine_[0-9a-f]{8}$/)
     expect(newSlotName('mine', true)).toMatch(/^mine_t[0-9a-f]{8}$/)
+    expect(newCopyName('mine', 'Web-1.Example_42')).toMatch(/^mine_n_web_1_example_42_[0-9a-f]{6}$/)
+    expect(newCopyName('mine', 'Ünïcode')).toMatch(/^mine_n__n_code_[0-9a-f]{6}$/)
+    for (const base of ['a', 'x'.repeat(50)]) expect(newCopyName(base, 'n'.repeat(300))).toMatch(/^[a-z0-9_]{63}$/)
     expect(['a', 'a_1', 'x'.repeat(50)].filter((base) => !isSlotBase(base))).toEqual([])
     expect(['', 'A', 'a-b', 'a b', 'é', '.*', 'x'.repeat(51)].filter(isSlotBase)).toEqual([])
   })

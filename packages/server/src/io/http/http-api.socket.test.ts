@@ -14,6 +14,24 @@ beforeEach(async () => {
 afterEach(() => api.close())
 
 describe('health, ping, metrics', () => {
+  test('?ready is 503 until the window is read, and says what makes the server degraded (rule H5)', async () => {
+    const progress = { lagBytes: 0, oldestAt: null, trouble: null }
+    const ask = async (more: object, query = '?ready'): Promise<unknown> => {
+      await api.open({}, { feedProgress: () => ({ ...progress, ...more }) })
+      const { status, body } = await api.call(`/healthcheck${query}`)
+      return [status, body]
+    }
+    expect(await ask({ unready: 'still reading' })).toEqual([503, 'not ready: still reading'])
+    expect(await ask({ unready: 'still reading' }, '')).toEqual([200, 'ok'])
+    expect(await ask({ unready: null, degraded: 'alone' })).toEqual([200, 'degraded: alone'])
+    expect(await ask({})).toEqual([200, 'ok'])
+    api.draining = true
+    expect(await ask({})).toEqual([503, 'draining'])
+    api.draining = false
+    await api.open()
+    expect(await api.call('/healthcheck?ready')).toMatchObject({ status: 200, body: 'ok' })
+  })
+
   test.each(['', '/realtime/v1'])('%s/healthcheck and ping', async (base) => {
     expect(await api.call(`${base}/healthcheck`)).toMatchObject({ status: 200, body: 'ok' })
     expect(await api.call(`${base}/api/ping`)).toMatchObject({ status: 200, body: '{"message":"Success"}' })

@@ -57,6 +57,19 @@ async function alive(socket: WebSocket): Promise<void> {
   expect(await answer).toBe(heartbeatReply)
 }
 
+test.each([
+  ['Probe/1.0', 'Probe/1.0'],
+  ['x'.repeat(300), 'x'.repeat(200)],
+  ['', null],
+])('an inspector sees the address and the user agent: %j', async (userAgent, shown) => {
+  const socket = new WebSocket(`ws://127.0.0.1:${running.port}/socket/websocket?apikey=${apikey}&vsn=2.0.0`, {
+    headers: { 'user-agent': userAgent },
+  })
+  await new Promise((resolve) => socket.once('open', resolve))
+  expect(running.server.connections.newest!.inspect()).toMatchObject({ address: '127.0.0.1', userAgent: shown })
+  socket.close()
+})
+
 describe('an upgrade', () => {
   test.each(['/socket/websocket', '/realtime/v1/websocket'])('is taken at %s, without extensions', async (path) => {
     const socket = await open(`${path}?apikey=${apikey}&vsn=2.0.0`)

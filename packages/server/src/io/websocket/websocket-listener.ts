@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { parseVersion } from '@tidewire/protocol'
 import { WebSocketServer, type WebSocket } from 'ws'
@@ -35,6 +36,8 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     skipUTF8Validation: true,
   })
 
+  const userAgents = new UserAgents()
+
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // Before the handshake nobody else listens, and a reset must not end the process.
     const ignore = (): void => {}
@@ -49,7 +52,7 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     if (!admission.ok) return refuseUpgrade(socket, admission.status, admission.text)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       socket.off('error', ignore)
-      const details = { ...admission, version, headers, foreignOrigin: isForeign(request) }
+      const details = { ...admission, version, headers, foreignOrigin: isForeign(request), userAgent: userAgents.of(request) }
       const connection = server.accept(details, transportOf(webSocket, socket))
       attach(webSocket, socket, connection)
       followUnfinished(socket, connection, server.unfinished)
@@ -91,8 +94,27 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
     ...takenBytesOf(socket),
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),
+    address: () => (socket as Socket).remoteAddress ?? null,
   }
 }
+
+/** Programs share their name with many others, so that each name is kept once. */
+class UserAgents {
+  readonly #texts = new Map<string, string>()
+
+  of({ headers }: IncomingMessage): string | null {
+    const text = headers['user-agent']?.slice(0, MAX_USER_AGENT)
+    if (text === undefined || text === '') return null
+    const known = this.#texts.get(text)
+    if (known !== undefined) return known
+    if (this.#texts.size >= MAX_USER_AGENTS) this.#texts.clear()
+    this.#texts.set(text, text)
+    return text
+  }
+}
+
+const MAX_USER_AGENT = 200
+const MAX_USER_AGENTS = 1_000
 
 /** Whether a page of another origin asks; programs that are no pages name none. */
 function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
