@@ -92,9 +92,10 @@ export class ClusterPlay {
 
   /** From now on it is noted when any client loses sight of another. */
   async watchPresence(): Promise<void> {
-    const keys = this.clients.map(({ id }) => `k${id}`)
-    await this.until(() => this.clients.every(({ present }) => new Set(present).size === keys.length), 15_000, 'all see all')
-    for (const client of this.clients) client.expectedKeys = keys
+    const keysIn = (room: number): string[] => this.clients.filter((each) => each.room === room).map(({ id }) => `k${id}`)
+    const seesAll = ({ present, room }: ClusterClient): boolean => new Set(present).size === keysIn(room).length
+    await this.until(() => this.clients.every(seesAll), 15_000, 'all see all')
+    for (const client of this.clients) client.expectedKeys = keysIn(client.room)
   }
 
   get flickers(): string[] {

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 /** What a database has left for workers, each of which reads the log through a walsender and a slot of its own. */
 export interface DatabaseRoom {
   readonly freeSenders: number
+  /** Without the one that all workers copy. */
   readonly freeSlots: number
 }
 
@@ -33,7 +34,8 @@ export async function databaseRoom(url: string): Promise<DatabaseRoom> {
   try {
     const { rows } = await pool.query(
       `select current_setting('max_wal_senders')::int - (select count(*)::int from pg_stat_replication) as "freeSenders",
-         current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as "freeSlots"`,
+         current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots)
+           - (case when exists (select from pg_replication_slots where slot_name like 'tidewire%' and not temporary) then 0 else 1 end) as "freeSlots"`,
     )
     return rows[0] as DatabaseRoom
   } finally {

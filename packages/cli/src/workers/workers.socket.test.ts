@@ -152,6 +152,7 @@ test('a worker that is killed is replaced and named, one that crashes again and 
   const { server, url } = await start()
   const [one, other] = [await join(url, 'a'), await join(url, 'b')]
   const [first, second] = [await processOf(server, 1), await processOf(server, 2)]
+  expect(await metricsOf(url)).toContain('\ntidewire_connections_opened_total 2\n')
   process.kill(second, 'SIGKILL')
   await server.json<{ msg: string }>(({ msg }) => msg === `worker 2 (process ${second}) ended by SIGKILL`)
   // Sockets go round: each is on a worker of its own.
@@ -163,6 +164,9 @@ test('a worker that is killed is replaced and named, one that crashes again and 
   await until(async () => (await health(url)) === '200 ok')
   const before = await metricsOf(url)
   expect(before).toContain('\ntidewire_worker_restarts_total{worker="2"} 1\n')
+  // A sum that falls would look like a restart, and rates would be wrong.
+  expect(before).toContain('\ntidewire_connections_opened_total 2\n')
+  expect(before).toContain('\nphoenix_connections_total 1\n')
   process.kill(third, 'SIGKILL')
   await server.json<{ msg: string }>(({ msg }) => msg === 'worker 2 ended 2 times in a row and is started again in 1 s')
   await until(async () => (await health(url)).startsWith('200 degraded: worker 2 '))
