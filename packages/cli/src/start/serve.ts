@@ -35,7 +35,10 @@ export async function serve(given: StartConfiguration, worker: WorkerSide | null
   /** Opened while it starts, and closed whatever becomes of that. */
   const opened: { database: Database | null } = { database: null }
   const starting = async (): Promise<RunningServer> => {
-    const database = configuration.database === null ? null : await openFor(configuration, configuration.database, isAlone, log)
+    const database =
+      configuration.database === null
+        ? null
+        : await openFor(configuration, configuration.database, worker === null ? [] : siblingsOf(given, worker), log)
     opened.database = database
     const relay = await relayFor(configuration, worker, database)
     const running = await listen({
@@ -86,8 +89,13 @@ function partOf(configuration: StartConfiguration, { place }: WorkerSide): Start
 
 /** Workers are shown as one server, with NATS too. */
 function processesOf({ nodeName }: StartConfiguration, { place }: WorkerSide): NonNullable<StartOptions['processes']> {
-  const names = new Set(Array.from({ length: place.count }, (_, at) => `${nodeName}.${at + 1}`))
+  const names = new Set(siblingsOf({ nodeName }, { place }))
   return { prefix: `${place.number}.`, isSibling: ({ name }) => names.has(name) }
+}
+
+/** The names of all workers. */
+function siblingsOf({ nodeName }: Pick<StartConfiguration, 'nodeName'>, { place }: Pick<WorkerSide, 'place'>): string[] {
+  return Array.from({ length: place.count }, (_, at) => `${nodeName}.${at + 1}`)
 }
 
 /** With NATS, workers are nodes like all others. */
@@ -173,9 +181,9 @@ function inspectorOptions(
 
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
 async function openFor(
-  { allowUnboundedWal, nodeName }: StartConfiguration,
+  { allowUnboundedWal, nodeName, cluster }: StartConfiguration,
   given: DatabaseSetting,
-  isAlone: boolean,
+  siblings: readonly string[],
   log: Log,
 ): Promise<Database> {
   const { url } = given
@@ -183,7 +191,9 @@ async function openFor(
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
-    ...(isAlone ? {} : { node: nodeName, hasRelay: true }),
+    ...(cluster === null && siblings.length === 0 ? {} : { node: nodeName }),
+    hasRelay: cluster !== null,
+    siblings,
     guard: async (session) => {
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)

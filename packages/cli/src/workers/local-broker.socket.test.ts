@@ -149,6 +149,15 @@ describe('a broker on a local socket', () => {
     expect(existsSync(folder)).toBe(false)
   })
 
+  test('sends nothing back to who sent it', async () => {
+    const { relay } = begin('a')
+    relay.interest(room)
+    await until(() => relay.link.state === 'up')
+    for (let count = 0; count < 10; count++) relay.publish(room, [textMessage('1')])
+    expect(await relay.caughtUp()).toBe(true)
+    expect(relay.stats().receivedBytes).toBe(0)
+  })
+
   test.each([
     ['no frame', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
     ['a frame of four gigabytes', Buffer.from([255, 255, 255, 255, 3])],

@@ -32,9 +32,14 @@ afterAll(async () => {
   await sandbox.clear()
 })
 
-async function until(read: () => boolean, withinMs = 15_000): Promise<void> {
+async function ready(port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/healthcheck?ready`)
+  return `${response.status} ${await response.text()}`
+}
+
+async function until(read: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
   const deadline = performance.now() + withinMs
-  while (!read()) {
+  while (!(await read())) {
     if (performance.now() > deadline) throw new Error(`it did not happen within ${withinMs} ms`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -65,6 +70,12 @@ test('more workers than the database has walsenders are reduced, and each of the
   await until(() => clients.every(({ rows }) => rows.length >= 20))
   const expected = Array.from({ length: 20 }, (_, at) => at + 1)
   for (const { rows, faults } of clients) expect([rows, faults]).toEqual([expected, []])
+  // The others are reached without NATS; a server of another machine would not be.
+  expect(await ready(port)).toBe('200 ok')
+  const copy = 'tidewire_n_elsewhere_0a0a0a'
+  await sql.query(`select pg_copy_logical_replication_slot(slot_name, '${copy}', true) from pg_replication_slots where not temporary`)
+  await until(async () => (await ready(port)).startsWith('200 degraded: other servers read this database'), 20_000)
+  await sql.query(`select pg_drop_replication_slot('${copy}')`)
   const { code } = await server.stop('SIGTERM')
   expect(code).toBe(0)
   const left = await sql.query(`select slot_name from pg_replication_slots where temporary`)

@@ -11,6 +11,7 @@ import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.t
 import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 import { preparedPort } from '../sessions/prepared-port.ts'
+import { nodeInCopyName } from '../replication/slot.ts'
 import { replicationPort } from '../replication/replication-session.ts'
 
 /** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
@@ -29,6 +30,8 @@ export interface PostgresFeedOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
   readonly hasRelay?: boolean
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -89,9 +92,12 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
+  const slotBase = options.slotBase ?? 'tidewire'
+  const siblings = new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name)))
+  const isOther = (peer: string): boolean => !siblings.has(peer)
   const feed = new PostgresChangeFeed(
     database,
-    laterSource(() => source),
+    laterSource(() => source, isOther),
     feedRuntime,
     feedOptions(options, (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
@@ -100,7 +106,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   )
   const way = replicationPort({
     connection,
-    slotBase: options.slotBase ?? 'tidewire',
+    slotBase,
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     node: options.node ?? defaultNode(),
@@ -122,9 +128,10 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     onEpoch: (event) => feed.onEpoch(event),
     onTableGap: (gap) => feed.onTableGap(gap),
     onPeers: (peers) => {
-      if (peers.length === 0 || options.hasRelay === true) return
+      const others = peers.filter(isOther)
+      if (others.length === 0 || options.hasRelay === true) return
       options.onNotice?.(
-        `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
+        `Other servers read the changes of this database (${others.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
       )
     },
     onProgress: (lsn) => feed.onProgress(lsn),
@@ -160,7 +167,7 @@ function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) =>
 }
 
 /** The feed and its source know each other. */
-function laterSource(source: () => ChangeSource): ConstructorParameters<typeof PostgresChangeFeed>[1] {
+function laterSource(source: () => ChangeSource, isOther: (peer: string) => boolean): ConstructorParameters<typeof PostgresChangeFeed>[1] {
   return {
     get epoch() {
       return source().epoch
@@ -172,7 +179,7 @@ function laterSource(source: () => ChangeSource): ConstructorParameters<typeof P
       return source().serverLsn
     },
     get peers() {
-      return source().peers
+      return source().peers.filter(isOther)
     },
     get trouble() {
       const { status } = source()
