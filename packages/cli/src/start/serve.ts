@@ -69,7 +69,7 @@ export async function serve(given: StartConfiguration, worker: WorkerSide | null
 }
 
 /** No client has come yet, and Postgres takes back what a session leaves: nothing is waited for. */
-async function endDuringStart(signal: string, log: Log): Promise<never> {
+export async function endDuringStart(signal: string, log: Log): Promise<never> {
   log.info(`${signal} during the start: stopped`)
   await log.flush()
   process.exit(exitCodes.ok)

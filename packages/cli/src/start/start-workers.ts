@@ -4,7 +4,7 @@ import { watchStopSignal } from '../stop-signal.ts'
 import { Primary } from '../workers/primary.ts'
 import { databaseRoom, workerCount, type DatabaseRoom } from '../workers/worker-count.ts'
 import type { StartConfiguration } from './environment.ts'
-import { effective, serve } from './serve.ts'
+import { effective, endDuringStart, serve } from './serve.ts'
 
 /** What a worker may take beyond its drain: to close the database and the way to the others. */
 const CLOSE_MS = 10_000
@@ -15,7 +15,9 @@ export async function startWorkers(configuration: StartConfiguration): Promise<E
   const { options, nodeName, logLevel } = configuration
   const stop = watchStopSignal()
   const log = logObserver({ level: logLevel, node: nodeName })
-  const { count, warning } = workerCount(configuration.workers, await roomFor(configuration, log))
+  const room = await Promise.race([roomFor(configuration, log), stop.requested])
+  if (typeof room === 'string') return endDuringStart(room, log)
+  const { count, warning } = workerCount(configuration.workers, room)
   if (warning !== null) log.warn(warning)
   if (count === 1) {
     stop.release()

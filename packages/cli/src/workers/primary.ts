@@ -79,6 +79,8 @@ export class Primary {
 
   /** Resolves when all workers have drained and ended, and the socket is gone. */
   async stop(signal: string): Promise<void> {
+    // What ends from now on ends because it was asked to.
+    this.#firstReady = null
     if (this.#beating !== null) clearInterval(this.#beating)
     const running = this.#slots.filter(({ worker }) => worker !== null)
     const ended = new Promise<void>((resolve) => (this.#ended = resolve))

@@ -224,13 +224,15 @@ test.each(['0', 'many', '65', '1.5'])('--workers %s is refused', async (workers)
   expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('from 1 to 64, or auto') as string })
 })
 
-test('SIGTERM during the start ends it', async () => {
+test.each([[[]], [['--workers', '2']]])('SIGTERM during the start ends it (%j)', async (options) => {
   // An address that never answers: the start waits for the database.
   const silent = createServer(() => {}).listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
   const connected = once(silent, 'connection')
-  const server = sandbox.start(['start'], { env: { ...environment, DATABASE_URL: `postgres://user:password@127.0.0.1:${port}/name` } })
+  const server = sandbox.start(['start', ...options], {
+    env: { ...environment, DATABASE_URL: `postgres://user:password@127.0.0.1:${port}/name` },
+  })
   await connected
   const at = performance.now()
   const { code, stdout } = await server.stop('SIGTERM')
@@ -238,4 +240,19 @@ test('SIGTERM during the start ends it', async () => {
   expect(code).toBe(0)
   expect(stdout).toContain('SIGTERM during the start')
   expect(performance.now() - at).toBeLessThan(3_000)
+})
+
+test('SIGTERM during the start of the first worker ends all', async () => {
+  // NATS that never answers: the worker waits for three seconds until it takes clients without the others.
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const connected = once(silent, 'connection')
+  const env = { ...environment, TIDEWIRE_NATS_URL: `nats://127.0.0.1:${port}` }
+  const server = sandbox.start(['start', '--workers', '2'], { env })
+  await connected
+  const { code, stdout } = await server.stop('SIGTERM')
+  silent.close()
+  expect(code).toBe(0)
+  expect(stdout).toContain('SIGTERM during the start')
 })
