@@ -44,7 +44,7 @@ export interface PostgresFeedOptions {
   readonly resumeWindowBytes?: number
   /** The write-ahead log that Postgres keeps for it, at most. Default 256 MB. */
   readonly maxWalBytes?: number
-  /** How often channels that want positions are told where the feed is. Default 30,000. */
+  /** How often channels that want positions get the feed's. Default 30,000. */
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
@@ -52,6 +52,10 @@ export interface PostgresFeedOptions {
   readonly checkIntervalMs?: number
   /** How often this node tries to advance the anchor slot. Default 10,000. */
   readonly advanceIntervalMs?: number
+  /** How long a channel that resumes may wait for its turn, in all. Default 60,000. */
+  readonly resumeTimeoutMs?: number
+  /** After how long without progress a part of the feed that has work counts as stuck. Default 10,000. */
+  readonly stuckAfterMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. */
@@ -68,7 +72,7 @@ export interface PostgresFeed {
   readonly changeFeed: ChangeFeed
   /** Where the changes come from: its status, its lag. */
   readonly source: ChangeSource
-  /** Says why somebody does or does not get something; `authorizer` is the one that decides private channels. */
+  /** Explains why an identity does or does not get something; `authorizer` is the one that decides private channels. */
   explainer(authorizer: Authorizer): Explainer
   /** Runs SQL for an inspector, as a login that is no superuser. */
   readonly sql: AdminSql
@@ -77,8 +81,8 @@ export interface PostgresFeed {
 }
 
 /**
- * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are told
- * so, and they are subscribed as soon as there is.
+ * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are
+ * notified, and they are subscribed as soon as there is.
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
@@ -93,11 +97,8 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
   const slotBase = options.slotBase ?? 'tidewire'
-  const siblings = new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name)))
-  const isOther = (peer: string): boolean => !siblings.has(peer)
   const feed = new PostgresChangeFeed(
     database,
-    laterSource(() => source, isOther),
     feedRuntime,
     feedOptions(options, (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
@@ -110,6 +111,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     node: options.node ?? defaultNode(),
+    siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
@@ -128,18 +130,18 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     onEpoch: (event) => feed.onEpoch(event),
     onTableGap: (gap) => feed.onTableGap(gap),
     onPeers: (peers) => {
-      const others = peers.filter(isOther)
-      if (others.length === 0 || options.hasRelay === true) return
+      if (peers.length === 0 || options.hasRelay === true) return
       options.onNotice?.(
-        `Other servers read the changes of this database (${others.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
+        `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
       )
     },
     onProgress: (lsn) => feed.onProgress(lsn),
     onStatus: (status) => {
-      if (status.kind === 'waiting') feed.onWaiting(status.fault)
+      feed.onStatus(status)
       options.onStatus?.(status)
     },
   })
+  feed.attach(source)
   return {
     changeFeed: feed,
     source,
@@ -159,35 +161,11 @@ function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) =>
     maxWalBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     positionIntervalMs: options.positionIntervalMs ?? 30_000,
     refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
-    maxReplays: 8,
+    resumeTimeoutMs: options.resumeTimeoutMs ?? 60_000,
+    stuckAfterMs: options.stuckAfterMs ?? 10_000,
     hasRelay: options.hasRelay ?? false,
     onRow,
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
-  }
-}
-
-/** The feed and its source know each other. */
-function laterSource(source: () => ChangeSource, isOther: (peer: string) => boolean): ConstructorParameters<typeof PostgresChangeFeed>[1] {
-  return {
-    get epoch() {
-      return source().epoch
-    },
-    get confirmedLsn() {
-      return source().confirmedLsn
-    },
-    get serverLsn() {
-      return source().serverLsn
-    },
-    get peers() {
-      return source().peers.filter(isOther)
-    },
-    get trouble() {
-      const { status } = source()
-      return status.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : null
-    },
-    confirm: (epoch, endLsn) => source().confirm(epoch, endLsn),
-    pause: () => source().pause(),
-    resume: () => source().resume(),
   }
 }
 

@@ -15,18 +15,17 @@ export interface HealthDeps {
 const CUT_OFF = 'there is no way to the other nodes'
 
 /**
- * For load balancers: no token, no database, no limit. Answers 503 once the server drains, and names other processes of the same
- * port that do not serve, with 200: those that do would go out of service with them. With `?ready` it also answers
- * 503 until a client that resumes here finds the changes of the last while, and says what makes the server degraded.
+ * For load balancers: no token, no database, no limit. Answers 503 once the server drains, and 200 with the reason where a part
+ * does less than it should, or another process of the same port does not serve (rule H5): those that do would go out of service with
+ * it. With `?ready` it also answers 503 while the changes of the last while are being read, and when this node's row changes are
+ * stuck: another node would do better.
  */
 export function healthEndpoint({ draining, feedProgress, isCutOff, trouble }: HealthDeps): Handler {
   return (c) => {
     if (draining()) return c.text('draining', 503)
-    const sentence = trouble?.() ?? null
-    if (c.req.query('ready') === undefined) return c.text(sentence === null ? 'ok' : `degraded: ${sentence}`)
     const progress = feedProgress()
-    if (progress?.unready) return c.text(`not ready: ${progress.unready}`, 503)
-    const degraded = sentence ?? progress?.degraded ?? (isCutOff() ? CUT_OFF : null)
+    if (c.req.query('ready') !== undefined && progress?.unready) return c.text(`not ready: ${progress.unready}`, 503)
+    const degraded = trouble?.() ?? progress?.degraded ?? (isCutOff() ? CUT_OFF : null)
     return c.text(degraded === null ? 'ok' : `degraded: ${degraded}`)
   }
 }
