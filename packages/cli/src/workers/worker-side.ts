@@ -1,4 +1,6 @@
 import cluster from 'node:cluster'
+import { rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { MetricsText } from '@tidewire/server'
 import { PLACE_VARIABLE, type FromPrimary, type FromWorker, type WorkerPlace } from './messages.ts'
 
@@ -21,6 +23,10 @@ export class WorkerSide {
     this.place = place
     this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
     process.on('message', (message: FromPrimary) => this.#take(message))
+    // A worker ends with its primary. One that was killed has not cleared up.
+    process.once('exit', () => {
+      if (!process.connected && process.platform !== 'win32') rmSync(dirname(place.socketPath), { recursive: true, force: true })
+    })
   }
 
   /** Wrong with any of the workers. */

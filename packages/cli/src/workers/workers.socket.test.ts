@@ -1,6 +1,8 @@
 /** `tidewire start --workers` as its users see it: several processes behind one port, with clients on each. */
 import { once } from 'node:events'
+import { mkdirSync, readdirSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
+import { join as pathOf } from 'node:path'
 import { Waiter } from '@tidewire/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
@@ -208,6 +210,16 @@ test('a second SIGTERM ends all at once', async () => {
   expect((await server.stop('SIGTERM')).code).toBe(1)
   await until(async () => Promise.resolve(workers.filter(isAlive).length === 0))
 }, 30_000)
+
+test('workers end with their primary, however it ends, and leave no socket behind', async () => {
+  const folder = pathOf(sandbox.folder, 'tmp')
+  mkdirSync(folder)
+  const { server } = await start({ TMPDIR: folder })
+  const workers = [await processOf(server, 1), await processOf(server, 2)]
+  expect(readdirSync(folder)).toHaveLength(1)
+  await server.kill()
+  await until(async () => Promise.resolve(workers.filter(isAlive).length === 0 && readdirSync(folder).length === 0))
+})
 
 test('what stands in the way of all is one sentence and exit code 1', async () => {
   const holder = createServer().listen(0, '127.0.0.1')
