@@ -28,6 +28,7 @@ import type {
   ChangeFeed,
   Claims,
   Decision,
+  FeedLag,
   FeedProgress,
   MessageStore,
   Observer,
@@ -320,9 +321,8 @@ export class Server {
   }
 }
 
-/** How far a feed is behind, in bytes of the write-ahead log and in milliseconds. */
-function lagOf({ lagBytes, oldestAt }: FeedProgress, now: number): { readonly bytes: number; readonly ms: number } {
-  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt) }
+function lagOf({ lagBytes, oldestAt, faults = 0 }: FeedProgress, now: number): FeedLag {
+  return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), faults }
 }
 
 function timed(authorizer: Authorizer, runtime: Runtime, measured: (ms: number) => void): Authorizer {

@@ -138,6 +138,11 @@ async function openFor({ allowUnboundedWal, cluster }: StartConfiguration, given
     },
     onReady: logReady,
     onNotice: (sentence) => log.warn(sentence),
+    onFault: ({ kind, table, role, message }) => {
+      const what = `row changes: ${[kind, table, role].filter((part) => part !== null).join(' ')}: ${message}`
+      if (kind === 'stuck') log.error(what)
+      else log.warn(what)
+    },
     onWaiting: (sentence) => log.warn(`${sentence}. Private channels and Postgres changes wait for it`),
   })
   if (database.migrated !== null) logReady(database.migrated)
