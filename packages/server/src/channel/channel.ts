@@ -13,7 +13,7 @@ import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
-import type { Topic } from '../topic/topic.ts'
+import type { Subscription, Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
@@ -96,6 +96,10 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   get subTopic(): string {
     return this.#membership.key.name
+  }
+
+  get subscription(): Subscription | null {
+    return this.#membership.subscription
   }
 
   get mayWrite(): Reads {

@@ -169,6 +169,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#messagesSent += messages
     this.#bytesWritten += frames.length
     this.#transport.write(frames)
+    if (this.#backlog === null && this.#transport.backlogBytes() <= this.#limits.backlog.maxBytes) return
     if (this.#keepsUp()) return
     this.#overflowing = true
     // Not here: a topic is going through its subscribers, and leaving now would have it skip one, or tell some of them
