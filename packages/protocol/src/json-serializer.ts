@@ -61,7 +61,8 @@ function decodeSmall(version: Version, data: Uint8Array, text: string, bounds: F
   const message = readMessage(version, value)
   if (!message.ok) return message
   const { joinRef, ref, topic, event, payload } = message.value
-  const names = namesFault(message.value)
+  // No name is longer than the whole.
+  const names = data.length <= MAX_NAME_BYTES ? null : namesFault(message.value)
   if (names !== null) return names
   const bytes = Array.isArray(value) ? elementBytes(data, PAYLOAD_INDEX, value.length) : memberBytes(data, 'payload')!
   const maxValues = valuesBound(event, bounds)
@@ -142,9 +143,13 @@ function nameValue(bytes: Uint8Array | undefined): unknown {
 
 function namesFault(envelope: FrameEnvelope): Undecodable | null {
   const { joinRef, ref, topic, event } = envelope
-  if (!fitsBytes(String(joinRef), MAX_NAME_BYTES) || !fitsBytes(String(ref), MAX_NAME_BYTES)) return undecodable('name-too-long', LONG_NAME)
+  if (!isShortRef(joinRef) || !isShortRef(ref)) return undecodable('name-too-long', LONG_NAME)
   if (fitsBytes(topic, MAX_TOPIC_BYTES) && fitsBytes(event, MAX_NAME_BYTES)) return null
   return undecodable('name-too-long', LONG_NAME, envelopeOf(envelope))
+}
+
+function isShortRef(ref: Ref): boolean {
+  return typeof ref !== 'string' || fitsBytes(ref, MAX_NAME_BYTES)
 }
 
 function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnvelope): Undecodable | null {
