@@ -349,7 +349,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.sendClose()
-    if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
+    if (request.presenceEnabled && reads.presence) this.#writer.pushText('presence_state', presenceState(this))
     for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
       if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
