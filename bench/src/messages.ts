@@ -51,6 +51,7 @@ export interface Usage {
   readonly deliveries?: number
   /** Of the event loop, since it was asked last, where it is watched. */
   readonly longestDelayMs?: number
+  readonly longestTurnMs?: number
 }
 
 export type ServerMessage =

@@ -11,6 +11,8 @@ export interface Serving {
   deliveries?(): number
   /** How long the event loop stood still at most since the last call, where that is watched. */
   takeLongestDelayMs?(): number
+  /** CPU time of the longest turn since the last call, where that is watched. */
+  takeLongestTurnMs?(): number
   /** Where an inspector may look on, or not. */
   watch?(isWatched: boolean): Promise<void>
 }
@@ -28,6 +30,7 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
         rssBytes: process.memoryUsage.rss(),
         ...(serving.deliveries === undefined ? {} : { deliveries: serving.deliveries() }),
         ...(serving.takeLongestDelayMs === undefined ? {} : { longestDelayMs: serving.takeLongestDelayMs() }),
+        ...(serving.takeLongestTurnMs === undefined ? {} : { longestTurnMs: serving.takeLongestTurnMs() }),
       })
     } else if (request === 'watch' || request === 'unwatch') {
       void serving.watch?.(request === 'watch').then(() => tell({ kind: 'done' }))

@@ -136,6 +136,7 @@ export class Server {
     }
     const presence = new PresenceTracker<object>({
       replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
+      maxTopicBytes: options.limits.maxPresenceBytes,
       nextPhxRef: () => base64url(runtime.randomBytes(12)),
     })
     this.#nodeAdmin = new NodeAdmin({

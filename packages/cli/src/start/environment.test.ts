@@ -60,6 +60,7 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['TIDEWIRE_MAX_CONDITIONS_PER_FILTER', 'maxConditionsPerFilter'],
     ['TIDEWIRE_MAX_CONDITIONS_PER_JOIN', 'maxConditionsPerJoin'],
     ['TIDEWIRE_MAX_PRESENCE_VALUES', 'maxPresenceValues'],
+    ['TIDEWIRE_MAX_PRESENCE_BYTES', 'maxPresenceBytes'],
     ['TIDEWIRE_MAX_UNFINISHED_BYTES', 'maxUnfinishedBytes'],
     ['TIDEWIRE_FRAME_TIMEOUT_MS', 'frameTimeoutMs'],
   ])('%s is limits.%s', (name, limit) => {

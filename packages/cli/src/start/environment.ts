@@ -202,6 +202,7 @@ const schema = z.object({
   TIDEWIRE_MAX_CONDITIONS_PER_FILTER: whole('Default 100', 1),
   TIDEWIRE_MAX_CONDITIONS_PER_JOIN: whole('Conditions of all filters of one join. Default 2000', 1),
   TIDEWIRE_MAX_PRESENCE_VALUES: whole('Keys and list elements of one tracked payload. Default 5000', 1),
+  TIDEWIRE_MAX_PRESENCE_BYTES: whole('Bytes of all that is tracked in one topic. Default 5000000', 1),
   TIDEWIRE_MAX_UNFINISHED_BYTES: whole('Messages that have not come to their end, of all sockets. Default 67108864', 1),
   TIDEWIRE_FRAME_TIMEOUT_MS: whole('How long a message may take to come to its end. Default 30000', 1),
   TIDEWIRE_INSPECTOR: field('Serve the inspector at /_/: true or false (default)', 'true or false', (text) => words.get(text)),
@@ -270,6 +271,7 @@ function configurationOf(
     maxConditionsPerFilter: values.TIDEWIRE_MAX_CONDITIONS_PER_FILTER,
     maxConditionsPerJoin: values.TIDEWIRE_MAX_CONDITIONS_PER_JOIN,
     maxPresenceValues: values.TIDEWIRE_MAX_PRESENCE_VALUES,
+    maxPresenceBytes: values.TIDEWIRE_MAX_PRESENCE_BYTES,
     maxUnfinishedBytes: values.TIDEWIRE_MAX_UNFINISHED_BYTES,
     frameTimeoutMs: values.TIDEWIRE_FRAME_TIMEOUT_MS,
   }

@@ -13,7 +13,7 @@ import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
-import type { Topic } from '../topic/topic.ts'
+import type { Subscription, Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
@@ -96,6 +96,10 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   get subTopic(): string {
     return this.#membership.key.name
+  }
+
+  get subscription(): Subscription | null {
+    return this.#membership.subscription
   }
 
   get mayWrite(): Reads {
@@ -345,7 +349,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.sendClose()
-    if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
+    if (request.presenceEnabled && reads.presence) this.#writer.pushText('presence_state', presenceState(this))
     for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
       if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)

@@ -1,4 +1,11 @@
-import { parsePresenceRequest, type ClientFrame, type PresenceDiff, type PresenceMeta, type PresenceState } from '@tidewire/protocol'
+import {
+  parsePresenceRequest,
+  payloadBytes,
+  type ClientFrame,
+  type PresenceDiff,
+  type PresenceMeta,
+  type PresenceState,
+} from '@tidewire/protocol'
 import type { Runtime } from '../ports/runtime.ts'
 import { topicId } from '../topic/topic-key.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -28,9 +35,16 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
           frame.ref,
           `Unauthorized: You do not have permissions to track presence on this Channel topic: ${channel.subTopic}`,
         )
-      if (frame.payload.kind === 'json' && frame.payload.bytes.length > services.limits.maxPayloadBytes)
+      if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
         return channel.stop('payload-too-large', 'Track message size exceeded')
-      const diff = services.presence.track(topicId(channel.key), channel.presenceKey, channel, asked.payload)
+      const bytes = payloadBytes(frame.payload)
+      const diff = services.presence.track(topicId(channel.key), channel.presenceKey, channel, asked.payload, bytes)
+      if (diff === 'topic-full')
+        return channel.refuse(
+          frame.ref,
+          'presence-full',
+          `PresenceFull: more than ${services.limits.maxPresenceBytes} bytes would be tracked on this topic`,
+        )
       if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
       channel.presentSince ??= services.runtime.now()
       channel.reply(frame.ref, 'ok', {})
@@ -51,8 +65,8 @@ export function presenceOf(channel: JoinedChannel): { readonly key: string; read
 }
 
 /** The JSON text of everyone who is here. */
-export function presenceState(channel: JoinedChannel): unknown {
-  return channel.services.presence.state(topicId(channel.key))
+export function presenceState(channel: JoinedChannel): Uint8Array {
+  return channel.services.presence.stateText(topicId(channel.key))
 }
 
 function announce(channel: JoinedChannel, change: 'track' | 'untrack', diff: PresenceDiff | null): void {

@@ -92,7 +92,7 @@ class Process {
     let object = this.owners.get(owner)
     if (object === undefined) this.owners.set(owner, (object = { owner }))
     const diff = this.tracker.track(topic, key, object, { value })
-    if (diff === null || diff === 'too-deep') return
+    if (diff === null || typeof diff === 'string') return
     this.show(diff)
     this.replication.changed()
   }
