@@ -37,8 +37,10 @@ export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
   readonly #effects = new Effects<PresenceSyncEffect>()
   #state = initialPresenceSync
-  /** Answers that are being sent, a message a turn. */
-  readonly #answers: { readonly to: string; readonly messages: Iterator<Uint8Array> }[] = []
+  /** Who is to be answered, with what each has seen. */
+  readonly #asked = new Map<string, PresenceContext>()
+  /** The answer that is being sent, a message a turn. */
+  #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
   #flushing = false
   #beating: TimerHandle | null = null
 
@@ -52,7 +54,8 @@ export class PresenceReplication {
 
   stop(): void {
     this.#beating?.cancel()
-    this.#answers.length = 0
+    this.#asked.clear()
+    this.#answer = null
   }
 
   /** To be called after every change of an entry of this node; all of one turn are sent together. */
@@ -80,6 +83,8 @@ export class PresenceReplication {
     const message = decoded.value
     switch (message.type) {
       case 'delta':
+        if (message.delta.some(({ replica }) => replica !== from))
+          return this.#options.fault(`A presence message of node ${from} speaks for another node`)
         return this.#take({ ...message, from })
       case 'digest':
         return this.#take({ type: 'digest', from, lacks: this.#options.tracker.lacks(message.context) })
@@ -116,7 +121,7 @@ export class PresenceReplication {
         relay.send('presence', encodePresenceMessage({ type: 'ask', context: this.#contextOf(effect.replica) }), effect.replica)
         return
       case 'answer':
-        return this.#answer(effect.replica, effect.context)
+        return this.#answerTo(effect.replica, effect.context)
       case 'merge':
         return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
       case 'replica-up':
@@ -146,20 +151,32 @@ export class PresenceReplication {
     for (const message of encodeDelta(delta, MESSAGE_BYTES)) this.#options.relay.send('presence', message)
   }
 
-  /** Of the own replica only: every other one answers for itself. */
-  #answer(to: string, asked: PresenceContext): void {
-    const { tracker, relay } = this.#options
-    const own = asked.filter(({ replica }) => replica === relay.self.instance)
-    const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-    this.#answers.push({ to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) })
-    if (this.#answers.length === 1) this.#sendAnswers()
+  /** One that asks again while it is being answered asks once more, if it still lacks something. */
+  #answerTo(to: string, asked: PresenceContext): void {
+    if (this.#answer?.to === to) return
+    this.#asked.set(to, asked)
+    if (this.#answer === null) this.#nextAnswer()
   }
 
-  readonly #sendAnswers = (): void => {
-    const answer = this.#answers[0]
-    if (answer === undefined) return
-    const next = answer.messages.next()
-    if (next.done === true || !this.#options.relay.send('presence', next.value, answer.to)) this.#answers.shift()
-    if (this.#answers.length > 0) this.#options.runtime.endOfTurn(this.#sendAnswers)
+  /** Of the own replica only: every other one answers for itself. */
+  #nextAnswer(): void {
+    const { tracker, relay } = this.#options
+    for (const [to, asked] of this.#asked) {
+      this.#asked.delete(to)
+      const own = asked.filter(({ replica }) => replica === relay.self.instance)
+      const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
+      this.#answer = { to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) }
+      return this.#sendAnswer()
+    }
+  }
+
+  readonly #sendAnswer = (): void => {
+    if (this.#answer === null) return
+    const { to, messages } = this.#answer
+    const next = messages.next()
+    const isOver = next.done === true || !this.#options.relay.send('presence', next.value, to)
+    if (isOver) this.#answer = null
+    if (!isOver) this.#options.runtime.endOfTurn(this.#sendAnswer)
+    else if (this.#asked.size > 0) this.#options.runtime.endOfTurn(() => this.#nextAnswer())
   }
 }
