@@ -66,8 +66,9 @@ export async function listen(
     const ignore = (): void => {}
     socket.on('error', ignore)
     const again = (): void => {
+      if (socket.destroyed) return
+      withoutOffer(http, request, socket, head)
       socket.off('error', ignore)
-      if (!socket.destroyed) withoutOffer(http, request, socket, head)
     }
     const before = answers.get(socket)
     if (before === undefined || before.closed) again()
