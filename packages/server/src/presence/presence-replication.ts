@@ -41,6 +41,8 @@ export class PresenceReplication {
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
   #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
+  /** Replicas of which nothing was lacking at their last digest. */
+  readonly #equal = new Set<string>()
   #flushing = false
   #beating: TimerHandle | null = null
 
@@ -56,6 +58,12 @@ export class PresenceReplication {
     this.#beating?.cancel()
     this.#asked.clear()
     this.#answer = null
+  }
+
+  /** This node drains. What its clients leave behind stays in view here, too: those that are closed last would see it flicker. */
+  leave(): void {
+    const { tracker, relay } = this.#options
+    tracker.replicaLeaving(relay.self.instance)
   }
 
   /** To be called after every change of an entry of this node; all of one turn are sent together. */
@@ -74,7 +82,15 @@ export class PresenceReplication {
 
   onPeer({ kind, peer }: PeerEvent): void {
     if (kind === 'leaving') this.#take({ type: 'leaving', replica: peer.instance })
-    else if (kind === 'down') this.#take({ type: 'gone', replica: peer.instance })
+    else if (kind === 'down') {
+      this.#equal.delete(peer.instance)
+      this.#take({ type: 'gone', replica: peer.instance })
+    }
+  }
+
+  /** Whether this node holds all that these replicas had a heartbeat ago. */
+  holdsAllOf(replicas: readonly string[]): boolean {
+    return replicas.every((replica) => this.#equal.has(replica))
   }
 
   onNodeMessage(bytes: Uint8Array, from: string): void {
@@ -86,8 +102,12 @@ export class PresenceReplication {
         if (message.delta.some(({ replica }) => replica !== from))
           return this.#options.fault(`A presence message of node ${from} speaks for another node`)
         return this.#take({ ...message, from })
-      case 'digest':
-        return this.#take({ type: 'digest', from, lacks: this.#options.tracker.lacks(message.context) })
+      case 'digest': {
+        const lacks = this.#options.tracker.lacks(message.context)
+        if (lacks) this.#equal.delete(from)
+        else this.#equal.add(from)
+        return this.#take({ type: 'digest', from, lacks })
+      }
       case 'ask':
         return this.#take({ ...message, from })
     }

@@ -30,8 +30,11 @@ export type ValueType =
   | { readonly kind: 'vector'; readonly element: ValueType }
   | { readonly kind: 'row'; readonly fields: readonly { readonly name: string; readonly type: ValueType }[] }
   | { readonly kind: 'domain'; readonly base: ValueType }
-  /** Has a cast to json of its own. `name` is what the type is called in SQL, qualified and quoted. */
-  | { readonly kind: 'cast'; readonly name: string }
+  /**
+   * Only the database knows: the type has a cast to json of its own, or attributes that may be altered without a word in the log.
+   * `name` is what it is called in SQL, qualified and quoted; `otherwise` is how it was made when it was looked up.
+   */
+  | { readonly kind: 'cast'; readonly name: string; readonly otherwise?: ValueType }
 
 /** Makes JSON text of a value's text. Never throws; a text that does not fit its type becomes a JSON string. */
 export type ValueWriter = (text: string) => string
@@ -91,8 +94,9 @@ function valueWriter(type: ValueType): ValueWriter {
       return valueWriter(type.base)
     case 'text':
     case 'bytea':
-    case 'cast':
       return JSON.stringify
+    case 'cast':
+      return type.otherwise === undefined ? JSON.stringify : valueWriter(type.otherwise)
   }
 }
 

@@ -16,6 +16,8 @@ export interface HttpListenerOptions {
 export interface HttpListener {
   readonly host: string
   readonly port: number
+  /** New connections are refused, and answered requests end theirs. Safe to call twice. */
+  stopAccepting(): void
   /** Stops accepting; resolves when every request and socket is done, or `afterMs` passed and they were cut. */
   close(afterMs: number): Promise<void>
 }
@@ -39,6 +41,7 @@ export async function listen(
 ): Promise<HttpListener> {
   /** The last of each connection: one that is given to a request once more must not have its answers mixed up. */
   const answers = new WeakMap<Duplex, ServerResponse>()
+  let closed: Promise<void> | null = null
   const http = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -50,6 +53,7 @@ export async function listen(
     },
     (request, response) => {
       answers.set(request.socket, response)
+      if (closed !== null) response.setHeader('connection', 'close')
       onRequest(request, response)
     },
   )
@@ -74,11 +78,13 @@ export async function listen(
     if (before === undefined || before.closed) again()
     else before.once('close', again)
   })
+  const stopAccepting = (): Promise<void> => (closed ??= closeListening(http))
   const port = await bind(http, options)
   return {
     host: options.host,
     port,
-    close: (afterMs) => closeAll(http, open, afterMs),
+    stopAccepting: () => void stopAccepting(),
+    close: (afterMs) => closeAll(stopAccepting(), open, afterMs),
   }
 }
 
@@ -117,15 +123,18 @@ function bind(http: HttpServer, { host, port }: HttpListenerOptions): Promise<nu
   })
 }
 
-function closeAll(http: HttpServer, open: ReadonlySet<Socket>, afterMs: number): Promise<void> {
+/** Resolves when every connection is gone. */
+function closeListening(http: HttpServer): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => {
-      for (const socket of open) socket.destroy()
-    }, afterMs)
-    http.close(() => {
-      clearTimeout(cut)
-      resolve()
-    })
+    http.close(() => resolve())
     http.closeIdleConnections()
   })
+}
+
+async function closeAll(closed: Promise<void>, open: ReadonlySet<Socket>, afterMs: number): Promise<void> {
+  const cut = setTimeout(() => {
+    for (const socket of open) socket.destroy()
+  }, afterMs)
+  await closed
+  clearTimeout(cut)
 }

@@ -24,6 +24,9 @@ export interface Log {
   /** `fields` stand beside the message in the line. */
   info(message: string, fields?: Readonly<Record<string, unknown>>): void
   warn(message: string): void
+  /** Writes a line of another process of the same program as it is. */
+  pass(line: string): void
+  error(message: string): void
   /** Resolves when every line is written, or after a second: for the end of the process. */
   flush(): Promise<void>
 }
@@ -58,6 +61,8 @@ export function logObserver(options: LogObserverOptions = {}): Log {
     },
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message) => logger.warn(message),
+    pass: (line) => lines.write(`${line}\n`),
+    error: (message) => logger.error(message),
     flush: () => lines.flush(FLUSH_TIMEOUT_MS),
   }
 }
