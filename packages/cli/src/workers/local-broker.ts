@@ -10,6 +10,7 @@ export interface LocalBrokerOptions {
 }
 
 const PLACE = 'the primary process'
+const CLOSE_MS = 1_000
 
 /** The other workers of this machine, through the socket of the primary process. */
 export function localBroker({ path, maxPayloadBytes = MAX_PAYLOAD_BYTES }: LocalBrokerOptions): Broker {
@@ -53,8 +54,10 @@ class LocalSession implements BrokerSession {
     })
   }
 
-  publish(subject: string, bytes: Uint8Array): void {
+  publish(subject: string, bytes: Uint8Array): boolean {
+    if (this.#socket.destroyed || bytes.length > this.maxPayloadBytes) return false
     this.#writes.write(messageFrame(subject, bytes))
+    return true
   }
 
   subscribe(subject: string, received: (bytes: Uint8Array) => void): () => void {
@@ -85,7 +88,12 @@ class LocalSession implements BrokerSession {
     if (this.#socket.destroyed) return
     this.#writes.flush()
     await new Promise<void>((resolve) => {
-      this.#socket.once('close', () => resolve())
+      // A primary process that is frozen does not end its side.
+      const late = setTimeout(() => this.#socket.destroy(), CLOSE_MS)
+      this.#socket.once('close', () => {
+        clearTimeout(late)
+        resolve()
+      })
       this.#socket.end()
     })
   }

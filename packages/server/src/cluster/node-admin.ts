@@ -63,8 +63,8 @@ export class NodeAdmin {
     const answers = await this.#ask({ type: 'figures' })
     const own: AdminNode = { instance, name, version, startedAt, isAsked: true, answers: true, ...figures() }
     const others = peers.map((peer): AdminNode => {
-      const answer = answers.get(peer.instance)
-      const given = isFigures(answer) ? { answers: true, ...answer } : { answers: false, ...UNKNOWN }
+      const answer = figuresOf(answers.get(peer.instance))
+      const given = { answers: answer !== null, ...(answer ?? UNKNOWN) }
       return { instance: peer.instance, name: peer.name, version: peer.version, startedAt: peer.startedAt, isAsked: false, ...given }
     })
     return [own, ...others.toSorted((a, b) => (a.name < b.name ? -1 : 1))]
@@ -180,17 +180,13 @@ export function parseDisconnectTarget(value: unknown): DisconnectTarget | null {
 
 const UNKNOWN: OwnFigures = { connections: 0, topics: 0, lagBytes: null, lagMs: null, trouble: null }
 
-function isFigures(value: unknown): value is OwnFigures {
-  if (!isJsonObject(value)) return false
+/** Of what another node says, only this: who it is, its beats have said. */
+function figuresOf(value: unknown): OwnFigures | null {
+  if (!isJsonObject(value)) return null
   const { connections, topics, lagBytes, lagMs, trouble } = value
-  const isNumberOrNull = (each: unknown): boolean => each === null || typeof each === 'number'
-  return (
-    typeof connections === 'number' &&
-    typeof topics === 'number' &&
-    isNumberOrNull(lagBytes) &&
-    isNumberOrNull(lagMs) &&
-    (trouble === null || typeof trouble === 'string')
-  )
+  const isNumberOrNull = (each: unknown): each is number | null => each === null || typeof each === 'number'
+  if (typeof connections !== 'number' || typeof topics !== 'number' || !isNumberOrNull(lagBytes) || !isNumberOrNull(lagMs)) return null
+  return trouble === null || typeof trouble === 'string' ? { connections, topics, lagBytes, lagMs, trouble } : null
 }
 
 function encode(message: object): Uint8Array {

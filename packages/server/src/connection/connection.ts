@@ -284,6 +284,10 @@ export class Connection implements ChannelConnection, AdminPeer {
       request: join.request,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
+      onRejoin: (joined, again, waiting) => {
+        this.#join(again, joined)
+        this.#dispatchAll(waiting)
+      },
     })
     this.#channels.set(topic, channel)
     replaces?.replace()
@@ -313,7 +317,11 @@ export class Connection implements ChannelConnection, AdminPeer {
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
     if (this.#channels.get(topic) === channel) this.#channels.delete(topic)
     this.#host.channelsChanged(this)
-    for (const frame of waiting) if (this.#state.kind === 'open') this.#dispatch(frame)
+    this.#dispatchAll(waiting)
+  }
+
+  #dispatchAll(frames: readonly ClientFrame[]): void {
+    for (const frame of frames) if (this.#state.kind === 'open') this.#dispatch(frame)
   }
 
   #refuseJoin(frame: ClientFrame, { code, reason, private: isPrivate }: JoinRefusal): void {

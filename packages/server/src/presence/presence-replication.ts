@@ -37,8 +37,10 @@ export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
   readonly #effects = new Effects<PresenceSyncEffect>()
   #state = initialPresenceSync
-  /** Answers that are being sent, a message a turn. */
-  readonly #answers: { readonly to: string; readonly messages: Iterator<Uint8Array> }[] = []
+  /** Who is to be answered, with what each has seen. */
+  readonly #asked = new Map<string, PresenceContext>()
+  /** The answer that is being sent, a message a turn. */
+  #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
   /** Replicas of which nothing was lacking at their last digest. */
   readonly #equal = new Set<string>()
   #flushing = false
@@ -54,7 +56,8 @@ export class PresenceReplication {
 
   stop(): void {
     this.#beating?.cancel()
-    this.#answers.length = 0
+    this.#asked.clear()
+    this.#answer = null
   }
 
   /** This node drains. What its clients leave behind stays in view here, too: those that are closed last would see it flicker. */
@@ -96,6 +99,8 @@ export class PresenceReplication {
     const message = decoded.value
     switch (message.type) {
       case 'delta':
+        if (message.delta.some(({ replica }) => replica !== from))
+          return this.#options.fault(`A presence message of node ${from} speaks for another node`)
         return this.#take({ ...message, from })
       case 'digest': {
         const lacks = this.#options.tracker.lacks(message.context)
@@ -136,7 +141,7 @@ export class PresenceReplication {
         relay.send('presence', encodePresenceMessage({ type: 'ask', context: this.#contextOf(effect.replica) }), effect.replica)
         return
       case 'answer':
-        return this.#answer(effect.replica, effect.context)
+        return this.#answerTo(effect.replica, effect.context)
       case 'merge':
         return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
       case 'replica-up':
@@ -166,20 +171,32 @@ export class PresenceReplication {
     for (const message of encodeDelta(delta, MESSAGE_BYTES)) this.#options.relay.send('presence', message)
   }
 
-  /** Of the own replica only: every other one answers for itself. */
-  #answer(to: string, asked: PresenceContext): void {
-    const { tracker, relay } = this.#options
-    const own = asked.filter(({ replica }) => replica === relay.self.instance)
-    const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-    this.#answers.push({ to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) })
-    if (this.#answers.length === 1) this.#sendAnswers()
+  /** One that asks again while it is being answered asks once more, if it still lacks something. */
+  #answerTo(to: string, asked: PresenceContext): void {
+    if (this.#answer?.to === to) return
+    this.#asked.set(to, asked)
+    if (this.#answer === null) this.#nextAnswer()
   }
 
-  readonly #sendAnswers = (): void => {
-    const answer = this.#answers[0]
-    if (answer === undefined) return
-    const next = answer.messages.next()
-    if (next.done === true || !this.#options.relay.send('presence', next.value, answer.to)) this.#answers.shift()
-    if (this.#answers.length > 0) this.#options.runtime.endOfTurn(this.#sendAnswers)
+  /** Of the own replica only: every other one answers for itself. */
+  #nextAnswer(): void {
+    const { tracker, relay } = this.#options
+    for (const [to, asked] of this.#asked) {
+      this.#asked.delete(to)
+      const own = asked.filter(({ replica }) => replica === relay.self.instance)
+      const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
+      this.#answer = { to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) }
+      return this.#sendAnswer()
+    }
+  }
+
+  readonly #sendAnswer = (): void => {
+    if (this.#answer === null) return
+    const { to, messages } = this.#answer
+    const next = messages.next()
+    const isOver = next.done === true || !this.#options.relay.send('presence', next.value, to)
+    if (isOver) this.#answer = null
+    if (!isOver) this.#options.runtime.endOfTurn(this.#sendAnswer)
+    else if (this.#asked.size > 0) this.#options.runtime.endOfTurn(() => this.#nextAnswer())
   }
 }

@@ -56,7 +56,7 @@ export function logObserver(options: LogObserverOptions = {}): Log {
       broadcast: () => {},
       received: () => {},
       nodeEvent: (event) => {
-        if (event.kind !== 'fault' || budget.takes(`relay-${event.fault.code}`)) writeNodeEvent(logger, event)
+        if (budget.takes(codeOf(event))) writeNodeEvent(logger, event)
       },
     },
     info: (message, fields = {}) => logger.info(fields, message),
@@ -73,6 +73,20 @@ function writeDecision(logger: Logger, { kind, code, detail, connection, topic }
   const fields = { kind, code, connection, topic: topic === undefined ? undefined : shortened(topic) }
   if (code === 'internal-error') logger.error(fields, masked(detail))
   else logger.info(fields, masked(detail))
+}
+
+/** What shares a budget of lines. */
+function codeOf(event: NodeEvent): string {
+  switch (event.kind) {
+    case 'peer':
+      return `node-${event.event.kind}`
+    case 'link':
+      return `link-${event.link.state}`
+    case 'gap':
+      return 'node-gap'
+    case 'fault':
+      return `relay-${event.fault.code}`
+  }
 }
 
 function writeNodeEvent(logger: Logger, event: NodeEvent): void {
