@@ -10,7 +10,7 @@ export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly
 /** A table that is named exactly and not published. `null`: there is none that the role may read, and it is told no more. */
 export interface UnpublishedTable {
   readonly publication: string
-  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean } | null
+  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean; readonly hasId: boolean } | null
 }
 
 /** Texts of a row's columns, in the order of the `columns` that they go with; `undefined`: not known. */
