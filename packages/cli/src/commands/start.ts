@@ -36,7 +36,7 @@ export const start: Command = defineCommand({
     if (!read.ok) throw misused(['The environment has faults:', ...read.faults.map((fault) => `  ${fault}`)].join('\n'))
     const { configuration } = read
     const stop = watchStopSignal()
-    const log = logObserver({ level: configuration.logLevel, node: configuration.cluster?.nodeName ?? null })
+    const log = logObserver({ level: configuration.logLevel, node: configuration.nodeName })
     for (const sentence of configuration.warnings) log.warn(sentence)
     const database = configuration.database === null ? null : await openFor(configuration, configuration.database, log)
     try {
@@ -77,7 +77,7 @@ function effective({ options, database }: StartConfiguration): Readonly<Record<s
   const shown = Object.entries(limits).map(([name, limit]) => [name, limit === Infinity ? 'unlimited' : limit])
   return {
     version: version(),
-    node: process.version,
+    nodeVersion: process.version,
     database: database === null ? 'none' : placeOf(database.url),
     privateOnly,
     limits: Object.fromEntries(shown),
@@ -125,13 +125,14 @@ function inspectorOptions(
 }
 
 /** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
-async function openFor({ allowUnboundedWal, cluster }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
+async function openFor({ allowUnboundedWal, cluster, nodeName }: StartConfiguration, given: DatabaseSetting, log: Log): Promise<Database> {
   const { url } = given
   const logReady = (migrated: readonly string[]): void =>
     log.info(`database ${placeOf(url)}: ${migrated.length === 0 ? 'it was up to date' : `applied ${migrated.join(', ')}`}`)
   const database = await openDatabase({
     ...given,
-    ...(cluster === null ? {} : { node: cluster.nodeName, hasRelay: true }),
+    ...(nodeName === null ? {} : { node: nodeName }),
+    hasRelay: cluster !== null,
     guard: async (session) => {
       const warning = await guardWal(session, allowUnboundedWal)
       if (warning !== null) log.warn(warning)

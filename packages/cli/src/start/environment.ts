@@ -2,7 +2,7 @@ import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
 import { readCluster, type ClusterConfiguration } from './nats-environment.ts'
-import { unknownVariables } from './unknown-variables.ts'
+import { unknownVariables, unusedVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -17,6 +17,8 @@ export interface StartConfiguration {
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** In the log and in the names of slots; `null`: none was given, and no other node asks for it. */
+  readonly nodeName: string | null
   /** How it finds the other nodes; `null`: it is the only one. */
   readonly cluster: ClusterConfiguration | null
   /** Use a database that bounds the write-ahead log of its slots by nothing. */
@@ -36,7 +38,7 @@ export function readEnvironment(environment: { readonly [name: string]: string |
   const read = schema.safeParse(given)
   const faults = read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   if (given['API_JWT_SECRET'] === undefined && given['API_JWT_JWKS'] === undefined)
-    faults.unshift('API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified')
+    faults.unshift('API_JWT_SECRET: is missing; set it (`tidewire keys` makes one), or API_JWT_JWKS, so that tokens can be verified')
   if (given['TIDEWIRE_INSPECTOR'] !== undefined && read.data?.TIDEWIRE_INSPECTOR === true && given['TIDEWIRE_ADMIN_SECRET'] === undefined)
     faults.push(`TIDEWIRE_ADMIN_SECRET: is missing; the inspector needs it, a text of its own of at least ${MIN_SECRET_BYTES} bytes`)
   if (given['TIDEWIRE_ADMIN_SECRET'] !== undefined && given['TIDEWIRE_ADMIN_SECRET'] === given['API_JWT_SECRET'])
@@ -45,7 +47,9 @@ export function readEnvironment(environment: { readonly [name: string]: string |
     faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
   const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
   if (!cluster.ok) faults.push(...cluster.faults)
-  if (!read.success || !cluster.ok || faults.length > 0) return { ok: false, faults }
+  // What is missing may be there under a misspelt name.
+  if (!read.success || !cluster.ok || faults.length > 0)
+    return { ok: false, faults: [...faults, ...unknownVariables(Object.keys(given), Object.keys(schema.shape))] }
   return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }
 }
 
@@ -114,7 +118,7 @@ const SIGNING_SECRETS = ['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN
 function secret(meaning: string): z.ZodOptional<z.ZodType<string, string>> {
   return field(
     meaning,
-    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`openssl rand -base64 48\` makes one`,
+    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`tidewire keys\` makes one`,
     (text) => (Buffer.byteLength(text) >= MIN_SECRET_BYTES ? text : undefined),
   )
 }
@@ -127,6 +131,7 @@ function warningsOf(given: { readonly [name: string]: string | undefined }): rea
   return [
     ...short.map((name) => `${name} is shorter than ${ADVISED_SECRET_BYTES} bytes, which HS256 asks for`),
     ...unknownVariables(Object.keys(given), Object.keys(schema.shape)),
+    ...unusedVariables(Object.keys(given)),
   ]
 }
 
@@ -275,6 +280,7 @@ function configurationOf(
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
     adminSecret: values.TIDEWIRE_INSPECTOR === true ? (values.TIDEWIRE_ADMIN_SECRET ?? null) : null,
     database: databaseOf(values),
+    nodeName: values.TIDEWIRE_NODE_NAME ?? cluster?.nodeName ?? null,
     cluster,
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },
