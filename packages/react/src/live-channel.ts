@@ -213,7 +213,12 @@ export class LiveChannel {
     } else if (status === 'CLOSED') {
       this.#shown = undefined
       this.#setStatus('closed', error ?? this.#status.error)
-    } else this.#setStatus('errored', error ?? null)
+    } else {
+      // No attempt heals it, and few components read the status.
+      if (error?.retryable === false && this.#status.error?.message !== error.message)
+        console.warn(`${this.topic}: ${error.message} (${error.code})`)
+      this.#setStatus('errored', error ?? null)
+    }
   }
 
   #setStatus(state: ChannelStatus['state'], error: RealtimeError | null = null): void {

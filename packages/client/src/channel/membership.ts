@@ -264,6 +264,9 @@ export class Membership implements HostedChannel {
   #notify(status: SubscribeStatus, error?: RealtimeError): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
     else this.host.log('channel', `${status} ${this.topic}`, error)
+    // A refusal that no attempt heals would else be silent.
+    const isHeard = this.#callbacks.length + this.#ready.size + this.listeners.of('error').length > 0
+    if (error !== undefined && !error.retryable && !isHeard) this.#warnOnce(`${error.message} (${error.code})`)
     if (status !== 'CLOSED') this.#setError(error ?? null)
     for (const callback of [...this.#callbacks])
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
