@@ -1,5 +1,6 @@
 import type { Filter } from '@tidewire/protocol'
-import type { EntryColumn } from '../catalog/table-entry.ts'
+import type { EntryColumn, TableEntry } from '../catalog/table-entry.ts'
+import type { Table } from '../replication/table.ts'
 
 /**
  * A filter with its values as the database wrote them after casting them to the column's type. Where comparing those
@@ -25,6 +26,36 @@ const TEXTS = new Set([25, 1043])
 
 export function prepareFilter(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): PreparedFilter {
   return { filter, column, values, test: columnTest(filter, column, values) }
+}
+
+/** The test, where the row was written with the type that the filter was prepared for; `null`: only Postgres can evaluate it. */
+export function testFor({ test, column }: PreparedFilter, table: Table): ColumnTest | null {
+  if (test === null) return null
+  const written = typesOf(table).get(column.name)
+  return written === undefined || written === column.typeOid ? test : null
+}
+
+const types = new WeakMap<Table, ReadonlyMap<string, number>>()
+
+function typesOf(table: Table): ReadonlyMap<string, number> {
+  let known = types.get(table)
+  if (known === undefined) types.set(table, (known = new Map(table.columns.map(({ name, typeOid }) => [name, typeOid]))))
+  return known
+}
+
+/** Whether the filters were prepared for the columns as the table has them now. */
+export function fits(filters: readonly PreparedFilter[], { columns }: Pick<TableEntry, 'columns'>): boolean {
+  return filters.every(({ column: before }) => {
+    const now = columns.find(({ name }) => name === before.name)
+    return (
+      now !== undefined &&
+      now.typeOid === before.typeOid &&
+      now.baseOid === before.baseOid &&
+      now.typeSql === before.typeSql &&
+      now.collation === before.collation &&
+      now.deterministic === before.deterministic
+    )
+  })
 }
 
 /** Whether equal values of the column have equal texts and the other way round. */

@@ -1,20 +1,21 @@
-/** Where a subscription is looked for when a row changes. */
+import type { ColumnText } from '../replication/change-row.ts'
+
+export type { ColumnText }
+
+/** Where an audience is looked for when a row changes. */
 export type IndexPlace =
   /** Only rows whose column has one of the texts concern it. */
   { readonly column: string; readonly values: readonly string[] } | null
 
-/** A row's texts by column name; `undefined`: not known. */
-export type ColumnText = (column: string) => string | null | undefined
-
 /** Items by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex<T> {
-  readonly #unknown: 'nobody' | 'everybody'
+  readonly #unknown: 'none' | 'all'
   readonly #everywhere = new Set<T>()
   readonly #byColumn = new Map<string, Map<string, Set<T>>>()
   size = 0
 
-  /** Whom a column concerns whose value is not known. */
-  constructor(unknown: 'nobody' | 'everybody') {
+  /** Which items a column concerns whose value is not known. */
+  constructor(unknown: 'none' | 'all') {
     this.#unknown = unknown
   }
 
@@ -49,7 +50,7 @@ export class SubscriptionIndex<T> {
     for (const [column, byValue] of this.#byColumn) {
       const value = text(column)
       if (typeof value === 'string') yield* byValue.get(value) ?? []
-      else if (value === undefined && this.#unknown === 'everybody') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
+      else if (value === undefined && this.#unknown === 'all') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { UnpublishedTable } from '../../decide/feed-database.ts'
+import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import { ownerColumn, type PolicyTree } from '../../catalog/policy-analysis.ts'
 import type { EntryColumn, PublishedTable, RoleFacts, TableEntry, TableRole } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'
@@ -45,7 +45,8 @@ export async function loadRoles(session: Queryable, names: readonly string[]): P
     `select rolname::text as name, rolsuper or rolname = session_user or rolname in ('none', 'public') or rolname like 'pg\\_%' as forbidden,
        pg_catalog.pg_has_role(session_user, oid, 'MEMBER') as member, rolsuper or rolbypassrls as bypasses
      from pg_catalog.pg_roles where rolname = any($1)`,
-    [names],
+    // No name of Postgres holds this character, and no text that it takes.
+    [names.filter((name) => !name.includes('\0'))],
   )
   const found = new Map((rows as { name: string; forbidden: boolean; member: boolean; bypasses: boolean }[]).map((row) => [row.name, row]))
   return names.map((name) => {

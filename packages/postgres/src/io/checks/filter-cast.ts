@@ -1,5 +1,5 @@
 import type { Filter, ValueFilter } from '@tidewire/protocol'
-import { arrayLiteral, RAISED } from '../../subscribe/change-entry.ts'
+import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
 import type { Refusable } from '../../decide/feed-database.ts'
 import { conditionName } from '../../catalog/sql-state.ts'
 import type { EntryColumn } from '../../catalog/table-entry.ts'

@@ -1,6 +1,7 @@
+import { isTimeout } from '../../catalog/database-fault.ts'
 import type { Filter } from '@tidewire/protocol'
 import type pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
 import type { EntryColumn } from '../../catalog/table-entry.ts'
 import type { Queryable } from '../sessions/queryable.ts'
@@ -45,7 +46,9 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck): P
     return await ask(session, check, operator)
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    if (check.operands.length === 1) return [{ ok: false, message: (error as Error).message }]
+    const timedOut = isTimeout(error)
+    // Which one it is that takes long is found out apart from the others.
+    if (timedOut || check.operands.length === 1) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
   }
   const answers: FilterAnswer[] = []
   for (const operand of check.operands) answers.push(...(await testFilters(session, { ...check, operands: [operand] })))

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { presentColumns, rowText } from '../../decide/change-row.ts'
+import { presentColumns, rowText } from '../../replication/change-row.ts'
 import type { GeneratedQuestion } from '../../decide/feed-database.ts'
 import type { Table } from '../../replication/table.ts'
 import { tableSql } from './check-function.ts'

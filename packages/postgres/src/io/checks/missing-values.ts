@@ -6,13 +6,28 @@ import { evaluated } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { transactionsSeen } from './visibility.ts'
 
-/** See {@link FeedDatabase.jsonOf}. */
-export async function jsonOf(
+/** See {@link RowChecks.jsonOf}. */
+export async function jsonOf(session: pg.ClientBase, question: CastQuestion, timeoutMs: number): Promise<(string | undefined)[]> {
+  const json = await castAs(session, question.typeSql, question, timeoutMs)
+  if (json.some((text) => text !== undefined)) return json
+  // The type may have another name by now.
+  const { rows } = await session.query<{ name: string }>(
+    `select pg_catalog.format('%I.%I', n.nspname, t.typname) as name
+     from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where t.oid = $1`,
+    [question.typeOid],
+  )
+  const name = rows[0]?.name ?? question.typeSql
+  return name === question.typeSql ? json : castAs(session, name, question, timeoutMs)
+}
+
+async function castAs(
   session: pg.ClientBase,
-  { typeSql, role, texts }: CastQuestion,
+  typeSql: string,
+  { role, texts }: CastQuestion,
   timeoutMs: number,
 ): Promise<(string | undefined)[]> {
-  const sql = `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
+  // Equal to `to_jsonb` as JSON, with the keys of rows in the order of the attributes.
+  const sql = `select pg_catalog.to_json(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
   const rows = await evaluated<{ json: string | null }>(session, { role, timeoutMs, sql, texts })
   return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
 }

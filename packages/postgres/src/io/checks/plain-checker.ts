@@ -1,10 +1,11 @@
 import pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { checkStatement } from './check-function.ts'
 import { loadPolicyVersions } from '../catalog/policy-version.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { readSeen, type WrittenImages } from './row-image.ts'
+import type { Patience } from './patience.ts'
 import { transactionsSeen } from './visibility.ts'
 
 /** The statements that a session has prepared. They go with it. */
@@ -18,7 +19,7 @@ export async function checkRowsPlainly(
   session: pg.ClientBase,
   check: RowCheck,
   written: WrittenImages,
-  timeoutMs: number,
+  patience: Patience,
 ): Promise<CheckAnswer> {
   const { entry, role } = check
   const { name, sql } = checkStatement(entry, role, check.columns, written.masked)
@@ -26,7 +27,12 @@ export async function checkRowsPlainly(
   const [before] = await loadPolicyVersions(session, entry.reach, [role])
   const refusal = await prepare(session, name, sql, check)
   const identities: IdentityAnswer[] = []
-  for (const asked of check.identities) identities.push(refusal ?? (await look(session, { name, check, written, timeoutMs }, asked)))
+  const { timeoutMs, isolates } = patience
+  for (const asked of check.identities) {
+    const last = identities.at(-1)
+    if (!isolates && last?.ok === false && last.timedOut) identities.push(last)
+    else identities.push(refusal ?? (await look(session, { name, check, written, timeoutMs }, asked)))
+  }
   const [after] = await loadPolicyVersions(session, entry.reach, [role])
   const version = entry.roles.get(role)?.version
   return { current: before === version && after === version, identities }

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import type { SessionPool } from '../sessions/feed-sessions.ts'
 import { untilSeen } from './visibility.ts'
@@ -7,6 +7,7 @@ import { checkRowsPlainly } from './plain-checker.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
 import { byImages } from './image-checker.ts'
+import type { Patience } from './patience.ts'
 import { readSeen, writeImages, type WrittenImages } from './row-image.ts'
 
 /** The functions that a session has. They live in `pg_temp`: nobody else sees them, and they go with the session. */
@@ -24,14 +25,14 @@ const MAX_LANES = 2
 type Asked = RowCheck['identities'][number] & { readonly index: number }
 
 /**
- * Asks Postgres which rows the identities see. `timeoutMs` is for an identity alone, when it is found out which one takes
+ * Asks Postgres which rows the identities see. `patience.timeoutMs` is for an identity alone, when it is found out which one takes
  * too long; the session's own timeout is for a whole call.
  */
-export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutMs: number): Promise<CheckAnswer> {
+export async function checkRows(sessions: SessionPool, check: RowCheck, patience: Patience): Promise<CheckAnswer> {
   const written = writeImages(check)
-  const asks: Asking = { check, written, sql: checkFunction(check.entry, check.role, check.columns, written.masked), timeoutMs }
+  const asks: Asking = { check, written, sql: checkFunction(check.entry, check.role, check.columns, written.masked), patience }
   const answers: IdentityAnswer[] = []
-  let current = true
+  let [current, slow] = [true, false]
   const calls = callsOf(check)
   let next = 0
   const lane = async (session: pg.ClientBase): Promise<void> => {
@@ -40,8 +41,9 @@ export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutM
       const asked = calls[next++]!
       const answer = hasFunctions
         ? await callOrIsolate(session, asks, asked)
-        : await checkRowsPlainly(session, { ...check, identities: asked }, written, timeoutMs)
+        : await checkRowsPlainly(session, { ...check, identities: asked }, written, patience)
       current &&= answer.current
+      slow ||= answer.slow === true
       asked.forEach(({ index }, at) => (answers[index] = answer.identities[at]!))
     }
   }
@@ -49,8 +51,8 @@ export async function checkRows(sessions: SessionPool, check: RowCheck, timeoutM
   while (lanes.length < Math.min(MAX_LANES, calls.length) && sessions.hasFree()) lanes.push(sessions.withSession(lane))
   // None goes on behind the back of whoever asks again.
   for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
-  const answer = { current, identities: answers }
-  return current ? byImages(sessions, check, answer, timeoutMs) : answer
+  const answer = { current, slow, identities: answers }
+  return current ? byImages(sessions, check, answer, patience) : answer
 }
 
 /** One check, and how it is asked. */
@@ -58,7 +60,7 @@ interface Asking {
   readonly check: RowCheck
   readonly written: WrittenImages
   readonly sql: CheckFunction
-  readonly timeoutMs: number
+  readonly patience: Patience
 }
 
 /** False: this session may not have any. */
@@ -124,7 +126,7 @@ async function callOrIsolate(session: pg.ClientBase, asks: Asking, asked: readon
     return await call(session, asks, asked, false)
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    if (isTimeout(error)) return oneByOne(session, asks, asked)
+    if (isTimeout(error)) return asks.patience.isolates ? oneByOne(session, asks, asked) : allTimedOut(asked, error)
   }
   try {
     return await retryRows(session, asks, asked, await call(session, asks, asked, true))
@@ -132,6 +134,10 @@ async function callOrIsolate(session: pg.ClientBase, asks: Asking, asked: readon
     if (!isStatementFault(error)) throw error
   }
   return oneByOne(session, asks, asked)
+}
+
+function allTimedOut(asked: readonly unknown[], { message }: { readonly message: string }): CheckAnswer {
+  return { current: true, identities: asked.map(() => ({ ok: false, message, timedOut: true })) }
 }
 
 /** A policy may fail for one row only; the others are still to be seen. */
@@ -157,7 +163,7 @@ async function oneByOne(session: pg.ClientBase, asks: Asking, asked: readonly As
   const identities: IdentityAnswer[] = []
   let current = true
   for (const each of asked) {
-    await session.query(`begin; set local statement_timeout = ${Math.ceil(asks.timeoutMs)}`)
+    await session.query(`begin; set local statement_timeout = ${Math.ceil(asks.patience.timeoutMs)}`)
     try {
       const answer = await call(session, asks, [each], true)
       current &&= answer.current
@@ -206,8 +212,11 @@ async function call(
     ],
   }
   let found: readonly CheckRow[] = []
+  let tookMs = 0
   await untilSeen(session, check, async () => {
+    const at = performance.now()
     found = (await session.query<CheckRow>(query)).rows
+    tookMs = performance.now() - at
     return found[0]?.i !== -1
   })
   const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
@@ -217,7 +226,12 @@ async function call(
     else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
     else answers[i - 1] = { ok: true, visible: readSeen(check, asked[i - 1]!.rows, (seen ?? []) as string[]) }
   }
-  return { current, identities: answers }
+  return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }
+}
+
+/** What a call takes at most as a rule, on a busy machine too. */
+function slowAfterMs(asked: readonly Asked[]): number {
+  return 100 + asked.reduce((cost, { rows }) => cost + rows.length + IDENTITY_COST, 0) / 50
 }
 
 /** The version after the look, and, where something was denied, before it: Postgres may deny by an older one. */

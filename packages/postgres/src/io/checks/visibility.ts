@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { UnseenTransactions } from '../../decide/decision.ts'
+import { UnseenTransactions } from '../../decide/ask-again.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
 /**

@@ -3,8 +3,8 @@ import type { ExplainChange } from '@tidewire/server'
 import pg from 'pg'
 import type { FeedDatabase } from '../../decide/feed-database.ts'
 import type { TableEntry } from '../../catalog/table-entry.ts'
-import { asIdentity, tryAs } from '../checks/as-identity.ts'
-import { explainPolicies, selectPolicies } from './explain-policies.ts'
+import { asIdentity, feedSettings, tryAs } from '../checks/as-identity.ts'
+import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
@@ -14,7 +14,7 @@ export interface ExplainChangeContext {
   readonly publication: string
 }
 
-/** Why an identity is or is not told of a change of a row: in the order in which the feed decides, up to what decided. */
+/** Why an identity does or does not get a change of a row: in the order in which the feed decides, up to what decided. */
 export async function explainChange(context: ExplainChangeContext, question: ExplainChange): Promise<readonly WhyStep[]> {
   const { checker } = await context.sessions()
   const { identity, schema, table } = question
@@ -43,14 +43,18 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
   if (decided({ check: 'row', outcome: 'yes', text: 'The row exists.' }, ...(await filterSteps(context, entry, question, row.texts))))
     return steps
   if (!entry.rowSecurity) {
-    steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security is off on ${name}: whoever may select it sees every row.` })
+    steps.push({
+      check: 'policy',
+      outcome: 'yes',
+      text: `Row Level Security is off on ${name}: every role that may select it sees every row.`,
+    })
     return steps
   }
   if (role.bypassesRowSecurity) {
     steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security does not count for ${identity.role}.` })
     return steps
   }
-  const about = { identity, schema, table, row: row.json, topic: null }
+  const about = { identity, schema, table, row: row.json, topic: null, as: feedSettings(identity, entry.claims) }
   const policies = await (await context.sessions()).catalog.withSession((session) => selectPolicies(session, about))
   if (policies.length === 0) {
     const sql = `create policy "may see" on ${name} for select to ${pg.escapeIdentifier(identity.role)}\n  using (true);`
@@ -62,7 +66,8 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
     })
     return steps
   }
-  steps.push(...(await explainPolicies(checker, about, policies)), await visibleStep(context, entry, question, name, key))
+  const visible = await visibleStep(context, entry, question, name, key)
+  steps.push(...overruled(await explainPolicies(checker, about, policies), visible))
   return steps
 }
 
@@ -105,7 +110,7 @@ interface Row {
   readonly texts: ReadonlyMap<string, string | null>
 }
 
-/** Read with the server's own login, which no policy holds back; a plain look-up, in which nobody's functions run. Or a sentence why not. */
+/** Read with the server's own login, which no policy holds back; a plain look-up, in which no user's functions run. Or a sentence why not. */
 async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, name: string, key: readonly string[]): Promise<Row | string> {
   const texts = entry.columns.map((column, at) => `t.${pg.escapeIdentifier(column.name)}::text as c${at}`)
   try {
@@ -199,8 +204,7 @@ async function visibleStep(
     ).checker.withSession((session) =>
       asIdentity(
         session,
-        identity,
-        null,
+        feedSettings(identity, entry.claims),
         async () => (await session.query(`select from ${name} where ${onKey(entry)}`, [...key])).rowCount === 1,
       ),
     )

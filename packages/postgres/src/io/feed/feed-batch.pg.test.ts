@@ -33,7 +33,7 @@ async function whileOneIsDecided(write: (sql: pg.Client) => Promise<unknown>): P
     await keeper.query('lock table gate')
     await it.sql.query(`insert into shared values (0, '${USER_1}', 1)`)
     const waits = `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and wait_event_type = 'Lock'`
-    await expect.poll(async () => (await keeper.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
+    await expect.poll(async () => (await it.sql.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
     await write(it.sql)
     await keeper.query('rollback')
   } finally {

@@ -312,3 +312,11 @@ function sqlOf(text: string): string {
         : `${column} ${symbols[op!]} ${literal}`
   return not === undefined ? plain : `not (${plain})`
 }
+
+test('a role that no name of Postgres can be is refused, and does not hold up those who subscribe with it', async () => {
+  const bad = it.open({ entries: [{ schema: 'public', table: 'notes' }], identity: asRole('anon\0') })
+  const good = it.open({ entries: [{ schema: 'public', table: 'notes' }] })
+  await good.subscribed()
+  expect(await bad.verdict()).toMatchObject({ status: 'error', extra: { code: 'not-allowed' } })
+  for (const each of [bad, good]) each.handle.close()
+})

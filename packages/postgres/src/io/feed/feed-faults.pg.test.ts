@@ -145,12 +145,12 @@ test('a policy that fails or takes too long for one user costs nobody else anyth
   expect(bad.systems[1]).toEqual({
     status: 'error',
     message: 'Changes of public.moody are withheld: its policies failed for you',
-    extra: { live: true },
+    extra: { live: true, code: 'policy-failed', hint: expect.any(String) as string },
   })
   expect(slow.systems[1]).toEqual({
     status: 'error',
     message: 'Changes of public.moody are withheld: its policies took too long for you',
-    extra: { live: true },
+    extra: { live: true, code: 'policy-failed', hint: expect.any(String) as string },
   })
   expect(faults.join()).toContain('the secret is 42')
   // From now on nobody waits for them.
@@ -305,6 +305,7 @@ test('a database that is down at first, and one that goes away', { timeout: 60_0
   expect(await waiting.verdict()).toEqual({
     status: 'error',
     message: 'Unable to subscribe to changes: the database does not answer. Trying again.',
+    extra: { code: 'database-unavailable', hint: expect.any(String) as string },
   })
   waiting.handle.close()
   await dead.close()

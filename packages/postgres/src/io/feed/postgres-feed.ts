@@ -11,6 +11,7 @@ import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.t
 import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 import { preparedPort } from '../sessions/prepared-port.ts'
+import { nodeInCopyName } from '../replication/slot.ts'
 import { replicationPort } from '../replication/replication-session.ts'
 
 /** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
@@ -29,6 +30,8 @@ export interface PostgresFeedOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
   readonly hasRelay?: boolean
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -41,7 +44,7 @@ export interface PostgresFeedOptions {
   readonly resumeWindowBytes?: number
   /** The write-ahead log that Postgres keeps for it, at most. Default 256 MB. */
   readonly maxWalBytes?: number
-  /** How often channels that want positions are told where the feed is. Default 30,000. */
+  /** How often channels that want positions get the feed's. Default 30,000. */
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
@@ -49,6 +52,10 @@ export interface PostgresFeedOptions {
   readonly checkIntervalMs?: number
   /** How often this node tries to advance the anchor slot. Default 10,000. */
   readonly advanceIntervalMs?: number
+  /** How long a channel that resumes may wait for its turn, in all. Default 60,000. */
+  readonly resumeTimeoutMs?: number
+  /** After how long without progress a part of the feed that has work counts as stuck. Default 10,000. */
+  readonly stuckAfterMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. */
@@ -65,7 +72,7 @@ export interface PostgresFeed {
   readonly changeFeed: ChangeFeed
   /** Where the changes come from: its status, its lag. */
   readonly source: ChangeSource
-  /** Says why somebody does or does not get something; `authorizer` is the one that decides private channels. */
+  /** Explains why an identity does or does not get something; `authorizer` is the one that decides private channels. */
   explainer(authorizer: Authorizer): Explainer
   /** Runs SQL for an inspector, as a login that is no superuser. */
   readonly sql: AdminSql
@@ -74,8 +81,8 @@ export interface PostgresFeed {
 }
 
 /**
- * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are told
- * so, and they are subscribed as soon as there is.
+ * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are
+ * notified, and they are subscribed as soon as there is.
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
@@ -89,9 +96,9 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
+  const slotBase = options.slotBase ?? 'tidewire'
   const feed = new PostgresChangeFeed(
     database,
-    laterSource(() => source),
     feedRuntime,
     feedOptions(options, (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
@@ -100,10 +107,11 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   )
   const way = replicationPort({
     connection,
-    slotBase: options.slotBase ?? 'tidewire',
+    slotBase,
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     node: options.node ?? defaultNode(),
+    siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
@@ -129,10 +137,11 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     },
     onProgress: (lsn) => feed.onProgress(lsn),
     onStatus: (status) => {
-      if (status.kind === 'waiting') feed.onWaiting(status.fault)
+      feed.onStatus(status)
       options.onStatus?.(status)
     },
   })
+  feed.attach(source)
   return {
     changeFeed: feed,
     source,
@@ -152,35 +161,11 @@ function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) =>
     maxWalBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     positionIntervalMs: options.positionIntervalMs ?? 30_000,
     refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
-    maxReplays: 8,
+    resumeTimeoutMs: options.resumeTimeoutMs ?? 60_000,
+    stuckAfterMs: options.stuckAfterMs ?? 10_000,
     hasRelay: options.hasRelay ?? false,
     onRow,
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
-  }
-}
-
-/** The feed and its source know each other. */
-function laterSource(source: () => ChangeSource): ConstructorParameters<typeof PostgresChangeFeed>[1] {
-  return {
-    get epoch() {
-      return source().epoch
-    },
-    get confirmedLsn() {
-      return source().confirmedLsn
-    },
-    get serverLsn() {
-      return source().serverLsn
-    },
-    get peers() {
-      return source().peers
-    },
-    get trouble() {
-      const { status } = source()
-      return status.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : null
-    },
-    confirm: (epoch, endLsn) => source().confirm(epoch, endLsn),
-    pause: () => source().pause(),
-    resume: () => source().resume(),
   }
 }
 

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import type { Queryable } from './queryable.ts'
+import { isStatementFault } from './statement-fault.ts'
 
 /** Where the database is, and how many sessions it may cost. */
 export interface DatabasePoolOptions {
@@ -60,9 +61,4 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
     throw error
   }
-}
-
-/** A statement that failed leaves its session as it was; anything else may have left it half-way. */
-function isStatementFault(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
 }
