@@ -248,7 +248,7 @@ const schema = z.object({
     (text) => words.get(text),
   ),
   TIDEWIRE_NODE_NAME: field(
-    'The name of this server in its log, among several and in the names of its slots. Default: host name and port',
+    'The name of this server among several (NATS, workers). Default: host name and port',
     'a text of at most 64 characters',
     (text) => (text.length <= 64 ? text : undefined),
   ),
