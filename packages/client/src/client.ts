@@ -209,7 +209,7 @@ export class Client<Database = UntypedDatabase> {
     const release = (): void => {
       if (released.signal.aborted) return
       released.abort()
-      if (--membership.holders === 0) session.setTimer(0, () => membership.holders === 0 && membership.leave())
+      if (--membership.holders === 0) session.setTimer(() => membership.holders === 0 && membership.leave(), 0)
     }
     membership.holders++
     return {

@@ -41,7 +41,7 @@ export interface Runtime {
   /** In [0, 1). */
   random(): number
   /** Calls `run` once; returns what takes it back. */
-  readonly setTimer: (afterMs: number, run: () => void) => () => void
+  readonly setTimer: (run: () => void, afterMs: number) => () => void
   /** The platform's WebSocket, or a promise of one that must be loaded first. Rejects or throws when there is none. */
   webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */
@@ -58,7 +58,7 @@ export interface Runtime {
 /** Timers that a worker keeps. */
 export interface WorkerTimers {
   readonly worker: unknown
-  setTimer(afterMs: number, run: () => void): () => void
+  setTimer(run: () => void, afterMs: number): () => void
   /** Ends the worker; timers that are set go on without it. */
   stop(): void
 }

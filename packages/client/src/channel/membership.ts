@@ -2,7 +2,7 @@ import { isJsonObject, RealtimeError, type JsonObject, type Message, type System
 import type { RealtimeChannelOptions, SubscribeCallback } from './channel-options.ts'
 import { assignIds } from '../listen/change-bindings.ts'
 import {
-  channelStep,
+  channelTransition,
   closed,
   type ChannelEffect,
   type ChannelEvent,
@@ -69,7 +69,7 @@ export class Membership implements HostedChannel {
     const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
     this.#machine = machine(
       closed,
-      (state, event: ChannelEvent) => channelStep(state, event, this.#joining),
+      (state, event: ChannelEvent) => channelTransition(state, event, this.#joining),
       (effect) => this.#perform(effect, timer),
     )
   }

@@ -41,6 +41,6 @@ export async function sendWithAck(membership: Membership, event: string, payload
   }
 }
 
-function pause(clock: { setTimer(afterMs: number, run: () => void): () => void }): Promise<void> {
-  return new Promise((resolve) => void clock.setTimer(CLOSING_MS, resolve))
+function pause(clock: { setTimer(run: () => void, afterMs: number): () => void }): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(resolve, CLOSING_MS))
 }

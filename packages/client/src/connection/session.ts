@@ -1,7 +1,13 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
 import { ChannelRegistry } from './channel-registry.ts'
 import { Clock } from './clock.ts'
-import { connectionStep, disconnected, type ConnectionEffect, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
+import {
+  connectionTransition,
+  disconnected,
+  type ConnectionEffect,
+  type ConnectionEvent,
+  type ConnectionState,
+} from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
 import { JoinQueue } from './join-queue.ts'
@@ -58,7 +64,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
     this.#connection = machine(
       disconnected,
-      (state, event: ConnectionEvent) => connectionStep(state, event, options),
+      (state, event: ConnectionEvent) => connectionTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
     this.#emptyTimer = singleTimer(this, () => void this.disconnect())
@@ -105,8 +111,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.runtime.nowMs()
   }
 
-  setTimer(afterMs: number, run: () => void): () => void {
-    return this.clock.setTimer(afterMs, run)
+  setTimer(run: () => void, afterMs: number): () => void {
+    return this.clock.setTimer(run, afterMs)
   }
 
   nextRef(): string {

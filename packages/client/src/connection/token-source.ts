@@ -1,5 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
-import { expiryOfJwt, noToken, tokenStep, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
+import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
 import { machine, singleTimer, type Machine } from '../machine.ts'
 
 type Done = (error?: RealtimeError) => void
@@ -7,7 +7,7 @@ type Done = (error?: RealtimeError) => void
 export interface TokenPort {
   readonly given: { readonly accessToken?: () => Promise<string | null> }
   readonly options: { readonly accessTokenTimeoutMs: number }
-  setTimer(afterMs: number, run: () => void): () => void
+  setTimer(run: () => void, afterMs: number): () => void
   nowMs(): number
   tokenChanged(): void
   log(kind: string, text: string, data?: unknown): void
@@ -29,7 +29,7 @@ export class TokenSource {
     }
     this.#machine = machine(
       noToken,
-      (state, event: TokenEvent) => tokenStep(state, event, options),
+      (state, event: TokenEvent) => tokenTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
   }
