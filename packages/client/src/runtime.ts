@@ -46,7 +46,7 @@ export interface Runtime {
   webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */
   http(request: HttpRequest, fetch: typeof globalThis.fetch | undefined): Promise<HttpAnswer>
-  /** Tells of a fault that no caller can be told of: a listener that threw. */
+  /** Reports a fault that has no caller: a listener that threw. */
   report(error: RealtimeError): void
   warn(message: string): void
   /** Watches page and network; returns what stops it. */

@@ -41,7 +41,7 @@ export type ChannelEvent =
   | { readonly type: 'leave' }
 
 /**
- * What `subscribe` tells. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
+ * What `subscribe` reports. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
  * and tried again where `error.retryable` says so. CLOSED: left, or closed by the server.
  */
 export type SubscribeStatus = 'SUBSCRIBED' | 'TIMED_OUT' | 'CLOSED' | 'CHANNEL_ERROR'
@@ -124,7 +124,7 @@ function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions):
   return go({ kind: 'joining', phase: 'token', joinRef: ref, attempt }, arm(null), { type: 'authorize', ref })
 }
 
-/** Without an error it took too long, and the server is told. With `options` the clock brings the next try. */
+/** Without an error the join timed out, and a leave is sent. With `options` the clock brings the next try. */
 function fail(state: ChannelState, error: RealtimeError | null, options: ChannelOptions | null): ChannelTransition {
   const attempt = attemptOf(state) + 1
   const retryInMs = options === null ? null : options.retryInMs(attempt)

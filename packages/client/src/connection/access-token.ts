@@ -8,7 +8,7 @@ import { arm, go, type Transition, type Timer } from '../machine.ts'
  */
 export interface TokenState {
   readonly value: string | null
-  /** The question on its way; null when nobody waits. */
+  /** The question on its way; null when nothing waits. */
   readonly asked: number | null
   /** How many questions there were: their ids. */
   readonly count: number
@@ -17,11 +17,11 @@ export interface TokenState {
 }
 
 export type TokenEvent =
-  /** Somebody gives the token by hand. */
+  /** The application sets the token. */
   | { readonly type: 'set'; readonly value: string | null; readonly nowMs: number }
-  /** Ask anew, also when a question is on its way: its answer may be older than what changed. */
+  /** Asks again, also when a question is on its way: its answer may be older than what changed. */
   | { readonly type: 'refresh'; readonly nowMs: number }
-  /** Somebody is about to use the token. */
+  /** The token is about to be used. */
   | { readonly type: 'need'; readonly nowMs: number }
   | { readonly type: 'answered'; readonly id: number; readonly value: string | null; readonly nowMs: number }
   | { readonly type: 'failed'; readonly id: number; readonly cause: unknown; readonly nowMs: number }
@@ -33,9 +33,9 @@ export type TokenEffect =
   | { readonly type: 'ask'; readonly id: number }
   | Timer
   | { readonly type: 'changed'; readonly value: string | null }
-  /** Everybody who waits may go on with the token there is. */
+  /** All waiters go on with the current token. */
   | { readonly type: 'ready' }
-  /** Nobody could be asked, and there is no token that would still do. */
+  /** There is no callback, and no token that is still valid. */
   | { readonly type: 'unavailable'; readonly cause: unknown }
   /** As `unavailable`, but the token that is known has not expired. */
   | { readonly type: 'stale'; readonly cause: unknown }

@@ -126,7 +126,7 @@ function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions
   }
 }
 
-/** A dead socket is found at most an interval and this wait after it died; whoever needs it sooner has a shorter interval. */
+/** A dead socket is found at most an interval and this wait after it died; a shorter interval finds it sooner. */
 function beat(state: Connected, ref: string, { timeoutMs, heartbeatIntervalMs }: ConnectionOptions): ConnectionTransition {
   return go({ ...state, heartbeatRef: ref }, arm(Math.min(timeoutMs, heartbeatIntervalMs)), { type: 'send-heartbeat', ref })
 }

@@ -81,7 +81,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.state.kind === 'connected'
   }
 
-  /** Nobody has disconnected. */
+  /** `disconnect` was not called. */
   get #isWanted(): boolean {
     const { kind } = this.state
     return kind !== 'disconnected' && kind !== 'closing'
@@ -139,7 +139,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime.report(error)
   }
 
-  /** For a channel. The wait after a failure goes on: who subscribes anew at each one would try without a pause. */
+  /** For a channel. The wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
   connect(): void {
     if (this.state.kind !== 'waiting') this.connectNow()
   }
@@ -163,7 +163,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.drive({ type, ref: this.nextRef() })
   }
 
-  /** Somebody uses a channel: the connection is not idle. */
+  /** A channel is in use: the connection is not idle. */
   stayUp(): void {
     this.#emptyTimer(null)
   }
@@ -304,7 +304,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     callSafely(what, run, (error) => this.report(error))
   }
 
-  /** Whoever refreshes tokens may have done so unasked; joined channels should not run into the old one's end. */
+  /** Another part of the application may have refreshed the token; joined channels should not run into the old one's end. */
   #prefetchToken(): void {
     if (this.options.canRefresh) this.auth.need(() => {})
   }

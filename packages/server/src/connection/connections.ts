@@ -2,7 +2,7 @@ import { CloseCode, type DisconnectTarget } from '@tidewire/protocol'
 import type { AdminEndpoint } from './admin-endpoint.ts'
 import type { Connection, ConnectionHost } from './connection.ts'
 
-/** Sockets closed at once while draining, so that not everybody comes back in the same moment. */
+/** Sockets closed at once while draining, so that clients do not all come back in the same moment. */
 const DRAIN_BATCH = 1_000
 
 /** All sockets of a server. */
