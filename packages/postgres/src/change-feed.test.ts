@@ -305,3 +305,60 @@ test('the order of a channel is kept though some of its changes are decided apar
   await received(mine, 2)
   expect(mine.changes.map(({ table }) => table)).toEqual(['own', 'open'])
 })
+
+test('a replay that the database interrupts, at any call, goes on where it was and is not called live before its end', async () => {
+  const ROWS = 600
+  const play = async (failing: number): Promise<readonly string[]> => {
+    const it = start()
+    const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+    await ready(first)
+    it.commit([{ oid: OWN, texts: ['0', 'me', ''] }])
+    await received(first, 1)
+    first.close()
+    for (let n = 1; n <= ROWS; n++) it.commit([{ oid: OWN, texts: [String(n), 'me', ''] }])
+    const other = it.open({ entries: [of('open')] })
+    await ready(other)
+    it.commit([{ oid: OPEN, texts: ['1', '1'] }])
+    await received(other, 1)
+    const calls: string[] = []
+    let down = false
+    it.database.intercept = (name) => {
+      calls.push(name)
+      if (calls.length - 1 === failing) down = true
+      if (down) throw Object.assign(new Error('gone'), { code: '57P01' })
+    }
+    const again = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
+    let receivedAtReady = -1
+    await until(
+      () => down || again.isReady,
+      () => again,
+    )
+    if (down) {
+      // It is asked again, and again in vain.
+      await until(
+        () => calls.length > failing + 2,
+        () => calls,
+      )
+      expect(again.isReady).toBe(false)
+      down = false
+    }
+    await until(
+      () => {
+        if (again.isReady && receivedAtReady === -1) receivedAtReady = again.changes.length
+        return again.isReady
+      },
+      () => again,
+    )
+    const untilReady = [...calls]
+    expect(receivedAtReady).toBe(ROWS)
+    expect(again.systems.at(-1)!.extra).toMatchObject({ recovered: true })
+    it.commit([{ oid: OWN, texts: [String(ROWS + 1), 'me', ''] }])
+    await received(again, ROWS + 1)
+    expect(ids(again).map(Number)).toEqual(Array.from({ length: ROWS + 1 }, (_, n) => n + 1))
+    return untilReady
+  }
+  const calls = await play(Infinity)
+  expect(calls).toContain('insertLsn')
+  expect(calls.filter((name) => name === 'checkRows').length).toBeGreaterThan(1)
+  for (let at = 0; at < calls.length; at++) await play(at)
+})

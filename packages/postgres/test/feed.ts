@@ -101,6 +101,15 @@ export class TestChannel {
   }
 }
 
+/** Until no change that the stream has brought waits for a decision, in order or apart. */
+export async function decidedAll(feed: PostgresFeed, deadlineMs = 20_000): Promise<void> {
+  const deadline = Date.now() + deadlineMs
+  while (feed.changeFeed.progress!().oldestAt !== null) {
+    if (Date.now() > deadline) throw new Error('changes still wait for a decision')
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
 export function asRole(role: string, claims: JsonObject = {}): Identity {
   return { role, claims: { role, ...claims }, headers: {} }
 }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { readFileSync } from 'node:fs'
 import { defaultLimits, resolveOptions } from '@tidewire/server'
 import { describe, expect, test } from 'vitest'
@@ -25,7 +26,9 @@ test('a secret is enough', () => {
     verifier: { secret: secret.API_JWT_SECRET },
     metricsSecret: null,
     database: null,
+    nodeName: `${hostname()}-4000`,
     cluster: null,
+    workers: 1,
     adminSecret: null,
     allowUnboundedWal: false,
     options: { limits: {} },
@@ -57,6 +60,7 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['TIDEWIRE_MAX_CONDITIONS_PER_FILTER', 'maxConditionsPerFilter'],
     ['TIDEWIRE_MAX_CONDITIONS_PER_JOIN', 'maxConditionsPerJoin'],
     ['TIDEWIRE_MAX_PRESENCE_VALUES', 'maxPresenceValues'],
+    ['TIDEWIRE_MAX_PRESENCE_BYTES', 'maxPresenceBytes'],
     ['TIDEWIRE_MAX_UNFINISHED_BYTES', 'maxUnfinishedBytes'],
     ['TIDEWIRE_FRAME_TIMEOUT_MS', 'frameTimeoutMs'],
   ])('%s is limits.%s', (name, limit) => {
@@ -70,6 +74,7 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['JWT_CLAIM_VALIDATORS', '{"iss":"x"}', 'requiredClaims', { iss: 'x' }],
     ['TIDEWIRE_PRIVATE_ONLY', 'true', 'privateOnly', true],
     ['TIDEWIRE_PRIVATE_ONLY', '0', 'privateOnly', false],
+    ['TIDEWIRE_DRAIN_DELAY_MS', '5', 'drainDelayMs', 5],
     ['TIDEWIRE_IDLE_TIMEOUT_MS', '5000', 'idleTimeoutMs', 5000],
     ['TIDEWIRE_MAX_BACKLOG_BYTES', '5', 'maxBacklogBytes', 5],
     ['TIDEWIRE_MAX_MOVING_BACKLOG_BYTES', '5', 'maxMovingBacklogBytes', 5],

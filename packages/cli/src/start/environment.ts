@@ -1,7 +1,7 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
-import { readCluster, type ClusterConfiguration } from './nats-environment.ts'
+import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
 import { unknownVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -17,8 +17,12 @@ export interface StartConfiguration {
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** Of this server among others, in logs and metrics. */
+  readonly nodeName: string
   /** How it finds the other nodes; `null`: it is the only one. */
   readonly cluster: ClusterConfiguration | null
+  /** How many processes serve the port; `auto`: as many as this machine has cores and the database has room for. */
+  readonly workers: number | 'auto'
   /** Use a database that bounds the write-ahead log of its slots by nothing. */
   readonly allowUnboundedWal: boolean
   /** What the operator should know before it matters: variables that change nothing, a short secret. */
@@ -94,6 +98,13 @@ function limit(meaning: string): NumberField {
   })
 }
 
+/** `undefined`: neither a sensible number nor `auto`. */
+export function readWorkers(text: string): number | 'auto' | undefined {
+  if (text === 'auto') return 'auto'
+  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
+  return count >= 1 && count <= MAX_WORKERS ? count : undefined
+}
+
 function object(text: string): { readonly [key: string]: unknown } | undefined {
   const parsed = parseJson(text)
   const isObject = parsed.ok && typeof parsed.value === 'object' && parsed.value !== null && !Array.isArray(parsed.value)
@@ -139,6 +150,7 @@ function keySource(text: string): KeySource | undefined {
 }
 
 const DEFAULT_PORT = 4000
+const MAX_WORKERS = 64
 
 const words: ReadonlyMap<string, boolean> = new Map([
   ['true', true],
@@ -190,6 +202,7 @@ const schema = z.object({
   TIDEWIRE_MAX_CONDITIONS_PER_FILTER: whole('Default 100', 1),
   TIDEWIRE_MAX_CONDITIONS_PER_JOIN: whole('Conditions of all filters of one join. Default 2000', 1),
   TIDEWIRE_MAX_PRESENCE_VALUES: whole('Keys and list elements of one tracked payload. Default 5000', 1),
+  TIDEWIRE_MAX_PRESENCE_BYTES: whole('Bytes of all that is tracked in one topic. Default 5000000', 1),
   TIDEWIRE_MAX_UNFINISHED_BYTES: whole('Messages that have not come to their end, of all sockets. Default 67108864', 1),
   TIDEWIRE_FRAME_TIMEOUT_MS: whole('How long a message may take to come to its end. Default 30000', 1),
   TIDEWIRE_INSPECTOR: field('Serve the inspector at /_/: true or false (default)', 'true or false', (text) => words.get(text)),
@@ -207,6 +220,12 @@ const schema = z.object({
   TIDEWIRE_LINGER_MS: whole('How long messages are gathered under load; 0 turns it off. Default 1', 0, 1_000),
   TIDEWIRE_HEADERS_TIMEOUT_MS: whole('How long the head of a request may take. Default 10000', 1),
   TIDEWIRE_DRAIN_TIMEOUT_MS: whole('How long closing may take at the end. Default 5000', 0),
+  TIDEWIRE_DRAIN_DELAY_MS: whole('How long sockets are still taken after the health check said 503. Default 0', 0, 300_000),
+  TIDEWIRE_WORKERS: field(
+    'Processes that serve the port together: a number, or auto. Default 1',
+    'a whole number from 1 to 64, or auto',
+    readWorkers,
+  ),
   TIDEWIRE_NATS_URL: field(
     'NATS, through which several servers are one: nats://host:4222, or several with commas',
     'a URL',
@@ -252,6 +271,7 @@ function configurationOf(
     maxConditionsPerFilter: values.TIDEWIRE_MAX_CONDITIONS_PER_FILTER,
     maxConditionsPerJoin: values.TIDEWIRE_MAX_CONDITIONS_PER_JOIN,
     maxPresenceValues: values.TIDEWIRE_MAX_PRESENCE_VALUES,
+    maxPresenceBytes: values.TIDEWIRE_MAX_PRESENCE_BYTES,
     maxUnfinishedBytes: values.TIDEWIRE_MAX_UNFINISHED_BYTES,
     frameTimeoutMs: values.TIDEWIRE_FRAME_TIMEOUT_MS,
   }
@@ -266,6 +286,7 @@ function configurationOf(
     maxSockets: values.MAX_CONNECTIONS,
     headersTimeoutMs: values.TIDEWIRE_HEADERS_TIMEOUT_MS,
     drainTimeoutMs: values.TIDEWIRE_DRAIN_TIMEOUT_MS,
+    drainDelayMs: values.TIDEWIRE_DRAIN_DELAY_MS,
   }
   return {
     host: values.HOST ?? '0.0.0.0',
@@ -275,7 +296,9 @@ function configurationOf(
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
     adminSecret: values.TIDEWIRE_INSPECTOR === true ? (values.TIDEWIRE_ADMIN_SECRET ?? null) : null,
     database: databaseOf(values),
+    nodeName: nodeNameOf(values, values.PORT ?? DEFAULT_PORT),
     cluster,
+    workers: values.TIDEWIRE_WORKERS ?? 1,
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },
     warnings,

@@ -10,7 +10,7 @@ const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retr
   [/^RealtimeDisabledForConfiguration(?!.*An exception happened)/, 'join-refused', false],
   [/^ChannelRateLimitReached/, 'rate-limited', false],
   [/RateLimitReached|^Too many|rate limit exceeded/, 'rate-limited', true],
-  [/^Track message size/, 'payload-too-large', false],
+  [/^(Track message size|PresenceFull)/, 'payload-too-large', false],
   [/^(IncreaseConn|DatabaseLack|UnableToConn|InitializingProj)/, 'database-unavailable', true],
 ]
 

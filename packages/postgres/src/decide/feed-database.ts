@@ -124,7 +124,7 @@ export interface RowChecks {
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
   /** By pair, whether the policy version is still that of the entry. Rejects as `checkRows` does. */
   checkVersions(check: VersionCheck): Promise<readonly boolean[]>
-  /** What `to_jsonb` makes of the texts, in their order; `undefined` of those for which it fails. */
+  /** What `to_json` makes of the texts, in their order; `undefined` of those for which it fails. */
   jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
   /**
    * JSON texts of generated columns, by row and column name, as they follow from the rows. Those are missing that read what

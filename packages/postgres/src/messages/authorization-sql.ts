@@ -166,6 +166,8 @@ export interface BatchTimes {
   readonly budgetMs: number
   /** The statement is cancelled after this, and with it the question that it is at. */
   readonly timeoutMs: number
+  /** An answer that comes so much later is not waited for: the connection may be dead, the database frozen, or a policy swallow the cancellation. */
+  readonly graceMs: number
 }
 
 /** Half of a character is replaced, as on the way of any parameter to Postgres. */

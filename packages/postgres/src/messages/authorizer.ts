@@ -91,9 +91,6 @@ function questionOf({ subTopic, identity }: AuthorizationRequest, command: Comma
   }
 }
 
-/** An answer that comes so much later than its time limit is not waited for: the connection may be dead, or the database frozen. */
-const GRACE_MS = 10_000
-
 async function askBatch(
   options: AuthorizerOptions,
   prepared: WeakSet<PolicySession>,
@@ -106,9 +103,13 @@ async function askBatch(
     const { code } = error as { readonly code?: unknown }
     // Sessions are busy with other things, or the cancellation met no question. Those who asked wait on.
     const isUndecided = code === NO_SESSION.code || (code === QUERY_CANCELED && questions.length > 1)
+    if (code === NO_ANSWER.code && questions.length > 1) return questions.map(() => ({ kind: 'suspect' }))
     return questions.map(() => (isUndecided ? { kind: 'not-asked' } : { kind: 'answered', answer: { error } }))
   }
 }
+
+/** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
+const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
 
 class PolicyBatch {
   readonly #session: PolicySession
@@ -127,6 +128,10 @@ class PolicyBatch {
   async ask(questions: readonly Asked[]): Promise<readonly Outcome<Answer>[]> {
     if (!this.#prepared.has(this.#session)) {
       await this.#query(CREATE_FUNCTION)
+      // Not known to every system that Postgres runs on.
+      await this.#query(NOTICE_LOST_CLIENT).catch((error: unknown) => {
+        if (sqlState(error) === null) throw error
+      })
       this.#prepared.add(this.#session)
     }
     try {
@@ -151,7 +156,7 @@ class PolicyBatch {
     return new Promise((resolve, reject) => {
       const late = this.#runtime.setTimer(
         () => reject(Object.assign(new Error('the database does not answer'), NO_ANSWER)),
-        this.#times.timeoutMs + GRACE_MS,
+        this.#times.timeoutMs + this.#times.graceMs,
       )
       this.#session
         .query(text)

@@ -115,6 +115,7 @@ const LIMIT_CODES: ReadonlySet<string> = new Set([
   'too-many-presence-events',
   'too-many-waiting',
   'payload-too-large',
+  'presence-full',
 ])
 
 function limitStep(

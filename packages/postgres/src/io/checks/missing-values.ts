@@ -26,7 +26,8 @@ async function castAs(
   { role, texts }: CastQuestion,
   timeoutMs: number,
 ): Promise<(string | undefined)[]> {
-  const sql = `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
+  // Equal to `to_jsonb` as JSON, with the keys of rows in the order of the attributes.
+  const sql = `select pg_catalog.to_json(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
   const rows = await evaluated<{ json: string | null }>(session, { role, timeoutMs, sql, texts })
   return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
 }

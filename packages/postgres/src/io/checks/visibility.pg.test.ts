@@ -141,6 +141,35 @@ test.each([
   ])
 })
 
+test('what a transaction revokes counts for its own rows, though it cannot be seen yet', { timeout: 60_000 }, async () => {
+  await it.sql.query(
+    `create schema closing; grant usage on schema closing to authenticated; create table closing.open (id int primary key, body text);
+     grant select on closing.open to authenticated; alter publication supabase_realtime add table closing.open`,
+  )
+  const channel = it.open({ entries: [{ event: '*', schema: 'closing', table: 'open' }], identity: asRole('authenticated', { sub: ME }) })
+  await channel.subscribed()
+  await writer.query(`insert into closing.open values (1, 'shown')`)
+  await channel.received(1)
+  const before = await lastVersions()
+  const { committed } = await unseen(
+    `begin; revoke usage on schema closing from authenticated; insert into closing.open values (2, 'secret'); commit`,
+  )
+  await expect.poll(lastVersions, { timeout: 10_000 }).not.toBe(before)
+  await standby('')
+  await committed
+  await channel.until(() => channel.systems.length > 1 || channel.changes.length > 1)
+  expect(channel.changes.map(({ text }) => text).join()).not.toContain('secret')
+})
+
+/** When policy versions were compared last. */
+async function lastVersions(): Promise<string> {
+  const { rows } = await it.sql.query<{ at: string | null }>(
+    `select max(query_start)::text as at from pg_stat_activity
+     where datname = current_database() and application_name = 'tidewire check' and query like '%as unseen, array(%'`,
+  )
+  return rows[0]!.at ?? ''
+}
+
 async function waitsAtGate(sql: pg.Client): Promise<boolean> {
   const { rowCount } = await sql.query(
     `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and wait_event_type = 'Lock'`,

@@ -173,3 +173,31 @@ test('values of a composite type are written as its type is now', async () => {
   }
   channel.handle.close()
 })
+
+test('rows have their keys in the order of the attributes, nested and in arrays, whether or not their type was altered', async () => {
+  await it.sql.query(
+    `create type inner_pair as (long_name int, a json); create type outer_pair as (z inner_pair, list inner_pair[], b int);
+     create table nested (id int primary key, v outer_pair, many outer_pair[]);
+     alter publication supabase_realtime add table nested`,
+  )
+  const channel = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'nested' }] })
+  await channel.subscribed()
+  const inner = `row(1, '{"y": 1, "x": [2]}')::inner_pair`
+  const insert = (id: number): string =>
+    `insert into nested select ${id}, v, array[v] from (select row(${inner}, array[${inner}], 2)::outer_pair as v) made`
+  await it.sql.query(insert(1))
+  await channel.received(1)
+  await it.sql.query('alter type inner_pair rename attribute long_name to longer_name')
+  await it.sql.query(insert(2))
+  await channel.received(2)
+  const written = (name: string): string => {
+    const pair = `{"${name}":1,"a":{"y":1,"x":[2]}}`
+    return `{"z":${pair},"list":[${pair}],"b":2}`
+  }
+  for (const [index, name] of ['long_name', 'longer_name'].entries()) {
+    const { v, many } = channel.changes[index]!.data.record!
+    expect(JSON.stringify(v)).toBe(written(name))
+    expect(JSON.stringify(many)).toBe(`[${written(name)}]`)
+  }
+  channel.handle.close()
+})

@@ -220,6 +220,27 @@ test('under policies that read the table itself, a version that was written over
   channel.handle.close()
 })
 
+test('policies that come to read other tables show no version that was written over, from their commit on', async () => {
+  await it.sql.query(
+    `create table widening (id int primary key, v text); alter table widening enable row level security;
+     create policy own on widening for select using (id > 0); grant select on widening to reader;
+     create table allowed (id int); grant select on allowed to reader; insert into allowed values (1), (2), (3);
+     alter publication supabase_realtime add table widening`,
+  )
+  const channel = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'widening' }], identity: asRole('reader') })
+  await channel.subscribed()
+  const write = (id: number): Promise<unknown> =>
+    it.sql.query(`begin; insert into widening values (${id}, 'draft'); update widening set v = 'final' where id = ${id}; commit`)
+  await write(1)
+  await channel.received(1)
+  expect(channel.changes[0]!.data).toMatchObject({ record: { id: 1, v: 'draft' } })
+  await it.sql.query('alter policy own on widening using (exists (select from allowed a where a.id = widening.id))')
+  await write(2)
+  await channel.received(2)
+  expect(channel.changes[1]!.data).toMatchObject({ record: { id: 2, v: 'final' }, superseded: true })
+  channel.handle.close()
+})
+
 test('where its filter does not match the row as it is now, its key comes alone', async () => {
   const all = await handed('not hides(id)')
   const entries = [{ event: 'INSERT', schema: 'public', table: 'handed' }]

@@ -11,6 +11,7 @@ import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.t
 import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 import { preparedPort } from '../sessions/prepared-port.ts'
+import { nodeInCopyName } from '../replication/slot.ts'
 import { replicationPort } from '../replication/replication-session.ts'
 
 /** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
@@ -29,6 +30,8 @@ export interface PostgresFeedOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
   readonly hasRelay?: boolean
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -93,6 +96,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
+  const slotBase = options.slotBase ?? 'tidewire'
   const feed = new PostgresChangeFeed(
     database,
     feedRuntime,
@@ -103,10 +107,11 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   )
   const way = replicationPort({
     connection,
-    slotBase: options.slotBase ?? 'tidewire',
+    slotBase,
     temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     node: options.node ?? defaultNode(),
+    siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
