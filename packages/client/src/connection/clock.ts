@@ -21,8 +21,8 @@ export class Clock {
     }
   }
 
-  setTimer(afterMs: number, run: () => void): () => void {
-    return (this.worker ?? this.#runtime).setTimer(afterMs, run)
+  setTimer(run: () => void, afterMs: number): () => void {
+    return (this.worker ?? this.#runtime).setTimer(run, afterMs)
   }
 
   /**
@@ -40,7 +40,7 @@ export class Clock {
     return (afterMs) => {
       stop()
       dueMs = this.#runtime.nowMs() + (afterMs ?? 0)
-      stop = afterMs === null ? () => {} : this.setTimer(afterMs, run)
+      stop = afterMs === null ? () => {} : this.setTimer(run, afterMs)
     }
   }
 
