@@ -1,4 +1,4 @@
-import { comparePlaces, parsePosition, type Position } from '@tidewire/postgres'
+import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
 import { WebSocket } from 'ws'
 
 interface Received {
@@ -166,7 +166,7 @@ export class ClusterClient {
   #row({ position, record }: { readonly position: string; readonly record: { readonly id: number } }): void {
     const before = this.#position
     this.#remember(position)
-    if (before !== null && comparePlaces(this.#position!.parsed, before.parsed) <= 0)
+    if (before !== null && compareLogPositions(this.#position!.parsed, before.parsed) <= 0)
       this.faults.push(`client ${this.id}: ${position} came after ${before.text}`)
     this.rows.push(record.id)
   }

@@ -297,7 +297,7 @@ test('the order of a channel is kept though some of its changes are decided apar
   it.database.intercept = (name) => (name === 'apart.testFilters' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
   it.commit([{ oid: OWN, texts: ['1', 'me', 'b'] }])
   it.commit([{ oid: OPEN, texts: ['2', '1'] }])
-  // Nobody else waits.
+  // No other channel waits.
   await received(other, 1)
   expect(mine.changes).toEqual([])
   it.database.intercept = () => {}

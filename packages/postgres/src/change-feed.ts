@@ -1,25 +1,20 @@
 import type { GapReason } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
 import { errorText } from './catalog/database-fault.ts'
-import { ChangeDispatcher, isOwnTable, type DispatcherListener } from './deliver/change-dispatcher.ts'
+import { ChangeDispatcher } from './deliver/change-dispatcher.ts'
 import { Pipeline } from './deliver/pipeline.ts'
-import type {
-  ChangeBatch,
-  ChangeSource,
-  ChangeSourceHandlers,
-  ChangeSourceStatus,
-  NewEpoch,
-  TableGap,
-} from './replication/change-source.ts'
+import type { ChangeBatch, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch, TableGap } from './replication/source/change-source.ts'
 import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
-import type { EpochReason } from './replication/replication-state.ts'
-import { NO_ENTRY, parseChangeEntry, type ChangeEntry, type EntryRefusal } from './subscribe/request/change-entry.ts'
-import { ChangeRing, type RingLimits } from './subscribe/resume/change-ring.ts'
+import { isMessageTable } from './replication/table.ts'
+import type { EpochReason } from './replication/source/replication-state.ts'
+import { parseChangeEntries } from './subscribe/request/change-entry.ts'
+import { ChangeRing } from './subscribe/resume/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
 import { FeedHealth } from './feed-health.ts'
+import type { FeedOptions, FeedSource } from './feed-options.ts'
 import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
 import { FeedWindow } from './feed-window.ts'
 import { ResumeQueue, type ReplayPort } from './subscribe/resume/resume-queue.ts'
@@ -37,26 +32,6 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   // The server's own position, which it goes on from after a cut.
   'fell-behind': 'position-too-old',
   'publication-changed': 'publication-changed',
-}
-
-/** What the feed needs of the source of changes. */
-export type FeedSource = Pick<ChangeSource, 'epoch' | 'confirmedLsn' | 'serverLsn' | 'peers' | 'status' | 'confirm' | 'pause' | 'resume'>
-
-export interface FeedOptions extends DispatcherListener {
-  /** What can be replayed. */
-  readonly ring: RingLimits
-  /** The write-ahead log that Postgres has to keep for it, at most. */
-  readonly maxWalBytes: number
-  /** How often channels that want positions get one without a change. */
-  readonly positionIntervalMs: number
-  /** How often publications, roles and policies are read again. */
-  readonly refreshIntervalMs: number
-  /** How long a channel that resumes waits for its turn, in all. */
-  readonly resumeTimeoutMs: number
-  /** Whether broadcasts and presence reach the other nodes of this database. */
-  readonly hasRelay: boolean
-  /** After how long without progress a part that has work counts as stuck. */
-  readonly stuckAfterMs: number
 }
 
 /**
@@ -100,7 +75,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#pipeline = new Pipeline(runtime, source, {
       begin: () => dispatcher.begin(),
       match: (change, batch) => dispatcher.match(change, batch),
-      isPrepared: (table) => isOwnTable(table) || this.#subscriptions.isPrepared(table),
+      isPrepared: (table) => isMessageTable(table) || this.#subscriptions.isPrepared(table),
       prepare: (table) => this.#subscriptions.prepare(table),
       setAside: (table, error) => {
         dispatcher.setAside(table, error)
@@ -138,14 +113,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
-    const objects = request.entries.filter(({ entry }) => entry !== null)
-    const entries: ChangeEntry[] = []
-    let refusal: EntryRefusal | null = objects.length === 0 ? NO_ENTRY : null
-    for (const { id, entry } of objects) {
-      const parsed = parseChangeEntry(id, entry)
-      if (parsed.ok) entries.push(parsed.entry)
-      else refusal ??= parsed
-    }
+    const { entries, refusal } = parseChangeEntries(request.entries)
     const channel = new FeedChannel(request, entries, listener, (error) => this.#fault('listener', errorText(error)))
     if (refusal !== null) {
       // Never inside the call: the caller does not hold the handle yet.
@@ -246,11 +214,11 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #sendPositions(): void {
     const epoch = this.#source?.epoch ?? null
-    const place = this.#pipeline.isIdle
+    const at = this.#pipeline.isIdle
       ? { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
       : this.#window.ring.last
-    if (epoch === null || place === null) return
-    const position = formatPosition({ epoch, ...place })
+    if (epoch === null || at === null) return
+    const position = formatPosition({ epoch, ...at })
     for (const channel of this.#subscriptions.channels)
       if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
   }

@@ -1,7 +1,8 @@
 /** The whole feed in one process: a database port that is made of tables in memory, and a source that is written to by hand. */
 import type { ChangeRequest, Identity } from '@tidewire/server'
-import { PostgresChangeFeed, type FeedOptions } from '../src/change-feed.ts'
-import type { EntryColumn, TableEntry } from '../src/catalog/table-entry.ts'
+import { PostgresChangeFeed } from '../src/change-feed.ts'
+import type { FeedOptions } from '../src/feed-options.ts'
+import type { CatalogColumn, CatalogTable } from '../src/catalog/catalog-table.ts'
 import type { FeedDatabase, RowCheck, RowChecks } from '../src/decide/feed-database.ts'
 import type { FeedRuntime } from '../src/feed-runtime.ts'
 import { BUILTIN_TYPES, type ValueType } from '../src/replication/pgoutput/column-value.ts'
@@ -98,9 +99,9 @@ export class FakeDatabase {
     }
   }
 
-  entry(oid: number, roles: readonly string[]): TableEntry {
+  entry(oid: number, roles: readonly string[]): CatalogTable {
     const table = this.tables.get(oid)!
-    const columns = table.columns.map(({ name, type = 'text' }, index): EntryColumn => ({
+    const columns = table.columns.map(({ name, type = 'text' }, index): CatalogColumn => ({
       ...{ name, number: index + 1, typeOid: TYPES[type], baseOid: TYPES[type], typeName: type, typeSql: type },
       ...{
         category: type === 'text' ? 'S' : 'N',
@@ -125,7 +126,7 @@ export class FakeDatabase {
     }
   }
 
-  #isCurrent({ oid, roles }: TableEntry): boolean {
+  #isCurrent({ oid, roles }: CatalogTable): boolean {
     return [...roles.values()].every(({ version }) => version === String(this.versions.get(oid)))
   }
 

@@ -53,7 +53,7 @@ export interface Flight {
 /**
  * Plays a case. Commits do not wait for the feed, so that privileges, policies and rows change while it decides. Whatever
  * content a user gets must be a state of the row that Postgres showed them between the change's commit and the delivery, or
- * a version for which policies of the row alone were true then. At the end, what everybody sees comes.
+ * a version for which policies of the row alone were true then. At the end, what every user sees comes.
  */
 export async function playFlight(
   flight: Flight,

@@ -1,5 +1,5 @@
-/** The table has another policy version than its entry: it is to be loaded again, and everything asked again. */
-export class StaleEntry extends Error {
+/** The table has another policy version than was loaded: it is loaded again, and everything is asked again. */
+export class StalePolicyVersion extends Error {
   readonly oid: number
 
   constructor(oid: number) {

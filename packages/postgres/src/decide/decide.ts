@@ -3,7 +3,7 @@ import { append, getOrMake } from '../catalog/multimap.ts'
 import { filterText, publishedColumns } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { isAuthorizedDelete, type PendingDelivery } from '../subscribe/audience.ts'
-import { StaleEntry } from './ask-again.ts'
+import { StalePolicyVersion } from './ask-again.ts'
 import { CurrentRows } from './content.ts'
 import type { DecideOptions, Decision, DecisionFault, Granted } from './decision.ts'
 import { concernsAll, narrowed } from './narrowed.ts'
@@ -15,7 +15,7 @@ const OLD_KEY: Granted = { record: 'image', old: 'key' }
 const KEYS: Granted = { record: 'key', old: 'key' }
 
 /**
- * Has Postgres decide which rows the audiences get. Sends nothing. Rejects with {@link StaleEntry}, with
+ * Has Postgres decide which rows the audiences get. Sends nothing. Rejects with {@link StalePolicyVersion}, with
  * {@link UnseenTransactions}, or when the database cannot be reached; all other faults are in the answer.
  */
 export async function decide(pending: readonly PendingDelivery[], options: DecideOptions): Promise<Decision> {
@@ -76,7 +76,7 @@ async function checkVersions({ pairs, xids }: RowQuestions['unchecked'], decidin
   try {
     const current = await database.checkVersions({ pairs, xids: [...xids], waits })
     const stale = pairs.find((_, index) => current[index] !== true)
-    if (stale !== undefined) throw new StaleEntry(stale.entry.oid)
+    if (stale !== undefined) throw new StalePolicyVersion(stale.entry.oid)
   } catch (error) {
     if (concernsAll(error)) throw error
     if (pairs.length > 1) {
@@ -84,7 +84,7 @@ async function checkVersions({ pairs, xids }: RowQuestions['unchecked'], decidin
       return
     }
     const { entry, role } = pairs[0]!
-    if (mayBeStale(entry.oid)) throw new StaleEntry(entry.oid)
+    if (mayBeStale(entry.oid)) throw new StalePolicyVersion(entry.oid)
     const deliveries = [...granted.keys()].filter(({ audience }) => audience.entry === entry && audience.role === role)
     for (const delivery of deliveries) granted.delete(delivery)
     faults.push({ kind: 'row', message: errorText(error), timedOut: isTimeout(error), deliveries })
@@ -95,7 +95,7 @@ async function askRows(question: RowQuestion, deciding: Deciding): Promise<void>
   const { database, waits, faults } = deciding
   await narrowed(question, deciding, async (part) => {
     const answer = await database.checkRows({ ...part.check, waits })
-    if (!answer.current) throw new StaleEntry(part.entry.oid)
+    if (!answer.current) throw new StalePolicyVersion(part.entry.oid)
     if (answer.slow === true) deciding.slow.push(...part.deliveries)
     const current = new CurrentRows(publishedColumns(part.table))
     part.answered(answer, faults, (delivery, row, found) => {
@@ -111,7 +111,7 @@ async function askOldRows(question: RowQuestion, deciding: Deciding): Promise<vo
   await narrowed(question, deciding, async (part) => {
     const { entry, role, xids, identities, oldTexts } = part
     const answer = await database.checkOldRows({ entry, role, xids, waits, rows: oldTexts, identities })
-    if (!answer.current) throw new StaleEntry(entry.oid)
+    if (!answer.current) throw new StalePolicyVersion(entry.oid)
     part.answered(answer, faults, (delivery, row, found) => grant(deciding, delivery, row, found === 'image' ? WHOLE : OLD_KEY))
   })
 }

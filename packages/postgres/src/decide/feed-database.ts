@@ -3,14 +3,14 @@ import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { RowTexts } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
-import type { EntryColumn, TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogColumn, CatalogTable } from '../catalog/catalog-table.ts'
 
 export type { Refusable } from '../catalog/catalog-port.ts'
 export type { RowTexts }
 
 /** Rows that identities want to see, all of one table and one role. */
 export interface RowCheck {
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   /** By row, the texts of the primary key. */
   readonly keys: readonly (readonly string[])[]
@@ -27,7 +27,7 @@ export interface RowCheck {
 
 /** Old rows (deleted ones, or an UPDATE's) that identities could see, all of one table and one role. */
 export interface OldRowCheck {
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   /** Each as the text of a value of the table's row type. */
   readonly rows: readonly string[]
@@ -70,7 +70,7 @@ export interface CheckAnswer {
 
 /** Entries of whose rows something is delivered without a {@link RowCheck}, by the privileges that they remember. */
 export interface VersionCheck {
-  readonly pairs: readonly { readonly entry: TableEntry; readonly role: string }[]
+  readonly pairs: readonly { readonly entry: CatalogTable; readonly role: string }[]
   readonly xids: RowCheck['xids']
   readonly waits: boolean
 }
@@ -103,7 +103,7 @@ export interface WrittenRow {
 
 /** Texts of one column to be held against filters of one kind. */
 export interface FilterCheck {
-  readonly column: EntryColumn
+  readonly column: CatalogColumn
   readonly op: Filter['op']
   readonly negate: boolean
   /** By filter: its value, or the values of `in`. */
@@ -136,7 +136,7 @@ export interface RowChecks {
    * them. Empty where the server's own login may not read them.
    */
   generated(
-    entry: TableEntry,
+    entry: CatalogTable,
     columns: readonly string[],
     rows: readonly WrittenRow[],
   ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>

@@ -1,5 +1,5 @@
 import { errorText, isTimeout, isUnreachable } from '../catalog/database-fault.ts'
-import { StaleEntry, UnseenTransactions } from './ask-again.ts'
+import { StalePolicyVersion, UnseenTransactions } from './ask-again.ts'
 import type { DecisionFault } from './decision.ts'
 import type { RowQuestion } from './row-questions.ts'
 
@@ -31,7 +31,7 @@ export async function narrowed(
       const { code } = error as { readonly code?: unknown }
       const isWholeTable = typeof code === 'string' && WHOLE_TABLE.test(code)
       // The table may have changed while it was asked about.
-      if (isWholeTable && mayBeStale(part.entry.oid)) throw new StaleEntry(part.entry.oid)
+      if (isWholeTable && mayBeStale(part.entry.oid)) throw new StalePolicyVersion(part.entry.oid)
       const halves = parts < MAX_PARTS && !isWholeTable ? part.halves() : []
       parts += halves.length
       if (halves.length === 0) faults.push({ kind: 'row', message: errorText(error), timedOut: false, deliveries: part.deliveries })
@@ -43,5 +43,5 @@ export async function narrowed(
 
 /** Whether all that is being decided has to be asked again. */
 export function concernsAll(error: unknown): boolean {
-  return error instanceof StaleEntry || error instanceof UnseenTransactions || isUnreachable(error)
+  return error instanceof StalePolicyVersion || error instanceof UnseenTransactions || isUnreachable(error)
 }

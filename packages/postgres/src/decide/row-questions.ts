@@ -1,6 +1,6 @@
 import type { CheckIdentity } from '../catalog/identity.ts'
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
-import type { TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { imageOf, oldRowText, primaryKeyTexts, publishedColumns } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -16,7 +16,7 @@ interface Asked {
 
 /** Rows of one version of a table that identities of one role want to see. */
 export class RowQuestion {
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   readonly table: Table
   readonly rows: readonly RowChange[]
@@ -24,7 +24,7 @@ export class RowQuestion {
   /** By identity. */
   readonly #asked: readonly (readonly Asked[])[]
 
-  constructor({ entry, role }: { readonly entry: TableEntry; readonly role: string }, table: Table, asked: readonly Asked[]) {
+  constructor({ entry, role }: { readonly entry: CatalogTable; readonly role: string }, table: Table, asked: readonly Asked[]) {
     this.entry = entry
     this.role = role
     this.table = table
@@ -106,7 +106,7 @@ export class RowQuestion {
 /** All questions of one decision: one for each version of a table and role. */
 export class RowQuestions {
   /** By entry, the roles that get something of it without a check of rows. */
-  readonly #unchecked = new Map<TableEntry, Set<string>>()
+  readonly #unchecked = new Map<CatalogTable, Set<string>>()
   readonly #uncheckedXids = new Set<number>()
   readonly #fresh: Asked[] = []
   readonly #deleted: Asked[] = []
@@ -147,7 +147,7 @@ export class RowQuestions {
   }
 
   get unchecked(): {
-    readonly pairs: readonly { readonly entry: TableEntry; readonly role: string }[]
+    readonly pairs: readonly { readonly entry: CatalogTable; readonly role: string }[]
     readonly xids: ReadonlySet<number>
   } {
     const pairs = [...this.#unchecked].flatMap(([entry, roles]) => [...roles].map((role) => ({ entry, role })))
@@ -192,7 +192,7 @@ export class RowQuestions {
 
 function questionsOf(asked: readonly Asked[]): RowQuestion[] {
   const divided = new Map<readonly RowChange[], Map<Table, readonly RowChange[]>>()
-  const groups = new Map<TableEntry, Map<string, Map<Table, Asked[]>>>()
+  const groups = new Map<CatalogTable, Map<string, Map<Table, Asked[]>>>()
   for (const { delivery, rows } of asked) {
     const { entry, role } = delivery.audience
     const ofRole = getOrMake(
@@ -209,7 +209,7 @@ function questionsOf(asked: readonly Asked[]): RowQuestion[] {
 }
 
 /** `null`: the log does not hold all of the old row. */
-function oldText(entry: TableEntry, row: RowChange): string | null {
+function oldText(entry: CatalogTable, row: RowChange): string | null {
   return entry.replicaIdentityFull
     ? oldRowText(
         row,

@@ -1,12 +1,12 @@
 import type { DecidedChange } from '@tidewire/server'
 import { append } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
-import { StaleEntry } from '../decide/ask-again.ts'
+import { StalePolicyVersion } from '../decide/ask-again.ts'
 import { decide } from '../decide/decide.ts'
 import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { FeedDatabase, RowChecks } from '../decide/feed-database.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
-import type { Table } from '../replication/table.ts'
+import { isMessageTable, type Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from '../subscribe/batch.ts'
 import type { ChangeRing } from '../subscribe/resume/change-ring.ts'
@@ -75,7 +75,7 @@ export class ChangeDispatcher {
   }
 
   match(change: RowChange, batch: Batch): void {
-    if (change.action !== 'TRUNCATE' && !isOwnTable(change.table)) this.#options.subscriptions.match(change, batch)
+    if (change.action !== 'TRUNCATE' && !isMessageTable(change.table)) this.#options.subscriptions.match(change, batch)
   }
 
   /** Decides and delivers a batch. Rejects without having delivered anything. */
@@ -115,7 +115,7 @@ export class ChangeDispatcher {
   skip(change: RowChange, error: unknown): void {
     const channels = new Set([...this.#options.subscriptions.subscriptionsOf(change.table.oid)].map(({ channel }) => channel))
     this.report.undelivered(change, error, [...channels])
-    if (!isOwnTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
+    if (!isMessageTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
   }
 
   /** Nothing of the table can be matched until its entry can be loaded. */
@@ -125,7 +125,7 @@ export class ChangeDispatcher {
 
   /** Sends changes to channels that missed them. Rejects when the database cannot be reached, without having sent anything. */
   async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void> {
-    const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isOwnTable(table))
+    const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
     const outcome = await this.#decideFor([{ rows, channels }], this.#options.database)
     this.#send(rows, [outcome], null, () => {})
     this.report.ofIsolated(outcome.faults)
@@ -173,7 +173,7 @@ export class ChangeDispatcher {
       try {
         return await decided()
       } catch (error) {
-        if (!(error instanceof StaleEntry)) throw error
+        if (!(error instanceof StalePolicyVersion)) throw error
         this.#options.subscriptions.markStale(error.oid)
       }
     }
@@ -218,7 +218,7 @@ export class ChangeDispatcher {
 
   #settled(change: RowChange, delivered: Delivered): void {
     const { listener, ring, runtime } = this.#options
-    if (isOwnTable(change.table)) return this.report.guard('onRow', change.table, () => listener.onRow?.(change))
+    if (isMessageTable(change.table)) return this.report.guard('onRow', change.table, () => listener.onRow?.(change))
     this.#notifyDecided(change, delivered)
     ring.append(change, runtime.uptime())
   }
@@ -230,11 +230,6 @@ export class ChangeDispatcher {
     const committedAt = Number(transaction.commitTime) / 1_000
     this.report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
   }
-}
-
-/** The server's own table of messages: its rows are not row changes. */
-export function isOwnTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
-  return schema === 'realtime' && /^messages(?:_|$)/.test(name)
 }
 
 /** Of several transactions, the first are not to wait until the last is visible. */

@@ -2,7 +2,7 @@ import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { primaryKeyTexts, rowTexts } from '../replication/change-row.ts'
 import type { RowChecks, WrittenRow } from '../decide/feed-database.ts'
-import type { TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
 
 /** Columns of a change that are delivered. */
 export interface Projection {
@@ -31,7 +31,7 @@ export function lacksValues(table: Table): boolean {
 export async function computeColumns(
   projections: Iterable<Projection>,
   database: RowChecks,
-  entryOf: (oid: number) => TableEntry | null,
+  entryOf: (oid: number) => CatalogTable | null,
 ): Promise<ReadonlyMap<RowChange, Computed>> {
   const computed = new Computing()
   for (const [table, wanted] of wantedOf(projections)) {
@@ -139,7 +139,7 @@ async function computeGenerated(
   columns: readonly Column[],
   database: RowChecks,
   results: Computing,
-  entry: TableEntry | null,
+  entry: CatalogTable | null,
 ): Promise<void> {
   const names = columns.map(({ name }) => name)
   const rows: { readonly change: RowChange; readonly row: keyof Computed; readonly texts: readonly (string | null | undefined)[] }[] = []

@@ -1,6 +1,6 @@
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
 import type { Granted } from '../decide/decision.ts'
-import { placeOf } from '../replication/change-row.ts'
+import { logPositionOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
@@ -65,7 +65,7 @@ export function deliver(change: RowChange, deliveries: readonly GrantedDelivery[
       getOrMake(ofVariant, legacy ? 'legacy' : ids, () => ({ ids, legacy, of: same[0]!, channels: [] })).channels.push(channel)
     }
   }
-  const place = placeOf(change)
+  const logPosition = logPositionOf(change)
   let delivered = NOT_DELIVERED
   for (const ofVariant of messages.values()) {
     let data: string | null = null
@@ -77,7 +77,7 @@ export function deliver(change: RowChange, deliveries: readonly GrantedDelivery[
         continue
       }
       const payload = Buffer.from(legacy ? data : `{"data":${data},"ids":[${ids}]}`)
-      for (const channel of channels) channel.deliver(place, legacy ? change.action : 'postgres_changes', payload)
+      for (const channel of channels) channel.deliver(logPosition, legacy ? change.action : 'postgres_changes', payload)
       delivered = { receivers: delivered.receivers + channels.length, payload }
     }
   }
@@ -124,7 +124,7 @@ function dataOf(change: RowChange, { subscription, granted, fault }: Receiver, {
   return viewOf(change.table, subscription.columns).data(change, {
     oldExtent: granted.old === 'image' ? 'identity' : 'key',
     superseded: change.action === 'DELETE' || granted.record === 'image' ? null : granted.record,
-    position: subscription.channel.request.positions ? formatPosition({ epoch, ...placeOf(change) }) : null,
+    position: subscription.channel.request.positions ? formatPosition({ epoch, ...logPositionOf(change) }) : null,
     computed: computed(typeof granted.record === 'string' ? change : granted.record),
   })
 }

@@ -4,8 +4,8 @@ import { UnseenTransactions } from '../decide/ask-again.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decision.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
-import { placeOf } from '../replication/change-row.ts'
-import { comparePlaces } from '../replication/position.ts'
+import { logPositionOf } from '../replication/change-row.ts'
+import { compareLogPositions } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
@@ -95,7 +95,7 @@ export class IsolatedLane {
     this.#rows += rows.length
     // One transaction may become visible long before the next one.
     for (const ofTransaction of groupBy(rows, ({ transaction }) => transaction).values()) {
-      const releases = [...channels].map((channel) => channel.defer(placeOf(ofTransaction[0]!)))
+      const releases = [...channels].map((channel) => channel.defer(logPositionOf(ofTransaction[0]!)))
       const waitingWork = { ...work, rows: ofTransaction, release: () => releases.forEach((release) => release()) }
       this.#pending.add(waitingWork)
       append(this.#waiting, key, waitingWork)
@@ -226,5 +226,5 @@ export function isolate(apart: readonly PendingDelivery[]): { readonly work: Iso
 }
 
 function byPosition(one: RowChange, other: RowChange): number {
-  return comparePlaces(placeOf(one), placeOf(other))
+  return compareLogPositions(logPositionOf(one), logPositionOf(other))
 }

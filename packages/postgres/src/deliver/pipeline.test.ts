@@ -7,7 +7,7 @@ import { Pipeline } from './pipeline.ts'
 
 const table = describeTable(relation(), null, new Map())
 
-/** A change that is its own transaction, told apart by its number. */
+/** A change that is its own transaction, recognized by its number. */
 function inserted(xid: number): RowChange {
   const transaction = { commitLsn: BigInt(xid), commitTime: 0n, xid }
   return { action: 'INSERT', table, transaction, seq: 0, newTuple: null, old: null }
@@ -70,7 +70,7 @@ function byHand(): {
   }
 }
 
-/** As the source tells of a transaction. */
+/** As the source hands on a transaction. */
 function commit(pipeline: Pipeline, xid: number): void {
   pipeline.changes({ epoch: 'e', changes: [inserted(xid)], endLsn: BigInt(xid) })
   pipeline.progress(BigInt(xid))
@@ -114,7 +114,7 @@ test('work that needs quiet comes after what was before it and before what follo
   expect(log.filter((line) => /settle|work/.test(line))).toEqual(['settle 1', 'settle 2', 'work', 'settle 3'])
 })
 
-test('what could not be decided is decided again, and nothing is told of it before', async () => {
+test('what could not be decided is decided again, and nothing is delivered before', async () => {
   const { pipeline, log, decide, fail, retry } = byHand()
   commit(pipeline, 1)
   commit(pipeline, 2)
@@ -125,7 +125,7 @@ test('what could not be decided is decided again, and nothing is told of it befo
   expect(log).toEqual(['settle 1', 'settle 1,2', 'committed 1', 'progressed 1', 'committed 2', 'progressed 2'])
 })
 
-test('what was before transactions that cannot be seen yet is told first, and those are waited for one by one', async () => {
+test('what was before transactions that cannot be seen yet is delivered first, and those are waited for one by one', async () => {
   const { pipeline, log, decide, fail } = byHand()
   for (const xid of [1, 2, 3, 4, 5, 6]) commit(pipeline, xid)
   await decide()
@@ -135,7 +135,7 @@ test('what was before transactions that cannot be seen yet is told first, and th
   expect(log.filter((line) => line.startsWith('committed'))).toHaveLength(6)
 })
 
-test('progress without changes is told soon, and after what is still being decided', async () => {
+test('progress without changes is reported soon, and after what is still being decided', async () => {
   const { pipeline, log, turns, decide } = byHand()
   pipeline.progress(1n)
   await turns()
@@ -146,7 +146,7 @@ test('progress without changes is told soon, and after what is still being decid
   expect(log).toEqual(['progressed 1', 'settle 2', 'committed 2', 'progressed 2', 'progressed 3'])
 })
 
-test('a long queue that nobody has to be asked about lets others have their turn between two batches', async () => {
+test('a long queue that needs no question lets other work have its turn between two batches', async () => {
   const log: number[] = []
   const ends: (() => void)[] = []
   let now = 0

@@ -1,11 +1,12 @@
-import type { ChangeBatch } from '../replication/change-source.ts'
+import type { ChangeBatch } from '../replication/source/change-source.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
-import { StaleEntry, UnseenTransactions } from '../decide/ask-again.ts'
+import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { Batch } from '../subscribe/batch.ts'
+import { StepQueue, type Step } from './step-queue.ts'
 
 export interface PipelineSteps {
   /** The next batch is about to be matched. */
@@ -32,18 +33,12 @@ interface PausableSource {
   resume(): void
 }
 
-type Step =
-  | { readonly kind: 'change'; readonly change: RowChange; readonly bytes: number }
-  | { readonly kind: 'commit'; readonly endLsn: Lsn }
-  | { readonly kind: 'progress'; readonly lsn: Lsn }
-  | { readonly kind: 'control'; readonly work: () => void | Promise<void> }
-
 const MAX_CHANGES = 256
 /** A batch is expected to make no more deliveries than this, or than its one change makes. */
 const MAX_WEIGHT = 100_000
 const PAUSE_BYTES = 32 * 1024 * 1024
 const RESUME_BYTES = 8 * 1024 * 1024
-/** Whoever else waits for the event loop waits no longer than this and a batch. */
+/** Other work of the event loop waits no longer than this and a batch. */
 const MAX_TURN_MS = 10
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2_000
@@ -53,9 +48,7 @@ export class Pipeline {
   readonly #runtime: FeedRuntime
   readonly #source: PausableSource
   readonly #steps: PipelineSteps
-  #queue: Step[] = []
-  #from = 0
-  #bytes = 0
+  readonly #queue = new StepQueue()
   /** Transactions that could not be seen: what comes before them is delivered first, and then they are waited for alone. */
   #unseen: ReadonlySet<number> = new Set()
   #paused = false
@@ -76,26 +69,18 @@ export class Pipeline {
   }
 
   get isIdle(): boolean {
-    return !this.#running && this.#from === this.#queue.length
+    return !this.#running && this.#queue.size === 0
   }
 
   /** The change that has waited longest. */
   get oldest(): RowChange | null {
-    for (let at = this.#from; at < this.#queue.length; at++) {
-      const step = this.#queue[at]!
-      if (step.kind === 'change') return step.change
-    }
-    return null
+    return this.#queue.firstChange
   }
 
   changes({ changes, endLsn }: ChangeBatch): void {
-    for (const change of changes) {
-      const bytes = 256 + (change.newTuple?.byteLength ?? 0) + (change.old?.tuple.byteLength ?? 0)
-      this.#bytes += bytes
-      this.#queue.push({ kind: 'change', change, bytes })
-    }
+    for (const change of changes) this.#queue.pushChange(change)
     if (endLsn !== null) this.#queue.push({ kind: 'commit', endLsn })
-    if (this.#bytes > PAUSE_BYTES && !this.#paused) {
+    if (this.#queue.bytes > PAUSE_BYTES && !this.#paused) {
       this.#paused = true
       this.#source.pause()
     }
@@ -122,8 +107,7 @@ export class Pipeline {
 
   close(): void {
     this.#closed = true
-    this.#queue = []
-    this.#from = 0
+    this.#queue.clear()
   }
 
   #start(): void {
@@ -135,14 +119,14 @@ export class Pipeline {
   async #run(): Promise<void> {
     let retryMs = FIRST_RETRY_MS
     let turnAt = this.#runtime.uptime()
-    while (this.#from < this.#queue.length && !this.#closed) {
+    while (this.#queue.size > 0 && !this.#closed) {
       try {
         await this.#next()
         retryMs = FIRST_RETRY_MS
         this.trouble = null
         this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
       } catch (error) {
-        if (error instanceof StaleEntry) this.#steps.stale(error.oid)
+        if (error instanceof StalePolicyVersion) this.#steps.stale(error.oid)
         else if (error instanceof UnseenTransactions) this.#unseen = error.xids
         else if (isUnreachable(error)) {
           // Nothing was delivered, so nothing is lost by asking again.
@@ -164,17 +148,13 @@ export class Pipeline {
     const tried = this.#tried
     this.#maxChanges = Math.max(1, tried >> 1)
     if (tried > 1) return
-    const at = this.#queue.findIndex((step, index) => index >= this.#from && step.kind === 'change')
-    const step = this.#queue[at]
-    if (step?.kind !== 'change') return
-    this.#steps.skip(step.change, error)
-    this.#bytes -= step.bytes
-    this.#queue.splice(at, 1)
+    const change = this.#queue.dropFirstChange()
+    if (change !== null) this.#steps.skip(change, error)
   }
 
   async #next(): Promise<void> {
     this.#tried = 0
-    const first = this.#queue[this.#from]!
+    const first = this.#queue.at(0)
     if (first.kind === 'control') {
       this.#consume(1)
       return controlled(first.work)
@@ -194,8 +174,8 @@ export class Pipeline {
     const steps: Step[] = []
     const batch = new Batch()
     this.#steps.begin()
-    for (let at = this.#from; at < this.#queue.length; at++) {
-      const step = this.#queue[at]!
+    for (let at = 0; at < this.#queue.size; at++) {
+      const step = this.#queue.at(at)
       if (step.kind === 'control') break
       if (step.kind === 'change') {
         if (batch.changes.length >= this.#maxChanges || batch.weight >= MAX_WEIGHT) break
@@ -232,16 +212,8 @@ export class Pipeline {
 
   #consume(count: number): void {
     this.progressed++
-    for (let at = this.#from; at < this.#from + count; at++) {
-      const step = this.#queue[at]!
-      if (step.kind === 'change') this.#bytes -= step.bytes
-    }
-    this.#from += count
-    if (this.#from === this.#queue.length || this.#from > 4_096) {
-      this.#queue = this.#queue.slice(this.#from)
-      this.#from = 0
-    }
-    if (this.#paused && this.#bytes < RESUME_BYTES) {
+    this.#queue.remove(count)
+    if (this.#paused && this.#queue.bytes < RESUME_BYTES) {
       this.#paused = false
       this.#source.resume()
     }

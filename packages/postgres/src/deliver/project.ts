@@ -1,5 +1,5 @@
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
-import type { TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
 import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { RowChecks } from '../decide/feed-database.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -18,7 +18,7 @@ export async function project(
   decided: readonly Decided[],
   faults: readonly DecisionFault[],
   checks: RowChecks,
-  entryOf: (oid: number) => TableEntry | null,
+  entryOf: (oid: number) => CatalogTable | null,
 ): Promise<Outcome> {
   try {
     return { decided, faults, computed: await computeColumns(lacking(decided), checks, entryOf) }

@@ -71,11 +71,11 @@ export class TableView {
     const row = rowOf(change, options)
     const { newTuple } = row
     const { old } = change
-    const sources: RecordSources = { old: fullOld(row), ...(computed === null ? {} : { supplied: computed.record }) }
+    const sources: RecordSources = { old: fullOld(row), ...(computed === null ? {} : { computed: computed.record }) }
     const record = newTuple === null ? '' : (superseded === 'key' ? this.#writeKey : this.#writeRow)(newTuple, sources)
     const before = old?.tuple ?? change.newTuple
     const writeOld = this.#oldColumns(options) === this.#oldKey ? this.#writeOldKey : this.#writeIdentity
-    const oldSources: RecordSources = computed === null ? {} : { supplied: old === null ? computed.record : computed.old }
+    const oldSources: RecordSources = computed === null ? {} : { computed: old === null ? computed.record : computed.old }
     return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
   }
 

@@ -52,7 +52,7 @@ const write = (subTopic: string, sub = 'u0'): Promise<Authorization> => authoriz
 const isAllowed = (authorization: Authorization): boolean => authorization.ok && authorization.broadcast && authorization.presence
 
 describe('one batch', () => {
-  test('answers everybody for themselves', async () => {
+  test('answers each user alone', async () => {
     const asked = Array.from({ length: 200 }, (_, n) => ({ room: `r${n % 100}`, member: `u${n < 100 ? n : n - 99}` }))
     const expected = asked.map(({ room, member }) => room.slice(1) === member.slice(1))
     expect((await Promise.all(asked.map(({ room, member }) => read(room, member)))).map(isAllowed)).toEqual(expected)

@@ -1,5 +1,5 @@
 import { Tuple } from './pgoutput/tuple.ts'
-import type { Place } from './position.ts'
+import type { LogPosition } from './position.ts'
 import type { Column, Table } from './table.ts'
 import type { RowChange } from './transaction-assembler.ts'
 
@@ -10,7 +10,7 @@ export type ColumnText = (column: string) => string | null | undefined
 export type RowTexts = readonly (string | null | undefined)[]
 
 /** Its log position. */
-export function placeOf({ transaction, seq }: RowChange): Place {
+export function logPositionOf({ transaction, seq }: RowChange): LogPosition {
   return { commitLsn: transaction.commitLsn, seq }
 }
 

@@ -1,5 +1,5 @@
 import type { GapReason } from '@tidewire/protocol'
-import type { Place } from '../replication/position.ts'
+import type { LogPosition } from '../replication/position.ts'
 
 /** Where a channel stands between its request and live changes. */
 export type ChannelState =
@@ -10,9 +10,9 @@ export type ChannelState =
   /** Changes reach it and are held: the log position that it starts from is not known yet. `missed`: why it could not resume. */
   | { readonly kind: 'registered'; readonly missed: GapReason | null }
   /** It is sent what it missed, and has everything up to `after`. Live changes do not reach it. */
-  | { readonly kind: 'replaying'; readonly after: Place }
+  | { readonly kind: 'replaying'; readonly after: LogPosition }
   /** Changes after `after` are sent as they come. */
-  | { readonly kind: 'live'; readonly after: Place }
+  | { readonly kind: 'live'; readonly after: LogPosition }
   | { readonly kind: 'closed' }
 
 export type ChannelEvent =
@@ -20,10 +20,10 @@ export type ChannelEvent =
   /** Its subscriptions stand in the index. */
   | { readonly type: 'registered'; readonly missed: GapReason | null }
   /** Everything up to `after` was sent, or is not wanted. */
-  | { readonly type: 'replayed'; readonly after: Place }
+  | { readonly type: 'replayed'; readonly after: LogPosition }
   /** What it missed cannot be sent. */
   | { readonly type: 'gap'; readonly missed: GapReason }
-  | { readonly type: 'started'; readonly after: Place }
+  | { readonly type: 'started'; readonly after: LogPosition }
   | { readonly type: 'closed' }
 
 /** The next state. An event that means nothing in a state leaves it as it is: a live channel that is planned again stays live. */

@@ -1,15 +1,15 @@
 import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
 import type { CheckIdentity } from '../catalog/identity.ts'
-import type { TableEntry } from '../catalog/table-entry.ts'
-import { comparePlaces, type Place } from '../replication/position.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
+import { compareLogPositions, type LogPosition } from '../replication/position.ts'
 import type { ChangeAction, ChangeEntry } from './request/change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { PreparedFilter } from './filter-test.ts'
-import type { IndexPlace } from './subscription-index.ts'
+import type { IndexKey } from './subscription-index.ts'
 
 interface Held {
-  readonly place: Place
+  readonly position: LogPosition
   readonly event: string
   readonly payload: Uint8Array
 }
@@ -31,7 +31,7 @@ export class FeedChannel {
   readonly #onThrow: (error: unknown) => void
   readonly #notified = new Set<string>()
   /** Where decisions begin that are made apart from the ordered path. */
-  readonly #pending = new Set<{ readonly from: Place }>()
+  readonly #pending = new Set<{ readonly from: LogPosition }>()
   #state: ChannelState = { kind: 'waiting' }
   #held: Held[] = []
   #heldBytes = 0
@@ -74,14 +74,14 @@ export class FeedChannel {
     else if (event.type === 'started') this.#release()
   }
 
-  deliver(place: Place, event: string, payload: Uint8Array): void {
+  deliver(position: LogPosition, event: string, payload: Uint8Array): void {
     const state = this.#state
-    if (state.kind === 'registered' || (this.#pending.size > 0 && 'after' in state)) this.#hold({ place, event, payload })
-    else if ('after' in state && comparePlaces(place, state.after) > 0) this.#send(event, payload)
+    if (state.kind === 'registered' || (this.#pending.size > 0 && 'after' in state)) this.#hold({ position, event, payload })
+    else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
   /** What follows `from` waits, so that the channel's own order is kept, until the answer is called. */
-  defer(from: Place): () => void {
+  defer(from: LogPosition): () => void {
     const decision = { from }
     this.#pending.add(decision)
     return () => {
@@ -148,15 +148,16 @@ export class FeedChannel {
   #release(): void {
     const state = this.#state
     if (this.#held.length === 0 || !('after' in state)) return
-    const held = this.#held.sort((a, b) => comparePlaces(a.place, b.place))
+    const held = this.#held.sort((a, b) => compareLogPositions(a.position, b.position))
     let until = held.length
     for (const { from } of this.#pending) {
-      const first = held.findIndex(({ place }) => comparePlaces(place, from) >= 0)
+      const first = held.findIndex(({ position }) => compareLogPositions(position, from) >= 0)
       if (first >= 0) until = Math.min(until, first)
     }
     this.#held = held.slice(until)
     this.#heldBytes = this.#held.reduce((sum, { payload }) => sum + payload.length, 0)
-    for (const { place, event, payload } of held.slice(0, until)) if (comparePlaces(place, state.after) > 0) this.#send(event, payload)
+    for (const { position, event, payload } of held.slice(0, until))
+      if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
   #send(event: string, payload: Uint8Array): void {
@@ -195,7 +196,7 @@ export interface Subscription {
 export interface Audience {
   /** Equal for the same audience of another version of the table. */
   readonly key: string
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   /** Whose policies decide; `null`: every row of the table is visible to the role. */
   readonly identity: CheckIdentity | null
@@ -207,6 +208,6 @@ export interface Audience {
   readonly fault: 'unauthorized' | 'no-primary-key' | null
   /** Every row that its policies show has this value in this column. */
   readonly owner: { readonly column: string; readonly value: string } | null
-  readonly place: IndexPlace
+  readonly indexKey: IndexKey
   readonly members: Set<Subscription>
 }

@@ -1,5 +1,5 @@
 import type { Filter } from '@tidewire/protocol'
-import type { EntryColumn, TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogColumn, CatalogTable } from '../catalog/catalog-table.ts'
 import type { Table } from '../replication/table.ts'
 
 /**
@@ -8,7 +8,7 @@ import type { Table } from '../replication/table.ts'
  */
 export interface PreparedFilter {
   readonly filter: Filter
-  readonly column: EntryColumn
+  readonly column: CatalogColumn
   /** The value, or the values of `in`, as the type writes them. */
   readonly values: readonly (string | null)[]
   /** `null`: only the database knows. */
@@ -24,7 +24,7 @@ const INTEGERS = new Set([20, 21, 23])
 const WRITTEN_ALIKE = new Set([BOOL, ...INTEGERS, 17, 1082, 1114, 1184, 2950])
 const TEXTS = new Set([25, 1043])
 
-export function prepareFilter(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): PreparedFilter {
+export function prepareFilter(filter: Filter, column: CatalogColumn, values: readonly (string | null)[]): PreparedFilter {
   return { filter, column, values, test: columnTest(filter, column, values) }
 }
 
@@ -44,7 +44,7 @@ function typesOf(table: Table): ReadonlyMap<string, number> {
 }
 
 /** Whether the filters were prepared for the columns as the table has them now. */
-export function fits(filters: readonly PreparedFilter[], { columns }: Pick<TableEntry, 'columns'>): boolean {
+export function fits(filters: readonly PreparedFilter[], { columns }: Pick<CatalogTable, 'columns'>): boolean {
   return filters.every(({ column: before }) => {
     const now = columns.find(({ name }) => name === before.name)
     return (
@@ -59,11 +59,11 @@ export function fits(filters: readonly PreparedFilter[], { columns }: Pick<Table
 }
 
 /** Whether equal values of the column have equal texts and the other way round. */
-export function isWrittenAlike(column: EntryColumn): boolean {
+export function isWrittenAlike(column: CatalogColumn): boolean {
   return WRITTEN_ALIKE.has(column.baseOid) || (TEXTS.has(column.baseOid) && column.deterministic) || column.isEnum
 }
 
-function columnTest(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): ColumnTest | null {
+function columnTest(filter: Filter, column: CatalogColumn, values: readonly (string | null)[]): ColumnTest | null {
   if (filter.op === 'is') return isTest(filter.value.toLowerCase(), filter.negate)
   const test = plainTest(filter, column, values)
   if (test === null || !filter.negate) return test
@@ -73,7 +73,7 @@ function columnTest(filter: Filter, column: EntryColumn, values: readonly (strin
   }
 }
 
-function plainTest({ op }: Filter, column: EntryColumn, values: readonly (string | null)[]): ColumnTest | null {
+function plainTest({ op }: Filter, column: CatalogColumn, values: readonly (string | null)[]): ColumnTest | null {
   const value = values[0] ?? null
   if (op === 'in') return isWrittenAlike(column) ? inTest(values) : null
   if (value === null) return null

@@ -1,12 +1,12 @@
 import { uidOf, type CheckIdentity, type Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
-import type { RoleFacts, TableEntry, TableRole } from '../catalog/table-entry.ts'
+import type { CatalogRole, CatalogTable, TableRole } from '../catalog/catalog-table.ts'
 import type { Audience, Subscription } from './audience.ts'
 import { lookupValues, type PreparedFilter } from './filter-test.ts'
-import type { IndexPlace } from './subscription-index.ts'
+import type { IndexKey } from './subscription-index.ts'
 
 /** The columns that the subscription gets. */
-export function columnsFor({ select }: Subscription, entry: TableEntry, { name }: RoleFacts): string {
+export function columnsFor({ select }: Subscription, entry: CatalogTable, { name }: CatalogRole): string {
   return entry.columns
     .filter(
       (column) => column.rolesWithSelect.has(name) && (select === null || select.has(column.name) || entry.primaryKey.includes(column)),
@@ -16,7 +16,12 @@ export function columnsFor({ select }: Subscription, entry: TableEntry, { name }
 }
 
 /** Whose policies decide; `null`: none do. */
-export function identityFor({ channel }: Subscription, entry: TableEntry, access: TableRole, identities: Identities): CheckIdentity | null {
+export function identityFor(
+  { channel }: Subscription,
+  entry: CatalogTable,
+  access: TableRole,
+  identities: Identities,
+): CheckIdentity | null {
   const { role, claims } = channel.identity
   return entry.rowSecurity && !access.bypassesRowSecurity ? identities.of(role, claims, entry.claims) : null
 }
@@ -34,8 +39,8 @@ export function signatureOf(filters: readonly PreparedFilter[]): string {
 export function audienceFor(
   { entry: { event }, channel }: Subscription,
   of: {
-    readonly entry: TableEntry
-    readonly role: RoleFacts
+    readonly entry: CatalogTable
+    readonly role: CatalogRole
     readonly identity: CheckIdentity | null
     readonly filters: readonly PreparedFilter[]
     readonly signature: string
@@ -50,18 +55,18 @@ export function audienceFor(
     key: `${entry.oid} ${identity?.key ?? role.name} ${signature}`,
     ...{ entry, role: role.name, identity, event, filters, fault, owner },
     authorizesDeletes: channel.authorizesDeletes,
-    place: fault === null ? placeFor(filters, owner) : null,
+    indexKey: fault === null ? indexKeyFor(filters, owner) : null,
     members: new Set(),
   }
 }
 
-function faultFor(entry: TableEntry, { name }: RoleFacts, filters: readonly PreparedFilter[]): Audience['fault'] {
+function faultFor(entry: CatalogTable, { name }: CatalogRole, filters: readonly PreparedFilter[]): Audience['fault'] {
   const reads = (column: string): boolean => entry.columns.some((each) => each.name === column && each.rolesWithSelect.has(name))
   if (!entry.primaryKey.every((column) => reads(column.name)) || !filters.every(({ column }) => reads(column.name))) return 'unauthorized'
   return entry.primaryKey.length === 0 ? 'no-primary-key' : null
 }
 
-function placeFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexPlace {
+function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {
   for (const filter of filters) {
     const values = lookupValues(filter)
     if (values !== null) return { column: filter.column.name, values }

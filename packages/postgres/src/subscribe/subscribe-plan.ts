@@ -7,7 +7,7 @@ import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
 import type { Subscription } from './audience.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 
 export type SubscribePlan =
   | {
@@ -63,7 +63,7 @@ export async function planSubscriptions(channel: FeedChannel, database: CatalogP
 /** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
 export async function planTable(
   channel: FeedChannel,
-  table: TableEntry,
+  table: CatalogTable,
   database: CatalogPort,
   isNamed: (entry: ChangeEntry) => boolean,
 ): Promise<Subscription[]> {
@@ -85,7 +85,7 @@ export interface Refused {
   readonly fault: ChangesFault
 }
 
-function roleFault({ name, exists, allowed }: RoleFacts): Refused | null {
+function roleFault({ name, exists, allowed }: CatalogRole): Refused | null {
   const quoted = JSON.stringify(name)
   const because = (hint: string): ChangesFault => ({ code: 'not-allowed', hint })
   if (!exists)
@@ -103,7 +103,7 @@ function roleFault({ name, exists, allowed }: RoleFacts): Refused | null {
 /** What is wrong with the entry, or what the subscription is made of. */
 async function prepareEntry(
   entry: ChangeEntry,
-  table: TableEntry,
+  table: CatalogTable,
   { role }: Identity,
   database: CatalogPort,
 ): Promise<Refused | Pick<Subscription, 'filters' | 'select'>> {
@@ -120,8 +120,8 @@ async function prepareEntry(
 
 /** The entry's filters for this version of the table, or what is wrong with them. */
 export async function prepareFilters(
-  entry: ChangeEntry,
-  table: TableEntry,
+  entry: Pick<ChangeEntry, 'filters'>,
+  table: CatalogTable,
   role: string,
   database: CatalogPort,
 ): Promise<Refused | readonly PreparedFilter[]> {
@@ -149,7 +149,7 @@ export async function prepareFilters(
 
 const NO_FILTERS: readonly PreparedFilter[] = []
 
-function readableColumn({ columns }: TableEntry, name: string, role: string): TableEntry['columns'][number] | undefined {
+function readableColumn({ columns }: CatalogTable, name: string, role: string): CatalogTable['columns'][number] | undefined {
   return columns.find((column) => column.name === name && column.rolesWithSelect.has(role))
 }
 

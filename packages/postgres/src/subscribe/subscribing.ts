@@ -2,7 +2,7 @@ import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import { isTimeout, isUnreachable } from '../catalog/database-fault.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
-import { formatPosition, parsePosition, type Place } from '../replication/position.ts'
+import { formatPosition, parsePosition, type LogPosition } from '../replication/position.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { ReplicationFault } from '../replication/replication-fault.ts'
 import type { EntryRefusal } from './request/change-entry.ts'
@@ -143,9 +143,9 @@ export class Subscribing {
     channel.dispatch({ type: 'started', after: before(lsn) })
   }
 
-  #announce(channel: FeedChannel, place: Place, extra: Readonly<Record<string, string | boolean>> = {}): void {
+  #announce(channel: FeedChannel, at: LogPosition, extra: Readonly<Record<string, string | boolean>> = {}): void {
     const epoch = this.#options.epoch()
-    const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...place }) } : {}
+    const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...at }) } : {}
     channel.notify('ok', READY, { ...position, ...extra })
   }
 
@@ -170,7 +170,7 @@ const REFUSED = {
   fault: { code: 'changes-withheld', hint: 'The log of the server says what failed.' },
 } as const
 
-function before(lsn: Lsn): Place {
+function before(lsn: Lsn): LogPosition {
   return { commitLsn: lsn - 1n, seq: 0 }
 }
 

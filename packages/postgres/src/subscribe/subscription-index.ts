@@ -3,7 +3,7 @@ import type { ColumnText } from '../replication/change-row.ts'
 export type { ColumnText }
 
 /** Where an audience is looked for when a row changes. */
-export type IndexPlace =
+export type IndexKey =
   /** Only rows whose column has one of the texts concern it. */
   { readonly column: string; readonly values: readonly string[] } | null
 
@@ -19,29 +19,29 @@ export class SubscriptionIndex<T> {
     this.#unknown = unknown
   }
 
-  add(item: T, place: IndexPlace): void {
+  add(item: T, key: IndexKey): void {
     this.size++
-    if (place === null) return void this.#everywhere.add(item)
-    let byValue = this.#byColumn.get(place.column)
-    if (byValue === undefined) this.#byColumn.set(place.column, (byValue = new Map()))
-    for (const value of place.values) {
+    if (key === null) return void this.#everywhere.add(item)
+    let byValue = this.#byColumn.get(key.column)
+    if (byValue === undefined) this.#byColumn.set(key.column, (byValue = new Map()))
+    for (const value of key.values) {
       const items = byValue.get(value)
       if (items === undefined) byValue.set(value, new Set([item]))
       else items.add(item)
     }
   }
 
-  /** `place` is the one that it was added with. */
-  delete(item: T, place: IndexPlace): void {
+  /** `key` is the one that it was added with. */
+  delete(item: T, key: IndexKey): void {
     this.size--
-    if (place === null) return void this.#everywhere.delete(item)
-    const byValue = this.#byColumn.get(place.column)
-    for (const value of place.values) {
+    if (key === null) return void this.#everywhere.delete(item)
+    const byValue = this.#byColumn.get(key.column)
+    for (const value of key.values) {
       const items = byValue?.get(value)
       items?.delete(item)
       if (items?.size === 0) byValue!.delete(value)
     }
-    if (byValue?.size === 0) this.#byColumn.delete(place.column)
+    if (byValue?.size === 0) this.#byColumn.delete(key.column)
   }
 
   /** Those that the row may concern, each once. */

@@ -1,6 +1,6 @@
 import { Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { PublishedTable, CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -25,7 +25,7 @@ export class Subscriptions {
     this.#database = database
   }
 
-  entryOf(oid: number): TableEntry | null {
+  entryOf(oid: number): CatalogTable | null {
     return this.#tables.get(oid)?.entry ?? null
   }
 
@@ -169,14 +169,14 @@ export class Subscriptions {
     ])
     const entry = entries.get(oid) ?? null
     if (entry !== null) await this.#prepareFilters(table, entry)
-    table.load(entry, new Map(facts.map((role): [string, RoleFacts] => [role.name, role])))
+    table.load(entry, new Map(facts.map((role): [string, CatalogRole] => [role.name, role])))
     if (!table.isAside) return
     table.isAside = false
     for (const { channel } of table.subscriptions) channel.gap('withheld')
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */
-  async #prepareFilters({ subscriptions }: TableSubscriptions, entry: TableEntry): Promise<void> {
+  async #prepareFilters({ subscriptions }: TableSubscriptions, entry: CatalogTable): Promise<void> {
     const unfit = [...subscriptions].filter(({ filters }) => filters === null || !fits(filters, entry))
     await Promise.all(
       unfit.map(async (subscription) => {

@@ -1,6 +1,6 @@
 import type { CheckIdentity, Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
-import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import { filterText } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -19,13 +19,13 @@ export class TableSubscriptions {
   readonly subscriptions: Set<Subscription> = new Set()
   /** The table as the stream last described it. */
   table: Table | null = null
-  entry: TableEntry | null = null
+  entry: CatalogTable | null = null
   /** The entry is to be loaded before the next change is matched. */
   stale = true
   /** The entry could not be loaded: nothing is matched, and its channels miss changes. */
   isAside = false
   readonly #identities: Identities
-  #roles: ReadonlyMap<string, RoleFacts> = new Map()
+  #roles: ReadonlyMap<string, CatalogRole> = new Map()
   #audiences = new Map<CheckIdentity | string, Map<string, Audience>>()
   #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
   #byFilter = new SubscriptionIndex<Audience>('none')
@@ -60,7 +60,7 @@ export class TableSubscriptions {
   }
 
   /** Another version of the table. Batches that are on their way keep the audiences that they were matched with. */
-  load(entry: TableEntry | null, roles: ReadonlyMap<string, RoleFacts>): void {
+  load(entry: CatalogTable | null, roles: ReadonlyMap<string, CatalogRole>): void {
     this.entry = entry
     this.#roles = roles
     this.stale = false
@@ -115,7 +115,7 @@ export class TableSubscriptions {
       audience = audienceFor(subscription, { entry, role, identity, filters: subscription.filters, signature })
       ofIdentity.set(signature, audience)
       if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
-      else this.#indexOf(audience).add(audience, audience.place)
+      else this.#indexOf(audience).add(audience, audience.indexKey)
     }
     audience.members.add(subscription)
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).size++
@@ -133,15 +133,15 @@ export class TableSubscriptions {
     for (const [signature, each] of ofIdentity ?? []) if (each === audience) ofIdentity!.delete(signature)
     if (ofIdentity?.size === 0) this.#audiences.delete(audience.identity ?? audience.role)
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
-    else this.#indexOf(audience).delete(audience, audience.place)
+    else this.#indexOf(audience).delete(audience, audience.indexKey)
   }
 
   #unfilteredOf({ event }: Audience): UnfilteredAudiences {
     return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
   }
 
-  #indexOf({ owner, place }: Audience): SubscriptionIndex<Audience> {
-    return owner !== null && place?.column === owner.column && place.values[0] === owner.value ? this.#byOwner : this.#byFilter
+  #indexOf({ owner, indexKey }: Audience): SubscriptionIndex<Audience> {
+    return owner !== null && indexKey?.column === owner.column && indexKey.values[0] === owner.value ? this.#byOwner : this.#byFilter
   }
 }
 

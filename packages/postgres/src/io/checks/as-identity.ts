@@ -3,10 +3,10 @@ import pg from 'pg'
 import { Identities } from '../../catalog/identity.ts'
 import type { ClaimsUse } from '../../catalog/policy-analysis.ts'
 
-/** How long a question may take, in all its statements one by one. */
+/** How long each statement of an explanation may take. */
 const TIMEOUT_MS = 3_000
 
-/** What a check sets before it asks. */
+/** What a session takes on to become an identity. */
 export interface IdentitySettings {
   readonly role: string
   /** By name. */
@@ -33,15 +33,21 @@ export function authorizerSettings({ role, claims, headers }: Identity, topic: s
   }
 }
 
+/**
+ * Statements, in one text, that begin a transaction in the name of a role. It has to be rolled back. The role comes last, since
+ * it may not be permitted to set the rest.
+ */
+export function beginAs({ role, settings }: IdentitySettings, timeoutMs: number, access: 'read only' | 'read write'): string {
+  const sets = [...Object.entries(settings), ['role', role] as const].map(
+    ([name, value]) => `pg_catalog.set_config(${pg.escapeLiteral(name)}, ${pg.escapeLiteral(value)}, true)`,
+  )
+  return `begin ${access}; set local statement_timeout = ${Math.ceil(timeoutMs)}; select ${sets.join(', ')}`
+}
+
 /** Runs `work` as this identity, in a transaction that writes nothing and is rolled back. */
-export async function asIdentity<T>(session: pg.ClientBase, { role, settings }: IdentitySettings, work: () => Promise<T>): Promise<T> {
-  await session.query(`begin read only; set local statement_timeout = ${TIMEOUT_MS}`)
+export async function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
   try {
-    await session.query('select pg_catalog.set_config(s.key, s.value, true) from pg_catalog.json_each_text($1) s', [
-      JSON.stringify(settings),
-    ])
-    // The role comes last: it may not set the rest.
-    await session.query("select pg_catalog.set_config('role', $1, true)", [role])
+    await session.query(beginAs(identity, TIMEOUT_MS, 'read only'))
     return await work()
   } finally {
     await session.query('rollback')

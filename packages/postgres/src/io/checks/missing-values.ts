@@ -1,6 +1,6 @@
 import pg from 'pg'
 import type { CastQuestion, WrittenRow } from '../../decide/feed-database.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { rowsSql } from './check-function.ts'
 import { evaluated } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
@@ -35,7 +35,7 @@ async function castAs(
 /** See {@link FeedDatabase.generated}. */
 export async function generatedColumns(
   session: pg.ClientBase,
-  entry: TableEntry,
+  entry: CatalogTable,
   columns: readonly string[],
   rows: readonly WrittenRow[],
 ): Promise<Map<number, Map<string, string>>> {
@@ -49,7 +49,7 @@ export async function generatedColumns(
   )
   const texts = new Map<number, Map<string, string>>()
   for (const { n, written, ...row } of found) {
-    // Written again, it is not the row that was told, and maybe not for the same eyes.
+    // Written again, it is not the row of the change, and may not be visible to the same users.
     if (Number(written) !== rows[n - 1]!.xid) continue
     texts.set(n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))
   }
@@ -61,7 +61,7 @@ type FoundRow = Record<`v${number}`, string | null> & { readonly n: number; read
 /** Rows by their keys, with the transaction that wrote them last; none where the login may not read them. */
 async function lookUp(
   session: pg.ClientBase,
-  entry: TableEntry,
+  entry: CatalogTable,
   values: readonly string[],
   keys: readonly (readonly string[])[],
 ): Promise<readonly FoundRow[]> {

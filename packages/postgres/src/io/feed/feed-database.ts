@@ -1,16 +1,17 @@
 import type pg from 'pg'
 import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
 import { Batcher } from '../../catalog/batcher.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
+import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
-import { ORDERED_TIMEOUT_MS, type FeedSessions, type SessionPool } from '../sessions/feed-sessions.ts'
+import { ORDERED_TIMEOUT_MS, type FeedSessions } from '../sessions/feed-sessions.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
 import { computedColumns } from '../checks/generated-columns.ts'
 import { generatedColumns, jsonOf } from '../checks/missing-values.ts'
 import { checkOldRows } from '../checks/image-checker.ts'
-import type { Patience } from '../checks/patience.ts'
+import type { Patience } from '../checks/identity-answers.ts'
 import { checkRows } from '../checks/row-checker.ts'
 import { checkVersions } from '../checks/version-checker.ts'
 
@@ -31,8 +32,8 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     return asked.map(() => tables)
   })
   // The login that will take the role has to say whether it may.
-  const roles = new Batcher<string, RoleFacts>((names) => onChecker((session) => loadRoles(session, names)))
-  const tables = new Batcher<TablesQuestion, ReadonlyMap<number, TableEntry>>(async (asked) => {
+  const roles = new Batcher<string, CatalogRole>((names) => onChecker((session) => loadRoles(session, names)))
+  const tables = new Batcher<TablesQuestion, ReadonlyMap<number, CatalogTable>>(async (asked) => {
     const oids = new Set(asked.flatMap((question) => question.oids))
     const names = new Set(asked.flatMap((question) => question.roles))
     const entries = await onCatalog((session) => inOneSnapshot(session, () => loadTableEntries(session, [...oids], [...names])))

@@ -184,7 +184,7 @@ test('SQL in names and values stays text', async () => {
     `"`,
   ]
   for (const text of evil) {
-    const told = await Promise.all([
+    const messages = await Promise.all([
       verdict({ ...NOTES, schema: text }),
       verdict({ ...NOTES, table: text }),
       verdict({ ...NOTES, select: [text] }),
@@ -192,7 +192,7 @@ test('SQL in names and values stays text', async () => {
       verdict({ ...NOTES, filter: `n=eq.${text}` }),
       verdict({ ...NOTES, filter: `n=in.(${text})` }),
     ])
-    expect([text, told.filter((message) => !message.startsWith('error '))]).toEqual([text, []])
+    expect([text, messages.filter((message) => !message.startsWith('error '))]).toEqual([text, []])
     await verdict({ ...NOTES, filter: `body=match.${text}` })
     await verdict({ ...NOTES, filter: `body=eq.${text}` })
     const channel = it.open({ entries: [NOTES], identity: asRole(text) })

@@ -1,18 +1,15 @@
 import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
-import { createChangeSource, type ChangeSource, type ChangeSourceStatus } from '../../replication/change-source.ts'
-import { PostgresChangeFeed, type FeedOptions } from '../../change-feed.ts'
+import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source.ts'
+import { PostgresChangeFeed } from '../../change-feed.ts'
+import type { FeedOptions } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import { adminSql } from '../embedded/admin-sql.ts'
 import { postgresExplainer } from '../explain/explainer.ts'
-import { changeSourceRuntime } from '../replication/change-source-runtime.ts'
 import { feedDatabase } from './feed-database.ts'
-import { feedRuntime } from './feed-runtime.ts'
+import { nodeRuntime } from '../node-runtime.ts'
 import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
-import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
+import { DEFAULT_WINDOW_BYTES, openChangeSource, type OpenChangeSourceOptions } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
-import { preparedPort } from '../sessions/prepared-port.ts'
-import { nodeInCopyName } from '../replication/slot.ts'
-import { replicationPort } from '../replication/replication-session.ts'
 
 /** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
 export interface PostgresFeedOptions {
@@ -96,49 +93,37 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
-  const slotBase = options.slotBase ?? 'tidewire'
   const feed = new PostgresChangeFeed(
     database,
-    feedRuntime,
+    nodeRuntime,
     feedOptions(options, (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
       if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change)
     }),
   )
-  const way = replicationPort({
+  const source: ChangeSource = openChangeSource({
     connection,
-    slotBase,
-    temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
-    node: options.node ?? defaultNode(),
-    siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
-    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
-  })
-  const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
-  const times = {
-    statusIntervalMs: 10_000,
     reportDelayMs: 100,
-    checkIntervalMs: options.checkIntervalMs ?? 5_000,
-    advanceIntervalMs: options.advanceIntervalMs ?? 10_000,
-    maxBatchChanges: 256,
     // The feed confirms no earlier than its window says, whether or not there are changes.
     followsIdle: false,
-  }
-  const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
-    onChanges: (batch) => feed.onChanges(batch),
-    onEpoch: (event) => feed.onEpoch(event),
-    onTableGap: (gap) => feed.onTableGap(gap),
-    onPeers: (peers) => {
-      if (peers.length === 0 || options.hasRelay === true) return
-      options.onNotice?.(
-        `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
-      )
-    },
-    onProgress: (lsn) => feed.onProgress(lsn),
-    onStatus: (status) => {
-      feed.onStatus(status)
-      options.onStatus?.(status)
+    ...sourceOptions(options),
+    handlers: {
+      onChanges: (batch) => feed.onChanges(batch),
+      onEpoch: (event) => feed.onEpoch(event),
+      onTableGap: (gap) => feed.onTableGap(gap),
+      onPeers: (peers) => {
+        if (peers.length === 0 || options.hasRelay === true) return
+        options.onNotice?.(
+          `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
+        )
+      },
+      onProgress: (lsn) => feed.onProgress(lsn),
+      onStatus: (status) => {
+        feed.onStatus(status)
+        options.onStatus?.(status)
+      },
     },
   })
   feed.attach(source)
@@ -152,6 +137,21 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
       await source.close()
       await sessions.close()
     },
+  }
+}
+
+/** Those that are passed on as they are. */
+function sourceOptions(options: PostgresFeedOptions): Partial<OpenChangeSourceOptions> {
+  const { slotBase, temporarySlot, node, siblings, onNotice, prepare, checkIntervalMs, advanceIntervalMs } = options
+  return {
+    ...(slotBase === undefined ? {} : { slot: slotBase }),
+    ...(temporarySlot === undefined ? {} : { temporarySlot }),
+    ...(node === undefined ? {} : { node }),
+    ...(siblings === undefined ? {} : { siblings }),
+    ...(onNotice === undefined ? {} : { onNotice }),
+    ...(prepare === undefined ? {} : { prepare }),
+    ...(checkIntervalMs === undefined ? {} : { checkIntervalMs }),
+    ...(advanceIntervalMs === undefined ? {} : { advanceIntervalMs }),
   }
 }
 

@@ -83,7 +83,7 @@ describe('a column list', () => {
     channel.handle.close()
   })
 
-  test('a filter on a column that is left out lets nothing pass, which is told', async () => {
+  test('a filter on a column that is left out lets nothing pass, which the channel hears', async () => {
     const feed = await startPublished('table notes (id, body)', 15)
     if (feed === null) return
     const [filtered, other] = [await watch(feed, 'n=eq.7'), await watch(feed, 'body=eq.a')]

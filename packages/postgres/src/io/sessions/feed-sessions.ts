@@ -1,8 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { UnseenTransactions } from '../../decide/ask-again.ts'
-import { isStatementFault } from './statement-fault.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
+import { sessionPool, type SessionPool } from './session-pool.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
@@ -33,15 +32,6 @@ export interface FeedSessions {
 /** The sessions, once there is a database. */
 export type SessionsWhenOpen = () => Promise<FeedSessions>
 
-/** Sessions that all have the same settings. */
-export interface SessionPool {
-  /** Runs `work` on a session of its own. One whose connection failed is not used again. */
-  withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
-  /** Whether one could be had at once. */
-  hasFree(): boolean
-  end(): Promise<void>
-}
-
 /** A connection that hangs: longer than any statement may take. */
 const QUERY_TIMEOUT_MS = 32_000
 
@@ -56,16 +46,21 @@ export interface FeedSessionsOptions {
 /** Rejects when there is no database. */
 export async function openFeedSessions(options: FeedSessionsOptions): Promise<FeedSessions> {
   const { connection, checkers, connectTimeoutMs } = options
-  const catalog = pool(
-    { ...connection, application_name: 'tidewire catalog' },
-    2,
-    connectTimeoutMs,
-    `${SESSION_SQL}; set statement_timeout = '30s'`,
-  )
+  const open = (login: pg.ClientConfig, max: number, prepare: string): SessionPool =>
+    sessionPool({
+      ...connection,
+      ...login,
+      max,
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
+      query_timeout: QUERY_TIMEOUT_MS,
+      prepare,
+    })
+  const catalog = open({ application_name: 'tidewire catalog' }, 2, `${SESSION_SQL}; set statement_timeout = '30s'`)
   try {
     const login = await checkerLogin(catalog, options)
-    const checker = pool({ ...connection, ...login }, checkers, connectTimeoutMs, CHECKER_SQL)
-    const apart = pool({ ...connection, ...login }, APART_SESSIONS, connectTimeoutMs, CHECKER_SQL)
+    const checker = open(login ?? {}, checkers, CHECKER_SQL)
+    const apart = open(login ?? {}, APART_SESSIONS, CHECKER_SQL)
     return {
       catalog,
       checker,
@@ -73,49 +68,12 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
       separateLogin: login !== null,
       checkerLogin: login === null ? null : { ...connection, ...login },
       close: async () => {
-        await Promise.all([catalog.end(), checker.end(), apart.end()])
+        await Promise.all([catalog.close(), checker.close(), apart.close()])
       },
     }
   } catch (error) {
-    await catalog.end()
+    await catalog.close()
     throw error
-  }
-}
-
-function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): SessionPool {
-  const sessions = new pg.Pool({
-    ...config,
-    max,
-    connectionTimeoutMillis: connectTimeoutMs,
-    keepAlive: true,
-    query_timeout: QUERY_TIMEOUT_MS,
-  })
-  // An idle session that breaks is replaced at the next question.
-  sessions.on('error', () => {})
-  // Without a listener, one that breaks between two questions would end the process.
-  sessions.on('connect', (session) => session.on('error', () => {}))
-  const prepared = new WeakSet<pg.PoolClient>()
-  return {
-    withSession: async (work) => {
-      const session = await sessions.connect()
-      let usable = false
-      try {
-        if (!prepared.has(session)) {
-          await session.query(settings)
-          prepared.add(session)
-        }
-        const result = await work(session)
-        usable = true
-        return result
-      } catch (error) {
-        usable = error instanceof UnseenTransactions || isStatementFault(error)
-        throw error
-      } finally {
-        session.release(!usable)
-      }
-    },
-    hasFree: () => sessions.idleCount + max - sessions.totalCount > sessions.waitingCount,
-    end: () => sessions.end(),
   }
 }
 

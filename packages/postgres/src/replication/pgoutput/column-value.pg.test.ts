@@ -140,7 +140,7 @@ describe('records', () => {
         rows[0]!.text(at),
       ])
     ).rows
-    expect(write(rows[0]!, { supplied: new Map([['h', json!.json]]) })).toBe('{"h": {"a": "1", "b": null}}')
+    expect(write(rows[0]!, { computed: new Map([['h', json!.json]]) })).toBe('{"h": {"a": "1", "b": null}}')
   })
 
   test('json that jsonb cannot hold stays as it was written', async () => {

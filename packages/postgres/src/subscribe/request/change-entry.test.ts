@@ -68,7 +68,7 @@ test('lists become array literals', () => {
   expect(arrayLiteral(['a', null, 'null', '', 'a b', '"\\', '{}'])).toBe('{a,NULL,"null","","a b","\\"\\\\","{}"}')
 })
 
-test('a list that cannot be read is told in the time of its length, whatever follows it', () => {
+test('a list that cannot be read is refused in the time of its length, whatever follows it', () => {
   const filter = `a=in.({),${' '.repeat(60_000)}`
   const at = performance.now()
   expect(parseChangeEntry(1, { schema: 'public', table: 't', filter })).toMatchObject({ ok: false })

@@ -32,6 +32,18 @@ export interface EntryRefusal {
 
 export type ParsedEntry = { readonly ok: true; readonly entry: ChangeEntry } | EntryRefusal
 
+/** Reads a request's entries; the first that makes no sense refuses them all, as do none. */
+export function parseChangeEntries(requested: readonly { readonly id: number; readonly entry: unknown }[]): {
+  readonly entries: readonly ChangeEntry[]
+  readonly refusal: EntryRefusal | null
+} {
+  const parsed = requested.filter(({ entry }) => entry !== null).map(({ id, entry }) => parseChangeEntry(id, entry))
+  return {
+    entries: parsed.flatMap((each) => (each.ok ? [each.entry] : [])),
+    refusal: parsed.length === 0 ? NO_ENTRY : (parsed.find((each) => !each.ok) ?? null),
+  }
+}
+
 /** Reads an entry as it came from a client. */
 export function parseChangeEntry(id: number, json: unknown): ParsedEntry {
   const names = readNames(json)
@@ -143,7 +155,7 @@ function readSelect(json: unknown): readonly string[] | null | undefined {
 }
 
 /** What a join without any entry is refused with (rule D7). */
-export const NO_ENTRY: EntryRefusal = refuse('invalid-entry', `${NO_PARAMS} nil`, 'Name a schema, a table, or both, as text.')
+const NO_ENTRY: EntryRefusal = refuse('invalid-entry', `${NO_PARAMS} nil`, 'Name a schema, a table, or both, as text.')
 
 function refuse(code: ChangesFaultCode, message: string, hint: string): EntryRefusal {
   return { ok: false, message, fault: { code, hint } }

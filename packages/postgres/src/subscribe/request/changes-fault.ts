@@ -1,5 +1,5 @@
 import type { ChangesFault } from '@tidewire/protocol'
-import type { RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
+import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import type { ChangeEntry } from './change-entry.ts'
 import type { Subscription } from '../audience.ts'
@@ -10,7 +10,7 @@ export interface Advice {
   readonly fault: ChangesFault
 }
 
-type Named = Pick<TableEntry, 'schema' | 'name'>
+type Named = Pick<CatalogTable, 'schema' | 'name'>
 
 /** No published table fits the entry. A table that the role may not read looks like one that does not exist. */
 export function notPublished({ schema, table }: ChangeEntry, { publication, table: found }: UnpublishedTable): ChangesFault {
@@ -33,7 +33,7 @@ export function notPublished({ schema, table }: ChangeEntry, { publication, tabl
 }
 
 /** Why a subscriber that asks for deletes of rows that it could see gets none of this table (rule D14); `null`: it gets them. */
-export function deletesWithheld(table: TableEntry, role: string): Advice | null {
+export function deletesWithheld(table: CatalogTable, role: string): Advice | null {
   const access = table.roles.get(role)
   if (!table.rowSecurity || access === undefined || access.bypassesRowSecurity) return null
   const withheld = `Deletes of ${table.schema}.${table.name} are withheld: to find out who could see a deleted row, `
@@ -56,7 +56,7 @@ export function schemaWithheld({ schema, name }: Named, role: string): Advice {
 }
 
 /** What of an accepted subscription will surprise its user. */
-export function adviceFor({ entry, filters, channel }: Subscription, table: TableEntry, role: RoleFacts): Advice[] {
+export function adviceFor({ entry, filters, channel }: Subscription, table: CatalogTable, role: CatalogRole): Advice[] {
   const name = sqlName(table)
   const advice: Advice[] = []
   const wants = (event: ChangeEntry['event']): boolean => entry.event === '*' || entry.event === event

@@ -1,6 +1,6 @@
 import type { Lsn } from '../../replication/lsn.ts'
-import { comparePlaces, type Place } from '../../replication/position.ts'
-import { placeOf } from '../../replication/change-row.ts'
+import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
+import { logPositionOf } from '../../replication/change-row.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 
 export interface RingLimits {
@@ -32,9 +32,9 @@ export class ChangeRing {
   #from = 0
   #bytes = 0
   /** Everything after this is here. */
-  #start: Place | null = null
-  #last: Place | null = null
-  /** Tables of which changes before a place may be missing. */
+  #start: LogPosition | null = null
+  #last: LogPosition | null = null
+  /** Tables of which changes before a position may be missing. */
   readonly #gaps = new Map<number, Lsn>()
 
   constructor(limits: RingLimits) {
@@ -49,18 +49,18 @@ export class ChangeRing {
     return this.#kept.length - this.#from
   }
 
-  /** Everything after this place is here; `null` before the first epoch. */
-  get start(): Place | null {
+  /** Everything after this position is here; `null` before the first epoch. */
+  get start(): LogPosition | null {
     return this.#start
   }
 
-  /** The place of the newest change, even when it is no longer here. */
-  get last(): Place | null {
+  /** The position of the newest change, even when it is no longer here. */
+  get last(): LogPosition | null {
     return this.#last
   }
 
   /** A new epoch: positions of what is here cannot be compared with those of what follows. */
-  restart(start: Place): void {
+  restart(start: LogPosition): void {
     this.#kept = []
     this.#from = 0
     this.#bytes = 0
@@ -69,15 +69,15 @@ export class ChangeRing {
     this.#gaps.clear()
   }
 
-  /** Of these tables, changes before the place may be missing. */
+  /** Of these tables, changes before the position may be missing. */
   markGap(tables: readonly number[], before: Lsn): void {
     for (const oid of tables) this.#gaps.set(oid, before)
   }
 
-  /** Whether changes of a table after the place may be missing. */
-  hasGap(oid: number, place: Place): boolean {
+  /** Whether changes of a table after the position may be missing. */
+  hasGap(oid: number, position: LogPosition): boolean {
     const before = this.#gaps.get(oid)
-    return before !== undefined && place.commitLsn < before
+    return before !== undefined && position.commitLsn < before
   }
 
   /** How far back it reaches: the age of the oldest change that is here; 0 without one. */
@@ -97,7 +97,7 @@ export class ChangeRing {
     }
     this.#kept.push({ change: detached, bytes, atMs: nowMs, endLsn: null })
     this.#bytes += bytes
-    this.#last = placeOf(change)
+    this.#last = logPositionOf(change)
   }
 
   /** The transaction of the newest change ends here. */
@@ -114,7 +114,7 @@ export class ChangeRing {
       if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
-      this.#start = placeOf(oldest.change)
+      this.#start = logPositionOf(oldest.change)
       endLsn = oldest.endLsn ?? endLsn
     }
     if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
@@ -124,18 +124,18 @@ export class ChangeRing {
     return endLsn
   }
 
-  /** Whether nothing after the place is missing. */
-  reaches(place: Place): boolean {
-    return this.#start !== null && comparePlaces(place, this.#start) >= 0
+  /** Whether nothing after the position is missing. */
+  reaches(position: LogPosition): boolean {
+    return this.#start !== null && compareLogPositions(position, this.#start) >= 0
   }
 
-  /** The changes after a place, oldest first. */
-  after(place: Place, limit: number): readonly KeptChange[] {
+  /** The changes after a position, oldest first. */
+  after(position: LogPosition, limit: number): readonly KeptChange[] {
     let low = this.#from
     let high = this.#kept.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (comparePlaces(placeOf(this.#kept[middle]!.change), place) <= 0) low = middle + 1
+      if (compareLogPositions(logPositionOf(this.#kept[middle]!.change), position) <= 0) low = middle + 1
       else high = middle
     }
     return this.#kept.slice(low, low + limit)

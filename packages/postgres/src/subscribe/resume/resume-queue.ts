@@ -1,9 +1,9 @@
 import type { GapReason } from '@tidewire/protocol'
 import { isUnreachable } from '../../catalog/database-fault.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../../feed-runtime.ts'
-import { placeOf } from '../../replication/change-row.ts'
+import { logPositionOf } from '../../replication/change-row.ts'
 import type { Lsn } from '../../replication/lsn.ts'
-import { comparePlaces, type Place } from '../../replication/position.ts'
+import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import type { ChangeRing } from './change-ring.ts'
 import type { FeedChannel } from '../feed-channel.ts'
@@ -34,7 +34,7 @@ interface Resuming {
   readonly epoch: string | null
   readonly sinceMs: number
   /** It has everything up to here. */
-  cursor: Place
+  cursor: LogPosition
   readonly done: (outcome: ReplayOutcome) => void
 }
 
@@ -66,7 +66,7 @@ export class ResumeQueue {
   }
 
   /** The channel's subscriptions stand in the index already. When something is missing, it is not live afterwards. */
-  async resume(channel: FeedChannel, since: Place, startLsn: Lsn): Promise<ReplayOutcome> {
+  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<ReplayOutcome> {
     const { port, runtime, ring } = this.#options
     const epoch = port.epoch()
     if (!ring.reaches(since)) return { recovered: false, reason: 'position-too-old' }
@@ -126,8 +126,8 @@ export class ResumeQueue {
   }
 
   /** A table of the channel was not published for a while. */
-  #hasGap({ subscriptions }: FeedChannel, place: Place): boolean {
-    return [...subscriptions].some(({ oid }) => this.#options.ring.hasGap(oid, place))
+  #hasGap({ subscriptions }: FeedChannel, position: LogPosition): boolean {
+    return [...subscriptions].some(({ oid }) => this.#options.ring.hasGap(oid, position))
   }
 
   /** False: there are few changes left, or none. */
@@ -145,17 +145,17 @@ export class ResumeQueue {
     if (changes.length > LAST_CHANGES * 4) return
     const from = first.cursor
     if (changes.length > 0) await this.#send(changes, from)
-    const end = changes.length > 0 ? placeOf(changes.at(-1)!) : from
-    for (const each of this.#queue.filter(({ cursor }) => comparePlaces(cursor, end) === 0)) {
+    const end = changes.length > 0 ? logPositionOf(changes.at(-1)!) : from
+    for (const each of this.#queue.filter(({ cursor }) => compareLogPositions(cursor, end) === 0)) {
       each.channel.dispatch({ type: 'started', after: end })
       this.#end(each, { recovered: true })
     }
   }
 
   /** To all who miss nothing but some of these changes; their turn comes again after the others'. */
-  async #send(changes: readonly RowChange[], from: Place): Promise<void> {
-    const end = placeOf(changes.at(-1)!)
-    const takesPart = ({ cursor }: Resuming): boolean => comparePlaces(cursor, from) >= 0 && comparePlaces(cursor, end) < 0
+  async #send(changes: readonly RowChange[], from: LogPosition): Promise<void> {
+    const end = logPositionOf(changes.at(-1)!)
+    const takesPart = ({ cursor }: Resuming): boolean => compareLogPositions(cursor, from) >= 0 && compareLogPositions(cursor, end) < 0
     const together = this.#queue.filter((each) => takesPart(each) && !each.channel.closed)
     for (const { channel, cursor } of together) channel.dispatch({ type: 'replayed', after: cursor })
     await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))

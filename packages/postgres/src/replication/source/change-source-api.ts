@@ -1,17 +1,14 @@
-import type { Lsn } from './lsn.ts'
-import type { ReplicationFault } from './replication-fault.ts'
+import type { FeedRuntime } from '../../feed-runtime.ts'
+import type { Lsn } from '../lsn.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import type { EpochReason, ReplicationTimes } from './replication-state.ts'
-import type { TableGap } from './published-relations.ts'
-import type { RowChange } from './transaction-assembler.ts'
+import type { TableGap } from '../published-relations.ts'
+import type { RowChange } from '../transaction-assembler.ts'
 
-export type { TableGap } from './published-relations.ts'
+export type { TableGap } from '../published-relations.ts'
 
-/** Timers and randomness. Times are milliseconds. */
-export interface ChangeSourceRuntime {
-  setTimer(callback: () => void, afterMs: number): { cancel(): void }
-  /** From 0 to 1. */
-  random(): number
-}
+/** What the source needs of the runtime. */
+export type ChangeSourceRuntime = Pick<FeedRuntime, 'setTimer' | 'random'>
 
 /** Changes in the order of their commits. A large transaction spans batches, and a batch may hold many small ones. */
 export interface ChangeBatch {

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../test/fake-replication.ts'
-import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../test/pgoutput-bytes.ts'
-import type { AttachOutcome } from './replication-port.ts'
-import { createChangeSource, type ChangeBatch, type ChangeSource, type ChangeSourceHandlers } from './change-source.ts'
+import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../../test/fake-replication.ts'
+import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../../test/pgoutput-bytes.ts'
+import type { AttachOutcome } from '../replication-port.ts'
+import { ReplicationSource, type ChangeBatch, type ChangeSource, type ChangeSourceHandlers } from './change-source.ts'
 
 const times = {
   statusIntervalMs: 10_000,
@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 function open(more: Partial<ChangeSourceHandlers> = {}): void {
-  source = createChangeSource(port, timers, times, {
+  source = new ReplicationSource(port, timers, times, {
     onChanges: (batch) => log.push(describeBatch(batch)),
     onEpoch: ({ epoch, previous, reason }) => log.push(`epoch ${previous} → ${epoch}, ${reason}`),
     onStatus: (status) => log.push(status.kind === 'waiting' ? `waiting: ${status.fault.kind}` : status.kind),
@@ -116,7 +116,7 @@ describe('changes', () => {
     expect(take()).toEqual(['progress 125', 'progress 150'])
   })
 
-  test('are handed over before the progress of a keepalive behind them is told', async () => {
+  test('are handed over before the progress of a keepalive behind them is reported', async () => {
     const session = await attachWithTable()
     const { receiver } = session
     for (const bytes of [beginBytes(120n), insertBytes('b'), commitBytes(120n)]) receiver?.data(bytes, 0, bytes.length)
@@ -243,7 +243,7 @@ describe('confirming', () => {
     expect(session.statuses[1]).toMatchObject({ flushed: 115n, requestReply: true })
   })
 
-  test('lag is what the server has written and nobody confirmed', async () => {
+  test('lag is what the server has written and the consumer has not confirmed', async () => {
     const session = await attachWithTable()
     session.checks = { ...NOTHING_NEW, serverLsn: 1_100n, peers: ['b'] }
     timers.fire(5_000)
@@ -297,7 +297,7 @@ test('the anchor is advanced now and then, and not while there is no connection'
   expect(timers.armed).not.toContain(20_000)
 })
 
-test('what is read to fill the window is told apart from what is new, from the first connection on', async () => {
+test('what is read to fill the window is distinguished from what is new, from the first connection on', async () => {
   const session = await attachWithTable()
   expect(source.liveFrom).toBe(90n)
   session.fail()

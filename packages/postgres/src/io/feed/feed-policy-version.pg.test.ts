@@ -59,16 +59,16 @@ async function toldApart(
 }
 
 test.each(Object.keys(WAYS) as Way[])(
-  'users who were alike for the policies are told apart as soon as a function reads another claim: rows %s',
+  'users who were alike for the policies are distinguished as soon as a function reads another claim: rows %s',
   (way) =>
     toldApart(way, SETUP, {}, async (write) => {
-      // The stream does not tell of functions: the check itself has to notice.
+      // The stream does not hold functions: the check itself has to notice.
       await it.sql.query(mayBy('second'))
       await it.sql.query(write(2))
     }),
 )
 
-/** Whoever asks about a row waits at the gate; it opens when what `during` did is committed. */
+/** A check of a row waits at the gate; it opens when what `during` did is committed. */
 async function whileAsked(ask: string, during: string): Promise<void> {
   const other = new pg.Client({ connectionString: it.url })
   await other.connect()
@@ -103,7 +103,7 @@ test.each(Object.keys(WAYS) as Way[])(
     ),
 )
 
-test('a column that goes while users are asked about a deleted row costs nobody the delete', { timeout: 60_000 }, async () => {
+test('a column that goes while users are asked about a deleted row costs no user the delete', { timeout: 60_000 }, async () => {
   const setup = `${SETUP}${GATE} alter table guarded add column more text; alter policy may on guarded using (exists (select from gate) is not null);`
   it = await startFeed(await postgres.createDatabase(), setup, { identityTimeoutMs: 20_000 })
   const entries = [{ event: 'DELETE', schema: 'public', table: 'guarded' }]

@@ -1,7 +1,7 @@
 import type { ChangeSourceStatus } from './change-source-api.ts'
 import type { ReplicationState } from './replication-state.ts'
 
-/** What a consumer is told of the machine's state; `slot` is the name of the one that is read. */
+/** What a consumer gets of the machine's state; `slot` is the name of the one that is read. */
 export function statusOf(state: ReplicationState, slot: string): ChangeSourceStatus {
   switch (state.kind) {
     case 'connecting':
@@ -15,7 +15,7 @@ export function statusOf(state: ReplicationState, slot: string): ChangeSourceSta
   }
 }
 
-/** Whether there is nothing new to tell. Another fault is news, though the source waits as before. */
+/** Whether there is nothing new to report. Another fault is news, though the source waits as before. */
 export function isSameStatus(one: ChangeSourceStatus, other: ChangeSourceStatus): boolean {
   return one.kind === other.kind && (one.kind !== 'waiting' || other.kind !== 'waiting' || one.fault === other.fault)
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { functionScope, type FunctionFacts } from './policy-analysis.ts'
+import { functionScope, type CatalogFunction } from './function-analysis.ts'
 
-const sql = (source: string, more: Partial<FunctionFacts> = {}): FunctionFacts => ({
+const sql = (source: string, more: Partial<CatalogFunction> = {}): CatalogFunction => ({
   oid: 20_000,
   volatility: 's',
   language: 'sql',

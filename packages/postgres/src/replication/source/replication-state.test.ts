@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { ReplicationFault } from './replication-fault.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import {
   openReplication,
   transition,
@@ -268,7 +268,7 @@ describe('a server that is not heard', () => {
   })
 })
 
-test('random walks: timers and connections match the state, nothing unconfirmed is told as done', () => {
+test('random walks: timers and connections match the state, nothing unconfirmed is reported as done', () => {
   const lsn = fc.integer({ min: 1, max: 50 })
   const event: fc.Arbitrary<ReplicationEvent> = fc.oneof(
     fc.constantFrom(...Object.values(EVENTS).filter(({ type }) => type !== 'timer' && type !== 'close')),
@@ -321,7 +321,7 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
         const { flushed, handedOver, received, epoch } = state.progress
         if (epoch === before.progress.epoch) expect(flushed >= before.progress.flushed && received >= before.progress.received).toBe(true)
         expect(received >= flushed && received >= handedOver).toBe(true)
-        // What was handed over and not confirmed is never told as done, unless the slot itself had it as confirmed.
+        // What was handed over and not confirmed is never reported as done, unless the slot itself had it as confirmed.
         if (next.type !== 'attached' && flushed > before.progress.flushed && flushed >= handedOver && handedOver > before.progress.flushed)
           expect(confirmed >= handedOver).toBe(true)
       }

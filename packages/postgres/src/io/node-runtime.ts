@@ -1,7 +1,7 @@
-import type { FeedRuntime } from '../../feed-runtime.ts'
+import type { FeedRuntime } from '../feed-runtime.ts'
 
 /** Node's clock, timers and chance. */
-export const feedRuntime: FeedRuntime = {
+export const nodeRuntime: FeedRuntime = {
   uptime: () => performance.now(),
   setTimer: (callback, afterMs) => {
     const timer = setTimeout(callback, afterMs)

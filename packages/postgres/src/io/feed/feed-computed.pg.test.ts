@@ -1,4 +1,4 @@
-/** What the stream does not tell: generated columns that are not published, and types with their own cast to JSON. */
+/** What the stream does not hold: generated columns that are not published, and types with their own cast to JSON. */
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { asRole, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
@@ -60,7 +60,7 @@ const of = (table: string, more: object = {}): object => ({ event: '*', schema: 
 
 const VALUES = `'a=>1,b=>NULL', array['k=>v']::hstore[], 'C', 'F', row('C', 3)`
 
-/** What Postgres itself makes of the row, for whoever may not read `hidden`. */
+/** What Postgres itself makes of the row, for a role that may not read `hidden`. */
 async function rowOf(table: string, id: number): Promise<unknown> {
   const { rows } = await it.sql.query<{ row: unknown }>(`select to_jsonb(r) - 'hidden' as row from ${table} r where id = ${id}`)
   return rows[0]?.row
@@ -110,7 +110,7 @@ describe.each(Object.keys(TABLES))('a table that is %s', (table) => {
     again.handle.close()
   })
 
-  test('a cast that fails costs nobody anything', async () => {
+  test('a cast that fails costs no channel anything', async () => {
     const channel = await opened(table)
     await it.sql.query(`insert into ${table} (id, owner, t) values (5, '${ME}', 'X'), (6, '${ME}', 'C')`)
     await channel.received(2)
@@ -126,7 +126,7 @@ test('old rows are written with the casts of their types too', async () => {
     ['old', channel],
     ['old_own', allowed],
   ] as const) {
-    // A row that is gone by the time it is looked at is not told.
+    // A row that is gone by the time it is looked at is not delivered.
     await it.sql.query(`insert into ${table} values (1, '${ME}', 'a=>1')`)
     await watching.received(1)
     await it.sql.query(`update ${table} set h = 'z=>1' where id = 1`)
@@ -153,7 +153,7 @@ test('a row that was written again after it was looked at is not read for those 
     const waits = async (): Promise<boolean> =>
       (await it.sql.query(`select from pg_stat_activity where datname = current_database() and wait_event = 'advisory'`)).rows.length > 0
     await expect.poll(waits, { timeout: 10_000 }).toBe(true)
-    // The policy is being asked about the row as it was. Now it becomes somebody else's, with something in it.
+    // The policy is being asked about the row as it was. Now it becomes another user's, with something in it.
     await it.sql.query(`update gated set owner = '${OTHER}', n = 1000, big = repeat('y', 7000) where id = 100`)
     await gate.query('commit')
     await channel.received(2)

@@ -40,13 +40,13 @@ test('a policy that fails for one row withholds that row alone, and says so', as
     status: 'error',
     message: 'Changes of public.risky are withheld: its policies failed for you',
   })
-  // Nobody is left in a transaction, and so in somebody's role.
+  // No session is left in a transaction, and so in another role.
   const left = `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and state like 'idle in%'`
   await expect.poll(async () => (await it.sql.query(left)).rowCount).toBe(0)
   channel.handle.close()
 })
 
-test('whoever’s policies take too long is told so, and nobody waits for it', async () => {
+test('a user whose policies take too long is notified, and no other waits for it', async () => {
   const slow = it.open({ entries, identity: asRole('authenticated', { slow: 'yes' }) })
   const quick = it.open({ entries, identity: asRole('authenticated', { slow: 'no' }) })
   await Promise.all([slow.subscribed(), quick.subscribed()])

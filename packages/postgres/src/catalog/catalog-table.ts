@@ -1,6 +1,6 @@
 import type { ClaimsUse, PolicyScope } from './policy-analysis.ts'
 
-export interface EntryColumn {
+export interface CatalogColumn {
   readonly name: string
   /** `attnum`. */
   readonly number: number
@@ -23,7 +23,7 @@ export interface EntryColumn {
 }
 
 /** What the catalog says of a published table, for some roles. */
-export interface TableEntry {
+export interface CatalogTable {
   readonly oid: number
   readonly schema: string
   readonly name: string
@@ -33,8 +33,8 @@ export interface TableEntry {
   /** The stream has all of an old row, so that policies can be evaluated over it: REPLICA IDENTITY FULL. */
   readonly replicaIdentityFull: boolean
   /** In the order of `attnum`. */
-  readonly columns: readonly EntryColumn[]
-  readonly primaryKey: readonly EntryColumn[]
+  readonly columns: readonly CatalogColumn[]
+  readonly primaryKey: readonly CatalogColumn[]
   /** Which claims the policies may read. */
   readonly claims: ClaimsUse
   /** By role: a uuid column that equals `sub` in all rows that the role may see. */
@@ -65,7 +65,7 @@ export interface PolicyReach {
   readonly functions: readonly number[]
 }
 
-export interface RoleFacts {
+export interface CatalogRole {
   readonly name: string
   readonly exists: boolean
   /** Tokens may take it: it is neither a superuser nor the server's own login, which may become it. */

@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => it.close())
 
-const CROWD = 1_000
+const CHANNELS = 1_000
 const ROOMS = 100
 const uid = (n: number): string => `00000000-0000-4000-8000-${n.toString(16).padStart(12, '0')}`
 const rooms = (filter?: string): object => ({ event: '*', schema: 'public', table: 'rooms', ...(filter === undefined ? {} : { filter }) })
@@ -28,7 +28,7 @@ function join(number: number): TestChannel {
 }
 
 test('a thousand that join at once are all subscribed, and miss nothing from then on', async () => {
-  const crowd = Array.from({ length: CROWD }, (_, number) => join(number))
+  const channels = Array.from({ length: CHANNELS }, (_, number) => join(number))
   // What is wrong with one is its own matter.
   const mistaken = [
     it.open({ entries: [rooms('room=eq.many')] }),
@@ -36,14 +36,14 @@ test('a thousand that join at once are all subscribed, and miss nothing from the
     it.open({ entries: [rooms('nothing=eq.1')] }),
     it.open({ entries: [rooms()], identity: asRole('nobody') }),
   ]
-  // A row for each, as soon as it is told that it is live.
+  // A row for each, as soon as it is live.
   await Promise.all(
-    crowd.map(async (channel, number) => {
+    channels.map(async (channel, number) => {
       await channel.subscribed()
       await it.sql.query('insert into rooms (room, owner) values ($1, $2)', [number % ROOMS, uid(number)])
     }),
   )
-  await Promise.all(crowd.map((channel) => channel.received(1)))
+  await Promise.all(channels.map((channel) => channel.received(1)))
   const texts = await Promise.all(mistaken.map(async (channel) => (await channel.verdict()).message))
   expect(texts.map((text) => text.split('Exception: ')[1])).toEqual([
     'ERROR 22P02 (invalid_text_representation) invalid input syntax for type integer: "many"',
@@ -51,15 +51,15 @@ test('a thousand that join at once are all subscribed, and miss nothing from the
     'ERROR P0001 (raise_exception) invalid column for filter nothing',
     'ERROR 42704 (undefined_object) role "nobody" does not exist',
   ])
-  for (const [number, { systems, changes }] of crowd.entries()) {
+  for (const [number, { systems, changes }] of channels.entries()) {
     expect(systems).toEqual([{ status: 'ok', message: 'Subscribed to PostgreSQL' }])
     expect(changes.map(({ data }) => data.record!['owner'])).toEqual([uid(number)])
   }
-  for (const channel of crowd) channel.handle.close()
+  for (const channel of channels) channel.handle.close()
 })
 
 test('what was committed before a channel is opened counts for it, whatever is being asked for others', async () => {
-  const crowd: TestChannel[] = []
+  const channels: TestChannel[] = []
   for (let round = 0; round < 20; round++) {
     const opening = it.sql
       .query(
@@ -71,7 +71,7 @@ test('what was committed before a channel is opened counts for it, whatever is b
     void opening.then(() => (isOpen = true))
     // So that answers that do not know the table are on their way to others when it is published.
     while (!isOpen) {
-      if (crowd.length < 2_000) crowd.push(join(crowd.length))
+      if (channels.length < 2_000) channels.push(join(channels.length))
       await new Promise((resolve) => setImmediate(resolve))
     }
     const late = await opening
@@ -80,5 +80,5 @@ test('what was committed before a channel is opened counts for it, whatever is b
     await late.received(1)
     late.handle.close()
   }
-  for (const channel of crowd) channel.handle.close()
+  for (const channel of channels) channel.handle.close()
 })

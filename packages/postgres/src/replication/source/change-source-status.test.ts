@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { isSameStatus, statusOf } from './change-source-status.ts'
-import type { ReplicationFault } from './replication-fault.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
 import { openReplication } from './replication-state.ts'
 
 const fault: ReplicationFault = { kind: 'unreachable', message: 'the server is gone' }

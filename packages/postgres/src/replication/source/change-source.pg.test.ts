@@ -2,10 +2,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { collectFeed, describeChange, type FeedCollector } from '../../test/feed-collector.ts'
-import { usePostgres } from '../../test/postgres.ts'
-import { startProxy, type TcpProxy } from '../../test/tcp-proxy.ts'
-import { dropSlot, listSlots, openChangeSource, recordWriter } from '../index.ts'
+import { collectFeed, describeChange, type FeedCollector } from '../../../test/feed-collector.ts'
+import { usePostgres } from '../../../test/postgres.ts'
+import { startProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
+import { dropSlot, listSlots, openChangeSource, recordWriter } from '../../index.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -149,7 +149,7 @@ describe('row changes', () => {
     ])
     const sum = published ? ', "sum": 3' : ''
     expect(describeChange(feed.changes[0]!)).toBe(`INSERT {"a": 1, "b": 2${sum}}`)
-    expect(recordWriter(table.columns)(feed.changes[0]!.newTuple!, { supplied: new Map([['twice', '2']]) })).toBe(
+    expect(recordWriter(table.columns)(feed.changes[0]!.newTuple!, { computed: new Map([['twice', '2']]) })).toBe(
       `{"a": 1, "b": 2${sum}, "twice": 2}`,
     )
   })
@@ -179,7 +179,7 @@ describe('row changes', () => {
 })
 
 describe('a table that changes under the feed', () => {
-  test('is described anew: columns, policies, row level security', async () => {
+  test('is described again: columns, policies, row level security', async () => {
     const feed = await open()
     const steps = [
       `insert into notes values (1, 'a')`,

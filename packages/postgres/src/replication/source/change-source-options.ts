@@ -24,7 +24,7 @@ const DEFAULTS = {
 } as const satisfies Omit<ChangeSourceTimes, 'followsIdle'>
 
 /** Fills in the defaults. Throws `bad-option` with every fault at once. */
-export function resolveTuning(tuning: ChangeSourceTuning, faults: readonly string[] = []): ChangeSourceTimes {
+export function resolveTuning(tuning: ChangeSourceTuning, faults: readonly string[] = []): Omit<ChangeSourceTimes, 'followsIdle'> {
   const all = [...faults]
   const resolved: Record<keyof typeof DEFAULTS, number> = { ...DEFAULTS }
   for (const name of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
@@ -33,5 +33,5 @@ export function resolveTuning(tuning: ChangeSourceTuning, faults: readonly strin
     else all.push(`${name} must be a whole number above 0`)
   }
   if (all.length > 0) throw new RealtimeError('bad-option', `openChangeSource: ${all.join('; ')}.`)
-  return { ...resolved, followsIdle: true }
+  return resolved
 }
