@@ -49,7 +49,7 @@ export async function benchHostile({
     const figures: HostileFigures[] = []
     let rows = 0
     const writeRow = (): Promise<unknown> =>
-      withClient(url, (client) => client.query('insert into public.hostile values ($1, $1, $2)', [++rows, 'a'.repeat(200)]))
+      withClient(url, (client) => client.query('insert into public.hostile values ($1, $1, $2)', [++rows, `${'a'.repeat(200)}7`]))
     for (const [at, frame] of hostileFrames.entries()) {
       const runs: HostileFigures[] = []
       for (let round = 0; round < rounds; round++) runs.push(await runOnce(frame, `realtime:hostile-${at}-${round}`, server, to, writeRow))

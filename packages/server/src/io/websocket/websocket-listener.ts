@@ -90,7 +90,8 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
   const writer = new SocketWriter(socket)
   return {
     write: (frames) => writer.write(frames),
-    backlogBytes: () => socket.writableLength,
+    // What this side holds back is not the receiver's fault.
+    backlogBytes: () => socket.writableLength - writer.heldBytes,
     ...takenBytesOf(socket),
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),
