@@ -104,7 +104,7 @@ async function runOnce(
     await answered(attacker, witness)
     await delay(SETTLE_MS)
   }
-  const answer = (text: string): Promise<void> => come(answers, text, name)
+  const answer = (wanted: string): Promise<void> => come(answers, wanted, name)
   if (thenRow) {
     await send()
     await answer('Subscribed to PostgreSQL')

@@ -62,9 +62,9 @@ export function singleTimer(
   clock: { setTimer(run: () => void, afterMs: number): () => void },
   fired: () => void,
 ): (afterMs: number | null) => void {
-  let stop = (): void => {}
+  let stop: (() => void) | undefined
   return (afterMs) => {
-    stop()
-    stop = afterMs === null ? () => {} : clock.setTimer(fired, afterMs)
+    stop?.()
+    stop = afterMs === null ? undefined : clock.setTimer(fired, afterMs)
   }
 }
