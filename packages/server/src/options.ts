@@ -7,7 +7,7 @@ export interface ServerOptions {
   readonly limits?: Partial<Limits>
   /** Refuse public channels. Default false. */
   readonly privateOnly?: boolean
-  /** A client whose private channel is refused because a policy raised an error is told which one and what it raised. Default false. */
+  /** A client whose private channel is refused because a policy raised an error gets its name and error. Default false. */
   readonly showsFailedPolicies?: boolean
   /** Claims that every token must have with exactly these values, besides `role` and `exp`. */
   readonly requiredClaims?: Readonly<Record<string, unknown>>

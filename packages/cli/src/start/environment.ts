@@ -2,7 +2,7 @@ import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
 import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
-import { unknownVariables } from './unknown-variables.ts'
+import { unknownVariables, unusedVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -40,7 +40,7 @@ export function readEnvironment(environment: { readonly [name: string]: string |
   const read = schema.safeParse(given)
   const faults = read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   if (given['API_JWT_SECRET'] === undefined && given['API_JWT_JWKS'] === undefined)
-    faults.unshift('API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified')
+    faults.unshift('API_JWT_SECRET: is missing; set it (`tidewire keys` makes one), or API_JWT_JWKS, so that tokens can be verified')
   if (given['TIDEWIRE_INSPECTOR'] !== undefined && read.data?.TIDEWIRE_INSPECTOR === true && given['TIDEWIRE_ADMIN_SECRET'] === undefined)
     faults.push(`TIDEWIRE_ADMIN_SECRET: is missing; the inspector needs it, a text of its own of at least ${MIN_SECRET_BYTES} bytes`)
   if (given['TIDEWIRE_ADMIN_SECRET'] !== undefined && given['TIDEWIRE_ADMIN_SECRET'] === given['API_JWT_SECRET'])
@@ -49,7 +49,9 @@ export function readEnvironment(environment: { readonly [name: string]: string |
     faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
   const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
   if (!cluster.ok) faults.push(...cluster.faults)
-  if (!read.success || !cluster.ok || faults.length > 0) return { ok: false, faults }
+  // What is missing may be there under a misspelt name.
+  if (!read.success || !cluster.ok || faults.length > 0)
+    return { ok: false, faults: [...faults, ...unknownVariables(Object.keys(given), Object.keys(schema.shape))] }
   return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }
 }
 
@@ -125,7 +127,7 @@ const SIGNING_SECRETS = ['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN
 function secret(meaning: string): z.ZodOptional<z.ZodType<string, string>> {
   return field(
     meaning,
-    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`openssl rand -base64 48\` makes one`,
+    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`tidewire keys\` makes one`,
     (text) => (Buffer.byteLength(text) >= MIN_SECRET_BYTES ? text : undefined),
   )
 }
@@ -138,6 +140,7 @@ function warningsOf(given: { readonly [name: string]: string | undefined }): rea
   return [
     ...short.map((name) => `${name} is shorter than ${ADVISED_SECRET_BYTES} bytes, which HS256 asks for`),
     ...unknownVariables(Object.keys(given), Object.keys(schema.shape)),
+    ...unusedVariables(Object.keys(given)),
   ]
 }
 
@@ -245,7 +248,7 @@ const schema = z.object({
     (text) => words.get(text),
   ),
   TIDEWIRE_NODE_NAME: field(
-    'The name of this server among several. Default: host name and port',
+    'The name of this server among several (NATS, workers). Default: host name and port',
     'a text of at most 64 characters',
     (text) => (text.length <= 64 ? text : undefined),
   ),

@@ -330,7 +330,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
   }
 
-  /** Rule X2: the sender is told what was wrong, on its ref where the frame had one that could be read. */
+  /** Rule X2: the sender gets the fault, on its ref where the frame had one that could be read. */
   #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
     this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
     if (!this.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')

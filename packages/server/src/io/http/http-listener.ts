@@ -115,8 +115,8 @@ function bind(http: HttpServer, { host, port }: HttpListenerOptions): Promise<nu
     http.once('error', (cause: NodeJS.ErrnoException) => {
       const taken = cause.code === 'EADDRINUSE'
       const message = taken
-        ? `Port ${port} of ${host} is taken: choose another with the option port`
-        : `Cannot listen on ${host}:${port}: choose an address of this machine with the option host, and a port that you may use`
+        ? `Port ${port} of ${host} is taken: stop the program that listens there, or choose another port`
+        : `Cannot listen on ${host}:${port}: choose a host that is an address of this machine, and a port that you may use`
       reject(new RealtimeError(taken ? 'port-in-use' : 'bad-option', message, { cause }))
     })
     http.listen({ host, port, backlog: 1024 }, () => resolve((http.address() as AddressInfo).port))
