@@ -67,7 +67,7 @@ const STRICTER: readonly Stricter[] = [
     what: 'inheritance of a membership',
     before: 'grant select on T to readers; revoke readers from reader; grant readers to reader; alter role reader inherit',
     revoke: `do $$ begin
-      if current_setting('server_version_num')::int >= 160000 then grant readers to reader with inherit false; else alter role reader noinherit; end if;
+      if current_setting('server_version_num')::int >= 160000 then execute 'grant readers to reader with inherit false'; else alter role reader noinherit; end if;
     end $$`,
   },
   {
