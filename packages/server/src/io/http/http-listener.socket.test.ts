@@ -69,7 +69,7 @@ describe('a request that offers another protocol than WebSocket (rule H8)', () =
 
   test('costs nothing where its connection ends meanwhile', async () => {
     const request = `POST / HTTP/1.1\r\nHost: x\r\n${h2c}Content-Length: 5\r\n\r\n`
-    for (const pieces of [`${request}he`, `${request}hello${request}`, `${`${request}hello`.repeat(30)}`])
+    for (const pieces of [`${request}he`, `${request}hello${request}`, `${request}hello`.repeat(30)])
       await new Promise<void>((resolve) => {
         const socket = connect(listener.port, '127.0.0.1', () => socket.write(pieces, () => socket.resetAndDestroy()))
         socket.on('error', () => {})
