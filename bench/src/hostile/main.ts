@@ -94,17 +94,17 @@ async function runOnce(
       ? ['1', '1', topic, 'phx_join', { config }]
       : { topic, event: 'phx_join', ref: '1', join_ref: '1', payload: { config } }
   if (config !== null) attacker.send(JSON.stringify(join))
-  const text = frame(topic)
-  const frames = Array.from({ length: times }, () => (times === 1 ? text : frame(topic)))
+  const single = frame(topic)
+  const frames = Array.from({ length: times }, () => (times === 1 ? single : frame(topic)))
   await delay(SETTLE_MS)
   const send = async (): Promise<void> => {
-    if (batch) answers.push(await postBatch(to(version), text as string))
+    if (batch) answers.push(await postBatch(to(version), single as string))
     else for (const each of frames) attacker.send(each)
     await Promise.all(others.slice(0, receivers).map((other) => answered(other, witness)))
     await answered(attacker, witness)
     await delay(SETTLE_MS)
   }
-  const answer = (text: string): Promise<void> => come(answers, text, name)
+  const answer = (wanted: string): Promise<void> => come(answers, wanted, name)
   if (thenRow) {
     await send()
     await answer('Subscribed to PostgreSQL')
@@ -124,7 +124,7 @@ async function runOnce(
   await delay(50)
   return {
     name,
-    bytes: Buffer.byteLength(text),
+    bytes: Buffer.byteLength(single),
     delayMs: after.longestDelayMs ?? 0,
     turnMs: after.longestTurnMs ?? 0,
     heartbeatMs,

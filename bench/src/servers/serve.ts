@@ -4,6 +4,8 @@ export interface Serving {
   readonly port: number
   /** For the URL; empty when the server asks for none. */
   readonly apiKey?: string
+  /** Of its processes, where it is not this one alone. */
+  readonly pids?: readonly number[]
   stop(): Promise<unknown>
   /** So far, where it is known. */
   deliveries?(): number
@@ -34,7 +36,7 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
       void serving.watch?.(request === 'watch').then(() => tell({ kind: 'done' }))
     } else void serving.stop().finally(() => process.exit())
   })
-  tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '' })
+  tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '', ...(serving.pids && { pids: serving.pids }) })
 }
 
 /** Without anybody to tell, there is nothing to serve for. */

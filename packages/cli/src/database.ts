@@ -1,4 +1,4 @@
-import type { DatabasePool, Queryable } from '@tidewire/postgres'
+import type { DatabasePool, PostgresFeedOptions, Queryable } from '@tidewire/postgres'
 import type { AdminPorts, Server, SlotSize, StartOptions } from '@tidewire/server'
 import { databaseId } from './database-id.ts'
 import { Failure, failed, reasonOf } from './failure.ts'
@@ -32,8 +32,12 @@ export interface DatabaseOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false. */
   readonly hasRelay?: boolean
+  /** Names of nodes that are processes of this server, and reached without a relay to all. */
+  readonly siblings?: readonly string[]
   /** What an operator should know of the replication slots, as a sentence. */
   readonly onNotice?: (sentence: string) => unknown
+  /** Faults of row changes: for logs. */
+  readonly onFault?: PostgresFeedOptions['onFault']
   /** Whether the database may be used at all. A Failure that it throws says why not. */
   readonly guard?: (session: Queryable) => Promise<void>
   /** A database that did not answer at first is ready: `migrated` names what was changed. */
@@ -85,7 +89,9 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     temporarySlot,
     ...(options.node === undefined ? {} : { node: options.node }),
     hasRelay: options.hasRelay ?? false,
+    siblings: options.siblings ?? [],
     onNotice: (sentence) => void options.onNotice?.(sentence),
+    ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
     onStatus: (status) => {
       if (status.kind === 'waiting') notice(`Row changes stand still: ${status.fault.message}`)
     },

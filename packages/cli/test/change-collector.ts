@@ -1,4 +1,4 @@
-import { comparePlaces, parsePosition, type Position } from '@tidewire/postgres'
+import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
 import { WebSocket } from 'ws'
 
 export interface Collected {
@@ -100,7 +100,7 @@ export class ChangeCollector {
       return
     }
     const before = this.changes.at(-1)
-    if (before !== undefined && comparePlaces(parsed.position, before.position) <= 0)
+    if (before !== undefined && compareLogPositions(parsed.position, before.position) <= 0)
       this.faults.push(`${text} came after ${before.position.commitLsn}/${before.position.seq}`)
     this.#last = text
     this.changes.push({ position: parsed.position, record })

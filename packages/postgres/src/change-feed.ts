@@ -1,134 +1,125 @@
 import type { GapReason } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
-import type { ChangeBatch, NewEpoch, TableGap } from './replication/change-source.ts'
-import { laterLsn, type Lsn } from './replication/lsn.ts'
+import { errorText } from './catalog/database-fault.ts'
+import { ChangeDispatcher } from './deliver/change-dispatcher.ts'
+import { Pipeline } from './deliver/pipeline.ts'
+import type { ChangeBatch, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch, TableGap } from './replication/source/change-source.ts'
+import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
-import type { ReplicationFault } from './replication/replication-fault.ts'
-import type { EpochReason } from './replication/replication-state.ts'
-import { NO_ENTRY, parseChangeEntry, tablesOf, type ChangeEntry, type EntryRefusal } from './subscribe/change-entry.ts'
-import { ChangeRing, type RingLimits } from './subscribe/change-ring.ts'
+import { isMessageTable } from './replication/table.ts'
+import type { EpochReason } from './replication/source/replication-state.ts'
+import { parseChangeEntries } from './subscribe/request/change-entry.ts'
+import { ChangeRing } from './subscribe/resume/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
+import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
-import type { FeedRuntime } from './feed-runtime.ts'
-import { Pipeline } from './decide/pipeline.ts'
-import type { Replayer } from './subscribe/replay.ts'
-import { isOwnTable, Settling, type SettlingListener } from './decide/settling.ts'
+import { FeedHealth } from './feed-health.ts'
+import type { FeedOptions, FeedSource } from './feed-options.ts'
+import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
+import { FeedWindow } from './feed-window.ts'
+import { ResumeQueue, type ReplayPort } from './subscribe/resume/resume-queue.ts'
 import { Subscribing, waitingText } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
-import { WindowMarks } from './subscribe/window-marks.ts'
+import { WindowMarks } from './subscribe/resume/window-marks.ts'
+
+/** A table whose entry could not be loaded is tried again. */
+const TAKE_BACK_AFTER_MS = 1_000
 
 const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   found: 'slot-replaced',
   created: 'slot-created',
   lost: 'slot-lost',
-  'publication-changed': 'publication-changed',
   // The server's own position, which it goes on from after a cut.
   'fell-behind': 'position-too-old',
-}
-
-/** What the feed needs of the source of changes. */
-export interface FeedSource {
-  readonly epoch: string | null
-  readonly confirmedLsn: Lsn
-  /** What Postgres has written, seen every few seconds. */
-  readonly serverLsn: Lsn
-  /** Other nodes that read the same changes. */
-  readonly peers: readonly string[]
-  /** A sentence when it stands still. */
-  readonly trouble: string | null
-  confirm(epoch: string, endLsn: Lsn): void
-  pause(): void
-  resume(): void
-}
-
-export interface FeedOptions extends SettlingListener {
-  /** What can be replayed. */
-  readonly ring: RingLimits
-  /** The write-ahead log that Postgres has to keep for it, at most. */
-  readonly maxWalBytes: number
-  /** How often channels that want positions are told one without a change. */
-  readonly positionIntervalMs: number
-  /** How often publications, roles and policies are looked at again. */
-  readonly refreshIntervalMs: number
-  /** How many channels may replay at once. */
-  readonly maxReplays: number
-  /** Whether broadcasts and presence reach the other nodes of this database. */
-  readonly hasRelay: boolean
+  'publication-changed': 'publication-changed',
 }
 
 /**
- * Row changes for channels: matches them against what was asked for, has Postgres decide who may see them, and hands them
- * on in the order of their commits.
+ * Row changes for channels: matches them against what was asked for, has Postgres decide who may see them, and delivers them
+ * in the order of their commits.
  */
-export class PostgresChangeFeed implements ChangeFeed {
+export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   readonly #database: FeedDatabase
-  readonly #source: FeedSource
   readonly #runtime: FeedRuntime
-  readonly #options: FeedOptions
   readonly #subscriptions: Subscriptions
   readonly #subscribing: Subscribing
-  readonly #settling: Settling
-  readonly #ring: ChangeRing
-  readonly #marks: WindowMarks
+  readonly #dispatcher: ChangeDispatcher
+  readonly #window: FeedWindow
   readonly #pipeline: Pipeline
+  readonly #resumes: ResumeQueue
+  readonly #health: FeedHealth
   readonly #timers: { cancel(): void }[] = []
-  #progress: Lsn = 0n
-  /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
-  #fillsUntil: Lsn | null = null
-  #ready = false
-  #progressWaiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
+  #source: FeedSource | null = null
   #closed = false
 
-  constructor(database: FeedDatabase, source: FeedSource, runtime: FeedRuntime, options: FeedOptions) {
+  constructor(unbounded: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
+    const database = bounded(unbounded, runtime)
     this.#database = database
-    this.#source = source
     this.#runtime = runtime
-    this.#options = options
-    this.#ring = new ChangeRing(options.ring)
-    this.#marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
+    const ring = new ChangeRing(options.ring)
+    const marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
+    const window = new FeedWindow(ring, marks, () => runtime.uptime())
+    this.#window = window
     this.#subscriptions = new Subscriptions(database)
-    this.#subscribing = new Subscribing({
+    const epoch = (): string | null => this.#source?.epoch ?? null
+    const dispatcher = new ChangeDispatcher({
       database,
+      epoch,
       runtime,
       subscriptions: this.#subscriptions,
-      replayer: this.#replayer,
-      maxReplays: options.maxReplays,
+      ring,
+      listener: options,
     })
-    this.#settling = new Settling({ database, source, runtime, subscriptions: this.#subscriptions, ring: this.#ring, listener: options })
+    this.#dispatcher = dispatcher
+    const source = { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() }
     this.#pipeline = new Pipeline(runtime, source, {
-      begin: () => this.#settling.begin(),
-      match: (change, batch) => this.#settling.match(change, batch),
-      isPrepared: (table) => isOwnTable(table) || this.#subscriptions.isPrepared(table),
+      begin: () => dispatcher.begin(),
+      match: (change, batch) => dispatcher.match(change, batch),
+      isPrepared: (table) => isMessageTable(table) || this.#subscriptions.isPrepared(table),
       prepare: (table) => this.#subscriptions.prepare(table),
-      settle: async (batch) => {
-        await this.#settling.settle(batch)
-        // A transaction may have more changes than are kept.
-        this.#trim()
+      setAside: (table, error) => {
+        dispatcher.setAside(table, error)
+        this.#takeBackLater(table.oid)
       },
+      dispatch: async (batch) => {
+        await dispatcher.dispatch(batch)
+        // A transaction may have more changes than are kept.
+        window.trim()
+      },
+      skip: (change, error) => dispatcher.skip(change, error),
       stale: (oid) => this.#subscriptions.markStale(oid),
-      committed: (endLsn) => this.#committed(endLsn),
-      progressed: (lsn) => this.#progressed(lsn),
+      committed: (endLsn) => window.committed(endLsn),
+      progressed: (lsn) => window.progressed(lsn),
     })
+    const port: ReplayPort = {
+      epoch,
+      processed: (lsn) => window.processed(lsn),
+      betweenBatches: (work) => this.#pipeline.controlled(work),
+      replay: (changes, channels) => dispatcher.replay(changes, channels),
+    }
+    this.#resumes = new ResumeQueue({ ring, runtime, port, maxWaitMs: options.resumeTimeoutMs })
+    const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
+    this.#subscribing = new Subscribing({ database, runtime, subscriptions: this.#subscriptions, resumes: this.#resumes, epoch, onFault })
+    this.#health = new FeedHealth(runtime, { pipeline: this.#pipeline, dispatcher, resumes: this.#resumes, window }, options)
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
-    this.#every(options.positionIntervalMs, () => this.#tellPositions())
-    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => this.#trim())
+    this.#every(options.positionIntervalMs, () => this.#sendPositions())
+    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => window.trim())
+  }
+
+  /** Where the changes come from: its handlers are this feed's. */
+  attach(source: FeedSource): void {
+    this.#source = source
+    this.#window.attach(source)
   }
 
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle {
-    const objects = request.entries.filter(({ entry }) => entry !== null)
-    const entries: ChangeEntry[] = []
-    let refusal: EntryRefusal | null = objects.length === 0 ? NO_ENTRY : null
-    for (const { id, entry } of objects) {
-      const parsed = parseChangeEntry(id, entry)
-      if (parsed.ok) entries.push(parsed.entry)
-      else refusal ??= parsed
-    }
-    const channel = new FeedChannel(request, entries, listener)
+    const { entries, refusal } = parseChangeEntries(request.entries)
+    const channel = new FeedChannel(request, entries, listener, (error) => this.#fault('listener', errorText(error)))
     if (refusal !== null) {
       // Never inside the call: the caller does not hold the handle yet.
       const { message, fault } = refusal
       void Promise.resolve().then(() => channel.refuse(message, fault))
-      return { setIdentity: () => {}, close: () => (channel.closed = true) }
+      return { setIdentity: () => {}, close: () => channel.dispatch({ type: 'closed' }) }
     }
     this.#subscriptions.channels.add(channel)
     void this.#subscribing.subscribe(channel)
@@ -136,31 +127,11 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   observe(decided: ((change: DecidedChange) => void) | null): void {
-    this.#settling.decided = decided
+    this.#dispatcher.onDecided = decided
   }
 
   progress(): FeedProgress {
-    const { serverLsn, trouble } = this.#source
-    const oldest = this.#pipeline.oldest
-    return {
-      lagBytes: serverLsn > this.#progress ? Number(serverLsn - this.#progress) : 0,
-      oldestAt: oldest === null ? null : Number(oldest.transaction.commitTime) / 1_000,
-      trouble,
-      unready: this.#ready
-        ? null
-        : trouble === null
-          ? 'the changes of the last while are still being read'
-          : 'the database does not give its changes',
-      degraded: this.#degraded,
-      windowMs: this.#ring.spanMs(this.#runtime.uptime()),
-      windowBytes: this.#ring.bytes,
-    }
-  }
-
-  /** Why this node does less than its clients expect. */
-  get #degraded(): string | null {
-    if (this.#source.peers.length === 0 || this.#options.hasRelay) return null
-    return 'other servers read this database, and no relay is configured: broadcasts and presence do not reach their clients'
+    return this.#health.progress(this.#source, this.#runtime.uptime())
   }
 
   onChanges(batch: ChangeBatch): void {
@@ -168,13 +139,12 @@ export class PostgresChangeFeed implements ChangeFeed {
   }
 
   onEpoch(event: NewEpoch): void {
-    const { confirmedLsn, serverLsn } = this.#source
-    this.#fillsUntil ??= serverLsn
+    const { confirmedLsn, serverLsn } = this.#source ?? { confirmedLsn: 0n, serverLsn: 0n }
+    this.#window.connected(serverLsn)
     this.#pipeline.control(() => {
-      this.#ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
-      this.#marks.restart()
-      this.#progress = confirmedLsn
-      if (event.previous !== null) this.#resync(RESYNC_REASONS[event.reason])
+      this.#window.restart(confirmedLsn)
+      if (event.previous === null) return
+      for (const channel of this.#subscriptions.channels) this.#resync(channel, RESYNC_REASONS[event.reason])
     })
     this.#subscribing.epochIsKnown()
   }
@@ -182,19 +152,15 @@ export class PostgresChangeFeed implements ChangeFeed {
   /** The tables were not published for a while, so changes of them may be missing. */
   onTableGap({ tables, before }: TableGap): void {
     this.#pipeline.control(() => {
-      this.#ring.markGap(tables, before)
+      this.#window.ring.markGap(tables, before)
       const concerned = new Set(tables)
-      for (const channel of this.#subscriptions.channels) {
-        if (!channel.isSubscribed || ![...channel.subscriptions].some(({ oid }) => concerned.has(oid))) continue
-        channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason: 'publication-changed' })
-        void this.#subscribing.subscribe(channel)
-      }
+      for (const channel of this.#subscriptions.channels)
+        if ([...channel.subscriptions].some(({ oid }) => concerned.has(oid))) this.#resync(channel, 'publication-changed')
     })
   }
 
-  /** There is no stream, and the next attempt comes by itself. */
-  onWaiting(fault: ReplicationFault): void {
-    this.#subscribing.waits(waitingText(fault))
+  onStatus(status: ChangeSourceStatus): void {
+    if (status.kind === 'waiting') this.#subscribing.waits(waitingText(status.fault))
   }
 
   onProgress(lsn: Lsn): void {
@@ -205,91 +171,67 @@ export class PostgresChangeFeed implements ChangeFeed {
   close(): void {
     this.#closed = true
     for (const timer of this.#timers) timer.cancel()
-    for (const channel of this.#subscriptions.channels) channel.closed = true
+    for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'closed' })
+    this.#health.close()
+    this.#dispatcher.close()
+    this.#resumes.close()
     this.#pipeline.close()
     this.#subscribing.close()
-    for (const { done } of this.#progressWaiters) done()
-  }
-
-  readonly #replayer: Replayer = {
-    ring: () => this.#ring,
-    epoch: () => this.#source.epoch,
-    processed: (lsn) => this.#processed(lsn),
-    betweenBatches: (work) => this.#pipeline.controlled(work),
-    filterTextOf: (subscription, change) => this.#subscriptions.filterTextOf(subscription, change),
-    send: (changes, candidates) => this.#settling.replay(changes, candidates),
+    this.#window.close()
   }
 
   #setIdentity(channel: FeedChannel, identity: Identity): void {
     channel.identity = identity
     channel.generation++
-    this.#settling.renewed(channel)
+    this.#dispatcher.renewed(channel)
     // Whether or not it may keep all of its entries.
     this.#subscriptions.rebind(channel)
-    if (channel.isSubscribed) void this.#subscribing.subscribe(channel)
+    if (channel.state.kind === 'live') void this.#subscribing.subscribe(channel)
   }
 
   #close(channel: FeedChannel): void {
-    channel.closed = true
+    channel.dispatch({ type: 'closed' })
     this.#subscriptions.remove(channel)
   }
 
-  #committed(endLsn: Lsn): void {
-    if (this.#ring.size > 0) this.#ring.commit(endLsn)
-    this.#trim()
+  /** What happened in between is not known. */
+  #resync(channel: FeedChannel, reason: GapReason): void {
+    if (channel.state.kind !== 'live') return
+    channel.notify('error', 'Changes may have been missed: load your data again', { resync: true, reason })
+    void this.#subscribing.subscribe(channel)
   }
 
-  #progressed(lsn: Lsn): void {
-    this.#progress = lsn
-    this.#marks.note(lsn, this.#runtime.uptime())
-    if (this.#fillsUntil !== null && lsn >= this.#fillsUntil) this.#ready = true
-    const waiters = this.#progressWaiters
-    this.#progressWaiters = waiters.filter((waiter) => waiter.lsn > lsn)
-    for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
-  }
-
-  /** Lets go of what lies behind the window: in memory, and in Postgres. */
-  #trim(): void {
-    const nowMs = this.#runtime.uptime()
-    const trimmed = this.#ring.trim(nowMs)
-    const passed = this.#marks.trim(nowMs, this.#source.serverLsn)
-    const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
-    if (endLsn > 0n && this.#source.epoch !== null) this.#source.confirm(this.#source.epoch, endLsn)
-  }
-
-  /** The slot was lost or made anew: what happened in between cannot be told any more. */
-  #resync(reason: GapReason): void {
-    for (const channel of this.#subscriptions.channels) {
-      if (!channel.isSubscribed) continue
-      channel.tell('error', 'Changes may have been missed: load your data again', { resync: true, reason })
-      void this.#subscribing.subscribe(channel)
-    }
-  }
-
-  /** What the stream does not tell: publications, memberships, functions. */
+  /** What the stream does not say: publications, memberships, functions. */
   async #refresh(): Promise<void> {
     this.#subscriptions.markAllStale()
     if (this.#subscriptions.channels.size === 0) return
-    const published = await this.#database.publishedTables()
-    for (const channel of this.#subscriptions.channels) {
-      if (!channel.isSubscribed) continue
-      const gone = channel.entries.some((entry) => tablesOf(entry, published).length === 0)
-      if (gone) void this.#subscribing.subscribe(channel)
+    try {
+      await this.#subscriptions.followPublication(await this.#database.publishedTables(), () => endOfTurn(this.#runtime))
+    } catch (error) {
+      this.#fault('refresh', errorText(error))
     }
   }
 
-  #tellPositions(): void {
-    const { epoch } = this.#source
-    const place = this.#pipeline.isIdle ? { commitLsn: this.#progress > 0n ? this.#progress - 1n : 0n, seq: 0 } : this.#ring.last
-    if (epoch === null || place === null) return
-    const position = formatPosition({ epoch, ...place })
+  #sendPositions(): void {
+    const epoch = this.#source?.epoch ?? null
+    const at = this.#pipeline.isIdle
+      ? { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
+      : this.#window.ring.last
+    if (epoch === null || at === null) return
+    const position = formatPosition({ epoch, ...at })
     for (const channel of this.#subscriptions.channels)
-      if (channel.request.positions && channel.after !== null) channel.tell('ok', 'Position', { position })
+      if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
   }
 
-  /** When everything before `lsn` was handed over and delivered. */
-  #processed(lsn: Lsn): Promise<void> {
-    return this.#progress >= lsn || this.#closed ? Promise.resolve() : new Promise((done) => this.#progressWaiters.push({ lsn, done }))
+  #takeBackLater(oid: number): void {
+    this.#runtime.setTimer(() => {
+      if (this.#closed) return
+      this.#pipeline.control(() => this.#subscriptions.takeBack(oid).catch(() => this.#takeBackLater(oid)))
+    }, TAKE_BACK_AFTER_MS)
+  }
+
+  #fault(kind: string, message: string): void {
+    this.#dispatcher.report.log(kind, null, null, message)
   }
 
   #every(ms: number, work: () => void): void {

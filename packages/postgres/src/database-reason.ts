@@ -1,4 +1,4 @@
-/** What a client is told when the database gave no answer, in the words of the reference (rules J5, A5). */
+/** What a client gets when the database gave no answer, in the words of the reference (rules J5, A5). */
 export function databaseReason(error: unknown): string {
   const { code, message } = error as { readonly code?: string; readonly message?: string }
   switch (code) {

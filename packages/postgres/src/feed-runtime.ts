@@ -1,9 +1,9 @@
-/** Clock, timers and chance. Times are milliseconds. */
+/** Clock, timers and randomness. Times are milliseconds. */
 export interface FeedRuntime {
   /** Monotonic. */
   uptime(): number
   setTimer(callback: () => void, afterMs: number): { cancel(): void }
-  /** Calls back when everybody else has had a turn of the event loop. */
+  /** Calls back at the end of this turn of the event loop. */
   endOfTurn(callback: () => void): void
   /** From 0 to 1. */
   random(): number
@@ -11,4 +11,8 @@ export interface FeedRuntime {
 
 export function delay(runtime: FeedRuntime, ms: number): Promise<void> {
   return new Promise((resolve) => void runtime.setTimer(resolve, ms))
+}
+
+export function endOfTurn(runtime: FeedRuntime): Promise<void> {
+  return new Promise((resolve) => runtime.endOfTurn(resolve))
 }

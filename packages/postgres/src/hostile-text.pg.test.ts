@@ -122,7 +122,7 @@ describe.each(cases)('%s', (name, text) => {
   })
 })
 
-test('as claims under policies: everybody gets the row that is theirs, and nobody another', async () => {
+test('as claims under policies: every user gets their own row and no other', async () => {
   const entries = [{ event: '*', schema: 'public', table: 'mine' }]
   // Postgres keeps neither of these two in text.
   const texts = cases.filter(([name]) => name !== 'a NUL' && name !== 'half a character').map(([, text]) => text)

@@ -8,7 +8,7 @@ export { databaseMessageStore } from './messages/message-store.ts'
 export { migrations } from './migrations/migrations.ts'
 
 export { openChangeSource, type OpenChangeSourceOptions } from './io/replication/open-change-source.ts'
-export type { ChangeSourceTuning } from './replication/change-source-options.ts'
+export type { ChangeSourceTuning } from './replication/source/change-source-options.ts'
 export type {
   ChangeBatch,
   ChangeSource,
@@ -16,14 +16,21 @@ export type {
   ChangeSourceStatus,
   NewEpoch,
   TableGap,
-} from './replication/change-source.ts'
-export type { EpochReason } from './replication/replication-state.ts'
+} from './replication/source/change-source.ts'
+export type { EpochReason } from './replication/source/replication-state.ts'
 export type { ReplicationFault } from './replication/replication-fault.ts'
 export type { RowChange, Transaction } from './replication/transaction-assembler.ts'
-export type { Column, Table } from './replication/table.ts'
+export { isMessageTable, type Column, type Table } from './replication/table.ts'
 
 export { formatLsn, laterLsn, MAX_LSN, parseLsn, type Lsn } from './replication/lsn.ts'
-export { comparePlaces, formatPosition, parsePosition, type ParsedPosition, type Place, type Position } from './replication/position.ts'
+export {
+  compareLogPositions,
+  formatPosition,
+  parsePosition,
+  type ParsedPosition,
+  type LogPosition,
+  type Position,
+} from './replication/position.ts'
 
 export { columnWriter, keyOrder, type ValueType, type ValueWriter } from './replication/pgoutput/column-value.ts'
 export type { OldTuple, ReplicaIdentity, TimestampUs } from './replication/pgoutput/message.ts'
@@ -34,5 +41,5 @@ export { ensurePublications, readPublications, type Publication, type Publicatio
 export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop, type SlotRole } from './io/replication/slot.ts'
 export { isUnavailable } from './replication/replication-fault.ts'
 export type { Queryable } from './io/sessions/queryable.ts'
-export { isMessageTable, storedMessage } from './messages/stored-message.ts'
+export { storedMessage } from './messages/stored-message.ts'
 export { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from './io/feed/postgres-feed.ts'

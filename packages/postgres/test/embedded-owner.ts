@@ -1,4 +1,4 @@
-/** Starts an embedded Postgres, says so in one line of JSON, and stays (or, told `leave`, ends without stopping it). */
+/** Starts an embedded Postgres, says so in one line of JSON, and stays (or, with the argument `leave`, ends without stopping it). */
 import { startEmbeddedPostgres } from '../src/io/embedded/embedded-postgres.ts'
 
 const [dataDir, then] = process.argv.slice(2)

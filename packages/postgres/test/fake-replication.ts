@@ -1,4 +1,4 @@
-import type { ChangeSourceRuntime } from '../src/replication/change-source.ts'
+import type { ChangeSourceRuntime } from '../src/replication/source/change-source.ts'
 import type { RelationMessage } from '../src/replication/pgoutput/message.ts'
 import type { ReplicationFault } from '../src/replication/replication-fault.ts'
 import type {

@@ -3,12 +3,12 @@
  * disk, so this process may be killed at any moment.
  */
 import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
-import { comparePlaces, openChangeSource, type Place } from '../src/index.ts'
+import { compareLogPositions, openChangeSource, type LogPosition } from '../src/index.ts'
 
 const [connection, file] = process.argv.slice(2) as [string, string]
 
 /** The last whole line. A half one was never confirmed and comes again. */
-function lastPlace(): Place | null {
+function lastPosition(): LogPosition | null {
   if (!existsSync(file)) return null
   const text = readFileSync(file, 'utf8')
   const end = text.lastIndexOf('\n') + 1
@@ -19,9 +19,9 @@ function lastPlace(): Place | null {
   return { commitLsn: BigInt(commitLsn), seq: Number(seq) }
 }
 
-const last = lastPlace()
+const last = lastPosition()
 const out = openSync(file, 'a')
-let told = false
+let isReported = false
 
 const source = openChangeSource({
   connection,
@@ -29,14 +29,14 @@ const source = openChangeSource({
   reportDelayMs: 10,
   handlers: {
     onStatus: (status) => {
-      if (status.kind === 'streaming' && !told) console.log('streaming')
-      told ||= status.kind === 'streaming'
+      if (status.kind === 'streaming' && !isReported) console.log('streaming')
+      isReported ||= status.kind === 'streaming'
     },
     onChanges: ({ epoch, changes, endLsn }) => {
       let lines = ''
       for (const { transaction, seq, newTuple } of changes) {
         const place = { commitLsn: transaction.commitLsn, seq }
-        if (last === null || comparePlaces(place, last) > 0) lines += `${place.commitLsn} ${seq} ${newTuple?.text(0)}\n`
+        if (last === null || compareLogPositions(place, last) > 0) lines += `${place.commitLsn} ${seq} ${newTuple?.text(0)}\n`
       }
       writeSync(out, lines)
       fdatasyncSync(out)

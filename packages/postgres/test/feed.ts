@@ -29,7 +29,7 @@ export interface ChangeMessage {
   readonly bytes: Uint8Array
 }
 
-/** A channel that writes down what it is told. */
+/** A channel that records what it gets. */
 export class TestChannel {
   readonly changes: ChangeMessage[] = []
   readonly systems: SystemMessage[] = []
@@ -99,6 +99,33 @@ export class TestChannel {
     this.#waiting = []
     for (const wake of waiting) wake()
   }
+}
+
+/** Until no change that the stream has brought waits for a decision, in order or apart. */
+export async function decidedAll(feed: PostgresFeed, deadlineMs = 20_000): Promise<void> {
+  const deadline = Date.now() + deadlineMs
+  while (feed.changeFeed.progress!().oldestAt !== null) {
+    if (Date.now() > deadline) throw new Error('changes still wait for a decision')
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+/** The walsender has decoded what `write` commits, and the feed gets it when `alter` is committed too. */
+export async function inFlight({ feed, sql }: TestFeed, write: string, alter: string): Promise<void> {
+  feed.source.pause()
+  await sql.query(write)
+  const { rows } = await sql.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text as lsn')
+  const deadline = Date.now() + 10_000
+  const isSent = async (): Promise<boolean> => {
+    const { rows: sent } = await sql.query<{ sent: boolean | null }>(
+      `select bool_and(r.sent_lsn >= $1::pg_lsn) as sent from pg_stat_replication r join pg_stat_activity a using (pid) where a.datname = current_database()`,
+      [rows[0]!.lsn],
+    )
+    return sent[0]!.sent === true
+  }
+  while (!(await isSent())) if (Date.now() > deadline) throw new Error('what was written is not sent')
+  await sql.query(alter)
+  feed.source.resume()
 }
 
 export function asRole(role: string, claims: JsonObject = {}): Identity {

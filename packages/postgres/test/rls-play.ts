@@ -98,7 +98,7 @@ class Player {
     const { filter, event } = this.#person
     if (event !== '*' && event !== change.type) return false
     // Filters may look at the replica identity of a deleted row; under row level security only at its key, or at all of
-    // it where it is told only to those who could see it.
+    // it where it is delivered only to users who could see it.
     if (filter !== null) {
       const from = change.type === 'DELETE' ? `(values ${change.old}) v (id, owner, org, tag, n)` : `${table} where id = ${change.id}`
       const whole = change.wholeOld === true && (change.secured !== true || this.#person.deletes === 'authorized')
@@ -109,7 +109,7 @@ class Player {
     if (change.type === 'DELETE' && (change.wholeOld !== true || change.opaqueFor?.includes(this.#person.role) === true)) return false
     const shown = await this.#shows(sql, table, change, false)
     if (shown === null) this.#isDecidedApart = true
-    // Planning a statement may fail for somebody for whom running it does not; then both answers are right.
+    // Planning a statement may fail for a user for whom running it does not; then both answers are right.
     return shown ?? ((await this.#shows(sql, table, change, true)) === true ? 'either' : false)
   }
 
@@ -187,7 +187,7 @@ interface Question {
   readonly claims: JsonObject
   /** SQL to be run first, and undone with the rest. */
   readonly before: string
-  /** The statement was planned for nobody before. */
+  /** The statement was planned without an identity before. */
   readonly planned: boolean
 }
 

@@ -9,15 +9,18 @@ export const GAP_REASONS = [
   'position-ahead',
   'position-too-old',
   'too-many-replays',
-  // While the channel is live: the stream itself was interrupted.
+  // While the channel is live: the stream itself was interrupted, changes were withheld, or a table was away.
   'publication-changed',
   'slot-created',
   'slot-lost',
   'slot-replaced',
+  'table-returned',
+  'withheld',
   // Known to the client only.
   'changes-refused',
   'late-listener',
   'no-history',
   'unspecified',
 ] as const
+/** One of `GAP_REASONS`. */
 export type GapReason = (typeof GAP_REASONS)[number]

@@ -33,6 +33,7 @@ const MALFORMED: JsonScan = { ok: false, code: 'malformed-json' }
 const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
 
+/** Bounds of a scan, and what is known of the text. */
 export interface JsonScanOptions {
   readonly maxDepth: number
   readonly maxValues?: number

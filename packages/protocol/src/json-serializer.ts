@@ -24,7 +24,7 @@ export function encodeTextMessage(version: Version, message: Message, withJoinRe
 }
 
 /**
- * The text before and after the payload in a message without a ref: to everybody on a topic, or to the channel of
+ * The text before and after the payload in a message without a ref: to all on a topic, or to the channel of
  * `joinRef`. The payload's own bytes go between, so the envelope is built once per topic and the payload never again.
  */
 export function envelopeAround(

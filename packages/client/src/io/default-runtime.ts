@@ -9,13 +9,13 @@ import { workerTimers } from './worker-timers.ts'
 export const defaultRuntime: Runtime = {
   nowMs: () => Date.now(),
   random: () => Math.random(),
-  setTimer(afterMs, run) {
+  setTimer(run, afterMs) {
     const timer = setTimeout(run, afterMs)
     return () => clearTimeout(timer)
   },
   webSocket() {
     // React Native had none for long; without it every broadcast would be dropped as malformed.
-    if (typeof TextDecoder === 'undefined') throw new RealtimeError('no-transport', 'There is no TextDecoder: load a polyfill.')
+    if (typeof TextDecoder === 'undefined') throw new RealtimeError('no-transport', 'There is no TextDecoder.')
     return (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket()
   },
   http,

@@ -41,7 +41,7 @@ const EVENTS: { readonly [type: string]: RegExp } = {
   postgres_changes: /^(insert|update|delete|\*)$/i,
 }
 
-const FORGOTTEN_CLEANUP = 'Did an effect forget its cleanup, () => client.removeChannel(channel)?'
+const FORGOTTEN_CLEANUP = 'Did an effect forget client.removeChannel(channel)?'
 
 /** The half of a channel that listens: to broadcasts, presence, Postgres changes and the channel itself. */
 export class ChannelListeners<Events extends object, Database, Meta extends object> {
@@ -167,7 +167,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('presence', { event: 'leave' }, listener as (event: RealtimePresenceLeavePayload<Untyped>) => void, options)
   }
 
-  /** What was tracked under a key was replaced; it is also told as a join and a leave. */
+  /** What was tracked under a key was replaced; it is also reported as a join and a leave. */
   onPresenceUpdate(callback: (key: string, previous: Presence<Meta>[], current: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceUpdatePayload<Meta>): void => callback(event.key, event.previousPresences, event.newPresences)
     return this.on('presence', { event: 'update' }, listener as (event: RealtimePresenceUpdatePayload<Untyped>) => void, options)
@@ -191,7 +191,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.#listen('rejoin', { event: '*' }, callback, options)
   }
 
-  /** After each rejoin that may have missed something: the one place to fetch anew. */
+  /** After each rejoin that may have missed something: the one place to fetch again. */
   onGap(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: 'gap' }, callback, options)
   }
@@ -239,7 +239,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     const { listeners, host, topic } = this.#channel
     const binding: Binding = { type, filter: plainFilter(filter), callback }
     if (type === 'postgres_changes' && listeners.of(type).some((other) => isSameFilter(other.filter, binding.filter))) {
-      host.log('channel', `ignored a second listener for the same changes on ${topic}`, binding.filter)
+      host.log('channel', `ignored a second listener for equal changes on ${topic}`, binding.filter)
       return this
     }
     listeners.add(binding, signal)

@@ -8,7 +8,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 
 const SUB = new Set(['sub'])
 
-test('whom the policies cannot tell apart are one identity', () => {
+test('users that policies cannot distinguish are one identity', () => {
   const identities = new Identities()
   const first = identities.of('authenticated', { sub: '1', exp: 1 }, SUB)
   expect(identities.of('authenticated', { exp: 2, sub: '1' }, SUB)).toBe(first)
@@ -18,13 +18,13 @@ test('whom the policies cannot tell apart are one identity', () => {
   expect(identities.size).toBe(4)
 })
 
-test('those that nobody holds any more are forgotten, and the others stay who they are', async () => {
+test('identities that nothing holds any more are forgotten, and the others stay the same objects', async () => {
   const identities = new Identities()
   const renewed = (sub: number, exp: number): CheckIdentity => identities.of('authenticated', { sub: `${sub}`, exp }, 'all')
   const held = Array.from({ length: 10 }, (_, sub) => renewed(sub, 0))
   for (let exp = 1; exp <= 1_000; exp++) for (let sub = 0; sub < 10; sub++) renewed(sub, exp)
   expect(identities.size).toBe(10_010)
-  // Who was collected is told between two turns of the loop, sooner or later.
+  // The garbage collector reports between two turns of the event loop, sooner or later.
   await expect
     .poll(() => {
       collectGarbage()

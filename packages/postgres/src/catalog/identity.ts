@@ -1,7 +1,7 @@
 import type { Claims } from '@tidewire/server'
 import type { ClaimsUse } from './policy-analysis.ts'
 
-/** Who a check is made for: all whom the policies of a table cannot tell apart. */
+/** The identity that a check is made for: all users that the policies of a table cannot distinguish. */
 export interface CheckIdentity {
   readonly key: string
   readonly role: string
@@ -10,7 +10,7 @@ export interface CheckIdentity {
 }
 
 /**
- * One object per identity, as long as anybody holds on to it. Each renewed token may be a new one, so those that nobody
+ * One object per identity, as long as anything holds it. Each renewed token may be a new one, so those that nothing
  * holds any more are forgotten.
  */
 export class Identities {

@@ -91,3 +91,9 @@ function readNode(reader: Reader): TreeNode | null {
     values.push(value)
   }
 }
+
+/** A field that holds an oid or a number. */
+export function oidOf(node: TreeNode, field: string): number | null {
+  const text = word(node, field)
+  return text !== null && /^\d+$/.test(text) ? Number(text) : null
+}

@@ -1,5 +1,5 @@
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { withRow } from './change-row.ts'
+import { withRow } from '../replication/change-row.ts'
 import type { Grant } from './feed-database.ts'
 
 /**

@@ -1,24 +1,16 @@
 import type { Filter } from '@tidewire/protocol'
-import type { Lsn } from '../replication/lsn.ts'
+import type { CatalogPort } from '../catalog/catalog-port.ts'
+import type { RowTexts } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
-import type { EntryColumn, PublishedTable, RoleFacts, TableEntry } from '../catalog/table-entry.ts'
+import type { CatalogColumn, CatalogTable } from '../catalog/catalog-table.ts'
 
-/** An answer of Postgres that is the client's to know: `text` names its code, as the reference prints it. */
-export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly text: string }
-
-/** A table that is named exactly and not published. `null`: there is none that the role may read, and it is told no more. */
-export interface UnpublishedTable {
-  readonly publication: string
-  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean } | null
-}
-
-/** Texts of a row's columns, in the order of the `columns` that they go with; `undefined`: not known. */
-export type RowTexts = readonly (string | null | undefined)[]
+export type { Refusable } from '../catalog/catalog-port.ts'
+export type { RowTexts }
 
 /** Rows that identities want to see, all of one table and one role. */
 export interface RowCheck {
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   /** By row, the texts of the primary key. */
   readonly keys: readonly (readonly string[])[]
@@ -35,7 +27,7 @@ export interface RowCheck {
 
 /** Old rows (deleted ones, or an UPDATE's) that identities could see, all of one table and one role. */
 export interface OldRowCheck {
-  readonly entry: TableEntry
+  readonly entry: CatalogTable
   readonly role: string
   /** Each as the text of a value of the table's row type. */
   readonly rows: readonly string[]
@@ -72,28 +64,31 @@ export interface CheckAnswer {
   readonly current: boolean
   /** In the order of the request. */
   readonly identities: readonly IdentityAnswer[]
+  /** The policies took longer than they do as a rule. */
+  readonly slow?: boolean
 }
 
 /** Entries of whose rows something is delivered without a {@link RowCheck}, by the privileges that they remember. */
 export interface VersionCheck {
-  readonly pairs: readonly { readonly entry: TableEntry; readonly role: string }[]
+  readonly pairs: readonly { readonly entry: CatalogTable; readonly role: string }[]
   readonly xids: RowCheck['xids']
   readonly waits: boolean
 }
 
 /** Texts of a type that brings its own cast to JSON. */
 export interface CastQuestion {
-  /** As SQL calls it: qualified and quoted. */
+  readonly typeOid: number
+  /** As SQL called it when the table was described: qualified and quoted. */
   readonly typeSql: string
-  /** Of whoever is told, or of one of them. */
+  /** Of one of the subscribers. */
   readonly role: string
   readonly texts: readonly string[]
 }
 
-/** Generated columns that are to be made from what the stream told of rows. */
+/** Generated columns that are to be computed from what the log holds of rows. */
 export interface GeneratedQuestion {
   readonly table: Table
-  /** Of whoever is told, or of one of them. */
+  /** Of one of the subscribers. */
   readonly role: string
   readonly columns: readonly string[]
   /** By row, the texts of all columns that the table still has, in their order; `undefined`: not known. */
@@ -108,7 +103,7 @@ export interface WrittenRow {
 
 /** Texts of one column to be held against filters of one kind. */
 export interface FilterCheck {
-  readonly column: EntryColumn
+  readonly column: CatalogColumn
   readonly op: Filter['op']
   readonly negate: boolean
   /** By filter: its value, or the values of `in`. */
@@ -116,21 +111,12 @@ export interface FilterCheck {
   readonly texts: readonly (string | null)[]
 }
 
-export type FilterAnswer = { readonly ok: true; readonly matches: ReadonlySet<number> } | { readonly ok: false; readonly message: string }
+export type FilterAnswer =
+  | { readonly ok: true; readonly matches: ReadonlySet<number> }
+  | { readonly ok: false; readonly message: string; readonly timedOut?: boolean }
 
-/**
- * What the feed asks of Postgres. Everything rejects with an error of `pg` when there is no database to ask; the feed
- * then waits and asks again.
- */
-export interface FeedDatabase {
-  publishedTables(): Promise<readonly PublishedTable[]>
-  /** The table with exactly these names, as far as the role may read it. */
-  unpublishedTable(named: { readonly schema: string; readonly table: string }, role: string): Promise<UnpublishedTable>
-  role(name: string): Promise<RoleFacts>
-  /** Tables that are gone are missing in the answer; there may be more of them, and for more roles, than were asked for. */
-  tables(oids: readonly number[], roles: readonly string[]): Promise<ReadonlyMap<number, TableEntry>>
-  /** Checks a filter and answers its values as the column's type writes them. */
-  castFilter(filter: Filter, column: EntryColumn): Promise<Refusable<readonly (string | null)[]>>
+/** What is asked about rows. Everything rejects with an error of `pg`, as the catalog does. */
+export interface RowChecks {
   /** By filter, the numbers of the texts for which it is true. */
   testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
   checkRows(check: RowCheck): Promise<CheckAnswer>
@@ -138,7 +124,7 @@ export interface FeedDatabase {
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
   /** By pair, whether the policy version is still that of the entry. Rejects as `checkRows` does. */
   checkVersions(check: VersionCheck): Promise<readonly boolean[]>
-  /** What `to_jsonb` makes of the texts, in their order; `undefined` of those for which it fails. */
+  /** What `to_json` makes of the texts, in their order; `undefined` of those for which it fails. */
   jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
   /**
    * JSON texts of generated columns, by row and column name, as they follow from the rows. Those are missing that read what
@@ -150,10 +136,17 @@ export interface FeedDatabase {
    * them. Empty where the server's own login may not read them.
    */
   generated(
-    entry: TableEntry,
+    entry: CatalogTable,
     columns: readonly string[],
     rows: readonly WrittenRow[],
   ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
-  /** Everything that commits from now on has a commit LSN of at least this. */
-  insertLsn(): Promise<Lsn>
+}
+
+/** What the feed asks of Postgres. */
+export interface FeedDatabase extends CatalogPort, RowChecks {
+  /**
+   * The same checks on sessions of their own, for what may take long. On the others, identities that take too long together
+   * are all answered as timed out; here each is asked about by itself.
+   */
+  readonly apart: RowChecks
 }

@@ -14,7 +14,7 @@ export interface RecordSources {
   /** Where a value that the new tuple left out is looked for: the old tuple, when it holds the full row. */
   readonly old?: Tuple | null
   /** JSON texts, by column name, that the database was asked for: generated columns and types of kind `cast`. They win. */
-  readonly supplied?: ReadonlyMap<string, string>
+  readonly computed?: ReadonlyMap<string, string>
 }
 
 /** Writes a row as `to_jsonb(row)::text` would: `{"id": 1, "name": "a"}`. A column whose value is not known is left out. */
@@ -29,7 +29,7 @@ export function recordWriter(columns: readonly RecordColumn[]): RecordWriter {
   return (tuple, sources = {}) => {
     let json = ''
     for (const { name, at, key, write } of cells) {
-      const value = sources.supplied?.get(name) ?? columnJson(at, write, tuple, sources.old)
+      const value = sources.computed?.get(name) ?? columnJson(at, write, tuple, sources.old)
       if (value !== undefined) json += `${json === '' ? '{' : ', '}${key}${value}`
     }
     return json === '' ? '{}' : `${json}}`

@@ -1,14 +1,15 @@
+import { getOrMake } from '../catalog/multimap.ts'
 import { recordWriter, type RecordSources, type RecordWriter } from './record-writer.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
-import type { Supplied } from './supplied-columns.ts'
+import type { Computed } from './computed-columns.ts'
 
 /** Larger changes leave out what is large (rule D10). */
 const MAX_CHANGE_BYTES: number = 1024 * 1024
 const MAX_KEPT_BYTES = 64
 
-/** How much of the old row is told. */
+/** How much of the old row is delivered. */
 export type OldExtent = 'identity' | 'key'
 
 export interface DataOptions {
@@ -16,8 +17,8 @@ export interface DataOptions {
   /** The row was written again since: it is sent as it is now, or its key alone. `null`: as the change wrote it. */
   readonly superseded: 'key' | RowChange | null
   readonly position: string | null
-  /** What the stream does not tell. */
-  readonly supplied: Supplied | null
+  /** What the log does not hold. */
+  readonly computed: Computed | null
 }
 
 /** One selection of a table's columns, and how its changes are written. */
@@ -66,15 +67,15 @@ export class TableView {
   }
 
   #records(change: RowChange, options: DataOptions): Records {
-    const { superseded, supplied } = options
+    const { superseded, computed } = options
     const row = rowOf(change, options)
     const { newTuple } = row
     const { old } = change
-    const sources: RecordSources = { old: fullOld(row), ...(supplied === null ? {} : { supplied: supplied.record }) }
+    const sources: RecordSources = { old: fullOld(row), ...(computed === null ? {} : { computed: computed.record }) }
     const record = newTuple === null ? '' : (superseded === 'key' ? this.#writeKey : this.#writeRow)(newTuple, sources)
     const before = old?.tuple ?? change.newTuple
     const writeOld = this.#oldColumns(options) === this.#oldKey ? this.#writeOldKey : this.#writeIdentity
-    const oldSources: RecordSources = supplied === null ? {} : { supplied: old === null ? supplied.record : supplied.old }
+    const oldSources: RecordSources = computed === null ? {} : { computed: old === null ? computed.record : computed.old }
     return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
   }
 
@@ -108,7 +109,7 @@ interface Records {
   readonly old: string
 }
 
-/** The `data` of a change whose content may not or cannot be told. */
+/** The `data` of a change whose content may not or cannot be delivered. */
 export function errorData({ table, action }: RowChange, error: string): string {
   const records = action === 'DELETE' ? '' : ',"record":{}'
   const old = action === 'INSERT' ? '' : ',"old_record":{}'
@@ -133,7 +134,26 @@ function rawBytes({ newTuple, old }: RowChange): number {
   return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
 }
 
-/** ISO 8601 in UTC, cut to milliseconds. */
+const MAX_DATE_MS = 8_640_000_000_000_000
+
+/** ISO 8601 in UTC, cut to milliseconds. A replication origin may name any time: one that no Date holds becomes the nearest. */
 function commitTimestamp(timeUs: bigint): string {
-  return new Date(Number(timeUs / 1_000n)).toISOString()
+  return new Date(Math.max(-MAX_DATE_MS, Math.min(MAX_DATE_MS, Number(timeUs / 1_000n)))).toISOString()
+}
+
+const views = new WeakMap<Table, Map<string, TableView>>()
+
+/** How changes of the table are written with these columns (`attnum`s, comma separated). */
+export function viewOf(table: Table, columns: string): TableView {
+  return getOrMake(
+    getOrMake(views, table, () => new Map<string, TableView>()),
+    columns,
+    () => {
+      const numbers = new Set(columns.split(',').map(Number))
+      return new TableView(
+        table,
+        table.columns.filter((column) => column.number > 0 && numbers.has(column.number)),
+      )
+    },
+  )
 }

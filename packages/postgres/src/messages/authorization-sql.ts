@@ -1,3 +1,7 @@
+import { roleVersionSql } from '../catalog/role-version.ts'
+
+import { forbiddenRoleSql } from '../catalog/role-rule.ts'
+
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
 export interface PolicyQuestion {
   readonly topic: string
@@ -89,9 +93,9 @@ begin
     fault := null;
     policy := null;
     begin
-      select r.rolsuper or r.rolname operator(pg_catalog.=) session_user into is_forbidden
+      select ${forbiddenRoleSql('r')} into is_forbidden
         from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) (question ->> 'role')::pg_catalog.name
-          and r.rolname operator(pg_catalog.<>) 'none' and (question ->> 'role') operator(pg_catalog.=) r.rolname::pg_catalog.text;
+          and (question ->> 'role') operator(pg_catalog.=) r.rolname::pg_catalog.text;
       refused_role := case when is_forbidden is null then 'missing' when is_forbidden then 'forbidden' end;
       if refused_role is null and (question ->> 'command') operator(pg_catalog.=) 'read' then
         command := 'r';
@@ -155,10 +159,23 @@ $function$`
 
 const FIELDS: (keyof PolicyQuestion)[] = ['topic', 'role', 'claims', 'sub', 'headers', 'command']
 
-/** One round trip: the transaction, its time limit, the questions, and the end of it all. */
+/** One round trip: the transaction, its time limit, the versions of the roles, the questions, and the end of it all. */
 export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {
-  const literal = ` E'${JSON.stringify(questions, FIELDS).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
-  return `begin; set local statement_timeout = ${timeoutMs}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+  const roles = ROLE_VERSIONS.replace('$roles', () => literalOf(JSON.stringify(rolesOf(questions))))
+  const literal = literalOf(JSON.stringify(questions, FIELDS))
+  return `begin; set local statement_timeout = ${timeoutMs}; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+}
+
+/** Each once. */
+export function rolesOf(questions: readonly PolicyQuestion[]): string[] {
+  return [...new Set(questions.map(({ role }) => role))]
+}
+
+const ROLE_VERSIONS = `select ${roleVersionSql('asked.role')} as version
+  from pg_catalog.json_array_elements_text($roles) with ordinality asked (role, n) order by asked.n`
+
+function literalOf(text: string): string {
+  return ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
 export interface BatchTimes {
@@ -166,6 +183,8 @@ export interface BatchTimes {
   readonly budgetMs: number
   /** The statement is cancelled after this, and with it the question that it is at. */
   readonly timeoutMs: number
+  /** An answer that comes so much later is not waited for: the connection may be dead, the database frozen, or a policy swallow the cancellation. */
+  readonly graceMs: number
 }
 
 /** Half of a character is replaced, as on the way of any parameter to Postgres. */

@@ -8,11 +8,12 @@ import { makeConvenient, migrate } from '../io/migrate.ts'
 import { databaseMessageStore } from './message-store.ts'
 
 const postgres = usePostgres()
+let url: string
 let pool: DatabasePool
 let admin: pg.Client
 
 beforeAll(async () => {
-  const url = await postgres.createDatabase()
+  url = await postgres.createDatabase()
   admin = new pg.Client({ connectionString: url })
   await admin.connect()
   await migrate(admin)
@@ -56,9 +57,44 @@ describe('policies on realtime.messages decide', () => {
     expect(flags(await authorizer().write({ subTopic, identity }))).toBe(writes)
   })
 
-  test.each(['none', 'postgres', 'nobody_here', '', "anon'; reset role; --"])('the role %j is nobody', async (role) => {
+  test.each(['none', 'postgres', 'nobody_here', '', "anon'; reset role; --"])('the role %j may nothing', async (role) => {
     for (const ask of ['read', 'write'] as const)
       expect(flags(await authorizer()[ask]({ subTopic: 'room:1', identity: { ...user, role } }))).toBe('--')
+  })
+
+  test.each(['postgres', 'pg_read_all_data'])('tokens may not take the role %s', async (role) => {
+    expect(await authorizer().read({ subTopic: 'room:1', identity: { ...user, role } })).toMatchObject({
+      broadcast: false,
+      detail: `tokens may not take the role "${role}"`,
+    })
+  })
+
+  test('memberships and attributes of a role count from their commit, though a session keeps its plans', async () => {
+    await admin.query(
+      `create role late_member nologin; create role late_group nologin; grant usage on schema realtime to late_member;
+       grant select, insert on realtime.messages to late_member;
+       create policy late_read on realtime.messages for select to late_group using (realtime.topic() = 'late');
+       create policy late_write on realtime.messages for insert to late_group with check (realtime.topic() = 'late')`,
+    )
+    const one = databasePool({ url, maxConnections: 1, connectTimeoutMs: 2_000 })
+    const asks = policyAuthorizer({ withSession: (work) => one.withSession(work) })
+    const question = { subTopic: 'late', identity: { ...user, role: 'late_member' } }
+    const both = async (): Promise<string[]> => [flags(await asks.read(question)), flags(await asks.write(question))]
+    try {
+      expect(await both()).toEqual(['--', '--'])
+      for (const [alteration, expected] of [
+        ['grant late_group to late_member', 'bp'],
+        ['revoke late_group from late_member', '--'],
+        ['alter role late_member bypassrls', 'bp'],
+        ['alter role late_member nobypassrls', '--'],
+      ] as const) {
+        await admin.query(alteration)
+        expect([alteration, ...(await both())]).toEqual([alteration, expected, expected])
+      }
+    } finally {
+      await one.close()
+      await admin.query('drop policy late_read on realtime.messages; drop policy late_write on realtime.messages')
+    }
   })
 
   test('one that raises for a user says no to that user, and why', async () => {
@@ -94,7 +130,7 @@ describe('policies on realtime.messages decide', () => {
     expect(who.rows).toEqual([{ who: 'postgres', claims: '' }])
   })
 
-  test('many questions share few sessions; a policy that sleeps is cut off and nobody else waits for it', async () => {
+  test('many questions share few sessions; a policy that sleeps is cut off and no other waits for it', async () => {
     await admin.query(
       "create policy slow on realtime.messages for select to authenticated using (realtime.topic() <> 'slow' or pg_sleep(60) is null)",
     )
@@ -106,7 +142,7 @@ describe('policies on realtime.messages decide', () => {
   })
 })
 
-test('without a database nobody knows, and the reason says so', async () => {
+test('without a database there is no answer, and the reason says so', async () => {
   const gone = databasePool({ url: 'postgres://postgres@127.0.0.1:1/postgres', maxConnections: 1, connectTimeoutMs: 500 })
   const asked = policyAuthorizer({ withSession: (work) => gone.withSession(work) })
   expect(flags(await asked.read({ subTopic: 'room:1', identity: user }))).toMatch(/^UnableToConnectToProject: /)
@@ -142,7 +178,7 @@ describe('realtime.send', () => {
     expect(await replay('bytes')).toEqual([['bin', '00ff']])
   })
 
-  test('tells changes of rows, and refuses what is none', async () => {
+  test('recognizes changes of rows, and refuses what is none', async () => {
     await admin.query(`
       create table bc (id int primary key, body text);
       create function bc_trigger() returns trigger language plpgsql as $$ begin
@@ -183,7 +219,7 @@ describe('migrations', () => {
     const clients = Array.from({ length: 3 }, () => new pg.Client({ connectionString: url }))
     await Promise.all(clients.map((client) => client.connect()))
     const results = await Promise.all(clients.map((client) => migrate(client)))
-    expect(results.map(({ applied }) => applied.length).toSorted()).toEqual([0, 0, 5])
+    expect(results.map(({ applied }) => applied.length).toSorted()).toEqual([0, 0, 6])
     expect((await migrate(clients[0]!)).applied).toEqual([])
     const { rows } = await clients[0]!.query(
       "select relid::regclass::text as name from pg_partition_tree('realtime.messages') where isleaf order by 1",
@@ -203,7 +239,7 @@ describe('migrations', () => {
     const waits = `select from pg_stat_activity where application_name = 'the other' and wait_event_type = 'Lock'`
     await expect.poll(async () => (await admin.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
     await one.query('commit')
-    expect((await migrated).applied).toHaveLength(5)
+    expect((await migrated).applied).toHaveLength(6)
     await Promise.all([one.end(), other.end()])
   })
 

@@ -1,4 +1,4 @@
-/** A queue that serves its origins in turns: one that asks a thousand times waits behind its own questions, not before everybody's. */
+/** A queue that serves its origins in turns: one that asks a thousand times waits behind its own questions, not before those of others. */
 export class FairLine<Item> {
   readonly #origins = new Map<unknown, Item[]>()
 

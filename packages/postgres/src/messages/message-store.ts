@@ -39,7 +39,7 @@ export function databaseMessageStore(database: MessageDatabase): MessageStore {
   }
 }
 
-/** A row without event or payload is no message: somebody's own insert. */
+/** A row without event or payload is no message: an insert of the application's own. */
 function storedMessage({ id, event, payload, binary_payload: binary }: Row): StoredMessage[] {
   if (event === null) return []
   if (binary !== null) return [{ id, event, encoding: 'binary', bytes: binary }]

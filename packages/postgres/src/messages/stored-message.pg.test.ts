@@ -2,10 +2,11 @@ import type { StoredPublish } from '@tidewire/server'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { usePostgres } from '../../test/postgres.ts'
-import type { ChangeSource } from '../replication/change-source.ts'
+import type { ChangeSource } from '../replication/source/change-source.ts'
 import { migrate } from '../io/migrate.ts'
 import { openChangeSource } from '../io/replication/open-change-source.ts'
-import { isMessageTable, storedMessage } from './stored-message.ts'
+import { isMessageTable } from '../replication/table.ts'
+import { storedMessage } from './stored-message.ts'
 
 const postgres = usePostgres()
 let admin: pg.Client
@@ -71,7 +72,7 @@ test('what SQL sends comes out in the order of commits, with its digits, and row
   ])
 })
 
-test('a message tells when it was committed, and the trace that its payload names', async () => {
+test('a message says when it was committed, and the trace that its payload names', async () => {
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
   const before = Date.now()
   await admin.query(`

@@ -3,16 +3,8 @@ import type { StoredPublish } from '@tidewire/server'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
-const SCHEMA = 'realtime'
-const TABLE = 'messages'
-
-/** Whether a table is where SQL leaves messages. Its changes are messages and never row changes. */
-export function isMessageTable(table: Pick<Table, 'schema' | 'name'>): boolean {
-  return table.schema === SCHEMA && (table.name === TABLE || table.name.startsWith(`${TABLE}_`))
-}
-
 /**
- * The broadcast that a row of `realtime.messages` is, whoever put it there (rule B8). `null` for a row that is none: an
+ * The broadcast that a row of `realtime.messages` is, wherever it came from (rule B8). `null` for a row that is none: an
  * update or delete (retention), or one without event, topic, id or payload.
  */
 export function storedMessage(change: RowChange): StoredPublish | null {
@@ -44,7 +36,7 @@ function traceIn(json: Buffer): string | null {
   try {
     return traceparentOf(JSON.parse(json.toString()))
   } catch {
-    // The column is of somebody's own making: not of type jsonb.
+    // The application made the column itself: it is not of type jsonb.
     return null
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What makes the first `insert` be seen in the database that `tidewire dev` runs itself: the API roles may use what is
  * made in `public` (as on Supabase, where row level security is what protects rows), and a new table with a primary key
- * joins the publication, which publishes partitions as the table that they belong to. Never run on a database of somebody else.
+ * joins the publication, which publishes partitions as the table that they belong to. Never run on a database that is not embedded.
  */
 export const embeddedConveniences: string = `
 grant usage on schema public to anon, authenticated, service_role;

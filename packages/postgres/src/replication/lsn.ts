@@ -1,7 +1,7 @@
-/** A place in the write-ahead log: bytes from its beginning, 64 bits. */
+/** A position in the write-ahead log: bytes from its beginning, 64 bits. */
 export type Lsn = bigint
 
-/** The last place that there is. */
+/** The last position that there is. */
 export const MAX_LSN: Lsn = 0xffff_ffff_ffff_ffffn
 
 /** The text that Postgres writes and reads: `16/B374D848`. */
@@ -15,7 +15,7 @@ export function parseLsn(text: string): Lsn | null {
   return parts === null ? null : (BigInt(`0x${parts[1]}`) << 32n) | BigInt(`0x${parts[2]}`)
 }
 
-/** The one of two places that comes later. */
+/** The later of two positions. */
 export function laterLsn(one: Lsn, other: Lsn): Lsn {
   return one > other ? one : other
 }

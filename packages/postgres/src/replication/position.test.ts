@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { MAX_LSN } from './lsn.ts'
-import { comparePlaces, formatPosition, parsePosition } from './position.ts'
+import { compareLogPositions, formatPosition, parsePosition } from './position.ts'
 
 const place = fc.record({ commitLsn: fc.bigInt(0n, MAX_LSN), seq: fc.integer({ min: 0, max: 0xffff_ffff }) })
 
@@ -36,10 +36,10 @@ test('is not read from anything else, and never throws', () => {
 test('places are ordered by commit, then by sequence', () => {
   fc.assert(
     fc.property(place, place, (one, other) => {
-      expect(Math.sign(comparePlaces(one, other))).toBe(-Math.sign(comparePlaces(other, one)) || 0)
-      expect(comparePlaces(one, { ...one })).toBe(0)
-      expect(comparePlaces(one, { ...one, seq: one.seq + 1 })).toBeLessThan(0)
-      expect(comparePlaces({ ...one, commitLsn: 1n }, { ...other, commitLsn: 2n })).toBeLessThan(0)
+      expect(Math.sign(compareLogPositions(one, other))).toBe(-Math.sign(compareLogPositions(other, one)) || 0)
+      expect(compareLogPositions(one, { ...one })).toBe(0)
+      expect(compareLogPositions(one, { ...one, seq: one.seq + 1 })).toBeLessThan(0)
+      expect(compareLogPositions({ ...one, commitLsn: 1n }, { ...other, commitLsn: 2n })).toBeLessThan(0)
     }),
   )
 })

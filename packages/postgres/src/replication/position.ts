@@ -10,8 +10,8 @@ export interface Position {
   readonly seq: number
 }
 
-/** The place of a change inside its epoch. */
-export type Place = Pick<Position, 'commitLsn' | 'seq'>
+/** The position of a change inside its epoch. */
+export type LogPosition = Pick<Position, 'commitLsn' | 'seq'>
 
 /** A position, or a sentence that says why a text is none. */
 export type ParsedPosition =
@@ -36,8 +36,8 @@ export function parsePosition(text: string): ParsedPosition {
   return { ok: true, position: { epoch, commitLsn, seq } }
 }
 
-/** Negative when `one` comes first, 0 when they are the same place. */
-export function comparePlaces(one: Place, other: Place): number {
+/** Negative when `one` comes first, 0 when they are the same position. */
+export function compareLogPositions(one: LogPosition, other: LogPosition): number {
   if (one.commitLsn !== other.commitLsn) return one.commitLsn < other.commitLsn ? -1 : 1
   return one.seq - other.seq
 }

@@ -20,7 +20,7 @@ export interface LoggedRelation {
   readonly gapBefore: Lsn | null
 }
 
-/** Of these tables, by oid, changes before a place in the log may be missing. */
+/** Of these tables, by oid, changes before a position in the log may be missing. */
 export interface TableGap {
   readonly tables: readonly number[]
   readonly before: Lsn

@@ -10,9 +10,9 @@ export type ReplicationFault =
   | { readonly kind: 'slot-lost'; readonly message: string }
   /** No slot or session is free: those of a server that is gone linger, or the database allows too few. */
   | { readonly kind: 'exhausted'; readonly message: string }
-  /** A publication was dropped or made anew: changes may be missing, so the next attempt starts a new epoch. */
+  /** A publication was dropped or created again: changes may be missing, so the next attempt starts a new epoch. */
   | { readonly kind: 'publication-changed'; readonly message: string }
-  /** Postgres says no, and will until somebody changes something: privileges, password, `wal_level`, no free slot. */
+  /** Postgres says no, and will until an operator changes something: privileges, password, `wal_level`, no free slot. */
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   /** Nothing was heard of the server for too long. */
   | { readonly kind: 'silent'; readonly message: string }
@@ -63,7 +63,7 @@ export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: n
       return 1_000 * spread
     case 'exhausted':
       return grown(500, 5_000) * spread
-    // Whoever drops a publication to make it anew should be done before it is made for them.
+    // A user who drops a publication to create it again should be done before it is created here.
     case 'publication-changed':
       return grown(1_000, 5_000) * spread
     case 'restarting':

@@ -2,7 +2,7 @@ import type { Lsn } from './lsn.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
 import type { TableGap } from './published-relations.ts'
 import type { ReplicationFault } from './replication-fault.ts'
-import type { EpochReason } from './replication-state.ts'
+import type { EpochReason } from './source/replication-state.ts'
 import type { Table } from './table.ts'
 
 /** Receives what the stream brings. */

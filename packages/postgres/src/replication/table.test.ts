@@ -1,18 +1,18 @@
 import { expect, test } from 'vitest'
 import { relation } from '../../test/replication-samples.ts'
-import { describeTable, type TableFacts } from './table.ts'
+import { describeTable, type CatalogRelation } from './table.ts'
 
 const types = new Map([
   [23, { name: 'int4', type: { kind: 'number' } as const }],
   [25, { name: 'text', type: { kind: 'text' } as const }],
 ])
-const column = (name: string, number: number, generated = false): TableFacts['columns'][number] => ({
+const column = (name: string, number: number, generated = false): CatalogRelation['columns'][number] => ({
   name,
   number,
   generated,
   typeOid: 23,
 })
-const facts: TableFacts = {
+const facts: CatalogRelation = {
   rowSecurity: true,
   forceRowSecurity: false,
   columns: [column('body', 1), column('id', 2), column('sum', 3, true)],

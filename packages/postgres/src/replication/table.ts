@@ -19,7 +19,7 @@ export interface Column {
 
 /**
  * A table as the changes that follow it were written, with what the catalog says of it now. A new object is made
- * whenever the stream describes the table anew, which Postgres does before the first change after its columns, its
+ * whenever the stream describes the table again, which Postgres does before the first change after its columns, its
  * policies, its privileges or its publications changed: so what was derived from a `Table` may be kept as long as it.
  */
 export interface Table {
@@ -38,7 +38,7 @@ export interface Table {
 }
 
 /** What the catalog says of a table. */
-export interface TableFacts {
+export interface CatalogRelation {
   readonly rowSecurity: boolean
   readonly forceRowSecurity: boolean
   readonly columns: readonly { readonly name: string; readonly number: number; readonly generated: boolean; readonly typeOid: number }[]
@@ -46,13 +46,13 @@ export interface TableFacts {
   readonly primaryKey: readonly number[]
 }
 
-export interface TypeFacts {
+export interface CatalogType {
   readonly name: string
   readonly type: ValueType
 }
 
 /** Joins what the stream and what the catalog say. Columns are matched by name. */
-export function describeTable(relation: RelationMessage, facts: TableFacts | null, types: ReadonlyMap<number, TypeFacts>): Table {
+export function describeTable(relation: RelationMessage, facts: CatalogRelation | null, types: ReadonlyMap<number, CatalogType>): Table {
   const tupleIndexes = new Map(relation.columns.map(({ name }, index) => [name, index]))
   const columns: Column[] = (facts?.columns ?? []).map(({ name, number, generated, typeOid }) => {
     const tupleIndex = tupleIndexes.get(name) ?? null
@@ -82,15 +82,20 @@ export function describeTable(relation: RelationMessage, facts: TableFacts | nul
 function describeColumn(
   name: string,
   typeOid: number,
-  types: ReadonlyMap<number, TypeFacts>,
+  types: ReadonlyMap<number, CatalogType>,
   rest: Pick<Column, 'number' | 'generated' | 'tupleIndex' | 'identity'>,
 ): Column {
   const facts = types.get(typeOid)
   return { name, typeOid, typeName: facts?.name ?? 'text', type: facts?.type ?? BUILTIN_TYPES.get(typeOid) ?? TEXT_TYPE, ...rest }
 }
 
-/** Of a table that is gone, only a default replica identity still tells the primary key. */
-function primaryKeyOf(relation: RelationMessage, facts: TableFacts | null, columns: readonly Column[]): Column[] {
+/** Of a table that is gone, only a default replica identity still holds the primary key. */
+function primaryKeyOf(relation: RelationMessage, facts: CatalogRelation | null, columns: readonly Column[]): Column[] {
   if (facts === null) return relation.replicaIdentity === 'default' ? columns.filter((column) => column.identity) : []
   return facts.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? [])
+}
+
+/** Whether it is where SQL leaves messages. Its changes are messages and never row changes. */
+export function isMessageTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
+  return schema === 'realtime' && (name === 'messages' || name.startsWith('messages_'))
 }

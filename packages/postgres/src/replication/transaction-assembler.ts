@@ -1,7 +1,7 @@
 import type { Lsn } from './lsn.ts'
 import type { OldTuple, PgoutputMessage, RelationMessage, TimestampUs, TruncateMessage } from './pgoutput/message.ts'
 import type { Tuple } from './pgoutput/tuple.ts'
-import { comparePlaces, type Place } from './position.ts'
+import { compareLogPositions, type LogPosition } from './position.ts'
 import type { Table } from './table.ts'
 
 /** What the changes of one transaction have in common. */
@@ -12,7 +12,7 @@ export interface Transaction {
   readonly xid: number
 }
 
-/** One row that was written, or one table that was emptied. Its place in the feed is `transaction.commitLsn`, `seq`. */
+/** One row that was written, or one table that was emptied. Its position in the feed is `transaction.commitLsn`, `seq`. */
 export interface RowChange {
   readonly action: 'INSERT' | 'UPDATE' | 'DELETE' | 'TRUNCATE'
   readonly table: Table
@@ -38,11 +38,11 @@ export interface AssemblerHandlers {
 }
 
 /**
- * Turns the messages of the stream into changes with their places. Changes are handed on as they come, without waiting
+ * Turns the messages of the stream into changes with their positions. Changes are handed on as they come, without waiting
  * for the end of the transaction: pgoutput sends only transactions that committed, and names the commit at their
  * beginning, so however large one is, nothing of it has to be kept.
  *
- * A new connection sends again what was not confirmed; changes whose place was handed on before are left out.
+ * A new connection sends again what was not confirmed; changes whose position was handed on before are left out.
  */
 export class TransactionAssembler {
   readonly #handlers: AssemblerHandlers
@@ -50,13 +50,13 @@ export class TransactionAssembler {
   #transaction: Transaction | null = null
   #seq = 0
   #handedOn = 0
-  #last: Place | null = null
+  #last: LogPosition | null = null
 
   constructor(handlers: AssemblerHandlers) {
     this.#handlers = handlers
   }
 
-  /** A new connection: it describes its tables anew, and no transaction is open. `newEpoch`: places start over as well. */
+  /** A new connection: it describes its tables again, and no transaction is open. `newEpoch`: positions start over as well. */
   restart(newEpoch: boolean): void {
     this.#tables.clear()
     this.#transaction = null
@@ -103,9 +103,9 @@ export class TransactionAssembler {
     if (transaction === null) return 'a change stands outside of a transaction'
     if (table === undefined) return `a change of relation ${relationOid} comes before its description`
     const seq = this.#seq++
-    const place = { commitLsn: transaction.commitLsn, seq }
-    if (this.#last !== null && comparePlaces(place, this.#last) <= 0) return null
-    this.#last = place
+    const position = { commitLsn: transaction.commitLsn, seq }
+    if (this.#last !== null && compareLogPositions(position, this.#last) <= 0) return null
+    this.#last = position
     this.#handedOn++
     this.#handlers.change({ action, table, transaction, seq, newTuple, old })
     return null

@@ -1,11 +1,21 @@
-import type { ChangesFault } from '@tidewire/protocol'
+import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
-import type { Place } from '../replication/position.ts'
-import type { RowChange } from '../replication/transaction-assembler.ts'
-import type { ChangeEntry } from './change-entry.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
+import { compareLogPositions, type LogPosition } from '../replication/position.ts'
+import type { ChangeAction, ChangeEntry } from './request/change-entry.ts'
+import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { PreparedFilter } from './filter-test.ts'
-import type { IndexPlace } from './subscription-index.ts'
+import type { IndexKey } from './subscription-index.ts'
+
+interface Held {
+  readonly position: LogPosition
+  readonly event: string
+  readonly payload: Uint8Array
+}
+
+/** Above this, what is held is dropped, and the channel is notified of a gap. */
+const MAX_HELD_BYTES = 8 * 1024 * 1024
 
 /** One channel that asked for changes. */
 export class FeedChannel {
@@ -16,21 +26,36 @@ export class FeedChannel {
   identity: Identity
   /** Grows with every new identity: what was decided for an older one does not count. */
   generation = 0
-  closed = false
-  /** Changes come live. Before that, they are replayed or not yet wanted. */
-  live = false
-  /** Only changes after this are sent; `null`: not known yet, so they are held. */
-  after: Place | null = null
-  /** It is being sent what it missed, up to `after`; an attempt that was interrupted goes on from there. */
-  replaying = false
-  readonly #toldOnce = new Set<string>()
-  #held: { readonly place: Place; readonly event: string; readonly payload: Uint8Array }[] = []
+  /** Names of tables that left the publication while the channel watched them. */
+  readonly missing: Set<string> = new Set()
+  readonly #onThrow: (error: unknown) => void
+  readonly #notified = new Set<string>()
+  /** Where decisions begin that are made apart from the ordered path. */
+  readonly #pending = new Set<{ readonly from: LogPosition }>()
+  #state: ChannelState = { kind: 'waiting' }
+  #held: Held[] = []
+  #heldBytes = 0
 
-  constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener) {
+  /** `onThrow` gets what the listener throws. */
+  constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener, onThrow: (error: unknown) => void) {
     this.request = request
     this.listener = listener
     this.entries = entries
     this.identity = request.identity
+    this.#onThrow = onThrow
+  }
+
+  get state(): ChannelState {
+    return this.#state
+  }
+
+  get closed(): boolean {
+    return this.#state.kind === 'closed'
+  }
+
+  /** Whether live changes reach it. */
+  get receives(): boolean {
+    return this.#state.kind === 'live' || this.#state.kind === 'registered'
   }
 
   /** Deletes come only of rows that its user could see (rule D14). */
@@ -38,28 +63,35 @@ export class FeedChannel {
     return this.request.deletes === 'authorized'
   }
 
-  /** It knows where it is, and everything after that comes live. */
-  get isSubscribed(): boolean {
-    return this.after !== null && !this.replaying
+  /** Whether nothing keeps its changes back. */
+  get isPrompt(): boolean {
+    return this.#state.kind === 'live' && this.#pending.size === 0
   }
 
-  deliver(place: Place, event: string, payload: Uint8Array): void {
-    if (this.closed) return
-    if (this.after === null) this.#held.push({ place, event, payload })
-    else if (isAfter(place, this.after)) this.listener.change(event, payload)
+  dispatch(event: ChannelEvent): void {
+    this.#state = nextState(this.#state, event)
+    if (this.#state.kind === 'closed') this.#drop()
+    else if (event.type === 'started') this.#release()
   }
 
-  /** From now on it is known what is sent; what was held follows. */
-  startAfter(place: Place): void {
-    this.after = place
-    const held = this.#held
-    this.#held = []
-    for (const each of held) this.deliver(each.place, each.event, each.payload)
+  deliver(position: LogPosition, event: string, payload: Uint8Array): void {
+    const state = this.#state
+    if (state.kind === 'registered' || (this.#pending.size > 0 && 'after' in state)) this.#hold({ position, event, payload })
+    else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
+  }
+
+  /** What follows `from` waits, so that the channel's own order is kept, until the answer is called. */
+  defer(from: LogPosition): () => void {
+    const decision = { from }
+    this.#pending.add(decision)
+    return () => {
+      if (this.#pending.delete(decision)) this.#release()
+    }
   }
 
   /** No changes flow (rule D17). */
   refuse(message: string, fault: ChangesFault): void {
-    this.tell('error', message, { ...fault })
+    this.notify('error', message, { ...fault })
   }
 
   refuseOnce(message: string, fault: ChangesFault): void {
@@ -68,11 +100,16 @@ export class FeedChannel {
 
   /** Some changes are withheld; the others come as before (rule D15). */
   warn(message: string, fault: ChangesFault): void {
-    this.tell('error', message, { live: true, ...fault })
+    this.notify('error', message, { live: true, ...fault })
   }
 
   warnOnce(message: string, fault: ChangesFault): void {
     this.#once(message, () => this.warn(message, fault))
+  }
+
+  /** Changes may be missing, and the channel goes on (rule D16). */
+  gap(reason: GapReason): void {
+    this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
   }
 
   /** Advice for clients of Tidewire; others take every error for the end of a channel. */
@@ -80,51 +117,97 @@ export class FeedChannel {
     if (this.request.positions) this.warnOnce(message, fault)
   }
 
-  tell(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {
+  notify(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {
     if (this.closed) return
-    if (extra === undefined || Object.keys(extra).length === 0) this.listener.system(status, message)
-    else this.listener.system(status, message, extra)
+    this.#guard(() => {
+      if (extra === undefined || Object.keys(extra).length === 0) this.listener.system(status, message)
+      else this.listener.system(status, message, extra)
+    })
   }
 
-  #once(message: string, tell: () => void): void {
-    if (this.#toldOnce.has(message)) return
-    this.#toldOnce.add(message)
-    tell()
+  #once(message: string, notify: () => void): void {
+    if (this.#notified.has(message)) return
+    this.#notified.add(message)
+    notify()
   }
-}
 
-/** Whether it is a delete that comes only to those who could see the row: to them, all of it may be told. */
-export function isAuthorizedDelete({ channel }: Subscription, { action }: RowChange): boolean {
-  return action === 'DELETE' && channel.authorizesDeletes
-}
+  #hold(held: Held): void {
+    this.#held.push(held)
+    this.#heldBytes += held.payload.length
+    if (this.#heldBytes <= MAX_HELD_BYTES) return
+    this.#drop()
+    this.gap('withheld')
+  }
 
-function isAfter(place: Place, other: Place): boolean {
-  return place.commitLsn === other.commitLsn ? place.seq > other.seq : place.commitLsn > other.commitLsn
+  #drop(): void {
+    this.#held = []
+    this.#heldBytes = 0
+  }
+
+  /** Sends what is held, up to the first decision that is still pending. */
+  #release(): void {
+    const state = this.#state
+    if (this.#held.length === 0 || !('after' in state)) return
+    const held = this.#held.sort((a, b) => compareLogPositions(a.position, b.position))
+    let until = held.length
+    for (const { from } of this.#pending) {
+      const first = held.findIndex(({ position }) => compareLogPositions(position, from) >= 0)
+      if (first >= 0) until = Math.min(until, first)
+    }
+    this.#held = held.slice(until)
+    this.#heldBytes = this.#held.reduce((sum, { payload }) => sum + payload.length, 0)
+    for (const { position, event, payload } of held.slice(0, until))
+      if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
+  }
+
+  #send(event: string, payload: Uint8Array): void {
+    this.#guard(() => this.listener.change(event, payload))
+  }
+
+  #guard(call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      this.#onThrow(error)
+    }
+  }
 }
 
 /** One table that one entry of a channel watches. */
 export interface Subscription {
   readonly channel: FeedChannel
   readonly entry: ChangeEntry
-  /** The entry's place in the request. */
+  /** The entry's index in the request. */
   readonly order: number
   readonly oid: number
-  readonly filters: readonly PreparedFilter[]
   readonly select: ReadonlySet<string> | null
-  /** What the catalog and the identity make of it; `null` until they are known. */
-  binding: Binding | null
+  /** As prepared for the version of the table that the catalog last described; `null`: they do not fit it. */
+  filters: readonly PreparedFilter[] | null
+  /** `attnum`s of the columns that its role may read, comma separated. */
+  columns: string
+  /** `null` until table and role are known, and while its filters do not fit the table. */
+  audience: Audience | null
 }
 
-export interface Binding {
+/**
+ * Subscriptions of one table that share role, identity, event and filters: whatever is decided about a row is decided for
+ * all of them. Belongs to one version of the table; the next version has other audiences.
+ */
+export interface Audience {
+  /** Equal for the same audience of another version of the table. */
+  readonly key: string
+  readonly entry: CatalogTable
   readonly role: string
-  /** Why the role gets no rows, as the reference says it; `null`: it does. */
-  readonly fault: 'unauthorized' | 'no-primary-key' | null
-  /** `attnum`s of the columns that it is told, comma separated. */
-  readonly columns: string
-  /** Whom to check rows for; `null`: there is nothing to check. */
+  /** Whose policies decide; `null`: every row of the table is visible to the role. */
   readonly identity: CheckIdentity | null
-  /** The table shows deleted rows and old values by their key only. */
-  readonly keyOnly: boolean
+  readonly event: ChangeAction | '*'
+  readonly filters: readonly PreparedFilter[]
+  /** It gets only deletes of rows that its user could see (rule D14). */
+  readonly authorizesDeletes: boolean
+  /** Why the role gets errors instead of rows; `null`: it gets rows. */
+  readonly fault: 'unauthorized' | 'no-primary-key' | null
+  /** Every row that its policies show has this value in this column. */
   readonly owner: { readonly column: string; readonly value: string } | null
-  readonly place: IndexPlace
+  readonly indexKey: IndexKey
+  readonly members: Set<Subscription>
 }

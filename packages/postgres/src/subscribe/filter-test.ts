@@ -1,5 +1,6 @@
 import type { Filter } from '@tidewire/protocol'
-import type { EntryColumn } from '../catalog/table-entry.ts'
+import type { CatalogColumn, CatalogTable } from '../catalog/catalog-table.ts'
+import type { Table } from '../replication/table.ts'
 
 /**
  * A filter with its values as the database wrote them after casting them to the column's type. Where comparing those
@@ -7,7 +8,7 @@ import type { EntryColumn } from '../catalog/table-entry.ts'
  */
 export interface PreparedFilter {
   readonly filter: Filter
-  readonly column: EntryColumn
+  readonly column: CatalogColumn
   /** The value, or the values of `in`, as the type writes them. */
   readonly values: readonly (string | null)[]
   /** `null`: only the database knows. */
@@ -23,16 +24,46 @@ const INTEGERS = new Set([20, 21, 23])
 const WRITTEN_ALIKE = new Set([BOOL, ...INTEGERS, 17, 1082, 1114, 1184, 2950])
 const TEXTS = new Set([25, 1043])
 
-export function prepareFilter(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): PreparedFilter {
+export function prepareFilter(filter: Filter, column: CatalogColumn, values: readonly (string | null)[]): PreparedFilter {
   return { filter, column, values, test: columnTest(filter, column, values) }
 }
 
+/** The test, where the row was written with the type that the filter was prepared for; `null`: only Postgres can evaluate it. */
+export function testFor({ test, column }: PreparedFilter, table: Table): ColumnTest | null {
+  if (test === null) return null
+  const written = typesOf(table).get(column.name)
+  return written === undefined || written === column.typeOid ? test : null
+}
+
+const types = new WeakMap<Table, ReadonlyMap<string, number>>()
+
+function typesOf(table: Table): ReadonlyMap<string, number> {
+  let known = types.get(table)
+  if (known === undefined) types.set(table, (known = new Map(table.columns.map(({ name, typeOid }) => [name, typeOid]))))
+  return known
+}
+
+/** Whether the filters were prepared for the columns as the table has them now. */
+export function fits(filters: readonly PreparedFilter[], { columns }: Pick<CatalogTable, 'columns'>): boolean {
+  return filters.every(({ column: before }) => {
+    const now = columns.find(({ name }) => name === before.name)
+    return (
+      now !== undefined &&
+      now.typeOid === before.typeOid &&
+      now.baseOid === before.baseOid &&
+      now.typeSql === before.typeSql &&
+      now.collation === before.collation &&
+      now.deterministic === before.deterministic
+    )
+  })
+}
+
 /** Whether equal values of the column have equal texts and the other way round. */
-export function isWrittenAlike(column: EntryColumn): boolean {
+export function isWrittenAlike(column: CatalogColumn): boolean {
   return WRITTEN_ALIKE.has(column.baseOid) || (TEXTS.has(column.baseOid) && column.deterministic) || column.isEnum
 }
 
-function columnTest(filter: Filter, column: EntryColumn, values: readonly (string | null)[]): ColumnTest | null {
+function columnTest(filter: Filter, column: CatalogColumn, values: readonly (string | null)[]): ColumnTest | null {
   if (filter.op === 'is') return isTest(filter.value.toLowerCase(), filter.negate)
   const test = plainTest(filter, column, values)
   if (test === null || !filter.negate) return test
@@ -42,7 +73,7 @@ function columnTest(filter: Filter, column: EntryColumn, values: readonly (strin
   }
 }
 
-function plainTest({ op }: Filter, column: EntryColumn, values: readonly (string | null)[]): ColumnTest | null {
+function plainTest({ op }: Filter, column: CatalogColumn, values: readonly (string | null)[]): ColumnTest | null {
   const value = values[0] ?? null
   if (op === 'in') return isWrittenAlike(column) ? inTest(values) : null
   if (value === null) return null

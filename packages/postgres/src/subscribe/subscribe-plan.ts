@@ -1,13 +1,13 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
-import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry, type EntryRefusal } from './change-entry.ts'
-import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice } from './changes-fault.ts'
-import type { FeedDatabase } from '../decide/feed-database.ts'
-import type { FeedChannel, Subscription } from './feed-channel.ts'
+import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry, type EntryRefusal } from './request/change-entry.ts'
+import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice } from './request/changes-fault.ts'
+import type { CatalogPort } from '../catalog/catalog-port.ts'
+import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './filter-test.ts'
+import type { Subscription } from './audience.ts'
 import { conditionName } from '../catalog/sql-state.ts'
-import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
-import { deletesWithheldText, schemaWithheldText } from './withheld-text.ts'
+import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 
 export type SubscribePlan =
   | {
@@ -19,7 +19,7 @@ export type SubscribePlan =
   | EntryRefusal
 
 /** Finds the tables of all entries and has the database check every filter. One bad entry refuses them all (rule D4). */
-export async function planSubscriptions(channel: FeedChannel, database: FeedDatabase): Promise<SubscribePlan> {
+export async function planSubscriptions(channel: FeedChannel, database: CatalogPort): Promise<SubscribePlan> {
   const { identity, entries } = channel
   const published = await database.publishedTables()
   const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
@@ -44,21 +44,17 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
       if (table === undefined) continue
       const prepared = await prepareEntry(entry, table, identity, database)
       if ('text' in prepared) return { ok: false, message: refusedText(entry, prepared.text), fault: prepared.fault }
-      subscriptions.push({ channel, entry, order, oid, ...prepared, binding: null })
+      subscriptions.push({ channel, entry, order, oid, ...prepared, ...UNBOUND })
     }
   }
   const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const withheld = watched.flatMap((entry) => {
-    const message = channel.authorizesDeletes ? deletesWithheldText(entry, identity.role) : null
-    return message === null ? [] : { message, fault: deletesWithheld(entry) }
-  })
   const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
   return {
     ok: true,
     subscriptions,
     withheld: [
-      ...withheld,
-      ...closed.map((entry) => ({ message: schemaWithheldText(entry), fault: schemaWithheld(entry, identity.role) })),
+      ...watched.flatMap((table) => (channel.authorizesDeletes ? (deletesWithheld(table, identity.role) ?? []) : [])),
+      ...closed.map((table) => schemaWithheld(table, identity.role)),
     ],
     advice: subscriptions.flatMap((subscription) => adviceFor(subscription, known.get(subscription.oid)!, role)),
   }
@@ -67,8 +63,8 @@ export async function planSubscriptions(channel: FeedChannel, database: FeedData
 /** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
 export async function planTable(
   channel: FeedChannel,
-  table: TableEntry,
-  database: FeedDatabase,
+  table: CatalogTable,
+  database: CatalogPort,
   isNamed: (entry: ChangeEntry) => boolean,
 ): Promise<Subscription[]> {
   const subscriptions: Subscription[] = []
@@ -76,18 +72,20 @@ export async function planTable(
     if (!isNamed(entry)) continue
     const prepared = await prepareEntry(entry, table, channel.identity, database)
     if ('text' in prepared) channel.warn(refusedText(entry, prepared.text), prepared.fault)
-    else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, binding: null })
+    else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, ...UNBOUND })
   }
   return subscriptions
 }
 
-interface Refused {
+const UNBOUND = { columns: '', audience: null } as const
+
+export interface Refused {
   /** As the reference says it. */
   readonly text: string
   readonly fault: ChangesFault
 }
 
-function roleFault({ name, exists, allowed }: RoleFacts): Refused | null {
+function roleFault({ name, exists, allowed }: CatalogRole): Refused | null {
   const quoted = JSON.stringify(name)
   const because = (hint: string): ChangesFault => ({ code: 'not-allowed', hint })
   if (!exists)
@@ -102,19 +100,35 @@ function roleFault({ name, exists, allowed }: RoleFacts): Refused | null {
   }
 }
 
-/** What is wrong with it, or what the subscription is made of. */
+/** What is wrong with the entry, or what the subscription is made of. */
 async function prepareEntry(
   entry: ChangeEntry,
-  table: TableEntry,
+  table: CatalogTable,
   { role }: Identity,
-  database: FeedDatabase,
+  database: CatalogPort,
 ): Promise<Refused | Pick<Subscription, 'filters' | 'select'>> {
-  const readable = (name: string): boolean => table.columns.some((column) => column.name === name && column.rolesWithSelect.has(role))
-  const unreadable = (entry.select ?? []).find((name) => !readable(name))
+  const filters = await prepareFilters(entry, table, role, database)
+  if ('text' in filters) return filters
+  const unreadable = (entry.select ?? []).find((name) => readableColumn(table, name, role) === undefined)
+  if (unreadable !== undefined)
+    return {
+      text: `${RAISED} invalid column for select ${unreadable}`,
+      fault: { code: 'invalid-select', hint: `${table.schema}.${table.name} has no column ${unreadable} that the role ${role} may read.` },
+    }
+  return { filters, select: entry.select === null ? null : new Set(entry.select) }
+}
+
+/** The entry's filters for this version of the table, or what is wrong with them. */
+export async function prepareFilters(
+  entry: Pick<ChangeEntry, 'filters'>,
+  table: CatalogTable,
+  role: string,
+  database: CatalogPort,
+): Promise<Refused | readonly PreparedFilter[]> {
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
-    const column = table.columns.find(({ name }) => name === filter.column)
-    if (column === undefined || !column.rolesWithSelect.has(role))
+    const column = readableColumn(table, filter.column, role)
+    if (column === undefined)
       return {
         text: `${RAISED} invalid column for filter ${filter.column}`,
         fault: {
@@ -130,12 +144,13 @@ async function prepareEntry(
       }
     filters.push(prepareFilter(filter, column, cast.value))
   }
-  if (unreadable !== undefined)
-    return {
-      text: `${RAISED} invalid column for select ${unreadable}`,
-      fault: { code: 'invalid-select', hint: `${table.schema}.${table.name} has no column ${unreadable} that the role ${role} may read.` },
-    }
-  return { filters, select: entry.select === null ? null : new Set(entry.select) }
+  return filters.length === 0 ? NO_FILTERS : filters
+}
+
+const NO_FILTERS: readonly PreparedFilter[] = []
+
+function readableColumn({ columns }: CatalogTable, name: string, role: string): CatalogTable['columns'][number] | undefined {
+  return columns.find((column) => column.name === name && column.rolesWithSelect.has(role))
 }
 
 function sqlFault(code: string, message: string): string {

@@ -1,17 +1,20 @@
-import type { ChangesFault } from '@tidewire/protocol'
-import type { Lsn } from '../replication/lsn.ts'
-import { formatPosition, parsePosition, type Place } from '../replication/position.ts'
-import type { ReplicationFault } from '../replication/replication-fault.ts'
-import type { EntryRefusal } from './change-entry.ts'
-import type { FeedChannel } from './feed-channel.ts'
-import type { FeedDatabase } from '../decide/feed-database.ts'
+import type { ChangesFault, GapReason } from '@tidewire/protocol'
+import type { CatalogPort } from '../catalog/catalog-port.ts'
+import { isTimeout, isUnreachable } from '../catalog/database-fault.ts'
 import { delay, type FeedRuntime } from '../feed-runtime.ts'
-import { replay, type Replayer, type ReplayOutcome } from './replay.ts'
+import { formatPosition, parsePosition, type LogPosition } from '../replication/position.ts'
+import type { Lsn } from '../replication/lsn.ts'
+import type { ReplicationFault } from '../replication/replication-fault.ts'
+import type { EntryRefusal } from './request/change-entry.ts'
+import type { ChannelEvent } from './channel-state.ts'
+import type { FeedChannel } from './feed-channel.ts'
+import type { ResumeQueue } from './resume/resume-queue.ts'
 import { planSubscriptions } from './subscribe-plan.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
-/** Answers of the database that were refused or lost are asked for again after so long, and up to twice that. */
+/** Answers of the database that were lost are asked for again after so long, and up to twice that. */
 const SUBSCRIBE_RETRY_MS = 5_000
+const MAX_REFUSALS = 2
 const READY = 'Subscribed to PostgreSQL'
 const UNAVAILABLE: ChangesFault = {
   code: 'database-unavailable',
@@ -19,12 +22,13 @@ const UNAVAILABLE: ChangesFault = {
 }
 
 export interface SubscribingOptions {
-  readonly database: FeedDatabase
+  readonly database: CatalogPort
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
-  readonly replayer: Replayer
-  /** How many channels may replay at once. */
-  readonly maxReplays: number
+  readonly resumes: ResumeQueue
+  epoch(): string | null
+  /** For logs: the database refuses to plan a channel. */
+  readonly onFault: (error: unknown) => void
 }
 
 /** Takes channels from their request to "Subscribed to PostgreSQL": from then on nothing that is committed passes them by. */
@@ -34,46 +38,38 @@ export class Subscribing {
   /** Those that wait for the first stream, and why there is none; `null`: it is not known yet. */
   readonly #waiting = new Set<FeedChannel>()
   #why: string | null = null
-  #replays = 0
-  /** Channels that wait until fewer are replayed to. */
-  readonly #line: (() => void)[] = []
   #closed = false
 
   constructor(options: SubscribingOptions) {
     this.#options = options
   }
 
-  /** Never rejects: the channel is told how it went, and how it goes on. */
+  /** Never rejects: the channel is notified how it went, and how it goes on. */
   async subscribe(channel: FeedChannel): Promise<void> {
-    const { database, runtime, subscriptions } = this.#options
-    for (;;) {
-      const { generation } = channel
+    const { runtime } = this.#options
+    let refusals = 0
+    while (!channel.closed && !this.#closed) {
       try {
         await this.#epochKnown(channel)
-        const plan = await planSubscriptions(channel, database)
-        if (channel.closed || this.#closed) return
-        if (channel.generation !== generation) continue
-        if (!plan.ok) return this.#refuse(channel, plan)
-        subscriptions.replace(channel, plan.subscriptions)
-        const startLsn = await database.insertLsn()
-        if (channel.closed || this.#closed) return
-        if (channel.generation !== generation) continue
-        await this.#start(channel, startLsn)
-        for (const { message, fault } of plan.withheld) channel.warnOnce(message, fault)
-        for (const { message, fault } of plan.advice) channel.adviseOnce(message, fault)
-        return
+        if (await this.#plan(channel)) return
       } catch (error) {
         if (channel.closed || this.#closed) return
+        if (!isUnreachable(error) && !isTimeout(error)) {
+          this.#options.onFault(error)
+          // A table may have been dropped or altered while it was looked up.
+          if (++refusals > MAX_REFUSALS) return this.#refuse(channel, REFUSED)
+          await delay(runtime, SUBSCRIBE_RETRY_MS / 10)
+          continue
+        }
         channel.refuse(`Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`, UNAVAILABLE)
         await delay(runtime, SUBSCRIBE_RETRY_MS * (1 + runtime.random()))
       }
-      if (channel.closed || this.#closed) return
     }
   }
 
-  /** There is no stream yet: those who wait for it are told, and those who come. */
+  /** There is no stream yet: channels that wait for it hear why, and those that come. */
   waits(why: string): void {
-    if (this.#options.replayer.epoch() !== null) return
+    if (this.#options.epoch() !== null) return
     this.#why = why
     for (const channel of this.#waiting) channel.refuseOnce(why, UNAVAILABLE)
   }
@@ -87,63 +83,95 @@ export class Subscribing {
 
   close(): void {
     this.#closed = true
-    for (const next of this.#line.splice(0)) next()
     this.epochIsKnown()
   }
 
-  /** The subscriptions are registered; `startLsn` was taken after that. */
-  async #start(channel: FeedChannel, startLsn: Lsn): Promise<void> {
-    const { since, positions } = channel.request
-    const epoch = this.#options.replayer.epoch()
-    const position = (place: Place): Record<string, string> =>
-      positions && epoch !== null ? { position: formatPosition({ epoch, ...place }) } : {}
-    const before = (lsn: Lsn): Place => ({ commitLsn: lsn - 1n, seq: 0 })
-    if (channel.isSubscribed) return channel.tell('ok', READY, position(before(startLsn)))
-    if (since === null) {
-      channel.tell('ok', READY, position(before(startLsn)))
-      return channel.startAfter(before(startLsn))
+  /** False: its identity changed meanwhile, so that it is to be planned again. */
+  async #plan(channel: FeedChannel): Promise<boolean> {
+    const { database, subscriptions } = this.#options
+    const { generation } = channel
+    const isOver = (): boolean => channel.closed || this.#closed
+    const plan = await planSubscriptions(channel, database)
+    if (isOver()) return true
+    if (channel.generation !== generation) return false
+    if (!plan.ok) {
+      this.#refuse(channel, plan)
+      return true
     }
-    channel.replaying = true
-    const resumed = await this.#resume(channel, since, startLsn)
-    channel.replaying = false
-    if (channel.closed) return
-    if (resumed.recovered) return channel.tell('ok', READY, { ...position(channel.after ?? before(startLsn)), recovered: true })
-    // What was committed while it was tried is not live yet either, so the beginning is later.
-    channel.live = true
-    const start = before(await this.#options.database.insertLsn())
-    channel.tell('ok', READY, { ...position(start), recovered: false, reason: resumed.reason })
-    channel.startAfter(start)
+    // One that is planned again goes on from where it is.
+    if (channel.state.kind === 'planning') channel.dispatch(this.#beginning(channel))
+    subscriptions.replace(channel, plan.subscriptions)
+    const startLsn = await database.insertLsn()
+    if (isOver()) return true
+    if (channel.generation !== generation) return false
+    await this.#start(channel, startLsn)
+    for (const { message, fault } of plan.withheld) channel.warnOnce(message, fault)
+    for (const { message, fault } of plan.advice) channel.adviseOnce(message, fault)
+    return channel.generation === generation
   }
 
-  async #resume(channel: FeedChannel, since: string, startLsn: Lsn): Promise<ReplayOutcome> {
-    const { replayer, maxReplays } = this.#options
+  /** Whether the channel resumes from a position. */
+  #beginning({ request: { since } }: FeedChannel): ChannelEvent {
+    if (since === null) return { type: 'registered', missed: null }
     const parsed = parsePosition(since)
-    if (!parsed.ok) return { recovered: false, reason: 'invalid-position' }
-    if (parsed.position.epoch !== replayer.epoch()) return { recovered: false, reason: 'other-epoch' }
-    if (parsed.position.commitLsn > startLsn) return { recovered: false, reason: 'position-ahead' }
-    // Others are replayed to first; what this channel missed stays in the ring meanwhile, or it hears that it did not.
-    while (this.#replays >= maxReplays && !channel.closed && !this.#closed) await new Promise<void>((next) => this.#line.push(next))
-    this.#replays++
-    try {
-      return await replay(channel, parsed.position, startLsn, replayer)
-    } finally {
-      this.#replays--
-      this.#line.shift()?.()
-    }
+    if (!parsed.ok) return { type: 'registered', missed: 'invalid-position' }
+    const { epoch, commitLsn, seq } = parsed.position
+    if (epoch !== this.#options.epoch()) return { type: 'registered', missed: 'other-epoch' }
+    return { type: 'replayed', after: { commitLsn, seq } }
   }
 
-  #refuse(channel: FeedChannel, { message, fault }: EntryRefusal): void {
+  /** The subscriptions are registered; `startLsn` was read after that. */
+  async #start(channel: FeedChannel, startLsn: Lsn): Promise<void> {
+    const { state } = channel
+    if (state.kind === 'live') return this.#announce(channel, before(startLsn))
+    if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
+    if (state.kind !== 'replaying') return
+    const outcome =
+      state.after.commitLsn > startLsn
+        ? { recovered: false as const, reason: 'position-ahead' as const }
+        : await this.#options.resumes.resume(channel, state.after, startLsn)
+    if (channel.closed) return
+    const now = channel.state
+    if (outcome.recovered) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
+    // What is committed from here on reaches it; the position that it starts from is later than all that was tried.
+    channel.dispatch({ type: 'gap', missed: outcome.reason })
+    this.#begin(channel, await this.#options.database.insertLsn(), outcome.reason)
+  }
+
+  #begin(channel: FeedChannel, lsn: Lsn, missed: GapReason | null): void {
+    this.#announce(channel, before(lsn), missed === null ? {} : { recovered: false, reason: missed })
+    channel.dispatch({ type: 'started', after: before(lsn) })
+  }
+
+  #announce(channel: FeedChannel, at: LogPosition, extra: Readonly<Record<string, string | boolean>> = {}): void {
+    const epoch = this.#options.epoch()
+    const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...at }) } : {}
+    channel.notify('ok', READY, { ...position, ...extra })
+  }
+
+  #refuse(channel: FeedChannel, { message, fault }: Pick<EntryRefusal, 'message' | 'fault'>): void {
     this.#options.subscriptions.remove(channel)
     channel.refuse(message, fault)
   }
 
   async #epochKnown(channel: FeedChannel): Promise<void> {
-    if (this.#options.replayer.epoch() !== null || this.#closed) return
-    if (this.#why !== null) channel.refuseOnce(this.#why, UNAVAILABLE)
-    this.#waiting.add(channel)
-    await new Promise<void>((resolve) => this.#ready.push(resolve))
-    this.#waiting.delete(channel)
+    if (this.#options.epoch() === null && !this.#closed) {
+      if (this.#why !== null) channel.refuseOnce(this.#why, UNAVAILABLE)
+      this.#waiting.add(channel)
+      await new Promise<void>((resolve) => this.#ready.push(resolve))
+      this.#waiting.delete(channel)
+    }
+    channel.dispatch({ type: 'epoch-known' })
   }
+}
+
+const REFUSED = {
+  message: 'Unable to subscribe to changes: the database refuses to look the tables up',
+  fault: { code: 'changes-withheld', hint: 'The log of the server says what failed.' },
+} as const
+
+function before(lsn: Lsn): LogPosition {
+  return { commitLsn: lsn - 1n, seq: 0 }
 }
 
 function codeOf(error: unknown): string {

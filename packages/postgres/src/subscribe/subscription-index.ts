@@ -1,46 +1,47 @@
-/** Where a subscription is looked for when a row changes. */
-export type IndexPlace =
+import type { ColumnText } from '../replication/change-row.ts'
+
+export type { ColumnText }
+
+/** Where an audience is looked for when a row changes. */
+export type IndexKey =
   /** Only rows whose column has one of the texts concern it. */
   { readonly column: string; readonly values: readonly string[] } | null
 
-/** A row's texts by column name; `undefined`: not known. */
-export type ColumnText = (column: string) => string | null | undefined
-
 /** Items by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex<T> {
-  readonly #unknown: 'nobody' | 'everybody'
+  readonly #unknown: 'none' | 'all'
   readonly #everywhere = new Set<T>()
   readonly #byColumn = new Map<string, Map<string, Set<T>>>()
   size = 0
 
-  /** Whom a column concerns whose value is not known. */
-  constructor(unknown: 'nobody' | 'everybody') {
+  /** Which items a column concerns whose value is not known. */
+  constructor(unknown: 'none' | 'all') {
     this.#unknown = unknown
   }
 
-  add(item: T, place: IndexPlace): void {
+  add(item: T, key: IndexKey): void {
     this.size++
-    if (place === null) return void this.#everywhere.add(item)
-    let byValue = this.#byColumn.get(place.column)
-    if (byValue === undefined) this.#byColumn.set(place.column, (byValue = new Map()))
-    for (const value of place.values) {
+    if (key === null) return void this.#everywhere.add(item)
+    let byValue = this.#byColumn.get(key.column)
+    if (byValue === undefined) this.#byColumn.set(key.column, (byValue = new Map()))
+    for (const value of key.values) {
       const items = byValue.get(value)
       if (items === undefined) byValue.set(value, new Set([item]))
       else items.add(item)
     }
   }
 
-  /** `place` is the one that it was added with. */
-  delete(item: T, place: IndexPlace): void {
+  /** `key` is the one that it was added with. */
+  delete(item: T, key: IndexKey): void {
     this.size--
-    if (place === null) return void this.#everywhere.delete(item)
-    const byValue = this.#byColumn.get(place.column)
-    for (const value of place.values) {
+    if (key === null) return void this.#everywhere.delete(item)
+    const byValue = this.#byColumn.get(key.column)
+    for (const value of key.values) {
       const items = byValue?.get(value)
       items?.delete(item)
       if (items?.size === 0) byValue!.delete(value)
     }
-    if (byValue?.size === 0) this.#byColumn.delete(place.column)
+    if (byValue?.size === 0) this.#byColumn.delete(key.column)
   }
 
   /** Those that the row may concern, each once. */
@@ -49,7 +50,7 @@ export class SubscriptionIndex<T> {
     for (const [column, byValue] of this.#byColumn) {
       const value = text(column)
       if (typeof value === 'string') yield* byValue.get(value) ?? []
-      else if (value === undefined && this.#unknown === 'everybody') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
+      else if (value === undefined && this.#unknown === 'all') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
     }
   }
 }

@@ -1,57 +1,48 @@
+import { Identities } from '../catalog/identity.ts'
+import { getOrMake } from '../catalog/multimap.ts'
+import type { PublishedTable, CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
+import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { filterText } from '../decide/change-row.ts'
-import type { Crowd } from '../decide/crowd.ts'
-import { isAuthorizedDelete, type FeedChannel, type Subscription } from './feed-channel.ts'
-import type { ColumnText } from './subscription-index.ts'
-import type { FeedDatabase } from '../decide/feed-database.ts'
-import { Identities } from '../catalog/identity.ts'
-import { nameMatches } from '@tidewire/protocol'
-import { tablesOf, type ChangeEntry } from './change-entry.ts'
-import { planTable } from './subscribe-plan.ts'
-import type { RoleFacts, TableEntry } from '../catalog/table-entry.ts'
-import { TableFeed } from './table-feed.ts'
+import type { Batch } from './batch.ts'
+import type { FeedChannel } from './feed-channel.ts'
+import { fits } from './filter-test.ts'
+import type { Subscription } from './audience.ts'
+import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
+import { planTable, prepareFilters } from './subscribe-plan.ts'
+import { TableSubscriptions } from './table-subscriptions.ts'
 
 /** Which channels watch which tables, and what the catalog says of these. */
 export class Subscriptions {
   readonly channels: Set<FeedChannel> = new Set()
-  readonly #database: FeedDatabase
+  readonly #database: CatalogPort
   readonly #identities = new Identities()
-  readonly #tables = new Map<number, TableFeed>()
-  /** Tables, as described by the stream, whose newcomers were found. */
-  readonly #seen = new WeakSet<Table>()
+  readonly #tables = new Map<number, TableSubscriptions>()
+  /** Versions of tables, as the stream describes them, for which channels were planned. */
+  readonly #planned = new WeakSet<Table>()
 
-  constructor(database: FeedDatabase) {
+  constructor(database: CatalogPort) {
     this.#database = database
   }
 
-  entryOf(oid: number): TableEntry | null {
+  entryOf(oid: number): CatalogTable | null {
     return this.#tables.get(oid)?.entry ?? null
   }
 
-  /** Those that the change may concern, as far as it can be told here; of new rows, without the table's crowd. */
-  candidates(change: RowChange): Iterable<Subscription> {
-    return this.#tables.get(change.table.oid)?.candidates(change) ?? []
+  subscriptionsOf(oid: number): Iterable<Subscription> {
+    return this.#tables.get(oid)?.subscriptions ?? []
   }
 
-  /** Those that Postgres is asked about for all new rows of the table. */
-  crowdOf(oid: number): Crowd | null {
-    return this.#tables.get(oid)?.crowd ?? null
+  match(change: RowChange, batch: Batch): void {
+    this.#tables.get(change.table.oid)?.match(change, batch)
   }
 
-  /** What the subscription's filters may look at. */
-  filterTextOf(subscription: Subscription, change: RowChange): ColumnText {
-    const rowSecurity = this.entryOf(subscription.oid)?.rowSecurity ?? false
-    return filterText(change, { asked: isAuthorizedDelete(subscription, change), rowSecurity })
-  }
-
+  /** One that stays is kept as it is: changes may be on their way to it. */
   replace(channel: FeedChannel, subscriptions: readonly Subscription[]): void {
-    // One that stays is kept as it is: changes may be on their way to it.
-    const known = new Set([...channel.subscriptions].map(keyOf))
+    const known = new Map([...channel.subscriptions].map((each) => [keyOf(each), each]))
     const wanted = new Set(subscriptions.map(keyOf))
     for (const subscription of channel.subscriptions) if (!wanted.has(keyOf(subscription))) this.#drop(subscription)
     for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)
-    if (channel.isSubscribed || channel.request.since === null) channel.live = true
   }
 
   remove(channel: FeedChannel): void {
@@ -64,93 +55,180 @@ export class Subscriptions {
     for (const subscription of channel.subscriptions) this.#tables.get(subscription.oid)?.rebind(subscription)
   }
 
-  /** The table's entry is to be loaded again before its next change is looked at. */
+  /** The table's entry is to be loaded again before its next change is matched. */
   markStale(oid: number): void {
-    const feed = this.#tables.get(oid)
-    if (feed !== undefined) feed.stale = true
+    const table = this.#tables.get(oid)
+    if (table !== undefined) table.stale = true
   }
 
   markAllStale(): void {
-    for (const feed of this.#tables.values()) feed.stale = true
+    for (const table of this.#tables.values()) table.stale = true
   }
 
-  /** Whether changes of the table can be looked at as it is. */
+  /** Whether changes of this version of the table can be matched as it is. */
   isPrepared(table: Table): boolean {
-    const feed = this.#tables.get(table.oid)
-    return this.#seen.has(table) && (feed === undefined || (feed.table === table && !feed.stale))
+    const known = this.#tables.get(table.oid)
+    return this.#planned.has(table) && (known === undefined || (known.table === table && !known.stale))
   }
 
-  /** Before the changes of a table are looked at: who wants them, and what the catalog says of it now. */
+  /** Before the first change of a version of a table is matched: plans its subscriptions, and prepares their filters for it. */
   async prepare(table: Table): Promise<void> {
-    if (!this.#seen.has(table)) await this.#findNewcomers(table)
-    await this.#loadEntry(table.oid, table)
-    this.#seen.add(table)
+    if (!this.#planned.has(table)) {
+      this.#dropRenamed(table)
+      await this.#findNewcomers(table, null)
+    }
+    await this.#load(table.oid)
+    this.#tables.get(table.oid)?.describe(table)
+    this.#planned.add(table)
   }
 
-  async loadStale(oids: readonly number[]): Promise<void> {
-    for (const oid of new Set(oids)) if (this.#tables.get(oid)?.stale === true) await this.#loadEntry(oid, null)
+  /** What was set aside is tried again. */
+  async takeBack(oid: number): Promise<void> {
+    if (this.#tables.get(oid)?.isAside === true) await this.#load(oid)
+  }
+
+  async loadStale(oids: Iterable<number>): Promise<void> {
+    for (const oid of new Set(oids)) if (this.#tables.get(oid)?.stale === true) await this.#load(oid)
+  }
+
+  /** Its entry cannot be loaded: it has no audience until it is loaded again. */
+  setAside(table: Table): FeedChannel[] {
+    const known = this.#tables.get(table.oid)
+    known?.load(null, new Map())
+    known?.describe(table)
+    if (known !== undefined) known.isAside = true
+    this.#planned.add(table)
+    return [...new Set([...(known?.subscriptions ?? [])].map(({ channel }) => channel))]
+  }
+
+  /**
+   * Tables left the publication, or came back: their channels hear of both, and everything else goes on. `endOfTurn` ends a turn of
+   * the event loop: many channels may watch a table that is dropped.
+   */
+  async followPublication(published: readonly PublishedTable[], endOfTurn: () => Promise<void>): Promise<void> {
+    const byOid = new Map(published.map((table) => [table.oid, table]))
+    const oidsOf = oidsBy(published)
+    let done = 0
+    for (const { subscriptions } of [...this.#tables.values()]) {
+      for (const subscription of [...subscriptions]) {
+        if (oidsOf(subscription.entry).has(subscription.oid)) continue
+        const table = byOid.get(subscription.oid)
+        // A table of exactly this name is there now: the name is no pattern any more.
+        if (table !== undefined && mayName(subscription.entry, table)) this.#drop(subscription)
+        else this.#leaves(subscription)
+        if (++done % 500 === 0) await endOfTurn()
+      }
+    }
+    const wanted = new Set<number>()
+    for (const channel of this.channels) {
+      if (!isPlanned(channel)) continue
+      const watched = new Set([...channel.subscriptions].map(({ oid }) => oid))
+      for (const entry of channel.entries) for (const oid of oidsOf(entry)) if (!watched.has(oid)) wanted.add(oid)
+    }
+    for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, oidsOf)
+  }
+
+  #leaves(subscription: Subscription): void {
+    const { channel, oid } = subscription
+    const entry = this.entryOf(oid)
+    const name = entry === null ? `${subscription.entry.schema}.${subscription.entry.table}` : `${entry.schema}.${entry.name}`
+    this.#drop(subscription)
+    if (channel.missing.has(name)) return
+    channel.missing.add(name)
+    channel.warn(`Changes of ${name} have stopped: the table is no longer published under this name`, {
+      code: 'not-published',
+      hint: 'Changes come again by themselves when a table of this name is published.',
+    })
   }
 
   #drop(subscription: Subscription): void {
     subscription.channel.subscriptions.delete(subscription)
-    const feed = this.#tables.get(subscription.oid)
-    feed?.delete(subscription)
-    if (feed?.subscriptions.size === 0) this.#tables.delete(subscription.oid)
+    const table = this.#tables.get(subscription.oid)
+    table?.delete(subscription)
+    if (table?.subscriptions.size === 0) this.#tables.delete(subscription.oid)
   }
 
   #add(subscription: Subscription): void {
-    let feed = this.#tables.get(subscription.oid)
-    if (feed === undefined) this.#tables.set(subscription.oid, (feed = new TableFeed(subscription.oid, this.#identities)))
+    const table = getOrMake(this.#tables, subscription.oid, () => new TableSubscriptions(subscription.oid, this.#identities))
     subscription.channel.subscriptions.add(subscription)
-    feed.add(subscription)
+    table.add(subscription)
   }
 
-  async #loadEntry(oid: number, table: Table | null): Promise<void> {
-    const feed = this.#tables.get(oid)
-    if (feed === undefined) return
-    const names = [...new Set([...feed.subscriptions].map(({ channel }) => channel.identity.role))]
-    const [entries, roles] = await Promise.all([this.#database.tables([oid], names), this.#rolesOf(names)])
-    feed.load(entries.get(oid) ?? null, roles)
-    if (table !== null) feed.describe(table)
+  /** Rows of a renamed table do not reach its old name. */
+  #dropRenamed(table: Table): void {
+    for (const subscription of [...this.subscriptionsOf(table.oid)]) if (!mayName(subscription.entry, table)) this.#leaves(subscription)
   }
 
-  async #rolesOf(names: readonly string[]): Promise<Map<string, RoleFacts>> {
-    const roles = new Map<string, RoleFacts>()
-    for (const facts of await Promise.all(names.map((name) => this.#database.role(name)))) if (facts.allowed) roles.set(facts.name, facts)
-    return roles
+  async #load(oid: number): Promise<void> {
+    const table = this.#tables.get(oid)
+    if (table === undefined) return
+    const names = [...new Set([...table.subscriptions].map(({ channel }) => channel.identity.role))]
+    const [entries, facts] = await Promise.all([
+      this.#database.tables([oid], names),
+      Promise.all(names.map((name) => this.#database.role(name))),
+    ])
+    const entry = entries.get(oid) ?? null
+    if (entry !== null) await this.#prepareFilters(table, entry)
+    table.load(entry, new Map(facts.map((role): [string, CatalogRole] => [role.name, role])))
+    if (!table.isAside) return
+    table.isAside = false
+    for (const { channel } of table.subscriptions) channel.gap('withheld')
   }
 
-  /** Channels whose entries name a table that they are not subscribed to: it is new, or was made again. */
-  async #findNewcomers(table: Table): Promise<void> {
-    const fits = (entry: ChangeEntry): boolean => nameMatches(entry.schema, table.schema) && nameMatches(entry.table, table.name)
-    const missing = [...this.channels].filter(
-      (channel) =>
-        (channel.after !== null || channel.subscriptions.size > 0) &&
-        channel.entries.some(fits) &&
-        ![...channel.subscriptions].some(({ oid }) => oid === table.oid),
-    )
-    if (missing.length === 0) return
-    const published = await this.#database.publishedTables()
-    const oids = new Map<ChangeEntry, ReadonlySet<number>>()
-    for (const entry of missing.flatMap(({ entries }) => entries))
-      oids.set(entry, new Set(fits(entry) ? tablesOf(entry, published).map(({ oid }) => oid) : []))
-    const roles = [...new Set(missing.map(({ identity }) => identity.role))]
-    const entry = (await this.#database.tables([table.oid], roles)).get(table.oid)
-    if (entry === undefined) return
+  /** Filters belong to a version of the table: those on columns that changed are prepared again. */
+  async #prepareFilters({ subscriptions }: TableSubscriptions, entry: CatalogTable): Promise<void> {
+    const unfit = [...subscriptions].filter(({ filters }) => filters === null || !fits(filters, entry))
     await Promise.all(
-      missing.map(async (channel) => {
-        const subscriptions = await planTable(channel, entry, this.#database, (each) => oids.get(each)?.has(table.oid) === true)
-        if (channel.closed) return
-        // What a name meant as a pattern, it does not mean any more once a table has it.
-        for (const subscription of channel.subscriptions)
-          if (oids.get(subscription.entry)?.has(table.oid) === true && !oids.get(subscription.entry)!.has(subscription.oid))
-            this.#drop(subscription)
-        // It may have subscribed to it meanwhile.
-        const known = new Set([...channel.subscriptions].map(keyOf))
-        for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)
+      unfit.map(async (subscription) => {
+        const { channel } = subscription
+        const prepared = await prepareFilters(subscription.entry, entry, channel.identity.role, this.#database)
+        const isNews = subscription.filters !== null
+        subscription.filters = 'text' in prepared ? null : prepared
+        if ('text' in prepared && isNews)
+          channel.warn(`Changes of ${entry.schema}.${entry.name} are withheld: your filter does not fit the table any more`, prepared.fault)
+        // It missed what came while the filter did not fit.
+        if (!isNews && subscription.filters !== null) channel.gap('withheld')
       }),
     )
   }
+
+  /** Channels whose entries name a table that they are not subscribed to: it is new, or has come back. */
+  async #findNewcomers(table: PublishedTable, known: ((entry: ChangeEntry) => ReadonlySet<number>) | null): Promise<void> {
+    const isMissing = (channel: FeedChannel): boolean =>
+      isPlanned(channel) &&
+      channel.entries.some((entry) => mayName(entry, table)) &&
+      ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
+    const channels = [...this.channels].filter(isMissing)
+    if (channels.length === 0) return
+    const oidsOf = known ?? oidsBy(await this.#database.publishedTables())
+    const roles = [...new Set(channels.map(({ identity }) => identity.role))]
+    const entry = (await this.#database.tables([table.oid], roles)).get(table.oid)
+    if (entry === undefined) return
+    await Promise.all(
+      channels.map(async (channel) => {
+        const subscriptions = await planTable(channel, entry, this.#database, (each) => oidsOf(each).has(table.oid))
+        // It may have subscribed to it meanwhile.
+        if (channel.closed || !isMissing(channel)) return
+        // What a name meant as a pattern, it does not mean any more once a table has it.
+        for (const each of channel.subscriptions)
+          if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
+        for (const subscription of subscriptions) this.#add(subscription)
+        if (subscriptions.length > 0) this.#returns(channel, table)
+      }),
+    )
+  }
+
+  /** A table of a name that has left is there again: as the same one, or another. */
+  #returns(channel: FeedChannel, table: PublishedTable): void {
+    const name = `${table.schema}.${table.name}`
+    if (channel.missing.delete(name))
+      channel.notify('ok', `Changes of ${name} come again: load its data again`, { live: true, resync: true, reason: 'table-returned' })
+  }
+}
+
+/** Whether its subscriptions stand in the index, and follow what tables come and go. */
+function isPlanned({ state: { kind } }: FeedChannel): boolean {
+  return kind === 'registered' || kind === 'replaying' || kind === 'live'
 }
 
 function keyOf({ order, oid }: Subscription): string {

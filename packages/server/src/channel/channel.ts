@@ -41,6 +41,8 @@ export interface ChannelOptions {
   readonly replaces: Channel | null
   /** The channel is over; frames that still waited are given back. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
+  /** A join that came before this one was answered, and the frames after it. */
+  onRejoin(channel: Channel, join: ClientFrame, waiting: readonly ClientFrame[]): void
 }
 
 /**
@@ -221,6 +223,8 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return
         this.reply(frame.ref, 'ok', {})
         return this.#step({ type: 'leave' })
+      case 'phx_join':
+        return this.#options.onRejoin(this, frame, this.#waiting.takeAll())
       default:
         if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }

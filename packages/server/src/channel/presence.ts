@@ -1,4 +1,11 @@
-import { parsePresenceRequest, payloadBytes, type ClientFrame, type PresenceDiff, type PresenceMeta } from '@tidewire/protocol'
+import {
+  parsePresenceRequest,
+  payloadBytes,
+  type ClientFrame,
+  type PresenceDiff,
+  type PresenceMeta,
+  type PresenceState,
+} from '@tidewire/protocol'
 import type { Runtime } from '../ports/runtime.ts'
 import { topicId } from '../topic/topic-key.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -21,7 +28,7 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
     case 'untrack':
       channel.presentSince = null
       channel.reply(frame.ref, 'ok', {})
-      return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel))
+      return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
     case 'track': {
       if (!channel.mayWrite.presence)
         return channel.refuseWrite(
@@ -48,7 +55,8 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
 
 /** The channel is gone, and so is what it tracked. */
 export function presenceEnds(channel: JoinedChannel): void {
-  announce(channel, 'untrack', channel.services.presence.untrack(topicId(channel.key), channel))
+  const { services } = channel
+  announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
 }
 
 /** What the channel tracks: its key and payload, or `null`. */
@@ -63,10 +71,16 @@ export function presenceState(channel: JoinedChannel): Uint8Array {
 
 function announce(channel: JoinedChannel, change: 'track' | 'untrack', diff: PresenceDiff | null): void {
   if (diff === null) return
+  channel.services.presenceChanged()
+  if (isEmpty(diff.joins) && isEmpty(diff.leaves)) return
   const payload = Buffer.from(JSON.stringify(diff))
   const message = { kind: 'text', event: 'presence_diff', payload } as const
   channel.services.publisher.publish(channel.key, message, { kind: 'presence', change, connection: channel.connection.id })
-  channel.services.presenceChanged()
+}
+
+function isEmpty(state: PresenceState): boolean {
+  for (const _ in state) return false
+  return true
 }
 
 /** For a channel that names none: a random UUID (version 4). */

@@ -63,6 +63,15 @@ export interface FeedProgress {
   /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
   readonly windowMs?: number
   readonly windowBytes?: number
+  /** Faults so far of rows, tables, policies and filters; each was logged. */
+  readonly faults?: number
+}
+
+/** How far a feed is behind, and how many faults it has had so far. */
+export interface FeedLag {
+  readonly bytes: number
+  readonly ms: number
+  readonly faults?: number
 }
 
 /** Row changes. Ready is reported through `listener.system`; nothing committed after that is missed. */

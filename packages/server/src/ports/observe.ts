@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import type { DecidedChange } from './changes.ts'
+import type { DecidedChange, FeedLag } from './changes.ts'
 import type { PeerEvent, RelayFault, RelayLink, RelayTopic } from './relay.ts'
 
 /** Everything that a server refused, dropped or closed, with its reason: logs, metrics and the inspector read it. */
@@ -83,5 +83,5 @@ export interface Observer {
   /** Other nodes, and the way to them. */
   nodeEvent?: ((event: NodeEvent) => void) | undefined
   /** Once a second while there is a feed: how far it is behind. `ms`: how long the oldest change has waited. */
-  feedLag?: ((lag: { readonly bytes: number; readonly ms: number }) => void) | undefined
+  feedLag?: ((lag: FeedLag) => void) | undefined
 }

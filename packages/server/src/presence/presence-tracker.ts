@@ -90,11 +90,20 @@ export class PresenceTracker<Owner> {
     return { joins: stateOf([entry]), leaves: stateOf(previous === undefined ? lingering : [previous, ...lingering]) }
   }
 
-  /** Removes the payload of an owner. Returns the diff to announce, or null when there was none. */
-  untrack(topic: string, owner: Owner): PresenceDiff | null {
+  /**
+   * Removes the payload of an owner. Returns the diff to announce, or null when there was none. The diff is empty while this node
+   * drains and the payload stays in view; `nowMs` is the time of the removal.
+   */
+  untrack(topic: string, owner: Owner, nowMs = 0): PresenceDiff | null {
     const entry = this.#topics.get(topic)?.members.get(owner)
     if (entry === undefined) return null
     this.#set.remove(entry)
+    if (this.#leaving.has(this.#options.replica) && this.#linger(entry, nowMs)) {
+      const { members } = this.#viewOf(topic)
+      members.delete(owner)
+      members.set(entry, entry)
+      return { joins: stateOf(), leaves: stateOf() }
+    }
     this.#leave(topic, owner)
     return { joins: stateOf(), leaves: stateOf([entry]) }
   }
@@ -157,7 +166,7 @@ export class PresenceTracker<Owner> {
     return this.#show(new Map(), this.#set.replicaDown(replica), null)
   }
 
-  /** Another node drains. What it removes from now on stays in view until its key appears again, or until `dropLingering`. */
+  /** A node drains, another one or this one. What it removes from now on stays in view until its key appears again, or until `dropLingering`. */
   replicaLeaving(replica: string): void {
     this.#leaving.add(replica)
   }

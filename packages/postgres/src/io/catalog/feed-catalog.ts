@@ -1,7 +1,9 @@
-import { ownerColumn, type PolicyTree } from '../../catalog/policy-analysis.ts'
-import type { EntryColumn, PublishedTable, RoleFacts, TableEntry, TableRole } from '../../catalog/table-entry.ts'
+import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
+import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
+import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'
+import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
 import { loadPolicyVersions } from './policy-version.ts'
 
 /** The tables whose changes clients may ask for. The feed's own table never is one. */
@@ -24,26 +26,28 @@ export async function loadUnpublishedTable(
   schema: string,
   table: string,
   role: string,
-): Promise<{ readonly name: string; readonly hasPrimaryKey: boolean } | null> {
+): Promise<UnpublishedTable['table']> {
   if (schema.includes('\0') || table.includes('\0') || role.includes('\0')) return null
   const { rows } = await session.query(
     `select format('%I.%I', n.nspname, c.relname) as name,
-       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey"
+       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey",
+       exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped) as "hasId"
      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles r on r.rolname = $3
      where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and n.nspname <> 'realtime'
        and pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(r.oid, c.oid, 'SELECT')`,
     [schema, table, role],
   )
-  return (rows as { name: string; hasPrimaryKey: boolean }[])[0] ?? null
+  return (rows as NonNullable<UnpublishedTable['table']>[])[0] ?? null
 }
 
 /** Of the roles with these names, in their order. */
-export async function loadRoles(session: Queryable, names: readonly string[]): Promise<RoleFacts[]> {
+export async function loadRoles(session: Queryable, names: readonly string[]): Promise<CatalogRole[]> {
   const { rows } = await session.query(
-    `select rolname::text as name, rolsuper or rolname = session_user or rolname in ('none', 'public') or rolname like 'pg\\_%' as forbidden,
-       pg_catalog.pg_has_role(session_user, oid, 'MEMBER') as member, rolsuper or rolbypassrls as bypasses
-     from pg_catalog.pg_roles where rolname = any($1)`,
-    [names],
+    `select r.rolname::text as name, ${forbiddenRoleSql('r')} as forbidden,
+       pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER') as member, r.rolsuper or r.rolbypassrls as bypasses
+     from pg_catalog.pg_roles r where r.rolname = any($1)`,
+    // No name of Postgres holds this character, and no text that it takes.
+    [names.filter((name) => !name.includes('\0'))],
   )
   const found = new Map((rows as { name: string; forbidden: boolean; member: boolean; bypasses: boolean }[]).map((row) => [row.name, row]))
   return names.map((name) => {
@@ -70,7 +74,7 @@ interface TableRow {
   readonly roles: readonly RoleRow[]
 }
 
-type ColumnRow = Omit<EntryColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] }
+type ColumnRow = Omit<CatalogColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] }
 
 interface RoleRow extends Omit<TableRole, 'version' | 'scope'> {
   readonly name: string
@@ -152,8 +156,8 @@ export async function loadTableEntries(
   session: Queryable,
   oids: readonly number[],
   roles: readonly string[],
-): Promise<Map<number, TableEntry>> {
-  const entries = new Map<number, TableEntry>()
+): Promise<Map<number, CatalogTable>> {
+  const entries = new Map<number, CatalogTable>()
   for (const row of await tableRows(session, oids, roles)) entries.set(row.oid, await describe(session, row, roles))
   return entries
 }
@@ -162,7 +166,7 @@ async function tableRows(session: Queryable, oids: readonly number[], roles: rea
   return (await session.query(TABLES_SQL, [oids, roles])).rows as TableRow[]
 }
 
-async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<TableEntry> {
+async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<CatalogTable> {
   const reader = new PolicyReader(session, tableRows)
   await reader.read(row)
   const { reach } = reader

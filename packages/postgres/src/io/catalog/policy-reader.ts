@@ -1,14 +1,7 @@
-import {
-  claimsReadBy,
-  expressionUse,
-  functionScope,
-  type ClaimsUse,
-  type ExpressionUse,
-  type FunctionFacts,
-  type PolicyScope,
-  type PolicyTree,
-} from '../../catalog/policy-analysis.ts'
-import type { PolicyReach } from '../../catalog/table-entry.ts'
+import { claimsReadBy, functionScope, type CatalogFunction } from '../../catalog/function-analysis.ts'
+import type { PolicyTree } from '../../catalog/owner-column.ts'
+import { expressionUse, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
+import type { PolicyReach } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
 /** Policies may read other tables, which have policies of their own, and so on; further than this is not followed. */
@@ -30,7 +23,7 @@ export class PolicyReader {
   readonly #loadTables: LoadTables
   readonly #tables = new Map<number, readonly PolicyTree[]>()
   readonly #uses = new Map<string, ExpressionUse | null>()
-  readonly #functions = new Map<number, FunctionFacts>()
+  readonly #functions = new Map<number, CatalogFunction>()
   /** The table itself, the tables that it inherits from and those that inherit from it. */
   readonly #own = new Set<number>()
   readonly #claims = new Set<string>()
@@ -124,7 +117,7 @@ export class PolicyReader {
   async #loadFunctions(functions: readonly number[], operators: readonly number[]): Promise<void> {
     const { rows } = await this.#session.query(FUNCTIONS_SQL, [functions, operators])
     if (rows.length < new Set(functions).size) this.#all = true
-    for (const facts of rows as FunctionFacts[]) {
+    for (const facts of rows as CatalogFunction[]) {
       this.#functions.set(facts.oid, facts)
       const claims = claimsReadBy(facts)
       if (claims === null) this.#all = true

@@ -1,29 +1,60 @@
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
+import { Identities } from '../../catalog/identity.ts'
+import type { ClaimsUse } from '../../catalog/policy-analysis.ts'
 
-/** How long a question about somebody may take, in all its statements one by one. */
+/** How long each statement of an explanation may take. */
 const TIMEOUT_MS = 3_000
 
-/** Runs `work` as somebody with these claims, in a transaction that writes nothing and is rolled back. */
-export async function asIdentity<T>(session: pg.ClientBase, identity: Identity, topic: string | null, work: () => Promise<T>): Promise<T> {
-  const { role, claims, headers } = identity
-  await session.query(`begin read only; set local statement_timeout = ${TIMEOUT_MS}`)
+/** What a session takes on to become an identity. */
+export interface IdentitySettings {
+  readonly role: string
+  /** By name. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+/** As the feed sets it: the claims that the table's policies may read, and nothing else. */
+export function feedSettings({ role, claims }: Identity, use: ClaimsUse): IdentitySettings {
+  return { role, settings: { 'request.jwt.claims': new Identities().of(role, claims, use).claims } }
+}
+
+/** As the authorizer sets it. */
+export function authorizerSettings({ role, claims, headers }: Identity, topic: string): IdentitySettings {
+  const { sub } = claims
+  return {
+    role,
+    settings: {
+      'request.jwt.claims': JSON.stringify(claims),
+      'request.jwt.claim.sub': typeof sub === 'string' ? sub : '',
+      'request.jwt.claim.role': role,
+      'request.headers': JSON.stringify(headers),
+      'realtime.topic': topic,
+    },
+  }
+}
+
+/**
+ * Statements, in one text, that begin a transaction in the name of a role. It has to be rolled back. The role comes last, since
+ * it may not be permitted to set the rest.
+ */
+export function beginAs({ role, settings }: IdentitySettings, timeoutMs: number, access: 'read only' | 'read write'): string {
+  const sets = [...Object.entries(settings), ['role', role] as const].map(
+    ([name, value]) => `pg_catalog.set_config(${pg.escapeLiteral(name)}, ${pg.escapeLiteral(value)}, true)`,
+  )
+  return `begin ${access}; set local statement_timeout = ${Math.ceil(timeoutMs)}; select ${sets.join(', ')}`
+}
+
+/** Runs `work` as this identity, in a transaction that writes nothing and is rolled back. */
+export async function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
   try {
-    const { sub } = claims
-    await session.query(
-      `select pg_catalog.set_config('request.jwt.claims', $1, true), pg_catalog.set_config('request.jwt.claim.sub', $2, true),
-         pg_catalog.set_config('request.jwt.claim.role', $3, true), pg_catalog.set_config('request.headers', $4, true),
-         pg_catalog.set_config('realtime.topic', $5, true)`,
-      [JSON.stringify(claims), typeof sub === 'string' ? sub : '', role, JSON.stringify(headers), topic ?? ''],
-    )
-    await session.query("select pg_catalog.set_config('role', $1, true)", [role])
+    await session.query(beginAs(identity, TIMEOUT_MS, 'read only'))
     return await work()
   } finally {
     await session.query('rollback')
   }
 }
 
-/** The same for somebody to try by hand, around a statement. */
+/** The same to try by hand, around a statement. */
 export function tryAs({ role, claims }: Identity, topic: string | null, statement: string): string {
   return [
     'begin;',

@@ -1,12 +1,12 @@
 import pg from 'pg'
 import { isWrittenAlike } from '../../subscribe/filter-test.ts'
-import type { EntryColumn, TableEntry } from '../../catalog/table-entry.ts'
+import type { CatalogColumn, CatalogTable } from '../../catalog/catalog-table.ts'
 import { policyVersionSql } from '../catalog/policy-version.ts'
 import { unseenSql } from './visibility.ts'
 
 /**
- * The functions that look rows up as somebody else. The statement that reads the table is the same for everybody and runs
- * once per identity: never several identities in one statement, for then their rows mix.
+ * The functions that look rows up as other identities. The statement that reads the table is the same for all and runs once
+ * per identity: with several identities in one statement their rows would mix.
  */
 export interface CheckFunction {
   /** The same for equal definitions. A function's is `pg_temp.…`. */
@@ -15,10 +15,10 @@ export interface CheckFunction {
 }
 
 /** Every batch asks for one. */
-const written = new WeakMap<TableEntry, Map<string, CheckFunction>>()
+const written = new WeakMap<CatalogTable, Map<string, CheckFunction>>()
 
-/** Whether rows can be told by the text of their key alone. */
-function hasPlainKey(entry: TableEntry): boolean {
+/** Whether rows can be found by the text of their key alone. */
+function hasPlainKey(entry: CatalogTable): boolean {
   const [key, ...others] = entry.primaryKey
   // Cast to text, a boolean is not what the stream writes.
   return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
@@ -31,7 +31,7 @@ function hasPlainKey(entry: TableEntry): boolean {
  * for the keys from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error and the others
  * go on, and row 0 holds the version before the first look as well.
  */
-export function checkFunction(entry: TableEntry, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+export function checkFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   let known = written.get(entry)
   if (known === undefined) written.set(entry, (known = new Map()))
   const key = `${masked} ${columns.join()} ${role}`
@@ -40,8 +40,8 @@ export function checkFunction(entry: TableEntry, role: string, columns: readonly
   return checkSql
 }
 
-function writeFunction(entry: TableEntry, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const keyType = (column: EntryColumn): string => (hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text')
+function writeFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const keyType = (column: CatalogColumn): string => (hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text')
   const keys = entry.primaryKey.map((column, index) => `k${index} ${keyType(column)}[]`)
   const parts = entry.primaryKey.map((column, index) => `p${index} ${keyType(column)}[];`)
   const slice = (to: string, from: string): string => `${to} := ${from}[bounds[part] + 1 : bounds[part + 1]];`
@@ -122,7 +122,7 @@ end`
 }
 
 /** The statement for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
-export function checkStatement(entry: TableEntry, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+export function checkStatement(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const parameter = (number: number): string => `$${number}::pg_catalog.text[]`
   const sources = { images: parameter(1), missing: parameter(2), keys: entry.primaryKey.map((_, column) => parameter(column + 3)) }
   const sql = `select r.seen ${lookedUp(entry, role, columns, masked, sources)}`
@@ -130,7 +130,7 @@ export function checkStatement(entry: TableEntry, role: string, columns: readonl
 }
 
 /** The published columns that the role may select: those that are compared, and read where a row was written again. */
-export function comparedColumns(entry: TableEntry, role: string, columns: readonly number[]): EntryColumn[] {
+export function comparedColumns(entry: CatalogTable, role: string, columns: readonly number[]): CatalogColumn[] {
   return columns.flatMap((number) => entry.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
 }
 
@@ -145,7 +145,7 @@ interface LookSources {
  * policies about all rows of a large one. The row is compared with the image by the statement that read it: any later one may
  * see another version.
  */
-function lookedUp(entry: TableEntry, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
+function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
   const keys = entry.primaryKey.map((_, index) => `c${index}`)
   const plain = hasPlainKey(entry)
   const on = entry.primaryKey.map(({ name, typeSql }, index) =>
@@ -165,17 +165,17 @@ function lookedUp(entry: TableEntry, role: string, numbers: readonly number[], m
           from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
 }
 
-export function tableSql(entry: Pick<TableEntry, 'schema' | 'name'>): string {
+export function tableSql(entry: Pick<CatalogTable, 'schema' | 'name'>): string {
   return `${pg.escapeIdentifier(entry.schema)}.${pg.escapeIdentifier(entry.name)}`
 }
 
 /** The table's own rows: one that inherits from it may have a row with the same key. */
-export function rowsSql(entry: Pick<TableEntry, 'schema' | 'name' | 'partitioned'>): string {
+export function rowsSql(entry: Pick<CatalogTable, 'schema' | 'name' | 'partitioned'>): string {
   return entry.partitioned ? tableSql(entry) : `only ${tableSql(entry)}`
 }
 
 /** What {@link policyVersionSql} takes. */
-function reachSql({ reach }: Pick<TableEntry, 'reach'>): { readonly tables: string; readonly functions: string } {
+function reachSql({ reach }: Pick<CatalogTable, 'reach'>): { readonly tables: string; readonly functions: string } {
   return { tables: oidArray(reach.tables), functions: oidArray(reach.functions) }
 }
 

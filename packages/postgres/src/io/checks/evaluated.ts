@@ -1,8 +1,10 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { isTimeout } from '../../catalog/database-fault.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
+import { beginAs } from './as-identity.ts'
 
 export interface Evaluation {
-  /** Of whoever is told the result: functions that somebody has made may be part of it. */
+  /** Of a subscriber that gets the result: it may call functions that users have written. */
   readonly role: string
   readonly timeoutMs: number
   /** Answers one row for each of the texts `$1`, in their order. */
@@ -10,18 +12,17 @@ export interface Evaluation {
   readonly texts: readonly string[]
 }
 
-/** By text, the row that Postgres answers; `null` where it refuses: one text that fails is to hold nobody up. */
+/** By text, the row that Postgres answers; `null` where it fails. A text that fails leaves the others their rows. */
 export async function evaluated<Row extends pg.QueryResultRow>(session: pg.ClientBase, evaluation: Evaluation): Promise<(Row | null)[]> {
   const { role, timeoutMs, sql, texts } = evaluation
   if (texts.length === 0) return []
   try {
-    await session.query(
-      `begin read only; set local statement_timeout = ${Math.ceil(timeoutMs)}; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`,
-    )
+    await session.query(beginAs({ role, settings: {} }, timeoutMs, 'read only'))
     return (await session.query<Row>(sql, [texts])).rows
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    if (texts.length === 1 || error.code === TOO_LONG || error.code === NOT_PERMITTED) return texts.map(() => null)
+    // A timeout or a missing privilege (42501) is not the fault of one text.
+    if (texts.length === 1 || isTimeout(error) || error.code === '42501') return texts.map(() => null)
   } finally {
     await session.query('rollback')
   }
@@ -29,6 +30,3 @@ export async function evaluated<Row extends pg.QueryResultRow>(session: pg.Clien
   for (const text of texts) rows.push(...(await evaluated<Row>(session, { ...evaluation, texts: [text] })))
   return rows
 }
-
-/** All of them would. */
-const [TOO_LONG, NOT_PERMITTED] = ['57014', '42501']

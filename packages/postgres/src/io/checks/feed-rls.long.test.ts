@@ -8,7 +8,7 @@ const postgres = usePostgres()
 const cases = Number(process.env['TIDEWIRE_CASES'] ?? 2_500)
 const seed = Number(process.env['TIDEWIRE_SEED'] ?? Math.trunc(Math.random() * 2 ** 31))
 
-test(`everybody gets what Postgres would show them, in ${cases} cases`, { timeout: 1_800_000 }, async () => {
+test(`every user gets what Postgres would show them, in ${cases} cases`, { timeout: 1_800_000 }, async () => {
   console.log(`TIDEWIRE_SEED=${seed}`)
   const compared = await proveVisibility(postgres, { cases, seed, lanes: 4 })
   console.log(`${compared} answers compared`)

@@ -4,13 +4,13 @@ import { proveFlights, proveVisibility } from '../../../test/rls-proof.ts'
 
 const postgres = usePostgres()
 
-test('everybody gets what Postgres would show them, and nothing else', { timeout: 120_000 }, async () => {
+test('every user gets what Postgres would show them, and nothing else', { timeout: 120_000 }, async () => {
   const seed = Math.trunc(Math.random() * 2 ** 31)
   console.log(`seed ${seed}`)
   expect(await proveVisibility(postgres, { cases: 60, seed, lanes: 2 })).toBeGreaterThan(300)
 })
 
-test('the same where nobody may make functions or temporary tables', { timeout: 120_000 }, async () => {
+test('the same where functions and temporary tables are not permitted', { timeout: 120_000 }, async () => {
   const seed = Math.trunc(Math.random() * 2 ** 31)
   console.log(`seed ${seed}`)
   const setup = `do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$;

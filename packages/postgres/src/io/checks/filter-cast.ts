@@ -1,28 +1,28 @@
 import type { Filter, ValueFilter } from '@tidewire/protocol'
-import { arrayLiteral, RAISED } from '../../subscribe/change-entry.ts'
+import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
 import type { Refusable } from '../../decide/feed-database.ts'
 import { conditionName } from '../../catalog/sql-state.ts'
-import type { EntryColumn } from '../../catalog/table-entry.ts'
+import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
 export interface FilterCast {
   readonly filter: Filter
-  readonly column: EntryColumn
+  readonly column: CatalogColumn
 }
 
 /** The values of the filter. */
 export type CastAnswer = Refusable<readonly (string | null)[]>
 
 /**
- * Refuses filters as the reference does, or answers their values as the column's type writes them. Whoever asks for the
- * same gets the same answer; values of one type are cast together.
+ * Refuses filters as the reference does, or answers their values as the column's type writes them. Equal
+ * questions share one answer; values of one type are cast together.
  */
 export async function castFilters(session: Queryable, asked: readonly FilterCast[]): Promise<CastAnswer[]> {
   const groups = new Map<
     string,
-    { readonly column: EntryColumn; readonly byText: Map<string, { readonly filter: Filter; at: number[] }> }
+    { readonly column: CatalogColumn; readonly byText: Map<string, { readonly filter: Filter; at: number[] }> }
   >()
   asked.forEach(({ filter, column }, index) => {
     const key = `${filter.op} ${column.typeOid} ${column.baseOid} ${column.typeSql}`
@@ -49,7 +49,7 @@ export async function castFilters(session: Queryable, asked: readonly FilterCast
 }
 
 /** Of one operator and one column. */
-async function castGroup(session: Queryable, filters: readonly Filter[], column: EntryColumn): Promise<CastAnswer[]> {
+async function castGroup(session: Queryable, filters: readonly Filter[], column: CatalogColumn): Promise<CastAnswer[]> {
   const [first] = filters
   if (first!.op === 'is' || PATTERNS.has(first!.op)) {
     const answers: CastAnswer[] = []
@@ -68,7 +68,7 @@ async function castGroup(session: Queryable, filters: readonly Filter[], column:
 }
 
 /** Filters whose values are not cast. */
-async function checkFilter(session: Queryable, filter: Filter, column: EntryColumn): Promise<CastAnswer> {
+async function checkFilter(session: Queryable, filter: Filter, column: CatalogColumn): Promise<CastAnswer> {
   if (filter.op === 'is') return isValue(filter.value, column)
   if (!(await takesPatterns(session, filter.op, column)))
     return refused(`operator ${filter.op} requires a text-compatible column type, got ${await typeText(session, column)}`)
@@ -80,7 +80,7 @@ function refused(text: string): Refusable<never> {
 }
 
 /** The values are parameters that Postgres reads as the column's type: nothing of them is ever SQL. */
-async function castValues(session: Queryable, filters: readonly Filter[], column: EntryColumn): Promise<(string | null)[][]> {
+async function castValues(session: Queryable, filters: readonly Filter[], column: CatalogColumn): Promise<(string | null)[][]> {
   const { op } = filters[0]!
   if (op !== 'in') {
     const operator = operatorSql(await operatorSchema(session, SYMBOLS[op]!, column), SYMBOLS[op]!)
@@ -99,7 +99,7 @@ async function castValues(session: Queryable, filters: readonly Filter[], column
   return (rows as { values: (string | null)[] }[]).map((row) => row.values)
 }
 
-function isValue(value: string, column: EntryColumn): Refusable<readonly string[]> {
+function isValue(value: string, column: CatalogColumn): Refusable<readonly string[]> {
   const wanted = value.toLowerCase()
   if (!['null', 'true', 'false', 'unknown'].includes(wanted))
     return refused('invalid value for is filter: must be null, true, false, or unknown')
@@ -117,12 +117,12 @@ async function compiled(session: Queryable, filter: ValueFilter): Promise<CastAn
   }
 }
 
-async function takesPatterns(session: Queryable, op: Filter['op'], column: EntryColumn): Promise<boolean> {
+async function takesPatterns(session: Queryable, op: Filter['op'], column: CatalogColumn): Promise<boolean> {
   if (column.category === 'S') return true
   return (await operatorSchema(session, SYMBOLS[op]!, column)) !== null
 }
 
-async function typeText(session: Queryable, column: EntryColumn): Promise<string> {
+async function typeText(session: Queryable, column: CatalogColumn): Promise<string> {
   const { rows } = await session.query('select pg_catalog.format_type($1, null) as text', [column.typeOid])
   return (rows as { text: string }[])[0]!.text
 }

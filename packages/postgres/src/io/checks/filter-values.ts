@@ -1,8 +1,9 @@
+import { isTimeout } from '../../catalog/database-fault.ts'
 import type { Filter } from '@tidewire/protocol'
 import type pg from 'pg'
-import { arrayLiteral } from '../../subscribe/change-entry.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
-import type { EntryColumn } from '../../catalog/table-entry.ts'
+import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
@@ -24,7 +25,7 @@ export const SYMBOLS: Partial<Record<Filter['op'], string>> = {
 }
 
 /** Where the type's own operator is; `null`: it has none, and uses that of another type, from `pg_catalog`. */
-export async function operatorSchema(session: Queryable, symbol: string, column: EntryColumn): Promise<string | null> {
+export async function operatorSchema(session: Queryable, symbol: string, column: CatalogColumn): Promise<string | null> {
   const { rows } = await session.query(
     `select pg_catalog.quote_ident(n.nspname) as schema from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
      where o.oprname = $1 and o.oprleft = $2 and o.oprresult = 'pg_catalog.bool'::regtype
@@ -45,7 +46,9 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck): P
     return await ask(session, check, operator)
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    if (check.operands.length === 1) return [{ ok: false, message: (error as Error).message }]
+    const timedOut = isTimeout(error)
+    // Which one it is that takes long is found out apart from the others.
+    if (timedOut || check.operands.length === 1) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
   }
   const answers: FilterAnswer[] = []
   for (const operand of check.operands) answers.push(...(await testFilters(session, { ...check, operands: [operand] })))

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { presentColumns, rowText } from '../../decide/change-row.ts'
+import { presentColumns, rowText } from '../../replication/change-row.ts'
 import type { GeneratedQuestion } from '../../decide/feed-database.ts'
 import type { Table } from '../../replication/table.ts'
 import { tableSql } from './check-function.ts'
@@ -33,11 +33,11 @@ export async function computedColumns(
   if (all === undefined) known.set(table, (all = (await session.query<GeneratedColumn>(generatedSql('$1'), [table.oid])).rows))
   const wanted = all.filter(({ name }) => columns.includes(name))
   const present = presentColumns(table)
-  const tells = (row: GeneratedQuestion['rows'][number], { reads }: GeneratedColumn): boolean =>
+  const isComputable = (row: GeneratedQuestion['rows'][number], { reads }: GeneratedColumn): boolean =>
     present.every(({ number, generated }, at) => row[at] !== undefined || generated || !(reads.includes(number) || reads.includes(0)))
   const asked = rows.flatMap((row, index) => {
-    const told = wanted.filter((column) => tells(row, column))
-    return told.length === 0 ? [] : [{ index, told: new Set(told), text: rowText(row) }]
+    const computable = wanted.filter((column) => isComputable(row, column))
+    return computable.length === 0 ? [] : [{ index, computable: new Set(computable), text: rowText(row) }]
   })
   const found = new Map<number, Map<string, string>>()
   const computed = await evaluated<Record<`v${number}`, string>>(session, {
@@ -46,10 +46,10 @@ export async function computedColumns(
     sql: madeSql(table, wanted),
     texts: asked.map(({ text }) => text),
   })
-  for (const [at, { index, told }] of asked.entries()) {
+  for (const [at, { index, computable }] of asked.entries()) {
     const values = computed[at] ?? null
     if (values === null) continue
-    found.set(index, new Map(wanted.flatMap((column, place) => (told.has(column) ? [[column.name, values[`v${place}`]!]] : []))))
+    found.set(index, new Map(wanted.flatMap((column, number) => (computable.has(column) ? [[column.name, values[`v${number}`]!]] : []))))
   }
   return found
 }

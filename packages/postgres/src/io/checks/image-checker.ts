@@ -1,12 +1,13 @@
 import pg from 'pg'
-import { rowText } from '../../decide/change-row.ts'
-import type { CheckAnswer, Grant, IdentityAnswer, OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
+import { rowText } from '../../replication/change-row.ts'
+import type { CheckAnswer, IdentityAnswer, OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { rowsSql, tableSql } from './check-function.ts'
 import { generatedSql } from './generated-columns.ts'
-import { loadPolicyVersions } from '../catalog/policy-version.ts'
-import type { SessionPool } from '../sessions/feed-sessions.ts'
-import { isStatementFault } from '../sessions/statement-fault.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
+import { beginAs } from './as-identity.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type Patience } from './identity-answers.ts'
+import { isCurrent } from './version-checker.ts'
 import { transactionsSeen } from './visibility.ts'
 
 /**
@@ -14,23 +15,12 @@ import { transactionsSeen } from './visibility.ts'
  * read back as SQL and evaluated over the row that the stream brought, as that role and with those claims. Policies of the row
  * itself grant its content; those that read other tables, which may have changed since, its key; opaque ones nothing.
  */
-export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, timeoutMs: number): Promise<CheckAnswer> {
+export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, patience: Patience): Promise<CheckAnswer> {
   const scope = check.entry.roles.get(check.role)?.scope ?? 'opaque'
   await transactionsSeen(session, check)
-  await session.query(
-    `begin; set local statement_timeout = ${Math.ceil(timeoutMs)};
-     select pg_catalog.set_config('role', ${pg.escapeLiteral(check.role)}, true)`,
-  )
   try {
-    const identities: IdentityAnswer[] = []
-    if (scope === 'opaque') for (const _ of check.identities) identities.push({ ok: true, visible: new Map() })
-    else {
-      const query = shownSql(check.entry, check.role, await readPolicies(session, check.entry))
-      const grant = scope === 'row' ? 'image' : 'key'
-      for (const { identity, rows } of check.identities) {
-        identities.push(await lookAtAll(session, { query, claims: identity.claims, texts: check.rows, rows, grant }))
-      }
-    }
+    await session.query(beginAs({ role: check.role, settings: {} }, patience.timeoutMs, 'read write'))
+    const identities = scope === 'opaque' ? check.identities.map(nothingVisible) : await lookAtEach(session, check, scope, patience)
     // Only now: a function or a policy of another table counts as it was when it was read.
     return { current: await isCurrent(session, check), identities }
   } finally {
@@ -38,11 +28,39 @@ export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, t
   }
 }
 
+function nothingVisible(): IdentityAnswer {
+  return { ok: true, visible: new Map() }
+}
+
+async function lookAtEach(
+  session: pg.ClientBase,
+  check: OldRowCheck,
+  scope: 'row' | 'analysed',
+  patience: Patience,
+): Promise<IdentityAnswer[]> {
+  const query = shownSql(check.entry, check.role, await readPolicies(session, check.entry))
+  const grant = scope === 'row' ? 'image' : 'key'
+  return eachInTurn(check.identities, patience, async ({ identity, rows }) => {
+    const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
+      await session.query(`savepoint one; select pg_catalog.set_config('request.jwt.claims', ${pg.escapeLiteral(identity.claims)}, true)`)
+      try {
+        const found = await session.query<{ at: number }>(query, [some.map((row) => check.rows[row]!)])
+        return { ok: true, visible: new Map(found.rows.map(({ at }) => [some[at - 1]!, grant])) }
+      } catch (error) {
+        const answer = failedAnswer(error)
+        await session.query('rollback to savepoint one')
+        return answer
+      }
+    }
+    return elseRowByRow(await look(rows), rows, (row) => look([row]))
+  })
+}
+
 /**
  * Rows that were written again are granted with the content of the change where the policies are made of the row alone and are
  * true for that content.
  */
-export async function byImages(sessions: SessionPool, check: RowCheck, answer: CheckAnswer, timeoutMs: number): Promise<CheckAnswer> {
+export async function byImages(sessions: SessionPool, check: RowCheck, answer: CheckAnswer, patience: Patience): Promise<CheckAnswer> {
   if (check.entry.roles.get(check.role)?.scope !== 'row') return answer
   const texts: string[] = []
   const numbers = new Map<number, number | null>()
@@ -67,7 +85,7 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
   const { entry, role, xids, waits } = check
   const identities = asked.map(({ identity, rows }) => ({ identity, rows: rows.map(({ number }) => number) }))
   const images = await sessions.withSession((session) =>
-    checkOldRows(session, { entry, role, xids, waits, rows: texts, identities }, timeoutMs),
+    checkOldRows(session, { entry, role, xids, waits, rows: texts, identities }, patience),
   )
   const granted = [...answer.identities]
   for (const [at, { index, rows }] of asked.entries()) {
@@ -97,7 +115,7 @@ interface Policies {
 }
 
 /** Read as the role that they are for: names are written as it would have to write them. */
-async function readPolicies(session: pg.ClientBase, { oid }: TableEntry): Promise<Policies> {
+async function readPolicies(session: pg.ClientBase, { oid }: CatalogTable): Promise<Policies> {
   const { rows } = await session.query<Policies>(
     `select pg_catalog.row_security_active($1::pg_catalog.oid) as apply,
        (select coalesce(pg_catalog.json_agg(g), '[]') from (${generatedSql('$1')}) g) as generated,
@@ -106,12 +124,6 @@ async function readPolicies(session: pg.ClientBase, { oid }: TableEntry): Promis
     [oid],
   )
   return rows[0]!
-}
-
-/** The version covers the columns. */
-async function isCurrent(session: pg.ClientBase, { entry, role }: OldRowCheck): Promise<boolean> {
-  const [version] = await loadPolicyVersions(session, entry.reach, [role])
-  return version === entry.roles.get(role)?.version
 }
 
 function policySql(which: string): string {
@@ -124,54 +136,21 @@ function policySql(which: string): string {
  * The numbers of the rows, from 1, that the policies show. A policy names its table's columns bare or by the table's name.
  * They come in the order in which Postgres takes them, so that one that fails is not reached where it would not be.
  */
-function shownSql(entry: TableEntry, role: string, { apply, generated, permissive, restrictive }: Policies): string {
+function shownSql(entry: CatalogTable, role: string, { apply, generated, permissive, restrictive }: Policies): string {
   const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
   const shown = apply ? restrictive.reduceRight((rest, sql) => `case when (${sql}) then ${rest} end`, any) : 'true'
   const name = pg.escapeIdentifier(entry.name)
-  const told = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
+  const given = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
   const made = new Map(generated.map((column) => [column.name, column.sql]))
   const columns = entry.columns.map((column) => {
     const sql = made.get(column.name)
     return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
   })
-  const row = made.size === 0 ? told : `(select ${columns.join(', ')} from ${told}) ${name}`
+  const row = made.size === 0 ? given : `(select ${columns.join(', ')} from ${given}) ${name}`
   // Policies are evaluated over a value, which asks for no privilege on the table.
   const selected = entry.columns
     .filter(({ rolesWithSelect }) => rolesWithSelect.has(role))
     .map((column) => `t.${pg.escapeIdentifier(column.name)}`)
   return `select given.at from pg_catalog.generate_subscripts($1::pg_catalog.text[], 1) given (at) where exists (select from ${row} where ${shown})
     and not exists (select ${selected.join(', ')} from ${rowsSql(entry)} t where false)`
-}
-
-interface Look {
-  readonly query: string
-  readonly claims: string
-  readonly texts: readonly string[]
-  /** The numbers of those texts that are asked for. */
-  readonly rows: readonly number[]
-  readonly grant: Grant
-}
-
-/** All rows at once; when that fails one by one, since a policy may fail for one row only. */
-async function lookAtAll(session: pg.ClientBase, asked: Look): Promise<IdentityAnswer> {
-  const all = await look(session, asked)
-  if (all.ok || all.timedOut || asked.rows.length === 1) return all
-  const visible = new Map<number, Grant>()
-  for (const row of asked.rows) {
-    const one = await look(session, { ...asked, rows: [row] })
-    if (one.ok) for (const [number, grant] of one.visible) visible.set(number, grant)
-  }
-  return { ok: true, visible, fault: all.message }
-}
-
-async function look(session: pg.ClientBase, { query, claims, texts, rows, grant }: Look): Promise<IdentityAnswer> {
-  await session.query(`savepoint one; select pg_catalog.set_config('request.jwt.claims', ${pg.escapeLiteral(claims)}, true)`)
-  try {
-    const found = await session.query<{ at: number }>(query, [rows.map((row) => texts[row]!)])
-    return { ok: true, visible: new Map(found.rows.map(({ at }) => [rows[at - 1]!, grant])) }
-  } catch (error) {
-    if (!isStatementFault(error)) throw error
-    await session.query('rollback to savepoint one')
-    return { ok: false, message: (error as Error).message, timedOut: (error as { code?: string }).code === '57014' }
-  }
 }

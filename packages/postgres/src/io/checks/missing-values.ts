@@ -1,18 +1,33 @@
 import pg from 'pg'
 import type { CastQuestion, WrittenRow } from '../../decide/feed-database.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { rowsSql } from './check-function.ts'
 import { evaluated } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { transactionsSeen } from './visibility.ts'
 
-/** See {@link FeedDatabase.jsonOf}. */
-export async function jsonOf(
+/** See {@link RowChecks.jsonOf}. */
+export async function jsonOf(session: pg.ClientBase, question: CastQuestion, timeoutMs: number): Promise<(string | undefined)[]> {
+  const json = await castAs(session, question.typeSql, question, timeoutMs)
+  if (json.some((text) => text !== undefined)) return json
+  // The type may have another name by now.
+  const { rows } = await session.query<{ name: string }>(
+    `select pg_catalog.format('%I.%I', n.nspname, t.typname) as name
+     from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where t.oid = $1`,
+    [question.typeOid],
+  )
+  const name = rows[0]?.name ?? question.typeSql
+  return name === question.typeSql ? json : castAs(session, name, question, timeoutMs)
+}
+
+async function castAs(
   session: pg.ClientBase,
-  { typeSql, role, texts }: CastQuestion,
+  typeSql: string,
+  { role, texts }: CastQuestion,
   timeoutMs: number,
 ): Promise<(string | undefined)[]> {
-  const sql = `select pg_catalog.to_jsonb(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
+  // Equal to `to_jsonb` as JSON, with the keys of rows in the order of the attributes.
+  const sql = `select pg_catalog.to_json(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
   const rows = await evaluated<{ json: string | null }>(session, { role, timeoutMs, sql, texts })
   return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
 }
@@ -20,7 +35,7 @@ export async function jsonOf(
 /** See {@link FeedDatabase.generated}. */
 export async function generatedColumns(
   session: pg.ClientBase,
-  entry: TableEntry,
+  entry: CatalogTable,
   columns: readonly string[],
   rows: readonly WrittenRow[],
 ): Promise<Map<number, Map<string, string>>> {
@@ -34,7 +49,7 @@ export async function generatedColumns(
   )
   const texts = new Map<number, Map<string, string>>()
   for (const { n, written, ...row } of found) {
-    // Written again, it is not the row that was told, and maybe not for the same eyes.
+    // Written again, it is not the row of the change, and may not be visible to the same users.
     if (Number(written) !== rows[n - 1]!.xid) continue
     texts.set(n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))
   }
@@ -46,7 +61,7 @@ type FoundRow = Record<`v${number}`, string | null> & { readonly n: number; read
 /** Rows by their keys, with the transaction that wrote them last; none where the login may not read them. */
 async function lookUp(
   session: pg.ClientBase,
-  entry: TableEntry,
+  entry: CatalogTable,
   values: readonly string[],
   keys: readonly (readonly string[])[],
 ): Promise<readonly FoundRow[]> {

@@ -1,6 +1,6 @@
 import type pg from 'pg'
-import type { VersionCheck } from '../../decide/feed-database.ts'
-import { policyVersionSql } from '../catalog/policy-version.ts'
+import type { RowCheck, VersionCheck } from '../../decide/feed-database.ts'
+import { loadPolicyVersions, policyVersionSql } from '../catalog/policy-version.ts'
 import { unseenSql, untilSeen } from './visibility.ts'
 
 const VERSIONS_SQL = `
@@ -31,4 +31,10 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
     return !rows[0]!.unseen
   })
   return pairs.map(({ entry, role }, index) => versions[index] === entry.roles.get(role)?.version)
+}
+
+/** Whether the policy version is still that of the entry. */
+export async function isCurrent(session: pg.ClientBase, { entry, role }: Pick<RowCheck, 'entry' | 'role'>): Promise<boolean> {
+  const [version] = await loadPolicyVersions(session, entry.reach, [role])
+  return version === entry.roles.get(role)?.version
 }

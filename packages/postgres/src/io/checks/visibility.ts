@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { UnseenTransactions } from '../../decide/decision.ts'
+import { UnseenTransactions } from '../../decide/ask-again.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
 /**
  * The stream may bring a transaction before it can be seen: Postgres writes the commit down first and ends the
- * transaction for everybody else afterwards, with a synchronous standby much later. A boolean of SQL that is true while
+ * transaction for other sessions afterwards, with a synchronous standby much later. A boolean of SQL that is true while
  * one of `xids` (32 bits each, as the stream names them) is not seen yet.
  */
 export function unseenSql(xids: string): string {
@@ -17,16 +17,16 @@ export function unseenSql(xids: string): string {
 /** Transactions that are to be seen. */
 export interface Wanted {
   readonly xids: readonly number[]
-  /** Else it is told soon which are not. */
+  /** Else the caller soon learns which are not. */
   readonly waits: boolean
 }
 
 const MAX_WAIT_MS = 5_000
-/** As a rule Postgres has ended a transaction for everybody by then. */
+/** As a rule Postgres has ended a transaction for all sessions by then. */
 const SHORT_WAIT_MS = 5
 const LONGEST_STEP_MS = 50
 
-/** Repeats `seen` until it answers true, more and more seldom. Rejects with {@link UnseenTransactions}; whoever asked tries again. */
+/** Repeats `seen` until it answers true, more and more seldom. Rejects with {@link UnseenTransactions}; the caller tries again. */
 export async function untilSeen(session: Queryable, { xids, waits }: Wanted, seen: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + (waits ? MAX_WAIT_MS : SHORT_WAIT_MS)
   for (let stepMs = 1; !(await seen()); stepMs = Math.min(stepMs * 2, LONGEST_STEP_MS)) {

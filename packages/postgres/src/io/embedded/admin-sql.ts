@@ -35,7 +35,7 @@ async function run(session: pg.Client, sql: string): Promise<Outcome> {
   let late = false
   const deadline = setTimeout(() => {
     late = true
-    // The backend notices that nobody listens any more.
+    // The backend notices that no client listens any more.
     ;(session as unknown as { readonly connection: { readonly stream: { destroy(): void } } }).connection.stream.destroy()
   }, DEADLINE_MS)
   try {
@@ -51,7 +51,7 @@ async function run(session: pg.Client, sql: string): Promise<Outcome> {
     throw error
   } finally {
     clearTimeout(deadline)
-    // One that was cut off has nobody to say goodbye to.
+    // One that was cut off cannot be ended politely.
     if (!late) await session.end().catch(() => {})
   }
 }

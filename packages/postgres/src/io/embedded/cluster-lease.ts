@@ -1,6 +1,6 @@
 import pg from 'pg'
 
-/** Any two numbers that nobody else uses: the advisory lock whose holder is the process in charge of an embedded cluster. */
+/** Any two numbers that nothing else uses: the advisory lock whose holder is the process in charge of an embedded cluster. */
 const LEASE_KEYS: readonly [number, number] = [0x7469_6465, 0x7769_7265]
 
 /**

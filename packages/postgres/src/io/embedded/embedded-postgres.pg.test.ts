@@ -15,7 +15,7 @@ import { isRunning, readPostmasterFile } from './postmaster-file.ts'
 import type { EmbeddedPostgres } from './running-server.ts'
 
 const asRoot = process.getuid?.() === 0
-const NOBODY = { uid: 65_534, gid: 65_534 }
+const UNPRIVILEGED = { uid: 65_534, gid: 65_534 }
 
 let base: string
 let dataDir: string
@@ -60,7 +60,7 @@ async function start(options: Partial<EmbeddedPostgresOptions> = {}): Promise<Em
   return server
 }
 
-function startOwner(then = 'stay', account?: typeof NOBODY): TestProcess {
+function startOwner(then = 'stay', account?: typeof UNPRIVILEGED): TestProcess {
   const child = startProcess('embedded-owner.ts', [dataDir, then], account)
   children.push(child)
   return child
@@ -126,7 +126,7 @@ describe('a first start', () => {
     ])
   })
 
-  test('by two callers at once leaves one of them in charge and tells the other', async () => {
+  test('by two callers at once leaves one of them in charge and refuses the other', async () => {
     const [one, two] = await Promise.allSettled([start(), start()])
     const refused = [one, two].filter((result) => result.status === 'rejected')
     expect(refused).toHaveLength(1)
@@ -226,12 +226,12 @@ describe('what a killed process left behind', () => {
 describe('a server that ends by itself', () => {
   beforeEach(copyDatabase)
 
-  test('is told with the end of its log', async () => {
-    let tell: (log: string) => void = () => {}
-    const told = new Promise<string>((done) => (tell = done))
-    const server = await start({ onExit: (log) => tell(log) })
+  test('is reported with the end of its log', async () => {
+    let report: (log: string) => void = () => {}
+    const reported = new Promise<string>((done) => (report = done))
+    const server = await start({ onExit: (log) => report(log) })
     process.kill(server.pid, 'SIGINT')
-    expect(await told).toContain('database system is shut down')
+    expect(await reported).toContain('database system is shut down')
   })
 
   test('but not when only one of its processes crashes', async () => {
@@ -301,7 +301,7 @@ describe('as root and not', () => {
     expect((await stat(`/proc/${server.pid}`)).uid).not.toBe(0)
   })
 
-  test.runIf(asRoot)('root in a closed folder is told why not and what to do', async () => {
+  test.runIf(asRoot)('root in a closed folder gets a reason and what to do', async () => {
     await chmod(base, 0o700)
     await expect(start()).rejects.toMatchObject({
       code: 'database-unavailable',
@@ -310,15 +310,15 @@ describe('as root and not', () => {
   })
 
   test.runIf(asRoot)('an ordinary user runs it as itself, in a closed folder too', async () => {
-    await chown(base, NOBODY.uid, NOBODY.gid)
+    await chown(base, UNPRIVILEGED.uid, UNPRIVILEGED.gid)
     await chmod(base, 0o700)
-    const child = startOwner('stay', NOBODY)
+    const child = startOwner('stay', UNPRIVILEGED)
     const answer = JSON.parse(await child.line()) as { pid: number; url: string; uid: number }
-    expect(answer).toMatchObject({ uid: NOBODY.uid, created: true, adopted: false })
-    expect((await stat(`/proc/${answer.pid}`)).uid).toBe(NOBODY.uid)
+    expect(answer).toMatchObject({ uid: UNPRIVILEGED.uid, created: true, adopted: false })
+    expect((await stat(`/proc/${answer.pid}`)).uid).toBe(UNPRIVILEGED.uid)
     expect(await query(answer.url, 'select 1 as one')).toEqual([{ one: 1 }])
     await child.kill('SIGKILL')
-    const next = startOwner('leave', NOBODY)
+    const next = startOwner('leave', UNPRIVILEGED)
     expect(JSON.parse(await next.line())).toMatchObject({ pid: answer.pid, adopted: true })
     await next.ended
     await until(() => !isRunning(answer.pid))

@@ -35,7 +35,7 @@ export interface EmbeddedPostgresOptions {
   readonly onExit?: (log: string) => void
 }
 
-/** A log longer than this is begun anew at the next start. */
+/** A log longer than this is started over at the next start. */
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
 /** How long the sessions of a process that was just killed may take to end. */
@@ -52,7 +52,7 @@ interface Launch {
 }
 
 /**
- * Starts a Postgres, from the binaries in node_modules unless told otherwise: UTF-8, TCP on 127.0.0.1 only, SCRAM with a random password,
+ * Starts a Postgres, from the binaries in node_modules unless the options name others: UTF-8, TCP on 127.0.0.1 only, SCRAM with a random password,
  * `wal_level=logical`. Takes over the server that a killed process left behind on the same `dataDir`.
  *
  * Rejects with a `RealtimeError`: `database-unavailable` when it cannot run here (the sentence says why and what to do) or

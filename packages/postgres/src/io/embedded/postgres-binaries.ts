@@ -25,7 +25,7 @@ export async function findPostgresBinaries(installation: string = packagedInstal
 }
 
 /**
- * Runs `postgres --version` as the account that will run the server, so that a fault is told before anything is written.
+ * Runs `postgres --version` as the account that will run the server, so that a fault is reported before anything is written.
  * Answers the major version, for instance `18`. Rejects with `database-unavailable`.
  */
 export async function checkRunnable(binaries: PostgresBinaries, account: Account | null): Promise<number> {

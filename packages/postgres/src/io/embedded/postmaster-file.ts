@@ -32,7 +32,7 @@ function statusOf(word: string | undefined): Postmaster['status'] {
   return word === 'ready' || word === 'starting' || word === 'stopping' ? word : 'unknown'
 }
 
-/** Whether a process of this id runs. A zombie does not count: under a pid 1 that reaps nobody it would stay forever. */
+/** Whether a process of this id runs. A zombie does not count: under a pid 1 that reaps no child it would stay forever. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -1,10 +1,11 @@
-import { parseFilter, type Filter, type WhyStep } from '@tidewire/protocol'
+import { parseFilter, type WhyStep } from '@tidewire/protocol'
 import type { ExplainChange } from '@tidewire/server'
 import pg from 'pg'
+import { prepareFilters } from '../../subscribe/subscribe-plan.ts'
 import type { FeedDatabase } from '../../decide/feed-database.ts'
-import type { TableEntry } from '../../catalog/table-entry.ts'
-import { asIdentity, tryAs } from '../checks/as-identity.ts'
-import { explainPolicies, selectPolicies } from './explain-policies.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
+import { asIdentity, feedSettings, tryAs } from '../checks/as-identity.ts'
+import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
@@ -14,7 +15,7 @@ export interface ExplainChangeContext {
   readonly publication: string
 }
 
-/** Why an identity is or is not told of a change of a row: in the order in which the feed decides, up to what decided. */
+/** Why an identity does or does not get a change of a row: in the order in which the feed decides, up to what decided. */
 export async function explainChange(context: ExplainChangeContext, question: ExplainChange): Promise<readonly WhyStep[]> {
   const { checker } = await context.sessions()
   const { identity, schema, table } = question
@@ -31,7 +32,7 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
   if (decided(keyStep(entry, name))) return steps
   const role = await explainRole(checker, identity.role)
   if (decided(...role.steps)) return steps
-  if (decided(await privilegeStep(context, entry, identity.role, name))) return steps
+  if (decided(privilegeStep(entry, identity.role, name))) return steps
   const keyed = entry.primaryKey.map((column) => question.key[column.name])
   if (keyed.some((value) => value === undefined)) {
     const columns = entry.primaryKey.map((column) => column.name).join(', ')
@@ -43,14 +44,18 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
   if (decided({ check: 'row', outcome: 'yes', text: 'The row exists.' }, ...(await filterSteps(context, entry, question, row.texts))))
     return steps
   if (!entry.rowSecurity) {
-    steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security is off on ${name}: whoever may select it sees every row.` })
+    steps.push({
+      check: 'policy',
+      outcome: 'yes',
+      text: `Row Level Security is off on ${name}: every role that may select it sees every row.`,
+    })
     return steps
   }
   if (role.bypassesRowSecurity) {
     steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security does not count for ${identity.role}.` })
     return steps
   }
-  const about = { identity, schema, table, row: row.json, topic: null }
+  const about = { identity, schema, table, row: row.json, topic: null, as: feedSettings(identity, entry.claims) }
   const policies = await (await context.sessions()).catalog.withSession((session) => selectPolicies(session, about))
   if (policies.length === 0) {
     const sql = `create policy "may see" on ${name} for select to ${pg.escapeIdentifier(identity.role)}\n  using (true);`
@@ -62,7 +67,8 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
     })
     return steps
   }
-  steps.push(...(await explainPolicies(checker, about, policies)), await visibleStep(context, entry, question, name, key))
+  const visible = await visibleStep(context, entry, question, name, key)
+  steps.push(...overruled(await explainPolicies(checker, about, policies), visible))
   return steps
 }
 
@@ -72,21 +78,16 @@ function publishedStep(isPublished: boolean, publication: string, name: string):
   return { check: 'publication', outcome: 'no', text: `${name} is not in the publication ${publication}, or does not exist.`, sql }
 }
 
-function keyStep({ primaryKey }: TableEntry, name: string): WhyStep {
+function keyStep({ primaryKey }: CatalogTable, name: string): WhyStep {
   if (primaryKey.length > 0)
     return { check: 'publication', outcome: 'yes', text: `Its primary key is ${primaryKey.map((column) => column.name).join(', ')}.` }
   const sql = `alter table ${name} add column id bigint generated always as identity primary key;`
   return { check: 'publication', outcome: 'no', text: `${name} has no primary key, so that rows cannot be looked up.`, sql }
 }
 
-async function privilegeStep({ sessions }: ExplainChangeContext, entry: TableEntry, role: string, name: string): Promise<WhyStep> {
-  const { rows } = await (
-    await sessions()
-  ).catalog.withSession((session) =>
-    session.query<{ usage: boolean }>("select pg_catalog.has_schema_privilege($1::name, $2, 'USAGE') as usage", [role, entry.schema]),
-  )
+function privilegeStep(entry: CatalogTable, role: string, name: string): WhyStep {
   const to = pg.escapeIdentifier(role)
-  if (!rows[0]!.usage) {
+  if (entry.roles.get(role)?.usesSchema !== true) {
     const sql = `grant usage on schema ${pg.escapeIdentifier(entry.schema)} to ${to};`
     return { check: 'privilege', outcome: 'no', text: `${role} lacks USAGE on the schema ${entry.schema}.`, sql }
   }
@@ -96,7 +97,7 @@ async function privilegeStep({ sessions }: ExplainChangeContext, entry: TableEnt
   const key = entry.primaryKey.find(({ rolesWithSelect }) => !rolesWithSelect.has(role))
   if (key !== undefined)
     return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on the column ${key.name}, which is in the primary key.`, sql }
-  const but = hidden.length === 0 ? '' : `, but not on ${hidden.join(', ')}, which it is not told`
+  const but = hidden.length === 0 ? '' : `, but not on ${hidden.join(', ')}, which it does not get`
   return { check: 'privilege', outcome: 'yes', text: `${role} has SELECT on ${name}${but}.` }
 }
 
@@ -105,8 +106,13 @@ interface Row {
   readonly texts: ReadonlyMap<string, string | null>
 }
 
-/** Read with the server's own login, which no policy holds back; a plain look-up, in which nobody's functions run. Or a sentence why not. */
-async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, name: string, key: readonly string[]): Promise<Row | string> {
+/** Read with the server's own login, which no policy holds back; a plain look-up, in which no user's functions run. Or a sentence why not. */
+async function readRow(
+  { sessions }: ExplainChangeContext,
+  entry: CatalogTable,
+  name: string,
+  key: readonly string[],
+): Promise<Row | string> {
   const texts = entry.columns.map((column, at) => `t.${pg.escapeIdentifier(column.name)}::text as c${at}`)
   try {
     const { rows } = await (
@@ -118,7 +124,7 @@ async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, na
       ),
     )
     const row = rows[0]
-    if (row === undefined) return 'There is no row with this key now. If it was deleted, its key was told to all who asked for deletes.'
+    if (row === undefined) return 'There is no row with this key now. If it was deleted, its key was sent to all who asked for deletes.'
     return { json: row.json, texts: new Map(entry.columns.map((column, at) => [column.name, row[`c${at}`] ?? null])) }
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error
@@ -126,14 +132,14 @@ async function readRow({ sessions }: ExplainChangeContext, entry: TableEntry, na
   }
 }
 
-function onKey({ primaryKey }: TableEntry): string {
+function onKey({ primaryKey }: CatalogTable): string {
   return primaryKey.map(({ name, typeSql }, at) => `${pg.escapeIdentifier(name)} = $${at + 1}::text::${typeSql}`).join(' and ')
 }
 
 /** One subscription whose filter lets the row through is enough. */
 async function filterSteps(
   context: ExplainChangeContext,
-  entry: TableEntry,
+  entry: CatalogTable,
   { filters, identity }: ExplainChange,
   texts: Row['texts'],
 ): Promise<readonly WhyStep[]> {
@@ -146,7 +152,7 @@ async function filterSteps(
 
 async function filterStep(
   { database }: ExplainChangeContext,
-  entry: TableEntry,
+  entry: CatalogTable,
   role: string,
   text: string,
   texts: Row['texts'],
@@ -155,38 +161,23 @@ async function filterStep(
   if (text.trim() === '') return step('yes', 'Without a filter, all rows are wanted.')
   const parsed = parseFilter(text)
   if (!parsed.ok) return step('no', `The filter ${text} makes no sense: ${parsed.detail}.`)
-  for (const filter of parsed.filters) {
-    const column = entry.columns.find(({ name }) => name === filter.column)
-    if (column === undefined) return step('no', `The filter ${text} names a column that there is not.`)
-    if (!column.rolesWithSelect.has(role)) return step('no', `The filter ${text} names a column that ${role} may not select.`)
-    const cast = await database.castFilter(filter, column)
-    if (!cast.ok) return step('no', `The filter ${text} is refused: ${cast.text}`)
+  const prepared = await prepareFilters({ filters: parsed.filters }, entry, role, database)
+  if ('text' in prepared) return step('no', `The filter ${text} is refused: ${prepared.text} ${prepared.fault.hint}`)
+  for (const { filter, column, values } of prepared) {
     const value = texts.get(column.name) ?? null
-    const matches = await matchesFilter(database, filter, column, cast.value, value)
-    if (typeof matches === 'string') return step('no', `The filter ${text} could not be compared: ${matches}.`)
-    if (!matches)
-      return step(
-        'no',
-        `The filter ${text} does not let the row through: ${column.name} is ${value === null ? 'null' : JSON.stringify(value.slice(0, 100))}.`,
-      )
+    const { op, negate } = filter
+    const [answer] = await database.apart.testFilters({ column, op, negate, operands: [values], texts: [value] })
+    if (!answer!.ok) return step('no', `The filter ${text} could not be compared: ${answer!.message}.`)
+    if (answer!.matches.has(0)) continue
+    const shown = value === null ? 'null' : JSON.stringify(value.slice(0, 100))
+    return step('no', `The filter ${text} does not let the row through: ${column.name} is ${shown}.`)
   }
   return step('yes', `The filter ${text} lets the row through.`)
 }
 
-async function matchesFilter(
-  database: FeedDatabase,
-  { op, negate }: Filter,
-  column: TableEntry['columns'][number],
-  operand: readonly (string | null)[],
-  value: string | null,
-): Promise<boolean | string> {
-  const [answer] = await database.testFilters({ column, op, negate, operands: [operand], texts: [value] })
-  return answer!.ok ? answer!.matches.has(0) : answer!.message
-}
-
 async function visibleStep(
   { sessions }: ExplainChangeContext,
-  entry: TableEntry,
+  entry: CatalogTable,
   { identity }: ExplainChange,
   name: string,
   key: readonly string[],
@@ -199,8 +190,7 @@ async function visibleStep(
     ).checker.withSession((session) =>
       asIdentity(
         session,
-        identity,
-        null,
+        feedSettings(identity, entry.claims),
         async () => (await session.query(`select from ${name} where ${onKey(entry)}`, [...key])).rowCount === 1,
       ),
     )

@@ -1,8 +1,8 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
-import { asIdentity, tried, tryAs } from '../checks/as-identity.ts'
-import type { SessionPool } from '../sessions/feed-sessions.ts'
+import { asIdentity, tried, tryAs, type IdentitySettings } from '../checks/as-identity.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
 
 export interface Policy {
   readonly name: string
@@ -18,6 +18,8 @@ export interface PolicyQuestion {
   /** The row as JSON. */
   readonly row: string
   readonly topic: string | null
+  /** As the deciding code sets it. */
+  readonly as: IdentitySettings
 }
 
 const MAX_EXPRESSION = 500
@@ -42,11 +44,11 @@ export async function explainPolicies(
   question: PolicyQuestion,
   policies: readonly Policy[],
 ): Promise<readonly WhyStep[]> {
-  const { schema, table, identity, row, topic } = question
+  const { schema, table, identity, row, topic, as } = question
   const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
   const from = `pg_catalog.jsonb_populate_record(null::${name}, $1::jsonb) as ${pg.escapeIdentifier(table)}`
   const results = await checker.withSession((session) =>
-    asIdentity(session, identity, topic, async () => {
+    asIdentity(session, as, async () => {
       const found: (boolean | string | null)[] = []
       for (const { using } of policies) {
         const answer = await tried(session, () =>
@@ -60,6 +62,19 @@ export async function explainPolicies(
   const isAllowed = policies.some(({ permissive }, at) => permissive && results[at] === true)
   return policies.map((policy, at) => policyStep(policy, results[at]!, isAllowed, tryAs(identity, topic, `select * from ${name}`)))
 }
+
+/** What Postgres says of the row as a whole decides: a policy that it did not reach takes nothing away. */
+export function overruled(steps: readonly WhyStep[], decisive: WhyStep): WhyStep[] {
+  const agrees = ({ outcome }: WhyStep): WhyStep['outcome'] => (decisive.outcome === 'yes' && outcome === 'no' ? 'yes' : outcome)
+  return [
+    ...steps.map((step) =>
+      agrees(step) === step.outcome ? step : { ...step, outcome: agrees(step), text: `${step.text} ${NOT_REACHED}` },
+    ),
+    decisive,
+  ]
+}
+
+const NOT_REACHED = 'It is let through all the same: Postgres did not have to evaluate this one.'
 
 function policyStep({ name, permissive, using }: Policy, result: boolean | string | null, isAllowed: boolean, sql: string): WhyStep {
   const expression = using === null ? 'true' : using.length > MAX_EXPRESSION ? `${using.slice(0, MAX_EXPRESSION)}…` : using

@@ -1,7 +1,7 @@
 import type { WhyStep } from '@tidewire/protocol'
 import pg from 'pg'
 import { loadRoles } from '../catalog/feed-catalog.ts'
-import type { SessionPool } from '../sessions/feed-sessions.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
 
 export interface ExplainedRole {
   readonly usable: boolean

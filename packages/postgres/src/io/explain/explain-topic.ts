@@ -1,8 +1,8 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, ExplainTopic } from '@tidewire/server'
 import pg from 'pg'
-import { tryAs } from '../checks/as-identity.ts'
-import { explainPolicies, selectPolicies } from './explain-policies.ts'
+import { authorizerSettings, tryAs } from '../checks/as-identity.ts'
+import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
@@ -15,18 +15,27 @@ export async function explainTopic(sessions: SessionsWhenOpen, authorizer: Autho
   const steps = [...role.steps, await grantStep(catalog, identity.role)]
   if (steps.at(-1)!.outcome === 'no') return steps
   const row = JSON.stringify({ topic: subTopic, extension: 'broadcast', private: true })
-  const question = { identity, schema: 'realtime', table: 'messages', row, topic: subTopic }
-  const sql = tryAs(identity, subTopic, 'select * from realtime.messages')
+  const as = authorizerSettings(identity, subTopic)
+  const question = { identity, schema: 'realtime', table: 'messages', row, topic: subTopic, as }
   const policies = await catalog.withSession((session) => selectPolicies(session, question))
-  if (role.bypassesRowSecurity) steps.push({ check: 'policy', outcome: 'yes', text: `Policies do not count for ${identity.role}.` })
-  else if (policies.length === 0) steps.push(noPolicyStep(identity.role))
-  else steps.push(...(await explainPolicies(checker, question, policies)))
+  const found = role.bypassesRowSecurity
+    ? [{ check: 'policy' as const, outcome: 'yes' as const, text: `Policies do not count for ${identity.role}.` }]
+    : policies.length === 0
+      ? [noPolicyStep(identity.role)]
+      : await explainPolicies(checker, question, policies)
+  return [...steps, ...overruled(found, await probeStep(authorizer, request))]
+}
+
+/** What the authorizer itself says. */
+async function probeStep(authorizer: Authorizer, request: ExplainTopic): Promise<WhyStep> {
   const [read, write] = await Promise.all([authorizer.read(request), authorizer.write(request)])
-  if (!read.ok) return [...steps, { check: 'policy', outcome: 'unknown', text: `The probe had no answer: ${read.reason}.` }]
+  if (!read.ok) return { check: 'policy', outcome: 'unknown', text: `The probe had no answer: ${read.reason}.` }
   const mayReceive = read.broadcast || read.presence
   const receiving = `The probe says: ${may('receive', read)}${write.ok ? `, ${may('send', write)}` : ''}.`
-  const because = mayReceive || read.detail === undefined ? '' : ` In words: ${read.detail}.`
-  return [...steps, { check: 'policy', outcome: mayReceive ? 'yes' : 'no', text: receiving + because, ...(mayReceive ? {} : { sql }) }]
+  if (mayReceive) return { check: 'policy', outcome: 'yes', text: receiving }
+  const because = read.detail === undefined ? '' : ` In words: ${read.detail}.`
+  const sql = tryAs(request.identity, request.subTopic, 'select * from realtime.messages')
+  return { check: 'policy', outcome: 'no', text: receiving + because, sql }
 }
 
 function may(what: string, { broadcast, presence }: { readonly broadcast: boolean; readonly presence: boolean }): string {
@@ -72,7 +81,7 @@ function noPolicyStep(role: string): WhyStep {
   return {
     check: 'policy',
     outcome: 'no',
-    text: `There is no SELECT policy on realtime.messages for ${role}: nobody with this role may join a private topic.`,
+    text: `There is no SELECT policy on realtime.messages for ${role}: this role may not join a private topic.`,
     sql: `create policy "may join" on realtime.messages for select to ${pg.escapeIdentifier(role)}\n  using (realtime.topic() = 'the name of the topic');`,
   }
 }

@@ -106,7 +106,7 @@ describe('a row change', () => {
     expect(decisive(await ask('own', '1', asRole('service_role')))).toBeUndefined()
     const steps = await ask('open', '5')
     expect(decisive(steps)).toBeUndefined()
-    expect(steps.map(({ text }) => text).join('\n')).toContain('but not on secret, which it is not told')
+    expect(steps.map(({ text }) => text).join('\n')).toContain('but not on secret, which it does not get')
   })
 
   test.each([
@@ -149,7 +149,7 @@ describe('a row change', () => {
     expect(decisive(await ask('open', '5', me, ['id=eq.6', 'body=in.(five,six)']))).toBeUndefined()
     expect(decisive(await ask('open', '5', me, ['secret=eq.x']))).toMatchObject({
       check: 'filter',
-      text: expect.stringContaining('may not select') as string,
+      text: expect.stringContaining('has no column secret that the role authenticated may read') as string,
     })
     expect(decisive(await ask('open', '5', me, ['id=eq.abc']))).toMatchObject({
       check: 'filter',

@@ -14,7 +14,7 @@ export interface ExplainerOptions {
 }
 
 /**
- * Says why, by the catalog, and by asking as whoever it is about: with the login that is no superuser and inherits
+ * Says why, by the catalog, and by asking as the identity in question: with the login that is no superuser and inherits
  * nothing, in transactions that write nothing and are rolled back. The probe of a private topic is the authorizer's own.
  */
 export function postgresExplainer(options: ExplainerOptions, authorizer: Authorizer): Explainer {

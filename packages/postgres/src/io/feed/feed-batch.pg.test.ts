@@ -24,7 +24,7 @@ beforeEach(async () => {
 })
 afterEach(() => it.close())
 
-/** Whoever asks about a row waits at the gate, with a first row, until everything of `wait` is committed. */
+/** A check of a row waits at the gate, with a first row, until everything of `wait` is committed. */
 async function whileOneIsDecided(write: (sql: pg.Client) => Promise<unknown>): Promise<void> {
   const keeper = new pg.Client({ connectionString: it.url })
   await keeper.connect()
@@ -33,7 +33,7 @@ async function whileOneIsDecided(write: (sql: pg.Client) => Promise<unknown>): P
     await keeper.query('lock table gate')
     await it.sql.query(`insert into shared values (0, '${USER_1}', 1)`)
     const waits = `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and wait_event_type = 'Lock'`
-    await expect.poll(async () => (await keeper.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
+    await expect.poll(async () => (await it.sql.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
     await write(it.sql)
     await keeper.query('rollback')
   } finally {
@@ -45,7 +45,7 @@ function watch(role: string, sub: string, deletes: 'all' | 'authorized' = 'all')
   return it.open({ entries: [{ event: '*', schema: 'public', table: 'shared' }], identity: asRole(role, { sub }), deletes })
 }
 
-const told = (channel: TestChannel): string[] =>
+const deliveredTo = (channel: TestChannel): string[] =>
   channel.changes.map(({ data }) =>
     `${data.type} ${String((data.record ?? data.old_record)?.['id'])} ${String(data.record?.['n'] ?? '')}`.trim(),
   )
@@ -81,16 +81,16 @@ test('a row that several of them wrote is shown as it is afterwards, and everyth
     ),
   )
   await service.received(13)
-  expect(told(service)).toEqual([
+  expect(deliveredTo(service)).toEqual([
     ...['INSERT 0 1', 'INSERT 1 1', 'UPDATE 1 2', 'INSERT 2 1', 'UPDATE 2 3', 'UPDATE 1 4', 'INSERT 3 1', 'UPDATE 3 5', 'DELETE 3'],
     ...['INSERT 3 6', 'INSERT 4 1', 'DELETE 4', 'INSERT 5 1'],
   ])
   await Promise.all([mine.received(7), theirs.received(7), authorized.received(7)])
   // Row 4 is gone: of it only the delete is sent. What was written again is sent as it is now, since the policies read another table.
-  expect(told(mine)).toEqual(['INSERT 0 1', 'INSERT 1 4', 'UPDATE 1 4', 'UPDATE 1 4', 'DELETE 3', 'DELETE 4', 'INSERT 5 1'])
-  expect(told(theirs)).toEqual(['INSERT 2 3', 'UPDATE 2 3', 'INSERT 3 6', 'UPDATE 3 6', 'DELETE 3', 'INSERT 3 6', 'DELETE 4'])
+  expect(deliveredTo(mine)).toEqual(['INSERT 0 1', 'INSERT 1 4', 'UPDATE 1 4', 'UPDATE 1 4', 'DELETE 3', 'DELETE 4', 'INSERT 5 1'])
+  expect(deliveredTo(theirs)).toEqual(['INSERT 2 3', 'UPDATE 2 3', 'INSERT 3 6', 'UPDATE 3 6', 'DELETE 3', 'INSERT 3 6', 'DELETE 4'])
   expect(theirs.changes.map(({ data }) => data.superseded === true)).toEqual([true, false, true, true, false, false, false])
-  expect(told(authorized)).toEqual(told(theirs))
+  expect(deliveredTo(authorized)).toEqual(deliveredTo(theirs))
   for (const channel of all) channel.handle.close()
 })
 
@@ -107,8 +107,8 @@ test('a policy that fails for a row of one of them withholds that row alone', as
     ),
   )
   await Promise.all([mine.received(3), theirs.received(1)])
-  expect(told(mine)).toEqual(['INSERT 0 1', 'INSERT 1 1', 'INSERT 4 4'])
-  expect(told(theirs)).toEqual(['INSERT 3 3'])
+  expect(deliveredTo(mine)).toEqual(['INSERT 0 1', 'INSERT 1 1', 'INSERT 4 4'])
+  expect(deliveredTo(theirs)).toEqual(['INSERT 3 3'])
   await mine.until(() => mine.systems.length === 2)
   expect(mine.systems[1]!.message).toBe('Changes of public.shared are withheld: its policies failed for you')
   expect(theirs.systems).toHaveLength(1)

@@ -1,15 +1,17 @@
 import type pg from 'pg'
-import type { FeedDatabase } from '../../decide/feed-database.ts'
-import { Gathering } from '../../decide/gathering.ts'
-import type { PublishedTable, RoleFacts, TableEntry } from '../../catalog/table-entry.ts'
+import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
+import { Batcher } from '../../catalog/batcher.ts'
+import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
-import type { FeedSessions } from '../sessions/feed-sessions.ts'
+import { ORDERED_TIMEOUT_MS, type FeedSessions } from '../sessions/feed-sessions.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
 import { computedColumns } from '../checks/generated-columns.ts'
 import { generatedColumns, jsonOf } from '../checks/missing-values.ts'
 import { checkOldRows } from '../checks/image-checker.ts'
+import type { Patience } from '../checks/identity-answers.ts'
 import { checkRows } from '../checks/row-checker.ts'
 import { checkVersions } from '../checks/version-checker.ts'
 
@@ -23,24 +25,37 @@ export interface FeedDatabaseOptions {
 export function feedDatabase(sessions: () => Promise<FeedSessions>, options: FeedDatabaseOptions): FeedDatabase {
   const onChecker = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).checker.withSession(work)
   const onCatalog = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).catalog.withSession(work)
-  // A crowd that subscribes at once asks for the same, and for little that differs.
-  const published = new Gathering<null, readonly PublishedTable[]>(async (asked) => {
+  const onApart = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).apart.withSession(work)
+  // Simultaneous subscribers ask near-identical questions, so they are asked together.
+  const published = new Batcher<null, readonly PublishedTable[]>(async (asked) => {
     const tables = await onCatalog((session) => loadPublishedTables(session, options.publication))
     return asked.map(() => tables)
   })
   // The login that will take the role has to say whether it may.
-  const roles = new Gathering<string, RoleFacts>((names) => onChecker((session) => loadRoles(session, names)))
-  const tables = new Gathering<TablesQuestion, ReadonlyMap<number, TableEntry>>(async (asked) => {
+  const roles = new Batcher<string, CatalogRole>((names) => onChecker((session) => loadRoles(session, names)))
+  const tables = new Batcher<TablesQuestion, ReadonlyMap<number, CatalogTable>>(async (asked) => {
     const oids = new Set(asked.flatMap((question) => question.oids))
     const names = new Set(asked.flatMap((question) => question.roles))
     const entries = await onCatalog((session) => inOneSnapshot(session, () => loadTableEntries(session, [...oids], [...names])))
     return asked.map(() => entries)
   })
-  const casts = new Gathering<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
-  const lsns = new Gathering<null, Lsn>(async (asked) => {
+  const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
+  // Compiling a pattern may take long.
+  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onApart((session) => castFilters(session, asked)))
+  const lsns = new Batcher<null, Lsn>(async (asked) => {
     const lsn = await onCatalog(insertLsn)
     return asked.map(() => lsn)
   })
+  const rowChecks = (on: typeof onChecker, pool: () => Promise<SessionPool>, patience: Patience): RowChecks => ({
+    testFilters: (check) => on((session) => testFilters(session, check)),
+    checkRows: async (check) => checkRows(await pool(), check, patience),
+    checkOldRows: (check) => on((session) => checkOldRows(session, check, patience)),
+    checkVersions: (check) => on((session) => checkVersions(session, check)),
+    jsonOf: (question) => on((session) => jsonOf(session, question, patience.timeoutMs)),
+    computed: (question) => on((session) => computedColumns(session, question, patience.timeoutMs)),
+    generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),
+  })
+  const ordered = { timeoutMs: Math.min(ORDERED_TIMEOUT_MS, options.identityTimeoutMs), isolates: false }
   return {
     publishedTables: () => published.ask(null),
     unpublishedTable: async ({ schema, table }, role) => ({
@@ -49,14 +64,10 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     }),
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
-    castFilter: (filter, column) => casts.ask({ filter, column }),
-    testFilters: (check) => onChecker((session) => testFilters(session, check)),
-    checkRows: async (check) => checkRows((await sessions()).checker, check, options.identityTimeoutMs),
-    checkOldRows: (check) => onChecker((session) => checkOldRows(session, check, options.identityTimeoutMs)),
-    checkVersions: (check) => onChecker((session) => checkVersions(session, check)),
-    jsonOf: (question) => onChecker((session) => jsonOf(session, question, options.identityTimeoutMs)),
-    computed: (question) => onChecker((session) => computedColumns(session, question, options.identityTimeoutMs)),
-    generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),
+    castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
+    ...rowChecks(onChecker, async () => (await sessions()).checker, ordered),
+    testFilters: (check) => onApart((session) => testFilters(session, check)),
+    apart: rowChecks(onApart, async () => (await sessions()).apart, { timeoutMs: options.identityTimeoutMs, isolates: true }),
     insertLsn: () => lsns.ask(null),
   }
 }

@@ -1,6 +1,6 @@
 /** Channels that ask for the deletes of rows that their user could see, and no others (rule D14). */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { asRole, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
+import { asRole, inFlight, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { openPostgresFeed } from './postgres-feed.ts'
 
@@ -44,26 +44,26 @@ function watch(table: string, sub: string, more: object = {}): TestChannel {
 
 const old = (channel: TestChannel): unknown[] => channel.changes.map(({ data }) => data.old_record)
 
-test('a delete reaches those who could see the row, with all of it, and nobody else', async () => {
+test('a delete reaches those who could see the row, with all of it, and no others', async () => {
   const mine = watch('odd Name', USER_1)
   const theirs = watch('odd Name', USER_2)
   const filtered = watch('odd Name', USER_1, { filter: 'n=eq.2' })
   const service = watch('odd Name', 'service')
-  const everybody = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'odd Name' }], identity: asRole('anon') })
-  const all = [mine, theirs, filtered, service, everybody]
+  const allDeletes = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'odd Name' }], identity: asRole('anon') })
+  const all = [mine, theirs, filtered, service, allDeletes]
   await Promise.all(all.map((channel) => channel.subscribed()))
   const text = `a"b\\,(){} é\n`
   await it.sql.query(`insert into "odd Name" values (1, $1, $2, 1), (2, $1, '', 2), (3, $1, null, 9), (4, $1, 'hidden', 0)`, [USER_1, text])
   await it.sql.query('delete from "odd Name"')
   await it.sql.query(`insert into "odd Name" values (5, $1, 'last', 2)`, [USER_1])
   await it.sql.query('delete from "odd Name"')
-  await Promise.all([mine.received(3), filtered.received(2), service.received(5), everybody.received(5)])
+  await Promise.all([mine.received(3), filtered.received(2), service.received(5), allDeletes.received(5)])
   const row = (id: number, body: string | null, n: number): object => ({ id, owner: USER_1, 'the "body"': body, n })
   expect(old(mine)).toEqual([row(1, text, 1), row(2, '', 2), row(5, 'last', 2)])
   expect(old(filtered)).toEqual([row(2, '', 2), row(5, 'last', 2)])
   expect(old(theirs)).toEqual([])
   expect(old(service)).toHaveLength(5)
-  expect(old(everybody)).toEqual([1, 2, 3, 4, 5].map((id) => ({ id })))
+  expect(old(allDeletes)).toEqual([1, 2, 3, 4, 5].map((id) => ({ id })))
   for (const channel of all) channel.handle.close()
 })
 
@@ -82,30 +82,50 @@ test('under policies that read other tables, the key of a deleted row comes alon
 
 test('under policies that may read the table itself, no delete comes, and that is said (D14)', async () => {
   const mine = watch('secret', USER_1)
-  const everybody = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'secret' }], identity: asRole('anon') })
-  await Promise.all([mine.subscribed(), everybody.subscribed()])
+  const allDeletes = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'secret' }], identity: asRole('anon') })
+  await Promise.all([mine.subscribed(), allDeletes.subscribed()])
   await mine.until(() => mine.systems.length === 2)
   expect(mine.systems[1]!.message).toBe(
     'Deletes of public.secret are withheld: to find out who could see a deleted row, its policies must neither read the table itself nor call functions that may read tables',
   )
   await it.sql.query('insert into secret values (1, true), (2, false)')
   await it.sql.query('delete from secret')
-  await everybody.received(2)
+  await allDeletes.received(2)
   await it.sql.query(`insert into "odd Name" values (50, $1, 'after', 1)`, [USER_1])
   const later = watch('odd Name', USER_1)
   await later.subscribed()
   await it.sql.query('delete from "odd Name"')
   await later.received(1)
   expect([mine.changes, mine.systems.length]).toEqual([[], 2])
-  for (const channel of [mine, everybody, later]) channel.handle.close()
+  for (const channel of [mine, allDeletes, later]) channel.handle.close()
 })
 
-test('a table that does not tell what was deleted: said at the subscription, and no delete comes', async () => {
+test('when a table that the policies read comes to inherit from theirs, no delete comes from then on', async () => {
+  await it.sql.query(
+    `create table kin (id int primary key, v text); alter table kin replica identity full; alter table kin enable row level security;
+     create table more_kin (id int not null, v text); insert into more_kin values (0, 'a');
+     create policy read on kin for select using (exists (select from more_kin m where m.v = kin.v));
+     grant select on kin, more_kin to anon, authenticated; alter publication supabase_realtime add table only kin;
+     insert into kin values (1, 'a'), (2, 'a')`,
+  )
+  const mine = watch('kin', USER_1)
+  const allDeletes = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'kin' }], identity: asRole('anon') })
+  await Promise.all([mine.subscribed(), allDeletes.subscribed()])
+  await it.sql.query('delete from only kin where id = 1')
+  await mine.received(1)
+  await inFlight(it, 'delete from only kin where id = 2', 'alter table more_kin inherit kin')
+  await allDeletes.received(2)
+  await mine.until(() => mine.systems.length > 1)
+  expect(mine.changes.map(({ data }) => data.old_record?.['id'])).toEqual([1])
+  for (const channel of [mine, allDeletes]) channel.handle.close()
+})
+
+test('a table whose log does not hold what was deleted: said at the subscription, and no delete comes', async () => {
   const table = 'short'
   const mine = watch(table, USER_1)
-  const everybody = it.open({ entries: [{ schema: 'public', table }], identity: asRole('authenticated', { sub: USER_1 }) })
+  const allDeletes = it.open({ entries: [{ schema: 'public', table }], identity: asRole('authenticated', { sub: USER_1 }) })
   const inserts = watch(table, USER_1, { event: 'INSERT' })
-  await Promise.all([mine, everybody, inserts].map((channel) => channel.subscribed()))
+  await Promise.all([mine, allDeletes, inserts].map((channel) => channel.subscribed()))
   await mine.until(() => mine.systems.length === 2)
   expect(mine.systems[1]).toEqual({
     status: 'error',
@@ -113,11 +133,11 @@ test('a table that does not tell what was deleted: said at the subscription, and
     extra: { live: true, code: 'deletes-withheld', hint: expect.stringContaining('replica identity full') as string },
   })
   await it.sql.query(`insert into ${table} (id, owner) values (1, $1)`, [USER_1])
-  await Promise.all([everybody.received(1), inserts.received(1)])
+  await Promise.all([allDeletes.received(1), inserts.received(1)])
   await it.sql.query(`delete from ${table}`)
-  await everybody.received(2)
+  await allDeletes.received(2)
   expect([mine.changes, mine.systems.length, inserts.systems.length]).toEqual([[], 2, 1])
-  for (const channel of [mine, everybody, inserts]) channel.handle.close()
+  for (const channel of [mine, allDeletes, inserts]) channel.handle.close()
 })
 
 test('a table that stops telling what was deleted is reported at the next delete', async () => {

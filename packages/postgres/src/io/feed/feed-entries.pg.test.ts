@@ -115,7 +115,7 @@ test('a refusal has a code, and a hint with the SQL that mends it (rule D17)', a
   ])
   expect(await fault({ ...NOTES, table: 'keyless' })).toEqual([
     'no-primary-key',
-    'The table public.keyless has no primary key and is not published: alter table public.keyless add primary key (id); alter publication supabase_realtime add table public.keyless;',
+    'The table public.keyless has no primary key and is not published: alter table public.keyless add column id bigint generated always as identity primary key; alter publication supabase_realtime add table public.keyless;',
   ])
   expect(await fault({ schema: 'nosuch' })).toEqual(['not-published', expect.stringContaining('no table that fits nosuch.*')])
   expect(await fault({ ...NOTES, filter: 'nope=eq.1' })).toEqual([
@@ -184,7 +184,7 @@ test('SQL in names and values stays text', async () => {
     `"`,
   ]
   for (const text of evil) {
-    const told = await Promise.all([
+    const messages = await Promise.all([
       verdict({ ...NOTES, schema: text }),
       verdict({ ...NOTES, table: text }),
       verdict({ ...NOTES, select: [text] }),
@@ -192,7 +192,7 @@ test('SQL in names and values stays text', async () => {
       verdict({ ...NOTES, filter: `n=eq.${text}` }),
       verdict({ ...NOTES, filter: `n=in.(${text})` }),
     ])
-    expect([text, told.filter((message) => !message.startsWith('error '))]).toEqual([text, []])
+    expect([text, messages.filter((message) => !message.startsWith('error '))]).toEqual([text, []])
     await verdict({ ...NOTES, filter: `body=match.${text}` })
     await verdict({ ...NOTES, filter: `body=eq.${text}` })
     const channel = it.open({ entries: [NOTES], identity: asRole(text) })
@@ -312,3 +312,11 @@ function sqlOf(text: string): string {
         : `${column} ${symbols[op!]} ${literal}`
   return not === undefined ? plain : `not (${plain})`
 }
+
+test('a role that no name of Postgres can be is refused, and does not hold up those who subscribe with it', async () => {
+  const bad = it.open({ entries: [{ schema: 'public', table: 'notes' }], identity: asRole('anon\0') })
+  const good = it.open({ entries: [{ schema: 'public', table: 'notes' }] })
+  await good.subscribed()
+  expect(await bad.verdict()).toMatchObject({ status: 'error', extra: { code: 'not-allowed' } })
+  for (const each of [bad, good]) each.handle.close()
+})

@@ -135,7 +135,7 @@ test('under policies, an old row comes whole where they are true for it (D6), a 
   for (const each of [one, service]) each.handle.close()
 })
 
-test('a policy that fails or takes too long for one user costs nobody else anything', async () => {
+test('a policy that fails or takes too long for one user costs no other anything', async () => {
   const good = it.open({ entries: [of('moody')], identity: user(USER_1) })
   const bad = it.open({ entries: [of('moody')], identity: user(USER_2, { mood: 'bad' }) })
   const slow = it.open({ entries: [of('moody')], identity: user(USER_2, { mood: 'slow' }) })
@@ -145,15 +145,15 @@ test('a policy that fails or takes too long for one user costs nobody else anyth
   expect(bad.systems[1]).toEqual({
     status: 'error',
     message: 'Changes of public.moody are withheld: its policies failed for you',
-    extra: { live: true },
+    extra: { live: true, code: 'policy-failed', hint: expect.any(String) as string },
   })
   expect(slow.systems[1]).toEqual({
     status: 'error',
     message: 'Changes of public.moody are withheld: its policies took too long for you',
-    extra: { live: true },
+    extra: { live: true, code: 'policy-failed', hint: expect.any(String) as string },
   })
   expect(faults.join()).toContain('the secret is 42')
-  // From now on nobody waits for them.
+  // From now on no other channel waits for them.
   const begun = Date.now()
   for (let n = 0; n < 20; n++) {
     await it.sql.query('insert into moody (body) values ($1)', [`n${n}`])
@@ -187,7 +187,7 @@ test('a new token decides from then on', async () => {
   channel.handle.close()
 })
 
-test('tokens that change while changes come: nothing of somebody else, nothing lost', async () => {
+test('tokens that change while changes come: nothing of another user, nothing lost', async () => {
   const channel = it.open({ entries: [of('own')], identity: user(USER_1) })
   const service = it.open({ entries: [of('own')], identity: asRole('service_role') })
   await Promise.all([channel.subscribed(), service.subscribed()])
@@ -237,7 +237,7 @@ test('selections, several entries and wildcards of one channel', async () => {
   for (const each of [channel, legacy]) each.handle.close()
 })
 
-test('channels that are told the same share the bytes', async () => {
+test('channels that get the same share the bytes', async () => {
   const channels = [
     it.open({ entries: [of('notes')] }),
     it.open({ entries: [of('notes')], identity: user(USER_1) }),
@@ -280,9 +280,9 @@ test('tables that are made, altered and dropped while channels watch', async () 
   await it.sql.query(`insert into later values (3, 'c')`)
   await it.sql.query('drop table later')
   await it.sql.query(make)
-  await it.sql.query(`insert into later values (1, 'anew')`)
-  await all.until(() => all.changes.some(({ text }) => text.includes('anew')))
-  expect(all.changes.at(-1)!.data.record).toEqual({ id: 1, body: 'anew' })
+  await it.sql.query(`insert into later values (1, 'again')`)
+  await all.until(() => all.changes.some(({ text }) => text.includes('again')))
+  expect(all.changes.at(-1)!.data.record).toEqual({ id: 1, body: 'again' })
   all.handle.close()
 })
 
@@ -305,6 +305,7 @@ test('a database that is down at first, and one that goes away', { timeout: 60_0
   expect(await waiting.verdict()).toEqual({
     status: 'error',
     message: 'Unable to subscribe to changes: the database does not answer. Trying again.',
+    extra: { code: 'database-unavailable', hint: expect.any(String) as string },
   })
   waiting.handle.close()
   await dead.close()

@@ -74,14 +74,14 @@ test('a replay under load neither loses nor doubles', async () => {
   }
 })
 
-test('a position told at the subscription or to a quiet channel serves as well', async () => {
+test('a position sent at the subscription or to a quiet channel serves as well', async () => {
   const quiet = it.open({ entries: [NOTES], positions: true })
   await quiet.subscribed()
   await quiet.until(() => quiet.systems.some(({ message }) => message === 'Position'))
-  const told = quiet.systems.filter(({ message }) => message === 'Position').at(-1)?.extra?.['position'] as string
+  const quietPosition = quiet.systems.filter(({ message }) => message === 'Position').at(-1)?.extra?.['position'] as string
   quiet.handle.close()
   await it.sql.query(`insert into notes (body) values ('while away')`)
-  for (const since of [positionOf(quiet), told]) {
+  for (const since of [positionOf(quiet), quietPosition]) {
     const again = it.open({ entries: [NOTES], positions: true, since })
     await again.received(1)
     await again.subscribed()

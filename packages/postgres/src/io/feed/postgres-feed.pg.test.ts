@@ -43,7 +43,7 @@ test('an insert, an update and a delete arrive as the reference writes them', as
   channel.handle.close()
 })
 
-test('rows are shown to those whom the policies show them to', async () => {
+test('rows are delivered to the users that the policies show them to', async () => {
   const entries = [{ event: '*', schema: 'public', table: 'own' }]
   const [one, two, anon, service] = [
     it.open({ entries, identity: asRole('authenticated', { sub: USER_1 }) }),
@@ -71,7 +71,7 @@ test('rows are shown to those whom the policies show them to', async () => {
   for (const { handle } of all) handle.close()
 })
 
-test('whoever observes is told of every change, also of one that nobody may see, and how far the feed is', async () => {
+test('an observer gets every change, also one that no user may see, and how far the feed is', async () => {
   const channel = it.open({ entries: [NOTES, { event: '*', schema: 'public', table: 'own' }], identity: asRole('authenticated') })
   await channel.subscribed()
   const decided: DecidedChange[] = []

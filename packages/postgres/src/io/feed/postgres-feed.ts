@@ -1,17 +1,15 @@
 import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
-import { createChangeSource, type ChangeSource, type ChangeSourceStatus } from '../../replication/change-source.ts'
-import { PostgresChangeFeed, type FeedOptions } from '../../change-feed.ts'
+import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source.ts'
+import { PostgresChangeFeed } from '../../change-feed.ts'
+import type { FeedOptions } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import { adminSql } from '../embedded/admin-sql.ts'
 import { postgresExplainer } from '../explain/explainer.ts'
-import { changeSourceRuntime } from '../replication/change-source-runtime.ts'
 import { feedDatabase } from './feed-database.ts'
-import { feedRuntime } from './feed-runtime.ts'
+import { nodeRuntime } from '../node-runtime.ts'
 import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
-import { DEFAULT_WINDOW_BYTES, defaultNode } from '../replication/open-change-source.ts'
+import { DEFAULT_WINDOW_BYTES, openChangeSource, type OpenChangeSourceOptions } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
-import { preparedPort } from '../sessions/prepared-port.ts'
-import { replicationPort } from '../replication/replication-session.ts'
 
 /** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
 export interface PostgresFeedOptions {
@@ -29,6 +27,8 @@ export interface PostgresFeedOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
   readonly hasRelay?: boolean
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -41,7 +41,7 @@ export interface PostgresFeedOptions {
   readonly resumeWindowBytes?: number
   /** The write-ahead log that Postgres keeps for it, at most. Default 256 MB. */
   readonly maxWalBytes?: number
-  /** How often channels that want positions are told where the feed is. Default 30,000. */
+  /** How often channels that want positions get the feed's. Default 30,000. */
   readonly positionIntervalMs?: number
   /** How often publications, roles and policies are looked at again. Default 30,000. */
   readonly refreshIntervalMs?: number
@@ -49,6 +49,10 @@ export interface PostgresFeedOptions {
   readonly checkIntervalMs?: number
   /** How often this node tries to advance the anchor slot. Default 10,000. */
   readonly advanceIntervalMs?: number
+  /** How long a channel that resumes may wait for its turn, in all. Default 60,000. */
+  readonly resumeTimeoutMs?: number
+  /** After how long without progress a part of the feed that has work counts as stuck. Default 10,000. */
+  readonly stuckAfterMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. */
@@ -65,7 +69,7 @@ export interface PostgresFeed {
   readonly changeFeed: ChangeFeed
   /** Where the changes come from: its status, its lag. */
   readonly source: ChangeSource
-  /** Says why somebody does or does not get something; `authorizer` is the one that decides private channels. */
+  /** Explains why an identity does or does not get something; `authorizer` is the one that decides private channels. */
   explainer(authorizer: Authorizer): Explainer
   /** Runs SQL for an inspector, as a login that is no superuser. */
   readonly sql: AdminSql
@@ -74,8 +78,8 @@ export interface PostgresFeed {
 }
 
 /**
- * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are told
- * so, and they are subscribed as soon as there is.
+ * Row changes out of Postgres, ready for a server. Does not wait for the database: while there is none, channels are
+ * notified, and they are subscribed as soon as there is.
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
@@ -91,48 +95,38 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
   const feed = new PostgresChangeFeed(
     database,
-    laterSource(() => source),
-    feedRuntime,
+    nodeRuntime,
     feedOptions(options, (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
       if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change)
     }),
   )
-  const way = replicationPort({
+  const source: ChangeSource = openChangeSource({
     connection,
-    slotBase: options.slotBase ?? 'tidewire',
-    temporarySlot: options.temporarySlot ?? false,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
-    node: options.node ?? defaultNode(),
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
-    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
-  })
-  const port = options.prepare === undefined ? way : preparedPort(way, options.prepare)
-  const times = {
-    statusIntervalMs: 10_000,
     reportDelayMs: 100,
-    checkIntervalMs: options.checkIntervalMs ?? 5_000,
-    advanceIntervalMs: options.advanceIntervalMs ?? 10_000,
-    maxBatchChanges: 256,
     // The feed confirms no earlier than its window says, whether or not there are changes.
     followsIdle: false,
-  }
-  const source: ChangeSource = createChangeSource(port, changeSourceRuntime, times, {
-    onChanges: (batch) => feed.onChanges(batch),
-    onEpoch: (event) => feed.onEpoch(event),
-    onTableGap: (gap) => feed.onTableGap(gap),
-    onPeers: (peers) => {
-      if (peers.length === 0 || options.hasRelay === true) return
-      options.onNotice?.(
-        `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
-      )
-    },
-    onProgress: (lsn) => feed.onProgress(lsn),
-    onStatus: (status) => {
-      if (status.kind === 'waiting') feed.onWaiting(status.fault)
-      options.onStatus?.(status)
+    ...sourceOptions(options),
+    handlers: {
+      onChanges: (batch) => feed.onChanges(batch),
+      onEpoch: (event) => feed.onEpoch(event),
+      onTableGap: (gap) => feed.onTableGap(gap),
+      onPeers: (peers) => {
+        if (peers.length === 0 || options.hasRelay === true) return
+        options.onNotice?.(
+          `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
+        )
+      },
+      onProgress: (lsn) => feed.onProgress(lsn),
+      onStatus: (status) => {
+        feed.onStatus(status)
+        options.onStatus?.(status)
+      },
     },
   })
+  feed.attach(source)
   return {
     changeFeed: feed,
     source,
@@ -146,41 +140,32 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   }
 }
 
+/** Those that are passed on as they are. */
+function sourceOptions(options: PostgresFeedOptions): Partial<OpenChangeSourceOptions> {
+  const { slotBase, temporarySlot, node, siblings, onNotice, prepare, checkIntervalMs, advanceIntervalMs } = options
+  return {
+    ...(slotBase === undefined ? {} : { slot: slotBase }),
+    ...(temporarySlot === undefined ? {} : { temporarySlot }),
+    ...(node === undefined ? {} : { node }),
+    ...(siblings === undefined ? {} : { siblings }),
+    ...(onNotice === undefined ? {} : { onNotice }),
+    ...(prepare === undefined ? {} : { prepare }),
+    ...(checkIntervalMs === undefined ? {} : { checkIntervalMs }),
+    ...(advanceIntervalMs === undefined ? {} : { advanceIntervalMs }),
+  }
+}
+
 function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) => void): FeedOptions {
   return {
     ring: { maxBytes: options.resumeWindowBytes ?? 64 * 1024 * 1024, maxAgeMs: options.resumeWindowMs ?? 300_000 },
     maxWalBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     positionIntervalMs: options.positionIntervalMs ?? 30_000,
     refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
-    maxReplays: 8,
+    resumeTimeoutMs: options.resumeTimeoutMs ?? 60_000,
+    stuckAfterMs: options.stuckAfterMs ?? 10_000,
     hasRelay: options.hasRelay ?? false,
     onRow,
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
-  }
-}
-
-/** The feed and its source know each other. */
-function laterSource(source: () => ChangeSource): ConstructorParameters<typeof PostgresChangeFeed>[1] {
-  return {
-    get epoch() {
-      return source().epoch
-    },
-    get confirmedLsn() {
-      return source().confirmedLsn
-    },
-    get serverLsn() {
-      return source().serverLsn
-    },
-    get peers() {
-      return source().peers
-    },
-    get trouble() {
-      const { status } = source()
-      return status.kind === 'waiting' ? `Row changes stand still: ${status.fault.message}` : null
-    },
-    confirm: (epoch, endLsn) => source().confirm(epoch, endLsn),
-    pause: () => source().pause(),
-    resume: () => source().resume(),
   }
 }
 

@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { formatLsn, laterLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
-import type { EpochReason } from '../../replication/replication-state.ts'
+import type { EpochReason } from '../../replication/source/replication-state.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
 

@@ -1,11 +1,12 @@
 import { hostname } from 'node:os'
 import type pg from 'pg'
-import { resolveTuning, type ChangeSourceTuning } from '../../replication/change-source-options.ts'
-import { createChangeSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/change-source.ts'
-import { changeSourceRuntime } from './change-source-runtime.ts'
+import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
+import { ReplicationSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/source/change-source.ts'
+import { nodeRuntime } from '../node-runtime.ts'
+import { preparedPort } from './prepared-port.ts'
 import type { PublicationSpec } from './publication.ts'
-import { replicationPort } from './replication-session.ts'
-import { isSlotBase } from './slot.ts'
+import { replicationPort } from './replication-attempt.ts'
+import { isSlotBase, nodeInCopyName } from './slot.ts'
 
 /** Where row changes come from, and what receives them. */
 export interface OpenChangeSourceOptions extends ChangeSourceTuning {
@@ -17,18 +18,24 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   readonly temporarySlot?: boolean
   /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
   readonly node?: string
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
   readonly windowBytes?: number
   /** The publications to read; missing ones are made. At least one. */
   readonly publications: readonly PublicationSpec[]
   readonly handlers: ChangeSourceHandlers
+  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. Default true. */
+  readonly followsIdle?: boolean
+  /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
+  readonly prepare?: () => Promise<void>
   /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
   readonly onNotice?: (sentence: string) => void
 }
 
 /**
  * Opens the feed of row changes. It returns at once and connects by itself, as often as it takes; `handlers.onStatus`
- * tells how it fares. Throws `bad-option` when the options cannot be.
+ * gets its state. Throws `bad-option` when the options cannot be.
  */
 export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource {
   const slotBase = options.slot ?? 'tidewire'
@@ -43,14 +50,17 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     temporarySlot: options.temporarySlot ?? false,
     publications: options.publications,
     node: options.node ?? defaultNode(),
+    siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.windowBytes ?? DEFAULT_WINDOW_BYTES,
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })
-  return createChangeSource(port, changeSourceRuntime, times, options.handlers)
+  const prepared = options.prepare === undefined ? port : preparedPort(port, options.prepare)
+  return new ReplicationSource(prepared, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
 }
 
+/** The write-ahead log that Postgres keeps for a source, at most. */
 export const DEFAULT_WINDOW_BYTES: number = 256 * 1024 * 1024
 
-export function defaultNode(): string {
+function defaultNode(): string {
   return `${hostname()}_${process.pid}`
 }

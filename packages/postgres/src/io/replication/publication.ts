@@ -12,7 +12,7 @@ export interface PublicationSpec {
   readonly viaRoot?: boolean
 }
 
-/** A publication as it stands in the catalog; `viaRoot`: changes of a partition are told as those of its root. */
+/** A publication as it stands in the catalog; `viaRoot`: changes of a partition come as those of its root. */
 export interface Publication {
   readonly oid: number
   readonly name: string
@@ -31,7 +31,7 @@ export async function ensurePublications(session: Queryable, specs: readonly Pub
   return missing.map((spec) => spec.name)
 }
 
-/** The oids of those of the publications that exist: a publication that was dropped and made anew has another one. */
+/** The oids of those of the publications that exist: a publication that was dropped and created again has another one. */
 export async function publicationOids(session: Queryable, specs: readonly Pick<PublicationSpec, 'name'>[]): Promise<Map<string, number>> {
   const { rows } = await session.query('select pubname as name, oid from pg_catalog.pg_publication where pubname = any($1)', [
     specs.map((spec) => spec.name),

@@ -63,7 +63,7 @@ export class ReplicationConnection implements Queryable {
     }
   }
 
-  /** Who is being told; `null` before the start and after the end. */
+  /** Gets what the stream brings; `null` before the start and after the end. */
   get receiver(): ReplicationReceiver | null {
     return this.#receiver
   }
@@ -73,7 +73,7 @@ export class ReplicationConnection implements Queryable {
     return this.#client.query(text)
   }
 
-  /** Starts the stream. From now on the receiver is told everything, a refusal included. */
+  /** Starts the stream. From now on the receiver gets everything, a refusal included. */
   start({ slot, publications, from }: ReplicationStart, receiver: ReplicationReceiver): void {
     this.#receiver = receiver
     this.#socket.removeAllListeners('data')
@@ -115,7 +115,7 @@ export class ReplicationConnection implements Queryable {
     const closed = new Promise((done) => this.#socket.once('close', done))
     const timer = setTimeout(() => this.#socket.destroy(), patienceMs)
     this.#socket.on('error', () => {})
-    // A server that is in the middle of writing hears the goodbye only when somebody reads what it writes.
+    // A server that is in the middle of writing takes the goodbye only when what it writes is read.
     this.#socket.removeAllListeners('data')
     this.#socket.resume()
     this.#socket.end(GOODBYE)
@@ -131,7 +131,7 @@ export class ReplicationConnection implements Queryable {
   }
 
   #pump(): void {
-    // The receiver may pause and resume while it is being told something.
+    // The receiver may pause and resume while it is being called.
     if (this.#pumping) return
     this.#pumping = true
     try {

@@ -115,7 +115,7 @@ describe('publications', () => {
     }
   })
 
-  test('have another oid when they were dropped and made anew', async () => {
+  test('have another oid when they were dropped and created again', async () => {
     await ensurePublications(db, [{ name: 'p' }])
     const before = await publicationOids(db, [{ name: 'p' }])
     await db.query('drop publication p')

@@ -57,7 +57,11 @@ export async function loadValueTypes(session: Queryable, oids: readonly number[]
   const rows = new Map<number, TypeRow>()
   if (unknown.length > 0) for (const row of (await session.query(TYPES_SQL, [unknown])).rows as TypeRow[]) rows.set(row.oid, row)
   const types = new Map<number, ValueType>()
-  for (const oid of oids) if (BUILTIN_TYPES.has(oid) || rows.has(oid)) types.set(oid, valueType(oid, rows, new Set()))
+  for (const oid of oids) {
+    if (!BUILTIN_TYPES.has(oid) && !rows.has(oid)) continue
+    const type = valueType(oid, rows, new Set())
+    types.set(oid, holdsRow(type) ? { kind: 'cast', name: rows.get(oid)!.name, otherwise: type } : type)
+  }
   return types
 }
 
@@ -84,4 +88,10 @@ function holdsCast(type: ValueType): boolean {
   if (type.kind === 'domain') return type.base.kind === 'cast'
   if (type.kind === 'array') return type.element.kind === 'cast'
   return type.kind === 'row' && type.fields.some((field) => field.type.kind === 'cast')
+}
+
+/** A composite type is altered without any word of it in the log of the tables that hold its values. */
+function holdsRow(type: ValueType): boolean {
+  if (type.kind === 'domain') return holdsRow(type.base)
+  return type.kind === 'row' || (type.kind === 'array' && holdsRow(type.element))
 }

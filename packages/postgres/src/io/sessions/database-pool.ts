@@ -1,5 +1,6 @@
-import pg from 'pg'
+import type pg from 'pg'
 import type { Queryable } from './queryable.ts'
+import { sessionPool } from './session-pool.ts'
 
 /** Where the database is, and how many sessions it may cost. */
 export interface DatabasePoolOptions {
@@ -14,55 +15,18 @@ export interface DatabasePoolOptions {
 
 /** Sessions for questions; opened on demand, closed when idle. */
 export interface DatabasePool extends Queryable {
-  /** Runs `work` on a session of its own. One whose work failed half-way is not used again. */
+  /** Runs `work` on a session of its own. One whose work failed halfway is not used again. */
   withSession<T>(work: (session: pg.ClientBase) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
 /** Does not connect: `query` and `withSession` do, and reject with what Postgres or the network says. */
 export function databasePool(options: DatabasePoolOptions): DatabasePool {
-  const pool = new pg.Pool({
+  const pool = sessionPool({
     connectionString: options.url,
     max: options.maxConnections,
     connectionTimeoutMillis: options.connectTimeoutMs,
     application_name: options.applicationName ?? 'tidewire',
   })
-  // An idle session that breaks is replaced at the next question; without a listener it would end the process.
-  pool.on('error', () => {})
-  // The pool does not listen while the session is in use, and it may break between two queries.
-  pool.on('connect', (session) => session.on('error', () => {}))
-  return {
-    query: (text, values) => pool.query(text, values),
-    withSession: async (work) => {
-      const session = await connect(pool)
-      let healthy = false
-      try {
-        const result = await work(session)
-        healthy = true
-        return result
-      } catch (error) {
-        healthy = isStatementFault(error)
-        throw error
-      } finally {
-        session.release(!healthy)
-      }
-    },
-    close: () => pool.end(),
-  }
-}
-
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
-  try {
-    return await pool.connect()
-  } catch (error) {
-    // What the pool says to one that waited in its line; of a connection that could not be made it says something else.
-    if (pool.totalCount >= pool.options.max && error instanceof Error && error.message.startsWith('timeout exceeded'))
-      throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
-    throw error
-  }
-}
-
-/** A statement that failed leaves its session as it was; anything else may have left it half-way. */
-function isStatementFault(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && !/^(08|57P)/.test(error.code ?? '08')
+  return { ...pool, query: (text, values) => pool.withSession((session) => session.query(text, values)) }
 }

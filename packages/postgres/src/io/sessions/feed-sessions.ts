@@ -1,19 +1,27 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { UnseenTransactions } from '../../decide/decision.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
+import { sessionPool, type SessionPool } from './session-pool.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
 
-const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = '3s'; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off;
+/** How long a statement of a check may take. On the ordered path, what takes longer is asked again apart from it. */
+export const ORDERED_TIMEOUT_MS = 500
+
+const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = ${ORDERED_TIMEOUT_MS}; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set synchronous_commit = off;
 set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
+
+/** How many sessions slow policies and filters may occupy, in all. */
+const APART_SESSIONS = 2
 
 export interface FeedSessions {
   /** The main login, to read the catalog. */
   readonly catalog: SessionPool
   /** Looks rows up in the name of others. */
   readonly checker: SessionPool
+  /** The same for what may take long: nothing on the ordered path waits for these sessions. */
+  readonly apart: SessionPool
   /** Whether a login of its own could be had; else the main login takes the roles. */
   readonly separateLogin: boolean
   /** How to connect as that login; `null`: there is none. */
@@ -24,14 +32,8 @@ export interface FeedSessions {
 /** The sessions, once there is a database. */
 export type SessionsWhenOpen = () => Promise<FeedSessions>
 
-/** Sessions that all have the same settings. */
-export interface SessionPool {
-  /** Runs `work` on a session that nobody else uses meanwhile. One whose connection failed is not used again. */
-  withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
-  /** Whether one could be had at once. */
-  hasFree(): boolean
-  end(): Promise<void>
-}
+/** A connection that hangs: longer than any statement may take. */
+const QUERY_TIMEOUT_MS = 32_000
 
 export interface FeedSessionsOptions {
   readonly connection: pg.ClientConfig
@@ -44,59 +46,34 @@ export interface FeedSessionsOptions {
 /** Rejects when there is no database. */
 export async function openFeedSessions(options: FeedSessionsOptions): Promise<FeedSessions> {
   const { connection, checkers, connectTimeoutMs } = options
-  const catalog = pool(
-    { ...connection, application_name: 'tidewire catalog' },
-    2,
-    connectTimeoutMs,
-    `${SESSION_SQL}; set statement_timeout = '30s'`,
-  )
+  const open = (login: pg.ClientConfig, max: number, prepare: string): SessionPool =>
+    sessionPool({
+      ...connection,
+      ...login,
+      max,
+      connectionTimeoutMillis: connectTimeoutMs,
+      keepAlive: true,
+      query_timeout: QUERY_TIMEOUT_MS,
+      prepare,
+    })
+  const catalog = open({ application_name: 'tidewire catalog' }, 2, `${SESSION_SQL}; set statement_timeout = '30s'`)
   try {
     const login = await checkerLogin(catalog, options)
-    const checker = pool({ ...connection, ...login }, checkers, connectTimeoutMs, CHECKER_SQL)
+    const checker = open(login ?? {}, checkers, CHECKER_SQL)
+    const apart = open(login ?? {}, APART_SESSIONS, CHECKER_SQL)
     return {
       catalog,
       checker,
+      apart,
       separateLogin: login !== null,
       checkerLogin: login === null ? null : { ...connection, ...login },
       close: async () => {
-        await Promise.all([catalog.end(), checker.end()])
+        await Promise.all([catalog.close(), checker.close(), apart.close()])
       },
     }
   } catch (error) {
-    await catalog.end()
+    await catalog.close()
     throw error
-  }
-}
-
-function pool(config: pg.ClientConfig, max: number, connectTimeoutMs: number, settings: string): SessionPool {
-  const sessions = new pg.Pool({ ...config, max, connectionTimeoutMillis: connectTimeoutMs, keepAlive: true })
-  // An idle session that breaks is replaced at the next question.
-  sessions.on('error', () => {})
-  // One that breaks between two questions of somebody who has it would end the process.
-  sessions.on('connect', (session) => session.on('error', () => {}))
-  const prepared = new WeakSet<pg.PoolClient>()
-  return {
-    withSession: async (work) => {
-      const session = await sessions.connect()
-      let usable = false
-      try {
-        if (!prepared.has(session)) {
-          await session.query(settings)
-          prepared.add(session)
-        }
-        const result = await work(session)
-        usable = true
-        return result
-      } catch (error) {
-        // A statement that failed leaves its session as it was; anything else may have left it half-way.
-        usable = error instanceof UnseenTransactions || (error instanceof pg.DatabaseError && !/^(08|57P|25)/.test(error.code ?? '08'))
-        throw error
-      } finally {
-        session.release(!usable)
-      }
-    },
-    hasFree: () => sessions.idleCount + max - sessions.totalCount > sessions.waitingCount,
-    end: () => sessions.end(),
   }
 }
 
@@ -126,7 +103,7 @@ async function checkerLogin(catalog: SessionPool, { connection, roles, connectTi
     await catalog.withSession((session) => prepareLogin(session, password, roles, true))
     return (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) ? login : null
   } catch (error) {
-    // Not permitted here. Anything else, such as a lost connection, is told.
+    // Not permitted here. Anything else, such as a lost connection, is thrown.
     if (/^(42|0L|28|0A)/.test((error as { code?: string }).code ?? '')) return null
     throw error
   }
@@ -145,7 +122,7 @@ function withLogin(url: string, user: string, password: string): string {
   return changed.href
 }
 
-async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], anew: boolean): Promise<void> {
+async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], resets: boolean): Promise<void> {
   const attributes = `login noinherit nosuperuser nocreatedb nocreaterole noreplication password ${pg.escapeLiteral(password)}`
   const { rows } = await catalog.query<{ exists: boolean; unsafe: boolean }>(
     'select true as exists, rolsuper or rolinherit or rolbypassrls as unsafe from pg_catalog.pg_roles where rolname = $1',
@@ -153,7 +130,7 @@ async function prepareLogin(catalog: pg.ClientBase, password: string, roles: rea
   )
   if (rows[0]?.unsafe === true) throw Object.assign(new Error(`the role ${CHECKER} has rights that it must not have`), { code: '42501' })
   if (rows[0] === undefined) await ignoring(catalog.query(`create role ${CHECKER} ${attributes}`), '42710', '23505')
-  else if (anew) await catalog.query(`alter role ${CHECKER} ${attributes}`)
+  else if (resets) await catalog.query(`alter role ${CHECKER} ${attributes}`)
   const missing = await catalog.query<{ name: string }>(
     `select rolname as name from pg_catalog.pg_roles where rolname = any($1) and not rolsuper and not pg_catalog.pg_has_role($2, oid, 'MEMBER')`,
     [roles, CHECKER],

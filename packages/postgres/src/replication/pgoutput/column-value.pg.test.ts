@@ -5,10 +5,13 @@ import { usePostgres } from '../../../test/postgres.ts'
 import { SAMPLE_TYPES_SQL, SAMPLES } from '../../../test/value-samples.ts'
 import { loadValueTypes } from '../../io/replication/type-catalog.ts'
 import { recordWriter } from '../../deliver/record-writer.ts'
+import { jsonbText } from './json-text.ts'
 import { columnWriter, type ValueType } from './column-value.ts'
 import { decodePgoutput } from './decoder.ts'
 import type { RelationMessage } from './message.ts'
 import type { Tuple } from './tuple.ts'
+
+const HOLDS_ROW: ReadonlySet<string> = new Set(['pair', 'pair[]', 'outer_pair', 'a_pair'])
 
 /** Where a column is meant to differ from `to_jsonb`: this is the whole list. */
 const EXCEPTIONS: Readonly<Record<string, (text: string) => string | undefined>> = {
@@ -91,7 +94,9 @@ test('the values of every type are written as to_jsonb writes them', async () =>
           const text = tuple.text(index + 1)
           const json = typeof text === 'string' ? writers[index + 1]!(text) : null
           const wanted = typeof text === 'string' ? (EXCEPTIONS[name]?.(text) ?? expected[at]![`c${index}`]) : null
-          if (json !== wanted) throw new Error(`${name} ${JSON.stringify(text)}: ${json} is not ${wanted}`)
+          // Rows have their keys in the order of their attributes, which jsonb does not keep.
+          const isSame = json === wanted || (HOLDS_ROW.has(name) && json !== null && jsonbText(json) === wanted)
+          if (!isSame) throw new Error(`${name} ${JSON.stringify(text)}: ${json} is not ${wanted}`)
           compared++
         }
       await admin.query('truncate samples')
@@ -135,7 +140,7 @@ describe('records', () => {
         rows[0]!.text(at),
       ])
     ).rows
-    expect(write(rows[0]!, { supplied: new Map([['h', json!.json]]) })).toBe('{"h": {"a": "1", "b": null}}')
+    expect(write(rows[0]!, { computed: new Map([['h', json!.json]]) })).toBe('{"h": {"a": "1", "b": null}}')
   })
 
   test('json that jsonb cannot hold stays as it was written', async () => {

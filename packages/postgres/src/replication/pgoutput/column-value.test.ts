@@ -54,8 +54,8 @@ describe('the type table', () => {
     [arrayOf(scalar('text')), '{}', '[]'],
     [{ kind: 'vector', element: scalar('number') }, '1 2', '[1, 2]'],
     [{ kind: 'vector', element: scalar('number') }, '', '[]'],
-    [row, '("x ""y"" \\\\",7)', '{"a": 7, "long": "x \\"y\\" \\\\"}'],
-    [row, '(,)', '{"a": null, "long": null}'],
+    [row, '("x ""y"" \\\\",7)', '{"long": "x \\"y\\" \\\\", "a": 7}'],
+    [row, '(,)', '{"long": null, "a": null}'],
     [{ kind: 'row', fields: [] }, '()', '{}'],
     [{ kind: 'domain', base: scalar('float') }, 'NaN', '"NaN"'],
   ])('%j %s', (type, text, json) => expect(columnWriter(type)(text)).toBe(json))

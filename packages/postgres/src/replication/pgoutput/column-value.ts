@@ -1,6 +1,6 @@
 /**
  * The JSON text of a column's value, made from the text that Postgres wrote, byte for byte what
- * `to_jsonb(value)::text` would be. No digit passes through a JavaScript number.
+ * `to_jsonb(value)::text` would be but for the order of a row's keys. No digit passes through a JavaScript number.
  *
  * | type | JSON |
  * |---|---|
@@ -13,7 +13,7 @@
  * | jsonb | as it is |
  * | bytea | hexadecimal, without `\x` as a column, with it inside an array or row |
  * | arrays | arrays, by dimension |
- * | rows (composite types) | objects, keys in the order of jsonb |
+ * | rows (composite types) | objects, keys in the order of the attributes |
  * | domains | as their base type inside, `NaN` and `\x` kept |
  * | types with a cast to json of their own (hstore, PostGIS) | only the database knows: a string unless it was asked |
  * | everything else | a string |
@@ -30,8 +30,11 @@ export type ValueType =
   | { readonly kind: 'vector'; readonly element: ValueType }
   | { readonly kind: 'row'; readonly fields: readonly { readonly name: string; readonly type: ValueType }[] }
   | { readonly kind: 'domain'; readonly base: ValueType }
-  /** Has a cast to json of its own. `name` is what the type is called in SQL, qualified and quoted. */
-  | { readonly kind: 'cast'; readonly name: string }
+  /**
+   * Only the database knows: the type has a cast to json of its own, or attributes that may be altered without a word in the log.
+   * `name` is what it is called in SQL, qualified and quoted; `otherwise` is how it was made when it was looked up.
+   */
+  | { readonly kind: 'cast'; readonly name: string; readonly otherwise?: ValueType }
 
 /** Makes JSON text of a value's text. Never throws; a text that does not fit its type becomes a JSON string. */
 export type ValueWriter = (text: string) => string
@@ -91,8 +94,9 @@ function valueWriter(type: ValueType): ValueWriter {
       return valueWriter(type.base)
     case 'text':
     case 'bytea':
-    case 'cast':
       return JSON.stringify
+    case 'cast':
+      return type.otherwise === undefined ? JSON.stringify : valueWriter(type.otherwise)
   }
 }
 
@@ -125,11 +129,11 @@ function vectorWriter(write: ValueWriter): ValueWriter {
 
 function rowWriter(fields: readonly { readonly name: string; readonly type: ValueType }[]): ValueWriter {
   const writers = fields.map((field) => valueWriter(field.type))
-  const order = keyOrder(fields.map((field) => field.name)).map((index) => ({ index, key: `${JSON.stringify(fields[index]!.name)}: ` }))
+  const keys = fields.map(({ name }) => `${JSON.stringify(name)}: `)
   return (text) => {
     const values: string[] = []
     const whole = readRow(text, fields.length, (index, value) => (values[index] = value === null ? 'null' : writers[index]!(value)))
-    return whole ? `{${order.map(({ index, key }) => key + values[index]!).join(', ')}}` : JSON.stringify(text)
+    return whole ? `{${keys.map((key, index) => key + values[index]!).join(', ')}}` : JSON.stringify(text)
   }
 }
 

@@ -15,7 +15,7 @@ interface Open {
  * `null`: jsonb cannot hold it (a zero character, half a surrogate pair, a number out of range), or it is no JSON.
  */
 export function jsonbText(json: string): string | null {
-  // Nested values are kept on a list, not on the call stack: the nesting is as deep as whoever wrote the row wanted.
+  // Nested values are kept on a list, not on the call stack: the nesting is as deep as the writer of the row wanted.
   const open: Open[] = []
   const scan = new Scanner(json)
   for (;;) {

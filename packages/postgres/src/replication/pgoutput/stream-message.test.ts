@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readStreamMessage, writeStandbyStatus } from './stream-message.ts'
 
-test('WAL data and keepalives are told apart', () => {
+test('WAL data and keepalives are distinguished', () => {
   const data = Buffer.concat([Buffer.from('w'), Buffer.alloc(24), Buffer.from('payload')])
   data.writeBigUInt64BE(77n, 1)
   expect(readStreamMessage(data)).toEqual({ kind: 'wal-data', start: 77n, payloadAt: 25 })

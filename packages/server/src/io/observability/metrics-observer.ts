@@ -100,6 +100,7 @@ interface Totals {
   changes: number
   changeDeliveries: number
   feedLagBytes: number
+  feedFaults: number
 }
 
 function countingObserver(registry: Registry, histograms: ReturnType<typeof histogramsOf>): Observer {
@@ -117,6 +118,7 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
     changes: 0,
     changeDeliveries: 0,
     feedLagBytes: 0,
+    feedFaults: 0,
   }
   const channelsOf = new Map<string, number>()
   exposeTotals(registry, totals, () => channelsOf.size)
@@ -197,8 +199,9 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
       changeSizes.observe(payload.length)
       changes.observe(ms / 1000)
     },
-    feedLag: ({ bytes, ms }) => {
+    feedLag: ({ bytes, ms, faults = 0 }) => {
       totals.feedLagBytes = bytes
+      totals.feedFaults = faults
       feedLag.observe(ms / 1000)
     },
     received: (bytes) => {
@@ -241,6 +244,11 @@ function exposeTotals(registry: Registry, totals: Totals, users: () => number): 
   counter('realtime_channel_global_output_bytes', 'Bytes of payloads to clients.', () => totals.bytesDelivered)
   counter('tidewire_broadcasts_total', 'Broadcasts fanned out.', () => totals.broadcasts)
   counter('tidewire_changes_total', 'Row changes decided about.', () => totals.changes)
+  gauge(
+    'tidewire_feed_faults',
+    'Faults of rows, tables, policies and filters since the start; each is in the log.',
+    () => totals.feedFaults,
+  )
   gauge('tidewire_feed_lag_bytes', 'Bytes of write-ahead log that are not delivered yet.', () => totals.feedLagBytes)
   counter('tidewire_deliveries_total', 'Broadcasts and presence times their receivers.', () => totals.deliveries)
   counter('tidewire_frames_received_total', 'Frames from clients.', () => totals.framesReceived)

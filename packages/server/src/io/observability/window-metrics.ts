@@ -24,7 +24,9 @@ export function exposeWindow(registry: Registry, feed: Pick<ChangeFeed, 'progres
   gauge('tidewire_feed_ready', '1 when the changes of the last while are here, as /healthcheck?ready says.', ({ unready }) =>
     unready ? 0 : 1,
   )
-  gauge('tidewire_degraded', '1 when other servers read the same database and no relay is configured.', ({ degraded }) =>
-    degraded ? 1 : 0,
+  gauge(
+    'tidewire_degraded',
+    '1 when a part of the row changes makes no progress, or other servers read the same database without a relay; /healthcheck says which.',
+    ({ degraded }) => (degraded ? 1 : 0),
   )
 }

@@ -1,0 +1,59 @@
+import { isUnreachable } from './database-fault.ts'
+
+/**
+ * Questions that come while others are being asked wait and are then asked together. A question is asked after it came:
+ * no answer is older than its question.
+ */
+export class Batcher<Question, Answer> {
+  readonly #askAll: (questions: readonly Question[]) => Promise<readonly Answer[]>
+  readonly #atOnce: number
+  #waiting: Waiting<Question, Answer>[] = []
+  #running = 0
+  #due = false
+
+  /** `askAll` answers in the order of the questions. `atOnce` calls of it may be on their way. */
+  constructor(askAll: (questions: readonly Question[]) => Promise<readonly Answer[]>, { atOnce = 1 }: { readonly atOnce?: number } = {}) {
+    this.#askAll = askAll
+    this.#atOnce = atOnce
+  }
+
+  ask(question: Question): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ question, resolve, reject })
+      if (this.#due || this.#running >= this.#atOnce) return
+      // Whatever is asked in the same turn goes along.
+      this.#due = true
+      void Promise.resolve().then(() => this.#run())
+    })
+  }
+
+  async #run(): Promise<void> {
+    this.#due = false
+    this.#running++
+    while (this.#waiting.length > 0) {
+      const asked = this.#waiting
+      this.#waiting = []
+      await this.#answer(asked)
+    }
+    this.#running--
+  }
+
+  /** A question that cannot be answered fails alone; a database that cannot be reached fails all of them. */
+  async #answer(asked: readonly Waiting<Question, Answer>[]): Promise<void> {
+    try {
+      const answers = await this.#askAll(asked.map(({ question }) => question))
+      asked.forEach(({ resolve }, index) => resolve(answers[index]!))
+    } catch (error) {
+      if (asked.length === 1 || isUnreachable(error)) return asked.forEach(({ reject }) => reject(error))
+      const middle = asked.length >> 1
+      await this.#answer(asked.slice(0, middle))
+      await this.#answer(asked.slice(middle))
+    }
+  }
+}
+
+interface Waiting<Question, Answer> {
+  readonly question: Question
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (error: unknown) => void
+}

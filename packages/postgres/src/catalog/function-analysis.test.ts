@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import { functionScope, type CatalogFunction } from './function-analysis.ts'
+
+const sql = (source: string, more: Partial<CatalogFunction> = {}): CatalogFunction => ({
+  oid: 20_000,
+  volatility: 's',
+  language: 'sql',
+  source,
+  argumentCount: 0,
+  argumentNames: ['wanted'],
+  resultType: 16,
+  special: false,
+  ...more,
+})
+
+test.each([
+  `select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')::uuid`,
+  `\n SELECT coalesce(current_setting('request.jwt.claim.sub', true), 'it''s from nowhere')::text = wanted ;`,
+  `select current_setting('request.jwt.claims', true)::jsonb ->> 'tenant' = wanted`,
+  `select case when $1 is null then true else lower($1) <> 'x' end`,
+  `select 'kind ' || $1.n`,
+])('a body that reads no table: %s', (source) => expect(functionScope(sql(source))).toBe('row'))
+
+test.each([
+  'select exists (select from members)',
+  'select hidden from secrets where id = wanted',
+  'table secrets',
+  'with m as (select 1) select true',
+  'select is_member(wanted)',
+  'select auth.uid() = wanted',
+  'select "current_setting"(wanted)',
+  `select query_to_xml('select 1', true, true, '')`,
+  `select E'\\'' from secrets --'`,
+  'select wanted(1)',
+  'select true; delete from log',
+  'select /* from */ true',
+  'select x.* is null',
+  'select count(*)',
+  '',
+])('a body that may read a table: %s', (source) => expect(functionScope(sql(source))).toBe('opaque'))
+
+test('what else counts: language, settings of its own, volatility, and what is built in', () => {
+  expect(functionScope(sql('select true', { language: 'plpgsql' }))).toBe('opaque')
+  expect(functionScope(sql('select true', { special: true }))).toBe('opaque')
+  expect(functionScope(sql('select true', { volatility: 'v' }))).toBe('opaque')
+  const builtIn = (source: string, volatility: string): string => functionScope(sql(source, { oid: 100, language: 'internal', volatility }))
+  expect(builtIn('texteq', 'i')).toBe('row')
+  expect(builtIn('show_config_by_name_missing_ok', 's')).toBe('row')
+  expect(builtIn('now', 's')).toBe('analysed')
+  expect(builtIn('query_to_xml', 'v')).toBe('opaque')
+})

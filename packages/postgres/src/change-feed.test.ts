@@ -1,0 +1,364 @@
+/** The feed on a database in memory: what goes wrong stays where it is. */
+import { afterEach, expect, test } from 'vitest'
+import { FakeDatabase, FakeFeed, fastRuntime, until, type FakeChannel } from '../test/fake-feed.ts'
+import { asRole } from '../test/feed.ts'
+
+const [OWN, OPEN] = [1, 2]
+let feeds: FakeFeed[] = []
+afterEach(() => {
+  for (const feed of feeds) feed.close()
+  feeds = []
+})
+
+function start(options: ConstructorParameters<typeof FakeFeed>[2] = {}): FakeFeed {
+  const database = new FakeDatabase()
+  database.add({
+    oid: OWN,
+    name: 'own',
+    columns: [{ name: 'id' }, { name: 'owner' }, { name: 'body' }],
+    policy: (sub, { owner }) => owner === sub,
+  })
+  database.add({
+    oid: OPEN,
+    name: 'open',
+    columns: [
+      { name: 'id', type: 'int4' },
+      { name: 'n', type: 'int4' },
+    ],
+    policy: null,
+  })
+  const it = new FakeFeed(database, fastRuntime(100), options)
+  feeds.push(it)
+  return it
+}
+
+const of = (table: string, more: object = {}): object => ({ event: '*', schema: 'public', table, ...more })
+const user = (sub: string): ReturnType<typeof asRole> => asRole('authenticated', { sub })
+const ids = ({ changes }: FakeChannel): unknown[] => changes.map(({ record }) => record!['id'])
+const ready = (...channels: FakeChannel[]): Promise<void> =>
+  until(
+    () => channels.every(({ isReady }) => isReady),
+    () => channels.map(({ systems }) => systems),
+  )
+const received = (channel: FakeChannel, count: number): Promise<void> =>
+  until(
+    () => channel.changes.length >= count,
+    () => channel,
+  )
+const reject = (code: string): Promise<never> => Promise.reject(Object.assign(new Error('refused'), { code }))
+
+test('a fault, and others while it is narrowed down: all rows but one come, and that one is notified', async () => {
+  const it = start()
+  const [mine, open] = [it.open({ entries: [of('own')], identity: user('me') }), it.open({ entries: [of('open')] })]
+  await ready(mine, open)
+  it.commit([{ oid: OWN, texts: ['0', 'me', ''] }])
+  await received(mine, 1)
+  let calls = 0
+  const port = it.database.intercept
+  it.database.intercept = (name) => {
+    // The whole, its first half, and the first row alone.
+    if (name === 'checkRows' && calls++ < 3) return reject('XX000')
+    return undefined
+  }
+  it.commit(Array.from({ length: 4 }, (_, n) => ({ oid: OWN, texts: [String(n + 1), 'me', ''] })))
+  it.commit([{ oid: OPEN, texts: ['9', '1'] }])
+  await received(open, 1)
+  await until(
+    () => mine.systems.some(({ extra }) => extra?.['resync'] === true),
+    () => mine,
+  )
+  expect(ids(mine)).toEqual(['0', '2', '3', '4'])
+  it.database.intercept = port
+  it.commit([{ oid: OWN, texts: ['5', 'me', ''] }])
+  await until(
+    () => ids(mine).includes('5'),
+    () => mine,
+  )
+  expect(it.feed.progress().trouble).toBeNull()
+})
+
+test('a row that can never be decided is skipped, and notified with a code', async () => {
+  const it = start()
+  const mine = it.open({ entries: [of('own')], identity: user('me') })
+  await ready(mine)
+  it.database.intercept = (name) => (name === 'checkRows' ? reject('XX000') : undefined)
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  await until(
+    () => mine.systems.some(({ extra }) => extra?.['code'] === 'changes-withheld'),
+    () => mine,
+  )
+  it.database.intercept = () => {}
+  it.commit([{ oid: OWN, texts: ['2', 'me', ''] }])
+  await received(mine, 1)
+  expect(ids(mine)).toEqual(['2'])
+  expect(it.faults.join()).toContain('row public.own XX000: refused')
+})
+
+test('a column whose type changes between two rows of one transaction, under a filter', async () => {
+  const it = start()
+  const [filtering, bystander] = [
+    it.open({ entries: [of('open', { filter: 'n=gt.5' })] }),
+    it.open({ entries: [of('own')], identity: user('me') }),
+  ]
+  await ready(filtering, bystander)
+  it.commit([{ oid: OPEN, texts: ['1', '7'] }])
+  await received(filtering, 1)
+  // A text that is no integer reaches a filter on integers: what the filter makes of it is Postgres's to say.
+  it.commit([
+    { oid: OPEN, texts: ['2', '5.5'] },
+    { oid: OPEN, texts: ['3', '8'] },
+    { oid: OWN, texts: ['1', 'me', ''] },
+  ])
+  await Promise.all([received(filtering, 2), received(bystander, 1)])
+  expect(ids(filtering)).toEqual([1, 3])
+  it.database.add({
+    oid: OPEN,
+    name: 'open',
+    columns: [
+      { name: 'id', type: 'int4' },
+      { name: 'n', type: 'text' },
+    ],
+    policy: null,
+  })
+  const casts = it.database.calls.filter((name) => name === 'castFilter').length
+  it.commit([{ oid: OPEN, texts: ['4', '5'] }])
+  await until(
+    () => it.database.calls.filter((name) => name === 'castFilter').length > casts,
+    () => it.database.calls,
+  )
+})
+
+test('a listener, an observer, a log and a consumer of rows that throw stop nothing', async () => {
+  const it = start({
+    onFault: () => {
+      throw new Error('the log is full')
+    },
+  })
+  it.feed.observe(() => {
+    throw new Error('the observer fails')
+  })
+  const bad = it.open({ entries: [of('open')] }, () => {
+    throw new Error('the listener fails')
+  })
+  const good = it.open({ entries: [of('open')] })
+  await ready(bad, good)
+  for (const id of ['1', '2', '3']) it.commit([{ oid: OPEN, texts: [id, '1'] }])
+  await received(good, 3)
+  expect(ids(bad)).toEqual([1, 2, 3])
+})
+
+test('a commit time that no Date holds', async () => {
+  const it = start()
+  const open = it.open({ entries: [of('open')] })
+  await ready(open)
+  for (const time of [2n ** 62n, -(2n ** 62n), 0n]) it.commit([{ oid: OPEN, texts: ['1', '1'] }], time)
+  await received(open, 3)
+  expect(open.changes.map(({ commit_timestamp }) => Number.isNaN(Date.parse(commit_timestamp!)))).toEqual([false, false, false])
+})
+
+test(
+  'many channels that come back at once for the same rows: each gets them all, in order, and decisions are shared',
+  { timeout: 30_000 },
+  async () => {
+    const it = start({ resumeTimeoutMs: 1e9 })
+    const CHANNELS = 300
+    const ROWS = 600
+    const first = it.open({ entries: [of('open')], positions: true })
+    await ready(first)
+    it.commit([{ oid: OPEN, texts: ['0', '0'] }])
+    await received(first, 1)
+    const { position } = first.changes[0]!
+    for (let n = 1; n <= ROWS; n++) it.commit([{ oid: OPEN, texts: [String(n), '0'] }])
+    await received(first, ROWS + 1)
+    const before = it.database.calls.length
+    const back = Array.from({ length: CHANNELS }, () => it.open({ entries: [of('open')], positions: true, since: position! }))
+    // Changes come meanwhile.
+    for (let n = ROWS + 1; n <= ROWS + 20; n++) {
+      it.commit([{ oid: OPEN, texts: [String(n), '0'] }])
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    for (const channel of back)
+      await until(
+        () => channel.changes.length >= ROWS + 20,
+        () => [channel.changes.length, channel.systems],
+        20_000,
+      )
+    await ready(...back)
+    const wanted = Array.from({ length: ROWS + 20 }, (_, n) => n + 1)
+    for (const channel of back) {
+      expect(ids(channel)).toEqual(wanted)
+      expect(channel.systems.at(-1)!.extra).toMatchObject({ recovered: true })
+    }
+    // Not a decision for each of them.
+    expect(it.database.calls.slice(before).filter((name) => name === 'checkVersions').length).toBeLessThan(CHANNELS)
+  },
+)
+
+test('channels that resume wait no longer than they may, and then get an honest gap', async () => {
+  const it = start({ resumeTimeoutMs: 500 })
+  const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+  await ready(first)
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  await received(first, 1)
+  it.commit([{ oid: OWN, texts: ['2', 'me', ''] }])
+  await received(first, 2)
+  it.database.intercept = (name) => (name === 'checkRows' ? reject('57P03') : undefined)
+  const back = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
+  await ready(back)
+  expect(back.systems.at(-1)!.extra).toMatchObject({ recovered: false, reason: 'too-many-replays' })
+  it.database.intercept = () => {}
+})
+
+test('a part that has work and makes no progress is reported', async () => {
+  const it = start({ stuckAfterMs: 10_000 })
+  const open = it.open({ entries: [of('open')] })
+  await ready(open)
+  let answer = (): void => {}
+  it.database.intercept = (name) => (name === 'checkVersions' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  // The database is asked again after ten seconds, and hangs again.
+  it.commit([{ oid: OPEN, texts: ['1', '1'] }])
+  await until(
+    () => it.faults.some((fault) => fault.startsWith('stuck')),
+    () => it.faults,
+  )
+  expect(it.feed.progress().degraded).toMatch(/no progress|does not answer/)
+  it.database.intercept = () => {}
+  answer()
+  await received(open, 1)
+  await until(
+    () => it.feed.progress().degraded === null,
+    () => it.feed.progress(),
+  )
+})
+
+test('a table that leaves the publication and comes back: the others go on, and the channel hears of both', async () => {
+  const it = start({ refreshIntervalMs: 2_000 })
+  const both = it.open({ entries: [of('own'), of('open')], identity: user('me') })
+  await ready(both)
+  it.database.published = new Set([OWN])
+  await until(
+    () => both.systems.some(({ extra }) => extra?.['code'] === 'not-published'),
+    () => both,
+  )
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  await received(both, 1)
+  it.database.published = new Set([OWN, OPEN])
+  await until(
+    () => both.systems.some(({ extra }) => extra?.['reason'] === 'table-returned'),
+    () => both,
+  )
+  it.commit([{ oid: OPEN, texts: ['2', '1'] }])
+  await received(both, 2)
+})
+
+test('ten thousand subscriptions of a table that is dropped', async () => {
+  const it = start({ refreshIntervalMs: 2_000 })
+  const many = Array.from({ length: 1_000 }, () => it.open({ entries: Array.from({ length: 10 }, () => of('open')) }))
+  const other = it.open({ entries: [of('own')], identity: user('me') })
+  await ready(...many, other)
+  it.database.tables.delete(OPEN)
+  it.database.published = new Set([OWN])
+  await until(
+    () => many.every(({ systems }) => systems.some(({ extra }) => extra?.['code'] === 'not-published')),
+    () => many.length,
+  )
+  expect(many.every(({ systems }) => systems.length === 2)).toBe(true)
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  await received(other, 1)
+})
+
+test('rows of a renamed table do not reach its old name', async () => {
+  const it = start()
+  const old = it.open({ entries: [of('open')] })
+  const wild = it.open({ entries: [of('*')], identity: user('me') })
+  await ready(old, wild)
+  it.database.add({
+    oid: OPEN,
+    name: 'renamed',
+    columns: [
+      { name: 'id', type: 'int4' },
+      { name: 'n', type: 'int4' },
+    ],
+    policy: null,
+  })
+  it.commit([{ oid: OPEN, texts: ['1', '1'] }])
+  await received(wild, 1)
+  expect(wild.changes[0]!.table).toBe('renamed')
+  expect(old.changes).toEqual([])
+  expect(old.systems.at(-1)!.extra).toMatchObject({ live: true, code: 'not-published' })
+})
+
+test('the order of a channel is kept though some of its changes are decided apart', async () => {
+  const it = start()
+  const mine = it.open({ entries: [of('own', { filter: 'body=like.b%' }), of('open')], identity: user('me') })
+  const other = it.open({ entries: [of('open')] })
+  await ready(mine, other)
+  let answer = (): void => {}
+  it.database.intercept = (name) => (name === 'apart.testFilters' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  it.commit([{ oid: OWN, texts: ['1', 'me', 'b'] }])
+  it.commit([{ oid: OPEN, texts: ['2', '1'] }])
+  // No other channel waits.
+  await received(other, 1)
+  expect(mine.changes).toEqual([])
+  it.database.intercept = () => {}
+  answer()
+  await received(mine, 2)
+  expect(mine.changes.map(({ table }) => table)).toEqual(['own', 'open'])
+})
+
+test('a replay that the database interrupts, at any call, goes on where it was and is not called live before its end', async () => {
+  const ROWS = 600
+  const play = async (failing: number): Promise<readonly string[]> => {
+    const it = start()
+    const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+    await ready(first)
+    it.commit([{ oid: OWN, texts: ['0', 'me', ''] }])
+    await received(first, 1)
+    first.close()
+    for (let n = 1; n <= ROWS; n++) it.commit([{ oid: OWN, texts: [String(n), 'me', ''] }])
+    const other = it.open({ entries: [of('open')] })
+    await ready(other)
+    it.commit([{ oid: OPEN, texts: ['1', '1'] }])
+    await received(other, 1)
+    const calls: string[] = []
+    let down = false
+    it.database.intercept = (name) => {
+      calls.push(name)
+      if (calls.length - 1 === failing) down = true
+      if (down) throw Object.assign(new Error('gone'), { code: '57P01' })
+    }
+    const again = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
+    let receivedAtReady = -1
+    await until(
+      () => down || again.isReady,
+      () => again,
+    )
+    if (down) {
+      // It is asked again, and again in vain.
+      await until(
+        () => calls.length > failing + 2,
+        () => calls,
+      )
+      expect(again.isReady).toBe(false)
+      down = false
+    }
+    await until(
+      () => {
+        if (again.isReady && receivedAtReady === -1) receivedAtReady = again.changes.length
+        return again.isReady
+      },
+      () => again,
+    )
+    const untilReady = [...calls]
+    expect(receivedAtReady).toBe(ROWS)
+    expect(again.systems.at(-1)!.extra).toMatchObject({ recovered: true })
+    it.commit([{ oid: OWN, texts: [String(ROWS + 1), 'me', ''] }])
+    await received(again, ROWS + 1)
+    expect(ids(again).map(Number)).toEqual(Array.from({ length: ROWS + 1 }, (_, n) => n + 1))
+    return untilReady
+  }
+  const calls = await play(Infinity)
+  expect(calls).toContain('insertLsn')
+  expect(calls.filter((name) => name === 'checkRows').length).toBeGreaterThan(1)
+  for (let at = 0; at < calls.length; at++) await play(at)
+})

@@ -1,0 +1,21 @@
+/** The table has another policy version than was loaded: it is loaded again, and everything is asked again. */
+export class StalePolicyVersion extends Error {
+  readonly oid: number
+
+  constructor(oid: number) {
+    super('the policies of a table have changed')
+    this.oid = oid
+  }
+}
+
+/** Transactions that wrote the changes and are not visible to other sessions yet. */
+export class UnseenTransactions extends Error {
+  /** As Postgres says that it is not ready: the question is asked again. */
+  readonly code = '57P03'
+  readonly xids: ReadonlySet<number>
+
+  constructor(xids: readonly number[]) {
+    super('a transaction that was committed cannot be seen yet')
+    this.xids = new Set(xids)
+  }
+}

@@ -1,0 +1,83 @@
+import type { Audience } from '../subscribe/audience.ts'
+import type { DecisionFault } from './decision.ts'
+
+interface Circuit {
+  /** No question is asked before this. */
+  openUntilMs: number
+  backoffMs: number
+  /** Questions in a row that were answered, and fast. */
+  successes: number
+  /** Its channels know of the fault. */
+  notified: boolean
+}
+
+const FIRST_BACKOFF_MS = 1_000
+const MAX_BACKOFF_MS = 60_000
+/** An answer that took longer does not count as a sign of health. */
+export const SLOW_MS = 50
+const CLEARED_AFTER = 3
+
+/**
+ * Remembers whose policies and filters failed or were slow. They are asked about apart from all others, one by one; after
+ * a time-out not at all for a while. Those that answer fast again are cleared.
+ */
+export class CircuitBreaker {
+  readonly #circuits = new Map<string, Circuit>()
+
+  /** Whether the audience is to be decided apart. */
+  holds(audience: Audience): boolean {
+    return this.#circuits.size > 0 && keysOf(audience).some((key) => this.#circuits.has(key))
+  }
+
+  /** Until when the audience's changes are withheld; 0: they are not. */
+  openUntil(audience: Audience, nowMs: number): number {
+    if (this.#circuits.size === 0) return 0
+    const until = Math.max(0, ...keysOf(audience).map((key) => this.#circuits.get(key)?.openUntilMs ?? 0))
+    return until > nowMs ? until : 0
+  }
+
+  /** True: its channels do not know of it yet. */
+  failed(audience: Audience, { kind, timedOut }: Pick<DecisionFault, 'kind' | 'timedOut'>, nowMs: number): boolean {
+    const key = kind === 'filter' ? audience.key : policyKey(audience)
+    const circuit = this.#circuits.get(key) ?? this.#add(key)
+    circuit.successes = 0
+    if (timedOut) {
+      circuit.backoffMs = circuit.backoffMs === 0 ? FIRST_BACKOFF_MS : Math.min(circuit.backoffMs * 2, MAX_BACKOFF_MS)
+      circuit.openUntilMs = nowMs + circuit.backoffMs
+    }
+    const isNews = !circuit.notified
+    circuit.notified = true
+    return isNews
+  }
+
+  /** It took its time with others, and is asked alone from now on to find out whether it was this one. */
+  suspect(audience: Audience): void {
+    const key = audience.filters.length > 0 ? audience.key : policyKey(audience)
+    if (!this.#circuits.has(key)) this.#add(key)
+  }
+
+  /** Decided alone, without a fault. */
+  answered(audience: Audience, tookMs: number): void {
+    for (const key of keysOf(audience)) {
+      const circuit = this.#circuits.get(key)
+      if (circuit === undefined) continue
+      circuit.successes = tookMs < SLOW_MS ? circuit.successes + 1 : 0
+      if (circuit.successes >= CLEARED_AFTER) this.#circuits.delete(key)
+    }
+  }
+
+  #add(key: string): Circuit {
+    const circuit = { openUntilMs: 0, backoffMs: 0, successes: 0, notified: false }
+    this.#circuits.set(key, circuit)
+    return circuit
+  }
+}
+
+/** Filters fail for the audience, policies for all of its identity's audiences of the table. */
+function keysOf(audience: Audience): readonly string[] {
+  return [audience.key, policyKey(audience)]
+}
+
+function policyKey({ entry, identity, role }: Audience): string {
+  return `${entry.oid} ${identity?.key ?? role}`
+}

@@ -1,0 +1,248 @@
+import type { DecidedChange } from '@tidewire/server'
+import { append } from '../catalog/multimap.ts'
+import { CircuitBreaker } from '../decide/circuit-breaker.ts'
+import { StalePolicyVersion } from '../decide/ask-again.ts'
+import { decide } from '../decide/decide.ts'
+import type { Decided, DecisionFault } from '../decide/decision.ts'
+import type { FeedDatabase, RowChecks } from '../decide/feed-database.ts'
+import type { FeedRuntime } from '../feed-runtime.ts'
+import { isMessageTable, type Table } from '../replication/table.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { Batch } from '../subscribe/batch.ts'
+import type { ChangeRing } from '../subscribe/resume/change-ring.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
+import type { PendingDelivery } from '../subscribe/audience.ts'
+import type { Subscriptions } from '../subscribe/subscriptions.ts'
+import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
+import { FaultReport, type FaultListener } from './fault-report.ts'
+import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
+import { pendingFor } from './pending-for.ts'
+import { project, type Outcome } from './project.ts'
+import type { Computed } from './computed-columns.ts'
+
+export interface DispatcherListener extends FaultListener {
+  /** Rows of tables that are not for clients, in their order among the others. */
+  onRow?(change: RowChange): void
+}
+
+export interface DispatcherOptions {
+  readonly database: FeedDatabase
+  epoch(): string | null
+  readonly runtime: FeedRuntime
+  readonly subscriptions: Subscriptions
+  readonly ring: ChangeRing
+  readonly listener: DispatcherListener
+}
+
+const MAX_STALE = 3
+
+/**
+ * Takes changes from the audiences that they may concern, through the decision, to the channels: decide → project → deliver.
+ * Live changes, those that are decided apart and those that are replayed take the same way.
+ */
+export class ChangeDispatcher {
+  readonly #options: DispatcherOptions
+  readonly #breaker = new CircuitBreaker()
+  readonly report: FaultReport
+  readonly lane: IsolatedLane
+  /** How often a table failed as a whole, in a row. */
+  readonly #failures = new Map<number, number>()
+  /** Channels that got another identity since the current batch was begun. */
+  readonly #renewed = new Set<FeedChannel>()
+  /** Gets every change that comes live; `null`: nothing observes them. */
+  onDecided: ((change: DecidedChange) => void) | null = null
+
+  constructor(options: DispatcherOptions) {
+    const { runtime, listener } = options
+    this.#options = options
+    this.report = new FaultReport(listener, runtime, this.#breaker)
+    this.lane = new IsolatedLane({
+      runtime,
+      breaker: this.#breaker,
+      process: (work) => this.#decideApart(work),
+      failed: (work, reason) => this.report.isolatedFailed(work, reason),
+    })
+  }
+
+  /** The next batch is about to be matched. */
+  begin(): void {
+    this.#renewed.clear()
+  }
+
+  /** The channel has another identity; what is on its way is decided again for that one. */
+  renewed(channel: FeedChannel): void {
+    this.#renewed.add(channel)
+  }
+
+  match(change: RowChange, batch: Batch): void {
+    if (change.action !== 'TRUNCATE' && !isMessageTable(change.table)) this.#options.subscriptions.match(change, batch)
+  }
+
+  /** Decides and delivers a batch. Rejects without having delivered anything. */
+  async dispatch(batch: Batch): Promise<void> {
+    const { changes } = batch
+    const waits = isOneTransaction(changes)
+    const found = batch.pending((audience) => this.#breaker.holds(audience))
+    const apart = found.apart.filter((each) => !this.report.isWithheld(each))
+    let outcomes = [await this.#decide(found.atOnce, this.#options.database, waits)]
+    const granted = new Map(outcomes[0]!.decided.map(({ delivery, granted: rows }) => [delivery.audience, rows.size]))
+    batch.noteShares((audience) => granted.get(audience) ?? 0)
+    const again = new Set<FeedChannel>()
+    while (this.#renewed.size > 0) {
+      const renewed = new Set(this.#renewed)
+      this.#renewed.clear()
+      for (const channel of renewed) again.add(channel)
+      await this.#options.subscriptions.loadStale(oidsOf(renewed))
+      const rematched = pendingFor(renewed, changes)
+      apart.push(...rematched.apart)
+      const outcome = await this.#decide(rematched.atOnce, this.#options.database, true)
+      outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
+    }
+    apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
+    const { work, isolated } = isolate(apart)
+    const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
+      (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
+    this.#send(changes, outcomes, again.size + isolated.size > 0 ? excluded : null, (change, delivered) => this.#settled(change, delivered))
+    this.lane.add(work)
+  }
+
+  close(): void {
+    this.lane.close()
+    this.report.close()
+  }
+
+  /** What cannot be decided or sent, for a reason that is no row's: its channels hear of the gap. */
+  skip(change: RowChange, error: unknown): void {
+    const channels = new Set([...this.#options.subscriptions.subscriptionsOf(change.table.oid)].map(({ channel }) => channel))
+    this.report.undelivered(change, error, [...channels])
+    if (!isMessageTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
+  }
+
+  /** Nothing of the table can be matched until its entry can be loaded. */
+  setAside(table: Table, error: unknown): void {
+    this.report.unprepared(table, error, this.#options.subscriptions.setAside(table))
+  }
+
+  /** Sends changes to channels that missed them. Rejects when the database cannot be reached, without having sent anything. */
+  async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void> {
+    const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
+    const outcome = await this.#decideFor([{ rows, channels }], this.#options.database)
+    this.#send(rows, [outcome], null, () => {})
+    this.report.ofIsolated(outcome.faults)
+  }
+
+  async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
+    const { database } = this.#options
+    const channels = new Map(work.flatMap((each) => [...each.channels].map((channel) => [channel, channel.generation] as const)))
+    let outcome: Outcome
+    do {
+      for (const channel of channels.keys()) channels.set(channel, channel.generation)
+      outcome = await this.#decideFor(work, database.apart)
+    } while ([...channels].some(([channel, generation]) => channel.generation !== generation))
+    if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
+    const rows = [...new Set(work.flatMap((each) => each.rows))]
+    this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
+    this.report.ofIsolated(outcome.faults)
+    return outcome.faults
+  }
+
+  /** Decides about changes for channels, as their audiences are now. */
+  #decideFor(
+    wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
+    checks: RowChecks,
+  ): Promise<Outcome> {
+    const { subscriptions } = this.#options
+    const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
+    return this.#untilCurrent(async () => {
+      await subscriptions.loadStale(new Set(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid))))
+      const pending = wanted.flatMap(({ rows, channels }) => {
+        const { atOnce, apart } = pendingFor(channels, rows)
+        return [...atOnce, ...apart]
+      })
+      return this.#decide(
+        pending.filter((each) => !this.report.isWithheld(each)),
+        checks,
+        waits,
+      )
+    })
+  }
+
+  /** Repeats `decided` while a table turns out to have another policy version than was loaded. */
+  async #untilCurrent(decided: () => Promise<Outcome>): Promise<Outcome> {
+    for (;;) {
+      try {
+        return await decided()
+      } catch (error) {
+        if (!(error instanceof StalePolicyVersion)) throw error
+        this.#options.subscriptions.markStale(error.oid)
+      }
+    }
+  }
+
+  async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
+    if (pending.length === 0) return { decided: [], faults: [], computed: new Map() }
+    const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
+    for (const { audience } of pending) this.#failures.delete(audience.entry.oid)
+    for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
+    return project(decided, faults, checks, (oid) => this.#options.subscriptions.entryOf(oid))
+  }
+
+  /** A table that fails as a whole may have changed meanwhile: it is loaded and asked about again, a few times. */
+  #mayBeStale(oid: number): boolean {
+    const failures = (this.#failures.get(oid) ?? 0) + 1
+    this.#failures.set(oid, failures)
+    return failures <= MAX_STALE
+  }
+
+  /** Sends the changes in their order. Nothing is awaited, and nothing throws. */
+  #send(
+    changes: readonly RowChange[],
+    outcomes: readonly Outcome[],
+    excluded: DeliverContext['excluded'],
+    settled: (change: RowChange, delivered: Delivered) => void,
+  ): void {
+    const deliveries = new Map<RowChange, GrantedDelivery[]>()
+    for (const { decided } of outcomes)
+      for (const { delivery, granted } of decided) for (const [row, grant] of granted) append(deliveries, row, { delivery, granted: grant })
+    const computed = (row: RowChange): Computed | null => {
+      for (const outcome of outcomes) if (outcome.computed.has(row)) return outcome.computed.get(row)!
+      return null
+    }
+    const epoch = this.#options.epoch() ?? ''
+    for (const change of changes) {
+      const granted = deliveries.get(change)
+      const failed = (error: unknown, channels: readonly FeedChannel[]): void => this.report.undelivered(change, error, channels)
+      settled(change, granted === undefined ? NOT_DELIVERED : deliver(change, granted, { epoch, computed, excluded, failed }))
+    }
+  }
+
+  #settled(change: RowChange, delivered: Delivered): void {
+    const { listener, ring, runtime } = this.#options
+    if (isMessageTable(change.table)) return this.report.guard('onRow', change.table, () => listener.onRow?.(change))
+    this.#notifyDecided(change, delivered)
+    ring.append(change, runtime.uptime())
+  }
+
+  #notifyDecided({ table, action, transaction }: RowChange, delivered: Delivered): void {
+    const { onDecided } = this
+    if (onDecided === null) return
+    // The commit's own time is in microseconds.
+    const committedAt = Number(transaction.commitTime) / 1_000
+    this.report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
+  }
+}
+
+/** Of several transactions, the first are not to wait until the last is visible. */
+function isOneTransaction(changes: readonly RowChange[]): boolean {
+  return changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
+}
+
+/** What was decided for other identities of these channels does not count any more. */
+function without(outcome: Outcome, channels: ReadonlySet<FeedChannel>): Outcome {
+  const stays = ({ delivery: { only } }: Decided): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
+  return { ...outcome, decided: outcome.decided.filter(stays) }
+}
+
+function oidsOf(channels: ReadonlySet<FeedChannel>): number[] {
+  return [...channels].flatMap(({ subscriptions }) => [...subscriptions].map(({ oid }) => oid))
+}

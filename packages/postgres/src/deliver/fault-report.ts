@@ -1,0 +1,191 @@
+import type { ChangesFault } from '@tidewire/protocol'
+import { errorText } from '../catalog/database-fault.ts'
+import type { CircuitBreaker } from '../decide/circuit-breaker.ts'
+import type { DecisionFault } from '../decide/decision.ts'
+import type { FeedRuntime } from '../feed-runtime.ts'
+import type { Table } from '../replication/table.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import { deletesWithheld } from '../subscribe/request/changes-fault.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
+import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
+import type { IsolatedWork } from './isolated-lane.ts'
+
+export interface FaultListener {
+  /** For logs and metrics: what failed, and for which role. Never holds a row. */
+  onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
+}
+
+const MAX_LOGGED = 1_000
+
+/** A channel gets the same notice, and the log the same fault, at most this often. */
+const NOTICE_INTERVAL_MS = 10_000
+
+/** Notifies the channels that a fault concerns, logs it, and keeps the circuit breaker's books. */
+export class FaultReport {
+  readonly #listener: FaultListener
+  readonly #runtime: FeedRuntime
+  readonly #breaker: CircuitBreaker
+  readonly #noticed = new WeakMap<FeedChannel, Map<string, number>>()
+  /** Channels that missed something, until the gap is announced. */
+  readonly #missing = new Set<FeedChannel>()
+  readonly #timers = new Set<{ cancel(): void }>()
+  /** When the same was logged last. */
+  readonly #logged = new Map<string, number>()
+  /** Faults so far. */
+  count = 0
+
+  constructor(listener: FaultListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
+    this.#listener = listener
+    this.#runtime = runtime
+    this.#breaker = breaker
+  }
+
+  /** Of the ordered path. Answers what is to be decided again, apart: what took too long together may be fast alone. */
+  ofBatch(faults: readonly DecisionFault[]): PendingDelivery[] {
+    const slow = faults.filter(({ kind, timedOut }) => kind === 'policy' && timedOut).flatMap(({ deliveries }) => deliveries)
+    for (const { audience } of slow) this.#breaker.suspect(audience)
+    this.ofIsolated(faults.filter(({ kind, timedOut }) => kind !== 'policy' || !timedOut))
+    return slow
+  }
+
+  /** Of what is not decided again: whatever took too long is missed. */
+  ofIsolated(faults: readonly DecisionFault[]): void {
+    for (const fault of faults) {
+      const [first] = fault.deliveries
+      if (first === undefined) continue
+      const { entry, role } = first.audience
+      if (fault.kind === 'deletes-withheld') {
+        const advice = deletesWithheld(entry, role)
+        if (advice !== null) for (const channel of channelsOfAll(fault.deliveries)) channel.warnOnce(advice.message, advice.fault)
+        continue
+      }
+      this.log(fault.kind, entry, role, fault.message)
+      if (fault.kind === 'row' || this.#record(fault)) this.#notify(fault)
+      // A policy or filter that fails denies the row, as a SELECT would.
+      if (fault.kind === 'row' || fault.timedOut) for (const delivery of fault.deliveries) this.#miss(delivery)
+    }
+  }
+
+  /** Whether the delivery's audience gets nothing for now: its channels hear of the gap. */
+  isWithheld(delivery: PendingDelivery): boolean {
+    if (this.#breaker.openUntil(delivery.audience, this.#runtime.uptime()) === 0) return false
+    this.#miss(delivery)
+    return true
+  }
+
+  /** Nothing of it will be delivered. */
+  isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
+    for (const { entry, role } of audiences) this.log('withheld', entry, role, reason)
+    this.#announce(channels, 0)
+  }
+
+  /** The change cannot be written for these channels. */
+  undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
+    this.log('row', table, null, errorText(error))
+    for (const channel of channels) {
+      this.#notice(channel, `A change of ${table.schema}.${table.name} could not be delivered`, WITHHELD)
+    }
+    this.#announce(channels, 0)
+  }
+
+  unprepared(table: Table, error: unknown, channels: readonly FeedChannel[]): void {
+    this.log('table', table, null, errorText(error))
+    for (const channel of channels)
+      this.#notice(channel, `Changes of ${table.schema}.${table.name} are withheld: the table could not be read`, WITHHELD)
+  }
+
+  close(): void {
+    for (const timer of this.#timers) timer.cancel()
+  }
+
+  /** A callback of the embedding program throws: logged, and nothing else comes of it. */
+  guard(kind: string, table: Pick<Table, 'schema' | 'name'>, call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      this.log(kind, table, null, errorText(error))
+    }
+  }
+
+  #record(fault: DecisionFault): boolean {
+    if (fault.kind === 'row') return false
+    let isNews = false
+    const nowMs = this.#runtime.uptime()
+    for (const { audience } of firstOfEach(fault.deliveries)) isNews = this.#breaker.failed(audience, fault, nowMs) || isNews
+    return isNews
+  }
+
+  #notify({ kind, timedOut, deliveries }: DecisionFault): void {
+    const { schema, name } = deliveries[0]!.audience.entry
+    const table = `${schema}.${name}`
+    for (const channel of channelsOfAll(deliveries)) {
+      if (kind === 'row') this.#notice(channel, `A change of ${table} could not be decided`, WITHHELD)
+      else if (kind === 'filter') this.#notice(channel, `A change of ${table} could not be compared with your filter`, FILTER)
+      else
+        this.#notice(channel, `Changes of ${table} are withheld: its policies ${timedOut ? 'took too long' : 'failed'} for you`, {
+          code: 'policy-failed',
+          hint: `Look at the SELECT policies of ${table}; "Why?" in the inspector shows the error.`,
+        })
+    }
+  }
+
+  #notice(channel: FeedChannel, message: string, fault: ChangesFault): void {
+    const nowMs = this.#runtime.uptime()
+    const noticed = this.#noticed.get(channel) ?? new Map<string, number>()
+    this.#noticed.set(channel, noticed)
+    const last = noticed.get(message)
+    if (last !== undefined && nowMs - last < NOTICE_INTERVAL_MS) return
+    noticed.set(message, nowMs)
+    channel.warn(message, fault)
+  }
+
+  /** The gap is announced when the audience's circuit closes again: until then more may be missed. */
+  #miss({ audience, only }: PendingDelivery): void {
+    const nowMs = this.#runtime.uptime()
+    const channels = new Set([...(only ?? audience.members)].map(({ channel }) => channel))
+    this.#announce(channels, Math.max(0, this.#breaker.openUntil(audience, nowMs) - nowMs))
+  }
+
+  #announce(channels: Iterable<FeedChannel>, afterMs: number): void {
+    const news = [...channels].filter((channel) => !this.#missing.has(channel))
+    if (news.length === 0) return
+    for (const channel of news) this.#missing.add(channel)
+    const timer = this.#runtime.setTimer(() => {
+      this.#timers.delete(timer)
+      for (const channel of news) {
+        this.#missing.delete(channel)
+        channel.gap('withheld')
+      }
+    }, afterMs)
+    this.#timers.add(timer)
+  }
+
+  log(kind: string, of: Pick<Table, 'schema' | 'name'> | null, role: string | null, message: string): void {
+    this.count++
+    const table = of === null ? null : `${of.schema}.${of.name}`
+    const key = `${kind} ${table} ${role} ${message}`
+    const nowMs = this.#runtime.uptime()
+    const last = this.#logged.get(key)
+    if (last !== undefined && nowMs - last < NOTICE_INTERVAL_MS) return
+    if (this.#logged.size >= MAX_LOGGED) this.#logged.clear()
+    this.#logged.set(key, nowMs)
+    try {
+      this.#listener.onFault?.({ kind, table, role, message })
+    } catch {
+      // A log that cannot be written is no reason to stop.
+    }
+  }
+}
+
+const WITHHELD: ChangesFault = { code: 'changes-withheld', hint: 'Load your data again. The log of the server says what failed.' }
+const FILTER: ChangesFault = { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
+
+function channelsOfAll(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
+  const channels = new Set<FeedChannel>()
+  for (const { audience, only } of deliveries) for (const { channel } of only ?? audience.members) channels.add(channel)
+  return channels
+}
+
+function firstOfEach(deliveries: readonly PendingDelivery[]): Iterable<{ readonly audience: Audience }> {
+  return new Map(deliveries.map((delivery) => [delivery.audience.key, delivery])).values()
+}

@@ -1,0 +1,230 @@
+import { errorText, isUnreachable } from '../catalog/database-fault.ts'
+import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
+import { UnseenTransactions } from '../decide/ask-again.ts'
+import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
+import type { DecisionFault } from '../decide/decision.ts'
+import { delay, type FeedRuntime } from '../feed-runtime.ts'
+import { logPositionOf } from '../replication/change-row.ts'
+import { compareLogPositions } from '../replication/position.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
+import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
+
+/** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
+export interface IsolatedWork {
+  /** Equal for the same audiences. */
+  readonly key: string
+  /** Because of these it is decided apart. */
+  readonly audiences: ReadonlySet<Audience>
+  readonly rows: readonly RowChange[]
+  readonly channels: ReadonlySet<FeedChannel>
+}
+
+export interface IsolatedLaneOptions {
+  readonly runtime: FeedRuntime
+  readonly breaker: CircuitBreaker
+  /**
+   * Decides and delivers. Rejects without having delivered anything. `too-slow`: nothing was delivered, since something of several works
+   * took too long; only answered where there are several.
+   */
+  process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'>
+  /** Nothing of it will be delivered. */
+  failed(work: IsolatedWork, reason: string): void
+}
+
+/** Rows that may wait for the same audiences, and for all. */
+const MAX_ROWS_EACH = 2_000
+const MAX_ROWS = 50_000
+const MAX_ROWS_AT_ONCE = 512
+const RETRY_MS = 500
+
+type Kind = 'healthy' | 'suspect'
+
+interface Waiting extends IsolatedWork {
+  /** Lets the channels have what follows. */
+  readonly release: () => void
+}
+
+/**
+ * Decides what only Postgres can evaluate, and for identities whose policies are slow, apart from the ordered path: one worker for
+ * those that are fast as a rule, together, and one for those that failed or were slow, one by one and in turn. A channel's own
+ * order is kept: what follows waits in the channel.
+ */
+export class IsolatedLane {
+  readonly #options: IsolatedLaneOptions
+  /** By audiences, in the order of their turns. */
+  readonly #waiting = new Map<string, Waiting[]>()
+  readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
+  /** What waits or is being decided, oldest first. */
+  readonly #pending = new Set<Waiting>()
+  #rows = 0
+  #closed = false
+  /** How often work was finished. */
+  progressed = 0
+
+  constructor(options: IsolatedLaneOptions) {
+    this.#options = options
+  }
+
+  get hasWork(): boolean {
+    return this.#rows > 0
+  }
+
+  /** The change that has waited longest. */
+  get oldest(): RowChange | null {
+    for (const { rows } of this.#pending) return rows[0]!
+    return null
+  }
+
+  add(work: Iterable<IsolatedWork>): void {
+    for (const each of work) this.#enqueue(each)
+    this.#start('healthy')
+    this.#start('suspect')
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#waiting.clear()
+  }
+
+  #enqueue(work: IsolatedWork): void {
+    const { key, rows, channels } = work
+    const waiting = (this.#waiting.get(key) ?? []).reduce((sum, each) => sum + each.rows.length, 0)
+    if (waiting + rows.length > MAX_ROWS_EACH || this.#rows + rows.length > MAX_ROWS)
+      return this.#options.failed(work, 'too many changes wait for slow policies or filters')
+    this.#rows += rows.length
+    // One transaction may become visible long before the next one.
+    for (const ofTransaction of groupBy(rows, ({ transaction }) => transaction).values()) {
+      const releases = [...channels].map((channel) => channel.defer(logPositionOf(ofTransaction[0]!)))
+      const waitingWork = { ...work, rows: ofTransaction, release: () => releases.forEach((release) => release()) }
+      this.#pending.add(waitingWork)
+      append(this.#waiting, key, waitingWork)
+    }
+  }
+
+  #start(kind: Kind): void {
+    if (this.#running[kind]) return
+    this.#running[kind] = true
+    void this.#run(kind)
+  }
+
+  async #run(kind: Kind): Promise<void> {
+    // What comes in the same turn goes along.
+    await Promise.resolve()
+    for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
+      await this.#process(work)
+      // What waits may have become the other's meanwhile.
+      this.#start(kind === 'healthy' ? 'suspect' : 'healthy')
+    }
+    this.#running[kind] = false
+  }
+
+  /** All that is healthy together; of the others the next one in turn. */
+  #take(kind: Kind): Waiting[] {
+    const taken: Waiting[] = []
+    let rows = 0
+    for (const [key, works] of this.#waiting) {
+      if (this.#isSuspect(works[0]!) !== (kind === 'suspect')) continue
+      while (works.length > 0 && rows < MAX_ROWS_AT_ONCE) {
+        rows += works[0]!.rows.length
+        taken.push(works.shift()!)
+      }
+      this.#waiting.delete(key)
+      if (works.length > 0) this.#waiting.set(key, works)
+      if (kind === 'suspect' || rows >= MAX_ROWS_AT_ONCE) break
+    }
+    return taken
+  }
+
+  #isSuspect({ audiences }: IsolatedWork): boolean {
+    return [...audiences].some((audience) => this.#options.breaker.holds(audience))
+  }
+
+  async #process(work: readonly Waiting[]): Promise<void> {
+    const { runtime } = this.#options
+    const at = runtime.uptime()
+    while (!this.#closed) {
+      try {
+        const faults = await this.#options.process(work)
+        if (faults === 'too-slow') return this.#askAlone(work)
+        this.#judge(work, faults, runtime.uptime() - at)
+        return this.#finish(work)
+      } catch (error) {
+        const visible =
+          error instanceof UnseenTransactions
+            ? work.filter(({ rows }) => !rows.some(({ transaction }) => error.xids.has(transaction.xid)))
+            : []
+        if (visible.length > 0 && visible.length < work.length) {
+          // What comes before a transaction that is not visible yet does not wait for it.
+          await this.#process(visible)
+          return this.#process(work.filter((each) => !visible.includes(each)))
+        }
+        if (!isUnreachable(error)) {
+          for (const each of work) this.#options.failed(each, errorText(error))
+          return this.#finish(work)
+        }
+        await delay(runtime, RETRY_MS)
+      }
+    }
+  }
+
+  #finish(work: readonly Waiting[]): void {
+    this.progressed++
+    for (const each of work) {
+      this.#pending.delete(each)
+      this.#rows -= each.rows.length
+      each.release()
+    }
+  }
+
+  /** It waits again, each work for itself. */
+  #askAlone(work: readonly Waiting[]): void {
+    this.progressed++
+    for (const { audiences } of work) for (const audience of audiences) this.#options.breaker.suspect(audience)
+    for (const [key, works] of groupBy(work, (each) => each.key)) this.#waiting.set(key, [...works, ...(this.#waiting.get(key) ?? [])])
+  }
+
+  /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */
+  #judge(work: readonly IsolatedWork[], faults: readonly DecisionFault[], tookMs: number): void {
+    const { breaker } = this.#options
+    const faulty = new Set(faults.flatMap(({ deliveries }) => deliveries.map(({ audience }) => audience.key)))
+    for (const audience of new Set(work.flatMap(({ audiences }) => [...audiences]))) {
+      if (faulty.has(audience.key)) continue
+      if (tookMs > SLOW_MS) breaker.suspect(audience)
+      breaker.answered(audience, tookMs)
+    }
+  }
+}
+
+/** Channels that get some of the changes apart, with those changes. */
+export type Isolated = ReadonlyMap<RowChange, ReadonlySet<FeedChannel>>
+
+/** Divides what is decided apart by the audiences that cause it. */
+export function isolate(apart: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
+  const byChannel = new Map<FeedChannel, Map<Audience, readonly RowChange[]>>()
+  for (const { audience, rows, only } of apart)
+    for (const { channel } of only ?? audience.members)
+      if (channel.receives) getOrMake(byChannel, channel, () => new Map<Audience, readonly RowChange[]>()).set(audience, rows)
+  const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
+  for (const [channel, audiences] of byChannel) {
+    const key = [...audiences.keys()].map((audience) => audience.key).join('\n')
+    const rows = (): readonly RowChange[] => [...new Set([...audiences.values()].flat())].sort(byPosition)
+    getOrMake(work, key, () => ({
+      key,
+      audiences: new Set(audiences.keys()),
+      rows: rows(),
+      channels: new Set<FeedChannel>(),
+    })).channels.add(channel)
+  }
+  const isolated = new Map<RowChange, Set<FeedChannel>>()
+  for (const { rows, channels } of work.values())
+    for (const row of rows) {
+      const of = getOrMake(isolated, row, () => new Set<FeedChannel>())
+      for (const channel of channels) of.add(channel)
+    }
+  return { work: [...work.values()], isolated }
+}
+
+function byPosition(one: RowChange, other: RowChange): number {
+  return compareLogPositions(logPositionOf(one), logPositionOf(other))
+}

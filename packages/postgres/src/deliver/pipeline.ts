@@ -1,0 +1,228 @@
+import type { ChangeBatch } from '../replication/source/change-source.ts'
+import type { Lsn } from '../replication/lsn.ts'
+import type { Table } from '../replication/table.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import { errorText, isUnreachable } from '../catalog/database-fault.ts'
+import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
+import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
+import { Batch } from '../subscribe/batch.ts'
+import { StepQueue, type Step } from './step-queue.ts'
+
+export interface PipelineSteps {
+  /** The next batch is about to be matched. */
+  begin(): void
+  /** What has to be known of a table before its changes are matched. */
+  isPrepared(table: Table): boolean
+  prepare(table: Table): Promise<void>
+  /** It cannot be prepared: its changes are matched with nothing. */
+  setAside(table: Table, error: unknown): void
+  match(change: RowChange, batch: Batch): void
+  /** Decides and delivers; rejects without having delivered anything. */
+  dispatch(batch: Batch): Promise<void>
+  /** The change cannot be dispatched, not even alone. */
+  skip(change: RowChange, error: unknown): void
+  stale(oid: number): void
+  /** All changes up to here are delivered. */
+  committed(endLsn: Lsn): void
+  /** The same of what the stream has brought up to here, with or without changes. */
+  progressed(lsn: Lsn): void
+}
+
+interface PausableSource {
+  pause(): void
+  resume(): void
+}
+
+const MAX_CHANGES = 256
+/** A batch is expected to make no more deliveries than this, or than its one change makes. */
+const MAX_WEIGHT = 100_000
+const PAUSE_BYTES = 32 * 1024 * 1024
+const RESUME_BYTES = 8 * 1024 * 1024
+/** Other work of the event loop waits no longer than this and a batch. */
+const MAX_TURN_MS = 10
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 2_000
+
+/** Takes changes batch by batch: while one is being decided, the next gathers. Order is kept, whatever it costs. */
+export class Pipeline {
+  readonly #runtime: FeedRuntime
+  readonly #source: PausableSource
+  readonly #steps: PipelineSteps
+  readonly #queue = new StepQueue()
+  /** Transactions that could not be seen: what comes before them is delivered first, and then they are waited for alone. */
+  #unseen: ReadonlySet<number> = new Set()
+  #paused = false
+  #running = false
+  #closed = false
+  /** Smaller while it is found out which change fails. */
+  #maxChanges = MAX_CHANGES
+  #tried = 0
+  /** How many steps are done. */
+  progressed = 0
+  /** Why nothing moves: the database cannot be reached. */
+  trouble: string | null = null
+
+  constructor(runtime: FeedRuntime, source: PausableSource, steps: PipelineSteps) {
+    this.#runtime = runtime
+    this.#source = source
+    this.#steps = steps
+  }
+
+  get isIdle(): boolean {
+    return !this.#running && this.#queue.size === 0
+  }
+
+  /** The change that has waited longest. */
+  get oldest(): RowChange | null {
+    return this.#queue.firstChange
+  }
+
+  changes({ changes, endLsn }: ChangeBatch): void {
+    for (const change of changes) this.#queue.pushChange(change)
+    if (endLsn !== null) this.#queue.push({ kind: 'commit', endLsn })
+    if (this.#queue.bytes > PAUSE_BYTES && !this.#paused) {
+      this.#paused = true
+      this.#source.pause()
+    }
+    this.#start()
+  }
+
+  /** The stream has come this far. */
+  progress(lsn: Lsn): void {
+    this.#queue.push({ kind: 'progress', lsn })
+    this.#start()
+  }
+
+  /** Runs after everything that came before it, and while nothing is being decided: nothing after it is in a batch with what was before. */
+  control(work: () => void | Promise<void>): void {
+    this.#queue.push({ kind: 'control', work })
+    this.#start()
+  }
+
+  controlled<T>(work: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.control(() => Promise.resolve().then(work).then(resolve, reject))
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#queue.clear()
+  }
+
+  #start(): void {
+    if (this.#running || this.#closed) return
+    this.#running = true
+    void this.#run()
+  }
+
+  async #run(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS
+    let turnAt = this.#runtime.uptime()
+    while (this.#queue.size > 0 && !this.#closed) {
+      try {
+        await this.#next()
+        retryMs = FIRST_RETRY_MS
+        this.trouble = null
+        this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
+      } catch (error) {
+        if (error instanceof StalePolicyVersion) this.#steps.stale(error.oid)
+        else if (error instanceof UnseenTransactions) this.#unseen = error.xids
+        else if (isUnreachable(error)) {
+          // Nothing was delivered, so nothing is lost by asking again.
+          this.trouble = `The database cannot be reached (${errorText(error)})`
+          await delay(this.#runtime, retryMs)
+          retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
+        } else this.#narrow(error)
+      }
+      // Where the database need not be asked, nothing else ends the turn: sockets would neither be read nor written.
+      if (this.#runtime.uptime() - turnAt < MAX_TURN_MS) continue
+      await endOfTurn(this.#runtime)
+      turnAt = this.#runtime.uptime()
+    }
+    this.#running = false
+  }
+
+  /** A fault of a change: half as many are tried, down to the one that fails, which is skipped. */
+  #narrow(error: unknown): void {
+    const tried = this.#tried
+    this.#maxChanges = Math.max(1, tried >> 1)
+    if (tried > 1) return
+    const change = this.#queue.dropFirstChange()
+    if (change !== null) this.#steps.skip(change, error)
+  }
+
+  async #next(): Promise<void> {
+    this.#tried = 0
+    const first = this.#queue.at(0)
+    if (first.kind === 'control') {
+      this.#consume(1)
+      return controlled(first.work)
+    }
+    const { steps, batch } = await this.#gather()
+    if (batch.changes.length > 0) await this.#steps.dispatch(batch)
+    if (this.#closed) return
+    if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
+    this.#consume(steps.length)
+    for (const step of steps) {
+      if (step.kind === 'commit') this.#steps.committed(step.endLsn)
+      else if (step.kind === 'progress') this.#steps.progressed(step.lsn)
+    }
+  }
+
+  async #gather(): Promise<{ readonly steps: readonly Step[]; readonly batch: Batch }> {
+    const steps: Step[] = []
+    const batch = new Batch()
+    this.#steps.begin()
+    for (let at = 0; at < this.#queue.size; at++) {
+      const step = this.#queue.at(at)
+      if (step.kind === 'control') break
+      if (step.kind === 'change') {
+        if (batch.changes.length >= this.#maxChanges || batch.weight >= MAX_WEIGHT) break
+        const first = batch.changes[0] ?? step.change
+        const isOther = step.change.transaction.xid !== first.transaction.xid
+        if (isOther && (this.#isUnseen(first) || this.#isUnseen(step.change))) break
+        if (!this.#steps.isPrepared(step.change.table)) {
+          // What is known of tables stays the same from the first match to the last.
+          if (batch.changes.length > 0) break
+          await this.#prepare(step.change.table)
+        }
+        if (this.#closed) break
+        this.#tried++
+        this.#steps.match(step.change, batch)
+        batch.changes.push(step.change)
+      }
+      steps.push(step)
+    }
+    return { steps, batch }
+  }
+
+  async #prepare(table: Table): Promise<void> {
+    try {
+      await this.#steps.prepare(table)
+    } catch (error) {
+      if (isUnreachable(error)) throw error
+      this.#steps.setAside(table, error)
+    }
+  }
+
+  #isUnseen(change: RowChange | undefined): boolean {
+    return change !== undefined && this.#unseen.has(change.transaction.xid)
+  }
+
+  #consume(count: number): void {
+    this.progressed++
+    this.#queue.remove(count)
+    if (this.#paused && this.#queue.bytes < RESUME_BYTES) {
+      this.#paused = false
+      this.#source.resume()
+    }
+  }
+}
+
+/** A caller that needs to know of a fault has caught it; the changes go on. */
+async function controlled(work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch {}
+}

@@ -1,0 +1,194 @@
+import type pg from 'pg'
+import { getOrMake } from '../../catalog/multimap.ts'
+import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+import { checkFunction, type CheckFunction } from './check-function.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type Patience } from './identity-answers.ts'
+import { discardOldPlans, distrustPlans } from './kept-plans.ts'
+import { readSeen, type WrittenImages } from './row-image.ts'
+import { untilSeen } from './visibility.ts'
+
+/** The functions that a session has. They live in `pg_temp`: no other session sees them, and they go with the session. */
+const installed = new WeakMap<pg.ClientBase, Set<string>>()
+
+/** Sessions that may not make functions: a prepared statement takes their place. */
+const withoutFunctions = new WeakSet<pg.ClientBase>()
+
+/** What an identity costs a call, in rows. */
+export const IDENTITY_COST = 40
+
+/** One check, and how it is asked. */
+interface Asking {
+  readonly check: RowCheck
+  readonly written: WrittenImages
+  readonly sql: CheckFunction
+}
+
+/**
+ * One call of a function for all identities; when that fails, so that only those are refused whose policies fail. `null`: the
+ * session may not make functions.
+ */
+export async function functionStrategy(
+  session: pg.ClientBase,
+  check: RowCheck,
+  written: WrittenImages,
+  patience: Patience,
+): Promise<CheckStrategy | null> {
+  const asks: Asking = { check, written, sql: checkFunction(check.entry, check.role, check.columns, written.masked) }
+  if (!(await install(session, asks))) return null
+  await discardOldPlans(session, asks.sql.name, check)
+  return async (asked) => {
+    try {
+      return await call(session, asks, asked, false)
+    } catch (error) {
+      const failed = failedAnswer(error)
+      if (failed.timedOut && !patience.isolates) return { current: true, identities: asked.map(() => failed) }
+      if (failed.timedOut) return oneByOne(session, asks, asked, patience)
+    }
+    try {
+      return await retryRows(session, asks, asked, await call(session, asks, asked, true))
+    } catch (error) {
+      if (!isStatementFault(error)) throw error
+    }
+    return oneByOne(session, asks, asked, patience)
+  }
+}
+
+/** False: this session may not have any. */
+async function install(session: pg.ClientBase, { sql: { name, sql }, check: { role, entry } }: Asking): Promise<boolean> {
+  const names = getOrMake(installed, session, () => new Set<string>())
+  if (names.has(name)) return true
+  if (withoutFunctions.has(session)) return false
+  try {
+    await session.query(sql)
+  } catch (error) {
+    if (!isStatementFault(error) || !/^(42501|25006)$/.test(error.code ?? '')) throw error
+    withoutFunctions.add(session)
+    return false
+  }
+  names.add(name)
+  // While it plans, Postgres evaluates parts of policies. Planned without an identity, the statement does not fail for a
+  // user because of a part that would not have been reached.
+  const nothing = entry.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
+  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', '{}', '{}', ${nothing}, false)`, [
+    role,
+    ...entry.primaryKey.map(() => '{}'),
+  ])
+  await planning.catch((error: unknown) => {
+    if (!isStatementFault(error)) throw error
+  })
+  return true
+}
+
+/** Asks about the rows of failed identities one by one. */
+async function retryRows(session: pg.ClientBase, asks: Asking, asked: readonly AskedIdentity[], answer: CheckAnswer): Promise<CheckAnswer> {
+  let { current } = answer
+  const identities: IdentityAnswer[] = []
+  for (const [at, each] of asked.entries())
+    identities.push(
+      await elseRowByRow(answer.identities[at]!, each.rows, async (row) => {
+        const single = await call(session, asks, [{ ...each, rows: [row] }], true)
+        current &&= single.current
+        return single.identities[0]!
+      }),
+    )
+  return { current, identities }
+}
+
+async function oneByOne(session: pg.ClientBase, asks: Asking, asked: readonly AskedIdentity[], patience: Patience): Promise<CheckAnswer> {
+  let current = true
+  const identities = await eachInTurn(asked, patience, async (each) => {
+    await session.query(`begin; set local statement_timeout = ${Math.ceil(patience.timeoutMs)}`)
+    try {
+      const answer = await call(session, asks, [each], true)
+      current &&= answer.current
+      return answer.identities[0]!
+    } catch (error) {
+      return failedAnswer(error)
+    } finally {
+      await session.query('rollback')
+    }
+  })
+  return { current, identities }
+}
+
+interface CheckRow {
+  readonly i: number
+  readonly seen: (string | null)[] | null
+  readonly fault: string | null
+}
+
+async function call(
+  session: pg.ClientBase,
+  { check, written, sql: { name } }: Asking,
+  asked: readonly AskedIdentity[],
+  guarded: boolean,
+): Promise<CheckAnswer> {
+  const { entry, keys, role } = check
+  const sets = setsOf(asked)
+  const rows = sets.flatMap((set) => set.rows)
+  let bound = 0
+  const bounds = [0, ...sets.map((set) => (bound += set.rows.length))]
+  const columns = entry.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
+  const places = columns.map((_, column) => `$${column + 8}`).join(', ')
+  const query = {
+    name: `${name}.${guarded}`,
+    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, $6, $7, ${places}, ${guarded})`,
+    values: [
+      role,
+      asked.map(({ identity }) => identity.claims),
+      sets.map(({ until }) => until),
+      bounds,
+      check.xids,
+      rows.map((row) => written.images[row]!),
+      written.masked ? rows.map((row) => written.missing[row]!) : '{}',
+      ...columns,
+    ],
+  }
+  let found: readonly CheckRow[] = []
+  let tookMs = 0
+  await untilSeen(session, check, async () => {
+    const at = performance.now()
+    found = (await session.query<CheckRow>(query)).rows
+    tookMs = performance.now() - at
+    return found[0]?.i !== -1
+  })
+  const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
+  let current = false
+  for (const { i, seen, fault } of found) {
+    if (i === 0) current = isVersion(check, seen ?? [])
+    else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
+    else answers[i - 1] = { ok: true, visible: readSeen(check, asked[i - 1]!.rows, (seen ?? []) as string[]) }
+  }
+  if (!current) distrustPlans(session, name)
+  return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }
+}
+
+/** What a call takes at most as a rule, on a busy machine too. */
+function slowAfterMs(asked: readonly AskedIdentity[]): number {
+  return 100 + asked.reduce((cost, { rows }) => cost + rows.length + IDENTITY_COST, 0) / 50
+}
+
+/** The version after the look, and, where something was denied, before it: Postgres may deny by an older one. */
+function isVersion({ entry, role }: RowCheck, [after, before]: readonly (string | null)[]): boolean {
+  const version = entry.roles.get(role)?.version
+  return after === version && (before === null || before === undefined || before === version)
+}
+
+interface RowSet {
+  readonly rows: readonly number[]
+  /** How many identities there are up to the last that asks for them. */
+  until: number
+}
+
+/** Runs of identities that ask for the same rows. */
+function setsOf(asked: readonly AskedIdentity[]): RowSet[] {
+  const sets: RowSet[] = []
+  asked.forEach(({ rows }, index) => {
+    const last = sets.at(-1)
+    if (last?.rows === rows) last.until = index + 1
+    else sets.push({ rows, until: index + 1 })
+  })
+  return sets
+}

@@ -1,0 +1,52 @@
+import { isTimeout } from '../../catalog/database-fault.ts'
+import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+
+/** An identity of a check, and the numbers of the rows that it wants to see. */
+export type AskedIdentity = RowCheck['identities'][number]
+
+/** How long identities may take whose policies are slow. */
+export interface Patience {
+  /** For one identity. */
+  readonly timeoutMs: number
+  /** It is found out which identity takes too long; else all that were asked about together count as timed out. */
+  readonly isolates: boolean
+}
+
+/** Asks about some identities of a check on one session. */
+export type CheckStrategy = (asked: readonly AskedIdentity[]) => Promise<CheckAnswer>
+
+/** The answer for an identity whose policies fail. Rethrows what is no fault of the statement. */
+export function failedAnswer(error: unknown): IdentityAnswer & { readonly ok: false } {
+  if (!isStatementFault(error)) throw error
+  return { ok: false, message: error.message, timedOut: isTimeout(error) }
+}
+
+/** Asks about each identity in turn. Without isolation, those that follow one that timed out are not asked about. */
+export async function eachInTurn<Asked extends AskedIdentity>(
+  asked: readonly Asked[],
+  { isolates }: Patience,
+  ask: (identity: Asked) => Promise<IdentityAnswer>,
+): Promise<IdentityAnswer[]> {
+  const answers: IdentityAnswer[] = []
+  for (const identity of asked) {
+    const last = answers.at(-1)
+    answers.push(!isolates && last?.ok === false && last.timedOut ? last : await ask(identity))
+  }
+  return answers
+}
+
+/** `all` is the answer for all rows at once. Where it failed, each row is asked about alone: a policy may fail for one row only. */
+export async function elseRowByRow(
+  all: IdentityAnswer,
+  rows: readonly number[],
+  ask: (row: number) => Promise<IdentityAnswer>,
+): Promise<IdentityAnswer> {
+  if (all.ok || all.timedOut || rows.length === 1) return all
+  const visible = new Map<number, Grant>()
+  for (const row of rows) {
+    const answer = await ask(row)
+    if (answer.ok) for (const [number, grant] of answer.visible) visible.set(number, grant)
+  }
+  return { ok: true, visible, fault: all.message }
+}

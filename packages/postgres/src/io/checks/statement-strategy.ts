@@ -1,0 +1,92 @@
+import pg from 'pg'
+import { getOrMake } from '../../catalog/multimap.ts'
+import type { IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
+import { isStatementFault } from '../sessions/statement-fault.ts'
+import { beginAs } from './as-identity.ts'
+import { checkStatement, type CheckFunction } from './check-function.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type Patience } from './identity-answers.ts'
+import { discardOldPlans, distrustPlans } from './kept-plans.ts'
+import { readSeen, type WrittenImages } from './row-image.ts'
+import { isCurrent } from './version-checker.ts'
+import { transactionsSeen } from './visibility.ts'
+
+/** The statements that a session has prepared. They go with it. */
+const prepared = new WeakMap<pg.ClientBase, Set<string>>()
+
+/**
+ * Where no function may be made (CREATE TEMP refused, plpgsql taken away), a statement is prepared instead, and executed once
+ * per identity in a transaction of its own. One round trip for each identity.
+ */
+export function statementStrategy(session: pg.ClientBase, check: RowCheck, written: WrittenImages, patience: Patience): CheckStrategy {
+  const statement = checkStatement(check.entry, check.role, check.columns, written.masked)
+  return async (asked) => {
+    await transactionsSeen(session, check)
+    const before = await isCurrent(session, check)
+    const refusal = await prepare(session, statement, check)
+    await discardOldPlans(session, statement.name, check)
+    const identities = await eachInTurn(asked, patience, async ({ identity, rows }) => {
+      if (refusal !== null) return refusal
+      const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
+        try {
+          const call = `${statement.name}(${parametersOf(check, written, some)})`
+          const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: patience.timeoutMs })
+          return { ok: true, visible: readSeen(check, some, found) }
+        } catch (error) {
+          return failedAnswer(error)
+        }
+      }
+      return elseRowByRow(await look(rows), rows, (row) => look([row]))
+    })
+    const current = before && (await isCurrent(session, check))
+    if (!current) distrustPlans(session, statement.name)
+    return { current, identities }
+  }
+}
+
+/** As the role, which needs the right to name the table; the refusal where it lacks that. */
+async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { role, entry }: RowCheck): Promise<IdentityAnswer | null> {
+  const names = getOrMake(prepared, session, () => new Set<string>())
+  if (names.has(name)) return null
+  await session.query(`begin; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`)
+  try {
+    await session.query(`prepare ${name} as ${sql}`)
+  } catch (error) {
+    return failedAnswer(error)
+  } finally {
+    await session.query('rollback')
+  }
+  names.add(name)
+  // Planned without an identity, for the same reason as the check function.
+  const nothing = entry.primaryKey.map(() => `'{}'`).join(', ')
+  await execute(session, { role, claims: '{}', call: `${name}('{}', '{}', ${nothing})`, timeoutMs: 3_000 }).catch(failedAnswer)
+  return null
+}
+
+function parametersOf({ entry, keys }: RowCheck, { images, missing, masked }: WrittenImages, rows: readonly number[]): string {
+  const columns = [
+    rows.map((row) => images[row]!),
+    masked ? rows.map((row) => missing[row]!) : [],
+    ...entry.primaryKey.map((_, column) => rows.map((row) => keys[row]![column]!)),
+  ]
+  return columns.map((texts) => pg.escapeLiteral(arrayLiteral(texts))).join(', ')
+}
+
+interface Call {
+  readonly role: string
+  readonly claims: string
+  readonly call: string
+  readonly timeoutMs: number
+}
+
+/** What the statement answers as {@link readSeen} reads it. */
+async function execute(session: pg.ClientBase, { role, claims, call, timeoutMs }: Call): Promise<string[]> {
+  const begin = beginAs({ role, settings: { 'request.jwt.claims': claims } }, timeoutMs, 'read write')
+  try {
+    const results = (await session.query(`${begin}; execute ${call}; rollback`)) as unknown as pg.QueryResult<{ seen: string }>[]
+    return results.at(-2)!.rows.map(({ seen }) => seen)
+  } catch (error) {
+    if (isStatementFault(error)) await session.query('rollback')
+    throw error
+  }
+}

@@ -1,0 +1,12 @@
+import type { FeedRuntime } from '../feed-runtime.ts'
+
+/** Node's clock, timers and chance. */
+export const nodeRuntime: FeedRuntime = {
+  uptime: () => performance.now(),
+  setTimer: (callback, afterMs) => {
+    const timer = setTimeout(callback, afterMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+  endOfTurn: (callback) => void setImmediate(callback),
+  random: Math.random,
+}

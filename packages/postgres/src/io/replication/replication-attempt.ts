@@ -1,0 +1,175 @@
+import { createHash, randomBytes } from 'node:crypto'
+import pg from 'pg'
+import type { Lsn } from '../../replication/lsn.ts'
+import { PublishedRelations } from '../../replication/published-relations.ts'
+import { faultOf, type ErrorLike, type ReplicationFault } from '../../replication/replication-fault.ts'
+import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
+import type { EpochReason } from '../../replication/source/replication-state.ts'
+import { AnchorHeld, takeAnchor } from './anchor.ts'
+import { ensurePublications, publicationOids } from './publication.ts'
+import { lookAtPublished, type Published } from './published-relations.ts'
+import { dropClient } from './drop-client.ts'
+import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
+import { CONNECTION_LIMITS, oidText, PostgresSession, type ReplicationTarget, type SourceMemory } from './replication-session.ts'
+import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName } from './slot.ts'
+
+const QUERY_TIMEOUT_MS = 30_000
+
+/** The way to a real Postgres. */
+export function replicationPort(target: ReplicationTarget): ReplicationPort {
+  const memory: SourceMemory = {
+    applicationName: `tidewire feed ${randomBytes(6).toString('hex')}`,
+    attached: false,
+    anchor: null,
+    rejected: null,
+    epoch: null,
+    published: new PublishedRelations(),
+    copies: new Set(),
+  }
+  return {
+    attach: async ({ replaceSlot }, signal) => {
+      const attempt = new Attempt(target, memory)
+      let abort = (): void => {}
+      // A client that is dropped while it connects may never say so.
+      const aborted = new Promise<never>((_resolve, reject) => {
+        abort = () => reject(new AttachFault({ kind: 'unreachable', message: 'given up' }))
+      })
+      signal.addEventListener('abort', abort)
+      try {
+        const outcome = await Promise.race([attempt.run(replaceSlot), aborted])
+        memory.attached = true
+        return outcome
+      } catch (error) {
+        attempt.abandon()
+        return { ok: false, fault: attachFault(error) }
+      } finally {
+        signal.removeEventListener('abort', abort)
+      }
+    },
+  }
+}
+
+/** Ends an attempt for a reason that no SQLSTATE gives. */
+class AttachFault extends Error {
+  readonly fault: ReplicationFault
+
+  constructor(fault: ReplicationFault) {
+    super(fault.message)
+    this.fault = fault
+  }
+}
+
+function attachFault(error: unknown): ReplicationFault {
+  if (error instanceof AttachFault) return error.fault
+  if (error instanceof AnchorHeld) return { kind: 'slot-held', message: error.message }
+  return faultOf(error as ErrorLike)
+}
+
+interface TakenSlot {
+  readonly name: string
+  readonly anchor: string | null
+  readonly reason: EpochReason
+}
+
+class Attempt {
+  readonly #target: ReplicationTarget
+  readonly #memory: SourceMemory
+  readonly #catalog: pg.Client
+  #stream: ReplicationConnection | null = null
+  #abandoned = false
+
+  constructor(target: ReplicationTarget, memory: SourceMemory) {
+    this.#target = target
+    this.#memory = memory
+    this.#catalog = new pg.Client({ ...target.connection, ...CONNECTION_LIMITS, query_timeout: QUERY_TIMEOUT_MS })
+    this.#catalog.on('error', () => {})
+  }
+
+  async run(replaceSlot: boolean): Promise<AttachOutcome> {
+    const { publications, temporarySlot } = this.#target
+    const { applicationName, attached } = this.#memory
+    const catalog = this.#catalog
+    await catalog.connect()
+    await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
+    if (attached) await endLeftovers(catalog, applicationName)
+    const begunLsn = await currentLsn(catalog)
+    const stream = await ReplicationConnection.open({ ...this.#target.connection, ...CONNECTION_LIMITS }, applicationName)
+    this.#stream = stream
+    if (this.#abandoned) {
+      stream.destroy()
+      throw new AttachFault({ kind: 'unreachable', message: 'given up' })
+    }
+    const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
+    const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
+    const oids = oidText(await publicationOids(catalog, publications))
+    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.anchor ?? slot.name, oids])
+    const { gaps, serverLsn } = await this.#gaps(slot, epoch)
+    const confirmedLsn = temporarySlot ? await createSlot(stream, slot.name, true) : await this.#copy(stream, slot)
+    const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName: slot.name, anchor: slot.anchor, oids })
+    return { ok: true, session, epoch, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
+  }
+
+  abandon(): void {
+    this.#abandoned = true
+    this.#stream?.destroy()
+    dropClient(this.#catalog)
+  }
+
+  async #temporary(replaceSlot: boolean): Promise<TakenSlot> {
+    const created = await ensurePublications(this.#catalog, this.#target.publications)
+    const reason = replaceSlot || created.length > 0 ? 'publication-changed' : 'created'
+    return { name: newSlotName(this.#target.slotBase, true), anchor: null, reason }
+  }
+
+  async #anchor(stream: ReplicationConnection, replaceSlot: boolean): Promise<TakenSlot> {
+    const { slotBase, publications, node, onNotice } = this.#target
+    const before = (await listSlots(this.#catalog, slotBase)).find(({ role }) => role === 'anchor')
+    const created = await ensurePublications(this.#catalog, publications)
+    if (created.length > 0 && before !== undefined) this.#memory.rejected = before.name
+    if (replaceSlot) this.#memory.rejected = this.#memory.anchor
+    const { rejected } = this.#memory
+    const anchor = await takeAnchor(this.#catalog, stream, { slotBase, rejected, onSlow: (sentence) => onNotice?.(sentence) })
+    this.#memory.rejected = null
+    return { name: newCopyName(slotBase, node), anchor: anchor.name, reason: anchor.reason }
+  }
+
+  /** Of an anchor that was just created nothing is read that its publications did not publish. */
+  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Published> {
+    const memory = this.#memory
+    if (memory.epoch !== epoch) memory.published.restart()
+    const isNewSlot = memory.epoch !== epoch && (reason !== 'found' || anchor === null)
+    memory.epoch = epoch
+    return lookAtPublished(this.#catalog, memory.published, { publications: this.#target.publications, anchor, isNewSlot })
+  }
+
+  async #copy(stream: ReplicationConnection, { anchor, name }: TakenSlot): Promise<Lsn> {
+    this.#memory.anchor = anchor
+    this.#memory.copies.add(name)
+    try {
+      return await copySlot(stream, anchor!, name)
+    } catch (error) {
+      const { code, message } = error as { readonly code?: unknown; readonly message: string }
+      // Another node replaced the anchor in this moment, or the name is taken: the next attempt finds or makes another one.
+      if (code === '42704' || code === '42710') throw new AnchorHeld(message)
+      if (code === '55000') throw new AttachFault({ kind: 'slot-lost', message })
+      throw error
+    }
+  }
+}
+
+/** Sessions of this very source that the server has not noticed to be dead would hold the slot until it does. */
+async function endLeftovers(catalog: pg.Client, applicationName: string): Promise<void> {
+  await catalog.query(
+    `select pg_catalog.pg_terminate_backend(pid, 2000) from pg_catalog.pg_stat_activity
+     where application_name = $1 and pid <> pg_catalog.pg_backend_pid() and usename = current_user`,
+    [applicationName],
+  )
+}
+
+/** Positions can be compared when all of this is the same: the database, its timeline, the anchor, the publications. */
+function epochOf(parts: readonly unknown[]): string {
+  return createHash('sha256')
+    .update(JSON.stringify(parts.map(String)))
+    .digest('hex')
+    .slice(0, 12)
+}

@@ -1,0 +1,63 @@
+import pg from 'pg'
+import { UnseenTransactions } from '../../decide/ask-again.ts'
+import { isStatementFault } from './statement-fault.ts'
+
+export interface SessionPoolOptions extends pg.ClientConfig {
+  readonly max: number
+  /** How long to wait for a session, a new or a free one. */
+  readonly connectionTimeoutMillis: number
+  /** SQL that a session runs before its first use. */
+  readonly prepare?: string
+}
+
+/** Sessions that all have the same settings; opened on demand, closed when idle. */
+export interface SessionPool {
+  /** Runs `work` on a session of its own. One whose work failed halfway is not used again. */
+  withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
+  /** Whether one could be had at once. */
+  hasFree(): boolean
+  close(): Promise<void>
+}
+
+/** Does not connect: `withSession` does, and rejects with what Postgres or the network says. */
+export function sessionPool({ prepare, ...options }: SessionPoolOptions): SessionPool {
+  const pool = new pg.Pool(options)
+  // An idle session that breaks is replaced at the next question; without a listener it would end the process.
+  pool.on('error', () => {})
+  // The pool does not listen while the session is in use, and it may break between two queries.
+  pool.on('connect', (session) => session.on('error', () => {}))
+  const prepared = new WeakSet<pg.PoolClient>()
+  return {
+    withSession: async (work) => {
+      const session = await connect(pool)
+      let isGood = false
+      try {
+        if (prepare !== undefined && !prepared.has(session)) {
+          await session.query(prepare)
+          prepared.add(session)
+        }
+        const result = await work(session)
+        isGood = true
+        return result
+      } catch (error) {
+        isGood = isStatementFault(error) || error instanceof UnseenTransactions
+        throw error
+      } finally {
+        session.release(!isGood)
+      }
+    },
+    hasFree: () => pool.idleCount + options.max - pool.totalCount > pool.waitingCount,
+    close: () => pool.end(),
+  }
+}
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect()
+  } catch (error) {
+    // What the pool says to one that waited in its line; of a connection that could not be made it says something else.
+    if (pool.totalCount >= pool.options.max && error instanceof Error && error.message.startsWith('timeout exceeded'))
+      throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
+    throw error
+  }
+}

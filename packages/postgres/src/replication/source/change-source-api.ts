@@ -1,0 +1,84 @@
+import type { FeedRuntime } from '../../feed-runtime.ts'
+import type { Lsn } from '../lsn.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
+import type { EpochReason, ReplicationTimes } from './replication-state.ts'
+import type { TableGap } from '../published-relations.ts'
+import type { RowChange } from '../transaction-assembler.ts'
+
+export type { TableGap } from '../published-relations.ts'
+
+/** What the source needs of the runtime. */
+export type ChangeSourceRuntime = Pick<FeedRuntime, 'setTimer' | 'random'>
+
+/** Changes in the order of their commits. A large transaction spans batches, and a batch may hold many small ones. */
+export interface ChangeBatch {
+  readonly epoch: string
+  readonly changes: readonly RowChange[]
+  /**
+   * Where the last transaction ends whose changes are all in this batch or earlier ones: what to `confirm` when they
+   * are safe. `null` while the first transaction of the batch goes on. A batch may bring nothing but this.
+   */
+  readonly endLsn: Lsn | null
+}
+
+export type ChangeSourceStatus =
+  | { readonly kind: 'connecting' }
+  | { readonly kind: 'streaming'; readonly slot: string }
+  /** The feed stands still; the next attempt comes by itself. */
+  | { readonly kind: 'waiting'; readonly fault: ReplicationFault }
+  | { readonly kind: 'closed' }
+
+export interface NewEpoch {
+  readonly epoch: string
+  /** `null` at the first one. With any other, changes may be missing before this: what resumes from there has a gap. */
+  readonly previous: string | null
+  readonly reason: EpochReason
+}
+
+/** None of the handlers may throw. They are called in order, never one inside the other. */
+export interface ChangeSourceHandlers {
+  onChanges(batch: ChangeBatch): void
+  /** Comes before the first batch of the epoch. */
+  onEpoch?(event: NewEpoch): void
+  /** Comes after `onEpoch`, and as soon as it is noticed. */
+  onTableGap?(gap: TableGap): void
+  onStatus?(status: ChangeSourceStatus): void
+  /** Other nodes came or went. */
+  onPeers?(peers: readonly string[]): void
+  /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
+  onProgress?(lsn: Lsn): void
+}
+
+export interface ChangeSourceTimes extends ReplicationTimes {
+  /** Changes of a batch, at most. */
+  readonly maxBatchChanges: number
+}
+
+/**
+ * Row changes out of Postgres, for as long as it is open: it connects again by itself after whatever happens, goes on
+ * exactly where it was, and says so when that is not possible.
+ */
+export interface ChangeSource {
+  /** `null` until the first connection. */
+  readonly epoch: string | null
+  readonly status: ChangeSourceStatus
+  /** Everything before this has been handed over. */
+  readonly receivedLsn: Lsn
+  /** Everything before this is confirmed: Postgres may forget it. */
+  readonly confirmedLsn: Lsn
+  /** How far the server had written when this source first connected: what comes before was read to fill the window. */
+  readonly liveFrom: Lsn
+  /** Other nodes that read the same window, seen every few seconds. */
+  readonly peers: readonly string[]
+  /** What the server has written, seen every few seconds. */
+  readonly serverLsn: Lsn
+  /** Bytes of WAL between what is confirmed and what the server has written, seen every few seconds. */
+  readonly lagBytes: number
+  /** Everything up to here, an `endLsn` of a batch or an `lsn` of `onProgress`, need not be sent again. Of another epoch it is ignored. */
+  confirm(epoch: string, endLsn: Lsn): void
+  /** Hands out nothing until `resume` (at most the batch at hand). The connection stays. */
+  pause(): void
+  resume(): void
+  /** Ends the feed. The anchor stays. */
+  close(): Promise<void>
+}

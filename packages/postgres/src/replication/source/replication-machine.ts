@@ -1,0 +1,95 @@
+import type { Lsn } from '../lsn.ts'
+import type { ReplicationFault } from '../replication-fault.ts'
+
+export interface Progress {
+  /** `null` until the first slot was found or made. */
+  readonly epoch: string | null
+  /** Everything before this was received and handed over; where a new connection goes on. */
+  readonly received: Lsn
+  /** Where the last transaction that had changes ends. */
+  readonly handedOver: Lsn
+  /** Everything before this is confirmed. */
+  readonly flushed: Lsn
+}
+
+/**
+ * How an epoch came about: its slot was `found`, or `created` where there was none, or made in place of one that was
+ * `lost` (Postgres threw away WAL it needed) or useless because a publication was changed. `fell-behind`: the epoch is the
+ * same, and the slot begins behind what was received.
+ */
+export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed' | 'fell-behind'
+
+export interface Streaming {
+  readonly kind: 'streaming'
+  readonly progress: Progress
+  readonly attempt: number
+  readonly inTransaction: boolean
+  /** Status messages sent since the server was last heard. */
+  readonly unheard: number
+  /** The consumer keeps the socket from being read, so that silence means nothing. */
+  readonly paused: boolean
+  /** A report of the flushed position is due. */
+  readonly reporting: boolean
+}
+
+export type ReplicationState =
+  | { readonly kind: 'connecting'; readonly progress: Progress; readonly attempt: number; readonly paused: boolean }
+  | Streaming
+  | {
+      readonly kind: 'waiting'
+      readonly progress: Progress
+      readonly attempt: number
+      readonly paused: boolean
+      readonly fault: ReplicationFault
+    }
+  | { readonly kind: 'closed'; readonly progress: Progress }
+
+export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retry'
+
+export type ReplicationEvent =
+  /** A slot is there; `confirmedLsn` is what it remembers as confirmed. */
+  | { readonly type: 'attached'; readonly epoch: string; readonly confirmedLsn: Lsn; readonly reason: EpochReason }
+  /** The connection was lost or could not be made. `chance` is a random number from 0 to 1. */
+  | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly chance: number }
+  | { readonly type: 'heard' }
+  | { readonly type: 'begun' }
+  | { readonly type: 'committed'; readonly endLsn: Lsn; readonly empty: boolean }
+  | { readonly type: 'keepalive'; readonly end: Lsn; readonly replyRequested: boolean }
+  | { readonly type: 'confirmed'; readonly epoch: string; readonly lsn: Lsn }
+  | { readonly type: 'paused' }
+  | { readonly type: 'resumed' }
+  | { readonly type: 'timer'; readonly timer: ReplicationTimer; readonly chance: number }
+  | { readonly type: 'close' }
+
+export type ReplicationEffect =
+  /** Connect, find or make the slot. `replaceSlot`: the one of the last attempt will not do. */
+  | { readonly type: 'attach'; readonly replaceSlot: boolean }
+  | { readonly type: 'start'; readonly from: Lsn }
+  /** `polite`: say goodbye, so that the slot is free at once. */
+  | { readonly type: 'detach'; readonly polite: boolean }
+  /** Ask how far the server is and whether the publications are still the same. */
+  | { readonly type: 'check' }
+  /** Advance the anchor, as far as no node needs it. */
+  | { readonly type: 'advance' }
+  | { readonly type: 'send-status'; readonly received: Lsn; readonly flushed: Lsn; readonly requestReply: boolean }
+  | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
+  | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
+  | { readonly type: 'announce-epoch'; readonly epoch: string; readonly previous: string | null; readonly reason: EpochReason }
+
+export interface ReplicationTimes {
+  /** How often the flushed position is reported and an answer asked for. */
+  readonly statusIntervalMs: number
+  /** How long a confirmation may wait for others before it is reported. */
+  readonly reportDelayMs: number
+  /** How often the publications and the server's position are checked. */
+  readonly checkIntervalMs: number
+  /** How often the node tries to advance the anchor. */
+  readonly advanceIntervalMs: number
+  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. */
+  readonly followsIdle: boolean
+}
+
+export interface ReplicationStep {
+  readonly state: ReplicationState
+  readonly effects: readonly ReplicationEffect[]
+}

@@ -1,0 +1,331 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { ReplicationFault } from '../replication-fault.ts'
+import {
+  openReplication,
+  transition,
+  type ReplicationEffect,
+  type ReplicationEvent,
+  type ReplicationState,
+  type ReplicationTimer,
+} from './replication-state.ts'
+
+const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000, followsIdle: true }
+const progress = { epoch: 'e1', received: 100n, handedOver: 90n, flushed: 50n }
+const fault: ReplicationFault = { kind: 'unreachable', message: 'gone' }
+
+type Streaming = Extract<ReplicationState, { kind: 'streaming' }>
+const streaming: Streaming = { kind: 'streaming', progress, attempt: 0, inTransaction: false, unheard: 0, paused: false, reporting: false }
+
+const STATES: Readonly<Record<ReplicationState['kind'], ReplicationState>> = {
+  connecting: { kind: 'connecting', progress, attempt: 2, paused: false },
+  streaming,
+  waiting: { kind: 'waiting', progress, attempt: 1, paused: false, fault },
+  closed: { kind: 'closed', progress },
+}
+
+type EventName = Exclude<ReplicationEvent['type'], 'timer'> | `timer ${ReplicationTimer}`
+
+const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
+  attached: { type: 'attached', epoch: 'e1', confirmedLsn: 50n, reason: 'found' },
+  failed: { type: 'failed', fault, chance: 0.5 },
+  heard: { type: 'heard' },
+  begun: { type: 'begun' },
+  committed: { type: 'committed', endLsn: 120n, empty: false },
+  keepalive: { type: 'keepalive', end: 130n, replyRequested: true },
+  confirmed: { type: 'confirmed', epoch: 'e1', lsn: 80n },
+  paused: { type: 'paused' },
+  resumed: { type: 'resumed' },
+  'timer status': { type: 'timer', timer: 'status', chance: 0.5 },
+  'timer report': { type: 'timer', timer: 'report', chance: 0.5 },
+  'timer check': { type: 'timer', timer: 'check', chance: 0.5 },
+  'timer advance': { type: 'timer', timer: 'advance', chance: 0.5 },
+  'timer retry': { type: 'timer', timer: 'retry', chance: 0.5 },
+  close: { type: 'close' },
+}
+
+/** Where each event leads, and what it has done there. No Partial: a state or an event without its cell does not compile. */
+const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName, string>>>> = {
+  connecting: {
+    attached: 'streaming start set:status set:check set:advance check',
+    failed: 'waiting detach set:retry',
+    heard: 'connecting',
+    begun: 'connecting',
+    committed: 'connecting',
+    keepalive: 'connecting',
+    confirmed: 'connecting',
+    paused: 'connecting',
+    resumed: 'connecting',
+    'timer status': 'connecting',
+    'timer report': 'connecting',
+    'timer advance': 'connecting',
+    'timer check': 'connecting',
+    'timer retry': 'connecting',
+    close: 'closed detach',
+  },
+  streaming: {
+    attached: 'streaming',
+    failed: 'waiting clear:status clear:check clear:advance detach set:retry',
+    heard: 'streaming',
+    begun: 'streaming',
+    committed: 'streaming',
+    keepalive: 'streaming send-status',
+    confirmed: 'streaming set:report',
+    paused: 'streaming',
+    resumed: 'streaming',
+    'timer status': 'streaming send-status set:status',
+    'timer report': 'streaming send-status',
+    'timer advance': 'streaming advance set:advance',
+    'timer check': 'streaming check set:check',
+    'timer retry': 'streaming',
+    close: 'closed send-status clear:status clear:check clear:advance detach',
+  },
+  waiting: {
+    attached: 'waiting',
+    failed: 'waiting',
+    heard: 'waiting',
+    begun: 'waiting',
+    committed: 'waiting',
+    keepalive: 'waiting',
+    confirmed: 'waiting',
+    paused: 'waiting',
+    resumed: 'waiting',
+    'timer status': 'waiting',
+    'timer report': 'waiting',
+    'timer advance': 'waiting',
+    'timer check': 'waiting',
+    'timer retry': 'connecting attach',
+    close: 'closed clear:retry',
+  },
+  closed: {
+    attached: 'closed',
+    failed: 'closed',
+    heard: 'closed',
+    begun: 'closed',
+    committed: 'closed',
+    keepalive: 'closed',
+    confirmed: 'closed',
+    paused: 'closed',
+    resumed: 'closed',
+    'timer status': 'closed',
+    'timer report': 'closed',
+    'timer advance': 'closed',
+    'timer check': 'closed',
+    'timer retry': 'closed',
+    close: 'closed',
+  },
+}
+
+function effectName(effect: ReplicationEffect): string {
+  if (effect.type === 'set-timer') return `set:${effect.timer}`
+  if (effect.type === 'clear-timer') return `clear:${effect.timer}`
+  return effect.type
+}
+
+const cells = Object.entries(TABLE).flatMap(([from, row]) =>
+  Object.entries(row).map(([name, outcome]) => [from as ReplicationState['kind'], name as EventName, outcome] as const),
+)
+
+test.each(cells)('%s + %s → %s', (from, name, outcome) => {
+  const { state, effects } = transition(STATES[from], EVENTS[name], times)
+  expect([state.kind, ...effects.map(effectName)].join(' ')).toBe(outcome)
+})
+
+function after(state: ReplicationState, ...events: ReplicationEvent[]): { state: ReplicationState; effects: readonly ReplicationEffect[] } {
+  let step: { state: ReplicationState; effects: readonly ReplicationEffect[] } = { state, effects: [] }
+  for (const event of events) step = transition(step.state, event, times)
+  return step
+}
+
+describe('what is reported to Postgres as done', () => {
+  test('is what was confirmed, not what was received', () => {
+    const { state, effects } = after(streaming, { type: 'committed', endLsn: 120n, empty: false }, EVENTS['timer status'])
+    expect(state.progress).toEqual({ epoch: 'e1', received: 120n, handedOver: 120n, flushed: 50n })
+    expect(effects[0]).toEqual({ type: 'send-status', received: 120n, flushed: 50n, requestReply: true })
+  })
+
+  test('does not follow keepalives while something is owed', () => {
+    expect(after(streaming, EVENTS.keepalive).state.progress).toEqual({ ...progress, received: 130n })
+  })
+
+  test('follows keepalives and empty transactions when nothing is owed', () => {
+    const paid = after(streaming, { type: 'confirmed', epoch: 'e1', lsn: 90n })
+    expect(paid.state.progress.flushed).toBe(100n)
+    const idle = after(paid.state, EVENTS.keepalive, EVENTS.begun, { type: 'committed', endLsn: 140n, empty: true })
+    expect(idle.state.progress).toEqual({ epoch: 'e1', received: 140n, handedOver: 90n, flushed: 140n })
+  })
+
+  test('is not moved by a keepalive in the middle of a transaction', () => {
+    const { state, effects } = after({ ...streaming, progress: { ...progress, flushed: 100n } }, EVENTS.begun, EVENTS.keepalive)
+    expect(state.progress).toEqual({ ...progress, flushed: 100n })
+    expect(effects).toEqual([{ type: 'send-status', received: 100n, flushed: 100n, requestReply: false }])
+  })
+
+  test('is what was confirmed even while there is nothing else, where the consumer keeps a window', () => {
+    const window = { ...times, followsIdle: false }
+    const idle = { ...streaming, progress: { ...progress, flushed: 90n } }
+    expect(transition(idle, EVENTS.keepalive, window).state.progress).toEqual({ ...progress, received: 130n, flushed: 90n })
+    const confirmed = transition(idle, { type: 'confirmed', epoch: 'e1', lsn: 95n }, window)
+    expect(confirmed.state.progress.flushed).toBe(95n)
+    expect(transition(idle, { type: 'confirmed', epoch: 'e1', lsn: 1_000n }, window).state.progress.flushed).toBe(100n)
+  })
+
+  test('never passes what was received, whatever is confirmed', () => {
+    const { state } = after({ ...streaming, progress: { ...progress, received: 90n } }, { type: 'confirmed', epoch: 'e1', lsn: 1_000n })
+    expect(state.progress.flushed).toBe(90n)
+  })
+
+  test('ignores confirmations of another epoch and older ones', () => {
+    expect(after(streaming, { type: 'confirmed', epoch: 'e0', lsn: 80n }).state).toBe(streaming)
+    expect(after(streaming, { type: 'confirmed', epoch: 'e1', lsn: 40n }).state).toBe(streaming)
+  })
+
+  test('several confirmations are reported together', () => {
+    const first = after(streaming, { type: 'confirmed', epoch: 'e1', lsn: 60n })
+    expect(after(first.state, { type: 'confirmed', epoch: 'e1', lsn: 70n }).effects).toEqual([])
+    expect(after(first.state, { type: 'confirmed', epoch: 'e1', lsn: 70n }, EVENTS['timer report']).effects).toEqual([
+      { type: 'send-status', received: 100n, flushed: 70n, requestReply: false },
+    ])
+  })
+
+  test('confirmations count while there is no connection', () => {
+    expect(after(STATES.waiting, EVENTS.confirmed).state.progress.flushed).toBe(80n)
+  })
+})
+
+describe('a new connection', () => {
+  test('of the same epoch goes on where the last one was', () => {
+    const { state, effects } = after(STATES.connecting, EVENTS.attached)
+    expect(state.progress).toEqual(progress)
+    expect(effects[0]).toEqual({ type: 'start', from: 100n })
+  })
+
+  test('whose slot begins behind what was received reports the gap first', () => {
+    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', confirmedLsn: 101n, reason: 'found' })
+    expect(state.progress).toEqual({ epoch: 'e1', received: 101n, handedOver: 101n, flushed: 101n })
+    expect(effects.slice(0, 2)).toEqual([
+      { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind' },
+      { type: 'start', from: 101n },
+    ])
+  })
+
+  test('whose slot begins where it ended, or before that after a crash, goes on without one', () => {
+    for (const confirmedLsn of [100n, 60n, 10n]) {
+      const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', confirmedLsn, reason: 'found' })
+      expect(effects[0]).toEqual({ type: 'start', from: 100n })
+      expect(state.progress.flushed).toBe(confirmedLsn > 50n ? confirmedLsn : 50n)
+    }
+  })
+
+  test('of another epoch starts where its slot does, and says so first', () => {
+    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e2', confirmedLsn: 7n, reason: 'lost' })
+    expect(state.progress).toEqual({ epoch: 'e2', received: 7n, handedOver: 7n, flushed: 7n })
+    expect(effects.slice(0, 2)).toEqual([
+      { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'lost' },
+      { type: 'start', from: 7n },
+    ])
+  })
+
+  test('after a changed publication asks for a new slot', () => {
+    const changed: ReplicationEvent = { type: 'failed', fault: { kind: 'publication-changed', message: '' }, chance: 0 }
+    expect(after(streaming, changed, EVENTS['timer retry']).effects).toEqual([{ type: 'attach', replaceSlot: true }])
+    expect(after(streaming, EVENTS.failed, EVENTS['timer retry']).effects).toEqual([{ type: 'attach', replaceSlot: false }])
+  })
+
+  test('keeps the consumer’s pause', () => {
+    const { state } = after(streaming, EVENTS.paused, EVENTS.failed, EVENTS['timer retry'], EVENTS.attached)
+    expect(state).toMatchObject({ kind: 'streaming', paused: true })
+  })
+
+  test('waits longer after each failure, until the server is heard', () => {
+    const delayOf = (step: { effects: readonly ReplicationEffect[] }): number =>
+      step.effects.flatMap((effect) => (effect.type === 'set-timer' && effect.timer === 'retry' ? [effect.afterMs] : []))[0] ?? 0
+    let step = after(streaming, EVENTS.failed)
+    const delays = [delayOf(step)]
+    for (let attempt = 0; attempt < 9; attempt++) {
+      step = after(step.state, EVENTS['timer retry'], EVENTS.attached, EVENTS.failed)
+      delays.push(delayOf(step))
+    }
+    expect(delays).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000])
+    step = after(step.state, EVENTS['timer retry'], EVENTS.attached, EVENTS.heard, EVENTS.failed)
+    expect(delayOf(step)).toBe(100)
+  })
+})
+
+describe('a server that is not heard', () => {
+  test('is given up after three unanswered status messages', () => {
+    const status = EVENTS['timer status']
+    const quiet = after(streaming, status, status, status)
+    expect(quiet.state.kind).toBe('streaming')
+    expect(after(quiet.state, EVENTS.heard, status).state.kind).toBe('streaming')
+    expect(after(quiet.state, status).state).toMatchObject({ kind: 'waiting', fault: { kind: 'silent' } })
+  })
+
+  test('is not missed while the consumer keeps the socket from being read', () => {
+    const status = EVENTS['timer status']
+    expect(after(streaming, EVENTS.paused, status, status, status, status, status).state.kind).toBe('streaming')
+    expect(after(streaming, EVENTS.paused, status, status, status, status, EVENTS.resumed, status, status).state.kind).toBe('streaming')
+  })
+})
+
+test('random walks: timers and connections match the state, nothing unconfirmed is reported as done', () => {
+  const lsn = fc.integer({ min: 1, max: 50 })
+  const event: fc.Arbitrary<ReplicationEvent> = fc.oneof(
+    fc.constantFrom(...Object.values(EVENTS).filter(({ type }) => type !== 'timer' && type !== 'close')),
+    fc
+      .constantFrom<ReplicationTimer>('status', 'report', 'check', 'advance', 'retry')
+      .map((timer) => ({ type: 'timer' as const, timer, chance: 0 })),
+    fc.record({
+      type: fc.constant('attached' as const),
+      epoch: fc.constantFrom('e1', 'e2'),
+      confirmedLsn: lsn.map(BigInt),
+      reason: fc.constant('found' as const),
+    }),
+    fc.record({ type: fc.constant('committed' as const), endLsn: lsn.map(BigInt), empty: fc.boolean() }),
+    fc.record({ type: fc.constant('keepalive' as const), end: lsn.map(BigInt), replyRequested: fc.boolean() }),
+    fc.record({ type: fc.constant('confirmed' as const), epoch: fc.constantFrom('e1', 'e2'), lsn: lsn.map(BigInt) }),
+    fc.constant(EVENTS.close),
+  )
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 80 }), (events) => {
+      let { state, effects } = openReplication()
+      const armed = new Set<ReplicationTimer>()
+      let connections = 0
+      let confirmed = 0n
+      const apply = (all: readonly ReplicationEffect[]): void => {
+        for (const effect of all) {
+          if (effect.type === 'set-timer') armed.add(effect.timer)
+          if (effect.type === 'clear-timer') expect(armed.delete(effect.timer)).toBe(true)
+          if (effect.type === 'attach') connections++
+          if (effect.type === 'detach') connections--
+          if (effect.type === 'send-status') expect(connections).toBe(1)
+          if (effect.type === 'announce-epoch') confirmed = 0n
+        }
+      }
+      apply(effects)
+      for (const next of events) {
+        if (next.type === 'timer' && !armed.delete(next.timer)) continue
+        const before = state
+        ;({ state, effects } = transition(state, next, times))
+        apply(effects)
+        if (next.type === 'confirmed' && next.epoch === before.progress.epoch && next.lsn > confirmed) confirmed = next.lsn
+        expect(connections).toBe(state.kind === 'connecting' || state.kind === 'streaming' ? 1 : 0)
+        const reporting = state.kind === 'streaming' && state.reporting
+        const wanted = {
+          connecting: [],
+          closed: [],
+          waiting: ['retry'],
+          streaming: ['advance', 'check', ...(reporting ? ['report'] : []), 'status'],
+        }[state.kind]
+        expect([...armed].sort()).toEqual(wanted)
+        const { flushed, handedOver, received, epoch } = state.progress
+        if (epoch === before.progress.epoch) expect(flushed >= before.progress.flushed && received >= before.progress.received).toBe(true)
+        expect(received >= flushed && received >= handedOver).toBe(true)
+        // What was handed over and not confirmed is never reported as done, unless the slot itself had it as confirmed.
+        if (next.type !== 'attached' && flushed > before.progress.flushed && flushed >= handedOver && handedOver > before.progress.flushed)
+          expect(confirmed >= handedOver).toBe(true)
+      }
+    }),
+    { numRuns: 2_000 },
+  )
+})

@@ -1,0 +1,143 @@
+import type { Lsn } from '../../replication/lsn.ts'
+import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
+import { logPositionOf } from '../../replication/change-row.ts'
+import type { RowChange } from '../../replication/transaction-assembler.ts'
+
+export interface RingLimits {
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+}
+
+export interface KeptChange {
+  readonly change: RowChange
+}
+
+interface Kept extends KeptChange {
+  readonly bytes: number
+  readonly atMs: number
+  /** Where the transaction ends whose last change this is; `null` when another one follows. */
+  endLsn: Lsn | null
+}
+
+/** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own. */
+const ENTRY_BYTES = 560
+
+/**
+ * The changes of the last while, to be replayed. What falls out at the old end need not be sent again by Postgres
+ * either, so that the write-ahead log and this hold the same window.
+ */
+export class ChangeRing {
+  readonly #limits: RingLimits
+  #kept: Kept[] = []
+  #from = 0
+  #bytes = 0
+  /** Everything after this is here. */
+  #start: LogPosition | null = null
+  #last: LogPosition | null = null
+  /** Tables of which changes before a position may be missing. */
+  readonly #gaps = new Map<number, Lsn>()
+
+  constructor(limits: RingLimits) {
+    this.#limits = limits
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get size(): number {
+    return this.#kept.length - this.#from
+  }
+
+  /** Everything after this position is here; `null` before the first epoch. */
+  get start(): LogPosition | null {
+    return this.#start
+  }
+
+  /** The position of the newest change, even when it is no longer here. */
+  get last(): LogPosition | null {
+    return this.#last
+  }
+
+  /** A new epoch: positions of what is here cannot be compared with those of what follows. */
+  restart(start: LogPosition): void {
+    this.#kept = []
+    this.#from = 0
+    this.#bytes = 0
+    this.#start = start
+    this.#last = null
+    this.#gaps.clear()
+  }
+
+  /** Of these tables, changes before the position may be missing. */
+  markGap(tables: readonly number[], before: Lsn): void {
+    for (const oid of tables) this.#gaps.set(oid, before)
+  }
+
+  /** Whether changes of a table after the position may be missing. */
+  hasGap(oid: number, position: LogPosition): boolean {
+    const before = this.#gaps.get(oid)
+    return before !== undefined && position.commitLsn < before
+  }
+
+  /** How far back it reaches: the age of the oldest change that is here; 0 without one. */
+  spanMs(nowMs: number): number {
+    const oldest = this.#kept[this.#from]
+    return oldest === undefined ? 0 : nowMs - oldest.atMs
+  }
+
+  /** The tuples are copied, since their memory is shared with everything that was read along with them. */
+  append(change: RowChange, nowMs: number): void {
+    const { newTuple, old } = change
+    const bytes = ENTRY_BYTES + (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
+    const detached: RowChange = {
+      ...change,
+      newTuple: newTuple?.detach() ?? null,
+      old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
+    }
+    this.#kept.push({ change: detached, bytes, atMs: nowMs, endLsn: null })
+    this.#bytes += bytes
+    this.#last = logPositionOf(change)
+  }
+
+  /** The transaction of the newest change ends here. */
+  commit(endLsn: Lsn): void {
+    const last = this.#kept.at(-1)
+    if (last !== undefined && this.size > 0) last.endLsn = endLsn
+  }
+
+  /** Lets go of what is too old or too much. Answers up to where Postgres may forget. */
+  trim(nowMs: number): Lsn | null {
+    let endLsn: Lsn | null = null
+    while (this.#from < this.#kept.length) {
+      const oldest = this.#kept[this.#from]!
+      if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
+      this.#from++
+      this.#bytes -= oldest.bytes
+      this.#start = logPositionOf(oldest.change)
+      endLsn = oldest.endLsn ?? endLsn
+    }
+    if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
+      this.#kept = this.#kept.slice(this.#from)
+      this.#from = 0
+    }
+    return endLsn
+  }
+
+  /** Whether nothing after the position is missing. */
+  reaches(position: LogPosition): boolean {
+    return this.#start !== null && compareLogPositions(position, this.#start) >= 0
+  }
+
+  /** The changes after a position, oldest first. */
+  after(position: LogPosition, limit: number): readonly KeptChange[] {
+    let low = this.#from
+    let high = this.#kept.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (compareLogPositions(logPositionOf(this.#kept[middle]!.change), position) <= 0) low = middle + 1
+      else high = middle
+    }
+    return this.#kept.slice(low, low + limit)
+  }
+}

@@ -1,0 +1,174 @@
+import type { GapReason } from '@tidewire/protocol'
+import { isUnreachable } from '../../catalog/database-fault.ts'
+import { delay, endOfTurn, type FeedRuntime } from '../../feed-runtime.ts'
+import { logPositionOf } from '../../replication/change-row.ts'
+import type { Lsn } from '../../replication/lsn.ts'
+import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
+import type { RowChange } from '../../replication/transaction-assembler.ts'
+import type { ChangeRing } from './change-ring.ts'
+import type { FeedChannel } from '../feed-channel.ts'
+
+/** What a resume needs of the live feed. */
+export interface ReplayPort {
+  epoch(): string | null
+  /** When everything before `lsn` was delivered to live channels. */
+  processed(lsn: Lsn): Promise<void>
+  /** Runs while nothing is being decided or delivered. */
+  betweenBatches<T>(work: () => Promise<T>): Promise<T>
+  /** Decides and delivers to these channels. Rejects when the database cannot be reached, without having sent anything. */
+  replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void>
+}
+
+export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
+
+export interface ResumeQueueOptions {
+  readonly ring: ChangeRing
+  readonly runtime: FeedRuntime
+  readonly port: ReplayPort
+  /** How long a channel may be in the queue. */
+  readonly maxWaitMs: number
+}
+
+interface Resuming {
+  readonly channel: FeedChannel
+  readonly epoch: string | null
+  readonly sinceMs: number
+  /** It has everything up to here. */
+  cursor: LogPosition
+  readonly done: (outcome: ReplayOutcome) => void
+}
+
+/** Changes of a step, and deliveries that a step makes at most where many channels take part in it. */
+const MAX_CHANGES = 256
+const MAX_DELIVERIES = 20_000
+/** So many changes are sent between batches: live changes wait meanwhile. */
+const LAST_CHANGES = 16
+const RETRY_MS = 250
+
+/**
+ * Sends channels what they missed, in order and as far as they may see it now, and makes them live without a gap. Channels take
+ * turns, step by step; those that miss the same take the step together, so that it is decided and written once for all of them.
+ */
+export class ResumeQueue {
+  readonly #options: ResumeQueueOptions
+  #queue: Resuming[] = []
+  #running = false
+  #closed = false
+  /** How many steps are done. */
+  progressed = 0
+
+  constructor(options: ResumeQueueOptions) {
+    this.#options = options
+  }
+
+  get hasWork(): boolean {
+    return this.#queue.length > 0
+  }
+
+  /** The channel's subscriptions stand in the index already. When something is missing, it is not live afterwards. */
+  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<ReplayOutcome> {
+    const { port, runtime, ring } = this.#options
+    const epoch = port.epoch()
+    if (!ring.reaches(since)) return { recovered: false, reason: 'position-too-old' }
+    if (this.#hasGap(channel, since)) return { recovered: false, reason: 'publication-changed' }
+    const sinceMs = runtime.uptime()
+    // After a restart, what was missed may still be on its way from the slot.
+    await port.processed(startLsn)
+    return new Promise((done) => {
+      this.#queue.push({ channel, epoch, sinceMs, cursor: since, done })
+      if (this.#running || this.#closed) return
+      this.#running = true
+      void this.#run().finally(() => (this.#running = false))
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  async #run(): Promise<void> {
+    const { runtime } = this.#options
+    // Channels that come back in the same turn go together from the first step on.
+    await endOfTurn(runtime)
+    while (!this.#closed) {
+      const next = this.#next()
+      if (next === undefined) return
+      try {
+        if (!(await this.#step(next, MAX_CHANGES))) await this.#options.port.betweenBatches(() => this.#finish(next))
+      } catch (error) {
+        if (isUnreachable(error)) await delay(runtime, RETRY_MS)
+        else this.#end(next, { recovered: false, reason: 'withheld' })
+      }
+      this.progressed++
+      // Sockets are written and read between two steps.
+      await endOfTurn(runtime)
+    }
+  }
+
+  /** The one whose turn it is, of those that can go on. */
+  #next(): Resuming | undefined {
+    const { port, ring, runtime, maxWaitMs } = this.#options
+    for (const each of this.#queue) {
+      const reason: GapReason | null =
+        each.epoch !== port.epoch()
+          ? 'other-epoch'
+          : !ring.reaches(each.cursor)
+            ? 'position-too-old'
+            : this.#hasGap(each.channel, each.cursor)
+              ? 'publication-changed'
+              : runtime.uptime() - each.sinceMs > maxWaitMs
+                ? 'too-many-replays'
+                : null
+      if (reason === null && !each.channel.closed) return each
+      this.#end(each, { recovered: false, reason: reason ?? 'unspecified' })
+    }
+    return undefined
+  }
+
+  /** A table of the channel was not published for a while. */
+  #hasGap({ subscriptions }: FeedChannel, position: LogPosition): boolean {
+    return [...subscriptions].some(({ oid }) => this.#options.ring.hasGap(oid, position))
+  }
+
+  /** False: there are few changes left, or none. */
+  async #step(first: Resuming, atMost: number): Promise<boolean> {
+    const limit = Math.max(LAST_CHANGES, Math.min(atMost, Math.floor(MAX_DELIVERIES / this.#queue.length)))
+    const changes = this.#options.ring.after(first.cursor, limit).map(({ change }) => change)
+    if (changes.length < LAST_CHANGES) return false
+    await this.#send(changes, first.cursor)
+    return true
+  }
+
+  /** Nothing moves meanwhile, so nothing is missed between the ring and what comes live. False: too much has come. */
+  async #finish(first: Resuming): Promise<void> {
+    const changes = this.#options.ring.after(first.cursor, LAST_CHANGES * 4 + 1).map(({ change }) => change)
+    if (changes.length > LAST_CHANGES * 4) return
+    const from = first.cursor
+    if (changes.length > 0) await this.#send(changes, from)
+    const end = changes.length > 0 ? logPositionOf(changes.at(-1)!) : from
+    for (const each of this.#queue.filter(({ cursor }) => compareLogPositions(cursor, end) === 0)) {
+      each.channel.dispatch({ type: 'started', after: end })
+      this.#end(each, { recovered: true })
+    }
+  }
+
+  /** To all who miss nothing but some of these changes; their turn comes again after the others'. */
+  async #send(changes: readonly RowChange[], from: LogPosition): Promise<void> {
+    const end = logPositionOf(changes.at(-1)!)
+    const takesPart = ({ cursor }: Resuming): boolean => compareLogPositions(cursor, from) >= 0 && compareLogPositions(cursor, end) < 0
+    const together = this.#queue.filter((each) => takesPart(each) && !each.channel.closed)
+    for (const { channel, cursor } of together) channel.dispatch({ type: 'replayed', after: cursor })
+    await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))
+    for (const each of together) {
+      each.cursor = end
+      each.channel.dispatch({ type: 'replayed', after: end })
+    }
+    const sent = new Set(together)
+    this.#queue = [...this.#queue.filter((each) => !sent.has(each)), ...together]
+  }
+
+  #end(resuming: Resuming, outcome: ReplayOutcome): void {
+    this.#queue = this.#queue.filter((each) => each !== resuming)
+    resuming.done(outcome)
+  }
+}

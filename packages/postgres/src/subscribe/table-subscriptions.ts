@@ -1,0 +1,151 @@
+import type { CheckIdentity, Identities } from '../catalog/identity.ts'
+import { getOrMake } from '../catalog/multimap.ts'
+import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
+import { filterText } from '../replication/change-row.ts'
+import type { Table } from '../replication/table.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import { UnfilteredAudiences, type Batch } from './batch.ts'
+import type { ChangeEntry } from './request/change-entry.ts'
+import type { Audience, Subscription } from './audience.ts'
+import { schemaWithheld } from './request/changes-fault.ts'
+import { matches } from './matches.ts'
+import { audienceFor, columnsFor, identityFor, signatureOf } from './new-audience.ts'
+import { SubscriptionIndex, type ColumnText } from './subscription-index.ts'
+import { warn, warnOfTable } from './table-warnings.ts'
+
+/** The subscriptions of one table, by audience. */
+export class TableSubscriptions {
+  readonly oid: number
+  readonly subscriptions: Set<Subscription> = new Set()
+  /** The table as the stream last described it. */
+  table: Table | null = null
+  entry: CatalogTable | null = null
+  /** The entry is to be loaded before the next change is matched. */
+  stale = true
+  /** The entry could not be loaded: nothing is matched, and its channels miss changes. */
+  isAside = false
+  readonly #identities: Identities
+  #roles: ReadonlyMap<string, CatalogRole> = new Map()
+  #audiences = new Map<CheckIdentity | string, Map<string, Audience>>()
+  #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
+  #byFilter = new SubscriptionIndex<Audience>('none')
+  #byOwner = new SubscriptionIndex<Audience>('all')
+
+  constructor(oid: number, identities: Identities) {
+    this.oid = oid
+    this.#identities = identities
+  }
+
+  add(subscription: Subscription): void {
+    this.subscriptions.add(subscription)
+    this.#join(subscription)
+    if (this.table !== null) warnOfTable(subscription, this.table)
+  }
+
+  delete(subscription: Subscription): void {
+    this.#leave(subscription)
+    this.subscriptions.delete(subscription)
+  }
+
+  /** The channel has another identity, and with it another audience. */
+  rebind(subscription: Subscription): void {
+    this.#leave(subscription)
+    this.#join(subscription)
+  }
+
+  /** The stream has described the table. */
+  describe(table: Table): void {
+    this.table = table
+    for (const subscription of this.subscriptions) warnOfTable(subscription, table)
+  }
+
+  /** Another version of the table. Batches that are on their way keep the audiences that they were matched with. */
+  load(entry: CatalogTable | null, roles: ReadonlyMap<string, CatalogRole>): void {
+    this.entry = entry
+    this.#roles = roles
+    this.stale = false
+    this.#audiences = new Map()
+    this.#unfiltered = new Map()
+    this.#byFilter = new SubscriptionIndex('none')
+    this.#byOwner = new SubscriptionIndex('all')
+    for (const subscription of this.subscriptions) {
+      subscription.audience = null
+      this.#join(subscription)
+    }
+  }
+
+  /** Adds to the batch the audiences that the change may concern. */
+  match(change: RowChange, batch: Batch): void {
+    for (const event of [change.action, '*'] as const) {
+      const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])
+      if (unfiltered !== undefined && unfiltered.size > 0) batch.wantAll(unfiltered, change)
+    }
+    if (this.#byFilter.size + this.#byOwner.size === 0) return
+    const found = (audience: Audience, text: ColumnText): void => {
+      const outcome = matches(audience, change, text)
+      if (outcome === 'yes') batch.want(audience, change)
+      else if (outcome === 'ask') batch.wantApart(audience, change)
+    }
+    // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
+    for (const authorized of change.action === 'DELETE' ? [false, true] : [false]) {
+      const text = filterText(change, { asked: authorized, rowSecurity: this.entry?.rowSecurity ?? true })
+      const wanted = (audience: Audience): boolean => change.action !== 'DELETE' || audience.authorizesDeletes === authorized
+      for (const audience of this.#byFilter.candidates(text)) if (wanted(audience)) found(audience, text)
+      const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
+      for (const audience of this.#byOwner.candidates(owner)) if (wanted(audience)) found(audience, text)
+    }
+  }
+
+  #join(subscription: Subscription): void {
+    const { entry } = this
+    const role = this.#roles.get(subscription.channel.identity.role)
+    if (entry === null || role === undefined) {
+      this.stale ||= entry !== null
+      return
+    }
+    if (subscription.filters === null || !role.allowed) return
+    const access = entry.roles.get(role.name)
+    if (access === undefined || access.superuser || !access.usesSchema) return warn(subscription, schemaWithheld(entry, role.name))
+    subscription.columns = columnsFor(subscription, entry, role)
+    const identity = identityFor(subscription, entry, access, this.#identities)
+    const ofIdentity = getOrMake(this.#audiences, identity ?? role.name, () => new Map<string, Audience>())
+    const signature = `${subscription.entry.event} ${subscription.channel.authorizesDeletes} ${signatureOf(subscription.filters)}`
+    let audience = ofIdentity.get(signature)
+    if (audience === undefined) {
+      audience = audienceFor(subscription, { entry, role, identity, filters: subscription.filters, signature })
+      ofIdentity.set(signature, audience)
+      if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
+      else this.#indexOf(audience).add(audience, audience.indexKey)
+    }
+    audience.members.add(subscription)
+    if (isUnfiltered(audience)) this.#unfilteredOf(audience).size++
+    subscription.audience = audience
+  }
+
+  #leave(subscription: Subscription): void {
+    const { audience } = subscription
+    if (audience === null) return
+    subscription.audience = null
+    audience.members.delete(subscription)
+    if (isUnfiltered(audience)) this.#unfilteredOf(audience).size--
+    if (audience.members.size > 0) return
+    const ofIdentity = this.#audiences.get(audience.identity ?? audience.role)
+    for (const [signature, each] of ofIdentity ?? []) if (each === audience) ofIdentity!.delete(signature)
+    if (ofIdentity?.size === 0) this.#audiences.delete(audience.identity ?? audience.role)
+    if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
+    else this.#indexOf(audience).delete(audience, audience.indexKey)
+  }
+
+  #unfilteredOf({ event }: Audience): UnfilteredAudiences {
+    return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
+  }
+
+  #indexOf({ owner, indexKey }: Audience): SubscriptionIndex<Audience> {
+    return owner !== null && indexKey?.column === owner.column && indexKey.values[0] === owner.value ? this.#byOwner : this.#byFilter
+  }
+}
+
+/** Only Postgres can decide which rows are for it. */
+function isUnfiltered({ filters, fault, owner }: Audience): boolean {
+  return (filters.length === 0 && owner === null) || fault === 'unauthorized'
+}
