@@ -67,6 +67,7 @@ describe.skipIf(chromiumPath() === undefined)('the demos', () => {
       expect(await said(eve)).toEqual([])
       await eve.screenshot({ path: pathOf('test-results/chat-refused.png') })
       for (const page of [ada, eve]) await page.context().close()
+      expect(demo.complaints).toEqual([])
     })
   })
 

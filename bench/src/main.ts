@@ -24,6 +24,7 @@ import { formatReport, reportHead } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
 import { benchWatched, watchedTable } from './watched.ts'
+import { benchWorkers, workersTable } from './workers.ts'
 
 const RESULTS = new URL('../results/', import.meta.url)
 
@@ -43,6 +44,7 @@ try {
   else if (options.joins) await benchJoining(options)
   else if (options.hostile) await benchHostileFrames(options)
   else if (options.cluster) await benchNodes(options)
+  else if (options.workers) await benchProcesses(options)
   else await bench(options)
 } catch (error) {
   killChildren()
@@ -195,6 +197,23 @@ async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> 
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-cluster`)
+}
+
+async function benchProcesses({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
+  const chosen = quick ? scenarios.map(smaller) : scenarios
+  const times = quick ? { warmUpMs: 200, measureMs: 500 } : { warmUpMs: 2_000, measureMs: 5_000 }
+  const samples = await benchWorkers({ scenarios: chosen, rounds, ...times })
+  const machine = describeMachine()
+  const date = today()
+  const conditions = [
+    `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians. \`tidewire start --workers\` with 1 and 2 workers, 200 B messages, 127.0.0.1; members and senders are on whichever worker took their socket.`,
+    'CPU is that of all processes of the server by the kernel, the one that holds the port included.',
+    'The generator and all processes share the cores of the machine; nothing is held to one. On two cores the generator takes what the workers could use.',
+  ]
+  const page = [...reportHead({ machine, date, command: command(), conditions }), ...workersTable(chosen, samples), ''].join('\n')
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
+  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-workers`)
 }
 
 function today(): string {

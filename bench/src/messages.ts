@@ -51,10 +51,11 @@ export interface Usage {
   readonly deliveries?: number
   /** Of the event loop, since it was asked last, where it is watched. */
   readonly longestDelayMs?: number
+  readonly longestTurnMs?: number
 }
 
 export type ServerMessage =
-  | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string }
+  | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string; readonly pids?: readonly number[] }
   | ({ readonly kind: 'usage' } & Usage)
   /** What was asked for is so. */
   | { readonly kind: 'done' }

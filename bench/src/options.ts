@@ -4,6 +4,7 @@ import type { ForeignOptions } from './foreign.ts'
 import { postgresScenarios, type PostgresScenario } from './postgres/main.ts'
 import { scenarios, type Scenario } from './scenario.ts'
 import { watchedScenarios } from './watched.ts'
+import { workersScenarios } from './workers.ts'
 
 export interface BenchOptions {
   readonly scenarios: readonly Scenario[]
@@ -23,6 +24,8 @@ export interface BenchOptions {
   readonly hostile: boolean
   /** What many nodes cost is measured instead. */
   readonly cluster: boolean
+  /** What several processes behind one port cost is measured instead. */
+  readonly workers: boolean
   /** One table of everything at the head of the page. */
   readonly all: boolean
   /** A server that runs already and takes part; null for none. */
@@ -34,7 +37,7 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins | --cluster] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins | --cluster | --workers] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
@@ -54,6 +57,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       joins: { type: 'boolean', default: false },
       hostile: { type: 'boolean', default: false },
       cluster: { type: 'boolean', default: false },
+      workers: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
       'yes-i-may': { type: 'boolean', default: false },
@@ -63,7 +67,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins', 'cluster'] as const
+  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins', 'cluster', 'workers'] as const
   const others = `--${own.slice(0, -1).join(', --')}`
   const last = `--${own.at(-1)}`
   const chosenOwn = own.filter((name) => values[name])
@@ -87,6 +91,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     joins: values.joins,
     hostile: values.hostile,
     cluster: values.cluster,
+    workers: values.workers,
     rounds,
     quick: values.quick,
     json: values.json ?? null,
@@ -94,7 +99,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
   const named = <Name extends string>(names: readonly Name[]): Name[] => chosen(names, (name) => name, values.scenario)
   if (values.postgres) return { scenarios: [], postgres: named(postgresScenarios), client: null, ...rest }
   if (values.client) return { scenarios: [], postgres: null, client: named(figureNames), ...rest }
-  const asked = values.scenario ?? (values.watched ? watchedScenarios : undefined)
+  const asked = values.scenario ?? (values.watched ? watchedScenarios : values.workers ? workersScenarios : undefined)
   return { scenarios: chosen(scenarios, ({ name }) => name, asked), postgres: null, client: null, ...rest }
 }
 

@@ -28,6 +28,7 @@ test('options', () => {
     all: false,
     foreign: null,
     watched: false,
+    workers: false,
     page: false,
     http: false,
     hostile: false,

@@ -61,7 +61,7 @@ export async function runOnce(contestant: Contestant, scenario: Scenario, round:
     }
     const which = { scenario: scenario.name, server: contestant.name, round }
     if (scenario.load.kind === 'idle') return { ...which, kind: 'idle', ...(await idle(server, generator, job)) }
-    return { ...which, kind: 'load', ...(await load(server, generator, job)) }
+    return { ...which, kind: 'load', ...(await load({ child: server, pids: ready.pids ?? [server.pid] }, generator, job)) }
   } finally {
     await generator.stop()
     await server.stop()
@@ -91,7 +91,13 @@ async function runForeign(
   }
 }
 
-async function load(server: Child<ServerMessage> | null, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
+/** A server, and the processes that it is made of. */
+interface MeasuredServer {
+  readonly child: Child<ServerMessage>
+  readonly pids: readonly number[]
+}
+
+async function load(server: MeasuredServer | null, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
   generator.send(job)
   await told(generator, 'begin')
   const before = server === null ? null : await cpuMicros(server)
@@ -141,8 +147,9 @@ async function told<Kind extends GeneratorMessage['kind']>(
   return message as Extract<GeneratorMessage, { readonly kind: Kind }>
 }
 
-async function cpuMicros(server: Child<ServerMessage>): Promise<number> {
-  return cpuMicrosOf(server.pid) ?? (await usage(server)).cpuMicros
+async function cpuMicros({ child, pids }: MeasuredServer): Promise<number> {
+  const spent = pids.map((pid) => cpuMicrosOf(pid))
+  return spent.includes(null) ? (await usage(child)).cpuMicros : spent.reduce<number>((sum, micros) => sum + (micros ?? 0), 0)
 }
 
 async function usage(server: Child<ServerMessage>): Promise<Usage> {

@@ -100,6 +100,7 @@ async function serve(request, response) {
     answer(400, 'application/json', JSON.stringify({ error: error.message }))
   }
 }
+server.once('listening', () => console.log(`Open http://127.0.0.1:${server.address().port} in two windows. Ctrl-C stops it.`))
 listen(givenPort === undefined ? FIRST_PORT : Number(givenPort))
 process.once('SIGINT', () => {
   server.closeAllConnections()
@@ -115,7 +116,7 @@ function listen(port) {
     if (port === FIRST_PORT + PORTS_TRIED) fail(`Ports ${FIRST_PORT} to ${port} are in use: name another one.`)
     listen(port + 1)
   })
-  server.listen(port, '127.0.0.1', () => console.log(`Open http://127.0.0.1:${server.address().port} in two windows. Ctrl-C stops it.`))
+  server.listen(port, '127.0.0.1')
 }
 
 /** Fails with the command that makes them. */

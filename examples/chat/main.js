@@ -48,14 +48,14 @@ async function enter(name) {
     if (error?.code === 'unauthorized') refuse(client, name)
   })
 
-  await rows.ready()
-  await fetchHistory()
   try {
     await channel.ready()
   } catch {
     // The callback of `subscribe` shows why.
     return
   }
+  await rows.ready()
+  await fetchHistory()
   await channel.track({ since: Date.now() })
 
   for (const field of composer.elements) field.disabled = false

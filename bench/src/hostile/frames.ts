@@ -9,6 +9,12 @@ export interface HostileFrame {
   readonly frame: (topic: string) => string | Buffer
   /** How often it is sent, one after the other. Default 1. */
   readonly times?: number
+  /** Others that are joined to the topic before, and read. */
+  readonly receivers?: number
+  /** What others track on the topic before. */
+  readonly tracked?: readonly string[]
+  /** Sent over HTTP instead, as a batch. */
+  readonly batch?: boolean
   /** A row is written once it was answered, and what that costs is measured instead. */
   readonly thenRow?: boolean
 }
@@ -145,5 +151,32 @@ function envelopes(): HostileFrame[] {
   ]
 }
 
+function crowds(): HostileFrame[] {
+  const broadcast = (topic: string): string => v2(topic, 'broadcast', broadcastOf(payloads['a text']!(PAYLOAD_BYTES)))
+  const state = (name: string, payload: () => string): HostileFrame => ({
+    name: `join: to a presence of ${name}`,
+    version: '2.0.0',
+    config: null,
+    tracked: [payload(), payload()],
+    frame: (topic) => v2(topic, 'phx_join', JSON.stringify({ config: presenceConfig }), '1'),
+  })
+  const message = (topic: string, payload: string): string => `{"topic":"${topic.slice(9)}","event":"e","payload":${payload}}`
+  const batch = (name: string, frame: (topic: string) => string): HostileFrame => ({
+    name: `HTTP: ${name}`,
+    version: '2.0.0',
+    config: {},
+    batch: true,
+    frame,
+  })
+  return [
+    { name: 'broadcast: a text, to 300 receivers', version: '2.0.0', config: {}, receivers: 300, frame: broadcast },
+    state('5 MB of text', () => `{"a":"${'a'.repeat(2_400_000)}"}`),
+    state('as many keys as are taken, long ones', () => `{${list(4_990, (at) => `"${'k'.repeat(450)}${at}":1`)}}`),
+    batch('10,000 messages', (topic) => `{"messages":[${list(10_000, () => message(topic, '{}'))}]}`),
+    batch('a batch of 7.9 MB', (topic) => `{"messages":[${list(3, () => message(topic, `{"a":"${'a'.repeat(2_600_000)}"}`))}]}`),
+    batch('more values than are taken', (topic) => `{"messages":[${message(topic, numbers(PAYLOAD_BYTES))}]}`),
+  ]
+}
+
 /** All of them. */
-export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes()]
+export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes(), ...crowds()]

@@ -32,6 +32,8 @@ export interface DatabaseOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false. */
   readonly hasRelay?: boolean
+  /** Names of nodes that are processes of this server, and reached without a relay to all. */
+  readonly siblings?: readonly string[]
   /** What an operator should know of the replication slots, as a sentence. */
   readonly onNotice?: (sentence: string) => unknown
   /** Faults of row changes: for logs. */
@@ -87,6 +89,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     temporarySlot,
     ...(options.node === undefined ? {} : { node: options.node }),
     hasRelay: options.hasRelay ?? false,
+    siblings: options.siblings ?? [],
     onNotice: (sentence) => void options.onNotice?.(sentence),
     ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
     onStatus: (status) => {

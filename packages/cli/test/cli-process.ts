@@ -41,8 +41,13 @@ export class CliSandbox {
     return started
   }
 
-  async clear(): Promise<void> {
+  /** The folder stays. */
+  async stopAll(): Promise<void> {
     for (const started of this.#processes) await started.kill()
+  }
+
+  async clear(): Promise<void> {
+    await this.stopAll()
     rmSync(this.folder, { recursive: true, force: true })
   }
 }

@@ -29,6 +29,9 @@ export class ClusterClient {
   readonly breaks: number[] = []
   readonly rows: number[] = []
   readonly faults: string[] = []
+  /** Keys that must stay in view from now on, once it has a view. */
+  expectedKeys: readonly string[] = []
+  readonly flickers: string[] = []
   gaps = 0
   joined = false
   /** From here on it gets every row. */
@@ -123,17 +126,25 @@ export class ClusterClient {
       }
       case 'presence_state':
         this.#presence.clear()
-        return this.#join(payload as PresenceMetas)
+        this.#join(payload as PresenceMetas)
+        return this.#checkView('presence_state')
       case 'presence_diff':
         this.#join(payload['joins'] as PresenceMetas)
         for (const { metas } of Object.values(payload['leaves'] as PresenceMetas))
           for (const { phx_ref } of metas) this.#presence.delete(phx_ref)
-        return
+        return this.#checkView('presence_diff')
       case 'system':
         return this.#system(payload)
       case 'postgres_changes':
         return this.#row(payload['data'] as { readonly position: string; readonly record: { readonly id: number } })
     }
+  }
+
+  #checkView(event: string): void {
+    if (this.expectedKeys.length === 0) return
+    const keys = new Set(this.#presence.values())
+    const missing = this.expectedKeys.filter((key) => !keys.has(key))
+    if (missing.length > 0) this.flickers.push(`client ${this.id} does not see ${missing.join()} after a ${event}`)
   }
 
   #join(state: PresenceMetas): void {

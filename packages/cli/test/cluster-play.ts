@@ -90,6 +90,18 @@ export class ClusterPlay {
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
+  /** From now on it is noted when any client loses sight of another. */
+  async watchPresence(): Promise<void> {
+    const keysIn = (room: number): string[] => this.clients.filter((each) => each.room === room).map(({ id }) => `k${id}`)
+    const seesAll = ({ present, room }: ClusterClient): boolean => new Set(present).size === keysIn(room).length
+    await this.until(() => this.clients.every(seesAll), 15_000, 'all see all')
+    for (const client of this.clients) client.expectedKeys = keysIn(client.room)
+  }
+
+  get flickers(): string[] {
+    return this.clients.flatMap(({ flickers }) => flickers)
+  }
+
   /** Writes rows and sends broadcasts until `quiet`. */
   load(senders: number, everyMs: number): void {
     // In all rooms, on all nodes.

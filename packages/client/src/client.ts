@@ -85,7 +85,7 @@ export class Client<Database = UntypedDatabase> {
     return this.#session.clock.worker?.worker
   }
 
-  /** What the connection is now; `onState` tells when its kind changes. */
+  /** What the connection is now; `onState` is called when its kind changes. */
   get state(): ConnectionState {
     return this.#session.state
   }
@@ -125,7 +125,7 @@ export class Client<Database = UntypedDatabase> {
     await this.removeAllChannels()
   }
 
-  /** Tells each change of the connection: what it is now and, while it waits, why, for which attempt and how long. */
+  /** Called for each change of the connection: what it is now and, while it waits, why, for which attempt and how long. */
   onState(callback: (state: ConnectionState) => void, { signal }: { signal?: AbortSignal } = {}): () => void {
     const listeners = this.#session.stateListeners
     const off = (): void => {
@@ -188,7 +188,7 @@ export class Client<Database = UntypedDatabase> {
     if (membership === undefined) return new RealtimeChannel(name, params, this)
     const channel = membership.owner as RealtimeChannel<Events, Database, Meta>
     const { private: wanted } = { ...params.config }
-    // Two rooms of one name: whoever asked for the one would get the other without a word.
+    // Two rooms of one name: the caller would get the wrong one unnoticed.
     if (wanted !== undefined && wanted !== channel.private)
       throw new RealtimeError('already-joined', `${name} is in use as a ${wanted ? 'public' : 'private'} channel.`)
     return channel
@@ -196,7 +196,7 @@ export class Client<Database = UntypedDatabase> {
 
   /**
    * The channel of a topic, for one of several users of it. Give the handle's `signal` to your listeners: `release` takes
-   * them back, and the last release leaves the topic, unless somebody holds it again in the same turn.
+   * them back, and the last release leaves the topic, unless it is held again in the same turn.
    */
   hold<Events extends object = UntypedEvents, Meta extends object = UntypedRow>(
     topic: string,
@@ -209,7 +209,7 @@ export class Client<Database = UntypedDatabase> {
     const release = (): void => {
       if (released.signal.aborted) return
       released.abort()
-      if (--membership.holders === 0) session.setTimer(0, () => membership.holders === 0 && membership.leave())
+      if (--membership.holders === 0) session.setTimer(() => membership.holders === 0 && membership.leave(), 0)
     }
     membership.holders++
     return {
@@ -241,8 +241,8 @@ export class Client<Database = UntypedDatabase> {
   }
 
   /**
-   * Sets the user's token: joined channels are told, others join with it. Without a token the `accessToken` callback is
-   * asked anew. With such a callback a token given here holds until its next answer. Resolves when done.
+   * Sets the user's token: joined channels send it, others join with it. Without a token the `accessToken` callback is
+   * asked again. With such a callback a token given here holds until its next answer. Resolves when done.
    */
   setAuth(token: string | null = null): Promise<void> {
     return new Promise((resolve) => this.#session.auth.set(token, () => resolve()))

@@ -1,5 +1,5 @@
-/** Where a machine goes, and what is to be done. */
-export interface Step<State, Effect> {
+/** What a pure machine `…Transition(state, event, options)` returns. */
+export interface Transition<State, Effect> {
   readonly state: State
   readonly effects: readonly Effect[]
 }
@@ -10,12 +10,12 @@ export interface Timer {
   readonly afterMs: number | null
 }
 
-/** The step to `state`; without effects, and to the state there was, nothing happens. */
-export function go<State, Effect>(state: State, ...effects: readonly NoInfer<Effect>[]): Step<State, Effect> {
+/** The transition to `state`; without effects, and to the state there was, nothing happens. */
+export function go<State, Effect>(state: State, ...effects: readonly NoInfer<Effect>[]): Transition<State, Effect> {
   return { state, effects }
 }
 
-/** Sets the machine's one timer anew. */
+/** Sets or clears the one timer of a machine. */
 export function arm(afterMs: number | null): Timer {
   return { type: 'timer', afterMs }
 }
@@ -27,11 +27,11 @@ export interface Machine<State, Event> {
 
 /**
  * Runs a pure machine. Effects are carried out in the order in which they were decided, also when carrying one out
- * calls the user's code and that sends the next event: a timer armed by the earlier step cannot outlive the later one.
+ * calls the user's code and that sends the next event: a timer armed by the earlier event cannot outlive the later one.
  */
 export function machine<State, Event, Effect>(
   initial: State,
-  step: (state: State, event: Event) => Step<State, Effect>,
+  transition: (state: State, event: Event) => Transition<State, Effect>,
   perform: (effect: Effect) => void,
 ): Machine<State, Event> {
   let state = initial
@@ -41,7 +41,7 @@ export function machine<State, Event, Effect>(
       return state
     },
     send(event) {
-      const next = step(state, event)
+      const next = transition(state, event)
       state = next.state
       if (queue !== null) {
         queue.push(...next.effects)
@@ -59,12 +59,12 @@ export function machine<State, Event, Effect>(
 
 /** One timer that is set again or cleared. */
 export function singleTimer(
-  clock: { setTimer(afterMs: number, run: () => void): () => void },
+  clock: { setTimer(run: () => void, afterMs: number): () => void },
   fired: () => void,
 ): (afterMs: number | null) => void {
-  let stop = (): void => {}
+  let stop: (() => void) | undefined
   return (afterMs) => {
-    stop()
-    stop = afterMs === null ? () => {} : clock.setTimer(afterMs, fired)
+    stop?.()
+    stop = afterMs === null ? undefined : clock.setTimer(fired, afterMs)
   }
 }

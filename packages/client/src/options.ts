@@ -77,7 +77,7 @@ export interface ResolvedOptions {
   readonly heartbeatIntervalMs: number
   readonly accessTokenTimeoutMs: number
   readonly emptyDisconnectMs: number
-  /** Whether there is somebody to ask for a new token. */
+  /** Whether there is a callback to ask for a new token. */
   readonly canRefresh: boolean
   readonly bigNumbers: BigNumbers
   readonly retryInMs: (attempt: number) => number

@@ -41,12 +41,12 @@ export interface Runtime {
   /** In [0, 1). */
   random(): number
   /** Calls `run` once; returns what takes it back. */
-  readonly setTimer: (afterMs: number, run: () => void) => () => void
+  readonly setTimer: (run: () => void, afterMs: number) => () => void
   /** The platform's WebSocket, or a promise of one that must be loaded first. Rejects or throws when there is none. */
   webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */
   http(request: HttpRequest, fetch: typeof globalThis.fetch | undefined): Promise<HttpAnswer>
-  /** Tells of a fault that no caller can be told of: a listener that threw. */
+  /** Reports a fault that has no caller: a listener that threw. */
   report(error: RealtimeError): void
   warn(message: string): void
   /** Watches page and network; returns what stops it. */
@@ -58,7 +58,7 @@ export interface Runtime {
 /** Timers that a worker keeps. */
 export interface WorkerTimers {
   readonly worker: unknown
-  setTimer(afterMs: number, run: () => void): () => void
+  setTimer(run: () => void, afterMs: number): () => void
   /** Ends the worker; timers that are set go on without it. */
   stop(): void
 }

@@ -16,7 +16,7 @@ describe('the first join has the token of the user', () => {
   test.each([0, 5, 250, 5000])('when the callback takes %d ms', async (delayMs) => {
     const runtime = new FakeRuntime()
     const server = new ScriptedServer(runtime)
-    const accessToken = (): Promise<string> => new Promise((resolve) => runtime.setTimer(delayMs, () => resolve('jwt')))
+    const accessToken = (): Promise<string> => new Promise((resolve) => runtime.setTimer(() => resolve('jwt'), delayMs))
     const client = new RealtimeClient('ws://localhost/socket', { apikey: 'key', accessToken }, runtime)
     client.channel('room').subscribe()
     await runtime.advance(delayMs + 1)

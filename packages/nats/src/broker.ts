@@ -16,13 +16,14 @@ export interface BrokerEvents {
 
 /** One connection, in order: what is published first arrives first, and a confirmation comes after all that was sent before it. */
 export interface BrokerSession {
+  /** Changes when the broker says so. */
   readonly maxPayloadBytes: number
-  /** Does not copy: the bytes must not be changed afterwards. Never delivered back to this session. */
-  publish(subject: string, bytes: Uint8Array): void
+  /** Does not copy: the bytes must not be changed afterwards. Never delivered back to this session. `false`: over, or too large. Never throws. */
+  publish(subject: string, bytes: Uint8Array): boolean
   /** Returns what ends it. `received` must not throw. */
   subscribe(subject: string, received: (bytes: Uint8Array) => void): () => void
   /** Settles once the broker has taken all that was sent before, and has handed over all that it had; rejects if the session ends. */
   confirm(): Promise<void>
-  /** Sends what is pending, then closes. */
+  /** Sends what is pending, then closes; does not wait long for a broker that is silent. */
   close(): Promise<void>
 }

@@ -118,7 +118,7 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
 })
 
 describe('parts', () => {
-  const options = { maxMessageBytes: 100, maxPendingBytes: 150, timeoutMs: 1_000 }
+  const options = { maxMessageBytes: 100, maxPendingBytes: 1_500, timeoutMs: 1_000 }
   const part = (id: number, index: number, count: number, size = 10) => ({ id, index, count, bytes: new Uint8Array(size) })
 
   it.each([
@@ -138,6 +138,20 @@ describe('parts', () => {
     expect(parts.add('b', part(1, 0, 2), 0)).toEqual({ whole: null, lost: false })
     expect(parts.add('a', part(1, 1, 2), 0).whole).toHaveLength(20)
     expect(parts.add('b', part(1, 1, 2), 0).whole).toHaveLength(20)
+  })
+
+  it('make room at once where they would take too much together, however small each is', () => {
+    const parts = new Parts({ maxMessageBytes: 1e6, maxPendingBytes: 100_000, timeoutMs: 1_000 })
+    for (let sender = 0; sender < 100; sender++) {
+      for (let index = 0; index < 50; index++) parts.add(String(sender), part(1, index, 1_000, 1), 0)
+      // What a slice takes is about half a kilobyte, whatever it holds.
+      expect(parts.pendingBytes).toBeGreaterThan(50 * 500)
+      expect(parts.pendingBytes).toBeLessThanOrEqual(100_000)
+    }
+    expect(parts.expire(0)).toEqual(Array.from({ length: 97 }, (_, sender) => String(sender)))
+    expect(parts.expire(1_000)).toHaveLength(3)
+    expect(parts.pendingBytes).toBe(0)
+    expect(parts.add('a', part(1, 0, 1), 1_000).whole).toHaveLength(10)
   })
 
   it('are given up when they are old, or too many', () => {

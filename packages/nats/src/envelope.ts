@@ -45,6 +45,7 @@ export type DecodedEnvelope = { readonly ok: true; readonly value: Envelope } | 
 const KIND = { batch: 1, part: 2, node: 3, beat: 4 } as const
 const CHANNELS: readonly NodeChannel[] = ['presence', 'admin']
 const MESSAGE_HEAD_BYTES = 11
+const MAX_NAME = 255
 /** A message's first byte: its kind, and for `user` how its payload is encoded and whether it is always sent as text. */
 const TEXT = 0
 const USER = 1
@@ -173,7 +174,7 @@ function decodeBeat(from: string, bytes: Buffer): DecodedEnvelope {
     return malformed('a beat lacks its number')
   if (state !== 'up' && state !== 'leaving' && state !== 'closing') return malformed('a beat lacks its state')
   if (typeof name !== 'string' || typeof version !== 'string') return malformed('a beat lacks its name')
-  return { ok: true, value: { kind: 'beat', from, beat: { number, state, name, version, startedAt } } }
+  return { ok: true, value: { kind: 'beat', from, beat: { number, state, name: shortened(name), version: shortened(version), startedAt } } }
 }
 
 function messageOf(type: number, event: string, metadata: JsonObject | null, bytes: Uint8Array): RelayMessage | null {
@@ -211,6 +212,11 @@ function withHead(kind: number, from: string, size: number): Buffer {
   bytes[3] = kind
   bytes.write(from, 4, 9, 'base64url')
   return bytes
+}
+
+/** Names are logged and shown. */
+function shortened(name: string): string {
+  return name.slice(0, MAX_NAME)
 }
 
 function textOf(bytes: Buffer): string | null {

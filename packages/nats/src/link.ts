@@ -14,6 +14,8 @@ const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
 /** A session that ends sooner counts as a failed attempt. */
 const STABLE_MS = 10_000
+/** Beats, and a large broadcast in parts, need as much. */
+const MIN_PAYLOAD_BYTES = 4_096
 /** A broker that takes a session's bytes and confirms none of them would grow this process without bound. */
 const MAX_UNCONFIRMED_BYTES = 64 * 1024 * 1024
 /** Ticks, not time: after a freeze the clock has run on, and the answer waits to be read. */
@@ -78,6 +80,12 @@ export class Link {
         (session) => {
           attempt.session = session
           if (this.#closed || attempt.over) return void session.close()
+          const { maxPayloadBytes } = session
+          if (maxPayloadBytes < MIN_PAYLOAD_BYTES) {
+            attempt.over = true
+            void session.close()
+            return this.#lose(`${this.#broker.place} takes ${maxPayloadBytes} bytes at once, and nodes need ${MIN_PAYLOAD_BYTES}`)
+          }
           this.#begin(session)
         },
         (error: unknown) => ended(error instanceof Error ? error.message : String(error)),
@@ -88,8 +96,8 @@ export class Link {
   publish(subject: string, bytes: Uint8Array): 'sent' | 'unsent' | 'overflow' {
     if (this.#session === null) return 'unsent'
     if (this.#sentBytes - this.#confirmedBytes > MAX_UNCONFIRMED_BYTES) return 'overflow'
+    if (!this.#session.publish(subject, bytes)) return 'unsent'
     this.#sentBytes += bytes.length
-    this.#session.publish(subject, bytes)
     return 'sent'
   }
 

@@ -15,8 +15,13 @@ interface Pending {
   readonly count: number
   readonly slices: Uint8Array[]
   bytes: number
+  /** With what keeping the slices takes. */
+  heldBytes: number
   at: number
 }
+
+/** What a slice takes besides its bytes, however small it is. */
+const SLICE_BYTES = 512
 
 /** What became of a part. `lost`: a message of this sender and subject can no longer be completed. */
 export interface PartOutcome {
@@ -32,6 +37,8 @@ export class Parts {
   readonly #options: PartsOptions
   /** By sender and subject, oldest first. */
   readonly #pending = new Map<string, Pending>()
+  /** Those that had to make room since the last `expire`. */
+  #givenUp: string[] = []
   #bytes = 0
 
   constructor(options: PartsOptions) {
@@ -54,7 +61,9 @@ export class Parts {
     pending.slices.push(part.bytes)
     pending.bytes += part.bytes.length
     pending.at = nowMs
-    this.#bytes += part.bytes.length
+    pending.heldBytes += part.bytes.length + SLICE_BYTES
+    this.#bytes += part.bytes.length + SLICE_BYTES
+    this.#makeRoom()
     if (pending.bytes > this.#options.maxMessageBytes) {
       this.#drop(pending)
       return { whole: null, lost: true }
@@ -73,11 +82,12 @@ export class Parts {
     return true
   }
 
-  /** Gives up what is too old or too much. Returns the keys. */
+  /** Gives up what is too old. Returns the keys, and those of what was too much. */
   expire(nowMs: number): readonly string[] {
-    const lost: string[] = []
+    const lost = this.#givenUp
+    this.#givenUp = []
     for (const pending of this.#pending.values()) {
-      if (nowMs - pending.at < this.#options.timeoutMs && this.#bytes <= this.#options.maxPendingBytes) continue
+      if (nowMs - pending.at < this.#options.timeoutMs) continue
       this.#drop(pending)
       lost.push(pending.key)
     }
@@ -87,17 +97,27 @@ export class Parts {
   /** The link went down: the rest will not come. */
   clear(): void {
     this.#pending.clear()
+    this.#givenUp = []
     this.#bytes = 0
   }
 
+  #makeRoom(): void {
+    for (const oldest of this.#pending.values()) {
+      if (this.#bytes <= this.#options.maxPendingBytes) return
+      this.#drop(oldest)
+      this.#givenUp.push(oldest.key)
+    }
+  }
+
   #begin(key: string, { id, count }: Part, at: number): Pending {
-    const pending: Pending = { key, id, count, slices: [], bytes: 0, at }
+    const pending: Pending = { key, id, count, slices: [], bytes: 0, heldBytes: 0, at }
     this.#pending.set(key, pending)
     return pending
   }
 
   #drop(pending: Pending): void {
+    if (this.#pending.get(pending.key) !== pending) return
     this.#pending.delete(pending.key)
-    this.#bytes -= pending.bytes
+    this.#bytes -= pending.heldBytes
   }
 }

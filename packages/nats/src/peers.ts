@@ -11,6 +11,9 @@ interface Known {
 /** How long an instance may be silent before it is forgotten. */
 const MAX_SILENT_TICKS = 60
 
+/** Far more than a database has walsenders for. */
+const MAX_PEERS = 1_000
+
 /** A node that has been connected for so long would have heard an instance that was connected. */
 const WOULD_HAVE_HEARD_MS = 3_000
 
@@ -24,6 +27,14 @@ export interface Heard {
 /** The other nodes, by the beats that each sends every second. A beat's number skips one where its sender may have lost something. */
 export class Peers {
   readonly #known = new Map<string, Known>()
+
+  get isFull(): boolean {
+    return this.#known.size >= MAX_PEERS
+  }
+
+  has(instance: string): boolean {
+    return this.#known.has(instance)
+  }
 
   get all(): readonly RelayPeer[] {
     return Array.from(this.#known.values(), ({ peer }) => peer)

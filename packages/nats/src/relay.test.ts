@@ -11,17 +11,18 @@ import {
   type RelayWorld,
 } from '@tidewire/testkit'
 import { describe, expect, it } from 'vitest'
-import { encodeBatch, encodeParts } from './envelope.ts'
+import { encodeBatch, encodeBeat, encodeParts } from './envelope.ts'
 import { BrokerRelay } from './relay.ts'
 
 class World implements RelayWorld {
   readonly runtime = new ServerRuntime()
   readonly network: BrokerNetwork
   readonly ends = new Map<Relay, BrokerEnd>()
-  readonly maxPayloadBytes = 4_096
+  readonly maxPayloadBytes: number
 
-  constructor(delayMs?: () => number) {
-    this.network = new BrokerNetwork(this.runtime, { maxPayloadBytes: this.maxPayloadBytes, ...(delayMs && { delayMs }) })
+  constructor(delayMs?: () => number, maxPayloadBytes = 4_096) {
+    this.maxPayloadBytes = maxPayloadBytes
+    this.network = new BrokerNetwork(this.runtime, { maxPayloadBytes, ...(delayMs && { delayMs }) })
   }
 
   relay(name: string, databaseId: string | Promise<string> = 'db'): BrokerRelay {
@@ -211,6 +212,40 @@ describe('a relay', () => {
       Array.from({ length: 30 }, (_, at) => textMessage(String(at))),
     )
     expect(a.end.published.get(roomSubject)).toBe(before + 1)
+  })
+
+  it('refuses a broker that takes too little at once, and says so', async () => {
+    const world = new World(undefined, 100)
+    const relay = world.relay('a')
+    const seen = new RelayRecorder()
+    relay.start(seen)
+    await world.pass(3_000)
+    expect(relay.link).toMatchObject({ state: 'down', detail: expect.stringMatching(/takes 100 bytes at once.*4096/) as string })
+    expect(relay.publish(room, [textMessage('1')])).toBe(false)
+  })
+
+  it('does not send what is too large for any node, and says so', async () => {
+    const { world, a, b } = await pair()
+    expect(a.relay.publish(room, [textMessage('x'.repeat(64 * 1024 * 1024))])).toBe(false)
+    expect(a.seen.faults).toMatchObject([{ code: 'overflow', detail: expect.stringContaining('larger than') as string, count: 1 }])
+    await world.until(() => b.seen.gaps.length === 1)
+  })
+
+  it('keeps a bounded number of nodes, and of their names no more than a line holds', async () => {
+    const { world, b } = await pair()
+    const beat = (at: number) =>
+      encodeBeat(Buffer.from(String(at).padStart(9)).toString('base64url'), {
+        number: 1,
+        state: 'up',
+        name: 'x'.repeat(2_000),
+        version: '1'.repeat(1_000),
+        startedAt: 0,
+      })
+    for (let at = 0; at < 3_000; at++) world.network.inject('tidewire.db.n.all', beat(at))
+    await world.until(() => (b.relay.stats().faults['malformed'] ?? 0) >= 2_000)
+    expect(b.relay.peers).toHaveLength(1_000)
+    expect(Math.max(...b.relay.peers.map(({ name, version }) => name.length + version.length))).toBeLessThanOrEqual(510)
+    expect(b.relay.peers.map(({ name }) => name)).toContain('a')
   })
 
   it('does not keep more than it can bound for a broker that confirms nothing', async () => {

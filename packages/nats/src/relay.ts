@@ -231,7 +231,7 @@ export class BrokerRelay implements Relay {
 
   #put(subject: string, envelope: Buffer, limit: number): boolean {
     if (envelope.length <= limit) return this.#handOver(subject, envelope)
-    if (envelope.length > MAX_MESSAGE_BYTES) return this.#unsent('overflow')
+    if (envelope.length > MAX_MESSAGE_BYTES) return this.#unsent('overflow', `one is larger than ${MAX_MESSAGE_BYTES} bytes`)
     const id = (this.#partId = (this.#partId + 1) >>> 0)
     // After one part that was not sent the others are of no use.
     return encodeParts(this.self.instance, id, envelope, limit).every((part) => this.#handOver(subject, part))
@@ -244,13 +244,16 @@ export class BrokerRelay implements Relay {
     return true
   }
 
-  #unsent(code: 'unsent' | 'overflow'): false {
+  #unsent(code: 'unsent' | 'overflow', why: string = this.#whyUnsent(code)): false {
     this.#mayHaveLost = true
-    const link = this.#link.state
-    const why =
-      code === 'overflow' ? 'the broker confirms too little of what it was sent' : link.state === 'down' ? link.detail : 'not connected'
     this.#fault(code, `Messages were not sent to other nodes: ${why}`)
     return false
+  }
+
+  #whyUnsent(code: 'unsent' | 'overflow'): string {
+    const link = this.#link.state
+    if (code === 'overflow') return 'the broker confirms too little of what it was sent'
+    return link.state === 'down' ? link.detail : 'not connected'
   }
 
   #receiveTopic(entry: Entry, bytes: Uint8Array): void {
@@ -299,6 +302,8 @@ export class BrokerRelay implements Relay {
   #hear(from: string, beat: Beat): void {
     const { state, sinceUptimeMs } = this.#link.state
     const connectedMs = state === 'up' ? this.#runtime.uptime() - sinceUptimeMs : 0
+    if (this.#peers.isFull && !this.#peers.has(from))
+      return this.#fault('malformed', 'More than a thousand nodes are heard: something else publishes on these subjects')
     const { events, gap, isNew } = this.#peers.hear(from, beat, connectedMs)
     for (const event of events) this.#peer(event)
     if (gap && this.#interests.size > 0) this.#listener?.onGap('all')

@@ -110,6 +110,24 @@ export async function decidedAll(feed: PostgresFeed, deadlineMs = 20_000): Promi
   }
 }
 
+/** The walsender has decoded what `write` commits, and the feed gets it when `alter` is committed too. */
+export async function inFlight({ feed, sql }: TestFeed, write: string, alter: string): Promise<void> {
+  feed.source.pause()
+  await sql.query(write)
+  const { rows } = await sql.query<{ lsn: string }>('select pg_current_wal_flush_lsn()::text as lsn')
+  const deadline = Date.now() + 10_000
+  const isSent = async (): Promise<boolean> => {
+    const { rows: sent } = await sql.query<{ sent: boolean | null }>(
+      `select bool_and(r.sent_lsn >= $1::pg_lsn) as sent from pg_stat_replication r join pg_stat_activity a using (pid) where a.datname = current_database()`,
+      [rows[0]!.lsn],
+    )
+    return sent[0]!.sent === true
+  }
+  while (!(await isSent())) if (Date.now() > deadline) throw new Error('what was written is not sent')
+  await sql.query(alter)
+  feed.source.resume()
+}
+
 export function asRole(role: string, claims: JsonObject = {}): Identity {
   return { role, claims: { role, ...claims }, headers: {} }
 }

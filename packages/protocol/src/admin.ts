@@ -1,5 +1,5 @@
 /**
- * The admin channel: what an inspector is told about a server, over the same protocol. It is joined with
+ * The admin channel: what a server reports to an inspector, over the same protocol. It is joined with
  * a key of its own, not with the keys of clients, and it is sampled and bounded: every list says how much it left out.
  */
 import type { JsonObject } from './message.ts'
@@ -13,7 +13,7 @@ export const ADMIN_TOPIC = 'tidewire:admin'
 /** The `role` of an admin key. It is signed with a secret of its own, so that no key of a client can pass for one. */
 export const ADMIN_ROLE = 'tidewire_admin'
 
-/** What `GET /_/session.json` tells the inspector's page, and no page of another origin. */
+/** What `GET /_/session.json` gives the inspector's page, and no page of another origin. */
 export interface InspectorSession {
   /** An admin key, good for some minutes: `apikey` of the socket and `access_token` of the join. `null`: the page asks its user for one. */
   readonly token: string | null
@@ -25,7 +25,7 @@ export interface InspectorSession {
 
 /** What a joined inspector gets: events, and the shape of their payloads. */
 export interface AdminEvents {
-  /** After the join, and again after an inspector was too slow to be told of everything. */
+  /** After the join, and again after an inspector was too slow for everything. */
   readonly admin_state: AdminState
   /** Twice a second: figures, and what changed of topics and connections since the last one. */
   readonly admin_tick: AdminTick
@@ -55,7 +55,7 @@ export interface AdminRequests {
 
 /** A node of the cluster, as it was when it was asked. Figures are 0 or `null` where it did not answer. */
 export interface AdminNode {
-  /** Tells the runs of processes apart; empty where there is only one node. */
+  /** Distinguishes the runs of processes; empty where there is only one node. */
   readonly instance: string
   readonly name: string
   readonly version: string
@@ -97,7 +97,7 @@ export interface AdminState {
   readonly moreConnections: number
 }
 
-/** A topic with somebody on it. */
+/** A topic with members. */
 export interface AdminTopic {
   /** Without the prefix `realtime:`. */
   readonly topic: string

@@ -128,6 +128,11 @@ export function fitsUserBroadcast(topic: string, broadcast: UserBroadcast): bool
   return [topic, broadcast.event, metadataText(broadcast)].every((name) => textBytes(name).length <= MAX_NAME_BYTES)
 }
 
+/** Whether a message of bytes fits a kind 2. One that does not has no other form. */
+export function fitsBinaryBroadcast(topic: string, event: string): boolean {
+  return [topic, event].every((name) => textBytes(name).length <= MAX_NAME_BYTES)
+}
+
 /** Writes kind 2: what a kind 0 push with the event `broadcast` is to its receivers. */
 export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8Array): Uint8Array {
   return writeFrame(

@@ -18,6 +18,7 @@ export const CHANGES_FAULTS = [
   'not-published',
   'policy-failed',
 ] as const
+/** One of `CHANGES_FAULTS`. */
 export type ChangesFaultCode = (typeof CHANGES_FAULTS)[number]
 
 /** What such a message says beside `message`: `hint` names the cause and the remedy, in SQL where SQL is one. */

@@ -13,7 +13,7 @@ export interface ClientFrame extends FrameEnvelope {
 export type FramePayload =
   /** JSON: `bytes` is its valid text, `value` the parsed value. */
   | { readonly kind: 'json'; readonly bytes: Uint8Array; readonly value: unknown }
-  /** JSON that nobody reads here, of a large frame: `bytes` is its valid text, not parsed. */
+  /** JSON that is not read here, of a large frame: `bytes` is its valid text, not parsed. */
   | { readonly kind: 'json-text'; readonly bytes: Uint8Array }
   /** A binary push (kind 0): opaque. */
   | { readonly kind: 'binary'; readonly bytes: Uint8Array }

@@ -1,6 +1,6 @@
 import type { Ref } from './message.ts'
 
-/** Why a frame could not be read. The frame is dropped, its sender is told (rule M5), the socket stays open. */
+/** Why a frame could not be read. The frame is dropped, its sender gets an error (rule M5), the socket stays open. */
 export type DecodeFault =
   | 'malformed-json'
   | 'wrong-shape'

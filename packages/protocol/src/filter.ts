@@ -23,8 +23,9 @@ export const FILTER_OPERATORS: readonly FilterOperator[] = [
 /** The most values that `in` takes (rule F6). */
 export const MAX_IN_VALUES = 100
 
-/** The longest text of a filter, and of all filters of a join together, that a join may bring (rule L12). */
+/** The longest text of one filter of a join, in characters (rule L12). */
 export const MAX_FILTER_LENGTH = 65_536
+/** The longest text of all filters of a join together, in characters (rule L12). */
 export const MAX_FILTERS_LENGTH = 1_048_576
 
 /** One condition on a column. Values are text as Postgres reads it; what they mean depends on the column's type. */

@@ -22,4 +22,5 @@ export const GAP_REASONS = [
   'no-history',
   'unspecified',
 ] as const
+/** One of `GAP_REASONS`. */
 export type GapReason = (typeof GAP_REASONS)[number]

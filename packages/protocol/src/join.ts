@@ -29,7 +29,7 @@ export interface JoinRequest {
     readonly timeoutMs: number
     readonly positions: boolean
     readonly since: string | null
-    /** Who is told of deleted rows: everybody, or those who could see them (rule D14). */
+    /** Who gets deletes: all subscribers, or those who could see the row (rule D14). */
     readonly deletes: 'all' | 'authorized'
   }
   /** `null`: the token of the connection counts. */

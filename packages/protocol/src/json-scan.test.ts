@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { seeded } from '../test/seeded.ts'
-import { scanJson } from './json-scan.ts'
+import { isPlainText, scanJson } from './json-scan.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-const scan = (text: string, maxDepth = 512) => scanJson(bytes(text), maxDepth)
+const scan = (text: string, maxDepth = 512) => scanJson(bytes(text), { maxDepth, isPlain: isPlainText(text) })
 
 function parses(text: string): boolean {
   try {
@@ -17,10 +17,10 @@ function parses(text: string): boolean {
 
 describe('scanJson', () => {
   test('counts members and elements, at every level', () => {
-    expect(scan('1')).toEqual({ ok: true, values: 0 })
-    expect(scan('[]')).toEqual({ ok: true, values: 0 })
-    expect(scan(' [ 1 , "a" , [ ] , { } ] ')).toEqual({ ok: true, values: 4 })
-    expect(scan('{"a":{"b":[1,2,3]},"c":null}')).toEqual({ ok: true, values: 6 })
+    expect(scan('1')).toEqual({ ok: true, values: 0, length: 0 })
+    expect(scan('[]')).toEqual({ ok: true, values: 0, length: 0 })
+    expect(scan(' [ 1 , "a" , [ ] , { } ] ')).toEqual({ ok: true, values: 4, length: 4 })
+    expect(scan('{"a":{"b":[1,2,3]},"c":null}')).toEqual({ ok: true, values: 6, length: 2 })
   })
 
   test.each([
@@ -38,15 +38,28 @@ describe('scanJson', () => {
       isContainer(value) ? Object.values(value).reduce((sum: number, inner) => sum + 1 + valuesIn(inner), 0) : 0
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 6 }), fc.nat(6), (value, limit) => {
-        const expected = depthOf(value) > limit ? { ok: false, code: 'too-deep' } : { ok: true, values: valuesIn(value) }
+        const expected =
+          depthOf(value) > limit
+            ? { ok: false, code: 'too-deep' }
+            : { ok: true, values: valuesIn(value), length: isContainer(value) ? Object.keys(value).length : 0 }
         expect(scan(JSON.stringify(value), limit)).toEqual(expected)
       }),
       seeded('scanJson', 1_000),
     )
   })
 
+  test.each(['a', 'é', '😀', String.raw`\"`, String.raw`\u0041`, '\n', '\u0001'])('long strings, with %j somewhere', (part) => {
+    for (const before of [0, 1, 62, 63, 64, 65, 66, 200])
+      for (const text of [
+        `["${'x'.repeat(before)}${part}${'x'.repeat(100)}",1]`,
+        `{"${'x'.repeat(before)}${part}${'x'.repeat(100)}":1}`,
+        `["${'x'.repeat(before)}${part}${'x'.repeat(100)}`,
+      ])
+        expect([text, scan(text).ok]).toEqual([text, parses(text)])
+  })
+
   test('depth: at the limit, and one above it', () => {
-    expect(scan('[[[]]]', 3)).toEqual({ ok: true, values: 2 })
+    expect(scan('[[[]]]', 3)).toEqual({ ok: true, values: 2, length: 1 })
     expect(scan('[[{"a":[]}]]', 3)).toEqual({ ok: false, code: 'too-deep' })
   })
 

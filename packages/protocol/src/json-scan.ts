@@ -9,8 +9,9 @@ import { utf8Text } from './utf8.ts'
 
 /** What a text holds, or why it is refused. */
 export type JsonScan =
-  /** `values`: all values but the outermost: members of objects and elements of arrays. */
-  { readonly ok: true; readonly values: number } | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' | 'too-many-values' }
+  /** `values`: all values but the outermost: members of objects and elements of arrays. `length`: those of the outermost. */
+  | { readonly ok: true; readonly values: number; readonly length: number }
+  | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' | 'too-many-values' }
 
 const SPACE = 0x20
 const QUOTE = 0x22
@@ -32,12 +33,29 @@ const MALFORMED: JsonScan = { ok: false, code: 'malformed-json' }
 const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
 
+/** Bounds of a scan, and what is known of the text. */
+export interface JsonScanOptions {
+  readonly maxDepth: number
+  readonly maxValues?: number
+  /** `isPlainText` is true of the text. */
+  readonly isPlain?: boolean
+}
+
+/** Whether nothing in a text is escaped and nothing would have to be: then a string ends at the next quote, which is found much faster. */
+export function isPlainText(text: string): boolean {
+  return !ESCAPED_OR_CONTROL.test(text)
+}
+
+// oxlint-disable-next-line no-control-regex -- these are what JSON forbids in a string
+const ESCAPED_OR_CONTROL = /[\0-\x1f\\]/
+
 /** Reads a whole text by the grammar of JSON, as `JSON.parse` does. `data` must be valid UTF-8 for that. */
-export function scanJson(data: Uint8Array, maxDepth: number, maxValues: number = Infinity): JsonScan {
+export function scanJson(data: Uint8Array, { maxDepth, maxValues = Infinity, isPlain = false }: JsonScanOptions): JsonScan {
   /** The closing brackets of the containers around the innermost one; `close` is that of the innermost, 0 outside of all. */
   const around: number[] = []
   let close = 0
   let values = -1
+  let length = 0
   let at = skipSpace(data, 0)
   for (;;) {
     if (++values > maxValues) return TOO_MANY
@@ -49,18 +67,20 @@ export function scanJson(data: Uint8Array, maxDepth: number, maxValues: number =
       else {
         around.push(close)
         close = first + 2
-        if (close === CLOSE_OBJECT && (at = keyEnd(data, at)) < 0) return MALFORMED
+        if (close === CLOSE_OBJECT && (at = keyEnd(data, at, isPlain)) < 0) return MALFORMED
+        if (around.length === 1) length = 1
         continue
       }
-    } else if ((at = scalarEnd(data, at, first)) < 0) return MALFORMED
+    } else if ((at = scalarEnd(data, at, first, isPlain)) < 0) return MALFORMED
     for (;;) {
       let next = data[at]!
       if (next <= SPACE) next = data[(at = skipSpace(data, at))]!
-      if (close === 0) return at === data.length ? { ok: true, values } : MALFORMED
+      if (close === 0) return at === data.length ? { ok: true, values, length } : MALFORMED
       if (next === COMMA) {
         at++
         if (data[at]! <= SPACE) at = skipSpace(data, at)
-        if (close === CLOSE_OBJECT && (at = keyEnd(data, at)) < 0) return MALFORMED
+        if (close === CLOSE_OBJECT && (at = keyEnd(data, at, isPlain)) < 0) return MALFORMED
+        if (around.length === 1) length++
         break
       }
       if (next !== close) return MALFORMED
@@ -75,23 +95,23 @@ export function forwardFault(bytes: Uint8Array): 'malformed-json' | 'too-deep' |
   const text = utf8Text(bytes)
   if (text === undefined) return 'malformed-json'
   if (bytes.length <= MAX_NESTING * 2) return jsonValue(text) === undefined ? 'malformed-json' : null
-  const scan = scanJson(bytes, MAX_NESTING)
+  const scan = scanJson(bytes, { maxDepth: MAX_NESTING, isPlain: isPlainText(text) })
   return scan.ok ? null : scan.code === 'too-deep' ? 'too-deep' : 'malformed-json'
 }
 
 /** Where the value behind the key at `at` begins; -1: malformed. */
-function keyEnd(data: Uint8Array, at: number): number {
+function keyEnd(data: Uint8Array, at: number, isPlain: boolean): number {
   if (data[at] !== QUOTE) return -1
-  const end = stringEnd(data, at)
+  const end = stringEnd(data, at, isPlain)
   if (end < 0) return -1
   const colon = skipSpace(data, end)
   return data[colon] === COLON ? skipSpace(data, colon + 1) : -1
 }
 
-function scalarEnd(data: Uint8Array, at: number, first: number): number {
+function scalarEnd(data: Uint8Array, at: number, first: number, isPlain: boolean): number {
   switch (first) {
     case QUOTE:
-      return stringEnd(data, at)
+      return stringEnd(data, at, isPlain)
     case 0x74:
       return literalEnd(data, at, 'true')
     case 0x66:
@@ -108,8 +128,12 @@ function literalEnd(data: Uint8Array, at: number, literal: string): number {
   return at + literal.length
 }
 
-function stringEnd(data: Uint8Array, from: number): number {
+/** A search from here on pays only for a string that is longer than this. */
+const SHORT_STRING = 64
+
+function stringEnd(data: Uint8Array, from: number, isPlain: boolean): number {
   for (let at = from + 1; at < data.length; at++) {
+    if (isPlain && at - from > SHORT_STRING) return data.indexOf(QUOTE, at) + 1 || -1
     const byte = data[at]!
     if (byte === QUOTE) return at + 1
     if (byte < 0x20) return -1

@@ -1,6 +1,6 @@
 import { decoded, jsonValue, undecodable, type Decoded, type FrameEnvelope, type Undecodable } from './decode.ts'
 import { defaultFrameBounds, MAX_NAME_BYTES, MAX_NESTING, MAX_TOPIC_BYTES, valuesBound, type FrameBounds } from './frame-bounds.ts'
-import { scanJson } from './json-scan.ts'
+import { isPlainText, scanJson } from './json-scan.ts'
 import { elementBytes, firstElementBytes, memberBytes, membersBytes } from './json-text.ts'
 import { isJsonObject, type Message, type Ref } from './message.ts'
 import type { ClientFrame } from './client-frame.ts'
@@ -24,7 +24,7 @@ export function encodeTextMessage(version: Version, message: Message, withJoinRe
 }
 
 /**
- * The text before and after the payload in a message without a ref: to everybody on a topic, or to the channel of
+ * The text before and after the payload in a message without a ref: to all on a topic, or to the channel of
  * `joinRef`. The payload's own bytes go between, so the envelope is built once per topic and the payload never again.
  */
 export function envelopeAround(
@@ -51,53 +51,54 @@ const SMALL_BYTES = 1_024
  * holds too many values for the event, where the server reads it (rule L10). Payloads that are only forwarded are checked, not parsed.
  */
 export function decodeTextFromClient(version: Version, data: Uint8Array, bounds: FrameBounds = defaultFrameBounds): Decoded<ClientFrame> {
-  const text = data.length <= SMALL_BYTES || hasOtherThanAscii(data) ? utf8Text(data) : ''
+  const text = utf8Text(data)
   if (text === undefined) return undecodable('invalid-utf8', 'the text frame is not UTF-8')
-  return data.length <= SMALL_BYTES ? decodeSmall(version, data, text, bounds) : decodeLarge(version, data, bounds)
-}
-
-/** What is ASCII is UTF-8, and need not be made into a text of megabytes to know it. */
-function hasOtherThanAscii(data: Uint8Array): boolean {
-  for (let at = 0; at < data.length; at++) if (data[at]! > 0x7f) return true
-  return false
+  return data.length <= SMALL_BYTES ? decodeSmall(version, data, text, bounds) : decodeLarge(version, data, isPlainText(text), bounds)
 }
 
 function decodeSmall(version: Version, data: Uint8Array, text: string, bounds: FrameBounds): Decoded<ClientFrame> {
   const value = jsonValue(text)
   const message = readMessage(version, value)
   if (!message.ok) return message
-  const { payload, ...envelope } = message.value
-  const names = namesFault(envelope)
+  const { joinRef, ref, topic, event, payload } = message.value
+  // No name is longer than the whole.
+  const names = data.length <= MAX_NAME_BYTES ? null : namesFault(message.value)
   if (names !== null) return names
   const bytes = Array.isArray(value) ? elementBytes(data, PAYLOAD_INDEX, value.length) : memberBytes(data, 'payload')!
-  const maxValues = valuesBound(envelope.event, bounds)
+  const maxValues = valuesBound(event, bounds)
   if (maxValues !== null && bytes.length > maxValues) {
-    const fault = valuesFault(bytes, maxValues, envelope)
+    const fault = valuesFault(bytes, maxValues, envelopeOf(message.value))
     if (fault !== null) return fault
   }
-  return decoded({ ...envelope, payload: { kind: 'json', bytes, value: payload } })
+  // Objects are written out here: copying the rest of one costs as much as the whole of a small frame.
+  return decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: payload } })
 }
 
-function decodeLarge(version: Version, data: Uint8Array, bounds: FrameBounds): Decoded<ClientFrame> {
+function envelopeOf({ joinRef, ref, topic, event }: FrameEnvelope): FrameEnvelope {
+  return { joinRef, ref, topic, event }
+}
+
+function decodeLarge(version: Version, data: Uint8Array, isPlain: boolean, bounds: FrameBounds): Decoded<ClientFrame> {
   // The frame itself is one level more.
-  const scan = scanJson(data, MAX_NESTING + 1)
+  const scan = scanJson(data, { maxDepth: MAX_NESTING + 1, isPlain })
   if (!scan.ok && scan.code === 'malformed-json') return undecodable(scan.code, NOT_JSON)
-  const parts = version === '2.0.0' ? elementsOf(data) : membersOf(data)
+  const parts = version === '2.0.0' ? elementsOf(data, scan.ok ? scan.length : null) : membersOf(data)
   if (!parts.ok) return parts
-  const [joinRef, ref, topic, event, bytes] = parts.value
+  const [joinRefBytes, refBytes, topicBytes, eventBytes, bytes] = parts.value
   // Not even parsed: there is no telling how long it is.
-  if ([joinRef, ref, topic, event].some((name) => name !== undefined && name.length > MAX_ENVELOPE_PART_BYTES))
+  if ([joinRefBytes, refBytes, topicBytes, eventBytes].some((name) => name !== undefined && name.length > MAX_ENVELOPE_PART_BYTES))
     return undecodable('name-too-long', LONG_NAME)
-  const message = fromParts(nameValue(joinRef) ?? null, nameValue(ref), nameValue(topic), nameValue(event), null)
+  const message = fromParts(nameValue(joinRefBytes) ?? null, nameValue(refBytes), nameValue(topicBytes), nameValue(eventBytes), null)
   if (!message.ok) return message
-  const { payload: _, ...envelope } = message.value
+  const envelope = envelopeOf(message.value)
+  const { joinRef, ref, topic, event } = envelope
   const names = namesFault(envelope)
   if (names !== null) return names
   if (!scan.ok) return undecodable(scan.code, `the payload is nested more than ${MAX_NESTING} levels deep`, envelope)
-  const maxValues = valuesBound(envelope.event, bounds)
-  if (maxValues === null) return decoded({ ...envelope, payload: { kind: 'json-text', bytes } })
+  const maxValues = valuesBound(event, bounds)
+  if (maxValues === null) return decoded({ joinRef, ref, topic, event, payload: { kind: 'json-text', bytes } })
   const fault = scan.values > maxValues ? valuesFault(bytes, maxValues, envelope) : null
-  return fault ?? decoded({ ...envelope, payload: { kind: 'json', bytes, value: jsonValue(utf8Text(bytes)) } })
+  return fault ?? decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: jsonValue(utf8Text(bytes)) } })
 }
 
 type FrameParts = readonly [
@@ -108,8 +109,13 @@ type FrameParts = readonly [
   payload: Uint8Array,
 ]
 
-function elementsOf(data: Uint8Array): Decoded<FrameParts> {
-  const parts = firstByte(data) === OPEN_ARRAY ? firstElementBytes(data, PAYLOAD_INDEX + 1) : []
+/** `length`: of the array, where it is known. */
+function elementsOf(data: Uint8Array, length: number | null): Decoded<FrameParts> {
+  if (firstByte(data) !== OPEN_ARRAY) return undecodable('wrong-shape', NO_ARRAY)
+  const parts =
+    length === PAYLOAD_INDEX + 1
+      ? [...firstElementBytes(data, PAYLOAD_INDEX), elementBytes(data, PAYLOAD_INDEX, length)]
+      : firstElementBytes(data, PAYLOAD_INDEX + 1)
   return parts.length > PAYLOAD_INDEX ? decoded(parts as unknown as FrameParts) : undecodable('wrong-shape', NO_ARRAY)
 }
 
@@ -137,12 +143,17 @@ function nameValue(bytes: Uint8Array | undefined): unknown {
 
 function namesFault(envelope: FrameEnvelope): Undecodable | null {
   const { joinRef, ref, topic, event } = envelope
-  if (!fitsBytes(String(joinRef), MAX_NAME_BYTES) || !fitsBytes(String(ref), MAX_NAME_BYTES)) return undecodable('name-too-long', LONG_NAME)
-  return fitsBytes(topic, MAX_TOPIC_BYTES) && fitsBytes(event, MAX_NAME_BYTES) ? null : undecodable('name-too-long', LONG_NAME, envelope)
+  if (!isShortRef(joinRef) || !isShortRef(ref)) return undecodable('name-too-long', LONG_NAME)
+  if (fitsBytes(topic, MAX_TOPIC_BYTES) && fitsBytes(event, MAX_NAME_BYTES)) return null
+  return undecodable('name-too-long', LONG_NAME, envelopeOf(envelope))
+}
+
+function isShortRef(ref: Ref): boolean {
+  return typeof ref !== 'string' || fitsBytes(ref, MAX_NAME_BYTES)
 }
 
 function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnvelope): Undecodable | null {
-  const scan = scanJson(payload, MAX_NESTING, maxValues)
+  const scan = scanJson(payload, { maxDepth: MAX_NESTING, maxValues })
   return scan.ok ? null : undecodable(scan.code, `the payload holds more than ${maxValues} keys and elements`, envelope)
 }
 

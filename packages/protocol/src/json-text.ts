@@ -64,8 +64,10 @@ export function membersBytes(data: Uint8Array, keys: readonly string[]): readonl
     const keyEnd = stringEnd(data, at)
     const from = skipSpace(data, skipSpace(data, keyEnd) + 1)
     const to = valueEnd(data, from)
+    const first = data[at + 1] === BACKSLASH ? escapedCode(data, at + 2) : data[at + 1]
     for (let index = 0; index < keys.length; index++) {
-      if (!isKey(data, at, keyEnd, keys[index]!)) continue
+      const key = keys[index]!
+      if (key.charCodeAt(0) !== first || !isKey(data, at, keyEnd, key)) continue
       starts[index] = from
       ends[index] = to
     }

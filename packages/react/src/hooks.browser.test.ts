@@ -308,7 +308,7 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       await joined('a')
       await expect.poll(sent, soon).toEqual(['phx_join', 'track', 'phx_join', 'track'])
       await expect.poll(people, soon).toEqual(['Ada'])
-      expect(await page.evaluate(() => globalThis.page.gaps)).toEqual([{ recovered: false, reason: 'late-listener' }])
+      expect(await page.evaluate(() => globalThis.page.gaps)).toEqual([{ recovered: false, reason: 'no-history' }])
     })
 
     test('other options for the same topic are refused by name, until the topic is free', async () => {

@@ -9,7 +9,7 @@ export type Wanted =
 
 export type Handler = (payload: never) => unknown
 
-/** One thing that is listened to, and everybody who does: the client takes equal filters once. */
+/** One filter and all its listeners: the client takes equal filters once. */
 export class Listening {
   readonly wanted: Wanted
   readonly handlers: Set<Handler> = new Set()
@@ -23,7 +23,7 @@ export class Listening {
     return this.#bound !== null
   }
 
-  /** Whether the server must be told when the channel is joined. */
+  /** Whether it is part of the join. */
   get isPartOfJoin(): boolean {
     return this.wanted.type === 'presence' || this.wanted.type === 'postgres_changes'
   }

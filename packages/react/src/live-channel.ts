@@ -28,9 +28,9 @@ export const NOBODY: PresenceSnapshot = Object.freeze(Object.create(null) as Pre
 
 /** What a channel needs of the others of its client. */
 export interface Neighbours {
-  /** Whether another channel has this topic with other options. Those that nobody holds any more are ended. */
+  /** Whether another channel has this topic with other options. Those without holders are ended. */
   isTaken(channel: LiveChannel): boolean
-  /** Whether somebody waits for this topic, to join it with other options. */
+  /** Whether a component waits for this topic, to join it with other options. */
   isAwaited(channel: LiveChannel): boolean
   ended(channel: LiveChannel): void
 }
@@ -53,7 +53,7 @@ export class LiveChannel {
   #status: ChannelStatus = CLOSED
   #syncing: Promise<void> | null = null
   #isRejoining = false
-  /** What the server was last told to show, as JSON. */
+  /** The presence that was sent last, as JSON. */
   #shown: string | undefined
   #showing: Promise<RealtimeChannelSendResponse> = Promise.resolve('ok')
 
@@ -86,7 +86,7 @@ export class LiveChannel {
     return release
   }
 
-  /** Leaves at once, if nobody holds it. */
+  /** Leaves at once, if it has no holder. */
   endNow(): void {
     this.#holders.endNow()
   }
@@ -135,7 +135,7 @@ export class LiveChannel {
     this.sync()
   }
 
-  /** Waits for the join, then sends. Rejects with a RealtimeError when nobody holds the channel, and on misuse. */
+  /** Waits for the join, then sends. Rejects with a RealtimeError when the channel has no holder, and on misuse. */
   send(event: string, payload: unknown): Promise<RealtimeChannelSendResponse> {
     return this.#whenJoined((channel) => channel.sendBroadcast(event, payload))
   }
@@ -177,7 +177,7 @@ export class LiveChannel {
     this.#shown = undefined
   }
 
-  /** What is part of the join stays until the next one; nobody hears it meanwhile. */
+  /** What is part of the join stays until the next one, without listeners meanwhile. */
   #dropUnheard(isActive: boolean): void {
     for (const [key, listening] of this.#listenings) {
       if (listening.handlers.size > 0 || (isActive && listening.isBound && listening.isPartOfJoin)) continue
@@ -213,7 +213,12 @@ export class LiveChannel {
     } else if (status === 'CLOSED') {
       this.#shown = undefined
       this.#setStatus('closed', error ?? this.#status.error)
-    } else this.#setStatus('errored', error ?? null)
+    } else {
+      // No attempt heals it, and few components read the status.
+      if (error?.retryable === false && this.#status.error?.message !== error.message)
+        console.warn(`${this.topic}: ${error.message} (${error.code})`)
+      this.#setStatus('errored', error ?? null)
+    }
   }
 
   #setStatus(state: ChannelStatus['state'], error: RealtimeError | null = null): void {
@@ -221,7 +226,7 @@ export class LiveChannel {
     for (const changed of [...this.#watchers]) changed()
   }
 
-  /** Tells the server whom to show, if that is not what it was told last. */
+  /** Sends the presence to show, unless it was sent last. */
   #show(): Promise<RealtimeChannelSendResponse> {
     const { channel } = this
     const wanted = [...this.#tracks.values()].at(-1)
@@ -238,7 +243,7 @@ export class LiveChannel {
         throw error
       },
     )
-    // Whoever called gets the fault; a join that shows what was tracked before has no caller.
+    // The caller gets the fault; a join that shows what was tracked before has no caller.
     showing.catch(() => {})
     this.#showing = showing
     return showing

@@ -35,7 +35,7 @@ export function useChannelStatus<Events extends object, Meta extends object, Dat
   return useSyncExternalStore(watchStatus, status, () => CLOSED)
 }
 
-/** Calls after each rejoin that may have missed something: the one place to fetch anew. */
+/** Calls after each rejoin that may have missed something: the one place to fetch again. */
 export function useGap<Events extends object, Meta extends object, Database>(
   channel: SharedChannel<Events, Meta, Database>,
   handler: (rejoin: Rejoin) => void,

@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react'
 import { NOBODY } from './live-channel.ts'
 import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 
-/** Somebody who is here. Several may share a key: a user with two tabs. */
+/** A member. Several may share a key: a user with two tabs. */
 export interface Member<Meta extends object> {
   readonly key: string
   /** Names this one presence; fit for React's `key`. */

@@ -53,6 +53,7 @@ type LimitCode =
   | 'body-too-large'
   | 'frame-timeout'
   | 'payload-too-large'
+  | 'presence-full'
   | 'rate-limited'
   | 'too-many-channels'
   | 'too-many-events'

@@ -1,14 +1,16 @@
 /**
  * `@tidewire/server`: one node of Tidewire, listening. {@link startServer} is the way in.
  */
+import { drain } from './io/drain.ts'
 import { guardHost, type HostRule } from './io/http/host-guard.ts'
 import { httpApi } from './io/http/http-api.ts'
 import { listen } from './io/http/http-listener.ts'
 import type { MetricsText } from './io/http/metrics-endpoint.ts'
+import { keepAlive, pause } from './io/keep-alive.ts'
 import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
-import type { Observer, Runtime, TokenVerifier } from './ports.ts'
+import type { Observer, TokenVerifier } from './ports.ts'
 import { Server, type ServerPorts } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
@@ -36,6 +38,8 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly metricsVerifier?: TokenVerifier | null
   /** Which `Host` headers are taken; all are without it. A server on a developer's machine should know its names. */
   readonly hostRule?: HostRule
+  /** A sentence when something is wrong that `/healthcheck` should name. It goes on answering 200. */
+  readonly trouble?: () => string | null
   /** Asked for the paths that the server does not know; `null` means it does not know them either. */
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
 }
@@ -46,9 +50,15 @@ export interface RunningServer {
   readonly url: string
   readonly port: number
   readonly server: Server
-  /** Drains: refuses new sockets, closes the open ones with 1012, then stops listening. Safe to call twice. */
+  /**
+   * Drains: fails its health check, stops accepting after `drainDelayMs`, closes the open sockets with 1012, one after the other
+   * within `drainTimeoutMs`, and cuts those that do not close. Safe to call twice.
+   */
   stop(): Promise<void>
 }
+
+/** Without a way to the others a node starts all the same, and says that it is alone. */
+const SYNCHRONIZE_WITHIN_MS = 3_000
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
@@ -62,10 +72,11 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     changeFeed,
     relay,
     tracer,
+    processes,
     admin,
     ...others
   } = options
-  const { metrics = null, metricsVerifier = null, hostRule = () => true, fallback, ...rest } = others
+  const { metrics = null, metricsVerifier = null, hostRule = () => true, trouble = () => null, fallback, ...rest } = others
   const resolved = resolveOptions(rest)
   const runtime = nodeRuntime()
   const server = new Server(resolved, {
@@ -77,6 +88,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     changeFeed: changeFeed ?? null,
     relay: relay ?? null,
     tracer: tracer ?? null,
+    processes: processes ?? null,
     admin: admin ?? null,
   })
   const decisions: Pick<Observer, 'decision'> = { decision: (decision) => server.observer.decision(decision) }
@@ -93,17 +105,23 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       const admission = await server.checkUpgrade(apiKey, headers)
       return admission.ok ? null : admission
     },
-    draining: () => server.connections.draining,
+    draining: () => server.isLeaving,
     feedProgress: () => changeFeed?.progress?.() ?? null,
     isCutOff: () => relay?.link.state === 'down',
+    trouble,
     fallback,
   })
   const guarded = guardHost(hostRule, decisions, api, createWebSocketListener(server))
+  await keepAlive(server.synchronized(SYNCHRONIZE_WITHIN_MS))
   const listener = await listen(
     { host, port, headersTimeoutMs: resolved.headersTimeoutMs, maxSockets: resolved.maxSockets },
     guarded.onRequest,
     guarded.webSockets,
-  )
+  ).catch(async (error: unknown) => {
+    // What it has opened already would keep the process from its end.
+    await server.close()
+    throw error
+  })
   let sweeping = runtime.setTimer(sweep, SWEEP_INTERVAL_MS)
   function sweep(): void {
     server.sweep()
@@ -111,6 +129,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
   let stopped: Promise<void> | null = null
   const stop = async (): Promise<void> => {
+    server.leave()
+    await pause(resolved.drainDelayMs)
+    listener.stopAccepting()
     await drain(server, runtime, resolved.drainTimeoutMs)
     sweeping.cancel()
     await server.close()
@@ -122,13 +143,4 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     server,
     stop: () => (stopped ??= stop()),
   }
-}
-
-/** How long one batch of sockets gets before the next is closed. */
-const DRAIN_STEP_MS = 20
-
-async function drain(server: Server, runtime: Runtime, timeoutMs: number): Promise<void> {
-  const deadline = runtime.uptime() + timeoutMs
-  while (server.drain() > 0 && runtime.uptime() < deadline)
-    await new Promise<void>((resolve) => void runtime.setTimer(resolve, DRAIN_STEP_MS))
 }

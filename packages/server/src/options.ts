@@ -7,7 +7,7 @@ export interface ServerOptions {
   readonly limits?: Partial<Limits>
   /** Refuse public channels. Default false. */
   readonly privateOnly?: boolean
-  /** A client whose private channel is refused because a policy raised an error is told which one and what it raised. Default false. */
+  /** A client whose private channel is refused because a policy raised an error gets its name and error. Default false. */
   readonly showsFailedPolicies?: boolean
   /** Claims that every token must have with exactly these values, besides `role` and `exp`. */
   readonly requiredClaims?: Readonly<Record<string, unknown>>
@@ -25,8 +25,10 @@ export interface ServerOptions {
   readonly maxSockets?: number
   /** How long a request or upgrade may take to send its head. Default 10 000. */
   readonly headersTimeoutMs?: number
-  /** Closing handshakes at shutdown may take this long altogether. Default 5 000. */
+  /** At shutdown, sockets are closed one after the other, and are all gone after this long. Default 5 000. */
   readonly drainTimeoutMs?: number
+  /** At shutdown, how long the server still accepts sockets after its health check said 503. Default 0. */
+  readonly drainDelayMs?: number
 }
 
 export interface ResolvedServerOptions extends Required<Omit<ServerOptions, 'limits'>> {
@@ -48,6 +50,7 @@ const DEFAULTS: Omit<ResolvedServerOptions, 'limits'> = {
   maxSockets: 65_536,
   headersTimeoutMs: 10_000,
   drainTimeoutMs: 5_000,
+  drainDelayMs: 0,
 }
 
 /** Fills in the defaults. Throws one RealtimeError `bad-option` that names every fault at once. */

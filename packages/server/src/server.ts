@@ -35,6 +35,7 @@ import type {
   PublishOutcome,
   PublishRequest,
   Relay,
+  RelayPeer,
   Runtime,
   TokenVerifier,
   Tracer,
@@ -58,8 +59,17 @@ export interface ServerPorts {
   readonly relay?: Relay | null
   /** Follows broadcasts; without one nothing is spent on it. */
   readonly tracer?: Tracer | null
+  /** Where several processes serve one port and have a relay: they are shown as one server. */
+  readonly processes?: Processes | null
   /** What an inspector needs; `null`: there is none. */
   readonly admin?: AdminPorts | null
+}
+
+/** This process among those that serve its port. */
+export interface Processes {
+  /** Of the ids of its connections; no other has it. */
+  readonly prefix: string
+  readonly isSibling: (peer: RelayPeer) => boolean
 }
 
 export type ConnectionAdmission =
@@ -90,6 +100,7 @@ export class Server {
   readonly #nodes: Nodes | null
   readonly #nodeAdmin: NodeAdmin
   #connectionCount = 0
+  #isLeaving = false
 
   constructor(options: ResolvedServerOptions, ports: ServerPorts) {
     const { runtime } = ports
@@ -125,6 +136,7 @@ export class Server {
     }
     const presence = new PresenceTracker<object>({
       replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
+      maxTopicBytes: options.limits.maxPresenceBytes,
       nextPhxRef: () => base64url(runtime.randomBytes(12)),
     })
     this.#nodeAdmin = new NodeAdmin({
@@ -134,6 +146,11 @@ export class Server {
       startedAt: relay?.self.startedAt ?? runtime.now(),
       figures: () => this.#figures(),
       disconnect: (target) => this.connections.disconnect(target),
+      ...(ports.processes && {
+        isSibling: ports.processes.isSibling,
+        onSibling: (message, from) => this.#admin?.onSibling(message, from) ?? false,
+        answerSibling: (question) => this.#admin?.answerSibling(question),
+      }),
     })
     const admin = this.#nodeAdmin
     const nodes =
@@ -186,7 +203,7 @@ export class Server {
 
   /** A socket whose handshake is done. */
   accept(details: Omit<ConnectionDetails, 'id'>, transport: Transport): Connection {
-    const id = (++this.#connectionCount).toString(36)
+    const id = `${this.#ports.processes?.prefix ?? ''}${(++this.#connectionCount).toString(36)}`
     const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
     this.connections.add(connection)
     this.observer.connected(id)
@@ -203,10 +220,27 @@ export class Server {
     return publishTrusted(this.#services, request)
   }
 
-  /** Starts or goes on with draining: closes the next sockets. Returns how many are left. */
-  drain(): number {
-    if (!this.connections.draining) this.#nodes?.leave()
-    return this.connections.drain()
+  /** Resolves when it knows what the other nodes know, or after `withinMs`; at once where it is the only one. */
+  synchronized(withinMs: number): Promise<void> {
+    return this.#nodes?.synchronized(withinMs) ?? Promise.resolve()
+  }
+
+  /** Whether it is about to stop: load balancers should send nobody new. */
+  get isLeaving(): boolean {
+    return this.#isLeaving
+  }
+
+  /** Notifies the other nodes that the clients of this one are about to come back on them. Goes on serving. */
+  leave(): void {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    this.#nodes?.leave()
+  }
+
+  /** Refuses new sockets and joins from now on, and closes the next `most` sockets. Returns how many are left. */
+  drain(most?: number): number {
+    this.leave()
+    return this.connections.drain(most)
   }
 
   /** Says goodbye to the other nodes. */
@@ -234,7 +268,7 @@ export class Server {
       topics: this.topics.size,
       lagBytes: lag?.bytes ?? null,
       lagMs: lag?.ms ?? null,
-      trouble: this.connections.draining ? 'The server is shutting down.' : (progress?.trouble ?? alone),
+      trouble: this.#isLeaving ? 'The server is shutting down.' : (progress?.trouble ?? alone),
     }
   }
 
@@ -243,6 +277,7 @@ export class Server {
     return {
       node: relay ?? null,
       nodes: this.#nodeAdmin,
+      hasSiblings: Boolean(this.#ports.processes),
       runtime,
       connections: this.connections,
       topics: this.topics,

@@ -91,12 +91,13 @@ class Session implements BrokerSession {
     return this.#network.maxPayloadBytes
   }
 
-  publish(subject: string, bytes: Uint8Array): void {
-    if (bytes.length > this.maxPayloadBytes) throw new Error(`${bytes.length} bytes are over the limit of the broker`)
+  publish(subject: string, bytes: Uint8Array): boolean {
+    if (bytes.length > this.maxPayloadBytes) return false
     this.#end.published.set(subject, (this.#end.published.get(subject) ?? 0) + 1)
-    if (this.#frozen || this.#ended) return
+    if (this.#frozen || this.#ended) return true
     const { ends, reaches } = this.#network
     for (const end of ends) if (end !== this.#end && reaches(this.#end, end)) end.session?.deliver(subject, bytes)
+    return true
   }
 
   subscribe(subject: string, received: (bytes: Uint8Array) => void): () => void {

@@ -114,7 +114,7 @@ export class FakeRuntime implements Runtime {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 
-  setTimer(afterMs: number, run: () => void): () => void {
+  setTimer(run: () => void, afterMs: number): () => void {
     const timer = { atMs: this.#nowMs + afterMs, run }
     this.#timers.add(timer)
     return () => this.#timers.delete(timer)

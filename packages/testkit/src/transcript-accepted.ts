@@ -1,3 +1,4 @@
+import type { ChangesFault, ChangesFaultCode } from '@tidewire/protocol'
 import type { Change, Deviation } from './transcript-deviations.ts'
 
 const NO_OBJECT = 'MalformedPayload: a broadcast payload must be an object'
@@ -8,6 +9,15 @@ const API_CALLS = [
   62, 65, 66, 69, 71, 75, 76, 79, 80, 81,
 ]
 const UNCOUNTED_CALLS = [45, 50, 52, 66, 81]
+
+const BAD_VALUE_OF_N = "n is of type int4: change the filter's operator or value."
+const FILTER_GRAMMAR = 'Write a filter as `column=operator.value`, several joined by commas: `id=eq.1`, `state=in.(open,done)`.'
+
+/** The fault of the join in `v2_join_public`. */
+export const PUB1_NOT_PUBLISHED: ChangesFault = {
+  code: 'not-published',
+  hint: 'The publication supabase_realtime has no table that fits pub1.*: alter publication supabase_realtime add table …;',
+}
 
 const LAST_ROW =
   '{"ref":null,"event":"postgres_changes","payload":{"data":{"table":"notes","type":"INSERT","record":{"n": 1, "id": 38, "ok": null, "body": "afterrestart11"},"columns":[{"name": "id", "type": "int4"}, {"name": "body", "type": "text"}, {"name": "n", "type": "int4"}, {"name": "ok", "type": "bool"}],"errors":null,"schema":"public","commit_timestamp":"2026-11-23T18:24:49.324Z"},"ids":[23809488]},"topic":"realtime:room:dbr"}'
@@ -152,6 +162,11 @@ export const acceptedDeviations: readonly Deviation[] = [
     ],
   }),
 
+  ...because('X6', 'browsers of any origin may read that a path is not there, and why the path of the socket refuses', {
+    http_api: [answered(84, { headers: { 'access-control-allow-origin': '*' } })],
+    http_upgrade_errors: [89, 90].map((line) => answered(line, { headers: { 'access-control-allow-origin': '*' } })),
+  }),
+
   ...because('X13', 'there is one project, whatever the Host', {
     http_api: [
       answered(50, { status: 202, headers: { 'content-type': null }, body: '' }),
@@ -173,6 +188,36 @@ export const acceptedDeviations: readonly Deviation[] = [
       [43, { kind: 'opens' }],
       [48, { kind: 'opens' }],
     ],
+  }),
+
+  ...because('X17', 'a fault of a subscription has a code and a hint', {
+    v1_postgres_changes_errors: [
+      coded(6, 'invalid-filter', 'public.notes has no column nope that the role authenticated may read.'),
+      coded(13, 'invalid-filter', BAD_VALUE_OF_N),
+      ...[20, 27, 34, 41, 48].map((line) => coded(line, 'invalid-filter', FILTER_GRAMMAR)),
+      coded(55, 'missing-table', missingTable('nosuch.notes')),
+      coded(62, 'missing-table', missingTable('public.nosuch')),
+      coded(
+        69,
+        'not-published',
+        'The table public.not_published is not published: alter publication supabase_realtime add table public.not_published;',
+      ),
+      coded(76, 'invalid-select', 'public.notes has no column nope that the role authenticated may read.'),
+      coded(83, 'invalid-select', 'Give `select` as an array of column names.'),
+      coded(90, 'invalid-select', 'Name one schema and one table, or leave `select` out.'),
+      ...[97, 125, 132].map((line) => coded(line, 'invalid-entry', 'Name a schema, a table, or both, as text.')),
+      coded(111, 'missing-table', missingTable('public.nosuch')),
+      ...[159, 166].map((line) => coded(line, 'invalid-filter', BAD_VALUE_OF_N)),
+      coded(173, 'invalid-filter', "body is of type text: change the filter's operator or value."),
+    ],
+    v2_join_public: [coded(9, PUB1_NOT_PUBLISHED.code, PUB1_NOT_PUBLISHED.hint)],
+  }),
+  ...because('X17', 'a channel that gets no changes of a table, because its role may not use the schema, is warned', {
+    v1_postgres_changes_errors: [
+      [117, { kind: 'also', client: 'A', frames: [schemaWarning('pge-no_usage_schema')] }],
+      [151, { kind: 'also', client: 'A', frames: [schemaWarning('pge-schema_star')] }],
+    ],
+    v1_legacy_topic_join: [[18, { kind: 'also', client: 'A', frames: [schemaWarning('*')] }]],
   }),
 
   ...because('X19', 'every answer of the API names the rate, and a 429 when to come back', {
@@ -246,6 +291,28 @@ type Answer = Omit<Extract<Change, { readonly kind: 'response' }>, 'kind'>
 
 function answered(line: number, change: Answer): [number, Change] {
   return [line, { kind: 'response', ...change }]
+}
+
+/** The line of a `system` error, which has a code and a hint beside its message. */
+function coded(line: number, code: ChangesFaultCode, hint: string): [number, Change] {
+  return [line, { kind: 'extended', payload: { code, hint } }]
+}
+
+function missingTable(name: string): string {
+  return `There is no table ${name} that this role may read: check the name, create it, or grant SELECT on it.`
+}
+
+function schemaWarning(channel: string): string {
+  const payload = {
+    channel,
+    code: 'not-allowed' satisfies ChangesFaultCode,
+    extension: 'postgres_changes',
+    hint: 'grant usage on schema private_schema to authenticated;',
+    live: true,
+    message: 'Changes of private_schema.things are withheld: your role may not use the schema',
+    status: 'error',
+  }
+  return JSON.stringify({ event: 'system', payload, ref: null, topic: `realtime:${channel}` })
 }
 
 /** The line of a frame that cannot be read, with the answer to its sender. */

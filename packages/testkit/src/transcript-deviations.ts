@@ -14,6 +14,8 @@ export interface Deviation {
 export type Change =
   /** Another frame comes in its place. */
   | { readonly kind: 'instead'; readonly frame: RecordedFrame }
+  /** The payload of the frame, which is an object, has these members more. */
+  | { readonly kind: 'extended'; readonly payload: Readonly<Record<string, unknown>> }
   /** The frame does not come. */
   | { readonly kind: 'absent' }
   /** The frame comes right after line `line` is played. */
@@ -56,6 +58,10 @@ function change(steps: readonly Step[], index: number, step: Step, deviation: De
   switch (wanted.kind) {
     case 'instead':
       return step.kind === 'receive' ? steps.with(index, { ...step, frame: wanted.frame }) : null
+    case 'extended': {
+      const frame = step.kind === 'receive' ? extended(step.frame, wanted.payload) : null
+      return step.kind === 'receive' && frame !== null ? steps.with(index, { ...step, frame }) : null
+    }
     case 'absent':
       return step.kind === 'receive' ? steps.toSpliced(index, 1) : null
     case 'moved': {
@@ -80,6 +86,13 @@ function change(steps: readonly Step[], index: number, step: Step, deviation: De
     case 'closed':
       return step.kind === 'closed' ? steps.with(index, { ...step, code: wanted.code, reason: wanted.reason ?? step.reason }) : null
   }
+}
+
+function extended(frame: RecordedFrame, members: Readonly<Record<string, unknown>>): string | null {
+  if (typeof frame !== 'string') return null
+  const message = JSON.parse(frame) as { payload: object } | unknown[]
+  if (Array.isArray(message)) return JSON.stringify(message.with(4, { ...(message[4] as object), ...members }))
+  return JSON.stringify({ ...message, payload: { ...message.payload, ...members } })
 }
 
 function otherwise(response: RecordedResponse, wanted: Extract<Change, { kind: 'response' }>): RecordedResponse {

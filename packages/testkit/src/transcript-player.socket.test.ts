@@ -325,6 +325,7 @@ describe('a wanted difference', () => {
 
   const cases: [string, Deviation, string[]][] = [
     ['instead', wanted(4, { kind: 'instead', frame: reply('1', { x: 1 }) }), [reply('1', { x: 1 }), event('system')]],
+    ['extended', wanted(4, { kind: 'extended', payload: { code: 'x' } }), [reply('1', { code: 'x' }), event('system')]],
     ['absent', wanted(5, { kind: 'absent' }), [reply('1')]],
     ['moved', wanted(4, { kind: 'moved', line: 5 }), [event('system'), reply('1')]],
     ['also', wanted(3, { kind: 'also', client: 'A', frames: [event('more')] }), [event('more'), reply('1'), event('system')]],

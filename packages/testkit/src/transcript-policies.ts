@@ -1,3 +1,4 @@
+import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, AuthorizationRequest, Authorizer, ChangeFeed } from '@tidewire/server'
 
 /** The policies of `transcripts/setup.sql`, for playing without a database. */
@@ -43,10 +44,10 @@ export const quietFeed: ChangeFeed = {
 export const silentFeed: ChangeFeed = { open: () => ({ setIdentity: () => {}, close: () => {} }) }
 
 /** A feed whose database has nothing of what is asked for. */
-export function refusingFeed(message: string): ChangeFeed {
+export function refusingFeed(message: string, fault: ChangesFault): ChangeFeed {
   return {
     open: (_request, listener) => {
-      setImmediate(() => listener.system('error', message))
+      setImmediate(() => listener.system('error', message, { ...fault }))
       return { setIdentity: () => {}, close: () => {} }
     },
   }

@@ -1,4 +1,4 @@
-import { RealtimeClient, type RealtimeChannel } from '@tidewire/client'
+import { RealtimeClient, RealtimeError, type RealtimeChannel } from '@tidewire/client'
 import { afterEach, describe, expect, test } from 'vitest'
 import { TranscriptServer } from './transcript-server.ts'
 import { loadTranscript, versionOf, type RecordedFrame, type Step, type StepOf } from './transcript.ts'
@@ -32,6 +32,8 @@ class Actor {
   readonly told = new Map<string, News[]>()
   readonly expected = new Map<string, News[]>()
   readonly presence = new Map<string, Record<string, unknown[]>>()
+  /** Messages of the errors that our API throws where the recorded client joined. */
+  readonly refused: string[] = []
 
   constructor(url: string, name: string, version: string) {
     this.client = new RealtimeClient(`${url}/${name}`, { params: { apikey: 'key' }, vsn: version, heartbeatIntervalMs: 60_000 })
@@ -49,10 +51,17 @@ class Actor {
     const channel = this.client.channel(message.topic.slice('realtime:'.length), { config: rest })
     channel.on('broadcast', { event: '*' }, (payload: unknown) => void told.push({ kind: 'broadcast', payload: plain(payload) }))
     channel.onSystem((payload: unknown) => void told.push({ kind: 'system', payload }))
-    for (const [binding, entry] of entries.entries())
-      channel.on('postgres_changes', entry as { event: '*'; schema: string }, (change) => {
-        told.push({ kind: 'change', binding, type: change.eventType, table: change.table, errors: change.errors, row: change.new })
-      })
+    try {
+      for (const [binding, entry] of entries.entries())
+        channel.on('postgres_changes', entry as { event: '*'; schema: string }, (change) => {
+          told.push({ kind: 'change', binding, type: change.eventType, table: change.table, errors: change.errors, row: change.new })
+        })
+    } catch (error) {
+      if (!(error instanceof RealtimeError && error.code === 'bad-argument')) throw error
+      this.refused.push(error.message)
+      void this.client.removeChannel(channel)
+      return false
+    }
     this.channels.set(message.topic, { channel, ids: [], live: true })
     channel.subscribe()
     return true
@@ -247,6 +256,7 @@ describe('our client understands what the reference said', () => {
     const actors = await turn(loadTranscript(name).steps)
     let news = 0
     for (const actor of actors.values()) {
+      expect(actor.refused).toEqual(name === 'v1_postgres_changes_errors' ? ['There is no `postgres_changes` event "BOGUS".'] : [])
       expect(Object.fromEntries(actor.told)).toEqual(
         Object.fromEntries([...actor.told.keys()].map((topic) => [topic, actor.expected.get(topic) ?? []])),
       )

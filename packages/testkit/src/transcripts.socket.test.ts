@@ -1,7 +1,7 @@
 import { defaultLimits, startServer, tokenVerifier, type RunningServer, type StartOptions } from '@tidewire/server'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { acceptedDeviations } from './transcript-accepted.ts'
+import { acceptedDeviations, PUB1_NOT_PUBLISHED } from './transcript-accepted.ts'
 import { quietFeed, refusingFeed, setupPolicies, silentFeed } from './transcript-policies.ts'
 import { playedOnDatabase } from './transcript-played.ts'
 import { playTranscript, type PlayOptions } from './transcript-player.ts'
@@ -54,6 +54,7 @@ const played: Readonly<Record<string, Setting>> = {
     server: {
       changeFeed: refusingFeed(
         'Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given connect parameters: [event: *, schema: pub1, table: *, filters: [], select: nil]',
+        PUB1_NOT_PUBLISHED,
       ),
     },
   },

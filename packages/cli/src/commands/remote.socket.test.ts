@@ -36,7 +36,7 @@ describe('send and listen', () => {
     const listeners = await Promise.all([listening('room:1', '--count', '2'), listening('room:1', '--count', '2')])
     expect(await sandbox.run(['send', 'room:1', 'hello', '{"text":"hi"}'])).toEqual({
       code: 0,
-      stdout: 'Sent hello to room:1: 2 subscribers received it.\n',
+      stdout: 'Sent hello to room:1: 2 subscribers on this server received it.\n',
       stderr: '',
     })
     expect(await sandbox.run(['send', 'room:1', 'bye', '--json'])).toEqual({

@@ -56,7 +56,7 @@ function receiversOf(response: Response): number | null {
 
 function inWords(receivers: number | null): string {
   if (receivers === null) return ''
-  return receivers === 1 ? ': 1 subscriber received it' : `: ${receivers} subscribers received it`
+  return receivers === 1 ? ': 1 subscriber on this server received it' : `: ${receivers} subscribers on this server received it`
 }
 
 function explain(target: Target, error: unknown): Failure {

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { readFileSync } from 'node:fs'
 import { defaultLimits, resolveOptions } from '@tidewire/server'
 import { describe, expect, test } from 'vitest'
@@ -25,7 +26,9 @@ test('a secret is enough', () => {
     verifier: { secret: secret.API_JWT_SECRET },
     metricsSecret: null,
     database: null,
+    nodeName: `${hostname()}-4000`,
     cluster: null,
+    workers: 1,
     adminSecret: null,
     allowUnboundedWal: false,
     options: { limits: {} },
@@ -57,6 +60,7 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['TIDEWIRE_MAX_CONDITIONS_PER_FILTER', 'maxConditionsPerFilter'],
     ['TIDEWIRE_MAX_CONDITIONS_PER_JOIN', 'maxConditionsPerJoin'],
     ['TIDEWIRE_MAX_PRESENCE_VALUES', 'maxPresenceValues'],
+    ['TIDEWIRE_MAX_PRESENCE_BYTES', 'maxPresenceBytes'],
     ['TIDEWIRE_MAX_UNFINISHED_BYTES', 'maxUnfinishedBytes'],
     ['TIDEWIRE_FRAME_TIMEOUT_MS', 'frameTimeoutMs'],
   ])('%s is limits.%s', (name, limit) => {
@@ -70,6 +74,7 @@ describe('names of Supabase and our own reach the option they stand for', () => 
     ['JWT_CLAIM_VALIDATORS', '{"iss":"x"}', 'requiredClaims', { iss: 'x' }],
     ['TIDEWIRE_PRIVATE_ONLY', 'true', 'privateOnly', true],
     ['TIDEWIRE_PRIVATE_ONLY', '0', 'privateOnly', false],
+    ['TIDEWIRE_DRAIN_DELAY_MS', '5', 'drainDelayMs', 5],
     ['TIDEWIRE_IDLE_TIMEOUT_MS', '5000', 'idleTimeoutMs', 5000],
     ['TIDEWIRE_MAX_BACKLOG_BYTES', '5', 'maxBacklogBytes', 5],
     ['TIDEWIRE_MAX_MOVING_BACKLOG_BYTES', '5', 'maxMovingBacklogBytes', 5],
@@ -134,8 +139,14 @@ test.each([
 
 describe('faults', () => {
   test('nothing to verify tokens with', () => {
-    expect(faults({})).toEqual(['API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified'])
+    expect(faults({})).toEqual([
+      'API_JWT_SECRET: is missing; set it (`tidewire keys` makes one), or API_JWT_JWKS, so that tokens can be verified',
+    ])
     expect(faults({ API_JWT_SECRET: '  ' })).toHaveLength(1)
+    expect(faults({ API_JWT_SECRT: 'a misspelt name' })).toEqual([
+      expect.stringContaining('API_JWT_SECRET: is missing'),
+      'API_JWT_SECRT has no effect on this server: did you mean API_JWT_SECRET?',
+    ])
   })
 
   test('are all reported at once, in the order of the variables, and without the values', () => {
@@ -195,6 +206,15 @@ describe('warnings', () => {
     // Other programs have variables like these.
     ...['TIDEWIRE_URL', 'SECRET_KEY_BASE', 'PATH', 'API_KEY', 'DB_SCHEMA', 'POST', 'HOSTNAME'].map((name) => [name, []] as const),
   ] as const)('%s', (name, expected) => expect(warnings({ [name]: '1' })).toEqual(expected))
+
+  test('a variable that another one makes useless', () => {
+    expect(warnings({ DB_PASSWORD: 'p', TIDEWIRE_NATS_PREFIX: 'a' })).toEqual([
+      'DB_PASSWORD has no effect without DB_HOST',
+      'TIDEWIRE_NATS_PREFIX has no effect without TIDEWIRE_NATS_URL',
+    ])
+    expect(warnings({ DATABASE_URL: 'postgres://h/d', DB_HOST: 'h' })).toEqual(['DB_HOST has no effect: DATABASE_URL is set'])
+    expect(warnings({ DB_HOST: 'h', DB_PASSWORD: 'p', TIDEWIRE_NATS_URL: 'nats://127.0.0.1', TIDEWIRE_NATS_PREFIX: 'a' })).toEqual([])
+  })
 })
 
 describe('a secret', () => {
@@ -204,7 +224,7 @@ describe('a secret', () => {
     '%s: 15 bytes are refused, 16 warned about, 32 taken',
     (name) => {
       expect(faults({ ...secret, [name]: bytes(15) })).toEqual([
-        `${name}: must be a text of at least 16 bytes, 32 advised: \`openssl rand -base64 48\` makes one`,
+        `${name}: must be a text of at least 16 bytes, 32 advised: \`tidewire keys\` makes one`,
       ])
       const warning = `${name} is shorter than 32 bytes, which HS256 asks for`
       for (const count of [16, 31]) expect(read({ ...secret, [name]: bytes(count) }).warnings).toEqual([warning])

@@ -1,8 +1,8 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
 import { parseJson, postgresUrl } from '../values.ts'
-import { readCluster, type ClusterConfiguration } from './nats-environment.ts'
-import { unknownVariables } from './unknown-variables.ts'
+import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
+import { unknownVariables, unusedVariables } from './unknown-variables.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -17,8 +17,12 @@ export interface StartConfiguration {
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
+  /** Of this server among others, in logs and metrics. */
+  readonly nodeName: string
   /** How it finds the other nodes; `null`: it is the only one. */
   readonly cluster: ClusterConfiguration | null
+  /** How many processes serve the port; `auto`: as many as this machine has cores and the database has room for. */
+  readonly workers: number | 'auto'
   /** Use a database that bounds the write-ahead log of its slots by nothing. */
   readonly allowUnboundedWal: boolean
   /** What the operator should know before it matters: variables that change nothing, a short secret. */
@@ -36,7 +40,7 @@ export function readEnvironment(environment: { readonly [name: string]: string |
   const read = schema.safeParse(given)
   const faults = read.success ? [] : read.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
   if (given['API_JWT_SECRET'] === undefined && given['API_JWT_JWKS'] === undefined)
-    faults.unshift('API_JWT_SECRET: is missing; set it, or API_JWT_JWKS, so that tokens can be verified')
+    faults.unshift('API_JWT_SECRET: is missing; set it (`tidewire keys` makes one), or API_JWT_JWKS, so that tokens can be verified')
   if (given['TIDEWIRE_INSPECTOR'] !== undefined && read.data?.TIDEWIRE_INSPECTOR === true && given['TIDEWIRE_ADMIN_SECRET'] === undefined)
     faults.push(`TIDEWIRE_ADMIN_SECRET: is missing; the inspector needs it, a text of its own of at least ${MIN_SECRET_BYTES} bytes`)
   if (given['TIDEWIRE_ADMIN_SECRET'] !== undefined && given['TIDEWIRE_ADMIN_SECRET'] === given['API_JWT_SECRET'])
@@ -45,7 +49,9 @@ export function readEnvironment(environment: { readonly [name: string]: string |
     faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
   const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
   if (!cluster.ok) faults.push(...cluster.faults)
-  if (!read.success || !cluster.ok || faults.length > 0) return { ok: false, faults }
+  // What is missing may be there under a misspelt name.
+  if (!read.success || !cluster.ok || faults.length > 0)
+    return { ok: false, faults: [...faults, ...unknownVariables(Object.keys(given), Object.keys(schema.shape))] }
   return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }
 }
 
@@ -94,6 +100,13 @@ function limit(meaning: string): NumberField {
   })
 }
 
+/** `undefined`: neither a sensible number nor `auto`. */
+export function readWorkers(text: string): number | 'auto' | undefined {
+  if (text === 'auto') return 'auto'
+  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
+  return count >= 1 && count <= MAX_WORKERS ? count : undefined
+}
+
 function object(text: string): { readonly [key: string]: unknown } | undefined {
   const parsed = parseJson(text)
   const isObject = parsed.ok && typeof parsed.value === 'object' && parsed.value !== null && !Array.isArray(parsed.value)
@@ -114,7 +127,7 @@ const SIGNING_SECRETS = ['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN
 function secret(meaning: string): z.ZodOptional<z.ZodType<string, string>> {
   return field(
     meaning,
-    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`openssl rand -base64 48\` makes one`,
+    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`tidewire keys\` makes one`,
     (text) => (Buffer.byteLength(text) >= MIN_SECRET_BYTES ? text : undefined),
   )
 }
@@ -127,6 +140,7 @@ function warningsOf(given: { readonly [name: string]: string | undefined }): rea
   return [
     ...short.map((name) => `${name} is shorter than ${ADVISED_SECRET_BYTES} bytes, which HS256 asks for`),
     ...unknownVariables(Object.keys(given), Object.keys(schema.shape)),
+    ...unusedVariables(Object.keys(given)),
   ]
 }
 
@@ -139,6 +153,7 @@ function keySource(text: string): KeySource | undefined {
 }
 
 const DEFAULT_PORT = 4000
+const MAX_WORKERS = 64
 
 const words: ReadonlyMap<string, boolean> = new Map([
   ['true', true],
@@ -190,6 +205,7 @@ const schema = z.object({
   TIDEWIRE_MAX_CONDITIONS_PER_FILTER: whole('Default 100', 1),
   TIDEWIRE_MAX_CONDITIONS_PER_JOIN: whole('Conditions of all filters of one join. Default 2000', 1),
   TIDEWIRE_MAX_PRESENCE_VALUES: whole('Keys and list elements of one tracked payload. Default 5000', 1),
+  TIDEWIRE_MAX_PRESENCE_BYTES: whole('Bytes of all that is tracked in one topic. Default 5000000', 1),
   TIDEWIRE_MAX_UNFINISHED_BYTES: whole('Messages that have not come to their end, of all sockets. Default 67108864', 1),
   TIDEWIRE_FRAME_TIMEOUT_MS: whole('How long a message may take to come to its end. Default 30000', 1),
   TIDEWIRE_INSPECTOR: field('Serve the inspector at /_/: true or false (default)', 'true or false', (text) => words.get(text)),
@@ -207,6 +223,12 @@ const schema = z.object({
   TIDEWIRE_LINGER_MS: whole('How long messages are gathered under load; 0 turns it off. Default 1', 0, 1_000),
   TIDEWIRE_HEADERS_TIMEOUT_MS: whole('How long the head of a request may take. Default 10000', 1),
   TIDEWIRE_DRAIN_TIMEOUT_MS: whole('How long closing may take at the end. Default 5000', 0),
+  TIDEWIRE_DRAIN_DELAY_MS: whole('How long sockets are still taken after the health check said 503. Default 0', 0, 300_000),
+  TIDEWIRE_WORKERS: field(
+    'Processes that serve the port together: a number, or auto. Default 1',
+    'a whole number from 1 to 64, or auto',
+    readWorkers,
+  ),
   TIDEWIRE_NATS_URL: field(
     'NATS, through which several servers are one: nats://host:4222, or several with commas',
     'a URL',
@@ -226,7 +248,7 @@ const schema = z.object({
     (text) => words.get(text),
   ),
   TIDEWIRE_NODE_NAME: field(
-    'The name of this server among several. Default: host name and port',
+    'The name of this server among several (NATS, workers). Default: host name and port',
     'a text of at most 64 characters',
     (text) => (text.length <= 64 ? text : undefined),
   ),
@@ -252,6 +274,7 @@ function configurationOf(
     maxConditionsPerFilter: values.TIDEWIRE_MAX_CONDITIONS_PER_FILTER,
     maxConditionsPerJoin: values.TIDEWIRE_MAX_CONDITIONS_PER_JOIN,
     maxPresenceValues: values.TIDEWIRE_MAX_PRESENCE_VALUES,
+    maxPresenceBytes: values.TIDEWIRE_MAX_PRESENCE_BYTES,
     maxUnfinishedBytes: values.TIDEWIRE_MAX_UNFINISHED_BYTES,
     frameTimeoutMs: values.TIDEWIRE_FRAME_TIMEOUT_MS,
   }
@@ -266,6 +289,7 @@ function configurationOf(
     maxSockets: values.MAX_CONNECTIONS,
     headersTimeoutMs: values.TIDEWIRE_HEADERS_TIMEOUT_MS,
     drainTimeoutMs: values.TIDEWIRE_DRAIN_TIMEOUT_MS,
+    drainDelayMs: values.TIDEWIRE_DRAIN_DELAY_MS,
   }
   return {
     host: values.HOST ?? '0.0.0.0',
@@ -275,7 +299,9 @@ function configurationOf(
     metricsSecret: values.METRICS_JWT_SECRET ?? null,
     adminSecret: values.TIDEWIRE_INSPECTOR === true ? (values.TIDEWIRE_ADMIN_SECRET ?? null) : null,
     database: databaseOf(values),
+    nodeName: nodeNameOf(values, values.PORT ?? DEFAULT_PORT),
     cluster,
+    workers: values.TIDEWIRE_WORKERS ?? 1,
     allowUnboundedWal: values.TIDEWIRE_ALLOW_UNBOUNDED_WAL ?? false,
     options: { ...defined(options), limits: defined(limits) },
     warnings,

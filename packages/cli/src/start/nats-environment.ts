@@ -43,7 +43,11 @@ export function readCluster(values: NatsValues, port: number): ClusterResult {
   })
   if (!checked.ok) faults.push(`TIDEWIRE_NATS_URL: ${checked.fault}${hintFor(checked.fault)}`)
   if (!checked.ok || faults.length > 0) return { ok: false, faults }
-  return { ok: true, cluster: { address: checked.address, prefix, nodeName: values.TIDEWIRE_NODE_NAME ?? `${hostname()}-${port}` } }
+  return { ok: true, cluster: { address: checked.address, prefix, nodeName: nodeNameOf(values, port) } }
+}
+
+export function nodeNameOf({ TIDEWIRE_NODE_NAME }: Pick<NatsValues, 'TIDEWIRE_NODE_NAME'>, port: number): string {
+  return TIDEWIRE_NODE_NAME ?? `${hostname()}-${port}`
 }
 
 function credentialsOf(values: NatsValues, faults: string[]): NatsCredentials | null {

@@ -33,6 +33,19 @@ export function unknownVariables(given: readonly string[], known: readonly strin
   })
 }
 
+/** A sentence for each known variable that changes nothing, because of another one that is set or missing. */
+export function unusedVariables(given: readonly string[]): readonly string[] {
+  const isSet = (name: string): boolean => given.includes(name)
+  return given.flatMap((name) => {
+    if (isSet('DATABASE_URL') && PART_OF_DATABASE.test(name)) return [`${name} has no effect: DATABASE_URL is set`]
+    const needed = PART_OF_DATABASE.test(name) ? 'DB_HOST' : PART_OF_NATS.test(name) ? 'TIDEWIRE_NATS_URL' : null
+    return needed === null || isSet(needed) ? [] : [`${name} has no effect without ${needed}`]
+  })
+}
+
+const PART_OF_DATABASE = /^DB_(HOST|PORT|USER|PASSWORD|NAME|SSL)$/
+const PART_OF_NATS = /^TIDEWIRE_NATS_/
+
 /** Typing errors within this distance are taken for the known name. */
 const MAX_DISTANCE = 2
 

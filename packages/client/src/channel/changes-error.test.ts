@@ -105,3 +105,15 @@ test('what the server refuses of a push that nothing waits for is on the console
   await settle()
   expect(runtime.warnings).toEqual(['realtime:db: The server refused "a message": Unauthorized: no'])
 })
+
+test('a refusal for good that nothing waits for is on the console, once', async () => {
+  const runtime = new FakeRuntime()
+  const server = new ScriptedServer(runtime)
+  server.onJoin = () => ({ status: 'error', response: { reason: 'Unauthorized: no policy' } })
+  const client = new RealtimeClient('ws://localhost/socket', { apikey: 'k' }, runtime)
+  client.channel('heard').subscribe(() => {})
+  await expect(client.channel('awaited').ready()).rejects.toMatchObject({ code: 'unauthorized' })
+  client.channel('silent').subscribe()
+  await settle()
+  expect(runtime.warnings).toEqual(['realtime:silent: Unauthorized: no policy (unauthorized)'])
+})

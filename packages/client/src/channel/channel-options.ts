@@ -30,7 +30,7 @@ export interface RealtimeChannelOptions {
 /** Called with how each join ended; `error` comes with CHANNEL_ERROR. */
 export type SubscribeCallback = (status: SubscribeStatus, error?: RealtimeError) => void
 
-/** What became of a message: taken (or written, where nobody asked for an answer), not answered in time, refused. */
+/** What became of a message: taken (or written, where no answer was requested), not answered in time, refused. */
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
 
 /** A listener is heard until `off`, or until `signal` aborts. */

@@ -1,13 +1,19 @@
 import { RealtimeError } from '@tidewire/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { channelStep, closed, type ChannelEvent, type ChannelOptions, type ChannelState } from './channel-state.ts'
+import { channelTransition, closed, type ChannelEvent, type ChannelOptions, type ChannelState } from './channel-state.ts'
 
 const options: ChannelOptions = { joinTimeoutMs: 10_000, retryInMs: (attempt) => attempt * 100 }
 const error = new RealtimeError('connection-lost', 'lost', { retryable: true })
 const forGood = new RealtimeError('unauthorized', 'no')
 
-const states = {
+type Name =
+  | Exclude<ChannelState['kind'], 'joining' | 'errored'>
+  | `joining/${Extract<ChannelState, { kind: 'joining' }>['phase']}`
+  | `errored/${'timer' | 'waits'}`
+type EventName = ChannelEvent['type'] | `${'subscribe' | 'timer'} offline` | `${'authorized' | 'accepted'} (old)` | 'refused for good'
+
+const states: Record<Name, ChannelState> = {
   closed,
   'joining/socket': { kind: 'joining', phase: 'socket', attempt: 0 },
   'joining/token': { kind: 'joining', phase: 'token', joinRef: '1', attempt: 0 },
@@ -15,10 +21,9 @@ const states = {
   joined: { kind: 'joined', joinRef: '1' },
   'errored/timer': { kind: 'errored', attempt: 1, retryInMs: 100 },
   'errored/waits': { kind: 'errored', attempt: 1, retryInMs: null },
-} satisfies Record<string, ChannelState>
-type Name = keyof typeof states
+}
 
-const events = {
+const events: Record<EventName, ChannelEvent> = {
   subscribe: { type: 'subscribe', isUp: true, ref: '2' },
   'subscribe offline': { type: 'subscribe', isUp: false, ref: '2' },
   up: { type: 'up', ref: '2' },
@@ -34,10 +39,9 @@ const events = {
   closed: { type: 'closed' },
   timer: { type: 'timer', isUp: true, ref: '2' },
   'timer offline': { type: 'timer', isUp: false, ref: '2' },
-  'token changed': { type: 'token-changed', isUp: true, ref: '2' },
+  'token-changed': { type: 'token-changed', isUp: true, ref: '2' },
   leave: { type: 'leave' },
-} satisfies Record<string, ChannelEvent>
-type EventName = keyof typeof events
+}
 
 function nameOf(state: ChannelState): Name {
   if (state.kind === 'joining') return `joining/${state.phase}`
@@ -93,21 +97,21 @@ const table: Record<Name, Partial<Record<EventName, Name>>> = {
     up: 'joining/token',
     closed: 'closed',
     timer: 'joining/token',
-    'token changed': 'joining/token',
+    'token-changed': 'joining/token',
     leave: 'closed',
   },
 }
 
 describe.each(Object.keys(states) as Name[])('%s', (from) => {
   test.each(Object.keys(events) as EventName[])('%s', (name) => {
-    const { state } = channelStep(states[from], events[name], options)
+    const { state } = channelTransition(states[from], events[name], options)
     expect(nameOf(state)).toBe(table[from][name] ?? from)
   })
 })
 
 test('statuses', () => {
   const statusOf = (from: ChannelState, event: ChannelEvent): unknown =>
-    channelStep(from, event, options).effects.flatMap((effect) => (effect.type === 'status' ? [effect.status] : []))
+    channelTransition(from, event, options).effects.flatMap((effect) => (effect.type === 'status' ? [effect.status] : []))
   expect(statusOf(states['joining/reply'], events.accepted)).toEqual(['SUBSCRIBED'])
   expect(statusOf(states['joining/reply'], events.refused)).toEqual(['CHANNEL_ERROR'])
   expect(statusOf(states['joining/reply'], events.timer)).toEqual(['TIMED_OUT'])
@@ -117,8 +121,8 @@ test('statuses', () => {
 })
 
 test('a join that timed out is taken back; one that was never sent is not', () => {
-  expect(channelStep(states['joining/reply'], events.timer, options).effects).toContainEqual({ type: 'send-leave', joinRef: '1' })
-  expect(channelStep(states['joining/socket'], events.timer, options).effects.some(({ type }) => type === 'send-leave')).toBe(false)
+  expect(channelTransition(states['joining/reply'], events.timer, options).effects).toContainEqual({ type: 'send-leave', joinRef: '1' })
+  expect(channelTransition(states['joining/socket'], events.timer, options).effects.some(({ type }) => type === 'send-leave')).toBe(false)
 })
 
 test('random walks: the timer is armed exactly where the state says, every membership is taken back once', () => {
@@ -139,7 +143,7 @@ test('random walks: the timer is armed exactly where the state says, every membe
             event.type === 'authorized' || event.type === 'unauthorized' || event.type === 'accepted' || event.type === 'refused'
           event = { ...event, ref: answers && !name.endsWith('(old)') ? (asked ?? '0') : answers ? '0' : String(++count) }
         }
-        const step = channelStep(state, event, options)
+        const step = channelTransition(state, event, options)
         for (const effect of step.effects) {
           if (effect.type === 'timer') armed = effect.afterMs !== null
           if (effect.type === 'authorize') asked = effect.ref

@@ -1,5 +1,5 @@
 import type { RealtimeError } from '@tidewire/protocol'
-import { arm, go, type Step, type Timer } from '../machine.ts'
+import { arm, go, type Transition, type Timer } from '../machine.ts'
 
 /**
  * One membership of one topic as a machine.
@@ -41,7 +41,7 @@ export type ChannelEvent =
   | { readonly type: 'leave' }
 
 /**
- * What `subscribe` tells. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
+ * What `subscribe` reports. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
  * and tried again where `error.retryable` says so. CLOSED: left, or closed by the server.
  */
 export type SubscribeStatus = 'SUBSCRIBED' | 'TIMED_OUT' | 'CLOSED' | 'CHANNEL_ERROR'
@@ -64,7 +64,7 @@ export interface ChannelOptions {
   readonly retryInMs: (attempt: number) => number
 }
 
-type ChannelStep = Step<ChannelState, ChannelEffect>
+type ChannelTransition = Transition<ChannelState, ChannelEffect>
 
 export const closed: ChannelState = { kind: 'closed' }
 
@@ -74,7 +74,7 @@ interface Now {
   readonly ref: string
 }
 
-export function channelStep(state: ChannelState, event: ChannelEvent, options: ChannelOptions): ChannelStep {
+export function channelTransition(state: ChannelState, event: ChannelEvent, options: ChannelOptions): ChannelTransition {
   const { kind } = state
   const waits = kind === 'errored' && state.retryInMs === null
   switch (event.type) {
@@ -118,14 +118,14 @@ export function channelStep(state: ChannelState, event: ChannelEvent, options: C
   }
 }
 
-function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions): ChannelStep {
+function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions): ChannelTransition {
   const attempt = attemptOf(state)
   if (!isUp) return go({ kind: 'joining', phase: 'socket', attempt }, arm(options.joinTimeoutMs))
   return go({ kind: 'joining', phase: 'token', joinRef: ref, attempt }, arm(null), { type: 'authorize', ref })
 }
 
-/** Without an error it took too long, and the server is told. With `options` the clock brings the next try. */
-function fail(state: ChannelState, error: RealtimeError | null, options: ChannelOptions | null): ChannelStep {
+/** Without an error the join timed out, and a leave is sent. With `options` the clock brings the next try. */
+function fail(state: ChannelState, error: RealtimeError | null, options: ChannelOptions | null): ChannelTransition {
   const attempt = attemptOf(state) + 1
   const retryInMs = options === null ? null : options.retryInMs(attempt)
   return go(

@@ -2,7 +2,7 @@ import { isJsonObject, RealtimeError, type JsonObject, type Message, type System
 import type { RealtimeChannelOptions, SubscribeCallback } from './channel-options.ts'
 import { assignIds } from '../listen/change-bindings.ts'
 import {
-  channelStep,
+  channelTransition,
   closed,
   type ChannelEffect,
   type ChannelEvent,
@@ -29,7 +29,7 @@ export class Membership implements HostedChannel {
   readonly listeners: Listeners
   readonly presence: PresenceView = new PresenceView()
   readonly config: RealtimeChannelOptions['config']
-  /** Called when the membership ends, before CLOSED is told. */
+  /** Called when the membership ends, before CLOSED is reported. */
   readonly ends: Set<() => void> = new Set()
   readonly schemas: Schemas
   owner: object = this
@@ -69,7 +69,7 @@ export class Membership implements HostedChannel {
     const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
     this.#machine = machine(
       closed,
-      (state, event: ChannelEvent) => channelStep(state, event, this.#joining),
+      (state, event: ChannelEvent) => channelTransition(state, event, this.#joining),
       (effect) => this.#perform(effect, timer),
     )
   }
@@ -172,7 +172,7 @@ export class Membership implements HostedChannel {
     return this.kind === 'joined' && this.host.isUp
   }
 
-  /** Writes a push that nobody waits for; returns its ref. Throws a RealtimeError. */
+  /** Writes a push without a waiter; returns its ref. Throws a RealtimeError. */
   write(event: string, payload: unknown): string {
     const ref = this.host.nextRef()
     const { state } = this.#machine
@@ -264,6 +264,9 @@ export class Membership implements HostedChannel {
   #notify(status: SubscribeStatus, error?: RealtimeError): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
     else this.host.log('channel', `${status} ${this.topic}`, error)
+    // A refusal that no attempt heals would else be silent.
+    const isHeard = this.#callbacks.length + this.#ready.size + this.listeners.of('error').length > 0
+    if (error !== undefined && !error.retryable && !isHeard) this.#warnOnce(`${error.message} (${error.code})`)
     if (status !== 'CLOSED') this.#setError(error ?? null)
     for (const callback of [...this.#callbacks])
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
@@ -314,7 +317,7 @@ export class Membership implements HostedChannel {
     this.#notify('CHANNEL_ERROR', error)
   }
 
-  /** A channel that was closed because its token ran out comes back with a new one, if there is somebody to ask. */
+  /** A channel that was closed because its token ran out comes back with a new one, if there is an `accessToken` callback. */
   #onClose(): void {
     const error = this.#systemError === null ? null : refusal(this.#systemError.message, this.host.options.canRefresh)
     if (error?.code === 'token-expired' && error.retryable) this.#send({ type: 'crashed', error })

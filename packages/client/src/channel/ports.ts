@@ -4,7 +4,7 @@ import type { HttpPort } from './http.ts'
 /** What a channel needs of its client. */
 export interface ChannelHost extends HttpPort {
   readonly isUp: boolean
-  setTimer(afterMs: number, run: () => void): () => void
+  setTimer(run: () => void, afterMs: number): () => void
   connect(): void
   nextRef(): string
   /** Throws a RealtimeError when the message cannot be written. */

@@ -25,7 +25,7 @@ export class PresenceView {
     this.#snapshot = null
   }
 
-  /** The same object until somebody comes, goes or changes. Its prototype is null: keys come from strangers. */
+  /** The same object until a member joins, leaves or changes. Its prototype is null: keys come from strangers. */
   snapshot(): PresenceSnapshot {
     if (this.#snapshot === null) {
       this.#snapshot = Object.create(null) as PresenceSnapshot

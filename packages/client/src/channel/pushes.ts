@@ -20,11 +20,11 @@ const MOST_BUFFERED = 100
 export class Pushes {
   readonly #sent = new Map<string, PendingPush>()
   readonly #buffer = new Set<PendingPush>()
-  readonly #clock: { setTimer(afterMs: number, run: () => void): () => void }
+  readonly #clock: { setTimer(run: () => void, afterMs: number): () => void }
   /** Writes a push and returns its ref. Throws a RealtimeError when it cannot be written. */
   readonly #write: (push: Push) => string
 
-  constructor(clock: { setTimer(afterMs: number, run: () => void): () => void }, write: (push: Push) => string) {
+  constructor(clock: { setTimer(run: () => void, afterMs: number): () => void }, write: (push: Push) => string) {
     this.#clock = clock
     this.#write = write
   }

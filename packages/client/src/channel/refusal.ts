@@ -10,11 +10,11 @@ const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retr
   [/^RealtimeDisabledForConfiguration(?!.*An exception happened)/, 'join-refused', false],
   [/^ChannelRateLimitReached/, 'rate-limited', false],
   [/RateLimitReached|^Too many|rate limit exceeded/, 'rate-limited', true],
-  [/^Track message size/, 'payload-too-large', false],
+  [/^(Track message size|PresenceFull)/, 'payload-too-large', false],
   [/^(IncreaseConn|DatabaseLack|UnableToConn|InitializingProj)/, 'database-unavailable', true],
 ]
 
-/** The error for a reason that the server gave; its text is the server's own. An expired token is for good unless there is somebody to ask. */
+/** The error for a reason that the server gave; its text is the server's own. An expired token is for good unless there is an `accessToken` callback. */
 export function refusal(response: unknown, canRefresh: boolean): RealtimeError {
   const { code: fault, reason } = Object(response) as { readonly code?: SystemPayload['code']; readonly reason?: string }
   if (fault !== undefined) return changesError({ ...(response as SystemPayload), message: reason! })

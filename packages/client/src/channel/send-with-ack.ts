@@ -10,7 +10,7 @@ export interface AckOptions {
   timeout?: number
   /** How often to try again. Default 0. */
   retries?: number
-  /** Goes along with every try, so that a server can tell a repetition. Default: made up. */
+  /** Goes along with every try, so that a server can recognise a repetition. Default: made up. */
   idempotencyKey?: string
   /** Ends the wait. What was sent may have reached the others. */
   signal?: AbortSignal
@@ -41,6 +41,6 @@ export async function sendWithAck(membership: Membership, event: string, payload
   }
 }
 
-function pause(clock: { setTimer(afterMs: number, run: () => void): () => void }): Promise<void> {
-  return new Promise((resolve) => void clock.setTimer(CLOSING_MS, resolve))
+function pause(clock: { setTimer(run: () => void, afterMs: number): () => void }): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(resolve, CLOSING_MS))
 }

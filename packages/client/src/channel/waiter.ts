@@ -16,7 +16,7 @@ export interface Waiter<Value> {
  * signal. `over` is called when it does. Leaves neither timer nor listener behind.
  */
 export function waiter<Value>(
-  clock: { setTimer(afterMs: number, run: () => void): () => void },
+  clock: { setTimer(run: () => void, afterMs: number): () => void },
   { timeoutMs, signal }: Waiting,
   late: string,
   over: () => void,
@@ -24,7 +24,7 @@ export function waiter<Value>(
   let settle!: Waiter<Value>['settle']
   const promise = new Promise<Value>((resolve, reject) => {
     const onAbort = (): void => settle(new RealtimeError('aborted', 'The wait was aborted.', { cause: signal!.reason }))
-    const stopTimer = clock.setTimer(timeoutMs, () => settle(new RealtimeError('timeout', late, { retryable: true })))
+    const stopTimer = clock.setTimer(() => settle(new RealtimeError('timeout', late, { retryable: true })), timeoutMs)
     settle = (error, value) => {
       stopTimer()
       signal?.removeEventListener('abort', onAbort)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { expiryOfJwt, noToken, tokenStep, type TokenEvent, type TokenOptions, type TokenState } from './access-token.ts'
+import { expiryOfJwt, noToken, tokenTransition, type TokenEvent, type TokenOptions, type TokenState } from './access-token.ts'
 
 const options: TokenOptions = {
   hasCallback: true,
@@ -18,7 +18,7 @@ function walk(
   let state = from
   const effects: string[] = []
   for (const event of events) {
-    const step = tokenStep(state, event, with_)
+    const step = tokenTransition(state, event, with_)
     state = step.state
     effects.push(...step.effects.map((effect) => (effect.type === 'timer' ? `timer ${effect.afterMs}` : effect.type)))
   }
@@ -141,7 +141,7 @@ test('random walks: everybody who waits is answered; the timer is armed while so
           armed = false
         }
         if (next.type === 'need' || next.type === 'refresh') waiting = true
-        const step = tokenStep(state, next, { ...options, hasCallback })
+        const step = tokenTransition(state, next, { ...options, hasCallback })
         state = step.state
         for (const effect of step.effects) {
           if (effect.type === 'timer') armed = effect.afterMs !== null

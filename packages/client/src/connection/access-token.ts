@@ -1,4 +1,4 @@
-import { arm, go, type Step, type Timer } from '../machine.ts'
+import { arm, go, type Transition, type Timer } from '../machine.ts'
 
 /**
  * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.
@@ -8,7 +8,7 @@ import { arm, go, type Step, type Timer } from '../machine.ts'
  */
 export interface TokenState {
   readonly value: string | null
-  /** The question on its way; null when nobody waits. */
+  /** The question on its way; null when nothing waits. */
   readonly asked: number | null
   /** How many questions there were: their ids. */
   readonly count: number
@@ -17,11 +17,11 @@ export interface TokenState {
 }
 
 export type TokenEvent =
-  /** Somebody gives the token by hand. */
+  /** The application sets the token. */
   | { readonly type: 'set'; readonly value: string | null; readonly nowMs: number }
-  /** Ask anew, also when a question is on its way: its answer may be older than what changed. */
+  /** Asks again, also when a question is on its way: its answer may be older than what changed. */
   | { readonly type: 'refresh'; readonly nowMs: number }
-  /** Somebody is about to use the token. */
+  /** The token is about to be used. */
   | { readonly type: 'need'; readonly nowMs: number }
   | { readonly type: 'answered'; readonly id: number; readonly value: string | null; readonly nowMs: number }
   | { readonly type: 'failed'; readonly id: number; readonly cause: unknown; readonly nowMs: number }
@@ -33,9 +33,9 @@ export type TokenEffect =
   | { readonly type: 'ask'; readonly id: number }
   | Timer
   | { readonly type: 'changed'; readonly value: string | null }
-  /** Everybody who waits may go on with the token there is. */
+  /** All waiters go on with the current token. */
   | { readonly type: 'ready' }
-  /** Nobody could be asked, and there is no token that would still do. */
+  /** There is no callback, and no token that is still valid. */
   | { readonly type: 'unavailable'; readonly cause: unknown }
   /** As `unavailable`, but the token that is known has not expired. */
   | { readonly type: 'stale'; readonly cause: unknown }
@@ -48,7 +48,7 @@ export interface TokenOptions {
   readonly expiresAtMs: (token: string) => number | null
 }
 
-type TokenStep = Step<TokenState, TokenEffect>
+type TokenTransition = Transition<TokenState, TokenEffect>
 
 export const noToken: TokenState = { value: null, asked: null, count: 0, active: false }
 
@@ -59,7 +59,7 @@ const LEAST_WAIT_MS = 5000
 /** Timers hold 31 bits. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1
 
-export function tokenStep(state: TokenState, event: TokenEvent, options: TokenOptions): TokenStep {
+export function tokenTransition(state: TokenState, event: TokenEvent, options: TokenOptions): TokenTransition {
   const { asked, active, value } = state
   const { hasCallback } = options
   switch (event.type) {
@@ -91,19 +91,19 @@ export function tokenStep(state: TokenState, event: TokenEvent, options: TokenOp
   }
 }
 
-function ask(state: TokenState, options: TokenOptions): TokenStep {
+function ask(state: TokenState, options: TokenOptions): TokenTransition {
   const id = state.count + 1
   return go({ ...state, asked: id, count: id }, arm(options.deadlineMs), { type: 'ask', id })
 }
 
-function fail(state: TokenState, cause: unknown, nowMs: number, options: TokenOptions): TokenStep {
+function fail(state: TokenState, cause: unknown, nowMs: number, options: TokenOptions): TokenTransition {
   const isUsable = state.value !== null && (options.expiresAtMs(state.value) ?? Infinity) > nowMs
   const effects: readonly TokenEffect[] = isUsable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }]
   return settle({ ...state, asked: null }, nowMs, options, effects)
 }
 
 /** No question is on its way: the timer is set for the next one, if there is to be one. */
-function settle(state: TokenState, nowMs: number, options: TokenOptions, effects: readonly TokenEffect[]): TokenStep {
+function settle(state: TokenState, nowMs: number, options: TokenOptions, effects: readonly TokenEffect[]): TokenTransition {
   const expiresAtMs = state.active && options.hasCallback && state.value !== null ? options.expiresAtMs(state.value) : null
   const inMs = expiresAtMs === null ? null : Math.min(LONGEST_WAIT_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - nowMs))
   return go(state, arm(inMs), ...effects)

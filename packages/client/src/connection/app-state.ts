@@ -4,7 +4,7 @@ export interface AppStateLike {
 }
 
 /**
- * Wakes a client when its app comes to the foreground: sockets do not outlast the background, and nobody says so.
+ * Wakes a client when its app comes to the foreground: sockets die in the background without an event.
  * Returns what stops it: `useEffect(() => wakeWithApp(client, AppState), [])`.
  */
 export function wakeWithApp(client: { wake(): void }, appState: AppStateLike): () => void {

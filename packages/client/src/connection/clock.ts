@@ -21,8 +21,8 @@ export class Clock {
     }
   }
 
-  setTimer(afterMs: number, run: () => void): () => void {
-    return (this.worker ?? this.#runtime).setTimer(afterMs, run)
+  setTimer(run: () => void, afterMs: number): () => void {
+    return (this.worker ?? this.#runtime).setTimer(run, afterMs)
   }
 
   /**
@@ -30,7 +30,7 @@ export class Clock {
    * that it was overslept; but not twice in a row, for the timers of a hidden page are late every time.
    */
   wakingTimer(fired: (overslept: boolean) => void): (afterMs: number | null) => void {
-    let stop = (): void => {}
+    let stop: (() => void) | undefined
     let dueMs = 0
     let overslept = false
     const run = (): void => {
@@ -38,9 +38,9 @@ export class Clock {
       fired(overslept)
     }
     return (afterMs) => {
-      stop()
+      stop?.()
       dueMs = this.#runtime.nowMs() + (afterMs ?? 0)
-      stop = afterMs === null ? () => {} : this.setTimer(afterMs, run)
+      stop = afterMs === null ? undefined : this.setTimer(run, afterMs)
     }
   }
 

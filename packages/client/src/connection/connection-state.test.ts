@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { connectionStep, disconnected, type ConnectionEvent, type ConnectionOptions, type ConnectionState } from './connection-state.ts'
+import {
+  connectionTransition,
+  disconnected,
+  type ConnectionEvent,
+  type ConnectionOptions,
+  type ConnectionState,
+} from './connection-state.ts'
 
 const options: ConnectionOptions = {
   heartbeatIntervalMs: 25_000,
@@ -118,12 +124,12 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
 
 describe.each(Object.keys(table) as Kind[])('%s', (from) => {
   test.each(Object.keys(events) as ConnectionEvent['type'][])('%s', (type) => {
-    expect(connectionStep(states[from], events[type], options).state.kind).toBe(table[from][type])
+    expect(connectionTransition(states[from], events[type], options).state.kind).toBe(table[from][type])
   })
 })
 
 test('an unanswered heartbeat ends the connection, an answered one does not', () => {
-  const beaten = connectionStep(states.connected, { type: 'timer', ref: '7' }, options)
+  const beaten = connectionTransition(states.connected, { type: 'timer', ref: '7' }, options)
   expect(beaten).toEqual({
     state: { kind: 'connected', attempt: 0, heartbeatRef: '7' },
     effects: [
@@ -131,9 +137,9 @@ test('an unanswered heartbeat ends the connection, an answered one does not', ()
       { type: 'send-heartbeat', ref: '7' },
     ],
   })
-  expect(connectionStep(beaten.state, { type: 'heartbeat-reply', ref: '6' }, options).state).toBe(beaten.state)
-  expect(connectionStep(beaten.state, { type: 'heartbeat-reply', ref: '7' }, options).state).toEqual(states.connected)
-  const dead = connectionStep(beaten.state, { type: 'timer', ref: '8' }, options)
+  expect(connectionTransition(beaten.state, { type: 'heartbeat-reply', ref: '6' }, options).state).toBe(beaten.state)
+  expect(connectionTransition(beaten.state, { type: 'heartbeat-reply', ref: '7' }, options).state).toEqual(states.connected)
+  const dead = connectionTransition(beaten.state, { type: 'timer', ref: '8' }, options)
   expect(dead.state).toMatchObject({ kind: 'waiting', attempt: 1 })
   expect(dead.effects.map(({ type }) => type)).toEqual(['heartbeat-missed', 'drop-socket', 'timer', 'down'])
 })
@@ -141,17 +147,17 @@ test('an unanswered heartbeat ends the connection, an answered one does not', ()
 test.each(['beat', 'wake', 'timer'] as const)(
   'on %s a connection is probed within the timeout, or the interval if that is shorter',
   (type) => {
-    expect(connectionStep(states.connected, events[type], options).effects[0]).toEqual({ type: 'timer', afterMs: 10_000 })
+    expect(connectionTransition(states.connected, events[type], options).effects[0]).toEqual({ type: 'timer', afterMs: 10_000 })
     const short = { ...options, heartbeatIntervalMs: 5000 }
-    expect(connectionStep(states.connected, events[type], short).effects[0]).toEqual({ type: 'timer', afterMs: 5000 })
+    expect(connectionTransition(states.connected, events[type], short).effects[0]).toEqual({ type: 'timer', afterMs: 5000 })
   },
 )
 
 test('a server that accepts and hangs up is backed off from; one that answered is not', () => {
-  const opened = connectionStep({ kind: 'connecting', attempt: 3 }, events.opened, options).state
-  expect(connectionStep(opened, events.closed, options).state).toMatchObject({ attempt: 4, retryInMs: 400 })
-  const proven = connectionStep(opened, events.proven, options).state
-  expect(connectionStep(proven, events.closed, options).state).toMatchObject({ attempt: 1, retryInMs: 100 })
+  const opened = connectionTransition({ kind: 'connecting', attempt: 3 }, events.opened, options).state
+  expect(connectionTransition(opened, events.closed, options).state).toMatchObject({ attempt: 4, retryInMs: 400 })
+  const proven = connectionTransition(opened, events.proven, options).state
+  expect(connectionTransition(proven, events.closed, options).state).toMatchObject({ attempt: 1, retryInMs: 100 })
 })
 
 test('random walks: timer, socket and notices always match the state', () => {
@@ -177,7 +183,7 @@ test('random walks: timer, socket and notices always match the state', () => {
         // A socket that is gone says nothing more.
         if ((type === 'opened' || type === 'closed') && sockets === 0) continue
         if (type === 'closed') sockets--
-        const step = connectionStep(state, type === 'heartbeat-reply' ? { type, ref: '1' } : events[type], options)
+        const step = connectionTransition(state, type === 'heartbeat-reply' ? { type, ref: '1' } : events[type], options)
         for (const effect of step.effects) {
           if (effect.type === 'timer') armed = effect.afterMs !== null
           if (effect.type === 'open-socket') sockets++

@@ -1,5 +1,5 @@
 import type { Loss } from './loss.ts'
-import { arm, go, type Step, type Timer } from '../machine.ts'
+import { arm, go, type Transition, type Timer } from '../machine.ts'
 
 /**
  * The client's connection as a machine. Knows nothing of sockets or clocks.
@@ -62,7 +62,7 @@ export interface ConnectionOptions {
 }
 
 type Connected = Extract<ConnectionState, { kind: 'connected' }>
-type ConnectionStep = Step<ConnectionState, ConnectionEffect>
+type ConnectionTransition = Transition<ConnectionState, ConnectionEffect>
 
 export const disconnected: ConnectionState = { kind: 'disconnected' }
 
@@ -71,7 +71,7 @@ const SILENT: Loss = { reason: 'heartbeat timeout', wasClean: false }
 const TOO_SLOW: Loss = { reason: 'the socket did not open in time', wasClean: false }
 const FROZEN: Loss = { reason: 'the page was frozen', wasClean: true }
 
-export function connectionStep(state: ConnectionState, event: ConnectionEvent, options: ConnectionOptions): ConnectionStep {
+export function connectionTransition(state: ConnectionState, event: ConnectionEvent, options: ConnectionOptions): ConnectionTransition {
   const { kind } = state
   const isOpening = kind === 'connecting'
   switch (event.type) {
@@ -109,7 +109,7 @@ export function connectionStep(state: ConnectionState, event: ConnectionEvent, o
   }
 }
 
-function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions): ConnectionStep {
+function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions): ConnectionTransition {
   switch (state.kind) {
     case 'connecting':
       return lose(state, TOO_SLOW, options, [drop(TOO_SLOW)])
@@ -126,12 +126,12 @@ function onTimer(state: ConnectionState, ref: string, options: ConnectionOptions
   }
 }
 
-/** A dead socket is found at most an interval and this wait after it died; whoever needs it sooner has a shorter interval. */
-function beat(state: Connected, ref: string, { timeoutMs, heartbeatIntervalMs }: ConnectionOptions): ConnectionStep {
+/** A dead socket is found at most an interval and this wait after it died; a shorter interval finds it sooner. */
+function beat(state: Connected, ref: string, { timeoutMs, heartbeatIntervalMs }: ConnectionOptions): ConnectionTransition {
   return go({ ...state, heartbeatRef: ref }, arm(Math.min(timeoutMs, heartbeatIntervalMs)), { type: 'send-heartbeat', ref })
 }
 
-function open(attempt: number, options: ConnectionOptions, before: readonly ConnectionEffect[] = []): ConnectionStep {
+function open(attempt: number, options: ConnectionOptions, before: readonly ConnectionEffect[] = []): ConnectionTransition {
   return go({ kind: 'connecting', attempt }, ...before, arm(options.timeoutMs), { type: 'open-socket' })
 }
 
@@ -140,14 +140,14 @@ function lose(
   cause: Loss,
   options: ConnectionOptions,
   before: readonly ConnectionEffect[] = [],
-): ConnectionStep {
+): ConnectionTransition {
   const attempt = failed + 1
   const retryInMs = options.retryInMs(attempt)
   return go({ kind: 'waiting', attempt, retryInMs, cause }, ...before, arm(retryInMs), down(cause))
 }
 
 /** No timer any more, and no socket if there was one. */
-function end({ kind }: ConnectionState, state: ConnectionState, loss: Loss): ConnectionStep {
+function end({ kind }: ConnectionState, state: ConnectionState, loss: Loss): ConnectionTransition {
   if (kind === 'disconnected' || kind === 'suspended') return go(state)
   return kind === 'waiting' ? go(state, arm(null)) : go(state, arm(null), drop(loss), down(loss))
 }

@@ -1,7 +1,13 @@
 import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
 import { ChannelRegistry } from './channel-registry.ts'
 import { Clock } from './clock.ts'
-import { connectionStep, disconnected, type ConnectionEffect, type ConnectionEvent, type ConnectionState } from './connection-state.ts'
+import {
+  connectionTransition,
+  disconnected,
+  type ConnectionEffect,
+  type ConnectionEvent,
+  type ConnectionState,
+} from './connection-state.ts'
 import { socketUrl } from './endpoint.ts'
 import { Frames } from './frames.ts'
 import { JoinQueue } from './join-queue.ts'
@@ -58,7 +64,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
     this.#connection = machine(
       disconnected,
-      (state, event: ConnectionEvent) => connectionStep(state, event, options),
+      (state, event: ConnectionEvent) => connectionTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
     this.#emptyTimer = singleTimer(this, () => void this.disconnect())
@@ -75,7 +81,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.state.kind === 'connected'
   }
 
-  /** Nobody has disconnected. */
+  /** `disconnect` was not called. */
   get #isWanted(): boolean {
     const { kind } = this.state
     return kind !== 'disconnected' && kind !== 'closing'
@@ -105,8 +111,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.runtime.nowMs()
   }
 
-  setTimer(afterMs: number, run: () => void): () => void {
-    return this.clock.setTimer(afterMs, run)
+  setTimer(run: () => void, afterMs: number): () => void {
+    return this.clock.setTimer(run, afterMs)
   }
 
   nextRef(): string {
@@ -133,7 +139,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime.report(error)
   }
 
-  /** For a channel. The wait after a failure goes on: who subscribes anew at each one would try without a pause. */
+  /** For a channel. The wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
   connect(): void {
     if (this.state.kind !== 'waiting') this.connectNow()
   }
@@ -157,7 +163,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.drive({ type, ref: this.nextRef() })
   }
 
-  /** Somebody uses a channel: the connection is not idle. */
+  /** A channel is in use: the connection is not idle. */
   stayUp(): void {
     this.#emptyTimer(null)
   }
@@ -298,7 +304,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     callSafely(what, run, (error) => this.report(error))
   }
 
-  /** Whoever refreshes tokens may have done so unasked; joined channels should not run into the old one's end. */
+  /** Another part of the application may have refreshed the token; joined channels should not run into the old one's end. */
   #prefetchToken(): void {
     if (this.options.canRefresh) this.auth.need(() => {})
   }

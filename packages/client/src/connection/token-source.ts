@@ -1,5 +1,5 @@
 import { RealtimeError } from '@tidewire/protocol'
-import { expiryOfJwt, noToken, tokenStep, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
+import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
 import { machine, singleTimer, type Machine } from '../machine.ts'
 
 type Done = (error?: RealtimeError) => void
@@ -7,7 +7,7 @@ type Done = (error?: RealtimeError) => void
 export interface TokenPort {
   readonly given: { readonly accessToken?: () => Promise<string | null> }
   readonly options: { readonly accessTokenTimeoutMs: number }
-  setTimer(afterMs: number, run: () => void): () => void
+  setTimer(run: () => void, afterMs: number): () => void
   nowMs(): number
   tokenChanged(): void
   log(kind: string, text: string, data?: unknown): void
@@ -29,7 +29,7 @@ export class TokenSource {
     }
     this.#machine = machine(
       noToken,
-      (state, event: TokenEvent) => tokenStep(state, event, options),
+      (state, event: TokenEvent) => tokenTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
   }
@@ -38,13 +38,13 @@ export class TokenSource {
     return this.#machine.state.value
   }
 
-  /** Calls back once the token is known to be fresh; at once where nobody must be asked. */
+  /** Calls back once the token is known to be fresh; at once without a callback to ask. */
   need(done: Done): void {
     this.#waiters.push(done)
     this.#send('need')
   }
 
-  /** Sets the token, or has it asked for anew. */
+  /** Sets the token, or asks for it again. */
   set(value: string | null, done: Done): void {
     this.#waiters.push(done)
     if (value === null) this.#send('refresh')
@@ -56,7 +56,7 @@ export class TokenSource {
     this.#send('activate')
   }
 
-  /** The client is not in use: nobody is asked, and nobody waits any longer. */
+  /** The client is not in use: no callback is asked, and all waiters are released. */
   deactivate(): void {
     this.#machine.send({ type: 'deactivate' })
   }

@@ -85,7 +85,7 @@ export class Transport {
     this.#attempt++
     if (socket === null) return
     socket.onopen = socket.onmessage = socket.onclose = null
-    // `ws` throws the errors of a dropped socket at the process unless somebody listens.
+    // `ws` throws the errors of a dropped socket at the process unless they have a listener.
     socket.onerror = () => {}
     // A browser waits for the other side's goodbye in the background; `ws` would keep the process for it.
     if (typeof socket.terminate === 'function') socket.terminate()
@@ -105,7 +105,7 @@ export class Transport {
     }
     socket.onmessage = ({ data }: { readonly data: unknown }) => port.received(data)
     socket.onerror = (event: { readonly message?: unknown }) => {
-      // Browsers keep to themselves what went wrong; `ws` tells.
+      // Browsers give no reason; `ws` does.
       if (typeof event.message === 'string') fault = event.message
       port.log('transport', 'error', event)
     }

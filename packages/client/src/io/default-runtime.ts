@@ -9,7 +9,7 @@ import { workerTimers } from './worker-timers.ts'
 export const defaultRuntime: Runtime = {
   nowMs: () => Date.now(),
   random: () => Math.random(),
-  setTimer(afterMs, run) {
+  setTimer(run, afterMs) {
     const timer = setTimeout(run, afterMs)
     return () => clearTimeout(timer)
   },

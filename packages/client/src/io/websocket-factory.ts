@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 
-/** Tells whether the platform has a WebSocket of its own. The client needs no answer: without one it loads the package `ws`. */
+/** Whether the platform has a WebSocket of its own. The client needs no answer: without one it loads the package `ws`. */
 export class WebSocketFactory {
   private constructor() {}
 

@@ -38,7 +38,7 @@ export function workerTimers({
   return {
     worker,
     stop,
-    setTimer(afterMs, run) {
+    setTimer(run, afterMs) {
       const cancel = (): void => {
         clearTimeout(timer)
         due.delete(fire)

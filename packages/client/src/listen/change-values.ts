@@ -37,7 +37,7 @@ function toRow(
 
 /** Servers send most values as JSON; those that come in Postgres' text form are read by their type. */
 export function toValue(type: string | undefined, value: unknown, bigNumbers: BigNumbers = 'number'): unknown {
-  // A number that JSON gave is one that a JavaScript number holds, or nobody asked for more.
+  // A number that JSON gave is one that a JavaScript number holds, or no more was requested.
   if (typeof value === 'number' && bigNumbers !== 'number' && (type === 'int8' || type === 'numeric'))
     return exact(type, String(value), bigNumbers)
   if (Array.isArray(value) && bigNumbers !== 'number' && type?.startsWith('_') === true)

@@ -167,7 +167,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('presence', { event: 'leave' }, listener as (event: RealtimePresenceLeavePayload<Untyped>) => void, options)
   }
 
-  /** What was tracked under a key was replaced; it is also told as a join and a leave. */
+  /** What was tracked under a key was replaced; it is also reported as a join and a leave. */
   onPresenceUpdate(callback: (key: string, previous: Presence<Meta>[], current: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceUpdatePayload<Meta>): void => callback(event.key, event.previousPresences, event.newPresences)
     return this.on('presence', { event: 'update' }, listener as (event: RealtimePresenceUpdatePayload<Untyped>) => void, options)
@@ -191,7 +191,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.#listen('rejoin', { event: '*' }, callback, options)
   }
 
-  /** After each rejoin that may have missed something: the one place to fetch anew. */
+  /** After each rejoin that may have missed something: the one place to fetch again. */
   onGap(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: 'gap' }, callback, options)
   }

@@ -1,6 +1,6 @@
 import type { UntypedRow } from './payloads.ts'
 
-/** A database that nobody has described. */
+/** A database without a description. */
 export interface UntypedDatabase {
   readonly untyped: true
 }

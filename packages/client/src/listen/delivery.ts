@@ -1,4 +1,4 @@
-/** What comes in for a channel, given to those who listen. Whatever has not the right shape is nobody's. */
+/** Delivers the messages of a channel to its listeners. Malformed messages are ignored. */
 import { isJsonObject, type JsonObject, type PostgresChangesPayload } from '@tidewire/protocol'
 import { wantsChange } from './change-bindings.ts'
 import { toChangePayload } from './change-values.ts'
@@ -28,7 +28,7 @@ export function deliverBroadcast(
 
 export function deliverPresence(listeners: Listeners, events: readonly PresenceEvent[]): void {
   for (const event of events) {
-    // Updates are also told as a join and a leave; who wants all events wants those.
+    // Updates are also reported as a join and a leave; listeners of `*` get these.
     if (event.event !== 'update') listeners.emit('presence', event.event, event)
     else for (const binding of listeners.of('presence')) if (binding.event === 'update') listeners.notify(binding, event)
   }

@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 
-/** What becomes of items that nobody has taken yet, and when an iteration ends. */
+/** What becomes of items that were not taken yet, and when an iteration ends. */
 export interface IterationOptions {
   /** Ends the iteration. */
   signal?: AbortSignal
@@ -12,7 +12,7 @@ export interface IterationOptions {
 
 /**
  * Turns a listener into an iterator. `start` is called at once with what takes an item, what ends the iteration, and a
- * signal that aborts when it is over; it returns what is to be done when somebody first waits for an item.
+ * signal that aborts when it is over; it returns what is to be done when an item is first awaited.
  */
 export function iterate<Item>(
   options: IterationOptions = {},

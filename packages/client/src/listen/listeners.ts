@@ -66,7 +66,7 @@ export class Listeners {
 export function callSafely(what: string, run: () => unknown, report: (error: RealtimeError) => void): void {
   try {
     const result = run()
-    // An async listener fails later, in a promise that nobody else looks at.
+    // An async listener fails later, in a promise that has no other handler.
     if (result instanceof Promise) result.catch((cause: unknown) => report(threw(what, cause)))
   } catch (cause) {
     report(threw(what, cause))

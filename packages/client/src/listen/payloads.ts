@@ -34,7 +34,7 @@ export type RealtimePostgresInsertPayload<Row extends object> = ChangeBase & { e
 export type RealtimePostgresUpdatePayload<Row extends object> = ChangeBase & { eventType: 'UPDATE'; new: Row; old: Partial<Row> }
 /** A row that is gone. `old` as with an update. */
 export type RealtimePostgresDeletePayload<Row extends object> = ChangeBase & { eventType: 'DELETE'; new: {}; old: Partial<Row> }
-/** A change of a row, told apart by `eventType`. */
+/** A change of a row, discriminated by `eventType`. */
 export type RealtimePostgresChangesPayload<Row extends object> =
   | RealtimePostgresInsertPayload<Row>
   | RealtimePostgresUpdatePayload<Row>
@@ -71,14 +71,14 @@ export type PresenceEvent<Meta extends object = UntypedRow> =
   | RealtimePresenceLeavePayload<Meta>
   | RealtimePresenceUpdatePayload<Meta>
 
-/** Somebody came: who was there under the key before, and who is new. */
+/** A member joined: who was there under the key before, and who is new. */
 export type RealtimePresenceJoinPayload<Meta extends object = UntypedRow> = {
   event: 'join'
   key: string
   currentPresences: Presence<Meta>[]
   newPresences: Presence<Meta>[]
 }
-/** Somebody went: who is still there under the key, and who has left. */
+/** A member left: who is still there under the key, and who has left. */
 export type RealtimePresenceLeavePayload<Meta extends object = UntypedRow> = {
   event: 'leave'
   key: string

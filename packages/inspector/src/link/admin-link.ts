@@ -21,6 +21,7 @@ export class AdminLink implements Link {
   readonly #off: () => void
   #key: Key
   #renewal: ReturnType<typeof setTimeout> | undefined
+  #reconnect: ReturnType<typeof setTimeout> | undefined
   #wasOpen = false
   #isClosed = false
 
@@ -49,6 +50,7 @@ export class AdminLink implements Link {
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#renewal)
+    clearTimeout(this.#reconnect)
     this.#off()
     void this.#client.disconnect()
     this.#questions.failAll('The page closed its connection.')
@@ -76,9 +78,20 @@ export class AdminLink implements Link {
     if (state.kind === 'connected') return void this.#join()
     this.#questions.failAll('The connection was lost before the server answered.')
     if (state.kind === 'connecting') this.#listener.state({ kind: 'connecting' })
-    if (state.kind !== 'waiting') return
-    this.#listener.state({ kind: 'waiting', reason: state.cause.reason || 'the server cannot be reached' })
-    void this.#renew()
+    if (state.kind === 'waiting') {
+      this.#listener.state({ kind: 'waiting', reason: state.cause.reason || 'the server cannot be reached' })
+      void this.#renew()
+    } else if (state.kind === 'disconnected') {
+      // The client gives up after a first handshake that the server refused.
+      this.#listener.state({ kind: 'waiting', reason: 'the server refused the connection' })
+      void this.#renew().then(() => this.#connectLater())
+    }
+  }
+
+  #connectLater(): void {
+    if (this.#isClosed) return
+    clearTimeout(this.#reconnect)
+    this.#reconnect = setTimeout(() => this.#client.connect(), SHORTEST_WAIT_MS)
   }
 
   /**

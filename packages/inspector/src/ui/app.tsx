@@ -57,7 +57,7 @@ export function App({ inspector, endpoint, anonKey, leave }: AppProps): VNode {
         <section class="middle" aria-label="Live traffic">
           {canDemo && showsDemo.value && <Demo endpoint={endpoint} anonKey={anonKey} close={hideDemo} />}
           <LogToolbar inspector={inspector} showDemo={canDemo && !showsDemo.value ? () => (showsDemo.value = true) : null} />
-          <LogList inspector={inspector} />
+          <LogList inspector={inspector} needsKey={leave !== null} />
           <LogDetail inspector={inspector} endpoint={endpoint} />
           <Composer inspector={inspector} endpoint={endpoint} anonKey={anonKey} />
         </section>

@@ -13,7 +13,7 @@ import { useMedia } from './use-media.ts'
 const PREVIEW_CHARACTERS = 240
 
 /** The log, the newest at the bottom. Only the rows that can be seen are drawn, so that its length costs nothing. */
-export function LogList({ inspector }: { readonly inspector: Inspector }): VNode {
+export function LogList({ inspector, needsKey }: { readonly inspector: Inspector; readonly needsKey: boolean }): VNode {
   const root = useRef<HTMLDivElement>(null)
   const rowHeight = useMedia('(max-width: 719px)') ? 42 : 24
   const heightOfRow = useRef(rowHeight)
@@ -122,7 +122,7 @@ export function LogList({ inspector }: { readonly inspector: Inspector }): VNode
           Newest ↓
         </button>
       )}
-      {entries.length === 0 && <Empty inspector={inspector} />}
+      {entries.length === 0 && <Empty inspector={inspector} needsKey={needsKey} />}
     </div>
   )
 }
@@ -219,13 +219,15 @@ function indexOf(entries: readonly LogEntry[], { key }: LogEntry): number {
   return low
 }
 
-function Empty({ inspector: { log } }: { readonly inspector: Inspector }): VNode {
+function Empty({ inspector: { log }, needsKey }: { readonly inspector: Inspector; readonly needsKey: boolean }): VNode {
   const isFiltered = log.filter.value !== '' && log.total.value > 0
+  // Where the page needed a key, no project holds one for the command.
+  const target = needsKey ? ` --url ${location.origin} --key …` : ''
   return (
     <p class="empty centred">
       {isFiltered
         ? `None of ${log.total.value.toLocaleString('en')} rows has what you filter by.`
-        : 'Nothing has happened since this page was opened. Send something below, or from a terminal: npx tidewire send lobby hello'}
+        : `Nothing has happened since this page was opened. Send something below, or from a terminal: npx tidewire send lobby hello${target}`}
     </p>
   )
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type * as Client from '@nats-io/transport-node'
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { NatsAddress } from '../address.ts'
@@ -8,6 +9,7 @@ import type { Broker, BrokerEvents, BrokerSession } from '../broker.ts'
 type NatsClient = typeof Client
 
 const CONNECT_TIMEOUT_MS = 5_000
+const DRAIN_MS = 1_000
 
 /** A session with what the server says of itself. */
 export interface NatsSession extends BrokerSession {
@@ -73,10 +75,17 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
   watch().catch(() => {})
   return {
     serverVersion: connection.info?.version ?? 'unknown',
-    maxPayloadBytes: connection.info?.max_payload ?? 1_048_576,
-    publish: (subject, bytes) => {
-      // A client that closed this very moment throws; that it closed is reported by `closed`.
-      if (!connection.isClosed()) connection.publish(subject, bytes)
+    get maxPayloadBytes() {
+      return connection.info?.max_payload ?? 1_048_576
+    },
+    publish(subject, bytes) {
+      try {
+        connection.publish(subject, bytes)
+        return true
+      } catch {
+        // That it closed is reported by `closed`.
+        return false
+      }
     },
     subscribe(subject, received) {
       const subscription = connection.subscribe(subject, {
@@ -92,12 +101,9 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
     confirm: () => connection.flush(),
     async close() {
       closing = true
-      try {
-        // Drains: what was published is sent first.
-        await connection.drain()
-      } catch {
-        await connection.close()
-      }
+      // Drains: what was published is sent first. A server that is silent would keep the connection, and with it the process.
+      await Promise.race([connection.drain().catch(() => {}), sleep(DRAIN_MS, undefined, { ref: false })])
+      await connection.close()
     },
   }
 }

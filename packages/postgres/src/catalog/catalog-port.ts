@@ -7,7 +7,7 @@ export type Refusable<T> = { readonly ok: true; readonly value: T } | { readonly
 /** A table that is named exactly and not published. `null`: there is none that the role may read, and it learns no more. */
 export interface UnpublishedTable {
   readonly publication: string
-  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean } | null
+  readonly table: { readonly name: string; readonly hasPrimaryKey: boolean; readonly hasId: boolean } | null
 }
 
 /**

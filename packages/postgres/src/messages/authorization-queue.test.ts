@@ -69,6 +69,7 @@ async function turns(): Promise<void> {
 const yes: Outcome<string> = { kind: 'answered', answer: 'yes' }
 const slow: Outcome<string> = { kind: 'slow', answer: 'cancelled' }
 const notAsked: Outcome<string> = { kind: 'not-asked' }
+const suspect: Outcome<string> = { kind: 'suspect' }
 
 describe('batches', () => {
   test('questions of one turn are one batch; equal ones are asked once', async () => {
@@ -132,6 +133,23 @@ describe('a slow question', () => {
     expect(it.batches[3]!.keys).toEqual(['c'])
     await it.batches[2]!.answer(slow)
     expect(it.answers.get('sleeps')).toEqual(['cancelled'])
+  })
+
+  test('that is one of a batch without an answer is asked alone, as all of it are, and blames no origin', async () => {
+    const it = new ByHand(2)
+    for (const key of ['hangs', 'b', 'c']) it.ask(key)
+    await turns()
+    await it.batches[0]!.answer(suspect, suspect, suspect)
+    expect(it.batches.slice(1).map(({ keys, times }) => [keys, times.timeoutMs])).toEqual([
+      [['hangs'], 5_000],
+      [['b'], 5_000],
+    ])
+    await it.batches[2]!.answer(yes)
+    await it.batches[3]!.answer(yes)
+    expect(Object.fromEntries(it.answers)).toEqual({ hangs: [], b: ['yes'], c: ['yes'] })
+    it.ask('later', 'b')
+    await turns()
+    expect(it.batches.at(-1)).toMatchObject({ keys: ['later'], times: { timeoutMs: 500 } })
   })
 
   test('keeps its origin out of the batches for a while, so that no further one is held up by it', async () => {

@@ -7,6 +7,8 @@ export type Outcome<Answer> =
   | { readonly kind: 'answered'; readonly answer: Answer }
   /** It took so long that it was cancelled. */
   | { readonly kind: 'slow'; readonly answer: Answer }
+  /** Its batch got no answer at all: one of it would not be cancelled. */
+  | { readonly kind: 'suspect' }
   /** The batch ended before it; nothing is wrong with it. */
   | { readonly kind: 'not-asked' }
 
@@ -39,9 +41,9 @@ export const MAX_WAIT_MS = 10_000
 const MAX_BATCH = 50
 
 /** No question of a batch is begun after 100 ms, and none that takes 400 ms more is waited for. */
-const BATCH: BatchTimes = { budgetMs: 100, timeoutMs: 500 }
+const BATCH: BatchTimes = { budgetMs: 100, timeoutMs: 500, graceMs: 5_500 }
 
-const ALONE: BatchTimes = { budgetMs: 0, timeoutMs: 5_000 }
+const ALONE: BatchTimes = { budgetMs: 0, timeoutMs: 5_000, graceMs: 5_000 }
 
 /** For this long, an origin with a slow question is asked alone at once. */
 const SLOW_MS = 30_000
@@ -172,7 +174,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
       const outcome = outcomes[at]!
       if (outcome.kind === 'slow') for (const origin of waiting.origins) this.#markSlow(origin)
       if (outcome.kind === 'answered' || (outcome.kind === 'slow' && times === ALONE)) this.#settle(waiting, outcome.answer)
-      else this.#askAgain(waiting, outcome.kind === 'slow' || times === ALONE)
+      else this.#askAgain(waiting, outcome.kind !== 'not-asked' || times === ALONE)
     }
   }
 

@@ -1,3 +1,5 @@
+import { roleVersionSql } from '../catalog/role-version.ts'
+
 import { forbiddenRoleSql } from '../catalog/role-rule.ts'
 
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
@@ -157,10 +159,23 @@ $function$`
 
 const FIELDS: (keyof PolicyQuestion)[] = ['topic', 'role', 'claims', 'sub', 'headers', 'command']
 
-/** One round trip: the transaction, its time limit, the questions, and the end of it all. */
+/** One round trip: the transaction, its time limit, the versions of the roles, the questions, and the end of it all. */
 export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {
-  const literal = ` E'${JSON.stringify(questions, FIELDS).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
-  return `begin; set local statement_timeout = ${timeoutMs}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+  const roles = ROLE_VERSIONS.replace('$roles', () => literalOf(JSON.stringify(rolesOf(questions))))
+  const literal = literalOf(JSON.stringify(questions, FIELDS))
+  return `begin; set local statement_timeout = ${timeoutMs}; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+}
+
+/** Each once. */
+export function rolesOf(questions: readonly PolicyQuestion[]): string[] {
+  return [...new Set(questions.map(({ role }) => role))]
+}
+
+const ROLE_VERSIONS = `select ${roleVersionSql('asked.role')} as version
+  from pg_catalog.json_array_elements_text($roles) with ordinality asked (role, n) order by asked.n`
+
+function literalOf(text: string): string {
+  return ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
 export interface BatchTimes {
@@ -168,6 +183,8 @@ export interface BatchTimes {
   readonly budgetMs: number
   /** The statement is cancelled after this, and with it the question that it is at. */
   readonly timeoutMs: number
+  /** An answer that comes so much later is not waited for: the connection may be dead, the database frozen, or a policy swallow the cancellation. */
+  readonly graceMs: number
 }
 
 /** Half of a character is replaced, as on the way of any parameter to Postgres. */

@@ -30,6 +30,10 @@ beforeAll(async () => {
       with check (exists (select from members where room = realtime.topic() and member = auth.jwt() ->> 'sub'));
     create policy "divides by zero" on realtime.messages for select to authenticated using (case when realtime.topic() = 'raises' then 1 / (length(realtime.topic()) - 6) = 1 else false end);
     create policy "writes raise" on realtime.messages for insert to authenticated with check (case when realtime.topic() = 'raises' then 1 / (length(realtime.topic()) - 6) = 1 else false end);
+    create function swallow() returns bool language plpgsql as $$ begin
+      begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(60); end;
+      return true; end $$;
+    create policy swallows on realtime.messages for select to authenticated using (case when realtime.topic() = 'swallows' then swallow() else false end);
     create policy sleeps on realtime.messages for select to authenticated using (realtime.topic() like 'sleeps%' and pg_sleep(60) is null);
     create policy busy on realtime.messages for select to authenticated using (realtime.topic() = 'if lobby is busy' and is_busy('lobby'));
     create policy spoof on realtime.messages for all to authenticated using (case when realtime.topic() = 'spoofs' then spoof() else false end);
@@ -81,6 +85,21 @@ describe('one batch', () => {
     expect(injected).toMatchObject({ ok: true, broadcast: false })
     expect(await sleeping).toMatchObject({ ok: false, reason: expect.stringMatching(/^QueryCanceled: /) as string })
   })
+
+  test('with a member that will not be cancelled: the others are asked again without it', async () => {
+    const swallowing = read('swallows', 'swallower')
+    const others = Promise.all(Array.from({ length: 10 }, (_, n) => read(`r${n}`, `u${n}`)))
+    expect((await others).map(isAllowed)).toEqual(Array<boolean>(10).fill(true))
+    expect(await swallowing).toMatchObject({ ok: false })
+    await expect
+      .poll(
+        async () =>
+          (await admin.query(`select from pg_stat_activity where query like '%swallows%' and pid <> pg_backend_pid() and state = 'active'`))
+            .rowCount,
+        { timeout: 8_000 },
+      )
+      .toBe(0)
+  }, 30_000)
 
   test('shows no member the rows of another', async () => {
     await admin.query("insert into members values ('lobby', 'u0')")

@@ -8,11 +8,12 @@ import { makeConvenient, migrate } from '../io/migrate.ts'
 import { databaseMessageStore } from './message-store.ts'
 
 const postgres = usePostgres()
+let url: string
 let pool: DatabasePool
 let admin: pg.Client
 
 beforeAll(async () => {
-  const url = await postgres.createDatabase()
+  url = await postgres.createDatabase()
   admin = new pg.Client({ connectionString: url })
   await admin.connect()
   await migrate(admin)
@@ -66,6 +67,34 @@ describe('policies on realtime.messages decide', () => {
       broadcast: false,
       detail: `tokens may not take the role "${role}"`,
     })
+  })
+
+  test('memberships and attributes of a role count from their commit, though a session keeps its plans', async () => {
+    await admin.query(
+      `create role late_member nologin; create role late_group nologin; grant usage on schema realtime to late_member;
+       grant select, insert on realtime.messages to late_member;
+       create policy late_read on realtime.messages for select to late_group using (realtime.topic() = 'late');
+       create policy late_write on realtime.messages for insert to late_group with check (realtime.topic() = 'late')`,
+    )
+    const one = databasePool({ url, maxConnections: 1, connectTimeoutMs: 2_000 })
+    const asks = policyAuthorizer({ withSession: (work) => one.withSession(work) })
+    const question = { subTopic: 'late', identity: { ...user, role: 'late_member' } }
+    const both = async (): Promise<string[]> => [flags(await asks.read(question)), flags(await asks.write(question))]
+    try {
+      expect(await both()).toEqual(['--', '--'])
+      for (const [alteration, expected] of [
+        ['grant late_group to late_member', 'bp'],
+        ['revoke late_group from late_member', '--'],
+        ['alter role late_member bypassrls', 'bp'],
+        ['alter role late_member nobypassrls', '--'],
+      ] as const) {
+        await admin.query(alteration)
+        expect([alteration, ...(await both())]).toEqual([alteration, expected, expected])
+      }
+    } finally {
+      await one.close()
+      await admin.query('drop policy late_read on realtime.messages; drop policy late_write on realtime.messages')
+    }
   })
 
   test('one that raises for a user says no to that user, and why', async () => {
@@ -190,7 +219,7 @@ describe('migrations', () => {
     const clients = Array.from({ length: 3 }, () => new pg.Client({ connectionString: url }))
     await Promise.all(clients.map((client) => client.connect()))
     const results = await Promise.all(clients.map((client) => migrate(client)))
-    expect(results.map(({ applied }) => applied.length).toSorted()).toEqual([0, 0, 5])
+    expect(results.map(({ applied }) => applied.length).toSorted()).toEqual([0, 0, 6])
     expect((await migrate(clients[0]!)).applied).toEqual([])
     const { rows } = await clients[0]!.query(
       "select relid::regclass::text as name from pg_partition_tree('realtime.messages') where isleaf order by 1",
@@ -210,7 +239,7 @@ describe('migrations', () => {
     const waits = `select from pg_stat_activity where application_name = 'the other' and wait_event_type = 'Lock'`
     await expect.poll(async () => (await admin.query(waits)).rowCount, { timeout: 10_000 }).toBe(1)
     await one.query('commit')
-    expect((await migrated).applied).toHaveLength(5)
+    expect((await migrated).applied).toHaveLength(6)
     await Promise.all([one.end(), other.end()])
   })
 

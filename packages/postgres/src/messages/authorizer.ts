@@ -6,6 +6,7 @@ import {
   batchSql,
   CREATE_FUNCTION,
   FUNCTION_NAME,
+  rolesOf,
   wellFormed,
   type BatchTimes,
   type Command,
@@ -35,7 +36,7 @@ export interface AuthorizerOptions {
  */
 export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   const { sessions = 3, runtime } = options
-  const prepared = new WeakSet<PolicySession>()
+  const prepared = new WeakMap<PolicySession, PlannedRoles>()
   const queue = new AuthorizationQueue<Asked, Answer>({
     runtime,
     lanes: Math.max(1, Math.floor((sessions - 1) / 2)),
@@ -91,12 +92,9 @@ function questionOf({ subTopic, identity }: AuthorizationRequest, command: Comma
   }
 }
 
-/** An answer that comes so much later than its time limit is not waited for: the connection may be dead, or the database frozen. */
-const GRACE_MS = 10_000
-
 async function askBatch(
   options: AuthorizerOptions,
-  prepared: WeakSet<PolicySession>,
+  prepared: WeakMap<PolicySession, PlannedRoles>,
   questions: readonly Asked[],
   times: BatchTimes,
 ): Promise<readonly Outcome<Answer>[]> {
@@ -106,17 +104,24 @@ async function askBatch(
     const { code } = error as { readonly code?: unknown }
     // Sessions are busy with other things, or the cancellation met no question. Those who asked wait on.
     const isUndecided = code === NO_SESSION.code || (code === QUERY_CANCELED && questions.length > 1)
+    if (code === NO_ANSWER.code && questions.length > 1) return questions.map(() => ({ kind: 'suspect' }))
     return questions.map(() => (isUndecided ? { kind: 'not-asked' } : { kind: 'answered', answer: { error } }))
   }
 }
 
+/** By role, its version before the session planned for it. */
+type PlannedRoles = Map<string, string>
+
+/** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
+const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
+
 class PolicyBatch {
   readonly #session: PolicySession
-  readonly #prepared: WeakSet<PolicySession>
+  readonly #prepared: WeakMap<PolicySession, PlannedRoles>
   readonly #runtime: FeedRuntime
   readonly #times: BatchTimes
 
-  constructor(session: PolicySession, prepared: WeakSet<PolicySession>, runtime: FeedRuntime, times: BatchTimes) {
+  constructor(session: PolicySession, prepared: WeakMap<PolicySession, PlannedRoles>, runtime: FeedRuntime, times: BatchTimes) {
     this.#session = session
     this.#prepared = prepared
     this.#runtime = runtime
@@ -127,15 +132,24 @@ class PolicyBatch {
   async ask(questions: readonly Asked[]): Promise<readonly Outcome<Answer>[]> {
     if (!this.#prepared.has(this.#session)) {
       await this.#query(CREATE_FUNCTION)
-      this.#prepared.add(this.#session)
+      // Not known to every system that Postgres runs on.
+      await this.#query(NOTICE_LOST_CLIENT).catch((error: unknown) => {
+        if (sqlState(error) === null) throw error
+      })
+      this.#prepared.set(this.#session, new Map())
     }
     try {
-      const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly PolicyAnswer[] }[]
-      return questions.map((_, at) => outcomeOf(results[2]!.rows[at]))
+      const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly unknown[] }[]
+      if (this.#isPlannedOtherwise(rolesOf(questions), results[2]!.rows as readonly { readonly version: string }[])) {
+        await this.#discardPlans()
+        return await this.ask(questions)
+      }
+      return questions.map((_, at) => outcomeOf((results[3]!.rows as readonly PolicyAnswer[])[at]))
     } catch (error) {
       const code = sqlState(error)
       if (code === null) throw error
       await this.#query('rollback')
+      await this.#discardPlans()
       if (!isPolicyFault(code)) throw error
       if (code === UNDEFINED_FUNCTION && (error as Error).message.includes(FUNCTION_NAME)) {
         this.#prepared.delete(this.#session)
@@ -147,11 +161,27 @@ class PolicyBatch {
     }
   }
 
+  /**
+   * Postgres keeps the policies that it chose for a role in its plans, and does not choose again when the role gains or loses a
+   * membership or an attribute.
+   */
+  #isPlannedOtherwise(roles: readonly string[], found: readonly { readonly version: string }[]): boolean {
+    const planned = this.#prepared.get(this.#session)!
+    const isOther = roles.some((role, at) => planned.has(role) && planned.get(role) !== found[at]!.version)
+    if (!isOther) for (const [at, role] of roles.entries()) planned.set(role, found[at]!.version)
+    return isOther
+  }
+
+  async #discardPlans(): Promise<void> {
+    this.#prepared.get(this.#session)?.clear()
+    await this.#query('discard plans')
+  }
+
   #query(text: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const late = this.#runtime.setTimer(
         () => reject(Object.assign(new Error('the database does not answer'), NO_ANSWER)),
-        this.#times.timeoutMs + GRACE_MS,
+        this.#times.timeoutMs + this.#times.graceMs,
       )
       this.#session
         .query(text)

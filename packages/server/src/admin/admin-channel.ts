@@ -1,12 +1,13 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { isJsonObject, type AdminWelcome, type ClientFrame } from '@tidewire/protocol'
+import { isJsonObject, type AdminWelcome, type ClientFrame, type JsonObject } from '@tidewire/protocol'
 import type { AdminEndpoint, AdminPeer } from '../connection/admin-endpoint.ts'
 import type { AdminPorts, Decision } from '../ports.ts'
 import { checkAdminKey, type AdminKey } from './admin-key.ts'
 import { parseAdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'
-import { answer, type AnswerContext } from './answers.ts'
-import { Inspector, reply } from './inspector.ts'
+import { answer, answerAlone, type AnswerContext } from './answers.ts'
+import { Fleet, GuestInspector } from './fleet.ts'
+import { Inspector, reply, type InspectorPeer } from './inspector.ts'
 import type { LogBuffer } from './log-buffer.ts'
 import { RecentDecisions } from './recent-decisions.ts'
 import { Watch } from './watch.ts'
@@ -22,7 +23,9 @@ export class AdminChannel implements AdminEndpoint {
   readonly #view: AdminView
   readonly #startedAt: number
   readonly #decisions = new RecentDecisions()
-  readonly #inspectors = new Map<AdminPeer, Inspector>()
+  readonly #inspectors = new Map<InspectorPeer, Inspector>()
+  /** `null`: this process serves its port alone. */
+  readonly #fleet: Fleet | null
   /** Sockets whose key is being checked. */
   readonly #entering = new Set<AdminPeer>()
   #watch: Watch | null = null
@@ -31,6 +34,20 @@ export class AdminChannel implements AdminEndpoint {
     this.#ports = ports
     this.#view = view
     this.#startedAt = view.runtime.now()
+    const enter = (inspector: Inspector): void => this.#enter(inspector)
+    const leave = ({ peer }: Inspector): void => this.#closed(peer)
+    this.#fleet = view.hasSiblings ? new Fleet({ runtime: view.runtime, nodes: view.nodes, enter, leave }) : null
+  }
+
+  /** A message of another process that serves the same port. Returns whether it was understood. */
+  onSibling(message: JsonObject & { readonly id: number }, from: string): boolean {
+    return this.#fleet?.onMessage(message, from) ?? false
+  }
+
+  /** What another process that serves the same port asks for one of its inspectors; `undefined`: not understood. */
+  answerSibling(question: JsonObject): Promise<unknown> | undefined {
+    const parsed = parseAdminRequest(String(question['type']), question)
+    return parsed.ok ? answerAlone(parsed.request, this.#context()) : undefined
   }
 
   /** Takes every decision, with or without inspectors. */
@@ -64,10 +81,15 @@ export class AdminChannel implements AdminEndpoint {
   }
 
   closed(peer: AdminPeer): void {
-    const inspector = this.#inspectors.get(peer)
     this.#entering.delete(peer)
+    this.#closed(peer)
+  }
+
+  #closed(peer: InspectorPeer): void {
+    const inspector = this.#inspectors.get(peer)
     if (inspector === undefined) return
     this.#inspectors.delete(peer)
+    this.#fleet?.closed(inspector)
     if (this.#watch !== null) this.#watch.traffic.logs = this.#logs()
     if (this.#inspectors.size > 0) return
     this.#watch?.stop()
@@ -90,20 +112,11 @@ export class AdminChannel implements AdminEndpoint {
     // Gone, or left, in the meantime.
     if (!this.#entering.delete(peer)) return
     if (!key.ok) return refuse(key.code, key.reason)
-    if (this.#inspectors.size >= MAX_INSPECTORS && !this.#inspectors.has(peer))
+    const own = [...this.#inspectors.values()].filter((each) => !(each instanceof GuestInspector))
+    if (own.length >= MAX_INSPECTORS && !this.#inspectors.has(peer))
       return refuse('too-many-inspectors', `TooManyInspectors: ${MAX_INSPECTORS} inspectors are open already`)
     this.closed(peer)
-    this.#enter(new Inspector(peer, joinRef, key.expiresAtMs), ref)
-  }
-
-  #enter(inspector: Inspector, ref: ClientFrame['ref']): void {
-    this.#watch ??= new Watch(this.#view, this.#decisions, {
-      all: () => this.#inspectors.values(),
-      expired: (each) => this.#expel(each, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired'),
-    })
-    const { traffic, directory } = this.#watch
-    this.#inspectors.set(inspector.peer, inspector)
-    traffic.logs = this.#logs()
+    const inspector = this.#fleet?.inspector(peer, joinRef, key.expiresAtMs) ?? new Inspector(peer, joinRef, key.expiresAtMs)
     const welcome: AdminWelcome = {
       node: this.#view.node?.self.name ?? null,
       version: this.#ports.version,
@@ -112,6 +125,17 @@ export class AdminChannel implements AdminEndpoint {
       database: this.#view.hasDatabase,
     }
     inspector.reply(ref, 'ok', welcome)
+    this.#enter(inspector)
+  }
+
+  #enter(inspector: Inspector): void {
+    this.#watch ??= new Watch(this.#view, this.#decisions, {
+      all: () => this.#inspectors.values(),
+      expired: (each) => this.#expel(each, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired'),
+    })
+    const { traffic, directory } = this.#watch
+    this.#inspectors.set(inspector.peer, inspector)
+    traffic.logs = this.#logs()
     inspector.notify('admin_state', directory.state())
   }
 
@@ -131,9 +155,10 @@ export class AdminChannel implements AdminEndpoint {
   }
 
   #expel(inspector: Inspector, code: DecisionCode, reason: string): void {
+    if (inspector instanceof GuestInspector) return this.#closed(inspector.peer)
     this.#view.decide({ kind: 'channel-closed', code, detail: reason, connection: inspector.peer.id, topic: 'tidewire:admin' })
     inspector.close(reason)
-    this.closed(inspector.peer)
+    this.#closed(inspector.peer)
   }
 }
 

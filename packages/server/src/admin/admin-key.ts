@@ -5,7 +5,7 @@ import type { Claims, TokenVerifier } from '../ports.ts'
 
 export type AdminKey =
   | { readonly ok: true; readonly claims: Claims; readonly expiresAtMs: number }
-  /** `code` is for observers; `reason` is told to whoever tried. */
+  /** `code` is for observers; `reason` is sent to the client. */
   | { readonly ok: false; readonly code: DecisionCode; readonly reason: string }
 
 /** Whether a token opens the inspector (rule I2). Never rejects. */

@@ -15,7 +15,9 @@ export interface AdminView {
   /** This node among others; `null` where there is only one. */
   readonly node: Pick<Relay, 'self' | 'link'> | null
   /** Questions to all nodes. */
-  readonly nodes: Pick<NodeAdmin, 'nodes' | 'disconnect'>
+  readonly nodes: Pick<NodeAdmin, 'nodes' | 'disconnect' | 'siblings' | 'sendToSiblings' | 'askSiblings'>
+  /** Whether other processes serve the same port, and are to be shown as one with this one. */
+  readonly hasSiblings: boolean
   /** Lets an observer see what happens until the function that it returns is called. */
   watch(observer: Observer): () => void
   decide(decision: Decision): void

@@ -1,4 +1,4 @@
-import type { AdminTopicDetail, Ref } from '@tidewire/protocol'
+import { isJsonObject, type AdminTopicDetail, type JsonObject, type Ref, type WhyQuestion } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
 import { presenceOf } from '../channel/presence.ts'
 import type { AdminPorts, Claims } from '../ports.ts'
@@ -6,7 +6,7 @@ import type { AdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'
 import type { Inspector } from './inspector.ts'
 import type { RecentDecisions } from './recent-decisions.ts'
-import { explainedTable, why } from './why.ts'
+import { explainedTable, why, type WhyResult } from './why.ts'
 
 /** So many presences of a topic are listed. */
 const MAX_LISTED = 500
@@ -23,10 +23,15 @@ export interface AnswerContext {
 export function answer(request: AdminRequest, ref: Ref, inspector: Inspector, { ports, view, decisions, startedAt }: AnswerContext): void {
   switch (request.event) {
     case 'admin_watch':
-      inspector.log.setWatch(request.watch)
+      inspector.setWatch(request.watch)
       return inspector.reply(ref, 'ok', inspector.log.watch)
     case 'admin_topic':
-      return inspector.reply(ref, 'ok', topicDetail(request.topic, request.private, view, startedAt))
+      if (!view.hasSiblings) return inspector.reply(ref, 'ok', topicDetail(request.topic, request.private, view, startedAt))
+      return void inspector.ask(ref, async () => {
+        const own = topicDetail(request.topic, request.private, view, startedAt)
+        const others = await view.nodes.askSiblings({ type: request.event, topic: request.topic, private: request.private })
+        return { ok: true, answer: mergedDetails([own, ...others.filter(isTopicDetail)]) }
+      })
     case 'admin_sql': {
       const { sql } = ports
       if (!sql) return inspector.reply(ref, 'error', { reason: 'SqlOff: SQL runs only under `tidewire dev` with a database' })
@@ -42,16 +47,56 @@ export function answer(request: AdminRequest, ref: Ref, inspector: Inspector, { 
     case 'admin_table':
       return void inspector.ask(ref, () => explainedTable(request.schema, request.table, ports.explainer ?? null))
     case 'admin_why':
-      return void inspector.ask(ref, () =>
-        why(request.question, {
-          connections: view.connections,
-          decisions,
-          explainer: ports.explainer ?? null,
-          limits: view.limits,
-          privateOnly: view.privateOnly,
-          nowMs: view.runtime.now(),
-        }),
-      )
+      return void inspector.ask(ref, () => whyAnywhere(request.question, { ports, view, decisions, startedAt }))
+  }
+}
+
+/** For an inspector of another process of this server: of what only this process knows. */
+export async function answerAlone(request: AdminRequest, context: AnswerContext): Promise<unknown> {
+  if (request.event === 'admin_topic') return topicDetail(request.topic, request.private, context.view, context.startedAt)
+  return request.event === 'admin_why' ? whyHere(request.question, context) : null
+}
+
+function whyHere(question: WhyQuestion, { ports, view, decisions }: AnswerContext): Promise<WhyResult> {
+  return why(question, {
+    connections: view.connections,
+    decisions,
+    explainer: ports.explainer ?? null,
+    limits: view.limits,
+    privateOnly: view.privateOnly,
+    nowMs: view.runtime.now(),
+  })
+}
+
+/** A connection that is asked about may be one of another process. */
+async function whyAnywhere(question: WhyQuestion, context: AnswerContext): Promise<WhyResult> {
+  const { view } = context
+  const isHere = !('connection' in question.user) || view.connections.find(question.user.connection) !== undefined
+  const own = await whyHere(question, context)
+  if (isHere || !view.hasSiblings) return own
+  const others = await view.nodes.askSiblings({ ...question, type: 'admin_why' })
+  return others.find((each): each is WhyResult => isJsonObject(each) && each['ok'] === true) ?? own
+}
+
+function isTopicDetail(value: unknown): value is AdminTopicDetail {
+  return (
+    isJsonObject(value) && typeof value['members'] === 'number' && Array.isArray(value['presences']) && Array.isArray(value['connections'])
+  )
+}
+
+function mergedDetails(all: readonly AdminTopicDetail[]): AdminTopicDetail {
+  const presences = new Map<string, { readonly key: string; readonly metas: JsonObject[]; readonly since: number[] }>()
+  for (const { key, metas, since } of all.flatMap((each) => each.presences)) {
+    let presence = presences.get(key)
+    if (presence === undefined) presences.set(key, (presence = { key, metas: [], since: [] }))
+    presence.metas.push(...metas)
+    presence.since.push(...since)
+  }
+  return {
+    ...all[0]!,
+    members: all.reduce((total, { members }) => total + members, 0),
+    presences: [...presences.values()],
+    connections: all.flatMap(({ connections }) => connections).slice(0, MAX_LISTED),
   }
 }
 

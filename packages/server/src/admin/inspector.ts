@@ -1,4 +1,4 @@
-import { ADMIN_TOPIC, encodeTextMessage, type AdminEvents, type Ref } from '@tidewire/protocol'
+import { ADMIN_TOPIC, encodeTextMessage, type AdminEvents, type AdminWatch, type Ref } from '@tidewire/protocol'
 import type { AdminPeer } from '../connection/admin-endpoint.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import { LogBuffer } from './log-buffer.ts'
@@ -9,17 +9,20 @@ const MAX_WAITING_BYTES = 256 * 1024
 /** Questions that one inspector may have open at once. */
 const MAX_QUESTIONS = 4
 
+/** Where frames for an inspector go. */
+export type InspectorPeer = Pick<AdminPeer, 'id' | 'version' | 'backlogBytes' | 'write'>
+
 /** One inspector that joined. */
 export class Inspector {
   readonly log: LogBuffer = new LogBuffer()
-  readonly peer: AdminPeer
+  readonly peer: InspectorPeer
   readonly joinRef: Ref
   expiresAtMs: number
   /** It was behind: what it knows of connections and topics is old. */
   missedTicks = false
   #questions = 0
 
-  constructor(peer: AdminPeer, joinRef: Ref, expiresAtMs: number) {
+  constructor(peer: InspectorPeer, joinRef: Ref, expiresAtMs: number) {
     this.peer = peer
     this.joinRef = joinRef
     this.expiresAtMs = expiresAtMs
@@ -27,6 +30,10 @@ export class Inspector {
 
   get isBehind(): boolean {
     return this.peer.backlogBytes > MAX_WAITING_BYTES
+  }
+
+  setWatch(watch: AdminWatch): void {
+    this.log.setWatch(watch)
   }
 
   notify<Event extends keyof AdminEvents>(event: Event, payload: AdminEvents[Event]): void {
@@ -57,10 +64,10 @@ export class Inspector {
   }
 }
 
-export function reply(peer: AdminPeer, joinRef: Ref, ref: Ref, status: 'ok' | 'error', response: unknown): void {
+export function reply(peer: InspectorPeer, joinRef: Ref, ref: Ref, status: 'ok' | 'error', response: unknown): void {
   if (ref !== null) send(peer, joinRef, ref, 'phx_reply', { status, response })
 }
 
-function send(peer: AdminPeer, joinRef: Ref, ref: Ref, event: string, payload: unknown): void {
+function send(peer: InspectorPeer, joinRef: Ref, ref: Ref, event: string, payload: unknown): void {
   peer.write(textFrame(encodeTextMessage(peer.version, { joinRef, ref, topic: ADMIN_TOPIC, event, payload })), 1)
 }

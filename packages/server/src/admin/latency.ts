@@ -43,3 +43,21 @@ export class Latencies {
 function noCounts(): number[] {
   return Array.from({ length: BOUNDS_MS.length + 1 }, () => 0)
 }
+
+/** Those of several processes in the same interval; quantiles are taken from the classes. `null`: nothing was counted. */
+export function mergedLatencies(all: readonly (LatencySummary | null)[]): LatencySummary | null {
+  const counted = all.filter((each) => each !== null)
+  if (counted.length <= 1) return counted[0] ?? null
+  const counts = noCounts().map((_, at) => counted.reduce((sum, each) => sum + (each.counts[at] ?? 0), 0))
+  return { p50: quantileOf(counts, 0.5), p95: quantileOf(counts, 0.95), boundsMs: BOUNDS_MS, counts }
+}
+
+function quantileOf(counts: readonly number[], share: number): number {
+  const rank = share * counts.reduce((sum, count) => sum + count, 0)
+  let below = 0
+  let at = 0
+  while (below + counts[at]! < rank) below += counts[at++]!
+  const low = at === 0 ? 0 : BOUNDS_MS[at - 1]!
+  const high = BOUNDS_MS[at] ?? low
+  return low + (high - low) * ((rank - below) / counts[at]!)
+}

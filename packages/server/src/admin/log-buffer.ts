@@ -7,7 +7,7 @@ export const MAX_ROWS = 20
 const MAX_EXAMINED = 200
 
 /**
- * What one inspector is told between two takes: the first rows, and how many more there were. Once it is full, what
+ * What one inspector gets between two takes: the first rows, and how many more there were. Once it is full, what
  * happens costs a comparison and a count.
  */
 export class LogBuffer {

@@ -5,7 +5,7 @@ export interface DatedDecision extends Decision {
   readonly at: number
 }
 
-/** So many are kept: what was refused before somebody opened the inspector is what it is opened for. */
+/** So many are kept: what was refused before the inspector was opened is what it is opened for. */
 const KEPT = 200
 
 /** The last decisions of a server. */

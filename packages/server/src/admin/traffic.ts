@@ -13,7 +13,7 @@ export interface ConnectionEvents {
 
 /**
  * What an inspector sees of a server, while there is one: exact counts, and rows of a log as far as its buffers take
- * them. It is attached as an observer, so that a server nobody looks at does nothing for it.
+ * them. It is attached as an observer, so that a server without inspectors does nothing for it.
  */
 export class Traffic implements Observer {
   readonly fanOut: Latencies = new Latencies()

@@ -24,7 +24,7 @@ const SHOWN_DECISIONS = 5
 
 const NO_DATABASE = 'This server was started without a database: private channels and row changes are decided there.'
 
-/** Why somebody does or does not get what is sent to a topic, or a row change: the server's own checks, and those of Postgres. Never rejects. */
+/** Why a user does or does not get what is sent to a topic, or a row change: the server's own checks, and those of Postgres. Never rejects. */
 export async function why(question: WhyQuestion, context: WhyContext): Promise<WhyResult> {
   const connection = 'connection' in question.user ? context.connections.find(question.user.connection) : undefined
   if ('connection' in question.user && connection === undefined)
@@ -70,7 +70,7 @@ async function aboutChange(question: About<'change'>, connection: Connection | n
   return [...steps, ...decisions.map(decisionStep)]
 }
 
-/** Whoever a channel acts for; without one, whoever the socket was opened for. */
+/** The identity that a channel acts for; without one, that of the socket. */
 function identityOf(user: WhyUser, connection: Connection | null, channel: Channel | undefined): Identity {
   if (!('connection' in user)) return { role: user.role, claims: { ...user.claims, role: user.role }, headers: {} }
   if (channel?.identity) return channel.identity
@@ -99,7 +99,7 @@ function whoIs(role: string, { sub }: Identity['claims']): string {
   return typeof sub === 'string' ? `role ${role}, user ${sub.slice(0, 100)}` : `role ${role}`
 }
 
-/** Codes of decisions that say that somebody did too much, or that too many were there. */
+/** Codes of decisions of exceeded rates and counts. */
 const LIMIT_CODES: ReadonlySet<string> = new Set([
   'too-many-changes',
   'too-many-conditions',
@@ -115,6 +115,7 @@ const LIMIT_CODES: ReadonlySet<string> = new Set([
   'too-many-presence-events',
   'too-many-waiting',
   'payload-too-large',
+  'presence-full',
 ])
 
 function limitStep(

@@ -31,7 +31,7 @@ export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
   services.publisher.publish(channel.key, message, {
     kind: 'socket',
     connection: connection.id,
-    except: request.self ? null : channel,
+    except: request.self ? null : channel.subscription,
     traceparent: traceOf(frame.payload),
   })
   if (request.ack) channel.reply(frame.ref, 'ok', {})
@@ -61,9 +61,7 @@ function wantsToPersist(payload: FramePayload): boolean {
     case 'json':
       return asksToPersist(payload.value)
     case 'json-text': {
-      const { buffer, byteOffset, byteLength } = payload.bytes
-      // Found or not, this is much faster than a look for a member, which few broadcasts have.
-      if (!Buffer.from(buffer, byteOffset, byteLength).includes('"persist"')) return false
+      if (!mentions(payload.bytes, '"persist"')) return false
       const persist = memberBytes(payload.bytes, 'persist')
       return persist !== undefined && asksToPersist({ persist: jsonValue(utf8Text(persist)) })
     }
@@ -73,6 +71,11 @@ function wantsToPersist(payload: FramePayload): boolean {
 }
 
 const OPEN_OBJECT = 0x7b
+
+/** Found or not, this is much faster than a look for a member, which few broadcasts have. */
+function mentions({ buffer, byteOffset, byteLength }: Uint8Array, text: string): boolean {
+  return Buffer.from(buffer, byteOffset, byteLength).includes(text)
+}
 
 /** More than a `meta` has that names a trace and little else: of a larger one nothing is read. */
 const MAX_META_BYTES = 1_024
@@ -84,6 +87,7 @@ function traceOf(payload: FramePayload): string | null {
     case 'json':
       return isJsonObject(payload.value) ? traceparentOf(payload.value['meta']) : null
     case 'json-text': {
+      if (!mentions(payload.bytes, '"traceparent"')) return null
       const meta = memberBytes(payload.bytes, 'meta')
       return meta === undefined || meta.length > MAX_META_BYTES ? null : traceparentOf(jsonValue(utf8Text(meta)))
     }

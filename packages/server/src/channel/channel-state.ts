@@ -112,7 +112,7 @@ export interface ChannelTransitionOptions {
   readonly waitsForChanges: boolean
   /** For the texts of refusals. */
   readonly subTopic: string
-  /** A client is told which policy failed, and with what error. */
+  /** Refusals name the policy that failed and its error. */
   readonly showsFailedPolicies: boolean
 }
 

@@ -1,5 +1,5 @@
-import { encodeTextMessage, wireTopic, type JsonObject, type Ref, type SystemPayload } from '@tidewire/protocol'
-import { textFrame } from '../topic/websocket-frame.ts'
+import { encodeTextMessage, envelopeAround, wireTopic, type JsonObject, type Ref, type SystemPayload } from '@tidewire/protocol'
+import { textFrame, webSocketFrame } from '../topic/websocket-frame.ts'
 import type { ChannelConnection } from './services.ts'
 import type { TopicMembership } from './topic-membership.ts'
 
@@ -35,6 +35,13 @@ export class ChannelWriter {
   push(event: string, payload: unknown, ref: Ref = null): void {
     if (!this.#isUpToDate) this.#membership.topic?.flush()
     this.#write(event, payload, ref)
+  }
+
+  /** A push whose payload is JSON text that is known to be valid. */
+  pushText(event: string, payload: Uint8Array): void {
+    if (!this.#isUpToDate) this.#membership.topic?.flush()
+    const { head, tail } = envelopeAround(this.#connection.version, wireTopic(this.#membership.key.name), event, this.#joinRef)
+    this.#connection.write(webSocketFrame(1, Buffer.from(head), payload, Buffer.from(tail)), 1)
   }
 
   /** `null`: the version of this socket has no frame for the message. */

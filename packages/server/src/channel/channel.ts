@@ -13,7 +13,7 @@ import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
-import type { Topic } from '../topic/topic.ts'
+import type { Subscription, Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
@@ -41,6 +41,8 @@ export interface ChannelOptions {
   readonly replaces: Channel | null
   /** The channel is over; frames that still waited are given back. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
+  /** A join that came before this one was answered, and the frames after it. */
+  onRejoin(channel: Channel, join: ClientFrame, waiting: readonly ClientFrame[]): void
 }
 
 /**
@@ -96,6 +98,10 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   get subTopic(): string {
     return this.#membership.key.name
+  }
+
+  get subscription(): Subscription | null {
+    return this.#membership.subscription
   }
 
   get mayWrite(): Reads {
@@ -217,6 +223,8 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return
         this.reply(frame.ref, 'ok', {})
         return this.#step({ type: 'leave' })
+      case 'phx_join':
+        return this.#options.onRejoin(this, frame, this.#waiting.takeAll())
       default:
         if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
@@ -345,7 +353,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     services.observer.joined(this.connection.id, topic.name, request.private)
     this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
     this.#options.replaces?.sendClose()
-    if (request.presenceEnabled && reads.presence) this.#writer.push('presence_state', presenceState(this))
+    if (request.presenceEnabled && reads.presence) this.#writer.pushText('presence_state', presenceState(this))
     for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
     if (request.replicationReady) {
       if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)

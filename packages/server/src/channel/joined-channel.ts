@@ -2,6 +2,7 @@ import type { DecisionCode } from '../decision-code.ts'
 import type { JoinRequest, Ref } from '@tidewire/protocol'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads, Subscriber } from '../topic/subscriber.ts'
+import type { Subscription } from '../topic/topic.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
 /** A joined channel as the handlers of its events see it. */
@@ -12,6 +13,8 @@ export interface JoinedChannel extends Subscriber {
   readonly presenceKey: string
   /** When it began to be present, Unix milliseconds; `null` while it is not. */
   presentSince: number | null
+  /** `null` once it has left the topic. */
+  readonly subscription: Subscription | null
   readonly connection: ChannelConnection
   readonly services: Services
   /** What may be sent; known once a push has got this far. */

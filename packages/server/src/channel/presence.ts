@@ -1,4 +1,11 @@
-import { parsePresenceRequest, type ClientFrame, type PresenceDiff, type PresenceMeta } from '@tidewire/protocol'
+import {
+  parsePresenceRequest,
+  payloadBytes,
+  type ClientFrame,
+  type PresenceDiff,
+  type PresenceMeta,
+  type PresenceState,
+} from '@tidewire/protocol'
 import type { Runtime } from '../ports/runtime.ts'
 import { topicId } from '../topic/topic-key.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -21,16 +28,23 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
     case 'untrack':
       channel.presentSince = null
       channel.reply(frame.ref, 'ok', {})
-      return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel))
+      return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
     case 'track': {
       if (!channel.mayWrite.presence)
         return channel.refuseWrite(
           frame.ref,
           `Unauthorized: You do not have permissions to track presence on this Channel topic: ${channel.subTopic}`,
         )
-      if (frame.payload.kind === 'json' && frame.payload.bytes.length > services.limits.maxPayloadBytes)
+      if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
         return channel.stop('payload-too-large', 'Track message size exceeded')
-      const diff = services.presence.track(topicId(channel.key), channel.presenceKey, channel, asked.payload)
+      const bytes = payloadBytes(frame.payload)
+      const diff = services.presence.track(topicId(channel.key), channel.presenceKey, channel, asked.payload, bytes)
+      if (diff === 'topic-full')
+        return channel.refuse(
+          frame.ref,
+          'presence-full',
+          `PresenceFull: more than ${services.limits.maxPresenceBytes} bytes would be tracked on this topic`,
+        )
       if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
       channel.presentSince ??= services.runtime.now()
       channel.reply(frame.ref, 'ok', {})
@@ -41,7 +55,8 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
 
 /** The channel is gone, and so is what it tracked. */
 export function presenceEnds(channel: JoinedChannel): void {
-  announce(channel, 'untrack', channel.services.presence.untrack(topicId(channel.key), channel))
+  const { services } = channel
+  announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
 }
 
 /** What the channel tracks: its key and payload, or `null`. */
@@ -50,16 +65,22 @@ export function presenceOf(channel: JoinedChannel): { readonly key: string; read
 }
 
 /** The JSON text of everyone who is here. */
-export function presenceState(channel: JoinedChannel): unknown {
-  return channel.services.presence.state(topicId(channel.key))
+export function presenceState(channel: JoinedChannel): Uint8Array {
+  return channel.services.presence.stateText(topicId(channel.key))
 }
 
 function announce(channel: JoinedChannel, change: 'track' | 'untrack', diff: PresenceDiff | null): void {
   if (diff === null) return
+  channel.services.presenceChanged()
+  if (isEmpty(diff.joins) && isEmpty(diff.leaves)) return
   const payload = Buffer.from(JSON.stringify(diff))
   const message = { kind: 'text', event: 'presence_diff', payload } as const
   channel.services.publisher.publish(channel.key, message, { kind: 'presence', change, connection: channel.connection.id })
-  channel.services.presenceChanged()
+}
+
+function isEmpty(state: PresenceState): boolean {
+  for (const _ in state) return false
+  return true
 }
 
 /** For a channel that names none: a random UUID (version 4). */

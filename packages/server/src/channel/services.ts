@@ -27,7 +27,7 @@ export interface Services {
   readonly messageStore: MessageStore | null
   readonly changeFeed: ChangeFeed | null
   readonly observer: Observer
-  /** A client is told which policy failed, and with what error: on a developer's own machine. */
+  /** Refusals name the policy that failed and its error: on a developer's own machine. */
   readonly showsFailedPolicies: boolean
   /** Checks a token and its claims; never rejects. */
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>

@@ -24,6 +24,11 @@ export class TopicMembership {
     return this.#topic
   }
 
+  /** `null` before the join and after the leave. */
+  get subscription(): Subscription | null {
+    return this.#subscription
+  }
+
   /** Opens the topic. `null`: the messages of other nodes come. Otherwise settles when they do, or are not known to. */
   attach(): Promise<boolean> | null {
     this.#reserve()

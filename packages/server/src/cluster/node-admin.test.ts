@@ -111,6 +111,18 @@ describe('an administrator (rule I7)', () => {
   })
 })
 
+test('a node says nothing about itself but its figures', async () => {
+  const [all, a, b] = await cluster('a', 'b')
+  const ask = await inspector(all, a!)
+  const figures = { connections: 7, topics: 1, lagBytes: null, lagMs: null, trouble: null }
+  const forged = { ...figures, instance: 'other', name: {}, version: 5, isAsked: true, answers: 'yes', more: 'x' }
+  const answered = ask('admin_nodes', {})
+  b!.relay.send('admin', Buffer.from(JSON.stringify({ type: 'answer', id: 1, answer: forged })), a!.relay.self.instance)
+  const { nodes } = (await answered).response as { nodes: readonly Record<string, unknown>[] }
+  const { instance, name, version, startedAt } = b!.relay.self
+  expect(nodes[1]).toEqual({ instance, name, version, startedAt, isAsked: false, answers: true, ...figures })
+})
+
 test('admin messages that cannot be read are reported, and harm nothing', async () => {
   const [all, a, b] = await cluster('a', 'b')
   const faults: string[] = []

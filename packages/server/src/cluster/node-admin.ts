@@ -1,5 +1,5 @@
-import { isJsonObject, type AdminNode, type DisconnectTarget } from '@tidewire/protocol'
-import type { Relay } from '../ports/relay.ts'
+import { isJsonObject, type AdminNode, type DisconnectTarget, type JsonObject } from '@tidewire/protocol'
+import type { Relay, RelayPeer } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
 
 /** What this node says of itself. */
@@ -14,7 +14,15 @@ export interface NodeAdminOptions {
   readonly figures: () => OwnFigures
   /** Closes sockets of this node. Returns how many. */
   readonly disconnect: (target: DisconnectTarget) => number
+  /** Which other nodes are processes that serve the port of this one. Their connections have ids that no other of them uses. */
+  readonly isSibling?: (peer: RelayPeer) => boolean
+  /** Of a sibling, for its inspectors. Returns whether it was understood. */
+  readonly onSibling?: (message: Message, from: string) => boolean
+  /** What a sibling asks; `undefined`: not understood. */
+  readonly answerSibling?: (question: Message) => Promise<unknown> | undefined
 }
+
+type Message = JsonObject & { readonly id: number }
 
 /** Answers of all nodes; those that did not answer in time are named. */
 export interface Disconnected {
@@ -25,7 +33,10 @@ export interface Disconnected {
 const ANSWER_WITHIN_MS = 2_000
 const ALONE = { instance: '', name: '' }
 
-type Question = { readonly type: 'figures' } | { readonly type: 'disconnect'; readonly target: DisconnectTarget }
+type Question =
+  | { readonly type: 'figures' }
+  | { readonly type: 'disconnect'; readonly target: DisconnectTarget }
+  | (JsonObject & { readonly type: string })
 
 interface Pending {
   readonly answers: Map<string, unknown>
@@ -52,8 +63,8 @@ export class NodeAdmin {
     const answers = await this.#ask({ type: 'figures' })
     const own: AdminNode = { instance, name, version, startedAt, isAsked: true, answers: true, ...figures() }
     const others = peers.map((peer): AdminNode => {
-      const answer = answers.get(peer.instance)
-      const given = isFigures(answer) ? { answers: true, ...answer } : { answers: false, ...UNKNOWN }
+      const answer = figuresOf(answers.get(peer.instance))
+      const given = { answers: answer !== null, ...(answer ?? UNKNOWN) }
       return { instance: peer.instance, name: peer.name, version: peer.version, startedAt: peer.startedAt, isAsked: false, ...given }
     })
     return [own, ...others.toSorted((a, b) => (a.name < b.name ? -1 : 1))]
@@ -63,14 +74,35 @@ export class NodeAdmin {
   async disconnect(target: DisconnectTarget): Promise<Disconnected> {
     const { relay } = this.#options
     const own = this.#isOwn(target) ? this.#options.disconnect(target) : 0
-    if (relay === null || ('connection' in target && target.node === undefined)) return { disconnected: own, silent: [] }
-    const peers = relay.peers.filter(({ name, instance }) => 'sub' in target || target.node === name || target.node === instance)
+    if (relay === null) return { disconnected: own, silent: [] }
+    const peers =
+      'connection' in target && target.node === undefined
+        ? this.siblings()
+        : relay.peers.filter(({ name, instance }) => 'sub' in target || target.node === name || target.node === instance)
+    if (own > 0 && 'connection' in target) return { disconnected: own, silent: [] }
     const answers = await this.#ask({ type: 'disconnect', target }, new Set(peers.map(({ instance }) => instance)))
     const counts = peers.map(({ instance }) => answers.get(instance))
     return {
       disconnected: counts.reduce<number>((sum, count) => sum + (typeof count === 'number' ? count : 0), own),
       silent: peers.filter(({ instance }) => !answers.has(instance)).map(({ name }) => name),
     }
+  }
+
+  /** The other processes that serve the port of this one. */
+  siblings(): readonly RelayPeer[] {
+    const { relay, isSibling } = this.#options
+    return isSibling === undefined ? [] : (relay?.peers.filter((peer) => isSibling(peer)) ?? [])
+  }
+
+  /** To one, or to all of them. */
+  sendToSiblings(message: Message, to?: string): void {
+    const those = to === undefined ? this.siblings().map(({ instance }) => instance) : [to]
+    for (const instance of those) this.#options.relay?.send('admin', encode(message), instance)
+  }
+
+  /** Answers of those that answered in time. */
+  async askSiblings(question: JsonObject & { readonly type: string }): Promise<readonly unknown[]> {
+    return [...(await this.#ask(question, new Set(this.siblings().map(({ instance }) => instance)))).values()]
   }
 
   /** Returns a sentence about what cannot be read. */
@@ -87,8 +119,16 @@ export class NodeAdmin {
       const target = parseDisconnectTarget(message['target'])
       if (target === null) return `An admin message of node ${from} names nothing to disconnect`
       this.#answer(id, from, this.#isOwn(target) ? this.#options.disconnect(target) : 0)
-    } else return `An admin message of node ${from} has an unknown type`
+    } else if (!this.#takeFromSibling(message, from)) return `An admin message of node ${from} has an unknown type`
     return null
+  }
+
+  #takeFromSibling(message: Message, from: string): boolean {
+    if (!this.siblings().some(({ instance }) => instance === from)) return false
+    if (this.#options.onSibling?.(message, from) === true) return true
+    const answer = this.#options.answerSibling?.(message)
+    void answer?.then((answered) => this.#answer(message.id, from, answered))
+    return answer !== undefined
   }
 
   #isOwn(target: DisconnectTarget): boolean {
@@ -110,7 +150,9 @@ export class NodeAdmin {
         resolve(answers)
       }
       this.#pending.set(id, { answers, asked, done, late: runtime.setTimer(done, ANSWER_WITHIN_MS) })
-      relay.send('admin', encode({ ...question, id }))
+      const message = encode({ ...question, id })
+      if (only === undefined) relay.send('admin', message)
+      else for (const instance of only) relay.send('admin', message, instance)
     })
   }
 
@@ -138,29 +180,25 @@ export function parseDisconnectTarget(value: unknown): DisconnectTarget | null {
 
 const UNKNOWN: OwnFigures = { connections: 0, topics: 0, lagBytes: null, lagMs: null, trouble: null }
 
-function isFigures(value: unknown): value is OwnFigures {
-  if (!isJsonObject(value)) return false
+/** Of what another node says, only this: who it is, its beats have said. */
+function figuresOf(value: unknown): OwnFigures | null {
+  if (!isJsonObject(value)) return null
   const { connections, topics, lagBytes, lagMs, trouble } = value
-  const isNumberOrNull = (each: unknown): boolean => each === null || typeof each === 'number'
-  return (
-    typeof connections === 'number' &&
-    typeof topics === 'number' &&
-    isNumberOrNull(lagBytes) &&
-    isNumberOrNull(lagMs) &&
-    (trouble === null || typeof trouble === 'string')
-  )
+  const isNumberOrNull = (each: unknown): each is number | null => each === null || typeof each === 'number'
+  if (typeof connections !== 'number' || typeof topics !== 'number' || !isNumberOrNull(lagBytes) || !isNumberOrNull(lagMs)) return null
+  return trouble === null || typeof trouble === 'string' ? { connections, topics, lagBytes, lagMs, trouble } : null
 }
 
 function encode(message: object): Uint8Array {
   return Buffer.from(JSON.stringify(message))
 }
 
-function parse(bytes: Uint8Array): { readonly type: unknown; readonly id: number; readonly [name: string]: unknown } | null {
+function parse(bytes: Uint8Array): Message | null {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString())
     if (!isJsonObject(value)) return null
-    const { type, id } = value
-    return typeof id === 'number' ? { ...value, type, id } : null
+    const { id } = value
+    return typeof id === 'number' ? { ...value, id } : null
   } catch {
     return null
   }

@@ -280,6 +280,42 @@ describe('presence (rule P10)', () => {
     expect(seen[0]![0]).toEqual(['mover'])
   })
 
+  test('does not flicker either on the draining node itself, whose sockets are closed one after the other', async () => {
+    const [all, a, b] = await cluster('a', 'b')
+    const [last, first] = [await joined(all, a!, who('last')), await joined(all, a!, who('first'))]
+    const elsewhere = await joined(all, b!, who('elsewhere'))
+    track(first, {})
+    await all.pass(500)
+    last.take()
+    elsewhere.take()
+    a!.server.leave()
+    first.disconnect()
+    await all.pass(2_000)
+    expect(diffs(last.take())).toEqual([])
+    const returned = await joined(all, b!, who('first'))
+    track(returned, {})
+    await all.pass(100)
+    expect(diffs(last.take())).toEqual([[['first'], ['first']]])
+    expect(diffs(elsewhere.take())).toEqual([[['first'], ['first']]])
+    returned.disconnect()
+    await all.pass(100)
+    expect(diffs(last.take())).toEqual([[[], ['first']]])
+  })
+
+  test('leaves the draining node, too, when its client does not come back', async () => {
+    const [all, a] = await cluster('a', 'b')
+    const [last, first] = [await joined(all, a!, who('last')), await joined(all, a!, who('first'))]
+    track(first, {})
+    await all.pass(500)
+    a!.server.leave()
+    last.take()
+    first.disconnect()
+    await all.pass(4_500)
+    expect(diffs(last.take())).toEqual([])
+    await all.pass(2_000)
+    expect(diffs(last.take())).toEqual([[[], ['first']]])
+  })
+
   test('nothing is written for topics that have members on other nodes only', async () => {
     const [all, a, b] = await cluster('a', 'b')
     const there = await joined(all, b!, who('there'))

@@ -20,8 +20,12 @@ export interface NodesOptions {
   readonly observer: Observer
 }
 
+const POLL_MS = 20
+const GREETING_MS = 250
+
 /** The other nodes, as they concern this one: publishes what they relay, keeps presence equal, and notifies channels of gaps. */
 export class Nodes implements RelayListener {
+  readonly #runtime: Runtime
   readonly #relay: Relay
   readonly #topics: Topics
   readonly #publisher: Publisher
@@ -30,6 +34,7 @@ export class Nodes implements RelayListener {
   readonly #observer: Observer
 
   constructor({ runtime, relay, topics, publisher, presence, admin, observer }: NodesOptions) {
+    this.#runtime = runtime
     this.#relay = relay
     this.#topics = topics
     this.#publisher = publisher
@@ -49,9 +54,27 @@ export class Nodes implements RelayListener {
     this.#presence.start()
   }
 
+  /**
+   * Resolves when this node holds the presence of the others, or after `withinMs`: a client that joined before would be shown a
+   * world without those who are on other nodes.
+   */
+  async synchronized(withinMs: number): Promise<void> {
+    const deadline = this.#runtime.uptime() + withinMs
+    while (!this.#isSynchronized() && this.#runtime.uptime() < deadline)
+      await new Promise<void>((resolve) => void this.#runtime.setTimer(resolve, POLL_MS))
+  }
+
+  #isSynchronized(): boolean {
+    const { link, peers } = this.#relay
+    // The others answer the first heartbeat of a node at once.
+    if (link.state !== 'up' || this.#runtime.uptime() - link.sinceUptimeMs < GREETING_MS) return false
+    return this.#presence.holdsAllOf(peers.map(({ instance }) => instance))
+  }
+
   /** The other nodes are notified that the clients of this one are about to come back elsewhere. */
   leave(): void {
     this.#relay.leave()
+    this.#presence.leave()
   }
 
   async close(): Promise<void> {

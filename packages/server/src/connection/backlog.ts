@@ -23,16 +23,27 @@ export interface BacklogReading {
 
 /** How often it is noted how far a receiver was written to. */
 const MARK_MS = 1_000
+/** The longest time that counts between two looks. They come once a second: more is this process, which was not running. */
+const MAX_STEP_MS = 1_000
+
+/** What is known of a receiver since its backlog went over `maxBytes`. Times are on `clockMs`. */
+interface Over {
+  lookedAt: number
+  clockMs: number
+  taken: number
+  movedAt: number
+  readonly marks: { readonly written: number; readonly at: number }[]
+}
 
 /**
- * Tells a receiver that cannot keep up from one that is about to (rule C5). A frame of 3 MB is a backlog of 3 MB on a socket
+ * Distinguishes a receiver that cannot keep up from one that is about to (rule C5). A frame of 3 MB is a backlog of 3 MB on a socket
  * whose buffers are small; so over `maxBytes` what counts is whether the backlog moves, and how old it is. A receiver
  * holds back no more than it takes in `maxWaitMs`.
  */
 export class Backlog {
   readonly #limits: BacklogLimits
   /** `null`: no more waits than may. */
-  #over: { taken: number; movedAt: number; readonly marks: { readonly written: number; readonly at: number }[] } | null = null
+  #over: Over | null = null
 
   constructor(limits: BacklogLimits) {
     this.#limits = limits
@@ -46,14 +57,16 @@ export class Backlog {
       return true
     }
     if (backlog > maxMovingBytes) return false
-    const over = (this.#over ??= { taken, movedAt: now, marks: [] })
+    const over = (this.#over ??= { lookedAt: now, clockMs: 0, taken, movedAt: 0, marks: [] })
+    over.clockMs += Math.min(now - over.lookedAt, MAX_STEP_MS)
+    over.lookedAt = now
+    const { clockMs, marks } = over
     if (taken > over.taken) {
       over.taken = taken
-      over.movedAt = now
+      over.movedAt = clockMs
     }
-    const { marks } = over
     while (marks.length > 0 && marks[0]!.written <= taken) marks.shift()
-    if (marks.length === 0 || now - marks.at(-1)!.at >= MARK_MS) marks.push({ written, at: now })
-    return now - over.movedAt <= maxPauseMs && now - marks[0]!.at <= maxWaitMs
+    if (marks.length === 0 || clockMs - marks.at(-1)!.at >= MARK_MS) marks.push({ written, at: clockMs })
+    return clockMs - over.movedAt <= maxPauseMs && clockMs - marks[0]!.at <= maxWaitMs
   }
 }

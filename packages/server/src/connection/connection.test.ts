@@ -119,6 +119,37 @@ describe('joins', () => {
     expect(socket.take()).toEqual([])
   })
 
+  test('joins that come while the first is being decided are answered in turn, and frames after them are for the last', async () => {
+    const gate = new Gate()
+    const node = new NodeInProcess({}, { authorizer: gate })
+    const a = node.connect()
+    const join = (ref: string): void =>
+      a.send({
+        topic: room,
+        event: 'phx_join',
+        ref,
+        joinRef: ref,
+        payload: { config: { private: ref !== '3', broadcast: { ack: true, self: true } } },
+      })
+    for (const ref of ['1', '2', '3']) join(ref)
+    a.send({ topic: room, event: 'broadcast', ref: 'b', joinRef: '3', payload: { type: 'broadcast', event: 'say', payload: {} } })
+    for (let asked = 0; asked < 2; asked++) {
+      await node.settle()
+      gate.asked.shift()!.answer(allow)
+    }
+    await node.settle()
+    expect(gate.asked).toEqual([])
+    expect(a.take().map(({ ref, event, joinRef }) => `${event} ${String(ref)} ${String(joinRef)}`)).toEqual([
+      'phx_reply 1 1',
+      'phx_reply 2 2',
+      'phx_close 1 1',
+      'phx_reply 3 3',
+      'phx_close 2 2',
+      'broadcast null null',
+      'phx_reply b 3',
+    ])
+  })
+
   test('a second join of a topic replaces the first, which is told after the new one has its reply', async () => {
     const node = new NodeInProcess()
     const [a, b] = [node.connect(), node.connect()]

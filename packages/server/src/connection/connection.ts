@@ -71,6 +71,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly #services: Services
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
+  readonly #maxBacklogBytes: number
   readonly #channels = new Map<string, Channel>()
   #events: RateCounter | null = null
   #presenceEvents: RateCounter | null = null
@@ -102,6 +103,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#services = services
     this.#host = host
     this.#limits = limits
+    this.#maxBacklogBytes = limits.backlog.maxBytes
   }
 
   get channelCount(): number {
@@ -169,6 +171,11 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#messagesSent += messages
     this.#bytesWritten += frames.length
     this.#transport.write(frames)
+    // Apart from the rest, so that this is small enough to be inlined where a topic goes through its subscribers.
+    if (this.#backlog !== null || this.#transport.backlogBytes() > this.#maxBacklogBytes) this.#watchBacklog()
+  }
+
+  #watchBacklog(): void {
     if (this.#keepsUp()) return
     this.#overflowing = true
     // Not here: a topic is going through its subscribers, and leaving now would have it skip one, or tell some of them
@@ -277,6 +284,10 @@ export class Connection implements ChannelConnection, AdminPeer {
       request: join.request,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
+      onRejoin: (joined, again, waiting) => {
+        this.#join(again, joined)
+        this.#dispatchAll(waiting)
+      },
     })
     this.#channels.set(topic, channel)
     replaces?.replace()
@@ -306,7 +317,11 @@ export class Connection implements ChannelConnection, AdminPeer {
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
     if (this.#channels.get(topic) === channel) this.#channels.delete(topic)
     this.#host.channelsChanged(this)
-    for (const frame of waiting) if (this.#state.kind === 'open') this.#dispatch(frame)
+    this.#dispatchAll(waiting)
+  }
+
+  #dispatchAll(frames: readonly ClientFrame[]): void {
+    for (const frame of frames) if (this.#state.kind === 'open') this.#dispatch(frame)
   }
 
   #refuseJoin(frame: ClientFrame, { code, reason, private: isPrivate }: JoinRefusal): void {
@@ -315,7 +330,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
   }
 
-  /** Rule X2: the sender is told what was wrong, on its ref where the frame had one that could be read. */
+  /** Rule X2: the sender gets the fault, on its ref where the frame had one that could be read. */
   #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
     this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
     if (!this.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')

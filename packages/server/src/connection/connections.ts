@@ -2,9 +2,6 @@ import { CloseCode, type DisconnectTarget } from '@tidewire/protocol'
 import type { AdminEndpoint } from './admin-endpoint.ts'
 import type { Connection, ConnectionHost } from './connection.ts'
 
-/** Sockets closed at once while draining, so that not everybody comes back in the same moment. */
-const DRAIN_BATCH = 1_000
-
 /** All sockets of a server. */
 export class Connections implements ConnectionHost {
   readonly #all = new Set<Connection>()
@@ -75,12 +72,13 @@ export class Connections implements ConnectionHost {
     for (const connection of this.#all) connection.sweep()
   }
 
-  /** Closes the next sockets with 1012 (rule C6). Returns how many are left. */
-  drain(): number {
+  /** Closes the next `most` open sockets with 1012 (rule C6). Returns how many sockets are left, those included that are closing. */
+  drain(most: number = Infinity): number {
     this.draining = true
-    let left = DRAIN_BATCH
+    let closing = 0
     for (const connection of this.#all) {
-      if (left-- === 0) break
+      if (!connection.isOpen) continue
+      if (closing++ === most) break
       connection.close(CloseCode.serviceRestart, '')
     }
     return this.#all.size

@@ -105,6 +105,38 @@ describe('what is tracked', () => {
   })
 })
 
+describe('what is tracked in a topic', () => {
+  test.each(['1.0.0', '2.0.0'] as const)(
+    'takes so many bytes together, and a join is sent all of it (rules L14, P3, P9), %s',
+    async (version) => {
+      const node = new NodeInProcess({ limits: { ...noLimits, maxPresenceBytes: 1_000 } })
+      const [a, b] = [node.connect(), node.connect()]
+      for (const [key, socket] of [
+        ['a', a],
+        ['b', b],
+      ] as const)
+        await socket.join(room, { presence: { enabled: true, key } })
+      const track = (socket: typeof a, ref: string, bytes: number): unknown => {
+        const payload = { type: 'presence', event: 'track', payload: { text: '' } }
+        payload.payload.text = 'x'.repeat(bytes - JSON.stringify(payload).length)
+        socket.send({ topic: room, event: 'presence', ref, joinRef: '1', payload })
+        return replyTo(socket, ref)
+      }
+      expect(track(a, '1', 600)).toMatchObject({ status: 'ok' })
+      expect(track(b, '2', 401)).toEqual({
+        status: 'error',
+        response: { reason: 'PresenceFull: more than 1000 bytes would be tracked on this topic' },
+      })
+      expect(node.decisions).toMatchObject([{ kind: 'push-refused', code: 'presence-full' }])
+      expect(track(b, '3', 400)).toMatchObject({ status: 'ok' })
+      const c = node.connect(version)
+      await c.join(room, { presence: { enabled: true, key: 'c' } })
+      const state = c.take().find(({ event }) => event === 'presence_state')
+      expect(state).toMatchObject({ ref: null, topic: room, payload: { a: { metas: [{}] }, b: { metas: [{}] } } })
+    },
+  )
+})
+
 describe('a large broadcast is forwarded without being parsed', () => {
   const large = { list: Array.from({ length: 5_000 }, (_, n) => n) }
 

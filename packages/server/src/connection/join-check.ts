@@ -21,7 +21,7 @@ export interface JoinConditions {
 export interface JoinRefusal {
   readonly ok: false
   readonly code: DecisionCode
-  /** As the client is told. */
+  /** The text that the client gets. */
   readonly reason: string
   /** Whether a private channel was asked for, where that could be read. */
   readonly private?: boolean

@@ -30,6 +30,8 @@ export interface Limits {
   readonly maxConditionsPerJoin: number
   /** Keys and elements of one tracked payload, at every depth. Default 5000. */
   readonly maxPresenceValues: number
+  /** Bytes of all payloads that are tracked in one topic, on one node. Default 5 000 000. */
+  readonly maxPresenceBytes: number
   /** Bytes of frames that have not ended yet, of all sockets together. Default 64 MiB. */
   readonly maxUnfinishedBytes: number
   /** From the first byte of a message to its last. Default 30 000. */
@@ -54,6 +56,7 @@ export const defaultLimits: Limits = {
   maxConditionsPerFilter: 100,
   maxConditionsPerJoin: 2_000,
   maxPresenceValues: 5_000,
+  maxPresenceBytes: 5_000_000,
   maxUnfinishedBytes: 64 * 1024 * 1024,
   frameTimeoutMs: 30_000,
 }
@@ -78,6 +81,7 @@ const BOUNDED: ReadonlySet<string> = new Set([
   'maxConditionsPerFilter',
   'maxConditionsPerJoin',
   'maxPresenceValues',
+  'maxPresenceBytes',
   'maxUnfinishedBytes',
   'frameTimeoutMs',
 ])

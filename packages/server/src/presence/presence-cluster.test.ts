@@ -104,7 +104,7 @@ class Cluster {
     const diff = node.tracker.track(topic, key, owner, payload)
     expect(diff === null).toBe(before !== undefined && JSON.stringify(before) === JSON.stringify([topic, key, payload]))
     node.tracked.set(id, [topic, key, payload])
-    if (diff !== null && diff !== 'too-deep') this.#show(node, new Map([[topic, diff]]))
+    if (diff !== null && typeof diff !== 'string') this.#show(node, new Map([[topic, diff]]))
   }
 
   untrack(node: Node, topic: string, owner: string): void {

@@ -92,7 +92,7 @@ class Process {
     let object = this.owners.get(owner)
     if (object === undefined) this.owners.set(owner, (object = { owner }))
     const diff = this.tracker.track(topic, key, object, { value })
-    if (diff === null || diff === 'too-deep') return
+    if (diff === null || typeof diff === 'string') return
     this.show(diff)
     this.replication.changed()
   }
@@ -100,7 +100,7 @@ class Process {
   untrack(owner: string): void {
     const object = this.owners.get(owner)
     this.owners.delete(owner)
-    const diff = object === undefined ? null : this.tracker.untrack(topic, object)
+    const diff = object === undefined ? null : this.tracker.untrack(topic, object, this.world.now)
     if (diff === null) return
     this.show(diff)
     this.replication.changed()
@@ -216,6 +216,7 @@ class World {
         if (other !== process && other.linked && process.linked && this.groupOf(other) === this.groupOf(process))
           other.replication.onPeer({ kind, peer })
     }
+    process.replication.leave()
     notify('leaving')
     for (const [ref, key] of process.shown.filter(([each]) => each.startsWith(`${process.instance}/`))) {
       const other = this.living.find((each) => each !== process && !each.frozen)

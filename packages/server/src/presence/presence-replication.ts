@@ -37,8 +37,12 @@ export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
   readonly #effects = new Effects<PresenceSyncEffect>()
   #state = initialPresenceSync
-  /** Answers that are being sent, a message a turn. */
-  readonly #answers: { readonly to: string; readonly messages: Iterator<Uint8Array> }[] = []
+  /** Who is to be answered, with what each has seen. */
+  readonly #asked = new Map<string, PresenceContext>()
+  /** The answer that is being sent, a message a turn. */
+  #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
+  /** Replicas of which nothing was lacking at their last digest. */
+  readonly #equal = new Set<string>()
   #flushing = false
   #beating: TimerHandle | null = null
 
@@ -52,7 +56,14 @@ export class PresenceReplication {
 
   stop(): void {
     this.#beating?.cancel()
-    this.#answers.length = 0
+    this.#asked.clear()
+    this.#answer = null
+  }
+
+  /** This node drains. What its clients leave behind stays in view here, too: those that are closed last would see it flicker. */
+  leave(): void {
+    const { tracker, relay } = this.#options
+    tracker.replicaLeaving(relay.self.instance)
   }
 
   /** To be called after every change of an entry of this node; all of one turn are sent together. */
@@ -71,7 +82,15 @@ export class PresenceReplication {
 
   onPeer({ kind, peer }: PeerEvent): void {
     if (kind === 'leaving') this.#take({ type: 'leaving', replica: peer.instance })
-    else if (kind === 'down') this.#take({ type: 'gone', replica: peer.instance })
+    else if (kind === 'down') {
+      this.#equal.delete(peer.instance)
+      this.#take({ type: 'gone', replica: peer.instance })
+    }
+  }
+
+  /** Whether this node holds all that these replicas had a heartbeat ago. */
+  holdsAllOf(replicas: readonly string[]): boolean {
+    return replicas.every((replica) => this.#equal.has(replica))
   }
 
   onNodeMessage(bytes: Uint8Array, from: string): void {
@@ -80,9 +99,15 @@ export class PresenceReplication {
     const message = decoded.value
     switch (message.type) {
       case 'delta':
+        if (message.delta.some(({ replica }) => replica !== from))
+          return this.#options.fault(`A presence message of node ${from} speaks for another node`)
         return this.#take({ ...message, from })
-      case 'digest':
-        return this.#take({ type: 'digest', from, lacks: this.#options.tracker.lacks(message.context) })
+      case 'digest': {
+        const lacks = this.#options.tracker.lacks(message.context)
+        if (lacks) this.#equal.delete(from)
+        else this.#equal.add(from)
+        return this.#take({ type: 'digest', from, lacks })
+      }
       case 'ask':
         return this.#take({ ...message, from })
     }
@@ -116,7 +141,7 @@ export class PresenceReplication {
         relay.send('presence', encodePresenceMessage({ type: 'ask', context: this.#contextOf(effect.replica) }), effect.replica)
         return
       case 'answer':
-        return this.#answer(effect.replica, effect.context)
+        return this.#answerTo(effect.replica, effect.context)
       case 'merge':
         return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
       case 'replica-up':
@@ -146,20 +171,32 @@ export class PresenceReplication {
     for (const message of encodeDelta(delta, MESSAGE_BYTES)) this.#options.relay.send('presence', message)
   }
 
-  /** Of the own replica only: every other one answers for itself. */
-  #answer(to: string, asked: PresenceContext): void {
-    const { tracker, relay } = this.#options
-    const own = asked.filter(({ replica }) => replica === relay.self.instance)
-    const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-    this.#answers.push({ to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) })
-    if (this.#answers.length === 1) this.#sendAnswers()
+  /** One that asks again while it is being answered asks once more, if it still lacks something. */
+  #answerTo(to: string, asked: PresenceContext): void {
+    if (this.#answer?.to === to) return
+    this.#asked.set(to, asked)
+    if (this.#answer === null) this.#nextAnswer()
   }
 
-  readonly #sendAnswers = (): void => {
-    const answer = this.#answers[0]
-    if (answer === undefined) return
-    const next = answer.messages.next()
-    if (next.done === true || !this.#options.relay.send('presence', next.value, answer.to)) this.#answers.shift()
-    if (this.#answers.length > 0) this.#options.runtime.endOfTurn(this.#sendAnswers)
+  /** Of the own replica only: every other one answers for itself. */
+  #nextAnswer(): void {
+    const { tracker, relay } = this.#options
+    for (const [to, asked] of this.#asked) {
+      this.#asked.delete(to)
+      const own = asked.filter(({ replica }) => replica === relay.self.instance)
+      const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
+      this.#answer = { to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) }
+      return this.#sendAnswer()
+    }
+  }
+
+  readonly #sendAnswer = (): void => {
+    if (this.#answer === null) return
+    const { to, messages } = this.#answer
+    const next = messages.next()
+    const isOver = next.done === true || !this.#options.relay.send('presence', next.value, to)
+    if (isOver) this.#answer = null
+    if (!isOver) this.#options.runtime.endOfTurn(this.#sendAnswer)
+    else if (this.#asked.size > 0) this.#options.runtime.endOfTurn(() => this.#nextAnswer())
   }
 }

@@ -168,6 +168,45 @@ describe('hostile input', () => {
     expect((tracker.state(topic)['k']!.metas[0] as JsonObject)['admin']).toBeUndefined()
   })
 
+  it('takes so many bytes in a topic: at the bound, one over it, and again once something is gone', () => {
+    const tracker = new PresenceTracker<object>({ replica: 'one', maxTopicBytes: 100, nextPhxRef: () => 'r' })
+    const [a, b, c] = [{}, {}, {}]
+    tracker.track(topic, 'a', a, { n: 1 }, 60)
+    expect(tracker.track(topic, 'b', b, { n: 1 }, 41)).toBe('topic-full')
+    expect(tracker.tracked(topic, b)).toBeNull()
+    expect(tracker.track('realtime:other', 'b', b, { n: 1 }, 100)).toMatchObject({ joins: { b: {} } })
+    expect(tracker.track(topic, 'b', b, { n: 1 }, 40)).toMatchObject({ joins: { b: {} } })
+    expect(tracker.track(topic, 'a', a, { n: 2 }, 61)).toBe('topic-full')
+    expect(tracker.tracked(topic, a)?.meta).toMatchObject({ n: 1 })
+    expect(tracker.track(topic, 'a', a, { n: 2 }, 50)).toMatchObject({ joins: { a: {} } })
+    expect(tracker.track(topic, 'c', c, { n: 1 }, 11)).toBe('topic-full')
+    tracker.untrack(topic, b)
+    expect(tracker.track(topic, 'c', c, { n: 1 }, 50)).toMatchObject({ joins: { c: {} } })
+  })
+
+  it('writes the state once until it changes', () => {
+    const { tracker, a, b } = setup()
+    const written = (): unknown => JSON.parse(Buffer.from(tracker.stateText(topic)).toString())
+    expect(written()).toEqual({})
+    tracker.track(topic, 'k', a, { n: 1 })
+    const first = tracker.stateText(topic)
+    expect(written()).toEqual(tracker.state(topic))
+    expect(tracker.stateText(topic)).toBe(first)
+    tracker.track(topic, 'k', b, { n: 2 })
+    expect(written()).toEqual({
+      k: {
+        metas: [
+          { phx_ref: 'r1', n: 1 },
+          { phx_ref: 'r2', n: 2 },
+        ],
+      },
+    })
+    tracker.untrack(topic, a)
+    expect(written()).toEqual({ k: { metas: [{ phx_ref: 'r2', n: 2 }] } })
+    tracker.untrack(topic, b)
+    expect(written()).toEqual({})
+  })
+
   it('refuses what could be read but not written, and changes nothing', () => {
     const { tracker, a } = setup()
     tracker.track(topic, 'k', a, { n: 1 })

@@ -6,9 +6,14 @@ import { PresenceSet } from './presence-set.ts'
 export interface PresenceTrackerOptions {
   /** The name of this node among its peers. Must be new for every run of the process. */
   readonly replica: string
+  /** Bytes of all that is tracked in one topic on this node. Default: no bound. */
+  readonly maxTopicBytes?: number
   /** A reference that no other payload has, on any node. */
   nextPhxRef(): string
 }
+
+/** Why nothing was tracked. */
+export type TrackFault = 'too-deep' | 'topic-full'
 
 /** What to announce, by topic. */
 export type PresenceDiffs = ReadonlyMap<string, PresenceDiff>
@@ -16,7 +21,12 @@ export type PresenceDiffs = ReadonlyMap<string, PresenceDiff>
 interface TopicView<Owner> {
   /** The entries in view, in order of arrival: under the owner if tracked here, under the entry itself if elsewhere. */
   readonly members: Map<Owner | PresenceEntry, PresenceEntry>
+  /** Bytes of what is tracked here, by owner, and of all of it. */
+  readonly sizes: Map<Owner, number>
+  bytes: number
   state: PresenceState | null
+  /** `state` as JSON. */
+  text: Buffer | null
   /** `null` until an entry of a draining node leaves. */
   keys: Keys | null
 }
@@ -59,12 +69,14 @@ export class PresenceTracker<Owner> {
 
   /**
    * Adds the payload of an owner, or replaces it. Returns the diff to announce, null when the payload says what the
-   * present one says, or `'too-deep'` when it nests deeper than `maxPayloadDepth`; then nothing has changed.
-   * What is nested in the payload is kept, not copied: it must not be changed afterwards.
+   * present one says, or a fault when it nests deeper than `maxPayloadDepth` or is too much for the topic; then nothing has changed.
+   * What is nested in the payload is kept, not copied: it must not be changed afterwards. `bytes`: of its JSON.
    */
-  track(topic: string, key: string, owner: Owner, payload: JsonObject): PresenceDiff | null | 'too-deep' {
+  track(topic: string, key: string, owner: Owner, payload: JsonObject, bytes = 0): PresenceDiff | null | TrackFault {
     if (nestsDeeperThan(payload, maxPayloadDepth)) return 'too-deep'
-    const previous = this.#topics.get(topic)?.members.get(owner)
+    const view = this.#topics.get(topic)
+    if ((view?.bytes ?? 0) - (view?.sizes.get(owner) ?? 0) + bytes > (this.#options.maxTopicBytes ?? Infinity)) return 'topic-full'
+    const previous = view?.members.get(owner)
     // Under another key it is no update, but one entry that leaves and another that joins.
     const updated = previous?.key === key ? previous.meta : undefined
     if (updated !== undefined && jsonEqual(updated, presenceMeta(payload, updated.phx_ref, updated.phx_ref_prev))) return null
@@ -73,15 +85,25 @@ export class PresenceTracker<Owner> {
     // Removed first, so that it moves to the end, where a client puts what joins.
     if (previous !== undefined) this.#leave(topic, owner)
     this.#enter(owner, entry)
+    this.#setSize(topic, owner, bytes)
     for (const each of lingering) this.#leave(topic, each)
     return { joins: stateOf([entry]), leaves: stateOf(previous === undefined ? lingering : [previous, ...lingering]) }
   }
 
-  /** Removes the payload of an owner. Returns the diff to announce, or null when there was none. */
-  untrack(topic: string, owner: Owner): PresenceDiff | null {
+  /**
+   * Removes the payload of an owner. Returns the diff to announce, or null when there was none. The diff is empty while this node
+   * drains and the payload stays in view; `nowMs` is the time of the removal.
+   */
+  untrack(topic: string, owner: Owner, nowMs = 0): PresenceDiff | null {
     const entry = this.#topics.get(topic)?.members.get(owner)
     if (entry === undefined) return null
     this.#set.remove(entry)
+    if (this.#leaving.has(this.#options.replica) && this.#linger(entry, nowMs)) {
+      const { members } = this.#viewOf(topic)
+      members.delete(owner)
+      members.set(entry, entry)
+      return { joins: stateOf(), leaves: stateOf() }
+    }
     this.#leave(topic, owner)
     return { joins: stateOf(), leaves: stateOf([entry]) }
   }
@@ -97,6 +119,14 @@ export class PresenceTracker<Owner> {
     if (view === undefined) return stateOf()
     view.state ??= stateOf(view.members.values())
     return view.state
+  }
+
+  /** `state` as JSON text: written once for all who join until something changes. */
+  stateText(topic: string): Uint8Array {
+    const view = this.#topics.get(topic)
+    if (view === undefined) return NO_STATE
+    view.text ??= Buffer.from(JSON.stringify(stateOf(view.members.values())))
+    return view.text
   }
 
   /** What this node has seen, for others to compare: see `lacks` and `delta`. */
@@ -136,7 +166,7 @@ export class PresenceTracker<Owner> {
     return this.#show(new Map(), this.#set.replicaDown(replica), null)
   }
 
-  /** Another node drains. What it removes from now on stays in view until its key appears again, or until `dropLingering`. */
+  /** A node drains, another one or this one. What it removes from now on stays in view until its key appears again, or until `dropLingering`. */
   replicaLeaving(replica: string): void {
     this.#leaving.add(replica)
   }
@@ -205,6 +235,7 @@ export class PresenceTracker<Owner> {
   #enter(member: Owner | PresenceEntry, entry: PresenceEntry): void {
     const view = this.#viewOf(entry.topic)
     view.state = null
+    view.text = null
     view.members.set(member, entry)
     if (view.keys !== null) count(view.keys.counts, entry.key, 1)
   }
@@ -212,6 +243,8 @@ export class PresenceTracker<Owner> {
   #leave(topic: string, member: Owner | PresenceEntry): void {
     const view = this.#viewOf(topic)
     view.state = null
+    view.text = null
+    this.#setSize(topic, member as Owner, 0)
     const entry = view.members.get(member)
     if (entry !== undefined && view.keys !== null) {
       if (this.#lingering.delete(entry)) view.keys.lingering.delete(entry.key)
@@ -221,15 +254,24 @@ export class PresenceTracker<Owner> {
     if (view.members.size === 0) this.#topics.delete(topic)
   }
 
+  #setSize(topic: string, owner: Owner, bytes: number): void {
+    const view = this.#viewOf(topic)
+    view.bytes += bytes - (view.sizes.get(owner) ?? 0)
+    if (bytes === 0) view.sizes.delete(owner)
+    else view.sizes.set(owner, bytes)
+  }
+
   #viewOf(topic: string): TopicView<Owner> {
     let view = this.#topics.get(topic)
     if (view === undefined) {
-      view = { members: new Map(), state: null, keys: null }
+      view = { members: new Map(), sizes: new Map(), bytes: 0, state: null, text: null, keys: null }
       this.#topics.set(topic, view)
     }
     return view
   }
 }
+
+const NO_STATE = Buffer.from('{}')
 
 function count(counts: Map<string, number>, key: string, by: number): void {
   const left = (counts.get(key) ?? 0) + by

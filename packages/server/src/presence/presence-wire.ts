@@ -1,6 +1,6 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
 import { maxPayloadDepth, nestsDeeperThan } from './presence-payload.ts'
-import type { CounterRanges } from './counter-set.ts'
+import { CounterSet, type CounterRanges } from './counter-set.ts'
 import type { PresenceContext, PresenceDelta, PresenceEntry, ReplicaContext, ReplicaDelta } from './presence-set.ts'
 
 /** What presence replicas say to each other, as JSON text in a node message. */
@@ -82,7 +82,13 @@ function isReplicaContext(value: unknown): value is ReplicaContext {
 function isReplicaDelta(value: unknown): value is ReplicaDelta {
   if (!isJsonObject(value) || !isReplicaContext(value)) return false
   const entries: unknown = value['entries']
-  return Array.isArray(entries) && entries.every(isEntry)
+  return Array.isArray(entries) && entries.every(isEntry) && areSeenOnce(entries, value.seen)
+}
+
+/** Else an entry would come into view twice, or again with each repetition, and never leave. */
+function areSeenOnce(entries: readonly PresenceEntry[], ranges: CounterRanges): boolean {
+  const seen = new CounterSet(ranges)
+  return new Set(entries.map(({ counter }) => counter)).size === entries.length && entries.every(({ counter }) => seen.has(counter))
 }
 
 function isEntry(value: unknown): value is PresenceEntry {

@@ -2,6 +2,7 @@ import {
   encodeBinaryBroadcast,
   encodeUserBroadcast,
   envelopeAround,
+  fitsBinaryBroadcast,
   fitsUserBroadcast,
   type UserBroadcast,
   type Version,
@@ -47,7 +48,9 @@ export class Envelopes {
         return broadcast.encoding === 'binary' ? null : this.#userBroadcastText(version, broadcast)
       }
       case 'opaque':
-        return version === '2.0.0' ? webSocketFrame(2, encodeBinaryBroadcast(this.#topic, message.event, message.bytes)) : null
+        return version === '2.0.0' && fitsBinaryBroadcast(this.#topic, message.event)
+          ? webSocketFrame(2, encodeBinaryBroadcast(this.#topic, message.event, message.bytes))
+          : null
     }
   }
 

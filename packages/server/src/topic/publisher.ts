@@ -3,14 +3,13 @@ import type { Observer, SentMessage, Tracer } from '../ports/observe.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { RelayOutbox } from './relay-outbox.ts'
-import type { Subscriber } from './subscriber.ts'
-import type { Topic } from './topic.ts'
+import type { Subscription, Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
 /** Where a message comes from. It decides who is left out, and whether other nodes and the history still have to get it. */
 export type Origin =
   /** `except` is the sender where it does not want its own messages. */
-  | { readonly kind: 'socket'; readonly connection: string; readonly except: Subscriber | null; readonly traceparent: string | null }
+  | { readonly kind: 'socket'; readonly connection: string; readonly except: Subscription | null; readonly traceparent: string | null }
   | { readonly kind: 'http'; readonly traceparent: string | null }
   /** `committedAt`: Unix milliseconds by the clock of the database. */
   | {

@@ -16,7 +16,7 @@ export interface Subscription {
 }
 
 /** The subscribers that do not get a message: its sender, or those that have it already. */
-export type Except = Subscriber | ReadonlySet<Subscriber> | null
+export type Except = Subscription | ReadonlySet<Subscriber> | null
 
 /** The subscribers that get exactly the same bytes: one version, the same streams. */
 interface EncodingGroup {
@@ -127,7 +127,7 @@ export class Topic {
       if (frame === null) continue
       receivers += group.subscriptions.length - exceptedIn(group, except)
       if (gather) this.#gather(group, frame, except)
-      else for (const { subscriber } of group.subscriptions) if (!isExcepted(subscriber, except)) subscriber.write(frame, 1)
+      else for (const each of group.subscriptions) if (!isExcepted(each, except)) each.subscriber.write(frame, 1)
     }
     if (since !== null && receivers > 0) {
       if (gather) this.#pendingSince.push(since)
@@ -215,7 +215,7 @@ export class Topic {
   #remove(subscription: Subscription): void {
     // The reply to a leave must precede its phx_close.
     if (this.#afterFlush.length > 0) this.flush()
-    else if (this.hasPending(subscription)) writeTo(subscription.subscriber, subscription.group.pending.slice(subscription.firstPending))
+    else if (this.hasPending(subscription)) writeTo(subscription, subscription.group.pending.slice(subscription.firstPending))
     const { subscriptions } = subscription.group
     const last = subscriptions.pop()
     if (last !== undefined && last !== subscription) {
@@ -267,16 +267,17 @@ function flushGroup(group: EncodingGroup): void {
   group.late = []
   const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
   const excepted = allExcepted(pending)
-  for (const { subscriber, firstPending } of subscriptions) {
-    if (firstPending === 0 && (excepted === null || !isExcepted(subscriber, excepted))) subscriber.write(all, pending.length)
-    else writeTo(subscriber, firstPending === 0 ? pending : pending.slice(firstPending))
+  for (const subscription of subscriptions) {
+    const { subscriber, firstPending } = subscription
+    if (firstPending === 0 && (excepted === null || !isExcepted(subscription, excepted))) subscriber.write(all, pending.length)
+    else writeTo(subscription, firstPending === 0 ? pending : pending.slice(firstPending))
   }
   for (const subscription of late) subscription.firstPending = 0
 }
 
-function writeTo(subscriber: Subscriber, pending: readonly Pending[]): void {
-  const theirs = pending.filter(({ except }) => !isExcepted(subscriber, except))
-  if (theirs.length > 0) subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
+function writeTo(subscription: Subscription, pending: readonly Pending[]): void {
+  const theirs = pending.filter(({ except }) => !isExcepted(subscription, except))
+  if (theirs.length > 0) subscription.subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
 }
 
 /** The subscribers excepted from any of the messages. Mostly none or one: then no set is searched for each subscriber. */
@@ -285,19 +286,23 @@ function allExcepted(pending: EncodingGroup['pending']): Except {
   if (pending.every(({ except }) => except === first)) return first
   const excepted = new Set<Subscriber>()
   for (const { except } of pending) {
-    if (except instanceof Set) for (const subscriber of except) excepted.add(subscriber)
-    else if (except !== null) excepted.add(except as Subscriber)
+    if (isSet(except)) for (const subscriber of except) excepted.add(subscriber)
+    else if (except !== null) excepted.add(except.subscriber)
   }
   return excepted
 }
 
 /** How many of a group are excepted: a sender may not read what it sends, or not be able to in its version. */
-function exceptedIn({ subscriptions }: EncodingGroup, except: Except): number {
+function exceptedIn(group: EncodingGroup, except: Except): number {
   if (except === null) return 0
-  if (!(except instanceof Set)) return subscriptions.some(({ subscriber }) => subscriber === except) ? 1 : 0
-  return subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
+  if (!isSet(except)) return except.group === group ? 1 : 0
+  return group.subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
 }
 
-function isExcepted(subscriber: Subscriber, except: Except): boolean {
-  return except === subscriber || (except instanceof Set && except.has(subscriber))
+function isExcepted(subscription: Subscription, except: Except): boolean {
+  return except === subscription || (isSet(except) && except.has(subscription.subscriber))
+}
+
+function isSet(except: Except): except is ReadonlySet<Subscriber> {
+  return except instanceof Set
 }

@@ -1,3 +1,4 @@
+import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
@@ -25,17 +26,18 @@ export async function loadUnpublishedTable(
   schema: string,
   table: string,
   role: string,
-): Promise<{ readonly name: string; readonly hasPrimaryKey: boolean } | null> {
+): Promise<UnpublishedTable['table']> {
   if (schema.includes('\0') || table.includes('\0') || role.includes('\0')) return null
   const { rows } = await session.query(
     `select format('%I.%I', n.nspname, c.relname) as name,
-       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey"
+       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as "hasPrimaryKey",
+       exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'id' and not a.attisdropped) as "hasId"
      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles r on r.rolname = $3
      where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and n.nspname <> 'realtime'
        and pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(r.oid, c.oid, 'SELECT')`,
     [schema, table, role],
   )
-  return (rows as { name: string; hasPrimaryKey: boolean }[])[0] ?? null
+  return (rows as NonNullable<UnpublishedTable['table']>[])[0] ?? null
 }
 
 /** Of the roles with these names, in their order. */

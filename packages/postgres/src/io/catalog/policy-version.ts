@@ -1,3 +1,4 @@
+import { roleVersionSql } from '../../catalog/role-version.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 
@@ -13,9 +14,6 @@ interface VersionParts {
  * of the catalog: privileges by `has_table_privilege` and the like may come from a cache that is older than the statement's snapshot.
  */
 export function policyVersionSql({ tables, functions, role }: VersionParts): string {
-  const groups = `with recursive groups (oid) as (
-    select r.oid from pg_catalog.pg_roles r where r.rolname = ${role}
-    union select m.roleid from groups g join pg_catalog.pg_auth_members m on m.member = g.oid)`
   return `pg_catalog.md5(pg_catalog.concat_ws('|',
     (select pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' order by p.oid) from pg_catalog.pg_policy p where p.polrelid = any(${tables})),
     (select pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid, c.relname, c.relnamespace, c.relowner, c.relkind, c.relrowsecurity,
@@ -27,10 +25,7 @@ export function policyVersionSql({ tables, functions, role }: VersionParts): str
     (select pg_catalog.string_agg(n.oid::text || ':' || n.xmin::text, ',' order by n.oid) from pg_catalog.pg_namespace n
      where n.oid = any(array(select c.relnamespace from pg_catalog.pg_class c where c.oid = any(${tables})))),
     (select pg_catalog.string_agg(f.oid::text || ':' || f.xmin::text, ',' order by f.oid) from pg_catalog.pg_proc f where f.oid = any(${functions})),
-    (${groups} select pg_catalog.string_agg(pg_catalog.concat_ws(':', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls), ',' order by r.oid)
-     from pg_catalog.pg_roles r where r.oid = any(array(select g.oid from groups g))),
-    (${groups} select pg_catalog.string_agg(m::text, ',' order by m.roleid, m.member, m.grantor)
-     from pg_catalog.pg_auth_members m where m.member = any(array(select g.oid from groups g)))))`
+    ${roleVersionSql(role)}))`
 }
 
 /** The versions for these roles, in their order. */

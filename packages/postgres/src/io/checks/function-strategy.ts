@@ -5,6 +5,7 @@ import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type Patience } from './identity-answers.ts'
+import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { readSeen, type WrittenImages } from './row-image.ts'
 import { untilSeen } from './visibility.ts'
 
@@ -36,6 +37,7 @@ export async function functionStrategy(
 ): Promise<CheckStrategy | null> {
   const asks: Asking = { check, written, sql: checkFunction(check.entry, check.role, check.columns, written.masked) }
   if (!(await install(session, asks))) return null
+  await discardOldPlans(session, asks.sql.name, check)
   return async (asked) => {
     try {
       return await call(session, asks, asked, false)
@@ -159,6 +161,7 @@ async function call(
     else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
     else answers[i - 1] = { ok: true, visible: readSeen(check, asked[i - 1]!.rows, (seen ?? []) as string[]) }
   }
+  if (!current) distrustPlans(session, name)
   return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }
 }
 

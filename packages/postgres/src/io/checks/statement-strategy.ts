@@ -6,6 +6,7 @@ import { isStatementFault } from '../sessions/statement-fault.ts'
 import { beginAs } from './as-identity.ts'
 import { checkStatement, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type Patience } from './identity-answers.ts'
+import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { readSeen, type WrittenImages } from './row-image.ts'
 import { isCurrent } from './version-checker.ts'
 import { transactionsSeen } from './visibility.ts'
@@ -23,6 +24,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, writt
     await transactionsSeen(session, check)
     const before = await isCurrent(session, check)
     const refusal = await prepare(session, statement, check)
+    await discardOldPlans(session, statement.name, check)
     const identities = await eachInTurn(asked, patience, async ({ identity, rows }) => {
       if (refusal !== null) return refusal
       const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
@@ -36,7 +38,9 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, writt
       }
       return elseRowByRow(await look(rows), rows, (row) => look([row]))
     })
-    return { current: before && (await isCurrent(session, check)), identities }
+    const current = before && (await isCurrent(session, check))
+    if (!current) distrustPlans(session, statement.name)
+    return { current, identities }
   }
 }
 

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { transactionsSeen, unseenSql } from './visibility.ts'
@@ -10,6 +10,7 @@ const ME = '11111111-1111-1111-1111-111111111111'
 let it: TestFeed
 let writer: pg.Client
 
+beforeAll(() => postgres.admin.query('create role joiner nologin; create role joined nologin'))
 beforeEach(async () => {
   it = await startFeed(
     await postgres.createDatabase(),
@@ -21,6 +22,7 @@ beforeEach(async () => {
      create policy shared on shared for select to authenticated using (exists (select from members where user_id = auth.uid()));
      grant all on own, members, shared to authenticated;
      alter publication supabase_realtime add table own, shared`,
+    { roles: ['joiner'] },
   )
   writer = new pg.Client({ connectionString: it.url, application_name: 'the writer' })
   await writer.connect()
@@ -140,6 +142,35 @@ test.each([
     ...['INSERT 1', 'INSERT 2', 'INSERT 3', 'UPDATE 3', 'INSERT 4'],
   ])
 })
+
+test('what a transaction revokes counts for its own rows, though it cannot be seen yet', { timeout: 60_000 }, async () => {
+  // The stream says nothing of memberships.
+  await it.sql.query(
+    `grant joined to joiner; create table open (id int primary key, body text); grant usage on schema public to joined, joiner;
+     grant select on open to joined; alter publication supabase_realtime add table open`,
+  )
+  const channel = it.open({ entries: [{ event: '*', schema: 'public', table: 'open' }], identity: asRole('joiner') })
+  await channel.subscribed()
+  await writer.query(`insert into open values (1, 'shown')`)
+  await channel.received(1)
+  const before = await lastVersions()
+  const { committed } = await unseen(`begin; revoke joined from joiner; insert into open values (2, 'secret'); commit`)
+  await expect.poll(lastVersions, { timeout: 10_000 }).not.toBe(before)
+  await standby('')
+  await committed
+  await channel.until(() => channel.changes.length > 1)
+  expect(channel.changes[1]!.data.errors).not.toBeNull()
+  expect(channel.changes[1]!.text).not.toContain('secret')
+})
+
+/** When policy versions were compared last. */
+async function lastVersions(): Promise<string> {
+  const { rows } = await it.sql.query<{ at: string | null }>(
+    `select max(query_start)::text as at from pg_stat_activity
+     where datname = current_database() and application_name = 'tidewire check' and query like '%as unseen, array(%'`,
+  )
+  return rows[0]!.at ?? ''
+}
 
 async function waitsAtGate(sql: pg.Client): Promise<boolean> {
   const { rowCount } = await sql.query(

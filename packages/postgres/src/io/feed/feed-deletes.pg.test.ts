@@ -1,6 +1,6 @@
 /** Channels that ask for the deletes of rows that their user could see, and no others (rule D14). */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { asRole, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
+import { asRole, inFlight, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { openPostgresFeed } from './postgres-feed.ts'
 
@@ -98,6 +98,26 @@ test('under policies that may read the table itself, no delete comes, and that i
   await later.received(1)
   expect([mine.changes, mine.systems.length]).toEqual([[], 2])
   for (const channel of [mine, allDeletes, later]) channel.handle.close()
+})
+
+test('when a table that the policies read comes to inherit from theirs, no delete comes from then on', async () => {
+  await it.sql.query(
+    `create table kin (id int primary key, v text); alter table kin replica identity full; alter table kin enable row level security;
+     create table more_kin (id int not null, v text); insert into more_kin values (0, 'a');
+     create policy read on kin for select using (exists (select from more_kin m where m.v = kin.v));
+     grant select on kin, more_kin to anon, authenticated; alter publication supabase_realtime add table only kin;
+     insert into kin values (1, 'a'), (2, 'a')`,
+  )
+  const mine = watch('kin', USER_1)
+  const allDeletes = it.open({ entries: [{ event: 'DELETE', schema: 'public', table: 'kin' }], identity: asRole('anon') })
+  await Promise.all([mine.subscribed(), allDeletes.subscribed()])
+  await it.sql.query('delete from only kin where id = 1')
+  await mine.received(1)
+  await inFlight(it, 'delete from only kin where id = 2', 'alter table more_kin inherit kin')
+  await allDeletes.received(2)
+  await mine.until(() => mine.systems.length > 1)
+  expect(mine.changes.map(({ data }) => data.old_record?.['id'])).toEqual([1])
+  for (const channel of [mine, allDeletes]) channel.handle.close()
 })
 
 test('a table whose log does not hold what was deleted: said at the subscription, and no delete comes', async () => {

@@ -115,7 +115,7 @@ test('a refusal has a code, and a hint with the SQL that mends it (rule D17)', a
   ])
   expect(await fault({ ...NOTES, table: 'keyless' })).toEqual([
     'no-primary-key',
-    'The table public.keyless has no primary key and is not published: alter table public.keyless add primary key (id); alter publication supabase_realtime add table public.keyless;',
+    'The table public.keyless has no primary key and is not published: alter table public.keyless add column id bigint generated always as identity primary key; alter publication supabase_realtime add table public.keyless;',
   ])
   expect(await fault({ schema: 'nosuch' })).toEqual(['not-published', expect.stringContaining('no table that fits nosuch.*')])
   expect(await fault({ ...NOTES, filter: 'nope=eq.1' })).toEqual([

@@ -1,6 +1,6 @@
 /** What makes rows visible to fewer users counts from its commit (rule D5). */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { asRole, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
+import { asRole, inFlight, startFeed, type TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { makeConvenient } from '../migrate.ts'
 
@@ -69,6 +69,13 @@ const STRICTER: readonly Stricter[] = [
     revoke: `do $$ begin
       if current_setting('server_version_num')::int >= 160000 then grant readers to reader with inherit false; else alter role reader noinherit; end if;
     end $$`,
+  },
+  {
+    what: 'membership of a role that a policy is for',
+    before: `grant select on T to reader; alter table T enable row level security;
+      revoke readers from reader; grant readers to reader; alter role reader inherit;
+      create policy shown on T for select to readers using (true)`,
+    revoke: 'revoke readers from reader',
   },
   { what: 'ownership', before: 'alter table T owner to reader', revoke: 'alter table T owner to postgres' },
   {
@@ -217,6 +224,41 @@ test('under policies that read the table itself, a version that was written over
     ['INSERT', 'clean', true],
     ['UPDATE', 'clean', false],
   ])
+  channel.handle.close()
+})
+
+test('a row that was written before its schema was closed is not delivered afterwards', async () => {
+  await it.sql.query(
+    `create schema later_closed; grant usage on schema later_closed to reader; create table later_closed.rows (id int primary key, v text);
+     grant select on later_closed.rows to reader; alter publication supabase_realtime add table later_closed.rows`,
+  )
+  const channel = it.open({ entries: [{ schema: 'later_closed', table: 'rows' }], identity: asRole('reader') })
+  await channel.subscribed()
+  await it.sql.query(`insert into later_closed.rows values (1, 'before')`)
+  await channel.received(1)
+  await inFlight(it, `insert into later_closed.rows values (2, 'secret')`, 'revoke usage on schema later_closed from reader')
+  await channel.until(() => channel.systems.length > 1 || channel.changes.length > 1)
+  expect(channel.changes.map(({ text }) => text).join()).not.toContain('secret')
+  channel.handle.close()
+})
+
+test('policies that come to read other tables show no version that was written over, from their commit on', async () => {
+  await it.sql.query(
+    `create table widening (id int primary key, v text); alter table widening enable row level security;
+     create policy own on widening for select using (id > 0); grant select on widening to reader;
+     create table allowed (id int); grant select on allowed to reader; insert into allowed values (1), (2), (3);
+     alter publication supabase_realtime add table widening`,
+  )
+  const channel = it.open({ entries: [{ event: 'INSERT', schema: 'public', table: 'widening' }], identity: asRole('reader') })
+  await channel.subscribed()
+  const writeSql = (id: number): string =>
+    `begin; insert into widening values (${id}, 'draft'); update widening set v = 'final' where id = ${id}; commit`
+  await it.sql.query(writeSql(1))
+  await channel.received(1)
+  expect(channel.changes[0]!.data).toMatchObject({ record: { id: 1, v: 'draft' } })
+  await inFlight(it, writeSql(2), 'alter policy own on widening using (exists (select from allowed a where a.id = widening.id))')
+  await channel.received(2)
+  expect(channel.changes[1]!.data).toMatchObject({ record: { id: 2, v: 'final' }, superseded: true })
   channel.handle.close()
 })
 

@@ -27,6 +27,8 @@ export interface PostgresFeedOptions {
   readonly node?: string
   /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
   readonly hasRelay?: boolean
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
@@ -140,11 +142,12 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
 
 /** Those that are passed on as they are. */
 function sourceOptions(options: PostgresFeedOptions): Partial<OpenChangeSourceOptions> {
-  const { slotBase, temporarySlot, node, onNotice, prepare, checkIntervalMs, advanceIntervalMs } = options
+  const { slotBase, temporarySlot, node, siblings, onNotice, prepare, checkIntervalMs, advanceIntervalMs } = options
   return {
     ...(slotBase === undefined ? {} : { slot: slotBase }),
     ...(temporarySlot === undefined ? {} : { temporarySlot }),
     ...(node === undefined ? {} : { node }),
+    ...(siblings === undefined ? {} : { siblings }),
     ...(onNotice === undefined ? {} : { onNotice }),
     ...(prepare === undefined ? {} : { prepare }),
     ...(checkIntervalMs === undefined ? {} : { checkIntervalMs }),

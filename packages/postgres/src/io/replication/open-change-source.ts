@@ -6,7 +6,7 @@ import { nodeRuntime } from '../node-runtime.ts'
 import { preparedPort } from './prepared-port.ts'
 import type { PublicationSpec } from './publication.ts'
 import { replicationPort } from './replication-attempt.ts'
-import { isSlotBase } from './slot.ts'
+import { isSlotBase, nodeInCopyName } from './slot.ts'
 
 /** Where row changes come from, and what receives them. */
 export interface OpenChangeSourceOptions extends ChangeSourceTuning {
@@ -18,6 +18,8 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   readonly temporarySlot?: boolean
   /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
   readonly node?: string
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
   /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
   readonly windowBytes?: number
   /** The publications to read; missing ones are made. At least one. */
@@ -48,6 +50,7 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     temporarySlot: options.temporarySlot ?? false,
     publications: options.publications,
     node: options.node ?? defaultNode(),
+    siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.windowBytes ?? DEFAULT_WINDOW_BYTES,
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   })

@@ -24,6 +24,8 @@ export interface ReplicationTarget {
   readonly publications: readonly PublicationSpec[]
   /** Shown in the name of the slot that this node reads. */
   readonly node: string
+  /** Nodes as the names of copies show them that are no peers: other processes of this server. Default none. */
+  readonly siblings?: ReadonlySet<string>
   /** A node that is further behind than this does not hold the anchor back. */
   readonly windowBytes: number
   /** For logs: what an operator should know. Each sentence comes once until another one does. */
@@ -122,7 +124,7 @@ export class PostgresSession implements ReplicationSession {
   }
 
   async #check(): Promise<ReplicationCheck> {
-    const { publications, slotBase } = this.#target
+    const { publications, slotBase, siblings } = this.#target
     const oids = oidText(await publicationOids(this.#catalog, publications))
     if (oids !== this.#oids)
       return { serverLsn: await currentLsn(this.#catalog), publicationsChanged: true, anchorLost: false, gaps: [], peers: [] }
@@ -135,7 +137,9 @@ export class PostgresSession implements ReplicationSession {
       publicationsChanged: false,
       anchorLost: this.#anchor !== null && (anchor === undefined || anchor.lostBecause !== null),
       gaps,
-      peers: slots.flatMap(({ name, node }) => (node === null || this.#memory.copies.has(name) ? [] : [node])),
+      peers: slots.flatMap(({ name, node }) =>
+        node === null || this.#memory.copies.has(name) || siblings?.has(node) === true ? [] : [node],
+      ),
     }
   }
 

@@ -41,10 +41,16 @@ export function newSlotName(base: string, temporary: boolean): string {
 
 /** `<base>_n_<node>_<6 hex digits>`: shows the node, and two nodes of one name do not take each other's. */
 export function newCopyName(base: string, node: string): string {
-  const tag = randomBytes(3).toString('hex')
-  const text = node.toLowerCase().replace(/[^a-z0-9]+/g, '_')
-  return `${base}_n_${text.slice(0, MAX_NAME_BYTES - base.length - tag.length - 4)}_${tag}`
+  return `${base}_n_${nodeInCopyName(base, node)}_${randomBytes(TAG_BYTES).toString('hex')}`
 }
+
+/** A node as the names of its copies show it. */
+export function nodeInCopyName(base: string, node: string): string {
+  const text = node.toLowerCase().replace(/[^a-z0-9]+/g, '_')
+  return text.slice(0, MAX_NAME_BYTES - base.length - 2 * TAG_BYTES - 4)
+}
+
+const TAG_BYTES = 3
 
 const MAX_NAME_BYTES = 63
 

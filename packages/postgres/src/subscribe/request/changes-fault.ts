@@ -18,7 +18,7 @@ export function notPublished({ schema, table }: ChangeEntry, { publication, tabl
   if (found !== null && !found.hasPrimaryKey)
     return {
       code: 'no-primary-key',
-      hint: `The table ${found.name} has no primary key and is not published: alter table ${found.name} add primary key (id); ${publish(found.name)}`,
+      hint: `The table ${found.name} has no primary key and is not published: ${addPrimaryKey(found.name, found.hasId)} ${publish(found.name)}`,
     }
   if (found !== null) return { code: 'not-published', hint: `The table ${found.name} is not published: ${publish(found.name)}` }
   if (schema === '*' || table === '*' || `${schema}${table}`.includes('%'))
@@ -63,7 +63,13 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Cata
   if (table.primaryKey.length === 0 && entry.event !== 'DELETE')
     advice.push({
       message: `Changes of ${table.schema}.${table.name} come as errors: the table has no primary key`,
-      fault: { code: 'no-primary-key', hint: `alter table ${name} add primary key (id);` },
+      fault: {
+        code: 'no-primary-key',
+        hint: addPrimaryKey(
+          name,
+          table.columns.some((column) => column.name === 'id'),
+        ),
+      },
     })
   const reads = (column: { readonly rolesWithSelect: ReadonlySet<string> }): boolean => column.rolesWithSelect.has(role.name)
   // Without the schema nothing comes at all, which is reported as such.
@@ -87,6 +93,12 @@ export function adviceFor({ entry, filters, channel }: Subscription, table: Cata
       },
     })
   return advice
+}
+
+function addPrimaryKey(table: string, hasId: boolean): string {
+  return hasId
+    ? `alter table ${table} add primary key (id);`
+    : `alter table ${table} add column id bigint generated always as identity primary key;`
 }
 
 /** The name of a table as SQL takes it. */

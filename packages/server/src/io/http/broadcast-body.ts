@@ -42,7 +42,7 @@ export function mediaType(contentType: string | undefined): string {
 /** The entries of `{ messages: […] }`. As in the reference, a body of another type than JSON holds none. */
 export function batchEntries(type: string, body: Uint8Array): BatchEntries {
   if (type !== 'application/json' || body.length === 0) return { kind: 'invalid', messages: [BLANK] }
-  const scan = scanJson(body, MAX_NESTING, MAX_BATCH_VALUES)
+  const scan = scanJson(body, { maxDepth: MAX_NESTING, maxValues: MAX_BATCH_VALUES })
   if (!scan.ok && scan.code !== 'malformed-json') return { kind: 'invalid', messages: [TOO_MANY_VALUES] }
   const value = jsonValue(utf8Text(body))
   if (value === undefined) return { kind: 'not-json' }

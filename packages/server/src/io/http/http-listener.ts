@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import { RealtimeError } from '@tidewire/protocol'
 import type { WebSocketListener } from '../websocket/websocket-listener.ts'
@@ -15,6 +16,8 @@ export interface HttpListenerOptions {
 export interface HttpListener {
   readonly host: string
   readonly port: number
+  /** New connections are refused, and answered requests end theirs. Safe to call twice. */
+  stopAccepting(): void
   /** Stops accepting; resolves when every request and socket is done, or `afterMs` passed and they were cut. */
   close(afterMs: number): Promise<void>
 }
@@ -36,6 +39,9 @@ export async function listen(
   onRequest: (request: IncomingMessage, response: ServerResponse) => void,
   webSockets: WebSocketListener,
 ): Promise<HttpListener> {
+  /** The last of each connection: one that is given to a request once more must not have its answers mixed up. */
+  const answers = new WeakMap<Duplex, ServerResponse>()
+  let closed: Promise<void> | null = null
   const http = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -45,21 +51,63 @@ export async function listen(
       keepAliveTimeout: 5_000,
       noDelay: true,
     },
-    onRequest,
+    (request, response) => {
+      answers.set(request.socket, response)
+      if (closed !== null) response.setHeader('connection', 'close')
+      onRequest(request, response)
+    },
   )
   http.maxConnections = options.maxSockets
   const open = new Set<Socket>()
   http.on('connection', (socket: Socket) => {
+    if (open.has(socket)) return
     open.add(socket)
     socket.once('close', () => open.delete(socket))
   })
-  http.on('upgrade', (request, socket, head) => webSockets.upgrade(request, socket, head))
+  http.on('upgrade', (request, socket, head) => {
+    if (request.headers.upgrade?.toLowerCase() === 'websocket') return webSockets.upgrade(request, socket, head)
+    // Nobody else listens by now, and a reset must not end the process.
+    const ignore = (): void => {}
+    socket.on('error', ignore)
+    const again = (): void => {
+      if (socket.destroyed) return
+      withoutOffer(http, request, socket, head)
+      socket.off('error', ignore)
+    }
+    const before = answers.get(socket)
+    if (before === undefined || before.closed) again()
+    else before.once('close', again)
+  })
+  const stopAccepting = (): Promise<void> => (closed ??= closeListening(http))
   const port = await bind(http, options)
   return {
     host: options.host,
     port,
-    close: (afterMs) => closeAll(http, open, afterMs),
+    stopAccepting: () => void stopAccepting(),
+    close: (afterMs) => closeAll(stopAccepting(), open, afterMs),
   }
+}
+
+/**
+ * Some clients offer HTTP/2 with every first request (rule H8). Node has given the connection up by then, so it gets the request once
+ * more, without the offer.
+ */
+function withoutOffer(
+  http: HttpServer,
+  { method, url, httpVersion, rawHeaders, headers }: IncomingMessage,
+  socket: Duplex,
+  rest: Buffer,
+): void {
+  const lines = [`${method} ${url} HTTP/${httpVersion}`]
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!
+    if (!/^(connection|upgrade|http2-settings)$/i.test(name)) lines.push(`${name}: ${rawHeaders[at + 1]}`)
+  }
+  if (/\bclose\b/i.test(headers.connection ?? '')) lines.push('Connection: close')
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), rest]))
+  // The pause that was allowed between two requests does not end this one.
+  ;(socket as Socket).setTimeout(0)
+  http.emit('connection', socket)
 }
 
 function bind(http: HttpServer, { host, port }: HttpListenerOptions): Promise<number> {
@@ -67,23 +115,26 @@ function bind(http: HttpServer, { host, port }: HttpListenerOptions): Promise<nu
     http.once('error', (cause: NodeJS.ErrnoException) => {
       const taken = cause.code === 'EADDRINUSE'
       const message = taken
-        ? `Port ${port} of ${host} is taken: choose another with the option port`
-        : `Cannot listen on ${host}:${port}: choose an address of this machine with the option host, and a port that you may use`
+        ? `Port ${port} of ${host} is taken: stop the program that listens there, or choose another port`
+        : `Cannot listen on ${host}:${port}: choose a host that is an address of this machine, and a port that you may use`
       reject(new RealtimeError(taken ? 'port-in-use' : 'bad-option', message, { cause }))
     })
     http.listen({ host, port, backlog: 1024 }, () => resolve((http.address() as AddressInfo).port))
   })
 }
 
-function closeAll(http: HttpServer, open: ReadonlySet<Socket>, afterMs: number): Promise<void> {
+/** Resolves when every connection is gone. */
+function closeListening(http: HttpServer): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => {
-      for (const socket of open) socket.destroy()
-    }, afterMs)
-    http.close(() => {
-      clearTimeout(cut)
-      resolve()
-    })
+    http.close(() => resolve())
     http.closeIdleConnections()
   })
+}
+
+async function closeAll(closed: Promise<void>, open: ReadonlySet<Socket>, afterMs: number): Promise<void> {
+  const cut = setTimeout(() => {
+    for (const socket of open) socket.destroy()
+  }, afterMs)
+  await closed
+  clearTimeout(cut)
 }

@@ -23,7 +23,7 @@ export function socketPath(check: UpgradeCheck): Handler {
   }
 }
 
-/** Lets a page see that a path does not exist; else it could not tell this from a server that does not answer (rule H7). */
+/** Lets a page see that a path does not exist; else it could not distinguish this from a server that does not answer (rule H7). */
 export const visibleNotFound: MiddlewareHandler = async (c, next) => {
   await next()
   if (c.res.status === 404) c.res.headers.set('access-control-allow-origin', '*')

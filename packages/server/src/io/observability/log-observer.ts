@@ -24,6 +24,8 @@ export interface Log {
   /** `fields` stand beside the message in the line. */
   info(message: string, fields?: Readonly<Record<string, unknown>>): void
   warn(message: string): void
+  /** Writes a line of another process of the same program as it is. */
+  pass(line: string): void
   error(message: string): void
   /** Resolves when every line is written, or after a second: for the end of the process. */
   flush(): Promise<void>
@@ -54,11 +56,12 @@ export function logObserver(options: LogObserverOptions = {}): Log {
       broadcast: () => {},
       received: () => {},
       nodeEvent: (event) => {
-        if (event.kind !== 'fault' || budget.takes(`relay-${event.fault.code}`)) writeNodeEvent(logger, event)
+        if (budget.takes(codeOf(event))) writeNodeEvent(logger, event)
       },
     },
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message) => logger.warn(message),
+    pass: (line) => lines.write(`${line}\n`),
     error: (message) => logger.error(message),
     flush: () => lines.flush(FLUSH_TIMEOUT_MS),
   }
@@ -70,6 +73,20 @@ function writeDecision(logger: Logger, { kind, code, detail, connection, topic }
   const fields = { kind, code, connection, topic: topic === undefined ? undefined : shortened(topic) }
   if (code === 'internal-error') logger.error(fields, masked(detail))
   else logger.info(fields, masked(detail))
+}
+
+/** What shares a budget of lines. */
+function codeOf(event: NodeEvent): string {
+  switch (event.kind) {
+    case 'peer':
+      return `node-${event.event.kind}`
+    case 'link':
+      return `link-${event.link.state}`
+    case 'gap':
+      return 'node-gap'
+    case 'fault':
+      return `relay-${event.fault.code}`
+  }
 }
 
 function writeNodeEvent(logger: Logger, event: NodeEvent): void {

@@ -106,6 +106,21 @@ describe('logObserver', () => {
     expect(loud.lines().map(({ msg }) => msg)).toEqual(['connected', 'joined', 'left', 'disconnected'])
   })
 
+  test('a flood of what nodes do is cut as well', () => {
+    const { log, lines, clock } = open({ linesPerSecond: 3 })
+    const peer = { instance: 'i', name: 'n', version: '1', startedAt: 0 }
+    for (let at = 0; at < 10; at++) {
+      for (const kind of ['up', 'leaving', 'down'] as const) log.observer.nodeEvent!({ kind: 'peer', event: { kind, peer } })
+      log.observer.nodeEvent!({ kind: 'gap', topics: 'all' })
+      log.observer.nodeEvent!({ kind: 'link', link: { state: 'down', sinceUptimeMs: 0, detail: 'x' } })
+    }
+    expect(lines()).toHaveLength(15)
+    clock.advance(1_000)
+    expect(lines().at(-1)).toMatchObject({
+      dropped: { 'node-up': 7, 'node-leaving': 7, 'node-down': 7, 'node-gap': 7, 'link-down': 7 },
+    })
+  })
+
   test('a flood is cut to so many lines a second for each code, and summed up when the second is over', () => {
     const { log, lines, clock } = open({ linesPerSecond: 3 })
     for (let i = 0; i < 1_000; i++) log.observer.decision(i % 2 === 0 ? REFUSED : { ...REFUSED, code: 'too-many-joins' })

@@ -65,6 +65,16 @@ describe('with a secret', () => {
     expect(await verifier.verify(`${head}.${claims}.${signature}`)).toEqual({ ok: false, fault: { code: 'signature' } })
   })
 
+  test('a signature in another spelling is malformed: one token is one key of memories and budgets', async () => {
+    const token = await sign({ alg: 'HS256' }, bytes(SECRET))
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    const last = alphabet.indexOf(token.at(-1)!)
+    const spellings = [1, 2, 3].map((bits) => token.slice(0, -1) + alphabet[last ^ bits]!)
+    for (const spelling of [...spellings, `${token}=`, `${spellings[0]}=`])
+      expect(await verifier.verify(spelling)).toEqual({ ok: false, fault: { code: 'malformed' } })
+    expect(await verifier.verify(token)).toEqual({ ok: true, claims: CLAIMS })
+  })
+
   test('exp, nbf and role are not its business', async () => {
     for (const claims of [{ exp: 1 }, { nbf: 4_000_000_000 }, {}])
       expect(await verifier.verify(await sign({ alg: 'HS256' }, bytes(SECRET), claims))).toEqual({ ok: true, claims })

@@ -138,13 +138,18 @@ async function selectKey({ secret, fixed, remote }: Keys, alg: string, kid: stri
 async function signatureFault(token: string, alg: string, kid: string | null, key: JWK | Uint8Array): Promise<TokenFault | null> {
   try {
     await compactVerify(token, key, { algorithms: [alg] })
-    return null
+    return isCanonical(token.slice(token.lastIndexOf('.') + 1)) ? null : { code: 'malformed' }
   } catch (error) {
     if (error instanceof errors.JWSSignatureVerificationFailed) return { code: 'signature' }
     if (error instanceof errors.JWSInvalid) return { code: 'malformed' }
     // What is left is about the key: of another curve, too short, or of an algorithm that the platform lacks.
     return signerFault(kid)
   }
+}
+
+/** Decoders ignore padding and the last unused bits: one token would have many spellings, each with a memory and a budget of its own. */
+function isCanonical(signature: string): boolean {
+  return Buffer.from(signature, 'base64url').toString('base64url') === signature
 }
 
 function signerFault(kid: string | null): TokenFault {

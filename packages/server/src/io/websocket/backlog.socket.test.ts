@@ -17,7 +17,7 @@ afterEach(async () => {
 })
 
 /** A server whose sockets have small buffers, and a receiver that reads them through a narrow network. */
-async function setup(options: ServerOptions, network: NarrowProxyOptions) {
+async function setup(options: ServerOptions, network: NarrowProxyOptions, sweepMs = 200) {
   const folder = mkdtempSync(join(tmpdir(), 'tidewire-'))
   const path = join(folder, 'socket')
   const decisions: Decision[] = []
@@ -27,7 +27,7 @@ async function setup(options: ServerOptions, network: NarrowProxyOptions) {
   const http = createServer()
   http.on('upgrade', (request, socket, head) => listener.upgrade(request, socket, head))
   await new Promise<void>((resolve) => http.listen(path, resolve))
-  const sweeping = setInterval(() => server.sweep(), 200)
+  const sweeping = setInterval(() => server.sweep(), sweepMs)
   const proxy = await narrowProxy(path, network)
   ends.push(
     () => rmSync(folder, { recursive: true }),
@@ -85,8 +85,8 @@ test('so do many messages of 60 kB that come at once, as the rows of a transacti
 })
 
 test('a receiver that takes a frame slowly, and all the while, stays', async () => {
-  const { send, outcome, decisions } = await setup({ maxStallMs: 2_000, maxBacklogBytes: 100_000 }, { bytesPerSecond: 1_000_000 })
-  // The write of it is under way for longer than it may stand still.
+  const { send, outcome, decisions } = await setup({ maxStallMs: 10_000, maxBacklogBytes: 100_000 }, { bytesPerSecond: 1_000_000 }, 100)
+  // The write is under way for 1.7 s; without progress a socket may stay for ten sweeps, which are 1 s here.
   send(1_700_000)
   expect(await outcome(1)).toBe('received')
   expect(decisions).toEqual([])

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { largeWrites, type HeldWrites } from './large-writes.ts'
 
 /** So much is handed to the system at a time, so that it has something to do meanwhile. */
 const ENOUGH_BYTES = 64 * 1024
@@ -7,10 +8,12 @@ const ENOUGH_BYTES = 64 * 1024
  * Writes to a socket. The first frame of a turn goes out at once, for mostly it is the only one; those that follow it in
  * the same turn, as row changes do that were decided together, go out together: each write costs more than what it writes.
  */
-export class SocketWriter {
+export class SocketWriter implements HeldWrites {
   readonly #socket: Duplex
   #lastTurn = -1
   #gathering = false
+  /** Bytes that wait for a later turn; 0: none. */
+  heldBytes = 0
 
   constructor(socket: Duplex) {
     this.#socket = socket
@@ -19,6 +22,11 @@ export class SocketWriter {
   write(frames: Buffer): void {
     const socket = this.#socket
     if (!socket.writable) return
+    if (this.heldBytes > 0) this.heldBytes += frames.length
+    else if (largeWrites.hold(frames, this)) {
+      this.heldBytes = frames.length
+      socket.cork()
+    }
     const turn = turnNumber()
     if (this.#lastTurn === turn && !this.#gathering) {
       this.#gathering = true
@@ -30,6 +38,12 @@ export class SocketWriter {
     if (!this.#gathering || socket.writableLength < ENOUGH_BYTES) return
     socket.uncork()
     socket.cork()
+  }
+
+  /** To be called in the turn in which it is written. */
+  release(): void {
+    this.heldBytes = 0
+    this.#socket.uncork()
   }
 
   readonly #send = (): void => {

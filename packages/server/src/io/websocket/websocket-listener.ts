@@ -39,7 +39,7 @@ export function createWebSocketListener(server: Server): WebSocketListener {
   const userAgents = new UserAgents()
 
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    // Before the handshake nobody else listens, and a reset must not end the process.
+    // Before the handshake there is no other listener, and a reset must not end the process.
     const ignore = (): void => {}
     socket.on('error', ignore)
     const url = new URL(request.url ?? '/', 'http://localhost')
@@ -90,7 +90,8 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
   const writer = new SocketWriter(socket)
   return {
     write: (frames) => writer.write(frames),
-    backlogBytes: () => socket.writableLength,
+    // What this side holds back is not the receiver's fault.
+    backlogBytes: () => socket.writableLength - writer.heldBytes,
     ...takenBytesOf(socket),
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),

@@ -1,0 +1,30 @@
+/** Three nodes are restarted one after the other, three times, with a thousand clients. */
+import { natsServerPath } from '@tidewire/testkit'
+import { afterEach, expect, test } from 'vitest'
+import { ClusterPlay } from '../test/cluster-play.ts'
+
+const CLIENTS = Number(process.env['TIDEWIRE_CLIENTS'] ?? 1_000)
+const ROUNDS = 3
+
+let play: ClusterPlay | null = null
+afterEach(async () => {
+  await play?.stop()
+  play = null
+})
+
+test.skipIf(natsServerPath() === undefined)(`rolling restarts with ${CLIENTS} clients`, async () => {
+  play = await ClusterPlay.start()
+  await play.join(CLIENTS)
+  await play.watchPresence()
+  play.load(10, 100)
+  for (let restart = 0; restart < ROUNDS * play.nodes.length; restart++) {
+    await play.strike(play.nodes[restart % play.nodes.length]!, 'drain', 1_000)
+    await play.until(() => play!.clients.every(({ joined }) => joined), 30_000, 'all clients joined again')
+  }
+  await play.quiet()
+  expect(await play.verdict()).toEqual([])
+  expect(play.flickers.slice(0, 10)).toEqual([])
+  // Every node had clients, and each of them came back.
+  expect(play.clients.reduce((sum, { joins }) => sum + joins, 0)).toBeGreaterThanOrEqual(CLIENTS * ROUNDS)
+  console.log(play.summary)
+})
