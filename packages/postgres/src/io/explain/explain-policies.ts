@@ -1,7 +1,7 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
-import { asIdentity, tried, tryAs, type IdentitySettings } from '../checks/as-identity.ts'
+import { asIdentity, tried, tryAs, type IdentitySettings } from '../sessions/as-identity.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 
 export interface Policy {

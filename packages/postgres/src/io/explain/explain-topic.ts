@@ -1,7 +1,7 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, ExplainTopic } from '@tidewire/server'
 import pg from 'pg'
-import { authorizerSettings, tryAs } from '../checks/as-identity.ts'
+import { authorizerSettings, tryAs } from '../sessions/as-identity.ts'
 import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
