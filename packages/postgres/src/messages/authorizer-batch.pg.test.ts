@@ -93,9 +93,7 @@ describe('one batch', () => {
     expect(await swallowing).toMatchObject({ ok: false })
     await expect
       .poll(
-        async () =>
-          (await admin.query(`select from pg_stat_activity where query like '%swallows%' and pid <> pg_backend_pid() and state = 'active'`))
-            .rowCount,
+        async () => (await admin.query(`select from pg_stat_activity where application_name = 'tidewire' and state <> 'idle'`)).rowCount,
         { timeout: 8_000 },
       )
       .toBe(0)

@@ -139,12 +139,8 @@ class PolicyBatch {
       this.#prepared.set(this.#session, new Map())
     }
     try {
-      const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly unknown[] }[]
-      if (this.#isPlannedOtherwise(rolesOf(questions), results[2]!.rows as readonly { readonly version: string }[])) {
-        await this.#discardPlans()
-        return await this.ask(questions)
-      }
-      return questions.map((_, at) => outcomeOf((results[3]!.rows as readonly PolicyAnswer[])[at]))
+      const answers = await this.#answers(questions)
+      if (answers !== null) return questions.map((_, at) => outcomeOf(answers[at]))
     } catch (error) {
       const code = sqlState(error)
       if (code === null) throw error
@@ -159,6 +155,15 @@ class PolicyBatch {
       const middle = questions.length >> 1
       return [...(await this.ask(questions.slice(0, middle))), ...(await this.ask(questions.slice(middle)))]
     }
+    await this.#discardPlans()
+    return this.ask(questions)
+  }
+
+  /** `null`: they may have been given by plans for roles as they were before. */
+  async #answers(questions: readonly Asked[]): Promise<readonly PolicyAnswer[] | null> {
+    const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly unknown[] }[]
+    const versions = results[2]!.rows as readonly { readonly version: string }[]
+    return this.#isPlannedOtherwise(rolesOf(questions), versions) ? null : (results[3]!.rows as readonly PolicyAnswer[])
   }
 
   /**
