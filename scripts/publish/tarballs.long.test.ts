@@ -130,7 +130,7 @@ describe('in a project that has installed the tarballs', () => {
         status: 'CHANNEL_ERROR',
         code: 'no-transport',
         retryable: false,
-        message: expect.stringContaining(`has no ${lacking}.`),
+        message: expect.stringContaining(`no ${lacking}`),
       }),
     })
   })

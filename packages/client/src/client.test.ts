@@ -219,7 +219,7 @@ describe('what can never come is refused by name', () => {
     client.channel('room').subscribe()
     await settle()
     const again = (): unknown => client.channel('room').onPostgresChanges('*', { schema: 'public' }, () => {})
-    const hint = expect.stringContaining('Did an effect forget its cleanup, () => client.removeChannel(channel)?') as string
+    const hint = expect.stringContaining('Did an effect forget client.removeChannel(channel)?') as string
     expect(again).toThrow(expect.objectContaining({ code: 'already-joined', hint }))
     expect(runtime.warnings).toEqual([hint])
   })

@@ -186,7 +186,7 @@ describe('what stands in the way is one sentence', () => {
     [['--page', 'nowhere'], 1, /^--page nowhere is not a folder\.\n$/],
     [['--port', 'http'], 2, /^--port must be a whole number/],
     [['--prot', '1'], 2, /^Unknown option '--prot'\.\n.*--help/],
-    [['--host', '203.0.113.7'], 1, /^Cannot listen on 203\.0\.113\.7:\d+: choose an address of this machine.* \(E\w+\)\n$/],
+    [['--host', '203.0.113.7'], 1, /^Cannot listen on 203\.0\.113\.7:\d+: choose a host that is an address of this machine.* \(E\w+\)\n$/],
   ])('%j', async (args, exitCode, sentence) => {
     const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', ...(args[0] === '--port' ? [] : ['--port', '0']), ...args])
     expect({ code, stdout }).toEqual({ code: exitCode, stdout: '' })

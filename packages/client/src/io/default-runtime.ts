@@ -15,7 +15,7 @@ export const defaultRuntime: Runtime = {
   },
   webSocket() {
     // React Native had none for long; without it every broadcast would be dropped as malformed.
-    if (typeof TextDecoder === 'undefined') throw new RealtimeError('no-transport', 'There is no TextDecoder: load a polyfill.')
+    if (typeof TextDecoder === 'undefined') throw new RealtimeError('no-transport', 'There is no TextDecoder.')
     return (globalThis as { readonly WebSocket?: WebSocketLikeConstructor }).WebSocket ?? loadWebSocket()
   },
   http,

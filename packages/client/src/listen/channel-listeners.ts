@@ -41,7 +41,7 @@ const EVENTS: { readonly [type: string]: RegExp } = {
   postgres_changes: /^(insert|update|delete|\*)$/i,
 }
 
-const FORGOTTEN_CLEANUP = 'Did an effect forget its cleanup, () => client.removeChannel(channel)?'
+const FORGOTTEN_CLEANUP = 'Did an effect forget client.removeChannel(channel)?'
 
 /** The half of a channel that listens: to broadcasts, presence, Postgres changes and the channel itself. */
 export class ChannelListeners<Events extends object, Database, Meta extends object> {
@@ -239,7 +239,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     const { listeners, host, topic } = this.#channel
     const binding: Binding = { type, filter: plainFilter(filter), callback }
     if (type === 'postgres_changes' && listeners.of(type).some((other) => isSameFilter(other.filter, binding.filter))) {
-      host.log('channel', `ignored a second listener for the same changes on ${topic}`, binding.filter)
+      host.log('channel', `ignored a second listener for equal changes on ${topic}`, binding.filter)
       return this
     }
     listeners.add(binding, signal)

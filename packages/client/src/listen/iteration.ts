@@ -40,7 +40,7 @@ export function iterate<Item>(
     const waiter = waiting.shift()
     if (waiter !== undefined) return waiter.resolve({ done: false, value: item })
     if (items.length < buffer) items.push(item)
-    else if (overflow === 'error') end(new RealtimeError('buffer-overflow', `More than ${buffer} items waited to be taken.`))
+    else if (overflow === 'error') end(new RealtimeError('buffer-overflow', `More than ${buffer} items waited.`))
     else if (overflow === 'drop-oldest') items = [...items.slice(1), item]
   }
   const first = start(take, end, over.signal)

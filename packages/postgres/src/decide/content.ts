@@ -1,3 +1,4 @@
+import { getOrMake } from '../catalog/multimap.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { withRow } from '../replication/change-row.ts'
 import type { Grant } from './feed-database.ts'
@@ -19,11 +20,8 @@ export class CurrentRows {
 
   contentOf(change: RowChange, grant: Grant): Content {
     if (typeof grant === 'string') return grant
-    let ofChange = this.#known.get(change)
-    if (ofChange === undefined) this.#known.set(change, (ofChange = new Map()))
+    const ofChange = getOrMake(this.#known, change, () => new Map<string, RowChange>())
     const key = JSON.stringify(grant.current.map((text) => text ?? (text === null ? 0 : 1)))
-    let row = ofChange.get(key)
-    if (row === undefined) ofChange.set(key, (row = withRow(change, this.#columns, grant.current)))
-    return row
+    return getOrMake(ofChange, key, () => withRow(change, this.#columns, grant.current))
   }
 }

@@ -129,21 +129,14 @@ export class RowQuestions {
       return true
     }
     if (audience.fault === null)
-      this.#add(
-        this.#fresh,
-        delivery,
-        fresh.filter((row) => primaryKeyTexts(row)?.length === audience.entry.primaryKey.length),
-        fresh,
-      )
+      addAsked(this.#fresh, delivery, fresh, (row) => primaryKeyTexts(row)?.length === audience.entry.primaryKey.length)
     else pass(fresh)
     if (!audience.authorizesDeletes) {
       pass(deleted)
       return true
     }
     const isWithheld = deletesWithheld(audience.entry, audience.role) !== null
-    const known = isWithheld ? [] : deleted.filter((row) => oldText(audience.entry, row) !== null)
-    this.#add(this.#deleted, delivery, known, deleted)
-    return known.length === deleted.length
+    return addAsked(this.#deleted, delivery, deleted, (row) => !isWithheld && oldText(audience.entry, row) !== null)
   }
 
   get unchecked(): {
@@ -169,13 +162,7 @@ export class RowQuestions {
       row.action === 'UPDATE' && row.old?.extent === 'full' && granted(delivery, row) && oldText(delivery.audience.entry, row) !== null
     const asked: Asked[] = []
     for (const { delivery, rows } of this.#fresh)
-      if (isReadFromRow(delivery))
-        this.#add(
-          asked,
-          delivery,
-          rows.filter((row) => isUpdated(delivery, row)),
-          rows,
-        )
+      if (isReadFromRow(delivery)) addAsked(asked, delivery, rows, (row) => isUpdated(delivery, row))
     return questionsOf(asked)
   }
 
@@ -183,11 +170,13 @@ export class RowQuestions {
     getOrMake(this.#unchecked, audience.entry, () => new Set<string>()).add(audience.role)
     for (const { transaction } of rows) this.#uncheckedXids.add(transaction.xid)
   }
+}
 
-  /** `all` instead of `rows` where they are the same: lists that are shared stay shared. */
-  #add(asked: Asked[], delivery: PendingDelivery, rows: readonly RowChange[], all: readonly RowChange[]): void {
-    if (rows.length > 0) asked.push({ delivery, rows: rows.length === all.length ? all : rows })
-  }
+/** Asks for the rows that `isKnown` accepts. True: for all of them. Lists that are shared between deliveries stay shared. */
+function addAsked(asked: Asked[], delivery: PendingDelivery, all: readonly RowChange[], isKnown: (row: RowChange) => boolean): boolean {
+  const rows = all.filter(isKnown)
+  if (rows.length > 0) asked.push({ delivery, rows: rows.length === all.length ? all : rows })
+  return rows.length === all.length
 }
 
 function questionsOf(asked: readonly Asked[]): RowQuestion[] {

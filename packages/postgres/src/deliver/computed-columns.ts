@@ -1,3 +1,4 @@
+import { getOrMake } from '../catalog/multimap.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { primaryKeyTexts, rowTexts } from '../replication/change-row.ts'
@@ -47,9 +48,7 @@ class Computing {
   readonly byChange: Map<RowChange, { readonly record: Map<string, string>; readonly old: Map<string, string> }> = new Map()
 
   set(change: RowChange, row: keyof Computed, name: string, json: string): void {
-    let values = this.byChange.get(change)
-    if (values === undefined) this.byChange.set(change, (values = { record: new Map(), old: new Map() }))
-    values[row].set(name, json)
+    getOrMake(this.byChange, change, () => ({ record: new Map<string, string>(), old: new Map<string, string>() }))[row].set(name, json)
   }
 }
 
@@ -67,8 +66,7 @@ function wantedOf(projections: Iterable<Projection>): Map<Table, Wanted> {
     if (!lacksValues(change.table)) continue
     const lacking = missingColumnsOf(change.table, columns)
     if (lacking.length === 0) continue
-    let ofTable = wanted.get(change.table)
-    if (ofTable === undefined) wanted.set(change.table, (ofTable = { role, changes: new Set(), columns: new Set() }))
+    const ofTable = getOrMake(wanted, change.table, (): Wanted => ({ role, changes: new Set(), columns: new Set() }))
     ofTable.changes.add(change)
     for (const column of lacking) ofTable.columns.add(column)
   }
@@ -78,8 +76,7 @@ function wantedOf(projections: Iterable<Projection>): Map<Table, Wanted> {
 const missingBySelection = new WeakMap<Table, Map<string, readonly Column[]>>()
 
 function missingColumnsOf(table: Table, selection: string): readonly Column[] {
-  let ofTable = missingBySelection.get(table)
-  if (ofTable === undefined) missingBySelection.set(table, (ofTable = new Map()))
+  const ofTable = getOrMake(missingBySelection, table, () => new Map<string, readonly Column[]>())
   let columns = ofTable.get(selection)
   if (columns === undefined) {
     const numbers = new Set(selection.split(',').map(Number))

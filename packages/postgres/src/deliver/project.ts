@@ -33,20 +33,16 @@ export async function project(
       return { decided: part((row) => !rows.includes(row)), faults: [...faults, fault], computed: new Map() }
     }
     const first = new Set(rows.slice(0, rows.length >> 1))
-    const one = await project(
-      part((row) => first.has(row)),
-      faults,
-      checks,
-      entryOf,
-    )
-    const other = await project(
-      part((row) => !first.has(row)),
-      [],
-      checks,
-      entryOf,
-    )
+    const half = (isFirst: boolean): Promise<Outcome> =>
+      project(
+        part((row) => first.has(row) === isFirst),
+        [],
+        checks,
+        entryOf,
+      )
+    const [one, other] = [await half(true), await half(false)]
     const computed = new Map([...one.computed, ...other.computed])
-    return { decided: [...one.decided, ...other.decided], faults: [...one.faults, ...other.faults], computed }
+    return { decided: [...one.decided, ...other.decided], faults: [...faults, ...one.faults, ...other.faults], computed }
   }
 }
 

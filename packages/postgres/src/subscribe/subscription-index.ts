@@ -1,3 +1,4 @@
+import { getOrMake } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
 
 export type { ColumnText }
@@ -22,13 +23,8 @@ export class SubscriptionIndex<T> {
   add(item: T, key: IndexKey): void {
     this.size++
     if (key === null) return void this.#everywhere.add(item)
-    let byValue = this.#byColumn.get(key.column)
-    if (byValue === undefined) this.#byColumn.set(key.column, (byValue = new Map()))
-    for (const value of key.values) {
-      const items = byValue.get(value)
-      if (items === undefined) byValue.set(value, new Set([item]))
-      else items.add(item)
-    }
+    const byValue = getOrMake(this.#byColumn, key.column, () => new Map<string, Set<T>>())
+    for (const value of key.values) getOrMake(byValue, value, () => new Set<T>()).add(item)
   }
 
   /** `key` is the one that it was added with. */

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { isWrittenAlike } from '../../subscribe/filter-test.ts'
+import { getOrMake } from '../../catalog/multimap.ts'
 import type { CatalogColumn, CatalogTable } from '../../catalog/catalog-table.ts'
 import { policyVersionSql } from '../catalog/policy-version.ts'
 import { unseenSql } from './visibility.ts'
@@ -32,12 +33,8 @@ function hasPlainKey(entry: CatalogTable): boolean {
  * go on, and row 0 holds the version before the first look as well.
  */
 export function checkFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  let known = written.get(entry)
-  if (known === undefined) written.set(entry, (known = new Map()))
-  const key = `${masked} ${columns.join()} ${role}`
-  let checkSql = known.get(key)
-  if (checkSql === undefined) known.set(key, (checkSql = writeFunction(entry, role, columns, masked)))
-  return checkSql
+  const known = getOrMake(written, entry, () => new Map<string, CheckFunction>())
+  return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(entry, role, columns, masked))
 }
 
 function writeFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {

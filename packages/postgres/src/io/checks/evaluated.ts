@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { isTimeout } from '../../catalog/database-fault.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
-import { beginAs } from './as-identity.ts'
+import { beginAs } from '../sessions/as-identity.ts'
 
 export interface Evaluation {
   /** Of a subscriber that gets the result: it may call functions that users have written. */

@@ -1,6 +1,7 @@
 import type { Filter, ValueFilter } from '@tidewire/protocol'
 import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
 import type { Refusable } from '../../decide/feed-database.ts'
+import { groupBy } from '../../catalog/multimap.ts'
 import { conditionName } from '../../catalog/sql-state.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
@@ -20,32 +21,15 @@ export type CastAnswer = Refusable<readonly (string | null)[]>
  * questions share one answer; values of one type are cast together.
  */
 export async function castFilters(session: Queryable, asked: readonly FilterCast[]): Promise<CastAnswer[]> {
-  const groups = new Map<
-    string,
-    { readonly column: CatalogColumn; readonly byText: Map<string, { readonly filter: Filter; at: number[] }> }
-  >()
-  asked.forEach(({ filter, column }, index) => {
-    const key = `${filter.op} ${column.typeOid} ${column.baseOid} ${column.typeSql}`
-    let group = groups.get(key)
-    if (group === undefined) groups.set(key, (group = { column, byText: new Map() }))
-    const text = JSON.stringify(filter.value)
-    const same = group.byText.get(text)
-    if (same === undefined) group.byText.set(text, { filter, at: [index] })
-    else same.at.push(index)
-  })
-  const answers: CastAnswer[] = []
-  for (const { column, byText } of groups.values()) {
-    const each = [...byText.values()]
-    const found = await castGroup(
-      session,
-      each.map(({ filter }) => filter),
-      column,
-    )
-    each.forEach(({ at }, index) => {
-      for (const place of at) answers[place] = found[index]!
-    })
+  const groups = groupBy(asked, ({ filter, column }) => `${filter.op} ${column.typeOid} ${column.baseOid} ${column.typeSql}`)
+  const answers = new Map<FilterCast, CastAnswer>()
+  for (const group of groups.values()) {
+    const alike = [...groupBy(group, ({ filter }) => JSON.stringify(filter.value)).values()]
+    const filters = alike.map(([first]) => first!.filter)
+    const found = await castGroup(session, filters, group[0]!.column)
+    alike.forEach((same, index) => same.forEach((each) => answers.set(each, found[index]!)))
   }
-  return answers
+  return asked.map((each) => answers.get(each)!)
 }
 
 /** Of one operator and one column. */

@@ -4,8 +4,8 @@ import pg from 'pg'
 import { prepareFilters } from '../../subscribe/subscribe-plan.ts'
 import type { FeedDatabase } from '../../decide/feed-database.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
-import { asIdentity, feedSettings, tryAs } from '../checks/as-identity.ts'
-import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
+import { asIdentity, feedSettings, tryAs } from '../sessions/as-identity.ts'
+import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
@@ -36,35 +36,25 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
   const keyed = entry.primaryKey.map((column) => question.key[column.name])
   if (keyed.some((value) => value === undefined)) {
     const columns = entry.primaryKey.map((column) => column.name).join(', ')
-    return [...steps, { check: 'row', outcome: 'no', text: `The primary key of ${name} is ${columns}: give a value for each.` }]
+    return [...steps, no('row', `The primary key of ${name} is ${columns}: give a value for each.`)]
   }
   const key = keyed as string[]
   const row = await readRow(context, entry, name, key)
-  if (typeof row === 'string') return [...steps, { check: 'row', outcome: 'no', text: row }]
-  if (decided({ check: 'row', outcome: 'yes', text: 'The row exists.' }, ...(await filterSteps(context, entry, question, row.texts))))
-    return steps
+  if (typeof row === 'string') return [...steps, no('row', row)]
+  if (decided(yes('row', 'The row exists.'), ...(await filterSteps(context, entry, question, row.texts)))) return steps
   if (!entry.rowSecurity) {
-    steps.push({
-      check: 'policy',
-      outcome: 'yes',
-      text: `Row Level Security is off on ${name}: every role that may select it sees every row.`,
-    })
+    steps.push(yes('policy', `Row Level Security is off on ${name}: every role that may select it sees every row.`))
     return steps
   }
   if (role.bypassesRowSecurity) {
-    steps.push({ check: 'policy', outcome: 'yes', text: `Row Level Security does not count for ${identity.role}.` })
+    steps.push(yes('policy', `Row Level Security does not count for ${identity.role}.`))
     return steps
   }
   const about = { identity, schema, table, row: row.json, topic: null, as: feedSettings(identity, entry.claims) }
   const policies = await (await context.sessions()).catalog.withSession((session) => selectPolicies(session, about))
   if (policies.length === 0) {
     const sql = `create policy "may see" on ${name} for select to ${pg.escapeIdentifier(identity.role)}\n  using (true);`
-    steps.push({
-      check: 'policy',
-      outcome: 'no',
-      text: `Row Level Security is on, and no SELECT policy of ${name} is for ${identity.role}.`,
-      sql,
-    })
+    steps.push(no('policy', `Row Level Security is on, and no SELECT policy of ${name} is for ${identity.role}.`, sql))
     return steps
   }
   const visible = await visibleStep(context, entry, question, name, key)
@@ -73,32 +63,30 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
 }
 
 function publishedStep(isPublished: boolean, publication: string, name: string): WhyStep {
-  if (isPublished) return { check: 'publication', outcome: 'yes', text: `${name} is in the publication ${publication}.` }
+  if (isPublished) return yes('publication', `${name} is in the publication ${publication}.`)
   const sql = `alter publication ${pg.escapeIdentifier(publication)} add table ${name};`
-  return { check: 'publication', outcome: 'no', text: `${name} is not in the publication ${publication}, or does not exist.`, sql }
+  return no('publication', `${name} is not in the publication ${publication}, or does not exist.`, sql)
 }
 
 function keyStep({ primaryKey }: CatalogTable, name: string): WhyStep {
-  if (primaryKey.length > 0)
-    return { check: 'publication', outcome: 'yes', text: `Its primary key is ${primaryKey.map((column) => column.name).join(', ')}.` }
+  if (primaryKey.length > 0) return yes('publication', `Its primary key is ${primaryKey.map((column) => column.name).join(', ')}.`)
   const sql = `alter table ${name} add column id bigint generated always as identity primary key;`
-  return { check: 'publication', outcome: 'no', text: `${name} has no primary key, so that rows cannot be looked up.`, sql }
+  return no('publication', `${name} has no primary key, so that rows cannot be looked up.`, sql)
 }
 
 function privilegeStep(entry: CatalogTable, role: string, name: string): WhyStep {
   const to = pg.escapeIdentifier(role)
   if (entry.roles.get(role)?.usesSchema !== true) {
     const sql = `grant usage on schema ${pg.escapeIdentifier(entry.schema)} to ${to};`
-    return { check: 'privilege', outcome: 'no', text: `${role} lacks USAGE on the schema ${entry.schema}.`, sql }
+    return no('privilege', `${role} lacks USAGE on the schema ${entry.schema}.`, sql)
   }
   const hidden = entry.columns.filter(({ rolesWithSelect }) => !rolesWithSelect.has(role)).map((column) => column.name)
   const sql = `grant select on ${name} to ${to};`
-  if (hidden.length === entry.columns.length) return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on ${name}.`, sql }
+  if (hidden.length === entry.columns.length) return no('privilege', `${role} lacks SELECT on ${name}.`, sql)
   const key = entry.primaryKey.find(({ rolesWithSelect }) => !rolesWithSelect.has(role))
-  if (key !== undefined)
-    return { check: 'privilege', outcome: 'no', text: `${role} lacks SELECT on the column ${key.name}, which is in the primary key.`, sql }
+  if (key !== undefined) return no('privilege', `${role} lacks SELECT on the column ${key.name}, which is in the primary key.`, sql)
   const but = hidden.length === 0 ? '' : `, but not on ${hidden.join(', ')}, which it does not get`
-  return { check: 'privilege', outcome: 'yes', text: `${role} has SELECT on ${name}${but}.` }
+  return yes('privilege', `${role} has SELECT on ${name}${but}.`)
 }
 
 interface Row {
@@ -194,10 +182,10 @@ async function visibleStep(
         async () => (await session.query(`select from ${name} where ${onKey(entry)}`, [...key])).rowCount === 1,
       ),
     )
-    if (isVisible) return { check: 'row', outcome: 'yes', text: `Postgres shows the row to ${identity.role}.` }
-    return { check: 'row', outcome: 'no', text: `Postgres does not show the row to ${identity.role}.`, sql }
+    if (isVisible) return yes('row', `Postgres shows the row to ${identity.role}.`)
+    return no('row', `Postgres does not show the row to ${identity.role}.`, sql)
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error
-    return { check: 'row', outcome: 'no', text: `Postgres refuses to show the row: ${error.message}.`, sql }
+    return no('row', `Postgres refuses to show the row: ${error.message}.`, sql)
   }
 }

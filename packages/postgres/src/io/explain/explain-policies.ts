@@ -1,7 +1,7 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
-import { asIdentity, tried, tryAs, type IdentitySettings } from '../checks/as-identity.ts'
+import { asIdentity, tried, tryAs, type IdentitySettings } from '../sessions/as-identity.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 
 export interface Policy {
@@ -23,6 +23,15 @@ export interface PolicyQuestion {
 }
 
 const MAX_EXPRESSION = 500
+
+export function yes(check: WhyStep['check'], text: string): WhyStep {
+  return { check, outcome: 'yes', text }
+}
+
+/** `sql`: what would change it, or shows it. */
+export function no(check: WhyStep['check'], text: string, sql?: string): WhyStep {
+  return { check, outcome: 'no', text, ...(sql === undefined ? {} : { sql }) }
+}
 
 /** The SELECT policies of a table that count for a role. */
 export async function selectPolicies(session: pg.ClientBase, { schema, table, identity }: PolicyQuestion): Promise<readonly Policy[]> {
@@ -80,11 +89,9 @@ function policyStep({ name, permissive, using }: Policy, result: boolean | strin
   const expression = using === null ? 'true' : using.length > MAX_EXPRESSION ? `${using.slice(0, MAX_EXPRESSION)}…` : using
   const policy = `${permissive ? 'Policy' : 'Restrictive policy'} ${JSON.stringify(name)}`
   // One that fails takes the row away, whatever the others say.
-  if (typeof result === 'string') return { check: 'policy', outcome: 'no', text: `${policy} failed: ${result}. It is ${expression}.`, sql }
-  if (result === true) return { check: 'policy', outcome: 'yes', text: `${policy} lets it through: ${expression} is true.` }
+  if (typeof result === 'string') return no('policy', `${policy} failed: ${result}. It is ${expression}.`, sql)
+  if (result === true) return yes('policy', `${policy} lets it through: ${expression} is true.`)
   const text = `${policy} does not: ${expression} is ${result === null ? 'null' : 'false'}.`
   // Of the permissive ones, one that says yes is enough.
-  return permissive && isAllowed
-    ? { check: 'policy', outcome: 'yes', text: `${text} Another one does.` }
-    : { check: 'policy', outcome: 'no', text, sql }
+  return permissive && isAllowed ? yes('policy', `${text} Another one does.`) : no('policy', text, sql)
 }

@@ -1,8 +1,8 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, ExplainTopic } from '@tidewire/server'
 import pg from 'pg'
-import { authorizerSettings, tryAs } from '../checks/as-identity.ts'
-import { explainPolicies, overruled, selectPolicies } from './explain-policies.ts'
+import { authorizerSettings, tryAs } from '../sessions/as-identity.ts'
+import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { explainRole } from './explain-role.ts'
 
@@ -19,7 +19,7 @@ export async function explainTopic(sessions: SessionsWhenOpen, authorizer: Autho
   const question = { identity, schema: 'realtime', table: 'messages', row, topic: subTopic, as }
   const policies = await catalog.withSession((session) => selectPolicies(session, question))
   const found = role.bypassesRowSecurity
-    ? [{ check: 'policy' as const, outcome: 'yes' as const, text: `Policies do not count for ${identity.role}.` }]
+    ? [yes('policy', `Policies do not count for ${identity.role}.`)]
     : policies.length === 0
       ? [noPolicyStep(identity.role)]
       : await explainPolicies(checker, question, policies)
@@ -32,10 +32,10 @@ async function probeStep(authorizer: Authorizer, request: ExplainTopic): Promise
   if (!read.ok) return { check: 'policy', outcome: 'unknown', text: `The probe had no answer: ${read.reason}.` }
   const mayReceive = read.broadcast || read.presence
   const receiving = `The probe says: ${may('receive', read)}${write.ok ? `, ${may('send', write)}` : ''}.`
-  if (mayReceive) return { check: 'policy', outcome: 'yes', text: receiving }
+  if (mayReceive) return yes('policy', receiving)
   const because = read.detail === undefined ? '' : ` In words: ${read.detail}.`
   const sql = tryAs(request.identity, request.subTopic, 'select * from realtime.messages')
-  return { check: 'policy', outcome: 'no', text: receiving + because, sql }
+  return no('policy', receiving + because, sql)
 }
 
 function may(what: string, { broadcast, presence }: { readonly broadcast: boolean; readonly presence: boolean }): string {
@@ -56,32 +56,15 @@ async function grantStep(
   )
   const { usage, reads, writes } = rows[0]!
   const name = pg.escapeIdentifier(role)
-  if (!usage)
-    return {
-      check: 'privilege',
-      outcome: 'no',
-      text: `${role} lacks USAGE on the schema realtime.`,
-      sql: `grant usage on schema realtime to ${name};`,
-    }
-  if (!reads)
-    return {
-      check: 'privilege',
-      outcome: 'no',
-      text: `${role} lacks SELECT on realtime.messages.`,
-      sql: `grant select on realtime.messages to ${name};`,
-    }
-  return {
-    check: 'privilege',
-    outcome: 'yes',
-    text: `${role} has SELECT${writes ? ' and INSERT' : ', but no INSERT (it cannot send),'} on realtime.messages.`,
-  }
+  if (!usage) return no('privilege', `${role} lacks USAGE on the schema realtime.`, `grant usage on schema realtime to ${name};`)
+  if (!reads) return no('privilege', `${role} lacks SELECT on realtime.messages.`, `grant select on realtime.messages to ${name};`)
+  return yes('privilege', `${role} has SELECT${writes ? ' and INSERT' : ', but no INSERT (it cannot send),'} on realtime.messages.`)
 }
 
 function noPolicyStep(role: string): WhyStep {
-  return {
-    check: 'policy',
-    outcome: 'no',
-    text: `There is no SELECT policy on realtime.messages for ${role}: this role may not join a private topic.`,
-    sql: `create policy "may join" on realtime.messages for select to ${pg.escapeIdentifier(role)}\n  using (realtime.topic() = 'the name of the topic');`,
-  }
+  return no(
+    'policy',
+    `There is no SELECT policy on realtime.messages for ${role}: this role may not join a private topic.`,
+    `create policy "may join" on realtime.messages for select to ${pg.escapeIdentifier(role)}\n  using (realtime.topic() = 'the name of the topic');`,
+  )
 }
