@@ -13,12 +13,12 @@ const products = ['cli/dist/main.js', 'client/dist/tidewire.js', 'cli/pages/insp
 const stamp = stampOf(['package-lock.json', 'tsconfig.base.json', 'tsconfig.packages.json', 'scripts', 'packages'])
 if (!isBuilt()) {
   const from = performance.now()
-  console.log(existsSync(stampFile) ? 'Building what has changed …' : 'Building Tidewire for the first time: about half a minute …')
+  console.error(existsSync(stampFile) ? 'Building what has changed …' : 'Building Tidewire for the first time: about half a minute …')
   const { code } = run('npm', ['run', 'build', '--silent'])
   if (code === 0) {
     mkdirSync(dirname(stampFile), { recursive: true })
     writeFileSync(stampFile, stamp)
-    console.log(`Built in ${((performance.now() - from) / 1000).toFixed(1)} s.`)
+    console.error(`Built in ${((performance.now() - from) / 1000).toFixed(1)} s.`)
   } else process.exitCode = code
 }
 

@@ -28,7 +28,7 @@ test('a fresh clone follows the quick start', async () => {
   const { url, anonKey } = JSON.parse(await server.line(/^\{/)) as { readonly url: string; readonly anonKey: string }
 
   const listener = run(`exec ${blockWith('tidewire listen')}`)
-  await listener.line(/^Listening to room /)
+  await listener.line(/^Listening to lobby /)
   await run(`exec ${blockWith('tidewire send')}`).end()
   expect(await listener.line(/hello/)).toContain('{"from":"the terminal"}')
 
