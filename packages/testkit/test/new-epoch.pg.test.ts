@@ -23,7 +23,7 @@ const DROP_SLOT = `
       begin
         perform pg_drop_replication_slot(slot_name) from pg_replication_slots;
         return;
-      exception when object_in_use then perform pg_sleep(0.05);
+      exception when object_in_use or undefined_object then perform pg_sleep(0.05);
       end;
     end loop;
   end $$`
