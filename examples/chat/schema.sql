@@ -31,7 +31,7 @@ create policy "give a heart" on hearts for insert to authenticated with check (a
 create policy "hear a room" on realtime.messages for select to authenticated using (may_enter(substr(realtime.topic(), 6)));
 create policy "speak in a room" on realtime.messages for insert to authenticated with check (may_enter(substr(realtime.topic(), 6)));
 
--- A heart is told on the room's private channel. It can be replayed to users who join later.
+-- A heart is sent to the room's private channel. It can be replayed to users who join later.
 create function tell_heart() returns trigger language plpgsql security definer set search_path = public as $$ begin
   perform realtime.broadcast_changes(
     'room:' || (select room from chat_messages where id = new.message), 'heart', tg_op, tg_table_name, tg_table_schema, new, old
