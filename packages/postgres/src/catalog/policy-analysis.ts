@@ -65,6 +65,9 @@ function collect(node: TreeNode, use: Use): boolean {
     case 'SQLVALUEFUNCTION':
       use.session = true
       return true
+    case 'PARAM':
+      // The output of the subquery in `x in (select …)`; other parameters do not occur in a policy.
+      return word(node, 'paramkind') === SUBLINK_OUTPUT
     default:
       return true
   }
@@ -90,10 +93,13 @@ function add(oids: Set<number>, oid: number | null): boolean {
   return true
 }
 
+/** `PARAM_SUBLINK` of Postgres's `primnodes.h`. */
+const SUBLINK_OUTPUT = '2'
+
 /** The nodes whose meaning lies in their parts alone, or in what `collect` takes from them. */
 const KNOWN_NODES: ReadonlySet<string> = new Set([
   ...['QUERY', 'RANGETBLENTRY', 'RTEPERMISSIONINFO', 'ALIAS', 'FROMEXPR', 'RANGETBLREF', 'JOINEXPR', 'TARGETENTRY', 'SORTGROUPCLAUSE'],
   ...['VAR', 'CONST', 'OPEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'SCALARARRAYOPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST'],
   ...['SUBLINK', 'COALESCE', 'COALESCEEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR', 'ARRAY', 'ARRAYEXPR'],
-  ...['RELABELTYPE', 'COERCEVIAIO', 'MINMAX', 'MINMAXEXPR', 'AGGREF', 'SQLVALUEFUNCTION'],
+  ...['RELABELTYPE', 'COERCEVIAIO', 'MINMAX', 'MINMAXEXPR', 'AGGREF', 'SQLVALUEFUNCTION', 'PARAM'],
 ])

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
 import { proveFlights, proveVisibility } from '../../../test/rls-proof.ts'
 
-const postgres = usePostgres()
+// Four databases at once, twice, and each keeps its anchor.
+const postgres = usePostgres({ max_replication_slots: '40', max_wal_senders: '40' })
 
 /** `TIDEWIRE_SEED` plays the cases of an earlier run again, `TIDEWIRE_CASES` more or fewer of them. */
 const cases = Number(process.env['TIDEWIRE_CASES'] ?? 2_500)

@@ -120,6 +120,27 @@ test('when a table that the policies read comes to inherit from theirs, no delet
   for (const channel of [mine, allDeletes]) channel.handle.close()
 })
 
+test.each([
+  ['in', 'team in (select m.team from teams m where m.member = auth.uid())'],
+  ['not in', 'team not in (select m.team from teams m where m.member <> auth.uid())'],
+  ['= any', 'team = any (select m.team from teams m where m.member = auth.uid())'],
+  ['a row of columns', '(team, true) in (select m.team, true from teams m where m.member = auth.uid())'],
+  ['a scalar', 'team = (select max(m.team) from teams m where m.member = auth.uid())'],
+])('a policy with a subquery (%s) can be analysed: the key of a deleted row comes', async (_form, condition) => {
+  await it.sql.query(
+    `drop table if exists of_team, teams; create table teams (team int, member uuid); insert into teams values (1, '${USER_1}'), (2, '${USER_2}');
+     create table of_team (id int primary key, team int); alter table of_team replica identity full; alter table of_team enable row level security;
+     create policy read on of_team for select using (${condition});
+     grant select on of_team, teams to authenticated; alter publication supabase_realtime add table of_team; insert into of_team values (1, 2), (2, 1)`,
+  )
+  const mine = watch('of_team', USER_1)
+  await mine.subscribed()
+  await it.sql.query('delete from of_team')
+  await mine.received(1)
+  expect(old(mine)).toEqual([{ id: 2 }])
+  mine.handle.close()
+})
+
 test('a table whose log does not hold what was deleted: said at the subscription, and no delete comes', async () => {
   const table = 'short'
   const mine = watch(table, USER_1)
