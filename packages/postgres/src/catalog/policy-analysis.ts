@@ -60,6 +60,8 @@ function collect(node: TreeNode, use: Use): boolean {
       const functionOid = oidOf(node, 'opfuncid')
       return functionOid === null || functionOid === 0 ? add(use.operators, oidOf(node, 'opno')) : add(use.functions, functionOid)
     }
+    // Postgres before 16 calls it RTE.
+    case 'RTE':
     case 'RANGETBLENTRY':
       return collectRange(node, use)
     case 'SQLVALUEFUNCTION':
@@ -98,7 +100,18 @@ const SUBLINK_OUTPUT = '2'
 
 /** The nodes whose meaning lies in their parts alone, or in what `collect` takes from them. */
 const KNOWN_NODES: ReadonlySet<string> = new Set([
-  ...['QUERY', 'RANGETBLENTRY', 'RTEPERMISSIONINFO', 'ALIAS', 'FROMEXPR', 'RANGETBLREF', 'JOINEXPR', 'TARGETENTRY', 'SORTGROUPCLAUSE'],
+  ...[
+    'QUERY',
+    'RTE',
+    'RANGETBLENTRY',
+    'RTEPERMISSIONINFO',
+    'ALIAS',
+    'FROMEXPR',
+    'RANGETBLREF',
+    'JOINEXPR',
+    'TARGETENTRY',
+    'SORTGROUPCLAUSE',
+  ],
   ...['VAR', 'CONST', 'OPEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'SCALARARRAYOPEXPR', 'FUNCEXPR', 'BOOLEXPR', 'NULLTEST', 'BOOLEANTEST'],
   ...['SUBLINK', 'COALESCE', 'COALESCEEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR', 'ARRAY', 'ARRAYEXPR'],
   ...['RELABELTYPE', 'COERCEVIAIO', 'MINMAX', 'MINMAXEXPR', 'AGGREF', 'SQLVALUEFUNCTION', 'PARAM'],
