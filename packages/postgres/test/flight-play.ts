@@ -320,7 +320,7 @@ class Play {
     if (!window.some(({ users }) => users[index]!.columns !== null)) return `the table is closed to its user: ${what}`
     if (old !== undefined && Object.keys(old).length > 1) this.#doubt(user, index, window, old, what)
     if (data.type === 'DELETE') {
-      if (user.deletes === 'authorized') this.#judgeDelete(user, index, first, window, (old as unknown as FlightRow).id, what)
+      if (user.deletes === 'authorized') this.#judgeDelete(user, index, first, window, old!, what)
       return null
     }
     const keyOnly = data.superseded === true && Object.keys(record!).length === 1
@@ -338,14 +338,20 @@ class Play {
     return null
   }
 
-  #judgeDelete(user: FlightUser, index: number, first: number, window: readonly State[], id: number, what: string): void {
+  #judgeDelete(user: FlightUser, index: number, first: number, window: readonly State[], old: object, what: string): void {
     const applied = window.map((state) => ({ state, policies: state.policies.filter((each) => appliesTo(each, state.users[index]!)) }))
     if (applied.some(({ state, policies: some }) => !isChecked(state, index) || some.every(({ opaque, sql }) => !opaque && sql === null)))
       return
+    const { id } = old as FlightRow
     const row = this.#states[first - 1]?.all.find((each) => each.id === id)
     if (applied.every(({ policies: some }) => some.some(({ opaque }) => opaque)))
       this.#doubts.set(`a delete under opaque policies: ${what}`, async () => false)
-    else if (row !== undefined && applied.every(({ policies: some }) => some.every(({ sql }) => sql !== null)))
+    // Content is judged by itself: the transaction may have written the row again before it deleted it.
+    else if (
+      Object.keys(old).length === 1 &&
+      row !== undefined &&
+      applied.every(({ policies: some }) => some.every(({ sql }) => sql !== null))
+    )
       this.#doubt(user, index, window, row, `deleted, ${what}`, false)
   }
 
