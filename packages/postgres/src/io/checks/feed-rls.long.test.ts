@@ -16,10 +16,10 @@ test(`every user gets what Postgres would show them, in ${cases} cases`, { timeo
   expect(compared).toBeGreaterThan(cases * 5)
 })
 
-const flights = Number(process.env['TIDEWIRE_FLIGHTS'] ?? 1_900)
+const flights = Number(process.env['TIDEWIRE_LONG_FLIGHTS'] ?? 1_900)
 
 test(`nothing is sent that was never shown, whatever is altered meanwhile, in ${flights} cases`, { timeout: 1_800_000 }, async () => {
-  console.log(`TIDEWIRE_SEED=${seed} TIDEWIRE_FLIGHTS=${flights}`)
+  console.log(`TIDEWIRE_SEED=${seed} TIDEWIRE_LONG_FLIGHTS=${flights}`)
   const judged = await proveFlights(postgres, { cases: flights, seed, lanes: 4 })
   console.log(`${judged} deliveries judged`)
   expect(judged).toBeGreaterThan(flights * 2)
