@@ -55,7 +55,7 @@ const CONNECT_TIMEOUT_MS = 5_000
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { url, poolSize, isOurs = false, temporarySlot = false } = options
-  const { databaseMessageStore, databasePool, isUnavailable, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
+  const { databaseMessageStore, databasePool, isUnreachable, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
     await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: poolSize, connectTimeoutMs: CONNECT_TIMEOUT_MS })
   let migrated: readonly string[] | null = null
@@ -73,7 +73,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   try {
     await prepare()
   } catch (error) {
-    if (!isUnavailable(error)) {
+    if (!isUnreachable(error)) {
       await pool.close()
       throw error instanceof Failure ? error : unusable(url, error)
     }

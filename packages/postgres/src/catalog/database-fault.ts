@@ -1,11 +1,24 @@
+/** The code of an error of Postgres, of a socket or of ours; empty where there is none. */
+export function codeOf(error: unknown): string {
+  const code = (error as { readonly code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
+}
+
+/** `null`: it comes from the network, or from `pg` itself. */
+export function sqlStateOf(error: unknown): string | null {
+  const code = codeOf(error)
+  return /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : null
+}
+
 /**
  * Whether the database could not be reached, or lacks what it needs to answer anything: the only faults that are retried for
  * as long as they last. SQLSTATE classes 08 and 57P0x, 53 (no connection, memory or disk is left), errors of sockets and DNS,
  * and our own time-outs while connecting. Everything else is a fault of a row, a table or a subscription, and would fail again.
  */
 export function isUnreachable(error: unknown): boolean {
-  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
-  if (typeof code === 'string') return /^(08...|57P0.|53...|E[A-Z]{3,}|pool-timeout)$/.test(code)
+  const code = codeOf(error)
+  if (code !== '') return /^(08...|57P0.|53...|E[A-Z]{3,}|EAI_[A-Z]+|pool-timeout)$/.test(code)
+  const { message } = error as { readonly message?: unknown }
   return typeof message === 'string' && PG_MESSAGES.test(message)
 }
 
@@ -15,12 +28,29 @@ const PG_MESSAGES =
 
 /** SQLSTATE 57014: the statement took longer than it may. */
 export function isTimeout(error: unknown): boolean {
-  return (error as { readonly code?: unknown }).code === '57014'
+  return codeOf(error) === '57014'
 }
 
 /** For logs. Never holds a row: Postgres puts values into `detail`, which is left out. */
 export function errorText(error: unknown): string {
-  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown }
+  const { message } = error as { readonly message?: unknown }
   const text = typeof message === 'string' ? message : String(error)
-  return typeof code === 'string' ? `${code}: ${text}` : text
+  const code = codeOf(error)
+  return code === '' ? text : `${code}: ${text}`
+}
+
+/** What a client gets when the database gave no answer, in the words of the reference (rules J5, A5). */
+export function databaseReason(error: unknown): string {
+  switch (codeOf(error)) {
+    case '57014':
+      return `QueryCanceled: ${(error as { readonly message?: string }).message ?? 'the query took too long'}`
+    case '23514':
+      return 'MissingPartition: Realtime was unable to find the expected messages partition'
+    case '53300':
+      return "DatabaseLackOfConnections: Database can't accept more connections, Realtime won't connect"
+    case 'pool-timeout':
+      return 'IncreaseConnectionPool: Please increase your connection pool size'
+    default:
+      return 'UnableToConnectToProject: Realtime was unable to connect to the project database'
+  }
 }

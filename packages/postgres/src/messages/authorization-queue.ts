@@ -65,7 +65,15 @@ interface Waiting<Asked, Answer> {
   readonly question: Asked
   readonly entries: Entry<Answer>[]
   readonly origins: Set<unknown>
-  state: 'waiting' | 'asked'
+}
+
+/** Questions that are asked in the same way. */
+interface Lane<Asked, Answer> {
+  readonly line: FairLine<Waiting<Asked, Answer>>
+  readonly times: BatchTimes
+  readonly maxBatch: number
+  /** Batches that are being asked. */
+  running: number
 }
 
 /**
@@ -74,8 +82,8 @@ interface Waiting<Asked, Answer> {
  */
 export class AuthorizationQueue<Asked extends Question, Answer> {
   readonly #options: AuthorizationQueueOptions<Asked, Answer>
-  readonly #batched = new FairLine<Waiting<Asked, Answer>>()
-  readonly #alone = new FairLine<Waiting<Asked, Answer>>()
+  readonly #batched: Lane<Asked, Answer> = { line: new FairLine(), times: BATCH, maxBatch: MAX_BATCH, running: 0 }
+  readonly #alone: Lane<Asked, Answer> = { line: new FairLine(), times: ALONE, maxBatch: 1, running: 0 }
   /** Those that no batch has begun with. */
   readonly #waiting = new Map<string, Waiting<Asked, Answer>>()
   readonly #slowUntil = new Map<unknown, number>()
@@ -83,8 +91,6 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   #open: Waiting<Asked, Answer>[] = []
   #openEntries = 0
   #isSweeping = false
-  #batches = 0
-  #single = 0
   #isStarting = false
 
   constructor(options: AuthorizationQueueOptions<Asked, Answer>) {
@@ -107,11 +113,12 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     waiting.entries.push(entry)
     if (waiting.origins.has(origin)) return
     waiting.origins.add(origin)
-    ;(this.#isSlow(origin) ? this.#alone : this.#batched).push(origin, waiting)
+    const lane = this.#isSlow(origin) ? this.#alone : this.#batched
+    lane.line.push(origin, waiting)
   }
 
   #newWaiting(question: Asked): Waiting<Asked, Answer> {
-    const waiting: Waiting<Asked, Answer> = { question, entries: [], origins: new Set(), state: 'waiting' }
+    const waiting: Waiting<Asked, Answer> = { question, entries: [], origins: new Set() }
     this.#waiting.set(question.key, waiting)
     this.#open.push(waiting)
     this.#sweepLater()
@@ -124,84 +131,70 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     this.#isStarting = true
     queueMicrotask(() => {
       this.#isStarting = false
-      while (this.#batches < this.#options.lanes && this.#runBatch());
-      while (this.#single < this.#options.lanes && this.#runAlone());
+      for (const lane of [this.#batched, this.#alone]) while (lane.running < this.#options.lanes && this.#runNext(lane));
     })
   }
 
-  #runBatch(): boolean {
-    const batch = this.#take(this.#batched, MAX_BATCH)
+  #runNext(lane: Lane<Asked, Answer>): boolean {
+    const batch = this.#take(lane)
     if (batch.length === 0) return false
-    this.#batches++
-    void this.#run(batch, BATCH).finally(() => {
-      this.#batches--
+    lane.running++
+    void this.#run(batch, lane).finally(() => {
+      lane.running--
       this.#start()
     })
     return true
   }
 
-  #runAlone(): boolean {
-    const batch = this.#take(this.#alone, 1)
-    if (batch.length === 0) return false
-    this.#single++
-    void this.#run(batch, ALONE).finally(() => {
-      this.#single--
-      this.#start()
-    })
-    return true
-  }
-
-  #take(line: FairLine<Waiting<Asked, Answer>>, limit: number): Waiting<Asked, Answer>[] {
+  #take({ line, maxBatch }: Lane<Asked, Answer>): Waiting<Asked, Answer>[] {
     const batch: Waiting<Asked, Answer>[] = []
-    while (batch.length < limit) {
+    while (batch.length < maxBatch) {
       const waiting = line.take()
       if (waiting === undefined) break
       // It stands in the line once for each of its origins.
-      if (waiting.state === 'asked') continue
-      this.#leave(waiting)
+      if (this.#isAsked(waiting)) continue
+      this.#waiting.delete(waiting.question.key)
       if (waiting.entries.some((each) => !each.isSettled && each.asker.isWaiting())) batch.push(waiting)
-      else this.#settle(waiting, this.#options.timedOut(false))
+      else this.#settle(waiting.entries, this.#options.timedOut(false))
     }
     return batch
   }
 
-  async #run(batch: readonly Waiting<Asked, Answer>[], times: BatchTimes): Promise<void> {
+  #isAsked(waiting: Waiting<Asked, Answer>): boolean {
+    return this.#waiting.get(waiting.question.key) !== waiting
+  }
+
+  async #run(batch: readonly Waiting<Asked, Answer>[], lane: Lane<Asked, Answer>): Promise<void> {
     const outcomes = await this.#options.ask(
       batch.map(({ question }) => question),
-      times,
+      lane.times,
     )
+    const isAlone = lane === this.#alone
     for (const [at, waiting] of batch.entries()) {
       const outcome = outcomes[at]!
       if (outcome.kind === 'slow') for (const origin of waiting.origins) this.#markSlow(origin)
-      if (outcome.kind === 'answered' || (outcome.kind === 'slow' && times === ALONE)) this.#settle(waiting, outcome.answer)
-      else this.#askAgain(waiting, outcome.kind !== 'not-asked' || times === ALONE)
+      if (outcome.kind === 'answered' || (outcome.kind === 'slow' && isAlone)) this.#settle(waiting.entries, outcome.answer)
+      else this.#askAgain(waiting, outcome.kind !== 'not-asked' || isAlone ? this.#alone : this.#batched)
     }
   }
 
   /** An equal question that waits by now is asked after all of them, so they share its answer. */
-  #askAgain(asked: Waiting<Asked, Answer>, alone: boolean): void {
+  #askAgain(asked: Waiting<Asked, Answer>, { line }: Lane<Asked, Answer>): void {
     const open = asked.entries.filter(({ isSettled }) => !isSettled)
     if (open.length === 0) return
     const waiting = this.#waiting.get(asked.question.key) ?? this.#newWaiting(asked.question)
     waiting.entries.unshift(...open)
     for (const { asker } of open) waiting.origins.add(asker.origin)
-    ;(alone ? this.#alone : this.#batched).putBack(open[0]!.asker.origin, waiting)
+    line.putBack(open[0]!.asker.origin, waiting)
   }
 
-  #leave(waiting: Waiting<Asked, Answer>): void {
-    waiting.state = 'asked'
-    this.#waiting.delete(waiting.question.key)
-  }
-
-  #settle({ entries }: Waiting<Asked, Answer>, answer: Answer): void {
-    for (const entry of entries) this.#settleOne(entry, answer)
-  }
-
-  #settleOne(entry: Entry<Answer>, answer: Answer): void {
-    if (entry.isSettled) return
-    entry.isSettled = true
-    this.#openEntries--
-    entry.settle(answer)
+  #settle(entries: readonly Entry<Answer>[], answer: Answer): void {
+    for (const entry of entries) {
+      if (entry.isSettled) continue
+      entry.isSettled = true
+      this.#openEntries--
+      entry.settle(answer)
+    }
   }
 
   #isSlow(origin: unknown): boolean {
@@ -231,9 +224,10 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   /** Every wait ends, whether or not a session is free, and whether or not the database answers. */
   #sweep(): void {
     const now = this.#options.runtime.uptime()
-    this.#open = this.#open.filter(({ entries, state }) => {
-      for (const entry of entries) if (entry.deadline <= now) this.#settleOne(entry, this.#options.timedOut(state === 'asked'))
-      return entries.some(({ isSettled }) => !isSettled)
+    this.#open = this.#open.filter((waiting) => {
+      const late = waiting.entries.filter(({ deadline }) => deadline <= now)
+      if (late.length > 0) this.#settle(late, this.#options.timedOut(this.#isAsked(waiting)))
+      return waiting.entries.some(({ isSettled }) => !isSettled)
     })
   }
 }

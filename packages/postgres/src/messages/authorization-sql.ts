@@ -1,6 +1,4 @@
-import { roleVersionSql } from '../catalog/role-version.ts'
-
-import { forbiddenRoleSql } from '../catalog/role-rule.ts'
+import { forbiddenRoleSql, roleVersionSql } from '../catalog/role-sql.ts'
 
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
 export interface PolicyQuestion {

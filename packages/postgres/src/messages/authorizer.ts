@@ -1,5 +1,5 @@
 import type { Authorization, AuthorizationRequest, Authorizer } from '@tidewire/server'
-import { databaseReason } from '../database-reason.ts'
+import { codeOf, databaseReason, sqlStateOf } from '../catalog/database-fault.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import { AuthorizationQueue, type Outcome } from './authorization-queue.ts'
 import {
@@ -36,11 +36,10 @@ export interface AuthorizerOptions {
  */
 export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   const { sessions = 3, runtime } = options
-  const prepared = new WeakMap<PolicySession, PlannedRoles>()
   const queue = new AuthorizationQueue<Asked, Answer>({
     runtime,
     lanes: Math.max(1, Math.floor((sessions - 1) / 2)),
-    ask: (questions, times) => askBatch(options, prepared, questions, times),
+    ask: (questions, times) => askBatch(options, questions, times),
     timedOut: (wasAsked) => ({ error: wasAsked ? NO_ANSWER : NO_SESSION }),
   })
   const ask = async (request: AuthorizationRequest, command: Command): Promise<Authorization> => {
@@ -92,16 +91,11 @@ function questionOf({ subTopic, identity }: AuthorizationRequest, command: Comma
   }
 }
 
-async function askBatch(
-  options: AuthorizerOptions,
-  prepared: WeakMap<PolicySession, PlannedRoles>,
-  questions: readonly Asked[],
-  times: BatchTimes,
-): Promise<readonly Outcome<Answer>[]> {
+async function askBatch(options: AuthorizerOptions, questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]> {
   try {
-    return await options.withSession((session) => new PolicyBatch(session, prepared, options.runtime, times).ask(questions))
+    return await options.withSession((session) => new PolicyBatch(session, options.runtime, times).ask(questions))
   } catch (error) {
-    const { code } = error as { readonly code?: unknown }
+    const code = codeOf(error)
     // Sessions are busy with other things, or the cancellation met no question. Those who asked wait on.
     const isUndecided = code === NO_SESSION.code || (code === QUERY_CANCELED && questions.length > 1)
     if (code === NO_ANSWER.code && questions.length > 1) return questions.map(() => ({ kind: 'suspect' }))
@@ -109,46 +103,44 @@ async function askBatch(
   }
 }
 
-/** By role, its version before the session planned for it. */
-type PlannedRoles = Map<string, string>
+/** Of each session that has the function, by role, its version before the session planned for it. */
+const plannedRoles = new WeakMap<PolicySession, Map<string, string>>()
 
 /** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
 const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
 
 class PolicyBatch {
   readonly #session: PolicySession
-  readonly #prepared: WeakMap<PolicySession, PlannedRoles>
   readonly #runtime: FeedRuntime
   readonly #times: BatchTimes
 
-  constructor(session: PolicySession, prepared: WeakMap<PolicySession, PlannedRoles>, runtime: FeedRuntime, times: BatchTimes) {
+  constructor(session: PolicySession, runtime: FeedRuntime, times: BatchTimes) {
     this.#session = session
-    this.#prepared = prepared
     this.#runtime = runtime
     this.#times = times
   }
 
   /** Rejects when the database is the trouble. A batch that fails for a question of it is split until that one stands alone. */
   async ask(questions: readonly Asked[]): Promise<readonly Outcome<Answer>[]> {
-    if (!this.#prepared.has(this.#session)) {
+    if (!plannedRoles.has(this.#session)) {
       await this.#query(CREATE_FUNCTION)
       // Not known to every system that Postgres runs on.
       await this.#query(NOTICE_LOST_CLIENT).catch((error: unknown) => {
-        if (sqlState(error) === null) throw error
+        if (sqlStateOf(error) === null) throw error
       })
-      this.#prepared.set(this.#session, new Map())
+      plannedRoles.set(this.#session, new Map())
     }
     try {
       const answers = await this.#answers(questions)
       if (answers !== null) return questions.map((_, at) => outcomeOf(answers[at]))
     } catch (error) {
-      const code = sqlState(error)
+      const code = sqlStateOf(error)
       if (code === null) throw error
       await this.#query('rollback')
       await this.#discardPlans()
       if (!isPolicyFault(code)) throw error
       if (code === UNDEFINED_FUNCTION && (error as Error).message.includes(FUNCTION_NAME)) {
-        this.#prepared.delete(this.#session)
+        plannedRoles.delete(this.#session)
         return this.ask(questions)
       }
       if (questions.length === 1) return [{ kind: 'answered', answer: { error } }]
@@ -171,14 +163,14 @@ class PolicyBatch {
    * membership or an attribute.
    */
   #isPlannedOtherwise(roles: readonly string[], found: readonly { readonly version: string }[]): boolean {
-    const planned = this.#prepared.get(this.#session)!
+    const planned = plannedRoles.get(this.#session)!
     const isOther = roles.some((role, at) => planned.has(role) && planned.get(role) !== found[at]!.version)
     if (!isOther) for (const [at, role] of roles.entries()) planned.set(role, found[at]!.version)
     return isOther
   }
 
   async #discardPlans(): Promise<void> {
-    this.#prepared.get(this.#session)?.clear()
+    plannedRoles.get(this.#session)?.clear()
     await this.#query('discard plans')
   }
 
@@ -222,11 +214,6 @@ function authorizationOf(answer: Answer, command: Command, request: Authorizatio
 
 const UNDEFINED_FUNCTION = '42883'
 const QUERY_CANCELED = '57014'
-
-function sqlState(error: unknown): string | null {
-  const code = (error as { code?: unknown } | null)?.code
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null
-}
 
 /**
  * Whether the fault lies in what the policies ran into with this user, and not in the database: connections (08),

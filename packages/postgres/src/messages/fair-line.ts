@@ -1,11 +1,11 @@
+import { append } from '../catalog/multimap.ts'
+
 /** A queue that serves its origins in turns: one that asks a thousand times waits behind its own questions, not before those of others. */
 export class FairLine<Item> {
   readonly #origins = new Map<unknown, Item[]>()
 
   push(origin: unknown, item: Item): void {
-    const items = this.#origins.get(origin)
-    if (items === undefined) this.#origins.set(origin, [item])
-    else items.push(item)
+    append(this.#origins, origin, item)
   }
 
   /** For an item that was taken too early. */

@@ -1,5 +1,5 @@
 import type { MessageStore, StoredMessage } from '@tidewire/server'
-import { databaseReason } from '../database-reason.ts'
+import { databaseReason } from '../catalog/database-fault.ts'
 
 /** What asks the database; the pools of `pg` are one. */
 export interface MessageDatabase {

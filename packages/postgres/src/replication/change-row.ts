@@ -1,3 +1,4 @@
+import { getOrMake } from '../catalog/multimap.ts'
 import { Tuple } from './pgoutput/tuple.ts'
 import type { LogPosition } from './position.ts'
 import type { Column, Table } from './table.ts'
@@ -9,20 +10,35 @@ export type ColumnText = (column: string) => string | null | undefined
 /** Texts of a row's columns, in the order of the columns that they go with; `undefined`: not known. */
 export type RowTexts = readonly (string | null | undefined)[]
 
-/** Its log position. */
 export function logPositionOf({ transaction, seq }: RowChange): LogPosition {
   return { commitLsn: transaction.commitLsn, seq }
 }
 
-const columnsByName = new WeakMap<Table, Map<string, Column>>()
+interface ColumnMaps {
+  readonly byName: ReadonlyMap<string, Column>
+  readonly byNumber: ReadonlyMap<number, Column>
+}
 
-function columnOf(table: Table, name: string): Column | undefined {
-  let columns = columnsByName.get(table)
-  if (columns === undefined) {
-    columns = new Map(table.columns.map((column) => [column.name, column]))
-    columnsByName.set(table, columns)
-  }
-  return columns.get(name)
+const columnMaps = new WeakMap<Table, ColumnMaps>()
+
+function columnsOf(table: Table): ColumnMaps {
+  return getOrMake(columnMaps, table, () => ({
+    byName: new Map(table.columns.map((column) => [column.name, column])),
+    byNumber: new Map(table.columns.map((column) => [column.number, column])),
+  }))
+}
+
+/** In the row as it is after the change; a value that was not sent again stands in the old row, where all of that was sent. */
+function recordText({ newTuple, old }: RowChange, column: Column | undefined): string | null | undefined {
+  const at = column?.tupleIndex ?? null
+  if (at === null) return undefined
+  const text = newTuple?.text(at)
+  return text === undefined && old?.extent === 'full' ? old.tuple.text(at) : text
+}
+
+function oldText({ old }: RowChange, column: Column | undefined): string | null | undefined {
+  const at = column?.tupleIndex ?? null
+  return at === null ? undefined : old?.tuple.text(at)
 }
 
 export interface FilterView {
@@ -38,20 +54,14 @@ export interface FilterView {
  * is `asked` whether the row was theirs (rule D14).
  */
 export function filterText(change: RowChange, { asked = false, rowSecurity }: FilterView): ColumnText {
-  const { table, newTuple, old } = change
-  if (newTuple === null) {
-    const known = (rowSecurity || table.rowSecurity) && !asked ? table.primaryKey : table.columns.filter((column) => column.identity)
-    return (name) => {
-      const column = columnOf(table, name)
-      return column === undefined || column.tupleIndex === null || !known.includes(column) ? undefined : old?.tuple.text(column.tupleIndex)
-    }
-  }
-  const full = old?.extent === 'full' ? old.tuple : null
+  const { table } = change
+  const { byName } = columnsOf(table)
+  if (change.newTuple !== null) return (name) => recordText(change, byName.get(name))
+  const onlyKey = (rowSecurity || table.rowSecurity) && !asked
   return (name) => {
-    const at = columnOf(table, name)?.tupleIndex
-    if (at === undefined || at === null) return undefined
-    const text = newTuple.text(at)
-    return text === undefined ? full?.text(at) : text
+    const column = byName.get(name)
+    const isKnown = column !== undefined && (onlyKey ? table.primaryKey.includes(column) : column.identity)
+    return isKnown ? oldText(change, column) : undefined
   }
 }
 
@@ -72,21 +82,15 @@ export function primaryKeyTexts({ table, newTuple, old }: RowChange): readonly s
  * A deleted row as the text of a value of its table's row type; `null` when not all of these columns are known, save for
  * generated ones, which follow from the others.
  */
-export function oldRowText({ table, old }: RowChange, names: readonly string[]): string | null {
-  if (old?.extent !== 'full') return null
-  const texts: (string | null)[] = []
-  for (const name of names) {
-    const column = columnOf(table, name)
-    const at = column?.tupleIndex ?? null
-    const text = at === null ? undefined : old.tuple.text(at)
-    if (text === undefined && column?.generated !== true) return null
-    texts.push(text ?? null)
-  }
-  return rowText(texts)
+export function oldRowText(change: RowChange, names: readonly string[]): string | null {
+  if (change.old?.extent !== 'full') return null
+  const columns = names.map((name) => columnsOf(change.table).byName.get(name))
+  const texts = columns.map((column) => oldText(change, column))
+  return columns.every((column, at) => texts[at] !== undefined || column?.generated === true) ? rowText(texts) : null
 }
 
 /** A row as the text of a value of its table's row type. What is not known is null. */
-export function rowText(texts: readonly (string | null | undefined)[]): string {
+export function rowText(texts: RowTexts): string {
   return `(${texts.map((text) => (typeof text === 'string' ? `"${text.replace(/["\\]/g, '\\$&')}"` : '')).join(',')})`
 }
 
@@ -96,16 +100,10 @@ export function presentColumns({ columns }: Table): readonly Column[] {
 }
 
 /** Their texts in the row as it is after the change, or in all of it as it was; `undefined` what the log does not hold. */
-export function rowTexts(change: RowChange, row: 'record' | 'old'): readonly (string | null | undefined)[] | null {
-  const { table, newTuple, old } = change
-  const full = old?.extent === 'full' ? old.tuple : null
-  const tuple = row === 'record' ? newTuple : full
-  if (tuple === null) return null
-  return presentColumns(table).map(({ tupleIndex }) => {
-    if (tupleIndex === null) return undefined
-    const text = tuple.text(tupleIndex)
-    return text === undefined ? full?.text(tupleIndex) : text
-  })
+export function rowTexts(change: RowChange, row: 'record' | 'old'): RowTexts | null {
+  if (row === 'record' ? change.newTuple === null : change.old?.extent !== 'full') return null
+  const text = row === 'record' ? recordText : oldText
+  return presentColumns(change.table).map((column) => text(change, column))
 }
 
 /** The columns that the stream carries, by `attnum`. */
@@ -113,19 +111,10 @@ export function publishedColumns(table: Table): readonly number[] {
   return presentColumns(table).flatMap(({ number, tupleIndex }) => (tupleIndex === null ? [] : [number]))
 }
 
-const indexes = new WeakMap<Table, ReadonlyMap<number, number | null>>()
-
 /** What the change wrote to these columns. */
-export function imageOf({ table, newTuple, old }: RowChange, columns: readonly number[]): RowTexts {
-  let byNumber = indexes.get(table)
-  if (byNumber === undefined) indexes.set(table, (byNumber = new Map(table.columns.map(({ number, tupleIndex }) => [number, tupleIndex]))))
-  const full = old?.extent === 'full' ? old.tuple : null
-  return columns.map((number) => {
-    const at = byNumber.get(number) ?? null
-    if (at === null) return undefined
-    const text = newTuple?.text(at)
-    return text === undefined ? full?.text(at) : text
-  })
+export function imageOf(change: RowChange, columns: readonly number[]): RowTexts {
+  const { byNumber } = columnsOf(change.table)
+  return columns.map((number) => recordText(change, byNumber.get(number)))
 }
 
 /** The change, had it written this. */

@@ -10,8 +10,8 @@ export function formatLsn(lsn: Lsn): string {
 }
 
 /** `null`: not an LSN. */
-export function parseLsn(text: string): Lsn | null {
-  const parts = /^([0-9a-f]{1,8})\/([0-9a-f]{1,8})$/i.exec(text)
+export function parseLsn(text: string | null): Lsn | null {
+  const parts = /^([0-9a-f]{1,8})\/([0-9a-f]{1,8})$/i.exec(text ?? '')
   return parts === null ? null : (BigInt(`0x${parts[1]}`) << 32n) | BigInt(`0x${parts[2]}`)
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { faultOf, isUnavailable, retryDelayMs } from './replication-fault.ts'
+import { isUnreachable } from '../catalog/database-fault.ts'
+import { faultOf, retryDelayMs } from './replication-fault.ts'
 
 test.each([
   ['57P01', 'restarting'],
@@ -41,6 +42,7 @@ test('delays grow to a limit and are spread by chance', () => {
 
 test.each([
   [{ code: 'ECONNREFUSED' }, true],
+  [{ code: 'EAI_AGAIN' }, true],
   [{ code: '57P03', message: 'the database system is starting up' }, true],
   [{ code: '53300' }, true],
   [{ message: 'Connection terminated unexpectedly' }, true],
@@ -49,5 +51,5 @@ test.each([
   [{ code: '3D000' }, false],
   [{ message: 'SASL: client password must be a string' }, false],
 ])('%j is a database that may come back: %s', (error, expected) => {
-  expect(isUnavailable(error)).toBe(expected)
+  expect(isUnreachable(error)).toBe(expected)
 })

@@ -1,3 +1,5 @@
+import { codeOf, sqlStateOf } from '../catalog/database-fault.ts'
+
 /** Why the feed does not flow. `message` never holds a password. */
 export type ReplicationFault =
   /** No connection: network, DNS, TLS, a server that is not there. */
@@ -19,35 +21,29 @@ export type ReplicationFault =
   /** The server sent what cannot be understood. */
   | { readonly kind: 'malformed-stream'; readonly message: string }
 
-/** An error of `pg`, of Postgres or of a socket, as far as it matters here. */
-export interface ErrorLike {
-  readonly code?: unknown
-  readonly message?: unknown
+/** A fault that no code of an error says. */
+export class AttachFault extends Error {
+  readonly fault: ReplicationFault
+
+  constructor(fault: ReplicationFault) {
+    super(fault.message)
+    this.fault = fault
+  }
 }
 
 /** What an error while connecting or streaming means for the feed. */
-export function faultOf(error: ErrorLike): ReplicationFault {
-  const code = typeof error.code === 'string' ? error.code : ''
-  const message = typeof error.message === 'string' && error.message !== '' ? error.message : code === '' ? 'the connection was lost' : code
-  // Everything else that has no SQLSTATE comes from the network or from pg itself.
-  if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('E')) return { kind: 'unreachable', message }
+export function faultOf(error: unknown): ReplicationFault {
+  if (error instanceof AttachFault) return error.fault
+  const code = sqlStateOf(error)
+  const { message: text } = error as { readonly message?: unknown }
+  const message = typeof text === 'string' && text !== '' ? text : codeOf(error) || 'the connection was lost'
+  if (code === null || code.startsWith('08')) return { kind: 'unreachable', message }
   if (code.startsWith('57P')) return { kind: 'restarting', message }
   if (code === '55006') return { kind: 'slot-held', message }
   if (code === '53300' || code === '53400') return { kind: 'exhausted', message: exhaustedText(message) }
   // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
   if (code === '42704') return { kind: 'publication-changed', message }
-  if (code.startsWith('08')) return { kind: 'unreachable', message }
   return { kind: 'refused', code, message }
-}
-
-/**
- * Whether there was no Postgres to ask, or none that has time for more sessions; whatever else went wrong will go wrong
- * again. (`pg` has no code for a connection that ended or took too long.)
- */
-export function isUnavailable(error: unknown): boolean {
-  const { code, message = '' } = error as { readonly code?: unknown; readonly message?: string }
-  if (typeof code === 'string') return /^E[A-Z]{3}/.test(code) || /^(08|57P|53300)/.test(code)
-  return /^(Connection terminated|timeout expired|timeout exceeded)/.test(message)
 }
 
 function exhaustedText(message: string): string {

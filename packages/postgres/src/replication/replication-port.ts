@@ -1,5 +1,6 @@
 import type { Lsn } from './lsn.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
+import type { StandbyStatus } from './pgoutput/stream-message.ts'
 import type { TableGap } from './published-relations.ts'
 import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason } from './source/replication-state.ts'
@@ -17,11 +18,7 @@ export interface ReplicationReceiver {
   failed(fault: ReplicationFault): void
 }
 
-export interface ReplicationStatus {
-  readonly received: Lsn
-  readonly flushed: Lsn
-  readonly requestReply: boolean
-}
+export type ReplicationStatus = Omit<StandbyStatus, 'nowMs'>
 
 /** What the catalog session sees now and then. */
 export interface ReplicationCheck {

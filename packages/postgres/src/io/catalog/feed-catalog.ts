@@ -3,7 +3,7 @@ import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'
-import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
+import { forbiddenRoleSql } from '../../catalog/role-sql.ts'
 import { loadPolicyVersions } from './policy-version.ts'
 
 /** The tables whose changes clients may ask for. The feed's own table never is one. */
@@ -61,23 +61,12 @@ export async function loadRoles(session: Queryable, names: readonly string[]): P
   })
 }
 
-interface TableRow {
-  readonly oid: number
-  readonly schema: string
-  readonly name: string
-  readonly rowSecurity: boolean
-  readonly partitioned: boolean
-  readonly replicaIdentityFull: boolean
-  readonly columns: readonly ColumnRow[]
+/** A table as the query gives it. Sets come as lists, and the primary key as `attnum`s. */
+interface TableRow extends Pick<CatalogTable, 'oid' | 'schema' | 'name' | 'rowSecurity' | 'partitioned' | 'replicaIdentityFull'> {
+  readonly columns: readonly (Omit<CatalogColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] })[]
   readonly primaryKey: readonly number[]
   readonly policies: readonly PolicyRow[]
-  readonly roles: readonly RoleRow[]
-}
-
-type ColumnRow = Omit<CatalogColumn, 'rolesWithSelect'> & { readonly rolesWithSelect: readonly string[] }
-
-interface RoleRow extends Omit<TableRole, 'version' | 'scope'> {
-  readonly name: string
+  readonly roles: readonly (Omit<TableRole, 'version' | 'scope'> & { readonly name: string })[]
 }
 
 interface PolicyRow extends PolicyTree {
@@ -167,44 +156,29 @@ async function tableRows(session: Queryable, oids: readonly number[], roles: rea
 }
 
 async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<CatalogTable> {
+  const { policies, ...facts } = row
   const reader = new PolicyReader(session, tableRows)
   await reader.read(row)
-  const { reach } = reader
+  const { claims, reach } = reader
   const names = row.roles.map(({ name }) => name)
   const versions = await loadPolicyVersions(session, reach, names)
   const columns = row.columns.map((column) => ({ ...column, rolesWithSelect: new Set(column.rolesWithSelect) }))
+  const policiesFor = (role: string): PolicyRow[] => policies.filter((policy) => policy.roles.includes(role))
+  const ownerColumns = new Map<string, string>()
+  for (const role of row.rowSecurity ? roles : []) {
+    const number = ownerColumn(policiesFor(role), (oid) => reader.isUid(oid))
+    const column = columns.find((each) => each.number === number)
+    if (column !== undefined) ownerColumns.set(role, column.name)
+  }
   return {
-    oid: row.oid,
-    schema: row.schema,
-    name: row.name,
-    rowSecurity: row.rowSecurity,
-    partitioned: row.partitioned,
-    replicaIdentityFull: row.replicaIdentityFull,
+    ...facts,
     columns,
     primaryKey: row.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? []),
-    claims: reader.claims,
-    ownerColumns: ownerColumns(row, roles, reader),
+    claims,
+    ownerColumns,
     roles: new Map(
-      row.roles.map(({ name, ...facts }, index) => [
-        name,
-        { ...facts, version: versions[index]!, scope: reader.scopeOf(policiesFor(row, name)) },
-      ]),
+      row.roles.map(({ name, ...role }, index) => [name, { ...role, version: versions[index]!, scope: reader.scopeOf(policiesFor(name)) }]),
     ),
     reach,
   }
-}
-
-function policiesFor({ policies }: TableRow, role: string): PolicyRow[] {
-  return policies.filter((policy) => policy.roles.includes(role))
-}
-
-function ownerColumns(row: TableRow, roles: readonly string[], reader: PolicyReader): Map<string, string> {
-  const owners = new Map<string, string>()
-  if (!row.rowSecurity) return owners
-  for (const role of roles) {
-    const number = ownerColumn(policiesFor(row, role), (oid) => reader.isUid(oid))
-    const column = row.columns.find((each) => each.number === number)
-    if (column !== undefined) owners.set(role, column.name)
-  }
-  return owners
 }

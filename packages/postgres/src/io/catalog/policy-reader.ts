@@ -1,6 +1,6 @@
 import { claimsReadBy, functionScope, type CatalogFunction } from '../../catalog/function-analysis.ts'
 import type { PolicyTree } from '../../catalog/owner-column.ts'
-import { expressionUse, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
+import { expressionUse, FIRST_USER_OID, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
@@ -48,7 +48,7 @@ export class PolicyReader {
 
   isUid(oid: number): boolean {
     const facts = this.#functions.get(oid)
-    if (facts === undefined || facts.resultType !== UUID_TYPE || facts.oid < 16_384) return false
+    if (facts === undefined || facts.resultType !== UUID_TYPE || facts.oid < FIRST_USER_OID) return false
     const claims = claimsReadBy(facts)
     return claims !== null && claims.size === 1 && claims.has('sub')
   }

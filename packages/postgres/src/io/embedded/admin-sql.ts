@@ -1,6 +1,7 @@
 import type { AdminSqlResult } from '@tidewire/protocol'
 import type { AdminSql } from '@tidewire/server'
 import pg from 'pg'
+import { dropClient, newClient } from '../sessions/client.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 
 const MAX_ROWS = 500
@@ -20,7 +21,7 @@ export function adminSql(sessions: SessionsWhenOpen): AdminSql {
       try {
         const { checkerLogin } = await sessions()
         if (checkerLogin === null) return { ok: false, reason: 'SqlOff: there is no login that is no superuser to run it with' }
-        return await run(new pg.Client({ ...checkerLogin, application_name: 'tidewire inspector' }), sql)
+        return await run(newClient({ ...checkerLogin, application_name: 'tidewire inspector' }), sql)
       } catch (error) {
         return { ok: false, reason: `SqlRefused: ${error instanceof Error ? error.message : 'the database does not answer'}` }
       }
@@ -31,12 +32,11 @@ export function adminSql(sessions: SessionsWhenOpen): AdminSql {
 type Outcome = Awaited<ReturnType<AdminSql['run']>>
 
 async function run(session: pg.Client, sql: string): Promise<Outcome> {
-  session.on('error', () => {})
   let late = false
   const deadline = setTimeout(() => {
     late = true
     // The backend notices that no client listens any more.
-    ;(session as unknown as { readonly connection: { readonly stream: { destroy(): void } } }).connection.stream.destroy()
+    dropClient(session)
   }, DEADLINE_MS)
   try {
     await session.connect()

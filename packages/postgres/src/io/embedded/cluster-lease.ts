@@ -1,4 +1,5 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { newClient } from '../sessions/client.ts'
 
 /** Any two numbers that nothing else uses: the advisory lock whose holder is the process in charge of an embedded cluster. */
 const LEASE_KEYS: readonly [number, number] = [0x7469_6465, 0x7769_7265]
@@ -25,20 +26,14 @@ export type LeaseAnswer =
 
 /** Asks once. `onLost` is called when the session ends without having been released. */
 export async function takeLease(url: string, dataDir: string, onLost: () => void): Promise<LeaseAnswer> {
-  const client: ReferableClient = new pg.Client({
+  const client: ReferableClient = newClient({
     connectionString: url,
     application_name: 'tidewire',
     keepAlive: true,
     connectionTimeoutMillis: 5_000,
   })
-  let released = false
-  let held = false
-  client.on('error', () => {})
-  client.on('end', () => {
-    if (held && !released) onLost()
-  })
   const release = async (): Promise<void> => {
-    released = true
+    client.removeListener('end', onLost)
     client.ref?.()
     await client.end().catch(() => {})
   }
@@ -49,7 +44,7 @@ export async function takeLease(url: string, dataDir: string, onLost: () => void
     )
     const [row] = rows
     if (row?.directory === dataDir && row.locked) {
-      held = true
+      client.once('end', onLost)
       client.unref?.()
       return { kind: 'held', lease: { release } }
     }

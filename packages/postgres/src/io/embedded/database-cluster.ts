@@ -3,8 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { appendFile, chmod, chown, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { RealtimeError } from '@tidewire/protocol'
-import { unavailable } from './embedded-fault.ts'
+import { databaseFault, unavailable } from './embedded-fault.ts'
 import type { Account } from './postgres-account.ts'
 
 /** Name of the superuser and of the database of a cluster made here. */
@@ -32,11 +31,7 @@ export async function clusterPassword(dataDir: string, mayCreate: boolean): Prom
     return (await readFile(file, 'utf8')).trim()
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
-    if (!mayCreate)
-      throw new RealtimeError(
-        'database-unavailable',
-        `${file}, which holds the password of ${dataDir}, is gone: put it back or remove both.`,
-      )
+    if (!mayCreate) throw databaseFault(`${file}, which holds the password of ${dataDir}, is gone: put it back or remove both.`)
   }
   const draft = `${file}.${randomBytes(6).toString('hex')}`
   await writeFile(draft, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { RealtimeError } from '@tidewire/protocol'
+import { codeOf } from '../../catalog/database-fault.ts'
 import {
   clusterEnvironment,
   clusterPassword,
@@ -14,6 +15,7 @@ import {
   serverUrl,
   SUPERUSER,
 } from './database-cluster.ts'
+import { databaseFault } from './embedded-fault.ts'
 import { checkReachable, postgresAccount, type Account } from './postgres-account.ts'
 import { checkRunnable, findPostgresBinaries, type PostgresBinaries } from './postgres-binaries.ts'
 import { isAnotherProgram, isRunning, postmasterFile, readPostmasterFile } from './postmaster-file.ts'
@@ -29,14 +31,15 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number
   /** Server settings by name, for instance `{ fsync: 'off' }`; they win over the ones set here. Only used when a server is started. */
   readonly settings?: Readonly<Record<string, string>>
-  /** How long a start may take, crash recovery included. Default 60,000. */
-  readonly startTimeoutMs?: number
   /** Called when the server ends without `stop()` having been called. The argument is the end of its log. */
   readonly onExit?: (log: string) => void
 }
 
 /** A log longer than this is started over at the next start. */
 const LOG_LIMIT_BYTES = 16 * 1024 * 1024
+
+/** How long a start may take, crash recovery included. */
+const START_TIMEOUT_MS = 60_000
 
 /** How long the sessions of a process that was just killed may take to end. */
 const SESSION_END_MS = 1_000
@@ -60,7 +63,7 @@ interface Launch {
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   checkSettings(options.settings ?? {})
-  const deadline = Date.now() + (options.startTimeoutMs ?? 60_000)
+  const deadline = Date.now() + START_TIMEOUT_MS
   const binaries = await findPostgresBinaries(options.installation)
   const wanted = resolve(options.dataDir)
   await mkdir(dirname(wanted), { recursive: true })
@@ -71,8 +74,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 
   const version = await clusterVersion(dataDir)
   if (version !== null && version !== majorVersion)
-    throw new RealtimeError(
-      'database-unavailable',
+    throw databaseFault(
       `${dataDir} was made by Postgres ${version}, and this is Postgres ${majorVersion}: move it away, or run it with its own version and --db.`,
     )
   const password = await clusterPassword(dataDir, version === null)
@@ -110,20 +112,19 @@ async function findRunning(launch: Launch, ownChild = false): Promise<EmbeddedPo
     if (postmaster.status === 'ready' && postmaster.port > 0) {
       const server = describeServer(launch, postmaster.pid, postmaster.port, !ownChild)
       const answer = await server.takeCharge()
-      if (answer.kind === 'held') return server
+      if (answer.kind === 'held') return server.handle
       // The session of a process killed a moment ago may still be ending.
-      if (answer.kind === 'taken' && Date.now() > takenUntil) throw inUse(dataDir)
-      if (answer.kind === 'unreachable' && isPasswordFault(answer.cause)) throw wrongPassword(dataDir, answer.cause)
+      if (answer.kind === 'taken' && Date.now() > takenUntil)
+        throw databaseFault(`Another process is using the database in ${dataDir}: stop it, or choose another directory.`)
+      if (answer.kind === 'unreachable' && codeOf(answer.cause) === '28P01')
+        throw databaseFault(`The password in ${passwordFile(dataDir)} is not the one of ${SUPERUSER}.`, { cause: answer.cause })
       if (answer.kind !== 'unreachable') silentUntil = launch.deadline
     } else if (postmaster.status === 'starting') {
       silentUntil = launch.deadline
       takenUntil = Date.now() + SESSION_END_MS
     }
     if (Date.now() > silentUntil)
-      throw new RealtimeError(
-        'database-unavailable',
-        `Process ${postmaster.pid} runs the database in ${dataDir} but does not answer: stop it and start again.`,
-      )
+      throw databaseFault(`Process ${postmaster.pid} runs the database in ${dataDir} but does not answer: stop it and start again.`)
     await delay(20)
   }
 }
@@ -153,7 +154,7 @@ async function spawnServer(launch: Launch): Promise<RealtimeError | null> {
     if (ended) return startFault(dataDir, readLog(dataDir, logStart), port, options.port !== undefined)
     if (Date.now() > launch.deadline) {
       child.kill('SIGQUIT')
-      return new RealtimeError('database-unavailable', `Postgres did not get ready in time; its log is ${logFile(dataDir)}.`)
+      return databaseFault(`Postgres did not get ready in time; its log is ${logFile(dataDir)}.`)
     }
     await delay(10)
   }
@@ -178,7 +179,7 @@ function startFault(dataDir: string, log: string, port: number, portGiven: boole
     })
   const retryable = log.includes('lock file "postmaster.pid"') || log.includes('pre-existing shared memory block')
   const reason = /FATAL: *(.*)/.exec(log)?.[1] ?? `its log is ${logFile(dataDir)}`
-  return new RealtimeError('database-unavailable', `Postgres did not start: ${reason}`, { retryable })
+  return databaseFault(`Postgres did not start: ${reason}`, { retryable })
 }
 
 function describeServer(launch: Launch, pid: number, port: number, adopted: boolean): RunningServer {
@@ -191,21 +192,6 @@ function checkSettings(settings: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(settings))
     if (!/^[a-z_][a-z0-9_.]*$/i.test(name) || typeof value !== 'string')
       throw new RealtimeError('bad-option', `settings: "${name}" is not the name of a server setting with a text as its value.`)
-}
-
-function inUse(dataDir: string): RealtimeError {
-  return new RealtimeError(
-    'database-unavailable',
-    `Another process is using the database in ${dataDir}: stop it, or choose another directory.`,
-  )
-}
-
-function wrongPassword(dataDir: string, cause: unknown): RealtimeError {
-  return new RealtimeError('database-unavailable', `The password in ${passwordFile(dataDir)} is not the one of ${SUPERUSER}.`, { cause })
-}
-
-function isPasswordFault(cause: unknown): boolean {
-  return (cause as { code?: unknown }).code === '28P01'
 }
 
 function logFile(dataDir: string): string {

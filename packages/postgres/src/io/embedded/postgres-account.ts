@@ -60,12 +60,9 @@ async function userNamed(name: string): Promise<Account | null> {
 }
 
 async function makeUser(name: string): Promise<Account> {
-  try {
-    await run('useradd', ['--system', '--no-create-home', '--shell', '/usr/sbin/nologin', name])
-  } catch (cause) {
-    throw unavailable('the embedded Postgres cannot run as root, and no user could be made to run it.', cause)
-  }
+  let cause: unknown
+  await run('useradd', ['--system', '--no-create-home', '--shell', '/usr/sbin/nologin', name]).catch((error: unknown) => (cause = error))
   const account = await userNamed(name)
-  if (account === null) throw unavailable('the embedded Postgres cannot run as root, and no user could be made to run it.')
+  if (account === null) throw unavailable('the embedded Postgres cannot run as root, and no user could be made to run it.', cause)
   return account
 }

@@ -19,13 +19,8 @@ export interface EmbeddedPostgres {
 }
 
 /** One server from the moment it answers until it has ended. */
-export class RunningServer implements EmbeddedPostgres {
-  readonly url: string
-  readonly port: number
-  readonly pid: number
-  readonly dataDir: string
-  readonly adopted: boolean
-  readonly created: boolean
+export class RunningServer {
+  readonly handle: EmbeddedPostgres
   readonly #onExit: () => void
   #lease: ClusterLease | null = null
   #stopped: Promise<void> | null = null
@@ -33,29 +28,19 @@ export class RunningServer implements EmbeddedPostgres {
   readonly #onProcessExit = (): void => this.#signal('SIGINT')
 
   constructor(facts: Omit<EmbeddedPostgres, 'stop'>, onExit: () => void) {
-    this.url = facts.url
-    this.port = facts.port
-    this.pid = facts.pid
-    this.dataDir = facts.dataDir
-    this.adopted = facts.adopted
-    this.created = facts.created
+    this.handle = { ...facts, stop: () => (this.#stopped ??= this.#shutDown()) }
     this.#onExit = onExit
   }
 
   /** Asks for the right to stop the server; until it is held, the server is left alone. */
   async takeCharge(): Promise<LeaseAnswer> {
-    const answer = await takeLease(this.url, this.dataDir, () => void this.#regain())
+    const answer = await takeLease(this.handle.url, this.handle.dataDir, () => void this.#regain())
     if (answer.kind === 'held') {
       this.#lease = answer.lease
       process.removeListener('exit', this.#onProcessExit)
       process.once('exit', this.#onProcessExit)
     }
     return answer
-  }
-
-  stop(): Promise<void> {
-    this.#stopped ??= this.#shutDown()
-    return this.#stopped
   }
 
   async #shutDown(): Promise<void> {
@@ -91,7 +76,8 @@ export class RunningServer implements EmbeddedPostgres {
   async #ended(patienceMs: number): Promise<boolean> {
     const until = Date.now() + patienceMs
     // The file goes a moment before the process does.
-    while (isRunning(this.pid) && !isAnotherProgram(this.pid)) {
+    const { pid } = this.handle
+    while (isRunning(pid) && !isAnotherProgram(pid)) {
       if (Date.now() > until) return false
       await delay(10)
     }
@@ -99,13 +85,14 @@ export class RunningServer implements EmbeddedPostgres {
   }
 
   #isOurs(): boolean {
-    return readPostmasterFile(this.dataDir)?.pid === this.pid && isRunning(this.pid)
+    const { dataDir, pid } = this.handle
+    return readPostmasterFile(dataDir)?.pid === pid && isRunning(pid)
   }
 
   #signal(signal: NodeJS.Signals): void {
     if (!this.#isOurs()) return
     try {
-      process.kill(this.pid, signal)
+      process.kill(this.handle.pid, signal)
     } catch {
       // It ended in this very moment.
     }

@@ -1,7 +1,7 @@
 import type { KeyColumn } from '@tidewire/protocol'
 import type { ExplainedTable } from '@tidewire/server'
 import pg from 'pg'
-import { databaseReason } from '../../database-reason.ts'
+import { databaseReason } from '../../catalog/database-fault.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 
 /** One row for a table without a primary key, none where there is no table. */

@@ -1,6 +1,6 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, Explainer } from '@tidewire/server'
-import { databaseReason } from '../../database-reason.ts'
+import { databaseReason } from '../../catalog/database-fault.ts'
 import type { FeedDatabase } from '../../decide/feed-database.ts'
 import { explainChange } from './explain-change.ts'
 import { explainTable } from './explain-table.ts'

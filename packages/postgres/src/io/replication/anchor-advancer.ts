@@ -1,40 +1,34 @@
-import pg from 'pg'
+import type pg from 'pg'
+import { dropClient, newClient } from '../sessions/client.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { advanceAnchor, anchorTarget, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
-import { dropClient } from './drop-client.ts'
-
-export interface AnchorAdvancerOptions extends AdvanceRequest {
-  readonly connection: pg.ClientConfig
-  readonly onNotice?: (sentence: string) => void
-}
+import { CONNECTION_LIMITS, type ReplicationTarget } from './replication-session.ts'
 
 /** One node's part in advancing the anchor: there is no holder, each tries every few seconds and mostly finds nothing to do. */
 export class AnchorAdvancer {
-  readonly #options: AnchorAdvancerOptions
+  readonly #request: AdvanceRequest
+  readonly #target: ReplicationTarget
+  #isRunning = false
   #session: pg.Client | null = null
   #closed = false
   #last: AnchorAdvance | null = null
 
-  constructor(options: AnchorAdvancerOptions) {
-    this.#options = options
+  constructor(anchor: string, target: ReplicationTarget) {
+    this.#request = { anchor, slotBase: target.slotBase, windowBytes: target.windowBytes }
+    this.#target = target
   }
 
   /** `onCatalog` answers whether there is anything to do; the rest has a session of its own. Never rejects. */
   async advance(onCatalog: <T>(work: (catalog: Queryable) => Promise<T>) => Promise<T>): Promise<void> {
-    if (this.#session !== null || this.#closed) return
+    if (this.#isRunning) return
+    this.#isRunning = true
     try {
-      const target = await onCatalog((catalog) => anchorTarget(catalog, this.#options))
-      if (target === null || this.#closed || this.#session !== null) return
-      const session = new pg.Client({ ...this.#options.connection, application_name: 'tidewire anchor' })
-      session.on('error', () => {})
-      this.#session = session
-      await session.connect()
-      this.#report(await advanceAnchor(session, this.#options))
+      const target = await onCatalog((catalog) => anchorTarget(catalog, this.#request))
+      if (target !== null && !this.#closed) await this.#advance()
     } catch {
       // No session is free, or there is no database: the next attempt comes by itself, and the stream reports what lasts.
     } finally {
-      if (this.#session !== null) dropClient(this.#session)
-      this.#session = null
+      this.#isRunning = false
     }
   }
 
@@ -43,13 +37,27 @@ export class AnchorAdvancer {
     if (this.#session !== null) dropClient(this.#session)
   }
 
+  async #advance(): Promise<void> {
+    const session = newClient({ ...this.#target.connection, ...CONNECTION_LIMITS, application_name: 'tidewire anchor' })
+    this.#session = session
+    try {
+      await session.connect()
+      this.#report(await advanceAnchor(session, this.#request))
+    } finally {
+      this.#session = null
+      dropClient(session)
+    }
+  }
+
   #report(outcome: AnchorAdvance): void {
     if (outcome === this.#last) return
     this.#last = outcome
-    const { anchor, onNotice } = this.#options
+    const { anchor } = this.#request
     if (outcome === 'held')
-      onNotice?.(`The anchor slot ${anchor} is read by another process, such as a server of version 0.1, which advances it`)
+      this.#target.onNotice?.(`The anchor slot ${anchor} is read by another process, such as a server of version 0.1, which advances it`)
     if (outcome === 'slow')
-      onNotice?.(`Advancing the anchor slot ${anchor} takes too long: an old open transaction makes Postgres read much of its log again`)
+      this.#target.onNotice?.(
+        `Advancing the anchor slot ${anchor} takes too long: an old open transaction makes Postgres read much of its log again`,
+      )
   }
 }

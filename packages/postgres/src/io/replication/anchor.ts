@@ -1,5 +1,7 @@
 import pg from 'pg'
-import { formatLsn, laterLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
+import { codeOf } from '../../catalog/database-fault.ts'
+import { formatLsn, laterLsn, parseLsn } from '../../replication/lsn.ts'
+import { AttachFault } from '../../replication/replication-fault.ts'
 import type { EpochReason } from '../../replication/source/replication-state.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
@@ -9,9 +11,6 @@ export interface Anchor {
   readonly name: string
   readonly reason: EpochReason
 }
-
-/** Why there is no anchor for now. */
-export class AnchorHeld extends Error {}
 
 export interface AnchorRequest {
   readonly slotBase: string
@@ -27,7 +26,7 @@ const HORIZON_TIMEOUT_MS = 1_000
 /**
  * Finds the anchor. Where there is none that can be read, or it is rejected, one node makes it and the others find that
  * one: the lock is the one under which servers of version 0.1 read their slot, so they take part. Rejects with
- * `AnchorHeld` while another server has the lock or reads the slot that has to go.
+ * the fault `slot-held` while another server has the lock or reads the slot that has to go.
  */
 export async function takeAnchor(catalog: Queryable, stream: Queryable, request: AnchorRequest): Promise<Anchor> {
   const found = choose(await listAnchors(catalog, request.slotBase))
@@ -68,9 +67,13 @@ function isUsable({ lostBecause, confirmedLsn }: Slot): boolean {
   return lostBecause === null && confirmedLsn !== null
 }
 
+export function slotHeld(message: string): AttachFault {
+  return new AttachFault({ kind: 'slot-held', message })
+}
+
 async function drop(session: Queryable, name: string): Promise<void> {
   const dropped = await dropSlot(session, name)
-  if (!dropped.ok && dropped.code === 'active') throw new AnchorHeld(`the slot ${name} has to be replaced, and an older server reads it`)
+  if (!dropped.ok && dropped.code === 'active') throw slotHeld(`the slot ${name} has to be replaced, and an older server reads it`)
 }
 
 /**
@@ -96,7 +99,7 @@ async function raiseHorizon(catalog: Queryable, anchor: string): Promise<void> {
 async function withLock<T>(session: Queryable, slotBase: string, work: () => Promise<T>): Promise<T> {
   const key = `pg_catalog.hashtext('tidewire feed'), pg_catalog.hashtext(${pg.escapeLiteral(slotBase)})`
   const { rows } = await session.query(`select pg_catalog.pg_try_advisory_lock(${key}) as locked`)
-  if ((rows as { locked: boolean }[])[0]?.locked !== true) throw new AnchorHeld('another server prepares the anchor slot of this database')
+  if ((rows as { locked: boolean }[])[0]?.locked !== true) throw slotHeld('another server prepares the anchor slot of this database')
   try {
     return await work()
   } finally {
@@ -134,7 +137,7 @@ export async function advanceAnchor(session: Queryable, request: AdvanceRequest)
     await session.query('select pg_catalog.pg_replication_slot_advance($1, $2::text::pg_lsn)', [request.anchor, target])
     return 'advanced'
   } catch (error) {
-    const { code } = error as { code?: unknown }
+    const code = codeOf(error)
     if (code === '55006') return 'held'
     if (code === '57014') return 'slow'
     // It was replaced or advanced meanwhile.
@@ -155,8 +158,8 @@ export async function anchorTarget(session: Queryable, { anchor, slotBase, windo
     [anchor, `^${slotBase}_n_[a-z0-9_]+_[0-9a-f]{6}$`],
   )
   const [row] = rows as { confirmed: string | null; written: string; needed: string | null }[]
-  const read = (text: string | null | undefined): Lsn | null => parseLsn(text ?? '')
-  const [confirmed, written, needed] = [read(row?.confirmed), read(row?.written), read(row?.needed)]
+  if (row === undefined) return null
+  const [confirmed, written, needed] = [parseLsn(row.confirmed), parseLsn(row.written), parseLsn(row.needed)]
   if (confirmed === null || written === null || needed === null) return null
   const target = laterLsn(needed, written - BigInt(Math.trunc(windowBytes)))
   return target - confirmed < MIN_ADVANCE_BYTES ? null : formatLsn(target)

@@ -3,7 +3,6 @@ import type pg from 'pg'
 import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
 import { ReplicationSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/source/change-source.ts'
 import { nodeRuntime } from '../node-runtime.ts'
-import { preparedPort } from './prepared-port.ts'
 import type { PublicationSpec } from './publication.ts'
 import { replicationPort } from './replication-attempt.ts'
 import { isSlotBase, nodeInCopyName } from './slot.ts'
@@ -52,10 +51,10 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     node: options.node ?? defaultNode(),
     siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
     windowBytes: options.windowBytes ?? DEFAULT_WINDOW_BYTES,
-    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
+    onNotice: options.onNotice,
+    prepare: options.prepare,
   })
-  const prepared = options.prepare === undefined ? port : preparedPort(port, options.prepare)
-  return new ReplicationSource(prepared, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
+  return new ReplicationSource(port, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
 }
 
 /** The write-ahead log that Postgres keeps for a source, at most. */

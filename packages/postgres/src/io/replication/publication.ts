@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { codeOf } from '../../catalog/database-fault.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
 /** A publication the feed reads from. One that is missing is made as described; one that exists is left as it is. */
@@ -26,9 +27,15 @@ export async function ensurePublications(session: Queryable, specs: readonly Pub
   const existing = new Set((await publicationOids(session, specs)).keys())
   const missing = specs.filter((spec) => !existing.has(spec.name))
   if (missing.length === 0) return []
-  const [version] = (await session.query(`select current_setting('server_version_num')::int as number`)).rows as { number: number }[]
-  for (const spec of missing) await createPublication(session, spec, version?.number ?? 0)
+  const version = await serverVersion(session)
+  for (const spec of missing) await createPublication(session, spec, version)
   return missing.map((spec) => spec.name)
+}
+
+/** For instance 180003. */
+export async function serverVersion(session: Queryable): Promise<number> {
+  const { rows } = await session.query(`select current_setting('server_version_num')::int as number`)
+  return (rows as { number: number }[])[0]!.number
 }
 
 /** The oids of those of the publications that exist: a publication that was dropped and created again has another one. */
@@ -37,6 +44,15 @@ export async function publicationOids(session: Queryable, specs: readonly Pick<P
     specs.map((spec) => spec.name),
   ])
   return new Map((rows as { name: string; oid: number }[]).map(({ name, oid }) => [name, oid]))
+}
+
+/** The same as a text, to compare. */
+export async function publicationVersion(session: Queryable, specs: readonly PublicationSpec[]): Promise<string> {
+  const oids = [...(await publicationOids(session, specs))]
+  return oids
+    .map(([name, oid]) => `${name}=${oid}`)
+    .sort()
+    .join()
 }
 
 /** What the publications hold now; missing ones are left out. */
@@ -67,7 +83,6 @@ async function createPublication(session: Queryable, spec: PublicationSpec, serv
     await session.query(sql)
   } catch (error) {
     // Another process was first: with its transaction committed the name is taken, at the same moment it is a duplicate key.
-    const { code } = error as { code?: unknown }
-    if (code !== '42710' && code !== '23505') throw error
+    if (!['42710', '23505'].includes(codeOf(error))) throw error
   }
 }

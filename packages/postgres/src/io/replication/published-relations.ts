@@ -1,6 +1,7 @@
 import { formatLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import type { LoggedRelation, PublishedRelation, PublishedRelations, TableGap } from '../../replication/published-relations.ts'
 import type { Queryable } from '../sessions/queryable.ts'
+import { serverVersion } from './publication.ts'
 import { currentLsn } from './slot.ts'
 
 export interface PublishedTarget {
@@ -49,7 +50,7 @@ async function readLog(session: Queryable): Promise<LoggedRelation[] | null> {
   )
   return (rows as { oid: number; version: string; gapBefore: string | null }[]).map((row) => ({
     ...row,
-    gapBefore: row.gapBefore === null ? null : parseLsn(row.gapBefore),
+    gapBefore: parseLsn(row.gapBefore),
   }))
 }
 
@@ -77,8 +78,7 @@ async function readPublishedRelations(
   publications: readonly string[],
   anchor: string | null,
 ): Promise<PublishedRelation[]> {
-  const [version] = (await session.query(`select current_setting('server_version_num')::int as number`)).rows as { number: number }[]
-  const { rows } = await session.query(publishedSql((version?.number ?? 0) >= 150_000), [publications, anchor])
+  const { rows } = await session.query(publishedSql((await serverVersion(session)) >= 150_000), [publications, anchor])
   return rows as PublishedRelation[]
 }
 

@@ -1,16 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { Lsn } from '../../replication/lsn.ts'
+import { codeOf } from '../../catalog/database-fault.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
-import { faultOf, type ErrorLike, type ReplicationFault } from '../../replication/replication-fault.ts'
+import { AttachFault, faultOf } from '../../replication/replication-fault.ts'
 import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
 import type { EpochReason } from '../../replication/source/replication-state.ts'
-import { AnchorHeld, takeAnchor } from './anchor.ts'
-import { ensurePublications, publicationOids } from './publication.ts'
+import { dropClient, newClient } from '../sessions/client.ts'
+import { slotHeld, takeAnchor } from './anchor.ts'
+import { ensurePublications, publicationVersion } from './publication.ts'
 import { lookAtPublished, type Published } from './published-relations.ts'
-import { dropClient } from './drop-client.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
-import { CONNECTION_LIMITS, oidText, PostgresSession, type ReplicationTarget, type SourceMemory } from './replication-session.ts'
+import { CONNECTION_LIMITS, PostgresSession, type ReplicationTarget, type SourceMemory } from './replication-session.ts'
 import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName } from './slot.ts'
 
 const QUERY_TIMEOUT_MS = 30_000
@@ -19,7 +20,7 @@ const QUERY_TIMEOUT_MS = 30_000
 export function replicationPort(target: ReplicationTarget): ReplicationPort {
   const memory: SourceMemory = {
     applicationName: `tidewire feed ${randomBytes(6).toString('hex')}`,
-    attached: false,
+    prepared: false,
     anchor: null,
     rejected: null,
     epoch: null,
@@ -29,44 +30,24 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
   return {
     attach: async ({ replaceSlot }, signal) => {
       const attempt = new Attempt(target, memory)
-      let abort = (): void => {}
       // A client that is dropped while it connects may never say so.
-      const aborted = new Promise<never>((_resolve, reject) => {
-        abort = () => reject(new AttachFault({ kind: 'unreachable', message: 'given up' }))
-      })
-      signal.addEventListener('abort', abort)
+      const aborted = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(givenUp())))
       try {
-        const outcome = await Promise.race([attempt.run(replaceSlot), aborted])
-        memory.attached = true
-        return outcome
+        return await Promise.race([attempt.run(replaceSlot), aborted])
       } catch (error) {
         attempt.abandon()
-        return { ok: false, fault: attachFault(error) }
-      } finally {
-        signal.removeEventListener('abort', abort)
+        return { ok: false, fault: faultOf(error) }
       }
     },
   }
 }
 
-/** Ends an attempt for a reason that no SQLSTATE gives. */
-class AttachFault extends Error {
-  readonly fault: ReplicationFault
-
-  constructor(fault: ReplicationFault) {
-    super(fault.message)
-    this.fault = fault
-  }
-}
-
-function attachFault(error: unknown): ReplicationFault {
-  if (error instanceof AttachFault) return error.fault
-  if (error instanceof AnchorHeld) return { kind: 'slot-held', message: error.message }
-  return faultOf(error as ErrorLike)
+function givenUp(): AttachFault {
+  return new AttachFault({ kind: 'unreachable', message: 'given up' })
 }
 
 interface TakenSlot {
-  readonly name: string
+  readonly slotName: string
   readonly anchor: string | null
   readonly reason: EpochReason
 }
@@ -81,32 +62,35 @@ class Attempt {
   constructor(target: ReplicationTarget, memory: SourceMemory) {
     this.#target = target
     this.#memory = memory
-    this.#catalog = new pg.Client({ ...target.connection, ...CONNECTION_LIMITS, query_timeout: QUERY_TIMEOUT_MS })
-    this.#catalog.on('error', () => {})
+    this.#catalog = newClient({ ...target.connection, ...CONNECTION_LIMITS, query_timeout: QUERY_TIMEOUT_MS })
   }
 
   async run(replaceSlot: boolean): Promise<AttachOutcome> {
-    const { publications, temporarySlot } = this.#target
-    const { applicationName, attached } = this.#memory
+    const { publications, temporarySlot, connection, prepare } = this.#target
+    const { applicationName, prepared, epoch: lastEpoch } = this.#memory
     const catalog = this.#catalog
+    if (!prepared) await prepare?.()
+    this.#memory.prepared = true
+    if (this.#abandoned) throw givenUp()
     await catalog.connect()
     await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
-    if (attached) await endLeftovers(catalog, applicationName)
+    if (lastEpoch !== null) await endLeftovers(catalog, applicationName)
     const begunLsn = await currentLsn(catalog)
-    const stream = await ReplicationConnection.open({ ...this.#target.connection, ...CONNECTION_LIMITS }, applicationName)
+    const stream = await ReplicationConnection.open({ ...connection, ...CONNECTION_LIMITS }, applicationName)
     this.#stream = stream
     if (this.#abandoned) {
       stream.destroy()
-      throw new AttachFault({ kind: 'unreachable', message: 'given up' })
+      throw givenUp()
     }
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
-    const oids = oidText(await publicationOids(catalog, publications))
-    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.anchor ?? slot.name, oids])
+    const { slotName, anchor, reason } = slot
+    const version = await publicationVersion(catalog, publications)
+    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], anchor ?? slotName, version])
     const { gaps, serverLsn } = await this.#gaps(slot, epoch)
-    const confirmedLsn = temporarySlot ? await createSlot(stream, slot.name, true) : await this.#copy(stream, slot)
-    const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName: slot.name, anchor: slot.anchor, oids })
-    return { ok: true, session, epoch, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
+    const confirmedLsn = anchor === null ? await createSlot(stream, slotName, true) : await this.#copy(stream, anchor, slotName)
+    const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName, anchor, version })
+    return { ok: true, session, epoch, reason, confirmedLsn, begunLsn, serverLsn, gaps }
   }
 
   abandon(): void {
@@ -118,7 +102,7 @@ class Attempt {
   async #temporary(replaceSlot: boolean): Promise<TakenSlot> {
     const created = await ensurePublications(this.#catalog, this.#target.publications)
     const reason = replaceSlot || created.length > 0 ? 'publication-changed' : 'created'
-    return { name: newSlotName(this.#target.slotBase, true), anchor: null, reason }
+    return { slotName: newSlotName(this.#target.slotBase, true), anchor: null, reason }
   }
 
   async #anchor(stream: ReplicationConnection, replaceSlot: boolean): Promise<TakenSlot> {
@@ -130,7 +114,7 @@ class Attempt {
     const { rejected } = this.#memory
     const anchor = await takeAnchor(this.#catalog, stream, { slotBase, rejected, onSlow: (sentence) => onNotice?.(sentence) })
     this.#memory.rejected = null
-    return { name: newCopyName(slotBase, node), anchor: anchor.name, reason: anchor.reason }
+    return { slotName: newCopyName(slotBase, node), anchor: anchor.name, reason: anchor.reason }
   }
 
   /** Of an anchor that was just created nothing is read that its publications did not publish. */
@@ -142,15 +126,15 @@ class Attempt {
     return lookAtPublished(this.#catalog, memory.published, { publications: this.#target.publications, anchor, isNewSlot })
   }
 
-  async #copy(stream: ReplicationConnection, { anchor, name }: TakenSlot): Promise<Lsn> {
+  async #copy(stream: ReplicationConnection, anchor: string, slotName: string): Promise<Lsn> {
     this.#memory.anchor = anchor
-    this.#memory.copies.add(name)
+    this.#memory.copies.add(slotName)
     try {
-      return await copySlot(stream, anchor!, name)
+      return await copySlot(stream, anchor, slotName)
     } catch (error) {
-      const { code, message } = error as { readonly code?: unknown; readonly message: string }
+      const [code, message] = [codeOf(error), (error as Error).message]
       // Another node replaced the anchor in this moment, or the name is taken: the next attempt finds or makes another one.
-      if (code === '42704' || code === '42710') throw new AnchorHeld(message)
+      if (code === '42704' || code === '42710') throw slotHeld(message)
       if (code === '55000') throw new AttachFault({ kind: 'slot-lost', message })
       throw error
     }

@@ -6,6 +6,7 @@ import { FrameReader } from '../../replication/pgoutput/frame-reader.ts'
 import { readStreamMessage, writeStandbyStatus } from '../../replication/pgoutput/stream-message.ts'
 import { faultOf, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type { ReplicationReceiver, ReplicationStatus } from '../../replication/replication-port.ts'
+import { dropClient, newClient, socketOf } from '../sessions/client.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
 export interface ReplicationStart {
@@ -27,11 +28,6 @@ set jit = off; set wal_sender_timeout = '60s'; set tcp_keepalives_idle = 10; set
 /** `pg` knows the option and its types do not. */
 type ReplicationConfig = pg.ClientConfig & { readonly replication: 'database' }
 
-/** What of `pg`'s client is needed to take its socket over. */
-interface SocketOwner {
-  readonly connection: { readonly stream: Socket }
-}
-
 /**
  * A connection in replication mode. `pg` does TLS and the login; when the stream starts, its socket is read and written
  * here, for `pg` has no notion of a conversation in which both sides talk.
@@ -40,32 +36,27 @@ export class ReplicationConnection implements Queryable {
   readonly #client: pg.Client
   readonly #socket: Socket
   readonly #frames = new FrameReader()
+  /** `null` before the start and after the end. */
   #receiver: ReplicationReceiver | null = null
   #paused = false
   #pumping = false
 
   private constructor(client: pg.Client) {
     this.#client = client
-    this.#socket = (client as unknown as SocketOwner).connection.stream
+    this.#socket = socketOf(client)
   }
 
   /** Rejects with the error of `pg`. */
   static async open(config: pg.ClientConfig, applicationName: string): Promise<ReplicationConnection> {
-    const client = new pg.Client({ ...config, keepAlive: true, replication: 'database' } satisfies ReplicationConfig as pg.ClientConfig)
-    client.on('error', () => {})
+    const client = newClient({ ...config, keepAlive: true, replication: 'database' } satisfies ReplicationConfig as pg.ClientConfig)
     try {
       await client.connect()
       await client.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
       return new ReplicationConnection(client)
     } catch (error) {
-      ;(client as unknown as SocketOwner).connection.stream.destroy()
+      dropClient(client)
       throw error
     }
-  }
-
-  /** Gets what the stream brings; `null` before the start and after the end. */
-  get receiver(): ReplicationReceiver | null {
-    return this.#receiver
   }
 
   /** Runs a command before the stream is started. Only the simple protocol is spoken here, so there are no parameters. */
@@ -81,9 +72,9 @@ export class ReplicationConnection implements Queryable {
       this.#frames.push(chunk)
       this.#pump()
     })
-    this.#socket.on('error', (error) => this.#fail(faultOf(error)))
-    this.#socket.on('end', () => this.#fail({ kind: 'unreachable', message: 'the server closed the connection' }))
-    this.#socket.on('close', () => this.#fail({ kind: 'unreachable', message: 'the connection was closed' }))
+    this.#socket.on('error', (error) => this.fail(faultOf(error)))
+    this.#socket.on('end', () => this.fail({ kind: 'unreachable', message: 'the server closed the connection' }))
+    this.#socket.on('close', () => this.fail({ kind: 'unreachable', message: 'the connection was closed' }))
     const names = pg.escapeLiteral(publications.map((name) => pg.escapeIdentifier(name)).join(','))
     const command = `START_REPLICATION SLOT ${pg.escapeIdentifier(slot)} LOGICAL ${formatLsn(from)} (proto_version '1', publication_names ${names})`
     this.#socket.write(queryMessage(command))
@@ -130,6 +121,14 @@ export class ReplicationConnection implements Queryable {
     this.#socket.destroy()
   }
 
+  /** Drops the connection, and the receiver gets the reason, unless the stream is over. */
+  fail(fault: ReplicationFault): void {
+    const receiver = this.#receiver
+    if (receiver === null) return
+    this.destroy()
+    receiver.failed(fault)
+  }
+
   #pump(): void {
     // The receiver may pause and resume while it is being called.
     if (this.#pumping) return
@@ -137,7 +136,7 @@ export class ReplicationConnection implements Queryable {
     try {
       while (!this.#paused && this.#receiver !== null) {
         const outcome = this.#frames.read((type, buffer, start, end) => this.#onFrame(type, buffer, start, end))
-        if (outcome === 'malformed') this.#fail({ kind: 'malformed-stream', message: 'the server does not speak the Postgres protocol' })
+        if (outcome === 'malformed') this.fail({ kind: 'malformed-stream', message: 'the server does not speak the Postgres protocol' })
         if (outcome !== 'stopped') break
       }
     } finally {
@@ -152,11 +151,11 @@ export class ReplicationConnection implements Queryable {
         this.#onCopyData(buffer, start, end)
         break
       case ERROR:
-        this.#fail(faultOf(readErrorResponse(buffer, start, end)))
+        this.fail(faultOf(readErrorResponse(buffer, start, end)))
         break
       case COPY_DONE:
       case COMMAND_COMPLETE:
-        this.#fail({ kind: 'restarting', message: 'the server ended the stream' })
+        this.fail({ kind: 'restarting', message: 'the server ended the stream' })
         break
     }
     return !this.#paused && this.#receiver !== null
@@ -172,15 +171,9 @@ export class ReplicationConnection implements Queryable {
         this.#receiver?.keepalive(message.end, message.replyRequested)
         break
       case 'malformed':
-        this.#fail({ kind: 'malformed-stream', message: 'the server sent a replication message that is none' })
+        this.fail({ kind: 'malformed-stream', message: 'the server sent a replication message that is none' })
         break
     }
-  }
-
-  #fail(fault: ReplicationFault): void {
-    const receiver = this.#receiver
-    this.destroy()
-    receiver?.failed(fault)
   }
 }
 

@@ -2,16 +2,16 @@ import type pg from 'pg'
 import type { Lsn } from '../../replication/lsn.ts'
 import type { RelationMessage } from '../../replication/pgoutput/message.ts'
 import type { PublishedRelations } from '../../replication/published-relations.ts'
-import { faultOf, type ReplicationFault } from '../../replication/replication-fault.ts'
+import { faultOf } from '../../replication/replication-fault.ts'
 import type { ReplicationCheck, ReplicationReceiver, ReplicationSession, ReplicationStatus } from '../../replication/replication-port.ts'
 import type { Table } from '../../replication/table.ts'
 import { transactionsSeen } from '../checks/visibility.ts'
+import { dropClient } from '../sessions/client.ts'
 import { AnchorAdvancer } from './anchor-advancer.ts'
-import { publicationOids, type PublicationSpec } from './publication.ts'
+import { publicationVersion, type PublicationSpec } from './publication.ts'
 import { lookAtPublished } from './published-relations.ts'
-import { dropClient } from './drop-client.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
-import { currentLsn, listSlots } from './slot.ts'
+import { currentLsn, listSlots, type Slot } from './slot.ts'
 import { loadTable } from './table-catalog.ts'
 
 export interface ReplicationTarget {
@@ -24,23 +24,27 @@ export interface ReplicationTarget {
   readonly publications: readonly PublicationSpec[]
   /** Shown in the name of the slot that this node reads. */
   readonly node: string
-  /** Nodes as the names of copies show them that are no peers: other processes of this server. Default none. */
-  readonly siblings?: ReadonlySet<string>
+  /** Nodes as the names of copies show them that are no peers: other processes of this server. */
+  readonly siblings: ReadonlySet<string>
   /** A node that is further behind than this does not hold the anchor back. */
   readonly windowBytes: number
   /** For logs: what an operator should know. Each sentence comes once until another one does. */
-  readonly onNotice?: (sentence: string) => void
+  readonly onNotice: ((sentence: string) => void) | undefined
+  /** Brings the database up to date; called at every attempt until it has resolved. */
+  readonly prepare: (() => Promise<void>) | undefined
 }
 
 /** What outlives a connection. */
 export interface SourceMemory {
   /** Of this source alone, so that sessions which a cut network left behind on the server can be recognized. */
   readonly applicationName: string
-  attached: boolean
+  /** The database is up to date. */
+  prepared: boolean
   /** The last anchor that was copied. */
   anchor: string | null
   /** An anchor that has to be replaced, because a publication was created after it. */
   rejected: string | null
+  /** `null`: nothing was ever attached. */
   epoch: string | null
   readonly published: PublishedRelations
   /** Names of copies that this node has made: those that linger are no other node's. */
@@ -51,128 +55,102 @@ export interface Attached {
   readonly catalog: pg.Client
   readonly stream: ReplicationConnection
   readonly slotName: string
+  /** `null`: a slot of its own is read. */
   readonly anchor: string | null
-  readonly oids: string
+  /** Of the publications. */
+  readonly version: string
 }
 
 /** A connection that streams, and a session that reads the catalog meanwhile. */
 export class PostgresSession implements ReplicationSession {
-  readonly slotName: string
   readonly #target: ReplicationTarget
   readonly #memory: SourceMemory
-  readonly #catalog: pg.Client
-  readonly #stream: ReplicationConnection
-  readonly #anchor: string | null
-  readonly #oids: string
+  readonly #attached: Attached
   readonly #advancer: AnchorAdvancer | null
   #catalogFree: Promise<unknown> = Promise.resolve()
 
-  constructor(target: ReplicationTarget, memory: SourceMemory, { catalog, stream, slotName, anchor, oids }: Attached) {
+  constructor(target: ReplicationTarget, memory: SourceMemory, attached: Attached) {
     this.#target = target
     this.#memory = memory
-    this.#catalog = catalog
-    this.#stream = stream
-    this.slotName = slotName
-    this.#anchor = anchor
-    this.#oids = oids
-    this.#advancer =
-      anchor === null
-        ? null
-        : new AnchorAdvancer({
-            anchor,
-            slotBase: target.slotBase,
-            windowBytes: target.windowBytes,
-            connection: { ...target.connection, ...CONNECTION_LIMITS },
-            ...(target.onNotice === undefined ? {} : { onNotice: target.onNotice }),
-          })
+    this.#attached = attached
+    this.#advancer = attached.anchor === null ? null : new AnchorAdvancer(attached.anchor, target)
+  }
+
+  get slotName(): string {
+    return this.#attached.slotName
   }
 
   start(from: Lsn, receiver: ReplicationReceiver): void {
+    const { catalog, stream, slotName } = this.#attached
     // A stopping Postgres ends ordinary sessions at once, and then waits until its walsenders have had everything
     // confirmed, which never happens here: so the stream is dropped as soon as the catalog session ends.
-    const lost = (fault: ReplicationFault): void => {
-      if (this.#stream.receiver !== receiver) return
-      this.destroy()
-      receiver.failed(fault)
-    }
-    this.#catalog.on('error', (error) => lost(faultOf(error)))
-    this.#catalog.on('end', () => lost({ kind: 'unreachable', message: 'the connection was closed' }))
-    this.#stream.start({ slot: this.slotName, publications: this.#target.publications.map((spec) => spec.name), from }, receiver)
+    catalog.on('error', (error) => stream.fail(faultOf(error)))
+    catalog.on('end', () => stream.fail({ kind: 'unreachable', message: 'the connection was closed' }))
+    stream.start({ slot: slotName, publications: this.#target.publications.map((spec) => spec.name), from }, receiver)
   }
 
   sendStatus(status: ReplicationStatus): void {
-    this.#stream.sendStatus(status)
+    this.#attached.stream.sendStatus(status)
   }
 
   pause(): void {
-    this.#stream.pause()
+    this.#attached.stream.pause()
   }
 
   resume(): void {
-    this.#stream.resume()
+    this.#attached.stream.resume()
   }
 
   loadTable(relation: RelationMessage, xid: number | null): Promise<Table> {
-    return this.#onCatalog(async () => {
-      if (xid !== null) await transactionsSeen(this.#catalog, { xids: [xid], waits: true })
-      return loadTable(this.#catalog, relation)
+    return this.#onCatalog(async (catalog) => {
+      if (xid !== null) await transactionsSeen(catalog, { xids: [xid], waits: true })
+      return loadTable(catalog, relation)
     })
   }
 
   check(): Promise<ReplicationCheck> {
-    return this.#onCatalog(() => this.#check())
+    return this.#onCatalog((catalog) => this.#check(catalog))
   }
 
-  async #check(): Promise<ReplicationCheck> {
+  async #check(catalog: pg.Client): Promise<ReplicationCheck> {
     const { publications, slotBase, siblings } = this.#target
-    const oids = oidText(await publicationOids(this.#catalog, publications))
-    if (oids !== this.#oids)
-      return { serverLsn: await currentLsn(this.#catalog), publicationsChanged: true, anchorLost: false, gaps: [], peers: [] }
-    const look = { publications, anchor: this.#anchor, isNewSlot: false }
-    const { gaps, serverLsn } = await lookAtPublished(this.#catalog, this.#memory.published, look)
-    const slots = await listSlots(this.#catalog, slotBase)
-    const anchor = slots.find(({ name }) => name === this.#anchor)
+    const { anchor, version } = this.#attached
+    if ((await publicationVersion(catalog, publications)) !== version)
+      return { serverLsn: await currentLsn(catalog), publicationsChanged: true, anchorLost: false, gaps: [], peers: [] }
+    const { gaps, serverLsn } = await lookAtPublished(catalog, this.#memory.published, { publications, anchor, isNewSlot: false })
+    const slots = await listSlots(catalog, slotBase)
+    const isPeer = ({ name, node }: Slot): boolean => node !== null && !this.#memory.copies.has(name) && !siblings.has(node)
     return {
       serverLsn,
       publicationsChanged: false,
-      anchorLost: this.#anchor !== null && (anchor === undefined || anchor.lostBecause !== null),
+      anchorLost: anchor !== null && !slots.some(({ name, lostBecause }) => name === anchor && lostBecause === null),
       gaps,
-      peers: slots.flatMap(({ name, node }) =>
-        node === null || this.#memory.copies.has(name) || siblings?.has(node) === true ? [] : [node],
-      ),
+      peers: slots.filter(isPeer).map(({ node }) => node!),
     }
   }
 
   async advanceAnchor(): Promise<void> {
-    await this.#advancer?.advance((work) => this.#onCatalog(() => work(this.#catalog)))
+    await this.#advancer?.advance((work) => this.#onCatalog(work))
   }
 
   /** `pg` takes one question at a time. */
-  #onCatalog<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#catalogFree.then(work)
+  #onCatalog<T>(work: (catalog: pg.Client) => Promise<T>): Promise<T> {
+    const done = this.#catalogFree.then(() => work(this.#attached.catalog))
     this.#catalogFree = done.catch(() => {})
     return done
   }
 
   async close(): Promise<void> {
     this.#advancer?.close()
-    await this.#stream.close()
-    dropClient(this.#catalog)
+    await this.#attached.stream.close()
+    dropClient(this.#attached.catalog)
   }
 
   destroy(): void {
     this.#advancer?.close()
-    this.#stream.destroy()
-    dropClient(this.#catalog)
+    this.#attached.stream.destroy()
+    dropClient(this.#attached.catalog)
   }
 }
 
 export const CONNECTION_LIMITS = { keepAlive: true, connectionTimeoutMillis: 10_000 } as const
-
-/** For comparison. */
-export function oidText(oids: ReadonlyMap<string, number>): string {
-  return [...oids]
-    .map(([name, oid]) => `${name}=${oid}`)
-    .sort()
-    .join()
-}

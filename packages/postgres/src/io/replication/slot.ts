@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
+import { codeOf } from '../../catalog/database-fault.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
@@ -62,56 +63,59 @@ export function isSlotBase(base: string): boolean {
 /** The pgoutput slots of this database that are named after `base`, temporary ones of other sessions included. */
 export async function listSlots(session: Queryable, base: string): Promise<Slot[]> {
   const { rows } = await session.query(
-    `select s.slot_name as name, s.temporary, s.active_pid as "activePid", s.confirmed_flush_lsn::text as confirmed, s.restart_lsn::text as restart,
-       s.wal_status as "walStatus", to_jsonb(s)->>'invalidation_reason' as reason, s.safe_wal_size::float8 as "safeBytes",
-       coalesce(greatest(age(s.catalog_xmin), 0), 0) as "catalogAge",
-       coalesce(greatest(pg_catalog.pg_wal_lsn_diff(${CURRENT_LSN}, s.restart_lsn), 0), 0)::float8 as "retainedBytes"
+    `select s.slot_name as name, s.temporary, s.active_pid as "activePid",
+       coalesce(to_jsonb(s)->>'invalidation_reason', case s.wal_status when 'lost' then 'wal_removed' end) as "lostBecause",
+       s.confirmed_flush_lsn::text as "confirmedLsn", s.restart_lsn::text as "restartLsn",
+       coalesce(greatest(pg_catalog.pg_wal_lsn_diff(${CURRENT_LSN}, s.restart_lsn), 0), 0)::float8 as "retainedBytes",
+       s.safe_wal_size::float8 as "safeBytes", coalesce(greatest(age(s.catalog_xmin), 0), 0) as "catalogAge"
      from pg_catalog.pg_replication_slots s
      where s.database = current_database() and s.plugin = 'pgoutput' and s.slot_name ~ $1
      order by s.slot_name`,
     [`^${base}_(t?[0-9a-f]{8}|n_[a-z0-9_]+_[0-9a-f]{6})$`],
   )
-  return (rows as SlotRow[]).map((row) => slotOf(row, base))
+  return (rows as SlotRow[]).map(({ name, confirmedLsn, restartLsn, ...row }) => {
+    const node = nodeOf(name, base)
+    const role = node !== null ? 'copy' : row.temporary ? 'temporary' : 'anchor'
+    return { name, role, node, ...row, confirmedLsn: parseLsn(confirmedLsn), restartLsn: parseLsn(restartLsn) }
+  })
 }
 
-interface SlotRow {
-  readonly name: string
-  readonly temporary: boolean
-  readonly activePid: number | null
-  readonly confirmed: string | null
-  readonly restart: string | null
-  readonly walStatus: string | null
-  readonly reason: string | null
-  readonly safeBytes: number | null
-  readonly retainedBytes: number
-  readonly catalogAge: number
+type SlotRow = Omit<Slot, 'role' | 'node' | 'confirmedLsn' | 'restartLsn'> & Readonly<Record<'confirmedLsn' | 'restartLsn', string | null>>
+
+function nodeOf(name: string, base: string): string | null {
+  const rest = name.slice(base.length)
+  return rest.startsWith('_n_') ? rest.slice('_n_'.length, rest.lastIndexOf('_')) : null
 }
 
 export const CURRENT_LSN =
   'case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end'
 
 /** How far the server has written. */
-export async function currentLsn(session: Queryable): Promise<Lsn> {
-  const [row] = (await session.query(`select (${CURRENT_LSN})::text as lsn`)).rows as { lsn: string | null }[]
-  return parseLsn(row?.lsn ?? '') ?? 0n
+export function currentLsn(session: Queryable): Promise<Lsn> {
+  return lsnOf(session, `select (${CURRENT_LSN})::text as lsn`)
 }
 
 /** Makes a slot on a replication connection and answers where it begins. A temporary one lives as long as the connection. */
-export async function createSlot(replication: Queryable, name: string, temporary: boolean): Promise<Lsn> {
+export function createSlot(replication: Queryable, name: string, temporary: boolean): Promise<Lsn> {
   // The older spelling of the options, which every version understands.
-  const command = `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput NOEXPORT_SNAPSHOT`
-  const [row] = (await replication.query(command)).rows as { consistent_point: string }[]
-  return parseLsn(row?.consistent_point ?? '') ?? 0n
+  return lsnOf(
+    replication,
+    `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(name)} ${temporary ? 'TEMPORARY ' : ''}LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
+  )
 }
 
 /**
  * Copies the anchor on a replication connection, and answers where the copy begins. The copy is gone with the connection,
  * and after any error on it: nothing that can fail may run between this and the start of the stream.
  */
-export async function copySlot(replication: Queryable, anchor: string, name: string): Promise<Lsn> {
-  const sql = `select lsn::text from pg_catalog.pg_copy_logical_replication_slot(${pg.escapeLiteral(anchor)}, ${pg.escapeLiteral(name)}, true)`
-  const [row] = (await replication.query(sql)).rows as { lsn: string }[]
-  return parseLsn(row?.lsn ?? '') ?? 0n
+export function copySlot(replication: Queryable, anchor: string, name: string): Promise<Lsn> {
+  const slots = `${pg.escapeLiteral(anchor)}, ${pg.escapeLiteral(name)}`
+  return lsnOf(replication, `select lsn::text from pg_catalog.pg_copy_logical_replication_slot(${slots}, true)`)
+}
+
+async function lsnOf(session: Queryable, command: string): Promise<Lsn> {
+  const [row] = (await session.query(command)).rows as { lsn?: string | null; consistent_point?: string }[]
+  return parseLsn(row?.lsn ?? row?.consistent_point ?? null) ?? 0n
 }
 
 /** Whether a slot was dropped; `active`: it is being read. */
@@ -123,37 +127,9 @@ export async function dropSlot(session: Queryable, name: string): Promise<SlotDr
     await session.query('select pg_catalog.pg_drop_replication_slot($1)', [name])
     return { ok: true }
   } catch (error) {
-    const { code, message } = error as { code?: unknown; message: string }
-    if (code === '55006') return { ok: false, code: 'active', detail: message }
-    if (code === '42704') return { ok: false, code: 'missing', detail: message }
+    const [code, detail] = [codeOf(error), (error as Error).message]
+    if (code === '55006') return { ok: false, code: 'active', detail }
+    if (code === '42704') return { ok: false, code: 'missing', detail }
     throw error
   }
-}
-
-function slotOf(row: SlotRow, base: string): Slot {
-  const { name, temporary, activePid, retainedBytes, safeBytes, catalogAge } = row
-  const node = nodeOf(name, base)
-  return {
-    name,
-    role: node !== null ? 'copy' : temporary ? 'temporary' : 'anchor',
-    node,
-    temporary,
-    activePid,
-    lostBecause: lostBecause(row),
-    confirmedLsn: row.confirmed === null ? null : parseLsn(row.confirmed),
-    restartLsn: row.restart === null ? null : parseLsn(row.restart),
-    retainedBytes,
-    safeBytes,
-    catalogAge,
-  }
-}
-
-function nodeOf(name: string, base: string): string | null {
-  const rest = name.slice(base.length)
-  return rest.startsWith('_n_') ? rest.slice('_n_'.length, rest.lastIndexOf('_')) : null
-}
-
-function lostBecause(row: SlotRow): string | null {
-  if (row.walStatus !== 'lost' && row.reason === null) return null
-  return row.reason ?? 'wal_removed'
 }

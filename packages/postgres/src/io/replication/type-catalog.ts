@@ -1,4 +1,5 @@
 import { BUILTIN_TYPES, TEXT_TYPE, type ValueType } from '../../replication/pgoutput/column-value.ts'
+import { FIRST_USER_OID } from '../../catalog/policy-analysis.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 
 interface TypeRow {
@@ -48,9 +49,6 @@ join pg_catalog.pg_type t on t.oid = needed.oid
 join pg_catalog.pg_namespace n on n.oid = t.typnamespace
 left join pg_catalog.pg_type e on e.oid = t.typelem`
 
-/** Types made by users have oids from here on; only theirs may bring a cast to json. */
-const FIRST_USER_OID = 16_384
-
 /** Looks up how values of these types become JSON. A type that no longer exists is missing in the answer. */
 export async function loadValueTypes(session: Queryable, oids: readonly number[]): Promise<Map<number, ValueType>> {
   const unknown = oids.filter((oid) => !BUILTIN_TYPES.has(oid))
@@ -81,6 +79,7 @@ function describedType(row: TypeRow, oid: number, rows: ReadonlyMap<number, Type
   if (row.element !== 0) return { kind: 'array', element: valueType(row.element, rows, within), delimiter: row.delimiter }
   if (row.fields !== null)
     return { kind: 'row', fields: row.fields.map(({ name, type }) => ({ name, type: valueType(type, rows, within) })) }
+  // Only types of users may bring a cast to json.
   return row.casts && oid >= FIRST_USER_OID ? { kind: 'cast', name: row.name } : TEXT_TYPE
 }
 

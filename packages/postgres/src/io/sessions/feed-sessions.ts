@@ -1,6 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import pg from 'pg'
+import { codeOf } from '../../catalog/database-fault.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
+import { newClient } from './client.ts'
 import { sessionPool, type SessionPool } from './session-pool.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
@@ -22,9 +24,7 @@ export interface FeedSessions {
   readonly checker: SessionPool
   /** The same for what may take long: nothing on the ordered path waits for these sessions. */
   readonly apart: SessionPool
-  /** Whether a login of its own could be had; else the main login takes the roles. */
-  readonly separateLogin: boolean
-  /** How to connect as that login; `null`: there is none. */
+  /** How the login of these two connects; `null`: none of its own could be had, and the main login takes the roles. */
   readonly checkerLogin: pg.ClientConfig | null
   close(): Promise<void>
 }
@@ -65,7 +65,6 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
       catalog,
       checker,
       apart,
-      separateLogin: login !== null,
       checkerLogin: login === null ? null : { ...connection, ...login },
       close: async () => {
         await Promise.all([catalog.close(), checker.close(), apart.close()])
@@ -104,7 +103,7 @@ async function checkerLogin(catalog: SessionPool, { connection, roles, connectTi
     return (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) ? login : null
   } catch (error) {
     // Not permitted here. Anything else, such as a lost connection, is thrown.
-    if (/^(42|0L|28|0A)/.test((error as { code?: string }).code ?? '')) return null
+    if (/^(42|0L|28|0A)/.test(codeOf(error))) return null
     throw error
   }
 }
@@ -143,18 +142,17 @@ async function ignoring(query: Promise<unknown>, ...codes: readonly string[]): P
   try {
     await query
   } catch (error) {
-    if (!codes.includes((error as { code?: string }).code ?? '')) throw error
+    if (!codes.includes(codeOf(error))) throw error
   }
 }
 
 async function canLogIn(config: pg.ClientConfig, connectTimeoutMs: number): Promise<boolean> {
-  const client = new pg.Client({ ...config, connectionTimeoutMillis: connectTimeoutMs })
-  client.on('error', () => {})
+  const client = newClient({ ...config, connectionTimeoutMillis: connectTimeoutMs })
   try {
     await client.connect()
     return true
   } catch (error) {
-    if (/^(28|42)/.test((error as { code?: string }).code ?? '')) return false
+    if (/^(28|42)/.test(codeOf(error))) return false
     throw error
   } finally {
     await client.end().catch(() => {})

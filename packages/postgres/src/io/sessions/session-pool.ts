@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { UnseenTransactions } from '../../decide/ask-again.ts'
+import type { Queryable } from './queryable.ts'
 import { isStatementFault } from './statement-fault.ts'
 
 export interface SessionPoolOptions extends pg.ClientConfig {
@@ -11,7 +12,7 @@ export interface SessionPoolOptions extends pg.ClientConfig {
 }
 
 /** Sessions that all have the same settings; opened on demand, closed when idle. */
-export interface SessionPool {
+export interface SessionPool extends Queryable {
   /** Runs `work` on a session of its own. One whose work failed halfway is not used again. */
   withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
   /** Whether one could be had at once. */
@@ -27,25 +28,27 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
   // The pool does not listen while the session is in use, and it may break between two queries.
   pool.on('connect', (session) => session.on('error', () => {}))
   const prepared = new WeakSet<pg.PoolClient>()
-  return {
-    withSession: async (work) => {
-      const session = await connect(pool)
-      let isGood = false
-      try {
-        if (prepare !== undefined && !prepared.has(session)) {
-          await session.query(prepare)
-          prepared.add(session)
-        }
-        const result = await work(session)
-        isGood = true
-        return result
-      } catch (error) {
-        isGood = isStatementFault(error) || error instanceof UnseenTransactions
-        throw error
-      } finally {
-        session.release(!isGood)
+  const withSession: SessionPool['withSession'] = async (work) => {
+    const session = await connect(pool)
+    let isGood = false
+    try {
+      if (prepare !== undefined && !prepared.has(session)) {
+        await session.query(prepare)
+        prepared.add(session)
       }
-    },
+      const result = await work(session)
+      isGood = true
+      return result
+    } catch (error) {
+      isGood = isStatementFault(error) || error instanceof UnseenTransactions
+      throw error
+    } finally {
+      session.release(!isGood)
+    }
+  }
+  return {
+    query: (text, values) => withSession((session) => session.query(text, values)),
+    withSession,
     hasFree: () => pool.idleCount + options.max - pool.totalCount > pool.waitingCount,
     close: () => pool.end(),
   }

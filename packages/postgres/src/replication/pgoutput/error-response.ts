@@ -1,8 +1,7 @@
-import type { ErrorLike } from '../replication-fault.ts'
 import { ByteReader } from './byte-reader.ts'
 
 /** Reads an ErrorResponse: its SQLSTATE and its sentence. */
-export function readErrorResponse(buffer: Buffer, start: number, end: number): ErrorLike {
+export function readErrorResponse(buffer: Buffer, start: number, end: number): Readonly<Record<'code' | 'message', string | undefined>> {
   const reader = new ByteReader(buffer, start, end)
   const fields = new Map<string, string>()
   for (;;) {

@@ -1,7 +1,7 @@
 import type { FeedRuntime } from '../../feed-runtime.ts'
 import type { Lsn } from '../lsn.ts'
 import type { ReplicationFault } from '../replication-fault.ts'
-import type { EpochReason, ReplicationTimes } from './replication-state.ts'
+import type { EpochReason } from './replication-state.ts'
 import type { TableGap } from '../published-relations.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 
@@ -47,11 +47,6 @@ export interface ChangeSourceHandlers {
   onPeers?(peers: readonly string[]): void
   /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
   onProgress?(lsn: Lsn): void
-}
-
-export interface ChangeSourceTimes extends ReplicationTimes {
-  /** Changes of a batch, at most. */
-  readonly maxBatchChanges: number
 }
 
 /**

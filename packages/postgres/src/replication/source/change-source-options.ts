@@ -1,5 +1,4 @@
 import { RealtimeError } from '@tidewire/protocol'
-import type { ChangeSourceTimes } from './change-source-api.ts'
 
 /** How often the source checks and reports, and how much it hands on at a time. */
 export interface ChangeSourceTuning {
@@ -21,13 +20,18 @@ const DEFAULTS = {
   checkIntervalMs: 5_000,
   advanceIntervalMs: 10_000,
   maxBatchChanges: 256,
-} as const satisfies Omit<ChangeSourceTimes, 'followsIdle'>
+} as const satisfies Required<ChangeSourceTuning>
+
+export interface ChangeSourceTimes extends Required<ChangeSourceTuning> {
+  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. */
+  readonly followsIdle: boolean
+}
 
 /** Fills in the defaults. Throws `bad-option` with every fault at once. */
-export function resolveTuning(tuning: ChangeSourceTuning, faults: readonly string[] = []): Omit<ChangeSourceTimes, 'followsIdle'> {
+export function resolveTuning(tuning: ChangeSourceTuning, faults: readonly string[]): Required<ChangeSourceTuning> {
   const all = [...faults]
-  const resolved: Record<keyof typeof DEFAULTS, number> = { ...DEFAULTS }
-  for (const name of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
+  const resolved: Record<keyof ChangeSourceTuning, number> = { ...DEFAULTS }
+  for (const name of Object.keys(DEFAULTS) as (keyof ChangeSourceTuning)[]) {
     const value = tuning[name] ?? DEFAULTS[name]
     if (Number.isSafeInteger(value) && value > 0) resolved[name] = value
     else all.push(`${name} must be a whole number above 0`)

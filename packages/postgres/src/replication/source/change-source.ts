@@ -1,10 +1,11 @@
-import type { ChangeSource, ChangeSourceHandlers, ChangeSourceRuntime, ChangeSourceStatus, ChangeSourceTimes } from './change-source-api.ts'
+import type { ChangeSource, ChangeSourceHandlers, ChangeSourceRuntime, ChangeSourceStatus } from './change-source-api.ts'
+import type { ChangeSourceTimes } from './change-source-options.ts'
 import { ChangeBatches } from './change-batches.ts'
 import { isSameStatus, statusOf } from './change-source-status.ts'
 import { laterLsn, type Lsn } from '../lsn.ts'
 import { decodePgoutput } from '../pgoutput/decoder.ts'
 import type { RelationMessage } from '../pgoutput/message.ts'
-import { faultOf, type ErrorLike, type ReplicationFault } from '../replication-fault.ts'
+import { faultOf, type ReplicationFault } from '../replication-fault.ts'
 import type { AttachOutcome, ReplicationPort, ReplicationReceiver, ReplicationSession } from '../replication-port.ts'
 import { ServerChecks } from './server-checks.ts'
 import { ReplicationRunner, type RunnerHandlers } from './replication-runner.ts'
@@ -169,7 +170,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
         this.#assembler.describe(table)
         resume()
       },
-      (error: ErrorLike) => {
+      (error: unknown) => {
         if (session === this.#session) this.failed(faultOf(error))
       },
     )

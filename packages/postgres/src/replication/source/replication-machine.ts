@@ -1,5 +1,7 @@
 import type { Lsn } from '../lsn.ts'
 import type { ReplicationFault } from '../replication-fault.ts'
+import type { ReplicationStatus } from '../replication-port.ts'
+import type { ChangeSourceTimes } from './change-source-options.ts'
 
 export interface Progress {
   /** `null` until the first slot was found or made. */
@@ -19,30 +21,35 @@ export interface Progress {
  */
 export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed' | 'fell-behind'
 
-export interface Streaming {
-  readonly kind: 'streaming'
+interface Open {
   readonly progress: Progress
+  /** Attempts that failed since the server was last heard. */
   readonly attempt: number
+  /** The consumer keeps the socket from being read, so that silence means nothing. */
+  readonly paused: boolean
+}
+
+export interface Connecting extends Open {
+  readonly kind: 'connecting'
+}
+
+export interface Streaming extends Open {
+  readonly kind: 'streaming'
   readonly inTransaction: boolean
   /** Status messages sent since the server was last heard. */
   readonly unheard: number
-  /** The consumer keeps the socket from being read, so that silence means nothing. */
-  readonly paused: boolean
   /** A report of the flushed position is due. */
   readonly reporting: boolean
 }
 
-export type ReplicationState =
-  | { readonly kind: 'connecting'; readonly progress: Progress; readonly attempt: number; readonly paused: boolean }
-  | Streaming
-  | {
-      readonly kind: 'waiting'
-      readonly progress: Progress
-      readonly attempt: number
-      readonly paused: boolean
-      readonly fault: ReplicationFault
-    }
-  | { readonly kind: 'closed'; readonly progress: Progress }
+export interface Waiting extends Open {
+  readonly kind: 'waiting'
+  readonly fault: ReplicationFault
+}
+
+export type OpenState = Connecting | Streaming | Waiting
+
+export type ReplicationState = OpenState | { readonly kind: 'closed'; readonly progress: Progress }
 
 export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retry'
 
@@ -71,23 +78,12 @@ export type ReplicationEffect =
   | { readonly type: 'check' }
   /** Advance the anchor, as far as no node needs it. */
   | { readonly type: 'advance' }
-  | { readonly type: 'send-status'; readonly received: Lsn; readonly flushed: Lsn; readonly requestReply: boolean }
+  | ({ readonly type: 'send-status' } & ReplicationStatus)
   | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
   | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
   | { readonly type: 'announce-epoch'; readonly epoch: string; readonly previous: string | null; readonly reason: EpochReason }
 
-export interface ReplicationTimes {
-  /** How often the flushed position is reported and an answer asked for. */
-  readonly statusIntervalMs: number
-  /** How long a confirmation may wait for others before it is reported. */
-  readonly reportDelayMs: number
-  /** How often the publications and the server's position are checked. */
-  readonly checkIntervalMs: number
-  /** How often the node tries to advance the anchor. */
-  readonly advanceIntervalMs: number
-  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. */
-  readonly followsIdle: boolean
-}
+export type ReplicationTimes = Omit<ChangeSourceTimes, 'maxBatchChanges'>
 
 export interface ReplicationStep {
   readonly state: ReplicationState

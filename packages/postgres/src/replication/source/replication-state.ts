@@ -14,6 +14,8 @@
 import { laterLsn, type Lsn } from '../lsn.ts'
 import { retryDelayMs, type ReplicationFault } from '../replication-fault.ts'
 import type {
+  Connecting,
+  OpenState,
   Progress,
   ReplicationEffect,
   ReplicationEvent,
@@ -92,7 +94,7 @@ function moved(progress: Progress, lsn: Lsn, times: ReplicationTimes): Progress 
   return { ...progress, received, flushed: idle ? laterLsn(progress.flushed, received) : progress.flushed }
 }
 
-function confirm(state: Exclude<ReplicationState, { kind: 'closed' }>, epoch: string, lsn: Lsn, times: ReplicationTimes): ReplicationStep {
+function confirm(state: OpenState, epoch: string, lsn: Lsn, times: ReplicationTimes): ReplicationStep {
   const { progress } = state
   const most = lsn < progress.received ? lsn : progress.received
   if (epoch !== progress.epoch || most <= progress.flushed) return stay(state)
@@ -104,31 +106,20 @@ function confirm(state: Exclude<ReplicationState, { kind: 'closed' }>, epoch: st
 }
 
 function start(
-  state: Extract<ReplicationState, { kind: 'connecting' }>,
+  state: Connecting,
   { epoch, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
   times: ReplicationTimes,
 ): ReplicationStep {
   const sameEpoch = state.progress.epoch === epoch
   const goesOn = sameEpoch && confirmedLsn <= state.progress.received
   const progress: Progress = goesOn
-    ? {
-        ...state.progress,
-        flushed: laterLsn(state.progress.flushed, confirmedLsn),
-      }
+    ? { ...state.progress, flushed: laterLsn(state.progress.flushed, confirmedLsn) }
     : { epoch, received: confirmedLsn, handedOver: confirmedLsn, flushed: confirmedLsn }
   const announce: ReplicationEffect[] = goesOn
     ? []
     : [{ type: 'announce-epoch', epoch, previous: state.progress.epoch, reason: sameEpoch ? 'fell-behind' : reason }]
   return {
-    state: {
-      kind: 'streaming',
-      progress,
-      attempt: state.attempt,
-      inTransaction: false,
-      unheard: 0,
-      paused: state.paused,
-      reporting: false,
-    },
+    state: { ...state, kind: 'streaming', progress, inTransaction: false, unheard: 0, reporting: false },
     effects: [
       ...announce,
       { type: 'start', from: progress.received },
@@ -140,12 +131,7 @@ function start(
   }
 }
 
-function onTimer(
-  state: Exclude<ReplicationState, { kind: 'closed' }>,
-  timer: ReplicationTimer,
-  chance: number,
-  times: ReplicationTimes,
-): ReplicationStep {
+function onTimer(state: OpenState, timer: ReplicationTimer, chance: number, times: ReplicationTimes): ReplicationStep {
   if (timer === 'retry') {
     if (state.kind !== 'waiting') return stay(state)
     const { progress, attempt, paused, fault } = state
@@ -168,7 +154,7 @@ function onTimer(
   }
 }
 
-function wait(state: Exclude<ReplicationState, { kind: 'closed' | 'waiting' }>, fault: ReplicationFault, chance: number): ReplicationStep {
+function wait(state: Connecting | Streaming, fault: ReplicationFault, chance: number): ReplicationStep {
   const attempt = state.attempt + 1
   return {
     state: { kind: 'waiting', progress: state.progress, attempt, paused: state.paused, fault },
@@ -177,7 +163,7 @@ function wait(state: Exclude<ReplicationState, { kind: 'closed' | 'waiting' }>, 
 }
 
 /** What must be undone when a state is left for another connection or for none. */
-function leave(state: Exclude<ReplicationState, { kind: 'closed' }>, polite = false): ReplicationEffect[] {
+function leave(state: OpenState, polite = false): ReplicationEffect[] {
   switch (state.kind) {
     case 'connecting':
       return [{ type: 'detach', polite }]

@@ -1,6 +1,6 @@
 import type { Lsn } from '../lsn.ts'
 import type { TableGap } from '../published-relations.ts'
-import { faultOf, type ErrorLike, type ReplicationFault } from '../replication-fault.ts'
+import { faultOf, type ReplicationFault } from '../replication-fault.ts'
 import type { ReplicationSession } from '../replication-port.ts'
 
 export interface ServerCheckHandlers {
@@ -57,7 +57,7 @@ export class ServerChecks {
             })
           this.#handlers.tableGaps(gaps)
         },
-        (error: ErrorLike) => {
+        (error: unknown) => {
           if (session === this.#session) this.#handlers.failed(faultOf(error))
         },
       )

@@ -1,4 +1,12 @@
 /**
+ * SQL of whether tokens may not take a role of `pg_roles`: superusers, the server's own login, which may become others, and the
+ * predefined roles, which read or run what no API role should. Postgres reserves the names `none` and `public`.
+ */
+export function forbiddenRoleSql(role: string): string {
+  return `(${role}.rolsuper or ${role}.rolname operator(pg_catalog.=) session_user or pg_catalog.starts_with(${role}.rolname::pg_catalog.text, 'pg_'))`
+}
+
+/**
  * SQL of a text that changes whenever the role gains or loses a membership or an attribute, or one of its groups does. `role` is
  * an SQL expression of its name. It reads rows of the catalog: what `pg_has_role` says may come from a cache that is older than the snapshot.
  */
