@@ -1,4 +1,4 @@
-import { forbiddenRoleSql, roleVersionSql } from '../catalog/role-sql.ts'
+import { forbiddenRoleSql, roleVersionSql } from '../catalog/role-rule.ts'
 
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
 export interface PolicyQuestion {

@@ -3,7 +3,7 @@ import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'
-import { forbiddenRoleSql } from '../../catalog/role-sql.ts'
+import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
 import { loadPolicyVersions } from './policy-version.ts'
 
 /** The tables whose changes clients may ask for. The feed's own table never is one. */

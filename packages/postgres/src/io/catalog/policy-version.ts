@@ -1,4 +1,4 @@
-import { roleVersionSql } from '../../catalog/role-sql.ts'
+import { roleVersionSql } from '../../catalog/role-rule.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 

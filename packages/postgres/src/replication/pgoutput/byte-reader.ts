@@ -1,12 +1,19 @@
+export interface Refusal {
+  readonly code: 'malformed-tuple' | 'malformed-field'
+  readonly what: string
+}
+
 /**
  * Reads big-endian fields one after the other. Past the end every read gives zero or nothing and sets `overrun`, so
- * that a decoder may read on and check once.
+ * that a decoder may read on and check once. So it is with what the decoder refuses.
  */
 export class ByteReader {
   readonly buffer: Buffer
   offset: number
   readonly end: number
   overrun = false
+  /** The first thing that did not fit. */
+  refused: Refusal | null = null
 
   constructor(buffer: Buffer, offset = 0, end: number = buffer.length) {
     this.buffer = buffer
@@ -64,6 +71,11 @@ export class ByteReader {
   bytes(size: number): Buffer {
     const at = this.#take(size)
     return at < 0 ? this.buffer.subarray(0, 0) : this.buffer.subarray(at, at + size)
+  }
+
+  /** What was read does not fit, unless it was cut short. */
+  refuse(code: Refusal['code'], what: string): void {
+    if (!this.overrun) this.refused ??= { code, what }
   }
 
   skip(size: number): void {

@@ -1,20 +1,11 @@
-import { ByteReader } from './byte-reader.ts'
-import type {
-  DeleteMessage,
-  OldTuple,
-  PgoutputMessage,
-  RelationColumn,
-  RelationMessage,
-  ReplicaIdentity,
-  TimestampUs,
-  UpdateMessage,
-} from './message.ts'
+import { ByteReader, type Refusal } from './byte-reader.ts'
+import type { OldTuple, PgoutputMessage, RelationColumn, RelationMessage, ReplicaIdentity, TimestampUs, UpdateMessage } from './message.ts'
 import { Tuple, tupleEnd } from './tuple.ts'
 
 /** Why bytes are no pgoutput message. After one of these the stream cannot be followed: it has to be started again. */
 export interface PgoutputFault {
   readonly ok: false
-  readonly code: 'truncated' | 'unknown-message' | 'malformed-tuple' | 'malformed-field' | 'trailing-bytes'
+  readonly code: 'truncated' | 'unknown-message' | 'trailing-bytes' | Refusal['code']
   readonly detail: string
 }
 
@@ -26,23 +17,23 @@ const EPOCH_US = 946_684_800_000_000n
 /** Reads one message of the plugin `pgoutput`, protocol version 1, from `offset` to the end. Tuples stay windows on `buffer`. */
 export function decodePgoutput(buffer: Buffer, offset = 0, end: number = buffer.length): DecodedPgoutput {
   const reader = new ByteReader(buffer, offset, end)
+  if (reader.remaining === 0) return fault('truncated', 'the message is empty')
   const message = readMessage(reader)
-  if ('ok' in message) return message
+  if (message === null) return fault('unknown-message', `there is no message 0x${buffer[offset]!.toString(16)}`)
+  if (reader.refused !== null) return fault(reader.refused.code, `the ${message.kind} message has ${reader.refused.what}`)
   if (reader.overrun) return fault('truncated', `the ${message.kind} message ends too early`)
   if (reader.remaining > 0) return fault('trailing-bytes', `${reader.remaining} bytes follow the ${message.kind} message`)
   return { ok: true, message }
 }
 
-function readMessage(reader: ByteReader): PgoutputMessage | PgoutputFault {
-  if (reader.remaining === 0) return fault('truncated', 'the message is empty')
-  const tag = String.fromCharCode(reader.uint8())
-  switch (tag) {
+function readMessage(reader: ByteReader): PgoutputMessage | null {
+  switch (String.fromCharCode(reader.uint8())) {
     case 'I':
-      return readInsert(reader)
+      return { kind: 'insert', relationOid: reader.uint32(), newTuple: readNewTuple(reader, reader.uint8()) }
     case 'U':
       return readUpdate(reader)
     case 'D':
-      return readDelete(reader)
+      return { kind: 'delete', relationOid: reader.uint32(), old: readOldTuple(reader, reader.uint8()) }
     case 'B':
       return { kind: 'begin', commitLsn: reader.uint64(), commitTime: readTime(reader), xid: reader.uint32() }
     case 'C':
@@ -59,56 +50,41 @@ function readMessage(reader: ByteReader): PgoutputMessage | PgoutputFault {
     case 'M':
       return readLogicalMessage(reader)
     default:
-      return fault('unknown-message', `there is no message 0x${tag.charCodeAt(0).toString(16)}`)
+      return null
   }
 }
 
-function readInsert(reader: ByteReader): PgoutputMessage | PgoutputFault {
-  const relationOid = reader.uint32()
-  if (reader.uint8() !== NEW_TUPLE) return misplaced(reader, 'insert')
-  const newTuple = readTuple(reader)
-  return newTuple === null ? badTuple(reader, 'insert') : { kind: 'insert', relationOid, newTuple }
-}
-
-function readUpdate(reader: ByteReader): UpdateMessage | PgoutputFault {
-  const relationOid = reader.uint32()
-  let tag = reader.uint8()
-  let old: OldTuple | null = null
-  if (tag === KEY_TUPLE || tag === OLD_TUPLE) {
-    const tuple = readTuple(reader, tag === KEY_TUPLE)
-    if (tuple === null) return badTuple(reader, 'update')
-    old = { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple }
-    tag = reader.uint8()
-  }
-  if (tag !== NEW_TUPLE) return misplaced(reader, 'update')
-  const newTuple = readTuple(reader)
-  return newTuple === null ? badTuple(reader, 'update') : { kind: 'update', relationOid, old, newTuple }
-}
-
-function readDelete(reader: ByteReader): DeleteMessage | PgoutputFault {
+function readUpdate(reader: ByteReader): UpdateMessage {
   const relationOid = reader.uint32()
   const tag = reader.uint8()
-  if (tag !== KEY_TUPLE && tag !== OLD_TUPLE) return misplaced(reader, 'delete')
-  const tuple = readTuple(reader, tag === KEY_TUPLE)
-  if (tuple === null) return badTuple(reader, 'delete')
-  return { kind: 'delete', relationOid, old: { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple } }
+  if (tag === NEW_TUPLE) return { kind: 'update', relationOid, old: null, newTuple: readTuple(reader) }
+  return { kind: 'update', relationOid, old: readOldTuple(reader, tag), newTuple: readNewTuple(reader, reader.uint8()) }
 }
 
 const NEW_TUPLE = 0x4e // N
 const KEY_TUPLE = 0x4b // K
 const OLD_TUPLE = 0x4f // O
 
-function readTuple(reader: ByteReader, keyOnly = false): Tuple | null {
+function readNewTuple(reader: ByteReader, tag: number): Tuple {
+  if (tag !== NEW_TUPLE) reader.refuse('malformed-field', 'no tuple where one belongs')
+  return readTuple(reader)
+}
+
+function readOldTuple(reader: ByteReader, tag: number): OldTuple {
+  if (tag !== KEY_TUPLE && tag !== OLD_TUPLE) reader.refuse('malformed-field', 'no tuple where one belongs')
+  return { extent: tag === KEY_TUPLE ? 'key' : 'full', tuple: readTuple(reader, tag === KEY_TUPLE) }
+}
+
+function readTuple(reader: ByteReader, keyOnly = false): Tuple {
   const count = reader.uint16()
-  if (reader.overrun) return null
   const start = reader.offset
   const end = tupleEnd(reader.buffer, start, reader.end, count)
-  if (end < 0) return null
-  reader.offset = end
+  if (end < 0) reader.refuse('malformed-tuple', 'a tuple that does not fit')
+  else reader.offset = end
   return new Tuple(reader.buffer, start, end, count, { keyOnly })
 }
 
-function readRelation(reader: ByteReader): RelationMessage | PgoutputFault {
+function readRelation(reader: ByteReader): RelationMessage {
   const oid = reader.uint32()
   const schema = reader.text()
   const table = reader.text()
@@ -119,7 +95,7 @@ function readRelation(reader: ByteReader): RelationMessage | PgoutputFault {
     const key = (reader.uint8() & 1) === 1
     columns.push({ name: reader.text(), key, typeOid: reader.uint32(), typeModifier: reader.int32() })
   }
-  if (identity === undefined && !reader.overrun) return fault('malformed-field', 'the relation message has an unknown replica identity')
+  if (identity === undefined) reader.refuse('malformed-field', 'an unknown replica identity')
   // Tables of the catalog come with an empty schema.
   return { kind: 'relation', oid, schema: schema === '' ? 'pg_catalog' : schema, table, replicaIdentity: identity ?? 'default', columns }
 }
@@ -143,18 +119,6 @@ function readLogicalMessage(reader: ByteReader): PgoutputMessage {
 
 function readTime(reader: ByteReader): TimestampUs {
   return reader.int64() + EPOCH_US
-}
-
-function misplaced(reader: ByteReader, kind: string): PgoutputFault {
-  return reader.overrun
-    ? fault('truncated', `the ${kind} message ends too early`)
-    : fault('malformed-field', `the ${kind} message has no tuple where one belongs`)
-}
-
-function badTuple(reader: ByteReader, kind: string): PgoutputFault {
-  return reader.overrun
-    ? fault('truncated', `the ${kind} message ends too early`)
-    : fault('malformed-tuple', `a tuple of the ${kind} message does not fit`)
 }
 
 function fault(code: PgoutputFault['code'], detail: string): PgoutputFault {
