@@ -1,5 +1,5 @@
 /**
- * What policies may read of a token. Nothing here decides who sees a row: it only says which identities the policies cannot
+ * What policies may read of a token. Nothing here decides which users see a row: it only says which identities the policies cannot
  * distinguish, and which certainly cannot see a row. What is not understood counts as reading everything.
  */
 import { nodesOf, oidOf, parseNodeTree, word, type TreeNode } from './node-tree.ts'

@@ -17,7 +17,7 @@ export interface Question {
   readonly key: string
 }
 
-/** Who waits for an answer. */
+/** What waits for an answer. */
 export interface Asker {
   /** Askers of one origin wait for each other. */
   readonly origin: unknown

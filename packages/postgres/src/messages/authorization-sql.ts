@@ -31,11 +31,24 @@ export interface PolicyAnswer {
 
 export const FUNCTION_NAME = 'pg_temp.tidewire_authorize'
 
+/** The settings that policies read, by the fields of the question that they hold. */
+const SETTINGS = {
+  topic: 'realtime.topic',
+  claims: 'request.jwt.claims',
+  sub: 'request.jwt.claim.sub',
+  role: 'request.jwt.claim.role',
+  headers: 'request.headers',
+} as const
+
+const FIELDS = Object.keys(SETTINGS) as (keyof typeof SETTINGS)[]
+
+export function settingsOf(question: PolicyQuestion): Record<string, string> {
+  return Object.fromEntries(FIELDS.map((field) => [SETTINGS[field], question[field]]))
+}
+
 /** The role comes last: it may not be allowed to set the rest. All of it ends with the block that it stands in. */
 const BECOME = `
-        perform pg_catalog.set_config('realtime.topic', question ->> 'topic', true), pg_catalog.set_config('request.jwt.claims', question ->> 'claims', true),
-          pg_catalog.set_config('request.jwt.claim.sub', question ->> 'sub', true), pg_catalog.set_config('request.jwt.claim.role', question ->> 'role', true),
-          pg_catalog.set_config('request.headers', question ->> 'headers', true);
+        perform ${FIELDS.map((field) => `pg_catalog.set_config('${SETTINGS[field]}', question ->> '${field}', true)`).join(', ')};
         perform pg_catalog.set_config('role', question ->> 'role', true);`
 
 /** Ends a block whose writes must not stay. The flag distinguishes our own state from one that a policy raises. */
@@ -155,12 +168,10 @@ begin
 end
 $function$`
 
-const FIELDS: (keyof PolicyQuestion)[] = ['topic', 'role', 'claims', 'sub', 'headers', 'command']
-
 /** One round trip: the transaction, its time limit, the versions of the roles, the questions, and the end of it all. */
 export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {
   const roles = ROLE_VERSIONS.replace('$roles', () => literalOf(JSON.stringify(rolesOf(questions))))
-  const literal = literalOf(JSON.stringify(questions, FIELDS))
+  const literal = literalOf(JSON.stringify(questions, [...FIELDS, 'command']))
   return `begin; set local statement_timeout = ${timeoutMs}; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
 }
 

@@ -74,7 +74,7 @@ function jsonOf(value: object): string {
   return text
 }
 
-function questionOf({ subTopic, identity }: AuthorizationRequest, command: Command): Asked {
+export function questionOf({ subTopic, identity }: Pick<AuthorizationRequest, 'subTopic' | 'identity'>, command: Command): Asked {
   const topic = wellFormed(subTopic)
   const role = wellFormed(identity.role)
   const claims = jsonOf(identity.claims)
@@ -96,7 +96,7 @@ async function askBatch(options: AuthorizerOptions, questions: readonly Asked[],
     return await options.withSession((session) => new PolicyBatch(session, options.runtime, times).ask(questions))
   } catch (error) {
     const code = codeOf(error)
-    // Sessions are busy with other things, or the cancellation met no question. Those who asked wait on.
+    // Sessions are busy with other things, or the cancellation met no question. The askers wait on.
     const isUndecided = code === NO_SESSION.code || (code === QUERY_CANCELED && questions.length > 1)
     if (code === NO_ANSWER.code && questions.length > 1) return questions.map(() => ({ kind: 'suspect' }))
     return questions.map(() => (isUndecided ? { kind: 'not-asked' } : { kind: 'answered', answer: { error } }))

@@ -1,4 +1,4 @@
-/** What policies call to learn who asks. Functions that exist are left as they are. */
+/** What policies call to learn the user. Functions that exist are left as they are. */
 export const auth: string = `
 create schema if not exists auth;
 grant usage on schema auth to anon, authenticated, service_role;

@@ -50,26 +50,23 @@ function exhaustedText(message: string): string {
   return `${message}. Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server`
 }
 
-/** How long to wait before the next attempt. `attempt` counts from 1, `chance` is from 0 to 1 and spreads out many who wait. */
-export function retryDelayMs(fault: ReplicationFault, attempt: number, chance: number): number {
-  const grown = (first: number, most: number): number => Math.min(most, first * 2 ** Math.min(attempt - 1, 16))
-  const spread = 0.75 + chance / 2
-  switch (fault.kind) {
-    case 'slot-held':
-      return 1_000 * spread
-    case 'exhausted':
-      return grown(500, 5_000) * spread
-    // A user who drops a publication to create it again should be done before it is created here.
-    case 'publication-changed':
-      return grown(1_000, 5_000) * spread
-    case 'restarting':
-      return grown(200, 1_000) * spread
-    case 'refused':
-      return grown(1_000, 30_000) * spread
-    case 'slot-lost':
-    case 'unreachable':
-    case 'silent':
-    case 'malformed-stream':
-      return grown(100, 5_000) * spread
-  }
+/** How long to wait before the second attempt, and at most. */
+const DELAYS_MS: Readonly<Record<ReplicationFault['kind'], readonly [number, number]>> = {
+  // What another server prepares is asked for at an even pace.
+  'slot-held': [1_000, 1_000],
+  exhausted: [500, 5_000],
+  // A user who drops a publication to create it again should be done before it is created here.
+  'publication-changed': [1_000, 5_000],
+  restarting: [200, 1_000],
+  refused: [1_000, 30_000],
+  'slot-lost': [100, 5_000],
+  unreachable: [100, 5_000],
+  silent: [100, 5_000],
+  'malformed-stream': [100, 5_000],
+}
+
+/** How long to wait before the next attempt. `attempt` counts from 1, `chance` is from 0 to 1 and spreads out many that wait. */
+export function retryDelayMs({ kind }: ReplicationFault, attempt: number, chance: number): number {
+  const [first, most] = DELAYS_MS[kind]
+  return Math.min(most, first * 2 ** Math.min(attempt - 1, 16)) * (0.75 + chance / 2)
 }

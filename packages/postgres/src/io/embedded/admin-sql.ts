@@ -19,9 +19,9 @@ export function adminSql(sessions: SessionsWhenOpen): AdminSql {
   return {
     run: async (sql) => {
       try {
-        const { checkerLogin } = await sessions()
-        if (checkerLogin === null) return { ok: false, reason: 'SqlOff: there is no login that is no superuser to run it with' }
-        return await run(newClient({ ...checkerLogin, application_name: 'tidewire inspector' }), sql)
+        const { checkerUrl } = await sessions()
+        if (checkerUrl === null) return { ok: false, reason: 'SqlOff: there is no login that is no superuser to run it with' }
+        return await run(newClient({ connectionString: checkerUrl, application_name: 'tidewire inspector' }), sql)
       } catch (error) {
         return { ok: false, reason: `SqlRefused: ${error instanceof Error ? error.message : 'the database does not answer'}` }
       }

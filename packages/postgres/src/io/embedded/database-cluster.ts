@@ -50,7 +50,7 @@ export interface ClusterMaker {
   /** Path of the program. */
   readonly initdb: string
   readonly majorVersion: number
-  /** Who is to own the cluster; `null`: we are. */
+  /** The owner of the cluster; `null`: our own account. */
   readonly account: Account | null
 }
 

@@ -13,7 +13,7 @@ export interface Account {
 const run = promisify(execFile)
 
 /**
- * Postgres refuses to run as root. For uid 0 this picks who runs it: the owner of the data directory if there is one,
+ * Postgres refuses to run as root. For uid 0 this picks the account: the owner of the data directory if there is one,
  * else the user behind `sudo`, else the user `postgres`, else a system user `tidewire` made for it. `null`: run as we are.
  */
 export async function postgresAccount(dataDir: string): Promise<Account | null> {

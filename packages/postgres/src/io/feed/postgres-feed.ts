@@ -8,7 +8,7 @@ import { postgresExplainer } from '../explain/explainer.ts'
 import { feedDatabase } from './feed-database.ts'
 import { nodeRuntime } from '../node-runtime.ts'
 import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
-import { DEFAULT_WINDOW_BYTES, openChangeSource, type OpenChangeSourceOptions } from '../replication/open-change-source.ts'
+import { DEFAULT_WINDOW_BYTES, openChangeSource } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 
 /** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
@@ -83,13 +83,11 @@ export interface PostgresFeed {
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
-  const connection = { connectionString: options.databaseUrl }
   const sessions = lazily(() =>
     openFeedSessions({
-      connection,
+      url: options.databaseUrl,
       checkers: options.checkers ?? 3,
       roles: ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])],
-      connectTimeoutMs: 10_000,
     }),
   )
   const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
@@ -102,13 +100,14 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const source: ChangeSource = openChangeSource({
-    connection,
+    ...options,
+    connection: options.databaseUrl,
+    slot: options.slotBase,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     reportDelayMs: 100,
     // The feed confirms no earlier than its window says, whether or not there are changes.
     followsIdle: false,
-    ...sourceOptions(options),
     handlers: {
       onChanges: (batch) => feed.onChanges(batch),
       onEpoch: (event) => feed.onEpoch(event),
@@ -137,21 +136,6 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
       await source.close()
       await sessions.close()
     },
-  }
-}
-
-/** Those that are passed on as they are. */
-function sourceOptions(options: PostgresFeedOptions): Partial<OpenChangeSourceOptions> {
-  const { slotBase, temporarySlot, node, siblings, onNotice, prepare, checkIntervalMs, advanceIntervalMs } = options
-  return {
-    ...(slotBase === undefined ? {} : { slot: slotBase }),
-    ...(temporarySlot === undefined ? {} : { temporarySlot }),
-    ...(node === undefined ? {} : { node }),
-    ...(siblings === undefined ? {} : { siblings }),
-    ...(onNotice === undefined ? {} : { onNotice }),
-    ...(prepare === undefined ? {} : { prepare }),
-    ...(checkIntervalMs === undefined ? {} : { checkIntervalMs }),
-    ...(advanceIntervalMs === undefined ? {} : { advanceIntervalMs }),
   }
 }
 

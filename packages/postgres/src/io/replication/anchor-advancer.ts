@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { dropClient, newClient } from '../sessions/client.ts'
 import type { Queryable } from '../sessions/queryable.ts'
 import { advanceAnchor, anchorTarget, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
-import { CONNECTION_LIMITS, type ReplicationTarget } from './replication-session.ts'
+import type { ReplicationTarget } from './replication-session.ts'
 
 /** One node's part in advancing the anchor: there is no holder, each tries every few seconds and mostly finds nothing to do. */
 export class AnchorAdvancer {
@@ -38,7 +38,7 @@ export class AnchorAdvancer {
   }
 
   async #advance(): Promise<void> {
-    const session = newClient({ ...this.#target.connection, ...CONNECTION_LIMITS, application_name: 'tidewire anchor' })
+    const session = newClient({ ...this.#target.connection, application_name: 'tidewire anchor' })
     this.#session = session
     try {
       await session.connect()

@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import type pg from 'pg'
 import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
 import { ReplicationSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/source/change-source.ts'
 import { nodeRuntime } from '../node-runtime.ts'
@@ -10,17 +9,17 @@ import { isSlotBase, nodeInCopyName } from './slot.ts'
 /** Where row changes come from, and what receives them. */
 export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** `postgres://…` of a role that may replicate, straight to the server: poolers do not pass replication on. */
-  readonly connection: string | pg.ClientConfig
+  readonly connection: string
   /** What the slots' names begin with: lower case letters, digits and underscores. Default `tidewire`. */
-  readonly slot?: string
+  readonly slot?: string | undefined
   /** Keep no slot that outlives the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
-  readonly temporarySlot?: boolean
+  readonly temporarySlot?: boolean | undefined
   /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
   readonly node?: string
   /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
   readonly siblings?: readonly string[]
   /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
-  readonly windowBytes?: number
+  readonly windowBytes?: number | undefined
   /** The publications to read; missing ones are made. At least one. */
   readonly publications: readonly PublicationSpec[]
   readonly handlers: ChangeSourceHandlers
@@ -29,7 +28,7 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
-  readonly onNotice?: (sentence: string) => void
+  readonly onNotice?: ((sentence: string) => void) | undefined
 }
 
 /**
@@ -42,9 +41,8 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     ...(isSlotBase(slotBase) ? [] : ['slot must be 1 to 50 lower case letters, digits and underscores']),
     ...(options.publications.length > 0 ? [] : ['publications must name at least one']),
   ])
-  const connection = typeof options.connection === 'string' ? { connectionString: options.connection } : options.connection
   const port = replicationPort({
-    connection,
+    connection: { connectionString: options.connection, keepAlive: true, connectionTimeoutMillis: 10_000 },
     slotBase,
     temporarySlot: options.temporarySlot ?? false,
     publications: options.publications,

@@ -11,7 +11,7 @@ import { slotHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationVersion } from './publication.ts'
 import { lookAtPublished, type Published } from './published-relations.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
-import { CONNECTION_LIMITS, PostgresSession, type ReplicationTarget, type SourceMemory } from './replication-session.ts'
+import { PostgresSession, type ReplicationTarget, type SourceMemory } from './replication-session.ts'
 import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName } from './slot.ts'
 
 const QUERY_TIMEOUT_MS = 30_000
@@ -62,7 +62,7 @@ class Attempt {
   constructor(target: ReplicationTarget, memory: SourceMemory) {
     this.#target = target
     this.#memory = memory
-    this.#catalog = newClient({ ...target.connection, ...CONNECTION_LIMITS, query_timeout: QUERY_TIMEOUT_MS })
+    this.#catalog = newClient({ ...target.connection, query_timeout: QUERY_TIMEOUT_MS })
   }
 
   async run(replaceSlot: boolean): Promise<AttachOutcome> {
@@ -76,7 +76,7 @@ class Attempt {
     await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
     if (lastEpoch !== null) await endLeftovers(catalog, applicationName)
     const begunLsn = await currentLsn(catalog)
-    const stream = await ReplicationConnection.open({ ...connection, ...CONNECTION_LIMITS }, applicationName)
+    const stream = await ReplicationConnection.open(connection, applicationName)
     this.#stream = stream
     if (this.#abandoned) {
       stream.destroy()

@@ -48,7 +48,7 @@ export class ReplicationConnection implements Queryable {
 
   /** Rejects with the error of `pg`. */
   static async open(config: pg.ClientConfig, applicationName: string): Promise<ReplicationConnection> {
-    const client = newClient({ ...config, keepAlive: true, replication: 'database' } satisfies ReplicationConfig as pg.ClientConfig)
+    const client = newClient({ ...config, replication: 'database' } satisfies ReplicationConfig as pg.ClientConfig)
     try {
       await client.connect()
       await client.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)

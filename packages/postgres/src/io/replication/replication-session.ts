@@ -152,5 +152,3 @@ export class PostgresSession implements ReplicationSession {
     dropClient(this.#attached.catalog)
   }
 }
-
-export const CONNECTION_LIMITS = { keepAlive: true, connectionTimeoutMillis: 10_000 } as const

@@ -2,6 +2,8 @@ import type { Identity } from '@tidewire/server'
 import pg from 'pg'
 import { Identities } from '../../catalog/identity.ts'
 import type { ClaimsUse } from '../../catalog/policy-analysis.ts'
+import { settingsOf } from '../../messages/authorization-sql.ts'
+import { questionOf } from '../../messages/authorizer.ts'
 
 /** How long each statement of an explanation may take. */
 const TIMEOUT_MS = 3_000
@@ -19,18 +21,8 @@ export function feedSettings({ role, claims }: Identity, use: ClaimsUse): Identi
 }
 
 /** As the authorizer sets it. */
-export function authorizerSettings({ role, claims, headers }: Identity, topic: string): IdentitySettings {
-  const { sub } = claims
-  return {
-    role,
-    settings: {
-      'request.jwt.claims': JSON.stringify(claims),
-      'request.jwt.claim.sub': typeof sub === 'string' ? sub : '',
-      'request.jwt.claim.role': role,
-      'request.headers': JSON.stringify(headers),
-      'realtime.topic': topic,
-    },
-  }
+export function authorizerSettings(identity: Identity, topic: string): IdentitySettings {
+  return { role: identity.role, settings: settingsOf(questionOf({ subTopic: topic, identity }, 'read')) }
 }
 
 /**

@@ -14,6 +14,8 @@ export const ORDERED_TIMEOUT_MS = 500
 const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = ${ORDERED_TIMEOUT_MS}; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set synchronous_commit = off;
 set default_transaction_read_only = off; set row_security = on; set application_name = 'tidewire check'`
 
+const CATALOG_SQL = `${SESSION_SQL}; set statement_timeout = '30s'; set application_name = 'tidewire catalog'`
+
 /** How many sessions slow policies and filters may occupy, in all. */
 const APART_SESSIONS = 2
 
@@ -24,8 +26,8 @@ export interface FeedSessions {
   readonly checker: SessionPool
   /** The same for what may take long: nothing on the ordered path waits for these sessions. */
   readonly apart: SessionPool
-  /** How the login of these two connects; `null`: none of its own could be had, and the main login takes the roles. */
-  readonly checkerLogin: pg.ClientConfig | null
+  /** `postgres://…` of the login of these two; `null`: none of its own could be had, and the main login takes the roles. */
+  readonly checkerUrl: string | null
   close(): Promise<void>
 }
 
@@ -34,38 +36,37 @@ export type SessionsWhenOpen = () => Promise<FeedSessions>
 
 /** A connection that hangs: longer than any statement may take. */
 const QUERY_TIMEOUT_MS = 32_000
+const CONNECT_TIMEOUT_MS = 10_000
 
 export interface FeedSessionsOptions {
-  readonly connection: pg.ClientConfig
+  /** `postgres://…`; never logged. */
+  readonly url: string
   readonly checkers: number
   /** The API roles that the checker may take. Those that do not exist are left out. */
   readonly roles: readonly string[]
-  readonly connectTimeoutMs: number
 }
 
 /** Rejects when there is no database. */
-export async function openFeedSessions(options: FeedSessionsOptions): Promise<FeedSessions> {
-  const { connection, checkers, connectTimeoutMs } = options
-  const open = (login: pg.ClientConfig, max: number, prepare: string): SessionPool =>
+export async function openFeedSessions({ url, checkers, roles }: FeedSessionsOptions): Promise<FeedSessions> {
+  const open = (connectionString: string, max: number, prepare: string): SessionPool =>
     sessionPool({
-      ...connection,
-      ...login,
+      connectionString,
       max,
-      connectionTimeoutMillis: connectTimeoutMs,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
       query_timeout: QUERY_TIMEOUT_MS,
       prepare,
     })
-  const catalog = open({ application_name: 'tidewire catalog' }, 2, `${SESSION_SQL}; set statement_timeout = '30s'`)
+  const catalog = open(url, 2, CATALOG_SQL)
   try {
-    const login = await checkerLogin(catalog, options)
-    const checker = open(login ?? {}, checkers, CHECKER_SQL)
-    const apart = open(login ?? {}, APART_SESSIONS, CHECKER_SQL)
+    const checkerUrl = await checkerLogin(catalog, url, roles)
+    const checker = open(checkerUrl ?? url, checkers, CHECKER_SQL)
+    const apart = open(checkerUrl ?? url, APART_SESSIONS, CHECKER_SQL)
     return {
       catalog,
       checker,
       apart,
-      checkerLogin: login === null ? null : { ...connection, ...login },
+      checkerUrl,
       close: async () => {
         await Promise.all([catalog.close(), checker.close(), apart.close()])
       },
@@ -76,49 +77,27 @@ export async function openFeedSessions(options: FeedSessionsOptions): Promise<Fe
   }
 }
 
-interface Login {
-  readonly user: string
-  readonly password: string
-  readonly connectionString?: string
-}
-
 /**
- * Makes the login where that is permitted; `null` where it is not. Its password follows from the main one, so that all
- * servers of a database agree on it without keeping it anywhere.
+ * Makes the login where that is permitted, and answers how it connects; `null` where it is not. Its password follows from the
+ * main one, so that all servers of a database agree on it without keeping it anywhere.
  */
-async function checkerLogin(catalog: SessionPool, { connection, roles, connectTimeoutMs }: FeedSessionsOptions): Promise<Login | null> {
-  const main = mainLogin(connection)
-  const password = createHmac('sha256', main.password === '' ? randomBytes(32) : main.password)
+async function checkerLogin(catalog: SessionPool, main: string, roles: readonly string[]): Promise<string | null> {
+  const url = new URL(main)
+  const password = createHmac('sha256', url.password === '' ? randomBytes(32) : decodeURIComponent(url.password))
     .update(CHECKER)
     .digest('base64url')
-  const login: Login = {
-    user: CHECKER,
-    password,
-    ...(main.url === null ? {} : { connectionString: withLogin(main.url, CHECKER, password) }),
-  }
+  url.username = CHECKER
+  url.password = password
   try {
     await catalog.withSession((session) => prepareLogin(session, password, roles, false))
-    if (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) return login
+    if (await canLogIn(url.href)) return url.href
     await catalog.withSession((session) => prepareLogin(session, password, roles, true))
-    return (await canLogIn({ ...connection, ...login }, connectTimeoutMs)) ? login : null
+    return (await canLogIn(url.href)) ? url.href : null
   } catch (error) {
     // Not permitted here. Anything else, such as a lost connection, is thrown.
     if (/^(42|0L|28|0A)/.test(codeOf(error))) return null
     throw error
   }
-}
-
-function mainLogin(connection: pg.ClientConfig): { readonly url: string | null; readonly password: string } {
-  const url = connection.connectionString ?? null
-  const password = typeof connection.password === 'string' ? connection.password : ''
-  return { url, password: url === null || password !== '' ? password : decodeURIComponent(new URL(url).password) }
-}
-
-function withLogin(url: string, user: string, password: string): string {
-  const changed = new URL(url)
-  changed.username = user
-  changed.password = password
-  return changed.href
 }
 
 async function prepareLogin(catalog: pg.ClientBase, password: string, roles: readonly string[], resets: boolean): Promise<void> {
@@ -146,8 +125,8 @@ async function ignoring(query: Promise<unknown>, ...codes: readonly string[]): P
   }
 }
 
-async function canLogIn(config: pg.ClientConfig, connectTimeoutMs: number): Promise<boolean> {
-  const client = newClient({ ...config, connectionTimeoutMillis: connectTimeoutMs })
+async function canLogIn(connectionString: string): Promise<boolean> {
+  const client = newClient({ connectionString, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   try {
     await client.connect()
     return true

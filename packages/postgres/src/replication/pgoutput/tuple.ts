@@ -7,7 +7,7 @@ export type CellKind = 'text' | 'null' | 'unchanged'
 
 /**
  * A row as it came over the wire. Nothing is copied or decoded before it is asked for; the buffer is shared with other
- * rows of the same read, so who keeps a tuple for long keeps `detach()`ed ones.
+ * rows of the same read, so a tuple that is kept for long has to be a `detach()`ed one.
  */
 export class Tuple {
   /** Number of columns. */
