@@ -1,10 +1,6 @@
 import type { MessageStore, StoredMessage } from '@tidewire/server'
 import { databaseReason } from '../catalog/database-fault.ts'
-
-/** What asks the database; the pools of `pg` are one. */
-export interface MessageDatabase {
-  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
-}
+import type { Queryable } from '../catalog/queryable.ts'
 
 interface Row {
   readonly id: string
@@ -22,7 +18,7 @@ const REPLAY = `
   limit $3`
 
 /** Replays private messages from `realtime.messages` (rules R1–R4); numbers keep the digits that the database has. */
-export function databaseMessageStore(database: MessageDatabase): MessageStore {
+export function databaseMessageStore(database: Queryable): MessageStore {
   return {
     replay: async (subTopic, sinceMs, limit) => {
       try {

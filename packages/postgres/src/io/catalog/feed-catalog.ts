@@ -1,7 +1,7 @@
 import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { PolicyReader } from './policy-reader.ts'
 import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
 import { loadPolicyVersions } from './policy-version.ts'

@@ -2,7 +2,7 @@ import { claimsReadBy, functionScope, type CatalogFunction } from '../../catalog
 import type { PolicyTree } from '../../catalog/owner-column.ts'
 import { expressionUse, FIRST_USER_OID, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 
 /** Policies may read other tables, which have policies of their own, and so on; further than this is not followed. */
 const MAX_DEPTH = 8

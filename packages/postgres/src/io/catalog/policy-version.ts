@@ -1,5 +1,5 @@
 import { roleVersionSql } from '../../catalog/role-rule.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 
 /** SQL expressions: arrays of oids, and a role's name as text. */

@@ -5,7 +5,7 @@ import { groupBy } from '../../catalog/multimap.ts'
 import { conditionName } from '../../catalog/sql-state.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
 export interface FilterCast {

@@ -4,7 +4,7 @@ import type pg from 'pg'
 import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
 export const PATTERNS: ReadonlySet<string> = new Set(['like', 'ilike', 'match', 'imatch'])

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { UnseenTransactions } from '../../decide/ask-again.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 
 /**
  * The stream may bring a transaction before it can be seen: Postgres writes the commit down first and ends the

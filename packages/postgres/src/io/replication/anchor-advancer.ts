@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { dropClient, newClient } from '../sessions/client.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { advanceAnchor, anchorTarget, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
 import type { ReplicationTarget } from './replication-session.ts'
 

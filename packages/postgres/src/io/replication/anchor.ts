@@ -3,7 +3,7 @@ import { codeOf } from '../../catalog/database-fault.ts'
 import { formatLsn, laterLsn, parseLsn } from '../../replication/lsn.ts'
 import { AttachFault } from '../../replication/replication-fault.ts'
 import type { EpochReason } from '../../replication/source/replication-state.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
 
 /** The permanent slot of a database, which holds the window for all nodes. */

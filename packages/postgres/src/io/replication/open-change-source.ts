@@ -13,13 +13,13 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** What the slots' names begin with: lower case letters, digits and underscores. Default `tidewire`. */
   readonly slot?: string | undefined
   /** Keep no slot that outlives the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
-  readonly temporarySlot?: boolean | undefined
+  readonly temporarySlot?: boolean
   /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
   readonly node?: string
   /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
   readonly siblings?: readonly string[]
   /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
-  readonly windowBytes?: number | undefined
+  readonly windowBytes?: number
   /** The publications to read; missing ones are made. At least one. */
   readonly publications: readonly PublicationSpec[]
   readonly handlers: ChangeSourceHandlers
@@ -28,7 +28,7 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
-  readonly onNotice?: ((sentence: string) => void) | undefined
+  readonly onNotice?: (sentence: string) => void
 }
 
 /**

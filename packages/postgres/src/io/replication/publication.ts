@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 
 /** A publication the feed reads from. One that is missing is made as described; one that exists is left as it is. */
 export interface PublicationSpec {

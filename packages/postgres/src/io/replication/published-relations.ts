@@ -1,6 +1,6 @@
 import { formatLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import type { LoggedRelation, PublishedRelation, PublishedRelations, TableGap } from '../../replication/published-relations.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { serverVersion } from './publication.ts'
 import { currentLsn } from './slot.ts'
 

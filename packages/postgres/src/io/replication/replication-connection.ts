@@ -7,7 +7,7 @@ import { readStreamMessage, writeStandbyStatus } from '../../replication/pgoutpu
 import { faultOf, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type { ReplicationReceiver, ReplicationStatus } from '../../replication/replication-port.ts'
 import { dropClient, newClient, socketOf } from '../sessions/client.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 
 export interface ReplicationStart {
   readonly slot: string

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 
 /**
  * What a slot is for: the `anchor` is permanent and holds the window; a `copy` of it is read by one node and goes with its

@@ -1,6 +1,6 @@
 import type { RelationMessage } from '../../replication/pgoutput/message.ts'
 import { describeTable, type Table, type CatalogRelation, type CatalogType } from '../../replication/table.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { loadValueTypes } from './type-catalog.ts'
 
 const TABLE_SQL = `

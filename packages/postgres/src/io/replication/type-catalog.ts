@@ -1,6 +1,6 @@
 import { BUILTIN_TYPES, TEXT_TYPE, type ValueType } from '../../replication/pgoutput/column-value.ts'
 import { FIRST_USER_OID } from '../../catalog/policy-analysis.ts'
-import type { Queryable } from '../sessions/queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 
 interface TypeRow {
   readonly oid: number

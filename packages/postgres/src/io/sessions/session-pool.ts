@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { UnseenTransactions } from '../../decide/ask-again.ts'
-import type { Queryable } from './queryable.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
 import { isStatementFault } from './statement-fault.ts'
 
 export interface SessionPoolOptions extends pg.ClientConfig {

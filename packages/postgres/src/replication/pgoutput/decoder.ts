@@ -1,5 +1,14 @@
 import { ByteReader, type Refusal } from './byte-reader.ts'
-import type { OldTuple, PgoutputMessage, RelationColumn, RelationMessage, ReplicaIdentity, TimestampUs, UpdateMessage } from './message.ts'
+import {
+  POSTGRES_EPOCH_US,
+  type OldTuple,
+  type PgoutputMessage,
+  type RelationColumn,
+  type RelationMessage,
+  type ReplicaIdentity,
+  type TimestampUs,
+  type UpdateMessage,
+} from './message.ts'
 import { Tuple, tupleEnd } from './tuple.ts'
 
 /** Why bytes are no pgoutput message. After one of these the stream cannot be followed: it has to be started again. */
@@ -10,9 +19,6 @@ export interface PgoutputFault {
 }
 
 export type DecodedPgoutput = { readonly ok: true; readonly message: PgoutputMessage } | PgoutputFault
-
-/** Postgres counts from 2000-01-01. */
-const EPOCH_US = 946_684_800_000_000n
 
 /** Reads one message of the plugin `pgoutput`, protocol version 1, from `offset` to the end. Tuples stay windows on `buffer`. */
 export function decodePgoutput(buffer: Buffer, offset = 0, end: number = buffer.length): DecodedPgoutput {
@@ -118,7 +124,7 @@ function readLogicalMessage(reader: ByteReader): PgoutputMessage {
 }
 
 function readTime(reader: ByteReader): TimestampUs {
-  return reader.int64() + EPOCH_US
+  return reader.int64() + POSTGRES_EPOCH_US
 }
 
 function fault(code: PgoutputFault['code'], detail: string): PgoutputFault {

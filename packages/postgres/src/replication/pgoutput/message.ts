@@ -23,12 +23,6 @@ export interface CommitMessage {
   readonly commitTime: TimestampUs
 }
 
-export interface OriginMessage {
-  readonly kind: 'origin'
-  readonly commitLsn: Lsn
-  readonly name: string
-}
-
 export interface RelationColumn {
   readonly name: string
   /** Part of the replica identity; all columns are when it is `full`. */
@@ -45,13 +39,6 @@ export interface RelationMessage {
   readonly table: string
   readonly replicaIdentity: ReplicaIdentity
   readonly columns: readonly RelationColumn[]
-}
-
-export interface TypeMessage {
-  readonly kind: 'type'
-  readonly oid: number
-  readonly schema: string
-  readonly name: string
 }
 
 export interface InsertMessage {
@@ -74,12 +61,6 @@ export interface UpdateMessage {
   readonly newTuple: Tuple
 }
 
-export interface DeleteMessage {
-  readonly kind: 'delete'
-  readonly relationOid: number
-  readonly old: OldTuple
-}
-
 export interface TruncateMessage {
   readonly kind: 'truncate'
   readonly relationOids: readonly number[]
@@ -87,24 +68,19 @@ export interface TruncateMessage {
   readonly restartIdentity: boolean
 }
 
-/** What `pg_logical_emit_message` writes; sent only when the stream was started with `messages`. */
-export interface LogicalMessage {
-  readonly kind: 'message'
-  readonly transactional: boolean
-  readonly lsn: Lsn
-  readonly prefix: string
-  readonly content: Buffer
-}
-
 /** What the plugin `pgoutput` writes in protocol version 1. */
 export type PgoutputMessage =
   | BeginMessage
   | CommitMessage
-  | OriginMessage
+  | { readonly kind: 'origin'; readonly commitLsn: Lsn; readonly name: string }
   | RelationMessage
-  | TypeMessage
+  | { readonly kind: 'type'; readonly oid: number; readonly schema: string; readonly name: string }
   | InsertMessage
   | UpdateMessage
-  | DeleteMessage
+  | { readonly kind: 'delete'; readonly relationOid: number; readonly old: OldTuple }
   | TruncateMessage
-  | LogicalMessage
+  /** What `pg_logical_emit_message` writes; sent only when the stream was started with `messages`. */
+  | { readonly kind: 'message'; readonly transactional: boolean; readonly lsn: Lsn; readonly prefix: string; readonly content: Buffer }
+
+/** Postgres counts microseconds from 2000-01-01: that instant, as a time of the feed. */
+export const POSTGRES_EPOCH_US = 946_684_800_000_000n

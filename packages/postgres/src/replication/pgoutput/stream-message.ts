@@ -1,4 +1,5 @@
 import type { Lsn } from '../lsn.ts'
+import { POSTGRES_EPOCH_US } from './message.ts'
 
 /** What travels inside the CopyData messages of a replication stream, from the server. */
 export type StreamMessage =
@@ -13,7 +14,6 @@ const WAL_DATA_HEADER_BYTES = 25
 const KEEPALIVE = 0x6b // k
 const KEEPALIVE_BYTES = 18
 const STATUS = 0x72 // r
-const EPOCH_US = 946_684_800_000_000n
 
 export function readStreamMessage(buffer: Buffer, offset = 0, end: number = buffer.length): StreamMessage {
   const size = end - offset
@@ -45,7 +45,7 @@ export function writeStandbyStatus(status: StandbyStatus): Buffer {
   message.writeBigUInt64BE(status.flushed, 14)
   // "Applied" means nothing more than "flushed" here: there is no second copy of the data that lags behind.
   message.writeBigUInt64BE(status.flushed, 22)
-  message.writeBigInt64BE(BigInt(Math.trunc(status.nowMs)) * 1_000n - EPOCH_US, 30)
+  message.writeBigInt64BE(BigInt(Math.trunc(status.nowMs)) * 1_000n - POSTGRES_EPOCH_US, 30)
   message[38] = status.requestReply ? 1 : 0
   return message
 }

@@ -77,12 +77,11 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   }
 
   get serverLsn(): Lsn {
-    const { received } = this.#machine.state.progress
-    return laterLsn(this.#checks.serverLsn, received)
+    return laterLsn(this.#checks.serverLsn, this.receivedLsn)
   }
 
   get lagBytes(): number {
-    return Number(this.serverLsn - this.#machine.state.progress.flushed)
+    return Number(this.serverLsn - this.confirmedLsn)
   }
 
   confirm(epoch: string, endLsn: Lsn): void {

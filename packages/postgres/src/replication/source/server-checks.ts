@@ -14,16 +14,12 @@ export class ServerChecks {
   readonly #handlers: ServerCheckHandlers
   #session: ReplicationSession | null = null
   #checking: ReplicationSession | null = null
-  #peers: readonly string[] = []
+  peers: readonly string[] = []
   /** What the server has written. */
   serverLsn: Lsn = 0n
 
   constructor(handlers: ServerCheckHandlers) {
     this.#handlers = handlers
-  }
-
-  get peers(): readonly string[] {
-    return this.#peers
   }
 
   /** Answers of other sessions than this do not count any more. */
@@ -45,8 +41,8 @@ export class ServerChecks {
         ({ serverLsn, publicationsChanged, anchorLost, gaps, peers }) => {
           if (session !== this.#session) return
           this.serverLsn = serverLsn
-          const isNews = peers.join() !== this.#peers.join()
-          this.#peers = peers
+          const isNews = peers.join() !== this.peers.join()
+          this.peers = peers
           if (isNews) this.#handlers.peers(peers)
           if (publicationsChanged)
             return this.#handlers.failed({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
