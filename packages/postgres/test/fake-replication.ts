@@ -1,5 +1,6 @@
 import type { ChangeSourceRuntime } from '../src/replication/source/change-source.ts'
 import type { RelationMessage } from '../src/replication/pgoutput/message.ts'
+import type { ReplicationStatus } from '../src/replication/pgoutput/stream-message.ts'
 import type { ReplicationFault } from '../src/replication/replication-fault.ts'
 import type {
   AttachOutcome,
@@ -7,7 +8,6 @@ import type {
   ReplicationPort,
   ReplicationReceiver,
   ReplicationSession,
-  ReplicationStatus,
 } from '../src/replication/replication-port.ts'
 import { describeTable, type Table } from '../src/replication/table.ts'
 

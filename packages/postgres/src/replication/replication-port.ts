@@ -1,6 +1,6 @@
 import type { Lsn } from './lsn.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
-import type { StandbyStatus } from './pgoutput/stream-message.ts'
+import type { ReplicationStatus } from './pgoutput/stream-message.ts'
 import type { TableGap } from './published-relations.ts'
 import type { ReplicationFault } from './replication-fault.ts'
 import type { EpochReason } from './source/replication-state.ts'
@@ -17,8 +17,6 @@ export interface ReplicationReceiver {
   /** The stream is over; nothing else is called afterwards. */
   failed(fault: ReplicationFault): void
 }
-
-export type ReplicationStatus = Omit<StandbyStatus, 'nowMs'>
 
 /** What the catalog session sees now and then. */
 export interface ReplicationCheck {

@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { dropClient, newClient } from '../sessions/client.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { advanceAnchor, anchorTarget, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
-import type { ReplicationTarget } from './replication-session.ts'
+import type { ReplicationTarget } from './replication-target.ts'
 
 /** One node's part in advancing the anchor: there is no holder, each tries every few seconds and mostly finds nothing to do. */
 export class AnchorAdvancer {

@@ -11,7 +11,8 @@ import { slotHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationVersion } from './publication.ts'
 import { lookAtPublished, type Published } from './published-relations.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
-import { PostgresSession, type ReplicationTarget, type SourceMemory } from './replication-session.ts'
+import { PostgresSession } from './replication-session.ts'
+import type { ReplicationTarget, SourceMemory } from './replication-target.ts'
 import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName } from './slot.ts'
 
 const QUERY_TIMEOUT_MS = 30_000

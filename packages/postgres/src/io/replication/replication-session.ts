@@ -1,55 +1,19 @@
 import type pg from 'pg'
 import type { Lsn } from '../../replication/lsn.ts'
 import type { RelationMessage } from '../../replication/pgoutput/message.ts'
-import type { PublishedRelations } from '../../replication/published-relations.ts'
+import type { ReplicationStatus } from '../../replication/pgoutput/stream-message.ts'
 import { faultOf } from '../../replication/replication-fault.ts'
-import type { ReplicationCheck, ReplicationReceiver, ReplicationSession, ReplicationStatus } from '../../replication/replication-port.ts'
+import type { ReplicationCheck, ReplicationReceiver, ReplicationSession } from '../../replication/replication-port.ts'
 import type { Table } from '../../replication/table.ts'
 import { transactionsSeen } from '../checks/visibility.ts'
 import { dropClient } from '../sessions/client.ts'
 import { AnchorAdvancer } from './anchor-advancer.ts'
-import { publicationVersion, type PublicationSpec } from './publication.ts'
+import { publicationVersion } from './publication.ts'
 import { lookAtPublished } from './published-relations.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
 import { currentLsn, listSlots, type Slot } from './slot.ts'
+import type { ReplicationTarget, SourceMemory } from './replication-target.ts'
 import { loadTable } from './table-catalog.ts'
-
-export interface ReplicationTarget {
-  /** How `pg` connects; the role needs REPLICATION and may not go through a pooler. */
-  readonly connection: pg.ClientConfig
-  /** The first part of the slots' names: lower case letters, digits, underscores. */
-  readonly slotBase: string
-  /** A slot that is gone with the connection, and no anchor: every reconnect is a new epoch, and nothing is left behind. */
-  readonly temporarySlot: boolean
-  readonly publications: readonly PublicationSpec[]
-  /** Shown in the name of the slot that this node reads. */
-  readonly node: string
-  /** Nodes as the names of copies show them that are no peers: other processes of this server. */
-  readonly siblings: ReadonlySet<string>
-  /** A node that is further behind than this does not hold the anchor back. */
-  readonly windowBytes: number
-  /** For logs: what an operator should know. Each sentence comes once until another one does. */
-  readonly onNotice: ((sentence: string) => void) | undefined
-  /** Brings the database up to date; called at every attempt until it has resolved. */
-  readonly prepare: (() => Promise<void>) | undefined
-}
-
-/** What outlives a connection. */
-export interface SourceMemory {
-  /** Of this source alone, so that sessions which a cut network left behind on the server can be recognized. */
-  readonly applicationName: string
-  /** The database is up to date. */
-  prepared: boolean
-  /** The last anchor that was copied. */
-  anchor: string | null
-  /** An anchor that has to be replaced, because a publication was created after it. */
-  rejected: string | null
-  /** `null`: nothing was ever attached. */
-  epoch: string | null
-  readonly published: PublishedRelations
-  /** Names of copies that this node has made: those that linger are no other node's. */
-  readonly copies: Set<string>
-}
 
 export interface Attached {
   readonly catalog: pg.Client

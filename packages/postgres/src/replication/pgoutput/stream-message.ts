@@ -24,19 +24,17 @@ export function readStreamMessage(buffer: Buffer, offset = 0, end: number = buff
   return { kind: 'malformed' }
 }
 
-export interface StandbyStatus {
+export interface ReplicationStatus {
   /** Everything before this has arrived. */
   readonly received: Lsn
   /** Everything before this need never be sent again: the server may throw it away. */
   readonly flushed: Lsn
   /** Asks the server to answer with a keepalive at once. */
   readonly requestReply: boolean
-  /** Unix time in milliseconds. */
-  readonly nowMs: number
 }
 
-/** The CopyData message with which a client reports how far it is. */
-export function writeStandbyStatus(status: StandbyStatus): Buffer {
+/** The CopyData message with which a client reports how far it is. `nowMs` is Unix time. */
+export function writeStandbyStatus(status: ReplicationStatus & { readonly nowMs: number }): Buffer {
   const message = Buffer.allocUnsafe(39)
   message[0] = 0x64 // d
   message.writeUInt32BE(38, 1)

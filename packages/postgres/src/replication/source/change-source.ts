@@ -26,7 +26,6 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   #attaching: { readonly abort: AbortController; readonly done: Promise<void> } | null = null
   #closing: Promise<void> = Promise.resolve()
   #loading = false
-  #pausedByConsumer = false
   readonly #batches = new ChangeBatches()
   readonly #checks: ServerChecks
   #liveFrom: Lsn | null = null
@@ -89,13 +88,11 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   }
 
   pause(): void {
-    this.#pausedByConsumer = true
     this.#machine.dispatch({ type: 'paused' })
     this.#session?.pause()
   }
 
   resume(): void {
-    this.#pausedByConsumer = false
     this.#machine.dispatch({ type: 'resumed' })
     if (!this.#loading) this.#session?.resume()
   }
@@ -133,6 +130,12 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     this.#machine.dispatch({ type: 'failed', fault, chance: this.#runtime.random() })
   }
 
+  /** By the consumer. */
+  get #isPaused(): boolean {
+    const { state } = this.#machine
+    return state.kind !== 'closed' && state.paused
+  }
+
   #onChange(change: RowChange): void {
     this.#batches.add(change)
     if (this.#batches.size >= this.#times.maxBatchChanges) this.#flush()
@@ -159,15 +162,12 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     this.#loading = true
     session.pause()
     this.#flush()
-    const resume = (): void => {
-      this.#loading = false
-      if (!this.#pausedByConsumer) session.resume()
-    }
     session.loadTable(relation, xid).then(
       (table) => {
         if (session !== this.#session) return
         this.#assembler.describe(table)
-        resume()
+        this.#loading = false
+        if (!this.#isPaused) session.resume()
       },
       (error: unknown) => {
         if (session === this.#session) this.failed(faultOf(error))
@@ -226,7 +226,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   #start(from: Lsn): void {
     this.#assembler.restart(false)
     this.#loading = false
-    if (this.#pausedByConsumer) this.#session?.pause()
+    if (this.#isPaused) this.#session?.pause()
     this.#session?.start(from, this)
   }
 

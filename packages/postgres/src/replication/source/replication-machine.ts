@@ -1,6 +1,6 @@
 import type { Lsn } from '../lsn.ts'
+import type { ReplicationStatus } from '../pgoutput/stream-message.ts'
 import type { ReplicationFault } from '../replication-fault.ts'
-import type { ReplicationStatus } from '../replication-port.ts'
 import type { ChangeSourceTimes } from './change-source-options.ts'
 
 export interface Progress {
