@@ -1,14 +1,20 @@
-import type { FeedSource } from './feed-options.ts'
 import { laterLsn, type Lsn } from './replication/lsn.ts'
 import type { ChangeRing } from './subscribe/resume/change-ring.ts'
 import type { WindowMarks } from './subscribe/resume/window-marks.ts'
+
+/** What the window needs of the source of changes. */
+export interface ConfirmableSource {
+  readonly epoch: string | null
+  readonly serverLsn: Lsn
+  confirm(epoch: string, endLsn: Lsn): void
+}
 
 /** How far changes are delivered, how far back they can be resumed, and what Postgres may forget. */
 export class FeedWindow {
   readonly ring: ChangeRing
   readonly #marks: WindowMarks
   readonly #uptime: () => number
-  #source: FeedSource | null = null
+  #source: ConfirmableSource | null = null
   /** Everything before it is delivered. */
   progress: Lsn = 0n
   /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
@@ -24,7 +30,7 @@ export class FeedWindow {
     this.#uptime = uptime
   }
 
-  attach(source: FeedSource): void {
+  attach(source: ConfirmableSource): void {
     this.#source = source
   }
 
