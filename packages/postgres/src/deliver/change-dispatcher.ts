@@ -14,16 +14,11 @@ import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { PendingDelivery } from '../subscribe/audience.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
-import { FaultReport, type FaultListener } from './fault-report.ts'
+import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
 import { pendingFor } from './pending-for.ts'
 import { project, type Outcome } from './project.ts'
 import type { Computed } from './computed-columns.ts'
-
-export interface DispatcherListener extends FaultListener {
-  /** Rows of tables that are not for clients, in their order among the others. */
-  onRow?(change: RowChange): void
-}
 
 export interface DispatcherOptions {
   readonly database: FeedDatabase
@@ -31,7 +26,7 @@ export interface DispatcherOptions {
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
   readonly ring: ChangeRing
-  readonly listener: DispatcherListener
+  readonly listener: FeedListener
 }
 
 const MAX_STALE = 3
@@ -74,17 +69,14 @@ export class ChangeDispatcher {
     this.#renewed.add(channel)
   }
 
-  match(change: RowChange, batch: Batch): void {
-    if (change.action !== 'TRUNCATE' && !isMessageTable(change.table)) this.#options.subscriptions.match(change, batch)
-  }
-
   /** Decides and delivers a batch. Rejects without having delivered anything. */
   async dispatch(batch: Batch): Promise<void> {
     const { changes } = batch
     const waits = isOneTransaction(changes)
     const found = batch.pending((audience) => this.#breaker.holds(audience))
     const apart = found.apart.filter((each) => !this.report.isWithheld(each))
-    let outcomes = [await this.#decide(found.atOnce, this.#options.database, waits)]
+    const { checks } = this.#options.database
+    let outcomes = [await this.#decide(found.atOnce, checks, waits)]
     const granted = new Map(outcomes[0]!.decided.map(({ delivery, granted: rows }) => [delivery.audience, rows.size]))
     batch.noteShares((audience) => granted.get(audience) ?? 0)
     const again = new Set<FeedChannel>()
@@ -95,7 +87,7 @@ export class ChangeDispatcher {
       await this.#options.subscriptions.loadStale(oidsOf(renewed))
       const rematched = pendingFor(renewed, changes)
       apart.push(...rematched.apart)
-      const outcome = await this.#decide(rematched.atOnce, this.#options.database, true)
+      const outcome = await this.#decide(rematched.atOnce, checks, true)
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
     apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
@@ -118,7 +110,7 @@ export class ChangeDispatcher {
     if (!isMessageTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
   }
 
-  /** Nothing of the table can be matched until its entry can be loaded. */
+  /** Nothing of the table can be matched until it can be loaded. */
   setAside(table: Table, error: unknown): void {
     this.report.unprepared(table, error, this.#options.subscriptions.setAside(table))
   }
@@ -126,55 +118,44 @@ export class ChangeDispatcher {
   /** Sends changes to channels that missed them. Rejects when the database cannot be reached, without having sent anything. */
   async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void> {
     const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
-    const outcome = await this.#decideFor([{ rows, channels }], this.#options.database)
-    this.#send(rows, [outcome], null, () => {})
-    this.report.ofIsolated(outcome.faults)
-  }
-
-  async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
-    const { database } = this.#options
-    const channels = new Map(work.flatMap((each) => [...each.channels].map((channel) => [channel, channel.generation] as const)))
-    let outcome: Outcome
-    do {
-      for (const channel of channels.keys()) channels.set(channel, channel.generation)
-      outcome = await this.#decideFor(work, database.apart)
-    } while ([...channels].some(([channel, generation]) => channel.generation !== generation))
-    if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
-    const rows = [...new Set(work.flatMap((each) => each.rows))]
-    this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
-    this.report.ofIsolated(outcome.faults)
-    return outcome.faults
-  }
-
-  /** Decides about changes for channels, as their audiences are now. */
-  #decideFor(
-    wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
-    checks: RowChecks,
-  ): Promise<Outcome> {
-    const { subscriptions } = this.#options
-    const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
-    return this.#untilCurrent(async () => {
-      await subscriptions.loadStale(new Set(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid))))
-      const pending = wanted.flatMap(({ rows, channels }) => {
-        const { atOnce, apart } = pendingFor(channels, rows)
-        return [...atOnce, ...apart]
-      })
-      return this.#decide(
-        pending.filter((each) => !this.report.isWithheld(each)),
-        checks,
-        waits,
-      )
+    await this.#decideFor([{ rows, channels }], this.#options.database.checks, (outcome) => {
+      this.#send(rows, [outcome], null, () => {})
+      this.report.ofIsolated(outcome.faults)
     })
   }
 
-  /** Repeats `decided` while a table turns out to have another policy version than was loaded. */
-  async #untilCurrent(decided: () => Promise<Outcome>): Promise<Outcome> {
+  #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
+    return this.#decideFor(work, this.#options.database.apart, (outcome) => {
+      if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
+      const rows = [...new Set(work.flatMap((each) => each.rows))]
+      this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
+      this.report.ofIsolated(outcome.faults)
+      return outcome.faults
+    })
+  }
+
+  /**
+   * Decides about changes for channels, as their audiences are now: again while a table has another policy version than was loaded,
+   * or a channel another identity than was asked for. `decided` is called in the turn in which that is known.
+   */
+  async #decideFor<T>(
+    wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
+    checks: RowChecks,
+    decided: (outcome: Outcome) => T,
+  ): Promise<T> {
+    const { subscriptions } = this.#options
+    const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
     for (;;) {
+      await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
+      const generations = new Map(wanted.flatMap(({ channels }) => [...channels].map((channel) => [channel, channel.generation] as const)))
+      const pending = wanted.flatMap(({ rows, channels }) => Object.values(pendingFor(channels, rows)).flat())
       try {
-        return await decided()
+        const asked = pending.filter((each) => !this.report.isWithheld(each))
+        const outcome = await this.#decide(asked, checks, waits)
+        if ([...generations].every(([channel, generation]) => channel.generation === generation)) return decided(outcome)
       } catch (error) {
         if (!(error instanceof StalePolicyVersion)) throw error
-        this.#options.subscriptions.markStale(error.oid)
+        subscriptions.markStale(error.oid)
       }
     }
   }
@@ -182,9 +163,10 @@ export class ChangeDispatcher {
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
     if (pending.length === 0) return { decided: [], faults: [], computed: new Map() }
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
-    for (const { audience } of pending) this.#failures.delete(audience.entry.oid)
+    for (const { audience } of pending) this.#failures.delete(audience.table.oid)
     for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
-    return project(decided, faults, checks, (oid) => this.#options.subscriptions.entryOf(oid))
+    const outcome = await project(decided, checks, (oid) => this.#options.subscriptions.tableOf(oid))
+    return { ...outcome, faults: [...faults, ...outcome.faults] }
   }
 
   /** A table that fails as a whole may have changed meanwhile: it is loaded and asked about again, a few times. */

@@ -42,42 +42,42 @@ interface Receiver {
   readonly variant: string
 }
 
+/** The same `data` for channels whose entries have the same ids. */
+interface Message {
+  readonly of: Receiver
+  readonly channels: FeedChannel[]
+}
+
 /**
  * Sends a change to all audiences that it was granted to. A channel gets one message for all of its entries that get the
  * same, and channels that get the same share its bytes.
  */
 export function deliver(change: RowChange, deliveries: readonly GrantedDelivery[], context: DeliverContext): Delivered {
-  const messages = new Map<
-    string,
-    Map<string, { readonly ids: string; readonly legacy: boolean; readonly of: Receiver; readonly channels: FeedChannel[] }>
-  >()
+  // By variant, and by the ids of the entries; legacy channels get none.
+  const messages = new Map<string, Map<string | null, Message>>()
   for (const [channel, receivers] of receiversOf(change, deliveries, context.excluded)) {
     const { legacy } = channel.request
     for (const [variant, same] of receivers.length === 1
       ? [[receivers[0]!.variant, receivers] as const]
       : groupBy(receivers, (each) => each.variant)) {
-      const ids = idsOf(same)
-      const ofVariant = getOrMake(
-        messages,
-        variant,
-        () => new Map<string, { ids: string; legacy: boolean; of: Receiver; channels: FeedChannel[] }>(),
-      )
-      getOrMake(ofVariant, legacy ? 'legacy' : ids, () => ({ ids, legacy, of: same[0]!, channels: [] })).channels.push(channel)
+      const ids = legacy ? null : idsOf(same)
+      const ofVariant = getOrMake(messages, variant, () => new Map<string | null, Message>())
+      getOrMake(ofVariant, ids, () => ({ of: same[0]!, channels: [] })).channels.push(channel)
     }
   }
   const logPosition = logPositionOf(change)
   let delivered = NOT_DELIVERED
   for (const ofVariant of messages.values()) {
     let data: string | null = null
-    for (const { ids, legacy, of, channels } of ofVariant.values()) {
+    for (const [ids, { of, channels }] of ofVariant) {
       try {
         data ??= dataOf(change, of, context)
       } catch (error) {
         context.failed(error, channels)
         continue
       }
-      const payload = Buffer.from(legacy ? data : `{"data":${data},"ids":[${ids}]}`)
-      for (const channel of channels) channel.deliver(logPosition, legacy ? change.action : 'postgres_changes', payload)
+      const payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`)
+      for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', payload)
       delivered = { receivers: delivered.receivers + channels.length, payload }
     }
   }

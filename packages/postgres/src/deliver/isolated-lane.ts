@@ -55,7 +55,7 @@ export class IsolatedLane {
   /** By audiences, in the order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
-  /** What waits or is being decided, oldest first. */
+  /** What waits or is being decided, oldest first, and the rows of it. */
   readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false
@@ -67,7 +67,7 @@ export class IsolatedLane {
   }
 
   get hasWork(): boolean {
-    return this.#rows > 0
+    return this.#pending.size > 0
   }
 
   /** The change that has waited longest. */
@@ -208,19 +208,17 @@ export function isolate(apart: readonly PendingDelivery[]): { readonly work: Iso
   const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
   for (const [channel, audiences] of byChannel) {
     const key = [...audiences.keys()].map((audience) => audience.key).join('\n')
-    const rows = (): readonly RowChange[] => [...new Set([...audiences.values()].flat())].sort(byPosition)
-    getOrMake(work, key, () => ({
-      key,
-      audiences: new Set(audiences.keys()),
-      rows: rows(),
-      channels: new Set<FeedChannel>(),
-    })).channels.add(channel)
+    const made = (): { readonly channels: Set<FeedChannel> } & IsolatedWork => {
+      const rows = [...new Set([...audiences.values()].flat())].sort(byPosition)
+      return { key, audiences: new Set(audiences.keys()), rows, channels: new Set() }
+    }
+    getOrMake(work, key, made).channels.add(channel)
   }
   const isolated = new Map<RowChange, Set<FeedChannel>>()
   for (const { rows, channels } of work.values())
     for (const row of rows) {
-      const of = getOrMake(isolated, row, () => new Set<FeedChannel>())
-      for (const channel of channels) of.add(channel)
+      const ofRow = getOrMake(isolated, row, () => new Set<FeedChannel>())
+      for (const channel of channels) ofRow.add(channel)
     }
   return { work: [...work.values()], isolated }
 }

@@ -22,7 +22,7 @@ export function pendingFor(
   for (const [audience, subscriptions] of audiences) {
     const rows = { yes: [] as RowChange[], ask: [] as RowChange[], no: [] as RowChange[] }
     for (const change of changes) {
-      if (change.table.oid !== audience.entry.oid || change.action === 'TRUNCATE') continue
+      if (change.table.oid !== audience.table.oid || change.action === 'TRUNCATE') continue
       rows[matches(audience, change, filterText(change, filterView(audience, change)))].push(change)
     }
     const only = new Set(subscriptions)

@@ -25,5 +25,5 @@ export function isAuthorizedDelete({ authorizesDeletes }: Audience, { action }: 
 
 /** What the audience's filters may look at. */
 export function filterView(audience: Audience, change: RowChange): FilterView {
-  return { asked: isAuthorizedDelete(audience, change), rowSecurity: audience.entry.rowSecurity }
+  return { asked: isAuthorizedDelete(audience, change), rowSecurity: audience.table.rowSecurity }
 }

@@ -1,69 +1,60 @@
-import { uidOf, type CheckIdentity, type Identities } from '../catalog/identity.ts'
+import { uidOf, type Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
-import type { CatalogRole, CatalogTable, TableRole } from '../catalog/catalog-table.ts'
+import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import type { Audience, Subscription } from './audience.ts'
 import { lookupValues, type PreparedFilter } from './filter-test.ts'
 import type { IndexKey } from './subscription-index.ts'
 
 /** The columns that the subscription gets. */
-export function columnsFor({ select }: Subscription, entry: CatalogTable, { name }: CatalogRole): string {
-  return entry.columns
+export function columnsFor({ select }: Subscription, table: CatalogTable, { name }: CatalogRole): string {
+  return table.columns
     .filter(
-      (column) => column.rolesWithSelect.has(name) && (select === null || select.has(column.name) || entry.primaryKey.includes(column)),
+      (column) => column.rolesWithSelect.has(name) && (select === null || select.has(column.name) || table.primaryKey.includes(column)),
     )
     .map(({ number }) => number)
     .join()
 }
 
-/** Whose policies decide; `null`: none do. */
-export function identityFor(
-  { channel }: Subscription,
-  entry: CatalogTable,
-  access: TableRole,
-  identities: Identities,
-): CheckIdentity | null {
-  const { role, claims } = channel.identity
-  return entry.rowSecurity && !access.bypassesRowSecurity ? identities.of(role, claims, entry.claims) : null
-}
-
 const signatures = new WeakMap<readonly PreparedFilter[], string>()
 
 /** Equal for filters that mean the same. */
-export function signatureOf(filters: readonly PreparedFilter[]): string {
-  return filters.length === 0
-    ? ''
-    : getOrMake(signatures, filters, () => JSON.stringify(filters.map(({ filter, values }) => [filter, values])))
+function signatureOf(filters: readonly PreparedFilter[]): string {
+  return getOrMake(signatures, filters, () => JSON.stringify(filters.map(({ filter, values }) => [filter, values])))
 }
 
-/** A new audience, without members. */
+/** The audience of the subscription, without members. */
 export function audienceFor(
   { entry: { event }, channel }: Subscription,
   of: {
-    readonly entry: CatalogTable
+    readonly table: CatalogTable
     readonly role: CatalogRole
-    readonly identity: CheckIdentity | null
     readonly filters: readonly PreparedFilter[]
-    readonly signature: string
+    readonly identities: Identities
   },
 ): Audience {
-  const { entry, role, identity, filters, signature } = of
-  const fault = faultFor(entry, role, filters)
-  const ownerColumn = identity === null || fault !== null ? undefined : entry.ownerColumns.get(role.name)
-  const uid = uidOf(channel.identity.claims)
+  const { table, role, filters, identities } = of
+  const {
+    authorizesDeletes,
+    identity: { claims },
+  } = channel
+  const isChecked = table.rowSecurity && table.roles.get(role.name)?.bypassesRowSecurity !== true
+  const identity = isChecked ? identities.of(role.name, claims, table.claims) : null
+  const fault = faultFor(table, role, filters)
+  const ownerColumn = identity === null || fault !== null ? undefined : table.ownerColumns.get(role.name)
+  const uid = uidOf(claims)
   const owner = ownerColumn === undefined || uid === null ? null : { column: ownerColumn, value: uid }
   return {
-    key: `${entry.oid} ${identity?.key ?? role.name} ${signature}`,
-    ...{ entry, role: role.name, identity, event, filters, fault, owner },
-    authorizesDeletes: channel.authorizesDeletes,
+    key: `${table.oid} ${identity?.key ?? role.name} ${event} ${authorizesDeletes} ${signatureOf(filters)}`,
+    ...{ table, role: role.name, identity, event, filters, authorizesDeletes, fault, owner },
     indexKey: fault === null ? indexKeyFor(filters, owner) : null,
     members: new Set(),
   }
 }
 
-function faultFor(entry: CatalogTable, { name }: CatalogRole, filters: readonly PreparedFilter[]): Audience['fault'] {
-  const reads = (column: string): boolean => entry.columns.some((each) => each.name === column && each.rolesWithSelect.has(name))
-  if (!entry.primaryKey.every((column) => reads(column.name)) || !filters.every(({ column }) => reads(column.name))) return 'unauthorized'
-  return entry.primaryKey.length === 0 ? 'no-primary-key' : null
+function faultFor(table: CatalogTable, { name }: CatalogRole, filters: readonly PreparedFilter[]): Audience['fault'] {
+  const reads = (column: string): boolean => table.columns.some((each) => each.name === column && each.rolesWithSelect.has(name))
+  if (!table.primaryKey.every((column) => reads(column.name)) || !filters.every(({ column }) => reads(column.name))) return 'unauthorized'
+  return table.primaryKey.length === 0 ? 'no-primary-key' : null
 }
 
 function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {

@@ -1,8 +1,6 @@
 import { getOrMake } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
 
-export type { ColumnText }
-
 /** Where an audience is looked for when a row changes. */
 export type IndexKey =
   /** Only rows whose column has one of the texts concern it. */

@@ -19,8 +19,8 @@ export interface CheckFunction {
 const written = new WeakMap<CatalogTable, Map<string, CheckFunction>>()
 
 /** Whether rows can be found by the text of their key alone. */
-function hasPlainKey(entry: CatalogTable): boolean {
-  const [key, ...others] = entry.primaryKey
+function hasPlainKey(table: CatalogTable): boolean {
+  const [key, ...others] = table.primaryKey
   // Cast to text, a boolean is not what the stream writes.
   return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
 }
@@ -32,24 +32,24 @@ function hasPlainKey(entry: CatalogTable): boolean {
  * for the keys from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error and the others
  * go on, and row 0 holds the version before the first look as well.
  */
-export function checkFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const known = getOrMake(written, entry, () => new Map<string, CheckFunction>())
-  return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(entry, role, columns, masked))
+export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
+  return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(table, role, columns, masked))
 }
 
-function writeFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const keyType = (column: CatalogColumn): string => (hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text')
-  const keys = entry.primaryKey.map((column, index) => `k${index} ${keyType(column)}[]`)
-  const parts = entry.primaryKey.map((column, index) => `p${index} ${keyType(column)}[];`)
+function writeFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const keyType = (column: CatalogColumn): string => (hasPlainKey(table) ? column.typeSql : 'pg_catalog.text')
+  const keys = table.primaryKey.map((column, index) => `k${index} ${keyType(column)}[]`)
+  const parts = table.primaryKey.map((column, index) => `p${index} ${keyType(column)}[];`)
   const slice = (to: string, from: string): string => `${to} := ${from}[bounds[part] + 1 : bounds[part + 1]];`
   const slices = [
-    ...entry.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
+    ...table.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
     slice('image', 'images'),
     slice('missed', 'missing'),
   ]
-  const version = policyVersionSql({ ...reachSql(entry), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
-  const sources = { keys: entry.primaryKey.map((_, index) => `p${index}`), images: 'image', missing: 'missed' }
-  const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(entry, role, columns, masked, sources)};`
+  const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
+  const sources = { keys: table.primaryKey.map((_, index) => `p${index}`), images: 'image', missing: 'missed' }
+  const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(table, role, columns, masked, sources)};`
   const body = `
 declare
   claim pg_catalog.text;
@@ -100,7 +100,7 @@ begin
   return next;
 end`
   // A plan is good for one role: with a function for each, none is planned again when roles take turns.
-  const name = `pg_temp.tidewire_check_${entry.oid}_${hash(body + role)}`
+  const name = `pg_temp.tidewire_check_${table.oid}_${hash(body + role)}`
   const parameters = [
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
@@ -119,16 +119,16 @@ end`
 }
 
 /** The statement for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
-export function checkStatement(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const parameter = (number: number): string => `$${number}::pg_catalog.text[]`
-  const sources = { images: parameter(1), missing: parameter(2), keys: entry.primaryKey.map((_, column) => parameter(column + 3)) }
-  const sql = `select r.seen ${lookedUp(entry, role, columns, masked, sources)}`
-  return { name: `tidewire_check_${entry.oid}_${hash(sql + role)}`, sql }
+  const sources = { images: parameter(1), missing: parameter(2), keys: table.primaryKey.map((_, column) => parameter(column + 3)) }
+  const sql = `select r.seen ${lookedUp(table, role, columns, masked, sources)}`
+  return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
 }
 
 /** The published columns that the role may select: those that are compared, and read where a row was written again. */
-export function comparedColumns(entry: CatalogTable, role: string, columns: readonly number[]): CatalogColumn[] {
-  return columns.flatMap((number) => entry.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
+export function comparedColumns(table: CatalogTable, role: string, columns: readonly number[]): CatalogColumn[] {
+  return columns.flatMap((number) => table.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
 }
 
 interface LookSources {
@@ -142,15 +142,15 @@ interface LookSources {
  * policies about all rows of a large one. The row is compared with the image by the statement that read it: any later one may
  * see another version.
  */
-function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
-  const keys = entry.primaryKey.map((_, index) => `c${index}`)
-  const plain = hasPlainKey(entry)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) =>
+function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
+  const keys = table.primaryKey.map((_, index) => `c${index}`)
+  const plain = hasPlainKey(table)
+  const on = table.primaryKey.map(({ name, typeSql }, index) =>
     plain
       ? `t.${pg.escapeIdentifier(name)} operator(pg_catalog.=) k.c${index}::${typeSql}`
       : `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`,
   )
-  const columns = comparedColumns(entry, role, numbers)
+  const columns = comparedColumns(table, role, numbers)
   const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
   const known = masked
     ? values.map((value, index) => `case when pg_catalog.strpos(k.missing, ',${columns[index]!.number},') > 0 then null else ${value} end`)
@@ -159,16 +159,16 @@ function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[],
   return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'image', 'missing', 'n'].join(', ')}),
         lateral (select case when row(${known.join(', ')})::pg_catalog.text = k.image collate pg_catalog."C" then k.n::pg_catalog.text
             else k.n::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end as seen
-          from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
+          from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
 }
 
-export function tableSql(entry: Pick<CatalogTable, 'schema' | 'name'>): string {
-  return `${pg.escapeIdentifier(entry.schema)}.${pg.escapeIdentifier(entry.name)}`
+export function tableSql(table: Pick<CatalogTable, 'schema' | 'name'>): string {
+  return `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.name)}`
 }
 
 /** The table's own rows: one that inherits from it may have a row with the same key. */
-export function rowsSql(entry: Pick<CatalogTable, 'schema' | 'name' | 'partitioned'>): string {
-  return entry.partitioned ? tableSql(entry) : `only ${tableSql(entry)}`
+export function rowsSql(table: Pick<CatalogTable, 'schema' | 'name' | 'partitioned'>): string {
+  return table.partitioned ? tableSql(table) : `only ${tableSql(table)}`
 }
 
 /** What {@link policyVersionSql} takes. */

@@ -1,4 +1,5 @@
-import type { Grant, RowCheck, RowTexts } from '../../decide/feed-database.ts'
+import type { Grant, RowCheck } from '../../decide/feed-database.ts'
+import type { RowTexts } from '../../replication/change-row.ts'
 import { readRow } from '../../replication/pgoutput/nested-text.ts'
 import { comparedColumns } from './check-function.ts'
 
@@ -10,8 +11,8 @@ export interface WrittenImages {
   readonly masked: boolean
 }
 
-export function writeImages({ entry, role, columns, images }: RowCheck): WrittenImages {
-  const compared = comparedColumns(entry, role, columns)
+export function writeImages({ table, role, columns, images }: RowCheck): WrittenImages {
+  const compared = comparedColumns(table, role, columns)
   const places = compared.map(({ number }) => columns.indexOf(number))
   const texts = images.map((image) => recordText(places.map((place) => image[place])))
   const missing = images.map((image) => {
@@ -40,7 +41,7 @@ export function readSeen(check: RowCheck, rows: readonly number[], seen: readonl
       visible.set(rows[Number(text) - 1]!, 'image')
       continue
     }
-    compared ??= comparedColumns(check.entry, check.role, check.columns).map(({ number }) => check.columns.indexOf(number))
+    compared ??= comparedColumns(check.table, check.role, check.columns).map(({ number }) => check.columns.indexOf(number))
     const row = rows[Number(text.slice(0, colon)) - 1]!
     visible.set(row, grantOf(check, compared, check.images[row]!, text.slice(colon + 1)))
   }

@@ -8,11 +8,8 @@ export interface RingLimits {
   readonly maxAgeMs: number
 }
 
-export interface KeptChange {
+interface Kept {
   readonly change: RowChange
-}
-
-interface Kept extends KeptChange {
   readonly bytes: number
   readonly atMs: number
   /** Where the transaction ends whose last change this is; `null` when another one follows. */
@@ -130,7 +127,7 @@ export class ChangeRing {
   }
 
   /** The changes after a position, oldest first. */
-  after(position: LogPosition, limit: number): readonly KeptChange[] {
+  after(position: LogPosition, limit: number): readonly RowChange[] {
     let low = this.#from
     let high = this.#kept.length
     while (low < high) {
@@ -138,6 +135,6 @@ export class ChangeRing {
       if (compareLogPositions(logPositionOf(this.#kept[middle]!.change), position) <= 0) low = middle + 1
       else high = middle
     }
-    return this.#kept.slice(low, low + limit)
+    return this.#kept.slice(low, low + limit).map(({ change }) => change)
   }
 }

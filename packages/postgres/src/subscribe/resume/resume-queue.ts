@@ -133,7 +133,7 @@ export class ResumeQueue {
   /** False: there are few changes left, or none. */
   async #step(first: Resuming, atMost: number): Promise<boolean> {
     const limit = Math.max(LAST_CHANGES, Math.min(atMost, Math.floor(MAX_DELIVERIES / this.#queue.length)))
-    const changes = this.#options.ring.after(first.cursor, limit).map(({ change }) => change)
+    const changes = this.#options.ring.after(first.cursor, limit)
     if (changes.length < LAST_CHANGES) return false
     await this.#send(changes, first.cursor)
     return true
@@ -141,7 +141,7 @@ export class ResumeQueue {
 
   /** Nothing moves meanwhile, so nothing is missed between the ring and what comes live. False: too much has come. */
   async #finish(first: Resuming): Promise<void> {
-    const changes = this.#options.ring.after(first.cursor, LAST_CHANGES * 4 + 1).map(({ change }) => change)
+    const changes = this.#options.ring.after(first.cursor, LAST_CHANGES * 4 + 1)
     if (changes.length > LAST_CHANGES * 4) return
     const from = first.cursor
     if (changes.length > 0) await this.#send(changes, from)
