@@ -9,7 +9,7 @@ import type { CatalogColumn, CatalogTable, TableRole } from '../src/catalog/cata
 import type { CheckAnswer, IdentityAnswer, RowChecks } from '../src/decide/feed-database.ts'
 import type { Audience, Subscription } from '../src/subscribe/audience.ts'
 import { FeedChannel } from '../src/subscribe/feed-channel.ts'
-import { prepareFilter, type PreparedFilter } from '../src/subscribe/filter-test.ts'
+import { prepareFilter, type PreparedFilter } from '../src/subscribe/prepared-filter.ts'
 
 const COLUMNS = ['id', 'body'] as const
 

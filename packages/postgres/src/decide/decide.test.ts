@@ -18,12 +18,18 @@ const [one, two, three] = [1, 2, 3].map((id) => change(described, 10 + id, { now
   RowChange,
 ]
 
+/** Audiences with a filter that only Postgres can evaluate ask. */
 function run(
-  pending: readonly PendingDelivery[],
+  wanted: readonly Omit<PendingDelivery, 'asks'>[],
   checks = new FakeChecks(),
   mayBeStale: (oid: number) => boolean = () => false,
 ): Promise<Decision> {
-  return decide(pending, { database: checks, waits: true, mayBeStale })
+  const asks = ({ audience: { filters, fault } }: Omit<PendingDelivery, 'asks'>): boolean =>
+    fault === null && filters.some(({ test }) => test === null)
+  return decide(
+    wanted.map((each) => Object.assign(each, { asks: asks(each) })),
+    { database: checks, waits: true, mayBeStale },
+  )
 }
 
 /** By row, what the audience gets: its record and its old row. */

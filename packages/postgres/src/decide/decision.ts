@@ -1,7 +1,7 @@
 import type { ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { PendingDelivery } from '../subscribe/audience.ts'
-import type { PreparedFilter } from '../subscribe/filter-test.ts'
+import type { PreparedFilter } from '../subscribe/prepared-filter.ts'
 import type { RowChecks } from './feed-database.ts'
 
 /**

@@ -1,23 +1,17 @@
 import { errorText, isTimeout } from '../catalog/database-fault.ts'
 import { getOrMake } from '../catalog/multimap.ts'
-import { filterText } from '../replication/change-row.ts'
-import { verdictOf, type PreparedFilter } from '../subscribe/filter-test.ts'
-import { faultOf, filterView, type PendingDelivery } from '../subscribe/audience.ts'
+import { verdictOf, type PreparedFilter } from '../subscribe/prepared-filter.ts'
+import { filterTextOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { DecisionFault, FilterQuestion } from './decision.ts'
 import { concernsAll } from './ask-again.ts'
 import type { FilterAnswer, RowChecks } from './feed-database.ts'
 
 /** Of the deliveries, the rows that Postgres has to evaluate a filter for. */
-export function* undecided(pending: readonly PendingDelivery[]): Generator<FilterQuestion> {
-  for (const delivery of pending) {
-    const { audience, rows } = delivery
-    if (audience.filters.length === 0) continue
-    for (const row of rows) {
-      if (faultOf(audience, row) !== null) continue
-      const text = filterText(row, filterView(audience, row))
-      if (audience.filters.some((filter) => verdictOf(filter, row.table, text) === null)) yield { delivery, row, text }
-    }
-  }
+export function undecided(pending: readonly PendingDelivery[]): FilterQuestion[] {
+  return pending.flatMap((delivery) => {
+    const { audience, rows, asks } = delivery
+    return asks ? rows.map((row) => ({ delivery, row, text: filterTextOf(audience, row) })) : []
+  })
 }
 
 /** Filters of one column, operator and kind. */
@@ -36,7 +30,7 @@ interface Asked {
 
 /** The questions whose answer is no, with the filter that says so. */
 export async function failedFilters(
-  questions: Iterable<FilterQuestion>,
+  questions: readonly FilterQuestion[],
   checks: Pick<RowChecks, 'testFilters'>,
   faults: DecisionFault[],
 ): Promise<Map<FilterQuestion, PreparedFilter>> {

@@ -1,5 +1,5 @@
 import type { DecidedChange } from '@tidewire/server'
-import { append } from '../catalog/multimap.ts'
+import { append, groupBy } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
 import { StalePolicyVersion } from '../decide/ask-again.ts'
 import { decide } from '../decide/decide.ts'
@@ -12,13 +12,12 @@ import type { Batch } from '../subscribe/batch.ts'
 import type { ChangeRing } from '../subscribe/resume/change-ring.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { PendingDelivery } from '../subscribe/audience.ts'
+import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
 import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
-import { pendingFor } from './pending-for.ts'
 import { project, type Outcome } from './project.ts'
-import type { Computed } from './computed-columns.ts'
 
 export interface DispatcherOptions {
   readonly database: FeedDatabase
@@ -72,11 +71,14 @@ export class ChangeDispatcher {
   /** Decides and delivers a batch. Rejects without having delivered anything. */
   async dispatch(batch: Batch): Promise<void> {
     const { changes } = batch
-    const waits = isOneTransaction(changes)
-    const found = batch.pending((audience) => this.#breaker.holds(audience))
-    const apart = found.apart.filter((each) => !this.report.isWithheld(each))
-    const { checks } = this.#options.database
-    let outcomes = [await this.#decide(found.atOnce, checks, waits)]
+    const { subscriptions, database } = this.#options
+    const apart: PendingDelivery[] = []
+    const atOnce = (pending: readonly PendingDelivery[], waits: boolean): Promise<Outcome> => {
+      const kinds = groupBy(pending, ({ audience, asks }) => asks || this.#breaker.holds(audience))
+      apart.push(...(kinds.get(true) ?? []))
+      return this.#decide(kinds.get(false) ?? [], database.checks, waits)
+    }
+    let outcomes = [await atOnce(batch.pending, isOneTransaction(changes))]
     const granted = new Map(outcomes[0]!.decided.map(({ delivery, granted: rows }) => [delivery.audience, rows.size]))
     batch.noteShares((audience) => granted.get(audience) ?? 0)
     const again = new Set<FeedChannel>()
@@ -84,14 +86,12 @@ export class ChangeDispatcher {
       const renewed = new Set(this.#renewed)
       this.#renewed.clear()
       for (const channel of renewed) again.add(channel)
-      await this.#options.subscriptions.loadStale(oidsOf(renewed))
-      const rematched = pendingFor(renewed, changes)
-      apart.push(...rematched.apart)
-      const outcome = await this.#decide(rematched.atOnce, checks, true)
+      await subscriptions.loadStale(oidsOf(renewed))
+      const outcome = await atOnce(pendingFor(renewed, changes), true)
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
     apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
-    const { work, isolated } = isolate(apart)
+    const { work, isolated } = isolate(apart.filter((each) => !this.report.isWithheld(each)))
     const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
       (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
     this.#send(changes, outcomes, again.size + isolated.size > 0 ? excluded : null, (change, delivered) => this.#settled(change, delivered))
@@ -148,7 +148,7 @@ export class ChangeDispatcher {
     for (;;) {
       await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
       const generations = new Map(wanted.flatMap(({ channels }) => [...channels].map((channel) => [channel, channel.generation] as const)))
-      const pending = wanted.flatMap(({ rows, channels }) => Object.values(pendingFor(channels, rows)).flat())
+      const pending = wanted.flatMap(({ rows, channels }) => pendingFor(channels, rows))
       try {
         const asked = pending.filter((each) => !this.report.isWithheld(each))
         const outcome = await this.#decide(asked, checks, waits)
@@ -186,10 +186,7 @@ export class ChangeDispatcher {
     const deliveries = new Map<RowChange, GrantedDelivery[]>()
     for (const { decided } of outcomes)
       for (const { delivery, granted } of decided) for (const [row, grant] of granted) append(deliveries, row, { delivery, granted: grant })
-    const computed = (row: RowChange): Computed | null => {
-      for (const outcome of outcomes) if (outcome.computed.has(row)) return outcome.computed.get(row)!
-      return null
-    }
+    const computed = new Map(outcomes.flatMap((outcome) => [...outcome.computed]))
     const epoch = this.#options.epoch() ?? ''
     for (const change of changes) {
       const granted = deliveries.get(change)

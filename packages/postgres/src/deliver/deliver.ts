@@ -4,7 +4,7 @@ import { logPositionOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { faultOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
+import { faultOf, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
 import type { Computed } from './computed-columns.ts'
 import { errorData, viewOf } from './table-view.ts'
 
@@ -17,7 +17,7 @@ export interface GrantedDelivery {
 export interface DeliverContext {
   readonly epoch: string
   /** What the stream does not hold of the change. */
-  readonly computed: (row: RowChange) => Computed | null
+  readonly computed: ReadonlyMap<RowChange, Computed>
   /** Whether a channel is left out, since the change is decided again or apart for it; `null`: none is. */
   readonly excluded: ((change: RowChange, delivery: PendingDelivery, channel: FeedChannel) => boolean) | null
   /** The change cannot be written for these channels. */
@@ -97,7 +97,7 @@ function receiversOf(
     const shared =
       fault ??
       `${typeof granted.record === 'string' ? granted.record : getOrMake(current, granted.record, () => current.size)} ${granted.old}`
-    for (const subscription of only ?? audience.members) {
+    for (const subscription of subscribersOf(delivery)) {
       const { channel, columns } = subscription
       if (channel.closed || (only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       append(receivers, channel, {
@@ -125,6 +125,6 @@ function dataOf(change: RowChange, { subscription, granted, fault }: Receiver, {
     oldExtent: granted.old === 'image' ? 'identity' : 'key',
     superseded: change.action === 'DELETE' || granted.record === 'image' ? null : granted.record,
     position: subscription.channel.request.positions ? formatPosition({ epoch, ...logPositionOf(change) }) : null,
-    computed: computed(typeof granted.record === 'string' ? change : granted.record),
+    computed: computed.get(typeof granted.record === 'string' ? change : granted.record) ?? null,
   })
 }

@@ -8,7 +8,7 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Notice } from '../subscribe/request/change-entry.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { PendingDelivery } from '../subscribe/audience.ts'
+import { subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { IsolatedWork } from './isolated-lane.ts'
 
 export interface FeedListener {
@@ -189,7 +189,5 @@ const WITHHELD: ChangesFault = { code: 'changes-withheld', hint: 'Load your data
 const FILTER: ChangesFault = { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
 
 function channelsOf(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
-  const channels = new Set<FeedChannel>()
-  for (const { audience, only } of deliveries) for (const { channel } of only ?? audience.members) channels.add(channel)
-  return channels
+  return new Set(deliveries.flatMap((delivery) => [...subscribersOf(delivery)].map(({ channel }) => channel)))
 }

@@ -8,7 +8,7 @@ import { logPositionOf } from '../replication/change-row.ts'
 import { compareLogPositions } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
+import { subscribersOf, type Audience, type PendingDelivery } from '../subscribe/audience.ts'
 
 /** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
 export interface IsolatedWork {
@@ -201,18 +201,15 @@ export type Isolated = ReadonlyMap<RowChange, ReadonlySet<FeedChannel>>
 
 /** Divides what is decided apart by the audiences that cause it. */
 export function isolate(apart: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
-  const byChannel = new Map<FeedChannel, Map<Audience, readonly RowChange[]>>()
-  for (const { audience, rows, only } of apart)
-    for (const { channel } of only ?? audience.members)
-      if (channel.receives) getOrMake(byChannel, channel, () => new Map<Audience, readonly RowChange[]>()).set(audience, rows)
+  const byChannel = new Map<FeedChannel, PendingDelivery[]>()
+  for (const delivery of apart)
+    for (const { channel } of subscribersOf(delivery)) if (channel.receives) append(byChannel, channel, delivery)
   const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
-  for (const [channel, audiences] of byChannel) {
-    const key = [...audiences.keys()].map((audience) => audience.key).join('\n')
-    const made = (): { readonly channels: Set<FeedChannel> } & IsolatedWork => {
-      const rows = [...new Set([...audiences.values()].flat())].sort(byPosition)
-      return { key, audiences: new Set(audiences.keys()), rows, channels: new Set() }
-    }
-    getOrMake(work, key, made).channels.add(channel)
+  for (const [channel, deliveries] of byChannel) {
+    const audiences = new Set(deliveries.map(({ audience }) => audience))
+    const key = [...audiences].map((audience) => audience.key).join('\n')
+    const rows = (): RowChange[] => [...new Set(deliveries.flatMap((delivery) => delivery.rows))].sort(byPosition)
+    getOrMake(work, key, () => ({ key, audiences, rows: rows(), channels: new Set<FeedChannel>() })).channels.add(channel)
   }
   const isolated = new Map<RowChange, Set<FeedChannel>>()
   for (const { rows, channels } of work.values())

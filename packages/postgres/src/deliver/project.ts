@@ -5,7 +5,7 @@ import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { RowChecks } from '../decide/feed-database.ts'
 import { inHalves } from '../decide/in-halves.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { faultOf } from '../subscribe/audience.ts'
+import { faultOf, subscribersOf } from '../subscribe/audience.ts'
 import { computeColumns, lacksValues, missingColumns, type Computed, type Lacking } from './computed-columns.ts'
 
 /** What was decided about some deliveries, with the values that the log does not hold. */
@@ -37,11 +37,11 @@ export async function project(
 function lackingOf(decided: readonly Decided[]): Lacking[] {
   const lacking = new Map<RowChange, Lacking>()
   for (const { delivery, granted } of decided) {
-    const { audience, only } = delivery
+    const { audience } = delivery
     let selections: Set<string> | null = null
     for (const [row, { record }] of granted) {
       if (record === 'key' || !lacksValues(row.table) || faultOf(audience, row) !== null) continue
-      selections ??= new Set([...(only ?? audience.members)].map(({ columns }) => columns))
+      selections ??= new Set([...subscribersOf(delivery)].map(({ columns }) => columns))
       const columns = [...selections].flatMap((selection) => missingColumns(row.table, selection))
       // Columns that no subscriber selected are not asked for.
       if (columns.length === 0) continue

@@ -5,7 +5,7 @@ import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { compareLogPositions, type LogPosition } from '../replication/position.ts'
 import type { ChangeAction, ChangeEntry, Notice } from './request/change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
-import type { PreparedFilter } from './filter-test.ts'
+import type { PreparedFilter } from './prepared-filter.ts'
 import type { IndexKey } from './subscription-index.ts'
 
 interface Held {

@@ -11,7 +11,7 @@ import {
 import { adviceFor, notPublished, withheldFor } from './request/changes-fault.ts'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { FeedChannel } from './feed-channel.ts'
-import { prepareFilter, type PreparedFilter } from './filter-test.ts'
+import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
 import { conditionName } from '../catalog/sql-state.ts'

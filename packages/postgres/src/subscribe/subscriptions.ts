@@ -6,7 +6,7 @@ import { isMessageTable, type Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
-import { fits } from './filter-test.ts'
+import { fits } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
 import { planTable, prepareFilters } from './subscribe-plan.ts'
@@ -57,19 +57,19 @@ export class Subscriptions {
 
   /** The table is to be loaded again before its next change is matched. */
   markStale(oid: number): void {
-    const table = this.#tables.get(oid)
-    if (table !== undefined) table.stale = true
+    const known = this.#tables.get(oid)
+    if (known?.state === 'loaded') known.state = 'stale'
   }
 
   markAllStale(): void {
-    for (const table of this.#tables.values()) table.stale = true
+    for (const oid of this.#tables.keys()) this.markStale(oid)
   }
 
   /** Whether changes of this version of the table can be matched as it is. */
   isPrepared(table: Table): boolean {
     if (isMessageTable(table)) return true
     const known = this.#tables.get(table.oid)
-    return this.#planned.has(table) && (known === undefined || (known.described === table && !known.stale))
+    return this.#planned.has(table) && (known === undefined || (known.described === table && known.state !== 'stale'))
   }
 
   /** Before the first change of a version of a table is matched: plans its subscriptions, and prepares their filters for it. */
@@ -85,16 +85,16 @@ export class Subscriptions {
 
   /** Whether changes of a table are matched with nothing, since it could not be loaded. */
   get hasAside(): boolean {
-    return [...this.#tables.values()].some(({ isAside }) => isAside)
+    return [...this.#tables.values()].some(({ state }) => state === 'aside')
   }
 
   /** What was set aside is tried again; what fails again stays aside. */
   async takeBack(): Promise<void> {
-    for (const { oid, isAside } of [...this.#tables.values()]) if (isAside) await this.#load(oid).catch(() => {})
+    for (const { oid, state } of [...this.#tables.values()]) if (state === 'aside') await this.#load(oid).catch(() => {})
   }
 
   async loadStale(oids: Iterable<number>): Promise<void> {
-    for (const oid of new Set(oids)) if (this.#tables.get(oid)?.stale === true) await this.#load(oid)
+    for (const oid of new Set(oids)) if (this.#tables.get(oid)?.state === 'stale') await this.#load(oid)
   }
 
   /** It cannot be loaded: it has no audience until it is loaded again. */
@@ -102,7 +102,7 @@ export class Subscriptions {
     const known = this.#tables.get(table.oid)
     known?.load(null, new Map())
     known?.describe(table)
-    if (known !== undefined) known.isAside = true
+    if (known !== undefined) known.state = 'aside'
     this.#planned.add(table)
     return [...new Set([...(known?.subscriptions ?? [])].map(({ channel }) => channel))]
   }
@@ -175,10 +175,9 @@ export class Subscriptions {
     ])
     const table = tables.get(oid) ?? null
     if (table !== null) await this.#prepareFilters(known, table)
+    const wasAside = known.state === 'aside'
     known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
-    if (!known.isAside) return
-    known.isAside = false
-    for (const { channel } of known.subscriptions) channel.gap('withheld')
+    if (wasAside) for (const { channel } of known.subscriptions) channel.gap('withheld')
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */

@@ -6,10 +6,9 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { UnfilteredAudiences, type Batch } from './batch.ts'
 import type { ChangeEntry } from './request/change-entry.ts'
-import type { Audience, Subscription } from './audience.ts'
+import { audienceFor, columnsFor, type Audience, type Subscription } from './audience.ts'
 import { schemaWithheld } from './request/changes-fault.ts'
 import { matches } from './matches.ts'
-import { audienceFor, columnsFor } from './new-audience.ts'
 import { SubscriptionIndex } from './subscription-index.ts'
 import { warnOfDeletes, warnOfTable } from './table-warnings.ts'
 
@@ -20,10 +19,8 @@ export class TableSubscriptions {
   /** The table as the stream last described it. */
   described: Table | null = null
   table: CatalogTable | null = null
-  /** The table is to be loaded before the next change is matched. */
-  stale = true
-  /** The table could not be loaded: nothing is matched, and its channels miss changes. */
-  isAside = false
+  /** `stale`: it is to be loaded before its next change is matched. `aside`: it could not be; its channels miss changes. */
+  state: 'stale' | 'loaded' | 'aside' = 'stale'
   readonly #identities: Identities
   #roles: ReadonlyMap<string, CatalogRole> = new Map()
   /** By identity, or by role where no policies decide, and by their keys. */
@@ -64,7 +61,7 @@ export class TableSubscriptions {
   load(table: CatalogTable | null, roles: ReadonlyMap<string, CatalogRole>): void {
     this.table = table
     this.#roles = roles
-    this.stale = false
+    this.state = 'loaded'
     this.#audiences = new Map()
     this.#unfiltered = new Map()
     this.#byFilter = new SubscriptionIndex('none')
@@ -80,13 +77,12 @@ export class TableSubscriptions {
   match(change: RowChange, batch: Batch): void {
     for (const event of [change.action, '*'] as const) {
       const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])
-      if (unfiltered !== undefined && unfiltered.size > 0) batch.wantAll(unfiltered, change)
+      if (unfiltered !== undefined && unfiltered.audiences.size > 0) batch.wantAll(unfiltered, change)
     }
     if (this.#byFilter.size + this.#byOwner.size === 0) return
     const found = (audience: Audience, text: ColumnText): void => {
-      const outcome = matches(audience, change, text)
-      if (outcome === 'yes') batch.want(audience, change)
-      else if (outcome === 'ask') batch.wantApart(audience, change)
+      const verdict = matches(audience, change, text)
+      if (verdict !== 'no') batch.want(audience, change, verdict)
     }
     // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
     for (const authorized of change.action === 'DELETE' ? [false, true] : [false]) {
@@ -102,7 +98,7 @@ export class TableSubscriptions {
     const { table } = this
     const role = this.#roles.get(subscription.channel.identity.role)
     if (table === null || role === undefined) {
-      this.stale ||= table !== null
+      if (table !== null) this.state = 'stale'
       return
     }
     if (subscription.filters === null || !role.allowed) return
@@ -118,7 +114,6 @@ export class TableSubscriptions {
       return audience
     })
     subscription.audience.members.add(subscription)
-    if (isUnfiltered(audience)) this.#unfilteredOf(audience).size++
   }
 
   #leave(subscription: Subscription): void {
@@ -126,7 +121,6 @@ export class TableSubscriptions {
     if (audience === null) return
     subscription.audience = null
     audience.members.delete(subscription)
-    if (isUnfiltered(audience)) this.#unfilteredOf(audience).size--
     if (audience.members.size > 0) return
     const ofIdentity = this.#audiences.get(audience.identity ?? audience.role)
     ofIdentity?.delete(audience.key)

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { isWrittenAlike } from '../../subscribe/filter-test.ts'
+import { isWrittenAlike } from '../../subscribe/prepared-filter.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CatalogColumn, CatalogTable } from '../../catalog/catalog-table.ts'
 import { policyVersionSql } from '../catalog/policy-version.ts'

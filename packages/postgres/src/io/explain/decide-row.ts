@@ -11,7 +11,7 @@ import type { RowChange } from '../../replication/transaction-assembler.ts'
 import type { Audience, Subscription } from '../../subscribe/audience.ts'
 import { Batch } from '../../subscribe/batch.ts'
 import { FeedChannel } from '../../subscribe/feed-channel.ts'
-import { verdictOf, type PreparedFilter } from '../../subscribe/filter-test.ts'
+import { verdictOf, type PreparedFilter } from '../../subscribe/prepared-filter.ts'
 import { TableSubscriptions } from '../../subscribe/table-subscriptions.ts'
 
 /** A row as it is now. */
@@ -76,10 +76,9 @@ export async function decideRow({ table, role, row, identity, filters }: RowQues
   for (const subscription of subscriptions) known.add(subscription)
   const batch = new Batch()
   known.match(change, batch)
-  const { atOnce, apart } = batch.pending(() => false)
-  const decision = await decide([...atOnce, ...apart], { database: checks, waits: true, mayBeStale: () => false })
+  const decision = await decide(batch.pending, { database: checks, waits: true, mayBeStale: () => false })
   const filtered = new Map([...decision.filtered].map(([{ delivery }, filter]) => [delivery.audience, filter]))
-  const faultOf = (isOf: (audience: Audience) => boolean): string | null =>
+  const messageOf = (isOf: (audience: Audience) => boolean): string | null =>
     decision.faults.find(({ deliveries }) => deliveries.some(({ audience }) => isOf(audience)))?.message ?? null
   const text = filterText(change, table)
   const heldBack = new Map<readonly PreparedFilter[], { readonly filter: PreparedFilter; readonly fault: string | null }>()
@@ -88,12 +87,12 @@ export async function decideRow({ table, role, row, identity, filters }: RowQues
     const here = each.find((filter) => verdictOf(filter, change.table, text) === false)
     const asked = audience === null ? undefined : filtered.get(audience)
     if (here !== undefined) heldBack.set(each, { filter: here, fault: null })
-    else if (asked !== undefined) heldBack.set(each, { filter: asked, fault: faultOf((of) => of === audience) })
+    else if (asked !== undefined) heldBack.set(each, { filter: asked, fault: messageOf((of) => of === audience) })
   }
   return {
     isGranted: decision.decided.some(({ granted }) => granted.has(change)),
     identity: subscriptions[0]?.audience?.identity ?? null,
-    fault: faultOf((audience) => !filtered.has(audience)),
+    fault: messageOf((audience) => !filtered.has(audience)),
     heldBack,
   }
 }

@@ -67,15 +67,14 @@ export class ResumeQueue {
 
   /** The channel's subscriptions stand in the index already. When something is missing, it is not live afterwards. */
   async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<ReplayOutcome> {
-    const { port, runtime, ring } = this.#options
-    const epoch = port.epoch()
-    if (!ring.reaches(since)) return { recovered: false, reason: 'position-too-old' }
-    if (this.#hasGap(channel, since)) return { recovered: false, reason: 'publication-changed' }
-    const sinceMs = runtime.uptime()
+    const { port, runtime } = this.#options
+    const request = { channel, epoch: port.epoch(), sinceMs: runtime.uptime(), cursor: since }
+    const obstacle = this.#obstacle(request)
+    if (obstacle !== null) return { recovered: false, reason: obstacle }
     // After a restart, what was missed may still be on its way from the slot.
     await port.processed(startLsn)
     return new Promise((done) => {
-      this.#queue.push({ channel, epoch, sinceMs, cursor: since, done })
+      this.#queue.push({ ...request, done })
       if (this.#running || this.#closed) return
       this.#running = true
       void this.#run().finally(() => (this.#running = false))
@@ -107,27 +106,22 @@ export class ResumeQueue {
 
   /** The one whose turn it is, of those that can go on. */
   #next(): Resuming | undefined {
-    const { port, ring, runtime, maxWaitMs } = this.#options
     for (const each of this.#queue) {
-      const reason: GapReason | null =
-        each.epoch !== port.epoch()
-          ? 'other-epoch'
-          : !ring.reaches(each.cursor)
-            ? 'position-too-old'
-            : this.#hasGap(each.channel, each.cursor)
-              ? 'publication-changed'
-              : runtime.uptime() - each.sinceMs > maxWaitMs
-                ? 'too-many-replays'
-                : null
-      if (reason === null && !each.channel.closed) return each
-      this.#end(each, { recovered: false, reason: reason ?? 'unspecified' })
+      const obstacle = each.channel.closed ? 'unspecified' : this.#obstacle(each)
+      if (obstacle === null) return each
+      this.#end(each, { recovered: false, reason: obstacle })
     }
     return undefined
   }
 
-  /** A table of the channel was not published for a while. */
-  #hasGap({ subscriptions }: FeedChannel, position: LogPosition): boolean {
-    return [...subscriptions].some(({ oid }) => this.#options.ring.hasGap(oid, position))
+  /** Why what the channel missed cannot be sent; `null`: it can. */
+  #obstacle({ channel, epoch, sinceMs, cursor }: Omit<Resuming, 'done'>): GapReason | null {
+    const { port, ring, runtime, maxWaitMs } = this.#options
+    if (epoch !== port.epoch()) return 'other-epoch'
+    if (!ring.reaches(cursor)) return 'position-too-old'
+    // A table of the channel was not published for a while.
+    if ([...channel.subscriptions].some(({ oid }) => ring.hasGap(oid, cursor))) return 'publication-changed'
+    return runtime.uptime() - sinceMs > maxWaitMs ? 'too-many-replays' : null
   }
 
   /** False: there are few changes left, or none. */
