@@ -94,7 +94,7 @@ function faultFor(table: CatalogTable, { name }: CatalogRole, filters: readonly 
 function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {
   for (const filter of filters) {
     const values = lookupValues(filter)
-    if (values !== null) return { column: filter.column.name, values }
+    if (values !== null) return { column: filter.column.name, values, isOwner: false }
   }
-  return owner === null ? null : { column: owner.column, values: [owner.value] }
+  return owner === null ? null : { column: owner.column, values: [owner.value], isOwner: true }
 }

@@ -3,8 +3,8 @@ import type { ColumnText } from '../replication/change-row.ts'
 
 /** Where an audience is looked for when a row changes. */
 export type IndexKey =
-  /** Only rows whose column has one of the texts concern it. */
-  { readonly column: string; readonly values: readonly string[] } | null
+  /** Only rows whose column has one of the texts concern it: by its filters, or since its policies show no others. */
+  { readonly column: string; readonly values: readonly string[]; readonly isOwner: boolean } | null
 
 /** Items by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex<T> {

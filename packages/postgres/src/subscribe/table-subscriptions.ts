@@ -69,7 +69,7 @@ export class TableSubscriptions {
     for (const subscription of this.subscriptions) {
       subscription.audience = null
       this.#join(subscription)
-      if (subscription.audience !== null) warnOfDeletes(subscription, subscription.audience)
+      warnOfDeletes(subscription)
     }
   }
 
@@ -133,8 +133,8 @@ export class TableSubscriptions {
     return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
   }
 
-  #indexOf({ owner, indexKey }: Audience): SubscriptionIndex<Audience> {
-    return owner !== null && indexKey?.column === owner.column && indexKey.values[0] === owner.value ? this.#byOwner : this.#byFilter
+  #indexOf({ indexKey }: Audience): SubscriptionIndex<Audience> {
+    return indexKey?.isOwner === true ? this.#byOwner : this.#byFilter
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Table } from '../replication/table.ts'
-import type { Audience, Subscription } from './audience.ts'
+import type { Subscription } from './audience.ts'
 import { deletesWithheld } from './request/changes-fault.ts'
 
 /** Under policies an old row is delivered by its key, which the log may not hold (rule D15). */
@@ -13,8 +13,9 @@ function warnOfKey({ channel, entry, audience }: Subscription, table: Table): vo
 }
 
 /** Deletes may have stopped to come with this version of the table's policies (rule D14). */
-export function warnOfDeletes({ channel, entry }: Subscription, { table, role, authorizesDeletes }: Audience): void {
-  const withheld = authorizesDeletes && entry.event !== 'INSERT' && entry.event !== 'UPDATE' ? deletesWithheld(table, role) : null
+export function warnOfDeletes({ channel, entry, audience }: Subscription): void {
+  if (audience === null || !audience.authorizesDeletes || entry.event === 'INSERT' || entry.event === 'UPDATE') return
+  const withheld = deletesWithheld(audience.table, audience.role)
   if (withheld !== null) channel.warnOnce(withheld)
 }
 
