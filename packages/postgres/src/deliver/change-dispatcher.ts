@@ -115,44 +115,53 @@ export class ChangeDispatcher {
     this.report.unprepared(table, error, this.#options.subscriptions.setAside(table))
   }
 
-  /** Sends changes to channels that missed them. Rejects when the database cannot be reached, without having sent anything. */
-  async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void> {
-    const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
-    await this.#decideFor([{ rows, channels }], this.#options.database.checks, (outcome) => {
-      this.#send(rows, [outcome], null, () => {})
-      this.report.ofIsolated(outcome.faults)
-    })
-  }
-
-  #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
-    return this.#decideFor(work, this.#options.database.apart, (outcome) => {
-      if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
-      const rows = [...new Set(work.flatMap((each) => each.rows))]
-      this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
-      this.report.ofIsolated(outcome.faults)
-      return outcome.faults
-    })
-  }
-
   /**
-   * Decides about changes for channels, as their audiences are now: again while a table has another policy version than was loaded,
-   * or a channel another identity than was asked for. `decided` is called in the turn in which that is known.
+   * Sends changes to channels that missed them, and answers which ones: not those that got another identity meanwhile. Rejects when
+   * the database cannot be reached, without having sent anything.
    */
-  async #decideFor<T>(
+  async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>> {
+    const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
+    const isCurrent = generationsOf(channels)
+    const outcome = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
+    const current = new Set([...channels].filter(isCurrent))
+    this.#send(
+      rows,
+      [outcome],
+      (_change, _delivery, channel) => !current.has(channel),
+      () => {},
+    )
+    this.report.ofIsolated(outcome.faults)
+    return current
+  }
+
+  async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
+    const channels = new Set(work.flatMap((each) => [...each.channels]))
+    let isCurrent: (channel: FeedChannel) => boolean
+    let outcome: Outcome
+    do {
+      isCurrent = generationsOf(channels)
+      outcome = await this.#decideFor(work, this.#options.database.apart)
+    } while (![...channels].every(isCurrent))
+    if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
+    const rows = [...new Set(work.flatMap((each) => each.rows))]
+    this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
+    this.report.ofIsolated(outcome.faults)
+    return outcome.faults
+  }
+
+  /** Decides about changes for channels, as their audiences are now: again while a table has another policy version than was loaded. */
+  async #decideFor(
     wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
     checks: RowChecks,
-    decided: (outcome: Outcome) => T,
-  ): Promise<T> {
+  ): Promise<Outcome> {
     const { subscriptions } = this.#options
     const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
     for (;;) {
       await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
-      const generations = new Map(wanted.flatMap(({ channels }) => [...channels].map((channel) => [channel, channel.generation] as const)))
       const pending = wanted.flatMap(({ rows, channels }) => pendingFor(channels, rows))
       try {
         const asked = pending.filter((each) => !this.report.isWithheld(each))
-        const outcome = await this.#decide(asked, checks, waits)
-        if ([...generations].every(([channel, generation]) => channel.generation === generation)) return decided(outcome)
+        return await this.#decide(asked, checks, waits)
       } catch (error) {
         if (!(error instanceof StalePolicyVersion)) throw error
         subscriptions.markStale(error.oid)
@@ -214,6 +223,12 @@ export class ChangeDispatcher {
 /** Of several transactions, the first are not to wait until the last is visible. */
 function isOneTransaction(changes: readonly RowChange[]): boolean {
   return changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
+}
+
+/** Says later which of the channels have the identity that they have now. */
+function generationsOf(channels: ReadonlySet<FeedChannel>): (channel: FeedChannel) => boolean {
+  const generations = new Map([...channels].map((channel) => [channel, channel.generation]))
+  return (channel) => generations.get(channel) === channel.generation
 }
 
 /** What was decided for other identities of these channels does not count any more. */

@@ -15,8 +15,11 @@ export interface ReplayPort {
   processed(lsn: Lsn): Promise<void>
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
-  /** Decides and delivers to these channels. Rejects when the database cannot be reached, without having sent anything. */
-  replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void>
+  /**
+   * Decides and delivers to these channels, save for those that get another identity meanwhile; answers to which ones. Rejects when the
+   * database cannot be reached, without having sent anything.
+   */
+  replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
 }
 
 export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
@@ -152,13 +155,14 @@ export class ResumeQueue {
     const takesPart = ({ cursor }: Resuming): boolean => compareLogPositions(cursor, from) >= 0 && compareLogPositions(cursor, end) < 0
     const together = this.#queue.filter((each) => takesPart(each) && !each.channel.closed)
     for (const { channel, cursor } of together) channel.dispatch({ type: 'replayed', after: cursor })
-    await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))
+    const sent = await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))
     for (const each of together) {
+      if (!sent.has(each.channel)) continue
       each.cursor = end
       each.channel.dispatch({ type: 'replayed', after: end })
     }
-    const sent = new Set(together)
-    this.#queue = [...this.#queue.filter((each) => !sent.has(each)), ...together]
+    const tookPart = new Set(together)
+    this.#queue = [...this.#queue.filter((each) => !tookPart.has(each)), ...together]
   }
 
   #end(resuming: Resuming, outcome: ReplayOutcome): void {
