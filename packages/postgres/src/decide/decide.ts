@@ -52,6 +52,7 @@ function grant({ granted }: Deciding, delivery: PendingDelivery, row: RowChange,
 function withoutFailed(pending: readonly PendingDelivery[], failed: Iterable<FilterQuestion>): readonly PendingDelivery[] {
   const dropped = new Map<PendingDelivery, Set<RowChange>>()
   for (const { delivery, row } of failed) getOrMake(dropped, delivery, () => new Set<RowChange>()).add(row)
+  if (dropped.size === 0) return pending
   return pending.map((delivery) => {
     const rows = dropped.get(delivery)
     return rows === undefined ? delivery : { ...delivery, rows: delivery.rows.filter((row) => !rows.has(row)) }

@@ -28,7 +28,7 @@ export class ChangeRing {
   #kept: Kept[] = []
   #from = 0
   #bytes = 0
-  /** Everything after this is here. */
+  /** Everything after this is here; `null` before the first epoch. */
   #start: LogPosition | null = null
   #last: LogPosition | null = null
   /** Tables of which changes before a position may be missing. */
@@ -44,11 +44,6 @@ export class ChangeRing {
 
   get size(): number {
     return this.#kept.length - this.#from
-  }
-
-  /** Everything after this position is here; `null` before the first epoch. */
-  get start(): LogPosition | null {
-    return this.#start
   }
 
   /** The position of the newest change, even when it is no longer here. */
