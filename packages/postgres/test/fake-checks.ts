@@ -7,7 +7,9 @@ import { describeTable, type Table } from '../src/replication/table.ts'
 import type { RowChange } from '../src/replication/transaction-assembler.ts'
 import type { CatalogColumn, CatalogTable, TableRole } from '../src/catalog/catalog-table.ts'
 import type { CheckAnswer, IdentityAnswer, RowChecks } from '../src/decide/feed-database.ts'
-import type { Audience, Subscription } from '../src/subscribe/audience.ts'
+import { decide } from '../src/decide/decide.ts'
+import type { Decision } from '../src/decide/decision.ts'
+import type { Audience, PendingDelivery, Subscription } from '../src/subscribe/audience.ts'
 import { FeedChannel } from '../src/subscribe/feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from '../src/subscribe/prepared-filter.ts'
 
@@ -152,4 +154,29 @@ export function shown(identities: readonly { readonly rows: readonly number[] }[
 
 export function databaseError(code: string): Error {
   return Object.assign(new Error('refused'), { code })
+}
+
+/** Audiences with a filter that only Postgres can evaluate ask. */
+export function run(
+  wanted: readonly Omit<PendingDelivery, 'asks'>[],
+  checks: FakeChecks = new FakeChecks(),
+  mayBeStale: (oid: number) => boolean = () => false,
+): Promise<Decision> {
+  const asks = ({ audience: { filters, fault } }: Omit<PendingDelivery, 'asks'>): boolean =>
+    fault === null && filters.some(({ test }) => test === null)
+  return decide(
+    wanted.map((each) => Object.assign(each, { asks: asks(each) })),
+    { database: checks, waits: true, mayBeStale },
+  )
+}
+
+/** By row, what the audience gets: its record and its old row. */
+export function got({ decided }: Decision, of: Audience): [unknown, unknown][] {
+  return decided.flatMap(({ delivery, granted }) =>
+    delivery.audience === of ? [...granted.values()].map(({ record, old }): [unknown, unknown] => [record, old]) : [],
+  )
+}
+
+export function rowsOf({ decided }: Decision, of: Audience): RowChange[] {
+  return decided.flatMap(({ delivery, granted }) => (delivery.audience === of ? [...granted.keys()] : []))
 }

@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { audience, catalogTable, change, databaseError, FakeChecks, filter, shown, streamTable } from '../../test/fake-checks.ts'
+import { audience, catalogTable, change, databaseError, FakeChecks, got, rowsOf, run, shown, streamTable } from '../../test/fake-checks.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { StalePolicyVersion } from './ask-again.ts'
-import { decide } from './decide.ts'
-import type { Decision } from './decision.ts'
+import type { Audience } from '../subscribe/audience.ts'
 
 const table = catalogTable()
 const described = streamTable(table)
@@ -17,31 +15,6 @@ const [one, two, three] = [1, 2, 3].map((id) => change(described, 10 + id, { now
   RowChange,
   RowChange,
 ]
-
-/** Audiences with a filter that only Postgres can evaluate ask. */
-function run(
-  wanted: readonly Omit<PendingDelivery, 'asks'>[],
-  checks = new FakeChecks(),
-  mayBeStale: (oid: number) => boolean = () => false,
-): Promise<Decision> {
-  const asks = ({ audience: { filters, fault } }: Omit<PendingDelivery, 'asks'>): boolean =>
-    fault === null && filters.some(({ test }) => test === null)
-  return decide(
-    wanted.map((each) => Object.assign(each, { asks: asks(each) })),
-    { database: checks, waits: true, mayBeStale },
-  )
-}
-
-/** By row, what the audience gets: its record and its old row. */
-function got({ decided }: Decision, of: Audience): [unknown, unknown][] {
-  return decided.flatMap(({ delivery, granted }) =>
-    delivery.audience === of ? [...granted.values()].map(({ record, old }): [unknown, unknown] => [record, old]) : [],
-  )
-}
-
-function rowsOf({ decided }: Decision, of: Audience): RowChange[] {
-  return decided.flatMap(({ delivery, granted }) => (delivery.audience === of ? [...granted.keys()] : []))
-}
 
 describe('without policies', () => {
   test('rows are granted whole, after one question about the privileges of each table and role', async () => {
@@ -260,85 +233,6 @@ describe('new rows under policies', () => {
   })
 })
 
-describe('a question that fails', () => {
-  const failing = (fails: (keys: readonly (readonly string[])[], subs: readonly string[]) => boolean, code = 'XX000'): FakeChecks => {
-    const checks = new FakeChecks()
-    checks.answers = {
-      checkRows: ({ keys, identities }) =>
-        fails(
-          keys,
-          identities.map(({ identity }) => (JSON.parse(identity.claims) as { sub: string }).sub),
-        )
-          ? Promise.reject(databaseError(code))
-          : Promise.resolve(shown(identities, 'image')),
-    }
-    return checks
-  }
-  const rows = Array.from({ length: 8 }, (_, id) => change(described, 1, { now: [String(id), ''] }))
-
-  test('for one row: that one is refused with a fault, all others are decided', async () => {
-    const [mine, yours] = [audience(table, 'me'), audience(table, 'you')]
-    const pending = [
-      { audience: mine, rows },
-      { audience: yours, rows: rows.slice(0, 2) },
-    ]
-    const decision = await run(
-      pending,
-      failing((keys) => keys.some(([key]) => key === '5')),
-    )
-    expect(rowsOf(decision, mine)).toEqual(rows.filter((_, id) => id !== 5))
-    expect(rowsOf(decision, yours)).toEqual(rows.slice(0, 2))
-    expect(decision.faults).toEqual([{ kind: 'row', message: 'XX000: refused', timedOut: false, deliveries: [pending[0]] }])
-  })
-
-  test('for one row and identity: other identities get the row', async () => {
-    const audiences = ['a', 'b', 'c', 'd'].map((sub) => audience(table, sub))
-    const checks = failing((_, subs) => subs.includes('c'))
-    const decision = await run(
-      audiences.map((each) => ({ audience: each, rows: [one] })),
-      checks,
-    )
-    expect(audiences.map((each) => rowsOf(decision, each).length)).toEqual([1, 1, 0, 1])
-    expect(decision.faults.map(({ deliveries }) => deliveries.map(({ audience: { identity } }) => identity?.key))).toEqual([['user c']])
-  })
-
-  test('for every part: it is not asked in ever more parts', async () => {
-    const many = Array.from({ length: 256 }, (_, id) => change(described, 1, { now: [String(id), ''] }))
-    const checks = failing(() => true)
-    const decision = await run([{ audience: audience(table, 'me'), rows: many }], checks)
-    expect(decision.decided).toEqual([])
-    expect(checks.calls).toHaveLength(65)
-    expect(new Set(decision.faults.map(({ kind }) => kind))).toEqual(new Set(['row']))
-  })
-
-  test.each(['42P01', '3F000'])('with %s: the table may have changed, and is faulty as a whole where it has not', async (code) => {
-    const mine = audience(table, 'me')
-    const checks = failing(() => true, code)
-    await expect(run([{ audience: mine, rows }], checks, (oid) => oid === 1)).rejects.toMatchObject({ oid: 1 })
-    checks.calls.splice(0)
-    const decision = await run([{ audience: mine, rows }], checks)
-    expect([decision.decided, decision.faults.length, checks.calls.length]).toEqual([[], 1, 1])
-  })
-
-  test('since it takes too long: who it is is found out apart', async () => {
-    const pending = [{ audience: audience(table, 'me'), rows }]
-    const checks = failing(() => true, '57014')
-    expect((await run(pending, checks)).faults).toEqual([
-      { kind: 'policy', message: '57014: refused', timedOut: true, deliveries: pending },
-    ])
-    expect(checks.calls).toHaveLength(1)
-  })
-
-  test('since the database cannot be reached: nothing is decided', async () => {
-    await expect(
-      run(
-        [{ audience: audience(table, 'me'), rows }],
-        failing(() => true, '08006'),
-      ),
-    ).rejects.toMatchObject({ code: '08006' })
-  })
-})
-
 describe('old rows', () => {
   const gone = change(fullDescribed, 21, { old: ['1', 'old "body"'] })
   const authorized = audience(full, 'me', { authorizesDeletes: true })
@@ -414,107 +308,5 @@ describe('old rows', () => {
     const mine = audience(full, 'me')
     const decision = await run([{ audience: mine, rows: [change(fullDescribed, 3, { old: ['1', 'b'], now: ['1', 'a'] })] }], checks)
     expect([got(decision, mine), decision.faults]).toEqual([[['image', 'key']], []])
-  })
-})
-
-describe('filters', () => {
-  const like = (value: string, negate = false): Audience =>
-    audience(table, null, { key: value, filters: [filter(table, 'body', 'like', value, negate)] })
-
-  test('of one column, operator and kind are one question, with each value and text once', async () => {
-    const checks = new FakeChecks()
-    const [first, same, second, negated] = [like('body 1%'), like('body 1%'), like('body%'), like('x%', true)]
-    const rows = [one, two, { ...two }]
-    const decision = await run(
-      [first, same, second, negated].map((each) => ({ audience: each, rows })),
-      checks,
-    )
-    expect([first, same, second, negated].map((each) => rowsOf(decision, each).length)).toEqual([1, 1, 3, 0])
-    expect(checks.asked('testFilters').map(({ op, negate, operands, texts }) => ({ op, negate, operands, texts }))).toEqual([
-      { op: 'like', negate: false, operands: [['body 1%'], ['body%']], texts: ['body 1', 'body 2'] },
-      { op: 'like', negate: true, operands: [['x%']], texts: ['body 1', 'body 2'] },
-    ])
-    expect([...decision.filtered].map(([{ delivery, row }, { values }]) => [delivery.audience.key, row, values])).toContainEqual([
-      'body 1%',
-      two,
-      ['body 1%'],
-    ])
-  })
-
-  test('that can be evaluated here need no question, and no policy is asked about what another filter keeps back', async () => {
-    const checks = new FakeChecks()
-    const both = audience(table, 'me', { filters: [filter(table, 'id', 'eq', '1'), filter(table, 'body', 'like', 'body 1%')] })
-    const here = audience(table, 'you', { filters: [filter(table, 'id', 'eq', '1')] })
-    const decision = await run(
-      [
-        { audience: both, rows: [one, two] },
-        { audience: here, rows: [one] },
-      ],
-      checks,
-    )
-    expect(rowsOf(decision, both)).toEqual([one])
-    expect(checks.asked('testFilters').map(({ op, texts }) => [op, texts])).toEqual([['like', ['body 1', 'body 2']]])
-    expect(checks.asked('checkRows').map(({ keys }) => keys)).toEqual([[['1']]])
-  })
-
-  test('of an audience that gets an error are not asked about', async () => {
-    const checks = new FakeChecks()
-    const denied = audience(table, null, { fault: 'unauthorized', filters: [filter(table, 'body', 'like', 'x%')] })
-    expect(rowsOf(await run([{ audience: denied, rows: [one] }], checks), denied)).toEqual([one])
-    expect(checks.calls).toEqual([])
-  })
-
-  test('that fail are a fault of their audience alone', async () => {
-    const checks = new FakeChecks()
-    checks.answers = {
-      testFilters: ({ texts }) =>
-        Promise.resolve([
-          { ok: false, message: 'bad', timedOut: true },
-          { ok: true, matches: new Set(texts.keys()) },
-        ]),
-    }
-    const [bad, good] = [like('a%'), like('b%')]
-    const pending = [
-      { audience: bad, rows: [one, two] },
-      { audience: good, rows: [one] },
-    ]
-    const decision = await run(pending, checks)
-    expect([rowsOf(decision, bad), rowsOf(decision, good)]).toEqual([[], [one]])
-    expect(decision.faults).toEqual([{ kind: 'filter', message: 'bad', timedOut: true, deliveries: [pending[0]] }])
-    checks.answers = { testFilters: () => Promise.resolve([{ ok: false, message: 'bad' }]) }
-    expect((await run([pending[0]!], checks)).faults[0]).toMatchObject({ kind: 'filter', timedOut: false })
-  })
-
-  test.each([
-    ['XX000', { kind: 'row', timedOut: false }],
-    ['57014', { kind: 'filter', timedOut: true }],
-  ])('whose question fails with %s keep the row back', async (code, fault) => {
-    const checks = new FakeChecks()
-    checks.answers = { testFilters: () => Promise.reject(databaseError(code)) }
-    const mine = like('a%')
-    const decision = await run([{ audience: mine, rows: [one] }], checks)
-    expect([rowsOf(decision, mine), decision.faults]).toEqual([[], [expect.objectContaining(fault)]])
-  })
-
-  test('that cannot be asked since the database cannot be reached: nothing is decided', async () => {
-    const checks = new FakeChecks()
-    checks.answers = { testFilters: () => Promise.reject(databaseError('ECONNREFUSED')) }
-    await expect(run([{ audience: like('a%'), rows: [one] }], checks)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-  })
-
-  test('that do not match the row as it is now leave its key', async () => {
-    const checks = new FakeChecks()
-    checks.answers = {
-      checkRows: ({ keys }) =>
-        Promise.resolve({
-          current: true,
-          identities: [
-            { ok: true, visible: new Map(keys.map(([key], at) => [at, { current: [key, key === '1' ? 'other' : 'body now'] }])) },
-          ],
-        }),
-    }
-    const mine = audience(table, 'me', { filters: [filter(table, 'body', 'like', 'body%')] })
-    const [first, second] = got(await run([{ audience: mine, rows: [one, two] }], checks), mine)
-    expect([first, (second![0] as RowChange).newTuple!.text(1)]).toEqual([['key', 'key'], 'body now'])
   })
 })
