@@ -205,16 +205,21 @@ test('what was decided for one identity is not replayed to the next one of the c
     { oid: OWN, texts: ['2', 'you', ''] },
   ])
   await received(first, 2)
-  let answer: (() => void) | null = null
-  it.database.intercept = (name) => (name === 'checkRows' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  let answer = (): void => {}
+  let isAsked = false
+  it.database.intercept = (name) => {
+    if (name !== 'checkRows') return undefined
+    isAsked = true
+    return new Promise<void>((resolve) => (answer = resolve))
+  }
   const back = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
   await until(
-    () => answer !== null,
+    () => isAsked,
     () => it.database.calls,
   )
   it.database.intercept = () => {}
   back.setIdentity(user('you'))
-  answer!()
+  answer()
   await ready(back)
   expect(ids(back)).toEqual(['2'])
 })
