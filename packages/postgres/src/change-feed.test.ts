@@ -194,6 +194,36 @@ test(
   },
 )
 
+test('what was decided for one identity is not replayed to the next one of the channel', async () => {
+  const it = start()
+  const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+  await ready(first)
+  it.commit([{ oid: OWN, texts: ['0', 'me', ''] }])
+  await received(first, 1)
+  it.commit([
+    { oid: OWN, texts: ['1', 'me', ''] },
+    { oid: OWN, texts: ['2', 'you', ''] },
+  ])
+  await received(first, 2)
+  let answer = (): void => {}
+  let isAsked = false
+  it.database.intercept = (name) => {
+    if (name !== 'checkRows') return undefined
+    isAsked = true
+    return new Promise<void>((resolve) => (answer = resolve))
+  }
+  const back = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
+  await until(
+    () => isAsked,
+    () => it.database.calls,
+  )
+  it.database.intercept = () => {}
+  back.setIdentity(user('you'))
+  answer()
+  await ready(back)
+  expect(ids(back)).toEqual(['2'])
+})
+
 test('channels that resume wait no longer than they may, and then get an honest gap', async () => {
   const it = start({ resumeTimeoutMs: 500 })
   const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })

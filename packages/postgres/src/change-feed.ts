@@ -1,12 +1,12 @@
 import type { GapReason } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
+import type { CatalogPort } from './catalog/catalog-port.ts'
 import { errorText } from './catalog/database-fault.ts'
 import { ChangeDispatcher } from './deliver/change-dispatcher.ts'
 import { Pipeline } from './deliver/pipeline.ts'
 import type { ChangeBatch, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch, TableGap } from './replication/source/change-source.ts'
 import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
-import { isMessageTable } from './replication/table.ts'
 import type { EpochReason } from './replication/source/replication-state.ts'
 import { parseChangeEntries } from './subscribe/request/change-entry.ts'
 import { ChangeRing } from './subscribe/resume/change-ring.ts'
@@ -18,12 +18,12 @@ import type { FeedOptions, FeedSource } from './feed-options.ts'
 import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
 import { FeedWindow } from './feed-window.ts'
 import { ResumeQueue, type ReplayPort } from './subscribe/resume/resume-queue.ts'
-import { Subscribing, waitingText } from './subscribe/subscribing.ts'
+import { Subscribing } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
 import { WindowMarks } from './subscribe/resume/window-marks.ts'
 
-/** A table whose entry could not be loaded is tried again. */
-const TAKE_BACK_AFTER_MS = 1_000
+/** Tables that could not be loaded are tried again. */
+const TAKE_BACK_INTERVAL_MS = 1_000
 
 const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
   found: 'slot-replaced',
@@ -39,7 +39,7 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
  * in the order of their commits.
  */
 export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
-  readonly #database: FeedDatabase
+  readonly #catalog: CatalogPort
   readonly #runtime: FeedRuntime
   readonly #subscriptions: Subscriptions
   readonly #subscribing: Subscribing
@@ -50,17 +50,17 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   readonly #health: FeedHealth
   readonly #timers: { cancel(): void }[] = []
   #source: FeedSource | null = null
-  #closed = false
 
   constructor(unbounded: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
     const database = bounded(unbounded, runtime)
-    this.#database = database
+    const { catalog } = database
+    this.#catalog = catalog
     this.#runtime = runtime
     const ring = new ChangeRing(options.ring)
     const marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
     const window = new FeedWindow(ring, marks, () => runtime.uptime())
     this.#window = window
-    this.#subscriptions = new Subscriptions(database)
+    this.#subscriptions = new Subscriptions(catalog)
     const epoch = (): string | null => this.#source?.epoch ?? null
     const dispatcher = new ChangeDispatcher({
       database,
@@ -71,25 +71,11 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       listener: options,
     })
     this.#dispatcher = dispatcher
-    const source = { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() }
-    this.#pipeline = new Pipeline(runtime, source, {
-      begin: () => dispatcher.begin(),
-      match: (change, batch) => dispatcher.match(change, batch),
-      isPrepared: (table) => isMessageTable(table) || this.#subscriptions.isPrepared(table),
-      prepare: (table) => this.#subscriptions.prepare(table),
-      setAside: (table, error) => {
-        dispatcher.setAside(table, error)
-        this.#takeBackLater(table.oid)
-      },
-      dispatch: async (batch) => {
-        await dispatcher.dispatch(batch)
-        // A transaction may have more changes than are kept.
-        window.trim()
-      },
-      skip: (change, error) => dispatcher.skip(change, error),
-      stale: (oid) => this.#subscriptions.markStale(oid),
-      committed: (endLsn) => window.committed(endLsn),
-      progressed: (lsn) => window.progressed(lsn),
+    this.#pipeline = new Pipeline(runtime, {
+      source: { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() },
+      subscriptions: this.#subscriptions,
+      dispatcher,
+      window,
     })
     const port: ReplayPort = {
       epoch,
@@ -99,9 +85,19 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     }
     this.#resumes = new ResumeQueue({ ring, runtime, port, maxWaitMs: options.resumeTimeoutMs })
     const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
-    this.#subscribing = new Subscribing({ database, runtime, subscriptions: this.#subscriptions, resumes: this.#resumes, epoch, onFault })
+    this.#subscribing = new Subscribing({
+      database: catalog,
+      runtime,
+      subscriptions: this.#subscriptions,
+      resumes: this.#resumes,
+      epoch,
+      onFault,
+    })
     this.#health = new FeedHealth(runtime, { pipeline: this.#pipeline, dispatcher, resumes: this.#resumes, window }, options)
     this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
+    this.#every(TAKE_BACK_INTERVAL_MS, () => {
+      if (this.#subscriptions.hasAside) this.#pipeline.control(() => this.#subscriptions.takeBack())
+    })
     this.#every(options.positionIntervalMs, () => this.#sendPositions())
     this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => window.trim())
   }
@@ -117,8 +113,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     const channel = new FeedChannel(request, entries, listener, (error) => this.#fault('listener', errorText(error)))
     if (refusal !== null) {
       // Never inside the call: the caller does not hold the handle yet.
-      const { message, fault } = refusal
-      void Promise.resolve().then(() => channel.refuse(message, fault))
+      void Promise.resolve().then(() => channel.refuse(refusal))
       return { setIdentity: () => {}, close: () => channel.dispatch({ type: 'closed' }) }
     }
     this.#subscriptions.channels.add(channel)
@@ -160,7 +155,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   onStatus(status: ChangeSourceStatus): void {
-    if (status.kind === 'waiting') this.#subscribing.waits(waitingText(status.fault))
+    if (status.kind === 'waiting') this.#subscribing.waits(status.fault)
   }
 
   onProgress(lsn: Lsn): void {
@@ -169,7 +164,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   /** Nothing is delivered afterwards. */
   close(): void {
-    this.#closed = true
     for (const timer of this.#timers) timer.cancel()
     for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'closed' })
     this.#health.close()
@@ -206,7 +200,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#subscriptions.markAllStale()
     if (this.#subscriptions.channels.size === 0) return
     try {
-      await this.#subscriptions.followPublication(await this.#database.publishedTables(), () => endOfTurn(this.#runtime))
+      await this.#subscriptions.followPublication(await this.#catalog.publishedTables(), () => endOfTurn(this.#runtime))
     } catch (error) {
       this.#fault('refresh', errorText(error))
     }
@@ -221,13 +215,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     const position = formatPosition({ epoch, ...at })
     for (const channel of this.#subscriptions.channels)
       if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
-  }
-
-  #takeBackLater(oid: number): void {
-    this.#runtime.setTimer(() => {
-      if (this.#closed) return
-      this.#pipeline.control(() => this.#subscriptions.takeBack(oid).catch(() => this.#takeBackLater(oid)))
-    }, TAKE_BACK_AFTER_MS)
   }
 
   #fault(kind: string, message: string): void {

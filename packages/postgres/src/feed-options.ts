@@ -1,11 +1,11 @@
-import type { DispatcherListener } from './deliver/change-dispatcher.ts'
+import type { FeedListener } from './deliver/fault-report.ts'
 import type { ChangeSource } from './replication/source/change-source.ts'
 import type { RingLimits } from './subscribe/resume/change-ring.ts'
 
 /** What the feed needs of the source of changes. */
 export type FeedSource = Pick<ChangeSource, 'epoch' | 'confirmedLsn' | 'serverLsn' | 'peers' | 'status' | 'confirm' | 'pause' | 'resume'>
 
-export interface FeedOptions extends DispatcherListener {
+export interface FeedOptions extends FeedListener {
   /** What can be replayed. */
   readonly ring: RingLimits
   /** The write-ahead log that Postgres has to keep for it, at most. */

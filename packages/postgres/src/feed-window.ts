@@ -1,20 +1,14 @@
 import { laterLsn, type Lsn } from './replication/lsn.ts'
 import type { ChangeRing } from './subscribe/resume/change-ring.ts'
+import type { FeedSource } from './feed-options.ts'
 import type { WindowMarks } from './subscribe/resume/window-marks.ts'
-
-/** What the window needs of the source of changes. */
-export interface ConfirmableSource {
-  readonly epoch: string | null
-  readonly serverLsn: Lsn
-  confirm(epoch: string, endLsn: Lsn): void
-}
 
 /** How far changes are delivered, how far back they can be resumed, and what Postgres may forget. */
 export class FeedWindow {
   readonly ring: ChangeRing
   readonly #marks: WindowMarks
   readonly #uptime: () => number
-  #source: ConfirmableSource | null = null
+  #source: FeedSource | null = null
   /** Everything before it is delivered. */
   progress: Lsn = 0n
   /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
@@ -30,7 +24,7 @@ export class FeedWindow {
     this.#uptime = uptime
   }
 
-  attach(source: ConfirmableSource): void {
+  attach(source: FeedSource): void {
     this.#source = source
   }
 
@@ -46,8 +40,7 @@ export class FeedWindow {
   }
 
   committed(endLsn: Lsn): void {
-    if (this.ring.size > 0) this.ring.commit(endLsn)
-    this.trim()
+    this.ring.commit(endLsn)
   }
 
   progressed(lsn: Lsn): void {

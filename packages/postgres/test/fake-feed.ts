@@ -2,6 +2,7 @@
 import type { ChangeRequest, Identity } from '@tidewire/server'
 import { PostgresChangeFeed } from '../src/change-feed.ts'
 import type { FeedOptions } from '../src/feed-options.ts'
+import type { CatalogPort } from '../src/catalog/catalog-port.ts'
 import type { CatalogColumn, CatalogTable } from '../src/catalog/catalog-table.ts'
 import type { FeedDatabase, RowCheck, RowChecks } from '../src/decide/feed-database.ts'
 import type { FeedRuntime } from '../src/feed-runtime.ts'
@@ -69,20 +70,18 @@ export class FakeDatabase {
           }),
         ),
       checkRows: (check) =>
-        this.#answer(`${prefix}checkRows`, () => ({ current: this.#isCurrent(check.entry), identities: this.#seen(check) })),
+        this.#answer(`${prefix}checkRows`, () => ({ current: this.#isCurrent(check.table), identities: this.#seen(check) })),
       checkOldRows: (check) =>
         this.#answer(`${prefix}checkOldRows`, () => ({
           current: true,
           identities: check.identities.map(() => ({ ok: true as const, visible: new Map() })),
         })),
-      checkVersions: ({ pairs }) => this.#answer(`${prefix}checkVersions`, () => pairs.map(({ entry }) => this.#isCurrent(entry))),
+      checkVersions: ({ pairs }) => this.#answer(`${prefix}checkVersions`, () => pairs.map(({ table }) => this.#isCurrent(table))),
       jsonOf: ({ texts }) => this.#answer(`${prefix}jsonOf`, () => texts.map((text) => JSON.stringify({ cast: text }))),
       computed: () => this.#answer(`${prefix}computed`, () => new Map()),
       generated: () => this.#answer(`${prefix}generated`, () => new Map()),
     })
-    return {
-      ...checks(''),
-      apart: checks('apart.'),
+    const catalog: CatalogPort = {
       publishedTables: () =>
         this.#answer('publishedTables', () =>
           [...this.published].map((oid) => ({ oid, schema: 'public', name: this.tables.get(oid)!.name })),
@@ -92,14 +91,15 @@ export class FakeDatabase {
       tables: (oids, roles) =>
         this.#answer(
           'tables',
-          () => new Map(oids.flatMap((oid) => (this.tables.has(oid) ? [[oid, this.entry(oid, roles)] as const] : []))),
+          () => new Map(oids.flatMap((oid) => (this.tables.has(oid) ? [[oid, this.catalogTable(oid, roles)] as const] : []))),
         ),
       castFilter: (filter) => this.#answer('castFilter', () => ({ ok: true, value: [String(filter.value)] })),
       insertLsn: () => this.#answer('insertLsn', () => this.lsn),
     }
+    return { catalog, checks: checks(''), apart: checks('apart.') }
   }
 
-  entry(oid: number, roles: readonly string[]): CatalogTable {
+  catalogTable(oid: number, roles: readonly string[]): CatalogTable {
     const table = this.tables.get(oid)!
     const columns = table.columns.map(({ name, type = 'text' }, index): CatalogColumn => ({
       ...{ name, number: index + 1, typeOid: TYPES[type], baseOid: TYPES[type], typeName: type, typeSql: type },
@@ -130,12 +130,12 @@ export class FakeDatabase {
     return [...roles.values()].every(({ version }) => version === String(this.versions.get(oid)))
   }
 
-  #seen({ entry, columns, images, identities }: RowCheck): { ok: true; visible: Map<number, 'image'> }[] {
-    const { policy } = this.tables.get(entry.oid)!
+  #seen({ table, columns, images, identities }: RowCheck): { ok: true; visible: Map<number, 'image'> }[] {
+    const { policy } = this.tables.get(table.oid)!
     return identities.map(({ identity, rows }) => {
       const { sub } = JSON.parse(identity.claims) as { sub?: string }
       const visible = rows.filter((row) => {
-        const texts = columns.map((number, index) => [entry.columns[number - 1]!.name, images[row]![index] ?? null] as const)
+        const texts = columns.map((number, index) => [table.columns[number - 1]!.name, images[row]![index] ?? null] as const)
         return policy!(sub ?? '', Object.fromEntries(texts))
       })
       return { ok: true, visible: new Map(visible.map((row) => [row, 'image'])) }

@@ -1,3 +1,5 @@
+import type { CatalogRole } from './catalog-table.ts'
+
 /**
  * SQL of whether tokens may not take a role of `pg_roles`: superusers, the server's own login, which may become others, and the
  * predefined roles, which read or run what no API role should. Postgres reserves the names `none` and `public`.
@@ -19,4 +21,12 @@ export function roleVersionSql(role: string): string {
      from pg_catalog.pg_roles r where r.oid = any(array(select g.oid from groups g))),
     (${groups} select pg_catalog.string_agg(m.xmin::text || m::text, ',' order by m.roleid, m.member, m.grantor)
      from pg_catalog.pg_auth_members m where m.member = any(array(select g.oid from groups g))))`
+}
+
+/** Why tokens may not take the role, for those who may see its name; `null`: they may. */
+export function roleRefusal({ name, exists, allowed }: Pick<CatalogRole, 'name' | 'exists' | 'allowed'>): string | null {
+  if (!exists) return `There is no role ${JSON.stringify(name)} in the database`
+  return allowed
+    ? null
+    : `Tokens may not take the role ${JSON.stringify(name)}: it is a superuser, or the server's own login, or not granted to that`
 }

@@ -1,3 +1,5 @@
+import { isUnreachable } from '../catalog/database-fault.ts'
+
 /** The table has another policy version than was loaded: it is loaded again, and everything is asked again. */
 export class StalePolicyVersion extends Error {
   readonly oid: number
@@ -18,4 +20,9 @@ export class UnseenTransactions extends Error {
     super('a transaction that was committed cannot be seen yet')
     this.xids = new Set(xids)
   }
+}
+
+/** Whether all that is being decided has to be asked again. */
+export function concernsAll(error: unknown): boolean {
+  return error instanceof StalePolicyVersion || isUnreachable(error)
 }

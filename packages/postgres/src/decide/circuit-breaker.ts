@@ -78,6 +78,6 @@ function keysOf(audience: Audience): readonly string[] {
   return [audience.key, policyKey(audience)]
 }
 
-function policyKey({ entry, identity, role }: Audience): string {
-  return `${entry.oid} ${identity?.key ?? role}`
+function policyKey({ table, identity, role }: Audience): string {
+  return `${table.oid} ${identity?.key ?? role}`
 }

@@ -1,18 +1,26 @@
 import { errorText, isTimeout } from '../catalog/database-fault.ts'
-import { append, getOrMake } from '../catalog/multimap.ts'
-import { filterText, publishedColumns } from '../replication/change-row.ts'
+import type { CatalogTable } from '../catalog/catalog-table.ts'
+import { getOrMake } from '../catalog/multimap.ts'
+import { filterText, withRow } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { isAuthorizedDelete, type PendingDelivery } from '../subscribe/audience.ts'
 import { StalePolicyVersion } from './ask-again.ts'
-import { CurrentRows } from './content.ts'
-import type { DecideOptions, Decision, DecisionFault, Granted } from './decision.ts'
-import { concernsAll, narrowed } from './narrowed.ts'
-import { failedFilters, undecided, type FilterQuestion } from './pass-filters.ts'
-import { RowQuestions, type RowQuestion } from './row-questions.ts'
+import type { Content, DecideOptions, Decision, DecisionFault, FilterQuestion, Granted } from './decision.ts'
+import type { Grant, VersionCheck } from './feed-database.ts'
+import { inHalves } from './in-halves.ts'
+import { narrowed } from './narrowed.ts'
+import { failedFilters, undecided } from './pass-filters.ts'
+import { questionsOf, rowQuestions, updatedOf, xidsOf, type Asked, type RowQuestion } from './row-questions.ts'
 
 const WHOLE: Granted = { record: 'image', old: 'image' }
 const OLD_KEY: Granted = { record: 'image', old: 'key' }
 const KEYS: Granted = { record: 'key', old: 'key' }
+
+interface Deciding extends DecideOptions {
+  readonly faults: DecisionFault[]
+  readonly slow: PendingDelivery[]
+  readonly granted: Map<PendingDelivery, Map<RowChange, Granted>>
+}
 
 /**
  * Has Postgres decide which rows the audiences get. Sends nothing. Rejects with {@link StalePolicyVersion}, with
@@ -21,45 +29,33 @@ const KEYS: Granted = { record: 'key', old: 'key' }
 export async function decide(pending: readonly PendingDelivery[], options: DecideOptions): Promise<Decision> {
   const deciding: Deciding = { ...options, faults: [], slow: [], granted: new Map() }
   const { database, faults, slow, granted } = deciding
-  const passed = withoutFailed(pending, await failedFilters(undecided(pending), database, faults))
-  const questions = new RowQuestions()
-  for (const delivery of passed) {
-    const isAsked = questions.ask(delivery, (row) => grant(deciding, delivery, row, uncheckedGrant(delivery, row)))
-    if (!isAsked) faults.push({ kind: 'deletes-withheld', message: '', timedOut: false, deliveries: [delivery] })
-  }
+  const filtered = await failedFilters(undecided(pending), database, faults)
+  const passed = withoutFailed(pending, filtered.keys())
+  const { free, fresh, deleted } = questionsOf(passed)
+  for (const { delivery, rows } of free) for (const row of rows) grant(deciding, delivery, row, uncheckedGrant(delivery, row))
   await Promise.all([
-    checkVersions(questions.unchecked, deciding),
-    ...questions.fresh().map((question) => askRows(question, deciding)),
-    ...questions.deleted().map((question) => askOldRows(question, deciding)),
+    checkVersions(free, deciding),
+    ...rowQuestions(fresh).map((question) => askRows(question, deciding)),
+    ...rowQuestions(deleted).map((question) => askOldRows(question, deciding)),
   ])
   // The old row of an UPDATE is delivered whole only where the policies show its content; else its key is.
-  const updated = questions.updated((delivery, row) => granted.get(delivery)?.get(row)?.record === 'image')
-  await Promise.all(updated.map((question) => askOldRows(question, { ...deciding, faults: [] })))
+  const updated = updatedOf(fresh, (delivery, row) => granted.get(delivery)?.get(row)?.record === 'image')
+  await Promise.all(rowQuestions(updated).map((question) => askOldRows(question, { ...deciding, faults: [] })))
   await dropUnmatched(passed, deciding)
-  return {
-    decided: passed.flatMap((delivery) => (granted.has(delivery) ? [{ delivery, granted: granted.get(delivery)! }] : [])),
-    faults,
-    slow,
-  }
-}
-
-interface Deciding extends DecideOptions {
-  readonly faults: DecisionFault[]
-  readonly slow: PendingDelivery[]
-  readonly granted: Map<PendingDelivery, Map<RowChange, Granted>>
+  return { decided: [...granted].map(([delivery, rows]) => ({ delivery, granted: rows })), filtered, faults, slow }
 }
 
 function grant({ granted }: Deciding, delivery: PendingDelivery, row: RowChange, what: Granted): void {
   getOrMake(granted, delivery, () => new Map<RowChange, Granted>()).set(row, what)
 }
 
-function withoutFailed(pending: readonly PendingDelivery[], failed: ReadonlySet<FilterQuestion>): readonly PendingDelivery[] {
-  if (failed.size === 0) return pending
-  const rows = new Map<PendingDelivery, RowChange[]>()
-  for (const { delivery, row } of failed) append(rows, delivery, row)
+function withoutFailed(pending: readonly PendingDelivery[], failed: Iterable<FilterQuestion>): readonly PendingDelivery[] {
+  const dropped = new Map<PendingDelivery, Set<RowChange>>()
+  for (const { delivery, row } of failed) getOrMake(dropped, delivery, () => new Set<RowChange>()).add(row)
+  if (dropped.size === 0) return pending
   return pending.map((delivery) => {
-    const dropped = new Set(rows.get(delivery) ?? [])
-    return dropped.size === 0 ? delivery : { ...delivery, rows: delivery.rows.filter((row) => !dropped.has(row)) }
+    const rows = dropped.get(delivery)
+    return rows === undefined ? delivery : { ...delivery, rows: delivery.rows.filter((row) => !rows.has(row)) }
   })
 }
 
@@ -69,49 +65,64 @@ function uncheckedGrant({ audience }: PendingDelivery, row: RowChange): Granted 
   return isAuthorizedDelete(audience, row) || (audience.identity === null && !row.table.rowSecurity) ? WHOLE : OLD_KEY
 }
 
-/** Privileges may have been revoked since the entries were loaded. */
-async function checkVersions({ pairs, xids }: RowQuestions['unchecked'], deciding: Deciding): Promise<void> {
-  if (pairs.length === 0) return
-  const { database, waits, mayBeStale, faults, granted } = deciding
-  try {
-    const current = await database.checkVersions({ pairs, xids: [...xids], waits })
-    const stale = pairs.find((_, index) => current[index] !== true)
-    if (stale !== undefined) throw new StalePolicyVersion(stale.entry.oid)
-  } catch (error) {
-    if (concernsAll(error)) throw error
-    if (pairs.length > 1) {
-      for (const pair of pairs) await checkVersions({ pairs: [pair], xids }, deciding)
-      return
-    }
-    const { entry, role } = pairs[0]!
-    if (mayBeStale(entry.oid)) throw new StalePolicyVersion(entry.oid)
-    const deliveries = [...granted.keys()].filter(({ audience }) => audience.entry === entry && audience.role === role)
+/** Privileges may have been revoked since the tables were loaded. */
+async function checkVersions(free: readonly Asked[], { database, waits, mayBeStale, faults, granted }: Deciding): Promise<void> {
+  const roles = new Map<CatalogTable, Set<string>>()
+  const lists = new Set<readonly RowChange[]>()
+  for (const { delivery, rows } of free) {
+    const { table, role, fault } = delivery.audience
+    // Nothing but an error is delivered.
+    if (fault === 'unauthorized') continue
+    getOrMake(roles, table, () => new Set<string>()).add(role)
+    lists.add(rows)
+  }
+  const xids = xidsOf([...lists].flat())
+  const pairs = [...roles].flatMap(([table, names]) => [...names].map((role) => ({ table, role })))
+  const check = async (part: VersionCheck['pairs']): Promise<void> => {
+    const current = await database.checkVersions({ pairs: part, xids, waits })
+    const stale = part.find((_, index) => current[index] !== true)
+    if (stale !== undefined) throw new StalePolicyVersion(stale.table.oid)
+  }
+  await inHalves(pairs, check, ({ table, role }, error) => {
+    if (mayBeStale(table.oid)) throw new StalePolicyVersion(table.oid)
+    const deliveries = [...granted.keys()].filter(({ audience }) => audience.table === table && audience.role === role)
     for (const delivery of deliveries) granted.delete(delivery)
     faults.push({ kind: 'row', message: errorText(error), timedOut: isTimeout(error), deliveries })
-  }
+  })
 }
 
 async function askRows(question: RowQuestion, deciding: Deciding): Promise<void> {
-  const { database, waits, faults } = deciding
+  const { database, waits, faults, slow } = deciding
   await narrowed(question, deciding, async (part) => {
-    const answer = await database.checkRows({ ...part.check, waits })
-    if (!answer.current) throw new StalePolicyVersion(part.entry.oid)
-    if (answer.slow === true) deciding.slow.push(...part.deliveries)
-    const current = new CurrentRows(publishedColumns(part.table))
+    const { check } = part
+    const answer = await database.checkRows({ ...check, waits })
+    if (!answer.current) throw new StalePolicyVersion(part.table.oid)
+    if (answer.slow === true) slow.push(...part.deliveries)
+    const current: CurrentRows = new Map()
     part.answered(answer, faults, (delivery, row, found) => {
-      const record = current.contentOf(row, found)
+      const record = contentOf(row, found, check.columns, current)
       grant(deciding, delivery, row, record === 'image' ? OLD_KEY : record === 'key' ? KEYS : { record, old: 'key' })
     })
   })
+}
+
+/** Rows as a check read them, by their texts. Identities that were shown the same share one, and so its bytes. */
+type CurrentRows = Map<RowChange, Map<string, RowChange>>
+
+function contentOf(row: RowChange, grant: Grant, columns: readonly number[], known: CurrentRows): Content {
+  if (typeof grant === 'string') return grant
+  const key = JSON.stringify(grant.current.map((text) => text ?? (text === null ? 0 : 1)))
+  const ofRow = getOrMake(known, row, () => new Map<string, RowChange>())
+  return getOrMake(ofRow, key, () => withRow(row, columns, grant.current))
 }
 
 /** What of old rows is delivered: the old rows themselves, or their keys. */
 async function askOldRows(question: RowQuestion, deciding: Deciding): Promise<void> {
   const { database, waits, faults } = deciding
   await narrowed(question, deciding, async (part) => {
-    const { entry, role, xids, identities, oldTexts } = part
-    const answer = await database.checkOldRows({ entry, role, xids, waits, rows: oldTexts, identities })
-    if (!answer.current) throw new StalePolicyVersion(entry.oid)
+    const { table, role, xids, identities, oldTexts } = part
+    const answer = await database.checkOldRows({ table, role, xids, waits, rows: oldTexts, identities })
+    if (!answer.current) throw new StalePolicyVersion(table.oid)
     part.answered(answer, faults, (delivery, row, found) => grant(deciding, delivery, row, found === 'image' ? WHOLE : OLD_KEY))
   })
 }
@@ -124,5 +135,5 @@ async function dropUnmatched(pending: readonly PendingDelivery[], { granted, dat
     for (const [row, { record }] of granted.get(delivery) ?? [])
       if (typeof record !== 'string') questions.push({ delivery, row, text: filterText(record, { rowSecurity: true }) })
   }
-  for (const { delivery, row } of await failedFilters(questions, database, faults)) granted.get(delivery)!.set(row, KEYS)
+  for (const { delivery, row } of (await failedFilters(questions, database, faults)).keys()) granted.get(delivery)!.set(row, KEYS)
 }

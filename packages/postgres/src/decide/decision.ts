@@ -1,7 +1,14 @@
+import type { ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { PendingDelivery } from '../subscribe/audience.ts'
-import type { Content } from './content.ts'
+import type { PreparedFilter } from '../subscribe/prepared-filter.ts'
 import type { RowChecks } from './feed-database.ts'
+
+/**
+ * What is sent of a change: its content, its key alone, or the row as Postgres has it now, which is written like the change.
+ * The last two are marked as superseded, save for a DELETE's key.
+ */
+export type Content = 'image' | 'key' | RowChange
 
 /** What of a change an audience gets. */
 export interface Granted {
@@ -17,8 +24,15 @@ export interface Decided {
   readonly granted: ReadonlyMap<RowChange, Granted>
 }
 
+/** A row that a filter is to be evaluated for, as the change wrote it or as it is now. */
+export interface FilterQuestion {
+  readonly delivery: PendingDelivery
+  readonly row: RowChange
+  readonly text: ColumnText
+}
+
 export interface DecisionFault {
-  readonly kind: 'policy' | 'filter' | 'deletes-withheld' | 'row'
+  readonly kind: 'policy' | 'filter' | 'row'
   readonly message: string
   readonly timedOut: boolean
   /** What could not be decided because of it, in whole or in part. */
@@ -27,6 +41,8 @@ export interface DecisionFault {
 
 export interface Decision {
   readonly decided: readonly Decided[]
+  /** Rows that a filter keeps back by what Postgres says of it. */
+  readonly filtered: ReadonlyMap<FilterQuestion, PreparedFilter>
   readonly faults: readonly DecisionFault[]
   /** Deliveries that were decided, by policies that took long. */
   readonly slow: readonly PendingDelivery[]

@@ -5,12 +5,9 @@ import type { Table } from '../replication/table.ts'
 import type { CheckIdentity } from '../catalog/identity.ts'
 import type { CatalogColumn, CatalogTable } from '../catalog/catalog-table.ts'
 
-export type { Refusable } from '../catalog/catalog-port.ts'
-export type { RowTexts }
-
 /** Rows that identities want to see, all of one table and one role. */
 export interface RowCheck {
-  readonly entry: CatalogTable
+  readonly table: CatalogTable
   readonly role: string
   /** By row, the texts of the primary key. */
   readonly keys: readonly (readonly string[])[]
@@ -27,7 +24,7 @@ export interface RowCheck {
 
 /** Old rows (deleted ones, or an UPDATE's) that identities could see, all of one table and one role. */
 export interface OldRowCheck {
-  readonly entry: CatalogTable
+  readonly table: CatalogTable
   readonly role: string
   /** Each as the text of a value of the table's row type. */
   readonly rows: readonly string[]
@@ -60,7 +57,7 @@ export type IdentityAnswer =
   | { readonly ok: false; readonly message: string; readonly timedOut: boolean }
 
 export interface CheckAnswer {
-  /** False: the policy version is no longer that of the entry, and nothing of the answer may be used. */
+  /** False: the policy version is no longer that of the table, and nothing of the answer may be used. */
   readonly current: boolean
   /** In the order of the request. */
   readonly identities: readonly IdentityAnswer[]
@@ -70,7 +67,7 @@ export interface CheckAnswer {
 
 /** Entries of whose rows something is delivered without a {@link RowCheck}, by the privileges that they remember. */
 export interface VersionCheck {
-  readonly pairs: readonly { readonly entry: CatalogTable; readonly role: string }[]
+  readonly pairs: readonly { readonly table: CatalogTable; readonly role: string }[]
   readonly xids: RowCheck['xids']
   readonly waits: boolean
 }
@@ -122,7 +119,7 @@ export interface RowChecks {
   checkRows(check: RowCheck): Promise<CheckAnswer>
   /** Grants are `image` or `key`. */
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
-  /** By pair, whether the policy version is still that of the entry. Rejects as `checkRows` does. */
+  /** By pair, whether the policy version is still that of the table. Rejects as `checkRows` does. */
   checkVersions(check: VersionCheck): Promise<readonly boolean[]>
   /** What `to_json` makes of the texts, in their order; `undefined` of those for which it fails. */
   jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
@@ -136,14 +133,16 @@ export interface RowChecks {
    * them. Empty where the server's own login may not read them.
    */
   generated(
-    entry: CatalogTable,
+    table: CatalogTable,
     columns: readonly string[],
     rows: readonly WrittenRow[],
   ): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
 }
 
 /** What the feed asks of Postgres. */
-export interface FeedDatabase extends CatalogPort, RowChecks {
+export interface FeedDatabase {
+  readonly catalog: CatalogPort
+  readonly checks: RowChecks
   /**
    * The same checks on sessions of their own, for what may take long. On the others, identities that take too long together
    * are all answered as timed out; here each is asked about by itself.

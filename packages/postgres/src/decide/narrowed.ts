@@ -1,5 +1,5 @@
-import { errorText, isTimeout, isUnreachable } from '../catalog/database-fault.ts'
-import { StalePolicyVersion, UnseenTransactions } from './ask-again.ts'
+import { errorText, isTimeout } from '../catalog/database-fault.ts'
+import { concernsAll, StalePolicyVersion } from './ask-again.ts'
 import type { DecisionFault } from './decision.ts'
 import type { RowQuestion } from './row-questions.ts'
 
@@ -11,7 +11,7 @@ const WHOLE_TABLE = /^(42|3F)/
 
 /**
  * Asks; when that fails, asks in halves until the row and the identity that it fails for stand alone. These are refused, with a
- * fault; the others are answered. Rejects with what concerns no part of the question: a stale entry, transactions that are not
+ * fault; the others are answered. Rejects with what concerns no part of the question: a stale table, transactions that are not
  * visible yet, a database that cannot be reached.
  */
 export async function narrowed(
@@ -31,7 +31,7 @@ export async function narrowed(
       const { code } = error as { readonly code?: unknown }
       const isWholeTable = typeof code === 'string' && WHOLE_TABLE.test(code)
       // The table may have changed while it was asked about.
-      if (isWholeTable && mayBeStale(part.entry.oid)) throw new StalePolicyVersion(part.entry.oid)
+      if (isWholeTable && mayBeStale(part.table.oid)) throw new StalePolicyVersion(part.table.oid)
       const halves = parts < MAX_PARTS && !isWholeTable ? part.halves() : []
       parts += halves.length
       if (halves.length === 0) faults.push({ kind: 'row', message: errorText(error), timedOut: false, deliveries: part.deliveries })
@@ -39,9 +39,4 @@ export async function narrowed(
     }
   }
   await attempt(question)
-}
-
-/** Whether all that is being decided has to be asked again. */
-export function concernsAll(error: unknown): boolean {
-  return error instanceof StalePolicyVersion || error instanceof UnseenTransactions || isUnreachable(error)
 }

@@ -1,95 +1,73 @@
 import { errorText, isTimeout } from '../catalog/database-fault.ts'
-import { append, getOrMake } from '../catalog/multimap.ts'
-import { filterText, type ColumnText } from '../replication/change-row.ts'
-import type { RowChange } from '../replication/transaction-assembler.ts'
-import { testFor, type PreparedFilter } from '../subscribe/filter-test.ts'
-import { faultOf, filterView, type PendingDelivery } from '../subscribe/audience.ts'
-import type { DecisionFault } from './decision.ts'
-import { concernsAll } from './narrowed.ts'
-import type { FilterAnswer, FilterCheck, RowChecks } from './feed-database.ts'
-
-/** A row that a filter is to be evaluated for, as the change wrote it or as it is now. */
-export interface FilterQuestion {
-  readonly delivery: PendingDelivery
-  readonly row: RowChange
-  readonly text: ColumnText
-}
+import { getOrMake } from '../catalog/multimap.ts'
+import { verdictOf, type PreparedFilter } from '../subscribe/prepared-filter.ts'
+import { filterTextOf, type PendingDelivery } from '../subscribe/audience.ts'
+import type { DecisionFault, FilterQuestion } from './decision.ts'
+import { concernsAll } from './ask-again.ts'
+import type { FilterAnswer, RowChecks } from './feed-database.ts'
 
 /** Of the deliveries, the rows that Postgres has to evaluate a filter for. */
-export function* undecided(pending: readonly PendingDelivery[]): Generator<FilterQuestion> {
-  for (const delivery of pending) {
-    const { audience, rows } = delivery
-    if (audience.filters.length === 0) continue
-    for (const row of rows) {
-      if (faultOf(audience, row) !== null) continue
-      const text = filterText(row, filterView(audience, row))
-      if (audience.filters.some((filter) => decidedHere(filter, row, text) === null)) yield { delivery, row, text }
-    }
-  }
+export function undecided(pending: readonly PendingDelivery[]): FilterQuestion[] {
+  return pending.flatMap((delivery) => {
+    const { audience, rows, asks } = delivery
+    return asks ? rows.map((row) => ({ delivery, row, text: filterTextOf(audience, row) })) : []
+  })
 }
 
-/** `null`: only Postgres can evaluate it, or has to say what is wrong with the text. */
-function decidedHere(filter: PreparedFilter, { table }: RowChange, text: ColumnText): boolean | null {
-  const value = text(filter.column.name)
-  const test = testFor(filter, table)
-  if (value === undefined) return false
-  if (test === null) return null
-  try {
-    return test(value) === true
-  } catch {
-    return null
-  }
-}
-
+/** Filters of one column, operator and kind. */
 interface FilterGroup {
   readonly filter: PreparedFilter
-  /** By the operand's JSON. */
-  readonly operands: Map<string, { readonly values: readonly (string | null)[]; readonly index: number }>
   readonly texts: Map<string | null, number>
-  readonly asked: { readonly question: FilterQuestion; readonly operand: number; readonly text: number }[]
+  /** By the JSON of their values. */
+  readonly operands: Map<string, { readonly filter: PreparedFilter; readonly asked: Asked[] }>
 }
 
-/** The questions whose answer is no. Filters of one column, operator and kind are evaluated together. */
+interface Asked {
+  readonly question: FilterQuestion
+  /** The number of its text. */
+  readonly text: number
+}
+
+/** The questions whose answer is no, with the filter that says so. */
 export async function failedFilters(
-  questions: Iterable<FilterQuestion>,
+  questions: readonly FilterQuestion[],
   checks: Pick<RowChecks, 'testFilters'>,
   faults: DecisionFault[],
-): Promise<Set<FilterQuestion>> {
-  const failed = new Set<FilterQuestion>()
+): Promise<Map<FilterQuestion, PreparedFilter>> {
+  const failed = new Map<FilterQuestion, PreparedFilter>()
   const groups = new Map<string, FilterGroup>()
   for (const question of questions) {
     const { audience } = question.delivery
     for (const filter of audience.filters) {
-      const value = question.text(filter.column.name)
-      const here = decidedHere(filter, question.row, question.text)
-      if (here === false || value === undefined) failed.add(question)
-      else if (here === null) ask(groups, audience.entry.oid, filter, question, value)
+      const verdict = verdictOf(filter, question.row.table, question.text)
+      if (verdict === false) failed.set(question, filter)
+      else if (verdict === null) ask(groups, audience.table.oid, filter, question)
     }
   }
   await Promise.all([...groups.values()].map((group) => answer(group, checks, failed, faults)))
   return failed
 }
 
-function ask(groups: Map<string, FilterGroup>, oid: number, filter: PreparedFilter, question: FilterQuestion, text: string | null): void {
+function ask(groups: Map<string, FilterGroup>, oid: number, filter: PreparedFilter, question: FilterQuestion): void {
   const { op, negate } = filter.filter
   const key = `${oid} ${filter.column.number} ${filter.column.typeOid} ${op} ${negate}`
-  const group = getOrMake(groups, key, (): FilterGroup => ({ filter, operands: new Map(), texts: new Map(), asked: [] }))
-  const { values } = filter
-  const operand = getOrMake(group.operands, JSON.stringify(values), () => ({ values, index: group.operands.size }))
-  group.asked.push({ question, operand: operand.index, text: getOrMake(group.texts, text, () => group.texts.size) })
+  const { texts, operands } = getOrMake(groups, key, (): FilterGroup => ({ filter, texts: new Map(), operands: new Map() }))
+  const text = getOrMake(texts, question.text(filter.column.name) ?? null, () => texts.size)
+  getOrMake(operands, JSON.stringify(filter.values), () => ({ filter, asked: [] as Asked[] })).asked.push({ question, text })
 }
 
 async function answer(
-  { filter, operands, texts, asked }: FilterGroup,
+  { filter: { column, filter }, texts, operands }: FilterGroup,
   checks: Pick<RowChecks, 'testFilters'>,
-  failed: Set<FilterQuestion>,
+  failed: Map<FilterQuestion, PreparedFilter>,
   faults: DecisionFault[],
 ): Promise<void> {
-  const check: FilterCheck = {
-    column: filter.column,
-    op: filter.filter.op,
-    negate: filter.filter.negate,
-    operands: [...operands.values()].map(({ values }) => values),
+  const groups = [...operands.values()]
+  const check = {
+    column,
+    op: filter.op,
+    negate: filter.negate,
+    operands: groups.map((each) => each.filter.values),
     texts: [...texts.keys()],
   }
   let kind: DecisionFault['kind'] = 'filter'
@@ -98,18 +76,14 @@ async function answer(
     const timedOut = isTimeout(error)
     // Not the filters failed, but the question.
     if (!timedOut) kind = 'row'
-    return check.operands.map(() => ({ ok: false, message: errorText(error), timedOut }))
+    return groups.map(() => ({ ok: false, message: errorText(error), timedOut }))
   })
-  const faulty = new Map<number, PendingDelivery[]>()
-  for (const { question, operand, text } of asked) {
-    const found = answers[operand]
-    if (found?.ok === true && found.matches.has(text)) continue
-    failed.add(question)
-    if (found?.ok === false) append(faulty, operand, question.delivery)
-  }
-  for (const [operand, deliveries] of faulty) {
-    const found = answers[operand]!
-    if (found.ok) continue
-    faults.push({ kind, message: found.message, timedOut: found.timedOut === true, deliveries: [...new Set(deliveries)] })
+  for (const [index, { filter: own, asked }] of groups.entries()) {
+    const found = answers[index]
+    const unmatched = asked.filter(({ text }) => found?.ok !== true || !found.matches.has(text))
+    for (const { question } of unmatched) failed.set(question, own)
+    if (found?.ok !== false || unmatched.length === 0) continue
+    const deliveries = [...new Set(unmatched.map(({ question }) => question.delivery))]
+    faults.push({ kind, message: found.message, timedOut: found.timedOut === true, deliveries })
   }
 }

@@ -1,5 +1,5 @@
 import type { DecidedChange } from '@tidewire/server'
-import { append } from '../catalog/multimap.ts'
+import { append, groupBy } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
 import { StalePolicyVersion } from '../decide/ask-again.ts'
 import { decide } from '../decide/decide.ts'
@@ -12,18 +12,12 @@ import type { Batch } from '../subscribe/batch.ts'
 import type { ChangeRing } from '../subscribe/resume/change-ring.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { PendingDelivery } from '../subscribe/audience.ts'
+import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
-import { FaultReport, type FaultListener } from './fault-report.ts'
+import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
-import { pendingFor } from './pending-for.ts'
 import { project, type Outcome } from './project.ts'
-import type { Computed } from './computed-columns.ts'
-
-export interface DispatcherListener extends FaultListener {
-  /** Rows of tables that are not for clients, in their order among the others. */
-  onRow?(change: RowChange): void
-}
 
 export interface DispatcherOptions {
   readonly database: FeedDatabase
@@ -31,7 +25,7 @@ export interface DispatcherOptions {
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
   readonly ring: ChangeRing
-  readonly listener: DispatcherListener
+  readonly listener: FeedListener
 }
 
 const MAX_STALE = 3
@@ -74,17 +68,17 @@ export class ChangeDispatcher {
     this.#renewed.add(channel)
   }
 
-  match(change: RowChange, batch: Batch): void {
-    if (change.action !== 'TRUNCATE' && !isMessageTable(change.table)) this.#options.subscriptions.match(change, batch)
-  }
-
   /** Decides and delivers a batch. Rejects without having delivered anything. */
   async dispatch(batch: Batch): Promise<void> {
     const { changes } = batch
-    const waits = isOneTransaction(changes)
-    const found = batch.pending((audience) => this.#breaker.holds(audience))
-    const apart = found.apart.filter((each) => !this.report.isWithheld(each))
-    let outcomes = [await this.#decide(found.atOnce, this.#options.database, waits)]
+    const { subscriptions, database } = this.#options
+    const apart: PendingDelivery[] = []
+    const atOnce = (pending: readonly PendingDelivery[], waits: boolean): Promise<Outcome> => {
+      const kinds = groupBy(pending, ({ audience, asks }) => asks || this.#breaker.holds(audience))
+      apart.push(...(kinds.get(true) ?? []))
+      return this.#decide(kinds.get(false) ?? [], database.checks, waits)
+    }
+    let outcomes = [await atOnce(batch.pending, isOneTransaction(changes))]
     const granted = new Map(outcomes[0]!.decided.map(({ delivery, granted: rows }) => [delivery.audience, rows.size]))
     batch.noteShares((audience) => granted.get(audience) ?? 0)
     const again = new Set<FeedChannel>()
@@ -92,14 +86,12 @@ export class ChangeDispatcher {
       const renewed = new Set(this.#renewed)
       this.#renewed.clear()
       for (const channel of renewed) again.add(channel)
-      await this.#options.subscriptions.loadStale(oidsOf(renewed))
-      const rematched = pendingFor(renewed, changes)
-      apart.push(...rematched.apart)
-      const outcome = await this.#decide(rematched.atOnce, this.#options.database, true)
+      await subscriptions.loadStale(oidsOf(renewed))
+      const outcome = await atOnce(pendingFor(renewed, changes), true)
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
     apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
-    const { work, isolated } = isolate(apart)
+    const { work, isolated } = isolate(apart.filter((each) => !this.report.isWithheld(each)))
     const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
       (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
     this.#send(changes, outcomes, again.size + isolated.size > 0 ? excluded : null, (change, delivered) => this.#settled(change, delivered))
@@ -118,27 +110,38 @@ export class ChangeDispatcher {
     if (!isMessageTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
   }
 
-  /** Nothing of the table can be matched until its entry can be loaded. */
+  /** Nothing of the table can be matched until it can be loaded. */
   setAside(table: Table, error: unknown): void {
     this.report.unprepared(table, error, this.#options.subscriptions.setAside(table))
   }
 
-  /** Sends changes to channels that missed them. Rejects when the database cannot be reached, without having sent anything. */
-  async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void> {
+  /**
+   * Sends changes to channels that missed them, and answers which ones: not those that got another identity meanwhile. Rejects when
+   * the database cannot be reached, without having sent anything.
+   */
+  async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>> {
     const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
-    const outcome = await this.#decideFor([{ rows, channels }], this.#options.database)
-    this.#send(rows, [outcome], null, () => {})
+    const isCurrent = generationsOf(channels)
+    const outcome = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
+    const current = new Set([...channels].filter(isCurrent))
+    this.#send(
+      rows,
+      [outcome],
+      (_change, _delivery, channel) => !current.has(channel),
+      () => {},
+    )
     this.report.ofIsolated(outcome.faults)
+    return current
   }
 
   async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
-    const { database } = this.#options
-    const channels = new Map(work.flatMap((each) => [...each.channels].map((channel) => [channel, channel.generation] as const)))
+    const channels = new Set(work.flatMap((each) => [...each.channels]))
+    let isCurrent: (channel: FeedChannel) => boolean
     let outcome: Outcome
     do {
-      for (const channel of channels.keys()) channels.set(channel, channel.generation)
-      outcome = await this.#decideFor(work, database.apart)
-    } while ([...channels].some(([channel, generation]) => channel.generation !== generation))
+      isCurrent = generationsOf(channels)
+      outcome = await this.#decideFor(work, this.#options.database.apart)
+    } while (![...channels].every(isCurrent))
     if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
@@ -146,35 +149,22 @@ export class ChangeDispatcher {
     return outcome.faults
   }
 
-  /** Decides about changes for channels, as their audiences are now. */
-  #decideFor(
+  /** Decides about changes for channels, as their audiences are now: again while a table has another policy version than was loaded. */
+  async #decideFor(
     wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
     checks: RowChecks,
   ): Promise<Outcome> {
     const { subscriptions } = this.#options
     const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
-    return this.#untilCurrent(async () => {
-      await subscriptions.loadStale(new Set(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid))))
-      const pending = wanted.flatMap(({ rows, channels }) => {
-        const { atOnce, apart } = pendingFor(channels, rows)
-        return [...atOnce, ...apart]
-      })
-      return this.#decide(
-        pending.filter((each) => !this.report.isWithheld(each)),
-        checks,
-        waits,
-      )
-    })
-  }
-
-  /** Repeats `decided` while a table turns out to have another policy version than was loaded. */
-  async #untilCurrent(decided: () => Promise<Outcome>): Promise<Outcome> {
     for (;;) {
+      await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
+      const pending = wanted.flatMap(({ rows, channels }) => pendingFor(channels, rows))
       try {
-        return await decided()
+        const asked = pending.filter((each) => !this.report.isWithheld(each))
+        return await this.#decide(asked, checks, waits)
       } catch (error) {
         if (!(error instanceof StalePolicyVersion)) throw error
-        this.#options.subscriptions.markStale(error.oid)
+        subscriptions.markStale(error.oid)
       }
     }
   }
@@ -182,9 +172,10 @@ export class ChangeDispatcher {
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
     if (pending.length === 0) return { decided: [], faults: [], computed: new Map() }
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
-    for (const { audience } of pending) this.#failures.delete(audience.entry.oid)
+    for (const { audience } of pending) this.#failures.delete(audience.table.oid)
     for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
-    return project(decided, faults, checks, (oid) => this.#options.subscriptions.entryOf(oid))
+    const outcome = await project(decided, checks, (oid) => this.#options.subscriptions.tableOf(oid))
+    return { ...outcome, faults: [...faults, ...outcome.faults] }
   }
 
   /** A table that fails as a whole may have changed meanwhile: it is loaded and asked about again, a few times. */
@@ -204,10 +195,7 @@ export class ChangeDispatcher {
     const deliveries = new Map<RowChange, GrantedDelivery[]>()
     for (const { decided } of outcomes)
       for (const { delivery, granted } of decided) for (const [row, grant] of granted) append(deliveries, row, { delivery, granted: grant })
-    const computed = (row: RowChange): Computed | null => {
-      for (const outcome of outcomes) if (outcome.computed.has(row)) return outcome.computed.get(row)!
-      return null
-    }
+    const computed = new Map(outcomes.flatMap((outcome) => [...outcome.computed]))
     const epoch = this.#options.epoch() ?? ''
     for (const change of changes) {
       const granted = deliveries.get(change)
@@ -235,6 +223,12 @@ export class ChangeDispatcher {
 /** Of several transactions, the first are not to wait until the last is visible. */
 function isOneTransaction(changes: readonly RowChange[]): boolean {
   return changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
+}
+
+/** Says later which of the channels have the identity that they have now. */
+function generationsOf(channels: ReadonlySet<FeedChannel>): (channel: FeedChannel) => boolean {
+  const generations = new Map([...channels].map((channel) => [channel, channel.generation]))
+  return (channel) => generations.get(channel) === channel.generation
 }
 
 /** What was decided for other identities of these channels does not count any more. */

@@ -1,27 +1,58 @@
-import { getOrMake } from '../catalog/multimap.ts'
+import { getOrMake, groupBy } from '../catalog/multimap.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { primaryKeyTexts, rowTexts } from '../replication/change-row.ts'
+import { primaryKeyTexts, rowTexts, type RowTexts } from '../replication/change-row.ts'
 import type { RowChecks, WrittenRow } from '../decide/feed-database.ts'
 import type { CatalogTable } from '../catalog/catalog-table.ts'
 
-/** Columns of a change that are delivered. */
-export interface Projection {
-  readonly change: RowChange
-  /** The columns' `attnum`s, comma separated. */
-  readonly columns: string
+/** A row of which the log does not hold all that is delivered. */
+export interface Lacking {
+  readonly row: RowChange
+  /** Of one of the subscribers. */
   readonly role: string
+  /** The row as the change wrote it, and as checks read it. */
+  readonly versions: Set<RowChange>
+  /** The columns that some subscriber gets. */
+  readonly columns: Set<Column>
 }
 
 /** JSON texts by column name: of the row as it is after the change, and of what the log holds of it as it was before. */
 export interface Computed {
-  readonly record: ReadonlyMap<string, string>
-  readonly old: ReadonlyMap<string, string>
+  readonly record: Map<string, string>
+  readonly old: Map<string, string>
 }
 
 /** Whether the log does not hold some of its values, so that Postgres has to be asked. */
 export function lacksValues(table: Table): boolean {
-  return missingColumns(table).length > 0
+  return missingOf(table).all.length > 0
+}
+
+/** Those of the selected columns (`attnum`s, comma separated) whose values the log does not hold. */
+export function missingColumns(table: Table, selection: string): readonly Column[] {
+  const { all, selected } = missingOf(table)
+  return getOrMake(selected, selection, () => {
+    const numbers = new Set(selection.split(',').map(Number))
+    return all.filter(({ number }) => numbers.has(number))
+  })
+}
+
+const missing = new WeakMap<Table, { readonly all: readonly Column[]; readonly selected: Map<string, readonly Column[]> }>()
+
+function missingOf(table: Table): { readonly all: readonly Column[]; readonly selected: Map<string, readonly Column[]> } {
+  return getOrMake(missing, table, () => {
+    // Of a publication that lists columns, what it leaves out stays out.
+    const isListed = table.columns.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
+    const isMissing = ({ tupleIndex, generated, type }: Column): boolean =>
+      tupleIndex === null ? generated && !isListed : type.kind === 'cast'
+    return { all: table.columns.filter(isMissing), selected: new Map<string, readonly Column[]>() }
+  })
+}
+
+interface Wanted {
+  readonly role: string
+  readonly changes: readonly RowChange[]
+  readonly database: RowChecks
+  set(change: RowChange, row: keyof Computed, column: string, json: string): void
 }
 
 /**
@@ -30,86 +61,26 @@ export function lacksValues(table: Table): boolean {
  * read from the row, but only if that is unchanged: a newer version may not be visible to this user.
  */
 export async function computeColumns(
-  projections: Iterable<Projection>,
+  lacking: readonly Lacking[],
   database: RowChecks,
-  entryOf: (oid: number) => CatalogTable | null,
+  tableOf: (oid: number) => CatalogTable | null,
 ): Promise<ReadonlyMap<RowChange, Computed>> {
-  const computed = new Computing()
-  for (const [table, wanted] of wantedOf(projections)) {
-    for (const column of wanted.columns)
-      if (column.type.kind === 'cast') await computeCasts(wanted, column, column.type.name, database, computed)
-    const generated = [...wanted.columns].filter(({ tupleIndex }) => tupleIndex === null)
-    if (generated.length > 0) await computeGenerated(wanted, table, generated, database, computed, entryOf(table.oid))
+  const computed = new Map<RowChange, Computed>()
+  const set: Wanted['set'] = (change, row, column, json) =>
+    void getOrMake(computed, change, (): Computed => ({ record: new Map(), old: new Map() }))[row].set(column, json)
+  for (const [table, rows] of groupBy(lacking, ({ row }) => row.table)) {
+    const wanted = { role: rows[0]!.role, changes: rows.flatMap(({ versions }) => [...versions]), database, set }
+    const columns = [...new Set(rows.flatMap((row) => [...row.columns]))]
+    for (const column of columns) if (column.tupleIndex !== null) await computeCasts(wanted, column, column.tupleIndex)
+    const generated = columns.filter(({ tupleIndex }) => tupleIndex === null)
+    if (generated.length > 0) await computeGenerated(wanted, table, generated, tableOf(table.oid))
   }
-  return computed.byChange
+  return computed
 }
 
-class Computing {
-  readonly byChange: Map<RowChange, { readonly record: Map<string, string>; readonly old: Map<string, string> }> = new Map()
-
-  set(change: RowChange, row: keyof Computed, name: string, json: string): void {
-    getOrMake(this.byChange, change, () => ({ record: new Map<string, string>(), old: new Map<string, string>() }))[row].set(name, json)
-  }
-}
-
-interface Wanted {
-  /** Of one of the subscribers. */
-  readonly role: string
-  readonly changes: Set<RowChange>
-  readonly columns: Set<Column>
-}
-
-/** Columns that no subscriber selected are not asked for. */
-function wantedOf(projections: Iterable<Projection>): Map<Table, Wanted> {
-  const wanted = new Map<Table, Wanted>()
-  for (const { change, columns, role } of projections) {
-    if (!lacksValues(change.table)) continue
-    const lacking = missingColumnsOf(change.table, columns)
-    if (lacking.length === 0) continue
-    const ofTable = getOrMake(wanted, change.table, (): Wanted => ({ role, changes: new Set(), columns: new Set() }))
-    ofTable.changes.add(change)
-    for (const column of lacking) ofTable.columns.add(column)
-  }
-  return wanted
-}
-
-const missingBySelection = new WeakMap<Table, Map<string, readonly Column[]>>()
-
-function missingColumnsOf(table: Table, selection: string): readonly Column[] {
-  const ofTable = getOrMake(missingBySelection, table, () => new Map<string, readonly Column[]>())
-  let columns = ofTable.get(selection)
-  if (columns === undefined) {
-    const numbers = new Set(selection.split(',').map(Number))
-    columns = missingColumns(table).filter(({ number }) => numbers.has(number))
-    ofTable.set(selection, columns)
-  }
-  return columns
-}
-
-const missing = new WeakMap<Table, readonly Column[]>()
-
-/** Of a publication that lists columns, what it leaves out stays out. */
-function missingColumns(table: Table): readonly Column[] {
-  let columns = missing.get(table)
-  if (columns === undefined) {
-    const isListed = table.columns.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
-    columns = table.columns.filter(({ tupleIndex, generated, type }) =>
-      tupleIndex === null ? generated && !isListed : type.kind === 'cast',
-    )
-    missing.set(table, columns)
-  }
-  return columns
-}
-
-async function computeCasts(
-  { role, changes }: Wanted,
-  column: Column,
-  typeSql: string,
-  database: RowChecks,
-  computed: Computing,
-): Promise<void> {
-  const at = column.tupleIndex
-  if (at === null) return
+/** Casts of types that bring their own to JSON. */
+async function computeCasts({ role, changes, database, set }: Wanted, { name, typeOid, type }: Column, at: number): Promise<void> {
+  if (type.kind !== 'cast') return
   const asked: { readonly change: RowChange; readonly row: keyof Computed; readonly text: string }[] = []
   for (const change of changes) {
     const { newTuple, old } = change
@@ -121,25 +92,19 @@ async function computeCasts(
     if (typeof before === 'string') asked.push({ change, row: 'old', text: before })
   }
   if (asked.length === 0) return
-  const texts = asked.map(({ text }) => text)
-  const json = await database.jsonOf({ typeOid: column.typeOid, typeSql, role, texts })
-  for (const [index, { change, row }] of asked.entries()) {
-    const value = json[index]
-    if (value !== undefined) computed.set(change, row, column.name, value)
-  }
+  const json = await database.jsonOf({ typeOid, typeSql: type.name, role, texts: asked.map(({ text }) => text) })
+  for (const [index, { change, row }] of asked.entries()) if (json[index] !== undefined) set(change, row, name, json[index])
 }
 
 /** They follow from the rest of the row, if the log holds it; otherwise they are read from the row, if it is unchanged. */
 async function computeGenerated(
-  { role, changes }: Wanted,
+  { role, changes, database, set }: Wanted,
   table: Table,
   columns: readonly Column[],
-  database: RowChecks,
-  results: Computing,
-  entry: CatalogTable | null,
+  loaded: CatalogTable | null,
 ): Promise<void> {
   const names = columns.map(({ name }) => name)
-  const rows: { readonly change: RowChange; readonly row: keyof Computed; readonly texts: readonly (string | null | undefined)[] }[] = []
+  const rows: { readonly change: RowChange; readonly row: keyof Computed; readonly texts: RowTexts }[] = []
   for (const change of changes) {
     for (const row of ['record', 'old'] as const) {
       const texts = rowTexts(change, row)
@@ -148,15 +113,15 @@ async function computeGenerated(
   }
   if (rows.length === 0) return
   const found = await database.computed({ table, role, columns: names, rows: rows.map(({ texts }) => texts) })
-  for (const [index, values] of found) for (const [name, json] of values) results.set(rows[index]!.change, rows[index]!.row, name, json)
-
+  for (const [index, values] of found) for (const [name, json] of values) set(rows[index]!.change, rows[index]!.row, name, json)
+  if (loaded === null) return
   const asked: (WrittenRow & { readonly change: RowChange })[] = []
   for (const [index, { change, row }] of rows.entries()) {
-    if (entry === null || row === 'old' || found.get(index)?.size === names.length) continue
+    if (row === 'old' || found.get(index)?.size === names.length) continue
     const key = primaryKeyTexts(change)
-    if (key !== null && key.length === entry.primaryKey.length) asked.push({ change, key, xid: change.transaction.xid })
+    if (key !== null && key.length === loaded.primaryKey.length) asked.push({ change, key, xid: change.transaction.xid })
   }
-  if (entry === null || asked.length === 0) return
-  for (const [index, values] of await database.generated(entry, names, asked))
-    for (const [name, json] of values) results.set(asked[index]!.change, 'record', name, json)
+  if (asked.length === 0) return
+  for (const [index, values] of await database.generated(loaded, names, asked))
+    for (const [name, json] of values) set(asked[index]!.change, 'record', name, json)
 }

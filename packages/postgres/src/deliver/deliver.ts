@@ -4,7 +4,7 @@ import { logPositionOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { faultOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
+import { faultOf, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
 import type { Computed } from './computed-columns.ts'
 import { errorData, viewOf } from './table-view.ts'
 
@@ -17,7 +17,7 @@ export interface GrantedDelivery {
 export interface DeliverContext {
   readonly epoch: string
   /** What the stream does not hold of the change. */
-  readonly computed: (row: RowChange) => Computed | null
+  readonly computed: ReadonlyMap<RowChange, Computed>
   /** Whether a channel is left out, since the change is decided again or apart for it; `null`: none is. */
   readonly excluded: ((change: RowChange, delivery: PendingDelivery, channel: FeedChannel) => boolean) | null
   /** The change cannot be written for these channels. */
@@ -42,42 +42,42 @@ interface Receiver {
   readonly variant: string
 }
 
+/** The same `data` for channels whose entries have the same ids. */
+interface Message {
+  readonly of: Receiver
+  readonly channels: FeedChannel[]
+}
+
 /**
  * Sends a change to all audiences that it was granted to. A channel gets one message for all of its entries that get the
  * same, and channels that get the same share its bytes.
  */
 export function deliver(change: RowChange, deliveries: readonly GrantedDelivery[], context: DeliverContext): Delivered {
-  const messages = new Map<
-    string,
-    Map<string, { readonly ids: string; readonly legacy: boolean; readonly of: Receiver; readonly channels: FeedChannel[] }>
-  >()
+  // By variant, and by the ids of the entries; legacy channels get none.
+  const messages = new Map<string, Map<string | null, Message>>()
   for (const [channel, receivers] of receiversOf(change, deliveries, context.excluded)) {
     const { legacy } = channel.request
     for (const [variant, same] of receivers.length === 1
       ? [[receivers[0]!.variant, receivers] as const]
       : groupBy(receivers, (each) => each.variant)) {
-      const ids = idsOf(same)
-      const ofVariant = getOrMake(
-        messages,
-        variant,
-        () => new Map<string, { ids: string; legacy: boolean; of: Receiver; channels: FeedChannel[] }>(),
-      )
-      getOrMake(ofVariant, legacy ? 'legacy' : ids, () => ({ ids, legacy, of: same[0]!, channels: [] })).channels.push(channel)
+      const ids = legacy ? null : idsOf(same)
+      const ofVariant = getOrMake(messages, variant, () => new Map<string | null, Message>())
+      getOrMake(ofVariant, ids, () => ({ of: same[0]!, channels: [] })).channels.push(channel)
     }
   }
   const logPosition = logPositionOf(change)
   let delivered = NOT_DELIVERED
   for (const ofVariant of messages.values()) {
     let data: string | null = null
-    for (const { ids, legacy, of, channels } of ofVariant.values()) {
+    for (const [ids, { of, channels }] of ofVariant) {
       try {
         data ??= dataOf(change, of, context)
       } catch (error) {
         context.failed(error, channels)
         continue
       }
-      const payload = Buffer.from(legacy ? data : `{"data":${data},"ids":[${ids}]}`)
-      for (const channel of channels) channel.deliver(logPosition, legacy ? change.action : 'postgres_changes', payload)
+      const payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`)
+      for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', payload)
       delivered = { receivers: delivered.receivers + channels.length, payload }
     }
   }
@@ -97,7 +97,7 @@ function receiversOf(
     const shared =
       fault ??
       `${typeof granted.record === 'string' ? granted.record : getOrMake(current, granted.record, () => current.size)} ${granted.old}`
-    for (const subscription of only ?? audience.members) {
+    for (const subscription of subscribersOf(delivery)) {
       const { channel, columns } = subscription
       if (channel.closed || (only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       append(receivers, channel, {
@@ -125,6 +125,6 @@ function dataOf(change: RowChange, { subscription, granted, fault }: Receiver, {
     oldExtent: granted.old === 'image' ? 'identity' : 'key',
     superseded: change.action === 'DELETE' || granted.record === 'image' ? null : granted.record,
     position: subscription.channel.request.positions ? formatPosition({ epoch, ...logPositionOf(change) }) : null,
-    computed: computed(typeof granted.record === 'string' ? change : granted.record),
+    computed: computed.get(typeof granted.record === 'string' ? change : granted.record) ?? null,
   })
 }

@@ -1,28 +1,32 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import { errorText } from '../catalog/database-fault.ts'
+import { getOrMake } from '../catalog/multimap.ts'
 import type { CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decision.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { deletesWithheld } from '../subscribe/request/changes-fault.ts'
+import type { Notice } from '../subscribe/request/change-entry.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
+import { subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { IsolatedWork } from './isolated-lane.ts'
 
-export interface FaultListener {
+export interface FeedListener {
+  /** Rows of tables that are not for clients, in their order among the others. */
+  onRow?(change: RowChange): void
   /** For logs and metrics: what failed, and for which role. Never holds a row. */
   onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
 }
 
-const MAX_LOGGED = 1_000
+/** So many messages are remembered as said. */
+const MAX_REMEMBERED = 1_000
 
 /** A channel gets the same notice, and the log the same fault, at most this often. */
 const NOTICE_INTERVAL_MS = 10_000
 
 /** Notifies the channels that a fault concerns, logs it, and keeps the circuit breaker's books. */
 export class FaultReport {
-  readonly #listener: FaultListener
+  readonly #listener: FeedListener
   readonly #runtime: FeedRuntime
   readonly #breaker: CircuitBreaker
   readonly #noticed = new WeakMap<FeedChannel, Map<string, number>>()
@@ -34,7 +38,7 @@ export class FaultReport {
   /** Faults so far. */
   count = 0
 
-  constructor(listener: FaultListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
+  constructor(listener: FeedListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
     this.#listener = listener
     this.#runtime = runtime
     this.#breaker = breaker
@@ -53,14 +57,9 @@ export class FaultReport {
     for (const fault of faults) {
       const [first] = fault.deliveries
       if (first === undefined) continue
-      const { entry, role } = first.audience
-      if (fault.kind === 'deletes-withheld') {
-        const advice = deletesWithheld(entry, role)
-        if (advice !== null) for (const channel of channelsOfAll(fault.deliveries)) channel.warnOnce(advice.message, advice.fault)
-        continue
-      }
-      this.log(fault.kind, entry, role, fault.message)
-      if (fault.kind === 'row' || this.#record(fault)) this.#notify(fault)
+      const { table, role } = first.audience
+      this.log(fault.kind, table, role, fault.message)
+      if (this.#isNews(fault)) this.#notify(fault)
       // A policy or filter that fails denies the row, as a SELECT would.
       if (fault.kind === 'row' || fault.timedOut) for (const delivery of fault.deliveries) this.#miss(delivery)
     }
@@ -75,7 +74,7 @@ export class FaultReport {
 
   /** Nothing of it will be delivered. */
   isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
-    for (const { entry, role } of audiences) this.log('withheld', entry, role, reason)
+    for (const { table, role } of audiences) this.log('withheld', table, role, reason)
     this.#announce(channels, 0)
   }
 
@@ -83,7 +82,7 @@ export class FaultReport {
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
     this.log('row', table, null, errorText(error))
     for (const channel of channels) {
-      this.#notice(channel, `A change of ${table.schema}.${table.name} could not be delivered`, WITHHELD)
+      this.#notice(channel, { message: `A change of ${table.schema}.${table.name} could not be delivered`, fault: WITHHELD })
     }
     this.#announce(channels, 0)
   }
@@ -91,7 +90,10 @@ export class FaultReport {
   unprepared(table: Table, error: unknown, channels: readonly FeedChannel[]): void {
     this.log('table', table, null, errorText(error))
     for (const channel of channels)
-      this.#notice(channel, `Changes of ${table.schema}.${table.name} are withheld: the table could not be read`, WITHHELD)
+      this.#notice(channel, {
+        message: `Changes of ${table.schema}.${table.name} are withheld: the table could not be read`,
+        fault: WITHHELD,
+      })
   }
 
   close(): void {
@@ -107,43 +109,54 @@ export class FaultReport {
     }
   }
 
-  #record(fault: DecisionFault): boolean {
-    if (fault.kind === 'row') return false
-    let isNews = false
+  /** Whether the channels do not know of it yet: of policies and filters, the breaker remembers. */
+  #isNews(fault: DecisionFault): boolean {
+    if (fault.kind === 'row') return true
+    const audiences = new Map(fault.deliveries.map(({ audience }) => [audience.key, audience]))
     const nowMs = this.#runtime.uptime()
-    for (const { audience } of firstOfEach(fault.deliveries)) isNews = this.#breaker.failed(audience, fault, nowMs) || isNews
-    return isNews
+    return [...audiences.values()].map((audience) => this.#breaker.failed(audience, fault, nowMs)).includes(true)
   }
 
   #notify({ kind, timedOut, deliveries }: DecisionFault): void {
-    const { schema, name } = deliveries[0]!.audience.entry
+    const { schema, name } = deliveries[0]!.audience.table
     const table = `${schema}.${name}`
-    for (const channel of channelsOfAll(deliveries)) {
-      if (kind === 'row') this.#notice(channel, `A change of ${table} could not be decided`, WITHHELD)
-      else if (kind === 'filter') this.#notice(channel, `A change of ${table} could not be compared with your filter`, FILTER)
-      else
-        this.#notice(channel, `Changes of ${table} are withheld: its policies ${timedOut ? 'took too long' : 'failed'} for you`, {
-          code: 'policy-failed',
-          hint: `Look at the SELECT policies of ${table}; "Why?" in the inspector shows the error.`,
-        })
-    }
+    const policies = {
+      message: `Changes of ${table} are withheld: its policies ${timedOut ? 'took too long' : 'failed'} for you`,
+      fault: { code: 'policy-failed', hint: `Look at the SELECT policies of ${table}; "Why?" in the inspector shows the error.` },
+    } as const
+    const notice =
+      kind === 'row'
+        ? { message: `A change of ${table} could not be decided`, fault: WITHHELD }
+        : kind === 'filter'
+          ? { message: `A change of ${table} could not be compared with your filter`, fault: FILTER }
+          : policies
+    for (const channel of channelsOf(deliveries)) this.#notice(channel, notice)
   }
 
-  #notice(channel: FeedChannel, message: string, fault: ChangesFault): void {
+  #notice(channel: FeedChannel, notice: Notice): void {
+    if (
+      this.#isDue(
+        getOrMake(this.#noticed, channel, () => new Map<string, number>()),
+        notice.message,
+      )
+    )
+      channel.warn(notice)
+  }
+
+  /** Whether the same was not said just now. */
+  #isDue(said: Map<string, number>, message: string): boolean {
     const nowMs = this.#runtime.uptime()
-    const noticed = this.#noticed.get(channel) ?? new Map<string, number>()
-    this.#noticed.set(channel, noticed)
-    const last = noticed.get(message)
-    if (last !== undefined && nowMs - last < NOTICE_INTERVAL_MS) return
-    noticed.set(message, nowMs)
-    channel.warn(message, fault)
+    const last = said.get(message)
+    if (last !== undefined && nowMs - last < NOTICE_INTERVAL_MS) return false
+    if (said.size >= MAX_REMEMBERED) said.clear()
+    said.set(message, nowMs)
+    return true
   }
 
   /** The gap is announced when the audience's circuit closes again: until then more may be missed. */
-  #miss({ audience, only }: PendingDelivery): void {
+  #miss(delivery: PendingDelivery): void {
     const nowMs = this.#runtime.uptime()
-    const channels = new Set([...(only ?? audience.members)].map(({ channel }) => channel))
-    this.#announce(channels, Math.max(0, this.#breaker.openUntil(audience, nowMs) - nowMs))
+    this.#announce(channelsOf([delivery]), Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
   }
 
   #announce(channels: Iterable<FeedChannel>, afterMs: number): void {
@@ -163,12 +176,7 @@ export class FaultReport {
   log(kind: string, of: Pick<Table, 'schema' | 'name'> | null, role: string | null, message: string): void {
     this.count++
     const table = of === null ? null : `${of.schema}.${of.name}`
-    const key = `${kind} ${table} ${role} ${message}`
-    const nowMs = this.#runtime.uptime()
-    const last = this.#logged.get(key)
-    if (last !== undefined && nowMs - last < NOTICE_INTERVAL_MS) return
-    if (this.#logged.size >= MAX_LOGGED) this.#logged.clear()
-    this.#logged.set(key, nowMs)
+    if (!this.#isDue(this.#logged, `${kind} ${table} ${role} ${message}`)) return
     try {
       this.#listener.onFault?.({ kind, table, role, message })
     } catch {
@@ -180,12 +188,6 @@ export class FaultReport {
 const WITHHELD: ChangesFault = { code: 'changes-withheld', hint: 'Load your data again. The log of the server says what failed.' }
 const FILTER: ChangesFault = { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
 
-function channelsOfAll(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
-  const channels = new Set<FeedChannel>()
-  for (const { audience, only } of deliveries) for (const { channel } of only ?? audience.members) channels.add(channel)
-  return channels
-}
-
-function firstOfEach(deliveries: readonly PendingDelivery[]): Iterable<{ readonly audience: Audience }> {
-  return new Map(deliveries.map((delivery) => [delivery.audience.key, delivery])).values()
+function channelsOf(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
+  return new Set(deliveries.flatMap((delivery) => [...subscribersOf(delivery)].map(({ channel }) => channel)))
 }

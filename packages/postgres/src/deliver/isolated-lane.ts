@@ -8,7 +8,7 @@ import { logPositionOf } from '../replication/change-row.ts'
 import { compareLogPositions } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
+import { subscribersOf, type Audience, type PendingDelivery } from '../subscribe/audience.ts'
 
 /** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
 export interface IsolatedWork {
@@ -55,7 +55,7 @@ export class IsolatedLane {
   /** By audiences, in the order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
-  /** What waits or is being decided, oldest first. */
+  /** What waits or is being decided, oldest first, and the rows of it. */
   readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false
@@ -67,7 +67,7 @@ export class IsolatedLane {
   }
 
   get hasWork(): boolean {
-    return this.#rows > 0
+    return this.#pending.size > 0
   }
 
   /** The change that has waited longest. */
@@ -201,26 +201,21 @@ export type Isolated = ReadonlyMap<RowChange, ReadonlySet<FeedChannel>>
 
 /** Divides what is decided apart by the audiences that cause it. */
 export function isolate(apart: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
-  const byChannel = new Map<FeedChannel, Map<Audience, readonly RowChange[]>>()
-  for (const { audience, rows, only } of apart)
-    for (const { channel } of only ?? audience.members)
-      if (channel.receives) getOrMake(byChannel, channel, () => new Map<Audience, readonly RowChange[]>()).set(audience, rows)
+  const byChannel = new Map<FeedChannel, PendingDelivery[]>()
+  for (const delivery of apart)
+    for (const { channel } of subscribersOf(delivery)) if (channel.receives) append(byChannel, channel, delivery)
   const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
-  for (const [channel, audiences] of byChannel) {
-    const key = [...audiences.keys()].map((audience) => audience.key).join('\n')
-    const rows = (): readonly RowChange[] => [...new Set([...audiences.values()].flat())].sort(byPosition)
-    getOrMake(work, key, () => ({
-      key,
-      audiences: new Set(audiences.keys()),
-      rows: rows(),
-      channels: new Set<FeedChannel>(),
-    })).channels.add(channel)
+  for (const [channel, deliveries] of byChannel) {
+    const audiences = new Set(deliveries.map(({ audience }) => audience))
+    const key = [...audiences].map((audience) => audience.key).join('\n')
+    const rows = (): RowChange[] => [...new Set(deliveries.flatMap((delivery) => delivery.rows))].sort(byPosition)
+    getOrMake(work, key, () => ({ key, audiences, rows: rows(), channels: new Set<FeedChannel>() })).channels.add(channel)
   }
   const isolated = new Map<RowChange, Set<FeedChannel>>()
   for (const { rows, channels } of work.values())
     for (const row of rows) {
-      const of = getOrMake(isolated, row, () => new Set<FeedChannel>())
-      for (const channel of channels) of.add(channel)
+      const ofRow = getOrMake(isolated, row, () => new Set<FeedChannel>())
+      for (const channel of channels) ofRow.add(channel)
     }
   return { work: [...work.values()], isolated }
 }

@@ -34,25 +34,20 @@ function byHand(): {
       return { cancel: () => {} }
     },
   }
-  const pipeline = new Pipeline(
-    runtime,
-    { pause: () => log.push('pause'), resume: () => log.push('resume') },
-    {
+  const pipeline = new Pipeline(runtime, {
+    source: { pause: () => log.push('pause'), resume: () => log.push('resume') },
+    subscriptions: { isPrepared: () => true, prepare: () => Promise.resolve(), match: () => {}, markStale: () => {} },
+    dispatcher: {
       begin: () => {},
-      isPrepared: () => true,
-      prepare: () => Promise.resolve(),
       setAside: () => {},
       skip: ({ transaction }) => log.push(`skip ${transaction.xid}`),
-      match: () => {},
       dispatch: ({ changes }) => {
         log.push(`settle ${changes.map(({ transaction }) => transaction.xid).join()}`)
         return new Promise((resolve, reject) => (settled = { resolve, reject }))
       },
-      stale: () => {},
-      committed: (lsn) => log.push(`committed ${lsn}`),
-      progressed: (lsn) => log.push(`progressed ${lsn}`),
     },
-  )
+    window: { committed: (lsn) => log.push(`committed ${lsn}`), progressed: (lsn) => log.push(`progressed ${lsn}`), trim: () => {} },
+  })
   const turns = async (): Promise<void> => {
     for (let turn = 0; turn < 20; turn++) await Promise.resolve()
   }
@@ -152,22 +147,20 @@ test('a long queue that needs no question lets other work have its turn between 
   let now = 0
   const pipeline = new Pipeline(
     { uptime: () => now, random: () => 0, setTimer: () => ({ cancel: () => {} }), endOfTurn: (callback) => ends.push(callback) },
-    { pause: () => {}, resume: () => {} },
     {
-      begin: () => {},
-      isPrepared: () => true,
-      prepare: () => Promise.resolve(),
-      setAside: () => {},
-      skip: () => {},
-      match: () => {},
-      dispatch: ({ changes }) => {
-        log.push(changes.length)
-        now += 6
-        return Promise.resolve()
+      source: { pause: () => {}, resume: () => {} },
+      subscriptions: { isPrepared: () => true, prepare: () => Promise.resolve(), match: () => {}, markStale: () => {} },
+      dispatcher: {
+        begin: () => {},
+        setAside: () => {},
+        skip: () => {},
+        dispatch: ({ changes }) => {
+          log.push(changes.length)
+          now += 6
+          return Promise.resolve()
+        },
       },
-      stale: () => {},
-      committed: () => {},
-      progressed: () => {},
+      window: { committed: () => {}, progressed: () => {}, trim: () => {} },
     },
   )
   const microtasks = async (): Promise<void> => {

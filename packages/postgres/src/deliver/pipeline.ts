@@ -5,32 +5,18 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
+import type { FeedWindow } from '../feed-window.ts'
 import { Batch } from '../subscribe/batch.ts'
+import type { Subscriptions } from '../subscribe/subscriptions.ts'
+import type { ChangeDispatcher } from './change-dispatcher.ts'
 import { StepQueue, type Step } from './step-queue.ts'
 
-export interface PipelineSteps {
-  /** The next batch is about to be matched. */
-  begin(): void
-  /** What has to be known of a table before its changes are matched. */
-  isPrepared(table: Table): boolean
-  prepare(table: Table): Promise<void>
-  /** It cannot be prepared: its changes are matched with nothing. */
-  setAside(table: Table, error: unknown): void
-  match(change: RowChange, batch: Batch): void
-  /** Decides and delivers; rejects without having delivered anything. */
-  dispatch(batch: Batch): Promise<void>
-  /** The change cannot be dispatched, not even alone. */
-  skip(change: RowChange, error: unknown): void
-  stale(oid: number): void
-  /** All changes up to here are delivered. */
-  committed(endLsn: Lsn): void
-  /** The same of what the stream has brought up to here, with or without changes. */
-  progressed(lsn: Lsn): void
-}
-
-interface PausableSource {
-  pause(): void
-  resume(): void
+/** Where changes come from, and what they pass in their turn. */
+export interface PipelineParts {
+  readonly source: { pause(): void; resume(): void }
+  readonly subscriptions: Pick<Subscriptions, 'isPrepared' | 'prepare' | 'match' | 'markStale'>
+  readonly dispatcher: Pick<ChangeDispatcher, 'begin' | 'dispatch' | 'skip' | 'setAside'>
+  readonly window: Pick<FeedWindow, 'committed' | 'progressed' | 'trim'>
 }
 
 const MAX_CHANGES = 256
@@ -46,8 +32,7 @@ const MAX_RETRY_MS = 2_000
 /** Takes changes batch by batch: while one is being decided, the next gathers. Order is kept, whatever it costs. */
 export class Pipeline {
   readonly #runtime: FeedRuntime
-  readonly #source: PausableSource
-  readonly #steps: PipelineSteps
+  readonly #parts: PipelineParts
   readonly #queue = new StepQueue()
   /** Transactions that could not be seen: what comes before them is delivered first, and then they are waited for alone. */
   #unseen: ReadonlySet<number> = new Set()
@@ -62,10 +47,9 @@ export class Pipeline {
   /** Why nothing moves: the database cannot be reached. */
   trouble: string | null = null
 
-  constructor(runtime: FeedRuntime, source: PausableSource, steps: PipelineSteps) {
+  constructor(runtime: FeedRuntime, parts: PipelineParts) {
     this.#runtime = runtime
-    this.#source = source
-    this.#steps = steps
+    this.#parts = parts
   }
 
   get isIdle(): boolean {
@@ -82,7 +66,7 @@ export class Pipeline {
     if (endLsn !== null) this.#queue.push({ kind: 'commit', endLsn })
     if (this.#queue.bytes > PAUSE_BYTES && !this.#paused) {
       this.#paused = true
-      this.#source.pause()
+      this.#parts.source.pause()
     }
     this.#start()
   }
@@ -126,7 +110,7 @@ export class Pipeline {
         this.trouble = null
         this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
       } catch (error) {
-        if (error instanceof StalePolicyVersion) this.#steps.stale(error.oid)
+        if (error instanceof StalePolicyVersion) this.#parts.subscriptions.markStale(error.oid)
         else if (error instanceof UnseenTransactions) this.#unseen = error.xids
         else if (isUnreachable(error)) {
           // Nothing was delivered, so nothing is lost by asking again.
@@ -149,7 +133,7 @@ export class Pipeline {
     this.#maxChanges = Math.max(1, tried >> 1)
     if (tried > 1) return
     const change = this.#queue.dropFirstChange()
-    if (change !== null) this.#steps.skip(change, error)
+    if (change !== null) this.#parts.dispatcher.skip(change, error)
   }
 
   async #next(): Promise<void> {
@@ -159,21 +143,25 @@ export class Pipeline {
       this.#consume(1)
       return controlled(first.work)
     }
+    const { dispatcher, window } = this.#parts
     const { steps, batch } = await this.#gather()
-    if (batch.changes.length > 0) await this.#steps.dispatch(batch)
+    if (batch.changes.length > 0) await dispatcher.dispatch(batch)
     if (this.#closed) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
     for (const step of steps) {
-      if (step.kind === 'commit') this.#steps.committed(step.endLsn)
-      else if (step.kind === 'progress') this.#steps.progressed(step.lsn)
+      if (step.kind === 'commit') window.committed(step.endLsn)
+      else if (step.kind === 'progress') window.progressed(step.lsn)
     }
+    // A transaction may have more changes than are kept.
+    window.trim()
   }
 
   async #gather(): Promise<{ readonly steps: readonly Step[]; readonly batch: Batch }> {
     const steps: Step[] = []
     const batch = new Batch()
-    this.#steps.begin()
+    const { subscriptions, dispatcher } = this.#parts
+    dispatcher.begin()
     for (let at = 0; at < this.#queue.size; at++) {
       const step = this.#queue.at(at)
       if (step.kind === 'control') break
@@ -182,14 +170,14 @@ export class Pipeline {
         const first = batch.changes[0] ?? step.change
         const isOther = step.change.transaction.xid !== first.transaction.xid
         if (isOther && (this.#isUnseen(first) || this.#isUnseen(step.change))) break
-        if (!this.#steps.isPrepared(step.change.table)) {
+        if (!subscriptions.isPrepared(step.change.table)) {
           // What is known of tables stays the same from the first match to the last.
           if (batch.changes.length > 0) break
           await this.#prepare(step.change.table)
         }
         if (this.#closed) break
         this.#tried++
-        this.#steps.match(step.change, batch)
+        subscriptions.match(step.change, batch)
         batch.changes.push(step.change)
       }
       steps.push(step)
@@ -199,10 +187,10 @@ export class Pipeline {
 
   async #prepare(table: Table): Promise<void> {
     try {
-      await this.#steps.prepare(table)
+      await this.#parts.subscriptions.prepare(table)
     } catch (error) {
       if (isUnreachable(error)) throw error
-      this.#steps.setAside(table, error)
+      this.#parts.dispatcher.setAside(table, error)
     }
   }
 
@@ -215,7 +203,7 @@ export class Pipeline {
     this.#queue.remove(count)
     if (this.#paused && this.#queue.bytes < RESUME_BYTES) {
       this.#paused = false
-      this.#source.resume()
+      this.#parts.source.resume()
     }
   }
 }

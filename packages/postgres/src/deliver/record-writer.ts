@@ -1,20 +1,16 @@
-import { columnWriter, keyOrder, type ValueType } from '../replication/pgoutput/column-value.ts'
+import { columnWriter, keyOrder } from '../replication/pgoutput/column-value.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
+import type { Column } from '../replication/table.ts'
 
 /** A column to write. */
-export interface RecordColumn {
-  readonly name: string
-  readonly type: ValueType
-  /** Where the column stands in tuples; `null` when it is not in them (a generated column, one the publication leaves out). */
-  readonly tupleIndex: number | null
-}
+export type RecordColumn = Pick<Column, 'name' | 'type' | 'tupleIndex'>
 
 /** Where values come from that the new tuple does not have. */
 export interface RecordSources {
   /** Where a value that the new tuple left out is looked for: the old tuple, when it holds the full row. */
   readonly old?: Tuple | null
   /** JSON texts, by column name, that the database was asked for: generated columns and types of kind `cast`. They win. */
-  readonly computed?: ReadonlyMap<string, string>
+  readonly computed?: ReadonlyMap<string, string> | undefined
 }
 
 /** Writes a row as `to_jsonb(row)::text` would: `{"id": 1, "name": "a"}`. A column whose value is not known is left out. */

@@ -9,11 +9,9 @@ import type { Computed } from './computed-columns.ts'
 const MAX_CHANGE_BYTES: number = 1024 * 1024
 const MAX_KEPT_BYTES = 64
 
-/** How much of the old row is delivered. */
-export type OldExtent = 'identity' | 'key'
-
 export interface DataOptions {
-  readonly oldExtent: OldExtent
+  /** How much of the old row is delivered. */
+  readonly oldExtent: 'identity' | 'key'
   /** The row was written again since: it is sent as it is now, or its key alone. `null`: as the change wrote it. */
   readonly superseded: 'key' | RowChange | null
   readonly position: string | null
@@ -21,92 +19,71 @@ export interface DataOptions {
   readonly computed: Computed | null
 }
 
+/** Columns that are written together. */
+interface Written {
+  readonly columns: readonly Column[]
+  readonly write: RecordWriter
+}
+
 /** One selection of a table's columns, and how its changes are written. */
 export class TableView {
-  /** Equal for views that write the same. */
-  readonly key: string
-  readonly #columns: readonly Column[]
-  readonly #identity: readonly Column[]
-  readonly #primaryKey: readonly Column[]
+  readonly #row: Written
+  readonly #identity: Written
+  readonly #key: Written
   /** Of the key, what the log carries of an old row. */
-  readonly #oldKey: readonly Column[]
+  readonly #oldKey: Written
   readonly #columnsJson: string
-  readonly #writeRow: RecordWriter
-  readonly #writeIdentity: RecordWriter
-  readonly #writeKey: RecordWriter
-  readonly #writeOldKey: RecordWriter
 
-  constructor(table: Table, columns: readonly Column[]) {
-    this.#columns = columns
-    this.#identity = columns.filter((column) => column.identity)
-    this.#primaryKey = columns.filter((column) => table.primaryKey.includes(column))
-    this.#oldKey = this.#primaryKey.filter((column) => column.identity)
-    this.key = columns.map((column) => column.number).join()
+  constructor({ primaryKey }: Table, columns: readonly Column[]) {
+    const written = (some: readonly Column[]): Written => ({ columns: some, write: recordWriter(some) })
+    const key = columns.filter((column) => primaryKey.includes(column))
+    this.#row = written(columns)
+    this.#identity = written(columns.filter(({ identity }) => identity))
+    this.#key = written(key)
+    this.#oldKey = written(key.filter(({ identity }) => identity))
     this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
-    this.#writeRow = recordWriter(columns)
-    this.#writeIdentity = recordWriter(this.#identity)
-    this.#writeKey = recordWriter(this.#primaryKey)
-    this.#writeOldKey = recordWriter(this.#oldKey)
   }
 
   /** The `data` of a message, as JSON text. */
   data(change: RowChange, options: DataOptions): string {
-    const whole = rawBytes(rowOf(change, options)) > MAX_CHANGE_BYTES ? null : this.#records(change, options)
-    if (whole !== null && whole.record.length + whole.old.length <= MAX_CHANGE_BYTES) return this.#join(change, options, whole, 'null')
-    return this.#join(change, options, this.#smallRecords(change, options), '["Error 413: Payload Too Large"]')
-  }
-
-  #join(change: RowChange, options: DataOptions, { record, old }: Records, errors: string): string {
+    const row = rowOf(change, options)
+    const whole =
+      rawBytes(row) > MAX_CHANGE_BYTES ? null : this.#records(change, row, options, ({ write }, tuple, sources) => write(tuple, sources))
+    const fits = whole !== null && whole.record.length + whole.old.length <= MAX_CHANGE_BYTES
+    const { record, old } = fits
+      ? whole
+      : this.#records(change, row, options, ({ columns }, tuple, sources) => small(columns, tuple, sources.old ?? null))
     const { table, action, transaction } = change
     return (
       `{"table":${JSON.stringify(table.name)},"type":"${action}"${action === 'DELETE' ? '' : `,"record":${record}`}` +
-      `,"columns":${this.#columnsJson},"errors":${errors},"schema":${JSON.stringify(table.schema)}` +
+      `,"columns":${this.#columnsJson},"errors":${fits ? 'null' : '["Error 413: Payload Too Large"]'},"schema":${JSON.stringify(table.schema)}` +
       `,"commit_timestamp":"${commitTimestamp(transaction.commitTime)}"${action === 'INSERT' ? '' : `,"old_record":${old}`}` +
       `${options.position === null ? '' : `,"position":"${options.position}"`}${options.superseded === null ? '' : ',"superseded":true'}}`
     )
   }
 
-  #records(change: RowChange, options: DataOptions): Records {
-    const { superseded, computed } = options
-    const row = rowOf(change, options)
+  #records(
+    change: RowChange,
+    row: RowChange,
+    { oldExtent, superseded, computed }: DataOptions,
+    write: (columns: Written, tuple: Tuple, sources: RecordSources) => string,
+  ): { readonly record: string; readonly old: string } {
     const { newTuple } = row
-    const { old } = change
-    const sources: RecordSources = { old: fullOld(row), ...(computed === null ? {} : { computed: computed.record }) }
-    const record = newTuple === null ? '' : (superseded === 'key' ? this.#writeKey : this.#writeRow)(newTuple, sources)
-    const before = old?.tuple ?? change.newTuple
-    const writeOld = this.#oldColumns(options) === this.#oldKey ? this.#writeOldKey : this.#writeIdentity
-    const oldSources: RecordSources = computed === null ? {} : { computed: old === null ? computed.record : computed.old }
-    return { record, old: change.action === 'INSERT' || before === null ? '{}' : writeOld(before, oldSources) }
-  }
-
-  #smallRecords(change: RowChange, options: DataOptions): Records {
-    const row = rowOf(change, options)
-    const { newTuple } = row
-    const before = change.old?.tuple ?? change.newTuple
-    return {
-      record: newTuple === null ? '' : small(options.superseded === 'key' ? this.#primaryKey : this.#columns, newTuple, fullOld(row)),
-      old: change.action === 'INSERT' || before === null ? '{}' : small(this.#oldColumns(options), before, null),
-    }
-  }
-
-  #oldColumns({ oldExtent, superseded }: DataOptions): readonly Column[] {
-    return oldExtent === 'key' || superseded !== null || this.#identity.length === 0 ? this.#oldKey : this.#identity
+    // What an UPDATE left as it was stands in the old row only.
+    const full = row.old?.extent === 'full' ? row.old.tuple : null
+    const record =
+      newTuple === null ? '' : write(superseded === 'key' ? this.#key : this.#row, newTuple, { old: full, computed: computed?.record })
+    const before = change.action === 'INSERT' ? null : (change.old?.tuple ?? change.newTuple)
+    if (before === null) return { record, old: '{}' }
+    const isKey = oldExtent === 'key' || superseded !== null || this.#identity.columns.length === 0
+    const values = change.old === null ? computed?.record : computed?.old
+    return { record, old: write(isKey ? this.#oldKey : this.#identity, before, { computed: values }) }
   }
 }
 
 /** The row that the record holds. */
 function rowOf(change: RowChange, { superseded }: DataOptions): RowChange {
   return superseded === null || superseded === 'key' ? change : { ...superseded, old: null }
-}
-
-/** Where values are that an UPDATE left as they were. */
-function fullOld({ old }: RowChange): Tuple | null {
-  return old?.extent === 'full' ? old.tuple : null
-}
-
-interface Records {
-  readonly record: string
-  readonly old: string
 }
 
 /** The `data` of a change whose content may not or cannot be delivered. */

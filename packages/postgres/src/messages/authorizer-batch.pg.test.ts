@@ -80,7 +80,7 @@ describe('one batch', () => {
       detail: 'the policy "divides by zero" on realtime.messages failed: division by zero',
     })
     expect(writes).toMatchObject({ failed: true, detail: 'the policy "writes raise" on realtime.messages failed: division by zero' })
-    expect(noRole).toMatchObject({ ok: true, broadcast: false, detail: 'there is no role "no such role"' })
+    expect(noRole).toMatchObject({ ok: true, broadcast: false, detail: 'There is no role "no such role" in the database' })
     expect(nul).toMatchObject({ ok: true, broadcast: false, detail: expect.stringContaining('NUL') as string })
     expect(injected).toMatchObject({ ok: true, broadcast: false })
     expect(await sleeping).toMatchObject({ ok: false, reason: expect.stringMatching(/^QueryCanceled: /) as string })

@@ -1,5 +1,6 @@
 import type { Authorization, AuthorizationRequest, Authorizer } from '@tidewire/server'
 import { codeOf, databaseReason, sqlStateOf } from '../catalog/database-fault.ts'
+import { roleRefusal } from '../catalog/role-rule.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import { AuthorizationQueue, type Outcome } from './authorization-queue.ts'
 import {
@@ -196,8 +197,8 @@ function outcomeOf(answer: PolicyAnswer | undefined): Outcome<Answer> {
 function authorizationOf(answer: Answer, command: Command, request: AuthorizationRequest): Authorization {
   if ('error' in answer) return { ok: false, reason: databaseReason(answer.error) }
   const { role } = request.identity
-  if (answer.refused_role === 'missing') return { ok: true, ...NOTHING, detail: `there is no role ${JSON.stringify(role)}` }
-  if (answer.refused_role === 'forbidden') return { ok: true, ...NOTHING, detail: `tokens may not take the role ${JSON.stringify(role)}` }
+  const refusal = roleRefusal({ name: role, exists: answer.refused_role !== 'missing', allowed: answer.refused_role === null })
+  if (refusal !== null) return { ok: true, ...NOTHING, detail: refusal }
   const { state, fault, policy } = answer
   if (state !== null) {
     if (!isPolicyFault(state)) return { ok: false, reason: databaseReason({ code: state, message: fault }) }

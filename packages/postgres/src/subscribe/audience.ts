@@ -1,6 +1,11 @@
-import type { FilterView } from '../replication/change-row.ts'
+import { uidOf, type Identities } from '../catalog/identity.ts'
+import { getOrMake } from '../catalog/multimap.ts'
+import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
+import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Audience, Subscription } from './feed-channel.ts'
+import { lookupValues, type PreparedFilter } from './prepared-filter.ts'
+import type { IndexKey } from './subscription-index.ts'
 
 export type { Audience, Subscription }
 
@@ -8,8 +13,14 @@ export type { Audience, Subscription }
 export interface PendingDelivery {
   readonly audience: Audience
   readonly rows: readonly RowChange[]
+  /** Only Postgres can evaluate the audience's filters for these rows. */
+  readonly asks: boolean
   /** Only these subscriptions of the audience. */
   readonly only?: ReadonlySet<Subscription>
+}
+
+export function subscribersOf({ audience, only }: PendingDelivery): ReadonlySet<Subscription> {
+  return only ?? audience.members
 }
 
 /** The error that the audience gets instead of the row. */
@@ -24,6 +35,66 @@ export function isAuthorizedDelete({ authorizesDeletes }: Audience, { action }: 
 }
 
 /** What the audience's filters may look at. */
-export function filterView(audience: Audience, change: RowChange): FilterView {
-  return { asked: isAuthorizedDelete(audience, change), rowSecurity: audience.entry.rowSecurity }
+export function filterTextOf(audience: Audience, change: RowChange): ColumnText {
+  return filterText(change, { asked: isAuthorizedDelete(audience, change), rowSecurity: audience.table.rowSecurity })
+}
+
+/** The columns that the subscription gets. */
+export function columnsFor({ select }: Subscription, table: CatalogTable, { name }: CatalogRole): string {
+  return table.columns
+    .filter(
+      (column) => column.rolesWithSelect.has(name) && (select === null || select.has(column.name) || table.primaryKey.includes(column)),
+    )
+    .map(({ number }) => number)
+    .join()
+}
+
+const signatures = new WeakMap<readonly PreparedFilter[], string>()
+
+/** Equal for filters that mean the same. */
+function signatureOf(filters: readonly PreparedFilter[]): string {
+  return getOrMake(signatures, filters, () => JSON.stringify(filters.map(({ filter, values }) => [filter, values])))
+}
+
+/** The audience of the subscription, without members. */
+export function audienceFor(
+  { entry: { event }, channel }: Subscription,
+  of: {
+    readonly table: CatalogTable
+    readonly role: CatalogRole
+    readonly filters: readonly PreparedFilter[]
+    readonly identities: Identities
+  },
+): Audience {
+  const { table, role, filters, identities } = of
+  const {
+    authorizesDeletes,
+    identity: { claims },
+  } = channel
+  const isChecked = table.rowSecurity && table.roles.get(role.name)?.bypassesRowSecurity !== true
+  const identity = isChecked ? identities.of(role.name, claims, table.claims) : null
+  const fault = faultFor(table, role, filters)
+  const ownerColumn = identity === null || fault !== null ? undefined : table.ownerColumns.get(role.name)
+  const uid = uidOf(claims)
+  const owner = ownerColumn === undefined || uid === null ? null : { column: ownerColumn, value: uid }
+  return {
+    key: `${table.oid} ${identity?.key ?? role.name} ${event} ${authorizesDeletes} ${signatureOf(filters)}`,
+    ...{ table, role: role.name, identity, event, filters, authorizesDeletes, fault, owner },
+    indexKey: fault === null ? indexKeyFor(filters, owner) : null,
+    members: new Set(),
+  }
+}
+
+function faultFor(table: CatalogTable, { name }: CatalogRole, filters: readonly PreparedFilter[]): Audience['fault'] {
+  const reads = (column: string): boolean => table.columns.some((each) => each.name === column && each.rolesWithSelect.has(name))
+  if (!table.primaryKey.every((column) => reads(column.name)) || !filters.every(({ column }) => reads(column.name))) return 'unauthorized'
+  return table.primaryKey.length === 0 ? 'no-primary-key' : null
+}
+
+function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {
+  for (const filter of filters) {
+    const values = lookupValues(filter)
+    if (values !== null) return { column: filter.column.name, values, isOwner: false }
+  }
+  return owner === null ? null : { column: owner.column, values: [owner.value], isOwner: true }
 }

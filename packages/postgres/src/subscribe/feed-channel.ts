@@ -1,11 +1,11 @@
-import type { ChangesFault, GapReason } from '@tidewire/protocol'
+import type { GapReason } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
 import type { CheckIdentity } from '../catalog/identity.ts'
 import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { compareLogPositions, type LogPosition } from '../replication/position.ts'
-import type { ChangeAction, ChangeEntry } from './request/change-entry.ts'
+import type { ChangeAction, ChangeEntry, Notice } from './request/change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
-import type { PreparedFilter } from './filter-test.ts'
+import type { PreparedFilter } from './prepared-filter.ts'
 import type { IndexKey } from './subscription-index.ts'
 
 interface Held {
@@ -90,31 +90,26 @@ export class FeedChannel {
   }
 
   /** No changes flow (rule D17). */
-  refuse(message: string, fault: ChangesFault): void {
+  refuse({ message, fault }: Notice): void {
     this.notify('error', message, { ...fault })
   }
 
-  refuseOnce(message: string, fault: ChangesFault): void {
-    this.#once(message, () => this.refuse(message, fault))
+  refuseOnce(notice: Notice): void {
+    if (this.#isNews(notice)) this.refuse(notice)
   }
 
   /** Some changes are withheld; the others come as before (rule D15). */
-  warn(message: string, fault: ChangesFault): void {
+  warn({ message, fault }: Notice): void {
     this.notify('error', message, { live: true, ...fault })
   }
 
-  warnOnce(message: string, fault: ChangesFault): void {
-    this.#once(message, () => this.warn(message, fault))
+  warnOnce(notice: Notice): void {
+    if (this.#isNews(notice)) this.warn(notice)
   }
 
   /** Changes may be missing, and the channel goes on (rule D16). */
   gap(reason: GapReason): void {
     this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
-  }
-
-  /** Advice for clients of Tidewire; others take every error for the end of a channel. */
-  adviseOnce(message: string, fault: ChangesFault): void {
-    if (this.request.positions) this.warnOnce(message, fault)
   }
 
   notify(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {
@@ -125,10 +120,10 @@ export class FeedChannel {
     })
   }
 
-  #once(message: string, notify: () => void): void {
-    if (this.#notified.has(message)) return
+  #isNews({ message }: Notice): boolean {
+    const isNews = !this.#notified.has(message)
     this.#notified.add(message)
-    notify()
+    return isNews
   }
 
   #hold(held: Held): void {
@@ -196,7 +191,7 @@ export interface Subscription {
 export interface Audience {
   /** Equal for the same audience of another version of the table. */
   readonly key: string
-  readonly entry: CatalogTable
+  readonly table: CatalogTable
   readonly role: string
   /** Whose policies decide; `null`: every row of the table is visible to the role. */
   readonly identity: CheckIdentity | null

@@ -1,35 +1,43 @@
+import { append } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { faultOf, type Audience } from './audience.ts'
-import { testFor } from './filter-test.ts'
+import { faultOf, filterTextOf, type Audience, type PendingDelivery, type Subscription } from './audience.ts'
+import type { FeedChannel } from './feed-channel.ts'
+import { verdictOf } from './prepared-filter.ts'
 
-/**
- * Whether a change may concern the audience, as far as it can be decided here. `ask`: only Postgres can evaluate its
- * filters, or a value is none of the type that they were prepared for.
- */
+/** Whether a change may concern the audience, as far as it can be decided here. `ask`: only Postgres can evaluate its filters. */
 export function matches(audience: Audience, change: RowChange, text: ColumnText): 'yes' | 'no' | 'ask' {
   const { event, filters, owner } = audience
   if (event !== '*' && event !== change.action) return 'no'
   if (faultOf(audience, change) !== null) return 'yes'
   let outcome: 'yes' | 'ask' = 'yes'
   for (const filter of filters) {
-    const value = text(filter.column.name)
-    if (value === undefined) return 'no'
-    const test = testFor(filter, change.table)
-    const result = test === null ? 'ask' : attempt(test, value)
-    if (result === 'ask') outcome = 'ask'
-    else if (result !== true) return 'no'
+    const verdict = verdictOf(filter, change.table, text)
+    if (verdict === false) return 'no'
+    if (verdict === null) outcome = 'ask'
   }
   if (owner === null || change.action === 'DELETE') return outcome
   const owned = text(owner.column)
   return owned === undefined || owned === owner.value ? outcome : 'no'
 }
 
-/** A text that is no value of the type is Postgres's to judge. */
-function attempt(test: (text: string | null) => boolean | null, value: string | null): boolean | null | 'ask' {
-  try {
-    return test(value)
-  } catch {
-    return 'ask'
-  }
+/** Which of the changes may concern these channels: for a replay, and for channels that got another identity. */
+export function pendingFor(channels: ReadonlySet<FeedChannel>, changes: readonly RowChange[]): PendingDelivery[] {
+  const audiences = new Map<Audience, Subscription[]>()
+  for (const { closed, subscriptions } of channels)
+    if (!closed)
+      for (const subscription of subscriptions) if (subscription.audience !== null) append(audiences, subscription.audience, subscription)
+  return [...audiences].flatMap(([audience, subscriptions]) => {
+    const rows = { yes: [] as RowChange[], ask: [] as RowChange[], no: [] as RowChange[] }
+    for (const change of changes) {
+      if (change.table.oid !== audience.table.oid || change.action === 'TRUNCATE') continue
+      rows[matches(audience, change, filterTextOf(audience, change))].push(change)
+    }
+    const only = new Set(subscriptions)
+    const pending = [
+      { audience, rows: rows.yes, asks: false, only },
+      { audience, rows: rows.ask, asks: true, only },
+    ]
+    return pending.filter((each) => each.rows.length > 0)
+  })
 }

@@ -1,11 +1,19 @@
 import type { ChangesFault } from '@tidewire/protocol'
-import type { Identity } from '@tidewire/server'
-import { notPublishedText, refusedText, RAISED, tablesOf, type ChangeEntry, type EntryRefusal } from './request/change-entry.ts'
-import { adviceFor, deletesWithheld, notPublished, schemaWithheld, type Advice } from './request/changes-fault.ts'
+import {
+  notPublishedText,
+  refusedText,
+  RAISED,
+  tablesOf,
+  type ChangeEntry,
+  type EntryRefusal,
+  type Notice,
+} from './request/change-entry.ts'
+import { adviceFor, notPublished, withheldFor } from './request/changes-fault.ts'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import type { FeedChannel } from './feed-channel.ts'
-import { prepareFilter, type PreparedFilter } from './filter-test.ts'
+import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
+import { roleRefusal } from '../catalog/role-rule.ts'
 import { conditionName } from '../catalog/sql-state.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 
@@ -13,8 +21,8 @@ export type SubscribePlan =
   | {
       readonly ok: true
       readonly subscriptions: readonly Subscription[]
-      readonly withheld: readonly Advice[]
-      readonly advice: readonly Advice[]
+      /** What of it will surprise the subscriber. */
+      readonly notices: readonly Notice[]
     }
   | EntryRefusal
 
@@ -23,18 +31,14 @@ export async function planSubscriptions(channel: FeedChannel, database: CatalogP
   const { identity, entries } = channel
   const published = await database.publishedTables()
   const wanted = entries.map((entry) => ({ entry, tables: tablesOf(entry, published) }))
-  const nowhere = wanted.find(({ tables }) => tables.length === 0)
+  const nowhere = wanted.find(({ tables }) => tables.length === 0)?.entry
   if (nowhere !== undefined) {
-    const { entry } = nowhere
-    return {
-      ok: false,
-      message: notPublishedText(entry),
-      fault: notPublished(entry, await database.unpublishedTable(entry, identity.role)),
-    }
+    const unpublished = await database.unpublishedTable(nowhere, identity.role)
+    return { ok: false, message: notPublishedText(nowhere), fault: notPublished(nowhere, unpublished) }
   }
   const role = await database.role(identity.role)
   const refused = roleFault(role)
-  if (refused !== null) return { ok: false, message: refusedText(entries[0]!, refused.text), fault: refused.fault }
+  if (refused !== null) return refusal(entries[0]!, refused)
   const oids = [...new Set(wanted.flatMap(({ tables }) => tables.map(({ oid }) => oid)))]
   const known = await database.tables(oids, [identity.role])
   const subscriptions: Subscription[] = []
@@ -42,22 +46,15 @@ export async function planSubscriptions(channel: FeedChannel, database: CatalogP
     for (const { oid } of tables) {
       const table = known.get(oid)
       if (table === undefined) continue
-      const prepared = await prepareEntry(entry, table, identity, database)
-      if ('text' in prepared) return { ok: false, message: refusedText(entry, prepared.text), fault: prepared.fault }
-      subscriptions.push({ channel, entry, order, oid, ...prepared, ...UNBOUND })
+      const subscription = await subscriptionOf(channel, order, table, database)
+      if ('text' in subscription) return refusal(entry, subscription)
+      subscriptions.push(subscription)
     }
   }
-  const watched = subscriptions.filter(({ entry }) => entry.event === '*' || entry.event === 'DELETE').map(({ oid }) => known.get(oid)!)
-  const closed = [...known.values()].filter(({ oid, roles }) => oids.includes(oid) && roles.get(identity.role)?.usesSchema === false)
-  return {
-    ok: true,
-    subscriptions,
-    withheld: [
-      ...watched.flatMap((table) => (channel.authorizesDeletes ? (deletesWithheld(table, identity.role) ?? []) : [])),
-      ...closed.map((table) => schemaWithheld(table, identity.role)),
-    ],
-    advice: subscriptions.flatMap((subscription) => adviceFor(subscription, known.get(subscription.oid)!, role)),
-  }
+  const of = (noticesFor: typeof adviceFor): Notice[] =>
+    subscriptions.flatMap((subscription) => noticesFor(subscription, known.get(subscription.oid)!, role))
+  // Clients that are not of Tidewire take every error for the end of a channel.
+  return { ok: true, subscriptions, notices: [...of(withheldFor), ...(channel.request.positions ? of(adviceFor) : [])] }
 }
 
 /** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */
@@ -70,14 +67,12 @@ export async function planTable(
   const subscriptions: Subscription[] = []
   for (const [order, entry] of channel.entries.entries()) {
     if (!isNamed(entry)) continue
-    const prepared = await prepareEntry(entry, table, channel.identity, database)
-    if ('text' in prepared) channel.warn(refusedText(entry, prepared.text), prepared.fault)
-    else subscriptions.push({ channel, entry, order, oid: table.oid, ...prepared, ...UNBOUND })
+    const subscription = await subscriptionOf(channel, order, table, database)
+    if ('text' in subscription) channel.warn(refusal(entry, subscription))
+    else subscriptions.push(subscription)
   }
   return subscriptions
 }
-
-const UNBOUND = { columns: '', audience: null } as const
 
 export interface Refused {
   /** As the reference says it. */
@@ -85,28 +80,29 @@ export interface Refused {
   readonly fault: ChangesFault
 }
 
-function roleFault({ name, exists, allowed }: CatalogRole): Refused | null {
-  const quoted = JSON.stringify(name)
-  const because = (hint: string): ChangesFault => ({ code: 'not-allowed', hint })
-  if (!exists)
-    return {
-      text: sqlFault('42704', `role ${quoted} does not exist`),
-      fault: because(`The token names the role ${quoted}, which the database does not have.`),
-    }
-  if (allowed) return null
-  return {
-    text: sqlFault('42501', `permission denied to set role ${quoted}`),
-    fault: because(`The token names the role ${quoted}, which the server may not take: grant it to the server's login.`),
-  }
+function roleFault(role: CatalogRole): Refused | null {
+  const hint = roleRefusal(role)
+  if (hint === null) return null
+  const quoted = JSON.stringify(role.name)
+  const text = role.exists
+    ? sqlFault('42501', `permission denied to set role ${quoted}`)
+    : sqlFault('42704', `role ${quoted} does not exist`)
+  return { text, fault: { code: 'not-allowed', hint: `${hint}.` } }
 }
 
-/** What is wrong with the entry, or what the subscription is made of. */
-async function prepareEntry(
-  entry: ChangeEntry,
+function refusal(entry: ChangeEntry, { text, fault }: Refused): EntryRefusal {
+  return { ok: false, message: refusedText(entry, text), fault }
+}
+
+/** The entry with this index as a subscription to the table, or what is wrong with it. */
+async function subscriptionOf(
+  channel: FeedChannel,
+  order: number,
   table: CatalogTable,
-  { role }: Identity,
   database: CatalogPort,
-): Promise<Refused | Pick<Subscription, 'filters' | 'select'>> {
+): Promise<Refused | Subscription> {
+  const entry = channel.entries[order]!
+  const { role } = channel.identity
   const filters = await prepareFilters(entry, table, role, database)
   if ('text' in filters) return filters
   const unreadable = (entry.select ?? []).find((name) => readableColumn(table, name, role) === undefined)
@@ -115,7 +111,8 @@ async function prepareEntry(
       text: `${RAISED} invalid column for select ${unreadable}`,
       fault: { code: 'invalid-select', hint: `${table.schema}.${table.name} has no column ${unreadable} that the role ${role} may read.` },
     }
-  return { filters, select: entry.select === null ? null : new Set(entry.select) }
+  const select = entry.select === null ? null : new Set(entry.select)
+  return { channel, entry, order, oid: table.oid, select, filters, columns: '', audience: null }
 }
 
 /** The entry's filters for this version of the table, or what is wrong with them. */

@@ -5,7 +5,7 @@ import { delay, type FeedRuntime } from '../feed-runtime.ts'
 import { formatPosition, parsePosition, type LogPosition } from '../replication/position.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { ReplicationFault } from '../replication/replication-fault.ts'
-import type { EntryRefusal } from './request/change-entry.ts'
+import type { Notice } from './request/change-entry.ts'
 import type { ChannelEvent } from './channel-state.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import type { ResumeQueue } from './resume/resume-queue.ts'
@@ -34,10 +34,10 @@ export interface SubscribingOptions {
 /** Takes channels from their request to "Subscribed to PostgreSQL": from then on nothing that is committed passes them by. */
 export class Subscribing {
   readonly #options: SubscribingOptions
-  #ready: (() => void)[] = []
-  /** Those that wait for the first stream, and why there is none; `null`: it is not known yet. */
-  readonly #waiting = new Set<FeedChannel>()
-  #why: string | null = null
+  /** Those that wait for the first stream. */
+  #waiting: { readonly channel: FeedChannel; readonly ready: () => void }[] = []
+  /** Why there is none; `null`: it is not known yet. */
+  #trouble: Notice | null = null
   #closed = false
 
   constructor(options: SubscribingOptions) {
@@ -61,24 +61,25 @@ export class Subscribing {
           await delay(runtime, SUBSCRIBE_RETRY_MS / 10)
           continue
         }
-        channel.refuse(`Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`, UNAVAILABLE)
+        const message = `Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`
+        channel.refuse({ message, fault: UNAVAILABLE })
         await delay(runtime, SUBSCRIBE_RETRY_MS * (1 + runtime.random()))
       }
     }
   }
 
   /** There is no stream yet: channels that wait for it hear why, and those that come. */
-  waits(why: string): void {
+  waits(fault: ReplicationFault): void {
     if (this.#options.epoch() !== null) return
-    this.#why = why
-    for (const channel of this.#waiting) channel.refuseOnce(why, UNAVAILABLE)
+    this.#trouble = { message: `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`, fault: UNAVAILABLE }
+    for (const { channel } of this.#waiting) channel.refuseOnce(this.#trouble)
   }
 
   /** Channels that came before there was an epoch go on. */
   epochIsKnown(): void {
-    const ready = this.#ready
-    this.#ready = []
-    for (const done of ready) done()
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { ready } of waiting) ready()
   }
 
   close(): void {
@@ -105,8 +106,7 @@ export class Subscribing {
     if (isOver()) return true
     if (channel.generation !== generation) return false
     await this.#start(channel, startLsn)
-    for (const { message, fault } of plan.withheld) channel.warnOnce(message, fault)
-    for (const { message, fault } of plan.advice) channel.adviseOnce(message, fault)
+    for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation
   }
 
@@ -149,17 +149,15 @@ export class Subscribing {
     channel.notify('ok', READY, { ...position, ...extra })
   }
 
-  #refuse(channel: FeedChannel, { message, fault }: Pick<EntryRefusal, 'message' | 'fault'>): void {
+  #refuse(channel: FeedChannel, refusal: Notice): void {
     this.#options.subscriptions.remove(channel)
-    channel.refuse(message, fault)
+    channel.refuse(refusal)
   }
 
   async #epochKnown(channel: FeedChannel): Promise<void> {
     if (this.#options.epoch() === null && !this.#closed) {
-      if (this.#why !== null) channel.refuseOnce(this.#why, UNAVAILABLE)
-      this.#waiting.add(channel)
-      await new Promise<void>((resolve) => this.#ready.push(resolve))
-      this.#waiting.delete(channel)
+      if (this.#trouble !== null) channel.refuseOnce(this.#trouble)
+      await new Promise<void>((ready) => this.#waiting.push({ channel, ready }))
     }
     channel.dispatch({ type: 'epoch-known' })
   }
@@ -180,10 +178,6 @@ function codeOf(error: unknown): string {
 }
 
 /** For clients: nothing of what the database or the network said, which may name hosts and users. */
-export function waitingText(fault: ReplicationFault): string {
-  return `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`
-}
-
 const WAITING: Readonly<Record<ReplicationFault['kind'], string>> = {
   unreachable: 'the database does not answer',
   restarting: 'the database is starting or stopping',

@@ -1,12 +1,10 @@
 import { getOrMake } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
 
-export type { ColumnText }
-
 /** Where an audience is looked for when a row changes. */
 export type IndexKey =
-  /** Only rows whose column has one of the texts concern it. */
-  { readonly column: string; readonly values: readonly string[] } | null
+  /** Only rows whose column has one of the texts concern it: by its filters, or since its policies show no others. */
+  { readonly column: string; readonly values: readonly string[]; readonly isOwner: boolean } | null
 
 /** Items by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex<T> {

@@ -2,11 +2,11 @@ import { Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { PublishedTable, CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
-import type { Table } from '../replication/table.ts'
+import { isMessageTable, type Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
-import { fits } from './filter-test.ts'
+import { fits } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
 import { planTable, prepareFilters } from './subscribe-plan.ts'
@@ -25,8 +25,8 @@ export class Subscriptions {
     this.#database = database
   }
 
-  entryOf(oid: number): CatalogTable | null {
-    return this.#tables.get(oid)?.entry ?? null
+  tableOf(oid: number): CatalogTable | null {
+    return this.#tables.get(oid)?.table ?? null
   }
 
   subscriptionsOf(oid: number): Iterable<Subscription> {
@@ -34,7 +34,7 @@ export class Subscriptions {
   }
 
   match(change: RowChange, batch: Batch): void {
-    this.#tables.get(change.table.oid)?.match(change, batch)
+    if (change.action !== 'TRUNCATE') this.#tables.get(change.table.oid)?.match(change, batch)
   }
 
   /** One that stays is kept as it is: changes may be on their way to it. */
@@ -55,20 +55,21 @@ export class Subscriptions {
     for (const subscription of channel.subscriptions) this.#tables.get(subscription.oid)?.rebind(subscription)
   }
 
-  /** The table's entry is to be loaded again before its next change is matched. */
+  /** The table is to be loaded again before its next change is matched. */
   markStale(oid: number): void {
-    const table = this.#tables.get(oid)
-    if (table !== undefined) table.stale = true
+    const known = this.#tables.get(oid)
+    if (known?.state === 'loaded') known.state = 'stale'
   }
 
   markAllStale(): void {
-    for (const table of this.#tables.values()) table.stale = true
+    for (const oid of this.#tables.keys()) this.markStale(oid)
   }
 
   /** Whether changes of this version of the table can be matched as it is. */
   isPrepared(table: Table): boolean {
+    if (isMessageTable(table)) return true
     const known = this.#tables.get(table.oid)
-    return this.#planned.has(table) && (known === undefined || (known.table === table && !known.stale))
+    return this.#planned.has(table) && (known === undefined || (known.described === table && known.state !== 'stale'))
   }
 
   /** Before the first change of a version of a table is matched: plans its subscriptions, and prepares their filters for it. */
@@ -82,21 +83,26 @@ export class Subscriptions {
     this.#planned.add(table)
   }
 
-  /** What was set aside is tried again. */
-  async takeBack(oid: number): Promise<void> {
-    if (this.#tables.get(oid)?.isAside === true) await this.#load(oid)
+  /** Whether changes of a table are matched with nothing, since it could not be loaded. */
+  get hasAside(): boolean {
+    return [...this.#tables.values()].some(({ state }) => state === 'aside')
+  }
+
+  /** What was set aside is tried again; what fails again stays aside. */
+  async takeBack(): Promise<void> {
+    for (const { oid, state } of [...this.#tables.values()]) if (state === 'aside') await this.#load(oid).catch(() => {})
   }
 
   async loadStale(oids: Iterable<number>): Promise<void> {
-    for (const oid of new Set(oids)) if (this.#tables.get(oid)?.stale === true) await this.#load(oid)
+    for (const oid of new Set(oids)) if (this.#tables.get(oid)?.state === 'stale') await this.#load(oid)
   }
 
-  /** Its entry cannot be loaded: it has no audience until it is loaded again. */
+  /** It cannot be loaded: it has no audience until it is loaded again. */
   setAside(table: Table): FeedChannel[] {
     const known = this.#tables.get(table.oid)
     known?.load(null, new Map())
     known?.describe(table)
-    if (known !== undefined) known.isAside = true
+    if (known !== undefined) known.state = 'aside'
     this.#planned.add(table)
     return [...new Set([...(known?.subscriptions ?? [])].map(({ channel }) => channel))]
   }
@@ -130,14 +136,14 @@ export class Subscriptions {
 
   #leaves(subscription: Subscription): void {
     const { channel, oid } = subscription
-    const entry = this.entryOf(oid)
-    const name = entry === null ? `${subscription.entry.schema}.${subscription.entry.table}` : `${entry.schema}.${entry.name}`
+    const table = this.tableOf(oid)
+    const name = table === null ? `${subscription.entry.schema}.${subscription.entry.table}` : `${table.schema}.${table.name}`
     this.#drop(subscription)
     if (channel.missing.has(name)) return
     channel.missing.add(name)
-    channel.warn(`Changes of ${name} have stopped: the table is no longer published under this name`, {
-      code: 'not-published',
-      hint: 'Changes come again by themselves when a table of this name is published.',
+    channel.warn({
+      message: `Changes of ${name} have stopped: the table is no longer published under this name`,
+      fault: { code: 'not-published', hint: 'Changes come again by themselves when a table of this name is published.' },
     })
   }
 
@@ -160,32 +166,34 @@ export class Subscriptions {
   }
 
   async #load(oid: number): Promise<void> {
-    const table = this.#tables.get(oid)
-    if (table === undefined) return
-    const names = [...new Set([...table.subscriptions].map(({ channel }) => channel.identity.role))]
-    const [entries, facts] = await Promise.all([
+    const known = this.#tables.get(oid)
+    if (known === undefined) return
+    const names = [...new Set([...known.subscriptions].map(({ channel }) => channel.identity.role))]
+    const [tables, roles] = await Promise.all([
       this.#database.tables([oid], names),
       Promise.all(names.map((name) => this.#database.role(name))),
     ])
-    const entry = entries.get(oid) ?? null
-    if (entry !== null) await this.#prepareFilters(table, entry)
-    table.load(entry, new Map(facts.map((role): [string, CatalogRole] => [role.name, role])))
-    if (!table.isAside) return
-    table.isAside = false
-    for (const { channel } of table.subscriptions) channel.gap('withheld')
+    const table = tables.get(oid) ?? null
+    if (table !== null) await this.#prepareFilters(known, table)
+    const wasAside = known.state === 'aside'
+    known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
+    if (wasAside) for (const { channel } of known.subscriptions) channel.gap('withheld')
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */
-  async #prepareFilters({ subscriptions }: TableSubscriptions, entry: CatalogTable): Promise<void> {
-    const unfit = [...subscriptions].filter(({ filters }) => filters === null || !fits(filters, entry))
+  async #prepareFilters({ subscriptions }: TableSubscriptions, table: CatalogTable): Promise<void> {
+    const unfit = [...subscriptions].filter(({ filters }) => filters === null || !fits(filters, table))
     await Promise.all(
       unfit.map(async (subscription) => {
         const { channel } = subscription
-        const prepared = await prepareFilters(subscription.entry, entry, channel.identity.role, this.#database)
+        const prepared = await prepareFilters(subscription.entry, table, channel.identity.role, this.#database)
         const isNews = subscription.filters !== null
         subscription.filters = 'text' in prepared ? null : prepared
         if ('text' in prepared && isNews)
-          channel.warn(`Changes of ${entry.schema}.${entry.name} are withheld: your filter does not fit the table any more`, prepared.fault)
+          channel.warn({
+            message: `Changes of ${table.schema}.${table.name} are withheld: your filter does not fit the table any more`,
+            fault: prepared.fault,
+          })
         // It missed what came while the filter did not fit.
         if (!isNews && subscription.filters !== null) channel.gap('withheld')
       }),
@@ -202,11 +210,11 @@ export class Subscriptions {
     if (channels.length === 0) return
     const oidsOf = known ?? oidsBy(await this.#database.publishedTables())
     const roles = [...new Set(channels.map(({ identity }) => identity.role))]
-    const entry = (await this.#database.tables([table.oid], roles)).get(table.oid)
-    if (entry === undefined) return
+    const loaded = (await this.#database.tables([table.oid], roles)).get(table.oid)
+    if (loaded === undefined) return
     await Promise.all(
       channels.map(async (channel) => {
-        const subscriptions = await planTable(channel, entry, this.#database, (each) => oidsOf(each).has(table.oid))
+        const subscriptions = await planTable(channel, loaded, this.#database, (each) => oidsOf(each).has(table.oid))
         // It may have subscribed to it meanwhile.
         if (channel.closed || !isMissing(channel)) return
         // What a name meant as a pattern, it does not mean any more once a table has it.

@@ -1,31 +1,29 @@
 import type { CheckIdentity, Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
-import { filterText } from '../replication/change-row.ts'
+import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { UnfilteredAudiences, type Batch } from './batch.ts'
 import type { ChangeEntry } from './request/change-entry.ts'
-import type { Audience, Subscription } from './audience.ts'
+import { audienceFor, columnsFor, type Audience, type Subscription } from './audience.ts'
 import { schemaWithheld } from './request/changes-fault.ts'
 import { matches } from './matches.ts'
-import { audienceFor, columnsFor, identityFor, signatureOf } from './new-audience.ts'
-import { SubscriptionIndex, type ColumnText } from './subscription-index.ts'
-import { warn, warnOfTable } from './table-warnings.ts'
+import { SubscriptionIndex } from './subscription-index.ts'
+import { warnOfDeletes, warnOfTable } from './table-warnings.ts'
 
 /** The subscriptions of one table, by audience. */
 export class TableSubscriptions {
   readonly oid: number
   readonly subscriptions: Set<Subscription> = new Set()
   /** The table as the stream last described it. */
-  table: Table | null = null
-  entry: CatalogTable | null = null
-  /** The entry is to be loaded before the next change is matched. */
-  stale = true
-  /** The entry could not be loaded: nothing is matched, and its channels miss changes. */
-  isAside = false
+  described: Table | null = null
+  table: CatalogTable | null = null
+  /** `stale`: it is to be loaded before its next change is matched. `aside`: it could not be; its channels miss changes. */
+  state: 'stale' | 'loaded' | 'aside' = 'stale'
   readonly #identities: Identities
   #roles: ReadonlyMap<string, CatalogRole> = new Map()
+  /** By identity, or by role where no policies decide, and by their keys. */
   #audiences = new Map<CheckIdentity | string, Map<string, Audience>>()
   #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
   #byFilter = new SubscriptionIndex<Audience>('none')
@@ -39,7 +37,7 @@ export class TableSubscriptions {
   add(subscription: Subscription): void {
     this.subscriptions.add(subscription)
     this.#join(subscription)
-    if (this.table !== null) warnOfTable(subscription, this.table)
+    if (this.described !== null) warnOfTable(subscription, this.described)
   }
 
   delete(subscription: Subscription): void {
@@ -55,15 +53,15 @@ export class TableSubscriptions {
 
   /** The stream has described the table. */
   describe(table: Table): void {
-    this.table = table
+    this.described = table
     for (const subscription of this.subscriptions) warnOfTable(subscription, table)
   }
 
   /** Another version of the table. Batches that are on their way keep the audiences that they were matched with. */
-  load(entry: CatalogTable | null, roles: ReadonlyMap<string, CatalogRole>): void {
-    this.entry = entry
+  load(table: CatalogTable | null, roles: ReadonlyMap<string, CatalogRole>): void {
+    this.table = table
     this.#roles = roles
-    this.stale = false
+    this.state = 'loaded'
     this.#audiences = new Map()
     this.#unfiltered = new Map()
     this.#byFilter = new SubscriptionIndex('none')
@@ -71,6 +69,7 @@ export class TableSubscriptions {
     for (const subscription of this.subscriptions) {
       subscription.audience = null
       this.#join(subscription)
+      warnOfDeletes(subscription)
     }
   }
 
@@ -78,17 +77,16 @@ export class TableSubscriptions {
   match(change: RowChange, batch: Batch): void {
     for (const event of [change.action, '*'] as const) {
       const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])
-      if (unfiltered !== undefined && unfiltered.size > 0) batch.wantAll(unfiltered, change)
+      if (unfiltered !== undefined && unfiltered.audiences.size > 0) batch.wantAll(unfiltered, change)
     }
     if (this.#byFilter.size + this.#byOwner.size === 0) return
     const found = (audience: Audience, text: ColumnText): void => {
-      const outcome = matches(audience, change, text)
-      if (outcome === 'yes') batch.want(audience, change)
-      else if (outcome === 'ask') batch.wantApart(audience, change)
+      const verdict = matches(audience, change, text)
+      if (verdict !== 'no') batch.want(audience, change, verdict)
     }
     // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
     for (const authorized of change.action === 'DELETE' ? [false, true] : [false]) {
-      const text = filterText(change, { asked: authorized, rowSecurity: this.entry?.rowSecurity ?? true })
+      const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
       const wanted = (audience: Audience): boolean => change.action !== 'DELETE' || audience.authorizesDeletes === authorized
       for (const audience of this.#byFilter.candidates(text)) if (wanted(audience)) found(audience, text)
       const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
@@ -97,29 +95,25 @@ export class TableSubscriptions {
   }
 
   #join(subscription: Subscription): void {
-    const { entry } = this
+    const { table } = this
     const role = this.#roles.get(subscription.channel.identity.role)
-    if (entry === null || role === undefined) {
-      this.stale ||= entry !== null
+    if (table === null || role === undefined) {
+      if (table !== null) this.state = 'stale'
       return
     }
     if (subscription.filters === null || !role.allowed) return
-    const access = entry.roles.get(role.name)
-    if (access === undefined || access.superuser || !access.usesSchema) return warn(subscription, schemaWithheld(entry, role.name))
-    subscription.columns = columnsFor(subscription, entry, role)
-    const identity = identityFor(subscription, entry, access, this.#identities)
-    const ofIdentity = getOrMake(this.#audiences, identity ?? role.name, () => new Map<string, Audience>())
-    const signature = `${subscription.entry.event} ${subscription.channel.authorizesDeletes} ${signatureOf(subscription.filters)}`
-    let audience = ofIdentity.get(signature)
-    if (audience === undefined) {
-      audience = audienceFor(subscription, { entry, role, identity, filters: subscription.filters, signature })
-      ofIdentity.set(signature, audience)
+    const access = table.roles.get(role.name)
+    if (access === undefined || access.superuser || !access.usesSchema)
+      return subscription.channel.warnOnce(schemaWithheld(table, role.name))
+    subscription.columns = columnsFor(subscription, table, role)
+    const audience = audienceFor(subscription, { table, role, filters: subscription.filters, identities: this.#identities })
+    const ofIdentity = getOrMake(this.#audiences, audience.identity ?? audience.role, () => new Map<string, Audience>())
+    subscription.audience = getOrMake(ofIdentity, audience.key, () => {
       if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
       else this.#indexOf(audience).add(audience, audience.indexKey)
-    }
-    audience.members.add(subscription)
-    if (isUnfiltered(audience)) this.#unfilteredOf(audience).size++
-    subscription.audience = audience
+      return audience
+    })
+    subscription.audience.members.add(subscription)
   }
 
   #leave(subscription: Subscription): void {
@@ -127,10 +121,9 @@ export class TableSubscriptions {
     if (audience === null) return
     subscription.audience = null
     audience.members.delete(subscription)
-    if (isUnfiltered(audience)) this.#unfilteredOf(audience).size--
     if (audience.members.size > 0) return
     const ofIdentity = this.#audiences.get(audience.identity ?? audience.role)
-    for (const [signature, each] of ofIdentity ?? []) if (each === audience) ofIdentity!.delete(signature)
+    ofIdentity?.delete(audience.key)
     if (ofIdentity?.size === 0) this.#audiences.delete(audience.identity ?? audience.role)
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
     else this.#indexOf(audience).delete(audience, audience.indexKey)
@@ -140,8 +133,8 @@ export class TableSubscriptions {
     return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
   }
 
-  #indexOf({ owner, indexKey }: Audience): SubscriptionIndex<Audience> {
-    return owner !== null && indexKey?.column === owner.column && indexKey.values[0] === owner.value ? this.#byOwner : this.#byFilter
+  #indexOf({ indexKey }: Audience): SubscriptionIndex<Audience> {
+    return indexKey?.isOwner === true ? this.#byOwner : this.#byFilter
   }
 }
 

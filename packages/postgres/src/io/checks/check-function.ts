@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { isWrittenAlike } from '../../subscribe/filter-test.ts'
+import { isWrittenAlike } from '../../subscribe/prepared-filter.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CatalogColumn, CatalogTable } from '../../catalog/catalog-table.ts'
 import { policyVersionSql } from '../catalog/policy-version.ts'
@@ -19,14 +19,14 @@ export interface CheckFunction {
 const written = new WeakMap<CatalogTable, Map<string, CheckFunction>>()
 
 /** Whether rows can be found by the text of their key alone. */
-function hasPlainKey(entry: CatalogTable): boolean {
-  const [key, ...others] = entry.primaryKey
+function hasPlainKey(table: CatalogTable): boolean {
+  const [key, ...others] = table.primaryKey
   // Cast to text, a boolean is not what the stream writes.
   return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
 }
 
-function keyType(entry: CatalogTable, column: CatalogColumn): string {
-  return hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text'
+function keyType(table: CatalogTable, column: CatalogColumn): string {
+  return hasPlainKey(table) ? column.typeSql : 'pg_catalog.text'
 }
 
 /**
@@ -36,23 +36,23 @@ function keyType(entry: CatalogTable, column: CatalogColumn): string {
  * for the keys from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error and the others
  * go on, and row 0 holds the version before the first look as well.
  */
-export function checkFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const known = getOrMake(written, entry, () => new Map<string, CheckFunction>())
-  return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(entry, role, columns, masked))
+export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
+  return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(table, role, columns, masked))
 }
 
-function writeFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const keys = entry.primaryKey.map((column, index) => `k${index} ${keyType(entry, column)}[]`)
-  const parts = entry.primaryKey.map((column, index) => `p${index} ${keyType(entry, column)}[];`)
+function writeFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const keys = table.primaryKey.map((column, index) => `k${index} ${keyType(table, column)}[]`)
+  const parts = table.primaryKey.map((column, index) => `p${index} ${keyType(table, column)}[];`)
   const slice = (to: string, from: string): string => `${to} := ${from}[bounds[part] + 1 : bounds[part + 1]];`
   const slices = [
-    ...entry.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
+    ...table.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
     slice('image', 'images'),
     slice('missed', 'missing'),
   ]
-  const version = policyVersionSql({ ...reachSql(entry), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
-  const sources = { keys: entry.primaryKey.map((_, index) => `p${index}`), images: 'image', missing: 'missed' }
-  const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(entry, role, columns, masked, sources)};`
+  const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
+  const sources = { keys: table.primaryKey.map((_, index) => `p${index}`), images: 'image', missing: 'missed' }
+  const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(table, role, columns, masked, sources)};`
   const body = `
 declare
   claim pg_catalog.text;
@@ -103,7 +103,7 @@ begin
   return next;
 end`
   // A plan is good for one role: with a function for each, none is planned again when roles take turns.
-  const name = `pg_temp.tidewire_check_${entry.oid}_${hash(body + role)}`
+  const name = `pg_temp.tidewire_check_${table.oid}_${hash(body + role)}`
   const parameters = [
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
@@ -122,16 +122,16 @@ end`
 }
 
 /** What is prepared for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
-export function checkStatement(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const types = ['pg_catalog.text[]', 'pg_catalog.text[]', ...entry.primaryKey.map((column) => `${keyType(entry, column)}[]`)]
-  const sources = { images: '$1', missing: '$2', keys: entry.primaryKey.map((_, index) => `$${index + 3}`) }
-  const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(entry, role, columns, masked, sources)}`
-  return { name: `tidewire_check_${entry.oid}_${hash(sql + role)}`, sql }
+export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+  const types = ['pg_catalog.text[]', 'pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
+  const sources = { images: '$1', missing: '$2', keys: table.primaryKey.map((_, index) => `$${index + 3}`) }
+  const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(table, role, columns, masked, sources)}`
+  return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
 }
 
 /** The published columns that the role may select: those that are compared, and read where a row was written again. */
-export function comparedColumns(entry: CatalogTable, role: string, columns: readonly number[]): CatalogColumn[] {
-  return columns.flatMap((number) => entry.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
+export function comparedColumns(table: CatalogTable, role: string, columns: readonly number[]): CatalogColumn[] {
+  return columns.flatMap((number) => table.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
 }
 
 interface LookSources {
@@ -144,18 +144,18 @@ interface LookSources {
  * The rows that are seen, each compared with its image by the statement that read it: any later one may see another version.
  * Where {@link namesFirst}, a row is compared with the first image of its key only.
  */
-function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
-  const columns = comparedColumns(entry, role, numbers)
+function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
+  const columns = comparedColumns(table, role, numbers)
   const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
-  if (namesFirst(entry, masked)) {
-    const key = `t.${pg.escapeIdentifier(entry.primaryKey[0]!.name)}`
+  if (namesFirst(table, masked)) {
+    const key = `t.${pg.escapeIdentifier(table.primaryKey[0]!.name)}`
     const number = `pg_catalog.array_position(${sources.keys[0]!}, ${key})`
     const seen = seenSql(number, `row(${values.join(', ')})`, `(${sources.images})[${number}]`, values)
-    return `from (select ${seen} as seen from ${rowsSql(entry)} t where ${key} operator(pg_catalog.=) any(${sources.keys[0]!})) r`
+    return `from (select ${seen} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${sources.keys[0]!})) r`
   }
-  const keys = entry.primaryKey.map((_, index) => `c${index}`)
-  const equals = hasPlainKey(entry) ? 'operator(pg_catalog.=)' : '='
-  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
+  const keys = table.primaryKey.map((_, index) => `c${index}`)
+  const equals = hasPlainKey(table) ? 'operator(pg_catalog.=)' : '='
+  const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
   const known = masked
     ? values.map((value, index) => `case when pg_catalog.strpos(k.missing, ',${columns[index]!.number},') > 0 then null else ${value} end`)
     : values
@@ -164,12 +164,12 @@ function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[],
   // policies about all rows of a large one.
   return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'image', 'missing', 'n'].join(', ')}),
         lateral (select ${seenSql('k.n', `row(${known.join(', ')})`, 'k.image', values)} as seen
-          from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
+          from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
 }
 
 /** Whether a look-up answers with the first of the rows that have a key, and leaves the others to {@link readSeen}. */
-export function namesFirst(entry: CatalogTable, masked: boolean): boolean {
-  return hasPlainKey(entry) && !masked
+export function namesFirst(table: CatalogTable, masked: boolean): boolean {
+  return hasPlainKey(table) && !masked
 }
 
 /** The number of the row, and what it is by now where that differs from its image. */
@@ -178,13 +178,13 @@ function seenSql(number: string, known: string, image: string, values: readonly 
             else ${number}::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end`
 }
 
-export function tableSql(entry: Pick<CatalogTable, 'schema' | 'name'>): string {
-  return `${pg.escapeIdentifier(entry.schema)}.${pg.escapeIdentifier(entry.name)}`
+export function tableSql(table: Pick<CatalogTable, 'schema' | 'name'>): string {
+  return `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.name)}`
 }
 
 /** The table's own rows: one that inherits from it may have a row with the same key. */
-export function rowsSql(entry: Pick<CatalogTable, 'schema' | 'name' | 'partitioned'>): string {
-  return entry.partitioned ? tableSql(entry) : `only ${tableSql(entry)}`
+export function rowsSql(table: Pick<CatalogTable, 'schema' | 'name' | 'partitioned'>): string {
+  return table.partitioned ? tableSql(table) : `only ${tableSql(table)}`
 }
 
 /** What {@link policyVersionSql} takes. */

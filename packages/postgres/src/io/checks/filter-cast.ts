@@ -1,6 +1,6 @@
 import type { Filter, ValueFilter } from '@tidewire/protocol'
 import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
-import type { Refusable } from '../../decide/feed-database.ts'
+import type { Refusable } from '../../catalog/catalog-port.ts'
 import { groupBy } from '../../catalog/multimap.ts'
 import { conditionName } from '../../catalog/sql-state.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'

@@ -4,7 +4,7 @@ import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-da
 import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type Patience } from './identity-answers.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { readSeen, type WrittenImages } from './row-image.ts'
 import { untilSeen } from './visibility.ts'
@@ -33,9 +33,9 @@ export async function functionStrategy(
   session: pg.ClientBase,
   check: RowCheck,
   written: WrittenImages,
-  patience: Patience,
+  options: CheckOptions,
 ): Promise<CheckStrategy | null> {
-  const asks: Asking = { check, written, sql: checkFunction(check.entry, check.role, check.columns, written.masked) }
+  const asks: Asking = { check, written, sql: checkFunction(check.table, check.role, check.columns, written.masked) }
   if (!(await install(session, asks))) return null
   await discardOldPlans(session, asks.sql.name, check)
   return async (asked) => {
@@ -43,20 +43,20 @@ export async function functionStrategy(
       return await call(session, asks, asked, false)
     } catch (error) {
       const failed = failedAnswer(error)
-      if (failed.timedOut && !patience.isolates) return { current: true, identities: asked.map(() => failed) }
-      if (failed.timedOut) return oneByOne(session, asks, asked, patience)
+      if (failed.timedOut && !options.isolates) return { current: true, identities: asked.map(() => failed) }
+      if (failed.timedOut) return oneByOne(session, asks, asked, options)
     }
     try {
       return await retryRows(session, asks, asked, await call(session, asks, asked, true))
     } catch (error) {
       if (!isStatementFault(error)) throw error
     }
-    return oneByOne(session, asks, asked, patience)
+    return oneByOne(session, asks, asked, options)
   }
 }
 
 /** False: this session may not have any. */
-async function install(session: pg.ClientBase, { sql: { name, sql }, check: { role, entry } }: Asking): Promise<boolean> {
+async function install(session: pg.ClientBase, { sql: { name, sql }, check: { role, table } }: Asking): Promise<boolean> {
   const names = getOrMake(installed, session, () => new Set<string>())
   if (names.has(name)) return true
   if (withoutFunctions.has(session)) return false
@@ -70,10 +70,10 @@ async function install(session: pg.ClientBase, { sql: { name, sql }, check: { ro
   names.add(name)
   // While it plans, Postgres evaluates parts of policies. Planned without an identity, the statement does not fail for a
   // user because of a part that would not have been reached.
-  const nothing = entry.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
+  const nothing = table.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
   const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', '{}', '{}', ${nothing}, false)`, [
     role,
-    ...entry.primaryKey.map(() => '{}'),
+    ...table.primaryKey.map(() => '{}'),
   ])
   await planning.catch((error: unknown) => {
     if (!isStatementFault(error)) throw error
@@ -96,10 +96,15 @@ async function retryRows(session: pg.ClientBase, asks: Asking, asked: readonly A
   return { current, identities }
 }
 
-async function oneByOne(session: pg.ClientBase, asks: Asking, asked: readonly AskedIdentity[], patience: Patience): Promise<CheckAnswer> {
+async function oneByOne(
+  session: pg.ClientBase,
+  asks: Asking,
+  asked: readonly AskedIdentity[],
+  options: CheckOptions,
+): Promise<CheckAnswer> {
   let current = true
-  const identities = await eachInTurn(asked, patience, async (each) => {
-    await session.query(`begin; set local statement_timeout = ${Math.ceil(patience.timeoutMs)}`)
+  const identities = await eachInTurn(asked, options, async (each) => {
+    await session.query(`begin; set local statement_timeout = ${Math.ceil(options.timeoutMs)}`)
     try {
       const answer = await call(session, asks, [each], true)
       current &&= answer.current
@@ -125,12 +130,12 @@ async function call(
   asked: readonly AskedIdentity[],
   guarded: boolean,
 ): Promise<CheckAnswer> {
-  const { entry, keys, role } = check
+  const { table, keys, role } = check
   const sets = setsOf(asked)
   const rows = sets.flatMap((set) => set.rows)
   let bound = 0
   const bounds = [0, ...sets.map((set) => (bound += set.rows.length))]
-  const columns = entry.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
+  const columns = table.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
   const places = columns.map((_, column) => `$${column + 8}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
@@ -171,8 +176,8 @@ function slowAfterMs(asked: readonly AskedIdentity[]): number {
 }
 
 /** The version after the look, and, where something was denied, before it: Postgres may deny by an older one. */
-function isVersion({ entry, role }: RowCheck, [after, before]: readonly (string | null)[]): boolean {
-  const version = entry.roles.get(role)?.version
+function isVersion({ table, role }: RowCheck, [after, before]: readonly (string | null)[]): boolean {
+  const version = table.roles.get(role)?.version
   return after === version && (before === null || before === undefined || before === version)
 }
 

@@ -23,7 +23,7 @@ export function generatedSql(table: string): string {
 
 const known = new WeakMap<Table, readonly GeneratedColumn[]>()
 
-/** See {@link FeedDatabase.computed}. */
+/** See {@link RowChecks.computed}. */
 export async function computedColumns(
   session: pg.ClientBase,
   { table, role, columns, rows }: GeneratedQuestion,

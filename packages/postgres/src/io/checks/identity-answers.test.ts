@@ -27,7 +27,7 @@ test.each([
   const identities = new Identities()
   const asked = ['a', 'b', 'c'].map((sub) => ({ identity: identities.of('user', { sub }, 'all'), rows: [1] }))
   const seen: string[] = []
-  const answers = await eachInTurn(asked, { isolates, timeoutMs: 1 }, ({ identity }) => {
+  const answers = await eachInTurn(asked, { isolates, timeoutMs: 1, leavesNothing: false }, ({ identity }) => {
     seen.push((JSON.parse(identity.claims) as { sub: string }).sub)
     return Promise.resolve(seen.length === 2 ? late : sees(1))
   })

@@ -5,12 +5,14 @@ import { isStatementFault } from '../sessions/statement-fault.ts'
 /** An identity of a check, and the numbers of the rows that it wants to see. */
 export type AskedIdentity = RowCheck['identities'][number]
 
-/** How long identities may take whose policies are slow. */
-export interface Patience {
-  /** For one identity. */
+/** How identities are asked about. */
+export interface CheckOptions {
+  /** For one identity whose policies are slow. */
   readonly timeoutMs: number
   /** It is found out which identity takes too long; else all that were asked about together count as timed out. */
   readonly isolates: boolean
+  /** What the functions of policies write is rolled back. */
+  readonly leavesNothing: boolean
 }
 
 /** Asks about some identities of a check on one session. */
@@ -25,7 +27,7 @@ export function failedAnswer(error: unknown): IdentityAnswer & { readonly ok: fa
 /** Asks about each identity in turn. Without isolation, those that follow one that timed out are not asked about. */
 export async function eachInTurn<Asked extends AskedIdentity>(
   asked: readonly Asked[],
-  { isolates }: Patience,
+  { isolates }: CheckOptions,
   ask: (identity: Asked) => Promise<IdentityAnswer>,
 ): Promise<IdentityAnswer[]> {
   const answers: IdentityAnswer[] = []

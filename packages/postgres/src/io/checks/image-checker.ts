@@ -6,7 +6,7 @@ import { rowsSql, tableSql } from './check-function.ts'
 import { generatedSql } from './generated-columns.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import { beginAs } from '../sessions/as-identity.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type Patience } from './identity-answers.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type CheckOptions } from './identity-answers.ts'
 import { isCurrent } from './version-checker.ts'
 import { transactionsSeen } from './visibility.ts'
 
@@ -15,12 +15,12 @@ import { transactionsSeen } from './visibility.ts'
  * read back as SQL and evaluated over the row that the stream brought, as that role and with those claims. Policies of the row
  * itself grant its content; those that read other tables, which may have changed since, its key; opaque ones nothing.
  */
-export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, patience: Patience): Promise<CheckAnswer> {
-  const scope = check.entry.roles.get(check.role)?.scope ?? 'opaque'
+export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, options: CheckOptions): Promise<CheckAnswer> {
+  const scope = check.table.roles.get(check.role)?.scope ?? 'opaque'
   await transactionsSeen(session, check)
   try {
-    await session.query(beginAs({ role: check.role, settings: {} }, patience.timeoutMs, 'read write'))
-    const identities = scope === 'opaque' ? check.identities.map(nothingVisible) : await lookAtEach(session, check, scope, patience)
+    await session.query(beginAs({ role: check.role, settings: {} }, options.timeoutMs, 'read write'))
+    const identities = scope === 'opaque' ? check.identities.map(nothingVisible) : await lookAtEach(session, check, scope, options)
     // Only now: a function or a policy of another table counts as it was when it was read.
     return { current: await isCurrent(session, check), identities }
   } finally {
@@ -36,11 +36,11 @@ async function lookAtEach(
   session: pg.ClientBase,
   check: OldRowCheck,
   scope: 'row' | 'analysed',
-  patience: Patience,
+  options: CheckOptions,
 ): Promise<IdentityAnswer[]> {
-  const query = shownSql(check.entry, check.role, await readPolicies(session, check.entry))
+  const query = shownSql(check.table, check.role, await readPolicies(session, check.table))
   const grant = scope === 'row' ? 'image' : 'key'
-  return eachInTurn(check.identities, patience, async ({ identity, rows }) => {
+  return eachInTurn(check.identities, options, async ({ identity, rows }) => {
     const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
       await session.query(`savepoint one; select pg_catalog.set_config('request.jwt.claims', ${pg.escapeLiteral(identity.claims)}, true)`)
       try {
@@ -60,8 +60,8 @@ async function lookAtEach(
  * Rows that were written again are granted with the content of the change where the policies are made of the row alone and are
  * true for that content.
  */
-export async function byImages(sessions: SessionPool, check: RowCheck, answer: CheckAnswer, patience: Patience): Promise<CheckAnswer> {
-  if (check.entry.roles.get(check.role)?.scope !== 'row') return answer
+export async function byImages(sessions: SessionPool, check: RowCheck, answer: CheckAnswer, options: CheckOptions): Promise<CheckAnswer> {
+  if (check.table.roles.get(check.role)?.scope !== 'row') return answer
   const texts: string[] = []
   const numbers = new Map<number, number | null>()
   const numberOf = (row: number): number | null => {
@@ -82,10 +82,10 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
     return rows.length === 0 ? [] : [{ identity, index, rows }]
   })
   if (asked.length === 0) return answer
-  const { entry, role, xids, waits } = check
+  const { table, role, xids, waits } = check
   const identities = asked.map(({ identity, rows }) => ({ identity, rows: rows.map(({ number }) => number) }))
   const images = await sessions.withSession((session) =>
-    checkOldRows(session, { entry, role, xids, waits, rows: texts, identities }, patience),
+    checkOldRows(session, { table, role, xids, waits, rows: texts, identities }, options),
   )
   const granted = [...answer.identities]
   for (const [at, { index, rows }] of asked.entries()) {
@@ -100,10 +100,10 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
 }
 
 /** The image as the text of a value of the table's row type; `null` when not all of the row is known. */
-function imageText({ entry, columns, images }: RowCheck, row: number): string | null {
+function imageText({ table, columns, images }: RowCheck, row: number): string | null {
   const image = images[row]!
-  const texts = entry.columns.map(({ number }) => image[columns.indexOf(number)])
-  return texts.some((text, index) => text === undefined && !entry.columns[index]!.generated) ? null : rowText(texts)
+  const texts = table.columns.map(({ number }) => image[columns.indexOf(number)])
+  return texts.some((text, index) => text === undefined && !table.columns[index]!.generated) ? null : rowText(texts)
 }
 
 interface Policies {
@@ -136,21 +136,21 @@ function policySql(which: string): string {
  * The numbers of the rows, from 1, that the policies show. A policy names its table's columns bare or by the table's name.
  * They come in the order in which Postgres takes them, so that one that fails is not reached where it would not be.
  */
-function shownSql(entry: CatalogTable, role: string, { apply, generated, permissive, restrictive }: Policies): string {
+function shownSql(table: CatalogTable, role: string, { apply, generated, permissive, restrictive }: Policies): string {
   const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
   const shown = apply ? restrictive.reduceRight((rest, sql) => `case when (${sql}) then ${rest} end`, any) : 'true'
-  const name = pg.escapeIdentifier(entry.name)
-  const given = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(entry)}[]) ${name}`
+  const name = pg.escapeIdentifier(table.name)
+  const given = `pg_catalog.unnest(array[($1::pg_catalog.text[])[given.at]]::${tableSql(table)}[]) ${name}`
   const made = new Map(generated.map((column) => [column.name, column.sql]))
-  const columns = entry.columns.map((column) => {
+  const columns = table.columns.map((column) => {
     const sql = made.get(column.name)
     return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
   })
   const row = made.size === 0 ? given : `(select ${columns.join(', ')} from ${given}) ${name}`
   // Policies are evaluated over a value, which asks for no privilege on the table.
-  const selected = entry.columns
+  const selected = table.columns
     .filter(({ rolesWithSelect }) => rolesWithSelect.has(role))
     .map((column) => `t.${pg.escapeIdentifier(column.name)}`)
   return `select given.at from pg_catalog.generate_subscripts($1::pg_catalog.text[], 1) given (at) where exists (select from ${row} where ${shown})
-    and not exists (select ${selected.join(', ')} from ${rowsSql(entry)} t where false)`
+    and not exists (select ${selected.join(', ')} from ${rowsSql(table)} t where false)`
 }

@@ -9,9 +9,9 @@ const versions = new WeakMap<pg.ClientBase, Map<string, string | undefined>>()
  * Postgres keeps the policies that it chose for a role in its plans, and chooses again when the table changes, but not when the
  * role gains or loses a membership or an attribute: plans that were made under another policy version are discarded. `name` is the check's.
  */
-export async function discardOldPlans(session: pg.ClientBase, name: string, { entry, role }: RowCheck): Promise<void> {
+export async function discardOldPlans(session: pg.ClientBase, name: string, { table, role }: RowCheck): Promise<void> {
   const known = getOrMake(versions, session, () => new Map<string, string | undefined>())
-  const version = entry.roles.get(role)?.version
+  const version = table.roles.get(role)?.version
   if (known.has(name) && known.get(name) !== version) {
     await session.query('discard plans')
     known.clear()

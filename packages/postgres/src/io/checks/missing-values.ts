@@ -32,10 +32,10 @@ async function castAs(
   return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
 }
 
-/** See {@link FeedDatabase.generated}. */
+/** See {@link RowChecks.generated}. */
 export async function generatedColumns(
   session: pg.ClientBase,
-  entry: CatalogTable,
+  table: CatalogTable,
   columns: readonly string[],
   rows: readonly WrittenRow[],
 ): Promise<Map<number, Map<string, string>>> {
@@ -43,7 +43,7 @@ export async function generatedColumns(
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
   const found = await lookUp(
     session,
-    entry,
+    table,
     values,
     rows.map(({ key }) => key),
   )
@@ -61,17 +61,17 @@ type FoundRow = Record<`v${number}`, string | null> & { readonly n: number; read
 /** Rows by their keys, with the transaction that wrote them last; none where the login may not read them. */
 async function lookUp(
   session: pg.ClientBase,
-  entry: CatalogTable,
+  table: CatalogTable,
   values: readonly string[],
   keys: readonly (readonly string[])[],
 ): Promise<readonly FoundRow[]> {
-  const columns = entry.primaryKey.map((_, index) => `c${index}`)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
+  const columns = table.primaryKey.map((_, index) => `c${index}`)
+  const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
   const arrays = columns.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`)
   // Each key is looked up by itself (`offset 0`): joined, all rows of a table that just became large would be read each time.
   const sql = `select k.n::int4 as n, r.*
      from rows from (${arrays.join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
-       lateral (select ${['t.xmin::text as written', ...values].join(', ')} from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
+       lateral (select ${['t.xmin::text as written', ...values].join(', ')} from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
   try {
     const parameters = columns.map((_, index) => keys.map((key) => key[index]!))
     return (await session.query<FoundRow>(sql, parameters)).rows

@@ -2,7 +2,7 @@ import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import { functionStrategy, IDENTITY_COST } from './function-strategy.ts'
-import type { AskedIdentity, Patience } from './identity-answers.ts'
+import type { AskedIdentity, CheckOptions } from './identity-answers.ts'
 import { byImages } from './image-checker.ts'
 import { writeImages } from './row-image.ts'
 import { statementStrategy } from './statement-strategy.ts'
@@ -15,17 +15,18 @@ const MAX_LANES = 2
 type Asked = AskedIdentity & { readonly index: number }
 
 /**
- * Asks Postgres which rows the identities see. `patience.timeoutMs` is for an identity alone, when it is found out which one takes
+ * Asks Postgres which rows the identities see. `options.timeoutMs` is for an identity alone, when it is found out which one takes
  * too long; the session's own timeout is for a whole call.
  */
-export async function checkRows(sessions: SessionPool, check: RowCheck, patience: Patience): Promise<CheckAnswer> {
+export async function checkRows(sessions: SessionPool, check: RowCheck, options: CheckOptions): Promise<CheckAnswer> {
   const written = writeImages(check)
   const answers: IdentityAnswer[] = []
   let [current, slow] = [true, false]
   const calls = callsOf(check)
   let next = 0
   const lane: Parameters<typeof sessions.withSession<void>>[0] = async (session) => {
-    const ask = (await functionStrategy(session, check, written, patience)) ?? statementStrategy(session, check, written, patience)
+    const byFunction = options.leavesNothing ? null : await functionStrategy(session, check, written, options)
+    const ask = byFunction ?? statementStrategy(session, check, written, options)
     while (current && next < calls.length) {
       const asked = calls[next++]!
       const answer = await ask(asked)
@@ -39,7 +40,7 @@ export async function checkRows(sessions: SessionPool, check: RowCheck, patience
   // All end before the first fault is thrown, so that none goes on while the caller asks again.
   for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
   const answer = { current, slow, identities: answers }
-  return current ? byImages(sessions, check, answer, patience) : answer
+  return current ? byImages(sessions, check, answer, options) : answer
 }
 
 /** Identities that ask for the same rows stand together. */

@@ -1,4 +1,5 @@
-import type { Grant, RowCheck, RowTexts } from '../../decide/feed-database.ts'
+import type { Grant, RowCheck } from '../../decide/feed-database.ts'
+import type { RowTexts } from '../../replication/change-row.ts'
 import { readRow } from '../../replication/pgoutput/nested-text.ts'
 import { append } from '../../catalog/multimap.ts'
 import { comparedColumns, namesFirst } from './check-function.ts'
@@ -13,8 +14,8 @@ export interface WrittenImages {
   readonly alike: ReadonlyMap<number, readonly number[]>
 }
 
-export function writeImages({ entry, role, columns, images, keys }: RowCheck): WrittenImages {
-  const compared = comparedColumns(entry, role, columns)
+export function writeImages({ table, role, columns, images, keys }: RowCheck): WrittenImages {
+  const compared = comparedColumns(table, role, columns)
   const places = compared.map(({ number }) => columns.indexOf(number))
   const texts = images.map((image) => recordText(places.map((place) => image[place])))
   const missing = images.map((image) => {
@@ -22,7 +23,7 @@ export function writeImages({ entry, role, columns, images, keys }: RowCheck): W
     return numbers.length === 0 ? null : `,${numbers.join()},`
   })
   const masked = missing.some((each) => each !== null)
-  return { images: texts, missing, masked, alike: namesFirst(entry, masked) ? alikeOf(keys) : new Map<number, number[]>() }
+  return { images: texts, missing, masked, alike: namesFirst(table, masked) ? alikeOf(keys) : new Map<number, number[]>() }
 }
 
 /** Rows that have their key in common with others. */
@@ -58,7 +59,7 @@ export function readSeen(
       visible.set(first, 'image')
       continue
     }
-    compared ??= comparedColumns(check.entry, check.role, check.columns).map(({ number }) => check.columns.indexOf(number))
+    compared ??= comparedColumns(check.table, check.role, check.columns).map(({ number }) => check.columns.indexOf(number))
     const current = colon === -1 ? images[first]! : text.slice(colon + 1)
     for (const row of same?.filter((each) => rows.includes(each)) ?? [first])
       visible.set(row, grantOf(check, compared, check.images[row]!, current))

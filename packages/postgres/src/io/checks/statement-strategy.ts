@@ -5,7 +5,7 @@ import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { beginAs } from '../sessions/as-identity.ts'
 import { checkStatement, type CheckFunction } from './check-function.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type Patience } from './identity-answers.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { readSeen, type WrittenImages } from './row-image.ts'
 import { isCurrent } from './version-checker.ts'
@@ -18,19 +18,19 @@ const prepared = new WeakMap<pg.ClientBase, Set<string>>()
  * Where no function may be made (CREATE TEMP refused, plpgsql taken away), a statement is prepared instead, and executed once
  * per identity in a transaction of its own. One round trip for each identity.
  */
-export function statementStrategy(session: pg.ClientBase, check: RowCheck, written: WrittenImages, patience: Patience): CheckStrategy {
-  const statement = checkStatement(check.entry, check.role, check.columns, written.masked)
+export function statementStrategy(session: pg.ClientBase, check: RowCheck, written: WrittenImages, options: CheckOptions): CheckStrategy {
+  const statement = checkStatement(check.table, check.role, check.columns, written.masked)
   return async (asked) => {
     await transactionsSeen(session, check)
     const before = await isCurrent(session, check)
     const refusal = await prepare(session, statement, check)
     await discardOldPlans(session, statement.name, check)
-    const identities = await eachInTurn(asked, patience, async ({ identity, rows }) => {
+    const identities = await eachInTurn(asked, options, async ({ identity, rows }) => {
       if (refusal !== null) return refusal
       const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
         try {
           const call = `${statement.name}(${parametersOf(check, written, some)})`
-          const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: patience.timeoutMs })
+          const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: options.timeoutMs })
           return { ok: true, visible: readSeen(check, written, some, found) }
         } catch (error) {
           return failedAnswer(error)
@@ -45,7 +45,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, writt
 }
 
 /** As the role, which needs the right to name the table; the refusal where it lacks that. */
-async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { role, entry }: RowCheck): Promise<IdentityAnswer | null> {
+async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { role, table }: RowCheck): Promise<IdentityAnswer | null> {
   const names = getOrMake(prepared, session, () => new Set<string>())
   if (names.has(name)) return null
   await session.query(`begin; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`)
@@ -58,16 +58,16 @@ async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   }
   names.add(name)
   // Planned without an identity, for the same reason as the check function.
-  const nothing = entry.primaryKey.map(() => `'{}'`).join(', ')
+  const nothing = table.primaryKey.map(() => `'{}'`).join(', ')
   await execute(session, { role, claims: '{}', call: `${name}('{}', '{}', ${nothing})`, timeoutMs: 3_000 }).catch(failedAnswer)
   return null
 }
 
-function parametersOf({ entry, keys }: RowCheck, { images, missing, masked }: WrittenImages, rows: readonly number[]): string {
+function parametersOf({ table, keys }: RowCheck, { images, missing, masked }: WrittenImages, rows: readonly number[]): string {
   const columns = [
     rows.map((row) => images[row]!),
     masked ? rows.map((row) => missing[row]!) : [],
-    ...entry.primaryKey.map((_, column) => rows.map((row) => keys[row]![column]!)),
+    ...table.primaryKey.map((_, column) => rows.map((row) => keys[row]![column]!)),
   ]
   return columns.map((texts) => pg.escapeLiteral(arrayLiteral(texts))).join(', ')
 }

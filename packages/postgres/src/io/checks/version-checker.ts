@@ -10,7 +10,7 @@ select ${unseenSql('$1::pg_catalog.int8[]')} as unseen, array(
     with ordinality asked (tables, functions, role, n) order by asked.n
 ) as versions`
 
-/** Compares the policy versions of entries, in one statement and so in one snapshot, in which all of `xids` are visible. */
+/** Compares the policy versions of tables, in one statement and so in one snapshot, in which all of `xids` are visible. */
 export async function checkVersions(session: pg.ClientBase, check: VersionCheck): Promise<boolean[]> {
   const { pairs, xids } = check
   const list = (oids: readonly number[]): string => `{${oids.join()}}`
@@ -19,8 +19,8 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
     text: VERSIONS_SQL,
     values: [
       xids,
-      pairs.map(({ entry }) => list(entry.reach.tables)),
-      pairs.map(({ entry }) => list(entry.reach.functions)),
+      pairs.map(({ table }) => list(table.reach.tables)),
+      pairs.map(({ table }) => list(table.reach.functions)),
       pairs.map(({ role }) => role),
     ],
   }
@@ -30,11 +30,11 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
     versions = rows[0]!.versions
     return !rows[0]!.unseen
   })
-  return pairs.map(({ entry, role }, index) => versions[index] === entry.roles.get(role)?.version)
+  return pairs.map(({ table, role }, index) => versions[index] === table.roles.get(role)?.version)
 }
 
-/** Whether the policy version is still that of the entry. */
-export async function isCurrent(session: pg.ClientBase, { entry, role }: Pick<RowCheck, 'entry' | 'role'>): Promise<boolean> {
-  const [version] = await loadPolicyVersions(session, entry.reach, [role])
-  return version === entry.roles.get(role)?.version
+/** Whether the policy version is still that of the table. */
+export async function isCurrent(session: pg.ClientBase, { table, role }: Pick<RowCheck, 'table' | 'role'>): Promise<boolean> {
+  const [version] = await loadPolicyVersions(session, table.reach, [role])
+  return version === table.roles.get(role)?.version
 }

@@ -49,14 +49,14 @@ export async function selectPolicies(session: pg.ClientBase, { schema, table, id
 
 /** What each policy says of the row to this identity. The row itself may be hidden from it. */
 export async function explainPolicies(
-  checker: SessionPool,
+  sessions: SessionPool,
   question: PolicyQuestion,
   policies: readonly Policy[],
 ): Promise<readonly WhyStep[]> {
   const { schema, table, identity, row, topic, as } = question
   const name = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`
   const from = `pg_catalog.jsonb_populate_record(null::${name}, $1::jsonb) as ${pg.escapeIdentifier(table)}`
-  const results = await checker.withSession((session) =>
+  const results = await sessions.withSession((session) =>
     asIdentity(session, as, async () => {
       const found: (boolean | string | null)[] = []
       for (const { using } of policies) {

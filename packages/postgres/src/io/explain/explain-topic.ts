@@ -2,18 +2,23 @@ import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, ExplainTopic } from '@tidewire/server'
 import pg from 'pg'
 import { authorizerSettings, tryAs } from '../sessions/as-identity.ts'
+import type { ExplainChangeContext } from './explain-change.ts'
 import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
-import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
-import { explainRole } from './explain-role.ts'
+import { roleStep } from './explain-role.ts'
 
 /** Why an identity may or may not receive on a private topic: its role, its grants, the policies one by one, and the probe itself. */
-export async function explainTopic(sessions: SessionsWhenOpen, authorizer: Authorizer, request: ExplainTopic): Promise<readonly WhyStep[]> {
+export async function explainTopic(
+  { sessions, database }: Pick<ExplainChangeContext, 'sessions' | 'database'>,
+  authorizer: Authorizer,
+  request: ExplainTopic,
+): Promise<readonly WhyStep[]> {
   const { subTopic, identity } = request
-  const { checker, catalog } = await sessions()
-  const role = await explainRole(checker, identity.role)
-  if (!role.usable) return role.steps
-  const steps = [...role.steps, await grantStep(catalog, identity.role)]
-  if (steps.at(-1)!.outcome === 'no') return steps
+  const { apart, catalog } = await sessions()
+  const role = await database.role(identity.role)
+  const steps = [roleStep(role)]
+  if (steps[0]!.outcome === 'no') return steps
+  steps.push(await grantStep(catalog, identity.role))
+  if (steps[1]!.outcome === 'no') return steps
   const row = JSON.stringify({ topic: subTopic, extension: 'broadcast', private: true })
   const as = authorizerSettings(identity, subTopic)
   const question = { identity, schema: 'realtime', table: 'messages', row, topic: subTopic, as }
@@ -22,7 +27,7 @@ export async function explainTopic(sessions: SessionsWhenOpen, authorizer: Autho
     ? [yes('policy', `Policies do not count for ${identity.role}.`)]
     : policies.length === 0
       ? [noPolicyStep(identity.role)]
-      : await explainPolicies(checker, question, policies)
+      : await explainPolicies(apart, question, policies)
   return [...steps, ...overruled(found, await probeStep(authorizer, request))]
 }
 

@@ -1,27 +1,19 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, Explainer } from '@tidewire/server'
 import { databaseReason } from '../../catalog/database-fault.ts'
-import type { FeedDatabase } from '../../decide/feed-database.ts'
-import { explainChange } from './explain-change.ts'
+import { explainChange, type ExplainChangeContext } from './explain-change.ts'
 import { explainTable } from './explain-table.ts'
 import { explainTopic } from './explain-topic.ts'
-import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
-
-export interface ExplainerOptions {
-  readonly sessions: SessionsWhenOpen
-  readonly database: FeedDatabase
-  readonly publication: string
-}
 
 /**
- * Says why, by the catalog, and by asking as the identity in question: with the login that is no superuser and inherits
- * nothing, in transactions that write nothing and are rolled back. The probe of a private topic is the authorizer's own.
+ * Says why, by the catalog, and by asking as the identity in question: with the login that is no superuser and inherits nothing,
+ * in transactions that are rolled back. What decides is the feed's and the authorizer's own code.
  */
-export function postgresExplainer(options: ExplainerOptions, authorizer: Authorizer): Explainer {
+export function postgresExplainer(context: ExplainChangeContext, authorizer: Authorizer): Explainer {
   return {
-    topic: (question) => answered('policy', () => explainTopic(options.sessions, authorizer, question)),
-    change: (question) => answered('row', () => explainChange(options, question)),
-    table: (schema, table) => explainTable(options.sessions, schema, table),
+    topic: (question) => answered('policy', () => explainTopic(context, authorizer, question)),
+    change: (question) => answered('row', () => explainChange(context, question)),
+    table: (schema, table) => explainTable(context.sessions, schema, table),
   }
 }
 

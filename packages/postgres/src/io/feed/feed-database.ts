@@ -1,17 +1,17 @@
 import type pg from 'pg'
 import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
+import type { CatalogPort } from '../../catalog/catalog-port.ts'
 import { Batcher } from '../../catalog/batcher.ts'
 import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
-import { ORDERED_TIMEOUT_MS, type FeedSessions } from '../sessions/feed-sessions.ts'
-import type { SessionPool } from '../sessions/session-pool.ts'
+import { ORDERED_TIMEOUT_MS, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
 import { computedColumns } from '../checks/generated-columns.ts'
 import { generatedColumns, jsonOf } from '../checks/missing-values.ts'
 import { checkOldRows } from '../checks/image-checker.ts'
-import type { Patience } from '../checks/identity-answers.ts'
+import type { CheckOptions } from '../checks/identity-answers.ts'
 import { checkRows } from '../checks/row-checker.ts'
 import { checkVersions } from '../checks/version-checker.ts'
 
@@ -22,7 +22,7 @@ export interface FeedDatabaseOptions {
 }
 
 /** Asks Postgres. `sessions` gives the sessions, once there is a database. */
-export function feedDatabase(sessions: () => Promise<FeedSessions>, options: FeedDatabaseOptions): FeedDatabase {
+export function feedDatabase(sessions: SessionsWhenOpen, options: FeedDatabaseOptions): FeedDatabase {
   const onChecker = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).checker.withSession(work)
   const onCatalog = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).catalog.withSession(work)
   const onApart = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).apart.withSession(work)
@@ -46,17 +46,10 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     const lsn = await onCatalog(insertLsn)
     return asked.map(() => lsn)
   })
-  const rowChecks = (on: typeof onChecker, pool: () => Promise<SessionPool>, patience: Patience): RowChecks => ({
-    testFilters: (check) => on((session) => testFilters(session, check)),
-    checkRows: async (check) => checkRows(await pool(), check, patience),
-    checkOldRows: (check) => on((session) => checkOldRows(session, check, patience)),
-    checkVersions: (check) => on((session) => checkVersions(session, check)),
-    jsonOf: (question) => on((session) => jsonOf(session, question, patience.timeoutMs)),
-    computed: (question) => on((session) => computedColumns(session, question, patience.timeoutMs)),
-    generated: (entry, columns, rows) => onCatalog((session) => generatedColumns(session, entry, columns, rows)),
-  })
-  const ordered = { timeoutMs: Math.min(ORDERED_TIMEOUT_MS, options.identityTimeoutMs), isolates: false }
-  return {
+  const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, options.identityTimeoutMs)
+  const ordered = rowChecks(sessions, 'checker', { timeoutMs, isolates: false, leavesNothing: false })
+  const apart = rowChecks(sessions, 'apart', { timeoutMs: options.identityTimeoutMs, isolates: true, leavesNothing: false })
+  const catalog: CatalogPort = {
     publishedTables: () => published.ask(null),
     unpublishedTable: async ({ schema, table }, role) => ({
       publication: options.publication,
@@ -65,10 +58,23 @@ export function feedDatabase(sessions: () => Promise<FeedSessions>, options: Fee
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
-    ...rowChecks(onChecker, async () => (await sessions()).checker, ordered),
-    testFilters: (check) => onApart((session) => testFilters(session, check)),
-    apart: rowChecks(onApart, async () => (await sessions()).apart, { timeoutMs: options.identityTimeoutMs, isolates: true }),
     insertLsn: () => lsns.ask(null),
+  }
+  return { catalog, checks: { ...ordered, testFilters: apart.testFilters }, apart }
+}
+
+/** Checks on the sessions of one pool. */
+export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'apart', options: CheckOptions): RowChecks {
+  const on = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions())[pool].withSession(work)
+  return {
+    testFilters: (check) => on((session) => testFilters(session, check)),
+    checkRows: async (check) => checkRows((await sessions())[pool], check, options),
+    checkOldRows: (check) => on((session) => checkOldRows(session, check, options)),
+    checkVersions: (check) => on((session) => checkVersions(session, check)),
+    jsonOf: (question) => on((session) => jsonOf(session, question, options.timeoutMs)),
+    computed: (question) => on((session) => computedColumns(session, question, options.timeoutMs)),
+    generated: async (table, columns, rows) =>
+      (await sessions()).catalog.withSession((session) => generatedColumns(session, table, columns, rows)),
   }
 }
 

@@ -5,9 +5,9 @@ import type { FeedOptions } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import { adminSql } from '../embedded/admin-sql.ts'
 import { postgresExplainer } from '../explain/explainer.ts'
-import { feedDatabase } from './feed-database.ts'
+import { feedDatabase, rowChecks } from './feed-database.ts'
 import { nodeRuntime } from '../node-runtime.ts'
-import { openFeedSessions, type FeedSessions } from '../sessions/feed-sessions.ts'
+import { openFeedSessions, type FeedSessions, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { DEFAULT_WINDOW_BYTES, openChangeSource } from '../replication/open-change-source.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 
@@ -90,7 +90,9 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
       roles: ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])],
     }),
   )
-  const database = feedDatabase(() => sessions.get(), { publication, identityTimeoutMs: options.identityTimeoutMs ?? 1_000 })
+  const identityTimeoutMs = options.identityTimeoutMs ?? 1_000
+  const database = feedDatabase(sessions.get, { publication, identityTimeoutMs })
+  const checks = rowChecks(sessions.get, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })
   const feed = new PostgresChangeFeed(
     database,
     nodeRuntime,
@@ -129,8 +131,8 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   return {
     changeFeed: feed,
     source,
-    explainer: (authorizer) => postgresExplainer({ sessions: () => sessions.get(), database, publication }, authorizer),
-    sql: adminSql(() => sessions.get()),
+    explainer: (authorizer) => postgresExplainer({ sessions: sessions.get, database: database.catalog, checks, publication }, authorizer),
+    sql: adminSql(sessions.get),
     close: async () => {
       feed.close()
       await source.close()
@@ -154,7 +156,7 @@ function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) =>
 }
 
 /** Opened at the first question; after a failure, at the next one. */
-function lazily(open: () => Promise<FeedSessions>): { get(): Promise<FeedSessions>; close(): Promise<void> } {
+function lazily(open: SessionsWhenOpen): { readonly get: SessionsWhenOpen; close(): Promise<void> } {
   let sessions: Promise<FeedSessions> | null = null
   return {
     get: () => {

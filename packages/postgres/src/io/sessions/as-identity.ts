@@ -1,7 +1,5 @@
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
-import { Identities } from '../../catalog/identity.ts'
-import type { ClaimsUse } from '../../catalog/policy-analysis.ts'
 import { settingsOf } from '../../messages/authorization-sql.ts'
 import { questionOf } from '../../messages/authorizer.ts'
 
@@ -13,11 +11,6 @@ export interface IdentitySettings {
   readonly role: string
   /** By name. */
   readonly settings: Readonly<Record<string, string>>
-}
-
-/** As the feed sets it: the claims that the table's policies may read, and nothing else. */
-export function feedSettings({ role, claims }: Identity, use: ClaimsUse): IdentitySettings {
-  return { role, settings: { 'request.jwt.claims': new Identities().of(role, claims, use).claims } }
 }
 
 /** As the authorizer sets it. */
@@ -36,10 +29,10 @@ export function beginAs({ role, settings }: IdentitySettings, timeoutMs: number,
   return `begin ${access}; set local statement_timeout = ${Math.ceil(timeoutMs)}; select ${sets.join(', ')}`
 }
 
-/** Runs `work` as this identity, in a transaction that writes nothing and is rolled back. */
+/** Runs `work` as this identity, in a transaction that is rolled back. */
 export async function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
   try {
-    await session.query(beginAs(identity, TIMEOUT_MS, 'read only'))
+    await session.query(beginAs(identity, TIMEOUT_MS, 'read write'))
     return await work()
   } finally {
     await session.query('rollback')

@@ -23,11 +23,15 @@ export interface ChangeEntry {
   readonly select: readonly string[] | null
 }
 
-/** Why a subscription is refused: `message` is the reference's text for the client. */
-export interface EntryRefusal {
-  readonly ok: false
+/** What a channel is notified of, and what mends it. */
+export interface Notice {
   readonly message: string
   readonly fault: ChangesFault
+}
+
+/** Why a subscription is refused: `message` is the reference's text for the client. */
+export interface EntryRefusal extends Notice {
+  readonly ok: false
 }
 
 export type ParsedEntry = { readonly ok: true; readonly entry: ChangeEntry } | EntryRefusal

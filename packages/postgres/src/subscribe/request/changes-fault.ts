@@ -1,14 +1,8 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
-import type { ChangeEntry } from './change-entry.ts'
+import type { ChangeEntry, Notice } from './change-entry.ts'
 import type { Subscription } from '../audience.ts'
-
-/** Something that a subscriber should know, and what mends it. */
-export interface Advice {
-  readonly message: string
-  readonly fault: ChangesFault
-}
 
 type Named = Pick<CatalogTable, 'schema' | 'name'>
 
@@ -33,11 +27,11 @@ export function notPublished({ schema, table }: ChangeEntry, { publication, tabl
 }
 
 /** Why a subscriber that asks for deletes of rows that it could see gets none of this table (rule D14); `null`: it gets them. */
-export function deletesWithheld(table: CatalogTable, role: string): Advice | null {
+export function deletesWithheld(table: CatalogTable, role: string): Notice | null {
   const access = table.roles.get(role)
   if (!table.rowSecurity || access === undefined || access.bypassesRowSecurity) return null
   const withheld = `Deletes of ${table.schema}.${table.name} are withheld: to find out who could see a deleted row, `
-  const because = (why: string, hint: string): Advice => ({ message: withheld + why, fault: { code: 'deletes-withheld', hint } })
+  const because = (why: string, hint: string): Notice => ({ message: withheld + why, fault: { code: 'deletes-withheld', hint } })
   if (!table.replicaIdentityFull) return because('it needs REPLICA IDENTITY FULL', `alter table ${sqlName(table)} replica identity full;`)
   return access.scope === 'opaque'
     ? because(
@@ -48,17 +42,23 @@ export function deletesWithheld(table: CatalogTable, role: string): Advice | nul
 }
 
 /** SQL would refuse the table altogether (rule D15). */
-export function schemaWithheld({ schema, name }: Named, role: string): Advice {
+export function schemaWithheld({ schema, name }: Named, role: string): Notice {
   return {
     message: `Changes of ${schema}.${name} are withheld: your role may not use the schema`,
     fault: { code: 'not-allowed', hint: `grant usage on schema ${sqlIdentifier(schema)} to ${sqlIdentifier(role)};` },
   }
 }
 
-/** What of an accepted subscription will surprise its user. */
-export function adviceFor({ entry, filters, channel }: Subscription, table: CatalogTable, role: CatalogRole): Advice[] {
+/** Changes of an accepted subscription that do not come. */
+export function withheldFor({ entry, channel }: Subscription, table: CatalogTable, { name }: CatalogRole): Notice[] {
+  const deletes = channel.authorizesDeletes && (entry.event === '*' || entry.event === 'DELETE') ? deletesWithheld(table, name) : null
+  return [...(deletes === null ? [] : [deletes]), ...(table.roles.get(name)?.usesSchema === false ? [schemaWithheld(table, name)] : [])]
+}
+
+/** What else of it will surprise its user. */
+export function adviceFor({ entry, filters, channel }: Subscription, table: CatalogTable, role: CatalogRole): Notice[] {
   const name = sqlName(table)
-  const advice: Advice[] = []
+  const advice: Notice[] = []
   const wants = (event: ChangeEntry['event']): boolean => entry.event === '*' || entry.event === event
   if (table.primaryKey.length === 0 && entry.event !== 'DELETE')
     advice.push({

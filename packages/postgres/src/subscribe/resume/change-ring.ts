@@ -8,11 +8,8 @@ export interface RingLimits {
   readonly maxAgeMs: number
 }
 
-export interface KeptChange {
+interface Kept {
   readonly change: RowChange
-}
-
-interface Kept extends KeptChange {
   readonly bytes: number
   readonly atMs: number
   /** Where the transaction ends whose last change this is; `null` when another one follows. */
@@ -31,7 +28,7 @@ export class ChangeRing {
   #kept: Kept[] = []
   #from = 0
   #bytes = 0
-  /** Everything after this is here. */
+  /** Everything after this is here; `null` before the first epoch. */
   #start: LogPosition | null = null
   #last: LogPosition | null = null
   /** Tables of which changes before a position may be missing. */
@@ -47,11 +44,6 @@ export class ChangeRing {
 
   get size(): number {
     return this.#kept.length - this.#from
-  }
-
-  /** Everything after this position is here; `null` before the first epoch. */
-  get start(): LogPosition | null {
-    return this.#start
   }
 
   /** The position of the newest change, even when it is no longer here. */
@@ -130,7 +122,7 @@ export class ChangeRing {
   }
 
   /** The changes after a position, oldest first. */
-  after(position: LogPosition, limit: number): readonly KeptChange[] {
+  after(position: LogPosition, limit: number): readonly RowChange[] {
     let low = this.#from
     let high = this.#kept.length
     while (low < high) {
@@ -138,6 +130,6 @@ export class ChangeRing {
       if (compareLogPositions(logPositionOf(this.#kept[middle]!.change), position) <= 0) low = middle + 1
       else high = middle
     }
-    return this.#kept.slice(low, low + limit)
+    return this.#kept.slice(low, low + limit).map(({ change }) => change)
   }
 }

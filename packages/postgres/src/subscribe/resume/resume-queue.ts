@@ -15,8 +15,11 @@ export interface ReplayPort {
   processed(lsn: Lsn): Promise<void>
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
-  /** Decides and delivers to these channels. Rejects when the database cannot be reached, without having sent anything. */
-  replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<void>
+  /**
+   * Decides and delivers to these channels, save for those that get another identity meanwhile; answers to which ones. Rejects when the
+   * database cannot be reached, without having sent anything.
+   */
+  replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
 }
 
 export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
@@ -67,15 +70,14 @@ export class ResumeQueue {
 
   /** The channel's subscriptions stand in the index already. When something is missing, it is not live afterwards. */
   async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<ReplayOutcome> {
-    const { port, runtime, ring } = this.#options
-    const epoch = port.epoch()
-    if (!ring.reaches(since)) return { recovered: false, reason: 'position-too-old' }
-    if (this.#hasGap(channel, since)) return { recovered: false, reason: 'publication-changed' }
-    const sinceMs = runtime.uptime()
+    const { port, runtime } = this.#options
+    const request = { channel, epoch: port.epoch(), sinceMs: runtime.uptime(), cursor: since }
+    const obstacle = this.#obstacle(request)
+    if (obstacle !== null) return { recovered: false, reason: obstacle }
     // After a restart, what was missed may still be on its way from the slot.
     await port.processed(startLsn)
     return new Promise((done) => {
-      this.#queue.push({ channel, epoch, sinceMs, cursor: since, done })
+      this.#queue.push({ ...request, done })
       if (this.#running || this.#closed) return
       this.#running = true
       void this.#run().finally(() => (this.#running = false))
@@ -107,33 +109,28 @@ export class ResumeQueue {
 
   /** The one whose turn it is, of those that can go on. */
   #next(): Resuming | undefined {
-    const { port, ring, runtime, maxWaitMs } = this.#options
     for (const each of this.#queue) {
-      const reason: GapReason | null =
-        each.epoch !== port.epoch()
-          ? 'other-epoch'
-          : !ring.reaches(each.cursor)
-            ? 'position-too-old'
-            : this.#hasGap(each.channel, each.cursor)
-              ? 'publication-changed'
-              : runtime.uptime() - each.sinceMs > maxWaitMs
-                ? 'too-many-replays'
-                : null
-      if (reason === null && !each.channel.closed) return each
-      this.#end(each, { recovered: false, reason: reason ?? 'unspecified' })
+      const obstacle = each.channel.closed ? 'unspecified' : this.#obstacle(each)
+      if (obstacle === null) return each
+      this.#end(each, { recovered: false, reason: obstacle })
     }
     return undefined
   }
 
-  /** A table of the channel was not published for a while. */
-  #hasGap({ subscriptions }: FeedChannel, position: LogPosition): boolean {
-    return [...subscriptions].some(({ oid }) => this.#options.ring.hasGap(oid, position))
+  /** Why what the channel missed cannot be sent; `null`: it can. */
+  #obstacle({ channel, epoch, sinceMs, cursor }: Omit<Resuming, 'done'>): GapReason | null {
+    const { port, ring, runtime, maxWaitMs } = this.#options
+    if (epoch !== port.epoch()) return 'other-epoch'
+    if (!ring.reaches(cursor)) return 'position-too-old'
+    // A table of the channel was not published for a while.
+    if ([...channel.subscriptions].some(({ oid }) => ring.hasGap(oid, cursor))) return 'publication-changed'
+    return runtime.uptime() - sinceMs > maxWaitMs ? 'too-many-replays' : null
   }
 
   /** False: there are few changes left, or none. */
   async #step(first: Resuming, atMost: number): Promise<boolean> {
     const limit = Math.max(LAST_CHANGES, Math.min(atMost, Math.floor(MAX_DELIVERIES / this.#queue.length)))
-    const changes = this.#options.ring.after(first.cursor, limit).map(({ change }) => change)
+    const changes = this.#options.ring.after(first.cursor, limit)
     if (changes.length < LAST_CHANGES) return false
     await this.#send(changes, first.cursor)
     return true
@@ -141,7 +138,7 @@ export class ResumeQueue {
 
   /** Nothing moves meanwhile, so nothing is missed between the ring and what comes live. False: too much has come. */
   async #finish(first: Resuming): Promise<void> {
-    const changes = this.#options.ring.after(first.cursor, LAST_CHANGES * 4 + 1).map(({ change }) => change)
+    const changes = this.#options.ring.after(first.cursor, LAST_CHANGES * 4 + 1)
     if (changes.length > LAST_CHANGES * 4) return
     const from = first.cursor
     if (changes.length > 0) await this.#send(changes, from)
@@ -158,13 +155,14 @@ export class ResumeQueue {
     const takesPart = ({ cursor }: Resuming): boolean => compareLogPositions(cursor, from) >= 0 && compareLogPositions(cursor, end) < 0
     const together = this.#queue.filter((each) => takesPart(each) && !each.channel.closed)
     for (const { channel, cursor } of together) channel.dispatch({ type: 'replayed', after: cursor })
-    await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))
+    const sent = await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))
     for (const each of together) {
+      if (!sent.has(each.channel)) continue
       each.cursor = end
       each.channel.dispatch({ type: 'replayed', after: end })
     }
-    const sent = new Set(together)
-    this.#queue = [...this.#queue.filter((each) => !sent.has(each)), ...together]
+    const tookPart = new Set(together)
+    this.#queue = [...this.#queue.filter((each) => !tookPart.has(each)), ...together]
   }
 
   #end(resuming: Resuming, outcome: ReplayOutcome): void {

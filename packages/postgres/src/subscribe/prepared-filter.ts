@@ -1,5 +1,7 @@
 import type { Filter } from '@tidewire/protocol'
 import type { CatalogColumn, CatalogTable } from '../catalog/catalog-table.ts'
+import { getOrMake } from '../catalog/multimap.ts'
+import type { ColumnText } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 
 /**
@@ -16,7 +18,7 @@ export interface PreparedFilter {
 }
 
 /** SQL's three values, of a column's text; null is SQL null. */
-export type ColumnTest = (text: string | null) => boolean | null
+type ColumnTest = (text: string | null) => boolean | null
 
 const BOOL = 16
 const INTEGERS = new Set([20, 21, 23])
@@ -28,20 +30,24 @@ export function prepareFilter(filter: Filter, column: CatalogColumn, values: rea
   return { filter, column, values, test: columnTest(filter, column, values) }
 }
 
-/** The test, where the row was written with the type that the filter was prepared for; `null`: only Postgres can evaluate it. */
-export function testFor({ test, column }: PreparedFilter, table: Table): ColumnTest | null {
+/**
+ * Whether the filter is true for a row. `null`: only Postgres can say, since the value has another type than the filter was
+ * prepared for, or is none of its type.
+ */
+export function verdictOf({ test, column }: PreparedFilter, table: Table, text: ColumnText): boolean | null {
+  const value = text(column.name)
+  if (value === undefined) return false
   if (test === null) return null
-  const written = typesOf(table).get(column.name)
-  return written === undefined || written === column.typeOid ? test : null
+  const written = getOrMake(types, table, () => new Map(table.columns.map(({ name, typeOid }) => [name, typeOid]))).get(column.name)
+  if (written !== undefined && written !== column.typeOid) return null
+  try {
+    return test(value) === true
+  } catch {
+    return null
+  }
 }
 
 const types = new WeakMap<Table, ReadonlyMap<string, number>>()
-
-function typesOf(table: Table): ReadonlyMap<string, number> {
-  let known = types.get(table)
-  if (known === undefined) types.set(table, (known = new Map(table.columns.map(({ name, typeOid }) => [name, typeOid]))))
-  return known
-}
 
 /** Whether the filters were prepared for the columns as the table has them now. */
 export function fits(filters: readonly PreparedFilter[], { columns }: Pick<CatalogTable, 'columns'>): boolean {

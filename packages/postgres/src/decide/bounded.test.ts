@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import { databaseError, FakeChecks } from '../../test/fake-checks.ts'
+import type { CatalogPort } from '../catalog/catalog-port.ts'
+import { isUnreachable } from '../catalog/database-fault.ts'
+import { bounded } from './bounded.ts'
+
+function start(): {
+  readonly database: ReturnType<typeof bounded>
+  readonly checks: FakeChecks
+  readonly timers: { readonly afterMs: number; readonly expire: () => void; isCancelled: boolean }[]
+} {
+  const timers: { afterMs: number; expire: () => void; isCancelled: boolean }[] = []
+  const checks = new FakeChecks()
+  const catalog = { insertLsn: () => new Promise(() => {}) } as unknown as CatalogPort
+  const runtime = {
+    ...{ uptime: () => 0, random: () => 0, endOfTurn: () => {} },
+    setTimer: (expire: () => void, afterMs: number) => {
+      const timer = { afterMs, expire, isCancelled: false }
+      timers.push(timer)
+      return { cancel: () => (timer.isCancelled = true) }
+    },
+  }
+  return { database: bounded({ catalog, checks, apart: checks }, runtime), checks, timers }
+}
+
+const question = { pairs: [], xids: [], waits: false }
+
+test('an answer, or an error, is passed on as it is, and nothing waits for it any more', async () => {
+  const { database, checks, timers } = start()
+  expect(await database.checks.checkVersions(question)).toEqual([])
+  checks.answers = { checkVersions: () => Promise.reject(databaseError('42P01')) }
+  await expect(database.apart.checkVersions(question)).rejects.toMatchObject({ code: '42P01' })
+  expect(checks.asked('checkVersions')).toEqual([question, question])
+  await Promise.resolve()
+  expect(timers.map(({ afterMs, isCancelled }) => [afterMs, isCancelled])).toEqual([
+    [10_000, true],
+    [10_000, true],
+  ])
+})
+
+test('a catalog that does not answer for 35 s is a database that cannot be reached', async () => {
+  const { database, timers } = start()
+  const answer = database.catalog.insertLsn()
+  expect(timers.map(({ afterMs }) => afterMs)).toEqual([35_000])
+  timers[0]!.expire()
+  const error: unknown = await answer.catch((reason: unknown) => reason)
+  expect([isUnreachable(error), String(error)]).toEqual([true, 'Error: no answer to insertLsn for 35000 ms'])
+})

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest'
+import { audience, catalogTable, filter } from '../../test/fake-checks.ts'
+import { CircuitBreaker, SLOW_MS } from './circuit-breaker.ts'
+
+const table = catalogTable()
+const [mine, yours] = [audience(table, 'me'), audience(table, 'you')]
+const filtering = audience(table, 'me', { key: 'filtering', filters: [filter(table, 'body', 'like', 'a%')] })
+const elsewhere = audience(catalogTable({ oid: 2 }), 'me')
+const all = [mine, yours, filtering, elsewhere]
+
+test('policies that fail concern all audiences of the identity and table, and only once it is news', () => {
+  const breaker = new CircuitBreaker()
+  expect([breaker.holds(mine), breaker.openUntil(mine, 0)]).toEqual([false, 0])
+  expect(breaker.failed(mine, { kind: 'policy', timedOut: false }, 0)).toBe(true)
+  expect(breaker.failed(filtering, { kind: 'policy', timedOut: false }, 0)).toBe(false)
+  expect(all.map((each) => breaker.holds(each))).toEqual([true, false, true, false])
+  expect(all.map((each) => breaker.openUntil(each, 0))).toEqual([0, 0, 0, 0])
+})
+
+test('a filter that fails concerns its audience alone', () => {
+  const breaker = new CircuitBreaker()
+  breaker.failed(filtering, { kind: 'filter', timedOut: true }, 0)
+  expect(all.map((each) => breaker.holds(each))).toEqual([false, false, true, false])
+  breaker.suspect(audience(table, 'you', { key: 'other', filters: filtering.filters }))
+  expect(breaker.holds(yours)).toBe(false)
+  breaker.suspect(yours)
+  expect(breaker.holds(yours)).toBe(true)
+})
+
+test('without policies it concerns the role', () => {
+  const breaker = new CircuitBreaker()
+  breaker.suspect(audience(table, null))
+  expect(breaker.holds(audience(table, null, { key: 'same role' }))).toBe(true)
+  expect(breaker.holds(audience(table, null, { key: 'other role', role: 'other' }))).toBe(false)
+})
+
+test('after a time-out nothing is asked for a second, then for twice as long, at most for a minute', () => {
+  const breaker = new CircuitBreaker()
+  const until: number[] = []
+  for (let n = 0; n < 8; n++) {
+    breaker.failed(mine, { kind: 'policy', timedOut: true }, 0)
+    until.push(breaker.openUntil(mine, 0))
+  }
+  expect(until).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  expect([breaker.openUntil(mine, 59_999), breaker.openUntil(mine, 60_000), breaker.openUntil(yours, 0)]).toEqual([60_000, 0, 0])
+})
+
+test('three fast answers in a row clear it, and the next fault is news again', () => {
+  const breaker = new CircuitBreaker()
+  breaker.failed(mine, { kind: 'policy', timedOut: false }, 0)
+  const answers = [SLOW_MS - 1, SLOW_MS - 1, SLOW_MS, SLOW_MS - 1, SLOW_MS - 1].map((tookMs) => {
+    breaker.answered(filtering, tookMs)
+    return breaker.holds(mine)
+  })
+  expect(answers).toEqual([true, true, true, true, true])
+  breaker.failed(mine, { kind: 'policy', timedOut: false }, 0)
+  for (let n = 0; n < 2; n++) breaker.answered(mine, 1)
+  expect(breaker.holds(mine)).toBe(true)
+  breaker.answered(mine, 1)
+  expect(breaker.holds(mine)).toBe(false)
+  breaker.answered(mine, 1)
+  expect(breaker.failed(mine, { kind: 'policy', timedOut: false }, 0)).toBe(true)
+})
+
+test('who is suspected already keeps its back-off', () => {
+  const breaker = new CircuitBreaker()
+  breaker.failed(mine, { kind: 'policy', timedOut: true }, 0)
+  breaker.suspect(mine)
+  expect(breaker.openUntil(mine, 0)).toBe(1_000)
+})
