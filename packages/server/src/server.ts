@@ -1,32 +1,23 @@
-import type { DecisionCode } from './decision-code.ts'
 import { AdminChannel } from './admin/admin-channel.ts'
 import type { AdminView } from './admin/admin-view.ts'
 import { allObservers, Observers } from './all-observers.ts'
-import {
-  checkClaims,
-  describeTokenRefusal,
-  joinReason,
-  normalizeToken,
-  tokenSystemMessage,
-  upgradeAnswer,
-  type TokenRefusal,
-} from './auth/token.ts'
-import type { AdmissionResult, Services } from './channel/services.ts'
+import { Admissions } from './auth/admission.ts'
+import { noAuthorizer, timedAuthorizer } from './auth/authorizers.ts'
+import type { Services } from './channel/services.ts'
 import { NodeAdmin, type OwnFigures } from './cluster/node-admin.ts'
 import { Nodes } from './cluster/nodes.ts'
-import { Connection, type ConnectionLimits } from './connection/connection.ts'
+import { connectionLimits, type ConnectionLimits } from './connection/connection-limits.ts'
+import { Connection } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
-import { frameBounds, joinBounds } from './limits/limits.ts'
+import { checkUpgrade, type UpgradeAdmission } from './connection/upgrade-check.ts'
 import { RateCounter } from './limits/rate-counter.ts'
 import { UnfinishedMessages } from './limits/unfinished-messages.ts'
 import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
 import type {
   AdminPorts,
-  Authorization,
   Authorizer,
   ChangeFeed,
-  Claims,
   Decision,
   FeedLag,
   FeedProgress,
@@ -72,13 +63,6 @@ export interface Processes {
   readonly isSibling: (peer: RelayPeer) => boolean
 }
 
-export type ConnectionAdmission =
-  | { readonly ok: true; readonly token: string; readonly claims: Claims }
-  | { readonly ok: false; readonly status: number; readonly text: string }
-
-/** A receiver over its backlog that takes nothing for so long is closed, sooner than one that holds little. */
-const MAX_PAUSE_MS = 2_000
-
 /**
  * One node, without its sockets: takes transports, gives connections.
  */
@@ -95,6 +79,7 @@ export class Server {
   readonly #first: Observer
   #watchers: readonly Observer[] = []
   readonly #limits: ConnectionLimits
+  readonly #admissions: Admissions
   readonly #upgrades: RateCounter
   readonly #admin: AdminChannel | null
   readonly #nodes: Nodes | null
@@ -119,21 +104,9 @@ export class Server {
       tracer: ports.tracer ?? null,
       outbox: relay === null ? null : new RelayOutbox(relay, scheduler),
     })
+    this.#admissions = new Admissions(ports.verifier, () => runtime.now(), options.requiredClaims)
     this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
-    this.#limits = {
-      maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
-      maxCongestedSweeps: Math.ceil(options.maxStallMs / SWEEP_INTERVAL_MS),
-      maxClosingSweeps: Math.ceil(options.drainTimeoutMs / SWEEP_INTERVAL_MS),
-      backlog: {
-        maxBytes: options.maxBacklogBytes,
-        maxMovingBytes: Math.max(options.maxBacklogBytes, options.maxMovingBacklogBytes),
-        maxPauseMs: Math.min(MAX_PAUSE_MS, options.maxStallMs),
-        maxWaitMs: options.maxStallMs,
-      },
-      frame: frameBounds(options.limits),
-      join: joinBounds(options.limits),
-      privateOnly: options.privateOnly,
-    }
+    this.#limits = connectionLimits(options)
     const presence = new PresenceTracker<object>({
       replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
       maxTopicBytes: options.limits.maxPresenceBytes,
@@ -165,12 +138,12 @@ export class Server {
       presence,
       presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
-      authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
+      authorizer: ports.authorizer ? timedAuthorizer(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : noAuthorizer,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
       showsFailedPolicies: options.showsFailedPolicies,
-      admit: (token, headers) => this.#admit(token, headers),
+      admit: (token, headers) => this.#admissions.admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null
     this.connections.admin = this.#admin
@@ -195,7 +168,7 @@ export class Server {
   }
 
   /** Whether a socket may be opened with this API key (rules A1, H1). Never rejects. */
-  async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<ConnectionAdmission> {
+  async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<UpgradeAdmission> {
     const admission = await this.checkUpgrade(apiKey ?? '', headers)
     if (!admission.ok) this.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
     return admission
@@ -313,71 +286,19 @@ export class Server {
   }
 
   /** What an upgrade would be answered; counts as one. Never rejects. */
-  async checkUpgrade(
-    apiKey: string,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<
-    | { readonly ok: true; readonly token: string; readonly claims: Claims }
-    | { readonly ok: false; readonly status: number; readonly text: string; readonly code: DecisionCode }
-  > {
-    const { runtime } = this.#ports
-    if (this.connections.draining) return { ok: false, status: 503, text: 'Realtime is restarting, please standby', code: 'restarting' }
-    const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await this.#examine(apiKey, headers)
-    if ('refusal' in examined) {
-      const { refusal } = examined
-      // An inspector is let in over the limit of users: it may be needed because of them.
-      const key = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.check(apiKey) : undefined
-      if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
-      if (key?.code === 'admin-key-expired') return { ok: false, status: 401, text: 'Token has expired', code: key.code }
-      return { ok: false, ...upgradeAnswer(refusal), code: describeTokenRefusal(refusal).code }
-    }
-    if (!this.connections.mayJoin()) return { ok: false, status: 429, text: 'Too many connected users', code: 'too-many-users' }
-    if (this.#upgrades.add(runtime.uptime())) return { ok: false, status: 429, text: 'Too many joins per second', code: 'too-many-joins' }
-    return { ok: true, token: apiKey, claims: examined.identity.claims }
-  }
-
-  async #admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult> {
-    const result = await this.#examine(token, headers)
-    if (!('refusal' in result)) return { ok: true, admission: result }
-    const { refusal } = result
-    return { ok: false, code: describeTokenRefusal(refusal).code, joinReason: joinReason(refusal), message: tokenSystemMessage(refusal) }
-  }
-
-  async #examine(
-    token: string,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<Extract<AdmissionResult, { ok: true }>['admission'] | { readonly refusal: TokenRefusal }> {
-    const { verifier, runtime } = this.#ports
-    const verified = await verifier.verify(normalizeToken(token))
-    if (!verified.ok) return { refusal: verified.fault }
-    const checked = checkClaims(verified.claims, runtime.now(), this.options.requiredClaims)
-    if (!checked.ok) return { refusal: checked.refusal }
-    return { token, identity: { role: checked.role, claims: checked.claims, headers }, expiresAtMs: checked.expMs }
+  checkUpgrade(apiKey: string, headers: Readonly<Record<string, string>>): Promise<UpgradeAdmission> {
+    return checkUpgrade(apiKey, {
+      draining: this.connections.draining,
+      examine: (token) => this.#admissions.examine(token, headers),
+      checkAdminKey: (token) => this.#admin?.check(token),
+      allowUser: () => this.connections.mayJoin(),
+      allowUpgrade: () => !this.#upgrades.add(this.#ports.runtime.uptime()),
+    })
   }
 }
 
 function lagOf({ lagBytes, oldestAt, faults = 0 }: FeedProgress, now: number): FeedLag {
   return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), faults }
-}
-
-function timed(authorizer: Authorizer, runtime: Runtime, measured: (ms: number) => void): Authorizer {
-  const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
-    const at = runtime.uptime()
-    const authorization = await ask()
-    measured(runtime.uptime() - at)
-    return authorization
-  }
-  return {
-    read: (request) => time(() => authorizer.read(request)),
-    write: (request) => time(() => authorizer.write(request)),
-  }
-}
-
-const NO_DATABASE = 'private channels are decided by policies in Postgres, and this server was started without a database'
-
-const NO_AUTHORIZER: Authorizer = {
-  read: () => Promise.resolve({ ok: false, reason: `Unauthorized: ${NO_DATABASE}` }),
-  write: () => Promise.resolve({ ok: true, broadcast: false, presence: false, detail: NO_DATABASE }),
 }
 
 function base64url(bytes: Uint8Array): string {

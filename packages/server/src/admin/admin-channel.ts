@@ -2,7 +2,7 @@ import type { DecisionCode } from '../decision-code.ts'
 import { isJsonObject, type AdminWelcome, type ClientFrame, type JsonObject } from '@tidewire/protocol'
 import type { AdminEndpoint, AdminPeer } from '../connection/admin-endpoint.ts'
 import type { AdminPorts, Decision } from '../ports.ts'
-import { checkAdminKey, type AdminKey } from './admin-key.ts'
+import { checkAdminKey, type AdminKey } from '../auth/admin-key.ts'
 import { parseAdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'
 import { answer, answerAlone, type AnswerContext } from './answers.ts'
@@ -62,7 +62,7 @@ export class AdminChannel implements AdminEndpoint {
 
   receive(frame: ClientFrame, peer: AdminPeer): void {
     const { event, joinRef, ref } = frame
-    if (!peer.allowEvent()) return reply(peer, joinRef, ref, 'error', { reason: 'TooManyRequests: too many messages per second' })
+    if (!peer.rates.allowEvent()) return reply(peer, joinRef, ref, 'error', { reason: 'TooManyRequests: too many messages per second' })
     if (event === 'phx_join') return void this.#join(frame, peer)
     const inspector = this.#inspectors.get(peer)
     if (inspector === undefined) return reply(peer, joinRef, ref, 'error', { reason: 'unmatched topic' })
@@ -71,7 +71,7 @@ export class AdminChannel implements AdminEndpoint {
         inspector.reply(ref, 'ok', {})
         return this.closed(peer)
       case 'access_token':
-        return peer.allowJoin() ? void this.#renew(inspector, tokenOf(frame) ?? '') : peer.closeForJoins()
+        return peer.rates.allowJoin() ? void this.#renew(inspector, tokenOf(frame) ?? '') : peer.closeForJoins()
       default: {
         const parsed = parseAdminRequest(event, frame.payload.kind === 'json' ? frame.payload.value : null)
         if (parsed.ok) answer(parsed.request, ref, inspector, this.#context())
@@ -101,7 +101,7 @@ export class AdminChannel implements AdminEndpoint {
       this.#view.decide({ kind: 'join-refused', code, detail: reason, connection: peer.id, topic })
       reply(peer, joinRef, ref, 'error', { reason })
     }
-    if (!peer.allowJoin()) {
+    if (!peer.rates.allowJoin()) {
       refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
       return peer.closeForJoins()
     }

@@ -119,7 +119,7 @@ export class LiveDirectory implements ConnectionEvents {
         break
       }
       const { connection, sent } = this.#listed.get(next.value)!
-      if (sent === null || hasMoved(sent, connection.inspect())) this.#send(next.value, connections)
+      if (sent === null || hasMoved(sent, listed(connection))) this.#send(next.value, connections)
     }
     return connections
   }
@@ -149,11 +149,37 @@ const MAX_CLAIMS_BYTES = 2_048
 
 /** Claims may hold anything; of very large ones only those that identify the user are shown. */
 function shown(connection: Connection): AdminConnection {
-  const inspected = connection.inspect()
-  if (JSON.stringify(inspected.claims).length <= MAX_CLAIMS_BYTES) return inspected
+  const whole = listed(connection)
+  if (JSON.stringify(whole.claims).length <= MAX_CLAIMS_BYTES) return whole
   const few = ['role', 'sub', 'iss', 'exp'].flatMap((name) => {
-    const value = inspected.claims[name]
+    const value = whole.claims[name]
     return typeof value === 'number' || (typeof value === 'string' && value.length <= 200) ? [[name, value] as const] : []
   })
-  return { ...inspected, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
+  return { ...whole, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
+}
+
+function listed(connection: Connection): AdminConnection {
+  return {
+    id: connection.id,
+    role: textOf(connection.claims['role']),
+    claims: connection.claims,
+    address: connection.address,
+    userAgent: connection.userAgent,
+    vsn: connection.version,
+    connectedAt: connection.connectedAt,
+    lastHeartbeatAt: connection.lastHeartbeatAt,
+    channels: Array.from(connection.channels, ({ subTopic, request, identity }) => ({
+      topic: subTopic,
+      private: request.private,
+      role: identity?.role ?? null,
+      sub: textOf(identity?.claims['sub']),
+    })),
+    received: connection.framesReceived,
+    sent: connection.messagesSent,
+    queueBytes: connection.backlogBytes,
+  }
+}
+
+function textOf(claim: unknown): string | null {
+  return typeof claim === 'string' ? claim : null
 }

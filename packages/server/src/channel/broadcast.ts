@@ -16,7 +16,7 @@ import type { JoinedChannel } from './joined-channel.ts'
 /** A `broadcast` push: checked, published, acknowledged if the channel asked for it. */
 export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection, services, request } = channel
-  if (!connection.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
+  if (!connection.rates.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
     return channel.refuseWrite(
       frame.ref,

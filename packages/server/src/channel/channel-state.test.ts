@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Admission } from '../auth/admission.ts'
 import type { Authorization } from '../ports.ts'
 import {
   channelTransition,
   initialChannel,
-  type Admission,
   type ChannelEffect,
   type ChannelEvent,
   type ChannelTransitionOptions,

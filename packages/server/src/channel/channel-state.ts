@@ -1,16 +1,9 @@
 import type { DecisionCode } from '../decision-code.ts'
+import type { Admission } from '../auth/admission.ts'
 import type { Transition } from '../machine.ts'
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
-
-/** Who a channel acts for, and until when: a token whose signature and claims are good. */
-export interface Admission {
-  readonly token: string
-  readonly identity: Identity
-  /** Unix milliseconds. */
-  readonly expiresAtMs: number
-}
 
 /** What the channel may send; unknown until its first push. */
 export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null

@@ -13,7 +13,8 @@ import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
-import type { Subscription, Topic } from '../topic/topic.ts'
+import type { Subscription } from '../topic/encoding-group.ts'
+import type { Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
@@ -201,7 +202,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   ): void {
     this.#observe('push-refused', code, detail)
     if (ref !== null) this.reply(ref, 'error', response)
-    else if (this.connection.allowNotice(code)) this.#writer.system('error', 'system', reason)
+    else if (this.connection.rates.allowNotice(code)) this.#writer.system('error', 'system', reason)
   }
 
   #handle(frame: ClientFrame): void {
@@ -226,7 +227,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'phx_join':
         return this.#options.onRejoin(this, frame, this.#waiting.takeAll())
       default:
-        if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
+        if (!this.connection.rates.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
   }
 
@@ -236,7 +237,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   /** Checking a token, and asking policies about it, is as much work as a join. */
   #renew(token: string): void {
-    if (this.connection.allowJoin()) return this.#step({ type: 'new-token', token })
+    if (this.connection.rates.allowJoin()) return this.#step({ type: 'new-token', token })
     this.#observe('push-refused', 'too-many-joins', 'Too many tokens per second')
     this.connection.closeForJoins()
   }

@@ -2,7 +2,7 @@ import type { DecisionCode } from '../decision-code.ts'
 import type { JoinRequest, Ref } from '@tidewire/protocol'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads, Subscriber } from '../topic/subscriber.ts'
-import type { Subscription } from '../topic/topic.ts'
+import type { Subscription } from '../topic/encoding-group.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
 /** A joined channel as the handlers of its events see it. */

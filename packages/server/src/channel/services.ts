@@ -1,12 +1,13 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { Version } from '@tidewire/protocol'
+import type { AdmissionResult } from '../auth/admission.ts'
+import type { ConnectionRates } from '../limits/connection-rates.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
 import type { Publisher } from '../topic/publisher.ts'
 import type { Topics } from '../topic/topics.ts'
-import type { Admission } from './channel-state.ts'
 import type { WaitingBytes } from './waiting-frames.ts'
 
 /** What every channel of a server shares. */
@@ -33,15 +34,6 @@ export interface Services {
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }
 
-export type AdmissionResult =
-  | { readonly ok: true; readonly admission: Admission }
-  | {
-      readonly ok: false
-      readonly code: DecisionCode
-      /** For a join reply. */ readonly joinReason: string
-      /** For a `system` message. */ readonly message: string
-    }
-
 /** What a channel needs of its connection. */
 export interface ChannelConnection {
   readonly id: string
@@ -51,15 +43,9 @@ export interface ChannelConnection {
   readonly headers: Readonly<Record<string, string>>
   /** What its channels keep that waits for a decision. */
   readonly waiting: WaitingBytes
+  readonly rates: ConnectionRates
   /** Takes ready WebSocket frames, so many messages; never throws. */
   write(frames: Buffer, messages: number): void
-  /** Whether one more event is within the limit of this connection. */
-  allowEvent(): boolean
-  allowPresenceEvent(): boolean
-  /** Counts a join, or a token that has to be checked like one. Whether it is within the limit of this connection. */
-  allowJoin(): boolean
   /** Ends the socket after joins beyond the limit. */
   closeForJoins(): void
-  /** Whether the client may be notified of this kind of fault now, without a push to answer. */
-  allowNotice(kind: string): boolean
 }

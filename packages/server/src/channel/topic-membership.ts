@@ -1,6 +1,7 @@
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads, StoredMessageBuffer, Subscriber } from '../topic/subscriber.ts'
-import type { Subscription, Topic } from '../topic/topic.ts'
+import type { Subscription } from '../topic/encoding-group.ts'
+import type { Topic } from '../topic/topic.ts'
 import type { Topics } from '../topic/topics.ts'
 
 /** What a channel has of its topic: a subscription once it joined, and a buffer there while stored messages are read (rule R4). */

@@ -1,4 +1,5 @@
 import type { ClientFrame, Version } from '@tidewire/protocol'
+import type { ConnectionRates } from '../limits/connection-rates.ts'
 
 /** A socket as the admin channel sees it. */
 export interface AdminPeer {
@@ -9,10 +10,7 @@ export interface AdminPeer {
   /** It was opened by a page of another origin. */
   readonly foreignOrigin: boolean
   readonly backlogBytes: number
-  /** Whether one more frame is within the limit of events. */
-  allowEvent(): boolean
-  /** Whether one more join, or another key, is within the limit of joins. */
-  allowJoin(): boolean
+  readonly rates: ConnectionRates
   /** Ends the socket after joins beyond the limit. */
   closeForJoins(): void
   write(frames: Buffer, messages: number): void

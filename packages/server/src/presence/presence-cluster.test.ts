@@ -2,7 +2,7 @@ import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tid
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PresenceDelta } from './presence-set.ts'
-import type { PresenceDiffs } from './presence-tracker.ts'
+import type { PresenceDiffs } from './presence-diff.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 
 const seed = Number(process.env['FC_SEED'] ?? Date.now() % 2 ** 31)

@@ -9,7 +9,8 @@ import {
   type PresenceSyncEffect,
   type PresenceSyncEvent,
 } from './presence-sync.ts'
-import type { PresenceDiffs, PresenceTracker } from './presence-tracker.ts'
+import type { PresenceDiffs } from './presence-diff.ts'
+import type { PresenceTracker } from './presence-tracker.ts'
 import { decodePresenceMessage, encodeDelta, encodePresenceMessage } from './presence-wire.ts'
 
 export interface PresenceReplicationOptions {

@@ -1,6 +1,6 @@
 import type { JsonObject, PresenceDiff } from '@tidewire/protocol'
 import { describe, expect, it } from 'vitest'
-import { maxPayloadDepth } from './presence-payload.ts'
+import { maxPayloadDepth } from './presence-meta.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 
 const topic = 'realtime:room'

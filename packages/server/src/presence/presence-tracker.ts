@@ -1,5 +1,6 @@
 import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tidewire/protocol'
-import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-payload.ts'
+import { diffOf, put, stateOf, type DiffInMaking, type PresenceDiffs } from './presence-diff.ts'
+import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
 import type { PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
 import { PresenceSet } from './presence-set.ts'
 
@@ -14,9 +15,6 @@ export interface PresenceTrackerOptions {
 
 /** Why nothing was tracked. */
 export type TrackFault = 'too-deep' | 'topic-full'
-
-/** What to announce, by topic. */
-export type PresenceDiffs = ReadonlyMap<string, PresenceDiff>
 
 interface TopicView<Owner> {
   /** The entries in view, in order of arrival: under the owner if tracked here, under the entry itself if elsewhere. */
@@ -37,9 +35,6 @@ interface Keys {
   /** A key has one lingering entry at most: others leave while it still has one that does not. */
   readonly lingering: Map<string, PresenceEntry>
 }
-
-type StateInMaking = { [key: string]: { metas: PresenceMeta[] } }
-type DiffInMaking = { readonly joins: StateInMaking; readonly leaves: StateInMaking }
 
 /**
  * The presence of every topic, as this node sees it. `Owner` stands for one channel; it has at
@@ -277,26 +272,4 @@ function count(counts: Map<string, number>, key: string, by: number): void {
   const left = (counts.get(key) ?? 0) + by
   if (left === 0) counts.delete(key)
   else counts.set(key, left)
-}
-
-function diffOf(diffs: Map<string, DiffInMaking>, topic: string): DiffInMaking {
-  let diff = diffs.get(topic)
-  if (diff === undefined) {
-    diff = { joins: stateOf(), leaves: stateOf() }
-    diffs.set(topic, diff)
-  }
-  return diff
-}
-
-/** Keys are whatever clients choose, `__proto__` included, so the object has no prototype. */
-function stateOf(entries: Iterable<PresenceEntry> = []): StateInMaking {
-  const state = Object.create(null) as StateInMaking
-  for (const entry of entries) put(state, entry)
-  return state
-}
-
-function put(state: StateInMaking, { key, meta }: PresenceEntry): void {
-  const present = state[key]
-  if (present === undefined) state[key] = { metas: [meta] }
-  else present.metas.push(meta)
 }

@@ -1,5 +1,5 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
-import { maxPayloadDepth, nestsDeeperThan } from './presence-payload.ts'
+import { maxPayloadDepth, nestsDeeperThan } from './presence-meta.ts'
 import { CounterSet, type CounterRanges } from './counter-set.ts'
 import type { PresenceContext, PresenceDelta, PresenceEntry, ReplicaContext, ReplicaDelta } from './presence-set.ts'
 

@@ -3,7 +3,8 @@ import type { Observer, SentMessage, Tracer } from '../ports/observe.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { RelayOutbox } from './relay-outbox.ts'
-import type { Subscription, Topic } from './topic.ts'
+import type { Subscription } from './encoding-group.ts'
+import type { Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
 /** Where a message comes from. It decides who is left out, and whether other nodes and the history still have to get it. */

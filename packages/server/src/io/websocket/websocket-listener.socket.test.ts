@@ -66,7 +66,7 @@ test.each([
     headers: { 'user-agent': userAgent },
   })
   await new Promise((resolve) => socket.once('open', resolve))
-  expect(running.server.connections.newest!.inspect()).toMatchObject({ address: '127.0.0.1', userAgent: shown })
+  expect(running.server.connections.newest).toMatchObject({ address: '127.0.0.1', userAgent: shown })
   socket.close()
 })
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { jsonEqual, nestsDeeperThan } from './presence-payload.ts'
+import { jsonEqual, nestsDeeperThan } from './presence-meta.ts'
 
 const seed = Number(process.env['FC_SEED'] ?? Date.now() % 2 ** 31)
 

@@ -1,6 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import { ADMIN_ROLE } from '@tidewire/protocol'
-import { checkClaims, normalizeToken } from '../auth/token.ts'
+import { checkClaims, normalizeToken } from './token.ts'
 import type { Claims, TokenVerifier } from '../ports.ts'
 
 export type AdminKey =
