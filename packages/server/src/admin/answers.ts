@@ -112,7 +112,7 @@ function topicDetail(name: string, isPrivate: boolean, view: AdminView, startedA
     let presence = presences.get(tracked.key)
     if (presence === undefined) presences.set(tracked.key, (presence = { key: tracked.key, metas: [], since: [] }))
     presence.metas.push(tracked.meta)
-    presence.since.push(subscriber.presentSince ?? startedAt)
+    presence.since.push(subscriber.presence.since ?? startedAt)
   }
   return { topic: name, private: isPrivate, members: topic?.size ?? 0, presences: [...presences.values()], connections }
 }

@@ -12,29 +12,31 @@ import {
 } from '@tidewire/protocol'
 import type { TopicMessage } from '../ports/topic.ts'
 import type { JoinedChannel } from './joined-channel.ts'
+import { refuse, refuseWrite } from './refusals.ts'
 
 /** A `broadcast` push: checked, published, acknowledged if the channel asked for it. */
 export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection, services, request } = channel
   if (!connection.rates.allowEvent()) return channel.stop('too-many-events', 'Too many messages per second')
   if (!channel.mayWrite.broadcast)
-    return channel.refuseWrite(
+    return refuseWrite(
+      channel,
       frame.ref,
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
   // Nothing is acknowledged that is not done (rule B10).
-  if (wantsToPersist(frame.payload)) return channel.refuse(frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
+  if (wantsToPersist(frame.payload)) return refuse(channel, frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
-  if (message === null) return channel.refuse(frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
+  if (message === null) return refuse(channel, frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
   if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
-    return channel.refuse(frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
+    return refuse(channel, frame.ref, 'payload-too-large', 'PayloadSizeExceeded: the payload is over the limit', 'payload_size_exceeded')
   services.publisher.publish(channel.key, message, {
     kind: 'socket',
     connection: connection.id,
     except: request.self ? null : channel.subscription,
     traceparent: traceOf(frame.payload),
   })
-  if (request.ack) channel.reply(frame.ref, 'ok', {})
+  if (request.ack) channel.writer.reply(frame.ref, 'ok', {})
 }
 
 function messageOf(payload: FramePayload): TopicMessage | null {

@@ -1,15 +1,27 @@
-import { encodeTextMessage, envelopeAround, wireTopic, type JsonObject, type Ref, type SystemPayload } from '@tidewire/protocol'
+import {
+  encodeTextMessage,
+  envelopeAround,
+  wireTopic,
+  type BroadcastGap,
+  type JsonObject,
+  type Ref,
+  type SystemPayload,
+} from '@tidewire/protocol'
 import { textFrame, webSocketFrame } from '../topic/websocket-frame.ts'
+import { JoinBuffer } from './join-buffer.ts'
 import type { ChannelConnection } from './services.ts'
 import type { TopicMembership } from './topic-membership.ts'
 
-/** Writes what is for one channel alone, in order with what its topic has pending. */
+/** Writes what is for one channel alone, in order with what its topic has pending; until a join that waits has its reply, row changes are held. */
 export class ChannelWriter {
   readonly #connection: ChannelConnection
   readonly #membership: TopicMembership
   readonly #joinRef: Ref
   /** Replies that wait for a flush. */
   #waiting = 0
+
+  /** `null` unless the join waits for stored messages or row changes. */
+  #joinBuffer: JoinBuffer | null = null
 
   constructor(connection: ChannelConnection, membership: TopicMembership, joinRef: Ref) {
     this.#connection = connection
@@ -30,6 +42,45 @@ export class ChannelWriter {
 
   system(status: 'ok' | 'error', extension: SystemPayload['extension'], message: string, extra: JsonObject = {}): void {
     this.push('system', { message, status, extension, channel: this.#membership.key.name, ...extra })
+  }
+
+  /** A row change. Returns `false` when too many are held for the join to wait any longer. */
+  change(event: string, payload: Uint8Array): boolean {
+    if (this.#joinBuffer === null) {
+      this.#membership.deliver(event, payload)
+      return true
+    }
+    this.#joinBuffer.hold({ kind: 'change', event, payload })
+    return !this.#joinBuffer.isFull
+  }
+
+  /** A `system` message about the row changes, in order with them. */
+  aboutChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+    if (this.#joinBuffer === null) this.system(status, 'postgres_changes', message, extra)
+    else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
+  }
+
+  /** From here on, what must follow the reply of the join is held. */
+  hold(): JoinBuffer {
+    return (this.#joinBuffer ??= new JoinBuffer())
+  }
+
+  /** The join has its reply: sends what was held, without the stored messages that were replayed. `nowMs` is monotonic. */
+  release(replayed: ReadonlySet<string>, nowMs: number): void {
+    const buffer = this.#joinBuffer
+    if (buffer === null) return
+    this.#joinBuffer = null
+    this.#membership.replayed(replayed, nowMs)
+    for (const held of buffer.takeAll(replayed)) {
+      if (held.kind === 'stored') this.frame(this.#membership.frameFor(held.message))
+      else if (held.kind === 'change') this.change(held.event, held.payload)
+      else this.aboutChanges(held.status, held.message, held.extra)
+    }
+  }
+
+  /** Broadcasts of other nodes may have been missed. */
+  gap(gap: BroadcastGap): void {
+    this.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
   }
 
   push(event: string, payload: unknown, ref: Ref = null): void {
@@ -58,4 +109,9 @@ export class ChannelWriter {
     const message = { joinRef: this.#joinRef, ref, topic: wireTopic(this.#membership.key.name), event, payload }
     this.#connection.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
   }
+}
+
+const GAP_MESSAGES: Record<BroadcastGap, string> = {
+  'relay-lost': 'Broadcasts from other nodes may have been missed',
+  'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
 }

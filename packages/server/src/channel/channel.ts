@@ -1,36 +1,31 @@
 import type { DecisionCode } from '../decision-code.ts'
-import {
-  wireTopic,
-  type ClientFrame,
-  type BroadcastGap,
-  type JoinRequest,
-  type JsonObject,
-  type Ref,
-  type Version,
-} from '@tidewire/protocol'
-import { CallWindow } from '../limits/rate-counter.ts'
+import type { BroadcastGap, ClientFrame, JoinRequest, Ref, Version } from '@tidewire/protocol'
 import { Effects } from '../machine.ts'
-import type { Decision, Identity } from '../ports.ts'
+import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Subscription } from '../topic/encoding-group.ts'
-import type { Topic } from '../topic/topic.ts'
 import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
-import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
-import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { ChangeSubscription } from './change-subscription.ts'
+import {
+  channelTransition,
+  initialChannel,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelState,
+  type Writes,
+} from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
-import { JoinBuffer } from './join-buffer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
-import { newPresenceKey, presence, presenceEnds, presenceState } from './presence.ts'
-import { loadReplay, replayMessage } from './replay.ts'
+import { acceptJoin } from './join-reply.ts'
+import { ChannelPresence, presence, presenceEnds } from './presence.ts'
+import { refuse, report } from './refusals.ts'
+import { loadReplay } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
 import { TopicMembership } from './topic-membership.ts'
 import { WaitingFrames } from './waiting-frames.ts'
-
-/** Characters of a name that a client gave, in the log. */
-const MAX_DETAIL = 300
 
 export interface ChannelOptions {
   readonly subTopic: string
@@ -50,7 +45,7 @@ export interface ChannelOptions {
  * One channel of one connection: runs the channel's machine, and hands the frames of a joined channel to the file of
  * their event. Frames that come before a decision wait here, in order; other channels of the socket go on.
  */
-export class Channel implements JoinedChannel, ChangeReceiver {
+export class Channel implements JoinedChannel {
   readonly joinRef: Ref
   readonly request: JoinRequest
   readonly connection: ChannelConnection
@@ -60,13 +55,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   readonly #effects = new Effects<ChannelEffect>()
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership
-  readonly #writer: ChannelWriter
+  readonly writer: ChannelWriter
   readonly #changes: ChangeSubscription
-  presentSince: number | null = null
-  #presenceKey: string | null
-  #presenceCalls: CallWindow | null = null
-  /** `null` unless the join waits for stored messages or row changes. */
-  #joinBuffer: JoinBuffer | null = null
+  #presence: ChannelPresence | null = null
 
   constructor(connection: ChannelConnection, services: Services, options: ChannelOptions) {
     this.connection = connection
@@ -75,10 +66,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     this.request = options.request
     this.#options = options
     this.#waiting = new WaitingFrames(connection.waiting, services.limits.maxFrameBytes)
-    this.#presenceKey = options.request.presenceKey
     this.#membership = new TopicMembership(this, services.topics, { name: options.subTopic, private: options.request.private })
-    this.#writer = new ChannelWriter(connection, this.#membership, this.joinRef)
-    this.#changes = new ChangeSubscription(this, services.changeFeed)
+    this.writer = new ChannelWriter(connection, this.#membership, this.joinRef)
+    this.#changes = new ChangeSubscription(this)
   }
 
   get version(): Version {
@@ -105,13 +95,13 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     return this.#membership.subscription
   }
 
-  get mayWrite(): Reads {
+  get mayWrite(): Exclude<Writes, 'asking' | null> {
     const writes = this.#state.kind === 'joined' ? this.#state.writes : null
-    return writes === null || writes === 'asking' ? { broadcast: false, presence: false } : writes
+    return writes === null || writes === 'asking' ? NOTHING : writes
   }
 
-  get presenceKey(): string {
-    return (this.#presenceKey ??= newPresenceKey(this.services.runtime))
+  get presence(): ChannelPresence {
+    return (this.#presence ??= new ChannelPresence(this.request, this.services.runtime))
   }
 
   /** Unix milliseconds until which the channel's token is good. */
@@ -134,10 +124,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   receive(frame: ClientFrame): void {
-    const state = this.#state
-    if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
+    if (this.#state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
     else if (!this.#waiting.push(frame))
-      this.refuse(frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
+      refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
 
   /** A new join took the topic over. */
@@ -147,7 +136,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   /** Sent after the join that replaced this channel has its reply. */
   sendClose(): void {
-    this.#writer.push('phx_close', {}, this.joinRef)
+    this.writer.push('phx_close', {}, this.joinRef)
   }
 
   connectionClosed(): void {
@@ -158,51 +147,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     this.#step({ type: 'stop', code, message })
   }
 
-  deliverChange(event: string, payload: Uint8Array): void {
-    const buffer = this.#joinBuffer
-    if (buffer === null) this.#membership.topic?.deliverTo(this, event, payload)
-    else {
-      buffer.hold({ kind: 'change', event, payload })
-      if (buffer.isFull) this.#changes.answerNow()
-    }
-  }
-
-  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
-    if (this.#joinBuffer === null) this.#writer.system(status, 'postgres_changes', message, extra)
-    else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
-  }
-
   notifyGap(gap: BroadcastGap): void {
     if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
-    this.#writer.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
-  }
-
-  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: DecisionCode, detail: string): void {
-    this.#observe(kind, code, detail.slice(0, MAX_DETAIL))
-  }
-
-  reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
-    this.#writer.reply(ref, status, response)
-  }
-
-  refuseWrite(ref: Ref, text: string): void {
-    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
-    const { shown, logged } = explained(text, writes === null || writes === 'asking' ? undefined : writes.refusal)
-    this.#refuse(ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
-  }
-
-  refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
-    this.#refuse(ref, { code, reason, detail: reason }, response)
-  }
-
-  #refuse(
-    ref: Ref,
-    { code, reason, detail }: { readonly code: DecisionCode; readonly reason: string; readonly detail: string },
-    response: unknown,
-  ): void {
-    this.#observe('push-refused', code, detail)
-    if (ref !== null) this.reply(ref, 'error', response)
-    else if (this.connection.rates.allowNotice(code)) this.#writer.system('error', 'system', reason)
+    this.writer.gap(gap)
   }
 
   #handle(frame: ClientFrame): void {
@@ -213,7 +160,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'presence':
         // One that waits comes here again, and is one call all the same.
         if (!this.#decided(frame)) return
-        if (!this.#allowPresenceCall()) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
+        if (!this.presence.allowCall(this.services)) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
         return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
@@ -222,7 +169,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
         if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return
-        this.reply(frame.ref, 'ok', {})
+        this.writer.reply(frame.ref, 'ok', {})
         return this.#step({ type: 'leave' })
       case 'phx_join':
         return this.#options.onRejoin(this, frame, this.#waiting.takeAll())
@@ -238,7 +185,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   /** Checking a token, and asking policies about it, is as much work as a join. */
   #renew(token: string): void {
     if (this.connection.rates.allowJoin()) return this.#step({ type: 'new-token', token })
-    this.#observe('push-refused', 'too-many-joins', 'Too many tokens per second')
+    report(this, 'push-refused', 'too-many-joins', 'Too many tokens per second')
     this.connection.closeForJoins()
   }
 
@@ -251,12 +198,6 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       return false
     }
     return true
-  }
-
-  #allowPresenceCall(): boolean {
-    const { maxPresenceCallsPerWindow, presenceWindowMs } = this.services.limits
-    this.#presenceCalls ??= new CallWindow()
-    return this.#presenceCalls.allows(this.services.runtime.uptime(), maxPresenceCallsPerWindow, presenceWindowMs)
   }
 
   #step(event: ChannelEvent): void {
@@ -287,22 +228,16 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         return
       }
       case 'load-replay':
-        this.#membership.hold((this.#joinBuffer = new JoinBuffer()))
+        this.#membership.hold(this.writer.hold())
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
       case 'open-changes':
-        this.#joinBuffer ??= new JoinBuffer()
-        this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
-          this.#step(
-            opening.ok
-              ? { type: 'changes-live' }
-              : { type: 'changes-refused', code: opening.code, reason: opening.reason, fault: opening.fault },
-          ),
-        )
+        this.writer.hold()
+        this.#changes.await(effect.admission.identity, (event) => this.#step(event))
         return
       case 'refuse-join':
-        this.#observe('join-refused', effect.code, effect.detail ?? effect.reason)
-        this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
+        report(this, 'join-refused', effect.code, effect.detail ?? effect.reason)
+        this.writer.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
         this.#options.replaces?.sendClose()
         return
       case 'enter':
@@ -313,18 +248,17 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
         return this.#resume()
-      case 'refuse-waiting': {
+      case 'refuse-waiting':
         for (const frame of this.#waiting.takeAll()) {
-          if (frame.event === 'broadcast' || frame.event === 'presence') this.refuse(frame.ref, 'authorization-unavailable', effect.reason)
+          if (frame.event === 'broadcast' || frame.event === 'presence') refuse(this, frame.ref, 'authorization-unavailable', effect.reason)
           else this.receive(frame)
         }
         return
-      }
       case 'exit':
         return this.#exit()
       case 'system-error':
-        this.#observe('channel-closed', effect.code, effect.detail ?? effect.message)
-        return this.#writer.system('error', 'system', effect.message)
+        report(this, 'channel-closed', effect.code, effect.detail ?? effect.message)
+        return this.writer.system('error', 'system', effect.message)
       case 'phx-close':
         return this.sendClose()
       case 'forget':
@@ -332,49 +266,21 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     }
   }
 
-  #observe(kind: Decision['kind'], code: DecisionCode, detail: string): void {
-    const { connection, subTopic, request } = this
-    this.services.observer.decision({
-      kind,
-      code,
-      detail,
-      connection: connection.id,
-      topic: wireTopic(subTopic),
-      private: request.private,
-    })
-  }
-
   #ask(question: Question): void {
     ask(question, this, (answer) => this.#step(answer))
   }
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {
-    const { services, request } = this
     const topic = this.#membership.subscribe(reads)
-    services.observer.joined(this.connection.id, topic.name, request.private)
-    this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
-    this.#options.replaces?.sendClose()
-    if (request.presenceEnabled && reads.presence) this.#writer.pushText('presence_state', presenceState(this))
-    for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
-    if (request.replicationReady) {
-      if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
-      else this.#writer.system('ok', 'system', 'Replication connection established')
-    }
-    if (services.isClustered && !this.#membership.isRelayed) this.notifyGap('relay-unconfirmed')
-    this.#releaseJoinBuffer(topic, new Set(replay.map(({ id }) => id)))
+    acceptJoin(this, topic, {
+      ref: this.#options.ref,
+      replaces: this.#options.replaces,
+      reads,
+      replay,
+      changes: this.#changes.echoed,
+      isRelayed: !this.services.isClustered || this.#membership.isRelayed,
+    })
     this.#changes.joined(admission.identity)
-  }
-
-  #releaseJoinBuffer(topic: Topic, replayed: ReadonlySet<string>): void {
-    const buffer = this.#joinBuffer
-    if (buffer === null) return
-    this.#joinBuffer = null
-    topic.replayed(this, replayed, this.services.runtime.uptime())
-    for (const held of buffer.takeAll(replayed)) {
-      if (held.kind === 'stored') this.#writer.frame(topic.frameFor(this, held.message))
-      else if (held.kind === 'change') this.deliverChange(held.event, held.payload)
-      else this.notifyChanges(held.status, held.message, held.extra)
-    }
   }
 
   #exit(): void {
@@ -391,7 +297,4 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 }
 
-const GAP_MESSAGES: Record<BroadcastGap, string> = {
-  'relay-lost': 'Broadcasts from other nodes may have been missed',
-  'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
-}
+const NOTHING: Reads = { broadcast: false, presence: false }

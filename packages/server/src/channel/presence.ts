@@ -2,13 +2,34 @@ import {
   parsePresenceRequest,
   payloadBytes,
   type ClientFrame,
+  type JoinRequest,
   type PresenceDiff,
   type PresenceMeta,
   type PresenceState,
 } from '@tidewire/protocol'
+import { CallWindow } from '../limits/rate-counter.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import { topicId } from '../topic/topic-key.ts'
 import type { JoinedChannel } from './joined-channel.ts'
+import { refuse, refuseWrite } from './refusals.ts'
+import type { Services } from './services.ts'
+
+/** What a channel has of presence, from its first presence push on. */
+export class ChannelPresence {
+  readonly key: string
+  /** When it began to be present, Unix milliseconds; `null` while it is not. */
+  since: number | null = null
+  readonly #calls = new CallWindow()
+
+  constructor({ presenceKey }: Pick<JoinRequest, 'presenceKey'>, runtime: Pick<Runtime, 'randomBytes'>) {
+    this.key = presenceKey ?? newPresenceKey(runtime)
+  }
+
+  /** Counts a call. Whether it is within the limit of a channel. */
+  allowCall({ limits, runtime }: Pick<Services, 'limits' | 'runtime'>): boolean {
+    return this.#calls.allows(runtime.uptime(), limits.maxPresenceCallsPerWindow, limits.presenceWindowMs)
+  }
+}
 
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
 export function presence(channel: JoinedChannel, frame: ClientFrame): void {
@@ -17,37 +38,40 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
   const asked = parsePresenceRequest(frame.payload.kind === 'json' ? frame.payload.value : undefined)
   switch (asked.kind) {
     case 'nothing':
-      return channel.reply(frame.ref, 'ok', {})
+      return channel.writer.reply(frame.ref, 'ok', {})
     case 'invalid':
-      return channel.refuse(
+      return refuse(
+        channel,
         frame.ref,
         'malformed-payload',
         asked.reason ?? 'Unknown presence event',
         asked.reason === null ? {} : undefined,
       )
     case 'untrack':
-      channel.presentSince = null
-      channel.reply(frame.ref, 'ok', {})
+      channel.presence.since = null
+      channel.writer.reply(frame.ref, 'ok', {})
       return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
     case 'track': {
       if (!channel.mayWrite.presence)
-        return channel.refuseWrite(
+        return refuseWrite(
+          channel,
           frame.ref,
           `Unauthorized: You do not have permissions to track presence on this Channel topic: ${channel.subTopic}`,
         )
       if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
         return channel.stop('payload-too-large', 'Track message size exceeded')
       const bytes = payloadBytes(frame.payload)
-      const diff = services.presence.track(topicId(channel.key), channel.presenceKey, channel, asked.payload, bytes)
+      const diff = services.presence.track(topicId(channel.key), channel.presence.key, channel, asked.payload, bytes)
       if (diff === 'topic-full')
-        return channel.refuse(
+        return refuse(
+          channel,
           frame.ref,
           'presence-full',
           `PresenceFull: more than ${services.limits.maxPresenceBytes} bytes would be tracked on this topic`,
         )
-      if (diff === 'too-deep') return channel.refuse(frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
-      channel.presentSince ??= services.runtime.now()
-      channel.reply(frame.ref, 'ok', {})
+      if (diff === 'too-deep') return refuse(channel, frame.ref, 'malformed-payload', 'Presence track payload nests too deeply')
+      channel.presence.since ??= services.runtime.now()
+      channel.writer.reply(frame.ref, 'ok', {})
       return announce(channel, 'track', diff)
     }
   }
@@ -84,7 +108,7 @@ function isEmpty(state: PresenceState): boolean {
 }
 
 /** For a channel that names none: a random UUID (version 4). */
-export function newPresenceKey(runtime: Pick<Runtime, 'randomBytes'>): string {
+function newPresenceKey(runtime: Pick<Runtime, 'randomBytes'>): string {
   const hex = Buffer.from(runtime.randomBytes(16))
   hex[6] = (hex[6]! & 0x0f) | 0x40
   hex[8] = (hex[8]! & 0x3f) | 0x80

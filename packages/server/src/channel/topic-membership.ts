@@ -1,4 +1,4 @@
-import type { TopicKey } from '../ports/topic.ts'
+import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { Reads, StoredMessageBuffer, Subscriber } from '../topic/subscriber.ts'
 import type { Subscription } from '../topic/encoding-group.ts'
 import type { Topic } from '../topic/topic.ts'
@@ -57,6 +57,21 @@ export class TopicMembership {
   /** Whether messages are pending that the channel may have to get. */
   get hasPending(): boolean {
     return this.#topic !== null && this.#subscription !== null && this.#topic.hasPending(this.#subscription)
+  }
+
+  /** Sends to this subscriber, after everything that was sent to the topic before. */
+  deliver(event: string, payload: Uint8Array): void {
+    this.#topic?.deliverTo(this.#subscriber, event, payload)
+  }
+
+  /** A frame for this subscriber, or `null` when its version cannot carry the message. */
+  frameFor(message: TopicMessage): Buffer | null {
+    return this.#topic?.frameFor(this.#subscriber, message) ?? null
+  }
+
+  /** The live copies of these messages are not sent to this subscriber again. `nowMs` is monotonic. */
+  replayed(ids: ReadonlySet<string>, nowMs: number): void {
+    this.#topic?.replayed(this.#subscriber, ids, nowMs)
   }
 
   setReads(reads: Reads): void {
