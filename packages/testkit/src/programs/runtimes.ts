@@ -15,7 +15,7 @@ export interface OtherRuntime {
 }
 
 /** Where `npm test` keeps them. They are large and no dependencies: nothing else needs them. */
-export const runtimesFolder: string = fileURLToPath(new URL('../../../.runtimes/', import.meta.url))
+export const runtimesFolder: string = fileURLToPath(new URL('../../../../.runtimes/', import.meta.url))
 
 export const otherRuntimes: readonly OtherRuntime[] = [...['20', '22', '24'].filter((major) => major !== ownMajor()).map(nodeOf), bun()]
 

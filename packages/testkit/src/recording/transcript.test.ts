@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { loadTranscript, parseTranscript, versionOf } from './transcript.ts'
 
-const names = readdirSync(new URL('../transcripts/', import.meta.url))
+const names = readdirSync(new URL('../../transcripts/', import.meta.url))
   .filter((file) => file.endsWith('.jsonl'))
   .map((file) => file.slice(0, -'.jsonl'.length))
 

@@ -1,8 +1,8 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { parseJson } from './transcript-json.ts'
-import { describeMismatch } from './transcript-report.ts'
-import type { Renaming } from './transcript-renaming.ts'
-import type { RecordedRequest, RecordedResponse } from './transcript.ts'
+import { parseJson } from '../recording/json.ts'
+import { describeMismatch } from './report.ts'
+import type { Renaming } from '../recording/renaming.ts'
+import type { RecordedRequest, RecordedResponse } from '../recording/transcript.ts'
 
 /** What proxies and HTTP libraries decide. */
 const NOT_COMPARED = new Set(['cache-control', 'connection', 'content-length', 'date', 'keep-alive', 'server', 'transfer-encoding', 'vary'])

@@ -1,7 +1,7 @@
 import { RealtimeClient, RealtimeError, type RealtimeChannel } from '@tidewire/client'
 import { afterEach, describe, expect, test } from 'vitest'
-import { TranscriptServer } from './transcript-server.ts'
-import { loadTranscript, versionOf, type RecordedFrame, type Step, type StepOf } from './transcript.ts'
+import { TranscriptServer } from './recorded-server.ts'
+import { loadTranscript, versionOf, type RecordedFrame, type Step, type StepOf } from '../recording/transcript.ts'
 
 /** What a listener is told, and what the recorded frame says that it must be told. */
 type News =

@@ -1,12 +1,12 @@
 import { defaultLimits, startServer, tokenVerifier, type RunningServer, type StartOptions } from '@tidewire/server'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { acceptedDeviations, PUB1_NOT_PUBLISHED } from './transcript-accepted.ts'
-import { quietFeed, refusingFeed, setupPolicies, silentFeed } from './transcript-policies.ts'
-import { playedOnDatabase } from './transcript-played.ts'
-import { playTranscript, type PlayOptions } from './transcript-player.ts'
-import { formatReport } from './transcript-report.ts'
-import { loadTranscript } from './transcript.ts'
+import { acceptedDeviations, PUB1_NOT_PUBLISHED } from './accepted-deviations.ts'
+import { quietFeed, refusingFeed, setupPolicies, silentFeed } from './policies.ts'
+import { playedOnDatabase } from './played-on-database.ts'
+import { playTranscript, type PlayOptions } from '../player/player.ts'
+import { formatReport } from '../player/report.ts'
+import { loadTranscript } from '../recording/transcript.ts'
 
 const SECRET = 'the-secret-of-the-server-that-the-recordings-are-played-against'
 
@@ -108,7 +108,7 @@ describe('our server says what the reference said', () => {
 })
 
 describe('the list of wanted differences', () => {
-  const protocol = readFileSync(new URL('../../protocol/PROTOCOL.md', import.meta.url), 'utf8')
+  const protocol = readFileSync(new URL('../../../protocol/PROTOCOL.md', import.meta.url), 'utf8')
   const rules = new Set([...protocol.slice(protocol.indexOf('Deliberate differences')).matchAll(/^- \*\*(X\d+)\*\*/gm)].map(([, id]) => id))
 
   test('names a rule and a played recording for each', () => {
@@ -144,7 +144,7 @@ describe('the list of wanted differences', () => {
 })
 
 test('every recording is played, or says what it waits for', () => {
-  const files = readdirSync(new URL('../transcripts/', import.meta.url)).flatMap((file) =>
+  const files = readdirSync(new URL('../../transcripts/', import.meta.url)).flatMap((file) =>
     file.endsWith('.jsonl') ? [file.slice(0, -6)] : [],
   )
   const known = new Set([...Object.keys(played), ...Object.keys(playedOnDatabase), ...Object.keys(notPlayed)])

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { decodeClientFrame, type ClientFrame, type Version } from '@tidewire/protocol'
 import { WebSocketServer, type WebSocket } from 'ws'
-import type { RecordedFrame } from './transcript.ts'
+import type { RecordedFrame } from '../recording/transcript.ts'
 
 /** A frame of ours that stands where the recorded client sent one. */
 interface Counterpart {

@@ -1,6 +1,6 @@
 import { jwtVerify } from 'jose'
 import { expect, test } from 'vitest'
-import { RECORDED_SECRET, signToken, TokenRenewal } from './transcript-tokens.ts'
+import { RECORDED_SECRET, signToken, TokenRenewal } from './tokens.ts'
 
 const SECRET = 'a secret of the server under test, long enough'
 const NOW = 1_900_000_000

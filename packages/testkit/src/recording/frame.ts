@@ -1,5 +1,5 @@
-import { formatJson, JsonNumber, parseJson, type Json } from './transcript-json.ts'
-import type { Mismatch, Renaming } from './transcript-renaming.ts'
+import { formatJson, JsonNumber, parseJson, type Json } from './json.ts'
+import type { Mismatch, Renaming } from './renaming.ts'
 import type { RecordedFrame } from './transcript.ts'
 
 /** Null when the frame that came is the recorded one, but for the names that servers make up. */

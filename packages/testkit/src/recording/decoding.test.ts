@@ -3,7 +3,7 @@ import { decodeClientFrame, decodeServerFrame, type Message, type Version } from
 import { describe, expect, test } from 'vitest'
 import { loadTranscript, versionOf, type RecordedFrame, type StepOf, type Transcript } from './transcript.ts'
 
-const names = readdirSync(new URL('../transcripts/', import.meta.url))
+const names = readdirSync(new URL('../../transcripts/', import.meta.url))
   .filter((file) => file.endsWith('.jsonl'))
   .map((file) => file.slice(0, -'.jsonl'.length))
 

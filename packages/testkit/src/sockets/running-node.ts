@@ -1,6 +1,6 @@
 import type { JsonObject } from '@tidewire/protocol'
 import { allObservers, noLimits, startServer, tokenVerifier, type Decision, type RunningServer, type StartOptions } from '@tidewire/server'
-import { RECORDED_SECRET, signToken } from './transcript-tokens.ts'
+import { RECORDED_SECRET, signToken } from '../recording/tokens.ts'
 
 /** A real server on a free port of 127.0.0.1, with what a test needs to be its client. */
 export interface RunningNode extends RunningServer {

@@ -30,7 +30,7 @@ export function pythonPath(env: NodeJS.ProcessEnv = process.env): string | undef
 }
 
 /** Where `npm test` keeps its Python environment. */
-export const pythonFolder: string = fileURLToPath(new URL('../../../.venv/', import.meta.url))
+export const pythonFolder: string = fileURLToPath(new URL('../../../../.venv/', import.meta.url))
 
 /** The interpreter of a virtual environment. */
 export function pythonOf(folder: string): string {

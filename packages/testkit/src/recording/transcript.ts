@@ -49,7 +49,7 @@ export interface Transcript {
   readonly steps: readonly Step[]
 }
 
-const FOLDER = new URL('../transcripts/', import.meta.url)
+const FOLDER = new URL('../../transcripts/', import.meta.url)
 
 /** The recordings were made within this hour; those in which the age of a token matters say their start themselves. */
 const RECORDED_AT = 1795460000

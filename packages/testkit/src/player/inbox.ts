@@ -1,7 +1,7 @@
-import { compareFrames, envelopeOf } from './transcript-frame.ts'
-import type { Mismatch, Renaming } from './transcript-renaming.ts'
-import type { Expectation } from './transcript-script.ts'
-import type { RecordedFrame } from './transcript.ts'
+import { compareFrames, envelopeOf } from '../recording/frame.ts'
+import type { Mismatch, Renaming } from '../recording/renaming.ts'
+import type { Expectation } from '../recording/script.ts'
+import type { RecordedFrame } from '../recording/transcript.ts'
 
 /** How far the script has come, as places in it. */
 export interface Window {

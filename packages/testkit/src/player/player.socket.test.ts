@@ -2,10 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocketServer, type WebSocket } from 'ws'
-import type { Deviation } from './transcript-deviations.ts'
-import { playTranscript, type PlayOptions } from './transcript-player.ts'
-import { formatReport, type PlayReport } from './transcript-report.ts'
-import { parseTranscript } from './transcript.ts'
+import type { Deviation } from './deviations.ts'
+import { playTranscript, type PlayOptions } from './player.ts'
+import { formatReport, type PlayReport } from './report.ts'
+import { parseTranscript } from '../recording/transcript.ts'
 
 /** What the scripted server does with a frame; `socket.send` answers, `all` are the sockets in the order they came. */
 type Script = (frame: string, socket: WebSocket, all: readonly WebSocket[]) => void

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseJson } from './transcript-json.ts'
-import { madeUpByServer, Renaming, type Mismatch } from './transcript-renaming.ts'
+import { parseJson } from './json.ts'
+import { madeUpByServer, Renaming, type Mismatch } from './renaming.ts'
 
 const ONE = '11111111-aaaa-11f1-ad16-d2f260465496'
 const TWO = '22222222-bbbb-11f1-ad16-d2f260465496'

@@ -1,4 +1,4 @@
-import type { Mismatch } from './transcript-renaming.ts'
+import type { Mismatch } from '../recording/renaming.ts'
 
 /** One way in which what came is not what was recorded. */
 export interface Difference {

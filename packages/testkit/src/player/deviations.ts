@@ -1,4 +1,4 @@
-import type { RecordedFrame, RecordedResponse, Step, Transcript } from './transcript.ts'
+import type { RecordedFrame, RecordedResponse, Step, Transcript } from '../recording/transcript.ts'
 
 /** A difference between the recording and our server that is wanted. */
 export interface Deviation {

@@ -16,16 +16,16 @@ import {
 import { startServer, tokenVerifier } from '@tidewire/server'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { acceptedDeviations } from './transcript-accepted.ts'
-import { playedOnDatabase, type DatabaseSetting } from './transcript-played.ts'
-import { playTranscript, type PlayOptions } from './transcript-player.ts'
-import { formatReport } from './transcript-report.ts'
-import { loadTranscript, type Transcript } from './transcript.ts'
+import { acceptedDeviations } from './accepted-deviations.ts'
+import { playedOnDatabase, type DatabaseSetting } from './played-on-database.ts'
+import { playTranscript, type PlayOptions } from '../player/player.ts'
+import { formatReport } from '../player/report.ts'
+import { loadTranscript, type Transcript } from '../recording/transcript.ts'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
 
 const SECRET = 'the-secret-of-the-server-that-the-recordings-are-played-against'
-const SETUP = readFileSync(new URL('../transcripts/setup.sql', import.meta.url), 'utf8')
+const SETUP = readFileSync(new URL('../../transcripts/setup.sql', import.meta.url), 'utf8')
 /** The topic that the test itself sends on, to learn that all before it has been delivered. */
 const MARK_TOPIC = 'mark'
 

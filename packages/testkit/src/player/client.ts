@@ -1,8 +1,8 @@
 import { WebSocket } from 'ws'
 import type { Version } from '@tidewire/protocol'
-import { envelopeOf } from './transcript-frame.ts'
-import { responseOf } from './transcript-http.ts'
-import type { RecordedFrame, RecordedResponse } from './transcript.ts'
+import { envelopeOf } from '../recording/frame.ts'
+import { responseOf } from './http.ts'
+import type { RecordedFrame, RecordedResponse } from '../recording/transcript.ts'
 
 export type ConnectionState =
   | { readonly kind: 'connecting' }

@@ -1,4 +1,4 @@
-import { formatJson, isList, isMap, JsonNumber, type Json, type JsonMap } from './transcript-json.ts'
+import { formatJson, isList, isMap, JsonNumber, type Json, type JsonMap } from './json.ts'
 
 /** What a value is that the server makes up, or null for one that must be equal. */
 export type MadeUp = 'uuid' | 'phx-ref' | 'change-id' | 'timestamp' | (string & {}) | null

@@ -1,13 +1,13 @@
-import { TranscriptClient } from './transcript-client.ts'
-import { amended, type Deviation } from './transcript-deviations.ts'
-import { formatFrame } from './transcript-frame.ts'
-import { request, responseMismatches } from './transcript-http.ts'
-import { Inbox } from './transcript-inbox.ts'
-import { madeUpByServer, Renaming, type Classify } from './transcript-renaming.ts'
-import { describeMismatch, type Difference, type PlayReport } from './transcript-report.ts'
-import { beginningOf, expectations, isAction, isQuietBefore, nextAction, saidByClients } from './transcript-script.ts'
-import { TokenRenewal } from './transcript-tokens.ts'
-import { versionOf, type RecordedFrame, type Step, type StepOf, type Transcript } from './transcript.ts'
+import { TranscriptClient } from './client.ts'
+import { amended, type Deviation } from './deviations.ts'
+import { formatFrame } from '../recording/frame.ts'
+import { request, responseMismatches } from './http.ts'
+import { Inbox } from './inbox.ts'
+import { madeUpByServer, Renaming, type Classify } from '../recording/renaming.ts'
+import { describeMismatch, type Difference, type PlayReport } from './report.ts'
+import { beginningOf, expectations, isAction, isQuietBefore, nextAction, saidByClients } from '../recording/script.ts'
+import { TokenRenewal } from '../recording/tokens.ts'
+import { versionOf, type RecordedFrame, type Step, type StepOf, type Transcript } from '../recording/transcript.ts'
 
 export interface PlayOptions {
   /** The server under test, `ws://host:port`. */

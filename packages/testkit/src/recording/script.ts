@@ -1,4 +1,4 @@
-import { envelopeOf } from './transcript-frame.ts'
+import { envelopeOf } from './frame.ts'
 import type { RecordedFrame, Step, StepOf } from './transcript.ts'
 
 /** A frame that must come. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatJson, isMap, JsonNumber, parseJson } from './transcript-json.ts'
+import { formatJson, isMap, JsonNumber, parseJson } from './json.ts'
 
 test('numbers keep the digits they were written with', () => {
   expect(parseJson('[9007199254740993,1.0,-2.50e+3]')).toEqual([
