@@ -1,19 +1,15 @@
 /** Half a million rows in one transaction go through the whole server, and nobody else waits or is left out. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import { allObservers, noLimits, startServer, tokenVerifier, type RunningServer } from '@tidewire/server'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { openDatabase, type Database } from './database.ts'
 import { signJwt } from './jwt.ts'
-
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+import { DatabaseFolder } from '../test/database-folder.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -22,7 +18,7 @@ const SECRET = 'a-secret-that-is-only-for-these-tests'
 const ME = '11111111-1111-1111-1111-111111111111'
 const ROWS = 500_000
 
-let base: string
+let folder: DatabaseFolder
 let postgres: EmbeddedPostgres
 let database: Database
 let running: RunningServer
@@ -32,9 +28,8 @@ const sockets: WebSocket[] = []
 const readers: Worker[] = []
 
 beforeEach(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-large-'))
-  chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  folder = new DatabaseFolder()
+  postgres = await folder.start()
   database = await openDatabase({ url: postgres.url, poolSize: 3 })
   running = await startServer({
     ...database.ports,
@@ -54,8 +49,7 @@ afterEach(async () => {
   await running.stop()
   await database.close()
   await sql.end()
-  await postgres.stop()
-  rmSync(base, { recursive: true, force: true })
+  await folder.clear()
 })
 
 interface Told {

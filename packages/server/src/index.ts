@@ -11,7 +11,8 @@ import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
 import type { Observer, TokenVerifier } from './ports.ts'
-import { Server, type ServerPorts } from './server.ts'
+import type { ServerPorts } from './ports/server.ts'
+import { Server } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
 export { allObservers } from './all-observers.ts'
@@ -24,7 +25,8 @@ export { tokenVerifier, type TokenVerifierOptions } from './io/tokens/token-veri
 export { resolveOptions, type ServerOptions } from './options.ts'
 export type * from './ports.ts'
 export type { StoredPublish, TrustedPublish } from './publish.ts'
-export { Server, type ServerPorts } from './server.ts'
+export type { ServerPorts } from './ports/server.ts'
+export { Server } from './server.ts'
 
 /** What {@link startServer} takes: where to listen, what the server stands on, and how it behaves. */
 export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'> {

@@ -13,55 +13,15 @@ import type { ConnectionDetails, Transport } from './connection/transport.ts'
 import { checkUpgrade, type UpgradeAdmission } from './connection/upgrade-check.ts'
 import { RateCounter } from './limits/rate-counter.ts'
 import { UnfinishedMessages } from './limits/unfinished-messages.ts'
-import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
-import type {
-  AdminPorts,
-  Authorizer,
-  ChangeFeed,
-  Decision,
-  FeedLag,
-  FeedProgress,
-  MessageStore,
-  Observer,
-  PublishOutcome,
-  PublishRequest,
-  Relay,
-  RelayPeer,
-  Runtime,
-  TokenVerifier,
-  Tracer,
-} from './ports.ts'
+import type { ResolvedServerOptions } from './options.ts'
+import type { Decision, FeedLag, FeedProgress, Observer, PublishOutcome, PublishRequest } from './ports.ts'
+import type { ServerPorts } from './ports/server.ts'
 import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
 import { FlushScheduler } from './topic/flush-scheduler.ts'
 import { Publisher } from './topic/publisher.ts'
 import { RelayOutbox } from './topic/relay-outbox.ts'
 import { Topics } from './topic/topics.ts'
-
-/** What a server stands on. Without a database, private channels, replay and row changes are refused with a reason. */
-export interface ServerPorts {
-  readonly runtime: Runtime
-  readonly verifier: TokenVerifier
-  readonly observer: Observer
-  readonly authorizer?: Authorizer | null
-  readonly messageStore?: MessageStore | null
-  readonly changeFeed?: ChangeFeed | null
-  /** The way to other nodes; `null`: this is the only one. */
-  readonly relay?: Relay | null
-  /** Follows broadcasts; without one nothing is spent on it. */
-  readonly tracer?: Tracer | null
-  /** Where several processes serve one port and have a relay: they are shown as one server. */
-  readonly processes?: Processes | null
-  /** What an inspector needs; `null`: there is none. */
-  readonly admin?: AdminPorts | null
-}
-
-/** This process among those that serve its port. */
-export interface Processes {
-  /** Of the ids of its connections; no other has it. */
-  readonly prefix: string
-  readonly isSibling: (peer: RelayPeer) => boolean
-}
 
 /**
  * One node, without its sockets: takes transports, gives connections.
@@ -221,7 +181,7 @@ export class Server {
     await this.#nodes?.close()
   }
 
-  /** To be called every {@link SWEEP_INTERVAL_MS}. */
+  /** To be called every second (`SWEEP_INTERVAL_MS`). */
   sweep(): void {
     this.connections.sweep()
     this.unfinished.sweep()

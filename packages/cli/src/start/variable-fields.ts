@@ -17,7 +17,7 @@ export const ADVISED_SECRET_BYTES: number = 32
 
 const MAX_WORKERS = 64
 
-const words: ReadonlyMap<string, boolean> = new Map([
+const flags: ReadonlyMap<string, boolean> = new Map([
   ['true', true],
   ['1', true],
   ['false', false],
@@ -44,13 +44,14 @@ export function field<Value>(
 
 export type TextField = z.ZodOptional<z.ZodType<string, string>>
 
-export function text(meaning: string, expected: string = 'a text'): TextField {
+/** Any text. */
+export function plain(meaning: string, expected: string = 'a text'): TextField {
   return field(meaning, expected, (given) => given)
 }
 
 /** For `true` or `false`. */
 export function onOff(meaning: string): z.ZodOptional<z.ZodType<boolean, string>> {
-  return field(meaning, 'true or false', (given) => words.get(given))
+  return field(meaning, 'true or false', (given) => flags.get(given))
 }
 
 export type NumberField = z.ZodOptional<z.ZodType<number, string>>

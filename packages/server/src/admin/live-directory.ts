@@ -119,7 +119,7 @@ export class LiveDirectory implements ConnectionEvents {
         break
       }
       const { connection, sent } = this.#listed.get(next.value)!
-      if (sent === null || hasMoved(sent, listed(connection))) this.#send(next.value, connections)
+      if (sent === null || hasMoved(sent, rowOf(connection))) this.#send(next.value, connections)
     }
     return connections
   }
@@ -149,7 +149,7 @@ const MAX_CLAIMS_BYTES = 2_048
 
 /** Claims may hold anything; of very large ones only those that identify the user are shown. */
 function shown(connection: Connection): AdminConnection {
-  const whole = listed(connection)
+  const whole = rowOf(connection)
   if (JSON.stringify(whole.claims).length <= MAX_CLAIMS_BYTES) return whole
   const few = ['role', 'sub', 'iss', 'exp'].flatMap((name) => {
     const value = whole.claims[name]
@@ -158,7 +158,8 @@ function shown(connection: Connection): AdminConnection {
   return { ...whole, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
 }
 
-function listed(connection: Connection): AdminConnection {
+/** A connection, as an inspector lists it. */
+function rowOf(connection: Connection): AdminConnection {
   return {
     id: connection.id,
     role: textOf(connection.claims['role']),

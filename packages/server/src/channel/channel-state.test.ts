@@ -1,15 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Authorization } from '../ports.ts'
-import { channelTransition, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { channelTransition, initialChannel, type ChannelEffect, type ChannelState } from './channel-state.ts'
 import {
-  admission,
   first,
   second,
   all,
   allowed,
-  denied,
-  down,
   isPrivate,
   joined,
   STATES,

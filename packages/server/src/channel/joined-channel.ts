@@ -5,7 +5,7 @@ import type { Reads, Subscriber } from '../topic/subscriber.ts'
 import type { Subscription } from '../topic/encoding-group.ts'
 import type { Refusal } from './channel-state.ts'
 import type { ChannelWriter } from './channel-writer.ts'
-import type { ChannelPresence } from './presence.ts'
+import type { ChannelPresence } from './channel-presence.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
 /** A joined channel as the handlers of its events see it. */

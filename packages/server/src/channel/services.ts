@@ -1,4 +1,3 @@
-import type { DecisionCode } from '../decision-code.ts'
 import type { Version } from '@tidewire/protocol'
 import type { AdmissionResult } from '../auth/admission.ts'
 import type { ConnectionRates } from '../limits/connection-rates.ts'
