@@ -1,6 +1,6 @@
 import { isJsonObject, type AdminTopicDetail, type JsonObject, type Ref, type WhyQuestion } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
-import { presenceOf } from '../channel/presence.ts'
+import { presenceOf } from '../channel/events/presence.ts'
 import type { AdminPorts, Claims } from '../ports.ts'
 import type { AdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'

@@ -4,7 +4,7 @@ import type { Reads } from '../topic/subscriber.ts'
 import type { Topic } from '../topic/topic.ts'
 import { NO_DATABASE } from './change-subscription.ts'
 import type { JoinedChannel } from './joined-channel.ts'
-import { presenceState } from './presence.ts'
+import { presenceState } from './events/presence.ts'
 import { replayMessage } from './replay.ts'
 
 export interface AcceptedJoin {

@@ -10,9 +10,9 @@ import {
   type ClientFrame,
   type FramePayload,
 } from '@tidewire/protocol'
-import type { TopicMessage } from '../ports/topic.ts'
-import type { JoinedChannel } from './joined-channel.ts'
-import { refuse, refuseWrite } from './refusals.ts'
+import type { TopicMessage } from '../../ports/topic.ts'
+import type { JoinedChannel } from '../joined-channel.ts'
+import { refuse, refuseWrite } from '../refusals.ts'
 
 /** A `broadcast` push: checked, published, acknowledged if the channel asked for it. */
 export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {

@@ -6,9 +6,9 @@ import {
   type PresenceMeta,
   type PresenceState,
 } from '@tidewire/protocol'
-import { topicId } from '../topic/topic-key.ts'
-import type { JoinedChannel } from './joined-channel.ts'
-import { refuse, refuseWrite } from './refusals.ts'
+import { topicId } from '../../topic/topic-key.ts'
+import type { JoinedChannel } from '../joined-channel.ts'
+import { refuse, refuseWrite } from '../refusals.ts'
 
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
 export function presence(channel: JoinedChannel, frame: ClientFrame): void {
