@@ -1,5 +1,5 @@
 import type { DialectName } from './generator/dialect.ts'
-import type { Faults } from './generator/order-check.ts'
+import type { Faults } from '../../packages/cli/src/load/order-check.ts'
 import type { Scenario } from './scenario.ts'
 
 /** Where a server is. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Child, cpuMicrosOf, type Core } from './child.ts'
 import type { Contestant } from './contestants.ts'
-import type { Faults } from './generator/order-check.ts'
+import type { Faults } from '../../packages/cli/src/load/order-check.ts'
 import type { GeneratorMessage, Job, Measurement, ServerMessage, Usage } from './messages.ts'
 import type { Scenario } from './scenario.ts'
 import { percentile } from './statistics.ts'

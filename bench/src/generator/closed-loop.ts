@@ -1,5 +1,5 @@
 import type { Voice } from './crowd.ts'
-import { OrderCheck, type Faults } from './order-check.ts'
+import { OrderCheck, type Faults } from '../../../packages/cli/src/load/order-check.ts'
 
 export interface LoadShape {
   readonly topics: number

@@ -6,7 +6,7 @@ import type { Scenario } from '../scenario.ts'
 import { ClosedLoop } from './closed-loop.ts'
 import { Crowd } from './crowd.ts'
 import { OpenLoop } from './open-loop.ts'
-import type { Faults } from './order-check.ts'
+import type { Faults } from '../../../packages/cli/src/load/order-check.ts'
 
 const closing: (() => Promise<unknown>)[] = []
 

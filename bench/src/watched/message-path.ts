@@ -5,7 +5,7 @@
  */
 import { Server, allObservers, metricsObserver, noLimits, resolveOptions, type Runtime } from '@tidewire/server'
 import { ADMIN_ROLE } from '@tidewire/protocol'
-import { median } from './statistics.ts'
+import { median } from '../statistics.ts'
 
 const SUBSCRIBERS = 100
 const MESSAGES = 2_000

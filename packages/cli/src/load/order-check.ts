@@ -1,3 +1,6 @@
+/** A number that is skipped is remembered while it is one of the last so many. */
+const WINDOW = 4_096
+
 /** Messages that did not come as they were sent. */
 export interface Faults {
   lost: number
@@ -27,7 +30,7 @@ export class OrderCheck {
     return this.#irregular(subscriber, sequence)
   }
 
-  /** To be told at the end, when `sent` messages should have come. */
+  /** To be called at the end, when `sent` messages should have come. */
   end(subscriber: number, sent: number): void {
     this.faults.lost += Math.max(0, sent - this.#last[subscriber]!)
   }
@@ -37,7 +40,7 @@ export class OrderCheck {
     let skipped = this.#skipped.get(subscriber)
     if (sequence > last) {
       if (skipped === undefined) this.#skipped.set(subscriber, (skipped = new Set()))
-      for (let missing = last + 1; missing < sequence; missing++) skipped.add(missing)
+      for (let missing = Math.max(last + 1, sequence - WINDOW); missing < sequence; missing++) skipped.add(missing)
       this.faults.lost += sequence - last - 1
       this.#last[subscriber] = sequence
       return true

@@ -3,11 +3,11 @@
  * a second, and each turn with it is held against the one beside it without: whole runs differ by more than it costs.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Child, cpuMicrosOf, type Core } from './child.ts'
-import type { GeneratorMessage, Job, ServerMessage, ServerRequest } from './messages.ts'
-import { table } from './report.ts'
-import type { Scenario } from './scenario.ts'
-import { median, medianRange } from './statistics.ts'
+import { Child, cpuMicrosOf, type Core } from '../child.ts'
+import type { GeneratorMessage, Job, ServerMessage, ServerRequest } from '../messages.ts'
+import { table } from '../report.ts'
+import type { Scenario } from '../scenario.ts'
+import { median, medianRange } from '../statistics.ts'
 
 /** Scenarios that are measured where none are named. */
 export const watchedScenarios: readonly string[] = ['1x100-8', '1x1000-1']
