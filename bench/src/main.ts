@@ -117,7 +117,7 @@ async function benchClients({ rounds, quick, json }: BenchOptions, figures: read
 async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
   const cores = chooseCores()
   const chosen = quick ? scenarios.map(smaller) : scenarios
-  // Long enough for the figures that it is told twice a second.
+  // Long enough for the figures, which come twice a second.
   const turnMs = quick ? 100 : 1_000
   const pairs = await benchWatched({ ...cores, scenarios: chosen, rounds, turnMs, warmUpMs: quick ? 500 : 3_000 })
   const machine = describeMachine()
@@ -213,7 +213,7 @@ function takesPart(server: Contestant, scenario: Scenario, results: readonly Run
   return !results.some((result) => result.kind === 'refused' && result.server === server.name && result.scenario === scenario.name)
 }
 
-/** Every server once; who begins moves on from round to round. */
+/** Every server once; the one that begins changes from round to round. */
 async function inTurn(servers: readonly Contestant[], scenario: Scenario, round: number, run: RunOptions): Promise<RunResult[]> {
   const results: RunResult[] = []
   for (let turn = 0; turn < servers.length; turn++) {

@@ -99,11 +99,11 @@ interface MeasuredServer {
 
 async function load(server: MeasuredServer | null, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
   generator.send(job)
-  await told(generator, 'begin')
+  await received(generator, 'begin')
   const before = server === null ? null : await cpuMicros(server)
-  await told(generator, 'end')
+  await received(generator, 'end')
   const after = server === null ? null : await cpuMicros(server)
-  const measured = await told(generator, 'measured')
+  const measured = await received(generator, 'measured')
   return summary(measured, before === null || after === null ? null : after - before)
 }
 
@@ -129,15 +129,15 @@ async function idle(
 ): Promise<{ readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }> {
   const base = await usage(server)
   generator.send(job)
-  await told(generator, 'joined')
+  await received(generator, 'joined')
   await delay(SETTLE_MS)
   const full = await usage(server)
   generator.send('leave')
-  const { connections } = await told(generator, 'left')
+  const { connections } = await received(generator, 'left')
   return { bytesPerConnection: (full.rssBytes - base.rssBytes) / connections, connections, baseBytes: base.rssBytes }
 }
 
-async function told<Kind extends GeneratorMessage['kind']>(
+async function received<Kind extends GeneratorMessage['kind']>(
   generator: Child<GeneratorMessage>,
   kind: Kind,
 ): Promise<Extract<GeneratorMessage, { readonly kind: Kind }>> {
@@ -155,6 +155,6 @@ async function cpuMicros({ child, pids }: MeasuredServer): Promise<number> {
 async function usage(server: Child<ServerMessage>): Promise<Usage> {
   server.send('usage')
   const message = await server.next(STEP_TIMEOUT_MS)
-  if (message.kind !== 'usage') throw new Error('the server does not tell its usage')
+  if (message.kind !== 'usage') throw new Error('the server does not report its usage')
   return message
 }

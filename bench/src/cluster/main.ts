@@ -120,7 +120,7 @@ function rowOf(samples: readonly ClusterSample[]): string[] {
   ]
 }
 
-/** The sender and a member of its node on the first; a member on each other; one more node that nobody uses. */
+/** The sender and a member of its node on the first; a member on each other; one more node without members. */
 async function measure({ title, nodes, burst, perSecond }: Shape, natsUrl: string, measureMs: number): Promise<ClusterSample> {
   process.env['BENCH_NATS'] = nodes === 0 ? '' : natsUrl
   const children = Array.from(

@@ -31,7 +31,7 @@ const OPENING_AT_ONCE = 100
 
 /** All the sockets of a scenario: subscribers, and publishers that have joined the topics they send to. */
 export class Crowd {
-  /** By topic; empty when nobody publishes. */
+  /** By topic; empty without publishers. */
   readonly voices: readonly Voice[]
   readonly #sockets: readonly RawSocket[]
 
@@ -43,7 +43,7 @@ export class Crowd {
   static async gather(options: CrowdOptions): Promise<Crowd> {
     const { scenario } = options
     const dialect = dialectOf(options.dialect, options.apiKey, options.address.path)
-    // Somebody else's server may have topics of its own, and those of a run that was broken off.
+    // A server that runs already may have topics of its own, and those of a run that was broken off.
     const topicName = topicNames(randomBytes(3).toString('hex'))
     const sockets: RawSocket[] = []
     try {

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 type Deliver = (send: (message: string) => void, message: string, nth: number) => void
 
-/** A server that delivers as it is told to; deliveries are counted from 1, after that of the rehearsal. */
+/** A server that delivers as a test asks; deliveries are counted from 1, after that of the rehearsal. */
 async function serve(deliver: Deliver): Promise<number> {
   const http = createServer()
   const server = new WebSocketServer({ server: http })
@@ -130,7 +130,7 @@ test('the open loop keeps its rate and times every delivery', async () => {
   expect(Math.min(...latencies)).toBeGreaterThan(0)
 })
 
-test('a server that refuses is told', async () => {
+test('a refusal of the server is reported', async () => {
   const http = createServer()
   http.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'))
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))

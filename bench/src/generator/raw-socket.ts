@@ -32,7 +32,7 @@ export class RawSocket {
   readonly #reader: FrameReader
   /** The head of the upgrade's answer, until it is whole. */
   #head: string | null = ''
-  /** Whoever waits for the next text frame that fits. */
+  /** Waits for the next text frame that fits. */
   #waiting: { readonly fits: (text: string) => boolean; readonly done: (text: string) => void } | null = null
   #failed: (error: Error) => void = () => {}
   #closing = false

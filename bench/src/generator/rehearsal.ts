@@ -11,7 +11,7 @@ export interface DeliveryShape {
   readonly tailBytes: number
 }
 
-/** For whoever expects none. */
+/** For sockets that expect none. */
 export const NO_DELIVERY: DeliveryShape = { deliveryBytes: -1, tailBytes: 0 }
 
 /**

@@ -1,4 +1,4 @@
-/** What one frame costs the server, and everybody on it: how long the event loop stood still, and CPU. */
+/** What one frame costs the server and all its clients: how long the event loop stood still, and CPU. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { Child, type Core } from '../child.ts'
@@ -22,7 +22,7 @@ export interface HostileFigures {
   /** The longest that a heartbeat of another socket took. */
   readonly heartbeatMs: number
   readonly cpuMs: number
-  /** What the sender was told. */
+  /** The answer to the sender. */
   readonly answer: string
 }
 

@@ -24,7 +24,7 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
   process.on('message', (request: ServerRequest) => {
     if (request === 'usage') {
       const { user, system } = process.cpuUsage()
-      tell({
+      report({
         kind: 'usage',
         cpuMicros: user + system,
         rssBytes: process.memoryUsage.rss(),
@@ -33,14 +33,14 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
         ...(serving.takeLongestTurnMs === undefined ? {} : { longestTurnMs: serving.takeLongestTurnMs() }),
       })
     } else if (request === 'watch' || request === 'unwatch') {
-      void serving.watch?.(request === 'watch').then(() => tell({ kind: 'done' }))
+      void serving.watch?.(request === 'watch').then(() => report({ kind: 'done' }))
     } else void serving.stop().finally(() => process.exit())
   })
-  tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '', ...(serving.pids && { pids: serving.pids }) })
+  report({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '', ...(serving.pids && { pids: serving.pids }) })
 }
 
-/** Without anybody to tell, there is nothing to serve for. */
-function tell(message: ServerMessage): void {
+/** Without the process that started it, it ends. */
+function report(message: ServerMessage): void {
   if (process.connected) process.send?.(message)
   else process.exit()
 }

@@ -90,7 +90,7 @@ async function* turns(scenario: Scenario, { turnMs, warmUpMs, serverCore, genera
     const begun = await generator.next(STEP_TIMEOUT_MS)
     if (begun.kind !== 'begin') throw new Error(begun.kind === 'failed' ? begun.reason : `the generator said "${begun.kind}"`)
     for (let pair = 0; pair < PAIRS_A_ROUND; pair++) {
-      // Who begins changes, so that what drifts drifts for both.
+      // The one that begins changes, so that a drift of the machine hurts both alike.
       const first = await turn(pair % 2 === 0 ? 'unwatch' : 'watch')
       const second = await turn(pair % 2 === 0 ? 'watch' : 'unwatch')
       const [alone, watched] = pair % 2 === 0 ? [first, second] : [second, first]

@@ -1,5 +1,5 @@
 /**
- * What an inspector adds, in one process and without sockets: to each message, and to each second in which it is told
+ * What an inspector adds, in one process and without sockets: to each message, and to each second in which it gets
  * the log and the figures. The same server with and without one, in short turns, so that a busy machine hurts both
  * alike. Prints CPU times.
  */
@@ -10,20 +10,20 @@ import { median } from '../statistics.ts'
 const SUBSCRIBERS = 100
 const MESSAGES = 2_000
 const TURNS = 200
-/** How often an inspector is told its log (rule I4), and for how many messages in a second this is made out here. */
+/** How often an inspector gets its log (rule I4), and how many messages come between, as at 300 a second. */
 const LOG_INTERVAL_MS = 100
 const MESSAGES_A_STEP = 30
 
-/** Tells the log, and every fifth time the figures; `null` while nobody looks. */
-let tell: (() => void) | null = null
+/** Sends the log, and every fifth time the figures; `null` while there is no inspector. */
+let sendLog: (() => void) | null = null
 
 const runtime: Runtime = {
   now: () => Date.now(),
   uptime: () => performance.now(),
   setTimer: (callback, afterMs) => {
     if (afterMs === LOG_INTERVAL_MS) {
-      tell = callback
-      return { cancel: () => (tell = null) }
+      sendLog = callback
+      return { cancel: () => (sendLog = null) }
     }
     const timer = setTimeout(callback, afterMs)
     return { cancel: () => clearTimeout(timer) }
@@ -78,7 +78,7 @@ async function manyMessages(): Promise<void> {
 async function oneSecond(): Promise<void> {
   for (let step = 0; step < 1_000 / LOG_INTERVAL_MS; step++) {
     await send(MESSAGES_A_STEP)
-    tell?.()
+    sendLog?.()
   }
 }
 

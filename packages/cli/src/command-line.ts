@@ -24,7 +24,7 @@ const entries: readonly Entry[] = [
   { name: 'listen', summary: 'show the broadcasts of a topic', load: async () => (await import('./commands/listen.ts')).listen },
   {
     name: 'presence',
-    summary: 'be present on a topic, and show who else is',
+    summary: 'be present on a topic, and show the other members',
     load: async () => (await import('./commands/presence.ts')).presence,
   },
   { name: 'sql', summary: 'run SQL in the database of the dev server', load: async () => (await import('./commands/sql.ts')).sql },

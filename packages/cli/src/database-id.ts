@@ -13,7 +13,7 @@ const WEAKER_ID = `select md5(d.datname) || '-' || d.oid::text as id from pg_dat
 const INSUFFICIENT_PRIVILEGE = '42501'
 
 /**
- * What tells this database from every other one: the identifier that its cluster got when it was made, and its own within it.
+ * Distinguishes this database from every other one: the identifier that its cluster got when it was made, and its own within it.
  * A database that does not answer is asked again until `stopped`. Then it rejects.
  */
 export async function databaseId(session: Queryable, stopped: AbortSignal): Promise<string> {

@@ -177,7 +177,7 @@ test(
     const stored = 'realtime_tenants_broadcast_from_database_latency_committed_at'
     expect(count(counted, `${stored}_count`)).toBe(0)
     await session.query(`select realtime.send('{}', 'e', 'rows', false)`)
-    // Nobody is there: it counts, so that it can be seen that it went nowhere.
+    // There is no receiver: the answer counts them, so that this can be seen.
     await session.query(`select realtime.send('{}', 'e', 'nowhere', false)`)
     await expect.poll(async () => count(await metrics(), `${stored}_count`)).toBe(2)
     const sent = await metrics()

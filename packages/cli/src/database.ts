@@ -13,7 +13,7 @@ export interface Database {
   readonly migrated: readonly string[] | null
   /** For the metrics: what its replication slots keep. Never rejects. */
   readonly slots: () => Promise<readonly SlotSize[]>
-  /** What tells it from every other database; waits until it answers. Rejects when it is closed first. */
+  /** Distinguishes it from every other database; waits until it answers. Rejects when it is closed first. */
   id(): Promise<string>
   /** From here on, messages that SQL sends go to the topics of this server. */
   deliverTo(server: Server): void

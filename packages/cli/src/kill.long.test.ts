@@ -1,6 +1,6 @@
 /**
- * The server, and in another run Postgres, are killed at random moments while rows are written. Somebody who always comes
- * back with the last position has to see every row that is theirs once, in order, and no other.
+ * The server, and in another run Postgres, are killed at random moments while rows are written. A client that always comes
+ * back with its last position has to see every row that is its user's once, in order, and no other.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EmbeddedPostgres } from '@tidewire/postgres'
@@ -137,7 +137,7 @@ class Load {
           }
         })
       } catch {
-        // Whether the last transaction was committed, the table tells. Its numbers are not used again.
+        // The table shows whether the last transaction was committed. Its numbers are not used again.
         this.failures++
         n += 30
         await delay(50)

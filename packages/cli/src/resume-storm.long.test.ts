@@ -18,7 +18,7 @@ const ROWS = Number(process.env['TIDEWIRE_ROWS'] ?? 3_000)
 const WITHIN_MS = 240_000
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const TABLES = {
-  'rows for everybody': '',
+  'rows for all': '',
   'rows under a policy, each client another user': `alter table missed enable row level security;
     create policy own on missed for select to authenticated using (owner is null or owner = auth.uid());`,
 }
@@ -55,7 +55,7 @@ interface Outcome {
 
 type Report = { readonly kind: 'joined' } | { readonly kind: 'outcomes'; readonly outcomes: readonly Outcome[] }
 
-/** All clients, with an event loop of their own: those who join meanwhile are not to wait for them. */
+/** All clients, with an event loop of their own: clients that join meanwhile are not to wait for them. */
 const CLIENT_CODE = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { WebSocket } = require('ws')

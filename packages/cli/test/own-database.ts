@@ -19,7 +19,7 @@ export interface OwnDatabase {
   /** Starts `tidewire dev` on it, and waits until it is ready. */
   dev(...more: string[]): Promise<{ process: CliProcess; ready: Ready }>
   slots(): Promise<{ name: string; temporary: boolean }[]>
-  /** The table `journal`, which everybody may see. */
+  /** The table `journal`, which every user may see. */
   makeJournal(): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-/** How a node proves to NATS who it is. Values are secrets: they must not be logged. */
+/** What a node authenticates at NATS with. Values are secrets: they must not be logged. */
 export type NatsCredentials =
   | { readonly kind: 'none' }
   | { readonly kind: 'token'; readonly token: string }
@@ -38,7 +38,7 @@ export type NatsAddressResult = { readonly ok: true; readonly address: NatsAddre
 
 const DEFAULT_PORT = '4222'
 
-/** Broadcasts of private channels pass through the broker: off this machine it must know its users, and nobody may read along. */
+/** Broadcasts of private channels pass through the broker: off this machine it must know its users, and the way to it must be encrypted. */
 export function checkNatsAddress({ url, credentials, tls = null, allowInsecure = false }: NatsAddressOptions): NatsAddressResult {
   const servers: string[] = []
   let inUrl: NatsCredentials = { kind: 'none' }
@@ -62,7 +62,7 @@ export function checkNatsAddress({ url, credentials, tls = null, allowInsecure =
   if (remote !== null && !allowInsecure) {
     // A client certificate is a credential, too.
     if (used.kind === 'none' && tls?.certFile === undefined)
-      return fault(`names ${remote}, which is not this machine, without credentials: everybody who reaches it could read and send messages`)
+      return fault(`names ${remote}, which is not this machine, without credentials: any program that reaches it could read and send messages`)
     encrypted = true
   }
   return { ok: true, address: { servers, credentials: used, encryption: encrypted ? 'required' : 'offered', tls: tls ?? {} } }

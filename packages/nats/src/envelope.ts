@@ -24,7 +24,7 @@ export interface Beat {
 }
 
 export interface Part {
-  /** Tells the messages of one sender and subject apart. */
+  /** Distinguishes the messages of one sender and subject. */
   readonly id: number
   readonly index: number
   readonly count: number

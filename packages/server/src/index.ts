@@ -36,7 +36,7 @@ export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'
   readonly port?: number
   /** What `/metrics` says; without it there is no such path. */
   readonly metrics?: MetricsText | null
-  /** Verifies the tokens of those who read the metrics; without it anyone may. */
+  /** Verifies the tokens of requests for the metrics; without it they need none. */
   readonly metricsVerifier?: TokenVerifier | null
   /** Which `Host` headers are taken; all are without it. A server on a developer's machine should know its names. */
   readonly hostRule?: HostRule

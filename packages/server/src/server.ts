@@ -112,7 +112,7 @@ export class Server {
     this.#nodes?.start()
   }
 
-  /** All who see what happens. */
+  /** Notifies every observer. */
   get observer(): Observer {
     return this.#observers
   }
@@ -158,7 +158,7 @@ export class Server {
     return this.#nodes?.synchronized(withinMs) ?? Promise.resolve()
   }
 
-  /** Whether it is about to stop: load balancers should send nobody new. */
+  /** Whether it is about to stop: load balancers should send no new clients. */
   get isLeaving(): boolean {
     return this.#isLeaving
   }

@@ -62,7 +62,7 @@ function subscribed(channel: RealtimeChannel, changes = false): Promise<string> 
 const LIVE = 'Subscribed to PostgreSQL'
 
 describe('@supabase/supabase-js', () => {
-  test('INSERT, UPDATE and DELETE reach whoever the policies let see the row, through filters', async () => {
+  test('INSERT, UPDATE and DELETE reach the users that the policies let see the row, through filters', async () => {
     const waiter = new Waiter()
     const seen: Record<string, string[]> = { ada: [], bob: [], filtered: [] }
     const listen = (name: string, client: SupabaseClient, filter: string | undefined): Promise<string> => {
@@ -93,13 +93,13 @@ describe('@supabase/supabase-js', () => {
       bob: ['INSERT 2 two', 'UPDATE 2 new'],
       filtered: ['INSERT 3 three', 'UPDATE 3 new'],
     })
-    // As the reference does, a delete goes to everybody subscribed, with the key alone.
+    // As the reference does, a delete goes to all subscribers, with the key alone.
     await database.sql('delete from notes where id = 1')
     await waiter.until(() => seen['ada']!.length === 4 && seen['bob']!.length === 3)
     expect(seen['bob']!.at(-1)).toBe('DELETE 1 -')
   })
 
-  test('private channels: whoever may read hears, whoever may write is heard, and a refusal says so', async () => {
+  test('private channels: readers hear, writers are heard, and a refusal says so', async () => {
     const waiter = new Waiter()
     const heard: unknown[] = []
     const [adas, bobs] = [signedIn(ada), signedIn(bob)]

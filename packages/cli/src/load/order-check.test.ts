@@ -19,7 +19,7 @@ test.each([
 
 test('what never came is lost', () => expect(seeing([1, 2], 5)).toEqual({ lost: 3, duplicated: 0, reordered: 0 }))
 
-test('a message that came before is told apart', () => {
+test('a message that came before is distinguished', () => {
   const check = new OrderCheck(2)
   expect([check.saw(0, 1), check.saw(1, 1), check.saw(0, 1), check.saw(0, 3), check.saw(0, 2), check.saw(0, 2)]).toEqual([
     true,

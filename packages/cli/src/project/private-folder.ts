@@ -7,7 +7,7 @@ const NAME = '.tidewire'
 
 /**
  * `.tidewire` in the project: its private files. The folder is the owner's alone (mode 700, files
- * 600) and is not for version control. On Windows, where modes mean nothing, it inherits who may read the project.
+ * 600) and is not for version control. On Windows, where modes mean nothing, it inherits the access rights of the project.
  */
 export class PrivateFolder {
   readonly path: string

@@ -26,7 +26,7 @@ export function recordServer(folder: PrivateFolder, server: Omit<RunningServerRe
 
 /**
  * The server that runs in this folder or in one above it, as one finds a repository, with the folder of its project.
- * Records of other users are passed over: above a shared folder anybody could leave one.
+ * Records of other users are passed over: above a shared folder any user could leave one.
  */
 export function findServer(from: string): { readonly server: RunningServerRecord; readonly folder: PrivateFolder } | null {
   for (let place = resolve(from); ; place = dirname(place)) {

@@ -149,7 +149,7 @@ describe('a broker on a local socket', () => {
     expect(existsSync(folder)).toBe(false)
   })
 
-  test('sends nothing back to who sent it', async () => {
+  test('sends nothing back to its sender', async () => {
     const { relay } = begin('a')
     relay.interest(room)
     await until(() => relay.link.state === 'up')
@@ -164,7 +164,7 @@ describe('a broker on a local socket', () => {
     ['an unknown kind', Buffer.from([0, 0, 0, 1, 9])],
     ['a subject that is longer than its frame', Buffer.from([0, 0, 0, 3, 3, 255, 255])],
     ['an empty frame', Buffer.from([0, 0, 0, 0, 0])],
-  ])('cuts off who sends %s, and nobody else', async (_, bytes) => {
+  ])('cuts off the sender of %s, and no other', async (_, bytes) => {
     const { relay } = begin('a')
     await until(() => relay.link.state === 'up')
     const stranger = connect(server.path)
@@ -175,7 +175,7 @@ describe('a broker on a local socket', () => {
     expect(relay.stats().reconnects).toBe(0)
   })
 
-  test('cuts off who does not read, and goes on delivering to the others', async () => {
+  test('cuts off a session that does not read, and goes on delivering to the others', async () => {
     const [a, b] = [begin('a'), begin('b')]
     for (const { relay } of [a, b]) relay.interest(room)
     await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)

@@ -14,7 +14,7 @@ export type FromPrimary =
   /** What is wrong with any worker; `null`: nothing. */
   | { readonly type: 'trouble'; readonly sentence: string | null }
 
-/** What a worker is told about itself, in its environment. */
+/** The settings of one worker, in its environment. */
 export interface WorkerPlace {
   /** From 1. A worker that replaces another has its number. */
   readonly number: number

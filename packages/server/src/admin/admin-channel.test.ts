@@ -41,15 +41,15 @@ function enter(node: NodeInProcess, socket: SocketInProcess, token: string | nul
   return ask(node, socket, 'phx_join', token === null ? {} : { access_token: token })
 }
 
-function told<Payload>(socket: SocketInProcess, event: string): Payload[] {
+function received<Payload>(socket: SocketInProcess, event: string): Payload[] {
   return socket.received.filter((message) => message.event === event).map(({ payload }) => payload as Payload)
 }
 
 const push = (socket: SocketInProcess, payload: unknown = 1, topic = 'realtime:room'): void =>
   socket.send({ topic, event: 'broadcast', payload: { type: 'broadcast', event: 'e', payload } })
 
-describe('who comes in', () => {
-  test.each(['1.0.0', '2.0.0'] as const)('with an admin key: is welcomed and told what there is (%s)', async (version) => {
+describe('admission', () => {
+  test.each(['1.0.0', '2.0.0'] as const)('with an admin key: is welcomed and gets the state (%s)', async (version) => {
     const node = new NodeInProcess({}, { admin })
     await node.connect('2.0.0', openToken({ sub: 'u1' })).join('realtime:room')
     const socket = node.connect(version)
@@ -57,7 +57,7 @@ describe('who comes in', () => {
       status: 'ok',
       response: { node: null, version: '1.2.3', startedAt: node.runtime.now(), sql: false, database: false },
     })
-    const [state] = told<AdminState>(socket, 'admin_state')
+    const [state] = received<AdminState>(socket, 'admin_state')
     expect(state).toMatchObject({
       topics: [{ topic: 'room', private: false, members: 1 }],
       connections: [
@@ -129,21 +129,21 @@ describe('who comes in', () => {
     renewed.send({ topic: ADMIN_TOPIC, event: 'access_token', payload: { access_token: KEY } })
     await node.settle()
     node.runtime.advance(6_000)
-    expect(told(late, 'system')).toMatchObject([{ status: 'error', message: expect.stringMatching('^AdminKeyExpired: ') as string }])
-    expect(told(late, 'phx_close')).toHaveLength(1)
+    expect(received(late, 'system')).toMatchObject([{ status: 'error', message: expect.stringMatching('^AdminKeyExpired: ') as string }])
+    expect(received(late, 'phx_close')).toHaveLength(1)
     expect(node.decisions).toMatchObject([{ kind: 'channel-closed', code: 'admin-key-expired', connection: '1' }])
-    expect(told(renewed, 'system')).toEqual([])
+    expect(received(renewed, 'system')).toEqual([])
     renewed.take()
     node.runtime.advance(500)
-    expect(told(renewed, 'admin_tick')).toHaveLength(1)
+    expect(received(renewed, 'admin_tick')).toHaveLength(1)
     renewed.send({ topic: ADMIN_TOPIC, event: 'access_token', payload: { access_token: openToken() } })
     await node.settle()
-    expect(told(renewed, 'system')).toMatchObject([{ message: expect.stringMatching('^AdminKeyInvalid: ') as string }])
+    expect(received(renewed, 'system')).toMatchObject([{ message: expect.stringMatching('^AdminKeyInvalid: ') as string }])
   })
 })
 
-describe('what it is told', () => {
-  test('twice a second: figures, and who came, went and changed', async () => {
+describe('what it gets', () => {
+  test('twice a second: figures, and the connections that came, went and changed', async () => {
     const node = new NodeInProcess({}, { admin })
     const socket = node.connect()
     await enter(node, socket)
@@ -152,7 +152,7 @@ describe('what it is told', () => {
     for (let n = 0; n < 10; n++) push(other)
     await node.settle()
     node.runtime.advance(500)
-    const [tick] = told<AdminTick>(socket, 'admin_tick')
+    const [tick] = received<AdminTick>(socket, 'admin_tick')
     expect(tick).toMatchObject({ healthy: true, trouble: null, connections: 2, channels: 1, feed: null, insertToFrame: null })
     expect(tick!.receivedPerSecond).toBe(22)
     expect(tick!.deliveredPerSecond).toBe(20)
@@ -162,7 +162,7 @@ describe('what it is told', () => {
     socket.take()
     other.disconnect()
     node.runtime.advance(500)
-    const [after] = told<AdminTick>(socket, 'admin_tick')
+    const [after] = received<AdminTick>(socket, 'admin_tick')
     expect(after).toMatchObject({ connections: 1, channels: 0, fanOut: null, topics: [{ topic: 'room', members: 0 }] })
     const gone = after!.connectionsChanged.find(({ id }) => id === '2') as AdminConnection
     expect(gone.closed).toMatchObject({ code: 1006 })
@@ -182,7 +182,7 @@ describe('what it is told', () => {
     client.send({ topic: 'realtime:', event: 'phx_join', ref: '9', payload: {} })
     client.send({ topic: 'realtime:room', event: 'presence', payload: { event: 'track', payload: { a: 1 } } })
     node.runtime.advance(100)
-    const rows = told<AdminLog>(first, 'admin_log').flatMap(({ rows: some }) => some)
+    const rows = received<AdminLog>(first, 'admin_log').flatMap(({ rows: some }) => some)
     expect(rows.map(({ kind, event }) => [kind, event])).toEqual([
       ['join', undefined],
       ['broadcast', 'e'],
@@ -190,7 +190,7 @@ describe('what it is told', () => {
       ['presence', 'track'],
     ])
     expect(rows[1]).toMatchObject({ connection: '3', topic: 'room', receivers: 0, payload: expect.stringContaining('<script>') as string })
-    const plain = told<AdminLog>(second, 'admin_log').flatMap(({ rows: some }) => some)
+    const plain = received<AdminLog>(second, 'admin_log').flatMap(({ rows: some }) => some)
     expect(plain.map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
     expect(plain.every((row) => row.payload === undefined)).toBe(true)
   })
@@ -207,7 +207,7 @@ describe('what it is told', () => {
     client.send({ topic: 'realtime:room', event: 'presence', ref: '10', payload: { event: 'jump' } })
     await node.settle()
     node.runtime.advance(100)
-    const decisions = told<AdminLog>(socket, 'admin_log')
+    const decisions = received<AdminLog>(socket, 'admin_log')
       .flatMap(({ rows }) => rows)
       .filter(({ kind }) => kind === 'decision')
     expect(decisions.map(({ topic, event, private: isPrivate }) => [topic, event, isPrivate])).toEqual([
@@ -246,11 +246,11 @@ describe('what it is told', () => {
     }
     node.runtime.endTurn()
     node.runtime.advance(500)
-    const logs = told<AdminLog>(socket, 'admin_log')
+    const logs = received<AdminLog>(socket, 'admin_log')
     const rows = logs.flatMap((log) => log.rows).filter(({ kind }) => kind === 'broadcast')
     expect(rows.length).toBeLessThan(50)
     expect(rows.length + logs.reduce((sum, { skipped }) => sum + skipped, 0)).toBe(100_000)
-    expect(told<AdminTick>(socket, 'admin_tick').reduce((sum, { deliveredPerSecond }) => sum + deliveredPerSecond / 2, 0)).toBe(100_000)
+    expect(received<AdminTick>(socket, 'admin_tick').reduce((sum, { deliveredPerSecond }) => sum + deliveredPerSecond / 2, 0)).toBe(100_000)
   })
 
   test('nothing while it does not read, and everything anew afterwards', async () => {
@@ -265,8 +265,8 @@ describe('what it is told', () => {
     expect(socket.take()).toEqual([])
     socket.backlog = 0
     node.runtime.advance(500)
-    expect(told<AdminState>(socket, 'admin_state')).toMatchObject([{ topics: [{ topic: 'room' }] }])
-    expect(told<AdminLog>(socket, 'admin_log').reduce((sum, { rows, skipped }) => sum + rows.length + skipped, 0)).toBe(101)
+    expect(received<AdminState>(socket, 'admin_state')).toMatchObject([{ topics: [{ topic: 'room' }] }])
+    expect(received<AdminLog>(socket, 'admin_log').reduce((sum, { rows, skipped }) => sum + rows.length + skipped, 0)).toBe(101)
   })
 
   test('nothing any more once it left, and then the server does nothing for it', async () => {
@@ -287,7 +287,7 @@ describe('what it is told', () => {
 })
 
 describe('what it may ask', () => {
-  test('who is on a topic, and since when', async () => {
+  test('the members of a topic, and since when', async () => {
     const node = new NodeInProcess({}, { admin })
     const [socket, client] = [node.connect(), node.connect()]
     await enter(node, socket)
@@ -425,7 +425,7 @@ describe('why', () => {
     )
   })
 
-  test('policies are asked about whoever the channel acts for', async () => {
+  test('policies are asked about the identity of the channel', async () => {
     const node = new NodeInProcess({}, { admin: { ...admin, explainer } })
     const socket = node.connect()
     await enter(node, socket)
@@ -468,7 +468,7 @@ describe('why', () => {
     })
   })
 
-  test('a change is tested with the filters of the connection, and nobody asked for others', async () => {
+  test('a change is tested with the filters of the connection, and not with those of others', async () => {
     const node = new NodeInProcess({}, { admin: { ...admin, explainer } })
     const [socket, client] = [node.connect(), node.connect()]
     await enter(node, socket)

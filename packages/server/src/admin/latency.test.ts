@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Latencies } from './latency.ts'
 
-test('nothing was measured: nothing is told', () => {
+test('nothing was measured: nothing is reported', () => {
   expect(new Latencies().take()).toBeNull()
 })
 

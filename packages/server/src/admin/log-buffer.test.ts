@@ -60,7 +60,7 @@ describe('a buffer', () => {
     expect(offered([message('{}')], log).take()).toMatchObject({ rows: [{ id: 1, at: 7 }], skipped: 0 })
   })
 
-  test('a burst of messages does not crowd out who came and what was refused', () => {
+  test('a burst of messages does not crowd out connections and refusals', () => {
     const log = offered([...Array.from({ length: 1_000 }, () => message('{}')), join('late')])
     expect(log.take()!.rows.at(-1)).toMatchObject({ kind: 'join', connection: 'late' })
   })

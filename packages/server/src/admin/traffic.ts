@@ -88,7 +88,7 @@ export class Traffic implements Observer {
     this.#log({ kind, connection, topic, private: isPrivate })
   }
 
-  /** Whether a row would be taken by anybody; where not, it is counted. */
+  /** Whether some inspector would take a row; one that none takes is counted. */
   #takesTraffic(): boolean {
     for (const log of this.logs) if (log.takesTraffic) return true
     for (const log of this.logs) log.skip()

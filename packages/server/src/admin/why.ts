@@ -79,13 +79,13 @@ function identityOf(user: WhyUser, connection: Connection | null, channel: Chann
 }
 
 function tokenStep({ role, claims }: Identity, nowMs: number): WhyStep {
-  const who = whoIs(role, claims)
+  const user = userOf(role, claims)
   if (role === '') return { check: 'token', outcome: 'no', text: 'The token names no role.' }
   const expiresAt = expiryOf(claims)
   const at = expiresAt === null ? {} : { at: expiresAt }
   return expiresAt !== null && expiresAt <= nowMs
-    ? { check: 'token', outcome: 'no', text: `The token of ${who} has expired.`, ...at }
-    : { check: 'token', outcome: 'yes', text: `Acts as ${who}.`, ...at }
+    ? { check: 'token', outcome: 'no', text: `The token of ${user} has expired.`, ...at }
+    : { check: 'token', outcome: 'yes', text: `Acts as ${user}.`, ...at }
 }
 
 /** No calendar goes further than this, in Unix milliseconds. */
@@ -95,7 +95,7 @@ function expiryOf({ exp }: Identity['claims']): number | null {
   return typeof exp === 'number' ? Math.max(-END_OF_TIME, Math.min(END_OF_TIME, exp * 1_000)) : null
 }
 
-function whoIs(role: string, { sub }: Identity['claims']): string {
+function userOf(role: string, { sub }: Identity['claims']): string {
   return typeof sub === 'string' ? `role ${role}, user ${sub.slice(0, 100)}` : `role ${role}`
 }
 

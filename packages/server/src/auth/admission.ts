@@ -10,7 +10,7 @@ import {
   type TokenRefusal,
 } from './token.ts'
 
-/** Who a channel acts for, and until when: a token whose signature and claims are good. */
+/** A token whose signature and claims are good, with the identity that it stands for. */
 export interface Admission {
   readonly token: string
   readonly identity: Identity

@@ -4,7 +4,7 @@ import type { ChannelConnection, Services } from './services.ts'
 /** What a channel's machine asks before it goes on. */
 export type Question = Extract<ChannelEffect, { type: 'verify' | 'ask-read' | 'ask-write' }>
 
-/** Who asks, as far as the answer depends on it. */
+/** A channel, as far as the answer depends on it. */
 export interface Asker {
   readonly subTopic: string
   readonly connection: Pick<ChannelConnection, 'headers'>

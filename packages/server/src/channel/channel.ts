@@ -110,7 +110,7 @@ export class Channel implements JoinedChannel {
     return this.#state.kind === 'joined' ? this.#state.admission.expiresAtMs : Infinity
   }
 
-  /** Who the channel acts for; `null` until its token is checked. */
+  /** The identity that policies see; `null` until its token is checked. */
   get identity(): Identity | null {
     return 'admission' in this.#state ? this.#state.admission.identity : null
   }

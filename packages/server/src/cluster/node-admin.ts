@@ -45,7 +45,7 @@ interface Pending {
   readonly late: TimerHandle
 }
 
-/** What an administrator asks of all nodes at once: who they are, and to end the connections of a user. */
+/** What an administrator asks of all nodes at once: their figures, and to end the connections of a user. */
 export class NodeAdmin {
   readonly #options: NodeAdminOptions
   readonly #pending = new Map<number, Pending>()
@@ -180,7 +180,7 @@ export function parseDisconnectTarget(value: unknown): DisconnectTarget | null {
 
 const UNKNOWN: OwnFigures = { connections: 0, topics: 0, lagBytes: null, lagMs: null, trouble: null }
 
-/** Of what another node says, only this: who it is, its beats have said. */
+/** Only this is taken from another node's answer: its name and instance are known from its beats. */
 function figuresOf(value: unknown): OwnFigures | null {
   if (!isJsonObject(value)) return null
   const { connections, topics, lagBytes, lagMs, trouble } = value

@@ -57,7 +57,7 @@ export class Nodes implements RelayListener {
 
   /**
    * Resolves when this node holds the presence of the others, or after `withinMs`: a client that joined before would be shown a
-   * world without those who are on other nodes.
+   * world without the members of other nodes.
    */
   async synchronized(withinMs: number): Promise<void> {
     const deadline = this.#runtime.uptime() + withinMs

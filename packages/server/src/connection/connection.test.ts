@@ -150,7 +150,7 @@ describe('joins', () => {
     ])
   })
 
-  test('a second join of a topic replaces the first, which is told after the new one has its reply', async () => {
+  test('a second join of a topic replaces the first, which is closed after the new one has its reply', async () => {
     const node = new NodeInProcess()
     const [a, b] = [node.connect(), node.connect()]
     await a.join(room, { presence: { enabled: true, key: 'a' } })
@@ -167,7 +167,7 @@ describe('joins', () => {
     expect(events(a.take())).toEqual(['broadcast'])
   })
 
-  test('of a crowd that comes at once each has its reply and the state first, and then who came after it', async () => {
+  test('of many that join at once each has its reply and the state first, and then the joins after it', async () => {
     const node = new NodeInProcess()
     const crowd = Array.from({ length: 20 }, () => node.connect())
     for (const [n, socket] of crowd.entries()) {
@@ -285,7 +285,7 @@ describe('tokens', () => {
   })
 })
 
-describe('limits punish whoever goes over them', () => {
+describe('limits hit the connection that goes over them', () => {
   test('events', async () => {
     const node = new NodeInProcess({ limits: { maxEventsPerSecond: 10 } })
     const [loud, quiet] = [node.connect(), node.connect()]
@@ -378,7 +378,7 @@ describe('limits punish whoever goes over them', () => {
     },
   )
 
-  test('payload size: the sender is told, with or without ack', async () => {
+  test('payload size: the sender gets an answer, with or without ack', async () => {
     const node = new NodeInProcess({ limits: { maxPayloadBytes: 100 } })
     const [a, b] = [node.connect(), node.connect()]
     await a.join(room)
@@ -409,7 +409,7 @@ describe('a socket', () => {
     expect(alive.closed).toBeNull()
   })
 
-  test('that takes nothing is closed, over the bound at once, below it after the stall time; nobody else waits', async () => {
+  test('that takes nothing is closed, over the bound at once, below it after the stall time; no other receiver waits', async () => {
     const node = new NodeInProcess({ maxBacklogBytes: 400, maxMovingBacklogBytes: 1_000, maxStallMs: 2_000 })
     const [full, stalled, fine] = [node.connect(), node.connect(), node.connect()]
     for (const socket of [full, stalled, fine]) await socket.join(room)
@@ -442,7 +442,7 @@ describe('a socket', () => {
     expect(slow.closed).toMatchObject({ code: 1013 })
   })
 
-  test('that is closed in the midst of a write costs nobody else the message, nor its place in the order', async () => {
+  test('that is closed in the midst of a write costs no other receiver the message, nor its place in the order', async () => {
     const node = new NodeInProcess({ maxBacklogBytes: 1_000, maxMovingBacklogBytes: 1_000 })
     const sockets = Array.from({ length: 6 }, () => node.connect())
     for (const [i, socket] of sockets.entries()) await socket.join(room, { presence: { enabled: true, key: `${i}` } })
@@ -491,7 +491,7 @@ describe('a socket', () => {
     expect(node.runtime.armedTimers).toBe(0)
   })
 
-  test('that sends what cannot be read is told so once, and lives', async () => {
+  test('that sends what cannot be read gets one notice, and lives', async () => {
     const node = new NodeInProcess()
     const socket = node.connect()
     await socket.join(room)
@@ -509,7 +509,7 @@ describe('a socket', () => {
     expect(await socket.join('realtime:after', {}, '9')).toMatchObject({ payload: { status: 'ok' } })
   })
 
-  test('while the server drains, joins are refused and everybody is told to come back', async () => {
+  test('while the server drains, joins are refused and all sockets are closed with 1012', async () => {
     const node = new NodeInProcess()
     const socket = node.connect()
     await socket.join(room)

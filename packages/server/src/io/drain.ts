@@ -10,13 +10,13 @@ const CLOSING_SHARE = 0.6
 
 /**
  * Closes all sockets, spread over time: clients come back when they are closed, and a node that gets all of another one at once
- * would be slow for everybody. Resolves when they are gone, or when `timeoutMs` has passed.
+ * would be slow for all of them. Resolves when they are gone, or when `timeoutMs` has passed.
  */
 export async function drain(server: Pick<Server, 'drain' | 'connections'>, runtime: Runtime, timeoutMs: number): Promise<void> {
   const deadline = runtime.uptime() + timeoutMs
   const steps = Math.max(1, Math.floor((timeoutMs * CLOSING_SHARE) / STEP_MS))
   const batch = Math.max(LEAST_BATCH, Math.ceil(server.connections.size / steps))
   while (server.drain(batch) > 0 && runtime.uptime() < deadline) await pause(STEP_MS)
-  // Also where timers came late: whoever is left is closed properly before it is cut.
+  // Also where timers came late: a socket that is left is closed properly before it is cut.
   server.drain()
 }

@@ -7,7 +7,7 @@ export interface ExplainTopic {
   readonly identity: Identity
 }
 
-/** A row that is asked about, and who would see it. */
+/** The question whether a user would get a row. */
 export interface ExplainChange {
   readonly identity: Identity
   readonly schema: string

@@ -15,7 +15,7 @@ export interface TokenVerifier {
   verify(token: string): Promise<{ readonly ok: true; readonly claims: Claims } | { readonly ok: false; readonly fault: TokenFault }>
 }
 
-/** Who asks: what policies may read of a connection. */
+/** What policies may read of a connection: `auth.role()`, `auth.jwt()`, headers. */
 export interface Identity {
   readonly role: string
   readonly claims: Claims
@@ -23,7 +23,7 @@ export interface Identity {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Who wants to use which private channel; the topic is without `realtime:`. */
+/** The question whether an identity may use a private channel; the topic is without `realtime:`. */
 export interface AuthorizationRequest {
   readonly subTopic: string
   readonly identity: Identity

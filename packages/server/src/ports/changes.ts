@@ -10,7 +10,7 @@ export interface ChangeRequest {
   readonly positions: boolean
   /** A position to resume from; hostile input. */
   readonly since: string | null
-  /** `authorized`: a delete is delivered only to users who could see the row (rule D14). */
+  /** `authorized`: a delete is delivered only to users that could see the row (rule D14). */
   readonly deletes: 'all' | 'authorized'
   /** A join without `config`: one entry, made from the sub-topic (rule J6). */
   readonly legacy: boolean
@@ -35,7 +35,7 @@ export interface ChangeHandle {
   close(): void
 }
 
-/** A row change that was decided about, and delivered to those who may see it. */
+/** A row change that was decided about, and delivered to the channels that may see it. */
 export interface DecidedChange {
   readonly schema: string
   readonly table: string
@@ -56,9 +56,9 @@ export interface FeedProgress {
   readonly oldestAt: number | null
   /** A sentence when the feed stands still. */
   readonly trouble: string | null
-  /** Why a client that resumes here would have to wait, as a sentence for anybody; `null`: it would not. */
+  /** Why a client that resumes here would have to wait, as a sentence that names no user; `null`: it would not. */
   readonly unready?: string | null
-  /** Why this node does less than its clients expect, as a sentence for anybody; `null`: it does what they expect. */
+  /** Why this node does less than its clients expect, as a sentence that names no user; `null`: it does what they expect. */
   readonly degraded?: string | null
   /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
   readonly windowMs?: number

@@ -38,7 +38,7 @@ export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
   readonly #effects = new Effects<PresenceSyncEffect>()
   #state = initialPresenceSync
-  /** Who is to be answered, with what each has seen. */
+  /** The nodes to answer, each with what it has seen. */
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
   #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null

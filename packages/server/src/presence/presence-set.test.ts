@@ -23,7 +23,7 @@ function add(set: PresenceSet, ref: string, replaced?: PresenceEntry): PresenceE
 
 function taken(set: PresenceSet): PresenceDelta {
   const delta = set.takeDelta()
-  if (delta === null) throw new Error('There is nothing to tell.')
+  if (delta === null) throw new Error('There is nothing to send.')
   return JSON.parse(JSON.stringify(delta)) as PresenceDelta
 }
 
@@ -75,7 +75,7 @@ describe('deltas', () => {
     expect(there.merge(lost)).toEqual({ joined: [], left: [] })
   })
 
-  it('are not gathered while there is nobody to tell', () => {
+  it('are not gathered while there is no other replica', () => {
     const alone = new PresenceSet('alone')
     add(alone, 'a1')
     expect(alone.takeDelta()).toBeNull()
@@ -196,7 +196,7 @@ describe('replicas', () => {
     expect(there.merge(here.delta(there.context()))).toEqual({ joined: [entry], left: [] })
   })
 
-  it('that nobody declared up are not heard', () => {
+  it('that were never declared up are not heard', () => {
     const { here } = pair()
     const stranger = new PresenceSet('stranger')
     add(stranger, 's1')

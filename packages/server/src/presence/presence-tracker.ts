@@ -116,7 +116,7 @@ export class PresenceTracker<Owner> {
     return view.state
   }
 
-  /** `state` as JSON text: written once for all who join until something changes. */
+  /** `state` as JSON text: written once for all joins until something changes. */
   stateText(topic: string): Uint8Array {
     const view = this.#topics.get(topic)
     if (view === undefined) return NO_STATE

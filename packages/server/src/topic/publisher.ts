@@ -7,7 +7,7 @@ import type { Subscription } from './encoding-group.ts'
 import type { Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
-/** Where a message comes from. It decides who is left out, and whether other nodes and the history still have to get it. */
+/** Where a message comes from. Decides which subscribers are left out, and whether other nodes and the history still have to get it. */
 export type Origin =
   /** `except` is the sender where it does not want its own messages. */
   | { readonly kind: 'socket'; readonly connection: string; readonly except: Subscription | null; readonly traceparent: string | null }

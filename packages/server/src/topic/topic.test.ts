@@ -75,7 +75,7 @@ describe('Topic', () => {
     },
   )
 
-  test('a lone message is written at once, the same buffer to everybody of a version', () => {
+  test('a lone message is written at once, the same buffer to every subscriber of a version', () => {
     const { topic } = room()
     const [a, b, old] = [new Receiver(), new Receiver(), new Receiver('1.0.0')]
     for (const receiver of [a, b, old]) topic.subscribe(receiver, BOTH)
@@ -153,7 +153,7 @@ describe('Topic', () => {
     expect(JSON.parse(a.texts[0]!)[4]).toEqual({ event: 'e', payload: 1, type: 'broadcast' })
   })
 
-  test('presence and broadcast go to those who may read them', () => {
+  test('presence and broadcast go to subscribers that may read them', () => {
     const { runtime, topic } = room()
     const [all, broadcasts, presences] = [new Receiver(), new Receiver(), new Receiver()]
     topic.subscribe(all, BOTH)
@@ -269,10 +269,10 @@ describe('Topic', () => {
     expect(other.texts).toEqual(['[null,null,"realtime:room","INSERT",{"ids":[1]}]'])
   })
 
-  test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
+  test('order is exact for every subscriber under any mix of joins, leaves, senders and turns', () => {
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), who: fc.nat(5), self: fc.boolean() }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant('toggle' as const), who: fc.nat(5) }) },
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), at: fc.nat(5), self: fc.boolean() }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('toggle' as const), at: fc.nat(5) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('ack' as const) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('end' as const) }) },
     )
@@ -286,17 +286,17 @@ describe('Topic', () => {
         for (const now of steps) {
           if (now.do === 'end') runtime.endTurn()
           else if (now.do === 'toggle') {
-            const subscription = subscriptions[now.who]!
-            if (subscription === null) subscriptions[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
+            const subscription = subscriptions[now.at]!
+            if (subscription === null) subscriptions[now.at] = topic.subscribe(receivers[now.at]!, BOTH)
             else {
               topic.unsubscribe(subscription)
-              subscriptions[now.who] = null
+              subscriptions[now.at] = null
             }
           } else if (now.do === 'ack') topic.inOrder(() => {})
           else if (now.do === 'send') {
             n++
-            const sender = receivers[now.who]!
-            topic.fanOut('broadcast', text(n), now.self ? null : subscriptions[now.who]!)
+            const sender = receivers[now.at]!
+            topic.fanOut('broadcast', text(n), now.self ? null : subscriptions[now.at]!)
             receivers.forEach((receiver, i) => {
               if (subscriptions[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
             })

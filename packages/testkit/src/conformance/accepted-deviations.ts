@@ -100,7 +100,7 @@ export const acceptedDeviations: readonly Deviation[] = [
 
   ...because('X2', 'a frame that cannot be read is answered to its sender', {
     v1_malformed_frames: [
-      // Each kind of fault is told once: those of the lines that follow are not.
+      // Each kind of fault is reported once: those of the lines that follow are not.
       unreadable(3, 'the frame is not JSON'),
       unreadable(5, 'the key "topic" is missing'),
       // Sent in line 32, while the heartbeat that line 33 answers was on its way.
@@ -116,7 +116,7 @@ export const acceptedDeviations: readonly Deviation[] = [
   ...because('X2', 'a topic that is a number makes a frame that cannot be read', {
     v1_malformed_frames: [[15, { kind: 'absent' }]],
   }),
-  ...because('X2', 'a payload that says it is JSON and is not is refused, and so is not sent to anybody', {
+  ...because('X2', 'a payload that says it is JSON and is not is refused, and so is not delivered', {
     v2_binary_frames: [
       ...[32, 33, 34].map((line): [number, Change] => [line, { kind: 'absent' }]),
       [35, refusal('["1","13","realtime:bin","phx_reply",PAYLOAD]', 'MalformedPayload: the payload is marked as JSON and is not')],

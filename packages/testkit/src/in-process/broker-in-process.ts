@@ -28,7 +28,7 @@ export class BrokerNetwork {
     return end
   }
 
-  /** As somebody else on the same broker would. */
+  /** As another client of the broker would. */
   inject(subject: string, bytes: Uint8Array): void {
     for (const end of this.ends) end.session?.deliver(subject, bytes)
   }
@@ -65,7 +65,7 @@ export class BrokerEnd implements Broker {
     this.session?.thaw()
   }
 
-  /** Nothing passes in either direction, and nobody is notified: as a network that loses everything. */
+  /** Nothing passes in either direction, and no end is notified: as a network that loses everything. */
   blackhole(): void {
     this.session?.freeze()
   }

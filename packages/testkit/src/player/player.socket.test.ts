@@ -142,7 +142,7 @@ test('what the database says about a subscription has no place among other frame
   expect(kinds(await play(hasty, lines))).toEqual(['3 A not recorded', '7 A missing'])
 })
 
-describe('a difference is told', () => {
+describe('a difference is reported', () => {
   const answering =
     (...frames: string[]): Script =>
     (_frame, socket) => {

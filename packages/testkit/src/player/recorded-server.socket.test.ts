@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { TranscriptServer } from './recorded-server.ts'
 import { loadTranscript, versionOf, type RecordedFrame, type Step, type StepOf } from '../recording/transcript.ts'
 
-/** What a listener is told, and what the recorded frame says that it must be told. */
+/** What a listener got, or must get by the recorded frame. */
 type News =
   | { readonly kind: 'broadcast'; readonly payload: unknown }
   | { readonly kind: 'system'; readonly payload: unknown }
@@ -29,7 +29,7 @@ class Actor {
   readonly client: RealtimeClient
   readonly channels = new Map<string, { readonly channel: RealtimeChannel; ids: readonly number[]; live: boolean }>()
   /** By topic, through leaves and joins. */
-  readonly told = new Map<string, News[]>()
+  readonly heard = new Map<string, News[]>()
   readonly expected = new Map<string, News[]>()
   readonly presence = new Map<string, Record<string, unknown[]>>()
   /** Messages of the errors that our API throws where the recorded client joined. */
@@ -46,15 +46,15 @@ class Actor {
     const entries = (Array.isArray(config['postgres_changes']) ? config['postgres_changes'] : []).filter(
       (entry) => entry !== null,
     ) as object[]
-    const told = listAt(this.told, message.topic)
+    const heard = listAt(this.heard, message.topic)
     const { postgres_changes: _entries, ...rest } = config
     const channel = this.client.channel(message.topic.slice('realtime:'.length), { config: rest })
-    channel.on('broadcast', { event: '*' }, (payload: unknown) => void told.push({ kind: 'broadcast', payload: plain(payload) }))
-    channel.onSystem((payload: unknown) => void told.push({ kind: 'system', payload }))
+    channel.on('broadcast', { event: '*' }, (payload: unknown) => void heard.push({ kind: 'broadcast', payload: plain(payload) }))
+    channel.onSystem((payload: unknown) => void heard.push({ kind: 'system', payload }))
     try {
       for (const [binding, entry] of entries.entries())
         channel.on('postgres_changes', entry as { event: '*'; schema: string }, (change) => {
-          told.push({ kind: 'change', binding, type: change.eventType, table: change.table, errors: change.errors, row: change.new })
+          heard.push({ kind: 'change', binding, type: change.eventType, table: change.table, errors: change.errors, row: change.new })
         })
     } catch (error) {
       if (!(error instanceof RealtimeError && error.code === 'bad-argument')) throw error
@@ -67,7 +67,7 @@ class Actor {
     return true
   }
 
-  /** Says what the recorded client said; false for what our API does not let anybody say. */
+  /** Says what the recorded client said; false for what our API cannot say. */
   say(message: Message): boolean {
     if (message.event === 'phx_join') return this.join(message)
     const joined = this.channels.get(message.topic)
@@ -257,11 +257,11 @@ describe('our client understands what the reference said', () => {
     let news = 0
     for (const actor of actors.values()) {
       expect(actor.refused).toEqual(name === 'v1_postgres_changes_errors' ? ['There is no `postgres_changes` event "BOGUS".'] : [])
-      expect(Object.fromEntries(actor.told)).toEqual(
-        Object.fromEntries([...actor.told.keys()].map((topic) => [topic, actor.expected.get(topic) ?? []])),
+      expect(Object.fromEntries(actor.heard)).toEqual(
+        Object.fromEntries([...actor.heard.keys()].map((topic) => [topic, actor.expected.get(topic) ?? []])),
       )
       for (const [topic, { channel, live }] of actor.channels) {
-        news += actor.told.get(topic)?.length ?? 0
+        news += actor.heard.get(topic)?.length ?? 0
         if (live && actor.presence.has(topic)) {
           news++
           const shown = Object.entries(channel.presenceState()).map(([key, metas]) => [

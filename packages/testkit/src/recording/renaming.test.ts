@@ -44,7 +44,7 @@ describe('names', () => {
     expect(compare({ phx_ref: 'r2' }, { phx_ref: 'x1' })).toMatchObject({ path: ['phx_ref'] })
   })
 
-  test('two swapped names are told', () => {
+  test('two swapped names are reported', () => {
     const compare = comparing()
     const metas = (...refs: string[]): unknown => refs.map((ref) => ({ phx_ref: ref }))
     expect(compare(metas('a', 'b'), metas('x', 'y'))).toBeNull()
@@ -87,7 +87,7 @@ describe('keys that the server makes', () => {
     expect(compare({ key: ONE }, { key: THREE })).toMatchObject({ path: ['key'] })
   })
 
-  test('swapped keys are told', () => {
+  test('swapped keys are reported', () => {
     const compare = comparing()
     expect(compare({ [ONE]: 1 }, { [THREE]: 1 })).toBeNull()
     expect(compare({ [TWO]: 2 }, { [FOUR]: 2 })).toBeNull()

@@ -16,7 +16,7 @@ export interface NarrowProxy {
 
 /**
  * A network with small buffers, between clients on a port and a server on a Unix socket: loopback TCP takes some megabytes that
- * nobody reads, a Unix socket about 200 kB, as real networks do.
+ * no one reads, a Unix socket about 200 kB, as real networks do.
  */
 export async function narrowProxy(
   path: string,

@@ -67,7 +67,7 @@ export function presenceOf(channel: JoinedChannel): { readonly key: string; read
   return channel.services.presence.tracked(topicId(channel.key), channel)
 }
 
-/** The JSON text of everyone who is here. */
+/** The presence state of the topic as JSON text. */
 export function presenceState(channel: JoinedChannel): Uint8Array {
   return channel.services.presence.stateText(topicId(channel.key))
 }

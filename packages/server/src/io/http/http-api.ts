@@ -14,7 +14,7 @@ import { SOCKET_PATHS } from '../websocket/websocket-listener.ts'
 export interface HttpApiDeps extends BroadcastEndpointDeps, HealthDeps {
   /** `null`: there is no `/metrics`. */
   readonly metrics: MetricsText | null
-  /** Who may read the metrics; `null`: anyone. */
+  /** Verifies the tokens of requests for the metrics; `null`: they need none. */
   readonly metricsVerifier: TokenVerifier | null
   readonly checkUpgrade: UpgradeCheck
   /** Asked for the paths that are not known here; `null`: they are not known there either. */

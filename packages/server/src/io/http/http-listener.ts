@@ -66,7 +66,7 @@ export async function listen(
   })
   http.on('upgrade', (request, socket, head) => {
     if (request.headers.upgrade?.toLowerCase() === 'websocket') return webSockets.upgrade(request, socket, head)
-    // Nobody else listens by now, and a reset must not end the process.
+    // There is no other listener by now, and a reset must not end the process.
     const ignore = (): void => {}
     socket.on('error', ignore)
     const again = (): void => {
