@@ -23,11 +23,13 @@ export type AdmissionResult =
   | {
       readonly ok: false
       readonly code: DecisionCode
-      /** For a join reply. */ readonly joinReason: string
-      /** For a `system` message. */ readonly message: string
+      /** The `reason` of a join reply. */
+      readonly joinReason: string
+      /** The text of a `system` message. */
+      readonly message: string
     }
 
-/** Admits tokens: their signature is checked by the verifier, their claims here. */
+/** Checks tokens: the signature by the verifier, then the claims. */
 export class Admissions {
   readonly #verifier: TokenVerifier
   readonly #now: () => number
@@ -40,7 +42,7 @@ export class Admissions {
     this.#requiredClaims = requiredClaims
   }
 
-  /** For a channel: a refusal comes with its texts. Never rejects. */
+  /** Checks the token of a channel. A refusal has the texts for its client. Never rejects. */
   async admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult> {
     const result = await this.examine(token, headers)
     if (!('refusal' in result)) return { ok: true, admission: result }
@@ -48,7 +50,7 @@ export class Admissions {
     return { ok: false, code: describeTokenRefusal(refusal).code, joinReason: joinReason(refusal), message: tokenSystemMessage(refusal) }
   }
 
-  /** Never rejects. */
+  /** Checks a token, and returns why it is refused, without texts. Never rejects. */
   async examine(token: string, headers: Readonly<Record<string, string>>): Promise<Admission | { readonly refusal: TokenRefusal }> {
     const verified = await this.#verifier.verify(normalizeToken(token))
     if (!verified.ok) return { refusal: verified.fault }

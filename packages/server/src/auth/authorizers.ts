@@ -1,6 +1,6 @@
 import type { Authorization, Authorizer, Runtime } from '../ports.ts'
 
-/** Measures how long each question takes, in milliseconds. */
+/** Asks `authorizer`, and calls `measured` with the milliseconds that each question took. */
 export function timedAuthorizer(authorizer: Authorizer, runtime: Pick<Runtime, 'uptime'>, measured: (ms: number) => void): Authorizer {
   const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
     const at = runtime.uptime()
@@ -16,7 +16,7 @@ export function timedAuthorizer(authorizer: Authorizer, runtime: Pick<Runtime, '
 
 const NO_DATABASE = 'private channels are decided by policies in Postgres, and this server was started without a database'
 
-/** For a server without a database: private channels are refused with the reason. */
+/** Refuses all private channels: the server has no database. */
 export const noAuthorizer: Authorizer = {
   read: () => Promise.resolve({ ok: false, reason: `Unauthorized: ${NO_DATABASE}` }),
   write: () => Promise.resolve({ ok: true, broadcast: false, presence: false, detail: NO_DATABASE }),

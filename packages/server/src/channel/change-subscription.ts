@@ -5,7 +5,7 @@ import type { ChannelEvent } from './channel-state.ts'
 import type { JoinedChannel } from './joined-channel.ts'
 import { report } from './refusals.ts'
 
-/** Characters of a name that a client gave, in the log. */
+/** Characters of a hint in the log: hints quote names that clients chose. */
 const MAX_DETAIL = 300
 
 /** How the row changes of a join opened, as the channel's machine takes it. */
@@ -24,7 +24,7 @@ export class ChangeSubscription {
   #deadline: TimerHandle | null = null
   #isOpen = false
   #closed = false
-  /** Answers a join that waits; does nothing once it is answered. */
+  /** Answers the join that waits; later calls do nothing. */
   #settle: (opening: Opening) => void = () => {}
 
   constructor(channel: JoinedChannel) {
@@ -42,7 +42,7 @@ export class ChangeSubscription {
     return this.#entries.map(echo)
   }
 
-  /** Opens before the join is answered; `answer` is called once, with how it went. What the feed says meanwhile is the channel's to hold. */
+  /** Opens before the join is answered, and calls `answer` once. The channel's writer holds what the feed delivers meanwhile. */
   await(identity: Identity, answer: (opening: Opening) => void): void {
     let pending = true
     const settle = (opening: Opening): void => {
@@ -67,12 +67,12 @@ export class ChangeSubscription {
     })
   }
 
-  /** Does not wait any longer. */
+  /** Answers a join that still waits as if the changes were live. */
   answerNow(): void {
     this.#settle({ type: 'changes-live' })
   }
 
-  /** The channel is joined and its reply sent: opens, unless that was awaited. */
+  /** The join has its reply: opens, unless that was done before the reply. */
   joined(identity: Identity): void {
     if (!this.#isOpen && this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
   }
@@ -99,7 +99,7 @@ export class ChangeSubscription {
     const reason = `RealtimeDisabledForConfiguration: ${message}`
     const fault = faultOf(extra)
     if (fault === null) return { type: 'changes-refused', code: 'changes-refused', reason }
-    // Clients of the reference join all members of the response into one text.
+    // Clients of the reference show all members of the response as one text, so members are added only for ours.
     return {
       type: 'changes-refused',
       code: fault.code,
@@ -116,19 +116,19 @@ export class ChangeSubscription {
       { subTopic, entries: this.#entries, identity, positions, since, deletes, legacy: request.legacy },
       {
         change: (event, payload) => {
-          // What is held for a join must not grow without a bound.
+          // The buffer is full: the join is answered early, so that it does not grow without a bound.
           if (!this.#closed && !this.#channel.writer.change(event, payload)) this.answerNow()
         },
         system,
       },
     )
     this.#handle = handle
-    // Refused at once: the channel was closed before there was a handle.
+    // The feed refused inside `open`, and the channel was closed before there was a handle.
     if (this.#closed) handle.close()
   }
 }
 
-/** The fault in what the feed adds to a `system` message, if there is one. */
+/** The fault among the members that the feed adds to a `system` message, or `null`. */
 function faultOf(extra: JsonObject | undefined): ChangesFault | null {
   const { code, hint } = extra ?? {}
   const known = CHANGES_FAULTS.find((each) => each === code)

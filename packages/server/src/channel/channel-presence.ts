@@ -3,7 +3,7 @@ import { CallWindow } from '../limits/rate-counter.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import type { Services } from './services.ts'
 
-/** What a channel has of presence, from its first presence push on. */
+/** The presence of one channel, made with its first presence push. */
 export class ChannelPresence {
   readonly key: string
   /** When it began to be present, Unix milliseconds; `null` while it is not. */
@@ -14,7 +14,7 @@ export class ChannelPresence {
     this.key = presenceKey ?? newPresenceKey(runtime)
   }
 
-  /** Counts a call. Whether it is within the limit of a channel. */
+  /** Counts a `track` or `untrack`. Returns whether it is within the limit of a channel. */
   allowCall({ limits, runtime }: Pick<Services, 'limits' | 'runtime'>): boolean {
     return this.#calls.allows(runtime.uptime(), limits.maxPresenceCallsPerWindow, limits.presenceWindowMs)
   }

@@ -81,13 +81,13 @@ export type ChannelEffect =
       readonly detail?: string
       readonly fault?: ChangesFault
     }
-  /** Subscribe, reply, and send what follows a join. */
+  /** Subscribe to the topic, reply, and send what follows the reply. */
   | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | { readonly type: 'change-reads'; readonly reads: Reads }
   | { readonly type: 'change-identity'; readonly identity: Identity }
-  /** Frames that waited for a decision may go on. */
+  /** Handle the frames that waited for a decision. */
   | { readonly type: 'resume' }
-  /** No decision could be had: the pushes that waited for it are refused, the next one asks again. */
+  /** The policies could not be asked: refuse the pushes that waited. The next push asks again. */
   | { readonly type: 'refuse-waiting'; readonly reason: string }
   /** Unsubscribe, untrack, close the change feed. */
   | { readonly type: 'exit' }
@@ -230,7 +230,7 @@ function noRead(options: ChannelTransitionOptions): string {
   return `You do not have permissions to read from this Channel topic: ${options.subTopic}`
 }
 
-/** A `system` message has no code in front of its text (rule A4). */
+/** A refusal begins with a code and a colon; a `system` message has the text alone (rule A4). */
 function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
 }

@@ -17,7 +17,7 @@ export class ChannelWriter {
   readonly #connection: ChannelConnection
   readonly #membership: TopicMembership
   readonly #joinRef: Ref
-  /** Replies that wait for a flush. */
+  /** Replies that wait for a flush of the topic. */
   #waiting = 0
 
   /** `null` unless the join waits for stored messages or row changes. */
@@ -29,7 +29,7 @@ export class ChannelWriter {
     this.#joinRef = joinRef
   }
 
-  /** The answer to a push. It waits for what is pending, so that a busy topic is not written out for every answer. */
+  /** The answer to a push. It follows the pending messages of the topic without flushing them: a busy topic is not written out for every answer. */
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
     const { topic } = this.#membership
     if (topic === null || this.#isUpToDate) return this.#write('phx_reply', { status, response }, ref)
@@ -60,7 +60,7 @@ export class ChannelWriter {
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
-  /** From here on, what must follow the reply of the join is held. */
+  /** From now on, row changes are held until `release`: they must follow the join's reply. */
   hold(): JoinBuffer {
     return (this.#joinBuffer ??= new JoinBuffer())
   }
@@ -95,12 +95,12 @@ export class ChannelWriter {
     this.#connection.write(webSocketFrame(1, Buffer.from(head), payload, Buffer.from(tail)), 1)
   }
 
-  /** `null`: the version of this socket has no frame for the message. */
+  /** Writes a frame; `null` where the version of this socket has none for the message. */
   frame(frame: Buffer | null): void {
     if (frame !== null) this.#connection.write(frame, 1)
   }
 
-  /** Nothing that was sent before is on its way to the channel. */
+  /** Whether all that was sent before is written. */
   get #isUpToDate(): boolean {
     return this.#waiting === 0 && !this.#membership.hasPending
   }

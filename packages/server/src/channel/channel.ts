@@ -36,9 +36,9 @@ export interface ChannelOptions {
   readonly request: JoinRequest
   /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
-  /** The channel is over; frames that still waited are given back. */
+  /** The channel has ended. `waiting`: frames that still waited, for the channel that replaces it. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
-  /** A join that came before this one was answered, and the frames after it. */
+  /** A client joined again before this join was answered. `waiting`: the frames after that join. */
   onRejoin(channel: Channel, join: ClientFrame, waiting: readonly ClientFrame[]): void
 }
 
@@ -119,7 +119,6 @@ export class Channel implements JoinedChannel {
     this.connection.write(frames, messages)
   }
 
-  /** Starts the join. */
   join(): void {
     this.#ask({ type: 'verify', token: this.request.accessToken ?? this.connection.token })
   }
@@ -130,7 +129,7 @@ export class Channel implements JoinedChannel {
       refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
 
-  /** A new join took the topic over. */
+  /** A new join of the topic replaces this channel. */
   replace(): void {
     this.#step({ type: 'replaced' })
   }
@@ -159,7 +158,7 @@ export class Channel implements JoinedChannel {
         if (this.#decided(frame)) broadcast(this, frame)
         return
       case 'presence':
-        // One that waits comes here again, and is one call all the same.
+        // A push that waits comes here again and counts as one call.
         if (!this.#decided(frame)) return
         if (!this.presence.allowCall(this.services)) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
         return presence(this, frame)
@@ -190,7 +189,7 @@ export class Channel implements JoinedChannel {
     this.connection.closeForJoins()
   }
 
-  /** Whether it is known what this channel may send; when not, the frame waits for it. */
+  /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */
   #decided(frame: ClientFrame): boolean {
     if (this.#state.kind !== 'joined') return false
     if (this.#state.writes === null) this.#step({ type: 'first-push' })

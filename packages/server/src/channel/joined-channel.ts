@@ -20,7 +20,7 @@ export interface JoinedChannel extends Subscriber {
   readonly connection: ChannelConnection
   readonly services: Services
   readonly writer: ChannelWriter
-  /** What may be sent; known once a push has got this far. */
+  /** What the channel may send. Decided before a handler gets a push. */
   readonly mayWrite: Reads & { readonly refusal?: Refusal }
   /** Ends the channel: `system` error, then `phx_close`. */
   stop(code: DecisionCode, message: string): void

@@ -9,7 +9,7 @@ import type { Publisher } from '../topic/publisher.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { WaitingBytes } from './waiting-frames.ts'
 
-/** What every channel of a server shares. */
+/** Services of the server that all its channels share. */
 export interface Services {
   readonly runtime: Runtime
   readonly limits: Limits
@@ -40,11 +40,11 @@ export interface ChannelConnection {
   /** The token of the upgrade; channels without one of their own act for it. */
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
-  /** What its channels keep that waits for a decision. */
+  /** Bytes of frames that wait for a decision, of all channels of the connection. */
   readonly waiting: WaitingBytes
   readonly rates: ConnectionRates
-  /** Takes ready WebSocket frames, so many messages; never throws. */
+  /** Takes ready WebSocket frames that hold `messages` messages; never throws. */
   write(frames: Buffer, messages: number): void
-  /** Ends the socket after joins beyond the limit. */
+  /** Closes the socket for too many joins. */
   closeForJoins(): void
 }

@@ -4,7 +4,7 @@ import type { Subscription } from '../topic/encoding-group.ts'
 import type { Topic } from '../topic/topic.ts'
 import type { Topics } from '../topic/topics.ts'
 
-/** What a channel has of its topic: a subscription once it joined, and a buffer there while stored messages are read (rule R4). */
+/** A channel in its topic: a reservation while it joins, with a buffer for stored messages (rule R4), then a subscription. */
 export class TopicMembership {
   readonly key: TopicKey
   readonly #subscriber: Subscriber
@@ -30,18 +30,18 @@ export class TopicMembership {
     return this.#subscription
   }
 
-  /** Opens the topic. `null`: the messages of other nodes come. Otherwise settles when they do, or are not known to. */
+  /** Opens the topic. Returns `null` when the messages of other nodes come already; else a promise that settles when they do, or after a second. */
   attach(): Promise<boolean> | null {
     this.#reserve()
     return this.#topics.relayed(this.key)
   }
 
-  /** Whether the messages of other nodes come. */
+  /** Whether the messages of other nodes are known to come. */
   get isRelayed(): boolean {
     return this.#topics.relayed(this.key) === null
   }
 
-  /** From here on, the stored messages that are sent to the topic are held in the buffer. */
+  /** From now on, the buffer holds the stored messages that are sent to the topic. */
   hold(buffer: StoredMessageBuffer): void {
     this.#buffer = buffer
     this.#reserve().hold(buffer)

@@ -7,11 +7,11 @@ export interface AdminPeer {
   readonly version: Version
   /** The token of the upgrade. */
   readonly token: string
-  /** It was opened by a page of another origin. */
+  /** The socket was opened by a page of another origin. */
   readonly foreignOrigin: boolean
   readonly backlogBytes: number
   readonly rates: ConnectionRates
-  /** Ends the socket after joins beyond the limit. */
+  /** Closes the socket for too many joins. */
   closeForJoins(): void
   write(frames: Buffer, messages: number): void
 }

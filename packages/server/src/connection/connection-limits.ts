@@ -4,6 +4,7 @@ import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from '../options.ts'
 import type { BacklogLimits } from './backlog.ts'
 import type { ConnectionOptions } from './connection-state.ts'
 
+/** What one socket may cost. */
 export interface ConnectionLimits extends ConnectionOptions {
   readonly backlog: BacklogLimits
   readonly frame: FrameBounds
@@ -11,9 +12,10 @@ export interface ConnectionLimits extends ConnectionOptions {
   readonly privateOnly: boolean
 }
 
-/** A receiver over its backlog that takes nothing for so long is closed, sooner than one that holds little. */
+/** A receiver over `maxBacklogBytes` is closed after this pause; one below it after `maxStallMs`. */
 const MAX_PAUSE_MS = 2_000
 
+/** The limits of every socket, from the options of the server. Times become numbers of sweeps. */
 export function connectionLimits(options: ResolvedServerOptions): ConnectionLimits {
   return {
     maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),

@@ -30,7 +30,7 @@ import { checkJoin, type JoinRefusal } from './join-check.ts'
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
-/** The server's sockets, as each of them needs to know. */
+/** What a connection needs to know of the server and its other connections. */
 export interface ConnectionHost {
   /** Whether a first channel of one more socket is within the limit of users. */
   mayJoin(): boolean
@@ -93,7 +93,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.#output.backlogBytes
   }
 
-  /** Its memberships, joined or about to be. */
+  /** Its channels, joined or joining. */
   get channels(): Iterable<Channel> {
     return this.#channels.values()
   }
@@ -107,7 +107,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.#transport.address?.() ?? null
   }
 
-  /** Whether nothing has ended it yet. */
+  /** Whether it is neither closed nor closing. */
   get isOpen(): boolean {
     return this.#state.kind === 'open'
   }
@@ -117,7 +117,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.claims['sub'] === sub || [...this.#channels.values()].some(({ identity }) => identity?.claims['sub'] === sub)
   }
 
-  /** A frame from the client. A text frame comes as bytes too. */
+  /** Takes a frame from the client; the bytes of a text frame, too. */
   receive(data: Uint8Array, binary: boolean): void {
     if (this.#state.kind !== 'open') return
     this.#heard = true
@@ -135,7 +135,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#output.write(frames, messages)
   }
 
-  /** The receiver is too slow for what it was written in this turn. */
+  /** The backlog is over its bound: called at the end of the turn in which that was noticed. */
   overflowed(): void {
     this.#step({ type: 'overflow' })
   }
@@ -144,7 +144,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.close(CloseCode.goingAway, 'Too many joins per second')
   }
 
-  /** Looks after silence, congestion and expired tokens; called at a fixed interval. */
+  /** Checks for silence, congestion and expired tokens. To be called at a fixed interval. */
   sweep(): void {
     const moved = this.#output.hasMoved()
     if (this.#state.kind === 'open' && !this.#output.keepsUp()) this.#step({ type: 'overflow' })
@@ -161,14 +161,14 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#step({ type: 'close', code, reason })
   }
 
-  /** A message took too long to end, or was one too many that had not: the socket is closed, and what had come of it given back. */
+  /** Closes the socket because of a message that did not end in time, or because unfinished messages take too much memory. */
   refuseUnfinished(fault: UnfinishedFault): void {
     const detail = fault === 'frame-timeout' ? 'A message took too long to end' : 'Too much of unfinished messages is waiting'
     this.#services.observer.decision({ kind: 'frame-refused', code: fault, detail, connection: this.id })
     this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: detail })
   }
 
-  /** The socket is gone, with the close code that was seen. */
+  /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
     this.#output.end()
     this.#step({ type: 'transport-closed' })
@@ -243,7 +243,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
   }
 
-  /** Rule X2: the sender gets the fault, on its ref where the frame had one that could be read. */
+  /** Answers a frame that cannot be read: on its ref where that could be read, else by a `system` message (rule X2). */
   #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
     this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
     if (!this.rates.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')

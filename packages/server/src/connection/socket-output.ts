@@ -2,7 +2,7 @@ import type { Runtime } from '../ports.ts'
 import { Backlog, type BacklogLimits } from './backlog.ts'
 import type { Transport } from './transport.ts'
 
-/** What one socket is written, what of it the other side has taken, and whether it keeps up (rule C5). */
+/** Writes to one socket, and watches whether the other side takes it fast enough (rule C5). */
 export class SocketOutput {
   readonly #transport: Transport
   readonly #limits: BacklogLimits
@@ -10,12 +10,12 @@ export class SocketOutput {
   readonly #owner: { overflowed(): void }
   /** Messages that were written. */
   messages = 0
-  /** Until the closing handshake starts, so that leaving a topic still writes what is pending there. */
+  /** True until the closing handshake starts: channels that leave before it still write what is pending. */
   #isOpen = true
   #bytesWritten = 0
   /** Bytes that the other side had taken at the last sweep. */
   #takenBefore = 0
-  /** `null`: no more waits than may. */
+  /** `null` while the backlog is within `maxBytes`. */
   #backlog: Backlog | null = null
   /** The backlog is over the bound: nothing more is written, and the socket is closed at the end of the turn. */
   #isOverflowing = false
@@ -36,7 +36,7 @@ export class SocketOutput {
     this.messages += messages
     this.#bytesWritten += frames.length
     this.#transport.write(frames)
-    // Apart from the rest, so that this is small enough to be inlined where a topic goes through its subscribers.
+    // `#watchBacklog` is a method of its own so that this one stays small enough to be inlined into the fan-out.
     if (this.#backlog !== null || this.#transport.backlogBytes() > this.#limits.maxBytes) this.#watchBacklog()
   }
 
@@ -45,10 +45,10 @@ export class SocketOutput {
     this.#isOpen = false
   }
 
-  /** Whether the backlog is empty, or something of it was taken since the last call. */
+  /** Whether the backlog is empty, or the other side took something of it since the last call. */
   hasMoved(): boolean {
     const taken = this.#takenBytes()
-    // A backlog that grows may move all the same: a receiver that takes less than it is sent is not stalled.
+    // Not its size: a backlog may grow although the receiver takes from it, and such a receiver is not stalled.
     const moved = this.#transport.backlogBytes() === 0 || taken > this.#takenBefore
     this.#takenBefore = taken
     return moved
@@ -72,8 +72,8 @@ export class SocketOutput {
   #watchBacklog(): void {
     if (this.keepsUp()) return
     this.#isOverflowing = true
-    // Not here: a topic is going through its subscribers. Leaving now would have it skip one, or write some of them what the
-    // leave brings about before the message that is being written.
+    // Not now: a topic is iterating over its subscribers. A leave would make it skip one, and would send the presence diff of
+    // the leave to some of them before the message that is being written.
     this.#runtime.endOfTurn(() => this.#owner.overflowed())
   }
 

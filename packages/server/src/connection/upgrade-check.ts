@@ -4,11 +4,11 @@ import type { DecisionCode } from '../decision-code.ts'
 import type { Claims } from '../ports.ts'
 import type { AdminKey } from '../auth/admin-key.ts'
 
-/** The server, as an upgrade meets it. */
+/** The state of the server that an upgrade is checked against. */
 export interface UpgradeConditions {
   readonly draining: boolean
   examine(apiKey: string): Promise<Admission | { readonly refusal: TokenRefusal }>
-  /** `undefined`: the inspector is off. */
+  /** Whether it is a good admin key; `undefined` while the inspector is off. */
   checkAdminKey(apiKey: string): Promise<AdminKey> | undefined
   /** Whether one more socket may have channels. */
   allowUser(): boolean
@@ -27,7 +27,7 @@ export async function checkUpgrade(apiKey: string, at: UpgradeConditions): Promi
   const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await at.examine(apiKey)
   if ('refusal' in examined) {
     const { refusal } = examined
-    // An inspector is let in over the limit of users: it may be needed because of them.
+    // The limit of users does not apply to inspectors: they may be needed to see why it is reached.
     const key = refusal.code === 'signature' || refusal.code === 'signer' ? await at.checkAdminKey(apiKey) : undefined
     if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
     if (key?.code === 'admin-key-expired') return refuse(401, 'Token has expired', key.code)

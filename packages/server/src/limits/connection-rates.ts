@@ -3,7 +3,7 @@ import type { Limits } from './limits.ts'
 import { Notices } from './notices.ts'
 import { RateCounter } from './rate-counter.ts'
 
-/** How often one socket may do what is limited. Counters are made when the first of their events comes. */
+/** The rate limits of one socket. A counter is made with the first event that it counts. */
 export class ConnectionRates {
   readonly #limits: Limits
   readonly #runtime: Pick<Runtime, 'uptime'>
@@ -17,26 +17,28 @@ export class ConnectionRates {
     this.#runtime = runtime
   }
 
-  /** Counts an event. Whether it is within the limit; so for the others. */
+  /** Counts a broadcast, or a frame that cannot be read. Returns whether it is within the limit. */
   allowEvent(): boolean {
     const now = this.#runtime.uptime()
     this.#events ??= new RateCounter(this.#limits.maxEventsPerSecond, now)
     return !this.#events.add(now)
   }
 
+  /** Counts a presence message. Returns whether it is within the limit. */
   allowPresenceEvent(): boolean {
     const now = this.#runtime.uptime()
     this.#presenceEvents ??= new RateCounter(this.#limits.maxPresenceEventsPerSecond, now)
     return !this.#presenceEvents.add(now)
   }
 
+  /** Counts a join, or a token that has to be checked like one. Returns whether it is within the limit. */
   allowJoin(): boolean {
     const now = this.#runtime.uptime()
     this.#joins ??= new RateCounter(this.#limits.maxJoinsPerSecond, now)
     return !this.#joins.add(now)
   }
 
-  /** Whether the client may be notified of this kind of fault now, without a push to answer. */
+  /** Whether the client may now get a `system` message about this kind of fault; for faults of frames that have no ref to answer. */
   allowNotice(kind: string): boolean {
     return this.#notices.allows(kind, this.#runtime.uptime())
   }

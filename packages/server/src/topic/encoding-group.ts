@@ -1,7 +1,7 @@
 import type { Version } from '@tidewire/protocol'
 import type { Reads, Subscriber } from './subscriber.ts'
 
-/** One subscriber of a topic; kept by the subscriber to unsubscribe with. */
+/** One subscriber of a topic. The subscriber keeps it, to unsubscribe. */
 export interface Subscription {
   readonly subscriber: Subscriber
   readonly group: EncodingGroup
@@ -10,7 +10,7 @@ export interface Subscription {
   firstPending: number
 }
 
-/** The subscribers that do not get a message: its sender, or those that have it already. */
+/** The subscribers that do not get a message: its sender, or those to which it was replayed. `null`: none. */
 export type Except = Subscription | ReadonlySet<Subscriber> | null
 
 /** The subscribers that get exactly the same bytes: one version, the same streams. */
@@ -29,7 +29,7 @@ interface Pending {
   readonly except: Except
 }
 
-/** One buffer is shared by all; a subscriber that is excepted from a message or joined between messages gets its own. */
+/** Writes the pending messages of a group. All subscribers share one buffer, but those that are excepted from a message or joined between two. */
 export function flushGroup(group: EncodingGroup): void {
   const { pending, subscriptions, late } = group
   group.pending = []
@@ -45,12 +45,13 @@ export function flushGroup(group: EncodingGroup): void {
   for (const subscription of late) subscription.firstPending = 0
 }
 
+/** Writes to one subscriber the pending messages that it is not excepted from. */
 export function writeTo(subscription: Subscription, pending: readonly Pending[]): void {
   const theirs = pending.filter(({ except }) => !isExcepted(subscription, except))
   if (theirs.length > 0) subscription.subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
 }
 
-/** The subscribers excepted from any of the messages. Mostly none or one: then no set is searched for each subscriber. */
+/** The subscribers that are excepted from any of the messages. No set is made where all messages except the same, which is usual. */
 function allExcepted(pending: EncodingGroup['pending']): Except {
   const first = pending[0]!.except
   if (pending.every(({ except }) => except === first)) return first
@@ -62,7 +63,7 @@ function allExcepted(pending: EncodingGroup['pending']): Except {
   return excepted
 }
 
-/** How many of a group are excepted: a sender may not read what it sends, or not be able to in its version. */
+/** How many subscribers of a group are excepted. A sender is often in none: it may not read, or its version cannot carry the message. */
 export function exceptedIn(group: EncodingGroup, except: Except): number {
   if (except === null) return 0
   if (!isSet(except)) return except.group === group ? 1 : 0

@@ -21,12 +21,12 @@ export class Topic {
   readonly key: TopicKey
   /** The name on the wire. */
   readonly name: string
-  /** In the messages of other nodes. */
+  /** The interest of this node in the topic's messages from other nodes. */
   readonly interest: RelayInterest | undefined
   readonly #scheduler: FlushScheduler
   readonly #envelopes: Envelopes
   readonly #groups: EncodingGroup[] = []
-  /** Of channels that are joining. */
+  /** Buffers of channels that are joining. */
   #buffers: Set<StoredMessageBuffer> | null = null
   #replays: Replays | null = null
   #afterFlush: (() => void)[] = []
@@ -78,7 +78,7 @@ export class Topic {
     this.#replays?.forget(subscription.subscriber)
   }
 
-  /** What a new token changes. What was sent before still follows the old streams. */
+  /** Changes the streams of a subscriber. Messages that were sent before still follow the old ones. */
   setReads(subscription: Subscription, reads: Reads): Subscription {
     this.#remove(subscription)
     return this.subscribe(subscription.subscriber, reads)
@@ -89,7 +89,7 @@ export class Topic {
     return group.pending.length > firstPending
   }
 
-  /** Sends to all subscribers of the stream but the excepted. Returns to how many it is written. */
+  /** Sends to all subscribers of the stream but the excepted. Returns the number of receivers. */
   fanOut(stream: Stream, message: TopicMessage, except: Except): number {
     const since = this.#scheduler.fanOutTimes.begin()
     const gather = this.#shouldGather()
@@ -165,7 +165,7 @@ export class Topic {
     return this.#dirty
   }
 
-  /** Runs now, or after the flush if messages are pending: a reply never overtakes the message it speaks of. */
+  /** Runs `write` now, or after the flush if messages are pending: a reply never overtakes the message that it is about. */
   inOrder(write: () => void): void {
     if (this.#dirty) this.#afterFlush.push(write)
     else write()
@@ -211,7 +211,7 @@ export class Topic {
 
   readonly #flushAtEnd = (): void => this.flush()
 
-  /** A lone message is written at once; when several come in a turn, gathering them saves a write each. */
+  /** Whether to gather: a lone message is written at once; when several come in a turn, gathering saves a write for each. */
   #shouldGather(): boolean {
     this.#scheduler.begin()
     if (this.#lastTurn !== this.#scheduler.turn) {

@@ -24,7 +24,7 @@ export function broadcast(channel: JoinedChannel, frame: ClientFrame): void {
       frame.ref,
       `Unauthorized: You do not have permissions to broadcast to this Channel topic: ${channel.subTopic}`,
     )
-  // Nothing is acknowledged that is not done (rule B10).
+  // An acknowledgement would promise that the message is stored, which it is not (rule B10).
   if (wantsToPersist(frame.payload)) return refuse(channel, frame.ref, 'persist-unsupported', PERSIST_UNSUPPORTED)
   const message = messageOf(frame.payload)
   if (message === null) return refuse(channel, frame.ref, 'malformed-payload', 'MalformedPayload: a broadcast payload must be an object')
@@ -46,7 +46,7 @@ function messageOf(payload: FramePayload): TopicMessage | null {
     case 'json-text':
       return payload.bytes[0] === OPEN_OBJECT ? { kind: 'text', event: 'broadcast', payload: payload.bytes } : null
     case 'user-broadcast': {
-      // Only the server sets metadata (rule N2), but for the trace that a message belongs to (rule B9).
+      // Clients set no metadata (rule N2) but the trace that a message belongs to (rule B9).
       const traceparent = traceOf(payload)
       return { kind: 'user', broadcast: { ...payload.broadcast, metadata: traceparent === null ? null : { traceparent } } }
     }
@@ -55,7 +55,7 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   }
 }
 
-/** Whether its sender asks for it to be stored. */
+/** Whether the sender asks for the message to be stored. */
 function wantsToPersist(payload: FramePayload): boolean {
   switch (payload.kind) {
     case 'user-broadcast':
@@ -74,12 +74,12 @@ function wantsToPersist(payload: FramePayload): boolean {
 
 const OPEN_OBJECT = 0x7b
 
-/** Found or not, this is much faster than a look for a member, which few broadcasts have. */
+/** A search for the text is much faster than parsing for the member, which few broadcasts have. */
 function mentions({ buffer, byteOffset, byteLength }: Uint8Array, text: string): boolean {
   return Buffer.from(buffer, byteOffset, byteLength).includes(text)
 }
 
-/** More than a `meta` has that names a trace and little else: of a larger one nothing is read. */
+/** A `meta` that names a trace is smaller than this; a larger one is not parsed. */
 const MAX_META_BYTES = 1_024
 
 function traceOf(payload: FramePayload): string | null {

@@ -56,13 +56,13 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
   }
 }
 
-/** The channel is gone, and so is what it tracked. */
+/** Untracks what a channel tracked that is gone. */
 export function presenceEnds(channel: JoinedChannel): void {
   const { services } = channel
   announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
 }
 
-/** What the channel tracks: its key and payload, or `null`. */
+/** The key and payload that the channel tracks, or `null`. */
 export function presenceOf(channel: JoinedChannel): { readonly key: string; readonly meta: PresenceMeta } | null {
   return channel.services.presence.tracked(topicId(channel.key), channel)
 }
