@@ -30,12 +30,12 @@ export class Server {
   readonly options: ResolvedServerOptions
   readonly connections: Connections
   readonly topics: Topics
-  /** Of all sockets. */
+  /** Unfinished messages of all sockets. */
   readonly unfinished: UnfinishedMessages
   readonly #ports: ServerPorts
   readonly #services: Services
   readonly #observers = new Observers([])
-  /** The one that is always there. */
+  /** The observer of the ports, which is never detached. */
   readonly #first: Observer
   #watchers: readonly Observer[] = []
   readonly #limits: ConnectionLimits
@@ -117,7 +117,7 @@ export class Server {
     return this.#observers
   }
 
-  /** Lets one more observer see what happens, until the function that it returns is called. */
+  /** Attaches one more observer. Returns the function that detaches it. */
   watch(observer: Observer): () => void {
     this.#watchers = [...this.#watchers, observer]
     this.#observe()
@@ -134,7 +134,7 @@ export class Server {
     return admission
   }
 
-  /** A socket whose handshake is done. */
+  /** Takes a socket whose handshake is done. */
   accept(details: Omit<ConnectionDetails, 'id'>, transport: Transport): Connection {
     const id = `${this.#ports.processes?.prefix ?? ''}${(++this.#connectionCount).toString(36)}`
     const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
@@ -143,17 +143,17 @@ export class Server {
     return connection
   }
 
-  /** A broadcast over HTTP: allowed by policies where it is private. Never rejects. */
+  /** Publishes a broadcast over HTTP, after asking the policies where it is private. Never rejects. */
   publish(request: PublishRequest): Promise<PublishOutcome> {
     return publish(this.#services, request)
   }
 
-  /** A broadcast that was allowed where it came from. Returns its receivers on this node. */
+  /** Publishes a broadcast that its source has allowed. Returns the number of receivers on this node. */
   publishTrusted(request: TrustedPublish): number {
     return publishTrusted(this.#services, request)
   }
 
-  /** Resolves when it knows what the other nodes know, or after `withinMs`; at once where it is the only one. */
+  /** Resolves when this node holds the presence of the others, or after `withinMs`; at once where it is the only one. */
   synchronized(withinMs: number): Promise<void> {
     return this.#nodes?.synchronized(withinMs) ?? Promise.resolve()
   }
@@ -176,7 +176,7 @@ export class Server {
     return this.connections.drain(most)
   }
 
-  /** Says goodbye to the other nodes. */
+  /** Leaves the other nodes and closes the relay. */
   async close(): Promise<void> {
     await this.#nodes?.close()
   }
@@ -223,7 +223,7 @@ export class Server {
     }
   }
 
-  /** An inspector may ask about decisions of before it came. */
+  /** Keeps the last decisions for inspectors, which ask about decisions of before they joined. */
   #withAdmin(observer: Observer): Observer {
     const admin = this.#admin
     if (admin === null) return observer
@@ -234,7 +234,7 @@ export class Server {
     return { ...allObservers([observer]), decision }
   }
 
-  /** Only what some observer asks for is measured. */
+  /** Measures only durations for which some observer has a method. */
   #observe(): void {
     const { changeFeed, runtime } = this.#ports
     this.#observers.set([this.#first, ...this.#watchers])
@@ -245,7 +245,7 @@ export class Server {
     )
   }
 
-  /** What an upgrade would be answered; counts as one. Never rejects. */
+  /** The answer that an upgrade would get; counts as one. Never rejects. */
   checkUpgrade(apiKey: string, headers: Readonly<Record<string, string>>): Promise<UpgradeAdmission> {
     return checkUpgrade(apiKey, {
       draining: this.connections.draining,

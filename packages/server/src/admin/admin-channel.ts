@@ -39,18 +39,18 @@ export class AdminChannel implements AdminEndpoint {
     this.#fleet = view.hasSiblings ? new Fleet({ runtime: view.runtime, nodes: view.nodes, enter, leave }) : null
   }
 
-  /** A message of another process that serves the same port. Returns whether it was understood. */
+  /** Takes a message of another process that serves the same port. Returns whether it was understood. */
   onSibling(message: JsonObject & { readonly id: number }, from: string): boolean {
     return this.#fleet?.onMessage(message, from) ?? false
   }
 
-  /** What another process that serves the same port asks for one of its inspectors; `undefined`: not understood. */
+  /** Answers a question of another process that serves the same port, for one of its inspectors. `undefined`: not understood. */
   answerSibling(question: JsonObject): Promise<unknown> | undefined {
     const parsed = parseAdminRequest(String(question['type']), question)
     return parsed.ok ? answerAlone(parsed.request, this.#context()) : undefined
   }
 
-  /** Takes every decision, with or without inspectors. */
+  /** To be called with every decision, also while there is no inspector. */
   onDecision(decision: Decision): void {
     this.#decisions.add(decision, this.#view.runtime.now())
   }
@@ -109,7 +109,7 @@ export class AdminChannel implements AdminEndpoint {
     this.#entering.add(peer)
     const token = tokenOf(frame) ?? peer.token
     const key = await this.check(token)
-    // Gone, or left, in the meantime.
+    // The socket closed or left in the meantime.
     if (!this.#entering.delete(peer)) return
     if (!key.ok) return refuse(key.code, key.reason)
     const own = [...this.#inspectors.values()].filter((each) => !(each instanceof GuestInspector))

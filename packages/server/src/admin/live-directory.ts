@@ -5,26 +5,26 @@ import { topicId } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { ConnectionEvents } from './traffic.ts'
 
-/** Connections and topics that are listed one by one; more are counted. */
+/** The most connections that are listed one by one; more are counted. So for topics. */
 const MAX_CONNECTIONS = 300
 const MAX_TOPICS = 500
-/** How many of each are sent at a time. */
+/** Rows that are sent a tick. */
 const CONNECTIONS_A_TICK = 50
 const TOPICS_A_TICK = 100
 
 type Closed = NonNullable<AdminConnection['closed']>
 
-/** The connections and topics that inspectors list, and what of them has changed since it was last sent. */
+/** The connections and topics that inspectors list, and their changes since the last tick. */
 export class LiveDirectory implements ConnectionEvents {
   readonly #connections: Connections
   readonly #topics: Topics
   readonly #closing: (connection: string, code: number) => Closed
-  /** By id; what was sent of each last. */
+  /** By id, with the row that was sent last. */
   readonly #listed = new Map<string, { readonly connection: Connection; sent: AdminConnection | null; closed: Closed | null }>()
   readonly #changed = new Set<string>()
   readonly #topicsChanged = new Map<string, { readonly subTopic: string; readonly private: boolean }>()
   readonly #topicsListed = new Set<string>()
-  /** Where the round through the connections stands: their counters are looked at in turns. */
+  /** Counters change all the time, so connections are compared in turns, some a tick. */
   #round: Iterator<string> | null = null
 
   constructor(connections: Connections, topics: Topics, closing: (connection: string, code: number) => Closed) {
@@ -54,7 +54,7 @@ export class LiveDirectory implements ConnectionEvents {
     }
   }
 
-  /** What is new since the last call. */
+  /** The rows that changed since the last call. */
   takeChanges(): { readonly topics: readonly AdminTopic[]; readonly connections: readonly AdminConnection[] } {
     return { topics: this.#takeTopics(), connections: this.#takeConnections() }
   }
@@ -147,7 +147,7 @@ function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {
 
 const MAX_CLAIMS_BYTES = 2_048
 
-/** Claims may hold anything; of very large ones only those that identify the user are shown. */
+/** Claims may be large; of large ones only those that identify the user are shown. */
 function shown(connection: Connection): AdminConnection {
   const whole = rowOf(connection)
   if (JSON.stringify(whole.claims).length <= MAX_CLAIMS_BYTES) return whole

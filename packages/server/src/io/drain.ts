@@ -3,7 +3,7 @@ import type { Server } from '../server.ts'
 import { pause } from './keep-alive.ts'
 
 const STEP_MS = 50
-/** So few are closed at once that spreading them further would only make the stop longer. */
+/** At least so many sockets are closed at once; fewer would only make the stop longer. */
 const LEAST_BATCH = 10
 /** The share of the time in which sockets are closed. The rest is left to the closing handshakes. */
 const CLOSING_SHARE = 0.6
@@ -17,6 +17,6 @@ export async function drain(server: Pick<Server, 'drain' | 'connections'>, runti
   const steps = Math.max(1, Math.floor((timeoutMs * CLOSING_SHARE) / STEP_MS))
   const batch = Math.max(LEAST_BATCH, Math.ceil(server.connections.size / steps))
   while (server.drain(batch) > 0 && runtime.uptime() < deadline) await pause(STEP_MS)
-  // Also where timers came late: a socket that is left is closed properly before it is cut.
+  // Where timers were late, sockets are left: each is closed properly before it is cut.
   server.drain()
 }

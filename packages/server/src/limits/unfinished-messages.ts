@@ -21,8 +21,8 @@ interface Unfinished {
 }
 
 /**
- * The messages that have begun and not ended, of all sockets: each has a time, and together they have a budget (rule L13). What is
- * over it is paid by the message that began first: a sender that goes on sending is done before that.
+ * The messages that have begun and not ended, of all sockets: each has a time limit, and together they have a budget of bytes
+ * (rule L13). Over the budget, the message that began first is refused: one whose sender keeps sending has ended before that.
  */
 export class UnfinishedMessages {
   readonly #limits: UnfinishedLimits

@@ -4,7 +4,7 @@ import type { Identity } from './auth.ts'
 /** The row changes that one join asks for. */
 export interface ChangeRequest {
   readonly subTopic: string
-  /** The join's entries, unread, each with the id that the join reply gave it. */
+  /** The entries of the join, not validated, each with the id of the join reply. */
   readonly entries: readonly { readonly id: number; readonly entry: unknown }[]
   readonly identity: Identity
   readonly positions: boolean
@@ -24,13 +24,13 @@ export interface ChangeListener {
    * one after the other, so that frames are built once.
    */
   change(event: string, payload: Uint8Array): void
-  /** News about the subscription, sent to the client as a `system` message. `extra` is added to its payload: an error has a `ChangesFault`. */
+  /** A `system` message to the client about the subscription. `extra` is added to its payload: an error has a `ChangesFault`. */
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
 /** A subscription, until `close`: nothing is delivered after that. */
 export interface ChangeHandle {
-  /** A new token: what is delivered from now on is decided by it. */
+  /** A new token: later changes are decided by this identity. */
   setIdentity(identity: Identity): void
   close(): void
 }
@@ -44,17 +44,17 @@ export interface DecidedChange {
   readonly committedAt: number
   /** Channels that got it; 0 when no channel asked for it or may see it. */
   readonly receivers: number
-  /** What one of them got, as JSON text; `null` without receivers. Not to be kept. */
+  /** The payload of one receiver, as JSON text; `null` without receivers. Must not be kept. */
   readonly payload: Uint8Array | null
 }
 
-/** How far a feed has come. */
+/** The progress of a feed. */
 export interface FeedProgress {
-  /** Bytes of the write-ahead log that are not delivered yet; what Postgres has written is seen every few seconds. */
+  /** Bytes of the write-ahead log that are not delivered yet; the end of the log is read every few seconds. */
   readonly lagBytes: number
   /** When the oldest change that waits was committed, Unix milliseconds; `null`: none waits. */
   readonly oldestAt: number | null
-  /** A sentence when the feed stands still. */
+  /** A sentence while the feed makes no progress; `null`: it does. */
   readonly trouble: string | null
   /** Why a client that resumes here would have to wait, as a sentence that names no user; `null`: it would not. */
   readonly unready?: string | null
@@ -77,7 +77,7 @@ export interface FeedLag {
 /** Row changes. Ready is reported through `listener.system`; nothing committed after that is missed. */
 export interface ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle
-  /** `decided` is called for every change from here on; `null` ends that. */
+  /** From now on, `decided` is called for every change; `null` ends that. */
   observe?(decided: ((change: DecidedChange) => void) | null): void
   progress?(): FeedProgress
 }

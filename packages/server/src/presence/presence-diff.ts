@@ -1,12 +1,13 @@
 import type { PresenceDiff, PresenceMeta } from '@tidewire/protocol'
 import type { PresenceEntry } from './presence-set.ts'
 
-/** What to announce, by topic. */
+/** The diffs to announce, by topic. */
 export type PresenceDiffs = ReadonlyMap<string, PresenceDiff>
 
 type StateInMaking = { [key: string]: { metas: PresenceMeta[] } }
 export type DiffInMaking = { readonly joins: StateInMaking; readonly leaves: StateInMaking }
 
+/** The diff of a topic, made empty where there is none. */
 export function diffOf(diffs: Map<string, DiffInMaking>, topic: string): DiffInMaking {
   let diff = diffs.get(topic)
   if (diff === undefined) {
@@ -16,7 +17,7 @@ export function diffOf(diffs: Map<string, DiffInMaking>, topic: string): DiffInM
   return diff
 }
 
-/** Keys are whatever clients choose, `__proto__` included, so the object has no prototype. */
+/** Clients choose the keys, `__proto__` included, so the object has no prototype. */
 export function stateOf(entries: Iterable<PresenceEntry> = []): StateInMaking {
   const state = Object.create(null) as StateInMaking
   for (const entry of entries) put(state, entry)
