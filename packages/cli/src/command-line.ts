@@ -9,7 +9,7 @@ import { version } from './version.ts'
 interface Entry {
   readonly name: string
   readonly summary: string
-  /** Loaded when it is asked for: `tidewire token` need not wait for a server. */
+  /** Loads the command when it is run: `tidewire token` need not load the server. */
   load(): Promise<Command>
 }
 
@@ -107,12 +107,12 @@ function printFailure(error: unknown, command: string): ExitCode {
     )
     return error.exitCode
   }
-  // The client is published with a protocol of its own inside.
+  // The published client bundles its own copy of the protocol, so its errors are another class.
   if (error instanceof RealtimeError || error instanceof ClientError) {
     printNotice(error.cause === undefined ? error.message : `${error.message} (${reasonOf(error.cause)})`)
     return exitCodes.failure
   }
-  // An unforeseen error: a bug report needs its stack.
+  // An unexpected error: a bug report needs its stack.
   printNotice(error instanceof Error ? (error.stack ?? error.message) : String(error))
   return exitCodes.failure
 }

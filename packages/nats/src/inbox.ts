@@ -11,14 +11,14 @@ export interface InboxHandlers {
   gap(topics: readonly RelayTopic[]): void
 }
 
-/** Reads what comes from the broker: checks envelopes, and puts those together that came in parts. */
+/** Reads messages of the broker: checks envelopes, and joins those that came in parts. */
 export class Inbox {
   /** The instance of this node. */
   readonly #self: string
   readonly #runtime: Pick<Runtime, 'uptime'>
   readonly #handlers: InboxHandlers
   readonly #parts = new Parts({ maxMessageBytes: MAX_MESSAGE_BYTES, maxPendingBytes: 4 * MAX_MESSAGE_BYTES, timeoutMs: 10_000 })
-  /** Topics on which something came that this node cannot read. */
+  /** Topics with a message of a version that this node cannot read, by key. */
   readonly #unreadable = new Map<string, RelayTopic>()
   receivedBytes = 0
 
@@ -28,7 +28,7 @@ export class Inbox {
     this.#handlers = handlers
   }
 
-  /** An envelope that is whole and of another node. `topic`: of its subject; `null` for messages to nodes, whose `key` is empty. */
+  /** Returns an envelope that is whole and of another node, else `null`. `topic`: that of the subject; `null`, with an empty `key`, for node messages. */
   read(key: string, bytes: Uint8Array, topic: RelayTopic | null): Exclude<Envelope, { readonly kind: 'part' }> | null {
     this.receivedBytes += bytes.length
     const decoded = decodeEnvelope(bytes)
@@ -61,7 +61,7 @@ export class Inbox {
     this.#unreadable.clear()
   }
 
-  /** The link went down: unfinished messages will not end. */
+  /** To be called when the link goes down: unfinished messages will not end. */
   lost(): void {
     this.#parts.clear()
   }

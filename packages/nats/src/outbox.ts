@@ -2,7 +2,7 @@ import type { NodeChannel, RelayFaultCode, RelayMessage } from '@tidewire/server
 import { encodeBatch, encodedSize, encodeNodeMessage, encodeParts, HEAD_BYTES } from './envelope.ts'
 import type { Link } from './link.ts'
 
-/** Larger ones are not sent, and not put together. */
+/** Larger messages are neither sent nor received. */
 export const MAX_MESSAGE_BYTES: number = 64 * 1024 * 1024
 
 /** Sends envelopes to the broker, none larger than it takes: messages in batches, a large one in parts. */
@@ -25,7 +25,7 @@ export class Outbox {
     return this.#sent
   }
 
-  /** `subject`: `null` while it is not known. Whether all of them were handed to the broker. */
+  /** `subject`: `null` while it is not known. Returns whether all messages were handed to the broker. */
   publish(subject: string | null, messages: readonly RelayMessage[]): boolean {
     const limit = this.#link.session?.maxPayloadBytes
     if (subject === null || limit === undefined) return this.#unsent('unsent')
@@ -38,12 +38,13 @@ export class Outbox {
     return sent
   }
 
+  /** A message of this node, to the subject of one node or of all. Returns whether it was handed to the broker. */
   send(subject: string, channel: NodeChannel, bytes: Uint8Array): boolean {
     const limit = this.#link.session?.maxPayloadBytes
     return limit !== undefined && this.#put(subject, encodeNodeMessage(this.#from, channel, bytes), limit)
   }
 
-  /** The link went down: what was under way may not have come. */
+  /** To be called when the link goes down: messages under way may be lost. */
   lost(): void {
     this.#mayHaveLost = true
   }
@@ -59,7 +60,7 @@ export class Outbox {
     if (envelope.length <= limit) return this.#handOver(subject, envelope)
     if (envelope.length > MAX_MESSAGE_BYTES) return this.#unsent('overflow', `one is larger than ${MAX_MESSAGE_BYTES} bytes`)
     const id = (this.#partId = (this.#partId + 1) >>> 0)
-    // After one part that was not sent the others are of no use.
+    // Without one part the others are of no use.
     return encodeParts(this.#from, id, envelope, limit).every((part) => this.#handOver(subject, part))
   }
 
@@ -87,7 +88,7 @@ function sizeOf(messages: readonly RelayMessage[]): number {
   return messages.reduce((sum, message) => sum + encodedSize(message), HEAD_BYTES)
 }
 
-/** Groups that fit; a message that is too large alone is a group, and is sent in parts. */
+/** Groups messages into batches of at most `limit` bytes. A larger message is a batch of its own, and is sent in parts. */
 function* batches(messages: readonly RelayMessage[], limit: number): Generator<readonly RelayMessage[]> {
   let batch: RelayMessage[] = []
   let bytes = HEAD_BYTES

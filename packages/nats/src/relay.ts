@@ -23,17 +23,17 @@ import { Outbox } from './outbox.ts'
 import { Peers } from './peers.ts'
 import { Subjects, topicKeyOf } from './subjects.ts'
 
-/** What a relay stands on, and what its node is called. */
+/** Ports of a relay, and the name of its node. */
 export interface BrokerRelayOptions {
   readonly broker: Broker
   readonly runtime: Runtime
-  /** Of this node, for people. Two nodes should not share one. */
+  /** The name of this node, for people. Two nodes should not share one. */
   readonly name: string
-  /** Of the program. */
+  /** The version of the program. */
   readonly version: string
   /** All subjects begin with it. Default `tidewire`. */
   readonly prefix?: string
-  /** Keeps installations on one broker apart. Asked once; the link is down until it is known. Retries by itself. */
+  /** Separates installations on one broker. Called once; must retry by itself. The link is down until it resolves. */
   readonly databaseId: () => Promise<string>
   /** base64url of a cryptographic hash. */
   readonly hash: (text: string) => string
@@ -42,7 +42,7 @@ export interface BrokerRelayOptions {
 const TICK_MS = 1_000
 const CLOSE_MS = 2_000
 
-/** A relay over a broker that knows nothing but subjects. */
+/** The relay port on a publish-subscribe broker. */
 export class BrokerRelay implements Relay {
   readonly self: RelayPeer
   readonly #options: BrokerRelayOptions
@@ -103,7 +103,7 @@ export class BrokerRelay implements Relay {
         this.#subjects = new Subjects(prefix, id, hash)
         this.#link.dial()
       },
-      // It rejects only when the database is closed, which is the end of this node.
+      // It rejects only when the database is closed, and with it this node.
       () => {},
     )
   }
@@ -209,7 +209,7 @@ export class BrokerRelay implements Relay {
     if (envelope === null) return
     if (envelope.kind !== 'batch') return this.#fault('malformed', 'A message on the subject of a topic holds no broadcasts')
     this.#receivedMessages += envelope.messages.length
-    // Kept for a member that may return; without one it has no receiver.
+    // The subscription is kept for a member that may return; meanwhile its messages have no receiver.
     if (entry.members > 0) this.#listener?.onMessage(entry.topic, envelope.messages, envelope.from)
   }
 

@@ -5,7 +5,7 @@ import type { Capacity, DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
 export interface Verdict {
   readonly level: 'ok' | 'warn' | 'fail'
   readonly detail: string
-  /** What mends it. */
+  /** Statements that mend it. */
   readonly sql?: readonly string[]
 }
 
@@ -13,7 +13,7 @@ export interface CheckResult extends Verdict {
   readonly check: string
 }
 
-/** What is missing or risky, check by check. */
+/** Says what is missing or risky, check by check. */
 export function checkDatabase(facts: DatabaseFacts): CheckResult[] {
   return Object.entries(checks).map(([check, judge]) => ({ check, ...judge(facts) }))
 }

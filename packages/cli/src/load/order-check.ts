@@ -1,4 +1,4 @@
-/** A number that is skipped is remembered while it is one of the last so many. */
+/** How many of the last numbers are checked for late ones. Bounds the memory where a server sends any number. */
 const WINDOW = 4_096
 
 /** Messages that did not come as they were sent. */

@@ -16,7 +16,7 @@ export class Tally {
     this.#order = new OrderCheck(subscribers)
   }
 
-  /** A message came after so many milliseconds. False for one that had come before. */
+  /** Counts a message that came after `ms` milliseconds. Returns `false` for one that had come before. */
   saw(subscriber: number, sequence: number, ms: number): boolean {
     if (!this.#order.saw(subscriber, sequence)) return false
     this.deliveries++

@@ -21,26 +21,26 @@ import {
   type LogLevel,
 } from './variable-fields.ts'
 
-/** How `start` runs. */
+/** The configuration of `tidewire start`. */
 export interface StartConfiguration {
   readonly host: string
   readonly port: number
   readonly logLevel: LogLevel
   readonly verifier: Pick<TokenVerifierOptions, 'secret' | 'jwks' | 'jwksUrl'>
   readonly metricsSecret: string | null
-  /** What keys of the inspector are signed with; `null`: it is off. */
+  /** The secret that keys of the inspector are signed with; `null`: it is off. */
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
-  /** Of this server among others, in logs and metrics. */
+  /** The name of this server among others, in logs and metrics. */
   readonly nodeName: string
-  /** How it finds the other nodes; `null`: it is the only one. */
+  /** The cluster that the server joins; `null`: it is the only node. */
   readonly cluster: ClusterConfiguration | null
   /** How many processes serve the port; `auto`: as many as this machine has cores and the database has room for. */
   readonly workers: number | 'auto'
-  /** Use a database that bounds the write-ahead log of its slots by nothing. */
+  /** Use a database without a bound on the write-ahead log of its slots. */
   readonly allowUnboundedWal: boolean
-  /** What the operator should know before it matters: variables that change nothing, a short secret. */
+  /** Sentences for the operator: variables that change nothing, a short secret. */
   readonly warnings: readonly string[]
 }
 
@@ -64,7 +64,7 @@ export function readEnvironment(environment: { readonly [name: string]: string |
     faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
   const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
   if (!cluster.ok) faults.push(...cluster.faults)
-  // What is missing may be there under a misspelt name.
+  // A missing variable may be there under a misspelt name.
   if (!read.success || !cluster.ok || faults.length > 0)
     return { ok: false, faults: [...faults, ...unknownVariables(Object.keys(given), Object.keys(schema.shape))] }
   return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }

@@ -6,13 +6,13 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 export const LOG_LEVELS: Readonly<Record<string, LogLevel>> = {
   ...{ debug: 'debug', info: 'info', warn: 'warn', error: 'error', silent: 'silent' },
-  // As Elixir calls them, and with it Supabase.
+  // The names of Elixir, and so of Supabase Realtime.
   ...{ notice: 'info', warning: 'warn', critical: 'error', alert: 'error', emergency: 'error', none: 'silent' },
 }
 
-/** Shorter ones can be guessed. */
+/** Shorter secrets can be guessed. */
 export const MIN_SECRET_BYTES: number = 16
-/** What HS256 asks for (RFC 7518, 3.2). */
+/** HS256 requires it (RFC 7518, 3.2). */
 export const ADVISED_SECRET_BYTES: number = 32
 
 const MAX_WORKERS = 64
@@ -24,7 +24,7 @@ const flags: ReadonlyMap<string, boolean> = new Map([
   ['0', false],
 ])
 
-/** A variable: what it is for, what its text must be, and how that is read; `undefined` is a fault. */
+/** A variable with its meaning. `read` returns the value of a text, or `undefined` where it is not `expected`. */
 export function field<Value>(
   meaning: string,
   expected: string,
@@ -44,18 +44,19 @@ export function field<Value>(
 
 export type TextField = z.ZodOptional<z.ZodType<string, string>>
 
-/** Any text. */
+/** A variable that is any text. */
 export function plain(meaning: string, expected: string = 'a text'): TextField {
   return field(meaning, expected, (given) => given)
 }
 
-/** For `true` or `false`. */
+/** A variable that is `true` or `false`. */
 export function onOff(meaning: string): z.ZodOptional<z.ZodType<boolean, string>> {
   return field(meaning, 'true or false', (given) => flags.get(given))
 }
 
 export type NumberField = z.ZodOptional<z.ZodType<number, string>>
 
+/** A variable that is a whole number. */
 export function whole(meaning: string, least: number, most: number = Number.MAX_SAFE_INTEGER): NumberField {
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
   return field(meaning, `a whole number ${range}`, (text) => {
@@ -64,6 +65,7 @@ export function whole(meaning: string, least: number, most: number = Number.MAX_
   })
 }
 
+/** A variable that is a number above 0, or `unlimited`. */
 export function limit(meaning: string): NumberField {
   return field(meaning, 'a whole number above 0, or unlimited', (text) => {
     if (text === 'unlimited') return Infinity
@@ -71,7 +73,7 @@ export function limit(meaning: string): NumberField {
   })
 }
 
-/** `undefined`: neither a sensible number nor `auto`. */
+/** `undefined`: neither a number from 1 to 64 nor `auto`. */
 export function readWorkers(text: string): number | 'auto' | undefined {
   if (text === 'auto') return 'auto'
   const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
@@ -88,6 +90,7 @@ export function hostName(text: string): string | undefined {
   return /^[\w.:%-]+$/.test(text) ? text : undefined
 }
 
+/** A variable that is a secret. */
 export function secret(meaning: string): TextField {
   return field(
     meaning,

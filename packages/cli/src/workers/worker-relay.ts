@@ -4,10 +4,10 @@ import type { Relay, Runtime } from '@tidewire/server'
 import { version } from '../version.ts'
 import { localBroker } from './local-broker.ts'
 
-/** The socket belongs to one installation; nothing else is on it. */
+/** The id of the installation: a local socket serves only one. */
 const INSTALLATION = 'workers'
 
-/** The way to the other workers of this machine, without NATS. */
+/** The relay between the workers of one machine, without NATS. */
 export function workerRelay(path: string, name: string, runtime: Runtime): Relay {
   return new BrokerRelay({
     broker: localBroker({ path }),

@@ -4,7 +4,7 @@ import type { NatsAddress } from '../address.ts'
 import { BrokerRelay, type BrokerRelayOptions } from '../relay.ts'
 import { natsBroker } from './nats-broker.ts'
 
-/** Where NATS is, and what this node is called there. */
+/** The address of NATS, and the name of this node. */
 export interface NatsRelayOptions extends Omit<BrokerRelayOptions, 'broker' | 'hash'> {
   readonly address: NatsAddress
   readonly runtime: Runtime
