@@ -65,8 +65,8 @@ export class ActivityLog implements Observer {
   received(): void {}
 
   decision({ kind, code, detail, connection, topic }: Decision): void {
-    const who = [connection === undefined ? '' : `#${connection}`, topic === undefined ? '' : nameOf(topic)]
-    const text = [...who, visible(detail), visible(`(${kind}: ${code})`)].filter((part) => part !== '').join(' ')
+    const origin = [connection === undefined ? '' : `#${connection}`, topic === undefined ? '' : nameOf(topic)]
+    const text = [...origin, visible(detail), visible(`(${kind}: ${code})`)].filter((part) => part !== '').join(' ')
     this.#event(kind.endsWith('-closed') ? 'closed' : 'refused', text)
   }
 

@@ -74,7 +74,7 @@ async function play(url: string, lines: string, options: Partial<PlayOptions> = 
   return playTranscript(parseTranscript('made up', lines), { url, secret: 's', deadlineMs: 600, ...options })
 }
 
-const kinds = (report: PlayReport): string[] => report.differences.map(({ line, who, kind }) => `${line} ${who} ${kind}`)
+const kinds = (report: PlayReport): string[] => report.differences.map(({ line, client, kind }) => `${line} ${client} ${kind}`)
 
 describe('a server that does as recorded', () => {
   test('shows no difference, whatever the order of keys', async () => {
@@ -247,7 +247,7 @@ describe('a difference is reported', () => {
     const deaf = recording(...opens(), later(says(push('1')), 500)).replaceAll('vsn=1.0.0', 'vsn=2.0.0')
     expect((await play(url, deaf)).differences).toContainEqual({
       line: 1,
-      who: 'A',
+      client: 'A',
       kind: 'no answer',
       detail: 'a heartbeat is not answered',
     })

@@ -191,9 +191,9 @@ class Play {
     else this.#answer(step, step.label, response)
   }
 
-  #answer(step: StepOf<'request'> | StepOf<'refused'>, who: string, actual: StepOf<'request'>['response']): void {
+  #answer(step: StepOf<'request'> | StepOf<'refused'>, client: string, actual: StepOf<'request'>['response']): void {
     for (const { part, was, is } of responseMismatches(this.#renaming, step.response, actual))
-      this.#differ(step, who, 'answer differs', was, is, part)
+      this.#differ(step, client, 'answer differs', was, is, part)
   }
 
   #arrived(name: string, frame: RecordedFrame): void {
@@ -203,7 +203,7 @@ class Play {
       played: (line) => this.#steps.findIndex((step) => step.line === line) <= this.#at,
     })
     if (arrival.kind === 'not recorded')
-      this.#differences.push({ line: this.#line(), who: name, kind: 'not recorded', actual: formatFrame(frame) })
+      this.#differences.push({ line: this.#line(), client: name, kind: 'not recorded', actual: formatFrame(frame) })
     else this.#compared++
     if (arrival.kind === 'out of order') {
       const { expected, instead } = arrival
@@ -249,7 +249,7 @@ class Play {
     }
     for (const client of open)
       if (!client.isQuiet && client.state.kind === 'open')
-        this.#differences.push({ line: this.#line(), who: client.name, kind: 'no answer', detail: 'a heartbeat is not answered' })
+        this.#differences.push({ line: this.#line(), client: client.name, kind: 'no answer', detail: 'a heartbeat is not answered' })
   }
 
   /** Resolves when the condition holds, or at the deadline. */
@@ -280,10 +280,10 @@ class Play {
     return this.#steps.findLast((step, index) => index <= this.#at && isAction(step))?.line ?? 0
   }
 
-  #differ(step: Step, who: string, kind: Difference['kind'], recorded: string, actual?: string, detail?: string): void {
+  #differ(step: Step, client: string, kind: Difference['kind'], recorded: string, actual?: string, detail?: string): void {
     this.#differences.push({
       line: step.line,
-      who,
+      client,
       kind,
       recorded,
       ...(actual === undefined ? {} : { actual }),

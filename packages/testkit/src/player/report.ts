@@ -4,7 +4,7 @@ import type { Mismatch } from '../recording/renaming.ts'
 export interface Difference {
   readonly line: number
   /** The client, or the label of an HTTP call. */
-  readonly who: string
+  readonly client: string
   readonly kind: 'missing' | 'not recorded' | 'differs' | 'out of order' | 'answer differs' | 'connection differs' | 'no answer'
   readonly recorded?: string
   readonly actual?: string
@@ -23,9 +23,9 @@ export function formatReport(report: PlayReport): string {
   return report.differences.map((difference) => formatDifference(report.name, difference)).join('\n\n')
 }
 
-function formatDifference(name: string, { line, who, kind, recorded, actual, detail }: Difference): string {
+function formatDifference(name: string, { line, client, kind, recorded, actual, detail }: Difference): string {
   return [
-    `${name}.jsonl:${line} ${who}: ${kind}`,
+    `${name}.jsonl:${line} ${client}: ${kind}`,
     recorded === undefined ? null : `  recorded  ${recorded}`,
     actual === undefined ? null : `  came      ${actual}`,
     detail === undefined ? null : `  ${detail}`,
