@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { BrokerRelay } from '@tidewire/nats'
 import { nodeRuntime, type Relay, type Runtime } from '@tidewire/server'
-import { relayContract, RelayRecorder, textMessage, Waiter, type RelayWorld } from '@tidewire/testkit'
+import { eventually, relayContract, RelayRecorder, textMessage, type RelayWorld } from '@tidewire/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { localBroker } from './local-broker.ts'
 import { LocalBrokerServer } from './local-broker-server.ts'
@@ -52,16 +52,6 @@ class Way {
   }
 }
 
-async function until(read: () => boolean, withinMs = 5_000): Promise<void> {
-  const waiter = new Waiter()
-  const asking = setInterval(waiter.changed, 5)
-  try {
-    await waiter.until(read, withinMs)
-  } finally {
-    clearInterval(asking)
-  }
-}
-
 /** Timers that keep the test alive. */
 function runtime(): Runtime {
   return {
@@ -105,7 +95,7 @@ class World implements RelayWorld {
   }
 
   until(read: () => boolean, withinMs?: number): Promise<void> {
-    return until(read, withinMs)
+    return eventually(read, withinMs)
   }
 
   async settled(relays: readonly Relay[]): Promise<void> {
@@ -152,7 +142,7 @@ describe('a broker on a local socket', () => {
   test('sends nothing back to its sender', async () => {
     const { relay } = begin('a')
     relay.interest(room)
-    await until(() => relay.link.state === 'up')
+    await eventually(() => relay.link.state === 'up')
     for (let count = 0; count < 10; count++) relay.publish(room, [textMessage('1')])
     expect(await relay.caughtUp()).toBe(true)
     expect(relay.stats().receivedBytes).toBe(0)
@@ -166,7 +156,7 @@ describe('a broker on a local socket', () => {
     ['an empty frame', Buffer.from([0, 0, 0, 0, 0])],
   ])('cuts off the sender of %s, and no other', async (_, bytes) => {
     const { relay } = begin('a')
-    await until(() => relay.link.state === 'up')
+    await eventually(() => relay.link.state === 'up')
     const stranger = connect(server.path)
     const ended = new Promise((resolve) => stranger.once('close', resolve))
     stranger.on('error', () => {}).write(bytes)
@@ -178,8 +168,8 @@ describe('a broker on a local socket', () => {
   test('cuts off a session that does not read, and goes on delivering to the others', async () => {
     const [a, b] = [begin('a'), begin('b')]
     for (const { relay } of [a, b]) relay.interest(room)
-    await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
-    await until(() => b.relay.interest(room).ready === null)
+    await eventually(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+    await eventually(() => b.relay.interest(room).ready === null)
     b.seen.gaps.length = 0
     const deaf = connect(server.path)
     const subject = subscribeTo('tidewire.workers.t.cHVibGljOnJvb20')
@@ -192,9 +182,9 @@ describe('a broker on a local socket', () => {
     const sending = setInterval(() => {
       if (a.relay.publish(room, [message])) sent++
     }, 1)
-    await until(() => sent > 90, 15_000)
+    await eventually(() => sent > 90, 15_000)
     clearInterval(sending)
-    await until(() => b.seen.messages.length === sent, 15_000)
+    await eventually(() => b.seen.messages.length === sent, 15_000)
     deaf.resume()
     await cut
     expect(b.seen.gaps).toEqual([])

@@ -1,6 +1,7 @@
 import type { Message } from '@tidewire/protocol'
 import { ClusterInProcess, type ClusterNode, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
+import { allObservers } from '../all-observers.ts'
 import { logObserver } from '../io/observability/log-observer.ts'
 import { metricsObserver } from '../io/observability/metrics-observer.ts'
 import type { Authorizer, MessageStore } from '../ports.ts'
@@ -321,12 +322,7 @@ describe('presence (rule P10)', () => {
     const there = await joined(all, b!, keyed('there'))
     const seen: string[] = []
     a!.server.watch({
-      decision: () => {},
-      connected: () => {},
-      disconnected: () => {},
-      joined: () => {},
-      left: () => {},
-      received: () => {},
+      ...allObservers([]),
       broadcast: (topic) => void seen.push(topic),
     })
     track(there, {})

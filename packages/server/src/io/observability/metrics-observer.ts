@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { ChangeFeed, Observer, Relay } from '../../ports.ts'
 import type { MetricsText } from '../http/metrics-endpoint.ts'
 import { PlainHistogram, type Series } from './plain-histogram.ts'
+import { readFigures } from './read-figures.ts'
 import { exposeRelay } from './relay-metrics.ts'
 import { exposeWindow } from './window-metrics.ts'
 
@@ -211,27 +212,8 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
   }
 }
 
-/** Figures that are read when the metrics are asked for. */
 function exposeTotals(registry: Registry, totals: Totals, users: () => number): void {
-  const gauge = (name: string, help: string, read: () => number): Gauge =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(read())
-      },
-    })
-  const counter = (name: string, help: string, read: () => number): Counter =>
-    new Counter({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(read())
-      },
-    })
+  const { gauge, counter } = readFigures(registry)
   gauge('phoenix_connections_total', 'Open sockets.', () => totals.opened - totals.closed)
   gauge('realtime_connections_global_connected', 'Sockets with at least one channel.', users)
   gauge('tidewire_channels', 'Joined channels.', () => totals.joined - totals.left)
