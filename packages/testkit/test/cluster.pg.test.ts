@@ -1,15 +1,12 @@
 /** supabase-js, unmodified, on three nodes behind a proxy that puts every connection elsewhere. */
-import { createClient, type RealtimeChannel, type SupabaseClient } from '@supabase/supabase-js'
-import type { WebSocketLikeConstructor } from '@supabase/realtime-js'
+import type { RealtimeChannel, SupabaseClient } from '@supabase/supabase-js'
 import { eventually, natsServerPath } from '@tidewire/testkit'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { WebSocket } from 'ws'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Cluster } from './cluster.ts'
+import { LIVE, subscribed, SupabaseClients } from './supabase-clients.ts'
 
-const transport = WebSocket as unknown as WebSocketLikeConstructor
 const ada = '11111111-1111-1111-1111-111111111111'
 const bob = '22222222-2222-2222-2222-222222222222'
-const LIVE = 'Subscribed to PostgreSQL'
 
 describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three nodes', () => {
   let cluster: Cluster
@@ -27,41 +24,20 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
   })
   afterAll(() => cluster.stop())
 
-  const clients: SupabaseClient[] = []
-  afterEach(async () => {
-    for (const client of clients.splice(0)) {
-      await client.removeAllChannels()
-      await client.realtime.disconnect()
-    }
-  })
+  const clients = new SupabaseClients()
 
   /** One after the other, so that each is on another node. */
   async function signedIn(...subs: readonly string[]): Promise<SupabaseClient[]> {
     const { node } = cluster.members[0]!
     const made: SupabaseClient[] = []
     for (const sub of subs) {
-      const client = createClient(cluster.url, node.anonKey, {
-        realtime: { transport },
-        accessToken: () => Promise.resolve(node.token({ role: 'authenticated', sub })),
-      })
-      clients.push(client)
+      const client = clients.signedIn(cluster.url, node, sub)
       await client.realtime.setAuth()
       client.realtime.connect()
       await eventually(() => client.realtime.isConnected())
       made.push(client)
     }
     return made
-  }
-
-  /** Subscribes; with row changes, resolves when they are live. */
-  function subscribed(channel: RealtimeChannel, changes = false): Promise<string> {
-    return new Promise((resolve) => {
-      if (changes) channel.on('system', {}, ({ extension, message }) => extension === 'postgres_changes' && resolve(String(message)))
-      channel.subscribe((status, error) => {
-        if (error !== undefined) resolve(`${status}: ${error.message}`)
-        else if (!changes) resolve(status)
-      })
-    })
   }
 
   function heardBy(channel: RealtimeChannel): unknown[] {
