@@ -82,7 +82,7 @@ async function bench(options: BenchOptions): Promise<void> {
       ...(foreign === null
         ? []
         : [
-            `"${foreign.name}" was running already: not started anew, not held to a core, its limits and its log are its own; its CPU and memory are not known here, so \`idle\` is not run on it. What it refuses is not asked again.`,
+            `"${foreign.name}" was running already: not restarted, not held to a core, its limits and its log are its own; its CPU and memory are not known here, so \`idle\` is not run on it. What it refuses is not asked again.`,
           ]),
     ],
     ...(options.all ? { overview: overview(servers, chosen, results) } : {}),

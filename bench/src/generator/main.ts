@@ -4,7 +4,7 @@
  */
 import type { GeneratorMessage, Job, Measurement } from '../messages.ts'
 import { ClosedLoop } from './closed-loop.ts'
-import { Crowd } from './crowd.ts'
+import { LoadSockets } from './load-sockets.ts'
 import { OpenLoop } from './open-loop.ts'
 
 /** How long deliveries may take after the last message was sent. */
@@ -28,21 +28,26 @@ async function run(job: Job): Promise<GeneratorMessage> {
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   const reads = { count: 0 }
-  const crowd = await Crowd.gather({
+  const sockets = await LoadSockets.open({
     ...job,
     delivered: (subscriber, sequence) => loop.delivered(subscriber, sequence),
     wasRead: () => void reads.count++,
     failed: fail,
   })
   try {
-    return { kind: 'measured', ...(await Promise.race([measure(job, loop, crowd, reads), failed])) }
+    return { kind: 'measured', ...(await Promise.race([measure(job, loop, sockets, reads), failed])) }
   } finally {
-    crowd.leave()
+    sockets.close()
   }
 }
 
-async function measure(job: Job, loop: ClosedLoop | OpenLoop, crowd: Crowd, reads: { readonly count: number }): Promise<Measurement> {
-  loop.start(crowd.voices)
+async function measure(
+  job: Job,
+  loop: ClosedLoop | OpenLoop,
+  sockets: LoadSockets,
+  reads: { readonly count: number },
+): Promise<Measurement> {
+  loop.start(sockets.publishers)
   await passed(job.warmUpMs)
   if (loop instanceof OpenLoop) loop.takeLatencies()
   const before = { at: performance.now(), cpu: process.cpuUsage(), deliveries: loop.deliveries, reads: reads.count }
@@ -61,12 +66,12 @@ async function measure(job: Job, loop: ClosedLoop | OpenLoop, crowd: Crowd, read
 /** Joins all sockets, and stays until it is asked to leave. */
 async function idle(job: Job): Promise<GeneratorMessage> {
   const failed = (error: Error): void => report({ kind: 'failed', reason: error.message }, () => process.exit(1))
-  const crowd = await Crowd.gather({ ...job, delivered: () => failed(new Error('a message, though none was sent')), failed })
+  const sockets = await LoadSockets.open({ ...job, delivered: () => failed(new Error('a message, though none was sent')), failed })
   const connections = job.scenario.topics * job.scenario.subscribersPerTopic
   const leave = new Promise((resolve) => process.once('message', resolve))
   report({ kind: 'joined' })
   await leave
-  crowd.leave()
+  sockets.close()
   return { kind: 'left', connections }
 }
 

@@ -78,7 +78,7 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
   test('presence is one: state, joins and leaves from every node', async () => {
     const all = await signedIn(ada, bob, ada)
     const keys = ['one', 'two', 'three']
-    const channels = all.map((client, at) => client.channel('crowd', { config: { presence: { key: keys[at]! } } }))
+    const channels = all.map((client, at) => client.channel('many', { config: { presence: { key: keys[at]! } } }))
     for (const [at, channel] of channels.entries()) {
       channel.on('presence', { event: 'sync' }, () => {})
       expect(await subscribed(channel)).toBe('SUBSCRIBED')

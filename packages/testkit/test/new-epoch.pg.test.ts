@@ -31,7 +31,7 @@ const tables = 'for table notes, tasks'
 
 test.each([
   ['the slot is dropped', DROP_SLOT],
-  ['the publication is made anew', `drop publication supabase_realtime; create publication supabase_realtime ${tables}`],
+  ['the publication is recreated', `drop publication supabase_realtime; create publication supabase_realtime ${tables}`],
 ])('%s: each channel is asked to load its data again, and goes on', { timeout: 60_000 }, async (_what, sql) => {
   const heard: string[] = []
   const waiter = new Waiter()

@@ -217,7 +217,7 @@ describe('an inspector gets', () => {
     expect(received<AdminTick>(socket, 'admin_tick').reduce((sum, { deliveredPerSecond }) => sum + deliveredPerSecond / 2, 0)).toBe(100_000)
   })
 
-  test('nothing while it does not read, and everything anew afterwards', async () => {
+  test('nothing while it does not read, and everything again afterwards', async () => {
     const node = new NodeInProcess({}, { admin })
     const [socket, client] = [node.connect(), node.connect()]
     await enter(node, socket)

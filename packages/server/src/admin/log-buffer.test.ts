@@ -52,7 +52,7 @@ describe('a row', () => {
 })
 
 describe('a buffer', () => {
-  test('takes so many rows, counts the rest, and begins anew after each take', () => {
+  test('takes so many rows, counts the rest, and starts over after each take', () => {
     const log = offered(Array.from({ length: 1_000 }, () => message('{}')))
     expect(log.takesTraffic).toBe(false)
     expect(log.take()).toMatchObject({ rows: { length: MAX_ROWS }, skipped: 1_000 - MAX_ROWS })

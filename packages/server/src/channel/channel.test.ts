@@ -137,20 +137,20 @@ describe('joins', () => {
 
   test('of many that join at once each has its reply and the state first, and then the joins after it', async () => {
     const node = new NodeInProcess()
-    const crowd = Array.from({ length: 20 }, () => node.connect())
-    for (const [n, socket] of crowd.entries()) {
+    const many = Array.from({ length: 20 }, () => node.connect())
+    for (const [n, socket] of many.entries()) {
       const config = { presence: { enabled: true, key: `k${n}` } }
       socket.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config } })
       socket.send({ topic: room, event: 'presence', ref: '2', joinRef: '1', payload: { type: 'presence', event: 'track', payload: { n } } })
     }
     await node.settle()
     const keys = (payload: unknown): string[] => Object.keys(payload as object)
-    for (const [n, socket] of crowd.entries()) {
+    for (const [n, socket] of many.entries()) {
       const [joined, state, ...others] = socket.take()
       expect([joined!.event, joined!.ref, state!.event]).toEqual(['phx_reply', '1', 'presence_state'])
       const came = others.filter(({ event }) => event === 'presence_diff')
       const seen = [...keys(state!.payload), ...came.flatMap(({ payload }) => keys((payload as { joins: object }).joins))]
-      expect(seen).toEqual(crowd.map((_, each) => `k${each}`))
+      expect(seen).toEqual(many.map((_, each) => `k${each}`))
       expect(came.length).toBe(20 - n)
     }
   })

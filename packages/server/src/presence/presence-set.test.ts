@@ -141,12 +141,12 @@ describe(`adding wins (FC_SEED=${seed})`, () => {
 
   it('whatever the order of deltas, and however often each comes', () => {
     const acts = fc.array(fc.constantFrom('add', 'replace', 'remove', 'flush'), { minLength: 1, maxLength: 20, size: 'max' })
-    const property = fc.property(acts, fc.infiniteStream(fc.nat()), (todo, chance) => {
+    const property = fc.property(acts, fc.infiniteStream(fc.nat()), (todo, random) => {
       const { here, there } = pair()
       const live: PresenceEntry[] = []
       const deltas: PresenceDelta[] = []
       for (const [at, act] of todo.entries()) {
-        const some = act === 'replace' || act === 'remove' ? live.splice(chance.next().value! % (live.length || 1), 1)[0] : undefined
+        const some = act === 'replace' || act === 'remove' ? live.splice(random.next().value! % (live.length || 1), 1)[0] : undefined
         if (act === 'remove' && some !== undefined) here.remove(some)
         if (act === 'add' || act === 'replace') live.push(add(here, `r${at}`, some))
         if (act === 'flush') deltas.push(here.takeDelta() ?? [])
@@ -155,7 +155,7 @@ describe(`adding wins (FC_SEED=${seed})`, () => {
       const waiting = [...deltas, ...deltas]
       const view = new Set<string>()
       while (waiting.length > 0) {
-        const { joined, left } = there.merge(waiting.splice(chance.next().value! % waiting.length, 1)[0]!)
+        const { joined, left } = there.merge(waiting.splice(random.next().value! % waiting.length, 1)[0]!)
         for (const ref of refs(joined)) view.add(ref)
         for (const ref of refs(left)) expect(view.delete(ref)).toBe(true)
       }

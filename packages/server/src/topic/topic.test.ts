@@ -211,16 +211,16 @@ describe('Topic', () => {
     expect(a.texts.length).toBeGreaterThanOrEqual(8)
   })
 
-  test('a crowd that comes or goes in one turn costs each of it a write, not one for each other', () => {
+  test('many that join or leave in one turn cost a write each, not one for each other', () => {
     const { runtime, topic } = room()
-    const crowd = Array.from({ length: 100 }, () => new Receiver())
-    const subscriptions = crowd.map((receiver, n) => {
+    const many = Array.from({ length: 100 }, () => new Receiver())
+    const subscriptions = many.map((receiver, n) => {
       const subscription = topic.subscribe(receiver, BOTH)
       topic.fanOut('presence', text(n), null)
       return subscription
     })
     runtime.endTurn()
-    for (const [n, { texts, writes }] of crowd.entries()) {
+    for (const [n, { texts, writes }] of many.entries()) {
       expect(texts).toEqual(Array.from({ length: 100 - n }, (_, after) => v2(n + after)))
       expect(writes.length).toBeLessThanOrEqual(2)
       writes.length = 0
@@ -230,8 +230,8 @@ describe('Topic', () => {
       topic.fanOut('presence', text(n), null)
     }
     runtime.endTurn()
-    expect(crowd[0]!.texts).toHaveLength(99)
-    for (const { writes } of crowd) expect(writes.length).toBeLessThanOrEqual(2)
+    expect(many[0]!.texts).toHaveLength(99)
+    for (const { writes } of many) expect(writes.length).toBeLessThanOrEqual(2)
   })
 
   test('a subscriber that joins between messages of a turn gets those after it, and everything of later turns', () => {

@@ -1,6 +1,6 @@
 import type { Runtime, TimerHandle } from '@tidewire/server'
 
-/** The server's clock, timers and chance, moved by hand. */
+/** The server's clock, timers and randomness, moved by hand. */
 export class ServerRuntime implements Runtime {
   #now = 1_800_000_000_000
   #uptime = 0

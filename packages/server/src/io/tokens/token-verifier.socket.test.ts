@@ -141,7 +141,7 @@ test('an outage: the last keys stay good, the fault is reported, and new keys co
   expect((await verifier.verify(await token(two))).ok).toBe(true)
 })
 
-test('old keys are fetched anew in the background, also when every token is remembered', async () => {
+test('old keys are fetched again in the background, also when every token is remembered', async () => {
   const verifier = open()
   const text = await token(one)
   await verifier.verify(text)

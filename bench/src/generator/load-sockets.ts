@@ -6,7 +6,7 @@ import { bytesBehindSequence, NO_DELIVERY, rehearse, type DeliveryShape } from '
 import type { Address } from '../messages.ts'
 import { MESSAGE_BYTES, type Scenario } from '../scenario.ts'
 
-export interface CrowdOptions {
+export interface LoadSocketsOptions {
   readonly scenario: Scenario
   readonly address: Address
   readonly dialect: DialectName
@@ -21,7 +21,7 @@ export interface CrowdOptions {
 }
 
 /** One topic's publisher with its message. */
-export interface Voice {
+export interface Publisher {
   readonly socket: RawSocket
   readonly template: FrameTemplate
 }
@@ -30,17 +30,17 @@ export interface Voice {
 const OPENING_AT_ONCE = 100
 
 /** All the sockets of a scenario: subscribers, and publishers that have joined the topics they send to. */
-export class Crowd {
+export class LoadSockets {
   /** By topic; empty without publishers. */
-  readonly voices: readonly Voice[]
+  readonly publishers: readonly Publisher[]
   readonly #sockets: readonly RawSocket[]
 
-  private constructor(voices: readonly Voice[], sockets: readonly RawSocket[]) {
-    this.voices = voices
+  private constructor(publishers: readonly Publisher[], sockets: readonly RawSocket[]) {
+    this.publishers = publishers
     this.#sockets = sockets
   }
 
-  static async gather(options: CrowdOptions): Promise<Crowd> {
+  static async open(options: LoadSocketsOptions): Promise<LoadSockets> {
     const { scenario } = options
     const dialect = dialectOf(options.dialect, options.apiKey, options.address.path)
     // A server that runs already may have topics of its own, and those of a run that was broken off.
@@ -57,22 +57,22 @@ export class Crowd {
         const socket = await open(subscriber, (sequence) => options.delivered(subscriber, sequence))
         await socket.ask(dialect.join(topicName(subscriber % scenario.topics)), dialect.isJoined)
       })
-      const voices: Voice[] = []
+      const publishers: Publisher[] = []
       await each(scenario.publishers, OPENING_AT_ONCE, async (publisher) => {
         const socket = await open(publisher, () => options.failed(new Error('a publisher got its own message')))
         for (let topic = publisher; topic < scenario.topics; topic += scenario.publishers) {
           await socket.ask(dialect.join(topicName(topic)), dialect.isJoined)
-          voices[topic] = { socket, template: templateOf(dialect, topicName(topic)) }
+          publishers[topic] = { socket, template: templateOf(dialect, topicName(topic)) }
         }
       })
-      return new Crowd(voices, sockets)
+      return new LoadSockets(publishers, sockets)
     } catch (error) {
       for (const socket of sockets) socket.close()
       throw error
     }
   }
 
-  leave(): void {
+  close(): void {
     for (const socket of this.#sockets) socket.close()
   }
 }
@@ -88,7 +88,7 @@ function templateOf(dialect: Dialect, topic: string): FrameTemplate {
 }
 
 function socketOptions(
-  { address, sources, failed, wasRead = () => {} }: CrowdOptions,
+  { address, sources, failed, wasRead = () => {} }: LoadSocketsOptions,
   dialect: Dialect,
   delivery: DeliveryShape,
   index: number,
