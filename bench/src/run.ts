@@ -6,7 +6,7 @@ import type { GeneratorMessage, Job, Measurement, ServerMessage, Usage } from '.
 import type { Scenario } from './scenario.ts'
 import { percentile } from './statistics.ts'
 
-/** What one run of one server in one scenario gave. */
+/** The result of one run of one server in one scenario. */
 export type RunResult = { readonly scenario: string; readonly server: string; readonly round: number } & (
   | ({ readonly kind: 'load' } & LoadResult)
   | { readonly kind: 'idle'; readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }
@@ -18,7 +18,7 @@ export interface LoadResult {
   readonly deliveriesPerSecond: number
   /** Null for a server that runs elsewhere. */
   readonly cpuMicrosPerDelivery: number | null
-  /** How many messages came at once. */
+  /** Deliveries in one read of a socket. */
   readonly deliveriesPerRead: number
   /** Shares of one core; null as above. */
   readonly serverLoad: number | null
@@ -35,7 +35,7 @@ export interface RunOptions {
   readonly generatorCore: Core
 }
 
-/** Whatever takes longer has gone wrong. */
+/** A step that takes longer has failed. */
 const STEP_TIMEOUT_MS = 60_000
 /** Memory is read when nothing has happened for this long. */
 const SETTLE_MS = 2_000

@@ -19,13 +19,13 @@ export interface RawSocketOptions {
   readonly lost: (why: string) => void
 }
 
-/** Whatever takes longer has gone wrong. */
+/** An answer that takes longer has failed. */
 const ANSWER_TIMEOUT_MS = 30_000
 
 /** Every socket reads into the same bytes: they are looked through before the next one reads. */
 const shared = Buffer.allocUnsafe(256 * 1024)
 
-/** A WebSocket without the costs of one: an own handshake, and frames that are counted where they lie. */
+/** A WebSocket at the least cost: a handshake of its own, and frames that are counted where they lie. */
 export class RawSocket {
   readonly #options: RawSocketOptions
   readonly #socket: Socket

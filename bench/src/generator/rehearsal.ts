@@ -15,7 +15,7 @@ export interface DeliveryShape {
 export const NO_DELIVERY: DeliveryShape = { deliveryBytes: -1, tailBytes: 0 }
 
 /**
- * Sends one message to one subscriber and looks at what arrives: servers write the members of a message in an order of their own.
+ * Sends one message to one subscriber and reads what arrives: servers write the members of a message in an order of their own.
  * `topic` is as long as those of the load. Rejects when nothing comes that has the message in it.
  */
 export async function rehearse(

@@ -27,7 +27,7 @@ export interface HostileFigures {
 }
 
 const STEP_TIMEOUT_MS = 60_000
-/** What a frame brings about is over by then, once it is answered. */
+/** The work of a frame is over this long after its answer. */
 const SETTLE_MS = 400
 const HEARTBEAT_MS = 5
 

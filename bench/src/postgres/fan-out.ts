@@ -38,7 +38,7 @@ const OBVIOUS_MS = 3_000
 
 /**
  * A feed with many subscribers in a process of its own, without sockets. In each round rows are written and delivered,
- * and then, while the feed has nothing to do, the obvious way is gone on the same rows.
+ * and then, while the feed is idle, the same rows are decided the obvious way.
  */
 export async function fanOut(
   database: BenchDatabase,

@@ -2,18 +2,18 @@ import type { ServerMessage, ServerRequest } from '../messages.ts'
 
 export interface Serving {
   readonly port: number
-  /** For the URL; empty when the server asks for none. */
+  /** The key for the URL; empty when the server needs none. */
   readonly apiKey?: string
-  /** Of its processes, where it is not this one alone. */
+  /** Its processes, where it is not this one alone. */
   readonly pids?: readonly number[]
   stop(): Promise<unknown>
-  /** So far, where it is known. */
+  /** Deliveries so far, where known. */
   deliveries?(): number
   /** How long the event loop stood still at most since the last call, where that is watched. */
   takeLongestDelayMs?(): number
   /** CPU time of the longest turn since the last call, where that is watched. */
   takeLongestTurnMs?(): number
-  /** Where an inspector may look on, or not. */
+  /** Opens or closes an inspector. */
   watch?(isWatched: boolean): Promise<void>
 }
 

@@ -1,5 +1,5 @@
 /**
- * What an inspector that looks on costs the server. One server and one load: the inspector joins and leaves in turns of
+ * What an open inspector costs the server. One server and one load: the inspector joins and leaves in turns of
  * a second, and each turn with it is held against the one beside it without: whole runs differ by more than it costs.
  */
 import { setTimeout as delay } from 'node:timers/promises'
