@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
-import { BrokerRelay } from '@tidewire/nats'
+import { brokerRelay } from '@tidewire/nats'
 import { nodeRuntime, type Relay, type Runtime } from '@tidewire/server'
 import { eventually, relayContract, RelayRecorder, textMessage, type RelayWorld } from '@tidewire/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -74,13 +73,12 @@ class World implements RelayWorld {
 
   relay(name: string, databaseId = 'db'): Relay {
     const way = new Way(this.#server.path, this.#ways.size)
-    const relay = new BrokerRelay({
+    const relay = brokerRelay({
       broker: localBroker({ path: way.path, maxPayloadBytes: this.maxPayloadBytes }),
       runtime: runtime(),
       name,
       version: '1',
       databaseId: () => Promise.resolve(databaseId),
-      hash: (text) => createHash('sha256').update(text).digest('base64url'),
     })
     this.#ways.set(relay, way)
     return relay

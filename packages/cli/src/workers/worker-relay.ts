@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { BrokerRelay } from '@tidewire/nats'
+import { brokerRelay } from '@tidewire/nats'
 import type { Relay, Runtime } from '@tidewire/server'
 import { version } from '../version.ts'
 import { localBroker } from './local-broker.ts'
@@ -9,12 +8,11 @@ const INSTALLATION = 'workers'
 
 /** The relay between the workers of one machine, without NATS. */
 export function workerRelay(path: string, name: string, runtime: Runtime): Relay {
-  return new BrokerRelay({
+  return brokerRelay({
     broker: localBroker({ path }),
     runtime,
     name,
     version: version(),
     databaseId: () => Promise.resolve(INSTALLATION),
-    hash: (text) => createHash('sha256').update(text).digest('base64url'),
   })
 }

@@ -7,10 +7,10 @@ import { RateCounter } from './rate-counter.ts'
 export class ConnectionRates {
   readonly #limits: Limits
   readonly #runtime: Pick<Runtime, 'uptime'>
-  readonly #notices = new Notices()
   #events: RateCounter | null = null
   #presenceEvents: RateCounter | null = null
   #joins: RateCounter | null = null
+  #notices: Notices | null = null
 
   constructor(limits: Limits, runtime: Pick<Runtime, 'uptime'>) {
     this.#limits = limits
@@ -40,6 +40,7 @@ export class ConnectionRates {
 
   /** Whether the client may now get a `system` message about this kind of fault; for faults of frames that have no ref to answer. */
   allowNotice(kind: string): boolean {
+    this.#notices ??= new Notices()
     return this.#notices.allows(kind, this.#runtime.uptime())
   }
 }

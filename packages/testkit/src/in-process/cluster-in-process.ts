@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
-import { BrokerRelay } from '@tidewire/nats'
-import type { ServerOptions, ServerPorts } from '@tidewire/server'
+import { brokerRelay } from '@tidewire/nats'
+import type { Relay, ServerOptions, ServerPorts } from '@tidewire/server'
 import { BrokerNetwork, type BrokerEnd } from './broker-in-process.ts'
 import { NodeInProcess } from './node-in-process.ts'
 import { ServerRuntime } from './server-runtime.ts'
@@ -17,13 +16,12 @@ export class ClusterInProcess {
 
   add(name: string, options: ServerOptions = {}, ports: Partial<ServerPorts> = {}): ClusterNode {
     const end = this.network.end()
-    const relay = new BrokerRelay({
+    const relay = brokerRelay({
       broker: end,
       runtime: this.runtime,
       name,
       version: '1',
       databaseId: () => Promise.resolve('db'),
-      hash: (text) => createHash('sha256').update(text).digest('base64url'),
     })
     const node = new ClusterNode(end, relay, options, ports, this.runtime)
     this.nodes.push(node)
@@ -66,9 +64,9 @@ export class ClusterInProcess {
 /** One node of a {@link ClusterInProcess}. */
 export class ClusterNode extends NodeInProcess {
   readonly end: BrokerEnd
-  readonly relay: BrokerRelay
+  readonly relay: Relay
 
-  constructor(end: BrokerEnd, relay: BrokerRelay, options: ServerOptions, ports: Partial<ServerPorts>, runtime: ServerRuntime) {
+  constructor(end: BrokerEnd, relay: Relay, options: ServerOptions, ports: Partial<ServerPorts>, runtime: ServerRuntime) {
     super(options, { ...ports, relay }, runtime)
     this.end = end
     this.relay = relay
