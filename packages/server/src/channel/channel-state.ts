@@ -1,5 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { Admission } from '../auth/admission.ts'
+import { explained, refusalOf, type Refusal } from '../auth/refusal.ts'
 import type { Transition } from '../machine.ts'
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
@@ -7,12 +8,6 @@ import type { Reads } from '../topic/subscriber.ts'
 
 /** What the channel may send; unknown until its first push. */
 export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null
-
-/** Why policies deny something: a sentence for the log, and for the client where `isShown`. */
-export interface Refusal {
-  readonly detail: string
-  readonly isShown: boolean
-}
 
 /**
  * One membership of one socket in one topic.
@@ -150,7 +145,7 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       const { authorization } = event
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      const denial = refusalOf(authorization, options)
+      const denial = refusalOf(authorization, options.showsFailedPolicies)
       if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
       if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
       return attach(state.admission, reads, options)
@@ -193,7 +188,7 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
       if (admission.token !== state.renewing) return stay(state)
       if (!authorization.ok) return stop('authorization-unavailable', withoutCode(authorization.reason))
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      const denial = refusalOf(authorization, options)
+      const denial = refusalOf(authorization, options.showsFailedPolicies)
       if (!mayJoin(reads, options)) return stop('unauthorized', noRead(options), denial)
       if ((state.reads.broadcast && !reads.broadcast) || (options.presenceEnabled && state.reads.presence && !reads.presence))
         return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${options.subTopic}`, denial)
@@ -212,7 +207,7 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
       const { authorization } = event
       if (!authorization.ok)
         return { state: { ...state, writes: null }, effects: [{ type: 'refuse-waiting', reason: authorization.reason }] }
-      const refusal = refusalOf(authorization, options)
+      const refusal = refusalOf(authorization, options.showsFailedPolicies)
       const allowed = { broadcast: authorization.broadcast, presence: authorization.presence }
       const writes = refusal === undefined ? allowed : { ...allowed, refusal }
       return { state: { ...state, writes }, effects: [{ type: 'resume' }] }
@@ -255,20 +250,6 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
     state: { kind: 'joined', admission, reads, writes: null, renewing: null },
     effects: [{ type: 'enter', admission, reads, replay }, { type: 'resume' }],
   }
-}
-
-function refusalOf(
-  { detail, failed = false }: Extract<Authorization, { ok: true }>,
-  options: ChannelTransitionOptions,
-): Refusal | undefined {
-  return detail === undefined ? undefined : { detail, isShown: failed && options.showsFailedPolicies }
-}
-
-/** The text of a refusal for the client, and for the log. */
-export function explained(text: string, refusal: Refusal | undefined): { readonly shown: string; readonly logged: string } {
-  if (refusal === undefined) return { shown: text, logged: text }
-  const logged = `${text} (${refusal.detail})`
-  return { shown: refusal.isShown ? logged : text, logged }
 }
 
 function refuse(code: DecisionCode, text: string, refusal?: Refusal, fault?: ChangesFault): ChannelStep {

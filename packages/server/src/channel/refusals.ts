@@ -1,7 +1,7 @@
 import { wireTopic, type Ref } from '@tidewire/protocol'
+import { explained } from '../auth/refusal.ts'
 import type { DecisionCode } from '../decision-code.ts'
 import type { Decision } from '../ports.ts'
-import { explained } from './channel-state.ts'
 import type { JoinedChannel } from './joined-channel.ts'
 
 /** Refuses a push: an error reply where there is a ref to answer, a `system` message otherwise (rule X4). */
