@@ -39,7 +39,7 @@ export async function listen(
   onRequest: (request: IncomingMessage, response: ServerResponse) => void,
   webSockets: WebSocketListener,
 ): Promise<HttpListener> {
-  /** The last answer of each connection: a request that is handled twice must not get two. */
+  /** The last answer of each connection. A request that offered HTTP/2 is parsed again only after it, so that answers keep their order. */
   const answers = new WeakMap<Duplex, ServerResponse>()
   let closed: Promise<void> | null = null
   const http = createServer(

@@ -40,7 +40,7 @@ export class SocketWriter implements HeldWrites {
     socket.cork()
   }
 
-  /** Writes the held frames. To be called in a later turn. */
+  /** Writes the held frames. To be called in the turn in which they may go out. */
   release(): void {
     this.heldBytes = 0
     this.#socket.uncork()
