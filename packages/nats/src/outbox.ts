@@ -8,14 +8,14 @@ export const MAX_MESSAGE_BYTES: number = 64 * 1024 * 1024
 /** Sends envelopes to the broker, none larger than it takes: messages in batches, a large one in parts. */
 export class Outbox {
   readonly #from: string
-  readonly #link: Link
+  readonly #link: Pick<Link, 'session' | 'state' | 'publish'>
   readonly #fault: (code: RelayFaultCode, detail: string) => void
   readonly #sent = { messages: 0, bytes: 0 }
   #partId = 0
   #mayHaveLost = false
 
   /** `from`: the instance of this node. */
-  constructor(from: string, link: Link, fault: (code: RelayFaultCode, detail: string) => void) {
+  constructor(from: string, link: Pick<Link, 'session' | 'state' | 'publish'>, fault: (code: RelayFaultCode, detail: string) => void) {
     this.#from = from
     this.#link = link
     this.#fault = fault

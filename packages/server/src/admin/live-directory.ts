@@ -176,7 +176,7 @@ function rowOf(connection: Connection): AdminConnection {
       sub: textOf(identity?.claims['sub']),
     })),
     received: connection.framesReceived,
-    sent: connection.messagesSent,
+    sent: connection.output.messages,
     queueBytes: connection.backlogBytes,
   }
 }

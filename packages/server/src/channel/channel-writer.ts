@@ -92,12 +92,12 @@ export class ChannelWriter {
   pushText(event: string, payload: Uint8Array): void {
     if (!this.#isUpToDate) this.#membership.topic?.flush()
     const { head, tail } = envelopeAround(this.#connection.version, wireTopic(this.#membership.key.name), event, this.#joinRef)
-    this.#connection.write(webSocketFrame(1, Buffer.from(head), payload, Buffer.from(tail)), 1)
+    this.#connection.output.write(webSocketFrame(1, Buffer.from(head), payload, Buffer.from(tail)), 1)
   }
 
   /** Writes a frame; `null` where the version of this socket has none for the message. */
   frame(frame: Buffer | null): void {
-    if (frame !== null) this.#connection.write(frame, 1)
+    if (frame !== null) this.#connection.output.write(frame, 1)
   }
 
   /** Whether all that was sent before is written. */
@@ -107,7 +107,7 @@ export class ChannelWriter {
 
   #write(event: string, payload: unknown, ref: Ref): void {
     const message = { joinRef: this.#joinRef, ref, topic: wireTopic(this.#membership.key.name), event, payload }
-    this.#connection.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
+    this.#connection.output.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
   }
 }
 

@@ -116,7 +116,7 @@ export class Channel implements JoinedChannel {
   }
 
   write(frames: Buffer, messages: number): void {
-    this.connection.write(frames, messages)
+    this.connection.output.write(frames, messages)
   }
 
   join(): void {

@@ -43,8 +43,8 @@ export interface ChannelConnection {
   /** Bytes of frames that wait for a decision, of all channels of the connection. */
   readonly waiting: WaitingBytes
   readonly rates: ConnectionRates
-  /** Takes ready WebSocket frames that hold `messages` messages; never throws. */
-  write(frames: Buffer, messages: number): void
+  /** `write` takes ready WebSocket frames that hold `messages` messages; never throws. */
+  readonly output: { write(frames: Buffer, messages: number): void }
   /** Closes the socket for too many joins. */
   closeForJoins(): void
 }

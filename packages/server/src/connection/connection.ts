@@ -53,13 +53,13 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly userAgent: string | null
   readonly waiting: WaitingBytes = { bytes: 0 }
   readonly rates: ConnectionRates
+  readonly output: SocketOutput
   /** Unix milliseconds. */
   readonly connectedAt: number
   /** Unix milliseconds. */
   lastHeartbeatAt: number | null = null
   framesReceived = 0
   readonly #transport: Transport
-  readonly #output: SocketOutput
   readonly #services: Services
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
@@ -82,7 +82,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#host = host
     this.#limits = limits
     this.rates = new ConnectionRates(services.limits, services.runtime)
-    this.#output = new SocketOutput(transport, limits.backlog, services.runtime, this)
+    this.output = new SocketOutput(transport, limits.backlog, services.runtime, this)
   }
 
   get channelCount(): number {
@@ -90,16 +90,12 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   get backlogBytes(): number {
-    return this.#output.backlogBytes
+    return this.output.backlogBytes
   }
 
   /** Its channels, joined or joining. */
   get channels(): Iterable<Channel> {
     return this.#channels.values()
-  }
-
-  get messagesSent(): number {
-    return this.#output.messages
   }
 
   /** The address of the other end, which may be a proxy; `null` where it is not known. */
@@ -132,7 +128,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   write(frames: Buffer, messages: number): void {
-    this.#output.write(frames, messages)
+    this.output.write(frames, messages)
   }
 
   /** The backlog is over its bound: called at the end of the turn in which that was noticed. */
@@ -146,8 +142,8 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Checks for silence, congestion and expired tokens. To be called at a fixed interval. */
   sweep(): void {
-    const moved = this.#output.hasMoved()
-    if (this.#state.kind === 'open' && !this.#output.keepsUp()) this.#step({ type: 'overflow' })
+    const moved = this.output.hasMoved()
+    if (this.#state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
     this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     const now = this.#services.runtime.now()
@@ -170,7 +166,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
-    this.#output.end()
+    this.output.end()
     this.#step({ type: 'transport-closed' })
     this.#host.closed(this)
     this.#services.observer.disconnected(this.id, code)
@@ -275,7 +271,7 @@ export class Connection implements ChannelConnection, AdminPeer {
       case 'leave-all':
         return this.#leaveAll()
       case 'close-transport':
-        this.#output.end()
+        this.output.end()
         if (effect.code !== 1000)
           this.#services.observer.decision({
             kind: 'connection-closed',
