@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
-import { installedPostgres } from './packages/testkit/src/postgres-versions.ts'
+import { installedPostgres } from './packages/testkit/src/programs/postgres-versions.ts'
 
 const packages = new URL('packages/', import.meta.url)
 const sources = readdirSync(packages)

@@ -1,10 +1,10 @@
 /** The programs that some tests need and npm does not bring: found, installed where that is possible, or named as missing. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { chromiumPath, programPath, pythonFolder, pythonOf } from '../packages/testkit/src/available.ts'
-import { natsServerPath } from '../packages/testkit/src/nats-server.ts'
-import { isInstalled, otherPostgres } from '../packages/testkit/src/postgres-versions.ts'
-import { otherRuntimes, runtimesFolder, type OtherRuntime } from '../packages/testkit/src/runtimes.ts'
+import { chromiumPath, programPath, pythonFolder, pythonOf } from '../packages/testkit/src/programs/available.ts'
+import { natsServerPath } from '../packages/testkit/src/programs/nats-server.ts'
+import { isInstalled, otherPostgres } from '../packages/testkit/src/programs/postgres-versions.ts'
+import { otherRuntimes, runtimesFolder, type OtherRuntime } from '../packages/testkit/src/programs/runtimes.ts'
 import { run } from './child.ts'
 
 /** Where a program is, or one line that says how to get it. */

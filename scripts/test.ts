@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { installedPostgres } from '../packages/testkit/src/postgres-versions.ts'
+import { installedPostgres } from '../packages/testkit/src/programs/postgres-versions.ts'
 import { root, runPackage } from './child.ts'
 import { findChromium, findNatsServer, findNewestNats, findPostgres, findProxies, findPython, findRuntimes } from './programs.ts'
 import { countTests, formatCounts, formatFailures, readReport, sumCounts, type Counts } from './test-report.ts'

@@ -7,7 +7,7 @@ export type Contestant = { readonly name: string; readonly dialect: DialectName 
       readonly file: string
     }
   | {
-      /** Runs already: nobody here knows its CPU and memory. */
+      /** Runs already: its CPU and memory are not known here. */
       readonly address: Address
       readonly apiKey: string
     }

@@ -82,13 +82,13 @@ describe('a server that runs already', () => {
     ])
   })
 
-  test('and refuses is told with its own words', async () => {
+  test('and refuses is reported with its own words', async () => {
     const { port } = await serveAsRecorded(6)
     const result = await runOnce(foreignAt(port), scenario, 2, options)
     expect(result).toMatchObject({ kind: 'refused', round: 2, reason: expect.stringContaining('ChannelRateLimitReached') as string })
   })
 
-  test('and is not there is told', async () => {
+  test('and is not there is reported', async () => {
     const result = await runOnce(foreignAt(1), scenario, 0, options)
     expect(result).toMatchObject({ kind: 'refused', reason: expect.stringContaining('ECONNREFUSED') as string })
   })

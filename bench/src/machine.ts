@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { arch, cpus, platform, release, totalmem } from 'node:os'
 import type { Core } from './child.ts'
 
-/** Where and with what the figures were made. */
+/** The machine, commit and packages of the figures. */
 export interface Machine {
   readonly cpu: string
   readonly cores: number

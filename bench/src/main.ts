@@ -1,6 +1,6 @@
 /** Measures this server beside two others, or this client beside another, in turns, and writes down what it saw. */
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { chooseCores, describeMachine } from './machine.ts'
+import { chooseCores, describeMachine, type Machine } from './machine.ts'
 import { killChildren } from './child.ts'
 import type { FigureName } from './client/figures.ts'
 import { benchClient } from './client/main.ts'
@@ -23,7 +23,7 @@ import { progressText } from '../../packages/cli/src/progress-bar.ts'
 import { formatReport, reportHead } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'
 import { smaller, type Scenario } from './scenario.ts'
-import { benchWatched, watchedTable } from './watched.ts'
+import { benchWatched, watchedTable } from './watched/main.ts'
 import { benchWorkers, workersTable } from './workers.ts'
 
 const RESULTS = new URL('../results/', import.meta.url)
@@ -82,16 +82,14 @@ async function bench(options: BenchOptions): Promise<void> {
       ...(foreign === null
         ? []
         : [
-            `"${foreign.name}" was running already: not started anew, not held to a core, its limits and its log are its own; its CPU and memory are not known here, so \`idle\` is not run on it. What it refuses is not asked again.`,
+            `"${foreign.name}" was running already: not restarted, not held to a core, its limits and its log are its own; its CPU and memory are not known here, so \`idle\` is not run on it. What it refuses is not asked again.`,
           ]),
     ],
     ...(options.all ? { overview: overview(servers, chosen, results) } : {}),
     scenarios: chosen,
     results,
   })
-  console.log(`\n${page}`)
-  if (options.json !== null) writeFileSync(options.json, `${JSON.stringify({ machine, date, results }, null, 2)}\n`)
-  if (!options.quick) keep(page, `${date}-${machine.commit.split(' ')[0]}`)
+  keep(options, page, { machine, date, results })
 }
 
 async function benchFeed({ rounds, quick, json }: BenchOptions, chosen: readonly PostgresScenario[]): Promise<void> {
@@ -100,9 +98,7 @@ async function benchFeed({ rounds, quick, json }: BenchOptions, chosen: readonly
   const machine = { ...described, packages: [`Postgres ${version}`, ...described.packages] }
   const date = today()
   const page = formatPostgresReport({ machine, date, command: command(), conditions }, results)
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, results }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-postgres`)
+  keep({ quick, json }, page, { machine, date, results }, 'postgres')
 }
 
 async function benchClients({ rounds, quick, json }: BenchOptions, figures: readonly FigureName[]): Promise<void> {
@@ -115,15 +111,13 @@ async function benchClients({ rounds, quick, json }: BenchOptions, figures: read
     'Both connect on Node with `ws`. Rejoining waits at random up to a second before it connects again, realtime-js always a second.',
   ]
   const page = formatClientReport({ machine, date, command: command(), conditions }, samples)
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-client`)
+  keep({ quick, json }, page, { machine, date, samples }, 'client')
 }
 
 async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
   const cores = chooseCores()
   const chosen = quick ? scenarios.map(smaller) : scenarios
-  // Long enough for the figures that it is told twice a second.
+  // Long enough for the figures, which come twice a second.
   const turnMs = quick ? 100 : 1_000
   const pairs = await benchWatched({ ...cores, scenarios: chosen, rounds, turnMs, warmUpMs: quick ? 500 : 3_000 })
   const machine = describeMachine()
@@ -133,9 +127,7 @@ async function benchWatching({ scenarios, rounds, quick, json }: BenchOptions): 
     'CPU is that of the whole server process, by the kernel.',
   ]
   const page = [...reportHead({ machine, date, command: command(), conditions }), ...watchedTable(chosen, pairs), ''].join('\n')
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, pairs }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-watched`)
+  keep({ quick, json }, page, { machine, date, pairs }, 'watched')
 }
 
 async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
@@ -148,9 +140,7 @@ async function benchFrames({ rounds, quick, json }: BenchOptions): Promise<void>
   const machine = { ...described, packages: [`Chromium ${browser}`, ...described.packages] }
   const date = today()
   const page = formatPageReport({ machine, date, command: command() }, runs, memory)
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs, memory }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-page`)
+  keep({ quick, json }, page, { machine, date, runs, memory }, 'page')
 }
 
 async function benchPublishing({ rounds, quick, json }: BenchOptions): Promise<void> {
@@ -158,9 +148,7 @@ async function benchPublishing({ rounds, quick, json }: BenchOptions): Promise<v
   const machine = describeMachine(['ws'])
   const date = today()
   const page = formatHttpReport({ machine, date, command: command() }, runs, rounds)
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-http`)
+  keep({ quick, json }, page, { machine, date, runs }, 'http')
 }
 
 async function benchJoining({ rounds, quick, json }: BenchOptions): Promise<void> {
@@ -169,9 +157,7 @@ async function benchJoining({ rounds, quick, json }: BenchOptions): Promise<void
   const machine = { ...described, packages: [`Postgres ${version}`, ...described.packages] }
   const date = today()
   const page = formatJoinsReport({ machine, date, command: command() }, runs, rounds)
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, runs }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-joins`)
+  keep({ quick, json }, page, { machine, date, runs }, 'joins')
 }
 
 async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
@@ -179,9 +165,7 @@ async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promis
   const machine = describeMachine(['pg', 'ws'])
   const date = today()
   const page = formatHostileReport({ machine, date, command: command() }, postgres, figures)
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, figures }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-hostile`)
+  keep({ quick, json }, page, { machine, date, figures }, 'hostile')
 }
 
 async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> {
@@ -194,9 +178,7 @@ async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> 
     'All processes share the machine; nothing is held to a core.',
   ]
   const page = [...reportHead({ machine, date, command: command(), conditions }), ...clusterTable(samples), ''].join('\n')
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-cluster`)
+  keep({ quick, json }, page, { machine, date, samples }, 'cluster')
 }
 
 async function benchProcesses({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
@@ -211,9 +193,7 @@ async function benchProcesses({ scenarios, rounds, quick, json }: BenchOptions):
     'The generator and all processes share the cores of the machine; nothing is held to one. On two cores the generator takes what the workers could use.',
   ]
   const page = [...reportHead({ machine, date, command: command(), conditions }), ...workersTable(chosen, samples), ''].join('\n')
-  console.log(`\n${page}`)
-  if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, samples }, null, 2)}\n`)
-  if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-workers`)
+  keep({ quick, json }, page, { machine, date, samples }, 'workers')
 }
 
 function today(): string {
@@ -233,7 +213,7 @@ function takesPart(server: Contestant, scenario: Scenario, results: readonly Run
   return !results.some((result) => result.kind === 'refused' && result.server === server.name && result.scenario === scenario.name)
 }
 
-/** Every server once; who begins moves on from round to round. */
+/** Every server once; the one that begins changes from round to round. */
 async function inTurn(servers: readonly Contestant[], scenario: Scenario, round: number, run: RunOptions): Promise<RunResult[]> {
   const results: RunResult[] = []
   for (let turn = 0; turn < servers.length; turn++) {
@@ -257,8 +237,18 @@ function inBrief(result: RunResult): string {
   )
 }
 
-function keep(page: string, name: string): void {
+/** Prints the page, and keeps it unless it is of a quick run; writes what it is made of where `--json` says. */
+function keep(
+  { quick, json }: Pick<BenchOptions, 'quick' | 'json'>,
+  page: string,
+  data: { readonly machine: Machine; readonly date: string; readonly [samples: string]: unknown },
+  subject?: string,
+): void {
+  console.log(`\n${page}`)
+  if (json !== null) writeFileSync(json, `${JSON.stringify(data, null, 2)}\n`)
+  if (quick) return
   mkdirSync(RESULTS, { recursive: true })
+  const name = [data.date, data.machine.commit.split(' ')[0], ...(subject === undefined ? [] : [subject])].join('-')
   const file = new URL(`${name}.md`, RESULTS)
   writeFileSync(file, page)
   console.error(`written to ${file.pathname}`)

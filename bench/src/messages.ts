@@ -1,19 +1,19 @@
 import type { DialectName } from './generator/dialect.ts'
-import type { Faults } from './generator/order-check.ts'
+import type { Faults } from '../../packages/cli/src/load/order-check.ts'
 import type { Scenario } from './scenario.ts'
 
-/** Where a server is. */
+/** The address of a server. */
 export interface Address {
   readonly host: string
   /** For the header Host. */
   readonly authority: string
   readonly port: number
   readonly isTls: boolean
-  /** Where its sockets are; null for the dialect's own. */
+  /** The path of its sockets; null for the dialect's own. */
   readonly path: string | null
 }
 
-/** What the generator is to do. */
+/** A job of the generator. */
 export interface Job {
   readonly scenario: Scenario
   readonly address: Address
@@ -47,7 +47,7 @@ export type GeneratorMessage =
 export interface Usage {
   readonly cpuMicros: number
   readonly rssBytes: number
-  /** So far, where it is known. */
+  /** Deliveries so far, where known. */
   readonly deliveries?: number
   /** Of the event loop, since it was asked last, where it is watched. */
   readonly longestDelayMs?: number
@@ -57,7 +57,7 @@ export interface Usage {
 export type ServerMessage =
   | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string; readonly pids?: readonly number[] }
   | ({ readonly kind: 'usage' } & Usage)
-  /** What was asked for is so. */
+  /** The request is carried out. */
   | { readonly kind: 'done' }
 
 /** What a server's process is asked over IPC. */

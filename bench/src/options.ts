@@ -3,7 +3,7 @@ import { figureNames, type FigureName } from './client/figures.ts'
 import type { ForeignOptions } from './foreign.ts'
 import { postgresScenarios, type PostgresScenario } from './postgres/main.ts'
 import { scenarios, type Scenario } from './scenario.ts'
-import { watchedScenarios } from './watched.ts'
+import { watchedScenarios } from './watched/main.ts'
 import { workersScenarios } from './workers.ts'
 
 export interface BenchOptions {

@@ -45,7 +45,7 @@ test('a line a scenario and server; each cell is of its own column', () => {
   ])
 })
 
-test('ratios are taken within a round, whoever began; faults of all rounds are added', () => {
+test('ratios are taken within a round, whichever server began; faults of all rounds are added', () => {
   const [, , tidewire] = overview(
     contestants,
     chosen.slice(0, 1),

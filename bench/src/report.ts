@@ -4,7 +4,7 @@ import type { RunResult } from './run.ts'
 import type { Scenario } from './scenario.ts'
 import { median, medianOf, quotient, spread } from './statistics.ts'
 
-/** What stands above the tables. */
+/** The head of a page. */
 export interface ReportHead {
   readonly machine: Machine
   readonly date: string
@@ -166,7 +166,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), line(head.map((_, column) => (column === 0 ? '---' : '---:'))), ...rows.map(line)]
 }
 
-/** In place of a figure that there is not. */
+/** Stands in place of a missing figure. */
 export const NOTHING = '–'
 
 export function count(value: number | null): string {

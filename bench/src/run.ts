@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Child, cpuMicrosOf, type Core } from './child.ts'
 import type { Contestant } from './contestants.ts'
-import type { Faults } from './generator/order-check.ts'
+import type { Faults } from '../../packages/cli/src/load/order-check.ts'
 import type { GeneratorMessage, Job, Measurement, ServerMessage, Usage } from './messages.ts'
 import type { Scenario } from './scenario.ts'
 import { percentile } from './statistics.ts'
 
-/** What one run of one server in one scenario gave. */
+/** The result of one run of one server in one scenario. */
 export type RunResult = { readonly scenario: string; readonly server: string; readonly round: number } & (
   | ({ readonly kind: 'load' } & LoadResult)
   | { readonly kind: 'idle'; readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }
@@ -18,7 +18,7 @@ export interface LoadResult {
   readonly deliveriesPerSecond: number
   /** Null for a server that runs elsewhere. */
   readonly cpuMicrosPerDelivery: number | null
-  /** How many messages came at once. */
+  /** Deliveries in one read of a socket. */
   readonly deliveriesPerRead: number
   /** Shares of one core; null as above. */
   readonly serverLoad: number | null
@@ -35,7 +35,7 @@ export interface RunOptions {
   readonly generatorCore: Core
 }
 
-/** Whatever takes longer has gone wrong. */
+/** A step that takes longer has failed. */
 const STEP_TIMEOUT_MS = 60_000
 /** Memory is read when nothing has happened for this long. */
 const SETTLE_MS = 2_000
@@ -99,11 +99,11 @@ interface MeasuredServer {
 
 async function load(server: MeasuredServer | null, generator: Child<GeneratorMessage>, job: Job): Promise<LoadResult> {
   generator.send(job)
-  await told(generator, 'begin')
+  await received(generator, 'begin')
   const before = server === null ? null : await cpuMicros(server)
-  await told(generator, 'end')
+  await received(generator, 'end')
   const after = server === null ? null : await cpuMicros(server)
-  const measured = await told(generator, 'measured')
+  const measured = await received(generator, 'measured')
   return summary(measured, before === null || after === null ? null : after - before)
 }
 
@@ -129,15 +129,15 @@ async function idle(
 ): Promise<{ readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }> {
   const base = await usage(server)
   generator.send(job)
-  await told(generator, 'joined')
+  await received(generator, 'joined')
   await delay(SETTLE_MS)
   const full = await usage(server)
   generator.send('leave')
-  const { connections } = await told(generator, 'left')
+  const { connections } = await received(generator, 'left')
   return { bytesPerConnection: (full.rssBytes - base.rssBytes) / connections, connections, baseBytes: base.rssBytes }
 }
 
-async function told<Kind extends GeneratorMessage['kind']>(
+async function received<Kind extends GeneratorMessage['kind']>(
   generator: Child<GeneratorMessage>,
   kind: Kind,
 ): Promise<Extract<GeneratorMessage, { readonly kind: Kind }>> {
@@ -155,6 +155,6 @@ async function cpuMicros({ child, pids }: MeasuredServer): Promise<number> {
 async function usage(server: Child<ServerMessage>): Promise<Usage> {
   server.send('usage')
   const message = await server.next(STEP_TIMEOUT_MS)
-  if (message.kind !== 'usage') throw new Error('the server does not tell its usage')
+  if (message.kind !== 'usage') throw new Error('the server does not report its usage')
   return message
 }

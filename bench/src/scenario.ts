@@ -1,7 +1,7 @@
-/** What is done to a server. */
+/** The load of a server. */
 export interface Scenario {
   readonly name: string
-  /** For the table's head. */
+  /** The head of the table. */
   readonly title: string
   readonly topics: number
   readonly subscribersPerTopic: number

@@ -1,6 +1,6 @@
 /**
  * A server of one line inside of the process, in place of a WebSocket: accepts every join, answers heartbeats, and says
- * what it is told to say. So a figure is the client's alone.
+ * what the probe gives it. So a figure is the client's alone.
  */
 export class LoopSocket {
   static last: LoopSocket

@@ -83,17 +83,17 @@ async function receive(earlierSends: number, data: string | ArrayBuffer): Promis
   let heard = 0
   const channel = client.channel('room').on('broadcast', { event: 'said' }, () => void heard++)
   await joined(channel)
-  const tell = (): void => LoopSocket.last.receive(data)
-  microsEach(tell, 50)
+  const deliver = (): void => LoopSocket.last.receive(data)
+  microsEach(deliver, 50)
   // The bindings that realtime-js keeps for them live for ten seconds; all of this takes less.
   for (let sent = 0; sent < earlierSends; sent++) void channel.send({ type: 'broadcast', event: 'said', payload: { sent } })
   heard = 0
-  let told = 0
+  let delivered = 0
   const cost = microsEach(() => {
-    told++
-    tell()
+    delivered++
+    deliver()
   }, 50)
-  if (heard !== told) throw new Error(`${heard} of ${told} messages were heard`)
+  if (heard !== delivered) throw new Error(`${heard} of ${delivered} messages were heard`)
   return cost
 }
 
@@ -105,7 +105,7 @@ async function presence(): Promise<number> {
     Array.from({ length: 1_000 }, (_, index) => [`user-${index}`, { metas: [{ phx_ref: `r${index}`, name: `${index}` }] }]),
   )
   LoopSocket.last.receive(JSON.stringify([null, null, 'realtime:room', 'presence_state', state]))
-  if (Object.keys(channel.presenceState()).length !== 1_000) throw new Error('not everybody is there')
+  if (Object.keys(channel.presenceState()).length !== 1_000) throw new Error('not all members are there')
   return microsEach(() => channel.presenceState(), library === '@tidewire/client' ? 1_000 : 5)
 }
 

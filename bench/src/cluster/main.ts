@@ -1,7 +1,7 @@
 /** What it costs that several nodes are one: CPU and latency of a broadcast that goes through NATS to a member on another node. */
 import { setTimeout as delay } from 'node:timers/promises'
 // Not by name: tests and benchmarks start it in the same way.
-import { NatsServer } from '../../../packages/testkit/src/nats-server.ts'
+import { NatsServer } from '../../../packages/testkit/src/programs/nats-server.ts'
 import { Child, cpuMicrosOf } from '../child.ts'
 import type { ServerMessage } from '../messages.ts'
 import { decimals, NOTHING, table } from '../report.ts'
@@ -120,7 +120,7 @@ function rowOf(samples: readonly ClusterSample[]): string[] {
   ]
 }
 
-/** The sender and a member of its node on the first; a member on each other; one more node that nobody uses. */
+/** The sender and a member of its node on the first; a member on each other; one more node without members. */
 async function measure({ title, nodes, burst, perSecond }: Shape, natsUrl: string, measureMs: number): Promise<ClusterSample> {
   process.env['BENCH_NATS'] = nodes === 0 ? '' : natsUrl
   const children = Array.from(

@@ -1,5 +1,5 @@
-import type { Voice } from './crowd.ts'
-import { OrderCheck, type Faults } from './order-check.ts'
+import type { Publisher } from './load-sockets.ts'
+import { OrderCheck, type Faults } from '../../../packages/cli/src/load/order-check.ts'
 
 export interface LoadShape {
   readonly topics: number
@@ -17,7 +17,7 @@ export class ClosedLoop {
   readonly #sent: Int32Array
   /** Frames to go out at the end of this turn, by topic. */
   #due: number[] = []
-  #voices: readonly Voice[] = []
+  #publishers: readonly Publisher[] = []
   #running = false
   #onTheWay = 0
   #deliveries = 0
@@ -39,8 +39,8 @@ export class ClosedLoop {
     return this.#order.faults
   }
 
-  start(voices: readonly Voice[]): void {
-    this.#voices = voices
+  start(publishers: readonly Publisher[]): void {
+    this.#publishers = publishers
     this.#running = true
     for (let topic = 0; topic < this.#shape.topics; topic++) for (let i = 0; i < this.#shape.inFlight; i++) this.#send(topic)
   }
@@ -81,9 +81,9 @@ export class ClosedLoop {
   #flush(): void {
     const due = this.#due
     this.#due = []
-    const frames = new Map<Voice['socket'], Buffer[]>()
+    const frames = new Map<Publisher['socket'], Buffer[]>()
     for (let at = 0; at < due.length; at += 2) {
-      const { socket, template } = this.#voices[due[at]!]!
+      const { socket, template } = this.#publishers[due[at]!]!
       const frame = template.with(due[at + 1]!)
       const list = frames.get(socket)
       if (list === undefined) frames.set(socket, [frame])

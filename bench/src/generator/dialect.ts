@@ -1,4 +1,4 @@
-/** How a server is spoken to: what is sent, and what its answers mean. Deliveries are not read: `rehearsal.ts` finds out how long they are. */
+/** The protocol of a server, as far as a load needs it. Deliveries are not read: `rehearsal.ts` finds out how long they are. */
 export interface Dialect {
   /** Path and query of the upgrade. */
   readonly path: string

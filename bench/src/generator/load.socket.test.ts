@@ -4,9 +4,9 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Scenario } from '../scenario.ts'
 import { ClosedLoop } from './closed-loop.ts'
-import { Crowd } from './crowd.ts'
+import { LoadSockets } from './load-sockets.ts'
 import { OpenLoop } from './open-loop.ts'
-import type { Faults } from './order-check.ts'
+import type { Faults } from '../../../packages/cli/src/load/order-check.ts'
 
 const closing: (() => Promise<unknown>)[] = []
 
@@ -16,7 +16,7 @@ afterEach(async () => {
 
 type Deliver = (send: (message: string) => void, message: string, nth: number) => void
 
-/** A server that delivers as it is told to; deliveries are counted from 1, after that of the rehearsal. */
+/** A server that delivers as a test asks; deliveries are counted from 1, after that of the rehearsal. */
 async function serve(deliver: Deliver): Promise<number> {
   const http = createServer()
   const server = new WebSocketServer({ server: http })
@@ -54,8 +54,8 @@ const scenario: Scenario = {
   load: { kind: 'closed', inFlight: 2 },
 }
 
-async function gather(port: number, loop: ClosedLoop | OpenLoop): Promise<Crowd> {
-  const crowd = await Crowd.gather({
+async function gather(port: number, loop: ClosedLoop | OpenLoop): Promise<LoadSockets> {
+  const sockets = await LoadSockets.open({
     scenario,
     address: { host: '127.0.0.1', authority: `127.0.0.1:${port}`, port, isTls: false, path: null },
     dialect: 'phoenix',
@@ -64,14 +64,14 @@ async function gather(port: number, loop: ClosedLoop | OpenLoop): Promise<Crowd>
     delivered: (subscriber, sequence) => loop.delivered(subscriber, sequence),
     failed: () => {},
   })
-  closing.push(() => Promise.resolve(crowd.leave()))
-  return crowd
+  closing.push(() => Promise.resolve(sockets.close()))
+  return sockets
 }
 
 async function faultsWith(deliver: Deliver): Promise<{ readonly deliveries: number; readonly faults: Faults }> {
   const loop = new ClosedLoop({ ...scenario, inFlight: 2 })
-  const crowd = await gather(await serve(deliver), loop)
-  loop.start(crowd.voices)
+  const sockets = await gather(await serve(deliver), loop)
+  loop.start(sockets.publishers)
   while (loop.deliveries < 500) await new Promise(setImmediate)
   await loop.stop(200)
   return loop
@@ -117,9 +117,9 @@ describe('the closed loop', () => {
 
 test('the open loop keeps its rate and times every delivery', async () => {
   const loop = new OpenLoop({ ...scenario, messagesPerSecond: 400 })
-  const crowd = await gather(await serve((send, message) => send(message)), loop)
+  const sockets = await gather(await serve((send, message) => send(message)), loop)
   const startedAt = performance.now()
-  loop.start(crowd.voices)
+  loop.start(sockets.publishers)
   while (loop.deliveries < 120) await new Promise(setImmediate)
   const tookMs = performance.now() - startedAt
   await loop.stop(2_000)
@@ -130,7 +130,7 @@ test('the open loop keeps its rate and times every delivery', async () => {
   expect(Math.min(...latencies)).toBeGreaterThan(0)
 })
 
-test('a server that refuses is told', async () => {
+test('a refusal of the server is reported', async () => {
   const http = createServer()
   http.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'))
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))

@@ -1,10 +1,10 @@
 /**
- * The load generator, a process of its own. Takes one job over IPC, tells when the measured time begins and ends, and
+ * The load generator, a process of its own. Takes one job over IPC, reports when the measured time begins and ends, and
  * ends with the result.
  */
 import type { GeneratorMessage, Job, Measurement } from '../messages.ts'
 import { ClosedLoop } from './closed-loop.ts'
-import { Crowd } from './crowd.ts'
+import { LoadSockets } from './load-sockets.ts'
 import { OpenLoop } from './open-loop.ts'
 
 /** How long deliveries may take after the last message was sent. */
@@ -12,8 +12,8 @@ const DRAIN_MS = 5_000
 
 process.once('message', (job: Job) => {
   run(job).then(
-    (message) => tell(message, () => process.disconnect()),
-    (error: unknown) => tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }, () => process.exit(1)),
+    (message) => report(message, () => process.disconnect()),
+    (error: unknown) => report({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }, () => process.exit(1)),
   )
 })
 process.once('disconnect', () => process.exit())
@@ -28,27 +28,32 @@ async function run(job: Job): Promise<GeneratorMessage> {
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   const reads = { count: 0 }
-  const crowd = await Crowd.gather({
+  const sockets = await LoadSockets.open({
     ...job,
     delivered: (subscriber, sequence) => loop.delivered(subscriber, sequence),
     wasRead: () => void reads.count++,
     failed: fail,
   })
   try {
-    return { kind: 'measured', ...(await Promise.race([measure(job, loop, crowd, reads), failed])) }
+    return { kind: 'measured', ...(await Promise.race([measure(job, loop, sockets, reads), failed])) }
   } finally {
-    crowd.leave()
+    sockets.close()
   }
 }
 
-async function measure(job: Job, loop: ClosedLoop | OpenLoop, crowd: Crowd, reads: { readonly count: number }): Promise<Measurement> {
-  loop.start(crowd.voices)
+async function measure(
+  job: Job,
+  loop: ClosedLoop | OpenLoop,
+  sockets: LoadSockets,
+  reads: { readonly count: number },
+): Promise<Measurement> {
+  loop.start(sockets.publishers)
   await passed(job.warmUpMs)
   if (loop instanceof OpenLoop) loop.takeLatencies()
   const before = { at: performance.now(), cpu: process.cpuUsage(), deliveries: loop.deliveries, reads: reads.count }
-  tell({ kind: 'begin' })
+  report({ kind: 'begin' })
   await passed(job.measureMs)
-  tell({ kind: 'end' })
+  report({ kind: 'end' })
   const elapsedMs = performance.now() - before.at
   const { user, system } = process.cpuUsage(before.cpu)
   const deliveries = loop.deliveries - before.deliveries
@@ -58,19 +63,19 @@ async function measure(job: Job, loop: ClosedLoop | OpenLoop, crowd: Crowd, read
   return { deliveries, reads: readsDone, elapsedMs, generatorCpuMicros: user + system, latenciesMs, faults: loop.faults }
 }
 
-/** Joins everybody and stays until told to go. */
+/** Joins all sockets, and stays until it is asked to leave. */
 async function idle(job: Job): Promise<GeneratorMessage> {
-  const failed = (error: Error): void => tell({ kind: 'failed', reason: error.message }, () => process.exit(1))
-  const crowd = await Crowd.gather({ ...job, delivered: () => failed(new Error('a message, though nobody sent one')), failed })
+  const failed = (error: Error): void => report({ kind: 'failed', reason: error.message }, () => process.exit(1))
+  const sockets = await LoadSockets.open({ ...job, delivered: () => failed(new Error('a message, though none was sent')), failed })
   const connections = job.scenario.topics * job.scenario.subscribersPerTopic
   const leave = new Promise((resolve) => process.once('message', resolve))
-  tell({ kind: 'joined' })
+  report({ kind: 'joined' })
   await leave
-  crowd.leave()
+  sockets.close()
   return { kind: 'left', connections }
 }
 
-function tell(message: GeneratorMessage, then: () => void = () => {}): void {
+function report(message: GeneratorMessage, then: () => void = () => {}): void {
   if (process.connected) process.send?.(message, then)
   else process.exit()
 }

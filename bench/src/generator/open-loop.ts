@@ -1,5 +1,5 @@
-import type { Voice } from './crowd.ts'
-import { OrderCheck, type Faults } from './order-check.ts'
+import type { Publisher } from './load-sockets.ts'
+import { OrderCheck, type Faults } from '../../../packages/cli/src/load/order-check.ts'
 
 export interface RateShape {
   readonly topics: number
@@ -39,7 +39,7 @@ export class OpenLoop {
     return taken
   }
 
-  start(voices: readonly Voice[]): void {
+  start(publishers: readonly Publisher[]): void {
     this.#running = true
     const startedAt = performance.now()
     // The loop spins: a timer's millisecond would be as long as what is measured.
@@ -48,7 +48,7 @@ export class OpenLoop {
       for (;;) {
         const dueAt = startedAt + (this.#due.length * 1000) / this.#shape.messagesPerSecond
         if (!this.#running || dueAt > now) break
-        this.#send(voices, dueAt)
+        this.#send(publishers, dueAt)
       }
       if (this.#running) setImmediate(turn)
     }
@@ -73,10 +73,10 @@ export class OpenLoop {
       this.#order.end(subscriber, this.#sent[subscriber % topics]!)
   }
 
-  #send(voices: readonly Voice[], dueAt: number): void {
+  #send(publishers: readonly Publisher[], dueAt: number): void {
     const topic = this.#due.length % this.#shape.topics
     this.#due.push(dueAt)
-    const { socket, template } = voices[topic]!
+    const { socket, template } = publishers[topic]!
     socket.write(template.with(++this.#sent[topic]!))
   }
 }

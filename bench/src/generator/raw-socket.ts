@@ -19,20 +19,20 @@ export interface RawSocketOptions {
   readonly lost: (why: string) => void
 }
 
-/** Whatever takes longer has gone wrong. */
+/** An answer that takes longer has failed. */
 const ANSWER_TIMEOUT_MS = 30_000
 
 /** Every socket reads into the same bytes: they are looked through before the next one reads. */
 const shared = Buffer.allocUnsafe(256 * 1024)
 
-/** A WebSocket without the costs of one: an own handshake, and frames that are counted where they lie. */
+/** A WebSocket at the least cost: a handshake of its own, and frames that are counted where they lie. */
 export class RawSocket {
   readonly #options: RawSocketOptions
   readonly #socket: Socket
   readonly #reader: FrameReader
   /** The head of the upgrade's answer, until it is whole. */
   #head: string | null = ''
-  /** Whoever waits for the next text frame that fits. */
+  /** Waits for the next text frame that fits. */
   #waiting: { readonly fits: (text: string) => boolean; readonly done: (text: string) => void } | null = null
   #failed: (error: Error) => void = () => {}
   #closing = false

@@ -11,11 +11,11 @@ export interface DeliveryShape {
   readonly tailBytes: number
 }
 
-/** For whoever expects none. */
+/** For sockets that expect none. */
 export const NO_DELIVERY: DeliveryShape = { deliveryBytes: -1, tailBytes: 0 }
 
 /**
- * Sends one message to one subscriber and looks at what arrives: servers write the members of a message in an order of their own.
+ * Sends one message to one subscriber and reads what arrives: servers write the members of a message in an order of their own.
  * `topic` is as long as those of the load. Rejects when nothing comes that has the message in it.
  */
 export async function rehearse(

@@ -1,4 +1,4 @@
-/** What one frame costs the server, and everybody on it: how long the event loop stood still, and CPU. */
+/** What one frame costs the server and all its clients: how long the event loop stood still, and CPU. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { Child, type Core } from '../child.ts'
@@ -22,12 +22,12 @@ export interface HostileFigures {
   /** The longest that a heartbeat of another socket took. */
   readonly heartbeatMs: number
   readonly cpuMs: number
-  /** What the sender was told. */
+  /** The answer to the sender. */
   readonly answer: string
 }
 
 const STEP_TIMEOUT_MS = 60_000
-/** What a frame brings about is over by then, once it is answered. */
+/** The work of a frame is over this long after its answer. */
 const SETTLE_MS = 400
 const HEARTBEAT_MS = 5
 

@@ -40,7 +40,7 @@ const PADDING = 'x'.repeat(150)
 
 process.once('disconnect', () => process.exit())
 process.once('message', (job: HttpJob) => {
-  run(job).catch((error: unknown) => tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }))
+  run(job).catch((error: unknown) => report({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }))
 })
 
 async function run(job: HttpJob): Promise<void> {
@@ -54,17 +54,17 @@ async function run(job: HttpJob): Promise<void> {
   await delay(job.warmUpMs)
   const from = sent.length
   const startedAt = performance.now()
-  tell({ kind: 'begin' })
+  report({ kind: 'begin' })
   await delay(job.measureMs)
   const until = sent.length
   const elapsedMs = performance.now() - startedAt
-  tell({ kind: 'end' })
+  report({ kind: 'end' })
   isOver = true
   await Promise.all(loops)
   await delay(200)
   const measured = sent.slice(from, until)
   const got = measured.filter(({ arrivedAt }) => arrivedAt > 0)
-  tell({
+  report({
     kind: 'measured',
     requests: measured.length,
     elapsedMs,
@@ -132,6 +132,6 @@ function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-function tell(message: HttpLoadMessage): void {
+function report(message: HttpLoadMessage): void {
   process.send?.(message)
 }

@@ -26,7 +26,7 @@ const PUBLIC_EVERY_MS = 10
 
 process.once('disconnect', () => process.exit())
 process.once('message', (job: JoinsJob) => {
-  run(job).catch((error: unknown) => tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }))
+  run(job).catch((error: unknown) => report({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }))
 })
 
 async function run({ port, joins, publicToken }: JoinsJob): Promise<void> {
@@ -34,7 +34,7 @@ async function run({ port, joins, publicToken }: JoinsJob): Promise<void> {
   for (let at = 0; at < joins.length; at += OPENING_AT_ONCE)
     sockets.push(...(await Promise.all(joins.slice(at, at + OPENING_AT_ONCE).map(({ token }) => Joiner.open(port, token)))))
   const beside = await Joiner.open(port, publicToken)
-  tell({ kind: 'begin' })
+  report({ kind: 'begin' })
   const refused: Record<string, number> = {}
   const publicMs: number[] = []
   const joinMs: number[] = []
@@ -56,7 +56,7 @@ async function run({ port, joins, publicToken }: JoinsJob): Promise<void> {
   const elapsedMs = performance.now() - startedAt
   isOver = true
   await publicly
-  tell({ kind: 'measured', elapsedMs, joinMs, publicMs, refused })
+  report({ kind: 'measured', elapsedMs, joinMs, publicMs, refused })
   for (const socket of [...sockets, beside]) socket.end()
 }
 
@@ -98,6 +98,6 @@ interface Reply {
   readonly response: { readonly reason: string }
 }
 
-function tell(message: JoinsLoadMessage): void {
+function report(message: JoinsLoadMessage): void {
   process.send?.(message)
 }

@@ -123,5 +123,5 @@ export function formatJoinsReport(head: Omit<ReportHead, 'conditions'>, runs: re
       middle('refused'),
     ]
   })
-  return [...reportHead({ ...head, conditions }), ...table(['who joins', ...columns], rows), ''].join('\n')
+  return [...reportHead({ ...head, conditions }), ...table(['joins', ...columns], rows), ''].join('\n')
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { WebSocket } from 'ws'
 
 const STEP_MS = 100
-/** A server tells an inspector at most twenty rows of messages and twenty others in each step; more of the first are skipped. */
+/** A server sends an inspector at most twenty rows of messages and twenty others in each step; more of the first are skipped. */
 const BROADCASTS = 30
 const JOINS = 10
 

@@ -18,13 +18,13 @@ process.once('message', (job: DecodeJob) => {
           let write = writers.get(table)
           if (write === undefined) writers.set(table, (write = recordWriter(table.columns)))
           if (write(newTuple).length < 100) throw new Error('a row came out too short')
-          if (++rows === job.rows) tell()
+          if (++rows === job.rows) report()
         }
       },
     },
   })
 
-  function tell(): void {
+  function report(): void {
     const { user, system } = process.cpuUsage()
     const message: DecodeMessage = {
       kind: 'decoded',

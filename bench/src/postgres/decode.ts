@@ -40,7 +40,12 @@ function fill(rows: number): string {
 }
 
 /** The same rows out of one slot for each reader, again and again; readers take turns within a round. */
-export async function decode(database: BenchDatabase, rows: number, rounds: number, told: (result: DecodeResult) => void): Promise<void> {
+export async function decode(
+  database: BenchDatabase,
+  rows: number,
+  rounds: number,
+  onResult: (result: DecodeResult) => void,
+): Promise<void> {
   const url = await database.create(SETUP)
   const recvlogical = findRecvlogical()
   const ours = await makeOurSlot(url)
@@ -69,7 +74,7 @@ export async function decode(database: BenchDatabase, rows: number, rounds: numb
       for (let turn = 0; turn < readers.length; turn++) {
         const [reader, run] = readers[(turn + round) % readers.length]!
         const { elapsedMs, cpuMs } = await run()
-        told({ kind: 'decode', reader, round, rowsPerSecond: (rows * 1000) / elapsedMs, cpuMs })
+        onResult({ kind: 'decode', reader, round, rowsPerSecond: (rows * 1000) / elapsedMs, cpuMs })
       }
   } finally {
     await withClient(url, async (client) => {

@@ -1,4 +1,4 @@
-/** A feed with many listeners that count what they are told. */
+/** A feed with many listeners that count what they get. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -27,10 +27,10 @@ async function run({ url, policy, subscribers }: FanOutJob): Promise<void> {
   const elapsedMs = performance.now() - began
   const after = await settledMemory()
   process.on('message', (request: Expectation | 'count') => {
-    if (request === 'count') tell({ kind: 'counted', deliveries, faults: faults.splice(0) })
+    if (request === 'count') report({ kind: 'counted', deliveries, faults: faults.splice(0) })
     else expect(request)
   })
-  tell({ kind: 'subscribed', elapsedMs, heapBytes: after.heapBytes - before.heapBytes, rssBytes: after.rssBytes - before.rssBytes })
+  report({ kind: 'subscribed', elapsedMs, heapBytes: after.heapBytes - before.heapBytes, rssBytes: after.rssBytes - before.rssBytes })
 }
 
 /** All at once, as after a restart. */
@@ -42,7 +42,7 @@ function subscribeOne(feed: PostgresFeed, policyCase: PolicyCase, number: number
   return new Promise((resolve) => {
     const listener: ChangeListener = {
       change: () => {
-        if (++deliveries === expected) tell({ kind: 'reached' })
+        if (++deliveries === expected) report({ kind: 'reached' })
       },
       system: (status, message) => {
         if (status === 'error') note(message)
@@ -64,7 +64,7 @@ function identityOf(number: number): Identity {
 
 function expect({ deliveries: wanted }: Expectation): void {
   expected = wanted
-  if (deliveries >= wanted) tell({ kind: 'reached' })
+  if (deliveries >= wanted) report({ kind: 'reached' })
 }
 
 /** Some are enough to see what is wrong. */
@@ -83,6 +83,6 @@ async function settledMemory(): Promise<{ readonly heapBytes: number; readonly r
   return { heapBytes: heapUsed + external, rssBytes: rss }
 }
 
-function tell(message: FanOutMessage): void {
+function report(message: FanOutMessage): void {
   process.send?.(message)
 }

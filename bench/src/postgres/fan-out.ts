@@ -38,7 +38,7 @@ const OBVIOUS_MS = 3_000
 
 /**
  * A feed with many subscribers in a process of its own, without sockets. In each round rows are written and delivered,
- * and then, while the feed has nothing to do, the obvious way is gone on the same rows.
+ * and then, while the feed is idle, the same rows are decided the obvious way.
  */
 export async function fanOut(
   database: BenchDatabase,
@@ -52,7 +52,7 @@ export async function fanOut(
   try {
     const job: FanOutJob = { url, policy: policyCase.name, subscribers }
     feed.send(job)
-    const subscribed = await told(feed, 'subscribed', SUBSCRIBE_TIMEOUT_MS)
+    const subscribed = await received(feed, 'subscribed', SUBSCRIBE_TIMEOUT_MS)
     await withClient(url, async (client) => {
       await client.query(
         `insert into subscribers select n - 1, (n - 1) % ${ORGANIZATIONS}, claims from unnest($1::text[]) with ordinality as u (claims, n)`,
@@ -119,7 +119,7 @@ class Writer {
     this.#written += count
     this.#feed.send({ deliveries: this.#written * this.#receivers })
     await this.#client.query(insertRows(first, count, this.#subscribers))
-    await told(this.#feed, 'reached', DELIVERY_TIMEOUT_MS)
+    await received(this.#feed, 'reached', DELIVERY_TIMEOUT_MS)
     return count * this.#receivers
   }
 
@@ -127,12 +127,12 @@ class Writer {
   async check(): Promise<{ readonly wrong: number; readonly faults: readonly string[] }> {
     await delay(200)
     this.#feed.send('count')
-    const { deliveries, faults } = await told(this.#feed, 'counted', DELIVERY_TIMEOUT_MS)
+    const { deliveries, faults } = await received(this.#feed, 'counted', DELIVERY_TIMEOUT_MS)
     return { wrong: Math.abs(deliveries - this.#written * this.#receivers), faults }
   }
 }
 
-async function told<Kind extends FanOutMessage['kind']>(
+async function received<Kind extends FanOutMessage['kind']>(
   feed: Child<FanOutMessage>,
   kind: Kind,
   timeoutMs: number,

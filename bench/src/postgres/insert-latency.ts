@@ -41,7 +41,7 @@ export async function insertLatency(
   rates: readonly number[],
   measureMs: number,
   rounds: number,
-  told: (result: LatencyResult) => void,
+  onResult: (result: LatencyResult) => void,
 ): Promise<void> {
   const url = await database.create(SETUP)
   const server = await startServer(url)
@@ -53,7 +53,7 @@ export async function insertLatency(
     await insertAtRate(subscriber, insert, 200, measureMs / 5)
     for (let round = 0; round < rounds; round++)
       for (const rate of rates)
-        told({ kind: 'latency', insertsPerSecond: rate, round, ...(await insertAtRate(subscriber, insert, rate, measureMs)) })
+        onResult({ kind: 'latency', insertsPerSecond: rate, round, ...(await insertAtRate(subscriber, insert, rate, measureMs)) })
   } finally {
     subscriber.close()
     await pool.close()

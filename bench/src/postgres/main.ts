@@ -42,7 +42,7 @@ const LOADS: Readonly<Record<PolicyName, readonly FanOutLoad[]>> = {
 /** Runs on a Postgres of its own, which is gone afterwards. */
 export async function benchPostgres({ scenarios, rounds, quick }: PostgresRun): Promise<PostgresOutcome> {
   const results: PostgresResult[] = []
-  const told = (result: PostgresResult): void => {
+  const onResult = (result: PostgresResult): void => {
     results.push(result)
     console.error(inBrief(result))
   }
@@ -58,11 +58,11 @@ export async function benchPostgres({ scenarios, rounds, quick }: PostgresRun): 
         console.error(failures.at(-1))
       })
     }
-    if (scenarios.includes('decode')) await attempt('decode', decode(database, rows, rounds, told))
-    if (scenarios.includes('insert')) await attempt('insert', insertLatency(database, RATES, measureMs, rounds, told))
+    if (scenarios.includes('decode')) await attempt('decode', decode(database, rows, rounds, onResult))
+    if (scenarios.includes('insert')) await attempt('insert', insertLatency(database, RATES, measureMs, rounds, onResult))
     for (const policyCase of policyCases.filter(({ name }) => scenarios.includes(name)))
       for (const load of LOADS[policyCase.name].map((each) => (quick ? smaller(each) : each)))
-        await attempt(`${policyCase.name}, ${load.subscribers} subscribers`, fanOut(database, policyCase, load, rounds, told))
+        await attempt(`${policyCase.name}, ${load.subscribers} subscribers`, fanOut(database, policyCase, load, rounds, onResult))
     return { results, version: database.version, conditions: [...conditions(rounds, rows, measureMs), ...failures] }
   } finally {
     await database.stop()

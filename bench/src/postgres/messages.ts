@@ -1,4 +1,4 @@
-/** What the processes of these scenarios say to each other. */
+/** Messages between the processes of these scenarios. */
 
 export interface DecodeJob {
   readonly url: string

@@ -1,5 +1,5 @@
 /**
- * What subscribers wait for whose neighbours ask for what takes long: `npx tsx bench/src/postgres/neighbours.ts [--quick]`.
+ * How long subscribers wait whose neighbours have slow filters or policies: `npx tsx bench/src/postgres/neighbours.ts [--quick]`.
  * Each row is between two runs without neighbours (A/A), interleaved.
  */
 import { setTimeout as delay } from 'node:timers/promises'

@@ -1,4 +1,4 @@
-/** An inspector without a page: joins the admin channel with payloads when it is told "watch", leaves at "unwatch", and says so. */
+/** An inspector without a page: joins the admin channel with payloads at "watch", leaves at "unwatch", and says so. */
 import { createInterface } from 'node:readline'
 import { WebSocket } from 'ws'
 

@@ -1,4 +1,4 @@
-/** The server that everybody writes first: parse, stringify once, send to each. Speaks just enough of the protocol. */
+/** The server that one writes first: parse, stringify once, send to each. Speaks just enough of the protocol. */
 import type { AddressInfo } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
 import { serve } from './serve.ts'

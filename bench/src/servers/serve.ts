@@ -2,18 +2,18 @@ import type { ServerMessage, ServerRequest } from '../messages.ts'
 
 export interface Serving {
   readonly port: number
-  /** For the URL; empty when the server asks for none. */
+  /** The key for the URL; empty when the server needs none. */
   readonly apiKey?: string
-  /** Of its processes, where it is not this one alone. */
+  /** Its processes, where it is not this one alone. */
   readonly pids?: readonly number[]
   stop(): Promise<unknown>
-  /** So far, where it is known. */
+  /** Deliveries so far, where known. */
   deliveries?(): number
   /** How long the event loop stood still at most since the last call, where that is watched. */
   takeLongestDelayMs?(): number
   /** CPU time of the longest turn since the last call, where that is watched. */
   takeLongestTurnMs?(): number
-  /** Where an inspector may look on, or not. */
+  /** Opens or closes an inspector. */
   watch?(isWatched: boolean): Promise<void>
 }
 
@@ -24,7 +24,7 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
   process.on('message', (request: ServerRequest) => {
     if (request === 'usage') {
       const { user, system } = process.cpuUsage()
-      tell({
+      report({
         kind: 'usage',
         cpuMicros: user + system,
         rssBytes: process.memoryUsage.rss(),
@@ -33,14 +33,14 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
         ...(serving.takeLongestTurnMs === undefined ? {} : { longestTurnMs: serving.takeLongestTurnMs() }),
       })
     } else if (request === 'watch' || request === 'unwatch') {
-      void serving.watch?.(request === 'watch').then(() => tell({ kind: 'done' }))
+      void serving.watch?.(request === 'watch').then(() => report({ kind: 'done' }))
     } else void serving.stop().finally(() => process.exit())
   })
-  tell({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '', ...(serving.pids && { pids: serving.pids }) })
+  report({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '', ...(serving.pids && { pids: serving.pids }) })
 }
 
-/** Without anybody to tell, there is nothing to serve for. */
-function tell(message: ServerMessage): void {
+/** Without the process that started it, it ends. */
+function report(message: ServerMessage): void {
   if (process.connected) process.send?.(message)
   else process.exit()
 }

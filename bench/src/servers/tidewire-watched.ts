@@ -1,4 +1,4 @@
-/** The same server with an inspector that looks on while it is told to, payloads and all, from a process of its own. */
+/** The same server with an inspector that is joined between "watch" and "unwatch", payloads and all, from a process of its own. */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'

@@ -9,7 +9,7 @@ import { version } from './version.ts'
 interface Entry {
   readonly name: string
   readonly summary: string
-  /** Loaded when it is asked for: `tidewire token` need not wait for a server. */
+  /** Loads the command when it is run: `tidewire token` need not load the server. */
   load(): Promise<Command>
 }
 
@@ -24,7 +24,7 @@ const entries: readonly Entry[] = [
   { name: 'listen', summary: 'show the broadcasts of a topic', load: async () => (await import('./commands/listen.ts')).listen },
   {
     name: 'presence',
-    summary: 'be present on a topic, and show who else is',
+    summary: 'be present on a topic, and show the other members',
     load: async () => (await import('./commands/presence.ts')).presence,
   },
   { name: 'sql', summary: 'run SQL in the database of the dev server', load: async () => (await import('./commands/sql.ts')).sql },
@@ -107,12 +107,12 @@ function printFailure(error: unknown, command: string): ExitCode {
     )
     return error.exitCode
   }
-  // The client is published with a protocol of its own inside.
+  // The published client bundles its own copy of the protocol, so its errors are another class.
   if (error instanceof RealtimeError || error instanceof ClientError) {
     printNotice(error.cause === undefined ? error.message : `${error.message} (${reasonOf(error.cause)})`)
     return exitCodes.failure
   }
-  // An unforeseen error: a bug report needs its stack.
+  // An unexpected error: a bug report needs its stack.
   printNotice(error instanceof Error ? (error.stack ?? error.message) : String(error))
   return exitCodes.failure
 }

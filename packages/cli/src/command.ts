@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util'
 import { renderUsage, type ArgsDef } from 'citty'
 import { misused, type ExitCode } from './failure.ts'
 
-/** One of the things that `tidewire` does. */
+/** A command of `tidewire`. */
 export interface Command {
-  /** Reads the arguments and does it. Throws a Failure. */
+  /** Reads the arguments and runs. Throws a Failure. */
   run(rawArguments: readonly string[]): Promise<ExitCode>
   usage(): Promise<string>
 }
@@ -21,9 +21,9 @@ export interface CommandDefinition<Definitions extends ArgsDef> {
   readonly name: string
   readonly description: string
   readonly args: Definitions
-  /** Options that may be given several times, and mean what they mean by what stands before them. `values` has none of them. */
+  /** Options that may be given several times, and whose order matters. They are not in `values`. */
   readonly repeated?: readonly (keyof Definitions & string)[]
-  /** What its usage says at the end. */
+  /** Text at the end of its usage. */
   epilogue?(): string
   /** `repeated` are the options of that list, in the order in which they were given. */
   run(values: Values<Definitions>, repeated: readonly GivenOption[]): Promise<ExitCode>
@@ -93,7 +93,7 @@ function parse(
       tokens: true,
     })
   } catch (error) {
-    // Node explains at length; its first sentence names the option and the fault.
+    // Node's message is long; its first sentence names the option and the fault.
     throw misused(`${(error as Error).message.split(/\. |\n/)[0]!.replace(/\.$/, '')}.`)
   }
 }

@@ -7,13 +7,13 @@ const ID = `
 select s.system_identifier::text || '-' || d.oid::text as id
 from pg_control_system() s, pg_database d where d.datname = current_database()`
 
-/** Where the cluster's own identifier is hidden from this user. */
+/** The id where this user may not read the cluster's identifier. */
 const WEAKER_ID = `select md5(d.datname) || '-' || d.oid::text as id from pg_database d where d.datname = current_database()`
 
 const INSUFFICIENT_PRIVILEGE = '42501'
 
 /**
- * What tells this database from every other one: the identifier that its cluster got when it was made, and its own within it.
+ * Distinguishes this database from every other one: the identifier that its cluster got when it was made, and its own within it.
  * A database that does not answer is asked again until `stopped`. Then it rejects.
  */
 export async function databaseId(session: Queryable, stopped: AbortSignal): Promise<string> {

@@ -7,7 +7,7 @@ import { postgresUrl } from './values.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 
-/** The option with which a command says which Postgres it is about. */
+/** The option that names the Postgres of a command. */
 export const databaseArgs = {
   db: {
     type: 'string',
@@ -16,7 +16,7 @@ export const databaseArgs = {
   },
 } as const
 
-/** Throws a Failure when there is no database to talk to. */
+/** The URL of the option, or of the project's dev server. Throws a Failure when there is none. */
 export function findDatabaseUrl(given: string | undefined, folder: string, environment: NodeJS.ProcessEnv): string {
   const fromEnvironment = environment['DATABASE_URL'] === '' ? undefined : environment['DATABASE_URL']
   const url = given ?? fromEnvironment ?? findServer(folder)?.server.databaseUrl

@@ -39,7 +39,7 @@ test('a fast shutdown under load ends in less than five seconds, and the feed go
     while (isRunning(pid) && Date.now() - begun < 20_000) await delay(10)
     expect(Date.now() - begun).toBeLessThan(5_000)
     it.postgres = await startEmbeddedPostgres({ installation, dataDir, port, settings: { fsync: 'off' } })
-    // The slot went with the connection: they are told, and join again.
+    // The slot went with the connection: they are notified, and join again.
     const seen = collector.changes.length
     await collector.until(() => collector.changes.length > seen, 30_000)
   } finally {

@@ -1,31 +1,25 @@
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { RealtimeClient } from '@tidewire/client'
 import { WebSocket } from 'ws'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 import { signJwt } from './jwt.ts'
-
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+import { DatabaseFolder } from '../test/database-folder.ts'
 
 const secret = 'a-secret-that-is-only-for-these-tests'
 
-let base: string
+let folder: DatabaseFolder
 let postgres: EmbeddedPostgres
 let sandbox: CliSandbox
 
 beforeAll(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-cli-pg-'))
-  chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db') })
+  folder = new DatabaseFolder()
+  postgres = await folder.start({ settings: {} })
 })
 afterAll(async () => {
-  await postgres.stop()
-  rmSync(base, { recursive: true, force: true })
+  await folder.clear()
 })
 beforeEach(() => {
   sandbox = new CliSandbox()
@@ -183,7 +177,7 @@ test(
     const stored = 'realtime_tenants_broadcast_from_database_latency_committed_at'
     expect(count(counted, `${stored}_count`)).toBe(0)
     await session.query(`select realtime.send('{}', 'e', 'rows', false)`)
-    // Nobody is there: it counts, so that it can be seen that it went nowhere.
+    // There is no receiver: the answer counts them, so that this can be seen.
     await session.query(`select realtime.send('{}', 'e', 'nowhere', false)`)
     await expect.poll(async () => count(await metrics(), `${stored}_count`)).toBe(2)
     const sent = await metrics()
@@ -215,10 +209,9 @@ test('start: a stop right after the start ends well, whatever the feed is doing'
 describe('a database that is down at the start', () => {
   /** Stopped; `start` brings it up on its port. */
   async function downDatabase(name: string): Promise<{ url: string; start: () => Promise<EmbeddedPostgres> }> {
-    const dataDir = join(base, name)
-    const first = await startEmbeddedPostgres({ installation, dataDir })
+    const first = await folder.start({ name, settings: {} })
     await first.stop()
-    return { url: first.url, start: () => startEmbeddedPostgres({ installation, dataDir, port: first.port }) }
+    return { url: first.url, start: () => folder.start({ name, port: first.port, settings: {} }) }
   }
 
   test.each(['start', 'dev'] as const)(

@@ -4,18 +4,18 @@ import { databaseId } from './database-id.ts'
 import { Failure, failed, reasonOf } from './failure.ts'
 import { slotSizes } from './slot-sizes.ts'
 
-/** What a database adds to a server. */
+/** The database of a server. */
 export interface Database {
   readonly ports: Pick<StartOptions, 'authorizer' | 'messageStore' | 'changeFeed'>
-  /** What the inspector may ask of it; `sql` only where it is the project's own. */
+  /** Ports of the inspector; `sql` only where the database is the project's own. */
   readonly adminPorts: Pick<AdminPorts, 'explainer' | 'sql'>
-  /** What was changed in the database to make it ready, by name; `null`: it does not answer yet. */
+  /** Names of the migrations that were applied; `null`: the database does not answer yet. */
   readonly migrated: readonly string[] | null
-  /** For the metrics: what its replication slots keep. Never rejects. */
+  /** The bytes of write-ahead log that its replication slots keep, for metrics. Never rejects. */
   readonly slots: () => Promise<readonly SlotSize[]>
-  /** What tells it from every other database; waits until it answers. Rejects when it is closed first. */
+  /** Identifies the database among all others. Waits until it answers; rejects when it is closed first. */
   id(): Promise<string>
-  /** From here on, messages that SQL sends go to the topics of this server. */
+  /** From now on, publishes messages that SQL sends on this server. */
   deliverTo(server: Server): void
   close(): Promise<void>
 }
@@ -34,15 +34,15 @@ export interface DatabaseOptions {
   readonly hasRelay?: boolean
   /** Names of nodes that are processes of this server, and reached without a relay to all. */
   readonly siblings?: readonly string[]
-  /** What an operator should know of the replication slots, as a sentence. */
+  /** Is called with a sentence about the replication slots, for the operator. */
   readonly onNotice?: (sentence: string) => unknown
-  /** Faults of row changes: for logs. */
+  /** Is called with faults of row changes, for logs. */
   readonly onFault?: PostgresFeedOptions['onFault']
-  /** Whether the database may be used at all. A Failure that it throws says why not. */
+  /** Throws a Failure where the database must not be used. */
   readonly guard?: (session: Queryable) => Promise<void>
-  /** A database that did not answer at first is ready: `migrated` names what was changed. */
+  /** Is called when a database that did not answer at first is ready. `migrated`: names of the migrations that were applied. */
   readonly onReady?: (migrated: readonly string[]) => void
-  /** It is still not ready, for another reason than before: a sentence. */
+  /** Is called with a sentence while the database is not ready, when the reason changes. */
   readonly onWaiting?: (sentence: string) => unknown
 }
 
@@ -111,7 +111,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       if (message !== null) server?.publishTrusted(message)
     },
   })
-  // What the policies and the messages are kept in may not be there before.
+  // The tables of policies and messages may not exist before.
   const sessions: Pick<DatabasePool, 'query' | 'withSession'> = {
     query: (text, values) => (migrated === null ? Promise.reject(notReady()) : pool.query(text, values)),
     withSession: (work) => (migrated === null ? Promise.reject(notReady()) : pool.withSession(work)),
@@ -141,7 +141,7 @@ function notReady(): Error {
   return Object.assign(new Error('the database does not answer yet'), { code: 'ECONNREFUSED' })
 }
 
-/** Brings a database up to date, and no more. Returns what was done, by name. Throws a Failure. */
+/** Applies the migrations, and no more. Returns their names. Throws a Failure. */
 export async function migrateDatabase(url: string): Promise<readonly string[]> {
   const { databasePool, migrate } = await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: CONNECT_TIMEOUT_MS })
@@ -154,7 +154,7 @@ export async function migrateDatabase(url: string): Promise<readonly string[]> {
   }
 }
 
-/** The publication of messages from SQL; made again where it was dropped. */
+/** The publication of messages from SQL. Recreated where it was dropped. */
 const MESSAGES = {
   name: 'tidewire_messages',
   tables: [{ schema: 'realtime', name: 'messages' }],
@@ -169,7 +169,7 @@ function unusable(url: string, error: unknown): Failure {
   )
 }
 
-/** Host and name; a URL holds a password besides. */
+/** Host and name of a database URL, without its password. */
 export function placeOf(url: string): string {
   const { host, pathname } = new URL(url)
   return `${host}${pathname}`

@@ -1,20 +1,16 @@
 /**
- * The server, and in another run Postgres, are killed at random moments while rows are written. Somebody who always comes
- * back with the last position has to see every row that is theirs once, in order, and no other.
+ * The server, and in another run Postgres, are killed at random moments while rows are written. A client that always comes
+ * back with its last position has to see every row that is its user's once, in order, and no other.
  */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ChangeCollector } from '../test/change-collector.ts'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 import { freePort } from '../test/free-port.ts'
 import { signJwt } from './jwt.ts'
-
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+import { DatabaseFolder } from '../test/database-folder.ts'
 
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const ME = '11111111-1111-1111-1111-111111111111'
@@ -22,22 +18,20 @@ const OTHER = '22222222-2222-2222-2222-222222222222'
 const WRITERS = 3
 const KILLS = Number(process.env['TIDEWIRE_KILLS'] ?? 12)
 
-let base: string
+let folder: DatabaseFolder
 let postgres: EmbeddedPostgres
 let sandbox: CliSandbox
 let port: number
 
 beforeEach(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-kill-'))
-  chmodSync(base, 0o755)
+  folder = new DatabaseFolder()
   sandbox = new CliSandbox()
   port = await freePort()
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  postgres = await folder.start()
 })
 afterEach(async () => {
   await sandbox.clear()
-  await postgres.stop()
-  rmSync(base, { recursive: true, force: true })
+  await folder.clear()
 })
 
 test(`the server is killed ${KILLS} times under load`, async () => {
@@ -54,8 +48,7 @@ test(`Postgres is killed ${KILLS} times under load`, async () => {
   await startServer()
   await play(async (collector) => {
     process.kill(postgres.pid, 'SIGKILL')
-    const { dataDir, port: at } = postgres
-    postgres = await startEmbeddedPostgres({ installation, dataDir, port: at, settings: { fsync: 'off' } })
+    postgres = await folder.start({ port: postgres.port })
     // The server lives on, and so does the channel.
     const seen = collector.changes.length
     await collector.until(() => collector.changes.length > seen, 60_000)
@@ -144,7 +137,7 @@ class Load {
           }
         })
       } catch {
-        // Whether the last transaction was committed, the table tells. Its numbers are not used again.
+        // The table shows whether the last transaction was committed. Its numbers are not used again.
         this.failures++
         n += 30
         await delay(50)

@@ -1,19 +1,15 @@
-/** Half a million rows in one transaction go through the whole server, and nobody else waits or is left out. */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+/** Half a million rows in one transaction go through the whole server, and no other subscriber waits or is left out. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import { allObservers, noLimits, startServer, tokenVerifier, type RunningServer } from '@tidewire/server'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { openDatabase, type Database } from './database.ts'
 import { signJwt } from './jwt.ts'
-
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+import { DatabaseFolder } from '../test/database-folder.ts'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -22,7 +18,7 @@ const SECRET = 'a-secret-that-is-only-for-these-tests'
 const ME = '11111111-1111-1111-1111-111111111111'
 const ROWS = 500_000
 
-let base: string
+let folder: DatabaseFolder
 let postgres: EmbeddedPostgres
 let database: Database
 let running: RunningServer
@@ -32,9 +28,8 @@ const sockets: WebSocket[] = []
 const readers: Worker[] = []
 
 beforeEach(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-large-'))
-  chmodSync(base, 0o755)
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  folder = new DatabaseFolder()
+  postgres = await folder.start()
   database = await openDatabase({ url: postgres.url, poolSize: 3 })
   running = await startServer({
     ...database.ports,
@@ -54,11 +49,10 @@ afterEach(async () => {
   await running.stop()
   await database.close()
   await sql.end()
-  await postgres.stop()
-  rmSync(base, { recursive: true, force: true })
+  await folder.clear()
 })
 
-interface Told {
+interface Report {
   readonly rows: number
   readonly small?: number
   readonly ready?: true
@@ -70,23 +64,23 @@ const READER = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { WebSocket } = require('ws')
 let rows = 0
-const tell = (more) => parentPort.postMessage({ rows, ...more })
+const report = (more) => parentPort.postMessage({ rows, ...more })
 const socket = new WebSocket(workerData.url)
 socket.on('open', () => {
   const entries = ['large', 'small'].map((table) => ({ event: '*', schema: 'public', table }))
   socket.send(JSON.stringify(['1', '1', 'realtime:rows', 'phx_join', { config: { postgres_changes: entries } }]))
 })
 setInterval(() => socket.send('[null,"2","phoenix","heartbeat",{}]'), 20_000)
-socket.on('close', (code) => tell({ fault: 'closed with ' + code + ' after ' + rows }))
+socket.on('close', (code) => report({ fault: 'closed with ' + code + ' after ' + rows }))
 socket.on('message', (data) => {
   const [, , , event, payload] = JSON.parse(data)
-  if (event === 'system') tell(payload.message === 'Subscribed to PostgreSQL' ? { ready: true } : { fault: payload.message })
+  if (event === 'system') report(payload.message === 'Subscribed to PostgreSQL' ? { ready: true } : { fault: payload.message })
   if (event !== 'postgres_changes') return
   const { table, record } = payload.data
-  if (table === 'small') return tell({ small: record.id })
+  if (table === 'small') return report({ small: record.id })
   rows++
-  if (record.id !== 2 * rows || record.owner !== workerData.owner) tell({ fault: 'row ' + rows + ' is ' + record.id })
-  if (rows % 1000 === 0) tell({})
+  if (record.id !== 2 * rows || record.owner !== workerData.owner) report({ fault: 'row ' + rows + ' is ' + record.id })
+  if (rows % 1000 === 0) report({})
 })
 `
 
@@ -101,7 +95,7 @@ function heldBytes(): number {
   return arrayBuffers + heapUsed
 }
 
-test(`a transaction of ${ROWS} rows: in order, in bounded memory, and nobody else waits`, { timeout: 600_000 }, async () => {
+test(`a transaction of ${ROWS} rows: in order, in bounded memory, and no other subscriber waits`, { timeout: 600_000 }, async () => {
   await sql.query(
     `create table large (id int primary key, owner uuid, body text);
      alter table large enable row level security;
@@ -123,11 +117,11 @@ test(`a transaction of ${ROWS} rows: in order, in bounded memory, and nobody els
   const small: { readonly id: number; readonly after: number }[] = []
   const reader = new Worker(READER, { eval: true, workerData: { url: socketUrl(), owner: ME } })
   readers.push(reader)
-  reader.on('message', (told: Told) => {
-    if (told.fault !== undefined) faults.push(told.fault)
-    if (told.ready === true) ready++
-    if (told.small !== undefined) small.push({ id: told.small, after: told.rows })
-    rows = told.rows
+  reader.on('message', (report: Report) => {
+    if (report.fault !== undefined) faults.push(report.fault)
+    if (report.ready === true) ready++
+    if (report.small !== undefined) small.push({ id: report.small, after: report.rows })
+    rows = report.rows
     if (rows - measured >= 25_000) {
       measured = rows
       peak = Math.max(peak, heldBytes())
@@ -154,7 +148,7 @@ test(`a transaction of ${ROWS} rows: in order, in bounded memory, and nobody els
   const before = heldBytes()
   await sql.query('insert into small values (1)')
   await until(() => small.length === 1)
-  // Half of the rows are somebody else's, and never come.
+  // Half of the rows are another user's, and never come.
   await sql.query(
     `insert into large select n, case when n % 2 = 0 then $1::uuid end, repeat('x', 100) from generate_series(1, ${2 * ROWS}) n`,
     [ME],

@@ -1,5 +1,5 @@
 import { runCommandLine } from './command-line.ts'
-import { endWhenNobodyReads } from './output.ts'
+import { endWithReader } from './output.ts'
 
-endWhenNobodyReads()
+endWithReader()
 process.exitCode = await runCommandLine(process.argv.slice(2))

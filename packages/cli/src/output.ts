@@ -1,4 +1,4 @@
-/** What was asked for. */
+/** Prints a line of the command's output, on stdout. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`)
 }
@@ -7,13 +7,13 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value))
 }
 
-/** What goes beside it: faults, and news of what is going on. */
+/** Prints a fault or notice, on stderr. */
 export function printNotice(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
-/** `tidewire listen … | head -1` ends the reader first: no failure, and no reader is left. */
-export function endWhenNobodyReads(): void {
+/** Ends quietly when the reader of stdout ends first, as in `tidewire listen … | head -1`. */
+export function endWithReader(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error

@@ -1,4 +1,4 @@
-/** Where a progress bar is drawn: a terminal, or a file or pipe that takes lines. */
+/** The output of a progress bar: a terminal, or a file or pipe that takes lines. */
 export interface ProgressStream {
   readonly isTTY?: boolean | undefined
   readonly columns?: number | undefined
@@ -7,30 +7,30 @@ export interface ProgressStream {
 
 export interface ProgressOptions {
   readonly stream: ProgressStream
-  /** What is going on: `Preparing the database`. */
+  /** Names the work: `Preparing the database`. */
   readonly label: string
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** Nothing is shown of what is over sooner. Default 2000. */
+  /** Work that ends sooner shows nothing. Default 2000. */
   readonly quietMs?: number
 }
 
 export interface Progress {
-  /** `share` of the whole from 0 to 1, `null` where it is unknown; `note` stands behind it. */
+  /** `share`: of the whole, from 0 to 1; `null` where it is unknown. `note` follows it. */
   update(share: number | null, note?: string): void
   /** Clears the bar until the next update, so that another line can be printed. */
   clear(): void
-  /** Takes the bar away. Nothing is drawn afterwards. */
+  /** Removes the bar. Nothing is drawn afterwards. */
   end(): void
 }
 
 const BAR_CELLS = 24
 const REDRAW_MS = 100
-/** A file gets a line now and then, no film. */
+/** How often a file or pipe gets a line. */
 const LINE_EVERY_MS = 5_000
 const CLEAR_LINE = '\r\u001b[K'
 
-/** A bar with the time that is left on a terminal, plain lines elsewhere. What does not take long is not shown at all. */
+/** On a terminal, a bar with the time that is left; elsewhere, plain lines. Short work shows nothing. */
 export function progressBar({ stream, label, now, quietMs = 2_000 }: ProgressOptions): Progress {
   const isTerminal = stream.isTTY === true
   const startedAt = now()

@@ -2,31 +2,28 @@
  * A server is killed while 1,000 clients listen, 3,000 rows are written, and all of them come back at once to the next server:
  * each gets what it missed, or an honest gap, and others join meanwhile as if nothing were.
  */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
 import { freePort } from '../test/free-port.ts'
 import { signJwt } from './jwt.ts'
+import { DatabaseFolder } from '../test/database-folder.ts'
 
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
 const CLIENTS = Number(process.env['TIDEWIRE_CLIENTS'] ?? 1_000)
 const ROWS = Number(process.env['TIDEWIRE_ROWS'] ?? 3_000)
 const WITHIN_MS = 240_000
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const TABLES = {
-  'rows for everybody': '',
+  'rows for all': '',
   'rows under a policy, each client another user': `alter table missed enable row level security;
     create policy own on missed for select to authenticated using (owner is null or owner = auth.uid());`,
 }
 
-let base: string
+let folder: DatabaseFolder
 let postgres: EmbeddedPostgres
 let sandbox: CliSandbox
 let port: number
@@ -34,11 +31,10 @@ let sql: pg.Client
 let clients: Worker | null = null
 
 beforeEach(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-storm-'))
-  chmodSync(base, 0o755)
+  folder = new DatabaseFolder()
   sandbox = new CliSandbox()
   port = await freePort()
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+  postgres = await folder.start()
   sql = new pg.Client({ connectionString: postgres.url })
   await sql.connect()
 })
@@ -46,8 +42,7 @@ afterEach(async () => {
   await clients?.terminate()
   await sandbox.clear()
   await sql.end()
-  await postgres.stop()
-  rmSync(base, { recursive: true, force: true })
+  await folder.clear()
 })
 
 interface Outcome {
@@ -60,7 +55,7 @@ interface Outcome {
 
 type Report = { readonly kind: 'joined' } | { readonly kind: 'outcomes'; readonly outcomes: readonly Outcome[] }
 
-/** All clients, with an event loop of their own: those who join meanwhile are not to wait for them. */
+/** All clients, with an event loop of their own: clients that join meanwhile are not to wait for them. */
 const CLIENT_CODE = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { WebSocket } = require('ws')

@@ -1,10 +1,10 @@
 import type { DatabasePool } from '@tidewire/postgres'
 import type { SlotSize } from '@tidewire/server'
 
-/** A scrape does not wait longer for its database than this; it gets what was known last. */
+/** A scrape waits no longer than this for the database, and then gets the last sizes. */
 const PATIENCE_MS = 1_000
 
-/** What the slots of Tidewire in a database keep; empty while the database has never answered. Never rejects. */
+/** Bytes of write-ahead log that the slots of Tidewire keep; empty while the database has never answered. Never rejects. */
 export function slotSizes(pool: DatabasePool): () => Promise<readonly SlotSize[]> {
   let known: readonly SlotSize[] = []
   let asking: Promise<void> | null = null
@@ -12,7 +12,7 @@ export function slotSizes(pool: DatabasePool): () => Promise<readonly SlotSize[]
     try {
       const { listSlots } = await import('@tidewire/postgres')
       const slots = await pool.withSession((session) => listSlots(session, 'tidewire'))
-      // A copy has another name at each connection, which would be a time series each.
+      // A copy has another name at each connection, and each name would be a time series.
       known = slots.map(({ name, role, node, retainedBytes }) => ({ name: role === 'copy' ? 'copy' : name, node, retainedBytes }))
     } catch {
       // Other code reports whether the database answers.

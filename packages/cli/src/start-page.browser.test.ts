@@ -29,7 +29,7 @@ describe.skipIf(chromiumPath() === undefined)('the start page', () => {
     return { page, complaints }
   }
 
-  test('connects under its own policy for scripts, shows what is sent, and who is here', async () => {
+  test('connects under its own policy for scripts, shows what is sent, and the members', async () => {
     const { page, complaints } = await visit()
     expect((await sandbox.run(['send', 'lobby', 'hello', '{"from":"<b>terminal</b>"}'])).code).toBe(0)
     await page.getByText('{"from":"<b>terminal</b>"}').waitFor()

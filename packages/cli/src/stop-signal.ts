@@ -1,12 +1,12 @@
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', ...(process.platform === 'win32' ? (['SIGBREAK'] as const) : [])]
 
-/** One Ctrl-C can come twice: from the terminal, and passed on by npm. */
+/** Two signals within this time are one Ctrl-C: it comes from the terminal, and again from npm. */
 const SAME_PRESS_MS = 500
 
 export interface StopSignal {
   /** Resolves at the first Ctrl-C or other request to end. A second one ends the process at once, with code 1. */
   readonly requested: Promise<NodeJS.Signals>
-  /** Listens no longer: signals do what they do to any process. */
+  /** Stops listening: signals have their default effect again. */
   release(): void
 }
 

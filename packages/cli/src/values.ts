@@ -30,7 +30,7 @@ export function parseTimeout(option: string, text: string): number {
   return seconds * 1_000
 }
 
-/** `undefined` for what is no URL of a Postgres. */
+/** `undefined`: the text is no URL of a Postgres. */
 export function postgresUrl(text: string): string | undefined {
   return /^postgres(ql)?:\/\/./.test(text) && URL.canParse(text) ? text : undefined
 }
@@ -49,7 +49,7 @@ export interface JsonFault {
   readonly detail: string
 }
 
-/** JSON, or where and why it is none. */
+/** The JSON value, or the position of the fault and its reason. */
 export function parseJson(
   text: string,
 ): { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly fault: JsonFault } {
@@ -57,7 +57,7 @@ export function parseJson(
     return { ok: true, value: JSON.parse(text) as unknown }
   } catch (error) {
     const before = text.slice(0, faultPosition(text, (error as Error).message)).split('\n')
-    // Node quotes the text, which may be long and is known to the reader.
+    // Node quotes the text, which the reader knows and which may be long.
     const detail = (error as Error).message.replace(/(, (\.\.\.)?".*|( in JSON)? at position .*)$/s, '')
     return { ok: false, fault: { line: before.length, column: before.at(-1)!.length + 1, detail } }
   }
@@ -75,7 +75,7 @@ export function parseJsonObject(name: string, text: string): { readonly [key: st
   return value as { readonly [key: string]: unknown }
 }
 
-/** Node gives the position of some faults only. The others are found: the shortest beginning that has the same fault ends with it. */
+/** Node gives the position of some faults only. Of the others it is the end of the shortest prefix with the same fault. */
 function faultPosition(text: string, message: string): number {
   const given = /at position (\d+)/.exec(message)
   if (given !== null) return Number(given[1])

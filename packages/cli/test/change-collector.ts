@@ -6,7 +6,7 @@ export interface Collected {
   readonly record: Readonly<Record<string, unknown>>
 }
 
-interface Told {
+interface Payload {
   readonly message?: string
   readonly position?: string
   readonly recovered?: boolean
@@ -19,7 +19,7 @@ interface Told {
   }
 }
 
-/** A raw socket that joins again with the last position it saw, as long as it lives, and writes down all that is told. */
+/** A raw socket that joins again with the last position it saw, as long as it lives, and writes down all that it gets. */
 export class ChangeCollector {
   readonly changes: Collected[] = []
   /** What must not happen, in words. */
@@ -76,7 +76,7 @@ export class ChangeCollector {
       socket.send(JSON.stringify(['1', '1', 'realtime:journal', 'phx_join', { config }]))
     })
     socket.on('message', (data: Buffer) => {
-      const [, , , event, payload] = JSON.parse(data.toString()) as [unknown, unknown, unknown, string, Told]
+      const [, , , event, payload] = JSON.parse(data.toString()) as [unknown, unknown, unknown, string, Payload]
       if (event === 'system') this.#system(payload)
       if (event === 'postgres_changes') this.#change(payload.data!)
       // A join that is refused is tried again from a new socket.
@@ -85,7 +85,7 @@ export class ChangeCollector {
     })
   }
 
-  #system({ message, position, recovered, reason }: Told): void {
+  #system({ message, position, recovered, reason }: Payload): void {
     if (message === 'Subscribed to PostgreSQL') {
       this.joins++
       if (this.#last !== null && recovered !== true) this.faults.push(`not recovered: ${reason}`)
@@ -93,10 +93,10 @@ export class ChangeCollector {
     if (position !== undefined) this.#last = position
   }
 
-  #change({ position: text, record, errors, superseded }: NonNullable<Told['data']>): void {
+  #change({ position: text, record, errors, superseded }: NonNullable<Payload['data']>): void {
     const parsed = parsePosition(text)
     if (!parsed.ok || errors !== null || superseded === true) {
-      this.faults.push(`a change that tells nothing: ${JSON.stringify({ text, errors, superseded })}`)
+      this.faults.push(`a change that says nothing: ${JSON.stringify({ text, errors, superseded })}`)
       return
     }
     const before = this.changes.at(-1)

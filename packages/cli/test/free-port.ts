@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 
-/** A port of 127.0.0.1 that nobody has, for a program that cannot be told 0. Somebody may take it meanwhile. */
+/** A free port of 127.0.0.1, for a program that does not take 0. Another program may take it meanwhile. */
 export async function freePort(): Promise<number> {
   const holder = createServer().listen(0, '127.0.0.1')
   await once(holder, 'listening')

@@ -2,15 +2,13 @@
  * Several servers on one database, clients that come back with their last position to another server each time, writes of
  * every kind, and servers, sessions and the database that die. Counts what a client should never notice.
  */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { signJwt } from '../src/jwt.ts'
 import { ChangeCollector } from './change-collector.ts'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
+import { DatabaseFolder } from './database-folder.ts'
 import { freePort } from './free-port.ts'
 
 export interface ProofPlan {
@@ -59,7 +57,7 @@ interface Node {
 class NodesProof {
   readonly #plan: ProofPlan
   readonly #sandbox = new CliSandbox()
-  readonly #base = mkdtempSync(join(tmpdir(), 'tidewire-nodes-'))
+  readonly #folder = new DatabaseFolder()
   readonly #collectors: { readonly collector: ChangeCollector; readonly bucket: number | null }[] = []
   readonly #nodes: Node[] = []
   readonly #writers: Promise<void>[] = []
@@ -68,7 +66,6 @@ class NodesProof {
 
   constructor(plan: ProofPlan) {
     this.#plan = plan
-    chmodSync(this.#base, 0o755)
   }
 
   async run(): Promise<ProofResult> {
@@ -110,8 +107,7 @@ class NodesProof {
     for (const { collector } of this.#collectors) collector.close()
     await this.#sandbox.clear()
     await Promise.allSettled(this.#writers)
-    await this.#postgres?.stop()
-    rmSync(this.#base, { recursive: true, force: true })
+    await this.#folder.clear()
   }
 
   #someUrl(): string {
@@ -192,14 +188,7 @@ class NodesProof {
   }
 
   async #startPostgres(): Promise<void> {
-    const installation = process.env['TIDEWIRE_TEST_POSTGRES']
-    const port = this.#postgres?.port
-    this.#postgres = await startEmbeddedPostgres({
-      installation,
-      dataDir: join(this.#base, 'db'),
-      ...(port === undefined ? {} : { port }),
-      settings: SETTINGS,
-    })
+    this.#postgres = await this.#folder.start({ ...(this.#postgres !== null && { port: this.#postgres.port }), settings: SETTINGS })
   }
 
   /** Transactions of every kind, until the end; what was not committed is not in the table, and so not expected. */

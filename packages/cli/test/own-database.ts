@@ -1,12 +1,8 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterEach, beforeEach } from 'vitest'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
-
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+import { DatabaseFolder } from './database-folder.ts'
 
 export interface Ready {
   readonly url: string
@@ -23,13 +19,13 @@ export interface OwnDatabase {
   /** Starts `tidewire dev` on it, and waits until it is ready. */
   dev(...more: string[]): Promise<{ process: CliProcess; ready: Ready }>
   slots(): Promise<{ name: string; temporary: boolean }[]>
-  /** The table `journal`, which everybody may see. */
+  /** The table `journal`, which every user may see. */
   makeJournal(): Promise<void>
 }
 
 /** Starts one before each test of the file, and stops it and what runs on it afterwards. */
 export function useOwnDatabase(): OwnDatabase {
-  let base: string
+  let folder: DatabaseFolder
   const it: OwnDatabase = {
     postgres: undefined!,
     sandbox: undefined!,
@@ -57,15 +53,13 @@ export function useOwnDatabase(): OwnDatabase {
     },
   }
   beforeEach(async () => {
-    base = mkdtempSync(join(tmpdir(), 'tidewire-stop-'))
-    chmodSync(base, 0o755)
-    it.postgres = await startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings: { fsync: 'off' } })
+    folder = new DatabaseFolder()
+    it.postgres = await folder.start()
     it.sandbox = new CliSandbox()
   })
   afterEach(async () => {
     await it.sandbox.clear()
-    await it.postgres.stop()
-    rmSync(base, { recursive: true, force: true })
+    await folder.clear()
   })
   return it
 }

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-/** A line that somebody types into a terminal of its own. */
+/** A line as a user types it into a terminal. */
 export class TerminalProgram {
   readonly #child: ChildProcess
   readonly #lines: string[] = []

@@ -1,4 +1,4 @@
-/** How a node proves to NATS who it is. Values are secrets: they must not be logged. */
+/** The credentials of a node at NATS. Values are secrets: they must not be logged. */
 export type NatsCredentials =
   | { readonly kind: 'none' }
   | { readonly kind: 'token'; readonly token: string }
@@ -6,7 +6,7 @@ export type NatsCredentials =
   /** A file with a JWT and a seed, as `nsc` writes it. Read again for every connection. */
   | { readonly kind: 'file'; readonly path: string }
 
-/** What its certificate is checked with, and a certificate of this node. */
+/** The authority that the server's certificate is checked with, and a certificate of this node. */
 export interface NatsTls {
   /** PEM files. */
   readonly caFile?: string
@@ -23,7 +23,7 @@ export interface NatsAddressOptions {
   readonly allowInsecure?: boolean
 }
 
-/** Checked: safe to connect to. */
+/** A checked address. */
 export interface NatsAddress {
   /** `host:port`, IPv6 in brackets. */
   readonly servers: readonly string[]
@@ -33,12 +33,12 @@ export interface NatsAddress {
   readonly tls: NatsTls
 }
 
-/** An address, or a sentence that says what is wrong with it; it holds no secret. */
+/** An address, or a sentence about its fault, which holds no secret. */
 export type NatsAddressResult = { readonly ok: true; readonly address: NatsAddress } | { readonly ok: false; readonly fault: string }
 
 const DEFAULT_PORT = '4222'
 
-/** Broadcasts of private channels pass through the broker: off this machine it must know its users, and nobody may read along. */
+/** Broadcasts of private channels pass through the broker: off this machine it must know its users, and the way to it must be encrypted. */
 export function checkNatsAddress({ url, credentials, tls = null, allowInsecure = false }: NatsAddressOptions): NatsAddressResult {
   const servers: string[] = []
   let inUrl: NatsCredentials = { kind: 'none' }
@@ -62,7 +62,9 @@ export function checkNatsAddress({ url, credentials, tls = null, allowInsecure =
   if (remote !== null && !allowInsecure) {
     // A client certificate is a credential, too.
     if (used.kind === 'none' && tls?.certFile === undefined)
-      return fault(`names ${remote}, which is not this machine, without credentials: everybody who reaches it could read and send messages`)
+      return fault(
+        `names ${remote}, which is not this machine, without credentials: any program that reaches it could read and send messages`,
+      )
     encrypted = true
   }
   return { ok: true, address: { servers, credentials: used, encryption: encrypted ? 'required' : 'offered', tls: tls ?? {} } }
@@ -70,7 +72,7 @@ export function checkNatsAddress({ url, credentials, tls = null, allowInsecure =
 
 function parseUrl(text: string): URL | null {
   const match = /^(nats|tls):\/\//.exec(text)
-  // The parser of URLs knows ports and brackets only of schemes that it knows.
+  // `URL` checks ports and brackets only for schemes that it knows.
   if (match === null || !URL.canParse(text.replace(match[0], 'http://'))) return null
   const url = new URL(text)
   if (url.hostname === '' || !(url.pathname === '' || url.pathname === '/') || url.search !== '' || url.hash !== '') return null

@@ -1,10 +1,10 @@
 /**
- * What one broker message holds. A fixed head names the format, its version and the sender; payload bytes follow as they came.
+ * The content of one broker message. A fixed head names the format, its version and the sender; payload bytes follow as they came.
  *
  *     0  'T' 'W'          2  version       3  kind: 1 batch, 2 part, 3 node message, 4 beat
  *     4  sender, 9 bytes  13 body
  *
- * Decoding checks every length and gives a fault for the rest; it never throws.
+ * Decoding checks every length. It returns a fault for what it cannot read, and never throws.
  */
 import { isUtf8 } from 'node:buffer'
 import { isJsonObject, type JsonObject } from '@tidewire/protocol'
@@ -13,7 +13,7 @@ import type { NodeChannel, RelayMessage } from '@tidewire/server'
 const ENVELOPE_VERSION = 1
 export const HEAD_BYTES = 13
 
-/** What a node says of itself every second. */
+/** A node's heartbeat, every second. */
 export interface Beat {
   /** Consecutive unless something that this node sent may have been lost. */
   readonly number: number
@@ -24,7 +24,7 @@ export interface Beat {
 }
 
 export interface Part {
-  /** Tells the messages of one sender and subject apart. */
+  /** Distinguishes the messages of one sender and subject. */
   readonly id: number
   readonly index: number
   readonly count: number
@@ -52,11 +52,11 @@ const USER = 1
 const OPAQUE = 2
 const BINARY_BIT = 4
 const AS_TEXT_BIT = 8
-/** Marks metadata that is `null`, which an empty text could not. */
+/** The length that marks metadata of `null`. */
 const NO_METADATA = 0xffffffff
 const PART_HEAD_BYTES: number = HEAD_BYTES + 8
 
-/** What a message adds to a batch. */
+/** Bytes that a message adds to a batch. */
 export function encodedSize(message: RelayMessage): number {
   const { event, metadata, payload } = fieldsOf(message)
   return MESSAGE_HEAD_BYTES + Buffer.byteLength(event) + (metadata === null ? 0 : Buffer.byteLength(metadata)) + payload.length
@@ -214,7 +214,7 @@ function withHead(kind: number, from: string, size: number): Buffer {
   return bytes
 }
 
-/** Names are logged and shown. */
+/** Bounds a name: it is logged and shown. */
 function shortened(name: string): string {
   return name.slice(0, MAX_NAME)
 }

@@ -3,7 +3,7 @@ import type { BrokerSession } from './broker.ts'
 import type { Link } from './link.ts'
 import { topicKeyOf } from './subjects.ts'
 
-/** A subscription outlives its last member for so long. */
+/** How long a subscription is kept after its last member left. */
 const KEEP_MS = 3_000
 const MAX_WAIT_MS = 1_000
 
@@ -15,7 +15,7 @@ export interface Entry {
   members: number
   idleSince: number
   unsubscribe: (() => void) | null
-  /** Whether messages come. */
+  /** Whether the broker has confirmed the subscription. */
   confirmed: boolean
   confirming: Promise<boolean> | null
 }
@@ -79,7 +79,7 @@ export class Interests {
     return { ready: this.#readyOf(entry), release }
   }
 
-  /** A new session knows nothing of the earlier one's subscriptions. */
+  /** Subscribes again on a new session. */
   reopen(session: BrokerSession): void {
     for (const entry of this.#entries.values()) {
       if (entry.members === 0) this.#entries.delete(entry.key)
@@ -88,7 +88,7 @@ export class Interests {
     this.#idle.clear()
   }
 
-  /** All that was subscribed in `reopen` is confirmed. */
+  /** The subscriptions of `reopen` are confirmed. */
   opened(): void {
     for (const entry of this.#entries.values()) if (entry.unsubscribe !== null) entry.confirmed = true
   }

@@ -1,9 +1,9 @@
 import type { Part } from './envelope.ts'
 
 export interface PartsOptions {
-  /** Of one message. Larger ones are given up. */
+  /** Bytes of one message. Larger ones are given up. */
   readonly maxMessageBytes: number
-  /** Of all unfinished messages. The oldest are given up first. */
+  /** Bytes of all unfinished messages. The oldest are given up first. */
   readonly maxPendingBytes: number
   /** A message that got no part for so long is given up. */
   readonly timeoutMs: number
@@ -15,29 +15,29 @@ interface Pending {
   readonly count: number
   readonly slices: Uint8Array[]
   bytes: number
-  /** With what keeping the slices takes. */
+  /** `bytes`, and the memory of the slices besides. */
   heldBytes: number
   at: number
 }
 
-/** What a slice takes besides its bytes, however small it is. */
+/** Memory of a slice besides its bytes. */
 const SLICE_BYTES = 512
 
-/** What became of a part. `lost`: a message of this sender and subject can no longer be completed. */
+/** `whole`: the message that the part completed. `lost`: a message of this sender and subject can no longer be completed. */
 export interface PartOutcome {
   readonly whole: Uint8Array | null
   readonly lost: boolean
 }
 
 /**
- * Puts messages together that came in parts. The parts of one sender and subject come in order, without another message of that
+ * Joins messages that came in parts. The parts of one sender and subject come in order, without another message of that
  * sender and subject between them, so one message at a time is unfinished; anything else means that a part was lost.
  */
 export class Parts {
   readonly #options: PartsOptions
   /** By sender and subject, oldest first. */
   readonly #pending = new Map<string, Pending>()
-  /** Those that had to make room since the last `expire`. */
+  /** Keys of messages that were given up for lack of room since the last `expire`. */
   #givenUp: string[] = []
   #bytes = 0
 
@@ -73,7 +73,7 @@ export class Parts {
     return { whole: Buffer.concat(pending.slices), lost }
   }
 
-  /** A whole message of this sender and subject came: an unfinished one before it is lost. */
+  /** To be called when a whole message of this sender and subject comes. Returns whether an unfinished one is lost with it. */
   interrupt(key: string): boolean {
     if (this.#pending.size === 0) return false
     const pending = this.#pending.get(key)
@@ -82,7 +82,7 @@ export class Parts {
     return true
   }
 
-  /** Gives up what is too old. Returns the keys, and those of what was too much. */
+  /** Gives up messages that are too old. Returns the keys of all that were given up since the last call. */
   expire(nowMs: number): readonly string[] {
     const lost = this.#givenUp
     this.#givenUp = []
@@ -94,7 +94,7 @@ export class Parts {
     return lost
   }
 
-  /** The link went down: the rest will not come. */
+  /** To be called when the link goes down: the missing parts will not come. */
   clear(): void {
     this.#pending.clear()
     this.#givenUp = []

@@ -11,20 +11,20 @@ interface Known {
 /** How long an instance may be silent before it is forgotten. */
 const MAX_SILENT_TICKS = 60
 
-/** Far more than a database has walsenders for. */
+/** The most instances that are remembered: far more than a database has walsenders for. */
 const MAX_PEERS = 1_000
 
-/** A node that has been connected for so long would have heard an instance that was connected. */
+/** A node that was connected for this long has heard every connected instance: beats come every second. */
 const WOULD_HAVE_HEARD_MS = 3_000
 
 export interface Heard {
   readonly events: readonly PeerEvent[]
-  /** What the peer sent may not all have come. */
+  /** Messages of the peer may be missing. */
   readonly gap: boolean
   readonly isNew: boolean
 }
 
-/** The other nodes, by the beats that each sends every second. A beat's number skips one where its sender may have lost something. */
+/** The other nodes, known by the beats that each sends every second. A beat skips a number when its sender may have lost messages. */
 export class Peers {
   readonly #known = new Map<string, Known>()
 
@@ -64,7 +64,7 @@ export class Peers {
     return { events, gap, isNew: false }
   }
 
-  /** A second passed in which everything that the broker had was read. */
+  /** To be called for every second after which all input of the broker was read. */
   tick(): readonly PeerEvent[] {
     const events: PeerEvent[] = []
     for (const [instance, known] of this.#known) {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Relay } from '@tidewire/server'
 import {
   BrokerNetwork,
@@ -12,7 +11,7 @@ import {
 } from '@tidewire/testkit'
 import { describe, expect, it } from 'vitest'
 import { encodeBatch, encodeBeat, encodeParts } from './envelope.ts'
-import { BrokerRelay } from './relay.ts'
+import { brokerRelay } from './io/nats-relay.ts'
 
 class World implements RelayWorld {
   readonly runtime = new ServerRuntime()
@@ -25,15 +24,14 @@ class World implements RelayWorld {
     this.network = new BrokerNetwork(this.runtime, { maxPayloadBytes, ...(delayMs && { delayMs }) })
   }
 
-  relay(name: string, databaseId: string | Promise<string> = 'db'): BrokerRelay {
+  relay(name: string, databaseId: string | Promise<string> = 'db'): Relay {
     const end = this.network.end()
-    const relay = new BrokerRelay({
+    const relay = brokerRelay({
       broker: end,
       runtime: this.runtime,
       name,
       version: '1',
       databaseId: () => Promise.resolve(databaseId),
-      hash: (text) => createHash('sha256').update(text).digest('base64url'),
     })
     this.ends.set(relay, end)
     return relay
@@ -81,7 +79,7 @@ const room = { name: 'room', private: false }
 const roomSubject = `tidewire.db.t.${Buffer.from('public:room').toString('base64url')}`
 
 interface Node {
-  readonly relay: BrokerRelay
+  readonly relay: Relay
   readonly end: BrokerEnd
   readonly seen: RelayRecorder
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Runtime } from '@tidewire/server'
 
-/** The clock, timers and chance of this process. */
+/** The clock, timers and randomness of this process. */
 export function nodeTestRuntime(): Runtime {
   return {
     now: () => Date.now(),

@@ -11,7 +11,8 @@ import { nodeRuntime } from './io/node-runtime.ts'
 import { createWebSocketListener } from './io/websocket/websocket-listener.ts'
 import { resolveOptions, SWEEP_INTERVAL_MS, type ServerOptions } from './options.ts'
 import type { Observer, TokenVerifier } from './ports.ts'
-import { Server, type ServerPorts } from './server.ts'
+import type { ServerPorts } from './ports/server.ts'
+import { Server } from './server.ts'
 
 export { defaultLimits, noLimits, type Limits } from './limits/limits.ts'
 export { allObservers } from './all-observers.ts'
@@ -24,23 +25,24 @@ export { tokenVerifier, type TokenVerifierOptions } from './io/tokens/token-veri
 export { resolveOptions, type ServerOptions } from './options.ts'
 export type * from './ports.ts'
 export type { StoredPublish, TrustedPublish } from './publish.ts'
-export { Server, type ServerPorts } from './server.ts'
+export type { ServerPorts } from './ports/server.ts'
+export { Server } from './server.ts'
 
-/** What {@link startServer} takes: where to listen, what the server stands on, and how it behaves. */
+/** The options of {@link startServer}: where to listen, the server's ports, and its behaviour. */
 export interface StartOptions extends ServerOptions, Omit<ServerPorts, 'runtime'> {
   /** Default `127.0.0.1`. */
   readonly host?: string
   /** 0 takes any free port. Default 4000. */
   readonly port?: number
-  /** What `/metrics` says; without it there is no such path. */
+  /** The text of `/metrics`; without it there is no such path. */
   readonly metrics?: MetricsText | null
-  /** Verifies the tokens of those who read the metrics; without it anyone may. */
+  /** Verifies the tokens of requests for the metrics; without it they need none. */
   readonly metricsVerifier?: TokenVerifier | null
-  /** Which `Host` headers are taken; all are without it. A server on a developer's machine should know its names. */
+  /** Which `Host` headers are accepted. Default: all. A server on a developer's machine should name its own, against DNS rebinding. */
   readonly hostRule?: HostRule
-  /** A sentence when something is wrong that `/healthcheck` should name. It goes on answering 200. */
+  /** A sentence for `/healthcheck` when something outside this process is wrong. The status stays 200. */
   readonly trouble?: () => string | null
-  /** Asked for the paths that the server does not know; `null` means it does not know them either. */
+  /** Answers paths that the server does not know; `null`: 404. */
   readonly fallback?: (request: Request) => Response | null | Promise<Response | null>
 }
 
@@ -57,7 +59,7 @@ export interface RunningServer {
   stop(): Promise<void>
 }
 
-/** Without a way to the others a node starts all the same, and says that it is alone. */
+/** After this time a node starts without the presence of the others, and its health check says that it is alone. */
 const SYNCHRONIZE_WITHIN_MS = 3_000
 
 /** Starts a node and listens. Rejects with a RealtimeError `bad-option` or `port-in-use`. */
@@ -118,7 +120,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     guarded.onRequest,
     guarded.webSockets,
   ).catch(async (error: unknown) => {
-    // What it has opened already would keep the process from its end.
+    // The relay would keep the process alive.
     await server.close()
     throw error
   })

@@ -1,9 +1,9 @@
 import { RealtimeError } from '@tidewire/protocol'
 import { defaultLimits, resolveLimits, type Limits } from './limits/limits.ts'
 
-/** How a server behaves; everything has a default. Units are in the names. */
+/** Behaviour of a server; everything has a default. Units are in the names. */
 export interface ServerOptions {
-  /** Limits on what clients may do; the reference's defaults where not given. */
+  /** Limits on clients. Default: those of Supabase Realtime, see {@link Limits}. */
   readonly limits?: Partial<Limits>
   /** Refuse public channels. Default false. */
   readonly privateOnly?: boolean
@@ -35,7 +35,7 @@ export interface ResolvedServerOptions extends Required<Omit<ServerOptions, 'lim
   readonly limits: Limits
 }
 
-/** How often silence, congestion and expired tokens are looked for. */
+/** How often the server checks for silence, congestion and expired tokens. */
 export const SWEEP_INTERVAL_MS = 1_000
 
 const DEFAULTS: Omit<ResolvedServerOptions, 'limits'> = {

@@ -1,5 +1,5 @@
 /**
- * What the server needs from outside, as interfaces. The server knows Postgres, other nodes, the clock and the network
+ * The interfaces to everything outside the server. The server knows Postgres, other nodes, the clock and the network
  * only through these; `io/` and the packages `postgres` and `nats` implement them.
  */
 export type * from './ports/admin.ts'

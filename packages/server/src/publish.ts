@@ -4,11 +4,11 @@ import type { PublishOutcome, PublishRequest } from './ports/messages.ts'
 import type { TopicMessage } from './ports/topic.ts'
 import type { Topic } from './topic/topic.ts'
 
-/** A message that needs no check: the database allowed it. */
+/** A broadcast that the database has allowed, so that no policy is asked. */
 export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
-  /** As in rule B9, already checked. */
+  /** A valid `traceparent` (rule B9). */
   readonly traceparent?: string | null
-  /** When it was committed, in milliseconds since 1970 by the clock of the database: its span begins there. */
+  /** When it was committed, Unix milliseconds by the clock of the database. Its span begins then. */
   readonly committedAt?: number
 }
 
@@ -30,7 +30,7 @@ export async function publish(services: Services, request: PublishRequest): Prom
   return { kind: 'accepted', receivers, ...(written === undefined ? {} : { written }) }
 }
 
-/** Until what was sent to the topic is written to its sockets; `undefined`: it is. An answer does not overtake the message. */
+/** Settles when the messages of the topic are written to its sockets; `undefined`: they are. An answer over HTTP waits for it. */
 function whenWritten(topic: Topic | undefined): Promise<void> | undefined {
   if (topic === undefined) return undefined
   let isWritten = false
@@ -42,7 +42,7 @@ function whenWritten(topic: Topic | undefined): Promise<void> | undefined {
   return isWritten ? undefined : new Promise((settle) => (resolve = settle))
 }
 
-/** Publishes a message of the database. Returns the receivers on this node. */
+/** Publishes a message of the database. Returns the number of receivers on this node. */
 export function publishTrusted({ publisher }: Services, request: TrustedPublish): number {
   const { id = null, committedAt = null, traceparent = null } = request
   return publisher.publish(keyOf(request), messageOf(request, traceparent), { kind: 'database', id, committedAt, traceparent })

@@ -1,83 +1,27 @@
-import type { DecisionCode } from './decision-code.ts'
 import { AdminChannel } from './admin/admin-channel.ts'
 import type { AdminView } from './admin/admin-view.ts'
 import { allObservers, Observers } from './all-observers.ts'
-import {
-  checkClaims,
-  describeTokenRefusal,
-  joinReason,
-  normalizeToken,
-  tokenSystemMessage,
-  upgradeAnswer,
-  type TokenRefusal,
-} from './auth/token.ts'
-import type { AdmissionResult, Services } from './channel/services.ts'
+import { Admissions } from './auth/admission.ts'
+import { noAuthorizer, timedAuthorizer } from './auth/authorizers.ts'
+import type { Services } from './channel/services.ts'
 import { NodeAdmin, type OwnFigures } from './cluster/node-admin.ts'
 import { Nodes } from './cluster/nodes.ts'
-import { Connection, type ConnectionLimits } from './connection/connection.ts'
+import { connectionLimits, type ConnectionLimits } from './connection/connection-limits.ts'
+import { Connection } from './connection/connection.ts'
 import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
-import { frameBounds, joinBounds } from './limits/limits.ts'
+import { checkUpgrade, type UpgradeAdmission } from './connection/upgrade-check.ts'
 import { RateCounter } from './limits/rate-counter.ts'
 import { UnfinishedMessages } from './limits/unfinished-messages.ts'
-import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from './options.ts'
-import type {
-  AdminPorts,
-  Authorization,
-  Authorizer,
-  ChangeFeed,
-  Claims,
-  Decision,
-  FeedLag,
-  FeedProgress,
-  MessageStore,
-  Observer,
-  PublishOutcome,
-  PublishRequest,
-  Relay,
-  RelayPeer,
-  Runtime,
-  TokenVerifier,
-  Tracer,
-} from './ports.ts'
+import type { ResolvedServerOptions } from './options.ts'
+import type { Decision, FeedLag, FeedProgress, Observer, PublishOutcome, PublishRequest } from './ports.ts'
+import type { ServerPorts } from './ports/server.ts'
 import { PresenceTracker } from './presence/presence-tracker.ts'
 import { publish, publishTrusted, type TrustedPublish } from './publish.ts'
 import { FlushScheduler } from './topic/flush-scheduler.ts'
 import { Publisher } from './topic/publisher.ts'
 import { RelayOutbox } from './topic/relay-outbox.ts'
 import { Topics } from './topic/topics.ts'
-
-/** What a server stands on. Without a database, private channels, replay and row changes are refused with a reason. */
-export interface ServerPorts {
-  readonly runtime: Runtime
-  readonly verifier: TokenVerifier
-  readonly observer: Observer
-  readonly authorizer?: Authorizer | null
-  readonly messageStore?: MessageStore | null
-  readonly changeFeed?: ChangeFeed | null
-  /** The way to other nodes; `null`: this is the only one. */
-  readonly relay?: Relay | null
-  /** Follows broadcasts; without one nothing is spent on it. */
-  readonly tracer?: Tracer | null
-  /** Where several processes serve one port and have a relay: they are shown as one server. */
-  readonly processes?: Processes | null
-  /** What an inspector needs; `null`: there is none. */
-  readonly admin?: AdminPorts | null
-}
-
-/** This process among those that serve its port. */
-export interface Processes {
-  /** Of the ids of its connections; no other has it. */
-  readonly prefix: string
-  readonly isSibling: (peer: RelayPeer) => boolean
-}
-
-export type ConnectionAdmission =
-  | { readonly ok: true; readonly token: string; readonly claims: Claims }
-  | { readonly ok: false; readonly status: number; readonly text: string }
-
-/** A receiver over its backlog that takes nothing for so long is closed, sooner than one that holds little. */
-const MAX_PAUSE_MS = 2_000
 
 /**
  * One node, without its sockets: takes transports, gives connections.
@@ -86,15 +30,16 @@ export class Server {
   readonly options: ResolvedServerOptions
   readonly connections: Connections
   readonly topics: Topics
-  /** Of all sockets. */
+  /** Unfinished messages of all sockets. */
   readonly unfinished: UnfinishedMessages
   readonly #ports: ServerPorts
   readonly #services: Services
   readonly #observers = new Observers([])
-  /** The one that is always there. */
+  /** The observer of the ports, which is never detached. */
   readonly #first: Observer
   #watchers: readonly Observer[] = []
   readonly #limits: ConnectionLimits
+  readonly #admissions: Admissions
   readonly #upgrades: RateCounter
   readonly #admin: AdminChannel | null
   readonly #nodes: Nodes | null
@@ -119,21 +64,9 @@ export class Server {
       tracer: ports.tracer ?? null,
       outbox: relay === null ? null : new RelayOutbox(relay, scheduler),
     })
+    this.#admissions = new Admissions(ports.verifier, () => runtime.now(), options.requiredClaims)
     this.#upgrades = new RateCounter(options.limits.maxJoinsPerSecond, runtime.uptime())
-    this.#limits = {
-      maxQuietSweeps: Math.ceil(options.idleTimeoutMs / SWEEP_INTERVAL_MS),
-      maxCongestedSweeps: Math.ceil(options.maxStallMs / SWEEP_INTERVAL_MS),
-      maxClosingSweeps: Math.ceil(options.drainTimeoutMs / SWEEP_INTERVAL_MS),
-      backlog: {
-        maxBytes: options.maxBacklogBytes,
-        maxMovingBytes: Math.max(options.maxBacklogBytes, options.maxMovingBacklogBytes),
-        maxPauseMs: Math.min(MAX_PAUSE_MS, options.maxStallMs),
-        maxWaitMs: options.maxStallMs,
-      },
-      frame: frameBounds(options.limits),
-      join: joinBounds(options.limits),
-      privateOnly: options.privateOnly,
-    }
+    this.#limits = connectionLimits(options)
     const presence = new PresenceTracker<object>({
       replica: relay === null ? base64url(runtime.randomBytes(9)) : relay.self.instance,
       maxTopicBytes: options.limits.maxPresenceBytes,
@@ -165,12 +98,12 @@ export class Server {
       presence,
       presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
-      authorizer: ports.authorizer ? timed(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : NO_AUTHORIZER,
+      authorizer: ports.authorizer ? timedAuthorizer(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : noAuthorizer,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
       observer: this.#observers,
       showsFailedPolicies: options.showsFailedPolicies,
-      admit: (token, headers) => this.#admit(token, headers),
+      admit: (token, headers) => this.#admissions.admit(token, headers),
     }
     this.#admin = ports.admin ? new AdminChannel(ports.admin, this.#adminView()) : null
     this.connections.admin = this.#admin
@@ -179,12 +112,12 @@ export class Server {
     this.#nodes?.start()
   }
 
-  /** All who see what happens. */
+  /** Notifies every observer. */
   get observer(): Observer {
     return this.#observers
   }
 
-  /** Lets one more observer see what happens, until the function that it returns is called. */
+  /** Attaches one more observer. Returns the function that detaches it. */
   watch(observer: Observer): () => void {
     this.#watchers = [...this.#watchers, observer]
     this.#observe()
@@ -195,13 +128,13 @@ export class Server {
   }
 
   /** Whether a socket may be opened with this API key (rules A1, H1). Never rejects. */
-  async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<ConnectionAdmission> {
+  async admitConnection(apiKey: string | null | undefined, headers: Readonly<Record<string, string>>): Promise<UpgradeAdmission> {
     const admission = await this.checkUpgrade(apiKey ?? '', headers)
     if (!admission.ok) this.observer.decision({ kind: 'upgrade-refused', code: admission.code, detail: admission.text })
     return admission
   }
 
-  /** A socket whose handshake is done. */
+  /** Takes a socket whose handshake is done. */
   accept(details: Omit<ConnectionDetails, 'id'>, transport: Transport): Connection {
     const id = `${this.#ports.processes?.prefix ?? ''}${(++this.#connectionCount).toString(36)}`
     const connection = new Connection({ id, ...details }, transport, this.#services, this.connections, this.#limits)
@@ -210,22 +143,22 @@ export class Server {
     return connection
   }
 
-  /** A broadcast over HTTP: allowed by policies where it is private. Never rejects. */
+  /** Publishes a broadcast over HTTP, after asking the policies where it is private. Never rejects. */
   publish(request: PublishRequest): Promise<PublishOutcome> {
     return publish(this.#services, request)
   }
 
-  /** A broadcast that was allowed where it came from. Returns its receivers on this node. */
+  /** Publishes a broadcast that its source has allowed. Returns the number of receivers on this node. */
   publishTrusted(request: TrustedPublish): number {
     return publishTrusted(this.#services, request)
   }
 
-  /** Resolves when it knows what the other nodes know, or after `withinMs`; at once where it is the only one. */
+  /** Resolves when this node holds the presence of the others, or after `withinMs`; at once where it is the only one. */
   synchronized(withinMs: number): Promise<void> {
     return this.#nodes?.synchronized(withinMs) ?? Promise.resolve()
   }
 
-  /** Whether it is about to stop: load balancers should send nobody new. */
+  /** Whether it is about to stop: load balancers should send no new clients. */
   get isLeaving(): boolean {
     return this.#isLeaving
   }
@@ -243,12 +176,12 @@ export class Server {
     return this.connections.drain(most)
   }
 
-  /** Says goodbye to the other nodes. */
+  /** Leaves the other nodes and closes the relay. */
   async close(): Promise<void> {
     await this.#nodes?.close()
   }
 
-  /** To be called every {@link SWEEP_INTERVAL_MS}. */
+  /** To be called every second (`SWEEP_INTERVAL_MS`). */
   sweep(): void {
     this.connections.sweep()
     this.unfinished.sweep()
@@ -290,7 +223,7 @@ export class Server {
     }
   }
 
-  /** An inspector may ask about decisions of before it came. */
+  /** Keeps the last decisions for inspectors, which ask about decisions of before they joined. */
   #withAdmin(observer: Observer): Observer {
     const admin = this.#admin
     if (admin === null) return observer
@@ -301,7 +234,7 @@ export class Server {
     return { ...allObservers([observer]), decision }
   }
 
-  /** Only what some observer asks for is measured. */
+  /** Measures only durations for which some observer has a method. */
   #observe(): void {
     const { changeFeed, runtime } = this.#ports
     this.#observers.set([this.#first, ...this.#watchers])
@@ -312,72 +245,20 @@ export class Server {
     )
   }
 
-  /** What an upgrade would be answered; counts as one. Never rejects. */
-  async checkUpgrade(
-    apiKey: string,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<
-    | { readonly ok: true; readonly token: string; readonly claims: Claims }
-    | { readonly ok: false; readonly status: number; readonly text: string; readonly code: DecisionCode }
-  > {
-    const { runtime } = this.#ports
-    if (this.connections.draining) return { ok: false, status: 503, text: 'Realtime is restarting, please standby', code: 'restarting' }
-    const examined = apiKey === '' ? { refusal: { code: 'missing' } as const } : await this.#examine(apiKey, headers)
-    if ('refusal' in examined) {
-      const { refusal } = examined
-      // An inspector is let in over the limit of users: it may be needed because of them.
-      const key = refusal.code === 'signature' || refusal.code === 'signer' ? await this.#admin?.check(apiKey) : undefined
-      if (key?.ok === true) return { ok: true, token: apiKey, claims: key.claims }
-      if (key?.code === 'admin-key-expired') return { ok: false, status: 401, text: 'Token has expired', code: key.code }
-      return { ok: false, ...upgradeAnswer(refusal), code: describeTokenRefusal(refusal).code }
-    }
-    if (!this.connections.mayJoin()) return { ok: false, status: 429, text: 'Too many connected users', code: 'too-many-users' }
-    if (this.#upgrades.add(runtime.uptime())) return { ok: false, status: 429, text: 'Too many joins per second', code: 'too-many-joins' }
-    return { ok: true, token: apiKey, claims: examined.identity.claims }
-  }
-
-  async #admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult> {
-    const result = await this.#examine(token, headers)
-    if (!('refusal' in result)) return { ok: true, admission: result }
-    const { refusal } = result
-    return { ok: false, code: describeTokenRefusal(refusal).code, joinReason: joinReason(refusal), message: tokenSystemMessage(refusal) }
-  }
-
-  async #examine(
-    token: string,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<Extract<AdmissionResult, { ok: true }>['admission'] | { readonly refusal: TokenRefusal }> {
-    const { verifier, runtime } = this.#ports
-    const verified = await verifier.verify(normalizeToken(token))
-    if (!verified.ok) return { refusal: verified.fault }
-    const checked = checkClaims(verified.claims, runtime.now(), this.options.requiredClaims)
-    if (!checked.ok) return { refusal: checked.refusal }
-    return { token, identity: { role: checked.role, claims: checked.claims, headers }, expiresAtMs: checked.expMs }
+  /** The answer that an upgrade would get; counts as one. Never rejects. */
+  checkUpgrade(apiKey: string, headers: Readonly<Record<string, string>>): Promise<UpgradeAdmission> {
+    return checkUpgrade(apiKey, {
+      draining: this.connections.draining,
+      examine: (token) => this.#admissions.examine(token, headers),
+      checkAdminKey: (token) => this.#admin?.check(token),
+      allowUser: () => this.connections.mayJoin(),
+      allowUpgrade: () => !this.#upgrades.add(this.#ports.runtime.uptime()),
+    })
   }
 }
 
 function lagOf({ lagBytes, oldestAt, faults = 0 }: FeedProgress, now: number): FeedLag {
   return { bytes: lagBytes, ms: oldestAt === null ? 0 : Math.max(0, now - oldestAt), faults }
-}
-
-function timed(authorizer: Authorizer, runtime: Runtime, measured: (ms: number) => void): Authorizer {
-  const time = async (ask: () => Promise<Authorization>): Promise<Authorization> => {
-    const at = runtime.uptime()
-    const authorization = await ask()
-    measured(runtime.uptime() - at)
-    return authorization
-  }
-  return {
-    read: (request) => time(() => authorizer.read(request)),
-    write: (request) => time(() => authorizer.write(request)),
-  }
-}
-
-const NO_DATABASE = 'private channels are decided by policies in Postgres, and this server was started without a database'
-
-const NO_AUTHORIZER: Authorizer = {
-  read: () => Promise.resolve({ ok: false, reason: `Unauthorized: ${NO_DATABASE}` }),
-  write: () => Promise.resolve({ ok: true, broadcast: false, presence: false, detail: NO_DATABASE }),
 }
 
 function base64url(bytes: Uint8Array): string {

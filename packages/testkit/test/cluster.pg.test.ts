@@ -1,15 +1,12 @@
 /** supabase-js, unmodified, on three nodes behind a proxy that puts every connection elsewhere. */
-import { createClient, type RealtimeChannel, type SupabaseClient } from '@supabase/supabase-js'
-import type { WebSocketLikeConstructor } from '@supabase/realtime-js'
-import { natsServerPath, Waiter } from '@tidewire/testkit'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { WebSocket } from 'ws'
+import type { RealtimeChannel, SupabaseClient } from '@supabase/supabase-js'
+import { eventually, natsServerPath } from '@tidewire/testkit'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Cluster } from './cluster.ts'
+import { LIVE, subscribed, SupabaseClients } from './supabase-clients.ts'
 
-const transport = WebSocket as unknown as WebSocketLikeConstructor
 const ada = '11111111-1111-1111-1111-111111111111'
 const bob = '22222222-2222-2222-2222-222222222222'
-const LIVE = 'Subscribed to PostgreSQL'
 
 describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three nodes', () => {
   let cluster: Cluster
@@ -23,55 +20,24 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
       create policy write_rooms on realtime.messages for insert to authenticated
         with check (realtime.topic() like 'room:%' and auth.uid() = '${ada}');
     `)
-    await waitFor(() => cluster.members.every(({ relay }) => relay.peers.length === 2))
+    await eventually(() => cluster.members.every(({ relay }) => relay.peers.length === 2))
   })
   afterAll(() => cluster.stop())
 
-  const clients: SupabaseClient[] = []
-  afterEach(async () => {
-    for (const client of clients.splice(0)) {
-      await client.removeAllChannels()
-      await client.realtime.disconnect()
-    }
-  })
+  const clients = new SupabaseClients()
 
   /** One after the other, so that each is on another node. */
   async function signedIn(...subs: readonly string[]): Promise<SupabaseClient[]> {
     const { node } = cluster.members[0]!
     const made: SupabaseClient[] = []
     for (const sub of subs) {
-      const client = createClient(cluster.url, node.anonKey, {
-        realtime: { transport },
-        accessToken: () => Promise.resolve(node.token({ role: 'authenticated', sub })),
-      })
-      clients.push(client)
+      const client = clients.signedIn(cluster.url, node, sub)
       await client.realtime.setAuth()
       client.realtime.connect()
-      await waitFor(() => client.realtime.isConnected())
+      await eventually(() => client.realtime.isConnected())
       made.push(client)
     }
     return made
-  }
-
-  async function waitFor(read: () => boolean, withinMs = 10_000): Promise<void> {
-    const waiter = new Waiter()
-    const asking = setInterval(waiter.changed, 5)
-    try {
-      await waiter.until(read, withinMs)
-    } finally {
-      clearInterval(asking)
-    }
-  }
-
-  /** Subscribes; with row changes, resolves when they are live. */
-  function subscribed(channel: RealtimeChannel, changes = false): Promise<string> {
-    return new Promise((resolve) => {
-      if (changes) channel.on('system', {}, ({ extension, message }) => extension === 'postgres_changes' && resolve(String(message)))
-      channel.subscribe((status, error) => {
-        if (error !== undefined) resolve(`${status}: ${error.message}`)
-        else if (!changes) resolve(status)
-      })
-    })
   }
 
   function heardBy(channel: RealtimeChannel): unknown[] {
@@ -92,7 +58,7 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
     for (const channel of channels) expect(await subscribed(channel)).toBe('SUBSCRIBED')
     const sent = Array.from({ length: 100 }, (_, n) => ({ n, text: n === 50 ? 'x'.repeat(2_500_000) : `ü${n}` }))
     for (const payload of sent) void channels[0]!.send({ type: 'broadcast', event: 'say', payload })
-    await waitFor(() => heard[1]!.length === 100 && heard[2]!.length === 100, 15_000)
+    await eventually(() => heard[1]!.length === 100 && heard[2]!.length === 100, 15_000)
     expect(heard[1]).toEqual(sent)
     expect(heard[2]).toEqual(sent)
     expect(heard[0]).toEqual([])
@@ -106,22 +72,22 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
       body: JSON.stringify({ messages: [{ topic: 'over-http', event: 'say', payload: { n: 1 } }] }),
     })
     expect(answer.status).toBe(202)
-    await waitFor(() => overHttp.length === 1)
+    await eventually(() => overHttp.length === 1)
   })
 
   test('presence is one: state, joins and leaves from every node', async () => {
     const all = await signedIn(ada, bob, ada)
     const keys = ['one', 'two', 'three']
-    const channels = all.map((client, at) => client.channel('crowd', { config: { presence: { key: keys[at]! } } }))
+    const channels = all.map((client, at) => client.channel('many', { config: { presence: { key: keys[at]! } } }))
     for (const [at, channel] of channels.entries()) {
       channel.on('presence', { event: 'sync' }, () => {})
       expect(await subscribed(channel)).toBe('SUBSCRIBED')
       expect(await channel.track({ at })).toBe('ok')
     }
     const present = (): string[][] => channels.map((channel) => Object.keys(channel.presenceState()).toSorted())
-    await waitFor(() => present().every((seen) => seen.length === 3))
+    await eventually(() => present().every((seen) => seen.length === 3))
     await channels[1]!.untrack()
-    await waitFor(() => present().every((seen) => seen.length === 2))
+    await eventually(() => present().every((seen) => seen.length === 2))
     expect(present()).toEqual(channels.map(() => ['one', 'three']))
   })
 
@@ -142,13 +108,13 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
     const heard = rooms.map(heardBy)
     for (const room of rooms) expect(await subscribed(room)).toBe('SUBSCRIBED')
     await cluster.database.sql(`insert into notes (owner, body) values ('${ada}', 'one'), ('${bob}', 'two'), ('${ada}', 'three')`)
-    await waitFor(() => seen.flat().length === 5)
+    await eventually(() => seen.flat().length === 5)
     expect(seen).toEqual([['one', 'three'], ['two'], ['one', 'three']])
     expect(await rooms[0]!.send({ type: 'broadcast', event: 'say', payload: { n: 1 } })).toBe('ok')
     expect(await rooms[1]!.send({ type: 'broadcast', event: 'say', payload: { n: 2 } })).toBe('error')
-    await waitFor(() => heard[1]!.length === 1 && heard[2]!.length === 1)
+    await eventually(() => heard[1]!.length === 1 && heard[2]!.length === 1)
     await cluster.database.sql(`select realtime.send('{"n": 3}', 'say', 'room:1', true)`)
-    await waitFor(() => heard.every((each) => each.some((payload) => (payload as { n: number }).n === 3)))
+    await eventually(() => heard.every((each) => each.some((payload) => (payload as { n: number }).n === 3)))
     expect(heard.map((each) => each.map((payload) => (payload as { n: number }).n))).toEqual([[3], [1, 3], [1, 3]])
   })
 
@@ -160,11 +126,11 @@ describe.skipIf(natsServerPath() === undefined)('@supabase/supabase-js on three 
     for (const channel of channels) expect(await subscribed(channel)).toBe('SUBSCRIBED')
     const { relay, toNats } = cluster.members[at]!
     toNats.cut()
-    await waitFor(() => relay.link.state === 'down')
+    await eventually(() => relay.link.state === 'down')
     toNats.heal()
-    await waitFor(() => relay.link.state === 'up' && relay.peers.length === 2)
+    await eventually(() => relay.link.state === 'up' && relay.peers.length === 2)
     await channels[0]!.send({ type: 'broadcast', event: 'say', payload: { n: 1 } })
     await channels[1]!.send({ type: 'broadcast', event: 'say', payload: { n: 2 } })
-    await waitFor(() => heard[0]!.length === 1 && heard[1]!.length === 1)
+    await eventually(() => heard[0]!.length === 1 && heard[1]!.length === 1)
   })
 })

@@ -1,4 +1,4 @@
-/** When the feed cannot tell what happened meanwhile, every channel is told so, through the server and the client. */
+/** When the feed does not know what happened meanwhile, every channel is notified, through the server and the client. */
 import { RealtimeClient, type RealtimeChannel } from '@tidewire/client'
 import { Waiter } from '@tidewire/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -31,23 +31,23 @@ const tables = 'for table notes, tasks'
 
 test.each([
   ['the slot is dropped', DROP_SLOT],
-  ['the publication is made anew', `drop publication supabase_realtime; create publication supabase_realtime ${tables}`],
-])('%s: each channel is told to load its data again, and goes on', { timeout: 60_000 }, async (_what, sql) => {
-  const told: string[] = []
+  ['the publication is recreated', `drop publication supabase_realtime; create publication supabase_realtime ${tables}`],
+])('%s: each channel is asked to load its data again, and goes on', { timeout: 60_000 }, async (_what, sql) => {
+  const heard: string[] = []
   const waiter = new Waiter()
-  const tell = (text: string): void => {
-    told.push(text)
+  const note = (text: string): void => {
+    heard.push(text)
     waiter.changed()
   }
   const both = (text: string): Promise<boolean> =>
-    waiter.until(() => ['notes', 'tasks'].every((table) => told.includes(`${table} ${text}`)), 30_000)
+    waiter.until(() => ['notes', 'tasks'].every((table) => heard.includes(`${table} ${text}`)), 30_000)
   const channels = ['notes', 'tasks'].map((table) => {
     const channel: RealtimeChannel = client.channel(`watch ${table}`)
     channel.on('system', {}, ({ message }: { message: string }) => {
-      if (message === 'Subscribed to PostgreSQL') tell(`${table} ${told.includes(`${table} gap`) ? 'live again' : 'live'}`)
+      if (message === 'Subscribed to PostgreSQL') note(`${table} ${heard.includes(`${table} gap`) ? 'live again' : 'live'}`)
     })
-    channel.onGap(() => tell(`${table} gap`))
-    channel.onPostgresChanges('INSERT', { schema: 'public', table }, ({ new: row }) => tell(`${table} ${String(row['body'])}`))
+    channel.onGap(() => note(`${table} gap`))
+    channel.onPostgresChanges('INSERT', { schema: 'public', table }, ({ new: row }) => note(`${table} ${String(row['body'])}`))
     channel.subscribe()
     return channel
   })
@@ -57,6 +57,6 @@ test.each([
   await both('live again')
   await database.sql(`insert into notes (body) values ('after'); insert into tasks (body) values ('after')`)
   await both('after')
-  expect(told.filter((text) => text.endsWith('gap')).toSorted()).toEqual(['notes gap', 'tasks gap'])
+  expect(heard.filter((text) => text.endsWith('gap')).toSorted()).toEqual(['notes gap', 'tasks gap'])
   for (const channel of channels) await channel.unsubscribe()
 })

@@ -1,12 +1,10 @@
 /** supabase-js, unmodified, against our server on a real Postgres: row level security, private channels, messages from SQL. */
-import { createClient, type RealtimeChannel, type SupabaseClient } from '@supabase/supabase-js'
-import type { WebSocketLikeConstructor } from '@supabase/realtime-js'
+import type { RealtimeChannel, SupabaseClient } from '@supabase/supabase-js'
 import { Waiter } from '@tidewire/testkit'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { WebSocket } from 'ws'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startDatabaseNode, type DatabaseNode } from './database-node.ts'
+import { LIVE, subscribed, SupabaseClients } from './supabase-clients.ts'
 
-const transport = WebSocket as unknown as WebSocketLikeConstructor
 const ada = '11111111-1111-1111-1111-111111111111'
 const bob = '22222222-2222-2222-2222-222222222222'
 
@@ -30,39 +28,11 @@ beforeAll(async () => {
 })
 afterAll(() => database.stop())
 
-const clients: SupabaseClient[] = []
-afterEach(async () => {
-  for (const client of clients.splice(0)) {
-    await client.removeAllChannels()
-    await client.realtime.disconnect()
-  }
-})
-
-function signedIn(sub: string): SupabaseClient {
-  const { node } = database
-  const client = createClient(node.url, node.anonKey, {
-    realtime: { transport },
-    accessToken: () => Promise.resolve(node.token({ role: 'authenticated', sub })),
-  })
-  clients.push(client)
-  return client
-}
-
-/** Subscribes; with row changes, resolves when they are live. */
-function subscribed(channel: RealtimeChannel, changes = false): Promise<string> {
-  return new Promise((resolve) => {
-    if (changes) channel.on('system', {}, ({ extension, message }) => extension === 'postgres_changes' && resolve(String(message)))
-    channel.subscribe((status, error) => {
-      if (error !== undefined) resolve(`${status}: ${error.message}`)
-      else if (!changes) resolve(status)
-    })
-  })
-}
-
-const LIVE = 'Subscribed to PostgreSQL'
+const clients = new SupabaseClients()
+const signedIn = (sub: string): SupabaseClient => clients.signedIn(database.node.url, database.node, sub)
 
 describe('@supabase/supabase-js', () => {
-  test('INSERT, UPDATE and DELETE reach whoever the policies let see the row, through filters', async () => {
+  test('INSERT, UPDATE and DELETE reach the users that the policies let see the row, through filters', async () => {
     const waiter = new Waiter()
     const seen: Record<string, string[]> = { ada: [], bob: [], filtered: [] }
     const listen = (name: string, client: SupabaseClient, filter: string | undefined): Promise<string> => {
@@ -93,13 +63,13 @@ describe('@supabase/supabase-js', () => {
       bob: ['INSERT 2 two', 'UPDATE 2 new'],
       filtered: ['INSERT 3 three', 'UPDATE 3 new'],
     })
-    // As the reference does, a delete goes to everybody subscribed, with the key alone.
+    // As the reference does, a delete goes to all subscribers, with the key alone.
     await database.sql('delete from notes where id = 1')
     await waiter.until(() => seen['ada']!.length === 4 && seen['bob']!.length === 3)
     expect(seen['bob']!.at(-1)).toBe('DELETE 1 -')
   })
 
-  test('private channels: whoever may read hears, whoever may write is heard, and a refusal says so', async () => {
+  test('private channels: readers hear, writers are heard, and a refusal says so', async () => {
     const waiter = new Waiter()
     const heard: unknown[] = []
     const [adas, bobs] = [signedIn(ada), signedIn(bob)]

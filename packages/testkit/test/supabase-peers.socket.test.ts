@@ -111,10 +111,10 @@ describe('@supabase/realtime-js', () => {
 
   test('postgres changes without a database: the join stands, the reason comes as a system message', async () => {
     const channel = connect('2.0.0').channel('rows')
-    const told = new Promise<{ status: string; message: string }>((resolve) => channel.on('system', {}, resolve))
+    const system = new Promise<{ status: string; message: string }>((resolve) => channel.on('system', {}, resolve))
     channel.on('postgres_changes', { event: '*', schema: 'public', table: 'todos' }, () => {})
     expect(await subscribed(channel)).toBe('SUBSCRIBED')
-    expect(await told).toMatchObject({ status: 'error', extension: 'postgres_changes' })
+    expect(await system).toMatchObject({ status: 'error', extension: 'postgres_changes' })
   })
 
   test('a token that is refreshed keeps the channel; a bad one closes it', async () => {

@@ -68,7 +68,7 @@ async function run(plan: LoadPlan, rest: Pick<Parameters<typeof loadTest>[0], 't
   }
 }
 
-/** Above this share of its core the client is likely to be what is slow. */
+/** Above this share of its core, the client is likely to be the bottleneck. */
 const BUSY = 0.9
 
 function summary({

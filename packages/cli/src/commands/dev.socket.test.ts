@@ -77,7 +77,7 @@ describe('dev --json', () => {
     }
   })
 
-  test('a second Ctrl-C does not wait for anybody', async () => {
+  test('a second Ctrl-C does not wait for clients', async () => {
     const { dev, ready } = await startDev()
     const { port } = new URL(ready.url)
     // Accepted, and deaf from then on: the closing handshake stays unanswered.
@@ -121,12 +121,15 @@ describe('the keys', () => {
     expect(readdirSync(inProject('.tidewire')).toSorted()).toEqual(['.gitignore', 'dev.json', 'keys.json'])
   })
 
-  test.skipIf(process.platform === 'win32')('are for nobody else: folder 700, files 600, even where others made the folder', async () => {
-    mkdirSync(inProject('.tidewire'), { mode: 0o755 })
-    await startDev()
-    expect(statSync(inProject('.tidewire')).mode & 0o777).toBe(0o700)
-    for (const file of ['keys.json', 'dev.json']) expect(statSync(inProject('.tidewire', file)).mode & 0o777).toBe(0o600)
-  })
+  test.skipIf(process.platform === 'win32')(
+    'are for their user only: folder 700, files 600, even where others made the folder',
+    async () => {
+      mkdirSync(inProject('.tidewire'), { mode: 0o755 })
+      await startDev()
+      expect(statSync(inProject('.tidewire')).mode & 0o777).toBe(0o700)
+      for (const file of ['keys.json', 'dev.json']) expect(statSync(inProject('.tidewire', file)).mode & 0o777).toBe(0o600)
+    },
+  )
 
   test.each([
     ['half a file', '{"jwtSecret":"abc', /keys\.json is damaged: remove it/],
@@ -137,7 +140,7 @@ describe('the keys', () => {
       '{"jwtSecret":"0123456789abcdef","anonKey":"a.b.c","serviceKey":"a.b.c"}',
       /keys\.json are expired or not of one secret: remove it/,
     ],
-  ])('that are %s are told of in one line and left alone', async (_, content, sentence) => {
+  ])('that are %s are reported in one line and left alone', async (_, content, sentence) => {
     mkdirSync(inProject('.tidewire'))
     writeFileSync(inProject('.tidewire', 'keys.json'), content)
     const { code, stdout, stderr } = await sandbox.run(['dev', '--no-db', '--port', '0'])

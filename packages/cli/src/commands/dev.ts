@@ -92,7 +92,7 @@ export const dev: Command = defineCommand({
       await stop.requested
       if (!json) print('Stopping.')
     } finally {
-      // It listens already where only the record of it cannot be written.
+      // Where only its record could not be written, the server listens already.
       await running?.stop()
       await chosen.close()
     }
@@ -101,7 +101,7 @@ export const dev: Command = defineCommand({
   },
 })
 
-/** Where other machines can ask, a key is not given away, but made with `tidewire token --admin`. */
+/** Where other machines can reach the server, the page gets no key: `tidewire token --admin` makes one. */
 function inspectorOf({ adminSecret, anonKey }: ProjectKeys, host: string, refused: (decision: Decision) => void): InspectorPage {
   const isLocal = isLoopback(host)
   return inspectorPage({ refused, session: () => (isLocal ? pageSession(adminSecret, anonKey) : Promise.resolve({ ...keyless, anonKey })) })

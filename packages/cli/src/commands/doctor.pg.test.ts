@@ -1,32 +1,21 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { databasePool, migrate, startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import { databasePool, migrate, type EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { CliSandbox } from '../../test/cli-process.ts'
+import { DatabaseFolder } from '../../test/database-folder.ts'
 
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
-
-let base: string
+let folder: DatabaseFolder
 let good: EmbeddedPostgres
 let bad: EmbeddedPostgres
 let sandbox: CliSandbox
 
 beforeAll(async () => {
-  base = mkdtempSync(join(tmpdir(), 'tidewire-doctor-'))
-  chmodSync(base, 0o755)
-  good = await startEmbeddedPostgres({ installation, dataDir: join(base, 'good') })
-  bad = await startEmbeddedPostgres({
-    installation,
-    dataDir: join(base, 'bad'),
-    settings: { wal_level: 'replica', max_slot_wal_keep_size: '-1' },
-  })
+  folder = new DatabaseFolder()
+  good = await folder.start({ name: 'good', settings: {} })
+  bad = await folder.start({ name: 'bad', settings: { wal_level: 'replica', max_slot_wal_keep_size: '-1' } })
 })
 afterAll(async () => {
-  await bad?.stop()
-  await good?.stop()
-  rmSync(base, { recursive: true, force: true })
+  await folder.clear()
 })
 beforeEach(() => {
   sandbox = new CliSandbox()

@@ -77,7 +77,7 @@ test.each([
   expect(stderr).toContain(word)
 })
 
-test('a position of another database is told, and listening goes on', async () => {
+test('a position of another database is reported, and listening goes on', async () => {
   const listener = sandbox.start(['listen', '--json', '--changes', 'todos', '--since', 'elsewhere/1/0'])
   expect(await listener.json((line: { type: string }) => line.type === 'live')).toMatchObject({ recovered: false })
   expect((await listener.stop()).code).toBe(0)

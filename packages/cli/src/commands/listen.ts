@@ -9,10 +9,10 @@ import { findTarget, targetArgs } from '../remote/target.ts'
 import { watchStopSignal } from '../stop-signal.ts'
 import { parseCount } from '../values.ts'
 
-/** The topic of changes alone: any will do. */
+/** The topic where only changes are listened to: any name will do. */
 const ANY_TOPIC = 'tidewire-listen'
 
-/** Changes may need a feed that is still connecting to its database. */
+/** How long the changes may take to be live: the feed may still be connecting to its database. */
 const LIVE_TIMEOUT_MS = 60_000
 
 export const listen: Command = defineCommand({
@@ -89,7 +89,7 @@ interface Showing {
   readonly refused: (failure: Failure) => void
 }
 
-/** What the server says of the changes of a channel, beside them. */
+/** A `system` message about the changes of a channel. */
 interface ChangesNews {
   readonly extension: string
   readonly status: string

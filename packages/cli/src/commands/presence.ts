@@ -9,7 +9,7 @@ import { parseJsonObject } from '../values.ts'
 
 export const presence: Command = defineCommand({
   name: 'presence',
-  description: 'Be present on a topic, and show who comes and goes, until Ctrl-C.',
+  description: 'Be present on a topic, and show joins and leaves, until Ctrl-C.',
   args: {
     topic: { type: 'positional', description: 'Such as room:1', required: true },
     track: { type: 'string', description: 'What the others see of you. Without it you only watch', valueHint: 'json' },

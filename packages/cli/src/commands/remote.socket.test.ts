@@ -82,7 +82,7 @@ describe('send and listen', () => {
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}evil {2}\{"text":"\\u001b\[2J\\u202e"\}\n$/)
   })
 
-  test('bytes are told as bytes', async () => {
+  test('bytes are shown as bytes', async () => {
     const listener = await listening('room:4', '--count', '1')
     const url = `${ready.url}/api/broadcast/room%3A4/events/bytes`
     const headers = { apikey: ready.anonKey, 'content-type': 'application/octet-stream' }
@@ -118,7 +118,7 @@ function post(topic: string, event: string, payload: object): Promise<Response> 
 }
 
 describe('presence', () => {
-  test('shows who comes and goes, and leaves on Ctrl-C', async () => {
+  test('shows joins and leaves, and leaves on Ctrl-C', async () => {
     const watcher = sandbox.start(['presence', 'room:7', '--json'])
     await watcher.json((line) => line.type === 'subscribed')
     const ada = sandbox.start(['presence', 'room:7', '--as', 'ada', '--track', '{"name":"Ada"}'])
@@ -131,7 +131,7 @@ describe('presence', () => {
   })
 })
 
-describe('what goes wrong is told', () => {
+describe('what goes wrong is said', () => {
   test.each([
     [['send', 't', 'e', '{"a":x}'], 2, "PAYLOAD is not JSON: Unexpected token 'x' (line 1, column 6)."],
     [['send', 't', 'e', '[1]'], 2, 'PAYLOAD must be a JSON object'],
@@ -171,7 +171,7 @@ describe('what goes wrong is told', () => {
   test.each([
     ['listen', 't'],
     ['send', 't', 'e'],
-  ])('nobody listens on the port: %s', async (...args) => {
+  ])('no server on the port: %s', async (...args) => {
     const gone = createServer().listen(0, '127.0.0.1')
     await once(gone, 'listening')
     const url = `http://127.0.0.1:${(gone.address() as AddressInfo).port}`

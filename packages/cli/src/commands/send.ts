@@ -48,7 +48,7 @@ export const send: Command = defineCommand({
   },
 })
 
-/** Subscribers of the node that answered; `null`: the server does not say, as the hosted one. */
+/** The number of receivers on the node that answered; `null`: the server does not say, as that of Supabase. */
 function receiversOf(response: Response): number | null {
   const count = response.headers.get('tidewire-receivers')
   return count === null || !/^\d+$/.test(count) ? null : Number(count)
@@ -67,7 +67,7 @@ function explain(target: Target, error: unknown): Failure {
   return failed(`The broadcast was not sent: ${visible(error.message)}`, error)
 }
 
-/** `fetch` wraps what the system said. */
+/** The system's message: `fetch` has it in the cause of its error. */
 function rootReason(error: Error): string {
   let root: Error = error
   while (root.cause instanceof Error) root = root.cause

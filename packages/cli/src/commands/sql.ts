@@ -46,7 +46,7 @@ export const sql: Command = defineCommand({
       }
     } catch (error) {
       const message = error instanceof Error && error.message !== '' ? error.message : reasonOf(error)
-      // What Postgres itself says has a severity.
+      // Errors of Postgres itself have a severity.
       const isAnswer = error instanceof Error && 'severity' in error
       throw failed(
         isAnswer

@@ -138,7 +138,7 @@ test('--help lists the variables', async () => {
 })
 
 test.each([['start'], ['dev', '--no-db', '--port', '0', '--json']])(
-  '%s tells OpenTelemetry where a provider is registered',
+  '%s notifies OpenTelemetry where a provider is registered',
   async (...args) => {
     const [api, sdk] = ['@opentelemetry/api', '@opentelemetry/sdk-trace-base'].map((name) => JSON.stringify(import.meta.resolve(name)))
     const lines = [

@@ -1,6 +1,7 @@
 import { defineCommand, type Command } from '../command.ts'
 import { misused } from '../failure.ts'
-import { describeEnvironment, readEnvironment, readWorkers, type StartConfiguration } from '../start/environment.ts'
+import { describeEnvironment, readEnvironment, type StartConfiguration } from '../start/environment.ts'
+import { readWorkers } from '../start/variable-fields.ts'
 import { serve } from '../start/serve.ts'
 import { startWorkers } from '../start/start-workers.ts'
 import { workerSide } from '../workers/worker-side.ts'

@@ -7,7 +7,7 @@ export interface ActivityLogOptions {
   after(delayMs: number, callback: () => void): void
 }
 
-/** Lines of single events in a window; what is more is counted. */
+/** Lines of single events in a window; more events are counted. */
 const LINES_PER_WINDOW = 20
 const TOPIC_LINES = 5
 /** Topics that are counted one by one in a window. */
@@ -22,7 +22,7 @@ interface Traffic {
   bytes: number
 }
 
-/** What a server does, in quiet lines: a line for what happens seldom, counts once a second for what happens often. */
+/** Prints what a server does: a line for rare events, counts once a second for frequent ones. */
 export class ActivityLog implements Observer {
   readonly #options: ActivityLogOptions
   #connections = 0
@@ -65,8 +65,8 @@ export class ActivityLog implements Observer {
   received(): void {}
 
   decision({ kind, code, detail, connection, topic }: Decision): void {
-    const who = [connection === undefined ? '' : `#${connection}`, topic === undefined ? '' : nameOf(topic)]
-    const text = [...who, visible(detail), visible(`(${kind}: ${code})`)].filter((part) => part !== '').join(' ')
+    const origin = [connection === undefined ? '' : `#${connection}`, topic === undefined ? '' : nameOf(topic)]
+    const text = [...origin, visible(detail), visible(`(${kind}: ${code})`)].filter((part) => part !== '').join(' ')
     this.#event(kind.endsWith('-closed') ? 'closed' : 'refused', text)
   }
 
@@ -138,7 +138,7 @@ function sizeOf(bytes: number): string {
   return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`
 }
 
-/** Topics are named by strangers. */
+/** Clients choose the names of topics, so they are made safe to show. */
 function nameOf(topic: string): string {
   return visible(topic.replace(/^realtime:/, ''), 60)
 }

@@ -55,7 +55,7 @@ export async function fileServer(folder: string): Promise<FileServer> {
   }
 }
 
-/** The names on the way to a file; `null` for a path that no file of ours can have. */
+/** The segments of a path; `null` for a path that no served file can have. */
 function namesOf(pathname: string): readonly string[] | null {
   let decoded: string
   try {
@@ -73,7 +73,7 @@ interface Place {
   readonly isFolder: boolean
 }
 
-/** Where a path leads in the end; `null` when that is nothing, outside of the root, hidden, or no ordinary file or folder. */
+/** The file or folder of a path, links resolved; `null` when it does not exist, is outside of the root, hidden, or special. */
 async function placeIn(root: string, path: string): Promise<Place | null> {
   try {
     const real = await realpath(path)
@@ -104,7 +104,7 @@ async function sendFile(path: string, method: string): Promise<Response | null> 
     await file.close()
     return new Response(null, { headers })
   }
-  // As long as was promised, even if it grows meanwhile.
+  // Not more than `content-length`, even if the file grows meanwhile.
   return new Response(Readable.toWeb(file.createReadStream({ end: size - 1 })) as ReadableStream, { headers })
 }
 

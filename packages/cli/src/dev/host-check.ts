@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 
-/** Whether a request with this `Host` is meant for us. */
+/** Whether a request with this `Host` is meant for this server. */
 export type HostCheck = (host: string | undefined) => boolean
 
 /**
@@ -28,14 +28,14 @@ export function localUrl(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
-/** Whether only this machine can reach what listens there. */
+/** Whether only this machine can reach a listener at this address. */
 export function isLoopback(name: string): boolean {
   return name === 'localhost' || name === '127.0.0.1' || name === '::1'
 }
 
 function hostname(host: string | undefined): string | null {
   const url = `http://${host ?? ''}`
-  // Anything beside a name and a port is no Host.
+  // A Host has a name and a port, and nothing else.
   if (host === undefined || !/^[\w.:[\]-]+$/.test(host) || !URL.canParse(url)) return null
   return bare(new URL(url).hostname)
 }

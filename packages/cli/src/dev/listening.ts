@@ -17,7 +17,7 @@ export async function listenSomewhere(options: StartOptions, port: number | unde
   }
 }
 
-/** What to say when the server is not where one would look for it; `null` when it is. */
+/** A sentence when the server is not on the expected port; `null` when it is. */
 export function detour(asked: number | undefined, got: number, usual: number = USUAL_PORT): string | null {
   return asked === undefined && got !== usual ? `Port ${usual} is taken, so this is ${got}.` : null
 }

@@ -12,11 +12,11 @@ export interface PagesOptions {
   readonly page: string | undefined
   readonly anonKey: string
   readonly inspector: InspectorPage
-  /** Whether rows can arrive; asked for each page, since the database is opened later. */
+  /** Whether there is a database. Called for each page, since the database is opened later. */
   readonly hasDatabase: () => boolean
 }
 
-/** Answers what the server itself does not know; `null` for what there is not. */
+/** Answers paths that the server does not know; `null`: 404. */
 export type Pages = (request: Request) => Promise<Response | null>
 
 /** The web side of `dev`: a page at `/`, and under `/_/` what a page needs to connect. Throws a Failure when the folder cannot be served. */
@@ -51,7 +51,7 @@ function ownPages(
   }
 }
 
-/** Pages of this server and of other servers on this machine may ask; the rest of the web may not. */
+/** Answers pages of this machine's servers only. */
 async function forOwnPagesOnly(request: Request, answer: () => Promise<Response | null>): Promise<Response | null> {
   const origin = request.headers.get('origin')
   const isOwn = origin !== null && URL.canParse(origin) && new URL(origin).host === request.headers.get('host')

@@ -27,9 +27,9 @@ export interface ProjectDatabaseOptions {
   readonly isOff: boolean
   /** The slot in that Postgres outlives the server. The project's own Postgres keeps it anyway. */
   readonly keepsSlot: boolean
-  /** No description is shown: what it would say of a missing database goes to stderr. */
+  /** The description is not shown, so that a missing database is reported on stderr. */
   readonly isQuiet: boolean
-  /** News for the person at the terminal, a sentence each. */
+  /** Prints a sentence for the user at the terminal. */
   readonly print: (sentence: string) => void
 }
 
@@ -73,7 +73,7 @@ async function openEmbedded(folder: PrivateFolder, isQuiet: boolean): Promise<Pr
         database,
         url: postgres.url,
         description: `Postgres on ${placeOf(postgres.url)}, in ${folder.shown('postgres')}`,
-        // The replication session goes first: Postgres waits for it when it stops.
+        // The replication session is closed first: Postgres would wait for it when it stops.
         close: async () => {
           await database.close()
           await postgres.stop()
@@ -90,13 +90,13 @@ async function openEmbedded(folder: PrivateFolder, isQuiet: boolean): Promise<Pr
         error,
       )
     if (!(error instanceof RealtimeError) || error.code !== 'database-unavailable') throw error
-    // With --json there is no greeting that names it.
+    // With --json there is no greeting that says so.
     if (isQuiet) warn(`There is no database: ${error.message}`)
     return { database: null, url: null, description: `none. ${error.message}`, close: () => Promise.resolve() }
   }
 }
 
-/** Of a call to the system about a file; those of the network are Postgres' own. */
+/** Whether the error is of a system call about a file, not of the network. */
 function isOfFiles(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && error.syscall !== 'connect'
 }

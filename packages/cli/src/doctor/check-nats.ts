@@ -3,12 +3,12 @@ import { readCluster, type NatsValues } from '../start/nats-environment.ts'
 import { byteText } from '../values.ts'
 import type { CheckResult } from './checks.ts'
 
-/** Below it, messages would go through in more parts than a broker should carry one by one. */
+/** Below this `max_payload`, large broadcasts need very many parts. */
 const SMALL_PAYLOAD_BYTES = 65_536
-/** Extra latency of every broadcast to another node. */
+/** From this round trip on, NATS adds noticeable latency to every broadcast between nodes. */
 const SLOW_MS = 5
 
-/** Looks at the NATS that the environment names, as a node would use it; no result where it names none. */
+/** Checks the NATS of the environment as a node would use it. No result where there is none. */
 export async function checkNats(environment: NodeJS.ProcessEnv): Promise<CheckResult[]> {
   const read = readCluster(valuesOf(environment), 0)
   if (!read.ok) return read.faults.map((detail) => ({ check: 'nats', level: 'fail', detail }))

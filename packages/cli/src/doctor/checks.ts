@@ -5,7 +5,7 @@ import type { Capacity, DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
 export interface Verdict {
   readonly level: 'ok' | 'warn' | 'fail'
   readonly detail: string
-  /** What mends it. */
+  /** Statements that mend it. */
   readonly sql?: readonly string[]
 }
 
@@ -13,7 +13,7 @@ export interface CheckResult extends Verdict {
   readonly check: string
 }
 
-/** What is missing or risky, check by check. */
+/** Says what is missing or risky, check by check. */
 export function checkDatabase(facts: DatabaseFacts): CheckResult[] {
   return Object.entries(checks).map(([check, judge]) => ({ check, ...judge(facts) }))
 }
@@ -127,7 +127,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
         'create table realtime.messages_default partition of realtime.messages default;',
         'alter table realtime.messages_default enable row level security;',
       )
-    return ok(messages.policies === 0 ? 'no policies: private channels are closed to everybody' : `policies: ${messages.policies}`)
+    return ok(messages.policies === 0 ? 'no policies: all access to private channels is denied' : `policies: ${messages.policies}`)
   },
   'wal-bound': ({ maxSlotWalKeepMb, acceptsUnboundedWal }) => {
     if (maxSlotWalKeepMb !== -1) return ok(`max_slot_wal_keep_size is ${maxSlotWalKeepMb} MB`)

@@ -1,9 +1,9 @@
-/** What a database says of itself, as far as it matters to Tidewire. */
+/** Facts about a database that matter to Tidewire. */
 export interface DatabaseFacts {
-  /** Where the URL leads to. */
+  /** The host of the URL. */
   readonly host: string
   readonly port: number
-  /** What the URL says of a pooler: `pgbouncer=true`. */
+  /** The URL names a pooler: `pgbouncer=true`. */
   readonly saysPooler: boolean
   /** Why a replication connection was refused; `null`: it was not. */
   readonly replicationRefused: string | null
@@ -48,7 +48,7 @@ export interface RoleFacts {
 }
 
 export interface PublicationFacts {
-  /** Of insert, update, delete, those that it leaves out. */
+  /** The operations that it does not publish, of insert, update and delete. */
   readonly leavesOut: readonly string[]
   /** It publishes stored generated columns, which it may from Postgres 18 on. */
   readonly hasGenerated: boolean

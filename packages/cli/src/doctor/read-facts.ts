@@ -2,7 +2,7 @@ import type { DatabasePool, Queryable } from '@tidewire/postgres'
 import { withDatabase } from '../database-session.ts'
 import type { DatabaseFacts, MessagesFacts, PublicationFacts, RoleFacts } from './facts.ts'
 
-/** Looks at a database without changing anything in it. Throws a Failure when there is no connection. */
+/** Reads the facts of a database without changing it. Throws a Failure when there is no connection. */
 export async function readFacts(url: string, acceptsUnboundedWal: boolean): Promise<DatabaseFacts> {
   const { listSlots } = await import('@tidewire/postgres')
   const { hostname, port, searchParams } = new URL(url)
@@ -66,7 +66,7 @@ select current_setting('server_version') as "versionText", current_setting('serv
   (select count(*)::int from pg_stat_replication) as "sendersUsed", current_setting('max_wal_senders')::int as "sendersMost"
 from pg_roles r where r.rolname = current_user`
 
-// From version 16 on a member may still not act as the role.
+// From version 16 on, membership may come without the right to SET ROLE.
 const ROLES = `
 select n as name, r.oid is not null as exists,
   coalesce(pg_has_role(current_user, r.oid, case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end), false) as "isOurs"
@@ -116,7 +116,7 @@ async function messagesFacts(session: Queryable): Promise<MessagesFacts | null> 
   return (rows as MessagesFacts[])[0] ?? null
 }
 
-/** What privileges promise, `pg_hba.conf` or a pooler may still refuse. */
+/** Tries a replication connection: `pg_hba.conf` or a pooler may refuse what privileges allow. */
 async function tryReplication(url: string): Promise<string | null> {
   const { databasePool } = await import('@tidewire/postgres')
   const asReplica = new URL(url)

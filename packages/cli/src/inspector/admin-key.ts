@@ -1,7 +1,7 @@
 import { ADMIN_ROLE, type InspectorSession } from '@tidewire/protocol'
 import { signJwt } from '../jwt.ts'
 
-/** How long a key is good that the page gets from its server; it gets another one in time. */
+/** How long a key is valid that the page gets from its server. The page gets another one in time. */
 const PAGE_KEY_S = 15 * 60
 
 /** A key for the inspector page of a dev server. */
@@ -11,5 +11,5 @@ export async function pageSession(secret: string, anonKey: string): Promise<Insp
   return { token: await signJwt({ role: ADMIN_ROLE, iat: nowS, exp }, secret), expiresAt: exp * 1000, anonKey }
 }
 
-/** No key: the page asks its user for one. */
+/** A session without a key: the page asks its user for one. */
 export const keyless: InspectorSession = { token: null, expiresAt: null, anonKey: null }

@@ -4,7 +4,7 @@ import type { InspectorSession } from '@tidewire/protocol'
 import type { Decision } from '@tidewire/server'
 
 export interface InspectorPageOptions {
-  /** The answer to a page that asks for a key; called for pages of this server only. */
+  /** The key for a page. Called for pages of this server only. */
   session(): Promise<InspectorSession>
   /** Called for each request for a key that is refused. */
   refused(decision: Decision): void
@@ -24,7 +24,7 @@ export function inspectorPage(options: InspectorPageOptions): InspectorPage {
     const { pathname } = new URL(request.url)
     if (pathname === '/_') return onlyReading(request) ?? new Response(null, { status: 302, headers: { location: '/_/' } })
     if (pathname === '/_/') {
-      // Built meanwhile, it is there at the next try.
+      // The page may be built later, so a failure is not remembered.
       page ??= readPage()
       return onlyReading(request) ?? showPage(page, request)
     }
@@ -65,7 +65,7 @@ function onlyReading({ method }: Request): Response | null {
 
 interface Page {
   readonly html: string
-  /** The policy but for the host, which the page connects to. */
+  /** The content security policy without the host that the page connects to. */
   readonly policy: string
 }
 
@@ -87,7 +87,7 @@ function readPage(): Page | null {
 function showPage(page: Page | null, request: Request): Response {
   if (page === null) return new Response('The inspector is not built yet: run `npm run build`.\n', { status: 503 })
   const host = request.headers.get('host') ?? ''
-  // Not every browser counts sockets to the own host as 'self'.
+  // Some browsers do not count WebSockets to the own host as 'self'.
   const sockets = /^[\w.:[\]-]+$/.test(host) ? ` ws://${host} wss://${host}` : ''
   return new Response(page.html, {
     headers: {
@@ -101,7 +101,7 @@ function showPage(page: Page | null, request: Request): Response {
   })
 }
 
-/** Nothing runs and nothing is styled but what is in the file. */
+/** Hashes of the inline scripts or styles, for the policy: nothing else runs. */
 function hashes(html: string, tag: 'script' | 'style'): string {
   const inline = [...html.matchAll(new RegExp(`<${tag}(?:\\s[^>]*)?>(.*?)</${tag}>`, 'gs'))].map(([, text]) => text ?? '')
   const found = inline.filter((text) => text !== '').map((text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`)

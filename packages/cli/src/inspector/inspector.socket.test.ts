@@ -137,7 +137,7 @@ describe('dev', () => {
     expect(decodeJwt(stdout.trim()).role).toBe(ADMIN_ROLE)
   })
 
-  test.each(['1.0.0', '2.0.0'] as const)('lets its inspector in and nobody else, each refusal by its name (%s)', async (version) => {
+  test.each(['1.0.0', '2.0.0'] as const)('lets in its inspector only, and names the reason of each refusal (%s)', async (version) => {
     const { ready } = await startDev()
     const { adminSecret } = JSON.parse(readFileSync(join(sandbox.folder, '.tidewire', 'keys.json'), 'utf8')) as { adminSecret: string }
     const session = (await (await fetch(`${ready.url}/_/session.json`, { headers: OWN })).json()) as InspectorSession
@@ -173,7 +173,7 @@ describe('dev', () => {
     }
     expect([...decisions].toSorted()).toEqual(['admin-key-expired', 'admin-key-invalid', 'admin-key-missing', 'admin-origin'])
     expect(await inspector.next('admin_tick')).toMatchObject({ healthy: true, connections: 3 })
-    // No frame holds a token, whoever brought it.
+    // No frame holds a token.
     expect(inspector.frames.join('')).not.toContain('eyJ')
     expect(client.frames.some((frame) => frame.includes('admin_'))).toBe(false)
   })
@@ -205,7 +205,7 @@ describe('start', () => {
     expect(await (await dial(url, anon, '2.0.0')).join(key)).toEqual({ status: 'error', response: { reason: 'unmatched topic' } })
   })
 
-  test('with it, whoever opens it brings a key that `tidewire token --admin` makes', async () => {
+  test('with it, a visitor brings a key that `tidewire token --admin` makes', async () => {
     const url = await startServer({ TIDEWIRE_INSPECTOR: 'true', TIDEWIRE_ADMIN_SECRET: ADMIN })
     const session = await fetch(`${url}/_/session.json`, { headers: OWN })
     expect(await session.json()).toEqual({ token: null, expiresAt: null, anonKey: null })

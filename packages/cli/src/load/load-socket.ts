@@ -6,15 +6,15 @@ import type { Target } from '../remote/target.ts'
 
 const MAX_ANSWER_BYTES = 500
 
-/** A message that is no reply, as it came. */
+/** Is called with each frame that is no reply. */
 export type OnMessage = (frame: Buffer) => void
 
-/** One bare WebSocket of a load test, speaking version 2.0.0: the least that joins, sends and reads refusals. */
+/** One WebSocket of a load test, version 2.0.0 only: joins, sends, and reads refusals. */
 export class LoadSocket {
   readonly #target: Target
   readonly #socket: WebSocket
   readonly #onMessage: OnMessage
-  /** The connection is gone, or a channel was ended by the server. */
+  /** Is called when the connection is gone, or the server ended a channel. */
   readonly #onEnd: (why: string) => void
   #ref = 0
   readonly #asked = new Map<string, { readonly resolve: () => void; readonly reject: (error: Error) => void }>()

@@ -5,7 +5,7 @@ import { LoadSocket } from './load-socket.ts'
 import type { LoadPlan } from './plan.ts'
 import { Tally } from './tally.ts'
 
-/** What a load test saw. Times in milliseconds; latency is from sending a message (or from when it was due) to one delivery of it. */
+/** The result of a load test. Times in milliseconds; latency is from sending a message (or from when it was due) to one delivery of it. */
 export interface LoadResult {
   readonly connectMs: number
   readonly elapsedMs: number
@@ -30,7 +30,7 @@ export interface LoadTestOptions {
   readonly sending: (share: number, deliveries: number) => void
 }
 
-/** How many connections are being opened at a time. */
+/** Connections that are opened at a time. */
 const OPENING_AT_ONCE = 50
 /** A server may bound the channels of one connection. */
 const TOPICS_PER_SENDER = 50
@@ -41,7 +41,7 @@ const DRAIN_MS = 5_000
 const MARK = '"tidewire_bench":"'
 const SEQUENCE_DIGITS = 10
 
-/** Opens its connections, sends, counts what comes and closes them again. Rejects with a Failure when the server refuses. */
+/** Runs a load test. Rejects with a Failure when the server refuses a connection or channel. */
 export async function loadTest(options: LoadTestOptions): Promise<LoadResult> {
   const test = new LoadTest(options)
   try {
@@ -58,7 +58,7 @@ class LoadTest {
   readonly #sockets: LoadSocket[] = []
   /** By topic. */
   readonly #senders: LoadSocket[] = []
-  /** When each message of a topic was sent or due, by number; sent messages of the topics; deliveries that each still waits for. */
+  /** By topic and number of a message: when it was sent or due, and how many deliveries of it are missing. */
   readonly #sentAt: number[][]
   readonly #awaited: Map<number, number>[]
   #messages = 0
@@ -134,7 +134,7 @@ class LoadTest {
     this.#onFault()
   }
 
-  /** Sends until it is enough, then waits for what is on its way. */
+  /** Sends until the plan is done or `stopped` resolves, then waits for the last deliveries. */
   async #send(startedAt: number, stopped: Promise<'stopped'>): Promise<void> {
     const { plan, target, sending } = this.#options
     this.#isSending = true
@@ -153,7 +153,7 @@ class LoadTest {
         const elapsed = now - startedAt
         if (this.#isSending && plan.pace.kind === 'rate')
           this.#sendDue(startedAt, Math.min(elapsed, plan.durationMs), plan.pace.messagesPerSecond)
-        // In a closed loop a lost message stops the whole loop: it is over when nothing comes.
+        // In a closed loop a lost message stops the loop, so it is also over when nothing comes any more.
         const isStuck = plan.pace.kind === 'closed' && now - this.#lastDeliveryAt > target.timeoutMs
         if (elapsed >= plan.durationMs || this.#messages >= plan.maxMessages || isStuck) this.#isSending = false
         if (!this.#isSending && endsAt === Infinity) endsAt = now + Math.min(DRAIN_MS, target.timeoutMs)
@@ -203,7 +203,6 @@ class LoadTest {
     if (this.#options.plan.pace.kind === 'closed') this.#sendOne(topic, now)
   }
 
-  /** How many subscribers a topic has. */
   #receiversOf(topic: number): number {
     const { subscribers, topics } = this.#options.plan
     return Math.floor(subscribers / topics) + (topic < subscribers % topics ? 1 : 0)

@@ -1,23 +1,23 @@
 import { misused } from '../failure.ts'
 import { parseCount, parseTimeout } from '../values.ts'
 
-/** What a load test does. Everything is bounded. */
+/** The plan of a load test. Everything is bounded. */
 export interface LoadPlan {
   readonly topics: number
-  /** Of all topics together. */
+  /** Subscribers of all topics together. */
   readonly subscribers: number
   readonly durationMs: number
   /** The most messages that are sent. */
   readonly maxMessages: number
-  /** Of a broadcast's payload. */
+  /** Bytes of a broadcast's payload. */
   readonly payloadBytes: number
   readonly pace: Pace
 }
 
 export type Pace =
-  /** So many a second in all, whatever the server does. */
+  /** Sends at a rate, whatever the server does. */
   | { readonly kind: 'rate'; readonly messagesPerSecond: number }
-  /** So many of each topic are on their way at a time: as fast as the server can. */
+  /** Keeps `inFlight` messages of each topic on their way: as fast as the server can. */
   | { readonly kind: 'closed'; readonly inFlight: number }
 
 export interface PlanValues {
@@ -30,11 +30,11 @@ export interface PlanValues {
   readonly 'in-flight'?: string | undefined
 }
 
-/** Enough to load a server, and too little to forget about. */
+/** Bounds: enough to load a server, and too little to run unnoticed for long. */
 const MOST = { subscribers: 10_000, durationMs: 600_000, messages: 10_000_000, payloadBytes: 1_000_000, rate: 100_000, inFlight: 1_000 }
 const LEAST_PAYLOAD_BYTES = 32
 
-/** Throws a Failure. */
+/** Reads the options of `tidewire bench`. Throws a Failure. */
 export function planOf(values: PlanValues): LoadPlan {
   if (values.rate !== undefined && values['in-flight'] !== undefined) throw misused('--rate and --in-flight exclude each other.')
   const topics = within('--topics', values.topics, MOST.subscribers)

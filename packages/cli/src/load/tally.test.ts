@@ -15,7 +15,7 @@ test('a second time is a duplicate, too late is reordered, never is neither', ()
   expect(counted(1, 3, 2, 2, 5, 3)).toEqual({ deliveries: 4, duplicated: 2, reordered: 1, fresh: [true, true, true, false, true, false] })
 })
 
-test('subscribers are told apart', () => {
+test('each subscriber is counted by itself', () => {
   const tally = new Tally(2)
   expect([tally.saw(0, 1, 1), tally.saw(1, 1, 1)]).toEqual([true, true])
   expect(tally.duplicated).toBe(0)

@@ -6,14 +6,14 @@ import { isJwtFor, signJwt } from '../jwt.ts'
 import { parseJson } from '../values.ts'
 import type { PrivateFolder } from './private-folder.ts'
 
-/** What the project's `dev` server verifies tokens with, and two tokens that it takes. */
+/** The secrets of the project's `dev` server, and two tokens that it accepts. */
 export interface ProjectKeys {
   readonly jwtSecret: string
   /** Role `anon`: may be in a web page. */
   readonly anonKey: string
   /** Role `service_role`: may do everything. */
   readonly serviceKey: string
-  /** What keys of the inspector are signed with. */
+  /** The secret that keys of the inspector are signed with. */
   readonly adminSecret: string
 }
 
@@ -27,7 +27,7 @@ const keysSchema = z.object({
   adminSecret: z.string().min(16).optional(),
 })
 
-/** The keys of the project, made at the first call and the same ever after. Throws a Failure. */
+/** The keys of the project, made at the first call. Throws a Failure. */
 export async function openKeys(folder: PrivateFolder): Promise<ProjectKeys> {
   const known = await readKeys(folder)
   if (known !== null) return known
@@ -52,7 +52,7 @@ export async function readKeys(folder: PrivateFolder): Promise<ProjectKeys | nul
   return { ...keys, adminSecret: keys.adminSecret ?? addAdminSecret(folder, keys) }
 }
 
-/** The file is of a version that had no inspector. */
+/** Completes a file of a version without the inspector. */
 function addAdminSecret(folder: PrivateFolder, keys: Omit<ProjectKeys, 'adminSecret'>): string {
   const adminSecret = newSecret()
   folder.write(FILE, `${JSON.stringify({ ...keys, adminSecret }, null, 2)}\n`)
@@ -61,7 +61,7 @@ function addAdminSecret(folder: PrivateFolder, keys: Omit<ProjectKeys, 'adminSec
 
 export function newSecret(): string {
   const secret = randomBytes(32).toString('base64url')
-  // After `--secret`, a value that begins with a hyphen reads as an option.
+  // After `--secret`, a value that begins with a hyphen would be read as an option.
   return secret.startsWith('-') ? newSecret() : secret
 }
 

@@ -7,7 +7,7 @@ const NAME = '.tidewire'
 
 /**
  * `.tidewire` in the project: its private files. The folder is the owner's alone (mode 700, files
- * 600) and is not for version control. On Windows, where modes mean nothing, it inherits who may read the project.
+ * 600) and is not for version control. On Windows, where modes mean nothing, it inherits the access rights of the project.
  */
 export class PrivateFolder {
   readonly path: string
@@ -17,7 +17,7 @@ export class PrivateFolder {
     this.path = join(project, NAME)
   }
 
-  /** Its files as paths to be shown: relative to the project. */
+  /** The path of a file for messages: relative to the project. */
   shown(file: string): string {
     return join(NAME, file)
   }
@@ -32,7 +32,7 @@ export class PrivateFolder {
     }
   }
 
-  /** Whether only this user could have written the file. Where the system knows no owners, yes. */
+  /** Whether only this user could have written the file. True where the system has no owners. */
   isOurs(file: string): boolean {
     const uid = process.getuid?.()
     return uid === undefined || statSync(join(this.path, file)).uid === uid
@@ -50,7 +50,7 @@ export class PrivateFolder {
         linkSync(draft, path)
       } catch (error) {
         if (reasonOf(error) === 'EEXIST') return
-        // Some file systems know no links.
+        // Some file systems have no links.
         if (!existsSync(path)) renameSync(draft, path)
       }
     })
@@ -61,7 +61,7 @@ export class PrivateFolder {
     try {
       rmSync(join(this.path, file), { force: true })
     } catch {
-      // It may be gone with the whole project by now.
+      // The whole project may be gone.
     }
   }
 

@@ -4,7 +4,7 @@ import { reasonOf } from '../failure.ts'
 import { parseJson } from '../values.ts'
 import { PrivateFolder } from './private-folder.ts'
 
-/** Where the project's `dev` server is, for the other commands. */
+/** The address of the project's `dev` server, for the other commands. */
 export interface RunningServerRecord {
   readonly url: string
   readonly pid: number
@@ -16,7 +16,7 @@ const FILE = 'dev.json'
 
 const recordSchema = z.object({ url: z.url(), pid: z.int().positive(), databaseUrl: z.string().optional() })
 
-/** Says where the server of this process is. Returns what takes the record back, unless a later server has its own there. Throws a Failure. */
+/** Records the server of this process. Returns a function that removes the record, unless a later server has replaced it. Throws a Failure. */
 export function recordServer(folder: PrivateFolder, server: Omit<RunningServerRecord, 'pid'>): () => void {
   folder.write(FILE, `${JSON.stringify({ ...server, pid: process.pid } satisfies RunningServerRecord)}\n`)
   return () => {
@@ -26,7 +26,7 @@ export function recordServer(folder: PrivateFolder, server: Omit<RunningServerRe
 
 /**
  * The server that runs in this folder or in one above it, as one finds a repository, with the folder of its project.
- * Records of other users are passed over: above a shared folder anybody could leave one.
+ * Records of other users are passed over: above a shared folder any user could leave one.
  */
 export function findServer(from: string): { readonly server: RunningServerRecord; readonly folder: PrivateFolder } | null {
   for (let place = resolve(from); ; place = dirname(place)) {
@@ -46,7 +46,7 @@ function readRecord(folder: PrivateFolder): RunningServerRecord | null {
   }
 }
 
-/** A server that was killed leaves its record behind. */
+/** Whether the process exists: a server that was killed leaves its record behind. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -10,7 +10,7 @@ import { dialingSocket, type DialFault } from './dialing-socket.ts'
 import { unreachable } from './membership.ts'
 import { endpointOf, type Target } from './target.ts'
 
-/** The options with which a command says which server an administrator asks. */
+/** The options that name the server and key of an administrator's command. */
 export const adminArgs = {
   url: { type: 'string', description: "The server. Default: TIDEWIRE_URL, else this project's `tidewire dev`" },
   key: {

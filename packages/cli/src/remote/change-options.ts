@@ -2,11 +2,11 @@ import { parseFilter } from '@tidewire/protocol'
 import type { GivenOption } from '../command.ts'
 import { misused } from '../failure.ts'
 
-/** The changes of one `--changes`, with the options that stand behind it. */
+/** The changes of one `--changes`, with the options that follow it. */
 export interface ChangesAskedFor {
   readonly event: ChangeEvent
   readonly schema: string
-  /** All tables of the schema where there is none. */
+  /** Absent: all tables of the schema. */
   readonly table?: string
   readonly filter?: string
   readonly select?: string[]
@@ -15,14 +15,14 @@ export interface ChangesAskedFor {
 export type ChangeEvent = '*' | 'INSERT' | 'UPDATE' | 'DELETE'
 
 export interface ListenOptions {
-  /** Of broadcasts: what `--event` before any `--changes` says. */
+  /** The event of broadcasts: that of an `--event` before any `--changes`. */
   readonly broadcastEvent: string
   readonly changes: readonly ChangesAskedFor[]
 }
 
 const EVENTS: readonly string[] = ['*', 'INSERT', 'UPDATE', 'DELETE']
 
-/** `--changes`, `--filter`, `--select` and `--event` in their order: the others belong to the `--changes` before them. Throws a Failure. */
+/** Reads `--changes`, `--filter`, `--select` and `--event` in their order: the others belong to the `--changes` before them. Throws a Failure. */
 export function readListenOptions(given: readonly GivenOption[]): ListenOptions {
   const changes: ChangesAskedFor[] = []
   let broadcastEvent = '*'

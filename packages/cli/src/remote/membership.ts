@@ -8,24 +8,24 @@ import type { Target } from './target.ts'
 export interface MembershipOptions {
   readonly topic: string
   readonly config: RealtimeChannelOptions['config']
-  /** Adds the listeners, which must be there before the channel is joined. */
+  /** Adds the listeners. Called before the channel is joined. */
   listen(channel: RealtimeChannel): void
-  /** After each join, also when a lost connection came back. */
+  /** Called after each join, also after a lost connection came back. */
   joined(): void
-  /** The connection is lost, or the channel failed; it is tried again. */
+  /** Called when the connection is lost or the channel fails. The client tries again. */
   interrupted(why: string): void
 }
 
-/** A topic that this process takes part in. */
+/** The membership of this process in a topic. */
 export interface Membership {
   readonly channel: RealtimeChannel
-  /** Resolves when the server has ended it for good. */
+  /** Resolves when the server has ended it, and the client does not try again. */
   readonly ended: Promise<Failure>
   /** Leaves and disconnects. */
   leave(): Promise<void>
 }
 
-/** Joins a topic. Rejects with a Failure when that does not work at once; later interruptions are overcome. */
+/** Joins a topic. Rejects with a Failure when that does not work at once; the client recovers from later interruptions. */
 export async function join(target: Target, options: MembershipOptions): Promise<Membership> {
   let fault: DialFault | null = null
   let lastWord = ''
@@ -38,7 +38,7 @@ export async function join(target: Target, options: MembershipOptions): Promise<
   let bar: Progress | null = null
   channel.onSystem(({ status, message }: { readonly status: unknown; readonly message?: unknown }) => {
     if (status === 'error') lastWord = String(message)
-    // What listens may say something about it.
+    // A listener may print.
     bar?.clear()
   })
   options.listen(channel)

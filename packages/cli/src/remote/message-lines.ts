@@ -21,7 +21,7 @@ export function changeObject({ eventType, schema, table, commit_timestamp, new: 
   return { type: 'change', event: eventType, schema, table, commit_timestamp, new: row, old, ...(errors?.length > 0 ? { errors } : {}) }
 }
 
-/** A row change as a line for people: the new row, and what is known of the old one. */
+/** A row change as a line for people: the new row, and the known columns of the old one. */
 export function changeLine({ eventType, schema, table, new: row, old, errors }: Change): string {
   const rows = eventType === 'INSERT' ? jsonText(row) : eventType === 'DELETE' ? jsonText(old) : `${jsonText(row)}  was ${jsonText(old)}`
   const faults = errors?.length > 0 ? `  (${visible(errors.join('; '))})` : ''

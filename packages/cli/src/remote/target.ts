@@ -5,9 +5,9 @@ import { parseTimeout } from '../values.ts'
 
 /** A server and the key to it. */
 export interface Target {
-  /** As it was given, for people. */
+  /** The URL as it was given, for people. */
   readonly url: string
-  /** What `RealtimeClient` takes. */
+  /** The URL for `RealtimeClient`. */
   readonly endpoint: string
   readonly key: string
   readonly timeoutMs: number
@@ -19,14 +19,14 @@ export interface TargetValues {
   readonly timeout: string
 }
 
-/** The options with which a command says where the server is. */
+/** The options that name the server of a command. */
 export const targetArgs = {
   url: { type: 'string', description: "The server. Default: TIDEWIRE_URL, else this project's `tidewire dev`" },
   key: { type: 'string', description: "The API key. Default: TIDEWIRE_KEY, else this project's anon key" },
   timeout: { type: 'string', description: 'How long the server may take to answer', default: '10s', valueHint: 'duration' },
 } as const
 
-/** Throws a Failure when there is no server to talk to. */
+/** The server of the options, the environment or the project. Throws a Failure when there is none. */
 export async function findTarget(values: TargetValues, folder: string, environment: NodeJS.ProcessEnv): Promise<Target> {
   const url = values.url ?? given(environment['TIDEWIRE_URL'])
   const key = values.key ?? given(environment['TIDEWIRE_KEY'])
@@ -42,7 +42,7 @@ export async function findTarget(values: TargetValues, folder: string, environme
   return { url: place, endpoint: endpointOf(place), key: key ?? ownKey!, timeoutMs }
 }
 
-/** Without a path, that of Supabase: our server answers there too. Throws a Failure. */
+/** The socket URL of a server. A URL without a path gets that of Supabase, where this server answers, too. Throws a Failure. */
 export function endpointOf(url: string): string {
   if (!URL.canParse(url)) throw misused(`--url must be a URL such as http://127.0.0.1:4000, not ${JSON.stringify(url)}.`)
   const { protocol, host, pathname } = new URL(url)

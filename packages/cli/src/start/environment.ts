@@ -1,31 +1,46 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
-import { parseJson, postgresUrl } from '../values.ts'
+import { postgresUrl } from '../values.ts'
 import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
 import { unknownVariables, unusedVariables } from './unknown-variables.ts'
+import {
+  ADVISED_SECRET_BYTES,
+  field,
+  hostName,
+  keySource,
+  limit,
+  LOG_LEVELS,
+  MIN_SECRET_BYTES,
+  object,
+  onOff,
+  plain,
+  readWorkers,
+  secret,
+  whole,
+  type KeySource,
+  type LogLevel,
+} from './variable-fields.ts'
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
-
-/** How `start` runs. */
+/** The configuration of `tidewire start`. */
 export interface StartConfiguration {
   readonly host: string
   readonly port: number
   readonly logLevel: LogLevel
   readonly verifier: Pick<TokenVerifierOptions, 'secret' | 'jwks' | 'jwksUrl'>
   readonly metricsSecret: string | null
-  /** What keys of the inspector are signed with; `null`: it is off. */
+  /** The secret that keys of the inspector are signed with; `null`: it is off. */
   readonly adminSecret: string | null
   readonly options: ServerOptions
   readonly database: { readonly url: string; readonly poolSize: number } | null
-  /** Of this server among others, in logs and metrics. */
+  /** The name of this server among others, in logs and metrics. */
   readonly nodeName: string
-  /** How it finds the other nodes; `null`: it is the only one. */
+  /** The cluster that the server joins; `null`: it is the only node. */
   readonly cluster: ClusterConfiguration | null
   /** How many processes serve the port; `auto`: as many as this machine has cores and the database has room for. */
   readonly workers: number | 'auto'
-  /** Use a database that bounds the write-ahead log of its slots by nothing. */
+  /** Use a database without a bound on the write-ahead log of its slots. */
   readonly allowUnboundedWal: boolean
-  /** What the operator should know before it matters: variables that change nothing, a short secret. */
+  /** Sentences for the operator: variables that change nothing, a short secret. */
   readonly warnings: readonly string[]
 }
 
@@ -49,7 +64,7 @@ export function readEnvironment(environment: { readonly [name: string]: string |
     faults.push('TIDEWIRE_PRIVATE_ONLY: needs DATABASE_URL; policies in Postgres decide private channels, so every join would be refused')
   const cluster = readCluster(read.data ?? {}, read.data?.PORT ?? DEFAULT_PORT)
   if (!cluster.ok) faults.push(...cluster.faults)
-  // What is missing may be there under a misspelt name.
+  // A missing variable may be there under a misspelt name.
   if (!read.success || !cluster.ok || faults.length > 0)
     return { ok: false, faults: [...faults, ...unknownVariables(Object.keys(given), Object.keys(schema.shape))] }
   return { ok: true, configuration: configurationOf(read.data, cluster.cluster, warningsOf(given)) }
@@ -60,77 +75,7 @@ export function describeEnvironment(): readonly (readonly [name: string, meaning
   return Object.entries(schema.shape).map(([name, { description = '' }]) => [name, description])
 }
 
-const LOG_LEVELS: Readonly<Record<string, LogLevel>> = {
-  ...{ debug: 'debug', info: 'info', warn: 'warn', error: 'error', silent: 'silent' },
-  // As Elixir calls them, and with it Supabase.
-  ...{ notice: 'info', warning: 'warn', critical: 'error', alert: 'error', emergency: 'error', none: 'silent' },
-}
-
-function field<Value>(
-  meaning: string,
-  expected: string,
-  read: (text: string) => Value | undefined,
-): z.ZodOptional<z.ZodType<Value, string>> {
-  return z
-    .string()
-    .transform((text, context): Value => {
-      const value = read(text.trim())
-      if (value !== undefined) return value
-      context.addIssue({ code: 'custom', message: `must be ${expected}` })
-      return z.NEVER
-    })
-    .optional()
-    .describe(meaning)
-}
-
-type NumberField = z.ZodOptional<z.ZodType<number, string>>
-
-function whole(meaning: string, least: number, most: number = Number.MAX_SAFE_INTEGER): NumberField {
-  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
-  return field(meaning, `a whole number ${range}`, (text) => {
-    const value = /^\d{1,16}$/.test(text) ? Number(text) : NaN
-    return value >= least && value <= most ? value : undefined
-  })
-}
-
-function limit(meaning: string): NumberField {
-  return field(meaning, 'a whole number above 0, or unlimited', (text) => {
-    if (text === 'unlimited') return Infinity
-    return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined
-  })
-}
-
-/** `undefined`: neither a sensible number nor `auto`. */
-export function readWorkers(text: string): number | 'auto' | undefined {
-  if (text === 'auto') return 'auto'
-  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0
-  return count >= 1 && count <= MAX_WORKERS ? count : undefined
-}
-
-function object(text: string): { readonly [key: string]: unknown } | undefined {
-  const parsed = parseJson(text)
-  const isObject = parsed.ok && typeof parsed.value === 'object' && parsed.value !== null && !Array.isArray(parsed.value)
-  return isObject ? (parsed.value as { readonly [key: string]: unknown }) : undefined
-}
-
-function hostName(text: string): string | undefined {
-  return /^[\w.:%-]+$/.test(text) ? text : undefined
-}
-
-/** Shorter ones can be guessed. */
-const MIN_SECRET_BYTES = 16
-/** What HS256 asks for (RFC 7518, 3.2). */
-const ADVISED_SECRET_BYTES = 32
-
 const SIGNING_SECRETS = ['API_JWT_SECRET', 'METRICS_JWT_SECRET', 'TIDEWIRE_ADMIN_SECRET'] as const
-
-function secret(meaning: string): z.ZodOptional<z.ZodType<string, string>> {
-  return field(
-    meaning,
-    `a text of at least ${MIN_SECRET_BYTES} bytes, ${ADVISED_SECRET_BYTES} advised: \`tidewire keys\` makes one`,
-    (text) => (Buffer.byteLength(text) >= MIN_SECRET_BYTES ? text : undefined),
-  )
-}
 
 function warningsOf(given: { readonly [name: string]: string | undefined }): readonly string[] {
   const short = SIGNING_SECRETS.filter((name) => {
@@ -144,29 +89,12 @@ function warningsOf(given: { readonly [name: string]: string | undefined }): rea
   ]
 }
 
-type KeySource = Pick<TokenVerifierOptions, 'jwks' | 'jwksUrl'>
-
-function keySource(text: string): KeySource | undefined {
-  if (/^https?:\/\//.test(text)) return URL.canParse(text) ? { jwksUrl: text } : undefined
-  const jwks = object(text)
-  return Array.isArray(jwks?.['keys']) && jwks['keys'].length > 0 ? { jwks } : undefined
-}
-
 const DEFAULT_PORT = 4000
-const MAX_WORKERS = 64
 
-const words: ReadonlyMap<string, boolean> = new Map([
-  ['true', true],
-  ['1', true],
-  ['false', false],
-  ['0', false],
-])
-
+/** Every variable, in the order in which to show them. */
 const schema = z.object({
   PORT: whole('Where to listen. Default 4000', 0, 65_535),
-  HOST: field('The address to listen on. Default 0.0.0.0', 'an address or a host name', (text) =>
-    /^[\w.:%-]+$/.test(text) ? text : undefined,
-  ),
+  HOST: field('The address to listen on. Default 0.0.0.0', 'an address or a host name', hostName),
   LOG_LEVEL: field('debug, info (default), warning, error or none', `one of ${Object.keys(LOG_LEVELS).join(', ')}`, (text) =>
     Object.hasOwn(LOG_LEVELS, text) ? LOG_LEVELS[text] : undefined,
   ),
@@ -185,10 +113,10 @@ const schema = z.object({
   ),
   DB_HOST: field('A Postgres, in parts, where there is no DATABASE_URL', 'a host name or an address', hostName),
   DB_PORT: whole('Default 5432', 1, 65_535),
-  DB_USER: field('Default supabase_admin', 'a text', (text) => text),
-  DB_PASSWORD: field('Default postgres', 'a text', (text) => text),
-  DB_NAME: field('Default postgres', 'a text', (text) => text),
-  DB_SSL: field('true or false (default)', 'true or false', (text) => words.get(text)),
+  DB_USER: plain('Default supabase_admin'),
+  DB_PASSWORD: plain('Default postgres'),
+  DB_NAME: plain('Default postgres'),
+  DB_SSL: onOff('true or false (default)'),
   DB_POOL_SIZE: whole('Sessions that questions about private channels may use. Default 5', 1, 1_000),
   MAX_CONNECTIONS: whole('Open sockets, before new ones are turned away. Default 65536', 1),
   TENANT_MAX_CONCURRENT_USERS: limit('Connections with a channel. Default 200'),
@@ -208,14 +136,10 @@ const schema = z.object({
   TIDEWIRE_MAX_PRESENCE_BYTES: whole('Bytes of all that is tracked in one topic. Default 5000000', 1),
   TIDEWIRE_MAX_UNFINISHED_BYTES: whole('Messages that have not come to their end, of all sockets. Default 67108864', 1),
   TIDEWIRE_FRAME_TIMEOUT_MS: whole('How long a message may take to come to its end. Default 30000', 1),
-  TIDEWIRE_INSPECTOR: field('Serve the inspector at /_/: true or false (default)', 'true or false', (text) => words.get(text)),
+  TIDEWIRE_INSPECTOR: onOff('Serve the inspector at /_/: true or false (default)'),
   TIDEWIRE_ADMIN_SECRET: secret('The secret that keys of the inspector are signed with'),
-  TIDEWIRE_ALLOW_UNBOUNDED_WAL: field(
-    'Start although max_slot_wal_keep_size of the database is -1: true or false (default)',
-    'true or false',
-    (text) => words.get(text),
-  ),
-  TIDEWIRE_PRIVATE_ONLY: field('Refuse public channels: true or false (default)', 'true or false', (text) => words.get(text)),
+  TIDEWIRE_ALLOW_UNBOUNDED_WAL: onOff('Start although max_slot_wal_keep_size of the database is -1: true or false (default)'),
+  TIDEWIRE_PRIVATE_ONLY: onOff('Refuse public channels: true or false (default)'),
   TIDEWIRE_IDLE_TIMEOUT_MS: whole('A socket that is silent for so long is closed. Default 60000', 1_000),
   TIDEWIRE_MAX_BACKLOG_BYTES: whole('What may wait for a receiver that takes nothing for 2 s. Default 1048576', 1),
   TIDEWIRE_MAX_MOVING_BACKLOG_BYTES: whole('What may wait for one that keeps reading. Default 67108864', 1),
@@ -229,24 +153,16 @@ const schema = z.object({
     'a whole number from 1 to 64, or auto',
     readWorkers,
   ),
-  TIDEWIRE_NATS_URL: field(
-    'NATS, through which several servers are one: nats://host:4222, or several with commas',
-    'a URL',
-    (text) => text,
-  ),
-  TIDEWIRE_NATS_CREDS: field('A file with credentials for it', 'a path', (text) => text),
-  TIDEWIRE_NATS_TOKEN: field('A token for it', 'a text', (text) => text),
-  TIDEWIRE_NATS_USER: field('A user of it', 'a text', (text) => text),
-  TIDEWIRE_NATS_PASSWORD: field('The password of that user', 'a text', (text) => text),
-  TIDEWIRE_NATS_TLS_CA: field('A PEM file with the authority that its certificate is checked with', 'a path', (text) => text),
-  TIDEWIRE_NATS_TLS_CERT: field('A PEM file with a certificate of this server', 'a path', (text) => text),
-  TIDEWIRE_NATS_TLS_KEY: field('A PEM file with the key of that certificate', 'a path', (text) => text),
-  TIDEWIRE_NATS_PREFIX: field('What all its subjects begin with. Default tidewire', 'a text', (text) => text),
-  TIDEWIRE_NATS_ALLOW_INSECURE: field(
-    'Use a NATS on another machine without credentials or TLS: true or false (default)',
-    'true or false',
-    (text) => words.get(text),
-  ),
+  TIDEWIRE_NATS_URL: plain('NATS, through which several servers are one: nats://host:4222, or several with commas', 'a URL'),
+  TIDEWIRE_NATS_CREDS: plain('A file with credentials for it', 'a path'),
+  TIDEWIRE_NATS_TOKEN: plain('A token for it'),
+  TIDEWIRE_NATS_USER: plain('A user of it'),
+  TIDEWIRE_NATS_PASSWORD: plain('The password of that user'),
+  TIDEWIRE_NATS_TLS_CA: plain('A PEM file with the authority that its certificate is checked with', 'a path'),
+  TIDEWIRE_NATS_TLS_CERT: plain('A PEM file with a certificate of this server', 'a path'),
+  TIDEWIRE_NATS_TLS_KEY: plain('A PEM file with the key of that certificate', 'a path'),
+  TIDEWIRE_NATS_PREFIX: plain('What all its subjects begin with. Default tidewire'),
+  TIDEWIRE_NATS_ALLOW_INSECURE: onOff('Use a NATS on another machine without credentials or TLS: true or false (default)'),
   TIDEWIRE_NODE_NAME: field(
     'The name of this server among several (NATS, workers). Default: host name and port',
     'a text of at most 64 characters',

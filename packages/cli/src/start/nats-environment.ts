@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { checkNatsAddress, isSubjectPrefix, type NatsAddress, type NatsCredentials, type NatsTls } from '@tidewire/nats'
 
-/** How this node finds the others. */
+/** The NATS of a cluster, and the name of this node. */
 export interface ClusterConfiguration {
   readonly address: NatsAddress
   readonly prefix: string

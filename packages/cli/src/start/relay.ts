@@ -4,10 +4,10 @@ import type { Database } from '../database.ts'
 import { version } from '../version.ts'
 import type { ClusterConfiguration } from './nats-environment.ts'
 
-/** Without a database, all nodes on one prefix are one installation. */
+/** The id without a database: all nodes on one prefix are one installation. */
 const NO_DATABASE = 'none'
 
-/** The way to the other nodes. Connects when the server starts it. */
+/** The relay on NATS. Connects when the server starts it. */
 export function clusterRelay({ address, prefix, nodeName }: ClusterConfiguration, database: Pick<Database, 'id'> | null): Relay {
   return natsRelay({
     address,

@@ -23,16 +23,16 @@ import { traced } from '../tracing.ts'
 import { version } from '../version.ts'
 import type { WorkerSide } from '../workers/worker-side.ts'
 
-/** Runs one server until it is asked to stop; `worker` when it is one of several behind one port. */
+/** Runs one server until it is asked to stop. `worker`: this process among several behind one port. */
 export async function serve(given: StartConfiguration, worker: WorkerSide | null): Promise<ExitCode> {
   const configuration = worker === null ? given : partOf(given, worker)
   const isAlone = configuration.cluster === null && worker === null
   const stop = watchStopSignal()
   const log = logObserver({ level: configuration.logLevel, node: isAlone ? null : configuration.nodeName })
-  // Of several workers, the primary says it once.
+  // The primary of several workers warns once for all.
   if (worker === null) for (const sentence of configuration.warnings) log.warn(sentence)
   const requested = worker === null ? stop.requested : Promise.race([stop.requested, worker.stopRequested])
-  /** Opened while it starts, and closed whatever becomes of that. */
+  /** The database, to be closed even if the start fails. */
   const opened: { database: Database | null } = { database: null }
   const starting = async (): Promise<RunningServer> => {
     const database =
@@ -68,14 +68,14 @@ export async function serve(given: StartConfiguration, worker: WorkerSide | null
   return exitCodes.ok
 }
 
-/** No client has come yet, and Postgres takes back what a session leaves: nothing is waited for. */
+/** Ends the process at once: there are no clients yet, and Postgres cleans up after sessions. */
 export async function endDuringStart(signal: string, log: Log): Promise<never> {
   log.info(`${signal} during the start: stopped`)
   await log.flush()
   process.exit(exitCodes.ok)
 }
 
-/** What one of several workers runs with: a name of its own, and its share of the database. */
+/** The configuration of one worker: a name of its own, and its share of the database sessions. */
 function partOf(configuration: StartConfiguration, { place }: WorkerSide): StartConfiguration {
   const { cluster, database } = configuration
   const nodeName = `${configuration.nodeName}.${place.number}`
@@ -87,7 +87,7 @@ function partOf(configuration: StartConfiguration, { place }: WorkerSide): Start
   }
 }
 
-/** Workers are shown as one server, with NATS too. */
+/** The inspector shows workers as one server, with NATS, too. */
 function processesOf({ nodeName }: StartConfiguration, { place }: WorkerSide): NonNullable<StartOptions['processes']> {
   const names = new Set(siblingsOf({ nodeName }, { place }))
   return { prefix: `${place.number}.`, isSibling: ({ name }) => names.has(name) }
@@ -118,7 +118,7 @@ async function listen(options: StartOptions): Promise<RunningServer> {
   }
 }
 
-/** What the server runs with, for the first line of its log. No secret is among it. */
+/** Options for the first line of the log. Holds no secret. */
 export function effective({ options, database }: StartConfiguration): Readonly<Record<string, unknown>> {
   const { limits, privateOnly } = resolveOptions(options)
   const shown = Object.entries(limits).map(([name, limit]) => [name, limit === Infinity ? 'unlimited' : limit])
@@ -179,7 +179,7 @@ function inspectorOptions(
   }
 }
 
-/** Starts without a database that does not answer: public channels need none, and the rest comes alive when it does. */
+/** Opens the database. One that does not answer does not hold up the start: public channels work, the rest waits for it. */
 async function openFor(
   { allowUnboundedWal, nodeName, cluster }: StartConfiguration,
   given: DatabaseSetting,

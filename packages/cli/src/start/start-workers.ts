@@ -6,7 +6,7 @@ import { databaseRoom, workerCount, type DatabaseRoom } from '../workers/worker-
 import type { StartConfiguration } from './environment.ts'
 import { effective, endDuringStart, serve } from './serve.ts'
 
-/** What a worker may take beyond its drain: to close the database and the way to the others. */
+/** How long a worker may take after its drain, to close the database and the relay. */
 const CLOSE_MS = 10_000
 const DEFAULT_DRAIN_MS = 5_000
 
@@ -44,7 +44,7 @@ export async function startWorkers(configuration: StartConfiguration): Promise<E
   return outcome.code === exitCodes.usage ? exitCodes.usage : exitCodes.failure
 }
 
-/** `null`: without a database, or where it cannot be asked; each worker says that by itself. */
+/** Free senders and slots; `null`: no database, or it does not answer, which each worker reports. */
 async function roomFor({ database }: StartConfiguration, log: Log): Promise<DatabaseRoom | null> {
   if (database === null) return null
   try {

@@ -12,7 +12,7 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   'RUN_JANITOR',
 ])
 
-/** Read by other commands. */
+/** Variables that other commands read. */
 const ELSEWHERE: ReadonlySet<string> = new Set(['TIDEWIRE_URL', 'TIDEWIRE_KEY'])
 
 /** Every variable with one of these prefixes is meant for a realtime server. */

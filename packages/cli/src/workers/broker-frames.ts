@@ -1,5 +1,5 @@
 /**
- * What workers and their primary say on the local socket. A frame is the length of what follows (4 bytes), a kind (1 byte) and a body:
+ * Frames between workers and their primary on the local socket. A frame is the length of the rest (4 bytes), a kind (1 byte) and a body:
  *
  *     1 subscribe    subject
  *     2 unsubscribe  subject
@@ -16,7 +16,7 @@ export type BrokerFrame =
   | { readonly kind: 'message'; readonly subject: string; readonly payload: Buffer; readonly whole: Buffer }
   | { readonly kind: 'confirm'; readonly whole: Buffer; readonly number: number }
 
-/** Of a message's payload. Larger ones are sent in parts by the relay. */
+/** Bytes of a message's payload. The relay sends larger ones in parts. */
 export const MAX_PAYLOAD_BYTES = 1_048_576
 const HEAD_BYTES = 5
 const MAX_SUBJECT_BYTES = 4_096
@@ -50,7 +50,7 @@ export class FrameReader {
   #bytes = 0
   #needed = HEAD_BYTES
 
-  /** `null`: what came is no frame. Nothing can be read any more. */
+  /** `null`: the bytes are no frame, and the stream cannot be read any further. */
   read(chunk: Buffer): readonly BrokerFrame[] | null {
     this.#chunks.push(chunk)
     this.#bytes += chunk.length

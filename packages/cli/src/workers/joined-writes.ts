@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 
-/** Copying is cheaper than handing many small buffers to the kernel. */
+/** Buffers up to this size in all are copied into one: cheaper than handing many small ones to the kernel. */
 const COPIED_BYTES = 65_536
 
-/** Everything that is written to a socket in one turn of the event loop goes out in one write. */
+/** Joins all writes to a socket in one turn of the event loop into one. */
 export class JoinedWrites {
   readonly #socket: Socket
   #frames: Buffer[] = []
@@ -13,7 +13,7 @@ export class JoinedWrites {
     this.#socket = socket
   }
 
-  /** What waits here or in the socket. */
+  /** Bytes that wait here or in the socket. */
   get pendingBytes(): number {
     return this.#bytes + this.#socket.writableLength
   }

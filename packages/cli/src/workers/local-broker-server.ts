@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { FrameReader, type BrokerFrame } from './broker-frames.ts'
 import { JoinedWrites } from './joined-writes.ts'
 
-/** What a worker that does not read may leave waiting. Beyond it the worker is cut off, and reports a gap when it is back. */
+/** Bytes that may wait for a worker that does not read. Beyond it the worker is cut off, and reports a gap when it is back. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024
 
 interface Subscriber {

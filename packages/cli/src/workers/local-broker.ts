@@ -4,7 +4,7 @@ import { confirmFrame, FrameReader, MAX_PAYLOAD_BYTES, messageFrame, subscribeFr
 import { JoinedWrites } from './joined-writes.ts'
 
 export interface LocalBrokerOptions {
-  /** Of the socket of the primary process. */
+  /** The path of the primary's socket. */
   readonly path: string
   readonly maxPayloadBytes?: number
 }
@@ -12,7 +12,7 @@ export interface LocalBrokerOptions {
 const PLACE = 'the primary process'
 const CLOSE_MS = 1_000
 
-/** The other workers of this machine, through the socket of the primary process. */
+/** The broker of the workers of one machine: the socket of their primary. */
 export function localBroker({ path, maxPayloadBytes = MAX_PAYLOAD_BYTES }: LocalBrokerOptions): Broker {
   return {
     place: PLACE,
@@ -88,7 +88,7 @@ class LocalSession implements BrokerSession {
     if (this.#socket.destroyed) return
     this.#writes.flush()
     await new Promise<void>((resolve) => {
-      // A primary process that is frozen does not end its side.
+      // A frozen primary does not close its side.
       const late = setTimeout(() => this.#socket.destroy(), CLOSE_MS)
       this.#socket.once('close', () => {
         clearTimeout(late)

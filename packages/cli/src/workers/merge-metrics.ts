@@ -1,4 +1,4 @@
-/** The metrics of several workers as those of one server, in the text format of Prometheus. */
+/** Merges the metrics of several workers into those of one server, in the text format of Prometheus. */
 
 /** Samples by name and labels, as they are written. */
 export interface Family {
@@ -10,9 +10,9 @@ export interface Family {
 
 export type Metrics = ReadonlyMap<string, Family>
 
-/** Of the process, where a sum would mean nothing: each worker has a line of its own. */
+/** Metrics of a process, whose sum would mean nothing: each worker keeps a line of its own. */
 const OF_A_PROCESS = /^(process|nodejs)_/
-/** Where every worker sees the same thing, or the worst of them counts. */
+/** Metrics of which the highest counts: every worker sees the same, or the worst matters. */
 const HIGHEST: ReadonlySet<string> = new Set([
   'tidewire_degraded',
   'tidewire_feed_lag_bytes',
@@ -53,7 +53,7 @@ export function formatMetrics(metrics: Metrics): string {
   ).join('')
 }
 
-/** `worker` names each in the lines of its process; `null` for those of workers that ended, whose counts still count. */
+/** `worker` names each in the lines of its process; `null`: the counters of workers that ended. */
 export function mergeMetrics(all: readonly { readonly worker: string | null; readonly metrics: Metrics }[]): Metrics {
   const merged = new Map<string, { name: string; help: string; type: string; samples: Map<string, number> }>()
   for (const { worker, metrics } of all)
@@ -71,7 +71,7 @@ export function mergeMetrics(all: readonly { readonly worker: string | null; rea
   return merged
 }
 
-/** What only grows: without the counts of a worker that ended, the sum would fall, and rates would be wrong. */
+/** The counters, to be kept when a worker ends: without them the sum would fall, and rates would be wrong. */
 export function countersOf(metrics: Metrics): Metrics {
   return new Map([...metrics].filter(([name, { type }]) => (type === 'counter' || type === 'histogram') && !OF_A_PROCESS.test(name)))
 }

@@ -9,7 +9,7 @@ import { initialWorker, troubleOf, workerTransition, type WorkerEvent, type Work
 export interface PrimaryOptions {
   readonly count: number
   readonly log: Log
-  /** After it was asked to stop, a worker that is still there is killed. */
+  /** How long a worker may take to stop before it is killed. */
   readonly stopWithinMs: number
 }
 
@@ -31,7 +31,7 @@ export class Primary {
   readonly #metrics: WorkerMetrics
   #beating: NodeJS.Timeout | null = null
   #trouble: string | null = null
-  /** Until the first worker listens: what hinders it would hinder all. */
+  /** Set until the first worker listens; the others start then, as a fault of the first would be one of all. */
   #firstReady: ((outcome: { readonly url: string } | { readonly code: number }) => void) | null = null
   #ended: () => void = () => {}
 
@@ -79,7 +79,7 @@ export class Primary {
 
   /** Resolves when all workers have drained and ended, and the socket is gone. */
   async stop(signal: string): Promise<void> {
-    // What ends from now on ends because it was asked to.
+    // Workers that end from now on were asked to.
     this.#firstReady = null
     if (this.#beating !== null) clearInterval(this.#beating)
     const running = this.#slots.filter(({ worker }) => worker !== null)
@@ -100,7 +100,7 @@ export class Primary {
     process.off('exit', this.#killAll)
   }
 
-  /** Without draining. */
+  /** Kills all workers without draining. */
   readonly #killAll = (): void => {
     for (const { worker } of this.#slots) worker?.process.kill('SIGKILL')
   }
@@ -168,7 +168,7 @@ export class Primary {
     if (type !== 'alive' && type !== 'beat') this.#report()
   }
 
-  /** Any worker may be asked for the health of all. */
+  /** Sends the trouble of any worker to all: a health check may reach any of them. */
   #report(): void {
     const sentences = this.#slots.map(({ number, state }) => troubleOf(number, state)).filter((sentence) => sentence !== null)
     const trouble = sentences.length === 0 ? null : sentences.join('; ')
@@ -178,7 +178,7 @@ export class Primary {
   }
 
   #send({ worker }: Slot, message: FromPrimary): void {
-    // One that ends this very moment is reported by its exit.
+    // The exit of a worker that ends at this moment is reported apart.
     if (worker?.isConnected() === true) worker.send(message, () => {})
   }
 }

@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os'
 
-/** What a database has left for workers, each of which reads the log through a walsender and a slot of its own. */
+/** Free walsenders and slots of a database: each worker needs one of each. */
 export interface DatabaseRoom {
   readonly freeSenders: number
-  /** Without the one that all workers copy. */
+  /** Less the anchor, which all workers copy. */
   readonly freeSlots: number
 }
 
@@ -12,7 +12,7 @@ const SPARE = 2
 
 export interface WorkerCount {
   readonly count: number
-  /** Why there are fewer than were asked for. */
+  /** Says why there are fewer workers than configured; `null`: there are as many. */
   readonly warning: string | null
 }
 

@@ -14,13 +14,13 @@ interface Question {
   readonly done: () => void
 }
 
-/** Asks all workers for their metrics, and adds them up. One that does not answer is missing, and `tidewire_worker_up` says so. */
+/** Asks all workers for their metrics, and merges them. `tidewire_worker_up` says which workers did not answer. */
 export class WorkerMetrics {
   readonly #options: WorkerMetricsOptions
   readonly #questions = new Map<number, Question>()
-  /** Of each worker, what it said last. */
+  /** The last answer of each worker. */
   readonly #last = new Map<number, Metrics>()
-  /** Counts of workers that ended. */
+  /** Counters of workers that ended. */
   #ended: Metrics = new Map()
   #count = 0
   #asking: Promise<string> | null = null
@@ -29,7 +29,7 @@ export class WorkerMetrics {
     this.#options = options
   }
 
-  /** Scrapes that come at once share one question. */
+  /** The merged metrics. Simultaneous scrapes share one question. */
   all(): Promise<string> {
     this.#asking ??= this.#ask().finally(() => (this.#asking = null))
     return this.#asking
@@ -44,7 +44,7 @@ export class WorkerMetrics {
     if (question.waitingFor.size === 0) question.done()
   }
 
-  /** The process is gone, and another may take its number. */
+  /** To be called when the process of a worker ended: another may take its number. */
   ended(worker: number): void {
     const last = this.#last.get(worker)
     this.#last.delete(worker)
@@ -73,7 +73,7 @@ export class WorkerMetrics {
     })
     this.#questions.delete(id)
     const all = [...answers].map(([worker, metrics]) => ({ worker: String(worker), metrics }))
-    // A worker that is busy right now counts with what it said last: a sum that falls would look like a restart.
+    // A worker that does not answer counts with its last answer: a sum that falls would look like a restart.
     for (const { number } of workers) {
       const last = this.#last.get(number)
       if (!answers.has(number) && last !== undefined) all.push({ worker: String(number), metrics: countersOf(last) })

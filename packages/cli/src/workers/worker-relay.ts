@@ -1,20 +1,18 @@
-import { createHash } from 'node:crypto'
-import { BrokerRelay } from '@tidewire/nats'
+import { brokerRelay } from '@tidewire/nats'
 import type { Relay, Runtime } from '@tidewire/server'
 import { version } from '../version.ts'
 import { localBroker } from './local-broker.ts'
 
-/** The socket belongs to one installation; nothing else is on it. */
+/** The id of the installation: a local socket serves only one. */
 const INSTALLATION = 'workers'
 
-/** The way to the other workers of this machine, without NATS. */
+/** The relay between the workers of one machine, without NATS. */
 export function workerRelay(path: string, name: string, runtime: Runtime): Relay {
-  return new BrokerRelay({
+  return brokerRelay({
     broker: localBroker({ path }),
     runtime,
     name,
     version: version(),
     databaseId: () => Promise.resolve(INSTALLATION),
-    hash: (text) => createHash('sha256').update(text).digest('base64url'),
   })
 }

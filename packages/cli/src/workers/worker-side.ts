@@ -5,7 +5,7 @@ import type { MetricsText } from '@tidewire/server'
 import { PLACE_VARIABLE, type FromPrimary, type FromWorker, type WorkerPlace } from './messages.ts'
 
 const ALIVE_MS = 1_000
-/** A scraper waits ten seconds by default. */
+/** Less than the time-out of a scraper, ten seconds by default. */
 const METRICS_WITHIN_MS = 5_000
 
 /** This process as one of the workers of its primary. */
@@ -23,16 +23,16 @@ export class WorkerSide {
     this.place = place
     this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
     process.on('message', (message: FromPrimary) => this.#take(message))
-    // A worker ends with its primary. One that was killed has not cleared up.
+    // A primary that was killed has not removed its socket.
     process.once('exit', () => {
       if (!process.connected && process.platform !== 'win32') rmSync(dirname(place.socketPath), { recursive: true, force: true })
     })
   }
 
-  /** Wrong with any of the workers. */
+  /** A sentence about a worker that does not serve, or `null`. */
   readonly trouble = (): string | null => this.#trouble
 
-  /** To be called when it listens. */
+  /** To be called when the server listens. */
   ready(url: string, connections: () => number): void {
     send({ type: 'ready', url })
     setInterval(() => send({ type: 'alive', connections: connections() }), ALIVE_MS).unref()
@@ -47,7 +47,7 @@ export class WorkerSide {
     }
   }
 
-  /** The channel to the primary keeps the process from its end no longer. */
+  /** Lets the process end although the channel to the primary is open. */
   release(): void {
     process.channel?.unref()
   }
@@ -87,12 +87,12 @@ export class WorkerSide {
 export function workerSide(environment: NodeJS.ProcessEnv): WorkerSide | null {
   const place = environment[PLACE_VARIABLE]
   if (!cluster.isWorker || place === undefined) return null
-  // What this process starts is no worker.
+  // Child processes of this one must not take themselves for workers.
   delete environment[PLACE_VARIABLE]
   return new WorkerSide(JSON.parse(place) as WorkerPlace)
 }
 
-/** Without a primary this process ends: Node's cluster sees to that. */
+/** Does nothing without a primary: Node's cluster then ends this process. */
 function send(message: FromWorker): void {
   if (process.connected) process.send!(message, undefined, undefined, () => {})
 }

@@ -2,10 +2,10 @@ import type { WorkerPlace } from './messages.ts'
 
 /** One worker, as its primary sees it. */
 export type WorkerState =
-  /** `crashes`: how often in a row it ended soon after its start. */
+  /** `crashes`: times in a row that it ended soon after its start. */
   | { readonly kind: 'starting'; readonly crashes: number }
   | { readonly kind: 'up'; readonly crashes: number; readonly upBeats: number; readonly silentBeats: number }
-  /** Ended, and to be started again. */
+  /** Ended; waits to be started again. */
   | { readonly kind: 'waiting'; readonly crashes: number; readonly beatsLeft: number }
   | { readonly kind: 'stopped' }
 
@@ -24,16 +24,16 @@ export interface WorkerTransition {
   readonly effects: readonly WorkerEffect[]
 }
 
-/** A worker that ran for so long crashed by chance, and is replaced at once. */
+/** A worker that ran this long is replaced at once when it ends. */
 const STABLE_BEATS = 60
 const MAX_WAIT_BEATS = 30
 const SILENT_BEATS = 5
-/** Its clients have given it up long before: a heartbeat of theirs waits for ten seconds or so. */
+/** A silent worker is killed after this. Its clients have left long before: their heartbeats time out after some ten seconds. */
 const KILL_BEATS = 60
 
 export const initialWorker: WorkerState = { kind: 'starting', crashes: 0 }
 
-/** Beats are counted, not time: after the whole machine was frozen, what the workers sent is still to be read. */
+/** Counts beats, not time: after the whole machine was frozen, messages of the workers wait to be read. */
 export function workerTransition(state: WorkerState, event: WorkerEvent): WorkerTransition {
   switch (event.type) {
     case 'ready':
@@ -64,7 +64,7 @@ function ended(state: WorkerState): WorkerTransition {
   if (state.kind === 'stopped' || state.kind === 'waiting') return { state, effects: [] }
   const wasStable = state.kind === 'up' && state.upBeats >= STABLE_BEATS
   const crashes = wasStable ? 1 : state.crashes + 1
-  // The first time it may have been killed by hand, or by the kernel for memory.
+  // The first time: it may have been killed by hand, or by the kernel for lack of memory.
   if (crashes === 1) return { state: { kind: 'starting', crashes }, effects: ['start'] }
   return { state: { kind: 'waiting', crashes, beatsLeft: Math.min(MAX_WAIT_BEATS, 2 ** (crashes - 2)) }, effects: [] }
 }

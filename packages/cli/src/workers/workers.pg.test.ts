@@ -1,26 +1,22 @@
 /** Workers on a real Postgres that has room for three: each reads the log by itself, and every client gets every row once. */
-import { chmodSync } from 'node:fs'
-import { join } from 'node:path'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CliSandbox } from '../../test/cli-process.ts'
 import { ClusterClient } from '../../test/cluster-client.ts'
 import { signJwt } from '../jwt.ts'
 import { databaseRoom } from './worker-count.ts'
+import { DatabaseFolder } from '../../test/database-folder.ts'
 
 const secret = 'a-secret-that-is-only-for-these-tests'
-const installation = process.env['TIDEWIRE_TEST_POSTGRES']
-
 const sandbox = new CliSandbox()
+const folder = new DatabaseFolder()
 const clients: ClusterClient[] = []
 let postgres: EmbeddedPostgres
 let sql: pg.Client
 beforeAll(async () => {
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
   const settings = { fsync: 'off', max_wal_senders: '3', max_replication_slots: '10' }
-  postgres = await startEmbeddedPostgres({ installation, dataDir: join(sandbox.folder, 'postgres'), settings })
+  postgres = await folder.start({ settings })
   sql = new pg.Client({ connectionString: postgres.url })
   await sql.connect()
 })
@@ -28,7 +24,7 @@ afterAll(async () => {
   for (const client of clients) client.close()
   await sandbox.stopAll()
   await sql?.end()
-  await postgres?.stop()
+  await folder.clear()
   await sandbox.clear()
 })
 

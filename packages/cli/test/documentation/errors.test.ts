@@ -1,4 +1,4 @@
-/** docs/errors.md tells of every code that a program can meet, with cause and remedy. */
+/** docs/errors.md lists every code that a program can meet, with cause and remedy. */
 import { readFileSync } from 'node:fs'
 import { CHANGES_FAULTS, GAP_REASONS } from '@tidewire/protocol'
 import { expect, test } from 'vitest'
@@ -55,9 +55,9 @@ test('the reasons of the protocol for which a join is refused', () => {
   const ours = table.split('\n').filter((line) => line.startsWith('|') && !line.includes('reference only'))
   const words = new Set(ours.flatMap((line) => [...(/^\| `+ ?([A-Z]\w+)(?=: )/.exec(line)?.slice(1) ?? [])]))
   const rows = rowsOf('What the server says')
-  const told = new Set(rows.map(({ name }) => name.split(/[:,]/)[0]))
+  const listed = new Set(rows.map(({ name }) => name.split(/[:,]/)[0]))
   expect(words.size).toBeGreaterThan(10)
-  expect([...words].filter((word) => !told.has(word))).toEqual([])
+  expect([...words].filter((word) => !listed.has(word))).toEqual([])
   expect(rows.filter(({ cells }) => cells !== 3)).toEqual([])
 })
 

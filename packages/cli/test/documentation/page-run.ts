@@ -5,12 +5,12 @@ import type { Block } from './markdown.ts'
 import { pathOf, programOf, type Page } from './pages.ts'
 import { RunningBlock } from './running-block.ts'
 
-/** How a block is checked; `null`: by nobody here. */
+/** How a block is checked; `null`: not here. */
 export type Check = 'run' | 'output' | 'result' | 'parse' | null
 
-/** Commands that go on until somebody ends them. */
+/** Commands that go on until they are ended. */
 const GOES_ON = /^(npx )?tidewire (listen|presence)\b(?!.*--count)/
-/** Sends something to whoever listens. */
+/** Sends something to all listeners. */
 const SENDS = /^(npx )?tidewire send (\S+) (\S+)/
 /** What a reader starts once, before all pages. */
 const SERVES = /^(npx )?tidewire (dev|start)\b/
@@ -92,11 +92,11 @@ export class PageRun {
     for (const command of commandsOf(placed)) await this.#heard(command)
   }
 
-  /** A send succeeds whoever listens: that it arrives is seen where the page listens. */
+  /** A send succeeds without listeners, too: that it arrives is seen where the page listens. */
   async #heard(command: string): Promise<void> {
     const [, , topic, event] = SENDS.exec(command) ?? []
     if (topic === undefined || event === undefined) return
-    if (this.#program === null) throw new Error(`nobody on this page listens to ${topic}`)
+    if (this.#program === null) throw new Error(`nothing on this page listens to ${topic}`)
     await this.#program.says(event)
   }
 

@@ -124,8 +124,8 @@ describe.each([nginx, caddy])('$program', (proxy) => {
   })
 
   test.skipIf(program === undefined)('writes no key into its logs, not even when the server is away', async () => {
-    const [port, nobody] = [await freePort(), await freePort()]
-    const lines = await start(proxy, program!, port, `127.0.0.1:${nobody}`)
+    const [port, unused] = [await freePort(), await freePort()]
+    const lines = await start(proxy, program!, port, `127.0.0.1:${unused}`)
     expect(await refusalOf(port, anonKey)).toMatchObject({ status: 502 })
     expect((await post(port, '/realtime/v1/api/broadcast?apikey=' + anonKey, '{}')).status).toBe(502)
     const { child } = proxies.at(-1)!
@@ -211,7 +211,7 @@ function ask(
   })
 }
 
-/** What an upgrade with a bad key is told. */
+/** The answer to an upgrade with a bad key. */
 function refusalOf(port: number, key: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`wss://${NAME}:${port}/realtime/v1/websocket?vsn=2.0.0&apikey=${key}`, { ca: certificate, lookup })

@@ -1,4 +1,4 @@
-/** The quick start, word for word, in a clone that nobody has built. It asks npm for what `npm ci` asks for, and for nothing more. */
+/** The quick start, word for word, in a clone that is not built. It asks npm for what `npm ci` asks for, and for nothing more. */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

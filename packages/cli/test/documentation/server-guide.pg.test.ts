@@ -1,4 +1,4 @@
-/** What the server guide says to do with a Postgres of one's own, on one that nobody has prepared. */
+/** What the server guide says to do with a Postgres of one's own, on one without any preparation. */
 import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { databasePool, startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
@@ -27,7 +27,7 @@ afterAll(async () => {
   await sandbox.clear()
 })
 
-test('a bare Postgres: the login, the tables, and rows to whom the policy lets see them', { timeout: 60_000 }, async () => {
+test('a bare Postgres: the login, the tables, and rows to the users that the policy lets see them', { timeout: 60_000 }, async () => {
   await asSuperuser('postgres', 'create database app')
   for (const line of blockWith('alter system').split('\n')) await asSuperuser('app', line)
   await postgres.stop()

@@ -1,7 +1,7 @@
 import type { NatsAddress } from '../address.ts'
 import { natsBroker } from './nats-broker.ts'
 
-/** What a NATS server lets this node do, or a sentence that says why not. */
+/** The limits of a NATS server, or a sentence that says why this node cannot use it. */
 export type NatsProbe =
   | { readonly ok: true; readonly serverVersion: string; readonly maxPayloadBytes: number; readonly roundTripMs: number }
   | { readonly ok: false; readonly reason: string }

@@ -4,7 +4,7 @@ import type { NatsAddress } from '../address.ts'
 import { BrokerRelay, type BrokerRelayOptions } from '../relay.ts'
 import { natsBroker } from './nats-broker.ts'
 
-/** Where NATS is, and what this node is called there. */
+/** The address of NATS, and the name of this node. */
 export interface NatsRelayOptions extends Omit<BrokerRelayOptions, 'broker' | 'hash'> {
   readonly address: NatsAddress
   readonly runtime: Runtime
@@ -12,7 +12,12 @@ export interface NatsRelayOptions extends Omit<BrokerRelayOptions, 'broker' | 'h
 
 /** A relay on core NATS. Connects with `start`; needs the package `@nats-io/transport-node`. */
 export function natsRelay({ address, ...options }: NatsRelayOptions): Relay {
-  return new BrokerRelay({ ...options, broker: natsBroker(address, `tidewire ${options.name}`), hash: sha256 })
+  return brokerRelay({ ...options, broker: natsBroker(address, `tidewire ${options.name}`) })
+}
+
+/** A relay on another broker than NATS. Connects with `start`. */
+export function brokerRelay(options: Omit<BrokerRelayOptions, 'hash'>): Relay {
+  return new BrokerRelay({ ...options, hash: sha256 })
 }
 
 function sha256(text: string): string {

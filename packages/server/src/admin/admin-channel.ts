@@ -2,7 +2,7 @@ import type { DecisionCode } from '../decision-code.ts'
 import { isJsonObject, type AdminWelcome, type ClientFrame, type JsonObject } from '@tidewire/protocol'
 import type { AdminEndpoint, AdminPeer } from '../connection/admin-endpoint.ts'
 import type { AdminPorts, Decision } from '../ports.ts'
-import { checkAdminKey, type AdminKey } from './admin-key.ts'
+import { checkAdminKey, type AdminKey } from '../auth/admin-key.ts'
 import { parseAdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'
 import { answer, answerAlone, type AnswerContext } from './answers.ts'
@@ -39,18 +39,18 @@ export class AdminChannel implements AdminEndpoint {
     this.#fleet = view.hasSiblings ? new Fleet({ runtime: view.runtime, nodes: view.nodes, enter, leave }) : null
   }
 
-  /** A message of another process that serves the same port. Returns whether it was understood. */
+  /** Takes a message of another process that serves the same port. Returns whether it was understood. */
   onSibling(message: JsonObject & { readonly id: number }, from: string): boolean {
     return this.#fleet?.onMessage(message, from) ?? false
   }
 
-  /** What another process that serves the same port asks for one of its inspectors; `undefined`: not understood. */
+  /** Answers a question of another process that serves the same port, for one of its inspectors. `undefined`: not understood. */
   answerSibling(question: JsonObject): Promise<unknown> | undefined {
     const parsed = parseAdminRequest(String(question['type']), question)
     return parsed.ok ? answerAlone(parsed.request, this.#context()) : undefined
   }
 
-  /** Takes every decision, with or without inspectors. */
+  /** To be called with every decision, also while there is no inspector. */
   onDecision(decision: Decision): void {
     this.#decisions.add(decision, this.#view.runtime.now())
   }
@@ -62,7 +62,7 @@ export class AdminChannel implements AdminEndpoint {
 
   receive(frame: ClientFrame, peer: AdminPeer): void {
     const { event, joinRef, ref } = frame
-    if (!peer.allowEvent()) return reply(peer, joinRef, ref, 'error', { reason: 'TooManyRequests: too many messages per second' })
+    if (!peer.rates.allowEvent()) return reply(peer, joinRef, ref, 'error', { reason: 'TooManyRequests: too many messages per second' })
     if (event === 'phx_join') return void this.#join(frame, peer)
     const inspector = this.#inspectors.get(peer)
     if (inspector === undefined) return reply(peer, joinRef, ref, 'error', { reason: 'unmatched topic' })
@@ -71,7 +71,7 @@ export class AdminChannel implements AdminEndpoint {
         inspector.reply(ref, 'ok', {})
         return this.closed(peer)
       case 'access_token':
-        return peer.allowJoin() ? void this.#renew(inspector, tokenOf(frame) ?? '') : peer.closeForJoins()
+        return peer.rates.allowJoin() ? void this.#renew(inspector, tokenOf(frame) ?? '') : peer.closeForJoins()
       default: {
         const parsed = parseAdminRequest(event, frame.payload.kind === 'json' ? frame.payload.value : null)
         if (parsed.ok) answer(parsed.request, ref, inspector, this.#context())
@@ -101,7 +101,7 @@ export class AdminChannel implements AdminEndpoint {
       this.#view.decide({ kind: 'join-refused', code, detail: reason, connection: peer.id, topic })
       reply(peer, joinRef, ref, 'error', { reason })
     }
-    if (!peer.allowJoin()) {
+    if (!peer.rates.allowJoin()) {
       refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
       return peer.closeForJoins()
     }
@@ -109,7 +109,7 @@ export class AdminChannel implements AdminEndpoint {
     this.#entering.add(peer)
     const token = tokenOf(frame) ?? peer.token
     const key = await this.check(token)
-    // Gone, or left, in the meantime.
+    // The socket closed or left in the meantime.
     if (!this.#entering.delete(peer)) return
     if (!key.ok) return refuse(key.code, key.reason)
     const own = [...this.#inspectors.values()].filter((each) => !(each instanceof GuestInspector))

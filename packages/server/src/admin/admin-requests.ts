@@ -1,7 +1,7 @@
 import { isJsonObject, type AdminWatch, type DisconnectTarget, type JsonObject, type WhyQuestion, type WhyUser } from '@tidewire/protocol'
 import { parseDisconnectTarget } from '../cluster/node-admin.ts'
 
-/** A request of an inspector that makes sense. */
+/** A valid request of an inspector. */
 export type AdminRequest =
   | { readonly event: 'admin_topic'; readonly topic: string; readonly private: boolean }
   | { readonly event: 'admin_why'; readonly question: WhyQuestion }

@@ -4,7 +4,7 @@ import type { Limits } from '../limits/limits.ts'
 import type { Decision, FeedProgress, Observer, Relay, Runtime } from '../ports.ts'
 import type { Topics } from '../topic/topics.ts'
 
-/** What the admin channel sees of its server. */
+/** The server, as the admin channel sees it. */
 export interface AdminView {
   readonly runtime: Runtime
   readonly connections: Connections
@@ -14,11 +14,11 @@ export interface AdminView {
   readonly hasDatabase: boolean
   /** This node among others; `null` where there is only one. */
   readonly node: Pick<Relay, 'self' | 'link'> | null
-  /** Questions to all nodes. */
+  /** Asks all nodes. */
   readonly nodes: Pick<NodeAdmin, 'nodes' | 'disconnect' | 'siblings' | 'sendToSiblings' | 'askSiblings'>
   /** Whether other processes serve the same port, and are to be shown as one with this one. */
   readonly hasSiblings: boolean
-  /** Lets an observer see what happens until the function that it returns is called. */
+  /** Attaches an observer. Returns the function that detaches it. */
   watch(observer: Observer): () => void
   decide(decision: Decision): void
   /** `null`: there is no feed. */

@@ -1,6 +1,6 @@
 import { isJsonObject, type AdminTopicDetail, type JsonObject, type Ref, type WhyQuestion } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
-import { presenceOf } from '../channel/presence.ts'
+import { presenceOf } from '../channel/events/presence.ts'
 import type { AdminPorts, Claims } from '../ports.ts'
 import type { AdminRequest } from './admin-requests.ts'
 import type { AdminView } from './admin-view.ts'
@@ -8,7 +8,7 @@ import type { Inspector } from './inspector.ts'
 import type { RecentDecisions } from './recent-decisions.ts'
 import { explainedTable, why, type WhyResult } from './why.ts'
 
-/** So many presences of a topic are listed. */
+/** The most presences, and connections, of a topic that are listed. */
 const MAX_LISTED = 500
 
 export interface AnswerContext {
@@ -51,7 +51,7 @@ export function answer(request: AdminRequest, ref: Ref, inspector: Inspector, { 
   }
 }
 
-/** For an inspector of another process of this server: of what only this process knows. */
+/** Answers, for an inspector of another process, with what only this process knows. */
 export async function answerAlone(request: AdminRequest, context: AnswerContext): Promise<unknown> {
   if (request.event === 'admin_topic') return topicDetail(request.topic, request.private, context.view, context.startedAt)
   return request.event === 'admin_why' ? whyHere(request.question, context) : null
@@ -68,7 +68,7 @@ function whyHere(question: WhyQuestion, { ports, view, decisions }: AnswerContex
   })
 }
 
-/** A connection that is asked about may be one of another process. */
+/** Asks the other processes where the connection of the question is not one of this process. */
 async function whyAnywhere(question: WhyQuestion, context: AnswerContext): Promise<WhyResult> {
   const { view } = context
   const isHere = !('connection' in question.user) || view.connections.find(question.user.connection) !== undefined
@@ -112,7 +112,7 @@ function topicDetail(name: string, isPrivate: boolean, view: AdminView, startedA
     let presence = presences.get(tracked.key)
     if (presence === undefined) presences.set(tracked.key, (presence = { key: tracked.key, metas: [], since: [] }))
     presence.metas.push(tracked.meta)
-    presence.since.push(subscriber.presentSince ?? startedAt)
+    presence.since.push(subscriber.presence.since ?? startedAt)
   }
   return { topic: name, private: isPrivate, members: topic?.size ?? 0, presences: [...presences.values()], connections }
 }

@@ -6,12 +6,12 @@ interface Part {
   readonly connections: Map<string, AdminConnection>
   moreTopics: number
   moreConnections: number
-  /** Since the last merged tick, latest last. */
+  /** Ticks since the last merged one, latest last. */
   ticks: AdminTick[]
   lastTick: AdminTick | null
 }
 
-/** What the processes of one server show, as one: kept for one inspector while it is open. */
+/** Merges the state, ticks and logs of the processes of one server, for one inspector. */
 export class FleetView {
   readonly #parts = new Map<string, Part>()
   readonly #changedTopics = new Set<string>()
@@ -53,7 +53,7 @@ export class FleetView {
     this.#skipped += log.skipped
   }
 
-  /** Returns whether anything was forgotten: processes that are not among these are gone. */
+  /** Forgets processes that are not among these. Returns whether there were any. */
   keepOnly(processes: ReadonlySet<string>): boolean {
     const gone = [...this.#parts.keys()].filter((process) => !processes.has(process))
     for (const process of gone) this.#parts.delete(process)
@@ -71,7 +71,7 @@ export class FleetView {
     }
   }
 
-  /** Everything since the last call; `own` is the one of this process, which was added. */
+  /** Merges all ticks since the last call; `own` is the last one of this process. */
   takeTick(own: AdminTick): AdminTick {
     const parts = [...this.#parts.values()]
     const last = parts.flatMap(({ lastTick }) => (lastTick === null ? [] : [lastTick]))
@@ -88,7 +88,7 @@ export class FleetView {
       deliveredPerSecond: sum(last, ({ deliveredPerSecond }) => deliveredPerSecond),
       fanOut: mergedLatencies(since.map(({ fanOut }) => fanOut)),
       insertToFrame: mergedLatencies(since.map(({ insertToFrame }) => insertToFrame)),
-      // Every process reads all changes: the one that is furthest behind counts.
+      // Every process reads all changes, so the lag is that of the slowest.
       feed: feeds.toSorted((a, b) => b.lagBytes - a.lagBytes || b.lagMs - a.lagMs)[0] ?? null,
       topics: Array.from(this.#changedTopics, (key) => this.#topic(key)),
       connectionsChanged: this.#changedConnections,
@@ -99,7 +99,7 @@ export class FleetView {
     return tick
   }
 
-  /** `null`: nothing happened. */
+  /** The merged rows since the last call; `null`: none. */
   takeLog(): AdminLog | null {
     if (this.#rows.length === 0 && this.#skipped === 0) return null
     const log = { rows: this.#rows, skipped: this.#skipped }

@@ -8,13 +8,13 @@ import { Inspector } from './inspector.ts'
 export interface FleetOptions {
   readonly runtime: Pick<Runtime, 'now' | 'setTimer'>
   readonly nodes: Pick<NodeAdmin, 'siblings' | 'sendToSiblings'>
-  /** An inspector of another process of this server wants to know of this one, until it is expired or closed. */
+  /** An inspector of another process of this server asks for the log of this one, until it is expired or closed. */
   readonly enter: (inspector: Inspector) => void
   readonly leave: (inspector: Inspector) => void
 }
 
 const KEEP_MS = 5_000
-/** A process that ended cannot say that its inspectors are gone. */
+/** Inspectors of other processes must renew in this time: a process that was killed does not say that they are gone. */
 const LEASE_MS = 15_000
 const OWN = ''
 
@@ -26,7 +26,7 @@ export class Fleet {
   readonly #options: FleetOptions
   /** Inspectors of this process. */
   readonly #open = new Map<number, FleetInspector>()
-  /** Those of others, by their process and number. */
+  /** Inspectors of other processes, by process and number. */
   readonly #guests = new Map<string, GuestInspector>()
   #count = 0
   #keeping: TimerHandle | null = null
@@ -53,7 +53,7 @@ export class Fleet {
     for (const [key, guest] of this.#guests) if (guest === inspector) this.#guests.delete(key)
   }
 
-  /** From a sibling. Returns whether it was understood. */
+  /** Takes a message of a sibling process. Returns whether it was understood. */
   onMessage(message: JsonObject & { readonly id: number }, from: string): boolean {
     const { type, id, open, watch, event, payload } = message
     if (type === 'inspect') {
@@ -101,7 +101,7 @@ export class Fleet {
   }
 }
 
-/** An inspector of this process, which is shown all of them. */
+/** An inspector of this process, which sees all processes as one. */
 class FleetInspector extends Inspector {
   readonly #view = new FleetView()
   readonly #watchChanged: () => void
@@ -124,7 +124,7 @@ class FleetInspector extends Inspector {
     if (log !== null) super.notify('admin_log', log)
   }
 
-  /** What another process shows. Ticks and logs go out with those of this one. */
+  /** Takes a message of another process for this inspector. Ticks and logs are merged with those of this process. */
   take(from: string, event: unknown, payload: JsonObject): void {
     if (event !== 'admin_state' && event !== 'admin_tick' && event !== 'admin_log') return
     this.#add(from, event, payload as unknown as AdminEvents[typeof event])

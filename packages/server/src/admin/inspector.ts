@@ -3,7 +3,7 @@ import type { AdminPeer } from '../connection/admin-endpoint.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import { LogBuffer } from './log-buffer.ts'
 
-/** While this much waits for an inspector, only answers are sent to it; the rows that it misses are counted. */
+/** With a larger backlog, an inspector gets answers only; the rows that it misses are counted. */
 const MAX_WAITING_BYTES = 256 * 1024
 
 /** Questions that one inspector may have open at once. */
@@ -18,7 +18,7 @@ export class Inspector {
   readonly peer: InspectorPeer
   readonly joinRef: Ref
   expiresAtMs: number
-  /** It was behind: what it knows of connections and topics is old. */
+  /** It missed ticks, so that its lists of connections and topics are old. */
   missedTicks = false
   #questions = 0
 
@@ -44,7 +44,7 @@ export class Inspector {
     reply(this.peer, this.joinRef, ref, status, response)
   }
 
-  /** Answers when the question is answered; too many at once are refused. */
+  /** Answers on `ref` when `question` settles. Refuses a question while too many are open. */
   async ask(
     ref: Ref,
     question: () => Promise<{ readonly ok: true; readonly answer: unknown } | { readonly ok: false; readonly reason: string }>,

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { Latencies } from './latency.ts'
 
-test('nothing was measured: nothing is told', () => {
+test('nothing was measured: nothing is reported', () => {
   expect(new Latencies().take()).toBeNull()
 })
 
-test('counts by class, and begins anew after each take', () => {
+test('counts by class, and starts over after each take', () => {
   const latencies = new Latencies()
   for (const ms of [0, 0.05, 0.06, 3, 20_000]) latencies.add(ms)
   const summary = latencies.take()!

@@ -3,7 +3,7 @@ import type { LatencySummary } from '@tidewire/protocol'
 /** Upper bounds of the classes, in milliseconds. */
 const BOUNDS_MS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000]
 
-/** Durations of one interval, in classes: counting one costs next to nothing, and memory does not grow. */
+/** A histogram of the durations of one interval: counting is cheap, and memory does not grow. */
 export class Latencies {
   #counts: number[] = noCounts()
   #size = 0
@@ -17,7 +17,7 @@ export class Latencies {
     if (ms > this.#longest) this.#longest = ms
   }
 
-  /** What was counted since the last call; `null`: nothing. */
+  /** The summary since the last call; `null`: nothing was counted. */
   take(): LatencySummary | null {
     if (this.#size === 0) return null
     const counts = this.#counts
@@ -28,7 +28,7 @@ export class Latencies {
     return summary
   }
 
-  /** Within its class a value is taken to lie where its rank does. */
+  /** Interpolates within a class by rank. */
   #quantile(share: number): number {
     const rank = share * this.#size
     let below = 0
@@ -44,7 +44,7 @@ function noCounts(): number[] {
   return Array.from({ length: BOUNDS_MS.length + 1 }, () => 0)
 }
 
-/** Those of several processes in the same interval; quantiles are taken from the classes. `null`: nothing was counted. */
+/** Merges the summaries of several processes for one interval; quantiles come from the classes. `null`: nothing was counted. */
 export function mergedLatencies(all: readonly (LatencySummary | null)[]): LatencySummary | null {
   const counted = all.filter((each) => each !== null)
   if (counted.length <= 1) return counted[0] ?? null

@@ -5,26 +5,26 @@ import { topicId } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { ConnectionEvents } from './traffic.ts'
 
-/** Connections and topics that are listed one by one; more are counted. */
+/** The most connections that are listed one by one; more are counted. So for topics. */
 const MAX_CONNECTIONS = 300
 const MAX_TOPICS = 500
-/** How many of each are sent at a time. */
+/** Rows that are sent a tick. */
 const CONNECTIONS_A_TICK = 50
 const TOPICS_A_TICK = 100
 
 type Closed = NonNullable<AdminConnection['closed']>
 
-/** The connections and topics that inspectors list, and what of them has changed since it was last sent. */
+/** The connections and topics that inspectors list, and their changes since the last tick. */
 export class LiveDirectory implements ConnectionEvents {
   readonly #connections: Connections
   readonly #topics: Topics
   readonly #closing: (connection: string, code: number) => Closed
-  /** By id; what was sent of each last. */
+  /** By id, with the row that was sent last. */
   readonly #listed = new Map<string, { readonly connection: Connection; sent: AdminConnection | null; closed: Closed | null }>()
   readonly #changed = new Set<string>()
   readonly #topicsChanged = new Map<string, { readonly subTopic: string; readonly private: boolean }>()
   readonly #topicsListed = new Set<string>()
-  /** Where the round through the connections stands: their counters are looked at in turns. */
+  /** Counters change all the time, so connections are compared in turns, some a tick. */
   #round: Iterator<string> | null = null
 
   constructor(connections: Connections, topics: Topics, closing: (connection: string, code: number) => Closed) {
@@ -54,7 +54,7 @@ export class LiveDirectory implements ConnectionEvents {
     }
   }
 
-  /** What is new since the last call. */
+  /** The rows that changed since the last call. */
   takeChanges(): { readonly topics: readonly AdminTopic[]; readonly connections: readonly AdminConnection[] } {
     return { topics: this.#takeTopics(), connections: this.#takeConnections() }
   }
@@ -119,7 +119,7 @@ export class LiveDirectory implements ConnectionEvents {
         break
       }
       const { connection, sent } = this.#listed.get(next.value)!
-      if (sent === null || hasMoved(sent, connection.inspect())) this.#send(next.value, connections)
+      if (sent === null || hasMoved(sent, rowOf(connection))) this.#send(next.value, connections)
     }
     return connections
   }
@@ -147,13 +147,40 @@ function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {
 
 const MAX_CLAIMS_BYTES = 2_048
 
-/** Claims may hold anything; of very large ones only those that identify the user are shown. */
+/** Claims may be large; of large ones only those that identify the user are shown. */
 function shown(connection: Connection): AdminConnection {
-  const inspected = connection.inspect()
-  if (JSON.stringify(inspected.claims).length <= MAX_CLAIMS_BYTES) return inspected
+  const whole = rowOf(connection)
+  if (JSON.stringify(whole.claims).length <= MAX_CLAIMS_BYTES) return whole
   const few = ['role', 'sub', 'iss', 'exp'].flatMap((name) => {
-    const value = inspected.claims[name]
+    const value = whole.claims[name]
     return typeof value === 'number' || (typeof value === 'string' && value.length <= 200) ? [[name, value] as const] : []
   })
-  return { ...inspected, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
+  return { ...whole, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
+}
+
+/** A connection, as an inspector lists it. */
+function rowOf(connection: Connection): AdminConnection {
+  return {
+    id: connection.id,
+    role: textOf(connection.claims['role']),
+    claims: connection.claims,
+    address: connection.address,
+    userAgent: connection.userAgent,
+    vsn: connection.version,
+    connectedAt: connection.connectedAt,
+    lastHeartbeatAt: connection.lastHeartbeatAt,
+    channels: Array.from(connection.channels, ({ subTopic, request, identity }) => ({
+      topic: subTopic,
+      private: request.private,
+      role: identity?.role ?? null,
+      sub: textOf(identity?.claims['sub']),
+    })),
+    received: connection.framesReceived,
+    sent: connection.output.messages,
+    queueBytes: connection.backlogBytes,
+  }
+}
+
+function textOf(claim: unknown): string | null {
+  return typeof claim === 'string' ? claim : null
 }

@@ -52,7 +52,7 @@ describe('a row', () => {
 })
 
 describe('a buffer', () => {
-  test('takes so many rows, counts the rest, and begins anew after each take', () => {
+  test('takes so many rows, counts the rest, and starts over after each take', () => {
     const log = offered(Array.from({ length: 1_000 }, () => message('{}')))
     expect(log.takesTraffic).toBe(false)
     expect(log.take()).toMatchObject({ rows: { length: MAX_ROWS }, skipped: 1_000 - MAX_ROWS })
@@ -60,7 +60,7 @@ describe('a buffer', () => {
     expect(offered([message('{}')], log).take()).toMatchObject({ rows: [{ id: 1, at: 7 }], skipped: 0 })
   })
 
-  test('a burst of messages does not crowd out who came and what was refused', () => {
+  test('a burst of messages does not crowd out connections and refusals', () => {
     const log = offered([...Array.from({ length: 1_000 }, () => message('{}')), join('late')])
     expect(log.take()!.rows.at(-1)).toMatchObject({ kind: 'join', connection: 'late' })
   })

@@ -1,14 +1,14 @@
 import type { AdminLog, AdminLogRow, AdminWatch } from '@tidewire/protocol'
 import { rowContent, rowMatches, type LogEvent } from './log-row.ts'
 
-/** Rows of messages and changes between two takes; other rows have as many of their own, so that a burst does not crowd them out. */
+/** The most rows of messages and changes between two takes. Other rows have a bound of their own, so that a burst does not crowd them out. */
 export const MAX_ROWS = 20
-/** With something to match, so many events are looked at between two takes. */
+/** With a filter, the most events that are matched between two takes. */
 const MAX_EXAMINED = 200
 
 /**
- * What one inspector gets between two takes: the first rows, and how many more there were. Once it is full, what
- * happens costs a comparison and a count.
+ * The rows for one inspector between two takes: the first ones, and the number of the others. Once it is full, an
+ * event costs a comparison and a count.
  */
 export class LogBuffer {
   watch: AdminWatch = { payloads: false, match: '' }
@@ -24,7 +24,7 @@ export class LogBuffer {
     this.#match = watch.match.toLowerCase()
   }
 
-  /** Whether rows of messages and changes are still taken; when not, `skip` is all that is left. */
+  /** Whether rows of messages and changes are still taken; if not, call `skip`. */
   get takesTraffic(): boolean {
     return this.#traffic < MAX_ROWS && this.#examined < MAX_EXAMINED
   }
@@ -46,7 +46,7 @@ export class LogBuffer {
     this.#rows.push({ id: nextId(), at, ...rowContent(logEvent, this.watch.payloads) })
   }
 
-  /** What gathered since the last take; `null`: nothing. */
+  /** The rows since the last take; `null`: none. */
   take(): AdminLog | null {
     if (this.#rows.length === 0 && this.#skipped === 0) return null
     const log = { rows: this.#rows, skipped: this.#skipped }

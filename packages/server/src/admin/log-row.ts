@@ -10,7 +10,7 @@ export type LogEvent =
   | { readonly kind: 'disconnect'; readonly connection: string; readonly code: number }
   | { readonly kind: 'decision'; readonly decision: Decision }
 
-/** Payloads are shown to so many bytes; of longer ones it is said how long they were. */
+/** Longer payloads are cut to so many bytes, and shown with their length. */
 export const MAX_PAYLOAD_BYTES = 2_048
 const MAX_TEXT = 300
 
@@ -73,7 +73,7 @@ function eventOf({ kind, event, encoding, payload }: SentMessage): string | null
   return eventWithin(payload)
 }
 
-/** So much of a broadcast is parsed for its event; of longer ones only the beginning is looked at. */
+/** Longer broadcasts are not parsed for their event; only their beginning is searched. */
 const MAX_PARSED_BYTES = 4_096
 const EVENT_AT_BEGINNING = /^\s*\{\s*(?:"type"\s*:\s*"broadcast"\s*,\s*)?"event"\s*:\s*("(?:[^"\\]|\\.)*")/
 
@@ -90,7 +90,7 @@ function eventWithin(payload: Uint8Array): string | null {
   }
 }
 
-/** The beginning of a payload as text, and how long it was when that is not all. A character is never cut in two. */
+/** The beginning of a payload as text, with its length where it was cut. No character is cut in two. */
 function shown(payload: Uint8Array, encoding: SentMessage['encoding'] = 'json'): Pick<AdminLogRow, 'payload' | 'truncated'> {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, Math.min(payload.length, MAX_PAYLOAD_BYTES))
   const isWhole = payload.length <= MAX_PAYLOAD_BYTES

@@ -5,7 +5,7 @@ export interface DatedDecision extends Decision {
   readonly at: number
 }
 
-/** So many are kept: what was refused before the inspector was opened is what it is opened for. */
+/** Decisions that are kept. An inspector is opened because of a refusal, which came before it. */
 const KEPT = 200
 
 /** The last decisions of a server. */
@@ -18,7 +18,7 @@ export class RecentDecisions {
     this.#next = (this.#next + 1) % KEPT
   }
 
-  /** Those of a connection and a topic, as far as they are given, with those of the whole socket; the newest first. */
+  /** The decisions about a connection and a topic, where given, and about the whole socket; newest first. */
   about(connection: string | null, topic: { readonly name: string; readonly private: boolean } | null): readonly DatedDecision[] {
     const order = [...this.#kept.slice(this.#next), ...this.#kept.slice(0, this.#next)].toReversed()
     return order.filter(
@@ -29,7 +29,7 @@ export class RecentDecisions {
   }
 }
 
-/** The one of the same name, where it is not known which one was meant. */
+/** Where a decision does not say whether its topic is private, both topics of the name count. */
 function isAbout(decision: Decision, topic: { readonly name: string; readonly private: boolean }): boolean {
   return decision.topic === topic.name && (decision.private ?? topic.private) === topic.private
 }

@@ -3,7 +3,7 @@ import { Latencies } from './latency.ts'
 import type { LogBuffer } from './log-buffer.ts'
 import type { LogEvent } from './log-row.ts'
 
-/** Connections and memberships that begin and end. */
+/** Is notified of connections and channels that begin and end. */
 export interface ConnectionEvents {
   connected(connection: string): void
   disconnected(connection: string, code: number): void
@@ -12,13 +12,12 @@ export interface ConnectionEvents {
 }
 
 /**
- * What an inspector sees of a server, while there is one: exact counts, and rows of a log as far as its buffers take
- * them. It is attached as an observer, so that a server without inspectors does nothing for it.
+ * Collects for inspectors, while there is one: exact counts, and rows of the log as far as their buffers take them. It is attached as an observer, so that a server without inspectors does nothing for it.
  */
 export class Traffic implements Observer {
   readonly fanOut: Latencies = new Latencies()
   readonly insertToFrame: Latencies = new Latencies()
-  /** One for each inspector. */
+  /** The log of each inspector. */
   logs: readonly LogBuffer[] = []
   readonly #connectionEvents: ConnectionEvents
   readonly #runtime: Pick<Runtime, 'now'>
@@ -73,7 +72,7 @@ export class Traffic implements Observer {
     this.fanOut.add(ms)
   }
 
-  /** Messages since the last call. */
+  /** The numbers of messages since the last call. */
   takeCounts(): { readonly received: number; readonly delivered: number } {
     const counts = { received: this.#received, delivered: this.#delivered }
     this.#received = 0
@@ -88,7 +87,7 @@ export class Traffic implements Observer {
     this.#log({ kind, connection, topic, private: isPrivate })
   }
 
-  /** Whether a row would be taken by anybody; where not, it is counted. */
+  /** Whether some inspector would take a row; one that none takes is counted. */
   #takesTraffic(): boolean {
     for (const log of this.logs) if (log.takesTraffic) return true
     for (const log of this.logs) log.skip()

@@ -9,14 +9,14 @@ import { Traffic } from './traffic.ts'
 const LOG_INTERVAL_MS = 100
 const LOGS_A_TICK = 5
 
-/** The inspectors that are open. */
+/** The inspectors that are joined. */
 export interface Inspectors {
   all(): Iterable<Inspector>
-  /** The key of one is not good any more; it must be gone when this returns. */
+  /** The key of an inspector has expired. It must be gone when this returns. */
   expired(inspector: Inspector): void
 }
 
-/** What is there only while an inspector is open: sends the log and the figures (rule I4) until it is stopped. */
+/** Sends the log and the figures (rule I4). Exists only while an inspector is joined. */
 export class Watch {
   readonly directory: LiveDirectory
   readonly traffic: Traffic

@@ -24,7 +24,7 @@ const SHOWN_DECISIONS = 5
 
 const NO_DATABASE = 'This server was started without a database: private channels and row changes are decided there.'
 
-/** Why a user does or does not get what is sent to a topic, or a row change: the server's own checks, and those of Postgres. Never rejects. */
+/** Explains why a user does or does not get the messages of a topic, or a row change: by the server's own checks, and those of Postgres. Never rejects. */
 export async function why(question: WhyQuestion, context: WhyContext): Promise<WhyResult> {
   const connection = 'connection' in question.user ? context.connections.find(question.user.connection) : undefined
   if ('connection' in question.user && connection === undefined)
@@ -70,7 +70,7 @@ async function aboutChange(question: About<'change'>, connection: Connection | n
   return [...steps, ...decisions.map(decisionStep)]
 }
 
-/** The identity that a channel acts for; without one, that of the socket. */
+/** The identity of the channel, or of the socket where there is no channel. */
 function identityOf(user: WhyUser, connection: Connection | null, channel: Channel | undefined): Identity {
   if (!('connection' in user)) return { role: user.role, claims: { ...user.claims, role: user.role }, headers: {} }
   if (channel?.identity) return channel.identity
@@ -79,23 +79,23 @@ function identityOf(user: WhyUser, connection: Connection | null, channel: Chann
 }
 
 function tokenStep({ role, claims }: Identity, nowMs: number): WhyStep {
-  const who = whoIs(role, claims)
+  const user = userOf(role, claims)
   if (role === '') return { check: 'token', outcome: 'no', text: 'The token names no role.' }
   const expiresAt = expiryOf(claims)
   const at = expiresAt === null ? {} : { at: expiresAt }
   return expiresAt !== null && expiresAt <= nowMs
-    ? { check: 'token', outcome: 'no', text: `The token of ${who} has expired.`, ...at }
-    : { check: 'token', outcome: 'yes', text: `Acts as ${who}.`, ...at }
+    ? { check: 'token', outcome: 'no', text: `The token of ${user} has expired.`, ...at }
+    : { check: 'token', outcome: 'yes', text: `Acts as ${user}.`, ...at }
 }
 
-/** No calendar goes further than this, in Unix milliseconds. */
+/** The last moment that a `Date` can hold, Unix milliseconds. */
 const END_OF_TIME = 8.64e15
 
 function expiryOf({ exp }: Identity['claims']): number | null {
   return typeof exp === 'number' ? Math.max(-END_OF_TIME, Math.min(END_OF_TIME, exp * 1_000)) : null
 }
 
-function whoIs(role: string, { sub }: Identity['claims']): string {
+function userOf(role: string, { sub }: Identity['claims']): string {
   return typeof sub === 'string' ? `role ${role}, user ${sub.slice(0, 100)}` : `role ${role}`
 }
 
@@ -153,7 +153,7 @@ function joinedStep(connection: Connection, channels: readonly Channel[], topic:
 
 interface WantedEntry {
   readonly channel: Channel
-  /** Blank: none. */
+  /** Empty: no filter. */
   readonly filter: string
 }
 
@@ -184,7 +184,7 @@ function wantedStep(connection: Connection, wanted: readonly WantedEntry[], tabl
   }
 }
 
-/** What happened before does not decide now, but may be what is asked about. */
+/** A past decision says nothing about the next message, but may be the one that the question is about. */
 function decisionStep({ kind, code, detail, at }: DatedDecision): WhyStep {
   return { check: 'decision', outcome: 'unknown', text: `Earlier (${kind}, ${code}): ${detail}`, at }
 }

@@ -5,7 +5,7 @@ import type { Claims, TokenFault } from '../ports.ts'
 /** Claims that must be there with exactly these values, for example `{ iss: 'https://auth.example' }`. */
 export type RequiredClaims = { readonly [claim: string]: unknown }
 
-/** Why a caller is refused, with or without a token. */
+/** Why a token, or its absence, is refused. */
 export type TokenRefusal =
   | TokenFault
   | { readonly code: 'missing' }
@@ -25,14 +25,14 @@ export type CheckedClaims =
     }
   | { readonly ok: false; readonly refusal: TokenRefusal }
 
-/** A token as it is verified: people paste tokens with line breaks, and query parameters arrive encoded twice. */
+/** Removes line breaks, which come with pasted tokens, and decodes once more: query parameters may arrive encoded twice. */
 export function normalizeToken(token: string): string {
   return decodeUri(token).replace(/\s+/g, '')
 }
 
 /**
- * What the claims of a token with a good signature must say (rule A2). `exp` is compared in whole seconds and without
- * leeway; `nbf` and `aud` are not looked at unless required.
+ * Checks the claims of a token whose signature is good (rule A2). `exp` is compared in whole seconds and without
+ * leeway; `nbf` and `aud` are ignored unless required.
  */
 export function checkClaims(claims: Claims, nowMs: number, required: RequiredClaims = {}): CheckedClaims {
   const { exp, iat, role } = claims
@@ -47,7 +47,7 @@ export function checkClaims(claims: Claims, nowMs: number, required: RequiredCla
   return { ok: true, role, expMs: Math.min(Math.round(exp) * 1000, Number.MAX_SAFE_INTEGER), claims: roundedClaims(claims, exp, iat) }
 }
 
-/** Claims of a remembered token stay one object, so that what follows from them can be remembered with them. */
+/** By the claims as they came: one token has one claims object, so that others can cache by it. */
 const rounded = new WeakMap<Claims, Claims>()
 
 function roundedClaims(claims: Claims, exp: number, iat: unknown): Claims {
@@ -117,7 +117,7 @@ export function tokenSystemMessage(refusal: TokenRefusal): string {
   }
 }
 
-/** For observers: one word and a sentence. The texts for clients are fixed by the protocol and say less. */
+/** The code and sentence for observers. The texts for clients are fixed by the protocol and say less. */
 export function describeTokenRefusal(refusal: TokenRefusal): { readonly code: DecisionCode; readonly detail: string } {
   switch (refusal.code) {
     case 'missing':

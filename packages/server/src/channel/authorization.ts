@@ -4,7 +4,7 @@ import type { ChannelConnection, Services } from './services.ts'
 /** What a channel's machine asks before it goes on. */
 export type Question = Extract<ChannelEffect, { type: 'verify' | 'ask-read' | 'ask-write' }>
 
-/** Who asks, as far as the answer depends on it. */
+/** A channel, as far as the answer depends on it. */
 export interface Asker {
   readonly subTopic: string
   readonly connection: Pick<ChannelConnection, 'headers'>
@@ -12,10 +12,10 @@ export interface Asker {
   readonly closed: boolean
 }
 
-/** Asks whether a token is good, or what its holder may read or write. `answer` gets what the machine goes on with, once. */
+/** Asks whether a token is good, or what its identity may read or write. `answer` gets the event for the machine, once. */
 export function ask(question: Question, channel: Asker, answer: (event: ChannelEvent) => void): void {
   const { subTopic, connection, services } = channel
-  // The headers are one object for as long as the socket lives.
+  // The headers are one object per socket, so they identify it.
   const asker = { origin: connection.headers, isWaiting: () => !channel.closed }
   switch (question.type) {
     case 'verify': {

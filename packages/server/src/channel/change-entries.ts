@@ -14,7 +14,7 @@ export function changeEntries(request: JoinRequest, subTopic: string): readonly 
   const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
   const idOf = new Map<string, number>()
   const taken = new Set<number>()
-  /** Where the search for a free id goes on, by hash: many entries may be made to have the same one. */
+  /** Where the search for a free id goes on, by hash: a client may send many entries that have the same hash. */
   const nextOf = new Map<number, number>()
   return entries.map((entry) => {
     const text = canonical(entry)
@@ -35,7 +35,7 @@ export function echo({ id, entry }: ChangeEntry): unknown {
   return isJsonObject(entry) ? { ...entry, id } : { id, entry }
 }
 
-/** `schema[:table[:filter]]`, the way of old clients. */
+/** `schema[:table[:filter]]`, the sub-topic by which old clients ask for row changes. */
 export function legacyEntry(subTopic: string): Record<string, string> {
   const [schema, table, ...filter] = subTopic.split(':')
   return {
@@ -45,7 +45,7 @@ export function legacyEntry(subTopic: string): Record<string, string> {
   }
 }
 
-/** 27 bits, as clients of the reference are used to. */
+/** 27 bits, as the ids of the reference have. */
 const ID_MASK = 0x7ffffff
 
 /** FNV-1a. */
@@ -55,7 +55,7 @@ function hash(text: string): number {
   return (state >>> 0) & ID_MASK
 }
 
-/** JSON with sorted keys, so that the order in which a client writes them does not matter. Its depth is bound (rule L9). */
+/** JSON with sorted keys, so that the order in which a client writes them does not matter. Its depth is bounded (rule L9). */
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   if (!isJsonObject(value)) return JSON.stringify(value)

@@ -47,7 +47,7 @@ describe('a join with row changes', () => {
     listener.change('postgres_changes', Buffer.from('{}'))
   })
 
-  test('that waits for them is answered when they are live, and told so after the reply', async () => {
+  test('that waits for them is answered when they are live, and its notice follows the reply', async () => {
     const feed = new Feed()
     const node = new NodeInProcess({}, { changeFeed: feed })
     const socket = join(node, { wait: true })

@@ -1,28 +1,15 @@
-import type { DecisionCode } from '../decision-code.ts'
-import { CHANGES_FAULTS, type ChangesFault, type ChangesFaultCode, type JoinRequest, type JsonObject } from '@tidewire/protocol'
-import type { ChangeFeed, ChangeHandle, Identity, Runtime, TimerHandle } from '../ports.ts'
+import { CHANGES_FAULTS, type ChangesFault, type JsonObject } from '@tidewire/protocol'
+import type { ChangeHandle, Identity, TimerHandle } from '../ports.ts'
 import { changeEntries, echo, type ChangeEntry } from './change-entries.ts'
+import type { ChannelEvent } from './channel-state.ts'
+import type { JoinedChannel } from './joined-channel.ts'
+import { report } from './refusals.ts'
 
-/** What a subscription needs of its channel. */
-export interface ChangeReceiver {
-  readonly subTopic: string
-  readonly request: JoinRequest
-  deliverChange(event: string, payload: Uint8Array): void
-  /** Sends a `system` message about the changes. */
-  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void
-  /** Reports a refusal, or a warning while the changes flow, to the observer. */
-  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: ChangesFaultCode, detail: string): void
-}
+/** Characters of a hint in the log: hints quote names that clients chose. */
+const MAX_DETAIL = 300
 
-export type Opening =
-  | { readonly ok: true }
-  | {
-      readonly ok: false
-      readonly code: DecisionCode
-      readonly reason: string
-      /** Added to the reply. */
-      readonly fault?: ChangesFault | undefined
-    }
+/** How the row changes of a join opened, as the channel's machine takes it. */
+type Opening = Extract<ChannelEvent, { type: 'changes-live' | 'changes-refused' }>
 
 export const NO_DATABASE = 'This server was started without a database: there are no Postgres changes'
 const NO_DATABASE_FAULT = { code: 'no-database', hint: 'Start the server with a database: DATABASE_URL, or `tidewire dev`.' } as const
@@ -31,25 +18,23 @@ type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => v
 
 /** The row changes of one channel: asked for in its join, delivered while it is joined. */
 export class ChangeSubscription {
-  readonly #receiver: ChangeReceiver
-  readonly #feed: ChangeFeed | null
+  readonly #channel: JoinedChannel
   readonly #entries: readonly ChangeEntry[]
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
   #isOpen = false
   #closed = false
-  /** Answers a join that waits; does nothing once it is answered. */
+  /** Answers the join that waits; later calls do nothing. */
   #settle: (opening: Opening) => void = () => {}
 
-  constructor(receiver: ChangeReceiver, feed: ChangeFeed | null) {
-    this.#receiver = receiver
-    this.#feed = feed
-    this.#entries = changeEntries(receiver.request, receiver.subTopic)
+  constructor(channel: JoinedChannel) {
+    this.#channel = channel
+    this.#entries = changeEntries(channel.request, channel.subTopic)
   }
 
   /** Whether the join is answered only when the changes are live (rule J7). */
   get isAwaited(): boolean {
-    return this.#entries.length > 0 && this.#receiver.request.postgresChangesOptions.wait
+    return this.#entries.length > 0 && this.#channel.request.postgresChangesOptions.wait
   }
 
   /** The entries as the join reply echoes them. */
@@ -57,8 +42,8 @@ export class ChangeSubscription {
     return this.#entries.map(echo)
   }
 
-  /** Opens before the join is answered; `answer` is called once, with how it went. What the feed says meanwhile is the channel's to hold. */
-  await(identity: Identity, runtime: Runtime, answer: (opening: Opening) => void): void {
+  /** Opens before the join is answered, and calls `answer` once. The channel's writer holds what the feed delivers meanwhile. */
+  await(identity: Identity, answer: (opening: Opening) => void): void {
     let pending = true
     const settle = (opening: Opening): void => {
       if (!pending) return
@@ -66,25 +51,28 @@ export class ChangeSubscription {
       this.#deadline?.cancel()
       answer(opening)
     }
-    const { timeoutMs } = this.#receiver.request.postgresChangesOptions
+    const { timeoutMs } = this.#channel.request.postgresChangesOptions
     const late = `PostgresChangesSubscribeTimeout: Timed out after ${timeoutMs}ms waiting for the postgres_changes subscription`
     this.#settle = settle
     this.#isOpen = true
-    this.#deadline = runtime.setTimer(() => settle({ ok: false, code: 'changes-late', reason: late }), timeoutMs)
+    this.#deadline = this.#channel.services.runtime.setTimer(
+      () => settle({ type: 'changes-refused', code: 'changes-late', reason: late }),
+      timeoutMs,
+    )
     this.#open(identity, (status, message, extra) => {
       if (this.#closed) return
       if (pending && status === 'error') return settle(this.#refusal(message, extra))
       this.#notify(status, message, extra)
-      settle({ ok: true })
+      settle({ type: 'changes-live' })
     })
   }
 
-  /** Does not wait any longer. */
+  /** Answers a join that still waits as if the changes were live. */
   answerNow(): void {
-    this.#settle({ ok: true })
+    this.#settle({ type: 'changes-live' })
   }
 
-  /** The channel is joined and its reply sent: opens, unless that was awaited. */
+  /** The join has its reply: opens, unless that was done before the reply. */
   joined(identity: Identity): void {
     if (!this.#isOpen && this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
   }
@@ -103,38 +91,44 @@ export class ChangeSubscription {
     const fault = faultOf(extra)
     // An unreachable database is the server's trouble, which the feed reports once and not for each channel.
     if (fault !== null && fault.code !== 'database-unavailable')
-      this.#receiver.observeChanges(extra?.['live'] === true ? 'changes-withheld' : 'changes-refused', fault.code, fault.hint)
-    this.#receiver.notifyChanges(status, message, extra)
+      report(this.#channel, extra?.['live'] === true ? 'changes-withheld' : 'changes-refused', fault.code, fault.hint.slice(0, MAX_DETAIL))
+    this.#channel.writer.aboutChanges(status, message, extra)
   }
 
   #refusal(message: string, extra?: JsonObject): Opening {
     const reason = `RealtimeDisabledForConfiguration: ${message}`
     const fault = faultOf(extra)
-    if (fault === null) return { ok: false, code: 'changes-refused', reason }
-    // Clients of the reference join all members of the response into one text.
-    return { ok: false, code: fault.code, reason, ...(this.#receiver.request.postgresChangesOptions.positions ? { fault } : {}) }
+    if (fault === null) return { type: 'changes-refused', code: 'changes-refused', reason }
+    // Clients of the reference show all members of the response as one text, so members are added only for ours.
+    return {
+      type: 'changes-refused',
+      code: fault.code,
+      reason,
+      ...(this.#channel.request.postgresChangesOptions.positions ? { fault } : {}),
+    }
   }
 
   #open(identity: Identity, system: System): void {
-    if (this.#feed === null) return system('error', NO_DATABASE, NO_DATABASE_FAULT)
-    const { subTopic, request } = this.#receiver
+    const { subTopic, request, services } = this.#channel
+    if (services.changeFeed === null) return system('error', NO_DATABASE, NO_DATABASE_FAULT)
     const { positions, since, deletes } = request.postgresChangesOptions
-    const handle = this.#feed.open(
+    const handle = services.changeFeed.open(
       { subTopic, entries: this.#entries, identity, positions, since, deletes, legacy: request.legacy },
       {
         change: (event, payload) => {
-          if (!this.#closed) this.#receiver.deliverChange(event, payload)
+          // The buffer is full: the join is answered early, so that it does not grow without a bound.
+          if (!this.#closed && !this.#channel.writer.change(event, payload)) this.answerNow()
         },
         system,
       },
     )
     this.#handle = handle
-    // Refused at once: the channel was closed before there was a handle.
+    // The feed refused inside `open`, and the channel was closed before there was a handle.
     if (this.#closed) handle.close()
   }
 }
 
-/** The fault in what the feed adds to a `system` message, if there is one. */
+/** The fault among the members that the feed adds to a `system` message, or `null`. */
 function faultOf(extra: JsonObject | undefined): ChangesFault | null {
   const { code, hint } = extra ?? {}
   const known = CHANGES_FAULTS.find((each) => each === code)

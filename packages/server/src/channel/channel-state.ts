@@ -1,25 +1,13 @@
 import type { DecisionCode } from '../decision-code.ts'
+import type { Admission } from '../auth/admission.ts'
+import { explained, refusalOf, type Refusal } from '../auth/refusal.ts'
 import type { Transition } from '../machine.ts'
 import type { ChangesFault } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
-/** Who a channel acts for, and until when: a token whose signature and claims are good. */
-export interface Admission {
-  readonly token: string
-  readonly identity: Identity
-  /** Unix milliseconds. */
-  readonly expiresAtMs: number
-}
-
 /** What the channel may send; unknown until its first push. */
 export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null
-
-/** Why policies deny something: a sentence for the log, and for the client where `isShown`. */
-export interface Refusal {
-  readonly detail: string
-  readonly isShown: boolean
-}
 
 /**
  * One membership of one socket in one topic.
@@ -88,13 +76,13 @@ export type ChannelEffect =
       readonly detail?: string
       readonly fault?: ChangesFault
     }
-  /** Subscribe, reply, and send what follows a join. */
+  /** Subscribe to the topic, reply, and send what follows the reply. */
   | { readonly type: 'enter'; readonly admission: Admission; readonly reads: Reads; readonly replay: readonly StoredMessage[] }
   | { readonly type: 'change-reads'; readonly reads: Reads }
   | { readonly type: 'change-identity'; readonly identity: Identity }
-  /** Frames that waited for a decision may go on. */
+  /** Handle the frames that waited for a decision. */
   | { readonly type: 'resume' }
-  /** No decision could be had: the pushes that waited for it are refused, the next one asks again. */
+  /** The policies could not be asked: refuse the pushes that waited. The next push asks again. */
   | { readonly type: 'refuse-waiting'; readonly reason: string }
   /** Unsubscribe, untrack, close the change feed. */
   | { readonly type: 'exit' }
@@ -157,7 +145,7 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       const { authorization } = event
       if (!authorization.ok) return refuse('authorization-unavailable', authorization.reason)
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      const denial = refusalOf(authorization, options)
+      const denial = refusalOf(authorization, options.showsFailedPolicies)
       if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
       if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
       return attach(state.admission, reads, options)
@@ -200,7 +188,7 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
       if (admission.token !== state.renewing) return stay(state)
       if (!authorization.ok) return stop('authorization-unavailable', withoutCode(authorization.reason))
       const reads = { broadcast: authorization.broadcast, presence: authorization.presence }
-      const denial = refusalOf(authorization, options)
+      const denial = refusalOf(authorization, options.showsFailedPolicies)
       if (!mayJoin(reads, options)) return stop('unauthorized', noRead(options), denial)
       if ((state.reads.broadcast && !reads.broadcast) || (options.presenceEnabled && state.reads.presence && !reads.presence))
         return stop('unauthorized', `You no longer have permission to read from this Channel topic: ${options.subTopic}`, denial)
@@ -219,7 +207,7 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
       const { authorization } = event
       if (!authorization.ok)
         return { state: { ...state, writes: null }, effects: [{ type: 'refuse-waiting', reason: authorization.reason }] }
-      const refusal = refusalOf(authorization, options)
+      const refusal = refusalOf(authorization, options.showsFailedPolicies)
       const allowed = { broadcast: authorization.broadcast, presence: authorization.presence }
       const writes = refusal === undefined ? allowed : { ...allowed, refusal }
       return { state: { ...state, writes }, effects: [{ type: 'resume' }] }
@@ -237,7 +225,7 @@ function noRead(options: ChannelTransitionOptions): string {
   return `You do not have permissions to read from this Channel topic: ${options.subTopic}`
 }
 
-/** A `system` message has no code in front of its text (rule A4). */
+/** A refusal begins with a code and a colon; a `system` message has the text alone (rule A4). */
 function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
 }
@@ -262,20 +250,6 @@ function enter(admission: Admission, reads: Reads, replay: readonly StoredMessag
     state: { kind: 'joined', admission, reads, writes: null, renewing: null },
     effects: [{ type: 'enter', admission, reads, replay }, { type: 'resume' }],
   }
-}
-
-function refusalOf(
-  { detail, failed = false }: Extract<Authorization, { ok: true }>,
-  options: ChannelTransitionOptions,
-): Refusal | undefined {
-  return detail === undefined ? undefined : { detail, isShown: failed && options.showsFailedPolicies }
-}
-
-/** The text of a refusal for the client, and for the log. */
-export function explained(text: string, refusal: Refusal | undefined): { readonly shown: string; readonly logged: string } {
-  if (refusal === undefined) return { shown: text, logged: text }
-  const logged = `${text} (${refusal.detail})`
-  return { shown: refusal.isShown ? logged : text, logged }
 }
 
 function refuse(code: DecisionCode, text: string, refusal?: Refusal, fault?: ChangesFault): ChannelStep {

@@ -1,15 +1,27 @@
-import { encodeTextMessage, envelopeAround, wireTopic, type JsonObject, type Ref, type SystemPayload } from '@tidewire/protocol'
+import {
+  encodeTextMessage,
+  envelopeAround,
+  wireTopic,
+  type BroadcastGap,
+  type JsonObject,
+  type Ref,
+  type SystemPayload,
+} from '@tidewire/protocol'
 import { textFrame, webSocketFrame } from '../topic/websocket-frame.ts'
+import { JoinBuffer } from './join-buffer.ts'
 import type { ChannelConnection } from './services.ts'
 import type { TopicMembership } from './topic-membership.ts'
 
-/** Writes what is for one channel alone, in order with what its topic has pending. */
+/** Writes what is for one channel alone, in order with what its topic has pending; until a join that waits has its reply, row changes are held. */
 export class ChannelWriter {
   readonly #connection: ChannelConnection
   readonly #membership: TopicMembership
   readonly #joinRef: Ref
-  /** Replies that wait for a flush. */
+  /** Replies that wait for a flush of the topic. */
   #waiting = 0
+
+  /** `null` unless the join waits for stored messages or row changes. */
+  #joinBuffer: JoinBuffer | null = null
 
   constructor(connection: ChannelConnection, membership: TopicMembership, joinRef: Ref) {
     this.#connection = connection
@@ -17,7 +29,7 @@ export class ChannelWriter {
     this.#joinRef = joinRef
   }
 
-  /** The answer to a push. It waits for what is pending, so that a busy topic is not written out for every answer. */
+  /** The answer to a push. It follows the pending messages of the topic without flushing them: a busy topic is not written out for every answer. */
   reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
     const { topic } = this.#membership
     if (topic === null || this.#isUpToDate) return this.#write('phx_reply', { status, response }, ref)
@@ -32,6 +44,45 @@ export class ChannelWriter {
     this.push('system', { message, status, extension, channel: this.#membership.key.name, ...extra })
   }
 
+  /** A row change. Returns `false` when too many are held for the join to wait any longer. */
+  change(event: string, payload: Uint8Array): boolean {
+    if (this.#joinBuffer === null) {
+      this.#membership.deliver(event, payload)
+      return true
+    }
+    this.#joinBuffer.hold({ kind: 'change', event, payload })
+    return !this.#joinBuffer.isFull
+  }
+
+  /** A `system` message about the row changes, in order with them. */
+  aboutChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
+    if (this.#joinBuffer === null) this.system(status, 'postgres_changes', message, extra)
+    else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
+  }
+
+  /** From now on, row changes are held until `release`: they must follow the join's reply. */
+  hold(): JoinBuffer {
+    return (this.#joinBuffer ??= new JoinBuffer())
+  }
+
+  /** The join has its reply: sends what was held, without the stored messages that were replayed. `nowMs` is monotonic. */
+  release(replayed: ReadonlySet<string>, nowMs: number): void {
+    const buffer = this.#joinBuffer
+    if (buffer === null) return
+    this.#joinBuffer = null
+    this.#membership.replayed(replayed, nowMs)
+    for (const held of buffer.takeAll(replayed)) {
+      if (held.kind === 'stored') this.frame(this.#membership.frameFor(held.message))
+      else if (held.kind === 'change') this.change(held.event, held.payload)
+      else this.aboutChanges(held.status, held.message, held.extra)
+    }
+  }
+
+  /** Broadcasts of other nodes may have been missed. */
+  gap(gap: BroadcastGap): void {
+    this.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
+  }
+
   push(event: string, payload: unknown, ref: Ref = null): void {
     if (!this.#isUpToDate) this.#membership.topic?.flush()
     this.#write(event, payload, ref)
@@ -41,21 +92,26 @@ export class ChannelWriter {
   pushText(event: string, payload: Uint8Array): void {
     if (!this.#isUpToDate) this.#membership.topic?.flush()
     const { head, tail } = envelopeAround(this.#connection.version, wireTopic(this.#membership.key.name), event, this.#joinRef)
-    this.#connection.write(webSocketFrame(1, Buffer.from(head), payload, Buffer.from(tail)), 1)
+    this.#connection.output.write(webSocketFrame(1, Buffer.from(head), payload, Buffer.from(tail)), 1)
   }
 
-  /** `null`: the version of this socket has no frame for the message. */
+  /** Writes a frame; `null` where the version of this socket has none for the message. */
   frame(frame: Buffer | null): void {
-    if (frame !== null) this.#connection.write(frame, 1)
+    if (frame !== null) this.#connection.output.write(frame, 1)
   }
 
-  /** Nothing that was sent before is on its way to the channel. */
+  /** Whether all that was sent before is written. */
   get #isUpToDate(): boolean {
     return this.#waiting === 0 && !this.#membership.hasPending
   }
 
   #write(event: string, payload: unknown, ref: Ref): void {
     const message = { joinRef: this.#joinRef, ref, topic: wireTopic(this.#membership.key.name), event, payload }
-    this.#connection.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
+    this.#connection.output.write(textFrame(encodeTextMessage(this.#connection.version, message)), 1)
   }
+}
+
+const GAP_MESSAGES: Record<BroadcastGap, string> = {
+  'relay-lost': 'Broadcasts from other nodes may have been missed',
+  'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
 }

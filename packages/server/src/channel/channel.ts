@@ -1,35 +1,32 @@
 import type { DecisionCode } from '../decision-code.ts'
-import {
-  wireTopic,
-  type ClientFrame,
-  type BroadcastGap,
-  type JoinRequest,
-  type JsonObject,
-  type Ref,
-  type Version,
-} from '@tidewire/protocol'
-import { CallWindow } from '../limits/rate-counter.ts'
+import type { BroadcastGap, ClientFrame, JoinRequest, Ref, Version } from '@tidewire/protocol'
 import { Effects } from '../machine.ts'
-import type { Decision, Identity } from '../ports.ts'
+import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
-import type { Subscription, Topic } from '../topic/topic.ts'
-import { accessToken } from './access-token.ts'
+import type { Subscription } from '../topic/encoding-group.ts'
+import { accessToken } from './events/access-token.ts'
 import { ask, type Question } from './authorization.ts'
-import { broadcast } from './broadcast.ts'
-import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
-import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { broadcast } from './events/broadcast.ts'
+import { ChangeSubscription } from './change-subscription.ts'
+import {
+  channelTransition,
+  initialChannel,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelState,
+  type Writes,
+} from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
-import { JoinBuffer } from './join-buffer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
-import { newPresenceKey, presence, presenceEnds, presenceState } from './presence.ts'
-import { loadReplay, replayMessage } from './replay.ts'
+import { acceptJoin } from './join-reply.ts'
+import { ChannelPresence } from './channel-presence.ts'
+import { presence, presenceEnds } from './events/presence.ts'
+import { refuse, report } from './refusals.ts'
+import { loadReplay } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
 import { TopicMembership } from './topic-membership.ts'
 import { WaitingFrames } from './waiting-frames.ts'
-
-/** Characters of a name that a client gave, in the log. */
-const MAX_DETAIL = 300
 
 export interface ChannelOptions {
   readonly subTopic: string
@@ -39,9 +36,9 @@ export interface ChannelOptions {
   readonly request: JoinRequest
   /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
-  /** The channel is over; frames that still waited are given back. */
+  /** The channel has ended. `waiting`: frames that still waited, for the channel that replaces it. */
   onGone(channel: Channel, waiting: readonly ClientFrame[]): void
-  /** A join that came before this one was answered, and the frames after it. */
+  /** A client joined again before this join was answered. `waiting`: the frames after that join. */
   onRejoin(channel: Channel, join: ClientFrame, waiting: readonly ClientFrame[]): void
 }
 
@@ -49,7 +46,7 @@ export interface ChannelOptions {
  * One channel of one connection: runs the channel's machine, and hands the frames of a joined channel to the file of
  * their event. Frames that come before a decision wait here, in order; other channels of the socket go on.
  */
-export class Channel implements JoinedChannel, ChangeReceiver {
+export class Channel implements JoinedChannel {
   readonly joinRef: Ref
   readonly request: JoinRequest
   readonly connection: ChannelConnection
@@ -59,13 +56,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   readonly #effects = new Effects<ChannelEffect>()
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership
-  readonly #writer: ChannelWriter
+  readonly writer: ChannelWriter
   readonly #changes: ChangeSubscription
-  presentSince: number | null = null
-  #presenceKey: string | null
-  #presenceCalls: CallWindow | null = null
-  /** `null` unless the join waits for stored messages or row changes. */
-  #joinBuffer: JoinBuffer | null = null
+  #presence: ChannelPresence | null = null
 
   constructor(connection: ChannelConnection, services: Services, options: ChannelOptions) {
     this.connection = connection
@@ -74,10 +67,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     this.request = options.request
     this.#options = options
     this.#waiting = new WaitingFrames(connection.waiting, services.limits.maxFrameBytes)
-    this.#presenceKey = options.request.presenceKey
     this.#membership = new TopicMembership(this, services.topics, { name: options.subTopic, private: options.request.private })
-    this.#writer = new ChannelWriter(connection, this.#membership, this.joinRef)
-    this.#changes = new ChangeSubscription(this, services.changeFeed)
+    this.writer = new ChannelWriter(connection, this.#membership, this.joinRef)
+    this.#changes = new ChangeSubscription(this)
   }
 
   get version(): Version {
@@ -104,13 +96,13 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     return this.#membership.subscription
   }
 
-  get mayWrite(): Reads {
+  get mayWrite(): Exclude<Writes, 'asking' | null> {
     const writes = this.#state.kind === 'joined' ? this.#state.writes : null
-    return writes === null || writes === 'asking' ? { broadcast: false, presence: false } : writes
+    return writes === null || writes === 'asking' ? NOTHING : writes
   }
 
-  get presenceKey(): string {
-    return (this.#presenceKey ??= newPresenceKey(this.services.runtime))
+  get presence(): ChannelPresence {
+    return (this.#presence ??= new ChannelPresence(this.request, this.services.runtime))
   }
 
   /** Unix milliseconds until which the channel's token is good. */
@@ -118,35 +110,33 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     return this.#state.kind === 'joined' ? this.#state.admission.expiresAtMs : Infinity
   }
 
-  /** Who the channel acts for; `null` until its token is checked. */
+  /** The identity that policies see; `null` until its token is checked. */
   get identity(): Identity | null {
     return 'admission' in this.#state ? this.#state.admission.identity : null
   }
 
   write(frames: Buffer, messages: number): void {
-    this.connection.write(frames, messages)
+    this.connection.output.write(frames, messages)
   }
 
-  /** Starts the join. */
   join(): void {
     this.#ask({ type: 'verify', token: this.request.accessToken ?? this.connection.token })
   }
 
   receive(frame: ClientFrame): void {
-    const state = this.#state
-    if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
+    if (this.#state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
     else if (!this.#waiting.push(frame))
-      this.refuse(frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
+      refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
 
-  /** A new join took the topic over. */
+  /** A new join of the topic replaces this channel. */
   replace(): void {
     this.#step({ type: 'replaced' })
   }
 
   /** Sent after the join that replaced this channel has its reply. */
   sendClose(): void {
-    this.#writer.push('phx_close', {}, this.joinRef)
+    this.writer.push('phx_close', {}, this.joinRef)
   }
 
   connectionClosed(): void {
@@ -157,51 +147,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     this.#step({ type: 'stop', code, message })
   }
 
-  deliverChange(event: string, payload: Uint8Array): void {
-    const buffer = this.#joinBuffer
-    if (buffer === null) this.#membership.topic?.deliverTo(this, event, payload)
-    else {
-      buffer.hold({ kind: 'change', event, payload })
-      if (buffer.isFull) this.#changes.answerNow()
-    }
-  }
-
-  notifyChanges(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
-    if (this.#joinBuffer === null) this.#writer.system(status, 'postgres_changes', message, extra)
-    else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
-  }
-
   notifyGap(gap: BroadcastGap): void {
     if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
-    this.#writer.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
-  }
-
-  observeChanges(kind: 'changes-refused' | 'changes-withheld', code: DecisionCode, detail: string): void {
-    this.#observe(kind, code, detail.slice(0, MAX_DETAIL))
-  }
-
-  reply(ref: Ref, status: 'ok' | 'error', response: unknown): void {
-    this.#writer.reply(ref, status, response)
-  }
-
-  refuseWrite(ref: Ref, text: string): void {
-    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
-    const { shown, logged } = explained(text, writes === null || writes === 'asking' ? undefined : writes.refusal)
-    this.#refuse(ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
-  }
-
-  refuse(ref: Ref, code: DecisionCode, reason: string, response: unknown = { reason }): void {
-    this.#refuse(ref, { code, reason, detail: reason }, response)
-  }
-
-  #refuse(
-    ref: Ref,
-    { code, reason, detail }: { readonly code: DecisionCode; readonly reason: string; readonly detail: string },
-    response: unknown,
-  ): void {
-    this.#observe('push-refused', code, detail)
-    if (ref !== null) this.reply(ref, 'error', response)
-    else if (this.connection.allowNotice(code)) this.#writer.system('error', 'system', reason)
+    this.writer.gap(gap)
   }
 
   #handle(frame: ClientFrame): void {
@@ -210,9 +158,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         if (this.#decided(frame)) broadcast(this, frame)
         return
       case 'presence':
-        // One that waits comes here again, and is one call all the same.
+        // A push that waits comes here again and counts as one call.
         if (!this.#decided(frame)) return
-        if (!this.#allowPresenceCall()) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
+        if (!this.presence.allowCall(this.services)) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
         return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
@@ -221,12 +169,12 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
         if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return
-        this.reply(frame.ref, 'ok', {})
+        this.writer.reply(frame.ref, 'ok', {})
         return this.#step({ type: 'leave' })
       case 'phx_join':
         return this.#options.onRejoin(this, frame, this.#waiting.takeAll())
       default:
-        if (!this.connection.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
+        if (!this.connection.rates.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
   }
 
@@ -236,12 +184,12 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   /** Checking a token, and asking policies about it, is as much work as a join. */
   #renew(token: string): void {
-    if (this.connection.allowJoin()) return this.#step({ type: 'new-token', token })
-    this.#observe('push-refused', 'too-many-joins', 'Too many tokens per second')
+    if (this.connection.rates.allowJoin()) return this.#step({ type: 'new-token', token })
+    report(this, 'push-refused', 'too-many-joins', 'Too many tokens per second')
     this.connection.closeForJoins()
   }
 
-  /** Whether it is known what this channel may send; when not, the frame waits for it. */
+  /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */
   #decided(frame: ClientFrame): boolean {
     if (this.#state.kind !== 'joined') return false
     if (this.#state.writes === null) this.#step({ type: 'first-push' })
@@ -250,12 +198,6 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       return false
     }
     return true
-  }
-
-  #allowPresenceCall(): boolean {
-    const { maxPresenceCallsPerWindow, presenceWindowMs } = this.services.limits
-    this.#presenceCalls ??= new CallWindow()
-    return this.#presenceCalls.allows(this.services.runtime.uptime(), maxPresenceCallsPerWindow, presenceWindowMs)
   }
 
   #step(event: ChannelEvent): void {
@@ -286,22 +228,16 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         return
       }
       case 'load-replay':
-        this.#membership.hold((this.#joinBuffer = new JoinBuffer()))
+        this.#membership.hold(this.writer.hold())
         void loadReplay(this.services.messageStore, this.subTopic, this.request.replay).then((event) => this.#step(event))
         return
       case 'open-changes':
-        this.#joinBuffer ??= new JoinBuffer()
-        this.#changes.await(effect.admission.identity, this.services.runtime, (opening) =>
-          this.#step(
-            opening.ok
-              ? { type: 'changes-live' }
-              : { type: 'changes-refused', code: opening.code, reason: opening.reason, fault: opening.fault },
-          ),
-        )
+        this.writer.hold()
+        this.#changes.await(effect.admission.identity, (event) => this.#step(event))
         return
       case 'refuse-join':
-        this.#observe('join-refused', effect.code, effect.detail ?? effect.reason)
-        this.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
+        report(this, 'join-refused', effect.code, effect.detail ?? effect.reason)
+        this.writer.reply(this.#options.ref, 'error', { reason: effect.reason, ...effect.fault })
         this.#options.replaces?.sendClose()
         return
       case 'enter':
@@ -312,18 +248,17 @@ export class Channel implements JoinedChannel, ChangeReceiver {
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
         return this.#resume()
-      case 'refuse-waiting': {
+      case 'refuse-waiting':
         for (const frame of this.#waiting.takeAll()) {
-          if (frame.event === 'broadcast' || frame.event === 'presence') this.refuse(frame.ref, 'authorization-unavailable', effect.reason)
+          if (frame.event === 'broadcast' || frame.event === 'presence') refuse(this, frame.ref, 'authorization-unavailable', effect.reason)
           else this.receive(frame)
         }
         return
-      }
       case 'exit':
         return this.#exit()
       case 'system-error':
-        this.#observe('channel-closed', effect.code, effect.detail ?? effect.message)
-        return this.#writer.system('error', 'system', effect.message)
+        report(this, 'channel-closed', effect.code, effect.detail ?? effect.message)
+        return this.writer.system('error', 'system', effect.message)
       case 'phx-close':
         return this.sendClose()
       case 'forget':
@@ -331,49 +266,21 @@ export class Channel implements JoinedChannel, ChangeReceiver {
     }
   }
 
-  #observe(kind: Decision['kind'], code: DecisionCode, detail: string): void {
-    const { connection, subTopic, request } = this
-    this.services.observer.decision({
-      kind,
-      code,
-      detail,
-      connection: connection.id,
-      topic: wireTopic(subTopic),
-      private: request.private,
-    })
-  }
-
   #ask(question: Question): void {
     ask(question, this, (answer) => this.#step(answer))
   }
 
   #enter({ admission, reads, replay }: Extract<ChannelEffect, { type: 'enter' }>): void {
-    const { services, request } = this
     const topic = this.#membership.subscribe(reads)
-    services.observer.joined(this.connection.id, topic.name, request.private)
-    this.reply(this.#options.ref, 'ok', { postgres_changes: this.#changes.echoed })
-    this.#options.replaces?.sendClose()
-    if (request.presenceEnabled && reads.presence) this.#writer.pushText('presence_state', presenceState(this))
-    for (const message of replay) this.#writer.frame(replayMessage(this.version, this.joinRef, topic.name, message))
-    if (request.replicationReady) {
-      if (services.changeFeed === null) this.#writer.system('error', 'system', NO_DATABASE)
-      else this.#writer.system('ok', 'system', 'Replication connection established')
-    }
-    if (services.isClustered && !this.#membership.isRelayed) this.notifyGap('relay-unconfirmed')
-    this.#releaseJoinBuffer(topic, new Set(replay.map(({ id }) => id)))
+    acceptJoin(this, topic, {
+      ref: this.#options.ref,
+      replaces: this.#options.replaces,
+      reads,
+      replay,
+      changes: this.#changes.echoed,
+      isRelayed: !this.services.isClustered || this.#membership.isRelayed,
+    })
     this.#changes.joined(admission.identity)
-  }
-
-  #releaseJoinBuffer(topic: Topic, replayed: ReadonlySet<string>): void {
-    const buffer = this.#joinBuffer
-    if (buffer === null) return
-    this.#joinBuffer = null
-    topic.replayed(this, replayed, this.services.runtime.uptime())
-    for (const held of buffer.takeAll(replayed)) {
-      if (held.kind === 'stored') this.#writer.frame(topic.frameFor(this, held.message))
-      else if (held.kind === 'change') this.deliverChange(held.event, held.payload)
-      else this.notifyChanges(held.status, held.message, held.extra)
-    }
   }
 
   #exit(): void {
@@ -390,7 +297,4 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 }
 
-const GAP_MESSAGES: Record<BroadcastGap, string> = {
-  'relay-lost': 'Broadcasts from other nodes may have been missed',
-  'relay-unconfirmed': 'Broadcasts from other nodes may not come yet: the way to them is not confirmed',
-}
+const NOTHING: Reads = { broadcast: false, presence: false }

@@ -5,7 +5,7 @@ import type { StoredMessageBuffer } from '../topic/subscriber.ts'
 /** A join that waits is answered early when more bytes of row changes than this are held for it. */
 const MAX_CHANGE_BYTES = 1_048_576
 
-/** Something for the client of a channel whose join has no reply yet. */
+/** A message for a channel whose join has no reply yet. */
 export type Held =
   | { readonly kind: 'stored'; readonly id: string; readonly message: TopicMessage }
   | { readonly kind: 'change'; readonly event: string; readonly payload: Uint8Array }

@@ -3,7 +3,7 @@ import type { MessageStore, StoredMessage } from '../ports.ts'
 import { webSocketFrame } from '../topic/websocket-frame.ts'
 import type { ChannelEvent } from './channel-state.ts'
 
-/** Fetches what a join wants replayed, as the event that the channel's machine takes (rules R1–R4). */
+/** Fetches the stored messages that a join asks for, as an event of the channel's machine (rules R1–R4). */
 export async function loadReplay(store: MessageStore | null, subTopic: string, replay: JoinRequest['replay']): Promise<ChannelEvent> {
   if (replay === null || replay === 'invalid')
     return { type: 'replay-failed', reason: 'UnableToReplayMessages: Replay params are not valid' }
@@ -22,7 +22,7 @@ export function replayMessage(version: Version, joinRef: Ref, topic: string, sto
     const broadcast = { event, metadata: { replayed: true, id }, encoding, bytes }
     return version === '2.0.0' && fitsUserBroadcast(topic, broadcast) ? webSocketFrame(2, encodeUserBroadcast(topic, broadcast)) : null
   }
-  // The stored text goes in as it is, so that numbers keep their digits.
+  // The stored text is not parsed, so that numbers keep their digits.
   const { head, tail } = envelopeAround(version, topic, 'broadcast', joinRef)
   const before = `${head}{"event":${JSON.stringify(event)},"meta":${JSON.stringify({ id, replayed: true })},"payload":`
   return webSocketFrame(1, Buffer.from(before), bytes, Buffer.from(`,"type":"broadcast"}${tail}`))

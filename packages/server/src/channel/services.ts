@@ -1,15 +1,15 @@
-import type { DecisionCode } from '../decision-code.ts'
 import type { Version } from '@tidewire/protocol'
+import type { AdmissionResult } from '../auth/admission.ts'
+import type { ConnectionRates } from '../limits/connection-rates.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
 import type { Publisher } from '../topic/publisher.ts'
 import type { Topics } from '../topic/topics.ts'
-import type { Admission } from './channel-state.ts'
 import type { WaitingBytes } from './waiting-frames.ts'
 
-/** What every channel of a server shares. */
+/** Services of the server that all its channels share. */
 export interface Services {
   readonly runtime: Runtime
   readonly limits: Limits
@@ -33,15 +33,6 @@ export interface Services {
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }
 
-export type AdmissionResult =
-  | { readonly ok: true; readonly admission: Admission }
-  | {
-      readonly ok: false
-      readonly code: DecisionCode
-      /** For a join reply. */ readonly joinReason: string
-      /** For a `system` message. */ readonly message: string
-    }
-
 /** What a channel needs of its connection. */
 export interface ChannelConnection {
   readonly id: string
@@ -49,17 +40,11 @@ export interface ChannelConnection {
   /** The token of the upgrade; channels without one of their own act for it. */
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
-  /** What its channels keep that waits for a decision. */
+  /** Bytes of frames that wait for a decision, of all channels of the connection. */
   readonly waiting: WaitingBytes
-  /** Takes ready WebSocket frames, so many messages; never throws. */
-  write(frames: Buffer, messages: number): void
-  /** Whether one more event is within the limit of this connection. */
-  allowEvent(): boolean
-  allowPresenceEvent(): boolean
-  /** Counts a join, or a token that has to be checked like one. Whether it is within the limit of this connection. */
-  allowJoin(): boolean
-  /** Ends the socket after joins beyond the limit. */
+  readonly rates: ConnectionRates
+  /** `write` takes ready WebSocket frames that hold `messages` messages; never throws. */
+  readonly output: { write(frames: Buffer, messages: number): void }
+  /** Closes the socket for too many joins. */
   closeForJoins(): void
-  /** Whether the client may be notified of this kind of fault now, without a push to answer. */
-  allowNotice(kind: string): boolean
 }

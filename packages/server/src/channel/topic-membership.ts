@@ -1,9 +1,10 @@
-import type { TopicKey } from '../ports/topic.ts'
+import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { Reads, StoredMessageBuffer, Subscriber } from '../topic/subscriber.ts'
-import type { Subscription, Topic } from '../topic/topic.ts'
+import type { Subscription } from '../topic/encoding-group.ts'
+import type { Topic } from '../topic/topic.ts'
 import type { Topics } from '../topic/topics.ts'
 
-/** What a channel has of its topic: a subscription once it joined, and a buffer there while stored messages are read (rule R4). */
+/** A channel in its topic: a reservation while it joins, with a buffer for stored messages (rule R4), then a subscription. */
 export class TopicMembership {
   readonly key: TopicKey
   readonly #subscriber: Subscriber
@@ -29,18 +30,18 @@ export class TopicMembership {
     return this.#subscription
   }
 
-  /** Opens the topic. `null`: the messages of other nodes come. Otherwise settles when they do, or are not known to. */
+  /** Opens the topic. Returns `null` when the messages of other nodes come already; else a promise that settles when they do, or after a second. */
   attach(): Promise<boolean> | null {
     this.#reserve()
     return this.#topics.relayed(this.key)
   }
 
-  /** Whether the messages of other nodes come. */
+  /** Whether the messages of other nodes are known to come. */
   get isRelayed(): boolean {
     return this.#topics.relayed(this.key) === null
   }
 
-  /** From here on, the stored messages that are sent to the topic are held in the buffer. */
+  /** From now on, the buffer holds the stored messages that are sent to the topic. */
   hold(buffer: StoredMessageBuffer): void {
     this.#buffer = buffer
     this.#reserve().hold(buffer)
@@ -56,6 +57,21 @@ export class TopicMembership {
   /** Whether messages are pending that the channel may have to get. */
   get hasPending(): boolean {
     return this.#topic !== null && this.#subscription !== null && this.#topic.hasPending(this.#subscription)
+  }
+
+  /** Sends to this subscriber, after everything that was sent to the topic before. */
+  deliver(event: string, payload: Uint8Array): void {
+    this.#topic?.deliverTo(this.#subscriber, event, payload)
+  }
+
+  /** A frame for this subscriber, or `null` when its version cannot carry the message. */
+  frameFor(message: TopicMessage): Buffer | null {
+    return this.#topic?.frameFor(this.#subscriber, message) ?? null
+  }
+
+  /** The live copies of these messages are not sent to this subscriber again. `nowMs` is monotonic. */
+  replayed(ids: ReadonlySet<string>, nowMs: number): void {
+    this.#topic?.replayed(this.#subscriber, ids, nowMs)
   }
 
   setReads(reads: Reads): void {

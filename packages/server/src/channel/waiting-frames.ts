@@ -3,12 +3,12 @@ import { payloadBytes, type ClientFrame } from '@tidewire/protocol'
 /** A channel may keep this many frames waiting for its join or for a decision; more are refused. */
 const MAX_FRAMES = 1_000
 
-/** What all channels of a socket keep waiting. */
+/** Bytes that wait on all channels of one socket; shared by them. */
 export interface WaitingBytes {
   bytes: number
 }
 
-/** Frames of a channel that come before a decision, in order, within bounds. */
+/** Frames that a client sent on a channel before its join, or what it may send, is decided: in order, within bounds. */
 export class WaitingFrames {
   readonly #together: WaitingBytes
   readonly #maxBytes: number
@@ -24,7 +24,7 @@ export class WaitingFrames {
     return this.#frames.length
   }
 
-  /** Whether there was room for it. */
+  /** Returns whether there was room for the frame. */
   push(frame: ClientFrame): boolean {
     const bytes = payloadBytes(frame.payload)
     if (this.#frames.length >= MAX_FRAMES) return false
@@ -34,7 +34,7 @@ export class WaitingFrames {
     return true
   }
 
-  /** One that was taken waits again, before the others. */
+  /** Puts a frame that was taken back in front of the others. */
   putBack(frame: ClientFrame): void {
     this.#together.bytes += payloadBytes(frame.payload)
     this.#frames.unshift(frame)

@@ -1,6 +1,7 @@
 import { ADMIN_ROLE, ADMIN_TOPIC } from '@tidewire/protocol'
 import { ClusterInProcess, openToken, openVerifier, type ClusterNode, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
+import { allObservers } from '../all-observers.ts'
 import type { AdminPorts } from '../ports.ts'
 import { parseDisconnectTarget } from './node-admin.ts'
 
@@ -127,13 +128,7 @@ test('admin messages that cannot be read are reported, and harm nothing', async 
   const [all, a, b] = await cluster('a', 'b')
   const faults: string[] = []
   a!.server.watch({
-    decision: () => {},
-    connected: () => {},
-    disconnected: () => {},
-    joined: () => {},
-    left: () => {},
-    broadcast: () => {},
-    received: () => {},
+    ...allObservers([]),
     nodeEvent: (event) => void (event.kind === 'fault' && faults.push(event.fault.detail)),
   })
   for (const text of [

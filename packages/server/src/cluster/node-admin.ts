@@ -2,7 +2,7 @@ import { isJsonObject, type AdminNode, type DisconnectTarget, type JsonObject } 
 import type { Relay, RelayPeer } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
 
-/** What this node says of itself. */
+/** The figures of this node. */
 export type OwnFigures = Pick<AdminNode, 'connections' | 'topics' | 'lagBytes' | 'lagMs' | 'trouble'>
 
 export interface NodeAdminOptions {
@@ -14,17 +14,17 @@ export interface NodeAdminOptions {
   readonly figures: () => OwnFigures
   /** Closes sockets of this node. Returns how many. */
   readonly disconnect: (target: DisconnectTarget) => number
-  /** Which other nodes are processes that serve the port of this one. Their connections have ids that no other of them uses. */
+  /** Whether another node is a process that serves the port of this one. Ids of connections are unique among these. */
   readonly isSibling?: (peer: RelayPeer) => boolean
-  /** Of a sibling, for its inspectors. Returns whether it was understood. */
+  /** Takes a sibling's message for inspectors. Returns whether it was understood. */
   readonly onSibling?: (message: Message, from: string) => boolean
-  /** What a sibling asks; `undefined`: not understood. */
+  /** Answers a sibling's question; `undefined`: not understood. */
   readonly answerSibling?: (question: Message) => Promise<unknown> | undefined
 }
 
 type Message = JsonObject & { readonly id: number }
 
-/** Answers of all nodes; those that did not answer in time are named. */
+/** The sum of all nodes, with the names of those that did not answer in time. */
 export interface Disconnected {
   readonly disconnected: number
   readonly silent: readonly string[]
@@ -45,7 +45,7 @@ interface Pending {
   readonly late: TimerHandle
 }
 
-/** What an administrator asks of all nodes at once: who they are, and to end the connections of a user. */
+/** What an administrator asks of all nodes at once: their figures, and to end the connections of a user. */
 export class NodeAdmin {
   readonly #options: NodeAdminOptions
   readonly #pending = new Map<number, Pending>()
@@ -94,18 +94,18 @@ export class NodeAdmin {
     return isSibling === undefined ? [] : (relay?.peers.filter((peer) => isSibling(peer)) ?? [])
   }
 
-  /** To one, or to all of them. */
+  /** Sends to one sibling, or to all. */
   sendToSiblings(message: Message, to?: string): void {
     const those = to === undefined ? this.siblings().map(({ instance }) => instance) : [to]
     for (const instance of those) this.#options.relay?.send('admin', encode(message), instance)
   }
 
-  /** Answers of those that answered in time. */
+  /** Asks all siblings. Returns the answers that came in time. */
   async askSiblings(question: JsonObject & { readonly type: string }): Promise<readonly unknown[]> {
     return [...(await this.#ask(question, new Set(this.siblings().map(({ instance }) => instance)))).values()]
   }
 
-  /** Returns a sentence about what cannot be read. */
+  /** Takes a message of another node. Returns a sentence where it cannot be read, else `null`. */
   onNodeMessage(bytes: Uint8Array, from: string): string | null {
     const message = parse(bytes)
     if (message === null) return `An admin message of node ${from} cannot be read`
@@ -180,7 +180,7 @@ export function parseDisconnectTarget(value: unknown): DisconnectTarget | null {
 
 const UNKNOWN: OwnFigures = { connections: 0, topics: 0, lagBytes: null, lagMs: null, trouble: null }
 
-/** Of what another node says, only this: who it is, its beats have said. */
+/** Only this is taken from another node's answer: its name and instance are known from its beats. */
 function figuresOf(value: unknown): OwnFigures | null {
   if (!isJsonObject(value)) return null
   const { connections, topics, lagBytes, lagMs, trouble } = value

@@ -1,6 +1,7 @@
 import type { Message } from '@tidewire/protocol'
 import { ClusterInProcess, type ClusterNode, type SocketInProcess } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
+import { allObservers } from '../all-observers.ts'
 import { logObserver } from '../io/observability/log-observer.ts'
 import { metricsObserver } from '../io/observability/metrics-observer.ts'
 import type { Authorizer, MessageStore } from '../ports.ts'
@@ -131,7 +132,7 @@ describe('the first join of a topic on a node', () => {
     expect(gaps(messages)).toEqual([])
   })
 
-  test('is answered after a second without an answer of the broker, and who asks is notified of a gap', async () => {
+  test('is answered after a second without an answer of the broker, and a member that asks is notified of a gap', async () => {
     const [all, , b] = await cluster('a', 'b')
     b!.end.blackhole()
     const sockets = [{ gaps: true }, {}].map((broadcast) => {
@@ -193,7 +194,7 @@ describe('the first join of a topic on a node', () => {
   })
 })
 
-test('when the way to other nodes was down, members who ask are notified of a gap and others see nothing (rule B12)', async () => {
+test('when the way to other nodes was down, members that ask are notified of a gap and others see nothing (rule B12)', async () => {
   const [all, a, b] = await cluster('a', 'b')
   const [asks, does, unreadable] = [
     await joined(all, b!, { broadcast: { gaps: true } }),
@@ -221,11 +222,11 @@ describe('presence (rule P10)', () => {
         const { joins, leaves } = payload as { joins: object; leaves: object }
         return [Object.keys(joins), Object.keys(leaves)]
       })
-  const who = (key: string): object => ({ presence: { enabled: true, key } })
+  const keyed = (key: string): object => ({ presence: { enabled: true, key } })
 
   test('is seen on every node: joins, updates, leaves, and the state of a later join', async () => {
     const [all, a, b, c] = await cluster('a', 'b', 'c')
-    const [here, there] = [await joined(all, a!, who('here')), await joined(all, b!, who('there'))]
+    const [here, there] = [await joined(all, a!, keyed('here')), await joined(all, b!, keyed('there'))]
     track(here, { at: 1 })
     await all.pass(50)
     expect(diffs(there.take())).toEqual([[['here'], []]])
@@ -236,7 +237,7 @@ describe('presence (rule P10)', () => {
     await all.pass(50)
     expect(diffs(here.take()).at(-1)).toEqual([['there'], []])
     const late = c!.connect()
-    late.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config: who('late') } })
+    late.send({ topic: room, event: 'phx_join', ref: '1', joinRef: '1', payload: { config: keyed('late') } })
     await all.pass(50)
     const state = late.take().find(({ event }) => event === 'presence_state')!.payload as Record<string, { metas: { at?: number }[] }>
     expect(Object.keys(state).toSorted()).toEqual(['here', 'there'])
@@ -249,7 +250,7 @@ describe('presence (rule P10)', () => {
 
   test('of a node that is gone leaves within five seconds, and comes back when it was only cut off', async () => {
     const [all, a, b] = await cluster('a', 'b')
-    const [here, there] = [await joined(all, a!, who('here')), await joined(all, b!, who('there'))]
+    const [here, there] = [await joined(all, a!, keyed('here')), await joined(all, b!, keyed('there'))]
     track(there, {})
     await all.pass(1_000)
     here.take()
@@ -263,7 +264,7 @@ describe('presence (rule P10)', () => {
 
   test('of a draining node does not flicker for a client that comes back elsewhere', async () => {
     const [all, a, b, c] = await cluster('a', 'b', 'c')
-    const [watcher, mover] = [await joined(all, a!, who('watcher')), await joined(all, b!, who('mover'))]
+    const [watcher, mover] = [await joined(all, a!, keyed('watcher')), await joined(all, b!, keyed('mover'))]
     track(mover, {})
     await all.pass(1_000)
     watcher.take()
@@ -271,7 +272,7 @@ describe('presence (rule P10)', () => {
     mover.disconnect()
     await all.pass(500)
     expect(diffs(watcher.take())).toEqual([])
-    const returned = await joined(all, c!, who('mover'))
+    const returned = await joined(all, c!, keyed('mover'))
     track(returned, {})
     await all.pass(8_000)
     const seen = diffs(watcher.take())
@@ -282,8 +283,8 @@ describe('presence (rule P10)', () => {
 
   test('does not flicker either on the draining node itself, whose sockets are closed one after the other', async () => {
     const [all, a, b] = await cluster('a', 'b')
-    const [last, first] = [await joined(all, a!, who('last')), await joined(all, a!, who('first'))]
-    const elsewhere = await joined(all, b!, who('elsewhere'))
+    const [last, first] = [await joined(all, a!, keyed('last')), await joined(all, a!, keyed('first'))]
+    const elsewhere = await joined(all, b!, keyed('elsewhere'))
     track(first, {})
     await all.pass(500)
     last.take()
@@ -292,7 +293,7 @@ describe('presence (rule P10)', () => {
     first.disconnect()
     await all.pass(2_000)
     expect(diffs(last.take())).toEqual([])
-    const returned = await joined(all, b!, who('first'))
+    const returned = await joined(all, b!, keyed('first'))
     track(returned, {})
     await all.pass(100)
     expect(diffs(last.take())).toEqual([[['first'], ['first']]])
@@ -304,7 +305,7 @@ describe('presence (rule P10)', () => {
 
   test('leaves the draining node, too, when its client does not come back', async () => {
     const [all, a] = await cluster('a', 'b')
-    const [last, first] = [await joined(all, a!, who('last')), await joined(all, a!, who('first'))]
+    const [last, first] = [await joined(all, a!, keyed('last')), await joined(all, a!, keyed('first'))]
     track(first, {})
     await all.pass(500)
     a!.server.leave()
@@ -318,15 +319,10 @@ describe('presence (rule P10)', () => {
 
   test('nothing is written for topics that have members on other nodes only', async () => {
     const [all, a, b] = await cluster('a', 'b')
-    const there = await joined(all, b!, who('there'))
+    const there = await joined(all, b!, keyed('there'))
     const seen: string[] = []
     a!.server.watch({
-      decision: () => {},
-      connected: () => {},
-      disconnected: () => {},
-      joined: () => {},
-      left: () => {},
-      received: () => {},
+      ...allObservers([]),
       broadcast: (topic) => void seen.push(topic),
     })
     track(there, {})

@@ -5,7 +5,8 @@ import type { Runtime } from '../ports/runtime.ts'
 import type { NodeAdmin } from './node-admin.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { PresenceReplication } from '../presence/presence-replication.ts'
-import type { PresenceDiffs, PresenceTracker } from '../presence/presence-tracker.ts'
+import type { PresenceDiffs } from '../presence/presence-diff.ts'
+import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { Publisher } from '../topic/publisher.ts'
 import { topicKeyOf } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
@@ -23,7 +24,7 @@ export interface NodesOptions {
 const POLL_MS = 20
 const GREETING_MS = 250
 
-/** The other nodes, as they concern this one: publishes what they relay, keeps presence equal, and notifies channels of gaps. */
+/** The other nodes: publishes their messages here, keeps presence equal, and notifies channels of gaps. */
 export class Nodes implements RelayListener {
   readonly #runtime: Runtime
   readonly #relay: Relay
@@ -55,8 +56,8 @@ export class Nodes implements RelayListener {
   }
 
   /**
-   * Resolves when this node holds the presence of the others, or after `withinMs`: a client that joined before would be shown a
-   * world without those who are on other nodes.
+   * Resolves when this node holds the presence of the others, or after `withinMs`: a client that joined before would see a
+   * presence without the members of other nodes.
    */
   async synchronized(withinMs: number): Promise<void> {
     const deadline = this.#runtime.uptime() + withinMs
@@ -71,7 +72,7 @@ export class Nodes implements RelayListener {
     return this.#presence.holdsAllOf(peers.map(({ instance }) => instance))
   }
 
-  /** The other nodes are notified that the clients of this one are about to come back elsewhere. */
+  /** Notifies the other nodes that the clients of this one are about to come back on them. */
   leave(): void {
     this.#relay.leave()
     this.#presence.leave()

@@ -1,4 +1,5 @@
 import type { ClientFrame, Version } from '@tidewire/protocol'
+import type { ConnectionRates } from '../limits/connection-rates.ts'
 
 /** A socket as the admin channel sees it. */
 export interface AdminPeer {
@@ -6,14 +7,11 @@ export interface AdminPeer {
   readonly version: Version
   /** The token of the upgrade. */
   readonly token: string
-  /** It was opened by a page of another origin. */
+  /** The socket was opened by a page of another origin. */
   readonly foreignOrigin: boolean
   readonly backlogBytes: number
-  /** Whether one more frame is within the limit of events. */
-  allowEvent(): boolean
-  /** Whether one more join, or another key, is within the limit of joins. */
-  allowJoin(): boolean
-  /** Ends the socket after joins beyond the limit. */
+  readonly rates: ConnectionRates
+  /** Closes the socket for too many joins. */
   closeForJoins(): void
   write(frames: Buffer, messages: number): void
 }

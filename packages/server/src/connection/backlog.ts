@@ -1,16 +1,16 @@
-/** How long what waits for a receiver may wait, and how much may. */
+/** Bounds on the bytes that wait for a receiver, in size and time. */
 export interface BacklogLimits {
-  /** So much may wait for a receiver that takes nothing. */
+  /** Bytes that may wait for a receiver that takes nothing. */
   readonly maxBytes: number
-  /** So much may wait for one that keeps taking. */
+  /** Bytes that may wait for a receiver that keeps taking. */
   readonly maxMovingBytes: number
-  /** Over `maxBytes`, something must be taken within this time. */
+  /** Over `maxBytes`, the receiver must take something within this time. */
   readonly maxPauseMs: number
-  /** Over `maxBytes`, nothing may wait longer than this. */
+  /** Over `maxBytes`, no byte may wait longer than this. */
   readonly maxWaitMs: number
 }
 
-/** What a receiver has taken so far, and what waits for it. */
+/** The state of a receiver at one moment. */
 export interface BacklogReading {
   /** Bytes that were written to it. */
   readonly written: number
@@ -21,12 +21,12 @@ export interface BacklogReading {
   readonly now: number
 }
 
-/** How often it is noted how far a receiver was written to. */
+/** A mark of how much was written is kept for each of these spans, to know the age of the oldest byte that waits. */
 const MARK_MS = 1_000
-/** The longest time that counts between two looks. They come once a second: more is this process, which was not running. */
+/** Readings come at least once a second. A longer gap means that this process did not run, and counts as a second. */
 const MAX_STEP_MS = 1_000
 
-/** What is known of a receiver since its backlog went over `maxBytes`. Times are on `clockMs`. */
+/** The history of a receiver since its backlog went over `maxBytes`. Times are on `clockMs`. */
 interface Over {
   lookedAt: number
   clockMs: number
@@ -42,14 +42,14 @@ interface Over {
  */
 export class Backlog {
   readonly #limits: BacklogLimits
-  /** `null`: no more waits than may. */
+  /** `null` while the backlog is within `maxBytes`. */
   #over: Over | null = null
 
   constructor(limits: BacklogLimits) {
     this.#limits = limits
   }
 
-  /** Looks at a receiver after a write, and from time to time. Whether it may stay. */
+  /** Takes a reading, after a write or a sweep. Returns whether the receiver may stay connected. */
   allows({ written, taken, backlog, now }: BacklogReading): boolean {
     const { maxBytes, maxMovingBytes, maxPauseMs, maxWaitMs } = this.#limits
     if (backlog <= maxBytes) {

@@ -18,7 +18,7 @@ export type ConnectionEvent =
   /** The backlog went over its bound. */
   | { readonly type: 'overflow' }
   | { readonly type: 'close'; readonly code: number; readonly reason: string }
-  /** As `close`, without waiting for the other side: what it goes on sending would be kept meanwhile. */
+  /** As `close`, without waiting for the other side: until it closes it could go on sending, which would have to be kept. */
   | { readonly type: 'abort'; readonly code: number; readonly reason: string }
   | { readonly type: 'transport-closed' }
 

@@ -5,36 +5,32 @@ import {
   encodeTextMessage,
   PHOENIX_TOPIC,
   subTopicOf,
-  type AdminConnection,
   type ClientFrame,
-  type FrameBounds,
-  type JoinBounds,
   type Ref,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
 import type { ChannelConnection, Services } from '../channel/services.ts'
 import type { WaitingBytes } from '../channel/waiting-frames.ts'
-import { Notices } from '../limits/notices.ts'
-import { RateCounter } from '../limits/rate-counter.ts'
+import { ConnectionRates } from '../limits/connection-rates.ts'
 import type { UnfinishedFault } from '../limits/unfinished-messages.ts'
 import { Effects } from '../machine.ts'
 import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { AdminEndpoint, AdminPeer } from './admin-endpoint.ts'
-import { Backlog, type BacklogLimits } from './backlog.ts'
+import type { ConnectionLimits } from './connection-limits.ts'
 import {
   connectionTransition,
   initialConnection,
   type ConnectionEffect,
   type ConnectionEvent,
-  type ConnectionOptions,
   type ConnectionState,
 } from './connection-state.ts'
 import { checkJoin, type JoinRefusal } from './join-check.ts'
+import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
-/** The server's sockets, as each of them needs to know. */
+/** What a connection needs to know of the server and its other connections. */
 export interface ConnectionHost {
   /** Whether a first channel of one more socket is within the limit of users. */
   mayJoin(): boolean
@@ -46,13 +42,6 @@ export interface ConnectionHost {
   readonly admin: AdminEndpoint | null
 }
 
-export interface ConnectionLimits extends ConnectionOptions {
-  readonly backlog: BacklogLimits
-  readonly frame: FrameBounds
-  readonly join: JoinBounds
-  readonly privateOnly: boolean
-}
-
 /** One socket: reads envelopes, finds the channel, keeps the limits of a socket. What a channel does is not known here. */
 export class Connection implements ChannelConnection, AdminPeer {
   readonly id: string
@@ -61,34 +50,23 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly headers: Readonly<Record<string, string>>
   readonly claims: Claims
   readonly foreignOrigin: boolean
-  readonly #userAgent: string | null
+  readonly userAgent: string | null
   readonly waiting: WaitingBytes = { bytes: 0 }
-  readonly #connectedAt: number
-  #lastHeartbeatAt: number | null = null
-  #framesReceived = 0
-  #messagesSent = 0
+  readonly rates: ConnectionRates
+  readonly output: SocketOutput
+  /** Unix milliseconds. */
+  readonly connectedAt: number
+  /** Unix milliseconds. */
+  lastHeartbeatAt: number | null = null
+  framesReceived = 0
   readonly #transport: Transport
   readonly #services: Services
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
-  readonly #maxBacklogBytes: number
   readonly #channels = new Map<string, Channel>()
-  #events: RateCounter | null = null
-  #presenceEvents: RateCounter | null = null
-  #joins: RateCounter | null = null
   #state: ConnectionState = initialConnection
   readonly #effects = new Effects<ConnectionEffect>()
-  /** Until the closing handshake starts, so that leaving a topic still writes what is pending there. */
-  #isWritable = true
   #heard = true
-  #bytesWritten = 0
-  /** Bytes that the other side had taken at the last sweep. */
-  #takenBefore = 0
-  /** `null`: no more waits than may. */
-  #backlog: Backlog | null = null
-  readonly #notices = new Notices()
-  /** Its backlog is over the bound: nothing more is written, and it is closed at the end of the turn. */
-  #overflowing = false
 
   constructor(details: ConnectionDetails, transport: Transport, services: Services, host: ConnectionHost, limits: ConnectionLimits) {
     this.id = details.id
@@ -97,13 +75,14 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.headers = details.headers
     this.claims = details.claims ?? NO_CLAIMS
     this.foreignOrigin = details.foreignOrigin ?? false
-    this.#userAgent = details.userAgent ?? null
-    this.#connectedAt = services.runtime.now()
+    this.userAgent = details.userAgent ?? null
+    this.connectedAt = services.runtime.now()
     this.#transport = transport
     this.#services = services
     this.#host = host
     this.#limits = limits
-    this.#maxBacklogBytes = limits.backlog.maxBytes
+    this.rates = new ConnectionRates(services.limits, services.runtime)
+    this.output = new SocketOutput(transport, limits.backlog, services.runtime, this)
   }
 
   get channelCount(): number {
@@ -111,38 +90,20 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   get backlogBytes(): number {
-    return this.#transport.backlogBytes()
+    return this.output.backlogBytes
   }
 
-  /** Its memberships, joined or about to be. */
+  /** Its channels, joined or joining. */
   get channels(): Iterable<Channel> {
     return this.#channels.values()
   }
 
-  /** As an inspector is shown it. */
-  inspect(): AdminConnection {
-    return {
-      id: this.id,
-      role: textOf(this.claims['role']),
-      claims: this.claims,
-      address: this.#transport.address?.() ?? null,
-      userAgent: this.#userAgent,
-      vsn: this.version,
-      connectedAt: this.#connectedAt,
-      lastHeartbeatAt: this.#lastHeartbeatAt,
-      channels: [...this.#channels.values()].map(({ subTopic, request, identity }) => ({
-        topic: subTopic,
-        private: request.private,
-        role: identity?.role ?? null,
-        sub: textOf(identity?.claims['sub']),
-      })),
-      received: this.#framesReceived,
-      sent: this.#messagesSent,
-      queueBytes: this.#transport.backlogBytes(),
-    }
+  /** The address of the other end, which may be a proxy; `null` where it is not known. */
+  get address(): string | null {
+    return this.#transport.address?.() ?? null
   }
 
-  /** Whether nothing has ended it yet. */
+  /** Whether it is neither closed nor closing. */
   get isOpen(): boolean {
     return this.#state.kind === 'open'
   }
@@ -152,11 +113,11 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.claims['sub'] === sub || [...this.#channels.values()].some(({ identity }) => identity?.claims['sub'] === sub)
   }
 
-  /** A frame from the client. A text frame comes as bytes too. */
+  /** Takes a frame from the client; the bytes of a text frame, too. */
   receive(data: Uint8Array, binary: boolean): void {
     if (this.#state.kind !== 'open') return
     this.#heard = true
-    this.#framesReceived++
+    this.framesReceived++
     const { observer, fanOutTimes } = this.#services
     observer.received(data.length)
     fanOutTimes.frameBegins()
@@ -167,57 +128,24 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   write(frames: Buffer, messages: number): void {
-    if (!this.#isWritable || this.#overflowing) return
-    this.#messagesSent += messages
-    this.#bytesWritten += frames.length
-    this.#transport.write(frames)
-    // Apart from the rest, so that this is small enough to be inlined where a topic goes through its subscribers.
-    if (this.#backlog !== null || this.#transport.backlogBytes() > this.#maxBacklogBytes) this.#watchBacklog()
+    this.output.write(frames, messages)
   }
 
-  #watchBacklog(): void {
-    if (this.#keepsUp()) return
-    this.#overflowing = true
-    // Not here: a topic is going through its subscribers, and leaving now would have it skip one, or tell some of them
-    // what this brings about before what it was about to say.
-    this.#services.runtime.endOfTurn(() => this.#step({ type: 'overflow' }))
-  }
-
-  allowEvent(): boolean {
-    const now = this.#services.runtime.uptime()
-    this.#events ??= new RateCounter(this.#services.limits.maxEventsPerSecond, now)
-    return !this.#events.add(now)
-  }
-
-  allowJoin(): boolean {
-    const now = this.#services.runtime.uptime()
-    this.#joins ??= new RateCounter(this.#services.limits.maxJoinsPerSecond, now)
-    return !this.#joins.add(now)
+  /** The backlog is over its bound: called at the end of the turn in which that was noticed. */
+  overflowed(): void {
+    this.#step({ type: 'overflow' })
   }
 
   closeForJoins(): void {
     this.close(CloseCode.goingAway, 'Too many joins per second')
   }
 
-  allowNotice(kind: string): boolean {
-    return this.#notices.allows(kind, this.#services.runtime.uptime())
-  }
-
-  allowPresenceEvent(): boolean {
-    const now = this.#services.runtime.uptime()
-    this.#presenceEvents ??= new RateCounter(this.#services.limits.maxPresenceEventsPerSecond, now)
-    return !this.#presenceEvents.add(now)
-  }
-
-  /** Looks after silence, congestion and expired tokens; called at a fixed interval. */
+  /** Checks for silence, congestion and expired tokens. To be called at a fixed interval. */
   sweep(): void {
-    const taken = this.#takenBytes()
-    // A backlog that grows may move all the same: a receiver that takes less than it is sent is not stalled.
-    const moved = this.#transport.backlogBytes() === 0 || taken > this.#takenBefore
-    if (this.#state.kind === 'open' && !this.#keepsUp()) this.#step({ type: 'overflow' })
+    const moved = this.output.hasMoved()
+    if (this.#state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
     this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
-    this.#takenBefore = taken
     const now = this.#services.runtime.now()
     for (const channel of this.#channels.values()) {
       const late = now - channel.expiresAtMs
@@ -229,16 +157,16 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#step({ type: 'close', code, reason })
   }
 
-  /** A message took too long to end, or was one too many that had not: the socket is closed, and what had come of it given back. */
+  /** Closes the socket because of a message that did not end in time, or because unfinished messages take too much memory. */
   refuseUnfinished(fault: UnfinishedFault): void {
     const detail = fault === 'frame-timeout' ? 'A message took too long to end' : 'Too much of unfinished messages is waiting'
     this.#services.observer.decision({ kind: 'frame-refused', code: fault, detail, connection: this.id })
     this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: detail })
   }
 
-  /** The socket is gone, with the close code that was seen. */
+  /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
-    this.#isWritable = false
+    this.output.end()
     this.#step({ type: 'transport-closed' })
     this.#host.closed(this)
     this.#services.observer.disconnected(this.id, code)
@@ -251,7 +179,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (topic === ADMIN_TOPIC && this.#host.admin !== null) return this.#host.admin.receive(frame, this)
     if (event === 'phx_join') return this.#join(frame, channel ?? null)
     if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
-      this.#lastHeartbeatAt = this.#services.runtime.now()
+      this.lastHeartbeatAt = this.#services.runtime.now()
       return this.#reply(null, frame.ref, topic, 'ok', {})
     }
     if (event === 'phx_leave') return this.#reply(frame.joinRef, frame.ref, topic, 'ok', {})
@@ -269,7 +197,7 @@ export class Connection implements ChannelConnection, AdminPeer {
       channels: this.#channels.size,
       maxChannels: this.#services.limits.maxChannelsPerConnection,
       replaces: replaces !== null,
-      allowJoin: () => this.allowJoin(),
+      allowJoin: () => this.rates.allowJoin(),
       allowUser: () => this.#host.mayJoin(),
     })
     if (!join.ok) {
@@ -295,25 +223,6 @@ export class Connection implements ChannelConnection, AdminPeer {
     channel.join()
   }
 
-  #keepsUp(): boolean {
-    const backlog = this.#transport.backlogBytes()
-    if (backlog <= this.#limits.backlog.maxBytes) {
-      this.#backlog = null
-      return true
-    }
-    this.#backlog ??= new Backlog(this.#limits.backlog)
-    return this.#backlog.allows({
-      written: this.#bytesWritten,
-      taken: this.#takenBytes(),
-      backlog,
-      now: this.#services.runtime.uptime(),
-    })
-  }
-
-  #takenBytes(): number {
-    return this.#transport.takenBytes?.() ?? this.#bytesWritten - this.#transport.backlogBytes()
-  }
-
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
     if (this.#channels.get(topic) === channel) this.#channels.delete(topic)
     this.#host.channelsChanged(this)
@@ -330,15 +239,15 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
   }
 
-  /** Rule X2: the sender gets the fault, on its ref where the frame had one that could be read. */
+  /** Answers a frame that cannot be read: on its ref where that could be read, else by a `system` message (rule X2). */
   #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
     this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
-    if (!this.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')
+    if (!this.rates.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')
     if (fault.envelope !== undefined && fault.envelope.ref !== null) {
       const { joinRef, ref, topic } = fault.envelope
       return this.#reply(joinRef, ref, topic, 'error', { reason: `MalformedPayload: ${fault.detail}` })
     }
-    if (!this.allowNotice(fault.code)) return
+    if (!this.rates.allowNotice(fault.code)) return
     const payload = { message: `MalformedWebSocketMessage: ${fault.detail}`, status: 'error', extension: 'system' }
     this.#send({ joinRef: null, ref: null, topic: PHOENIX_TOPIC, event: 'system', payload })
   }
@@ -362,7 +271,7 @@ export class Connection implements ChannelConnection, AdminPeer {
       case 'leave-all':
         return this.#leaveAll()
       case 'close-transport':
-        this.#isWritable = false
+        this.output.end()
         if (effect.code !== 1000)
           this.#services.observer.decision({
             kind: 'connection-closed',
@@ -384,7 +293,3 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
-
-function textOf(claim: unknown): string | null {
-  return typeof claim === 'string' ? claim : null
-}

@@ -10,7 +10,7 @@ export class Connections implements ConnectionHost {
   readonly #maxUsers: number
   draining = false
   admin: AdminEndpoint | null = null
-  /** The one that was added last. */
+  /** The connection that was added last. */
   newest: Connection | null = null
 
   constructor(maxUsers: number) {
@@ -29,7 +29,7 @@ export class Connections implements ConnectionHost {
     return this.#all
   }
 
-  /** Looks through all of them: for questions, not for messages. */
+  /** Takes time that grows with the number of connections: not for the path of messages. */
   find(id: string): Connection | undefined {
     for (const connection of this.#all) if (connection.id === id) return connection
     return undefined
@@ -56,7 +56,7 @@ export class Connections implements ConnectionHost {
     this.admin?.closed(connection)
   }
 
-  /** Closes sockets because an administrator asked for it. Returns how many; the node of the target is not looked at. */
+  /** Closes the connections of a target for an administrator. Returns how many. The target's node is ignored. */
   disconnect(target: DisconnectTarget): number {
     let closed = 0
     for (const connection of this.#all) {

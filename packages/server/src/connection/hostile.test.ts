@@ -64,7 +64,7 @@ describe('tokens count as joins (rules A3, L3)', () => {
   })
 })
 
-describe('a sender is told once', () => {
+describe('a sender is notified once', () => {
   test('what is refused without a ref, by kind; what has one is answered each time (rule X2)', async () => {
     const node = new NodeInProcess({}, { authorizer: readOnly })
     const socket = node.connect()

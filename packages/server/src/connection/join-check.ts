@@ -2,7 +2,7 @@ import { changesFault, parseJoin, PERSIST_UNSUPPORTED, type JoinBounds, type Joi
 import { legacyEntry } from '../channel/change-entries.ts'
 import type { DecisionCode } from '../decision-code.ts'
 
-/** What a join finds on its socket. */
+/** The state of the socket and server that a join is checked against. */
 export interface JoinConditions {
   readonly draining: boolean
   readonly privateOnly: boolean
@@ -29,11 +29,11 @@ export interface JoinRefusal {
 
 export type JoinCheck = { readonly ok: true; readonly request: JoinRequest } | JoinRefusal
 
-/** What is asked of a join before there is a channel for it: that the server takes any, that it can be read, and the limits of its socket. */
+/** Checks a join before there is a channel for it: that the server takes joins, that the join can be read, and the limits of its socket. */
 export function checkJoin(subTopic: string, payload: unknown, at: JoinConditions): JoinCheck {
   if (subTopic === '') return refuse('topic-name-required', 'TopicNameRequired: You must provide a topic name')
   if (at.draining) return refuse('restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
-  // Before anything of it is read: what cannot be read counts as well.
+  // Before the join is read, so that one that cannot be read counts, too.
   if (!at.allowJoin()) return refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
   const request = parseJoin(payload, at.bounds)
   if (!request.ok) return refuse(request.code, request.reason)

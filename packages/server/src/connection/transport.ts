@@ -7,7 +7,7 @@ export interface Transport {
   write(frames: Buffer): void
   /** Bytes that the system has not taken yet; a write that is under way counts until it is done. */
   backlogBytes(): number
-  /** Bytes that the system has taken, those of a write that is under way too, where that is known. */
+  /** Bytes that the system has taken, those of a write that is under way included. Absent where that is not known. */
   takenBytes?(): number
   /** Starts the closing handshake. */
   close(code: number, reason: string): void
@@ -16,16 +16,16 @@ export interface Transport {
   address?(): string | null
 }
 
-/** What is known of a socket once its handshake is done. */
+/** A socket whose handshake is done. */
 export interface ConnectionDetails {
   readonly id: string
   readonly version: Version
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
-  /** Of that token. */
+  /** The claims of `token`. */
   readonly claims?: Claims
   /** The socket was opened by a page of another origin. */
   readonly foreignOrigin?: boolean
-  /** What the client called itself. */
+  /** The `User-Agent` of the client. */
   readonly userAgent?: string | null
 }

@@ -46,7 +46,7 @@ test('sockets are closed with 1012 one after the other, within the time that the
   expect(performance.now() - at).toBeLessThan(2_000)
 })
 
-test('for a while it says that it is not ready, and still takes whoever comes', async () => {
+test('for a while it says that it is not ready, and still takes new sockets', async () => {
   await start(1_000, 400)
   expect(await health()).toEqual([200, 'ok'])
   const stopping = node.stop()

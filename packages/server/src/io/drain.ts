@@ -3,20 +3,20 @@ import type { Server } from '../server.ts'
 import { pause } from './keep-alive.ts'
 
 const STEP_MS = 50
-/** So few are closed at once that spreading them further would only make the stop longer. */
+/** At least so many sockets are closed at once; fewer would only make the stop longer. */
 const LEAST_BATCH = 10
 /** The share of the time in which sockets are closed. The rest is left to the closing handshakes. */
 const CLOSING_SHARE = 0.6
 
 /**
  * Closes all sockets, spread over time: clients come back when they are closed, and a node that gets all of another one at once
- * would be slow for everybody. Resolves when they are gone, or when `timeoutMs` has passed.
+ * would be slow for all of them. Resolves when they are gone, or when `timeoutMs` has passed.
  */
 export async function drain(server: Pick<Server, 'drain' | 'connections'>, runtime: Runtime, timeoutMs: number): Promise<void> {
   const deadline = runtime.uptime() + timeoutMs
   const steps = Math.max(1, Math.floor((timeoutMs * CLOSING_SHARE) / STEP_MS))
   const batch = Math.max(LEAST_BATCH, Math.ceil(server.connections.size / steps))
   while (server.drain(batch) > 0 && runtime.uptime() < deadline) await pause(STEP_MS)
-  // Also where timers came late: whoever is left is closed properly before it is cut.
+  // Where timers were late, sockets are left: each is closed properly before it is cut.
   server.drain()
 }

@@ -1,4 +1,4 @@
-/** The runtime's timers keep no process alive. While there is no listener yet, or none any more, these do. */
+/** Timers that keep the process alive while there is no listener: those of the runtime do not. */
 
 export function pause(ms: number): Promise<void> {
   return ms === 0 ? Promise.resolve() : new Promise((resolve) => void setTimeout(resolve, ms))

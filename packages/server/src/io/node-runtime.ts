@@ -8,8 +8,8 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1
 const SAMPLE_MS = 50
 
 /**
- * The runtime on Node. Timers keep no process alive: listeners and sockets do that, and once they are closed there is
- * nothing left that a timer could do for anybody.
+ * The runtime on Node. Timers keep no process alive: listeners and sockets do that, and once they are closed no
+ * timer has anything to do.
  */
 export function nodeRuntime(): Runtime {
   return {
@@ -33,7 +33,7 @@ function setTimer(callback: () => void, afterMs: number): TimerHandle {
   return { cancel: () => clearTimeout(timer) }
 }
 
-/** Asked once a turn, answered from a sample: one reading costs about a microsecond. */
+/** Samples the utilization: one reading costs about a microsecond, and it is asked for once a turn. */
 function loopUtilizationSampler(): () => number {
   let last = performance.eventLoopUtilization()
   let lastAt = performance.now()

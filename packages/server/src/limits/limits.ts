@@ -1,6 +1,6 @@
 import { defaultFrameBounds, type FrameBounds, type JoinBounds } from '@tidewire/protocol'
 
-/** What a server lets its clients do. `Infinity` lifts a limit; sizes and windows are always bounded. */
+/** The limits on clients. `Infinity` lifts one; sizes and windows are always bounded. */
 export interface Limits {
   /** Connections with at least one channel. Default 200. */
   readonly maxConnectedUsers: number
@@ -40,7 +40,7 @@ export interface Limits {
 
 export type ResolvedLimits = { readonly ok: true; readonly limits: Limits } | { readonly ok: false; readonly faults: readonly string[] }
 
-/** What clients may do where nothing else is given. */
+/** The limits where no others are given. */
 export const defaultLimits: Limits = {
   maxConnectedUsers: 200,
   maxChannelsPerConnection: 100,
@@ -86,16 +86,16 @@ const BOUNDED: ReadonlySet<string> = new Set([
   'frameTimeoutMs',
 ])
 
-/** A join has some keys for each entry, and more where columns are named. */
+/** JSON values of one `postgres_changes` entry: its keys, and the columns that it names. */
 const VALUES_PER_CHANGE = 10
 
-/** What a frame may hold that costs more than its bytes. */
+/** Bounds on parts of a frame that cost more than their bytes. */
 export function frameBounds({ maxChangesPerJoin, maxPresenceValues }: Limits): FrameBounds {
   const maxPayloadValues = Math.max(defaultFrameBounds.maxPayloadValues, maxChangesPerJoin * VALUES_PER_CHANGE)
   return { maxPayloadValues, maxPresenceValues }
 }
 
-/** What a join may ask for. */
+/** Bounds on the requests of a join. */
 export function joinBounds({ maxChangesPerJoin, maxConditionsPerFilter, maxConditionsPerJoin }: Limits): JoinBounds {
   return { maxChanges: maxChangesPerJoin, maxConditionsPerFilter, maxConditions: maxConditionsPerJoin }
 }

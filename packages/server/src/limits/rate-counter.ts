@@ -24,7 +24,7 @@ export class RateCounter {
     this.#threshold = perSecond * this.#seconds()
   }
 
-  /** Counts events and says whether the limit is reached with them. */
+  /** Counts events. Returns whether the limit is reached with them. */
   add(now: number, events: number = 1): boolean {
     if (now >= this.#endsAt) this.#turn(now)
     this.#buckets[this.#at]! += events
@@ -67,7 +67,7 @@ export class CallWindow {
   #endsAt = -Infinity
   #calls = 0
 
-  /** Counts a call and says whether it is still within the limit. Times are monotonic milliseconds. */
+  /** Counts a call. Returns whether it is within the limit. `now`: monotonic milliseconds. */
   allows(now: number, maxCalls: number, windowMs: number): boolean {
     if (now >= this.#endsAt) {
       this.#endsAt = now + windowMs

@@ -27,7 +27,7 @@ describe('UnfinishedMessages (rule L13)', () => {
     expect(all.bytes).toBe(1_001 + OVERHEAD)
   })
 
-  test('a message that ends gives its bytes back, and what comes after it in a chunk is counted anew', () => {
+  test('a message that ends gives its bytes back, and what comes after it in a chunk is counted from zero', () => {
     const { all, socket } = setup(1_000_000)
     const a = socket('a')
     a.received(1_000, 1_000)

@@ -7,10 +7,10 @@ export interface UnfinishedLimits {
   readonly timeoutMs: number
 }
 
-/** Why a message is not waited for any longer. */
+/** Why the rest of a message is no longer waited for. */
 export type UnfinishedFault = 'frame-timeout' | 'too-many-unfinished-frames'
 
-/** What each chunk of a message costs besides its bytes, as long as it is kept. */
+/** Memory of a chunk besides its bytes, while it is kept. */
 const CHUNK_BYTES = 256
 
 /** A message on one socket that has begun and not ended. */
@@ -21,8 +21,8 @@ interface Unfinished {
 }
 
 /**
- * The messages that have begun and not ended, of all sockets: each has a time, and together they have a budget (rule L13). What is
- * over it is paid by the message that began first: a sender that goes on sending is done before that.
+ * The messages that have begun and not ended, of all sockets: each has a time limit, and together they have a budget of bytes
+ * (rule L13). Over the budget, the message that began first is refused: one whose sender keeps sending has ended before that.
  */
 export class UnfinishedMessages {
   readonly #limits: UnfinishedLimits
@@ -36,7 +36,7 @@ export class UnfinishedMessages {
     this.#runtime = runtime
   }
 
-  /** All of them, with what keeping them costs. */
+  /** Bytes of all of them, the memory of their chunks included. */
   get bytes(): number {
     return this.#bytes
   }
@@ -50,7 +50,7 @@ export class UnfinishedMessages {
     }
     return {
       received: (unfinishedBytes, chunkBytes) => {
-        // What is left of this chunk is all there is of a message that began in it.
+        // The unfinished rest lies in this chunk alone, so it is of a message that began in it.
         if (current !== null && unfinishedBytes <= chunkBytes) end()
         if (unfinishedBytes === 0) return
         if (current === null) {

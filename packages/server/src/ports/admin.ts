@@ -7,7 +7,7 @@ export interface ExplainTopic {
   readonly identity: Identity
 }
 
-/** A row that is asked about, and who would see it. */
+/** The question whether a user would get a row. */
 export interface ExplainChange {
   readonly identity: Identity
   readonly schema: string
@@ -19,17 +19,17 @@ export interface ExplainChange {
 }
 
 /**
- * Says why a user does or does not get something, check by check, as that identity, without leaving anything behind.
+ * Explains why a user does or does not get a message or row, check by check, as that identity; writes nothing.
  * For admins only: answers name policies. Never rejects: what cannot be found out is a step `unknown`.
  */
 export interface Explainer {
   topic(question: ExplainTopic): Promise<readonly WhyStep[]>
   change(question: ExplainChange): Promise<readonly WhyStep[]>
-  /** By what a row of a table, published or not, is found. */
+  /** The primary key of a table, published or not. */
   table(schema: string, table: string): Promise<ExplainedTable>
 }
 
-/** What is known of a table, or a sentence that says why nothing is. */
+/** The primary key of a table, or a sentence that says why there is none. */
 export type ExplainedTable = { readonly ok: true; readonly answer: AdminTable } | { readonly ok: false; readonly reason: string }
 
 /** Runs SQL for the inspector of a developer's machine, never as a superuser, bounded in rows and time. Never rejects. */
@@ -37,11 +37,11 @@ export interface AdminSql {
   run(sql: string): Promise<{ readonly ok: true; readonly result: AdminSqlResult } | { readonly ok: false; readonly reason: string }>
 }
 
-/** What the inspector stands on. */
+/** The ports of the inspector. */
 export interface AdminPorts {
-  /** Of admin keys. */
+  /** Verifies admin keys. */
   readonly verifier: TokenVerifier
-  /** Of the program, as it is shown. */
+  /** The version of the program, for people. */
   readonly version: string
   readonly explainer?: Explainer | null
   readonly sql?: AdminSql | null

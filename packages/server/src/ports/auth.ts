@@ -3,19 +3,19 @@ import type { JsonObject } from '@tidewire/protocol'
 /** The claims of a token whose signature is good. */
 export type Claims = JsonObject
 
-/** Why a token cannot be trusted, before any claim is looked at. */
+/** Why the signature of a token cannot be trusted. */
 export type TokenFault =
   | { readonly code: 'malformed' }
   | { readonly code: 'signature' }
   /** No key for this token: unknown algorithm, or no key with this id. */
   | { readonly code: 'signer'; readonly kid: string | null }
 
-/** Checks signatures. What the claims must say is decided in `auth/token`. Never rejects. */
+/** Checks signatures; `auth/token.ts` checks claims. Never rejects. */
 export interface TokenVerifier {
   verify(token: string): Promise<{ readonly ok: true; readonly claims: Claims } | { readonly ok: false; readonly fault: TokenFault }>
 }
 
-/** Who asks: what policies may read of a connection. */
+/** What policies may read of a connection: `auth.role()`, `auth.jwt()`, headers. */
 export interface Identity {
   readonly role: string
   readonly claims: Claims
@@ -23,15 +23,15 @@ export interface Identity {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Who wants to use which private channel; the topic is without `realtime:`. */
+/** The question whether an identity may use a private channel; the topic is without `realtime:`. */
 export interface AuthorizationRequest {
   readonly subTopic: string
   readonly identity: Identity
-  /** Where many ask, those of one origin wait for each other. Without it, those of one identity do. */
+  /** Questions of one origin wait for each other, so that one client does not hold up the others. Default: those of one identity. */
   readonly asker?: { readonly origin: object; isWaiting(): boolean }
 }
 
-/** `ok: false` means no answer could be had; `reason` is the text for the client, with its code in front. */
+/** `ok: false`: the policies could not be asked; `reason` is the text for the client, which begins with a code. */
 export type Authorization =
   | {
       readonly ok: true
@@ -44,8 +44,8 @@ export type Authorization =
 
 /** Decides private channels. Never rejects. */
 export interface Authorizer {
-  /** May this identity receive on the topic? Asked at join and after a new token. */
+  /** Whether the identity may receive on the topic. Asked at the join and after a new token. */
   read(request: AuthorizationRequest): Promise<Authorization>
-  /** May it send? Asked at first use and after a new token. */
+  /** Whether the identity may send to the topic. Asked at the first push and after a new token. */
   write(request: AuthorizationRequest): Promise<Authorization>
 }

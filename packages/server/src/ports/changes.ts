@@ -4,13 +4,13 @@ import type { Identity } from './auth.ts'
 /** The row changes that one join asks for. */
 export interface ChangeRequest {
   readonly subTopic: string
-  /** The join's entries, unread, each with the id that the join reply gave it. */
+  /** The entries of the join, not validated, each with the id of the join reply. */
   readonly entries: readonly { readonly id: number; readonly entry: unknown }[]
   readonly identity: Identity
   readonly positions: boolean
   /** A position to resume from; hostile input. */
   readonly since: string | null
-  /** `authorized`: a delete is delivered only to users who could see the row (rule D14). */
+  /** `authorized`: a delete is delivered only to users that could see the row (rule D14). */
   readonly deletes: 'all' | 'authorized'
   /** A join without `config`: one entry, made from the sub-topic (rule J6). */
   readonly legacy: boolean
@@ -24,18 +24,18 @@ export interface ChangeListener {
    * one after the other, so that frames are built once.
    */
   change(event: string, payload: Uint8Array): void
-  /** News about the subscription, sent to the client as a `system` message. `extra` is added to its payload: an error has a `ChangesFault`. */
+  /** A `system` message to the client about the subscription. `extra` is added to its payload: an error has a `ChangesFault`. */
   system(status: 'ok' | 'error', message: string, extra?: JsonObject): void
 }
 
 /** A subscription, until `close`: nothing is delivered after that. */
 export interface ChangeHandle {
-  /** A new token: what is delivered from now on is decided by it. */
+  /** A new token: later changes are decided by this identity. */
   setIdentity(identity: Identity): void
   close(): void
 }
 
-/** A row change that was decided about, and delivered to those who may see it. */
+/** A row change that was decided about, and delivered to the channels that may see it. */
 export interface DecidedChange {
   readonly schema: string
   readonly table: string
@@ -44,21 +44,21 @@ export interface DecidedChange {
   readonly committedAt: number
   /** Channels that got it; 0 when no channel asked for it or may see it. */
   readonly receivers: number
-  /** What one of them got, as JSON text; `null` without receivers. Not to be kept. */
+  /** The payload of one receiver, as JSON text; `null` without receivers. Must not be kept. */
   readonly payload: Uint8Array | null
 }
 
-/** How far a feed has come. */
+/** The progress of a feed. */
 export interface FeedProgress {
-  /** Bytes of the write-ahead log that are not delivered yet; what Postgres has written is seen every few seconds. */
+  /** Bytes of the write-ahead log that are not delivered yet; the end of the log is read every few seconds. */
   readonly lagBytes: number
   /** When the oldest change that waits was committed, Unix milliseconds; `null`: none waits. */
   readonly oldestAt: number | null
-  /** A sentence when the feed stands still. */
+  /** A sentence while the feed makes no progress; `null`: it does. */
   readonly trouble: string | null
-  /** Why a client that resumes here would have to wait, as a sentence for anybody; `null`: it would not. */
+  /** Why a client that resumes here would have to wait, as a sentence that names no user; `null`: it would not. */
   readonly unready?: string | null
-  /** Why this node does less than its clients expect, as a sentence for anybody; `null`: it does what they expect. */
+  /** Why this node does less than its clients expect, as a sentence that names no user; `null`: it does what they expect. */
   readonly degraded?: string | null
   /** How far back clients can resume: the age of the oldest change that is kept, and the bytes of all. */
   readonly windowMs?: number
@@ -77,7 +77,7 @@ export interface FeedLag {
 /** Row changes. Ready is reported through `listener.system`; nothing committed after that is missed. */
 export interface ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle
-  /** `decided` is called for every change from here on; `null` ends that. */
+  /** From now on, `decided` is called for every change; `null` ends that. */
   observe?(decided: ((change: DecidedChange) => void) | null): void
   progress?(): FeedProgress
 }

@@ -5,7 +5,7 @@ export interface PublishRequest {
   readonly subTopic: string
   readonly private: boolean
   readonly event: string
-  /** `json` holds JSON text as it came, `binary` any bytes. */
+  /** `json`: JSON text in its original bytes; `binary`: any bytes. */
   readonly payload: { readonly encoding: 'json' | 'binary'; readonly bytes: Uint8Array }
   /** Receivers get it as `meta.id`. */
   readonly id?: string
@@ -14,15 +14,15 @@ export interface PublishRequest {
   readonly identity: Identity
 }
 
-/** What became of a broadcast. */
+/** The outcome of a broadcast. */
 export type PublishOutcome =
-  /** `receivers` are those of this node; `written`: until it is written to their sockets, where that is still to come. */
+  /** `receivers`: their number on this node. `written` settles when it is written to their sockets; absent when it is. */
   | { readonly kind: 'accepted'; readonly receivers: number; readonly written?: Promise<void> }
-  /** `detail`: which policy is missing or failed, for the log. */
+  /** `detail` names the policy that is missing or failed, for the log. */
   | { readonly kind: 'denied'; readonly detail?: string }
   | { readonly kind: 'too-large' }
   | { readonly kind: 'rate-limited' }
-  /** Whether it is allowed could not be found out; `message` is for the sender. */
+  /** The policies could not be asked; `message` is for the sender. */
   | { readonly kind: 'unavailable'; readonly message: string }
 
 /** Checks permission and limits and fans out. Never rejects. */

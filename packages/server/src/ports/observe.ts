@@ -24,11 +24,11 @@ export interface Decision {
   readonly private?: boolean
 }
 
-/** What was fanned out: a broadcast, or a change of presence. Bytes are those that are sent, not to be kept. */
+/** A message that was fanned out: a broadcast, or a change of presence. Its bytes must be neither kept nor changed. */
 export interface SentMessage {
   readonly kind: 'broadcast' | 'track' | 'untrack'
   readonly private: boolean
-  /** The socket that it came from; `null`: over HTTP or from the database. */
+  /** The id of the connection that sent it; `null`: over HTTP or from the database. */
   readonly connection: string | null
   /** The event of a broadcast; `null` where it stands in the payload, as `event`. */
   readonly event: string | null
@@ -41,7 +41,7 @@ export interface ObservedChange extends DecidedChange {
   readonly ms: number
 }
 
-/** What happens between nodes. */
+/** An event between nodes. */
 export type NodeEvent =
   | { readonly kind: 'peer'; readonly event: PeerEvent }
   | { readonly kind: 'link'; readonly link: RelayLink }
@@ -52,15 +52,15 @@ export type NodeEvent =
 /** Follows broadcasts to their sockets, for tracing. Must not throw. */
 export interface Tracer {
   /**
-   * A broadcast begins, now or at `since` (milliseconds since 1970: the commit of one from the database); `traceparent` is what
-   * its sender gave (rule B9). What is returned is called once, when it is written to the sockets of all its receivers.
+   * A broadcast begins, now or at `since` (Unix milliseconds: the commit, of one from the database); `traceparent` is what
+   * its sender gave (rule B9). The returned function is called once, when the broadcast is written to the sockets of all its receivers.
    */
   broadcast(topic: string, traceparent: string | null, bytes: number, since: number | null): (receivers: number) => void
 }
 
 /**
- * Sees what happens; must not throw and must not keep anything waiting. What only optional methods get is not
- * measured where no observer has them.
+ * Is notified of what happens. Methods must not throw and must return at once. Optional methods are for measurements,
+ * which are made only where an observer has the method.
  */
 export interface Observer {
   decision(decision: Decision): void
@@ -80,7 +80,7 @@ export interface Observer {
   authorized?: ((ms: number) => void) | undefined
   /** A row change is written. For insert → frame look at `ms` of those with receivers. */
   changed?: ((change: ObservedChange) => void) | undefined
-  /** Other nodes, and the way to them. */
+  /** Events of other nodes and of the relay. */
   nodeEvent?: ((event: NodeEvent) => void) | undefined
   /** Once a second while there is a feed: how far it is behind. `ms`: how long the oldest change has waited. */
   feedLag?: ((lag: FeedLag) => void) | undefined

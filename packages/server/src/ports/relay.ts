@@ -6,10 +6,10 @@ export type RelayTopic = TopicKey
 /** A broadcast in the form in which the topic holds it. The receiving node fans it out as it is and never parses its payload. */
 export type RelayMessage = TopicMessage
 
-/** What nodes say to each other apart from broadcasts. */
+/** Messages between nodes that are no broadcasts. */
 export type NodeChannel = 'presence' | 'admin'
 
-/** A process that takes part. Two nodes may share a name; no two processes share an instance. */
+/** One process of a cluster. Two nodes may share a name; no two processes share an instance. */
 export interface RelayPeer {
   /** Random for every run of a process. Also the name of its presence replica. */
   readonly instance: string
@@ -27,14 +27,14 @@ export type PeerEvent =
   /** Known to be gone: it closed, or was silent for a minute. Shorter silence is judged by presence, which counts its own heartbeats. */
   | { readonly kind: 'down'; readonly peer: RelayPeer }
 
-/** The way to the other nodes. */
+/** The link to the broker, and so to the other nodes. */
 export type RelayLink =
   | { readonly state: 'up'; readonly sinceUptimeMs: number }
   /** `detail` is a sentence that says why, without secrets. Retried for ever. */
   | { readonly state: 'down'; readonly sinceUptimeMs: number; readonly detail: string }
 
 export type RelayFaultCode =
-  /** Bytes on our subjects that are no envelope. */
+  /** Bytes that are no envelope. */
   | 'malformed'
   /** An envelope of a version that this node cannot read. */
   | 'version'
@@ -56,7 +56,7 @@ export interface RelayFault {
   readonly count: number
 }
 
-/** Callbacks of one relay; they must not throw. Byte arrays are valid for ever and must not be changed. */
+/** Callbacks of one relay; they must not throw. Byte arrays stay valid, and must not be changed. */
 export interface RelayListener {
   /** Messages of one topic from one other node, in that node's order. Never this node's own. */
   onMessage(topic: RelayTopic, messages: readonly RelayMessage[], from: string): void
@@ -65,7 +65,7 @@ export interface RelayListener {
   onPeer(event: PeerEvent): void
   /** Messages of these topics may have been missed. `all`: on every topic with interest. */
   onGap(topics: 'all' | readonly RelayTopic[]): void
-  /** At every change of the state, or of the reason why the link is down. Before the first call it is down, and being made. */
+  /** The state changed, or the reason why the link is down. Until the first call the link is down. */
   onLink(link: RelayLink): void
   onFault(fault: RelayFault): void
 }
@@ -112,7 +112,7 @@ export interface Relay {
   publish(topic: RelayTopic, messages: readonly RelayMessage[]): boolean
   /** Each call is one reference; the first makes the subscription. */
   interest(topic: RelayTopic): RelayInterest
-  /** To one instance, or to all other nodes. Of any size; copies. `false`: dropped, the link is down. */
+  /** Sends to one instance, or to all other nodes. Any size; copies. `false`: dropped, the link is down. */
   send(channel: NodeChannel, bytes: Uint8Array, to?: string): boolean
   /**
    * Settles with `true` once everything that the broker had for this node when it was called was handed to the listener, with
@@ -122,7 +122,7 @@ export interface Relay {
   caughtUp(): Promise<boolean>
   /** Notifies the other nodes that this one drains. */
   leave(): void
-  /** Sends what is pending, says goodbye, and closes; bounded by two seconds. Idempotent. */
+  /** Sends what is pending, notifies the other nodes, and closes; bounded by two seconds. Idempotent. */
   close(): Promise<void>
   stats(): RelayStats
 }

@@ -1,4 +1,4 @@
-/** Clock, timers and chance. Times are milliseconds. */
+/** Clock, timers and randomness. Times are milliseconds. */
 export interface Runtime {
   /** Wall clock, Unix milliseconds. May jump. */
   now(): number
@@ -7,12 +7,12 @@ export interface Runtime {
   setTimer(callback: () => void, afterMs: number): TimerHandle
   /** Runs once, when the event loop has read everything that is ready now. */
   endOfTurn(callback: () => void): void
-  /** The share of time the loop was busy of late, 0 to 1. */
+  /** The share of time that the event loop was busy recently, 0 to 1. */
   loopUtilization(): number
   randomBytes(size: number): Uint8Array
 }
 
-/** A timer that may still be taken back. */
+/** A timer that can be cancelled. */
 export interface TimerHandle {
   cancel(): void
 }

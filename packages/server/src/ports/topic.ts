@@ -7,7 +7,7 @@ export interface TopicKey {
   readonly private: boolean
 }
 
-/** A message to the subscribers of a topic in the form in which the topic keeps it: the payload is the bytes that came. */
+/** A message to the subscribers of a topic. The payload is kept in the bytes in which it came. */
 export type TopicMessage =
   /** `payload` is JSON text, sent as it is inside a text envelope. */
   | { readonly kind: 'text'; readonly event: string; readonly payload: Uint8Array }

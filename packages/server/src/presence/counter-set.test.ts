@@ -131,7 +131,7 @@ describe(`CounterSet (FC_SEED=${seed})`, () => {
     fc.assert(property, { seed, numRuns: 200 })
   })
 
-  it('leaves out what it is told to', () => {
+  it('leaves out what is excluded', () => {
     const property = fc.property(fc.array(range), fc.array(counter), (added, out) => {
       const set = setOf(added)
       const rest = new CounterSet(set.without(out))

@@ -2,7 +2,7 @@ import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tid
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PresenceDelta } from './presence-set.ts'
-import type { PresenceDiffs } from './presence-tracker.ts'
+import type { PresenceDiffs } from './presence-diff.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 
 const seed = Number(process.env['FC_SEED'] ?? Date.now() % 2 ** 31)
@@ -155,7 +155,7 @@ class Cluster {
     for (const node of this.nodes.keys()) for (const other of this.nodes.keys()) this.take({ do: 'up', node, other })
   }
 
-  /** The network works again: who lacks something asks for it, and only then. */
+  /** The network works again: a node that lacks something asks for it, and only then. */
   heal(): void {
     this.connect()
     for (const node of this.nodes) {
@@ -227,7 +227,7 @@ describe(`a cluster (FC_SEED=${seed})`, () => {
     fc.assert(property, { seed, numRuns: 200 })
   })
 
-  it('keeps nothing when everybody has left', () => {
+  it('keeps nothing when all have left', () => {
     const property = fc.property(story, (given) => {
       const cluster = play(given)
       for (const one of cluster.nodes) {

@@ -9,18 +9,19 @@ import {
   type PresenceSyncEffect,
   type PresenceSyncEvent,
 } from './presence-sync.ts'
-import type { PresenceDiffs, PresenceTracker } from './presence-tracker.ts'
+import type { PresenceDiffs } from './presence-diff.ts'
+import type { PresenceTracker } from './presence-tracker.ts'
 import { decodePresenceMessage, encodeDelta, encodePresenceMessage } from './presence-wire.ts'
 
 export interface PresenceReplicationOptions {
   readonly runtime: Pick<Runtime, 'uptime' | 'setTimer' | 'endOfTurn'>
   readonly relay: Pick<Relay, 'self' | 'send' | 'caughtUp'>
-  /** Its replica must be the instance of the relay. */
+  /** Its `replica` must be the instance of the relay. */
   readonly tracker: Pick<
     PresenceTracker<object>,
     'context' | 'lacks' | 'delta' | 'takeDelta' | 'merge' | 'replicaUp' | 'replicaDown' | 'replicaLeaving' | 'replicaGone' | 'dropLingering'
   >
-  /** To the subscribers of this node. */
+  /** Sends diffs to the subscribers of this node. */
   readonly announce: (diffs: PresenceDiffs) => void
   /** A message of another node cannot be read; it was dropped. */
   readonly fault: (detail: string) => void
@@ -29,7 +30,7 @@ export interface PresenceReplicationOptions {
 const BEAT_MS = 1_000
 /** How long the presence of a client of a draining node waits for its return. */
 const LINGER_MS = 5_000
-/** A node that joins a large cluster reads its presence in pieces, so that neither end stands still. */
+/** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */
 const MESSAGE_BYTES = 64 * 1024
 
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
@@ -37,11 +38,11 @@ export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
   readonly #effects = new Effects<PresenceSyncEffect>()
   #state = initialPresenceSync
-  /** Who is to be answered, with what each has seen. */
+  /** The nodes to answer, each with what it has seen. */
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
   #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
-  /** Replicas of which nothing was lacking at their last digest. */
+  /** Replicas whose last digest showed nothing that this node lacks. */
   readonly #equal = new Set<string>()
   #flushing = false
   #beating: TimerHandle | null = null
@@ -60,7 +61,7 @@ export class PresenceReplication {
     this.#answer = null
   }
 
-  /** This node drains. What its clients leave behind stays in view here, too: those that are closed last would see it flicker. */
+  /** This node drains. Entries of its clients linger on this node, too: the clients that are closed last would see them flicker. */
   leave(): void {
     const { tracker, relay } = this.#options
     tracker.replicaLeaving(relay.self.instance)
@@ -171,14 +172,14 @@ export class PresenceReplication {
     for (const message of encodeDelta(delta, MESSAGE_BYTES)) this.#options.relay.send('presence', message)
   }
 
-  /** One that asks again while it is being answered asks once more, if it still lacks something. */
+  /** A question that comes while its node is being answered is dropped: the node asks again if it still lacks something. */
   #answerTo(to: string, asked: PresenceContext): void {
     if (this.#answer?.to === to) return
     this.#asked.set(to, asked)
     if (this.#answer === null) this.#nextAnswer()
   }
 
-  /** Of the own replica only: every other one answers for itself. */
+  /** Answers with the own replica only: every node answers for itself. */
   #nextAnswer(): void {
     const { tracker, relay } = this.#options
     for (const [to, asked] of this.#asked) {

@@ -23,7 +23,7 @@ function add(set: PresenceSet, ref: string, replaced?: PresenceEntry): PresenceE
 
 function taken(set: PresenceSet): PresenceDelta {
   const delta = set.takeDelta()
-  if (delta === null) throw new Error('There is nothing to tell.')
+  if (delta === null) throw new Error('There is nothing to send.')
   return JSON.parse(JSON.stringify(delta)) as PresenceDelta
 }
 
@@ -75,7 +75,7 @@ describe('deltas', () => {
     expect(there.merge(lost)).toEqual({ joined: [], left: [] })
   })
 
-  it('are not gathered while there is nobody to tell', () => {
+  it('are not gathered while there is no other replica', () => {
     const alone = new PresenceSet('alone')
     add(alone, 'a1')
     expect(alone.takeDelta()).toBeNull()
@@ -141,12 +141,12 @@ describe(`adding wins (FC_SEED=${seed})`, () => {
 
   it('whatever the order of deltas, and however often each comes', () => {
     const acts = fc.array(fc.constantFrom('add', 'replace', 'remove', 'flush'), { minLength: 1, maxLength: 20, size: 'max' })
-    const property = fc.property(acts, fc.infiniteStream(fc.nat()), (todo, chance) => {
+    const property = fc.property(acts, fc.infiniteStream(fc.nat()), (todo, random) => {
       const { here, there } = pair()
       const live: PresenceEntry[] = []
       const deltas: PresenceDelta[] = []
       for (const [at, act] of todo.entries()) {
-        const some = act === 'replace' || act === 'remove' ? live.splice(chance.next().value! % (live.length || 1), 1)[0] : undefined
+        const some = act === 'replace' || act === 'remove' ? live.splice(random.next().value! % (live.length || 1), 1)[0] : undefined
         if (act === 'remove' && some !== undefined) here.remove(some)
         if (act === 'add' || act === 'replace') live.push(add(here, `r${at}`, some))
         if (act === 'flush') deltas.push(here.takeDelta() ?? [])
@@ -155,7 +155,7 @@ describe(`adding wins (FC_SEED=${seed})`, () => {
       const waiting = [...deltas, ...deltas]
       const view = new Set<string>()
       while (waiting.length > 0) {
-        const { joined, left } = there.merge(waiting.splice(chance.next().value! % waiting.length, 1)[0]!)
+        const { joined, left } = there.merge(waiting.splice(random.next().value! % waiting.length, 1)[0]!)
         for (const ref of refs(joined)) view.add(ref)
         for (const ref of refs(left)) expect(view.delete(ref)).toBe(true)
       }
@@ -196,7 +196,7 @@ describe('replicas', () => {
     expect(there.merge(here.delta(there.context()))).toEqual({ joined: [entry], left: [] })
   })
 
-  it('that nobody declared up are not heard', () => {
+  it('that were never declared up are not heard', () => {
     const { here } = pair()
     const stranger = new PresenceSet('stranger')
     add(stranger, 's1')

@@ -4,14 +4,14 @@ import { CounterSet } from './counter-set.ts'
 
 /** One tracked payload. Never changed: an update is a new entry that replaces the old one. */
 export interface PresenceEntry {
-  /** With the name of the replica that added it, the identity of the entry. */
+  /** Identifies the entry, together with the replica that added it. */
   readonly counter: number
   readonly topic: string
   readonly key: string
   readonly meta: PresenceMeta
 }
 
-/** What a node has seen of one replica's additions and removals. */
+/** The counters of one replica's additions and removals that a node has seen. */
 export interface ReplicaContext {
   readonly replica: string
   readonly seen: CounterRanges
@@ -19,15 +19,15 @@ export interface ReplicaContext {
 
 export type PresenceContext = readonly ReplicaContext[]
 
-/** News of one replica: of all the counters seen, these entries are present; entries with any other of these counters are not. */
+/** Changes of one replica: of the counters in `seen`, those of `entries` are present, and all others were removed. */
 export interface ReplicaDelta extends ReplicaContext {
   readonly entries: readonly PresenceEntry[]
 }
 
-/** News for other replicas, or a whole state. Plain JSON. */
+/** Changes for other replicas, or a whole state. Plain JSON. */
 export type PresenceDelta = readonly ReplicaDelta[]
 
-/** What a merge brought into view and took out of it. */
+/** The entries that a merge brought into view, and took out of it. */
 export interface PresenceChanges {
   readonly joined: readonly PresenceEntry[]
   readonly left: readonly PresenceEntry[]
@@ -71,7 +71,7 @@ export class PresenceSet {
 
   /** Adds an entry of this replica, after the removal of the one it replaces: others see both in one step. */
   add(topic: string, key: string, meta: PresenceMeta, replaced?: PresenceEntry): PresenceEntry {
-    // A number of its own for the removal: one that stood for both would be sent again when the entry goes, without the removal.
+    // The removal gets a counter of its own. With one for both, a node that missed this step and saw the new entry's removal would take the old one's for seen, too.
     if (replaced !== undefined) this.remove(replaced)
     const entry: PresenceEntry = { counter: this.#tick(), topic, key, meta }
     this.#self.live.set(entry.counter, entry)
@@ -88,7 +88,7 @@ export class PresenceSet {
     this.#tick()
   }
 
-  /** What this replica has seen of all replicas it keeps. */
+  /** The counters that this replica has seen, of every replica that it keeps. */
   context(): PresenceContext {
     return Array.from(this.#replicas, ([replica, { seen }]) => ({ replica, seen: seen.ranges }))
   }
@@ -106,14 +106,14 @@ export class PresenceSet {
     return [{ replica: this.#name, seen: seen.ranges, entries: [...live.values()] }]
   }
 
-  /** What a node with this context has not seen; with an empty one, everything. Right for any other receiver, too. */
+  /** The changes that a node with this context has not seen; with an empty one, all. Other nodes may merge it, too. */
   delta(since: PresenceContext = []): PresenceDelta {
     const theirs = new Map(since.map(({ replica, seen }) => [replica, new CounterSet(seen)]))
     const delta: ReplicaDelta[] = []
     for (const [replica, { seen, live }] of this.#replicas) {
       const known = theirs.get(replica) ?? new CounterSet()
       if (known.covers(seen.ranges)) continue
-      // What they hold already is not sent again; its counter is left out as well, else it would count as removed.
+      // Entries that the receiver holds are not sent. Their counters are left out of `seen`, else the receiver would remove them.
       const held = [...live.keys()].filter((counter) => known.has(counter))
       const entries = [...live.values()].filter(({ counter }) => !known.has(counter))
       delta.push({ replica, seen: seen.without(held), entries })
@@ -126,7 +126,7 @@ export class PresenceSet {
     const left: PresenceEntry[] = []
     for (const part of delta) {
       const replica = this.#replicas.get(part.replica)
-      // No other replica knows more about this one than itself.
+      // Other replicas know nothing newer about this one.
       if (replica === undefined || replica === this.#self) continue
       const changes = mergeReplica(replica, part)
       if (!replica.up) continue
@@ -136,7 +136,7 @@ export class PresenceSet {
     return { joined, left }
   }
 
-  /** The replica can be heard: what is known of it comes into view. After the first time, ask it for what is not. */
+  /** The replica is reachable: its known entries come into view. After the first time, ask it for the others. */
   replicaUp(name: string): PresenceChanges {
     const replica = this.#replicas.get(name)
     if (replica === undefined) {
@@ -149,7 +149,7 @@ export class PresenceSet {
     return { joined: [...replica.live.values()], left: [] }
   }
 
-  /** The replica cannot be heard: its entries leave the view but are kept, and kept current, for its return. */
+  /** The replica is unreachable: its entries leave the view but are kept, and kept current, for its return. */
   replicaDown(name: string): PresenceChanges {
     const replica = this.#other(name)
     if (replica === undefined || !replica.up) return nothing
@@ -184,7 +184,7 @@ function mergeReplica({ seen, live }: Knowledge, news: ReplicaDelta): PresenceCh
   const present = new Set(news.entries.map(({ counter }) => counter))
   const theirs = new CounterSet(news.seen)
   const left: PresenceEntry[] = []
-  // News is usually far smaller than what is known, a whole state is not: look through the smaller of the two.
+  // Iterates over the smaller one: a delta is usually far smaller than the known entries, a whole state is not.
   for (const counter of theirs.size < live.size ? theirs : live.keys()) {
     const entry = live.get(counter)
     if (entry !== undefined && theirs.has(counter) && !present.has(counter)) left.push(entry)

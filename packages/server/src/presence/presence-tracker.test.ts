@@ -1,6 +1,6 @@
 import type { JsonObject, PresenceDiff } from '@tidewire/protocol'
 import { describe, expect, it } from 'vitest'
-import { maxPayloadDepth } from './presence-payload.ts'
+import { maxPayloadDepth } from './presence-meta.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 
 const topic = 'realtime:room'
@@ -24,7 +24,7 @@ function nested(depth: number): JsonObject {
 }
 
 describe('the frames of the reference', () => {
-  it('tells of a join, an update, a repetition and a leave', () => {
+  it('reports a join, an update, a repetition and a leave', () => {
     const { tracker, a, b } = setup()
     expect(wire(tracker.state(topic))).toEqual({})
     expect(wire(tracker.track(topic, 'efa0', a, { user: 'A', n: 1 }))).toEqual({

@@ -1,10 +1,11 @@
 import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tidewire/protocol'
-import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-payload.ts'
+import { diffOf, put, stateOf, type DiffInMaking, type PresenceDiffs } from './presence-diff.ts'
+import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
 import type { PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
 import { PresenceSet } from './presence-set.ts'
 
 export interface PresenceTrackerOptions {
-  /** The name of this node among its peers. Must be new for every run of the process. */
+  /** Names this node among its peers. Must be new for every run of the process. */
   readonly replica: string
   /** Bytes of all that is tracked in one topic on this node. Default: no bound. */
   readonly maxTopicBytes?: number
@@ -15,13 +16,10 @@ export interface PresenceTrackerOptions {
 /** Why nothing was tracked. */
 export type TrackFault = 'too-deep' | 'topic-full'
 
-/** What to announce, by topic. */
-export type PresenceDiffs = ReadonlyMap<string, PresenceDiff>
-
 interface TopicView<Owner> {
-  /** The entries in view, in order of arrival: under the owner if tracked here, under the entry itself if elsewhere. */
+  /** The entries in view, in order of arrival. The key is the owner for entries of this node, and the entry itself for others. */
   readonly members: Map<Owner | PresenceEntry, PresenceEntry>
-  /** Bytes of what is tracked here, by owner, and of all of it. */
+  /** Bytes of payloads that are tracked on this node, by owner; `bytes` is their sum. */
   readonly sizes: Map<Owner, number>
   bytes: number
   state: PresenceState | null
@@ -32,14 +30,11 @@ interface TopicView<Owner> {
 }
 
 interface Keys {
-  /** How many entries a key has without the lingering ones. */
+  /** The number of entries a key has, lingering ones excepted. */
   readonly counts: Map<string, number>
   /** A key has one lingering entry at most: others leave while it still has one that does not. */
   readonly lingering: Map<string, PresenceEntry>
 }
-
-type StateInMaking = { [key: string]: { metas: PresenceMeta[] } }
-type DiffInMaking = { readonly joins: StateInMaking; readonly leaves: StateInMaking }
 
 /**
  * The presence of every topic, as this node sees it. `Owner` stands for one channel; it has at
@@ -77,12 +72,12 @@ export class PresenceTracker<Owner> {
     const view = this.#topics.get(topic)
     if ((view?.bytes ?? 0) - (view?.sizes.get(owner) ?? 0) + bytes > (this.#options.maxTopicBytes ?? Infinity)) return 'topic-full'
     const previous = view?.members.get(owner)
-    // Under another key it is no update, but one entry that leaves and another that joins.
+    // Under another key it is not an update: one entry leaves, another joins.
     const updated = previous?.key === key ? previous.meta : undefined
     if (updated !== undefined && jsonEqual(updated, presenceMeta(payload, updated.phx_ref, updated.phx_ref_prev))) return null
     const entry = this.#set.add(topic, key, presenceMeta(payload, this.#options.nextPhxRef(), updated?.phx_ref), previous)
     const lingering = this.#replacedBy(entry)
-    // Removed first, so that it moves to the end, where a client puts what joins.
+    // Removed first, so that the new one is last: a client appends entries that join.
     if (previous !== undefined) this.#leave(topic, owner)
     this.#enter(owner, entry)
     this.#setSize(topic, owner, bytes)
@@ -108,7 +103,7 @@ export class PresenceTracker<Owner> {
     return { joins: stateOf(), leaves: stateOf([entry]) }
   }
 
-  /** What an owner of this node tracks. */
+  /** The key and payload that an owner of this node tracks. */
   tracked(topic: string, owner: Owner): { readonly key: string; readonly meta: PresenceMeta } | null {
     return this.#topics.get(topic)?.members.get(owner) ?? null
   }
@@ -121,7 +116,7 @@ export class PresenceTracker<Owner> {
     return view.state
   }
 
-  /** `state` as JSON text: written once for all who join until something changes. */
+  /** `state` as JSON text: written once for all joins until something changes. */
   stateText(topic: string): Uint8Array {
     const view = this.#topics.get(topic)
     if (view === undefined) return NO_STATE
@@ -129,12 +124,12 @@ export class PresenceTracker<Owner> {
     return view.text
   }
 
-  /** What this node has seen, for others to compare: see `lacks` and `delta`. */
+  /** The changes that this node has seen, for others to compare: see `lacks` and `delta`. */
   context(): PresenceContext {
     return this.#set.context()
   }
 
-  /** Whether a node with this context has news that should be asked for, with the own context. */
+  /** Whether a node with this context has changes that this node lacks. Ask it, with the own context. */
   lacks(context: PresenceContext): boolean {
     return this.#set.lacks(context)
   }
@@ -144,40 +139,40 @@ export class PresenceTracker<Owner> {
     return this.#set.takeDelta()
   }
 
-  /** What a node with this context has not seen; without one, everything. */
+  /** The changes that a node with this context has not seen; without one, all. */
   delta(since?: PresenceContext): PresenceDelta {
     return this.#set.delta(since)
   }
 
-  /** Takes in another node's changes, in any order and any number of times. `nowMs` is the time of removals that linger. */
+  /** Merges another node's changes, in any order and any number of times. `nowMs` is the time of removals that linger. */
   merge(delta: PresenceDelta, nowMs = 0): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
     for (const part of delta) this.#show(diffs, this.#set.merge([part]), this.#leaving.has(part.replica) ? nowMs : null)
     return diffs
   }
 
-  /** Another node can be heard. Its entries come into view; of a node that is not up, nothing is shown. */
+  /** Another node is reachable. Its entries come into view; entries of a node that is not up are never shown. */
   replicaUp(replica: string): PresenceDiffs {
     return this.#show(new Map(), this.#set.replicaUp(replica), null)
   }
 
-  /** Another node cannot be heard. Its entries leave the view and are kept for its return. */
+  /** Another node is unreachable. Its entries leave the view and are kept for its return. */
   replicaDown(replica: string): PresenceDiffs {
     return this.#show(new Map(), this.#set.replicaDown(replica), null)
   }
 
-  /** A node drains, another one or this one. What it removes from now on stays in view until its key appears again, or until `dropLingering`. */
+  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or until `dropLingering`. */
   replicaLeaving(replica: string): void {
     this.#leaving.add(replica)
   }
 
-  /** Another node is not expected back. Everything about it is forgotten, and refused until it is declared up again. */
+  /** Another node is not expected back. Its entries are forgotten, and refused until it is declared up again. */
   replicaGone(replica: string, nowMs = 0): PresenceDiffs {
     const leaving = this.#leaving.delete(replica)
     return this.#show(new Map(), this.#set.replicaGone(replica), leaving ? nowMs : null)
   }
 
-  /** Removes from view what draining nodes removed at `untilMs` or earlier. */
+  /** Removes from view the entries that draining nodes removed at `untilMs` or earlier. */
   dropLingering(untilMs: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
     for (const [entry, at] of this.#lingering) {
@@ -207,7 +202,7 @@ export class PresenceTracker<Owner> {
     return diffs
   }
 
-  /** Whether the entry stays in view: its key has no other entry. */
+  /** Keeps the entry in view if its key has no other. Returns whether it does. */
   #linger(entry: PresenceEntry, at: number): boolean {
     const { counts, lingering } = this.#keysOf(entry.topic)
     if ((counts.get(entry.key) ?? 0) > 1) return false
@@ -226,7 +221,7 @@ export class PresenceTracker<Owner> {
     return view.keys
   }
 
-  /** The lingering entry of a key that appears. */
+  /** The lingering entry that an entry of the same key replaces. */
   #replacedBy({ topic, key }: PresenceEntry): readonly PresenceEntry[] {
     const entry = this.#lingering.size === 0 ? undefined : this.#topics.get(topic)?.keys?.lingering.get(key)
     return entry === undefined ? [] : [entry]
@@ -277,26 +272,4 @@ function count(counts: Map<string, number>, key: string, by: number): void {
   const left = (counts.get(key) ?? 0) + by
   if (left === 0) counts.delete(key)
   else counts.set(key, left)
-}
-
-function diffOf(diffs: Map<string, DiffInMaking>, topic: string): DiffInMaking {
-  let diff = diffs.get(topic)
-  if (diff === undefined) {
-    diff = { joins: stateOf(), leaves: stateOf() }
-    diffs.set(topic, diff)
-  }
-  return diff
-}
-
-/** Keys are whatever clients choose, `__proto__` included, so the object has no prototype. */
-function stateOf(entries: Iterable<PresenceEntry> = []): StateInMaking {
-  const state = Object.create(null) as StateInMaking
-  for (const entry of entries) put(state, entry)
-  return state
-}
-
-function put(state: StateInMaking, { key, meta }: PresenceEntry): void {
-  const present = state[key]
-  if (present === undefined) state[key] = { metas: [meta] }
-  else present.metas.push(meta)
 }

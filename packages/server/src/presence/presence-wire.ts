@@ -1,15 +1,15 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
-import { maxPayloadDepth, nestsDeeperThan } from './presence-payload.ts'
+import { maxPayloadDepth, nestsDeeperThan } from './presence-meta.ts'
 import { CounterSet, type CounterRanges } from './counter-set.ts'
 import type { PresenceContext, PresenceDelta, PresenceEntry, ReplicaContext, ReplicaDelta } from './presence-set.ts'
 
-/** What presence replicas say to each other, as JSON text in a node message. */
+/** A message between presence replicas, as JSON text in a node message. */
 export type PresenceMessage =
   | { readonly type: 'delta'; readonly delta: PresenceDelta }
   | { readonly type: 'digest'; readonly context: PresenceContext }
   | { readonly type: 'ask'; readonly context: PresenceContext }
 
-/** A tracked payload may nest as deep as its own limit allows, inside a meta, an entry, a delta and a message. */
+/** A payload of the greatest depth, inside a meta, an entry, a delta and a message. */
 const MAX_DEPTH = maxPayloadDepth + 8
 
 export function encodePresenceMessage(message: Exclude<PresenceMessage, { readonly type: 'delta' }>): Uint8Array {
@@ -17,8 +17,8 @@ export function encodePresenceMessage(message: Exclude<PresenceMessage, { readon
 }
 
 /**
- * Messages of about `maxBytes` that together say the same; each is right by itself, in any order. What was added last comes first,
- * so that an entry that replaces another is there before that one leaves.
+ * Splits a delta into messages of about `maxBytes`, which may be merged in any order. The newest entries come first, so that an
+ * entry that replaces another is there before that one leaves.
  */
 export function* encodeDelta(delta: PresenceDelta, maxBytes: number): Generator<Uint8Array> {
   for (const { replica, seen, entries } of delta) {
@@ -40,7 +40,7 @@ export function* encodeDelta(delta: PresenceDelta, maxBytes: number): Generator<
   }
 }
 
-/** A fault is a sentence; nothing is thrown. */
+/** Reads hostile input. A fault is a sentence; nothing is thrown. */
 export function decodePresenceMessage(
   bytes: Uint8Array,
 ): { readonly ok: true; readonly value: PresenceMessage } | { readonly ok: false; readonly fault: string } {
@@ -85,7 +85,7 @@ function isReplicaDelta(value: unknown): value is ReplicaDelta {
   return Array.isArray(entries) && entries.every(isEntry) && areSeenOnce(entries, value.seen)
 }
 
-/** Else an entry would come into view twice, or again with each repetition, and never leave. */
+/** Whether each entry has a counter of its own in the ranges. Others would come into view twice, and never leave. */
 function areSeenOnce(entries: readonly PresenceEntry[], ranges: CounterRanges): boolean {
   const seen = new CounterSet(ranges)
   return new Set(entries.map(({ counter }) => counter)).size === entries.length && entries.every(({ counter }) => seen.has(counter))

@@ -61,7 +61,7 @@ export class Envelopes {
   }
 }
 
-/** The payload of a kind 4 is the rest of the frame, so a frame without one is its head. */
+/** The payload of a binary broadcast (kind 4) ends the frame, so that one with an empty payload is the head of all. */
 const NOTHING = new Uint8Array(0)
 
 const TYPE_BROADCAST = Buffer.from(',"type":"broadcast"}')

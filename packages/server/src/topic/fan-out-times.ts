@@ -22,12 +22,12 @@ export class FanOutTimes {
     this.#frameAt = null
   }
 
-  /** When the message at hand began, or `null` while it is not measured. One that does not come with a frame begins now. */
+  /** When the current message arrived, or `null` while nothing is measured. A message that did not come by a frame arrives now. */
   begin(): number | null {
     return this.measured === null ? null : (this.#frameAt ?? this.#runtime.uptime())
   }
 
-  /** Messages that began at these times are written. */
+  /** The messages that arrived at these times are written. */
   written(since: readonly number[]): void {
     const { measured } = this
     if (measured === null) return

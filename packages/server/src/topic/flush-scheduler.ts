@@ -25,7 +25,7 @@ export class FlushScheduler {
   #isLingering = false
   #lastFlushAt = 0
   #mostGathered = 0
-  /** Counts turns in which anything was sent; two messages with one number came together. */
+  /** Counts turns in which messages were sent; two messages with the same number were sent in one turn. */
   turn = 0
 
   constructor(runtime: Runtime, options: FlushOptions) {
@@ -34,7 +34,7 @@ export class FlushScheduler {
     this.fanOutTimes = new FanOutTimes(runtime)
   }
 
-  /** Makes sure that the end of this turn is noticed. */
+  /** Schedules the end of this turn, once. */
   begin(): void {
     if (this.#isArmed) return
     this.#isArmed = true
@@ -47,7 +47,7 @@ export class FlushScheduler {
     this.begin()
   }
 
-  /** A write of this many messages is pending. */
+  /** Reports that a write of this many messages is pending. */
   gathered(messages: number): void {
     if (messages > this.#mostGathered) this.#mostGathered = messages
   }

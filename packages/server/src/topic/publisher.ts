@@ -3,12 +3,13 @@ import type { Observer, SentMessage, Tracer } from '../ports/observe.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { RelayOutbox } from './relay-outbox.ts'
-import type { Subscription, Topic } from './topic.ts'
+import type { Subscription } from './encoding-group.ts'
+import type { Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
-/** Where a message comes from. It decides who is left out, and whether other nodes and the history still have to get it. */
+/** Where a message comes from. Decides which subscribers are left out, and whether other nodes and the history still have to get it. */
 export type Origin =
-  /** `except` is the sender where it does not want its own messages. */
+  /** `except`: the sender, where it does not want its own messages. */
   | { readonly kind: 'socket'; readonly connection: string; readonly except: Subscription | null; readonly traceparent: string | null }
   | { readonly kind: 'http'; readonly traceparent: string | null }
   /** `committedAt`: Unix milliseconds by the clock of the database. */
@@ -18,7 +19,7 @@ export type Origin =
       readonly committedAt: number | null
       readonly traceparent: string | null
     }
-  /** `connection` is `null` where the presence is that of another node. */
+  /** `connection`: `null` where the presence is that of another node. */
   | { readonly kind: 'presence'; readonly change: 'track' | 'untrack'; readonly connection: string | null }
   /** From another node. */
   | { readonly kind: 'relay' }
@@ -50,7 +51,7 @@ export class Publisher {
     this.#outbox = outbox
   }
 
-  /** Returns the receivers on this node. Observers see a message without receivers like the rest. */
+  /** Returns the number of receivers on this node. Observers are notified of messages without receivers, too. */
   publish(key: TopicKey, message: TopicMessage, origin: Origin): number {
     const topic = this.#topics.find(key)
     const name = topic === undefined ? wireTopic(key.name) : topic.name
@@ -72,7 +73,7 @@ export class Publisher {
     return topic.fanOut('broadcast', message, origin.kind === 'socket' ? origin.except : null)
   }
 
-  /** A span never begins after now: the clock of the database may be ahead. */
+  /** The clock of the database may be ahead, so a span never begins later than now. */
   #beginSpan(tracer: Tracer, name: string, message: TopicMessage, bytes: number, origin: Origin): ReturnType<Tracer['broadcast']> | null {
     if (origin.kind === 'presence') return null
     const since = origin.kind === 'database' && origin.committedAt !== null ? Math.min(origin.committedAt, this.#runtime.now()) : null
@@ -86,7 +87,7 @@ export class Publisher {
     if (endSpan === null && committedAt === null) return
     const written = (): void => {
       endSpan?.(receivers)
-      // Clocks differ: a message takes no negative time.
+      // The clock of the database may be ahead of this one.
       if (committedAt !== null) this.#observer.storedFannedOut?.(Math.max(0, this.#runtime.now() - committedAt))
     }
     if (topic === undefined) written()
@@ -94,7 +95,7 @@ export class Publisher {
   }
 }
 
-/** Built for every message, so as one literal. */
+/** Runs for every message: one literal gives all of them one shape. */
 function sentMessage(key: TopicKey, message: TopicMessage, origin: Origin): SentMessage {
   const isUser = message.kind === 'user'
   return {

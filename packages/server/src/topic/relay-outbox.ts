@@ -3,7 +3,7 @@ import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
 import { topicId } from './topic-key.ts'
 
-/** What is pending for one topic is sent when it is this much. */
+/** Pending messages of one topic are sent at this size, before the end of the turn. */
 const FLUSH_BYTES = 64 * 1024
 
 interface Pending {
@@ -13,7 +13,7 @@ interface Pending {
 }
 
 /**
- * What other nodes have to get. A message costs the relay the same whether it carries one broadcast or many: a lone
+ * Gathers messages for other nodes. A relay message costs the same whether it carries one broadcast or many: a lone
  * broadcast goes at once, those that follow it in the same turn go together, one relay message a topic and turn.
  */
 export class RelayOutbox {

@@ -3,7 +3,7 @@ import type { Subscriber } from './subscriber.ts'
 /** How long after a replay the live copy of a replayed message may still come. */
 const LATE_COPIES_MS = 60_000
 
-/** Which stored messages were replayed to which subscribers of a topic, as long as live copies of them may come (rule R4). */
+/** Remembers which stored messages were replayed to which subscribers, as long as live copies of them may come (rule R4). */
 export class Replays {
   readonly #replays = new Map<Subscriber, { readonly ids: ReadonlySet<string>; readonly untilMs: number }>()
 
@@ -15,7 +15,7 @@ export class Replays {
     if (this.#replays.size > 0) this.#replays.delete(subscriber)
   }
 
-  /** The subscribers that have the message already; `null` for none. */
+  /** The subscribers to which the message was replayed; `null` for none. */
   receiversOf(id: string, nowMs: number): ReadonlySet<Subscriber> | null {
     let receivers: Set<Subscriber> | null = null
     for (const [subscriber, { ids, untilMs }] of this.#replays) {

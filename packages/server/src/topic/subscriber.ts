@@ -12,7 +12,7 @@ export interface Reads {
 /** A receiver of what is sent to a topic: one channel of one connection. */
 export interface Subscriber {
   readonly version: Version
-  /** Takes ready WebSocket frames, so many messages; must not throw. */
+  /** Takes ready WebSocket frames that hold `messages` messages; must not throw. */
   write(frames: Buffer, messages: number): void
   /** Broadcasts of other nodes may have been missed. */
   notifyGap(reason: BroadcastGap): void

@@ -2,7 +2,8 @@ import { ServerRuntime } from '@tidewire/testkit'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Subscriber } from './subscriber.ts'
-import { Topic, type Except, type Subscription } from './topic.ts'
+import type { Except, Subscription } from './encoding-group.ts'
+import { Topic } from './topic.ts'
 import { Topics } from './topics.ts'
 import { FlushScheduler } from './flush-scheduler.ts'
 
@@ -74,7 +75,7 @@ describe('Topic', () => {
     },
   )
 
-  test('a lone message is written at once, the same buffer to everybody of a version', () => {
+  test('a lone message is written at once, the same buffer to every subscriber of a version', () => {
     const { topic } = room()
     const [a, b, old] = [new Receiver(), new Receiver(), new Receiver('1.0.0')]
     for (const receiver of [a, b, old]) topic.subscribe(receiver, BOTH)
@@ -152,7 +153,7 @@ describe('Topic', () => {
     expect(JSON.parse(a.texts[0]!)[4]).toEqual({ event: 'e', payload: 1, type: 'broadcast' })
   })
 
-  test('presence and broadcast go to those who may read them', () => {
+  test('presence and broadcast go to subscribers that may read them', () => {
     const { runtime, topic } = room()
     const [all, broadcasts, presences] = [new Receiver(), new Receiver(), new Receiver()]
     topic.subscribe(all, BOTH)
@@ -210,16 +211,16 @@ describe('Topic', () => {
     expect(a.texts.length).toBeGreaterThanOrEqual(8)
   })
 
-  test('a crowd that comes or goes in one turn costs each of it a write, not one for each other', () => {
+  test('many that join or leave in one turn cost a write each, not one for each other', () => {
     const { runtime, topic } = room()
-    const crowd = Array.from({ length: 100 }, () => new Receiver())
-    const subscriptions = crowd.map((receiver, n) => {
+    const many = Array.from({ length: 100 }, () => new Receiver())
+    const subscriptions = many.map((receiver, n) => {
       const subscription = topic.subscribe(receiver, BOTH)
       topic.fanOut('presence', text(n), null)
       return subscription
     })
     runtime.endTurn()
-    for (const [n, { texts, writes }] of crowd.entries()) {
+    for (const [n, { texts, writes }] of many.entries()) {
       expect(texts).toEqual(Array.from({ length: 100 - n }, (_, after) => v2(n + after)))
       expect(writes.length).toBeLessThanOrEqual(2)
       writes.length = 0
@@ -229,8 +230,8 @@ describe('Topic', () => {
       topic.fanOut('presence', text(n), null)
     }
     runtime.endTurn()
-    expect(crowd[0]!.texts).toHaveLength(99)
-    for (const { writes } of crowd) expect(writes.length).toBeLessThanOrEqual(2)
+    expect(many[0]!.texts).toHaveLength(99)
+    for (const { writes } of many) expect(writes.length).toBeLessThanOrEqual(2)
   })
 
   test('a subscriber that joins between messages of a turn gets those after it, and everything of later turns', () => {
@@ -268,10 +269,10 @@ describe('Topic', () => {
     expect(other.texts).toEqual(['[null,null,"realtime:room","INSERT",{"ids":[1]}]'])
   })
 
-  test('order is exact for everybody under any mix of joins, leaves, senders and turns', () => {
+  test('order is exact for every subscriber under any mix of joins, leaves, senders and turns', () => {
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), who: fc.nat(5), self: fc.boolean() }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant('toggle' as const), who: fc.nat(5) }) },
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), at: fc.nat(5), self: fc.boolean() }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('toggle' as const), at: fc.nat(5) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant('ack' as const) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant('end' as const) }) },
     )
@@ -285,17 +286,17 @@ describe('Topic', () => {
         for (const now of steps) {
           if (now.do === 'end') runtime.endTurn()
           else if (now.do === 'toggle') {
-            const subscription = subscriptions[now.who]!
-            if (subscription === null) subscriptions[now.who] = topic.subscribe(receivers[now.who]!, BOTH)
+            const subscription = subscriptions[now.at]!
+            if (subscription === null) subscriptions[now.at] = topic.subscribe(receivers[now.at]!, BOTH)
             else {
               topic.unsubscribe(subscription)
-              subscriptions[now.who] = null
+              subscriptions[now.at] = null
             }
           } else if (now.do === 'ack') topic.inOrder(() => {})
           else if (now.do === 'send') {
             n++
-            const sender = receivers[now.who]!
-            topic.fanOut('broadcast', text(n), now.self ? null : subscriptions[now.who]!)
+            const sender = receivers[now.at]!
+            topic.fanOut('broadcast', text(n), now.self ? null : subscriptions[now.at]!)
             receivers.forEach((receiver, i) => {
               if (subscriptions[i] !== null && (now.self || receiver !== sender)) expected[i]!.push(String(n))
             })

@@ -2,37 +2,10 @@ import { wireTopic, type BroadcastGap, type Version } from '@tidewire/protocol'
 import type { RelayInterest } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { Envelopes } from './encoded-message.ts'
+import { exceptedIn, flushGroup, isExcepted, writeTo, type EncodingGroup, type Except, type Subscription } from './encoding-group.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
 import { Replays } from './replays.ts'
 import type { Reads, StoredMessageBuffer, Stream, Subscriber } from './subscriber.ts'
-
-/** One subscriber of a topic; kept by the subscriber to unsubscribe with. */
-export interface Subscription {
-  readonly subscriber: Subscriber
-  readonly group: EncodingGroup
-  index: number
-  /** Pending messages before this index were sent before the subscriber joined. */
-  firstPending: number
-}
-
-/** The subscribers that do not get a message: its sender, or those that have it already. */
-export type Except = Subscription | ReadonlySet<Subscriber> | null
-
-/** The subscribers that get exactly the same bytes: one version, the same streams. */
-interface EncodingGroup {
-  readonly version: Version
-  readonly reads: Reads
-  readonly subscriptions: Subscription[]
-  pending: Pending[]
-  pendingBytes: number
-  /** Subscriptions that began while messages were pending. */
-  late: Subscription[]
-}
-
-interface Pending {
-  readonly frame: Buffer
-  readonly except: Except
-}
 
 /** A flush does not wait for the end of the turn when this much is pending. */
 const FLUSH_BYTES = 64 * 1024
@@ -48,12 +21,12 @@ export class Topic {
   readonly key: TopicKey
   /** The name on the wire. */
   readonly name: string
-  /** In the messages of other nodes. */
+  /** The interest of this node in the topic's messages from other nodes. */
   readonly interest: RelayInterest | undefined
   readonly #scheduler: FlushScheduler
   readonly #envelopes: Envelopes
   readonly #groups: EncodingGroup[] = []
-  /** Of channels that are joining. */
+  /** Buffers of channels that are joining. */
   #buffers: Set<StoredMessageBuffer> | null = null
   #replays: Replays | null = null
   #afterFlush: (() => void)[] = []
@@ -105,7 +78,7 @@ export class Topic {
     this.#replays?.forget(subscription.subscriber)
   }
 
-  /** What a new token changes. What was sent before still follows the old streams. */
+  /** Changes the streams of a subscriber. Messages that were sent before still follow the old ones. */
   setReads(subscription: Subscription, reads: Reads): Subscription {
     this.#remove(subscription)
     return this.subscribe(subscription.subscriber, reads)
@@ -116,7 +89,7 @@ export class Topic {
     return group.pending.length > firstPending
   }
 
-  /** Sends to all subscribers of the stream but the excepted. Returns to how many it is written. */
+  /** Sends to all subscribers of the stream but the excepted. Returns the number of receivers. */
   fanOut(stream: Stream, message: TopicMessage, except: Except): number {
     const since = this.#scheduler.fanOutTimes.begin()
     const gather = this.#shouldGather()
@@ -192,7 +165,7 @@ export class Topic {
     return this.#dirty
   }
 
-  /** Runs now, or after the flush if messages are pending: a reply never overtakes the message it speaks of. */
+  /** Runs `write` now, or after the flush if messages are pending: a reply never overtakes the message that it is about. */
   inOrder(write: () => void): void {
     if (this.#dirty) this.#afterFlush.push(write)
     else write()
@@ -238,7 +211,7 @@ export class Topic {
 
   readonly #flushAtEnd = (): void => this.flush()
 
-  /** A lone message is written at once; when several come in a turn, gathering them saves a write each. */
+  /** Whether to gather: a lone message is written at once; when several come in a turn, gathering saves a write for each. */
   #shouldGather(): boolean {
     this.#scheduler.begin()
     if (this.#lastTurn !== this.#scheduler.turn) {
@@ -257,52 +230,4 @@ export class Topic {
     this.#groups.push(group)
     return group
   }
-}
-
-/** One buffer is shared by all; a subscriber that is excepted from a message or joined between messages gets its own. */
-function flushGroup(group: EncodingGroup): void {
-  const { pending, subscriptions, late } = group
-  group.pending = []
-  group.pendingBytes = 0
-  group.late = []
-  const all = pending.length === 1 ? pending[0]!.frame : Buffer.concat(pending.map(({ frame }) => frame))
-  const excepted = allExcepted(pending)
-  for (const subscription of subscriptions) {
-    const { subscriber, firstPending } = subscription
-    if (firstPending === 0 && (excepted === null || !isExcepted(subscription, excepted))) subscriber.write(all, pending.length)
-    else writeTo(subscription, firstPending === 0 ? pending : pending.slice(firstPending))
-  }
-  for (const subscription of late) subscription.firstPending = 0
-}
-
-function writeTo(subscription: Subscription, pending: readonly Pending[]): void {
-  const theirs = pending.filter(({ except }) => !isExcepted(subscription, except))
-  if (theirs.length > 0) subscription.subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
-}
-
-/** The subscribers excepted from any of the messages. Mostly none or one: then no set is searched for each subscriber. */
-function allExcepted(pending: EncodingGroup['pending']): Except {
-  const first = pending[0]!.except
-  if (pending.every(({ except }) => except === first)) return first
-  const excepted = new Set<Subscriber>()
-  for (const { except } of pending) {
-    if (isSet(except)) for (const subscriber of except) excepted.add(subscriber)
-    else if (except !== null) excepted.add(except.subscriber)
-  }
-  return excepted
-}
-
-/** How many of a group are excepted: a sender may not read what it sends, or not be able to in its version. */
-function exceptedIn(group: EncodingGroup, except: Except): number {
-  if (except === null) return 0
-  if (!isSet(except)) return except.group === group ? 1 : 0
-  return group.subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
-}
-
-function isExcepted(subscription: Subscription, except: Except): boolean {
-  return except === subscription || (isSet(except) && except.has(subscription.subscriber))
-}
-
-function isSet(except: Except): except is ReadonlySet<Subscriber> {
-  return except instanceof Set
 }

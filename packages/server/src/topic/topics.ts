@@ -47,7 +47,7 @@ export class Topics {
     topic.interest?.release()
   }
 
-  /** `null`: the messages of other nodes come. Otherwise settles when they do, or with `false` when that is not known in time. */
+  /** `null` when the messages of other nodes come, or there are none. Else a promise of whether they come, `false` after a second. */
   relayed(key: TopicKey): Promise<boolean> | null {
     if (this.#relay === null) return null
     const interest = this.#relay.interest(key)

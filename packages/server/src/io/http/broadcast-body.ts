@@ -12,10 +12,10 @@ import {
 } from '@tidewire/protocol'
 import type { PublishRequest } from '../../ports.ts'
 
-/** A message as a request asks for it. */
+/** A message of a request. */
 export type BroadcastMessage = Omit<PublishRequest, 'identity'>
 
-/** The texts of one field of a request that are wrong with it. */
+/** By field of a request, the sentences about its faults. */
 export type FieldFaults = { readonly [field: string]: readonly string[] }
 
 export type BatchEntries =
@@ -78,7 +78,7 @@ function entryFaults(entry: JsonObject, text: Uint8Array, maxPayloadBytes: numbe
   }
 }
 
-/** What would change how a message is sent, and is not there: refused, as a 202 would say that it was done. */
+/** Fields of the reference that this server does not have. They are refused: a 202 would promise them. */
 const UNSUPPORTED = ['persist', 'ttl']
 
 export function unsupportedOptions(given: Readonly<Record<string, unknown>>): FieldFaults {
@@ -108,7 +108,7 @@ function nameFault(value: unknown): string | null {
   return value.trim() === '' ? BLANK : null
 }
 
-/** The names count too: they are sent to every receiver just as the payload is. */
+/** Names count, too: every receiver gets them, as the payload. */
 function payloadFault(entry: JsonObject, text: Uint8Array, maxPayloadBytes: number): string | null {
   const { payload } = entry
   if (payload === undefined || payload === null) return BLANK
@@ -140,7 +140,7 @@ function lengthFault(name: string): string | null {
   return textBytes(name).length > MAX_NAME_BYTES ? `is over ${MAX_NAME_BYTES} bytes` : null
 }
 
-/** The payload of a single broadcast; `null` when it is no JSON. What is no object stands in one, under `_json`. */
+/** The payload of a single broadcast; `null` when it is no JSON. A value that is no object is wrapped in one, as `_json`. */
 export function singlePayload(type: 'application/json' | 'application/octet-stream', body: Uint8Array): PublishRequest['payload'] | null {
   if (type === 'application/octet-stream') return { encoding: 'binary', bytes: body }
   if (body.length === 0) return { encoding: 'json', bytes: textBytes('{}') }

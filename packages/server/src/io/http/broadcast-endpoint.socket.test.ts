@@ -22,7 +22,7 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast', (base) => {
     expect(Buffer.from(api.published[0]!.payload.bytes).toString()).toBe('{"n": 12345678901234567890}')
   })
 
-  test('the answer tells how many of this node received it, those of a batch together', async () => {
+  test('the answer says how many of this node received it, those of a batch together', async () => {
     api.outcome = ({ event }) => (event === 'denied' ? { kind: 'denied' } : { kind: 'accepted', receivers: 3 })
     const answer = await api.post(path, batch(MESSAGE, { ...MESSAGE, event: 'denied' }, MESSAGE))
     expect(answer.headers.get('tidewire-receivers')).toBe('6')
@@ -104,7 +104,7 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast', (base) => {
     expect(api.published).toEqual([])
   })
 
-  test('expired, forged and incomplete tokens: 401, and nothing of them is told to the observer', async () => {
+  test('expired, forged and incomplete tokens: 401, and the observer gets nothing of them', async () => {
     const tokens = [
       await jwt({ role: 'anon', exp: NOW_MS / 1000 }),
       await jwt({ role: 'anon', exp: NOW_MS / 1000 + 60 }, 'another secret'),
@@ -176,7 +176,7 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast', (base) => {
     expect(await api.post(path, batch(MESSAGE))).toMatchObject({ status: 429, body: '{"message":"You have exceeded your rate limit"}' })
   })
 
-  test('a fault of ours: 500, told to the observer, and the next request is served', async () => {
+  test('a fault of ours: 500, reported to the observer, and the next request is served', async () => {
     api.outcome = () => {
       throw new Error('oops')
     }
@@ -246,7 +246,7 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast/:topic/events/:event'
     expect(api.published[0]?.private).toBe(isPrivate)
   })
 
-  test('the answer tells how many of this node received it', async () => {
+  test('the answer says how many of this node received it', async () => {
     api.outcome = () => ({ kind: 'accepted', receivers: 2 })
     expect((await api.post(path('h1', 'ev'), {})).headers.get('tidewire-receivers')).toBe('2')
   })
@@ -308,7 +308,7 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast/:topic/events/:event'
 })
 
 describe('rates', () => {
-  test('the headers tell the average of requests, and the limit is for requests too', async () => {
+  test('the headers say the average of requests, and the limit is for requests too', async () => {
     await api.open({ maxEventsPerSecond: 4 })
     let last: Answer | undefined
     for (let i = 0; i < 19; i++) last = await api.post('/api/broadcast', batch({ ...MESSAGE, topic: '' }))

@@ -27,7 +27,7 @@ export interface BroadcastEndpointDeps extends HttpIdentityDeps {
   readonly observer: Pick<Observer, 'decision'>
 }
 
-/** More than this in one batch is refused even where there are no limits: the answer names the faults of each. */
+/** Larger batches are refused even without limits: an answer may name faults of every message. */
 const MAX_BATCH = 10_000
 
 const RETRY_AFTER = { 'retry-after': '5' }
@@ -50,7 +50,7 @@ export class BroadcastEndpoint {
     this.#messages = new RateCounter(limits.maxEventsPerSecond, runtime.uptime())
   }
 
-  /** Answers a request that is one of this API; `false`: it is another one. */
+  /** Answers a request of the broadcast API. Returns `false` for all others. */
   handle(request: IncomingMessage, response: ServerResponse): boolean {
     const route = request.method === 'POST' ? broadcastRoute(request.url ?? '') : null
     if (route === null) return false
@@ -127,7 +127,7 @@ export class BroadcastEndpoint {
     return this.#publishOne({ subTopic, event, private: query.get('private') === 'true', payload, form: 'user', identity })
   }
 
-  /** In order, as messages to one topic must arrive. What is denied in a batch is dropped (rule H2). */
+  /** Publishes in order. Messages of a batch that policies deny are dropped (rule H2). */
   async #publishAll(requests: readonly PublishRequest[]): Promise<HttpAnswer> {
     let receivers = 0
     const written: Promise<void>[] = []
@@ -174,7 +174,7 @@ export class BroadcastEndpoint {
     return outcome
   }
 
-  /** Why so many more messages are too many, or `null`. */
+  /** Says why `count` more messages are too many, or `null`. */
   #excess(count: number): string | null {
     const limit = this.#deps.limits.maxEventsPerSecond
     const rate = this.#messages.perSecond(this.#deps.runtime.uptime())
@@ -219,7 +219,7 @@ function deniedDetail({ identity }: PublishRequest, why: string | undefined): st
   return `role ${JSON.stringify(identity.role)} may not send to this topic${why === undefined ? '' : ` (${why})`}`
 }
 
-/** How many subscribers of this node got it: an addition, in a header, so that the body is that of the reference. */
+/** The number of receivers is in a header, so that the body is that of the reference. */
 function accepted(receivers: number): HttpAnswer {
   return { status: 202, body: null, headers: { 'tidewire-receivers': String(receivers) } }
 }

@@ -5,7 +5,7 @@ const ALLOWED_HEADERS = ['apikey', 'authorization', 'content-type', 'x-client-in
 
 const EXPOSED = ['x-rate-limit', 'x-rate-limit-remaining', 'x-rate-rolling']
 
-/** On answers that are no preflight. */
+/** Headers of answers that are no preflight. */
 export const CORS: Readonly<Record<string, string>> = {
   'access-control-allow-origin': '*',
   'access-control-expose-headers': EXPOSED.join(','),

@@ -4,9 +4,9 @@ import type { FeedProgress } from '../../ports.ts'
 export interface HealthDeps {
   /** Whether the server is about to stop. */
   readonly draining: () => boolean
-  /** How far the row changes are; `null`: there are none. */
+  /** The progress of the change feed; `null`: there is none. */
   readonly feedProgress: () => FeedProgress | null
-  /** Whether there should be a way to other nodes and is none. */
+  /** Whether the relay is configured and down. */
   readonly isCutOff: () => boolean
   /** A sentence when another process behind the same port does not serve. */
   readonly trouble?: (() => string | null) | undefined

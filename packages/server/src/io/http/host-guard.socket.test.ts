@@ -10,7 +10,7 @@ beforeEach(async () => {
   decisions = []
   running = await startServer({
     port: 0,
-    verifier: tokenVerifier({ secret: 'a secret for nobody but this test' }),
+    verifier: tokenVerifier({ secret: 'a secret for this test only' }),
     observer: { ...allObservers([]), decision: (decision) => decisions.push(decision) },
     hostRule: (host) => host === 'localhost:4000',
   })
@@ -33,7 +33,7 @@ test('requests for the host are answered as ever', async () => {
   expect((await ask('/socket/websocket?vsn=2.0.0', 'localhost:4000', upgrade)).status).toBe('HTTP/1.1 401 Unauthorized')
 })
 
-test('requests and upgrades for another host are refused, and told of', async () => {
+test('requests and upgrades for another host are refused, and reported', async () => {
   expect(await ask('/healthcheck', 'rebound.example:4000')).toEqual({
     status: 'HTTP/1.1 403 Forbidden',
     body: expect.stringContaining('not known by that host name'),

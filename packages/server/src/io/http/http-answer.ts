@@ -8,10 +8,10 @@ export interface HttpAnswer {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** For how long the rest of a body is read away, so that the sender can read the answer before the connection ends. */
+/** How long the rest of a body is read and dropped, so that the sender can read the answer before the connection ends. */
 const LINGER_MS = 1_000
 
-/** Writes an answer. One that is given before the body has come to its end closes the connection: the rest is not waited for. */
+/** Writes an answer. Before the end of the body, it also closes the connection: the rest is not waited for. */
 export function writeAnswer(request: IncomingMessage, response: ServerResponse, { status, body, headers }: HttpAnswer): void {
   if (response.destroyed) return
   const text = body === null ? '' : typeof body === 'string' ? body : JSON.stringify(body)
@@ -32,7 +32,7 @@ export function writeAnswer(request: IncomingMessage, response: ServerResponse, 
   request.resume()
 }
 
-/** The caller's own, where it gave a plain one. */
+/** The request id of the caller, where it is plain text; else a new one. */
 function requestId({ headers }: IncomingMessage): string {
   const given = headers['x-request-id']
   return typeof given === 'string' && given.length <= 255 && /^[\w\-=]+$/.test(given) ? given : randomUUID()

@@ -120,7 +120,7 @@ describe('paths, methods, origins', () => {
     expect(api.published).toEqual([])
   })
 
-  test('OPTIONS without asking for headers tells the usual ones', async () => {
+  test('OPTIONS without asking for headers names the usual ones', async () => {
     const answer = await api.call('/api/broadcast', { method: 'OPTIONS' })
     expect(answer.status).toBe(204)
     expect(answer.headers.get('access-control-allow-headers')).toBe('apikey,authorization,content-type,x-client-info')
@@ -196,7 +196,7 @@ describe('bodies', () => {
     expect((await api.post('/api/broadcast', batch(MESSAGE))).status).toBe(202)
   })
 
-  test('a body that ends early harms nobody', async () => {
+  test('a body that ends early harms no other request', async () => {
     await new Promise<void>((resolve, reject) => {
       const socket = connect(api.port, '127.0.0.1', () => {
         socket.write(head(`content-length: ${good.length}`) + good.slice(0, 10), () => socket.destroy())

@@ -14,14 +14,14 @@ import { SOCKET_PATHS } from '../websocket/websocket-listener.ts'
 export interface HttpApiDeps extends BroadcastEndpointDeps, HealthDeps {
   /** `null`: there is no `/metrics`. */
   readonly metrics: MetricsText | null
-  /** Who may read the metrics; `null`: anyone. */
+  /** Verifies the tokens of requests for the metrics; `null`: they need none. */
   readonly metricsVerifier: TokenVerifier | null
   readonly checkUpgrade: UpgradeCheck
-  /** Asked for the paths that are not known here; `null`: they are not known there either. */
+  /** Answers other paths; `null`: 404. */
   readonly fallback?: ((request: Request) => Response | null | Promise<Response | null>) | undefined
 }
 
-/** The server's own paths, and those that a Supabase URL leads to. */
+/** Paths begin with nothing, or as in the URL of a Supabase project. */
 const BASES = ['', '/realtime/v1']
 
 /** The HTTP side of a server: broadcasts, health, metrics (rules H2–H6). */
@@ -44,7 +44,7 @@ function otherPaths(deps: HttpApiDeps, broadcasts: BroadcastEndpoint): Hono {
   for (const path of SOCKET_PATHS) app.all(path, socketPath(deps.checkUpgrade))
   for (const base of BASES) {
     app.use(`${base}/api/*`, cors(), rateHeaders)
-    // Requests of these are answered by then; with another method they are 405.
+    // `BroadcastEndpoint` has answered POST requests before. These routes make other methods a 405.
     app.post(`${base}/api/broadcast`, (c) => c.notFound())
     app.post(`${base}/api/broadcast/:topic/events/:event`, (c) => c.notFound())
     app.get(`${base}/api/ping`, pingEndpoint)
@@ -59,7 +59,7 @@ function otherPaths(deps: HttpApiDeps, broadcasts: BroadcastEndpoint): Hono {
   return app
 }
 
-/** Says the charset of JSON, as the reference does. */
+/** Adds the charset to JSON answers, as the reference does. */
 const jsonCharset: MiddlewareHandler = async (c, next) => {
   await next()
   if (c.res.headers.get('content-type') === 'application/json') c.res.headers.set('content-type', 'application/json; charset=utf-8')

@@ -24,13 +24,13 @@ export async function httpIdentity(headers: IncomingHttpHeaders, deps: HttpIdent
   return { ok: true, token, identity: { role: checked.role, claims: checked.claims, headers: asText(headers) } }
 }
 
-/** The token of the header `Authorization`. An opaque API key there says nothing about its sender, as in a channel. */
+/** The token of the header `Authorization`. An opaque API key is no token, as in a channel. */
 export function bearerToken(authorization: string | undefined): string | undefined {
   const token = /^bearer\s+(.+)$/i.exec(authorization ?? '')?.[1]
   return token?.startsWith('sb_') ? undefined : token
 }
 
-/** Node gives a list for the one header that may come several times. */
+/** Joins `set-cookie`, for which Node gives a list. */
 function asText(headers: IncomingHttpHeaders): Readonly<Record<string, string>> {
   if (headers['set-cookie'] === undefined) return headers as Readonly<Record<string, string>>
   return { ...(headers as Readonly<Record<string, string>>), 'set-cookie': headers['set-cookie'].join(', ') }

@@ -39,7 +39,7 @@ export async function listen(
   onRequest: (request: IncomingMessage, response: ServerResponse) => void,
   webSockets: WebSocketListener,
 ): Promise<HttpListener> {
-  /** The last of each connection: one that is given to a request once more must not have its answers mixed up. */
+  /** The last answer of each connection. A request that offered HTTP/2 is parsed again only after it, so that answers keep their order. */
   const answers = new WeakMap<Duplex, ServerResponse>()
   let closed: Promise<void> | null = null
   const http = createServer(
@@ -66,7 +66,7 @@ export async function listen(
   })
   http.on('upgrade', (request, socket, head) => {
     if (request.headers.upgrade?.toLowerCase() === 'websocket') return webSockets.upgrade(request, socket, head)
-    // Nobody else listens by now, and a reset must not end the process.
+    // There is no other listener by now, and a reset must not end the process.
     const ignore = (): void => {}
     socket.on('error', ignore)
     const again = (): void => {
@@ -89,8 +89,8 @@ export async function listen(
 }
 
 /**
- * Some clients offer HTTP/2 with every first request (rule H8). Node has given the connection up by then, so it gets the request once
- * more, without the offer.
+ * Some clients offer HTTP/2 with every first request (rule H8). Node then gives the connection up, so it gets the request again,
+ * without the offer.
  */
 function withoutOffer(
   http: HttpServer,
@@ -105,7 +105,7 @@ function withoutOffer(
   }
   if (/\bclose\b/i.test(headers.connection ?? '')) lines.push('Connection: close')
   socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), rest]))
-  // The pause that was allowed between two requests does not end this one.
+  // The time-out between two requests must not end this one.
   ;(socket as Socket).setTimeout(0)
   http.emit('connection', socket)
 }

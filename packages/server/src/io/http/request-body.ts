@@ -8,9 +8,9 @@ export type RequestBody =
 
 export interface RequestBodiesOptions {
   readonly runtime: Pick<Runtime, 'setTimer'>
-  /** The most that one body may have, whatever its Content-Length says. */
+  /** Bytes of one body, whatever its Content-Length says. */
   readonly maxBytes: number
-  /** The most that all bodies may have together that are being read or worked on. Default 128 MiB. */
+  /** Bytes of all bodies that are being read or worked on. Default 128 MiB. */
   readonly maxBytesTogether?: number | undefined
   /** How long a body may take to come. Default 20 000. */
   readonly timeoutMs?: number | undefined
@@ -18,10 +18,10 @@ export interface RequestBodiesOptions {
   readonly minBytesPerSecond?: number | undefined
 }
 
-/** What a body has up to here is counted apart, so that large bodies never keep a small one out. */
+/** The first bytes of a body count on a budget of their own, so that large bodies never keep a small one out. */
 const SMALL_BYTES = 64 * 1024
 const SMALL_SHARE = 1 / 4
-/** Of each of the two, for the bodies of one key. */
+/** The share of each budget that bodies of one key may take. */
 const KEY_SHARE = 1 / 4
 
 const SWEEP_MS = 1_000
@@ -30,12 +30,12 @@ const RATE_SWEEPS = 3
 interface Reading {
   sweeps: number
   bytes: number
-  /** At the end of each of the last sweeps. */
+  /** The bytes that had come at each of the last sweeps. */
   readonly bytesBefore: number[]
   end(body: RequestBody): void
 }
 
-/** Reads bodies within bounds: of one, of all, of those of one key; in time, and in how slow they may come. */
+/** Reads bodies within bounds: bytes of one body, of all, and of one key; total time, and least speed. */
 export class RequestBodies {
   readonly #options: { readonly [Name in keyof RequestBodiesOptions]-?: NonNullable<RequestBodiesOptions[Name]> }
   readonly #small: Budget
@@ -50,7 +50,7 @@ export class RequestBodies {
     this.#large = new Budget(maxBytesTogether * (1 - SMALL_SHARE))
   }
 
-  /** Reads a body and hands it on; it counts until `work` is done. */
+  /** Reads a body and calls `work` with it. The body counts until `work` is done. */
   async use<T>(request: IncomingMessage, key: string, work: (body: RequestBody) => T | Promise<T>): Promise<T> {
     const held = { bytes: 0 }
     try {
@@ -124,7 +124,7 @@ export class RequestBodies {
   }
 }
 
-/** Bytes in all, and of each key. */
+/** Counts bytes in all, and of each key. */
 class Budget {
   readonly #max: number
   readonly #maxOfKey: number

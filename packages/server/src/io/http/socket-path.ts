@@ -1,14 +1,14 @@
 import { parseVersion } from '@tidewire/protocol'
 import type { Context, Handler, MiddlewareHandler } from 'hono'
 
-/** What an upgrade with this key would be answered; `null`: it would be accepted. */
+/** The answer that an upgrade with this key would get; `null`: it would be accepted. */
 export type UpgradeCheck = (
   apiKey: string,
   headers: Readonly<Record<string, string>>,
 ) => Promise<{ readonly status: number; readonly text: string } | null>
 
 /**
- * The socket's path without an upgrade. Browsers keep the answer to a failed handshake to themselves, so a page that asks here
+ * The socket's path without an upgrade. Browsers do not show pages the answer to a failed handshake, so a page that asks here
  * with its key gets the status that its handshake had (rule H7).
  */
 export function socketPath(check: UpgradeCheck): Handler {

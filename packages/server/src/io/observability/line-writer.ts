@@ -1,9 +1,9 @@
 import { write } from 'node:fs'
 
-/** Writes bytes from an offset on and says how many were taken, or why none were. */
+/** Writes bytes from an offset on. Calls `done` with the number that was taken, or the error. */
 export type WriteBytes = (bytes: Uint8Array, from: number, done: (error: NodeJS.ErrnoException | null, written: number) => void) => void
 
-/** What may wait for a reader that is too slow; lines that come then are dropped. */
+/** The most that waits for a slow reader; more lines are dropped. */
 const MAX_PENDING_CHARACTERS = 1_048_576
 
 const RETRY_MS = 10

@@ -4,9 +4,9 @@ import type { Decision, NodeEvent, Observer, Runtime } from '../../ports.ts'
 import { lineWriterTo, type LineWriter } from './line-writer.ts'
 import { nodeRuntime } from '../node-runtime.ts'
 
-/** What goes into the log, and how much of it. */
+/** Options of a log. */
 export interface LogObserverOptions {
-  /** Default that of Node. */
+  /** Clock and timers. Default: those of Node. */
   readonly runtime?: Pick<Runtime, 'setTimer' | 'uptime'>
   /** The least that is written: decisions are `info`, connections and joins `debug`. Default `info`. */
   readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -18,13 +18,13 @@ export interface LogObserverOptions {
   readonly lines?: Pick<LineWriter, 'write' | 'flush'>
 }
 
-/** A log, and what writes decisions into it. */
+/** A log, and the observer that writes decisions into it. */
 export interface Log {
   readonly observer: Observer
   /** `fields` stand beside the message in the line. */
   info(message: string, fields?: Readonly<Record<string, unknown>>): void
   warn(message: string): void
-  /** Writes a line of another process of the same program as it is. */
+  /** Writes a line of another process of the same program unchanged. */
   pass(line: string): void
   error(message: string): void
   /** Resolves when every line is written, or after a second: for the end of the process. */
@@ -75,7 +75,7 @@ function writeDecision(logger: Logger, { kind, code, detail, connection, topic }
   else logger.info(fields, masked(detail))
 }
 
-/** What shares a budget of lines. */
+/** Events with the same code share a budget of lines. */
 function codeOf(event: NodeEvent): string {
   switch (event.kind) {
     case 'peer':
@@ -165,10 +165,10 @@ function shortened(name: string): string {
 }
 
 const MAX_DETAIL = 500
-/** Of a longer detail no more is searched: the search takes the square of the length of some texts. */
+/** Longer details are searched up to here only: the search takes quadratic time on some texts. */
 const MAX_SEARCHED = 2_000
 
-/** Details hold no tokens; should one ever, it is not from here that it leaks. */
+/** Masks tokens. Details should hold none; this guards against a mistake. */
 function masked(detail: string): string {
   return detail
     .slice(0, MAX_SEARCHED)

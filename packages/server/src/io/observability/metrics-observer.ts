@@ -2,10 +2,11 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { ChangeFeed, Observer, Relay } from '../../ports.ts'
 import type { MetricsText } from '../http/metrics-endpoint.ts'
 import { PlainHistogram, type Series } from './plain-histogram.ts'
+import { readFigures } from './read-figures.ts'
 import { exposeRelay } from './relay-metrics.ts'
 import { exposeWindow } from './window-metrics.ts'
 
-/** What is measured besides the server's own work. */
+/** Figures besides those of the server's own work. */
 export interface MetricsObserverOptions {
   /** Adds memory, CPU, event loop and garbage collection of the process: for one server in a process. Default false. */
   readonly processMetrics?: boolean
@@ -25,7 +26,7 @@ export interface SlotSize {
   readonly retainedBytes: number
 }
 
-/** What counts, and the text that `/metrics` gives of it. */
+/** An observer that counts, and the text of `/metrics`. */
 export interface MetricsObserver {
   readonly observer: Observer
   readonly metrics: MetricsText
@@ -36,7 +37,7 @@ const CLOSE_CODES: ReadonlySet<number> = new Set([1000, 1001, 1005, 1006, 1007, 
 
 const PAYLOAD_BUCKETS = [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304]
 
-/** Seconds, from what an idle server needs to what a person would call broken. */
+/** Seconds, from the latency of an idle server to that of a broken one. */
 const LATENCY_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
 
 /** Milliseconds, as that metric has always had them: its bounds of 10, 250 and 5000, and some between them. */
@@ -85,7 +86,7 @@ function histogramsOf() {
   }
 }
 
-/** Plain numbers where it is hot; the registry reads them when it is asked. */
+/** Plain numbers, as they are counted on the hot path; the registry reads them when it is asked. */
 interface Totals {
   opened: number
   closed: number
@@ -211,27 +212,8 @@ function countingObserver(registry: Registry, histograms: ReturnType<typeof hist
   }
 }
 
-/** Figures that are read when the metrics are asked for. */
 function exposeTotals(registry: Registry, totals: Totals, users: () => number): void {
-  const gauge = (name: string, help: string, read: () => number): Gauge =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(read())
-      },
-    })
-  const counter = (name: string, help: string, read: () => number): Counter =>
-    new Counter({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(read())
-      },
-    })
+  const { gauge, counter } = readFigures(registry)
   gauge('phoenix_connections_total', 'Open sockets.', () => totals.opened - totals.closed)
   gauge('realtime_connections_global_connected', 'Sockets with at least one channel.', users)
   gauge('tidewire_channels', 'Joined channels.', () => totals.joined - totals.left)

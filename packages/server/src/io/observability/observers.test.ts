@@ -24,7 +24,7 @@ const MESSAGE: SentMessage = {
   payload: Buffer.from('{}'),
 }
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that stands still until the test moves it. */
 class Clock implements Pick<Runtime, 'setTimer' | 'uptime'> {
   #now = 0
   #timers: { readonly at: number; readonly callback: () => void }[] = []
@@ -169,7 +169,7 @@ describe('logObserver', () => {
         const log = logObserver()
         log.info('first')
         process.once('message', async () => {
-          for (let i = 0; i < 1000; i++) log.info('to nobody')
+          for (let i = 0; i < 1000; i++) log.info('unread')
           await log.flush()
           process.send('alive', () => process.disconnect())
         })
@@ -296,16 +296,16 @@ describe('metricsObserver', () => {
 })
 
 describe('allObservers', () => {
-  test('tells everybody everything, in order', () => {
-    const told: unknown[] = []
+  test('notifies every observer of everything, in order', () => {
+    const notified: unknown[] = []
     const observer = (name: string): Observer => ({
-      decision: (...args) => told.push([name, 'decision', ...args]),
-      connected: (...args) => told.push([name, 'connected', ...args]),
-      disconnected: (...args) => told.push([name, 'disconnected', ...args]),
-      joined: (...args) => told.push([name, 'joined', ...args]),
-      left: (...args) => told.push([name, 'left', ...args]),
-      broadcast: (...args) => told.push([name, 'broadcast', ...args]),
-      received: (...args) => told.push([name, 'received', ...args]),
+      decision: (...args) => notified.push([name, 'decision', ...args]),
+      connected: (...args) => notified.push([name, 'connected', ...args]),
+      disconnected: (...args) => notified.push([name, 'disconnected', ...args]),
+      joined: (...args) => notified.push([name, 'joined', ...args]),
+      left: (...args) => notified.push([name, 'left', ...args]),
+      broadcast: (...args) => notified.push([name, 'broadcast', ...args]),
+      received: (...args) => notified.push([name, 'received', ...args]),
     })
     const all = allObservers([observer('a'), observer('b')])
     all.decision(REFUSED)
@@ -324,7 +324,7 @@ describe('allObservers', () => {
       ['broadcast', 't', 1, 2, MESSAGE],
       ['received', 3],
     ]
-    expect(told).toEqual(
+    expect(notified).toEqual(
       calls.flatMap((call) => [
         ['a', ...call],
         ['b', ...call],
@@ -332,13 +332,17 @@ describe('allObservers', () => {
     )
   })
 
-  test('what nobody asks for is not there to be told', () => {
-    const told: number[] = []
+  test('what no observer asks for is not there to be called', () => {
+    const notified: number[] = []
     const plain = allObservers([])
     expect([plain.fannedOut, plain.authorized, plain.changed, plain.feedLag]).toEqual([undefined, undefined, undefined, undefined])
-    const all = allObservers([plain, { ...plain, fannedOut: (ms) => told.push(ms) }, { ...plain, fannedOut: (ms) => told.push(-ms) }])
+    const all = allObservers([
+      plain,
+      { ...plain, fannedOut: (ms) => notified.push(ms) },
+      { ...plain, fannedOut: (ms) => notified.push(-ms) },
+    ])
     all.fannedOut?.(3)
-    expect(told).toEqual([3, -3])
+    expect(notified).toEqual([3, -3])
     expect(all.authorized).toBeUndefined()
   })
 })

@@ -23,7 +23,7 @@ export class Series {
       }
   }
 
-  /** Lines in Prometheus' text format: counts there include all that is smaller. */
+  /** Lines in Prometheus' text format, whose counts are cumulative. */
   text(name: string): string[] {
     let below = 0
     const buckets = this.#bounds.map((bound, at) => `${name}_bucket${this.#labels({ le: String(bound) })} ${(below += this.#counts[at]!)}`)
@@ -44,7 +44,7 @@ export class Series {
 
 /**
  * A histogram for hot paths. That of prom-client looks its labels up and builds a key for every value, which costs about
- * as much as fanning a small message out to one more subscriber. Values of labels are ours, never a client's.
+ * as much as fanning a small message out to one more subscriber. Label values must not come from clients: each is kept for ever.
  */
 export class PlainHistogram {
   readonly #name: string

@@ -1,29 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Relay } from '../../ports.ts'
+import { readFigures } from './read-figures.ts'
 
 /** Figures of the way to other nodes, read when the metrics are asked for. */
 export function exposeRelay(registry: Registry, relay: Pick<Relay, 'self' | 'peers' | 'link' | 'stats'>): void {
-  const registers = [registry]
-  const gauge = (name: string, help: string, read: () => number): Gauge =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read())
-      },
-    })
-  const counter = (name: string, help: string, read: () => number): Counter =>
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset()
-        this.inc(read())
-      },
-    })
-  new Gauge({ name: 'tidewire_node_info', help: 'This node: always 1.', labelNames: ['node', 'version'], registers }).set(
+  const { gauge, counter } = readFigures(registry)
+  new Gauge({ name: 'tidewire_node_info', help: 'This node: always 1.', labelNames: ['node', 'version'], registers: [registry] }).set(
     { node: relay.self.name, version: relay.self.version },
     1,
   )

@@ -108,7 +108,7 @@ test('a message from the database is a span of its trace that begins with its co
   ])
 })
 
-test('what nobody is there to get is a span, too', async () => {
+test('a message without receivers is a span, too', async () => {
   const { node } = await tracedNode()
   const identity = { role: 'anon', claims: {}, headers: { traceparent: TRACEPARENT } }
   const payload = { encoding: 'json', bytes: Buffer.from('{}') } as const
@@ -118,9 +118,12 @@ test('what nobody is there to get is a span, too', async () => {
   ])
 })
 
-test('a row change is a span from its commit to its frames, if somebody got it', async () => {
+test('a row change is a span from its commit to its frames, if it had a receiver', async () => {
   let decided: Parameters<NonNullable<ChangeFeed['observe']>>[0] = null
-  const { node } = await tracedNode({ open: () => ({ setIdentity: () => {}, close: () => {} }), observe: (tell) => void (decided = tell) })
+  const { node } = await tracedNode({
+    open: () => ({ setIdentity: () => {}, close: () => {} }),
+    observe: (notify) => void (decided = notify),
+  })
   const change = { schema: 'public', table: 'todos', action: 'INSERT', committedAt: node.runtime.now() - 20, payload: null }
   decided!({ ...change, receivers: 0 })
   decided!({ ...change, receivers: 3 })

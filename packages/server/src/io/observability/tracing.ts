@@ -26,7 +26,7 @@ export async function openTelemetry(): Promise<Tracing | null> {
   return hasProvider(found) ? tracingOf(found) : null
 }
 
-/** Without a provider the API answers with a stand-in; only what that delegates to shows which it is. */
+/** Without a provider the API returns a proxy to a no-op; only the proxy's delegate shows which it is. */
 function hasProvider({ trace, ProxyTracerProvider }: Api): boolean {
   const provider = trace.getTracerProvider()
   return !(provider instanceof ProxyTracerProvider) || provider.getDelegate() !== new ProxyTracerProvider().getDelegate()

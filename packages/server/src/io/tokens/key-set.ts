@@ -2,7 +2,7 @@ import { isJsonObject, jsonValue, utf8Text } from '@tidewire/protocol'
 import type { JWK } from 'jose'
 import { readAll } from '../http/read-all.ts'
 
-/** The members that a verification needs; without the private ones, and without those by which a key limits its own use. */
+/** The members that a verification needs. Left out: private ones, and those that restrict the use of a key. */
 const PUBLIC_MEMBERS = ['kty', 'kid', 'crv', 'x', 'y', 'n', 'e', 'k'] as const
 
 /** Reads `{ keys: […] }`. Entries that cannot be keys are left out; `null` when it is no key set at all. */
@@ -20,7 +20,7 @@ export interface RemoteKeySetOptions {
   readonly timeoutMs: number
   /** Older keys are fetched again in the background. */
   readonly maxAgeMs: number
-  /** The time between two fetches, whatever is asked for. */
+  /** The least time between two fetches. */
   readonly cooldownMs: number
   /** Monotonic milliseconds. */
   readonly uptime: () => number
@@ -30,11 +30,11 @@ export interface RemoteKeySetOptions {
 
 const MAX_KEY_SET_BYTES = 1_048_576
 
-/** While there are no keys at all every token is refused, so the next try comes sooner. */
+/** The cooldown while there are no keys at all, and every token is refused. */
 const FIRST_COOLDOWN_MS = 1_000
 
 /**
- * Keys behind a URL. A key that is not known is looked for again, so that rotation is noticed; a flood of unknown keys
+ * Keys behind a URL. An unknown key starts a fetch, so that rotation is noticed; a flood of unknown keys
  * costs one fetch a cooldown. While the URL cannot be reached, the last keys stay good.
  */
 export class RemoteKeySet {
@@ -43,7 +43,7 @@ export class RemoteKeySet {
   #loadedAt = -Infinity
   #triedAt = -Infinity
   #loading: Promise<void> | null = null
-  /** Rises whenever keys were fetched that are not those of before. */
+  /** Rises whenever other keys were fetched. */
   generation = 0
 
   constructor(options: RemoteKeySetOptions) {
@@ -105,7 +105,7 @@ async function fetchKeySet(url: string, timeoutMs: number): Promise<readonly JWK
   return keys
 }
 
-/** `fetch` hides what went wrong in the cause. */
+/** The error of `fetch` has the reason in its cause. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error && error.cause.message !== '' ? error.cause.message : error.message

@@ -126,7 +126,7 @@ test('a flood of unknown keys costs one fetch a cooldown, and known keys go on',
   expect(fetches).toBe(2)
 })
 
-test('an outage: the last keys stay good, the fault is told, and new keys come when it is over', async () => {
+test('an outage: the last keys stay good, the fault is reported, and new keys come when it is over', async () => {
   const verifier = open()
   await verifier.verify(await token(one))
   fail(503)
@@ -141,7 +141,7 @@ test('an outage: the last keys stay good, the fault is told, and new keys come w
   expect((await verifier.verify(await token(two))).ok).toBe(true)
 })
 
-test('old keys are fetched anew in the background, also when every token is remembered', async () => {
+test('old keys are fetched again in the background, also when every token is remembered', async () => {
   const verifier = open()
   const text = await token(one)
   await verifier.verify(text)
@@ -189,7 +189,7 @@ test('no keys at all: refused with the key id, tried again after a second', asyn
   expect((await verifier.verify(text)).ok).toBe(true)
 })
 
-test('nobody listens there: refused, and the fault says why', async () => {
+test('no server there: refused, and the fault says why', async () => {
   const verifier = open({ jwksUrl: 'http://127.0.0.1:1/jwks.json' })
   expect((await verifier.verify(await token(one))).ok).toBe(false)
   expect(faults).toHaveLength(1)

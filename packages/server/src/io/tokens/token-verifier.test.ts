@@ -117,7 +117,7 @@ describe('with a secret', () => {
     expect(await verifier.verify(token)).toEqual({ ok: false, fault: { code: 'malformed' } })
   })
 
-  test('a token over the bound is malformed, whoever signed it', async () => {
+  test('a token over the bound is malformed, whatever key signed it', async () => {
     const token = await sign({ alg: 'HS256' }, bytes(SECRET), { ...CLAIMS, pad: 'x'.repeat(30_000) })
     expect(token.length).toBeGreaterThan(32_768)
     expect(await verifier.verify(token)).toEqual({ ok: false, fault: { code: 'malformed' } })

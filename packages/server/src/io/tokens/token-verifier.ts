@@ -30,7 +30,7 @@ export interface TokenVerifierOptions {
 
 type Verification = Awaited<ReturnType<TokenVerifier['verify']>>
 
-/** The key type that an algorithm needs. Whatever is not here, `none` included, has no key. */
+/** The key type of each algorithm. All others, `none` included, have no key. */
 const KEY_TYPES: ReadonlyMap<string, string> = new Map([
   ...['HS256', 'HS384', 'HS512'].map((alg) => [alg, 'oct'] as const),
   ...['RS256', 'RS384', 'RS512'].map((alg) => [alg, 'RSA'] as const),
@@ -38,7 +38,7 @@ const KEY_TYPES: ReadonlyMap<string, string> = new Map([
   ...['EdDSA', 'Ed25519', 'Ed448'].map((alg) => [alg, 'OKP'] as const),
 ])
 
-/** A key id is repeated to the client, so its length is bounded. */
+/** The key id is part of answers, so its length is bounded. */
 const MAX_KID_LENGTH = 128
 
 /**
@@ -63,7 +63,7 @@ export function tokenVerifier(options: TokenVerifierOptions): TokenVerifier {
     const verifiedWith = generation()
     const failure = key === null ? signerFault(kid) : await signatureFault(token, alg, kid, key)
     if (failure !== null) return fault(failure)
-    // The keys may be others by now.
+    // The keys may have changed since the check began.
     if (verifiedWith === generation()) verified.add(token, claims, verifiedWith)
     return { ok: true, claims }
   }
@@ -122,7 +122,7 @@ function readToken(token: string): { readonly alg: string; readonly kid: string 
 
 /**
  * By key id and the key type that the algorithm needs. Only HMAC falls back to the secret, and it never asks the URL:
- * what is published there is no secret.
+ * keys that are published there are no secrets.
  */
 async function selectKey({ secret, fixed, remote }: Keys, alg: string, kid: string | null): Promise<JWK | Uint8Array | null> {
   const keyType = KEY_TYPES.get(alg)
@@ -142,7 +142,7 @@ async function signatureFault(token: string, alg: string, kid: string | null, ke
   } catch (error) {
     if (error instanceof errors.JWSSignatureVerificationFailed) return { code: 'signature' }
     if (error instanceof errors.JWSInvalid) return { code: 'malformed' }
-    // What is left is about the key: of another curve, too short, or of an algorithm that the platform lacks.
+    // All other errors are about the key: of another curve, too short, or of an algorithm that the platform lacks.
     return signerFault(kid)
   }
 }
@@ -160,15 +160,15 @@ function fault(reason: TokenFault): Verification {
   return { ok: false, fault: reason }
 }
 
-/** Long tokens are rare, and few of them would take the memory of many. */
+/** Longer tokens are not cached: they are rare and take much memory. */
 const MAX_CACHED_TOKEN_LENGTH = 4096
 
-/** Of all remembered tokens together. */
+/** Characters of all cached tokens. */
 const MAX_CACHED_CHARACTERS = 16 * 1024 * 1024
 
 /**
- * Claims of tokens whose signature was good, the least recently used out first. New keys empty it. Whether a token has
- * expired is no matter of its signature: that is looked at whenever it is used.
+ * Claims of tokens whose signature was good, the least recently used out first. New keys empty it. Expiry is not
+ * cached: it is checked whenever a token is used.
  */
 class VerifiedTokens {
   readonly #size: number

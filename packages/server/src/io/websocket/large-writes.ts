@@ -1,10 +1,10 @@
-/** From this size on a write costs by its bytes: about a quarter of a millisecond for each megabyte. */
+/** From this size on the cost of a write grows with its bytes: about 0.25 ms a megabyte. */
 const LARGE_BYTES = 64 * 1024
 
-/** So much of large writes is handed to the system in one turn of the event loop. */
+/** Bytes of large writes a turn of the event loop. */
 const TURN_BYTES = 8 * 1024 * 1024
 
-/** So much may be held for later turns; a frame that many receivers share counts once. */
+/** Bytes that may be held for later turns; a frame that many receivers share counts once. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 
 /** A socket whose writes are held. */
@@ -15,7 +15,7 @@ export interface HeldWrites {
 
 /**
  * Spreads large writes over turns of the event loop: a frame of 3 MB to hundreds of receivers would keep the loop for as long as
- * the system takes to copy it to each. What is over the bound of memory is written at once.
+ * the system takes to copy it to each. Frames over the bound of memory are written at once.
  */
 class LargeWrites {
   #queue: HeldWrites[] = []
@@ -67,5 +67,5 @@ class LargeWrites {
   }
 }
 
-/** Of all sockets of the process, which share one event loop. */
+/** One for all sockets of the process, which share its event loop. */
 export const largeWrites: LargeWrites = new LargeWrites()

@@ -1,16 +1,16 @@
 /**
- * How much of an unfinished message has come over a WebSocket. Reads the heads of frames only; what is wrong with them is for
- * `ws` to say.
+ * Counts the bytes of an unfinished message that have come over a WebSocket. Reads the heads of frames only; `ws` reports faults
+ * in them.
  */
 export class MessageProgress {
-  /** Bytes of the message that has begun and not ended, its heads included; 0: none has. */
+  /** Bytes so far of a message that has begun and not ended, heads included; 0: there is none. */
   unfinishedBytes = 0
   #payloadLeft = 0
   #isControl = false
   #endsMessage = false
   /** A message of several frames has begun. */
   #isContinued = false
-  /** A head that a chunk ended in. */
+  /** The beginning of a head whose rest is in the next chunk. */
   #head: number[] | null = null
 
   /** The next bytes of the socket. */
@@ -52,7 +52,7 @@ export class MessageProgress {
   }
 }
 
-/** As far as the first bytes say it. */
+/** The size of a head, as far as its first bytes are there. */
 function headSize(head: readonly number[]): number {
   const second = head[1]
   if (second === undefined) return 2

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { largeWrites, type HeldWrites } from './large-writes.ts'
 
-/** So much is handed to the system at a time, so that it has something to do meanwhile. */
+/** Pending bytes are written at this size, before the end of the turn, so that the kernel works meanwhile. */
 const ENOUGH_BYTES = 64 * 1024
 
 /**
@@ -40,7 +40,7 @@ export class SocketWriter implements HeldWrites {
     socket.cork()
   }
 
-  /** To be called in the turn in which it is written. */
+  /** Writes the held frames. To be called in the turn in which they may go out. */
   release(): void {
     this.heldBytes = 0
     this.#socket.uncork()
@@ -55,7 +55,7 @@ export class SocketWriter implements HeldWrites {
 let turns = 0
 let isCounted = false
 
-/** Counts what runs in one go, promises that follow included; one callback serves all sockets. */
+/** Counts turns of the event loop, promise callbacks included; one callback serves all sockets. */
 function turnNumber(): number {
   if (!isCounted) {
     isCounted = true

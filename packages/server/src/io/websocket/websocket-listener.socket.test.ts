@@ -66,7 +66,7 @@ test.each([
     headers: { 'user-agent': userAgent },
   })
   await new Promise((resolve) => socket.once('open', resolve))
-  expect(running.server.connections.newest!.inspect()).toMatchObject({ address: '127.0.0.1', userAgent: shown })
+  expect(running.server.connections.newest).toMatchObject({ address: '127.0.0.1', userAgent: shown })
   socket.close()
 })
 
@@ -152,7 +152,7 @@ describe('a frame', () => {
   })
 })
 
-test('a receiver that stops reading is closed, its memory is bounded, and nobody else waits', async () => {
+test('a receiver that stops reading is closed, its memory is bounded, and no other receiver waits', async () => {
   const node = await startServer({
     port: 0,
     verifier: openVerifier,
@@ -275,7 +275,7 @@ describe('messages that do not come to their end (rule L13)', () => {
   })
 })
 
-test('stop tells everybody to come back and ends every socket', async () => {
+test('stop asks all clients to come back and ends every socket', async () => {
   const node = await startServer({ port: 0, verifier: openVerifier, observer, limits: noLimits })
   const socket = new WebSocket(`ws://127.0.0.1:${node.port}/socket/websocket?apikey=${apikey}`)
   await new Promise((resolve) => socket.once('open', resolve))

@@ -11,7 +11,7 @@ import { MessageProgress } from './message-progress.ts'
 import { takenBytesOf } from './socket-progress.ts'
 import { SocketWriter } from './socket-writer.ts'
 
-/** Where sockets are accepted: the server's own path, and the one that a Supabase URL leads to. */
+/** Paths of sockets: the server's own, and that of the URL of a Supabase project. */
 export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
 
 const MAX_HEADER_NAMES = 64
@@ -24,7 +24,7 @@ export interface WebSocketListener {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
 }
 
-/** Accepts WebSockets for a server. `ws` does the handshake and reads frames; what goes out is framed by the topics. */
+/** Accepts WebSockets for a server. `ws` does the handshake and reads frames; topics write ready frames. */
 export function createWebSocketListener(server: Server): WebSocketListener {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -32,7 +32,7 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     maxPayload: server.options.limits.maxFrameBytes,
     maxFragments: MAX_FRAGMENTS,
     perMessageDeflate: false,
-    // The decoders check UTF-8 themselves and answer the sender; here it would cost the whole socket.
+    // The decoders check UTF-8 and answer the sender; `ws` would close the socket.
     skipUTF8Validation: true,
   })
 
@@ -74,7 +74,7 @@ function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): v
   socket.on('error', () => {})
 }
 
-/** Counts what has come of a message before `ws`, which keeps it until it is whole, does anything with it. */
+/** Counts the bytes of a message while it comes: `ws` keeps it until it is whole, and reports nothing before. */
 function followUnfinished(socket: Duplex, connection: Connection, unfinished: UnfinishedMessages): void {
   const progress = new MessageProgress()
   const messages = unfinished.of((fault) => connection.refuseUnfinished(fault))
@@ -90,7 +90,7 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
   const writer = new SocketWriter(socket)
   return {
     write: (frames) => writer.write(frames),
-    // What this side holds back is not the receiver's fault.
+    // Bytes that this process holds back do not count against the receiver.
     backlogBytes: () => socket.writableLength - writer.heldBytes,
     ...takenBytesOf(socket),
     close: (code, reason) => webSocket.close(code, reason),
@@ -99,7 +99,7 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
   }
 }
 
-/** Programs share their name with many others, so that each name is kept once. */
+/** Keeps each `User-Agent` once: many clients send the same. */
 class UserAgents {
   readonly #texts = new Map<string, string>()
 
@@ -117,7 +117,7 @@ class UserAgents {
 const MAX_USER_AGENT = 200
 const MAX_USER_AGENTS = 1_000
 
-/** Whether a page of another origin asks; programs that are no pages name none. */
+/** Whether the request is of a page of another origin. Programs that are no pages send no origin. */
 function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
   return origin !== undefined && !(URL.canParse(origin) && new URL(origin).host === host?.toLowerCase())
 }

@@ -1,0 +1,106 @@
+import type { NodeChannel, RelayFaultCode, RelayMessage } from '@tidewire/server'
+import { encodeBatch, encodedSize, encodeNodeMessage, encodeParts, HEAD_BYTES } from './envelope.ts'
+import type { Link } from './link.ts'
+
+/** Larger messages are neither sent nor received. */
+export const MAX_MESSAGE_BYTES: number = 64 * 1024 * 1024
+
+/** Sends envelopes to the broker, none larger than it takes: messages in batches, a large one in parts. */
+export class Outbox {
+  readonly #from: string
+  readonly #link: Pick<Link, 'session' | 'state' | 'publish'>
+  readonly #fault: (code: RelayFaultCode, detail: string) => void
+  readonly #sent = { messages: 0, bytes: 0 }
+  #partId = 0
+  #mayHaveLost = false
+
+  /** `from`: the instance of this node. */
+  constructor(from: string, link: Pick<Link, 'session' | 'state' | 'publish'>, fault: (code: RelayFaultCode, detail: string) => void) {
+    this.#from = from
+    this.#link = link
+    this.#fault = fault
+  }
+
+  get sent(): { readonly messages: number; readonly bytes: number } {
+    return this.#sent
+  }
+
+  /** `subject`: `null` while it is not known. Returns whether all messages were handed to the broker. */
+  publish(subject: string | null, messages: readonly RelayMessage[]): boolean {
+    const limit = this.#link.session?.maxPayloadBytes
+    if (subject === null || limit === undefined) return this.#unsent('unsent')
+    const whole = messages.length === 1 || sizeOf(messages) <= limit
+    let sent = true
+    for (const batch of whole ? [messages] : batches(messages, limit)) {
+      sent = this.#put(subject, encodeBatch(this.#from, batch), limit) && sent
+      if (sent) this.#sent.messages += batch.length
+    }
+    return sent
+  }
+
+  /** A message of this node, to the subject of one node or of all. Returns whether it was handed to the broker. */
+  send(subject: string, channel: NodeChannel, bytes: Uint8Array): boolean {
+    const limit = this.#link.session?.maxPayloadBytes
+    return limit !== undefined && this.#put(subject, encodeNodeMessage(this.#from, channel, bytes), limit)
+  }
+
+  /** To be called when the link goes down: messages under way may be lost. */
+  lost(): void {
+    this.#mayHaveLost = true
+  }
+
+  /** Whether something was not sent, or may not have been, since the last call. */
+  takeLoss(): boolean {
+    const mayHaveLost = this.#mayHaveLost
+    this.#mayHaveLost = false
+    return mayHaveLost
+  }
+
+  #put(subject: string, envelope: Buffer, limit: number): boolean {
+    if (envelope.length <= limit) return this.#handOver(subject, envelope)
+    if (envelope.length > MAX_MESSAGE_BYTES) return this.#unsent('overflow', `one is larger than ${MAX_MESSAGE_BYTES} bytes`)
+    const id = (this.#partId = (this.#partId + 1) >>> 0)
+    // Without one part the others are of no use.
+    return encodeParts(this.#from, id, envelope, limit).every((part) => this.#handOver(subject, part))
+  }
+
+  #handOver(subject: string, bytes: Buffer): boolean {
+    const outcome = this.#link.publish(subject, bytes)
+    if (outcome !== 'sent') return this.#unsent(outcome)
+    this.#sent.bytes += bytes.length
+    return true
+  }
+
+  #unsent(code: 'unsent' | 'overflow', why: string = this.#whyUnsent(code)): false {
+    this.#mayHaveLost = true
+    this.#fault(code, `Messages were not sent to other nodes: ${why}`)
+    return false
+  }
+
+  #whyUnsent(code: 'unsent' | 'overflow'): string {
+    const link = this.#link.state
+    if (code === 'overflow') return 'the broker confirms too little of what it was sent'
+    return link.state === 'down' ? link.detail : 'not connected'
+  }
+}
+
+function sizeOf(messages: readonly RelayMessage[]): number {
+  return messages.reduce((sum, message) => sum + encodedSize(message), HEAD_BYTES)
+}
+
+/** Groups messages into batches of at most `limit` bytes. A larger message is a batch of its own, and is sent in parts. */
+function* batches(messages: readonly RelayMessage[], limit: number): Generator<readonly RelayMessage[]> {
+  let batch: RelayMessage[] = []
+  let bytes = HEAD_BYTES
+  for (const message of messages) {
+    const size = encodedSize(message)
+    if (batch.length > 0 && bytes + size > limit) {
+      yield batch
+      batch = []
+      bytes = HEAD_BYTES
+    }
+    batch.push(message)
+    bytes += size
+  }
+  if (batch.length > 0) yield batch
+}
