@@ -1,5 +1,5 @@
-import type { ChangesFaultCode } from './changes-fault.ts'
-import type { GapReason } from './gap-reason.ts'
+import type { ChangesFaultCode } from '../faults/changes-fault.ts'
+import type { GapReason } from '../faults/gap-reason.ts'
 
 /** Payload of `system`: what the server has to say about a channel outside of replies. All after `channel` is Tidewire's own. */
 export interface SystemPayload {

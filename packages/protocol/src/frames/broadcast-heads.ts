@@ -1,5 +1,5 @@
 import { jsonValue } from './decode.ts'
-import { isJsonObject, type JsonObject, type Message } from './message.ts'
+import { isJsonObject, type JsonObject, type Message } from '../message.ts'
 
 /** What stands around the user's payload in broadcasts that are alike, and what it says. */
 interface Head {

@@ -1,4 +1,4 @@
-import { RealtimeError } from './error.ts'
+import { RealtimeError } from '../faults/error.ts'
 
 /** The operators of a row filter (rule F3). */
 export type FilterOperator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is' | 'match' | 'imatch' | 'isdistinct'

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { jsonText, name, ref, spaced } from '../test/arbitraries.ts'
-import { seeded } from '../test/seeded.ts'
+import { jsonText, name, ref, spaced } from '../../test/arbitraries.ts'
+import { seeded } from '../../test/seeded.ts'
 import type { ClientFrame } from './client-frame.ts'
 import type { Decoded } from './decode.ts'
 import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, envelopeAround } from './json-serializer.ts'
-import type { Message } from './message.ts'
+import type { Message } from '../message.ts'
 import type { Version } from './version.ts'
-import { textBytes } from './utf8.ts'
+import { textBytes } from '../utf8.ts'
 import { MAX_NESTING } from './frame-bounds.ts'
 
 const VERSIONS: readonly Version[] = ['1.0.0', '2.0.0']

@@ -1,10 +1,10 @@
-import type { UserBroadcast } from './broadcast.ts'
+import type { UserBroadcast } from '../payloads/broadcast.ts'
 import { decoded, jsonValue, undecodable, type Decoded } from './decode.ts'
 import { MAX_NAME_BYTES, MAX_NESTING } from './frame-bounds.ts'
 import { forwardFault } from './json-scan.ts'
-import { isJsonObject, type JsonObject, type Message, type Ref } from './message.ts'
+import { isJsonObject, type JsonObject, type Message, type Ref } from '../message.ts'
 import type { ClientFrame } from './client-frame.ts'
-import { textBytes, utf8Text } from './utf8.ts'
+import { textBytes, utf8Text } from '../utf8.ts'
 
 /** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
 const FrameKind: {

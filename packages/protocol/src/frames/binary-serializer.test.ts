@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { jsonText, name } from '../test/arbitraries.ts'
-import { binaryFrame, fromBase64, fromHex } from '../test/frames.ts'
-import { seeded } from '../test/seeded.ts'
+import { jsonText, name } from '../../test/arbitraries.ts'
+import { binaryFrame, fromBase64, fromHex } from '../../test/frames.ts'
+import { seeded } from '../../test/seeded.ts'
 import {
   decodeBinaryFromClient,
   decodeBinaryFromServer,
@@ -12,8 +12,8 @@ import {
   encodeUserBroadcastPush,
   fitsUserBroadcast,
 } from './binary-serializer.ts'
-import type { UserBroadcast } from './broadcast.ts'
-import { textBytes } from './utf8.ts'
+import type { UserBroadcast } from '../payloads/broadcast.ts'
+import { textBytes } from '../utf8.ts'
 
 const bytes = fc.uint8Array({ maxLength: 40 })
 const metadata = fc.option(fc.dictionary(fc.string({ maxLength: 4 }), fc.oneof(fc.string({ maxLength: 4 }), fc.boolean()), { maxKeys: 3 }))

@@ -1,6 +1,6 @@
-import { countConditions, MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from './filter.ts'
-import { fitsBytes } from './utf8.ts'
-import { isJsonObject } from './message.ts'
+import { countConditions, MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from '../changes/filter.ts'
+import { fitsBytes } from '../utf8.ts'
+import { isJsonObject } from '../message.ts'
 
 /** What of a join is over its bound (rules L11, L12), or that it has another shape than clients send. */
 export type JoinFault = 'malformed-join' | 'too-many-changes' | 'too-many-columns' | 'too-many-conditions' | 'name-too-long'

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BroadcastHeads } from './broadcast-heads.ts'
 import { decodeServerFrame } from './serializer.ts'
-import type { Message } from './message.ts'
+import type { Message } from '../message.ts'
 
 /** As a client reads: by a known head, else as a whole. */
 function reader(): (text: string) => { readonly message: Message | undefined; readonly known: boolean } {

@@ -1,5 +1,5 @@
-import type { JsonObject } from './message.ts'
-import { isJsonObject } from './message.ts'
+import type { JsonObject } from '../message.ts'
+import { isJsonObject } from '../message.ts'
 
 /** Payload of a `broadcast` message: a user event inside the protocol event. Of `meta` clients set `traceparent` only. */
 export interface BroadcastPayload {

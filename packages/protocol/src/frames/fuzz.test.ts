@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { jsonText } from '../test/arbitraries.ts'
-import { binaryFrame } from '../test/frames.ts'
-import { seeded } from '../test/seeded.ts'
+import { jsonText } from '../../test/arbitraries.ts'
+import { binaryFrame } from '../../test/frames.ts'
+import { seeded } from '../../test/seeded.ts'
 import { decodeBinaryFromClient, decodeBinaryFromServer } from './binary-serializer.ts'
 import type { Decoded } from './decode.ts'
 import { decodeTextFromClient, decodeTextMessage } from './json-serializer.ts'
 import type { Version } from './version.ts'
-import { textBytes } from './utf8.ts'
+import { textBytes } from '../utf8.ts'
 
 const INPUTS_PER_RUN = 100
 const RUNS = 1000

@@ -3,10 +3,10 @@ import { undecodable, type Decoded } from './decode.ts'
 import { defaultFrameBounds, MAX_NAME_BYTES, type FrameBounds } from './frame-bounds.ts'
 import { decodeTextFromClient, decodeTextMessage, encodeTextMessage } from './json-serializer.ts'
 import type { ClientFrame } from './client-frame.ts'
-import { isJsonObject, type JsonObject, type Message } from './message.ts'
-import { traceparentOf, type UserBroadcast } from './broadcast.ts'
+import { isJsonObject, type JsonObject, type Message } from '../message.ts'
+import { traceparentOf, type UserBroadcast } from '../payloads/broadcast.ts'
 import type { Version } from './version.ts'
-import { fitsBytes, textBytes } from './utf8.ts'
+import { fitsBytes, textBytes } from '../utf8.ts'
 
 /** Reads what a client sent. A text frame comes as bytes that are known to be UTF-8. */
 export function decodeClientFrame(

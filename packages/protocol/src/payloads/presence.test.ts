@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { seeded } from '../test/seeded.ts'
+import { seeded } from '../../test/seeded.ts'
 import { parsePresenceRequest, type PresenceRequest } from './presence.ts'
 
 test.each<[unknown, PresenceRequest]>([

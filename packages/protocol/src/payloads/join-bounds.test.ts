@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from './filter.ts'
+import { MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from '../changes/filter.ts'
 import { parseJoin, type ParsedJoin } from './join.ts'
 
 const bounds = { maxChanges: 4, maxConditionsPerFilter: 3, maxConditions: 5 }

@@ -1,4 +1,4 @@
-import type { UserBroadcast } from './broadcast.ts'
+import type { UserBroadcast } from '../payloads/broadcast.ts'
 import type { FrameEnvelope } from './decode.ts'
 
 /**

@@ -5,7 +5,7 @@
 
 import { jsonValue } from './decode.ts'
 import { MAX_NESTING } from './frame-bounds.ts'
-import { utf8Text } from './utf8.ts'
+import { utf8Text } from '../utf8.ts'
 
 /** What a text holds, or why it is refused. */
 export type JsonScan =

@@ -1,5 +1,5 @@
-import type { JsonObject } from './message.ts'
-import { isJsonObject } from './message.ts'
+import type { JsonObject } from '../message.ts'
+import { isJsonObject } from '../message.ts'
 
 /** One tracked payload, with the reference that the server gave it. */
 export interface PresenceMeta {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { seeded } from '../test/seeded.ts'
-import { RealtimeError } from './error.ts'
+import { seeded } from '../../test/seeded.ts'
+import { RealtimeError } from '../faults/error.ts'
 import { FILTER_OPERATORS, formatFilter, MAX_IN_VALUES, parseFilter, type Filter, type ValueFilter } from './filter.ts'
 
 const on = (column: string, op: ValueFilter['op'], value: string, negate = false): Filter => ({ column, op, negate, value })

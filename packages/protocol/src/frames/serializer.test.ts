@@ -1,9 +1,9 @@
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
-import { binaryFrame } from '../test/frames.ts'
-import type { Message } from './message.ts'
+import { binaryFrame } from '../../test/frames.ts'
+import type { Message } from '../message.ts'
 import { decodeClientFrame, decodeServerFrame, encodeClientMessage } from './serializer.ts'
-import { textBytes } from './utf8.ts'
+import { textBytes } from '../utf8.ts'
 
 const broadcast = (payload: unknown): Message => ({
   joinRef: '1',

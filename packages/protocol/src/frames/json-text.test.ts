@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { jsonText, spaced, stringText } from '../test/arbitraries.ts'
-import { seeded } from '../test/seeded.ts'
+import { jsonText, spaced, stringText } from '../../test/arbitraries.ts'
+import { seeded } from '../../test/seeded.ts'
 import { allElementBytes, elementBytes, memberBytes } from './json-text.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)

@@ -1,8 +1,8 @@
 import { asksToPersist } from './broadcast.ts'
-import type { JsonObject } from './message.ts'
-import { isJsonObject } from './message.ts'
+import type { JsonObject } from '../message.ts'
+import { isJsonObject } from '../message.ts'
 import { changesFault, defaultJoinBounds, type JoinBounds, type JoinFault } from './join-bounds.ts'
-import { fitsBytes } from './utf8.ts'
+import { fitsBytes } from '../utf8.ts'
 
 /** `broadcast.replay` as asked for: usable, absent (also when it is no object), or refused at join (rule R2). */
 export type ReplayRequest = { readonly since: number; readonly limit: number } | 'invalid' | null

@@ -1,4 +1,4 @@
-import type { Ref } from './message.ts'
+import type { Ref } from '../message.ts'
 
 /** Why a frame could not be read. The frame is dropped, its sender gets an error (rule M5), the socket stays open. */
 export type DecodeFault =

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { seeded } from '../test/seeded.ts'
+import { seeded } from '../../test/seeded.ts'
 import { isPlainText, scanJson } from './json-scan.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)

@@ -2,10 +2,10 @@ import { decoded, jsonValue, undecodable, type Decoded, type FrameEnvelope, type
 import { defaultFrameBounds, MAX_NAME_BYTES, MAX_NESTING, MAX_TOPIC_BYTES, valuesBound, type FrameBounds } from './frame-bounds.ts'
 import { isPlainText, scanJson } from './json-scan.ts'
 import { elementBytes, firstElementBytes, memberBytes, membersBytes } from './json-text.ts'
-import { isJsonObject, type Message, type Ref } from './message.ts'
+import { isJsonObject, type Message, type Ref } from '../message.ts'
 import type { ClientFrame } from './client-frame.ts'
 import type { Version } from './version.ts'
-import { fitsBytes, utf8Text } from './utf8.ts'
+import { fitsBytes, utf8Text } from '../utf8.ts'
 
 const PAYLOAD_INDEX = 4
 /** Pairs are one character to a pattern with `u`. `\p{…}` would say it better, but React Native stumbles over it. */

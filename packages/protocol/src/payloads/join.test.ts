@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { seeded } from '../test/seeded.ts'
+import { seeded } from '../../test/seeded.ts'
 import { parseJoin, type JoinRequest } from './join.ts'
 
 const defaults: JoinRequest = {
