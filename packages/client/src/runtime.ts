@@ -1,4 +1,4 @@
-import type { RealtimeError } from '@tidewire/protocol'
+import type { RealtimeError, TimerPort } from '@tidewire/protocol'
 
 /** What the client needs of a WebSocket; the browser's and `ws` have it. */
 export interface WebSocketLike {
@@ -36,12 +36,10 @@ export interface HttpAnswer {
 export type PageLifecycle = 'wake' | 'freeze'
 
 /** Everything the client takes from the platform. One implementation is in `io/`, another in the tests. */
-export interface Runtime {
+export interface Runtime extends TimerPort {
   nowMs(): number
   /** In [0, 1). */
   random(): number
-  /** Calls `run` once; returns what takes it back. */
-  readonly setTimer: (run: () => void, afterMs: number) => () => void
   /** The platform's WebSocket, or a promise of one that must be loaded first. Rejects or throws when there is none. */
   webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */
@@ -56,9 +54,8 @@ export interface Runtime {
 }
 
 /** Timers that a worker keeps. */
-export interface WorkerTimers {
+export interface WorkerTimers extends TimerPort {
   readonly worker: unknown
-  setTimer(run: () => void, afterMs: number): () => void
   /** Ends the worker; timers that are set go on without it. */
   stop(): void
 }

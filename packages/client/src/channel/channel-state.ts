@@ -1,5 +1,5 @@
-import type { RealtimeError } from '@tidewire/protocol'
-import { arm, go, type Transition, type Timer } from '../machine.ts'
+import { go, type RealtimeError, type Transition } from '@tidewire/protocol'
+import { arm, type Timer } from '../timer.ts'
 
 /**
  * One membership of one topic as a machine.

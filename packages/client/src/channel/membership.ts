@@ -1,4 +1,4 @@
-import { isJsonObject, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
+import { isJsonObject, Machine, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
 import type { RealtimeChannelOptions, SubscribeCallback } from './channel-options.ts'
 import { assignIds } from '../listen/change-bindings.ts'
 import {
@@ -13,7 +13,7 @@ import {
 import { deliverBroadcast, deliverChange, deliverPresence, readChange } from '../listen/delivery.ts'
 import { joinPayload, joinTimeoutMs } from './join.ts'
 import { Listeners, type Binding } from '../listen/listeners.ts'
-import { machine, singleTimer, type Machine } from '../machine.ts'
+import { singleTimer } from '../timer.ts'
 import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
@@ -43,7 +43,7 @@ export class Membership implements HostedChannel {
   readonly #ready = new Set<Waiter<void>>()
   readonly #validation = new Validation()
   readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
-  readonly #machine: Machine<ChannelState, ChannelEvent>
+  readonly #machine: Machine<ChannelState, ChannelEvent, ChannelEffect>
   readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
   #extraJoinPayload: JsonObject = {}
@@ -67,9 +67,9 @@ export class Membership implements HostedChannel {
     this.#pushes = new Pushes(host, (push) => this.write(push.event, push.payload))
     this.#joining = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
     const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
-    this.#machine = machine(
+    this.#machine = new Machine(
       closed,
-      (state, event: ChannelEvent) => channelTransition(state, event, this.#joining),
+      (state, event) => channelTransition(state, event, this.#joining),
       (effect) => this.#perform(effect, timer),
     )
   }

@@ -1,10 +1,9 @@
-import type { Message, RealtimeError } from '@tidewire/protocol'
+import type { Message, RealtimeError, TimerPort } from '@tidewire/protocol'
 import type { HttpPort } from './http.ts'
 
 /** What a channel needs of its client. */
-export interface ChannelHost extends HttpPort {
+export interface ChannelHost extends HttpPort, TimerPort {
   readonly isUp: boolean
-  setTimer(run: () => void, afterMs: number): () => void
   connect(): void
   nextRef(): string
   /** Throws a RealtimeError when the message cannot be written. */

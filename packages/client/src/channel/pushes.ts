@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 import { waiter, type Waiter, type Waiting } from './waiter.ts'
 
 export interface Push extends Waiting {
@@ -20,12 +20,12 @@ const MOST_BUFFERED = 100
 export class Pushes {
   readonly #sent = new Map<string, PendingPush>()
   readonly #buffer = new Set<PendingPush>()
-  readonly #clock: { setTimer(run: () => void, afterMs: number): () => void }
+  readonly #timers: TimerPort
   /** Writes a push and returns its ref. Throws a RealtimeError when it cannot be written. */
   readonly #write: (push: Push) => string
 
-  constructor(clock: { setTimer(run: () => void, afterMs: number): () => void }, write: (push: Push) => string) {
-    this.#clock = clock
+  constructor(timers: TimerPort, write: (push: Push) => string) {
+    this.#timers = timers
     this.#write = write
   }
 
@@ -34,7 +34,7 @@ export class Pushes {
     const late = `No reply to "${push.event}" within ${push.timeoutMs} ms.`
     const waiting: PendingPush = {
       ...push,
-      ...waiter<unknown>(this.#clock, push, late, () => {
+      ...waiter<unknown>(this.#timers, push, late, () => {
         this.#buffer.delete(waiting)
         if (waiting.ref !== undefined) this.#sent.delete(waiting.ref)
       }),

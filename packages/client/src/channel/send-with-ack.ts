@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
 
 /** How long a socket that is closing is given to be gone. */
@@ -41,6 +41,6 @@ export async function sendWithAck(membership: Membership, event: string, payload
   }
 }
 
-function pause(clock: { setTimer(run: () => void, afterMs: number): () => void }): Promise<void> {
-  return new Promise((resolve) => void clock.setTimer(resolve, CLOSING_MS))
+function pause(timers: TimerPort): Promise<void> {
+  return new Promise((resolve) => void timers.setTimer(resolve, CLOSING_MS))
 }

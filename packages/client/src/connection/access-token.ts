@@ -1,4 +1,5 @@
-import { arm, go, type Transition, type Timer } from '../machine.ts'
+import { go, type Transition } from '@tidewire/protocol'
+import { arm, type Timer } from '../timer.ts'
 
 /**
  * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.

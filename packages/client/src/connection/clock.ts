@@ -1,11 +1,13 @@
+import type { TimerHandle, TimerPort } from '@tidewire/protocol'
 import type { RealtimeClientOptions } from '../options.ts'
 import type { Runtime, WorkerTimers } from '../runtime.ts'
+import { singleTimer } from '../timer.ts'
 
 /** A timer that is this late was overslept. */
 const OVERSLEPT_MS = 10_000
 
 /** Who keeps the time of a client: the platform, or, while the client is in use and wants one, a worker. */
-export class Clock {
+export class Clock implements TimerPort {
   worker: WorkerTimers | null = null
   readonly #runtime: Runtime
   readonly #given: RealtimeClientOptions
@@ -21,7 +23,7 @@ export class Clock {
     }
   }
 
-  setTimer(run: () => void, afterMs: number): () => void {
+  setTimer(run: () => void, afterMs: number): TimerHandle {
     return (this.worker ?? this.#runtime).setTimer(run, afterMs)
   }
 
@@ -30,17 +32,15 @@ export class Clock {
    * that it was overslept; but not twice in a row, for the timers of a hidden page are late every time.
    */
   wakingTimer(fired: (overslept: boolean) => void): (afterMs: number | null) => void {
-    let stop: (() => void) | undefined
     let dueMs = 0
     let overslept = false
-    const run = (): void => {
+    const timer = singleTimer(this, () => {
       overslept = !overslept && this.#runtime.nowMs() - dueMs > OVERSLEPT_MS
       fired(overslept)
-    }
+    })
     return (afterMs) => {
-      stop?.()
       dueMs = this.#runtime.nowMs() + (afterMs ?? 0)
-      stop = afterMs === null ? undefined : this.setTimer(run, afterMs)
+      timer(afterMs)
     }
   }
 

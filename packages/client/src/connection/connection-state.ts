@@ -1,5 +1,6 @@
 import type { Loss } from './loss.ts'
-import { arm, go, type Transition, type Timer } from '../machine.ts'
+import { go, type Transition } from '@tidewire/protocol'
+import { arm, type Timer } from '../timer.ts'
 
 /**
  * The client's connection as a machine. Knows nothing of sockets or clocks.

@@ -1,4 +1,4 @@
-import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
+import { isJsonObject, Machine, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
 import { ChannelRegistry } from './channel-registry.ts'
 import { Clock } from './clock.ts'
 import {
@@ -13,7 +13,7 @@ import { Frames } from './frames.ts'
 import { JoinQueue } from './join-queue.ts'
 import { callSafely } from '../listen/listeners.ts'
 import { lossError } from './loss.ts'
-import { machine, singleTimer, type Machine } from '../machine.ts'
+import { singleTimer } from '../timer.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from '../options.ts'
 import type { ChannelHost, HostedChannel } from '../channel/ports.ts'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
@@ -41,7 +41,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   /** How many refs were given out. */
   ref = 0
 
-  readonly #connection: Machine<ConnectionState, ConnectionEvent>
+  readonly #connection: Machine<ConnectionState, ConnectionEvent, ConnectionEffect>
   readonly #frames: Frames
   readonly #transport: Transport
   readonly #emptyTimer: (afterMs: number | null) => void
@@ -62,9 +62,9 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       this.drive({ type: overslept && this.isUp ? 'wake' : 'timer', ref: this.nextRef() }),
     )
     const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
-    this.#connection = machine(
+    this.#connection = new Machine(
       disconnected,
-      (state, event: ConnectionEvent) => connectionTransition(state, event, options),
+      (state, event) => connectionTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
     this.#emptyTimer = singleTimer(this, () => void this.disconnect())
@@ -111,7 +111,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.runtime.nowMs()
   }
 
-  setTimer(run: () => void, afterMs: number): () => void {
+  setTimer(run: () => void, afterMs: number): TimerHandle {
     return this.clock.setTimer(run, afterMs)
   }
 
@@ -254,7 +254,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       case 'timer':
         return timer(effect.afterMs)
       case 'open-socket':
-        return this.#transport.open()
+        return void this.#transport.open()
       case 'close-socket':
         return this.#transport.close(effect.code, effect.reason)
       case 'drop-socket':

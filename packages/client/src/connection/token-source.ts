@@ -1,13 +1,12 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { Machine, RealtimeError, type TimerPort } from '@tidewire/protocol'
 import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
-import { machine, singleTimer, type Machine } from '../machine.ts'
+import { singleTimer } from '../timer.ts'
 
 type Done = (error?: RealtimeError) => void
 
-export interface TokenPort {
+export interface TokenPort extends TimerPort {
   readonly given: { readonly accessToken?: () => Promise<string | null> }
   readonly options: { readonly accessTokenTimeoutMs: number }
-  setTimer(run: () => void, afterMs: number): () => void
   nowMs(): number
   tokenChanged(): void
   log(kind: string, text: string, data?: unknown): void
@@ -16,7 +15,7 @@ export interface TokenPort {
 /** The user's token, and those who wait for it. */
 export class TokenSource {
   readonly #port: TokenPort
-  readonly #machine: Machine<TokenState, TokenEvent>
+  readonly #machine: Machine<TokenState, TokenEvent, TokenEffect>
   #waiters: Done[] = []
 
   constructor(port: TokenPort) {
@@ -27,9 +26,9 @@ export class TokenSource {
       deadlineMs: port.options.accessTokenTimeoutMs,
       expiresAtMs: expiryOfJwt,
     }
-    this.#machine = machine(
+    this.#machine = new Machine(
       noToken,
-      (state, event: TokenEvent) => tokenTransition(state, event, options),
+      (state, event) => tokenTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
   }
@@ -71,7 +70,7 @@ export class TokenSource {
       case 'timer':
         return timer(effect.afterMs)
       case 'ask':
-        return this.#ask(effect.id)
+        return void this.#ask(effect.id)
       case 'changed':
         return port.tokenChanged()
       case 'stale':
@@ -86,16 +85,14 @@ export class TokenSource {
     }
   }
 
-  #ask(id: number): void {
-    const failed = (cause: unknown): void => this.#machine.send({ type: 'failed', id, cause, nowMs: this.#port.nowMs() })
+  async #ask(id: number): Promise<void> {
+    let outcome: { readonly type: 'answered'; readonly value: string | null } | { readonly type: 'failed'; readonly cause: unknown }
     try {
-      Promise.resolve(this.#port.given.accessToken!()).then(
-        (value) => this.#machine.send({ type: 'answered', id, value: value ?? null, nowMs: this.#port.nowMs() }),
-        failed,
-      )
+      outcome = { type: 'answered', value: (await this.#port.given.accessToken!()) ?? null }
     } catch (cause) {
-      failed(cause)
+      outcome = { type: 'failed', cause }
     }
+    this.#machine.send({ ...outcome, id, nowMs: this.#port.nowMs() })
   }
 
   #answer(error?: RealtimeError): void {

@@ -31,28 +31,18 @@ export class Transport {
     this.#port = port
   }
 
-  open(): void {
+  /** At once, unless the WebSocket must be loaded first. */
+  async open(): Promise<void> {
     const attempt = ++this.#attempt
-    const use = (SocketClass: WebSocketLikeConstructor): void => {
-      if (this.#attempt !== attempt) return
-      try {
-        this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
-      } catch (cause) {
-        impossible(cause)
-      }
-    }
-    const impossible = (cause: unknown): void => {
+    try {
+      const found = this.#port.socketClass
+      const SocketClass = found instanceof Promise ? await found : found
+      if (this.#attempt === attempt) this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
+    } catch (cause) {
       if (this.#attempt !== attempt) return
       this.#port.log('error', 'WebSocket not available', cause)
       const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
       this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, fault: 'no-transport' } })
-    }
-    try {
-      const found = this.#port.socketClass
-      if (found instanceof Promise) found.then(use, impossible)
-      else use(found)
-    } catch (cause) {
-      impossible(cause)
     }
   }
 
