@@ -17,9 +17,9 @@ import { singleTimer } from '../timer.ts'
 import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
-import { waiter, type Waiter } from './waiter.ts'
+import { Readiness } from './readiness.ts'
 import { Recovery } from './recovery.ts'
-import { changesError, refusal } from './refusal.ts'
+import { refusal } from './refusal.ts'
 import { Validation, type Schemas } from '../listen/schema.ts'
 
 /** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
@@ -39,8 +39,7 @@ export class Membership implements HostedChannel {
   joinedOnce = false
 
   readonly #pushes: Pushes
-  /** Those that wait for the channel to be ready. */
-  readonly #ready = new Set<Waiter<void>>()
+  readonly #readiness = new Readiness(this)
   readonly #validation = new Validation()
   readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
   readonly #machine: Machine<ChannelState, ChannelEvent, ChannelEffect>
@@ -51,12 +50,6 @@ export class Membership implements HostedChannel {
   #tracked: unknown = undefined
   /** The token that the last join was sent with. */
   #joinToken: string | null = null
-  /** Whether the Postgres changes flow, if there are any. */
-  #isLive = false
-  #systemError: SystemPayload | null = null
-  /** What went wrong last, until a join succeeds and its changes flow. */
-  error: RealtimeError | null = null
-  #warned = ''
 
   constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.schemas = schemas ?? {}
@@ -76,6 +69,10 @@ export class Membership implements HostedChannel {
 
   get kind(): ChannelState['kind'] {
     return this.#machine.state.kind
+  }
+
+  get error(): RealtimeError | null {
+    return this.#readiness.error
   }
 
   get joinTimeoutMs(): number {
@@ -140,18 +137,15 @@ export class Membership implements HostedChannel {
   /** Rejects all pending pushes and waiters. */
   giveUp(error: RealtimeError): void {
     this.#pushes.failAll(error)
-    for (const waiting of this.#ready) waiting.settle(error)
+    this.#readiness.giveUp(error)
   }
 
   ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const isOver = signal?.aborted === true
-    if (this.kind === 'closed' && !isOver) this.subscribe()
-    if (this.#isReady && !isOver) return Promise.resolve()
-    const waiting = waiter<void>(this.host, { timeoutMs, signal }, `${this.topic} was not ready within ${timeoutMs} ms.`, () =>
-      this.#ready.delete(waiting),
-    )
-    if (!isOver) this.#ready.add(waiting)
-    return waiting.promise
+    if (signal?.aborted !== true) {
+      if (this.kind === 'closed') this.subscribe()
+      if (this.#readiness.isReady) return Promise.resolve()
+    }
+    return this.#readiness.wait({ timeoutMs, signal })
   }
 
   updateJoinPayload(payload: JsonObject): void {
@@ -223,10 +217,6 @@ export class Membership implements HostedChannel {
     this.#machine.send(event)
   }
 
-  get #isReady(): boolean {
-    return this.kind === 'joined' && this.#isLive
-  }
-
   #perform(effect: ChannelEffect, timer: (afterMs: number | null) => void): void {
     const { host } = this
     switch (effect.type) {
@@ -238,7 +228,7 @@ export class Membership implements HostedChannel {
         )
       case 'send-join': {
         this.presence.restart()
-        this.#systemError = null
+        this.#readiness.systemError = null
         this.#joinToken = host.token
         const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#recovery.ask()), ...this.#extraJoinPayload }
         return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload })
@@ -246,10 +236,10 @@ export class Membership implements HostedChannel {
       case 'send-leave':
         return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
       case 'lost':
-        this.#isLive = false
+        this.#readiness.isLive = false
         return this.#pushes.failSent(new RealtimeError('connection-lost', 'The reply was lost with the connection.', { retryable: true }))
       case 'removed':
-        this.#isLive = false
+        this.#readiness.isLive = false
         this.#tracked = undefined
         host.detach(this)
         this.presence.clear()
@@ -264,23 +254,17 @@ export class Membership implements HostedChannel {
   #notify(status: SubscribeStatus, error?: RealtimeError): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
     else this.host.log('channel', `${status} ${this.topic}`, error)
-    // A refusal that no attempt heals would else be silent.
-    const isHeard = this.#callbacks.length + this.#ready.size + this.listeners.of('error').length > 0
-    if (error !== undefined && !error.retryable && !isHeard) this.#warnOnce(`${error.message} (${error.code})`)
-    if (status !== 'CLOSED') this.#setError(error ?? null)
+    this.#readiness.warnUnheard(error, this.#callbacks.length)
+    if (status !== 'CLOSED') this.#readiness.setError(error ?? null)
     for (const callback of [...this.#callbacks])
       this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
     if (status === 'SUBSCRIBED') this.#recovery.joined()
-    this.#settleReady(error ?? null)
-  }
-
-  #settleReady(error: RealtimeError | null): void {
-    if (error === null ? this.#isReady : !error.retryable) for (const waiting of this.#ready) waiting.settle(error)
+    this.#readiness.settle(error ?? null)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
   #settleIn(): void {
-    this.#isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
+    this.#readiness.isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
     if (this.host.token !== this.#joinToken) this.tokenChanged()
     const tracked = this.#tracked
     if (tracked !== undefined && !this.#pushes.holds('presence'))
@@ -304,7 +288,7 @@ export class Membership implements HostedChannel {
     const { state } = this.#machine
     if (state.kind !== 'joining' || state.phase !== 'reply' || state.joinRef !== ref) {
       const refused = this.#pushes.reply(ref, status === 'ok', response)
-      if (refused !== undefined) this.#warnOnce(refused)
+      if (refused !== undefined) this.#readiness.warnOnce(refused)
       return
     }
     if (status !== 'ok') return this.#send({ type: 'refused', ref, error: refusal(response, this.host.options.canRefresh) })
@@ -319,7 +303,8 @@ export class Membership implements HostedChannel {
 
   /** A channel that was closed because its token ran out comes back with a new one, if there is an `accessToken` callback. */
   #onClose(): void {
-    const error = this.#systemError === null ? null : refusal(this.#systemError.message, this.host.options.canRefresh)
+    const { systemError } = this.#readiness
+    const error = systemError === null ? null : refusal(systemError.message, this.host.options.canRefresh)
     if (error?.code === 'token-expired' && error.retryable) this.#send({ type: 'crashed', error })
     else this.end()
   }
@@ -327,32 +312,10 @@ export class Membership implements HostedChannel {
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
       const system = payload as unknown as SystemPayload
-      if (system.status === 'error' && system.live !== true) this.#systemError = system
-      if (system.extension === 'postgres_changes') this.#onChanges(system)
+      this.#readiness.heard(system)
+      if (system.extension === 'postgres_changes') this.#recovery.heard(system)
     }
     for (const binding of this.listeners.of('system')) this.listeners.notify(binding, payload)
   }
 
-  #onChanges(system: SystemPayload): void {
-    const error = system.status === 'error' && system.resync !== true ? changesError(system) : null
-    // With `live` it is a warning about some of the changes; the others come as before.
-    if (system.live !== true) {
-      this.#isLive = system.status === 'ok'
-      this.#settleReady(error)
-    }
-    if (error !== null || system.message !== 'Position') this.#setError(error)
-    if (error !== null && this.listeners.of('system').length === 0) this.#warnOnce(`${error.hint ?? error.message} (${error.code})`)
-    this.#recovery.heard(system)
-  }
-
-  #setError(error: RealtimeError | null): void {
-    const { error: before } = this
-    this.error = error
-    if (error !== null || before !== null) this.listeners.emit('error', '', error)
-  }
-
-  /** For faults that a program is likely to overlook. */
-  #warnOnce(text: string): void {
-    if (text !== this.#warned) this.host.warn(`${this.topic}: ${(this.#warned = text)}`)
-  }
 }

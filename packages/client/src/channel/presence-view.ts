@@ -9,14 +9,15 @@ type Keyed = ReadonlyMap<string, readonly Presence[]>
  */
 export class PresenceView {
   readonly #members = new Map<string, Presence[]>()
-  #early: (readonly [joins: Keyed, leaves: Keyed])[] = []
+  /** Differences that are not applied yet. */
+  #pending: (readonly [joins: Keyed, leaves: Keyed])[] = []
   #isSynced = false
   #snapshot: PresenceSnapshot | null = null
 
   /** A new join begins: its state is yet to come; what is known so far stays visible until then. */
   restart(): void {
     this.#isSynced = false
-    this.#early = []
+    this.#pending = []
   }
 
   clear(): void {
@@ -46,24 +47,19 @@ export class PresenceView {
       if (fresh.length > 0) joins.set(key, fresh)
       if (gone.length > 0) leaves.set(key, gone)
     }
-    const early = this.#early
-    this.#early = []
     this.#isSynced = true
-    const events = this.#apply(joins, leaves)
-    for (const [laterJoins, laterLeaves] of early) events.push(...this.#apply(laterJoins, laterLeaves))
-    events.push({ event: 'sync' })
-    return events
+    this.#pending.unshift([joins, leaves])
+    return this.#applyPending()
   }
 
   applyDiff(payload: unknown): PresenceEvent[] {
     if (!isJsonObject(payload)) return []
-    const joins = readState(payload['joins'])
-    const leaves = readState(payload['leaves'])
-    if (!this.#isSynced) {
-      this.#early.push([joins, leaves])
-      return []
-    }
-    const events = this.#apply(joins, leaves)
+    this.#pending.push([readState(payload['joins']), readState(payload['leaves'])])
+    return this.#isSynced ? this.#applyPending() : []
+  }
+
+  #applyPending(): PresenceEvent[] {
+    const events: PresenceEvent[] = this.#pending.splice(0).flatMap(([joins, leaves]) => this.#apply(joins, leaves))
     events.push({ event: 'sync' })
     return events
   }

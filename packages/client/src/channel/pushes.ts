@@ -73,10 +73,6 @@ export class Pushes {
     return [...this.#buffer].some((waiting) => waiting.event === event)
   }
 
-  get size(): number {
-    return this.#sent.size + this.#buffer.size
-  }
-
   #send(waiting: PendingPush): void {
     this.#buffer.delete(waiting)
     try {

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { expiryOfJwt, noToken, tokenTransition, type TokenEvent, type TokenOptions, type TokenState } from './access-token.ts'
 
 const options: TokenOptions = {
@@ -25,7 +25,94 @@ function walk(
   return { state, effects }
 }
 
-test('without a callback nobody waits', () => {
+type Name = 'idle' | 'asking' | 'active' | 'active, asking'
+type EventName = TokenEvent['type'] | 'answered (old)' | 'failed (old)'
+
+const states: Record<Name, TokenState> = {
+  idle: { value: 'new', asked: null, count: 1, active: false },
+  asking: { value: 'new', asked: 1, count: 1, active: false },
+  active: { value: 'new', asked: null, count: 1, active: true },
+  'active, asking': { value: 'new', asked: 1, count: 1, active: true },
+}
+
+const events: Record<EventName, TokenEvent> = {
+  set: { type: 'set', value: 'new', nowMs },
+  refresh: { type: 'refresh', nowMs },
+  need: { type: 'need', nowMs },
+  answered: { type: 'answered', id: 1, value: 'new', nowMs },
+  'answered (old)': { type: 'answered', id: 0, value: 'old', nowMs },
+  failed: { type: 'failed', id: 1, cause: 'x', nowMs },
+  'failed (old)': { type: 'failed', id: 0, cause: 'x', nowMs },
+  timer: { type: 'timer', nowMs },
+  activate: { type: 'activate', nowMs },
+  deactivate: { type: 'deactivate' },
+}
+
+// No Partial: a state or an event without its cell does not compile. Each cell: the state, and what is done.
+const table: Record<Name, Record<EventName, string>> = {
+  idle: {
+    set: 'idle: timer null, ready',
+    refresh: 'asking: timer 1000, ask',
+    need: 'asking: timer 1000, ask',
+    answered: 'idle: ',
+    'answered (old)': 'idle: ',
+    failed: 'idle: ',
+    'failed (old)': 'idle: ',
+    timer: 'idle: ',
+    activate: 'active: timer 60000',
+    deactivate: 'idle: timer null',
+  },
+  asking: {
+    set: 'idle: timer null, ready',
+    refresh: 'asking: timer 1000, ask',
+    need: 'asking: ',
+    answered: 'idle: timer null, ready',
+    'answered (old)': 'asking: ',
+    failed: 'idle: timer null, stale, ready',
+    'failed (old)': 'asking: ',
+    timer: 'idle: timer null, stale, ready',
+    activate: 'active, asking: ',
+    deactivate: 'idle: timer null, unavailable',
+  },
+  active: {
+    set: 'active: timer 60000, ready',
+    refresh: 'active, asking: timer 1000, ask',
+    need: 'active, asking: timer 1000, ask',
+    answered: 'active: ',
+    'answered (old)': 'active: ',
+    failed: 'active: ',
+    'failed (old)': 'active: ',
+    timer: 'active, asking: timer 1000, ask',
+    activate: 'active: ',
+    deactivate: 'idle: timer null',
+  },
+  'active, asking': {
+    set: 'active: timer 60000, ready',
+    refresh: 'active, asking: timer 1000, ask',
+    need: 'active, asking: ',
+    answered: 'active: timer 60000, ready',
+    'answered (old)': 'active, asking: ',
+    failed: 'active: timer 60000, stale, ready',
+    'failed (old)': 'active, asking: ',
+    timer: 'active: timer 60000, stale, ready',
+    activate: 'active, asking: ',
+    deactivate: 'idle: timer null, unavailable',
+  },
+}
+
+function nameOf({ asked, active }: TokenState): Name {
+  if (asked === null) return active ? 'active' : 'idle'
+  return active ? 'active, asking' : 'asking'
+}
+
+describe.each(Object.keys(states) as Name[])('%s', (from) => {
+  test.each(Object.keys(events) as EventName[])('%s', (name) => {
+    const { state, effects } = walk([events[name]], states[from])
+    expect(`${nameOf(state)}: ${effects.join(', ')}`).toBe(table[from][name])
+  })
+})
+
+test('without a callback every need is met at once', () => {
   expect(walk([{ type: 'need', nowMs }], noToken, manual).effects).toEqual(['ready'])
   expect(walk([{ type: 'refresh', nowMs }], noToken, manual).effects).toEqual(['ready'])
   const set = walk(

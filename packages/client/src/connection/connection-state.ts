@@ -1,4 +1,4 @@
-import type { Loss } from './loss.ts'
+import { isFinal, type Loss } from './loss.ts'
 import { go, type Transition } from '@tidewire/protocol'
 import { arm, type Timer } from '../timer.ts'
 
@@ -28,9 +28,8 @@ export type ConnectionEvent =
   | { readonly type: 'connect' }
   | { readonly type: 'disconnect'; readonly code?: number | undefined; readonly reason?: string | undefined }
   | { readonly type: 'opened' }
+  /** The socket is gone or cannot be made. A loss that is final ends the attempts. */
   | { readonly type: 'closed'; readonly loss: Loss }
-  /** As `closed`, and trying again would end the same way. */
-  | { readonly type: 'impossible'; readonly loss: Loss }
   /** Any sign that the server answers: a reply to a join, for one. */
   | { readonly type: 'proven' }
   | { readonly type: 'heartbeat-reply'; readonly ref: string }
@@ -83,10 +82,8 @@ export function connectionTransition(state: ConnectionState, event: ConnectionEv
       if (!isOpening) return go(state)
       return go({ kind: 'connected', attempt: state.attempt, heartbeatRef: null }, arm(options.heartbeatIntervalMs), { type: 'up' })
     case 'closed':
-      if (isOpening || kind === 'connected') return lose(state, event.loss, options)
-      return kind === 'closing' ? go(disconnected, arm(null), down(event.loss)) : go(state)
-    case 'impossible':
-      return isOpening ? go(disconnected, arm(null), down(event.loss)) : go(state)
+      if (kind === 'closing' || (isOpening && isFinal(event.loss))) return go(disconnected, arm(null), down(event.loss))
+      return isOpening || kind === 'connected' ? lose(state, event.loss, options) : go(state)
     case 'disconnect':
       if (kind === 'closing') return go(state)
       if (kind !== 'connected') return end(state, disconnected, DISCONNECTED)

@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 import { addressOf } from './endpoint.ts'
-import { handshakeLoss, isFinal, type Loss } from './loss.ts'
+import { handshakeLoss, type Loss } from './loss.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from '../runtime.ts'
 
 /** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
@@ -10,8 +10,8 @@ export interface TransportPort {
   readonly url: string
   /** The WebSocket to use, or a promise of one that must be loaded first. Throws or rejects when there is none. */
   readonly socketClass: WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
-  /** The socket is open, is gone, or cannot be made. */
-  drive(event: { readonly type: 'opened' } | { readonly type: 'closed' | 'impossible'; readonly loss: Loss }): void
+  /** The socket is open, or it is gone or cannot be made. */
+  drive(event: { readonly type: 'opened' } | { readonly type: 'closed'; readonly loss: Loss }): void
   received(data: unknown): void
   /** The status of the socket's address over HTTP; `null` when nothing answers. Never rejects. */
   probe(): Promise<number | null>
@@ -42,7 +42,7 @@ export class Transport {
       if (this.#attempt !== attempt) return
       this.#port.log('error', 'WebSocket not available', cause)
       const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
-      this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, fault: 'no-transport' } })
+      this.#port.drive({ type: 'closed', loss: { reason, wasClean: false, fault: 'no-transport' } })
     }
   }
 
@@ -117,6 +117,6 @@ export class Transport {
     }
     if (this.#attempt !== attempt) return
     const explained = status === undefined ? loss : handshakeLoss(loss, status, addressOf(this.#port.url), !this.#wasOpen)
-    this.#port.drive({ type: isFinal(explained) ? 'impossible' : 'closed', loss: explained })
+    this.#port.drive({ type: 'closed', loss: explained })
   }
 }

@@ -6,14 +6,12 @@ import { isJsonObject, type JsonObject, type Message, type Ref } from '../messag
 import type { ClientFrame } from './client-frame.ts'
 import { textBytes, utf8Text } from '../utf8.ts'
 
-/** First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8. */
-const FrameKind: {
-  readonly push: 0
-  readonly reply: 1
-  readonly broadcast: 2
-  readonly userBroadcastPush: 3
-  readonly userBroadcast: 4
-} = { push: 0, reply: 1, broadcast: 2, userBroadcastPush: 3, userBroadcast: 4 }
+// First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8.
+const PUSH = 0
+const REPLY = 1
+const BROADCAST = 2
+const USER_BROADCAST_PUSH = 3
+const USER_BROADCAST = 4
 
 const METADATA_FAULT = 'the metadata is not JSON'
 const PAYLOAD_FAULT = 'the payload is marked as JSON and is not'
@@ -23,13 +21,13 @@ export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
   switch (data[0]) {
     case undefined:
       return undecodable('empty-frame', 'the binary frame is empty')
-    case FrameKind.push: {
+    case PUSH: {
       const parts = readNames(data, 5, 4)
       if (!parts.ok) return parts
       const [joinRef, ref, topic, event] = parts.value.names as [string, string, string, string]
       return decoded({ joinRef: refOrNull(joinRef), ref, topic, event, payload: { kind: 'binary', bytes: data.subarray(parts.value.end) } })
     }
-    case FrameKind.userBroadcastPush:
+    case USER_BROADCAST_PUSH:
       return decodeUserBroadcastPush(data)
     default:
       return undecodable('unknown-kind', `binary kind ${data[0]} is not one that clients send`)
@@ -57,10 +55,10 @@ function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
 
 /** How many names stand in a frame from a server, by its kind. */
 const SERVER_NAMES: { readonly [kind: number]: number } = {
-  [FrameKind.push]: 3,
-  [FrameKind.reply]: 4,
-  [FrameKind.broadcast]: 2,
-  [FrameKind.userBroadcast]: 3,
+  [PUSH]: 3,
+  [REPLY]: 4,
+  [BROADCAST]: 2,
+  [USER_BROADCAST]: 3,
 }
 
 /** Reads a binary frame from a server: kinds 0, 1, 2 and 4. A kind 4 becomes the `broadcast` message that text would have been. */
@@ -69,15 +67,15 @@ export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
   if (kind === undefined) return undecodable('empty-frame', 'the binary frame is empty')
   const count = SERVER_NAMES[kind]
   if (count === undefined) return undecodable('unknown-kind', `binary kind ${kind} is not one that servers send`)
-  const isUser = kind === FrameKind.userBroadcast
+  const isUser = kind === USER_BROADCAST
   // The sizes follow the kind; kind 4 says after them how the payload is encoded.
   const parts = readNames(data, 1 + count + Number(isUser), count)
   if (!parts.ok) return parts
   const { names, end } = parts.value as { readonly names: readonly [string, string, string, string]; readonly end: number }
   const [first, second, third, status] = names
-  if (kind === FrameKind.broadcast) return decoded({ joinRef: null, ref: null, topic: first, event: second, payload: copy(data, end) })
+  if (kind === BROADCAST) return decoded({ joinRef: null, ref: null, topic: first, event: second, payload: copy(data, end) })
   const joinRef = refOrNull(first)
-  if (kind === FrameKind.push) return decoded({ joinRef, ref: null, topic: second, event: third, payload: copy(data, end) })
+  if (kind === PUSH) return decoded({ joinRef, ref: null, topic: second, event: third, payload: copy(data, end) })
   if (!isUser) {
     const payload = { status, response: copy(data, end) }
     return decoded({ joinRef, ref: refOrNull(second), topic: third, event: 'phx_reply', payload })
@@ -93,7 +91,7 @@ export function decodeBinaryFromServer(data: Uint8Array): Decoded<Message> {
 /** Writes kind 3. Throws a RangeError that names the field when one is over 255 bytes. */
 export function encodeUserBroadcastPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic'>, broadcast: UserBroadcast): Uint8Array {
   return writeFrame(
-    FrameKind.userBroadcastPush,
+    USER_BROADCAST_PUSH,
     [
       ['join_ref', refText(message.joinRef)],
       ['ref', refText(message.ref)],
@@ -109,7 +107,7 @@ export function encodeUserBroadcastPush(message: Pick<Message, 'joinRef' | 'ref'
 /** Writes kind 4. Throws a RangeError that names the field when one is over 255 bytes. */
 export function encodeUserBroadcast(topic: string, broadcast: UserBroadcast): Uint8Array {
   return writeFrame(
-    FrameKind.userBroadcast,
+    USER_BROADCAST,
     [
       ['topic', topic],
       ['event', broadcast.event],
@@ -136,7 +134,7 @@ export function fitsBinaryBroadcast(topic: string, event: string): boolean {
 /** Writes kind 2: what a kind 0 push with the event `broadcast` is to its receivers. */
 export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8Array): Uint8Array {
   return writeFrame(
-    FrameKind.broadcast,
+    BROADCAST,
     [
       ['topic', topic],
       ['event', event],
@@ -150,7 +148,7 @@ export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8
 export function encodeBinaryPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic' | 'event'>, bytes: Uint8Array): Uint8Array {
   const { joinRef, ref, topic, event } = message
   return writeFrame(
-    FrameKind.push,
+    PUSH,
     [
       ['join_ref', refText(joinRef)],
       ['ref', refText(ref)],

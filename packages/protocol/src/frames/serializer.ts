@@ -43,13 +43,9 @@ export function encodeClientMessage(version: Version, message: Message): string 
 
 /** What travels beside the payload: how to keep the message, what identifies a repetition of it, and the trace that it belongs to. */
 function metadataOf({ persist, idempotency_key, meta }: JsonObject): JsonObject | null {
-  const traceparent = traceparentOf(meta)
-  if (persist === undefined && idempotency_key === undefined && traceparent === null) return null
-  return {
-    ...(persist === undefined ? {} : { persist }),
-    ...(idempotency_key === undefined ? {} : { idempotency_key }),
-    ...(traceparent === null ? {} : { traceparent }),
-  }
+  const traceparent = traceparentOf(meta) ?? undefined
+  const isEmpty = persist === undefined && idempotency_key === undefined && traceparent === undefined
+  return isEmpty ? null : { persist, idempotency_key, traceparent }
 }
 
 function userPayload(payload: unknown): Pick<UserBroadcast, 'encoding' | 'bytes'> {
