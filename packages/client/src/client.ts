@@ -10,7 +10,14 @@ import type { Runtime } from './runtime.ts'
 import type { EventsOf, Schemas } from './listen/schema.ts'
 import { Session } from './connection/session.ts'
 
-const CONNECTION_STATES = { connecting: 'connecting', connected: 'open', closing: 'closing' } as const
+const CONNECTION_STATES = {
+  connecting: 'connecting',
+  connected: 'open',
+  closing: 'closing',
+  disconnected: 'closed',
+  waiting: 'closed',
+  suspended: 'closed',
+} as const
 
 /** A share in a channel. */
 export interface ChannelHandle<Events extends object, Database, Meta extends object> {
@@ -144,8 +151,7 @@ export class Client<Database = UntypedDatabase> {
   }
 
   connectionState(): 'connecting' | 'open' | 'closing' | 'closed' {
-    const { [this.state.kind as keyof typeof CONNECTION_STATES]: name = 'closed' } = CONNECTION_STATES as Partial<typeof CONNECTION_STATES>
-    return name
+    return CONNECTION_STATES[this.state.kind]
   }
 
   isConnected(): boolean {

@@ -1,5 +1,8 @@
 import type { TimerHandle, TimerPort } from '@tidewire/protocol'
 
+/** Timers hold 31 bits; longer ones fire at once. Milliseconds. */
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1
+
 /** The effect of a machine on its one timer. */
 export interface Timer {
   readonly type: 'timer'

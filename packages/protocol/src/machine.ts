@@ -19,11 +19,7 @@ export class Machine<State, Event, Effect> {
   readonly #perform: (effect: Effect) => void
   #queue: Effect[] | null = null
 
-  constructor(
-    initial: State,
-    transition: (state: State, event: Event) => Transition<State, Effect>,
-    perform: (effect: Effect) => void,
-  ) {
+  constructor(initial: State, transition: (state: State, event: Event) => Transition<State, Effect>, perform: (effect: Effect) => void) {
     this.state = initial
     this.#transition = transition
     this.#perform = perform
@@ -36,10 +32,10 @@ export class Machine<State, Event, Effect> {
       this.#queue.push(...effects)
       return
     }
-    if (effects.length === 0) return
-    const queue = (this.#queue = [...effects])
+    this.#queue = [...effects]
     try {
-      for (let at = 0; at < queue.length; at++) this.#perform(queue[at]!)
+      // Also what is added meanwhile.
+      for (const effect of this.#queue) this.#perform(effect)
     } finally {
       this.#queue = null
     }

@@ -30,7 +30,6 @@ const events: Record<EventName, ChannelEvent> = {
   down: { type: 'down', error },
   authorized: { type: 'authorized', ref: '1' },
   'authorized (old)': { type: 'authorized', ref: '0' },
-  unauthorized: { type: 'unauthorized', ref: '1', error },
   accepted: { type: 'accepted', ref: '1' },
   'accepted (old)': { type: 'accepted', ref: '0' },
   refused: { type: 'refused', ref: '1', error },
@@ -58,7 +57,6 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'closed',
     authorized: 'closed',
     'authorized (old)': 'closed',
-    unauthorized: 'closed',
     accepted: 'closed',
     'accepted (old)': 'closed',
     refused: 'closed',
@@ -77,7 +75,6 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'errored/waits',
     authorized: 'joining/socket',
     'authorized (old)': 'joining/socket',
-    unauthorized: 'joining/socket',
     accepted: 'joining/socket',
     'accepted (old)': 'joining/socket',
     refused: 'joining/socket',
@@ -96,11 +93,10 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'errored/waits',
     authorized: 'joining/reply',
     'authorized (old)': 'joining/token',
-    unauthorized: 'errored/timer',
     accepted: 'joining/token',
     'accepted (old)': 'joining/token',
-    refused: 'joining/token',
-    'refused for good': 'joining/token',
+    refused: 'errored/timer',
+    'refused for good': 'errored/waits',
     crashed: 'errored/timer',
     closed: 'closed',
     timer: 'errored/timer',
@@ -115,7 +111,6 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'errored/waits',
     authorized: 'joining/reply',
     'authorized (old)': 'joining/reply',
-    unauthorized: 'joining/reply',
     accepted: 'joined',
     'accepted (old)': 'joining/reply',
     refused: 'errored/timer',
@@ -134,7 +129,6 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'errored/waits',
     authorized: 'joined',
     'authorized (old)': 'joined',
-    unauthorized: 'joined',
     accepted: 'joined',
     'accepted (old)': 'joined',
     refused: 'joined',
@@ -153,7 +147,6 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'errored/waits',
     authorized: 'errored/timer',
     'authorized (old)': 'errored/timer',
-    unauthorized: 'errored/timer',
     accepted: 'errored/timer',
     'accepted (old)': 'errored/timer',
     refused: 'errored/timer',
@@ -172,7 +165,6 @@ const table: Record<Name, Record<EventName, Name>> = {
     down: 'errored/waits',
     authorized: 'errored/waits',
     'authorized (old)': 'errored/waits',
-    unauthorized: 'errored/waits',
     accepted: 'errored/waits',
     'accepted (old)': 'errored/waits',
     refused: 'errored/waits',
@@ -223,8 +215,7 @@ test('random walks: the timer is armed exactly where the state says, every membe
           armed = false
         }
         if ('ref' in event) {
-          const answers =
-            event.type === 'authorized' || event.type === 'unauthorized' || event.type === 'accepted' || event.type === 'refused'
+          const answers = event.type === 'authorized' || event.type === 'accepted' || event.type === 'refused'
           event = { ...event, ref: answers && !name.endsWith('(old)') ? (asked ?? '0') : answers ? '0' : String(++count) }
         }
         const step = channelTransition(state, event, options)

@@ -16,16 +16,16 @@ export function joinPayload(
 ): JsonObject {
   const changes = listeners.of('postgres_changes')
   // Other servers pass over the keys that they do not know.
-  const resume = changes.length > 0 && { positions: true, ...(position !== null && { since: position }) }
+  const resume = changes.length > 0 ? { positions: true, ...(position !== null && { since: position }) } : undefined
   return {
     config: {
       broadcast,
       presence: { ...presence, enabled: presence?.enabled === true || listeners.of('presence').length > 0 },
       postgres_changes: changeEntries(changes),
       private: isPrivate,
-      ...((resume || options) && { postgres_changes_options: { ...options, ...resume } }),
+      ...((resume ?? options) && { postgres_changes_options: { ...options, ...resume } }),
     },
-    access_token: token ?? undefined,
+    ...(token !== null && { access_token: token }),
   }
 }
 

@@ -123,14 +123,7 @@ export class Membership implements HostedChannel {
     const { token, isUp } = this.host
     const { state } = this.#machine
     // Should the socket not take it, the next join brings it.
-    if (state.kind === 'joined' && isUp)
-      this.#tryWrite({
-        joinRef: state.joinRef,
-        ref: this.host.nextRef(),
-        topic: this.topic,
-        event: 'access_token',
-        payload: { access_token: token },
-      })
+    if (state.kind === 'joined' && isUp) this.#tryWrite('access_token', { access_token: token }, state.joinRef)
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
 
@@ -224,17 +217,17 @@ export class Membership implements HostedChannel {
         return timer(effect.afterMs)
       case 'authorize':
         return host.authorize(this, (error) =>
-          this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'unauthorized', ref: effect.ref, error }),
+          this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'refused', ref: effect.ref, error }),
         )
       case 'send-join': {
         this.presence.restart()
         this.#readiness.systemError = null
         this.#joinToken = host.token
         const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#recovery.ask()), ...this.#extraJoinPayload }
-        return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload })
+        return this.#tryWrite('phx_join', payload, effect.ref, effect.ref)
       }
       case 'send-leave':
-        return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
+        return this.#tryWrite('phx_leave', {}, effect.joinRef)
       case 'lost':
         this.#readiness.isLive = false
         return this.#pushes.failSent(new RealtimeError('connection-lost', 'The reply was lost with the connection.', { retryable: true }))
@@ -275,11 +268,11 @@ export class Membership implements HostedChannel {
   }
 
   /** What the socket does not take is refused: that ends a join, and nothing else. */
-  #tryWrite(message: Message): void {
+  #tryWrite(event: string, payload: JsonObject, joinRef: string, ref: string = this.host.nextRef()): void {
     try {
-      this.host.write(message)
+      this.host.write({ joinRef, ref, topic: this.topic, event, payload })
     } catch (error) {
-      this.#send({ type: 'refused', ref: String(message.ref), error: error as RealtimeError })
+      this.#send({ type: 'refused', ref, error: error as RealtimeError })
     }
   }
 
@@ -317,5 +310,4 @@ export class Membership implements HostedChannel {
     }
     for (const binding of this.listeners.of('system')) this.listeners.notify(binding, payload)
   }
-
 }

@@ -58,10 +58,10 @@ export class Readiness {
 
   /** A `system` message: whether the changes flow, or what is wrong with them or with the channel. */
   heard(system: SystemPayload): void {
-    const { status, live, message } = system
+    const { status } = system
     const isFault = status === 'error'
     // With `live` it is a warning about some of the changes; the others come as before.
-    const isWarning = live === true
+    const isWarning = system.live === true
     if (isFault && !isWarning) this.systemError = system
     if (system.extension !== 'postgres_changes') return
     const error = isFault && system.resync !== true ? changesError(system) : null
@@ -69,7 +69,7 @@ export class Readiness {
       this.isLive = status === 'ok'
       this.settle(error)
     }
-    if (error !== null || message !== 'Position') this.setError(error)
+    if (error !== null || system.message !== 'Position') this.setError(error)
     if (error !== null && this.#channel.listeners.of('system').length === 0) this.warnOnce(`${error.hint ?? error.message} (${error.code})`)
   }
 

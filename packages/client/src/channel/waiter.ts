@@ -15,12 +15,7 @@ export interface Waiter<Value> {
  * A promise that settles exactly once: by `settle`, with `timeout` and the text `late` after its time, or with `aborted` by its
  * signal. `over` is called when it does. Leaves neither timer nor listener behind.
  */
-export function waiter<Value>(
-  timers: TimerPort,
-  { timeoutMs, signal }: Waiting,
-  late: string,
-  over: () => void,
-): Waiter<Value> {
+export function waiter<Value>(timers: TimerPort, { timeoutMs, signal }: Waiting, late: string, over: () => void): Waiter<Value> {
   let settle!: Waiter<Value>['settle']
   const promise = new Promise<Value>((resolve, reject) => {
     const onAbort = (): void => settle(new RealtimeError('aborted', 'The wait was aborted.', { cause: signal!.reason }))

@@ -4,11 +4,11 @@ import { expiryOfJwt, noToken, tokenTransition, type TokenEvent, type TokenOptio
 
 const options: TokenOptions = {
   hasCallback: true,
+  nowMs: 10_000,
   deadlineMs: 1000,
   expiresAtMs: (token) => (token === 'old' ? 5000 : token === 'new' ? 100_000 : null),
 }
 const manual: TokenOptions = { ...options, hasCallback: false }
-const nowMs = 10_000
 
 function walk(
   events: readonly TokenEvent[],
@@ -36,15 +36,15 @@ const states: Record<Name, TokenState> = {
 }
 
 const events: Record<EventName, TokenEvent> = {
-  set: { type: 'set', value: 'new', nowMs },
-  refresh: { type: 'refresh', nowMs },
-  need: { type: 'need', nowMs },
-  answered: { type: 'answered', id: 1, value: 'new', nowMs },
-  'answered (old)': { type: 'answered', id: 0, value: 'old', nowMs },
-  failed: { type: 'failed', id: 1, cause: 'x', nowMs },
-  'failed (old)': { type: 'failed', id: 0, cause: 'x', nowMs },
-  timer: { type: 'timer', nowMs },
-  activate: { type: 'activate', nowMs },
+  set: { type: 'set', value: 'new' },
+  refresh: { type: 'refresh' },
+  need: { type: 'need' },
+  answered: { type: 'answered', id: 1, value: 'new' },
+  'answered (old)': { type: 'answered', id: 0, value: 'old' },
+  failed: { type: 'failed', id: 1, cause: 'x' },
+  'failed (old)': { type: 'failed', id: 0, cause: 'x' },
+  timer: { type: 'timer' },
+  activate: { type: 'activate' },
   deactivate: { type: 'deactivate' },
 }
 
@@ -113,12 +113,12 @@ describe.each(Object.keys(states) as Name[])('%s', (from) => {
 })
 
 test('without a callback every need is met at once', () => {
-  expect(walk([{ type: 'need', nowMs }], noToken, manual).effects).toEqual(['ready'])
-  expect(walk([{ type: 'refresh', nowMs }], noToken, manual).effects).toEqual(['ready'])
+  expect(walk([{ type: 'need' }], noToken, manual).effects).toEqual(['ready'])
+  expect(walk([{ type: 'refresh' }], noToken, manual).effects).toEqual(['ready'])
   const set = walk(
     [
-      { type: 'set', value: 'a', nowMs },
-      { type: 'set', value: 'a', nowMs },
+      { type: 'set', value: 'a' },
+      { type: 'set', value: 'a' },
     ],
     noToken,
     manual,
@@ -128,93 +128,56 @@ test('without a callback every need is met at once', () => {
 })
 
 test('those who need a token share one question; a refresh asks anew and the newest answer counts', () => {
-  const asked = walk([
-    { type: 'need', nowMs },
-    { type: 'need', nowMs },
-  ])
+  const asked = walk([{ type: 'need' }, { type: 'need' }])
   expect(asked.effects).toEqual(['timer 1000', 'ask'])
-  const again = walk(
-    [
-      { type: 'refresh', nowMs },
-      { type: 'answered', id: 1, value: 'stale', nowMs },
-    ],
-    asked.state,
-  )
+  const again = walk([{ type: 'refresh' }, { type: 'answered', id: 1, value: 'stale' }], asked.state)
   expect(again.state).toMatchObject({ value: null, asked: 2 })
-  const answered = walk([{ type: 'answered', id: 2, value: 'fresh', nowMs }], again.state)
+  const answered = walk([{ type: 'answered', id: 2, value: 'fresh' }], again.state)
   expect(answered.effects).toEqual(['timer null', 'changed', 'ready'])
 })
 
 test('a callback that hangs or throws ends in an error, or in the token that is known and still good', () => {
-  expect(
-    walk([
-      { type: 'need', nowMs },
-      { type: 'timer', nowMs },
-    ]).effects,
-  ).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
+  expect(walk([{ type: 'need' }, { type: 'timer' }]).effects).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
   const known = (value: string): TokenState => ({ ...noToken, value })
-  expect(
-    walk(
-      [
-        { type: 'need', nowMs },
-        { type: 'failed', id: 1, cause: 'x', nowMs },
-      ],
-      known('new'),
-    ).effects,
-  ).toEqual(['timer 1000', 'ask', 'timer null', 'stale', 'ready'])
-  expect(
-    walk(
-      [
-        { type: 'need', nowMs },
-        { type: 'failed', id: 1, cause: 'x', nowMs },
-      ],
-      known('old'),
-    ).effects,
-  ).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
+  expect(walk([{ type: 'need' }, { type: 'failed', id: 1, cause: 'x' }], known('new')).effects).toEqual([
+    'timer 1000',
+    'ask',
+    'timer null',
+    'stale',
+    'ready',
+  ])
+  expect(walk([{ type: 'need' }, { type: 'failed', id: 1, cause: 'x' }], known('old')).effects).toEqual([
+    'timer 1000',
+    'ask',
+    'timer null',
+    'unavailable',
+  ])
 })
 
 test('is refreshed ahead of its end while in use, and only then', () => {
   const active: TokenState = { ...noToken, active: true }
-  expect(
-    walk(
-      [
-        { type: 'need', nowMs },
-        { type: 'answered', id: 1, value: 'new', nowMs },
-      ],
-      active,
-    ).effects,
-  ).toContain('timer 60000')
-  expect(
-    walk(
-      [
-        { type: 'need', nowMs },
-        { type: 'answered', id: 1, value: 'old', nowMs },
-      ],
-      active,
-    ).effects,
-  ).toContain('timer 5000')
-  expect(walk([{ type: 'timer', nowMs }], { ...active, value: 'new' }).effects).toEqual(['timer 1000', 'ask'])
-  expect(walk([{ type: 'activate', nowMs }], { ...noToken, value: 'new' }).effects).toEqual(['timer 60000'])
+  expect(walk([{ type: 'need' }, { type: 'answered', id: 1, value: 'new' }], active).effects).toContain('timer 60000')
+  expect(walk([{ type: 'need' }, { type: 'answered', id: 1, value: 'old' }], active).effects).toContain('timer 5000')
+  expect(walk([{ type: 'timer' }], { ...active, value: 'new' }).effects).toEqual(['timer 1000', 'ask'])
+  expect(walk([{ type: 'activate' }], { ...noToken, value: 'new' }).effects).toEqual(['timer 60000'])
 })
 
 test('deactivating ends the question on its way', () => {
-  expect(walk([{ type: 'need', nowMs }, { type: 'deactivate' }]).effects).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
+  expect(walk([{ type: 'need' }, { type: 'deactivate' }]).effects).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
 })
 
 test('random walks: everybody who waits is answered; the timer is armed while somebody waits and never when idle and inactive', () => {
   const event: fc.Arbitrary<TokenEvent> = fc.oneof(
-    fc.record({ type: fc.constant('set' as const), value: fc.constantFrom('old', 'new', 'x'), nowMs: fc.constant(nowMs) }),
+    fc.record({ type: fc.constant('set' as const), value: fc.constantFrom('old', 'new', 'x') }),
     fc.record({
       type: fc.constantFrom('refresh' as const, 'need' as const, 'activate' as const, 'timer' as const),
-      nowMs: fc.constant(nowMs),
     }),
     fc.record({
       type: fc.constant('answered' as const),
       id: fc.nat(12),
       value: fc.constantFrom('old', 'new', null),
-      nowMs: fc.constant(nowMs),
     }),
-    fc.record({ type: fc.constant('failed' as const), id: fc.nat(12), cause: fc.constant('x'), nowMs: fc.constant(nowMs) }),
+    fc.record({ type: fc.constant('failed' as const), id: fc.nat(12), cause: fc.constant('x') }),
     fc.constant({ type: 'deactivate' as const }),
   )
   fc.assert(

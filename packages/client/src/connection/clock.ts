@@ -1,15 +1,16 @@
 import type { TimerHandle, TimerPort } from '@tidewire/protocol'
 import type { RealtimeClientOptions } from '../options.ts'
-import type { Runtime, WorkerTimers } from '../runtime.ts'
+import type { PageLifecycle, Runtime, WorkerTimers } from '../runtime.ts'
 import { singleTimer } from '../timer.ts'
 
 /** A timer that is this late was overslept. */
 const OVERSLEPT_MS = 10_000
 
-/** Who keeps the time of a client: the platform, or, while the client is in use and wants one, a worker. */
+/** The time of a client and the life of its page. A worker keeps the time while the client is in use, if it wants one; else the platform does. */
 export class Clock implements TimerPort {
   worker: WorkerTimers | null = null
   readonly #runtime: Runtime
+  #unwatch: (() => void) | null = null
   readonly #given: RealtimeClientOptions
   readonly #failed: (cause: unknown) => void
 
@@ -44,8 +45,14 @@ export class Clock implements TimerPort {
     }
   }
 
-  start(): void {
-    if (this.#given.worker !== true || this.worker !== null) return
+  get isRunning(): boolean {
+    return this.#unwatch !== null
+  }
+
+  /** The client is in use. `changed` is notified of what happens to page and network. */
+  start(changed: (what: PageLifecycle) => void): void {
+    this.#unwatch = this.#runtime.watch(changed)
+    if (this.#given.worker !== true) return
     try {
       this.worker = this.#runtime.workerTimers({ url: this.#given.workerUrl, failed: this.#failed })
     } catch (cause) {
@@ -54,6 +61,8 @@ export class Clock implements TimerPort {
   }
 
   stop(): void {
+    this.#unwatch?.()
+    this.#unwatch = null
     this.worker?.stop()
     this.worker = null
   }

@@ -48,7 +48,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   #held: Message[] = []
   #heartbeatSentMs = 0
   #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
-  #unwatch: (() => void) | null = null
 
   constructor(endPoint: string, given: RealtimeClientOptions, runtime: Runtime) {
     this.given = given
@@ -105,10 +104,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       ({ status }) => status,
       () => null,
     )
-  }
-
-  nowMs(): number {
-    return this.runtime.nowMs()
   }
 
   setTimer(run: () => void, afterMs: number): TimerHandle {
@@ -211,10 +206,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { state } = this
     const { kind } = state
     if (kind !== before) for (const callback of this.stateListeners) this.#call('state', () => callback(state))
-    if (this.#isWanted !== (this.#unwatch !== null)) {
-      if (this.#isWanted) this.#wakeUp()
-      else this.#fallAsleep()
-    }
+    if (this.#isWanted !== this.clock.isRunning) this.#startOrStop()
     if (before === 'closing' && kind !== 'closing')
       for (const resolve of this.#disconnects.splice(0)) resolve(event.type === 'timer' ? 'timeout' : 'ok')
   }
@@ -236,17 +228,15 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     else this.registry.find(topic)?.receive(message)
   }
 
-  #wakeUp(): void {
-    this.clock.start()
-    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.check(what) : this.drive({ type: what })))
-    this.auth.activate()
-  }
-
-  #fallAsleep(): void {
-    this.clock.stop()
-    this.#unwatch?.()
-    this.#unwatch = null
-    this.auth.deactivate()
+  /** Clock and token run while the client is in use. */
+  #startOrStop(): void {
+    if (this.#isWanted) {
+      this.clock.start((what) => (what === 'wake' ? this.check(what) : this.drive({ type: what })))
+      this.auth.activate()
+    } else {
+      this.clock.stop()
+      this.auth.deactivate()
+    }
   }
 
   #perform(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
@@ -260,7 +250,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       case 'drop-socket':
         return this.#transport.drop(effect.reason)
       case 'send-heartbeat':
-        this.#heartbeatSentMs = this.nowMs()
+        this.#heartbeatSentMs = this.runtime.nowMs()
         this.#tryWrite({ joinRef: null, ref: effect.ref, topic: PHOENIX_TOPIC, event: 'heartbeat', payload: {} })
         this.#heard('sent')
         return this.#prefetchToken()
@@ -293,7 +283,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { state } = this
     if (state.kind !== 'connected' || state.heartbeatRef !== ref) return
     this.drive({ type: 'heartbeat-reply', ref })
-    this.#heard(isJsonObject(payload) && payload['status'] === 'ok' ? 'ok' : 'error', this.nowMs() - this.#heartbeatSentMs)
+    this.#heard(isJsonObject(payload) && payload['status'] === 'ok' ? 'ok' : 'error', this.runtime.nowMs() - this.#heartbeatSentMs)
   }
 
   #heard(...news: Parameters<HeartbeatCallback>): void {
@@ -306,6 +296,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
 
   /** Another part of the application may have refreshed the token; joined channels should not run into the old one's end. */
   #prefetchToken(): void {
-    if (this.options.canRefresh) this.auth.need(() => {})
+    this.auth.need(() => {})
   }
 }

@@ -1,5 +1,6 @@
 import { Machine, RealtimeError, type TimerPort } from '@tidewire/protocol'
 import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
+import type { Runtime } from '../runtime.ts'
 import { singleTimer } from '../timer.ts'
 
 type Done = (error?: RealtimeError) => void
@@ -7,7 +8,7 @@ type Done = (error?: RealtimeError) => void
 export interface TokenPort extends TimerPort {
   readonly given: { readonly accessToken?: () => Promise<string | null> }
   readonly options: { readonly accessTokenTimeoutMs: number }
-  nowMs(): number
+  readonly runtime: Pick<Runtime, 'nowMs'>
   tokenChanged(): void
   log(kind: string, text: string, data?: unknown): void
 }
@@ -20,7 +21,7 @@ export class TokenSource {
 
   constructor(port: TokenPort) {
     this.#port = port
-    const timer = singleTimer(port, () => this.#send('timer'))
+    const timer = singleTimer(port, () => this.#machine.send({ type: 'timer' }))
     const options = {
       hasCallback: port.given.accessToken !== undefined,
       deadlineMs: port.options.accessTokenTimeoutMs,
@@ -28,7 +29,7 @@ export class TokenSource {
     }
     this.#machine = new Machine(
       noToken,
-      (state, event) => tokenTransition(state, event, options),
+      (state, event) => tokenTransition(state, event, { ...options, nowMs: port.runtime.nowMs() }),
       (effect) => this.#perform(effect, timer),
     )
   }
@@ -40,28 +41,23 @@ export class TokenSource {
   /** Calls back once the token is known to be fresh; at once without a callback to ask. */
   need(done: Done): void {
     this.#waiters.push(done)
-    this.#send('need')
+    this.#machine.send({ type: 'need' })
   }
 
   /** Sets the token, or asks for it again. */
   set(value: string | null, done: Done): void {
     this.#waiters.push(done)
-    if (value === null) this.#send('refresh')
-    else this.#machine.send({ type: 'set', value, nowMs: this.#port.nowMs() })
+    this.#machine.send(value === null ? { type: 'refresh' } : { type: 'set', value })
   }
 
   /** The client is in use: the token is replaced ahead of its end. */
   activate(): void {
-    this.#send('activate')
+    this.#machine.send({ type: 'activate' })
   }
 
   /** The client is not in use: no callback is asked, and all waiters are released. */
   deactivate(): void {
     this.#machine.send({ type: 'deactivate' })
-  }
-
-  #send(type: 'timer' | 'need' | 'refresh' | 'activate'): void {
-    this.#machine.send({ type, nowMs: this.#port.nowMs() })
   }
 
   #perform(effect: TokenEffect, timer: (afterMs: number | null) => void): void {
@@ -74,7 +70,7 @@ export class TokenSource {
       case 'changed':
         return port.tokenChanged()
       case 'stale':
-        return port.log('error', 'access token not refreshed; the known one is used', effect.cause)
+        return port.log('error', 'access token not refreshed', effect.cause)
       case 'ready':
         return this.#answer()
       case 'unavailable': {
@@ -86,13 +82,13 @@ export class TokenSource {
   }
 
   async #ask(id: number): Promise<void> {
-    let outcome: { readonly type: 'answered'; readonly value: string | null } | { readonly type: 'failed'; readonly cause: unknown }
+    let event: TokenEvent
     try {
-      outcome = { type: 'answered', value: (await this.#port.given.accessToken!()) ?? null }
+      event = { type: 'answered', id, value: (await this.#port.given.accessToken!()) ?? null }
     } catch (cause) {
-      outcome = { type: 'failed', cause }
+      event = { type: 'failed', id, cause }
     }
-    this.#machine.send({ ...outcome, id, nowMs: this.#port.nowMs() })
+    this.#machine.send(event)
   }
 
   #answer(error?: RealtimeError): void {
