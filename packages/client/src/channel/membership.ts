@@ -244,15 +244,15 @@ export class Membership implements HostedChannel {
     }
   }
 
-  #notify(status: SubscribeStatus, error?: RealtimeError): void {
+  #notify(status: SubscribeStatus, error: RealtimeError | null = null): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
-    else this.host.log('channel', `${status} ${this.topic}`, error)
+    else this.host.log('channel', `${status} ${this.topic}`, error ?? undefined)
     this.#readiness.warnUnheard(error, this.#callbacks.length)
-    if (status !== 'CLOSED') this.#readiness.setError(error ?? null)
+    if (status !== 'CLOSED') this.#readiness.setError(error)
     for (const callback of [...this.#callbacks])
-      this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
+      this.listeners.call('subscribe', () => (error === null ? callback(status) : callback(status, error)))
     if (status === 'SUBSCRIBED') this.#recovery.joined()
-    this.#readiness.settle(error ?? null)
+    this.#readiness.settle(error)
   }
 
   /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */

@@ -74,9 +74,9 @@ export class Readiness {
   }
 
   /** Warns of a refusal that no further attempt mends and no listener hears of. */
-  warnUnheard(error: RealtimeError | undefined, listeners: number): void {
+  warnUnheard(error: RealtimeError | null, listeners: number): void {
     const isHeard = listeners + this.#waiting.size + this.#channel.listeners.of('error').length > 0
-    if (error !== undefined && !error.retryable && !isHeard) this.warnOnce(`${error.message} (${error.code})`)
+    if (error !== null && !error.retryable && !isHeard) this.warnOnce(`${error.message} (${error.code})`)
   }
 
   /** For faults that a program is likely to overlook. */

@@ -87,7 +87,7 @@ export function tokenTransition(state: TokenState, event: TokenEvent, options: T
     case 'deactivate': {
       const next = { ...state, asked: null, active: false }
       if (asked === null) return go(next, arm(null))
-      return go(next, arm(null), { type: 'unavailable', cause: new Error('the client was disconnected') })
+      return go(next, arm(null), { type: 'unavailable', cause: new Error('The client was disconnected.') })
     }
   }
 }

@@ -239,7 +239,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     const { listeners, host, topic } = this.#channel
     const binding: Binding = { type, filter: plainFilter(filter), callback }
     if (type === 'postgres_changes' && listeners.of(type).some((other) => isSameFilter(other.filter, binding.filter))) {
-      host.log('channel', `ignored a second listener for equal changes on ${topic}`, binding.filter)
+      host.log('channel', `ignored an equal listener on ${topic}`, binding.filter)
       return this
     }
     listeners.add(binding, signal)
