@@ -13,6 +13,7 @@ import {
 } from '@tidewire/client'
 import { RefCount } from './ref-count.ts'
 import { Listening, type Handler, type Wanted } from './listening.ts'
+import { TrackedPresence } from './tracked-presence.ts'
 
 /**
  * How it stands with a channel. `error` says why it is `errored` or was `closed`, or what of it does not work although it is
@@ -24,7 +25,7 @@ export interface ChannelStatus {
 }
 
 export const CLOSED: ChannelStatus = { state: 'closed', error: null }
-export const NOBODY: PresenceSnapshot = Object.freeze(Object.create(null) as PresenceSnapshot)
+export const NO_PRESENCES: PresenceSnapshot = Object.freeze(Object.create(null) as PresenceSnapshot)
 
 /** What a channel needs of the others of its client. */
 export interface Neighbours {
@@ -47,15 +48,11 @@ export class LiveChannel {
   readonly #holders: RefCount = new RefCount(() => this.#end())
   readonly #listenings = new Map<string, Listening>()
   readonly #watchers = new Set<() => void>()
-  /** What the components want to be seen as, the latest last: a channel has one presence. */
-  readonly #tracks = new Map<object, UntypedRow>()
+  readonly #presence = new TrackedPresence()
   #handle: ChannelHandle<UntypedEvents, UntypedDatabase, UntypedRow> | null = null
   #status: ChannelStatus = CLOSED
   #syncing: Promise<void> | null = null
   #isRejoining = false
-  /** The presence that was sent last, as JSON. */
-  #shown: string | undefined
-  #showing: Promise<RealtimeChannelSendResponse> = Promise.resolve('ok')
 
   constructor(client: RealtimeClient, topic: string, options: RealtimeChannelOptions, neighbours: Neighbours) {
     this.#client = client
@@ -77,7 +74,7 @@ export class LiveChannel {
   }
 
   get presences(): PresenceSnapshot {
-    return this.channel?.presenceState() ?? NOBODY
+    return this.channel?.presenceState() ?? NO_PRESENCES
   }
 
   hold(): () => void {
@@ -112,26 +109,25 @@ export class LiveChannel {
 
   /** Shows the payload as this owner's, until `untrack`. Says what became of it. */
   track(owner: object, payload: UntypedRow): Promise<RealtimeChannelSendResponse> {
-    this.#tracks.delete(owner)
-    this.#tracks.set(owner, payload)
-    return this.#whenJoined(() => this.#show())
+    this.#presence.track(owner, payload)
+    return this.#whenJoined(() => this.#presence.send(this.channel))
   }
 
   /** What another owner tracks comes to the fore again. */
   untrack(owner: object): Promise<RealtimeChannelSendResponse> {
-    this.#tracks.delete(owner)
-    return this.#whenJoined(() => this.#show())
+    this.#presence.untrack(owner)
+    return this.#whenJoined(() => this.#presence.send(this.channel))
   }
 
   /** As `untrack`, for an owner that is gone and may be back at once. */
   forget(owner: object): void {
-    this.#tracks.delete(owner)
+    this.#presence.untrack(owner)
     this.sync()
   }
 
   /** As `track`, for an owner that has just come. */
   remember(owner: object, payload: UntypedRow): void {
-    this.#tracks.set(owner, payload)
+    this.#presence.remember(owner, payload)
     this.sync()
   }
 
@@ -165,7 +161,7 @@ export class LiveChannel {
     for (const listening of missing) listening.bind(channel)
     if (channel.isClosed) this.#setStatus('joining')
     channel.subscribe(this.#onStatus)
-    if (channel.isJoined) void this.#show()
+    if (channel.isJoined) void this.#presence.send(channel)
     if (isRejoin) this.#gap()
   }
 
@@ -174,7 +170,7 @@ export class LiveChannel {
     this.#isRejoining = true
     void channel.unsubscribe()
     this.#isRejoining = false
-    this.#shown = undefined
+    this.#presence.lost()
   }
 
   /** What is part of the join stays until the next one, without listeners meanwhile. */
@@ -209,9 +205,9 @@ export class LiveChannel {
     if (this.#isRejoining) return
     if (status === 'SUBSCRIBED') {
       this.#setStatus('joined')
-      void this.#show()
+      void this.#presence.send(this.channel)
     } else if (status === 'CLOSED') {
-      this.#shown = undefined
+      this.#presence.lost()
       this.#setStatus('closed', error ?? this.#status.error)
     } else {
       // No attempt heals it, and few components read the status.
@@ -224,35 +220,6 @@ export class LiveChannel {
   #setStatus(state: ChannelStatus['state'], error: RealtimeError | null = null): void {
     if (state !== this.#status.state || error !== this.#status.error) this.#status = { state, error }
     for (const changed of [...this.#watchers]) changed()
-  }
-
-  /** Sends the presence to show, unless it was sent last. */
-  #show(): Promise<RealtimeChannelSendResponse> {
-    const { channel } = this
-    const wanted = [...this.#tracks.values()].at(-1)
-    const text = jsonOf(wanted)
-    if (channel === null || text === this.#shown) return this.#showing
-    this.#shown = text
-    const showing = (wanted === undefined ? channel.untrack() : channel.track(wanted)).then(
-      (response) => {
-        if (response !== 'ok') this.#notShown(text)
-        return response
-      },
-      (error: unknown) => {
-        this.#notShown(text)
-        throw error
-      },
-    )
-    // The caller gets the fault; a join that shows what was tracked before has no caller.
-    showing.catch(() => {})
-    this.#showing = showing
-    return showing
-  }
-
-  /** The next join tries again. */
-  #notShown(text: string | undefined): void {
-    if (this.#shown === text) this.#shown = undefined
-    this.#showing = Promise.resolve('ok')
   }
 
   async #whenJoined(run: (channel: RealtimeChannel) => Promise<RealtimeChannelSendResponse>): Promise<RealtimeChannelSendResponse> {
@@ -276,7 +243,7 @@ export class LiveChannel {
     if (this.#neighbours.isAwaited(this)) void this.channel?.unsubscribe()
     this.#handle?.release()
     this.#handle = null
-    this.#shown = undefined
+    this.#presence.lost()
     this.#setStatus('closed')
     this.#neighbours.ended(this)
   }
@@ -284,13 +251,4 @@ export class LiveChannel {
 
 export function notMounted(topic: string): RealtimeError {
   return new RealtimeError('not-joined', `No component that is mounted uses ${topic}; send while one does.`)
-}
-
-/** The same text for what looks the same to the others. What cannot be written is for the client to refuse. */
-function jsonOf(payload: UntypedRow | undefined): string | undefined {
-  try {
-    return JSON.stringify(payload)
-  } catch {
-    return 'not serializable'
-  }
 }

@@ -7,7 +7,7 @@ import type {
   UntypedEvents,
   UntypedRow,
 } from '@tidewire/client'
-import { CLOSED, NOBODY, notMounted, type ChannelStatus, type LiveChannel } from './live-channel.ts'
+import { CLOSED, NO_PRESENCES, notMounted, type ChannelStatus, type LiveChannel } from './live-channel.ts'
 import type { LiveChannels } from './live-channels.ts'
 import type { Handler, Wanted } from './listening.ts'
 
@@ -61,7 +61,7 @@ export class ChannelRef {
 
   readonly status = (): ChannelStatus => this.found?.status ?? CLOSED
 
-  readonly presences = (): PresenceSnapshot => this.found?.presences ?? NOBODY
+  readonly presences = (): PresenceSnapshot => this.found?.presences ?? NO_PRESENCES
 
   /** Holds the channel with whatever `use` does to it, until the function that is returned is called. */
   hold(use: (channel: LiveChannel) => () => void): () => void {

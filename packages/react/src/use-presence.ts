@@ -1,6 +1,6 @@
 import type { Presence, PresenceSnapshot, RealtimeChannelSendResponse } from '@tidewire/client'
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react'
-import { NOBODY } from './live-channel.ts'
+import { NO_PRESENCES } from './live-channel.ts'
 import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 
 /** A member. Several may share a key: a user with two tabs. */
@@ -33,7 +33,7 @@ export function usePresence<Events extends object, Meta extends object, Database
   options: UsePresenceOptions<Meta> = {},
 ): UsePresenceResult<Meta> {
   const ref = channelRefOf(channel)
-  const snapshot = useSyncExternalStore(ref.watchPresences, ref.presences, () => NOBODY)
+  const snapshot = useSyncExternalStore(ref.watchPresences, ref.presences, () => NO_PRESENCES)
   // Kept over remounts and other channels. The box itself is what the channel knows this component by.
   const tracked = useRef<Meta | undefined>(options.initial)
   useEffect(

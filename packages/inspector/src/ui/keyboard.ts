@@ -1,7 +1,7 @@
 import type { Inspector } from '../inspector.ts'
 import { snippet } from '../stores/snippet.ts'
-import { COPIED_AS_CODE, copy } from './copy.ts'
-import { TABS } from './side.tsx'
+import { COPIED_AS_CODE, copy } from './browser/copy.ts'
+import { TABS } from './side/side.tsx'
 
 export interface KeyboardOptions {
   readonly inspector: Inspector

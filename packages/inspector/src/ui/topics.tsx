@@ -3,7 +3,7 @@ import type { Inspector } from '../inspector.ts'
 import { count } from '../stores/format.ts'
 import { topicKey } from '../stores/topic-list.ts'
 import { visibleText } from '../stores/visible-text.ts'
-import { moveFocus } from './move-focus.ts'
+import { moveFocus } from './browser/move-focus.ts'
 
 /** More than this is not drawn; the filter finds the others. */
 const MOST_DRAWN = 500

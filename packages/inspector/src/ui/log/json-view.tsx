@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { VNode } from 'preact'
-import { bytes } from '../stores/format.ts'
-import { cutText, visibleText } from '../stores/visible-text.ts'
+import { bytes } from '../../stores/format.ts'
+import { cutText, visibleText } from '../../stores/visible-text.ts'
 
 /** A longer text is not parsed: a tree of that size is not opened by hand. */
 const LONGEST_TREE = 1_000_000

@@ -2,10 +2,10 @@ import { useSignal } from '@preact/signals'
 import type { AdminTable } from '@tidewire/protocol'
 import type { VNode } from 'preact'
 import { useEffect } from 'preact/hooks'
-import type { Inspector } from '../inspector.ts'
-import { visibleText } from '../stores/visible-text.ts'
-import { tableOf, type WhyForm } from '../stores/why-form.ts'
-import { Field } from './composer.tsx'
+import type { Inspector } from '../../inspector.ts'
+import { visibleText } from '../../stores/visible-text.ts'
+import { tableOf, type WhyForm } from '../../stores/why-form.ts'
+import { Field } from '../send/composer.tsx'
 
 /** The server is asked for a table's key after a pause in typing of this length. */
 const ASK_AFTER_MS = 250

@@ -1,6 +1,6 @@
 import type { VNode } from 'preact'
-import type { Inspector } from '../inspector.ts'
-import { count } from '../stores/format.ts'
+import type { Inspector } from '../../inspector.ts'
+import { count } from '../../stores/format.ts'
 
 export function LogToolbar({ inspector, showDemo }: { readonly inspector: Inspector; readonly showDemo: (() => void) | null }): VNode {
   const { log } = inspector

@@ -1,4 +1,4 @@
-import type { Inspector } from '../inspector.ts'
+import type { Inspector } from '../../inspector.ts'
 
 /** Copies a text, and says the sentence `said`, or why it could not. */
 export async function copy(inspector: Inspector, text: string, said: string): Promise<void> {

@@ -1,10 +1,10 @@
 import type { VNode } from 'preact'
 import { useEffect } from 'preact/hooks'
-import type { Inspector } from '../inspector.ts'
-import { ago, clock } from '../stores/format.ts'
-import { topicKey } from '../stores/topic-list.ts'
-import { visibleText } from '../stores/visible-text.ts'
-import { JsonView } from './json-view.tsx'
+import type { Inspector } from '../../inspector.ts'
+import { ago, clock } from '../../stores/format.ts'
+import { topicKey } from '../../stores/topic-list.ts'
+import { visibleText } from '../../stores/visible-text.ts'
+import { JsonView } from '../log/json-view.tsx'
 
 const REFRESH_MS = 2_000
 

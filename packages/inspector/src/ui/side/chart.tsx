@@ -1,8 +1,8 @@
 import type { VNode } from 'preact'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import UPlot from 'uplot'
-import { theme } from './theme.ts'
-import { useMedia } from './use-media.ts'
+import { theme } from '../browser/theme.ts'
+import { useMedia } from '../browser/use-media.ts'
 
 export interface ChartProps {
   readonly label: string

@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { VNode } from 'preact'
 import { useEffect, useMemo } from 'preact/hooks'
-import type { Inspector } from '../inspector.ts'
-import { Sender, type Sent } from '../link/sender.ts'
-import { visibleText } from '../stores/visible-text.ts'
+import type { Inspector } from '../../inspector.ts'
+import { Sender, type Sent } from '../../link/sender.ts'
+import { visibleText } from '../../stores/visible-text.ts'
 import { SqlComposer } from './sql-composer.tsx'
 
 type Mode = 'broadcast' | 'presence' | 'sql'

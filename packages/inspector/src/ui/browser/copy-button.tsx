@@ -1,5 +1,5 @@
 import type { VNode } from 'preact'
-import type { Inspector } from '../inspector.ts'
+import type { Inspector } from '../../inspector.ts'
 import { copy } from './copy.ts'
 
 interface CopyButtonProps {

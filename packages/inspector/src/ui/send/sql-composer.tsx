@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { AdminSqlResult } from '@tidewire/protocol'
 import type { VNode } from 'preact'
-import type { Inspector } from '../inspector.ts'
-import { count, milliseconds } from '../stores/format.ts'
-import { cutText, visibleText } from '../stores/visible-text.ts'
+import type { Inspector } from '../../inspector.ts'
+import { count, milliseconds } from '../../stores/format.ts'
+import { cutText, visibleText } from '../../stores/visible-text.ts'
 
 const CELL_CHARACTERS = 200
 

@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { VNode } from 'preact'
 import UPlot from 'uplot'
-import type { Inspector } from '../inspector.ts'
-import { count, milliseconds } from '../stores/format.ts'
-import { quantile, type Histogram, type Measure } from '../stores/figures.ts'
+import type { Inspector } from '../../inspector.ts'
+import { count, milliseconds } from '../../stores/format.ts'
+import { quantile, type Histogram, type Measure } from '../../stores/figures.ts'
 import { Chart } from './chart.tsx'
 
 const MEASURES: readonly (readonly [Measure, string, string])[] = [

@@ -1,11 +1,11 @@
 import type { AdminConnection } from '@tidewire/protocol'
 import type { VNode } from 'preact'
-import type { Inspector } from '../inspector.ts'
-import { nameOf } from '../stores/connection-list.ts'
-import { ago, bytes, clock, count } from '../stores/format.ts'
-import { visibleText } from '../stores/visible-text.ts'
-import { JsonView } from './json-view.tsx'
-import { Fact } from './log-detail.tsx'
+import type { Inspector } from '../../inspector.ts'
+import { nameOf } from '../../stores/connection-list.ts'
+import { ago, bytes, clock, count } from '../../stores/format.ts'
+import { visibleText } from '../../stores/visible-text.ts'
+import { JsonView } from '../log/json-view.tsx'
+import { Fact } from '../log/log-detail.tsx'
 
 const MOST_DRAWN = 200
 

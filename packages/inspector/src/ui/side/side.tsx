@@ -1,8 +1,8 @@
 import type { VNode } from 'preact'
-import type { Inspector, SideTab } from '../inspector.ts'
+import type { Inspector, SideTab } from '../../inspector.ts'
 import { Connections } from './connections.tsx'
 import { Latency } from './latency.tsx'
-import { moveFocus } from './move-focus.ts'
+import { moveFocus } from '../browser/move-focus.ts'
 import { Presence } from './presence.tsx'
 import { Why } from './why.tsx'
 
