@@ -8,11 +8,11 @@ import { LONGEST_TIMER_MS } from './timer.ts'
 
 /** How numbers come that a JavaScript number cannot hold; see `bigNumbers` of the client's options. */
 export type BigNumbers = 'number' | 'string' | 'bigint'
-/** What became of a heartbeat: written, answered, refused, or not answered in time. `disconnected` is in the type for realtime-js alone. */
+/** The outcome of a heartbeat: written, answered, refused, or not answered in time. `disconnected` is in the type for realtime-js alone. */
 export type HeartbeatStatus = 'sent' | 'ok' | 'error' | 'timeout' | 'disconnected'
-/** Hears of each heartbeat, and with its answer how long that took, in milliseconds. */
+/** Called for each heartbeat, and with its latency for each answer. */
 export type HeartbeatCallback = (status: HeartbeatStatus, latencyMs?: number) => void
-/** How much a server writes to its log of one socket. Tidewire's server passes over it. */
+/** How much a server writes to its log of one socket. Tidewire's server ignores it. */
 export type LogLevel = 'info' | 'warn' | 'error' | (string & {})
 
 /** A message as `encode` gets it and `decode` gives it. */
@@ -58,7 +58,7 @@ export interface RealtimeClientOptions {
   /** How long `accessToken` may take. Milliseconds, default `timeout`. */
   accessTokenTimeoutMs?: number
   /**
-   * What becomes of Postgres numbers that a JavaScript number cannot hold (int8, numeric): `number` rounds them as
+   * How Postgres numbers come that a JavaScript number cannot hold (int8, numeric): `number` rounds them as
    * realtime-js does (default), `string` gives their digits, `bigint` gives whole ones as BigInt and others as digits.
    */
   bigNumbers?: BigNumbers

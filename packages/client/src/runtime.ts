@@ -1,6 +1,6 @@
 import type { RealtimeError, TimerPort } from '@tidewire/protocol'
 
-/** What the client needs of a WebSocket; the browser's and `ws` have it. */
+/** A WebSocket as the client needs it; the browser's and `ws` fit. */
 export interface WebSocketLike {
   readonly readyState: number
   binaryType?: string
@@ -32,7 +32,7 @@ export interface HttpAnswer {
   readonly body: string
 }
 
-/** What happens to the page: `wake` asks for a check of the connection, `freeze` says that timers and sockets stop here. */
+/** An event of the page: `wake` asks for a check of the connection, `freeze` says that timers and sockets stop here. */
 export type PageLifecycle = 'wake' | 'freeze'
 
 /** Everything the client takes from the platform. One implementation is in `io/`, another in the tests. */
@@ -47,7 +47,7 @@ export interface Runtime extends TimerPort {
   /** Reports a fault that has no caller: a listener that threw. */
   report(error: RealtimeError): void
   warn(message: string): void
-  /** Watches page and network; returns what stops it. */
+  /** Watches page and network; returns the function that stops it. */
   watch(changed: (what: PageLifecycle) => void): () => void
   /** Timers of a worker, which browsers do not slow down in hidden pages. Throws when there are no workers. */
   workerTimers(options: { readonly url: string | undefined; readonly failed: (cause: unknown) => void }): WorkerTimers

@@ -1,3 +1,4 @@
+import type { TimerHandle } from '@tidewire/protocol'
 import type { HttpAnswer, HttpRequest, Runtime, PageLifecycle, WebSocketLike, WebSocketLikeConstructor } from '@tidewire/client'
 
 interface FakeTimer {

@@ -22,7 +22,7 @@ import { Recovery } from './recovery.ts'
 import { refusal } from './refusal.ts'
 import { Validation, type Schemas } from '../listen/schema.ts'
 
-/** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
+/** A channel on the wire: its joins, its pushes, and its incoming messages. `RealtimeChannel` is its public face. */
 export class Membership implements HostedChannel {
   readonly topic: string
   readonly host: ChannelHost
@@ -33,7 +33,7 @@ export class Membership implements HostedChannel {
   readonly ends: Set<() => void> = new Set()
   readonly schemas: Schemas
   owner: object = this
-  /** How many handles there are. */
+  /** Open handles of `hold`. */
   holders = 0
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
@@ -46,7 +46,7 @@ export class Membership implements HostedChannel {
   readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
   #extraJoinPayload: JsonObject = {}
-  /** What is tracked, to be tracked again after a rejoin. */
+  /** The payload that is tracked, to be tracked again after a rejoin. */
   #tracked: unknown = undefined
   /** The token that the last join was sent with. */
   #joinToken: string | null = null
@@ -105,7 +105,7 @@ export class Membership implements HostedChannel {
     this.host.detach(this)
   }
 
-  /** Ends without a word to the server. */
+  /** Ends without a message to the server. */
   end(): void {
     this.#send({ type: 'closed' })
     this.host.detach(this)
@@ -122,7 +122,7 @@ export class Membership implements HostedChannel {
   tokenChanged(): void {
     const { token, isUp } = this.host
     const { state } = this.#machine
-    // Should the socket not take it, the next join brings it.
+    // If the socket does not take it, the next join brings it.
     if (state.kind === 'joined' && isUp) this.#tryWrite('access_token', { access_token: token }, state.joinRef)
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
@@ -172,7 +172,7 @@ export class Membership implements HostedChannel {
     const { event, payload } = message
     const { state } = this.#machine
     const joinRef = 'joinRef' in state ? state.joinRef : null
-    // The end of an older join of this topic is not ours. Under 1.0.0 its join ref stands in `ref`.
+    // Ignores the end of an older join of this topic. Under 1.0.0 its join ref stands in `ref`.
     const theirs = message.joinRef ?? (event === 'phx_close' || event === 'phx_error' ? message.ref : null)
     if (theirs !== null && String(theirs) !== joinRef) return
     switch (event) {
@@ -255,7 +255,7 @@ export class Membership implements HostedChannel {
     this.#readiness.settle(error)
   }
 
-  /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
+  /** After each join: sends a token that changed meanwhile, the tracked presence, and the pushes that were held back. */
   #settleIn(): void {
     this.#readiness.isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
     if (this.host.token !== this.#joinToken) this.tokenChanged()
@@ -267,7 +267,7 @@ export class Membership implements HostedChannel {
     this.#pushes.flush()
   }
 
-  /** What the socket does not take is refused: that ends a join, and nothing else. */
+  /** A message that the socket does not take counts as refused: that ends a join, and nothing else. */
   #tryWrite(event: string, payload: JsonObject, joinRef: string, ref: string = this.host.nextRef()): void {
     try {
       this.host.write({ joinRef, ref, topic: this.topic, event, payload })

@@ -34,7 +34,7 @@ test('each way to settle', async () => {
   expect(runtime.armedTimers).toBe(0)
 })
 
-test('what is held goes out in order; beyond a hundred the oldest is given up and told', async () => {
+test('what is held goes out in order; beyond a hundred the oldest is rejected', async () => {
   const { pushes: all, runtime, written } = pushes()
   const results = Array.from({ length: 110 }, (_, n) => outcome(all.push({ event: `e${n}`, payload: {}, timeoutMs: 100 }, false)))
   expect(await Promise.all(results.slice(0, 10))).toEqual(Array(10).fill('buffer-overflow'))

@@ -10,12 +10,12 @@ interface PendingPush extends Push, Waiter<unknown> {
   ref?: string
 }
 
-/** What waits to be sent: beyond this the oldest is given up. */
+/** Pushes that wait to be sent; beyond this the oldest is rejected. */
 const MOST_BUFFERED = 100
 
 /**
- * The pushes of one channel whose reply is awaited. Each settles exactly once: by its reply, by its time running out,
- * or by the end of what it was sent on.
+ * The pushes of one channel that await a reply. Each settles exactly once: by its reply, by its timeout, or by the end of
+ * the join that it was sent on.
  */
 export class Pushes {
   readonly #sent = new Map<string, PendingPush>()
@@ -45,7 +45,7 @@ export class Pushes {
     return waiting.promise
   }
 
-  /** What was held back goes out, in its order. */
+  /** Sends what was held back, in order. */
   flush(): void {
     for (const waiting of this.#buffer) this.#send(waiting)
   }
@@ -58,7 +58,7 @@ export class Pushes {
     return waiting === undefined ? text : undefined
   }
 
-  /** No reply can come any more to what was sent. What is held back stays. */
+  /** Rejects the pushes that were sent: no reply can come any more. Held ones stay. */
   failSent(error: RealtimeError): void {
     for (const waiting of this.#sent.values()) waiting.settle(error)
   }

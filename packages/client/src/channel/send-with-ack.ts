@@ -16,7 +16,7 @@ export interface AckOptions {
   signal?: AbortSignal
 }
 
-/** What became of it, and after how many tries. `response` is the server's own; `error` is that of the last try. */
+/** The outcome, after so many tries. `response` is the server's own; `error` is that of the last try. */
 export type AckResult =
   | { readonly ok: true; readonly attempts: number; readonly response: unknown }
   | { readonly ok: false; readonly attempts: number; readonly error: RealtimeError }

@@ -27,7 +27,7 @@ export async function send(
   }
 }
 
-/** What `send` resolves with; misuse is thrown instead. */
+/** The response for an error. Misuse is thrown instead. */
 function responseOf(error: RealtimeError): RealtimeChannelSendResponse {
   switch (error.code) {
     case 'timeout':

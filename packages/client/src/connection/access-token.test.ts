@@ -127,7 +127,7 @@ test('without a callback every need is met at once', () => {
   expect(set.effects).toEqual(['timer null', 'changed', 'ready', 'timer null', 'ready'])
 })
 
-test('those who need a token share one question; a refresh asks anew and the newest answer counts', () => {
+test('simultaneous needs share one question; a refresh asks again and the newest answer counts', () => {
   const asked = walk([{ type: 'need' }, { type: 'need' }])
   expect(asked.effects).toEqual(['timer 1000', 'ask'])
   const again = walk([{ type: 'refresh' }, { type: 'answered', id: 1, value: 'stale' }], asked.state)
@@ -166,7 +166,7 @@ test('deactivating ends the question on its way', () => {
   expect(walk([{ type: 'need' }, { type: 'deactivate' }]).effects).toEqual(['timer 1000', 'ask', 'timer null', 'unavailable'])
 })
 
-test('random walks: everybody who waits is answered; the timer is armed while somebody waits and never when idle and inactive', () => {
+test('random walks: every need is answered; the timer is armed while one is pending and never when idle and inactive', () => {
   const event: fc.Arbitrary<TokenEvent> = fc.oneof(
     fc.record({ type: fc.constant('set' as const), value: fc.constantFrom('old', 'new', 'x') }),
     fc.record({

@@ -2,7 +2,7 @@ import { go, type Transition } from '@tidewire/protocol'
 import { arm, LONGEST_TIMER_MS, type Timer } from '../timer.ts'
 
 /**
- * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.
+ * The user's token as a machine: where it comes from, whether it is awaited, when it is asked for again.
  *
  * With a callback the callback is the source of truth; a token given by hand is overtaken by the callback's next answer.
  * Only the answer to the newest question counts. Every question ends: by an answer, a failure, or the deadline.

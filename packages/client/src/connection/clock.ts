@@ -14,7 +14,7 @@ export class Clock implements TimerPort {
   readonly #given: RealtimeClientOptions
   readonly #failed: (cause: unknown) => void
 
-  /** `failed` hears why there is no worker, or no longer one; the platform keeps the time then. */
+  /** `failed` gets the reason why there is no worker, or no longer one; the platform keeps the time then. */
   constructor(runtime: Runtime, given: RealtimeClientOptions, failed: (cause: unknown) => void) {
     this.#runtime = runtime
     this.#given = given
@@ -29,8 +29,8 @@ export class Clock implements TimerPort {
   }
 
   /**
-   * One timer that is set again or cleared. After a sleep what came in meanwhile may still lie unread, so `fired` is told
-   * that it was overslept; but not twice in a row, for the timers of a hidden page are late every time.
+   * One timer that is set again or cleared. After a sleep, messages may lie unread: `fired` gets whether
+   * it was overslept, but not twice in a row, for the timers of a hidden page are late every time.
    */
   wakingTimer(fired: (overslept: boolean) => void): (afterMs: number | null) => void {
     let dueMs = 0

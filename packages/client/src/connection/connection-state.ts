@@ -30,13 +30,13 @@ export type ConnectionEvent =
   | { readonly type: 'opened' }
   /** The socket is gone or cannot be made. A loss that is final ends the attempts. */
   | { readonly type: 'closed'; readonly loss: Loss }
-  /** Any sign that the server answers: a reply to a join, for one. */
+  /** The server answered, a join for example. */
   | { readonly type: 'proven' }
   | { readonly type: 'heartbeat-reply'; readonly ref: string }
   | { readonly type: 'timer'; readonly ref: string }
   /** Send a heartbeat now, unless one is on its way. */
   | { readonly type: 'beat'; readonly ref: string }
-  /** The page is visible again, the network is back, the clock jumped: find out at once where we stand. */
+  /** The page is visible again, the network is back or the clock jumped: probe the connection at once. */
   | { readonly type: 'wake'; readonly ref: string }
   | { readonly type: 'freeze' }
 
@@ -44,7 +44,7 @@ export type ConnectionEffect =
   | { readonly type: 'open-socket' }
   /** Close in an orderly way and go on listening for the end. */
   | { readonly type: 'close-socket'; readonly code: number | undefined; readonly reason: string | undefined }
-  /** Close and forget: whatever it still says is not heard. */
+  /** Close, and ignore its further events. */
   | { readonly type: 'drop-socket'; readonly reason: string }
   | { readonly type: 'send-heartbeat'; readonly ref: string }
   | { readonly type: 'heartbeat-missed' }

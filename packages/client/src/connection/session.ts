@@ -1,4 +1,4 @@
-import { isJsonObject, Machine, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
+import { isJsonObject, Machine, PHOENIX_TOPIC, RealtimeError, type Message, type TimerHandle } from '@tidewire/protocol'
 import { ChannelRegistry } from './channel-registry.ts'
 import { Clock } from './clock.ts'
 import {
@@ -23,10 +23,10 @@ import { Transport, type TransportPort } from './transport.ts'
 const CLOSE_TIMEOUT_MS = 1500
 /** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
 const MOST_HELD = 100
-/** What these say is not written to a log: they carry the token. */
+/** Their payloads are not written to a log: they carry the token. */
 const SECRET_EVENTS = ['phx_join', 'access_token']
 
-/** What a client is on the wire: its connection, its token, and the channels by topic. The client of the users stands before it. */
+/** A client on the wire: its connection, its token, and its channels by topic. `RealtimeClient` is its public face. */
 export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly given: RealtimeClientOptions
   readonly options: ResolvedOptions
@@ -38,7 +38,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly #joins: JoinQueue
   heartbeatCallback: HeartbeatCallback
   readonly stateListeners: Set<(state: ConnectionState) => void> = new Set()
-  /** How many refs were given out. */
+  /** The last ref that was given out. */
   ref = 0
 
   readonly #connection: Machine<ConnectionState, ConnectionEvent, ConnectionEffect>
@@ -134,7 +134,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime.report(error)
   }
 
-  /** For a channel. The wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
+  /** For a channel. A wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
   connect(): void {
     if (this.state.kind !== 'waiting') this.connectNow()
   }

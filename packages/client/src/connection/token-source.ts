@@ -13,7 +13,7 @@ export interface TokenPort extends TimerPort {
   log(kind: string, text: string, data?: unknown): void
 }
 
-/** The user's token, and those who wait for it. */
+/** The user's token, and the callbacks that wait for it. */
 export class TokenSource {
   readonly #port: TokenPort
   readonly #machine: Machine<TokenState, TokenEvent, TokenEffect>

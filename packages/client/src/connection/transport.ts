@@ -18,7 +18,7 @@ export interface TransportPort {
   log(kind: string, text: string, data?: unknown): void
 }
 
-/** The socket of the moment, and what platforms differ in about it. A socket that was dropped is not heard any more. */
+/** The current socket, with the differences of the platforms. Events of a socket that was dropped are ignored. */
 export class Transport {
   readonly #port: TransportPort
   #socket: WebSocketLike | null = null
@@ -50,7 +50,7 @@ export class Transport {
   send(data: string | ArrayBufferLike | ArrayBufferView): void {
     const socket = this.#socket
     try {
-      // One that is closing takes what it is given, and drops it.
+      // A closing socket takes a message and drops it.
       if (socket === null || socket.readyState > OPEN) throw new Error('it is closing')
       socket.send(data)
     } catch (cause) {

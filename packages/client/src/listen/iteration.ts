@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 
-/** What becomes of items that were not taken yet, and when an iteration ends. */
+/** How an iteration ends, and how it buffers. */
 export interface IterationOptions {
   /** Ends the iteration. */
   signal?: AbortSignal
