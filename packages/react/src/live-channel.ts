@@ -16,8 +16,8 @@ import { Listening, type Handler, type Wanted } from './listening.ts'
 import { TrackedPresence } from './tracked-presence.ts'
 
 /**
- * How it stands with a channel. `error` says why it is `errored` or was `closed`, or what of it does not work although it is
- * `joined`: `code` says why Postgres changes are refused or withheld, `hint` what mends it.
+ * The state of a channel. `error` says why it is `errored` or was `closed`, or why Postgres changes are refused or withheld
+ * although it is `joined`; `hint` says what mends that.
  */
 export interface ChannelStatus {
   readonly state: 'closed' | 'joining' | 'joined' | 'errored'
@@ -27,7 +27,7 @@ export interface ChannelStatus {
 export const CLOSED: ChannelStatus = { state: 'closed', error: null }
 export const NO_PRESENCES: PresenceSnapshot = Object.freeze(Object.create(null) as PresenceSnapshot)
 
-/** What a channel needs of the others of its client. */
+/** The other channels of a client, as one of them needs them. */
 export interface Neighbours {
   /** Whether another channel has this topic with other options. Those without holders are ended. */
   isTaken(channel: LiveChannel): boolean
@@ -37,8 +37,8 @@ export interface Neighbours {
 }
 
 /**
- * A channel that some component is showing. What its components want is collected and brought about in the next
- * microtask, when all effects of the commit have run: one join has everything, and what is taken back at once is never done.
+ * A channel that mounted components use. Their requests are collected and applied in the next microtask, when all effects of
+ * the commit have run: one join has everything, and a request that is taken back at once is never made.
  */
 export class LiveChannel {
   readonly topic: string
@@ -107,25 +107,25 @@ export class LiveChannel {
     }
   }
 
-  /** Shows the payload as this owner's, until `untrack`. Says what became of it. */
+  /** Tracks the payload for this owner, until `untrack`. */
   track(owner: object, payload: UntypedRow): Promise<RealtimeChannelSendResponse> {
     this.#presence.track(owner, payload)
     return this.#whenJoined(() => this.#presence.send(this.channel))
   }
 
-  /** What another owner tracks comes to the fore again. */
+  /** Shows what another owner tracks again, if one does. */
   untrack(owner: object): Promise<RealtimeChannelSendResponse> {
     this.#presence.untrack(owner)
     return this.#whenJoined(() => this.#presence.send(this.channel))
   }
 
-  /** As `untrack`, for an owner that is gone and may be back at once. */
+  /** As `untrack`, for an owner that has unmounted and may be back at once. */
   forget(owner: object): void {
     this.#presence.untrack(owner)
     this.sync()
   }
 
-  /** As `track`, for an owner that has just come. */
+  /** As `track`, for an owner that has just mounted. */
   remember(owner: object, payload: UntypedRow): void {
     this.#presence.remember(owner, payload)
     this.sync()
@@ -136,7 +136,7 @@ export class LiveChannel {
     return this.#whenJoined((channel) => channel.sendBroadcast(event, payload))
   }
 
-  /** Brings about what is wanted, once, when the effects of this commit have run. */
+  /** Applies the requests once, when the effects of this commit have run. */
   sync(): void {
     this.#syncing ??= Promise.resolve().then(() => {
       this.#syncing = null
@@ -165,7 +165,7 @@ export class LiveChannel {
     if (isRejoin) this.#gap()
   }
 
-  /** The server takes presence and changes with the join only: what came later needs another join. */
+  /** The server takes presence and changes with the join only: later ones need another join. */
   #leave(channel: RealtimeChannel): void {
     this.#isRejoining = true
     void channel.unsubscribe()
@@ -173,7 +173,7 @@ export class LiveChannel {
     this.#presence.lost()
   }
 
-  /** What is part of the join stays until the next one, without listeners meanwhile. */
+  /** A listening that is part of the join stays until the next one, without handlers meanwhile. */
   #dropUnheard(isActive: boolean): void {
     for (const [key, listening] of this.#listenings) {
       if (listening.handlers.size > 0 || (isActive && listening.isBound && listening.isPartOfJoin)) continue
@@ -195,7 +195,7 @@ export class LiveChannel {
     return handle
   }
 
-  /** What components want cannot be. */
+  /** The components' requests cannot be met. */
   #fail(error: RealtimeError): void {
     if (this.#status.error?.message !== error.message) console.error(error.message)
     this.#setStatus('errored', error)
@@ -210,7 +210,7 @@ export class LiveChannel {
       this.#presence.lost()
       this.#setStatus('closed', error ?? this.#status.error)
     } else {
-      // No attempt heals it, and few components read the status.
+      // No further attempt mends it, and few components read the status.
       if (error?.retryable === false && this.#status.error?.message !== error.message)
         console.warn(`${this.topic}: ${error.message} (${error.code})`)
       this.#setStatus('errored', error ?? null)

@@ -12,7 +12,7 @@ export interface WhyForm {
   readonly private: boolean
   /** `todos` or `public.todos`. */
   readonly table: string
-  /** Values by column, of others than those of the key too: which those are only the server knows. */
+  /** Values by column, of more than the key: only the server knows which columns that has. */
   readonly row: ReadonlyMap<string, string>
   /** `user_id=eq.5`; empty: the filters of the connection's own channels. */
   readonly filter: string

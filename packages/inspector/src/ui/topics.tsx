@@ -8,7 +8,7 @@ import { moveFocus } from './browser/move-focus.ts'
 /** More than this is not drawn; the filter finds the others. */
 const MOST_DRAWN = 500
 
-/** The topics on the left: who is where, live. Choosing one filters nothing; it fills the tabs and the composer. */
+/** The topics on the left with their members, live. Choosing one filters nothing; it fills the tabs and the composer. */
 export function Topics({ inspector }: { readonly inspector: Inspector }): VNode {
   const { topics } = inspector
   const shown = topics.shown.value

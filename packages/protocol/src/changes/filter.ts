@@ -71,7 +71,7 @@ export function parseFilter(text: string): ParsedFilter {
 
 /**
  * Writes filters so that `parseFilter` reads the same again, quoting as Supabase's clients do. Throws a `bad-argument`
- * RealtimeError for a column name that the grammar cannot say and for more than 100 values of `in`.
+ * RealtimeError for a column name that the grammar cannot express and for more than 100 values of `in`.
  */
 export function formatFilter(filters: readonly Filter[]): string {
   return filters.map(formatCondition).join(',')

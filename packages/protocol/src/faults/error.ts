@@ -36,12 +36,12 @@ export type RealtimeErrorCode =
   | 'wrong-path'
   | ChangesFaultCode
 
-/** What goes with the code and the sentence of an error. */
+/** The members of an error beside its code and sentence. */
 export interface RealtimeErrorOptions {
   readonly cause?: unknown
   /** Whether the same call may succeed later without a change by the caller. Default false. */
   readonly retryable?: boolean
-  /** What mends it, where the message is not ours to word. */
+  /** The remedy, where the message is the server's or the database's. */
   readonly hint?: string | undefined
 }
 

@@ -62,7 +62,7 @@ test.each([
   expect(read(frame)).toStrictEqual({ message: whole(frame), known: false })
 })
 
-test('messages share nothing that somebody could write to', () => {
+test('messages share no object that a receiver could write to', () => {
   const read = reader()
   const texts = ['{"x":1}', '{"x":2}', '{"x":3}'].map((payload) => move(payload))
   const [first, second] = texts.map((text) => read(text).message) as { payload: { payload: { x: number }; event: string } }[]

@@ -51,7 +51,7 @@ describe('what is written', () => {
     expect(decodeTextMessage(version, text)).toMatchObject({ ok: true, value: { payload: {} } })
   })
 
-  test.each(VERSIONS)('the envelope around a payload is the message to everybody under %s', (version) => {
+  test.each(VERSIONS)('the envelope around a payload is the message to all receivers under %s', (version) => {
     fc.assert(
       fc.property(name, name, fc.jsonValue(), ref, (topic, event, payload, joinRef) => {
         const { head, tail } = envelopeAround(version, topic, event)

@@ -85,7 +85,7 @@ function decodeLarge(version: Version, data: Uint8Array, isPlain: boolean, bound
   const parts = version === '2.0.0' ? elementsOf(data, scan.ok ? scan.length : null) : membersOf(data)
   if (!parts.ok) return parts
   const [joinRefBytes, refBytes, topicBytes, eventBytes, bytes] = parts.value
-  // Not even parsed: there is no telling how long it is.
+  // Refused before it is parsed: a name may take up the whole frame.
   if ([joinRefBytes, refBytes, topicBytes, eventBytes].some((name) => name !== undefined && name.length > MAX_ENVELOPE_PART_BYTES))
     return undecodable('name-too-long', LONG_NAME)
   const message = fromParts(nameValue(joinRefBytes) ?? null, nameValue(refBytes), nameValue(topicBytes), nameValue(eventBytes), null)

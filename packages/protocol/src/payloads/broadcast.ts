@@ -43,7 +43,7 @@ export function asksToPersist(options: unknown): boolean {
   return persist !== undefined && persist !== null && persist !== false && persist !== 'false'
 }
 
-/** The refusal of what asks for it (rule B10). */
+/** The refusal of a broadcast or join that asks to store (rule B10). */
 export const PERSIST_UNSUPPORTED =
   'PersistUnsupported: this server does not store broadcasts. Send without `persist`, or from SQL with realtime.send'
 

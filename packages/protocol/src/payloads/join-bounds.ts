@@ -2,7 +2,7 @@ import { countConditions, MAX_FILTER_LENGTH, MAX_FILTERS_LENGTH } from '../chang
 import { fitsBytes } from '../utf8.ts'
 import { isJsonObject } from '../message.ts'
 
-/** What of a join is over its bound (rules L11, L12), or that it has another shape than clients send. */
+/** The bound that a join exceeds (rules L11, L12), or `malformed-join` for a shape that clients do not send. */
 export type JoinFault = 'malformed-join' | 'too-many-changes' | 'too-many-columns' | 'too-many-conditions' | 'name-too-long'
 
 /** How much a join may ask for of what each row is compared with (rule L12). */

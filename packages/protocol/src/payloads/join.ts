@@ -29,7 +29,7 @@ export interface JoinRequest {
     readonly timeoutMs: number
     readonly positions: boolean
     readonly since: string | null
-    /** Who gets deletes: all subscribers, or those who could see the row (rule D14). */
+    /** Which subscribers get deletes: all, or those that could see the row (rule D14). */
     readonly deletes: 'all' | 'authorized'
   }
   /** `null`: the token of the connection counts. */
@@ -130,7 +130,7 @@ function refuse(detail: string): ParsedJoin {
   return { ok: false, code: 'malformed-join', reason: `UnknownErrorOnChannel: ${detail}` }
 }
 
-/** How the reference prints the value it did not expect; cut, for it comes from the client and goes into the reply. */
+/** An unexpected value as the reference prints it; cut, because it comes from the client and goes into the reply. */
 function inspectTerm(value: unknown): string {
   return value === null ? 'nil' : JSON.stringify(value).slice(0, MAX_INSPECTED)
 }

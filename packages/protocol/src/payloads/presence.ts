@@ -9,7 +9,7 @@ export interface PresenceMeta {
   readonly [key: string]: unknown
 }
 
-/** Payload of `presence_state`: everyone who is here, by key; several sockets may share a key. */
+/** Payload of `presence_state`: all presences of the topic, by key; several sockets may share a key. */
 export interface PresenceState {
   readonly [key: string]: { readonly metas: readonly PresenceMeta[] }
 }

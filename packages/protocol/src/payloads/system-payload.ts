@@ -1,7 +1,7 @@
 import type { ChangesFaultCode } from '../faults/changes-fault.ts'
 import type { GapReason } from '../faults/gap-reason.ts'
 
-/** Payload of `system`: what the server has to say about a channel outside of replies. All after `channel` is Tidewire's own. */
+/** Payload of `system`: a notice about a channel that answers no push. The members after `channel` are Tidewire's own. */
 export interface SystemPayload {
   readonly message: string
   readonly status: 'ok' | 'error'

@@ -5,9 +5,9 @@ import { copy } from './copy.ts'
 interface CopyButtonProps {
   readonly inspector: Inspector
   readonly label: string
-  /** Made when it is wanted. */
+  /** Made when the button is pressed. */
   readonly text: () => string
-  /** What is said when it is copied. */
+  /** The sentence shown when it is copied. */
   readonly said: string
 }
 

@@ -1,6 +1,6 @@
 import type { Inspector } from '../../inspector.ts'
 
-/** Copies a text, and says the sentence `said`, or why it could not. */
+/** Copies a text, then shows the sentence `said`, or why it could not. */
 export async function copy(inspector: Inspector, text: string, said: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text)

@@ -9,7 +9,7 @@ const TEXT_STEP = 8_000
 const CHILDREN_STEP = 100
 const STRING_CHARACTERS = 400
 
-/** A payload, as a tree that opens where it is asked to, or as text where it is no whole JSON. */
+/** A payload, as a tree that can be opened, or as text where it is no whole JSON. */
 export function JsonView({ text, truncated }: { readonly text: string; readonly truncated: number | undefined }): VNode {
   const value = truncated === undefined ? parsed(text) : undefined
   return (

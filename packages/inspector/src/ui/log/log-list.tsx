@@ -19,7 +19,7 @@ export function LogList({ inspector, needsKey }: { readonly inspector: Inspector
   const heightOfRow = useRef(rowHeight)
   heightOfRow.current = rowHeight
   const height = useSignal(0)
-  /** Where it was scrolled to; while it follows, the end is where it stands. */
+  /** The scroll position, while the list does not follow its end. */
   const scrolledTo = useSignal(0)
   const follows = useSignal(true)
   const lastGone = useRef(0)
@@ -27,7 +27,7 @@ export function LogList({ inspector, needsKey }: { readonly inspector: Inspector
   const { entries } = shown
   const chosen = inspector.entry.value
   const left = shown.gone - lastGone.current
-  // Known before it is drawn: drawn where it stood, moved and drawn again, all rows would be laid out twice, or one frame be empty.
+  // Computed before drawing: to draw, scroll and draw again would lay out all rows twice, or leave one frame empty.
   const top = Math.max(0, follows.value ? entries.length * rowHeight - height.value : scrolledTo.value - left * rowHeight)
 
   const scrolled = (): void => {
@@ -41,7 +41,7 @@ export function LogList({ inspector, needsKey }: { readonly inspector: Inspector
     const observer = new ResizeObserver(() => {
       const entry = inspector.entry.value
       const { entries: all } = inspector.log.shown.value
-      // The row's own details may have come to stand where it was.
+      // The row's own details may cover it now.
       if (entry !== null) list.scrollTop = scrollToRow(indexOf(all, entry), heightOfRow.current, list.scrollTop, list.clientHeight)
       else if (follows.value) list.scrollTop = list.scrollHeight
       drawAtOnce(() => {
@@ -64,7 +64,7 @@ export function LogList({ inspector, needsKey }: { readonly inspector: Inspector
     }
   }, [shown, rowHeight])
 
-  // Keys may come faster than frames: what counts is what is chosen by now, not what was drawn last.
+  // Keys may come faster than frames: the current choice counts, not the one drawn last.
   const choose = (index: number): void => {
     const all = inspector.log.shown.value.entries
     const entry = all[Math.max(0, Math.min(all.length - 1, index))]
@@ -159,8 +159,8 @@ interface SaidProps {
 }
 
 /**
- * What a row says never changes: only where it stands, and how many there are. No memory of drawn elements: these know their
- * parents, so each would keep the list as it was when it was drawn, and that one the lists before it.
+ * The text of a row never changes, only its place and the number of rows. Drawn elements are not memoised: they refer to their
+ * parents, so each would keep the list of its drawing alive, and that one the lists before it.
  */
 class Said extends Component<SaidProps> {
   override shouldComponentUpdate({ entry }: SaidProps): boolean {
@@ -221,7 +221,7 @@ function indexOf(entries: readonly LogEntry[], { key }: LogEntry): number {
 
 function Empty({ inspector: { log }, needsKey }: { readonly inspector: Inspector; readonly needsKey: boolean }): VNode {
   const isFiltered = log.filter.value !== '' && log.total.value > 0
-  // Where the page needed a key, no project holds one for the command.
+  // A page that needed a key belongs to no project of which the command could take one.
   const target = needsKey ? ` --url ${location.origin} --key …` : ''
   return (
     <p class="empty centred">

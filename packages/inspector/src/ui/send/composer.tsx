@@ -15,7 +15,7 @@ interface ComposerProps {
   readonly anonKey: string | null
 }
 
-/** Sends things, so that there is something to see. */
+/** Sends messages and SQL, so that there is something to see. */
 export function Composer({ inspector, endpoint, anonKey }: ComposerProps): VNode {
   const mode = useSignal<Mode>('broadcast')
   const canSql = inspector.welcome.value?.sql === true

@@ -9,7 +9,7 @@ const CELL_CHARACTERS = 200
 
 type Outcome = { readonly result: AdminSqlResult } | { readonly fault: string }
 
-/** SQL on the database of the project, with what it gave. */
+/** SQL on the database of the project, with its result. */
 export function SqlComposer({ inspector }: { readonly inspector: Inspector }): VNode {
   const sql = useSignal('select * from todos limit 20')
   const isRunning = useSignal(false)

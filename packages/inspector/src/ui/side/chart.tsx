@@ -36,7 +36,7 @@ export function Chart({ label, height, data, options }: ChartProps): VNode {
   return <div ref={root} class="chart" role="img" aria-label={label} />
 }
 
-/** What a custom property comes to, as a canvas wants it: `light-dark()` is only resolved in a colour. */
+/** The computed colour of a custom property, for a canvas: `light-dark()` is only resolved in a colour. */
 function colorIn(place: HTMLElement): (name: string) => string {
   return (name) => {
     const probe = place.appendChild(document.createElement('i'))

@@ -9,7 +9,7 @@ import { Fact } from '../log/log-detail.tsx'
 
 const MOST_DRAWN = 200
 
-/** Who is connected, and who was. */
+/** The open connections, and the last closed ones. */
 export function Connections({ inspector }: { readonly inspector: Inspector }): VNode {
   const { connections } = inspector
   const open = connections.open.value

@@ -11,7 +11,7 @@ const MEASURES: readonly (readonly [Measure, string, string])[] = [
   ['insertToFrame', 'Insert → frame', 'from the commit to the write to a subscriber'],
 ]
 
-/** How long the server takes: over time, and how it is spread. */
+/** The server's latencies: over time, and their distribution. */
 export function Latency({ inspector }: { readonly inspector: Inspector }): VNode {
   const measure = useSignal<Measure>('fanOut')
   // Read for its change: the figures below are computed from all ticks.

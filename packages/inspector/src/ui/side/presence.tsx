@@ -8,7 +8,7 @@ import { JsonView } from '../log/json-view.tsx'
 
 const REFRESH_MS = 2_000
 
-/** Who is in the chosen topic, since when, and what they say of themselves. */
+/** The presences of the chosen topic: key, metas, and since when. */
 export function Presence({ inspector }: { readonly inspector: Inspector }): VNode {
   const key = inspector.topic.value
   const detail = inspector.detail.value
@@ -34,12 +34,12 @@ export function Presence({ inspector }: { readonly inspector: Inspector }): VNod
       {detail === null && <p class="empty">The topic has no members, or the answer is not there yet.</p>}
       {detail !== null && detail.presences.length === 0 && <p class="empty">No member tracks a presence here.</p>}
       <ul class="presences">
-        {detail?.presences.map(({ key: who, metas, since }) => (
-          <li key={who}>
+        {detail?.presences.map(({ key, metas, since }) => (
+          <li key={key}>
             {metas.map((meta, index) => (
               <div key={index}>
                 <p class="who">
-                  <bdi class="mono">{visibleText(who)}</bdi>
+                  <bdi class="mono">{visibleText(key)}</bdi>
                   {since[index] !== undefined && (
                     <time class="quiet" title={clock(since[index])}>
                       for {ago(since[index], now)}

@@ -10,7 +10,7 @@ import { Field } from '../send/composer.tsx'
 /** The server is asked for a table's key after a pause in typing of this length. */
 const ASK_AFTER_MS = 250
 
-/** What the server said of a table. */
+/** The server's answer about a table. */
 type Known = { readonly table: string; readonly answer: AdminTable } | { readonly table: string; readonly fault: string }
 
 interface WhyRowProps {

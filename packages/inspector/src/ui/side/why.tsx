@@ -16,7 +16,7 @@ type Outcome = { readonly answer: WhyAnswer } | { readonly fault: string }
 export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
   const form = inspector.why.value
   const answered = useSignal<{ readonly form: WhyForm; readonly outcome: Outcome } | null>(null)
-  // What was typed since asks something else.
+  // The form has changed since: the answer belongs to another question.
   const outcome = answered.value?.form === form ? answered.value.outcome : null
   const isAsking = useSignal(false)
   const set = (change: Partial<WhyForm>): void => void (inspector.why.value = { ...inspector.why.value, ...change })
@@ -64,7 +64,7 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
 async function answerTo(inspector: Inspector, form: WhyForm): Promise<Outcome> {
   try {
     const table = form.about === 'change' ? tableOf(form) : null
-    // The table may have another key by now than the one that was asked for while it was typed.
+    // The table's key may have changed since it was asked for during typing.
     const { primaryKey } = table === null ? { primaryKey: [] } : await inspector.request('admin_table', table)
     const parsed = parseWhy(form, primaryKey)
     return parsed.ok ? { answer: await inspector.request('admin_why', parsed.question) } : { fault: parsed.fault }
