@@ -1,5 +1,6 @@
 import type { DecisionCode } from '../decision-code.ts'
 import {
+  Machine,
   wireTopic,
   type ClientFrame,
   type BroadcastGap,
@@ -9,7 +10,6 @@ import {
   type Version,
 } from '@tidewire/protocol'
 import { CallWindow } from '../limits/rate-counter.ts'
-import { Effects } from '../machine.ts'
 import type { Decision, Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -18,7 +18,15 @@ import { accessToken } from './access-token.ts'
 import { ask, type Question } from './authorization.ts'
 import { broadcast } from './broadcast.ts'
 import { ChangeSubscription, NO_DATABASE, type ChangeReceiver } from './change-subscription.ts'
-import { channelTransition, explained, initialChannel, type ChannelEffect, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import {
+  channelTransition,
+  explained,
+  initialChannel,
+  type ChannelEffect,
+  type ChannelEvent,
+  type ChannelState,
+  type ChannelTransitionOptions,
+} from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import { JoinBuffer } from './join-buffer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -55,8 +63,11 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   readonly connection: ChannelConnection
   readonly services: Services
   readonly #options: ChannelOptions
-  #state: ChannelState = initialChannel
-  readonly #effects = new Effects<ChannelEffect>()
+  readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect>(
+    initialChannel,
+    (state, event) => channelTransition(state, event, this.#transitionOptions()),
+    (effect) => this.#perform(effect),
+  )
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership
   readonly #writer: ChannelWriter
@@ -85,11 +96,11 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   get joined(): boolean {
-    return this.#state.kind === 'joined'
+    return this.#machine.state.kind === 'joined'
   }
 
   get closed(): boolean {
-    return this.#state.kind === 'closed'
+    return this.#machine.state.kind === 'closed'
   }
 
   get key(): TopicKey {
@@ -105,7 +116,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   get mayWrite(): Reads {
-    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
+    const writes = this.#machine.state.kind === 'joined' ? this.#machine.state.writes : null
     return writes === null || writes === 'asking' ? { broadcast: false, presence: false } : writes
   }
 
@@ -115,12 +126,12 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   /** Unix milliseconds until which the channel's token is good. */
   get expiresAtMs(): number {
-    return this.#state.kind === 'joined' ? this.#state.admission.expiresAtMs : Infinity
+    return this.#machine.state.kind === 'joined' ? this.#machine.state.admission.expiresAtMs : Infinity
   }
 
   /** Who the channel acts for; `null` until its token is checked. */
   get identity(): Identity | null {
-    return 'admission' in this.#state ? this.#state.admission.identity : null
+    return 'admission' in this.#machine.state ? this.#machine.state.admission.identity : null
   }
 
   write(frames: Buffer, messages: number): void {
@@ -133,7 +144,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   receive(frame: ClientFrame): void {
-    const state = this.#state
+    const state = this.#machine.state
     if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
     else if (!this.#waiting.push(frame))
       this.refuse(frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
@@ -172,7 +183,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   notifyGap(gap: BroadcastGap): void {
-    if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
+    if (!this.request.gaps || this.#machine.state.kind !== 'joined' || !this.#machine.state.reads.broadcast) return
     this.#writer.system('error', 'broadcast', GAP_MESSAGES[gap], { gap })
   }
 
@@ -185,7 +196,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   refuseWrite(ref: Ref, text: string): void {
-    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
+    const writes = this.#machine.state.kind === 'joined' ? this.#machine.state.writes : null
     const { shown, logged } = explained(text, writes === null || writes === 'asking' ? undefined : writes.refusal)
     this.#refuse(ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
   }
@@ -231,7 +242,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   #isAtHand(token: string): boolean {
-    return this.#state.kind === 'joined' && token === (this.#state.renewing ?? this.#state.admission.token)
+    return this.#machine.state.kind === 'joined' && token === (this.#machine.state.renewing ?? this.#machine.state.admission.token)
   }
 
   /** Checking a token, and asking policies about it, is as much work as a join. */
@@ -243,9 +254,9 @@ export class Channel implements JoinedChannel, ChangeReceiver {
 
   /** Whether it is known what this channel may send; when not, the frame waits for it. */
   #decided(frame: ClientFrame): boolean {
-    if (this.#state.kind !== 'joined') return false
-    if (this.#state.writes === null) this.#step({ type: 'first-push' })
-    if (this.#state.kind === 'joined' && this.#state.writes === 'asking') {
+    if (this.#machine.state.kind !== 'joined') return false
+    if (this.#machine.state.writes === null) this.#step({ type: 'first-push' })
+    if (this.#machine.state.kind === 'joined' && this.#machine.state.writes === 'asking') {
       this.#waiting.putBack(frame)
       return false
     }
@@ -259,7 +270,12 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   #step(event: ChannelEvent): void {
-    const { state, effects } = channelTransition(this.#state, event, {
+    this.#machine.send(event)
+    if (this.#machine.state.kind === 'closed') this.#membership.close()
+  }
+
+  #transitionOptions(): ChannelTransitionOptions {
+    return {
       private: this.request.private,
       presenceEnabled: this.request.presenceEnabled,
       wantsReplay: this.request.replay !== null,
@@ -267,10 +283,7 @@ export class Channel implements JoinedChannel, ChangeReceiver {
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
       showsFailedPolicies: this.services.showsFailedPolicies,
-    })
-    this.#state = state
-    this.#effects.run(effects, (effect) => this.#perform(effect))
-    if (state.kind === 'closed') this.#membership.close()
+    }
   }
 
   #perform(effect: ChannelEffect): void {
@@ -386,7 +399,8 @@ export class Channel implements JoinedChannel, ChangeReceiver {
   }
 
   #resume(): void {
-    while (this.#waiting.size > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking') this.#handle(this.#waiting.take()!)
+    while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
+      this.#handle(this.#waiting.take()!)
   }
 }
 

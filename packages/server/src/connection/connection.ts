@@ -3,6 +3,7 @@ import {
   CloseCode,
   decodeClientFrame,
   encodeTextMessage,
+  Machine,
   PHOENIX_TOPIC,
   subTopicOf,
   type AdminConnection,
@@ -18,7 +19,6 @@ import type { WaitingBytes } from '../channel/waiting-frames.ts'
 import { Notices } from '../limits/notices.ts'
 import { RateCounter } from '../limits/rate-counter.ts'
 import type { UnfinishedFault } from '../limits/unfinished-messages.ts'
-import { Effects } from '../machine.ts'
 import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { AdminEndpoint, AdminPeer } from './admin-endpoint.ts'
@@ -76,8 +76,11 @@ export class Connection implements ChannelConnection, AdminPeer {
   #events: RateCounter | null = null
   #presenceEvents: RateCounter | null = null
   #joins: RateCounter | null = null
-  #state: ConnectionState = initialConnection
-  readonly #effects = new Effects<ConnectionEffect>()
+  readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect>(
+    initialConnection,
+    (state, event) => connectionTransition(state, event, this.#limits),
+    (effect) => this.#perform(effect),
+  )
   /** Until the closing handshake starts, so that leaving a topic still writes what is pending there. */
   #isWritable = true
   #heard = true
@@ -144,7 +147,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Whether nothing has ended it yet. */
   get isOpen(): boolean {
-    return this.#state.kind === 'open'
+    return this.#machine.state.kind === 'open'
   }
 
   /** Whether it acts for this user, by the token that it connected with or by that of one of its channels. */
@@ -154,7 +157,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** A frame from the client. A text frame comes as bytes too. */
   receive(data: Uint8Array, binary: boolean): void {
-    if (this.#state.kind !== 'open') return
+    if (this.#machine.state.kind !== 'open') return
     this.#heard = true
     this.#framesReceived++
     const { observer, fanOutTimes } = this.#services
@@ -214,7 +217,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     const taken = this.#takenBytes()
     // A backlog that grows may move all the same: a receiver that takes less than it is sent is not stalled.
     const moved = this.#transport.backlogBytes() === 0 || taken > this.#takenBefore
-    if (this.#state.kind === 'open' && !this.#keepsUp()) this.#step({ type: 'overflow' })
+    if (this.#machine.state.kind === 'open' && !this.#keepsUp()) this.#step({ type: 'overflow' })
     this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     this.#takenBefore = taken
@@ -321,7 +324,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   #dispatchAll(frames: readonly ClientFrame[]): void {
-    for (const frame of frames) if (this.#state.kind === 'open') this.#dispatch(frame)
+    for (const frame of frames) if (this.#machine.state.kind === 'open') this.#dispatch(frame)
   }
 
   #refuseJoin(frame: ClientFrame, { code, reason, private: isPrivate }: JoinRefusal): void {
@@ -352,9 +355,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   #step(event: ConnectionEvent): void {
-    const { state, effects } = connectionTransition(this.#state, event, this.#limits)
-    this.#state = state
-    this.#effects.run(effects, (effect) => this.#perform(effect))
+    this.#machine.send(event)
   }
 
   #perform(effect: ConnectionEffect): void {
