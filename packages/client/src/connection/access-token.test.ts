@@ -127,6 +127,14 @@ test('without a callback every need is met at once', () => {
   expect(set.effects).toEqual(['timer null', 'changed', 'ready', 'timer null', 'ready'])
 })
 
+test('a token that ends now is no longer good; one of years is asked for after as long as a timer holds', () => {
+  const ends = (expiresAtMs: number): TokenOptions => ({ ...options, expiresAtMs: () => expiresAtMs })
+  const active = (value: string): TokenState => ({ value, asked: 1, count: 1, active: true })
+  expect(walk([{ type: 'failed', id: 1, cause: 'x' }], active('a'), ends(10_000)).effects).toEqual(['timer 5000', 'unavailable'])
+  expect(walk([{ type: 'failed', id: 1, cause: 'x' }], active('a'), ends(10_001)).effects).toEqual(['timer 5000', 'stale', 'ready'])
+  expect(walk([{ type: 'answered', id: 1, value: 'b' }], active('a'), ends(1e13)).effects[0]).toBe('timer 2147483647')
+})
+
 test('simultaneous needs share one question; a refresh asks again and the newest answer counts', () => {
   const asked = walk([{ type: 'need' }, { type: 'need' }])
   expect(asked.effects).toEqual(['timer 1000', 'ask'])

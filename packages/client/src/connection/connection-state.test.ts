@@ -155,6 +155,29 @@ test.each(['beat', 'wake', 'timer'] as const)(
   },
 )
 
+test.each<[string, ConnectionState, ConnectionEvent, object]>([
+  ['disconnecting while it opens', states.connecting, events.disconnect, { code: 1005, reason: '', wasClean: true }],
+  ['connecting while it closes', states.closing, events.connect, { code: 1005, reason: '', wasClean: true }],
+  ['a socket that does not open in time', states.connecting, events.timer, { reason: 'the socket did not open in time', wasClean: false }],
+  ['a silent server', { kind: 'connected', attempt: 0, heartbeatRef: '7' }, events.timer, { reason: 'heartbeat timeout', wasClean: false }],
+  ['a frozen page', states.connected, events.freeze, { reason: 'the page was frozen', wasClean: true }],
+])('the loss of %s', (_, state, event, lost) => {
+  expect(connectionTransition(state, event, options).effects).toContainEqual({ type: 'down', loss: lost })
+})
+
+test('connecting by hand and waking a frozen page start to count attempts again; waking a waiting one does not', () => {
+  const waiting: ConnectionState = { kind: 'waiting', attempt: 3, retryInMs: 100, cause: loss }
+  expect(connectionTransition(waiting, events.connect, options).state).toEqual({ kind: 'connecting', attempt: 0 })
+  expect(connectionTransition(states.suspended, events.wake, options).state).toEqual({ kind: 'connecting', attempt: 0 })
+  expect(connectionTransition(waiting, events.wake, options).state).toEqual({ kind: 'connecting', attempt: 3 })
+  expect(connectionTransition(waiting, events.proven, options).state).toBe(waiting)
+})
+
+test('a heartbeat is asked for once while one is on its way', () => {
+  const beaten: ConnectionState = { kind: 'connected', attempt: 0, heartbeatRef: '7' }
+  expect(connectionTransition(beaten, events.beat, options)).toEqual({ state: beaten, effects: [] })
+})
+
 test('a server that accepts and hangs up is backed off from; one that answered is not', () => {
   const opened = connectionTransition({ kind: 'connecting', attempt: 3 }, events.opened, options).state
   expect(connectionTransition(opened, events.closed, options).state).toMatchObject({ attempt: 4, retryInMs: 400 })
