@@ -52,7 +52,7 @@ export function parseWhy(form: WhyForm, keyColumns: readonly KeyColumn[]): WhyPa
 
 function parseUser({ connection, role, claims }: WhyForm): WhyUser | string {
   if (connection !== '') return { connection }
-  if (role.trim() === '') return 'Who? Choose a connection, or type a role.'
+  if (role.trim() === '') return 'Choose a connection, or type a role.'
   let parsed: unknown
   try {
     parsed = claims.trim() === '' ? {} : JSON.parse(claims)

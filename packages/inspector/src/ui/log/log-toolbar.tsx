@@ -22,7 +22,7 @@ export function LogToolbar({ inspector, showDemo }: { readonly inspector: Inspec
         <button
           class="quiet-button"
           aria-pressed={watch.match !== ''}
-          title="Let the server leave out what does not match, so that nothing of it is skipped in a burst"
+          title="Let the server leave out rows that do not match, so that a burst skips no row that does"
           onClick={() => void inspector.setWatch({ ...watch, match: watch.match === '' ? filter : '' })}
         >
           {watch.match === '' ? 'At the server' : `Only “${watch.match}”`}
@@ -34,7 +34,7 @@ export function LogToolbar({ inspector, showDemo }: { readonly inspector: Inspec
       <button
         class="quiet-button wide-only"
         aria-pressed={watch.payloads}
-        title="Whether the server sends what messages carry"
+        title="Whether the server sends payloads"
         onClick={() => void inspector.setWatch({ ...watch, payloads: !watch.payloads })}
       >
         Payloads

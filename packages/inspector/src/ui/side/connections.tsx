@@ -41,7 +41,7 @@ function Table({ inspector, title, list, now }: TableProps): VNode {
       <caption>{title}</caption>
       <thead>
         <tr>
-          <th scope="col">Who</th>
+          <th scope="col">User</th>
           <th scope="col" class="number" title="Channels">
             Ch
           </th>

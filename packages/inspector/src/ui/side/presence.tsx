@@ -61,7 +61,7 @@ function TopicChoice({ inspector }: { readonly inspector: Inspector }): VNode {
   if (topics.length === 0) return <p class="empty">No topic has members yet.</p>
   return (
     <>
-      <p class="quiet">Choose a topic to see who is there.</p>
+      <p class="quiet">Choose a topic to see its presences.</p>
       <div class="choices">
         {topics.map((topic) => (
           <button key={topicKey(topic)} class="quiet-button mono" onClick={() => inspector.chooseTopic(topicKey(topic))}>

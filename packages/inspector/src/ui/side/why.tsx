@@ -40,7 +40,7 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
             Do they get a row change
           </button>
         </div>
-        <Who inspector={inspector} form={form} set={set} />
+        <User inspector={inspector} form={form} set={set} />
         {form.about === 'topic' ? (
           <>
             <Field label="Topic" value={form.topic} change={(topic) => set({ topic })} placeholder="room:1" isWide />
@@ -73,19 +73,19 @@ async function answerTo(inspector: Inspector, form: WhyForm): Promise<Outcome> {
   }
 }
 
-interface WhoProps {
+interface UserProps {
   readonly inspector: Inspector
   readonly form: WhyForm
   readonly set: (change: Partial<WhyForm>) => void
 }
 
-function Who({ inspector, form, set }: WhoProps): VNode {
+function User({ inspector, form, set }: UserProps): VNode {
   const open = inspector.connections.open.value.slice(0, 200)
   const isGone = form.connection !== '' && !open.some(({ id }) => id === form.connection)
   return (
     <>
       <label class="field wide">
-        <span>Who</span>
+        <span>User</span>
         <select value={form.connection} onChange={(event) => set({ connection: event.currentTarget.value })}>
           <option value="">A role with claims</option>
           {isGone && <option value={form.connection}>{visibleText(form.connection)} (gone)</option>}
