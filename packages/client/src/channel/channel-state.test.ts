@@ -196,6 +196,26 @@ test('statuses', () => {
   expect(statusOf(states['errored/timer'], events.down)).toEqual([])
 })
 
+test('only `leave` and a join that timed out are sent to the server', () => {
+  const sends = (from: ChannelState, event: ChannelEvent): boolean =>
+    channelTransition(from, event, options).effects.some(({ type }) => type === 'send-leave')
+  expect(sends(states.joined, events.leave)).toBe(true)
+  expect(sends(states.joined, events.closed)).toBe(false)
+  expect(sends(states['joining/reply'], events.refused)).toBe(false)
+  expect(channelTransition(closed, events.closed, options)).toEqual({ state: closed, effects: [] })
+})
+
+test('each failure counts as an attempt, until a join succeeds', () => {
+  const first = channelTransition(closed, events.subscribe, options).state
+  expect(first).toMatchObject({ attempt: 0 })
+  const failed = channelTransition(states['joining/reply'], events.refused, options).state
+  expect(failed).toEqual({ kind: 'errored', attempt: 1, retryInMs: 100 })
+  const again = channelTransition(failed, events.timer, options).state
+  expect(again).toMatchObject({ kind: 'joining', attempt: 1 })
+  expect(channelTransition(again, events.crashed, options).state).toMatchObject({ attempt: 2, retryInMs: 200 })
+  expect(channelTransition(states.joined, events.crashed, options).state).toMatchObject({ attempt: 1 })
+})
+
 test('a join that timed out is taken back; one that was never sent is not', () => {
   expect(channelTransition(states['joining/reply'], events.timer, options).effects).toContainEqual({ type: 'send-leave', joinRef: '1' })
   expect(channelTransition(states['joining/socket'], events.timer, options).effects.some(({ type }) => type === 'send-leave')).toBe(false)
