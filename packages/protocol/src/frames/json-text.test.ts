@@ -26,6 +26,11 @@ describe('elementBytes', () => {
     expect(allElementBytes(bytesOf(text))).toEqual([])
   })
 
+  test('an array may begin without white space', () => {
+    expect(allElementBytes(bytesOf('[1,2]')).map(textOf)).toEqual(['1', '2'])
+    expect(textOf(elementBytes(bytesOf('[1,2]'), 0, 2))).toBe('1')
+  })
+
   test('the bytes are a window on the frame, not a copy', () => {
     const array = bytesOf('[1,{"a":2}]')
     expect(elementBytes(array, 1, 2).buffer).toBe(array.buffer)
@@ -47,5 +52,9 @@ describe('memberBytes', () => {
       }),
       seeded('memberBytes', 2000),
     )
+  })
+
+  test('reads an escaped key, and one that begins the object', () => {
+    expect(textOf(memberBytes(bytesOf(String.raw`{"a\/b":1}`), 'a/b'))).toBe('1')
   })
 })

@@ -10,21 +10,21 @@ const REFRESH_MS = 2_000
 
 /** The presences of the chosen topic: key, metas, and since when. */
 export function Presence({ inspector }: { readonly inspector: Inspector }): VNode {
-  const topicKey = inspector.topic.value
+  const chosen = inspector.topic.value
   const detail = inspector.detail.value
   useEffect(() => {
-    if (topicKey === null) return
+    if (chosen === null) return
     void inspector.refreshTopic()
     const timer = setInterval(() => void inspector.refreshTopic(), REFRESH_MS)
     return () => clearInterval(timer)
-  }, [topicKey])
+  }, [chosen])
 
-  if (topicKey === null) return <TopicChoice inspector={inspector} />
+  if (chosen === null) return <TopicChoice inspector={inspector} />
   const now = inspector.figures.last.value?.at ?? Date.now()
   return (
     <>
       <h2>
-        <bdi class="mono">{visibleText(topicKey.slice(topicKey.indexOf(' ') + 1))}</bdi>
+        <bdi class="mono">{visibleText(chosen.slice(chosen.indexOf(' ') + 1))}</bdi>
         {detail !== null && (
           <span class="quiet">
             {detail.members} {detail.members === 1 ? 'member' : 'members'} · {detail.presences.length} present
