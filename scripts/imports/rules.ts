@@ -21,7 +21,11 @@ export const publicPackages: readonly string[] = ['client', 'react', 'server', '
 export const standIns: readonly string[] = ['client/src/io/web-websocket.ts']
 
 export const packageRules: Readonly<Record<string, PackageRule>> = {
-  protocol: { anywhere: [], io: [] },
+  protocol: {
+    anywhere: [],
+    io: [],
+    way: [['frames'], ['payloads'], ['changes'], ['faults'], ['machine.ts', 'message.ts', 'timers.ts', 'topic.ts', 'utf8.ts']],
+  },
   client: { anywhere: ['@tidewire/protocol'], io: ['ws'] },
   react: { anywhere: ['@tidewire/client', 'type @tidewire/protocol', 'react'] },
   server: {

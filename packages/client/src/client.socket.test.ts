@@ -40,8 +40,8 @@ test('a server that is not there is tried again; one that does not take the key 
     message: expect.stringContaining('401') as string,
   })
   expect(refused.connectionState()).toBe('closed')
-  const nobody = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'k' })
-  expect(await errorOf(nobody)).toMatchObject({
+  const deaf = new RealtimeClient('ws://127.0.0.1:9/socket', { apikey: 'k' })
+  expect(await errorOf(deaf)).toMatchObject({
     code: 'unreachable',
     retryable: true,
     message: expect.stringContaining('ws://127.0.0.1:9/socket') as string,
@@ -52,7 +52,7 @@ test('a server that is not there is tried again; one that does not take the key 
     retryable: false,
     message: expect.stringContaining('/realtime/v1') as string,
   })
-  expect(await Promise.all([refused, nobody, elsewhere].map((client) => client.disconnect()))).toEqual(['ok', 'ok', 'ok'])
+  expect(await Promise.all([refused, deaf, elsewhere].map((client) => client.disconnect()))).toEqual(['ok', 'ok', 'ok'])
 })
 
 test('a connection that died without a word is found by its heartbeat, and the channel comes back', async () => {
@@ -104,7 +104,7 @@ test('a process ends as soon as its client is disconnected', async () => {
   expect(Number(stdout)).toBeLessThan(1000)
 })
 
-test('a message of 200 MB costs the connection and nothing else: who waits is told, and the channel comes back', async () => {
+test('a message of 200 MB costs the connection and nothing else: pending pushes reject, and the channel comes back', async () => {
   const huge = Buffer.alloc(200_000_000, 'x')
   const listener = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   await once(listener, 'listening')

@@ -10,7 +10,14 @@ import type { Runtime } from './runtime.ts'
 import type { EventsOf, Schemas } from './listen/schema.ts'
 import { Session } from './connection/session.ts'
 
-const CONNECTION_STATES = { connecting: 'connecting', connected: 'open', closing: 'closing' } as const
+const CONNECTION_STATES = {
+  connecting: 'connecting',
+  connected: 'open',
+  closing: 'closing',
+  disconnected: 'closed',
+  waiting: 'closed',
+  suspended: 'closed',
+} as const
 
 /** A share in a channel. */
 export interface ChannelHandle<Events extends object, Database, Meta extends object> {
@@ -85,7 +92,7 @@ export class Client<Database = UntypedDatabase> {
     return this.#session.clock.worker?.worker
   }
 
-  /** What the connection is now; `onState` is called when its kind changes. */
+  /** The connection's state; `onState` is called when its kind changes. */
   get state(): ConnectionState {
     return this.#session.state
   }
@@ -94,7 +101,7 @@ export class Client<Database = UntypedDatabase> {
     return 'heartbeatRef' in this.state ? this.state.heartbeatRef : null
   }
 
-  /** How many refs were given out. */
+  /** The last ref that was given out. */
   get ref(): number {
     return this.#session.ref
   }
@@ -144,8 +151,7 @@ export class Client<Database = UntypedDatabase> {
   }
 
   connectionState(): 'connecting' | 'open' | 'closing' | 'closed' {
-    const { [this.state.kind as keyof typeof CONNECTION_STATES]: name = 'closed' } = CONNECTION_STATES as Partial<typeof CONNECTION_STATES>
-    return name
+    return CONNECTION_STATES[this.state.kind]
   }
 
   isConnected(): boolean {
@@ -188,7 +194,7 @@ export class Client<Database = UntypedDatabase> {
     if (membership === undefined) return new RealtimeChannel(name, params, this)
     const channel = membership.owner as RealtimeChannel<Events, Database, Meta>
     const { private: wanted } = { ...params.config }
-    // Two rooms of one name: the caller would get the wrong one unnoticed.
+    // A public and a private topic may have one name: the caller would get the wrong one unnoticed.
     if (wanted !== undefined && wanted !== channel.private)
       throw new RealtimeError('already-joined', `${name} is in use as a ${wanted ? 'public' : 'private'} channel.`)
     return channel
@@ -254,7 +260,7 @@ export class Client<Database = UntypedDatabase> {
     return Promise.resolve()
   }
 
-  /** Replaces the callback that hears of heartbeats. */
+  /** Replaces the callback for heartbeats. */
   onHeartbeat(callback: HeartbeatCallback): void {
     this.#session.heartbeatCallback = callback
   }

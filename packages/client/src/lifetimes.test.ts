@@ -115,7 +115,7 @@ describe('handles', () => {
   })
 })
 
-test('onState tells every change, with cause, attempt and the time to the next', async () => {
+test('onState reports every change, with cause, attempt and the time to the next', async () => {
   const { client, runtime, server } = setup()
   const states: unknown[] = []
   const controller = new AbortController()
@@ -155,7 +155,7 @@ test('at most so many joins wait for their reply at a time; all get their turn',
   expect(client.getChannels().every((channel) => channel.state === 'joined')).toBe(true)
 })
 
-test('a cut while many wait for their turn costs nobody the turn', async () => {
+test('a cut while many joins are queued costs none of them its turn', async () => {
   const { client, runtime, server } = setup()
   server.onJoin = () => null
   const errors = new Set<string | undefined>()
@@ -258,7 +258,7 @@ describe('sendWithAck', () => {
   })
 })
 
-test('presence updates are told as such, besides the join and the leave', async () => {
+test('presence updates are reported as such, besides the join and the leave', async () => {
   const { client, server } = setup()
   const heard: unknown[] = []
   client

@@ -4,14 +4,15 @@ import { addressOf, broadcastUrl } from './connection/endpoint.ts'
 import { callSafely } from './listen/listeners.ts'
 import type { Untyped } from './listen/payloads.ts'
 import type { Runtime, WebSocketLikeConstructor } from './runtime.ts'
+import { LONGEST_TIMER_MS } from './timer.ts'
 
 /** How numbers come that a JavaScript number cannot hold; see `bigNumbers` of the client's options. */
 export type BigNumbers = 'number' | 'string' | 'bigint'
-/** What became of a heartbeat: written, answered, refused, or not answered in time. `disconnected` is in the type for realtime-js alone. */
+/** The outcome of a heartbeat: written, answered, refused, or not answered in time. `disconnected` is in the type for realtime-js alone. */
 export type HeartbeatStatus = 'sent' | 'ok' | 'error' | 'timeout' | 'disconnected'
-/** Hears of each heartbeat, and with its answer how long that took, in milliseconds. */
+/** Called for each heartbeat, and with its latency for each answer. */
 export type HeartbeatCallback = (status: HeartbeatStatus, latencyMs?: number) => void
-/** How much a server writes to its log of one socket. Tidewire's server passes over it. */
+/** How much a server writes to its log of one socket. Tidewire's server ignores it. */
 export type LogLevel = 'info' | 'warn' | 'error' | (string & {})
 
 /** A message as `encode` gets it and `decode` gives it. */
@@ -57,7 +58,7 @@ export interface RealtimeClientOptions {
   /** How long `accessToken` may take. Milliseconds, default `timeout`. */
   accessTokenTimeoutMs?: number
   /**
-   * What becomes of Postgres numbers that a JavaScript number cannot hold (int8, numeric): `number` rounds them as
+   * How Postgres numbers come that a JavaScript number cannot hold (int8, numeric): `number` rounds them as
    * realtime-js does (default), `string` gives their digits, `bigint` gives whole ones as BigInt and others as digits.
    */
   bigNumbers?: BigNumbers
@@ -83,9 +84,6 @@ export interface ResolvedOptions {
   readonly retryInMs: (attempt: number) => number
 }
 
-/** Timers hold 31 bits; longer ones fire at once. */
-const LONGEST_MS = 2 ** 31 - 1
-
 /** Reads the options without writing to them. Throws one RealtimeError (`bad-option`) that names every fault. */
 export function resolveOptions(
   endpoint: string,
@@ -93,7 +91,7 @@ export function resolveOptions(
   runtime: Pick<Runtime, 'random' | 'report'>,
 ): ResolvedOptions {
   const faults: string[] = []
-  const { params = {}, vsn = DEFAULT_VERSION } = options
+  const { params = {}, vsn = DEFAULT_VERSION, logLevel = options.log_level } = options
   const apikey = options.apikey ?? params['apikey']
   if (typeof apikey !== 'string' || apikey === '') faults.push('API key is required to connect to Realtime')
   if (vsn !== '1.0.0' && vsn !== '2.0.0') faults.push(`Unsupported serializer version: ${vsn}`)
@@ -115,13 +113,13 @@ export function resolveOptions(
   const heartbeatIntervalMs = milliseconds('heartbeatIntervalMs', 25_000)
   const resolved: ResolvedOptions = {
     apikey: apikey as string,
-    params: { ...('apikey' in params ? {} : { apikey }), ...params, ...level(options.logLevel ?? options.log_level), vsn },
+    params: { ...('apikey' in params ? {} : { apikey }), ...params, ...(logLevel !== undefined && { log_level: logLevel }), vsn },
     httpUrl,
     version: vsn as Version,
     timeoutMs,
     heartbeatIntervalMs,
     accessTokenTimeoutMs: milliseconds('accessTokenTimeoutMs', timeoutMs),
-    emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', Math.min(2 * heartbeatIntervalMs, LONGEST_MS)),
+    emptyDisconnectMs: milliseconds('disconnectOnEmptyChannelsAfterMs', Math.min(2 * heartbeatIntervalMs, LONGEST_TIMER_MS)),
     canRefresh: options.accessToken !== undefined,
     bigNumbers: options.bigNumbers ?? 'number',
     retryInMs(attempt) {
@@ -136,10 +134,6 @@ export function resolveOptions(
   return resolved
 }
 
-function level(logLevel: LogLevel | undefined): { readonly log_level?: LogLevel } {
-  return logLevel === undefined ? {} : { log_level: logLevel }
-}
-
 function isMilliseconds(value: number): boolean {
-  return value >= 0 && value <= LONGEST_MS
+  return value >= 0 && value <= LONGEST_TIMER_MS
 }

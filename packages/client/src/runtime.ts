@@ -1,6 +1,6 @@
-import type { RealtimeError } from '@tidewire/protocol'
+import type { RealtimeError, TimerPort } from '@tidewire/protocol'
 
-/** What the client needs of a WebSocket; the browser's and `ws` have it. */
+/** A WebSocket as the client needs it; the browser's and `ws` fit. */
 export interface WebSocketLike {
   readonly readyState: number
   binaryType?: string
@@ -32,16 +32,14 @@ export interface HttpAnswer {
   readonly body: string
 }
 
-/** What happens to the page: `wake` asks for a check of the connection, `freeze` says that timers and sockets stop here. */
+/** An event of the page: `wake` asks for a check of the connection, `freeze` says that timers and sockets stop here. */
 export type PageLifecycle = 'wake' | 'freeze'
 
 /** Everything the client takes from the platform. One implementation is in `io/`, another in the tests. */
-export interface Runtime {
+export interface Runtime extends TimerPort {
   nowMs(): number
   /** In [0, 1). */
   random(): number
-  /** Calls `run` once; returns what takes it back. */
-  readonly setTimer: (run: () => void, afterMs: number) => () => void
   /** The platform's WebSocket, or a promise of one that must be loaded first. Rejects or throws when there is none. */
   webSocket(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
   /** Rejects with a RealtimeError: `timeout`, or `http-failed` when no answer came. Never leaves a timer behind. */
@@ -49,16 +47,15 @@ export interface Runtime {
   /** Reports a fault that has no caller: a listener that threw. */
   report(error: RealtimeError): void
   warn(message: string): void
-  /** Watches page and network; returns what stops it. */
+  /** Watches page and network; returns the function that stops it. */
   watch(changed: (what: PageLifecycle) => void): () => void
   /** Timers of a worker, which browsers do not slow down in hidden pages. Throws when there are no workers. */
   workerTimers(options: { readonly url: string | undefined; readonly failed: (cause: unknown) => void }): WorkerTimers
 }
 
 /** Timers that a worker keeps. */
-export interface WorkerTimers {
+export interface WorkerTimers extends TimerPort {
   readonly worker: unknown
-  setTimer(run: () => void, afterMs: number): () => void
   /** Ends the worker; timers that are set go on without it. */
   stop(): void
 }

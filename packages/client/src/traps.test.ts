@@ -35,7 +35,7 @@ describe('the first join has the token of the user', () => {
     expect(tokens[0]).not.toBe(tokens[1])
   })
 
-  test('a token that changes while joining is told once joined', async () => {
+  test('a token that changes while joining is sent once joined', async () => {
     const { client, server } = setup()
     server.onJoin = (message) => {
       queueMicrotask(() => void client.setAuth('second'))
@@ -88,7 +88,7 @@ test('handlers do not pile up over reconnects', async () => {
   expect(runtime.armedTimers).toBe(1)
 })
 
-test('a send that nobody waits for leaves nothing behind', async () => {
+test('a send that is not awaited leaves nothing behind', async () => {
   const { client, runtime, server } = setup()
   const channel = client.channel('room').subscribe()
   await settle()
@@ -160,7 +160,7 @@ describe('a channel', () => {
     expect(client.getChannels()).toEqual([channel])
   })
 
-  test('tells every subscriber, also one that comes when it is joined', async () => {
+  test('notifies every subscriber, also one that comes when it is joined', async () => {
     const { client, server } = setup()
     const heard: string[] = []
     const channel = client.channel('room').subscribe((status) => heard.push(`1 ${status}`))
@@ -172,7 +172,7 @@ describe('a channel', () => {
     expect(server.heard('phx_join')).toHaveLength(1)
   })
 
-  test('whose topic another channel has meanwhile says so', async () => {
+  test('throws when another channel has its topic meanwhile', async () => {
     const { client } = setup()
     const first = client.channel('room').subscribe()
     await first.unsubscribe()
@@ -202,7 +202,7 @@ describe('a channel', () => {
   })
 })
 
-test('a listener or status callback that throws stops nobody else and is reported', async () => {
+test('a listener or status callback that throws stops no other and is reported', async () => {
   const { client, runtime, server } = setup({
     heartbeatCallback: () => {
       throw new Error('heartbeat')
@@ -283,7 +283,7 @@ test('malformed frames of every kind are logged and dropped', async () => {
   const frames = ['{', '[]', '[1,2,3]', 'null', '[null,null,5,"x",{}]', new Uint8Array(), new Uint8Array([9, 9]), new Uint8Array([4, 200])]
   for (const frame of frames) runtime.socket.receive(frame)
   for (const message of [
-    [null, null, 'realtime:nobody', 'broadcast', {}],
+    [null, null, 'realtime:unknown', 'broadcast', {}],
     ['99', '99', 'realtime:room', 'phx_reply', { status: 'ok', response: {} }],
     [null, '99', 'realtime:room', 'phx_reply', null],
     [null, null, 'realtime:room', 'presence_state', 5],
@@ -298,9 +298,9 @@ test('malformed frames of every kind are logged and dropped', async () => {
 
 test('of a server that answers twice the first answer counts', async () => {
   const { client, runtime, server } = setup()
-  const told: unknown[] = []
-  client.onHeartbeat((...news) => told.push(news))
-  const channel = client.channel('room', { config: { broadcast: { ack: true } } }).subscribe((status) => told.push(status))
+  const notified: unknown[] = []
+  client.onHeartbeat((...news) => notified.push(news))
+  const channel = client.channel('room', { config: { broadcast: { ack: true } } }).subscribe((status) => notified.push(status))
   await settle()
   const again = (event: string, status: string): void => server.reply(server.heard(event).at(-1)!, status, {})
   again('phx_join', 'error')
@@ -316,7 +316,7 @@ test('of a server that answers twice the first answer counts', async () => {
   await settle()
   again('heartbeat', 'error')
   expect([await taken, await refused, channel.state]).toEqual(['ok', 'error', 'joined'])
-  expect(told).toEqual(['SUBSCRIBED', ['sent'], ['ok', 0]])
+  expect(notified).toEqual(['SUBSCRIBED', ['sent'], ['ok', 0]])
   // Only the next heartbeat is waited for: neither the join nor a push is.
   expect([runtime.armedTimers, runtime.errors]).toEqual([1, []])
 })

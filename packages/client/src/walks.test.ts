@@ -203,7 +203,7 @@ class Walk {
   }
 }
 
-test(`${WALKS} random walks: every promise settles, nothing is left, and who wants to be joined is`, async () => {
+test(`${WALKS} random walks: every promise settles, nothing is left, and each channel that wants to be joined is`, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.integer({ min: 1 }), async (steps: Step[], seed) => {
       const walk = new Walk(seed)

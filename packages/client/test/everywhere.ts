@@ -17,7 +17,7 @@ async function everywhere({ RealtimeClient }, { url, apikey, options = {} }) {
   result.posted = await room.httpSend('text', { greeting: 'by HTTP' })
   result.worker = client.workerRef !== undefined
   result.gone = await client.disconnect()
-  // What would keep a process; other platforms do not tell.
+  // What would keep a process alive; other platforms do not say.
   result.left = globalThis.process?.getActiveResourcesInfo?.().filter((kind) => /Timeout|Immediate|TCP|TLS/.test(kind)) ?? []
   return result
 }

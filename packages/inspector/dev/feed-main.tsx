@@ -1,7 +1,7 @@
 import { render } from 'preact'
 import { Inspector } from '../src/inspector.ts'
 import { App } from '../src/ui/app.tsx'
-import { applyTheme } from '../src/ui/theme.ts'
+import { applyTheme } from '../src/ui/browser/theme.ts'
 import { scriptedLink } from './feed.ts'
 
 applyTheme()

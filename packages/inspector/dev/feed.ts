@@ -124,7 +124,7 @@ const WHY: WhyAnswer = {
   ],
 }
 
-/** Answers as a server would, and never stops talking. `?burst` makes it shout. */
+/** Answers as a server would, with endless traffic. `?burst` makes it heavy. */
 export function scriptedLink(listener: LinkListener): Link {
   const query = new URLSearchParams(location.search)
   const perTenth = Number(query.get('rows') ?? 1)

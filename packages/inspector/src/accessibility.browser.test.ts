@@ -6,7 +6,7 @@ import { startDev, type DevServer } from '../test/dev-server.ts'
 import { keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
 
 /** The page for people who see it badly, or not at all, or have no mouse. */
-describe.skipIf(chromiumPath() === undefined)('the inspector for everybody', () => {
+describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () => {
   let server: DevServer
   let browser: Browser
 
@@ -24,7 +24,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector for everybody', () 
     await server?.close()
   })
 
-  /** A row of each kind in the log, a topic of each, and somebody present. */
+  /** A row of each kind in the log, a topic of each, and one presence. */
   async function happen(page: Page): Promise<void> {
     const { client } = server
     const kinds = ['missing', 'connect', 'join', 'broadcast', 'presence', 'change', 'decision', 'leave']

@@ -43,7 +43,7 @@ test.skipIf(chromiumPath() === undefined)(
   },
 )
 
-/** What the page is told of the burst, from its own socket. */
+/** What the page receives of the burst, on its own socket. */
 function countLog(page: Page): { readonly rows: number; readonly skipped: number } {
   const counted = { rows: 0, skipped: 0 }
   page.on('websocket', (socket) =>

@@ -43,7 +43,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.context().close()
   })
 
-  test('a broadcast, a presence and a change are seen, and who did them', async () => {
+  test('a broadcast, a presence and a change are seen, with their users', async () => {
     const { page, complaints } = await visit(browser, server.address)
     await page.getByText('Healthy').waitFor()
     const composer = page.getByRole('region', { name: 'Send' })
@@ -96,7 +96,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.context().close()
   })
 
-  test('what nobody gets is seen, and why; each copy is told', async () => {
+  test('a message without receivers is seen, and why; each copy is confirmed', async () => {
     const { page, complaints } = await visit(browser, server.address, { ...returning, permissions: ['clipboard-read', 'clipboard-write'] })
     await page.getByText('Healthy').waitFor()
     const members = server.client.channel('shared').subscribe()
@@ -270,7 +270,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     page.on('response', (response) => (answers += Number(response.url().endsWith('/session.json'))))
     await page.goto(server.address)
     await page.getByText('Healthy').waitFor()
-    // The page would wait five seconds before it asks for another, the server waits for nobody.
+    // The page would wait five seconds before it asks for another, the server does not wait.
     await page.clock.fastForward(5_000)
     // The key that runs out, and the one after it.
     await expect.poll(() => answers, { timeout: 20_000 }).toBe(2)

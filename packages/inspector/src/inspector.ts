@@ -16,7 +16,7 @@ export interface Notice {
 
 export type Pane = 'topics' | 'log' | 'side'
 
-/** Everything that the page shows of a server, and what a person has chosen to look at. */
+/** All that the page shows of a server, and what the user has chosen. */
 export class Inspector implements LinkListener {
   readonly log: LogStore = new LogStore()
   readonly topics: TopicList = new TopicList()
@@ -24,7 +24,7 @@ export class Inspector implements LinkListener {
   readonly figures: Figures = new Figures()
 
   readonly link: Signal<LinkState> = signal({ kind: 'connecting' })
-  /** Of the last time that the page was let in. */
+  /** From the last successful join. */
   readonly welcome: Signal<AdminWelcome | null> = signal(null)
   readonly watch: Signal<AdminWatch> = signal({ payloads: true, match: '' })
 
@@ -35,7 +35,7 @@ export class Inspector implements LinkListener {
   readonly entry: Signal<LogEntry | null> = signal(null)
   readonly why: Signal<WhyForm> = signal(emptyWhyForm)
   readonly tab: Signal<SideTab> = signal('latency')
-  /** Which part is seen where only one fits. */
+  /** The part that is shown where only one fits. */
   readonly pane: Signal<Pane> = signal('log')
 
   readonly notice: Signal<Notice | null> = signal(null)
@@ -81,7 +81,7 @@ export class Inspector implements LinkListener {
     })
   }
 
-  /** Asks for another log; what the server took is what holds. */
+  /** Asks for another log; the server answers with what it applied. */
   async setWatch(watch: AdminWatch): Promise<void> {
     this.watch.value = watch
     try {
@@ -91,7 +91,7 @@ export class Inspector implements LinkListener {
     }
   }
 
-  /** Looks at a topic, by its key. */
+  /** Chooses a topic, by its key. */
   chooseTopic(key: string | null): void {
     batch(() => {
       this.topic.value = key
@@ -121,12 +121,12 @@ export class Inspector implements LinkListener {
     })
   }
 
-  /** Says a sentence for a moment. */
+  /** Shows a sentence for a moment. */
   notify(text: string): void {
     this.notice.value = { text, count: ++this.#notices }
   }
 
-  /** Opens "Why?" with what is known already. */
+  /** Opens "Why?", filled in as far as it is known. */
   askWhy(known: Partial<WhyForm>): void {
     batch(() => {
       this.why.value = { ...this.why.value, ...known }

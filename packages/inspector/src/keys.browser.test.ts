@@ -10,7 +10,7 @@ import { keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
 const ADMIN = 'a secret of admins for this test'
 const API = 'a secret of clients for this test'
 
-/** `tidewire start` gives no key to its page: whoever opens it brings one. */
+/** `tidewire start` gives no key to its page: the user types one. */
 describe.skipIf(chromiumPath() === undefined)('the way in', () => {
   let sandbox: CliSandbox
   let browser: Browser

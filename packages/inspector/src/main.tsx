@@ -1,8 +1,8 @@
 import { render } from 'preact'
 import { Inspector } from './inspector.ts'
-import { drawInTasks } from './ui/drawing.ts'
+import { drawInTasks } from './ui/browser/drawing.ts'
 import { Entrance } from './ui/entrance.tsx'
-import { applyTheme } from './ui/theme.ts'
+import { applyTheme } from './ui/browser/theme.ts'
 
 drawInTasks()
 applyTheme()

@@ -20,7 +20,7 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
     await server?.close()
   })
 
-  test('tells who may not join, and which filter left a change out', async () => {
+  test('says which user may not join, and which filter left a change out', async () => {
     const { page, complaints } = await visit(browser, server.address)
     await page.getByText('Healthy').waitFor()
     const refused = server.client.channel('secret', { config: { private: true } })

@@ -19,7 +19,7 @@ export function openBrowser(): Promise<Browser> {
   return chromium.launch(chromiumLaunchOptions())
 }
 
-/** Whoever has seen the demo. */
+/** A visitor that has seen the demo. */
 export const returning: VisitOptions = { localStorage: { 'tidewire-demo-seen': 'yes' } }
 
 /** Opens a page in a context of its own. */

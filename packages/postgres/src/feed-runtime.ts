@@ -1,8 +1,9 @@
+import type { TimerPort } from '@tidewire/protocol'
+
 /** Clock, timers and randomness. Times are milliseconds. */
-export interface FeedRuntime {
+export interface FeedRuntime extends TimerPort {
   /** Monotonic. */
   uptime(): number
-  setTimer(callback: () => void, afterMs: number): { cancel(): void }
   /** Calls back at the end of this turn of the event loop. */
   endOfTurn(callback: () => void): void
   /** From 0 to 1. */

@@ -27,7 +27,7 @@ export interface InspectorSession {
 export interface AdminEvents {
   /** After the join, and again after an inspector was too slow for everything. */
   readonly admin_state: AdminState
-  /** Twice a second: figures, and what changed of topics and connections since the last one. */
+  /** Twice a second: figures, and the topics and connections that changed since the last one. */
   readonly admin_tick: AdminTick
   /** At most ten times a second. */
   readonly admin_log: AdminLog
@@ -38,9 +38,9 @@ export interface AdminRequests {
   /** Members and presences of one topic. */
   readonly admin_topic: readonly [request: { readonly topic: string; readonly private: boolean }, response: AdminTopicDetail]
   readonly admin_why: readonly [request: WhyQuestion, response: WhyAnswer]
-  /** By what a row of a table is found: what a question about a row needs. */
+  /** The primary key of a table, which a question about a row needs. */
   readonly admin_table: readonly [request: { readonly schema: string; readonly table: string }, response: AdminTable]
-  /** All nodes that are heard of. */
+  /** All known nodes. */
   readonly admin_nodes: readonly [request: { readonly [name: string]: never }, response: { readonly nodes: readonly AdminNode[] }]
   /** Closes sockets with 1008. `silent` names nodes that did not answer in time. */
   readonly admin_disconnect: readonly [
@@ -49,7 +49,7 @@ export interface AdminRequests {
   ]
   /** `dev` only; runs as the login of the project's database that is no superuser. */
   readonly admin_sql: readonly [request: { readonly sql: string }, response: AdminSqlResult]
-  /** What the log should hold; the server answers with what it took. Payloads are off until an inspector asks for them. */
+  /** What the log should hold; the server answers with what it applied. Payloads are off until an inspector asks for them. */
   readonly admin_watch: readonly [request: AdminWatch, response: AdminWatch]
 }
 
@@ -88,11 +88,11 @@ export interface AdminWelcome {
   readonly database: boolean
 }
 
-/** Payload of `admin_state`: who is where, as much of it as is listed. */
+/** Payload of `admin_state`: topics and connections, as far as they are listed. */
 export interface AdminState {
   readonly topics: readonly AdminTopic[]
   readonly connections: readonly AdminConnection[]
-  /** How many more there are than were listed. */
+  /** How many were left out of the list. */
   readonly moreTopics: number
   readonly moreConnections: number
 }
@@ -130,13 +130,13 @@ export interface AdminConnection {
   /** Messages since it connected. */
   readonly received: number
   readonly sent: number
-  /** Bytes that it has not taken yet. */
+  /** Bytes that wait to be sent to it. */
   readonly queueBytes: number
-  /** Set when it is gone: the close code and what the server said of it. */
+  /** Set when it is closed: the close code and its reason. */
   readonly closed?: { readonly code: number; readonly reason: string; readonly at: number }
 }
 
-/** Payload of `admin_tick`: how the server is, and what has changed since. */
+/** Payload of `admin_tick`: the server's health, and what has changed since the last one. */
 export interface AdminTick {
   /** Unix milliseconds. */
   readonly at: number
@@ -165,14 +165,14 @@ export interface LatencySummary {
   readonly counts: readonly number[]
 }
 
-/** Payload of `admin_log`: what happened since the last one, as far as it is watched. */
+/** Payload of `admin_log`: the log events since the last one that the inspector asked for. */
 export interface AdminLog {
   readonly rows: readonly AdminLogRow[]
   /** Rows that were left out since the last message: more happened than is shown. */
   readonly skipped: number
 }
 
-/** One thing that happened. What does not go with its `kind` is missing. */
+/** A log event. Members that do not belong to its `kind` are absent. */
 export interface AdminLogRow {
   /** Rising by one; never given twice by one server. */
   readonly id: number
@@ -193,14 +193,14 @@ export interface AdminLogRow {
   readonly detail?: string
 }
 
-/** What of the traffic an inspector wants to see. */
+/** The traffic that an inspector wants to see. */
 export interface AdminWatch {
   readonly payloads: boolean
   /** Only rows whose topic, event, detail or connection contains this. */
   readonly match: string
 }
 
-/** Response of `admin_topic`: who is present, and the ids of the connections. */
+/** Response of `admin_topic`: its presences, and the ids of its connections. */
 export interface AdminTopicDetail extends AdminTopic {
   readonly presences: readonly {
     readonly key: string
@@ -224,7 +224,7 @@ export interface KeyColumn {
   readonly type: string
 }
 
-/** Who is asked about: a connection that is there, or a role with claims. */
+/** The user in question: an open connection, or a role with claims. */
 export type WhyUser = { readonly connection: string } | { readonly role: string; readonly claims: JsonObject }
 
 /** Request of `admin_why`: may this user use a topic, or see a row? */
@@ -243,7 +243,7 @@ export type WhyQuestion =
 
 /** The checks in the order in which the server makes them. The first that is `no` decided. */
 export interface WhyAnswer {
-  /** In words: what happens, and because of what. */
+  /** A sentence: the outcome and its cause. */
   readonly verdict: string
   readonly allowed: boolean
   readonly steps: readonly WhyStep[]
@@ -256,7 +256,7 @@ export interface WhyStep {
   readonly text: string
   /** Unix milliseconds: of `token`, when it expires or did; of `limit` and `decision`, when it happened. */
   readonly at?: number
-  /** SQL to try or to mend it with. */
+  /** SQL that shows or mends it. */
   readonly sql?: string
 }
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { isBroadcastPayload } from './broadcast.ts'
-import { RealtimeError } from './error.ts'
+import { isBroadcastPayload } from './payloads/broadcast.ts'
+import { RealtimeError } from './faults/error.ts'
 import { isJsonObject } from './message.ts'
 import { subTopicOf, wireTopic } from './topic.ts'
-import { parseVersion } from './version.ts'
+import { parseVersion } from './frames/version.ts'
 
 describe('versions', () => {
   test.each([

@@ -5,7 +5,7 @@ export type Ref = string | number | null
 
 /** One message in either direction, independent of how a serializer writes it. */
 export interface Message<Event extends string = string, Payload = unknown> {
-  /** The ref of the join this message belongs to; `null` when it belongs to the socket or to everyone on the topic. */
+  /** The ref of the join this message belongs to; `null` when it belongs to the socket or to the whole topic. */
   readonly joinRef: Ref
   readonly ref: Ref
   readonly topic: string

@@ -2,7 +2,7 @@ import type { ConnectionState, Loss, RealtimeClient } from '@tidewire/client'
 import { useCallback, useSyncExternalStore } from 'react'
 import { useRealtime } from './provider.ts'
 
-/** How it stands with the connection. */
+/** The state of the connection. */
 export interface Connection {
   readonly status: ConnectionState['kind']
   readonly isConnected: boolean

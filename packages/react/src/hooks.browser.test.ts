@@ -231,7 +231,7 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       await expect.poll(people, soon).toEqual(['Ben'])
       expect(await page.evaluate(() => globalThis.page.track({ name: 'Ada' }))).toBe('ok')
 
-      // The chat keeps the channel; who showed us is gone.
+      // The chat keeps the channel; the component that tracked is gone.
       const names = (): string[] => Object.values(room.presenceState()).flatMap((presences) => presences.map(({ name }) => name))
       await expect.poll(names, soon).toEqual(expect.arrayContaining(['Ada', 'Ben']))
       await show({ chats: [{ id: 'a' }] })
@@ -274,7 +274,7 @@ describe.skipIf(chromiumPath() === undefined)('the hooks in Chromium', () => {
       expect(await sent()).toEqual(['phx_join', 'phx_leave', 'phx_join'])
     })
 
-    test('a handler that throws hurts nobody', async () => {
+    test('a handler that throws affects no other', async () => {
       await show({ chats: [{ id: 'a', throws: true }, { id: 'b' }] })
       await joined('b')
       await page.evaluate(() => globalThis.page.say('a', 'one'))

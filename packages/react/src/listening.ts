@@ -1,6 +1,6 @@
 import type { ChangeEvent, ChangeFilter, RealtimeChannel } from '@tidewire/client'
 
-/** What to listen to on a channel. `filter` of a change is a text already. */
+/** Messages of a channel to listen to. `filter` of a change is a text already. */
 export type Wanted =
   | { readonly type: 'broadcast'; readonly event: string }
   | { readonly type: 'presence' }
@@ -44,7 +44,7 @@ export class Listening {
     this.#bound = null
   }
 
-  /** Each handler gets the payload, whatever the others do with it. */
+  /** Each handler gets the payload, also when another one throws. */
   emit(payload: unknown): void {
     for (const handler of [...this.handlers])
       try {

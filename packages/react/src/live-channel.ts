@@ -13,10 +13,11 @@ import {
 } from '@tidewire/client'
 import { RefCount } from './ref-count.ts'
 import { Listening, type Handler, type Wanted } from './listening.ts'
+import { TrackedPresence } from './tracked-presence.ts'
 
 /**
- * How it stands with a channel. `error` says why it is `errored` or was `closed`, or what of it does not work although it is
- * `joined`: `code` says why Postgres changes are refused or withheld, `hint` what mends it.
+ * The state of a channel. `error` says why it is `errored` or was `closed`, or why Postgres changes are refused or withheld
+ * although it is `joined`; `hint` says what mends that.
  */
 export interface ChannelStatus {
   readonly state: 'closed' | 'joining' | 'joined' | 'errored'
@@ -24,9 +25,9 @@ export interface ChannelStatus {
 }
 
 export const CLOSED: ChannelStatus = { state: 'closed', error: null }
-export const NOBODY: PresenceSnapshot = Object.freeze(Object.create(null) as PresenceSnapshot)
+export const NO_PRESENCES: PresenceSnapshot = Object.freeze(Object.create(null) as PresenceSnapshot)
 
-/** What a channel needs of the others of its client. */
+/** The other channels of a client, as one of them needs them. */
 export interface Neighbours {
   /** Whether another channel has this topic with other options. Those without holders are ended. */
   isTaken(channel: LiveChannel): boolean
@@ -36,8 +37,8 @@ export interface Neighbours {
 }
 
 /**
- * A channel that some component is showing. What its components want is collected and brought about in the next
- * microtask, when all effects of the commit have run: one join has everything, and what is taken back at once is never done.
+ * A channel that mounted components use. Their requests are collected and applied in the next microtask, when all effects of
+ * the commit have run: one join has everything, and a request that is taken back at once is never made.
  */
 export class LiveChannel {
   readonly topic: string
@@ -47,15 +48,11 @@ export class LiveChannel {
   readonly #holders: RefCount = new RefCount(() => this.#end())
   readonly #listenings = new Map<string, Listening>()
   readonly #watchers = new Set<() => void>()
-  /** What the components want to be seen as, the latest last: a channel has one presence. */
-  readonly #tracks = new Map<object, UntypedRow>()
+  readonly #presence = new TrackedPresence()
   #handle: ChannelHandle<UntypedEvents, UntypedDatabase, UntypedRow> | null = null
   #status: ChannelStatus = CLOSED
   #syncing: Promise<void> | null = null
   #isRejoining = false
-  /** The presence that was sent last, as JSON. */
-  #shown: string | undefined
-  #showing: Promise<RealtimeChannelSendResponse> = Promise.resolve('ok')
 
   constructor(client: RealtimeClient, topic: string, options: RealtimeChannelOptions, neighbours: Neighbours) {
     this.#client = client
@@ -77,7 +74,7 @@ export class LiveChannel {
   }
 
   get presences(): PresenceSnapshot {
-    return this.channel?.presenceState() ?? NOBODY
+    return this.channel?.presenceState() ?? NO_PRESENCES
   }
 
   hold(): () => void {
@@ -110,28 +107,27 @@ export class LiveChannel {
     }
   }
 
-  /** Shows the payload as this owner's, until `untrack`. Says what became of it. */
+  /** Tracks the payload for this owner, until `untrack`. */
   track(owner: object, payload: UntypedRow): Promise<RealtimeChannelSendResponse> {
-    this.#tracks.delete(owner)
-    this.#tracks.set(owner, payload)
-    return this.#whenJoined(() => this.#show())
+    this.#presence.track(owner, payload)
+    return this.#whenJoined(() => this.#presence.send(this.channel))
   }
 
-  /** What another owner tracks comes to the fore again. */
+  /** Shows what another owner tracks again, if one does. */
   untrack(owner: object): Promise<RealtimeChannelSendResponse> {
-    this.#tracks.delete(owner)
-    return this.#whenJoined(() => this.#show())
+    this.#presence.untrack(owner)
+    return this.#whenJoined(() => this.#presence.send(this.channel))
   }
 
-  /** As `untrack`, for an owner that is gone and may be back at once. */
+  /** As `untrack`, for an owner that has unmounted and may be back at once. */
   forget(owner: object): void {
-    this.#tracks.delete(owner)
+    this.#presence.untrack(owner)
     this.sync()
   }
 
-  /** As `track`, for an owner that has just come. */
+  /** As `track`, for an owner that has just mounted. */
   remember(owner: object, payload: UntypedRow): void {
-    this.#tracks.set(owner, payload)
+    this.#presence.remember(owner, payload)
     this.sync()
   }
 
@@ -140,7 +136,7 @@ export class LiveChannel {
     return this.#whenJoined((channel) => channel.sendBroadcast(event, payload))
   }
 
-  /** Brings about what is wanted, once, when the effects of this commit have run. */
+  /** Applies the requests once, when the effects of this commit have run. */
   sync(): void {
     this.#syncing ??= Promise.resolve().then(() => {
       this.#syncing = null
@@ -165,19 +161,19 @@ export class LiveChannel {
     for (const listening of missing) listening.bind(channel)
     if (channel.isClosed) this.#setStatus('joining')
     channel.subscribe(this.#onStatus)
-    if (channel.isJoined) void this.#show()
+    if (channel.isJoined) void this.#presence.send(channel)
     if (isRejoin) this.#gap()
   }
 
-  /** The server takes presence and changes with the join only: what came later needs another join. */
+  /** The server takes presence and changes with the join only: later ones need another join. */
   #leave(channel: RealtimeChannel): void {
     this.#isRejoining = true
     void channel.unsubscribe()
     this.#isRejoining = false
-    this.#shown = undefined
+    this.#presence.lost()
   }
 
-  /** What is part of the join stays until the next one, without listeners meanwhile. */
+  /** A listening that is part of the join stays until the next one, without handlers meanwhile. */
   #dropUnheard(isActive: boolean): void {
     for (const [key, listening] of this.#listenings) {
       if (listening.handlers.size > 0 || (isActive && listening.isBound && listening.isPartOfJoin)) continue
@@ -199,7 +195,7 @@ export class LiveChannel {
     return handle
   }
 
-  /** What components want cannot be. */
+  /** The components' requests cannot be met. */
   #fail(error: RealtimeError): void {
     if (this.#status.error?.message !== error.message) console.error(error.message)
     this.#setStatus('errored', error)
@@ -209,12 +205,12 @@ export class LiveChannel {
     if (this.#isRejoining) return
     if (status === 'SUBSCRIBED') {
       this.#setStatus('joined')
-      void this.#show()
+      void this.#presence.send(this.channel)
     } else if (status === 'CLOSED') {
-      this.#shown = undefined
+      this.#presence.lost()
       this.#setStatus('closed', error ?? this.#status.error)
     } else {
-      // No attempt heals it, and few components read the status.
+      // No further attempt mends it, and few components read the status.
       if (error?.retryable === false && this.#status.error?.message !== error.message)
         console.warn(`${this.topic}: ${error.message} (${error.code})`)
       this.#setStatus('errored', error ?? null)
@@ -224,35 +220,6 @@ export class LiveChannel {
   #setStatus(state: ChannelStatus['state'], error: RealtimeError | null = null): void {
     if (state !== this.#status.state || error !== this.#status.error) this.#status = { state, error }
     for (const changed of [...this.#watchers]) changed()
-  }
-
-  /** Sends the presence to show, unless it was sent last. */
-  #show(): Promise<RealtimeChannelSendResponse> {
-    const { channel } = this
-    const wanted = [...this.#tracks.values()].at(-1)
-    const text = jsonOf(wanted)
-    if (channel === null || text === this.#shown) return this.#showing
-    this.#shown = text
-    const showing = (wanted === undefined ? channel.untrack() : channel.track(wanted)).then(
-      (response) => {
-        if (response !== 'ok') this.#notShown(text)
-        return response
-      },
-      (error: unknown) => {
-        this.#notShown(text)
-        throw error
-      },
-    )
-    // The caller gets the fault; a join that shows what was tracked before has no caller.
-    showing.catch(() => {})
-    this.#showing = showing
-    return showing
-  }
-
-  /** The next join tries again. */
-  #notShown(text: string | undefined): void {
-    if (this.#shown === text) this.#shown = undefined
-    this.#showing = Promise.resolve('ok')
   }
 
   async #whenJoined(run: (channel: RealtimeChannel) => Promise<RealtimeChannelSendResponse>): Promise<RealtimeChannelSendResponse> {
@@ -276,7 +243,7 @@ export class LiveChannel {
     if (this.#neighbours.isAwaited(this)) void this.channel?.unsubscribe()
     this.#handle?.release()
     this.#handle = null
-    this.#shown = undefined
+    this.#presence.lost()
     this.#setStatus('closed')
     this.#neighbours.ended(this)
   }
@@ -284,13 +251,4 @@ export class LiveChannel {
 
 export function notMounted(topic: string): RealtimeError {
   return new RealtimeError('not-joined', `No component that is mounted uses ${topic}; send while one does.`)
-}
-
-/** The same text for what looks the same to the others. What cannot be written is for the client to refuse. */
-function jsonOf(payload: UntypedRow | undefined): string | undefined {
-  try {
-    return JSON.stringify(payload)
-  } catch {
-    return 'not serializable'
-  }
 }

@@ -1,7 +1,7 @@
 import type { RealtimeChannelOptions, RealtimeClient } from '@tidewire/client'
 import { LiveChannel, type Neighbours } from './live-channel.ts'
 
-/** The channels that components of one client are showing, by topic and options. */
+/** The channels of one client that components use, by topic and options. */
 export class LiveChannels {
   readonly #client: RealtimeClient
   readonly #channels = new Map<string, LiveChannel>()

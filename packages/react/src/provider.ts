@@ -6,7 +6,7 @@ import { useLatest } from './use-latest.ts'
 /** A client of any database. */
 type AnyClient = Pick<RealtimeClient, 'endPoint' | 'state' | 'onState' | 'connect' | 'disconnect' | 'removeAllChannels'>
 
-/** Either a client of yours, which the provider leaves alone, or what it takes to make one, which goes with the provider. */
+/** Either a client of yours, which the provider leaves alone, or the arguments to make one, which ends with the provider. */
 export type RealtimeProviderProps =
   | { readonly client: AnyClient; readonly children?: ReactNode }
   | {

@@ -1,4 +1,4 @@
-/** A user that goes often comes back at once: StrictMode, a changed key, a route. */
+/** A component that unmounts often mounts again at once: StrictMode, a changed key, a route. */
 const GRACE_MS = 100
 
 /** Counts the users of something, and ends it a while after the last has gone. */

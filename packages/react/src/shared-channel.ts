@@ -7,18 +7,18 @@ import type {
   UntypedEvents,
   UntypedRow,
 } from '@tidewire/client'
-import { CLOSED, NOBODY, notMounted, type ChannelStatus, type LiveChannel } from './live-channel.ts'
+import { CLOSED, NO_PRESENCES, notMounted, type ChannelStatus, type LiveChannel } from './live-channel.ts'
 import type { LiveChannels } from './live-channels.ts'
 import type { Handler, Wanted } from './listening.ts'
 
 const channelRefs = new WeakMap<object, ChannelRef>()
 
-/** How hooks get at what a channel does not show to users. */
+/** The hooks' own access to a channel. */
 export function channelRefOf(channel: { readonly topic: string }): ChannelRef {
   return channelRefs.get(channel)!
 }
 
-/** What `useChannel` gives: names a channel. Nothing happens until a component that uses it is mounted. */
+/** The result of `useChannel`: it names a channel. Nothing happens until a component that uses it is mounted. */
 export class SharedChannel<Events extends object = UntypedEvents, Meta extends object = UntypedRow, Database = UntypedDatabase> {
   readonly topic: string
 
@@ -27,21 +27,21 @@ export class SharedChannel<Events extends object = UntypedEvents, Meta extends o
     channelRefs.set(this, new ChannelRef(channels, topic, options, key))
   }
 
-  /** The client's channel while a component that uses it is mounted, else `null`: for what has no hook. Do not subscribe or unsubscribe it. */
+  /** The client's channel while a component that uses it is mounted, else `null`. For calls that have no hook. Do not subscribe or unsubscribe it. */
   get current(): RealtimeChannel<Events, Database, Meta> | null {
     return (channelRefOf(this).found?.channel ?? null) as RealtimeChannel<Events, Database, Meta> | null
   }
 
   /**
    * Sends a broadcast; before the join it waits. Resolves with `ok`, `timed out` or `error`. Rejects with a RealtimeError
-   * when no component uses the channel, and for what cannot be written.
+   * when no component uses the channel, and for a payload that cannot be written.
    */
   send<Event extends keyof Events & string>(event: Event, payload: Events[Event]): Promise<RealtimeChannelSendResponse> {
     return channelRefOf(this).ask((channel) => channel.send(event, payload))
   }
 }
 
-/** The way from a name to the channel: effects make it if it is not there, everything else just looks. */
+/** Finds the channel of a name. Only effects make one that is missing. */
 export class ChannelRef {
   readonly #channels: LiveChannels
   readonly #topic: string
@@ -61,7 +61,7 @@ export class ChannelRef {
 
   readonly status = (): ChannelStatus => this.found?.status ?? CLOSED
 
-  readonly presences = (): PresenceSnapshot => this.found?.presences ?? NOBODY
+  readonly presences = (): PresenceSnapshot => this.found?.presences ?? NO_PRESENCES
 
   /** Holds the channel with whatever `use` does to it, until the function that is returned is called. */
   hold(use: (channel: LiveChannel) => () => void): () => void {
@@ -95,7 +95,7 @@ export class ChannelRef {
   }
 }
 
-/** Equal for equal options, in whatever order they stand. Where a replay starts is read at the join, and makes no other channel. */
+/** Equal for equal options in any order. The start of a replay is read at the join, and makes no other channel. */
 export function channelKey(topic: string, options: RealtimeChannelOptions): string {
   return JSON.stringify([topic, options], (name, value: unknown) => {
     if (name === 'replay') return undefined

@@ -10,7 +10,7 @@ type AnyMessage<Events> = { [Event in EventOf<Events>]: BroadcastMessage<Events[
 export type Send<Payload> = (payload: Payload) => Promise<RealtimeChannelSendResponse>
 
 /**
- * Hears the broadcasts of one event, or of all (`*`), while the component is mounted. The handler may be another one at
+ * Listens to the broadcasts of one event, or of all (`*`), while the component is mounted. The handler may change at
  * each render. Returns the function that sends the event, always the same one.
  */
 export function useBroadcast<Events extends object, Meta extends object, Database, Event extends EventOf<Events>>(

@@ -10,7 +10,7 @@ const DEFAULTS: RealtimeChannelOptions = { config: {} }
 
 /**
  * The channel of a topic, joined while the component is mounted. Components that ask for the same topic with equal
- * options share one; the last to go leaves it. The same object as long as topic and options stay equal.
+ * options share one; the last one to unmount leaves it. The same object as long as topic and options stay equal.
  */
 export function useChannel<Events extends object = UntypedEvents, Meta extends object = UntypedRow, Database = UntypedDatabase>(
   topic: string,
@@ -35,7 +35,7 @@ export function useChannelStatus<Events extends object, Meta extends object, Dat
   return useSyncExternalStore(watchStatus, status, () => CLOSED)
 }
 
-/** Calls after each rejoin that may have missed something: the one place to fetch again. */
+/** Calls after each rejoin that may have missed something: fetch again here. */
 export function useGap<Events extends object, Meta extends object, Database>(
   channel: SharedChannel<Events, Meta, Database>,
   handler: (rejoin: Rejoin) => void,

@@ -12,8 +12,8 @@ import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 import { useLatest } from './use-latest.ts'
 
 /**
- * Hears the changes of rows while the component is mounted. Filter and handler may be other objects at each render; what
- * counts is what the filter says. A filter that comes when the channel is already joined costs one more join: components
+ * Listens to row changes while the component is mounted. Filter and handler may be new objects at each render: filters are
+ * compared by content. A filter that comes when the channel is already joined costs one more join: components
  * that appear together share one.
  */
 export function usePostgresChanges<
@@ -37,7 +37,7 @@ export function usePostgresChanges<
   }, [channel, event, text, latest])
 }
 
-/** What a filter says, as JSON: equal for equal filters. */
+/** The content of a filter as JSON: equal for equal filters. */
 function filterText<Row extends object>({ schema, table, filter, select }: ChangeFilter<Row>): string {
   const built = typeof filter === 'function' ? filter(postgresChangesFilter<Row>()) : filter
   const condition = typeof built === 'object' ? built.build() : built

@@ -1,6 +1,6 @@
 import type { Presence, PresenceSnapshot, RealtimeChannelSendResponse } from '@tidewire/client'
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react'
-import { NOBODY } from './live-channel.ts'
+import { NO_PRESENCES } from './live-channel.ts'
 import { channelRefOf, type SharedChannel } from './shared-channel.ts'
 
 /** A member. Several may share a key: a user with two tabs. */
@@ -8,33 +8,33 @@ export interface Member<Meta extends object> {
   readonly key: string
   /** Names this one presence; fit for React's `key`. */
   readonly ref: string
-  /** What they track. */
+  /** The payload that it tracks. */
   readonly meta: Meta
 }
 
-/** What {@link usePresence} starts with. */
+/** The options of {@link usePresence}. */
 export interface UsePresenceOptions<Meta extends object> {
   /** Tracked when the component is mounted. Read once. */
   readonly initial?: Meta
 }
 
-/** Who is on a channel, and the way to be among them. */
+/** The members of a channel, and the functions to be one of them. */
 export interface UsePresenceResult<Meta extends object> {
-  /** Who is here, this client included. The same array until that changes, the same objects for those who stay as they are. */
+  /** All members, this client included. The same array until one changes, and the same object for a member that did not. */
   readonly members: readonly Member<Meta>[]
-  /** Shows this client to the others, over reconnects, until `untrack` or the component goes. Always the same function. */
+  /** Shows this client to the others, over reconnects, until `untrack` or the component unmounts. Always the same function. */
   readonly track: (meta: Meta) => Promise<RealtimeChannelSendResponse>
   readonly untrack: () => Promise<RealtimeChannelSendResponse>
 }
 
-/** Who is on the channel, and whether we are. A channel has one presence: of several components that track, the last one's is shown. */
+/** The members of the channel; tracks this client where asked. A channel has one presence: of several components that track, the last one's is shown. */
 export function usePresence<Events extends object, Meta extends object, Database>(
   channel: SharedChannel<Events, Meta, Database>,
   options: UsePresenceOptions<Meta> = {},
 ): UsePresenceResult<Meta> {
   const ref = channelRefOf(channel)
-  const snapshot = useSyncExternalStore(ref.watchPresences, ref.presences, () => NOBODY)
-  // Kept over remounts and other channels. The box itself is what the channel knows this component by.
+  const snapshot = useSyncExternalStore(ref.watchPresences, ref.presences, () => NO_PRESENCES)
+  // Kept over remounts and other channels. The ref object itself identifies this component to the channel.
   const tracked = useRef<Meta | undefined>(options.initial)
   useEffect(
     () =>

@@ -25,7 +25,7 @@ export interface Scene {
   readonly topic: string
   /** A component each, with a channel of its own. */
   readonly chats?: readonly Chat[]
-  /** Who we are; without a name nobody is listed. */
+  /** The user's name; without one no presence is listed. */
   readonly name?: string
   readonly tables?: readonly string[]
   readonly owned?: boolean

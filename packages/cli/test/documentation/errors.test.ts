@@ -22,7 +22,7 @@ function rowsOf(heading: string): { readonly name: string; readonly cells: numbe
 }
 
 test('the codes of RealtimeError, all of them and no other', () => {
-  const source = readFileSync(pathOf('packages/protocol/src/error.ts'), 'utf8')
+  const source = readFileSync(pathOf('packages/protocol/src/faults/error.ts'), 'utf8')
   const union = source.slice(source.indexOf('export type RealtimeErrorCode'), source.indexOf('export interface'))
   const codes = [...union.matchAll(/'([a-z-]+)'/g)].map(([, code]) => code!)
   expect(codes.length).toBeGreaterThan(20)
@@ -63,9 +63,9 @@ test('the reasons of the protocol for which a join is refused', () => {
 
 test('the codes of decisions, all of them and no other', () => {
   const source = readFileSync(pathOf('packages/server/src/decision-code.ts'), 'utf8')
-  const faults = readFileSync(pathOf('packages/protocol/src/decode.ts'), 'utf8')
+  const faults = readFileSync(pathOf('packages/protocol/src/frames/decode.ts'), 'utf8')
   const decode = faults.slice(faults.indexOf('export type DecodeFault'), faults.indexOf('export interface'))
-  const bounds = readFileSync(pathOf('packages/protocol/src/join-bounds.ts'), 'utf8')
+  const bounds = readFileSync(pathOf('packages/protocol/src/payloads/join-bounds.ts'), 'utf8')
   const joins = [...(/^export type JoinFault = (.*)$/m.exec(bounds)?.[1] ?? '').matchAll(/'([a-z-]+)'/g)]
   expect(joins.length).toBeGreaterThan(3)
   const codes = [...new Set([...`${source}${decode}`.matchAll(/^ {2}\| '([a-z0-9-]+)'$/gm), ...joins].map(([, code]) => code!))]

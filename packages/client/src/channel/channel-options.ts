@@ -2,7 +2,7 @@ import type { RealtimeError } from '@tidewire/protocol'
 import type { SubscribeStatus } from './channel-state.ts'
 import type { BroadcastMessage, RealtimeBroadcastPersist, Untyped } from '../listen/payloads.ts'
 
-/** What a channel asks of the server when it joins. What is left out is off. */
+/** What a channel asks of the server when it joins. Each part that is left out is off. */
 export interface RealtimeChannelOptions {
   config: {
     broadcast?: {
@@ -30,7 +30,7 @@ export interface RealtimeChannelOptions {
 /** Called with how each join ended; `error` comes with CHANNEL_ERROR. */
 export type SubscribeCallback = (status: SubscribeStatus, error?: RealtimeError) => void
 
-/** What became of a message: taken (or written, where no answer was requested), not answered in time, refused. */
+/** The outcome of a message: taken (or written, where no answer was requested), not answered in time, refused. */
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
 
 /** A listener is heard until `off`, or until `signal` aborts. */

@@ -30,7 +30,6 @@ const events: Record<EventName, ChannelEvent> = {
   down: { type: 'down', error },
   authorized: { type: 'authorized', ref: '1' },
   'authorized (old)': { type: 'authorized', ref: '0' },
-  unauthorized: { type: 'unauthorized', ref: '1', error },
   accepted: { type: 'accepted', ref: '1' },
   'accepted (old)': { type: 'accepted', ref: '0' },
   refused: { type: 'refused', ref: '1', error },
@@ -49,54 +48,131 @@ function nameOf(state: ChannelState): Name {
   return state.kind
 }
 
-/** Only what is not "stays as it is"; the rest is checked to stay. */
-const table: Record<Name, Partial<Record<EventName, Name>>> = {
-  closed: { subscribe: 'joining/token', 'subscribe offline': 'joining/socket' },
+// No Partial: a state or an event without its cell does not compile.
+const table: Record<Name, Record<EventName, Name>> = {
+  closed: {
+    subscribe: 'joining/token',
+    'subscribe offline': 'joining/socket',
+    up: 'closed',
+    down: 'closed',
+    authorized: 'closed',
+    'authorized (old)': 'closed',
+    accepted: 'closed',
+    'accepted (old)': 'closed',
+    refused: 'closed',
+    'refused for good': 'closed',
+    crashed: 'closed',
+    closed: 'closed',
+    timer: 'closed',
+    'timer offline': 'closed',
+    'token-changed': 'closed',
+    leave: 'closed',
+  },
   'joining/socket': {
+    subscribe: 'joining/socket',
+    'subscribe offline': 'joining/socket',
     up: 'joining/token',
     down: 'errored/waits',
+    authorized: 'joining/socket',
+    'authorized (old)': 'joining/socket',
+    accepted: 'joining/socket',
+    'accepted (old)': 'joining/socket',
+    refused: 'joining/socket',
+    'refused for good': 'joining/socket',
     crashed: 'errored/timer',
     closed: 'closed',
     timer: 'errored/timer',
     'timer offline': 'errored/waits',
+    'token-changed': 'joining/socket',
     leave: 'closed',
   },
   'joining/token': {
+    subscribe: 'joining/token',
+    'subscribe offline': 'joining/token',
+    up: 'joining/token',
     down: 'errored/waits',
     authorized: 'joining/reply',
-    unauthorized: 'errored/timer',
-    crashed: 'errored/timer',
-    closed: 'closed',
-    timer: 'errored/timer',
-    'timer offline': 'errored/waits',
-    leave: 'closed',
-  },
-  'joining/reply': {
-    down: 'errored/waits',
-    accepted: 'joined',
+    'authorized (old)': 'joining/token',
+    accepted: 'joining/token',
+    'accepted (old)': 'joining/token',
     refused: 'errored/timer',
     'refused for good': 'errored/waits',
     crashed: 'errored/timer',
     closed: 'closed',
     timer: 'errored/timer',
     'timer offline': 'errored/waits',
+    'token-changed': 'joining/token',
     leave: 'closed',
   },
-  joined: { down: 'errored/waits', crashed: 'errored/timer', closed: 'closed', leave: 'closed' },
+  'joining/reply': {
+    subscribe: 'joining/reply',
+    'subscribe offline': 'joining/reply',
+    up: 'joining/reply',
+    down: 'errored/waits',
+    authorized: 'joining/reply',
+    'authorized (old)': 'joining/reply',
+    accepted: 'joined',
+    'accepted (old)': 'joining/reply',
+    refused: 'errored/timer',
+    'refused for good': 'errored/waits',
+    crashed: 'errored/timer',
+    closed: 'closed',
+    timer: 'errored/timer',
+    'timer offline': 'errored/waits',
+    'token-changed': 'joining/reply',
+    leave: 'closed',
+  },
+  joined: {
+    subscribe: 'joined',
+    'subscribe offline': 'joined',
+    up: 'joined',
+    down: 'errored/waits',
+    authorized: 'joined',
+    'authorized (old)': 'joined',
+    accepted: 'joined',
+    'accepted (old)': 'joined',
+    refused: 'joined',
+    'refused for good': 'joined',
+    crashed: 'errored/timer',
+    closed: 'closed',
+    timer: 'joined',
+    'timer offline': 'joined',
+    'token-changed': 'joined',
+    leave: 'closed',
+  },
   'errored/timer': {
+    subscribe: 'errored/timer',
+    'subscribe offline': 'errored/timer',
     up: 'joining/token',
     down: 'errored/waits',
+    authorized: 'errored/timer',
+    'authorized (old)': 'errored/timer',
+    accepted: 'errored/timer',
+    'accepted (old)': 'errored/timer',
+    refused: 'errored/timer',
+    'refused for good': 'errored/timer',
+    crashed: 'errored/timer',
     closed: 'closed',
     timer: 'joining/token',
     'timer offline': 'errored/waits',
+    'token-changed': 'errored/timer',
     leave: 'closed',
   },
   'errored/waits': {
     subscribe: 'joining/token',
     'subscribe offline': 'joining/socket',
     up: 'joining/token',
+    down: 'errored/waits',
+    authorized: 'errored/waits',
+    'authorized (old)': 'errored/waits',
+    accepted: 'errored/waits',
+    'accepted (old)': 'errored/waits',
+    refused: 'errored/waits',
+    'refused for good': 'errored/waits',
+    crashed: 'errored/waits',
     closed: 'closed',
     timer: 'joining/token',
+    'timer offline': 'errored/waits',
     'token-changed': 'joining/token',
     leave: 'closed',
   },
@@ -105,7 +181,7 @@ const table: Record<Name, Partial<Record<EventName, Name>>> = {
 describe.each(Object.keys(states) as Name[])('%s', (from) => {
   test.each(Object.keys(events) as EventName[])('%s', (name) => {
     const { state } = channelTransition(states[from], events[name], options)
-    expect(nameOf(state)).toBe(table[from][name] ?? from)
+    expect(nameOf(state)).toBe(table[from][name])
   })
 })
 
@@ -118,6 +194,26 @@ test('statuses', () => {
   expect(statusOf(states.joined, events.down)).toEqual(['CHANNEL_ERROR'])
   expect(statusOf(states.joined, events.leave)).toEqual(['CLOSED'])
   expect(statusOf(states['errored/timer'], events.down)).toEqual([])
+})
+
+test('only `leave` and a join that timed out are sent to the server', () => {
+  const sends = (from: ChannelState, event: ChannelEvent): boolean =>
+    channelTransition(from, event, options).effects.some(({ type }) => type === 'send-leave')
+  expect(sends(states.joined, events.leave)).toBe(true)
+  expect(sends(states.joined, events.closed)).toBe(false)
+  expect(sends(states['joining/reply'], events.refused)).toBe(false)
+  expect(channelTransition(closed, events.closed, options)).toEqual({ state: closed, effects: [] })
+})
+
+test('each failure counts as an attempt, until a join succeeds', () => {
+  const first = channelTransition(closed, events.subscribe, options).state
+  expect(first).toMatchObject({ attempt: 0 })
+  const failed = channelTransition(states['joining/reply'], events.refused, options).state
+  expect(failed).toEqual({ kind: 'errored', attempt: 1, retryInMs: 100 })
+  const again = channelTransition(failed, events.timer, options).state
+  expect(again).toMatchObject({ kind: 'joining', attempt: 1 })
+  expect(channelTransition(again, events.crashed, options).state).toMatchObject({ attempt: 2, retryInMs: 200 })
+  expect(channelTransition(states.joined, events.crashed, options).state).toMatchObject({ attempt: 1 })
 })
 
 test('a join that timed out is taken back; one that was never sent is not', () => {
@@ -139,8 +235,7 @@ test('random walks: the timer is armed exactly where the state says, every membe
           armed = false
         }
         if ('ref' in event) {
-          const answers =
-            event.type === 'authorized' || event.type === 'unauthorized' || event.type === 'accepted' || event.type === 'refused'
+          const answers = event.type === 'authorized' || event.type === 'accepted' || event.type === 'refused'
           event = { ...event, ref: answers && !name.endsWith('(old)') ? (asked ?? '0') : answers ? '0' : String(++count) }
         }
         const step = channelTransition(state, event, options)

@@ -1,5 +1,5 @@
-import type { RealtimeError } from '@tidewire/protocol'
-import { arm, go, type Transition, type Timer } from '../machine.ts'
+import { go, type RealtimeError, type Transition } from '@tidewire/protocol'
+import { arm, type Timer } from '../timer.ts'
 
 /**
  * One membership of one topic as a machine.
@@ -28,8 +28,8 @@ export type ChannelEvent =
   | { readonly type: 'up'; readonly ref: string }
   | { readonly type: 'down'; readonly error: RealtimeError }
   | { readonly type: 'authorized'; readonly ref: string }
-  | { readonly type: 'unauthorized'; readonly ref: string; readonly error: RealtimeError }
   | { readonly type: 'accepted'; readonly ref: string }
+  /** There is no token for the join, or the server refused it. */
   | { readonly type: 'refused'; readonly ref: string; readonly error: RealtimeError }
   /** The server let go of the channel, but a new join may well succeed. */
   | { readonly type: 'crashed'; readonly error: RealtimeError }
@@ -47,7 +47,7 @@ export type ChannelEvent =
 export type SubscribeStatus = 'SUBSCRIBED' | 'TIMED_OUT' | 'CLOSED' | 'CHANNEL_ERROR'
 
 export type ChannelEffect =
-  /** Ask for the token; answer with `authorized` or `unauthorized` and this ref. */
+  /** Ask for the token; answer with `authorized` or `refused` and this ref. */
   | { readonly type: 'authorize'; readonly ref: string }
   | { readonly type: 'send-join'; readonly ref: string }
   | { readonly type: 'send-leave'; readonly joinRef: string }
@@ -93,13 +93,12 @@ export function channelTransition(state: ChannelState, event: ChannelEvent, opti
     case 'authorized':
       if (!isAt(state, 'token', event.ref)) return go(state)
       return go({ ...state, phase: 'reply' }, arm(options.joinTimeoutMs), { type: 'send-join', ref: event.ref })
-    case 'unauthorized':
-      return isAt(state, 'token', event.ref) ? fail(state, event.error, options) : go(state)
     case 'accepted':
       if (!isAt(state, 'reply', event.ref)) return go(state)
       return go({ kind: 'joined', joinRef: event.ref }, arm(null), { type: 'status', status: 'SUBSCRIBED' })
     case 'refused':
-      return isAt(state, 'reply', event.ref) ? fail(state, event.error, event.error.retryable ? options : null) : go(state)
+      if (!isAt(state, 'token', event.ref) && !isAt(state, 'reply', event.ref)) return go(state)
+      return fail(state, event.error, event.error.retryable ? options : null)
     case 'crashed':
       return kind === 'joined' || kind === 'joining' ? fail(state, event.error, options) : go(state)
     case 'closed':

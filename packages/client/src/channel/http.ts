@@ -4,14 +4,14 @@ import type { ResolvedOptions } from '../options.ts'
 import type { RealtimeBroadcastPersist } from '../listen/payloads.ts'
 import type { HttpAnswer, Runtime } from '../runtime.ts'
 
-/** Where a message goes. */
-export interface Room {
+/** The topic that a message is posted to. */
+export interface HttpTarget {
   readonly topic: string
   readonly subTopic: string
   readonly private: boolean
 }
 
-/** What posting needs of a client. */
+/** The client, as posting needs it. */
 export interface HttpPort {
   readonly runtime: Runtime
   readonly options: ResolvedOptions
@@ -20,9 +20,9 @@ export interface HttpPort {
   warn(text: string): void
 }
 
-/** What `send` does without a socket. Rejects with a RealtimeError when no answer came. */
+/** `send` without a socket. Rejects with a RealtimeError when no answer came. */
 export async function sendOverHttp(
-  { topic, subTopic, private: isPrivate }: Room,
+  { topic, subTopic, private: isPrivate }: HttpTarget,
   port: HttpPort,
   { event, payload }: { readonly event: string; readonly payload?: unknown },
   timeoutMs: number | undefined,
@@ -33,7 +33,7 @@ export async function sendOverHttp(
 }
 
 export async function httpSend(
-  { subTopic, private: isPrivate }: Room,
+  { subTopic, private: isPrivate }: HttpTarget,
   port: HttpPort,
   event: string,
   payload: unknown,

@@ -17,7 +17,7 @@ describe('what a join says', () => {
     })
   })
 
-  it('asks for presence where somebody listens to it', () => {
+  it('asks for presence where there is a listener for it', () => {
     expect(joinPayload({}, listening(), null, null)).toMatchObject({ config: { presence: { enabled: false } } })
     expect(joinPayload({}, listening('presence'), null, null)).toMatchObject({ config: { presence: { enabled: true } } })
   })

@@ -7,7 +7,7 @@ import type { Listeners } from '../listen/listeners.ts'
 const WAIT_TIMEOUT_MS = 15_000
 const WAIT_GRACE_MS = 10_000
 
-/** What a join says. `position` is where the Postgres changes are to go on, if that is known. */
+/** The payload of a join. `position` is that of the last Postgres change, if there was one. */
 export function joinPayload(
   { broadcast, presence, private: isPrivate, postgres_changes_options: options }: RealtimeChannelOptions['config'],
   listeners: Listeners,
@@ -15,8 +15,8 @@ export function joinPayload(
   position: string | null,
 ): JsonObject {
   const changes = listeners.of('postgres_changes')
-  // Other servers pass over the keys that they do not know.
-  const resume = changes.length > 0 ? { positions: true, ...(position === null ? {} : { since: position }) } : undefined
+  // Other servers ignore keys that they do not know.
+  const resume = changes.length > 0 ? { positions: true, ...(position !== null && { since: position }) } : undefined
   return {
     config: {
       broadcast,
@@ -25,11 +25,11 @@ export function joinPayload(
       private: isPrivate,
       ...((resume ?? options) && { postgres_changes_options: { ...options, ...resume } }),
     },
-    ...(token === null ? {} : { access_token: token }),
+    ...(token !== null && { access_token: token }),
   }
 }
 
-/** How long the reply to a join may take: `timeoutMs`, and no less than a server that waits for the changes may take. */
+/** How long the reply to a join may take: `timeoutMs`, or longer where the server was asked to wait for the changes. */
 export function joinTimeoutMs(
   { postgres_changes_options: options }: RealtimeChannelOptions['config'],
   hasChanges: boolean,

@@ -1,4 +1,4 @@
-import { isJsonObject, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
+import { isJsonObject, Machine, RealtimeError, type JsonObject, type Message, type SystemPayload } from '@tidewire/protocol'
 import type { RealtimeChannelOptions, SubscribeCallback } from './channel-options.ts'
 import { assignIds } from '../listen/change-bindings.ts'
 import {
@@ -13,16 +13,16 @@ import {
 import { deliverBroadcast, deliverChange, deliverPresence, readChange } from '../listen/delivery.ts'
 import { joinPayload, joinTimeoutMs } from './join.ts'
 import { Listeners, type Binding } from '../listen/listeners.ts'
-import { machine, singleTimer, type Machine } from '../machine.ts'
+import { singleTimer } from '../timer.ts'
 import type { ChannelHost, HostedChannel } from './ports.ts'
 import { PresenceView } from './presence-view.ts'
 import { Pushes, type Push } from './pushes.ts'
-import { waiter, type Waiter } from './waiter.ts'
+import { Readiness } from './readiness.ts'
 import { Recovery } from './recovery.ts'
-import { changesError, refusal } from './refusal.ts'
+import { refusal } from './refusal.ts'
 import { Validation, type Schemas } from '../listen/schema.ts'
 
-/** What a channel is on the wire: its joins, its pushes, and what comes in. The channel of the users stands before it. */
+/** A channel on the wire: its joins, its pushes, and its incoming messages. `RealtimeChannel` is its public face. */
 export class Membership implements HostedChannel {
   readonly topic: string
   readonly host: ChannelHost
@@ -33,30 +33,23 @@ export class Membership implements HostedChannel {
   readonly ends: Set<() => void> = new Set()
   readonly schemas: Schemas
   owner: object = this
-  /** How many handles there are. */
+  /** Open handles of `hold`. */
   holders = 0
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
 
   readonly #pushes: Pushes
-  /** Those that wait for the channel to be ready. */
-  readonly #ready = new Set<Waiter<void>>()
+  readonly #readiness = new Readiness(this)
   readonly #validation = new Validation()
   readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
-  readonly #machine: Machine<ChannelState, ChannelEvent>
+  readonly #machine: Machine<ChannelState, ChannelEvent, ChannelEffect>
   readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
   #extraJoinPayload: JsonObject = {}
-  /** What is tracked, to be tracked again after a rejoin. */
+  /** The payload that is tracked, to be tracked again after a rejoin. */
   #tracked: unknown = undefined
   /** The token that the last join was sent with. */
   #joinToken: string | null = null
-  /** Whether the Postgres changes flow, if there are any. */
-  #isLive = false
-  #systemError: SystemPayload | null = null
-  /** What went wrong last, until a join succeeds and its changes flow. */
-  error: RealtimeError | null = null
-  #warned = ''
 
   constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
     this.schemas = schemas ?? {}
@@ -67,15 +60,19 @@ export class Membership implements HostedChannel {
     this.#pushes = new Pushes(host, (push) => this.write(push.event, push.payload))
     this.#joining = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
     const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
-    this.#machine = machine(
+    this.#machine = new Machine(
       closed,
-      (state, event: ChannelEvent) => channelTransition(state, event, this.#joining),
+      (state, event) => channelTransition(state, event, this.#joining),
       (effect) => this.#perform(effect, timer),
     )
   }
 
   get kind(): ChannelState['kind'] {
     return this.#machine.state.kind
+  }
+
+  get error(): RealtimeError | null {
+    return this.#readiness.error
   }
 
   get joinTimeoutMs(): number {
@@ -108,7 +105,7 @@ export class Membership implements HostedChannel {
     this.host.detach(this)
   }
 
-  /** Ends without a word to the server. */
+  /** Ends without a message to the server. */
   end(): void {
     this.#send({ type: 'closed' })
     this.host.detach(this)
@@ -125,33 +122,23 @@ export class Membership implements HostedChannel {
   tokenChanged(): void {
     const { token, isUp } = this.host
     const { state } = this.#machine
-    // Should the socket not take it, the next join brings it.
-    if (state.kind === 'joined' && isUp)
-      this.#tryWrite({
-        joinRef: state.joinRef,
-        ref: this.host.nextRef(),
-        topic: this.topic,
-        event: 'access_token',
-        payload: { access_token: token },
-      })
+    // If the socket does not take it, the next join brings it.
+    if (state.kind === 'joined' && isUp) this.#tryWrite('access_token', { access_token: token }, state.joinRef)
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
 
   /** Rejects all pending pushes and waiters. */
   giveUp(error: RealtimeError): void {
     this.#pushes.failAll(error)
-    for (const waiting of this.#ready) waiting.settle(error)
+    this.#readiness.giveUp(error)
   }
 
   ready(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const isOver = signal?.aborted === true
-    if (this.kind === 'closed' && !isOver) this.subscribe()
-    if (this.#isReady && !isOver) return Promise.resolve()
-    const waiting = waiter<void>(this.host, { timeoutMs, signal }, `${this.topic} was not ready within ${timeoutMs} ms.`, () =>
-      this.#ready.delete(waiting),
-    )
-    if (!isOver) this.#ready.add(waiting)
-    return waiting.promise
+    if (signal?.aborted !== true) {
+      if (this.kind === 'closed') this.subscribe()
+      if (this.#readiness.isReady) return Promise.resolve()
+    }
+    return this.#readiness.wait({ timeoutMs, signal })
   }
 
   updateJoinPayload(payload: JsonObject): void {
@@ -185,7 +172,7 @@ export class Membership implements HostedChannel {
     const { event, payload } = message
     const { state } = this.#machine
     const joinRef = 'joinRef' in state ? state.joinRef : null
-    // The end of an older join of this topic is not ours. Under 1.0.0 its join ref stands in `ref`.
+    // Ignores the end of an older join of this topic. Under 1.0.0 its join ref stands in `ref`.
     const theirs = message.joinRef ?? (event === 'phx_close' || event === 'phx_error' ? message.ref : null)
     if (theirs !== null && String(theirs) !== joinRef) return
     switch (event) {
@@ -223,10 +210,6 @@ export class Membership implements HostedChannel {
     this.#machine.send(event)
   }
 
-  get #isReady(): boolean {
-    return this.kind === 'joined' && this.#isLive
-  }
-
   #perform(effect: ChannelEffect, timer: (afterMs: number | null) => void): void {
     const { host } = this
     switch (effect.type) {
@@ -234,22 +217,22 @@ export class Membership implements HostedChannel {
         return timer(effect.afterMs)
       case 'authorize':
         return host.authorize(this, (error) =>
-          this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'unauthorized', ref: effect.ref, error }),
+          this.#send(error === undefined ? { type: 'authorized', ref: effect.ref } : { type: 'refused', ref: effect.ref, error }),
         )
       case 'send-join': {
         this.presence.restart()
-        this.#systemError = null
+        this.#readiness.systemError = null
         this.#joinToken = host.token
         const payload = { ...joinPayload(this.config, this.listeners, host.token, this.#recovery.ask()), ...this.#extraJoinPayload }
-        return this.#tryWrite({ joinRef: effect.ref, ref: effect.ref, topic: this.topic, event: 'phx_join', payload })
+        return this.#tryWrite('phx_join', payload, effect.ref, effect.ref)
       }
       case 'send-leave':
-        return this.#tryWrite({ joinRef: effect.joinRef, ref: host.nextRef(), topic: this.topic, event: 'phx_leave', payload: {} })
+        return this.#tryWrite('phx_leave', {}, effect.joinRef)
       case 'lost':
-        this.#isLive = false
+        this.#readiness.isLive = false
         return this.#pushes.failSent(new RealtimeError('connection-lost', 'The reply was lost with the connection.', { retryable: true }))
       case 'removed':
-        this.#isLive = false
+        this.#readiness.isLive = false
         this.#tracked = undefined
         host.detach(this)
         this.presence.clear()
@@ -261,26 +244,20 @@ export class Membership implements HostedChannel {
     }
   }
 
-  #notify(status: SubscribeStatus, error?: RealtimeError): void {
+  #notify(status: SubscribeStatus, error: RealtimeError | null = null): void {
     if (status === 'SUBSCRIBED') this.#settleIn()
-    else this.host.log('channel', `${status} ${this.topic}`, error)
-    // A refusal that no attempt heals would else be silent.
-    const isHeard = this.#callbacks.length + this.#ready.size + this.listeners.of('error').length > 0
-    if (error !== undefined && !error.retryable && !isHeard) this.#warnOnce(`${error.message} (${error.code})`)
-    if (status !== 'CLOSED') this.#setError(error ?? null)
+    else this.host.log('channel', `${status} ${this.topic}`, error ?? undefined)
+    this.#readiness.warnUnheard(error, this.#callbacks.length)
+    if (status !== 'CLOSED') this.#readiness.setError(error)
     for (const callback of [...this.#callbacks])
-      this.listeners.call('subscribe', () => (error === undefined ? callback(status) : callback(status, error)))
+      this.listeners.call('subscribe', () => (error === null ? callback(status) : callback(status, error)))
     if (status === 'SUBSCRIBED') this.#recovery.joined()
-    this.#settleReady(error ?? null)
+    this.#readiness.settle(error)
   }
 
-  #settleReady(error: RealtimeError | null): void {
-    if (error === null ? this.#isReady : !error.retryable) for (const waiting of this.#ready) waiting.settle(error)
-  }
-
-  /** After each join: what changed or was tracked meanwhile is told, and what was held back goes out. */
+  /** After each join: sends a token that changed meanwhile, the tracked presence, and the pushes that were held back. */
   #settleIn(): void {
-    this.#isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
+    this.#readiness.isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
     if (this.host.token !== this.#joinToken) this.tokenChanged()
     const tracked = this.#tracked
     if (tracked !== undefined && !this.#pushes.holds('presence'))
@@ -290,12 +267,12 @@ export class Membership implements HostedChannel {
     this.#pushes.flush()
   }
 
-  /** What the socket does not take is refused: that ends a join, and nothing else. */
-  #tryWrite(message: Message): void {
+  /** A message that the socket does not take counts as refused: that ends a join, and nothing else. */
+  #tryWrite(event: string, payload: JsonObject, joinRef: string, ref: string = this.host.nextRef()): void {
     try {
-      this.host.write(message)
+      this.host.write({ joinRef, ref, topic: this.topic, event, payload })
     } catch (error) {
-      this.#send({ type: 'refused', ref: String(message.ref), error: error as RealtimeError })
+      this.#send({ type: 'refused', ref, error: error as RealtimeError })
     }
   }
 
@@ -304,7 +281,7 @@ export class Membership implements HostedChannel {
     const { state } = this.#machine
     if (state.kind !== 'joining' || state.phase !== 'reply' || state.joinRef !== ref) {
       const refused = this.#pushes.reply(ref, status === 'ok', response)
-      if (refused !== undefined) this.#warnOnce(refused)
+      if (refused !== undefined) this.#readiness.warnOnce(refused)
       return
     }
     if (status !== 'ok') return this.#send({ type: 'refused', ref, error: refusal(response, this.host.options.canRefresh) })
@@ -319,7 +296,8 @@ export class Membership implements HostedChannel {
 
   /** A channel that was closed because its token ran out comes back with a new one, if there is an `accessToken` callback. */
   #onClose(): void {
-    const error = this.#systemError === null ? null : refusal(this.#systemError.message, this.host.options.canRefresh)
+    const { systemError } = this.#readiness
+    const error = systemError === null ? null : refusal(systemError.message, this.host.options.canRefresh)
     if (error?.code === 'token-expired' && error.retryable) this.#send({ type: 'crashed', error })
     else this.end()
   }
@@ -327,32 +305,9 @@ export class Membership implements HostedChannel {
   #onSystem(payload: unknown): void {
     if (isJsonObject(payload)) {
       const system = payload as unknown as SystemPayload
-      if (system.status === 'error' && system.live !== true) this.#systemError = system
-      if (system.extension === 'postgres_changes') this.#onChanges(system)
+      this.#readiness.heard(system)
+      if (system.extension === 'postgres_changes') this.#recovery.heard(system)
     }
     for (const binding of this.listeners.of('system')) this.listeners.notify(binding, payload)
-  }
-
-  #onChanges(system: SystemPayload): void {
-    const error = system.status === 'error' && system.resync !== true ? changesError(system) : null
-    // With `live` it is a warning about some of the changes; the others come as before.
-    if (system.live !== true) {
-      this.#isLive = system.status === 'ok'
-      this.#settleReady(error)
-    }
-    if (error !== null || system.message !== 'Position') this.#setError(error)
-    if (error !== null && this.listeners.of('system').length === 0) this.#warnOnce(`${error.hint ?? error.message} (${error.code})`)
-    this.#recovery.heard(system)
-  }
-
-  #setError(error: RealtimeError | null): void {
-    const { error: before } = this
-    this.error = error
-    if (error !== null || before !== null) this.listeners.emit('error', '', error)
-  }
-
-  /** For faults that a program is likely to overlook. */
-  #warnOnce(text: string): void {
-    if (text !== this.#warned) this.host.warn(`${this.topic}: ${(this.#warned = text)}`)
   }
 }

@@ -1,17 +1,16 @@
-import type { Message, RealtimeError } from '@tidewire/protocol'
+import type { Message, RealtimeError, TimerPort } from '@tidewire/protocol'
 import type { HttpPort } from './http.ts'
 
-/** What a channel needs of its client. */
-export interface ChannelHost extends HttpPort {
+/** The client, as a channel needs it. */
+export interface ChannelHost extends HttpPort, TimerPort {
   readonly isUp: boolean
-  setTimer(run: () => void, afterMs: number): () => void
   connect(): void
   nextRef(): string
   /** Throws a RealtimeError when the message cannot be written. */
   write(message: Message): void
   /** Calls back once the token is known to be fresh and it is this channel's turn to join; at once where neither takes time. */
   authorize(channel: HostedChannel, done: (error?: RealtimeError) => void): void
-  /** The channel's join has come to some end. */
+  /** The channel's join has succeeded or failed. */
   settled(channel: HostedChannel): void
   /** Throws when another channel has the topic. */
   attach(channel: HostedChannel): void
@@ -21,21 +20,21 @@ export interface ChannelHost extends HttpPort {
   warn(text: string): void
 }
 
-/** What a client needs of its channels. */
+/** A channel, as its client needs it. */
 export interface HostedChannel {
   readonly topic: string
-  /** The channel of the users. */
+  /** The `RealtimeChannel` of this topic. */
   owner: object
-  /** How many handles there are. */
+  /** Open handles of `hold`. */
   holders: number
   /** There is a connection. */
   up(): void
   /** The connection is gone. */
   down(error: RealtimeError): void
   receive(message: Message): void
-  /** The client has another token. */
+  /** The client's token has changed. */
   tokenChanged(): void
-  /** Rejects all that waits. */
+  /** Rejects all pending pushes and waiters. */
   giveUp(error: RealtimeError): void
   /** Leaves the topic, for good. */
   leave(): void

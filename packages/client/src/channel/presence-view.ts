@@ -4,19 +4,20 @@ import type { Presence, PresenceEvent, PresenceSnapshot } from '../listen/payloa
 type Keyed = ReadonlyMap<string, readonly Presence[]>
 
 /**
- * What the server said about who is here. A diff that comes before the first state of a join waits for it. Everything
- * from the server is read tolerantly: what has not the shape of a presence is not there.
+ * The presences of a topic as the server sent them. A diff that comes before the first state of a join waits for it. Payloads
+ * are read tolerantly: a meta without the shape of a presence is skipped.
  */
 export class PresenceView {
   readonly #members = new Map<string, Presence[]>()
-  #early: (readonly [joins: Keyed, leaves: Keyed])[] = []
+  /** Differences that are not applied yet. */
+  #pending: (readonly [joins: Keyed, leaves: Keyed])[] = []
   #isSynced = false
   #snapshot: PresenceSnapshot | null = null
 
-  /** A new join begins: its state is yet to come; what is known so far stays visible until then. */
+  /** A new join begins. What is known stays visible until its state comes. */
   restart(): void {
     this.#isSynced = false
-    this.#early = []
+    this.#pending = []
   }
 
   clear(): void {
@@ -46,29 +47,24 @@ export class PresenceView {
       if (fresh.length > 0) joins.set(key, fresh)
       if (gone.length > 0) leaves.set(key, gone)
     }
-    const early = this.#early
-    this.#early = []
     this.#isSynced = true
-    const events = this.#apply(joins, leaves)
-    for (const [laterJoins, laterLeaves] of early) events.push(...this.#apply(laterJoins, laterLeaves))
-    events.push({ event: 'sync' })
-    return events
+    this.#pending.unshift([joins, leaves])
+    return this.#applyPending()
   }
 
   applyDiff(payload: unknown): PresenceEvent[] {
     if (!isJsonObject(payload)) return []
-    const joins = readState(payload['joins'])
-    const leaves = readState(payload['leaves'])
-    if (!this.#isSynced) {
-      this.#early.push([joins, leaves])
-      return []
-    }
-    const events = this.#apply(joins, leaves)
+    this.#pending.push([readState(payload['joins']), readState(payload['leaves'])])
+    return this.#isSynced ? this.#applyPending() : []
+  }
+
+  #applyPending(): PresenceEvent[] {
+    const events: PresenceEvent[] = this.#pending.splice(0).flatMap(([joins, leaves]) => this.#apply(joins, leaves))
     events.push({ event: 'sync' })
     return events
   }
 
-  /** First everybody who joins, then everybody who leaves, then whose payload that was an update of. Arrays are replaced, never changed: snapshots hold them. */
+  /** All joins first, then the leaves, then the updates among them. Arrays are replaced, never changed: snapshots hold them. */
   #apply(joins: Keyed, leaves: Keyed): PresenceEvent[] {
     const events: PresenceEvent[] = []
     this.#snapshot = null
@@ -115,7 +111,7 @@ function isMeta(meta: unknown): meta is PresenceMeta {
   return isJsonObject(meta) && typeof meta['phx_ref'] === 'string'
 }
 
-/** The reference that a presence took the place of; users do not see it. */
+/** The reference of the presence that this one replaced; users do not see it. */
 const replaced = new WeakMap<Presence, string>()
 
 function toPresence({ phx_ref: presence_ref, phx_ref_prev: previous, ...tracked }: PresenceMeta): Presence {

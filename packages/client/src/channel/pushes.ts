@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 import { waiter, type Waiter, type Waiting } from './waiter.ts'
 
 export interface Push extends Waiting {
@@ -10,22 +10,22 @@ interface PendingPush extends Push, Waiter<unknown> {
   ref?: string
 }
 
-/** What waits to be sent: beyond this the oldest is given up. */
+/** Pushes that wait to be sent; beyond this the oldest is rejected. */
 const MOST_BUFFERED = 100
 
 /**
- * The pushes of one channel whose reply is awaited. Each settles exactly once: by its reply, by its time running out,
- * or by the end of what it was sent on.
+ * The pushes of one channel that await a reply. Each settles exactly once: by its reply, by its timeout, or by the end of
+ * the join that it was sent on.
  */
 export class Pushes {
   readonly #sent = new Map<string, PendingPush>()
   readonly #buffer = new Set<PendingPush>()
-  readonly #clock: { setTimer(run: () => void, afterMs: number): () => void }
+  readonly #timers: TimerPort
   /** Writes a push and returns its ref. Throws a RealtimeError when it cannot be written. */
   readonly #write: (push: Push) => string
 
-  constructor(clock: { setTimer(run: () => void, afterMs: number): () => void }, write: (push: Push) => string) {
-    this.#clock = clock
+  constructor(timers: TimerPort, write: (push: Push) => string) {
+    this.#timers = timers
     this.#write = write
   }
 
@@ -34,7 +34,7 @@ export class Pushes {
     const late = `No reply to "${push.event}" within ${push.timeoutMs} ms.`
     const waiting: PendingPush = {
       ...push,
-      ...waiter<unknown>(this.#clock, push, late, () => {
+      ...waiter<unknown>(this.#timers, push, late, () => {
         this.#buffer.delete(waiting)
         if (waiting.ref !== undefined) this.#sent.delete(waiting.ref)
       }),
@@ -45,7 +45,7 @@ export class Pushes {
     return waiting.promise
   }
 
-  /** What was held back goes out, in its order. */
+  /** Sends what was held back, in order. */
   flush(): void {
     for (const waiting of this.#buffer) this.#send(waiting)
   }
@@ -58,7 +58,7 @@ export class Pushes {
     return waiting === undefined ? text : undefined
   }
 
-  /** No reply can come any more to what was sent. What is held back stays. */
+  /** Rejects the pushes that were sent: no reply can come any more. Held ones stay. */
   failSent(error: RealtimeError): void {
     for (const waiting of this.#sent.values()) waiting.settle(error)
   }
@@ -71,10 +71,6 @@ export class Pushes {
   /** Whether a push of this event waits to be sent. */
   holds(event: string): boolean {
     return [...this.#buffer].some((waiting) => waiting.event === event)
-  }
-
-  get size(): number {
-    return this.#sent.size + this.#buffer.size
   }
 
   #send(waiting: PendingPush): void {

@@ -2,15 +2,15 @@ import type { GapReason, SystemPayload } from '@tidewire/protocol'
 import type { Rejoin } from '../listen/payloads.ts'
 
 /**
- * What a rejoin missed. A Tidewire server gives positions in the stream of Postgres changes, and after a rejoin that
- * names the last one it says whether what came after it could still be sent. Every other rejoin may have missed something.
+ * Finds out whether a rejoin missed something. A Tidewire server gives positions in the stream of Postgres changes; after a rejoin
+ * that names the last one it says whether the changes since then could be sent. Every other rejoin may have missed something.
  */
 export class Recovery {
-  /** Where the changes are to go on after the next join. */
+  /** The position from which the next join asks for changes. */
   #position: string | null = null
   /** Whether there was a join before, since `subscribe`: the next one is a rejoin. */
   #wasJoined = false
-  /** Whether the last join asked for what was missed, and the answer is out. */
+  /** Whether the last join asked for missed changes and awaits the answer. */
   #isAsking = false
   readonly #notify: (rejoin: Rejoin) => void
 
@@ -39,18 +39,18 @@ export class Recovery {
     this.#wasJoined = true
   }
 
-  /** What a `system` message about the changes says of it. */
+  /** Reads a `system` message about the changes. */
   heard({ status, code, message, live, position, recovered, reason, resync }: SystemPayload): void {
     this.goOnFrom(position)
     if (resync === true) return this.lost(reason)
-    // A position that is given from time to time is no answer, nor is a warning, nor that the server tries again.
+    // Not an answer: a periodic position, a warning, and the note that the server tries again.
     if (!this.#isAsking || live === true || code === 'database-unavailable' || message === 'Position') return
     if (recovered !== true) return this.lost(status === 'ok' ? reason : 'changes-refused')
     this.#isAsking = false
     this.#notify({ recovered, reason: '' })
   }
 
-  /** Something is missing for good. */
+  /** Reports that something is missing for good. */
   lost(reason: GapReason = 'unspecified'): void {
     this.#isAsking = false
     this.#notify({ recovered: false, reason })

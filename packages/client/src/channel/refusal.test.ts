@@ -29,12 +29,12 @@ test.each([
   ['RealtimeDisabledForConfiguration: … An exception happened so please check your connect parameters: []', 'join-refused', true],
   ['PostgresChangesSubscribeTimeout: Timed out after 15000ms waiting for the postgres_changes subscription', 'join-refused', true],
   ['unmatched topic', 'join-refused', false],
-  ['what nobody has thought of', 'join-refused', true],
+  ['a reason that is not listed', 'join-refused', true],
 ])('%s', (reason, code, retryable) => {
   expect(refusal({ reason }, true)).toMatchObject({ code, retryable, message: reason, cause: { reason } })
 })
 
-test('an expired token is for good when there is nobody to ask; anything may come as a reason', () => {
+test('an expired token is final without an accessToken callback; anything may come as a reason', () => {
   expect(refusal('Token has expired 1 seconds ago', false)).toMatchObject({ code: 'token-expired', retryable: false })
   for (const response of [undefined, null, 5, [], {}])
     expect(refusal(response, true)).toMatchObject({ code: 'join-refused', message: 'error' })

@@ -1,11 +1,11 @@
 import { isJsonObject, RealtimeError, type RealtimeErrorCode, type SystemPayload } from '@tidewire/protocol'
 
-/** What the server's words at the head of a reason mean to us. Anything else is `join-refused` and worth another try. */
+/** The code for the words at the head of a server's reason. Anything else is `join-refused` and worth another try. */
 const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retryable: boolean])[] = [
   [/^(InvalidJWTToken: )?Token has expired/, 'token-expired', true],
   [/^Unauthorized|^You do not have permissions|JWT|signature_error/, 'unauthorized', false],
   [/^(TopicName|PrivateOnly|TenantNot|RealtimeDisabledForT)|^unmatched/, 'join-refused', false],
-  // What was asked for is wrong, and will be so next time. An exception is the database's, and may pass.
+  // The request is wrong, and will be so next time. An exception is the database's, and may pass.
   [/^(UnknownErrorOnChannel|InvalidJoinPayload|UnableToReplayMessages: Replay)/, 'join-refused', false],
   [/^RealtimeDisabledForConfiguration(?!.*An exception happened)/, 'join-refused', false],
   [/^ChannelRateLimitReached/, 'rate-limited', false],
@@ -14,7 +14,7 @@ const MEANINGS: readonly (readonly [words: RegExp, code: RealtimeErrorCode, retr
   [/^(IncreaseConn|DatabaseLack|UnableToConn|InitializingProj)/, 'database-unavailable', true],
 ]
 
-/** The error for a reason that the server gave; its text is the server's own. An expired token is for good unless there is an `accessToken` callback. */
+/** The error for a reason that the server gave; its text is the server's own. An expired token is final unless there is an `accessToken` callback. */
 export function refusal(response: unknown, canRefresh: boolean): RealtimeError {
   const { code: fault, reason } = Object(response) as { readonly code?: SystemPayload['code']; readonly reason?: string }
   if (fault !== undefined) return changesError({ ...(response as SystemPayload), message: reason! })

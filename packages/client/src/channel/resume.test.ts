@@ -43,7 +43,7 @@ const insert = (position?: string): object => ({
 const optionsOf = (payload: unknown): unknown =>
   (payload as { config: { postgres_changes_options?: unknown } }).config.postgres_changes_options
 
-test('a server that gives positions is asked to go on from the last, and its answer is told', async () => {
+test('a server that gives positions is asked to go on from the last, and its answer is reported', async () => {
   const { runtime, server, rejoins, gaps } = setup()
   await settle()
   server.push('realtime:db', 'system', subscribed({ position: 'e/1/0' }))

@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
 
 /** How long a socket that is closing is given to be gone. */
@@ -16,7 +16,7 @@ export interface AckOptions {
   signal?: AbortSignal
 }
 
-/** What became of it, and after how many tries. `response` is the server's own; `error` is that of the last try. */
+/** The outcome, after so many tries. `response` is the server's own; `error` is that of the last try. */
 export type AckResult =
   | { readonly ok: true; readonly attempts: number; readonly response: unknown }
   | { readonly ok: false; readonly attempts: number; readonly error: RealtimeError }
@@ -41,6 +41,6 @@ export async function sendWithAck(membership: Membership, event: string, payload
   }
 }
 
-function pause(clock: { setTimer(run: () => void, afterMs: number): () => void }): Promise<void> {
-  return new Promise((resolve) => void clock.setTimer(resolve, CLOSING_MS))
+function pause(timers: TimerPort): Promise<void> {
+  return new Promise((resolve) => void timers.setTimer(resolve, CLOSING_MS))
 }

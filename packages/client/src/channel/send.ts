@@ -1,24 +1,24 @@
 import type { RealtimeError } from '@tidewire/protocol'
 import type { OutgoingMessage, RealtimeChannelSendResponse, SendOptions } from './channel-options.ts'
-import { sendOverHttp, type Room } from './http.ts'
+import { sendOverHttp, type HttpTarget } from './http.ts'
 import type { Membership } from './membership.ts'
 
 /** As `RealtimeChannel.send` says. */
 export async function send(
-  room: Room,
+  target: HttpTarget,
   membership: Membership,
   message: OutgoingMessage,
   { timeout }: SendOptions,
 ): Promise<RealtimeChannelSendResponse> {
   const { config, host } = membership
   const isBroadcast = message.type === 'broadcast'
-  if (isBroadcast && message.persist && !(room.private && membership.canPush && host.options.version !== '1.0.0')) {
+  if (isBroadcast && message.persist && !(target.private && membership.canPush && host.options.version !== '1.0.0')) {
     host.warn('`persist` needs a joined private channel and version 2.0.0.')
     return 'error'
   }
   const payload = isBroadcast && message.payload === undefined ? { ...message, payload: {} } : message
   try {
-    if (isBroadcast && !membership.canPush) return await sendOverHttp(room, host, message, timeout)
+    if (isBroadcast && !membership.canPush) return await sendOverHttp(target, host, message, timeout)
     if (isBroadcast && config.broadcast?.ack !== true) membership.write('broadcast', payload)
     else await membership.push({ event: message.type, payload, timeoutMs: timeout ?? membership.joinTimeoutMs })
     return 'ok'
@@ -27,7 +27,7 @@ export async function send(
   }
 }
 
-/** What `send` resolves with; misuse is thrown instead. */
+/** The response for an error. Misuse is thrown instead. */
 function responseOf(error: RealtimeError): RealtimeChannelSendResponse {
   switch (error.code) {
     case 'timeout':

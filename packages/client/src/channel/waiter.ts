@@ -1,4 +1,4 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 
 export interface Waiting {
   readonly timeoutMs: number
@@ -15,18 +15,13 @@ export interface Waiter<Value> {
  * A promise that settles exactly once: by `settle`, with `timeout` and the text `late` after its time, or with `aborted` by its
  * signal. `over` is called when it does. Leaves neither timer nor listener behind.
  */
-export function waiter<Value>(
-  clock: { setTimer(run: () => void, afterMs: number): () => void },
-  { timeoutMs, signal }: Waiting,
-  late: string,
-  over: () => void,
-): Waiter<Value> {
+export function waiter<Value>(timers: TimerPort, { timeoutMs, signal }: Waiting, late: string, over: () => void): Waiter<Value> {
   let settle!: Waiter<Value>['settle']
   const promise = new Promise<Value>((resolve, reject) => {
     const onAbort = (): void => settle(new RealtimeError('aborted', 'The wait was aborted.', { cause: signal!.reason }))
-    const stopTimer = clock.setTimer(() => settle(new RealtimeError('timeout', late, { retryable: true })), timeoutMs)
+    const timer = timers.setTimer(() => settle(new RealtimeError('timeout', late, { retryable: true })), timeoutMs)
     settle = (error, value) => {
-      stopTimer()
+      timer.cancel()
       signal?.removeEventListener('abort', onAbort)
       over()
       if (error === null) resolve(value as Value)

@@ -9,7 +9,7 @@ export function setHost(client: object, host: ChannelHost): void {
   Object.assign(client, { [HOST]: host })
 }
 
-/** What channels need of the client. Throws a RealtimeError (`bad-argument`) for everything else. */
+/** The client, as channels need it. Throws a RealtimeError (`bad-argument`) for everything else. */
 export function hostOf(client: object): ChannelHost {
   const { [HOST]: host } = client as { readonly [HOST]?: ChannelHost }
   if (host === undefined) throw new RealtimeError('bad-argument', 'A channel needs a RealtimeClient.')

@@ -1,7 +1,8 @@
-import { arm, go, type Transition, type Timer } from '../machine.ts'
+import { go, type Transition } from '@tidewire/protocol'
+import { arm, LONGEST_TIMER_MS, type Timer } from '../timer.ts'
 
 /**
- * The user's token as a machine: where it comes from, who waits for it, when it is asked for again.
+ * The user's token as a machine: where it comes from, whether it is awaited, when it is asked for again.
  *
  * With a callback the callback is the source of truth; a token given by hand is overtaken by the callback's next answer.
  * Only the answer to the newest question counts. Every question ends: by an answer, a failure, or the deadline.
@@ -18,15 +19,15 @@ export interface TokenState {
 
 export type TokenEvent =
   /** The application sets the token. */
-  | { readonly type: 'set'; readonly value: string | null; readonly nowMs: number }
+  | { readonly type: 'set'; readonly value: string | null }
   /** Asks again, also when a question is on its way: its answer may be older than what changed. */
-  | { readonly type: 'refresh'; readonly nowMs: number }
+  | { readonly type: 'refresh' }
   /** The token is about to be used. */
-  | { readonly type: 'need'; readonly nowMs: number }
-  | { readonly type: 'answered'; readonly id: number; readonly value: string | null; readonly nowMs: number }
-  | { readonly type: 'failed'; readonly id: number; readonly cause: unknown; readonly nowMs: number }
-  | { readonly type: 'timer'; readonly nowMs: number }
-  | { readonly type: 'activate'; readonly nowMs: number }
+  | { readonly type: 'need' }
+  | { readonly type: 'answered'; readonly id: number; readonly value: string | null }
+  | { readonly type: 'failed'; readonly id: number; readonly cause: unknown }
+  | { readonly type: 'timer' }
+  | { readonly type: 'activate' }
   | { readonly type: 'deactivate' }
 
 export type TokenEffect =
@@ -42,6 +43,8 @@ export type TokenEffect =
 
 export interface TokenOptions {
   readonly hasCallback: boolean
+  /** The time of the event. */
+  readonly nowMs: number
   /** How long the callback may take. */
   readonly deadlineMs: number
   /** When a token expires, in milliseconds since 1970; null when it does not say. */
@@ -56,8 +59,6 @@ export const noToken: TokenState = { value: null, asked: null, count: 0, active:
 const AHEAD_MS = 30_000
 /** A callback that answers with the same, nearly expired token is not asked in a tight loop. */
 const LEAST_WAIT_MS = 5000
-/** Timers hold 31 bits. */
-const LONGEST_WAIT_MS = 2 ** 31 - 1
 
 export function tokenTransition(state: TokenState, event: TokenEvent, options: TokenOptions): TokenTransition {
   const { asked, active, value } = state
@@ -68,25 +69,25 @@ export function tokenTransition(state: TokenState, event: TokenEvent, options: T
       if (event.type === 'answered' && asked !== event.id) return go(state)
       const next = { ...state, value: event.value, asked: null }
       const ready: TokenEffect = { type: 'ready' }
-      return settle(next, event.nowMs, options, value === event.value ? [ready] : [{ type: 'changed', value: event.value }, ready])
+      return settle(next, options, value === event.value ? [ready] : [{ type: 'changed', value: event.value }, ready])
     }
     case 'need':
     case 'refresh':
       if (!hasCallback) return go(state, { type: 'ready' })
       return event.type === 'need' && asked !== null ? go(state) : ask(state, options)
     case 'failed':
-      return asked === event.id ? fail(state, event.cause, event.nowMs, options) : go(state)
+      return asked === event.id ? fail(state, event.cause, options) : go(state)
     case 'timer':
-      if (asked !== null) return fail(state, new Error(`no answer within ${options.deadlineMs} ms`), event.nowMs, options)
+      if (asked !== null) return fail(state, new Error(`no answer within ${options.deadlineMs} ms`), options)
       return active && hasCallback ? ask(state, options) : go(state)
     case 'activate': {
       const next = { ...state, active: true }
-      return active || asked !== null ? go(next) : settle(next, event.nowMs, options, [])
+      return active || asked !== null ? go(next) : settle(next, options, [])
     }
     case 'deactivate': {
       const next = { ...state, asked: null, active: false }
       if (asked === null) return go(next, arm(null))
-      return go(next, arm(null), { type: 'unavailable', cause: new Error('the client was disconnected') })
+      return go(next, arm(null), { type: 'unavailable', cause: new Error('The client was disconnected.') })
     }
   }
 }
@@ -96,16 +97,16 @@ function ask(state: TokenState, options: TokenOptions): TokenTransition {
   return go({ ...state, asked: id, count: id }, arm(options.deadlineMs), { type: 'ask', id })
 }
 
-function fail(state: TokenState, cause: unknown, nowMs: number, options: TokenOptions): TokenTransition {
-  const isUsable = state.value !== null && (options.expiresAtMs(state.value) ?? Infinity) > nowMs
+function fail(state: TokenState, cause: unknown, options: TokenOptions): TokenTransition {
+  const isUsable = state.value !== null && (options.expiresAtMs(state.value) ?? Infinity) > options.nowMs
   const effects: readonly TokenEffect[] = isUsable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }]
-  return settle({ ...state, asked: null }, nowMs, options, effects)
+  return settle({ ...state, asked: null }, options, effects)
 }
 
 /** No question is on its way: the timer is set for the next one, if there is to be one. */
-function settle(state: TokenState, nowMs: number, options: TokenOptions, effects: readonly TokenEffect[]): TokenTransition {
+function settle(state: TokenState, options: TokenOptions, effects: readonly TokenEffect[]): TokenTransition {
   const expiresAtMs = state.active && options.hasCallback && state.value !== null ? options.expiresAtMs(state.value) : null
-  const inMs = expiresAtMs === null ? null : Math.min(LONGEST_WAIT_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - nowMs))
+  const inMs = expiresAtMs === null ? null : Math.min(LONGEST_TIMER_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - options.nowMs))
   return go(state, arm(inMs), ...effects)
 }
 

@@ -15,7 +15,7 @@ class AppState {
   }
 }
 
-test('an app in the foreground again probes its connection at once, and makes a new one when nobody answers', async () => {
+test('an app in the foreground again probes its connection at once, and makes a new one when there is no answer', async () => {
   const runtime = new FakeRuntime()
   const server = new ScriptedServer(runtime)
   const client = new RealtimeClient('ws://localhost/socket', { apikey: 'k' }, runtime)

@@ -5,7 +5,7 @@ import { Client as RealtimeClient } from '../client.ts'
 const jwt = (expSeconds: number, id: number): string => `h.${btoa(JSON.stringify({ exp: expSeconds, id })).replace(/=/g, '')}.s`
 const tokenOf = (payload: unknown): unknown => (payload as { readonly access_token?: unknown }).access_token
 
-/** A client whose callback gives tokens that are good for `lifeSeconds`, each another. */
+/** A client whose callback gives tokens that are good for `lifeSeconds`, a new one each time. */
 function setup(lifeSeconds: number, heartbeatIntervalMs = 25_000) {
   const runtime = new FakeRuntime()
   const server = new ScriptedServer(runtime)
@@ -23,7 +23,7 @@ function setup(lifeSeconds: number, heartbeatIntervalMs = 25_000) {
   return { client, runtime, server, current, renew }
 }
 
-test('the token is replaced ahead of its end, and joined channels are told', async () => {
+test('the token is replaced ahead of its end, and joined channels send it', async () => {
   const { client, runtime, server, current, renew } = setup(3600, 2_000_000_000)
   client.channel('room').subscribe()
   await settle()
@@ -45,7 +45,7 @@ test('a token that changed unasked is found with the next heartbeat', async () =
   expect(server.heard('access_token').map(({ payload }) => tokenOf(payload))).toEqual([current.token])
 })
 
-test('after sleep the token is asked for before anybody rejoins', async () => {
+test('after sleep the token is asked for before any channel rejoins', async () => {
   const { client, runtime, server, current, renew } = setup(60)
   const channel = client.channel('room').subscribe()
   await settle()
@@ -85,7 +85,7 @@ test('a dead socket is found although every timer is late, as in a hidden page',
   expect(client.state).toMatchObject({ kind: 'waiting', cause: { reason: 'heartbeat timeout' } })
 })
 
-test('an expired token without anybody to ask is an error for good, until a new one is given', async () => {
+test('an expired token without an accessToken callback is final, until a new one is given', async () => {
   const runtime = new FakeRuntime()
   const server = new ScriptedServer(runtime)
   const client = new RealtimeClient('ws://localhost/socket', { apikey: 'k' }, runtime)
@@ -103,7 +103,7 @@ test('an expired token without anybody to ask is an error for good, until a new 
   expect(channel.state).toBe('joined')
 })
 
-test('an expired token is asked for anew when there is somebody to ask', async () => {
+test('an expired token is asked for again where there is an accessToken callback', async () => {
   const { client, runtime, server, renew } = setup(3600)
   let refusals = 0
   server.onJoin = () =>

@@ -3,7 +3,7 @@ import type { HostedChannel } from '../channel/ports.ts'
 
 /** The channels of a client by topic. */
 export class ChannelRegistry {
-  /** The channels of the users. The array is replaced when one comes or goes. */
+  /** The `RealtimeChannel`s. The array is replaced when one comes or goes. */
   owners: readonly object[] = []
   readonly #byTopic = new Map<string, HostedChannel>()
 

@@ -26,12 +26,14 @@ const states: Record<Kind, ConnectionState> = {
   closing: { kind: 'closing' },
   suspended: { kind: 'suspended' },
 }
-const events: Record<ConnectionEvent['type'], ConnectionEvent> = {
+type EventName = ConnectionEvent['type'] | 'closed for good'
+
+const events: Record<EventName, ConnectionEvent> = {
   connect: { type: 'connect' },
   disconnect: { type: 'disconnect' },
   opened: { type: 'opened' },
   closed: { type: 'closed', loss },
-  impossible: { type: 'impossible', loss },
+  'closed for good': { type: 'closed', loss: { ...loss, fault: 'unauthorized' } },
   proven: { type: 'proven' },
   'heartbeat-reply': { type: 'heartbeat-reply', ref: '1' },
   timer: { type: 'timer', ref: '1' },
@@ -41,13 +43,13 @@ const events: Record<ConnectionEvent['type'], ConnectionEvent> = {
 }
 
 // No Partial: a state or an event without its cell does not compile.
-const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
+const table: Record<Kind, Record<EventName, Kind>> = {
   disconnected: {
     connect: 'connecting',
     disconnect: 'disconnected',
     opened: 'disconnected',
     closed: 'disconnected',
-    impossible: 'disconnected',
+    'closed for good': 'disconnected',
     proven: 'disconnected',
     'heartbeat-reply': 'disconnected',
     timer: 'disconnected',
@@ -60,7 +62,7 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
     disconnect: 'disconnected',
     opened: 'connected',
     closed: 'waiting',
-    impossible: 'disconnected',
+    'closed for good': 'disconnected',
     proven: 'connecting',
     'heartbeat-reply': 'connecting',
     timer: 'waiting',
@@ -73,7 +75,7 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
     disconnect: 'closing',
     opened: 'connected',
     closed: 'waiting',
-    impossible: 'connected',
+    'closed for good': 'waiting',
     proven: 'connected',
     'heartbeat-reply': 'connected',
     timer: 'connected',
@@ -86,7 +88,7 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
     disconnect: 'disconnected',
     opened: 'waiting',
     closed: 'waiting',
-    impossible: 'waiting',
+    'closed for good': 'waiting',
     proven: 'waiting',
     'heartbeat-reply': 'waiting',
     timer: 'connecting',
@@ -99,7 +101,7 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
     disconnect: 'closing',
     opened: 'closing',
     closed: 'disconnected',
-    impossible: 'closing',
+    'closed for good': 'disconnected',
     proven: 'closing',
     'heartbeat-reply': 'closing',
     timer: 'disconnected',
@@ -112,7 +114,7 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
     disconnect: 'disconnected',
     opened: 'suspended',
     closed: 'suspended',
-    impossible: 'suspended',
+    'closed for good': 'suspended',
     proven: 'suspended',
     'heartbeat-reply': 'suspended',
     timer: 'suspended',
@@ -123,8 +125,8 @@ const table: Record<Kind, Record<ConnectionEvent['type'], Kind>> = {
 }
 
 describe.each(Object.keys(table) as Kind[])('%s', (from) => {
-  test.each(Object.keys(events) as ConnectionEvent['type'][])('%s', (type) => {
-    expect(connectionTransition(states[from], events[type], options).state.kind).toBe(table[from][type])
+  test.each(Object.keys(events) as EventName[])('%s', (name) => {
+    expect(connectionTransition(states[from], events[name], options).state.kind).toBe(table[from][name])
   })
 })
 
@@ -153,6 +155,29 @@ test.each(['beat', 'wake', 'timer'] as const)(
   },
 )
 
+test.each<[string, ConnectionState, ConnectionEvent, object]>([
+  ['disconnecting while it opens', states.connecting, events.disconnect, { code: 1005, reason: '', wasClean: true }],
+  ['connecting while it closes', states.closing, events.connect, { code: 1005, reason: '', wasClean: true }],
+  ['a socket that does not open in time', states.connecting, events.timer, { reason: 'the socket did not open in time', wasClean: false }],
+  ['a silent server', { kind: 'connected', attempt: 0, heartbeatRef: '7' }, events.timer, { reason: 'heartbeat timeout', wasClean: false }],
+  ['a frozen page', states.connected, events.freeze, { reason: 'the page was frozen', wasClean: true }],
+])('the loss of %s', (_, state, event, lost) => {
+  expect(connectionTransition(state, event, options).effects).toContainEqual({ type: 'down', loss: lost })
+})
+
+test('connecting by hand and waking a frozen page start to count attempts again; waking a waiting one does not', () => {
+  const waiting: ConnectionState = { kind: 'waiting', attempt: 3, retryInMs: 100, cause: loss }
+  expect(connectionTransition(waiting, events.connect, options).state).toEqual({ kind: 'connecting', attempt: 0 })
+  expect(connectionTransition(states.suspended, events.wake, options).state).toEqual({ kind: 'connecting', attempt: 0 })
+  expect(connectionTransition(waiting, events.wake, options).state).toEqual({ kind: 'connecting', attempt: 3 })
+  expect(connectionTransition(waiting, events.proven, options).state).toBe(waiting)
+})
+
+test('a heartbeat is asked for once while one is on its way', () => {
+  const beaten: ConnectionState = { kind: 'connected', attempt: 0, heartbeatRef: '7' }
+  expect(connectionTransition(beaten, events.beat, options)).toEqual({ state: beaten, effects: [] })
+})
+
 test('a server that accepts and hangs up is backed off from; one that answered is not', () => {
   const opened = connectionTransition({ kind: 'connecting', attempt: 3 }, events.opened, options).state
   expect(connectionTransition(opened, events.closed, options).state).toMatchObject({ attempt: 4, retryInMs: 400 })
@@ -170,12 +195,14 @@ test('random walks: timer, socket and notices always match the state', () => {
     suspended: false,
   }
   fc.assert(
-    fc.property(fc.array(fc.constantFrom(...(Object.keys(events) as ConnectionEvent['type'][])), { maxLength: 60 }), (walk) => {
+    fc.property(fc.array(fc.constantFrom(...(Object.keys(events) as EventName[])), { maxLength: 60 }), (walk) => {
       let state: ConnectionState = disconnected
       let armed = false
       let sockets = 0
       let isUp = false
-      for (const type of walk) {
+      for (const name of walk) {
+        const event = events[name]
+        const { type } = event
         if (type === 'timer') {
           if (!armed) continue
           armed = false
@@ -183,7 +210,7 @@ test('random walks: timer, socket and notices always match the state', () => {
         // A socket that is gone says nothing more.
         if ((type === 'opened' || type === 'closed') && sockets === 0) continue
         if (type === 'closed') sockets--
-        const step = connectionTransition(state, type === 'heartbeat-reply' ? { type, ref: '1' } : events[type], options)
+        const step = connectionTransition(state, event, options)
         for (const effect of step.effects) {
           if (effect.type === 'timer') armed = effect.afterMs !== null
           if (effect.type === 'open-socket') sockets++
@@ -195,9 +222,8 @@ test('random walks: timer, socket and notices always match the state', () => {
           if (effect.type === 'down') isUp = false
         }
         state = step.state
-        if (type === 'impossible' && sockets > 0 && state.kind === 'disconnected') sockets = 0
-        expect(armed, `timer in ${state.kind} after ${type}`).toBe(state.kind !== 'disconnected' && state.kind !== 'suspended')
-        expect(sockets, `sockets in ${state.kind} after ${type}`).toBe(hasSocket[state.kind] ? 1 : 0)
+        expect(armed, `timer in ${state.kind} after ${name}`).toBe(state.kind !== 'disconnected' && state.kind !== 'suspended')
+        expect(sockets, `sockets in ${state.kind} after ${name}`).toBe(hasSocket[state.kind] ? 1 : 0)
         expect(isUp && state.kind !== 'connected' && state.kind !== 'closing').toBe(false)
       }
     }),

@@ -1,5 +1,6 @@
-import type { Loss } from './loss.ts'
-import { arm, go, type Transition, type Timer } from '../machine.ts'
+import { isFinal, type Loss } from './loss.ts'
+import { go, type Transition } from '@tidewire/protocol'
+import { arm, type Timer } from '../timer.ts'
 
 /**
  * The client's connection as a machine. Knows nothing of sockets or clocks.
@@ -27,16 +28,15 @@ export type ConnectionEvent =
   | { readonly type: 'connect' }
   | { readonly type: 'disconnect'; readonly code?: number | undefined; readonly reason?: string | undefined }
   | { readonly type: 'opened' }
+  /** The socket is gone or cannot be made. A loss that is final ends the attempts. */
   | { readonly type: 'closed'; readonly loss: Loss }
-  /** As `closed`, and trying again would end the same way. */
-  | { readonly type: 'impossible'; readonly loss: Loss }
-  /** Any sign that the server answers: a reply to a join, for one. */
+  /** The server answered, a join for example. */
   | { readonly type: 'proven' }
   | { readonly type: 'heartbeat-reply'; readonly ref: string }
   | { readonly type: 'timer'; readonly ref: string }
   /** Send a heartbeat now, unless one is on its way. */
   | { readonly type: 'beat'; readonly ref: string }
-  /** The page is visible again, the network is back, the clock jumped: find out at once where we stand. */
+  /** The page is visible again, the network is back or the clock jumped: probe the connection at once. */
   | { readonly type: 'wake'; readonly ref: string }
   | { readonly type: 'freeze' }
 
@@ -44,7 +44,7 @@ export type ConnectionEffect =
   | { readonly type: 'open-socket' }
   /** Close in an orderly way and go on listening for the end. */
   | { readonly type: 'close-socket'; readonly code: number | undefined; readonly reason: string | undefined }
-  /** Close and forget: whatever it still says is not heard. */
+  /** Close, and ignore its further events. */
   | { readonly type: 'drop-socket'; readonly reason: string }
   | { readonly type: 'send-heartbeat'; readonly ref: string }
   | { readonly type: 'heartbeat-missed' }
@@ -82,10 +82,8 @@ export function connectionTransition(state: ConnectionState, event: ConnectionEv
       if (!isOpening) return go(state)
       return go({ kind: 'connected', attempt: state.attempt, heartbeatRef: null }, arm(options.heartbeatIntervalMs), { type: 'up' })
     case 'closed':
-      if (isOpening || kind === 'connected') return lose(state, event.loss, options)
-      return kind === 'closing' ? go(disconnected, arm(null), down(event.loss)) : go(state)
-    case 'impossible':
-      return isOpening ? go(disconnected, arm(null), down(event.loss)) : go(state)
+      if (kind === 'closing' || (isOpening && isFinal(event.loss))) return go(disconnected, arm(null), down(event.loss))
+      return isOpening || kind === 'connected' ? lose(state, event.loss, options) : go(state)
     case 'disconnect':
       if (kind === 'closing') return go(state)
       if (kind !== 'connected') return end(state, disconnected, DISCONNECTED)

@@ -10,7 +10,7 @@ import {
 import { quoteBigNumbers } from '../listen/change-values.ts'
 import type { RealtimeClientOptions, ResolvedOptions } from '../options.ts'
 
-/** What is read of a frame that is neither text nor bytes, such as a Blob: an empty one, which is refused. */
+/** Stands for a frame that is neither text nor bytes, such as a Blob. It is refused as empty. */
 const NOTHING = new Uint8Array()
 
 /** How the messages of one connection are written and read: with the user's `encode` and `decode`, else as the version says. */
@@ -38,7 +38,7 @@ export class Frames {
     }
   }
 
-  /** Reads a frame. What cannot be read goes to `refuse`, with a code or what was thrown. */
+  /** Reads a frame. `refuse` gets the code, or what was thrown, of one that cannot be read. */
   receive(data: unknown, take: (message: Message) => void, refuse: (cause: unknown) => void): void {
     const { decode } = this.#given
     if (decode !== undefined) {

@@ -2,7 +2,7 @@ import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { describe, expect, test } from 'vitest'
 import { Client as RealtimeClient } from '../client.ts'
 
-/** A client whose sockets fail before they open, as a browser shows it. */
+/** A client with sockets that fail before they open, as a browser shows it. */
 async function fail(answer: FakeRuntime['answer'], url = 'wss://user:secret@host/realtime/v1') {
   const runtime = new FakeRuntime()
   const server = new ScriptedServer(runtime)

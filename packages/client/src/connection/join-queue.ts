@@ -24,7 +24,7 @@ export class JoinQueue {
     } else this.#queue.set(channel, done)
   }
 
-  /** The next one begins if `isUp`; without a connection those in the queue are about to hear of that. */
+  /** The next one begins if `isUp`; without a connection `down` is about to end those in the queue. */
   leave(channel: HostedChannel, isUp: boolean): void {
     this.#joining.delete(channel)
     this.#queue.delete(channel)

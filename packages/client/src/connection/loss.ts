@@ -14,7 +14,7 @@ export function isFinal({ fault }: Loss): boolean {
   return fault !== undefined && fault !== 'unreachable'
 }
 
-/** What channels give their subscribers when the socket is gone. */
+/** The error that channels report when the socket is gone. */
 export function lossError(loss: Loss): RealtimeError {
   const { code, reason, wasClean, fault } = loss
   const text = code === undefined || fault !== undefined ? reason : `socket closed: ${code}${reason && ` (${reason})`}`

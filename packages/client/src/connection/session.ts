@@ -1,4 +1,4 @@
-import { isJsonObject, PHOENIX_TOPIC, RealtimeError, type Message } from '@tidewire/protocol'
+import { isJsonObject, Machine, PHOENIX_TOPIC, RealtimeError, type Message, type TimerHandle } from '@tidewire/protocol'
 import { ChannelRegistry } from './channel-registry.ts'
 import { Clock } from './clock.ts'
 import {
@@ -13,7 +13,7 @@ import { Frames } from './frames.ts'
 import { JoinQueue } from './join-queue.ts'
 import { callSafely } from '../listen/listeners.ts'
 import { lossError } from './loss.ts'
-import { machine, singleTimer, type Machine } from '../machine.ts'
+import { singleTimer } from '../timer.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from '../options.ts'
 import type { ChannelHost, HostedChannel } from '../channel/ports.ts'
 import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
@@ -23,10 +23,10 @@ import { Transport, type TransportPort } from './transport.ts'
 const CLOSE_TIMEOUT_MS = 1500
 /** Messages of `push` that wait for a connection; beyond this the oldest is dropped. */
 const MOST_HELD = 100
-/** What these say is not written to a log: they carry the token. */
+/** Their payloads are not written to a log: they carry the token. */
 const SECRET_EVENTS = ['phx_join', 'access_token']
 
-/** What a client is on the wire: its connection, its token, and the channels by topic. The client of the users stands before it. */
+/** A client on the wire: its connection, its token, and its channels by topic. `RealtimeClient` is its public face. */
 export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly given: RealtimeClientOptions
   readonly options: ResolvedOptions
@@ -38,17 +38,16 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   readonly #joins: JoinQueue
   heartbeatCallback: HeartbeatCallback
   readonly stateListeners: Set<(state: ConnectionState) => void> = new Set()
-  /** How many refs were given out. */
+  /** The last ref that was given out. */
   ref = 0
 
-  readonly #connection: Machine<ConnectionState, ConnectionEvent>
+  readonly #connection: Machine<ConnectionState, ConnectionEvent, ConnectionEffect>
   readonly #frames: Frames
   readonly #transport: Transport
   readonly #emptyTimer: (afterMs: number | null) => void
   #held: Message[] = []
   #heartbeatSentMs = 0
   #disconnects: ((result: 'ok' | 'timeout') => void)[] = []
-  #unwatch: (() => void) | null = null
 
   constructor(endPoint: string, given: RealtimeClientOptions, runtime: Runtime) {
     this.given = given
@@ -62,9 +61,9 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       this.drive({ type: overslept && this.isUp ? 'wake' : 'timer', ref: this.nextRef() }),
     )
     const options = { ...this.options, closeTimeoutMs: CLOSE_TIMEOUT_MS }
-    this.#connection = machine(
+    this.#connection = new Machine(
       disconnected,
-      (state, event: ConnectionEvent) => connectionTransition(state, event, options),
+      (state, event) => connectionTransition(state, event, options),
       (effect) => this.#perform(effect, timer),
     )
     this.#emptyTimer = singleTimer(this, () => void this.disconnect())
@@ -107,11 +106,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     )
   }
 
-  nowMs(): number {
-    return this.runtime.nowMs()
-  }
-
-  setTimer(run: () => void, afterMs: number): () => void {
+  setTimer(run: () => void, afterMs: number): TimerHandle {
     return this.clock.setTimer(run, afterMs)
   }
 
@@ -139,7 +134,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime.report(error)
   }
 
-  /** For a channel. The wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
+  /** For a channel. A wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
   connect(): void {
     if (this.state.kind !== 'waiting') this.connectNow()
   }
@@ -211,10 +206,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { state } = this
     const { kind } = state
     if (kind !== before) for (const callback of this.stateListeners) this.#call('state', () => callback(state))
-    if (this.#isWanted !== (this.#unwatch !== null)) {
-      if (this.#isWanted) this.#wakeUp()
-      else this.#fallAsleep()
-    }
+    if (this.#isWanted !== this.clock.isRunning) this.#startOrStop()
     if (before === 'closing' && kind !== 'closing')
       for (const resolve of this.#disconnects.splice(0)) resolve(event.type === 'timer' ? 'timeout' : 'ok')
   }
@@ -236,17 +228,15 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     else this.registry.find(topic)?.receive(message)
   }
 
-  #wakeUp(): void {
-    this.clock.start()
-    this.#unwatch = this.runtime.watch((what) => (what === 'wake' ? this.check(what) : this.drive({ type: what })))
-    this.auth.activate()
-  }
-
-  #fallAsleep(): void {
-    this.clock.stop()
-    this.#unwatch?.()
-    this.#unwatch = null
-    this.auth.deactivate()
+  /** Clock and token run while the client is in use. */
+  #startOrStop(): void {
+    if (this.#isWanted) {
+      this.clock.start((what) => (what === 'wake' ? this.check(what) : this.drive({ type: what })))
+      this.auth.activate()
+    } else {
+      this.clock.stop()
+      this.auth.deactivate()
+    }
   }
 
   #perform(effect: ConnectionEffect, timer: (afterMs: number | null) => void): void {
@@ -254,13 +244,13 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
       case 'timer':
         return timer(effect.afterMs)
       case 'open-socket':
-        return this.#transport.open()
+        return void this.#transport.open()
       case 'close-socket':
         return this.#transport.close(effect.code, effect.reason)
       case 'drop-socket':
         return this.#transport.drop(effect.reason)
       case 'send-heartbeat':
-        this.#heartbeatSentMs = this.nowMs()
+        this.#heartbeatSentMs = this.runtime.nowMs()
         this.#tryWrite({ joinRef: null, ref: effect.ref, topic: PHOENIX_TOPIC, event: 'heartbeat', payload: {} })
         this.#heard('sent')
         return this.#prefetchToken()
@@ -293,7 +283,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     const { state } = this
     if (state.kind !== 'connected' || state.heartbeatRef !== ref) return
     this.drive({ type: 'heartbeat-reply', ref })
-    this.#heard(isJsonObject(payload) && payload['status'] === 'ok' ? 'ok' : 'error', this.nowMs() - this.#heartbeatSentMs)
+    this.#heard(isJsonObject(payload) && payload['status'] === 'ok' ? 'ok' : 'error', this.runtime.nowMs() - this.#heartbeatSentMs)
   }
 
   #heard(...news: Parameters<HeartbeatCallback>): void {
@@ -306,6 +296,6 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
 
   /** Another part of the application may have refreshed the token; joined channels should not run into the old one's end. */
   #prefetchToken(): void {
-    if (this.options.canRefresh) this.auth.need(() => {})
+    this.auth.need(() => {})
   }
 }

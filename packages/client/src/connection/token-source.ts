@@ -1,35 +1,35 @@
-import { RealtimeError } from '@tidewire/protocol'
+import { Machine, RealtimeError, type TimerPort } from '@tidewire/protocol'
 import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
-import { machine, singleTimer, type Machine } from '../machine.ts'
+import type { Runtime } from '../runtime.ts'
+import { singleTimer } from '../timer.ts'
 
 type Done = (error?: RealtimeError) => void
 
-export interface TokenPort {
+export interface TokenPort extends TimerPort {
   readonly given: { readonly accessToken?: () => Promise<string | null> }
   readonly options: { readonly accessTokenTimeoutMs: number }
-  setTimer(run: () => void, afterMs: number): () => void
-  nowMs(): number
+  readonly runtime: Pick<Runtime, 'nowMs'>
   tokenChanged(): void
   log(kind: string, text: string, data?: unknown): void
 }
 
-/** The user's token, and those who wait for it. */
+/** The user's token, and the callbacks that wait for it. */
 export class TokenSource {
   readonly #port: TokenPort
-  readonly #machine: Machine<TokenState, TokenEvent>
+  readonly #machine: Machine<TokenState, TokenEvent, TokenEffect>
   #waiters: Done[] = []
 
   constructor(port: TokenPort) {
     this.#port = port
-    const timer = singleTimer(port, () => this.#send('timer'))
+    const timer = singleTimer(port, () => this.#machine.send({ type: 'timer' }))
     const options = {
       hasCallback: port.given.accessToken !== undefined,
       deadlineMs: port.options.accessTokenTimeoutMs,
       expiresAtMs: expiryOfJwt,
     }
-    this.#machine = machine(
+    this.#machine = new Machine(
       noToken,
-      (state, event: TokenEvent) => tokenTransition(state, event, options),
+      (state, event) => tokenTransition(state, event, { ...options, nowMs: port.runtime.nowMs() }),
       (effect) => this.#perform(effect, timer),
     )
   }
@@ -41,28 +41,23 @@ export class TokenSource {
   /** Calls back once the token is known to be fresh; at once without a callback to ask. */
   need(done: Done): void {
     this.#waiters.push(done)
-    this.#send('need')
+    this.#machine.send({ type: 'need' })
   }
 
   /** Sets the token, or asks for it again. */
   set(value: string | null, done: Done): void {
     this.#waiters.push(done)
-    if (value === null) this.#send('refresh')
-    else this.#machine.send({ type: 'set', value, nowMs: this.#port.nowMs() })
+    this.#machine.send(value === null ? { type: 'refresh' } : { type: 'set', value })
   }
 
   /** The client is in use: the token is replaced ahead of its end. */
   activate(): void {
-    this.#send('activate')
+    this.#machine.send({ type: 'activate' })
   }
 
   /** The client is not in use: no callback is asked, and all waiters are released. */
   deactivate(): void {
     this.#machine.send({ type: 'deactivate' })
-  }
-
-  #send(type: 'timer' | 'need' | 'refresh' | 'activate'): void {
-    this.#machine.send({ type, nowMs: this.#port.nowMs() })
   }
 
   #perform(effect: TokenEffect, timer: (afterMs: number | null) => void): void {
@@ -71,11 +66,11 @@ export class TokenSource {
       case 'timer':
         return timer(effect.afterMs)
       case 'ask':
-        return this.#ask(effect.id)
+        return void this.#ask(effect.id)
       case 'changed':
         return port.tokenChanged()
       case 'stale':
-        return port.log('error', 'access token not refreshed; the known one is used', effect.cause)
+        return port.log('error', 'access token not refreshed', effect.cause)
       case 'ready':
         return this.#answer()
       case 'unavailable': {
@@ -86,16 +81,14 @@ export class TokenSource {
     }
   }
 
-  #ask(id: number): void {
-    const failed = (cause: unknown): void => this.#machine.send({ type: 'failed', id, cause, nowMs: this.#port.nowMs() })
+  async #ask(id: number): Promise<void> {
+    let event: TokenEvent
     try {
-      Promise.resolve(this.#port.given.accessToken!()).then(
-        (value) => this.#machine.send({ type: 'answered', id, value: value ?? null, nowMs: this.#port.nowMs() }),
-        failed,
-      )
+      event = { type: 'answered', id, value: (await this.#port.given.accessToken!()) ?? null }
     } catch (cause) {
-      failed(cause)
+      event = { type: 'failed', id, cause }
     }
+    this.#machine.send(event)
   }
 
   #answer(error?: RealtimeError): void {

@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 import { addressOf } from './endpoint.ts'
-import { handshakeLoss, isFinal, type Loss } from './loss.ts'
+import { handshakeLoss, type Loss } from './loss.ts'
 import type { WebSocketLike, WebSocketLikeConstructor } from '../runtime.ts'
 
 /** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
@@ -10,15 +10,15 @@ export interface TransportPort {
   readonly url: string
   /** The WebSocket to use, or a promise of one that must be loaded first. Throws or rejects when there is none. */
   readonly socketClass: WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
-  /** The socket is open, is gone, or cannot be made. */
-  drive(event: { readonly type: 'opened' } | { readonly type: 'closed' | 'impossible'; readonly loss: Loss }): void
+  /** The socket is open, or it is gone or cannot be made. */
+  drive(event: { readonly type: 'opened' } | { readonly type: 'closed'; readonly loss: Loss }): void
   received(data: unknown): void
   /** The status of the socket's address over HTTP; `null` when nothing answers. Never rejects. */
   probe(): Promise<number | null>
   log(kind: string, text: string, data?: unknown): void
 }
 
-/** The socket of the moment, and what platforms differ in about it. A socket that was dropped is not heard any more. */
+/** The current socket, with the differences of the platforms. Events of a socket that was dropped are ignored. */
 export class Transport {
   readonly #port: TransportPort
   #socket: WebSocketLike | null = null
@@ -31,28 +31,18 @@ export class Transport {
     this.#port = port
   }
 
-  open(): void {
+  /** At once, unless the WebSocket must be loaded first. */
+  async open(): Promise<void> {
     const attempt = ++this.#attempt
-    const use = (SocketClass: WebSocketLikeConstructor): void => {
-      if (this.#attempt !== attempt) return
-      try {
-        this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
-      } catch (cause) {
-        impossible(cause)
-      }
-    }
-    const impossible = (cause: unknown): void => {
+    try {
+      const found = this.#port.socketClass
+      const SocketClass = found instanceof Promise ? await found : found
+      if (this.#attempt === attempt) this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
+    } catch (cause) {
       if (this.#attempt !== attempt) return
       this.#port.log('error', 'WebSocket not available', cause)
       const reason = `WebSocket not available: ${cause instanceof Error ? cause.message : String(cause)}`
-      this.#port.drive({ type: 'impossible', loss: { reason, wasClean: false, fault: 'no-transport' } })
-    }
-    try {
-      const found = this.#port.socketClass
-      if (found instanceof Promise) found.then(use, impossible)
-      else use(found)
-    } catch (cause) {
-      impossible(cause)
+      this.#port.drive({ type: 'closed', loss: { reason, wasClean: false, fault: 'no-transport' } })
     }
   }
 
@@ -60,7 +50,7 @@ export class Transport {
   send(data: string | ArrayBufferLike | ArrayBufferView): void {
     const socket = this.#socket
     try {
-      // One that is closing takes what it is given, and drops it.
+      // A closing socket takes a message and drops it.
       if (socket === null || socket.readyState > OPEN) throw new Error('it is closing')
       socket.send(data)
     } catch (cause) {
@@ -127,6 +117,6 @@ export class Transport {
     }
     if (this.#attempt !== attempt) return
     const explained = status === undefined ? loss : handshakeLoss(loss, status, addressOf(this.#port.url), !this.#wasOpen)
-    this.#port.drive({ type: isFinal(explained) ? 'impossible' : 'closed', loss: explained })
+    this.#port.drive({ type: 'closed', loss: explained })
   }
 }

@@ -11,7 +11,7 @@ export const defaultRuntime: Runtime = {
   random: () => Math.random(),
   setTimer(run, afterMs) {
     const timer = setTimeout(run, afterMs)
-    return () => clearTimeout(timer)
+    return { cancel: () => clearTimeout(timer) }
   },
   webSocket() {
     // React Native had none for long; without it every broadcast would be dropped as malformed.

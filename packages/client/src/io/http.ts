@@ -9,14 +9,9 @@ export async function http(
 ): Promise<HttpAnswer> {
   const abort = new AbortController()
   const timer = setTimeout(() => abort.abort(), timeoutMs)
-  const method = body === undefined ? 'GET' : 'POST'
+  const request: RequestInit = body === undefined ? { cache: 'no-store' } : { method: 'POST', body: body as BodyInit }
   try {
-    const response = await (fetch ?? globalThis.fetch)(url, {
-      method,
-      headers,
-      ...(body === undefined ? { cache: 'no-store' } : { body: body as BodyInit }),
-      signal: abort.signal,
-    })
+    const response = await (fetch ?? globalThis.fetch)(url, { ...request, headers, signal: abort.signal })
     const { ok, status, statusText } = response
     // Mocks of fetch have what realtime-js asks for, and no more.
     if (!ok) return { status, statusText, body: await (response.text?.() ?? response.json().then(JSON.stringify)) }

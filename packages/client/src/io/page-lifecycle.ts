@@ -1,12 +1,12 @@
 import type { PageLifecycle } from '../runtime.ts'
 
-/** What is asked of `window` and `document`; both are missing in Node and in workers. */
+/** `window` and `document`, as far as they are used; both are missing in Node and in workers. */
 interface Page {
   addEventListener?(type: string, listener: (event: { readonly persisted?: boolean }) => void): void
   removeEventListener?(type: string, listener: (event: { readonly persisted?: boolean }) => void): void
 }
 
-/** Watches page and network. Returns what takes every listener back. */
+/** Watches page and network. Returns the function that removes every listener. */
 export function watchPageLifecycle(changed: (what: PageLifecycle) => void): () => void {
   const page = globalThis as Page
   const { document } = globalThis as { readonly document?: Page & { readonly visibilityState?: string } }

@@ -49,7 +49,7 @@ export function workerTimers({
       }
       const timer = setTimeout(fire, afterMs)
       due.set(fire, Date.now() + afterMs)
-      return cancel
+      return { cancel }
     },
   }
 }

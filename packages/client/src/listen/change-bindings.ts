@@ -41,7 +41,7 @@ function isEcho(sent: Filter, echoed: Filter): boolean {
   return (['event', 'schema', 'table', 'filter'] as const).every((key) => (sent[key] ?? null) === (echoed[key] ?? null))
 }
 
-/** A builder is written out now: what is added to it later is not part of the join. */
+/** Builds a filter now: conditions that are added to its builder later are not part of the join. */
 export function plainFilter(filter: object): Binding['filter'] {
   const { filter: given } = filter as { readonly filter?: ChangeFilter['filter'] }
   const built = typeof given === 'function' ? given(new RealtimePostgresFilterBuilder()) : given

@@ -135,7 +135,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.#listen(wanted, filter, callback, options)
   }
 
-  /** Takes listeners back: those of this callback, or all of the type. */
+  /** Removes listeners: those of this callback, or all of the type. */
   off(type: 'broadcast' | 'presence' | 'postgres_changes' | 'system', callback?: (payload: never) => void): this {
     this.#channel.listeners.remove(type, (binding) => callback === undefined || binding.callback === callback)
     return this
@@ -167,7 +167,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('presence', { event: 'leave' }, listener as (event: RealtimePresenceLeavePayload<Untyped>) => void, options)
   }
 
-  /** What was tracked under a key was replaced; it is also reported as a join and a leave. */
+  /** The payload tracked under a key was replaced. It is also reported as a join and a leave. */
   onPresenceUpdate(callback: (key: string, previous: Presence<Meta>[], current: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceUpdatePayload<Meta>): void => callback(event.key, event.previousPresences, event.newPresences)
     return this.on('presence', { event: 'update' }, listener as (event: RealtimePresenceUpdatePayload<Untyped>) => void, options)
@@ -191,14 +191,14 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.#listen('rejoin', { event: '*' }, callback, options)
   }
 
-  /** After each rejoin that may have missed something: the one place to fetch again. */
+  /** After each rejoin that may have missed something: fetch again here. */
   onGap(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: 'gap' }, callback, options)
   }
 
   /**
-   * Called when something goes wrong with the channel: a join is refused or lost, changes are refused or withheld
-   * (`error.code` says why, `error.hint` what mends it); with `null` when it is over.
+   * Called when a join is refused or lost, or changes are refused or withheld (`error.code` says why, `error.hint` what mends
+   * it); with `null` when that is over.
    */
   onError(callback: (error: RealtimeError | null) => void, options: ListenOptions = {}): this {
     return this.#listen('error', { event: '*' }, callback, options)
@@ -239,7 +239,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     const { listeners, host, topic } = this.#channel
     const binding: Binding = { type, filter: plainFilter(filter), callback }
     if (type === 'postgres_changes' && listeners.of(type).some((other) => isSameFilter(other.filter, binding.filter))) {
-      host.log('channel', `ignored a second listener for equal changes on ${topic}`, binding.filter)
+      host.log('channel', `ignored an equal listener on ${topic}`, binding.filter)
       return this
     }
     listeners.add(binding, signal)

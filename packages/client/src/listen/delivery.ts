@@ -7,7 +7,7 @@ import type { BigNumbers } from '../options.ts'
 import type { PresenceEvent } from './payloads.ts'
 import { validated, type Schemas } from './schema.ts'
 
-/** Returns a promise when a validator takes its time. `refuse` hears what a validator found wrong. */
+/** Returns a promise when a validator takes its time. `refuse` gets what a validator found wrong. */
 export function deliverBroadcast(
   listeners: Listeners,
   payload: unknown,

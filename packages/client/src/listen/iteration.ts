@@ -1,6 +1,6 @@
 import { RealtimeError } from '@tidewire/protocol'
 
-/** What becomes of items that were not taken yet, and when an iteration ends. */
+/** How an iteration ends, and how it buffers. */
 export interface IterationOptions {
   /** Ends the iteration. */
   signal?: AbortSignal
@@ -22,14 +22,14 @@ export function iterate<Item>(
   const over = new AbortController()
   let items: Item[] = []
   let failure: RealtimeError | undefined
-  let waiting: { resolve(result: IteratorResult<Item>): void; reject(error: Error): void }[] = []
+  let waiting: ((result: IteratorResult<Item>) => void)[] = []
 
   const end = (error?: RealtimeError): void => {
     if (over.signal.aborted) return
     failure = error
     signal?.removeEventListener('abort', onAbort)
     over.abort()
-    for (const waiter of waiting) waiter.resolve({ done: true, value: undefined })
+    for (const resolve of waiting) resolve({ done: true, value: undefined })
     waiting = []
   }
   const onAbort = (): void => {
@@ -37,8 +37,8 @@ export function iterate<Item>(
     end()
   }
   const take = (item: Item): void => {
-    const waiter = waiting.shift()
-    if (waiter !== undefined) return waiter.resolve({ done: false, value: item })
+    const resolve = waiting.shift()
+    if (resolve !== undefined) return resolve({ done: false, value: item })
     if (items.length < buffer) items.push(item)
     else if (overflow === 'error') end(new RealtimeError('buffer-overflow', `More than ${buffer} items waited.`))
     else if (overflow === 'drop-oldest') items = [...items.slice(1), item]
@@ -61,7 +61,7 @@ export function iterate<Item>(
         isFirst = false
         first()
       }
-      return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
+      return new Promise((resolve) => waiting.push(resolve))
     },
     return() {
       onAbort()

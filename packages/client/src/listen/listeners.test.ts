@@ -3,7 +3,7 @@ import { settle } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
 import { Listeners } from './listeners.ts'
 
-test('calls in the order of registration; one that throws is reported and hurts nobody', async () => {
+test('calls in the order of registration; one that throws is reported and the others are called', async () => {
   const errors: RealtimeError[] = []
   const heard: string[] = []
   const listeners = new Listeners((error) => errors.push(error))

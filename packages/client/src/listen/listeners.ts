@@ -10,18 +10,18 @@ export interface Binding {
   id?: number | string
 }
 
-/** What takes a binding's listener off its signal, which may live long. */
+/** Removes a binding's listener from its signal, which may live long. */
 const letGo = new WeakMap<Binding, () => void>()
 
 /**
- * Who listens to what on one channel, in the order of registration. Lists are replaced, never changed, so that a
+ * The listeners of one channel by type, in the order of registration. Lists are replaced, never changed, so that a
  * listener may add or remove others while a message is delivered.
  */
 export class Listeners {
   readonly bindings: { [type: string]: Binding[] } = Object.create(null) as { [type: string]: Binding[] }
   readonly #report: (error: RealtimeError) => void
 
-  /** `report` hears of listeners that throw; the others still get the message. */
+  /** `report` gets the error of a listener that threw; the others still get the message. */
   constructor(report: (error: RealtimeError) => void) {
     this.#report = report
   }
@@ -47,7 +47,7 @@ export class Listeners {
     for (const binding of all.filter(matches)) letGo.get(binding)?.()
   }
 
-  /** Calls who wants all events, and who wants this one. */
+  /** Calls the listeners of this event and those of all events. */
   emit(type: string, event: unknown, payload: unknown): void {
     const name = typeof event === 'string' ? event.toLowerCase() : null
     for (const binding of this.of(type)) if (binding.event === '*' || binding.event === name) this.notify(binding, payload)
@@ -62,7 +62,7 @@ export class Listeners {
   }
 }
 
-/** Calls a piece of the user's code; nothing that it does reaches us. */
+/** Calls the user's code. What it throws, now or later, goes to `report`. */
 export function callSafely(what: string, run: () => unknown, report: (error: RealtimeError) => void): void {
   try {
     const result = run()

@@ -15,7 +15,7 @@ export interface BroadcastMessage<Payload = Untyped, Event extends string = stri
   meta?: BroadcastMeta
 }
 
-/** What was done to a row. */
+/** The kind of change to a row. */
 export type ChangeEvent = 'INSERT' | 'UPDATE' | 'DELETE'
 
 interface ChangeBase {
@@ -25,14 +25,14 @@ interface ChangeBase {
   errors: string[]
 }
 
-/** A row that is new. */
+/** An inserted row. */
 export type RealtimePostgresInsertPayload<Row extends object> = ChangeBase & { eventType: 'INSERT'; new: Row; old: {} }
 /**
- * A row that was changed. `old` holds its replica identity: the key or, with REPLICA IDENTITY FULL, all columns. With Row
+ * An updated row. `old` holds its replica identity: the key or, with REPLICA IDENTITY FULL, all columns. With Row
  * Level Security it is the key alone, unless the policies are made of the row's columns and claims and are true for the old row.
  */
 export type RealtimePostgresUpdatePayload<Row extends object> = ChangeBase & { eventType: 'UPDATE'; new: Row; old: Partial<Row> }
-/** A row that is gone. `old` as with an update. */
+/** A deleted row. `old` as with an update. */
 export type RealtimePostgresDeletePayload<Row extends object> = ChangeBase & { eventType: 'DELETE'; new: {}; old: Partial<Row> }
 /** A change of a row, discriminated by `eventType`. */
 export type RealtimePostgresChangesPayload<Row extends object> =

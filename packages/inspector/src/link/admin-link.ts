@@ -11,8 +11,8 @@ const RENEW_BEFORE_MS = 60_000
 const SHORTEST_WAIT_MS = 5_000
 
 /**
- * The admin channel over a client of ours, which keeps the socket, its heartbeats and its reconnects. The channel itself
- * is none of the client's: its events and replies are the protocol's, not an application's.
+ * The admin channel over a `RealtimeClient`, which keeps the socket, its heartbeats and its reconnects. The channel itself is
+ * driven here: its events and replies are not those of an application.
  */
 export class AdminLink implements Link {
   readonly #client: RealtimeClient
@@ -95,7 +95,7 @@ export class AdminLink implements Link {
   }
 
   /**
-   * Asks for a newer key, for the next attempt too: without one a page that slept would knock with the old one for ever.
+   * Asks for a newer key, for the next attempt too: without one a page that slept would try the expired one forever.
    * Where the server answers HTTP and takes no socket, the key is at fault.
    */
   async #renew(): Promise<void> {
@@ -127,7 +127,7 @@ export class AdminLink implements Link {
   }
 }
 
-/** The browser's WebSocket, opened with the key of the moment. */
+/** The browser's WebSocket, opened with the current key. */
 function keyedSocket(token: () => string): WebSocketLikeConstructor {
   return class extends WebSocket {
     constructor(address: string | URL) {

@@ -38,7 +38,7 @@ export class DemoCursor {
   }
 }
 
-/** The position of a cursor without a hand on it, so many milliseconds after it began: it wanders and comes back. */
+/** The position of a cursor that the user does not move, so many milliseconds after its start: it wanders and comes back. */
 export function pathAt(passedMs: number): Point {
   const turn = passedMs / 1_400
   return { x: 0.5 + 0.34 * Math.sin(turn), y: 0.52 + 0.3 * Math.sin(turn * 1.7 + 0.8) }

@@ -6,7 +6,7 @@ export interface Outgoing {
   readonly join_ref: string
 }
 
-/** The server answered, and the answer was no. */
+/** The server refused. */
 export class Refusal extends Error {}
 
 const ANSWER_WITHIN_MS = 15_000
@@ -27,7 +27,7 @@ export class Questions {
     this.#send = send
   }
 
-  /** What is asked from now on belongs to this join. */
+  /** Later pushes belong to this join. */
   join(payload: object): Promise<unknown> {
     this.#joinRef = `admin-${this.#lastRef + 1}`
     return this.ask('phx_join', payload)

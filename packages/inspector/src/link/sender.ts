@@ -1,7 +1,7 @@
 import { RealtimeClient, type RealtimeChannel } from '@tidewire/client'
 import { decodeServerFrame, isJsonObject, type Message } from '@tidewire/protocol'
 
-/** What became of something that the composer sent. */
+/** The outcome of a message of the composer. */
 export interface Sent {
   readonly ok: boolean
   readonly text: string
@@ -10,7 +10,7 @@ export interface Sent {
 /** Sends as an application would: with a key of applications, over a connection of its own. */
 export class Sender {
   readonly #client: RealtimeClient
-  /** Why the server did not take what was sent last, in its own words: the client gives applications only the fact. */
+  /** Why the server refused the last message, in its own words: the client reports to applications only that it did. */
   #refusal: string | null = null
   #tracked: { readonly channel: RealtimeChannel; readonly topic: string } | null = null
 
@@ -81,7 +81,7 @@ export class Sender {
   }
 }
 
-/** The sentence of a reply or a system message that says no. */
+/** The sentence of a refusal, in a reply or a system message. */
 function refusalIn({ event, payload }: Message): string | null {
   if ((event !== 'phx_reply' && event !== 'system') || !isJsonObject(payload) || payload['status'] !== 'error') return null
   const { response, message } = payload
@@ -89,7 +89,7 @@ function refusalIn({ event, payload }: Message): string | null {
   return typeof reason === 'string' && reason !== '' ? reason : null
 }
 
-/** Resolves once the channel is joined; rejects with what the server said, without trying again. */
+/** Resolves once the channel is joined; rejects with the server's reason, without trying again. */
 function joined(channel: RealtimeChannel): Promise<void> {
   return new Promise((resolve, reject) => {
     channel.subscribe((status, error) => {

@@ -1,6 +1,6 @@
 import type { InspectorSession } from '@tidewire/protocol'
 
-/** What the page connects with. */
+/** The key that the page connects with. */
 export interface Key {
   readonly token: string
   /** Unix milliseconds; `null` when it is not known. */
@@ -20,7 +20,7 @@ export type Session =
 const STORED = 'tidewire-admin-key'
 const LONGEST_REASON = 300
 
-/** Asks the server for a key of its own page (`dev` gives one). One that was typed in this tab goes before it. */
+/** Asks the server for a key of its own page (`dev` gives one). One that was typed in this tab comes first. */
 export async function openSession(): Promise<Session> {
   let response: Response
   try {

@@ -1,7 +1,7 @@
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { AdminConnection } from '@tidewire/protocol'
 
-/** So many of those that are gone stay to be looked at. */
+/** So many closed connections stay in the list. */
 const MOST_CLOSED = 50
 
 /** The connections of the server, and the last ones that closed. */

@@ -23,7 +23,7 @@ export interface TimeLine {
   readonly p95: (number | null)[]
 }
 
-/** What the server measured of itself, over the last ten minutes. */
+/** The server's own measurements of the last ten minutes. */
 export class Figures {
   readonly #ticks: Signal<readonly AdminTick[]> = signal([])
 

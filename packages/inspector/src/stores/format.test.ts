@@ -27,24 +27,24 @@ describe('numbers in a narrow column', () => {
     [1_500, '1.5 s'],
   ])('times %d', (value, expected) => expect(milliseconds(value)).toBe(expected))
 
-  test('tells how long ago, and never the future', () => {
+  test('says how long ago, and never the future', () => {
     expect([0, 59_000, 61_000, 7_300_000, 180_000_000].map((passed) => ago(0, passed))).toEqual(['0 s', '59 s', '1 min', '2 h', '2 d'])
     expect(ago(5_000, 0)).toBe('0 s')
   })
 
-  test('tells how far away a moment is, on either side of now', () => {
+  test('says how far away a moment is, on either side of now', () => {
     expect(fromNow(0, 61_000)).toBe('1 min ago')
     expect(fromNow(7_200_000, 0)).toBe('in 2 h')
     expect(fromNow(5, 5)).toBe('0 s ago')
   })
 
-  test('tells a date, also the last one that there is', () => {
+  test('writes a date, also the last one that there is', () => {
     expect(dateTime(new Date(2026, 0, 2, 3, 4, 5).getTime())).toBe('Jan 2, 2026, 03:04:05')
     expect(dateTime(8.64e15)).toMatch(/275760/)
     expect(dateTime(-8.64e15)).toMatch(/271822/)
   })
 
-  test('tells the time to the millisecond', () => {
+  test('writes the time to the millisecond', () => {
     expect(clock(new Date(2026, 0, 2, 3, 4, 5, 6).getTime())).toBe('03:04:05.006')
   })
 })

@@ -1,4 +1,4 @@
-/** Numbers as a reader wants them in a narrow column. */
+/** Numbers for a narrow column. */
 
 export function count(value: number): string {
   if (value < 10_000) return String(Math.round(value))

@@ -1,8 +1,8 @@
 import { ADMIN_ROLE } from '@tidewire/protocol'
 
 /**
- * What can be seen to be wrong with a key without its secret; `null` when nothing is. A browser does not learn why a socket
- * was refused, so the page looks for itself.
+ * The fault of a key that shows without its secret; `null` when there is none. A browser does not learn why a socket was
+ * refused, so the page checks the key itself.
  */
 export function keyFault(key: string, nowMs: number): string | null {
   const claims = claimsOf(key)

@@ -53,13 +53,13 @@ describe('the log', () => {
     expect([log.shown.value.entries.length, log.total.value, log.waiting.value]).toEqual([0, 0, 0])
   })
 
-  test('tells each change once, also when nothing passes the filter', () => {
+  test('notifies once of each change, also when nothing passes the filter', () => {
     const log = new LogStore()
     log.setFilter('nothing')
-    let told = -1
-    const stop = log.total.subscribe(() => told++)
+    let notified = -1
+    const stop = log.total.subscribe(() => notified++)
     log.append({ rows: rows(100), skipped: 0 })
-    expect(told).toBe(1)
+    expect(notified).toBe(1)
     stop()
   })
 

@@ -17,7 +17,7 @@ test('lists topics by name; a public and a private one may share it', () => {
   expect(list.total.value).toBe(43)
 })
 
-test('follows what changes; nobody in it means gone', () => {
+test('follows what changes; a topic without members is gone', () => {
   const list = new TopicList()
   list.replace([{ topic: 'a', private: false, members: 2 }], 0)
   list.change([

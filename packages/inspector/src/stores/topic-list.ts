@@ -1,7 +1,7 @@
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { AdminTopic } from '@tidewire/protocol'
 
-/** What one topic is known by: a public and a private one may have the same name. */
+/** The key of a topic: a public and a private one may have the same name. */
 export function topicKey({ topic, private: isPrivate }: Pick<AdminTopic, 'topic' | 'private'>): string {
   return `${isPrivate ? 'private' : 'public'} ${topic}`
 }
@@ -12,7 +12,7 @@ export class TopicList {
   readonly #topics: Signal<ReadonlyMap<string, AdminTopic>> = signal(new Map())
   readonly #more: Signal<number> = signal(0)
 
-  /** Those that the filter lets through, by name. */
+  /** The topics that pass the filter, by name. */
   readonly shown: ReadonlySignal<readonly AdminTopic[]> = computed(() => {
     const wanted = this.filter.value.trim().toLowerCase()
     return [...this.#topics.value.values()]
@@ -20,7 +20,7 @@ export class TopicList {
       .sort((a, b) => (a.topic === b.topic ? Number(a.private) - Number(b.private) : a.topic < b.topic ? -1 : 1))
   })
 
-  /** How many there are, with those that were not listed. */
+  /** How many there are, unlisted ones included. */
   readonly total: ReadonlySignal<number> = computed(() => this.#topics.value.size + this.#more.value)
 
   /** How many the server has beyond those it listed. */

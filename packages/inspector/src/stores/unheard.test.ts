@@ -2,18 +2,18 @@ import type { AdminLogRow } from '@tidewire/protocol'
 import { describe, expect, test } from 'vitest'
 import { whyUnheard } from './unheard.ts'
 
-const row = (told: Partial<AdminLogRow>): AdminLogRow => ({
+const row = (given: Partial<AdminLogRow>): AdminLogRow => ({
   id: 1,
   at: 0,
   kind: 'broadcast',
   topic: 'room',
   private: false,
   receivers: 0,
-  ...told,
+  ...given,
 })
 
-describe('what nobody got', () => {
-  test('over HTTP or from SQL: nobody was there', () => {
+describe('messages without receivers', () => {
+  test('over HTTP or from SQL: the topic had no members', () => {
     expect(whyUnheard(row({}), 0)).toBe('Not delivered: no client was in this public topic.')
     expect(whyUnheard(row({ private: true }), 0)).toBe('Not delivered: no client was in this private topic.')
   })
@@ -31,8 +31,8 @@ describe('what nobody got', () => {
     expect(whyUnheard(row({ kind: 'change' }), 0)).toMatch(/no channel subscribed/)
   })
 
-  test.each<Partial<AdminLogRow>>([{ receivers: 1 }, { kind: 'presence' }])('says nothing of %o', (told) => {
-    expect(whyUnheard(row(told), 3)).toBeNull()
+  test.each<Partial<AdminLogRow>>([{ receivers: 1 }, { kind: 'presence' }])('says nothing of %o', (given) => {
+    expect(whyUnheard(row(given), 3)).toBeNull()
   })
 
   test('says nothing of what has no receivers', () => {

@@ -1,10 +1,10 @@
 /**
- * What a reader cannot see, or what would reorder what is read: control and format characters, bidirectional marks and
+ * Characters that are invisible or reorder the text: control and format characters, bidirectional marks and
  * overrides, zero-width characters, line separators, and halves of surrogate pairs. U+FE0F stays: it makes emoji of signs.
  */
 const HIDDEN = /(?!\ufe0f)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu
 
-/** The text with everything hidden written out as `\u202e`, so that it reads as it is. Line breaks and tabs stay where `keepLines`. */
+/** The text with hidden characters written as escapes such as `\u202e`. Line breaks and tabs stay where `keepLines`. */
 export function visibleText(text: string, keepLines = false): string {
   return text.replace(HIDDEN, (found) => (keepLines && (found === '\n' || found === '\t') ? found : escapeOf(found)))
 }

@@ -52,7 +52,7 @@ describe('the form of "Why?"', () => {
 })
 
 describe('a question from a row of the log', () => {
-  test('knows the topic and who it was', () => {
+  test('knows the topic and the user', () => {
     const row = { id: 1, at: 0, kind: 'decision', topic: 'room', private: true, connection: 'c1' } as const
     expect(questionAbout(row)).toEqual({ about: 'topic', topic: 'room', private: true, connection: 'c1' })
   })

@@ -12,7 +12,7 @@ export interface WhyForm {
   readonly private: boolean
   /** `todos` or `public.todos`. */
   readonly table: string
-  /** Values by column, of others than those of the key too: which those are only the server knows. */
+  /** Values by column, of more than the key: only the server knows which columns that has. */
   readonly row: ReadonlyMap<string, string>
   /** `user_id=eq.5`; empty: the filters of the connection's own channels. */
   readonly filter: string
@@ -52,7 +52,7 @@ export function parseWhy(form: WhyForm, keyColumns: readonly KeyColumn[]): WhyPa
 
 function parseUser({ connection, role, claims }: WhyForm): WhyUser | string {
   if (connection !== '') return { connection }
-  if (role.trim() === '') return 'Who? Choose a connection, or type a role.'
+  if (role.trim() === '') return 'Choose a connection, or type a role.'
   let parsed: unknown
   try {
     parsed = claims.trim() === '' ? {} : JSON.parse(claims)

@@ -26,7 +26,7 @@ export function mostDrawn(rowHeight: number, height: number): number {
   return Math.ceil(height / rowHeight) + 1 + 2 * MARGIN
 }
 
-/** Whether the list stands at its end, give or take a row: then it follows what comes in. */
+/** Whether the list is scrolled to its end, give or take a row: then it follows new rows. */
 export function isAtEnd(scrollTop: number, height: number, scrollHeight: number, rowHeight: number): boolean {
   return scrollHeight - scrollTop - height <= rowHeight
 }

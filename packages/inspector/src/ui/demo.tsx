@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals'
 import type { VNode } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { DemoCursor, pathAt, type Point } from '../link/demo-cursor.ts'
-import { useMedia } from './use-media.ts'
+import { useMedia } from './browser/use-media.ts'
 
 const STORED = 'tidewire-demo-seen'
 /** A pointer that moves faster than this is sent at this pace. */

@@ -11,7 +11,7 @@ import { KeyScreen } from './key-screen.tsx'
 /** The server's address for clients: the page is served by it, at `/_/`. */
 const endpoint = `${location.origin}/realtime/v1`
 
-/** The way in: finds a key, or asks for one, or says why there is none. */
+/** Finds a key, asks for one, or says why there is none. */
 export function Entrance({ inspector }: { readonly inspector: Inspector }): VNode {
   const session = useSignal<Session | null>(null)
 

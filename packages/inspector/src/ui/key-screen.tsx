@@ -9,7 +9,7 @@ interface KeyScreenProps {
   readonly enterWith: (key: string) => void
 }
 
-/** What stands in place of everything when there is no way in: the reason, and what to do. */
+/** Replaces the page while it has no key: the reason, and what to do. */
 export function KeyScreen({ explained, asksForKey, enterWith }: KeyScreenProps): VNode {
   const key = useSignal('')
   const submit = (event: Event): void => {

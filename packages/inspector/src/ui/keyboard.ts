@@ -1,7 +1,7 @@
 import type { Inspector } from '../inspector.ts'
 import { snippet } from '../stores/snippet.ts'
-import { COPIED_AS_CODE, copy } from './copy.ts'
-import { TABS } from './side.tsx'
+import { COPIED_AS_CODE, copy } from './browser/copy.ts'
+import { TABS } from './side/side.tsx'
 
 export interface KeyboardOptions {
   readonly inspector: Inspector
@@ -9,7 +9,7 @@ export interface KeyboardOptions {
   readonly showShortcuts: () => void
 }
 
-/** The shortcuts of the page. Returns their end. */
+/** The shortcuts of the page. Returns the function that removes them. */
 export function listenToKeys({ inspector, endpoint, showShortcuts }: KeyboardOptions): () => void {
   const pressed = (event: KeyboardEvent): void => {
     const target = event.target as HTMLElement
@@ -41,7 +41,7 @@ function go(inspector: Inspector, pane: Inspector['pane']['value'], id: string):
   requestAnimationFrame(() => document.getElementById(id)?.focus())
 }
 
-/** Out of a field, else out of the chosen row: back to the log where the focus was in what is closed. */
+/** Leaves a field, else closes the chosen row; focus goes to the log where it was in what closes. */
 function escape(inspector: Inspector, target: HTMLElement): void {
   if (isTyping(target)) return target.blur()
   inspector.entry.value = null

@@ -2,7 +2,7 @@ import type { VNode } from 'preact'
 import type { Inspector } from '../inspector.ts'
 import type { LinkState } from '../link/link.ts'
 import { bytes, count, milliseconds } from '../stores/format.ts'
-import { nextTheme, theme } from './theme.ts'
+import { nextTheme, theme } from './browser/theme.ts'
 
 interface TopBarProps {
   readonly inspector: Inspector

@@ -3,12 +3,12 @@ import type { Inspector } from '../inspector.ts'
 import { count } from '../stores/format.ts'
 import { topicKey } from '../stores/topic-list.ts'
 import { visibleText } from '../stores/visible-text.ts'
-import { moveFocus } from './move-focus.ts'
+import { moveFocus } from './browser/move-focus.ts'
 
 /** More than this is not drawn; the filter finds the others. */
 const MOST_DRAWN = 500
 
-/** The topics on the left: who is where, live. Choosing one filters nothing; it fills the tabs and the composer. */
+/** The topics on the left with their members, live. Choosing one filters nothing; it fills the tabs and the composer. */
 export function Topics({ inspector }: { readonly inspector: Inspector }): VNode {
   const { topics } = inspector
   const shown = topics.shown.value

@@ -1,8 +1,7 @@
 import type { DecisionCode } from '../decision-code.ts'
 import type { Admission } from '../auth/admission.ts'
 import { explained, refusalOf, type Refusal } from '../auth/refusal.ts'
-import type { Transition } from '../machine.ts'
-import type { ChangesFault } from '@tidewire/protocol'
+import type { ChangesFault, Transition } from '@tidewire/protocol'
 import type { Authorization, Identity, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 

@@ -1,6 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import type { BroadcastGap, ClientFrame, JoinRequest, Ref, Version } from '@tidewire/protocol'
-import { Effects } from '../machine.ts'
+import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
 import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -16,6 +15,7 @@ import {
   type ChannelEvent,
   type ChannelState,
   type Writes,
+  type ChannelTransitionOptions,
 } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -52,8 +52,11 @@ export class Channel implements JoinedChannel {
   readonly connection: ChannelConnection
   readonly services: Services
   readonly #options: ChannelOptions
-  #state: ChannelState = initialChannel
-  readonly #effects = new Effects<ChannelEffect>()
+  readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect>(
+    initialChannel,
+    (state, event) => channelTransition(state, event, this.#transitionOptions()),
+    (effect) => this.#perform(effect),
+  )
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership
   readonly writer: ChannelWriter
@@ -77,11 +80,11 @@ export class Channel implements JoinedChannel {
   }
 
   get joined(): boolean {
-    return this.#state.kind === 'joined'
+    return this.#machine.state.kind === 'joined'
   }
 
   get closed(): boolean {
-    return this.#state.kind === 'closed'
+    return this.#machine.state.kind === 'closed'
   }
 
   get key(): TopicKey {
@@ -97,7 +100,7 @@ export class Channel implements JoinedChannel {
   }
 
   get mayWrite(): Exclude<Writes, 'asking' | null> {
-    const writes = this.#state.kind === 'joined' ? this.#state.writes : null
+    const writes = this.#machine.state.kind === 'joined' ? this.#machine.state.writes : null
     return writes === null || writes === 'asking' ? NOTHING : writes
   }
 
@@ -107,12 +110,12 @@ export class Channel implements JoinedChannel {
 
   /** Unix milliseconds until which the channel's token is good. */
   get expiresAtMs(): number {
-    return this.#state.kind === 'joined' ? this.#state.admission.expiresAtMs : Infinity
+    return this.#machine.state.kind === 'joined' ? this.#machine.state.admission.expiresAtMs : Infinity
   }
 
   /** The identity that policies see; `null` until its token is checked. */
   get identity(): Identity | null {
-    return 'admission' in this.#state ? this.#state.admission.identity : null
+    return 'admission' in this.#machine.state ? this.#machine.state.admission.identity : null
   }
 
   write(frames: Buffer, messages: number): void {
@@ -124,7 +127,8 @@ export class Channel implements JoinedChannel {
   }
 
   receive(frame: ClientFrame): void {
-    if (this.#state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
+    const state = this.#machine.state
+    if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
     else if (!this.#waiting.push(frame))
       refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
@@ -148,7 +152,7 @@ export class Channel implements JoinedChannel {
   }
 
   notifyGap(gap: BroadcastGap): void {
-    if (!this.request.gaps || this.#state.kind !== 'joined' || !this.#state.reads.broadcast) return
+    if (!this.request.gaps || this.#machine.state.kind !== 'joined' || !this.#machine.state.reads.broadcast) return
     this.writer.gap(gap)
   }
 
@@ -179,7 +183,7 @@ export class Channel implements JoinedChannel {
   }
 
   #isAtHand(token: string): boolean {
-    return this.#state.kind === 'joined' && token === (this.#state.renewing ?? this.#state.admission.token)
+    return this.#machine.state.kind === 'joined' && token === (this.#machine.state.renewing ?? this.#machine.state.admission.token)
   }
 
   /** Checking a token, and asking policies about it, is as much work as a join. */
@@ -191,9 +195,9 @@ export class Channel implements JoinedChannel {
 
   /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */
   #decided(frame: ClientFrame): boolean {
-    if (this.#state.kind !== 'joined') return false
-    if (this.#state.writes === null) this.#step({ type: 'first-push' })
-    if (this.#state.kind === 'joined' && this.#state.writes === 'asking') {
+    if (this.#machine.state.kind !== 'joined') return false
+    if (this.#machine.state.writes === null) this.#step({ type: 'first-push' })
+    if (this.#machine.state.kind === 'joined' && this.#machine.state.writes === 'asking') {
       this.#waiting.putBack(frame)
       return false
     }
@@ -201,7 +205,12 @@ export class Channel implements JoinedChannel {
   }
 
   #step(event: ChannelEvent): void {
-    const { state, effects } = channelTransition(this.#state, event, {
+    this.#machine.send(event)
+    if (this.#machine.state.kind === 'closed') this.#membership.close()
+  }
+
+  #transitionOptions(): ChannelTransitionOptions {
+    return {
       private: this.request.private,
       presenceEnabled: this.request.presenceEnabled,
       wantsReplay: this.request.replay !== null,
@@ -209,10 +218,7 @@ export class Channel implements JoinedChannel {
       waitsForChanges: this.#changes.isAwaited,
       subTopic: this.subTopic,
       showsFailedPolicies: this.services.showsFailedPolicies,
-    })
-    this.#state = state
-    this.#effects.run(effects, (effect) => this.#perform(effect))
-    if (state.kind === 'closed') this.#membership.close()
+    }
   }
 
   #perform(effect: ChannelEffect): void {
@@ -293,7 +299,8 @@ export class Channel implements JoinedChannel {
   }
 
   #resume(): void {
-    while (this.#waiting.size > 0 && this.#state.kind === 'joined' && this.#state.writes !== 'asking') this.#handle(this.#waiting.take()!)
+    while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
+      this.#handle(this.#waiting.take()!)
   }
 }
 

@@ -1,5 +1,4 @@
-import { CloseCode } from '@tidewire/protocol'
-import type { Transition } from '../machine.ts'
+import { CloseCode, type Transition } from '@tidewire/protocol'
 
 /**
  * The life of one socket, apart from what it carries. A sweep comes at a fixed interval; silence and congestion are

@@ -3,6 +3,7 @@ import {
   CloseCode,
   decodeClientFrame,
   encodeTextMessage,
+  Machine,
   PHOENIX_TOPIC,
   subTopicOf,
   type ClientFrame,
@@ -14,7 +15,6 @@ import type { ChannelConnection, Services } from '../channel/services.ts'
 import type { WaitingBytes } from '../channel/waiting-frames.ts'
 import { ConnectionRates } from '../limits/connection-rates.ts'
 import type { UnfinishedFault } from '../limits/unfinished-messages.ts'
-import { Effects } from '../machine.ts'
 import type { Claims } from '../ports.ts'
 import { textFrame } from '../topic/websocket-frame.ts'
 import type { AdminEndpoint, AdminPeer } from './admin-endpoint.ts'
@@ -64,8 +64,11 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
   readonly #channels = new Map<string, Channel>()
-  #state: ConnectionState = initialConnection
-  readonly #effects = new Effects<ConnectionEffect>()
+  readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect>(
+    initialConnection,
+    (state, event) => connectionTransition(state, event, this.#limits),
+    (effect) => this.#perform(effect),
+  )
   #heard = true
 
   constructor(details: ConnectionDetails, transport: Transport, services: Services, host: ConnectionHost, limits: ConnectionLimits) {
@@ -105,7 +108,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Whether it is neither closed nor closing. */
   get isOpen(): boolean {
-    return this.#state.kind === 'open'
+    return this.#machine.state.kind === 'open'
   }
 
   /** Whether it acts for this user, by the token that it connected with or by that of one of its channels. */
@@ -115,7 +118,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Takes a frame from the client; the bytes of a text frame, too. */
   receive(data: Uint8Array, binary: boolean): void {
-    if (this.#state.kind !== 'open') return
+    if (this.#machine.state.kind !== 'open') return
     this.#heard = true
     this.framesReceived++
     const { observer, fanOutTimes } = this.#services
@@ -143,7 +146,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Checks for silence, congestion and expired tokens. To be called at a fixed interval. */
   sweep(): void {
     const moved = this.output.hasMoved()
-    if (this.#state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
+    if (this.#machine.state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
     this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     const now = this.#services.runtime.now()
@@ -230,7 +233,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   #dispatchAll(frames: readonly ClientFrame[]): void {
-    for (const frame of frames) if (this.#state.kind === 'open') this.#dispatch(frame)
+    for (const frame of frames) if (this.#machine.state.kind === 'open') this.#dispatch(frame)
   }
 
   #refuseJoin(frame: ClientFrame, { code, reason, private: isPrivate }: JoinRefusal): void {
@@ -261,9 +264,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   #step(event: ConnectionEvent): void {
-    const { state, effects } = connectionTransition(this.#state, event, this.#limits)
-    this.#state = state
-    this.#effects.run(effects, (effect) => this.#perform(effect))
+    this.#machine.send(event)
   }
 
   #perform(effect: ConnectionEffect): void {

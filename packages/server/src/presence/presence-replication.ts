@@ -1,4 +1,4 @@
-import { Effects } from '../machine.ts'
+import { Machine } from '@tidewire/protocol'
 import type { PeerEvent, Relay, RelayLink } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
 import type { PresenceContext } from './presence-set.ts'
@@ -36,8 +36,11 @@ const MESSAGE_BYTES = 64 * 1024
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
 export class PresenceReplication {
   readonly #options: PresenceReplicationOptions
-  readonly #effects = new Effects<PresenceSyncEffect>()
-  #state = initialPresenceSync
+  readonly #machine = new Machine(
+    initialPresenceSync,
+    (state, event: PresenceSyncEvent) => presenceSyncTransition(state, event, presenceSyncOptions),
+    (effect: PresenceSyncEffect) => this.#perform(effect),
+  )
   /** The nodes to answer, each with what it has seen. */
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
@@ -120,9 +123,7 @@ export class PresenceReplication {
   }
 
   #take(event: PresenceSyncEvent): void {
-    const { state, effects } = presenceSyncTransition(this.#state, event, presenceSyncOptions)
-    this.#state = state
-    this.#effects.run(effects, (effect) => this.#perform(effect))
+    this.#machine.send(event)
   }
 
   #perform(effect: PresenceSyncEffect): void {

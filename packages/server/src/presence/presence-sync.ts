@@ -1,4 +1,4 @@
-import type { Transition } from '../machine.ts'
+import type { Transition } from '@tidewire/protocol'
 import type { PresenceContext, PresenceDelta } from './presence-set.ts'
 
 export interface PresenceSyncOptions {

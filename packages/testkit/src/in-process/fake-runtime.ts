@@ -1,3 +1,4 @@
+import type { TimerHandle } from '@tidewire/protocol'
 import type { HttpAnswer, HttpRequest, Runtime, PageLifecycle, WebSocketLike, WebSocketLikeConstructor } from '@tidewire/client'
 
 interface FakeTimer {
@@ -114,10 +115,10 @@ export class FakeRuntime implements Runtime {
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
   }
 
-  setTimer(run: () => void, afterMs: number): () => void {
+  setTimer(run: () => void, afterMs: number): TimerHandle {
     const timer = { atMs: this.#nowMs + afterMs, run }
     this.#timers.add(timer)
-    return () => this.#timers.delete(timer)
+    return { cancel: () => void this.#timers.delete(timer) }
   }
 
   async http(request: HttpRequest): Promise<HttpAnswer> {

@@ -1,0 +1,254 @@
+import { RealtimeError } from '../faults/error.ts'
+
+/** The operators of a row filter (rule F3). */
+export type FilterOperator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is' | 'match' | 'imatch' | 'isdistinct'
+
+/** All of them. */
+export const FILTER_OPERATORS: readonly FilterOperator[] = [
+  'eq',
+  'neq',
+  'lt',
+  'lte',
+  'gt',
+  'gte',
+  'in',
+  'like',
+  'ilike',
+  'is',
+  'match',
+  'imatch',
+  'isdistinct',
+]
+
+/** The most values that `in` takes (rule F6). */
+export const MAX_IN_VALUES = 100
+
+/** The longest text of one filter of a join, in characters (rule L12). */
+export const MAX_FILTER_LENGTH = 65_536
+/** The longest text of all filters of a join together, in characters (rule L12). */
+export const MAX_FILTERS_LENGTH = 1_048_576
+
+/** One condition on a column. Values are text as Postgres reads it; what they mean depends on the column's type. */
+export type Filter = ValueFilter | ListFilter
+
+/** A column compared with one value. */
+export interface ValueFilter {
+  readonly column: string
+  readonly op: Exclude<FilterOperator, 'in'>
+  /** Whether `not.` stood before the operator. */
+  readonly negate: boolean
+  readonly value: string
+}
+
+/** A column that is one of several values. */
+export interface ListFilter {
+  readonly column: string
+  readonly op: 'in'
+  readonly negate: boolean
+  /** `null` stands for SQL's NULL, which no value equals. */
+  readonly value: readonly (string | null)[]
+}
+
+/** Why a text is no filter. */
+export type FilterFault = 'empty-condition' | 'malformed' | 'unknown-operator' | 'no-list' | 'malformed-list' | 'too-many-values'
+
+/** `detail` is the reference's text where it has one, without what the server puts in front (rule F7). */
+export type ParsedFilter =
+  | { readonly ok: true; readonly filters: readonly Filter[] }
+  | { readonly ok: false; readonly code: FilterFault; readonly detail: string }
+
+/** Reads `column=[not.]op.value`, several joined by commas and all of them to hold (rules F1–F6). Blank text is no filter. */
+export function parseFilter(text: string): ParsedFilter {
+  const filters: Filter[] = []
+  if (text.trim() === '') return { ok: true, filters }
+  for (const condition of splitConditions(text.trim())) {
+    const parsed = parseCondition(condition.trim())
+    if ('code' in parsed) return { ok: false, ...parsed }
+    filters.push(parsed)
+  }
+  return { ok: true, filters }
+}
+
+/**
+ * Writes filters so that `parseFilter` reads the same again, quoting as Supabase's clients do. Throws a `bad-argument`
+ * RealtimeError for a column name that the grammar cannot express and for more than 100 values of `in`.
+ */
+export function formatFilter(filters: readonly Filter[]): string {
+  return filters.map(formatCondition).join(',')
+}
+
+interface Fault {
+  readonly code: FilterFault
+  readonly detail: string
+}
+
+/** Cuts at commas, except within parentheses and within quotes that open right after `.`, `(` or `,` (rule F2). */
+export function splitConditions(text: string): readonly string[] {
+  const conditions: string[] = []
+  let from = 0
+  let depth = 0
+  let quoted = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (quoted) {
+      if (code === BACKSLASH) at++
+      else if (code === QUOTE) quoted = false
+    } else if (code === QUOTE) quoted = at > from && opensValue(text.charCodeAt(at - 1))
+    else if (code === OPEN) depth++
+    else if (code === CLOSE) depth = Math.max(0, depth - 1)
+    else if (code === COMMA && depth === 0) {
+      conditions.push(text.slice(from, at))
+      from = at + 1
+    }
+  }
+  conditions.push(text.slice(from))
+  return conditions
+}
+
+const QUOTE = 0x22
+const OPEN = 0x28
+const CLOSE = 0x29
+const COMMA = 0x2c
+const POINT = 0x2e
+const BACKSLASH = 0x5c
+
+function opensValue(code: number): boolean {
+  return code === POINT || code === OPEN || code === COMMA
+}
+
+/** How many conditions a text has, malformed ones included. Takes the time of its length. */
+export function countConditions(text: string): number {
+  return text.trim() === '' ? 0 : splitConditions(text).length
+}
+
+function parseCondition(condition: string): Filter | Fault {
+  if (condition === '') return { code: 'empty-condition', detail: 'filter must not contain empty segments (check for extra commas)' }
+  const equals = condition.indexOf('=')
+  if (equals < 0) return { code: 'malformed', detail: inspect([condition]) }
+  const column = condition.slice(0, equals)
+  const negate = condition.startsWith('not.', equals + 1)
+  const rest = condition.slice(equals + (negate ? 5 : 1))
+  const dot = rest.indexOf('.')
+  if (dot < 0) return { code: 'malformed', detail: inspect([rest]) }
+  const op = rest.slice(0, dot)
+  const value = rest.slice(dot + 1)
+  if (!isOperator(op)) return { code: 'unknown-operator', detail: inspect([op, value]) }
+  if (op !== 'in') return { column, op, negate, value: unquote(value) }
+  const list = parseInList(value)
+  return 'code' in list ? list : { column, op, negate, value: list }
+}
+
+function isOperator(op: string): op is FilterOperator {
+  return (FILTER_OPERATORS as readonly string[]).includes(op)
+}
+
+/** A value wholly in quotes loses them, and a backslash before any character; anything else is taken literally (rule F4). */
+function unquote(value: string): string {
+  if (!value.startsWith('"')) return value
+  let text = ''
+  for (let at = 1; at < value.length; at++) {
+    const char = value[at]!
+    if (char === '"') return at === value.length - 1 ? text : value
+    text += char === '\\' && at + 1 < value.length ? value[++at]! : char
+  }
+  return value
+}
+
+function parseInList(value: string): readonly (string | null)[] | Fault {
+  if (value.length < 2 || !value.startsWith('(') || !value.endsWith(')'))
+    return { code: 'no-list', detail: '`in` filter value must be wrapped by parentheses' }
+  const inner = value.slice(1, -1)
+  const list = parseArrayElements(inner)
+  if (list === undefined) return { code: 'malformed-list', detail: `malformed array literal: ${JSON.stringify(`{${inner}}`)}` }
+  if (list.length > MAX_IN_VALUES) return { code: 'too-many-values', detail: `too many values for \`in\` filter. Maximum ${MAX_IN_VALUES}` }
+  return list
+}
+
+/** What stands between the braces of a one-dimensional Postgres array literal (rule F5); `undefined` when it is malformed. */
+function parseArrayElements(text: string): (string | null)[] | undefined {
+  const elements: (string | null)[] = []
+  let at = skipSpace(text, 0)
+  if (at === text.length) return elements
+  for (;;) {
+    const element = text[at] === '"' ? quotedElement(text, at) : bareElement(text, at)
+    if (element === undefined) return undefined
+    elements.push(element.value)
+    at = skipSpace(text, element.end)
+    if (at === text.length) return elements
+    if (text[at] !== ',') return undefined
+    at = skipSpace(text, at + 1)
+  }
+}
+
+interface Element {
+  readonly value: string | null
+  readonly end: number
+}
+
+function quotedElement(text: string, from: number): Element | undefined {
+  let value = ''
+  for (let at = from + 1; at < text.length; at++) {
+    const char = text[at]!
+    if (char === '"') return { value, end: at + 1 }
+    value += char === '\\' && at + 1 < text.length ? text[++at]! : char
+  }
+  return undefined
+}
+
+function bareElement(text: string, from: number): Element | undefined {
+  let value = ''
+  let escaped = false
+  /** How much of `value` stands when white space at its end, unless escaped, is left out. */
+  let kept = 0
+  let at = from
+  for (; at < text.length && text[at] !== ','; at++) {
+    const char = text[at]!
+    if (char === '"' || char === '{' || char === '}') return undefined
+    const escapes = char === '\\'
+    if (escapes && ++at === text.length) return undefined
+    value += text[at]!
+    escaped ||= escapes
+    if (!isSpace(char)) kept = value.length
+  }
+  value = value.slice(0, kept)
+  if (value === '') return undefined
+  return { value: !escaped && value.toLowerCase() === 'null' ? null : value, end: at }
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from
+  while (at < text.length && isSpace(text[at]!)) at++
+  return at
+}
+
+/** White space as Postgres' array literals know it. */
+function isSpace(char: string): boolean {
+  return ' \t\n\r\v\f'.includes(char)
+}
+
+function formatCondition(filter: Filter): string {
+  // A parenthesis or a quote would take the conditions that follow with it.
+  if (/[=,(]|\."|^\s/.test(filter.column))
+    throw new RealtimeError('bad-argument', `a filter cannot name the column ${JSON.stringify(filter.column)}: it may not hold = , or (`)
+  const value = filter.op === 'in' ? `(${formatList(filter.value)})` : formatValue(filter.value)
+  return `${filter.column}=${filter.negate ? 'not.' : ''}${filter.op}.${value}`
+}
+
+function formatList(values: readonly (string | null)[]): string {
+  if (values.length > MAX_IN_VALUES)
+    throw new RealtimeError('bad-argument', `an "in" filter takes at most ${MAX_IN_VALUES} values, not ${values.length}`)
+  return values.map((value) => (value === null ? 'null' : /^(?:null)?$|[{}]/i.test(value) ? quote(value) : formatValue(value))).join(',')
+}
+
+function formatValue(value: string): string {
+  return /[,()"\\]/.test(value) || value !== value.trim() ? quote(value) : value
+}
+
+function quote(value: string): string {
+  return `"${value.replace(/["\\]/g, '\\$&')}"`
+}
+
+/** How the reference prints the parts it could not make sense of. */
+function inspect(parts: readonly string[]): string {
+  return `[${parts.map((part) => JSON.stringify(part)).join(', ')}]`
+}

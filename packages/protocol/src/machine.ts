@@ -1,0 +1,43 @@
+/** What a pure machine `…Transition(state, event, options)` returns. */
+export interface Transition<State, Effect> {
+  readonly state: State
+  readonly effects: readonly Effect[]
+}
+
+/** The transition to `state`; without effects, and to the state there was, nothing happens. */
+export function go<State, Effect>(state: State, ...effects: readonly NoInfer<Effect>[]): Transition<State, Effect> {
+  return { state, effects }
+}
+
+/**
+ * Runs a pure machine. The state is that of the last event before any of its effects is carried out. Effects are carried
+ * out in the order in which they were decided, also when carrying one out sends the next event.
+ */
+export class Machine<State, Event, Effect> {
+  state: State
+  readonly #transition: (state: State, event: Event) => Transition<State, Effect>
+  readonly #perform: (effect: Effect) => void
+  #queue: Effect[] | null = null
+
+  constructor(initial: State, transition: (state: State, event: Event) => Transition<State, Effect>, perform: (effect: Effect) => void) {
+    this.state = initial
+    this.#transition = transition
+    this.#perform = perform
+  }
+
+  send(event: Event): void {
+    const { state, effects } = this.#transition(this.state, event)
+    this.state = state
+    if (this.#queue !== null) {
+      this.#queue.push(...effects)
+      return
+    }
+    this.#queue = [...effects]
+    try {
+      // Also what is added meanwhile.
+      for (const effect of this.#queue) this.#perform(effect)
+    } finally {
+      this.#queue = null
+    }
+  }
+}
