@@ -127,7 +127,7 @@ export class Topic {
       if (frame === null) continue
       receivers += group.subscriptions.length - exceptedIn(group, except)
       if (gather) this.#gather(group, frame, except)
-      else for (const each of group.subscriptions) if (!isExcepted(each, except)) each.subscriber.write(frame, 1)
+      else writeToAll(group.subscriptions, frame, except)
     }
     if (since !== null && receivers > 0) {
       if (gather) this.#pendingSince.push(since)
@@ -257,6 +257,13 @@ export class Topic {
     this.#groups.push(group)
     return group
   }
+}
+
+/** What kind of exception there is is asked once, not for each subscriber. */
+function writeToAll(subscriptions: readonly Subscription[], frame: Buffer, except: Except): void {
+  if (isSet(except)) {
+    for (const { subscriber } of subscriptions) if (!except.has(subscriber)) subscriber.write(frame, 1)
+  } else for (const each of subscriptions) if (each !== except) each.subscriber.write(frame, 1)
 }
 
 /** One buffer is shared by all; a subscriber that is excepted from a message or joined between messages gets its own. */
