@@ -56,6 +56,8 @@ export interface ChannelConnection {
   /** Whether one more event is within the limit of this connection. */
   allowEvent(): boolean
   allowPresenceEvent(): boolean
+  /** Counts a frame that does nothing to its channel. Whether it is within the limit; the socket is closed where it is not. */
+  allowIdleFrame(): boolean
   /** Counts a join, or a token that has to be checked like one. Whether it is within the limit of this connection. */
   allowJoin(): boolean
   /** Ends the socket after joins beyond the limit. */

@@ -9,8 +9,6 @@ export interface AdminPeer {
   /** It was opened by a page of another origin. */
   readonly foreignOrigin: boolean
   readonly backlogBytes: number
-  /** Whether one more frame is within the limit of events. */
-  allowEvent(): boolean
   /** Whether one more join, or another key, is within the limit of joins. */
   allowJoin(): boolean
   /** Ends the socket after joins beyond the limit. */

@@ -76,6 +76,10 @@ export class Connection implements ChannelConnection, AdminPeer {
   #events: RateCounter | null = null
   #presenceEvents: RateCounter | null = null
   #joins: RateCounter | null = null
+  /** Frames that are for no channel, or do nothing there. */
+  #idleFrames: RateCounter | null = null
+  /** Frames that came after the end. */
+  #lateFrames = 0
   #state: ConnectionState = initialConnection
   readonly #effects = new Effects<ConnectionEffect>()
   /** Until the closing handshake starts, so that leaving a topic still writes what is pending there. */
@@ -154,7 +158,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** A frame from the client. A text frame comes as bytes too. */
   receive(data: Uint8Array, binary: boolean): void {
-    if (this.#state.kind !== 'open') return
+    if (this.#state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
     this.#framesReceived++
     const { observer, fanOutTimes } = this.#services
@@ -164,6 +168,11 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (frame.ok) this.#dispatch(frame.value)
     else this.#refuseFrame(frame)
     fanOutTimes.frameEnds()
+  }
+
+  /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
+  #receiveLate(): void {
+    if (++this.#lateFrames === MAX_LATE_FRAMES) this.#transport.terminate()
   }
 
   write(frames: Buffer, messages: number): void {
@@ -187,6 +196,24 @@ export class Connection implements ChannelConnection, AdminPeer {
     const now = this.#services.runtime.uptime()
     this.#events ??= new RateCounter(this.#services.limits.maxEventsPerSecond, now)
     return !this.#events.add(now)
+  }
+
+  allowIdleFrame(): boolean {
+    if (this.#state.kind !== 'open') return false
+    const now = this.#services.runtime.uptime()
+    this.#idleFrames ??= new RateCounter(Math.max(MIN_IDLE_FRAMES_PER_SECOND, this.#services.limits.maxEventsPerSecond), now)
+    if (!this.#idleFrames.add(now)) return true
+    const message = 'TooManyFrames: Too many frames per second that are for no channel'
+    this.#services.observer.decision({ kind: 'frame-refused', code: 'too-many-idle-frames', detail: message, connection: this.id })
+    this.#send({
+      joinRef: null,
+      ref: null,
+      topic: PHOENIX_TOPIC,
+      event: 'system',
+      payload: { message, status: 'error', extension: 'system' },
+    })
+    this.close(CloseCode.policyViolation, 'Too many frames per second')
+    return false
   }
 
   allowJoin(): boolean {
@@ -248,8 +275,10 @@ export class Connection implements ChannelConnection, AdminPeer {
     const { topic, event } = frame
     const channel = this.#channels.get(topic)
     if (channel !== undefined && (event !== 'phx_join' || !channel.joined)) return channel.receive(frame)
-    if (topic === ADMIN_TOPIC && this.#host.admin !== null) return this.#host.admin.receive(frame, this)
-    if (event === 'phx_join') return this.#join(frame, channel ?? null)
+    const isForAdmin = topic === ADMIN_TOPIC && this.#host.admin !== null
+    if (event === 'phx_join' && !isForAdmin && subTopicOf(topic) !== null) return this.#join(frame, channel ?? null)
+    if (!this.allowIdleFrame()) return
+    if (isForAdmin) return this.#host.admin?.receive(frame, this)
     if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
       this.#lastHeartbeatAt = this.#services.runtime.now()
       return this.#reply(null, frame.ref, topic, 'ok', {})
@@ -260,8 +289,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   #join(frame: ClientFrame, replaces: Channel | null): void {
     const { topic, ref, joinRef } = frame
-    const subTopic = subTopicOf(topic)
-    if (subTopic === null) return this.#reply(null, ref, topic, 'error', { reason: 'unmatched topic' })
+    const subTopic = subTopicOf(topic) ?? ''
     const join = checkJoin(subTopic, frame.payload.kind === 'json' ? frame.payload.value : null, {
       draining: this.#host.draining,
       privateOnly: this.#limits.privateOnly,
@@ -384,6 +412,12 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
+
+/** A client with many channels sends some of these for each, all at once. */
+const MIN_IDLE_FRAMES_PER_SECOND = 100
+
+/** More than a client has under way that does not know yet that it is closed. */
+const MAX_LATE_FRAMES = 1_000
 
 function textOf(claim: unknown): string | null {
   return typeof claim === 'string' ? claim : null
