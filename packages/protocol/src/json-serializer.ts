@@ -99,8 +99,7 @@ function isDeeper(value: unknown, levels: number): boolean {
     for (const inner of value) if (isDeeper(inner, levels - 1)) return true
     return false
   }
-  // A list of the values would cost more than the walk.
-  // oxlint-disable-next-line guard-for-in -- what `JSON.parse` makes inherits nothing that is enumerated
+  // A list of the values would cost more than the walk; what `JSON.parse` makes inherits nothing that is enumerated.
   for (const key in value) if (isDeeper((value as JsonObject)[key], levels - 1)) return true
   return false
 }

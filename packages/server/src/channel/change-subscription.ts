@@ -33,7 +33,7 @@ type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => v
 export class ChangeSubscription {
   readonly #receiver: ChangeReceiver
   readonly #feed: ChangeFeed | null
-  readonly #entries: readonly ChangeEntry[]
+  #made: readonly ChangeEntry[] | null = null
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
   #isOpen = false
@@ -44,12 +44,16 @@ export class ChangeSubscription {
   constructor(receiver: ChangeReceiver, feed: ChangeFeed | null) {
     this.#receiver = receiver
     this.#feed = feed
-    this.#entries = changeEntries(receiver.request, receiver.subTopic)
+  }
+
+  /** Made when they are needed, which is in a later turn than that in which a large join is read. */
+  get #entries(): readonly ChangeEntry[] {
+    return (this.#made ??= changeEntries(this.#receiver.request, this.#receiver.subTopic))
   }
 
   /** Whether the join is answered only when the changes are live (rule J7). */
   get isAwaited(): boolean {
-    return this.#entries.length > 0 && this.#receiver.request.postgresChangesOptions.wait
+    return this.#receiver.request.postgresChangesOptions.wait && this.#entries.length > 0
   }
 
   /** The entries as the join reply echoes them. */

@@ -320,7 +320,10 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    channel.join()
+    if (join.request.postgresChanges.length <= LARGE_JOIN) return channel.join()
+    this.#services.runtime.endOfTurn(() => {
+      if (!channel.closed) channel.join()
+    })
   }
 
   #keepsUp(): boolean {
@@ -412,6 +415,9 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
+
+/** To read more entries than this takes a turn of its own. */
+const LARGE_JOIN = 100
 
 /** A client with many channels sends some of these for each, all at once. */
 const MIN_IDLE_FRAMES_PER_SECOND = 100

@@ -120,6 +120,31 @@ describe('frames that are for no channel, or do nothing there (rule L15)', () =>
   })
 })
 
+test.each([
+  [99, true],
+  [100, true],
+  [101, false],
+])('a join of %i entries is answered in the turn in which it comes: %s', async (count, atOnce) => {
+  const node = new NodeInProcess()
+  const socket = node.connect()
+  const entries = Array.from({ length: count }, (_, n) => ({ event: '*', schema: 'public', table: `t${n}` }))
+  const join = (ref: string): void =>
+    socket.send({ topic: room, event: 'phx_join', ref, joinRef: ref, payload: { config: { postgres_changes: entries } } })
+  join('1')
+  // It waits for the join.
+  socket.send({ topic: room, event: 'phx_leave', ref: '2', joinRef: '1' })
+  // Promises settle; the turn of the node does not end.
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(replyTo(socket, '1') !== undefined).toBe(atOnce)
+  await node.settle()
+  expect([replyTo(socket, '1'), replyTo(socket, '2')]).toMatchObject([{ status: 'ok' }, { status: 'ok' }])
+  // One whose socket is gone before its turn is not joined.
+  join('3')
+  socket.disconnect()
+  await node.settle()
+  expect(node.server.topics.size).toBe(0)
+})
+
 describe('a sender is told once', () => {
   test('what is refused without a ref, by kind; what has one is answered each time (rule X2)', async () => {
     const node = new NodeInProcess({}, { authorizer: readOnly })

@@ -1,5 +1,5 @@
 /** Guards of the checks that other guards hide as a rule: each alone, in the moment for which it is there. */
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
