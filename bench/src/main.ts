@@ -10,6 +10,7 @@ import { foreignServer } from './foreign.ts'
 import { benchHttp, formatHttpReport } from './http/main.ts'
 import { benchJoins, formatJoinsReport } from './joins/main.ts'
 import { benchHostile } from './hostile/main.ts'
+import { measureUnfinished } from './hostile/memory.ts'
 import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
 import { benchCluster, clusterTable } from './cluster/main.ts'
@@ -175,10 +176,12 @@ async function benchJoining({ rounds, quick, json }: BenchOptions): Promise<void
 }
 
 async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
-  const { figures, postgres } = await benchHostile({ rounds, serverCore: chooseCores().serverCore })
+  const { serverCore } = chooseCores()
+  const { figures, postgres } = await benchHostile({ rounds, serverCore })
+  const memory = await measureUnfinished(300, rounds, serverCore)
   const machine = describeMachine(['pg', 'ws'])
   const date = today()
-  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures)
+  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures, memory)
   console.log(`\n${page}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify({ machine, date, figures }, null, 2)}\n`)
   if (!quick) keep(page, `${date}-${machine.commit.split(' ')[0]}-hostile`)
