@@ -107,7 +107,7 @@ async function write(table: Table): Promise<number> {
   const insert = `insert into public.${table} values ($1, 1, 'a title', repeat('x', 200), 0)`
   const rewrite = `update public.${table} set revision = revision + 1, title = 'another title' where id = $1`
   const startedAt = performance.now()
-  const pending: Promise<unknown>[] = []
+  const lastOf: Promise<unknown>[] = writers.map(() => Promise.resolve())
   let written = 0
   let rows = 0
   while (written < writesPerSecond * seconds) {
@@ -116,10 +116,11 @@ async function write(table: Table): Promise<number> {
       // By the session that wrote the row, right behind it.
       const rewrites = written % REWRITE_ONE_IN === REWRITE_ONE_IN - 1
       const id = rewrites ? rows : ++rows
-      pending.push(writers[id % WRITERS]!.query(rewrites ? rewrite : insert, [id]))
+      const at = id % WRITERS
+      lastOf[at] = lastOf[at]!.then(() => writers[at]!.query(rewrites ? rewrite : insert, [id]))
     }
     await delay(STEP_MS)
   }
-  await Promise.all(pending)
+  await Promise.all(lastOf)
   return written
 }

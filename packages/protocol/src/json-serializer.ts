@@ -193,8 +193,9 @@ function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnve
   return scan.ok ? null : undecodable('too-many-values', `the payload holds more than ${maxValues} keys and elements`, envelope)
 }
 
-const TOO_DEEP = `the payload is nested more than ${MAX_NESTING} levels deep`
-const MANY_PARTS = `the frame itself holds more than ${MAX_FRAME_PARTS} keys and elements`
+// Literals: bundlers do not drop texts that are put together.
+const TOO_DEEP = 'the payload is nested more than 512 levels deep'
+const MANY_PARTS = 'the frame itself holds more than 64 keys and elements'
 const NOT_JSON = 'the frame is not JSON'
 const NO_ARRAY = 'expected [join_ref, ref, topic, event, payload]'
 const NO_OBJECT = 'expected an object with topic, event, payload and ref'
