@@ -10,6 +10,7 @@ import { foreignServer } from './foreign.ts'
 import { benchHttp, formatHttpReport } from './http/main.ts'
 import { benchJoins, formatJoinsReport } from './joins/main.ts'
 import { benchHostile } from './hostile/main.ts'
+import { measureUnfinished } from './hostile/memory.ts'
 import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
 import { benchCluster, clusterTable } from './cluster/main.ts'
@@ -161,10 +162,12 @@ async function benchJoining({ rounds, quick, json }: BenchOptions): Promise<void
 }
 
 async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promise<void> {
-  const { figures, postgres } = await benchHostile({ rounds, serverCore: chooseCores().serverCore })
+  const { serverCore } = chooseCores()
+  const { figures, postgres } = await benchHostile({ rounds, serverCore })
+  const memory = await measureUnfinished(300, rounds, serverCore)
   const machine = describeMachine(['pg', 'ws'])
   const date = today()
-  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures)
+  const page = formatHostileReport({ machine, date, command: command() }, postgres, figures, memory)
   keep({ quick, json }, page, { machine, date, figures }, 'hostile')
 }
 

@@ -47,6 +47,8 @@ export type GeneratorMessage =
 export interface Usage {
   readonly cpuMicros: number
   readonly rssBytes: number
+  /** The most that it has been. */
+  readonly mostRssBytes: number
   /** Deliveries so far, where known. */
   readonly deliveries?: number
   /** Of the event loop, since it was asked last, where it is watched. */

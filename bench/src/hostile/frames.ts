@@ -140,6 +140,13 @@ function envelopes(): HostileFrame[] {
     long('an unknown event of 4.9 MB', (topic) => v2(topic, 'nothing', numbers(FRAME_BYTES))),
     long('4.9 MB that are JSON but for the last byte', (topic) => `${v2(topic, 'broadcast', numbers(FRAME_BYTES)).slice(0, -1)}}`),
     {
+      name: '1.0.0: 4.9 MB of keys that are ignored, escaped',
+      version: '1.0.0',
+      config: {},
+      frame: (topic) =>
+        filled('{"x":{', () => String.raw`"\u0070a":1`, `},"topic":"${topic}","event":"broadcast","ref":"2","payload":{}}`, FRAME_BYTES),
+    },
+    {
       name: '1.0.0: 4.9 MB of keys, escaped',
       version: '1.0.0',
       config: {},
@@ -147,6 +154,13 @@ function envelopes(): HostileFrame[] {
         filled('{', () => String.raw`"\u0070a":1`, `,"topic":"${topic}","event":"broadcast","ref":"2","payload":{}}`, FRAME_BYTES),
     },
     { ...long('1,000 frames that are no JSON', () => '{'), times: 1_000 },
+    {
+      ...long('1,000 joins of the admin channel', () => v2('tidewire:admin', 'phx_join', `{"access_token":"${Math.random()}"}`)),
+      times: 1_000,
+    },
+    { ...long('10,000 heartbeats', () => v2('phoenix', 'heartbeat', '{}')), times: 10_000 },
+    { ...long('10,000 broadcasts on a topic that is not joined', () => v2('realtime:other', 'broadcast', '{}')), times: 10_000 },
+    { ...long('10,000 leaves of a topic that is not joined', () => v2('realtime:other', 'phx_leave', '{}')), times: 10_000 },
     { ...long('1,000 tokens', (topic) => v2(topic, 'access_token', `{"access_token":"${Math.random()}"}`)), times: 1_000 },
   ]
 }
@@ -173,6 +187,14 @@ function crowds(): HostileFrame[] {
     state('5 MB of text', () => `{"a":"${'a'.repeat(2_400_000)}"}`),
     state('as many keys as are taken, long ones', () => `{${list(4_990, (at) => `"${'k'.repeat(450)}${at}":1`)}}`),
     batch('10,000 messages', (topic) => `{"messages":[${list(10_000, () => message(topic, '{}'))}]}`),
+    {
+      ...batch('10,000 messages to 100 receivers', (topic) => `{"messages":[${list(10_000, () => message(topic, '{}'))}]}`),
+      receivers: 100,
+    },
+    batch(
+      'as many values as are taken',
+      (topic) => `{"messages":[${list(10, (at) => message(topic, `{${list(4_900, (key) => `"k${at}_${key}":1`)}}`))}]}`,
+    ),
     batch('a batch of 7.9 MB', (topic) => `{"messages":[${list(3, () => message(topic, `{"a":"${'a'.repeat(2_600_000)}"}`))}]}`),
     batch('more values than are taken', (topic) => `{"messages":[${message(topic, numbers(PAYLOAD_BYTES))}]}`),
   ]

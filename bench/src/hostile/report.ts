@@ -1,5 +1,6 @@
 import { reportHead, table } from '../report.ts'
 import type { HostileFigures } from './main.ts'
+import type { UnfinishedMemory } from './memory.ts'
 
 /** The bound that no frame within the limits may go over. */
 export const MAX_DELAY_MS = 50
@@ -8,6 +9,7 @@ export function formatHostileReport(
   head: Omit<Parameters<typeof reportHead>[0], 'conditions'>,
   postgres: string,
   figures: readonly HostileFigures[],
+  memory: UnfinishedMemory,
 ): string {
   const conditions = [
     `One frame of each kind, on a server with PostgreSQL ${postgres} and the limits of \`tidewire start\`; the worst of all rounds.`,
@@ -21,8 +23,14 @@ export function formatHostileReport(
     ...hostileTable(figures),
     '',
     over.length === 0 ? `None is over ${MAX_DELAY_MS} ms.` : `Over ${MAX_DELAY_MS} ms: ${over.map(({ name }) => name).join('; ')}.`,
+    unfinishedText(memory),
     '',
   ].join('\n')
+}
+
+function unfinishedText({ sockets, idleBytes, mostBytes, afterBytes }: UnfinishedMemory): string {
+  const [idle, most, after] = [idleBytes, mostBytes, afterBytes].map((bytes) => `${Math.round(bytes / 1_048_576)} MiB`)
+  return `Unfinished messages: ${sockets} sockets send 4.9 of 5 MB each, over again in each round, with a budget of 64 MiB for all: resident memory is ${idle} before, ${most} at most, ${after} when they are gone.`
 }
 
 export function hostileTable(figures: readonly HostileFigures[]): string[] {

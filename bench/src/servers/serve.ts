@@ -28,6 +28,7 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
         kind: 'usage',
         cpuMicros: user + system,
         rssBytes: process.memoryUsage.rss(),
+        mostRssBytes: process.resourceUsage().maxRSS * 1024,
         ...(serving.deliveries === undefined ? {} : { deliveries: serving.deliveries() }),
         ...(serving.takeLongestDelayMs === undefined ? {} : { longestDelayMs: serving.takeLongestDelayMs() }),
         ...(serving.takeLongestTurnMs === undefined ? {} : { longestTurnMs: serving.takeLongestTurnMs() }),

@@ -1,14 +1,17 @@
 /** The server with a database, the limits of `tidewire start` on sizes, and a watch on its event loop. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openPostgresFeed } from '@tidewire/postgres'
+import { tokenVerifier } from '@tidewire/server'
 import { serve } from './serve.ts'
 import { startNode, tokenFor } from './tidewire-node.ts'
 
 const RESOLUTION_MS = 1
+const ADMIN_SECRET = 'the-secret-of-an-inspector-that-nobody-opens'
 
 await serve(async () => {
   const feed = openPostgresFeed({ databaseUrl: process.env['BENCH_DATABASE_URL'] ?? '', temporarySlot: true, onFault: () => {} })
-  const server = await startNode(null, [], { changeFeed: feed.changeFeed })
+  const admin = { verifier: tokenVerifier({ secret: ADMIN_SECRET }), version: 'bench' }
+  const server = await startNode(admin, [], { changeFeed: feed.changeFeed })
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delays.enable()
   const turns = watchTurns()

@@ -392,3 +392,22 @@ test('a replay that the database interrupts, at any call, goes on where it was a
   expect(calls.filter((name) => name === 'checkRows').length).toBeGreaterThan(1)
   for (let at = 0; at < calls.length; at++) await play(at)
 })
+
+test('a join of more than 100 entries gives the event loop back between the steps of its subscription, and misses nothing', async () => {
+  const turnsOf = async (count: number): Promise<number> => {
+    const database = new FakeDatabase()
+    database.add({ oid: OPEN, name: 'open', columns: [{ name: 'id' }, { name: 'n' }] })
+    const runtime = fastRuntime(100)
+    let given = 0
+    const it = new FakeFeed(database, { ...runtime, endOfTurn: (callback) => (given++, runtime.endOfTurn(callback)) })
+    feeds.push(it)
+    const channel = it.open({ entries: Array.from({ length: count }, (_, n) => of('open', { filter: `n=eq.${n}` })) })
+    await ready(channel)
+    const turns = given
+    it.commit([{ oid: OPEN, texts: ['1', `${count - 1}`] }])
+    await received(channel, 1)
+    return turns
+  }
+  const few = await turnsOf(1)
+  expect([await turnsOf(99), await turnsOf(100), await turnsOf(101)]).toEqual([few, few, few + 2])
+})

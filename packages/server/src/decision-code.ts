@@ -57,6 +57,7 @@ type LimitCode =
   | 'rate-limited'
   | 'too-many-channels'
   | 'too-many-events'
+  | 'too-many-idle-frames'
   | 'too-many-joins'
   | 'too-many-presence-calls'
   | 'too-many-presence-events'

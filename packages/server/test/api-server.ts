@@ -33,6 +33,8 @@ export class ApiServer {
   outcome: (request: PublishRequest) => PublishOutcome = () => ({ kind: 'accepted', receivers: 1 })
   uptime = 1_000
   draining = false
+  /** How often the event loop was given back. */
+  turns = 0
   /** Of `anon`, good for a minute. */
   token = ''
   #server: Server | null = null
@@ -47,7 +49,15 @@ export class ApiServer {
     this.token = await jwt({ role: 'anon', exp: NOW_MS / 1000 + 60 })
     const api = httpApi({
       verifier: tokenVerifier({ secret: SECRET }),
-      runtime: { now: () => NOW_MS, uptime: () => this.uptime, setTimer },
+      runtime: {
+        now: () => NOW_MS,
+        uptime: () => this.uptime,
+        setTimer,
+        endOfTurn: (callback) => {
+          this.turns++
+          setImmediate(callback)
+        },
+      },
       publish: (request) => {
         this.published.push(request)
         return Promise.resolve(this.outcome(request))

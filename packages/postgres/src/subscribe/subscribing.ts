@@ -1,7 +1,7 @@
 import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import { isTimeout, isUnreachable } from '../catalog/database-fault.ts'
-import { delay, type FeedRuntime } from '../feed-runtime.ts'
+import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { formatPosition, parsePosition, type LogPosition } from '../replication/position.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { ReplicationFault } from '../replication/replication-fault.ts'
@@ -12,6 +12,8 @@ import type { ResumeQueue } from './resume/resume-queue.ts'
 import { planSubscriptions } from './subscribe-plan.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
+/** A channel with more entries gives the event loop back between the steps of its subscription. */
+const LARGE_ENTRIES = 100
 /** Answers of the database that were lost are asked for again after so long, and up to twice that. */
 const SUBSCRIBE_RETRY_MS = 5_000
 const MAX_REFUSALS = 2
@@ -90,9 +92,11 @@ export class Subscribing {
   /** False: its identity changed meanwhile, so that it is to be planned again. */
   async #plan(channel: FeedChannel): Promise<boolean> {
     const { database, subscriptions } = this.#options
+    await this.#inSteps(channel)
     const { generation } = channel
     const isOver = (): boolean => channel.closed || this.#closed
     const plan = await planSubscriptions(channel, database)
+    await this.#inSteps(channel)
     if (isOver()) return true
     if (channel.generation !== generation) return false
     if (!plan.ok) {
@@ -108,6 +112,10 @@ export class Subscribing {
     await this.#start(channel, startLsn)
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation
+  }
+
+  async #inSteps({ entries }: FeedChannel): Promise<void> {
+    if (entries.length > LARGE_ENTRIES) await endOfTurn(this.#options.runtime)
   }
 
   /** Whether the channel resumes from a position. */

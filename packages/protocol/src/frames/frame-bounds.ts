@@ -12,6 +12,9 @@ export const defaultFrameBounds: FrameBounds = { maxPayloadValues: 10_000, maxPr
 /** How deep arrays and objects may stand in one another (rule L9). */
 export const MAX_NESTING = 512
 
+/** Members or elements of a frame itself, those that are ignored included (rule L10). */
+export const MAX_FRAME_PARTS = 64
+
 /** The longest topic (rule L11). */
 export const MAX_TOPIC_BYTES = 4_096
 

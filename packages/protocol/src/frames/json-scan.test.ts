@@ -58,6 +58,36 @@ describe('scanJson', () => {
         expect([text, scan(text).ok]).toEqual([text, parses(text)])
   })
 
+  test('says where the parts of the outermost value stand', () => {
+    const partsOf = (text: string): string[][] => {
+      const parts: number[] = []
+      const data = bytes(text)
+      expect(scanJson(data, { maxDepth: 512, parts }).ok).toBe(true)
+      return Array.from({ length: parts.length / 3 }, (_, at) => [
+        text.slice(parts[at * 3], parts[at * 3 + 1]),
+        text.slice(parts[at * 3 + 1], parts[at * 3 + 2]),
+      ])
+    }
+    expect(partsOf('1')).toEqual([])
+    expect(partsOf(' [ ] ')).toEqual([])
+    expect(partsOf(' [ 1 , [ 2 , {} ] ,"a" ] ')).toEqual([
+      ['', '1'],
+      ['', '[ 2 , {} ]'],
+      ['', '"a"'],
+    ])
+    expect(partsOf('{"a" : {"b":[1,2]} ,"c":-1}')).toEqual([
+      ['"a" : ', '{"b":[1,2]}'],
+      ['"c":', '-1'],
+    ])
+  })
+
+  test('so many parts: at the limit, and one above it; inner ones do not count', () => {
+    for (const text of ['[1,[1,2,3,4],3]', '{"a":1,"b":[1,2,3,4],"c":3}']) {
+      expect(scanJson(bytes(text), { maxDepth: 9, maxParts: 3 }).ok).toBe(true)
+      expect(scanJson(bytes(text), { maxDepth: 9, maxParts: 2 })).toEqual({ ok: false, code: 'too-many-parts' })
+    }
+  })
+
   test('depth: at the limit, and one above it', () => {
     expect(scan('[[[]]]', 3)).toEqual({ ok: true, values: 2, length: 1 })
     expect(scan('[[{"a":[]}]]', 3)).toEqual({ ok: false, code: 'too-deep' })

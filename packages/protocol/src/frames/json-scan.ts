@@ -11,7 +11,7 @@ import { utf8Text } from '../utf8.ts'
 export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. `length`: those of the outermost. */
   | { readonly ok: true; readonly values: number; readonly length: number }
-  | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' | 'too-many-values' }
+  | { readonly ok: false; readonly code: 'malformed-json' | 'too-deep' | 'too-many-values' | 'too-many-parts' }
 
 const SPACE = 0x20
 const QUOTE = 0x22
@@ -32,11 +32,16 @@ const CLOSE_OBJECT = 0x7d
 const MALFORMED: JsonScan = { ok: false, code: 'malformed-json' }
 const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
+const TOO_MANY_PARTS: JsonScan = { ok: false, code: 'too-many-parts' }
 
 /** Bounds of a scan, and what is known of the text. */
 export interface JsonScanOptions {
   readonly maxDepth: number
   readonly maxValues?: number
+  /** Members or elements of the outermost value. */
+  readonly maxParts?: number
+  /** Is given where each part of the outermost value stands: three numbers a part, the start of its key, and start and end of its value. */
+  readonly parts?: number[] | null
   /** `isPlainText` is true of the text. */
   readonly isPlain?: boolean
 }
@@ -50,7 +55,8 @@ export function isPlainText(text: string): boolean {
 const ESCAPED_OR_CONTROL = /[\0-\x1f\\]/
 
 /** Reads a whole text by the grammar of JSON, as `JSON.parse` does. `data` must be valid UTF-8 for that. */
-export function scanJson(data: Uint8Array, { maxDepth, maxValues = Infinity, isPlain = false }: JsonScanOptions): JsonScan {
+export function scanJson(data: Uint8Array, options: JsonScanOptions): JsonScan {
+  const { maxDepth, maxValues = Infinity, maxParts = Infinity, isPlain = false, parts = null } = options
   /** The closing brackets of the containers around the innermost one; `close` is that of the innermost, 0 outside of all. */
   const around: number[] = []
   let close = 0
@@ -67,23 +73,33 @@ export function scanJson(data: Uint8Array, { maxDepth, maxValues = Infinity, isP
       else {
         around.push(close)
         close = first + 2
+        const key = at
         if (close === CLOSE_OBJECT && (at = keyEnd(data, at, isPlain)) < 0) return MALFORMED
-        if (around.length === 1) length = 1
+        if (around.length === 1) {
+          length = 1
+          parts?.push(key, at)
+        }
         continue
       }
     } else if ((at = scalarEnd(data, at, first, isPlain)) < 0) return MALFORMED
     for (;;) {
+      const end = at
       let next = data[at]!
       if (next <= SPACE) next = data[(at = skipSpace(data, at))]!
       if (close === 0) return at === data.length ? { ok: true, values, length } : MALFORMED
       if (next === COMMA) {
         at++
         if (data[at]! <= SPACE) at = skipSpace(data, at)
+        const key = at
         if (close === CLOSE_OBJECT && (at = keyEnd(data, at, isPlain)) < 0) return MALFORMED
-        if (around.length === 1) length++
+        if (around.length === 1) {
+          if (++length > maxParts) return TOO_MANY_PARTS
+          parts?.push(end, key, at)
+        }
         break
       }
       if (next !== close) return MALFORMED
+      if (around.length === 1) parts?.push(end)
       close = around.pop()!
       at++
     }

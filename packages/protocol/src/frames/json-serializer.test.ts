@@ -8,7 +8,7 @@ import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, envelopeAro
 import type { Message } from '../message.ts'
 import type { Version } from './version.ts'
 import { textBytes } from '../utf8.ts'
-import { MAX_NESTING } from './frame-bounds.ts'
+import { MAX_FRAME_PARTS, MAX_NESTING } from './frame-bounds.ts'
 
 const VERSIONS: readonly Version[] = ['1.0.0', '2.0.0']
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
@@ -235,6 +235,7 @@ describe('what is refused', () => {
 describe('bounds', () => {
   const frameOf = (event: string, payload: string): Uint8Array => textBytes(`["1","2","t","${event}",${payload}]`)
   const elements = (count: number): string => `[${Array.from({ length: count }, () => 1).join(',')}]`
+  const list = (count: number, part: (at: number) => string): string => Array.from({ length: count }, (_, at) => part(at)).join('')
   const bounds = { maxPayloadValues: 600, maxPresenceValues: 20 }
 
   test.each([
@@ -258,6 +259,23 @@ describe('bounds', () => {
     const frame = decodeTextFromClient('2.0.0', frameOf('broadcast', payload), bounds)
     expect(frame).toMatchObject({ ok: true, value: { payload: { kind: 'json-text' } } })
     expect(frame.ok && textOf((frame.value.payload as { bytes: Uint8Array }).bytes)).toBe(payload)
+  })
+
+  test.each([
+    ['2.0.0', (more: number) => `["1","2","t","e",{}${',1'.repeat(more)}]`, 5],
+    ['1.0.0', (more: number) => `{"topic":"t","event":"e","ref":"2","payload":{}${list(more, (at) => `,"k${at}":1`)}}`, 4],
+  ] as const)('keys and elements of a frame itself, those that are ignored included (rule L10): %s', (version, frame, own) => {
+    for (const padding of [0, 33_000]) {
+      const decode = (parts: number): Decoded<ClientFrame> =>
+        decodeTextFromClient(version, textBytes(frame(parts - own) + ' '.repeat(padding)))
+      for (const parts of [own, MAX_FRAME_PARTS - 1, MAX_FRAME_PARTS])
+        expect(decode(parts)).toMatchObject({ ok: true, value: { topic: 't' } })
+      expect(decode(MAX_FRAME_PARTS + 1)).toEqual({
+        ok: false,
+        code: 'too-many-values',
+        detail: 'the frame itself holds more than 64 keys and elements',
+      })
+    }
   })
 
   test.each([
@@ -287,7 +305,7 @@ describe('bounds', () => {
     fc.assert(
       fc.property(fc.constantFrom(...VERSIONS), fc.oneof(array, object, fc.jsonValue()), (version, value) => {
         const small = decodeTextFromClient(version, textBytes(JSON.stringify(value)))
-        const large = decodeTextFromClient(version, textBytes(JSON.stringify(value) + ' '.repeat(MAX_NESTING * 2)))
+        const large = decodeTextFromClient(version, textBytes(JSON.stringify(value) + ' '.repeat(33_000)))
         const plain = (frame: Decoded<ClientFrame>): unknown =>
           frame.ok ? { ...frame.value, payload: textOf((frame.value.payload as { bytes: Uint8Array }).bytes) } : frame
         expect(plain(large)).toEqual(plain(small))

@@ -1,8 +1,16 @@
 import { decoded, jsonValue, undecodable, type Decoded, type FrameEnvelope, type Undecodable } from './decode.ts'
-import { defaultFrameBounds, MAX_NAME_BYTES, MAX_NESTING, MAX_TOPIC_BYTES, valuesBound, type FrameBounds } from './frame-bounds.ts'
+import {
+  defaultFrameBounds,
+  MAX_FRAME_PARTS,
+  MAX_NAME_BYTES,
+  MAX_NESTING,
+  MAX_TOPIC_BYTES,
+  valuesBound,
+  type FrameBounds,
+} from './frame-bounds.ts'
 import { isPlainText, scanJson } from './json-scan.ts'
-import { elementBytes, firstElementBytes, memberBytes, membersBytes } from './json-text.ts'
-import { isJsonObject, type Message, type Ref } from '../message.ts'
+import { elementBytes, memberBytes, membersBytes, partsUnder } from './json-text.ts'
+import { isJsonObject, type JsonObject, type Message, type Ref } from '../message.ts'
 import type { ClientFrame } from './client-frame.ts'
 import type { Version } from './version.ts'
 import { fitsBytes, utf8Text } from '../utf8.ts'
@@ -43,30 +51,33 @@ export function decodeTextMessage(version: Version, text: string): Decoded<Messa
   return readMessage(version, jsonValue(text))
 }
 
-/** Frames of fewer bytes than this cannot nest too deep, and `JSON.parse` takes no time for them. Literals, so that bundlers drop what a client does not use. */
-const SMALL_BYTES = 1_024
+/** `JSON.parse` takes at most some milliseconds for a frame of so many bytes, whatever it holds. A literal, so that bundlers drop what a client does not use. */
+const QUICK_BYTES = 32_768
 
 /**
  * Reads a text frame from a client, keeping the payload's own bytes. What is nested too deep is refused (rule L9), and what
- * holds too many values for the event, where the server reads it (rule L10). Payloads that are only forwarded are checked, not parsed.
+ * holds too many values for the event, where the server reads it (rule L10). Large payloads that are only forwarded are checked,
+ * not parsed.
  */
 export function decodeTextFromClient(version: Version, data: Uint8Array, bounds: FrameBounds = defaultFrameBounds): Decoded<ClientFrame> {
   const text = utf8Text(data)
   if (text === undefined) return undecodable('invalid-utf8', 'the text frame is not UTF-8')
-  return data.length <= SMALL_BYTES ? decodeSmall(version, data, text, bounds) : decodeLarge(version, data, isPlainText(text), bounds)
+  return data.length <= QUICK_BYTES ? decodeQuick(version, data, text, bounds) : decodeLarge(version, data, isPlainText(text), bounds)
 }
 
-function decodeSmall(version: Version, data: Uint8Array, text: string, bounds: FrameBounds): Decoded<ClientFrame> {
+function decodeQuick(version: Version, data: Uint8Array, text: string, bounds: FrameBounds): Decoded<ClientFrame> {
   const value = jsonValue(text)
+  if (hasTooManyParts(value, data.length)) return undecodable('too-many-values', MANY_PARTS)
   const message = readMessage(version, value)
   if (!message.ok) return message
   const { joinRef, ref, topic, event, payload } = message.value
   // No name is longer than the whole.
   const names = data.length <= MAX_NAME_BYTES ? null : namesFault(message.value)
   if (names !== null) return names
+  if (data.length > MAX_NESTING * 2 && isDeeper(value, MAX_NESTING + 1)) return undecodable('too-deep', TOO_DEEP, envelopeOf(message.value))
   const bytes = Array.isArray(value) ? elementBytes(data, PAYLOAD_INDEX, value.length) : memberBytes(data, 'payload')!
   const maxValues = valuesBound(event, bounds)
-  if (maxValues !== null && bytes.length > maxValues) {
+  if (maxValues !== null && bytes.length > maxValues * 2) {
     const fault = valuesFault(bytes, maxValues, envelopeOf(message.value))
     if (fault !== null) return fault
   }
@@ -74,15 +85,37 @@ function decodeSmall(version: Version, data: Uint8Array, text: string, bounds: F
   return decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: payload } })
 }
 
+/** A member takes at least five bytes. */
+function hasTooManyParts(value: unknown, bytes: number): boolean {
+  if (Array.isArray(value)) return value.length > MAX_FRAME_PARTS
+  return bytes > MAX_FRAME_PARTS * 5 && isJsonObject(value) && Object.keys(value).length > MAX_FRAME_PARTS
+}
+
+/** Whether arrays and objects stand in one another on more than so many levels. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  if (Array.isArray(value)) {
+    for (const inner of value) if (isDeeper(inner, levels - 1)) return true
+    return false
+  }
+  // A list of the values would cost more than the walk; what `JSON.parse` makes inherits nothing that is enumerated.
+  for (const key in value) if (isDeeper((value as JsonObject)[key], levels - 1)) return true
+  return false
+}
+
 function envelopeOf({ joinRef, ref, topic, event }: FrameEnvelope): FrameEnvelope {
   return { joinRef, ref, topic, event }
 }
 
 function decodeLarge(version: Version, data: Uint8Array, isPlain: boolean, bounds: FrameBounds): Decoded<ClientFrame> {
+  const found: number[] = []
   // The frame itself is one level more.
-  const scan = scanJson(data, { maxDepth: MAX_NESTING + 1, isPlain })
-  if (!scan.ok && scan.code === 'malformed-json') return undecodable(scan.code, NOT_JSON)
-  const parts = version === '2.0.0' ? elementsOf(data, scan.ok ? scan.length : null) : membersOf(data)
+  const scan = scanJson(data, { maxDepth: MAX_NESTING + 1, maxParts: MAX_FRAME_PARTS, parts: found, isPlain })
+  if (!scan.ok && scan.code === 'malformed-json') return undecodable('malformed-json', NOT_JSON)
+  if (!scan.ok && scan.code === 'too-many-parts') return undecodable('too-many-values', MANY_PARTS)
+  const parts = version === '2.0.0' ? elementsOf(data, found) : membersOf(data, scan.ok ? found : null)
+  if (parts === null) return undecodable('too-deep', TOO_DEEP)
   if (!parts.ok) return parts
   const [joinRefBytes, refBytes, topicBytes, eventBytes, bytes] = parts.value
   // Refused before it is parsed: a name may take up the whole frame.
@@ -94,7 +127,7 @@ function decodeLarge(version: Version, data: Uint8Array, isPlain: boolean, bound
   const { joinRef, ref, topic, event } = envelope
   const names = namesFault(envelope)
   if (names !== null) return names
-  if (!scan.ok) return undecodable(scan.code, `the payload is nested more than ${MAX_NESTING} levels deep`, envelope)
+  if (!scan.ok) return undecodable('too-deep', TOO_DEEP, envelope)
   const maxValues = valuesBound(event, bounds)
   if (maxValues === null) return decoded({ joinRef, ref, topic, event, payload: { kind: 'json-text', bytes } })
   const fault = scan.values > maxValues ? valuesFault(bytes, maxValues, envelope) : null
@@ -109,23 +142,26 @@ type FrameParts = readonly [
   payload: Uint8Array,
 ]
 
-/** `length`: of the array, where it is known. */
-function elementsOf(data: Uint8Array, length: number | null): Decoded<FrameParts> {
+/** `null`: the scan ended before the payload. */
+function elementsOf(data: Uint8Array, parts: readonly number[]): Decoded<FrameParts> | null {
   if (firstByte(data) !== OPEN_ARRAY) return undecodable('wrong-shape', NO_ARRAY)
-  const parts =
-    length === PAYLOAD_INDEX + 1
-      ? [...firstElementBytes(data, PAYLOAD_INDEX), elementBytes(data, PAYLOAD_INDEX, length)]
-      : firstElementBytes(data, PAYLOAD_INDEX + 1)
-  return parts.length > PAYLOAD_INDEX ? decoded(parts as unknown as FrameParts) : undecodable('wrong-shape', NO_ARRAY)
+  if (parts.length < PAYLOAD_INDEX * 3 + 2) return parts.length % 3 === 0 ? undecodable('wrong-shape', NO_ARRAY) : null
+  const elements = [0, 1, 2, 3, PAYLOAD_INDEX].map((index) => data.subarray(parts[index * 3 + 1], parts[index * 3 + 2]))
+  return decoded(elements as unknown as FrameParts)
 }
 
-function membersOf(data: Uint8Array): Decoded<FrameParts> {
+/** `parts` is `null` where the scan ended too early: then the rest is not known to be JSON. */
+function membersOf(data: Uint8Array, parts: readonly number[] | null): Decoded<FrameParts> {
   if (firstByte(data) !== OPEN_OBJECT) return undecodable('wrong-shape', NO_OBJECT)
-  const parts = membersBytes(data, ['join_ref', 'ref', 'topic', 'event', 'payload'])
-  const [, ref, topic, event, payload] = parts
+  const members = parts === null ? membersBytes(data, ENVELOPE_KEYS) : partsUnder(data, parts, ENVELOPE_KEYS)
+  const [, ref, topic, event, payload] = members
   const missing = Object.entries({ topic, event, payload, ref }).find(([, bytes]) => bytes === undefined)
-  return missing === undefined ? decoded(parts as unknown as FrameParts) : undecodable('wrong-shape', `the key "${missing[0]}" is missing`)
+  return missing === undefined
+    ? decoded(members as unknown as FrameParts)
+    : undecodable('wrong-shape', `the key "${missing[0]}" is missing`)
 }
+
+const ENVELOPE_KEYS = ['join_ref', 'ref', 'topic', 'event', 'payload'] as const
 
 function firstByte(data: Uint8Array): number | undefined {
   return data.find((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09)
@@ -154,9 +190,12 @@ function isShortRef(ref: Ref): boolean {
 
 function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnvelope): Undecodable | null {
   const scan = scanJson(payload, { maxDepth: MAX_NESTING, maxValues })
-  return scan.ok ? null : undecodable(scan.code, `the payload holds more than ${maxValues} keys and elements`, envelope)
+  return scan.ok ? null : undecodable('too-many-values', `the payload holds more than ${maxValues} keys and elements`, envelope)
 }
 
+// Literals: bundlers do not drop texts that are put together.
+const TOO_DEEP = 'the payload is nested more than 512 levels deep'
+const MANY_PARTS = 'the frame itself holds more than 64 keys and elements'
 const NOT_JSON = 'the frame is not JSON'
 const NO_ARRAY = 'expected [join_ref, ref, topic, event, payload]'
 const NO_OBJECT = 'expected an object with topic, event, payload and ref'

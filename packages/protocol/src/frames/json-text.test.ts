@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { jsonText, spaced, stringText } from '../../test/arbitraries.ts'
 import { seeded } from '../../test/seeded.ts'
-import { allElementBytes, elementBytes, memberBytes } from './json-text.ts'
+import { allElementBytes, elementBytes, memberBytes, membersBytes } from './json-text.ts'
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 const textOf = (bytes: Uint8Array | undefined): string | undefined => (bytes === undefined ? undefined : new TextDecoder().decode(bytes))
@@ -56,5 +56,25 @@ describe('memberBytes', () => {
 
   test('reads an escaped key, and one that begins the object', () => {
     expect(textOf(memberBytes(bytesOf(String.raw`{"a\/b":1}`), 'a/b'))).toBe('1')
+  })
+})
+
+describe('membersBytes', () => {
+  test('finds several members in one pass, the last of each name; escapes in keys count as what they stand for', () => {
+    const object = bytesOf(String.raw`{ "a" : 1 , "b":{"a":2},"\u0061":[ 3 ],"c":"4" }`)
+    expect(membersBytes(object, ['a', 'b', 'd']).map(textOf)).toEqual(['[ 3 ]', '{"a":2}', undefined])
+    expect(membersBytes(bytesOf('{}'), ['a'])).toEqual([undefined])
+  })
+
+  test('long strings end where they end, with quotes and backslashes anywhere in them', () => {
+    for (const part of ['"', '\\', '\\"', '\\\\', '""""', 'é'])
+      for (let before = 55; before <= 70; before++) {
+        const text = `${'x'.repeat(before)}${part.repeat(3)}${'y'.repeat(before)}${part}`
+        const object = bytesOf(JSON.stringify({ [text]: 1, text, last: 2 }))
+        expect(membersBytes(object, ['text', 'last']).map(textOf)).toEqual([JSON.stringify(text), '2'])
+        expect(textOf(memberBytes(object, 'last'))).toBe('2')
+      }
+    const many = JSON.stringify({ text: `${'x'.repeat(100)}"`.repeat(50_000), last: 2 })
+    expect(textOf(memberBytes(bytesOf(many), 'last'))).toBe('2')
   })
 })

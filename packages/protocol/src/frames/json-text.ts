@@ -38,42 +38,46 @@ export function allElementBytes(data: Uint8Array): readonly Uint8Array[] {
   return elements
 }
 
-/** The bytes of the first elements of an array, as many as there are up to `count`. */
-export function firstElementBytes(data: Uint8Array, count: number): readonly Uint8Array[] {
-  const elements: Uint8Array[] = []
-  let at = skipSpace(data, skipSpace(data, 0) + 1)
-  while (elements.length < count && at < data.length && data[at] !== CLOSE_ARRAY) {
-    const to = valueEnd(data, at)
-    elements.push(data.subarray(at, to))
-    at = skipSpace(data, skipSpace(data, to) + 1)
-  }
-  return elements
-}
-
-/** The bytes of the value under `key` in an object; as in JSON.parse the last of several counts. */
+/** The bytes of the value under `key` in an object; as in JSON.parse the last of several counts. `key` is ASCII. */
 export function memberBytes(data: Uint8Array, key: string): Uint8Array | undefined {
-  return membersBytes(data, [key])[0]
-}
-
-/** The bytes of the values under several keys of an object, found in one pass. Keys are ASCII. */
-export function membersBytes(data: Uint8Array, keys: readonly string[]): readonly (Uint8Array | undefined)[] {
-  const starts = keys.map(() => -1)
-  const ends = keys.map(() => -1)
+  let found: Uint8Array | undefined
   let at = skipSpace(data, skipSpace(data, 0) + 1)
   while (data[at] === QUOTE) {
     const keyEnd = stringEnd(data, at)
     const from = skipSpace(data, skipSpace(data, keyEnd) + 1)
     const to = valueEnd(data, from)
+    if (isKey(data, at, keyEnd, key)) found = data.subarray(from, to)
+    at = skipSpace(data, skipSpace(data, to) + 1)
+  }
+  return found
+}
+
+/** The bytes of the values under several keys of an object, found in one pass. Keys are ASCII. */
+export function membersBytes(data: Uint8Array, keys: readonly string[]): readonly (Uint8Array | undefined)[] {
+  const parts: number[] = []
+  let at = skipSpace(data, skipSpace(data, 0) + 1)
+  while (data[at] === QUOTE) {
+    const from = skipSpace(data, skipSpace(data, stringEnd(data, at)) + 1)
+    const to = valueEnd(data, from)
+    parts.push(at, from, to)
+    at = skipSpace(data, skipSpace(data, to) + 1)
+  }
+  return partsUnder(data, parts, keys)
+}
+
+/** The same, where it is known already where the members stand: three numbers each, as `scanJson` gives them. */
+export function partsUnder(data: Uint8Array, parts: readonly number[], keys: readonly string[]): readonly (Uint8Array | undefined)[] {
+  const found: (Uint8Array | undefined)[] = keys.map(() => undefined)
+  for (let part = 0; part < parts.length; part += 3) {
+    const at = parts[part]!
     const first = data[at + 1] === BACKSLASH ? escapedCode(data, at + 2) : data[at + 1]
     for (let index = 0; index < keys.length; index++) {
       const key = keys[index]!
-      if (key.charCodeAt(0) !== first || !isKey(data, at, keyEnd, key)) continue
-      starts[index] = from
-      ends[index] = to
+      if (key.charCodeAt(0) === first && isKey(data, at, stringEnd(data, at), key))
+        found[index] = data.subarray(parts[part + 1], parts[part + 2])
     }
-    at = skipSpace(data, skipSpace(data, to) + 1)
   }
-  return starts.map((from, index) => (from < 0 ? undefined : data.subarray(from, ends[index])))
+  return found
 }
 
 /** Whether the string between `from` and `to`, quotes included, says `key`, which is ASCII. */
@@ -121,14 +125,30 @@ function containerEnd(data: Uint8Array, from: number): number {
   return data.length
 }
 
+/** A search from here on pays only for a string that is longer than this. */
+const SHORT_STRING = 64
+
 /** Where the string whose opening quote stands at `from` ends, its closing quote included. */
 function stringEnd(data: Uint8Array, from: number): number {
-  for (let at = from + 1; at < data.length; at++) {
-    const byte = data[at]
-    if (byte === BACKSLASH) at++
-    else if (byte === QUOTE) return at + 1
+  let at = from + 1
+  for (;;) {
+    for (const long = at + SHORT_STRING; at < long; at++) {
+      const byte = data[at]
+      if (byte === QUOTE) return at + 1
+      if (byte === BACKSLASH) at++
+    }
+    const quote = data.indexOf(QUOTE, at)
+    if (quote < 0) return data.length
+    if (!isEscaped(data, quote, at)) return quote + 1
+    at = quote + 1
   }
-  return data.length
+}
+
+/** Whether an odd number of backslashes stands before it. `from` is not escaped. */
+function isEscaped(data: Uint8Array, at: number, from: number): boolean {
+  let first = at
+  while (first > from && data[first - 1] === BACKSLASH) first--
+  return (at - first) % 2 === 1
 }
 
 function scalarEnd(data: Uint8Array, from: number): number {

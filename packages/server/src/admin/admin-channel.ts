@@ -62,7 +62,6 @@ export class AdminChannel implements AdminEndpoint {
 
   receive(frame: ClientFrame, peer: AdminPeer): void {
     const { event, joinRef, ref } = frame
-    if (!peer.rates.allowEvent()) return reply(peer, joinRef, ref, 'error', { reason: 'TooManyRequests: too many messages per second' })
     if (event === 'phx_join') return void this.#join(frame, peer)
     const inspector = this.#inspectors.get(peer)
     if (inspector === undefined) return reply(peer, joinRef, ref, 'error', { reason: 'unmatched topic' })

@@ -111,6 +111,7 @@ const LIMIT_CODES: ReadonlySet<string> = new Set([
   'too-many-channels',
   'too-many-joins',
   'too-many-events',
+  'too-many-idle-frames',
   'too-many-presence-calls',
   'too-many-presence-events',
   'too-many-waiting',

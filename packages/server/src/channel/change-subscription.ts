@@ -19,7 +19,7 @@ type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => v
 /** The row changes of one channel: asked for in its join, delivered while it is joined. */
 export class ChangeSubscription {
   readonly #channel: JoinedChannel
-  readonly #entries: readonly ChangeEntry[]
+  #made: readonly ChangeEntry[] | null = null
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
   #isOpen = false
@@ -29,12 +29,16 @@ export class ChangeSubscription {
 
   constructor(channel: JoinedChannel) {
     this.#channel = channel
-    this.#entries = changeEntries(channel.request, channel.subTopic)
+  }
+
+  /** Made when they are needed, which is in a later turn than that in which a large join is read. */
+  get #entries(): readonly ChangeEntry[] {
+    return (this.#made ??= changeEntries(this.#channel.request, this.#channel.subTopic))
   }
 
   /** Whether the join is answered only when the changes are live (rule J7). */
   get isAwaited(): boolean {
-    return this.#entries.length > 0 && this.#channel.request.postgresChangesOptions.wait
+    return this.#channel.request.postgresChangesOptions.wait && this.#entries.length > 0
   }
 
   /** The entries as the join reply echoes them. */

@@ -129,7 +129,7 @@ export class Channel implements JoinedChannel {
   receive(frame: ClientFrame): void {
     const state = this.#machine.state
     if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
-    else if (!this.#waiting.push(frame))
+    else if (!this.#waiting.push(frame) && this.connection.allowIdleFrame())
       refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
 
@@ -168,11 +168,13 @@ export class Channel implements JoinedChannel {
         return presence(this, frame)
       case 'access_token': {
         const token = accessToken(frame)
-        return token === null || this.#isAtHand(token) ? undefined : this.#renew(token)
+        if (token !== null && !this.#isAtHand(token)) this.#renew(token)
+        else this.connection.allowIdleFrame()
+        return
       }
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
-        if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return
+        if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return void this.connection.allowIdleFrame()
         this.writer.reply(frame.ref, 'ok', {})
         return this.#step({ type: 'leave' })
       case 'phx_join':

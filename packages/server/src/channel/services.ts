@@ -45,6 +45,8 @@ export interface ChannelConnection {
   readonly rates: ConnectionRates
   /** `write` takes ready WebSocket frames that hold `messages` messages; never throws. */
   readonly output: { write(frames: Buffer, messages: number): void }
+  /** Counts a frame that does nothing to its channel. Whether it is within the limit; the socket is closed where it is not. */
+  allowIdleFrame(): boolean
   /** Closes the socket for too many joins. */
   closeForJoins(): void
 }

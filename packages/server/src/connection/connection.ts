@@ -64,6 +64,8 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
   readonly #channels = new Map<string, Channel>()
+  /** Frames that came after the end. */
+  #lateFrames = 0
   readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect>(
     initialConnection,
     (state, event) => connectionTransition(state, event, this.#limits),
@@ -118,7 +120,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Takes a frame from the client; the bytes of a text frame, too. */
   receive(data: Uint8Array, binary: boolean): void {
-    if (this.#machine.state.kind !== 'open') return
+    if (this.#machine.state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
     this.framesReceived++
     const { observer, fanOutTimes } = this.#services
@@ -130,8 +132,29 @@ export class Connection implements ChannelConnection, AdminPeer {
     fanOutTimes.frameEnds()
   }
 
+  /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
+  #receiveLate(): void {
+    if (++this.#lateFrames === MAX_LATE_FRAMES) this.#transport.terminate()
+  }
+
   write(frames: Buffer, messages: number): void {
     this.output.write(frames, messages)
+  }
+
+  allowIdleFrame(): boolean {
+    if (this.#machine.state.kind !== 'open') return false
+    if (this.rates.allowIdleFrame()) return true
+    const message = 'TooManyFrames: Too many frames per second that are for no channel'
+    this.#services.observer.decision({ kind: 'frame-refused', code: 'too-many-idle-frames', detail: message, connection: this.id })
+    this.#send({
+      joinRef: null,
+      ref: null,
+      topic: PHOENIX_TOPIC,
+      event: 'system',
+      payload: { message, status: 'error', extension: 'system' },
+    })
+    this.close(CloseCode.policyViolation, 'Too many frames per second')
+    return false
   }
 
   /** The backlog is over its bound: called at the end of the turn in which that was noticed. */
@@ -179,8 +202,10 @@ export class Connection implements ChannelConnection, AdminPeer {
     const { topic, event } = frame
     const channel = this.#channels.get(topic)
     if (channel !== undefined && (event !== 'phx_join' || !channel.joined)) return channel.receive(frame)
-    if (topic === ADMIN_TOPIC && this.#host.admin !== null) return this.#host.admin.receive(frame, this)
-    if (event === 'phx_join') return this.#join(frame, channel ?? null)
+    const isForAdmin = topic === ADMIN_TOPIC && this.#host.admin !== null
+    if (event === 'phx_join' && !isForAdmin && subTopicOf(topic) !== null) return this.#join(frame, channel ?? null)
+    if (!this.allowIdleFrame()) return
+    if (isForAdmin) return this.#host.admin?.receive(frame, this)
     if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
       this.lastHeartbeatAt = this.#services.runtime.now()
       return this.#reply(null, frame.ref, topic, 'ok', {})
@@ -191,8 +216,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   #join(frame: ClientFrame, replaces: Channel | null): void {
     const { topic, ref, joinRef } = frame
-    const subTopic = subTopicOf(topic)
-    if (subTopic === null) return this.#reply(null, ref, topic, 'error', { reason: 'unmatched topic' })
+    const subTopic = subTopicOf(topic) ?? ''
     const join = checkJoin(subTopic, frame.payload.kind === 'json' ? frame.payload.value : null, {
       draining: this.#host.draining,
       privateOnly: this.#limits.privateOnly,
@@ -223,7 +247,10 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    channel.join()
+    if (join.request.postgresChanges.length <= LARGE_JOIN) return channel.join()
+    this.#services.runtime.endOfTurn(() => {
+      if (!channel.closed) channel.join()
+    })
   }
 
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
@@ -294,3 +321,9 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
+
+/** To read more entries than this takes a turn of its own. */
+const LARGE_JOIN = 100
+
+/** More than a client has under way that does not know yet that it is closed. */
+const MAX_LATE_FRAMES = 1_000

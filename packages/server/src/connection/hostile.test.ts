@@ -64,6 +64,87 @@ describe('tokens count as joins (rules A3, L3)', () => {
   })
 })
 
+describe('frames that are for no channel, or do nothing there (rule L15)', () => {
+  const message = 'TooManyFrames: Too many frames per second that are for no channel'
+  // 100 a second: the 500th within the first five seconds is one too many.
+  const MOST = 499
+  const admin = { admin: { verifier: adminVerifier, version: '1' } }
+  const kinds: Readonly<Record<string, Partial<Message> & { readonly topic: string; readonly event: string }>> = {
+    heartbeats: { topic: 'phoenix', event: 'heartbeat', ref: 'h' },
+    'broadcasts on a topic that is not joined': { topic: 'realtime:other', event: 'broadcast' },
+    'leaves of a topic that is not joined': { topic: 'realtime:other', event: 'phx_leave', ref: 'l' },
+    'joins of no topic': { topic: 'other', event: 'phx_join', ref: 'j' },
+    'questions of no inspector': { topic: ADMIN_TOPIC, event: 'admin_nodes', ref: 'q' },
+    'tokens that are at hand': { topic: room, event: 'access_token', payload: { access_token: openToken() } },
+    'tokens that are none': { topic: room, event: 'access_token', payload: {} },
+    'leaves of an older join': { topic: room, event: 'phx_leave', joinRef: 'older' },
+  }
+
+  test.each(Object.entries(kinds))('%s: one below, at, and above the bound; the socket is told once and closed', async (_, frame) => {
+    const node = new NodeInProcess({ limits: { ...noLimits, maxEventsPerSecond: 10 } }, admin)
+    const socket = node.connect()
+    await socket.join(room)
+    for (let n = 0; n < MOST; n++) socket.send(frame)
+    expect([socket.closed, node.decisions]).toEqual([null, []])
+    socket.take()
+    for (let n = 0; n < 900; n++) socket.send(frame)
+    expect(socket.closed).toEqual({ code: 1008, reason: 'Too many frames per second' })
+    expect(node.decisions.map(({ code }) => code)).toEqual(['too-many-idle-frames', 'close-1008'])
+    const told = { topic: 'phoenix', event: 'system', ref: null, payload: { message, status: 'error', extension: 'system' } }
+    expect(socket.take().filter(({ event }) => event !== 'phx_close')).toMatchObject([told])
+    expect(socket.terminated).toBe(false)
+    for (let n = 0; n < 200; n++) socket.send(frame)
+    expect(socket.terminated).toBe(true)
+  })
+
+  test('the bound is that of events where that is higher, and none where there is none', async () => {
+    const [high, open] = [new NodeInProcess({ limits: { ...noLimits, maxEventsPerSecond: 200 } }), new NodeInProcess()].map((node) =>
+      node.connect(),
+    ) as [SocketInProcess, SocketInProcess]
+    for (let n = 0; n < 999; n++) for (const socket of [high, open]) socket.send(kinds['heartbeats']!)
+    expect(high.closed).toBeNull()
+    for (const socket of [high, open]) socket.send(kinds['heartbeats']!)
+    expect([high.closed?.code, open.closed]).toEqual([1008, null])
+  })
+
+  test('a heartbeat every 25 s and what a busy channel sends do not come near it', async () => {
+    const node = new NodeInProcess({ limits: { ...noLimits, maxEventsPerSecond: 100 } })
+    const socket = node.connect()
+    await socket.join(room)
+    for (let second = 0; second < 600; second++) {
+      for (let n = 0; n < 90; n++) socket.send({ topic: room, event: 'broadcast', joinRef: '1', payload: { type: 'broadcast' } })
+      if (second % 25 === 0) socket.send(kinds['heartbeats']!)
+      node.runtime.advance(1_000)
+    }
+    expect([socket.closed, node.decisions]).toEqual([null, []])
+  })
+})
+
+test.each([
+  [99, true],
+  [100, true],
+  [101, false],
+])('a join of %i entries is answered in the turn in which it comes: %s', async (count, atOnce) => {
+  const node = new NodeInProcess()
+  const socket = node.connect()
+  const entries = Array.from({ length: count }, (_, n) => ({ event: '*', schema: 'public', table: `t${n}` }))
+  const join = (ref: string): void =>
+    socket.send({ topic: room, event: 'phx_join', ref, joinRef: ref, payload: { config: { postgres_changes: entries } } })
+  join('1')
+  // It waits for the join.
+  socket.send({ topic: room, event: 'phx_leave', ref: '2', joinRef: '1' })
+  // Promises settle; the turn of the node does not end.
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(replyTo(socket, '1') !== undefined).toBe(atOnce)
+  await node.settle()
+  expect([replyTo(socket, '1'), replyTo(socket, '2')]).toMatchObject([{ status: 'ok' }, { status: 'ok' }])
+  // One whose socket is gone before its turn is not joined.
+  join('3')
+  socket.disconnect()
+  await node.settle()
+  expect(node.server.topics.size).toBe(0)
+})
+
 describe('a sender is notified once', () => {
   test('what is refused without a ref, by kind; what has one is answered each time (rule X2)', async () => {
     const node = new NodeInProcess({}, { authorizer: readOnly })
@@ -138,7 +219,7 @@ describe('what is tracked in a topic', () => {
 })
 
 describe('a large broadcast is forwarded without being parsed', () => {
-  const large = { list: Array.from({ length: 5_000 }, (_, n) => n) }
+  const large = { list: Array.from({ length: 10_000 }, (_, n) => n) }
 
   test('as it came, in both versions; what is no object is refused (rule X7)', async () => {
     const node = new NodeInProcess()

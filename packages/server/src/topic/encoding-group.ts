@@ -70,7 +70,14 @@ export function exceptedIn(group: EncodingGroup, except: Except): number {
   return group.subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
 }
 
-export function isExcepted(subscription: Subscription, except: Except): boolean {
+/** Sends a frame to the subscriptions of a group. What kind of exception there is is asked once, not for each subscriber. */
+export function writeToAll(subscriptions: readonly Subscription[], frame: Buffer, except: Except): void {
+  if (isSet(except)) {
+    for (const { subscriber } of subscriptions) if (!except.has(subscriber)) subscriber.write(frame, 1)
+  } else for (const each of subscriptions) if (each !== except) each.subscriber.write(frame, 1)
+}
+
+function isExcepted(subscription: Subscription, except: Except): boolean {
   return except === subscription || (isSet(except) && except.has(subscription.subscriber))
 }
 

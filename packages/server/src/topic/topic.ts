@@ -2,7 +2,7 @@ import { wireTopic, type BroadcastGap, type Version } from '@tidewire/protocol'
 import type { RelayInterest } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { Envelopes } from './encoded-message.ts'
-import { exceptedIn, flushGroup, isExcepted, writeTo, type EncodingGroup, type Except, type Subscription } from './encoding-group.ts'
+import { exceptedIn, flushGroup, writeTo, writeToAll, type EncodingGroup, type Except, type Subscription } from './encoding-group.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
 import { Replays } from './replays.ts'
 import type { Reads, StoredMessageBuffer, Stream, Subscriber } from './subscriber.ts'
@@ -100,7 +100,7 @@ export class Topic {
       if (frame === null) continue
       receivers += group.subscriptions.length - exceptedIn(group, except)
       if (gather) this.#gather(group, frame, except)
-      else for (const each of group.subscriptions) if (!isExcepted(each, except)) each.subscriber.write(frame, 1)
+      else writeToAll(group.subscriptions, frame, except)
     }
     if (since !== null && receivers > 0) {
       if (gather) this.#pendingSince.push(since)

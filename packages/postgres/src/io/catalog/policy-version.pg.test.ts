@@ -9,7 +9,7 @@ beforeAll(async () => {
   await postgres.admin.query(
     `create role version_reader nologin; create role version_group nologin; create role version_owner nologin;
      create schema versioned; create table versioned.t (id int primary key, v text); create table versioned.root (id int, v text) partition by range (id);
-     create table versioned.leaf (id int, v text); create function versioned.f() returns bool language sql as 'select true';
+     create table versioned.leaf (id int, v text); create table versioned.nothing (); create function versioned.f() returns bool language sql as 'select true';
      create policy p on versioned.t using (true);`,
   )
   const { rows } = await postgres.admin.query<{ tables: number[]; functions: number[] }>(
@@ -38,6 +38,9 @@ test.each([
   'revoke usage on schema versioned from version_reader',
   'alter table versioned.root attach partition versioned.leaf for values from (0) to (10)',
   'alter table versioned.root detach partition versioned.leaf',
+  // A parent without columns: the two tables and their columns stay as they are, and only who inherits from whom changes.
+  'alter table versioned.t inherit versioned.nothing',
+  'alter table versioned.t no inherit versioned.nothing',
   `create or replace function versioned.f() returns bool language sql as 'select false'`,
   'alter role version_reader bypassrls',
   'alter role version_reader nobypassrls',

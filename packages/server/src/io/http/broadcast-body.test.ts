@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import {
   batchEntries,
   MAX_BATCH_VALUES,
-  batchMessages,
+  BatchReader,
   mediaType,
   singleFaults,
   singlePayload,
@@ -21,6 +21,12 @@ function entries(body: string): Extract<BatchEntries, { kind: 'entries' }> {
   const found = batchEntries(JSON_TYPE, Buffer.from(body))
   if (found.kind !== 'entries') throw new Error(`no entries: ${JSON.stringify(found)}`)
   return found
+}
+
+function batchMessages({ entries: texts }: Extract<BatchEntries, { kind: 'entries' }>, maxPayloadBytes: number): BatchReader['batch'] {
+  const reader = new BatchReader(maxPayloadBytes)
+  for (const each of texts) reader.read(each)
+  return reader.batch
 }
 
 function messages(body: string): readonly BroadcastMessage[] {

@@ -1,14 +1,14 @@
+import { isUtf8 } from 'node:buffer'
 import {
   allElementBytes,
   forwardFault,
-  isJsonObject,
   jsonValue,
   MAX_NESTING,
   memberBytes,
+  membersBytes,
   scanJson,
   textBytes,
   utf8Text,
-  type JsonObject,
 } from '@tidewire/protocol'
 import type { PublishRequest } from '../../ports.ts'
 
@@ -19,7 +19,8 @@ export type BroadcastMessage = Omit<PublishRequest, 'identity'>
 export type FieldFaults = { readonly [field: string]: readonly string[] }
 
 export type BatchEntries =
-  | { readonly kind: 'entries'; readonly entries: readonly unknown[]; readonly bytes: Uint8Array }
+  /** The bytes of each. */
+  | { readonly kind: 'entries'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'not-json' }
   | { readonly kind: 'invalid'; readonly messages: readonly string[] }
 
@@ -28,9 +29,12 @@ const INVALID = 'is invalid'
 const TOO_LARGE = 'Payload size exceeds tenant limit'
 
 const SPACE = 0x20
+const OPEN_ARRAY = 0x5b
+/** Of `null`. */
+const LOWER_N = 0x6e
 const OPEN_OBJECT = 0x7b
 
-/** Keys and elements of a batch, its payloads included, for it is read as a whole (rule L10). */
+/** Keys and elements of a batch, its payloads included (rule L10). */
 export const MAX_BATCH_VALUES = 50_000
 const TOO_MANY_VALUES = `hold more than ${MAX_BATCH_VALUES} keys and elements, or nest more than ${MAX_NESTING} levels deep`
 
@@ -44,38 +48,88 @@ export function batchEntries(type: string, body: Uint8Array): BatchEntries {
   if (type !== 'application/json' || body.length === 0) return { kind: 'invalid', messages: [BLANK] }
   const scan = scanJson(body, { maxDepth: MAX_NESTING, maxValues: MAX_BATCH_VALUES })
   if (!scan.ok && scan.code !== 'malformed-json') return { kind: 'invalid', messages: [TOO_MANY_VALUES] }
-  const value = jsonValue(utf8Text(body))
-  if (value === undefined) return { kind: 'not-json' }
-  const messages = isJsonObject(value) && Object.hasOwn(value, 'messages') ? value['messages'] : null
-  if (messages === null || (Array.isArray(messages) && messages.length === 0)) return { kind: 'invalid', messages: [BLANK] }
-  if (!Array.isArray(messages) || !messages.every(isJsonObject)) return { kind: 'invalid', messages: [INVALID] }
-  return { kind: 'entries', entries: messages, bytes: memberBytes(body, 'messages')! }
+  if (!scan.ok || !isUtf8(body)) return { kind: 'not-json' }
+  const messages = firstByte(body) === OPEN_OBJECT ? memberBytes(body, 'messages') : undefined
+  if (messages === undefined || messages[0] === LOWER_N) return { kind: 'invalid', messages: [BLANK] }
+  if (messages[0] !== OPEN_ARRAY) return { kind: 'invalid', messages: [INVALID] }
+  const entries = allElementBytes(messages)
+  if (entries.length === 0) return { kind: 'invalid', messages: [BLANK] }
+  return entries.every(isObject) ? { kind: 'entries', entries } : { kind: 'invalid', messages: [INVALID] }
 }
 
-/** Reads every entry of a batch; one that is wrong refuses them all, with the faults of each in order. */
-export function batchMessages(
-  { entries, bytes }: Extract<BatchEntries, { kind: 'entries' }>,
-  maxPayloadBytes: number,
-): { readonly ok: true; readonly messages: readonly BroadcastMessage[] } | { readonly ok: false; readonly faults: readonly FieldFaults[] } {
-  const texts = allElementBytes(bytes)
-  const faults = entries.map((entry, i) => entryFaults(entry as JsonObject, texts[i]!, maxPayloadBytes))
-  if (faults.some((fault) => Object.keys(fault).length > 0)) return { ok: false, faults }
-  return { ok: true, messages: entries.map((entry, i) => message(entry as JsonObject, texts[i]!)) }
+/** Reads the entries of a batch, one after the other; one that is wrong refuses them all, with the faults of each in order. */
+export class BatchReader {
+  readonly #maxPayloadBytes: number
+  readonly #faults: FieldFaults[] = []
+  readonly #messages: BroadcastMessage[] = []
+
+  constructor(maxPayloadBytes: number) {
+    this.#maxPayloadBytes = maxPayloadBytes
+  }
+
+  read(text: Uint8Array): void {
+    const entry = entryOf(text)
+    const faults = entryFaults(entry, this.#maxPayloadBytes)
+    this.#faults.push(faults)
+    // What is blank or of another type is a fault, but for an id, which need not be there.
+    if (Object.keys(faults).length === 0) this.#messages.push(message(entry))
+  }
+
+  get batch():
+    | { readonly ok: true; readonly messages: readonly BroadcastMessage[] }
+    | { readonly ok: false; readonly faults: readonly FieldFaults[] } {
+    const { length } = this.#faults
+    return this.#messages.length === length ? { ok: true, messages: this.#messages } : { ok: false, faults: this.#faults }
+  }
+}
+
+/** The fields of a message. `bytes`: of those that receivers get. */
+interface Entry {
+  readonly event: unknown
+  readonly id: unknown
+  readonly private: unknown
+  readonly topic: unknown
+  readonly persist: unknown
+  readonly ttl: unknown
+  readonly payload: Uint8Array | undefined
+  readonly bytes: number
+}
+
+const FIELDS = ['event', 'id', 'payload', 'private', 'topic', 'persist', 'ttl'] as const
+
+function entryOf(text: Uint8Array): Entry {
+  const [event, id, payload, isPrivate, topic, persist, ttl] = membersBytes(text, FIELDS)
+  return {
+    ...{
+      event: scalar(event),
+      id: scalar(id),
+      private: scalar(isPrivate),
+      topic: scalar(topic),
+      persist: scalar(persist),
+      ttl: scalar(ttl),
+    },
+    payload,
+    bytes: (event?.length ?? 0) + (id?.length ?? 0) + (payload?.length ?? 0),
+  }
+}
+
+/** No field may be an object or a list, so that none is read: to build one costs more than its bytes. */
+function scalar(bytes: Uint8Array | undefined): unknown {
+  return bytes === undefined || isObject(bytes) || bytes[0] === OPEN_ARRAY ? bytes : jsonValue(utf8Text(bytes))
 }
 
 /** Fields in alphabetical order, as the reference answers. */
-function entryFaults(entry: JsonObject, text: Uint8Array, maxPayloadBytes: number): FieldFaults {
+function entryFaults(entry: Entry, maxPayloadBytes: number): FieldFaults {
   const found: [string, string | null][] = [
-    ['event', nameFault(entry['event'])],
-    ['id', typeof (entry['id'] ?? '') === 'string' ? null : INVALID],
-    ['payload', payloadFault(entry, text, maxPayloadBytes)],
-    ['private', flag(entry['private']) === undefined ? INVALID : null],
-    ['topic', nameFault(entry['topic'])],
+    ['event', nameFault(entry.event)],
+    ['id', typeof (entry.id ?? '') === 'string' ? null : INVALID],
+    ['payload', payloadFault(entry, maxPayloadBytes)],
+    ['private', flag(entry.private) === undefined ? INVALID : null],
+    ['topic', nameFault(entry.topic)],
   ]
-  return {
-    ...Object.fromEntries(found.filter(([, fault]) => fault !== null).map(([field, fault]) => [field, [fault!]])),
-    ...unsupportedOptions(entry),
-  }
+  const faults: Record<string, readonly string[]> = {}
+  for (const [field, fault] of found) if (fault !== null) faults[field] = [fault]
+  return Object.assign(faults, unsupportedOptions({ persist: entry.persist, ttl: entry.ttl }))
 }
 
 /** Fields of the reference that this server does not have. They are refused: a 202 would promise them. */
@@ -90,15 +144,14 @@ function isOff(value: unknown): boolean {
   return value === undefined || value === null || value === '' || flag(value) === false
 }
 
-function message(entry: JsonObject, text: Uint8Array): BroadcastMessage {
-  const id = (entry['id'] ?? '') as string
+function message({ id, topic, event, private: isPrivate, payload }: Entry): BroadcastMessage {
   return {
-    subTopic: entry['topic'] as string,
-    event: entry['event'] as string,
-    private: flag(entry['private'])!,
-    payload: { encoding: 'json', bytes: memberBytes(text, 'payload')! },
+    subTopic: topic as string,
+    event: event as string,
+    private: flag(isPrivate)!,
+    payload: { encoding: 'json', bytes: payload! },
     form: 'text',
-    ...(id === '' ? {} : { id }),
+    ...((id ?? '') === '' ? {} : { id: id as string }),
   }
 }
 
@@ -109,13 +162,15 @@ function nameFault(value: unknown): string | null {
 }
 
 /** Names count, too: every receiver gets them, as the payload. */
-function payloadFault(entry: JsonObject, text: Uint8Array, maxPayloadBytes: number): string | null {
-  const { payload } = entry
-  if (payload === undefined || payload === null) return BLANK
-  if (!isJsonObject(payload)) return INVALID
-  if (text.length <= maxPayloadBytes) return null
-  const size = ['event', 'id', 'payload'].reduce((sum, field) => sum + (memberBytes(text, field)?.length ?? 0), 0)
-  return size > maxPayloadBytes ? TOO_LARGE : null
+function payloadFault({ payload, bytes }: Entry, maxPayloadBytes: number): string | null {
+  if (payload === undefined || payload[0] === LOWER_N) return BLANK
+  if (!isObject(payload)) return INVALID
+  return bytes > maxPayloadBytes ? TOO_LARGE : null
+}
+
+/** Of the bytes of a value. */
+function isObject(bytes: Uint8Array): boolean {
+  return bytes[0] === OPEN_OBJECT
 }
 
 /** `undefined` marks a fault. */
@@ -145,8 +200,11 @@ export function singlePayload(type: 'application/json' | 'application/octet-stre
   if (type === 'application/octet-stream') return { encoding: 'binary', bytes: body }
   if (body.length === 0) return { encoding: 'json', bytes: textBytes('{}') }
   if (forwardFault(body) !== null) return null
-  const isObject = body.find((byte) => byte > SPACE) === OPEN_OBJECT
-  return { encoding: 'json', bytes: isObject ? body : Buffer.concat([textBytes('{"_json":'), body, textBytes('}')]) }
+  return { encoding: 'json', bytes: firstByte(body) === OPEN_OBJECT ? body : Buffer.concat([textBytes('{"_json":'), body, textBytes('}')]) }
+}
+
+function firstByte(body: Uint8Array): number | undefined {
+  return body.find((byte) => byte > SPACE)
 }
 
 export const payloadTooLarge: FieldFaults = { payload: [TOO_LARGE] }

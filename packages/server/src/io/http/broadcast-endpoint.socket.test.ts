@@ -155,6 +155,18 @@ describe.each(['', '/realtime/v1'])('POST %s/api/broadcast', (base) => {
     expect(api.published).toEqual([])
   })
 
+  test('a batch that takes long gives the event loop back between its messages, and keeps their order', async () => {
+    await api.open({ maxEventsPerSecond: Infinity })
+    api.outcome = () => {
+      api.uptime += 10
+      return { kind: 'accepted', receivers: 1 }
+    }
+    const events = Array.from({ length: 50 }, (_, at) => `e${at}`)
+    expect((await api.post(path, batch(...events.map((event) => ({ ...MESSAGE, event }))))).status).toBe(202)
+    expect(api.published.map(({ event }) => event)).toEqual(events)
+    expect(api.turns).toBe(49)
+  })
+
   test('without limits a batch is bounded all the same', async () => {
     await api.open({ maxEventsPerSecond: Infinity })
     expect((await api.post(path, batch(...Array.from({ length: 10_001 }, () => ({}))))).status).toBe(429)

@@ -7,21 +7,23 @@ import { RateCounter } from '../../limits/rate-counter.ts'
 import type { Identity, Observer, Publish, PublishOutcome, PublishRequest, Runtime } from '../../ports.ts'
 import {
   batchEntries,
-  batchMessages,
+  BatchReader,
   mediaType,
   payloadTooLarge,
   singleFaults,
   singlePayload,
   unsupportedOptions,
+  type BroadcastMessage,
 } from './broadcast-body.ts'
 import { broadcastRoute, type BroadcastRoute } from './broadcast-route.ts'
 import { CORS } from './cors.ts'
 import { writeAnswer, type HttpAnswer } from './http-answer.ts'
 import { httpIdentity, type HttpIdentityDeps } from './http-identity.ts'
+import { LoopShare } from './loop-share.ts'
 import { RequestBodies } from './request-body.ts'
 
 export interface BroadcastEndpointDeps extends HttpIdentityDeps {
-  readonly runtime: Pick<Runtime, 'now' | 'uptime' | 'setTimer'>
+  readonly runtime: Pick<Runtime, 'now' | 'uptime' | 'setTimer' | 'endOfTurn'>
   readonly publish: Publish
   readonly limits: Limits
   readonly observer: Pick<Observer, 'decision'>
@@ -100,15 +102,24 @@ export class BroadcastEndpoint {
   }
 
   async #batch(identity: Identity, type: string, body: Buffer): Promise<HttpAnswer> {
+    const share = new LoopShare(this.#deps.runtime)
     const found = batchEntries(type, body)
     if (found.kind === 'not-json') return this.#notJson()
     if (found.kind === 'invalid') return this.#invalid({ messages: found.messages })
     const excess = this.#excess(found.entries.length)
     if (excess !== null) return this.#tooMany(excess)
-    const batch = batchMessages(found, this.#deps.limits.maxPayloadBytes)
+    const reader = new BatchReader(this.#deps.limits.maxPayloadBytes)
+    for (const entry of found.entries) {
+      if (share.isUsedUp) await share.nextTurn()
+      reader.read(entry)
+    }
+    const { batch } = reader
     if (!batch.ok) return this.#invalid({ messages: batch.faults })
+    // Others may have come in the meantime.
+    const excessNow = this.#excess(found.entries.length)
+    if (excessNow !== null) return this.#tooMany(excessNow)
     this.#messages.add(this.#deps.runtime.uptime(), batch.messages.length)
-    return this.#publishAll(batch.messages.map((message) => ({ ...message, identity })))
+    return this.#publishAll(batch.messages, identity, share)
   }
 
   async #single(
@@ -128,11 +139,12 @@ export class BroadcastEndpoint {
   }
 
   /** Publishes in order. Messages of a batch that policies deny are dropped (rule H2). */
-  async #publishAll(requests: readonly PublishRequest[]): Promise<HttpAnswer> {
+  async #publishAll(messages: readonly BroadcastMessage[], identity: Identity, share: LoopShare): Promise<HttpAnswer> {
     let receivers = 0
     const written: Promise<void>[] = []
-    for (const request of requests) {
-      const outcome = await this.#publish(request)
+    for (const message of messages) {
+      if (share.isUsedUp) await share.nextTurn()
+      const outcome = await this.#publish({ ...message, identity })
       if (outcome.kind === 'too-large') return this.#invalid(payloadTooLarge)
       if (outcome.kind === 'rate-limited') return this.#tooMany(EXCEEDED)
       if (outcome.kind === 'unavailable') return { status: 503, body: { message: outcome.message }, headers: RETRY_AFTER }

@@ -10,6 +10,7 @@ import type { UnfinishedMessages } from '../../limits/unfinished-messages.ts'
 import { MessageProgress } from './message-progress.ts'
 import { takenBytesOf } from './socket-progress.ts'
 import { SocketWriter } from './socket-writer.ts'
+import { UnfinishedChunks } from './unfinished-chunks.ts'
 
 /** Paths of sockets: the server's own, and that of the URL of a Supabase project. */
 export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
@@ -77,12 +78,25 @@ function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): v
 /** Counts the bytes of a message while it comes: `ws` keeps it until it is whole, and reports nothing before. */
 function followUnfinished(socket: Duplex, connection: Connection, unfinished: UnfinishedMessages): void {
   const progress = new MessageProgress()
-  const messages = unfinished.of((fault) => connection.refuseUnfinished(fault))
+  const chunks = new UnfinishedChunks()
+  const messages = unfinished.of((fault) => {
+    connection.refuseUnfinished(fault)
+    // `ws` may still be given the chunk that this comes from; after that it reads nothing more of a socket that is destroyed.
+    process.nextTick(() => free())
+  })
+  const free = (): void => {
+    if (socket.destroyed && socket.readableLength === 0) chunks.free()
+  }
   socket.prependListener('data', (chunk: Buffer) => {
     progress.read(chunk)
+    if (progress.unfinishedBytes <= chunk.length) chunks.clear()
+    else chunks.add(chunk)
     messages.received(progress.unfinishedBytes, chunk.length)
   })
-  socket.once('close', () => messages.closed())
+  socket.once('close', () => {
+    messages.closed()
+    free()
+  })
 }
 
 /** Frames that are ready go to the socket itself; only close frames are left to `ws`. */

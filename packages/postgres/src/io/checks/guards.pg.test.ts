@@ -1,0 +1,86 @@
+/** Guards of the checks that other guards hide as a rule: each alone, in the moment for which it is there. */
+import type pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { usePostgres } from '../../../test/postgres.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
+import type { OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
+import { loadTableEntries } from '../catalog/feed-catalog.ts'
+import { loadPolicyVersions } from '../catalog/policy-version.ts'
+import type { Queryable } from '../../catalog/queryable.ts'
+import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
+import { checkOldRows } from './image-checker.ts'
+import { checkRows } from './row-checker.ts'
+
+const postgres = usePostgres()
+const role = 'guarded_reader'
+const identity = { key: '', role, claims: '{}' }
+const identities: RowCheck['identities'] = [{ identity, rows: [0] }]
+const options = { timeoutMs: 10_000, isolates: true, leavesNothing: false }
+const LOCK = 4_711
+
+let sql: pg.Client
+let writer: pg.Client
+let sessions: SessionPool
+
+beforeAll(async () => {
+  const url = await postgres.createDatabase()
+  sql = await postgres.connect(url)
+  writer = await postgres.connect(url)
+  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 })
+  await sql.query(
+    `create role ${role} nologin;
+     create sequence tries; create function allowed() returns bool language plpgsql as 'begin return false; end';
+     create function gate() returns bool language plpgsql as $$ begin
+       if nextval('public.tries') = 1 then raise 'the first question fails, so that the next one is guarded'; end if;
+       perform pg_advisory_lock_shared(${LOCK}); perform pg_advisory_unlock_shared(${LOCK});
+       return false;
+     end $$;
+     create table guarded (id int primary key); alter table guarded enable row level security; insert into guarded values (1);
+     create policy guarded on guarded for select to ${role} using (case when public.allowed() then true else public.gate() end);
+     create table remembered (id int primary key, secret text); alter table remembered replica identity full;
+     alter table remembered enable row level security; create policy remembered on remembered for select to ${role} using (true);
+     grant select on guarded, remembered to ${role}; grant usage on sequence tries to ${role}`,
+  )
+})
+afterAll(async () => {
+  await sessions.close()
+  await Promise.all([sql.end(), writer.end()])
+})
+
+async function tableOf(session: Queryable, name: string): Promise<CatalogTable> {
+  const { rows } = await session.query(`select '${name}'::regclass::oid::int8::float8 as oid`)
+  const { oid } = (rows as { oid: number }[])[0]!
+  return (await loadTableEntries(session, [oid], [role])).get(oid)!
+}
+
+test('a guarded check that denied under an older policy is not current, though the policy is by its end', async () => {
+  await sql.query(`select pg_advisory_lock(${LOCK})`)
+  await writer.query(`begin; create or replace function allowed() returns bool language plpgsql as 'begin return true; end'`)
+  // As it is once the writer has committed.
+  const table = await tableOf(writer, 'guarded')
+  const check: RowCheck = { table, role, keys: [['1']], columns: [1], images: [['1']], identities, xids: [], waits: true }
+  const asked = checkRows(sessions, check, options)
+  const isWaiting = `select from pg_locks where locktype = 'advisory' and objid = ${LOCK} and not granted`
+  await expect.poll(async () => (await sql.query(isWaiting)).rowCount, { timeout: 10_000 }).toBe(1)
+  await writer.query('commit')
+  await sql.query(`select pg_advisory_unlock(${LOCK})`)
+  expect(await asked).toMatchObject({ current: false })
+  expect(await checkRows(sessions, check, options)).toEqual({
+    current: true,
+    slow: expect.any(Boolean),
+    identities: [{ ok: true, visible: new Map([[0, 'image']]) }],
+  })
+})
+
+test('an old row is denied to a role that may not select it, whatever is remembered of its privileges', async () => {
+  const table = await tableOf(sql, 'remembered')
+  const ask = async (asked: CatalogTable): Promise<unknown> => {
+    const check: OldRowCheck = { table: asked, role, rows: ['(1,hidden)'], identities, xids: [], waits: true }
+    return sessions.withSession((session) => checkOldRows(session, check, options))
+  }
+  expect(await ask(table)).toEqual({ current: true, identities: [{ ok: true, visible: new Map([[0, 'image']]) }] })
+  await sql.query(`revoke select on remembered from ${role}`)
+  const [version = ''] = await loadPolicyVersions(sql, table.reach, [role])
+  const remembered = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, version }]]) }
+  expect(await ask(remembered)).toMatchObject({ current: true, identities: [{ ok: false, message: expect.stringContaining('denied') }] })
+})

@@ -1,0 +1,25 @@
+import type { Runtime } from '../../ports.ts'
+
+/** A piece of work gives the event loop back after so much of it. */
+const SHARE_MS = 10
+
+/** The share of the event loop that one request may take at a time, so that a large one holds up no others. */
+export class LoopShare {
+  readonly #runtime: Pick<Runtime, 'uptime' | 'endOfTurn'>
+  #until: number
+
+  constructor(runtime: Pick<Runtime, 'uptime' | 'endOfTurn'>) {
+    this.#runtime = runtime
+    this.#until = runtime.uptime() + SHARE_MS
+  }
+
+  get isUsedUp(): boolean {
+    return this.#runtime.uptime() >= this.#until
+  }
+
+  /** Goes on in a later turn. */
+  async nextTurn(): Promise<void> {
+    await new Promise<void>((resolve) => this.#runtime.endOfTurn(resolve))
+    this.#until = this.#runtime.uptime() + SHARE_MS
+  }
+}
