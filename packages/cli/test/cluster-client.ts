@@ -7,6 +7,16 @@ interface Received {
   readonly at: number
 }
 
+/** A time without its socket. */
+export interface Absence {
+  readonly lostAt: number
+  /** References of the presence that it had. */
+  readonly refs: readonly string[]
+  /** When it was joined again, and when row changes came again; `null` until then. */
+  joinedAt: number | null
+  liveAt: number | null
+}
+
 type Frame = [joinRef: unknown, ref: string | null, topic: string, event: string, payload: Record<string, unknown>]
 
 interface PresenceMetas {
@@ -32,13 +42,14 @@ export class ClusterClient {
   /** Keys that must stay in view from now on, once it has a view. */
   expectedKeys: readonly string[] = []
   readonly flickers: string[] = []
-  gaps = 0
+  /** When it was notified that messages between nodes were lost. */
+  readonly lossesAt: number[] = []
+  readonly absences: Absence[] = []
   joined = false
   /** From here on it gets every row. */
   live = false
   joins = 0
-  longestAbsenceMs = 0
-  #lostAt = performance.now()
+  gaps = 0
   readonly #presence = new Map<string, string>()
   readonly #url: string
   #sent = 0
@@ -56,6 +67,11 @@ export class ClusterClient {
   /** Keys in view, a key once for every meta. */
   get present(): string[] {
     return [...this.#presence.values()].sort()
+  }
+
+  /** Whether one of these references is in its view. */
+  seesAny(refs: readonly string[]): boolean {
+    return refs.some((ref) => this.#presence.has(ref))
   }
 
   broadcast(): void {
@@ -81,7 +97,7 @@ export class ClusterClient {
     socket.on('error', () => {})
     socket.on('close', () => {
       clearTimeout(late)
-      if (this.joined) this.#lostAt = performance.now()
+      if (this.joined) this.absences.push({ lostAt: performance.now(), refs: this.#ownRefs(), joinedAt: null, liveAt: null })
       this.joined = false
       setTimeout(() => this.#connect(), RETRY_MS)
     })
@@ -108,9 +124,14 @@ export class ClusterClient {
   #joined(): void {
     this.joined = true
     this.joins++
-    this.longestAbsenceMs = Math.max(this.longestAbsenceMs, performance.now() - this.#lostAt)
+    const absence = this.absences.at(-1)
+    if (absence !== undefined) absence.joinedAt = performance.now()
     this.breaks.push(performance.now())
     this.#send('t', 'presence', { type: 'presence', event: 'track', payload: { id: this.id } })
+  }
+
+  #ownRefs(): readonly string[] {
+    return Array.from(this.#presence, ([ref, key]) => (key === `k${this.id}` ? ref : '')).filter((ref) => ref !== '')
   }
 
   #receive(socket: WebSocket, ref: string | null, event: string, payload: Record<string, unknown>): void {
@@ -154,9 +175,14 @@ export class ClusterClient {
   #system({ gap, message, position, recovered, reason }: Record<string, unknown>): void {
     if (gap !== undefined) {
       this.gaps++
+      if (gap === 'relay-lost') this.lossesAt.push(performance.now())
       this.breaks.push(performance.now())
     }
-    if (message === 'Subscribed to PostgreSQL') this.live = true
+    if (message === 'Subscribed to PostgreSQL') {
+      this.live = true
+      const absence = this.absences.at(-1)
+      if (absence !== undefined) absence.liveAt ??= performance.now()
+    }
     if (message === 'Subscribed to PostgreSQL' && this.#position !== null && recovered !== true)
       this.faults.push(`client ${this.id}: row changes were not recovered: ${String(reason)}`)
     if (typeof message === 'string' && message.startsWith('Changes may have been missed')) this.faults.push(`client ${this.id}: ${message}`)

@@ -10,6 +10,8 @@ import { signJwt } from '../src/jwt.ts'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
 import { broadcastFaults, ClusterClient } from './cluster-client.ts'
 import { freePort } from './free-port.ts'
+import { LinkFaults } from './link-faults.ts'
+import { NodeLosses } from './node-losses.ts'
 
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
@@ -39,6 +41,9 @@ export class ClusterPlay {
   readonly clients: ClusterClient[] = []
   /** In front of all nodes. */
   readonly front: TcpProxy
+  readonly losses: NodeLosses
+  /** When messages between nodes may have been lost. */
+  readonly linkFaults = new LinkFaults()
   readonly #base: string
   readonly #sandbox: CliSandbox
   readonly #token: string
@@ -55,6 +60,7 @@ export class ClusterPlay {
     this.front = front
     this.#token = token
     this.#sql = sql
+    this.losses = new NodeLosses(this.clients)
   }
 
   static async start(): Promise<ClusterPlay> {
@@ -126,31 +132,41 @@ export class ClusterPlay {
     switch (fault) {
       case 'kill':
       case 'drain': {
-        if (fault === 'kill') await node.process.kill()
+        if (fault === 'kill') await this.kill(node)
         else await node.process.stop('SIGTERM')
         await delay(ms)
-        node.process = await this.#startNode(node)
-        return
+        return this.revive(node)
       }
       case 'freeze':
-        node.process.signal('SIGSTOP')
-        await delay(ms)
-        node.process.signal('SIGCONT')
-        return
+        return this.linkFaults.during(async () => {
+          node.process.signal('SIGSTOP')
+          await delay(ms)
+          node.process.signal('SIGCONT')
+        })
       case 'cut-nats':
-      case 'cut-postgres': {
-        const way = fault === 'cut-nats' ? node.toNats : node.toPostgres
-        way.cut()
-        await delay(ms)
-        way.heal()
-      }
+        return this.linkFaults.during(() => cutFor(node.toNats, ms))
+      case 'cut-postgres':
+        return cutFor(node.toPostgres, ms)
     }
   }
 
+  /** As kill -9; what its end looks like from outside is written down. */
+  async kill(node: PlayedNode): Promise<void> {
+    const at = performance.now()
+    await node.process.kill()
+    this.losses.watch(at)
+  }
+
+  async revive(node: PlayedNode): Promise<void> {
+    node.process = await this.#startNode(node)
+  }
+
   async restartNats(ms: number): Promise<void> {
-    await this.nats.kill()
-    await delay(ms)
-    await this.nats.start()
+    await this.linkFaults.during(async () => {
+      await this.nats.kill()
+      await delay(ms)
+      await this.nats.start()
+    })
   }
 
   /** Everything that is wrong once nothing has happened for a while. */
@@ -165,7 +181,7 @@ export class ClusterPlay {
       const all = keys.get(room)!
       return present.length === all.length && present.every((key, at) => key === all[at])
     }
-    const faults: string[] = []
+    const faults: string[] = [...(await this.losses.settled())]
     const wait = (read: () => boolean, withinMs: number, what: string): Promise<void> =>
       this.until(read, withinMs, what).catch((error: unknown) => void faults.push((error as Error).message))
     await wait(() => this.clients.every(({ joined }) => joined), 15_000, 'all clients joined again')
@@ -173,7 +189,7 @@ export class ClusterPlay {
     await wait(() => this.clients.every(isWhole), 10_000, 'presence was the same everywhere')
     const rows = Array.from({ length: this.#written }, (_, at) => at + 1).join()
     for (const client of this.clients) {
-      faults.push(...client.faults)
+      faults.push(...client.faults, ...this.linkFaults.unexplained(client))
       if (client.rows.join() !== rows)
         faults.push(`client ${client.id} got ${client.rows.length} of ${this.#written} rows, or in another order`)
     }
@@ -186,12 +202,11 @@ export class ClusterPlay {
 
   get summary(): string {
     const sum = (of: (client: ClusterClient) => number): number => this.clients.reduce((total, client) => total + of(client), 0)
-    const absences = this.clients.map(({ longestAbsenceMs }) => longestAbsenceMs).sort((a, b) => a - b)
     return [
       `${this.clients.length} clients, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
-      `${this.#written} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
-      `away for ${Math.round(absences.at(-1) ?? 0)} ms at most`,
-    ].join(' ')
+      `${this.#written} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received`,
+      ...this.losses.summary,
+    ].join('\n')
   }
 
   async until(read: () => boolean, withinMs: number, what: string): Promise<void> {
@@ -240,4 +255,10 @@ export class ClusterPlay {
     await server.line((line) => line.includes('connected to the other nodes'))
     return server
   }
+}
+
+async function cutFor(way: TcpProxy, ms: number): Promise<void> {
+  way.cut()
+  await delay(ms)
+  way.heal()
 }
