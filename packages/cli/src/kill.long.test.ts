@@ -9,9 +9,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { freePort } from '@tidewire/testkit'
 import { ChangeCollector } from '../test/change-collector.ts'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
-import { freePort } from '../test/free-port.ts'
 import { signJwt } from './jwt.ts'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']

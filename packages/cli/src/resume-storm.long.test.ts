@@ -11,8 +11,8 @@ import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { freePort } from '@tidewire/testkit'
 import { CliSandbox, type CliProcess } from '../test/cli-process.ts'
-import { freePort } from '../test/free-port.ts'
 import { signJwt } from './jwt.ts'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']

@@ -46,6 +46,8 @@ export class ClusterClient {
   readonly lossesAt: number[] = []
   readonly absences: Absence[] = []
   joined = false
+  /** Of its socket. */
+  localPort = 0
   /** From here on it gets every row. */
   live = false
   joins = 0
@@ -101,6 +103,7 @@ export class ClusterClient {
       this.joined = false
       setTimeout(() => this.#connect(), RETRY_MS)
     })
+    socket.on('upgrade', ({ socket: { localPort } }) => void (this.localPort = localPort ?? 0))
     socket.on('open', () => {
       const since = this.#position === null ? {} : { since: this.#position.text }
       const config = {

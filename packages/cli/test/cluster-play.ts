@@ -1,15 +1,14 @@
-/** Three `tidewire start` on one Postgres and one NATS, each with ways of its own to both, under load and under faults. */
+/** Three `tidewire start` on one Postgres and one NATS or two, each with ways of its own to both, under load and under faults. */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
-import { NatsServer, TcpProxy } from '@tidewire/testkit'
+import { freePort, NatsPair, NatsServer, TcpProxy } from '@tidewire/testkit'
 import pg from 'pg'
 import { signJwt } from '../src/jwt.ts'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
 import { broadcastFaults, ClusterClient } from './cluster-client.ts'
-import { freePort } from './free-port.ts'
 import { LinkFaults } from './link-faults.ts'
 import { NodeLosses } from './node-losses.ts'
 
@@ -23,6 +22,11 @@ const unlimited = Object.fromEntries(
   ['CONCURRENT_USERS', 'CHANNELS_PER_CLIENT', 'JOINS_PER_SECOND', 'EVENTS_PER_SECOND'].map((name) => [`TENANT_MAX_${name}`, 'unlimited']),
 )
 
+interface Nats {
+  readonly servers: readonly NatsServer[]
+  readonly route: TcpProxy | null
+}
+
 export interface PlayedNode {
   readonly name: string
   readonly port: number
@@ -35,7 +39,9 @@ export interface PlayedNode {
 export type Fault = 'kill' | 'cut-nats' | 'cut-postgres' | 'freeze' | 'drain'
 
 export class ClusterPlay {
-  readonly nats: NatsServer
+  readonly nats: readonly NatsServer[]
+  /** Between the two servers of NATS, where there are two. */
+  readonly route: TcpProxy | null
   readonly postgres: EmbeddedPostgres
   readonly nodes: PlayedNode[] = []
   readonly clients: ClusterClient[] = []
@@ -52,10 +58,11 @@ export class ClusterPlay {
   #loading: Promise<void> | null = null
   #stopped = false
 
-  private constructor(base: string, nats: NatsServer, postgres: EmbeddedPostgres, front: TcpProxy, token: string, sql: pg.Client) {
+  private constructor(base: string, { servers, route }: Nats, postgres: EmbeddedPostgres, front: TcpProxy, token: string, sql: pg.Client) {
     this.#base = base
     this.#sandbox = new CliSandbox()
-    this.nats = nats
+    this.nats = servers
+    this.route = route
     this.postgres = postgres
     this.front = front
     this.#token = token
@@ -63,19 +70,20 @@ export class ClusterPlay {
     this.losses = new NodeLosses(this.clients)
   }
 
-  static async start(): Promise<ClusterPlay> {
+  /** `natsServers`: with two, the last node is on the second. */
+  static async start({ natsServers = 1 }: { readonly natsServers?: 1 | 2 } = {}): Promise<ClusterPlay> {
     const base = mkdtempSync(join(tmpdir(), 'tidewire-cluster-'))
     chmodSync(base, 0o755)
     const settings = { fsync: 'off', max_wal_senders: '30', max_replication_slots: '30' }
     const [nats, postgres] = await Promise.all([
-      NatsServer.start(),
+      natsServers === 1 ? NatsServer.start().then((server) => ({ servers: [server], route: null })) : NatsPair.start(),
       startEmbeddedPostgres({ installation, dataDir: join(base, 'db'), settings }),
     ])
     const sql = new pg.Client({ connectionString: postgres.url })
     await sql.connect()
     const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 7_200 }, SECRET)
     const play = new ClusterPlay(base, nats, postgres, await TcpProxy.start(), token, sql)
-    await Promise.all(['a', 'b', 'c'].map((name) => play.#addNode(name)))
+    await Promise.all(['a', 'b', 'c'].map((name) => play.#addNode(name, name === 'c' ? nats.servers.at(-1)! : nats.servers[0]!)))
     await sql.query(
       `create table journal (id int primary key);
        alter table journal enable row level security;
@@ -96,12 +104,36 @@ export class ClusterPlay {
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
-  /** From now on it is noted when any client loses sight of another. */
-  async watchPresence(): Promise<void> {
-    const keysIn = (room: number): string[] => this.clients.filter((each) => each.room === room).map(({ id }) => `k${id}`)
-    const seesAll = ({ present, room }: ClusterClient): boolean => new Set(present).size === keysIn(room).length
-    await this.until(() => this.clients.every(seesAll), 15_000, 'all see all')
-    for (const client of this.clients) client.expectedKeys = keysIn(client.room)
+  /** From now on it is noted when any of these clients loses sight of another. */
+  async watchPresence(watching: readonly ClusterClient[] = this.clients): Promise<void> {
+    await this.allSeeAll(15_000)
+    for (const client of watching) client.expectedKeys = this.keysIn(client.room)
+  }
+
+  ignorePresence(): void {
+    for (const client of this.clients) client.expectedKeys = []
+  }
+
+  async allSeeAll(withinMs: number): Promise<void> {
+    const keys = new Map(this.clients.map(({ room }) => [room, this.keysIn(room)]))
+    const seesAll = ({ present, room }: ClusterClient): boolean => {
+      const all = keys.get(room)!
+      return present.length === all.length && present.every((key, at) => key === all[at])
+    }
+    await this.until(() => this.clients.every(seesAll), withinMs, 'presence was the same everywhere')
+  }
+
+  keysIn(room: number): readonly string[] {
+    return this.clients
+      .filter((each) => each.room === room)
+      .map(({ id }) => `k${id}`)
+      .sort()
+  }
+
+  /** Where a client is connected. */
+  nodeOf({ localPort }: ClusterClient): PlayedNode | null {
+    const target = this.front.targetOf(localPort)
+    return this.nodes.find(({ port }) => port === target?.port) ?? null
   }
 
   get flickers(): string[] {
@@ -161,32 +193,27 @@ export class ClusterPlay {
     node.process = await this.#startNode(node)
   }
 
-  async restartNats(ms: number): Promise<void> {
+  /** All its servers unless some are named. */
+  async restartNats(ms: number, servers: readonly NatsServer[] = this.nats): Promise<void> {
     await this.linkFaults.during(async () => {
-      await this.nats.kill()
+      await Promise.all(servers.map((server) => server.kill()))
       await delay(ms)
-      await this.nats.start()
+      await Promise.all(servers.map((server) => server.start()))
     })
+  }
+
+  /** Parts the two servers of NATS: their nodes stay connected, each to its own. */
+  async partNats(ms: number): Promise<void> {
+    await this.linkFaults.during(() => cutFor(this.route!, ms))
   }
 
   /** Everything that is wrong once nothing has happened for a while. */
   async verdict(): Promise<string[]> {
-    const keysIn = (room: number): string[] =>
-      this.clients
-        .filter((each) => each.room === room)
-        .map(({ id }) => `k${id}`)
-        .sort()
-    const keys = new Map(this.clients.map(({ room }) => [room, keysIn(room)]))
-    const isWhole = ({ present, room }: ClusterClient): boolean => {
-      const all = keys.get(room)!
-      return present.length === all.length && present.every((key, at) => key === all[at])
-    }
     const faults: string[] = [...(await this.losses.settled())]
-    const wait = (read: () => boolean, withinMs: number, what: string): Promise<void> =>
-      this.until(read, withinMs, what).catch((error: unknown) => void faults.push((error as Error).message))
-    await wait(() => this.clients.every(({ joined }) => joined), 15_000, 'all clients joined again')
-    await wait(() => this.clients.every(({ rows }) => rows.length >= this.#written), 15_000, 'all rows came')
-    await wait(() => this.clients.every(isWhole), 10_000, 'presence was the same everywhere')
+    const note = (waiting: Promise<void>): Promise<void> => waiting.catch((error: unknown) => void faults.push((error as Error).message))
+    await note(this.until(() => this.clients.every(({ joined }) => joined), 15_000, 'all clients joined again'))
+    await note(this.until(() => this.clients.every(({ rows }) => rows.length >= this.#written), 15_000, 'all rows came'))
+    await note(this.allSeeAll(10_000))
     const rows = Array.from({ length: this.#written }, (_, at) => at + 1).join()
     for (const client of this.clients) {
       faults.push(...client.faults, ...this.linkFaults.unexplained(client))
@@ -227,14 +254,15 @@ export class ClusterPlay {
     for (const { toNats, toPostgres } of this.nodes) await Promise.all([toNats.close(), toPostgres.close()])
     await this.#sql.end()
     await this.postgres.stop()
-    await this.nats.close()
+    for (const server of this.nats) await server.close()
+    await this.route?.close()
     rmSync(this.#base, { recursive: true, force: true })
   }
 
-  async #addNode(name: string): Promise<void> {
+  async #addNode(name: string, nats: NatsServer): Promise<void> {
     const [port, toNats, toPostgres] = await Promise.all([
       freePort(),
-      TcpProxy.start({ port: this.nats.port }),
+      TcpProxy.start({ port: nats.port }),
       TcpProxy.start({ port: this.postgres.port }),
     ])
     const node = { name, port, toNats, toPostgres }

@@ -8,10 +8,10 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
+import { freePort } from '@tidewire/testkit'
 import { signJwt } from '../src/jwt.ts'
 import { ChangeCollector } from './change-collector.ts'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
-import { freePort } from './free-port.ts'
 
 export interface ProofPlan {
   readonly servers: number
