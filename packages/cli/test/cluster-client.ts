@@ -1,5 +1,6 @@
 import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
 import { WebSocket } from 'ws'
+import { STORED_TOPIC, StoredListener } from './stored-listener.ts'
 
 interface Received {
   readonly from: number
@@ -45,6 +46,8 @@ export class ClusterClient {
   /** When it was notified that messages between nodes were lost. */
   readonly lossesAt: number[] = []
   readonly absences: Absence[] = []
+  /** Messages from SQL. */
+  readonly stored: StoredListener
   joined = false
   /** Of its socket. */
   localPort = 0
@@ -62,6 +65,7 @@ export class ClusterClient {
   constructor(id: number, room: number, port: number, token: string) {
     this.id = id
     this.room = room
+    this.stored = new StoredListener(id, (...frame) => this.#socket?.send(JSON.stringify(frame)))
     this.#url = `ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${token}`
     this.#connect()
   }
@@ -101,6 +105,7 @@ export class ClusterClient {
       clearTimeout(late)
       if (this.joined) this.absences.push({ lostAt: performance.now(), refs: this.#ownRefs(), joinedAt: null, liveAt: null })
       this.joined = false
+      this.stored.end()
       setTimeout(() => this.#connect(), RETRY_MS)
     })
     socket.on('upgrade', ({ socket: { localPort } }) => void (this.localPort = localPort ?? 0))
@@ -115,8 +120,9 @@ export class ClusterClient {
       this.#send('1', 'phx_join', { config })
     })
     socket.on('message', (data: Buffer) => {
-      const [, ref, , event, payload] = JSON.parse(data.toString()) as Frame
-      if (event === 'phx_reply' && ref === '1') {
+      const [, ref, topic, event, payload] = JSON.parse(data.toString()) as Frame
+      if (topic === STORED_TOPIC) this.stored.receive(ref, event, payload)
+      else if (event === 'phx_reply' && ref === '1') {
         if (payload['status'] !== 'ok') return socket.terminate()
         clearTimeout(late)
         this.#joined()
@@ -130,6 +136,7 @@ export class ClusterClient {
     const absence = this.absences.at(-1)
     if (absence !== undefined) absence.joinedAt = performance.now()
     this.breaks.push(performance.now())
+    this.stored.join()
     this.#send('t', 'presence', { type: 'presence', event: 'track', payload: { id: this.id } })
   }
 

@@ -4,35 +4,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
-import { freePort, NatsPair, NatsServer, TcpProxy } from '@tidewire/testkit'
+import { NatsPair, NatsServer, TcpProxy } from '@tidewire/testkit'
 import pg from 'pg'
 import { signJwt } from '../src/jwt.ts'
-import { CliSandbox, type CliProcess } from './cli-process.ts'
+import { CliSandbox } from './cli-process.ts'
 import { broadcastFaults, ClusterClient } from './cluster-client.ts'
 import { LinkFaults } from './link-faults.ts'
 import { NodeLosses } from './node-losses.ts'
+import { PlayedNode, SECRET } from './played-node.ts'
+import type { StoredPayload } from './stored-listener.ts'
 
-const SECRET = 'a-secret-that-is-only-for-these-tests'
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
 
 /** Members of a topic: more, and the sockets of this process are what is measured. */
 const ROOM_SIZE = 50
 
-const unlimited = Object.fromEntries(
-  ['CONCURRENT_USERS', 'CHANNELS_PER_CLIENT', 'JOINS_PER_SECOND', 'EVENTS_PER_SECOND'].map((name) => [`TENANT_MAX_${name}`, 'unlimited']),
-)
-
 interface Nats {
   readonly servers: readonly NatsServer[]
   readonly route: TcpProxy | null
-}
-
-export interface PlayedNode {
-  readonly name: string
-  readonly port: number
-  readonly toNats: TcpProxy
-  readonly toPostgres: TcpProxy
-  process: CliProcess
 }
 
 /** What happens to one node: the others, and all clients, have to go on. */
@@ -55,6 +44,7 @@ export class ClusterPlay {
   readonly #token: string
   readonly #sql: pg.Client
   #written = 0
+  #stored = 0
   #loading: Promise<void> | null = null
   #stopped = false
 
@@ -83,13 +73,17 @@ export class ClusterPlay {
     await sql.connect()
     const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 7_200 }, SECRET)
     const play = new ClusterPlay(base, nats, postgres, await TcpProxy.start(), token, sql)
-    await Promise.all(['a', 'b', 'c'].map((name) => play.#addNode(name, name === 'c' ? nats.servers.at(-1)! : nats.servers[0]!)))
+    const surroundings = { sandbox: play.#sandbox, postgresUrl: postgres.url }
+    const natsPorts = [nats.servers[0]!.port, nats.servers[0]!.port, nats.servers.at(-1)!.port]
+    const starting = ['a', 'b', 'c'].map((name, at) => PlayedNode.start(name, { ...surroundings, natsPort: natsPorts[at]! }))
+    play.nodes.push(...(await Promise.all(starting)))
     await sql.query(
       `create table journal (id int primary key);
        alter table journal enable row level security;
        create policy everything on journal for select to authenticated using (true);
        grant select on journal to authenticated;
-       alter publication supabase_realtime add table journal`,
+       alter publication supabase_realtime add table journal;
+       create policy everything on realtime.messages for select to authenticated using (true)`,
     )
     play.front.setTargets(...play.nodes.map(({ port }) => ({ port })))
     return play
@@ -145,10 +139,17 @@ export class ClusterPlay {
     // In all rooms, on all nodes.
     const step = Math.max(1, Math.floor(this.clients.length / senders))
     const sending = this.clients.filter((_, at) => at % step === 0)
+    let lastStoredAt = 0
     const run = async (): Promise<void> => {
       for (let round = 0; !this.#stopped; round++) {
         for (const client of sending) client.broadcast()
         await this.#sql.query('insert into journal values ($1)', [++this.#written])
+        // A second is what a client that was away for twenty can still be given again.
+        if (performance.now() - lastStoredAt > 1_000) {
+          lastStoredAt = performance.now()
+          const message: StoredPayload = { n: ++this.#stored, at: Date.now() }
+          await this.#sql.query(`select realtime.send($1, 'stored', 'stored', true)`, [message])
+        }
         await delay(everyMs)
       }
     }
@@ -165,15 +166,15 @@ export class ClusterPlay {
       case 'kill':
       case 'drain': {
         if (fault === 'kill') await this.kill(node)
-        else await node.process.stop('SIGTERM')
+        else await node.drain()
         await delay(ms)
-        return this.revive(node)
+        return node.start()
       }
       case 'freeze':
         return this.linkFaults.during(async () => {
-          node.process.signal('SIGSTOP')
+          node.signal('SIGSTOP')
           await delay(ms)
-          node.process.signal('SIGCONT')
+          node.signal('SIGCONT')
         })
       case 'cut-nats':
         return this.linkFaults.during(() => cutFor(node.toNats, ms))
@@ -185,12 +186,8 @@ export class ClusterPlay {
   /** As kill -9; what its end looks like from outside is written down. */
   async kill(node: PlayedNode): Promise<void> {
     const at = performance.now()
-    await node.process.kill()
+    await node.kill()
     this.losses.watch(at)
-  }
-
-  async revive(node: PlayedNode): Promise<void> {
-    node.process = await this.#startNode(node)
   }
 
   /** All its servers unless some are named. */
@@ -213,10 +210,11 @@ export class ClusterPlay {
     const note = (waiting: Promise<void>): Promise<void> => waiting.catch((error: unknown) => void faults.push((error as Error).message))
     await note(this.until(() => this.clients.every(({ joined }) => joined), 15_000, 'all clients joined again'))
     await note(this.until(() => this.clients.every(({ rows }) => rows.length >= this.#written), 15_000, 'all rows came'))
+    await note(this.until(() => this.clients.every(({ stored }) => stored.last === this.#stored), 15_000, 'all messages from SQL came'))
     await note(this.allSeeAll(10_000))
     const rows = Array.from({ length: this.#written }, (_, at) => at + 1).join()
     for (const client of this.clients) {
-      faults.push(...client.faults, ...this.linkFaults.unexplained(client))
+      faults.push(...client.faults, ...client.stored.faults, ...this.linkFaults.unexplained(client))
       if (client.rows.join() !== rows)
         faults.push(`client ${client.id} got ${client.rows.length} of ${this.#written} rows, or in another order`)
     }
@@ -231,7 +229,8 @@ export class ClusterPlay {
     const sum = (of: (client: ClusterClient) => number): number => this.clients.reduce((total, client) => total + of(client), 0)
     return [
       `${this.clients.length} clients, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
-      `${this.#written} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received`,
+      `${this.#written} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
+      `${this.#stored} messages from SQL, ${sum(({ stored }) => stored.received)} received`,
       ...this.losses.summary,
     ].join('\n')
   }
@@ -248,40 +247,15 @@ export class ClusterPlay {
     await this.quiet()
     for (const client of this.clients) client.close()
     // A frozen process does not end.
-    for (const { process } of this.nodes) process.signal('SIGCONT')
+    for (const node of this.nodes) node.signal('SIGCONT')
     await this.#sandbox.clear()
     await this.front.close()
-    for (const { toNats, toPostgres } of this.nodes) await Promise.all([toNats.close(), toPostgres.close()])
+    for (const node of this.nodes) await node.closeWays()
     await this.#sql.end()
     await this.postgres.stop()
     for (const server of this.nats) await server.close()
     await this.route?.close()
     rmSync(this.#base, { recursive: true, force: true })
-  }
-
-  async #addNode(name: string, nats: NatsServer): Promise<void> {
-    const [port, toNats, toPostgres] = await Promise.all([
-      freePort(),
-      TcpProxy.start({ port: nats.port }),
-      TcpProxy.start({ port: this.postgres.port }),
-    ])
-    const node = { name, port, toNats, toPostgres }
-    this.nodes.push({ ...node, process: await this.#startNode(node) })
-  }
-
-  async #startNode({ name, port, toNats, toPostgres }: Omit<PlayedNode, 'process'>): Promise<CliProcess> {
-    const url = new URL(this.postgres.url)
-    url.port = String(toPostgres.port)
-    const server = this.#sandbox.start(['start'], {
-      env: {
-        ...unlimited,
-        ...{ PORT: String(port), HOST: '127.0.0.1', API_JWT_SECRET: SECRET, DATABASE_URL: url.href },
-        ...{ TIDEWIRE_NATS_URL: `nats://127.0.0.1:${toNats.port}`, TIDEWIRE_NODE_NAME: name, CLIENT_PRESENCE_MAX_CALLS: 'unlimited' },
-      },
-    })
-    await server.line((line) => line.includes('listening on '))
-    await server.line((line) => line.includes('connected to the other nodes'))
-    return server
   }
 }
 
