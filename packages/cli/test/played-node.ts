@@ -3,6 +3,9 @@ import type { CliProcess, CliSandbox } from './cli-process.ts'
 
 export const SECRET = 'a-secret-that-is-only-for-these-tests'
 
+/** It starts while a thousand clients come back to the others. */
+const START_WITHIN_MS = 60_000
+
 const unlimited = {
   ...Object.fromEntries(
     ['CONCURRENT_USERS', 'CHANNELS_PER_CLIENT', 'JOINS_PER_SECOND', 'EVENTS_PER_SECOND'].map((name) => [`TENANT_MAX_${name}`, 'unlimited']),
@@ -58,7 +61,7 @@ export class PlayedNode {
   async start(): Promise<void> {
     const server = this.#sandbox.start(['start'], { env: this.#env })
     this.#process = server
-    await server.line((line) => line.includes('listening on '))
+    await server.line((line) => line.includes('listening on '), START_WITHIN_MS)
     await server.line((line) => line.includes('connected to the other nodes'))
   }
 
