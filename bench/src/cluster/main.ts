@@ -48,7 +48,7 @@ export interface ClusterFigures {
 
 export const shapes: readonly Shape[] = [
   { name: 'no NATS', nodes: 1, hasNats: false, membersOnFirst: 1 },
-  { name: 'no NATS, one member more', nodes: 1, hasNats: false, membersOnFirst: 2 },
+  { name: 'no NATS, three members more', nodes: 1, hasNats: false, membersOnFirst: 4 },
   { name: '1 node', nodes: 1, hasNats: true, membersOnFirst: 1 },
   { name: '2 nodes', nodes: 2, hasNats: true, membersOnFirst: 1 },
   { name: '3 nodes', nodes: 3, hasNats: true, membersOnFirst: 1 },
@@ -68,7 +68,7 @@ export async function benchCluster({ rounds, quick, base }: ClusterOptions): Pro
   const nats = await NatsServer.start()
   try {
     for (let round = 0; round < rounds; round++) {
-      for (const shape of shapes) samples.push(...(await measure(shape, nats.url, quick ? 500 : 2_500)))
+      for (const shape of shapes) samples.push(...(await measure(shape, nats.url, quick ? 500 : 2_000)))
       if (base !== null) beside.push(...(await besideBefore(base, round, quick)))
       console.error(`round ${round + 1} of ${rounds}`)
     }
@@ -91,10 +91,12 @@ async function measure({ name, nodes, hasNats, membersOnFirst }: Shape, natsUrl:
     members.push(...receivers)
     // The nodes hear of each other.
     await delay(1_500)
+    // Ten thousand messages, until what is hot is compiled.
+    await sender.send({ ...paces.busy, forMs })
     const samples: ClusterSample[] = []
     for (const pace of Object.keys(paces) as PaceName[]) {
-      // Compiles what is hot; what is under way then is not counted.
-      await sender.send({ ...paces[pace], forMs: Math.min(700, forMs) })
+      await sender.send({ ...paces[pace], forMs: 200 })
+      // What is under way then is not counted.
       await delay(300)
       for (const receiver of receivers) receiver.take()
       const [before, startedAt] = [cpuOf(children), performance.now()]

@@ -58,7 +58,7 @@ function paceTable(samples: readonly ClusterSample[]): string[] {
   )
 }
 
-/** A delivery is what a server without NATS takes for one member more; the rest of what a node takes is the relay's. */
+/** A delivery is a third of what a server without NATS takes for three members more; the rest of what a node takes is the relay's. */
 function relayed(samples: readonly ClusterSample[]): string[] {
   const rows = (['lone', 'gathered'] as const).map((pace) => {
     const senderAt = (shape: string): number | null =>
@@ -72,7 +72,8 @@ function relayed(samples: readonly ClusterSample[]): string[] {
         ({ receiverMicros }) => receiverMicros,
       )
     const alone = senderAt('no NATS')
-    const delivery = minus(senderAt('no NATS, one member more'), alone)
+    const more = minus(senderAt('no NATS, three members more'), alone)
+    const delivery = more === null ? null : more / 3
     return [
       titles[pace],
       decimals(delivery, 1),
