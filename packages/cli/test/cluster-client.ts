@@ -1,3 +1,4 @@
+import { decodeServerFrame } from '@tidewire/protocol'
 import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
 import { WebSocket } from 'ws'
 import { STORED_TOPIC, StoredListener } from './stored-listener.ts'
@@ -119,8 +120,8 @@ export class ClusterClient {
       }
       this.#send('1', 'phx_join', { config })
     })
-    socket.on('message', (data: Buffer) => {
-      const [, ref, topic, event, payload] = JSON.parse(data.toString()) as Frame
+    socket.on('message', (data: Buffer, isBinary: boolean) => {
+      const [, ref, topic, event, payload] = isBinary ? frameOf(data) : (JSON.parse(data.toString()) as Frame)
       if (topic === STORED_TOPIC) this.stored.receive(ref, event, payload)
       else if (event === 'phx_reply' && ref === '1') {
         if (payload['status'] !== 'ok') return socket.terminate()
@@ -212,6 +213,14 @@ export class ClusterClient {
     if (parsed.ok) this.#position = { text, parsed: parsed.position }
     else this.faults.push(`client ${this.id}: ${text} is no position`)
   }
+}
+
+/** Messages from SQL are binary. */
+function frameOf(data: Uint8Array): Frame {
+  const decoded = decodeServerFrame('2.0.0', data)
+  if (!decoded.ok) throw new Error(`a frame cannot be read: ${decoded.detail}`)
+  const { joinRef, ref, topic, event, payload } = decoded.value
+  return [joinRef, ref === null ? null : String(ref), topic, event, payload as Record<string, unknown>]
 }
 
 /** How long after messages went on a gap may be reported: a heartbeat of the other node, and the way. */

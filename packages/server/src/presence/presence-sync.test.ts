@@ -152,7 +152,8 @@ describe('presence-sync', () => {
   })
 
   it('counts no silence while the own link is down, nor any from before', () => {
-    const [cut, none] = play(states.up, ...silence(4), events.linkDown, ...silence(100))
+    const [heard] = play(states.unknown, events.digest)
+    const [cut, none] = play(heard, ...silence(4), events.linkDown, ...silence(100))
     expect(none).toEqual([])
     const [back] = play(cut, events.linkUp)
     expect(play(back, ...silence(4))[1]).toEqual([])
