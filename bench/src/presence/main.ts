@@ -49,8 +49,16 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
     for (const [at, node] of nodes.entries()) {
       const seats = seatsOf(at, entries)
       const sockets: CrowdSocket[] = []
-      for (let from = 0; from < seats.length; from += CHANNELS_PER_SOCKET)
-        sockets.push(await CrowdSocket.open(node.port, apiKey, seats.slice(from, from + CHANNELS_PER_SOCKET)))
+      // Members of one topic follow each other, and are not on one socket.
+      const count = Math.ceil(seats.length / CHANNELS_PER_SOCKET)
+      for (let number = 0; number < count; number++)
+        sockets.push(
+          await CrowdSocket.open(
+            node.port,
+            apiKey,
+            seats.filter((_, place) => place % count === number),
+          ),
+        )
       crowds.set(node.name, sockets)
     }
     await Promise.all(all().map((socket) => socket.join()))
@@ -62,7 +70,10 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
     const startedAt = performance.now()
     await Promise.all(all().map((socket) => socket.track()))
     const trackedMs = performance.now() - startedAt
-    await until(() => sum(all(), ({ entered }) => entered) >= entries * MEMBERS_PER_TOPIC, 'every channel saw its topic')
+    await until(
+      () => sum(all(), ({ entered }) => entered) >= entries * MEMBERS_PER_TOPIC,
+      () => `every channel saw its topic: ${sum(all(), ({ entered }) => entered)} of ${entries * MEMBERS_PER_TOPIC}`,
+    )
     const seenMs = performance.now() - startedAt
     const [after, cpuAfter] = [await trafficOf(monitor), cpuOf(nodes)]
     say(`tracked after ${Math.round(trackedMs)} ms, seen by all after ${Math.round(seenMs)} ms`)
@@ -76,7 +87,10 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
     nodes.push(fourth)
     const probe = await CrowdSocket.open(fourth.port, apiKey, sampleOf(entries))
     await probe.join()
-    await until(() => probe.entered >= SAMPLE * MEMBERS_PER_TOPIC, 'the fourth node holds all')
+    await until(
+      () => probe.entered >= SAMPLE * MEMBERS_PER_TOPIC,
+      () => `the fourth node holds all: ${probe.entered}`,
+    )
     const equalMs = performance.now() - (fourth.listensSince - fourth.synchronizedMs)
     probe.close()
     await delay(SETTLE_MS)
@@ -88,7 +102,10 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
     const killedAt = performance.now()
     await nodes[2]!.stop('SIGKILL')
     const leftAt = (name: string): number => sum(crowds.get(name)!, ({ left }) => left)
-    await until(() => survivors.every((name) => leftAt(name) >= expected.get(name)!), 'all forgot the killed node')
+    await until(
+      () => survivors.every((name) => leftAt(name) >= expected.get(name)!),
+      () => `all forgot the killed node: ${survivors.map(leftAt).join()} of ${[...expected.values()].join()}`,
+    )
     const forgottenMs = survivors.map((name) => Math.max(...crowds.get(name)!.map(({ lastLeftAt }) => lastLeftAt)) - killedAt)
     say(`forgotten after ${forgottenMs.map(Math.round).join(' and ')} ms`)
     const closed = survivors.flatMap((name) => crowds.get(name)!).filter(({ isOpen }) => !isOpen).length
@@ -181,10 +198,10 @@ function cpuOf(nodes: readonly TidewireNode[]): number {
   return sum(nodes, ({ pid }) => cpuMicrosOf(pid) ?? NaN)
 }
 
-async function until(read: () => boolean, what: string): Promise<void> {
+async function until(read: () => boolean, what: () => string): Promise<void> {
   const deadline = performance.now() + STEP_MS
   while (!read()) {
-    if (performance.now() > deadline) throw new Error(`not so within ${STEP_MS / 1_000} s: ${what}`)
+    if (performance.now() > deadline) throw new Error(`not so within ${STEP_MS / 1_000} s: ${what()}`)
     await delay(10)
   }
 }
