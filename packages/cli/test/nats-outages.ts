@@ -1,4 +1,4 @@
-/** NATS as a cluster of two servers that is parted, loses one, and goes as a whole, under load. */
+/** NATS as a cluster of two servers that is parted, loses one, goes as a whole, and is away while a node dies, under load. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { ClusterClient } from './cluster-client.ts'
@@ -30,6 +30,14 @@ export async function proveOutages(play: ClusterPlay, { clients, outageMs }: Out
   await delay(6_000)
   expect(play.flickers.slice(0, 10)).toEqual([])
   play.ignorePresence()
+
+  const dying = play.nodes[1]!
+  const over = play.restartNats(outageMs)
+  await delay(outageMs - 1_000)
+  await play.kill(dying)
+  await over
+  expect(await play.losses.settled()).toEqual([])
+  await dying.start()
 
   await play.quiet()
   expect((await play.verdict()).slice(0, 20)).toEqual([])
