@@ -74,7 +74,7 @@ export class ClusterPlay {
     const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 7_200 }, SECRET)
     const play = new ClusterPlay(base, nats, postgres, await TcpProxy.start(), token, sql)
     const surroundings = { sandbox: play.#sandbox, postgresUrl: postgres.url }
-    const natsPorts = [nats.servers[0]!.port, nats.servers[0]!.port, nats.servers.at(-1)!.port]
+    const natsPorts = [nats.servers[0].port, nats.servers[0].port, nats.servers.at(-1)!.port]
     const starting = ['a', 'b', 'c'].map((name, at) => PlayedNode.start(name, { ...surroundings, natsPort: natsPorts[at]! }))
     play.nodes.push(...(await Promise.all(starting)))
     await sql.query(

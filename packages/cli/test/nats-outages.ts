@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { ClusterClient } from './cluster-client.ts'
-import { ClusterPlay } from './cluster-play.ts'
+import type { ClusterPlay } from './cluster-play.ts'
 
 export interface OutagePlan {
   readonly clients: number
