@@ -63,7 +63,10 @@ function runOnNewestNats(env: NodeJS.ProcessEnv): Run[] {
     console.log(newest.missing)
     return []
   }
-  const filters = passedOn.length === 0 ? ['/nats-relay.socket.test.ts', '/cluster.pg.test.ts', '/cluster-kill.pg.test.ts'] : passedOn
+  const own = ['nats-relay.socket', 'nats-credentials.socket', 'nats-outages.pg', 'cluster.pg', 'cluster-kill.pg'].map(
+    (name) => `/${name}.test.ts`,
+  )
+  const filters = passedOn.length === 0 ? own : passedOn
   return [runTests('report-nats.json', ['node'], filters, { ...env, TIDEWIRE_NATS_SERVER: newest.path })]
 }
 

@@ -13,9 +13,11 @@ import { benchHostile } from './hostile/main.ts'
 import { measureUnfinished } from './hostile/memory.ts'
 import { formatHostileReport } from './hostile/report.ts'
 import { overview } from './overview.ts'
-import { benchCluster, clusterTable } from './cluster/main.ts'
+import { benchCluster } from './cluster/main.ts'
+import { formatClusterReport } from './cluster/report.ts'
 import { benchPage } from './page/main.ts'
 import { formatPageReport } from './page/report.ts'
+import { benchPresence, formatPresenceReport } from './presence/main.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
 import { formatPostgresReport } from './postgres/report.ts'
@@ -45,6 +47,7 @@ try {
   else if (options.joins) await benchJoining(options)
   else if (options.hostile) await benchHostileFrames(options)
   else if (options.cluster) await benchNodes(options)
+  else if (options.presence) await benchEntries(options)
   else if (options.workers) await benchProcesses(options)
   else await bench(options)
 } catch (error) {
@@ -171,17 +174,20 @@ async function benchHostileFrames({ rounds, quick, json }: BenchOptions): Promis
   keep({ quick, json }, page, { machine, date, figures }, 'hostile')
 }
 
-async function benchNodes({ rounds, quick, json }: BenchOptions): Promise<void> {
-  const { samples } = await benchCluster({ rounds, quick })
+async function benchNodes({ rounds, quick, base, json }: BenchOptions): Promise<void> {
+  const figures = await benchCluster({ rounds, quick, base })
   const machine = describeMachine(['@nats-io/transport-node', 'ws'])
   const date = today()
-  const conditions = [
-    `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians. One sender and one member on the first node, one member on each other, and one node more that has none; 200 B messages, 127.0.0.1.`,
-    'CPU is that of a whole node by the kernel, over the messages sent: at the sender with its frame, its acknowledged place in the topic and one delivery, at a receiver with one delivery. Latency is from the socket of the sender to that of the member, by one clock.',
-    'All processes share the machine; nothing is held to a core.',
-  ]
-  const page = [...reportHead({ machine, date, command: command(), conditions }), ...clusterTable(samples), ''].join('\n')
-  keep({ quick, json }, page, { machine, date, samples }, 'cluster')
+  const page = formatClusterReport({ machine, date, command: command() }, figures, rounds)
+  keep({ quick, json }, page, { machine, date, figures }, 'cluster')
+}
+
+async function benchEntries({ quick, json }: BenchOptions): Promise<void> {
+  const figures = await benchPresence(quick)
+  const machine = describeMachine(['@nats-io/transport-node', 'ws'])
+  const date = today()
+  const page = formatPresenceReport({ machine, date, command: command() }, figures)
+  keep({ quick, json }, page, { machine, date, figures }, 'presence')
 }
 
 async function benchProcesses({ scenarios, rounds, quick, json }: BenchOptions): Promise<void> {
@@ -205,7 +211,10 @@ function today(): string {
 
 function command(): string {
   // A key may be no secret, but a page that is kept is no place for one.
-  const words = process.argv.slice(2).map((word, at, all) => (all[at - 1] === '--apikey' ? '…' : word.replace(/^(--apikey=).*/, '$1…')))
+  const hidden = ['--apikey', '--base']
+  const words = process.argv
+    .slice(2)
+    .map((word, at, all) => (hidden.includes(all[at - 1] ?? '') ? '…' : word.replace(/^(--(?:apikey|base)=).*/, '$1…')))
   return ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' ')
 }
 

@@ -24,6 +24,10 @@ export interface BenchOptions {
   readonly hostile: boolean
   /** What many nodes cost is measured instead. */
   readonly cluster: boolean
+  /** With `cluster`: a folder with this repository at an earlier commit, built. */
+  readonly base: string | null
+  /** What presence on many nodes costs is measured instead. */
+  readonly presence: boolean
   /** What several processes behind one port cost is measured instead. */
   readonly workers: boolean
   /** One table of everything at the head of the page. */
@@ -37,8 +41,9 @@ export interface BenchOptions {
   readonly json: string | null
 }
 
-export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins | --cluster | --workers] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
+export const USAGE = `npm run bench -- [--all | --postgres | --client | --watched | --page | --hostile | --http | --joins | --cluster | --presence | --workers] [--scenario NAME]… [--rounds N] [--quick] [--json FILE]
   with --all or without: [--url URL] [--apikey KEY] [--yes-i-may]: a server that runs already takes part; BENCH_APIKEY keeps its key off the screen
+  with --cluster: [--base FOLDER]: this repository at an earlier commit, built, takes part
 scenarios: ${scenarios.map(({ name }) => name).join(', ')}
 scenarios with --postgres: ${postgresScenarios.join(', ')}
 scenarios with --client: ${figureNames.join(', ')}`
@@ -57,6 +62,8 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       joins: { type: 'boolean', default: false },
       hostile: { type: 'boolean', default: false },
       cluster: { type: 'boolean', default: false },
+      presence: { type: 'boolean', default: false },
+      base: { type: 'string' },
       workers: { type: 'boolean', default: false },
       url: { type: 'string' },
       apikey: { type: 'string' },
@@ -67,7 +74,7 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
       json: { type: 'string' },
     },
   })
-  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins', 'cluster', 'workers'] as const
+  const own = ['postgres', 'client', 'watched', 'page', 'hostile', 'http', 'joins', 'cluster', 'presence', 'workers'] as const
   const others = `--${own.slice(0, -1).join(', --')}`
   const last = `--${own.at(-1)}`
   const chosenOwn = own.filter((name) => values[name])
@@ -76,7 +83,9 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     throw new Error(`--all is every scenario of the servers: it takes no ${others}, ${last} or --scenario`)
   if (values.url !== undefined && chosenOwn.length > 0)
     throw new Error(`--url takes part in the benchmark of servers: it goes with no ${others} or ${last}`)
-  for (const name of ['hostile', 'http', 'joins'] as const)
+  if (values.base !== undefined && !values.cluster)
+    throw new Error('--base is set beside the servers of --cluster: it goes with nothing else')
+  for (const name of ['hostile', 'http', 'joins', 'presence'] as const)
     if (values[name] && values.scenario !== undefined) throw new Error(`--${name} measures everything: it takes no --scenario`)
   const apiKey = values.apikey ?? environment['BENCH_APIKEY'] ?? ''
   const foreign = values.url === undefined ? null : { url: values.url, apiKey, mayElsewhere: values['yes-i-may'] }
@@ -91,6 +100,8 @@ export function parseOptions(words: readonly string[], environment: Readonly<Rec
     joins: values.joins,
     hostile: values.hostile,
     cluster: values.cluster,
+    presence: values.presence,
+    base: values.base ?? null,
     workers: values.workers,
     rounds,
     quick: values.quick,

@@ -4,167 +4,136 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { NatsServer } from '../../../packages/testkit/src/programs/nats-server.ts'
 import { Child, cpuMicrosOf } from '../child.ts'
 import type { ServerMessage } from '../messages.ts'
-import { decimals, NOTHING, table } from '../report.ts'
-import { median, percentile } from '../statistics.ts'
-import { Member } from './member.ts'
+import { percentile } from '../statistics.ts'
+import { besideBefore, type BesideSample } from './before.ts'
+import { Member, type Pace } from './member.ts'
 
 export interface ClusterOptions {
   readonly rounds: number
   readonly quick: boolean
+  /** A folder with this repository at an earlier commit, built; null: nothing is set beside it. */
+  readonly base: string | null
 }
 
-interface Shape {
-  readonly title: string
-  /** 0: a server without NATS. */
+/** A cluster, or a server without NATS, and who is on it. */
+export interface Shape {
+  readonly name: string
+  /** With a member each; there is always one node more that has none. */
   readonly nodes: number
-  /** Messages that a sender writes at once. */
-  readonly burst: number
-  readonly perSecond: number
+  readonly hasNats: boolean
+  readonly membersOnFirst: number
 }
+
+/** `lone`: one message a turn. `gathered`: 16 written at once. `busy`: the rate at which latency is measured. */
+export type PaceName = 'lone' | 'gathered' | 'busy'
 
 export interface ClusterSample {
-  readonly title: string
-  readonly nodes: number
+  readonly shape: string
+  readonly pace: PaceName
   readonly messages: number
-  /** CPU microseconds a message: of the node of the sender, and of one other node with a member. */
+  /** CPU microseconds a message, without what a node that nobody uses takes: of the sender's node, and of one other with a member. */
   readonly senderMicros: number
   readonly receiverMicros: number | null
   readonly hereMs: readonly [p50: number, p99: number]
   readonly thereMs: readonly [p50: number, p99: number] | null
-  /** Messages that a node without members got. */
+  /** Messages that the node without members got. */
   readonly idle: number
   readonly lost: number
 }
 
+export interface ClusterFigures {
+  readonly samples: readonly ClusterSample[]
+  readonly beside: readonly BesideSample[]
+}
+
+export const shapes: readonly Shape[] = [
+  { name: 'no NATS', nodes: 1, hasNats: false, membersOnFirst: 1 },
+  { name: 'no NATS, three members more', nodes: 1, hasNats: false, membersOnFirst: 4 },
+  { name: '1 node', nodes: 1, hasNats: true, membersOnFirst: 1 },
+  { name: '2 nodes', nodes: 2, hasNats: true, membersOnFirst: 1 },
+  { name: '3 nodes', nodes: 3, hasNats: true, membersOnFirst: 1 },
+]
+
+export const paces: Readonly<Record<PaceName, Omit<Pace, 'forMs'>>> = {
+  lone: { burst: 1, perSecond: 1_000 },
+  gathered: { burst: 16, perSecond: 5_000 },
+  busy: { burst: 1, perSecond: 5_000 },
+}
+
 const STEP_TIMEOUT_MS = 30_000
 
-function shapes(): Shape[] {
-  return [0, 1, 2, 3].flatMap((nodes) => [
-    { title: `${nodeText(nodes)}, one at a time`, nodes, burst: 1, perSecond: 1_000 },
-    { title: `${nodeText(nodes)}, 16 at a time`, nodes, burst: 16, perSecond: 5_000 },
-  ])
-}
-
-function nodeText(nodes: number): string {
-  return nodes === 0 ? 'no NATS' : nodes === 1 ? '1 node' : `${nodes} nodes`
-}
-
-export async function benchCluster({ rounds, quick }: ClusterOptions): Promise<{ readonly samples: readonly ClusterSample[] }> {
+export async function benchCluster({ rounds, quick, base }: ClusterOptions): Promise<ClusterFigures> {
   const samples: ClusterSample[] = []
+  const beside: BesideSample[] = []
   const nats = await NatsServer.start()
   try {
-    for (let round = 0; round < rounds; round++)
-      for (const shape of shapes()) {
-        const sample = await measure(shape, nats.url, quick ? 500 : 5_000)
-        samples.push(sample)
-        console.error(`round ${round + 1}  ${rowOf([sample]).join('  ')}`)
-      }
+    for (let round = 0; round < rounds; round++) {
+      for (const shape of shapes) samples.push(...(await measure(shape, nats.url, quick ? 500 : 2_000)))
+      if (base !== null) beside.push(...(await besideBefore(base, round, quick)))
+      console.error(`round ${round + 1} of ${rounds}`)
+    }
   } finally {
     await nats.close()
   }
-  return { samples }
+  return { samples, beside }
 }
 
-export function clusterTable(samples: readonly ClusterSample[]): readonly string[] {
-  const head = [
-    '',
-    'CPU µs at the sender',
-    'at a receiver',
-    'here p50',
-    'p99 ms',
-    'there p50',
-    'p99 ms',
-    'to a node without members',
-    'lost',
-  ]
-  return table(
-    head,
-    [...new Set(samples.map(({ title }) => title))].map((title) => rowOf(samples.filter((each) => each.title === title))),
-  )
-}
-
-function rowOf(samples: readonly ClusterSample[]): string[] {
-  const of = (read: (sample: ClusterSample) => number | null | undefined): number | null => {
-    const values = samples.map(read).filter((value) => typeof value === 'number')
-    return values.length === 0 ? null : median(values)
-  }
-  const total = (read: (sample: ClusterSample) => number): string => String(samples.reduce((sum, sample) => sum + read(sample), 0))
-  return [
-    samples[0]!.title,
-    decimals(
-      of(({ senderMicros }) => senderMicros),
-      1,
-    ),
-    decimals(
-      of(({ receiverMicros }) => receiverMicros),
-      1,
-    ),
-    decimals(
-      of(({ hereMs }) => hereMs[0]),
-      2,
-    ),
-    decimals(
-      of(({ hereMs }) => hereMs[1]),
-      2,
-    ),
-    decimals(
-      of(({ thereMs }) => thereMs?.[0]),
-      2,
-    ),
-    decimals(
-      of(({ thereMs }) => thereMs?.[1]),
-      2,
-    ),
-    samples[0]!.nodes < 1 ? NOTHING : total(({ idle }) => idle),
-    total(({ lost }) => lost),
-  ]
-}
-
-/** The sender and a member of its node on the first; a member on each other; one more node without members. */
-async function measure({ title, nodes, burst, perSecond }: Shape, natsUrl: string, measureMs: number): Promise<ClusterSample> {
-  process.env['BENCH_NATS'] = nodes === 0 ? '' : natsUrl
-  const children = Array.from(
-    { length: Math.max(1, nodes) + (nodes === 0 ? 0 : 1) },
-    () => new Child<ServerMessage>('./servers/tidewire-cluster.ts', null),
-  )
+async function measure({ name, nodes, hasNats, membersOnFirst }: Shape, natsUrl: string, forMs: number): Promise<ClusterSample[]> {
+  process.env['BENCH_NATS'] = hasNats ? natsUrl : ''
+  const children = Array.from({ length: nodes + 1 }, () => new Child<ServerMessage>('./servers/tidewire-cluster.ts', null))
   const members: Member[] = []
   try {
     const ready = await Promise.all(children.map((child) => expectKind(child, 'ready')))
-    const busy = ready.slice(0, Math.max(1, nodes))
-    const sender = await Member.join(busy[0]!)
-    const receivers = await Promise.all(busy.map((node) => Member.join(node)))
-    members.push(sender, ...receivers)
-    // The nodes hear of each other, and the first messages compile what is hot.
+    const joining = [...Array.from({ length: membersOnFirst }, () => ready[0]!), ...ready.slice(1, nodes)]
+    const sender = await Member.join(ready[0]!)
+    members.push(sender)
+    const receivers = await Promise.all(joining.map((node) => Member.join(node)))
+    members.push(...receivers)
+    // The nodes hear of each other.
     await delay(1_500)
-    await sender.send({ burst, perSecond, forMs: Math.min(1_000, measureMs) })
-    // What was sent to warm up is not counted.
-    await delay(300)
-    for (const receiver of receivers) receiver.take()
-    const before = children.map(({ pid }) => cpuMicrosOf(pid) ?? 0)
-    const messages = await sender.send({ burst, perSecond, forMs: measureMs })
-    await delay(300)
-    const spent = children.map(({ pid }, at) => ((cpuMicrosOf(pid) ?? 0) - before[at]!) / messages)
-    const latencies = receivers.map((receiver) => receiver.take())
-    const here = latencies[0]!
-    const there = latencies.slice(1).flat()
-    const last = children.at(-1)!
-    last.send('usage')
-    const usage = nodes === 0 ? null : await expectKind(last, 'usage')
-    return {
-      title,
-      nodes,
-      messages,
-      senderMicros: spent[0]!,
-      receiverMicros: nodes < 2 ? null : spent[1]!,
-      hereMs: [percentile(here, 0.5), percentile(here, 0.99)],
-      thereMs: there.length === 0 ? null : [percentile(there, 0.5), percentile(there, 0.99)],
-      idle: usage?.deliveries ?? 0,
-      lost: latencies.reduce((sum, of) => sum + messages - of.length, 0),
+    // Ten thousand messages, until what is hot is compiled.
+    await sender.send({ ...paces.busy, forMs })
+    const samples: ClusterSample[] = []
+    for (const pace of Object.keys(paces) as PaceName[]) {
+      await sender.send({ ...paces[pace], forMs: 200 })
+      // What is under way then is not counted.
+      await delay(300)
+      for (const receiver of receivers) receiver.take()
+      const [before, startedAt] = [cpuOf(children), performance.now()]
+      const messages = await sender.send({ ...paces[pace], forMs })
+      await delay(300)
+      const spent = cpuOf(children).map((micros, at) => (micros - before[at]!) / messages)
+      const latencies = receivers.map((receiver) => receiver.take())
+      const [here, there] = [latencies.slice(0, membersOnFirst).flat(), latencies.slice(membersOnFirst).flat()]
+      const idleMicros = spent.at(-1)!
+      samples.push({
+        shape: name,
+        pace,
+        messages,
+        senderMicros: spent[0]! - idleMicros,
+        receiverMicros: nodes < 2 ? null : spent[1]! - idleMicros,
+        hereMs: [percentile(here, 0.5), percentile(here, 0.99)],
+        thereMs: there.length === 0 ? null : [percentile(there, 0.5), percentile(there, 0.99)],
+        idle: await receivedBy(children.at(-1)!),
+        lost: latencies.reduce((sum, of) => sum + messages - of.length, 0),
+      })
+      const seconds = (performance.now() - startedAt) / 1_000
+      console.error(`${name}, ${pace}: ${messages} in ${seconds.toFixed(1)} s, ${spent.map((micros) => micros.toFixed(1)).join(' ')} µs`)
     }
+    return samples
   } finally {
     for (const member of members) member.close()
     await Promise.all(children.map((child) => child.stop()))
   }
+}
+
+function cpuOf(children: readonly Child<ServerMessage>[]): number[] {
+  return children.map(({ pid }) => cpuMicrosOf(pid) ?? NaN)
+}
+
+async function receivedBy(child: Child<ServerMessage>): Promise<number> {
+  child.send('usage')
+  return (await expectKind(child, 'usage')).deliveries ?? 0
 }
 
 async function expectKind<Kind extends ServerMessage['kind']>(

@@ -82,9 +82,9 @@ export class CliProcess {
   }
 
   /** The first line on stdout, from the beginning, of which this is true. Rejects when the process ends without it or a deadline passes. */
-  async line(matches: (line: string) => boolean = () => true): Promise<string> {
-    const deadline = setTimeout(() => this.#wake(), DEADLINE_MS)
-    const endsAt = Date.now() + DEADLINE_MS
+  async line(matches: (line: string) => boolean = () => true, withinMs: number = DEADLINE_MS): Promise<string> {
+    const deadline = setTimeout(() => this.#wake(), withinMs)
+    const endsAt = Date.now() + withinMs
     try {
       for (;;) {
         const found = this.#lines.find(matches)

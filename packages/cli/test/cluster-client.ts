@@ -1,10 +1,22 @@
+import { decodeServerFrame } from '@tidewire/protocol'
 import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
 import { WebSocket } from 'ws'
+import { STORED_TOPIC, StoredListener } from './stored-listener.ts'
 
 interface Received {
   readonly from: number
   readonly n: number
   readonly at: number
+}
+
+/** A time without its socket. */
+export interface Absence {
+  readonly lostAt: number
+  /** References of the presence that it had. */
+  readonly refs: readonly string[]
+  /** When it was joined again, and when row changes came again; `null` until then. */
+  joinedAt: number | null
+  liveAt: number | null
 }
 
 type Frame = [joinRef: unknown, ref: string | null, topic: string, event: string, payload: Record<string, unknown>]
@@ -32,13 +44,18 @@ export class ClusterClient {
   /** Keys that must stay in view from now on, once it has a view. */
   expectedKeys: readonly string[] = []
   readonly flickers: string[] = []
-  gaps = 0
+  /** When it was notified that messages between nodes were lost. */
+  readonly lossesAt: number[] = []
+  readonly absences: Absence[] = []
+  /** Messages from SQL. */
+  readonly stored: StoredListener
   joined = false
+  /** Of its socket. */
+  localPort = 0
   /** From here on it gets every row. */
   live = false
   joins = 0
-  longestAbsenceMs = 0
-  #lostAt = performance.now()
+  gaps = 0
   readonly #presence = new Map<string, string>()
   readonly #url: string
   #sent = 0
@@ -49,6 +66,7 @@ export class ClusterClient {
   constructor(id: number, room: number, port: number, token: string) {
     this.id = id
     this.room = room
+    this.stored = new StoredListener(id, (...frame) => this.#socket?.send(JSON.stringify(frame)))
     this.#url = `ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${token}`
     this.#connect()
   }
@@ -56,6 +74,11 @@ export class ClusterClient {
   /** Keys in view, a key once for every meta. */
   get present(): string[] {
     return [...this.#presence.values()].sort()
+  }
+
+  /** Whether one of these references is in its view. */
+  seesAny(refs: readonly string[]): boolean {
+    return refs.some((ref) => this.#presence.has(ref))
   }
 
   broadcast(): void {
@@ -81,10 +104,12 @@ export class ClusterClient {
     socket.on('error', () => {})
     socket.on('close', () => {
       clearTimeout(late)
-      if (this.joined) this.#lostAt = performance.now()
+      if (this.joined) this.absences.push({ lostAt: performance.now(), refs: this.#ownRefs(), joinedAt: null, liveAt: null })
       this.joined = false
+      this.stored.end()
       setTimeout(() => this.#connect(), RETRY_MS)
     })
+    socket.on('upgrade', ({ socket: { localPort } }) => void (this.localPort = localPort ?? 0))
     socket.on('open', () => {
       const since = this.#position === null ? {} : { since: this.#position.text }
       const config = {
@@ -95,9 +120,10 @@ export class ClusterClient {
       }
       this.#send('1', 'phx_join', { config })
     })
-    socket.on('message', (data: Buffer) => {
-      const [, ref, , event, payload] = JSON.parse(data.toString()) as Frame
-      if (event === 'phx_reply' && ref === '1') {
+    socket.on('message', (data: Buffer, isBinary: boolean) => {
+      const [, ref, topic, event, payload] = isBinary ? frameOf(data) : (JSON.parse(data.toString()) as Frame)
+      if (topic === STORED_TOPIC) this.stored.receive(ref, event, payload)
+      else if (event === 'phx_reply' && ref === '1') {
         if (payload['status'] !== 'ok') return socket.terminate()
         clearTimeout(late)
         this.#joined()
@@ -108,9 +134,15 @@ export class ClusterClient {
   #joined(): void {
     this.joined = true
     this.joins++
-    this.longestAbsenceMs = Math.max(this.longestAbsenceMs, performance.now() - this.#lostAt)
+    const absence = this.absences.at(-1)
+    if (absence !== undefined) absence.joinedAt = performance.now()
     this.breaks.push(performance.now())
+    this.stored.join()
     this.#send('t', 'presence', { type: 'presence', event: 'track', payload: { id: this.id } })
+  }
+
+  #ownRefs(): readonly string[] {
+    return Array.from(this.#presence, ([ref, key]) => (key === `k${this.id}` ? ref : '')).filter((ref) => ref !== '')
   }
 
   #receive(socket: WebSocket, ref: string | null, event: string, payload: Record<string, unknown>): void {
@@ -154,9 +186,14 @@ export class ClusterClient {
   #system({ gap, message, position, recovered, reason }: Record<string, unknown>): void {
     if (gap !== undefined) {
       this.gaps++
+      if (gap === 'relay-lost') this.lossesAt.push(performance.now())
       this.breaks.push(performance.now())
     }
-    if (message === 'Subscribed to PostgreSQL') this.live = true
+    if (message === 'Subscribed to PostgreSQL') {
+      this.live = true
+      const absence = this.absences.at(-1)
+      if (absence !== undefined) absence.liveAt ??= performance.now()
+    }
     if (message === 'Subscribed to PostgreSQL' && this.#position !== null && recovered !== true)
       this.faults.push(`client ${this.id}: row changes were not recovered: ${String(reason)}`)
     if (typeof message === 'string' && message.startsWith('Changes may have been missed')) this.faults.push(`client ${this.id}: ${message}`)
@@ -176,6 +213,14 @@ export class ClusterClient {
     if (parsed.ok) this.#position = { text, parsed: parsed.position }
     else this.faults.push(`client ${this.id}: ${text} is no position`)
   }
+}
+
+/** Messages from SQL are binary. */
+function frameOf(data: Uint8Array): Frame {
+  const decoded = decodeServerFrame('2.0.0', data)
+  if (!decoded.ok) throw new Error(`a frame cannot be read: ${decoded.detail}`)
+  const { joinRef, ref, topic, event, payload } = decoded.value
+  return [joinRef, ref === null ? null : String(ref), topic, event, payload as Record<string, unknown>]
 }
 
 /** How long after messages went on a gap may be reported: a heartbeat of the other node, and the way. */

@@ -5,11 +5,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EmbeddedPostgres } from '@tidewire/postgres'
 import pg from 'pg'
+import { freePort } from '@tidewire/testkit'
 import { signJwt } from '../src/jwt.ts'
 import { ChangeCollector } from './change-collector.ts'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
 import { DatabaseFolder } from './database-folder.ts'
-import { freePort } from './free-port.ts'
 
 export interface ProofPlan {
   readonly servers: number

@@ -11,7 +11,8 @@ export interface LinkHandlers {
 }
 
 const FIRST_RETRY_MS = 100
-const MAX_RETRY_MS = 5_000
+/** With the jitter: all nodes are back before the first of them would give up the presence of the others, which takes it four seconds. */
+const MAX_RETRY_MS = 1_500
 /** A session that ends sooner counts as a failed attempt. */
 const STABLE_MS = 10_000
 /** Beats, and a large broadcast in parts, need as much. */

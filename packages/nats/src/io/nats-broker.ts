@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as Client from '@nats-io/transport-node'
-import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
+import type { Authenticator, ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { NatsAddress } from '../address.ts'
 import type { Broker, BrokerEvents, BrokerSession } from '../broker.ts'
 
@@ -137,12 +137,35 @@ function credentialsFor(client: NatsClient, { credentials }: NatsAddress): Parti
     case 'password':
       return { user: credentials.user, pass: credentials.password }
     case 'file':
-      return { authenticator: client.credsAuthenticator(readFileSync(credentials.path)) }
+      return { authenticator: authenticatorFrom(client, credentials.path) }
   }
 }
 
+/** A file that cannot be used is no fault of the server. */
+function authenticatorFrom(client: NatsClient, path: string): Authenticator {
+  const authenticator = client.credsAuthenticator(readCredentials(path))
+  try {
+    authenticator('')
+  } catch {
+    throw new CredentialsFileError(`The credentials file ${path} cannot be used: it must hold the JWT and the seed of a user`)
+  }
+  return authenticator
+}
+
+function readCredentials(path: string): Uint8Array {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    throw new CredentialsFileError(`The credentials file ${path} ${code === 'ENOENT' ? 'does not exist' : `cannot be read: ${code}`}`)
+  }
+}
+
+class CredentialsFileError extends Error {}
+
 /** Says what to do; never holds a secret. */
 function sentenceOf(client: NatsClient, place: string, { encryption, credentials }: NatsAddress, error: unknown): string {
+  if (error instanceof CredentialsFileError) return error.message
   if (error instanceof client.AuthorizationError || error instanceof client.UserAuthenticationExpiredError) {
     return credentials.kind === 'none'
       ? `${place} asks for credentials, and none are configured`
@@ -151,7 +174,6 @@ function sentenceOf(client: NatsClient, place: string, { encryption, credentials
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const text = cause instanceof Error ? cause.message : String(cause)
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : ''
-  if (code === 'ENOENT' && credentials.kind === 'file') return `The credentials file ${credentials.path} does not exist`
   if (encryption === 'required' && text.includes("does not support 'tls'")) return `${place} offers no TLS, which this node requires`
   if (code === 'ECONNREFUSED') return `${place} is not reachable: connection refused`
   if (code !== '' && text === '') return `${place} is not reachable: ${code}`

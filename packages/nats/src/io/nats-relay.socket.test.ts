@@ -1,24 +1,8 @@
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect } from '@nats-io/transport-node'
 import type { Relay } from '@tidewire/server'
-import {
-  NatsServer,
-  natsServerPath,
-  programPath,
-  relayContract,
-  RelayRecorder,
-  TcpProxy,
-  textMessage,
-  Waiter,
-  type RelayWorld,
-} from '@tidewire/testkit'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { checkNatsAddress, type NatsCredentials, type NatsTls } from '../address.ts'
-import { natsRelay } from './nats-relay.ts'
-import { nodeTestRuntime } from '../../test/runtime.ts'
+import { NatsServer, natsServerPath, relayContract, TcpProxy, textMessage, type RelayWorld } from '@tidewire/testkit'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { relayTo, until, useNats } from '../../test/relays.ts'
 
 let server: NatsServer
 let worldNumber = 0
@@ -63,37 +47,6 @@ class World implements RelayWorld {
   }
 }
 
-async function until(read: () => boolean, withinMs = 5_000): Promise<void> {
-  const waiter = new Waiter()
-  const asking = setInterval(waiter.changed, 5)
-  try {
-    await waiter.until(read, withinMs)
-  } finally {
-    clearInterval(asking)
-  }
-}
-
-interface RelayAt {
-  readonly name?: string
-  readonly databaseId?: string
-  readonly prefix: string
-  readonly credentials?: NatsCredentials
-  readonly tls?: NatsTls
-}
-
-function relayTo(url: string, { name = 'a', databaseId = 'db', prefix, credentials, tls }: RelayAt): Relay {
-  const checked = checkNatsAddress({ url, ...(credentials && { credentials }), ...(tls && { tls }) })
-  if (!checked.ok) throw new Error(checked.fault)
-  return natsRelay({
-    address: checked.address,
-    runtime: nodeTestRuntime(),
-    name,
-    version: '1',
-    prefix,
-    databaseId: () => Promise.resolve(databaseId),
-  })
-}
-
 describe.skipIf(natsServerPath() === undefined)('on NATS', () => {
   beforeAll(async () => {
     server = await NatsServer.start('max_payload: 8192')
@@ -110,24 +63,7 @@ describe.skipIf(natsServerPath() === undefined)('on NATS', () => {
 const room = { name: 'room', private: false }
 
 describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its own', () => {
-  const closing: (() => Promise<void>)[] = []
-  afterEach(async () => {
-    for (const close of closing.splice(0).toReversed()) await close()
-  })
-
-  async function natsServer(configuration = ''): Promise<NatsServer> {
-    const own = await NatsServer.start(configuration)
-    closing.push(() => own.close())
-    return own
-  }
-
-  function begin(url: string, options: Partial<RelayAt> = {}): { readonly relay: Relay; readonly seen: RelayRecorder } {
-    const relay = relayTo(url, { prefix: 'tidewire', ...options })
-    const seen = new RelayRecorder()
-    relay.start(seen)
-    closing.push(() => relay.close())
-    return { relay, seen }
-  }
+  const { natsServer, begin, later } = useNats()
 
   it('survives a restart of the server, and reports a gap', async () => {
     const nats = await natsServer()
@@ -172,48 +108,6 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     await until(() => relay.link.state === 'up', 15_000)
   })
 
-  it.each<[string, string, NatsCredentials]>([
-    ['a token', 'authorization { token: "right" }', { kind: 'token', token: 'wrong' }],
-    ['user and password', 'authorization { user: "u", password: "right" }', { kind: 'password', user: 'u', password: 'wrong' }],
-  ])('says that it was refused with %s, without the secret, and goes on trying', async (what, configuration, credentials) => {
-    const nats = await natsServer(configuration)
-    const { seen } = begin(nats.url, { credentials })
-    await until(() => seen.links.some((link) => link.state === 'down' && link.detail.includes(`refused the credentials (${what})`)))
-    expect(JSON.stringify(seen.links)).not.toContain('wrong')
-    const bare = begin(nats.url)
-    await until(() => bare.seen.links.some((link) => link.state === 'down' && link.detail.includes('asks for credentials')))
-    const right = credentials.kind === 'token' ? { ...credentials, token: 'right' } : { ...credentials, password: 'right' }
-    const good = begin(nats.url, { credentials: right as NatsCredentials })
-    await until(() => good.relay.link.state === 'up')
-  })
-
-  it('says which permission is missing', async () => {
-    const permissions = 'permissions: { subscribe: ["other.>"], publish: ["tidewire.>"] }'
-    const nats = await natsServer(`authorization { users: [{ user: "u", password: "p", ${permissions} }] }`)
-    const { relay, seen } = begin(nats.url, { credentials: { kind: 'password', user: 'u', password: 'p' } })
-    await until(() =>
-      seen.links.some((link) => link.state === 'down' && /does not let this user subscribe to tidewire\.db\.n/.test(link.detail)),
-    )
-    expect(relay.link.state).toBe('down')
-    expect(seen.faults.some(({ code }) => code === 'broker')).toBe(true)
-  })
-
-  it.skipIf(programPath('openssl') === undefined)('checks the certificate of the server', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'tidewire-nats-tls-'))
-    closing.push(() => Promise.resolve(rmSync(folder, { recursive: true, force: true })))
-    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
-    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, '-keyout', key, '-out', cert], {
-      stdio: 'pipe',
-    })
-    const nats = await natsServer(`tls { cert_file: "${cert}", key_file: "${key}" }`)
-    const trusting = begin(nats.url.replace('nats:', 'tls:'), { tls: { caFile: cert } })
-    await until(() => trusting.relay.link.state === 'up')
-    const strict = begin(nats.url.replace('nats:', 'tls:'))
-    await until(() => strict.seen.links.some((link) => link.state === 'down' && /self.signed certificate/.test(link.detail)))
-    expect(strict.relay.link.state).toBe('down')
-  })
-
   it('goes on with the next server where several are named', async () => {
     const [first, second] = [await natsServer(), await natsServer()]
     const url = `${first.url},${second.url}`
@@ -221,20 +115,6 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     await until(() => relay.link.state === 'up')
     await first.kill()
     await until(() => relay.link.state === 'up' && relay.stats().reconnects === 1, 10_000)
-  })
-
-  it('says that a credentials file is missing', async () => {
-    const nats = await natsServer()
-    const { seen } = begin(nats.url, { credentials: { kind: 'file', path: '/nowhere/node.creds' } })
-    await until(() =>
-      seen.links.some((link) => link.state === 'down' && link.detail === 'The credentials file /nowhere/node.creds does not exist'),
-    )
-  })
-
-  it('refuses a server without TLS where TLS is required', async () => {
-    const nats = await natsServer()
-    const { seen } = begin(nats.url.replace('nats:', 'tls:'))
-    await until(() => seen.links.some((link) => link.state === 'down' && link.detail.includes('offers no TLS')))
   })
 
   it('sends nothing to the server for a node without members, and counts what others write there', async () => {
@@ -256,7 +136,7 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
   it('reports a gap after the server cut it off as a slow consumer', async () => {
     const nats = await natsServer('max_pending: 1MB\nwrite_deadline: "200ms"')
     const proxy = await TcpProxy.start({ port: nats.port })
-    closing.push(() => proxy.close())
+    later(() => proxy.close())
     const [a, b] = [begin(nats.url, { name: 'a' }), begin(`nats://127.0.0.1:${proxy.port}`, { name: 'b' })]
     for (const { relay } of [a, b]) relay.interest(room)
     await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)

@@ -369,13 +369,27 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     const { world, nodes } = await threeNodes()
     for (const node of nodes) node.setLink(false)
     await world.pass(90_000)
-    for (const node of nodes) {
+    // A relay dials again after 2.25 s at most.
+    for (const [node, waitMs] of [[nodes[0], 1_000] as const, [nodes[1], 1_500] as const, [nodes[2], 8_000] as const]) {
       node.setLink(true)
-      for (let passed = 0; passed < 3_500; passed += STEP_MS) {
+      for (let passed = 0; passed < waitMs; passed += STEP_MS) {
         await world.pass(STEP_MS)
         for (const each of nodes) expect(each.keys).toEqual(['key 0', 'key 1', 'key 2'])
       }
     }
+  })
+
+  it('lets go of a node that died while the broker was down five seconds after it is back', async () => {
+    const { world, nodes } = await threeNodes()
+    for (const node of nodes) node.setLink(false)
+    await world.pass(10_000)
+    world.kill(0)
+    await world.pass(20_000)
+    for (const node of nodes.slice(1)) node.setLink(true)
+    await world.pass(3_500)
+    expect(nodes[1].keys).toEqual(['key 0', 'key 1', 'key 2'])
+    await world.pass(1_500)
+    for (const node of nodes.slice(1)) expect(node.keys).toEqual(['key 1', 'key 2'])
   })
 
   it('is not emptied for a process that was frozen', async () => {

@@ -151,12 +151,13 @@ describe('presence-sync', () => {
     expect(play(last, ...silence(1))[1]).toEqual(['replica-gone b'])
   })
 
-  it('counts no silence while the own link is down, and is patient after it', () => {
-    const [cut, none] = play(states.up, events.linkDown, ...silence(100))
+  it('counts no silence while the own link is down, nor any from before', () => {
+    const [heard] = play(states.unknown, events.digest)
+    const [cut, none] = play(heard, ...silence(4), events.linkDown, ...silence(100))
     expect(none).toEqual([])
     const [back] = play(cut, events.linkUp)
-    expect(play(back, ...silence(8))[1]).toEqual([])
-    expect(play(back, ...silence(9))[1]).toEqual(['replica-down b'])
+    expect(play(back, ...silence(4))[1]).toEqual([])
+    expect(play(back, ...silence(5))[1]).toEqual(['replica-down b'])
   })
 
   it('asks once, and again when the answer did not come', () => {

@@ -6,8 +6,6 @@ export interface PresenceSyncOptions {
   readonly downAfterBeats: number
   /** Until it is forgotten. */
   readonly goneAfterBeats: number
-  /** More patience after the own link was down: the other nodes come back one after the other. */
-  readonly graceBeats: number
   /** Heartbeats until an unanswered question is asked again. */
   readonly askAgainAfterBeats: number
   /** Heartbeats in which a late message does not bring a replica back that is gone. Longer than its entries linger. */
@@ -17,14 +15,13 @@ export interface PresenceSyncOptions {
 export const presenceSyncOptions: PresenceSyncOptions = {
   downAfterBeats: 4,
   goneAfterBeats: 60,
-  graceBeats: 4,
   askAgainAfterBeats: 2,
   endedForBeats: 10,
 }
 
 interface OtherReplica {
   readonly view: 'up' | 'down'
-  /** Heartbeats of this node since the last word, as far as they count. Below zero after the own link was down. */
+  /** Heartbeats of this node since the last word, or since the own link came up again. */
   readonly silentBeats: number
   /** Heartbeats since the last question, or `null`: none is open. */
   readonly askedBeats: number | null
@@ -87,7 +84,7 @@ export function presenceSyncTransition(
   if ('from' in event && state.ended.has(event.from)) return { state, effects: [] }
   switch (event.type) {
     case 'link':
-      return link(state, event.up, options)
+      return link(state, event.up)
     case 'beat':
       return beat(state, options)
     case 'input-read':
@@ -108,10 +105,10 @@ export function presenceSyncTransition(
   }
 }
 
-function link(state: PresenceSyncState, up: boolean, { graceBeats }: PresenceSyncOptions): PresenceSyncTransition {
+function link(state: PresenceSyncState, up: boolean): PresenceSyncTransition {
   if (up === state.linked) return { state, effects: [] }
   if (!up) return { state: { ...state, linked: false }, effects: [] }
-  const replicas = mapped(state, (replica) => ({ ...replica, silentBeats: -graceBeats, askedBeats: null }))
+  const replicas = mapped(state, (replica) => ({ ...replica, silentBeats: 0, askedBeats: null }))
   return { state: { ...state, linked: true, replicas }, effects: [{ type: 'send-changes' }, { type: 'send-digest' }] }
 }
 

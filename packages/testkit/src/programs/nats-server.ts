@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { programPath } from './available.ts'
+import { freePort } from '../sockets/free-port.ts'
 
 /** The program `nats-server`, or `undefined`. `npm test` says in TIDEWIRE_NATS_SERVER what it found, empty for none; otherwise NATS_SERVER_PATH and the path are looked at: `describe.skipIf(natsServerPath() === undefined)`. */
 export function natsServerPath(env: NodeJS.ProcessEnv = process.env): string | undefined {
@@ -76,12 +76,4 @@ export class NatsServer {
     await this.kill()
     rmSync(this.#folder, { recursive: true, force: true })
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => void server.close(() => resolve()))
-  return port
 }

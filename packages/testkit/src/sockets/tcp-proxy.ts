@@ -40,6 +40,12 @@ export class TcpProxy {
     return this.#pairs.size
   }
 
+  /** Where the connection goes whose client has this port. */
+  targetOf(clientPort: number): TcpTarget | null {
+    for (const { client, target } of this.#pairs) if (client.remotePort === clientPort) return target
+    return null
+  }
+
   /** Where connections go from now on; those to targets that are left out end. */
   setTargets(...targets: readonly TcpTarget[]): void {
     this.#targets = targets

@@ -1,0 +1,83 @@
+import { freePort, TcpProxy } from '@tidewire/testkit'
+import type { CliProcess, CliSandbox } from './cli-process.ts'
+
+export const SECRET = 'a-secret-that-is-only-for-these-tests'
+
+/** It starts while a thousand clients come back to the others. */
+const START_WITHIN_MS = 60_000
+
+const unlimited = {
+  ...Object.fromEntries(
+    ['CONCURRENT_USERS', 'CHANNELS_PER_CLIENT', 'JOINS_PER_SECOND', 'EVENTS_PER_SECOND'].map((name) => [`TENANT_MAX_${name}`, 'unlimited']),
+  ),
+  CLIENT_PRESENCE_MAX_CALLS: 'unlimited',
+}
+
+/** Where a node finds the rest of the world. */
+export interface Surroundings {
+  readonly sandbox: CliSandbox
+  readonly natsPort: number
+  readonly postgresUrl: string
+}
+
+/** One `tidewire start`, with ways of its own to NATS and Postgres. It keeps its port when it is started again. */
+export class PlayedNode {
+  readonly name: string
+  readonly port: number
+  readonly toNats: TcpProxy
+  readonly toPostgres: TcpProxy
+  readonly #sandbox: CliSandbox
+  readonly #env: Readonly<Record<string, string>>
+  #process: CliProcess | null = null
+
+  private constructor(name: string, port: number, toNats: TcpProxy, toPostgres: TcpProxy, { sandbox, postgresUrl }: Surroundings) {
+    this.name = name
+    this.port = port
+    this.toNats = toNats
+    this.toPostgres = toPostgres
+    this.#sandbox = sandbox
+    const url = new URL(postgresUrl)
+    url.port = String(toPostgres.port)
+    this.#env = {
+      ...unlimited,
+      ...{ PORT: String(port), HOST: '127.0.0.1', API_JWT_SECRET: SECRET, DATABASE_URL: url.href },
+      ...{ TIDEWIRE_NATS_URL: `nats://127.0.0.1:${toNats.port}`, TIDEWIRE_NODE_NAME: name },
+    }
+  }
+
+  static async start(name: string, surroundings: Surroundings): Promise<PlayedNode> {
+    const { natsPort, postgresUrl } = surroundings
+    const [port, toNats, toPostgres] = await Promise.all([
+      freePort(),
+      TcpProxy.start({ port: natsPort }),
+      TcpProxy.start({ port: Number(new URL(postgresUrl).port) }),
+    ])
+    const node = new PlayedNode(name, port, toNats, toPostgres, surroundings)
+    await node.start()
+    return node
+  }
+
+  /** Until it takes clients, and is one of the cluster. */
+  async start(): Promise<void> {
+    const server = this.#sandbox.start(['start'], { env: this.#env })
+    this.#process = server
+    await server.line((line) => line.includes('listening on '), START_WITHIN_MS)
+    await server.line((line) => line.includes('connected to the other nodes'))
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process?.signal(signal)
+  }
+
+  async kill(): Promise<void> {
+    await this.#process?.kill()
+  }
+
+  async drain(): Promise<void> {
+    await this.#process?.stop('SIGTERM')
+  }
+
+  async closeWays(): Promise<void> {
+    await Promise.all([this.toNats.close(), this.toPostgres.close()])
+  }
+}
