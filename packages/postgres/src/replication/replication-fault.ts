@@ -2,7 +2,7 @@
 export type ReplicationFault =
   /** No connection: network, DNS, TLS, a server that is not there. */
   | { readonly kind: 'unreachable'; readonly message: string }
-  /** Postgres is shutting down, starting or recovering. */
+  /** Postgres is shutting down, starting or recovering, or a standby. */
   | { readonly kind: 'restarting'; readonly message: string }
   /** Another server prepares the slot, or reads one that has to be replaced. */
   | { readonly kind: 'slot-held'; readonly message: string }
@@ -25,6 +25,9 @@ export interface ErrorLike {
   readonly message?: unknown
 }
 
+export const TAKES_NO_WRITES =
+  'the database takes no writes: it is a standby that is not promoted yet, or read-only. Row changes come from the primary'
+
 /** What an error while connecting or streaming means for the feed. */
 export function faultOf(error: ErrorLike): ReplicationFault {
   const code = typeof error.code === 'string' ? error.code : ''
@@ -32,6 +35,7 @@ export function faultOf(error: ErrorLike): ReplicationFault {
   // Everything else that has no SQLSTATE comes from the network or from pg itself.
   if (!/^[0-9A-Z]{5}$/.test(code) || code.startsWith('E')) return { kind: 'unreachable', message }
   if (code.startsWith('57P')) return { kind: 'restarting', message }
+  if (code === READ_ONLY) return { kind: 'restarting', message: TAKES_NO_WRITES }
   if (code === '55006') return { kind: 'slot-held', message }
   if (code === '53300' || code === '53400') return { kind: 'exhausted', message: exhaustedText(message) }
   // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
@@ -41,14 +45,17 @@ export function faultOf(error: ErrorLike): ReplicationFault {
 }
 
 /**
- * Whether there was no Postgres to ask, or none that has time for more sessions; whatever else went wrong will go wrong
+ * Whether there was no Postgres to ask, none that has time for more sessions, or a standby; whatever else went wrong will go wrong
  * again. (`pg` has no code for a connection that ended or took too long.)
  */
 export function isUnavailable(error: unknown): boolean {
   const { code, message = '' } = error as { readonly code?: unknown; readonly message?: string }
-  if (typeof code === 'string') return /^E[A-Z]{3}/.test(code) || /^(08|57P|53300)/.test(code)
+  if (typeof code === 'string') return /^E[A-Z]{3}/.test(code) || /^(08|57P|53300)/.test(code) || code === READ_ONLY
   return /^(Connection terminated|timeout expired|timeout exceeded)/.test(message)
 }
+
+/** `read_only_sql_transaction`, whatever is to be written. */
+const READ_ONLY = '25006'
 
 function exhaustedText(message: string): string {
   return `${message}. Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server`

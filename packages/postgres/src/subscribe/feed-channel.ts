@@ -72,6 +72,10 @@ export class FeedChannel {
     this.#state = nextState(this.#state, event)
     if (this.#state.kind === 'closed') this.#drop()
     else if (event.type === 'started') this.#release()
+    else if (event.type === 'other-log') {
+      this.#pending.clear()
+      this.#drop()
+    }
   }
 
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {

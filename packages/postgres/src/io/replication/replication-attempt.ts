@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import type { Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
-import { faultOf, type ErrorLike, type ReplicationFault } from '../../replication/replication-fault.ts'
+import { faultOf, TAKES_NO_WRITES, type ErrorLike, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
 import type { EpochReason } from '../../replication/source/replication-state.ts'
 import { AnchorHeld, takeAnchor } from './anchor.ts'
@@ -93,6 +93,7 @@ class Attempt {
     await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
     if (attached) await endLeftovers(catalog, applicationName)
     const begunLsn = await currentLsn(catalog)
+    await refuseStandby(catalog)
     const stream = await ReplicationConnection.open({ ...this.#target.connection, ...CONNECTION_LIMITS }, applicationName)
     this.#stream = stream
     if (this.#abandoned) {
@@ -100,13 +101,14 @@ class Attempt {
       throw new AttachFault({ kind: 'unreachable', message: 'given up' })
     }
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
+    const log = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname']])
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
     const oids = oidText(await publicationOids(catalog, publications))
-    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.anchor ?? slot.name, oids])
+    const epoch = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], slot.anchor ?? slot.name, oids])
     const { gaps, serverLsn } = await this.#gaps(slot, epoch)
     const confirmedLsn = temporarySlot ? await createSlot(stream, slot.name, true) : await this.#copy(stream, slot)
     const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName: slot.name, anchor: slot.anchor, oids })
-    return { ok: true, session, epoch, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
+    return { ok: true, session, epoch, log, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
   }
 
   abandon(): void {
@@ -166,8 +168,14 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
   )
 }
 
+/** Neither an anchor nor a publication can be made on a standby, and what a user may see is not decided there. */
+async function refuseStandby(catalog: pg.Client): Promise<void> {
+  const { rows } = await catalog.query('select pg_catalog.pg_is_in_recovery() as standby')
+  if ((rows as { standby: boolean }[])[0]?.standby === true) throw new AttachFault({ kind: 'restarting', message: TAKES_NO_WRITES })
+}
+
 /** Positions can be compared when all of this is the same: the database, its timeline, the anchor, the publications. */
-function epochOf(parts: readonly unknown[]): string {
+function hashOf(parts: readonly unknown[]): string {
   return createHash('sha256')
     .update(JSON.stringify(parts.map(String)))
     .digest('hex')

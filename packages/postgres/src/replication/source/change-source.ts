@@ -1,4 +1,11 @@
-import type { ChangeSource, ChangeSourceHandlers, ChangeSourceRuntime, ChangeSourceStatus, ChangeSourceTimes } from './change-source-api.ts'
+import type {
+  ChangeSource,
+  ChangeSourceHandlers,
+  ChangeSourceRuntime,
+  ChangeSourceStatus,
+  ChangeSourceTimes,
+  NewEpoch,
+} from './change-source-api.ts'
 import { ChangeBatches } from './change-batches.ts'
 import { isSameStatus, statusOf } from './change-source-status.ts'
 import { laterLsn, type Lsn } from '../lsn.ts'
@@ -197,7 +204,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
         return this.#session?.sendStatus(effect)
       case 'announce-epoch':
         this.#assembler.restart(true)
-        return this.#handlers.onEpoch?.({ epoch: effect.epoch, previous: effect.previous, reason: effect.reason })
+        return this.#announce(effect)
     }
   }
 
@@ -214,13 +221,18 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     }
     this.#attaching = null
     if (!outcome.ok) return this.failed(outcome.fault)
-    const { session, epoch, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
+    const { session, epoch, log, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
     this.#session = session
     this.#checks.attach(session)
     this.#checks.serverLsn = serverLsn
     this.#liveFrom ??= begunLsn
-    this.#machine.dispatch({ type: 'attached', epoch, confirmedLsn, reason })
+    this.#machine.dispatch({ type: 'attached', epoch, log, confirmedLsn, reason })
     this.#tableGaps(gaps)
+  }
+
+  #announce({ epoch, previous, reason, isOtherLog }: NewEpoch): void {
+    if (isOtherLog) this.#liveFrom = 0n
+    this.#handlers.onEpoch?.({ epoch, previous, reason, isOtherLog })
   }
 
   #start(from: Lsn): void {

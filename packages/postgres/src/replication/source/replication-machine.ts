@@ -4,6 +4,8 @@ import type { ReplicationFault } from '../replication-fault.ts'
 export interface Progress {
   /** `null` until the first slot was found or made. */
   readonly epoch: string | null
+  /** What the positions are places in; `null` until the first connection. */
+  readonly log: string | null
   /** Everything before this was received and handed over; where a new connection goes on. */
   readonly received: Lsn
   /** Where the last transaction that had changes ends. */
@@ -48,7 +50,13 @@ export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retr
 
 export type ReplicationEvent =
   /** A slot is there; `confirmedLsn` is what it remembers as confirmed. */
-  | { readonly type: 'attached'; readonly epoch: string; readonly confirmedLsn: Lsn; readonly reason: EpochReason }
+  | {
+      readonly type: 'attached'
+      readonly epoch: string
+      readonly log: string
+      readonly confirmedLsn: Lsn
+      readonly reason: EpochReason
+    }
   /** The connection was lost or could not be made. `chance` is a random number from 0 to 1. */
   | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly chance: number }
   | { readonly type: 'heard' }
@@ -74,7 +82,13 @@ export type ReplicationEffect =
   | { readonly type: 'send-status'; readonly received: Lsn; readonly flushed: Lsn; readonly requestReply: boolean }
   | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
   | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
-  | { readonly type: 'announce-epoch'; readonly epoch: string; readonly previous: string | null; readonly reason: EpochReason }
+  | {
+      readonly type: 'announce-epoch'
+      readonly epoch: string
+      readonly previous: string | null
+      readonly reason: EpochReason
+      readonly isOtherLog: boolean
+    }
 
 export interface ReplicationTimes {
   /** How often the flushed position is reported and an answer asked for. */
