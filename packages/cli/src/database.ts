@@ -67,7 +67,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
   let why = ''
   const wait = (error: unknown): void => {
-    const sentence = error instanceof Failure ? error.message : `The database ${placeOf(url)} does not answer: ${sentenceOf(error)}`
+    const sentence = error instanceof Failure ? error.message : waitingFor(url, error)
     if (sentence !== why) options.onWaiting?.((why = sentence))
   }
   try {
@@ -135,6 +135,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await pool.close()
     },
   }
+}
+
+function waitingFor(url: string, error: unknown): string {
+  if ((error as { readonly code?: unknown }).code === '25006')
+    return `The database ${placeOf(url)} takes no writes: it is a standby that is not promoted yet, or read-only. Give the URL of the primary`
+  return `The database ${placeOf(url)} does not answer: ${sentenceOf(error)}`
 }
 
 function notReady(): Error {

@@ -1,7 +1,8 @@
 import pg from 'pg'
 import type { Queryable } from '../sessions/queryable.ts'
-import { advanceAnchor, anchorTarget, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
+import { advanceAnchor, anchorTarget, heldBytes, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
 import { dropClient } from './drop-client.ts'
+import { oldestTransaction, transactionText } from './oldest-transaction.ts'
 
 export interface AnchorAdvancerOptions extends AdvanceRequest {
   readonly connection: pg.ClientConfig
@@ -14,6 +15,7 @@ export class AnchorAdvancer {
   #session: pg.Client | null = null
   #closed = false
   #last: AnchorAdvance | null = null
+  #holder: string | null = null
 
   constructor(options: AnchorAdvancerOptions) {
     this.#options = options
@@ -23,6 +25,7 @@ export class AnchorAdvancer {
   async advance(onCatalog: <T>(work: (catalog: Queryable) => Promise<T>) => Promise<T>): Promise<void> {
     if (this.#session !== null || this.#closed) return
     try {
+      await onCatalog((catalog) => this.#reportHeld(catalog))
       const target = await onCatalog((catalog) => anchorTarget(catalog, this.#options))
       if (target === null || this.#closed || this.#session !== null) return
       const session = new pg.Client({ ...this.#options.connection, application_name: 'tidewire anchor' })
@@ -41,6 +44,21 @@ export class AnchorAdvancer {
   close(): void {
     this.#closed = true
     if (this.#session !== null) dropClient(this.#session)
+  }
+
+  /** Once for each transaction. */
+  async #reportHeld(catalog: Queryable): Promise<void> {
+    const { anchor, windowBytes, onNotice } = this.#options
+    const held = await heldBytes(catalog, anchor)
+    const oldest = held > windowBytes ? await oldestTransaction(catalog) : null
+    if (oldest === null) return
+    const id = `${oldest.pid} ${oldest.gid}`
+    if (id === this.#holder) return
+    this.#holder = id
+    const megabytes = Math.round(held / 1_048_576)
+    onNotice?.(
+      `The anchor slot ${anchor} keeps ${megabytes} MB of write-ahead log that no server needs, until a transaction ends: ${transactionText(oldest)}`,
+    )
   }
 
   #report(outcome: AnchorAdvance): void {
