@@ -105,6 +105,27 @@ test('what is decided apart is dropped, too, and the channel goes on', async () 
   await holds(() => it.feed.progress().oldestAt === null)
 })
 
+test('what a channel holds that is being subscribed is dropped', async () => {
+  start()
+  const live = open()
+  await holds(() => live.isReady)
+  const asked = it.database.calls.filter((name) => name === 'insertLsn').length
+  let answer = (): void => {}
+  it.database.intercept = (name) => (name === 'insertLsn' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  const channel = open()
+  await holds(() => it.database.calls.filter((name) => name === 'insertLsn').length > asked)
+  commit('old')
+  await holds(() => live.changes.length === 1)
+  it.database.intercept = () => {}
+  failOver(100n)
+  await holds(() => gaps(live).length > 0)
+  answer()
+  await holds(() => channel.isReady)
+  commit('new')
+  await holds(() => channel.changes.length > 0)
+  expect(ids(channel)).toEqual(['new'])
+})
+
 test('a channel that resumes, and waits for what the old one would have brought, is answered', async () => {
   start()
   const channel = open()
