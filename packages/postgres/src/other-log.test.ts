@@ -110,8 +110,8 @@ test('what a channel holds that is being subscribed is dropped, and where it beg
   const live = open()
   await holds(() => live.isReady)
   const asked = it.database.calls.filter((name) => name === 'insertLsn').length
-  let answer = (): void => {}
-  it.database.intercept = (name) => (name === 'insertLsn' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  const answers: (() => void)[] = []
+  it.database.intercept = (name) => (name === 'insertLsn' ? new Promise<void>((resolve) => void answers.push(resolve)) : undefined)
   const channel = open()
   await holds(() => it.database.calls.filter((name) => name === 'insertLsn').length > asked)
   commit('old')
@@ -123,7 +123,7 @@ test('what a channel holds that is being subscribed is dropped, and where it beg
   }
   // A session that is still one of the old database answers.
   it.database.lsn = 20_000n
-  answer()
+  for (const answer of answers) answer()
   await holds(() => channel.isReady)
   it.database.lsn = 100n
   commit('new')
