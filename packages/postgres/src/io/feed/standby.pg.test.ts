@@ -230,6 +230,31 @@ describe('a standby is promoted', () => {
     await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old', 'new'])
   })
 
+  test('sessions that are still open on the primary are asked nothing more', { timeout: 60_000 }, async () => {
+    const [old, next] = [await session(primary), await session(standby)]
+    const first = node()
+    const channel = await join_(first)
+    await old.query(`insert into notes values (1, 'both')`)
+    await channel.received(1)
+    await followed(old, next)
+    following.cut()
+    await old.query(`insert into notes values (2, 'old timeline')`)
+    await channel.received(2)
+    // Nobody has stopped it, and only what reads its log is cut off.
+    address.redirect({ port: standby.port })
+    await next.query('select pg_promote()')
+    await old.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'tidewire feed%'`)
+    await channel.until(() => gapsOf(channel).length > 0, 'the gap', 20_000)
+    await next.query(`insert into notes values (2, 'new timeline')`)
+    await channel.received(3)
+    expect(channel.changes[2]!.data.record).toEqual({ id: 2, body: 'new timeline' })
+    expect(channel.changes[2]!.data.superseded).toBeUndefined()
+    const { rows } = await old.query(
+      `select application_name from pg_stat_activity where application_name ~ '^tidewire (check|catalog|feed)'`,
+    )
+    expect(rows).toEqual([])
+  })
+
   test('a client that resumes meanwhile is answered', { timeout: 60_000 }, async () => {
     const [old, next] = [await session(primary), await session(standby)]
     const first = node()
