@@ -134,11 +134,14 @@ export class ChangeDispatcher {
   async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
     const { database } = this.#options
     const channels = new Map(work.flatMap((each) => [...each.channels].map((channel) => [channel, channel.generation] as const)))
+    const epoch = this.#options.epoch()
     let outcome: Outcome
     do {
       for (const channel of channels.keys()) channels.set(channel, channel.generation)
       outcome = await this.#decideFor(work, database.apart)
     } while ([...channels].some(([channel, generation]) => channel.generation !== generation))
+    // The channels have been notified of a gap.
+    if (this.#options.epoch() !== epoch) return []
     if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))

@@ -57,6 +57,8 @@ export class Pipeline {
   /** Smaller while it is found out which change fails. */
   #maxChanges = MAX_CHANGES
   #tried = 0
+  /** Grows when what was queued is dropped: a batch that was under way then is not in the queue any more. */
+  #generation = 0
   /** How many steps are done. */
   progressed = 0
   /** Why nothing moves: the database cannot be reached. */
@@ -105,6 +107,14 @@ export class Pipeline {
     })
   }
 
+  /** Drops what came from the stream so far: it is of a log that the database does not have any more, and cannot be decided. */
+  dropStream(): void {
+    this.#generation++
+    this.#queue.dropStream()
+    this.#unseen = new Set()
+    this.#resumeSource()
+  }
+
   close(): void {
     this.#closed = true
     this.#queue.clear()
@@ -120,12 +130,14 @@ export class Pipeline {
     let retryMs = FIRST_RETRY_MS
     let turnAt = this.#runtime.uptime()
     while (this.#queue.size > 0 && !this.#closed) {
+      const generation = this.#generation
       try {
         await this.#next()
         retryMs = FIRST_RETRY_MS
         this.trouble = null
         this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
       } catch (error) {
+        if (generation !== this.#generation) continue
         if (error instanceof StalePolicyVersion) this.#steps.stale(error.oid)
         else if (error instanceof UnseenTransactions) this.#unseen = error.xids
         else if (isUnreachable(error)) {
@@ -159,9 +171,10 @@ export class Pipeline {
       this.#consume(1)
       return controlled(first.work)
     }
+    const generation = this.#generation
     const { steps, batch } = await this.#gather()
-    if (batch.changes.length > 0) await this.#steps.dispatch(batch)
-    if (this.#closed) return
+    if (batch.changes.length > 0 && generation === this.#generation) await this.#steps.dispatch(batch)
+    if (this.#closed || generation !== this.#generation) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
     for (const step of steps) {
@@ -173,6 +186,7 @@ export class Pipeline {
   async #gather(): Promise<{ readonly steps: readonly Step[]; readonly batch: Batch }> {
     const steps: Step[] = []
     const batch = new Batch()
+    const generation = this.#generation
     this.#steps.begin()
     for (let at = 0; at < this.#queue.size; at++) {
       const step = this.#queue.at(at)
@@ -187,7 +201,7 @@ export class Pipeline {
           if (batch.changes.length > 0) break
           await this.#prepare(step.change.table)
         }
-        if (this.#closed) break
+        if (this.#closed || generation !== this.#generation) break
         this.#tried++
         this.#steps.match(step.change, batch)
         batch.changes.push(step.change)
@@ -213,10 +227,13 @@ export class Pipeline {
   #consume(count: number): void {
     this.progressed++
     this.#queue.remove(count)
-    if (this.#paused && this.#queue.bytes < RESUME_BYTES) {
-      this.#paused = false
-      this.#source.resume()
-    }
+    this.#resumeSource()
+  }
+
+  #resumeSource(): void {
+    if (!this.#paused || this.#queue.bytes >= RESUME_BYTES) return
+    this.#paused = false
+    this.#source.resume()
   }
 }
 

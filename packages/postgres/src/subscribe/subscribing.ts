@@ -90,6 +90,7 @@ export class Subscribing {
   async #plan(channel: FeedChannel): Promise<boolean> {
     const { database, subscriptions } = this.#options
     const { generation } = channel
+    const epoch = this.#options.epoch()
     const isOver = (): boolean => channel.closed || this.#closed
     const plan = await planSubscriptions(channel, database)
     if (isOver()) return true
@@ -103,7 +104,8 @@ export class Subscribing {
     subscriptions.replace(channel, plan.subscriptions)
     const startLsn = await database.insertLsn()
     if (isOver()) return true
-    if (channel.generation !== generation) return false
+    // A position of another log would keep changes from it, or let none through.
+    if (channel.generation !== generation || epoch !== this.#options.epoch()) return false
     await this.#start(channel, startLsn)
     for (const { message, fault } of plan.withheld) channel.warnOnce(message, fault)
     for (const { message, fault } of plan.advice) channel.adviseOnce(message, fault)

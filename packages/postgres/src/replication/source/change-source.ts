@@ -197,7 +197,8 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
         return this.#session?.sendStatus(effect)
       case 'announce-epoch':
         this.#assembler.restart(true)
-        return this.#handlers.onEpoch?.({ epoch: effect.epoch, previous: effect.previous, reason: effect.reason })
+        if (effect.isOtherLog) this.#liveFrom = 0n
+        return this.#handlers.onEpoch?.(effect)
     }
   }
 
@@ -214,13 +215,12 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     }
     this.#attaching = null
     if (!outcome.ok) return this.failed(outcome.fault)
-    const { session, epoch, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
-    this.#session = session
-    this.#checks.attach(session)
-    this.#checks.serverLsn = serverLsn
-    this.#liveFrom ??= begunLsn
-    this.#machine.dispatch({ type: 'attached', epoch, confirmedLsn, reason })
-    this.#tableGaps(gaps)
+    this.#session = outcome.session
+    this.#checks.attach(outcome.session)
+    this.#checks.serverLsn = outcome.serverLsn
+    this.#liveFrom ??= outcome.begunLsn
+    this.#machine.dispatch({ type: 'attached', ...outcome })
+    this.#tableGaps(outcome.gaps)
   }
 
   #start(from: Lsn): void {
