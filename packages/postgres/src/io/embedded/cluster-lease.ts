@@ -4,19 +4,11 @@ import { newClient } from '../sessions/client.ts'
 /** Any two numbers that nothing else uses: the advisory lock whose holder is the process in charge of an embedded cluster. */
 const LEASE_KEYS: readonly [number, number] = [0x7469_6465, 0x7769_7265]
 
-/**
- * The right to stop a running cluster: a session that holds an advisory lock. A process that is killed loses its
- * session and with it the lock, so that the next one may take the cluster over; one that lives keeps it.
- */
-export interface ClusterLease {
-  release(): Promise<void>
-}
-
 /** `pg` has these two and its types do not. */
 type ReferableClient = pg.Client & { ref?(): void; unref?(): void }
 
 export type LeaseAnswer =
-  | { readonly kind: 'held'; readonly lease: ClusterLease }
+  | { readonly kind: 'held'; readonly release: () => Promise<void> }
   /** Nothing answers there (yet). */
   | { readonly kind: 'unreachable'; readonly cause: unknown }
   /** Another living process is in charge. */
@@ -24,7 +16,11 @@ export type LeaseAnswer =
   /** Some server answers, but not the one of this data directory. */
   | { readonly kind: 'stranger' }
 
-/** Asks once. `onLost` is called when the session ends without having been released. */
+/**
+ * Asks once for the right to stop a running cluster: a session that holds an advisory lock. A process that is killed loses its
+ * session and with it the lock, so that the next one may take the cluster over; one that lives keeps it. `onLost` is called when
+ * the session ends without having been released.
+ */
 export async function takeLease(url: string, dataDir: string, onLost: () => void): Promise<LeaseAnswer> {
   const client: ReferableClient = newClient({
     connectionString: url,
@@ -46,7 +42,7 @@ export async function takeLease(url: string, dataDir: string, onLost: () => void
     if (row?.directory === dataDir && row.locked) {
       client.once('end', onLost)
       client.unref?.()
-      return { kind: 'held', lease: { release } }
+      return { kind: 'held', release }
     }
     await release()
     return { kind: row?.directory === dataDir ? 'taken' : 'stranger' }

@@ -98,7 +98,7 @@ async function adoptOrLaunch(launch: Launch): Promise<EmbeddedPostgres> {
 
 /** The server that runs on this data directory, once it answers; `null` when there is none. */
 async function findRunning(launch: Launch, ownChild = false): Promise<EmbeddedPostgres | null> {
-  const { dataDir } = launch
+  const { dataDir, password, created, options } = launch
   let takenUntil = Date.now() + SESSION_END_MS
   let silentUntil = Math.min(Date.now() + 10_000, launch.deadline)
   for (;;) {
@@ -110,7 +110,9 @@ async function findRunning(launch: Launch, ownChild = false): Promise<EmbeddedPo
       return null
     }
     if (postmaster.status === 'ready' && postmaster.port > 0) {
-      const server = describeServer(launch, postmaster.pid, postmaster.port, !ownChild)
+      const { pid, port } = postmaster
+      const facts = { url: serverUrl(password, port), port, pid, dataDir, adopted: !ownChild, created }
+      const server = new RunningServer(facts, () => options.onExit?.(readLog(dataDir, 0).slice(-8_192)))
       const answer = await server.takeCharge()
       if (answer.kind === 'held') return server.handle
       // The session of a process killed a moment ago may still be ending.
@@ -180,12 +182,6 @@ function startFault(dataDir: string, log: string, port: number, portGiven: boole
   const retryable = log.includes('lock file "postmaster.pid"') || log.includes('pre-existing shared memory block')
   const reason = /FATAL: *(.*)/.exec(log)?.[1] ?? `its log is ${logFile(dataDir)}`
   return databaseFault(`Postgres did not start: ${reason}`, { retryable })
-}
-
-function describeServer(launch: Launch, pid: number, port: number, adopted: boolean): RunningServer {
-  const { dataDir, password, created, options } = launch
-  const onExit = (): void => options.onExit?.(readLog(dataDir, 0).slice(-8_192))
-  return new RunningServer({ url: serverUrl(password, port), port, pid, dataDir, adopted, created }, onExit)
 }
 
 function checkSettings(settings: Readonly<Record<string, string>>): void {

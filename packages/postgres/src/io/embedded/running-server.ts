@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { takeLease, type ClusterLease, type LeaseAnswer } from './cluster-lease.ts'
+import { takeLease, type LeaseAnswer } from './cluster-lease.ts'
 import { isAnotherProgram, isRunning, readPostmasterFile } from './postmaster-file.ts'
 
 /** A Postgres that runs on 127.0.0.1 for as long as this process wants it. */
@@ -22,7 +22,7 @@ export interface EmbeddedPostgres {
 export class RunningServer {
   readonly handle: EmbeddedPostgres
   readonly #onExit: () => void
-  #lease: ClusterLease | null = null
+  #release: (() => Promise<void>) | null = null
   #stopped: Promise<void> | null = null
   // A process that ends without stop() must not leave a server behind.
   readonly #onProcessExit = (): void => this.#signal('SIGINT')
@@ -36,7 +36,7 @@ export class RunningServer {
   async takeCharge(): Promise<LeaseAnswer> {
     const answer = await takeLease(this.handle.url, this.handle.dataDir, () => void this.#regain())
     if (answer.kind === 'held') {
-      this.#lease = answer.lease
+      this.#release = answer.release
       process.removeListener('exit', this.#onProcessExit)
       process.once('exit', this.#onProcessExit)
     }
@@ -44,7 +44,7 @@ export class RunningServer {
   }
 
   async #shutDown(): Promise<void> {
-    await this.#lease?.release()
+    await this.#release?.()
     // "Fast" ends every session and writes a checkpoint; "immediate" leaves that to the next start's recovery, which loses nothing either.
     for (const [signal, patienceMs] of [
       ['SIGINT', 3_000],
@@ -62,7 +62,7 @@ export class RunningServer {
     while (this.#stopped === null && this.#isOurs()) {
       const answer = await this.takeCharge()
       if (answer.kind === 'held') {
-        if (this.#stopped !== null) await answer.lease.release()
+        if (this.#stopped !== null) await answer.release()
         return
       }
       await delay(100, undefined, { ref: false })
