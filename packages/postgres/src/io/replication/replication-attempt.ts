@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import type { Lsn } from '../../replication/lsn.ts'
+import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
 import { faultOf, TAKES_NO_WRITES, type ErrorLike, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
@@ -101,6 +101,7 @@ class Attempt {
       throw new AttachFault({ kind: 'unreachable', message: 'given up' })
     }
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
+    const logBegin = await timelineBegin(stream, Number(system?.['timeline']))
     const log = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname']])
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
     const oids = oidText(await publicationOids(catalog, publications))
@@ -108,7 +109,7 @@ class Attempt {
     const { gaps, serverLsn } = await this.#gaps(slot, epoch)
     const confirmedLsn = temporarySlot ? await createSlot(stream, slot.name, true) : await this.#copy(stream, slot)
     const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName: slot.name, anchor: slot.anchor, oids })
-    return { ok: true, session, epoch, log, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
+    return { ok: true, session, epoch, log, logBegin, reason: slot.reason, confirmedLsn, begunLsn, serverLsn, gaps }
   }
 
   abandon(): void {
@@ -172,6 +173,19 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
 async function refuseStandby(catalog: pg.Client): Promise<void> {
   const { rows } = await catalog.query('select pg_catalog.pg_is_in_recovery() as standby')
   if ((rows as { standby: boolean }[])[0]?.standby === true) throw new AttachFault({ kind: 'restarting', message: TAKES_NO_WRITES })
+}
+
+async function timelineBegin(stream: ReplicationConnection, timeline: number): Promise<Lsn> {
+  if (!(timeline > 1)) return 0n
+  const [row] = (await stream.query(`TIMELINE_HISTORY ${timeline}`)).rows as { content: Buffer | string }[]
+  // A line for each timeline before: its number, where it was left, and why.
+  const last =
+    String(row?.content ?? '')
+      .trim()
+      .split('\n')
+      .at(-1) ?? ''
+  const [, lsn = ''] = last.split('\t')
+  return parseLsn(lsn) ?? 0n
 }
 
 /** Positions can be compared when all of this is the same: the database, its timeline, the anchor, the publications. */

@@ -221,12 +221,12 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     }
     this.#attaching = null
     if (!outcome.ok) return this.failed(outcome.fault)
-    const { session, epoch, log, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
+    const { session, epoch, log, logBegin, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
     this.#session = session
     this.#checks.attach(session)
     this.#checks.serverLsn = serverLsn
     this.#liveFrom ??= begunLsn
-    this.#machine.dispatch({ type: 'attached', epoch, log, confirmedLsn, reason })
+    this.#machine.dispatch({ type: 'attached', epoch, log, logBegin, confirmedLsn, reason })
     this.#tableGaps(gaps)
   }
 

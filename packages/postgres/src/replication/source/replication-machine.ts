@@ -54,6 +54,7 @@ export type ReplicationEvent =
       readonly type: 'attached'
       readonly epoch: string
       readonly log: string
+      readonly logBegin: Lsn
       readonly confirmedLsn: Lsn
       readonly reason: EpochReason
     }
