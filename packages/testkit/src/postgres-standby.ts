@@ -14,6 +14,11 @@ export async function copyAsStandby(primaryDataDir: string, dataDir: string, pri
   const { hostname, port, username, password } = new URL(primaryUrl)
   const conninfo = `host=${hostname} port=${port} user=${username} password=${password} application_name=standby`
   await appendFile(join(dataDir, 'postgresql.auto.conf'), `primary_conninfo = '${conninfo}'\n`)
+  await makeStandby(dataDir)
+}
+
+/** A server that starts on these files recovers until it is promoted. */
+export async function makeStandby(dataDir: string): Promise<void> {
   const signal = join(dataDir, 'standby.signal')
   await writeFile(signal, '')
   const { uid, gid } = await stat(dataDir)

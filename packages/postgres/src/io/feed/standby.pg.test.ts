@@ -2,7 +2,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { copyAsStandby, TcpProxy } from '@tidewire/testkit'
+import { copyAsStandby, makeStandby, TcpProxy } from '@tidewire/testkit'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asRole, TestChannel } from '../../../test/feed.ts'
@@ -155,6 +155,8 @@ describe('a standby is promoted', () => {
       await old.query(`insert into notes select n, 'old timeline' from generate_series(3, 12) n`)
       await channel.received(12)
       const lost = positionOf(channel)
+      // It begins where the new timeline will not be for long.
+      const late = await join_(first)
       const { epoch } = first.feed.source
       const [anchor] = await anchorsOf(old)
       await failOver()
@@ -173,7 +175,9 @@ describe('a standby is promoted', () => {
       expect((await anchorsOf(next)).map(({ name }) => name)).not.toEqual([anchor!.name])
       await next.query(`insert into notes values (3, 'new timeline')`)
       await channel.received(13)
-      expect(channel.changes.slice(12).map(({ data }) => data.record)).toEqual([{ id: 3, body: 'new timeline' }])
+      await late.received(1)
+      for (const changes of [channel.changes.slice(12), late.changes])
+        expect(changes.map(({ data }) => data.record)).toEqual([{ id: 3, body: 'new timeline' }])
       // Whether or not the new timeline has the change: nobody can say of a position to which of the two it belongs.
       for (const since of [shared, lost]) {
         const again = await join_(first, since)
@@ -288,6 +292,36 @@ describe('a standby is promoted', () => {
     await resuming.until(() => resuming.ready, 'an answer', 30_000)
     expect(outcome(resuming)).toBe('other-epoch')
   })
+})
+
+test('the timeline alone is another epoch, and what both have does not come again', { timeout: 60_000 }, async () => {
+  const sql = await session(primary)
+  const first = node()
+  const channel = await join_(first)
+  await sql.query(`insert into notes values (1), (2)`)
+  await send(sql, 'old')
+  await channel.received(2)
+  await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old'])
+  const before = positionOf(channel)
+  const { epoch } = first.feed.source
+  const [anchor] = await anchorsOf(sql)
+  await sql.end()
+  // It recovers as a standby would, with its slots, and is promoted.
+  await primary.stop()
+  await makeStandby(join(base, 'primary'))
+  primary = await startEmbeddedPostgres({ installation, dataDir: join(base, 'primary'), port: primary.port, settings: SETTINGS })
+  const again = await session(primary)
+  await again.query('select pg_promote()')
+  await channel.until(() => gapsOf(channel).length > 0, 'the gap', 20_000)
+  expect(gapsOf(channel)).toEqual(['slot-replaced'])
+  expect((await anchorsOf(again)).map(({ name }) => name)).toEqual([anchor!.name])
+  expect(first.feed.source.epoch).not.toBe(epoch)
+  expect(outcome(await join_(first, before))).toBe('other-epoch')
+  await again.query(`insert into notes values (3)`)
+  await send(again, 'new')
+  await channel.received(3)
+  await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old', 'new'])
+  expect(idsOf(channel)).toEqual([1, 2, 3])
 })
 
 describe('a standby that is not promoted', () => {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import type { Lsn } from '../../replication/lsn.ts'
 import { codeOf } from '../../catalog/database-fault.ts'
+import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
 import { AttachFault, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
@@ -85,6 +85,7 @@ class Attempt {
       throw givenUp()
     }
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
+    const logBegin = await timelineBegin(stream, Number(system?.['timeline']))
     const log = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname']])
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
     const { slotName, anchor, reason } = slot
@@ -93,7 +94,7 @@ class Attempt {
     const { gaps, serverLsn } = await this.#gaps(slot, epoch)
     const confirmedLsn = anchor === null ? await createSlot(stream, slotName, true) : await this.#copy(stream, anchor, slotName)
     const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName, anchor, version })
-    return { ok: true, session, epoch, log, reason, confirmedLsn, begunLsn, serverLsn, gaps }
+    return { ok: true, session, epoch, log, logBegin, reason, confirmedLsn, begunLsn, serverLsn, gaps }
   }
 
   abandon(): void {
@@ -157,6 +158,19 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
 async function refuseStandby(catalog: pg.Client): Promise<void> {
   const { rows } = await catalog.query('select pg_catalog.pg_is_in_recovery() as standby')
   if ((rows as { standby: boolean }[])[0]?.standby === true) throw new AttachFault({ kind: 'restarting', message: TAKES_NO_WRITES })
+}
+
+async function timelineBegin(stream: ReplicationConnection, timeline: number): Promise<Lsn> {
+  if (!(timeline > 1)) return 0n
+  const [row] = (await stream.query(`TIMELINE_HISTORY ${timeline}`)).rows as { content: Buffer | string }[]
+  // A line for each timeline before: its number, where it was left, and why.
+  const last =
+    String(row?.content ?? '')
+      .trim()
+      .split('\n')
+      .at(-1) ?? ''
+  const [, lsn = ''] = last.split('\t')
+  return parseLsn(lsn) ?? 0n
 }
 
 /** Positions can be compared when all of this is the same: the database, its timeline, the anchor, the publications. */

@@ -52,7 +52,7 @@ async function attach(
   return session
 }
 
-const AT_ATTACH = { log: 'l1', reason: 'found', begunLsn: 90n, serverLsn: 0n, gaps: [] } as const
+const AT_ATTACH = { log: 'l1', logBegin: 0n, reason: 'found', begunLsn: 90n, serverLsn: 0n, gaps: [] } as const
 
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await Promise.resolve()

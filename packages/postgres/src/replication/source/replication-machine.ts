@@ -61,6 +61,7 @@ export type ReplicationEvent =
       readonly type: 'attached'
       readonly epoch: string
       readonly log: string
+      readonly logBegin: Lsn
       readonly confirmedLsn: Lsn
       readonly reason: EpochReason
     }

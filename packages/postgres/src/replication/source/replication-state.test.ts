@@ -27,7 +27,7 @@ const STATES: Readonly<Record<ReplicationState['kind'], ReplicationState>> = {
 type EventName = Exclude<ReplicationEvent['type'], 'timer'> | `timer ${ReplicationTimer}`
 
 const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
-  attached: { type: 'attached', epoch: 'e1', log: 'l1', confirmedLsn: 50n, reason: 'found' },
+  attached: { type: 'attached', epoch: 'e1', log: 'l1', logBegin: 0n, confirmedLsn: 50n, reason: 'found' },
   failed: { type: 'failed', fault, chance: 0.5 },
   heard: { type: 'heard' },
   begun: { type: 'begun' },
@@ -201,7 +201,14 @@ describe('a new connection', () => {
   })
 
   test('whose slot begins behind what was received reports the gap first', () => {
-    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', log: 'l1', confirmedLsn: 101n, reason: 'found' })
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e1',
+      log: 'l1',
+      logBegin: 0n,
+      confirmedLsn: 101n,
+      reason: 'found',
+    })
     expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 101n, handedOver: 101n, flushed: 101n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind', isOtherLog: false },
@@ -211,14 +218,28 @@ describe('a new connection', () => {
 
   test('whose slot begins where it ended, or before that after a crash, goes on without one', () => {
     for (const confirmedLsn of [100n, 60n, 10n]) {
-      const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', log: 'l1', confirmedLsn, reason: 'found' })
+      const { state, effects } = after(STATES.connecting, {
+        type: 'attached',
+        epoch: 'e1',
+        log: 'l1',
+        logBegin: 0n,
+        confirmedLsn,
+        reason: 'found',
+      })
       expect(effects[0]).toEqual({ type: 'start', from: 100n })
       expect(state.progress.flushed).toBe(confirmedLsn > 50n ? confirmedLsn : 50n)
     }
   })
 
   test('of another epoch starts where its slot does, and says so first', () => {
-    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e2', log: 'l1', confirmedLsn: 107n, reason: 'lost' })
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l1',
+      logBegin: 0n,
+      confirmedLsn: 107n,
+      reason: 'lost',
+    })
     expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 107n, handedOver: 107n, flushed: 107n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: false },
@@ -227,18 +248,44 @@ describe('a new connection', () => {
   })
 
   test('of another epoch goes on from what was received where its slot begins before that: nothing comes again', () => {
-    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e2', log: 'l1', confirmedLsn: 70n, reason: 'found' })
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l1',
+      logBegin: 0n,
+      confirmedLsn: 70n,
+      reason: 'found',
+    })
     expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 100n, handedOver: 100n, flushed: 100n })
     expect(effects[1]).toEqual({ type: 'start', from: 100n })
   })
 
   test('of another log starts where its slot does, wherever the old log was', () => {
-    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e2', log: 'l2', confirmedLsn: 7n, reason: 'created' })
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l2',
+      logBegin: 5n,
+      confirmedLsn: 7n,
+      reason: 'created',
+    })
     expect(state.progress).toEqual({ epoch: 'e2', log: 'l2', received: 7n, handedOver: 7n, flushed: 7n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'created', isOtherLog: true },
       { type: 'start', from: 7n },
     ])
+  })
+
+  test('of another log does not bring again what both logs have', () => {
+    const { effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l2',
+      logBegin: 60n,
+      confirmedLsn: 7n,
+      reason: 'found',
+    })
+    expect(effects[1]).toEqual({ type: 'start', from: 60n })
   })
 
   test('after a changed publication asks for a new slot', () => {
@@ -294,6 +341,7 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
       type: fc.constant('attached' as const),
       epoch: fc.constantFrom('e1', 'e2'),
       log: fc.constantFrom('l1', 'l2'),
+      logBegin: lsn.map(BigInt),
       confirmedLsn: lsn.map(BigInt),
       reason: fc.constant('found' as const),
     }),

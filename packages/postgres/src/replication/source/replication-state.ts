@@ -107,18 +107,18 @@ function confirm(state: OpenState, epoch: string, lsn: Lsn, times: ReplicationTi
 
 function start(
   state: Connecting,
-  { epoch, log, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
+  { epoch, log, logBegin, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
   times: ReplicationTimes,
 ): ReplicationStep {
   const sameEpoch = state.progress.epoch === epoch
   const goesOn = sameEpoch && confirmedLsn <= state.progress.received
   const sameLog = state.progress.log === log
-  // Another node may have made the slot a while ago: what came through the one before does not come again.
-  const begin = sameLog ? laterLsn(confirmedLsn, state.progress.received) : confirmedLsn
+  const { epoch: previous } = state.progress
+  // The slot may begin earlier than what came through the one before, which does not come again.
+  const begin = previous === null ? confirmedLsn : laterLsn(confirmedLsn, sameLog ? state.progress.received : logBegin)
   const progress: Progress = goesOn
     ? { ...state.progress, flushed: laterLsn(state.progress.flushed, confirmedLsn) }
     : { epoch, log, received: begin, handedOver: begin, flushed: begin }
-  const { epoch: previous } = state.progress
   const announce: ReplicationEffect[] = goesOn
     ? []
     : [
