@@ -50,7 +50,7 @@ async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   if (names.has(name)) return null
   await session.query(`begin; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`)
   try {
-    await session.query(`prepare ${name} as ${sql}`)
+    await session.query(`prepare ${name} ${sql}`)
   } catch (error) {
     return failedAnswer(error)
   } finally {
