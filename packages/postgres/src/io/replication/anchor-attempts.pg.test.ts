@@ -1,5 +1,6 @@
 /** What may stand in the way of a node that takes its copy of the anchor, and what Postgres may throw away meanwhile. */
-import pg from 'pg'
+import type * as nodeCrypto from 'node:crypto'
+import type pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { collectFeed, type FeedCollector } from '../../../test/feed-collector.ts'
 import { usePostgres } from '../../../test/postgres.ts'
@@ -8,7 +9,7 @@ import { dropSlot, listSlots, type Slot } from '../../index.ts'
 /** What is drawn for the next names of slots; then chance again. */
 const drawn = vi.hoisted((): Buffer[] => [])
 vi.mock('node:crypto', async (original) => {
-  const crypto = await original<typeof import('node:crypto')>()
+  const crypto = await original<Pick<typeof nodeCrypto, 'randomBytes'>>()
   return { ...crypto, randomBytes: (size: number) => (drawn[0]?.length === size ? drawn.shift()! : crypto.randomBytes(size)) }
 })
 

@@ -1,5 +1,5 @@
 /** What Postgres keeps for the anchor, beside transactions of every kind that stay open. */
-import pg from 'pg'
+import type pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { collectFeed, type FeedCollector } from '../../../test/feed-collector.ts'
 import { usePostgres } from '../../../test/postgres.ts'
