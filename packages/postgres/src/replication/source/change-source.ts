@@ -130,7 +130,6 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     this.#machine.dispatch({ type: 'failed', fault, chance: this.#runtime.random() })
   }
 
-  /** By the consumer. */
   get #isPaused(): boolean {
     const { state } = this.#machine
     return state.kind !== 'closed' && state.paused
@@ -191,14 +190,15 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
       case 'check':
         return this.#checks.check()
       case 'advance':
-        void this.#session?.advanceAnchor()
-        return
+        return void this.#session?.advanceAnchor()
       case 'send-status':
         return this.#session?.sendStatus(effect)
-      case 'announce-epoch':
+      case 'announce-epoch': {
+        const { epoch, previous, reason, isOtherLog } = effect
         this.#assembler.restart(true)
-        if (effect.isOtherLog) this.#liveFrom = 0n
-        return this.#handlers.onEpoch?.(effect)
+        if (isOtherLog) this.#liveFrom = 0n
+        return this.#handlers.onEpoch?.({ epoch, previous, reason, isOtherLog })
+      }
     }
   }
 
