@@ -141,54 +141,40 @@ interface LookSources {
 }
 
 /**
- * The rows that are seen, each compared with its images by the statement that read it: any later one may see another version.
- * `offset 0` keeps a look-up by itself: joined, a plan that was made for a small table would ask the policies about all rows of a
- * large one.
+ * The rows that are seen, each compared with its image by the statement that read it: any later one may see another version.
+ * Where {@link namesFirst}, a row is compared with the first image of its key only.
  */
 function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
   const columns = comparedColumns(entry, role, numbers)
-  return hasPlainKey(entry) ? lookedUpAtOnce(entry, columns, masked, sources) : lookedUpOneByOne(entry, columns, masked, sources)
-}
-
-/** Images are touched for the rows that are seen only: most identities see few of many. */
-function lookedUpAtOnce(entry: CatalogTable, columns: readonly CatalogColumn[], masked: boolean, sources: LookSources): string {
-  const [{ name }, keys] = [entry.primaryKey[0]!, sources.keys[0]!]
-  const read = [name, ...columns.map((column) => column.name)].map((each, index) => `t.${pg.escapeIdentifier(each)} as v${index}`)
-  const seen = seenSql(columns, (index) => `t.v${index + 1}`, masked, {
-    number: 'k.n',
-    image: `(${sources.images})[k.n]`,
-    missing: `(${sources.missing})[k.n]`,
-  })
-  return `from (select ${read.join(', ')} from ${rowsSql(entry)} t where t.${pg.escapeIdentifier(name)} operator(pg_catalog.=) any(${keys}) offset 0) t,
-        lateral pg_catalog.unnest(pg_catalog.array_positions(${keys}, t.v0)) k (n),
-        lateral (select ${seen} as seen) r`
-}
-
-function lookedUpOneByOne(entry: CatalogTable, columns: readonly CatalogColumn[], masked: boolean, sources: LookSources): string {
+  const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
+  if (namesFirst(entry, masked)) {
+    const key = `t.${pg.escapeIdentifier(entry.primaryKey[0]!.name)}`
+    const number = `pg_catalog.array_position(${sources.keys[0]!}, ${key})`
+    const seen = seenSql(number, `row(${values.join(', ')})`, `(${sources.images})[${number}]`, values)
+    return `from (select ${seen} as seen from ${rowsSql(entry)} t where ${key} operator(pg_catalog.=) any(${sources.keys[0]!})) r`
+  }
   const keys = entry.primaryKey.map((_, index) => `c${index}`)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
+  const equals = hasPlainKey(entry) ? 'operator(pg_catalog.=)' : '='
+  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
+  const known = masked
+    ? values.map((value, index) => `case when pg_catalog.strpos(k.missing, ',${columns[index]!.number},') > 0 then null else ${value} end`)
+    : values
   const arrays = [...sources.keys, sources.images, sources.missing].map((array) => `pg_catalog.unnest(${array})`)
-  const seen = seenSql(columns, (index) => `t.${pg.escapeIdentifier(columns[index]!.name)}`, masked, {
-    number: 'k.n',
-    image: 'k.image',
-    missing: 'k.missing',
-  })
+  // Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
+  // policies about all rows of a large one.
   return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'image', 'missing', 'n'].join(', ')}),
-        lateral (select ${seen} as seen from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
+        lateral (select ${seenSql('k.n', `row(${known.join(', ')})`, 'k.image', values)} as seen
+          from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
+}
+
+/** Whether a look-up answers with the first of the rows that have a key, and leaves the others to {@link readSeen}. */
+export function namesFirst(entry: CatalogTable, masked: boolean): boolean {
+  return hasPlainKey(entry) && !masked
 }
 
 /** The number of the row, and what it is by now where that differs from its image. */
-function seenSql(
-  columns: readonly CatalogColumn[],
-  valueOf: (index: number) => string,
-  masked: boolean,
-  { number, image, missing }: { readonly number: string; readonly image: string; readonly missing: string },
-): string {
-  const values = columns.map((_, index) => valueOf(index))
-  const known = masked
-    ? values.map((value, index) => `case when pg_catalog.strpos(${missing}, ',${columns[index]!.number},') > 0 then null else ${value} end`)
-    : values
-  return `case when row(${known.join(', ')})::pg_catalog.text = ${image} collate pg_catalog."C" then ${number}::pg_catalog.text
+function seenSql(number: string, known: string, image: string, values: readonly string[]): string {
+  return `case when ${known}::pg_catalog.text = ${image} collate pg_catalog."C" then ${number}::pg_catalog.text
             else ${number}::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end`
 }
 

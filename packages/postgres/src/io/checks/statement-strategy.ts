@@ -31,7 +31,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, writt
         try {
           const call = `${statement.name}(${parametersOf(check, written, some)})`
           const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: patience.timeoutMs })
-          return { ok: true, visible: readSeen(check, some, found) }
+          return { ok: true, visible: readSeen(check, written, some, found) }
         } catch (error) {
           return failedAnswer(error)
         }

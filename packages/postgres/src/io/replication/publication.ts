@@ -67,11 +67,11 @@ export async function readPublications(session: Queryable, names: readonly strin
   return rows as Publication[]
 }
 
-async function createPublication(session: Queryable, spec: PublicationSpec, serverVersion: number): Promise<void> {
+async function createPublication(session: Queryable, spec: PublicationSpec, version: number): Promise<void> {
   const options = [
     ...(spec.actions === undefined ? [] : [`publish = ${pg.escapeLiteral(spec.actions.join(', '))}`]),
     ...(spec.viaRoot === undefined ? [] : [`publish_via_partition_root = ${spec.viaRoot}`]),
-    ...(serverVersion >= 180_000 ? [`publish_generated_columns = 'stored'`] : []),
+    ...(version >= 180_000 ? [`publish_generated_columns = 'stored'`] : []),
   ]
   const tables = (spec.tables ?? []).map(({ schema, name }) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`)
   const sql = [
