@@ -15,8 +15,8 @@ const passedOn = process.argv.slice(2).filter((argument) => argument !== '--long
 
 /** What is repeated on every older Postgres: whatever depends on what a version writes into its stream, or says of itself. */
 const onOlderPostgres = [
-  ...['change-source', 'authorizer', 'stored-message', 'publications', 'slot'],
-  ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-computed'],
+  ...['change-source', 'authorizer', 'stored-message', 'publications', 'slot', 'anchor'],
+  ...['feed-deletes', 'feed-resume', 'feed-rls', 'feed-computed', 'feed-nodes'],
   ...['doctor', 'database-slot'],
 ].map((name) => `/${name}.pg.test.ts`)
 

@@ -55,7 +55,7 @@ const CONNECT_TIMEOUT_MS = 5_000
  */
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const { url, poolSize, isOurs = false, temporarySlot = false } = options
-  const { databaseMessageStore, databasePool, isUnreachable, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
+  const { databaseMessageStore, databasePool, isUnavailable, makeConvenient, migrate, openPostgresFeed, policyAuthorizer, storedMessage } =
     await import('@tidewire/postgres')
   const pool = databasePool({ url, maxConnections: poolSize, connectTimeoutMs: CONNECT_TIMEOUT_MS })
   let migrated: readonly string[] | null = null
@@ -67,13 +67,13 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   }
   let why = ''
   const wait = (error: unknown): void => {
-    const sentence = error instanceof Failure ? error.message : `The database ${placeOf(url)} does not answer: ${sentenceOf(error)}`
+    const sentence = error instanceof Failure ? error.message : waitingFor(url, error)
     if (sentence !== why) options.onWaiting?.((why = sentence))
   }
   try {
     await prepare()
   } catch (error) {
-    if (!isUnreachable(error)) {
+    if (!isUnavailable(error)) {
       await pool.close()
       throw error instanceof Failure ? error : unusable(url, error)
     }
@@ -135,6 +135,12 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
       await pool.close()
     },
   }
+}
+
+function waitingFor(url: string, error: unknown): string {
+  if ((error as { readonly code?: unknown }).code === '25006')
+    return `The database ${placeOf(url)} takes no writes: it is a standby that is not promoted yet, or read-only. Give the URL of the primary`
+  return `The database ${placeOf(url)} does not answer: ${sentenceOf(error)}`
 }
 
 function notReady(): Error {

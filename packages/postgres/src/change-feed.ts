@@ -61,7 +61,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     const window = new FeedWindow(ring, marks, () => runtime.uptime())
     this.#window = window
     this.#subscriptions = new Subscriptions(catalog)
-    const epoch = (): string | null => this.#source?.epoch ?? null
+    const epoch = (): string | null => window.epoch
     const dispatcher = new ChangeDispatcher({
       database,
       epoch,
@@ -135,13 +135,17 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   onEpoch(event: NewEpoch): void {
     const { confirmedLsn, serverLsn } = this.#source ?? { confirmedLsn: 0n, serverLsn: 0n }
-    this.#window.connected(serverLsn)
+    if (event.isOtherLog) this.#pipeline.dropStream()
     this.#pipeline.control(() => {
-      this.#window.restart(confirmedLsn)
+      const start = this.#window.restart(event.epoch, confirmedLsn, serverLsn)
+      if (event.isOtherLog) {
+        this.#dispatcher.lane.dropAll()
+        for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'other-log', after: start })
+      }
+      this.#subscribing.epochIsKnown()
       if (event.previous === null) return
       for (const channel of this.#subscriptions.channels) this.#resync(channel, RESYNC_REASONS[event.reason])
     })
-    this.#subscribing.epochIsKnown()
   }
 
   /** The tables were not published for a while, so changes of them may be missing. */
@@ -207,7 +211,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   #sendPositions(): void {
-    const epoch = this.#source?.epoch ?? null
+    const { epoch } = this.#window
     const at = this.#pipeline.isIdle
       ? { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
       : this.#window.ring.last

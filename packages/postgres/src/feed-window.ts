@@ -1,7 +1,13 @@
 import { laterLsn, type Lsn } from './replication/lsn.ts'
+import type { LogPosition } from './replication/position.ts'
 import type { ChangeRing } from './subscribe/resume/change-ring.ts'
 import type { FeedSource } from './feed-options.ts'
 import type { WindowMarks } from './subscribe/resume/window-marks.ts'
+
+interface Waiter {
+  readonly lsn: Lsn
+  readonly done: () => void
+}
 
 /** How far changes are delivered, how far back they can be resumed, and what Postgres may forget. */
 export class FeedWindow {
@@ -9,13 +15,15 @@ export class FeedWindow {
   readonly #marks: WindowMarks
   readonly #uptime: () => number
   #source: FeedSource | null = null
+  /** The epoch of what is delivered now; the stream may be in the next one already. `null` before the first. */
+  epoch: string | null = null
   /** Everything before it is delivered. */
   progress: Lsn = 0n
-  /** Where the server was at the first connection; the window is here when that is delivered. `null`: no connection yet. */
+  /** Where the server was when the epoch began; the window is here when that is delivered. `null`: no epoch yet. */
   #fillsUntil: Lsn | null = null
   /** It has what a window of the past holds. */
   isFilled = false
-  #waiters: { readonly lsn: Lsn; readonly done: () => void }[] = []
+  #waiters: Waiter[] = []
   #closed = false
 
   constructor(ring: ChangeRing, marks: WindowMarks, uptime: () => number) {
@@ -28,15 +36,17 @@ export class FeedWindow {
     this.#source = source
   }
 
-  connected(serverLsn: Lsn): void {
-    this.#fillsUntil ??= serverLsn
-  }
-
-  /** A new epoch begins after `confirmedLsn`. */
-  restart(confirmedLsn: Lsn): void {
-    this.ring.restart({ commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 })
+  /** A new epoch begins after `confirmedLsn`, and the server is at `serverLsn`. Answers the position that everything of it comes after. */
+  restart(epoch: string, confirmedLsn: Lsn, serverLsn: Lsn): LogPosition {
+    const start = { commitLsn: confirmedLsn > 0n ? confirmedLsn - 1n : 0n, seq: 0 }
+    this.epoch = epoch
+    this.ring.restart(start)
     this.#marks.restart()
     this.progress = confirmedLsn
+    this.#fillsUntil = serverLsn
+    // In another log, what they wait for may never come.
+    this.#release(() => true)
+    return start
   }
 
   committed(endLsn: Lsn): void {
@@ -47,9 +57,7 @@ export class FeedWindow {
     this.progress = lsn
     this.#marks.note(lsn, this.#uptime())
     if (this.#fillsUntil !== null && lsn >= this.#fillsUntil) this.isFilled = true
-    const waiters = this.#waiters
-    this.#waiters = waiters.filter((waiter) => waiter.lsn > lsn)
-    for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.done()
+    this.#release((waiter) => waiter.lsn <= lsn)
   }
 
   /** Lets go of what lies behind the window: in memory, and in Postgres. */
@@ -59,7 +67,7 @@ export class FeedWindow {
     const trimmed = this.ring.trim(this.#uptime())
     const passed = this.#marks.trim(this.#uptime(), source.serverLsn)
     const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
-    if (endLsn > 0n && source.epoch !== null) source.confirm(source.epoch, endLsn)
+    if (endLsn > 0n && this.epoch !== null) source.confirm(this.epoch, endLsn)
   }
 
   /** When everything before `lsn` was handed over and delivered. */
@@ -69,6 +77,12 @@ export class FeedWindow {
 
   close(): void {
     this.#closed = true
-    for (const { done } of this.#waiters) done()
+    this.#release(() => true)
+  }
+
+  #release(isOver: (waiter: Waiter) => boolean): void {
+    const waiters = this.#waiters
+    this.#waiters = waiters.filter((waiter) => !isOver(waiter))
+    for (const waiter of waiters) if (isOver(waiter)) waiter.done()
   }
 }

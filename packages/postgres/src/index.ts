@@ -39,7 +39,8 @@ export { recordWriter, type RecordColumn, type RecordSources, type RecordWriter 
 
 export { ensurePublications, readPublications, type Publication, type PublicationSpec } from './io/replication/publication.ts'
 export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop, type SlotRole } from './io/replication/slot.ts'
-export { isUnreachable } from './catalog/database-fault.ts'
+export { oldestTransaction, transactionText, type OldestTransaction } from './io/replication/oldest-transaction.ts'
+export { isUnavailable } from './replication/replication-fault.ts'
 export type { Queryable } from './catalog/queryable.ts'
 export { storedMessage } from './messages/stored-message.ts'
 export { openPostgresFeed, type PostgresFeed, type PostgresFeedOptions } from './io/feed/postgres-feed.ts'

@@ -183,7 +183,7 @@ export class FakeFeed {
       ...{ epoch: 'e1', confirmedLsn: 1n, serverLsn: 1n, peers: [], status: { kind: 'streaming', slot: 's' } },
       ...{ confirm: () => {}, pause: () => {}, resume: () => {} },
     })
-    this.feed.onEpoch({ epoch: 'e1', previous: null, reason: 'found' })
+    this.feed.onEpoch({ epoch: 'e1', previous: null, reason: 'found', isOtherLog: false })
   }
 
   open(

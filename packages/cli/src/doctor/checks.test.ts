@@ -19,6 +19,7 @@ const anchor: OwnSlot = {
   isActive: false,
   lostBecause: null,
   retainedBytes: 1_048_576,
+  heldBytes: 0,
   catalogAge: 12,
 }
 const copy: OwnSlot = { ...anchor, name: 'tidewire_n_web_1_abcdef', role: 'copy', node: 'web_1', isActive: true }
@@ -47,6 +48,7 @@ const healthy: DatabaseFacts = {
   publication: { leavesOut: [], hasGenerated: false, tables: [table] },
   messages: { hasRls: true, isPartitioned: true, takesToday: true, policies: 2 },
   ownSlots: [anchor, copy],
+  oldestTransaction: 'process 4711 of database app, open for 12 minutes',
 }
 
 test('a healthy database', () => {
@@ -66,6 +68,13 @@ test.each<[Partial<DatabaseFacts>, string, CheckResult['level'], RegExp, string[
   [{ version: { text: '19.0', number: 190_000 } }, 'version', 'warn', /newer/, []],
   [{ walLevel: 'replica' }, 'wal-level', 'fail', /replica/, ['alter system set wal_level = logical; -- then restart Postgres']],
   [{ walLevel: 'replica', isRds: true }, 'wal-level', 'fail', /rds\.logical_replication/, []],
+  [
+    { ownSlots: [{ ...anchor, retainedBytes: 600 * 1_048_576, heldBytes: 512 * 1_048_576 }, copy] },
+    'own-slots',
+    'warn',
+    /keeps 600\.0 MB, of which no server needs 512\.0 MB.*until a transaction ends \(process 4711 of database app, open for 12 minutes\)/,
+    [],
+  ],
   [
     { slots: { used: 10, most: 10 }, ownSlots: [] },
     'replication-slots',

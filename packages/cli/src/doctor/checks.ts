@@ -149,7 +149,7 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
           `alter system set synchronous_standby_names = 'your_standby'; select pg_reload_conf(); -- or ''`,
         )
       : ok('commits do not wait for Tidewire'),
-  'own-slots': ({ ownSlots }) => {
+  'own-slots': ({ ownSlots, oldestTransaction }) => {
     const anchors = ownSlots.filter(({ role }) => role === 'anchor')
     const nodes = ownSlots.flatMap(({ node, isActive }) => (node === null || !isActive ? [] : [node]))
     const lost = anchors.filter(({ lostBecause }) => lostBecause !== null)
@@ -172,6 +172,10 @@ const checks: Readonly<Record<string, (facts: DatabaseFacts) => Verdict>> = {
         'select pid, xact_start, state, query from pg_stat_activity where backend_xid is not null order by xact_start limit 5;',
       )
     const [anchor] = anchors
+    if (anchor !== undefined && anchor.heldBytes > MAX_HELD_BYTES && oldestTransaction !== null)
+      return warn(
+        `${anchor.name} keeps ${byteText(anchor.retainedBytes)}, of which no server needs ${byteText(anchor.heldBytes)}: they are kept until a transaction ends (${oldestTransaction})`,
+      )
     if (anchor === undefined) return ok(ownSlots.length === 0 ? 'none' : `temporary: ${ownSlots.map(({ name }) => name).join(', ')}`)
     const readers = nodes.length === 0 ? 'a server of version 0.1' : nodes.join(', ')
     const detail = `${anchor.name} keeps ${byteText(anchor.retainedBytes)}, ${anchor.catalogAge} transactions old, for ${readers}`
@@ -211,6 +215,8 @@ function dropSlot({ name }: OwnSlot): string {
 
 /** A walsender takes about 11 µs of CPU for each row and server. */
 const SENSIBLE_SERVERS = 10
+/** As much as the window may hold back. */
+const MAX_HELD_BYTES = 256 * 1024 * 1024
 const MAX_CATALOG_AGE = 100_000_000
 
 function addPrimaryKey({ name, uniqueKey, hasId }: TableFacts): string {

@@ -33,6 +33,8 @@ export interface DatabaseFacts {
   readonly messages: MessagesFacts | null
   /** Slots of Tidewire in this database: the anchor, and a copy for each server that runs. */
   readonly ownSlots: readonly OwnSlot[]
+  /** The oldest transaction that has written and is open, for people; `null`: there is none. */
+  readonly oldestTransaction: string | null
 }
 
 export interface Capacity {
@@ -88,6 +90,8 @@ export interface OwnSlot {
   readonly isActive: boolean
   readonly lostBecause: string | null
   readonly retainedBytes: number
+  /** Of these, what is behind its position: no server needs it, and a transaction that is open keeps it. */
+  readonly heldBytes: number
   /** Transactions since the oldest one whose dead catalog rows vacuum keeps because of it. */
   readonly catalogAge: number
 }

@@ -4,7 +4,7 @@ import type { DatabaseFacts, MessagesFacts, PublicationFacts, RoleFacts } from '
 
 /** Reads the facts of a database without changing it. Throws a Failure when there is no connection. */
 export async function readFacts(url: string, acceptsUnboundedWal: boolean): Promise<DatabaseFacts> {
-  const { listSlots } = await import('@tidewire/postgres')
+  const { listSlots, oldestTransaction, transactionText } = await import('@tidewire/postgres')
   const { hostname, port, searchParams } = new URL(url)
   const found = await withDatabase(url, async (session) => ({
     ...(await one<ServerRow>(session, SERVER)),
@@ -12,8 +12,9 @@ export async function readFacts(url: string, acceptsUnboundedWal: boolean): Prom
     publication: await publicationFacts(session),
     messages: await messagesFacts(session),
     ownSlots: await listSlots(session, 'tidewire'),
+    oldest: await oldestTransaction(session),
   }))
-  const { versionText, versionNumber, slotsUsed, slotsMost, sendersUsed, sendersMost, ownSlots, ...plain } = found
+  const { versionText, versionNumber, slotsUsed, slotsMost, sendersUsed, sendersMost, ownSlots, oldest, ...plain } = found
   return {
     ...plain,
     acceptsUnboundedWal,
@@ -24,7 +25,12 @@ export async function readFacts(url: string, acceptsUnboundedWal: boolean): Prom
     version: { text: versionText, number: versionNumber },
     slots: { used: slotsUsed, most: slotsMost },
     senders: { used: sendersUsed, most: sendersMost },
-    ownSlots: ownSlots.map(({ activePid, ...slot }) => ({ ...slot, isActive: activePid !== null })),
+    ownSlots: ownSlots.map(({ activePid, confirmedLsn, restartLsn, ...slot }) => ({
+      ...slot,
+      isActive: activePid !== null,
+      heldBytes: confirmedLsn === null || restartLsn === null ? 0 : Number(confirmedLsn - restartLsn),
+    })),
+    oldestTransaction: oldest === null ? null : transactionText(oldest),
   }
 }
 

@@ -136,12 +136,15 @@ export class ChangeDispatcher {
 
   async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
     const channels = new Set(work.flatMap((each) => [...each.channels]))
+    const epoch = this.#options.epoch()
     let isCurrent: (channel: FeedChannel) => boolean
     let outcome: Outcome
     do {
       isCurrent = generationsOf(channels)
       outcome = await this.#decideFor(work, this.#options.database.apart)
     } while (![...channels].every(isCurrent))
+    // The channels have been notified of a gap.
+    if (this.#options.epoch() !== epoch) return []
     if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))

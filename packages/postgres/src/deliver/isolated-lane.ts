@@ -82,6 +82,12 @@ export class IsolatedLane {
     this.#start('suspect')
   }
 
+  /** Drops all work: it is of a log that the database does not have any more, and cannot be decided. */
+  dropAll(): void {
+    this.#waiting.clear()
+    this.#finish([...this.#pending])
+  }
+
   close(): void {
     this.#closed = true
     this.#waiting.clear()
@@ -143,7 +149,7 @@ export class IsolatedLane {
   async #process(work: readonly Waiting[]): Promise<void> {
     const { runtime } = this.#options
     const at = runtime.uptime()
-    while (!this.#closed) {
+    while (!this.#closed && work.some((each) => this.#pending.has(each))) {
       try {
         const faults = await this.#options.process(work)
         if (faults === 'too-slow') return this.#askAlone(work)
@@ -171,7 +177,7 @@ export class IsolatedLane {
   #finish(work: readonly Waiting[]): void {
     this.progressed++
     for (const each of work) {
-      this.#pending.delete(each)
+      if (!this.#pending.delete(each)) continue
       this.#rows -= each.rows.length
       each.release()
     }

@@ -173,3 +173,17 @@ test('a long queue that needs no question lets other work have its turn between 
   await microtasks()
   expect([log, ends.length]).toEqual([[256, 256, 256, 256], 1])
 })
+
+test('what the stream brought is dropped, and nothing that comes of it later changes the queue', async () => {
+  const { pipeline, log, turns, decide, fail } = byHand()
+  commit(pipeline, 1)
+  await turns()
+  commit(pipeline, 2)
+  pipeline.control(() => void log.push('control'))
+  pipeline.dropStream()
+  commit(pipeline, 3)
+  await fail(new Error('of no row'))
+  await decide()
+  expect(log).toEqual(['settle 1', 'control', 'settle 3', 'committed 3', 'progressed 3'])
+  expect(pipeline.isIdle).toBe(true)
+})

@@ -42,6 +42,8 @@ export class Pipeline {
   /** Smaller while it is found out which change fails. */
   #maxChanges = MAX_CHANGES
   #tried = 0
+  /** Grows when what was queued is dropped: a batch that was under way then is not in the queue any more. */
+  #generation = 0
   /** How many steps are done. */
   progressed = 0
   /** Why nothing moves: the database cannot be reached. */
@@ -89,6 +91,14 @@ export class Pipeline {
     })
   }
 
+  /** Drops what came from the stream so far: it is of a log that the database does not have any more, and cannot be decided. */
+  dropStream(): void {
+    this.#generation++
+    this.#queue.dropStream()
+    this.#unseen = new Set()
+    this.#resumeSource()
+  }
+
   close(): void {
     this.#closed = true
     this.#queue.clear()
@@ -104,12 +114,14 @@ export class Pipeline {
     let retryMs = FIRST_RETRY_MS
     let turnAt = this.#runtime.uptime()
     while (this.#queue.size > 0 && !this.#closed) {
+      const generation = this.#generation
       try {
         await this.#next()
         retryMs = FIRST_RETRY_MS
         this.trouble = null
         this.#maxChanges = Math.min(this.#maxChanges * 2, MAX_CHANGES)
       } catch (error) {
+        if (generation !== this.#generation) continue
         if (error instanceof StalePolicyVersion) this.#parts.subscriptions.markStale(error.oid)
         else if (error instanceof UnseenTransactions) this.#unseen = error.xids
         else if (isUnreachable(error)) {
@@ -144,9 +156,10 @@ export class Pipeline {
       return controlled(first.work)
     }
     const { dispatcher, window } = this.#parts
+    const generation = this.#generation
     const { steps, batch } = await this.#gather()
-    if (batch.changes.length > 0) await dispatcher.dispatch(batch)
-    if (this.#closed) return
+    if (batch.changes.length > 0 && generation === this.#generation) await dispatcher.dispatch(batch)
+    if (this.#closed || generation !== this.#generation) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
     for (const step of steps) {
@@ -161,6 +174,7 @@ export class Pipeline {
     const steps: Step[] = []
     const batch = new Batch()
     const { subscriptions, dispatcher } = this.#parts
+    const generation = this.#generation
     dispatcher.begin()
     for (let at = 0; at < this.#queue.size; at++) {
       const step = this.#queue.at(at)
@@ -175,7 +189,7 @@ export class Pipeline {
           if (batch.changes.length > 0) break
           await this.#prepare(step.change.table)
         }
-        if (this.#closed) break
+        if (this.#closed || generation !== this.#generation) break
         this.#tried++
         subscriptions.match(step.change, batch)
         batch.changes.push(step.change)
@@ -201,10 +215,13 @@ export class Pipeline {
   #consume(count: number): void {
     this.progressed++
     this.#queue.remove(count)
-    if (this.#paused && this.#queue.bytes < RESUME_BYTES) {
-      this.#paused = false
-      this.#parts.source.resume()
-    }
+    this.#resumeSource()
+  }
+
+  #resumeSource(): void {
+    if (!this.#paused || this.#queue.bytes >= RESUME_BYTES) return
+    this.#paused = false
+    this.#parts.source.resume()
   }
 }
 

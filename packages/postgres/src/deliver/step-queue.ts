@@ -70,6 +70,14 @@ export class StepQueue {
   clear(): void {
     this.#steps = []
     this.#from = 0
+    this.#bytes = 0
+  }
+
+  /** Leaves what is to run, and nothing that came from the stream. */
+  dropStream(): void {
+    const kept = this.#steps.slice(this.#from).filter(({ kind }) => kind === 'control')
+    this.clear()
+    this.#steps = kept
   }
 
   #firstChangeAt(): number {

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { isUnreachable } from '../catalog/database-fault.ts'
-import { faultOf, retryDelayMs } from './replication-fault.ts'
+import { faultOf, isUnavailable, retryDelayMs } from './replication-fault.ts'
 
 test.each([
   ['57P01', 'restarting'],
@@ -51,5 +50,5 @@ test.each([
   [{ code: '3D000' }, false],
   [{ message: 'SASL: client password must be a string' }, false],
 ])('%j is a database that may come back: %s', (error, expected) => {
-  expect(isUnreachable(error)).toBe(expected)
+  expect(isUnavailable(error)).toBe(expected)
 })

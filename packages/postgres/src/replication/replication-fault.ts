@@ -1,10 +1,10 @@
-import { codeOf, sqlStateOf } from '../catalog/database-fault.ts'
+import { codeOf, isUnreachable, sqlStateOf } from '../catalog/database-fault.ts'
 
 /** Why the feed does not flow. `message` never holds a password. */
 export type ReplicationFault =
   /** No connection: network, DNS, TLS, a server that is not there. */
   | { readonly kind: 'unreachable'; readonly message: string }
-  /** Postgres is shutting down, starting or recovering. */
+  /** Postgres is shutting down, starting or recovering, or a standby. */
   | { readonly kind: 'restarting'; readonly message: string }
   /** Another server prepares the slot, or reads one that has to be replaced. */
   | { readonly kind: 'slot-held'; readonly message: string }
@@ -31,6 +31,9 @@ export class AttachFault extends Error {
   }
 }
 
+export const TAKES_NO_WRITES =
+  'the database takes no writes: it is a standby that is not promoted yet, or read-only. Row changes come from the primary'
+
 /** What an error while connecting or streaming means for the feed. */
 export function faultOf(error: unknown): ReplicationFault {
   if (error instanceof AttachFault) return error.fault
@@ -39,11 +42,20 @@ export function faultOf(error: unknown): ReplicationFault {
   const message = typeof text === 'string' && text !== '' ? text : codeOf(error) || 'the connection was lost'
   if (code === null || code.startsWith('08')) return { kind: 'unreachable', message }
   if (code.startsWith('57P')) return { kind: 'restarting', message }
+  if (code === READ_ONLY) return { kind: 'restarting', message: TAKES_NO_WRITES }
   if (code === '55006') return { kind: 'slot-held', message }
   if (code === '53300' || code === '53400') return { kind: 'exhausted', message: exhaustedText(message) }
   // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
   if (code === '42704') return { kind: 'publication-changed', message }
   return { kind: 'refused', code, message }
+}
+
+/** `read_only_sql_transaction`, whatever is to be written. */
+const READ_ONLY = '25006'
+
+/** Whether a database that refuses to be prepared may do so later: it cannot be reached, or it is a standby. */
+export function isUnavailable(error: unknown): boolean {
+  return isUnreachable(error) || codeOf(error) === READ_ONLY
 }
 
 function exhaustedText(message: string): string {

@@ -56,6 +56,10 @@ export type AttachOutcome =
       readonly ok: true
       readonly session: ReplicationSession
       readonly epoch: string
+      /** The database and its timeline: LSNs of another one say nothing here. */
+      readonly log: string
+      /** Where the timeline left the one before; 0 of the first. */
+      readonly logBegin: Lsn
       readonly reason: EpochReason
       /** Where the slot begins: nothing before it can be read. */
       readonly confirmedLsn: Lsn

@@ -19,17 +19,66 @@ const events: { readonly [Type in ChannelEvent['type']]: Extract<ChannelEvent, {
   replayed: { type: 'replayed', after: there },
   gap: { type: 'gap', missed: 'other-epoch' },
   started: { type: 'started', after: there },
+  'other-log': { type: 'other-log', after: there },
   closed: { type: 'closed' },
 }
 
 /** The state that follows; `same`: the event means nothing there. A state or an event without a row does not compile. */
 const table: Record<ChannelState['kind'], Record<ChannelEvent['type'], ChannelState['kind'] | 'same'>> = {
-  waiting: { 'epoch-known': 'planning', registered: 'same', replayed: 'same', gap: 'same', started: 'same', closed: 'closed' },
-  planning: { 'epoch-known': 'same', registered: 'registered', replayed: 'replaying', gap: 'same', started: 'same', closed: 'closed' },
-  registered: { 'epoch-known': 'same', registered: 'same', replayed: 'same', gap: 'same', started: 'live', closed: 'closed' },
-  replaying: { 'epoch-known': 'same', registered: 'same', replayed: 'replaying', gap: 'registered', started: 'live', closed: 'closed' },
-  live: { 'epoch-known': 'same', registered: 'same', replayed: 'same', gap: 'same', started: 'same', closed: 'closed' },
-  closed: { 'epoch-known': 'same', registered: 'same', replayed: 'same', gap: 'same', started: 'same', closed: 'same' },
+  waiting: {
+    'epoch-known': 'planning',
+    registered: 'same',
+    replayed: 'same',
+    gap: 'same',
+    started: 'same',
+    'other-log': 'same',
+    closed: 'closed',
+  },
+  planning: {
+    'epoch-known': 'same',
+    registered: 'registered',
+    replayed: 'replaying',
+    gap: 'same',
+    started: 'same',
+    'other-log': 'same',
+    closed: 'closed',
+  },
+  registered: {
+    'epoch-known': 'same',
+    registered: 'same',
+    replayed: 'same',
+    gap: 'same',
+    started: 'live',
+    'other-log': 'same',
+    closed: 'closed',
+  },
+  replaying: {
+    'epoch-known': 'same',
+    registered: 'same',
+    replayed: 'replaying',
+    gap: 'registered',
+    started: 'live',
+    'other-log': 'same',
+    closed: 'closed',
+  },
+  live: {
+    'epoch-known': 'same',
+    registered: 'same',
+    replayed: 'same',
+    gap: 'same',
+    started: 'same',
+    'other-log': 'live',
+    closed: 'closed',
+  },
+  closed: {
+    'epoch-known': 'same',
+    registered: 'same',
+    replayed: 'same',
+    gap: 'same',
+    started: 'same',
+    'other-log': 'same',
+    closed: 'same',
+  },
 }
 
 for (const kind of Object.keys(table) as ChannelState['kind'][]) {

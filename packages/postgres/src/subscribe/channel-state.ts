@@ -24,6 +24,8 @@ export type ChannelEvent =
   /** What it missed cannot be sent. */
   | { readonly type: 'gap'; readonly missed: GapReason }
   | { readonly type: 'started'; readonly after: LogPosition }
+  /** What comes from here on is of another log, and everything of it comes after `after`. */
+  | { readonly type: 'other-log'; readonly after: LogPosition }
   | { readonly type: 'closed' }
 
 /** The next state. An event that means nothing in a state leaves it as it is: a live channel that is planned again stays live. */
@@ -42,6 +44,7 @@ export function nextState(state: ChannelState, event: ChannelEvent): ChannelStat
       if (event.type === 'started') return { kind: 'live', after: event.after }
       return event.type === 'replayed' ? { kind: 'replaying', after: event.after } : state
     case 'live':
+      return event.type === 'other-log' ? { kind: 'live', after: event.after } : state
     case 'closed':
       return state
   }

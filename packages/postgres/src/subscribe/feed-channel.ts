@@ -72,6 +72,7 @@ export class FeedChannel {
     this.#state = nextState(this.#state, event)
     if (this.#state.kind === 'closed') this.#drop()
     else if (event.type === 'started') this.#release()
+    else if (event.type === 'other-log') this.#drop()
   }
 
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {

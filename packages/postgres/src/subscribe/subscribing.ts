@@ -94,6 +94,7 @@ export class Subscribing {
     const { database, subscriptions } = this.#options
     await this.#inSteps(channel)
     const { generation } = channel
+    const epoch = this.#options.epoch()
     const isOver = (): boolean => channel.closed || this.#closed
     const plan = await planSubscriptions(channel, database)
     await this.#inSteps(channel)
@@ -108,7 +109,8 @@ export class Subscribing {
     subscriptions.replace(channel, plan.subscriptions)
     const startLsn = await database.insertLsn()
     if (isOver()) return true
-    if (channel.generation !== generation) return false
+    // A position of another log would keep changes from it, or let none through.
+    if (channel.generation !== generation || epoch !== this.#options.epoch()) return false
     await this.#start(channel, startLsn)
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation

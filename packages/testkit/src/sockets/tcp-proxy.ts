@@ -48,8 +48,13 @@ export class TcpProxy {
 
   /** Where connections go from now on; those to targets that are left out end. */
   setTargets(...targets: readonly TcpTarget[]): void {
-    this.#targets = targets
+    this.redirect(...targets)
     for (const pair of this.#pairs) if (!targets.some(({ port }) => port === pair.target.port)) end(pair)
+  }
+
+  /** Where new connections go from now on; those that exist stay. */
+  redirect(...targets: readonly TcpTarget[]): void {
+    this.#targets = targets
   }
 
   /** Ends all connections, and refuses new ones until `heal`. */

@@ -28,9 +28,9 @@ const LONGEST_STEP_MS = 50
 
 /** Repeats `seen` until it answers true, more and more seldom. Rejects with {@link UnseenTransactions}; the caller tries again. */
 export async function untilSeen(session: Queryable, { xids, waits }: Wanted, seen: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + (waits ? MAX_WAIT_MS : SHORT_WAIT_MS)
+  const deadline = performance.now() + (waits ? MAX_WAIT_MS : SHORT_WAIT_MS)
   for (let stepMs = 1; !(await seen()); stepMs = Math.min(stepMs * 2, LONGEST_STEP_MS)) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       const unseen = await unseenOf(session, xids)
       if (unseen.length > 0) throw new UnseenTransactions(unseen)
     }

@@ -112,7 +112,11 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     followsIdle: false,
     handlers: {
       onChanges: (batch) => feed.onChanges(batch),
-      onEpoch: (event) => feed.onEpoch(event),
+      onEpoch: (event) => {
+        // Those that are open may lead to a server that was the primary.
+        if (event.isOtherLog) void sessions.close()
+        feed.onEpoch(event)
+      },
       onTableGap: (gap) => feed.onTableGap(gap),
       onPeers: (peers) => {
         if (peers.length === 0 || options.hasRelay === true) return
@@ -167,8 +171,9 @@ function lazily(open: SessionsWhenOpen): { readonly get: SessionsWhenOpen; close
       return sessions
     },
     close: async () => {
-      const opened = await sessions?.catch(() => null)
+      const opening = sessions
       sessions = null
+      const opened = await opening?.catch(() => null)
       await opened?.close()
     },
   }

@@ -1,7 +1,8 @@
 import type pg from 'pg'
 import { dropClient, newClient } from '../sessions/client.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
-import { advanceAnchor, anchorTarget, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
+import { advanceAnchor, anchorTarget, heldBytes, type AdvanceRequest, type AnchorAdvance } from './anchor.ts'
+import { oldestTransaction, transactionText } from './oldest-transaction.ts'
 import type { ReplicationTarget } from './replication-target.ts'
 
 /** One node's part in advancing the anchor: there is no holder, each tries every few seconds and mostly finds nothing to do. */
@@ -12,6 +13,7 @@ export class AnchorAdvancer {
   #session: pg.Client | null = null
   #closed = false
   #last: AnchorAdvance | null = null
+  #holder: string | null = null
 
   constructor(anchor: string, target: ReplicationTarget) {
     this.#request = { anchor, slotBase: target.slotBase, windowBytes: target.windowBytes }
@@ -23,6 +25,7 @@ export class AnchorAdvancer {
     if (this.#isRunning) return
     this.#isRunning = true
     try {
+      await onCatalog((catalog) => this.#reportHeld(catalog))
       const target = await onCatalog((catalog) => anchorTarget(catalog, this.#request))
       if (target !== null && !this.#closed) await this.#advance()
     } catch {
@@ -47,6 +50,21 @@ export class AnchorAdvancer {
       this.#session = null
       dropClient(session)
     }
+  }
+
+  /** Once for each transaction. */
+  async #reportHeld(catalog: Queryable): Promise<void> {
+    const { anchor, windowBytes } = this.#request
+    const held = await heldBytes(catalog, anchor)
+    const oldest = held > windowBytes ? await oldestTransaction(catalog) : null
+    if (oldest === null) return
+    const id = `${oldest.pid} ${oldest.gid}`
+    if (id === this.#holder) return
+    this.#holder = id
+    const megabytes = Math.round(held / 1_048_576)
+    this.#target.onNotice?.(
+      `The anchor slot ${anchor} keeps ${megabytes} MB of write-ahead log that no server needs, until a transaction ends: ${transactionText(oldest)}`,
+    )
   }
 
   #report(outcome: AnchorAdvance): void {

@@ -194,7 +194,7 @@ describe('a node that is cut off', () => {
     proxy.refuse(false)
     await cut.until(() => cut.epochs.length === 2)
     const { epoch } = other.source
-    expect(cut.epochs[1]).toEqual({ epoch, previous: epoch, reason: 'fell-behind' })
+    expect(cut.epochs[1]).toEqual({ epoch, previous: epoch, reason: 'fell-behind', isOtherLog: false })
     await db.query(`insert into notes values (3)`)
     await Promise.all([cut, other].map((feed) => feed.until(() => ids(feed).includes(3))))
     expect(ids(cut)).toEqual([1, 3])

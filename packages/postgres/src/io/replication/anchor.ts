@@ -148,6 +148,15 @@ export async function advanceAnchor(session: Queryable, request: AdvanceRequest)
   }
 }
 
+/** Bytes of log that are kept though no node needs them: a transaction is open that began there. */
+export async function heldBytes(session: Queryable, anchor: string): Promise<number> {
+  const { rows } = await session.query(
+    'select pg_catalog.pg_wal_lsn_diff(confirmed_flush_lsn, restart_lsn)::float8 as held from pg_catalog.pg_replication_slots where slot_name = $1',
+    [anchor],
+  )
+  return (rows as { held: number | null }[])[0]?.held ?? 0
+}
+
 /** Where the anchor has to go, as Postgres writes it; `null`: it is there, or no node says. */
 export async function anchorTarget(session: Queryable, { anchor, slotBase, windowBytes }: AdvanceRequest): Promise<string | null> {
   const { rows } = await session.query(

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
-import type { Lsn } from '../../replication/lsn.ts'
 import { codeOf } from '../../catalog/database-fault.ts'
+import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
-import { AttachFault, faultOf } from '../../replication/replication-fault.ts'
+import { AttachFault, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
 import type { EpochReason } from '../../replication/source/replication-state.ts'
 import { dropClient, newClient } from '../sessions/client.ts'
@@ -77,6 +77,7 @@ class Attempt {
     await catalog.query(`${SESSION_SQL}; set application_name = ${pg.escapeLiteral(applicationName)}`)
     if (lastEpoch !== null) await endLeftovers(catalog, applicationName)
     const begunLsn = await currentLsn(catalog)
+    await refuseStandby(catalog)
     const stream = await ReplicationConnection.open(connection, applicationName)
     this.#stream = stream
     if (this.#abandoned) {
@@ -84,14 +85,16 @@ class Attempt {
       throw givenUp()
     }
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
+    const logBegin = await timelineBegin(stream, Number(system?.['timeline']))
+    const log = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname']])
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
     const { slotName, anchor, reason } = slot
     const version = await publicationVersion(catalog, publications)
-    const epoch = epochOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], anchor ?? slotName, version])
+    const epoch = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname'], anchor ?? slotName, version])
     const { gaps, serverLsn } = await this.#gaps(slot, epoch)
     const confirmedLsn = anchor === null ? await createSlot(stream, slotName, true) : await this.#copy(stream, anchor, slotName)
     const session = new PostgresSession(this.#target, this.#memory, { catalog, stream, slotName, anchor, version })
-    return { ok: true, session, epoch, reason, confirmedLsn, begunLsn, serverLsn, gaps }
+    return { ok: true, session, epoch, log, logBegin, reason, confirmedLsn, begunLsn, serverLsn, gaps }
   }
 
   abandon(): void {
@@ -151,8 +154,27 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
   )
 }
 
+/** Neither an anchor nor a publication can be made on a standby, and what a user may see is not decided there. */
+async function refuseStandby(catalog: pg.Client): Promise<void> {
+  const { rows } = await catalog.query('select pg_catalog.pg_is_in_recovery() as standby')
+  if ((rows as { standby: boolean }[])[0]?.standby === true) throw new AttachFault({ kind: 'restarting', message: TAKES_NO_WRITES })
+}
+
+async function timelineBegin(stream: ReplicationConnection, timeline: number): Promise<Lsn> {
+  if (!(timeline > 1)) return 0n
+  const [row] = (await stream.query(`TIMELINE_HISTORY ${timeline}`)).rows as { content: Buffer | string }[]
+  // A line for each timeline before: its number, where it was left, and why.
+  const last =
+    String(row?.content ?? '')
+      .trim()
+      .split('\n')
+      .at(-1) ?? ''
+  const [, lsn = ''] = last.split('\t')
+  return parseLsn(lsn) ?? 0n
+}
+
 /** Positions can be compared when all of this is the same: the database, its timeline, the anchor, the publications. */
-function epochOf(parts: readonly unknown[]): string {
+function hashOf(parts: readonly unknown[]): string {
   return createHash('sha256')
     .update(JSON.stringify(parts.map(String)))
     .digest('hex')

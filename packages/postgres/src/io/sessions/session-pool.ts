@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { UnseenTransactions } from '../../decide/ask-again.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import { isStatementFault } from './statement-fault.ts'
 
 export interface SessionPoolOptions extends pg.ClientConfig {
@@ -33,7 +34,7 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
     let isGood = false
     try {
       if (prepare !== undefined && !prepared.has(session)) {
-        await session.query(prepare)
+        await prepareSession(session, prepare)
         prepared.add(session)
       }
       const result = await work(session)
@@ -54,10 +55,18 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
   }
 }
 
+/** While the database fails over, its address may lead to a standby: it is waited for as for one that starts. */
+async function prepareSession(session: pg.PoolClient, sql: string): Promise<void> {
+  const results = (await session.query(`${sql}; select pg_catalog.pg_is_in_recovery() as standby`)) as unknown as pg.QueryResult[]
+  if ((results.at(-1)!.rows as { standby: boolean }[])[0]!.standby) throw Object.assign(new Error(TAKES_NO_WRITES), { code: '57P03' })
+}
+
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect()
   } catch (error) {
+    // Another one takes its place.
+    if (pool.ending) throw Object.assign(new Error('the sessions were closed'), { code: '57P03' })
     // What the pool says to one that waited in its line; of a connection that could not be made it says something else.
     if (pool.totalCount >= pool.options.max && error instanceof Error && error.message.startsWith('timeout exceeded'))
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })

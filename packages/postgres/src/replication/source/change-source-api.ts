@@ -33,6 +33,8 @@ export interface NewEpoch {
   /** `null` at the first one. With any other, changes may be missing before this: what resumes from there has a gap. */
   readonly previous: string | null
   readonly reason: EpochReason
+  /** The database is another one, or was restored, or a standby was promoted: what was read before says nothing of what it holds. */
+  readonly isOtherLog: boolean
 }
 
 /** None of the handlers may throw. They are called in order, never one inside the other. */
@@ -61,7 +63,7 @@ export interface ChangeSource {
   readonly receivedLsn: Lsn
   /** Everything before this is confirmed: Postgres may forget it. */
   readonly confirmedLsn: Lsn
-  /** How far the server had written when this source first connected: what comes before was read to fill the window. */
+  /** How far the server had written when this source first connected: what comes before was read to fill the window. 0 in another log. */
   readonly liveFrom: Lsn
   /** Other nodes that read the same window, seen every few seconds. */
   readonly peers: readonly string[]

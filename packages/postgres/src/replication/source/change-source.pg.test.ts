@@ -323,7 +323,9 @@ describe('a new epoch', () => {
       `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name ~ '^tidewire_' and database = current_database()`,
     )
     const second = await open()
-    expect(second.epochs).toEqual([{ epoch: expect.not.stringMatching(first.source.epoch!), previous: null, reason: 'created' }])
+    expect(second.epochs).toEqual([
+      { epoch: expect.not.stringMatching(first.source.epoch!), previous: null, reason: 'created', isOtherLog: false },
+    ])
   })
 
   test('when Postgres threw away WAL that the slot needed', async () => {

@@ -52,7 +52,7 @@ async function attach(
   return session
 }
 
-const AT_ATTACH = { reason: 'found', begunLsn: 90n, serverLsn: 0n, gaps: [] } as const
+const AT_ATTACH = { log: 'l1', logBegin: 0n, reason: 'found', begunLsn: 90n, serverLsn: 0n, gaps: [] } as const
 
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await Promise.resolve()
@@ -192,11 +192,11 @@ describe('a lost connection', () => {
     session.fail({ kind: 'publication-changed', message: '' })
     timers.fire(1_000)
     expect(port.attempts.map((attempt) => attempt.replaceSlot)).toEqual([false, true])
-    const next = await attach('e2', 40n)
-    expect(next.from).toBe(40n)
+    const next = await attach('e2', 140n)
+    expect(next.from).toBe(140n)
     expect(take()).toEqual(['waiting: publication-changed', 'connecting', 'epoch e1 → e2, found', 'streaming'])
     source.confirm('e1', 115n)
-    expect(source.confirmedLsn).toBe(40n)
+    expect(source.confirmedLsn).toBe(140n)
   })
 
   test.each<[string, Buffer[]]>([
@@ -306,6 +306,17 @@ test('what is read to fill the window is distinguished from what is new, from th
   port.attempts.at(-1)!.answer({ ok: true, session: second, epoch: 'e1', confirmedLsn: 100n, ...AT_ATTACH, begunLsn: 400n })
   await settled()
   expect(source.liveFrom).toBe(90n)
+})
+
+test('all that comes from another log is new', async () => {
+  const session = await attachWithTable()
+  session.fail()
+  timers.fire(100)
+  port.attempts
+    .at(-1)!
+    .answer({ ok: true, session: new FakeSession(), epoch: 'e2', confirmedLsn: 20n, ...AT_ATTACH, log: 'l2', begunLsn: 30n })
+  await settled()
+  expect(source.liveFrom).toBe(0n)
 })
 
 describe('close', () => {

@@ -130,7 +130,6 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     this.#machine.dispatch({ type: 'failed', fault, chance: this.#runtime.random() })
   }
 
-  /** By the consumer. */
   get #isPaused(): boolean {
     const { state } = this.#machine
     return state.kind !== 'closed' && state.paused
@@ -191,13 +190,15 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
       case 'check':
         return this.#checks.check()
       case 'advance':
-        void this.#session?.advanceAnchor()
-        return
+        return void this.#session?.advanceAnchor()
       case 'send-status':
         return this.#session?.sendStatus(effect)
-      case 'announce-epoch':
+      case 'announce-epoch': {
+        const { epoch, previous, reason, isOtherLog } = effect
         this.#assembler.restart(true)
-        return this.#handlers.onEpoch?.({ epoch: effect.epoch, previous: effect.previous, reason: effect.reason })
+        if (isOtherLog) this.#liveFrom = 0n
+        return this.#handlers.onEpoch?.({ epoch, previous, reason, isOtherLog })
+      }
     }
   }
 
@@ -214,13 +215,12 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     }
     this.#attaching = null
     if (!outcome.ok) return this.failed(outcome.fault)
-    const { session, epoch, confirmedLsn, begunLsn, serverLsn, gaps, reason } = outcome
-    this.#session = session
-    this.#checks.attach(session)
-    this.#checks.serverLsn = serverLsn
-    this.#liveFrom ??= begunLsn
-    this.#machine.dispatch({ type: 'attached', epoch, confirmedLsn, reason })
-    this.#tableGaps(gaps)
+    this.#session = outcome.session
+    this.#checks.attach(outcome.session)
+    this.#checks.serverLsn = outcome.serverLsn
+    this.#liveFrom ??= outcome.begunLsn
+    this.#machine.dispatch({ type: 'attached', ...outcome })
+    this.#tableGaps(outcome.gaps)
   }
 
   #start(from: Lsn): void {

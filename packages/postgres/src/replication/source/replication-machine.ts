@@ -6,6 +6,8 @@ import type { ChangeSourceTimes } from './change-source-options.ts'
 export interface Progress {
   /** `null` until the first slot was found or made. */
   readonly epoch: string | null
+  /** What the positions are places in; `null` until the first connection. */
+  readonly log: string | null
   /** Everything before this was received and handed over; where a new connection goes on. */
   readonly received: Lsn
   /** Where the last transaction that had changes ends. */
@@ -55,7 +57,14 @@ export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retr
 
 export type ReplicationEvent =
   /** A slot is there; `confirmedLsn` is what it remembers as confirmed. */
-  | { readonly type: 'attached'; readonly epoch: string; readonly confirmedLsn: Lsn; readonly reason: EpochReason }
+  | {
+      readonly type: 'attached'
+      readonly epoch: string
+      readonly log: string
+      readonly logBegin: Lsn
+      readonly confirmedLsn: Lsn
+      readonly reason: EpochReason
+    }
   /** The connection was lost or could not be made. `chance` is a random number from 0 to 1. */
   | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly chance: number }
   | { readonly type: 'heard' }
@@ -81,7 +90,13 @@ export type ReplicationEffect =
   | ({ readonly type: 'send-status' } & ReplicationStatus)
   | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
   | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
-  | { readonly type: 'announce-epoch'; readonly epoch: string; readonly previous: string | null; readonly reason: EpochReason }
+  | {
+      readonly type: 'announce-epoch'
+      readonly epoch: string
+      readonly previous: string | null
+      readonly reason: EpochReason
+      readonly isOtherLog: boolean
+    }
 
 export type ReplicationTimes = Omit<ChangeSourceTimes, 'maxBatchChanges'>
 

@@ -11,7 +11,7 @@ import {
 } from './replication-state.ts'
 
 const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000, followsIdle: true }
-const progress = { epoch: 'e1', received: 100n, handedOver: 90n, flushed: 50n }
+const progress = { epoch: 'e1', log: 'l1', received: 100n, handedOver: 90n, flushed: 50n }
 const fault: ReplicationFault = { kind: 'unreachable', message: 'gone' }
 
 type Streaming = Extract<ReplicationState, { kind: 'streaming' }>
@@ -27,7 +27,7 @@ const STATES: Readonly<Record<ReplicationState['kind'], ReplicationState>> = {
 type EventName = Exclude<ReplicationEvent['type'], 'timer'> | `timer ${ReplicationTimer}`
 
 const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
-  attached: { type: 'attached', epoch: 'e1', confirmedLsn: 50n, reason: 'found' },
+  attached: { type: 'attached', epoch: 'e1', log: 'l1', logBegin: 0n, confirmedLsn: 50n, reason: 'found' },
   failed: { type: 'failed', fault, chance: 0.5 },
   heard: { type: 'heard' },
   begun: { type: 'begun' },
@@ -140,7 +140,7 @@ function after(state: ReplicationState, ...events: ReplicationEvent[]): { state:
 describe('what is reported to Postgres as done', () => {
   test('is what was confirmed, not what was received', () => {
     const { state, effects } = after(streaming, { type: 'committed', endLsn: 120n, empty: false }, EVENTS['timer status'])
-    expect(state.progress).toEqual({ epoch: 'e1', received: 120n, handedOver: 120n, flushed: 50n })
+    expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 120n, handedOver: 120n, flushed: 50n })
     expect(effects[0]).toEqual({ type: 'send-status', received: 120n, flushed: 50n, requestReply: true })
   })
 
@@ -152,7 +152,7 @@ describe('what is reported to Postgres as done', () => {
     const paid = after(streaming, { type: 'confirmed', epoch: 'e1', lsn: 90n })
     expect(paid.state.progress.flushed).toBe(100n)
     const idle = after(paid.state, EVENTS.keepalive, EVENTS.begun, { type: 'committed', endLsn: 140n, empty: true })
-    expect(idle.state.progress).toEqual({ epoch: 'e1', received: 140n, handedOver: 90n, flushed: 140n })
+    expect(idle.state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 140n, handedOver: 90n, flushed: 140n })
   })
 
   test('is not moved by a keepalive in the middle of a transaction', () => {
@@ -201,29 +201,91 @@ describe('a new connection', () => {
   })
 
   test('whose slot begins behind what was received reports the gap first', () => {
-    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', confirmedLsn: 101n, reason: 'found' })
-    expect(state.progress).toEqual({ epoch: 'e1', received: 101n, handedOver: 101n, flushed: 101n })
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e1',
+      log: 'l1',
+      logBegin: 0n,
+      confirmedLsn: 101n,
+      reason: 'found',
+    })
+    expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 101n, handedOver: 101n, flushed: 101n })
     expect(effects.slice(0, 2)).toEqual([
-      { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind' },
+      { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind', isOtherLog: false },
       { type: 'start', from: 101n },
     ])
   })
 
   test('whose slot begins where it ended, or before that after a crash, goes on without one', () => {
     for (const confirmedLsn of [100n, 60n, 10n]) {
-      const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e1', confirmedLsn, reason: 'found' })
+      const { state, effects } = after(STATES.connecting, {
+        type: 'attached',
+        epoch: 'e1',
+        log: 'l1',
+        logBegin: 0n,
+        confirmedLsn,
+        reason: 'found',
+      })
       expect(effects[0]).toEqual({ type: 'start', from: 100n })
       expect(state.progress.flushed).toBe(confirmedLsn > 50n ? confirmedLsn : 50n)
     }
   })
 
   test('of another epoch starts where its slot does, and says so first', () => {
-    const { state, effects } = after(STATES.connecting, { type: 'attached', epoch: 'e2', confirmedLsn: 7n, reason: 'lost' })
-    expect(state.progress).toEqual({ epoch: 'e2', received: 7n, handedOver: 7n, flushed: 7n })
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l1',
+      logBegin: 0n,
+      confirmedLsn: 107n,
+      reason: 'lost',
+    })
+    expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 107n, handedOver: 107n, flushed: 107n })
     expect(effects.slice(0, 2)).toEqual([
-      { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'lost' },
+      { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: false },
+      { type: 'start', from: 107n },
+    ])
+  })
+
+  test('of another epoch goes on from what was received where its slot begins before that: nothing comes again', () => {
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l1',
+      logBegin: 0n,
+      confirmedLsn: 70n,
+      reason: 'found',
+    })
+    expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 100n, handedOver: 100n, flushed: 100n })
+    expect(effects[1]).toEqual({ type: 'start', from: 100n })
+  })
+
+  test('of another log starts where its slot does, wherever the old log was', () => {
+    const { state, effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l2',
+      logBegin: 5n,
+      confirmedLsn: 7n,
+      reason: 'created',
+    })
+    expect(state.progress).toEqual({ epoch: 'e2', log: 'l2', received: 7n, handedOver: 7n, flushed: 7n })
+    expect(effects.slice(0, 2)).toEqual([
+      { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'created', isOtherLog: true },
       { type: 'start', from: 7n },
     ])
+  })
+
+  test('of another log does not bring again what both logs have', () => {
+    const { effects } = after(STATES.connecting, {
+      type: 'attached',
+      epoch: 'e2',
+      log: 'l2',
+      logBegin: 60n,
+      confirmedLsn: 7n,
+      reason: 'found',
+    })
+    expect(effects[1]).toEqual({ type: 'start', from: 60n })
   })
 
   test('after a changed publication asks for a new slot', () => {
@@ -278,6 +340,8 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
     fc.record({
       type: fc.constant('attached' as const),
       epoch: fc.constantFrom('e1', 'e2'),
+      log: fc.constantFrom('l1', 'l2'),
+      logBegin: lsn.map(BigInt),
       confirmedLsn: lsn.map(BigInt),
       reason: fc.constant('found' as const),
     }),

@@ -31,7 +31,7 @@ export type * from './replication-machine.ts'
 /** So many status messages without a word from the server, and the connection counts as dead. */
 const MAX_UNHEARD = 3
 
-const NOWHERE: Progress = { epoch: null, received: 0n, handedOver: 0n, flushed: 0n }
+const NOWHERE: Progress = { epoch: null, log: null, received: 0n, handedOver: 0n, flushed: 0n }
 
 /** The first step: connect. */
 export function openReplication(): ReplicationStep {
@@ -107,17 +107,29 @@ function confirm(state: OpenState, epoch: string, lsn: Lsn, times: ReplicationTi
 
 function start(
   state: Connecting,
-  { epoch, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
+  { epoch, log, logBegin, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
   times: ReplicationTimes,
 ): ReplicationStep {
   const sameEpoch = state.progress.epoch === epoch
   const goesOn = sameEpoch && confirmedLsn <= state.progress.received
+  const sameLog = state.progress.log === log
+  const { epoch: previous } = state.progress
+  // The slot may begin earlier than what came through the one before, which does not come again.
+  const begin = previous === null ? confirmedLsn : laterLsn(confirmedLsn, sameLog ? state.progress.received : logBegin)
   const progress: Progress = goesOn
     ? { ...state.progress, flushed: laterLsn(state.progress.flushed, confirmedLsn) }
-    : { epoch, received: confirmedLsn, handedOver: confirmedLsn, flushed: confirmedLsn }
+    : { epoch, log, received: begin, handedOver: begin, flushed: begin }
   const announce: ReplicationEffect[] = goesOn
     ? []
-    : [{ type: 'announce-epoch', epoch, previous: state.progress.epoch, reason: sameEpoch ? 'fell-behind' : reason }]
+    : [
+        {
+          type: 'announce-epoch',
+          epoch,
+          previous,
+          reason: sameEpoch ? 'fell-behind' : reason,
+          isOtherLog: previous !== null && !sameLog,
+        },
+      ]
   return {
     state: { ...state, kind: 'streaming', progress, inTransaction: false, unheard: 0, reporting: false },
     effects: [
