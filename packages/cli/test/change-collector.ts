@@ -25,8 +25,6 @@ export class ChangeCollector {
   /** What must not happen, in words. */
   readonly faults: string[] = []
   joins = 0
-  /** Since the connection at hand was begun. */
-  hasJoined = false
   readonly #url: () => string
   readonly #entry: object
   #last: string | null = null
@@ -70,7 +68,6 @@ export class ChangeCollector {
     if (this.#closed) return
     const socket = new WebSocket(this.#url())
     this.#socket = socket
-    this.hasJoined = false
     socket.on('error', () => {})
     socket.on('close', () => setTimeout(() => this.#connect(), 50))
     socket.on('open', () => {
@@ -91,7 +88,6 @@ export class ChangeCollector {
   #system({ message, position, recovered, reason }: Payload): void {
     if (message === 'Subscribed to PostgreSQL') {
       this.joins++
-      this.hasJoined = true
       if (this.#last !== null && recovered !== true) this.faults.push(`not recovered: ${reason}`)
     } else if (message?.startsWith('Changes may have been missed') === true) this.faults.push(message)
     if (position !== undefined) this.#last = position
