@@ -111,7 +111,10 @@ describe('all in halves', () => {
 
   test.each([databaseError('08006'), new StalePolicyVersion(1)])('rejects with what concerns all: %s', async (error) => {
     let calls = 0
-    const ask = (): Promise<void> => (calls++, Promise.reject(error))
+    const ask = async (): Promise<void> => {
+      calls++
+      throw error
+    }
     await expect(inHalves([1, 2], ask, () => expect.unreachable())).rejects.toBe(error)
     expect(calls).toBe(1)
   })

@@ -26,7 +26,7 @@ export interface Questions {
 
 export function questionsOf(pending: readonly PendingDelivery[]): Questions {
   const [free, fresh, deleted]: [Asked[], Asked[], Asked[]] = [[], [], []]
-  const kinds = new Map<readonly RowChange[], Map<boolean, RowChange[]>>()
+  const kinds = new Map<readonly RowChange[], Kinds>()
   for (const delivery of pending) {
     const { identity, fault, table, role, authorizesDeletes } = delivery.audience
     if (identity === null || fault === 'unauthorized') {
@@ -34,13 +34,12 @@ export function questionsOf(pending: readonly PendingDelivery[]): Questions {
       continue
     }
     // Audiences without filters share their list of rows, and with it the lists that it is divided into.
-    const byKind = getOrMake(kinds, delivery.rows, () => groupBy(delivery.rows, ({ action }) => action === 'DELETE'))
-    const [written, gone] = [byKind.get(false) ?? [], byKind.get(true) ?? []]
-    if (fault === null) ask(fresh, delivery, written, (row) => primaryKeyTexts(row)?.length === table.primaryKey.length)
-    else ask(free, delivery, written)
+    const { written, keyed, gone, remembered } = getOrMake(kinds, delivery.rows, () => kindsOf(table, delivery.rows))
     // What cannot be asked about is not delivered.
+    if (fault === null) ask(fresh, delivery, keyed)
+    else ask(free, delivery, written)
     if (!authorizesDeletes) ask(free, delivery, gone)
-    else if (deletesWithheld(table, role) === null) ask(deleted, delivery, gone, (row) => oldText(table, row) !== null)
+    else if (deletesWithheld(table, role) === null) ask(deleted, delivery, remembered)
   }
   return { free, fresh, deleted }
 }
@@ -52,15 +51,39 @@ export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDe
     const { table, role } = delivery.audience
     const isUpdated = (row: RowChange): boolean =>
       row.action === 'UPDATE' && row.old?.extent === 'full' && granted(delivery, row) && oldText(table, row) !== null
-    if (table.roles.get(role)?.scope === 'row') ask(updated, delivery, rows, isUpdated)
+    if (table.roles.get(role)?.scope === 'row') ask(updated, delivery, which(rows, isUpdated))
   }
   return updated
 }
 
-/** Asks about the rows that `isKnown` accepts. A list that is shared stays shared. */
-function ask(asked: Asked[], delivery: PendingDelivery, all: readonly RowChange[], isKnown?: (row: RowChange) => boolean): void {
-  const known = isKnown === undefined ? all : all.filter(isKnown)
-  if (known.length > 0) asked.push({ delivery, rows: known.length === all.length ? all : known })
+/** The rows of a list: those written, with those of them that have a key; and those deleted, with those that the log holds whole. */
+interface Kinds {
+  readonly written: readonly RowChange[]
+  readonly keyed: readonly RowChange[]
+  readonly gone: readonly RowChange[]
+  readonly remembered: readonly RowChange[]
+}
+
+function kindsOf(table: CatalogTable, rows: readonly RowChange[]): Kinds {
+  const written = which(rows, ({ action }) => action !== 'DELETE')
+  const gone = which(rows, ({ action }) => action === 'DELETE')
+  return {
+    written,
+    keyed: which(written, (row) => primaryKeyTexts(row)?.length === table.primaryKey.length),
+    gone,
+    remembered: which(gone, (row) => oldText(table, row) !== null),
+  }
+}
+
+/** A list that is shared stays shared. */
+function ask(asked: Asked[], delivery: PendingDelivery, rows: readonly RowChange[]): void {
+  if (rows.length > 0) asked.push({ delivery, rows })
+}
+
+/** The same list, where all are. */
+function which(rows: readonly RowChange[], isKnown: (row: RowChange) => boolean): readonly RowChange[] {
+  const some = rows.filter(isKnown)
+  return some.length === rows.length ? rows : some
 }
 
 /** Rows of one version of a table that identities of one role want to see. */
