@@ -34,6 +34,8 @@ test('options', () => {
     hostile: false,
     joins: false,
     cluster: false,
+    presence: false,
+    base: null,
   })
   expect(parseOptions(['--all'])).toMatchObject({ scenarios, all: true })
   for (const other of [
