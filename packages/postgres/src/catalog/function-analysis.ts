@@ -16,23 +16,41 @@ export interface CatalogFunction {
 
 /** The claims that a function reads; `null` when that is not known. */
 export function claimsReadBy(facts: CatalogFunction): ReadonlySet<string> | null {
-  // What is built in and immutable knows nothing of settings.
-  if (facts.oid < FIRST_USER_OID) return facts.volatility === 'i' ? NO_CLAIMS : null
-  if (facts.language !== 'sql' || facts.special || facts.argumentCount !== 0 || facts.volatility === 'v') return null
-  return claimsOfBody(facts.source)
+  // What is built in and immutable knows nothing of settings; the clock and the role's name are no claims.
+  if (facts.oid < FIRST_USER_OID) return facts.volatility === 'i' || READS_SESSION.has(facts.source) ? NO_CLAIMS : null
+  return isPlainQuery(facts) ? claimsOfBody(facts.source) : null
+}
+
+/** Whether the function answers all claims as JSON, as `auth.jwt()` does: what is read then is what is taken of them. */
+export function answersAllClaims(facts: CatalogFunction): boolean {
+  if (facts.oid < FIRST_USER_OID || !isPlainQuery(facts)) return false
+  const body = bodyOf(facts.source).replaceAll(/nullif\(current_setting\('request\.jwt\.claim',true\),''\),/gi, '')
+  return /^select(?:coalesce\()?(?:nullif\()?current_setting\('request\.jwt\.claims',true\)(?:,''\))?\)?::jsonb?$/i.test(body)
+}
+
+function isPlainQuery({ language, special, argumentCount, volatility }: CatalogFunction): boolean {
+  return language === 'sql' && !special && argumentCount === 0 && volatility !== 'v'
+}
+
+/** Without white space; empty where a text holds some, since names of claims could look alike then. */
+function bodyOf(source: string): string {
+  if (source.match(/'[^']*'/g)?.some((text) => /\s/.test(text)) === true) return ''
+  return source.replace(/\s+/g, '').replace(/;$/, '')
 }
 
 const NO_CLAIMS: ReadonlySet<string> = new Set()
 
 /** Understands bodies that take single claims out of the settings, such as `auth.uid()` and `auth.role()`. */
 function claimsOfBody(source: string): ReadonlySet<string> | null {
-  const body = source.replace(/\s+/g, '').replace(/;$/, '')
+  const body = bodyOf(source)
   const claims = new Set<string>()
   const take = (_text: string, claim: string): string => {
     claims.add(claim)
     return '@'
   }
   const rest = body
+    // The topic is no claim.
+    .replaceAll(/current_setting\('realtime\.topic',true\)/g, '@')
     .replaceAll(/current_setting\('request\.jwt\.claim\.([A-Za-z_]+)',true\)/g, take)
     .replaceAll(/(?:nullif\()*current_setting\('request\.jwt\.claims',true\)(?:,''\))*::jsonb?\)?->>'([A-Za-z_]+)'/g, take)
   return /^select(?:coalesce|nullif|@|''|::uuid|::text|[(),])*$/i.test(rest) ? claims : null

@@ -25,8 +25,7 @@ export class Identities {
   }
 
   of(role: string, claims: Claims, use: ClaimsUse): CheckIdentity {
-    const whole = JSON.stringify(claims)
-    const text = use === 'all' || !isPlain(whole) ? whole : JSON.stringify(projected(claims, use))
+    const text = claimsText(claims, use)
     const key = `${role}\n${text}`
     const known = this.#known.get(key)?.deref()
     if (known !== undefined) return known
@@ -35,6 +34,12 @@ export class Identities {
     this.#collected.register(identity, key)
     return identity
   }
+}
+
+/** As JSON, without those that are not used. */
+export function claimsText(claims: Claims, use: ClaimsUse): string {
+  const whole = JSON.stringify(claims)
+  return use === 'all' || !isPlain(whole) ? whole : JSON.stringify(projected(claims, use))
 }
 
 /**

@@ -2,13 +2,26 @@
  * What policies may read of a token. Nothing here decides who sees a row: it only says which identities the policies cannot
  * distinguish, and which certainly cannot see a row. What is not understood counts as reading everything.
  */
-import { nodesOf, oidOf, parseNodeTree, word, type TreeNode } from './node-tree.ts'
+import {
+  constantText,
+  isNode,
+  listed,
+  nodesOf,
+  oidOf,
+  parseNodeTree,
+  selectedValue,
+  word,
+  type TreeNode,
+  type TreeValue,
+} from './node-tree.ts'
 
 /** What one expression reaches. */
 export interface ExpressionUse {
   /** Functions by oid, and operators whose function the tree does not name. */
   readonly functions: ReadonlySet<number>
   readonly operators: ReadonlySet<number>
+  /** Functions of whose JSON it takes these keys, and nothing else: `auth.jwt() ->> 'org'`. */
+  readonly keys: ReadonlyMap<number, ReadonlySet<string>>
   /** Tables that it reads; their own policies count as well. */
   readonly tables: ReadonlySet<number>
   /** It reads the time or the session (`current_date`, `current_user`). */
@@ -32,8 +45,13 @@ export const FIRST_USER_OID = 16_384
 export function expressionUse(tree: string): ExpressionUse | null {
   const root = parseNodeTree(tree)
   if (root === null) return null
-  const use: Use = { functions: new Set(), operators: new Set(), tables: new Set(), session: false }
-  for (const node of nodesOf(root)) if (!collect(node, use)) return null
+  const use: Use = { functions: new Set(), operators: new Set(), tables: new Set(), session: false, keys: new Map(), taken: new Set() }
+  for (const node of nodesOf(root)) {
+    takeKey(node, use)
+    if (!collect(node, use)) return null
+  }
+  // What is used as a whole anywhere is used as a whole.
+  for (const node of nodesOf(root)) if (node.type === 'FUNCEXPR' && !use.taken.has(node)) use.keys.delete(oidOf(node, 'funcid') ?? 0)
   return use
 }
 
@@ -42,6 +60,29 @@ interface Use {
   readonly operators: Set<number>
   readonly tables: Set<number>
   session: boolean
+  readonly keys: Map<number, Set<string>>
+  /** Calls that an operator takes a key of. */
+  readonly taken: Set<TreeNode>
+}
+
+/** `->` and `->>` of json and jsonb, with a text on their right. */
+const KEY_OPERATORS: ReadonlySet<number> = new Set([3211, 3477, 3962, 3963])
+
+function takeKey(node: TreeNode, { keys, taken }: Use): void {
+  if (node.type !== 'OPEXPR' || !KEY_OPERATORS.has(oidOf(node, 'opno') ?? 0)) return
+  const [left, right] = listed(node, 'args')
+  const call = calledBy(left)
+  const key = constantText(right)
+  const oid = call === null ? null : oidOf(call, 'funcid')
+  if (call === null || oid === null || key === null) return
+  taken.add(call)
+  keys.set(oid, (keys.get(oid) ?? new Set()).add(key))
+}
+
+/** The call in `f()` and in `(select f())`. */
+function calledBy(value: TreeValue | undefined): TreeNode | null {
+  if (!isNode(value)) return null
+  return value.type === 'FUNCEXPR' ? value : calledBy(selectedValue(value) ?? undefined)
 }
 
 function collect(node: TreeNode, use: Use): boolean {

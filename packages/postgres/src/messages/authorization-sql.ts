@@ -1,6 +1,7 @@
-import { roleVersionSql } from '../catalog/role-version.ts'
-
+import type { PolicyReach } from '../catalog/catalog-table.ts'
+import { policyVersionSql } from '../catalog/policy-version.ts'
 import { forbiddenRoleSql } from '../catalog/role-rule.ts'
+import { roleVersionSql } from '../catalog/role-version.ts'
 
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
 export interface PolicyQuestion {
@@ -64,7 +65,7 @@ function tryInsert(extension: 'broadcast' | 'presence'): string {
  * A SELECT policy decides about rows that exist, so the rows are inserted by the server's own role first. The function keeps its
  * plans for as long as its session lives; that is most of the speed.
  */
-export const CREATE_FUNCTION: string = `
+const AUTHORIZE = `
 create or replace function ${FUNCTION_NAME}(questions pg_catalog.json, budget_ms pg_catalog.float8)
 returns table (answered pg_catalog.int4, refused_role pg_catalog.text, broadcast pg_catalog.bool, presence pg_catalog.bool,
   state pg_catalog.text, fault pg_catalog.text, policy pg_catalog.text)
@@ -159,20 +160,51 @@ $function$`
 
 const FIELDS: (keyof PolicyQuestion)[] = ['topic', 'role', 'claims', 'sub', 'headers', 'command']
 
-/** One round trip: the transaction, its time limit, the versions of the roles, the questions, and the end of it all. */
-export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {
-  const roles = ROLE_VERSIONS.replace('$roles', () => literalOf(JSON.stringify(rolesOf(questions))))
+/**
+ * SQL of a text that changes whenever the policies may read something else of a token. The table itself is looked up by its name, as
+ * the questions do.
+ */
+export function joinVersionSql(tables: string, functions: string): string {
+  return `pg_catalog.concat_ws('|', pg_catalog.to_regclass('realtime.messages')::pg_catalog.oid, ${policyVersionSql({ tables, functions, role: `''` })})`
+}
+
+/** Functions, and not statements of a batch: their plans last as long as the session. */
+const VERSIONS = `
+create or replace function pg_temp.tidewire_role_versions(roles pg_catalog.json) returns table (version pg_catalog.text)
+language plpgsql volatile as $function$ begin
+  return query select ${roleVersionSql('asked.role')} from pg_catalog.json_array_elements_text(roles) with ordinality asked (role, n) order by asked.n;
+end $function$;
+create or replace function pg_temp.tidewire_join_version(tables pg_catalog.oid[], functions pg_catalog.oid[]) returns pg_catalog.text
+language plpgsql volatile as $function$ begin
+  return ${joinVersionSql('tables', 'functions')};
+end $function$`
+
+export const CREATE_FUNCTIONS: string = `${AUTHORIZE};${VERSIONS}`
+
+/** Where in a batch's results these are. */
+export const RESULTS = { roleVersions: 2, answers: 3, joinVersion: 4 } as const
+
+/**
+ * One round trip: the transaction, its time limit, the versions of the roles, the questions, then the version of what `reach` names,
+ * and the end of it all.
+ */
+export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes, reach: PolicyReach | null): string {
+  const roles = literalOf(JSON.stringify(rolesOf(questions)))
   const literal = literalOf(JSON.stringify(questions, FIELDS))
-  return `begin; set local statement_timeout = ${timeoutMs}; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+  const oids = (of: readonly number[]): string => `'{${of.join()}}'`
+  return [
+    `begin; set local statement_timeout = ${timeoutMs}`,
+    `select version from pg_temp.tidewire_role_versions(${roles})`,
+    `select * from ${FUNCTION_NAME}(${literal}, ${budgetMs})`,
+    ...(reach === null ? [] : [`select pg_temp.tidewire_join_version(${oids(reach.tables)}, ${oids(reach.functions)}) as version`]),
+    'rollback',
+  ].join('; ')
 }
 
 /** Each once. */
 export function rolesOf(questions: readonly PolicyQuestion[]): string[] {
   return [...new Set(questions.map(({ role }) => role))]
 }
-
-const ROLE_VERSIONS = `select ${roleVersionSql('asked.role')} as version
-  from pg_catalog.json_array_elements_text($roles) with ordinality asked (role, n) order by asked.n`
 
 function literalOf(text: string): string {
   return ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { isWrittenAlike } from '../../subscribe/filter-test.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CatalogColumn, CatalogTable } from '../../catalog/catalog-table.ts'
-import { policyVersionSql } from '../catalog/policy-version.ts'
+import { policyVersionSql } from '../../catalog/policy-version.ts'
 import { unseenSql } from './visibility.ts'
 
 /**

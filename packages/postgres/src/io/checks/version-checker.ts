@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { RowCheck, VersionCheck } from '../../decide/feed-database.ts'
-import { loadPolicyVersions, policyVersionSql } from '../catalog/policy-version.ts'
+import { policyVersionSql } from '../../catalog/policy-version.ts'
+import { loadPolicyVersions } from '../catalog/policy-version.ts'
 import { unseenSql, untilSeen } from './visibility.ts'
 
 const VERSIONS_SQL = `
