@@ -1,6 +1,6 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
-import { parseJson, postgresUrl } from '../values.ts'
+import { MIN_SECRET_BYTES, parseJson, postgresUrl } from '../values.ts'
 import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
 import { unknownVariables, unusedVariables } from './unknown-variables.ts'
 
@@ -117,8 +117,6 @@ function hostName(text: string): string | undefined {
   return /^[\w.:%-]+$/.test(text) ? text : undefined
 }
 
-/** Shorter ones can be guessed. */
-const MIN_SECRET_BYTES = 16
 /** What HS256 asks for (RFC 7518, 3.2). */
 const ADVISED_SECRET_BYTES = 32
 
