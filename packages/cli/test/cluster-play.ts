@@ -10,6 +10,7 @@ import { signJwt } from '../src/jwt.ts'
 import { CliSandbox, type CliProcess } from './cli-process.ts'
 import { broadcastFaults, ClusterClient } from './cluster-client.ts'
 import { freePort } from './free-port.ts'
+import { StockClient } from './stock-client.ts'
 
 const SECRET = 'a-secret-that-is-only-for-these-tests'
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
@@ -37,13 +38,15 @@ export class ClusterPlay {
   readonly postgres: EmbeddedPostgres
   readonly nodes: PlayedNode[] = []
   readonly clients: ClusterClient[] = []
+  readonly stock: StockClient[] = []
   /** In front of all nodes. */
   readonly front: TcpProxy
   readonly #base: string
   readonly #sandbox: CliSandbox
   readonly #token: string
   readonly #sql: pg.Client
-  #written = 0
+  /** When each row was written, its number counted from 1. */
+  readonly #writtenAt: number[] = []
   #loading: Promise<void> | null = null
   #stopped = false
 
@@ -90,16 +93,41 @@ export class ClusterPlay {
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
+  /** Joins unmodified clients of Supabase besides, in the rooms of the others. */
+  async joinStock(count: number): Promise<void> {
+    const from = this.clients.length
+    const rooms = Math.max(1, Math.ceil(from / ROOM_SIZE))
+    for (let n = 0; n < count; n++) this.stock.push(new StockClient(from + n, n % rooms, this.front.port, this.#token))
+    await this.until(() => this.stock.every(({ live }) => live), 60_000, 'all unmodified clients joined')
+  }
+
+  /** Waits until all are back, and says who is not. */
+  async allJoined(withinMs: number): Promise<void> {
+    const missing = (): string[] => [
+      ...this.clients.filter(({ joined }) => !joined).map(({ id }) => `${id}`),
+      ...this.stock.filter(({ live }) => !live).map(({ id }) => `stock ${id}`),
+    ]
+    await this.until(
+      () => missing().length === 0,
+      withinMs,
+      () => `all clients joined again; ${missing().length} did not: ${missing().slice(0, 10).join()}`,
+    )
+  }
+
+  get #all(): readonly (ClusterClient | StockClient)[] {
+    return [...this.clients, ...this.stock]
+  }
+
   /** From now on it is noted when any client loses sight of another. */
   async watchPresence(): Promise<void> {
-    const keysIn = (room: number): string[] => this.clients.filter((each) => each.room === room).map(({ id }) => `k${id}`)
-    const seesAll = ({ present, room }: ClusterClient): boolean => new Set(present).size === keysIn(room).length
-    await this.until(() => this.clients.every(seesAll), 15_000, 'all see all')
-    for (const client of this.clients) client.expectedKeys = keysIn(client.room)
+    const keysIn = (room: number): string[] => this.#all.filter((each) => each.room === room).map(({ id }) => `k${id}`)
+    const seesAll = ({ present, room }: ClusterClient | StockClient): boolean => new Set(present).size === keysIn(room).length
+    await this.until(() => this.#all.every(seesAll), 15_000, 'all see all')
+    for (const client of this.#all) client.expectedKeys = keysIn(client.room)
   }
 
   get flickers(): string[] {
-    return this.clients.flatMap(({ flickers }) => flickers)
+    return this.#all.flatMap(({ flickers }) => flickers)
   }
 
   /** Writes rows and sends broadcasts until `quiet`. */
@@ -110,7 +138,8 @@ export class ClusterPlay {
     const run = async (): Promise<void> => {
       for (let round = 0; !this.#stopped; round++) {
         for (const client of sending) client.broadcast()
-        await this.#sql.query('insert into journal values ($1)', [++this.#written])
+        this.#writtenAt.push(performance.now())
+        await this.#sql.query('insert into journal values ($1)', [this.#writtenAt.length])
         await delay(everyMs)
       }
     }
@@ -156,29 +185,30 @@ export class ClusterPlay {
   /** Everything that is wrong once nothing has happened for a while. */
   async verdict(): Promise<string[]> {
     const keysIn = (room: number): string[] =>
-      this.clients
+      this.#all
         .filter((each) => each.room === room)
         .map(({ id }) => `k${id}`)
         .sort()
     const keys = new Map(this.clients.map(({ room }) => [room, keysIn(room)]))
-    const isWhole = ({ present, room }: ClusterClient): boolean => {
+    const isWhole = ({ present, room }: ClusterClient | StockClient): boolean => {
       const all = keys.get(room)!
       return present.length === all.length && present.every((key, at) => key === all[at])
     }
     const faults: string[] = []
     const wait = (read: () => boolean, withinMs: number, what: string): Promise<void> =>
       this.until(read, withinMs, what).catch((error: unknown) => void faults.push((error as Error).message))
-    await wait(() => this.clients.every(({ joined }) => joined), 15_000, 'all clients joined again')
-    await wait(() => this.clients.every(({ rows }) => rows.length >= this.#written), 15_000, 'all rows came')
-    await wait(() => this.clients.every(isWhole), 10_000, 'presence was the same everywhere')
-    const rows = Array.from({ length: this.#written }, (_, at) => at + 1).join()
+    await this.allJoined(15_000).catch((error: unknown) => void faults.push((error as Error).message))
+    const written = this.#writtenAt.length
+    await wait(() => this.clients.every(({ rows }) => rows.length >= written), 15_000, 'all rows came')
+    await wait(() => this.#all.every(isWhole), 10_000, 'presence was the same everywhere')
+    const rows = Array.from({ length: written }, (_, at) => at + 1).join()
     for (const client of this.clients) {
       faults.push(...client.faults)
-      if (client.rows.join() !== rows)
-        faults.push(`client ${client.id} got ${client.rows.length} of ${this.#written} rows, or in another order`)
+      if (client.rows.join() !== rows) faults.push(`client ${client.id} got ${client.rows.length} of ${written} rows, or in another order`)
     }
     const senders = this.clients.filter(({ acknowledged }) => acknowledged.length > 0)
-    for (const receiver of this.clients)
+    for (const client of this.stock) faults.push(...client.faults, ...client.missedRows(this.#writtenAt))
+    for (const receiver of this.#all)
       for (const sender of senders)
         if (receiver !== sender && receiver.room === sender.room) faults.push(...broadcastFaults(receiver, sender))
     return faults
@@ -188,16 +218,16 @@ export class ClusterPlay {
     const sum = (of: (client: ClusterClient) => number): number => this.clients.reduce((total, client) => total + of(client), 0)
     const absences = this.clients.map(({ longestAbsenceMs }) => longestAbsenceMs).sort((a, b) => a - b)
     return [
-      `${this.clients.length} clients, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
-      `${this.#written} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
+      `${this.clients.length} clients and ${this.stock.length} unmodified ones, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
+      `${this.#writtenAt.length} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
       `away for ${Math.round(absences.at(-1) ?? 0)} ms at most`,
     ].join(' ')
   }
 
-  async until(read: () => boolean, withinMs: number, what: string): Promise<void> {
+  async until(read: () => boolean, withinMs: number, what: string | (() => string)): Promise<void> {
     const deadline = performance.now() + withinMs
     while (!read()) {
-      if (performance.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${what}`)
+      if (performance.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${typeof what === 'string' ? what : what()}`)
       await delay(20)
     }
   }
@@ -205,6 +235,7 @@ export class ClusterPlay {
   async stop(): Promise<void> {
     await this.quiet()
     for (const client of this.clients) client.close()
+    await Promise.all(this.stock.map((client) => client.close()))
     // A frozen process does not end.
     for (const { process } of this.nodes) process.signal('SIGCONT')
     await this.#sandbox.clear()
