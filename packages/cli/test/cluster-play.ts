@@ -207,6 +207,10 @@ export class ClusterPlay {
       if (client.rows.join() !== rows) faults.push(`client ${client.id} got ${client.rows.length} of ${written} rows, or in another order`)
     }
     const senders = this.clients.filter(({ acknowledged }) => acknowledged.length > 0)
+    const hasLast = (receiver: ClusterClient | StockClient, { id, room, acknowledged }: ClusterClient): boolean =>
+      receiver.room !== room || receiver.id === id || receiver.received.findLast(({ from }) => from === id)?.n === acknowledged.at(-1)
+    // Those that are still under way are not lost. What is missing for good is found below.
+    await this.until(() => this.#all.every((receiver) => senders.every((sender) => hasLast(receiver, sender))), 5_000, '').catch(() => {})
     for (const client of this.stock) faults.push(...client.faults, ...client.missedRows(this.#writtenAt))
     for (const receiver of this.#all)
       for (const sender of senders)
