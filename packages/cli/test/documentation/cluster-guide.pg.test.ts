@@ -141,6 +141,7 @@ test('the compose file gives each node variables that `start` takes', () => {
   const values = {
     ...given,
     API_JWT_SECRET: 'for this test only, and long enough',
+    TIDEWIRE_ADMIN_SECRET: 'for this test too, and not the same text',
     DATABASE_URL: 'postgres://postgres:x@postgres:5432/postgres',
   }
   expect(readEnvironment({ ...values, TIDEWIRE_NODE_NAME: 'node-1' })).toMatchObject({ ok: true, configuration: { warnings: [] } })
