@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { countTests, formatCounts, sumCounts, type TestReport } from './test-report.ts'
+import { countTests, formatCounts, formatFailures, sumCounts, type TestReport } from './test-report.ts'
 
 const empty: TestReport = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numTodoTests: 0, testResults: [] }
 
@@ -11,16 +11,36 @@ describe('counts', () => {
 
   test('a file that cannot be loaded is a failure of its own', () => {
     const testResults = [
-      { status: 'failed', assertionResults: [] },
-      { status: 'failed', assertionResults: [{ status: 'skipped' }] },
-      { status: 'failed', assertionResults: [{ status: 'failed' }] },
-      { status: 'passed', assertionResults: [{ status: 'passed' }] },
+      { name: 'a.test.ts', status: 'failed', assertionResults: [] },
+      { name: 'b.test.ts', status: 'failed', assertionResults: [{ status: 'skipped', fullName: 'is late' }] },
+      { name: 'c.test.ts', status: 'failed', assertionResults: [{ status: 'failed', fullName: 'is wrong' }] },
+      { name: 'd.test.ts', status: 'passed', assertionResults: [{ status: 'passed', fullName: 'is right' }] },
     ]
     expect(countTests({ ...empty, numPassedTests: 1, numFailedTests: 1, numPendingTests: 1, testResults })).toEqual({
       passed: 1,
       failed: 3,
       skipped: 1,
     })
+  })
+
+  test('a failure has its file, its name and the first lines of its error', () => {
+    const long = Array.from({ length: 30 }, (_, line) => `line ${line}`).join('\n')
+    const testResults = [
+      { name: 'a.test.ts', status: 'failed', message: 'cannot be loaded', assertionResults: [] },
+      {
+        name: 'b.test.ts',
+        status: 'failed',
+        assertionResults: [
+          { status: 'passed', fullName: 'group is right' },
+          { status: 'failed', fullName: 'group is wrong', failureMessages: [long] },
+        ],
+      },
+    ]
+    const [loading, wrong, ...rest] = formatFailures({ ...empty, testResults })
+    expect(loading).toBe('failed: a.test.ts\n  cannot be loaded')
+    expect(wrong).toMatch(/^failed: b\.test\.ts: group is wrong\n {2}line 0\n/)
+    expect(wrong?.split('\n')).toHaveLength(21)
+    expect(rest).toEqual([])
   })
 
   test('sum up and read as one line', () => {

@@ -1,4 +1,4 @@
-/** Sums the reports of test runs. Usage: tsx scripts/test-report.ts REPORT.json … prints `N passed, N failed, N skipped`. */
+/** Sums the reports of test runs. Usage: tsx scripts/test-report.ts REPORT.json … prints each failed test, then `N passed, N failed, N skipped`. */
 import { existsSync, readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 
@@ -14,19 +14,46 @@ export interface TestReport {
   readonly numFailedTests: number
   readonly numPendingTests: number
   readonly numTodoTests: number
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly { readonly status: string }[] }[]
+  readonly testResults: readonly TestFile[]
+}
+
+interface TestFile {
+  readonly name: string
+  readonly status: string
+  /** Why the file could not be loaded, or which hook failed. */
+  readonly message?: string
+  readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages?: readonly string[] }[]
 }
 
 export function countTests(report: TestReport): Counts {
-  // A file that cannot even be loaded, or whose hooks fail, has no failed test to its name; it counts as one.
-  const brokenFiles = report.testResults.filter(
-    ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
-  )
   return {
     passed: report.numPassedTests,
-    failed: report.numFailedTests + brokenFiles.length,
+    failed: report.numFailedTests + report.testResults.filter(isBroken).length,
     skipped: report.numPendingTests + report.numTodoTests,
   }
+}
+
+/** A file that cannot even be loaded, or whose hooks fail, has no failed test to its name; it counts as one. */
+function isBroken({ status, assertionResults }: TestFile): boolean {
+  return status === 'failed' && !assertionResults.some((test) => test.status === 'failed')
+}
+
+/** One text for each failed test and broken file: its file, its name and the first lines of its error. */
+export function formatFailures(report: TestReport): string[] {
+  return report.testResults.flatMap((file) => [
+    ...(isBroken(file) ? [`failed: ${file.name}\n${firstLines(file.message)}`] : []),
+    ...file.assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `failed: ${file.name}: ${fullName}\n${firstLines(failureMessages?.join('\n'))}`),
+  ])
+}
+
+function firstLines(text = ''): string {
+  return text
+    .split('\n')
+    .slice(0, 20)
+    .map((line) => `  ${line.slice(0, 400)}`)
+    .join('\n')
 }
 
 export function sumCounts(counts: readonly Counts[]): Counts {
@@ -43,6 +70,10 @@ export function readReport(path: string): TestReport {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const reports = process.argv.slice(2).filter((path) => existsSync(path))
-  console.log(formatCounts(sumCounts(reports.map((path) => countTests(readReport(path))))))
+  const reports = process.argv
+    .slice(2)
+    .filter((path) => existsSync(path))
+    .map(readReport)
+  for (const failure of reports.flatMap(formatFailures)) console.log(failure)
+  console.log(formatCounts(sumCounts(reports.map(countTests))))
 }

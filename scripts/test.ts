@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { installedPostgres } from '../packages/testkit/src/postgres-versions.ts'
 import { root, runPackage } from './child.ts'
 import { findChromium, findNatsServer, findNewestNats, findPostgres, findProxies, findPython, findRuntimes } from './programs.ts'
-import { countTests, formatCounts, readReport, sumCounts, type Counts } from './test-report.ts'
+import { countTests, formatCounts, formatFailures, readReport, sumCounts, type Counts } from './test-report.ts'
 
 const long = process.argv.includes('--long')
 const passedOn = process.argv.slice(2).filter((argument) => argument !== '--long')
@@ -42,6 +42,7 @@ function main(): number {
     : [runTests('report.json', ['node', 'browser'], passedOn, env)]
   const incomplete = process.env['CI'] === 'true' && missing.length > 0
   if (incomplete) for (const line of ['With CI=true every test must run:', ...missing]) console.error(line)
+  for (const failure of runs.flatMap(({ failures }) => failures)) console.log(failure)
   console.log(formatCounts(sumCounts(runs.map(({ counts }) => counts))))
   return runs.every(({ isGreen }) => isGreen) && !incomplete ? 0 : 1
 }
@@ -69,6 +70,7 @@ function runOnNewestNats(env: NodeJS.ProcessEnv): Run[] {
 interface Run {
   readonly isGreen: boolean
   readonly counts: Counts
+  readonly failures: readonly string[]
 }
 
 function runTests(name: string, projects: readonly string[], filters: readonly string[], env: NodeJS.ProcessEnv): Run {
@@ -84,8 +86,9 @@ function runTests(name: string, projects: readonly string[], filters: readonly s
   const { code } = runPackage('vitest', ['run', ...args, ...(long ? ['--passWithNoTests'] : []), ...filters], { env })
   if (!existsSync(report)) {
     console.error('The test runner left no report.')
-    return { isGreen: false, counts: { passed: 0, failed: 0, skipped: 0 } }
+    return { isGreen: false, counts: { passed: 0, failed: 0, skipped: 0 }, failures: [] }
   }
-  const counts = countTests(readReport(report))
-  return { isGreen: code === 0 && counts.failed === 0, counts }
+  const results = readReport(report)
+  const counts = countTests(results)
+  return { isGreen: code === 0 && counts.failed === 0, counts, failures: formatFailures(results) }
 }

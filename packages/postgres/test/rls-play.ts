@@ -23,13 +23,14 @@ export async function playCase(it: TestFeed, each: RlsCase): Promise<{ readonly 
       const written = await apply(it.sql, table, one)
       for (const change of written) {
         for (const player of players) {
+          await player.supersede(it.sql, table, change)
           const expected = await player.expects(it.sql, table, change)
-          const late = expected === false && player.mayComeLate(change)
-          if (expected !== false || late)
+          const isLate = expected === false && player.mayComeLate(change)
+          if (expected !== false || isLate)
             player.expected.push({
-              text: textOf(change.type, change.row),
+              change,
+              versions: [{ text: textOf(change.type, change.row), shown: !isLate }],
               optional: expected !== true,
-              late: late ? { change, shown: false } : null,
             })
         }
       }
@@ -66,14 +67,16 @@ interface Written {
 }
 
 interface Expected {
-  readonly text: string
+  readonly change: Written
+  /** What may be delivered: the change itself, or the row as a later write left it before the change was decided. */
+  readonly versions: Version[]
+  /** The change was hidden when it was written, or planning may fail for the user: it may come if it was shown after one of the writes since. */
   readonly optional: boolean
-  /** The change was hidden when it was written: it may only come if it was shown after one of the writes since. */
-  readonly late: Late | null
 }
 
-interface Late {
-  readonly change: Written
+interface Version {
+  readonly text: string
+  /** The user could see it at some moment. */
   shown: boolean
 }
 
@@ -130,30 +133,44 @@ class Player {
     return shows(sql, { table, key: id, role, claims: { role, ...claims }, before, planned })
   }
 
+  /** A hidden change that is decided after a later write of its row is delivered as the check read the row, or as its key. */
+  async supersede(sql: pg.Client, table: string, later: Written): Promise<void> {
+    if (later.type === 'DELETE') return
+    const { filter } = this.#person
+    for (const { optional, change, versions } of this.expected)
+      if (optional && change.id === later.id && change.type !== 'DELETE') {
+        const isWhole = filter === null || (await passes(sql, `select ${filter.sql} as yes from ${table} where id = ${later.id}`))
+        versions.push({ text: textOf(change.type, isWhole ? later.row : { id: later.id }), shown: false })
+      }
+  }
+
   /** The feed may decide about what was hidden after any of the writes, and so in any of the states that they left. */
   async lookAgain(sql: pg.Client, table: string): Promise<void> {
-    for (const { late } of this.expected)
-      if (late !== null && !late.shown) late.shown = (await this.#shows(sql, table, late.change, true)) === true
+    for (const { optional, change, versions } of this.expected) {
+      const [own, latest] = [versions[0]!, versions.at(-1)!]
+      if (!optional || (own.shown && latest.shown)) continue
+      if ((await this.#shows(sql, table, change, true)) === true) own.shown = latest.shown = true
+    }
   }
 
   /** Those whose policies fail are decided apart from the others, so theirs may come a little later. */
   async compare(): Promise<string | null> {
     const deadline = Date.now() + 3_000
-    let late = this.#matched()
-    while (late === null && Date.now() < deadline) {
+    let versions = this.#matched()
+    while (versions === null && Date.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 5))
-      late = this.#matched()
+      versions = this.#matched()
     }
-    for (const { change, shown } of late ?? []) if (!shown) return this.#fault(`row ${change.id}, which is hidden`)
-    return late === null ? this.#fault(JSON.stringify(this.expected)) : null
+    for (const { text, shown } of versions ?? []) if (!shown) return this.#fault(`${text}, which is hidden`)
+    return versions === null ? this.#fault(JSON.stringify(this.expected)) : null
   }
 
   #fault(what: string): string {
     return `${JSON.stringify(this.#person)} saw ${this.#seen().join() || 'nothing'}, not ${what}`
   }
 
-  /** The late changes among those seen, with as few hidden ones as explain it; `null` when something is missing or too much. */
-  #matched(): Late[] | null {
+  /** The versions that were seen, with as few hidden ones as explain it; `null` when something is missing or too much. */
+  #matched(): Version[] | null {
     return explained(this.expected, this.#seen())
   }
 
@@ -162,19 +179,21 @@ class Player {
   }
 }
 
-function explained(expected: readonly Expected[], seen: readonly string[]): Late[] | null {
+function explained(expected: readonly Expected[], seen: readonly string[]): Version[] | null {
   const [first, ...rest] = expected
   if (first === undefined) return seen.length === 0 ? [] : null
-  const ways: Late[][] = []
+  const ways: Version[][] = []
   const without = first.optional ? explained(rest, seen) : null
   if (without !== null) ways.push(without)
-  const others = seen[0] === first.text ? explained(rest, seen.slice(1)) : null
-  if (others !== null) ways.push(first.late === null ? others : [first.late, ...others])
+  for (const version of first.versions.filter(({ text }) => text === seen[0])) {
+    const others = explained(rest, seen.slice(1))
+    if (others !== null) ways.push([version, ...others])
+  }
   return ways.toSorted((one, other) => hiddenIn(one) - hiddenIn(other))[0] ?? null
 }
 
-function hiddenIn(late: readonly Late[]): number {
-  return late.filter(({ shown }) => !shown).length
+function hiddenIn(versions: readonly Version[]): number {
+  return versions.filter(({ shown }) => !shown).length
 }
 
 function textOf(type: string, row: object): string {
