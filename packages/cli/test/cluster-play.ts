@@ -238,8 +238,7 @@ export class ClusterPlay {
 
   async stop(): Promise<void> {
     await this.quiet()
-    for (const client of this.clients) client.close()
-    await Promise.all(this.stock.map((client) => client.close()))
+    for (const client of this.#all) client.close()
     // A frozen process does not end.
     for (const { process } of this.nodes) process.signal('SIGCONT')
     await this.#sandbox.clear()

@@ -76,8 +76,8 @@ export class StockClient {
     })
   }
 
-  async close(): Promise<void> {
-    await this.#supabase.removeAllChannels()
+  close(): void {
+    void this.#supabase.realtime.disconnect()
   }
 
   #row(id: number): void {
