@@ -25,6 +25,10 @@ function hasPlainKey(entry: CatalogTable): boolean {
   return key !== undefined && others.length === 0 && key.baseOid !== 16 && isWrittenAlike(key)
 }
 
+function keyType(entry: CatalogTable, column: CatalogColumn): string {
+  return hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text'
+}
+
 /**
  * `check(role, claims[], untils[], bounds[], xids[], images[], missing[], keys…[], guarded)` answers, by identity, the rows that
  * it sees as {@link readSeen} reads them, and at last a row 0 with the policy version; or nothing but a row -1, while one of
@@ -38,9 +42,8 @@ export function checkFunction(entry: CatalogTable, role: string, columns: readon
 }
 
 function writeFunction(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const keyType = (column: CatalogColumn): string => (hasPlainKey(entry) ? column.typeSql : 'pg_catalog.text')
-  const keys = entry.primaryKey.map((column, index) => `k${index} ${keyType(column)}[]`)
-  const parts = entry.primaryKey.map((column, index) => `p${index} ${keyType(column)}[];`)
+  const keys = entry.primaryKey.map((column, index) => `k${index} ${keyType(entry, column)}[]`)
+  const parts = entry.primaryKey.map((column, index) => `p${index} ${keyType(entry, column)}[];`)
   const slice = (to: string, from: string): string => `${to} := ${from}[bounds[part] + 1 : bounds[part + 1]];`
   const slices = [
     ...entry.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
@@ -118,11 +121,11 @@ end`
   }
 }
 
-/** The statement for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
+/** What is prepared for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
 export function checkStatement(entry: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const parameter = (number: number): string => `$${number}::pg_catalog.text[]`
-  const sources = { images: parameter(1), missing: parameter(2), keys: entry.primaryKey.map((_, column) => parameter(column + 3)) }
-  const sql = `select r.seen ${lookedUp(entry, role, columns, masked, sources)}`
+  const types = ['pg_catalog.text[]', 'pg_catalog.text[]', ...entry.primaryKey.map((column) => `${keyType(entry, column)}[]`)]
+  const sources = { images: '$1', missing: '$2', keys: entry.primaryKey.map((_, index) => `$${index + 3}`) }
+  const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(entry, role, columns, masked, sources)}`
   return { name: `tidewire_check_${entry.oid}_${hash(sql + role)}`, sql }
 }
 
@@ -138,28 +141,41 @@ interface LookSources {
 }
 
 /**
- * Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
- * policies about all rows of a large one. The row is compared with the image by the statement that read it: any later one may
- * see another version.
+ * The rows that are seen, each compared with its image by the statement that read it: any later one may see another version.
+ * Where {@link namesFirst}, a row is compared with the first image of its key only.
  */
 function lookedUp(entry: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
-  const keys = entry.primaryKey.map((_, index) => `c${index}`)
-  const plain = hasPlainKey(entry)
-  const on = entry.primaryKey.map(({ name, typeSql }, index) =>
-    plain
-      ? `t.${pg.escapeIdentifier(name)} operator(pg_catalog.=) k.c${index}::${typeSql}`
-      : `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`,
-  )
   const columns = comparedColumns(entry, role, numbers)
   const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
+  if (namesFirst(entry, masked)) {
+    const key = `t.${pg.escapeIdentifier(entry.primaryKey[0]!.name)}`
+    const number = `pg_catalog.array_position(${sources.keys[0]!}, ${key})`
+    const seen = seenSql(number, `row(${values.join(', ')})`, `(${sources.images})[${number}]`, values)
+    return `from (select ${seen} as seen from ${rowsSql(entry)} t where ${key} operator(pg_catalog.=) any(${sources.keys[0]!})) r`
+  }
+  const keys = entry.primaryKey.map((_, index) => `c${index}`)
+  const equals = hasPlainKey(entry) ? 'operator(pg_catalog.=)' : '='
+  const on = entry.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
   const known = masked
     ? values.map((value, index) => `case when pg_catalog.strpos(k.missing, ',${columns[index]!.number},') > 0 then null else ${value} end`)
     : values
   const arrays = [...sources.keys, sources.images, sources.missing].map((array) => `pg_catalog.unnest(${array})`)
+  // Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
+  // policies about all rows of a large one.
   return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'image', 'missing', 'n'].join(', ')}),
-        lateral (select case when row(${known.join(', ')})::pg_catalog.text = k.image collate pg_catalog."C" then k.n::pg_catalog.text
-            else k.n::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end as seen
+        lateral (select ${seenSql('k.n', `row(${known.join(', ')})`, 'k.image', values)} as seen
           from ${rowsSql(entry)} t where ${on.join(' and ')} offset 0) r`
+}
+
+/** Whether a look-up answers with the first of the rows that have a key, and leaves the others to {@link readSeen}. */
+export function namesFirst(entry: CatalogTable, masked: boolean): boolean {
+  return hasPlainKey(entry) && !masked
+}
+
+/** The number of the row, and what it is by now where that differs from its image. */
+function seenSql(number: string, known: string, image: string, values: readonly string[]): string {
+  return `case when ${known}::pg_catalog.text = ${image} collate pg_catalog."C" then ${number}::pg_catalog.text
+            else ${number}::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end`
 }
 
 export function tableSql(entry: Pick<CatalogTable, 'schema' | 'name'>): string {

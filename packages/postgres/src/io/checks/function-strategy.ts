@@ -159,7 +159,7 @@ async function call(
   for (const { i, seen, fault } of found) {
     if (i === 0) current = isVersion(check, seen ?? [])
     else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
-    else answers[i - 1] = { ok: true, visible: readSeen(check, asked[i - 1]!.rows, (seen ?? []) as string[]) }
+    else answers[i - 1] = { ok: true, visible: readSeen(check, written, asked[i - 1]!.rows, (seen ?? []) as string[]) }
   }
   if (!current) distrustPlans(session, name)
   return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }

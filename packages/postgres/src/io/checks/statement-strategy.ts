@@ -31,7 +31,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, writt
         try {
           const call = `${statement.name}(${parametersOf(check, written, some)})`
           const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: patience.timeoutMs })
-          return { ok: true, visible: readSeen(check, some, found) }
+          return { ok: true, visible: readSeen(check, written, some, found) }
         } catch (error) {
           return failedAnswer(error)
         }
@@ -50,7 +50,7 @@ async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   if (names.has(name)) return null
   await session.query(`begin; select pg_catalog.set_config('role', ${pg.escapeLiteral(role)}, true)`)
   try {
-    await session.query(`prepare ${name} as ${sql}`)
+    await session.query(`prepare ${name} ${sql}`)
   } catch (error) {
     return failedAnswer(error)
   } finally {

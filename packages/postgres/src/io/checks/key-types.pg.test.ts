@@ -1,0 +1,74 @@
+/** Rows are looked up by their keys, whatever type those have, by functions and by prepared statements. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { asRole, startFeed, type TestFeed } from '../../../test/feed.ts'
+import { usePostgres } from '../../../test/postgres.ts'
+
+const postgres = usePostgres()
+
+/** Types of keys, and two values of each. */
+const KEYS: Readonly<Record<string, readonly [string, string]>> = {
+  int2: ['1', '2'],
+  int8: ['1', '9007199254740993'],
+  uuid: ["'00000000-0000-4000-8000-000000000001'", "'00000000-0000-4000-8000-000000000002'"],
+  text: ["'a'", "'b \"\\ c'"],
+  'varchar(5)': ["'a'", "'b'"],
+  'char(3)': ["'a'", "'b'"],
+  bool: ['false', 'true'],
+  numeric: ['1.0', '2.50'],
+  date: ["'2026-01-01'", "'2026-01-02'"],
+  timestamptz: ["'2026-01-01 00:00:00+00'", "'2026-01-01 00:00:01.5+00'"],
+  mood: ["'ok'", "'bad'"],
+  positive: ['1', '2'],
+  word: ["'a'", "'b'"],
+  soft: ["'a'", "'B'"],
+}
+const NO_FUNCTIONS = `do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$`
+const types = Object.keys(KEYS)
+const tableOf = (type: string): string => `keyed_by_${types.indexOf(type)}`
+const setup = types
+  .map(
+    (type) => `create table ${tableOf(type)} (key ${type === 'soft' ? 'text collate soft' : type} primary key, n int, owner text);
+      alter table ${tableOf(type)} enable row level security;
+      create policy own on ${tableOf(type)} for select to authenticated using (owner = auth.jwt() ->> 'sub');
+      grant select on ${tableOf(type)} to authenticated; alter publication supabase_realtime add table ${tableOf(type)};`,
+  )
+  .join('\n')
+
+describe.each([
+  ['functions', ''],
+  ['prepared statements', NO_FUNCTIONS],
+])('by %s', (_, more) => {
+  let it: TestFeed
+  beforeAll(async () => {
+    it = await startFeed(
+      await postgres.createDatabase(),
+      `create type mood as enum ('ok', 'bad'); create domain positive as int check (value > 0); create domain word as varchar(9);
+       create collation soft (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ${setup} ${more}`,
+    )
+  })
+  afterAll(() => it.close())
+
+  test.each(types)('%s: each subscriber gets its own rows, also of rows that were written twice', async (type) => {
+    const [one, other] = KEYS[type]!
+    const table = tableOf(type)
+    const entries = [{ event: '*', schema: 'public', table }]
+    const channels = ['a', 'b'].map((sub) => it.open({ entries, identity: asRole('authenticated', { sub }) }))
+    for (const channel of channels) await channel.subscribed()
+    await it.sql.query(`begin; insert into ${table} values (${one}, 1, 'a'), (${other}, 1, 'b');
+      update ${table} set n = 2; update ${table} set n = 3 where key = ${other}; commit`)
+    const [a, b] = channels
+    await a!.received(2)
+    await b!.received(3)
+    const seen = (channel: (typeof channels)[number]): unknown[] => channel.changes.map(({ data }) => [data.type, data.record?.['n']])
+    expect(seen(a!)).toEqual([
+      ['INSERT', 1],
+      ['UPDATE', 2],
+    ])
+    expect(seen(b!)).toEqual([
+      ['INSERT', 1],
+      ['UPDATE', 2],
+      ['UPDATE', 3],
+    ])
+    for (const channel of channels) channel.handle.close()
+  })
+})
