@@ -1,5 +1,4 @@
 /** Audiences, changes and checks in memory, for tests of single steps of a row change. */
-import type { Filter } from '@tidewire/protocol'
 import { asRole } from './feed.ts'
 import { BUILTIN_TYPES } from '../src/replication/pgoutput/column-value.ts'
 import { Tuple } from '../src/replication/pgoutput/tuple.ts'
@@ -107,7 +106,7 @@ export function audience(table: CatalogTable, sub: string | null, rest: Partial<
 /** A filter on `body` that only Postgres can evaluate, or one on `id` that needs no question. */
 export function filter(table: CatalogTable, column: 'id' | 'body', op: 'like' | 'eq', value: string, negate = false): PreparedFilter {
   const found = table.columns.find(({ name }) => name === column)!
-  return prepareFilter({ column, op, value, negate } as Filter, found, [value])
+  return prepareFilter({ column, op, value, negate }, found, [value])
 }
 
 /** Every row is shown with its content, unless a test says otherwise. Records its calls. */

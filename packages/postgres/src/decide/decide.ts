@@ -109,11 +109,11 @@ async function askRows(question: RowQuestion, deciding: Deciding): Promise<void>
 /** Rows as a check read them, by their texts. Identities that were shown the same share one, and so its bytes. */
 type CurrentRows = Map<RowChange, Map<string, RowChange>>
 
-function contentOf(row: RowChange, grant: Grant, columns: readonly number[], known: CurrentRows): Content {
-  if (typeof grant === 'string') return grant
-  const key = JSON.stringify(grant.current.map((text) => text ?? (text === null ? 0 : 1)))
+function contentOf(row: RowChange, given: Grant, columns: readonly number[], known: CurrentRows): Content {
+  if (typeof given === 'string') return given
+  const key = JSON.stringify(given.current.map((text) => text ?? (text === null ? 0 : 1)))
   const ofRow = getOrMake(known, row, () => new Map<string, RowChange>())
-  return getOrMake(ofRow, key, () => withRow(row, columns, grant.current))
+  return getOrMake(ofRow, key, () => withRow(row, columns, given.current))
 }
 
 /** What of old rows is delivered: the old rows themselves, or their keys. */

@@ -109,10 +109,10 @@ describe('all in halves', () => {
     ])
   })
 
-  test.each([databaseError('08006'), new StalePolicyVersion(1)])('rejects with what concerns all: %s', async (error) => {
+  test.each([databaseError('08006'), new StalePolicyVersion(1)])('rejects with what concerns all: %s', async (fault) => {
     let calls = 0
-    const ask = (): Promise<void> => (calls++, Promise.reject(error))
-    await expect(inHalves([1, 2], ask, () => expect.unreachable())).rejects.toBe(error)
+    const ask = (): Promise<void> => (calls++, Promise.reject(fault))
+    await expect(inHalves([1, 2], ask, () => expect.unreachable())).rejects.toBe(fault)
     expect(calls).toBe(1)
   })
 })

@@ -52,7 +52,7 @@ interface Wanted {
   readonly role: string
   readonly changes: readonly RowChange[]
   readonly database: RowChecks
-  set(change: RowChange, row: keyof Computed, column: string, json: string): void
+  readonly set: (change: RowChange, row: keyof Computed, column: string, json: string) => void
 }
 
 /**

@@ -60,7 +60,7 @@ export function feedDatabase(sessions: SessionsWhenOpen, options: FeedDatabaseOp
     castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
     insertLsn: () => lsns.ask(null),
   }
-  return { catalog, checks: { ...ordered, testFilters: apart.testFilters }, apart }
+  return { catalog, checks: { ...ordered, testFilters: (check) => apart.testFilters(check) }, apart }
 }
 
 /** Checks on the sessions of one pool. */
