@@ -14,17 +14,19 @@ test.skipIf(natsServerPath() === undefined)(
   async () => {
     play = await ClusterPlay.start()
     await play.join(30)
+    await play.joinStock(6)
     await play.watchPresence()
     play.load(6, 40)
     for (const node of play.nodes) {
       await play.strike(node, 'drain', 100)
-      await play.until(() => play!.clients.every(({ joined }) => joined), 15_000, 'all clients joined again')
+      await play.allJoined(15_000)
     }
     await play.quiet()
     expect(await play.verdict()).toEqual([])
     expect(play.flickers.slice(0, 10)).toEqual([])
     // Every node had clients, and each of them came back.
     expect(play.clients.reduce((sum, { joins }) => sum + joins, 0)).toBeGreaterThanOrEqual(60)
+    for (const { joins } of play.stock) expect(joins).toBeGreaterThanOrEqual(2)
     console.log(play.summary)
   },
   60_000,

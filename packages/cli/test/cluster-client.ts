@@ -3,7 +3,7 @@ import { compareLogPositions, parsePosition, type Position } from '@tidewire/pos
 import { WebSocket } from 'ws'
 import { STORED_TOPIC, StoredListener } from './stored-listener.ts'
 
-interface Received {
+export interface Received {
   readonly from: number
   readonly n: number
   readonly at: number
@@ -230,7 +230,7 @@ const REPORTED_WITHIN_MS = 3_000
  * What one client got of another's acknowledged broadcasts and should not have, or should have got: doubled, out of order, or missing
  * without a gap, a join, or a break of the sender near by.
  */
-export function broadcastFaults(receiver: ClusterClient, sender: ClusterClient): string[] {
+export function broadcastFaults(receiver: Pick<ClusterClient, 'id' | 'received' | 'breaks'>, sender: ClusterClient): string[] {
   const faults: string[] = []
   const acknowledged = new Set(sender.acknowledged)
   const last = sender.acknowledged.at(-1) ?? 0

@@ -12,6 +12,7 @@ import { broadcastFaults, ClusterClient } from './cluster-client.ts'
 import { LinkFaults } from './link-faults.ts'
 import { NodeLosses } from './node-losses.ts'
 import { PlayedNode, SECRET } from './played-node.ts'
+import { StockClient } from './stock-client.ts'
 import type { StoredPayload } from './stored-listener.ts'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
@@ -24,6 +25,8 @@ interface Nats {
   readonly route: TcpProxy | null
 }
 
+type PlayedClient = ClusterClient | StockClient
+
 /** What happens to one node: the others, and all clients, have to go on. */
 export type Fault = 'kill' | 'cut-nats' | 'cut-postgres' | 'freeze' | 'drain'
 
@@ -34,6 +37,7 @@ export class ClusterPlay {
   readonly postgres: EmbeddedPostgres
   readonly nodes: PlayedNode[] = []
   readonly clients: ClusterClient[] = []
+  readonly stock: StockClient[] = []
   /** In front of all nodes. */
   readonly front: TcpProxy
   readonly losses: NodeLosses
@@ -43,7 +47,8 @@ export class ClusterPlay {
   readonly #sandbox: CliSandbox
   readonly #token: string
   readonly #sql: pg.Client
-  #written = 0
+  /** When each row was written, its number counted from 1. */
+  readonly #writtenAt: number[] = []
   #stored = 0
   #loading: Promise<void> | null = null
   #stopped = false
@@ -98,30 +103,53 @@ export class ClusterPlay {
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
   }
 
+  /** Joins unmodified clients of Supabase besides, in the rooms of the others. */
+  async joinStock(count: number): Promise<void> {
+    const from = this.clients.length
+    const rooms = Math.max(1, Math.ceil(from / ROOM_SIZE))
+    for (let n = 0; n < count; n++) this.stock.push(new StockClient(from + n, n % rooms, this.front.port, this.#token))
+    await this.until(() => this.stock.every(({ live }) => live), 60_000, 'all unmodified clients joined')
+  }
+
+  /** Waits until all are back, and says who is not. */
+  async allJoined(withinMs: number): Promise<void> {
+    const missing = (): string[] => [
+      ...this.clients.filter(({ joined }) => !joined).map(({ id }) => `${id}`),
+      ...this.stock.filter(({ live }) => !live).map(({ id }) => `stock ${id}`),
+    ]
+    await this.until(
+      () => missing().length === 0,
+      withinMs,
+      () => `all clients joined again; ${missing().length} did not: ${missing().slice(0, 10).join()}`,
+    )
+  }
+
+  get #all(): readonly PlayedClient[] {
+    return [...this.clients, ...this.stock]
+  }
+
   /** From now on it is noted when any of these clients loses sight of another. */
-  async watchPresence(watching: readonly ClusterClient[] = this.clients): Promise<void> {
+  async watchPresence(watching: readonly PlayedClient[] = this.#all): Promise<void> {
     await this.allSeeAll(15_000)
     for (const client of watching) client.expectedKeys = this.keysIn(client.room)
   }
 
   ignorePresence(): void {
-    for (const client of this.clients) client.expectedKeys = []
+    for (const client of this.#all) client.expectedKeys = []
   }
 
   async allSeeAll(withinMs: number): Promise<void> {
     const keys = new Map(this.clients.map(({ room }) => [room, this.keysIn(room)]))
-    const seesAll = ({ present, room }: ClusterClient): boolean => {
+    const seesAll = ({ present, room }: PlayedClient): boolean => {
       const all = keys.get(room)!
       return present.length === all.length && present.every((key, at) => key === all[at])
     }
-    await this.until(() => this.clients.every(seesAll), withinMs, 'presence was the same everywhere')
+    await this.until(() => this.#all.every(seesAll), withinMs, 'presence was the same everywhere')
   }
 
   keysIn(room: number): readonly string[] {
-    return this.clients
-      .filter((each) => each.room === room)
-      .map(({ id }) => `k${id}`)
-      .sort()
+    const members = this.#all.filter((each) => each.room === room)
+    return members.map(({ id }) => `k${id}`).sort()
   }
 
   /** Where a client is connected. */
@@ -131,7 +159,7 @@ export class ClusterPlay {
   }
 
   get flickers(): string[] {
-    return this.clients.flatMap(({ flickers }) => flickers)
+    return this.#all.flatMap(({ flickers }) => flickers)
   }
 
   /** Writes rows and sends broadcasts until `quiet`. */
@@ -143,7 +171,8 @@ export class ClusterPlay {
     const run = async (): Promise<void> => {
       for (let round = 0; !this.#stopped; round++) {
         for (const client of sending) client.broadcast()
-        await this.#sql.query('insert into journal values ($1)', [++this.#written])
+        this.#writtenAt.push(performance.now())
+        await this.#sql.query('insert into journal values ($1)', [this.#writtenAt.length])
         // A second is what a client that was away for twenty can still be given again.
         if (performance.now() - lastStoredAt > 1_000) {
           lastStoredAt = performance.now()
@@ -208,18 +237,23 @@ export class ClusterPlay {
   async verdict(): Promise<string[]> {
     const faults: string[] = [...(await this.losses.settled())]
     const note = (waiting: Promise<void>): Promise<void> => waiting.catch((error: unknown) => void faults.push((error as Error).message))
-    await note(this.until(() => this.clients.every(({ joined }) => joined), 15_000, 'all clients joined again'))
-    await note(this.until(() => this.clients.every(({ rows }) => rows.length >= this.#written), 15_000, 'all rows came'))
+    const written = this.#writtenAt.length
+    await note(this.allJoined(15_000))
+    await note(this.until(() => this.clients.every(({ rows }) => rows.length >= written), 15_000, 'all rows came'))
     await note(this.until(() => this.clients.every(({ stored }) => stored.last === this.#stored), 15_000, 'all messages from SQL came'))
     await note(this.allSeeAll(10_000))
-    const rows = Array.from({ length: this.#written }, (_, at) => at + 1).join()
+    const rows = Array.from({ length: written }, (_, at) => at + 1).join()
     for (const client of this.clients) {
       faults.push(...client.faults, ...client.stored.faults, ...this.linkFaults.unexplained(client))
-      if (client.rows.join() !== rows)
-        faults.push(`client ${client.id} got ${client.rows.length} of ${this.#written} rows, or in another order`)
+      if (client.rows.join() !== rows) faults.push(`client ${client.id} got ${client.rows.length} of ${written} rows, or in another order`)
     }
     const senders = this.clients.filter(({ acknowledged }) => acknowledged.length > 0)
-    for (const receiver of this.clients)
+    const hasLast = (receiver: PlayedClient, { id, room, acknowledged }: ClusterClient): boolean =>
+      receiver.room !== room || receiver.id === id || receiver.received.findLast(({ from }) => from === id)?.n === acknowledged.at(-1)
+    // Those that are still under way are not lost. What is missing for good is found below.
+    await this.until(() => this.#all.every((receiver) => senders.every((sender) => hasLast(receiver, sender))), 5_000, '').catch(() => {})
+    for (const client of this.stock) faults.push(...client.faults, ...client.missedRows(this.#writtenAt))
+    for (const receiver of this.#all)
       for (const sender of senders)
         if (receiver !== sender && receiver.room === sender.room) faults.push(...broadcastFaults(receiver, sender))
     return faults
@@ -228,24 +262,24 @@ export class ClusterPlay {
   get summary(): string {
     const sum = (of: (client: ClusterClient) => number): number => this.clients.reduce((total, client) => total + of(client), 0)
     return [
-      `${this.clients.length} clients, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
-      `${this.#written} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
+      `${this.clients.length} clients and ${this.stock.length} unmodified ones, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
+      `${this.#writtenAt.length} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
       `${this.#stored} messages from SQL, ${sum(({ stored }) => stored.received)} received`,
       ...this.losses.summary,
     ].join('\n')
   }
 
-  async until(read: () => boolean, withinMs: number, what: string): Promise<void> {
+  async until(read: () => boolean, withinMs: number, what: string | (() => string)): Promise<void> {
     const deadline = performance.now() + withinMs
     while (!read()) {
-      if (performance.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${what}`)
+      if (performance.now() > deadline) throw new Error(`not so within ${withinMs} ms: ${typeof what === 'string' ? what : what()}`)
       await delay(20)
     }
   }
 
   async stop(): Promise<void> {
     await this.quiet()
-    for (const client of this.clients) client.close()
+    for (const client of this.#all) client.close()
     // A frozen process does not end.
     for (const node of this.nodes) node.signal('SIGCONT')
     await this.#sandbox.clear()

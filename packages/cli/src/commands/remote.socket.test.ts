@@ -271,15 +271,23 @@ describe('token', () => {
     const env = { API_JWT_SECRET: 'from-the-environment' }
     const made = async (args: string[], options = {}): Promise<string> =>
       (await sandbox.run(['token', '--role', 'anon', '--claims', '{"iat":1,"exp":2}', ...args], options)).stdout
-    const [given, fromEnvironment, ofProject] = [await made(['--secret', 'x'], { env }), await made([], { env }), await made([])]
+    const [given, fromEnvironment, ofProject] = [
+      await made(['--secret', 'given-as-an-option'], { env }),
+      await made([], { env }),
+      await made([]),
+    ]
     expect(given).toMatch(/^eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+\n$/)
-    expect(given).toBe(await made(['--secret', 'x']))
+    expect(given).toBe(await made(['--secret', 'given-as-an-option']))
     expect(fromEnvironment).toBe(await made(['--secret', 'from-the-environment']))
     expect(ofProject).toBe(await made(['--secret', ready.jwtSecret]))
   })
 
   test.each([
     [['--role', 'anon', '--secret', ''], 'The secret to sign with is empty.'],
+    [
+      ['--role', 'anon', '--secret', 'short'],
+      'The secret to sign with has 5 bytes; a server takes none under 16. `tidewire keys` makes one that is long enough.',
+    ],
     [['--sub', 'u1'], '--role is missing: give the role in Postgres, such as --role authenticated, or --admin.'],
   ])('%j is a wrong usage', async (args, sentence) => {
     const { code, stderr } = await sandbox.run(['token', ...args])

@@ -58,6 +58,17 @@ test.each(['SIGTERM', 'SIGINT'] as const)('serves, and drains on %s with 1012 an
   expect(messages).toEqual([`listening on ${url}`, `${signal}: draining, 1 open`, 'stopped'])
 })
 
+test('a second SIGTERM ends the drain at once; the same press twice does not', async () => {
+  const { server, url } = await start({ TIDEWIRE_DRAIN_DELAY_MS: '60000' })
+  server.signal('SIGTERM')
+  server.signal('SIGTERM')
+  await expect.poll(async () => (await fetch(`${url}/healthcheck`)).status).toBe(503)
+  // One press can come twice within half a second.
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  expect((await fetch(`${url}/healthcheck`)).status).toBe(503)
+  expect((await server.stop('SIGTERM')).code).toBe(1)
+})
+
 describe('the log', () => {
   test('names what was refused, and holds no token, secret or payload, however they come in', async () => {
     const { server, url } = await start({ LOG_LEVEL: 'debug', METRICS_JWT_SECRET: metricsSecret, TENANT_MAX_BYTES_PER_SECOND: '1' })

@@ -5,7 +5,7 @@ import { signJwt, type JwtClaims } from '../jwt.ts'
 import { print, printJson, printNotice } from '../output.ts'
 import { readKeys } from '../project/keys.ts'
 import { PrivateFolder } from '../project/private-folder.ts'
-import { parseDuration, parseJsonObject } from '../values.ts'
+import { MIN_SECRET_BYTES, parseDuration, parseJsonObject } from '../values.ts'
 
 export const token: Command = defineCommand({
   name: 'token',
@@ -78,5 +78,10 @@ async function findSecret(given: string | undefined, admin: boolean): Promise<Fo
   if (secret === undefined)
     throw misused(`There is no secret to sign with: give --secret, set ${name}, or run \`tidewire dev\` here once, which makes one.`)
   if (secret === '') throw misused('The secret to sign with is empty.')
+  const bytes = Buffer.byteLength(secret)
+  if (bytes < MIN_SECRET_BYTES)
+    throw misused(
+      `The secret to sign with has ${bytes} bytes; a server takes none under ${MIN_SECRET_BYTES}. \`tidewire keys\` makes one that is long enough.`,
+    )
   return { secret, origin }
 }

@@ -1,6 +1,6 @@
 import type { ServerOptions, TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
-import { postgresUrl } from '../values.ts'
+import { MIN_SECRET_BYTES, postgresUrl } from '../values.ts'
 import { nodeNameOf, readCluster, type ClusterConfiguration } from './nats-environment.ts'
 import { unknownVariables, unusedVariables } from './unknown-variables.ts'
 import {
@@ -10,7 +10,6 @@ import {
   keySource,
   limit,
   LOG_LEVELS,
-  MIN_SECRET_BYTES,
   object,
   onOff,
   plain,

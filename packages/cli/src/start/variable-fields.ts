@@ -1,6 +1,6 @@
 import type { TokenVerifierOptions } from '@tidewire/server'
 import { z } from 'zod'
-import { parseJson } from '../values.ts'
+import { MIN_SECRET_BYTES, parseJson } from '../values.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -10,8 +10,6 @@ export const LOG_LEVELS: Readonly<Record<string, LogLevel>> = {
   ...{ notice: 'info', warning: 'warn', critical: 'error', alert: 'error', emergency: 'error', none: 'silent' },
 }
 
-/** Shorter secrets can be guessed. */
-export const MIN_SECRET_BYTES: number = 16
 /** HS256 requires it (RFC 7518, 3.2). */
 export const ADVISED_SECRET_BYTES: number = 32
 

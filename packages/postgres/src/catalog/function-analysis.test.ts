@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { functionScope, type CatalogFunction } from './function-analysis.ts'
+import { claimsReadBy, functionScope, type CatalogFunction } from './function-analysis.ts'
 
 const sql = (source: string, more: Partial<CatalogFunction> = {}): CatalogFunction => ({
   oid: 20_000,
@@ -48,4 +48,23 @@ test('what else counts: language, settings of its own, volatility, and what is b
   expect(builtIn('show_config_by_name_missing_ok', 's')).toBe('row')
   expect(builtIn('now', 's')).toBe('analysed')
   expect(builtIn('query_to_xml', 'v')).toBe('opaque')
+})
+
+test.each([
+  [`select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')::uuid`, ['sub']],
+  [
+    `select coalesce(nullif(current_setting('request.jwt.claim.role', true), ''), (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'))::text`,
+    ['role'],
+  ],
+  // Another claim than the one without the space.
+  [`select current_setting('request.jwt.claims', true)::jsonb ->> 'te am'`, null],
+  // Names of settings are the same in capitals.
+  [`select current_setting('request.jwt.claim.SUB', true)`, null],
+  [`select current_setting('request.headers', true)`, null],
+  [`select current_setting('request.jwt.claims', true)::jsonb`, null],
+  [`select current_setting('request.jwt.claims', true)::jsonb -> 'team'`, null],
+  [`select current_setting('request.jwt.claims', true)::jsonb ->> 'team' from teams`, null],
+])('the claims of %s', (source, claims) => {
+  const read = claimsReadBy(sql(source))
+  expect(read === null ? null : [...read]).toEqual(claims)
 })

@@ -26,6 +26,8 @@ const NO_CLAIMS: ReadonlySet<string> = new Set()
 
 /** Understands bodies that take single claims out of the settings, such as `auth.uid()` and `auth.role()`. */
 function claimsOfBody(source: string): ReadonlySet<string> | null {
+  // Without white space, names of different claims would look alike.
+  if (source.match(/'[^']*'/g)?.some((text) => /\s/.test(text)) === true) return null
   const body = source.replace(/\s+/g, '').replace(/;$/, '')
   const claims = new Set<string>()
   const take = (_text: string, claim: string): string => {
@@ -33,7 +35,7 @@ function claimsOfBody(source: string): ReadonlySet<string> | null {
     return '@'
   }
   const rest = body
-    .replaceAll(/current_setting\('request\.jwt\.claim\.([A-Za-z_]+)',true\)/g, take)
+    .replaceAll(/current_setting\('request\.jwt\.claim\.([a-z_]+)',true\)/g, take)
     .replaceAll(/(?:nullif\()*current_setting\('request\.jwt\.claims',true\)(?:,''\))*::jsonb?\)?->>'([A-Za-z_]+)'/g, take)
   return /^select(?:coalesce|nullif|@|''|::uuid|::text|[(),])*$/i.test(rest) ? claims : null
 }

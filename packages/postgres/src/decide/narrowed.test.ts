@@ -109,13 +109,13 @@ describe('all in halves', () => {
     ])
   })
 
-  test.each([databaseError('08006'), new StalePolicyVersion(1)])('rejects with what concerns all: %s', async (error) => {
+  test.each([databaseError('08006'), new StalePolicyVersion(1)])('rejects with what concerns all: %s', async (fault) => {
     let calls = 0
     const ask = async (): Promise<void> => {
       calls++
-      throw error
+      throw fault
     }
-    await expect(inHalves([1, 2], ask, () => expect.unreachable())).rejects.toBe(error)
+    await expect(inHalves([1, 2], ask, () => expect.unreachable())).rejects.toBe(fault)
     expect(calls).toBe(1)
   })
 })

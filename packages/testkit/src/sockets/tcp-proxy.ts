@@ -12,7 +12,7 @@ interface Pair {
   readonly target: TcpTarget
 }
 
-/** Passes TCP connections on: each to the next target, so that no two in a row reach the same. Can be cut, and made silent. */
+/** Passes TCP connections on: each to the next target, so that no two in a row reach the same, and past those that refuse. Can be cut, and made silent. */
 export class TcpProxy {
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
@@ -76,6 +76,8 @@ export class TcpProxy {
     this.#cut = false
     this.#silent = false
     for (const { client, upstream } of this.#pairs) {
+      // Nothing takes its bytes yet.
+      if (upstream.connecting) continue
       client.resume()
       upstream.resume()
     }
@@ -87,25 +89,41 @@ export class TcpProxy {
   }
 
   #accept(client: Socket): void {
-    const target = this.#targets[this.#next++ % Math.max(1, this.#targets.length)]
-    if (this.#cut || target === undefined) return void client.destroy()
+    client.setNoDelay(true)
+    client.on('error', () => client.destroy())
+    this.#forward(client, this.#targets.length)
+  }
+
+  /** A target that refuses the connection is left out, as a balancer does it. */
+  #forward(client: Socket, attempts: number): void {
+    if (this.#cut || attempts === 0 || client.destroyed) return void client.destroy()
+    const target = this.#targets[this.#next++ % this.#targets.length]!
     const upstream = connect(target.port, target.host ?? '127.0.0.1')
     const pair = { client, upstream, target }
+    const over = (): void => {
+      this.#pairs.delete(pair)
+      end(pair)
+    }
+    const refused = (): void => {
+      this.#pairs.delete(pair)
+      client.off('close', over)
+      this.#forward(client, Math.min(attempts - 1, this.#targets.length))
+    }
     this.#pairs.add(pair)
-    for (const socket of [client, upstream]) {
-      socket.setNoDelay(true)
-      socket.on('error', () => end(pair))
-      socket.on('close', () => {
-        this.#pairs.delete(pair)
-        end(pair)
-      })
-    }
-    client.pipe(upstream)
-    upstream.pipe(client)
-    if (this.#silent) {
-      client.pause()
-      upstream.pause()
-    }
+    client.on('close', over)
+    upstream.setNoDelay(true)
+    upstream.once('error', refused)
+    upstream.once('connect', () => {
+      upstream.off('error', refused)
+      upstream.on('error', over)
+      upstream.on('close', over)
+      client.pipe(upstream)
+      upstream.pipe(client)
+      if (this.#silent) {
+        client.pause()
+        upstream.pause()
+      }
+    })
   }
 }
 
