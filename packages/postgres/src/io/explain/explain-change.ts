@@ -50,7 +50,8 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
   if (typeof row === 'string') return [...steps, no('row', row)]
   steps.push(yes('row', 'The row exists.'))
   const asked = await Promise.all(question.filters.map((text) => askedFilter(text, question, table, database)))
-  const filters = asked.flatMap((each) => ('filters' in each ? [each.filters] : []))
+  // Where no subscription is asked about, it is about one without filters.
+  const filters = asked.length === 0 ? [[]] : asked.flatMap((each) => ('filters' in each ? [each.filters] : []))
   const decision = await decideRow({ table, role, row, identity, filters }, context.checks)
   if (decided(...explainFilters(asked, row, decision))) return steps
   const shown = shownStep(decision, question, table, name, key)

@@ -103,6 +103,7 @@ describe('a row change', () => {
 
   test('that arrives', async () => {
     expect(decisive(await ask('own', '1'))).toBeUndefined()
+    expect(decisive(await ask('own', '1', me, []))).toBeUndefined()
     expect(decisive(await ask('own', '1', asRole('service_role')))).toBeUndefined()
     const steps = await ask('open', '5')
     expect(decisive(steps)).toBeUndefined()
