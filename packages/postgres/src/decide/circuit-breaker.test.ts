@@ -27,6 +27,22 @@ test('a filter that fails concerns its audience alone', () => {
   expect(breaker.holds(yours)).toBe(true)
 })
 
+test('an audience that is slow together with others is suspected after three times in a row', () => {
+  const breaker = new CircuitBreaker()
+  const held = (): boolean[] => all.map((each) => breaker.holds(each))
+  breaker.decidedTogether(all, [mine, yours])
+  breaker.decidedTogether(all, [mine, yours])
+  breaker.decidedTogether(all, [yours])
+  expect(held()).toEqual([false, true, false, false])
+  breaker.decidedTogether([elsewhere], [])
+  breaker.decidedTogether(all, [mine])
+  breaker.decidedTogether([elsewhere], [])
+  breaker.decidedTogether(all, [mine])
+  expect(held()).toEqual([false, true, false, false])
+  breaker.decidedTogether(all, [mine])
+  expect(held()).toEqual([true, true, true, false])
+})
+
 test('without policies it concerns the role', () => {
   const breaker = new CircuitBreaker()
   breaker.suspect(audience(table, null))

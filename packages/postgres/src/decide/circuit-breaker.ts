@@ -16,6 +16,8 @@ const MAX_BACKOFF_MS = 60_000
 /** An answer that took longer does not count as a sign of health. */
 export const SLOW_MS = 50
 const CLEARED_AFTER = 3
+/** One slow answer may be the machine's or the disk's. */
+const SUSPECTED_AFTER = 3
 
 /**
  * Remembers whose policies and filters failed or were slow. They are asked about apart from all others, one by one; after
@@ -23,6 +25,8 @@ const CLEARED_AFTER = 3
  */
 export class CircuitBreaker {
   readonly #circuits = new Map<string, Circuit>()
+  /** Slow answers in a row, of those that are not suspected yet. */
+  readonly #slow = new Map<string, number>()
 
   /** Whether the audience is to be decided apart. */
   holds(audience: Audience): boolean {
@@ -50,9 +54,23 @@ export class CircuitBreaker {
     return isNews
   }
 
+  /** These were decided together, and some of them in calls that were slow: they are suspected after several in a row. */
+  decidedTogether(all: Iterable<Audience>, slow: Iterable<Audience>): void {
+    const slowKeys = new Map([...slow].map((audience) => [suspectKey(audience), audience]))
+    if (this.#slow.size > 0) for (const audience of all) if (!slowKeys.has(suspectKey(audience))) this.#slow.delete(suspectKey(audience))
+    for (const [key, audience] of slowKeys) {
+      const times = (this.#slow.get(key) ?? 0) + 1
+      if (times < SUSPECTED_AFTER) this.#slow.set(key, times)
+      else {
+        this.#slow.delete(key)
+        this.suspect(audience)
+      }
+    }
+  }
+
   /** It took its time with others, and is asked alone from now on to find out whether it was this one. */
   suspect(audience: Audience): void {
-    const key = audience.filters.length > 0 ? audience.key : policyKey(audience)
+    const key = suspectKey(audience)
     if (!this.#circuits.has(key)) this.#add(key)
   }
 
@@ -76,6 +94,10 @@ export class CircuitBreaker {
 /** Filters fail for the audience, policies for all of its identity's audiences of the table. */
 function keysOf(audience: Audience): readonly string[] {
   return [audience.key, policyKey(audience)]
+}
+
+function suspectKey(audience: Audience): string {
+  return audience.filters.length > 0 ? audience.key : policyKey(audience)
 }
 
 function policyKey({ table, identity, role }: Audience): string {

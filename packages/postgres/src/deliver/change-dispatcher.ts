@@ -11,7 +11,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from '../subscribe/batch.ts'
 import type { ChangeRing } from '../subscribe/resume/change-ring.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import type { PendingDelivery } from '../subscribe/audience.ts'
+import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
@@ -176,7 +176,8 @@ export class ChangeDispatcher {
     if (pending.length === 0) return { decided: [], faults: [], computed: new Map() }
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
     for (const { audience } of pending) this.#failures.delete(audience.table.oid)
-    for (const { audience } of slow) if (checks !== this.#options.database.apart) this.#breaker.suspect(audience)
+    const audiencesOf = (deliveries: readonly PendingDelivery[]): Set<Audience> => new Set(deliveries.map(({ audience }) => audience))
+    if (checks !== this.#options.database.apart) this.#breaker.decidedTogether(audiencesOf(pending), audiencesOf(slow))
     const outcome = await project(decided, checks, (oid) => this.#options.subscriptions.tableOf(oid))
     return { ...outcome, faults: [...faults, ...outcome.faults] }
   }
