@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { audience, catalogTable, filter } from '../../test/fake-checks.ts'
+import type { Audience } from '../subscribe/audience.ts'
 import { CircuitBreaker, SLOW_MS } from './circuit-breaker.ts'
 
 const table = catalogTable()
@@ -29,17 +30,18 @@ test('a filter that fails concerns its audience alone', () => {
 
 test('an audience that is slow together with others is suspected after three times in a row', () => {
   const breaker = new CircuitBreaker()
+  const decided = (together: Audience[], slow: Audience[]): void => breaker.decidedTogether(new Set(together), new Set(slow))
   const held = (): boolean[] => all.map((each) => breaker.holds(each))
-  breaker.decidedTogether(all, [mine, yours])
-  breaker.decidedTogether(all, [mine, yours])
-  breaker.decidedTogether(all, [yours])
+  decided(all, [mine, yours])
+  decided(all, [mine, yours])
+  decided(all, [yours])
   expect(held()).toEqual([false, true, false, false])
-  breaker.decidedTogether([elsewhere], [])
-  breaker.decidedTogether(all, [mine])
-  breaker.decidedTogether([elsewhere], [])
-  breaker.decidedTogether(all, [mine])
+  decided([elsewhere], [])
+  decided(all, [mine])
+  decided([elsewhere], [])
+  decided(all, [mine])
   expect(held()).toEqual([false, true, false, false])
-  breaker.decidedTogether(all, [mine])
+  decided(all, [mine])
   expect(held()).toEqual([true, true, true, false])
 })
 

@@ -26,7 +26,7 @@ const SUSPECTED_AFTER = 3
 export class CircuitBreaker {
   readonly #circuits = new Map<string, Circuit>()
   /** Slow answers in a row, of those that are not suspected yet. */
-  readonly #slow = new Map<string, number>()
+  readonly #slow = new WeakMap<Audience, number>()
 
   /** Whether the audience is to be decided apart. */
   holds(audience: Audience): boolean {
@@ -55,22 +55,18 @@ export class CircuitBreaker {
   }
 
   /** These were decided together, and some of them in calls that were slow: they are suspected after several in a row. */
-  decidedTogether(all: Iterable<Audience>, slow: Iterable<Audience>): void {
-    const slowKeys = new Map([...slow].map((audience) => [suspectKey(audience), audience]))
-    if (this.#slow.size > 0) for (const audience of all) if (!slowKeys.has(suspectKey(audience))) this.#slow.delete(suspectKey(audience))
-    for (const [key, audience] of slowKeys) {
-      const times = (this.#slow.get(key) ?? 0) + 1
-      if (times < SUSPECTED_AFTER) this.#slow.set(key, times)
-      else {
-        this.#slow.delete(key)
-        this.suspect(audience)
-      }
+  decidedTogether(all: ReadonlySet<Audience>, slow: ReadonlySet<Audience>): void {
+    for (const audience of all) if (!slow.has(audience)) this.#slow.delete(audience)
+    for (const audience of slow) {
+      const times = (this.#slow.get(audience) ?? 0) + 1
+      this.#slow.set(audience, times)
+      if (times >= SUSPECTED_AFTER) this.suspect(audience)
     }
   }
 
   /** It took its time with others, and is asked alone from now on to find out whether it was this one. */
   suspect(audience: Audience): void {
-    const key = suspectKey(audience)
+    const key = audience.filters.length > 0 ? audience.key : policyKey(audience)
     if (!this.#circuits.has(key)) this.#add(key)
   }
 
@@ -94,10 +90,6 @@ export class CircuitBreaker {
 /** Filters fail for the audience, policies for all of its identity's audiences of the table. */
 function keysOf(audience: Audience): readonly string[] {
   return [audience.key, policyKey(audience)]
-}
-
-function suspectKey(audience: Audience): string {
-  return audience.filters.length > 0 ? audience.key : policyKey(audience)
 }
 
 function policyKey({ table, identity, role }: Audience): string {
