@@ -1,5 +1,5 @@
 import type { Relay } from '@tidewire/server'
-import { NatsServer, RelayRecorder, Waiter } from '@tidewire/testkit'
+import { NatsServer, RelayRecorder } from '@tidewire/testkit'
 import { afterEach } from 'vitest'
 import { checkNatsAddress, type NatsCredentials, type NatsTls } from '../src/address.ts'
 import { natsRelay } from '../src/io/nats-relay.ts'
@@ -30,16 +30,6 @@ export function relayTo(url: string, { name = 'a', databaseId = 'db', prefix = '
     prefix,
     databaseId: () => Promise.resolve(databaseId),
   })
-}
-
-export async function until(read: () => boolean, withinMs = 5_000): Promise<void> {
-  const waiter = new Waiter()
-  const asking = setInterval(waiter.changed, 5)
-  try {
-    await waiter.until(read, withinMs)
-  } finally {
-    clearInterval(asking)
-  }
 }
 
 /** What a test starts, and ends after it, the last first. */

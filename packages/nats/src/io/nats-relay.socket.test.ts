@@ -1,8 +1,8 @@
 import { connect } from '@nats-io/transport-node'
 import type { Relay } from '@tidewire/server'
-import { NatsServer, natsServerPath, relayContract, TcpProxy, textMessage, type RelayWorld } from '@tidewire/testkit'
+import { eventually, NatsServer, natsServerPath, relayContract, TcpProxy, textMessage, type RelayWorld } from '@tidewire/testkit'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { relayTo, until, useNats } from '../../test/relays.ts'
+import { relayTo, useNats } from '../../test/relays.ts'
 
 let server: NatsServer
 let worldNumber = 0
@@ -34,7 +34,7 @@ class World implements RelayWorld {
   }
 
   until(read: () => boolean, withinMs = 5_000): Promise<void> {
-    return until(read, withinMs)
+    return eventually(read, withinMs)
   }
 
   async settled(relays: readonly Relay[]): Promise<void> {
@@ -69,15 +69,15 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     const nats = await natsServer()
     const [a, b] = [begin(nats.url, { name: 'a' }), begin(nats.url, { name: 'b' })]
     for (const { relay } of [a, b]) relay.interest(room)
-    await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+    await eventually(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
     await nats.kill()
-    await until(() => a.relay.link.state === 'down' && b.relay.link.state === 'down')
+    await eventually(() => a.relay.link.state === 'down' && b.relay.link.state === 'down')
     expect(a.seen.links.at(-1)).toMatchObject({ detail: expect.stringContaining(`NATS at 127.0.0.1:${nats.port}`) as string })
     a.seen.gaps.length = b.seen.gaps.length = 0
     await nats.start()
-    await until(() => a.seen.gaps.length > 0 && b.seen.gaps.length > 0, 15_000)
+    await eventually(() => a.seen.gaps.length > 0 && b.seen.gaps.length > 0, 15_000)
     a.relay.publish(room, [textMessage('again')])
-    await until(() => b.seen.texts.includes('again'))
+    await eventually(() => b.seen.texts.includes('again'))
     expect(a.seen.peers.map(({ kind }) => kind)).toEqual(['up'])
   })
 
@@ -85,15 +85,15 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     const nats = await natsServer()
     const [a, b] = [begin(nats.url, { name: 'a' }), begin(nats.url, { name: 'b' })]
     for (const { relay } of [a, b]) relay.interest(room)
-    await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+    await eventually(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
     nats.signal('SIGSTOP')
     a.relay.publish(room, [textMessage('before')])
-    await until(() => a.relay.link.state === 'down' && b.relay.link.state === 'down', 12_000)
+    await eventually(() => a.relay.link.state === 'down' && b.relay.link.state === 'down', 12_000)
     expect(a.seen.links.at(-1)).toMatchObject({ detail: expect.stringMatching(/does not answer|not reachable/) as string })
     nats.signal('SIGCONT')
-    await until(() => a.relay.link.state === 'up' && b.relay.link.state === 'up', 20_000)
+    await eventually(() => a.relay.link.state === 'up' && b.relay.link.state === 'up', 20_000)
     for (let count = 0; count < 50; count++) a.relay.publish(room, [textMessage(String(count))])
-    await until(() => b.seen.texts.includes('49'))
+    await eventually(() => b.seen.texts.includes('49'))
     const sent = Array.from({ length: 50 }, (_, count) => String(count))
     expect(b.seen.texts.filter((text) => text !== 'before')).toEqual(sent)
     expect(b.seen.gaps.at(-1)).toBe('all')
@@ -103,24 +103,24 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     const nats = await natsServer()
     await nats.kill()
     const { relay, seen } = begin(nats.url)
-    await until(() => seen.links.some((link) => link.state === 'down' && link.detail.includes('connection refused')))
+    await eventually(() => seen.links.some((link) => link.state === 'down' && link.detail.includes('connection refused')))
     await nats.start()
-    await until(() => relay.link.state === 'up', 15_000)
+    await eventually(() => relay.link.state === 'up', 15_000)
   })
 
   it('goes on with the next server where several are named', async () => {
     const [first, second] = [await natsServer(), await natsServer()]
     const url = `${first.url},${second.url}`
     const { relay } = begin(url)
-    await until(() => relay.link.state === 'up')
+    await eventually(() => relay.link.state === 'up')
     await first.kill()
-    await until(() => relay.link.state === 'up' && relay.stats().reconnects === 1, 10_000)
+    await eventually(() => relay.link.state === 'up' && relay.stats().reconnects === 1, 10_000)
   })
 
   it('sends nothing to the server for a node without members, and counts what others write there', async () => {
     const nats = await natsServer()
     const [a, b] = [begin(nats.url, { name: 'a' }), begin(nats.url, { name: 'b' })]
-    await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+    await eventually(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
     const before = b.relay.stats().receivedMessages
     for (let count = 0; count < 1_000; count++) a.relay.publish(room, [textMessage(String(count))])
     for (const { relay } of [a, b]) expect(await relay.caughtUp()).toBe(true)
@@ -128,7 +128,7 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     const stranger = await connect({ servers: nats.url })
     stranger.publish('tidewire.db.n.all', 'garbage')
     await stranger.drain()
-    await until(() => b.seen.faults.length === 1)
+    await eventually(() => b.seen.faults.length === 1)
     expect(b.seen.faults[0]).toMatchObject({ code: 'malformed' })
     expect(b.relay.link.state).toBe('up')
   })
@@ -139,16 +139,16 @@ describe.skipIf(natsServerPath() === undefined)('a relay on a NATS server of its
     later(() => proxy.close())
     const [a, b] = [begin(nats.url, { name: 'a' }), begin(`nats://127.0.0.1:${proxy.port}`, { name: 'b' })]
     for (const { relay } of [a, b]) relay.interest(room)
-    await until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
-    await until(() => b.seen.gaps.length > 0 || b.relay.interest(room).ready === null)
+    await eventually(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
+    await eventually(() => b.seen.gaps.length > 0 || b.relay.interest(room).ready === null)
     b.seen.gaps.length = 0
     proxy.silence()
     const message = textMessage('x'.repeat(100_000))
     for (let count = 0; count < 200; count++) a.relay.publish(room, [message])
     await a.relay.caughtUp()
-    await until(() => b.relay.link.state === 'down' || b.relay.stats().reconnects > 0, 15_000)
+    await eventually(() => b.relay.link.state === 'down' || b.relay.stats().reconnects > 0, 15_000)
     proxy.heal()
-    await until(() => b.relay.link.state === 'up' && b.seen.gaps.includes('all'), 15_000)
+    await eventually(() => b.relay.link.state === 'up' && b.seen.gaps.includes('all'), 15_000)
     expect(a.relay.link.state).toBe('up')
   }, 40_000)
 })
