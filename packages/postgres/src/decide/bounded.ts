@@ -29,7 +29,8 @@ function all<T extends object>(port: T, timeoutMs: number, runtime: FeedRuntime)
 /** Calls that began in one turn and have no answer yet. */
 interface Begun {
   readonly rejects: Set<(error: Error) => void>
-  readonly timer: TimerHandle
+  /** `null` while all are answered. */
+  timer: TimerHandle | null
 }
 
 /** Calls of one turn share a timer: ten thousand subscribers ask at once. */
@@ -50,6 +51,7 @@ class Deadline {
     return new Promise((resolve, reject) => {
       const begun = (this.#begun ??= this.#begin())
       begun.rejects.add(reject)
+      begun.timer ??= this.#runtime.setTimer(() => this.#expire(begun), this.#timeoutMs)
       answer.then(
         (value) => {
           this.#answered(begun, reject)
@@ -65,18 +67,18 @@ class Deadline {
 
   #begin(): Begun {
     this.#runtime.endOfTurn(() => (this.#begun = null))
-    const rejects: Begun['rejects'] = new Set()
-    const timer = this.#runtime.setTimer(() => {
-      const error = Object.assign(new Error(`no answer to ${this.#name} for ${this.#timeoutMs} ms`), { code: 'ETIMEDOUT' })
-      for (const reject of rejects) reject(error)
-    }, this.#timeoutMs)
-    return { rejects, timer }
+    return { rejects: new Set(), timer: null }
   }
 
   #answered(begun: Begun, reject: (error: Error) => void): void {
     begun.rejects.delete(reject)
     if (begun.rejects.size > 0) return
-    begun.timer.cancel()
-    if (this.#begun === begun) this.#begun = null
+    begun.timer?.cancel()
+    begun.timer = null
+  }
+
+  #expire({ rejects }: Begun): void {
+    const error = Object.assign(new Error(`no answer to ${this.#name} for ${this.#timeoutMs} ms`), { code: 'ETIMEDOUT' })
+    for (const reject of rejects) reject(error)
   }
 }
