@@ -87,7 +87,7 @@ function node(options: Partial<PostgresFeedOptions> = {}): Node {
     otherPublications: MESSAGES,
     ...{ checkIntervalMs: 50, advanceIntervalMs: 100, positionIntervalMs: 100, hasRelay: true },
     onStatus: (status) => statuses.push(status),
-    onRow: (change) => messages.push(storedMessage(change)?.event),
+    onRow: (change, log) => messages.push(storedMessage(change, log)?.event),
     ...options,
   })
   feeds.push(feed)
