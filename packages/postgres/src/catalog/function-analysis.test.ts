@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { claimsReadBy, functionScope, type CatalogFunction } from './function-analysis.ts'
+import { answersAllClaims, claimsReadBy, functionScope, type CatalogFunction } from './function-analysis.ts'
 
 const sql = (source: string, more: Partial<CatalogFunction> = {}): CatalogFunction => ({
   oid: 20_000,
@@ -60,6 +60,13 @@ test.each([
   [`select current_setting('request.jwt.claims', true)::jsonb ->> 'te am'`, null],
   // Names of settings are the same in capitals.
   [`select current_setting('request.jwt.claim.SUB', true)`, null],
+  [`select nullif(current_setting('realtime.topic', true), '')::text`, []],
+  // What Postgres takes for one name or another operator.
+  [`select coalescenullif('')`, null],
+  [`select ''::textcoalesce`, null],
+  [`select coalesce\u00a0('')`, null],
+  [`select @ ''`, null],
+  [`select current_setting('request.jwt.claims', true)::jsonb - >> 'team'`, null],
   [`select current_setting('request.headers', true)`, null],
   [`select current_setting('request.jwt.claims', true)::jsonb`, null],
   [`select current_setting('request.jwt.claims', true)::jsonb -> 'team'`, null],
@@ -67,4 +74,22 @@ test.each([
 ])('the claims of %s', (source, claims) => {
   const read = claimsReadBy(sql(source))
   expect(read === null ? null : [...read]).toEqual(claims)
+})
+
+test.each([
+  [`select nullif(current_setting('request.jwt.claims', true), '')::jsonb`, true],
+  // As Supabase has it.
+  [
+    `select coalesce(nullif(current_setting('request.jwt.claim', true), ''), nullif(current_setting('request.jwt.claims', true), ''))::jsonb`,
+    true,
+  ],
+  [`select current_setting('request.jwt.claims', true)::json;`, true],
+  [`select current_setting('REQUEST.JWT.CLAIMS', true)::json`, false],
+  [`select current_setting('request.headers', true)::json`, false],
+  [`select coalesce(current_setting('request.headers', true), current_setting('request.jwt.claims', true))::jsonb`, false],
+  [`select current_setting('request.jwt.claims', true)::jsonb || now()::text::jsonb`, false],
+])('answers all claims: %s %s', (source, expected) => {
+  expect(answersAllClaims(sql(source))).toBe(expected)
+  for (const more of [{ special: true }, { argumentCount: 1 }, { volatility: 'v' }, { language: 'plpgsql' }, { resultType: 20_000 }])
+    expect(answersAllClaims(sql(source, more))).toBe(false)
 })

@@ -97,3 +97,29 @@ export function oidOf(node: TreeNode, field: string): number | null {
   const text = word(node, field)
   return text !== null && /^\d+$/.test(text) ? Number(text) : null
 }
+
+/** What a subquery that reads no table and has one column selects, as in `(select auth.uid())`; `null`: it is something else. */
+export function selectedValue(value: TreeNode): TreeValue | null {
+  if (value.type !== 'SUBLINK' || word(value, 'subLinkType') !== '4') return null
+  const query = value.fields.get('subselect')?.[0]
+  if (!isNode(query) || query.type !== 'QUERY') return null
+  const [target, ...others] = listed(query, 'targetList')
+  const join = query.fields.get('jointree')?.[0]
+  const isPlain =
+    isNode(target) && others.length === 0 && listed(query, 'rtable').length === 0 && isNode(join) && word(join, 'quals') === '<>'
+  if (!isPlain || word(query, 'limitCount') !== '<>' || word(query, 'limitOffset') !== '<>') return null
+  return target.fields.get('expr')?.[0] ?? null
+}
+
+const TEXT_TYPE = '25'
+
+/** A constant text of printable ASCII; `null`: it is something else. */
+export function constantText(value: TreeValue | undefined): string | null {
+  if (!isNode(value) || value.type !== 'CONST' || word(value, 'consttype') !== TEXT_TYPE || word(value, 'constisnull') !== 'false')
+    return null
+  // Its length, and its bytes, of which the first four hold the length again.
+  const [length, open, ...bytes] = value.fields.get('constvalue') ?? []
+  if (open !== '[' || bytes.pop() !== ']' || bytes.length !== Number(length) || bytes.length < 4) return null
+  const codes = bytes.slice(4).map(Number)
+  return codes.every((code) => code >= 0x20 && code < 0x7f) ? String.fromCharCode(...codes) : null
+}

@@ -1,4 +1,4 @@
-import { isNode, listed, oidOf, parseNodeTree, word, type TreeValue } from './node-tree.ts'
+import { isNode, listed, oidOf, parseNodeTree, selectedValue, word, type TreeValue } from './node-tree.ts'
 
 /** A policy that counts for SELECT, for one role. */
 export interface PolicyTree {
@@ -50,18 +50,6 @@ function columnOf(value: TreeValue | undefined): number | null {
 function isUidOf(value: TreeValue | undefined, isUid: (functionOid: number) => boolean): boolean {
   if (!isNode(value)) return false
   if (value.type === 'FUNCEXPR') return isUid(oidOf(value, 'funcid') ?? 0)
-  if (value.type !== 'SUBLINK' || word(value, 'subLinkType') !== '4') return false
-  const query = value.fields.get('subselect')?.[0]
-  if (!isNode(query) || query.type !== 'QUERY') return false
-  const targets = listed(query, 'targetList')
-  const join = query.fields.get('jointree')?.[0]
-  const plain = targets.length === 1 && listed(query, 'rtable').length === 0 && isNode(join) && word(join, 'quals') === '<>'
-  const target = targets[0]
-  return (
-    plain &&
-    word(query, 'limitCount') === '<>' &&
-    word(query, 'limitOffset') === '<>' &&
-    isNode(target) &&
-    isUidOf(target.fields.get('expr')?.[0], isUid)
-  )
+  const selected = selectedValue(value)
+  return selected !== null && isUidOf(selected, isUid)
 }

@@ -2,13 +2,26 @@
  * What policies may read of a token. Nothing here decides which users see a row: it only says which identities the policies cannot
  * distinguish, and which certainly cannot see a row. What is not understood counts as reading everything.
  */
-import { nodesOf, oidOf, parseNodeTree, word, type TreeNode } from './node-tree.ts'
+import {
+  constantText,
+  isNode,
+  listed,
+  nodesOf,
+  oidOf,
+  parseNodeTree,
+  selectedValue,
+  word,
+  type TreeNode,
+  type TreeValue,
+} from './node-tree.ts'
 
 /** What one expression reaches. */
 export interface ExpressionUse {
   /** Functions by oid, and operators whose function the tree does not name. */
   readonly functions: ReadonlySet<number>
   readonly operators: ReadonlySet<number>
+  /** Functions of whose JSON it takes these keys, and nothing else: `auth.jwt() ->> 'org'`. */
+  readonly keys: ReadonlyMap<number, ReadonlySet<string>>
   /** Tables that it reads; their own policies count as well. */
   readonly tables: ReadonlySet<number>
   /** It reads the time or the session (`current_date`, `current_user`). */
@@ -32,9 +45,37 @@ export const FIRST_USER_OID = 16_384
 export function expressionUse(tree: string): ExpressionUse | null {
   const root = parseNodeTree(tree)
   if (root === null) return null
-  const use: Use = { functions: new Set(), operators: new Set(), tables: new Set(), session: false }
-  for (const node of nodesOf(root)) if (!collect(node, use)) return null
+  const use: Use = { functions: new Set(), operators: new Set(), tables: new Set(), session: false, keys: new Map() }
+  const taken = new Set<TreeNode>()
+  for (const node of nodesOf(root)) {
+    const call = takeKey(node, use)
+    if (call !== null) taken.add(call)
+    if (!collect(node, use)) return null
+  }
+  // What is used as a whole anywhere is used as a whole.
+  for (const node of nodesOf(root)) if (node.type === 'FUNCEXPR' && !taken.has(node)) use.keys.delete(oidOf(node, 'funcid') ?? 0)
   return use
+}
+
+/** `->` and `->>` of json and jsonb, with a text on their right. */
+const KEY_OPERATORS: ReadonlySet<number> = new Set([3211, 3477, 3962, 3963])
+
+/** The call of whose JSON the node takes a key, if it does. */
+function takeKey(node: TreeNode, { keys }: Use): TreeNode | null {
+  if (node.type !== 'OPEXPR' || !KEY_OPERATORS.has(oidOf(node, 'opno') ?? 0)) return null
+  const [left, right] = listed(node, 'args')
+  const call = calledBy(left)
+  const key = constantText(right)
+  const oid = call === null ? null : oidOf(call, 'funcid')
+  if (oid === null || key === null) return null
+  keys.set(oid, (keys.get(oid) ?? new Set()).add(key))
+  return call
+}
+
+/** The call in `f()` and in `(select f())`. */
+function calledBy(value: TreeValue | undefined): TreeNode | null {
+  if (!isNode(value)) return null
+  return value.type === 'FUNCEXPR' ? value : calledBy(selectedValue(value) ?? undefined)
 }
 
 interface Use {
@@ -42,6 +83,7 @@ interface Use {
   readonly operators: Set<number>
   readonly tables: Set<number>
   session: boolean
+  readonly keys: Map<number, Set<string>>
 }
 
 function collect(node: TreeNode, use: Use): boolean {

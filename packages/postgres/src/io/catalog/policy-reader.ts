@@ -1,4 +1,4 @@
-import { claimsReadBy, functionScope, type CatalogFunction } from '../../catalog/function-analysis.ts'
+import { answersAllClaims, claimsReadBy, functionScope, type CatalogFunction } from '../../catalog/function-analysis.ts'
 import type { PolicyTree } from '../../catalog/owner-column.ts'
 import { expressionUse, FIRST_USER_OID, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
@@ -102,7 +102,7 @@ export class PolicyReader {
         this.#all = true
         continue
       }
-      await this.#loadFunctions([...use.functions], [...use.operators])
+      await this.#loadFunctions(use)
       for (const table of use.tables) if (!this.#tables.has(table)) next.add(table)
     }
     if (next.size === 0) return
@@ -114,13 +114,13 @@ export class PolicyReader {
     for (const table of await this.#loadTables(this.#session, [...next], [])) await this.#visit(table, depth + 1)
   }
 
-  async #loadFunctions(functions: readonly number[], operators: readonly number[]): Promise<void> {
-    const { rows } = await this.#session.query(FUNCTIONS_SQL, [functions, operators])
-    if (rows.length < new Set(functions).size) this.#all = true
+  async #loadFunctions({ functions, operators, keys }: ExpressionUse): Promise<void> {
+    const { rows } = await this.#session.query(FUNCTIONS_SQL, [[...functions], [...operators]])
+    if (rows.length < functions.size) this.#all = true
     for (const facts of rows as CatalogFunction[]) {
       this.#functions.set(facts.oid, facts)
-      const claims = claimsReadBy(facts)
-      if (claims === null) this.#all = true
+      const claims = claimsReadBy(facts) ?? (answersAllClaims(facts) ? keys.get(facts.oid) : undefined)
+      if (claims === undefined) this.#all = true
       else for (const claim of claims) this.#claims.add(claim)
     }
   }
