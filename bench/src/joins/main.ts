@@ -7,20 +7,21 @@ import { median, percentile } from '../statistics.ts'
 import { signToken } from '../token.ts'
 import type { JoinsJob, JoinsLoadMessage } from './load.ts'
 
-const SETUP = `
+const setup = (claim: string): string => `
   create table members (room text, member text, primary key (room, member));
   grant select on members to authenticated;
   insert into members select 'room ' || n, 'user ' || n from generate_series(0, 9999) n;
   create policy members on realtime.messages for select to authenticated
-    using (exists (select from members where room = realtime.topic() and member = auth.jwt() ->> 'sub'));
+    using (exists (select from members where room = realtime.topic() and member = auth.jwt() ->> '${claim}'));
   analyze members;`
 
-const CASES = ['own', 'same'] as const
+const CASES = ['own', 'same', 'tenant'] as const
 type JoinsCase = (typeof CASES)[number]
 
 const TITLES: Readonly<Record<JoinsCase, string>> = {
   own: 'each its own token and topic, with a policy that looks into a table',
   same: 'all the same token and topic, with the same policy',
+  tenant: 'each its own token, all the same topic, with a policy that reads a claim which all have in common',
 }
 
 export interface JoinsRun {
@@ -44,9 +45,10 @@ export async function benchJoins({ rounds, quick }: { readonly rounds: number; r
   const database = await startDatabase()
   const runs: JoinsRun[] = []
   try {
-    process.env['BENCH_DATABASE_URL'] = await database.create(SETUP)
+    const [bySub, byTenant] = [await database.create(setup('sub')), await database.create(setup('tenant'))]
     for (let round = 0; round < rounds; round++)
       for (const each of CASES) {
+        process.env['BENCH_DATABASE_URL'] = each === 'tenant' ? byTenant : bySub
         const run = await runOnce(each, quick ? 500 : 5_000)
         runs.push(run)
         console.error(
@@ -68,8 +70,8 @@ async function runOnce(which: JoinsCase, count: number): Promise<JoinsRun> {
     const joins = Array.from({ length: count }, (_, n) => {
       const user = which === 'same' ? 0 : n
       return {
-        topic: `room ${user}`,
-        token: signToken({ role: 'authenticated', sub: `user ${user}`, email: `user${user}@example.org` }, SECRET),
+        topic: `room ${which === 'tenant' ? 0 : user}`,
+        token: signToken({ role: 'authenticated', sub: `user ${user}`, email: `user${user}@example.org`, tenant: 'user 0' }, SECRET),
       }
     })
     const job: JoinsJob = { port: ready.port, joins, publicToken: ready.apiKey }
