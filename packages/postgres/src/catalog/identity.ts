@@ -29,8 +29,7 @@ export class Identities {
   }
 
   of(role: string, claims: Claims, use: ClaimsUse): CheckIdentity {
-    const whole = JSON.stringify(claims)
-    const text = use === 'all' || !isPlain(whole) ? whole : JSON.stringify(projected(claims, use))
+    const text = claimsText(claims, JSON.stringify(claims), use)
     const key = `${role}\n${text}`
     const known = this.#known.get(key)?.deref()
     if (known !== undefined) return known
@@ -39,6 +38,11 @@ export class Identities {
     this.#collected.register(identity, key)
     return identity
   }
+}
+
+/** As JSON, without those that are not used. `whole`: the JSON of all of them. */
+export function claimsText(claims: Claims, whole: string, use: ClaimsUse): string {
+  return use === 'all' || !isPlain(whole) ? whole : JSON.stringify(projected(claims, use))
 }
 
 /**

@@ -32,6 +32,9 @@ export interface PolicyAnswer {
 
 export const FUNCTION_NAME = 'pg_temp.tidewire_authorize'
 
+/** Prepared, since planning it takes longer than several questions. */
+export const VERSION_STATEMENT = 'tidewire_policies'
+
 /** The settings that policies read, by the fields of the question that they hold. */
 const SETTINGS = {
   topic: 'realtime.topic',
@@ -169,11 +172,15 @@ begin
 end
 $function$`
 
-/** One round trip: the transaction, its time limit, the position in the log, the versions of the roles, the questions, and the end of it all. */
-export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {
+/**
+ * One round trip: the transaction, its time limit, the position in the log, the versions of the roles, the questions, then the
+ * version of the policies, if that is asked for, and the end of it all.
+ */
+export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes, comparesVersion: boolean): string {
   const roles = ROLE_VERSIONS.replace('$roles', () => literalOf(JSON.stringify(rolesOf(questions))))
   const literal = literalOf(JSON.stringify(questions, [...FIELDS, 'command']))
-  return `begin; set local statement_timeout = ${timeoutMs}; select ${FLUSHED_POSITION} as position; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+  const version = comparesVersion ? `; execute ${VERSION_STATEMENT}` : ''
+  return `begin; set local statement_timeout = ${timeoutMs}; select ${FLUSHED_POSITION} as position; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs})${version}; rollback`
 }
 
 /** Each once. */

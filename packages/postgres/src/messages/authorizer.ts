@@ -8,12 +8,13 @@ import {
   CREATE_FUNCTION,
   FUNCTION_NAME,
   rolesOf,
-  wellFormed,
+  VERSION_STATEMENT,
   type BatchTimes,
   type Command,
   type PolicyAnswer,
-  type PolicyQuestion,
 } from './authorization-sql.ts'
+import { questionOf, type Asked } from './asked-question.ts'
+import { KnownPolicies, type JoinPolicies } from './join-policies.ts'
 import { clusterOf, positionOf } from './join-position.ts'
 
 /** A session of its own for a transaction; the pools of `pg` give it. */
@@ -26,6 +27,8 @@ export interface PolicySession {
 export interface AuthorizerOptions {
   /** Runs `work` on a session that is used for nothing else meanwhile; rejects when none can be had. */
   withSession<T>(work: (session: PolicySession) => Promise<T>): Promise<T>
+  /** What the SELECT policies read; `null`: perhaps anything. */
+  loadPolicies(): Promise<JoinPolicies | null>
   readonly runtime: FeedRuntime
   /** How many sessions `withSession` has; one of them at least is left to others where there are three. Default 3. */
   readonly sessions?: number
@@ -34,18 +37,20 @@ export interface AuthorizerOptions {
 /**
  * Decides private channels by the policies on `realtime.messages`: a row per extension is tried as the role of the token,
  * and rolled back. Selecting it is the right to receive, inserting it the right to send. An answer is never used for a
- * question that came after its batch began, so a changed policy counts from the next question on.
+ * question that came after its batch began, so a changed policy counts from the next question on. Identities that the SELECT
+ * policies cannot distinguish share a question. What INSERT depends on as well (triggers, constraints) is not analysed.
  */
 export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   const { sessions = 3, runtime } = options
+  const known = new KnownPolicies(() => options.loadPolicies(), runtime)
   const queue = new AuthorizationQueue<Asked, Answer>({
     runtime,
     lanes: Math.max(1, Math.floor((sessions - 1) / 2)),
-    ask: (questions, times) => askBatch(options, questions, times),
+    ask: (questions, times) => askBatch({ ...options, known }, questions, times),
     timedOut: (wasAsked) => ({ error: wasAsked ? NO_ANSWER : NO_SESSION }),
   })
   const ask = async (request: AuthorizationRequest, command: Command): Promise<Authorization> => {
-    const question = questionOf(request, command)
+    const question = questionOf(request, command, command === 'read' ? known.current() : null)
     if ([question.topic, question.role, question.sub].some((text) => text.includes('\0')))
       return {
         ok: true,
@@ -53,15 +58,17 @@ export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
         detail: 'the topic, the role or the sub of the token holds a NUL character, which Postgres does not take',
       }
     const asker = request.asker ?? { origin: `${question.role} ${question.claims}`, isWaiting: () => true }
-    return authorizationOf(await queue.ask(question, asker), command, request)
+    const answer = await queue.ask(question, asker)
+    return authorizationOf(answer === STALE ? await queue.ask(questionOf(request, command, null), asker) : answer, command, request)
   }
   return { read: (request) => ask(request, 'read'), write: (request) => ask(request, 'write') }
 }
 
-type Asked = PolicyQuestion & { readonly key: string }
+/** The policies have changed since the question was found equal to others. */
+const STALE = 'stale'
 
 /** `error`: the database gave no answer. */
-type Answer = PositionedAnswer | { readonly error: unknown }
+type Answer = PositionedAnswer | { readonly error: unknown } | typeof STALE
 
 /** `position`: where the log was before the first question of the batch. */
 type PositionedAnswer = PolicyAnswer & { readonly position: JoinPosition | null }
@@ -70,35 +77,12 @@ const NOTHING = { broadcast: false, presence: false } as const
 const NO_SESSION = { code: 'pool-timeout' }
 const NO_ANSWER = { code: 'no-answer' }
 
-/** Claims and headers stay the same objects for as long as a token, or a socket, lasts. */
-const texts = new WeakMap<object, string>()
+/** What batches share. */
+type Batches = Pick<AuthorizerOptions, 'withSession' | 'runtime'> & { readonly known: KnownPolicies }
 
-function jsonOf(value: object): string {
-  let text = texts.get(value)
-  if (text === undefined) texts.set(value, (text = JSON.stringify(value)))
-  return text
-}
-
-export function questionOf({ subTopic, identity }: Pick<AuthorizationRequest, 'subTopic' | 'identity'>, command: Command): Asked {
-  const topic = wellFormed(subTopic)
-  const role = wellFormed(identity.role)
-  const claims = jsonOf(identity.claims)
-  const headers = jsonOf(identity.headers)
-  const { sub } = identity.claims
-  return {
-    key: `${command}\0${role}\0${topic}\0${headers}\0${claims}`,
-    topic,
-    role,
-    claims,
-    sub: typeof sub === 'string' ? wellFormed(sub) : '',
-    headers,
-    command,
-  }
-}
-
-async function askBatch(options: AuthorizerOptions, questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]> {
+async function askBatch(batches: Batches, questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]> {
   try {
-    return await options.withSession((session) => new PolicyBatch(session, options.runtime, times).ask(questions))
+    return await batches.withSession((session) => new PolicyBatch(session, batches, times).ask(questions))
   } catch (error) {
     const code = codeOf(error)
     // Sessions are busy with other things, or the cancellation met no question. The askers wait on.
@@ -111,16 +95,21 @@ async function askBatch(options: AuthorizerOptions, questions: readonly Asked[],
 /** Of each session that has the function, by role, its version before the session planned for it. */
 const plannedRoles = new WeakMap<PolicySession, Map<string, string>>()
 
+/** Of each session that has it, what its statement for the version of the policies was prepared for. */
+const preparedFor = new WeakMap<PolicySession, JoinPolicies>()
+
 /** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
 const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
 
 class PolicyBatch {
   readonly #session: PolicySession
+  readonly #known: KnownPolicies
   readonly #runtime: FeedRuntime
   readonly #times: BatchTimes
 
-  constructor(session: PolicySession, runtime: FeedRuntime, times: BatchTimes) {
+  constructor(session: PolicySession, { known, runtime }: Batches, times: BatchTimes) {
     this.#session = session
+    this.#known = known
     this.#runtime = runtime
     this.#times = times
   }
@@ -146,9 +135,10 @@ class PolicyBatch {
       if (!isPolicyFault(code)) throw error
       if (code === UNDEFINED_FUNCTION && (error as Error).message.includes(FUNCTION_NAME)) {
         plannedRoles.delete(this.#session)
+        preparedFor.delete(this.#session)
         return this.ask(questions)
       }
-      if (questions.length === 1) return [{ kind: 'answered', answer: { error } }]
+      if (questions.length === 1) return [{ kind: 'answered', answer: questions[0]!.policies === null ? { error } : STALE }]
       const middle = questions.length >> 1
       return [...(await this.ask(questions.slice(0, middle))), ...(await this.ask(questions.slice(middle)))]
     }
@@ -157,15 +147,34 @@ class PolicyBatch {
   }
 
   /** `null`: they may have been given by plans for roles as they were before. */
-  async #answers(questions: readonly Asked[]): Promise<readonly PositionedAnswer[] | null> {
+  async #answers(questions: readonly Asked[]): Promise<readonly Answer[] | null> {
+    const policies = questions.some((question) => question.policies !== null) ? this.#known.current() : null
+    if (policies !== null) await this.#prepareVersion(policies)
     const cluster = await clusterOf(this.#session, (text) => this.#query(text))
-    const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly unknown[] }[]
+    const results = (await this.#query(batchSql(questions, this.#times, policies !== null))) as readonly {
+      readonly rows: readonly unknown[]
+    }[]
     const [at] = results[2]!.rows as readonly { readonly position: string | null }[]
     const versions = results[3]!.rows as readonly { readonly version: string }[]
     if (this.#isPlannedOtherwise(rolesOf(questions), versions)) return null
     // One object for all of them.
     const position = positionOf(cluster, at!.position)
-    return (results[4]!.rows as readonly PolicyAnswer[]).map((answer) => ({ ...answer, position }))
+    const [compared] = (policies === null ? [] : results[5]!.rows) as readonly { readonly version: string | null }[]
+    const holds = policies !== null && policies.version === compared!.version
+    if (policies !== null && !holds) this.#known.forget(policies)
+    return (results[4]!.rows as readonly PolicyAnswer[]).map((answer, n) => {
+      const keyedBy = questions[n]!.policies
+      return keyedBy === null || (holds && keyedBy === policies) ? { ...answer, position } : STALE
+    })
+  }
+
+  async #prepareVersion(policies: JoinPolicies): Promise<void> {
+    const former = preparedFor.get(this.#session)
+    if (former === policies) return
+    preparedFor.delete(this.#session)
+    if (former !== undefined) await this.#query(`deallocate ${VERSION_STATEMENT}`)
+    await this.#query(`prepare ${VERSION_STATEMENT} as select ${policies.versionSql} as version`)
+    preparedFor.set(this.#session, policies)
   }
 
   /**
@@ -198,12 +207,15 @@ class PolicyBatch {
   }
 }
 
-function outcomeOf(answer: PositionedAnswer | undefined): Outcome<Answer> {
+function outcomeOf(answer: Answer | undefined): Outcome<Answer> {
   if (answer === undefined) return { kind: 'not-asked' }
+  if (answer === STALE || 'error' in answer) return { kind: 'answered', answer }
   return { kind: answer.state === QUERY_CANCELED ? 'slow' : 'answered', answer }
 }
 
 function authorizationOf(answer: Answer, command: Command, request: AuthorizationRequest): Authorization {
+  // A question that shares nothing is never stale.
+  if (answer === STALE) return { ok: false, reason: databaseReason(NO_ANSWER) }
   if ('error' in answer) return { ok: false, reason: databaseReason(answer.error) }
   const { role } = request.identity
   const refusal = roleRefusal({ name: role, exists: answer.refused_role !== 'missing', allowed: answer.refused_role === null })

@@ -2,7 +2,7 @@ import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import { ownerColumn, type PolicyTree } from '../../catalog/owner-column.ts'
 import type { CatalogColumn, PublishedTable, CatalogRole, CatalogTable, TableRole } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
-import { PolicyReader } from './policy-reader.ts'
+import { PolicyReader, type SecuredTable } from './policy-reader.ts'
 import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
 import { loadPolicyVersions } from './policy-version.ts'
 
@@ -151,13 +151,18 @@ export async function loadTableEntries(
   return entries
 }
 
+/** The tables as far as their SELECT policies go. */
+export function loadSecuredTables(session: Queryable, oids: readonly number[], roles: readonly string[]): Promise<readonly SecuredTable[]> {
+  return tableRows(session, oids, roles)
+}
+
 async function tableRows(session: Queryable, oids: readonly number[], roles: readonly string[]): Promise<TableRow[]> {
   return (await session.query(TABLES_SQL, [oids, roles])).rows as TableRow[]
 }
 
 async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<CatalogTable> {
   const { policies, ...facts } = row
-  const reader = new PolicyReader(session, tableRows)
+  const reader = new PolicyReader(session, loadSecuredTables)
   await reader.read(row)
   const { claims, reach } = reader
   const names = row.roles.map(({ name }) => name)

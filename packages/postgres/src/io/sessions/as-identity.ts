@@ -1,7 +1,7 @@
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
 import { settingsOf } from '../../messages/authorization-sql.ts'
-import { questionOf } from '../../messages/authorizer.ts'
+import { questionOf } from '../../messages/asked-question.ts'
 
 /** How long each statement of an explanation may take. */
 const TIMEOUT_MS = 3_000
@@ -15,7 +15,7 @@ export interface IdentitySettings {
 
 /** As the authorizer sets it. */
 export function authorizerSettings(identity: Identity, topic: string): IdentitySettings {
-  return { role: identity.role, settings: settingsOf(questionOf({ subTopic: topic, identity }, 'read')) }
+  return { role: identity.role, settings: settingsOf(questionOf({ subTopic: topic, identity }, 'read', null)) }
 }
 
 /**

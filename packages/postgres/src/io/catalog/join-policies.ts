@@ -1,0 +1,52 @@
+import type { Queryable } from '../../catalog/queryable.ts'
+import type { PolicyReach } from '../../catalog/catalog-table.ts'
+import type { JoinPolicies } from '../../messages/join-policies.ts'
+import { loadSecuredTables } from './feed-catalog.ts'
+import { PolicyReader } from './policy-reader.ts'
+import { policyVersionSql } from './policy-version.ts'
+
+const TIMEOUT_MS = 5_000
+
+/** Reads what the SELECT policies of `realtime.messages` read, in one state of the catalog; `null`: perhaps anything. */
+export async function loadJoinPolicies(session: Queryable): Promise<JoinPolicies | null> {
+  try {
+    await session.query('begin isolation level repeatable read read only')
+    await session.query(`set local statement_timeout = ${TIMEOUT_MS}`)
+    return await read(session)
+  } finally {
+    await session.query('rollback')
+  }
+}
+
+async function read(session: Queryable): Promise<JoinPolicies | null> {
+  const { rows } = await session.query(ROOT_SQL)
+  const [root] = rows as readonly { readonly oid: number; readonly elsewhere: boolean }[]
+  if (root === undefined || root.elsewhere) return null
+  const reader = new PolicyReader(session, loadSecuredTables)
+  for (const table of await loadSecuredTables(session, [root.oid], [])) await reader.read(table)
+  const { claims, reach } = reader
+  if (claims === 'all') return null
+  const versionSql = joinVersionSql(reach)
+  const versions = await session.query(`select ${versionSql} as version`)
+  const { version } = versions.rows[0] as { readonly version: string }
+  return { claims, version, versionSql }
+}
+
+/**
+ * Whether names in the body of a function may mean something else than what is built in: by the search path, by a cast of texts, or
+ * by an operator for two values of one type, which goes before that for a key.
+ */
+const ELSEWHERE = `(pg_catalog.current_setting('search_path') operator(pg_catalog.~*) 'pg_catalog'
+  or exists (select from pg_catalog.pg_cast where oid >= 16384 and castsource in (25, 114, 3802) and casttarget < 16384)
+  or exists (select from pg_catalog.pg_operator where oid >= 16384 and oprname = '->>'))`
+
+const ROOT = `from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass('realtime.messages') and c.relkind in ('r', 'p')`
+
+const ROOT_SQL = `select c.oid::int8::float8 as oid, ${ELSEWHERE} as elsewhere ${ROOT}`
+
+/** The questions name this one table, and so find another after renaming; policies know the others by oid. */
+function joinVersionSql({ tables, functions }: PolicyReach): string {
+  const oids = (of: readonly number[]): string => `'{${of.join()}}'::pg_catalog.oid[]`
+  return `pg_catalog.concat_ws('|', ${ELSEWHERE}, (select c.oid::text || ':' || c.xmin::text ${ROOT}),
+    ${policyVersionSql({ tables: oids(tables), functions: oids(functions), role: `''` })})`
+}
