@@ -267,7 +267,7 @@ export class ClusterPlay {
     return [
       `${this.clients.length} clients and ${this.stock.length} unmodified ones, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
       `${this.#writtenAt.length} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
-      `${this.#stored} messages from SQL, ${sum(({ stored }) => stored.received)} received, ${sum(({ stored }) => stored.repeated)} again from a node that caught up`,
+      `${this.#stored} messages from SQL, ${sum(({ stored }) => stored.received)} received`,
       ...this.losses.summary,
     ].join('\n')
   }

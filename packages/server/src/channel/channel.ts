@@ -224,6 +224,8 @@ export class Channel implements JoinedChannel {
       case 'ask-read':
       case 'ask-write':
         return this.#ask(effect)
+      case 'join-at':
+        return this.#membership.joinAt(effect.position)
       case 'attach': {
         const ready = this.#membership.attach()
         if (ready === null) return this.#step({ type: 'attached' })

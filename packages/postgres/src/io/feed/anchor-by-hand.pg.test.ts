@@ -69,7 +69,7 @@ describe('an anchor', () => {
   test('that is dropped: rows and messages that came through the old copy do not come again with the new one', async () => {
     const messages: (string | undefined)[] = []
     // It notices late, and reads its copy of the old anchor meanwhile.
-    const late = node({ checkIntervalMs: 2_000, onRow: (change) => messages.push(storedMessage(change)?.event) })
+    const late = node({ checkIntervalMs: 2_000, onRow: (change, log) => messages.push(storedMessage(change, log)?.event) })
     const channel = await join(null, late)
     const { name } = await theAnchor()
     await expect.poll(async () => (await it.sql.query('select pg_drop_replication_slot($1)', [name]).catch(() => null)) !== null).toBe(true)

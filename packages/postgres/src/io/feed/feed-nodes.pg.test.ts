@@ -120,7 +120,7 @@ describe('several nodes', () => {
     const ids: Record<string, (string | undefined)[]> = { first: [], second: [] }
     const otherPublications = [{ name: 'messages', tables: [{ schema: 'realtime', name: 'messages' }], viaRoot: true }]
     const start = (name: string): PostgresFeed =>
-      node({ slotBase: 'tidewire', otherPublications, onRow: (change) => ids[name]!.push(storedMessage(change)?.event) })
+      node({ slotBase: 'tidewire', otherPublications, onRow: (change, log) => ids[name]!.push(storedMessage(change, log)?.event) })
     await it.feed.close()
     const send = (event: string): Promise<unknown> =>
       it.sql.query(`insert into realtime.messages (topic, extension, event, payload, private) values ('t', 'broadcast', $1, '{}', false)`, [

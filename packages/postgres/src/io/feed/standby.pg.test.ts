@@ -2,10 +2,12 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { JoinPosition } from '@tidewire/server'
 import { copyAsStandby, makeStandby, TcpProxy } from '@tidewire/testkit'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asRole, TestChannel } from '../../../test/feed.ts'
+import { clusterOf, FLUSHED_POSITION, positionOf as joinPositionOf } from '../../messages/join-position.ts'
 import { storedMessage } from '../../messages/stored-message.ts'
 import type { ChangeSourceStatus } from '../../replication/source/change-source.ts'
 import { startEmbeddedPostgres } from '../embedded/embedded-postgres.ts'
@@ -87,7 +89,7 @@ function node(options: Partial<PostgresFeedOptions> = {}): Node {
     otherPublications: MESSAGES,
     ...{ checkIntervalMs: 50, advanceIntervalMs: 100, positionIntervalMs: 100, hasRelay: true },
     onStatus: (status) => statuses.push(status),
-    onRow: (change) => messages.push(storedMessage(change)?.event),
+    onRow: (change, log) => messages.push(storedMessage(change, log)?.event),
     ...options,
   })
   feeds.push(feed)
@@ -120,6 +122,13 @@ async function send(sql: pg.Client, event: string): Promise<void> {
   await sql.query(`insert into realtime.messages (topic, extension, event, payload, private) values ('t', 'broadcast', $1, '{}', false)`, [
     event,
   ])
+}
+
+/** Where its log is, as it is read with the policies of private channels. */
+async function positionAt(sql: pg.Client): Promise<JoinPosition | null> {
+  const cluster = await clusterOf(sql, (text) => sql.query(text))
+  const { rows } = await sql.query<{ position: string | null }>(`select ${FLUSHED_POSITION} as position`)
+  return joinPositionOf(cluster, rows[0]!.position)
 }
 
 /** Until the standby has what the primary has written. */
@@ -227,9 +236,17 @@ describe('a standby is promoted', () => {
     await join_(first)
     await send(old, 'old')
     await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old'])
+    const before = await positionAt(old)
+    expect(before!.log).toBe(first.feed.source.log)
+    expect(await positionAt(next)).toBeNull()
     await failOver()
     await next.query('select pg_promote()')
     await expect.poll(() => first.feed.source.status.kind, { timeout: 20_000 }).toBe('streaming')
+    // A channel that joined on the old timeline is further than this, and gets what comes all the same: it is another log (rule R5).
+    const after = await positionAt(next)
+    expect(after!.lsn).toBeLessThan(before!.lsn)
+    expect(after!.log).not.toBe(before!.log)
+    expect(first.feed.source.log).toBe(after!.log)
     await send(next, 'new')
     await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old', 'new'])
   })

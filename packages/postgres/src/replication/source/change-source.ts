@@ -55,6 +55,10 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     return this.#machine.state.progress.epoch
   }
 
+  get log(): string | null {
+    return this.#machine.state.progress.log
+  }
+
   get status(): ChangeSourceStatus {
     return this.#status
   }
