@@ -62,7 +62,7 @@ describe('new rows under policies', () => {
 
   test('audiences of one identity are one question, and each gets its own rows', async () => {
     const checks = new FakeChecks()
-    const [first, second] = [audience(table, 'me'), audience(table, 'me', { key: 'filtered' })]
+    const [first, second] = [audience(table, 'me'), audience(table, 'me')]
     const identity = first.identity
     const decision = await run(
       [

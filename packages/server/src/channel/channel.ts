@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
+import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Transition, type Version } from '@tidewire/protocol'
 import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -52,10 +52,14 @@ export class Channel implements JoinedChannel {
   readonly connection: ChannelConnection
   readonly services: Services
   readonly #options: ChannelOptions
-  readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect>(
+  static readonly #performOn = (effect: ChannelEffect, channel: Channel): void => channel.#perform(effect)
+  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): Transition<ChannelState, ChannelEffect> =>
+    channelTransition(state, event, channel.#transitionOptions())
+  readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect, Channel>(
     initialChannel,
-    (state, event) => channelTransition(state, event, this.#transitionOptions()),
-    (effect) => this.#perform(effect),
+    Channel.#transitionOf,
+    Channel.#performOn,
+    this,
   )
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership

@@ -8,6 +8,7 @@ import {
   subTopicOf,
   type ClientFrame,
   type Ref,
+  type Transition,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
@@ -67,10 +68,17 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly #channels = new Map<string, Channel>()
   /** Frames that came after the end. */
   #lateFrames = 0
-  readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect>(
+  static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
+  static readonly #transitionOf = (
+    state: ConnectionState,
+    event: ConnectionEvent,
+    connection: Connection,
+  ): Transition<ConnectionState, ConnectionEffect> => connectionTransition(state, event, connection.#limits)
+  readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect, Connection>(
     initialConnection,
-    (state, event) => connectionTransition(state, event, this.#limits),
-    (effect) => this.#perform(effect),
+    Connection.#transitionOf,
+    Connection.#performOn,
+    this,
   )
   #heard = true
 
