@@ -248,7 +248,9 @@ export class Channel implements JoinedChannel {
       case 'change-identity':
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
-        return this.#resume()
+        while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
+          this.#handle(this.#waiting.take()!)
+        return
       case 'refuse-waiting':
         for (const frame of this.#waiting.takeAll()) {
           if (frame.event === 'broadcast' || frame.event === 'presence') refuse(this, frame.ref, 'authorization-unavailable', effect.reason)
@@ -291,11 +293,6 @@ export class Channel implements JoinedChannel {
     presenceEnds(this)
     this.#membership.close()
     this.services.observer.left(this.connection.id, topic.name, this.request.private)
-  }
-
-  #resume(): void {
-    while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
-      this.#handle(this.#waiting.take()!)
   }
 }
 
