@@ -1,13 +1,15 @@
 import {
   ADMIN_TOPIC,
   CloseCode,
-  decodeClientFrame,
   encodeTextMessage,
   Machine,
+  payloadBytes,
   PHOENIX_TOPIC,
   subTopicOf,
   type ClientFrame,
+  type Decoded,
   type Ref,
+  type Undecodable,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
@@ -27,6 +29,7 @@ import {
   type ConnectionState,
 } from './connection-state.ts'
 import { checkJoin, type JoinRefusal } from './join-check.ts'
+import { FrameReader } from './frame-reader.ts'
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
@@ -60,6 +63,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   lastHeartbeatAt: number | null = null
   framesReceived = 0
   readonly #transport: Transport
+  readonly #reader: FrameReader
   readonly #services: Services
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
@@ -88,6 +92,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#limits = limits
     this.rates = new ConnectionRates(services.limits, services.runtime)
     this.output = new SocketOutput(transport, limits.backlog, services.runtime, this)
+    this.#reader = new FrameReader(this, transport, services, limits.frame)
   }
 
   get channelCount(): number {
@@ -123,13 +128,19 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (this.#machine.state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
     this.framesReceived++
-    const { observer, fanOutTimes } = this.#services
-    observer.received(data.length)
-    fanOutTimes.frameBegins()
-    const frame = decodeClientFrame(this.version, data, binary, this.#limits.frame)
+    this.#services.observer.received(data.length)
+    this.#reader.read(data, binary)
+  }
+
+  /** To be called while a large message comes. Its rest is read once there is room for it. */
+  awaitRoom(): void {
+    this.#reader.awaitRoom()
+  }
+
+  /** A frame that was read, in order. */
+  take(frame: Decoded<ClientFrame>): void {
     if (frame.ok) this.#dispatch(frame.value)
     else this.#refuseFrame(frame)
-    fanOutTimes.frameEnds()
   }
 
   /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
@@ -192,10 +203,13 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
-    this.output.end()
-    this.#step({ type: 'transport-closed' })
-    this.#host.closed(this)
-    this.#services.observer.disconnected(this.id, code)
+    // What the client sent before it closed counts.
+    this.#reader.atEnd(() => {
+      this.output.end()
+      this.#step({ type: 'transport-closed' })
+      this.#host.closed(this)
+      this.#services.observer.disconnected(this.id, code)
+    })
   }
 
   #dispatch(frame: ClientFrame): void {
@@ -232,11 +246,13 @@ export class Connection implements ChannelConnection, AdminPeer {
       if (join.code === 'too-many-joins') this.closeForJoins()
       return
     }
+    const isLarge = join.request.postgresChanges.length > LARGE_JOIN || payloadBytes(frame.payload) > LARGE_JOIN_BYTES
     const channel = new Channel(this, this.#services, {
       subTopic,
       joinRef,
       ref,
       request: join.request,
+      isLarge,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
       onRejoin: (joined, again, waiting) => {
@@ -247,7 +263,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    if (join.request.postgresChanges.length <= LARGE_JOIN) return channel.join()
+    if (!isLarge) return channel.join()
     this.#services.runtime.endOfTurn(() => {
       if (!channel.closed) channel.join()
     })
@@ -270,7 +286,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   /** Answers a frame that cannot be read: on its ref where that could be read, else by a `system` message (rule X2). */
-  #refuseFrame(fault: Extract<ReturnType<typeof decodeClientFrame>, { ok: false }>): void {
+  #refuseFrame(fault: Undecodable): void {
     this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
     if (!this.rates.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')
     if (fault.envelope !== undefined && fault.envelope.ref !== null) {
@@ -322,8 +338,9 @@ export class Connection implements ChannelConnection, AdminPeer {
 
 const NO_CLAIMS: Claims = {}
 
-/** To read more entries than this takes a turn of its own. */
+/** To read more entries of row changes, or more bytes, takes turns of its own. */
 const LARGE_JOIN = 100
+const LARGE_JOIN_BYTES = 16_384
 
 /** More than a client has under way that does not know yet that it is closed. */
 const MAX_LATE_FRAMES = 1_000

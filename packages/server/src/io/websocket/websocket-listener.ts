@@ -92,6 +92,8 @@ function followUnfinished(socket: Duplex, connection: Connection, unfinished: Un
     if (progress.unfinishedBytes <= chunk.length) chunks.clear()
     else chunks.add(chunk)
     messages.received(progress.unfinishedBytes, chunk.length)
+    // Small messages end with the next chunk.
+    if (progress.unfinishedBytes > chunk.length) connection.awaitRoom()
   })
   socket.once('close', () => {
     messages.closed()
@@ -107,6 +109,8 @@ function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
     // Bytes that this process holds back do not count against the receiver.
     backlogBytes: () => socket.writableLength - writer.heldBytes,
     ...takenBytesOf(socket),
+    pause: () => webSocket.pause(),
+    resume: () => webSocket.resume(),
     close: (code, reason) => webSocket.close(code, reason),
     terminate: () => webSocket.terminate(),
     address: () => (socket as Socket).remoteAddress ?? null,
