@@ -1,9 +1,10 @@
 /**
  * Changes one operator, constant, condition or statement of a source file at a time, runs the tests, and lists the changes
- * that no test noticed. The file is written and put back; nothing else may use the folder meanwhile.
+ * that no test noticed. The file is written and put back, also at SIGINT and SIGTERM; nothing else may use the folder meanwhile.
  * Usage: tsx scripts/mutate.ts [--every N] [--tests PATH…] FILE…   (tests: by default those beside each file)
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -97,14 +98,16 @@ function isNode(value: unknown): value is Node {
   return typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
 }
 
-/** A change may make a loop endless, so each run is a process of its own, with a deadline. */
-function notices(tests: readonly string[]): boolean {
+/** A change may make a loop endless, so each run is a process of its own, with a deadline; its workers are threads, which end with it. */
+async function notices(tests: readonly string[], signal: AbortSignal): Promise<boolean> {
   const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
-  const args = [vitest, 'run', '--project', 'node', '--bail', '1', '--reporter', 'dot', ...tests]
-  return spawnSync(process.execPath, args, { stdio: 'ignore', timeout: DEADLINE_MS, killSignal: 'SIGKILL' }).status !== 0
+  const args = [vitest, 'run', '--project', 'node', '--pool', 'threads', '--bail', '1', '--reporter', 'dot', ...tests]
+  const run = spawn(process.execPath, args, { stdio: 'ignore', timeout: DEADLINE_MS, killSignal: 'SIGKILL', signal })
+  const [code] = (await once(run, 'exit')) as [number | null]
+  return code !== 0
 }
 
-function main(): number {
+async function main(signal: AbortSignal): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { every: { type: 'string', default: '1' }, tests: { type: 'string', multiple: true, default: [] } },
@@ -113,12 +116,12 @@ function main(): number {
   for (const path of positionals) {
     const tests = values.tests.length > 0 ? values.tests : [dirname(path)]
     const text = readFileSync(path, 'utf8')
-    if (notices(tests)) throw new Error(`the tests of ${path} fail without any change`)
+    if (await notices(tests, signal)) throw new Error(`the tests of ${path} fail without any change`)
     try {
       for (const { start, end, text: instead } of mutantsOf(text, path).filter((_, at) => at % Number(values.every) === 0)) {
         writeFileSync(path, text.slice(0, start) + instead + text.slice(end))
         tried++
-        if (notices(tests)) continue
+        if (await notices(tests, signal)) continue
         survived++
         const line = text.slice(0, start).split('\n').length
         process.stdout.write(`${path}:${line}: ${JSON.stringify(text.slice(start, end).slice(0, 100))} → ${JSON.stringify(instead)}\n`)
@@ -131,4 +134,11 @@ function main(): number {
   return survived === 0 ? 0 : 1
 }
 
-if (process.argv[1]?.endsWith('mutate.ts')) process.exitCode = main()
+if (process.argv[1]?.endsWith('mutate.ts')) {
+  const ended = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ended.abort())
+  process.exitCode = await main(ended.signal).catch((error: unknown) => {
+    if (!ended.signal.aborted) throw error
+    return 130
+  })
+}

@@ -73,9 +73,9 @@ export function change(table: Table, xid: number, row: { readonly old?: readonly
 /** An audience of one channel. `sub`: whose policies decide; `null`: none do. */
 export function audience(table: CatalogTable, sub: string | null, rest: Partial<Audience> = {}): Audience {
   const role = rest.role ?? 'user'
-  const identity = sub === null ? null : { key: `${role} ${sub}`, role, claims: JSON.stringify({ sub }) }
+  const identity = sub === null ? null : { key: `${role} ${sub}`, id: 0, role, claims: JSON.stringify({ sub }) }
   const made: Audience = {
-    ...{ key: `${table.oid} ${sub}`, table, role, identity, event: '*', filters: [], authorizesDeletes: false, fault: null, owner: null },
+    ...{ table, role, identity, event: '*', filters: [], authorizesDeletes: false, fault: null, owner: null },
     ...{ indexKey: null, members: new Set(), ...rest },
   }
   const request = {

@@ -10,7 +10,7 @@ import {
   type ChannelState,
   type SubscribeStatus,
 } from './channel-state.ts'
-import { deliverBroadcast, deliverChange, deliverPresence, readChange } from '../listen/delivery.ts'
+import { Delivery } from '../listen/delivery.ts'
 import { joinPayload, joinTimeoutMs } from './join.ts'
 import { Listeners, type Binding } from '../listen/listeners.ts'
 import { singleTimer } from '../timer.ts'
@@ -20,7 +20,7 @@ import { Pushes, type Push } from './pushes.ts'
 import { Readiness } from './readiness.ts'
 import { Recovery } from './recovery.ts'
 import { refusal } from './refusal.ts'
-import { Validation, type Schemas } from '../listen/schema.ts'
+import type { Schemas } from '../listen/schema.ts'
 
 /** A channel on the wire: its joins, its pushes, and its incoming messages. `RealtimeChannel` is its public face. */
 export class Membership implements HostedChannel {
@@ -40,8 +40,8 @@ export class Membership implements HostedChannel {
 
   readonly #pushes: Pushes
   readonly #readiness = new Readiness(this)
-  readonly #validation = new Validation()
   readonly #recovery = new Recovery((rejoin) => this.listeners.emit('rejoin', rejoin.recovered ? '' : 'gap', rejoin))
+  readonly #delivery = new Delivery(this, this.#recovery)
   readonly #machine: Machine<ChannelState, ChannelEvent, ChannelEffect>
   readonly #joining: ChannelOptions
   #callbacks: SubscribeCallback[] = []
@@ -52,11 +52,12 @@ export class Membership implements HostedChannel {
   #joinToken: string | null = null
 
   constructor(topic: string, config: RealtimeChannelOptions['config'], schemas: Schemas | undefined, host: ChannelHost) {
-    this.schemas = schemas ?? {}
+    // Its prototype is null: the names of events come from strangers.
+    this.schemas = Object.assign(Object.create(null), schemas) as Schemas
     this.topic = topic
     this.config = config
     this.host = host
-    this.listeners = new Listeners((error) => host.report(error))
+    this.listeners = new Listeners(host.report)
     this.#pushes = new Pushes(host, (push) => this.write(push.event, push.payload))
     this.#joining = { retryInMs: host.options.retryInMs, joinTimeoutMs: host.options.timeoutMs }
     const timer = singleTimer(host, () => this.#send({ type: 'timer', isUp: host.isUp, ref: host.nextRef() }))
@@ -185,24 +186,10 @@ export class Membership implements HostedChannel {
         })
       case 'phx_close':
         return this.#onClose()
-      case 'broadcast':
-        return this.#validation.inOrder(() =>
-          deliverBroadcast(this.listeners, payload, this.schemas, (name, fault) =>
-            this.host.report(new RealtimeError('malformed-frame', `A "${name}" broadcast on ${this.topic} was dropped: ${fault}`)),
-          ),
-        )
-      case 'presence_state':
-        return deliverPresence(this.listeners, this.presence.applyState(payload))
-      case 'presence_diff':
-        return deliverPresence(this.listeners, this.presence.applyDiff(payload))
-      case 'postgres_changes': {
-        const change = readChange(payload)
-        if (change === undefined) return
-        this.#recovery.goOnFrom(change.data.position)
-        return deliverChange(this.listeners, change, this.host.options.bigNumbers)
-      }
       case 'system':
         return this.#onSystem(payload)
+      default:
+        return this.#delivery.deliver(message)
     }
   }
 

@@ -15,7 +15,7 @@ export interface ChannelHost extends HttpPort, TimerPort {
   /** Throws when another channel has the topic. */
   attach(channel: HostedChannel): void
   detach(channel: HostedChannel): void
-  report(error: RealtimeError): void
+  readonly report: (error: RealtimeError) => void
   log(kind: string, text: string, data?: unknown): void
   warn(text: string): void
 }

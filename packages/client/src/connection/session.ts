@@ -16,7 +16,7 @@ import { lossError } from './loss.ts'
 import { singleTimer } from '../timer.ts'
 import { resolveOptions, type HeartbeatCallback, type RealtimeClientOptions, type ResolvedOptions } from '../options.ts'
 import type { ChannelHost, HostedChannel } from '../channel/ports.ts'
-import type { Runtime, WebSocketLikeConstructor } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 import { TokenSource, type TokenPort } from './token-source.ts'
 import { Transport, type TransportPort } from './transport.ts'
 
@@ -90,20 +90,8 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     return this.auth.value
   }
 
-  get socketClass(): WebSocketLikeConstructor | Promise<WebSocketLikeConstructor> {
-    return this.given.transport ?? this.runtime.webSocket()
-  }
-
   get url(): string {
     return socketUrl(this.endPoint, this.options.params)
-  }
-
-  probe(): Promise<number | null> {
-    const { timeoutMs } = this.options
-    return this.runtime.http({ url: this.url.replace(/^ws/i, 'http'), timeoutMs }, this.given.fetch).then(
-      ({ status }) => status,
-      () => null,
-    )
   }
 
   setTimer(run: () => void, afterMs: number): TimerHandle {
@@ -129,7 +117,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     else this.log('channel', text)
   }
 
-  report(error: RealtimeError): void {
+  readonly report = (error: RealtimeError): void => {
     this.log('error', error.message, error.cause)
     this.runtime.report(error)
   }
@@ -205,7 +193,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.#connection.send(event)
     const { state } = this
     const { kind } = state
-    if (kind !== before) for (const callback of this.stateListeners) this.#call('state', () => callback(state))
+    if (kind !== before) for (const callback of this.stateListeners) callSafely('state', () => callback(state), this.report)
     if (this.#isWanted !== this.clock.isRunning) this.#startOrStop()
     if (before === 'closing' && kind !== 'closing')
       for (const resolve of this.#disconnects.splice(0)) resolve(event.type === 'timer' ? 'timeout' : 'ok')
@@ -287,11 +275,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
   }
 
   #heard(...news: Parameters<HeartbeatCallback>): void {
-    this.#call('heartbeat', () => this.heartbeatCallback(...news))
-  }
-
-  #call(what: string, run: () => unknown): void {
-    callSafely(what, run, (error) => this.report(error))
+    callSafely('heartbeat', () => this.heartbeatCallback(...news), this.report)
   }
 
   /** Another part of the application may have refreshed the token; joined channels should not run into the old one's end. */

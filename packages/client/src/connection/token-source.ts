@@ -17,7 +17,7 @@ export interface TokenPort extends TimerPort {
 export class TokenSource {
   readonly #port: TokenPort
   readonly #machine: Machine<TokenState, TokenEvent, TokenEffect>
-  #waiters: Done[] = []
+  readonly #waiters: Done[] = []
 
   constructor(port: TokenPort) {
     this.#port = port
@@ -92,8 +92,6 @@ export class TokenSource {
   }
 
   #answer(error?: RealtimeError): void {
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const done of waiters) done(error)
+    for (const done of this.#waiters.splice(0)) done(error)
   }
 }

@@ -1,20 +1,20 @@
 import { RealtimeError } from '@tidewire/protocol'
 import { addressOf } from './endpoint.ts'
 import { handshakeLoss, type Loss } from './loss.ts'
-import type { WebSocketLike, WebSocketLikeConstructor } from '../runtime.ts'
+import type { RealtimeClientOptions } from '../options.ts'
+import type { Runtime, WebSocketLike } from '../runtime.ts'
 
 /** `readyState` of a WebSocket that is open; those after it are on their way to the end. */
 const OPEN = 1
 
 export interface TransportPort {
   readonly url: string
-  /** The WebSocket to use, or a promise of one that must be loaded first. Throws or rejects when there is none. */
-  readonly socketClass: WebSocketLikeConstructor | Promise<WebSocketLikeConstructor>
+  readonly given: Pick<RealtimeClientOptions, 'transport' | 'fetch'>
+  readonly options: { readonly timeoutMs: number }
+  readonly runtime: Pick<Runtime, 'webSocket' | 'http'>
   /** The socket is open, or it is gone or cannot be made. */
   drive(event: { readonly type: 'opened' } | { readonly type: 'closed'; readonly loss: Loss }): void
   received(data: unknown): void
-  /** The status of the socket's address over HTTP; `null` when nothing answers. Never rejects. */
-  probe(): Promise<number | null>
   log(kind: string, text: string, data?: unknown): void
 }
 
@@ -34,8 +34,9 @@ export class Transport {
   /** At once, unless the WebSocket must be loaded first. */
   async open(): Promise<void> {
     const attempt = ++this.#attempt
+    const { given, runtime } = this.#port
     try {
-      const found = this.#port.socketClass
+      const found = given.transport ?? runtime.webSocket()
       const SocketClass = found instanceof Promise ? await found : found
       if (this.#attempt === attempt) this.#listenTo(new SocketClass(this.#port.url.replace(/^http/i, 'ws')))
     } catch (cause) {
@@ -113,10 +114,19 @@ export class Transport {
     const attempt = this.#attempt
     if (status === undefined && !this.#wasProbed) {
       this.#wasProbed = true
-      status = await this.#port.probe()
+      status = await this.#probe()
     }
     if (this.#attempt !== attempt) return
     const explained = status === undefined ? loss : handshakeLoss(loss, status, addressOf(this.#port.url), !this.#wasOpen)
     this.#port.drive({ type: 'closed', loss: explained })
+  }
+
+  /** The status of the socket's address over HTTP; `null` when nothing answers. Never rejects. */
+  #probe(): Promise<number | null> {
+    const { given, options, runtime, url } = this.#port
+    return runtime.http({ url: url.replace(/^ws/i, 'http'), timeoutMs: options.timeoutMs }, given.fetch).then(
+      ({ status }) => status,
+      () => null,
+    )
   }
 }

@@ -3,7 +3,10 @@ import type { ClaimsUse } from './policy-analysis.ts'
 
 /** The identity that a check is made for: all users that the policies of a table cannot distinguish. */
 export interface CheckIdentity {
+  /** Equal for equal identities, also after all had forgotten one. */
   readonly key: string
+  /** Of this object alone. */
+  readonly id: number
   readonly role: string
   /** JSON text for `request.jwt.claims`. */
   readonly claims: string
@@ -15,6 +18,7 @@ export interface CheckIdentity {
  */
 export class Identities {
   readonly #known = new Map<string, WeakRef<CheckIdentity>>()
+  #lastId = 0
   readonly #collected = new FinalizationRegistry<string>((key) => {
     // Meanwhile it may be known again.
     if (this.#known.get(key)?.deref() === undefined) this.#known.delete(key)
@@ -30,7 +34,7 @@ export class Identities {
     const key = `${role}\n${text}`
     const known = this.#known.get(key)?.deref()
     if (known !== undefined) return known
-    const identity = { key, role, claims: text }
+    const identity = { key, id: ++this.#lastId, role, claims: text }
     this.#known.set(key, new WeakRef(identity))
     this.#collected.register(identity, key)
     return identity

@@ -13,14 +13,15 @@ export function forbiddenRoleSql(role: string): string {
  * an SQL expression of its name. It reads rows of the catalog: what `pg_has_role` says may come from a cache that is older than the snapshot.
  */
 export function roleVersionSql(role: string): string {
-  const groups = `with recursive groups (oid) as (
-    select r.oid from pg_catalog.pg_roles r where r.rolname = ${role}
-    union select m.roleid from groups g join pg_catalog.pg_auth_members m on m.member = g.oid)`
-  return `pg_catalog.concat_ws('|',
-    (${groups} select pg_catalog.string_agg(pg_catalog.concat_ws(':', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls), ',' order by r.oid)
-     from pg_catalog.pg_roles r where r.oid = any(array(select g.oid from groups g))),
-    (${groups} select pg_catalog.string_agg(m.xmin::text || m::text, ',' order by m.roleid, m.member, m.grantor)
-     from pg_catalog.pg_auth_members m where m.member = any(array(select g.oid from groups g))))`
+  return `(with recursive groups (oid) as (
+      select r.oid from pg_catalog.pg_roles r where r.rolname = ${role}
+      union select m.roleid from groups g join pg_catalog.pg_auth_members m on m.member = g.oid)
+    select pg_catalog.concat_ws('|',
+      (select pg_catalog.string_agg(pg_catalog.concat_ws(':', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls), ',' order by r.oid)
+       from pg_catalog.pg_roles r where r.oid = any(held.oids)),
+      (select pg_catalog.string_agg(m.xmin::text || m::text, ',' order by m.roleid, m.member, m.grantor)
+       from pg_catalog.pg_auth_members m where m.member = any(held.oids)))
+    from (select array(select g.oid from groups g)) held (oids))`
 }
 
 /** Why tokens may not take the role, for those who may see its name; `null`: they may. */

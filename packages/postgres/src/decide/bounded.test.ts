@@ -13,7 +13,7 @@ function start(): {
   const checks = new FakeChecks()
   const catalog = { insertLsn: () => new Promise(() => {}) } as unknown as CatalogPort
   const runtime = {
-    ...{ uptime: () => 0, random: () => 0, endOfTurn: () => {} },
+    ...{ uptime: () => 0, random: () => 0, endOfTurn: (end: () => void) => void Promise.resolve().then(end) },
     setTimer: (expire: () => void, afterMs: number) => {
       const timer = { afterMs, expire, isCancelled: false }
       timers.push(timer)
@@ -45,4 +45,19 @@ test('a catalog that does not answer for 35 s is a database that cannot be reach
   timers[0]!.expire()
   const error: unknown = await answer.catch((reason: unknown) => reason)
   expect([isUnreachable(error), String(error)]).toEqual([true, 'Error: no answer to insertLsn for 35000 ms'])
+})
+
+test('calls of one turn share a timer, which fails those without an answer', async () => {
+  const { database, checks, timers } = start()
+  const answers: ((versions: boolean[]) => void)[] = []
+  checks.answers = { checkVersions: () => new Promise((resolve) => answers.push(resolve)) }
+  const [first, second] = [database.checks.checkVersions(question), database.checks.checkVersions(question)]
+  await expect.poll(() => answers).toHaveLength(2)
+  answers[0]!([true])
+  expect(await first).toEqual([true])
+  expect(timers.map(({ isCancelled }) => isCancelled)).toEqual([false])
+  timers[0]!.expire()
+  await expect(second).rejects.toThrow('no answer to checkVersions')
+  void database.checks.checkVersions(question)
+  expect(timers).toHaveLength(2)
 })

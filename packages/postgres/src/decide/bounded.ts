@@ -1,3 +1,4 @@
+import type { TimerHandle } from '@tidewire/protocol'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { FeedDatabase } from './feed-database.ts'
 
@@ -18,18 +19,66 @@ export function bounded({ catalog, checks, apart }: FeedDatabase, runtime: FeedR
 type Port = Readonly<Record<string, (...values: never[]) => Promise<unknown>>>
 
 function all<T extends object>(port: T, timeoutMs: number, runtime: FeedRuntime): T {
-  const calls = Object.entries(port as unknown as Port).map(([name, call]) => [
-    name,
-    (...values: never[]) => within(call(...values), name, timeoutMs, runtime),
-  ])
+  const calls = Object.entries(port as unknown as Port).map(([name, call]) => {
+    const deadline = new Deadline(name, timeoutMs, runtime)
+    return [name, (...values: never[]) => deadline.within(call(...values))]
+  })
   return Object.fromEntries(calls) as T
 }
 
-function within<T>(answer: Promise<T>, name: string, timeoutMs: number, runtime: FeedRuntime): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = runtime.setTimer(() => {
-      reject(Object.assign(new Error(`no answer to ${name} for ${timeoutMs} ms`), { code: 'ETIMEDOUT' }))
-    }, timeoutMs)
-    answer.then(resolve, reject).finally(() => timer.cancel())
-  })
+/** Calls that began in one turn and have no answer yet. */
+interface Begun {
+  readonly rejects: Set<(error: Error) => void>
+  /** `null` while all are answered. */
+  timer: TimerHandle | null
+}
+
+/** Calls of one turn share a timer: ten thousand subscribers ask at once. */
+class Deadline {
+  readonly #name: string
+  readonly #timeoutMs: number
+  readonly #runtime: FeedRuntime
+  /** Those of this turn. */
+  #begun: Begun | null = null
+
+  constructor(name: string, timeoutMs: number, runtime: FeedRuntime) {
+    this.#name = name
+    this.#timeoutMs = timeoutMs
+    this.#runtime = runtime
+  }
+
+  within<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const begun = (this.#begun ??= this.#begin())
+      begun.rejects.add(reject)
+      begun.timer ??= this.#runtime.setTimer(() => this.#expire(begun), this.#timeoutMs)
+      answer.then(
+        (value) => {
+          this.#answered(begun, reject)
+          resolve(value)
+        },
+        (error: Error) => {
+          this.#answered(begun, reject)
+          reject(error)
+        },
+      )
+    })
+  }
+
+  #begin(): Begun {
+    this.#runtime.endOfTurn(() => (this.#begun = null))
+    return { rejects: new Set(), timer: null }
+  }
+
+  #answered(begun: Begun, reject: (error: Error) => void): void {
+    begun.rejects.delete(reject)
+    if (begun.rejects.size > 0) return
+    begun.timer?.cancel()
+    begun.timer = null
+  }
+
+  #expire({ rejects }: Begun): void {
+    const error = Object.assign(new Error(`no answer to ${this.#name} for ${this.#timeoutMs} ms`), { code: 'ETIMEDOUT' })
+    for (const reject of rejects) reject(error)
+  }
 }

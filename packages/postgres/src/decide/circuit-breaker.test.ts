@@ -5,7 +5,7 @@ import { CircuitBreaker, SLOW_MS } from './circuit-breaker.ts'
 
 const table = catalogTable()
 const [mine, yours] = [audience(table, 'me'), audience(table, 'you')]
-const filtering = audience(table, 'me', { key: 'filtering', filters: [filter(table, 'body', 'like', 'a%')] })
+const filtering = audience(table, 'me', { filters: [filter(table, 'body', 'like', 'a%')] })
 const elsewhere = audience(catalogTable({ oid: 2 }), 'me')
 const all = [mine, yours, filtering, elsewhere]
 
@@ -22,7 +22,7 @@ test('a filter that fails concerns its audience alone', () => {
   const breaker = new CircuitBreaker()
   breaker.failed(filtering, { kind: 'filter', timedOut: true }, 0)
   expect(all.map((each) => breaker.holds(each))).toEqual([false, false, true, false])
-  breaker.suspect(audience(table, 'you', { key: 'other', filters: filtering.filters }))
+  breaker.suspect(audience(table, 'you', { filters: filtering.filters }))
   expect(breaker.holds(yours)).toBe(false)
   breaker.suspect(yours)
   expect(breaker.holds(yours)).toBe(true)
@@ -48,8 +48,8 @@ test('an audience that is slow together with others is suspected after three tim
 test('without policies it concerns the role', () => {
   const breaker = new CircuitBreaker()
   breaker.suspect(audience(table, null))
-  expect(breaker.holds(audience(table, null, { key: 'same role' }))).toBe(true)
-  expect(breaker.holds(audience(table, null, { key: 'other role', role: 'other' }))).toBe(false)
+  expect(breaker.holds(audience(table, null))).toBe(true)
+  expect(breaker.holds(audience(table, null, { role: 'other' }))).toBe(false)
 })
 
 test('after a time-out nothing is asked for a second, then for twice as long, at most for a minute', () => {

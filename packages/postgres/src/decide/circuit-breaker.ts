@@ -1,4 +1,4 @@
-import type { Audience } from '../subscribe/audience.ts'
+import { audienceKey, type Audience } from '../subscribe/audience.ts'
 import type { DecisionFault } from './decision.ts'
 
 interface Circuit {
@@ -42,7 +42,7 @@ export class CircuitBreaker {
 
   /** True: its channels do not know of it yet. */
   failed(audience: Audience, { kind, timedOut }: Pick<DecisionFault, 'kind' | 'timedOut'>, nowMs: number): boolean {
-    const key = kind === 'filter' ? audience.key : policyKey(audience)
+    const key = kind === 'filter' ? audienceKey(audience) : policyKey(audience)
     const circuit = this.#circuits.get(key) ?? this.#add(key)
     circuit.successes = 0
     if (timedOut) {
@@ -66,7 +66,7 @@ export class CircuitBreaker {
 
   /** It took its time with others, and is asked alone from now on to find out whether it was this one. */
   suspect(audience: Audience): void {
-    const key = audience.filters.length > 0 ? audience.key : policyKey(audience)
+    const key = audience.filters.length > 0 ? audienceKey(audience) : policyKey(audience)
     if (!this.#circuits.has(key)) this.#add(key)
   }
 
@@ -89,7 +89,7 @@ export class CircuitBreaker {
 
 /** Filters fail for the audience, policies for all of its identity's audiences of the table. */
 function keysOf(audience: Audience): readonly string[] {
-  return [audience.key, policyKey(audience)]
+  return [audienceKey(audience), policyKey(audience)]
 }
 
 function policyKey({ table, identity, role }: Audience): string {

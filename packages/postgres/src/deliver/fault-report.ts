@@ -8,7 +8,7 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Notice } from '../subscribe/request/change-entry.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
+import { audienceKey, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { IsolatedWork } from './isolated-lane.ts'
 
 export interface FeedListener {
@@ -112,7 +112,7 @@ export class FaultReport {
   /** Whether the channels do not know of it yet: of policies and filters, the breaker remembers. */
   #isNews(fault: DecisionFault): boolean {
     if (fault.kind === 'row') return true
-    const audiences = new Map(fault.deliveries.map(({ audience }) => [audience.key, audience]))
+    const audiences = new Map(fault.deliveries.map(({ audience }) => [audienceKey(audience), audience]))
     const nowMs = this.#runtime.uptime()
     return [...audiences.values()].map((audience) => this.#breaker.failed(audience, fault, nowMs)).includes(true)
   }

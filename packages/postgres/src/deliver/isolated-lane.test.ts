@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { audience, catalogTable, change, streamTable } from '../../test/fake-checks.ts'
+import { audienceKey } from '../subscribe/audience.ts'
 import { isolate } from './isolated-lane.ts'
 
 const table = catalogTable()
@@ -7,7 +8,7 @@ const described = streamTable(table)
 const [one, two, three] = [1, 2, 3].map((id) => change(described, id, { now: [String(id), ''] }))
 
 test('a channel gets all its rows apart in one piece, in their order, whichever of its audiences causes it', () => {
-  const [first, second] = [audience(table, 'me', { key: 'first' }), audience(table, 'you', { key: 'second' })]
+  const [first, second] = [audience(table, 'me'), audience(table, 'you')]
   const [subscription] = [...first.members]
   subscription!.channel.dispatch({ type: 'epoch-known' })
   subscription!.channel.dispatch({ type: 'registered', missed: null })
@@ -20,7 +21,12 @@ test('a channel gets all its rows apart in one piece, in their order, whichever 
     { audience: first, rows: [one!], asks: true },
   ])
   expect(work).toEqual([
-    { key: 'first\nsecond', audiences: new Set([first, second]), rows: [one, two, three], channels: new Set([subscription!.channel]) },
+    {
+      key: `${audienceKey(first)}\n${audienceKey(second)}`,
+      audiences: new Set([first, second]),
+      rows: [one, two, three],
+      channels: new Set([subscription!.channel]),
+    },
   ])
   expect([...isolated.keys()]).toEqual([one, two, three])
 })

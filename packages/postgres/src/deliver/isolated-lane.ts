@@ -8,7 +8,7 @@ import { logPositionOf } from '../replication/change-row.ts'
 import { compareLogPositions } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { subscribersOf, type Audience, type PendingDelivery } from '../subscribe/audience.ts'
+import { audienceKey, subscribersOf, type Audience, type PendingDelivery } from '../subscribe/audience.ts'
 
 /** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
 export interface IsolatedWork {
@@ -193,9 +193,9 @@ export class IsolatedLane {
   /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */
   #judge(work: readonly IsolatedWork[], faults: readonly DecisionFault[], tookMs: number): void {
     const { breaker } = this.#options
-    const faulty = new Set(faults.flatMap(({ deliveries }) => deliveries.map(({ audience }) => audience.key)))
+    const faulty = new Set(faults.flatMap(({ deliveries }) => deliveries.map(({ audience }) => audienceKey(audience))))
     for (const audience of new Set(work.flatMap(({ audiences }) => [...audiences]))) {
-      if (faulty.has(audience.key)) continue
+      if (faulty.has(audienceKey(audience))) continue
       if (tookMs > SLOW_MS) breaker.suspect(audience)
       breaker.answered(audience, tookMs)
     }
@@ -213,7 +213,7 @@ export function isolate(apart: readonly PendingDelivery[]): { readonly work: Iso
   const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
   for (const [channel, deliveries] of byChannel) {
     const audiences = new Set(deliveries.map(({ audience }) => audience))
-    const key = [...audiences].map((audience) => audience.key).join('\n')
+    const key = [...audiences].map((audience) => audienceKey(audience)).join('\n')
     const rows = (): RowChange[] => [...new Set(deliveries.flatMap((delivery) => delivery.rows))].sort(byPosition)
     getOrMake(work, key, () => ({ key, audiences, rows: rows(), channels: new Set<FeedChannel>() })).channels.add(channel)
   }

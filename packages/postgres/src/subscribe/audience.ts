@@ -39,12 +39,18 @@ export function filterTextOf(audience: Audience, change: RowChange): ColumnText 
   return filterText(change, { asked: isAuthorizedDelete(audience, change), rowSecurity: audience.table.rowSecurity })
 }
 
-/** The columns that the subscription gets. */
+const readable = new WeakMap<CatalogTable, Map<string, string>>()
+
+/** The columns that the subscription gets. Those that get all have the same text. */
 export function columnsFor({ select }: Subscription, table: CatalogTable, { name }: CatalogRole): string {
-  return table.columns
-    .filter(
-      (column) => column.rolesWithSelect.has(name) && (select === null || select.has(column.name) || table.primaryKey.includes(column)),
-    )
+  if (select !== null) return columnNumbers(table, name, select)
+  const known = getOrMake(readable, table, () => new Map<string, string>())
+  return getOrMake(known, name, () => columnNumbers(table, name, null))
+}
+
+function columnNumbers({ columns, primaryKey }: CatalogTable, role: string, select: ReadonlySet<string> | null): string {
+  return columns
+    .filter((column) => column.rolesWithSelect.has(role) && (select === null || select.has(column.name) || primaryKey.includes(column)))
     .map(({ number }) => number)
     .join()
 }
@@ -54,6 +60,16 @@ const signatures = new WeakMap<readonly PreparedFilter[], string>()
 /** Equal for filters that mean the same. */
 function signatureOf(filters: readonly PreparedFilter[]): string {
   return getOrMake(signatures, filters, () => JSON.stringify(filters.map(({ filter, values }) => [filter, values])))
+}
+
+/** Equal for the same audience of another version of the table. */
+export function audienceKey({ table, identity, role, event, authorizesDeletes, filters }: Audience): string {
+  return `${table.oid} ${identity?.key ?? role} ${event} ${authorizesDeletes} ${signatureOf(filters)}`
+}
+
+/** Equal for the same audience of this version of the table. Many are kept, so it does not hold the claims. */
+export function shortKey({ identity, role, event, authorizesDeletes, filters }: Audience): string {
+  return `${identity === null ? role : identity.id} ${identity === null} ${event} ${authorizesDeletes} ${signatureOf(filters)}`
 }
 
 /** The audience of the subscription, without members. */
@@ -78,7 +94,6 @@ export function audienceFor(
   const uid = uidOf(claims)
   const owner = ownerColumn === undefined || uid === null ? null : { column: ownerColumn, value: uid }
   return {
-    key: `${table.oid} ${identity?.key ?? role.name} ${event} ${authorizesDeletes} ${signatureOf(filters)}`,
     ...{ table, role: role.name, identity, event, filters, authorizesDeletes, fault, owner },
     indexKey: fault === null ? indexKeyFor(filters, owner) : null,
     members: new Set(),

@@ -26,12 +26,11 @@ export class FeedChannel {
   identity: Identity
   /** Grows with every new identity: what was decided for an older one does not count. */
   generation = 0
-  /** Names of tables that left the publication while the channel watched them. */
-  readonly missing: Set<string> = new Set()
   readonly #onThrow: (error: unknown) => void
-  readonly #notified = new Set<string>()
-  /** Where decisions begin that are made apart from the ordered path. */
-  readonly #pending = new Set<{ readonly from: LogPosition }>()
+  /** Made when needed: an empty set costs 150 bytes, and there may be many channels. */
+  #notified: Set<string> | null = null
+  /** Where decisions begin that are made apart from the ordered path; `null`: there is none. */
+  #pending: Set<{ readonly from: LogPosition }> | null = null
   #state: ChannelState = { kind: 'waiting' }
   #held: Held[] = []
   #heldBytes = 0
@@ -65,7 +64,7 @@ export class FeedChannel {
 
   /** Whether nothing keeps its changes back. */
   get isPrompt(): boolean {
-    return this.#state.kind === 'live' && this.#pending.size === 0
+    return this.#state.kind === 'live' && this.#pending === null
   }
 
   dispatch(event: ChannelEvent): void {
@@ -77,16 +76,19 @@ export class FeedChannel {
 
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {
     const state = this.#state
-    if (state.kind === 'registered' || (this.#pending.size > 0 && 'after' in state)) this.#hold({ position, event, payload })
+    if (state.kind === 'registered' || (this.#pending !== null && 'after' in state)) this.#hold({ position, event, payload })
     else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
   /** What follows `from` waits, so that the channel's own order is kept, until the answer is called. */
   defer(from: LogPosition): () => void {
     const decision = { from }
+    this.#pending ??= new Set()
     this.#pending.add(decision)
     return () => {
-      if (this.#pending.delete(decision)) this.#release()
+      if (this.#pending?.delete(decision) !== true) return
+      if (this.#pending.size === 0) this.#pending = null
+      this.#release()
     }
   }
 
@@ -122,6 +124,7 @@ export class FeedChannel {
   }
 
   #isNews({ message }: Notice): boolean {
+    this.#notified ??= new Set()
     const isNews = !this.#notified.has(message)
     this.#notified.add(message)
     return isNews
@@ -146,7 +149,7 @@ export class FeedChannel {
     if (this.#held.length === 0 || !('after' in state)) return
     const held = this.#held.sort((a, b) => compareLogPositions(a.position, b.position))
     let until = held.length
-    for (const { from } of this.#pending) {
+    for (const { from } of this.#pending ?? []) {
       const first = held.findIndex(({ position }) => compareLogPositions(position, from) >= 0)
       if (first >= 0) until = Math.min(until, first)
     }
@@ -190,8 +193,6 @@ export interface Subscription {
  * all of them. Belongs to one version of the table; the next version has other audiences.
  */
 export interface Audience {
-  /** Equal for the same audience of another version of the table. */
-  readonly key: string
   readonly table: CatalogTable
   readonly role: string
   /** Whose policies decide; `null`: every row of the table is visible to the role. */

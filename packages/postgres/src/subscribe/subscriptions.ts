@@ -18,6 +18,8 @@ export class Subscriptions {
   readonly #database: CatalogPort
   readonly #identities = new Identities()
   readonly #tables = new Map<number, TableSubscriptions>()
+  /** By channel, the names of tables that left the publication while it watched them. */
+  readonly #missing = new WeakMap<FeedChannel, Set<string>>()
   /** Versions of tables, as the stream describes them, for which channels were planned. */
   readonly #planned = new WeakSet<Table>()
 
@@ -139,8 +141,9 @@ export class Subscriptions {
     const table = this.tableOf(oid)
     const name = table === null ? `${subscription.entry.schema}.${subscription.entry.table}` : `${table.schema}.${table.name}`
     this.#drop(subscription)
-    if (channel.missing.has(name)) return
-    channel.missing.add(name)
+    const missing = getOrMake(this.#missing, channel, () => new Set<string>())
+    if (missing.has(name)) return
+    missing.add(name)
     channel.warn({
       message: `Changes of ${name} have stopped: the table is no longer published under this name`,
       fault: { code: 'not-published', hint: 'Changes come again by themselves when a table of this name is published.' },
@@ -229,7 +232,7 @@ export class Subscriptions {
   /** A table of a name that has left is there again: as the same one, or another. */
   #returns(channel: FeedChannel, table: PublishedTable): void {
     const name = `${table.schema}.${table.name}`
-    if (channel.missing.delete(name))
+    if (this.#missing.get(channel)?.delete(name) === true)
       channel.notify('ok', `Changes of ${name} come again: load its data again`, { live: true, resync: true, reason: 'table-returned' })
   }
 }

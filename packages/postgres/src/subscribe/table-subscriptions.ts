@@ -1,4 +1,4 @@
-import type { CheckIdentity, Identities } from '../catalog/identity.ts'
+import type { Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import { filterText, type ColumnText } from '../replication/change-row.ts'
@@ -6,7 +6,7 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { UnfilteredAudiences, type Batch } from './batch.ts'
 import type { ChangeEntry } from './request/change-entry.ts'
-import { audienceFor, columnsFor, type Audience, type Subscription } from './audience.ts'
+import { audienceFor, columnsFor, shortKey, type Audience, type Subscription } from './audience.ts'
 import { schemaWithheld } from './request/changes-fault.ts'
 import { matches } from './matches.ts'
 import { SubscriptionIndex } from './subscription-index.ts'
@@ -23,8 +23,7 @@ export class TableSubscriptions {
   state: 'stale' | 'loaded' | 'aside' = 'stale'
   readonly #identities: Identities
   #roles: ReadonlyMap<string, CatalogRole> = new Map()
-  /** By identity, or by role where no policies decide, and by their keys. */
-  #audiences = new Map<CheckIdentity | string, Map<string, Audience>>()
+  readonly #audiences = new Map<string, Audience>()
   #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
   #byFilter = new SubscriptionIndex<Audience>('none')
   #byOwner = new SubscriptionIndex<Audience>('all')
@@ -62,7 +61,7 @@ export class TableSubscriptions {
     this.table = table
     this.#roles = roles
     this.state = 'loaded'
-    this.#audiences = new Map()
+    this.#audiences.clear()
     this.#unfiltered = new Map()
     this.#byFilter = new SubscriptionIndex('none')
     this.#byOwner = new SubscriptionIndex('all')
@@ -107,8 +106,7 @@ export class TableSubscriptions {
       return subscription.channel.warnOnce(schemaWithheld(table, role.name))
     subscription.columns = columnsFor(subscription, table, role)
     const audience = audienceFor(subscription, { table, role, filters: subscription.filters, identities: this.#identities })
-    const ofIdentity = getOrMake(this.#audiences, audience.identity ?? audience.role, () => new Map<string, Audience>())
-    subscription.audience = getOrMake(ofIdentity, audience.key, () => {
+    subscription.audience = getOrMake(this.#audiences, shortKey(audience), () => {
       if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
       else this.#indexOf(audience).add(audience, audience.indexKey)
       return audience
@@ -122,9 +120,7 @@ export class TableSubscriptions {
     subscription.audience = null
     audience.members.delete(subscription)
     if (audience.members.size > 0) return
-    const ofIdentity = this.#audiences.get(audience.identity ?? audience.role)
-    ofIdentity?.delete(audience.key)
-    if (ofIdentity?.size === 0) this.#audiences.delete(audience.identity ?? audience.role)
+    this.#audiences.delete(shortKey(audience))
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
     else this.#indexOf(audience).delete(audience, audience.indexKey)
   }

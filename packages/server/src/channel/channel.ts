@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
+import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Transition, type Version } from '@tidewire/protocol'
 import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -54,10 +54,14 @@ export class Channel implements JoinedChannel {
   readonly connection: ChannelConnection
   readonly services: Services
   readonly #options: ChannelOptions
-  readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect>(
+  static readonly #performOn = (effect: ChannelEffect, channel: Channel): void => channel.#perform(effect)
+  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): Transition<ChannelState, ChannelEffect> =>
+    channelTransition(state, event, channel.#transitionOptions())
+  readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect, Channel>(
     initialChannel,
-    (state, event) => channelTransition(state, event, this.#transitionOptions()),
-    (effect) => this.#perform(effect),
+    Channel.#transitionOf,
+    Channel.#performOn,
+    this,
   )
   readonly #waiting: WaitingFrames
   readonly #membership: TopicMembership
@@ -120,6 +124,10 @@ export class Channel implements JoinedChannel {
     return 'admission' in this.#machine.state ? this.#machine.state.admission.identity : null
   }
 
+  get token(): string | null {
+    return this.#machine.state.kind === 'joined' ? (this.#machine.state.renewing ?? this.#machine.state.admission.token) : null
+  }
+
   write(frames: Buffer, messages: number): void {
     this.connection.output.write(frames, messages)
   }
@@ -153,6 +161,10 @@ export class Channel implements JoinedChannel {
     this.#step({ type: 'connection-closed' })
   }
 
+  renew(token: string): void {
+    this.#step({ type: 'new-token', token })
+  }
+
   stop(code: DecisionCode, message: string): void {
     this.#step({ type: 'stop', code, message })
   }
@@ -168,16 +180,10 @@ export class Channel implements JoinedChannel {
         if (this.#decided(frame)) broadcast(this, frame)
         return
       case 'presence':
-        // A push that waits comes here again and counts as one call.
-        if (!this.#decided(frame)) return
-        if (!this.presence.allowCall(this.services)) return this.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
-        return presence(this, frame)
-      case 'access_token': {
-        const token = accessToken(frame)
-        if (token !== null && !this.#isAtHand(token)) this.#renew(token)
-        else this.connection.allowIdleFrame()
+        if (this.#decided(frame)) presence(this, frame)
         return
-      }
+      case 'access_token':
+        return accessToken(this, frame)
       case 'phx_leave':
         // A leave of an older join is not for this one (rule J9).
         if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return void this.connection.allowIdleFrame()
@@ -188,17 +194,6 @@ export class Channel implements JoinedChannel {
       default:
         if (!this.connection.rates.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
     }
-  }
-
-  #isAtHand(token: string): boolean {
-    return this.#machine.state.kind === 'joined' && token === (this.#machine.state.renewing ?? this.#machine.state.admission.token)
-  }
-
-  /** Checking a token, and asking policies about it, is as much work as a join. */
-  #renew(token: string): void {
-    if (this.connection.rates.allowJoin()) return this.#step({ type: 'new-token', token })
-    report(this, 'push-refused', 'too-many-joins', 'Too many tokens per second')
-    this.connection.closeForJoins()
   }
 
   /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */

@@ -17,6 +17,8 @@ export interface JoinedChannel extends Subscriber {
   readonly isLarge: boolean
   readonly key: TopicKey
   readonly presence: ChannelPresence
+  /** The newest token that the channel has, in use or being checked. */
+  readonly token: string | null
   /** `null` once it has left the topic. */
   readonly subscription: Subscription | null
   readonly connection: ChannelConnection
@@ -24,6 +26,8 @@ export interface JoinedChannel extends Subscriber {
   readonly writer: ChannelWriter
   /** What the channel may send. Decided before a handler gets a push. */
   readonly mayWrite: Reads & { readonly refusal?: Refusal }
+  /** Checks the token, and acts for it from then on. */
+  renew(token: string): void
   /** Ends the channel: `system` error, then `phx_close`. */
   stop(code: DecisionCode, message: string): void
 }

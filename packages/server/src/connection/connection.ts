@@ -8,8 +8,9 @@ import {
   subTopicOf,
   type ClientFrame,
   type Decoded,
+  type FrameBounds,
   type Ref,
-  type Undecodable,
+  type Transition,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
@@ -28,8 +29,9 @@ import {
   type ConnectionEvent,
   type ConnectionState,
 } from './connection-state.ts'
-import { checkJoin, type JoinRefusal } from './join-check.ts'
-import { FrameReader } from './frame-reader.ts'
+import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
+import { checkJoin } from './join-check.ts'
+import { refuseFrame, refuseIdleFrame, refuseJoin, reportClose, reportUnfinished } from './refusals.ts'
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
@@ -57,23 +59,31 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly waiting: WaitingBytes = { bytes: 0 }
   readonly rates: ConnectionRates
   readonly output: SocketOutput
+  readonly services: Services
   /** Unix milliseconds. */
   readonly connectedAt: number
   /** Unix milliseconds. */
   lastHeartbeatAt: number | null = null
   framesReceived = 0
   readonly #transport: Transport
-  readonly #reader: FrameReader
-  readonly #services: Services
+  /** Made with the first large frame. */
+  #reader: FrameReader | null = null
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
   readonly #channels = new Map<string, Channel>()
   /** Frames that came after the end. */
   #lateFrames = 0
-  readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect>(
+  static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
+  static readonly #transitionOf = (
+    state: ConnectionState,
+    event: ConnectionEvent,
+    connection: Connection,
+  ): Transition<ConnectionState, ConnectionEffect> => connectionTransition(state, event, connection.#limits)
+  readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect, Connection>(
     initialConnection,
-    (state, event) => connectionTransition(state, event, this.#limits),
-    (effect) => this.#perform(effect),
+    Connection.#transitionOf,
+    Connection.#performOn,
+    this,
   )
   #heard = true
 
@@ -87,12 +97,11 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.userAgent = details.userAgent ?? null
     this.connectedAt = services.runtime.now()
     this.#transport = transport
-    this.#services = services
+    this.services = services
     this.#host = host
     this.#limits = limits
     this.rates = new ConnectionRates(services.limits, services.runtime)
     this.output = new SocketOutput(transport, limits.backlog, services.runtime, this)
-    this.#reader = new FrameReader(this, transport, services, limits.frame)
   }
 
   get channelCount(): number {
@@ -106,6 +115,10 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Its channels, joined or joining. */
   get channels(): Iterable<Channel> {
     return this.#channels.values()
+  }
+
+  get frameBounds(): FrameBounds {
+    return this.#limits.frame
   }
 
   /** The address of the other end, which may be a proxy; `null` where it is not known. */
@@ -128,19 +141,24 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (this.#machine.state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
     this.framesReceived++
-    this.#services.observer.received(data.length)
-    this.#reader.read(data, binary)
+    this.services.observer.received(data.length)
+    if (this.#reader === null && data.length <= LARGE_FRAME_BYTES) readWhole(this, data, binary)
+    else this.#madeReader.read(data, binary)
   }
 
   /** To be called while a large message comes. Its rest is read once there is room for it. */
   awaitRoom(): void {
-    this.#reader.awaitRoom()
+    if (this.services.largeFrames.isFull) this.#madeReader.awaitRoom()
+  }
+
+  get #madeReader(): FrameReader {
+    return (this.#reader ??= new FrameReader(this, this.#transport))
   }
 
   /** A frame that was read, in order. */
   take(frame: Decoded<ClientFrame>): void {
     if (frame.ok) this.#dispatch(frame.value)
-    else this.#refuseFrame(frame)
+    else refuseFrame(this, frame)
   }
 
   /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
@@ -152,19 +170,20 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.output.write(frames, messages)
   }
 
+  /** The answer to a frame that no channel has taken. */
+  reply(joinRef: Ref, ref: Ref, topic: string, status: 'ok' | 'error', response: unknown): void {
+    this.#send({ joinRef, ref, topic, event: 'phx_reply', payload: { status, response } })
+  }
+
+  systemError(message: string): void {
+    const payload = { message, status: 'error', extension: 'system' }
+    this.#send({ joinRef: null, ref: null, topic: PHOENIX_TOPIC, event: 'system', payload })
+  }
+
   allowIdleFrame(): boolean {
     if (this.#machine.state.kind !== 'open') return false
     if (this.rates.allowIdleFrame()) return true
-    const message = 'TooManyFrames: Too many frames per second that are for no channel'
-    this.#services.observer.decision({ kind: 'frame-refused', code: 'too-many-idle-frames', detail: message, connection: this.id })
-    this.#send({
-      joinRef: null,
-      ref: null,
-      topic: PHOENIX_TOPIC,
-      event: 'system',
-      payload: { message, status: 'error', extension: 'system' },
-    })
-    this.close(CloseCode.policyViolation, 'Too many frames per second')
+    refuseIdleFrame(this)
     return false
   }
 
@@ -183,7 +202,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (this.#machine.state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
     this.#step({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
-    const now = this.#services.runtime.now()
+    const now = this.services.runtime.now()
     for (const channel of this.#channels.values()) {
       const late = now - channel.expiresAtMs
       if (late >= 0) channel.stop('token-expired', `Token has expired ${Math.floor(late / 1000)} seconds ago`)
@@ -196,20 +215,21 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** Closes the socket because of a message that did not end in time, or because unfinished messages take too much memory. */
   refuseUnfinished(fault: UnfinishedFault): void {
-    const detail = fault === 'frame-timeout' ? 'A message took too long to end' : 'Too much of unfinished messages is waiting'
-    this.#services.observer.decision({ kind: 'frame-refused', code: fault, detail, connection: this.id })
-    this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: detail })
+    this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: reportUnfinished(this, fault) })
   }
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
     // What the client sent before it closed counts.
-    this.#reader.atEnd(() => {
-      this.output.end()
-      this.#step({ type: 'transport-closed' })
-      this.#host.closed(this)
-      this.#services.observer.disconnected(this.id, code)
-    })
+    if (this.#reader === null) this.#ended(code)
+    else this.#reader.atEnd(() => this.#ended(code))
+  }
+
+  #ended(code: number): void {
+    this.output.end()
+    this.#step({ type: 'transport-closed' })
+    this.#host.closed(this)
+    this.services.observer.disconnected(this.id, code)
   }
 
   #dispatch(frame: ClientFrame): void {
@@ -221,11 +241,11 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (!this.allowIdleFrame()) return
     if (isForAdmin) return this.#host.admin?.receive(frame, this)
     if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
-      this.lastHeartbeatAt = this.#services.runtime.now()
-      return this.#reply(null, frame.ref, topic, 'ok', {})
+      this.lastHeartbeatAt = this.services.runtime.now()
+      return this.reply(null, frame.ref, topic, 'ok', {})
     }
-    if (event === 'phx_leave') return this.#reply(frame.joinRef, frame.ref, topic, 'ok', {})
-    this.#reply(null, frame.ref, topic, 'error', { reason: 'unmatched topic' })
+    if (event === 'phx_leave') return this.reply(frame.joinRef, frame.ref, topic, 'ok', {})
+    this.reply(null, frame.ref, topic, 'error', { reason: 'unmatched topic' })
   }
 
   #join(frame: ClientFrame, replaces: Channel | null): void {
@@ -236,18 +256,18 @@ export class Connection implements ChannelConnection, AdminPeer {
       privateOnly: this.#limits.privateOnly,
       bounds: this.#limits.join,
       channels: this.#channels.size,
-      maxChannels: this.#services.limits.maxChannelsPerConnection,
+      maxChannels: this.services.limits.maxChannelsPerConnection,
       replaces: replaces !== null,
       allowJoin: () => this.rates.allowJoin(),
       allowUser: () => this.#host.mayJoin(),
     })
     if (!join.ok) {
-      this.#refuseJoin(frame, join)
+      refuseJoin(this, frame, join)
       if (join.code === 'too-many-joins') this.closeForJoins()
       return
     }
     const isLarge = join.request.postgresChanges.length > LARGE_JOIN || payloadBytes(frame.payload) > LARGE_JOIN_BYTES
-    const channel = new Channel(this, this.#services, {
+    const channel = new Channel(this, this.services, {
       subTopic,
       joinRef,
       ref,
@@ -264,7 +284,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     replaces?.replace()
     this.#host.channelsChanged(this)
     if (!isLarge) return channel.join()
-    this.#services.runtime.endOfTurn(() => {
+    this.services.runtime.endOfTurn(() => {
       if (!channel.closed) channel.join()
     })
   }
@@ -277,29 +297,6 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   #dispatchAll(frames: readonly ClientFrame[]): void {
     for (const frame of frames) if (this.#machine.state.kind === 'open') this.#dispatch(frame)
-  }
-
-  #refuseJoin(frame: ClientFrame, { code, reason, private: isPrivate }: JoinRefusal): void {
-    const kind = isPrivate === undefined ? {} : { private: isPrivate }
-    this.#services.observer.decision({ kind: 'join-refused', code, detail: reason, connection: this.id, topic: frame.topic, ...kind })
-    this.#reply(frame.joinRef, frame.ref, frame.topic, 'error', { reason })
-  }
-
-  /** Answers a frame that cannot be read: on its ref where that could be read, else by a `system` message (rule X2). */
-  #refuseFrame(fault: Undecodable): void {
-    this.#services.observer.decision({ kind: 'frame-refused', code: fault.code, detail: fault.detail, connection: this.id })
-    if (!this.rates.allowEvent()) return this.close(CloseCode.policyViolation, 'Too many malformed frames')
-    if (fault.envelope !== undefined && fault.envelope.ref !== null) {
-      const { joinRef, ref, topic } = fault.envelope
-      return this.#reply(joinRef, ref, topic, 'error', { reason: `MalformedPayload: ${fault.detail}` })
-    }
-    if (!this.rates.allowNotice(fault.code)) return
-    const payload = { message: `MalformedWebSocketMessage: ${fault.detail}`, status: 'error', extension: 'system' }
-    this.#send({ joinRef: null, ref: null, topic: PHOENIX_TOPIC, event: 'system', payload })
-  }
-
-  #reply(joinRef: Ref, ref: Ref, topic: string, status: 'ok' | 'error', response: unknown): void {
-    this.#send({ joinRef, ref, topic, event: 'phx_reply', payload: { status, response } })
   }
 
   #send(message: Parameters<typeof encodeTextMessage>[1]): void {
@@ -316,13 +313,7 @@ export class Connection implements ChannelConnection, AdminPeer {
         return this.#leaveAll()
       case 'close-transport':
         this.output.end()
-        if (effect.code !== 1000)
-          this.#services.observer.decision({
-            kind: 'connection-closed',
-            code: `close-${effect.code}`,
-            detail: effect.reason === '' ? 'the server closed the connection; the client may come back' : effect.reason,
-            connection: this.id,
-          })
+        reportClose(this, effect.code, effect.reason)
         return this.#transport.close(effect.code, effect.reason)
       case 'terminate-transport':
         return this.#transport.terminate()

@@ -15,8 +15,18 @@ export const LARGE_FRAME_BYTES = 131_072
 /** The connection that frames are for. */
 interface FrameTaker {
   readonly version: Version
+  readonly frameBounds: FrameBounds
   readonly isOpen: boolean
+  readonly services: Pick<Services, 'fanOutTimes' | 'largeFrames' | 'runtime'>
   take(frame: Decoded<ClientFrame>): void
+}
+
+/** Reads a frame at once. */
+export function readWhole(taker: FrameTaker, data: Uint8Array, binary: boolean): void {
+  const { fanOutTimes } = taker.services
+  fanOutTimes.frameBegins()
+  taker.take(decodeClientFrame(taker.version, data, binary, taker.frameBounds))
+  fanOutTimes.frameEnds()
 }
 
 /** What came after a frame that is being read. */
@@ -29,31 +39,19 @@ interface Behind {
 export class FrameReader {
   readonly #taker: FrameTaker
   readonly #transport: Transport
-  readonly #services: Pick<Services, 'fanOutTimes' | 'largeFrames' | 'runtime'>
-  readonly #bounds: FrameBounds
   /** `null`: no large frame is being read. */
   #behind: Behind | null = null
 
-  constructor(
-    taker: FrameTaker,
-    transport: Transport,
-    services: Pick<Services, 'fanOutTimes' | 'largeFrames' | 'runtime'>,
-    bounds: FrameBounds,
-  ) {
+  constructor(taker: FrameTaker, transport: Transport) {
     this.#taker = taker
     this.#transport = transport
-    this.#services = services
-    this.#bounds = bounds
   }
 
   read(data: Uint8Array, binary: boolean): void {
     // A chunk that the socket had read before it paused may hold more frames.
     if (this.#behind !== null) return void this.#behind.frames.push({ data, binary })
     if (data.length > LARGE_FRAME_BYTES) return this.#readInSteps(data, binary)
-    const { fanOutTimes } = this.#services
-    fanOutTimes.frameBegins()
-    this.#taker.take(decodeClientFrame(this.#taker.version, data, binary, this.#bounds))
-    fanOutTimes.frameEnds()
+    readWhole(this.#taker, data, binary)
   }
 
   /** Calls back when all that came is read. */
@@ -64,7 +62,7 @@ export class FrameReader {
 
   /** Takes nothing more from the socket while too much of what others have sent waits to be read. */
   awaitRoom(): void {
-    const { largeFrames } = this.#services
+    const { largeFrames } = this.#taker.services
     if (this.#behind !== null || !largeFrames.isFull) return
     this.#transport.pause?.()
     largeFrames.whenRoom(() => {
@@ -73,11 +71,12 @@ export class FrameReader {
   }
 
   #readInSteps(data: Uint8Array, binary: boolean): void {
-    const { fanOutTimes, largeFrames, runtime } = this.#services
+    const { version, frameBounds, services } = this.#taker
+    const { fanOutTimes, largeFrames, runtime } = services
     const arrivedAt = runtime.uptime()
     this.#behind = { frames: [], atEnd: null }
     this.#transport.pause?.()
-    largeFrames.add(decodeClientFrameSteps(this.#taker.version, data, binary, this.#bounds), data.length, (frame) => {
+    largeFrames.add(decodeClientFrameSteps(version, data, binary, frameBounds), data.length, (frame) => {
       fanOutTimes.frameBegins(arrivedAt)
       if (this.#taker.isOpen) this.#taker.take(frame)
       fanOutTimes.frameEnds()

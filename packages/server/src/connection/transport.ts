@@ -7,8 +7,8 @@ export interface Transport {
   write(frames: Buffer): void
   /** Bytes that the system has not taken yet; a write that is under way counts until it is done. */
   backlogBytes(): number
-  /** Bytes that the system has taken, those of a write that is under way included. Absent where that is not known. */
-  takenBytes?(): number
+  /** Bytes that the system has taken, those of a write that is under way included; `null`, or absent: not known. */
+  takenBytes?(): number | null
   /** Reads nothing more until `resume`; what has been read may still come. Absent where all comes at once. */
   pause?(): void
   resume?(): void

@@ -7,7 +7,7 @@ function setup(maxBytes: number, timeoutMs = 30_000) {
   const clock = { now: 0 }
   const all = new UnfinishedMessages({ maxBytes, timeoutMs }, { uptime: () => clock.now })
   const refused: string[] = []
-  const socket = (name: string): SocketMessages => all.of((fault: UnfinishedFault) => refused.push(`${name}: ${fault}`))
+  const socket = (name: string): SocketMessages => all.of({ refuse: (fault: UnfinishedFault) => void refused.push(`${name}: ${fault}`) })
   return { clock, all, refused, socket }
 }
 

@@ -13,11 +13,16 @@ export type UnfinishedFault = 'frame-timeout' | 'too-many-unfinished-frames'
 /** Memory of a chunk besides its bytes, while it is kept. */
 const CHUNK_BYTES = 256
 
+/** A socket whose message may be refused. */
+export interface UnfinishedSocket {
+  refuse(fault: UnfinishedFault): void
+}
+
 /** A message on one socket that has begun and not ended. */
 interface Unfinished {
   bytes: number
   readonly since: number
-  readonly refuse: (fault: UnfinishedFault) => void
+  readonly socket: UnfinishedSocket
 }
 
 /**
@@ -41,31 +46,29 @@ export class UnfinishedMessages {
     return this.#bytes
   }
 
-  /** Follows the messages of one socket; `refuse` is called at most once, and must end the socket. */
-  of(refuse: (fault: UnfinishedFault) => void): SocketMessages {
-    let current: Unfinished | null = null
-    const end = (): void => {
-      if (current !== null) this.#forget(current)
-      current = null
-    }
-    return {
-      received: (unfinishedBytes, chunkBytes) => {
-        // The unfinished rest lies in this chunk alone, so it is of a message that began in it.
-        if (current !== null && unfinishedBytes <= chunkBytes) end()
-        if (unfinishedBytes === 0) return
-        if (current === null) {
-          current = { bytes: 0, since: this.#runtime.uptime(), refuse }
-          this.#all.add(current)
-        }
-        // Refused before, and about to be closed.
-        if (!this.#all.has(current)) return
-        const bytes = Math.min(unfinishedBytes, chunkBytes) + CHUNK_BYTES
-        current.bytes += bytes
-        this.#bytes += bytes
-        this.#keepWithin()
-      },
-      closed: end,
-    }
+  /** Follows the messages of one socket, which is refused at most once, and must end then. */
+  of(socket: UnfinishedSocket): SocketMessages {
+    return new SocketMessages(this, socket)
+  }
+
+  /** A message of this socket begins. */
+  begin(socket: UnfinishedSocket): Unfinished {
+    const message = { bytes: 0, since: this.#runtime.uptime(), socket }
+    this.#all.add(message)
+    return message
+  }
+
+  /** More of a message came. */
+  grow(message: Unfinished, bytes: number): void {
+    // Refused before, and about to be closed.
+    if (!this.#all.has(message)) return
+    message.bytes += bytes
+    this.#bytes += bytes
+    this.#keepWithin()
+  }
+
+  forget(message: Unfinished): void {
+    if (this.#all.delete(message)) this.#bytes -= message.bytes
   }
 
   /** To be called from time to time. */
@@ -85,18 +88,33 @@ export class UnfinishedMessages {
   }
 
   #refuse(message: Unfinished, fault: UnfinishedFault): void {
-    this.#forget(message)
-    message.refuse(fault)
-  }
-
-  #forget(message: Unfinished): void {
-    if (this.#all.delete(message)) this.#bytes -= message.bytes
+    this.forget(message)
+    message.socket.refuse(fault)
   }
 }
 
 /** The messages of one socket. */
-export interface SocketMessages {
+export class SocketMessages {
+  readonly #all: UnfinishedMessages
+  readonly #socket: UnfinishedSocket
+  #current: Unfinished | null = null
+
+  constructor(all: UnfinishedMessages, socket: UnfinishedSocket) {
+    this.#all = all
+    this.#socket = socket
+  }
+
   /** A chunk came, and so many bytes of a message are unfinished after it. */
-  received(unfinishedBytes: number, chunkBytes: number): void
-  closed(): void
+  received(unfinishedBytes: number, chunkBytes: number): void {
+    // The unfinished rest lies in this chunk alone, so it is of a message that began in it.
+    if (unfinishedBytes <= chunkBytes) this.closed()
+    if (unfinishedBytes === 0) return
+    this.#current ??= this.#all.begin(this.#socket)
+    this.#all.grow(this.#current, Math.min(unfinishedBytes, chunkBytes) + CHUNK_BYTES)
+  }
+
+  closed(): void {
+    if (this.#current !== null) this.#all.forget(this.#current)
+    this.#current = null
+  }
 }

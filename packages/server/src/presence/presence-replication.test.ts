@@ -9,8 +9,8 @@ const seed = Number(process.env['FC_SEED'] ?? Date.now() % 2 ** 31)
 
 const STEP_MS = 100
 const topic = 'public:room'
-/** After the last word of a node: four whole heartbeats of the node that judges, and what a step adds. */
-const DOWN_MS = 5_200
+/** After the last word of a node: eight whole heartbeats of the node that judges, the one in which it came, and what a step adds. */
+const DOWN_MS = 4_700
 /** More, for a node whose own link was down. */
 const GRACE_MS = 4_000
 /** Of what a draining node removed: five seconds, and the heartbeat that notices. */
@@ -348,9 +348,9 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
   it('notices a node that died within five seconds', async () => {
     const { world, nodes } = await threeNodes()
     world.kill(0)
-    await world.pass(3_800)
+    await world.pass(3_400)
     expect(nodes[1].keys).toContain('key 0')
-    await world.pass(1_400)
+    await world.pass(1_200)
     expect(nodes[1].keys).toEqual(['key 1', 'key 2'])
     expect(nodes[2].keys).toEqual(['key 1', 'key 2'])
   })

@@ -27,7 +27,7 @@ export interface PresenceReplicationOptions {
   readonly fault: (detail: string) => void
 }
 
-const BEAT_MS = 1_000
+const BEAT_MS = 500
 /** How long the presence of a client of a draining node waits for its return. */
 const LINGER_MS = 5_000
 /** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */

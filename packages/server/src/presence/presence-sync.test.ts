@@ -112,7 +112,7 @@ describe('presence-sync', () => {
   it('takes no late message of a replica that is gone, and takes it back after a while', () => {
     const [state, effects] = play(states.up, events.gone, events.delta, events.digest, events.ask, events.leaving)
     expect(effects).toEqual(['replica-gone b'])
-    const later = Array.from({ length: 10 }, () => events.beat)
+    const later = Array.from({ length: options.endedForBeats }, () => events.beat)
     expect(play(state, ...later.slice(1), events.delta)[1]).not.toContain('merge')
     expect(play(state, ...later, events.delta)[1]).toContain('merge')
   })
@@ -140,28 +140,31 @@ describe('presence-sync', () => {
   }
   const silence = (beats: number): PresenceSyncEvent[] => Array.from({ length: beats }, () => events.inputRead)
 
-  it('takes a replica out of view after four silent heartbeats, and forgets it after a minute', () => {
+  const { downAfterBeats, goneAfterBeats, askAgainAfterBeats } = options
+
+  it('takes a replica out of view after some silent heartbeats, and forgets it after many', () => {
     const [heard] = play(states.unknown, events.digest)
-    const [still, none] = play(heard, ...silence(4))
+    const [still, none] = play(heard, ...silence(downAfterBeats))
     expect(none).toEqual([])
     const [down, falls] = play(still, ...silence(1))
     expect(falls).toEqual(['replica-down b'])
-    const [last, nothing] = play(down, ...silence(55))
+    const [last, nothing] = play(down, ...silence(goneAfterBeats - downAfterBeats - 1))
     expect(nothing).toEqual([])
     expect(play(last, ...silence(1))[1]).toEqual(['replica-gone b'])
   })
 
   it('counts no silence while the own link is down, nor any from before', () => {
     const [heard] = play(states.unknown, events.digest)
-    const [cut, none] = play(heard, ...silence(4), events.linkDown, ...silence(100))
+    const [cut, none] = play(heard, ...silence(downAfterBeats), events.linkDown, ...silence(100))
     expect(none).toEqual([])
     const [back] = play(cut, events.linkUp)
-    expect(play(back, ...silence(4))[1]).toEqual([])
-    expect(play(back, ...silence(5))[1]).toEqual(['replica-down b'])
+    expect(play(back, ...silence(downAfterBeats))[1]).toEqual([])
+    expect(play(back, ...silence(downAfterBeats + 1))[1]).toEqual(['replica-down b'])
   })
 
   it('asks once, and again when the answer did not come', () => {
-    const [asked, first] = play(states.up, events.digestLacks, events.digestLacks, events.beat, events.digestLacks)
+    const beats = Array.from({ length: askAgainAfterBeats - 1 }, () => events.beat)
+    const [asked, first] = play(states.up, events.digestLacks, events.digestLacks, ...beats, events.digestLacks)
     expect(first.filter((effect) => effect === 'ask b')).toHaveLength(1)
     expect(play(asked, events.beat, events.digestLacks)[1]).toContain('ask b')
     const [answered] = play(asked, events.digest)

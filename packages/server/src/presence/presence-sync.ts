@@ -13,10 +13,10 @@ export interface PresenceSyncOptions {
 }
 
 export const presenceSyncOptions: PresenceSyncOptions = {
-  downAfterBeats: 4,
-  goneAfterBeats: 60,
-  askAgainAfterBeats: 2,
-  endedForBeats: 10,
+  downAfterBeats: 8,
+  goneAfterBeats: 120,
+  askAgainAfterBeats: 4,
+  endedForBeats: 20,
 }
 
 interface OtherReplica {
@@ -39,7 +39,7 @@ export const initialPresenceSync: PresenceSyncState = { linked: false, replicas:
 
 export type PresenceSyncEvent =
   | { readonly type: 'link'; readonly up: boolean }
-  /** A second has passed. */
+  /** Half a second has passed. */
   | { readonly type: 'beat' }
   /** The input that was pending at a beat has been read: only now the silence of others is known. */
   | { readonly type: 'input-read' }
@@ -72,7 +72,7 @@ export type PresenceSyncEffect =
 type PresenceSyncTransition = Transition<PresenceSyncState, PresenceSyncEffect>
 
 /**
- * Keeps the presence replicas of all nodes equal. Each node sends its own changes as they happen, and every second a digest of its
+ * Keeps the presence replicas of all nodes equal. Each node sends its own changes as they happen, and every half second a digest of its
  * own replica; a node that lacks something asks for it. Only this node's own heartbeats measure silence, and only while its link is
  * up and after it read what was pending: neither a broker that restarts nor a process that was frozen empties the view.
  */

@@ -16,14 +16,13 @@ interface VersionParts {
 export function policyVersionSql({ tables, functions, role }: VersionParts): string {
   return `pg_catalog.md5(pg_catalog.concat_ws('|',
     (select pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' order by p.oid) from pg_catalog.pg_policy p where p.polrelid = any(${tables})),
-    (select pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid, c.relname, c.relnamespace, c.relowner, c.relkind, c.relrowsecurity,
-       c.relforcerowsecurity, c.relispartition, c.relreplident, c.relacl), ',' order by c.oid) from pg_catalog.pg_class c where c.oid = any(${tables})),
+    (select pg_catalog.string_agg(pg_catalog.concat_ws(':', c.oid, c.relname, n.oid, n.xmin, c.relowner, c.relkind, c.relrowsecurity,
+       c.relforcerowsecurity, c.relispartition, c.relreplident, c.relacl), ',' order by c.oid)
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = any(${tables})),
     (select pg_catalog.string_agg(a.attrelid::text || ':' || a.attnum::text || ':' || a.xmin::text, ',' order by a.attrelid, a.attnum)
      from pg_catalog.pg_attribute a where a.attrelid = any(${tables}) and a.attnum > 0),
     (select pg_catalog.string_agg(i.inhrelid::text || ':' || i.inhparent::text || ':' || i.xmin::text, ',' order by i.inhrelid, i.inhparent)
      from pg_catalog.pg_inherits i where i.inhrelid = any(${tables})),
-    (select pg_catalog.string_agg(n.oid::text || ':' || n.xmin::text, ',' order by n.oid) from pg_catalog.pg_namespace n
-     where n.oid = any(array(select c.relnamespace from pg_catalog.pg_class c where c.oid = any(${tables})))),
     (select pg_catalog.string_agg(f.oid::text || ':' || f.xmin::text, ',' order by f.oid) from pg_catalog.pg_proc f where f.oid = any(${functions})),
     ${roleVersionSql(role)}))`
 }

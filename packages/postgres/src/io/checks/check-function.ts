@@ -44,23 +44,19 @@ export function checkFunction(table: CatalogTable, role: string, columns: readon
 function writeFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const keys = table.primaryKey.map((column, index) => `k${index} ${keyType(table, column)}[]`)
   const parts = table.primaryKey.map((column, index) => `p${index} ${keyType(table, column)}[];`)
-  const slice = (to: string, from: string): string => `${to} := ${from}[bounds[part] + 1 : bounds[part + 1]];`
-  const slices = [
-    ...table.primaryKey.map((_, index) => slice(`p${index}`, `k${index}`)),
-    slice('image', 'images'),
-    slice('missed', 'missing'),
-  ]
+  const slices = table.primaryKey.map((_, index) => `p${index} := k${index}[first + 1 : bounds[part + 1]];`)
   const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
-  const sources = { keys: table.primaryKey.map((_, index) => `p${index}`), images: 'image', missing: 'missed' }
+  // A slice of `images` would copy all of them, for each identity.
+  const sources = { keys: table.primaryKey.map((_, index) => `p${index}`), images: 'images', missing: 'missing', first: 'first' }
   const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(table, role, columns, masked, sources)};`
   const body = `
+#variable_conflict use_variable
 declare
   claim pg_catalog.text;
   part pg_catalog.int4 := 0;
   part_end pg_catalog.int4 := 0;
+  first pg_catalog.int4 := 0;
   before pg_catalog.text;
-  image pg_catalog.text[];
-  missed pg_catalog.text[];
   ${parts.join('\n  ')}
 begin
   if ${unseenSql('xids')} then
@@ -78,6 +74,7 @@ begin
     if i > part_end then
       part := part + 1;
       part_end := untils[part];
+      first := bounds[part];
       ${slices.join('\n      ')}
     end if;
     if guarded then
@@ -124,7 +121,7 @@ end`
 /** What is prepared for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
 export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const types = ['pg_catalog.text[]', 'pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
-  const sources = { images: '$1', missing: '$2', keys: table.primaryKey.map((_, index) => `$${index + 3}`) }
+  const sources = { images: '$1', missing: '$2', keys: table.primaryKey.map((_, index) => `$${index + 3}`), first: '0' }
   const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(table, role, columns, masked, sources)}`
   return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
 }
@@ -134,10 +131,12 @@ export function comparedColumns(table: CatalogTable, role: string, columns: read
   return columns.flatMap((number) => table.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
 }
 
+/** SQL of arrays: the keys that are looked up, column by column, and what is known of rows, that of the first key after the place `first`. */
 interface LookSources {
   readonly keys: readonly string[]
   readonly images: string
   readonly missing: string
+  readonly first: string
 }
 
 /**
@@ -147,23 +146,25 @@ interface LookSources {
 function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
   const columns = comparedColumns(table, role, numbers)
   const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
+  const of = (array: string, number: string): string => `(${array})[${sources.first} + ${number}]`
   if (namesFirst(table, masked)) {
     const key = `t.${pg.escapeIdentifier(table.primaryKey[0]!.name)}`
     const number = `pg_catalog.array_position(${sources.keys[0]!}, ${key})`
-    const seen = seenSql(number, `row(${values.join(', ')})`, `(${sources.images})[${number}]`, values)
+    const seen = seenSql(number, `row(${values.join(', ')})`, of(sources.images, number), values)
     return `from (select ${seen} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${sources.keys[0]!})) r`
   }
   const keys = table.primaryKey.map((_, index) => `c${index}`)
   const equals = hasPlainKey(table) ? 'operator(pg_catalog.=)' : '='
   const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
+  const missing = of(sources.missing, 'k.n::pg_catalog.int4')
   const known = masked
-    ? values.map((value, index) => `case when pg_catalog.strpos(k.missing, ',${columns[index]!.number},') > 0 then null else ${value} end`)
+    ? values.map((value, index) => `case when pg_catalog.strpos(${missing}, ',${columns[index]!.number},') > 0 then null else ${value} end`)
     : values
-  const arrays = [...sources.keys, sources.images, sources.missing].map((array) => `pg_catalog.unnest(${array})`)
+  const arrays = sources.keys.map((array) => `pg_catalog.unnest(${array})`)
   // Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
   // policies about all rows of a large one.
-  return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'image', 'missing', 'n'].join(', ')}),
-        lateral (select ${seenSql('k.n', `row(${known.join(', ')})`, 'k.image', values)} as seen
+  return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'n'].join(', ')}),
+        lateral (select ${seenSql('k.n', `row(${known.join(', ')})`, of(sources.images, 'k.n::pg_catalog.int4'), values)} as seen
           from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
 }
 

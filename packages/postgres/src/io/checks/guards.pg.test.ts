@@ -13,7 +13,7 @@ import { checkRows } from './row-checker.ts'
 
 const postgres = usePostgres()
 const role = 'guarded_reader'
-const identity = { key: '', role, claims: '{}' }
+const identity = { key: '', id: 1, role, claims: '{}' }
 const identities: RowCheck['identities'] = [{ identity, rows: [0] }]
 const options = { timeoutMs: 10_000, isolates: true, leavesNothing: false }
 const LOCK = 4_711

@@ -137,6 +137,23 @@ describe('several nodes', () => {
     for (const { catalog } of nodes) await catalog.end()
   })
 
+  test('that find none while another prepares it make none', async () => {
+    const [preparing, catalog, stream] = await Promise.all([
+      postgres.connect(url),
+      postgres.connect(url),
+      ReplicationConnection.open({ connectionString: url }, 'tidewire test'),
+    ])
+    readers.push(stream)
+    const take = (): Promise<unknown> => takeAnchor(catalog, stream, { slotBase: 'tidewire', rejected: null, onSlow: () => {} })
+    const lock = `hashtext('tidewire feed'), hashtext('tidewire')`
+    await preparing.query(`select pg_advisory_lock(${lock})`)
+    await expect(take()).rejects.toMatchObject({ fault: { kind: 'slot-held' } })
+    expect(await byRole('anchor')).toEqual([])
+    await preparing.query(`select pg_advisory_unlock(${lock})`)
+    expect(await take()).toEqual({ name: (await theAnchor()).name, reason: 'created' })
+    await Promise.all([preparing.end(), catalog.end()])
+  })
+
   test('leave nothing behind but the anchor', async () => {
     const { proxy, through } = await proxied()
     const cut = await open({}, through)

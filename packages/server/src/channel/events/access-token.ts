@@ -1,8 +1,19 @@
 import { isJsonObject, type ClientFrame } from '@tidewire/protocol'
+import type { JoinedChannel } from '../joined-channel.ts'
+import { report } from '../refusals.ts'
 
-/** The token of an `access_token` push, or `null` where the push is to be ignored: no string, or an opaque API key (rule A3). */
-export function accessToken(frame: ClientFrame): string | null {
-  if (frame.payload.kind !== 'json' || !isJsonObject(frame.payload.value)) return null
-  const token = frame.payload.value['access_token']
+/** An `access_token` push: a token that the channel does not have yet is checked. That, and asking policies about it, is as much work as a join. */
+export function accessToken(channel: JoinedChannel, frame: ClientFrame): void {
+  const { connection } = channel
+  const token = tokenOf(frame)
+  if (token === null || token === channel.token) return void connection.allowIdleFrame()
+  if (connection.rates.allowJoin()) return channel.renew(token)
+  report(channel, 'push-refused', 'too-many-joins', 'Too many tokens per second')
+  connection.closeForJoins()
+}
+
+/** `null` where the push is to be ignored: no string, or an opaque API key (rule A3). */
+function tokenOf({ payload }: ClientFrame): string | null {
+  const token = payload.kind === 'json' && isJsonObject(payload.value) ? payload.value['access_token'] : null
   return typeof token === 'string' && !token.startsWith('sb_') ? token : null
 }

@@ -13,6 +13,7 @@ import { refuse, refuseWrite } from '../refusals.ts'
 /** A `presence` push: track, untrack, or a named refusal (rules P2–P6). */
 export function presence(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection, services } = channel
+  if (!channel.presence.allowCall(services)) return channel.stop('too-many-presence-calls', 'Client presence rate limit exceeded')
   if (!connection.rates.allowPresenceEvent()) return channel.stop('too-many-presence-events', 'Too many presence messages per second')
   const asked = parsePresenceRequest(frame.payload.kind === 'json' ? frame.payload.value : undefined)
   switch (asked.kind) {

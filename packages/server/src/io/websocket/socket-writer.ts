@@ -31,7 +31,7 @@ export class SocketWriter implements HeldWrites {
     if (this.#lastTurn === turn && !this.#gathering) {
       this.#gathering = true
       socket.cork()
-      process.nextTick(this.#send)
+      process.nextTick(SocketWriter.#send, this)
     }
     this.#lastTurn = turn
     socket.write(frames)
@@ -46,9 +46,9 @@ export class SocketWriter implements HeldWrites {
     this.#socket.uncork()
   }
 
-  readonly #send = (): void => {
-    this.#gathering = false
-    this.#socket.uncork()
+  static readonly #send = (writer: SocketWriter): void => {
+    writer.#gathering = false
+    writer.#socket.uncork()
   }
 }
 

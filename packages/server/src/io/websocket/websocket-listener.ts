@@ -1,16 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { parseVersion } from '@tidewire/protocol'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Connection } from '../../connection/connection.ts'
-import type { Transport } from '../../connection/transport.ts'
 import type { Server } from '../../server.ts'
 import type { UnfinishedMessages } from '../../limits/unfinished-messages.ts'
-import { MessageProgress } from './message-progress.ts'
-import { takenBytesOf } from './socket-progress.ts'
-import { SocketWriter } from './socket-writer.ts'
-import { UnfinishedChunks } from './unfinished-chunks.ts'
+import { SocketTransport } from './socket-transport.ts'
+import { UnfinishedInput } from './unfinished-input.ts'
 
 /** Paths of sockets: the server's own, and that of the URL of a Supabase project. */
 export const SOCKET_PATHS: readonly string[] = ['/socket/websocket', '/realtime/v1/websocket']
@@ -37,11 +33,10 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     skipUTF8Validation: true,
   })
 
-  const userAgents = new UserAgents()
+  const [userAgents, apiKeys] = [new SharedTexts(), new SharedTexts()]
 
   async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // Before the handshake there is no other listener, and a reset must not end the process.
-    const ignore = (): void => {}
     socket.on('error', ignore)
     const url = new URL(request.url ?? '/', 'http://localhost')
     if (!SOCKET_PATHS.includes(url.pathname)) return refuseUpgrade(socket, 404, 'Not Found')
@@ -53,10 +48,13 @@ export function createWebSocketListener(server: Server): WebSocketListener {
     if (!admission.ok) return refuseUpgrade(socket, admission.status, admission.text)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
       socket.off('error', ignore)
-      const details = { ...admission, version, headers, foreignOrigin: isForeign(request), userAgent: userAgents.of(request) }
-      const connection = server.accept(details, transportOf(webSocket, socket))
-      attach(webSocket, socket, connection)
-      followUnfinished(socket, connection, server.unfinished)
+      const userAgent = userAgents.shared(request.headers['user-agent']?.slice(0, MAX_USER_AGENT) ?? '')
+      const details = {
+        ...{ ...admission, token: apiKeys.shared(admission.token) },
+        ...{ version, headers, foreignOrigin: isForeign(request), userAgent: userAgent === '' ? null : userAgent },
+      }
+      const connection = server.accept(details, new SocketTransport(webSocket, socket))
+      attach(webSocket, socket, connection, server.unfinished)
     })
   }
 
@@ -67,73 +65,36 @@ export function createWebSocketListener(server: Server): WebSocketListener {
   }
 }
 
-function attach(webSocket: WebSocket, socket: Duplex, connection: Connection): void {
+function attach(webSocket: WebSocket, socket: Duplex, connection: Connection, unfinished: UnfinishedMessages): void {
+  const input = new UnfinishedInput(socket, connection, unfinished)
+  socket.prependListener('data', (chunk: Buffer) => input.received(chunk))
   webSocket.on('message', (data: Buffer, binary: boolean) => connection.receive(data, binary))
-  webSocket.on('close', (code: number) => connection.transportClosed(code))
+  webSocket.on('close', (code: number) => {
+    input.closed()
+    connection.transportClosed(code)
+  })
   // `ws` closes with the fitting code by itself; without a listener the error would end the process.
-  webSocket.on('error', () => {})
-  socket.on('error', () => {})
+  webSocket.on('error', ignore)
+  socket.on('error', ignore)
 }
 
-/** Counts the bytes of a message while it comes: `ws` keeps it until it is whole, and reports nothing before. */
-function followUnfinished(socket: Duplex, connection: Connection, unfinished: UnfinishedMessages): void {
-  const progress = new MessageProgress()
-  const chunks = new UnfinishedChunks()
-  const messages = unfinished.of((fault) => {
-    connection.refuseUnfinished(fault)
-    // `ws` may still be given the chunk that this comes from; after that it reads nothing more of a socket that is destroyed.
-    process.nextTick(() => free())
-  })
-  const free = (): void => {
-    if (socket.destroyed && socket.readableLength === 0) chunks.free()
-  }
-  socket.prependListener('data', (chunk: Buffer) => {
-    progress.read(chunk)
-    if (progress.unfinishedBytes <= chunk.length) chunks.clear()
-    else chunks.add(chunk)
-    messages.received(progress.unfinishedBytes, chunk.length)
-    // Small messages end with the next chunk.
-    if (progress.unfinishedBytes > chunk.length) connection.awaitRoom()
-  })
-  socket.once('close', () => {
-    messages.closed()
-    free()
-  })
-}
+/** Keeps each text once: many clients send the same. */
+class SharedTexts {
+  readonly #known = new Map<string, string>()
 
-/** Frames that are ready go to the socket itself; only close frames are left to `ws`. */
-function transportOf(webSocket: WebSocket, socket: Duplex): Transport {
-  const writer = new SocketWriter(socket)
-  return {
-    write: (frames) => writer.write(frames),
-    // Bytes that this process holds back do not count against the receiver.
-    backlogBytes: () => socket.writableLength - writer.heldBytes,
-    ...takenBytesOf(socket),
-    pause: () => webSocket.pause(),
-    resume: () => webSocket.resume(),
-    close: (code, reason) => webSocket.close(code, reason),
-    terminate: () => webSocket.terminate(),
-    address: () => (socket as Socket).remoteAddress ?? null,
-  }
-}
-
-/** Keeps each `User-Agent` once: many clients send the same. */
-class UserAgents {
-  readonly #texts = new Map<string, string>()
-
-  of({ headers }: IncomingMessage): string | null {
-    const text = headers['user-agent']?.slice(0, MAX_USER_AGENT)
-    if (text === undefined || text === '') return null
-    const known = this.#texts.get(text)
+  shared(text: string): string {
+    const known = this.#known.get(text)
     if (known !== undefined) return known
-    if (this.#texts.size >= MAX_USER_AGENTS) this.#texts.clear()
-    this.#texts.set(text, text)
+    if (this.#known.size >= MAX_SHARED_TEXTS) this.#known.clear()
+    this.#known.set(text, text)
     return text
   }
 }
 
 const MAX_USER_AGENT = 200
-const MAX_USER_AGENTS = 1_000
+const MAX_SHARED_TEXTS = 1_000
+
+function ignore(): void {}
 
 /** Whether the request is of a page of another origin. Programs that are no pages send no origin. */
 function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
@@ -142,12 +103,12 @@ function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
 
 /** The `x-*` headers, which policies may read. */
 function extensionHeaders(request: IncomingMessage): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = {}
-  let names = 0
-  for (const [name, value] of Object.entries(request.headers))
-    if (name.startsWith('x-') && value !== undefined && names++ < MAX_HEADER_NAMES) headers[name] = String(value)
-  return headers
+  const headers = Object.entries(request.headers).filter(([name, value]) => name.startsWith('x-') && value !== undefined)
+  if (headers.length === 0) return NO_HEADERS
+  return Object.fromEntries(headers.slice(0, MAX_HEADER_NAMES).map(([name, value]) => [name, String(value)]))
 }
+
+const NO_HEADERS: Readonly<Record<string, string>> = {}
 
 const STATUS_TEXT: Readonly<Record<number, string>> = {
   401: 'Unauthorized',
