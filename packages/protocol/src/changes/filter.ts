@@ -111,6 +111,8 @@ const CLOSE = 0x29
 const COMMA = 0x2c
 const POINT = 0x2e
 const BACKSLASH = 0x5c
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
 
 function opensValue(code: number): boolean {
   return code === POINT || code === OPEN || code === COMMA
@@ -180,49 +182,55 @@ interface Element {
   readonly end: number
 }
 
-/** Pieces without an escape are copied as a whole: to add up a long value by characters takes ten times as long. */
+/** Pieces without an escape are copied as a whole, and put together at the end: to add up a long value takes ten times as long. */
 function quotedElement(text: string, from: number): { readonly value: string; readonly end: number } | undefined {
-  let value = ''
+  const pieces: string[] = []
   let copied = from + 1
   for (let at = copied; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (code === QUOTE) return { value: value + text.slice(copied, at), end: at + 1 }
+    if (code === QUOTE) {
+      pieces.push(text.slice(copied, at))
+      return { value: pieces.join(''), end: at + 1 }
+    }
     if (code !== BACKSLASH || at + 1 === text.length) continue
-    value += text.slice(copied, at)
+    pieces.push(text.slice(copied, at))
     copied = ++at
   }
   return undefined
 }
 
 function bareElement(text: string, from: number): Element | undefined {
-  let value = ''
-  let escaped = false
-  /** How much of `value` stands when white space at its end, unless escaped, is left out. */
-  let kept = 0
+  const pieces: string[] = []
+  let copied = from
+  /** Where the value ends when white space at its end, unless escaped, is left out. */
+  let kept = from
   let at = from
-  for (; at < text.length && text[at] !== ','; at++) {
-    const char = text[at]!
-    if (char === '"' || char === '{' || char === '}') return undefined
-    const escapes = char === '\\'
-    if (escapes && ++at === text.length) return undefined
-    value += text[at]!
-    escaped ||= escapes
-    if (!isSpace(char)) kept = value.length
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === COMMA) break
+    if (code === QUOTE || code === OPEN_BRACE || code === CLOSE_BRACE) return undefined
+    if (code === BACKSLASH) {
+      pieces.push(text.slice(copied, at))
+      copied = ++at
+      if (at === text.length) return undefined
+      kept = at + 1
+    } else if (!isSpace(code)) kept = at + 1
   }
-  value = value.slice(0, kept)
+  pieces.push(text.slice(copied, kept))
+  const value = pieces.join('')
   if (value === '') return undefined
-  return { value: !escaped && value.toLowerCase() === 'null' ? null : value, end: at }
+  return { value: pieces.length === 1 && value.toLowerCase() === 'null' ? null : value, end: at }
 }
 
 function skipSpace(text: string, from: number): number {
   let at = from
-  while (at < text.length && isSpace(text[at]!)) at++
+  while (at < text.length && isSpace(text.charCodeAt(at))) at++
   return at
 }
 
-/** White space as Postgres' array literals know it. */
-function isSpace(char: string): boolean {
-  return ' \t\n\r\v\f'.includes(char)
+/** White space as Postgres' array literals know it: a blank, and from tab to carriage return. */
+function isSpace(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d)
 }
 
 function formatCondition(filter: Filter): string {

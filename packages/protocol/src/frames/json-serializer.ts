@@ -10,7 +10,7 @@ import {
 } from './frame-bounds.ts'
 import { scanJson } from './json-scan.ts'
 import { elementBytes, memberBytes, membersBytes, partsUnder } from './json-text.ts'
-import { isJsonObject, type JsonObject, type Message, type Ref } from '../message.ts'
+import { isJsonObject, type Message, type Ref } from '../message.ts'
 import type { ClientFrame } from './client-frame.ts'
 import { allSteps, QUICK_BYTES, scanSteps, utf8Steps, type Steps } from './steps.ts'
 import type { Version } from './version.ts'

@@ -43,6 +43,11 @@ export class ChangeSubscription {
     return this.#channel.request.postgresChangesOptions.wait && this.#entries.length > 0
   }
 
+  /** Reads what was asked for; else that is done with the first use. */
+  read(): void {
+    void this.#entries
+  }
+
   /** The entries as the join reply echoes them. */
   get echoed(): readonly unknown[] {
     return this.#entries.map(echo)

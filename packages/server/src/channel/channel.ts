@@ -136,6 +136,11 @@ export class Channel implements JoinedChannel {
     return this.#options.isLarge
   }
 
+  /** Reads the row changes that the join asks for, in a turn of its own where that is much. */
+  readChanges(): void {
+    this.#changes.read()
+  }
+
   join(): void {
     this.#ask({ type: 'verify', token: this.request.accessToken ?? this.connection.token })
   }

@@ -283,10 +283,21 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    if (!isLarge) return channel.join()
-    this.services.runtime.endOfTurn(() => {
-      if (!channel.closed) channel.join()
-    })
+    if (isLarge) this.#joinInSteps(channel)
+    else channel.join()
+  }
+
+  #joinInSteps(channel: Channel): void {
+    const { runtime } = this.services
+    const inTurn = (step: () => void): void => {
+      if (!channel.closed) step()
+    }
+    runtime.endOfTurn(() =>
+      inTurn(() => {
+        channel.readChanges()
+        runtime.endOfTurn(() => inTurn(() => channel.join()))
+      }),
+    )
   }
 
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
