@@ -189,7 +189,7 @@ function envelopes(): HostileFrame[] {
   ]
 }
 
-function crowds(): HostileFrame[] {
+function manyReceivers(): HostileFrame[] {
   const broadcast = (topic: string): string => v2(topic, 'broadcast', broadcastOf(payloads['a text']!(PAYLOAD_BYTES)))
   const state = (name: string, payload: () => string): HostileFrame => ({
     name: `join: to a presence of ${name}`,
@@ -234,4 +234,4 @@ function crowds(): HostileFrame[] {
 }
 
 /** All of them. */
-export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes(), ...crowds()]
+export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes(), ...manyReceivers()]

@@ -106,8 +106,8 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
         throw error
       }
     },
-    onRow: (change) => {
-      const message = storedMessage(change)
+    onRow: (change, log) => {
+      const message = storedMessage(change, log)
       if (message !== null) server?.publishTrusted(message)
     },
   })

@@ -20,8 +20,6 @@ type Push = (joinRef: string, ref: string, topic: string, event: string, payload
 export class StoredListener {
   readonly faults: string[] = []
   received = 0
-  /** Messages that it had from another node already: one that catches up delivers them to channels that joined it meanwhile. */
-  repeated = 0
   #last: StoredPayload | null = null
   #retry: NodeJS.Timeout | null = null
   readonly #id: number
@@ -59,7 +57,7 @@ export class StoredListener {
   #take(message: StoredPayload, meta: { readonly replayed?: boolean } | undefined): void {
     const { n } = message
     if (this.#last !== null && n <= this.#last.n) {
-      if (meta?.replayed !== true) this.repeated++
+      if (meta?.replayed !== true) this.faults.push(`client ${this.#id} got stored message ${n} live after ${this.#last.n}`)
       return
     }
     if (this.#last !== null && n > this.#last.n + 1)

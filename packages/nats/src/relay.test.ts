@@ -159,6 +159,17 @@ describe('a relay', () => {
     expect(b.seen.gaps).toEqual(['all'])
   })
 
+  it('sees by what the servers say that the way was broken, though no beat was lost', async () => {
+    const { world, a, b } = await pair()
+    world.network.reaches = (_, to) => to === a.end
+    a.relay.publish(room, [textMessage('lost')])
+    world.network.reaches = () => true
+    for (const { end } of [a, b]) end.reroute()
+    await world.until(() => a.seen.gaps.length === 1 && b.seen.gaps.length === 1, 1_500)
+    await world.pass(10_000)
+    expect([a.seen.gaps, b.seen.gaps, b.seen.texts]).toEqual([['all'], ['all'], []])
+  })
+
   it('forgets a node that was silent for a minute, and reports a gap when it is heard again', async () => {
     const { world, a, b } = await pair()
     world.network.reaches = (from) => from !== a.end

@@ -75,6 +75,8 @@ export class BrokerRelay implements Relay {
       changed: (link) => this.#linkChanged(link),
       lost: () => this.#lost(),
       refused: (detail) => fault('broker', detail),
+      // The next beat comes after the routes are there again, or after the one that says so.
+      rerouted: () => this.#outbox.lost(),
     })
     this.#inbox = new Inbox(instance, runtime, { fault, gap: (topics) => this.#listener?.onGap(topics) })
     this.#outbox = new Outbox(instance, this.#link, fault)

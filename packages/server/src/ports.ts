@@ -5,6 +5,7 @@
 export type * from './ports/admin.ts'
 export type * from './ports/auth.ts'
 export type * from './ports/changes.ts'
+export type * from './ports/log.ts'
 export type * from './ports/messages.ts'
 export type * from './ports/observe.ts'
 export type * from './ports/relay.ts'

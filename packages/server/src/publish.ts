@@ -1,5 +1,6 @@
 import { traceparentOf } from '@tidewire/protocol'
 import type { Services } from './channel/services.ts'
+import type { MessageCommit } from './ports/log.ts'
 import type { PublishOutcome, PublishRequest } from './ports/messages.ts'
 import type { TopicMessage } from './ports/topic.ts'
 import type { Topic } from './topic/topic.ts'
@@ -10,6 +11,8 @@ export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
   readonly traceparent?: string | null
   /** When it was committed, Unix milliseconds by the clock of the database. Its span begins then. */
   readonly committedAt?: number
+  /** Where it was committed: channels that joined after it do not get it. Absent: all get it. */
+  readonly commit?: MessageCommit
 }
 
 /** A message that the database keeps under an id. */
@@ -44,8 +47,8 @@ function whenWritten(topic: Topic | undefined): Promise<void> | undefined {
 
 /** Publishes a message of the database. Returns the number of receivers on this node. */
 export function publishTrusted({ publisher }: Services, request: TrustedPublish): number {
-  const { id = null, committedAt = null, traceparent = null } = request
-  return publisher.publish(keyOf(request), messageOf(request, traceparent), { kind: 'database', id, committedAt, traceparent })
+  const { commit = null, committedAt = null, traceparent = null } = request
+  return publisher.publish(keyOf(request), messageOf(request, traceparent), { kind: 'database', commit, committedAt, traceparent })
 }
 
 function keyOf({ subTopic, private: isPrivate }: TrustedPublish): { readonly name: string; readonly private: boolean } {

@@ -60,7 +60,7 @@ export const EVENTS: Record<EventName, ChannelEvent> = {
   attached: { type: 'attached' },
   'read-decided, denied': { type: 'read-decided', admission: second, authorization: denied },
   'read-decided, unknown': { type: 'read-decided', admission: second, authorization: down },
-  'replay-loaded': { type: 'replay-loaded', messages: [] },
+  'replay-loaded': { type: 'replay-loaded', messages: [], position: null },
   'replay-failed': { type: 'replay-failed', reason: 'UnableToReplayMessages: no' },
   'changes-live': { type: 'changes-live' },
   'changes-refused': { type: 'changes-refused', code: 'changes-refused', reason: 'no' },
@@ -99,6 +99,14 @@ const WHILE_JOINED = stays('new-token', 'new-token, same', 'first-push', 'write-
 /** What only a channel takes that is joining, one state after the other. */
 const TO_JOIN = stays('attached', 'replay-loaded', 'replay-failed', 'changes-live', 'changes-refused')
 
+/** What ends a joined channel. */
+const ENDS = {
+  stop: STOPPED,
+  leave: 'closed: exit, phx-close, forget',
+  replaced: 'closed: exit',
+  'connection-closed': 'closed: exit',
+} as const
+
 /** What each state makes of each event: the state after it, and what is done. */
 export const TABLE: Record<StateName, Record<EventName, string>> = {
   verifying: {
@@ -116,7 +124,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     ...WHILE_JOINED,
     ...TO_JOIN,
     ...stays('admitted', 'admitted, other token', 'token-refused'),
-    'read-decided': 'joined: enter, resume',
+    'read-decided': 'joined: join-at, enter, resume',
     'read-decided, denied': REFUSED,
     'read-decided, unknown': REFUSED,
     stop: REFUSED,
@@ -136,7 +144,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     ...WHILE_JOINED,
     ...DECISIONS,
     ...stays('attached', 'changes-live', 'changes-refused'),
-    'replay-loaded': 'joined: enter, resume',
+    'replay-loaded': 'joined: join-at, enter, resume',
     'replay-failed': REFUSED,
     stop: REFUSED,
     replaced: 'closed',
@@ -158,10 +166,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     ...stays('new-token, same', 'write-decided', 'write-decided, unknown'),
     'new-token': 'joined: verify',
     'first-push': 'joined: ask-write',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   'joined, asking': {
     ...TO_JOIN,
@@ -170,10 +175,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     'new-token': 'joined: verify',
     'write-decided': 'joined: resume',
     'write-decided, unknown': 'joined: refuse-waiting',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   'joined, renewing': {
     ...TO_JOIN,
@@ -185,10 +187,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     'read-decided, unknown': STOPPED,
     'new-token, same': 'joined: verify',
     'first-push': 'joined: ask-write',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   'joined, asking and renewing': {
     ...TO_JOIN,
@@ -201,10 +200,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     'new-token, same': 'joined: verify',
     'write-decided': 'joined: resume',
     'write-decided, unknown': 'joined: refuse-waiting',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   closed: stays(...eventNames),
 }

@@ -10,11 +10,17 @@ import {
   policyAuthorizer,
   startEmbeddedPostgres,
   storedMessage,
+  type PostgresFeed,
 } from '@tidewire/postgres'
 import type { StartOptions } from '@tidewire/server'
 import { startNode, type RunningNode } from '@tidewire/testkit'
 
 const installation = process.env['TIDEWIRE_TEST_POSTGRES']
+
+/** A server, and where it reads row changes and messages from SQL. */
+export interface NodeOnDatabase extends RunningNode {
+  readonly feed: PostgresFeed
+}
 
 /** A real Postgres, prepared as the command does it. */
 export interface TestDatabase {
@@ -22,7 +28,7 @@ export interface TestDatabase {
   /** Runs SQL as the superuser. */
   sql(text: string): Promise<unknown[]>
   /** A real server on it. It does not stop with the database. `name`: among others that it reaches by a relay. */
-  node(options?: Partial<StartOptions>, name?: string): Promise<RunningNode>
+  node(options?: Partial<StartOptions>, name?: string): Promise<NodeOnDatabase>
   stop(): Promise<void>
 }
 
@@ -52,8 +58,8 @@ export async function startDatabase(): Promise<TestDatabase> {
         databaseUrl: postgres.url,
         otherPublications: [{ name: 'tidewire_messages' }],
         ...(name === undefined ? {} : { node: name, hasRelay: true }),
-        onRow: (change) => {
-          const message = storedMessage(change)
+        onRow: (change, log) => {
+          const message = storedMessage(change, log)
           if (message !== null) node?.server.publishTrusted(message)
         },
       })
@@ -68,7 +74,7 @@ export async function startDatabase(): Promise<TestDatabase> {
         await started.stop()
         await feed.close()
       }
-      return { ...started, stop }
+      return { ...started, feed, stop }
     },
     stop: async () => {
       await pool.close()

@@ -1,4 +1,5 @@
 import { forbiddenRoleSql, roleVersionSql } from '../catalog/role-rule.ts'
+import { FLUSHED_POSITION } from './join-position.ts'
 
 /** One question to the policies of `realtime.messages`, as the function below reads it. */
 export interface PolicyQuestion {
@@ -168,11 +169,11 @@ begin
 end
 $function$`
 
-/** One round trip: the transaction, its time limit, the versions of the roles, the questions, and the end of it all. */
+/** One round trip: the transaction, its time limit, the position in the log, the versions of the roles, the questions, and the end of it all. */
 export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeoutMs }: BatchTimes): string {
   const roles = ROLE_VERSIONS.replace('$roles', () => literalOf(JSON.stringify(rolesOf(questions))))
   const literal = literalOf(JSON.stringify(questions, [...FIELDS, 'command']))
-  return `begin; set local statement_timeout = ${timeoutMs}; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
+  return `begin; set local statement_timeout = ${timeoutMs}; select ${FLUSHED_POSITION} as position; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs}); rollback`
 }
 
 /** Each once. */

@@ -59,6 +59,18 @@ describe('one batch', () => {
     expect((await Promise.all(asked.map(({ room, member }) => write(room, member)))).map(isAllowed)).toEqual(expected)
   })
 
+  test('says where the log was, which was after all that was committed before its questions (rule R5)', async () => {
+    const { rows } = await admin.query<{ before: string; cluster: string }>(
+      `select (pg_current_wal_flush_lsn() - '0/0')::text as before, system_identifier::text as cluster from pg_control_system()`,
+    )
+    const answers = await Promise.all([read('r0'), read('r0'), read('r1'), write('r0')])
+    const positions = answers.map((answer) => (answer.ok ? answer.position : null))
+    expect(positions[0]!.lsn).toBeGreaterThanOrEqual(BigInt(rows[0]!.before))
+    expect(positions[0]!.log).toBe(`1@${rows[0]!.cluster}`)
+    // One object, so that it costs a channel nothing.
+    for (const position of positions) expect(position).toBe(positions[0])
+  })
+
   test('with members that raise, sleep, have no role or hold a NUL: they harm only themselves', async () => {
     const started = performance.now()
     const sleeping = read('sleeps', 'sleeper')

@@ -1,4 +1,4 @@
-import type { Authorization, AuthorizationRequest, Authorizer } from '@tidewire/server'
+import type { Authorization, AuthorizationRequest, Authorizer, JoinPosition } from '@tidewire/server'
 import { codeOf, databaseReason, sqlStateOf } from '../catalog/database-fault.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
@@ -14,6 +14,7 @@ import {
   type PolicyAnswer,
   type PolicyQuestion,
 } from './authorization-sql.ts'
+import { clusterOf, positionOf } from './join-position.ts'
 
 /** A session of its own for a transaction; the pools of `pg` give it. */
 export interface PolicySession {
@@ -60,7 +61,10 @@ export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
 type Asked = PolicyQuestion & { readonly key: string }
 
 /** `error`: the database gave no answer. */
-type Answer = PolicyAnswer | { readonly error: unknown }
+type Answer = PositionedAnswer | { readonly error: unknown }
+
+/** `position`: where the log was before the first question of the batch. */
+type PositionedAnswer = PolicyAnswer & { readonly position: JoinPosition | null }
 
 const NOTHING = { broadcast: false, presence: false } as const
 const NO_SESSION = { code: 'pool-timeout' }
@@ -153,10 +157,15 @@ class PolicyBatch {
   }
 
   /** `null`: they may have been given by plans for roles as they were before. */
-  async #answers(questions: readonly Asked[]): Promise<readonly PolicyAnswer[] | null> {
+  async #answers(questions: readonly Asked[]): Promise<readonly PositionedAnswer[] | null> {
+    const cluster = await clusterOf(this.#session, (text) => this.#query(text))
     const results = (await this.#query(batchSql(questions, this.#times))) as readonly { readonly rows: readonly unknown[] }[]
-    const versions = results[2]!.rows as readonly { readonly version: string }[]
-    return this.#isPlannedOtherwise(rolesOf(questions), versions) ? null : (results[3]!.rows as readonly PolicyAnswer[])
+    const [at] = results[2]!.rows as readonly { readonly position: string | null }[]
+    const versions = results[3]!.rows as readonly { readonly version: string }[]
+    if (this.#isPlannedOtherwise(rolesOf(questions), versions)) return null
+    // One object for all of them.
+    const position = positionOf(cluster, at!.position)
+    return (results[4]!.rows as readonly PolicyAnswer[]).map((answer) => ({ ...answer, position }))
   }
 
   /**
@@ -189,7 +198,7 @@ class PolicyBatch {
   }
 }
 
-function outcomeOf(answer: PolicyAnswer | undefined): Outcome<Answer> {
+function outcomeOf(answer: PositionedAnswer | undefined): Outcome<Answer> {
   if (answer === undefined) return { kind: 'not-asked' }
   return { kind: answer.state === QUERY_CANCELED ? 'slow' : 'answered', answer }
 }
@@ -199,7 +208,7 @@ function authorizationOf(answer: Answer, command: Command, request: Authorizatio
   const { role } = request.identity
   const refusal = roleRefusal({ name: role, exists: answer.refused_role !== 'missing', allowed: answer.refused_role === null })
   if (refusal !== null) return { ok: true, ...NOTHING, detail: refusal }
-  const { state, fault, policy } = answer
+  const { state, fault, policy, position } = answer
   if (state !== null) {
     if (!isPolicyFault(state)) return { ok: false, reason: databaseReason({ code: state, message: fault }) }
     // A policy that raises for this user denies this user (rule A6).
@@ -208,9 +217,9 @@ function authorizationOf(answer: Answer, command: Command, request: Authorizatio
   }
   const allowed = { broadcast: answer.broadcast === true, presence: answer.presence === true }
   const missing = (['broadcast', 'presence'] as const).filter((extension) => !allowed[extension])
-  if (missing.length === 0) return { ok: true, ...allowed }
+  if (missing.length === 0) return { ok: true, ...allowed, position }
   const detail = `no ${command === 'read' ? 'SELECT' : 'INSERT'} policy on realtime.messages lets ${role} use ${missing.join(' and ')} on topic ${JSON.stringify(request.subTopic)}`
-  return { ok: true, ...allowed, detail }
+  return { ok: true, ...allowed, position, detail }
 }
 
 const UNDEFINED_FUNCTION = '42883'

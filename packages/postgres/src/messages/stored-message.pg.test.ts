@@ -30,7 +30,7 @@ beforeAll(async () => {
         onChanges: ({ changes }) => {
           for (const change of changes) {
             expect(isMessageTable(change.table)).toBe(true)
-            const message = storedMessage(change)
+            const message = storedMessage(change, source.log)
             if (message !== null) messages.push(message)
           }
           arrived()

@@ -5,11 +5,11 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 
 /**
  * The broadcast that a row of `realtime.messages` is, wherever it came from (rule B8). `null` for a row that is none: an
- * update or delete (retention), or one without event, topic, id or payload.
+ * update or delete (retention), or one without event, topic, id or payload. `log` names the log that it stands in.
  */
-export function storedMessage(change: RowChange): StoredPublish | null {
+export function storedMessage(change: RowChange, log: string | null): StoredPublish | null {
   if (change.action !== 'INSERT' || change.newTuple === null) return null
-  const { newTuple, table } = change
+  const { newTuple, table, transaction } = change
   const text = (name: string): string | null => {
     const column = columnIndex(table, name)
     return column === null ? null : (newTuple.text(column) ?? null)
@@ -26,7 +26,8 @@ export function storedMessage(change: RowChange): StoredPublish | null {
     form: 'user',
     payload: { encoding: binary === null ? 'json' : 'binary', bytes },
     traceparent: binary === null ? traceIn(bytes) : null,
-    committedAt: Number(change.transaction.commitTime) / 1_000,
+    committedAt: Number(transaction.commitTime) / 1_000,
+    ...(log === null ? {} : { commit: { log, lsn: transaction.commitLsn, xid: transaction.xid } }),
   }
 }
 

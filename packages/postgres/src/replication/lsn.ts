@@ -15,6 +15,14 @@ export function parseLsn(text: string | null): Lsn | null {
   return parts === null ? null : (BigInt(`0x${parts[1]}`) << 32n) | BigInt(`0x${parts[2]}`)
 }
 
+/**
+ * Names a log, in which LSNs can be compared. Every timeline is one of its own, and another cluster may have the same timeline.
+ * Where the cluster is not known (`''`), the name is the beginning of the whole one.
+ */
+export function logName(timeline: number, cluster: string): string {
+  return `${timeline}@${cluster}`
+}
+
 /** The later of two positions. */
 export function laterLsn(one: Lsn, other: Lsn): Lsn {
   return one > other ? one : other

@@ -21,6 +21,15 @@ const join = (node: NodeInProcess, options: object): ReturnType<NodeInProcess['c
   return socket
 }
 
+/** A channel that goes on from a position, and waits for its changes. */
+async function resuming(): Promise<{ feed: Feed; socket: ReturnType<NodeInProcess['connect']>; listener: ChangeListener }> {
+  const feed = new Feed()
+  const node = new NodeInProcess({}, { changeFeed: feed })
+  const socket = join(node, { wait: true, since: 'e/1/0' })
+  await node.settle()
+  return { feed, socket, listener: feed.opened[0]!.listener }
+}
+
 describe('a join with row changes', () => {
   test('is answered at once; news and changes follow', async () => {
     const feed = new Feed()
@@ -86,11 +95,7 @@ describe('a join with row changes', () => {
   })
 
   test('that waits gets what was replayed meanwhile after its reply, and in order', async () => {
-    const feed = new Feed()
-    const node = new NodeInProcess({}, { changeFeed: feed })
-    const socket = join(node, { wait: true, since: 'e/1/0' })
-    await node.settle()
-    const { listener } = feed.opened[0]!
+    const { socket, listener } = await resuming()
     for (const n of [1, 2]) listener.change('postgres_changes', Buffer.from(`{"ids":[${n}]}`))
     expect(socket.take()).toEqual([])
     listener.system('ok', 'Subscribed to PostgreSQL', { recovered: true })
@@ -106,11 +111,7 @@ describe('a join with row changes', () => {
   })
 
   test('that waits is answered early when much is replayed, and loses nothing of it', async () => {
-    const feed = new Feed()
-    const node = new NodeInProcess({}, { changeFeed: feed })
-    const socket = join(node, { wait: true, since: 'e/1/0' })
-    await node.settle()
-    const { listener } = feed.opened[0]!
+    const { feed, socket, listener } = await resuming()
     const payload = Buffer.from(JSON.stringify({ ids: [1], data: 'x'.repeat(600_000) }))
     listener.change('postgres_changes', payload)
     expect(socket.received).toEqual([])

@@ -33,7 +33,7 @@ describe('a private channel', () => {
   test('without presence, reading presence alone is not enough to join', () => {
     const onlyPresence: Authorization = { ok: true, broadcast: false, presence: true }
     const event = { type: 'read-decided', admission: first, authorization: onlyPresence } as const
-    expect(shown(channelTransition(STATES['authorizing'], event, isPrivate))).toBe('joined: enter, resume')
+    expect(shown(channelTransition(STATES['authorizing'], event, isPrivate))).toBe('joined: join-at, enter, resume')
     expect(shown(channelTransition(STATES['authorizing'], event, { ...isPrivate, presenceEnabled: false }))).toBe(REFUSED)
     expect(shown(channelTransition(STATES['authorizing'], event, { ...isPrivate, wantsReplay: true }))).toBe(REFUSED)
   })

@@ -2,7 +2,7 @@ import type { DecisionCode } from '../decision-code.ts'
 import type { Admission } from '../auth/admission.ts'
 import { explained, refusalOf, type Refusal } from '../auth/refusal.ts'
 import type { ChangesFault, Transition } from '@tidewire/protocol'
-import type { Authorization, Identity, StoredMessage } from '../ports.ts'
+import type { Authorization, Identity, JoinPosition, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
 /** What the channel may send; unknown until its first push. */
@@ -45,7 +45,7 @@ export type ChannelEvent =
     }
   | { readonly type: 'read-decided'; readonly admission: Admission; readonly authorization: Authorization }
   | { readonly type: 'attached' }
-  | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[] }
+  | { readonly type: 'replay-loaded'; readonly messages: readonly StoredMessage[]; readonly position: JoinPosition | null }
   | { readonly type: 'replay-failed'; readonly reason: string }
   | { readonly type: 'changes-live' }
   | { readonly type: 'changes-refused'; readonly code: DecisionCode; readonly reason: string; readonly fault?: ChangesFault | undefined }
@@ -63,6 +63,8 @@ export type ChannelEffect =
   | { readonly type: 'verify'; readonly token: string }
   | { readonly type: 'ask-read'; readonly admission: Admission }
   | { readonly type: 'ask-write'; readonly admission: Admission }
+  /** The channel joins here in the log: messages of the database that were committed before are not for it. The last one counts. */
+  | { readonly type: 'join-at'; readonly position: JoinPosition | null }
   /** Open the topic; `attached` follows when the messages of other nodes come, or within a second. */
   | { readonly type: 'attach' }
   | { readonly type: 'load-replay' }
@@ -103,7 +105,7 @@ export interface ChannelTransitionOptions {
   readonly showsFailedPolicies: boolean
 }
 
-type ChannelStep = Transition<ChannelState, ChannelEffect>
+export type ChannelStep = Transition<ChannelState, ChannelEffect>
 
 export const initialChannel: ChannelState = { kind: 'verifying' }
 
@@ -147,12 +149,13 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
       const denial = refusalOf(authorization, options.showsFailedPolicies)
       if (!mayJoin(reads, options)) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
       if (options.wantsReplay && !reads.broadcast) return refuse('unauthorized', `Unauthorized: ${noRead(options)}`, denial)
-      return attach(state.admission, reads, options)
+      return joiningAt(authorization.position ?? null, attach(state.admission, reads, options))
     }
     case 'attached':
       return state.kind === 'attaching' ? loadReplay(state.admission, state.reads, options) : stay(state)
     case 'replay-loaded':
-      return state.kind === 'replaying' ? subscribe(state.admission, state.reads, event.messages, options) : stay(state)
+      if (state.kind !== 'replaying') return stay(state)
+      return joiningAt(event.position, subscribe(state.admission, state.reads, event.messages, options))
     case 'replay-failed':
       return state.kind === 'replaying' ? refuse('replay-unavailable', event.reason) : stay(state)
     case 'changes-live':
@@ -214,6 +217,10 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
     default:
       return stay(state)
   }
+}
+
+function joiningAt(position: JoinPosition | null, { state, effects }: ChannelStep): ChannelStep {
+  return { state, effects: [{ type: 'join-at', position }, ...effects] }
 }
 
 function mayJoin(reads: Reads, options: ChannelTransitionOptions): boolean {

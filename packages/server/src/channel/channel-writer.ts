@@ -65,15 +65,15 @@ export class ChannelWriter {
     return (this.#joinBuffer ??= new JoinBuffer())
   }
 
-  /** The join has its reply: sends what was held, without the stored messages that were replayed. `nowMs` is monotonic. */
-  release(replayed: ReadonlySet<string>, nowMs: number): void {
+  /** The join has its reply: sends what was held, without the stored messages that a replay has seen. */
+  release(): void {
     const buffer = this.#joinBuffer
     if (buffer === null) return
     this.#joinBuffer = null
-    this.#membership.replayed(replayed, nowMs)
-    for (const held of buffer.takeAll(replayed)) {
-      if (held.kind === 'stored') this.frame(this.#membership.frameFor(held.message))
-      else if (held.kind === 'change') this.change(held.event, held.payload)
+    for (const held of buffer.takeAll()) {
+      if (held.kind === 'stored') {
+        if (!this.#membership.isBehind(held.commit)) this.frame(this.#membership.frameFor(held.message))
+      } else if (held.kind === 'change') this.change(held.event, held.payload)
       else this.aboutChanges(held.status, held.message, held.extra)
     }
   }

@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Transition, type Version } from '@tidewire/protocol'
+import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
 import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -14,8 +14,8 @@ import {
   type ChannelEffect,
   type ChannelEvent,
   type ChannelState,
+  type ChannelStep,
   type Writes,
-  type ChannelTransitionOptions,
 } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -55,8 +55,16 @@ export class Channel implements JoinedChannel {
   readonly services: Services
   readonly #options: ChannelOptions
   static readonly #performOn = (effect: ChannelEffect, channel: Channel): void => channel.#perform(effect)
-  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): Transition<ChannelState, ChannelEffect> =>
-    channelTransition(state, event, channel.#transitionOptions())
+  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): ChannelStep =>
+    channelTransition(state, event, {
+      private: channel.request.private,
+      presenceEnabled: channel.request.presenceEnabled,
+      wantsReplay: channel.request.replay !== null,
+      isClustered: channel.services.isClustered,
+      waitsForChanges: channel.#changes.isAwaited,
+      subTopic: channel.subTopic,
+      showsFailedPolicies: channel.services.showsFailedPolicies,
+    })
   readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect, Channel>(
     initialChannel,
     Channel.#transitionOf,
@@ -217,24 +225,14 @@ export class Channel implements JoinedChannel {
     if (this.#machine.state.kind === 'closed') this.#membership.close()
   }
 
-  #transitionOptions(): ChannelTransitionOptions {
-    return {
-      private: this.request.private,
-      presenceEnabled: this.request.presenceEnabled,
-      wantsReplay: this.request.replay !== null,
-      isClustered: this.services.isClustered,
-      waitsForChanges: this.#changes.isAwaited,
-      subTopic: this.subTopic,
-      showsFailedPolicies: this.services.showsFailedPolicies,
-    }
-  }
-
   #perform(effect: ChannelEffect): void {
     switch (effect.type) {
       case 'verify':
       case 'ask-read':
       case 'ask-write':
         return this.#ask(effect)
+      case 'join-at':
+        return this.#membership.joinAt(effect.position)
       case 'attach': {
         const ready = this.#membership.attach()
         if (ready === null) return this.#step({ type: 'attached' })

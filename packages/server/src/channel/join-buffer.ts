@@ -1,4 +1,5 @@
 import type { JsonObject } from '@tidewire/protocol'
+import type { MessageCommit } from '../ports/log.ts'
 import type { TopicMessage } from '../ports/topic.ts'
 import type { StoredMessageBuffer } from '../topic/subscriber.ts'
 
@@ -7,7 +8,7 @@ const MAX_CHANGE_BYTES = 1_048_576
 
 /** A message for a channel whose join has no reply yet. */
 export type Held =
-  | { readonly kind: 'stored'; readonly id: string; readonly message: TopicMessage }
+  | { readonly kind: 'stored'; readonly commit: MessageCommit | null; readonly message: TopicMessage }
   | { readonly kind: 'change'; readonly event: string; readonly payload: Uint8Array }
   | { readonly kind: 'system'; readonly status: 'ok' | 'error'; readonly message: string; readonly extra: JsonObject | undefined }
 
@@ -26,12 +27,11 @@ export class JoinBuffer implements StoredMessageBuffer {
     if (held.kind === 'change') this.#changeBytes += held.payload.length
   }
 
-  holdStored(id: string, message: TopicMessage): void {
-    this.hold({ kind: 'stored', id, message })
+  holdStored(commit: MessageCommit | null, message: TopicMessage): void {
+    this.hold({ kind: 'stored', commit, message })
   }
 
-  /** What was held, without the stored messages that were replayed. */
-  takeAll(replayed: ReadonlySet<string>): readonly Held[] {
-    return this.#held.splice(0).filter((held) => held.kind !== 'stored' || !replayed.has(held.id))
+  takeAll(): readonly Held[] {
+    return this.#held.splice(0)
   }
 }

@@ -32,5 +32,5 @@ export function acceptJoin(channel: JoinedChannel, topic: Topic, { ref, replaces
     else writer.system('ok', 'system', 'Replication connection established')
   }
   if (!isRelayed) channel.notifyGap('relay-unconfirmed')
-  writer.release(new Set(replay.map(({ id }) => id)), services.runtime.uptime())
+  writer.release()
 }

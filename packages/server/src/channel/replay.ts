@@ -9,7 +9,9 @@ export async function loadReplay(store: MessageStore | null, subTopic: string, r
     return { type: 'replay-failed', reason: 'UnableToReplayMessages: Replay params are not valid' }
   if (store === null) return { type: 'replay-failed', reason: 'UnableToReplayMessages: this server has no database to replay from' }
   const result = await store.replay(subTopic, replay.since, replay.limit)
-  return result.ok ? { type: 'replay-loaded', messages: result.messages } : { type: 'replay-failed', reason: result.reason }
+  return result.ok
+    ? { type: 'replay-loaded', messages: result.messages, position: result.position ?? null }
+    : { type: 'replay-failed', reason: result.reason }
 }
 
 /**

@@ -1,6 +1,8 @@
+import type { JoinPosition, MessageCommit } from '../ports/log.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { Reads, StoredMessageBuffer, Subscriber } from '../topic/subscriber.ts'
 import type { Subscription } from '../topic/encoding-group.ts'
+import { isBehind } from '../topic/join-position.ts'
 import type { Topic } from '../topic/topic.ts'
 import type { Topics } from '../topic/topics.ts'
 
@@ -13,6 +15,7 @@ export class TopicMembership {
   #subscription: Subscription | null = null
   #buffer: StoredMessageBuffer | null = null
   #isReserved = false
+  #position: JoinPosition | null = null
 
   constructor(subscriber: Subscriber, topics: Topics, key: TopicKey) {
     this.key = key
@@ -47,9 +50,19 @@ export class TopicMembership {
     this.#reserve().hold(buffer)
   }
 
+  /** Where in the log the channel joins. To be known before `subscribe`. */
+  joinAt(position: JoinPosition | null): void {
+    this.#position = position
+  }
+
+  /** Whether a stored message was committed before the channel joined. */
+  isBehind(commit: MessageCommit | null): boolean {
+    return isBehind(this.#position, commit)
+  }
+
   subscribe(reads: Reads): Topic {
     this.#topic = this.#topics.open(this.key)
-    this.#subscription = this.#topic.subscribe(this.#subscriber, reads)
+    this.#subscription = this.#topic.subscribe(this.#subscriber, reads, this.#position)
     this.#release()
     return this.#topic
   }
@@ -67,11 +80,6 @@ export class TopicMembership {
   /** A frame for this subscriber, or `null` when its version cannot carry the message. */
   frameFor(message: TopicMessage): Buffer | null {
     return this.#topic?.frameFor(this.#subscriber, message) ?? null
-  }
-
-  /** The live copies of these messages are not sent to this subscriber again. `nowMs` is monotonic. */
-  replayed(ids: ReadonlySet<string>, nowMs: number): void {
-    this.#topic?.replayed(this.#subscriber, ids, nowMs)
   }
 
   setReads(reads: Reads): void {

@@ -10,7 +10,6 @@ import {
   type Decoded,
   type FrameBounds,
   type Ref,
-  type Transition,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
@@ -28,6 +27,7 @@ import {
   type ConnectionEffect,
   type ConnectionEvent,
   type ConnectionState,
+  type ConnectionStep,
 } from './connection-state.ts'
 import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
 import { checkJoin } from './join-check.ts'
@@ -74,11 +74,8 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Frames that came after the end. */
   #lateFrames = 0
   static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
-  static readonly #transitionOf = (
-    state: ConnectionState,
-    event: ConnectionEvent,
-    connection: Connection,
-  ): Transition<ConnectionState, ConnectionEffect> => connectionTransition(state, event, connection.#limits)
+  static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionStep =>
+    connectionTransition(state, event, connection.#limits)
   readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect, Connection>(
     initialConnection,
     Connection.#transitionOf,
@@ -189,7 +186,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The backlog is over its bound: called at the end of the turn in which that was noticed. */
   overflowed(): void {
-    this.#step({ type: 'overflow' })
+    this.#machine.send({ type: 'overflow' })
   }
 
   closeForJoins(): void {
@@ -199,8 +196,8 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Checks for silence, congestion and expired tokens. To be called at a fixed interval. */
   sweep(): void {
     const moved = this.output.hasMoved()
-    if (this.#machine.state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
-    this.#step({ type: 'sweep', heard: this.#heard, moved })
+    if (this.#machine.state.kind === 'open' && !this.output.keepsUp()) this.#machine.send({ type: 'overflow' })
+    this.#machine.send({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     const now = this.services.runtime.now()
     for (const channel of this.#channels.values()) {
@@ -210,12 +207,12 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   close(code: number, reason: string): void {
-    this.#step({ type: 'close', code, reason })
+    this.#machine.send({ type: 'close', code, reason })
   }
 
   /** Closes the socket because of a message that did not end in time, or because unfinished messages take too much memory. */
   refuseUnfinished(fault: UnfinishedFault): void {
-    this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: reportUnfinished(this, fault) })
+    this.#machine.send({ type: 'abort', code: CloseCode.policyViolation, reason: reportUnfinished(this, fault) })
   }
 
   /** The socket is gone; `code` is the close code that was seen. */
@@ -227,7 +224,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   #ended(code: number): void {
     this.output.end()
-    this.#step({ type: 'transport-closed' })
+    this.#machine.send({ type: 'transport-closed' })
     this.#host.closed(this)
     this.services.observer.disconnected(this.id, code)
   }
@@ -314,14 +311,12 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.write(textFrame(encodeTextMessage(this.version, message)), 1)
   }
 
-  #step(event: ConnectionEvent): void {
-    this.#machine.send(event)
-  }
-
   #perform(effect: ConnectionEffect): void {
     switch (effect.type) {
       case 'leave-all':
-        return this.#leaveAll()
+        for (const channel of this.#channels.values()) channel.connectionClosed()
+        this.#channels.clear()
+        return this.#host.channelsChanged(this)
       case 'close-transport':
         this.output.end()
         reportClose(this, effect.code, effect.reason)
@@ -329,12 +324,6 @@ export class Connection implements ChannelConnection, AdminPeer {
       case 'terminate-transport':
         return this.#transport.terminate()
     }
-  }
-
-  #leaveAll(): void {
-    for (const channel of this.#channels.values()) channel.connectionClosed()
-    this.#channels.clear()
-    this.#host.channelsChanged(this)
   }
 }
 

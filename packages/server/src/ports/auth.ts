@@ -1,4 +1,5 @@
 import type { JsonObject } from '@tidewire/protocol'
+import type { JoinPosition } from './log.ts'
 
 /** The claims of a token whose signature is good. */
 export type Claims = JsonObject
@@ -39,6 +40,8 @@ export type Authorization =
       readonly presence: boolean
       /** For the observer and for `dev`. */ readonly detail?: string
       /** A policy raised an error instead of answering; `detail` names it. */ readonly failed?: boolean
+      /** Where the log was when the policies were asked, which was after the question came; absent: not known. */
+      readonly position?: JoinPosition | null
     }
   | { readonly ok: false; readonly reason: string }
 

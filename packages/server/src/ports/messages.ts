@@ -1,4 +1,5 @@
 import type { Identity } from './auth.ts'
+import type { JoinPosition } from './log.ts'
 
 /** A broadcast that does not come from a socket, for example over HTTP. */
 export interface PublishRequest {
@@ -36,12 +37,13 @@ export interface StoredMessage {
   readonly bytes: Uint8Array
 }
 
+/** `position`: behind it is all that these messages were chosen from; absent: not known. */
+export type Replay =
+  | { readonly ok: true; readonly messages: readonly StoredMessage[]; readonly position?: JoinPosition | null }
+  | { readonly ok: false; readonly reason: string }
+
 /** The stored messages, for joins that ask for a replay. */
 export interface MessageStore {
   /** The newest `limit` private messages of the topic since a Unix time in milliseconds, oldest first. Never rejects. */
-  replay(
-    subTopic: string,
-    sinceMs: number,
-    limit: number,
-  ): Promise<{ readonly ok: true; readonly messages: readonly StoredMessage[] } | { readonly ok: false; readonly reason: string }>
+  replay(subTopic: string, sinceMs: number, limit: number): Promise<Replay>
 }

@@ -1,4 +1,5 @@
 import type { Version } from '@tidewire/protocol'
+import type { JoinPosition } from '../ports/log.ts'
 import type { Reads, Subscriber } from './subscriber.ts'
 
 /** One subscriber of a topic. The subscriber keeps it, to unsubscribe. */
@@ -8,9 +9,11 @@ export interface Subscription {
   index: number
   /** Pending messages before this index were sent before the subscriber joined. */
   firstPending: number
+  /** Stored messages that were committed before are not for it. */
+  readonly position: JoinPosition | null
 }
 
-/** The subscribers that do not get a message: its sender, or those to which it was replayed. `null`: none. */
+/** The subscribers that do not get a message: its sender, or those that joined after it was committed. `null`: none. */
 export type Except = Subscription | ReadonlySet<Subscriber> | null
 
 /** The subscribers that get exactly the same bytes: one version, the same streams. */

@@ -56,7 +56,7 @@ function node() {
 const origins: readonly Origin[] = [
   { kind: 'socket', connection: 'c', except: null, traceparent: null },
   { kind: 'http', traceparent: null },
-  { kind: 'database', id: 'i', committedAt: null, traceparent: null },
+  { kind: 'database', commit: null, committedAt: null, traceparent: null },
   { kind: 'relay' },
   { kind: 'history' },
 ]
@@ -122,7 +122,7 @@ describe('Publisher', () => {
   test('a message of the database is measured from its commit, to the flush that writes it', () => {
     const { publisher, runtime, stored, spans } = node()
     const committedAt = runtime.now() - 5
-    const origin = { kind: 'database', id: null, committedAt, traceparent: null } as const
+    const origin = { kind: 'database', commit: null, committedAt, traceparent: null } as const
     publisher.publish(KEY, user, origin)
     publisher.publish(KEY, user, origin)
     expect(stored).toEqual([5])
@@ -185,7 +185,7 @@ describe('Publisher', () => {
     const topic = topics.find(KEY)!
     let put = 0
     topic.inOrder = () => void put++
-    bare.publish(KEY, user, { kind: 'database', id: null, committedAt: 1, traceparent: null })
+    bare.publish(KEY, user, { kind: 'database', commit: null, committedAt: 1, traceparent: null })
     bare.publish(KEY, user, { kind: 'http', traceparent: null })
     expect(seen).toHaveLength(2)
     expect(put).toBe(0)

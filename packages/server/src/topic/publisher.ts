@@ -1,4 +1,5 @@
 import { traceparentOf, wireTopic } from '@tidewire/protocol'
+import type { MessageCommit } from '../ports/log.ts'
 import type { Observer, SentMessage, Tracer } from '../ports/observe.ts'
 import type { Runtime } from '../ports/runtime.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
@@ -15,7 +16,7 @@ export type Origin =
   /** `committedAt`: Unix milliseconds by the clock of the database. */
   | {
       readonly kind: 'database'
-      readonly id: string | null
+      readonly commit: MessageCommit | null
       readonly committedAt: number | null
       readonly traceparent: string | null
     }
@@ -27,7 +28,7 @@ export type Origin =
   | { readonly kind: 'history' }
 
 export interface PublisherOptions {
-  readonly runtime: Pick<Runtime, 'now' | 'uptime'>
+  readonly runtime: Pick<Runtime, 'now'>
   readonly topics: Topics
   readonly observer: Observer
   readonly tracer: Tracer | null
@@ -37,7 +38,7 @@ export interface PublisherOptions {
 
 /** The one way into a topic: fans out to the subscribers of this node, notifies observers and tracing, and hands on to other nodes. */
 export class Publisher {
-  readonly #runtime: Pick<Runtime, 'now' | 'uptime'>
+  readonly #runtime: Pick<Runtime, 'now'>
   readonly #topics: Topics
   readonly #observer: Observer
   readonly #tracer: Tracer | null
@@ -69,7 +70,7 @@ export class Publisher {
 
   #fanOut(topic: Topic, message: TopicMessage, origin: Origin): number {
     if (origin.kind === 'presence') return topic.fanOut('presence', message, null)
-    if (origin.kind === 'database' && origin.id !== null) return topic.fanOutStored(origin.id, message, this.#runtime.uptime())
+    if (origin.kind === 'database') return topic.fanOutStored(origin.commit, message)
     return topic.fanOut('broadcast', message, origin.kind === 'socket' ? origin.except : null)
   }
 

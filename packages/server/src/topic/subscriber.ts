@@ -1,4 +1,5 @@
 import type { BroadcastGap, Version } from '@tidewire/protocol'
+import type { MessageCommit } from '../ports/log.ts'
 import type { TopicMessage } from '../ports/topic.ts'
 
 /** The two kinds of traffic on a topic that policies distinguish. */
@@ -20,5 +21,5 @@ export interface Subscriber {
 
 /** Holds the stored messages that are sent while a channel is joining. */
 export interface StoredMessageBuffer {
-  holdStored(id: string, message: TopicMessage): void
+  holdStored(commit: MessageCommit | null, message: TopicMessage): void
 }

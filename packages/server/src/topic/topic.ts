@@ -1,10 +1,11 @@
 import { wireTopic, type BroadcastGap, type Version } from '@tidewire/protocol'
+import type { JoinPosition, MessageCommit } from '../ports/log.ts'
 import type { RelayInterest } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { Envelopes } from './encoded-message.ts'
 import { exceptedIn, flushGroup, writeTo, writeToAll, type EncodingGroup, type Except, type Subscription } from './encoding-group.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
-import { Replays } from './replays.ts'
+import { isBefore, isBehind, latestOf } from './join-position.ts'
 import type { Reads, StoredMessageBuffer, Stream, Subscriber } from './subscriber.ts'
 
 /** A flush does not wait for the end of the turn when this much is pending. */
@@ -28,7 +29,8 @@ export class Topic {
   readonly #groups: EncodingGroup[] = []
   /** Buffers of channels that are joining. */
   #buffers: Set<StoredMessageBuffer> | null = null
-  #replays: Replays | null = null
+  /** The latest of the members: what is committed after it is for all of them. */
+  #latestJoin: JoinPosition | null = null
   #afterFlush: (() => void)[] = []
   /** When the pending messages began; empty while no observer measures it. */
   #pendingSince: number[] = []
@@ -63,9 +65,10 @@ export class Topic {
   }
 
   /** Does not flush; otherwise N simultaneous joins would cost N² writes. */
-  subscribe(subscriber: Subscriber, reads: Reads): Subscription {
+  subscribe(subscriber: Subscriber, reads: Reads, position: JoinPosition | null = null): Subscription {
     const group = this.#groupFor(subscriber.version, reads)
-    const subscription = { subscriber, group, index: group.subscriptions.length, firstPending: group.pending.length }
+    const subscription = { subscriber, group, index: group.subscriptions.length, firstPending: group.pending.length, position }
+    this.#latestJoin = latestOf(this.#latestJoin, position)
     group.subscriptions.push(subscription)
     if (subscription.firstPending > 0) group.late.push(subscription)
     this.size++
@@ -75,13 +78,12 @@ export class Topic {
   /** Flushes pending messages to the leaving subscriber only. */
   unsubscribe(subscription: Subscription): void {
     this.#remove(subscription)
-    this.#replays?.forget(subscription.subscriber)
   }
 
   /** Changes the streams of a subscriber. Messages that were sent before still follow the old ones. */
   setReads(subscription: Subscription, reads: Reads): Subscription {
     this.#remove(subscription)
-    return this.subscribe(subscription.subscriber, reads)
+    return this.subscribe(subscription.subscriber, reads, subscription.position)
   }
 
   /** Whether messages are pending that this subscriber may have to get. */
@@ -109,10 +111,10 @@ export class Topic {
     return receivers
   }
 
-  /** Sends a message that is stored under an id, and so may have been, or may yet be, replayed to a channel (rule R4). */
-  fanOutStored(id: string, message: TopicMessage, nowMs: number): number {
-    for (const buffer of this.#buffers ?? []) buffer.holdStored(id, message)
-    return this.fanOut('broadcast', message, this.#replays?.receiversOf(id, nowMs) ?? null)
+  /** Sends a message of the database, but not to channels that joined after it was committed (rules R4, R5). */
+  fanOutStored(commit: MessageCommit | null, message: TopicMessage): number {
+    for (const buffer of this.#buffers ?? []) buffer.holdStored(commit, message)
+    return this.fanOut('broadcast', message, this.#joinedAfter(commit))
   }
 
   /** From here on, stored messages are held for a channel that is joining. */
@@ -123,12 +125,6 @@ export class Topic {
 
   stopHolding(buffer: StoredMessageBuffer): void {
     this.#buffers?.delete(buffer)
-  }
-
-  /** The live copies of these messages are not sent to the subscriber again. */
-  replayed(subscriber: Subscriber, ids: ReadonlySet<string>, nowMs: number): void {
-    this.#replays ??= new Replays()
-    this.#replays.add(subscriber, ids, nowMs)
   }
 
   /** A frame for one subscriber, or `null` when its version cannot carry the message. */
@@ -183,6 +179,16 @@ export class Topic {
     const writes = this.#afterFlush
     this.#afterFlush = []
     for (const write of writes) write()
+  }
+
+  /** Looks at the members only while this node reads what was committed before the latest join. */
+  #joinedAfter(commit: MessageCommit | null): ReadonlySet<Subscriber> | null {
+    const latest = this.#latestJoin
+    if (commit === null || latest === null || !isBefore(commit, latest)) return null
+    let late: Set<Subscriber> | null = null
+    for (const { subscriptions } of this.#groups)
+      for (const { subscriber, position } of subscriptions) if (isBehind(position, commit)) (late ??= new Set()).add(subscriber)
+    return late
   }
 
   #remove(subscription: Subscription): void {

@@ -88,8 +88,8 @@ async function start(name: string, { sequences = {}, permanentSlot = false }: Da
     databaseUrl: urlOf(name),
     temporarySlot: !permanentSlot,
     otherPublications: [{ name: 'tidewire_messages' }],
-    onRow: (change) => {
-      const message = storedMessage(change)
+    onRow: (change, log) => {
+      const message = storedMessage(change, log)
       if (message === null) return
       if (message.subTopic === MARK_TOPIC) marks.get(message.event)?.()
       else publish(message)

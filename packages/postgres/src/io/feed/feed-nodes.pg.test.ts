@@ -120,7 +120,7 @@ describe('several nodes', () => {
     const ids: Record<string, (string | undefined)[]> = { first: [], second: [] }
     const otherPublications = [{ name: 'messages', tables: [{ schema: 'realtime', name: 'messages' }], viaRoot: true }]
     const start = (name: string): PostgresFeed =>
-      node({ slotBase: 'tidewire', otherPublications, onRow: (change) => ids[name]!.push(storedMessage(change)?.event) })
+      node({ slotBase: 'tidewire', otherPublications, onRow: (change, log) => ids[name]!.push(storedMessage(change, log)?.event) })
     await it.feed.close()
     const send = (event: string): Promise<unknown> =>
       it.sql.query(`insert into realtime.messages (topic, extension, event, payload, private) values ('t', 'broadcast', $1, '{}', false)`, [
@@ -204,7 +204,7 @@ describe('a table that is not published for a while (rule D19)', () => {
     expect(outcome(await join(OTHERS, before))).toBe(true)
   })
 
-  test.each(takeOut)('%s while no server runs: who resumes hears of the gap', async (what, since, out, back) => {
+  test.each(takeOut)('%s while no server runs: a client that resumes is notified of the gap', async (what, since, out, back) => {
     if (postgres.version < since) return
     const [notes, others] = [await join(NOTES), await join(OTHERS)]
     const [before, other] = [positionOf(notes), positionOf(others)]

@@ -55,8 +55,8 @@ export interface PostgresFeedOptions {
   readonly stuckAfterMs?: number
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
-  /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. */
-  readonly onRow?: (change: RowChange) => void
+  /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. `log` names the log that they stand in. */
+  readonly onRow?: (change: RowChange, log: string | null) => void
   readonly onStatus?: (status: ChangeSourceStatus) => void
   /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
   readonly onNotice?: (sentence: string) => void
@@ -98,7 +98,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     nodeRuntime,
     feedOptions(options, (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
-      if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change)
+      if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change, source.log)
     }),
   )
   const source: ChangeSource = openChangeSource({

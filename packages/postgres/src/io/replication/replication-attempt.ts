@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
-import { parseLsn, type Lsn } from '../../replication/lsn.ts'
+import { logName, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
 import { AttachFault, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
@@ -85,8 +85,9 @@ class Attempt {
       throw givenUp()
     }
     const [system] = (await stream.query('IDENTIFY_SYSTEM')).rows as Record<string, unknown>[]
-    const logBegin = await timelineBegin(stream, Number(system?.['timeline']))
-    const log = hashOf([system?.['systemid'], system?.['timeline'], system?.['dbname']])
+    const timeline = Number(system?.['timeline'])
+    const logBegin = await timelineBegin(stream, timeline)
+    const log = logName(timeline, String(system?.['systemid']))
     const slot = temporarySlot ? await this.#temporary(replaceSlot) : await this.#anchor(stream, replaceSlot)
     const { slotName, anchor, reason } = slot
     const version = await publicationVersion(catalog, publications)

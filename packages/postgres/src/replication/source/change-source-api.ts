@@ -58,6 +58,8 @@ export interface ChangeSourceHandlers {
 export interface ChangeSource {
   /** `null` until the first connection. */
   readonly epoch: string | null
+  /** Names the log that its positions are in; `null` until the first connection. */
+  readonly log: string | null
   readonly status: ChangeSourceStatus
   /** Everything before this has been handed over. */
   readonly receivedLsn: Lsn
