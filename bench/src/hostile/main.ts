@@ -241,7 +241,8 @@ async function usageOf(server: Child<ServerMessage>): Promise<Usage> {
 }
 
 function inBrief(answers: readonly string[]): string {
-  const said = answers.filter((answer) => !answer.includes('"last"'))
+  // A binary frame begins with the lengths of its names.
+  const said = answers.filter((answer) => !answer.includes('"last"')).map((answer) => answer.replaceAll(/\p{Cc}/gu, ''))
   const reason = said
     .map(
       (answer) =>
