@@ -56,6 +56,29 @@ describe('a join with row changes', () => {
     listener.change('postgres_changes', Buffer.from('{}'))
   })
 
+  test.each([
+    ['many entries', Array.from({ length: 101 }, () => entry)],
+    ['long ones', [{ ...entry, filter: `a=eq.${'x'.repeat(20_000)}` }]],
+  ])('of a large join open after the turn of its reply, unless it has left: %s', async (_, entries) => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const opened: number[] = []
+    for (const leaves of [false, true]) {
+      const socket = node.connect()
+      const answered = (): boolean => socket.received.some(({ event }) => event === 'phx_reply')
+      socket.send({ topic: 'realtime:rows', event: 'phx_join', ref: '1', joinRef: '1', payload: { config: { postgres_changes: entries } } })
+      for (let turns = 0; turns < 10 && !answered(); turns++) {
+        node.runtime.endTurn()
+        await new Promise<void>((resolve) => setImmediate(resolve))
+      }
+      opened.push(feed.opened.length)
+      if (leaves) socket.send({ topic: 'realtime:rows', event: 'phx_leave', ref: '2', joinRef: '1' })
+      await node.settle()
+      opened.push(feed.opened.length)
+    }
+    expect(opened).toEqual([0, 1, 1, 1])
+  })
+
   test('that waits for them is answered when they are live, and its notice follows the reply', async () => {
     const feed = new Feed()
     const node = new NodeInProcess({}, { changeFeed: feed })

@@ -34,6 +34,8 @@ export interface ChannelOptions {
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
+  /** What is done with the join takes turns of its own. */
+  readonly isLarge: boolean
   /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
   /** The channel has ended. `waiting`: frames that still waited, for the channel that replaces it. */
@@ -136,6 +138,15 @@ export class Channel implements JoinedChannel {
 
   write(frames: Buffer, messages: number): void {
     this.connection.output.write(frames, messages)
+  }
+
+  get isLarge(): boolean {
+    return this.#options.isLarge
+  }
+
+  /** Reads the row changes that the join asks for, in a turn of its own where that is much. */
+  readChanges(): void {
+    this.#changes.read()
   }
 
   join(): void {

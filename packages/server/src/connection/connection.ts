@@ -1,12 +1,14 @@
 import {
   ADMIN_TOPIC,
   CloseCode,
-  decodeClientFrame,
   encodeTextMessage,
   Machine,
+  payloadBytes,
   PHOENIX_TOPIC,
   subTopicOf,
   type ClientFrame,
+  type Decoded,
+  type FrameBounds,
   type Ref,
   type Version,
 } from '@tidewire/protocol'
@@ -27,6 +29,7 @@ import {
   type ConnectionState,
   type ConnectionStep,
 } from './connection-state.ts'
+import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
 import { checkJoin } from './join-check.ts'
 import { refuseFrame, refuseIdleFrame, refuseJoin, reportClose, reportUnfinished } from './refusals.ts'
 import { SocketOutput } from './socket-output.ts'
@@ -63,6 +66,8 @@ export class Connection implements ChannelConnection, AdminPeer {
   lastHeartbeatAt: number | null = null
   framesReceived = 0
   readonly #transport: Transport
+  /** Made with the first large frame. */
+  #reader: FrameReader | null = null
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
   readonly #channels = new Map<string, Channel>()
@@ -109,6 +114,10 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.#channels.values()
   }
 
+  get frameBounds(): FrameBounds {
+    return this.#limits.frame
+  }
+
   /** The address of the other end, which may be a proxy; `null` where it is not known. */
   get address(): string | null {
     return this.#transport.address?.() ?? null
@@ -129,13 +138,24 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (this.#machine.state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
     this.framesReceived++
-    const { observer, fanOutTimes } = this.services
-    observer.received(data.length)
-    fanOutTimes.frameBegins()
-    const frame = decodeClientFrame(this.version, data, binary, this.#limits.frame)
+    this.services.observer.received(data.length)
+    if (this.#reader === null && data.length <= LARGE_FRAME_BYTES) readWhole(this, data, binary)
+    else this.#madeReader.read(data, binary)
+  }
+
+  /** To be called while a large message comes. Its rest is read once there is room for it. */
+  awaitRoom(): void {
+    if (this.services.largeFrames.isFull) this.#madeReader.awaitRoom()
+  }
+
+  get #madeReader(): FrameReader {
+    return (this.#reader ??= new FrameReader(this, this.#transport))
+  }
+
+  /** A frame that was read, in order. */
+  take(frame: Decoded<ClientFrame>): void {
     if (frame.ok) this.#dispatch(frame.value)
     else refuseFrame(this, frame)
-    fanOutTimes.frameEnds()
   }
 
   /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
@@ -197,6 +217,12 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
+    // What the client sent before it closed counts.
+    if (this.#reader === null) this.#ended(code)
+    else this.#reader.atEnd(() => this.#ended(code))
+  }
+
+  #ended(code: number): void {
     this.output.end()
     this.#machine.send({ type: 'transport-closed' })
     this.#host.closed(this)
@@ -237,11 +263,13 @@ export class Connection implements ChannelConnection, AdminPeer {
       if (join.code === 'too-many-joins') this.closeForJoins()
       return
     }
+    const isLarge = join.request.postgresChanges.length > LARGE_JOIN || payloadBytes(frame.payload) > LARGE_JOIN_BYTES
     const channel = new Channel(this, this.services, {
       subTopic,
       joinRef,
       ref,
       request: join.request,
+      isLarge,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
       onRejoin: (joined, again, waiting) => {
@@ -252,10 +280,21 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    if (join.request.postgresChanges.length <= LARGE_JOIN) return channel.join()
-    this.services.runtime.endOfTurn(() => {
-      if (!channel.closed) channel.join()
-    })
+    if (isLarge) this.#joinInSteps(channel)
+    else channel.join()
+  }
+
+  #joinInSteps(channel: Channel): void {
+    const { runtime } = this.services
+    const inTurn = (step: () => void): void => {
+      if (!channel.closed) step()
+    }
+    runtime.endOfTurn(() =>
+      inTurn(() => {
+        channel.readChanges()
+        runtime.endOfTurn(() => inTurn(() => channel.join()))
+      }),
+    )
   }
 
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
@@ -290,8 +329,9 @@ export class Connection implements ChannelConnection, AdminPeer {
 
 const NO_CLAIMS: Claims = {}
 
-/** To read more entries than this takes a turn of its own. */
+/** To read more entries of row changes, or more bytes, takes turns of its own. */
 const LARGE_JOIN = 100
+const LARGE_JOIN_BYTES = 16_384
 
 /** More than a client has under way that does not know yet that it is closed. */
 const MAX_LATE_FRAMES = 1_000
