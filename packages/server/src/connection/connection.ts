@@ -3,7 +3,6 @@ import {
   CloseCode,
   encodeTextMessage,
   Machine,
-  payloadBytes,
   PHOENIX_TOPIC,
   subTopicOf,
   type ClientFrame,
@@ -31,6 +30,7 @@ import {
 } from './connection-state.ts'
 import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
 import { checkJoin } from './join-check.ts'
+import { isLargeJoin, joinInSteps } from './large-join.ts'
 import { refuseFrame, refuseIdleFrame, refuseJoin, reportClose, reportUnfinished } from './refusals.ts'
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
@@ -263,7 +263,7 @@ export class Connection implements ChannelConnection, AdminPeer {
       if (join.code === 'too-many-joins') this.closeForJoins()
       return
     }
-    const isLarge = join.request.postgresChanges.length > LARGE_JOIN || payloadBytes(frame.payload) > LARGE_JOIN_BYTES
+    const isLarge = isLargeJoin(join.request, frame.payload)
     const channel = new Channel(this, this.services, {
       subTopic,
       joinRef,
@@ -280,21 +280,8 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    if (isLarge) this.#joinInSteps(channel)
+    if (isLarge) joinInSteps(channel, this.services.runtime)
     else channel.join()
-  }
-
-  #joinInSteps(channel: Channel): void {
-    const { runtime } = this.services
-    const inTurn = (step: () => void): void => {
-      if (!channel.closed) step()
-    }
-    runtime.endOfTurn(() =>
-      inTurn(() => {
-        channel.readChanges()
-        runtime.endOfTurn(() => inTurn(() => channel.join()))
-      }),
-    )
   }
 
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
@@ -328,10 +315,6 @@ export class Connection implements ChannelConnection, AdminPeer {
 }
 
 const NO_CLAIMS: Claims = {}
-
-/** To read more entries of row changes, or more bytes, takes turns of its own. */
-const LARGE_JOIN = 100
-const LARGE_JOIN_BYTES = 16_384
 
 /** More than a client has under way that does not know yet that it is closed. */
 const MAX_LATE_FRAMES = 1_000
