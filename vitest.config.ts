@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { installedPostgres } from './packages/testkit/src/programs/postgres-versions.ts'
 
 const packages = new URL('packages/', import.meta.url)
@@ -16,12 +17,24 @@ const proofs = process.env['TIDEWIRE_CASES'] === undefined ? [] : ['packages/pos
 /** What is about the Postgres that `tidewire dev` brings is no matter of the others. */
 const onlyEmbedded = ['embedded-postgres', 'dev-database', 'documentation', 'listen', 'inspector'].map((name) => `**/${name}.pg.test.ts`)
 
+/** The runner would take one less than there are cores. What takes long mostly waits for other processes: two workers leave half of two cores idle. */
+const WORKERS = 3
+
+/** What starts databases comes first, then what starts servers, so that no worker is idle while the last long file runs. */
+class SlowestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => [/\.pg\.test/, /\.socket\.test/, /./].findIndex((kind) => kind.test(moduleId))
+    return (await super.sort(files)).toSorted((one, other) => rank(one) - rank(other))
+  }
+}
+
 export default defineConfig({
   // Tests run on the sources, so that a fault shows where it was made and no build is needed first.
   resolve: { alias: Object.fromEntries(sources) },
   test: {
     environment: 'node',
     hookTimeout: 60_000,
+    sequence: { sequencer: SlowestFirst },
     coverage: { provider: 'v8', include: ['packages/*/src/**'], exclude: ['packages/testkit/**', '**/*.test.*', '**/*.test-d.*'] },
     projects: [
       {
@@ -31,8 +44,7 @@ export default defineConfig({
           include: testsNamed('.test'),
           exclude: [...notTests, '**/*.browser.test.*', '**/*.long.test.*'],
           testTimeout: 20_000,
-          // The runner would take one worker less than there are cores: with two cores one, which mostly waits for processes.
-          maxWorkers: 2,
+          maxWorkers: WORKERS,
         },
       },
       {
@@ -54,7 +66,7 @@ export default defineConfig({
           exclude: [...notTests, ...onlyEmbedded],
           env: { TIDEWIRE_TEST_POSTGRES: installation },
           testTimeout: 20_000,
-          maxWorkers: 2,
+          maxWorkers: WORKERS,
         },
       })),
     ],

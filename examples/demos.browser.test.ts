@@ -27,7 +27,7 @@ describe.skipIf(chromiumPath() === undefined)('the demos', () => {
       await page.locator('#composer input').press('Enter')
     }
 
-    test('what is said arrives live, is history for whoever comes later, and hearts are replayed', async () => {
+    test('what is said arrives live, is history for those that come later, and hearts are replayed', async () => {
       const ada = await demo.visit('ada')
       await live(ada)
       const ben = await demo.visit('ben', { colorScheme: 'dark', width: 390 })

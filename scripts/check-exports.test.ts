@@ -1,24 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { deadExports } from './check-exports.ts'
-
-let root: string
-
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'tidewire-exports-'))
-})
-
-afterEach(() => rmSync(root, { recursive: true, force: true }))
+import { writeTree } from './imports/test-tree.ts'
 
 function deadIn(tree: Record<string, string>): string[] {
-  for (const [path, text] of Object.entries(tree)) {
-    const file = join(root, 'packages', path)
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, text)
-  }
-  return deadExports(root)
+  return deadExports(writeTree(Object.fromEntries(Object.entries(tree).map(([path, text]) => [`packages/${path}`, text]))))
 }
 
 test('an export that no other file uses is dead, whether it is used in its own or not', () => {
@@ -53,7 +38,7 @@ test('an export again is a use only if it is used itself', () => {
     'packages/x/src/b.ts: three',
     'packages/x/src/b.ts: zwei',
   ])
-  expect(deadIn({ 'y/src/a.ts': "import { one, zwei } from '@tidewire/x'" })).toEqual(['packages/x/src/b.ts: three'])
+  expect(deadIn({ ...tree, 'y/src/a.ts': "import { one, zwei } from '@tidewire/x'" })).toEqual(['packages/x/src/b.ts: three'])
 })
 
 test('the entry of a public package is used by others; a type belongs to the signatures of its file', () => {

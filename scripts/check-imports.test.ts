@@ -1,25 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkImports } from './check-imports.ts'
+import { writeTree } from './imports/test-tree.ts'
 
-let folder: string
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'tidewire-imports-'))
-})
-
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-
-/** Writes a small tree of packages and gives its faults. */
+/** The faults of a small tree of packages. */
 function faultsOf(tree: Record<string, string>): string[] {
-  for (const [path, text] of Object.entries(tree)) {
-    const file = join(folder, path)
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, text)
-  }
-  return checkImports(folder)
+  return checkImports(writeTree(tree))
 }
 
 /** One file, with everything that it names in place. */
@@ -159,7 +144,7 @@ describe('purity outside io/', () => {
 })
 
 describe('inside a package', () => {
-  test('nobody imports index.ts', () => {
+  test('no file imports index.ts', () => {
     expect(faultsIn('client/src/a.ts', `import type { X } from './index.ts'`, ['client/src/index.ts'])).toEqual([
       'client/src/a.ts:1: index.ts is for other packages',
     ])
@@ -173,7 +158,6 @@ describe('inside a package', () => {
     expect(faultsIn('client/src/client.ts', `import type { X } from './io/runtime.ts'`, io)).toEqual([
       'client/src/client.ts:1: only index.ts may import io/runtime.ts',
     ])
-    rmSync(folder, { recursive: true })
     expect(faultsIn('client/src/index.ts', `export * from './io/runtime.ts'`, io)).toEqual([])
     expect(faultsIn('client/src/io/runtime.ts', `import './other.ts'`, io)).toEqual([])
   })

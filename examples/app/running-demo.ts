@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { chromiumLaunchOptions } from '@tidewire/testkit'
@@ -24,8 +23,6 @@ export class DemoServer {
 
   static async start(): Promise<DemoServer> {
     const sandbox = new CliSandbox()
-    // Run by root, Postgres has an account of its own, which must get to its folder.
-    chmodSync(sandbox.folder, 0o755)
     const dev = sandbox.start(['dev', '--port', '0', '--json'])
     const [browser] = await Promise.all([chromium.launch(chromiumLaunchOptions()), dev.json()])
     return new DemoServer(sandbox, dev, browser)

@@ -81,7 +81,7 @@ describe.skipIf(chromiumPath() === undefined)('the cursors page', () => {
     await ada.context.close()
   })
 
-  test('who comes later is shown where the others point', async () => {
+  test('a page that comes later is shown where the others point', async () => {
     const ada = await visit('Ada', 'late', 'light')
     await pointAt(ada.page, 0.5, 0.5)
     const ben = await visit('Ben', 'late', 'light')
@@ -115,7 +115,7 @@ async function pointAt(page: Page, x: number, y: number): Promise<void> {
   await page.mouse.move(stage.x + x * stage.width, stage.y + y * stage.height, { steps: 5 })
 }
 
-/** Where a page shows somebody's cursor, in parts of the stage to two digits; `undefined` when it does not. */
+/** Where a page shows the cursor of another, in parts of the stage to two digits; `undefined` when it does not. */
 async function cursorOf(name: string, page: Page): Promise<number[] | undefined> {
   const cursor = page.locator('[data-cursor]', { hasText: name })
   if ((await cursor.count()) !== 1) return undefined

@@ -121,7 +121,7 @@ function removeCursor(id) {
 }
 
 function nameOf(person) {
-  return String(person.name ?? 'somebody').slice(0, 24)
+  return String(person.name ?? 'guest').slice(0, 24)
 }
 
 function hueOf(person) {

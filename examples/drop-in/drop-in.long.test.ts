@@ -1,7 +1,7 @@
 /** Does what the README of this example says, in a temporary folder: needs the build, npm, and a Postgres. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, cpSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,8 +19,6 @@ const sandbox = new CliSandbox()
 let env: Record<string, string>
 
 beforeAll(async () => {
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
   const dev = sandbox.start(['dev', '--port', '0', '--json'])
   for (const file of files) cpSync(join(example, file), join(folder, file))
   renameSync(packTarballs(['client'], folder).client.path, join(folder, 'tidewire-client.tgz'))
@@ -79,15 +77,15 @@ interface Outcome {
   readonly errors: string
 }
 
-/** Runs a program in the folder to its end, and tells of each line that it prints. */
-async function run(command: string, args: readonly string[], tell: (line: string) => void = () => {}): Promise<Outcome> {
+/** Runs a program in the folder to its end. `onLine` gets each line that it prints. */
+async function run(command: string, args: readonly string[], onLine: (line: string) => void = () => {}): Promise<Outcome> {
   const options = { cwd: folder, env: { ...process.env, ...env }, shell: process.platform === 'win32', timeout: 60_000 }
   const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   let errors = ''
   createInterface({ input: child.stdout }).on('line', (line) => {
     lines.push(line)
-    tell(line)
+    onLine(line)
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   const [code] = (await once(child, 'close')) as [number | null]

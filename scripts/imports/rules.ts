@@ -1,5 +1,5 @@
 /**
- * Who may import what. A package that is not listed here may not exist; an import that is not listed here may not be
+ * Which package and folder may import which. A package that is not listed here may not exist; an import that is not listed here may not be
  * written. `type x` allows only `import type` from x. `@scope/*` allows every package of the scope. Tests are free:
  * they may import any package of the workspace and any development dependency.
  */
@@ -120,7 +120,7 @@ export const impureGlobals: ReadonlyMap<string, string> = new Map([
   ]),
 ])
 
-/** Members of otherwise pure globals that read the clock or chance. */
+/** Members of otherwise pure globals that read the clock or random numbers. */
 export const impureMembers: ReadonlyMap<string, string> = new Map([
   ['Date.now', 'the clock'],
   ['Math.random', 'random'],

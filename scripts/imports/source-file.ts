@@ -8,7 +8,7 @@ export interface Import {
   readonly line: number
 }
 
-/** A use of something outside the program: a timer, the clock, chance, the network, the process. */
+/** A use of something outside the program: a timer, the clock, random numbers, the network, the process. */
 export interface Impurity {
   readonly name: string
   readonly what: string

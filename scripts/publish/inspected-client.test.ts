@@ -31,7 +31,7 @@ test.each([
     `const { RealtimeClient } = require(${JSON.stringify(fileURLToPath(published.replace('tidewire.node.js', 'cjs/node.js')))})`,
     'commonjs',
   ],
-])('an error that nobody catches is a few lines of text (%s)', (_, load, type) => {
+])('an uncaught error is a few lines of text (%s)', (_, load, type) => {
   const program = `${load}; new RealtimeClient('ws://127.0.0.1:9/realtime/v1', { apikey: undefined })`
   const { stderr, status } = spawnSync(process.execPath, [`--input-type=${type}`, '--eval', program], { encoding: 'utf8' })
   expect(status).toBe(1)

@@ -1,22 +1,14 @@
-/** The command as somebody would get it from npm: tarballs in an empty folder, what they need with an empty cache. Needs the build. */
+/** The command as a user would get it from npm: tarballs in an empty folder, what they need with an empty cache. Needs the build. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
-import { TerminalProgram } from '../../packages/cli/test/terminal-program.ts'
+import { expect, test } from 'vitest'
+import { useTerminal } from '../../packages/cli/test/terminal-program.ts'
 import { packTarballs } from './tarballs.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'tidewire-installed-'))
-// Run by root, Postgres has an account of its own, which must get to its folder.
-chmodSync(folder, 0o755)
+const { folder, run: runIn } = useTerminal()
 const project = join(folder, 'project')
-const running: TerminalProgram[] = []
-
-afterAll(async () => {
-  for (const program of running.toReversed()) await program.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
+const run = (command: string): ReturnType<typeof runIn> => runIn(command, project)
 
 test('installs from tarballs, starts, sends and listens, and leaves nothing but its folder', async () => {
   const tarballs = Object.values(packTarballs(['protocol', 'client', 'server', 'postgres', 'nats', 'cli'], folder))
@@ -41,20 +33,14 @@ test('installs from tarballs, starts, sends and listens, and leaves nothing but 
 
   for (const path of ['/', '/_/', '/_/client.js']) expect([path, (await fetch(`${url}${path}`)).status]).toEqual([path, 200])
 
-  // npm itself ends by the signal: what is left tells whether the server ended well.
+  // npm itself ends by the signal: what is left shows whether the server ended well.
   await server.stop()
   expect(readdirSync(project).toSorted()).toEqual(['.tidewire', 'node_modules', 'package-lock.json', 'package.json'])
   expect(existsSync(join(project, '.tidewire', 'dev.json'))).toBe(false)
   expect(processesIn(folder)).toEqual([])
 })
 
-function run(command: string): TerminalProgram {
-  const program = new TerminalProgram(command, project)
-  running.push(program)
-  return program
-}
-
-/** Command lines that name the folder, where the system tells them. */
+/** Command lines that name the folder, where the system lists them. */
 function processesIn(path: string): string[] {
   if (!existsSync('/proc/self/cmdline')) return []
   return readdirSync('/proc')

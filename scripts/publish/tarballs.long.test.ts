@@ -35,7 +35,7 @@ describe.each(publishedFolders)('%s', (name) => {
     expect(messages).toEqual([])
   })
 
-  // The command has no types: nobody imports it.
+  // The command has no types: no program imports it.
   const typed = name === 'cli' ? [] : [name]
   test.each(typed)('the types of %s are right wherever they are asked for', async () => {
     const result = await checkPackage(createPackageFromTarballData(new Uint8Array(bytesOf(tarballs[name]))))
@@ -97,7 +97,7 @@ describe('in a project that has installed the tarballs', () => {
     expect(outcome([tsc, '-p', at])).toEqual({ status: 0, output: '' })
   })
 
-  /** Connects where something is lacking, and tells the names of the client and what the channel was told. */
+  /** Connects where something is lacking, and prints the names of the client and what the channel was notified of. */
   const program = (client: string, lacking: string): string => `
     delete globalThis.${lacking}
     const names = Object.keys(${client}).filter((name) => name !== 'default' && name !== 'module.exports').sort()
@@ -124,9 +124,9 @@ describe('in a project that has installed the tarballs', () => {
 
   test.each(['WebSocket', 'TextDecoder'])('without %s only connecting fails, and says so once', (lacking) => {
     const { status, output } = imported(lacking)
-    expect({ status, told: JSON.parse(output) as object }).toEqual({
+    expect({ status, printed: JSON.parse(output) as object }).toEqual({
       status: 0,
-      told: expect.objectContaining({
+      printed: expect.objectContaining({
         status: 'CHANNEL_ERROR',
         code: 'no-transport',
         retryable: false,

@@ -1,4 +1,4 @@
-/** A server without NATS beside the same server at an earlier commit, which takes part twice: what lies between its two runs is chance. */
+/** A server without NATS beside the same server at an earlier commit, which takes part twice: what lies between its two runs is noise. */
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { chooseCores } from '../machine.ts'

@@ -15,7 +15,7 @@ export interface ClusterOptions {
   readonly base: string | null
 }
 
-/** A cluster, or a server without NATS, and who is on it. */
+/** A cluster, or a server without NATS, and its clients. */
 export interface Shape {
   readonly name: string
   /** With a member each; there is always one node more that has none. */
@@ -31,7 +31,7 @@ export interface ClusterSample {
   readonly shape: string
   readonly pace: PaceName
   readonly messages: number
-  /** CPU microseconds a message, without what a node that nobody uses takes: of the sender's node, and of one other with a member. */
+  /** CPU microseconds a message, without what an unused node takes: of the sender's node, and of one other with a member. */
   readonly senderMicros: number
   readonly receiverMicros: number | null
   readonly hereMs: readonly [p50: number, p99: number]

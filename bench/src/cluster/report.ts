@@ -12,7 +12,7 @@ const titles: Readonly<Record<PaceName, string>> = {
 export function formatClusterReport(head: Omit<ReportHead, 'conditions'>, { samples, beside }: ClusterFigures, rounds: number): string {
   const conditions = [
     `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians. One sender and one member on the first node, one member on each other, and one node more that has none; 200 B messages, 127.0.0.1.`,
-    'CPU is that of a whole node by the kernel, over the messages sent, without what the node takes that nobody uses. Latency is from the socket of the sender to that of the member, by one clock.',
+    'CPU is that of a whole node by the kernel, over the messages sent, without what an unused node takes. Latency is from the socket of the sender to that of the member, by one clock.',
     'All processes share the machine; nothing is held to a core.',
   ]
   return [

@@ -13,8 +13,10 @@ export interface HostileFrame {
   readonly receivers?: number
   /** What others track on the topic before. */
   readonly tracked?: readonly string[]
-  /** Sent over HTTP instead, as a batch. */
-  readonly batch?: boolean
+  /** Sent over HTTP instead: as a batch, or as the payload of one message. */
+  readonly http?: 'batch' | 'single'
+  /** What the socket sends before, on the topic. */
+  readonly before?: (topic: string) => string
   /** A row is written once it was answered, and what that costs is measured instead. */
   readonly thenRow?: boolean
 }
@@ -45,6 +47,8 @@ const payloads: Readonly<Record<string, (bytes: number) => string>> = {
   'keys, all different': (bytes) => filled('{', (at) => `"k${at}":1`, '}', bytes),
   'objects, all different': (bytes) => filled('[', (at) => `{"k${at}":1}`, ']', bytes),
   'lists, 500 deep': (bytes) => filled('[', () => nested(500), ']', bytes),
+  'lists with white space': (bytes) => filled('[', () => '\n  [\n  ]', '\n]', bytes),
+  'texts with escapes': (bytes) => filled('[', () => String.raw`"\"\n\u00e9"`, ']', bytes),
   'lists, deeper than is taken': (bytes) => nested(bytes / 2),
 }
 
@@ -80,6 +84,10 @@ function kind3(topic: string, content: string): Buffer {
   return Buffer.concat([Buffer.from([3, ...names.map(({ length }) => length), 1]), ...names, Buffer.from(content)])
 }
 
+/** The search for these words finds them, and then the members have to be looked for. */
+const mentions = (topic: string): string =>
+  v2(topic, 'broadcast', broadcastOf(filled('{"persist":0,"traceparent":0,"l":[', () => '1', ']}', PAYLOAD_BYTES)))
+
 const presenceConfig = { presence: { enabled: true } }
 const track = (topic: string, payload: string): string => v2(topic, 'presence', `{"type":"presence","event":"track","payload":${payload}}`)
 const list = (count: number, part: (index: number) => string): string => Array.from({ length: count }, (_, at) => part(at)).join(',')
@@ -93,6 +101,10 @@ function presences(): HostileFrame[] {
   })
   return [
     of('a text', () => `{"a":"${'a'.repeat(PAYLOAD_BYTES)}"}`),
+    {
+      ...of('another text than before', () => `{"a":"${'a'.repeat(PAYLOAD_BYTES)}"}`),
+      before: (topic) => track(topic, `{"a":"${'b'.repeat(PAYLOAD_BYTES / 2)}"}`),
+    },
     of('a text of escapes', () => `{"a":"${String.raw`\u0001`.repeat(PAYLOAD_BYTES / 6)}"}`),
     of('as many keys as are taken', () => `{${list(4_990, (at) => `"k${at}":1`)}}`),
     of('as many objects as are taken', () => `{"l":[${list(2_490, (at) => `{"k${at}":1}`)}]}`),
@@ -122,6 +134,13 @@ function joins(): HostileFrame[] {
       thenRow: true,
     }),
     of('filters of 1 MB of quotes', () => joinOf(list(16, () => entry(`,"filter":"${String.raw`\"`.repeat(65_000)}"`)))),
+    of('filters of 1 MB in quotes', () => joinOf(list(16, () => entry(`,"filter":"body=eq.\\"${'a'.repeat(64_000)}\\""`)))),
+    of('filters of 1 MB of escapes', () => joinOf(list(16, () => entry(`,"filter":"body=eq.\\"${String.raw`\\\\`.repeat(32_000)}\\""`)))),
+    of('filters of 1 MB of lists', () =>
+      joinOf(list(16, () => entry(`,"filter":"body=in.(${list(99, (at) => `${at}${'a'.repeat(640)}`)})"`))),
+    ),
+    of('an entry of 4.9 MB', () => joinOf(entry(`,"x":"${'a'.repeat(4_900_000)}"`))),
+    of('an entry of 4.9 MB of escapes', () => joinOf(entry(`,"x":"${String.raw`\u0001`.repeat(815_000)}"`))),
     of('1,600 columns', () => joinOf(entry(`,"select":[${list(1_600, () => '"n"')}]`))),
     of('300,000 columns', () => joinOf(entry(`,"select":[${list(300_000, () => '"n"')}]`))),
     of('20,000 conditions', () => joinOf(entry(`,"filter":"${list(20_000, (at) => `n=neq.${at}`)}"`))),
@@ -153,6 +172,11 @@ function envelopes(): HostileFrame[] {
       frame: (topic) =>
         filled('{', () => String.raw`"\u0070a":1`, `,"topic":"${topic}","event":"broadcast","ref":"2","payload":{}}`, FRAME_BYTES),
     },
+    { ...long('a broadcast that names its options in its payload', mentions) },
+    {
+      ...long('50 broadcasts of 128 kB of empty lists', (topic) => v2(topic, 'broadcast', broadcastOf(payloads['empty lists']!(130_900)))),
+      times: 50,
+    },
     { ...long('1,000 frames that are no JSON', () => '{'), times: 1_000 },
     {
       ...long('1,000 joins of the admin channel', () => v2('tidewire:admin', 'phx_join', `{"access_token":"${Math.random()}"}`)),
@@ -165,7 +189,7 @@ function envelopes(): HostileFrame[] {
   ]
 }
 
-function crowds(): HostileFrame[] {
+function manyReceivers(): HostileFrame[] {
   const broadcast = (topic: string): string => v2(topic, 'broadcast', broadcastOf(payloads['a text']!(PAYLOAD_BYTES)))
   const state = (name: string, payload: () => string): HostileFrame => ({
     name: `join: to a presence of ${name}`,
@@ -179,10 +203,17 @@ function crowds(): HostileFrame[] {
     name: `HTTP: ${name}`,
     version: '2.0.0',
     config: {},
-    batch: true,
+    http: 'batch',
     frame,
   })
   return [
+    {
+      name: 'broadcast: a text, to a receiver under 1.0.0',
+      version: '1.0.0',
+      config: { broadcast: { self: true } },
+      frame: (topic) =>
+        `{"topic":"${topic}","event":"broadcast","ref":"2","join_ref":"1","payload":${broadcastOf(payloads['a text']!(PAYLOAD_BYTES))}}`,
+    },
     { name: 'broadcast: a text, to 300 receivers', version: '2.0.0', config: {}, receivers: 300, frame: broadcast },
     state('5 MB of text', () => `{"a":"${'a'.repeat(2_400_000)}"}`),
     state('as many keys as are taken, long ones', () => `{${list(4_990, (at) => `"${'k'.repeat(450)}${at}":1`)}}`),
@@ -196,9 +227,11 @@ function crowds(): HostileFrame[] {
       (topic) => `{"messages":[${list(10, (at) => message(topic, `{${list(4_900, (key) => `"k${at}_${key}":1`)}}`))}]}`,
     ),
     batch('a batch of 7.9 MB', (topic) => `{"messages":[${list(3, () => message(topic, `{"a":"${'a'.repeat(2_600_000)}"}`))}]}`),
+    { ...batch('one message, numbers of one digit', () => numbers(PAYLOAD_BYTES)), http: 'single' },
+    { ...batch('one message, empty lists', () => payloads['empty lists']!(PAYLOAD_BYTES)), http: 'single' },
     batch('more values than are taken', (topic) => `{"messages":[${message(topic, numbers(PAYLOAD_BYTES))}]}`),
   ]
 }
 
 /** All of them. */
-export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes(), ...crowds()]
+export const hostileFrames: readonly HostileFrame[] = [...broadcasts(), ...presences(), ...joins(), ...envelopes(), ...manyReceivers()]

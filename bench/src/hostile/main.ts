@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { Child, type Core } from '../child.ts'
 import type { ServerMessage, Usage } from '../messages.ts'
+import { median } from '../statistics.ts'
 import { startDatabase, withClient } from '../postgres/database.ts'
 import { hostileFrames, type HostileFrame } from './frames.ts'
 
@@ -11,24 +12,36 @@ export interface HostileOptions {
   readonly serverCore: Core
 }
 
-/** The worst of all rounds. */
 export interface HostileFigures {
   readonly name: string
   readonly bytes: number
-  /** The longest that the server's event loop stood still. */
+  /** The longest that the server's event loop stood still, with the first frame of the kind that the process got. */
+  readonly firstDelayMs: number
+  /** The same with those after it: the middle of the rounds, and the worst. */
   readonly delayMs: number
-  /** CPU time of the longest turn: what the frame itself holds up the others for. */
+  readonly worstDelayMs: number
+  /** CPU time of the longest turn of the rounds. */
   readonly turnMs: number
-  /** The longest that a heartbeat of another socket took. */
+  /** The longest that a heartbeat of another socket took in the rounds. */
   readonly heartbeatMs: number
+  /** CPU time of the server: the middle of the rounds. */
   readonly cpuMs: number
+  /** What `JSON.parse` takes for the same text, all at once; `null`: it is no JSON. */
+  readonly parseMs: number | null
   /** The answer to the sender. */
   readonly answer: string
 }
 
+/** Of one frame. */
+type Run = Pick<HostileFigures, 'name' | 'bytes' | 'delayMs' | 'turnMs' | 'heartbeatMs' | 'cpuMs' | 'answer'> & {
+  readonly text: string
+}
+
 const STEP_TIMEOUT_MS = 60_000
 /** The work of a frame is over this long after its answer. */
-const SETTLE_MS = 400
+const SETTLE_MS = 200
+/** That of a join goes on after its reply. */
+const JOIN_SETTLE_MS = 500
 const HEARTBEAT_MS = 5
 
 export async function benchHostile({
@@ -51,19 +64,26 @@ export async function benchHostile({
     const writeRow = (): Promise<unknown> =>
       withClient(url, (client) => client.query('insert into public.hostile values ($1, $1, $2)', [++rows, `${'a'.repeat(200)}7`]))
     for (const [at, frame] of hostileFrames.entries()) {
-      const runs: HostileFigures[] = []
-      for (let round = 0; round < rounds; round++) runs.push(await runOnce(frame, `realtime:hostile-${at}-${round}`, server, to, writeRow))
-      const worst = (of: (run: HostileFigures) => number): number => Math.max(...runs.map(of))
+      const runs: Run[] = []
+      for (let round = 0; round <= rounds; round++) runs.push(await runOnce(frame, `realtime:hostile-${at}-${round}`, server, to, writeRow))
+      const [first, ...later] = runs as [Run, ...Run[]]
+      const worst = (of: (run: Run) => number): number => Math.max(...later.map(of))
+      const { name, bytes, answer } = first
       figures.push({
-        ...runs[0]!,
-        delayMs: worst((run) => run.delayMs),
+        name,
+        bytes,
+        answer,
+        firstDelayMs: first.delayMs,
+        delayMs: median(later.map((run) => run.delayMs)),
+        worstDelayMs: worst((run) => run.delayMs),
         turnMs: worst((run) => run.turnMs),
         heartbeatMs: worst((run) => run.heartbeatMs),
-        cpuMs: worst((run) => run.cpuMs),
+        cpuMs: median(later.map((run) => run.cpuMs)),
+        parseMs: parseMs(first.text),
       })
-      const { name, delayMs, turnMs, cpuMs, answer } = figures.at(-1)!
+      const { firstDelayMs, delayMs, worstDelayMs, cpuMs } = figures.at(-1)!
       console.error(
-        `${name.padEnd(48)} ${delayMs.toFixed(0).padStart(6)} ms, ${turnMs.toFixed(0).padStart(4)} ms CPU in a turn, CPU ${cpuMs.toFixed(0)} ms  ${answer}`,
+        `${name.padEnd(48)} ${[firstDelayMs, delayMs, worstDelayMs].map((ms) => ms.toFixed(0).padStart(4)).join('')} ms first, middle, worst; CPU ${cpuMs.toFixed(0)} ms  ${answer}`,
       )
     }
     return { figures, postgres: database.version }
@@ -74,12 +94,12 @@ export async function benchHostile({
 }
 
 async function runOnce(
-  { name, version, config, frame, times = 1, receivers = 0, tracked = [], batch = false, thenRow = false }: HostileFrame,
+  { name, version, config, frame, times = 1, receivers = 0, tracked = [], http, before, thenRow = false }: HostileFrame,
   topic: string,
   server: Child<ServerMessage>,
   to: (version: string) => string,
   writeRow: () => Promise<unknown>,
-): Promise<HostileFigures> {
+): Promise<Run> {
   const [attacker, witness] = [await open(to(version)), await open(to('2.0.0'))]
   const others = await Promise.all(Array.from({ length: receivers + tracked.length }, () => open(to('2.0.0'))))
   for (const other of others) other.send(JSON.stringify(['1', '1', topic, 'phx_join', { config: {} }]))
@@ -94,15 +114,16 @@ async function runOnce(
       ? ['1', '1', topic, 'phx_join', { config }]
       : { topic, event: 'phx_join', ref: '1', join_ref: '1', payload: { config } }
   if (config !== null) attacker.send(JSON.stringify(join))
+  if (before !== undefined) attacker.send(before(topic))
   const single = frame(topic)
   const frames = Array.from({ length: times }, () => (times === 1 ? single : frame(topic)))
   await delay(SETTLE_MS)
   const send = async (): Promise<void> => {
-    if (batch) answers.push(await postBatch(to(version), single as string))
+    if (http !== undefined) answers.push(await post(to(version), http === 'batch' ? '' : `/${topic.slice(9)}/events/e`, single as string))
     else for (const each of frames) attacker.send(each)
     await Promise.all(others.slice(0, receivers).map((other) => answered(other, witness)))
     await answered(attacker, witness)
-    await delay(SETTLE_MS)
+    await delay(config === null ? JOIN_SETTLE_MS : SETTLE_MS)
   }
   const answer = (wanted: string): Promise<void> => come(answers, wanted, name)
   if (thenRow) {
@@ -111,7 +132,7 @@ async function runOnce(
   }
   answers.length = 0
   const heartbeats = beat(witness)
-  const before = await usageOf(server)
+  const usageBefore = await usageOf(server)
   if (thenRow) {
     await writeRow()
     await answer('"postgres_changes"')
@@ -128,9 +149,32 @@ async function runOnce(
     delayMs: after.longestDelayMs ?? 0,
     turnMs: after.longestTurnMs ?? 0,
     heartbeatMs,
-    cpuMs: (after.cpuMicros - before.cpuMicros) / 1_000,
+    cpuMs: (after.cpuMicros - usageBefore.cpuMicros) / 1_000,
     answer: brief,
+    text: typeof single === 'string' ? single : contentOf(single),
   }
+}
+
+/** The payload of a binary push of kind 3, behind its names. */
+function contentOf(frame: Buffer): string {
+  return frame.subarray(frame.subarray(1, 6).reduce((end, size) => end + size, 7)).toString()
+}
+
+const PARSES = 3
+
+/** The middle of some, after one that does not count. */
+function parseMs(text: string): number | null {
+  const times: number[] = []
+  for (let n = 0; n <= PARSES; n++) {
+    const before = performance.now()
+    try {
+      JSON.parse(text)
+    } catch {
+      return null
+    }
+    times.push(performance.now() - before)
+  }
+  return median(times.slice(1))
 }
 
 /** A row that nothing is measured of would look like one that costs nothing. */
@@ -143,9 +187,9 @@ async function come(answers: readonly string[], text: string, name: string): Pro
 }
 
 /** The status and the text of the answer. */
-async function postBatch(socketUrl: string, body: string): Promise<string> {
+async function post(socketUrl: string, path: string, body: string): Promise<string> {
   const { host, searchParams } = new URL(socketUrl)
-  const response = await fetch(`http://${host}/api/broadcast`, {
+  const response = await fetch(`http://${host}/api/broadcast${path}`, {
     method: 'POST',
     headers: { apikey: searchParams.get('apikey')!, 'content-type': 'application/json' },
     body,
@@ -197,7 +241,8 @@ async function usageOf(server: Child<ServerMessage>): Promise<Usage> {
 }
 
 function inBrief(answers: readonly string[]): string {
-  const said = answers.filter((answer) => !answer.includes('"last"'))
+  // A binary frame begins with the lengths of its names.
+  const said = answers.filter((answer) => !answer.includes('"last"')).map((answer) => answer.replaceAll(/\p{Cc}/gu, ''))
   const reason = said
     .map(
       (answer) =>

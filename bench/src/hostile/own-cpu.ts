@@ -20,8 +20,8 @@ const server = new Server(resolveOptions({ limits: noLimits }), {
 })
 const settled = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 5))
 
-for (const [at, { name, version, config, frame, times = 1, batch = false, tracked = [] }] of hostileFrames.entries()) {
-  if (batch || tracked.length > 0) continue
+for (const [at, { name, version, config, frame, times = 1, http, tracked = [] }] of hostileFrames.entries()) {
+  if (http !== undefined || tracked.length > 0) continue
   const runs: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
     const topic = `realtime:hostile-${at}-${round}`

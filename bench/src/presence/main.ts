@@ -6,7 +6,7 @@ import { NatsServer } from '../../../packages/testkit/src/programs/nats-server.t
 import { cpuMicrosOf } from '../child.ts'
 import { reportHead, table, type ReportHead } from '../report.ts'
 import { signToken } from '../token.ts'
-import { CrowdSocket, type Seat } from './crowd.ts'
+import { PresenceSocket, type Entry } from './presence-socket.ts'
 import { SECRET, TidewireNode } from './node.ts'
 
 const NODES = ['a', 'b', 'c']
@@ -39,27 +39,27 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
   const monitor = await freePort()
   const nats = await NatsServer.start(`http: "127.0.0.1:${monitor}"`)
   const nodes: TidewireNode[] = []
-  const crowds = new Map<string, CrowdSocket[]>()
-  const all = (): CrowdSocket[] => [...crowds.values()].flat()
+  const socketsOf = new Map<string, PresenceSocket[]>()
+  const all = (): PresenceSocket[] => [...socketsOf.values()].flat()
   try {
     for (const name of NODES) nodes.push(await TidewireNode.start(name, nats.url))
     const apiKey = signToken({ role: 'anon' }, SECRET)
     await delay(SETTLE_MS)
     const empty = nodes.map(({ residentBytes }) => residentBytes)
     for (const [at, node] of nodes.entries()) {
-      const seats = seatsOf(at, entries)
-      const sockets: CrowdSocket[] = []
+      const own = entriesOf(at, entries)
+      const sockets: PresenceSocket[] = []
       // Members of one topic follow each other, and are not on one socket.
-      const count = Math.ceil(seats.length / CHANNELS_PER_SOCKET)
+      const count = Math.ceil(own.length / CHANNELS_PER_SOCKET)
       for (let number = 0; number < count; number++)
         sockets.push(
-          await CrowdSocket.open(
+          await PresenceSocket.open(
             node.port,
             apiKey,
-            seats.filter((_, place) => place % count === number),
+            own.filter((_, place) => place % count === number),
           ),
         )
-      crowds.set(node.name, sockets)
+      socketsOf.set(node.name, sockets)
     }
     await Promise.all(all().map((socket) => socket.join()))
     await delay(SETTLE_MS)
@@ -85,7 +85,7 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
 
     const fourth = await TidewireNode.start('d', nats.url)
     nodes.push(fourth)
-    const probe = await CrowdSocket.open(fourth.port, apiKey, sampleOf(entries))
+    const probe = await PresenceSocket.open(fourth.port, apiKey, sampleOf(entries))
     await probe.join()
     await until(
       () => probe.entered >= SAMPLE * MEMBERS_PER_TOPIC,
@@ -101,14 +101,14 @@ export async function benchPresence(quick: boolean): Promise<PresenceFigures> {
     const expected = new Map(survivors.map((name, at) => [name, leavesAt(at, entries)]))
     const killedAt = performance.now()
     await nodes[2]!.stop('SIGKILL')
-    const leftAt = (name: string): number => sum(crowds.get(name)!, ({ left }) => left)
+    const leftAt = (name: string): number => sum(socketsOf.get(name)!, ({ left }) => left)
     await until(
       () => survivors.every((name) => leftAt(name) >= expected.get(name)!),
       () => `all forgot the killed node: ${survivors.map(leftAt).join()} of ${[...expected.values()].join()}`,
     )
-    const forgottenMs = survivors.map((name) => Math.max(...crowds.get(name)!.map(({ lastLeftAt }) => lastLeftAt)) - killedAt)
+    const forgottenMs = survivors.map((name) => Math.max(...socketsOf.get(name)!.map(({ lastLeftAt }) => lastLeftAt)) - killedAt)
     say(`forgotten after ${forgottenMs.map(Math.round).join(' and ')} ms`)
-    const closed = survivors.flatMap((name) => crowds.get(name)!).filter(({ isOpen }) => !isOpen).length
+    const closed = survivors.flatMap((name) => socketsOf.get(name)!).filter(({ isOpen }) => !isOpen).length
     if (closed > 0) throw new Error(`${closed} sockets of the other nodes were closed`)
     return {
       entries,
@@ -164,26 +164,26 @@ export function formatPresenceReport(head: Omit<ReportHead, 'conditions'>, figur
 }
 
 /** Members of a topic are on the nodes in turn. */
-function seatsOf(node: number, entries: number): Seat[] {
+function entriesOf(node: number, entries: number): Entry[] {
   return Array.from({ length: entries }, (_, at) => ({ topic: Math.floor(at / MEMBERS_PER_TOPIC), key: `k${at}` })).filter(
     (_, at) => at % NODES.length === node,
   )
 }
 
-function sampleOf(entries: number): Seat[] {
+function sampleOf(entries: number): Entry[] {
   const topics = entries / MEMBERS_PER_TOPIC
   return Array.from({ length: SAMPLE }, (_, at) => ({ topic: Math.floor((at * topics) / SAMPLE), key: `probe${at}` }))
 }
 
 /** How many leaves the clients of a node are notified of when the third node goes. */
 function leavesAt(node: number, entries: number): number {
-  const gone = countByTopic(seatsOf(2, entries))
-  return sum(seatsOf(node, entries), ({ topic }) => gone.get(topic) ?? 0)
+  const gone = countByTopic(entriesOf(2, entries))
+  return sum(entriesOf(node, entries), ({ topic }) => gone.get(topic) ?? 0)
 }
 
-function countByTopic(seats: readonly Seat[]): ReadonlyMap<number, number> {
+function countByTopic(entries: readonly Entry[]): ReadonlyMap<number, number> {
   const counts = new Map<number, number>()
-  for (const { topic } of seats) counts.set(topic, (counts.get(topic) ?? 0) + 1)
+  for (const { topic } of entries) counts.set(topic, (counts.get(topic) ?? 0) + 1)
   return counts
 }
 

@@ -16,8 +16,6 @@ interface Ready {
 let sandbox: CliSandbox
 beforeEach(() => {
   sandbox = new CliSandbox()
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
 })
 afterEach(() => sandbox.clear())
 

@@ -13,7 +13,7 @@ afterEach(async () => {
 test.skipIf(natsServerPath() === undefined)(
   'NATS is parted, loses a server, and restarts: presence is not emptied, nothing is doubled, and gaps are reported where links were down',
   async () => {
-    play = await ClusterPlay.start({ natsServers: 2 })
+    play = await ClusterPlay.start({ natsServers: 2, idleTimeoutMs: 15_000 })
     await proveOutages(play, { clients: 30, outageMs: 7_000 })
     console.log(play.summary)
   },

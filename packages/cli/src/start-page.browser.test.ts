@@ -1,4 +1,3 @@
-import { chmodSync } from 'node:fs'
 import { chromiumLaunchOptions, chromiumPath } from '@tidewire/testkit'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -48,7 +47,6 @@ describe.skipIf(chromiumPath() === undefined)('the start page', () => {
 
   test('shows rows of a table that is made after it was opened', { timeout: 120_000 }, async () => {
     const project = new CliSandbox()
-    chmodSync(project.folder, 0o755)
     try {
       const { url: address } = await project.start(['dev', '--port', '0', '--json']).json<{ url: string }>()
       const { page, complaints } = await visit(address)

@@ -1,4 +1,5 @@
 import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
+import { sendHeartbeats } from '@tidewire/testkit'
 import { WebSocket } from 'ws'
 
 export interface Collected {
@@ -69,6 +70,7 @@ export class ChangeCollector {
     const socket = new WebSocket(this.#url())
     this.#socket = socket
     socket.on('error', () => {})
+    sendHeartbeats(socket)
     socket.on('close', () => setTimeout(() => this.#connect(), 50))
     socket.on('open', () => {
       const since = this.#last === null ? {} : { since: this.#last }

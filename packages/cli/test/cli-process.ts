@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -23,9 +23,16 @@ export interface CliOutcome {
   readonly stderr: string
 }
 
+/** A new folder. Run by root, Postgres has an account of its own, which must get to what is in it. */
+export function openFolder(prefix: string): string {
+  const folder = mkdtempSync(join(tmpdir(), prefix))
+  chmodSync(folder, 0o755)
+  return folder
+}
+
 /** Everything that a test starts here ends with it. */
 export class CliSandbox {
-  readonly folder: string = mkdtempSync(join(tmpdir(), 'tidewire-cli-'))
+  readonly folder: string = openFolder('tidewire-cli-')
   readonly #processes: CliProcess[] = []
 
   /** Runs the built command to its end. */

@@ -1,12 +1,22 @@
 import { decodeServerFrame } from '@tidewire/protocol'
 import { compareLogPositions, parsePosition, type Position } from '@tidewire/postgres'
+import { sendHeartbeats } from '@tidewire/testkit'
 import { WebSocket } from 'ws'
+import type { NodeLife, PlayedNode } from './played-node.ts'
 import { STORED_TOPIC, StoredListener } from './stored-listener.ts'
 
 export interface Received {
   readonly from: number
   readonly n: number
   readonly at: number
+}
+
+/** Where it connects. */
+export interface Entrance {
+  readonly port: number
+  readonly token: string
+  /** The node that the connection from this local port has reached. */
+  readonly nodeOf?: (localPort: number) => PlayedNode | null
 }
 
 /** A time without its socket. */
@@ -50,24 +60,27 @@ export class ClusterClient {
   /** Messages from SQL. */
   readonly stored: StoredListener
   joined = false
-  /** Of its socket. */
-  localPort = 0
+  /** Where it is connected, or was last. */
+  node: PlayedNode | null = null
   /** From here on it gets every row. */
   live = false
   joins = 0
   gaps = 0
   readonly #presence = new Map<string, string>()
   readonly #url: string
+  readonly #nodeOf: (localPort: number) => PlayedNode | null
   #sent = 0
   #position: { readonly text: string; readonly parsed: Position } | null = null
+  #nodeLife: NodeLife | null = null
   #socket: WebSocket | null = null
   #closed = false
 
-  constructor(id: number, room: number, port: number, token: string) {
+  constructor(id: number, room: number, { port, token, nodeOf = () => null }: Entrance) {
     this.id = id
     this.room = room
     this.stored = new StoredListener(id, (...frame) => this.#socket?.send(JSON.stringify(frame)))
     this.#url = `ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${token}`
+    this.#nodeOf = nodeOf
     this.#connect()
   }
 
@@ -102,14 +115,18 @@ export class ClusterClient {
     this.#socket = socket
     const late = setTimeout(() => socket.terminate(), JOIN_WITHIN_MS)
     socket.on('error', () => {})
-    socket.on('close', () => {
+    sendHeartbeats(socket)
+    socket.on('close', (code) => {
       clearTimeout(late)
-      if (this.joined) this.absences.push({ lostAt: performance.now(), refs: this.#ownRefs(), joinedAt: null, liveAt: null })
+      if (this.joined) this.#lost(code)
       this.joined = false
       this.stored.end()
       setTimeout(() => this.#connect(), RETRY_MS)
     })
-    socket.on('upgrade', ({ socket: { localPort } }) => void (this.localPort = localPort ?? 0))
+    socket.on('upgrade', ({ socket: { localPort } }) => {
+      this.node = this.#nodeOf(localPort ?? 0)
+      this.#nodeLife = this.node?.life ?? null
+    })
     socket.on('open', () => {
       const since = this.#position === null ? {} : { since: this.#position.text }
       const config = {
@@ -139,6 +156,12 @@ export class ClusterClient {
     this.breaks.push(performance.now())
     this.stored.join()
     this.#send('t', 'presence', { type: 'presence', event: 'track', payload: { id: this.id } })
+  }
+
+  #lost(code: number): void {
+    this.absences.push({ lostAt: performance.now(), refs: this.#ownRefs(), joinedAt: null, liveAt: null })
+    if (this.#nodeLife?.isOver === false && !this.#closed)
+      this.faults.push(`client ${this.id} lost its socket with ${code}, and node ${this.node?.name} goes on`)
   }
 
   #ownRefs(): readonly string[] {

@@ -9,7 +9,7 @@ import pg from 'pg'
 import { signJwt } from '../src/jwt.ts'
 import { CliSandbox } from './cli-process.ts'
 import { broadcastFaults, ClusterClient } from './cluster-client.ts'
-import { LinkFaults } from './link-faults.ts'
+import { cutFor, LinkFaults } from './link-faults.ts'
 import { NodeLosses } from './node-losses.ts'
 import { PlayedNode, SECRET } from './played-node.ts'
 import { StockClient } from './stock-client.ts'
@@ -19,6 +19,13 @@ const installation = process.env['TIDEWIRE_TEST_POSTGRES']
 
 /** Members of a topic: more, and the sockets of this process are what is measured. */
 const ROOM_SIZE = 50
+
+export interface ClusterOptions {
+  /** With two, the last node is on the second. */
+  readonly natsServers?: 1 | 2
+  /** When nodes close a silent socket. Default: as they do. */
+  readonly idleTimeoutMs?: number
+}
 
 interface Nats {
   readonly servers: readonly NatsServer[]
@@ -65,8 +72,7 @@ export class ClusterPlay {
     this.losses = new NodeLosses(this.clients)
   }
 
-  /** `natsServers`: with two, the last node is on the second. */
-  static async start({ natsServers = 1 }: { readonly natsServers?: 1 | 2 } = {}): Promise<ClusterPlay> {
+  static async start({ natsServers = 1, ...options }: ClusterOptions = {}): Promise<ClusterPlay> {
     const base = mkdtempSync(join(tmpdir(), 'tidewire-cluster-'))
     chmodSync(base, 0o755)
     const settings = { fsync: 'off', max_wal_senders: '30', max_replication_slots: '30' }
@@ -78,7 +84,7 @@ export class ClusterPlay {
     await sql.connect()
     const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 7_200 }, SECRET)
     const play = new ClusterPlay(base, nats, postgres, await TcpProxy.start(), token, sql)
-    const surroundings = { sandbox: play.#sandbox, postgresUrl: postgres.url }
+    const surroundings = { sandbox: play.#sandbox, postgresUrl: postgres.url, ...options }
     const natsPorts = [nats.servers[0].port, nats.servers[0].port, nats.servers.at(-1)!.port]
     const starting = ['a', 'b', 'c'].map((name, at) => PlayedNode.start(name, { ...surroundings, natsPort: natsPorts[at]! }))
     play.nodes.push(...(await Promise.all(starting)))
@@ -96,8 +102,11 @@ export class ClusterPlay {
 
   /** Joins so many clients, everywhere, and waits for them. */
   async join(count: number): Promise<void> {
+    const nodeAt = (port: number | undefined): PlayedNode | null => this.nodes.find((node) => node.port === port) ?? null
+    const nodeOf = (localPort: number): PlayedNode | null => nodeAt(this.front.targetOf(localPort)?.port)
+    const entrance = { port: this.front.port, token: this.#token, nodeOf }
     for (let id = 0; id < count; id++) {
-      this.clients.push(new ClusterClient(id, Math.floor(id / ROOM_SIZE), this.front.port, this.#token))
+      this.clients.push(new ClusterClient(id, Math.floor(id / ROOM_SIZE), entrance))
       if (id % 50 === 49) await delay(50)
     }
     await this.until(() => this.clients.every(({ live }) => live), 60_000, 'all clients joined')
@@ -150,12 +159,6 @@ export class ClusterPlay {
   keysIn(room: number): readonly string[] {
     const members = this.#all.filter((each) => each.room === room)
     return members.map(({ id }) => `k${id}`).sort()
-  }
-
-  /** Where a client is connected. */
-  nodeOf({ localPort }: ClusterClient): PlayedNode | null {
-    const target = this.front.targetOf(localPort)
-    return this.nodes.find(({ port }) => port === target?.port) ?? null
   }
 
   get flickers(): string[] {
@@ -291,10 +294,4 @@ export class ClusterPlay {
     await this.route?.close()
     rmSync(this.#base, { recursive: true, force: true })
   }
-}
-
-async function cutFor(way: TcpProxy, ms: number): Promise<void> {
-  way.cut()
-  await delay(ms)
-  way.heal()
 }

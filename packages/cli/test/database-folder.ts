@@ -1,7 +1,7 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
+import { openFolder } from './cli-process.ts'
 
 export interface DatabaseOptions {
   /** Of its data: one name is one database, also after a restart. Default `db`. */
@@ -14,14 +14,9 @@ export interface DatabaseOptions {
 
 /** A folder with the data of Postgres servers that a test starts; `clear` stops them and removes it. */
 export class DatabaseFolder {
-  readonly #path: string = mkdtempSync(join(tmpdir(), 'tidewire-postgres-'))
+  readonly #path: string = openFolder('tidewire-postgres-')
   /** By name; one that was killed and started again is there once. */
   readonly #running = new Map<string, EmbeddedPostgres>()
-
-  constructor() {
-    // Run by root, Postgres has an account of its own, which must get to its folder.
-    chmodSync(this.#path, 0o755)
-  }
 
   /** TIDEWIRE_TEST_POSTGRES names another installation than the one that npm brought. */
   async start({ name = 'db', port, settings = { fsync: 'off' } }: DatabaseOptions = {}): Promise<EmbeddedPostgres> {

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { TcpProxy } from '@tidewire/testkit'
 import type { ClusterClient } from './cluster-client.ts'
 
 /** After the way is there again: a node dials anew after three seconds at most, and the other nodes report at its next heartbeat. */
@@ -17,4 +19,10 @@ export class LinkFaults {
     const outside = lossesAt.filter((at) => !this.#times.some(({ from, to }) => at >= from && at <= to))
     return outside.length === 0 ? [] : [`client ${id} was notified of ${outside.length} gaps while no way between nodes was down`]
   }
+}
+
+export async function cutFor(way: TcpProxy, ms: number): Promise<void> {
+  way.cut()
+  await delay(ms)
+  way.heal()
 }

@@ -28,7 +28,7 @@ export async function proveOutages(play: ClusterPlay, { clients, outageMs }: Out
   await outage(play, play.restartNats(outageMs), () => true)
   // As long as it takes to give up a node.
   await delay(6_000)
-  expect(play.flickers.slice(0, 10)).toEqual([])
+  expect([...play.clients.flatMap(({ faults }) => faults), ...play.flickers].slice(0, 10)).toEqual([])
   play.ignorePresence()
 
   const dying = play.nodes[1]!
@@ -54,12 +54,12 @@ async function outage(play: ClusterPlay, over: Promise<void>, comesToBe: () => b
 
 /** Clients of the nodes on the first server of NATS. */
 function near(play: ClusterPlay): readonly ClusterClient[] {
-  return play.clients.filter((client) => play.nodeOf(client)?.name !== 'c')
+  return play.clients.filter(({ node }) => node?.name !== 'c')
 }
 
 /** Clients of the node on the second. */
 function far(play: ClusterPlay): readonly ClusterClient[] {
-  return play.clients.filter((client) => play.nodeOf(client)?.name === 'c')
+  return play.clients.filter(({ node }) => node?.name === 'c')
 }
 
 /** Whether each of these sees these others of its topic, and nobody else. */

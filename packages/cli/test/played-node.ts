@@ -18,6 +18,13 @@ export interface Surroundings {
   readonly sandbox: CliSandbox
   readonly natsPort: number
   readonly postgresUrl: string
+  /** Default: as the server has it. */
+  readonly idleTimeoutMs?: number
+}
+
+/** From a start of a node to its end: over as soon as it is killed or drained. */
+export interface NodeLife {
+  readonly isOver: boolean
 }
 
 /** One `tidewire start`, with ways of its own to NATS and Postgres. It keeps its port when it is started again. */
@@ -29,8 +36,15 @@ export class PlayedNode {
   readonly #sandbox: CliSandbox
   readonly #env: Readonly<Record<string, string>>
   #process: CliProcess | null = null
+  #life = { isOver: true }
 
-  private constructor(name: string, port: number, toNats: TcpProxy, toPostgres: TcpProxy, { sandbox, postgresUrl }: Surroundings) {
+  private constructor(
+    name: string,
+    port: number,
+    toNats: TcpProxy,
+    toPostgres: TcpProxy,
+    { sandbox, postgresUrl, idleTimeoutMs }: Surroundings,
+  ) {
     this.name = name
     this.port = port
     this.toNats = toNats
@@ -42,6 +56,7 @@ export class PlayedNode {
       ...unlimited,
       ...{ PORT: String(port), HOST: '127.0.0.1', API_JWT_SECRET: SECRET, DATABASE_URL: url.href },
       ...{ TIDEWIRE_NATS_URL: `nats://127.0.0.1:${toNats.port}`, TIDEWIRE_NODE_NAME: name },
+      ...(idleTimeoutMs !== undefined && { TIDEWIRE_IDLE_TIMEOUT_MS: String(idleTimeoutMs) }),
     }
   }
 
@@ -57,10 +72,15 @@ export class PlayedNode {
     return node
   }
 
+  get life(): NodeLife {
+    return this.#life
+  }
+
   /** Until it takes clients, and is one of the cluster. */
   async start(): Promise<void> {
     const server = this.#sandbox.start(['start'], { env: this.#env })
     this.#process = server
+    this.#life = { isOver: false }
     await server.line((line) => line.includes('listening on '), START_WITHIN_MS)
     await server.line((line) => line.includes('connected to the other nodes'))
   }
@@ -70,10 +90,12 @@ export class PlayedNode {
   }
 
   async kill(): Promise<void> {
+    this.#life.isOver = true
     await this.#process?.kill()
   }
 
   async drain(): Promise<void> {
+    this.#life.isOver = true
     await this.#process?.stop('SIGTERM')
   }
 

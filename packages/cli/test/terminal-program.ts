@@ -1,9 +1,33 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { afterAll } from 'vitest'
+import { openFolder } from './cli-process.ts'
+
+/** A folder of its own, which is removed after the last test, and programs in it or below, which are stopped before. */
+export function useTerminal(): {
+  readonly folder: string
+  run(command: string, cwd: string, env?: Readonly<Record<string, string>>): TerminalProgram
+} {
+  const folder = openFolder('tidewire-terminal-')
+  const running: TerminalProgram[] = []
+  afterAll(async () => {
+    for (const program of running.toReversed()) await program.stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return {
+    folder,
+    run: (command, cwd, env) => {
+      const program = new TerminalProgram(command, cwd, env)
+      running.push(program)
+      return program
+    },
+  }
+}
 
 /** A line as a user types it into a terminal. */
-export class TerminalProgram {
+class TerminalProgram {
   readonly #child: ChildProcess
   readonly #lines: string[] = []
   #wake: () => void = () => {}

@@ -158,7 +158,7 @@ export class RealtimeChannel<
     return this.send({ type: 'presence', event: 'untrack' }, options)
   }
 
-  /** Who is here, by key. The same object until that changes; do not write to it. */
+  /** The presences by key. The same object until that changes; do not write to it. */
   presenceState<M extends object = Meta>(): PresenceSnapshot<M> {
     return this.#membership.presence.snapshot() as PresenceSnapshot<M>
   }

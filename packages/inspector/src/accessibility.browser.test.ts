@@ -1,32 +1,21 @@
 import { chromiumPath } from '@tidewire/testkit'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { describe, expect, test } from 'vitest'
 import { axeFindings, axeFindingsInTheDark } from '../test/axe.ts'
-import { startDev, type DevServer } from '../test/dev-server.ts'
-import { keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
+import { useDevServer } from '../test/dev-server.ts'
+import { keepPicture, returning, visit } from '../test/visit.ts'
 
 /** The page for people who see it badly, or not at all, or have no mouse. */
 describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () => {
-  let server: DevServer
-  let browser: Browser
-
-  beforeAll(async () => {
-    server = await startDev()
-    await server.sql(
-      'create table todos (id int primary key, title text)',
-      "create policy writers on realtime.messages for insert to anon with check (realtime.topic() = 'members')",
-      "create policy members on realtime.messages for select to anon using (realtime.topic() = 'members')",
-    )
-    browser = await openBrowser()
-  }, 90_000)
-  afterAll(async () => {
-    await browser?.close()
-    await server?.close()
-  })
+  const it = useDevServer(
+    'create table todos (id int primary key, title text)',
+    "create policy writers on realtime.messages for insert to anon with check (realtime.topic() = 'members')",
+    "create policy members on realtime.messages for select to anon using (realtime.topic() = 'members')",
+  )
 
   /** A row of each kind in the log, a topic of each, and one presence. */
   async function happen(page: Page): Promise<void> {
-    const { client } = server
+    const { client } = it.server
     const kinds = ['missing', 'connect', 'join', 'broadcast', 'presence', 'change', 'decision', 'leave']
     await page.getByRole('button', { name: 'Clear' }).click()
     const rows = client.channel('rows').onPostgresChanges('*', { schema: 'public', table: 'todos' }, () => {})
@@ -45,7 +34,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () =>
     }
     await expect.poll(sayHello, { timeout: 20_000 }).toBeGreaterThan(0)
     await members.track({ name: 'Ada', since: null, tags: ['a', 1, true] })
-    await server.sql("insert into todos values (1, 'milk')")
+    await it.server.sql("insert into todos values (1, 'milk')")
     const lobby = client.channel('lobby').subscribe()
     await lobby.ready({ timeout: 20_000 })
     await lobby.unsubscribe()
@@ -57,7 +46,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () =>
   }
 
   test('axe finds nothing in it: in both themes, with every part of it open, and on a phone', async () => {
-    const { page, complaints } = await visit(browser, server.address, {})
+    const { page, complaints } = await visit(it.browser, it.server.address, {})
     await page.getByRole('img', { name: 'Grace’s page' }).locator('.cursor:not(.own)').waitFor()
     const findings: string[] = []
     const look = async (about: string): Promise<void> =>
@@ -110,10 +99,10 @@ describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () =>
 
   test('every part of it is reached and used without a mouse, and it is always seen where the keyboard is', async () => {
     const options = { ...returning, permissions: ['clipboard-read', 'clipboard-write'] }
-    const { page, complaints } = await visit(browser, server.address, options)
+    const { page, complaints } = await visit(it.browser, it.server.address, options)
     await page.getByText('Healthy').waitFor()
-    await server.client.removeAllChannels()
-    const channel = server.client.channel('walk', { config: { broadcast: { ack: true } } }).subscribe()
+    await it.server.client.removeAllChannels()
+    const channel = it.server.client.channel('walk', { config: { broadcast: { ack: true } } }).subscribe()
     await channel.ready({ timeout: 20_000 })
     for (const step of ['one', 'two', 'three']) await channel.sendBroadcast(step, { step, nested: { deep: [1, 2] } })
     await page.locator('.entry.broadcast', { hasText: 'three' }).waitFor()

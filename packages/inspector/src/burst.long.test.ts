@@ -1,40 +1,30 @@
 import { chromiumPath, sendBurst } from '@tidewire/testkit'
 import type { AdminLog } from '@tidewire/protocol'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startDev, type DevServer } from '../test/dev-server.ts'
-import { openBrowser, visit } from '../test/visit.ts'
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import { useDevServer } from '../test/dev-server.ts'
+import { visit } from '../test/visit.ts'
 
 const MESSAGES = 1_000_000
 
-let server: DevServer
-let browser: Browser
-
-beforeAll(async () => {
-  server = await startDev()
-  browser = await openBrowser()
-}, 90_000)
-afterAll(async () => {
-  await browser?.close()
-  await server?.close()
-})
+const it = useDevServer()
 
 test.skipIf(chromiumPath() === undefined)(
   'a million messages: each is in the log or counted as skipped, and the page goes on',
   async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     const counted = countLog(page)
     await page.reload()
     await page.getByText('Healthy').waitFor()
-    await sendBurst(server.url, server.anonKey, MESSAGES)
+    await sendBurst(it.server.url, it.server.anonKey, MESSAGES)
     await expect.poll(() => counted.rows + counted.skipped, { timeout: 20_000 }).toBe(MESSAGES)
     expect(counted.skipped).toBeGreaterThan(MESSAGES / 2)
     expect(counted.rows).toBeGreaterThan(0)
 
     await page.locator('.entry', { hasText: 'more happened than is shown' }).last().waitFor()
     expect(await page.locator('.entry').count()).toBeLessThanOrEqual(60)
-    const channel = server.client.channel('after', { config: { broadcast: { ack: true } } }).subscribe()
+    const channel = it.server.client.channel('after', { config: { broadcast: { ack: true } } }).subscribe()
     await channel.ready({ timeout: 20_000 })
     await channel.sendBroadcast('the-end', {})
     await page.locator('.entry', { hasText: 'the-end' }).waitFor()

@@ -4,29 +4,18 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import type { Browser, Route } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Route } from 'playwright-core'
+import { describe, expect, test } from 'vitest'
 import { signJwt } from '../../cli/src/jwt.ts'
-import { startDev, type DevServer } from '../test/dev-server.ts'
-import { entry, keepPicture, openBrowser, returning, visit } from '../test/visit.ts'
+import { useDevServer } from '../test/dev-server.ts'
+import { entry, keepPicture, returning, visit } from '../test/visit.ts'
 
 /** The page, on a real `tidewire dev` with a real Postgres. */
 describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
-  let server: DevServer
-  let browser: Browser
-
-  beforeAll(async () => {
-    server = await startDev()
-    await server.sql('create table todos (id int primary key, title text)')
-    browser = await openBrowser()
-  }, 90_000)
-  afterAll(async () => {
-    await browser?.close()
-    await server?.close()
-  })
+  const it = useDevServer('create table todos (id int primary key, title text)')
 
   test('a first visit sees something move within five seconds; once put away, it stays away', async () => {
-    const { page, complaints } = await visit(browser, server.address, {})
+    const { page, complaints } = await visit(it.browser, it.server.address, {})
     const startedAt = Date.now()
     const others = page.getByRole('img', { name: 'Grace’s page' }).locator('.cursor:not(.own)')
     await others.waitFor()
@@ -44,7 +33,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('a broadcast, a presence and a change are seen, with their users', async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     const composer = page.getByRole('region', { name: 'Send' })
     await composer.getByLabel('Payload').fill('{"text": "from the page"}')
@@ -61,7 +50,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
     await page.getByText('1 member · 1 present').waitFor()
     await page.getByRole('tabpanel').getByText('"Ada"').waitFor()
 
-    const channel = server.client.channel('rows').onPostgresChanges('*', { schema: 'public', table: 'todos' }, () => {})
+    const channel = it.server.client.channel('rows').onPostgresChanges('*', { schema: 'public', table: 'todos' }, () => {})
     channel.subscribe()
     await channel.ready({ timeout: 20_000 })
     await composer.getByRole('button', { name: 'SQL' }).click()
@@ -97,9 +86,12 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('a message without receivers is seen, and why; each copy is confirmed', async () => {
-    const { page, complaints } = await visit(browser, server.address, { ...returning, permissions: ['clipboard-read', 'clipboard-write'] })
+    const { page, complaints } = await visit(it.browser, it.server.address, {
+      ...returning,
+      permissions: ['clipboard-read', 'clipboard-write'],
+    })
     await page.getByText('Healthy').waitFor()
-    const members = server.client.channel('shared').subscribe()
+    const members = it.server.client.channel('shared').subscribe()
     await members.ready({ timeout: 20_000 })
     await page.getByRole('button', { name: 'shared 1 member' }).waitFor()
     const messages = [false, true].map((isPrivate) => ({
@@ -108,9 +100,13 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
       private: isPrivate,
       payload: {},
     }))
-    await server.sql("select realtime.send('{}', 'from-sql', 'nowhere', false)")
-    const headers = { 'content-type': 'application/json', apikey: server.serviceKey }
-    const answer = await fetch(`${server.url}/realtime/v1/api/broadcast`, { method: 'POST', headers, body: JSON.stringify({ messages }) })
+    await it.server.sql("select realtime.send('{}', 'from-sql', 'nowhere', false)")
+    const headers = { 'content-type': 'application/json', apikey: it.server.serviceKey }
+    const answer = await fetch(`${it.server.url}/realtime/v1/api/broadcast`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ messages }),
+    })
     expect(answer.status).toBe(202)
     await entry(page, 'broadcast', 'heard', '→1').waitFor()
     const chosen = page.getByRole('region', { name: 'The chosen row' })
@@ -137,8 +133,8 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('what the composer may not do is refused in the words of the server', async () => {
-    await server.sql("create policy readers on realtime.messages for select to anon using (realtime.topic() = 'readable')")
-    const { page, complaints } = await visit(browser, server.address)
+    await it.server.sql("create policy readers on realtime.messages for select to anon using (realtime.topic() = 'readable')")
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     const composer = page.getByRole('region', { name: 'Send' })
     await composer.getByLabel('Topic').fill('readable')
@@ -153,10 +149,10 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('hostile payloads are text, and three megabytes of them are cut', async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     const hostile = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202Egnp.exe'
-    const channel = server.client.channel(`"><script>alert(3)</script>\u202E`, { config: { broadcast: { ack: true } } })
+    const channel = it.server.client.channel(`"><script>alert(3)</script>\u202E`, { config: { broadcast: { ack: true } } })
     await new Promise<void>((resolve) => channel.subscribe((status) => status === 'SUBSCRIBED' && resolve()))
     await channel.sendBroadcast('<script>alert(4)</script>', { text: hostile })
     const row = entry(page, 'broadcast', '<script>alert(4)</script>')
@@ -174,9 +170,9 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('a burst is sampled, and the log says how much is missing', async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
-    const channel = server.client.channel('burst')
+    const channel = it.server.client.channel('burst')
     await new Promise<void>((resolve) => channel.subscribe((status) => status === 'SUBSCRIBED' && resolve()))
     for (let count = 0; count < 5_000; count++) void channel.sendBroadcast('n', { count })
     await entry(page, /more happened than is shown/)
@@ -203,10 +199,10 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   test('a page that is left open keeps no more than it shows', async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     const session = await page.context().newCDPSession(page)
-    const channel = server.client.channel('long', { config: { broadcast: { ack: true } } }).subscribe()
+    const channel = it.server.client.channel('long', { config: { broadcast: { ack: true } } }).subscribe()
     await channel.ready({ timeout: 20_000 })
     let sent = 0
     /** Elements, drawn or kept, after the list was drawn so many times; what a time brings is few enough to be shown whole. */
@@ -226,7 +222,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   })
 
   const adminKey = (exp: number): Promise<string> => {
-    const { adminSecret } = JSON.parse(readFileSync(join(server.sandbox.folder, '.tidewire', 'keys.json'), 'utf8')) as {
+    const { adminSecret } = JSON.parse(readFileSync(join(it.server.sandbox.folder, '.tidewire', 'keys.json'), 'utf8')) as {
       adminSecret: string
     }
     return signJwt({ role: 'tidewire_admin', exp }, adminSecret)
@@ -235,8 +231,8 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
   test('a page from elsewhere gets no key, and does not come in with one', async () => {
     const elsewhere = createServer((_request, response) => response.setHeader('content-type', 'text/html').end('<title>elsewhere</title>'))
     await once(elsewhere.listen(0, '127.0.0.1'), 'listening')
-    const { page } = await visit(browser, `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`)
-    expect(await page.evaluate((url) => fetch(url).then(() => 'read', String), `${server.address}session.json`)).toContain(
+    const { page } = await visit(it.browser, `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`)
+    expect(await page.evaluate((url) => fetch(url).then(() => 'read', String), `${it.server.address}session.json`)).toContain(
       'Failed to fetch',
     )
     const key = await adminKey(Math.floor(Date.now() / 1_000) + 60)
@@ -247,7 +243,7 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
           socket.addEventListener('open', () => socket.send('["1","1","tidewire:admin","phx_join",{}]'))
           socket.addEventListener('message', ({ data }) => resolve(String(data)))
         }),
-      `${server.url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${key}`,
+      `${it.server.url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&apikey=${key}`,
     )
     expect(answer).toMatch(/"error".*ForeignOrigin: /)
     await page.context().close()
@@ -257,18 +253,18 @@ describe.skipIf(chromiumPath() === undefined)('the inspector', () => {
 
   test('a key of the page that runs out is renewed, and nothing of the log is lost', async () => {
     let expiresAt = 0
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     // The first page has its own key by then, so that the one which runs out is for the second.
     await page.getByText('Healthy').waitFor()
     await page.clock.install()
     const giveShortKey = async (route: Route): Promise<void> => {
       expiresAt = (Math.floor(Date.now() / 1_000) + 7) * 1_000
-      await route.fulfill({ json: { token: await adminKey(expiresAt / 1_000), expiresAt, anonKey: server.anonKey } })
+      await route.fulfill({ json: { token: await adminKey(expiresAt / 1_000), expiresAt, anonKey: it.server.anonKey } })
     }
     await page.route('**/session.json', giveShortKey, { times: 1 })
     let answers = 0
     page.on('response', (response) => (answers += Number(response.url().endsWith('/session.json'))))
-    await page.goto(server.address)
+    await page.goto(it.server.address)
     await page.getByText('Healthy').waitFor()
     // The page would wait five seconds before it asks for another, the server does not wait.
     await page.clock.fastForward(5_000)

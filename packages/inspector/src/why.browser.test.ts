@@ -1,29 +1,17 @@
 import { chromiumPath } from '@tidewire/testkit'
 import { readFileSync } from 'node:fs'
-import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startDev, type DevServer } from '../test/dev-server.ts'
-import { entry, keepPicture, openBrowser, visit } from '../test/visit.ts'
+import { describe, expect, test } from 'vitest'
+import { useDevServer } from '../test/dev-server.ts'
+import { entry, keepPicture, visit } from '../test/visit.ts'
 
 /** The tab "Why?", on a real `tidewire dev` with a real Postgres. */
 describe.skipIf(chromiumPath() === undefined)('why', () => {
-  let server: DevServer
-  let browser: Browser
-
-  beforeAll(async () => {
-    server = await startDev()
-    await server.sql('create table todos (id int primary key, title text)')
-    browser = await openBrowser()
-  }, 90_000)
-  afterAll(async () => {
-    await browser?.close()
-    await server?.close()
-  })
+  const it = useDevServer('create table todos (id int primary key, title text)')
 
   test('says which user may not join, and which filter left a change out', async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
-    const refused = server.client.channel('secret', { config: { private: true } })
+    const refused = it.server.client.channel('secret', { config: { private: true } })
     refused.subscribe()
     await entry(page, 'decision', 'secret').first().getByLabel('private').waitFor()
     await entry(page, 'decision', 'secret').first().click()
@@ -39,7 +27,7 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
     await keepPicture(page, 'why-topic')
     await refused.unsubscribe()
 
-    await server.sql("insert into todos values (2, 'bread')")
+    await it.server.sql("insert into todos values (2, 'bread')")
     await panel.getByRole('button', { name: 'Do they get a row change' }).click()
     await panel.getByRole('combobox').selectOption('')
     await panel.getByRole('textbox', { name: 'Role' }).fill('anon')
@@ -56,7 +44,7 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
   })
 
   test('says when a token expires, and when it has', async () => {
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     await page.keyboard.press('4')
     const panel = page.getByRole('tabpanel', { name: 'Why?' })
@@ -77,16 +65,16 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
   })
 
   test('asks for every column of the key, and knows them of a row of the log', async () => {
-    await server.sql(
+    await it.server.sql(
       'create table seats (hall text, seat bigint, taken_by text, primary key (seat, hall))',
       'create table notes (body text)',
     )
-    const { page, complaints } = await visit(browser, server.address)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
-    const channel = server.client.channel('seats').onPostgresChanges('*', { schema: 'public', table: 'seats' }, () => {})
+    const channel = it.server.client.channel('seats').onPostgresChanges('*', { schema: 'public', table: 'seats' }, () => {})
     channel.subscribe()
     await channel.ready({ timeout: 20_000 })
-    await server.sql("insert into seats values ('blue \"hall\"', 9007199254740993, 'ada')")
+    await it.server.sql("insert into seats values ('blue \"hall\"', 9007199254740993, 'ada')")
     await entry(page, 'change', 'public.seats').click()
     await page.getByRole('region', { name: 'The chosen row' }).getByRole('button', { name: 'Why?' }).click()
     const panel = page.getByRole('tabpanel', { name: 'Why?' })
@@ -119,8 +107,8 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
     const commands = [...guide.matchAll(/npx tidewire sql "(.*)"/g)].map(([, sql]) => sql!)
     const policy = /```sql\n(create policy[^`]*)```/.exec(guide)![1]!
     expect(commands).toHaveLength(2)
-    for (const command of commands) await server.sql(command)
-    const { page, complaints } = await visit(browser, server.address)
+    for (const command of commands) await it.server.sql(command)
+    const { page, complaints } = await visit(it.browser, it.server.address)
     await page.getByText('Healthy').waitFor()
     await page.keyboard.press('4')
     const panel = page.getByRole('tabpanel', { name: 'Why?' })
@@ -132,7 +120,7 @@ describe.skipIf(chromiumPath() === undefined)('why', () => {
     await panel.getByRole('button', { name: 'Why?' }).click()
     const answer = panel.getByRole('region', { name: 'Answer' })
     await answer.locator('.refused', { hasText: 'Row Level Security is on, and no SELECT policy' }).waitFor()
-    await server.sql(policy.trim().replace(/;$/, ''))
+    await it.server.sql(policy.trim().replace(/;$/, ''))
     await panel.getByRole('button', { name: 'Why?' }).click()
     await answer.locator('.allowed').waitFor()
     await answer.getByText('Policy "own" lets it through').waitFor()

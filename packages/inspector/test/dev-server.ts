@@ -1,8 +1,11 @@
 import { RealtimeClient } from '@tidewire/client'
-import { chmodSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll } from 'vitest'
 import { CliSandbox } from '../../cli/test/cli-process.ts'
+import { openBrowser } from './visit.ts'
 
 /** A real `tidewire dev` with a real Postgres, and a client of it. */
 export interface DevServer {
@@ -18,10 +21,31 @@ export interface DevServer {
   close(): Promise<void>
 }
 
-export async function startDev(): Promise<DevServer> {
+/** A `tidewire dev` on which these statements ran, and a browser, for the tests of one file. */
+export function useDevServer(...statements: readonly string[]): { readonly server: DevServer; readonly browser: Browser } {
+  let server: DevServer
+  let browser: Browser
+  beforeAll(async () => {
+    server = await startDev()
+    await server.sql(...statements)
+    browser = await openBrowser()
+  }, 90_000)
+  afterAll(async () => {
+    await browser?.close()
+    await server?.close()
+  })
+  return {
+    get server() {
+      return server
+    },
+    get browser() {
+      return browser
+    },
+  }
+}
+
+async function startDev(): Promise<DevServer> {
   const sandbox = new CliSandbox()
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
   const ready = sandbox.start(['dev', '--port', '0', '--json'])
   const { url, anonKey, serviceKey } = await ready.json<{ readonly url: string; readonly anonKey: string; readonly serviceKey: string }>()
   const client = new RealtimeClient(`${url}/realtime/v1`, { apikey: anonKey })

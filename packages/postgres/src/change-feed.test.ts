@@ -1,9 +1,21 @@
 /** The feed on a database in memory: what goes wrong stays where it is. */
 import { afterEach, expect, test } from 'vitest'
-import { FakeDatabase, FakeFeed, fastRuntime, until, type FakeChannel } from '../test/fake-feed.ts'
+import { FakeDatabase, FakeFeed, fastRuntime, ownRows, until, type FakeChannel, type FakeTable } from '../test/fake-feed.ts'
 import { asRole } from '../test/feed.ts'
 
 const [OWN, OPEN] = [1, 2]
+
+/** A table without policies. */
+const openTable = (name = 'open', type: 'int4' | 'text' = 'int4'): FakeTable => ({
+  oid: OPEN,
+  name,
+  columns: [
+    { name: 'id', type: 'int4' },
+    { name: 'n', type },
+  ],
+  policy: null,
+})
+
 let feeds: FakeFeed[] = []
 afterEach(() => {
   for (const feed of feeds) feed.close()
@@ -12,21 +24,8 @@ afterEach(() => {
 
 function start(options: ConstructorParameters<typeof FakeFeed>[2] = {}): FakeFeed {
   const database = new FakeDatabase()
-  database.add({
-    oid: OWN,
-    name: 'own',
-    columns: [{ name: 'id' }, { name: 'owner' }, { name: 'body' }],
-    policy: (sub, { owner }) => owner === sub,
-  })
-  database.add({
-    oid: OPEN,
-    name: 'open',
-    columns: [
-      { name: 'id', type: 'int4' },
-      { name: 'n', type: 'int4' },
-    ],
-    policy: null,
-  })
+  database.add(ownRows(OWN))
+  database.add(openTable())
   const it = new FakeFeed(database, fastRuntime(100), options)
   feeds.push(it)
   return it
@@ -111,15 +110,7 @@ test('a column whose type changes between two rows of one transaction, under a f
   ])
   await Promise.all([received(filtering, 2), received(bystander, 1)])
   expect(ids(filtering)).toEqual([1, 3])
-  it.database.add({
-    oid: OPEN,
-    name: 'open',
-    columns: [
-      { name: 'id', type: 'int4' },
-      { name: 'n', type: 'text' },
-    ],
-    policy: null,
-  })
+  it.database.add(openTable('open', 'text'))
   const casts = it.database.calls.filter((name) => name === 'castFilter').length
   it.commit([{ oid: OPEN, texts: ['4', '5'] }])
   await until(
@@ -302,15 +293,7 @@ test('rows of a renamed table do not reach its old name', async () => {
   const old = it.open({ entries: [of('open')] })
   const wild = it.open({ entries: [of('*')], identity: user('me') })
   await ready(old, wild)
-  it.database.add({
-    oid: OPEN,
-    name: 'renamed',
-    columns: [
-      { name: 'id', type: 'int4' },
-      { name: 'n', type: 'int4' },
-    ],
-    policy: null,
-  })
+  it.database.add(openTable('renamed'))
   it.commit([{ oid: OPEN, texts: ['1', '1'] }])
   await received(wild, 1)
   expect(wild.changes[0]!.table).toBe('renamed')

@@ -1,6 +1,6 @@
 /** Every call of every port of the feed throws, answers late, and never, once each, at every step. */
 import { expect, test } from 'vitest'
-import { FakeDatabase, FakeFeed, fastRuntime, until, type FakeChannel } from '../test/fake-feed.ts'
+import { FakeDatabase, FakeFeed, fastRuntime, ownRows, until, type FakeChannel } from '../test/fake-feed.ts'
 import { asRole } from '../test/feed.ts'
 
 const [OWN, OPEN, CAST] = [1, 2, 3]
@@ -14,12 +14,7 @@ function isSettled({ changes, systems }: FakeChannel, rows: number): boolean {
 /** What a scenario watches, and whether a channel got a row of each transaction. */
 async function play(intercept: (name: string, call: number) => Promise<void> | void): Promise<{ readonly calls: readonly string[] }> {
   const database = new FakeDatabase()
-  database.add({
-    oid: OWN,
-    name: 'own',
-    columns: [{ name: 'id' }, { name: 'owner' }, { name: 'body' }],
-    policy: (sub, { owner }) => owner === sub,
-  })
+  database.add(ownRows(OWN))
   database.add({ oid: OPEN, name: 'open', columns: [{ name: 'id' }], policy: null })
   database.add({ oid: CAST, name: 'casting', columns: [{ name: 'id' }, { name: 'v', type: 'cast' }], policy: null })
   let call = 0

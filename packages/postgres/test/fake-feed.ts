@@ -28,6 +28,16 @@ export interface FakeTable {
 
 const TYPES = { int4: 23, text: 25, cast: 90_001 } as const
 
+/** A table of which each user sees the rows of their own. */
+export function ownRows(oid: number): FakeTable {
+  return {
+    oid,
+    name: 'own',
+    columns: [{ name: 'id' }, { name: 'owner' }, { name: 'body' }],
+    policy: (sub, { owner }) => owner === sub,
+  }
+}
+
 /** Time that passes `factor` times as fast. */
 export function fastRuntime(factor: number): FeedRuntime {
   return {

@@ -3,7 +3,9 @@
  * disk, so this process may be killed at any moment.
  */
 import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
-import { compareLogPositions, openChangeSource, type LogPosition } from '../src/index.ts'
+// Not from index.ts, which takes twice as long to load: this process is started again and again.
+import { openChangeSource } from '../src/io/replication/open-change-source.ts'
+import { compareLogPositions, type LogPosition } from '../src/replication/position.ts'
 
 const [connection, file] = process.argv.slice(2) as [string, string]
 

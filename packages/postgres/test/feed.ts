@@ -63,6 +63,26 @@ export class TestChannel {
     return this.systems.some(({ message }) => message === 'Subscribed to PostgreSQL')
   }
 
+  get ids(): unknown[] {
+    return this.changes.map(({ data }) => data.record?.['id'])
+  }
+
+  /** The position of the last change. */
+  get position(): string {
+    return this.changes.at(-1)!.data.position!
+  }
+
+  /** How a resume ended: why it failed, else whether what was missed came. */
+  get outcome(): unknown {
+    const { recovered, reason } = this.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')?.extra ?? {}
+    return reason ?? recovered
+  }
+
+  /** The reasons of the gaps that it was notified of. */
+  get gaps(): unknown[] {
+    return this.systems.filter(({ extra }) => extra?.['resync'] === true).map(({ extra }) => extra!['reason'])
+  }
+
   /** Until it holds; rejects with what came instead. */
   async until(holds: () => boolean, what = 'the expected', deadlineMs = 10_000): Promise<void> {
     const deadline = Date.now() + deadlineMs
@@ -126,6 +146,12 @@ export async function inFlight({ feed, sql }: TestFeed, write: string, alter: st
   while (!(await isSent())) if (Date.now() > deadline) throw new Error('what was written is not sent')
   await sql.query(alter)
   feed.source.resume()
+}
+
+/** A message from SQL, which reaches the servers by the log. */
+export async function storeMessage(sql: pg.Client, event: string): Promise<void> {
+  const columns = 'topic, extension, event, payload, private'
+  await sql.query(`insert into realtime.messages (${columns}) values ('t', 'broadcast', $1, '{}', false)`, [event])
 }
 
 export function asRole(role: string, claims: JsonObject = {}): Identity {

@@ -2,7 +2,8 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
+import { TcpProxy } from '../../testkit/src/sockets/tcp-proxy.ts'
 import { startEmbeddedPostgres } from '../src/io/embedded/embedded-postgres.ts'
 import type { EmbeddedPostgres } from '../src/io/embedded/running-server.ts'
 
@@ -19,6 +20,8 @@ export interface TestPostgres {
   restart(): Promise<void>
   /** Makes an empty database and answers its URL. */
   createDatabase(): Promise<string>
+  /** A way to a database that can be cut or made silent, until the end of the test, and its URL. */
+  proxied(url: string): Promise<{ readonly proxy: TcpProxy; readonly through: string }>
   /** A session that may be cut. */
   connect(url: string): Promise<pg.Client>
 }
@@ -76,6 +79,11 @@ export function usePostgres(settings: Readonly<Record<string, string>> = {}): Te
       client.on('error', () => {})
       await client.connect()
       return client
+    },
+    proxied: async (url) => {
+      const proxy = await TcpProxy.start({ port: server.port })
+      onTestFinished(() => proxy.close())
+      return { proxy, through: url.replace(`:${server.port}/`, `:${proxy.port}/`) }
     },
     createDatabase: async () => {
       const name = `test_${++databases}`

@@ -84,7 +84,7 @@ class Boundary extends Component<{ readonly children: ReactNode }, { readonly fa
 }
 
 function ChatBox({ topic, id, mark = '', throws = false, ack = false }: Chat & { readonly topic: string }): ReactElement {
-  // Made anew at each render, as most people write it.
+  // Another object at each render, as most people write it.
   const channel = useChannel<Events, Meta>(topic, { config: { broadcast: { self: true, ack } } })
   const { state, error } = useChannelStatus(channel)
   const send = useBroadcast(channel, 'say', ({ payload }) => {

@@ -12,6 +12,7 @@ import { Connections } from './connection/connections.ts'
 import type { ConnectionDetails, Transport } from './connection/transport.ts'
 import { checkUpgrade, type UpgradeAdmission } from './connection/upgrade-check.ts'
 import { RateCounter } from './limits/rate-counter.ts'
+import { StepQueue } from './limits/step-queue.ts'
 import { UnfinishedMessages } from './limits/unfinished-messages.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { Decision, FeedLag, FeedProgress, Observer, PublishOutcome, PublishRequest } from './ports.ts'
@@ -98,6 +99,7 @@ export class Server {
       presence,
       presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
+      largeFrames: new StepQueue(runtime),
       authorizer: ports.authorizer ? timedAuthorizer(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : noAuthorizer,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,

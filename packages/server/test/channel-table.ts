@@ -99,6 +99,14 @@ const WHILE_JOINED = stays('new-token', 'new-token, same', 'first-push', 'write-
 /** What only a channel takes that is joining, one state after the other. */
 const TO_JOIN = stays('attached', 'replay-loaded', 'replay-failed', 'changes-live', 'changes-refused')
 
+/** What ends a joined channel. */
+const ENDS = {
+  stop: STOPPED,
+  leave: 'closed: exit, phx-close, forget',
+  replaced: 'closed: exit',
+  'connection-closed': 'closed: exit',
+} as const
+
 /** What each state makes of each event: the state after it, and what is done. */
 export const TABLE: Record<StateName, Record<EventName, string>> = {
   verifying: {
@@ -158,10 +166,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     ...stays('new-token, same', 'write-decided', 'write-decided, unknown'),
     'new-token': 'joined: verify',
     'first-push': 'joined: ask-write',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   'joined, asking': {
     ...TO_JOIN,
@@ -170,10 +175,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     'new-token': 'joined: verify',
     'write-decided': 'joined: resume',
     'write-decided, unknown': 'joined: refuse-waiting',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   'joined, renewing': {
     ...TO_JOIN,
@@ -185,10 +187,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     'read-decided, unknown': STOPPED,
     'new-token, same': 'joined: verify',
     'first-push': 'joined: ask-write',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   'joined, asking and renewing': {
     ...TO_JOIN,
@@ -201,10 +200,7 @@ export const TABLE: Record<StateName, Record<EventName, string>> = {
     'new-token, same': 'joined: verify',
     'write-decided': 'joined: resume',
     'write-decided, unknown': 'joined: refuse-waiting',
-    stop: STOPPED,
-    leave: 'closed: exit, phx-close, forget',
-    replaced: 'closed: exit',
-    'connection-closed': 'closed: exit',
+    ...ENDS,
   },
   closed: stays(...eventNames),
 }

@@ -19,11 +19,11 @@ beforeAll(async () => {
     create policy read_rooms on realtime.messages for select to authenticated using (realtime.topic() like 'room:%');
     create policy write_rooms on realtime.messages for insert to authenticated
       with check (realtime.topic() like 'room:%' and auth.uid() = '${ada}');
-    create function tell_room() returns trigger language plpgsql security definer as $$ begin
+    create function announce_room() returns trigger language plpgsql security definer as $$ begin
       perform realtime.broadcast_changes('room:' || coalesce(new.id, old.id), tg_op, tg_op, tg_table_name, tg_table_schema, new, old, tg_level);
       return null;
     end $$;
-    create trigger tell after insert or update or delete on rooms for each row execute function tell_room();
+    create trigger announce after insert or update or delete on rooms for each row execute function announce_room();
   `)
 })
 afterAll(() => database.stop())

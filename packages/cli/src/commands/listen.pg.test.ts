@@ -1,4 +1,3 @@
-import { chmodSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CliSandbox, type CliProcess } from '../../test/cli-process.ts'
 
@@ -7,8 +6,6 @@ let dev: CliProcess
 
 beforeAll(async () => {
   sandbox = new CliSandbox()
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
   dev = sandbox.start(['dev', '--port', '0', '--json'])
   await dev.json()
   await sql('create table todos (id int primary key, title text, note text)')

@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ADMIN_ROLE, ADMIN_TOPIC, type AdminLog, type AdminSqlResult, type AdminTick, type WhyAnswer } from '@tidewire/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -52,8 +52,6 @@ const run = (sql: string): ReturnType<Dialed['ask']> => inspector.ask(ADMIN_TOPI
 const why = async (question: object): Promise<WhyAnswer> => (await inspector.ask(ADMIN_TOPIC, 'admin_why', question)).response as WhyAnswer
 
 beforeAll(async () => {
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
   dev = sandbox.start(['dev', '--port', '0', '--json'])
   ready = await dev.json()
   await sandbox.run(['sql', 'create table todos (id int primary key, title text)'])

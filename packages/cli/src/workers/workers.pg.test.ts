@@ -57,7 +57,7 @@ test('more workers than the database has walsenders are reduced, and each of the
   )
   const token = await signJwt({ role: 'authenticated', sub: 'me', exp: Math.floor(Date.now() / 1000) + 600 }, secret)
   const port = Number(new URL(msg.slice('listening on '.length)).port)
-  for (let id = 0; id < 6; id++) clients.push(new ClusterClient(id, 0, port, token))
+  for (let id = 0; id < 6; id++) clients.push(new ClusterClient(id, 0, { port, token }))
   await until(() => clients.every(({ live }) => live))
   await until(() => clients.every(({ present }) => present.length === 6))
   const readers = await sql.query(`select count(*)::int as count from pg_stat_replication`)

@@ -1,7 +1,7 @@
 /** What the page about many nodes says to do: its files, with other ports and secrets, and its commands, as child processes on one machine. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'
+import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
 import { freePort, NatsServer, natsServerPath } from '@tidewire/testkit'
@@ -45,8 +45,6 @@ function variablesOf(code: string): Record<string, string> {
 test.skipIf(natsServerPath() === undefined)(
   'three nodes, step by step, and their rolling restart',
   async () => {
-    // Run by root, Postgres has an account of its own, which must get to its folder.
-    chmodSync(sandbox.folder, 0o755)
     const password = 'a-password-for-this-test'
     const authorization = blockOf('nats.conf')
       .replace(/^listen: .*\n/, '')

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { databasePool, type DatabasePool } from '@tidewire/postgres'
 import { CliSandbox, type CliProcess } from '../cli-process.ts'
@@ -56,8 +56,6 @@ export class DocsServer {
 
   static async start(): Promise<DocsServer> {
     const sandbox = new CliSandbox()
-    // Run by root, Postgres has an account of its own, which must get to its folder.
-    chmodSync(sandbox.folder, 0o755)
     mkdirSync(join(sandbox.folder, 'bin'))
     const node = JSON.stringify(process.execPath)
     const command = (name: string, first: string): void =>

@@ -1,23 +1,15 @@
 /** The quick start, word for word, in a clone that is not built. It asks npm for what `npm ci` asks for, and for nothing more. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
-import { TerminalProgram } from '../terminal-program.ts'
+import { expect, test } from 'vitest'
+import { useTerminal } from '../terminal-program.ts'
 import { pathOf, runPages } from './pages.ts'
 
 const page = runPages().find(({ path }) => path === 'docs/quick-start.md')!
-const folder = mkdtempSync(join(tmpdir(), 'tidewire-clone-'))
-// Run by root, Postgres has an account of its own, which must get to its folder.
-chmodSync(folder, 0o755)
+const { folder, run: runIn } = useTerminal()
 const clone = join(folder, 'tidewire')
-const running: TerminalProgram[] = []
-
-afterAll(async () => {
-  for (const program of running.toReversed()) await program.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
+const run = (command: string, env?: Readonly<Record<string, string>>): ReturnType<typeof runIn> => runIn(command, clone, env)
 
 test('a fresh clone follows the quick start', async () => {
   execFileSync('git', ['clone', '--quiet', pathOf('.'), clone])
@@ -46,10 +38,4 @@ function blockWith(text: string): string {
   const found = page.blocks.find(({ code }) => code.includes(text))
   if (found === undefined) throw new Error(`the quick start has nothing with ${text}`)
   return found.code
-}
-
-function run(command: string, env: Readonly<Record<string, string>> = {}): TerminalProgram {
-  const program = new TerminalProgram(command, clone, env)
-  running.push(program)
-  return program
 }

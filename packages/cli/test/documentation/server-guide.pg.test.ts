@@ -1,5 +1,4 @@
 /** What the server guide says to do with a Postgres of one's own, on one without any preparation. */
-import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { databasePool, startEmbeddedPostgres, type EmbeddedPostgres } from '@tidewire/postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -17,8 +16,6 @@ const guide = runPages()
 const sandbox = new CliSandbox()
 let postgres: EmbeddedPostgres
 beforeAll(async () => {
-  // Run by root, Postgres has an account of its own, which must get to its folder.
-  chmodSync(sandbox.folder, 0o755)
   postgres = await start()
 })
 afterAll(async () => {

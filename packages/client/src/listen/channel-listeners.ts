@@ -155,13 +155,13 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('presence', { event: 'sync' }, () => callback(), options)
   }
 
-  /** `current`: who was there under this key before; `joined`: who has come. */
+  /** `current`: the presences under this key before; `joined`: the new ones. */
   onPresenceJoin(callback: (key: string, current: Presence<Meta>[], joined: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceJoinPayload<Meta>): void => callback(event.key, event.currentPresences, event.newPresences)
     return this.on('presence', { event: 'join' }, listener as (event: RealtimePresenceJoinPayload<Untyped>) => void, options)
   }
 
-  /** `current`: who is still there under this key; `left`: who has gone. */
+  /** `current`: the presences that are left under this key; `left`: those that are gone. */
   onPresenceLeave(callback: (key: string, current: Presence<Meta>[], left: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceLeavePayload<Meta>): void => callback(event.key, event.currentPresences, event.leftPresences)
     return this.on('presence', { event: 'leave' }, listener as (event: RealtimePresenceLeavePayload<Untyped>) => void, options)
@@ -221,7 +221,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.#iterate(options, (take, signal) => this.onPostgresChanges(event, filter, take, { signal }))
   }
 
-  /** Who is here, each time that changes. To be asked for before the channel is subscribed. */
+  /** The presences by key, each time that they change. To be asked for before the channel is subscribed. */
   presences(options?: IterationOptions): AsyncIterableIterator<PresenceSnapshot<Meta>> {
     return this.#iterate(options, (take, signal) =>
       this.onPresenceSync(() => take(this.#channel.presence.snapshot() as PresenceSnapshot<Meta>), { signal }),

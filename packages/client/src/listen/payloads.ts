@@ -61,7 +61,7 @@ export type RealtimePostgresChangesFilter<Event extends ChangeEvent | '*' = Chan
 /** One tracked payload as users see it: what was tracked, and the server's reference for it. */
 export type Presence<Meta extends object = UntypedRow> = { presence_ref: string } & Meta
 
-/** Who is here, by key; several sockets may share a key. */
+/** The presences by key; several sockets may share a key. */
 export type PresenceSnapshot<Meta extends object = UntypedRow> = { [key: string]: Presence<Meta>[] }
 
 /** A change of presence. A listener for `*` gets an update as a join and a leave. */
@@ -71,14 +71,14 @@ export type PresenceEvent<Meta extends object = UntypedRow> =
   | RealtimePresenceLeavePayload<Meta>
   | RealtimePresenceUpdatePayload<Meta>
 
-/** A member joined: who was there under the key before, and who is new. */
+/** A member joined: the presences under the key before, and the new ones. */
 export type RealtimePresenceJoinPayload<Meta extends object = UntypedRow> = {
   event: 'join'
   key: string
   currentPresences: Presence<Meta>[]
   newPresences: Presence<Meta>[]
 }
-/** A member left: who is still there under the key, and who has left. */
+/** A member left: the presences that are left under the key, and those that are gone. */
 export type RealtimePresenceLeavePayload<Meta extends object = UntypedRow> = {
   event: 'leave'
   key: string

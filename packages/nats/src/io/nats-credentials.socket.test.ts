@@ -1,4 +1,4 @@
-/** Who a node is to a real server, and who the server is to the node. */
+/** How a node proves itself to a real server, and the server to the node. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

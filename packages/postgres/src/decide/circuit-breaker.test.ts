@@ -80,7 +80,17 @@ test('three fast answers in a row clear it, and the next fault is news again', (
   expect(breaker.failed(mine, { kind: 'policy', timedOut: false }, 0)).toBe(true)
 })
 
-test('who is suspected already keeps its back-off', () => {
+test('an audience that was only suspected is cleared after as many', () => {
+  const breaker = new CircuitBreaker()
+  breaker.suspect(mine)
+  const held = [1, 2, 3].map(() => {
+    breaker.answered(mine, 1)
+    return breaker.holds(mine)
+  })
+  expect(held).toEqual([true, true, false])
+})
+
+test('an audience that is suspected already keeps its back-off', () => {
   const breaker = new CircuitBreaker()
   breaker.failed(mine, { kind: 'policy', timedOut: true }, 0)
   breaker.suspect(mine)

@@ -114,6 +114,13 @@ describe('new rows under policies', () => {
     expect(got(decision, audiences[0]!)[0]![1]).toBe('key')
   })
 
+  test('an identity without an answer is granted nothing', async () => {
+    const checks = new FakeChecks()
+    checks.answers = { checkRows: () => Promise.resolve({ current: true, identities: [] }) }
+    const decision = await run([{ audience: audience(table, 'me'), rows: [one] }], checks)
+    expect([decision.decided, decision.faults]).toEqual([[], []])
+  })
+
   test('another policy version than was loaded: nothing is decided', async () => {
     const checks = new FakeChecks()
     checks.answers = { checkRows: ({ identities }) => Promise.resolve({ ...shown(identities, 'image'), current: false }) }

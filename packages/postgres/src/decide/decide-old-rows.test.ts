@@ -77,6 +77,14 @@ describe('old rows', () => {
     for (const checks of [asked, byKey, inserted]) expect(checks.asked('checkOldRows')).toEqual([])
   })
 
+  test('of an update of a table that is no longer REPLICA IDENTITY FULL come by their keys, without a question', async () => {
+    const checks = new FakeChecks()
+    const mine = audience(catalogTable({ oid: 2 }), 'me')
+    const updated = change(fullDescribed, 3, { old: ['1', 'before'], now: ['1', 'after'] })
+    expect(got(await run([{ audience: mine, rows: [updated] }], checks), mine)).toEqual([['image', 'key']])
+    expect(checks.asked('checkOldRows')).toEqual([])
+  })
+
   test('of an update whose question fails come by their keys, and that is no fault', async () => {
     const checks = new FakeChecks()
     checks.answers = { checkOldRows: () => Promise.reject(databaseError('XX000')) }

@@ -20,6 +20,8 @@ describe('filters', () => {
       checks,
     )
     expect([first, same, second, negated].map((each) => rowsOf(decision, each).length)).toEqual([1, 1, 3, 0])
+    // A row that does not match is no fault.
+    expect(decision.faults).toEqual([])
     expect(checks.asked('testFilters').map(({ op, negate, operands, texts }) => ({ op, negate, operands, texts }))).toEqual([
       { op: 'like', negate: false, operands: [['body 1%'], ['body%']], texts: ['body 1', 'body 2'] },
       { op: 'like', negate: true, operands: [['x%']], texts: ['body 1', 'body 2'] },
@@ -31,7 +33,7 @@ describe('filters', () => {
 
   test('that can be evaluated here need no question, and no policy is asked about what another filter keeps back', async () => {
     const checks = new FakeChecks()
-    const both = audience(table, 'me', { filters: [filter(table, 'id', 'eq', '1'), filter(table, 'body', 'like', 'body 1%')] })
+    const both = audience(table, 'me', { filters: [filter(table, 'id', 'eq', '1'), filter(table, 'body', 'like', 'body%')] })
     const here = audience(table, 'you', { filters: [filter(table, 'id', 'eq', '1')] })
     const decision = await run(
       [

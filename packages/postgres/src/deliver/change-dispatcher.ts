@@ -5,7 +5,7 @@ import { StalePolicyVersion } from '../decide/ask-again.ts'
 import { decide } from '../decide/decide.ts'
 import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { FeedDatabase, RowChecks } from '../decide/feed-database.ts'
-import type { FeedRuntime } from '../feed-runtime.ts'
+import { endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { isMessageTable, type Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from '../subscribe/batch.ts'
@@ -29,6 +29,8 @@ export interface DispatcherOptions {
 }
 
 const MAX_STALE = 3
+/** To match so many audiences, or to decide about them, is a turn's work. */
+const MANY = 100
 
 /**
  * Takes changes from the audiences that they may concern, through the decision, to the channels: decide → project → deliver.
@@ -162,6 +164,7 @@ export class ChangeDispatcher {
     for (;;) {
       await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
       const pending = wanted.flatMap(({ rows, channels }) => pendingFor(channels, rows))
+      if (pending.length > MANY) await endOfTurn(this.#options.runtime)
       try {
         const asked = pending.filter((each) => !this.report.isWithheld(each))
         return await this.#decide(asked, checks, waits)

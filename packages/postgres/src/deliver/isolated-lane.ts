@@ -3,7 +3,7 @@ import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
 import { UnseenTransactions } from '../decide/ask-again.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decision.ts'
-import { delay, type FeedRuntime } from '../feed-runtime.ts'
+import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { logPositionOf } from '../replication/change-row.ts'
 import { compareLogPositions } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -115,8 +115,8 @@ export class IsolatedLane {
   }
 
   async #run(kind: Kind): Promise<void> {
-    // What comes in the same turn goes along.
-    await Promise.resolve()
+    // What comes in the same turn goes along; and the turn has decided much already where many filters are asked about.
+    await endOfTurn(this.#options.runtime)
     for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
       await this.#process(work)
       // What waits may have become the other's meanwhile.

@@ -42,6 +42,8 @@ export class Pipeline {
   /** Smaller while it is found out which change fails. */
   #maxChanges = MAX_CHANGES
   #tried = 0
+  /** When the event loop was given back last. */
+  #turnAt = 0
   /** Grows when what was queued is dropped: a batch that was under way then is not in the queue any more. */
   #generation = 0
   /** How many steps are done. */
@@ -112,7 +114,7 @@ export class Pipeline {
 
   async #run(): Promise<void> {
     let retryMs = FIRST_RETRY_MS
-    let turnAt = this.#runtime.uptime()
+    this.#turnAt = this.#runtime.uptime()
     while (this.#queue.size > 0 && !this.#closed) {
       const generation = this.#generation
       try {
@@ -131,12 +133,19 @@ export class Pipeline {
           retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
         } else this.#narrow(error)
       }
-      // Where the database need not be asked, nothing else ends the turn: sockets would neither be read nor written.
-      if (this.#runtime.uptime() - turnAt < MAX_TURN_MS) continue
-      await endOfTurn(this.#runtime)
-      turnAt = this.#runtime.uptime()
+      if (this.#isLongTurn) await this.#endTurn()
     }
     this.#running = false
+  }
+
+  /** Where the database need not be asked, nothing else ends the turn: sockets would neither be read nor written. */
+  get #isLongTurn(): boolean {
+    return this.#runtime.uptime() - this.#turnAt >= MAX_TURN_MS
+  }
+
+  async #endTurn(): Promise<void> {
+    await endOfTurn(this.#runtime)
+    this.#turnAt = this.#runtime.uptime()
   }
 
   /** A fault of a change: half as many are tried, down to the one that fails, which is skipped. */
@@ -158,6 +167,7 @@ export class Pipeline {
     const { dispatcher, window } = this.#parts
     const generation = this.#generation
     const { steps, batch } = await this.#gather()
+    if (this.#isLongTurn) await this.#endTurn()
     if (batch.changes.length > 0 && generation === this.#generation) await dispatcher.dispatch(batch)
     if (this.#closed || generation !== this.#generation) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
@@ -188,6 +198,7 @@ export class Pipeline {
           // What is known of tables stays the same from the first match to the last.
           if (batch.changes.length > 0) break
           await this.#prepare(step.change.table)
+          await this.#endTurn()
         }
         if (this.#closed || generation !== this.#generation) break
         this.#tried++

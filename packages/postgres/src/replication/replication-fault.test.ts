@@ -30,7 +30,7 @@ test('an error without code or words is still a reason', () => {
   expect(faultOf({ code: '42501', message: '' })).toEqual({ kind: 'refused', code: '42501', message: '42501' })
 })
 
-test('delays grow to a limit and are spread by chance', () => {
+test('delays grow to a limit and are spread by jitter', () => {
   const fault = faultOf({})
   expect([1, 2, 3, 10, 1_000_000].map((attempt) => retryDelayMs(fault, attempt, 0.5))).toEqual([100, 200, 400, 5_000, 5_000])
   expect(retryDelayMs(fault, 1, 0)).toBe(75)

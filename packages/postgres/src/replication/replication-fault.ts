@@ -77,8 +77,8 @@ const DELAYS_MS: Readonly<Record<ReplicationFault['kind'], readonly [number, num
   'malformed-stream': [100, 5_000],
 }
 
-/** How long to wait before the next attempt. `attempt` counts from 1, `chance` is from 0 to 1 and spreads out many that wait. */
-export function retryDelayMs({ kind }: ReplicationFault, attempt: number, chance: number): number {
+/** How long to wait before the next attempt. `attempt` counts from 1, `jitter` is a random number from 0 to 1. */
+export function retryDelayMs({ kind }: ReplicationFault, attempt: number, jitter: number): number {
   const [first, most] = DELAYS_MS[kind]
-  return Math.min(most, first * 2 ** Math.min(attempt - 1, 16)) * (0.75 + chance / 2)
+  return Math.min(most, first * 2 ** Math.min(attempt - 1, 16)) * (0.75 + jitter / 2)
 }

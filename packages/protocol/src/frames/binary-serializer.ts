@@ -1,9 +1,9 @@
 import type { UserBroadcast } from '../payloads/broadcast.ts'
 import { decoded, jsonValue, undecodable, type Decoded } from './decode.ts'
 import { MAX_NAME_BYTES, MAX_NESTING } from './frame-bounds.ts'
-import { forwardFault } from './json-scan.ts'
 import { isJsonObject, type JsonObject, type Message, type Ref } from '../message.ts'
 import type { ClientFrame } from './client-frame.ts'
+import { allSteps, forwardFault, QUICK_BYTES, quickFault, type ForwardFault, type Steps } from './steps.ts'
 import { textBytes, utf8Text } from '../utf8.ts'
 
 // First byte of a binary frame (rule N1). All size fields are one byte, so each name is at most 255 bytes of UTF-8.
@@ -18,6 +18,19 @@ const PAYLOAD_FAULT = 'the payload is marked as JSON and is not'
 
 /** Reads a binary frame from a client: kind 0 or kind 3. */
 export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
+  const frame = readFromClient(data)
+  const json = forwardedJson(frame)
+  return json === null ? frame : withFault(frame, json.length <= QUICK_BYTES ? quickFault(json) : allSteps(forwardFault(json)))
+}
+
+/** The same in steps. */
+export function* binaryFromClientSteps(data: Uint8Array): Steps<Decoded<ClientFrame>> {
+  const frame = readFromClient(data)
+  const json = forwardedJson(frame)
+  return json === null ? frame : withFault(frame, yield* forwardFault(json))
+}
+
+function readFromClient(data: Uint8Array): Decoded<ClientFrame> {
   switch (data[0]) {
     case undefined:
       return undecodable('empty-frame', 'the binary frame is empty')
@@ -28,13 +41,13 @@ export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
       return decoded({ joinRef: refOrNull(joinRef), ref, topic, event, payload: { kind: 'binary', bytes: data.subarray(parts.value.end) } })
     }
     case USER_BROADCAST_PUSH:
-      return decodeUserBroadcastPush(data)
+      return readUserBroadcastPush(data)
     default:
       return undecodable('unknown-kind', `binary kind ${data[0]} is not one that clients send`)
   }
 }
 
-function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
+function readUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
   const parts = readNames(data, 7, 5)
   if (!parts.ok) return parts
   const [joinRefText, ref, topic, userEvent, metaText] = parts.value.names as [string, string, string, string, string]
@@ -42,15 +55,30 @@ function decodeUserBroadcastPush(data: Uint8Array): Decoded<ClientFrame> {
   const event = 'broadcast'
   const metadata = readMetadata(metaText)
   if (metadata === undefined) return undecodable('malformed-metadata', METADATA_FAULT, { joinRef, ref, topic, event })
-  const encoding = data[6] === 0 ? 'binary' : 'json'
-  const bytes = data.subarray(parts.value.end)
-  // Receivers under 1.0.0 get the payload spliced into their JSON, so it is known to be JSON before it goes anywhere.
-  const fault = encoding === 'json' ? forwardFault(bytes) : null
-  if (fault === 'too-deep')
-    return undecodable(fault, `the payload is nested more than ${MAX_NESTING} levels deep`, { joinRef, ref, topic, event })
-  if (fault !== null) return undecodable('malformed-payload', PAYLOAD_FAULT, { joinRef, ref, topic, event })
-  const broadcast = { event: userEvent, metadata, encoding, bytes } as const
+  const broadcast = {
+    event: userEvent,
+    metadata,
+    encoding: data[6] === 0 ? 'binary' : 'json',
+    bytes: data.subarray(parts.value.end),
+  } as const
   return decoded({ joinRef, ref, topic, event, payload: { kind: 'user-broadcast', broadcast } })
+}
+
+/** Receivers under 1.0.0 get the payload spliced into their JSON, so it is known to be JSON before it goes anywhere. */
+function forwardedJson(frame: Decoded<ClientFrame>): Uint8Array | null {
+  if (!frame.ok || frame.value.payload.kind !== 'user-broadcast') return null
+  const { encoding, bytes } = frame.value.payload.broadcast
+  return encoding === 'json' ? bytes : null
+}
+
+function withFault(frame: Decoded<ClientFrame>, fault: ForwardFault | null): Decoded<ClientFrame> {
+  if (!frame.ok || fault === null) return frame
+  const { joinRef, ref, topic, event } = frame.value
+  const [code, detail] =
+    fault === 'too-deep'
+      ? ([fault, `the payload is nested more than ${MAX_NESTING} levels deep`] as const)
+      : (['malformed-payload', PAYLOAD_FAULT] as const)
+  return undecodable(code, detail, { joinRef, ref, topic, event })
 }
 
 /** How many names stand in a frame from a server, by its kind. */

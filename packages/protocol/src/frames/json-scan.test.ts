@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { seeded } from '../../test/seeded.ts'
-import { isPlainText, scanJson } from './json-scan.ts'
+import { isPlain, JsonScanner, scanJson } from './json-scan.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-const scan = (text: string, maxDepth = 512) => scanJson(bytes(text), { maxDepth, isPlain: isPlainText(text) })
+const scan = (text: string, maxDepth = 512) => scanJson(bytes(text), { maxDepth, plain: isPlain(bytes(text)) })
 
 function parses(text: string): boolean {
   try {
@@ -45,6 +45,34 @@ describe('scanJson', () => {
         expect(scan(JSON.stringify(value), limit)).toEqual(expected)
       }),
       seeded('scanJson', 1_000),
+    )
+  })
+
+  test('property: in parts of any size it finds the same', () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 5 }), fc.integer({ min: 0, max: 20 }), fc.nat(30), (text, bytesEach, cut) => {
+        for (const data of [bytes(text), bytes(text.slice(0, cut))]) {
+          const whole: number[] = []
+          const options = { maxDepth: 4, plain: isPlain(data) }
+          const expected = scanJson(data, { ...options, parts: whole })
+          const parts: number[] = []
+          const scanner = new JsonScanner(data, { ...options, parts })
+          let found = scanner.scan(bytesEach)
+          for (let left = text.length + 2; found === null && left > 0; left--) found = scanner.scan(Math.max(1, bytesEach))
+          expect([found, parts]).toEqual([expected, whole])
+        }
+      }),
+      seeded('scanJson in parts', 2_000),
+    )
+  })
+
+  test('property: bytes are plain if none is a backslash or below a blank, wherever they stand', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0x10, max: 0xff }), { maxLength: 40 }), fc.nat(5), (list, before) => {
+        const data = Uint8Array.from([...Array.from({ length: before }, () => 1), ...list, 1]).subarray(before, before + list.length)
+        expect(isPlain(data)).toBe(list.every((byte) => byte >= 0x20 && byte !== 0x5c))
+      }),
+      seeded('isPlain', 2_000),
     )
   })
 

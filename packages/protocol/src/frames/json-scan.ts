@@ -3,10 +3,6 @@
  * a sender put into it; this takes about the same time for every text of a length.
  */
 
-import { jsonValue } from './decode.ts'
-import { MAX_NESTING } from './frame-bounds.ts'
-import { utf8Text } from '../utf8.ts'
-
 /** What a text holds, or why it is refused. */
 export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. `length`: those of the outermost. */
@@ -42,92 +38,138 @@ export interface JsonScanOptions {
   readonly maxParts?: number
   /** Is given where each part of the outermost value stands: three numbers a part, the start of its key, and start and end of its value. */
   readonly parts?: number[] | null
-  /** `isPlainText` is true of the text. */
-  readonly isPlain?: boolean
+  /** `isPlain` is true of the bytes. */
+  readonly plain?: boolean
 }
 
-/** Whether nothing in a text is escaped and nothing would have to be: then a string ends at the next quote, which is found much faster. */
-export function isPlainText(text: string): boolean {
-  return !ESCAPED_OR_CONTROL.test(text)
+/**
+ * Whether no byte is a backslash or a control character. In JSON a string then ends at the next quote, which is found much faster;
+ * white space between values is blanks only.
+ */
+export function isPlain(data: Uint8Array): boolean {
+  return data.indexOf(BACKSLASH) < 0 && !hasControls(data)
 }
 
-// oxlint-disable-next-line no-control-regex -- these are what JSON forbids in a string
-const ESCAPED_OR_CONTROL = /[\0-\x1f\\]/
+/** Sixteen bytes at a time, from the first that stands at a multiple of four: single bytes take five times as long. */
+function hasControls(data: Uint8Array): boolean {
+  const first = -data.byteOffset & 3
+  if (data.length < first + 16) return hasControl(data, 0, data.length)
+  const words = new Int32Array(data.buffer, data.byteOffset + first, (data.length - first) >> 2)
+  let at = 0
+  for (; at + 3 < words.length; at += 4)
+    if (((below(words[at]!) | below(words[at + 1]!) | below(words[at + 2]!) | below(words[at + 3]!)) & HIGH_BITS) !== 0) return true
+  return hasControl(data, 0, first) || hasControl(data, first + at * 4, data.length)
+}
+
+function hasControl(data: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (data[at]! < SPACE) return true
+  return false
+}
+
+/** Has the high bit of some byte set exactly if some byte of the word is below a blank: only those borrow, and no other loses its own bit. */
+function below(word: number): number {
+  return (word - BLANKS) & ~word
+}
+
+const BLANKS = 0x20202020
+const HIGH_BITS = 0x80808080
 
 /** Reads a whole text by the grammar of JSON, as `JSON.parse` does. `data` must be valid UTF-8 for that. */
 export function scanJson(data: Uint8Array, options: JsonScanOptions): JsonScan {
-  const { maxDepth, maxValues = Infinity, maxParts = Infinity, isPlain = false, parts = null } = options
+  return new JsonScanner(data, options).scan(Infinity)!
+}
+
+/** The same in parts. */
+export class JsonScanner {
+  readonly #data: Uint8Array
+  readonly #options: JsonScanOptions
   /** The closing brackets of the containers around the innermost one; `close` is that of the innermost, 0 outside of all. */
-  const around: number[] = []
-  let close = 0
-  let values = -1
-  let length = 0
-  let at = skipSpace(data, 0)
-  for (;;) {
-    if (++values > maxValues) return TOO_MANY
-    const first = data[at]!
-    if (first === OPEN_OBJECT || first === OPEN_ARRAY) {
-      if (around.length === maxDepth) return TOO_DEEP
-      at = skipSpace(data, at + 1)
-      if (data[at] === first + 2) at++
-      else {
-        around.push(close)
-        close = first + 2
-        const key = at
-        if (close === CLOSE_OBJECT && (at = keyEnd(data, at, isPlain)) < 0) return MALFORMED
-        if (around.length === 1) {
-          length = 1
-          parts?.push(key, at)
-        }
-        continue
-      }
-    } else if ((at = scalarEnd(data, at, first, isPlain)) < 0) return MALFORMED
+  readonly #around: number[] = []
+  #close = 0
+  #values = -1
+  #length = 0
+  #at: number
+
+  constructor(data: Uint8Array, options: JsonScanOptions) {
+    this.#data = data
+    this.#options = options
+    this.#at = skipSpace(data, 0)
+  }
+
+  /** Reads about so many bytes more, but a string or number to its end; `null`: the text goes on. */
+  scan(bytes: number): JsonScan | null {
+    const data = this.#data
+    const { maxDepth, maxValues = Infinity, maxParts = Infinity, plain = false, parts = null } = this.#options
+    const around = this.#around
+    let close = this.#close
+    let values = this.#values
+    let length = this.#length
+    let at = this.#at
+    const until = at + bytes
     for (;;) {
-      const end = at
-      let next = data[at]!
-      if (next <= SPACE) next = data[(at = skipSpace(data, at))]!
-      if (close === 0) return at === data.length ? { ok: true, values, length } : MALFORMED
-      if (next === COMMA) {
-        at++
-        if (data[at]! <= SPACE) at = skipSpace(data, at)
-        const key = at
-        if (close === CLOSE_OBJECT && (at = keyEnd(data, at, isPlain)) < 0) return MALFORMED
-        if (around.length === 1) {
-          if (++length > maxParts) return TOO_MANY_PARTS
-          parts?.push(end, key, at)
-        }
-        break
+      if (at >= until) {
+        this.#close = close
+        this.#values = values
+        this.#length = length
+        this.#at = at
+        return null
       }
-      if (next !== close) return MALFORMED
-      if (around.length === 1) parts?.push(end)
-      close = around.pop()!
-      at++
+      if (++values > maxValues) return TOO_MANY
+      const first = data[at]!
+      if (first === OPEN_OBJECT || first === OPEN_ARRAY) {
+        if (around.length === maxDepth) return TOO_DEEP
+        at = skipSpace(data, at + 1)
+        if (data[at] === first + 2) at++
+        else {
+          around.push(close)
+          close = first + 2
+          const key = at
+          if (close === CLOSE_OBJECT && (at = keyEnd(data, at, plain)) < 0) return MALFORMED
+          if (around.length === 1) {
+            length = 1
+            parts?.push(key, at)
+          }
+          continue
+        }
+      } else if ((at = scalarEnd(data, at, first, plain)) < 0) return MALFORMED
+      for (;;) {
+        const end = at
+        let next = data[at]!
+        if (next <= SPACE) next = data[(at = skipSpace(data, at))]!
+        if (close === 0) return at === data.length ? { ok: true, values, length } : MALFORMED
+        if (next === COMMA) {
+          at++
+          if (data[at]! <= SPACE) at = skipSpace(data, at)
+          const key = at
+          if (close === CLOSE_OBJECT && (at = keyEnd(data, at, plain)) < 0) return MALFORMED
+          if (around.length === 1) {
+            if (++length > maxParts) return TOO_MANY_PARTS
+            parts?.push(end, key, at)
+          }
+          break
+        }
+        if (next !== close) return MALFORMED
+        if (around.length === 1) parts?.push(end)
+        close = around.pop()!
+        at++
+      }
     }
   }
 }
 
-/** What is wrong with JSON that is only forwarded, `null`: nothing. It is parsed only where that is quick whatever it holds. */
-export function forwardFault(bytes: Uint8Array): 'malformed-json' | 'too-deep' | null {
-  const text = utf8Text(bytes)
-  if (text === undefined) return 'malformed-json'
-  if (bytes.length <= MAX_NESTING * 2) return jsonValue(text) === undefined ? 'malformed-json' : null
-  const scan = scanJson(bytes, { maxDepth: MAX_NESTING, isPlain: isPlainText(text) })
-  return scan.ok ? null : scan.code === 'too-deep' ? 'too-deep' : 'malformed-json'
-}
-
 /** Where the value behind the key at `at` begins; -1: malformed. */
-function keyEnd(data: Uint8Array, at: number, isPlain: boolean): number {
+function keyEnd(data: Uint8Array, at: number, plain: boolean): number {
   if (data[at] !== QUOTE) return -1
-  const end = stringEnd(data, at, isPlain)
+  const end = stringEnd(data, at, plain)
   if (end < 0) return -1
   const colon = skipSpace(data, end)
   return data[colon] === COLON ? skipSpace(data, colon + 1) : -1
 }
 
-function scalarEnd(data: Uint8Array, at: number, first: number, isPlain: boolean): number {
+function scalarEnd(data: Uint8Array, at: number, first: number, plain: boolean): number {
   switch (first) {
     case QUOTE:
-      return stringEnd(data, at, isPlain)
+      return stringEnd(data, at, plain)
     case 0x74:
       return literalEnd(data, at, 'true')
     case 0x66:
@@ -147,34 +189,29 @@ function literalEnd(data: Uint8Array, at: number, literal: string): number {
 /** A search from here on pays only for a string that is longer than this. */
 const SHORT_STRING = 64
 
-function stringEnd(data: Uint8Array, from: number, isPlain: boolean): number {
-  for (let at = from + 1; at < data.length; at++) {
-    if (isPlain && at - from > SHORT_STRING) return data.indexOf(QUOTE, at) + 1 || -1
-    const byte = data[at]!
-    if (byte === QUOTE) return at + 1
-    if (byte < 0x20) return -1
-    if (byte === BACKSLASH) {
-      const escaped = data[++at]
-      if (escaped === LOWER_U) {
-        for (let digits = 0; digits < 4; digits++) if (!isHex(data[++at])) return -1
-      } else if (!isEscape(escaped)) return -1
-    }
+function stringEnd(data: Uint8Array, from: number, plain: boolean): number {
+  let at = from + 1
+  if (plain) {
+    for (const long = at + SHORT_STRING; at < long; at++) if (data[at] === QUOTE) return at + 1
+    return data.indexOf(QUOTE, at) + 1 || -1
   }
-  return -1
+  for (;;) {
+    while (IN_STRING[data[at]!] === 1) at++
+    if (data[at] !== BACKSLASH) return data[at] === QUOTE ? at + 1 : -1
+    const escaped = data[at + 1]!
+    at += 2
+    if (IN_ESCAPE[escaped] === 1) continue
+    if (escaped !== LOWER_U) return -1
+    for (const end = at + 4; at < end; at++) if (!isHex(data[at])) return -1
+  }
 }
 
-/** One of `" \ / b f n r t`. */
-function isEscape(byte: number | undefined): boolean {
-  return (
-    byte === QUOTE ||
-    byte === BACKSLASH ||
-    byte === 0x2f ||
-    byte === 0x62 ||
-    byte === 0x66 ||
-    byte === 0x6e ||
-    byte === 0x72 ||
-    byte === 0x74
-  )
+/** Bytes that stand for themselves in a string, and those that may follow a backslash, `u` left out. */
+const IN_STRING: Uint8Array = /* @__PURE__ */ tableOf((byte) => byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH)
+const IN_ESCAPE: Uint8Array = /* @__PURE__ */ tableOf((byte) => String.raw`"\/bfnrt`.includes(String.fromCharCode(byte)))
+
+function tableOf(has: (byte: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, byte) => Number(has(byte)))
 }
 
 function isHex(byte: number | undefined): boolean {

@@ -8,10 +8,11 @@ import {
   valuesBound,
   type FrameBounds,
 } from './frame-bounds.ts'
-import { isPlainText, scanJson } from './json-scan.ts'
+import { scanJson } from './json-scan.ts'
 import { elementBytes, memberBytes, membersBytes, partsUnder } from './json-text.ts'
-import { isJsonObject, type JsonObject, type Message, type Ref } from '../message.ts'
+import { isJsonObject, type Message, type Ref } from '../message.ts'
 import type { ClientFrame } from './client-frame.ts'
+import { allSteps, QUICK_BYTES, scanSteps, utf8Steps, type Steps } from './steps.ts'
 import type { Version } from './version.ts'
 import { fitsBytes, utf8Text } from '../utf8.ts'
 
@@ -51,21 +52,18 @@ export function decodeTextMessage(version: Version, text: string): Decoded<Messa
   return readMessage(version, jsonValue(text))
 }
 
-/** `JSON.parse` takes at most some milliseconds for a frame of so many bytes, whatever it holds. A literal, so that bundlers drop what a client does not use. */
-const QUICK_BYTES = 32_768
-
 /**
  * Reads a text frame from a client, keeping the payload's own bytes. What is nested too deep is refused (rule L9), and what
- * holds too many values for the event, where the server reads it (rule L10). Large payloads that are only forwarded are checked,
- * not parsed.
+ * holds too many values for the event, where the server reads it (rule L10). Payloads that are only forwarded are checked,
+ * not parsed, unless they are small.
  */
 export function decodeTextFromClient(version: Version, data: Uint8Array, bounds: FrameBounds = defaultFrameBounds): Decoded<ClientFrame> {
-  const text = utf8Text(data)
-  if (text === undefined) return undecodable('invalid-utf8', 'the text frame is not UTF-8')
-  return data.length <= QUICK_BYTES ? decodeQuick(version, data, text, bounds) : decodeLarge(version, data, isPlainText(text), bounds)
+  return data.length <= QUICK_BYTES ? decodeQuick(version, data, bounds) : allSteps(textFromClientSteps(version, data, bounds))
 }
 
-function decodeQuick(version: Version, data: Uint8Array, text: string, bounds: FrameBounds): Decoded<ClientFrame> {
+function decodeQuick(version: Version, data: Uint8Array, bounds: FrameBounds): Decoded<ClientFrame> {
+  const text = utf8Text(data)
+  if (text === undefined) return undecodable('invalid-utf8', NOT_UTF8)
   const value = jsonValue(text)
   if (hasTooManyParts(value, data.length)) return undecodable('too-many-values', MANY_PARTS)
   const message = readMessage(version, value)
@@ -74,12 +72,11 @@ function decodeQuick(version: Version, data: Uint8Array, text: string, bounds: F
   // No name is longer than the whole.
   const names = data.length <= MAX_NAME_BYTES ? null : namesFault(message.value)
   if (names !== null) return names
-  if (data.length > MAX_NESTING * 2 && isDeeper(value, MAX_NESTING + 1)) return undecodable('too-deep', TOO_DEEP, envelopeOf(message.value))
   const bytes = Array.isArray(value) ? elementBytes(data, PAYLOAD_INDEX, value.length) : memberBytes(data, 'payload')!
   const maxValues = valuesBound(event, bounds)
   if (maxValues !== null && bytes.length > maxValues * 2) {
-    const fault = valuesFault(bytes, maxValues, envelopeOf(message.value))
-    if (fault !== null) return fault
+    const scan = scanJson(bytes, { maxDepth: MAX_NESTING, maxValues })
+    if (!scan.ok) return tooManyValues(maxValues, envelopeOf(message.value))
   }
   // Objects are written out here: copying the rest of one costs as much as the whole of a small frame.
   return decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: payload } })
@@ -91,27 +88,18 @@ function hasTooManyParts(value: unknown, bytes: number): boolean {
   return bytes > MAX_FRAME_PARTS * 5 && isJsonObject(value) && Object.keys(value).length > MAX_FRAME_PARTS
 }
 
-/** Whether arrays and objects stand in one another on more than so many levels. */
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  if (Array.isArray(value)) {
-    for (const inner of value) if (isDeeper(inner, levels - 1)) return true
-    return false
-  }
-  // A list of the values would cost more than the walk; what `JSON.parse` makes inherits nothing that is enumerated.
-  for (const key in value) if (isDeeper((value as JsonObject)[key], levels - 1)) return true
-  return false
-}
-
 function envelopeOf({ joinRef, ref, topic, event }: FrameEnvelope): FrameEnvelope {
   return { joinRef, ref, topic, event }
 }
 
-function decodeLarge(version: Version, data: Uint8Array, isPlain: boolean, bounds: FrameBounds): Decoded<ClientFrame> {
+/** The same in steps, for a frame that is not small. */
+export function* textFromClientSteps(version: Version, data: Uint8Array, bounds: FrameBounds): Steps<Decoded<ClientFrame>> {
+  const text = yield* utf8Steps(data)
+  if (text === undefined) return undecodable('invalid-utf8', NOT_UTF8)
+  const { plain } = text
   const found: number[] = []
   // The frame itself is one level more.
-  const scan = scanJson(data, { maxDepth: MAX_NESTING + 1, maxParts: MAX_FRAME_PARTS, parts: found, isPlain })
+  const scan = yield* scanSteps(data, { maxDepth: MAX_NESTING + 1, maxParts: MAX_FRAME_PARTS, parts: found, plain })
   if (!scan.ok && scan.code === 'malformed-json') return undecodable('malformed-json', NOT_JSON)
   if (!scan.ok && scan.code === 'too-many-parts') return undecodable('too-many-values', MANY_PARTS)
   const parts = version === '2.0.0' ? elementsOf(data, found) : membersOf(data, scan.ok ? found : null)
@@ -130,8 +118,12 @@ function decodeLarge(version: Version, data: Uint8Array, isPlain: boolean, bound
   if (!scan.ok) return undecodable('too-deep', TOO_DEEP, envelope)
   const maxValues = valuesBound(event, bounds)
   if (maxValues === null) return decoded({ joinRef, ref, topic, event, payload: { kind: 'json-text', bytes } })
-  const fault = scan.values > maxValues ? valuesFault(bytes, maxValues, envelope) : null
-  return fault ?? decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: jsonValue(utf8Text(bytes)) } })
+  if (scan.values > maxValues) {
+    const inner = yield* scanSteps(bytes, { maxDepth: MAX_NESTING, maxValues, plain })
+    if (!inner.ok) return tooManyValues(maxValues, envelope)
+  }
+  yield
+  return decoded({ joinRef, ref, topic, event, payload: { kind: 'json', bytes, value: jsonValue(utf8Text(bytes)) } })
 }
 
 type FrameParts = readonly [
@@ -188,14 +180,14 @@ function isShortRef(ref: Ref): boolean {
   return typeof ref !== 'string' || fitsBytes(ref, MAX_NAME_BYTES)
 }
 
-function valuesFault(payload: Uint8Array, maxValues: number, envelope: FrameEnvelope): Undecodable | null {
-  const scan = scanJson(payload, { maxDepth: MAX_NESTING, maxValues })
-  return scan.ok ? null : undecodable('too-many-values', `the payload holds more than ${maxValues} keys and elements`, envelope)
+function tooManyValues(maxValues: number, envelope: FrameEnvelope): Undecodable {
+  return undecodable('too-many-values', `the payload holds more than ${maxValues} keys and elements`, envelope)
 }
 
 // Literals: bundlers do not drop texts that are put together.
 const TOO_DEEP = 'the payload is nested more than 512 levels deep'
 const MANY_PARTS = 'the frame itself holds more than 64 keys and elements'
+const NOT_UTF8 = 'the text frame is not UTF-8'
 const NOT_JSON = 'the frame is not JSON'
 const NO_ARRAY = 'expected [join_ref, ref, topic, event, payload]'
 const NO_OBJECT = 'expected an object with topic, event, payload and ref'

@@ -1,10 +1,11 @@
-import { decodeBinaryFromClient, decodeBinaryFromServer, encodeUserBroadcastPush } from './binary-serializer.ts'
+import { binaryFromClientSteps, decodeBinaryFromClient, decodeBinaryFromServer, encodeUserBroadcastPush } from './binary-serializer.ts'
 import { undecodable, type Decoded } from './decode.ts'
 import { defaultFrameBounds, MAX_NAME_BYTES, type FrameBounds } from './frame-bounds.ts'
-import { decodeTextFromClient, decodeTextMessage, encodeTextMessage } from './json-serializer.ts'
+import { decodeTextFromClient, decodeTextMessage, encodeTextMessage, textFromClientSteps } from './json-serializer.ts'
 import type { ClientFrame } from './client-frame.ts'
 import { isJsonObject, type JsonObject, type Message } from '../message.ts'
 import { traceparentOf, type UserBroadcast } from '../payloads/broadcast.ts'
+import type { Steps } from './steps.ts'
 import type { Version } from './version.ts'
 import { fitsBytes, textBytes } from '../utf8.ts'
 
@@ -16,8 +17,22 @@ export function decodeClientFrame(
   bounds: FrameBounds = defaultFrameBounds,
 ): Decoded<ClientFrame> {
   if (!binary) return decodeTextFromClient(version, data, bounds)
-  if (version === '1.0.0') return undecodable('binary-not-supported', 'binary frames need vsn=2.0.0')
-  return decodeBinaryFromClient(data)
+  return version === '1.0.0' ? noBinary() : decodeBinaryFromClient(data)
+}
+
+/** The same in steps of a few milliseconds at most, for a large frame. */
+export function* decodeClientFrameSteps(
+  version: Version,
+  data: Uint8Array,
+  binary: boolean,
+  bounds: FrameBounds = defaultFrameBounds,
+): Steps<Decoded<ClientFrame>> {
+  if (!binary) return yield* textFromClientSteps(version, data, bounds)
+  return version === '1.0.0' ? noBinary() : yield* binaryFromClientSteps(data)
+}
+
+function noBinary(): Decoded<ClientFrame> {
+  return undecodable('binary-not-supported', 'binary frames need vsn=2.0.0')
 }
 
 /** Reads what a server sent: a text frame as a string, a binary one as bytes. */

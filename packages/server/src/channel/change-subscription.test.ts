@@ -21,6 +21,15 @@ const join = (node: NodeInProcess, options: object): ReturnType<NodeInProcess['c
   return socket
 }
 
+/** A channel that goes on from a position, and waits for its changes. */
+async function resuming(): Promise<{ feed: Feed; socket: ReturnType<NodeInProcess['connect']>; listener: ChangeListener }> {
+  const feed = new Feed()
+  const node = new NodeInProcess({}, { changeFeed: feed })
+  const socket = join(node, { wait: true, since: 'e/1/0' })
+  await node.settle()
+  return { feed, socket, listener: feed.opened[0]!.listener }
+}
+
 describe('a join with row changes', () => {
   test('is answered at once; news and changes follow', async () => {
     const feed = new Feed()
@@ -47,6 +56,29 @@ describe('a join with row changes', () => {
     listener.change('postgres_changes', Buffer.from('{}'))
   })
 
+  test.each([
+    ['many entries', Array.from({ length: 101 }, () => entry)],
+    ['long ones', [{ ...entry, filter: `a=eq.${'x'.repeat(20_000)}` }]],
+  ])('of a large join open after the turn of its reply, unless it has left: %s', async (_, entries) => {
+    const feed = new Feed()
+    const node = new NodeInProcess({}, { changeFeed: feed })
+    const opened: number[] = []
+    for (const leaves of [false, true]) {
+      const socket = node.connect()
+      const answered = (): boolean => socket.received.some(({ event }) => event === 'phx_reply')
+      socket.send({ topic: 'realtime:rows', event: 'phx_join', ref: '1', joinRef: '1', payload: { config: { postgres_changes: entries } } })
+      for (let turns = 0; turns < 10 && !answered(); turns++) {
+        node.runtime.endTurn()
+        await new Promise<void>((resolve) => setImmediate(resolve))
+      }
+      opened.push(feed.opened.length)
+      if (leaves) socket.send({ topic: 'realtime:rows', event: 'phx_leave', ref: '2', joinRef: '1' })
+      await node.settle()
+      opened.push(feed.opened.length)
+    }
+    expect(opened).toEqual([0, 1, 1, 1])
+  })
+
   test('that waits for them is answered when they are live, and its notice follows the reply', async () => {
     const feed = new Feed()
     const node = new NodeInProcess({}, { changeFeed: feed })
@@ -63,11 +95,7 @@ describe('a join with row changes', () => {
   })
 
   test('that waits gets what was replayed meanwhile after its reply, and in order', async () => {
-    const feed = new Feed()
-    const node = new NodeInProcess({}, { changeFeed: feed })
-    const socket = join(node, { wait: true, since: 'e/1/0' })
-    await node.settle()
-    const { listener } = feed.opened[0]!
+    const { socket, listener } = await resuming()
     for (const n of [1, 2]) listener.change('postgres_changes', Buffer.from(`{"ids":[${n}]}`))
     expect(socket.take()).toEqual([])
     listener.system('ok', 'Subscribed to PostgreSQL', { recovered: true })
@@ -83,11 +111,7 @@ describe('a join with row changes', () => {
   })
 
   test('that waits is answered early when much is replayed, and loses nothing of it', async () => {
-    const feed = new Feed()
-    const node = new NodeInProcess({}, { changeFeed: feed })
-    const socket = join(node, { wait: true, since: 'e/1/0' })
-    await node.settle()
-    const { listener } = feed.opened[0]!
+    const { feed, socket, listener } = await resuming()
     const payload = Buffer.from(JSON.stringify({ ids: [1], data: 'x'.repeat(600_000) }))
     listener.change('postgres_changes', payload)
     expect(socket.received).toEqual([])

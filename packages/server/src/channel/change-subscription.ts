@@ -23,6 +23,8 @@ export class ChangeSubscription {
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
   #isOpen = false
+  /** The identity that a large join opens with in a later turn. */
+  #opening: Identity | null = null
   #closed = false
   /** Answers the join that waits; later calls do nothing. */
   #settle: (opening: Opening) => void = () => {}
@@ -39,6 +41,11 @@ export class ChangeSubscription {
   /** Whether the join is answered only when the changes are live (rule J7). */
   get isAwaited(): boolean {
     return this.#channel.request.postgresChangesOptions.wait && this.#entries.length > 0
+  }
+
+  /** Reads what was asked for; else that is done with the first use. */
+  read(): void {
+    void this.#entries
   }
 
   /** The entries as the join reply echoes them. */
@@ -78,10 +85,19 @@ export class ChangeSubscription {
 
   /** The join has its reply: opens, unless that was done before the reply. */
   joined(identity: Identity): void {
-    if (!this.#isOpen && this.#entries.length > 0) this.#open(identity, (status, message, extra) => this.#notify(status, message, extra))
+    if (this.#isOpen || this.#entries.length === 0) return
+    const system: System = (status, message, extra) => this.#notify(status, message, extra)
+    if (!this.#channel.isLarge) return this.#open(identity, system)
+    this.#opening = identity
+    this.#channel.services.runtime.endOfTurn(() => {
+      const current = this.#opening!
+      this.#opening = null
+      if (!this.#closed) this.#open(current, system)
+    })
   }
 
   setIdentity(identity: Identity): void {
+    if (this.#opening !== null) this.#opening = identity
     this.#handle?.setIdentity(identity)
   }
 

@@ -105,7 +105,7 @@ export interface ChannelTransitionOptions {
   readonly showsFailedPolicies: boolean
 }
 
-type ChannelStep = Transition<ChannelState, ChannelEffect>
+export type ChannelStep = Transition<ChannelState, ChannelEffect>
 
 export const initialChannel: ChannelState = { kind: 'verifying' }
 

@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Transition, type Version } from '@tidewire/protocol'
+import { Machine, type BroadcastGap, type ClientFrame, type JoinRequest, type Ref, type Version } from '@tidewire/protocol'
 import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
@@ -14,8 +14,8 @@ import {
   type ChannelEffect,
   type ChannelEvent,
   type ChannelState,
+  type ChannelStep,
   type Writes,
-  type ChannelTransitionOptions,
 } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
 import type { JoinedChannel } from './joined-channel.ts'
@@ -34,6 +34,8 @@ export interface ChannelOptions {
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
+  /** What is done with the join takes turns of its own. */
+  readonly isLarge: boolean
   /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
   /** The channel has ended. `waiting`: frames that still waited, for the channel that replaces it. */
@@ -53,8 +55,16 @@ export class Channel implements JoinedChannel {
   readonly services: Services
   readonly #options: ChannelOptions
   static readonly #performOn = (effect: ChannelEffect, channel: Channel): void => channel.#perform(effect)
-  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): Transition<ChannelState, ChannelEffect> =>
-    channelTransition(state, event, channel.#transitionOptions())
+  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): ChannelStep =>
+    channelTransition(state, event, {
+      private: channel.request.private,
+      presenceEnabled: channel.request.presenceEnabled,
+      wantsReplay: channel.request.replay !== null,
+      isClustered: channel.services.isClustered,
+      waitsForChanges: channel.#changes.isAwaited,
+      subTopic: channel.subTopic,
+      showsFailedPolicies: channel.services.showsFailedPolicies,
+    })
   readonly #machine = new Machine<ChannelState, ChannelEvent, ChannelEffect, Channel>(
     initialChannel,
     Channel.#transitionOf,
@@ -128,6 +138,15 @@ export class Channel implements JoinedChannel {
 
   write(frames: Buffer, messages: number): void {
     this.connection.output.write(frames, messages)
+  }
+
+  get isLarge(): boolean {
+    return this.#options.isLarge
+  }
+
+  /** Reads the row changes that the join asks for, in a turn of its own where that is much. */
+  readChanges(): void {
+    this.#changes.read()
   }
 
   join(): void {
@@ -206,18 +225,6 @@ export class Channel implements JoinedChannel {
     if (this.#machine.state.kind === 'closed') this.#membership.close()
   }
 
-  #transitionOptions(): ChannelTransitionOptions {
-    return {
-      private: this.request.private,
-      presenceEnabled: this.request.presenceEnabled,
-      wantsReplay: this.request.replay !== null,
-      isClustered: this.services.isClustered,
-      waitsForChanges: this.#changes.isAwaited,
-      subTopic: this.subTopic,
-      showsFailedPolicies: this.services.showsFailedPolicies,
-    }
-  }
-
   #perform(effect: ChannelEffect): void {
     switch (effect.type) {
       case 'verify':
@@ -252,7 +259,9 @@ export class Channel implements JoinedChannel {
       case 'change-identity':
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
-        return this.#resume()
+        while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
+          this.#handle(this.#waiting.take()!)
+        return
       case 'refuse-waiting':
         for (const frame of this.#waiting.takeAll()) {
           if (frame.event === 'broadcast' || frame.event === 'presence') refuse(this, frame.ref, 'authorization-unavailable', effect.reason)
@@ -295,11 +304,6 @@ export class Channel implements JoinedChannel {
     presenceEnds(this)
     this.#membership.close()
     this.services.observer.left(this.connection.id, topic.name, this.request.private)
-  }
-
-  #resume(): void {
-    while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
-      this.#handle(this.#waiting.take()!)
   }
 }
 

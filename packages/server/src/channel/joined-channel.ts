@@ -13,6 +13,8 @@ export interface JoinedChannel extends Subscriber {
   readonly subTopic: string
   readonly joinRef: Ref
   readonly request: JoinRequest
+  /** What is done with the join takes turns of its own. */
+  readonly isLarge: boolean
   readonly key: TopicKey
   readonly presence: ChannelPresence
   /** The newest token that the channel has, in use or being checked. */

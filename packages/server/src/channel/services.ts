@@ -2,6 +2,7 @@ import type { Version } from '@tidewire/protocol'
 import type { AdmissionResult } from '../auth/admission.ts'
 import type { ConnectionRates } from '../limits/connection-rates.ts'
 import type { Limits } from '../limits/limits.ts'
+import type { StepQueue } from '../limits/step-queue.ts'
 import type { Authorizer, ChangeFeed, MessageStore, Observer, Runtime } from '../ports.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { FanOutTimes } from '../topic/fan-out-times.ts'
@@ -18,6 +19,8 @@ export interface Services {
   /** There are other nodes. */
   readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
+  /** Large frames of all sockets that are being read. */
+  readonly largeFrames: StepQueue
   /** Owners are channels, compared by identity. */
   readonly presence: PresenceTracker<object>
   /** To be called after every change of an entry, for the other nodes. */

@@ -37,7 +37,7 @@ export interface ConnectionOptions {
   readonly maxClosingSweeps: number
 }
 
-type ConnectionStep = Transition<ConnectionState, ConnectionEffect>
+export type ConnectionStep = Transition<ConnectionState, ConnectionEffect>
 
 export const initialConnection: ConnectionState = { kind: 'open', quietSweeps: 0, congestedSweeps: 0 }
 

@@ -1,14 +1,14 @@
 import {
   ADMIN_TOPIC,
   CloseCode,
-  decodeClientFrame,
   encodeTextMessage,
   Machine,
   PHOENIX_TOPIC,
   subTopicOf,
   type ClientFrame,
+  type Decoded,
+  type FrameBounds,
   type Ref,
-  type Transition,
   type Version,
 } from '@tidewire/protocol'
 import { Channel } from '../channel/channel.ts'
@@ -26,8 +26,11 @@ import {
   type ConnectionEffect,
   type ConnectionEvent,
   type ConnectionState,
+  type ConnectionStep,
 } from './connection-state.ts'
+import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
 import { checkJoin } from './join-check.ts'
+import { isLargeJoin, joinInSteps } from './large-join.ts'
 import { refuseFrame, refuseIdleFrame, refuseJoin, reportClose, reportUnfinished } from './refusals.ts'
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
@@ -63,17 +66,16 @@ export class Connection implements ChannelConnection, AdminPeer {
   lastHeartbeatAt: number | null = null
   framesReceived = 0
   readonly #transport: Transport
+  /** Made with the first large frame. */
+  #reader: FrameReader | null = null
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
   readonly #channels = new Map<string, Channel>()
   /** Frames that came after the end. */
   #lateFrames = 0
   static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
-  static readonly #transitionOf = (
-    state: ConnectionState,
-    event: ConnectionEvent,
-    connection: Connection,
-  ): Transition<ConnectionState, ConnectionEffect> => connectionTransition(state, event, connection.#limits)
+  static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionStep =>
+    connectionTransition(state, event, connection.#limits)
   readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect, Connection>(
     initialConnection,
     Connection.#transitionOf,
@@ -112,6 +114,10 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.#channels.values()
   }
 
+  get frameBounds(): FrameBounds {
+    return this.#limits.frame
+  }
+
   /** The address of the other end, which may be a proxy; `null` where it is not known. */
   get address(): string | null {
     return this.#transport.address?.() ?? null
@@ -132,13 +138,24 @@ export class Connection implements ChannelConnection, AdminPeer {
     if (this.#machine.state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
     this.framesReceived++
-    const { observer, fanOutTimes } = this.services
-    observer.received(data.length)
-    fanOutTimes.frameBegins()
-    const frame = decodeClientFrame(this.version, data, binary, this.#limits.frame)
+    this.services.observer.received(data.length)
+    if (this.#reader === null && data.length <= LARGE_FRAME_BYTES) readWhole(this, data, binary)
+    else this.#madeReader.read(data, binary)
+  }
+
+  /** To be called while a large message comes. Its rest is read once there is room for it. */
+  awaitRoom(): void {
+    if (this.services.largeFrames.isFull) this.#madeReader.awaitRoom()
+  }
+
+  get #madeReader(): FrameReader {
+    return (this.#reader ??= new FrameReader(this, this.#transport))
+  }
+
+  /** A frame that was read, in order. */
+  take(frame: Decoded<ClientFrame>): void {
     if (frame.ok) this.#dispatch(frame.value)
     else refuseFrame(this, frame)
-    fanOutTimes.frameEnds()
   }
 
   /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
@@ -169,7 +186,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The backlog is over its bound: called at the end of the turn in which that was noticed. */
   overflowed(): void {
-    this.#step({ type: 'overflow' })
+    this.#machine.send({ type: 'overflow' })
   }
 
   closeForJoins(): void {
@@ -179,8 +196,8 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Checks for silence, congestion and expired tokens. To be called at a fixed interval. */
   sweep(): void {
     const moved = this.output.hasMoved()
-    if (this.#machine.state.kind === 'open' && !this.output.keepsUp()) this.#step({ type: 'overflow' })
-    this.#step({ type: 'sweep', heard: this.#heard, moved })
+    if (this.#machine.state.kind === 'open' && !this.output.keepsUp()) this.#machine.send({ type: 'overflow' })
+    this.#machine.send({ type: 'sweep', heard: this.#heard, moved })
     this.#heard = false
     const now = this.services.runtime.now()
     for (const channel of this.#channels.values()) {
@@ -190,18 +207,24 @@ export class Connection implements ChannelConnection, AdminPeer {
   }
 
   close(code: number, reason: string): void {
-    this.#step({ type: 'close', code, reason })
+    this.#machine.send({ type: 'close', code, reason })
   }
 
   /** Closes the socket because of a message that did not end in time, or because unfinished messages take too much memory. */
   refuseUnfinished(fault: UnfinishedFault): void {
-    this.#step({ type: 'abort', code: CloseCode.policyViolation, reason: reportUnfinished(this, fault) })
+    this.#machine.send({ type: 'abort', code: CloseCode.policyViolation, reason: reportUnfinished(this, fault) })
   }
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
+    // What the client sent before it closed counts.
+    if (this.#reader === null) this.#ended(code)
+    else this.#reader.atEnd(() => this.#ended(code))
+  }
+
+  #ended(code: number): void {
     this.output.end()
-    this.#step({ type: 'transport-closed' })
+    this.#machine.send({ type: 'transport-closed' })
     this.#host.closed(this)
     this.services.observer.disconnected(this.id, code)
   }
@@ -240,11 +263,13 @@ export class Connection implements ChannelConnection, AdminPeer {
       if (join.code === 'too-many-joins') this.closeForJoins()
       return
     }
+    const isLarge = isLargeJoin(join.request, frame.payload)
     const channel = new Channel(this, this.services, {
       subTopic,
       joinRef,
       ref,
       request: join.request,
+      isLarge,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),
       onRejoin: (joined, again, waiting) => {
@@ -255,10 +280,8 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.#channels.set(topic, channel)
     replaces?.replace()
     this.#host.channelsChanged(this)
-    if (join.request.postgresChanges.length <= LARGE_JOIN) return channel.join()
-    this.services.runtime.endOfTurn(() => {
-      if (!channel.closed) channel.join()
-    })
+    if (isLarge) joinInSteps(channel, this.services.runtime)
+    else channel.join()
   }
 
   #forget(topic: string, channel: Channel, waiting: readonly ClientFrame[]): void {
@@ -275,14 +298,12 @@ export class Connection implements ChannelConnection, AdminPeer {
     this.write(textFrame(encodeTextMessage(this.version, message)), 1)
   }
 
-  #step(event: ConnectionEvent): void {
-    this.#machine.send(event)
-  }
-
   #perform(effect: ConnectionEffect): void {
     switch (effect.type) {
       case 'leave-all':
-        return this.#leaveAll()
+        for (const channel of this.#channels.values()) channel.connectionClosed()
+        this.#channels.clear()
+        return this.#host.channelsChanged(this)
       case 'close-transport':
         this.output.end()
         reportClose(this, effect.code, effect.reason)
@@ -291,18 +312,9 @@ export class Connection implements ChannelConnection, AdminPeer {
         return this.#transport.terminate()
     }
   }
-
-  #leaveAll(): void {
-    for (const channel of this.#channels.values()) channel.connectionClosed()
-    this.#channels.clear()
-    this.#host.channelsChanged(this)
-  }
 }
 
 const NO_CLAIMS: Claims = {}
-
-/** To read more entries than this takes a turn of its own. */
-const LARGE_JOIN = 100
 
 /** More than a client has under way that does not know yet that it is closed. */
 const MAX_LATE_FRAMES = 1_000

@@ -14,8 +14,9 @@ export class FanOutTimes {
     this.#runtime = runtime
   }
 
-  frameBegins(): void {
-    if (this.measured !== null) this.#frameAt = this.#runtime.uptime()
+  /** `at`: when it arrived, where that was before. */
+  frameBegins(at?: number): void {
+    if (this.measured !== null) this.#frameAt = at ?? this.#runtime.uptime()
   }
 
   frameEnds(): void {

@@ -57,15 +57,25 @@ export class TcpProxy {
     this.#targets = targets
   }
 
+  /** Ends all connections; new ones pass. */
+  drop(): void {
+    for (const pair of this.#pairs) end(pair)
+  }
+
   /** Ends all connections, and refuses new ones until `heal`. */
   cut(): void {
     this.#cut = true
-    for (const pair of this.#pairs) end(pair)
+    this.drop()
   }
 
   /** Keeps connections, and lets nothing pass until `heal`. */
   silence(): void {
     this.#silent = true
+    this.freeze()
+  }
+
+  /** Lets nothing pass on the connections that there are; new ones pass. */
+  freeze(): void {
     for (const { client, upstream } of this.#pairs) {
       client.pause()
       upstream.pause()
@@ -84,7 +94,7 @@ export class TcpProxy {
   }
 
   async close(): Promise<void> {
-    for (const pair of this.#pairs) end(pair)
+    this.drop()
     await new Promise<void>((resolve) => void this.#server.close(() => resolve()))
   }
 

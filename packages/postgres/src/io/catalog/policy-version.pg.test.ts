@@ -38,7 +38,7 @@ test.each([
   'revoke usage on schema versioned from version_reader',
   'alter table versioned.root attach partition versioned.leaf for values from (0) to (10)',
   'alter table versioned.root detach partition versioned.leaf',
-  // A parent without columns: the two tables and their columns stay as they are, and only who inherits from whom changes.
+  // A parent without columns: the two tables and their columns stay as they are, and only the inheritance changes.
   'alter table versioned.t inherit versioned.nothing',
   'alter table versioned.t no inherit versioned.nothing',
   `create or replace function versioned.f() returns bool language sql as 'select false'`,

@@ -121,7 +121,7 @@ test.each([
   const keeper = new pg.Client({ connectionString: it.url })
   await keeper.connect()
   try {
-    // Who asks about the second row waits at the gate until the others have come.
+    // The session that asks about the second row waits at the gate until the others have come.
     await keeper.query('begin')
     await keeper.query('lock table gate')
     await writer.query(`insert into own values (2, '${ME}', 'second')`)

@@ -1,6 +1,6 @@
-/** What clients notice of an anchor that somebody drops or advances, and of clocks that differ or jump. */
+/** What clients notice of an anchor that is dropped or advanced by hand, and of clocks that differ or jump. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { asRole, startFeed, TestChannel, type TestFeed } from '../../../test/feed.ts'
+import { asRole, startFeed, storeMessage, TestChannel, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
 import { storedMessage } from '../../messages/stored-message.ts'
 import { dropSlot, listSlots, type Slot } from '../replication/slot.ts'
@@ -40,29 +40,10 @@ async function join(since: string | null = null, feed = it.feed): Promise<TestCh
   return channel
 }
 
-const idsOf = (channel: TestChannel): unknown[] => channel.changes.map(({ data }) => data.record?.['id'])
-
-const positionOf = (channel: TestChannel): string => channel.changes.at(-1)!.data.position!
-
-const outcome = (channel: TestChannel): unknown => {
-  const { recovered, reason } = channel.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')?.extra ?? {}
-  return reason ?? recovered
-}
-
-const gapsOf = (channel: TestChannel): unknown[] =>
-  channel.systems.filter(({ extra }) => extra?.['resync'] === true).map(({ extra }) => extra!['reason'])
-
 async function theAnchor(): Promise<Slot> {
   const anchors = (await listSlots(it.sql, 'tidewire')).filter(({ role }) => role === 'anchor')
   expect(anchors).toHaveLength(1)
   return anchors[0]!
-}
-
-async function send(event: string): Promise<void> {
-  await it.sql.query(
-    `insert into realtime.messages (topic, extension, event, payload, private) values ('t', 'broadcast', $1, '{}', false)`,
-    [event],
-  )
 }
 
 describe('an anchor', () => {
@@ -76,18 +57,18 @@ describe('an anchor', () => {
     await expect
       .poll(async () => (await listSlots(it.sql, 'tidewire')).some((slot) => slot.role === 'anchor'), { timeout: 10_000 })
       .toBe(true)
-    await send('between')
+    await storeMessage(it.sql, 'between')
     await it.sql.query('insert into notes values (1)')
     await channel.received(1)
-    expect(gapsOf(channel)).toEqual([])
-    await channel.until(() => gapsOf(channel).length > 0, 'the gap')
-    expect(gapsOf(channel)).toEqual(['slot-replaced'])
-    await send('after')
+    expect(channel.gaps).toEqual([])
+    await channel.until(() => channel.gaps.length > 0, 'the gap')
+    expect(channel.gaps).toEqual(['slot-replaced'])
+    await storeMessage(it.sql, 'after')
     await it.sql.query('insert into notes values (2)')
     await channel.received(2)
     await expect.poll(() => messages.includes('after')).toBe(true)
     expect(messages).toEqual(['between', 'after'])
-    expect(idsOf(channel)).toEqual([1, 2])
+    expect(channel.ids).toEqual([1, 2])
     expect(late.source.epoch).toBe(it.feed.source.epoch)
   })
 
@@ -95,7 +76,7 @@ describe('an anchor', () => {
     const channel = await join()
     await it.sql.query('insert into notes values (1)')
     await channel.received(1)
-    const before = positionOf(channel)
+    const before = channel.position
     await it.sql.query('insert into notes values (2)')
     await channel.received(2)
     const { name } = await theAnchor()
@@ -103,14 +84,14 @@ describe('an anchor', () => {
     // The copy and the ring of the node that runs are its own.
     const same = await join(before)
     await same.received(1)
-    expect([outcome(same), idsOf(same)]).toEqual([true, [2]])
+    expect([same.outcome, same.ids]).toEqual([true, [2]])
     const later = node()
     const other = await join(before, later)
-    expect([outcome(other), idsOf(other)]).toEqual(['position-too-old', []])
+    expect([other.outcome, other.ids]).toEqual(['position-too-old', []])
     await it.sql.query('insert into notes values (3)')
     await Promise.all([other.received(1), channel.received(3)])
-    expect(gapsOf(channel)).toEqual([])
-    expect(outcome(await join(positionOf(other)))).toBe(true)
+    expect(channel.gaps).toEqual([])
+    expect((await join(other.position)).outcome).toBe(true)
   })
 })
 
@@ -123,23 +104,23 @@ describe('clocks', () => {
     const channel = await join()
     await it.sql.query('insert into notes values (1)')
     await channel.received(1)
-    const before = positionOf(channel)
+    const before = channel.position
     await it.sql.query('insert into notes values (2)')
     await channel.received(2)
     // Further than the window is long, there and back.
     for (const jumpMs of [aheadMs * 2, -aheadMs * 3]) {
       vi.setSystemTime(Date.now() + jumpMs)
       await it.sql.query('insert into notes values (3) on conflict (id) do update set body = now()::text')
-      await channel.until(() => idsOf(channel).includes(3), 'a change after the jump')
+      await channel.until(() => channel.ids.includes(3), 'a change after the jump')
       const again = await join(before)
-      await again.until(() => idsOf(again).includes(3), 'what was missed')
-      expect(outcome(again)).toBe(true)
-      expect(idsOf(again).slice(0, 2)).toEqual([2, 3])
+      await again.until(() => again.ids.includes(3), 'what was missed')
+      expect(again.outcome).toBe(true)
+      expect(again.ids.slice(0, 2)).toEqual([2, 3])
       const later = await join(before, node())
-      await later.until(() => idsOf(later).includes(3), 'what was missed')
-      expect(outcome(later)).toBe(true)
+      await later.until(() => later.ids.includes(3), 'what was missed')
+      expect(later.outcome).toBe(true)
     }
-    expect(gapsOf(channel)).toEqual([])
+    expect(channel.gaps).toEqual([])
     // Neither side's clock makes it wait: what was committed is delivered.
     expect(it.feed.changeFeed.progress!()).toMatchObject({ trouble: null, degraded: null, unready: null, oldestAt: null })
   })

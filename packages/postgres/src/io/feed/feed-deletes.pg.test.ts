@@ -161,7 +161,7 @@ test('a table whose log does not hold what was deleted: said at the subscription
   for (const channel of [mine, allDeletes, inserts]) channel.handle.close()
 })
 
-test('a table that stops telling what was deleted is reported at the next delete', async () => {
+test('a table that no longer logs what was deleted is reported at the next delete', async () => {
   const mine = watch('moody', USER_1)
   await mine.subscribed()
   await it.sql.query('insert into moody values (1, 1), (2, 1)')

@@ -161,7 +161,7 @@ test('a policy that fails or takes too long for one user costs no other anything
   }
   expect(Date.now() - begun).toBeLessThan(3_000)
   expect([bad.changes, slow.changes]).toEqual([[], []])
-  // And who is in a better mood gets changes again.
+  // And a user in a better mood gets changes again.
   bad.handle.setIdentity(user(USER_2))
   await bad.until(() => bad.systems.length === 3)
   await it.sql.query(`insert into moody (body) values ('better')`)

@@ -204,7 +204,7 @@ describe('a table that is not published for a while (rule D19)', () => {
     expect(outcome(await join(OTHERS, before))).toBe(true)
   })
 
-  test.each(takeOut)('%s while no server runs: who resumes hears of the gap', async (what, since, out, back) => {
+  test.each(takeOut)('%s while no server runs: a client that resumes is notified of the gap', async (what, since, out, back) => {
     if (postgres.version < since) return
     const [notes, others] = [await join(NOTES), await join(OTHERS)]
     const [before, other] = [positionOf(notes), positionOf(others)]

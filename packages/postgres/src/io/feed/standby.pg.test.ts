@@ -2,10 +2,12 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { JoinPosition } from '@tidewire/server'
 import { copyAsStandby, makeStandby, TcpProxy } from '@tidewire/testkit'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { asRole, TestChannel } from '../../../test/feed.ts'
+import { asRole, storeMessage, TestChannel } from '../../../test/feed.ts'
+import { clusterOf, FLUSHED_POSITION, positionOf as joinPositionOf } from '../../messages/join-position.ts'
 import { storedMessage } from '../../messages/stored-message.ts'
 import type { ChangeSourceStatus } from '../../replication/source/change-source.ts'
 import { startEmbeddedPostgres } from '../embedded/embedded-postgres.ts'
@@ -100,26 +102,15 @@ async function join_({ feed }: Node, since: string | null = null): Promise<TestC
   return channel
 }
 
-const idsOf = (channel: TestChannel): unknown[] => channel.changes.map(({ data }) => data.record?.['id'])
-
-const positionOf = (channel: TestChannel): string => channel.changes.at(-1)!.data.position!
-
-const outcome = (channel: TestChannel): unknown => {
-  const { recovered, reason } = channel.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')?.extra ?? {}
-  return reason ?? recovered
-}
-
-const gapsOf = (channel: TestChannel): unknown[] =>
-  channel.systems.filter(({ extra }) => extra?.['resync'] === true).map(({ extra }) => extra!['reason'])
-
 async function anchorsOf(sql: pg.Client): Promise<Slot[]> {
   return (await listSlots(sql, 'tidewire')).filter(({ role }) => role === 'anchor')
 }
 
-async function send(sql: pg.Client, event: string): Promise<void> {
-  await sql.query(`insert into realtime.messages (topic, extension, event, payload, private) values ('t', 'broadcast', $1, '{}', false)`, [
-    event,
-  ])
+/** Where its log is, as it is read with the policies of private channels. */
+async function positionAt(sql: pg.Client): Promise<JoinPosition | null> {
+  const cluster = await clusterOf(sql, (text) => sql.query(text))
+  const { rows } = await sql.query<{ position: string | null }>(`select ${FLUSHED_POSITION} as position`)
+  return joinPositionOf(cluster, rows[0]!.position)
 }
 
 /** Until the standby has what the primary has written. */
@@ -147,14 +138,14 @@ describe('a standby is promoted', () => {
       const channel = await join_(first)
       await old.query(`insert into notes values (1, 'both'), (2, 'both')`)
       await channel.received(2)
-      const shared = positionOf(channel)
+      const shared = channel.position
       await followed(old, next)
       // What the standby never gets.
       following.cut()
       await old.query(FILLER)
       await old.query(`insert into notes select n, 'old timeline' from generate_series(3, 12) n`)
       await channel.received(12)
-      const lost = positionOf(channel)
+      const lost = channel.position
       // It begins where the new timeline will not be for long.
       const late = await join_(first)
       const { epoch } = first.feed.source
@@ -165,8 +156,8 @@ describe('a standby is promoted', () => {
         .toMatchObject({ kind: 'waiting', fault: { message: expect.stringMatching(STANDBY) } })
       expect(await anchorsOf(next)).toEqual([])
       await next.query('select pg_promote()')
-      await channel.until(() => gapsOf(channel).length > 0, 'the gap', 20_000)
-      expect(gapsOf(channel)).toEqual(['slot-created'])
+      await channel.until(() => channel.gaps.length > 0, 'the gap', 20_000)
+      expect(channel.gaps).toEqual(['slot-created'])
       await channel.until(
         () => channel.systems.filter(({ message }) => message === 'Subscribed to PostgreSQL').length === 2,
         'the subscription',
@@ -178,13 +169,13 @@ describe('a standby is promoted', () => {
       await late.received(1)
       for (const changes of [channel.changes.slice(12), late.changes])
         expect(changes.map(({ data }) => data.record)).toEqual([{ id: 3, body: 'new timeline' }])
-      // Whether or not the new timeline has the change: nobody can say of a position to which of the two it belongs.
+      // Whether or not the new timeline has the change: a position does not say to which of the two it belongs.
       for (const since of [shared, lost]) {
         const again = await join_(first, since)
-        expect(outcome(again)).toBe('other-epoch')
+        expect(again.outcome).toBe('other-epoch')
         expect(again.changes).toEqual([])
       }
-      expect(outcome(await join_(first, positionOf(channel)))).toBe(true)
+      expect((await join_(first, channel.position)).outcome).toBe(true)
       expect(await anchorsOf(next)).toHaveLength(1)
     },
   )
@@ -198,7 +189,7 @@ describe('a standby is promoted', () => {
     await followed(old, next)
     await failOver()
     await next.query('select pg_promote()')
-    await Promise.all(channels.map((channel) => channel.until(() => gapsOf(channel).length > 0, 'the gap', 20_000)))
+    await Promise.all(channels.map((channel) => channel.until(() => channel.gaps.length > 0, 'the gap', 20_000)))
     await Promise.all(
       channels.map((channel) =>
         channel.until(() => channel.systems.filter(({ message }) => message === 'Subscribed to PostgreSQL').length >= 2),
@@ -208,13 +199,13 @@ describe('a standby is promoted', () => {
     expect(await anchorsOf(next)).toHaveLength(1)
     await next.query(`insert into notes values (2)`)
     await Promise.all(channels.map((channel) => channel.received(2)))
-    const before = positionOf(channels[0]!)
+    const before = channels[0]!.position
     await next.query(`insert into notes values (3)`)
     const again = await join_(node(), before)
     await again.received(1)
-    expect(outcome(again)).toBe(true)
-    expect(idsOf(again)).toEqual([3])
-    expect(channels.map(gapsOf).flat()).toHaveLength(2)
+    expect(again.outcome).toBe(true)
+    expect(again.ids).toEqual([3])
+    expect(channels.flatMap(({ gaps }) => gaps)).toHaveLength(2)
   })
 
   test('messages from SQL go on where the new timeline is behind the old one, once each', { timeout: 60_000 }, async () => {
@@ -225,12 +216,20 @@ describe('a standby is promoted', () => {
     // It has begun where the standby will not be for long.
     const first = node()
     await join_(first)
-    await send(old, 'old')
+    await storeMessage(old, 'old')
     await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old'])
+    const before = await positionAt(old)
+    expect(before!.log).toBe(first.feed.source.log)
+    expect(await positionAt(next)).toBeNull()
     await failOver()
     await next.query('select pg_promote()')
     await expect.poll(() => first.feed.source.status.kind, { timeout: 20_000 }).toBe('streaming')
-    await send(next, 'new')
+    // A channel that joined on the old timeline is further than this, and gets what comes all the same: it is another log (rule R5).
+    const after = await positionAt(next)
+    expect(after!.lsn).toBeLessThan(before!.lsn)
+    expect(after!.log).not.toBe(before!.log)
+    expect(first.feed.source.log).toBe(after!.log)
+    await storeMessage(next, 'new')
     await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old', 'new'])
   })
 
@@ -244,11 +243,11 @@ describe('a standby is promoted', () => {
     following.cut()
     await old.query(`insert into notes values (2, 'old timeline')`)
     await channel.received(2)
-    // Nobody has stopped it, and only what reads its log is cut off.
+    // It still runs, and only what reads its log is cut off.
     address.redirect({ port: standby.port })
     await next.query('select pg_promote()')
     await old.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'tidewire feed%'`)
-    await channel.until(() => gapsOf(channel).length > 0, 'the gap', 20_000)
+    await channel.until(() => channel.gaps.length > 0, 'the gap', 20_000)
     await next.query(`insert into notes values (2, 'new timeline')`)
     await channel.received(3)
     expect(channel.changes[2]!.data.record).toEqual({ id: 2, body: 'new timeline' })
@@ -276,7 +275,7 @@ describe('a standby is promoted', () => {
       entries: [NOTES],
       identity: asRole('anon'),
       positions: true,
-      since: positionOf(channel),
+      since: channel.position,
     })
     const isWaiting = async (): Promise<boolean> =>
       (
@@ -290,7 +289,7 @@ describe('a standby is promoted', () => {
     first.feed.source.resume()
     await next.query('select pg_promote()')
     await resuming.until(() => resuming.ready, 'an answer', 30_000)
-    expect(outcome(resuming)).toBe('other-epoch')
+    expect(resuming.outcome).toBe('other-epoch')
   })
 })
 
@@ -299,10 +298,10 @@ test('the timeline alone is another epoch, and what both have does not come agai
   const first = node()
   const channel = await join_(first)
   await sql.query(`insert into notes values (1), (2)`)
-  await send(sql, 'old')
+  await storeMessage(sql, 'old')
   await channel.received(2)
   await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old'])
-  const before = positionOf(channel)
+  const before = channel.position
   const { epoch } = first.feed.source
   const [anchor] = await anchorsOf(sql)
   await sql.end()
@@ -312,16 +311,16 @@ test('the timeline alone is another epoch, and what both have does not come agai
   primary = await startEmbeddedPostgres({ installation, dataDir: join(base, 'primary'), port: primary.port, settings: SETTINGS })
   const again = await session(primary)
   await again.query('select pg_promote()')
-  await channel.until(() => gapsOf(channel).length > 0, 'the gap', 20_000)
-  expect(gapsOf(channel)).toEqual(['slot-replaced'])
+  await channel.until(() => channel.gaps.length > 0, 'the gap', 20_000)
+  expect(channel.gaps).toEqual(['slot-replaced'])
   expect((await anchorsOf(again)).map(({ name }) => name)).toEqual([anchor!.name])
   expect(first.feed.source.epoch).not.toBe(epoch)
-  expect(outcome(await join_(first, before))).toBe('other-epoch')
+  expect((await join_(first, before)).outcome).toBe('other-epoch')
   await again.query(`insert into notes values (3)`)
-  await send(again, 'new')
+  await storeMessage(again, 'new')
   await channel.received(3)
   await expect.poll(() => first.messages, { timeout: 10_000 }).toEqual(['old', 'new'])
-  expect(idsOf(channel)).toEqual([1, 2, 3])
+  expect(channel.ids).toEqual([1, 2, 3])
 })
 
 describe('a standby that is not promoted', () => {
@@ -345,7 +344,7 @@ describe('a standby that is not promoted', () => {
       const channel = await join_(first)
       await next.query(`insert into notes values (1)`)
       await channel.received(1)
-      expect(gapsOf(channel)).toEqual([])
+      expect(channel.gaps).toEqual([])
     },
   )
 })

@@ -6,7 +6,7 @@ import { collectFeed, type FeedCollector } from '../../../test/feed-collector.ts
 import { usePostgres } from '../../../test/postgres.ts'
 import { dropSlot, listSlots, type Slot } from '../../index.ts'
 
-/** What is drawn for the next names of slots; then chance again. */
+/** What is drawn for the next names of slots; then random bytes again. */
 const drawn = vi.hoisted((): Buffer[] => [])
 vi.mock('node:crypto', async (original) => {
   const crypto = await original<Pick<typeof nodeCrypto, 'randomBytes'>>()

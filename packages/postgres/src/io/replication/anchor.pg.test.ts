@@ -3,7 +3,6 @@ import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { collectFeed, type FeedCollector } from '../../../test/feed-collector.ts'
 import { usePostgres } from '../../../test/postgres.ts'
-import { startProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { dropSlot, listSlots, type Slot } from '../../index.ts'
 import { takeAnchor } from './anchor.ts'
 import { ReplicationConnection } from './replication-connection.ts'
@@ -14,12 +13,10 @@ const postgres = usePostgres({ max_replication_slots: '5' })
 let url: string
 let db: pg.Client
 let feeds: FeedCollector[]
-let proxies: TcpProxy[]
 let readers: ReplicationConnection[]
 
 beforeEach(async () => {
   feeds = []
-  proxies = []
   readers = []
   url = await postgres.createDatabase()
   db = new pg.Client({ connectionString: url })
@@ -31,7 +28,6 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const feed of feeds) await feed.close()
   for (const reader of readers) await reader.close()
-  for (const proxy of proxies) await proxy.close()
   for (const { name } of await listSlots(db, 'tidewire')) await dropSlot(db, name)
   await db.end()
 })
@@ -48,12 +44,6 @@ async function open(options: Options = {}, to = url): Promise<FeedCollector> {
   const feed = start(options, to)
   await feed.streaming()
   return feed
-}
-
-async function proxied(): Promise<{ proxy: TcpProxy; through: string }> {
-  const proxy = await startProxy(postgres.server.port)
-  proxies.push(proxy)
-  return { proxy, through: url.replace(`:${postgres.server.port}/`, `:${proxy.port}/`) }
 }
 
 async function byRole(role: Slot['role']): Promise<Slot[]> {
@@ -155,11 +145,11 @@ describe('several nodes', () => {
   })
 
   test('leave nothing behind but the anchor', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     const cut = await open({}, through)
     const closed = await open()
     await closed.close()
-    proxy.cut()
+    proxy.drop()
     await cut.close()
     await expect.poll(async () => (await listSlots(db, 'tidewire')).map(({ role }) => role)).toEqual(['anchor'])
   })
@@ -183,13 +173,13 @@ describe('several nodes', () => {
 
 describe('a node that is cut off', () => {
   test('goes on where it was while others advance the anchor', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     const cut = await open({ confirm: false }, through)
     const other = await open({ confirm: false, advanceIntervalMs: 50 })
     for (let round = 0; round < 6; round++) {
       await db.query(`insert into notes select generate_series($1::int, $1 + 99)`, [round * 100 + 1])
       if (round % 2 === 0) await cut.until(() => cut.changes.length > round * 100)
-      proxy.cut()
+      proxy.drop()
     }
     await Promise.all([cut, other].map((feed) => feed.until(() => feed.changes.length >= 600)))
     expect(ids(cut)).toEqual(upTo(600))
@@ -197,18 +187,17 @@ describe('a node that is cut off', () => {
   })
 
   test('reports a gap when the anchor was advanced past it by hand', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     const cut = await open({ confirm: false }, through)
     const other = await open({ confirm: false })
     await db.query(`insert into notes values (1)`)
     await Promise.all([cut, other].map((feed) => feed.until(() => feed.changes.length === 1)))
-    proxy.refuse(true)
     proxy.cut()
     await cut.until(() => cut.source.status.kind === 'waiting')
     await db.query(`insert into notes values (2)`)
     await db.query(`create table filler as select generate_series(1, 1000)`)
     await db.query(`select pg_replication_slot_advance($1, pg_current_wal_lsn())`, [(await theAnchor()).name])
-    proxy.refuse(false)
+    proxy.heal()
     await cut.until(() => cut.epochs.length === 2)
     const { epoch } = other.source
     expect(cut.epochs[1]).toEqual({ epoch, previous: epoch, reason: 'fell-behind', isOtherLog: false })
@@ -219,12 +208,12 @@ describe('a node that is cut off', () => {
   })
 
   test('skips what it has handed on when the anchor is further back than it was', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     // Nothing is confirmed, so the anchor stays where it was made.
     const feed = await open({ confirm: false }, through)
     await db.query(`insert into notes select generate_series(1, 50)`)
     await feed.until(() => feed.changes.length === 50)
-    proxy.cut()
+    proxy.drop()
     await db.query(`insert into notes values (51)`)
     await feed.until(() => ids(feed).includes(51))
     expect(ids(feed)).toEqual(upTo(51))

@@ -4,7 +4,6 @@ import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { collectFeed, describeChange, type FeedCollector } from '../../../test/feed-collector.ts'
 import { usePostgres } from '../../../test/postgres.ts'
-import { startProxy, type TcpProxy } from '../../../test/tcp-proxy.ts'
 import { dropSlot, listSlots, openChangeSource, recordWriter } from '../../index.ts'
 
 setFlagsFromString('--expose-gc')
@@ -15,11 +14,9 @@ const postgres = usePostgres()
 let url: string
 let db: pg.Client
 let feeds: FeedCollector[]
-let proxies: TcpProxy[]
 
 beforeEach(async () => {
   feeds = []
-  proxies = []
   url = await postgres.createDatabase()
   db = await connect()
   await db.query('create table notes (id int primary key, body text); create publication feed for table notes')
@@ -27,7 +24,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const feed of feeds) await feed.close()
-  for (const proxy of proxies) await proxy.close()
   for (const slot of await listSlots(db, 'tidewire')) await dropSlot(db, slot.name)
   await db.end()
 })
@@ -44,12 +40,6 @@ async function open(options: Parameters<typeof collectFeed>[1] = {}, to = url): 
   feeds.push(feed)
   await feed.streaming()
   return feed
-}
-
-async function proxied(): Promise<{ proxy: TcpProxy; through: string }> {
-  const proxy = await startProxy(postgres.server.port)
-  proxies.push(proxy)
-  return { proxy, through: url.replace(`:${postgres.server.port}/`, `:${proxy.port}/`) }
 }
 
 function ids(feed: FeedCollector): number[] {
@@ -244,12 +234,12 @@ describe('whatever happens to the connection', () => {
   })
 
   test('a network that breaks: again and again while rows come', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     const feed = await open({}, through)
     for (let round = 0; round < 8; round++) {
       await db.query(`insert into notes select generate_series($1::int, $1 + 499)`, [round * 500 + 1])
       if (round % 2 === 0) await feed.until(() => feed.changes.length > round * 500)
-      proxy.cut()
+      proxy.drop()
     }
     await feed.until(() => feed.changes.length >= 4_000)
     expect(ids(feed)).toEqual(upTo(4_000))
@@ -258,11 +248,11 @@ describe('whatever happens to the connection', () => {
   })
 
   test('a network that goes silent is noticed, and what it left on the server does not hold the slot', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     const feed = await open({ statusIntervalMs: 100 }, through)
     await db.query(`insert into notes values (1)`)
     await feed.until(() => feed.changes.length === 1)
-    proxy.silence()
+    proxy.freeze()
     await db.query(`insert into notes values (2)`)
     await feed.until(() => feed.changes.length === 2, 5_000)
     expect(feed.statuses).toContainEqual({ kind: 'waiting', fault: expect.objectContaining({ kind: 'silent' }) })
@@ -396,12 +386,12 @@ describe('the slot', () => {
   })
 
   test('is gone at once when there is no anchor, and a reconnect is a new epoch', async () => {
-    const { proxy, through } = await proxied()
+    const { proxy, through } = await postgres.proxied(url)
     const feed = await open({ temporarySlot: true }, through)
     expect(await slots()).toMatchObject([{ role: 'temporary' }])
     await db.query(`insert into notes values (1)`)
     await feed.until(() => feed.changes.length === 1)
-    proxy.cut()
+    proxy.drop()
     await feed.until(() => feed.epochs.length === 2)
     await feed.streaming()
     await db.query(`insert into notes values (2)`)

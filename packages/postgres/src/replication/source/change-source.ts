@@ -131,7 +131,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   failed(fault: ReplicationFault): void {
     // What was assembled counts as handed over and will not come again.
     this.#flush()
-    this.#machine.dispatch({ type: 'failed', fault, chance: this.#runtime.random() })
+    this.#machine.dispatch({ type: 'failed', fault, jitter: this.#runtime.random() })
   }
 
   get #isPaused(): boolean {

@@ -65,8 +65,8 @@ export type ReplicationEvent =
       readonly confirmedLsn: Lsn
       readonly reason: EpochReason
     }
-  /** The connection was lost or could not be made. `chance` is a random number from 0 to 1. */
-  | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly chance: number }
+  /** The connection was lost or could not be made. `jitter` is a random number from 0 to 1. */
+  | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly jitter: number }
   | { readonly type: 'heard' }
   | { readonly type: 'begun' }
   | { readonly type: 'committed'; readonly endLsn: Lsn; readonly empty: boolean }
@@ -74,7 +74,7 @@ export type ReplicationEvent =
   | { readonly type: 'confirmed'; readonly epoch: string; readonly lsn: Lsn }
   | { readonly type: 'paused' }
   | { readonly type: 'resumed' }
-  | { readonly type: 'timer'; readonly timer: ReplicationTimer; readonly chance: number }
+  | { readonly type: 'timer'; readonly timer: ReplicationTimer; readonly jitter: number }
   | { readonly type: 'close' }
 
 export type ReplicationEffect =

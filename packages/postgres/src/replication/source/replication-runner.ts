@@ -69,7 +69,7 @@ export class ReplicationRunner {
     if (effect.type === 'clear-timer') return
     const fire = (): void => {
       this.#timers.delete(timer)
-      this.dispatch({ type: 'timer', timer, chance: this.#runtime.random() })
+      this.dispatch({ type: 'timer', timer, jitter: this.#runtime.random() })
     }
     this.#timers.set(timer, this.#runtime.setTimer(fire, effect.afterMs))
   }

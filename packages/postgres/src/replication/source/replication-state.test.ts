@@ -28,7 +28,7 @@ type EventName = Exclude<ReplicationEvent['type'], 'timer'> | `timer ${Replicati
 
 const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
   attached: { type: 'attached', epoch: 'e1', log: 'l1', logBegin: 0n, confirmedLsn: 50n, reason: 'found' },
-  failed: { type: 'failed', fault, chance: 0.5 },
+  failed: { type: 'failed', fault, jitter: 0.5 },
   heard: { type: 'heard' },
   begun: { type: 'begun' },
   committed: { type: 'committed', endLsn: 120n, empty: false },
@@ -36,11 +36,11 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
   confirmed: { type: 'confirmed', epoch: 'e1', lsn: 80n },
   paused: { type: 'paused' },
   resumed: { type: 'resumed' },
-  'timer status': { type: 'timer', timer: 'status', chance: 0.5 },
-  'timer report': { type: 'timer', timer: 'report', chance: 0.5 },
-  'timer check': { type: 'timer', timer: 'check', chance: 0.5 },
-  'timer advance': { type: 'timer', timer: 'advance', chance: 0.5 },
-  'timer retry': { type: 'timer', timer: 'retry', chance: 0.5 },
+  'timer status': { type: 'timer', timer: 'status', jitter: 0.5 },
+  'timer report': { type: 'timer', timer: 'report', jitter: 0.5 },
+  'timer check': { type: 'timer', timer: 'check', jitter: 0.5 },
+  'timer advance': { type: 'timer', timer: 'advance', jitter: 0.5 },
+  'timer retry': { type: 'timer', timer: 'retry', jitter: 0.5 },
   close: { type: 'close' },
 }
 
@@ -194,6 +194,9 @@ describe('what is reported to Postgres as done', () => {
 })
 
 describe('a new connection', () => {
+  const attached = (changed: Partial<Extract<ReplicationEvent, { type: 'attached' }>>): ReturnType<typeof after> =>
+    after(STATES.connecting, { type: 'attached', epoch: 'e1', log: 'l1', logBegin: 0n, confirmedLsn: 0n, reason: 'found', ...changed })
+
   test('of the same epoch goes on where the last one was', () => {
     const { state, effects } = after(STATES.connecting, EVENTS.attached)
     expect(state.progress).toEqual(progress)
@@ -201,14 +204,7 @@ describe('a new connection', () => {
   })
 
   test('whose slot begins behind what was received reports the gap first', () => {
-    const { state, effects } = after(STATES.connecting, {
-      type: 'attached',
-      epoch: 'e1',
-      log: 'l1',
-      logBegin: 0n,
-      confirmedLsn: 101n,
-      reason: 'found',
-    })
+    const { state, effects } = attached({ confirmedLsn: 101n })
     expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 101n, handedOver: 101n, flushed: 101n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind', isOtherLog: false },
@@ -218,28 +214,14 @@ describe('a new connection', () => {
 
   test('whose slot begins where it ended, or before that after a crash, goes on without one', () => {
     for (const confirmedLsn of [100n, 60n, 10n]) {
-      const { state, effects } = after(STATES.connecting, {
-        type: 'attached',
-        epoch: 'e1',
-        log: 'l1',
-        logBegin: 0n,
-        confirmedLsn,
-        reason: 'found',
-      })
+      const { state, effects } = attached({ confirmedLsn })
       expect(effects[0]).toEqual({ type: 'start', from: 100n })
       expect(state.progress.flushed).toBe(confirmedLsn > 50n ? confirmedLsn : 50n)
     }
   })
 
   test('of another epoch starts where its slot does, and says so first', () => {
-    const { state, effects } = after(STATES.connecting, {
-      type: 'attached',
-      epoch: 'e2',
-      log: 'l1',
-      logBegin: 0n,
-      confirmedLsn: 107n,
-      reason: 'lost',
-    })
+    const { state, effects } = attached({ epoch: 'e2', confirmedLsn: 107n, reason: 'lost' })
     expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 107n, handedOver: 107n, flushed: 107n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: false },
@@ -248,27 +230,13 @@ describe('a new connection', () => {
   })
 
   test('of another epoch goes on from what was received where its slot begins before that: nothing comes again', () => {
-    const { state, effects } = after(STATES.connecting, {
-      type: 'attached',
-      epoch: 'e2',
-      log: 'l1',
-      logBegin: 0n,
-      confirmedLsn: 70n,
-      reason: 'found',
-    })
+    const { state, effects } = attached({ epoch: 'e2', confirmedLsn: 70n })
     expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 100n, handedOver: 100n, flushed: 100n })
     expect(effects[1]).toEqual({ type: 'start', from: 100n })
   })
 
   test('of another log starts where its slot does, wherever the old log was', () => {
-    const { state, effects } = after(STATES.connecting, {
-      type: 'attached',
-      epoch: 'e2',
-      log: 'l2',
-      logBegin: 5n,
-      confirmedLsn: 7n,
-      reason: 'created',
-    })
+    const { state, effects } = attached({ epoch: 'e2', log: 'l2', logBegin: 5n, confirmedLsn: 7n, reason: 'created' })
     expect(state.progress).toEqual({ epoch: 'e2', log: 'l2', received: 7n, handedOver: 7n, flushed: 7n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'created', isOtherLog: true },
@@ -277,19 +245,12 @@ describe('a new connection', () => {
   })
 
   test('of another log does not bring again what both logs have', () => {
-    const { effects } = after(STATES.connecting, {
-      type: 'attached',
-      epoch: 'e2',
-      log: 'l2',
-      logBegin: 60n,
-      confirmedLsn: 7n,
-      reason: 'found',
-    })
+    const { effects } = attached({ epoch: 'e2', log: 'l2', logBegin: 60n, confirmedLsn: 7n })
     expect(effects[1]).toEqual({ type: 'start', from: 60n })
   })
 
   test('after a changed publication asks for a new slot', () => {
-    const changed: ReplicationEvent = { type: 'failed', fault: { kind: 'publication-changed', message: '' }, chance: 0 }
+    const changed: ReplicationEvent = { type: 'failed', fault: { kind: 'publication-changed', message: '' }, jitter: 0 }
     expect(after(streaming, changed, EVENTS['timer retry']).effects).toEqual([{ type: 'attach', replaceSlot: true }])
     expect(after(streaming, EVENTS.failed, EVENTS['timer retry']).effects).toEqual([{ type: 'attach', replaceSlot: false }])
   })
@@ -336,7 +297,7 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
     fc.constantFrom(...Object.values(EVENTS).filter(({ type }) => type !== 'timer' && type !== 'close')),
     fc
       .constantFrom<ReplicationTimer>('status', 'report', 'check', 'advance', 'retry')
-      .map((timer) => ({ type: 'timer' as const, timer, chance: 0 })),
+      .map((timer) => ({ type: 'timer' as const, timer, jitter: 0 })),
     fc.record({
       type: fc.constant('attached' as const),
       epoch: fc.constantFrom('e1', 'e2'),

@@ -44,9 +44,9 @@ export function transition(state: ReplicationState, event: ReplicationEvent, tim
     case 'attached':
       return state.kind === 'connecting' ? start(state, event, times) : stay(state)
     case 'failed':
-      return state.kind === 'waiting' ? stay(state) : wait(state, event.fault, event.chance)
+      return state.kind === 'waiting' ? stay(state) : wait(state, event.fault, event.jitter)
     case 'timer':
-      return onTimer(state, event.timer, event.chance, times)
+      return onTimer(state, event.timer, event.jitter, times)
     case 'paused':
     case 'resumed':
       return stay({ ...state, paused: event.type === 'paused' })
@@ -143,7 +143,7 @@ function start(
   }
 }
 
-function onTimer(state: OpenState, timer: ReplicationTimer, chance: number, times: ReplicationTimes): ReplicationStep {
+function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, times: ReplicationTimes): ReplicationStep {
   if (timer === 'retry') {
     if (state.kind !== 'waiting') return stay(state)
     const { progress, attempt, paused, fault } = state
@@ -159,18 +159,18 @@ function onTimer(state: OpenState, timer: ReplicationTimer, chance: number, time
     return { state, effects: [{ type: 'advance' }, { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs }] }
   if (timer === 'report') return { state: { ...state, reporting: false }, effects: [statusOf(state.progress, false)] }
   if (state.unheard >= MAX_UNHEARD && !state.paused)
-    return wait(state, { kind: 'silent', message: 'the server has not answered for some time' }, chance)
+    return wait(state, { kind: 'silent', message: 'the server has not answered for some time' }, jitter)
   return {
     state: { ...state, unheard: state.paused ? 0 : state.unheard + 1 },
     effects: [statusOf(state.progress, true), { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs }],
   }
 }
 
-function wait(state: Connecting | Streaming, fault: ReplicationFault, chance: number): ReplicationStep {
+function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: number): ReplicationStep {
   const attempt = state.attempt + 1
   return {
     state: { kind: 'waiting', progress: state.progress, attempt, paused: state.paused, fault },
-    effects: [...leave(state), { type: 'set-timer', timer: 'retry', afterMs: retryDelayMs(fault, attempt, chance) }],
+    effects: [...leave(state), { type: 'set-timer', timer: 'retry', afterMs: retryDelayMs(fault, attempt, jitter) }],
   }
 }
 

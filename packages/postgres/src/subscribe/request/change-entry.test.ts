@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { arrayLiteral, notPublishedText, parseChangeEntry, refusedText } from './change-entry.ts'
+import { arrayLiteral, notPublishedText, parseChangeEntries, parseChangeEntry, refusedText } from './change-entry.ts'
 
 const refusal = (json: unknown): string => {
   const parsed = parseChangeEntry(1, json)
@@ -74,4 +74,18 @@ test('a list that cannot be read is refused in the time of its length, whatever 
   expect(parseChangeEntry(1, { schema: 'public', table: 't', filter })).toMatchObject({ ok: false })
   // Once the square of the length: half a second and more.
   expect(performance.now() - at).toBeLessThan(200)
+})
+
+test('the first entry that makes no sense refuses all, and none after it is read', () => {
+  const read: number[] = []
+  const entry = (id: number, filter: string): { readonly id: number; readonly entry: object } => ({
+    id,
+    get entry() {
+      read.push(id)
+      return { ...NOTES, filter }
+    },
+  })
+  const { refusal } = parseChangeEntries([entry(1, 'n=eq.1'), entry(2, 'n'), entry(3, 'n=foo.1')])
+  expect(refusal?.message).toBe('Error parsing `filter` params: ["n"]')
+  expect(new Set(read)).toEqual(new Set([1, 2]))
 })

@@ -36,16 +36,19 @@ export interface EntryRefusal extends Notice {
 
 export type ParsedEntry = { readonly ok: true; readonly entry: ChangeEntry } | EntryRefusal
 
-/** Reads a request's entries; the first that makes no sense refuses them all, as do none. */
+/** Reads a request's entries; the first that makes no sense refuses them all, as do none, and none after it is read. */
 export function parseChangeEntries(requested: readonly { readonly id: number; readonly entry: unknown }[]): {
   readonly entries: readonly ChangeEntry[]
   readonly refusal: EntryRefusal | null
 } {
-  const parsed = requested.filter(({ entry }) => entry !== null).map(({ id, entry }) => parseChangeEntry(id, entry))
-  return {
-    entries: parsed.flatMap((each) => (each.ok ? [each.entry] : [])),
-    refusal: parsed.length === 0 ? NO_ENTRY : (parsed.find((each) => !each.ok) ?? null),
+  const entries: ChangeEntry[] = []
+  for (const { id, entry } of requested) {
+    if (entry === null) continue
+    const parsed = parseChangeEntry(id, entry)
+    if (!parsed.ok) return { entries, refusal: parsed }
+    entries.push(parsed.entry)
   }
+  return { entries, refusal: entries.length === 0 ? NO_ENTRY : null }
 }
 
 /** Reads an entry as it came from a client. */

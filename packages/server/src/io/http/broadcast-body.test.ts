@@ -1,3 +1,4 @@
+import { allSteps } from '@tidewire/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -18,7 +19,7 @@ function text(bytes: Uint8Array): string {
 }
 
 function entries(body: string): Extract<BatchEntries, { kind: 'entries' }> {
-  const found = batchEntries(JSON_TYPE, Buffer.from(body))
+  const found = allSteps(batchEntries(JSON_TYPE, Buffer.from(body)))
   if (found.kind !== 'entries') throw new Error(`no entries: ${JSON.stringify(found)}`)
   return found
 }
@@ -64,15 +65,18 @@ describe('a batch', () => {
     ['{"messages":', { kind: 'not-json' }],
     ['\ufeff{}', { kind: 'not-json' }],
   ])('%j', (body, expected) => {
-    expect(batchEntries(JSON_TYPE, Buffer.from(body))).toEqual(expected)
+    expect(allSteps(batchEntries(JSON_TYPE, Buffer.from(body)))).toEqual(expected)
   })
 
   test('bytes that are not UTF-8 are no JSON', () => {
-    expect(batchEntries(JSON_TYPE, Buffer.from([0x22, 0xff, 0x22]))).toEqual({ kind: 'not-json' })
+    expect(allSteps(batchEntries(JSON_TYPE, Buffer.from([0x22, 0xff, 0x22])))).toEqual({ kind: 'not-json' })
   })
 
   test('another type holds no entries', () => {
-    expect(batchEntries('text/plain', Buffer.from('{"messages":[{}]}'))).toEqual({ kind: 'invalid', messages: ["can't be blank"] })
+    expect(allSteps(batchEntries('text/plain', Buffer.from('{"messages":[{}]}')))).toEqual({
+      kind: 'invalid',
+      messages: ["can't be blank"],
+    })
   })
 
   const blank = ["can't be blank"]
@@ -161,17 +165,20 @@ describe('a single broadcast', () => {
     ['null', '{"_json":null}'],
     ['', '{}'],
   ])('JSON %j → %s', (body, payload) => {
-    const result = singlePayload(JSON_TYPE, Buffer.from(body))
+    const result = allSteps(singlePayload(JSON_TYPE, Buffer.from(body)))
     expect(result?.encoding).toBe('json')
     expect(text(result!.bytes)).toBe(payload)
   })
 
   test('no JSON', () => {
-    expect(singlePayload(JSON_TYPE, Buffer.from('{'))).toBeNull()
+    expect(allSteps(singlePayload(JSON_TYPE, Buffer.from('{')))).toBeNull()
   })
 
   test('bytes as they are', () => {
-    expect(singlePayload('application/octet-stream', Buffer.from([0, 255]))).toEqual({ encoding: 'binary', bytes: Buffer.from([0, 255]) })
+    expect(allSteps(singlePayload('application/octet-stream', Buffer.from([0, 255])))).toEqual({
+      encoding: 'binary',
+      bytes: Buffer.from([0, 255]),
+    })
   })
 
   test.each([
@@ -195,22 +202,25 @@ describe('what costs more than its bytes (rules L9, L10)', () => {
 
   test('keys and elements of a batch: one below, at it, one above', () => {
     const kinds = [MAX_BATCH_VALUES - 1, MAX_BATCH_VALUES, MAX_BATCH_VALUES + 1].map(
-      (values) => batchEntries('application/json', batch(values)).kind,
+      (values) => allSteps(batchEntries('application/json', batch(values))).kind,
     )
     expect(kinds).toEqual(['entries', 'entries', 'invalid'])
   })
 
   test('depth, of a batch and of one message', () => {
     const nested = (depth: number): string => '{"a":'.repeat(depth) + '0' + '}'.repeat(depth)
-    const kind = (depth: number): string => batchEntries('application/json', Buffer.from(`{"messages":[${nested(depth - 2)}]}`)).kind
+    const kind = (depth: number): string =>
+      allSteps(batchEntries('application/json', Buffer.from(`{"messages":[${nested(depth - 2)}]}`))).kind
     expect([511, 512, 513].map(kind)).toEqual(['entries', 'entries', 'invalid'])
-    const isTaken = (depth: number): boolean => singlePayload('application/json', Buffer.from(nested(depth))) !== null
+    const isTaken = (depth: number): boolean => allSteps(singlePayload('application/json', Buffer.from(nested(depth)))) !== null
     expect([511, 512, 513].map(isTaken)).toEqual([true, true, false])
   })
 
   test('one message of any number of elements is forwarded as it came', () => {
     const list = JSON.stringify(Array.from({ length: 200_000 }, () => 1))
-    expect(Buffer.from(singlePayload('application/json', Buffer.from(` {"list":${list}}`))!.bytes).toString()).toBe(` {"list":${list}}`)
-    expect(Buffer.from(singlePayload('application/json', Buffer.from(list))!.bytes).toString()).toBe(`{"_json":${list}}`)
+    expect(Buffer.from(allSteps(singlePayload('application/json', Buffer.from(` {"list":${list}}`)))!.bytes).toString()).toBe(
+      ` {"list":${list}}`,
+    )
+    expect(Buffer.from(allSteps(singlePayload('application/json', Buffer.from(list)))!.bytes).toString()).toBe(`{"_json":${list}}`)
   })
 })

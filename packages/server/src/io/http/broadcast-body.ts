@@ -2,13 +2,15 @@ import { isUtf8 } from 'node:buffer'
 import {
   allElementBytes,
   forwardFault,
+  isPlain,
   jsonValue,
   MAX_NESTING,
   memberBytes,
   membersBytes,
-  scanJson,
+  scanSteps,
   textBytes,
   utf8Text,
+  type Steps,
 } from '@tidewire/protocol'
 import type { PublishRequest } from '../../ports.ts'
 
@@ -44,14 +46,16 @@ export function mediaType(contentType: string | undefined): string {
 }
 
 /** The entries of `{ messages: […] }`. As in the reference, a body of another type than JSON holds none. */
-export function batchEntries(type: string, body: Uint8Array): BatchEntries {
+export function* batchEntries(type: string, body: Uint8Array): Steps<BatchEntries> {
   if (type !== 'application/json' || body.length === 0) return { kind: 'invalid', messages: [BLANK] }
-  const scan = scanJson(body, { maxDepth: MAX_NESTING, maxValues: MAX_BATCH_VALUES })
+  const scan = yield* scanSteps(body, { maxDepth: MAX_NESTING, maxValues: MAX_BATCH_VALUES, plain: isPlain(body) })
+  yield
   if (!scan.ok && scan.code !== 'malformed-json') return { kind: 'invalid', messages: [TOO_MANY_VALUES] }
   if (!scan.ok || !isUtf8(body)) return { kind: 'not-json' }
   const messages = firstByte(body) === OPEN_OBJECT ? memberBytes(body, 'messages') : undefined
   if (messages === undefined || messages[0] === LOWER_N) return { kind: 'invalid', messages: [BLANK] }
   if (messages[0] !== OPEN_ARRAY) return { kind: 'invalid', messages: [INVALID] }
+  yield
   const entries = allElementBytes(messages)
   if (entries.length === 0) return { kind: 'invalid', messages: [BLANK] }
   return entries.every(isObject) ? { kind: 'entries', entries } : { kind: 'invalid', messages: [INVALID] }
@@ -196,10 +200,13 @@ function lengthFault(name: string): string | null {
 }
 
 /** The payload of a single broadcast; `null` when it is no JSON. A value that is no object is wrapped in one, as `_json`. */
-export function singlePayload(type: 'application/json' | 'application/octet-stream', body: Uint8Array): PublishRequest['payload'] | null {
+export function* singlePayload(
+  type: 'application/json' | 'application/octet-stream',
+  body: Uint8Array,
+): Steps<PublishRequest['payload'] | null> {
   if (type === 'application/octet-stream') return { encoding: 'binary', bytes: body }
   if (body.length === 0) return { encoding: 'json', bytes: textBytes('{}') }
-  if (forwardFault(body) !== null) return null
+  if ((yield* forwardFault(body)) !== null) return null
   return { encoding: 'json', bytes: firstByte(body) === OPEN_OBJECT ? body : Buffer.concat([textBytes('{"_json":'), body, textBytes('}')]) }
 }
 

@@ -103,7 +103,7 @@ export class BroadcastEndpoint {
 
   async #batch(identity: Identity, type: string, body: Buffer): Promise<HttpAnswer> {
     const share = new LoopShare(this.#deps.runtime)
-    const found = batchEntries(type, body)
+    const found = await share.finish(batchEntries(type, body))
     if (found.kind === 'not-json') return this.#notJson()
     if (found.kind === 'invalid') return this.#invalid({ messages: found.messages })
     const excess = this.#excess(found.entries.length)
@@ -128,7 +128,8 @@ export class BroadcastEndpoint {
     type: string,
     body: Buffer,
   ): Promise<HttpAnswer> {
-    const payload = singlePayload(type === 'application/json' ? type : 'application/octet-stream', body)
+    const share = new LoopShare(this.#deps.runtime)
+    const payload = await share.finish(singlePayload(type === 'application/json' ? type : 'application/octet-stream', body))
     if (payload === null) return this.#notJson()
     const faults = { ...singleFaults(wireTopic(subTopic), subTopic, event), ...unsupportedOptions(Object.fromEntries(query)) }
     if (Object.keys(faults).length > 0) return this.#invalid(faults)

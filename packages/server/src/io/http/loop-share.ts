@@ -1,3 +1,4 @@
+import type { Steps } from '@tidewire/protocol'
 import type { Runtime } from '../../ports.ts'
 
 /** A piece of work gives the event loop back after so much of it. */
@@ -15,6 +16,15 @@ export class LoopShare {
 
   get isUsedUp(): boolean {
     return this.#runtime.uptime() >= this.#until
+  }
+
+  /** Takes all steps, in later turns where the share is used up. */
+  async finish<T>(steps: Steps<T>): Promise<T> {
+    for (;;) {
+      const step = steps.next()
+      if (step.done) return step.value
+      if (this.isUsedUp) await this.nextTurn()
+    }
   }
 
   /** Goes on in a later turn. */

@@ -91,7 +91,7 @@ describe('logObserver', () => {
     ])
   })
 
-  test('comings and goings only for debugging, messages never', () => {
+  test('connects, joins and their ends only for debugging, messages never', () => {
     const quiet = open()
     const loud = open({ level: 'debug' })
     for (const { log } of [quiet, loud]) {

@@ -1,8 +1,8 @@
 /** From this size on the cost of a write grows with its bytes: about 0.25 ms a megabyte. */
 const LARGE_BYTES = 64 * 1024
 
-/** Bytes of large writes a turn of the event loop. */
-const TURN_BYTES = 8 * 1024 * 1024
+/** Bytes of large writes a turn of the event loop; the write that reaches them is the last. */
+const TURN_BYTES = 2 * 1024 * 1024
 
 /** Bytes that may be held for later turns; a frame that many receivers share counts once. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024

@@ -45,6 +45,14 @@ export class SocketTransport implements Transport {
     return this.#taken
   }
 
+  pause(): void {
+    this.#webSocket.pause()
+  }
+
+  resume(): void {
+    this.#webSocket.resume()
+  }
+
   close(code: number, reason: string): void {
     this.#webSocket.close(code, reason)
   }

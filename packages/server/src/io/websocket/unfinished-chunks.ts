@@ -17,7 +17,7 @@ export class UnfinishedChunks {
     if (this.#chunks.length > 0) this.#chunks = []
   }
 
-  /** Frees the memory. Nobody may read the chunks any more: they are empty afterwards. */
+  /** Frees the memory. The chunks must not be read any more: they are empty afterwards. */
   free(): void {
     const whole = this.#chunks.filter(({ buffer, byteLength }) => buffer.byteLength === byteLength)
     this.#chunks = []

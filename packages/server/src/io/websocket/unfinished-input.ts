@@ -3,15 +3,21 @@ import type { SocketMessages, UnfinishedFault, UnfinishedMessages } from '../../
 import { MessageProgress } from './message-progress.ts'
 import { UnfinishedChunks } from './unfinished-chunks.ts'
 
+/** The connection that the messages are for. */
+interface UnfinishedOwner {
+  refuseUnfinished(fault: UnfinishedFault): void
+  awaitRoom(): void
+}
+
 /** Counts the bytes of a message while it comes: `ws` keeps it until it is whole, and reports nothing before. */
 export class UnfinishedInput {
   readonly #socket: Duplex
-  readonly #connection: { refuseUnfinished(fault: UnfinishedFault): void }
+  readonly #connection: UnfinishedOwner
   readonly #messages: SocketMessages
   readonly #progress = new MessageProgress()
   readonly #chunks = new UnfinishedChunks()
 
-  constructor(socket: Duplex, connection: { refuseUnfinished(fault: UnfinishedFault): void }, unfinished: UnfinishedMessages) {
+  constructor(socket: Duplex, connection: UnfinishedOwner, unfinished: UnfinishedMessages) {
     this.#socket = socket
     this.#connection = connection
     this.#messages = unfinished.of(this)
@@ -24,6 +30,8 @@ export class UnfinishedInput {
     if (unfinishedBytes <= chunk.length) this.#chunks.clear()
     else this.#chunks.add(chunk)
     this.#messages.received(unfinishedBytes, chunk.length)
+    // Small messages end with the next chunk.
+    if (unfinishedBytes > chunk.length) this.#connection.awaitRoom()
   }
 
   refuse(fault: UnfinishedFault): void {

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 const WINDOW = 50
 const HEARTBEAT_MS = 20_000
 
-export interface Seat {
+export interface Entry {
   readonly topic: number
   readonly key: string
 }
@@ -19,28 +19,28 @@ type Frame = readonly [
 ]
 
 /** One socket with many channels, each of which tracks one presence in a topic of its own. */
-export class CrowdSocket {
+export class PresenceSocket {
   /** Entries that came into view and left it, over all channels. */
   entered = 0
   left = 0
   lastLeftAt = 0
   readonly #socket: WebSocket
-  readonly #seats: readonly Seat[]
+  readonly #entries: readonly Entry[]
   readonly #beating: NodeJS.Timeout
   #replied: () => void = () => {}
 
-  private constructor(socket: WebSocket, seats: readonly Seat[]) {
+  private constructor(socket: WebSocket, entries: readonly Entry[]) {
     this.#socket = socket
-    this.#seats = seats
+    this.#entries = entries
     socket.on('message', (data: Buffer) => this.#receive(JSON.parse(data.toString()) as Frame))
     socket.on('error', () => {})
     this.#beating = setInterval(() => socket.send('[null,"hb","phoenix","heartbeat",{}]'), HEARTBEAT_MS)
   }
 
-  static async open(port: number, apiKey: string, seats: readonly Seat[]): Promise<CrowdSocket> {
+  static async open(port: number, apiKey: string, entries: readonly Entry[]): Promise<PresenceSocket> {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${apiKey}`, { perMessageDeflate: false })
     await once(socket, 'open')
-    return new CrowdSocket(socket, seats)
+    return new PresenceSocket(socket, entries)
   }
 
   get isOpen(): boolean {
@@ -67,26 +67,26 @@ export class CrowdSocket {
   }
 
   /** Pushes for every channel, a window of them at a time; resolves with the last reply, rejects when one is refused. */
-  #each(push: (at: number, seat: Seat) => void): Promise<void> {
+  #each(push: (at: number, entry: Entry) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       let [sent, answered] = [0, 0]
       const next = (): void => {
-        if (sent === this.#seats.length) return
-        push(sent, this.#seats[sent]!)
+        if (sent === this.#entries.length) return
+        push(sent, this.#entries[sent]!)
         sent++
       }
       this.#socket.once('close', (code) => reject(new Error(`a node closed a socket with ${code}`)))
       this.#replied = () => {
         answered++
         next()
-        if (answered === this.#seats.length) resolve()
+        if (answered === this.#entries.length) resolve()
       }
       for (let count = 0; count < WINDOW; count++) next()
     })
   }
 
   #push(at: number, ref: string, event: string, payload: object): void {
-    this.#socket.send(JSON.stringify([`j${at}`, ref, topicName(this.#seats[at]!.topic), event, payload]))
+    this.#socket.send(JSON.stringify([`j${at}`, ref, topicName(this.#entries[at]!.topic), event, payload]))
   }
 
   #receive([, ref, , event, payload]: Frame): void {
@@ -105,5 +105,5 @@ export class CrowdSocket {
 }
 
 export function topicName(topic: number): string {
-  return `realtime:crowd-${topic}`
+  return `realtime:presence-${topic}`
 }

@@ -1,0 +1,74 @@
+import type { Steps } from '@tidewire/protocol'
+import type { Runtime } from '../ports.ts'
+
+/** The event loop is given back after so much work. */
+const SHARE_MS = 8
+
+/** More than these wait only because their messages were complete before anything was held up. */
+const MAX_BYTES = 32 * 1024 * 1024
+
+interface Job {
+  readonly bytes: number
+  /** Takes one step. Whether it was the last. */
+  step(): boolean
+}
+
+/** Reads what is large in steps. Those that wait take turns, and all together take one share of each turn of the event loop. */
+export class StepQueue {
+  readonly #runtime: Pick<Runtime, 'uptime' | 'endOfTurn'>
+  readonly #jobs: Job[] = []
+  #bytes = 0
+  #waiting: (() => void)[] = []
+
+  constructor(runtime: Pick<Runtime, 'uptime' | 'endOfTurn'>) {
+    this.#runtime = runtime
+  }
+
+  /** Whether so many bytes wait that no more should be read. */
+  get isFull(): boolean {
+    return this.#bytes > MAX_BYTES
+  }
+
+  /** Calls back once there is room again. */
+  whenRoom(callback: () => void): void {
+    this.#waiting.push(callback)
+  }
+
+  /** Takes the steps in later turns; `done` is the last of them. `bytes`: what it keeps until then. */
+  add<T>(steps: Steps<T>, bytes: number, done: (result: T) => void): void {
+    let end: { readonly result: T } | null = null
+    const step = (): boolean => {
+      if (end !== null) {
+        done(end.result)
+        return true
+      }
+      const next = steps.next()
+      if (next.done) end = { result: next.value }
+      return false
+    }
+    this.#bytes += bytes
+    this.#jobs.push({ bytes, step })
+    if (this.#jobs.length === 1) this.#runtime.endOfTurn(() => this.#turn())
+  }
+
+  #turn(): void {
+    const until = this.#runtime.uptime() + SHARE_MS
+    do {
+      const job = this.#jobs[0]!
+      if (!job.step()) continue
+      this.#jobs.shift()
+      this.#bytes -= job.bytes
+    } while (this.#jobs.length > 0 && this.#runtime.uptime() < until)
+    if (this.#bytes <= MAX_BYTES / 2) this.#notifyWaiting()
+    if (this.#jobs.length === 0) return
+    this.#jobs.push(this.#jobs.shift()!)
+    this.#runtime.endOfTurn(() => this.#turn())
+  }
+
+  #notifyWaiting(): void {
+    const waiting = this.#waiting
+    if (waiting.length === 0) return
+    this.#waiting = []
+    for (const callback of waiting) callback()
+  }
+}
