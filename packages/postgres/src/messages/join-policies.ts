@@ -21,6 +21,8 @@ export class KnownPolicies {
   readonly #runtime: Pick<FeedRuntime, 'uptime'>
   #current: JoinPolicies | null = null
   #loadedAt = -Infinity
+  /** One that never answers holds one session, and no more. */
+  #isLoading = false
 
   constructor(load: () => Promise<JoinPolicies | null>, runtime: Pick<FeedRuntime, 'uptime'>) {
     this.#load = load
@@ -31,13 +33,16 @@ export class KnownPolicies {
   /** `null`: they may read anything. Then they are looked at in the background. */
   current(): JoinPolicies | null {
     const now = this.#runtime.uptime()
-    if (this.#current === null && now >= this.#loadedAt + LOAD_EVERY_MS) {
+    if (this.#current === null && !this.#isLoading && now >= this.#loadedAt + LOAD_EVERY_MS) {
       this.#loadedAt = now
-      this.#load().then(
-        (policies) => (this.#current = policies),
-        // Without them each identity is asked for by itself.
-        () => {},
-      )
+      this.#isLoading = true
+      this.#load()
+        .then(
+          (policies) => (this.#current = policies),
+          // Without them each identity is asked for by itself.
+          () => {},
+        )
+        .finally(() => (this.#isLoading = false))
     }
     return this.#current
   }

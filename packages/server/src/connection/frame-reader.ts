@@ -78,9 +78,12 @@ export class FrameReader {
     this.#transport.pause?.()
     largeFrames.add(decodeClientFrameSteps(version, data, binary, frameBounds), data.length, (frame) => {
       fanOutTimes.frameBegins(arrivedAt)
-      if (this.#taker.isOpen) this.#taker.take(frame)
-      fanOutTimes.frameEnds()
-      this.#readBehind()
+      try {
+        if (this.#taker.isOpen) this.#taker.take(frame)
+      } finally {
+        fanOutTimes.frameEnds()
+        this.#readBehind()
+      }
     })
   }
 

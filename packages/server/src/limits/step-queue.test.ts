@@ -28,6 +28,11 @@ function queued(): {
   }
 }
 
+function* steps(): Generator<undefined, string, undefined> {
+  yield
+  return ''
+}
+
 describe('a queue of steps', () => {
   test('takes nothing in the turn in which work is added, and what is quick all at once', () => {
     const { runtime, log, add } = queued()
@@ -50,6 +55,28 @@ describe('a queue of steps', () => {
       turns.push(log.splice(0))
     }
     expect(turns).toEqual([['a1'], ['b1', 'b2'], ['a2'], ['b done', 'a3'], ['a done'], []])
+  })
+
+  test('drops work that throws, and goes on with the others', () => {
+    const { runtime, queue, log, add } = queued()
+    function* broken(): Generator<undefined, string, undefined> {
+      yield
+      throw new Error('broken step')
+    }
+    queue.add(broken(), 33 * 1024 * 1024, () => log.push('never'))
+    queue.add(steps(), 1, () => {
+      throw new Error('broken end')
+    })
+    add('a', 1, 1)
+    expect(() => runtime.endTurn()).toThrow('broken step')
+    expect(queue.isFull).toBe(false)
+    for (let turn = 0; turn < 3; turn++)
+      try {
+        runtime.endTurn()
+      } catch (error) {
+        log.push(String(error))
+      }
+    expect(log.toSorted()).toEqual(['Error: broken end', 'a done', 'a1'])
   })
 
   test('is full above its bytes, and has room again once half of them are done', () => {

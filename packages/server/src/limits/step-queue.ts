@@ -53,16 +53,31 @@ export class StepQueue {
 
   #turn(): void {
     const until = this.#runtime.uptime() + SHARE_MS
-    do {
-      const job = this.#jobs[0]!
-      if (!job.step()) continue
-      this.#jobs.shift()
-      this.#bytes -= job.bytes
-    } while (this.#jobs.length > 0 && this.#runtime.uptime() < until)
-    if (this.#bytes <= MAX_BYTES / 2) this.#notifyWaiting()
-    if (this.#jobs.length === 0) return
-    this.#jobs.push(this.#jobs.shift()!)
-    this.#runtime.endOfTurn(() => this.#turn())
+    try {
+      do this.#step()
+      while (this.#jobs.length > 0 && this.#runtime.uptime() < until)
+    } finally {
+      // Also after a step that throws: what others have sent is read all the same.
+      if (this.#bytes <= MAX_BYTES / 2) this.#notifyWaiting()
+      if (this.#jobs.length > 0) {
+        this.#jobs.push(this.#jobs.shift()!)
+        this.#runtime.endOfTurn(() => this.#turn())
+      }
+    }
+  }
+
+  /** A job whose step throws is over. */
+  #step(): void {
+    const job = this.#jobs[0]!
+    let isOver = true
+    try {
+      isOver = job.step()
+    } finally {
+      if (isOver) {
+        this.#jobs.shift()
+        this.#bytes -= job.bytes
+      }
+    }
   }
 
   #notifyWaiting(): void {
