@@ -125,6 +125,7 @@ export class FakeDatabase {
     const access = {
       version: String(this.versions.get(oid)),
       usesSchema: true,
+      readsCtid: true,
       superuser: false,
       bypassesRowSecurity: false,
       scope: 'row' as const,

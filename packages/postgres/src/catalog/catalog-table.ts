@@ -54,6 +54,8 @@ export interface TableRole {
   readonly version: string
   /** Without it SQL refuses the table, whatever was granted on it. */
   readonly usesSchema: boolean
+  /** Versions of the table's rows have a `ctid` each, and the role may select it, which column grants do not allow. */
+  readonly readsCtid: boolean
   readonly superuser: boolean
   readonly bypassesRowSecurity: boolean
   /** What the policies that apply to the role are made of. */

@@ -81,9 +81,11 @@ function hasPrivilege(acl: string, privilege: 'SELECT' | 'USAGE'): string {
       and (a.grantee = 0 or exists (select from groups g where g.role = asked.oid and g.oid = a.grantee))))`
 }
 
+const READS_TABLE = hasPrivilege(`coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))`, 'SELECT')
+
 /**
  * Privileges come from the catalog's rows and not from `has_table_privilege`, whose caches may be older than the snapshot
- * in which the policy version is read. 6171 is pg_database_owner, 6181 pg_read_all_data.
+ * in which the policy version is read. 6171 is pg_database_owner, 6181 pg_read_all_data, 2 the access method heap.
  */
 const TABLES_SQL = `
 with recursive asked as (select r.oid, r.rolname as name, r.rolsuper, r.rolbypassrls from pg_catalog.pg_roles r where r.rolname = any($2)),
@@ -101,7 +103,8 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
   c.relkind = 'p' as partitioned, c.relreplident = 'f' as "replicaIdentityFull",
   (select coalesce(json_agg(json_build_object(
     'name', name, 'superuser', rolsuper, 'bypassesRowSecurity', rolsuper or rolbypassrls,
-    'usesSchema', ${hasPrivilege(`coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))`, 'USAGE')})), '[]') from asked) as roles,
+    'usesSchema', ${hasPrivilege(`coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))`, 'USAGE')},
+    'readsCtid', c.relkind = 'r' and c.relam = 2 and ${READS_TABLE})), '[]') from asked) as roles,
   (
     select coalesce(json_agg(json_build_object(
       'name', a.attname, 'number', a.attnum, 'typeOid', a.atttypid::int8,
@@ -109,7 +112,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
       'category', b.typcategory, 'isEnum', b.typtype = 'e', 'generated', a.attgenerated <> '', 'deterministic', coalesce(l.collisdeterministic, true),
       'collation', case when l.oid is not null and l.collname <> 'default' then format('%I.%I', ln.nspname, l.collname) end,
       'rolesWithSelect', (select coalesce(json_agg(name), '[]') from asked
-        where ${hasPrivilege(`coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))`, 'SELECT')} or ${hasPrivilege('a.attacl', 'SELECT')})
+        where ${READS_TABLE} or ${hasPrivilege('a.attacl', 'SELECT')})
     ) order by a.attnum), '[]')
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type t on t.oid = a.atttypid

@@ -30,73 +30,88 @@ function keyType(table: CatalogTable, column: CatalogColumn): string {
 }
 
 /**
- * `check(role, claims[], untils[], bounds[], xids[], images[], missing[], keys…[], guarded)` answers, by identity, the rows that
- * it sees as {@link readSeen} reads them, and at last a row 0 with the policy version; or nothing but a row -1, while one of
- * the transactions `xids` is not visible yet. Identities that ask for the same keys stand together: up to `untils[n]` they ask
- * for the keys from `bounds[n] + 1` to `bounds[n + 1]`. Guarded, an identity whose policies fail gets its error and the others
- * go on, and row 0 holds the version before the first look as well.
+ * `check(role, claims[], untils[], xids[], missing[], keys…[], guarded)` answers a row for each row that an identity sees, as
+ * {@link SeenVersions} reads it, with the identity's number `i`, and at last a row 0 with the policy version; or nothing but a
+ * row -1, while one of the transactions `xids` is not visible yet. Identities that ask for the same keys stand together: up to
+ * `untils[n]` they ask for the keys in the array whose text is `keys[n]`. Guarded, an identity whose policies fail gets its
+ * error and the others go on, and a row 0 holds the version before the first look as well.
  */
 export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
   return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(table, role, columns, masked))
 }
 
+/** So many versions of rows are remembered for identities that ask for the same: each look goes through all of them. */
+const MAX_KNOWN = 100
+
 function writeFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const keys = table.primaryKey.map((column, index) => `k${index} ${keyType(table, column)}[]`)
-  const parts = table.primaryKey.map((column, index) => `p${index} ${keyType(table, column)}[];`)
-  const slices = table.primaryKey.map((_, index) => `p${index} := k${index}[first + 1 : bounds[part + 1]];`)
+  const types = table.primaryKey.map((column) => `${keyType(table, column)}[]`)
   const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
-  // A slice of `images` would copy all of them, for each identity.
-  const sources = { keys: table.primaryKey.map((_, index) => `p${index}`), images: 'images', missing: 'missing', first: 'first' }
-  const look = `select pg_catalog.array_agg(r.seen) into seen ${lookedUp(table, role, columns, masked, sources)};`
+  const keys = types.map((_, index) => `p${index}`)
+  const remembers = table.roles.get(role)?.readsCtid === true
+  // Assigned, a call is evaluated without a statement of its own.
+  const look = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
+      select array(${lookedUp(table, role, columns, { keys, missing: masked ? 'unknown' : null, known: remembers ? 'known' : null })}) into shown;
+      foreach seen in array shown loop
+        return next;${
+          remembers
+            ? `
+        if i < part_end and pg_catalog.starts_with(seen, '("') and pg_catalog.cardinality(known) < ${MAX_KNOWN} then
+          known := known || pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid;
+        end if;`
+            : ''
+        }
+      end loop;`
   const body = `
 #variable_conflict use_variable
 declare
   claim pg_catalog.text;
   part pg_catalog.int4 := 0;
   part_end pg_catalog.int4 := 0;
-  first pg_catalog.int4 := 0;
-  before pg_catalog.text;
-  ${parts.join('\n  ')}
+  setting pg_catalog.text;
+  shown pg_catalog.text[];
+  unknown pg_catalog.text[];
+  known pg_catalog.tid[] := '{}';
+  ${types.map((type, index) => `p${index} ${type};`).join('\n  ')}
 begin
   if ${unseenSql('xids')} then
     i := -1;
     return next;
     return;
   end if;
-  if guarded then
-    before := ${version};
-  end if;
-  perform pg_catalog.set_config('role', as_role, true);
   i := 0;
+  if guarded then
+    seen := ${version};
+    return next;
+  end if;
+  setting := pg_catalog.set_config('role', as_role, true);
   foreach claim in array claims loop
     i := i + 1;
     if i > part_end then
       part := part + 1;
       part_end := untils[part];
-      first := bounds[part];
-      ${slices.join('\n      ')}
+      known := '{}';
+      unknown := missing[part];
+      ${types.map((_, index) => `p${index} := k${index}[part];`).join('\n      ')}
     end if;
     if guarded then
       begin
-        perform pg_catalog.set_config('request.jwt.claims', claim, true);
         ${look}
-        if seen is not null then return next; end if;
       exception when others then
+        -- The lock that kept the table as it was is gone, too.
+        known := '{}';
         seen := null;
         fault := sqlerrm;
         return next;
         fault := null;
       end;
     else
-      perform pg_catalog.set_config('request.jwt.claims', claim, true);
       ${look}
-      if seen is not null then return next; end if;
     end if;
   end loop;
-  perform pg_catalog.set_config('role', 'none', true);
+  setting := pg_catalog.set_config('role', 'none', true);
   i := 0;
-  seen := array[${version}, before];
+  seen := ${version};
   return next;
 end`
   // A plan is good for one role: with a function for each, none is planned again when roles take turns.
@@ -105,24 +120,22 @@ end`
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
     'untils pg_catalog.int4[]',
-    'bounds pg_catalog.int4[]',
     'xids pg_catalog.int8[]',
-    'images pg_catalog.text[]',
     'missing pg_catalog.text[]',
-    ...keys,
+    ...types.map((_, index) => `k${index} pg_catalog.text[]`),
     'guarded pg_catalog.bool',
   ]
   return {
     name,
-    sql: `create or replace function ${name}(${parameters.join(', ')}) returns table (i pg_catalog.int4, seen pg_catalog.text[], fault pg_catalog.text) language plpgsql volatile as ${pg.escapeLiteral(body)}`,
+    sql: `create or replace function ${name}(${parameters.join(', ')}) returns table (i pg_catalog.int4, seen pg_catalog.text, fault pg_catalog.text) language plpgsql volatile as ${pg.escapeLiteral(body)}`,
   }
 }
 
-/** What is prepared for sessions that may not make functions. It takes images, missing and the keys, column by column, and answers `seen`. */
+/** What is prepared for sessions that may not make functions. It takes `missing` and the keys, column by column, and answers `seen`. */
 export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
-  const types = ['pg_catalog.text[]', 'pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
-  const sources = { images: '$1', missing: '$2', keys: table.primaryKey.map((_, index) => `$${index + 3}`), first: '0' }
-  const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(table, role, columns, masked, sources)}`
+  const types = ['pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
+  const keys = table.primaryKey.map((_, index) => `$${index + 2}`)
+  const sql = `(${types.join(', ')}) as ${lookedUp(table, role, columns, { keys, missing: masked ? '$1' : null, known: null })}`
   return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
 }
 
@@ -131,52 +144,47 @@ export function comparedColumns(table: CatalogTable, role: string, columns: read
   return columns.flatMap((number) => table.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
 }
 
-/** SQL of arrays: the keys that are looked up, column by column, and what is known of rows, that of the first key after the place `first`. */
+/** SQL of arrays. */
 interface LookSources {
+  /** The keys that are looked up, column by column. */
   readonly keys: readonly string[]
-  readonly images: string
-  readonly missing: string
-  readonly first: string
+  /** By key, the columns whose values are not compared; `null`: all are, in all rows. */
+  readonly missing: string | null
+  /** The versions of rows, by `ctid`, that were shown before; `null`: they cannot be told apart by it. */
+  readonly known: string | null
 }
 
 /**
- * The rows that are seen, each compared with its image by the statement that read it: any later one may see another version.
- * Where {@link namesFirst}, a row is compared with the first image of its key only.
+ * The rows that are seen, as text: `(ctid,number,…)` with the key's number, if it is not found by its text, and the columns that
+ * are compared; of one that is `known`, the `ctid` alone. The `ctid` may be null. No version of a row gets the `ctid` of another
+ * while the call lasts: its snapshot keeps what other sessions delete, and its lock keeps the table from being written anew.
  */
-function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], masked: boolean, sources: LookSources): string {
+function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], { keys, missing, known }: LookSources): string {
   const columns = comparedColumns(table, role, numbers)
   const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
-  const of = (array: string, number: string): string => `(${array})[${sources.first} + ${number}]`
-  if (namesFirst(table, masked)) {
-    const key = `t.${pg.escapeIdentifier(table.primaryKey[0]!.name)}`
-    const number = `pg_catalog.array_position(${sources.keys[0]!}, ${key})`
-    const seen = seenSql(number, `row(${values.join(', ')})`, of(sources.images, number), values)
-    return `from (select ${seen} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${sources.keys[0]!})) r`
+  const seenSql = (number: string, shown: readonly string[]): string => {
+    const row = (ctid: string): string => `row(${[ctid, number, ...shown].join(', ')})::pg_catalog.text`
+    if (known === null) return row('null')
+    return `case when t.ctid operator(pg_catalog.=) any(${known}) then t.ctid::pg_catalog.text else ${row('t.ctid')} end`
   }
-  const keys = table.primaryKey.map((_, index) => `c${index}`)
+  if (hasPlainKey(table) && missing === null) {
+    const key = `t.${pg.escapeIdentifier(table.primaryKey[0]!.name)}`
+    return `select ${seenSql('null', values)} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${keys[0]!})`
+  }
   const equals = hasPlainKey(table) ? 'operator(pg_catalog.=)' : '='
   const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
-  const missing = of(sources.missing, 'k.n::pg_catalog.int4')
-  const known = masked
-    ? values.map((value, index) => `case when pg_catalog.strpos(${missing}, ',${columns[index]!.number},') > 0 then null else ${value} end`)
-    : values
-  const arrays = sources.keys.map((array) => `pg_catalog.unnest(${array})`)
+  const shown =
+    missing === null
+      ? values
+      : values.map((value, index) => {
+          const isMissing = `pg_catalog.strpos((${missing})[k.n::pg_catalog.int4], ',${columns[index]!.number},') > 0`
+          return `case when ${isMissing} then null else ${value} end`
+        })
+  const arrays = keys.map((array) => `pg_catalog.unnest(${array})`)
   // Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
   // policies about all rows of a large one.
-  return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys, 'n'].join(', ')}),
-        lateral (select ${seenSql('k.n', `row(${known.join(', ')})`, of(sources.images, 'k.n::pg_catalog.int4'), values)} as seen
-          from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
-}
-
-/** Whether a look-up answers with the first of the rows that have a key, and leaves the others to {@link readSeen}. */
-export function namesFirst(table: CatalogTable, masked: boolean): boolean {
-  return hasPlainKey(table) && !masked
-}
-
-/** The number of the row, and what it is by now where that differs from its image. */
-function seenSql(number: string, known: string, image: string, values: readonly string[]): string {
-  return `case when ${known}::pg_catalog.text = ${image} collate pg_catalog."C" then ${number}::pg_catalog.text
-            else ${number}::pg_catalog.text || ':' || row(${values.join(', ')})::pg_catalog.text end`
+  return `select r.seen from rows from (${arrays.join(', ')}) with ordinality k (${[...keys.map((_, index) => `c${index}`), 'n'].join(', ')}),
+        lateral (select ${seenSql('k.n', shown)} as seen from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
 }
 
 export function tableSql(table: Pick<CatalogTable, 'schema' | 'name'>): string {

@@ -1,12 +1,13 @@
 import type pg from 'pg'
 import { getOrMake } from '../../catalog/multimap.ts'
-import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
-import { readSeen, type WrittenImages } from './row-image.ts'
+import type { RowImages } from './row-image.ts'
+import { SeenVersions } from './seen-versions.ts'
 import { untilSeen } from './visibility.ts'
 
 /** The functions that a session has. They live in `pg_temp`: no other session sees them, and they go with the session. */
@@ -21,7 +22,7 @@ export const IDENTITY_COST = 40
 /** One check, and how it is asked. */
 interface Asking {
   readonly check: RowCheck
-  readonly written: WrittenImages
+  readonly images: RowImages
   readonly sql: CheckFunction
 }
 
@@ -32,10 +33,10 @@ interface Asking {
 export async function functionStrategy(
   session: pg.ClientBase,
   check: RowCheck,
-  written: WrittenImages,
+  images: RowImages,
   options: CheckOptions,
 ): Promise<CheckStrategy | null> {
-  const asks: Asking = { check, written, sql: checkFunction(check.table, check.role, check.columns, written.masked) }
+  const asks: Asking = { check, images, sql: checkFunction(check.table, check.role, check.columns, images.masked) }
   if (!(await install(session, asks))) return null
   await discardOldPlans(session, asks.sql.name, check)
   return async (asked) => {
@@ -70,11 +71,8 @@ async function install(session: pg.ClientBase, { sql: { name, sql }, check: { ro
   names.add(name)
   // While it plans, Postgres evaluates parts of policies. Planned without an identity, the statement does not fail for a
   // user because of a part that would not have been reached.
-  const nothing = table.primaryKey.map((_, column) => `$${column + 2}`).join(', ')
-  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{0,0}', '{}', '{}', '{}', ${nothing}, false)`, [
-    role,
-    ...table.primaryKey.map(() => '{}'),
-  ])
+  const nothing = table.primaryKey.map(() => `array['{}']`).join(', ')
+  const planning = session.query(`select from ${name}($1, array['{}'], '{1}', '{}', '{}', ${nothing}, false)`, [role])
   await planning.catch((error: unknown) => {
     if (!isStatementFault(error)) throw error
   })
@@ -120,34 +118,30 @@ async function oneByOne(
 
 interface CheckRow {
   readonly i: number
-  readonly seen: (string | null)[] | null
+  readonly seen: string | null
   readonly fault: string | null
 }
 
 async function call(
   session: pg.ClientBase,
-  { check, written, sql: { name } }: Asking,
+  { check, images, sql: { name } }: Asking,
   asked: readonly AskedIdentity[],
   guarded: boolean,
 ): Promise<CheckAnswer> {
   const { table, keys, role } = check
   const sets = setsOf(asked)
-  const rows = sets.flatMap((set) => set.rows)
-  let bound = 0
-  const bounds = [0, ...sets.map((set) => (bound += set.rows.length))]
-  const columns = table.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => keys[row]![column]!)))
-  const places = columns.map((_, column) => `$${column + 8}`).join(', ')
+  const textsOf = (text: (row: number) => string | null): string[] => sets.map(({ rows }) => arrayLiteral(rows.map(text)))
+  const columns = table.primaryKey.map((_, column) => textsOf((row) => keys[row]![column]!))
+  const places = columns.map((_, column) => `$${column + 6}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
-    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, $6, $7, ${places}, ${guarded})`,
+    text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, ${places}, ${guarded})`,
     values: [
       role,
       asked.map(({ identity }) => identity.claims),
       sets.map(({ until }) => until),
-      bounds,
       check.xids,
-      rows.map((row) => written.images[row]!),
-      written.masked ? rows.map((row) => written.missing[row]!) : '{}',
+      images.masked ? textsOf((row) => images.missing[row]!) : '{}',
       ...columns,
     ],
   }
@@ -159,12 +153,23 @@ async function call(
     tookMs = performance.now() - at
     return found[0]?.i !== -1
   })
-  const answers: IdentityAnswer[] = asked.map(() => ({ ok: true, visible: new Map() }))
-  let current = false
+  const visible = asked.map(() => new Map<number, Grant>())
+  const answers: IdentityAnswer[] = visible.map((rows) => ({ ok: true, visible: rows }))
+  const version = table.roles.get(role)?.version
+  let current = version !== undefined
+  let versions: SeenVersions | null = null
+  let versionsOf: readonly number[] | null = null
   for (const { i, seen, fault } of found) {
-    if (i === 0) current = isVersion(check, seen ?? [])
-    else if (fault !== null) answers[i - 1] = { ok: false, message: fault, timedOut: false }
-    else answers[i - 1] = { ok: true, visible: readSeen(check, written, asked[i - 1]!.rows, (seen ?? []) as string[]) }
+    // The version after the look, and, where something was denied, before it: Postgres may deny by an older one.
+    if (i === 0) current &&= seen === version
+    else if (fault !== null) {
+      answers[i - 1] = { ok: false, message: fault, timedOut: false }
+      versions = null
+    } else {
+      const { rows } = asked[i - 1]!
+      if (versions === null || versionsOf !== rows) versions = new SeenVersions(check, images, (versionsOf = rows))
+      for (const [row, grant] of versions.read(seen!)) visible[i - 1]!.set(row, grant)
+    }
   }
   if (!current) distrustPlans(session, name)
   return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }
@@ -173,12 +178,6 @@ async function call(
 /** What a call takes at most as a rule, on a busy machine too. */
 function slowAfterMs(asked: readonly AskedIdentity[]): number {
   return 100 + asked.reduce((cost, { rows }) => cost + rows.length + IDENTITY_COST, 0) / 50
-}
-
-/** The version after the look, and, where something was denied, before it: Postgres may deny by an older one. */
-function isVersion({ table, role }: RowCheck, [after, before]: readonly (string | null)[]): boolean {
-  const version = table.roles.get(role)?.version
-  return after === version && (before === null || before === undefined || before === version)
 }
 
 interface RowSet {

@@ -25,7 +25,7 @@ const KEYS: Readonly<Record<string, readonly [string, string]>> = {
 const NO_FUNCTIONS = `do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$`
 const types = Object.keys(KEYS)
 /** Columns whose names the check uses itself. */
-const NAMES = ['image', 'images', 'missing', 'missed', 'p0', 'k0', 'first', 'seen', 'fault', 'i', 'n', 'claim', 'part', 't', 'k', 'r']
+const NAMES = 'missing unknown known shown setting guarded untils xids claims claim p0 k0 part part_end seen fault i n t k r'.split(' ')
 const tableOf = (type: string): string => `keyed_by_${types.indexOf(type)}`
 const setup = types
   .map(

@@ -4,7 +4,7 @@ import type { SessionPool } from '../sessions/session-pool.ts'
 import { functionStrategy, IDENTITY_COST } from './function-strategy.ts'
 import type { AskedIdentity, CheckOptions } from './identity-answers.ts'
 import { byImages } from './image-checker.ts'
-import { writeImages } from './row-image.ts'
+import { rowImages, type RowImages } from './row-image.ts'
 import { statementStrategy } from './statement-strategy.ts'
 
 /** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
@@ -19,14 +19,54 @@ type Asked = AskedIdentity & { readonly index: number }
  * too long; the session's own timeout is for a whole call.
  */
 export async function checkRows(sessions: SessionPool, check: RowCheck, options: CheckOptions): Promise<CheckAnswer> {
-  const written = writeImages(check)
+  const images = rowImages(check)
+  const answer = await askAll(sessions, check, images, options)
+  const whole = images.masked && answer.current ? await wholeRows(sessions, check, images, answer, options) : answer
+  return whole.current ? byImages(sessions, check, whole, options) : whole
+}
+
+/** Of rows that were written again, what the check left out as not known is read, too. */
+async function wholeRows(
+  sessions: SessionPool,
+  check: RowCheck,
+  images: RowImages,
+  answer: CheckAnswer,
+  options: CheckOptions,
+): Promise<CheckAnswer> {
+  const partly = check.identities.flatMap(({ identity }, index) => {
+    const one = answer.identities[index]!
+    const rows = one.ok
+      ? [...one.visible].flatMap(([row, grant]) => (typeof grant === 'string' || images.missing[row] === null ? [] : [row]))
+      : []
+    return rows.length === 0 ? [] : [{ identity, index, rows }]
+  })
+  if (partly.length === 0) return answer
+  const whole = await askAll(sessions, { ...check, identities: partly }, { ...images, masked: false }, options)
+  const identities = [...answer.identities]
+  for (const [at, { index, rows }] of partly.entries()) {
+    const before = identities[index]!
+    const now = whole.identities[at]
+    if (!before.ok || now === undefined) continue
+    const visible = new Map(before.visible)
+    for (const row of rows) {
+      const grant = now.ok ? now.visible.get(row) : undefined
+      if (grant === undefined) visible.delete(row)
+      else visible.set(row, grant)
+    }
+    const fault = now.ok ? (now.fault ?? before.fault) : now.message
+    identities[index] = { ok: true, visible, ...(fault === undefined ? {} : { fault }) }
+  }
+  return { current: whole.current, slow: answer.slow === true || whole.slow === true, identities }
+}
+
+async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages, options: CheckOptions): Promise<CheckAnswer> {
   const answers: IdentityAnswer[] = []
   let [current, slow] = [true, false]
   const calls = callsOf(check)
   let next = 0
   const lane: Parameters<typeof sessions.withSession<void>>[0] = async (session) => {
-    const byFunction = options.leavesNothing ? null : await functionStrategy(session, check, written, options)
-    const ask = byFunction ?? statementStrategy(session, check, written, options)
+    const byFunction = options.leavesNothing ? null : await functionStrategy(session, check, images, options)
+    const ask = byFunction ?? statementStrategy(session, check, images, options)
     while (current && next < calls.length) {
       const asked = calls[next++]!
       const answer = await ask(asked)
@@ -39,8 +79,7 @@ export async function checkRows(sessions: SessionPool, check: RowCheck, options:
   while (lanes.length < Math.min(MAX_LANES, calls.length) && sessions.hasFree()) lanes.push(sessions.withSession(lane))
   // All end before the first fault is thrown, so that none goes on while the caller asks again.
   for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
-  const answer = { current, slow, identities: answers }
-  return current ? byImages(sessions, check, answer, options) : answer
+  return { current, slow, identities: answers }
 }
 
 /** Identities that ask for the same rows stand together. */

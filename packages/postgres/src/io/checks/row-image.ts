@@ -1,77 +1,48 @@
-import type { Grant, RowCheck } from '../../decide/feed-database.ts'
+import type { RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
-import { readRow } from '../../replication/pgoutput/nested-text.ts'
 import { append } from '../../catalog/multimap.ts'
-import { comparedColumns, namesFirst } from './check-function.ts'
+import { comparedColumns } from './check-function.ts'
 
-/** Images as the check takes them: what Postgres writes of a row, and the `attnum`s of the values that are not known. */
-export interface WrittenImages {
-  readonly images: readonly string[]
+/** The images of a check, as what it shows is compared with them. */
+export interface RowImages {
+  /** Of each compared column, its place in `RowCheck.columns`. */
+  readonly compared: readonly number[]
+  /** By row, what Postgres would write of the compared columns, with the comma before them and the bracket after. */
+  readonly texts: readonly string[]
+  /** By row, the `attnum`s of compared values that are not known: `,3,7,`. */
   readonly missing: readonly (string | null)[]
-  /** Some values are not known. */
+  /** The check leaves out what is `missing`. */
   readonly masked: boolean
-  /** By row, those with its key, where the check names the first of them for all. */
-  readonly alike: ReadonlyMap<number, readonly number[]>
+  /** A row with that text. */
+  readonly byText: ReadonlyMap<string, number>
+  /** The rows that have a key, by the text of its first column. */
+  readonly byKey: ReadonlyMap<string, readonly number[]>
 }
 
-export function writeImages({ table, role, columns, images, keys }: RowCheck): WrittenImages {
-  const compared = comparedColumns(table, role, columns)
-  const places = compared.map(({ number }) => columns.indexOf(number))
-  const texts = images.map((image) => recordText(places.map((place) => image[place])))
+export function rowImages({ table, role, columns, images, keys }: RowCheck): RowImages {
+  const columnsCompared = comparedColumns(table, role, columns)
+  const compared = columnsCompared.map(({ number }) => columns.indexOf(number))
+  const texts = images.map((image) => imageText(image, compared))
   const missing = images.map((image) => {
-    const numbers = compared.filter((_, index) => image[places[index]!] === undefined).map(({ number }) => number)
+    const numbers = columnsCompared.filter((_, index) => image[compared[index]!] === undefined).map(({ number }) => number)
     return numbers.length === 0 ? null : `,${numbers.join()},`
   })
-  const masked = missing.some((each) => each !== null)
-  return { images: texts, missing, masked, alike: namesFirst(table, masked) ? alikeOf(keys) : new Map<number, number[]>() }
-}
-
-/** Rows that have their key in common with others. */
-function alikeOf(keys: readonly (readonly string[])[]): Map<number, number[]> {
   const byKey = new Map<string, number[]>()
   for (const [row, [key]] of keys.entries()) append(byKey, key!, row)
-  return new Map([...byKey.values()].filter((rows) => rows.length > 1).flatMap((rows) => rows.map((row) => [row, rows] as const)))
+  const byText = new Map(texts.map((text, row) => [text, row]))
+  return { compared, texts, missing, masked: missing.some((each) => each !== null), byText, byKey }
 }
 
 /** As `record_out` writes it. */
-function recordText(texts: RowTexts): string {
-  return `(${texts.map((text) => (typeof text === 'string' ? quoted(text) : '')).join()})`
+function imageText(image: RowTexts, compared: readonly number[]): string {
+  let text = ''
+  for (const place of compared) {
+    const value = image[place]
+    text += typeof value === 'string' ? `,${quoted(value)}` : ','
+  }
+  return `${text})`
 }
 
 function quoted(text: string): string {
   return text === '' || /["\\(),\s]/.test(text) ? `"${text.replace(/["\\]/g, '$&$&')}"` : text
-}
-
-/** `n`: the identity's row n, counted from 1, is still as its image says. `n:(…)`: it is this by now. */
-export function readSeen(
-  check: RowCheck,
-  { images, alike }: WrittenImages,
-  rows: readonly number[],
-  seen: readonly string[],
-): Map<number, Grant> {
-  const visible = new Map<number, Grant>()
-  let compared: readonly number[] | null = null
-  for (const text of seen) {
-    const colon = text.indexOf(':')
-    const first = rows[Number(colon === -1 ? text : text.slice(0, colon)) - 1]!
-    const same = alike.get(first)
-    if (colon === -1 && same === undefined) {
-      visible.set(first, 'image')
-      continue
-    }
-    compared ??= comparedColumns(check.table, check.role, check.columns).map(({ number }) => check.columns.indexOf(number))
-    const current = colon === -1 ? images[first]! : text.slice(colon + 1)
-    for (const row of same?.filter((each) => rows.includes(each)) ?? [first])
-      visible.set(row, grantOf(check, compared, check.images[row]!, current))
-  }
-  return visible
-}
-
-/** Postgres may quote more than it has to, so the texts decide. */
-function grantOf({ columns }: RowCheck, compared: readonly number[], image: RowTexts, text: string): Grant {
-  const current: (string | null | undefined)[] = columns.map(() => undefined)
-  const isRow = readRow(text, compared.length, (index, value) => (current[compared[index]!] = value))
-  if (!isRow) return 'key'
-  const same = compared.every((place) => image[place] === undefined || image[place] === current[place])
-  return same ? 'image' : { current }
 }

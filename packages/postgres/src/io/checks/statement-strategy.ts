@@ -7,7 +7,8 @@ import { beginAs } from '../sessions/as-identity.ts'
 import { checkStatement, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
-import { readSeen, type WrittenImages } from './row-image.ts'
+import type { RowImages } from './row-image.ts'
+import { SeenVersions } from './seen-versions.ts'
 import { isCurrent } from './version-checker.ts'
 import { transactionsSeen } from './visibility.ts'
 
@@ -18,8 +19,8 @@ const prepared = new WeakMap<pg.ClientBase, Set<string>>()
  * Where no function may be made (CREATE TEMP refused, plpgsql taken away), a statement is prepared instead, and executed once
  * per identity in a transaction of its own. One round trip for each identity.
  */
-export function statementStrategy(session: pg.ClientBase, check: RowCheck, written: WrittenImages, options: CheckOptions): CheckStrategy {
-  const statement = checkStatement(check.table, check.role, check.columns, written.masked)
+export function statementStrategy(session: pg.ClientBase, check: RowCheck, images: RowImages, options: CheckOptions): CheckStrategy {
+  const statement = checkStatement(check.table, check.role, check.columns, images.masked)
   return async (asked) => {
     await transactionsSeen(session, check)
     const before = await isCurrent(session, check)
@@ -29,9 +30,10 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, writt
       if (refusal !== null) return refusal
       const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
         try {
-          const call = `${statement.name}(${parametersOf(check, written, some)})`
+          const call = `${statement.name}(${parametersOf(check, images, some)})`
           const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: options.timeoutMs })
-          return { ok: true, visible: readSeen(check, written, some, found) }
+          const versions = new SeenVersions(check, images, some)
+          return { ok: true, visible: new Map(found.flatMap((seen) => versions.read(seen))) }
         } catch (error) {
           return failedAnswer(error)
         }
@@ -59,13 +61,12 @@ async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   names.add(name)
   // Planned without an identity, for the same reason as the check function.
   const nothing = table.primaryKey.map(() => `'{}'`).join(', ')
-  await execute(session, { role, claims: '{}', call: `${name}('{}', '{}', ${nothing})`, timeoutMs: 3_000 }).catch(failedAnswer)
+  await execute(session, { role, claims: '{}', call: `${name}('{}', ${nothing})`, timeoutMs: 3_000 }).catch(failedAnswer)
   return null
 }
 
-function parametersOf({ table, keys }: RowCheck, { images, missing, masked }: WrittenImages, rows: readonly number[]): string {
+function parametersOf({ table, keys }: RowCheck, { missing, masked }: RowImages, rows: readonly number[]): string {
   const columns = [
-    rows.map((row) => images[row]!),
     masked ? rows.map((row) => missing[row]!) : [],
     ...table.primaryKey.map((_, column) => rows.map((row) => keys[row]![column]!)),
   ]
@@ -79,7 +80,7 @@ interface Call {
   readonly timeoutMs: number
 }
 
-/** What the statement answers as {@link readSeen} reads it. */
+/** What the statement answers as {@link SeenVersions} reads it. */
 async function execute(session: pg.ClientBase, { role, claims, call, timeoutMs }: Call): Promise<string[]> {
   const begin = beginAs({ role, settings: { 'request.jwt.claims': claims } }, timeoutMs, 'read write')
   try {

@@ -1,0 +1,135 @@
+/** Identities that ask for the same rows and see different ones, with and without what tells versions of rows apart. */
+import type pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { usePostgres } from '../../../test/postgres.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
+import type { CheckAnswer, RowCheck } from '../../decide/feed-database.ts'
+import { loadTableEntries } from '../catalog/feed-catalog.ts'
+import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
+import { checkRows } from './row-checker.ts'
+
+const postgres = usePostgres()
+const role = 'seer'
+/** How rows are stored, and the SQL of the table's key. */
+const TABLES: Readonly<Record<string, { readonly key: string; readonly readsCtid: boolean; readonly more?: string }>> = {
+  ordinary: { key: 'id int primary key', readsCtid: true },
+  numeric: { key: 'id numeric primary key', readsCtid: true },
+  pair: { key: `id int, part text default 'x', primary key (id, part)`, readsCtid: true },
+  columns: {
+    key: 'id int primary key',
+    readsCtid: false,
+    more: `revoke select on columns from ${role}; grant select (id, owner, body) on columns to ${role};`,
+  },
+}
+const PARTED = `create table parted (id int primary key, owner text, body text) partition by list (id);
+  ${[1, 2, 3, 4].map((id) => `create table parted_${id} partition of parted for values in (${id});`).join('\n')}`
+const names = [...Object.keys(TABLES), 'parted']
+const policyOf = (name: string): string =>
+  `alter table ${name} enable row level security; insert into ${name} (id, owner, body) values (1, 'a', 'one'), (2, 'b', 'two'), (3, 'a', 'now'), (4, 'c', 'four');
+   create policy seen on ${name} for select to ${role} using ((current_setting('request.jwt.claims')::jsonb -> 'sees') ? owner);
+   grant select on ${name} to ${role};`
+
+let sql: pg.Client
+let sessions: SessionPool
+
+beforeAll(async () => {
+  const url = await postgres.createDatabase()
+  sql = await postgres.connect(url)
+  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 })
+  await sql.query(
+    `create role ${role} nologin; ${PARTED}; ${policyOf('parted')}
+     ${Object.entries(TABLES)
+       .map(([name, { key, more }]) => `create table ${name} (${key}, owner text, body text); ${policyOf(name)} ${more ?? ''}`)
+       .join('\n')}`,
+  )
+})
+afterAll(async () => {
+  await sessions.close()
+  await sql.end()
+})
+
+async function loaded(name: string): Promise<CatalogTable> {
+  const { rows } = await sql.query(`select '${name}'::regclass::oid::int8::float8 as oid`)
+  const { oid } = (rows as { oid: number }[])[0]!
+  return (await loadTableEntries(sql, [oid], [role])).get(oid)!
+}
+
+/** The rows 1 to 4 as they were written; the third has been written again since. */
+function checkOf(table: CatalogTable, sees: readonly string[][], bodies: readonly (string | undefined)[]): RowCheck {
+  const owners = ['a', 'b', 'a', 'c']
+  const rows = [0, 1, 2, 3]
+  return {
+    table,
+    role,
+    keys: rows.map((row) => table.primaryKey.map(({ name }) => (name === 'id' ? `${row + 1}` : 'x'))),
+    columns: ['id', 'owner', 'body'].map((name) => table.columns.find((column) => column.name === name)!.number),
+    images: rows.map((row) => [`${row + 1}`, owners[row]!, bodies[row]]),
+    identities: sees.map((each, id) => ({ identity: { key: `${id}`, id, role, claims: JSON.stringify({ sees: each }) }, rows })),
+    xids: [],
+    waits: true,
+  }
+}
+
+function visibleOf({ identities }: CheckAnswer): unknown[] {
+  return identities.map((each) => (each.ok ? [...each.visible].toSorted(([a], [b]) => a - b) : each))
+}
+
+const SEES = [['b'], ['a'], [], ['a', 'b'], ['c', 'a'], ['a']]
+const ROWS: Readonly<Record<string, readonly number[]>> = { a: [0, 2], b: [1], c: [3] }
+const now = { current: ['3', 'a', 'now'] }
+
+describe.each([
+  ['functions', false],
+  ['prepared statements', true],
+])('by %s', (_, leavesNothing) => {
+  const options = { timeoutMs: 10_000, isolates: true, leavesNothing }
+
+  test.each(names)('%s: each identity gets its own rows, and the row that was written again as it is now', async (name) => {
+    const table = await loaded(name)
+    expect(table.roles.get(role)!.readsCtid).toBe(TABLES[name]?.readsCtid ?? false)
+    // A policy that is made of the row would be evaluated over the image.
+    const hidden = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, scope: 'opaque' as const }]]) }
+    for (const body of ['three', undefined]) {
+      const answer = await checkRows(sessions, checkOf(hidden, SEES, ['one', 'two', body, 'four']), options)
+      expect(answer.current).toBe(true)
+      const grant = (row: number): unknown => (row === 2 && body !== undefined ? now : 'image')
+      expect(visibleOf(answer)).toEqual(
+        SEES.map((owners) =>
+          owners
+            .flatMap((owner) => ROWS[owner]!)
+            .toSorted((a, b) => a - b)
+            .map((row) => [row, grant(row)]),
+        ),
+      )
+    }
+  })
+
+  test.each(names)('%s: a row that was written again is read whole, with what the log does not hold', async (name) => {
+    const table = await loaded(name)
+    const hidden = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, scope: 'opaque' as const }]]) }
+    const check = checkOf(hidden, [['a'], ['b']], [undefined, undefined, undefined, undefined])
+    const images = check.images.map((image, row) => (row === 2 ? ['3', 'b', undefined] : image))
+    expect(visibleOf(await checkRows(sessions, { ...check, images }, options))).toEqual([
+      [
+        [0, 'image'],
+        [2, now],
+      ],
+      [[1, 'image']],
+    ])
+  })
+
+  test('the same key twice: both versions are compared with the row', async () => {
+    const table = await loaded('numeric')
+    const hidden = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, scope: 'opaque' as const }]]) }
+    const check = checkOf(hidden, [['b'], ['a'], ['a']], ['one', 'two', 'old', 'now'])
+    // The third is the row as it was written, the fourth as it was written again, with its key in other words.
+    const keys = [['1'], ['2'], ['3'], ['3.0']]
+    const images = check.images.map((image, row) => (row === 3 ? ['3', 'a', 'now'] : image))
+    const own = [
+      [0, 'image'],
+      [2, now],
+      [3, 'image'],
+    ]
+    expect(visibleOf(await checkRows(sessions, { ...check, keys, images }, options))).toEqual([[[1, 'image']], own, own])
+  })
+})

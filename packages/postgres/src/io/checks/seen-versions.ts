@@ -1,0 +1,78 @@
+import type { Grant, RowCheck } from '../../decide/feed-database.ts'
+import type { RowTexts } from '../../replication/change-row.ts'
+import { readRow } from '../../replication/pgoutput/nested-text.ts'
+import { getOrMake } from '../../catalog/multimap.ts'
+import type { RowImages } from './row-image.ts'
+
+/** A row that an identity sees, and what it may get of it. */
+export type SeenRow = readonly [row: number, grant: Grant]
+
+/** Reads what a check shows to identities that ask for the same `rows`, in the order in which it does. */
+export class SeenVersions {
+  readonly #check: RowCheck
+  readonly #images: RowImages
+  readonly #rows: readonly number[]
+  /** By `ctid`. */
+  readonly #known = new Map<string, SeenRow[]>()
+
+  constructor(check: RowCheck, images: RowImages, rows: readonly number[]) {
+    this.#check = check
+    this.#images = images
+    this.#rows = rows
+  }
+
+  /** `("(0,1)",2,…)` or `(,2,…)`: a version, here of the second of the rows. `(0,1)`: the version that was shown with this `ctid`. */
+  read(seen: string): readonly SeenRow[] {
+    const hasCtid = seen.startsWith('("')
+    if (!hasCtid && !seen.startsWith('(,')) return this.#known.get(seen) ?? []
+    const ctidEnd = hasCtid ? seen.indexOf('"', 2) : 0
+    const numberAt = seen.indexOf(',', ctidEnd) + 1
+    const comma = seen.indexOf(',', numberAt)
+    const textAt = comma === -1 ? seen.length - 1 : comma
+    const shown = this.#grants(seen.slice(numberAt, textAt), seen.slice(textAt))
+    if (hasCtid) {
+      // Keys that are written differently may mean the same row, and the next identity is shown only its `ctid`.
+      const known = getOrMake(this.#known, seen.slice(2, ctidEnd), (): SeenRow[] => [])
+      for (const each of shown) if (known.every(([row]) => row !== each[0])) known.push(each)
+    }
+    return shown
+  }
+
+  #grants(number: string, text: string): SeenRow[] {
+    const { texts, byText, byKey } = this.#images
+    let rows: readonly number[] = this.#rows
+    let current: RowTexts | null = null
+    if (number !== '') rows = [rows[Number(number) - 1]!]
+    else if (rows.length > 1) {
+      const like = byText.get(text)
+      const key = like === undefined ? (current = this.#read(text))?.[this.#keyPlace] : this.#check.keys[like]![0]
+      const alike = byKey.get(key ?? '') ?? []
+      rows = alike.length === 1 ? alike : alike.filter((row) => rows.includes(row))
+    }
+    return rows.map((row) => [row, texts[row] === text ? 'image' : this.#grantOf(row, (current ??= this.#read(text)))])
+  }
+
+  get #keyPlace(): number {
+    const { columns, table } = this.#check
+    return columns.indexOf(table.primaryKey[0]!.number)
+  }
+
+  /** Postgres may quote more than it has to, so the values decide. */
+  #grantOf(row: number, current: RowTexts | null): Grant {
+    if (current === null) return 'key'
+    const image = this.#check.images[row]!
+    const isSame = this.#images.compared.every((place) => image[place] === undefined || image[place] === current[place])
+    return isSame ? 'image' : { current }
+  }
+
+  #read(text: string): RowTexts | null {
+    const { compared } = this.#images
+    const current: (string | null | undefined)[] = this.#check.columns.map(() => undefined)
+    const isRow = readRow(
+      `(${text.slice(text.startsWith(',') ? 1 : 0)}`,
+      compared.length,
+      (index, value) => (current[compared[index]!] = value),
+    )
+    return isRow ? current : null
+  }
+}
