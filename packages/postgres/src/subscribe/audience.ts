@@ -58,7 +58,7 @@ function columnNumbers({ columns, primaryKey }: CatalogTable, role: string, sele
 const signatures = new WeakMap<readonly PreparedFilter[], string>()
 
 /** Equal for filters that mean the same. */
-function signatureOf(filters: readonly PreparedFilter[]): string {
+export function signatureOf(filters: readonly PreparedFilter[]): string {
   return getOrMake(signatures, filters, () => JSON.stringify(filters.map(({ filter, values }) => [filter, values])))
 }
 

@@ -4,8 +4,8 @@ import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { UnfilteredAudiences, type Batch } from './batch.ts'
-import type { ChangeEntry } from './request/change-entry.ts'
+import { AudienceGroup, groupKey } from './audience-group.ts'
+import type { Batch } from './batch.ts'
 import { audienceFor, columnsFor, shortKey, type Audience, type Subscription } from './audience.ts'
 import { schemaWithheld } from './request/changes-fault.ts'
 import { matches } from './matches.ts'
@@ -24,8 +24,9 @@ export class TableSubscriptions {
   readonly #identities: Identities
   #roles: ReadonlyMap<string, CatalogRole> = new Map()
   readonly #audiences = new Map<string, Audience>()
-  #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
-  #byFilter = new SubscriptionIndex<Audience>('none')
+  readonly #groups = new Map<string, AudienceGroup>()
+  #byFilter = new SubscriptionIndex<AudienceGroup>('none')
+  /** Each user is an owner of their own, so these are not grouped. */
   #byOwner = new SubscriptionIndex<Audience>('all')
 
   constructor(oid: number, identities: Identities) {
@@ -62,7 +63,7 @@ export class TableSubscriptions {
     this.#roles = roles
     this.state = 'loaded'
     this.#audiences.clear()
-    this.#unfiltered = new Map()
+    this.#groups.clear()
     this.#byFilter = new SubscriptionIndex('none')
     this.#byOwner = new SubscriptionIndex('all')
     for (const subscription of this.subscriptions) {
@@ -74,22 +75,21 @@ export class TableSubscriptions {
 
   /** Adds to the batch the audiences that the change may concern. */
   match(change: RowChange, batch: Batch): void {
-    for (const event of [change.action, '*'] as const) {
-      const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])
-      if (unfiltered !== undefined && unfiltered.audiences.size > 0) batch.wantAll(unfiltered, change)
-    }
     if (this.#byFilter.size + this.#byOwner.size === 0) return
-    const found = (audience: Audience, text: ColumnText): void => {
-      const verdict = matches(audience, change, text)
-      if (verdict !== 'no') batch.want(audience, change, verdict)
-    }
     // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
     for (const authorized of change.action === 'DELETE' ? [false, true] : [false]) {
       const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
-      const wanted = (audience: Audience): boolean => change.action !== 'DELETE' || audience.authorizesDeletes === authorized
-      for (const audience of this.#byFilter.candidates(text)) if (wanted(audience)) found(audience, text)
+      const verdictFor = (audience: Audience): 'yes' | 'no' | 'ask' =>
+        change.action === 'DELETE' && audience.authorizesDeletes !== authorized ? 'no' : matches(audience, change, text)
+      for (const group of this.#byFilter.candidates(text)) {
+        const verdict = verdictFor(group.like)
+        if (verdict !== 'no') batch.wantAll(group, change, verdict)
+      }
       const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
-      for (const audience of this.#byOwner.candidates(owner)) if (wanted(audience)) found(audience, text)
+      for (const audience of this.#byOwner.candidates(owner)) {
+        const verdict = verdictFor(audience)
+        if (verdict !== 'no') batch.want(audience, change, verdict)
+      }
     }
   }
 
@@ -107,8 +107,8 @@ export class TableSubscriptions {
     subscription.columns = columnsFor(subscription, table, role)
     const audience = audienceFor(subscription, { table, role, filters: subscription.filters, identities: this.#identities })
     subscription.audience = getOrMake(this.#audiences, shortKey(audience), () => {
-      if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
-      else this.#indexOf(audience).add(audience, audience.indexKey)
+      if (isOwned(audience)) this.#byOwner.add(audience, audience.indexKey)
+      else this.#groupOf(audience).audiences.add(audience)
       return audience
     })
     subscription.audience.members.add(subscription)
@@ -121,20 +121,24 @@ export class TableSubscriptions {
     audience.members.delete(subscription)
     if (audience.members.size > 0) return
     this.#audiences.delete(shortKey(audience))
-    if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
-    else this.#indexOf(audience).delete(audience, audience.indexKey)
+    if (isOwned(audience)) return this.#byOwner.delete(audience, audience.indexKey)
+    const group = this.#groupOf(audience)
+    group.audiences.delete(audience)
+    if (group.audiences.size > 0) return
+    this.#groups.delete(groupKey(audience))
+    this.#byFilter.delete(group, audience.indexKey)
   }
 
-  #unfilteredOf({ event }: Audience): UnfilteredAudiences {
-    return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
-  }
-
-  #indexOf({ indexKey }: Audience): SubscriptionIndex<Audience> {
-    return indexKey?.isOwner === true ? this.#byOwner : this.#byFilter
+  #groupOf(audience: Audience): AudienceGroup {
+    return getOrMake(this.#groups, groupKey(audience), () => {
+      const group = new AudienceGroup(audience)
+      this.#byFilter.add(group, audience.indexKey)
+      return group
+    })
   }
 }
 
-/** Only Postgres can decide which rows are for it. */
-function isUnfiltered({ filters, fault, owner }: Audience): boolean {
-  return (filters.length === 0 && owner === null) || fault === 'unauthorized'
+/** Found by the owner of a row, and not by its filters. */
+function isOwned({ indexKey }: Audience): boolean {
+  return indexKey?.isOwner === true
 }

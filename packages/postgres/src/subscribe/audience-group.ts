@@ -1,0 +1,33 @@
+import { signatureOf, type Audience } from './audience.ts'
+
+/** A change counts at least as one delivery in so many subscribers: that bounds the questions of a batch. */
+const MIN_SHARE = 1 / 26
+
+/** Audiences of one table whose event and filters are the same: they want the same rows, and share one list of them in a batch. */
+export class AudienceGroup {
+  /** One of them: what it wants, all want. */
+  readonly like: Audience
+  readonly audiences: Set<Audience> = new Set()
+  /** How many of their subscriptions see a change, as far as is known. */
+  share = 1
+
+  constructor(like: Audience) {
+    this.like = like
+  }
+
+  get subscriptions(): number {
+    let count = 0
+    for (const { members } of this.audiences) count += members.size
+    return count
+  }
+
+  /** It grows at once and falls slowly, so that few batches make more deliveries than was expected. */
+  noteShare(granted: number, pairs: number): void {
+    if (pairs > 0) this.share = Math.max(granted / pairs, this.share / 2, MIN_SHARE)
+  }
+}
+
+/** Equal for audiences of a table that want the same rows. */
+export function groupKey({ event, authorizesDeletes, fault, owner, filters }: Audience): string {
+  return `${event} ${authorizesDeletes} ${fault} ${owner === null ? '' : `${owner.column} ${owner.value}`} ${signatureOf(filters)}`
+}
