@@ -171,11 +171,11 @@ export function run(
 
 /** By row, what the audience gets: its record and its old row. */
 export function got({ decided }: Decision, of: Audience): [unknown, unknown][] {
-  return decided.flatMap(({ delivery, granted }) =>
-    delivery.audience === of ? [...granted.values()].map(({ record, old }): [unknown, unknown] => [record, old]) : [],
+  return [...decided.values()].flatMap((granted) =>
+    [...granted].flatMap(([{ audience }, { record, old }]): [unknown, unknown][] => (audience === of ? [[record, old]] : [])),
   )
 }
 
 export function rowsOf({ decided }: Decision, of: Audience): RowChange[] {
-  return decided.flatMap(({ delivery, granted }) => (delivery.audience === of ? [...granted.keys()] : []))
+  return [...decided].flatMap(([row, granted]) => ([...granted.keys()].some(({ audience }) => audience === of) ? [row] : []))
 }

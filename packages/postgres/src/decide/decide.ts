@@ -19,7 +19,9 @@ const KEYS: Granted = { record: 'key', old: 'key' }
 interface Deciding extends DecideOptions {
   readonly faults: DecisionFault[]
   readonly slow: PendingDelivery[]
-  readonly granted: Map<PendingDelivery, Map<RowChange, Granted>>
+  readonly granted: Map<RowChange, Map<PendingDelivery, Granted>>
+  /** Granted as they are now. */
+  readonly rewritten: { readonly delivery: PendingDelivery; readonly row: RowChange; readonly now: RowChange }[]
 }
 
 /**
@@ -27,7 +29,7 @@ interface Deciding extends DecideOptions {
  * {@link UnseenTransactions}, or when the database cannot be reached; all other faults are in the answer.
  */
 export async function decide(pending: readonly PendingDelivery[], options: DecideOptions): Promise<Decision> {
-  const deciding: Deciding = { ...options, faults: [], slow: [], granted: new Map() }
+  const deciding: Deciding = { ...options, faults: [], slow: [], granted: new Map(), rewritten: [] }
   const { database, faults, slow, granted } = deciding
   const filtered = await failedFilters(undecided(pending), database, faults)
   const passed = withoutFailed(pending, filtered.keys())
@@ -39,14 +41,14 @@ export async function decide(pending: readonly PendingDelivery[], options: Decid
     ...rowQuestions(deleted).map((question) => askOldRows(question, deciding)),
   ])
   // The old row of an UPDATE is delivered whole only where the policies show its content; else its key is.
-  const updated = updatedOf(fresh, (delivery, row) => granted.get(delivery)?.get(row)?.record === 'image')
+  const updated = updatedOf(fresh, (delivery, row) => granted.get(row)?.get(delivery)?.record === 'image')
   await Promise.all(rowQuestions(updated).map((question) => askOldRows(question, { ...deciding, faults: [] })))
-  await dropUnmatched(passed, deciding)
-  return { decided: [...granted].map(([delivery, rows]) => ({ delivery, granted: rows })), filtered, faults, slow }
+  await dropUnmatched(deciding)
+  return { decided: granted, filtered, faults, slow }
 }
 
 function grant({ granted }: Deciding, delivery: PendingDelivery, row: RowChange, what: Granted): void {
-  getOrMake(granted, delivery, () => new Map<RowChange, Granted>()).set(row, what)
+  getOrMake(granted, row, () => new Map<PendingDelivery, Granted>()).set(delivery, what)
 }
 
 function withoutFailed(pending: readonly PendingDelivery[], failed: Iterable<FilterQuestion>): readonly PendingDelivery[] {
@@ -85,8 +87,9 @@ async function checkVersions(free: readonly Asked[], { database, waits, mayBeSta
   }
   await inHalves(pairs, check, ({ table, role }, error) => {
     if (mayBeStale(table.oid)) throw new StalePolicyVersion(table.oid)
-    const deliveries = [...granted.keys()].filter(({ audience }) => audience.table === table && audience.role === role)
-    for (const delivery of deliveries) granted.delete(delivery)
+    const withheld = free.filter(({ delivery: { audience } }) => audience.table === table && audience.role === role)
+    for (const { delivery, rows } of withheld) for (const row of rows) granted.get(row)?.delete(delivery)
+    const deliveries = withheld.map(({ delivery }) => delivery)
     faults.push({ kind: 'row', message: errorText(error), timedOut: isTimeout(error), deliveries })
   })
 }
@@ -102,6 +105,7 @@ async function askRows(question: RowQuestion, deciding: Deciding): Promise<void>
     part.answered(answer, faults, (delivery, row, found) => {
       const record = contentOf(row, found, check.columns, current)
       grant(deciding, delivery, row, record === 'image' ? OLD_KEY : record === 'key' ? KEYS : { record, old: 'key' })
+      if (typeof record !== 'string' && delivery.audience.filters.length > 0) deciding.rewritten.push({ delivery, row, now: record })
     })
   })
 }
@@ -128,12 +132,7 @@ async function askOldRows(question: RowQuestion, deciding: Deciding): Promise<vo
 }
 
 /** A row that is delivered as it is now is delivered by its key alone where the filters do not match that. */
-async function dropUnmatched(pending: readonly PendingDelivery[], { granted, database, faults }: Deciding): Promise<void> {
-  const questions: FilterQuestion[] = []
-  for (const delivery of pending) {
-    if (delivery.audience.filters.length === 0) continue
-    for (const [row, { record }] of granted.get(delivery) ?? [])
-      if (typeof record !== 'string') questions.push({ delivery, row, text: filterText(record, { rowSecurity: true }) })
-  }
-  for (const { delivery, row } of (await failedFilters(questions, database, faults)).keys()) granted.get(delivery)!.set(row, KEYS)
+async function dropUnmatched({ rewritten, granted, database, faults }: Deciding): Promise<void> {
+  const questions = rewritten.map(({ delivery, row, now }) => ({ delivery, row, text: filterText(now, { rowSecurity: true }) }))
+  for (const { delivery, row } of (await failedFilters(questions, database, faults)).keys()) granted.get(row)!.set(delivery, KEYS)
 }

@@ -18,11 +18,8 @@ export interface Granted {
   readonly old: 'image' | 'key'
 }
 
-/** What was decided about the rows of a delivery. A row that was not granted is refused. */
-export interface Decided {
-  readonly delivery: PendingDelivery
-  readonly granted: ReadonlyMap<RowChange, Granted>
-}
+/** By row, the deliveries that get something of it. To all others it is refused. */
+export type Decided = ReadonlyMap<RowChange, ReadonlyMap<PendingDelivery, Granted>>
 
 /** A row that a filter is to be evaluated for, as the change wrote it or as it is now. */
 export interface FilterQuestion {
@@ -40,7 +37,7 @@ export interface DecisionFault {
 }
 
 export interface Decision {
-  readonly decided: readonly Decided[]
+  readonly decided: Decided
   /** Rows that a filter keeps back by what Postgres says of it. */
   readonly filtered: ReadonlyMap<FilterQuestion, PreparedFilter>
   readonly faults: readonly DecisionFault[]

@@ -173,17 +173,17 @@ export class RowQuestion {
 
 /** One question for each version of a table and role. */
 export function rowQuestions(asked: readonly Asked[]): RowQuestion[] {
-  const divided = new Map<readonly RowChange[], Map<Table, readonly RowChange[]>>()
-  const groups = new Map<CatalogTable, Map<string, Map<Table, Asked[]>>>()
-  for (const { delivery, rows } of asked) {
-    const { table, role } = delivery.audience
-    const ofTable = getOrMake(groups, table, () => new Map<string, Map<Table, Asked[]>>())
-    const ofRole = getOrMake(ofTable, role, () => new Map<Table, Asked[]>())
-    for (const [version, ofVersion] of getOrMake(divided, rows, () => groupBy(rows, (row) => row.table)))
-      append(ofRole, version, { delivery, rows: ofVersion })
+  const groups = new Map<CatalogTable, Map<Table, Map<string, Asked[]>>>()
+  // Audiences that share a list of rows are of one table as the catalog last described it.
+  for (const [rows, ofRows] of groupBy(asked, (each) => each.rows)) {
+    const ofTable = getOrMake(groups, ofRows[0]!.delivery.audience.table, () => new Map<Table, Map<string, Asked[]>>())
+    for (const [version, ofVersion] of groupBy(rows, (row) => row.table)) {
+      const byRole = getOrMake(ofTable, version, () => new Map<string, Asked[]>())
+      for (const { delivery } of ofRows) append(byRole, delivery.audience.role, { delivery, rows: ofVersion })
+    }
   }
-  const versions = [...groups.values()].flatMap((roles) => [...roles.values()])
-  return versions.flatMap((ofRole) => [...ofRole.values()].map((ofVersion) => new RowQuestion(ofVersion)))
+  const versions = [...groups.values()].flatMap((ofTable) => [...ofTable.values()])
+  return versions.flatMap((byRole) => [...byRole.values()].map((ofRole) => new RowQuestion(ofRole)))
 }
 
 /** The transactions that wrote the rows. */

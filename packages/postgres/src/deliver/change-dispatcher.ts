@@ -1,9 +1,9 @@
 import type { DecidedChange } from '@tidewire/server'
-import { append, groupBy } from '../catalog/multimap.ts'
+import { groupBy } from '../catalog/multimap.ts'
 import { CircuitBreaker } from '../decide/circuit-breaker.ts'
 import { StalePolicyVersion } from '../decide/ask-again.ts'
 import { decide } from '../decide/decide.ts'
-import type { Decided, DecisionFault } from '../decide/decision.ts'
+import type { DecisionFault } from '../decide/decision.ts'
 import type { FeedDatabase, RowChecks } from '../decide/feed-database.ts'
 import { endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { isMessageTable, type Table } from '../replication/table.ts'
@@ -14,7 +14,7 @@ import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
-import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDelivery } from './deliver.ts'
+import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDeliveries } from './deliver.ts'
 import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
 import { project, type Outcome } from './project.ts'
@@ -81,8 +81,7 @@ export class ChangeDispatcher {
       return this.#decide(kinds.get(false) ?? [], database.checks, waits)
     }
     let outcomes = [await atOnce(batch.pending, isOneTransaction(changes))]
-    const granted = new Map(outcomes[0]!.decided.map(({ delivery, granted: rows }) => [delivery.audience, rows.size]))
-    batch.noteShares((audience) => granted.get(audience) ?? 0)
+    batch.noteShares(outcomes[0]!.decided)
     const again = new Set<FeedChannel>()
     while (this.#renewed.size > 0) {
       const renewed = new Set(this.#renewed)
@@ -176,7 +175,7 @@ export class ChangeDispatcher {
   }
 
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
-    if (pending.length === 0) return { decided: [], faults: [], computed: new Map() }
+    if (pending.length === 0) return { decided: new Map(), faults: [], computed: new Map() }
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
     for (const { audience } of pending) this.#failures.delete(audience.table.oid)
     const audiencesOf = (deliveries: readonly PendingDelivery[]): Set<Audience> => new Set(deliveries.map(({ audience }) => audience))
@@ -199,13 +198,10 @@ export class ChangeDispatcher {
     excluded: DeliverContext['excluded'],
     settled: (change: RowChange, delivered: Delivered) => void,
   ): void {
-    const deliveries = new Map<RowChange, GrantedDelivery[]>()
-    for (const { decided } of outcomes)
-      for (const { delivery, granted } of decided) for (const [row, grant] of granted) append(deliveries, row, { delivery, granted: grant })
     const computed = new Map(outcomes.flatMap((outcome) => [...outcome.computed]))
     const epoch = this.#options.epoch() ?? ''
     for (const change of changes) {
-      const granted = deliveries.get(change)
+      const granted = grantedOf(outcomes, change)
       const failed = (error: unknown, channels: readonly FeedChannel[]): void => this.report.undelivered(change, error, channels)
       settled(change, granted === undefined ? NOT_DELIVERED : deliver(change, granted, { epoch, computed, excluded, failed }))
     }
@@ -240,8 +236,16 @@ function generationsOf(channels: ReadonlySet<FeedChannel>): (channel: FeedChanne
 
 /** What was decided for other identities of these channels does not count any more. */
 function without(outcome: Outcome, channels: ReadonlySet<FeedChannel>): Outcome {
-  const stays = ({ delivery: { only } }: Decided): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
-  return { ...outcome, decided: outcome.decided.filter(stays) }
+  const stays = ({ only }: PendingDelivery): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
+  const decided = [...outcome.decided].map(
+    ([row, granted]) => [row, new Map([...granted].filter(([delivery]) => stays(delivery)))] as const,
+  )
+  return { ...outcome, decided: new Map(decided) }
+}
+
+function grantedOf([first, ...others]: readonly Outcome[], change: RowChange): GrantedDeliveries | undefined {
+  if (others.length === 0) return first!.decided.get(change)
+  return new Map([first!, ...others].flatMap(({ decided }) => [...(decided.get(change) ?? [])]))
 }
 
 function oidsOf(channels: ReadonlySet<FeedChannel>): number[] {

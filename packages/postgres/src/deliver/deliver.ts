@@ -8,11 +8,8 @@ import { faultOf, subscribersOf, type PendingDelivery, type Subscription } from 
 import type { Computed } from './computed-columns.ts'
 import { errorData, viewOf } from './table-view.ts'
 
-/** A change that was granted to an audience. */
-export interface GrantedDelivery {
-  readonly delivery: PendingDelivery
-  readonly granted: Granted
-}
+/** The deliveries that get something of a change. */
+export type GrantedDeliveries = ReadonlyMap<PendingDelivery, Granted>
 
 export interface DeliverContext {
   readonly epoch: string
@@ -38,8 +35,8 @@ interface Receiver {
   readonly granted: Granted
   /** The error that it gets instead of the row. */
   readonly fault: string | null
-  /** Equal where the same `data` is written. */
-  readonly variant: string
+  /** Equal where the same is granted. */
+  readonly sharing: string
 }
 
 /** The same `data` for channels whose entries have the same ids. */
@@ -48,28 +45,63 @@ interface Message {
   readonly channels: FeedChannel[]
 }
 
+/** By what is granted, by the columns that are written, and by the ids of the entries; legacy channels get none. */
+type Messages = Map<string, Map<string, Map<string | null, Message>>>
+
+/** With log positions and without. */
+type AllMessages = readonly [Messages, Messages]
+
 /**
  * Sends a change to all audiences that it was granted to. A channel gets one message for all of its entries that get the
  * same, and channels that get the same share its bytes.
  */
-export function deliver(change: RowChange, deliveries: readonly GrantedDelivery[], context: DeliverContext): Delivered {
-  // By variant, and by the ids of the entries; legacy channels get none.
-  const messages = new Map<string, Map<string | null, Message>>()
-  for (const [channel, receivers] of receiversOf(change, deliveries, context.excluded)) {
-    const { legacy } = channel.request
-    for (const [variant, same] of receivers.length === 1
-      ? [[receivers[0]!.variant, receivers] as const]
-      : groupBy(receivers, (each) => each.variant)) {
-      const ids = legacy ? null : idsOf(same)
-      const ofVariant = getOrMake(messages, variant, () => new Map<string | null, Message>())
-      getOrMake(ofVariant, ids, () => ({ of: same[0]!, channels: [] })).channels.push(channel)
+export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
+  const messages: AllMessages = [new Map(), new Map()]
+  const several = new Map<FeedChannel, Receiver[]>()
+  const current = new Map<RowChange, number>()
+  for (const [delivery, each] of granted) {
+    const fault = faultOf(delivery.audience, change)
+    const sharing = fault ?? sharingOf(each, current)
+    for (const subscription of subscribersOf(delivery)) {
+      const { channel } = subscription
+      if (channel.closed || (delivery.only === undefined && !channel.receives) || context.excluded?.(change, delivery, channel) === true)
+        continue
+      const receiver = { subscription, granted: each, fault, sharing }
+      if (channel.subscriptions.size === 1) addTo(messages, receiver, idsOf([receiver]))
+      else append(several, channel, receiver)
     }
   }
+  for (const receivers of several.values())
+    for (const same of groupBy(receivers, (each) => `${columnsOf(each)} ${each.sharing}`).values()) addTo(messages, same[0]!, idsOf(same))
+  return sendAll(change, messages, context)
+}
+
+function sharingOf({ record, old }: Granted, current: Map<RowChange, number>): string {
+  if (typeof record === 'string') return SHARING[record][old]
+  return `${getOrMake(current, record, () => current.size)} ${old}`
+}
+
+/** Made once: a map finds a text that it has met before without reading it. */
+const SHARING = { image: { image: 'image image', key: 'image key' }, key: { image: 'key image', key: 'key' } }
+
+function columnsOf({ fault, subscription: { columns } }: Receiver): string {
+  return fault === null ? columns : ''
+}
+
+function addTo([withPositions, plain]: AllMessages, of: Receiver, ids: string): void {
+  const { channel } = of.subscription
+  const messages = channel.request.positions ? withPositions : plain
+  const ofSharing = getOrMake(messages, of.sharing, () => new Map<string, Map<string | null, Message>>())
+  const ofColumns = getOrMake(ofSharing, columnsOf(of), () => new Map<string | null, Message>())
+  getOrMake(ofColumns, channel.request.legacy ? null : ids, () => ({ of, channels: [] })).channels.push(channel)
+}
+
+function sendAll(change: RowChange, messages: AllMessages, context: DeliverContext): Delivered {
   const logPosition = logPositionOf(change)
   let delivered = NOT_DELIVERED
-  for (const ofVariant of messages.values()) {
+  for (const byIds of messages.flatMap((each) => [...each.values()]).flatMap((ofSharing) => [...ofSharing.values()])) {
     let data: string | null = null
-    for (const [ids, { of, channels }] of ofVariant) {
+    for (const [ids, { of, channels }] of byIds) {
       try {
         data ??= dataOf(change, of, context)
       } catch (error) {
@@ -82,33 +114,6 @@ export function deliver(change: RowChange, deliveries: readonly GrantedDelivery[
     }
   }
   return delivered
-}
-
-function receiversOf(
-  change: RowChange,
-  deliveries: readonly GrantedDelivery[],
-  excluded: DeliverContext['excluded'],
-): Map<FeedChannel, Receiver[]> {
-  const receivers = new Map<FeedChannel, Receiver[]>()
-  const current = new Map<RowChange, number>()
-  for (const { delivery, granted } of deliveries) {
-    const { audience, only } = delivery
-    const fault = faultOf(audience, change)
-    const shared =
-      fault ??
-      `${typeof granted.record === 'string' ? granted.record : getOrMake(current, granted.record, () => current.size)} ${granted.old}`
-    for (const subscription of subscribersOf(delivery)) {
-      const { channel, columns } = subscription
-      if (channel.closed || (only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
-      append(receivers, channel, {
-        subscription,
-        granted,
-        fault,
-        variant: fault === null ? `${columns} ${channel.request.positions} ${shared}` : shared,
-      })
-    }
-  }
-  return receivers
 }
 
 function idsOf(receivers: readonly Receiver[]): string {

@@ -44,12 +44,11 @@ export class Batch {
     return pending
   }
 
-  /** So that the weight of the next batches is known: `granted` says how many rows an audience got. */
-  noteShares(granted: (audience: Audience) => number): void {
-    for (const [group, { yes, subscriptions }] of this.#groups) {
-      let deliveries = 0
-      for (const audience of group.audiences) deliveries += granted(audience) * audience.members.size
-      group.noteShare(deliveries, subscriptions * yes.length)
-    }
+  /** So that the weight of the next batches is known: what was granted, by row. */
+  noteShares(decided: ReadonlyMap<RowChange, ReadonlyMap<PendingDelivery, unknown>>): void {
+    const granted = new Map<readonly RowChange[], number>()
+    for (const deliveries of decided.values())
+      for (const { rows, audience } of deliveries.keys()) granted.set(rows, (granted.get(rows) ?? 0) + audience.members.size)
+    for (const [group, { yes, subscriptions }] of this.#groups) group.noteShare(granted.get(yes) ?? 0, subscriptions * yes.length)
   }
 }

@@ -90,7 +90,7 @@ export async function decideRow({ table, role, row, identity, filters }: RowQues
     else if (asked !== undefined) heldBack.set(each, { filter: asked, fault: messageOf((of) => of === audience) })
   }
   return {
-    isGranted: decision.decided.some(({ granted }) => granted.has(change)),
+    isGranted: (decision.decided.get(change)?.size ?? 0) > 0,
     identity: subscriptions[0]?.audience?.identity ?? null,
     fault: messageOf((audience) => !filtered.has(audience)),
     heldBack,
