@@ -1,4 +1,4 @@
-import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
+import { append, getOrMake } from '../catalog/multimap.ts'
 import type { Granted } from '../decide/decision.ts'
 import { logPositionOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
@@ -35,85 +35,93 @@ interface Receiver {
   readonly granted: Granted
   /** The error that it gets instead of the row. */
   readonly fault: string | null
-  /** Equal where the same is granted. */
-  readonly sharing: string
 }
 
-/** The same `data` for channels whose entries have the same ids. */
-interface Message {
+/** What is written of the change for some of the receivers. */
+interface Variant {
   readonly of: Receiver
-  readonly channels: FeedChannel[]
+  readonly positions: boolean
+  /** By the ids of their entries; legacy channels get none. */
+  readonly channels: Map<string | null, FeedChannel[]>
 }
 
-/** By what is granted, by the columns that are written, and by the ids of the entries; legacy channels get none. */
-type Messages = Map<string, Map<string, Map<string | null, Message>>>
-
-/** With log positions and without. */
-type AllMessages = readonly [Messages, Messages]
+/** By the columns that are written. */
+type Variants = Map<string, Variant[]>
 
 /**
  * Sends a change to all audiences that it was granted to. A channel gets one message for all of its entries that get the
  * same, and channels that get the same share its bytes.
  */
 export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
-  const messages: AllMessages = [new Map(), new Map()]
-  const several = new Map<FeedChannel, Receiver[]>()
-  const current = new Map<RowChange, number>()
+  const variants: Variants = new Map()
+  // Channels with several entries get one message for all of them that get the same.
+  let several: Map<FeedChannel, Receiver[]> | null = null
   for (const [delivery, each] of granted) {
     const fault = faultOf(delivery.audience, change)
-    const sharing = fault ?? sharingOf(each, current)
     for (const subscription of subscribersOf(delivery)) {
       const { channel } = subscription
       if (channel.closed || (delivery.only === undefined && !channel.receives) || context.excluded?.(change, delivery, channel) === true)
         continue
-      const receiver = { subscription, granted: each, fault, sharing }
-      if (channel.subscriptions.size === 1) addTo(messages, receiver, idsOf([receiver]))
-      else append(several, channel, receiver)
+      const receiver = { subscription, granted: each, fault }
+      if (channel.subscriptions.size === 1) addTo(variants, [receiver])
+      else append((several ??= new Map<FeedChannel, Receiver[]>()), channel, receiver)
     }
   }
-  for (const receivers of several.values())
-    for (const same of groupBy(receivers, (each) => `${columnsOf(each)} ${each.sharing}`).values()) addTo(messages, same[0]!, idsOf(same))
-  return sendAll(change, messages, context)
+  for (const receivers of several?.values() ?? []) for (const same of alikeOf(receivers)) addTo(variants, same)
+  return sendAll(change, variants, context)
 }
 
-function sharingOf({ record, old }: Granted, current: Map<RowChange, number>): string {
-  if (typeof record === 'string') return SHARING[record][old]
-  return `${getOrMake(current, record, () => current.size)} ${old}`
+/** They get the same but for log positions. */
+function isAlike(one: Receiver, other: Receiver): boolean {
+  if (one.fault !== null || other.fault !== null) return one.fault === other.fault
+  return one.granted.record === other.granted.record && one.granted.old === other.granted.old
 }
-
-/** Made once: a map finds a text that it has met before without reading it. */
-const SHARING = { image: { image: 'image image', key: 'image key' }, key: { image: 'key image', key: 'key' } }
 
 function columnsOf({ fault, subscription: { columns } }: Receiver): string {
   return fault === null ? columns : ''
 }
 
-function addTo([withPositions, plain]: AllMessages, of: Receiver, ids: string): void {
-  const { channel } = of.subscription
-  const messages = channel.request.positions ? withPositions : plain
-  const ofSharing = getOrMake(messages, of.sharing, () => new Map<string, Map<string | null, Message>>())
-  const ofColumns = getOrMake(ofSharing, columnsOf(of), () => new Map<string | null, Message>())
-  getOrMake(ofColumns, channel.request.legacy ? null : ids, () => ({ of, channels: [] })).channels.push(channel)
+function alikeOf(receivers: readonly Receiver[]): Receiver[][] {
+  const groups: Receiver[][] = []
+  for (const receiver of receivers) {
+    const group = groups.find(([first]) => columnsOf(first!) === columnsOf(receiver) && isAlike(first!, receiver))
+    if (group === undefined) groups.push([receiver])
+    else group.push(receiver)
+  }
+  return groups
 }
 
-function sendAll(change: RowChange, messages: AllMessages, context: DeliverContext): Delivered {
+/** Adds a channel, with all of its entries that get the same. */
+function addTo(variants: Variants, same: readonly Receiver[]): void {
+  const of = same[0]!
+  const { channel } = of.subscription
+  const { positions, legacy } = channel.request
+  const ofColumns = getOrMake(variants, columnsOf(of), (): Variant[] => [])
+  let variant = ofColumns.find((each) => each.positions === positions && isAlike(each.of, of))
+  if (variant === undefined) ofColumns.push((variant = { of, positions, channels: new Map() }))
+  append(variant.channels, legacy ? null : idsOf(same), channel)
+}
+
+function sendAll(change: RowChange, variants: Variants, context: DeliverContext): Delivered {
   const logPosition = logPositionOf(change)
-  let delivered = NOT_DELIVERED
-  for (const byIds of messages.flatMap((each) => [...each.values()]).flatMap((ofSharing) => [...ofSharing.values()])) {
-    let data: string | null = null
-    for (const [ids, { of, channels }] of byIds) {
-      try {
-        data ??= dataOf(change, of, context)
-      } catch (error) {
-        context.failed(error, channels)
-        continue
+  let receivers = 0
+  let payload: Uint8Array | null = null
+  for (const ofColumns of variants.values())
+    for (const { of, channels: byIds } of ofColumns) {
+      let data: string | null = null
+      for (const [ids, channels] of byIds) {
+        try {
+          data ??= dataOf(change, of, context)
+        } catch (error) {
+          context.failed(error, channels)
+          continue
+        }
+        const bytes = (payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`))
+        for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', bytes)
+        receivers += channels.length
       }
-      const payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`)
-      for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', payload)
-      delivered = { receivers: delivered.receivers + channels.length, payload }
     }
-  }
-  return delivered
+  return { receivers, payload }
 }
 
 function idsOf(receivers: readonly Receiver[]): string {
