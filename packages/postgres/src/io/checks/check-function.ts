@@ -49,19 +49,25 @@ function writeFunction(table: CatalogTable, role: string, columns: readonly numb
   const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
   const keys = types.map((_, index) => `p${index}`)
   const remembers = table.roles.get(role)?.readsCtid === true
-  // Assigned, a call is evaluated without a statement of its own.
-  const look = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
-      select array(${lookedUp(table, role, columns, { keys, missing: masked ? 'unknown' : null, known: remembers ? 'known' : null })}) into shown;
-      foreach seen in array shown loop
-        return next;${
-          remembers
-            ? `
-        if i < part_end and pg_catalog.starts_with(seen, '("') and pg_catalog.cardinality(known) < ${MAX_KNOWN} then
+  const rows = lookedUp(table, role, columns, { keys, missing: masked ? 'unknown' : null, known: remembers ? 'known' : null })
+  const remember = `if i < part_end and pg_catalog.starts_with(seen, '("') and (known is null or pg_catalog.cardinality(known) < ${MAX_KNOWN}) then
           known := known || pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid;
         end if;`
-            : ''
-        }
-      end loop;`
+  const next = `return next;
+        ${remembers ? remember : ''}`
+  // Assigned, a call is evaluated without a statement of its own. One key has one row at most, which needs no array.
+  const look = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
+      if pg_catalog.cardinality(p0) = 1 then
+        ${rows} into seen;
+        if seen is not null then
+          ${next}
+        end if;
+      else
+        select array(${rows}) into shown;
+        foreach seen in array shown loop
+          ${next}
+        end loop;
+      end if;`
   const body = `
 #variable_conflict use_variable
 declare
@@ -71,7 +77,7 @@ declare
   setting pg_catalog.text;
   shown pg_catalog.text[];
   unknown pg_catalog.text[];
-  known pg_catalog.tid[] := '{}';
+  known pg_catalog.tid[];
   ${types.map((type, index) => `p${index} ${type};`).join('\n  ')}
 begin
   if ${unseenSql('xids')} then
@@ -90,7 +96,7 @@ begin
     if i > part_end then
       part := part + 1;
       part_end := untils[part];
-      known := '{}';
+      known := null;
       unknown := missing[part];
       ${types.map((_, index) => `p${index} := k${index}[part];`).join('\n      ')}
     end if;
@@ -99,7 +105,7 @@ begin
         ${look}
       exception when others then
         -- The lock that kept the table as it was is gone, too.
-        known := '{}';
+        known := null;
         seen := null;
         fault := sqlerrm;
         return next;

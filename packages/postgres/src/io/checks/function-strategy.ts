@@ -168,7 +168,7 @@ async function call(
     } else {
       const { rows } = asked[i - 1]!
       if (versions === null || versionsOf !== rows) versions = new SeenVersions(check, images, (versionsOf = rows))
-      for (const [row, grant] of versions.read(seen!)) visible[i - 1]!.set(row, grant)
+      for (const [row, grant] of versions.read(seen!, asked[i]?.rows === rows)) visible[i - 1]!.set(row, grant)
     }
   }
   if (!current) distrustPlans(session, name)

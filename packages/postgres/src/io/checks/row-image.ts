@@ -1,6 +1,5 @@
 import type { RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
-import { append } from '../../catalog/multimap.ts'
 import { comparedColumns } from './check-function.ts'
 
 /** The images of a check, as what it shows is compared with them. */
@@ -13,13 +12,9 @@ export interface RowImages {
   readonly missing: readonly (string | null)[]
   /** The check leaves out what is `missing`. */
   readonly masked: boolean
-  /** A row with that text. */
-  readonly byText: ReadonlyMap<string, number>
-  /** The rows that have a key, by the text of its first column. */
-  readonly byKey: ReadonlyMap<string, readonly number[]>
 }
 
-export function rowImages({ table, role, columns, images, keys }: RowCheck): RowImages {
+export function rowImages({ table, role, columns, images }: RowCheck): RowImages {
   const columnsCompared = comparedColumns(table, role, columns)
   const compared = columnsCompared.map(({ number }) => columns.indexOf(number))
   const texts = images.map((image) => imageText(image, compared))
@@ -27,10 +22,7 @@ export function rowImages({ table, role, columns, images, keys }: RowCheck): Row
     const numbers = columnsCompared.filter((_, index) => image[compared[index]!] === undefined).map(({ number }) => number)
     return numbers.length === 0 ? null : `,${numbers.join()},`
   })
-  const byKey = new Map<string, number[]>()
-  for (const [row, [key]] of keys.entries()) append(byKey, key!, row)
-  const byText = new Map(texts.map((text, row) => [text, row]))
-  return { compared, texts, missing, masked: missing.some((each) => each !== null), byText, byKey }
+  return { compared, texts, missing, masked: missing.some((each) => each !== null) }
 }
 
 /** As `record_out` writes it. */

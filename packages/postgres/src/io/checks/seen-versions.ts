@@ -1,7 +1,7 @@
 import type { Grant, RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
 import { readRow } from '../../replication/pgoutput/nested-text.ts'
-import { getOrMake } from '../../catalog/multimap.ts'
+import { getOrMake, groupBy } from '../../catalog/multimap.ts'
 import type { RowImages } from './row-image.ts'
 
 /** A row that an identity sees, and what it may get of it. */
@@ -13,7 +13,9 @@ export class SeenVersions {
   readonly #images: RowImages
   readonly #rows: readonly number[]
   /** By `ctid`. */
-  readonly #known = new Map<string, SeenRow[]>()
+  #known: Map<string, SeenRow[]> | null = null
+  #byText: Map<string, number> | null = null
+  #byKey: Map<string, number[]> | null = null
 
   constructor(check: RowCheck, images: RowImages, rows: readonly number[]) {
     this.#check = check
@@ -21,35 +23,47 @@ export class SeenVersions {
     this.#rows = rows
   }
 
-  /** `("(0,1)",2,…)` or `(,2,…)`: a version, here of the second of the rows. `(0,1)`: the version that was shown with this `ctid`. */
-  read(seen: string): readonly SeenRow[] {
+  /**
+   * `("(0,1)",2,…)` or `(,2,…)`: a version, here of the second of the rows. `(0,1)`: the version that was shown with this `ctid`
+   * to an identity before, and is kept for those that follow if there are any.
+   */
+  read(seen: string, keeps: boolean): readonly SeenRow[] {
     const hasCtid = seen.startsWith('("')
-    if (!hasCtid && !seen.startsWith('(,')) return this.#known.get(seen) ?? []
+    if (!hasCtid && !seen.startsWith('(,')) return this.#known?.get(seen) ?? []
     const ctidEnd = hasCtid ? seen.indexOf('"', 2) : 0
     const numberAt = seen.indexOf(',', ctidEnd) + 1
     const comma = seen.indexOf(',', numberAt)
     const textAt = comma === -1 ? seen.length - 1 : comma
     const shown = this.#grants(seen.slice(numberAt, textAt), seen.slice(textAt))
-    if (hasCtid) {
+    if (hasCtid && keeps) {
       // Keys that are written differently may mean the same row, and the next identity is shown only its `ctid`.
-      const known = getOrMake(this.#known, seen.slice(2, ctidEnd), (): SeenRow[] => [])
+      const known = getOrMake((this.#known ??= new Map<string, SeenRow[]>()), seen.slice(2, ctidEnd), () => [])
       for (const each of shown) if (known.every(([row]) => row !== each[0])) known.push(each)
     }
     return shown
   }
 
   #grants(number: string, text: string): SeenRow[] {
-    const { texts, byText, byKey } = this.#images
+    const { texts } = this.#images
     let rows: readonly number[] = this.#rows
     let current: RowTexts | null = null
     if (number !== '') rows = [rows[Number(number) - 1]!]
     else if (rows.length > 1) {
-      const like = byText.get(text)
+      const like = this.#rowLike(text)
       const key = like === undefined ? (current = this.#read(text))?.[this.#keyPlace] : this.#check.keys[like]![0]
-      const alike = byKey.get(key ?? '') ?? []
-      rows = alike.length === 1 ? alike : alike.filter((row) => rows.includes(row))
+      rows = this.#rowsOf(key ?? '')
     }
     return rows.map((row) => [row, texts[row] === text ? 'image' : this.#grantOf(row, (current ??= this.#read(text)))])
+  }
+
+  #rowLike(text: string): number | undefined {
+    this.#byText ??= new Map(this.#rows.map((row) => [this.#images.texts[row]!, row]))
+    return this.#byText.get(text)
+  }
+
+  #rowsOf(key: string): readonly number[] {
+    this.#byKey ??= groupBy(this.#rows, (row) => this.#check.keys[row]![0]!)
+    return this.#byKey.get(key) ?? []
   }
 
   get #keyPlace(): number {

@@ -33,7 +33,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
           const call = `${statement.name}(${parametersOf(check, images, some)})`
           const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: options.timeoutMs })
           const versions = new SeenVersions(check, images, some)
-          return { ok: true, visible: new Map(found.flatMap((seen) => versions.read(seen))) }
+          return { ok: true, visible: new Map(found.flatMap((seen) => versions.read(seen, false))) }
         } catch (error) {
           return failedAnswer(error)
         }
