@@ -30,7 +30,7 @@ test('a filter that fails concerns its audience alone', () => {
 
 test('an audience that is slow together with others is suspected after three times in a row', () => {
   const breaker = new CircuitBreaker()
-  const decided = (together: Audience[], slow: Audience[]): void => breaker.decidedTogether(new Set(together), new Set(slow))
+  const decided = (together: Audience[], slow: Audience[]): void => breaker.decidedTogether(() => new Set(together), new Set(slow))
   const held = (): boolean[] => all.map((each) => breaker.holds(each))
   decided(all, [mine, yours])
   decided(all, [mine, yours])

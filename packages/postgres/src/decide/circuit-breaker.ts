@@ -26,7 +26,7 @@ const SUSPECTED_AFTER = 3
 export class CircuitBreaker {
   readonly #circuits = new Map<string, Circuit>()
   /** Slow answers in a row, of those that are not suspected yet. */
-  readonly #slow = new WeakMap<Audience, number>()
+  readonly #slow = new Map<Audience, number>()
 
   /** Whether the audience is to be decided apart. */
   holds(audience: Audience): boolean {
@@ -55,8 +55,12 @@ export class CircuitBreaker {
   }
 
   /** These were decided together, and some of them in calls that were slow: they are suspected after several in a row. */
-  decidedTogether(all: ReadonlySet<Audience>, slow: ReadonlySet<Audience>): void {
-    for (const audience of all) if (!slow.has(audience)) this.#slow.delete(audience)
+  decidedTogether(all: () => ReadonlySet<Audience>, slow: ReadonlySet<Audience>): void {
+    if (this.#slow.size > 0) {
+      const asked = all()
+      for (const audience of this.#slow.keys())
+        if (audience.members.size === 0 || (asked.has(audience) && !slow.has(audience))) this.#slow.delete(audience)
+    }
     for (const audience of slow) {
       const times = (this.#slow.get(audience) ?? 0) + 1
       this.#slow.set(audience, times)

@@ -51,7 +51,7 @@ export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDe
     const { table, role } = delivery.audience
     const isUpdated = (row: RowChange): boolean =>
       row.action === 'UPDATE' && row.old?.extent === 'full' && granted(delivery, row) && oldText(table, row) !== null
-    if (table.roles.get(role)?.scope === 'row') ask(updated, delivery, which(rows, isUpdated))
+    if (table.roles.get(role)?.scope === 'row') ask(updated, delivery, rows.filter(isUpdated))
   }
   return updated
 }
@@ -82,8 +82,7 @@ function ask(asked: Asked[], delivery: PendingDelivery, rows: readonly RowChange
 
 /** The same list, where all are. */
 function which(rows: readonly RowChange[], isKnown: (row: RowChange) => boolean): readonly RowChange[] {
-  const some = rows.filter(isKnown)
-  return some.length === rows.length ? rows : some
+  return rows.every(isKnown) ? rows : rows.filter(isKnown)
 }
 
 /** Rows of one version of a table that identities of one role want to see. */
@@ -177,7 +176,8 @@ export function rowQuestions(asked: readonly Asked[]): RowQuestion[] {
   // Audiences that share a list of rows are of one table as the catalog last described it.
   for (const [rows, ofRows] of groupBy(asked, (each) => each.rows)) {
     const ofTable = getOrMake(groups, ofRows[0]!.delivery.audience.table, () => new Map<Table, Map<string, Asked[]>>())
-    for (const [version, ofVersion] of groupBy(rows, (row) => row.table)) {
+    const [first, ...others] = rows
+    for (const [version, ofVersion] of others.length === 0 ? [[first!.table, rows] as const] : groupBy(rows, (row) => row.table)) {
       const byRole = getOrMake(ofTable, version, () => new Map<string, Asked[]>())
       for (const { delivery } of ofRows) append(byRole, delivery.audience.role, { delivery, rows: ofVersion })
     }

@@ -177,9 +177,9 @@ export class ChangeDispatcher {
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
     if (pending.length === 0) return { decided: new Map(), faults: [], computed: new Map() }
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
-    for (const { audience } of pending) this.#failures.delete(audience.table.oid)
+    if (this.#failures.size > 0) for (const { audience } of pending) this.#failures.delete(audience.table.oid)
     const audiencesOf = (deliveries: readonly PendingDelivery[]): Set<Audience> => new Set(deliveries.map(({ audience }) => audience))
-    if (checks !== this.#options.database.apart) this.#breaker.decidedTogether(audiencesOf(pending), audiencesOf(slow))
+    if (checks !== this.#options.database.apart) this.#breaker.decidedTogether(() => audiencesOf(pending), audiencesOf(slow))
     const outcome = await project(decided, checks, (oid) => this.#options.subscriptions.tableOf(oid))
     return { ...outcome, faults: [...faults, ...outcome.faults] }
   }

@@ -32,15 +32,19 @@ export class TableView {
   readonly #key: Written
   /** Of the key, what the log carries of an old row. */
   readonly #oldKey: Written
+  readonly #tableJson: string
+  readonly #schemaJson: string
   readonly #columnsJson: string
 
-  constructor({ primaryKey }: Table, columns: readonly Column[]) {
+  constructor({ schema, name: table, primaryKey }: Table, columns: readonly Column[]) {
     const written = (some: readonly Column[]): Written => ({ columns: some, write: recordWriter(some) })
     const key = columns.filter((column) => primaryKey.includes(column))
     this.#row = written(columns)
     this.#identity = written(columns.filter(({ identity }) => identity))
     this.#key = written(key)
     this.#oldKey = written(key.filter(({ identity }) => identity))
+    this.#tableJson = JSON.stringify(table)
+    this.#schemaJson = JSON.stringify(schema)
     this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
   }
 
@@ -53,10 +57,10 @@ export class TableView {
     const { record, old } = fits
       ? whole
       : this.#records(change, row, options, ({ columns }, tuple, sources) => small(columns, tuple, sources.old ?? null))
-    const { table, action, transaction } = change
+    const { action, transaction } = change
     return (
-      `{"table":${JSON.stringify(table.name)},"type":"${action}"${action === 'DELETE' ? '' : `,"record":${record}`}` +
-      `,"columns":${this.#columnsJson},"errors":${fits ? 'null' : '["Error 413: Payload Too Large"]'},"schema":${JSON.stringify(table.schema)}` +
+      `{"table":${this.#tableJson},"type":"${action}"${action === 'DELETE' ? '' : `,"record":${record}`}` +
+      `,"columns":${this.#columnsJson},"errors":${fits ? 'null' : '["Error 413: Payload Too Large"]'},"schema":${this.#schemaJson}` +
       `,"commit_timestamp":"${commitTimestamp(transaction.commitTime)}"${action === 'INSERT' ? '' : `,"old_record":${old}`}` +
       `${options.position === null ? '' : `,"position":"${options.position}"`}${options.superseded === null ? '' : ',"superseded":true'}}`
     )
@@ -113,9 +117,15 @@ function rawBytes({ newTuple, old }: RowChange): number {
 
 const MAX_DATE_MS = 8_640_000_000_000_000
 
+/** The last one that was written: all changes of a transaction have the same. */
+let written = { timeUs: 0n, text: '1970-01-01T00:00:00.000Z' }
+
 /** ISO 8601 in UTC, cut to milliseconds. A replication origin may name any time: one that no Date holds becomes the nearest. */
 function commitTimestamp(timeUs: bigint): string {
-  return new Date(Math.max(-MAX_DATE_MS, Math.min(MAX_DATE_MS, Number(timeUs / 1_000n)))).toISOString()
+  if (written.timeUs === timeUs) return written.text
+  const text = new Date(Math.max(-MAX_DATE_MS, Math.min(MAX_DATE_MS, Number(timeUs / 1_000n)))).toISOString()
+  written = { timeUs, text }
+  return text
 }
 
 const views = new WeakMap<Table, Map<string, TableView>>()

@@ -46,6 +46,7 @@ export class Batch {
 
   /** So that the weight of the next batches is known: what was granted, by row. */
   noteShares(decided: ReadonlyMap<RowChange, ReadonlyMap<PendingDelivery, unknown>>): void {
+    if (this.#groups.size === 0) return
     const granted = new Map<readonly RowChange[], number>()
     for (const deliveries of decided.values())
       for (const { rows, audience } of deliveries.keys()) granted.set(rows, (granted.get(rows) ?? 0) + audience.members.size)

@@ -17,15 +17,25 @@ export class Tuple {
   readonly #end: number
   /** A tuple of the replica identity's columns alone; nulls stand for the others, since these columns are NOT NULL. */
   readonly #keyOnly: boolean
+  readonly #remembers: boolean
   #offsets: Uint32Array | null = null
+  /** Texts that were decoded before: a row is matched, compared and written by them. */
+  #texts: (string | undefined)[] | null = null
 
   /** `start` is the first cell; the cells up to `end` must have been checked (`tupleEnd`). */
-  constructor(buffer: Buffer, start: number, end: number, length: number, { keyOnly = false }: { readonly keyOnly?: boolean } = {}) {
+  constructor(
+    buffer: Buffer,
+    start: number,
+    end: number,
+    length: number,
+    { keyOnly = false, remembers = true }: { readonly keyOnly?: boolean; readonly remembers?: boolean } = {},
+  ) {
     this.#buffer = buffer
     this.#start = start
     this.#end = end
     this.length = length
     this.#keyOnly = keyOnly
+    this.#remembers = remembers
   }
 
   /** A row of these texts; `undefined`: not known, as an unchanged value that was not sent. */
@@ -59,10 +69,14 @@ export class Tuple {
 
   /** The column's text as Postgres writes it; `null` for SQL null, `undefined` for a value that was not sent. */
   text(column: number): string | null | undefined {
+    const known = this.#texts?.[column]
+    if (known !== undefined) return known
     const offset = this.#offset(column)
     const kind = this.#buffer[offset]
-    if (kind === TEXT) return this.#buffer.toString('utf8', offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
-    return kind === NULL && !this.#keyOnly ? null : undefined
+    if (kind !== TEXT) return kind === NULL && !this.#keyOnly ? null : undefined
+    const text = this.#buffer.toString('utf8', offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
+    if (this.#remembers) (this.#texts ??= Array.from({ length: this.length }, () => undefined))[column] = text
+    return text
   }
 
   /** The bytes of the column's text, without a copy; `null` where there is none. */
@@ -72,11 +86,11 @@ export class Tuple {
     return this.#buffer.subarray(offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
   }
 
-  /** A copy with memory of its own. */
+  /** A copy with memory of its own, and no more than its bytes need. */
   detach(): Tuple {
     const own = Buffer.allocUnsafeSlow(this.byteLength)
     this.#buffer.copy(own, 0, this.#start, this.#end)
-    return new Tuple(own, 0, own.length, this.length, { keyOnly: this.#keyOnly })
+    return new Tuple(own, 0, own.length, this.length, { keyOnly: this.#keyOnly, remembers: false })
   }
 
   #offset(column: number): number {
