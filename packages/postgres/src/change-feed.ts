@@ -4,10 +4,12 @@ import type { CatalogPort } from './catalog/catalog-port.ts'
 import { errorText } from './catalog/database-fault.ts'
 import { ChangeDispatcher } from './deliver/change-dispatcher.ts'
 import { Pipeline } from './deliver/pipeline.ts'
-import type { ChangeBatch, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch, TableGap } from './replication/source/change-source.ts'
+import type { TableGap } from './replication/published-relations.ts'
+import type { ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/source/change-source-api.ts'
 import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
-import type { EpochReason } from './replication/source/replication-state.ts'
+import type { RowChange } from './replication/transaction-assembler.ts'
+import type { EpochReason } from './replication/replication-port.ts'
 import { parseChangeEntries } from './subscribe/request/change-entry.ts'
 import { ChangeRing } from './subscribe/resume/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
@@ -129,8 +131,8 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     return this.#health.progress(this.#source, this.#runtime.uptime())
   }
 
-  onChanges(batch: ChangeBatch): void {
-    this.#pipeline.changes(batch)
+  onChanges(changes: readonly RowChange[]): void {
+    this.#pipeline.changes(changes)
   }
 
   onEpoch(event: NewEpoch): void {

@@ -3,7 +3,7 @@ import type { ChangeDispatcher } from './deliver/change-dispatcher.ts'
 import type { Pipeline } from './deliver/pipeline.ts'
 import type { FeedRuntime } from './feed-runtime.ts'
 import type { FeedWindow } from './feed-window.ts'
-import type { ChangeSource } from './replication/source/change-source.ts'
+import type { ChangeSource } from './replication/source/change-source-api.ts'
 import type { ResumeQueue } from './subscribe/resume/resume-queue.ts'
 import { Watchdog } from './watchdog.ts'
 

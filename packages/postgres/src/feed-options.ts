@@ -1,5 +1,5 @@
 import type { FeedListener } from './deliver/fault-report.ts'
-import type { ChangeSource } from './replication/source/change-source.ts'
+import type { ChangeSource } from './replication/source/change-source-api.ts'
 import type { RingLimits } from './subscribe/resume/change-ring.ts'
 
 /** What the feed needs of the source of changes. */

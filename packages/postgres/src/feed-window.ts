@@ -49,10 +49,6 @@ export class FeedWindow {
     return start
   }
 
-  committed(endLsn: Lsn): void {
-    this.ring.commit(endLsn)
-  }
-
   progressed(lsn: Lsn): void {
     this.progress = lsn
     this.#marks.note(lsn, this.#uptime())
@@ -64,10 +60,9 @@ export class FeedWindow {
   trim(): void {
     const source = this.#source
     if (source === null) return
-    const trimmed = this.ring.trim(this.#uptime())
+    this.ring.trim(this.#uptime())
     const passed = this.#marks.trim(this.#uptime(), source.serverLsn)
-    const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
-    if (endLsn > 0n && this.epoch !== null) source.confirm(this.epoch, endLsn)
+    if (this.epoch !== null) source.confirm(this.epoch, laterLsn(this.ring.start?.commitLsn ?? 0n, passed ?? 0n))
   }
 
   /** When everything before `lsn` was handed over and delivered. */

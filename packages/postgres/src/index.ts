@@ -9,15 +9,9 @@ export { migrations } from './migrations/migrations.ts'
 
 export { openChangeSource, type OpenChangeSourceOptions } from './io/replication/open-change-source.ts'
 export type { ChangeSourceTuning } from './replication/source/change-source-options.ts'
-export type {
-  ChangeBatch,
-  ChangeSource,
-  ChangeSourceHandlers,
-  ChangeSourceStatus,
-  NewEpoch,
-  TableGap,
-} from './replication/source/change-source.ts'
-export type { EpochReason } from './replication/source/replication-state.ts'
+export type { ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/source/change-source-api.ts'
+export type { TableGap } from './replication/published-relations.ts'
+export type { EpochReason } from './replication/replication-port.ts'
 export type { ReplicationFault } from './replication/replication-fault.ts'
 export type { RowChange, Transaction } from './replication/transaction-assembler.ts'
 export { isMessageTable, type Column, type Table } from './replication/table.ts'

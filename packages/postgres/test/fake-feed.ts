@@ -190,7 +190,7 @@ export class FakeFeed {
       ...options,
     })
     this.feed.attach({
-      ...{ epoch: 'e1', confirmedLsn: 1n, serverLsn: 1n, peers: [], status: { kind: 'streaming', slot: 's' } },
+      ...{ epoch: 'e1', confirmedLsn: 1n, serverLsn: 1n, peers: [], status: { kind: 'streaming' } },
       ...{ confirm: () => {}, pause: () => {}, resume: () => {} },
     })
     this.feed.onEpoch({ epoch: 'e1', previous: null, reason: 'found', isOtherLog: false })
@@ -234,7 +234,7 @@ export class FakeFeed {
     const changes = rows.map(({ oid, texts }, seq): RowChange => {
       return { action: 'INSERT', table: this.#table(oid), transaction, seq, newTuple: Tuple.of(texts), old: null }
     })
-    this.feed.onChanges({ epoch: 'e1', changes, endLsn: commitLsn + 1n })
+    this.feed.onChanges(changes)
     this.feed.onProgress(commitLsn + 1n)
   }
 

@@ -1,4 +1,3 @@
-import type { ChangeBatch } from '../replication/source/change-source.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
@@ -16,7 +15,7 @@ export interface PipelineParts {
   readonly source: { pause(): void; resume(): void }
   readonly subscriptions: Pick<Subscriptions, 'isPrepared' | 'prepare' | 'match' | 'markStale'>
   readonly dispatcher: Pick<ChangeDispatcher, 'begin' | 'dispatch' | 'skip' | 'setAside'>
-  readonly window: Pick<FeedWindow, 'committed' | 'progressed' | 'trim'>
+  readonly window: Pick<FeedWindow, 'progressed' | 'trim'>
 }
 
 const MAX_CHANGES = 256
@@ -65,9 +64,8 @@ export class Pipeline {
     return this.#queue.firstChange
   }
 
-  changes({ changes, endLsn }: ChangeBatch): void {
+  changes(changes: readonly RowChange[]): void {
     for (const change of changes) this.#queue.pushChange(change)
-    if (endLsn !== null) this.#queue.push({ kind: 'commit', endLsn })
     if (this.#queue.bytes > PAUSE_BYTES && !this.#paused) {
       this.#paused = true
       this.#parts.source.pause()
@@ -172,10 +170,7 @@ export class Pipeline {
     if (this.#closed || generation !== this.#generation) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
-    for (const step of steps) {
-      if (step.kind === 'commit') window.committed(step.endLsn)
-      else if (step.kind === 'progress') window.progressed(step.lsn)
-    }
+    for (const step of steps) if (step.kind === 'progress') window.progressed(step.lsn)
     // A transaction may have more changes than are kept.
     window.trim()
   }

@@ -4,7 +4,6 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 /** What the pipeline does in its turn. */
 export type Step =
   | { readonly kind: 'change'; readonly change: RowChange; readonly bytes: number }
-  | { readonly kind: 'commit'; readonly endLsn: Lsn }
   | { readonly kind: 'progress'; readonly lsn: Lsn }
   | { readonly kind: 'control'; readonly work: () => void | Promise<void> }
 

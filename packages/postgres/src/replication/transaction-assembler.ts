@@ -28,8 +28,7 @@ export interface RowChange {
 export interface AssemblerHandlers {
   begin(): void
   change(change: RowChange): void
-  /** `empty`: the transaction had no change that was handed over. */
-  commit(endLsn: Lsn, empty: boolean): void
+  commit(endLsn: Lsn): void
   /**
    * The table's shape is new: no further message may be given before `describe` was called. `xid` is the transaction
    * whose change follows; it may have made the table itself.
@@ -49,7 +48,6 @@ export class TransactionAssembler {
   readonly #tables = new Map<number, Table>()
   #transaction: Transaction | null = null
   #seq = 0
-  #handedOn = 0
   #last: LogPosition | null = null
 
   constructor(handlers: AssemblerHandlers) {
@@ -82,7 +80,6 @@ export class TransactionAssembler {
         if (this.#transaction !== null) return 'a transaction begins inside another one'
         this.#transaction = { commitLsn: message.commitLsn, commitTime: message.commitTime, xid: message.xid }
         this.#seq = 0
-        this.#handedOn = 0
         this.#handlers.begin()
         return null
       case 'commit':
@@ -106,7 +103,6 @@ export class TransactionAssembler {
     const position = { commitLsn: transaction.commitLsn, seq }
     if (this.#last !== null && compareLogPositions(position, this.#last) <= 0) return null
     this.#last = position
-    this.#handedOn++
     this.#handlers.change({ action, table, transaction, seq, newTuple, old })
     return null
   }
@@ -122,7 +118,7 @@ export class TransactionAssembler {
   #commit(commitLsn: Lsn, endLsn: Lsn): string | null {
     if (this.#transaction?.commitLsn !== commitLsn) return 'a commit does not belong to the transaction before it'
     this.#transaction = null
-    this.#handlers.commit(endLsn, this.#handedOn === 0)
+    this.#handlers.commit(endLsn)
     return null
   }
 }

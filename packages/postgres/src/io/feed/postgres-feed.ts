@@ -1,5 +1,5 @@
 import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
-import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source.ts'
+import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source-api.ts'
 import { PostgresChangeFeed } from '../../change-feed.ts'
 import type { FeedOptions } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
@@ -108,10 +108,8 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
     reportDelayMs: 100,
-    // The feed confirms no earlier than its window says, whether or not there are changes.
-    followsIdle: false,
     handlers: {
-      onChanges: (batch) => feed.onChanges(batch),
+      onChanges: (changes) => feed.onChanges(changes),
       onEpoch: (event) => {
         // Those that are open may lead to a server that was the primary.
         if (event.isOtherLog) void sessions.close()

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { formatLsn, laterLsn, parseLsn } from '../../replication/lsn.ts'
 import { AttachFault } from '../../replication/replication-fault.ts'
-import type { EpochReason } from '../../replication/source/replication-state.ts'
+import type { EpochReason } from '../../replication/replication-port.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
 

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
-import { ReplicationSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/source/change-source.ts'
+import type { ChangeSource, ChangeSourceHandlers } from '../../replication/source/change-source-api.ts'
+import { ReplicationSource } from '../../replication/source/change-source.ts'
 import { nodeRuntime } from '../node-runtime.ts'
 import type { PublicationSpec } from './publication.ts'
 import { replicationPort } from './replication-attempt.ts'
@@ -23,8 +24,6 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** The publications to read; missing ones are made. At least one. */
   readonly publications: readonly PublicationSpec[]
   readonly handlers: ChangeSourceHandlers
-  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. Default true. */
-  readonly followsIdle?: boolean
   /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
   readonly prepare?: () => Promise<void>
   /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
@@ -37,7 +36,7 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
  */
 export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource {
   const slotBase = options.slot ?? 'tidewire'
-  const times = resolveTuning(options, [
+  const tuning = resolveTuning(options, [
     ...(isSlotBase(slotBase) ? [] : ['slot must be 1 to 50 lower case letters, digits and underscores']),
     ...(options.publications.length > 0 ? [] : ['publications must name at least one']),
   ])
@@ -52,7 +51,7 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     onNotice: options.onNotice,
     prepare: options.prepare,
   })
-  return new ReplicationSource(port, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
+  return new ReplicationSource(port, nodeRuntime, tuning, options.handlers)
 }
 
 /** The write-ahead log that Postgres keeps for a source, at most. */

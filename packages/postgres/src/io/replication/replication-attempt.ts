@@ -4,8 +4,7 @@ import { codeOf } from '../../catalog/database-fault.ts'
 import { logName, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
 import { AttachFault, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
-import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
-import type { EpochReason } from '../../replication/source/replication-state.ts'
+import type { Attached, EpochReason, ReplicationPort } from '../../replication/replication-port.ts'
 import { dropClient, newClient } from '../sessions/client.ts'
 import { slotHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationVersion } from './publication.ts'
@@ -29,7 +28,7 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
     copies: new Set(),
   }
   return {
-    attach: async ({ replaceSlot }, signal) => {
+    attach: async (replaceSlot, signal) => {
       const attempt = new Attempt(target, memory)
       // A client that is dropped while it connects may never say so.
       const aborted = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(givenUp())))
@@ -66,7 +65,7 @@ class Attempt {
     this.#catalog = newClient({ ...target.connection, query_timeout: QUERY_TIMEOUT_MS })
   }
 
-  async run(replaceSlot: boolean): Promise<AttachOutcome> {
+  async run(replaceSlot: boolean): Promise<Attached> {
     const { publications, temporarySlot, connection, prepare } = this.#target
     const { applicationName, prepared, epoch: lastEpoch } = this.#memory
     const catalog = this.#catalog

@@ -10,7 +10,7 @@ export interface ChangeSourceTuning {
   readonly checkIntervalMs?: number
   /** How often the source tries to advance the slot that holds the window. Default 10,000. */
   readonly advanceIntervalMs?: number
-  /** Changes of a batch, at most. Default 256. */
+  /** Changes that are handed over at a time, at most. Default 256. */
   readonly maxBatchChanges?: number
 }
 
@@ -21,11 +21,6 @@ const DEFAULTS = {
   advanceIntervalMs: 10_000,
   maxBatchChanges: 256,
 } as const satisfies Required<ChangeSourceTuning>
-
-export interface ChangeSourceTimes extends Required<ChangeSourceTuning> {
-  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. */
-  readonly followsIdle: boolean
-}
 
 /** Fills in the defaults. Throws `bad-option` with every fault at once. */
 export function resolveTuning(tuning: ChangeSourceTuning, faults: readonly string[]): Required<ChangeSourceTuning> {

@@ -12,8 +12,6 @@ interface Kept {
   readonly change: RowChange
   readonly bytes: number
   readonly atMs: number
-  /** Where the transaction ends whose last change this is; `null` when another one follows. */
-  endLsn: Lsn | null
 }
 
 /** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own. */
@@ -28,7 +26,6 @@ export class ChangeRing {
   #kept: Kept[] = []
   #from = 0
   #bytes = 0
-  /** Everything after this is here; `null` before the first epoch. */
   #start: LogPosition | null = null
   #last: LogPosition | null = null
   /** Tables of which changes before a position may be missing. */
@@ -44,6 +41,11 @@ export class ChangeRing {
 
   get size(): number {
     return this.#kept.length - this.#from
+  }
+
+  /** Everything after this is here, and transactions before it need not be sent again; `null` before the first epoch. */
+  get start(): LogPosition | null {
+    return this.#start
   }
 
   /** The position of the newest change, even when it is no longer here. */
@@ -87,33 +89,24 @@ export class ChangeRing {
       newTuple: newTuple?.detach() ?? null,
       old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
     }
-    this.#kept.push({ change: detached, bytes, atMs: nowMs, endLsn: null })
+    this.#kept.push({ change: detached, bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
   }
 
-  /** The transaction of the newest change ends here. */
-  commit(endLsn: Lsn): void {
-    const last = this.#kept.at(-1)
-    if (last !== undefined && this.size > 0) last.endLsn = endLsn
-  }
-
-  /** Lets go of what is too old or too much. Answers up to where Postgres may forget. */
-  trim(nowMs: number): Lsn | null {
-    let endLsn: Lsn | null = null
+  /** Lets go of what is too old or too much. */
+  trim(nowMs: number): void {
     while (this.#from < this.#kept.length) {
       const oldest = this.#kept[this.#from]!
       if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
       this.#start = logPositionOf(oldest.change)
-      endLsn = oldest.endLsn ?? endLsn
     }
     if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
       this.#kept = this.#kept.slice(this.#from)
       this.#from = 0
     }
-    return endLsn
   }
 
   /** Whether nothing after the position is missing. */
