@@ -1,4 +1,4 @@
-import type { TimerPort } from '@tidewire/protocol'
+import type { TimerHandle, TimerPort } from '@tidewire/protocol'
 
 /** Clock, timers and randomness. Times are milliseconds. */
 export interface FeedRuntime extends TimerPort {
@@ -8,6 +8,19 @@ export interface FeedRuntime extends TimerPort {
   endOfTurn(callback: () => void): void
   /** From 0 to 1. */
   random(): number
+}
+
+/** Does the work every `ms` milliseconds, until it is cancelled. */
+export function every(runtime: TimerPort, ms: number, work: () => void): TimerHandle {
+  let timer: TimerHandle
+  const arm = (): void => {
+    timer = runtime.setTimer(() => {
+      arm()
+      work()
+    }, ms)
+  }
+  arm()
+  return { cancel: () => timer.cancel() }
 }
 
 export function delay(runtime: FeedRuntime, ms: number): Promise<void> {

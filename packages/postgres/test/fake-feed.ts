@@ -177,8 +177,9 @@ export class FakeFeed {
   constructor(database: FakeDatabase, runtime: FeedRuntime, options: Partial<FeedOptions> = {}) {
     this.database = database
     this.feed = new PostgresChangeFeed(database.port(), runtime, {
-      ring: { maxBytes: 1_000_000_000, maxAgeMs: 1_000_000_000 },
       ...{
+        resumeWindowMs: 1_000_000_000,
+        resumeWindowBytes: 1_000_000_000,
         maxWalBytes: 1_000_000_000,
         positionIntervalMs: 1e9,
         refreshIntervalMs: 1e9,

@@ -14,7 +14,7 @@ import type { IsolatedWork } from './isolated-lane.ts'
 export interface FeedListener {
   /** Rows of tables that are not for clients, in their order among the others. */
   onRow?(change: RowChange): void
-  /** For logs and metrics: what failed, and for which role. Never holds a row. */
+  /** For logs and metrics: what failed, and for which role. Never sent to clients, and never holds a row. */
   onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
 }
 

@@ -77,7 +77,7 @@ test('transactions that come while one is being decided are decided together', a
   await decide()
   await decide()
   expect(log).toEqual([...['settle 1', 'settle 2,3,4'], ...['progressed 1', 'progressed 2', 'progressed 3', 'progressed 4']])
-  expect(pipeline.isIdle).toBe(true)
+  expect(pipeline.hasWork).toBe(false)
 })
 
 test('no more than 256 changes are decided together', async () => {
@@ -180,5 +180,5 @@ test('what the stream brought is dropped, and nothing that comes of it later cha
   await fail(new Error('of no row'))
   await decide()
   expect(log).toEqual(['settle 1', 'control', 'settle 3', 'progressed 3'])
-  expect(pipeline.isIdle).toBe(true)
+  expect(pipeline.hasWork).toBe(false)
 })

@@ -4,8 +4,8 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
-import type { FeedWindow } from '../feed-window.ts'
 import { Batch } from '../subscribe/batch.ts'
+import type { FeedWindow } from '../subscribe/resume/feed-window.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import type { ChangeDispatcher } from './change-dispatcher.ts'
 import { StepQueue, type Step } from './step-queue.ts'
@@ -55,8 +55,8 @@ export class Pipeline {
     this.#parts = parts
   }
 
-  get isIdle(): boolean {
-    return !this.#running && this.#queue.size === 0
+  get hasWork(): boolean {
+    return this.#running || this.#queue.size > 0
   }
 
   /** The change that has waited longest. */

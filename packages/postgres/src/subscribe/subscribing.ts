@@ -8,6 +8,7 @@ import type { ReplicationFault } from '../replication/replication-fault.ts'
 import type { Notice } from './request/change-entry.ts'
 import type { ChannelEvent } from './channel-state.ts'
 import type { FeedChannel } from './feed-channel.ts'
+import type { FeedWindow } from './resume/feed-window.ts'
 import type { ResumeQueue } from './resume/resume-queue.ts'
 import { planSubscriptions } from './subscribe-plan.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -28,7 +29,7 @@ export interface SubscribingOptions {
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
   readonly resumes: ResumeQueue
-  epoch(): string | null
+  readonly window: Pick<FeedWindow, 'epoch'>
   /** For logs: the database refuses to plan a channel. */
   readonly onFault: (error: unknown) => void
 }
@@ -72,7 +73,7 @@ export class Subscribing {
 
   /** There is no stream yet: channels that wait for it hear why, and those that come. */
   waits(fault: ReplicationFault): void {
-    if (this.#options.epoch() !== null) return
+    if (this.#options.window.epoch !== null) return
     this.#trouble = { message: `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`, fault: UNAVAILABLE }
     for (const { channel } of this.#waiting) channel.refuseOnce(this.#trouble)
   }
@@ -94,7 +95,7 @@ export class Subscribing {
     const { database, subscriptions } = this.#options
     await this.#inSteps(channel)
     const { generation } = channel
-    const epoch = this.#options.epoch()
+    const epoch = this.#options.window.epoch
     const isOver = (): boolean => channel.closed || this.#closed
     const plan = await planSubscriptions(channel, database)
     await this.#inSteps(channel)
@@ -110,7 +111,7 @@ export class Subscribing {
     const startLsn = await database.insertLsn()
     if (isOver()) return true
     // A position of another log would keep changes from it, or let none through.
-    if (channel.generation !== generation || epoch !== this.#options.epoch()) return false
+    if (channel.generation !== generation || epoch !== this.#options.window.epoch) return false
     await this.#start(channel, startLsn)
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation
@@ -126,7 +127,7 @@ export class Subscribing {
     const parsed = parsePosition(since)
     if (!parsed.ok) return { type: 'registered', missed: 'invalid-position' }
     const { epoch, commitLsn, seq } = parsed.position
-    if (epoch !== this.#options.epoch()) return { type: 'registered', missed: 'other-epoch' }
+    if (epoch !== this.#options.window.epoch) return { type: 'registered', missed: 'other-epoch' }
     return { type: 'replayed', after: { commitLsn, seq } }
   }
 
@@ -154,7 +155,7 @@ export class Subscribing {
   }
 
   #announce(channel: FeedChannel, at: LogPosition, extra: Readonly<Record<string, string | boolean>> = {}): void {
-    const epoch = this.#options.epoch()
+    const epoch = this.#options.window.epoch
     const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...at }) } : {}
     channel.notify('ok', READY, { ...position, ...extra })
   }
@@ -165,7 +166,7 @@ export class Subscribing {
   }
 
   async #epochKnown(channel: FeedChannel): Promise<void> {
-    if (this.#options.epoch() === null && !this.#closed) {
+    if (this.#options.window.epoch === null && !this.#closed) {
       if (this.#trouble !== null) channel.refuseOnce(this.#trouble)
       await new Promise<void>((ready) => this.#waiting.push({ channel, ready }))
     }

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { DEFAULT_TUNING } from '../../feed-options.ts'
 import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
 import type { ChangeSource, ChangeSourceHandlers } from '../../replication/source/change-source-api.ts'
 import { ReplicationSource } from '../../replication/source/change-source.ts'
@@ -47,15 +48,12 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
     publications: options.publications,
     node: options.node ?? defaultNode(),
     siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
-    windowBytes: options.windowBytes ?? DEFAULT_WINDOW_BYTES,
+    windowBytes: options.windowBytes ?? DEFAULT_TUNING.maxWalBytes,
     onNotice: options.onNotice,
     prepare: options.prepare,
   })
   return new ReplicationSource(port, nodeRuntime, tuning, options.handlers)
 }
-
-/** The write-ahead log that Postgres keeps for a source, at most. */
-export const DEFAULT_WINDOW_BYTES: number = 256 * 1024 * 1024
 
 function defaultNode(): string {
   return `${hostname()}_${process.pid}`
