@@ -16,23 +16,16 @@ export type { ReplicationFault } from './replication/replication-fault.ts'
 export type { RowChange, Transaction } from './replication/transaction-assembler.ts'
 export { isMessageTable, type Column, type Table } from './replication/table.ts'
 
-export { formatLsn, laterLsn, MAX_LSN, parseLsn, type Lsn } from './replication/lsn.ts'
-export {
-  compareLogPositions,
-  formatPosition,
-  parsePosition,
-  type ParsedPosition,
-  type LogPosition,
-  type Position,
-} from './replication/position.ts'
+export { formatLsn, type Lsn } from './replication/lsn.ts'
+export { compareLogPositions, parsePosition, type LogPosition, type Position } from './replication/position.ts'
 
-export { columnWriter, keyOrder, type ValueType, type ValueWriter } from './replication/pgoutput/column-value.ts'
+export type { ValueType } from './replication/pgoutput/column-value.ts'
 export type { OldTuple, ReplicaIdentity, TimestampUs } from './replication/pgoutput/message.ts'
-export { Tuple, type CellKind } from './replication/pgoutput/tuple.ts'
+export type { CellKind, Tuple } from './replication/pgoutput/tuple.ts'
 export { recordWriter, type RecordColumn, type RecordSources, type RecordWriter } from './deliver/record-writer.ts'
 
-export { ensurePublications, readPublications, type Publication, type PublicationSpec } from './io/replication/publication.ts'
-export { dropSlot, isSlotBase, listSlots, type Slot, type SlotDrop, type SlotRole } from './io/replication/slot.ts'
+export type { PublicationSpec } from './io/replication/publication.ts'
+export { dropSlot, listSlots, type Slot, type SlotDrop, type SlotRole } from './io/replication/slot.ts'
 export { oldestTransaction, transactionText, type OldestTransaction } from './io/replication/oldest-transaction.ts'
 export { isUnavailable } from './replication/replication-fault.ts'
 export type { Queryable } from './catalog/queryable.ts'

@@ -49,7 +49,7 @@ export function catalogTable(options: TableOptions = {}): CatalogTable {
 /** The same table as the stream describes it. */
 export function streamTable({ oid, name, rowSecurity, replicaIdentityFull }: CatalogTable): Table {
   const columns = COLUMNS.map((column, at) => ({
-    ...{ name: column, key: at === 0 || replicaIdentityFull, typeOid: at === 0 ? 23 : 25, typeModifier: -1 },
+    ...{ name: column, key: at === 0 || replicaIdentityFull, typeOid: at === 0 ? 23 : 25 },
   }))
   const facts = columns.map((column, at) => ({ name: column.name, number: at + 1, generated: false, typeOid: column.typeOid }))
   return describeTable(

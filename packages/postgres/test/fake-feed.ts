@@ -257,7 +257,6 @@ export class FakeFeed {
       name: column.name,
       key: index === 0,
       typeOid: TYPES[column.type ?? 'text'],
-      typeModifier: -1,
     }))
     const table = describeTable(
       { kind: 'relation', oid, schema: 'public', table: name, replicaIdentity: 'default', columns: relation },

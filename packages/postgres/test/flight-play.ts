@@ -312,8 +312,8 @@ class Play {
   #judge(user: FlightUser, index: number, { data, at }: Delivery): string | null {
     if (data.errors?.[0]?.startsWith('Error 40') === true) return null
     const parsed = parsePosition(data.position ?? '')
-    if (!parsed.ok) return `a delivery without a position: ${JSON.stringify(data)}`
-    const first = this.#states.findIndex(({ lsn }) => lsn > parsed.position.commitLsn)
+    if (parsed === null) return `a delivery without a position: ${JSON.stringify(data)}`
+    const first = this.#states.findIndex(({ lsn }) => lsn > parsed.commitLsn)
     const window = this.#states.slice(first, at + 1)
     const what = `${JSON.stringify({ ...data, columns: undefined })} in states ${first} to ${at}, to ${JSON.stringify(user)}`
     const { record, old_record: old } = data

@@ -87,9 +87,7 @@ export class TransactionAssembler {
       case 'relation':
         this.#handlers.relation(message, this.#transaction?.xid ?? null)
         return null
-      case 'type':
-      case 'origin':
-      case 'message':
+      case 'other':
         return null
     }
   }

@@ -125,8 +125,8 @@ export class Subscribing {
   #beginning({ request: { since } }: FeedChannel): ChannelEvent {
     if (since === null) return { type: 'registered', missed: null }
     const parsed = parsePosition(since)
-    if (!parsed.ok) return { type: 'registered', missed: 'invalid-position' }
-    const { epoch, commitLsn, seq } = parsed.position
+    if (parsed === null) return { type: 'registered', missed: 'invalid-position' }
+    const { epoch, commitLsn, seq } = parsed
     if (epoch !== this.#options.window.epoch) return { type: 'registered', missed: 'other-epoch' }
     return { type: 'replayed', after: { commitLsn, seq } }
   }

@@ -112,7 +112,7 @@ function changeOf(table: CatalogTable, { texts, xid }: Row): RowChange {
   const described = describeTable(
     {
       ...{ kind: 'relation', oid: table.oid, schema: table.schema, table: table.name, replicaIdentity: 'default' },
-      columns: columns.map((column) => ({ name: column.name, key: isKey.has(column), typeOid: column.typeOid, typeModifier: -1 })),
+      columns: columns.map((column) => ({ name: column.name, key: isKey.has(column), typeOid: column.typeOid })),
     },
     {
       ...{ rowSecurity: table.rowSecurity, forceRowSecurity: false, columns: table.columns },

@@ -40,11 +40,6 @@ export class ByteReader {
     return at < 0 ? 0 : this.buffer.readUInt32BE(at)
   }
 
-  int32(): number {
-    const at = this.#take(4)
-    return at < 0 ? 0 : this.buffer.readInt32BE(at)
-  }
-
   uint64(): bigint {
     const at = this.#take(8)
     return at < 0 ? 0n : this.buffer.readBigUInt64BE(at)
@@ -65,12 +60,6 @@ export class ByteReader {
     const text = this.buffer.toString('utf8', this.offset, zero)
     this.offset = zero + 1
     return text
-  }
-
-  /** A window on the next `size` bytes. */
-  bytes(size: number): Buffer {
-    const at = this.#take(size)
-    return at < 0 ? this.buffer.subarray(0, 0) : this.buffer.subarray(at, at + size)
   }
 
   /** What was read does not fit, unless it was cut short. */

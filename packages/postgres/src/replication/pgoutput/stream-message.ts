@@ -4,7 +4,7 @@ import { POSTGRES_EPOCH_US } from './message.ts'
 /** What travels inside the CopyData messages of a replication stream, from the server. */
 export type StreamMessage =
   /** One message of the output plugin; it starts at `payloadAt` of the buffer that was read. */
-  | { readonly kind: 'wal-data'; readonly start: Lsn; readonly payloadAt: number }
+  | { readonly kind: 'wal-data'; readonly payloadAt: number }
   /** Everything before `end` has been sent. */
   | { readonly kind: 'keepalive'; readonly end: Lsn; readonly replyRequested: boolean }
   | { readonly kind: 'malformed' }
@@ -17,8 +17,7 @@ const STATUS = 0x72 // r
 
 export function readStreamMessage(buffer: Buffer, offset = 0, end: number = buffer.length): StreamMessage {
   const size = end - offset
-  if (size >= WAL_DATA_HEADER_BYTES && buffer[offset] === WAL_DATA)
-    return { kind: 'wal-data', start: buffer.readBigUInt64BE(offset + 1), payloadAt: offset + WAL_DATA_HEADER_BYTES }
+  if (size >= WAL_DATA_HEADER_BYTES && buffer[offset] === WAL_DATA) return { kind: 'wal-data', payloadAt: offset + WAL_DATA_HEADER_BYTES }
   if (size === KEEPALIVE_BYTES && buffer[offset] === KEEPALIVE)
     return { kind: 'keepalive', end: buffer.readBigUInt64BE(offset + 1), replyRequested: buffer[offset + 17] === 1 }
   return { kind: 'malformed' }
