@@ -86,7 +86,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     ]
   }
 
-  /** Where the changes come from: its handlers are this feed's. */
   attach(source: FeedSource): void {
     this.#source = source
     this.#window.attach(source)
@@ -150,7 +149,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#pipeline.progress(lsn)
   }
 
-  /** Nothing is delivered afterwards. */
   close(): void {
     for (const timer of this.#timers) timer.cancel()
     for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'closed' })

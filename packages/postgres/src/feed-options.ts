@@ -1,7 +1,6 @@
 import type { FeedListener } from './deliver/fault-report.ts'
 import type { ChangeSource } from './replication/source/change-source-api.ts'
 
-/** What the feed needs of the source of changes. */
 export type FeedSource = Pick<ChangeSource, 'confirmedLsn' | 'serverLsn' | 'peers' | 'status' | 'confirm' | 'pause' | 'resume'>
 
 /** How long changes are kept, and how often the feed does what nothing else causes. Bytes and milliseconds. */

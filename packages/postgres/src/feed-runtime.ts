@@ -4,13 +4,11 @@ import type { TimerHandle, TimerPort } from '@tidewire/protocol'
 export interface FeedRuntime extends TimerPort {
   /** Monotonic. */
   uptime(): number
-  /** Calls back at the end of this turn of the event loop. */
   endOfTurn(callback: () => void): void
   /** From 0 to 1. */
   random(): number
 }
 
-/** Does the work every `ms` milliseconds, until it is cancelled. */
 export function every(runtime: TimerPort, ms: number, work: () => void): TimerHandle {
   let timer: TimerHandle
   const arm = (): void => {

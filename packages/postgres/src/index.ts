@@ -20,7 +20,7 @@ export { formatLsn, type Lsn } from './replication/lsn.ts'
 export { compareLogPositions, parsePosition, type LogPosition, type Position } from './replication/position.ts'
 
 export type { ValueType } from './replication/pgoutput/column-value.ts'
-export type { OldTuple, ReplicaIdentity, TimestampUs } from './replication/pgoutput/message.ts'
+export type { OldTuple, TimestampUs } from './replication/pgoutput/message.ts'
 export type { CellKind, Tuple } from './replication/pgoutput/tuple.ts'
 export { recordWriter, type RecordColumn, type RecordSources, type RecordWriter } from './deliver/record-writer.ts'
 

@@ -1,12 +1,10 @@
 import type { TimerHandle } from '@tidewire/protocol'
 import { every, type FeedRuntime } from './feed-runtime.ts'
 
-/** A part that has work now and then. */
 export interface WatchedPart {
   readonly hasWork: boolean
   /** Grows whenever something is done. */
   readonly progressed: number
-  /** Why it stands still, where that is known. */
   readonly trouble?: string | null
 }
 

@@ -54,7 +54,7 @@ export function streamTable({ oid, name, rowSecurity, replicaIdentityFull }: Cat
   const facts = columns.map((column, at) => ({ name: column.name, number: at + 1, generated: false, typeOid: column.typeOid }))
   return describeTable(
     { kind: 'relation', oid, schema: 'public', table: name, replicaIdentity: replicaIdentityFull ? 'full' : 'default', columns },
-    { rowSecurity, forceRowSecurity: false, columns: facts, primaryKey: [1] },
+    { rowSecurity, columns: facts, primaryKey: [1] },
     new Map([...BUILTIN_TYPES].map(([typeOid, type]) => [typeOid, { name: type.kind, type }])),
   )
 }
@@ -66,7 +66,7 @@ export function change(table: Table, xid: number, row: { readonly old?: readonly
     action: now === undefined ? 'DELETE' : old === undefined ? 'INSERT' : 'UPDATE',
     ...{ table, transaction: { commitLsn: BigInt(xid), commitTime: 0n, xid }, seq: 0 },
     newTuple: now === undefined ? null : Tuple.of(now),
-    old: old === undefined ? null : { extent: table.replicaIdentity === 'full' ? 'full' : 'key', tuple: Tuple.of(old) },
+    old: old === undefined ? null : { extent: table.columns.every(({ identity }) => identity) ? 'full' : 'key', tuple: Tuple.of(old) },
   }
 }
 

@@ -262,7 +262,6 @@ export class FakeFeed {
       { kind: 'relation', oid, schema: 'public', table: name, replicaIdentity: 'default', columns: relation },
       {
         rowSecurity: Boolean(policy),
-        forceRowSecurity: false,
         columns: relation.map((column, index) => ({ name: column.name, number: index + 1, generated: false, typeOid: column.typeOid })),
         primaryKey: [1],
       },

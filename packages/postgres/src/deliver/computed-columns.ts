@@ -12,7 +12,6 @@ export interface Lacking {
   readonly role: string
   /** The row as the change wrote it, and as checks read it. */
   readonly versions: Set<RowChange>
-  /** The columns that some subscriber gets. */
   readonly columns: Set<Column>
 }
 

@@ -33,9 +33,7 @@ export class FaultReport {
   /** Channels that missed something, until the gap is announced. */
   readonly #missing = new Set<FeedChannel>()
   readonly #timers = new Set<{ cancel(): void }>()
-  /** When the same was logged last. */
   readonly #logged = new Map<string, number>()
-  /** Faults so far. */
   count = 0
 
   constructor(listener: FeedListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
@@ -72,13 +70,11 @@ export class FaultReport {
     return true
   }
 
-  /** Nothing of it will be delivered. */
   isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
     for (const { table, role } of audiences) this.log('withheld', table, role, reason)
     this.#announce(channels, 0)
   }
 
-  /** The change cannot be written for these channels. */
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
     this.log('row', table, null, errorText(error))
     for (const channel of channels) {
@@ -143,7 +139,6 @@ export class FaultReport {
       channel.warn(notice)
   }
 
-  /** Whether the same was not said just now. */
   #isDue(said: Map<string, number>, message: string): boolean {
     const nowMs = this.#runtime.uptime()
     const last = said.get(message)

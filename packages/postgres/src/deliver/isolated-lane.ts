@@ -28,7 +28,6 @@ export interface IsolatedLaneOptions {
    * took too long; only answered where there are several.
    */
   process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'>
-  /** Nothing of it will be delivered. */
   failed(work: IsolatedWork, reason: string): void
 }
 
@@ -41,7 +40,6 @@ const RETRY_MS = 500
 type Kind = 'healthy' | 'suspect'
 
 interface Waiting extends IsolatedWork {
-  /** Lets the channels have what follows. */
   readonly release: () => void
 }
 
@@ -59,7 +57,6 @@ export class IsolatedLane {
   readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false
-  /** How often work was finished. */
   progressed = 0
 
   constructor(options: IsolatedLaneOptions) {
@@ -70,7 +67,6 @@ export class IsolatedLane {
     return this.#pending.size > 0
   }
 
-  /** The change that has waited longest. */
   get oldest(): RowChange | null {
     for (const { rows } of this.#pending) return rows[0]!
     return null

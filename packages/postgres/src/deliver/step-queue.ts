@@ -1,7 +1,6 @@
 import type { Lsn } from '../replication/lsn.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
-/** What the pipeline does in its turn. */
 export type Step =
   | { readonly kind: 'change'; readonly change: RowChange; readonly bytes: number }
   | { readonly kind: 'progress'; readonly lsn: Lsn }
@@ -44,7 +43,6 @@ export class StepQueue {
     this.#steps.push({ kind: 'change', change, bytes })
   }
 
-  /** Removes the first steps. */
   remove(count: number): void {
     for (let at = this.#from; at < this.#from + count; at++) {
       const step = this.#steps[at]!

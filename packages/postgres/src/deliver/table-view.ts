@@ -15,11 +15,9 @@ export interface DataOptions {
   /** The row was written again since: it is sent as it is now, or its key alone. `null`: as the change wrote it. */
   readonly superseded: 'key' | RowChange | null
   readonly position: string | null
-  /** What the log does not hold. */
   readonly computed: Computed | null
 }
 
-/** Columns that are written together. */
 interface Written {
   readonly columns: readonly Column[]
   readonly write: RecordWriter
@@ -44,7 +42,6 @@ export class TableView {
     this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
   }
 
-  /** The `data` of a message, as JSON text. */
   data(change: RowChange, options: DataOptions): string {
     const row = rowOf(change, options)
     const whole =
@@ -81,7 +78,6 @@ export class TableView {
   }
 }
 
-/** The row that the record holds. */
 function rowOf(change: RowChange, { superseded }: DataOptions): RowChange {
   return superseded === null || superseded === 'key' ? change : { ...superseded, old: null }
 }

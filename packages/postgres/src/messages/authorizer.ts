@@ -1,5 +1,6 @@
 import type { Authorization, AuthorizationRequest, Authorizer, JoinPosition } from '@tidewire/server'
 import { codeOf, databaseReason, sqlStateOf } from '../catalog/database-fault.ts'
+import type { Queryable, Sessions } from '../catalog/queryable.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import { AuthorizationQueue, type Outcome } from './authorization-queue.ts'
@@ -17,16 +18,8 @@ import { questionOf, type Asked } from './asked-question.ts'
 import { KnownPolicies, type JoinPolicies } from './join-policies.ts'
 import { clusterOf, positionOf } from './join-position.ts'
 
-/** A session of its own for a transaction; the pools of `pg` give it. */
-export interface PolicySession {
-  /** Several statements in one text give an array of results. */
-  query(text: string): Promise<unknown>
-}
-
 /** What the authorizer asks the database with. */
-export interface AuthorizerOptions {
-  /** Runs `work` on a session that is used for nothing else meanwhile; rejects when none can be had. */
-  withSession<T>(work: (session: PolicySession) => Promise<T>): Promise<T>
+export interface AuthorizerOptions extends Sessions {
   /** What the SELECT policies read; `null`: perhaps anything. */
   loadPolicies(): Promise<JoinPolicies | null>
   readonly runtime: FeedRuntime
@@ -77,7 +70,6 @@ const NOTHING = { broadcast: false, presence: false } as const
 const NO_SESSION = { code: 'pool-timeout' }
 const NO_ANSWER = { code: 'no-answer' }
 
-/** What batches share. */
 type Batches = Pick<AuthorizerOptions, 'withSession' | 'runtime'> & { readonly known: KnownPolicies }
 
 async function askBatch(batches: Batches, questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]> {
@@ -93,21 +85,21 @@ async function askBatch(batches: Batches, questions: readonly Asked[], times: Ba
 }
 
 /** Of each session that has the function, by role, its version before the session planned for it. */
-const plannedRoles = new WeakMap<PolicySession, Map<string, string>>()
+const plannedRoles = new WeakMap<Queryable, Map<string, string>>()
 
 /** Of each session that has it, what its statement for the version of the policies was prepared for. */
-const preparedFor = new WeakMap<PolicySession, JoinPolicies>()
+const preparedFor = new WeakMap<Queryable, JoinPolicies>()
 
 /** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
 const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
 
 class PolicyBatch {
-  readonly #session: PolicySession
+  readonly #session: Queryable
   readonly #known: KnownPolicies
   readonly #runtime: FeedRuntime
   readonly #times: BatchTimes
 
-  constructor(session: PolicySession, { known, runtime }: Batches, times: BatchTimes) {
+  constructor(session: Queryable, { known, runtime }: Batches, times: BatchTimes) {
     this.#session = session
     this.#known = known
     this.#runtime = runtime
@@ -157,7 +149,6 @@ class PolicyBatch {
     const [at] = results[2]!.rows as readonly { readonly position: string | null }[]
     const versions = results[3]!.rows as readonly { readonly version: string }[]
     if (this.#isPlannedOtherwise(rolesOf(questions), versions)) return null
-    // One object for all of them.
     const position = positionOf(cluster, at!.position)
     const [compared] = (policies === null ? [] : results[5]!.rows) as readonly { readonly version: string | null }[]
     const holds = policies !== null && policies.version === compared!.version

@@ -16,13 +16,11 @@ export type ReplicationFault =
   | { readonly kind: 'publication-changed'; readonly message: string }
   /** Postgres says no, and will until an operator changes something: privileges, password, `wal_level`, no free slot. */
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
-  /** Nothing was heard of the server for too long. */
   | { readonly kind: 'silent'; readonly message: string }
-  /** The server sent what cannot be understood. */
   | { readonly kind: 'malformed-stream'; readonly message: string }
 
 /** A fault that no code of an error says. */
-export class AttachFault extends Error {
+export class ReplicationError extends Error {
   readonly fault: ReplicationFault
 
   constructor(fault: ReplicationFault) {
@@ -36,7 +34,7 @@ export const TAKES_NO_WRITES =
 
 /** What an error while connecting or streaming means for the feed. */
 export function faultOf(error: unknown): ReplicationFault {
-  if (error instanceof AttachFault) return error.fault
+  if (error instanceof ReplicationError) return error.fault
   const code = sqlStateOf(error)
   const { message: text } = error as { readonly message?: unknown }
   const message = typeof text === 'string' && text !== '' ? text : codeOf(error) || 'the connection was lost'

@@ -5,7 +5,6 @@ import type { TableGap } from './published-relations.ts'
 import type { ReplicationFault } from './replication-fault.ts'
 import type { Table } from './table.ts'
 
-/** Receives what the stream brings. */
 export interface ReplicationReceiver {
   /** One message of the plugin, `buffer[start..end)`. */
   data(buffer: Buffer, start: number, end: number): void
@@ -17,9 +16,7 @@ export interface ReplicationReceiver {
   failed(fault: ReplicationFault): void
 }
 
-/** What the catalog session sees now and then. */
 export interface ReplicationCheck {
-  /** How far the server has written. */
   readonly serverLsn: Lsn
   readonly gaps: readonly TableGap[]
   /** Nodes that read copies of the same anchor, this one left out. */
@@ -35,7 +32,7 @@ export interface ReplicationSession {
   resume(): void
   /** As the transaction `xid` left the table, or later. Rejects with an error of `pg`. */
   loadTable(relation: RelationMessage, xid: number | null): Promise<Table>
-  /** Rejects with an error of `pg`, or with an {@link AttachFault} where the slot cannot be read on: see {@link faultOf}. */
+  /** Rejects with an error of `pg`, or with an {@link ReplicationError} where the slot cannot be read on: see {@link faultOf}. */
   check(): Promise<ReplicationCheck>
   /** Lets Postgres forget what no node needs any more. Never rejects. */
   advanceAnchor(): Promise<void>
@@ -52,7 +49,6 @@ export interface ReplicationSession {
  */
 export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed' | 'fell-behind'
 
-/** What is known of a slot that can be read from. */
 export interface SlotFacts {
   readonly epoch: string
   /** The database and its timeline: LSNs of another one say nothing here. */
@@ -76,7 +72,6 @@ export interface Attached extends SlotFacts {
 
 export type AttachOutcome = Attached | { readonly ok: false; readonly fault: ReplicationFault }
 
-/** The way to Postgres. */
 export interface ReplicationPort {
   /** Connects, makes the publications and the slot where missing. Never rejects; aborted, it ends soon. */
   attach(replaceSlot: boolean, signal: AbortSignal): Promise<AttachOutcome>

@@ -15,7 +15,6 @@ export interface PendingDelivery {
   readonly rows: readonly RowChange[]
   /** Only Postgres can evaluate the audience's filters for these rows. */
   readonly asks: boolean
-  /** Only these subscriptions of the audience. */
   readonly only?: ReadonlySet<Subscription>
 }
 
@@ -29,7 +28,6 @@ export function faultOf({ fault }: Audience, { action }: RowChange): string | nu
   return fault === 'no-primary-key' && action !== 'DELETE' ? 'Error 400: Bad Request, no primary key' : null
 }
 
-/** Whether it is a delete that comes only to those who could see the row. */
 export function isAuthorizedDelete({ authorizesDeletes }: Audience, { action }: RowChange): boolean {
   return action === 'DELETE' && authorizesDeletes
 }

@@ -25,7 +25,6 @@ export class Batch {
   /** How many deliveries it is expected to make at once. */
   weight = 0
 
-  /** `ask`: only Postgres can evaluate the audience's filters. */
   want(audience: Audience, change: RowChange, verdict: 'yes' | 'ask'): void {
     if (verdict === 'yes') this.weight += audience.members.size
     append(this.#rows[verdict], audience, change)
@@ -39,7 +38,6 @@ export class Batch {
     rows.push(change)
   }
 
-  /** What is to be decided. */
   get pending(): PendingDelivery[] {
     const pending: PendingDelivery[] = []
     for (const [{ audiences }, { rows }] of this.#unfiltered)

@@ -17,7 +17,6 @@ interface Held {
 /** Above this, what is held is dropped, and the channel is notified of a gap. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
 
-/** One channel that asked for changes. */
 export class FeedChannel {
   readonly request: ChangeRequest
   readonly listener: ChangeListener
@@ -35,7 +34,6 @@ export class FeedChannel {
   #held: Held[] = []
   #heldBytes = 0
 
-  /** `onThrow` gets what the listener throws. */
   constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener, onThrow: (error: unknown) => void) {
     this.request = request
     this.listener = listener
@@ -52,7 +50,6 @@ export class FeedChannel {
     return this.#state.kind === 'closed'
   }
 
-  /** Whether live changes reach it. */
   get receives(): boolean {
     return this.#state.kind === 'live' || this.#state.kind === 'registered'
   }
@@ -199,7 +196,6 @@ export interface Audience {
   readonly identity: CheckIdentity | null
   readonly event: ChangeAction | '*'
   readonly filters: readonly PreparedFilter[]
-  /** It gets only deletes of rows that its user could see (rule D14). */
   readonly authorizesDeletes: boolean
   /** Why the role gets errors instead of rows; `null`: it gets rows. */
   readonly fault: 'unauthorized' | 'no-primary-key' | null

@@ -21,7 +21,6 @@ export type SubscribePlan =
   | {
       readonly ok: true
       readonly subscriptions: readonly Subscription[]
-      /** What of it will surprise the subscriber. */
       readonly notices: readonly Notice[]
     }
   | EntryRefusal
@@ -94,7 +93,6 @@ function refusal(entry: ChangeEntry, { text, fault }: Refused): EntryRefusal {
   return { ok: false, message: refusedText(entry, text), fault }
 }
 
-/** The entry with this index as a subscription to the table, or what is wrong with it. */
 async function subscriptionOf(
   channel: FeedChannel,
   order: number,
@@ -115,7 +113,6 @@ async function subscriptionOf(
   return { channel, entry, order, oid: table.oid, select, filters, columns: '', audience: null }
 }
 
-/** The entry's filters for this version of the table, or what is wrong with them. */
 export async function prepareFilters(
   entry: Pick<ChangeEntry, 'filters'>,
   table: CatalogTable,

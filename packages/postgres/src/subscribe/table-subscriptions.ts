@@ -44,13 +44,11 @@ export class TableSubscriptions {
     this.subscriptions.delete(subscription)
   }
 
-  /** The channel has another identity, and with it another audience. */
   rebind(subscription: Subscription): void {
     this.#leave(subscription)
     this.#join(subscription)
   }
 
-  /** The stream has described the table. */
   describe(table: Table): void {
     this.described = table
     for (const subscription of this.subscriptions) warnOfTable(subscription, table)
@@ -72,7 +70,6 @@ export class TableSubscriptions {
     }
   }
 
-  /** Adds to the batch the audiences that the change may concern. */
   match(change: RowChange, batch: Batch): void {
     for (const event of [change.action, '*'] as const) {
       const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])

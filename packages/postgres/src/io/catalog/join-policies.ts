@@ -1,9 +1,9 @@
 import type { Queryable } from '../../catalog/queryable.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 import type { JoinPolicies } from '../../messages/join-policies.ts'
-import { loadSecuredTables } from './feed-catalog.ts'
 import { PolicyReader } from './policy-reader.ts'
 import { policyVersionSql } from './policy-version.ts'
+import { tableRows } from './table-rows.ts'
 
 const TIMEOUT_MS = 5_000
 
@@ -22,8 +22,8 @@ async function read(session: Queryable): Promise<JoinPolicies | null> {
   const { rows } = await session.query(ROOT_SQL)
   const [root] = rows as readonly { readonly oid: number; readonly elsewhere: boolean }[]
   if (root === undefined || root.elsewhere) return null
-  const reader = new PolicyReader(session, loadSecuredTables)
-  for (const table of await loadSecuredTables(session, [root.oid], [])) await reader.read(table)
+  const reader = new PolicyReader(session)
+  for (const table of await tableRows(session, [root.oid], [])) await reader.read(table)
   const { claims, reach } = reader
   if (claims === 'all') return null
   const versionSql = joinVersionSql(reach)

@@ -15,7 +15,6 @@ export interface PolicyQuestion {
   readonly identity: Identity
   readonly schema: string
   readonly table: string
-  /** The row as JSON. */
   readonly row: string
   readonly topic: string | null
   /** As the deciding code sets it. */
@@ -33,7 +32,6 @@ export function no(check: WhyStep['check'], text: string, sql?: string): WhyStep
   return { check, outcome: 'no', text, ...(sql === undefined ? {} : { sql }) }
 }
 
-/** The SELECT policies of a table that count for a role. */
 export async function selectPolicies(session: pg.ClientBase, { schema, table, identity }: PolicyQuestion): Promise<readonly Policy[]> {
   const { rows } = await session.query<Policy>(
     `select p.polname as name, p.polpermissive as permissive, pg_catalog.pg_get_expr(p.polqual, p.polrelid) as using

@@ -4,7 +4,6 @@ import type { CatalogRole } from '../../catalog/catalog-table.ts'
 import { roleRefusal } from '../../catalog/role-rule.ts'
 import { no, yes } from './explain-policies.ts'
 
-/** Whether there is such a role and tokens may take it. */
 export function roleStep(role: CatalogRole): WhyStep {
   const refusal = roleRefusal(role)
   if (refusal === null) return yes('privilege', `The role ${role.name} exists and may be taken.`)

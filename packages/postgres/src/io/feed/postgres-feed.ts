@@ -63,7 +63,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     }),
   )
   const identityTimeoutMs = options.identityTimeoutMs ?? 1_000
-  const database = feedDatabase(sessions.get, { publication, identityTimeoutMs })
+  const database = feedDatabase(sessions.get, publication, identityTimeoutMs)
   const checks = rowChecks(sessions.get, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })
   const tuning = { ...DEFAULT_TUNING, ...options }
   const feed = new PostgresChangeFeed(database, nodeRuntime, {

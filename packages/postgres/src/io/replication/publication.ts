@@ -13,7 +13,6 @@ export interface PublicationSpec {
   readonly viaRoot?: boolean
 }
 
-/** Makes the publications that are missing and answers their names. They must exist before the slot that reads them. */
 export async function ensurePublications(session: Queryable, specs: readonly PublicationSpec[]): Promise<string[]> {
   const existing = new Set((await publicationOids(session, specs)).keys())
   const missing = specs.filter((spec) => !existing.has(spec.name))
@@ -23,7 +22,6 @@ export async function ensurePublications(session: Queryable, specs: readonly Pub
   return missing.map((spec) => spec.name)
 }
 
-/** For instance 180003. */
 export async function serverVersion(session: Queryable): Promise<number> {
   const { rows } = await session.query(`select current_setting('server_version_num')::int as number`)
   return (rows as { number: number }[])[0]!.number

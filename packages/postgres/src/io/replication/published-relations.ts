@@ -12,7 +12,6 @@ export interface PublishedTarget {
 
 export interface Published {
   readonly gaps: readonly TableGap[]
-  /** How far the server had written after the publications were read. */
   readonly serverLsn: Lsn
 }
 

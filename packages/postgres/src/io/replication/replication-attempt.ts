@@ -3,7 +3,7 @@ import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { logName, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
-import { AttachFault, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
+import { ReplicationError, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import type { Attached, EpochReason, ReplicationPort } from '../../replication/replication-port.ts'
 import { dropClient, newClient } from '../sessions/client.ts'
 import { slotHeld, takeAnchor } from './anchor.ts'
@@ -16,7 +16,6 @@ import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName }
 
 const QUERY_TIMEOUT_MS = 30_000
 
-/** The way to a real Postgres. */
 export function replicationPort(target: ReplicationTarget): ReplicationPort {
   const memory: SourceMemory = {
     applicationName: `tidewire feed ${randomBytes(6).toString('hex')}`,
@@ -42,8 +41,8 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
   }
 }
 
-function givenUp(): AttachFault {
-  return new AttachFault({ kind: 'unreachable', message: 'given up' })
+function givenUp(): ReplicationError {
+  return new ReplicationError({ kind: 'unreachable', message: 'given up' })
 }
 
 interface TakenSlot {
@@ -139,7 +138,7 @@ class Attempt {
       const [code, message] = [codeOf(error), (error as Error).message]
       // Another node replaced the anchor in this moment, or the name is taken: the next attempt finds or makes another one.
       if (code === '42704' || code === '42710') throw slotHeld(message)
-      if (code === '55000') throw new AttachFault({ kind: 'slot-lost', message })
+      if (code === '55000') throw new ReplicationError({ kind: 'slot-lost', message })
       throw error
     }
   }
@@ -157,7 +156,7 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
 /** Neither an anchor nor a publication can be made on a standby, and what a user may see is not decided there. */
 async function refuseStandby(catalog: pg.Client): Promise<void> {
   const { rows } = await catalog.query('select pg_catalog.pg_is_in_recovery() as standby')
-  if ((rows as { standby: boolean }[])[0]?.standby === true) throw new AttachFault({ kind: 'restarting', message: TAKES_NO_WRITES })
+  if ((rows as { standby: boolean }[])[0]?.standby === true) throw new ReplicationError({ kind: 'restarting', message: TAKES_NO_WRITES })
 }
 
 async function timelineBegin(stream: ReplicationConnection, timeline: number): Promise<Lsn> {

@@ -46,7 +46,6 @@ export class ReplicationConnection implements Queryable {
     this.#socket = socketOf(client)
   }
 
-  /** Rejects with the error of `pg`. */
   static async open(config: pg.ClientConfig, applicationName: string): Promise<ReplicationConnection> {
     const client = newClient({ ...config, replication: 'database' } satisfies ReplicationConfig as pg.ClientConfig)
     try {
@@ -114,7 +113,6 @@ export class ReplicationConnection implements Queryable {
     clearTimeout(timer)
   }
 
-  /** Drops the connection at once. */
   destroy(): void {
     this.#receiver = null
     this.#socket.on('error', () => {})

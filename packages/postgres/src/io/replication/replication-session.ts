@@ -2,7 +2,7 @@ import type pg from 'pg'
 import type { Lsn } from '../../replication/lsn.ts'
 import type { RelationMessage } from '../../replication/pgoutput/message.ts'
 import type { ReplicationStatus } from '../../replication/pgoutput/stream-message.ts'
-import { AttachFault, faultOf } from '../../replication/replication-fault.ts'
+import { ReplicationError, faultOf } from '../../replication/replication-fault.ts'
 import type { ReplicationCheck, ReplicationReceiver, ReplicationSession } from '../../replication/replication-port.ts'
 import type { Table } from '../../replication/table.ts'
 import { transactionsSeen } from '../checks/visibility.ts'
@@ -21,7 +21,6 @@ export interface Connections {
   readonly slotName: string
   /** `null`: a slot of its own is read. */
   readonly anchor: string | null
-  /** Of the publications. */
   readonly version: string
 }
 
@@ -76,11 +75,11 @@ export class PostgresSession implements ReplicationSession {
     const { publications, slotBase, siblings } = this.#target
     const { anchor, version } = this.#connections
     if ((await publicationVersion(catalog, publications)) !== version)
-      throw new AttachFault({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
+      throw new ReplicationError({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
     const { gaps, serverLsn } = await lookAtPublished(catalog, this.#memory.published, { publications, anchor, isNewSlot: false })
     const slots = await listSlots(catalog, slotBase)
     if (anchor !== null && !slots.some(({ name, lostBecause }) => name === anchor && lostBecause === null))
-      throw new AttachFault({ kind: 'slot-lost', message: 'the anchor slot is gone, or Postgres threw away WAL that it needs' })
+      throw new ReplicationError({ kind: 'slot-lost', message: 'the anchor slot is gone, or Postgres threw away WAL that it needs' })
     const isPeer = ({ name, node }: Slot): boolean => node !== null && !this.#memory.copies.has(name) && !siblings.has(node)
     return { serverLsn, gaps, peers: slots.filter(isPeer).map(({ node }) => node!) }
   }

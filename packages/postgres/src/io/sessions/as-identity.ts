@@ -3,13 +3,11 @@ import pg from 'pg'
 import { settingsOf } from '../../messages/authorization-sql.ts'
 import { questionOf } from '../../messages/asked-question.ts'
 
-/** How long each statement of an explanation may take. */
 const TIMEOUT_MS = 3_000
 
 /** What a session takes on to become an identity. */
 export interface IdentitySettings {
   readonly role: string
-  /** By name. */
   readonly settings: Readonly<Record<string, string>>
 }
 
@@ -29,7 +27,6 @@ export function beginAs({ role, settings }: IdentitySettings, timeoutMs: number,
   return `begin ${access}; set local statement_timeout = ${Math.ceil(timeoutMs)}; select ${sets.join(', ')}`
 }
 
-/** Runs `work` as this identity, in a transaction that is rolled back. */
 export async function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
   try {
     await session.query(beginAs(identity, TIMEOUT_MS, 'read write'))

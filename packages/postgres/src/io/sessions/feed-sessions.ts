@@ -39,7 +39,6 @@ const QUERY_TIMEOUT_MS = 32_000
 const CONNECT_TIMEOUT_MS = 10_000
 
 export interface FeedSessionsOptions {
-  /** `postgres://…`; never logged. */
   readonly url: string
   readonly checkers: number
   /** The API roles that the checker may take. Those that do not exist are left out. */

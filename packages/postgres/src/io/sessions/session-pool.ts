@@ -8,7 +8,6 @@ export interface SessionPoolOptions extends pg.ClientConfig {
   readonly max: number
   /** How long to wait for a session, a new or a free one. */
   readonly connectionTimeoutMillis: number
-  /** SQL that a session runs before its first use. */
   readonly prepare?: string
 }
 
@@ -16,7 +15,6 @@ export interface SessionPoolOptions extends pg.ClientConfig {
 export interface SessionPool extends Queryable {
   /** Runs `work` on a session of its own. One whose work failed halfway is not used again. */
   withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
-  /** Whether one could be had at once. */
   hasFree(): boolean
   close(): Promise<void>
 }

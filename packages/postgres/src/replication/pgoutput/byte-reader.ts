@@ -12,7 +12,6 @@ export class ByteReader {
   offset: number
   readonly end: number
   overrun = false
-  /** The first thing that did not fit. */
   refused: Refusal | null = null
 
   constructor(buffer: Buffer, offset = 0, end: number = buffer.length) {
@@ -50,7 +49,6 @@ export class ByteReader {
     return at < 0 ? 0n : this.buffer.readBigInt64BE(at)
   }
 
-  /** UTF-8 text up to a zero byte. */
   text(): string {
     const zero = this.buffer.indexOf(0, this.offset)
     if (this.overrun || zero < 0 || zero >= this.end) {

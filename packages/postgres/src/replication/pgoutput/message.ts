@@ -4,12 +4,10 @@ import type { Tuple } from './tuple.ts'
 /** Times of the feed: microseconds since 1970-01-01 UTC, as precise as Postgres keeps them. */
 export type TimestampUs = bigint
 
-/** Which old values an UPDATE or DELETE carries (`REPLICA IDENTITY`). */
 export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index'
 
 export interface BeginMessage {
   readonly kind: 'begin'
-  /** LSN of the transaction's commit record. */
   readonly commitLsn: Lsn
   readonly commitTime: TimestampUs
   readonly xid: number
@@ -18,7 +16,6 @@ export interface BeginMessage {
 export interface CommitMessage {
   readonly kind: 'commit'
   readonly commitLsn: Lsn
-  /** Where the transaction ends: the LSN to confirm. */
   readonly endLsn: Lsn
 }
 

@@ -5,7 +5,6 @@ import { POSTGRES_EPOCH_US } from './message.ts'
 export type StreamMessage =
   /** One message of the output plugin; it starts at `payloadAt` of the buffer that was read. */
   | { readonly kind: 'wal-data'; readonly payloadAt: number }
-  /** Everything before `end` has been sent. */
   | { readonly kind: 'keepalive'; readonly end: Lsn; readonly replyRequested: boolean }
   | { readonly kind: 'malformed' }
 
@@ -28,7 +27,6 @@ export interface ReplicationStatus {
   readonly received: Lsn
   /** Everything before this need never be sent again: the server may throw it away. */
   readonly flushed: Lsn
-  /** Asks the server to answer with a keepalive at once. */
   readonly requestReply: boolean
 }
 

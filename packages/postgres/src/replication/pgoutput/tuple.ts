@@ -10,7 +10,6 @@ export type CellKind = 'text' | 'null' | 'unchanged'
  * rows of the same read, so a tuple that is kept for long has to be a `detach()`ed one.
  */
 export class Tuple {
-  /** Number of columns. */
   readonly length: number
   readonly #buffer: Buffer
   readonly #start: number
@@ -41,7 +40,6 @@ export class Tuple {
     return new Tuple(buffer, 0, buffer.length, texts.length)
   }
 
-  /** Bytes on the wire. */
   get byteLength(): number {
     return this.#end - this.#start
   }
@@ -72,7 +70,6 @@ export class Tuple {
     return this.#buffer.subarray(offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
   }
 
-  /** A copy with memory of its own. */
   detach(): Tuple {
     const own = Buffer.allocUnsafeSlow(this.byteLength)
     this.#buffer.copy(own, 0, this.#start, this.#end)

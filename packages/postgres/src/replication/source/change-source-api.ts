@@ -27,7 +27,6 @@ export interface ChangeSourceHandlers {
   /** Comes after `onEpoch`, and as soon as it is noticed. */
   onTableGap?(gap: TableGap): void
   onStatus?(status: ChangeSourceStatus): void
-  /** Other nodes came or went. */
   onPeers?(peers: readonly string[]): void
   /** Everything that was committed before `lsn` has been handed over: what to `confirm` once it is safe. Also called when nothing of interest happens. */
   onProgress?(lsn: Lsn): void

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FakePort, FakeSession, FakeTimers, NOTHING_NEW } from '../../../test/fake-replication.ts'
 import { beginBytes, commitBytes, insertBytes, relationBytes } from '../../../test/pgoutput-bytes.ts'
-import { AttachFault, type ReplicationFault } from '../replication-fault.ts'
+import { ReplicationError, type ReplicationFault } from '../replication-fault.ts'
 import type { AttachOutcome } from '../replication-port.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 import type { ChangeSource, ChangeSourceHandlers } from './change-source-api.ts'
@@ -257,7 +257,7 @@ describe('confirming', () => {
 test('a check that finds the slot of no use makes the connection again', async () => {
   const session = await attachWithTable()
   const fault: ReplicationFault = { kind: 'slot-lost', message: 'the anchor slot is gone' }
-  session.checks = new AttachFault(fault)
+  session.checks = new ReplicationError(fault)
   timers.fire(5_000)
   await settled()
   expect(take()).toEqual(['waiting: slot-lost'])

@@ -12,7 +12,6 @@ import type { ReplicationEffect, ReplicationEvent, ReplicationState, Replication
 import { CONNECTING, statusOf, transition } from './replication-state.ts'
 import { ServerChecks } from './server-checks.ts'
 
-/** A change source over any way to Postgres. */
 export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   readonly #port: ReplicationPort
   readonly #runtime: FeedRuntime
@@ -26,7 +25,6 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   #attaching: { readonly abort: AbortController; readonly done: Promise<void> } | null = null
   #closing: Promise<void> = Promise.resolve()
   #loading = false
-  /** Not handed over yet. */
   #changes: RowChange[] = []
   /** What the consumer knows of the progress. */
   #reported: Lsn = 0n

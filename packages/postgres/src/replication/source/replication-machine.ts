@@ -11,13 +11,11 @@ export interface Progress {
   readonly log: string | null
   /** Everything before this was received and handed over; where a new connection goes on. */
   readonly received: Lsn
-  /** Everything before this is confirmed. */
   readonly flushed: Lsn
 }
 
 interface Open {
   readonly progress: Progress
-  /** Attempts that failed since the server was last heard. */
   readonly attempt: number
   /** The consumer keeps the socket from being read, so that silence means nothing. */
   readonly paused: boolean
@@ -67,9 +65,7 @@ export type ReplicationEffect =
   | { readonly type: 'start'; readonly from: Lsn }
   /** `polite`: say goodbye, so that the slot is free at once. */
   | { readonly type: 'detach'; readonly polite: boolean }
-  /** Ask how far the server is and whether the publications are still the same. */
   | { readonly type: 'check' }
-  /** Advance the anchor, as far as no node needs it. */
   | { readonly type: 'advance' }
   | ({ readonly type: 'send-status' } & ReplicationStatus)
   | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }

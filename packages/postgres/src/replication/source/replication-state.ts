@@ -27,7 +27,6 @@ import type {
   Streaming,
 } from './replication-machine.ts'
 
-/** What the machine has to know of the times. */
 export type ReplicationTimes = Required<Omit<ChangeSourceTuning, 'maxBatchChanges'>>
 
 type Step = Transition<ReplicationState, ReplicationEffect>
@@ -35,7 +34,6 @@ type Step = Transition<ReplicationState, ReplicationEffect>
 /** So many status messages without a word from the server, and the connection counts as dead. */
 const MAX_UNHEARD = 3
 
-/** As it begins: the first attempt to connect is under way. */
 export const CONNECTING: ReplicationState = {
   kind: 'connecting',
   progress: { epoch: null, log: null, received: 0n, flushed: 0n },
@@ -43,7 +41,6 @@ export const CONNECTING: ReplicationState = {
   paused: false,
 }
 
-/** What a consumer gets of the state. */
 export function statusOf(state: ReplicationState): ChangeSourceStatus {
   return state.kind === 'waiting' ? { kind: 'waiting', fault: state.fault } : { kind: state.kind }
 }

@@ -11,7 +11,6 @@ export class ServerChecks {
   #session: ReplicationSession | null = null
   #checking: ReplicationSession | null = null
   peers: readonly string[] = []
-  /** What the server has written. */
   serverLsn: Lsn = 0n
 
   constructor(receiver: ReplicationReceiver, handlers: ChangeSourceHandlers) {

@@ -51,7 +51,6 @@ export function parseChangeEntries(requested: readonly { readonly id: number; re
   return { entries, refusal: entries.length === 0 ? NO_ENTRY : null }
 }
 
-/** Reads an entry as it came from a client. */
 export function parseChangeEntry(id: number, json: unknown): ParsedEntry {
   const names = readNames(json)
   if (names === null || !isJsonObject(json))
@@ -119,7 +118,6 @@ function showFilter(filter: Filter): Inspectable {
   return { tuple: [filter.column, filter.op, filter.op === 'in' ? arrayLiteral(filter.value) : filter.value, filter.negate] }
 }
 
-/** The list as the text of a Postgres array. */
 export function arrayLiteral(values: readonly (string | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : /^[^\s{}",\\]+$/.test(value) && !/^null$/i.test(value) ? value : quoteElement(value))).join(',')}}`
 }

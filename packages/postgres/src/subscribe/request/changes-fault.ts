@@ -101,7 +101,6 @@ function addPrimaryKey(table: string, hasId: boolean): string {
     : `alter table ${table} add column id bigint generated always as identity primary key;`
 }
 
-/** The name of a table as SQL takes it. */
 function sqlName({ schema, name }: Named): string {
   return `${sqlIdentifier(schema)}.${sqlIdentifier(name)}`
 }

@@ -63,12 +63,10 @@ export class ChangeRing {
     this.#gaps.clear()
   }
 
-  /** Of these tables, changes before the position may be missing. */
   markGap(tables: readonly number[], before: Lsn): void {
     for (const oid of tables) this.#gaps.set(oid, before)
   }
 
-  /** Whether changes of a table after the position may be missing. */
   hasGap(oid: number, position: LogPosition): boolean {
     const before = this.#gaps.get(oid)
     return before !== undefined && position.commitLsn < before
@@ -94,7 +92,6 @@ export class ChangeRing {
     this.#last = logPositionOf(change)
   }
 
-  /** Lets go of what is too old or too much. */
   trim(nowMs: number): void {
     while (this.#from < this.#kept.length) {
       const oldest = this.#kept[this.#from]!
@@ -109,12 +106,10 @@ export class ChangeRing {
     }
   }
 
-  /** Whether nothing after the position is missing. */
   reaches(position: LogPosition): boolean {
     return this.#start !== null && compareLogPositions(position, this.#start) >= 0
   }
 
-  /** The changes after a position, oldest first. */
   after(position: LogPosition, limit: number): readonly RowChange[] {
     let low = this.#from
     let high = this.#kept.length

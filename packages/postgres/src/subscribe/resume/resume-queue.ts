@@ -13,7 +13,6 @@ export type ReplayOutcome = { readonly recovered: true } | { readonly recovered:
 export interface ResumeQueueOptions {
   readonly runtime: FeedRuntime
   readonly window: FeedWindow
-  /** How long a channel may be in the queue. */
   readonly maxWaitMs: number
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
@@ -28,7 +27,6 @@ interface Resuming {
   readonly channel: FeedChannel
   readonly epoch: string | null
   readonly sinceMs: number
-  /** It has everything up to here. */
   cursor: LogPosition
   readonly done: (outcome: ReplayOutcome) => void
 }
@@ -49,7 +47,6 @@ export class ResumeQueue {
   #queue: Resuming[] = []
   #running = false
   #closed = false
-  /** How many steps are done. */
   progressed = 0
 
   constructor(options: ResumeQueueOptions) {
