@@ -2,14 +2,20 @@ export { startEmbeddedPostgres, type EmbeddedPostgresOptions } from './io/embedd
 export type { EmbeddedPostgres } from './io/embedded/running-server.ts'
 
 export { policyAuthorizer, type PolicyAuthorizerOptions } from './io/sessions/policy-authorizer.ts'
-export { databasePool, type DatabasePool, type DatabasePoolOptions } from './io/sessions/database-pool.ts'
+export { databasePool, type DatabasePool, type DatabasePoolOptions } from './io/sessions/session-pool.ts'
 export { makeConvenient, migrate, type MigrationResult } from './io/migrate.ts'
 export { databaseMessageStore } from './messages/message-store.ts'
 export { migrations } from './migrations/migrations.ts'
 
-export { openChangeSource, type OpenChangeSourceOptions } from './io/replication/open-change-source.ts'
-export type { ChangeSourceTuning } from './replication/source/change-source-options.ts'
-export type { ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/source/change-source-api.ts'
+export { openChangeSource } from './io/replication/open-change-source.ts'
+export type { OpenChangeSourceOptions } from './io/replication/replication-target.ts'
+export type {
+  ChangeSource,
+  ChangeSourceHandlers,
+  ChangeSourceStatus,
+  ChangeSourceTuning,
+  NewEpoch,
+} from './replication/source/change-source-api.ts'
 export type { TableGap } from './replication/published-relations.ts'
 export type { EpochReason } from './replication/replication-port.ts'
 export type { ReplicationFault } from './replication/replication-fault.ts'

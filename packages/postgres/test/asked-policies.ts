@@ -2,7 +2,7 @@ import type { Authorization, Authorizer, Claims, Identity } from '@tidewire/serv
 import type pg from 'pg'
 import { loadJoinPolicies } from '../src/io/catalog/join-policies.ts'
 import { nodeRuntime } from '../src/io/node-runtime.ts'
-import { databasePool, type DatabasePool } from '../src/io/sessions/database-pool.ts'
+import { databasePool, type DatabasePool } from '../src/io/sessions/session-pool.ts'
 import type { Queryable } from '../src/catalog/queryable.ts'
 import { authorizeByPolicies } from '../src/messages/authorizer.ts'
 

@@ -1,6 +1,6 @@
 import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
-import { isTimeout, isUnreachable } from '../catalog/database-fault.ts'
+import { codeOf, isTimeout, isUnreachable } from '../catalog/database-fault.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { formatPosition, parsePosition, type LogPosition } from '../replication/position.ts'
 import type { Lsn } from '../replication/lsn.ts'
@@ -38,7 +38,7 @@ export interface SubscribingOptions {
 export class Subscribing {
   readonly #options: SubscribingOptions
   /** Those that wait for the first stream. */
-  #waiting: { readonly channel: FeedChannel; readonly ready: () => void }[] = []
+  #waiting: (() => void)[] = []
   /** Why there is none; `null`: it is not known yet. */
   #trouble: Notice | null = null
   #closed = false
@@ -64,7 +64,7 @@ export class Subscribing {
           await delay(runtime, SUBSCRIBE_RETRY_MS / 10)
           continue
         }
-        const message = `Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`
+        const message = `Unable to subscribe to changes: the database does not answer (${codeOf(error) || 'no connection'}). Trying again.`
         channel.refuse({ message, fault: UNAVAILABLE })
         await delay(runtime, SUBSCRIBE_RETRY_MS * (1 + runtime.random()))
       }
@@ -75,14 +75,14 @@ export class Subscribing {
   waits(fault: ReplicationFault): void {
     if (this.#options.window.epoch !== null) return
     this.#trouble = { message: `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`, fault: UNAVAILABLE }
-    for (const { channel } of this.#waiting) channel.refuseOnce(this.#trouble)
+    for (const channel of this.#options.subscriptions.channels) if (channel.state.kind === 'waiting') channel.refuseOnce(this.#trouble)
   }
 
   /** Channels that came before there was an epoch go on. */
   epochIsKnown(): void {
     const waiting = this.#waiting
     this.#waiting = []
-    for (const { ready } of waiting) ready()
+    for (const ready of waiting) ready()
   }
 
   close(): void {
@@ -137,16 +137,14 @@ export class Subscribing {
     if (state.kind === 'live') return this.#announce(channel, before(startLsn))
     if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
     if (state.kind !== 'replaying') return
-    const outcome =
-      state.after.commitLsn > startLsn
-        ? { recovered: false as const, reason: 'position-ahead' as const }
-        : await this.#options.resumes.resume(channel, state.after, startLsn)
+    const isAhead = state.after.commitLsn > startLsn
+    const missed = isAhead ? 'position-ahead' : await this.#options.resumes.resume(channel, state.after, startLsn)
     if (channel.closed) return
     const now = channel.state
-    if (outcome.recovered) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
+    if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
     // What is committed from here on reaches it; the position that it starts from is later than all that was tried.
-    channel.dispatch({ type: 'gap', missed: outcome.reason })
-    this.#begin(channel, await this.#options.database.insertLsn(), outcome.reason)
+    channel.dispatch({ type: 'gap', missed })
+    this.#begin(channel, await this.#options.database.insertLsn(), missed)
   }
 
   #begin(channel: FeedChannel, lsn: Lsn, missed: GapReason | null): void {
@@ -168,7 +166,7 @@ export class Subscribing {
   async #epochKnown(channel: FeedChannel): Promise<void> {
     if (this.#options.window.epoch === null && !this.#closed) {
       if (this.#trouble !== null) channel.refuseOnce(this.#trouble)
-      await new Promise<void>((ready) => this.#waiting.push({ channel, ready }))
+      await new Promise<void>((ready) => this.#waiting.push(ready))
     }
     channel.dispatch({ type: 'epoch-known' })
   }
@@ -181,11 +179,6 @@ const REFUSED = {
 
 function before(lsn: Lsn): LogPosition {
   return { commitLsn: lsn - 1n, seq: 0 }
-}
-
-function codeOf(error: unknown): string {
-  const { code } = error as { readonly code?: unknown }
-  return typeof code === 'string' ? code : 'no connection'
 }
 
 /** For clients: nothing of what the database or the network said, which may name hosts and users. */

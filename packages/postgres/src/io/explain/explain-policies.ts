@@ -1,6 +1,8 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
+import type { CatalogRole } from '../../catalog/catalog-table.ts'
+import { roleRefusal } from '../../catalog/role-rule.ts'
 import { asIdentity, tried, tryAs, type IdentitySettings } from '../sessions/as-identity.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 
@@ -30,6 +32,13 @@ export function yes(check: WhyStep['check'], text: string): WhyStep {
 /** `sql`: what would change it, or shows it. */
 export function no(check: WhyStep['check'], text: string, sql?: string): WhyStep {
   return { check, outcome: 'no', text, ...(sql === undefined ? {} : { sql }) }
+}
+
+export function roleStep(role: CatalogRole): WhyStep {
+  const refusal = roleRefusal(role)
+  if (refusal === null) return yes('privilege', `The role ${role.name} exists and may be taken.`)
+  const name = pg.escapeIdentifier(role.name)
+  return no('privilege', `${refusal}.`, role.exists ? `grant ${name} to tidewire_checker;` : `create role ${name} nologin;`)
 }
 
 export async function selectPolicies(session: pg.ClientBase, { schema, table, identity }: PolicyQuestion): Promise<readonly Policy[]> {

@@ -4,8 +4,7 @@ import pg from 'pg'
 import { authorizerSettings, tryAs } from '../sessions/as-identity.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import type { ExplainChangeContext } from './explain-change.ts'
-import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
-import { roleStep } from './explain-role.ts'
+import { explainPolicies, no, overruled, roleStep, selectPolicies, yes } from './explain-policies.ts'
 
 /** Why an identity may or may not receive on a private topic: its role, its grants, the policies one by one, and the probe itself. */
 export async function explainTopic(

@@ -6,6 +6,7 @@ import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/ca
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
 import { ORDERED_TIMEOUT_MS, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
+import { ONE_SNAPSHOT, rolledBack } from '../sessions/rolled-back.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
@@ -29,7 +30,7 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
   const tables = new Batcher<TablesQuestion, ReadonlyMap<number, CatalogTable>>(async (asked) => {
     const oids = new Set(asked.flatMap((question) => question.oids))
     const names = new Set(asked.flatMap((question) => question.roles))
-    const entries = await onCatalog((session) => inOneSnapshot(session, () => loadTableEntries(session, [...oids], [...names])))
+    const entries = await onCatalog((session) => rolledBack(session, ONE_SNAPSHOT, () => loadTableEntries(session, [...oids], [...names])))
     return asked.map(() => entries)
   })
   const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
@@ -81,13 +82,4 @@ interface TablesQuestion {
 async function insertLsn(session: pg.PoolClient): Promise<Lsn> {
   const { rows } = await session.query<{ lsn: string }>('select pg_catalog.pg_current_wal_insert_lsn()::text as lsn')
   return parseLsn(rows[0]!.lsn) ?? 0n
-}
-
-async function inOneSnapshot<T>(session: pg.PoolClient, work: () => Promise<T>): Promise<T> {
-  await session.query('begin isolation level repeatable read read only')
-  try {
-    return await work()
-  } finally {
-    await session.query('rollback')
-  }
 }

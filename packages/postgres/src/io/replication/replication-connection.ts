@@ -1,9 +1,13 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import { formatLsn, type Lsn } from '../../replication/lsn.ts'
-import { readErrorResponse } from '../../replication/pgoutput/error-response.ts'
 import { FrameReader } from '../../replication/pgoutput/frame-reader.ts'
-import { readStreamMessage, writeStandbyStatus, type ReplicationStatus } from '../../replication/pgoutput/stream-message.ts'
+import {
+  readErrorResponse,
+  readStreamMessage,
+  writeStandbyStatus,
+  type ReplicationStatus,
+} from '../../replication/pgoutput/stream-message.ts'
 import { faultOf, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type { ReplicationReceiver } from '../../replication/replication-port.ts'
 import { dropClient, newClient, socketOf } from '../sessions/client.ts'

@@ -2,6 +2,7 @@ import type { Identity } from '@tidewire/server'
 import pg from 'pg'
 import { settingsOf } from '../../messages/authorization-sql.ts'
 import { questionOf } from '../../messages/asked-question.ts'
+import { rolledBack } from './rolled-back.ts'
 
 const TIMEOUT_MS = 3_000
 
@@ -27,13 +28,8 @@ export function beginAs({ role, settings }: IdentitySettings, timeoutMs: number,
   return `begin ${access}; set local statement_timeout = ${Math.ceil(timeoutMs)}; select ${sets.join(', ')}`
 }
 
-export async function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
-  try {
-    await session.query(beginAs(identity, TIMEOUT_MS, 'read write'))
-    return await work()
-  } finally {
-    await session.query('rollback')
-  }
+export function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
+  return rolledBack(session, beginAs(identity, TIMEOUT_MS, 'read write'), work)
 }
 
 /** The same to try by hand, around a statement. */

@@ -1,4 +1,5 @@
 import type { Lsn } from '../lsn.ts'
+import { ByteReader } from './byte-reader.ts'
 import { POSTGRES_EPOCH_US } from './message.ts'
 
 /** What travels inside the CopyData messages of a replication stream, from the server. */
@@ -20,6 +21,18 @@ export function readStreamMessage(buffer: Buffer, offset = 0, end: number = buff
   if (size === KEEPALIVE_BYTES && buffer[offset] === KEEPALIVE)
     return { kind: 'keepalive', end: buffer.readBigUInt64BE(offset + 1), replyRequested: buffer[offset + 17] === 1 }
   return { kind: 'malformed' }
+}
+
+/** Reads an ErrorResponse: its SQLSTATE and its sentence. */
+export function readErrorResponse(buffer: Buffer, start: number, end: number): Readonly<Record<'code' | 'message', string | undefined>> {
+  const reader = new ByteReader(buffer, start, end)
+  const fields = new Map<string, string>()
+  for (;;) {
+    const field = reader.uint8()
+    if (field === 0 || reader.overrun) break
+    fields.set(String.fromCharCode(field), reader.text())
+  }
+  return { code: fields.get('C'), message: fields.get('M') }
 }
 
 export interface ReplicationStatus {

@@ -32,6 +32,20 @@ export interface ChangeSourceHandlers {
   onProgress?(lsn: Lsn): void
 }
 
+/** How often the source checks and reports, and how much it hands on at a time. */
+export interface ChangeSourceTuning {
+  /** How often the confirmed position is reported to Postgres and a sign of life asked for. Default 10,000. */
+  readonly statusIntervalMs?: number
+  /** How long a confirmation waits for others before it is reported. Default 250. */
+  readonly reportDelayMs?: number
+  /** How often publications and lag are checked. Default 5,000. */
+  readonly checkIntervalMs?: number
+  /** How often the source tries to advance the slot that holds the window. Default 10,000. */
+  readonly advanceIntervalMs?: number
+  /** Changes that are handed over at a time, at most. Default 256. */
+  readonly maxBatchChanges?: number
+}
+
 /**
  * Row changes out of Postgres, for as long as it is open: it connects again by itself after whatever happens, goes on
  * exactly where it was, and says so when that is not possible.

@@ -14,8 +14,7 @@
 import { go, type Transition } from '@tidewire/protocol'
 import { laterLsn, type Lsn } from '../lsn.ts'
 import { retryDelayMs, type ReplicationFault } from '../replication-fault.ts'
-import type { ChangeSourceStatus } from './change-source-api.ts'
-import type { ChangeSourceTuning } from './change-source-options.ts'
+import type { ChangeSourceStatus, ChangeSourceTuning } from './change-source-api.ts'
 import type {
   Connecting,
   OpenState,

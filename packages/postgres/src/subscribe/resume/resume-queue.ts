@@ -8,8 +8,6 @@ import type { RowChange } from '../../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../feed-channel.ts'
 import type { FeedWindow } from './feed-window.ts'
 
-export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
-
 export interface ResumeQueueOptions {
   readonly runtime: FeedRuntime
   readonly window: FeedWindow
@@ -28,7 +26,7 @@ interface Resuming {
   readonly epoch: string | null
   readonly sinceMs: number
   cursor: LogPosition
-  readonly done: (outcome: ReplayOutcome) => void
+  readonly done: (missed: GapReason | null) => void
 }
 
 /** Changes of a step, and deliveries that a step makes at most where many channels take part in it. */
@@ -57,12 +55,15 @@ export class ResumeQueue {
     return this.#queue.length > 0
   }
 
-  /** The channel's subscriptions stand in the index already. When something is missing, it is not live afterwards. */
-  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<ReplayOutcome> {
+  /**
+   * Answers why what the channel missed could not be sent, and then it is not live afterwards; `null`: it has all of it. Its
+   * subscriptions stand in the index already.
+   */
+  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<GapReason | null> {
     const { window, runtime } = this.#options
     const request = { channel, epoch: window.epoch, sinceMs: runtime.uptime(), cursor: since }
     const obstacle = this.#obstacle(request)
-    if (obstacle !== null) return { recovered: false, reason: obstacle }
+    if (obstacle !== null) return obstacle
     // After a restart, what was missed may still be on its way from the slot.
     await window.processed(startLsn)
     return new Promise((done) => {
@@ -88,7 +89,7 @@ export class ResumeQueue {
         if (!(await this.#step(next, MAX_CHANGES))) await this.#options.betweenBatches(() => this.#finish(next))
       } catch (error) {
         if (isUnreachable(error)) await delay(runtime, RETRY_MS)
-        else this.#end(next, { recovered: false, reason: 'withheld' })
+        else this.#end(next, 'withheld')
       }
       this.progressed++
       // Sockets are written and read between two steps.
@@ -101,7 +102,7 @@ export class ResumeQueue {
     for (const each of this.#queue) {
       const obstacle = each.channel.closed ? 'unspecified' : this.#obstacle(each)
       if (obstacle === null) return each
-      this.#end(each, { recovered: false, reason: obstacle })
+      this.#end(each, obstacle)
     }
     return undefined
   }
@@ -134,7 +135,7 @@ export class ResumeQueue {
     const end = changes.length > 0 ? logPositionOf(changes.at(-1)!) : from
     for (const each of this.#queue.filter(({ cursor }) => compareLogPositions(cursor, end) === 0)) {
       each.channel.dispatch({ type: 'started', after: end })
-      this.#end(each, { recovered: true })
+      this.#end(each, null)
     }
   }
 
@@ -154,8 +155,8 @@ export class ResumeQueue {
     this.#queue = [...this.#queue.filter((each) => !tookPart.has(each)), ...together]
   }
 
-  #end(resuming: Resuming, outcome: ReplayOutcome): void {
+  #end(resuming: Resuming, missed: GapReason | null): void {
     this.#queue = this.#queue.filter((each) => each !== resuming)
-    resuming.done(outcome)
+    resuming.done(missed)
   }
 }
