@@ -3,9 +3,8 @@ import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import type { Audience, Subscription } from './feed-channel.ts'
+import type { Audience, IndexKey, Subscription } from './feed-channel.ts'
 import { lookupValues, type PreparedFilter } from './prepared-filter.ts'
-import type { IndexKey } from './subscription-index.ts'
 
 export type { Audience, Subscription }
 
@@ -73,18 +72,13 @@ export function shortKey({ identity, role, event, authorizesDeletes, filters }: 
 /** The audience of the subscription, without members. */
 export function audienceFor(
   { entry: { event }, channel }: Subscription,
-  of: {
-    readonly table: CatalogTable
-    readonly role: CatalogRole
-    readonly filters: readonly PreparedFilter[]
-    readonly identities: Identities
-  },
+  filters: readonly PreparedFilter[],
+  table: CatalogTable,
+  role: CatalogRole,
+  identities: Identities,
 ): Audience {
-  const { table, role, filters, identities } = of
-  const {
-    authorizesDeletes,
-    identity: { claims },
-  } = channel
+  const { authorizesDeletes } = channel
+  const { claims } = channel.identity
   const isChecked = table.rowSecurity && table.roles.get(role.name)?.bypassesRowSecurity !== true
   const identity = isChecked ? identities.of(role.name, claims, table.claims) : null
   const fault = faultFor(table, role, filters)

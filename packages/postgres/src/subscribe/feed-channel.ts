@@ -6,7 +6,6 @@ import { compareLogPositions, type LogPosition } from '../replication/position.t
 import type { ChangeAction, ChangeEntry, Notice } from './request/change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { PreparedFilter } from './prepared-filter.ts'
-import type { IndexKey } from './subscription-index.ts'
 
 interface Held {
   readonly position: LogPosition
@@ -184,6 +183,11 @@ export interface Subscription {
   /** `null` until table and role are known, and while its filters do not fit the table. */
   audience: Audience | null
 }
+
+/** Where an audience is looked for when a row changes. */
+export type IndexKey =
+  /** Only rows whose column has one of the texts concern it: by its filters, or since its policies show no others. */
+  { readonly column: string; readonly values: readonly string[]; readonly isOwner: boolean } | null
 
 /**
  * Subscriptions of one table that share role, identity, event and filters: whatever is decided about a row is decided for

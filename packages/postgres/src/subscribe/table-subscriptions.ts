@@ -1,7 +1,7 @@
 import type { Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
-import { filterText, type ColumnText } from '../replication/change-row.ts'
+import { filterText } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { UnfilteredAudiences, type Batch } from './batch.ts'
@@ -25,8 +25,7 @@ export class TableSubscriptions {
   #roles: ReadonlyMap<string, CatalogRole> = new Map()
   readonly #audiences = new Map<string, Audience>()
   #unfiltered = new Map<ChangeEntry['event'], UnfilteredAudiences>()
-  #byFilter = new SubscriptionIndex<Audience>('none')
-  #byOwner = new SubscriptionIndex<Audience>('all')
+  #index = new SubscriptionIndex()
 
   constructor(oid: number, identities: Identities) {
     this.oid = oid
@@ -61,8 +60,7 @@ export class TableSubscriptions {
     this.state = 'loaded'
     this.#audiences.clear()
     this.#unfiltered = new Map()
-    this.#byFilter = new SubscriptionIndex('none')
-    this.#byOwner = new SubscriptionIndex('all')
+    this.#index = new SubscriptionIndex()
     for (const subscription of this.subscriptions) {
       subscription.audience = null
       this.#join(subscription)
@@ -75,18 +73,16 @@ export class TableSubscriptions {
       const unfiltered = this.#unfiltered.get(event as ChangeEntry['event'])
       if (unfiltered !== undefined && unfiltered.audiences.size > 0) batch.wantAll(unfiltered, change)
     }
-    if (this.#byFilter.size + this.#byOwner.size === 0) return
-    const found = (audience: Audience, text: ColumnText): void => {
-      const verdict = matches(audience, change, text)
-      if (verdict !== 'no') batch.want(audience, change, verdict)
-    }
+    if (this.#index.size === 0) return
+    const isDelete = change.action === 'DELETE'
     // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
-    for (const authorized of change.action === 'DELETE' ? [false, true] : [false]) {
+    for (const authorized of isDelete ? [false, true] : [false]) {
       const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
-      const wanted = (audience: Audience): boolean => change.action !== 'DELETE' || audience.authorizesDeletes === authorized
-      for (const audience of this.#byFilter.candidates(text)) if (wanted(audience)) found(audience, text)
-      const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
-      for (const audience of this.#byOwner.candidates(owner)) if (wanted(audience)) found(audience, text)
+      for (const audience of this.#index.candidates(text, isDelete ? () => undefined : text)) {
+        if (isDelete && audience.authorizesDeletes !== authorized) continue
+        const verdict = matches(audience, change, text)
+        if (verdict !== 'no') batch.want(audience, change, verdict)
+      }
     }
   }
 
@@ -102,10 +98,10 @@ export class TableSubscriptions {
     if (access === undefined || access.superuser || !access.usesSchema)
       return subscription.channel.warnOnce(schemaWithheld(table, role.name))
     subscription.columns = columnsFor(subscription, table, role)
-    const audience = audienceFor(subscription, { table, role, filters: subscription.filters, identities: this.#identities })
+    const audience = audienceFor(subscription, subscription.filters, table, role, this.#identities)
     subscription.audience = getOrMake(this.#audiences, shortKey(audience), () => {
       if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.add(audience)
-      else this.#indexOf(audience).add(audience, audience.indexKey)
+      else this.#index.add(audience)
       return audience
     })
     subscription.audience.members.add(subscription)
@@ -119,15 +115,11 @@ export class TableSubscriptions {
     if (audience.members.size > 0) return
     this.#audiences.delete(shortKey(audience))
     if (isUnfiltered(audience)) this.#unfilteredOf(audience).audiences.delete(audience)
-    else this.#indexOf(audience).delete(audience, audience.indexKey)
+    else this.#index.delete(audience)
   }
 
   #unfilteredOf({ event }: Audience): UnfilteredAudiences {
     return getOrMake(this.#unfiltered, event, () => new UnfilteredAudiences())
-  }
-
-  #indexOf({ indexKey }: Audience): SubscriptionIndex<Audience> {
-    return indexKey?.isOwner === true ? this.#byOwner : this.#byFilter
   }
 }
 
