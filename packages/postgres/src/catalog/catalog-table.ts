@@ -70,8 +70,11 @@ export interface CatalogRole {
   readonly bypassesRowSecurity: boolean
 }
 
-export interface PublishedTable {
-  readonly oid: number
+export interface TableName {
   readonly schema: string
   readonly name: string
+}
+
+export interface PublishedTable extends TableName {
+  readonly oid: number
 }

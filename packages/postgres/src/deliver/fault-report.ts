@@ -1,4 +1,5 @@
 import type { ChangesFault } from '@tidewire/protocol'
+import type { TableName } from '../catalog/catalog-table.ts'
 import { errorText } from '../catalog/database-fault.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { CircuitBreaker } from '../decide/circuit-breaker.ts'
@@ -97,7 +98,7 @@ export class FaultReport {
   }
 
   /** A callback of the embedding program throws: logged, and nothing else comes of it. */
-  guard(kind: string, table: Pick<Table, 'schema' | 'name'>, call: () => void): void {
+  guard(kind: string, table: TableName, call: () => void): void {
     try {
       call()
     } catch (error) {
@@ -130,13 +131,8 @@ export class FaultReport {
   }
 
   #notice(channel: FeedChannel, notice: Notice): void {
-    if (
-      this.#isDue(
-        getOrMake(this.#noticed, channel, () => new Map<string, number>()),
-        notice.message,
-      )
-    )
-      channel.warn(notice)
+    const noticed = getOrMake(this.#noticed, channel, () => new Map<string, number>())
+    if (this.#isDue(noticed, notice.message)) channel.warn(notice)
   }
 
   #isDue(said: Map<string, number>, message: string): boolean {
@@ -168,7 +164,7 @@ export class FaultReport {
     this.#timers.add(timer)
   }
 
-  log(kind: string, of: Pick<Table, 'schema' | 'name'> | null, role: string | null, message: string): void {
+  log(kind: string, of: TableName | null, role: string | null, message: string): void {
     this.count++
     const table = of === null ? null : `${of.schema}.${of.name}`
     if (!this.#isDue(this.#logged, `${kind} ${table} ${role} ${message}`)) return

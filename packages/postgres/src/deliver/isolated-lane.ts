@@ -126,7 +126,8 @@ export class IsolatedLane {
     const taken: Waiting[] = []
     let rows = 0
     for (const [key, works] of this.#waiting) {
-      if (this.#isSuspect(works[0]!) !== (kind === 'suspect')) continue
+      const isSuspect = [...works[0]!.audiences].some((audience) => this.#options.breaker.holds(audience))
+      if (isSuspect !== (kind === 'suspect')) continue
       while (works.length > 0 && rows < MAX_ROWS_AT_ONCE) {
         rows += works[0]!.rows.length
         taken.push(works.shift()!)
@@ -136,10 +137,6 @@ export class IsolatedLane {
       if (kind === 'suspect' || rows >= MAX_ROWS_AT_ONCE) break
     }
     return taken
-  }
-
-  #isSuspect({ audiences }: IsolatedWork): boolean {
-    return [...audiences].some((audience) => this.#options.breaker.holds(audience))
   }
 
   async #process(work: readonly Waiting[]): Promise<void> {

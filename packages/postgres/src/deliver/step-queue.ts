@@ -1,3 +1,4 @@
+import { tupleBytes } from '../replication/change-row.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
@@ -38,7 +39,7 @@ export class StepQueue {
   }
 
   pushChange(change: RowChange): void {
-    const bytes = 256 + (change.newTuple?.byteLength ?? 0) + (change.old?.tuple.byteLength ?? 0)
+    const bytes = 256 + tupleBytes(change)
     this.#bytes += bytes
     this.#steps.push({ kind: 'change', change, bytes })
   }

@@ -1,5 +1,6 @@
 import { getOrMake } from '../catalog/multimap.ts'
 import { recordWriter, type RecordSources, type RecordWriter } from './record-writer.ts'
+import { tupleBytes } from '../replication/change-row.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
@@ -45,7 +46,7 @@ export class TableView {
   data(change: RowChange, options: DataOptions): string {
     const row = rowOf(change, options)
     const whole =
-      rawBytes(row) > MAX_CHANGE_BYTES ? null : this.#records(change, row, options, ({ write }, tuple, sources) => write(tuple, sources))
+      tupleBytes(row) > MAX_CHANGE_BYTES ? null : this.#records(change, row, options, ({ write }, tuple, sources) => write(tuple, sources))
     const fits = whole !== null && whole.record.length + whole.old.length <= MAX_CHANGE_BYTES
     const { record, old } = fits
       ? whole
@@ -103,10 +104,6 @@ function jsonBytes(column: Column, tuple: Tuple, old: Tuple | null): number {
   return Buffer.byteLength(recordWriter([column])(tuple, { old })) - Buffer.byteLength(`{${JSON.stringify(column.name)}: }`)
 }
 
-function rawBytes({ newTuple, old }: RowChange): number {
-  return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
-}
-
 const MAX_DATE_MS = 8_640_000_000_000_000
 
 /** ISO 8601 in UTC, cut to milliseconds. A replication origin may name any time: one that no Date holds becomes the nearest. */
@@ -118,15 +115,10 @@ const views = new WeakMap<Table, Map<string, TableView>>()
 
 /** How changes of the table are written with these columns (`attnum`s, comma separated). */
 export function viewOf(table: Table, columns: string): TableView {
-  return getOrMake(
-    getOrMake(views, table, () => new Map<string, TableView>()),
-    columns,
-    () => {
-      const numbers = new Set(columns.split(',').map(Number))
-      return new TableView(
-        table,
-        table.columns.filter((column) => column.number > 0 && numbers.has(column.number)),
-      )
-    },
-  )
+  const ofTable = getOrMake(views, table, () => new Map<string, TableView>())
+  return getOrMake(ofTable, columns, () => {
+    const numbers = new Set(columns.split(',').map(Number))
+    const selected = table.columns.filter(({ number }) => number > 0 && numbers.has(number))
+    return new TableView(table, selected)
+  })
 }

@@ -84,11 +84,15 @@ async function askBatch(batches: Batches, questions: readonly Asked[], times: Ba
   }
 }
 
-/** Of each session that has the function, by role, its version before the session planned for it. */
-const plannedRoles = new WeakMap<Queryable, Map<string, string>>()
+/** What a session that has the function is prepared for. */
+interface Prepared {
+  /** By role, its version before the session planned for it. */
+  readonly roles: Map<string, string>
+  /** Those of its statement for the version of the policies. */
+  policies: JoinPolicies | null
+}
 
-/** Of each session that has it, what its statement for the version of the policies was prepared for. */
-const preparedFor = new WeakMap<Queryable, JoinPolicies>()
+const preparedSessions = new WeakMap<Queryable, Prepared>()
 
 /** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
 const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
@@ -108,13 +112,13 @@ class PolicyBatch {
 
   /** Rejects when the database is the trouble. A batch that fails for a question of it is split until that one stands alone. */
   async ask(questions: readonly Asked[]): Promise<readonly Outcome<Answer>[]> {
-    if (!plannedRoles.has(this.#session)) {
+    if (!preparedSessions.has(this.#session)) {
       await this.#query(CREATE_FUNCTION)
       // Not known to every system that Postgres runs on.
       await this.#query(NOTICE_LOST_CLIENT).catch((error: unknown) => {
         if (sqlStateOf(error) === null) throw error
       })
-      plannedRoles.set(this.#session, new Map())
+      preparedSessions.set(this.#session, { roles: new Map(), policies: null })
     }
     try {
       const answers = await this.#answers(questions)
@@ -126,8 +130,7 @@ class PolicyBatch {
       await this.#discardPlans()
       if (!isPolicyFault(code)) throw error
       if (code === UNDEFINED_FUNCTION && (error as Error).message.includes(FUNCTION_NAME)) {
-        plannedRoles.delete(this.#session)
-        preparedFor.delete(this.#session)
+        preparedSessions.delete(this.#session)
         return this.ask(questions)
       }
       if (questions.length === 1) return [{ kind: 'answered', answer: questions[0]!.policies === null ? { error } : STALE }]
@@ -160,12 +163,13 @@ class PolicyBatch {
   }
 
   async #prepareVersion(policies: JoinPolicies): Promise<void> {
-    const former = preparedFor.get(this.#session)
+    const prepared = preparedSessions.get(this.#session)!
+    const former = prepared.policies
     if (former === policies) return
-    preparedFor.delete(this.#session)
-    if (former !== undefined) await this.#query(`deallocate ${VERSION_STATEMENT}`)
+    prepared.policies = null
+    if (former !== null) await this.#query(`deallocate ${VERSION_STATEMENT}`)
     await this.#query(`prepare ${VERSION_STATEMENT} as select ${policies.versionSql} as version`)
-    preparedFor.set(this.#session, policies)
+    prepared.policies = policies
   }
 
   /**
@@ -173,14 +177,14 @@ class PolicyBatch {
    * membership or an attribute.
    */
   #isPlannedOtherwise(roles: readonly string[], found: readonly { readonly version: string }[]): boolean {
-    const planned = plannedRoles.get(this.#session)!
+    const { roles: planned } = preparedSessions.get(this.#session)!
     const isOther = roles.some((role, at) => planned.has(role) && planned.get(role) !== found[at]!.version)
     if (!isOther) for (const [at, role] of roles.entries()) planned.set(role, found[at]!.version)
     return isOther
   }
 
   async #discardPlans(): Promise<void> {
-    plannedRoles.get(this.#session)?.clear()
+    preparedSessions.get(this.#session)?.roles.clear()
     await this.#query('discard plans')
   }
 

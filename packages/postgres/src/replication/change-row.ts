@@ -14,6 +14,11 @@ export function logPositionOf({ transaction, seq }: RowChange): LogPosition {
   return { commitLsn: transaction.commitLsn, seq }
 }
 
+/** What its tuples take, on the wire and in memory. */
+export function tupleBytes({ newTuple, old }: RowChange): number {
+  return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
+}
+
 interface ColumnMaps {
   readonly byName: ReadonlyMap<string, Column>
   readonly byNumber: ReadonlyMap<number, Column>

@@ -42,7 +42,7 @@ export function faultOf(error: unknown): ReplicationFault {
   if (code.startsWith('57P')) return { kind: 'restarting', message }
   if (code === READ_ONLY) return { kind: 'restarting', message: TAKES_NO_WRITES }
   if (code === '55006') return { kind: 'slot-held', message }
-  if (code === '53300' || code === '53400') return { kind: 'exhausted', message: exhaustedText(message) }
+  if (code === '53300' || code === '53400') return { kind: 'exhausted', message: `${message}. ${EXHAUSTED}` }
   // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
   if (code === '42704') return { kind: 'publication-changed', message }
   return { kind: 'refused', code, message }
@@ -56,9 +56,7 @@ export function isUnavailable(error: unknown): boolean {
   return isUnreachable(error) || codeOf(error) === READ_ONLY
 }
 
-function exhaustedText(message: string): string {
-  return `${message}. Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server`
-}
+const EXHAUSTED = 'Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server'
 
 /** How long to wait before the second attempt, and at most. */
 const DELAYS_MS: Readonly<Record<ReplicationFault['kind'], readonly [number, number]>> = {

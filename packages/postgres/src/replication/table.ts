@@ -1,3 +1,4 @@
+import type { TableName } from '../catalog/catalog-table.ts'
 import { BUILTIN_TYPES, TEXT_TYPE, type ValueType } from './pgoutput/column-value.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
 
@@ -87,6 +88,6 @@ function primaryKeyOf(relation: RelationMessage, facts: CatalogRelation | null, 
 }
 
 /** Whether it is where SQL leaves messages. Its changes are messages and never row changes. */
-export function isMessageTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
+export function isMessageTable({ schema, name }: TableName): boolean {
   return schema === 'realtime' && (name === 'messages' || name.startsWith('messages_'))
 }

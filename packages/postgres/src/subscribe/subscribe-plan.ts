@@ -14,7 +14,7 @@ import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
-import { conditionName } from '../catalog/sql-state.ts'
+import { sqlErrorText } from '../catalog/sql-state.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 
 export type SubscribePlan =
@@ -84,8 +84,8 @@ function roleFault(role: CatalogRole): Refused | null {
   if (hint === null) return null
   const quoted = JSON.stringify(role.name)
   const text = role.exists
-    ? sqlFault('42501', `permission denied to set role ${quoted}`)
-    : sqlFault('42704', `role ${quoted} does not exist`)
+    ? sqlErrorText('42501', `permission denied to set role ${quoted}`)
+    : sqlErrorText('42704', `role ${quoted} does not exist`)
   return { text, fault: { code: 'not-allowed', hint: `${hint}.` } }
 }
 
@@ -104,11 +104,7 @@ async function subscriptionOf(
   const filters = await prepareFilters(entry, table, role, database)
   if ('text' in filters) return filters
   const unreadable = (entry.select ?? []).find((name) => readableColumn(table, name, role) === undefined)
-  if (unreadable !== undefined)
-    return {
-      text: `${RAISED} invalid column for select ${unreadable}`,
-      fault: { code: 'invalid-select', hint: `${table.schema}.${table.name} has no column ${unreadable} that the role ${role} may read.` },
-    }
+  if (unreadable !== undefined) return noColumn('select', unreadable, table, role)
   const select = entry.select === null ? null : new Set(entry.select)
   return { channel, entry, order, oid: table.oid, select, filters, columns: '', audience: null }
 }
@@ -122,14 +118,7 @@ export async function prepareFilters(
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
     const column = readableColumn(table, filter.column, role)
-    if (column === undefined)
-      return {
-        text: `${RAISED} invalid column for filter ${filter.column}`,
-        fault: {
-          code: 'invalid-filter',
-          hint: `${table.schema}.${table.name} has no column ${filter.column} that the role ${role} may read.`,
-        },
-      }
+    if (column === undefined) return noColumn('filter', filter.column, table, role)
     const cast = await database.castFilter(filter, column)
     if (!cast.ok)
       return {
@@ -147,6 +136,7 @@ function readableColumn({ columns }: CatalogTable, name: string, role: string): 
   return columns.find((column) => column.name === name && column.rolesWithSelect.has(role))
 }
 
-function sqlFault(code: string, message: string): string {
-  return `ERROR ${code} (${conditionName(code)}) ${message}`
+function noColumn(what: 'filter' | 'select', column: string, { schema, name }: CatalogTable, role: string): Refused {
+  const hint = `${schema}.${name} has no column ${column} that the role ${role} may read.`
+  return { text: `${RAISED} invalid column for ${what} ${column}`, fault: { code: `invalid-${what}`, hint } }
 }

@@ -56,13 +56,8 @@ export interface PostgresFeed {
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
-  const sessions = lazily(() =>
-    openFeedSessions({
-      url: options.databaseUrl,
-      checkers: options.checkers ?? 3,
-      roles: ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])],
-    }),
-  )
+  const roles = ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])]
+  const sessions = lazily(() => openFeedSessions(options.databaseUrl, options.checkers ?? 3, roles))
   const identityTimeoutMs = options.identityTimeoutMs ?? 1_000
   const database = feedDatabase(sessions.get, publication, identityTimeoutMs)
   const checks = rowChecks(sessions.get, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })

@@ -13,12 +13,6 @@ import type { ReplicationReceiver } from '../../replication/replication-port.ts'
 import { dropClient, newClient, socketOf } from '../sessions/client.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 
-export interface ReplicationStart {
-  readonly slot: string
-  readonly publications: readonly string[]
-  readonly from: Lsn
-}
-
 /**
  * Settings under which values are written as `to_jsonb` reads them, which keep Postgres from ending the session for being
  * long, and which let it notice soon when we are gone without a word. They are set one by one because options of a connection string would win over ours.
@@ -68,7 +62,7 @@ export class ReplicationConnection implements Queryable {
   }
 
   /** Starts the stream. From now on the receiver gets everything, a refusal included. */
-  start({ slot, publications, from }: ReplicationStart, receiver: ReplicationReceiver): void {
+  start(slot: string, publications: readonly string[], from: Lsn, receiver: ReplicationReceiver): void {
     this.#receiver = receiver
     this.#socket.removeAllListeners('data')
     this.#socket.on('data', (chunk: Buffer) => {

@@ -45,7 +45,8 @@ export class PostgresSession implements ReplicationSession {
     // confirmed, which never happens here: so the stream is dropped as soon as the catalog session ends.
     catalog.on('error', (error) => stream.fail(faultOf(error)))
     catalog.on('end', () => stream.fail({ kind: 'unreachable', message: 'the connection was closed' }))
-    stream.start({ slot: slotName, publications: this.#target.publications.map((spec) => spec.name), from }, receiver)
+    const publications = this.#target.publications.map((spec) => spec.name)
+    stream.start(slotName, publications, from, receiver)
   }
 
   sendStatus(status: ReplicationStatus): void {

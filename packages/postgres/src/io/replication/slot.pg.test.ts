@@ -54,7 +54,7 @@ describe('slots', () => {
     const name = newSlotName('mine', false)
     const from = await createSlot(replication, name, false)
     await db.query('create publication p')
-    replication.start({ slot: name, publications: ['p'], from }, { data() {}, keepalive() {}, drained() {}, failed() {} })
+    replication.start(name, ['p'], from, { data() {}, keepalive() {}, drained() {}, failed() {} })
     await expect.poll(async () => (await listSlots(db, 'mine'))[0]?.activePid ?? null).not.toBeNull()
     expect(await dropSlot(db, name)).toMatchObject({ ok: false, code: 'active' })
   })

@@ -6,7 +6,6 @@ import {
   type RelationColumn,
   type RelationMessage,
   type ReplicaIdentity,
-  type TimestampUs,
   type UpdateMessage,
 } from './message.ts'
 import { Tuple, tupleEnd } from './tuple.ts'
@@ -41,7 +40,7 @@ function readMessage(reader: ByteReader): PgoutputMessage | null {
     case 'D':
       return { kind: 'delete', relationOid: reader.uint32(), old: readOldTuple(reader, reader.uint8()) }
     case 'B':
-      return { kind: 'begin', commitLsn: reader.uint64(), commitTime: readTime(reader), xid: reader.uint32() }
+      return { kind: 'begin', commitLsn: reader.uint64(), commitTime: reader.int64() + POSTGRES_EPOCH_US, xid: reader.uint32() }
     case 'C':
       return readCommit(reader)
     case 'R':
@@ -124,10 +123,6 @@ function readTruncate(reader: ByteReader): PgoutputMessage {
   const relationOids: number[] = []
   for (let index = 0; index < count && !reader.overrun; index++) relationOids.push(reader.uint32())
   return { kind: 'truncate', relationOids }
-}
-
-function readTime(reader: ByteReader): TimestampUs {
-  return reader.int64() + POSTGRES_EPOCH_US
 }
 
 function fault(code: PgoutputFault['code'], detail: string): PgoutputFault {

@@ -59,7 +59,11 @@ export function transition(state: ReplicationState, event: ReplicationEvent, tim
     case 'confirmed':
       return confirm(state, event.epoch, event.lsn, times.reportDelayMs)
     case 'close':
-      return enter({ kind: 'closed', progress: state.progress }, ...lastReport(state), ...leave(state, true))
+      return enter(
+        { kind: 'closed', progress: state.progress },
+        ...(state.kind === 'streaming' ? [standbyStatus(state.progress, false)] : []),
+        ...leave(state, true),
+      )
     case 'heard':
     case 'begun':
     case 'committed':
@@ -185,10 +189,6 @@ function leave(state: OpenState, polite = false): ReplicationEffect[] {
     case 'waiting':
       return [{ type: 'clear-timer', timer: 'retry' }]
   }
-}
-
-function lastReport(state: ReplicationState): ReplicationEffect[] {
-  return state.kind === 'streaming' ? [standbyStatus(state.progress, false)] : []
 }
 
 function standbyStatus(progress: Progress, requestReply: boolean): ReplicationEffect {

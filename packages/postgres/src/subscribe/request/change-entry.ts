@@ -7,6 +7,7 @@ import {
   type ChangesFaultCode,
   type Filter,
 } from '@tidewire/protocol'
+import type { PublishedTable, TableName } from '../../catalog/catalog-table.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
 import { inspect, inspectable, type Inspectable } from './inspect-text.ts'
 
@@ -175,15 +176,8 @@ export function tablesOf<T extends TableName>(
   return named(table, inSchema, (each) => each.name)
 }
 
-export interface TableName {
-  readonly schema: string
-  readonly name: string
-}
-
 /** The same for many entries: the oids, found out once for entries that name the same. */
-export function oidsBy(
-  tables: readonly (TableName & { readonly oid: number })[],
-): (entry: Pick<ChangeEntry, 'schema' | 'table'>) => ReadonlySet<number> {
+export function oidsBy(tables: readonly PublishedTable[]): (entry: Pick<ChangeEntry, 'schema' | 'table'>) => ReadonlySet<number> {
   const known = new Map<string, ReadonlySet<number>>()
   return (entry) => getOrMake(known, `${entry.schema}\0${entry.table}`, () => new Set(tablesOf(entry, tables).map(({ oid }) => oid)))
 }

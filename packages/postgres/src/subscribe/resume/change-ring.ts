@@ -1,6 +1,6 @@
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
-import { logPositionOf } from '../../replication/change-row.ts'
+import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 
 export interface RingLimits {
@@ -81,7 +81,7 @@ export class ChangeRing {
   /** The tuples are copied, since their memory is shared with everything that was read along with them. */
   append(change: RowChange, nowMs: number): void {
     const { newTuple, old } = change
-    const bytes = ENTRY_BYTES + (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
+    const bytes = ENTRY_BYTES + tupleBytes(change)
     const detached: RowChange = {
       ...change,
       newTuple: newTuple?.detach() ?? null,
