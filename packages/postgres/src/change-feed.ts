@@ -125,7 +125,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
         this.#dispatcher.lane.dropAll()
         for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'other-log', after: start })
       }
-      this.#subscribing.epochIsKnown()
       if (event.previous === null) return
       for (const channel of this.#subscriptions.channels) this.#resync(channel, RESYNC_REASONS[event.reason])
     })

@@ -29,7 +29,7 @@ export interface SubscribingOptions {
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
   readonly resumes: ResumeQueue
-  readonly window: Pick<FeedWindow, 'epoch'>
+  readonly window: FeedWindow
   /** For logs: the database refuses to plan a channel. */
   readonly onFault: (error: unknown) => void
 }
@@ -37,9 +37,7 @@ export interface SubscribingOptions {
 /** Takes channels from their request to "Subscribed to PostgreSQL": from then on nothing that is committed passes them by. */
 export class Subscribing {
   readonly #options: SubscribingOptions
-  /** Those that wait for the first stream. */
-  #waiting: (() => void)[] = []
-  /** Why there is none; `null`: it is not known yet. */
+  /** Why there is no stream yet; `null`: it is not known. */
   #trouble: Notice | null = null
   #closed = false
 
@@ -78,16 +76,8 @@ export class Subscribing {
     for (const channel of this.#options.subscriptions.channels) if (channel.state.kind === 'waiting') channel.refuseOnce(this.#trouble)
   }
 
-  /** Channels that came before there was an epoch go on. */
-  epochIsKnown(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const ready of waiting) ready()
-  }
-
   close(): void {
     this.#closed = true
-    this.epochIsKnown()
   }
 
   /** False: its identity changed meanwhile, so that it is to be planned again. */
@@ -164,10 +154,9 @@ export class Subscribing {
   }
 
   async #epochKnown(channel: FeedChannel): Promise<void> {
-    if (this.#options.window.epoch === null && !this.#closed) {
-      if (this.#trouble !== null) channel.refuseOnce(this.#trouble)
-      await new Promise<void>((ready) => this.#waiting.push(ready))
-    }
+    const { window } = this.#options
+    if (window.epoch === null && this.#trouble !== null) channel.refuseOnce(this.#trouble)
+    await window.processed(0n)
     channel.dispatch({ type: 'epoch-known' })
   }
 }

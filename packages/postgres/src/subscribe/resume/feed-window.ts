@@ -67,9 +67,10 @@ export class FeedWindow {
     if (this.epoch !== null) source.confirm(this.epoch, laterLsn(this.ring.start?.commitLsn ?? 0n, passed ?? 0n))
   }
 
-  /** When everything before `lsn` was handed over and delivered. */
+  /** When there is an epoch, and everything before `lsn` was handed over and delivered. */
   processed(lsn: Lsn): Promise<void> {
-    return this.progress >= lsn || this.#closed ? Promise.resolve() : new Promise((done) => this.#waiters.push({ lsn, done }))
+    const isOver = (this.epoch !== null && this.progress >= lsn) || this.#closed
+    return isOver ? Promise.resolve() : new Promise((done) => this.#waiters.push({ lsn, done }))
   }
 
   close(): void {
