@@ -76,7 +76,7 @@ export function audience(table: CatalogTable, sub: string | null, rest: Partial<
   const identity = sub === null ? null : { key: `${role} ${sub}`, id: 0, role, claims: JSON.stringify({ sub }) }
   const made: Audience = {
     ...{ table, role, identity, event: '*', filters: [], authorizesDeletes: false, fault: null, owner: null },
-    ...{ indexKey: null, members: new Set(), ...rest },
+    ...{ lookup: null, members: new Set(), ...rest },
   }
   const request = {
     subTopic: '',

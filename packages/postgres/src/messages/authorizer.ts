@@ -99,14 +99,12 @@ const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
 
 class PolicyBatch {
   readonly #session: Queryable
-  readonly #known: KnownPolicies
-  readonly #runtime: FeedRuntime
+  readonly #batches: Batches
   readonly #times: BatchTimes
 
-  constructor(session: Queryable, { known, runtime }: Batches, times: BatchTimes) {
+  constructor(session: Queryable, batches: Batches, times: BatchTimes) {
     this.#session = session
-    this.#known = known
-    this.#runtime = runtime
+    this.#batches = batches
     this.#times = times
   }
 
@@ -143,7 +141,7 @@ class PolicyBatch {
 
   /** `null`: they may have been given by plans for roles as they were before. */
   async #answers(questions: readonly Asked[]): Promise<readonly Answer[] | null> {
-    const policies = questions.some((question) => question.policies !== null) ? this.#known.current() : null
+    const policies = questions.some((question) => question.policies !== null) ? this.#batches.known.current() : null
     if (policies !== null) await this.#prepareVersion(policies)
     const cluster = await clusterOf(this.#session, (text) => this.#query(text))
     const results = (await this.#query(batchSql(questions, this.#times, policies !== null))) as readonly {
@@ -155,7 +153,7 @@ class PolicyBatch {
     const position = positionOf(cluster, at!.position)
     const [compared] = (policies === null ? [] : results[5]!.rows) as readonly { readonly version: string | null }[]
     const holds = policies !== null && policies.version === compared!.version
-    if (policies !== null && !holds) this.#known.forget(policies)
+    if (policies !== null && !holds) this.#batches.known.forget(policies)
     return (results[4]!.rows as readonly PolicyAnswer[]).map((answer, n) => {
       const keyedBy = questions[n]!.policies
       return keyedBy === null || (holds && keyedBy === policies) ? { ...answer, position } : STALE
@@ -190,7 +188,7 @@ class PolicyBatch {
 
   #query(text: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const late = this.#runtime.setTimer(
+      const late = this.#batches.runtime.setTimer(
         () => reject(Object.assign(new Error('the database does not answer'), NO_ANSWER)),
         this.#times.timeoutMs + this.#times.graceMs,
       )

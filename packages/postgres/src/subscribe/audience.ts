@@ -3,7 +3,7 @@ import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import type { Audience, IndexKey, Subscription } from './feed-channel.ts'
+import type { Audience, Subscription } from './feed-channel.ts'
 import { lookupValues, type PreparedFilter } from './prepared-filter.ts'
 
 export type { Audience, Subscription }
@@ -87,7 +87,7 @@ export function audienceFor(
   const owner = ownerColumn === undefined || uid === null ? null : { column: ownerColumn, value: uid }
   return {
     ...{ table, role: role.name, identity, event, filters, authorizesDeletes, fault, owner },
-    indexKey: fault === null ? indexKeyFor(filters, owner) : null,
+    lookup: fault === null ? lookupFor(filters) : null,
     members: new Set(),
   }
 }
@@ -98,10 +98,10 @@ function faultFor(table: CatalogTable, { name }: CatalogRole, filters: readonly 
   return table.primaryKey.length === 0 ? 'no-primary-key' : null
 }
 
-function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {
+function lookupFor(filters: readonly PreparedFilter[]): Audience['lookup'] {
   for (const filter of filters) {
     const values = lookupValues(filter)
-    if (values !== null) return { column: filter.column.name, values, isOwner: false }
+    if (values !== null) return { column: filter.column.name, values }
   }
-  return owner === null ? null : { column: owner.column, values: [owner.value], isOwner: true }
+  return null
 }

@@ -184,11 +184,6 @@ export interface Subscription {
   audience: Audience | null
 }
 
-/** Where an audience is looked for when a row changes. */
-export type IndexKey =
-  /** Only rows whose column has one of the texts concern it: by its filters, or since its policies show no others. */
-  { readonly column: string; readonly values: readonly string[]; readonly isOwner: boolean } | null
-
 /**
  * Subscriptions of one table that share role, identity, event and filters: whatever is decided about a row is decided for
  * all of them. Belongs to one version of the table; the next version has other audiences.
@@ -205,6 +200,7 @@ export interface Audience {
   readonly fault: 'unauthorized' | 'no-primary-key' | null
   /** Every row that its policies show has this value in this column. */
   readonly owner: { readonly column: string; readonly value: string } | null
-  readonly indexKey: IndexKey
+  /** Its filters pass only rows whose column has one of these texts; `null`: there is no such column. */
+  readonly lookup: { readonly column: string; readonly values: readonly string[] } | null
   readonly members: Set<Subscription>
 }

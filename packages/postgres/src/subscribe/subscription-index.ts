@@ -1,6 +1,6 @@
 import { getOrMake } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
-import type { Audience, IndexKey } from './feed-channel.ts'
+import type { Audience } from './feed-channel.ts'
 
 type ByColumn = Map<string, Map<string, Set<Audience>>>
 
@@ -13,24 +13,24 @@ export class SubscriptionIndex {
 
   add(audience: Audience): void {
     this.size++
-    const key = audience.indexKey
-    if (key === null) return void this.#everywhere.add(audience)
-    const byValue = getOrMake(this.#columns(key), key.column, () => new Map<string, Set<Audience>>())
-    for (const value of key.values) getOrMake(byValue, value, () => new Set<Audience>()).add(audience)
+    const place = this.#placeOf(audience)
+    if (place === null) return void this.#everywhere.add(audience)
+    const byValue = getOrMake(place.columns, place.column, () => new Map<string, Set<Audience>>())
+    for (const value of place.values) getOrMake(byValue, value, () => new Set<Audience>()).add(audience)
   }
 
   delete(audience: Audience): void {
     this.size--
-    const key = audience.indexKey
-    if (key === null) return void this.#everywhere.delete(audience)
-    const columns = this.#columns(key)
-    const byValue = columns.get(key.column)
-    for (const value of key.values) {
+    const place = this.#placeOf(audience)
+    if (place === null) return void this.#everywhere.delete(audience)
+    const { columns, column, values } = place
+    const byValue = columns.get(column)
+    for (const value of values) {
       const audiences = byValue?.get(value)
       audiences?.delete(audience)
       if (audiences?.size === 0) byValue!.delete(value)
     }
-    if (byValue?.size === 0) columns.delete(key.column)
+    if (byValue?.size === 0) columns.delete(column)
   }
 
   /** Those that the row may concern, each once. An owner that is not known may be any; a filter lets no unknown value pass. */
@@ -47,7 +47,8 @@ export class SubscriptionIndex {
     }
   }
 
-  #columns({ isOwner }: NonNullable<IndexKey>): ByColumn {
-    return isOwner ? this.#byOwner : this.#byFilter
+  #placeOf({ lookup, owner }: Audience): (NonNullable<Audience['lookup']> & { readonly columns: ByColumn }) | null {
+    if (lookup !== null) return { ...lookup, columns: this.#byFilter }
+    return owner === null ? null : { column: owner.column, values: [owner.value], columns: this.#byOwner }
   }
 }

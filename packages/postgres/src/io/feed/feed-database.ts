@@ -2,7 +2,7 @@ import type pg from 'pg'
 import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
 import type { CatalogPort } from '../../catalog/catalog-port.ts'
 import { Batcher } from '../../catalog/batcher.ts'
-import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
+import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
 import { ORDERED_TIMEOUT_MS, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
@@ -20,12 +20,8 @@ import { checkVersions } from '../checks/version-checker.ts'
 /** Asks Postgres, once there is a database. `identityTimeoutMs`: how long the policies may take for one identity. */
 export function feedDatabase(sessions: SessionsWhenOpen, publication: string, identityTimeoutMs: number): FeedDatabase {
   const [onCatalog, onChecker, onApart] = [on(sessions, 'catalog'), on(sessions, 'checker'), on(sessions, 'apart')]
-  // Simultaneous subscribers ask near-identical questions, so they are asked together.
-  const published = new Batcher<null, readonly PublishedTable[]>(async (asked) => {
-    const tables = await onCatalog((session) => loadPublishedTables(session, publication))
-    return asked.map(() => tables)
-  })
-  // The login that will take the role has to say whether it may.
+  // Simultaneous subscribers ask near-identical questions, so they are asked together. Of a role, the login that will take it
+  // has to say whether it may.
   const roles = new Batcher<string, CatalogRole>((names) => onChecker((session) => loadRoles(session, names)))
   const tables = new Batcher<TablesQuestion, ReadonlyMap<number, CatalogTable>>(async (asked) => {
     const oids = new Set(asked.flatMap((question) => question.oids))
@@ -36,15 +32,11 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
   const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
   // Compiling a pattern may take long.
   const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onApart((session) => castFilters(session, asked)))
-  const lsns = new Batcher<null, Lsn>(async (asked) => {
-    const lsn = await onCatalog(insertLsn)
-    return asked.map(() => lsn)
-  })
   const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, identityTimeoutMs)
   const ordered = rowChecks(sessions, 'checker', { timeoutMs, isolates: false, leavesNothing: false })
   const apart = rowChecks(sessions, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: false })
   const catalog: CatalogPort = {
-    publishedTables: () => published.ask(null),
+    publishedTables: shared(() => onCatalog((session) => loadPublishedTables(session, publication))),
     unpublishedTable: async ({ schema, table }, role) => ({
       publication,
       table: await onCatalog((session) => loadUnpublishedTable(session, schema, table, role)),
@@ -52,7 +44,7 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
-    insertLsn: () => lsns.ask(null),
+    insertLsn: shared(() => onCatalog(insertLsn)),
   }
   return { catalog, checks: { ...ordered, testFilters: (check) => apart.testFilters(check) }, apart }
 }
@@ -72,6 +64,15 @@ export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'apart',
 
 function on(sessions: SessionsWhenOpen, pool: 'catalog' | 'checker' | 'apart'): SessionPool['withSession'] {
   return async (work) => (await sessions())[pool].withSession(work)
+}
+
+/** A question without parameters: those who ask together get one answer. */
+function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+  const batcher = new Batcher<null, T>(async (asked) => {
+    const answer = await ask()
+    return asked.map(() => answer)
+  })
+  return () => batcher.ask(null)
 }
 
 interface TablesQuestion {
