@@ -8,7 +8,7 @@ import type { Attached, EpochReason, ReplicationPort } from '../../replication/r
 import { dropClient, newClient } from '../sessions/client.ts'
 import { slotHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationVersion } from './publication.ts'
-import { lookAtPublished, type Published } from './published-relations.ts'
+import { lookAtPublished } from './published-relations.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
 import { PostgresSession } from './replication-session.ts'
 import type { ReplicationTarget, SourceMemory } from './replication-target.ts'
@@ -121,7 +121,7 @@ class Attempt {
   }
 
   /** Of an anchor that was just created nothing is read that its publications did not publish. */
-  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Published> {
+  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Pick<Attached, 'gaps' | 'serverLsn'>> {
     const memory = this.#memory
     if (memory.epoch !== epoch) memory.published.restart()
     const isNewSlot = memory.epoch !== epoch && (reason !== 'found' || anchor === null)

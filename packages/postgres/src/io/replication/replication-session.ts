@@ -77,12 +77,12 @@ export class PostgresSession implements ReplicationSession {
     const { anchor, version } = this.#connections
     if ((await publicationVersion(catalog, publications)) !== version)
       throw new ReplicationError({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
-    const { gaps, serverLsn } = await lookAtPublished(catalog, this.#memory.published, { publications, anchor, isNewSlot: false })
+    const seen = await lookAtPublished(catalog, this.#memory.published, { publications, anchor, isNewSlot: false })
     const slots = await listSlots(catalog, slotBase)
     if (anchor !== null && !slots.some(({ name, lostBecause }) => name === anchor && lostBecause === null))
       throw new ReplicationError({ kind: 'slot-lost', message: 'the anchor slot is gone, or Postgres threw away WAL that it needs' })
     const isPeer = ({ name, node }: Slot): boolean => node !== null && !this.#memory.copies.has(name) && !siblings.has(node)
-    return { serverLsn, gaps, peers: slots.filter(isPeer).map(({ node }) => node!) }
+    return { ...seen, peers: slots.filter(isPeer).map(({ node }) => node!) }
   }
 
   async advanceAnchor(): Promise<void> {
