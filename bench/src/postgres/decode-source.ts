@@ -12,7 +12,7 @@ process.once('message', (job: DecodeJob) => {
     slot: job.slot,
     publications: [{ name: job.publication }],
     handlers: {
-      onChanges: ({ changes }) => {
+      onChanges: (changes) => {
         for (const { table, newTuple } of changes) {
           if (newTuple === null || rows >= job.rows) continue
           let write = writers.get(table)

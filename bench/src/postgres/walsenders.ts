@@ -48,11 +48,11 @@ class CountingNode {
       node,
       publications: [{ name: 'bench' }],
       handlers: {
-        onChanges: ({ epoch, changes, endLsn }) => {
+        onChanges: (changes) => {
           this.count += changes.length
-          if (endLsn !== null) this.source.confirm(epoch, endLsn)
           this.#wake()
         },
+        onProgress: (lsn) => this.source.confirm(this.source.epoch!, lsn),
         onStatus: () => this.#wake(),
       },
     })

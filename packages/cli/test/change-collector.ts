@@ -96,15 +96,15 @@ export class ChangeCollector {
   }
 
   #change({ position: text, record, errors, superseded }: NonNullable<Payload['data']>): void {
-    const parsed = parsePosition(text)
-    if (!parsed.ok || errors !== null || superseded === true) {
+    const position = parsePosition(text)
+    if (position === null || errors !== null || superseded === true) {
       this.faults.push(`a change that says nothing: ${JSON.stringify({ text, errors, superseded })}`)
       return
     }
     const before = this.changes.at(-1)
-    if (before !== undefined && compareLogPositions(parsed.position, before.position) <= 0)
+    if (before !== undefined && compareLogPositions(position, before.position) <= 0)
       this.faults.push(`${text} came after ${before.position.commitLsn}/${before.position.seq}`)
     this.#last = text
-    this.changes.push({ position: parsed.position, record })
+    this.changes.push({ position, record })
   }
 }

@@ -233,7 +233,7 @@ export class ClusterClient {
 
   #remember(text: string): void {
     const parsed = parsePosition(text)
-    if (parsed.ok) this.#position = { text, parsed: parsed.position }
+    if (parsed !== null) this.#position = { text, parsed }
     else this.faults.push(`client ${this.id}: ${text} is no position`)
   }
 }

@@ -1,26 +1,26 @@
-import type { GapReason } from '@tidewire/protocol'
+import type { GapReason, TimerHandle } from '@tidewire/protocol'
 import type { ChangeFeed, ChangeHandle, ChangeListener, ChangeRequest, DecidedChange, FeedProgress, Identity } from '@tidewire/server'
 import type { CatalogPort } from './catalog/catalog-port.ts'
 import { errorText } from './catalog/database-fault.ts'
 import { ChangeDispatcher } from './deliver/change-dispatcher.ts'
 import { Pipeline } from './deliver/pipeline.ts'
-import type { ChangeBatch, ChangeSourceHandlers, ChangeSourceStatus, NewEpoch, TableGap } from './replication/source/change-source.ts'
+import type { TableGap } from './replication/published-relations.ts'
+import type { ChangeSourceHandlers, ChangeSourceStatus, NewEpoch } from './replication/source/change-source-api.ts'
 import type { Lsn } from './replication/lsn.ts'
 import { formatPosition } from './replication/position.ts'
-import type { EpochReason } from './replication/source/replication-state.ts'
+import type { RowChange } from './replication/transaction-assembler.ts'
+import type { EpochReason } from './replication/replication-port.ts'
 import { parseChangeEntries } from './subscribe/request/change-entry.ts'
-import { ChangeRing } from './subscribe/resume/change-ring.ts'
 import { FeedChannel } from './subscribe/feed-channel.ts'
 import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
 import { FeedHealth } from './feed-health.ts'
 import type { FeedOptions, FeedSource } from './feed-options.ts'
-import { endOfTurn, type FeedRuntime } from './feed-runtime.ts'
-import { FeedWindow } from './feed-window.ts'
-import { ResumeQueue, type ReplayPort } from './subscribe/resume/resume-queue.ts'
+import { endOfTurn, every, type FeedRuntime } from './feed-runtime.ts'
+import { FeedWindow } from './subscribe/resume/feed-window.ts'
+import { ResumeQueue } from './subscribe/resume/resume-queue.ts'
 import { Subscribing } from './subscribe/subscribing.ts'
 import { Subscriptions } from './subscribe/subscriptions.ts'
-import { WindowMarks } from './subscribe/resume/window-marks.ts'
 
 /** Tables that could not be loaded are tried again. */
 const TAKE_BACK_INTERVAL_MS = 1_000
@@ -48,61 +48,44 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   readonly #pipeline: Pipeline
   readonly #resumes: ResumeQueue
   readonly #health: FeedHealth
-  readonly #timers: { cancel(): void }[] = []
+  readonly #timers: readonly TimerHandle[]
   #source: FeedSource | null = null
 
   constructor(unbounded: FeedDatabase, runtime: FeedRuntime, options: FeedOptions) {
     const database = bounded(unbounded, runtime)
-    const { catalog } = database
-    this.#catalog = catalog
-    this.#runtime = runtime
-    const ring = new ChangeRing(options.ring)
-    const marks = new WindowMarks({ maxAgeMs: options.ring.maxAgeMs, maxWalBytes: options.maxWalBytes })
-    const window = new FeedWindow(ring, marks, () => runtime.uptime())
-    this.#window = window
-    this.#subscriptions = new Subscriptions(catalog)
-    const epoch = (): string | null => window.epoch
-    const dispatcher = new ChangeDispatcher({
-      database,
-      epoch,
+    const { resumeWindowMs: maxAgeMs, resumeWindowBytes: maxBytes, maxWalBytes } = options
+    const window = new FeedWindow({ maxAgeMs, maxBytes, maxWalBytes }, runtime)
+    const subscriptions = new Subscriptions(database.catalog)
+    const dispatcher = new ChangeDispatcher({ database, window, runtime, subscriptions, listener: options })
+    const source = { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() }
+    const pipeline = new Pipeline(runtime, { source, subscriptions, dispatcher, window })
+    const resumes = new ResumeQueue({
       runtime,
-      subscriptions: this.#subscriptions,
-      ring,
-      listener: options,
-    })
-    this.#dispatcher = dispatcher
-    this.#pipeline = new Pipeline(runtime, {
-      source: { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() },
-      subscriptions: this.#subscriptions,
-      dispatcher,
       window,
-    })
-    const port: ReplayPort = {
-      epoch,
-      processed: (lsn) => window.processed(lsn),
-      betweenBatches: (work) => this.#pipeline.controlled(work),
+      maxWaitMs: options.resumeTimeoutMs,
+      betweenBatches: (work) => pipeline.controlled(work),
       replay: (changes, channels) => dispatcher.replay(changes, channels),
-    }
-    this.#resumes = new ResumeQueue({ ring, runtime, port, maxWaitMs: options.resumeTimeoutMs })
+    })
     const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
-    this.#subscribing = new Subscribing({
-      database: catalog,
-      runtime,
-      subscriptions: this.#subscriptions,
-      resumes: this.#resumes,
-      epoch,
-      onFault,
-    })
-    this.#health = new FeedHealth(runtime, { pipeline: this.#pipeline, dispatcher, resumes: this.#resumes, window }, options)
-    this.#every(options.refreshIntervalMs, () => this.#pipeline.control(() => this.#refresh()))
-    this.#every(TAKE_BACK_INTERVAL_MS, () => {
-      if (this.#subscriptions.hasAside) this.#pipeline.control(() => this.#subscriptions.takeBack())
-    })
-    this.#every(options.positionIntervalMs, () => this.#sendPositions())
-    this.#every(Math.min(options.ring.maxAgeMs, 1_000), () => window.trim())
+    this.#subscribing = new Subscribing({ database: database.catalog, runtime, subscriptions, resumes, window, onFault })
+    this.#health = new FeedHealth(runtime, { pipeline, dispatcher, resumes, window }, options)
+    this.#catalog = database.catalog
+    this.#runtime = runtime
+    this.#window = window
+    this.#subscriptions = subscriptions
+    this.#dispatcher = dispatcher
+    this.#pipeline = pipeline
+    this.#resumes = resumes
+    this.#timers = [
+      every(runtime, options.refreshIntervalMs, () => pipeline.control(() => this.#refresh())),
+      every(runtime, TAKE_BACK_INTERVAL_MS, () => {
+        if (subscriptions.hasAside) pipeline.control(() => subscriptions.takeBack())
+      }),
+      every(runtime, options.positionIntervalMs, () => this.#sendPositions()),
+      every(runtime, Math.min(maxAgeMs, 1_000), () => window.trim()),
+    ]
   }
 
-  /** Where the changes come from: its handlers are this feed's. */
   attach(source: FeedSource): void {
     this.#source = source
     this.#window.attach(source)
@@ -129,8 +112,8 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     return this.#health.progress(this.#source, this.#runtime.uptime())
   }
 
-  onChanges(batch: ChangeBatch): void {
-    this.#pipeline.changes(batch)
+  onChanges(changes: readonly RowChange[]): void {
+    this.#pipeline.changes(changes)
   }
 
   onEpoch(event: NewEpoch): void {
@@ -142,7 +125,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
         this.#dispatcher.lane.dropAll()
         for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'other-log', after: start })
       }
-      this.#subscribing.epochIsKnown()
       if (event.previous === null) return
       for (const channel of this.#subscriptions.channels) this.#resync(channel, RESYNC_REASONS[event.reason])
     })
@@ -166,7 +148,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#pipeline.progress(lsn)
   }
 
-  /** Nothing is delivered afterwards. */
   close(): void {
     for (const timer of this.#timers) timer.cancel()
     for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'closed' })
@@ -212,9 +193,9 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #sendPositions(): void {
     const { epoch } = this.#window
-    const at = this.#pipeline.isIdle
-      ? { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
-      : this.#window.ring.last
+    const at = this.#pipeline.hasWork
+      ? this.#window.ring.last
+      : { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
     if (epoch === null || at === null) return
     const position = formatPosition({ epoch, ...at })
     for (const channel of this.#subscriptions.channels)
@@ -223,16 +204,5 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #fault(kind: string, message: string): void {
     this.#dispatcher.report.log(kind, null, null, message)
-  }
-
-  #every(ms: number, work: () => void): void {
-    const index = this.#timers.length
-    const arm = (): void => {
-      this.#timers[index] = this.#runtime.setTimer(() => {
-        work()
-        arm()
-      }, ms)
-    }
-    arm()
   }
 }

@@ -1,13 +1,24 @@
-import type { TimerPort } from '@tidewire/protocol'
+import type { TimerHandle, TimerPort } from '@tidewire/protocol'
 
 /** Clock, timers and randomness. Times are milliseconds. */
 export interface FeedRuntime extends TimerPort {
   /** Monotonic. */
   uptime(): number
-  /** Calls back at the end of this turn of the event loop. */
   endOfTurn(callback: () => void): void
   /** From 0 to 1. */
   random(): number
+}
+
+export function every(runtime: TimerPort, ms: number, work: () => void): TimerHandle {
+  let timer: TimerHandle
+  const arm = (): void => {
+    timer = runtime.setTimer(() => {
+      arm()
+      work()
+    }, ms)
+  }
+  arm()
+  return { cancel: () => timer.cancel() }
 }
 
 export function delay(runtime: FeedRuntime, ms: number): Promise<void> {

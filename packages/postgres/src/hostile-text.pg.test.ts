@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../test/feed.ts'
 import { usePostgres } from '../test/postgres.ts'
 import { policyAuthorizer } from './io/sessions/policy-authorizer.ts'
-import { databasePool, type DatabasePool } from './io/sessions/database-pool.ts'
+import { databasePool, type DatabasePool } from './io/sessions/session-pool.ts'
 import { databaseMessageStore } from './messages/message-store.ts'
 
 const postgres = usePostgres()

@@ -25,7 +25,7 @@ function failOver(lsn: bigint, serverLsn = lsn): void {
   const [previous, epoch] = [`e${epochs}`, `e${++epochs}`]
   it.database.lsn = lsn
   it.feed.attach({
-    ...{ epoch, confirmedLsn: lsn, serverLsn, peers: [], status: { kind: 'streaming', slot: 's' } },
+    ...{ epoch, confirmedLsn: lsn, serverLsn, peers: [], status: { kind: 'streaming' } },
     ...{ confirm: () => {}, pause: () => {}, resume: () => {} },
   })
   it.feed.onEpoch({ epoch, previous, reason: 'created', isOtherLog: true })

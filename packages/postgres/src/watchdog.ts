@@ -1,19 +1,11 @@
-import type { FeedRuntime } from './feed-runtime.ts'
+import type { TimerHandle } from '@tidewire/protocol'
+import { every, type FeedRuntime } from './feed-runtime.ts'
 
-/** A part that has work now and then. */
 export interface WatchedPart {
-  /** In a sentence: `<name> has made no progress for 10 s`. */
-  readonly name: string
-  hasWork(): boolean
+  readonly hasWork: boolean
   /** Grows whenever something is done. */
-  progressed(): number
-  /** Why it stands still, where that is known. */
-  trouble(): string | null
-}
-
-export interface StuckPart {
-  readonly name: string
-  readonly reason: string
+  readonly progressed: number
+  readonly trouble?: string | null
 }
 
 const PROBE_INTERVAL_MS = 1_000
@@ -21,51 +13,47 @@ const PROBE_INTERVAL_MS = 1_000
 /** Finds parts that have work and make no progress: nothing stands still in silence. */
 export class Watchdog {
   readonly #runtime: FeedRuntime
-  readonly #parts: readonly WatchedPart[]
+  readonly #parts: ReadonlyMap<string, WatchedPart>
   readonly #limitMs: number
-  readonly #onStuck: (part: StuckPart) => void
-  readonly #last = new Map<WatchedPart, { progressed: number; atMs: number; reported: boolean }>()
-  #timer: { cancel(): void } | null = null
+  readonly #onStuck: (reason: string) => void
+  readonly #last = new Map<string, { readonly progressed: number; readonly atMs: number; reported: boolean }>()
+  readonly #timer: TimerHandle
 
-  /** `onStuck` is called once each time that a part gets stuck. */
-  constructor(runtime: FeedRuntime, parts: readonly WatchedPart[], limitMs: number, onStuck: (part: StuckPart) => void) {
+  /** Names make sentences: `<name> has made no progress for 10 s`. `onStuck` is called once each time that a part gets stuck. */
+  constructor(runtime: FeedRuntime, parts: ReadonlyMap<string, WatchedPart>, limitMs: number, onStuck: (reason: string) => void) {
     this.#runtime = runtime
     this.#parts = parts
     this.#limitMs = limitMs
     this.#onStuck = onStuck
-    this.#arm()
+    this.#timer = every(runtime, PROBE_INTERVAL_MS, () => {
+      for (const [name, part] of parts) this.#probe(name, part)
+    })
   }
 
-  get stuck(): StuckPart[] {
-    return this.#parts.filter((part) => this.#last.get(part)?.reported === true).map((part) => this.#describe(part))
+  /** By name, what is stuck, with a sentence that says so. */
+  get stuck(): ReadonlyMap<string, string> {
+    const names = [...this.#parts.keys()].filter((name) => this.#last.get(name)?.reported === true)
+    return new Map(names.map((name) => [name, this.#describe(name)]))
   }
 
   close(): void {
-    this.#timer?.cancel()
+    this.#timer.cancel()
   }
 
-  #arm(): void {
-    this.#timer = this.#runtime.setTimer(() => {
-      for (const part of this.#parts) this.#probe(part)
-      this.#arm()
-    }, PROBE_INTERVAL_MS)
-  }
-
-  #probe(part: WatchedPart): void {
+  #probe(name: string, { hasWork, progressed }: WatchedPart): void {
     const nowMs = this.#runtime.uptime()
-    const progressed = part.progressed()
-    const last = this.#last.get(part)
-    if (last === undefined || last.progressed !== progressed || !part.hasWork()) {
-      this.#last.set(part, { progressed, atMs: nowMs, reported: false })
+    const last = this.#last.get(name)
+    if (last === undefined || last.progressed !== progressed || !hasWork) {
+      this.#last.set(name, { progressed, atMs: nowMs, reported: false })
     } else if (!last.reported && nowMs - last.atMs >= this.#limitMs) {
       last.reported = true
-      this.#onStuck(this.#describe(part))
+      this.#onStuck(this.#describe(name))
     }
   }
 
-  #describe(part: WatchedPart): StuckPart {
-    const trouble = part.trouble()
-    const stalled = `${part.name} has made no progress for ${Math.round(this.#limitMs / 1_000)} s`
-    return { name: part.name, reason: trouble === null ? stalled : `${stalled}: ${trouble}` }
+  #describe(name: string): string {
+    const trouble = this.#parts.get(name)?.trouble ?? null
+    const stalled = `${name} has made no progress for ${Math.round(this.#limitMs / 1_000)} s`
+    return trouble === null ? stalled : `${stalled}: ${trouble}`
   }
 }

@@ -2,8 +2,9 @@ import type { Authorization, Authorizer, Claims, Identity } from '@tidewire/serv
 import type pg from 'pg'
 import { loadJoinPolicies } from '../src/io/catalog/join-policies.ts'
 import { nodeRuntime } from '../src/io/node-runtime.ts'
-import { databasePool, type DatabasePool } from '../src/io/sessions/database-pool.ts'
-import { authorizeByPolicies, type PolicySession } from '../src/messages/authorizer.ts'
+import { databasePool, type DatabasePool } from '../src/io/sessions/session-pool.ts'
+import type { Queryable } from '../src/catalog/queryable.ts'
+import { authorizeByPolicies } from '../src/messages/authorizer.ts'
 
 export const identity = (claims: Claims, headers: Readonly<Record<string, string>> = {}, role = 'authenticated'): Identity => ({
   role,
@@ -23,7 +24,7 @@ export class AskedPolicies {
   loading: Promise<unknown> = Promise.resolve()
   readonly authorizer: Authorizer
   readonly #pool: DatabasePool
-  readonly #sessions = new WeakMap<pg.ClientBase, PolicySession>()
+  readonly #sessions = new WeakMap<pg.ClientBase, Queryable>()
 
   constructor(url: string) {
     this.#pool = databasePool({ url, maxConnections: 3, connectTimeoutMs: 2_000 })
@@ -63,13 +64,13 @@ export class AskedPolicies {
   }
 
   /** The same for the same session: the authorizer remembers what a session has. */
-  #watched(session: pg.ClientBase): PolicySession {
+  #watched(session: pg.ClientBase): Queryable {
     let watched = this.#sessions.get(session)
     if (watched === undefined) this.#sessions.set(session, (watched = { query: (text) => this.#query(session, text) }))
     return watched
   }
 
-  #query(session: pg.ClientBase, text: string): Promise<unknown> {
+  #query(session: pg.ClientBase, text: string): Promise<{ rows: unknown[] }> {
     const questions = /tidewire_authorize\( E'(\[.*?\])', /.exec(text)?.[1]
     if (questions !== undefined) this.batches.push(questions.split('"command":').length - 1)
     return session.query(text)

@@ -49,12 +49,12 @@ export function catalogTable(options: TableOptions = {}): CatalogTable {
 /** The same table as the stream describes it. */
 export function streamTable({ oid, name, rowSecurity, replicaIdentityFull }: CatalogTable): Table {
   const columns = COLUMNS.map((column, at) => ({
-    ...{ name: column, key: at === 0 || replicaIdentityFull, typeOid: at === 0 ? 23 : 25, typeModifier: -1 },
+    ...{ name: column, key: at === 0 || replicaIdentityFull, typeOid: at === 0 ? 23 : 25 },
   }))
   const facts = columns.map((column, at) => ({ name: column.name, number: at + 1, generated: false, typeOid: column.typeOid }))
   return describeTable(
     { kind: 'relation', oid, schema: 'public', table: name, replicaIdentity: replicaIdentityFull ? 'full' : 'default', columns },
-    { rowSecurity, forceRowSecurity: false, columns: facts, primaryKey: [1] },
+    { rowSecurity, columns: facts, primaryKey: [1] },
     new Map([...BUILTIN_TYPES].map(([typeOid, type]) => [typeOid, { name: type.kind, type }])),
   )
 }
@@ -66,7 +66,7 @@ export function change(table: Table, xid: number, row: { readonly old?: readonly
     action: now === undefined ? 'DELETE' : old === undefined ? 'INSERT' : 'UPDATE',
     ...{ table, transaction: { commitLsn: BigInt(xid), commitTime: 0n, xid }, seq: 0 },
     newTuple: now === undefined ? null : Tuple.of(now),
-    old: old === undefined ? null : { extent: table.replicaIdentity === 'full' ? 'full' : 'key', tuple: Tuple.of(old) },
+    old: old === undefined ? null : { extent: table.columns.every(({ identity }) => identity) ? 'full' : 'key', tuple: Tuple.of(old) },
   }
 }
 
@@ -76,7 +76,7 @@ export function audience(table: CatalogTable, sub: string | null, rest: Partial<
   const identity = sub === null ? null : { key: `${role} ${sub}`, id: 0, role, claims: JSON.stringify({ sub }) }
   const made: Audience = {
     ...{ table, role, identity, event: '*', filters: [], authorizesDeletes: false, fault: null, owner: null },
-    ...{ indexKey: null, members: new Set(), ...rest },
+    ...{ lookup: null, members: new Set(), ...rest },
   }
   const request = {
     subTopic: '',

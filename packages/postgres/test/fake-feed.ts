@@ -178,8 +178,9 @@ export class FakeFeed {
   constructor(database: FakeDatabase, runtime: FeedRuntime, options: Partial<FeedOptions> = {}) {
     this.database = database
     this.feed = new PostgresChangeFeed(database.port(), runtime, {
-      ring: { maxBytes: 1_000_000_000, maxAgeMs: 1_000_000_000 },
       ...{
+        resumeWindowMs: 1_000_000_000,
+        resumeWindowBytes: 1_000_000_000,
         maxWalBytes: 1_000_000_000,
         positionIntervalMs: 1e9,
         refreshIntervalMs: 1e9,
@@ -191,7 +192,7 @@ export class FakeFeed {
       ...options,
     })
     this.feed.attach({
-      ...{ epoch: 'e1', confirmedLsn: 1n, serverLsn: 1n, peers: [], status: { kind: 'streaming', slot: 's' } },
+      ...{ epoch: 'e1', confirmedLsn: 1n, serverLsn: 1n, peers: [], status: { kind: 'streaming' } },
       ...{ confirm: () => {}, pause: () => {}, resume: () => {} },
     })
     this.feed.onEpoch({ epoch: 'e1', previous: null, reason: 'found', isOtherLog: false })
@@ -235,7 +236,7 @@ export class FakeFeed {
     const changes = rows.map(({ oid, texts }, seq): RowChange => {
       return { action: 'INSERT', table: this.#table(oid), transaction, seq, newTuple: Tuple.of(texts), old: null }
     })
-    this.feed.onChanges({ epoch: 'e1', changes, endLsn: commitLsn + 1n })
+    this.feed.onChanges(changes)
     this.feed.onProgress(commitLsn + 1n)
   }
 
@@ -257,13 +258,11 @@ export class FakeFeed {
       name: column.name,
       key: index === 0,
       typeOid: TYPES[column.type ?? 'text'],
-      typeModifier: -1,
     }))
     const table = describeTable(
       { kind: 'relation', oid, schema: 'public', table: name, replicaIdentity: 'default', columns: relation },
       {
         rowSecurity: Boolean(policy),
-        forceRowSecurity: false,
         columns: relation.map((column, index) => ({ name: column.name, number: index + 1, generated: false, typeOid: column.typeOid })),
         primaryKey: [1],
       },

@@ -1,4 +1,4 @@
-import type { ChangeSourceRuntime } from '../src/replication/source/change-source.ts'
+import type { FeedRuntime } from '../src/feed-runtime.ts'
 import type { RelationMessage } from '../src/replication/pgoutput/message.ts'
 import type { ReplicationStatus } from '../src/replication/pgoutput/stream-message.ts'
 import type { ReplicationFault } from '../src/replication/replication-fault.ts'
@@ -11,18 +11,18 @@ import type {
 } from '../src/replication/replication-port.ts'
 import { describeTable, type Table } from '../src/replication/table.ts'
 
-export const NOTHING_NEW: ReplicationCheck = { serverLsn: 0n, publicationsChanged: false, anchorLost: false, gaps: [], peers: [] }
+export const NOTHING_NEW: ReplicationCheck = { serverLsn: 0n, gaps: [], peers: [] }
 
 /** A session whose other end is the test. */
 export class FakeSession implements ReplicationSession {
-  readonly slotName = 'tidewire_00000000'
   readonly statuses: ReplicationStatus[] = []
   readonly loads: { readonly relation: RelationMessage; answer(table?: Table): void; fail(error: Error): void }[] = []
   from: bigint | null = null
   receiver: ReplicationReceiver | null = null
   paused = false
   ended: 'closed' | 'destroyed' | null = null
-  checks: ReplicationCheck = NOTHING_NEW
+  /** What a check finds; an error: it rejects. */
+  checks: ReplicationCheck | Error = NOTHING_NEW
   advances = 0
   #waiting: Buffer[] = []
 
@@ -51,7 +51,7 @@ export class FakeSession implements ReplicationSession {
   }
 
   check(): Promise<ReplicationCheck> {
-    return Promise.resolve(this.checks)
+    return this.checks instanceof Error ? Promise.reject(this.checks) : Promise.resolve(this.checks)
   }
 
   advanceAnchor(): Promise<void> {
@@ -95,13 +95,13 @@ export class FakeSession implements ReplicationSession {
 export class FakePort implements ReplicationPort {
   readonly attempts: { readonly replaceSlot: boolean; readonly signal: AbortSignal; answer(outcome: AttachOutcome): void }[] = []
 
-  attach({ replaceSlot }: { readonly replaceSlot: boolean }, signal: AbortSignal): Promise<AttachOutcome> {
+  attach(replaceSlot: boolean, signal: AbortSignal): Promise<AttachOutcome> {
     return new Promise((answer) => this.attempts.push({ replaceSlot, signal, answer }))
   }
 }
 
 /** Timers that run when the test says so. */
-export class FakeTimers implements ChangeSourceRuntime {
+export class FakeTimers implements FeedRuntime {
   readonly #armed = new Set<{ readonly callback: () => void; readonly afterMs: number }>()
 
   setTimer(callback: () => void, afterMs: number): { cancel(): void } {
@@ -113,6 +113,12 @@ export class FakeTimers implements ChangeSourceRuntime {
   random(): number {
     return 0.5
   }
+
+  uptime(): number {
+    return 0
+  }
+
+  endOfTurn(): void {}
 
   get armed(): number[] {
     return [...this.#armed].map((timer) => timer.afterMs).sort((one, other) => one - other)

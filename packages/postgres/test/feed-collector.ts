@@ -1,7 +1,6 @@
 import {
   recordWriter,
   openChangeSource,
-  type ChangeBatch,
   type ChangeSource,
   type ChangeSourceStatus,
   type NewEpoch,
@@ -10,11 +9,11 @@ import {
 } from '../src/index.ts'
 
 type CollectOptions = Partial<Omit<OpenChangeSourceOptions, 'connection' | 'handlers'>> & {
-  /** Confirm every batch at once. Default true. */
+  /** Confirm all progress at once. Default true. */
   readonly confirm?: boolean
   /** Keep the changes. Default true. */
   readonly keep?: boolean
-  readonly onBatch?: (batch: ChangeBatch) => void
+  readonly onBatch?: (changes: readonly RowChange[]) => void
 }
 
 /** A change source and everything it said. */
@@ -45,9 +44,8 @@ export function collectFeed(connection: string, options: CollectOptions = {}): F
     ...rest,
     handlers: {
       onChanges: (batch) => {
-        if (keep) changes.push(...batch.changes)
+        if (keep) changes.push(...batch)
         onBatch?.(batch)
-        if (confirm && batch.endLsn !== null) source.confirm(batch.epoch, batch.endLsn)
         heard()
       },
       onEpoch: (event) => {
@@ -58,7 +56,10 @@ export function collectFeed(connection: string, options: CollectOptions = {}): F
         statuses.push(status)
         heard()
       },
-      onProgress: heard,
+      onProgress: (lsn) => {
+        if (confirm) source.confirm(source.epoch!, lsn)
+        heard()
+      },
     },
   })
   const until = (condition: () => boolean, deadlineMs = 15_000): Promise<void> =>

@@ -1,6 +1,5 @@
 /**
- * Reads the feed and writes every change to a file, one line each: `commitLsn seq id`. A batch is confirmed when it is on
- * disk, so this process may be killed at any moment.
+ * Reads the feed and writes every change to a file, one line each: `commitLsn seq id`. What is on disk is confirmed, so this process may be killed at any moment.
  */
 import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs'
 // Not from index.ts, which takes twice as long to load: this process is started again and again.
@@ -34,7 +33,7 @@ const source = openChangeSource({
       if (status.kind === 'streaming' && !isReported) console.log('streaming')
       isReported ||= status.kind === 'streaming'
     },
-    onChanges: ({ epoch, changes, endLsn }) => {
+    onChanges: (changes) => {
       let lines = ''
       for (const { transaction, seq, newTuple } of changes) {
         const place = { commitLsn: transaction.commitLsn, seq }
@@ -42,8 +41,8 @@ const source = openChangeSource({
       }
       writeSync(out, lines)
       fdatasyncSync(out)
-      if (endLsn !== null) source.confirm(epoch, endLsn)
     },
+    onProgress: (lsn) => source.confirm(source.epoch!, lsn),
   },
 })
 

@@ -68,6 +68,8 @@ class Play {
   readonly #case: FlightCase
   readonly #table = `flight.t${++tables}`
   readonly #states: State[] = []
+  /** All rows after each statement. */
+  readonly #versions: FlightRow[] = []
   readonly #marker: Receiver
   #sent = 0
   #body = 0
@@ -125,6 +127,10 @@ class Play {
     return this.#case.shape === 'leaf' ? `${this.#table}a` : this.#table
   }
 
+  get #rowsSql(): string {
+    return this.#case.shape === 'parent' ? `only ${this.#published}` : this.#published
+  }
+
   #receiver(user: FlightUser, since: string | null): Receiver {
     const [schema, table] = this.#published.split('.') as [string, string]
     const { sub, tenant, second, deletes, filter } = user
@@ -152,9 +158,13 @@ class Play {
     const statements = acts.map((act) => this.#sqlOf(act))
     if (savepoint && statements.length > 1) statements.splice(1, 0, 'savepoint one')
     const bodies = acts.flatMap((act) => (act.startsWith('body ') ? [Number(act.slice(5))] : []))
+    const look = `select coalesce(json_agg(v), '[]') as versions from ${this.#rowsSql} v`
     this.#sent++
     try {
-      await this.#it.sql.query(`begin; ${statements.join('; ')}; commit`)
+      const results = (await this.#it.sql.query(
+        `begin; ${statements.flatMap((statement) => [statement, look]).join('; ')}; commit`,
+      )) as unknown as pg.QueryResult<{ versions: FlightRow[] }>[]
+      this.#versions.push(...results.flatMap(({ rows }) => rows.flatMap(({ versions }) => versions)))
     } catch {
       // A partition that is attached already, for one: nothing of it has happened.
       await this.#it.sql.query('rollback')
@@ -257,8 +267,8 @@ class Play {
       sql: this.#rowSql(text),
       opaque: this.#isOpaque(text),
     }))
-    const from = this.#case.shape === 'parent' ? `only ${this.#published}` : this.#published
-    const all = (await sql.query<FlightRow>(`select * from ${from}`)).rows
+    const all = (await sql.query<FlightRow>(`select * from ${this.#rowsSql}`)).rows
+    this.#versions.push(...all)
     this.#states.push({ lsn: BigInt(lsn), security, policies: known, all, users })
   }
 
@@ -291,7 +301,7 @@ class Play {
   }
 
   async #select(user: FlightUser, columns: readonly string[]): Promise<string[]> {
-    const from = this.#case.shape === 'parent' ? `only ${this.#published}` : this.#published
+    const from = this.#rowsSql
     try {
       const results = (await this.#it.sql.query(
         `begin; ${this.#become(user)}; select to_jsonb(v)::text as row from (select ${columns.join(', ')} from ${from}) v; rollback`,
@@ -312,8 +322,8 @@ class Play {
   #judge(user: FlightUser, index: number, { data, at }: Delivery): string | null {
     if (data.errors?.[0]?.startsWith('Error 40') === true) return null
     const parsed = parsePosition(data.position ?? '')
-    if (!parsed.ok) return `a delivery without a position: ${JSON.stringify(data)}`
-    const first = this.#states.findIndex(({ lsn }) => lsn > parsed.position.commitLsn)
+    if (parsed === null) return `a delivery without a position: ${JSON.stringify(data)}`
+    const first = this.#states.findIndex(({ lsn }) => lsn > parsed.commitLsn)
     const window = this.#states.slice(first, at + 1)
     const what = `${JSON.stringify({ ...data, columns: undefined })} in states ${first} to ${at}, to ${JSON.stringify(user)}`
     const { record, old_record: old } = data
@@ -378,13 +388,9 @@ class Play {
     const any = applied.filter(({ restrictive }) => !restrictive).map(({ sql }) => `(${sql})`)
     const all = applied.filter(({ restrictive }) => restrictive).map(({ sql }) => `(${sql})`)
     const shown = [`(${any.join(' or ') || 'false'})`, ...all].join(' and ')
-    // Of a row that was sent in part, the rest is known where it was there after a commit.
-    const whole =
-      Object.keys(row).length === 5
-        ? [row]
-        : this.#states.flatMap(({ all }) =>
-            all.filter((each) => Object.entries(row).every(([name, value]) => each[name as keyof FlightRow] === value)),
-          )
+    // Of a row that was sent in part, the rest is what some statement wrote.
+    const isOf = (each: FlightRow): boolean => Object.entries(row).every(([name, value]) => each[name as keyof FlightRow] === value)
+    const whole = Object.keys(row).length === 5 ? [row] : this.#versions.filter(isOf)
     if (whole.length === 0) return true
     const claims = { sub: user.sub, tenant: user.tenant, second: user.second, role: this.#roles[user.role] }
     await this.#it.sql.query(`select set_config('request.jwt.claims', $1, false)`, [JSON.stringify(claims)])

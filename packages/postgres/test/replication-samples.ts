@@ -17,8 +17,8 @@ export function tuple(...cells: (string | null | undefined)[]): Tuple {
 
 export function relation(oid = 1, change: Partial<RelationMessage> = {}): RelationMessage {
   const columns = [
-    { name: 'id', key: true, typeOid: 23, typeModifier: -1 },
-    { name: 'body', key: false, typeOid: 25, typeModifier: -1 },
+    { name: 'id', key: true, typeOid: 23 },
+    { name: 'body', key: false, typeOid: 25 },
   ]
   return { kind: 'relation', oid, schema: 'public', table: `t${oid}`, replicaIdentity: 'default', columns, ...change }
 }
@@ -32,7 +32,7 @@ export function begin(commitLsn: bigint): BeginMessage {
 }
 
 export function commit(commitLsn: bigint): CommitMessage {
-  return { kind: 'commit', commitLsn, endLsn: commitLsn + 5n, commitTime: commitLsn * 1_000n }
+  return { kind: 'commit', commitLsn, endLsn: commitLsn + 5n }
 }
 
 export function insert(value: string, relationOid = 1): InsertMessage {

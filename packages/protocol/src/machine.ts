@@ -36,6 +36,7 @@ export class Machine<State, Event, Effect, Owner = undefined> {
   send(event: Event): void {
     const { state, effects } = this.#transition(this.state, event, this.#owner)
     this.state = state
+    if (effects.length === 0) return
     if (this.#queue !== null) {
       this.#queue.push(...effects)
       return

@@ -21,7 +21,6 @@ export class Batcher<Question, Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ question, resolve, reject })
       if (this.#due || this.#running >= this.#atOnce) return
-      // Whatever is asked in the same turn goes along.
       this.#due = true
       void Promise.resolve().then(() => this.#run())
     })

@@ -35,7 +35,6 @@ export interface CatalogTable {
   /** In the order of `attnum`. */
   readonly columns: readonly CatalogColumn[]
   readonly primaryKey: readonly CatalogColumn[]
-  /** Which claims the policies may read. */
   readonly claims: ClaimsUse
   /** By role: a uuid column that equals `sub` in all rows that the role may see. */
   readonly ownerColumns: ReadonlyMap<string, string>
@@ -45,7 +44,6 @@ export interface CatalogTable {
   readonly reach: PolicyReach
 }
 
-/** What a role's access to a table depends on. */
 export interface TableRole {
   /**
    * The policy version: changes whenever something does that could show the role fewer rows, columns or tables. A check
@@ -58,7 +56,6 @@ export interface TableRole {
   readonly readsCtid: boolean
   readonly superuser: boolean
   readonly bypassesRowSecurity: boolean
-  /** What the policies that apply to the role are made of. */
   readonly scope: PolicyScope
 }
 
@@ -75,8 +72,11 @@ export interface CatalogRole {
   readonly bypassesRowSecurity: boolean
 }
 
-export interface PublishedTable {
-  readonly oid: number
+export interface TableName {
   readonly schema: string
   readonly name: string
+}
+
+export interface PublishedTable extends TableName {
+  readonly oid: number
 }

@@ -20,7 +20,6 @@ export class Identities {
   readonly #known = new Map<string, WeakRef<CheckIdentity>>()
   #lastId = 0
   readonly #collected = new FinalizationRegistry<string>((key) => {
-    // Meanwhile it may be known again.
     if (this.#known.get(key)?.deref() === undefined) this.#known.delete(key)
   })
 

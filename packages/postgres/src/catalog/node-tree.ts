@@ -7,7 +7,6 @@ export interface TreeNode {
 
 export type TreeValue = string | TreeNode | readonly TreeValue[]
 
-/** `null`: not understood. */
 export function parseNodeTree(text: string): TreeValue | null {
   const tokens = tokenize(text)
   const reader = { tokens, at: 0 }
@@ -15,7 +14,6 @@ export function parseNodeTree(text: string): TreeValue | null {
   return value === null || reader.at !== tokens.length ? null : value
 }
 
-/** Every node in it, from the outside in. */
 export function* nodesOf(value: TreeValue): Generator<TreeNode> {
   if (typeof value === 'string') return
   if (isNode(value)) {
@@ -34,7 +32,6 @@ export function word(node: TreeNode, field: string): string | null {
   return typeof value === 'string' ? value : null
 }
 
-/** The nodes of a field that is a list. */
 export function listed(node: TreeNode, field: string): readonly TreeValue[] {
   const value = node.fields.get(field)?.[0]
   return value !== undefined && typeof value !== 'string' && !isNode(value) ? value : []
@@ -92,7 +89,6 @@ function readNode(reader: Reader): TreeNode | null {
   }
 }
 
-/** A field that holds an oid or a number. */
 export function oidOf(node: TreeNode, field: string): number | null {
   const text = word(node, field)
   return text !== null && /^\d+$/.test(text) ? Number(text) : null

@@ -15,7 +15,6 @@ import {
   type TreeValue,
 } from './node-tree.ts'
 
-/** What one expression reaches. */
 export interface ExpressionUse {
   /** Functions by oid, and operators whose function the tree does not name. */
   readonly functions: ReadonlySet<number>
@@ -35,7 +34,6 @@ export interface ExpressionUse {
  */
 export type PolicyScope = 'row' | 'analysed' | 'opaque'
 
-/** Claims by name, or `all`. */
 export type ClaimsUse = ReadonlySet<string> | 'all'
 
 /** Oids from here on were made by users. */
@@ -72,7 +70,6 @@ function takeKey(node: TreeNode, { keys }: Use): TreeNode | null {
   return call
 }
 
-/** The call in `f()` and in `(select f())`. */
 function calledBy(value: TreeValue | undefined): TreeNode | null {
   if (!isNode(value)) return null
   return value.type === 'FUNCEXPR' ? value : calledBy(selectedValue(value) ?? undefined)

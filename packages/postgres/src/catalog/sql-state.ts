@@ -43,6 +43,7 @@ const NAMES: Readonly<Record<string, string>> = {
   XX000: 'internal_error',
 }
 
-export function conditionName(sqlState: string): string {
-  return NAMES[sqlState] ?? 'error'
+/** An error of Postgres as the reference prints it. */
+export function sqlErrorText(sqlState: string, message: string): string {
+  return `ERROR ${sqlState} (${NAMES[sqlState] ?? 'error'}) ${message}`
 }

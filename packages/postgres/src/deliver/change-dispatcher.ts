@@ -9,7 +9,7 @@ import { endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { isMessageTable, type Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from '../subscribe/batch.ts'
-import type { ChangeRing } from '../subscribe/resume/change-ring.ts'
+import type { FeedWindow } from '../subscribe/resume/feed-window.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { pendingFor } from '../subscribe/matches.ts'
@@ -21,10 +21,9 @@ import { project, type Outcome } from './project.ts'
 
 export interface DispatcherOptions {
   readonly database: FeedDatabase
-  epoch(): string | null
+  readonly window: FeedWindow
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
-  readonly ring: ChangeRing
   readonly listener: FeedListener
 }
 
@@ -108,7 +107,7 @@ export class ChangeDispatcher {
   skip(change: RowChange, error: unknown): void {
     const channels = new Set([...this.#options.subscriptions.subscriptionsOf(change.table.oid)].map(({ channel }) => channel))
     this.report.undelivered(change, error, [...channels])
-    if (!isMessageTable(change.table)) this.#options.ring.append(change, this.#options.runtime.uptime())
+    if (!isMessageTable(change.table)) this.#options.window.ring.append(change, this.#options.runtime.uptime())
   }
 
   /** Nothing of the table can be matched until it can be loaded. */
@@ -137,7 +136,7 @@ export class ChangeDispatcher {
 
   async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
     const channels = new Set(work.flatMap((each) => [...each.channels]))
-    const epoch = this.#options.epoch()
+    const epoch = this.#options.window.epoch
     let isCurrent: (channel: FeedChannel) => boolean
     let outcome: Outcome
     do {
@@ -145,7 +144,7 @@ export class ChangeDispatcher {
       outcome = await this.#decideFor(work, this.#options.database.apart)
     } while (![...channels].every(isCurrent))
     // The channels have been notified of a gap.
-    if (this.#options.epoch() !== epoch) return []
+    if (this.#options.window.epoch !== epoch) return []
     if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
@@ -199,7 +198,7 @@ export class ChangeDispatcher {
     settled: (change: RowChange, delivered: Delivered) => void,
   ): void {
     const computed = new Map(outcomes.flatMap((outcome) => [...outcome.computed]))
-    const epoch = this.#options.epoch() ?? ''
+    const epoch = this.#options.window.epoch ?? ''
     for (const change of changes) {
       const granted = grantedOf(outcomes, change)
       const failed = (error: unknown, channels: readonly FeedChannel[]): void => this.report.undelivered(change, error, channels)
@@ -208,10 +207,10 @@ export class ChangeDispatcher {
   }
 
   #settled(change: RowChange, delivered: Delivered): void {
-    const { listener, ring, runtime } = this.#options
+    const { listener, window, runtime } = this.#options
     if (isMessageTable(change.table)) return this.report.guard('onRow', change.table, () => listener.onRow?.(change))
     this.#notifyDecided(change, delivered)
-    ring.append(change, runtime.uptime())
+    window.ring.append(change, runtime.uptime())
   }
 
   #notifyDecided({ table, action, transaction }: RowChange, delivered: Delivered): void {

@@ -5,7 +5,7 @@ import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { faultOf, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
-import type { Computed } from './computed-columns.ts'
+import type { Computed } from './project.ts'
 import { errorData, viewOf } from './table-view.ts'
 
 /** The deliveries that get something of a change. */

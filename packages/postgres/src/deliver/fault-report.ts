@@ -1,4 +1,5 @@
 import type { ChangesFault } from '@tidewire/protocol'
+import type { TableName } from '../catalog/catalog-table.ts'
 import { errorText } from '../catalog/database-fault.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { CircuitBreaker } from '../decide/circuit-breaker.ts'
@@ -14,7 +15,7 @@ import type { IsolatedWork } from './isolated-lane.ts'
 export interface FeedListener {
   /** Rows of tables that are not for clients, in their order among the others. */
   onRow?(change: RowChange): void
-  /** For logs and metrics: what failed, and for which role. Never holds a row. */
+  /** For logs and metrics: what failed, and for which role. Never sent to clients, and never holds a row. */
   onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
 }
 
@@ -33,9 +34,7 @@ export class FaultReport {
   /** Channels that missed something, until the gap is announced. */
   readonly #missing = new Set<FeedChannel>()
   readonly #timers = new Set<{ cancel(): void }>()
-  /** When the same was logged last. */
   readonly #logged = new Map<string, number>()
-  /** Faults so far. */
   count = 0
 
   constructor(listener: FeedListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
@@ -72,13 +71,11 @@ export class FaultReport {
     return true
   }
 
-  /** Nothing of it will be delivered. */
   isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
     for (const { table, role } of audiences) this.log('withheld', table, role, reason)
     this.#announce(channels, 0)
   }
 
-  /** The change cannot be written for these channels. */
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
     this.log('row', table, null, errorText(error))
     for (const channel of channels) {
@@ -101,7 +98,7 @@ export class FaultReport {
   }
 
   /** A callback of the embedding program throws: logged, and nothing else comes of it. */
-  guard(kind: string, table: Pick<Table, 'schema' | 'name'>, call: () => void): void {
+  guard(kind: string, table: TableName, call: () => void): void {
     try {
       call()
     } catch (error) {
@@ -134,16 +131,10 @@ export class FaultReport {
   }
 
   #notice(channel: FeedChannel, notice: Notice): void {
-    if (
-      this.#isDue(
-        getOrMake(this.#noticed, channel, () => new Map<string, number>()),
-        notice.message,
-      )
-    )
-      channel.warn(notice)
+    const noticed = getOrMake(this.#noticed, channel, () => new Map<string, number>())
+    if (this.#isDue(noticed, notice.message)) channel.warn(notice)
   }
 
-  /** Whether the same was not said just now. */
   #isDue(said: Map<string, number>, message: string): boolean {
     const nowMs = this.#runtime.uptime()
     const last = said.get(message)
@@ -173,7 +164,7 @@ export class FaultReport {
     this.#timers.add(timer)
   }
 
-  log(kind: string, of: Pick<Table, 'schema' | 'name'> | null, role: string | null, message: string): void {
+  log(kind: string, of: TableName | null, role: string | null, message: string): void {
     this.count++
     const table = of === null ? null : `${of.schema}.${of.name}`
     if (!this.#isDue(this.#logged, `${kind} ${table} ${role} ${message}`)) return

@@ -28,7 +28,6 @@ export interface IsolatedLaneOptions {
    * took too long; only answered where there are several.
    */
   process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'>
-  /** Nothing of it will be delivered. */
   failed(work: IsolatedWork, reason: string): void
 }
 
@@ -41,7 +40,6 @@ const RETRY_MS = 500
 type Kind = 'healthy' | 'suspect'
 
 interface Waiting extends IsolatedWork {
-  /** Lets the channels have what follows. */
   readonly release: () => void
 }
 
@@ -59,7 +57,6 @@ export class IsolatedLane {
   readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false
-  /** How often work was finished. */
   progressed = 0
 
   constructor(options: IsolatedLaneOptions) {
@@ -70,7 +67,6 @@ export class IsolatedLane {
     return this.#pending.size > 0
   }
 
-  /** The change that has waited longest. */
   get oldest(): RowChange | null {
     for (const { rows } of this.#pending) return rows[0]!
     return null
@@ -130,7 +126,8 @@ export class IsolatedLane {
     const taken: Waiting[] = []
     let rows = 0
     for (const [key, works] of this.#waiting) {
-      if (this.#isSuspect(works[0]!) !== (kind === 'suspect')) continue
+      const isSuspect = [...works[0]!.audiences].some((audience) => this.#options.breaker.holds(audience))
+      if (isSuspect !== (kind === 'suspect')) continue
       while (works.length > 0 && rows < MAX_ROWS_AT_ONCE) {
         rows += works[0]!.rows.length
         taken.push(works.shift()!)
@@ -140,10 +137,6 @@ export class IsolatedLane {
       if (kind === 'suspect' || rows >= MAX_ROWS_AT_ONCE) break
     }
     return taken
-  }
-
-  #isSuspect({ audiences }: IsolatedWork): boolean {
-    return [...audiences].some((audience) => this.#options.breaker.holds(audience))
   }
 
   async #process(work: readonly Waiting[]): Promise<void> {

@@ -1,12 +1,11 @@
-import type { ChangeBatch } from '../replication/source/change-source.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
-import type { FeedWindow } from '../feed-window.ts'
 import { Batch } from '../subscribe/batch.ts'
+import type { FeedWindow } from '../subscribe/resume/feed-window.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import type { ChangeDispatcher } from './change-dispatcher.ts'
 import { StepQueue, type Step } from './step-queue.ts'
@@ -16,7 +15,7 @@ export interface PipelineParts {
   readonly source: { pause(): void; resume(): void }
   readonly subscriptions: Pick<Subscriptions, 'isPrepared' | 'prepare' | 'match' | 'markStale'>
   readonly dispatcher: Pick<ChangeDispatcher, 'begin' | 'dispatch' | 'skip' | 'setAside'>
-  readonly window: Pick<FeedWindow, 'committed' | 'progressed' | 'trim'>
+  readonly window: Pick<FeedWindow, 'progressed' | 'trim'>
 }
 
 const MAX_CHANGES = 256
@@ -56,8 +55,8 @@ export class Pipeline {
     this.#parts = parts
   }
 
-  get isIdle(): boolean {
-    return !this.#running && this.#queue.size === 0
+  get hasWork(): boolean {
+    return this.#running || this.#queue.size > 0
   }
 
   /** The change that has waited longest. */
@@ -65,9 +64,8 @@ export class Pipeline {
     return this.#queue.firstChange
   }
 
-  changes({ changes, endLsn }: ChangeBatch): void {
+  changes(changes: readonly RowChange[]): void {
     for (const change of changes) this.#queue.pushChange(change)
-    if (endLsn !== null) this.#queue.push({ kind: 'commit', endLsn })
     if (this.#queue.bytes > PAUSE_BYTES && !this.#paused) {
       this.#paused = true
       this.#parts.source.pause()
@@ -172,10 +170,7 @@ export class Pipeline {
     if (this.#closed || generation !== this.#generation) return
     if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
     this.#consume(steps.length)
-    for (const step of steps) {
-      if (step.kind === 'commit') window.committed(step.endLsn)
-      else if (step.kind === 'progress') window.progressed(step.lsn)
-    }
+    for (const step of steps) if (step.kind === 'progress') window.progressed(step.lsn)
     // A transaction may have more changes than are kept.
     window.trim()
   }

@@ -1,12 +1,13 @@
 import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { errorText } from '../catalog/database-fault.ts'
+import { getOrMake, groupBy } from '../catalog/multimap.ts'
 import type { Decided, DecisionFault } from '../decide/decision.ts'
-import type { RowChecks } from '../decide/feed-database.ts'
+import type { RowChecks, WrittenRow } from '../decide/feed-database.ts'
 import { inHalves } from '../decide/in-halves.ts'
-import type { Column } from '../replication/table.ts'
+import { primaryKeyTexts, rowTexts, type RowTexts } from '../replication/change-row.ts'
+import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { faultOf, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
-import { computeColumns, lacksValues, missingColumns, type Computed, type Lacking } from './computed-columns.ts'
 
 /** What was decided about some deliveries, with the values that the log does not hold. */
 export interface Outcome {
@@ -19,9 +20,7 @@ export interface Outcome {
 export async function project(decided: Decided, checks: RowChecks, tableOf: (oid: number) => CatalogTable | null): Promise<Outcome> {
   const computed = new Map<RowChange, Computed>()
   const failed = new Map<RowChange, unknown>()
-  const compute = async (part: readonly Lacking[]): Promise<void> => {
-    for (const [row, values] of await computeColumns(part, checks, tableOf)) computed.set(row, values)
-  }
+  const compute = (part: readonly Lacking[]): Promise<void> => computeColumns(part, checks, tableOf, computed)
   await inHalves(lackingOf(decided), compute, ({ row }, error) => failed.set(row, error))
   const faults = [...failed].map(([row, error]): DecisionFault => {
     const deliveries = [...decided.get(row)!.keys()]
@@ -52,4 +51,123 @@ function lackingOf(decided: Decided): Lacking[] {
 function missingFor({ table }: RowChange, delivery: PendingDelivery): readonly Column[] {
   const selections = new Set([...subscribersOf(delivery)].map(({ columns }) => columns))
   return [...selections].flatMap((selection) => missingColumns(table, selection))
+}
+
+/** A row of which the log does not hold all that is delivered. */
+interface Lacking {
+  readonly row: RowChange
+  /** Of one of the subscribers. */
+  readonly role: string
+  /** The row as the change wrote it, and as checks read it. */
+  readonly versions: Set<RowChange>
+  readonly columns: Set<Column>
+}
+
+/** JSON texts by column name: of the row as it is after the change, and of what the log holds of it as it was before. */
+export interface Computed {
+  readonly record: Map<string, string>
+  readonly old: Map<string, string>
+}
+
+/** Whether the log does not hold some of its values, so that Postgres has to be asked. */
+function lacksValues(table: Table): boolean {
+  return missingOf(table).all.length > 0
+}
+
+/** Those of the selected columns (`attnum`s, comma separated) whose values the log does not hold. */
+function missingColumns(table: Table, selection: string): readonly Column[] {
+  const { all, selected } = missingOf(table)
+  return getOrMake(selected, selection, () => {
+    const numbers = new Set(selection.split(',').map(Number))
+    return all.filter(({ number }) => numbers.has(number))
+  })
+}
+
+const missing = new WeakMap<Table, { readonly all: readonly Column[]; readonly selected: Map<string, readonly Column[]> }>()
+
+function missingOf(table: Table): { readonly all: readonly Column[]; readonly selected: Map<string, readonly Column[]> } {
+  return getOrMake(missing, table, () => {
+    // Of a publication that lists columns, what it leaves out stays out.
+    const isListed = table.columns.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
+    const isMissing = ({ tupleIndex, generated, type }: Column): boolean =>
+      tupleIndex === null ? generated && !isListed : type.kind === 'cast'
+    return { all: table.columns.filter(isMissing), selected: new Map<string, readonly Column[]>() }
+  })
+}
+
+interface Wanted {
+  readonly role: string
+  readonly changes: readonly RowChange[]
+  readonly database: RowChecks
+  readonly set: (change: RowChange, row: keyof Computed, column: string, json: string) => void
+}
+
+/**
+ * Computes what the log does not hold: the JSON of types that only the database can write, and generated columns that are not
+ * published. Both follow from what the log holds, so that they may be delivered with it. Where it does not hold enough they are
+ * read from the row, but only if that is unchanged: a newer version may not be visible to this user.
+ */
+async function computeColumns(
+  lacking: readonly Lacking[],
+  database: RowChecks,
+  tableOf: (oid: number) => CatalogTable | null,
+  computed: Map<RowChange, Computed>,
+): Promise<void> {
+  const set: Wanted['set'] = (change, row, column, json) =>
+    void getOrMake(computed, change, (): Computed => ({ record: new Map(), old: new Map() }))[row].set(column, json)
+  for (const [table, rows] of groupBy(lacking, ({ row }) => row.table)) {
+    const wanted = { role: rows[0]!.role, changes: rows.flatMap(({ versions }) => [...versions]), database, set }
+    const columns = [...new Set(rows.flatMap((row) => [...row.columns]))]
+    for (const column of columns) if (column.tupleIndex !== null) await computeCasts(wanted, column, column.tupleIndex)
+    const generated = columns.filter(({ tupleIndex }) => tupleIndex === null)
+    if (generated.length > 0) await computeGenerated(wanted, table, generated, tableOf(table.oid))
+  }
+}
+
+/** Casts of types that bring their own to JSON. */
+async function computeCasts({ role, changes, database, set }: Wanted, { name, typeOid, type }: Column, at: number): Promise<void> {
+  if (type.kind !== 'cast') return
+  const asked: { readonly change: RowChange; readonly row: keyof Computed; readonly text: string }[] = []
+  for (const change of changes) {
+    const { newTuple, old } = change
+    const before = old?.tuple.text(at)
+    const after = newTuple?.text(at)
+    // The log may hold a value that an update left as it was in the old row only.
+    const now = after === undefined && newTuple !== null ? before : after
+    if (typeof now === 'string') asked.push({ change, row: 'record', text: now })
+    if (typeof before === 'string') asked.push({ change, row: 'old', text: before })
+  }
+  if (asked.length === 0) return
+  const json = await database.jsonOf({ typeOid, typeSql: type.name, role, texts: asked.map(({ text }) => text) })
+  for (const [index, { change, row }] of asked.entries()) if (json[index] !== undefined) set(change, row, name, json[index])
+}
+
+/** They follow from the rest of the row, if the log holds it; otherwise they are read from the row, if it is unchanged. */
+async function computeGenerated(
+  { role, changes, database, set }: Wanted,
+  table: Table,
+  columns: readonly Column[],
+  loaded: CatalogTable | null,
+): Promise<void> {
+  const names = columns.map(({ name }) => name)
+  const rows: { readonly change: RowChange; readonly row: keyof Computed; readonly texts: RowTexts }[] = []
+  for (const change of changes) {
+    for (const row of ['record', 'old'] as const) {
+      const texts = rowTexts(change, row)
+      if (texts !== null) rows.push({ change, row, texts })
+    }
+  }
+  if (rows.length === 0) return
+  const found = await database.computed({ table, role, columns: names, rows: rows.map(({ texts }) => texts) })
+  for (const [index, values] of found) for (const [name, json] of values) set(rows[index]!.change, rows[index]!.row, name, json)
+  if (loaded === null) return
+  const asked: (WrittenRow & { readonly change: RowChange })[] = []
+  for (const [index, { change, row }] of rows.entries()) {
+    if (row === 'old' || found.get(index)?.size === names.length) continue
+    const key = primaryKeyTexts(change)
+    if (key !== null && key.length === loaded.primaryKey.length) asked.push({ change, key, xid: change.transaction.xid })
+  }
+  if (asked.length === 0) return
+  for (const [index, values] of await database.generated(loaded, names, asked))
+    for (const [name, json] of values) set(asked[index]!.change, 'record', name, json)
 }

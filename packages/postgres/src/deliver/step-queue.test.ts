@@ -10,22 +10,22 @@ test('steps keep their order, and the bytes are those of the changes that are le
   const [one, other] = [change(), change()]
   queue.push({ kind: 'progress', lsn: 1n })
   queue.pushChange(one)
-  queue.push({ kind: 'commit', endLsn: 2n })
+  queue.push({ kind: 'progress', lsn: 2n })
   queue.pushChange(other)
   expect([queue.size, queue.bytes, queue.firstChange]).toEqual([4, 512, one])
   queue.remove(2)
-  expect([queue.size, queue.bytes, queue.at(0).kind]).toEqual([2, 256, 'commit'])
+  expect([queue.size, queue.bytes, queue.at(0).kind]).toEqual([2, 256, 'progress'])
   expect(queue.firstChange).toBe(other)
 })
 
 test('the first change is dropped from behind other steps', () => {
   const queue = new StepQueue()
   const [one, other] = [change(), change()]
-  queue.push({ kind: 'commit', endLsn: 1n })
+  queue.push({ kind: 'progress', lsn: 1n })
   queue.pushChange(one)
   queue.pushChange(other)
   expect(queue.dropFirstChange()).toBe(one)
-  expect([queue.size, queue.bytes, queue.at(0).kind, queue.firstChange]).toEqual([2, 256, 'commit', other])
+  expect([queue.size, queue.bytes, queue.at(0).kind, queue.firstChange]).toEqual([2, 256, 'progress', other])
   queue.remove(2)
   expect(queue.dropFirstChange()).toBeNull()
   expect([queue.size, queue.bytes]).toEqual([0, 0])

@@ -1,10 +1,9 @@
+import { tupleBytes } from '../replication/change-row.ts'
 import type { Lsn } from '../replication/lsn.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
-/** What the pipeline does in its turn. */
 export type Step =
   | { readonly kind: 'change'; readonly change: RowChange; readonly bytes: number }
-  | { readonly kind: 'commit'; readonly endLsn: Lsn }
   | { readonly kind: 'progress'; readonly lsn: Lsn }
   | { readonly kind: 'control'; readonly work: () => void | Promise<void> }
 
@@ -40,12 +39,11 @@ export class StepQueue {
   }
 
   pushChange(change: RowChange): void {
-    const bytes = 256 + (change.newTuple?.byteLength ?? 0) + (change.old?.tuple.byteLength ?? 0)
+    const bytes = 256 + tupleBytes(change)
     this.#bytes += bytes
     this.#steps.push({ kind: 'change', change, bytes })
   }
 
-  /** Removes the first steps. */
   remove(count: number): void {
     for (let at = this.#from; at < this.#from + count; at++) {
       const step = this.#steps[at]!

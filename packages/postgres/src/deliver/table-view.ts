@@ -1,9 +1,10 @@
 import { getOrMake } from '../catalog/multimap.ts'
 import { recordWriter, type RecordSources, type RecordWriter } from './record-writer.ts'
+import { tupleBytes } from '../replication/change-row.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
-import type { Computed } from './computed-columns.ts'
+import type { Computed } from './project.ts'
 
 /** Larger changes leave out what is large (rule D10). */
 const MAX_CHANGE_BYTES: number = 1024 * 1024
@@ -15,11 +16,9 @@ export interface DataOptions {
   /** The row was written again since: it is sent as it is now, or its key alone. `null`: as the change wrote it. */
   readonly superseded: 'key' | RowChange | null
   readonly position: string | null
-  /** What the log does not hold. */
   readonly computed: Computed | null
 }
 
-/** Columns that are written together. */
 interface Written {
   readonly columns: readonly Column[]
   readonly write: RecordWriter
@@ -48,11 +47,10 @@ export class TableView {
     this.#columnsJson = `[${columns.map(({ name, typeName }) => `{"name": ${JSON.stringify(name)}, "type": ${JSON.stringify(typeName)}}`).join(', ')}]`
   }
 
-  /** The `data` of a message, as JSON text. */
   data(change: RowChange, options: DataOptions): string {
     const row = rowOf(change, options)
     const whole =
-      rawBytes(row) > MAX_CHANGE_BYTES ? null : this.#records(change, row, options, ({ write }, tuple, sources) => write(tuple, sources))
+      tupleBytes(row) > MAX_CHANGE_BYTES ? null : this.#records(change, row, options, ({ write }, tuple, sources) => write(tuple, sources))
     const fits = whole !== null && whole.record.length + whole.old.length <= MAX_CHANGE_BYTES
     const { record, old } = fits
       ? whole
@@ -85,7 +83,6 @@ export class TableView {
   }
 }
 
-/** The row that the record holds. */
 function rowOf(change: RowChange, { superseded }: DataOptions): RowChange {
   return superseded === null || superseded === 'key' ? change : { ...superseded, old: null }
 }
@@ -111,10 +108,6 @@ function jsonBytes(column: Column, tuple: Tuple, old: Tuple | null): number {
   return Buffer.byteLength(recordWriter([column])(tuple, { old })) - Buffer.byteLength(`{${JSON.stringify(column.name)}: }`)
 }
 
-function rawBytes({ newTuple, old }: RowChange): number {
-  return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
-}
-
 const MAX_DATE_MS = 8_640_000_000_000_000
 
 /** The last one that was written: all changes of a transaction have the same. */
@@ -132,15 +125,10 @@ const views = new WeakMap<Table, Map<string, TableView>>()
 
 /** How changes of the table are written with these columns (`attnum`s, comma separated). */
 export function viewOf(table: Table, columns: string): TableView {
-  return getOrMake(
-    getOrMake(views, table, () => new Map<string, TableView>()),
-    columns,
-    () => {
-      const numbers = new Set(columns.split(',').map(Number))
-      return new TableView(
-        table,
-        table.columns.filter((column) => column.number > 0 && numbers.has(column.number)),
-      )
-    },
-  )
+  const ofTable = getOrMake(views, table, () => new Map<string, TableView>())
+  return getOrMake(ofTable, columns, () => {
+    const numbers = new Set(columns.split(',').map(Number))
+    const selected = table.columns.filter(({ number }) => number > 0 && numbers.has(number))
+    return new TableView(table, selected)
+  })
 }

@@ -38,7 +38,6 @@ export async function migrate(session: pg.ClientBase): Promise<MigrationResult> 
   }
 }
 
-/** Runs `work` between begin and commit; rolls back when it rejects. */
 async function inTransaction(session: pg.ClientBase, work: () => Promise<void>): Promise<void> {
   await session.query('begin')
   try {

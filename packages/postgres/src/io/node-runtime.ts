@@ -1,6 +1,5 @@
 import type { FeedRuntime } from '../feed-runtime.ts'
 
-/** Node's clock, timers and random numbers. */
 export const nodeRuntime: FeedRuntime = {
   uptime: () => performance.now(),
   setTimer: (callback, afterMs) => {

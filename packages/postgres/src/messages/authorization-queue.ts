@@ -2,7 +2,6 @@ import type { FeedRuntime } from '../feed-runtime.ts'
 import type { BatchTimes } from './authorization-sql.ts'
 import { FairLine } from './fair-line.ts'
 
-/** What became of one question of a batch. */
 export type Outcome<Answer> =
   | { readonly kind: 'answered'; readonly answer: Answer }
   /** It took so long that it was cancelled. */
@@ -13,11 +12,9 @@ export type Outcome<Answer> =
   | { readonly kind: 'not-asked' }
 
 export interface Question {
-  /** Equal questions have equal keys. */
   readonly key: string
 }
 
-/** What waits for an answer. */
 export interface Asker {
   /** Askers of one origin wait for each other. */
   readonly origin: unknown
@@ -49,7 +46,6 @@ const ALONE: BatchTimes = { budgetMs: 0, timeoutMs: 5_000, graceMs: 5_000 }
 const SLOW_MS = 30_000
 const MAX_SLOW_ORIGINS = 1_000
 
-/** Further askers are refused at once. */
 export const MAX_WAITING = 100_000
 
 const SWEEP_MS = 250
@@ -67,12 +63,10 @@ interface Waiting<Asked, Answer> {
   readonly origins: Set<unknown>
 }
 
-/** Questions that are asked in the same way. */
 interface Lane<Asked, Answer> {
   readonly line: FairLine<Waiting<Asked, Answer>>
   readonly times: BatchTimes
   readonly maxBatch: number
-  /** Batches that are being asked. */
   running: number
 }
 

@@ -18,7 +18,6 @@ export type Command = 'read' | 'write'
 
 /** What the function says of one question. A flag is `null` where there was no answer. */
 export interface PolicyAnswer {
-  /** Index of the question in its batch. */
   readonly answered: number
   readonly refused_role: 'missing' | 'forbidden' | null
   readonly broadcast: boolean | null
@@ -183,7 +182,6 @@ export function batchSql(questions: readonly PolicyQuestion[], { budgetMs, timeo
   return `begin; set local statement_timeout = ${timeoutMs}; select ${FLUSHED_POSITION} as position; ${roles}; select * from ${FUNCTION_NAME}(${literal}, ${budgetMs})${version}; rollback`
 }
 
-/** Each once. */
 export function rolesOf(questions: readonly PolicyQuestion[]): string[] {
   return [...new Set(questions.map(({ role }) => role))]
 }

@@ -5,7 +5,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { usePostgres } from '../../test/postgres.ts'
 import { migrate } from '../io/migrate.ts'
-import { databasePool, type DatabasePool } from '../io/sessions/database-pool.ts'
+import { databasePool, type DatabasePool } from '../io/sessions/session-pool.ts'
 import { policyAuthorizer } from '../io/sessions/policy-authorizer.ts'
 
 const postgres = usePostgres()

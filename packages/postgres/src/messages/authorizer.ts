@@ -1,5 +1,6 @@
 import type { Authorization, AuthorizationRequest, Authorizer, JoinPosition } from '@tidewire/server'
 import { codeOf, databaseReason, sqlStateOf } from '../catalog/database-fault.ts'
+import type { Queryable, Sessions } from '../catalog/queryable.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import { AuthorizationQueue, type Outcome } from './authorization-queue.ts'
@@ -17,16 +18,8 @@ import { questionOf, type Asked } from './asked-question.ts'
 import { KnownPolicies, type JoinPolicies } from './join-policies.ts'
 import { clusterOf, positionOf } from './join-position.ts'
 
-/** A session of its own for a transaction; the pools of `pg` give it. */
-export interface PolicySession {
-  /** Several statements in one text give an array of results. */
-  query(text: string): Promise<unknown>
-}
-
 /** What the authorizer asks the database with. */
-export interface AuthorizerOptions {
-  /** Runs `work` on a session that is used for nothing else meanwhile; rejects when none can be had. */
-  withSession<T>(work: (session: PolicySession) => Promise<T>): Promise<T>
+export interface AuthorizerOptions extends Sessions {
   /** What the SELECT policies read; `null`: perhaps anything. */
   loadPolicies(): Promise<JoinPolicies | null>
   readonly runtime: FeedRuntime
@@ -77,7 +70,6 @@ const NOTHING = { broadcast: false, presence: false } as const
 const NO_SESSION = { code: 'pool-timeout' }
 const NO_ANSWER = { code: 'no-answer' }
 
-/** What batches share. */
 type Batches = Pick<AuthorizerOptions, 'withSession' | 'runtime'> & { readonly known: KnownPolicies }
 
 async function askBatch(batches: Batches, questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]> {
@@ -92,37 +84,39 @@ async function askBatch(batches: Batches, questions: readonly Asked[], times: Ba
   }
 }
 
-/** Of each session that has the function, by role, its version before the session planned for it. */
-const plannedRoles = new WeakMap<PolicySession, Map<string, string>>()
+/** What a session that has the function is prepared for. */
+interface Prepared {
+  /** By role, its version before the session planned for it. */
+  readonly roles: Map<string, string>
+  /** Those of its statement for the version of the policies. */
+  policies: JoinPolicies | null
+}
 
-/** Of each session that has it, what its statement for the version of the policies was prepared for. */
-const preparedFor = new WeakMap<PolicySession, JoinPolicies>()
+const preparedSessions = new WeakMap<Queryable, Prepared>()
 
 /** Else a question that cannot be cancelled would go on, with its locks and its session, after its connection was given up. */
 const NOTICE_LOST_CLIENT = `set client_connection_check_interval = '1s'`
 
 class PolicyBatch {
-  readonly #session: PolicySession
-  readonly #known: KnownPolicies
-  readonly #runtime: FeedRuntime
+  readonly #session: Queryable
+  readonly #batches: Batches
   readonly #times: BatchTimes
 
-  constructor(session: PolicySession, { known, runtime }: Batches, times: BatchTimes) {
+  constructor(session: Queryable, batches: Batches, times: BatchTimes) {
     this.#session = session
-    this.#known = known
-    this.#runtime = runtime
+    this.#batches = batches
     this.#times = times
   }
 
   /** Rejects when the database is the trouble. A batch that fails for a question of it is split until that one stands alone. */
   async ask(questions: readonly Asked[]): Promise<readonly Outcome<Answer>[]> {
-    if (!plannedRoles.has(this.#session)) {
+    if (!preparedSessions.has(this.#session)) {
       await this.#query(CREATE_FUNCTION)
       // Not known to every system that Postgres runs on.
       await this.#query(NOTICE_LOST_CLIENT).catch((error: unknown) => {
         if (sqlStateOf(error) === null) throw error
       })
-      plannedRoles.set(this.#session, new Map())
+      preparedSessions.set(this.#session, { roles: new Map(), policies: null })
     }
     try {
       const answers = await this.#answers(questions)
@@ -134,8 +128,7 @@ class PolicyBatch {
       await this.#discardPlans()
       if (!isPolicyFault(code)) throw error
       if (code === UNDEFINED_FUNCTION && (error as Error).message.includes(FUNCTION_NAME)) {
-        plannedRoles.delete(this.#session)
-        preparedFor.delete(this.#session)
+        preparedSessions.delete(this.#session)
         return this.ask(questions)
       }
       if (questions.length === 1) return [{ kind: 'answered', answer: questions[0]!.policies === null ? { error } : STALE }]
@@ -148,7 +141,7 @@ class PolicyBatch {
 
   /** `null`: they may have been given by plans for roles as they were before. */
   async #answers(questions: readonly Asked[]): Promise<readonly Answer[] | null> {
-    const policies = questions.some((question) => question.policies !== null) ? this.#known.current() : null
+    const policies = questions.some((question) => question.policies !== null) ? this.#batches.known.current() : null
     if (policies !== null) await this.#prepareVersion(policies)
     const cluster = await clusterOf(this.#session, (text) => this.#query(text))
     const results = (await this.#query(batchSql(questions, this.#times, policies !== null))) as readonly {
@@ -157,11 +150,10 @@ class PolicyBatch {
     const [at] = results[2]!.rows as readonly { readonly position: string | null }[]
     const versions = results[3]!.rows as readonly { readonly version: string }[]
     if (this.#isPlannedOtherwise(rolesOf(questions), versions)) return null
-    // One object for all of them.
     const position = positionOf(cluster, at!.position)
     const [compared] = (policies === null ? [] : results[5]!.rows) as readonly { readonly version: string | null }[]
     const holds = policies !== null && policies.version === compared!.version
-    if (policies !== null && !holds) this.#known.forget(policies)
+    if (policies !== null && !holds) this.#batches.known.forget(policies)
     return (results[4]!.rows as readonly PolicyAnswer[]).map((answer, n) => {
       const keyedBy = questions[n]!.policies
       return keyedBy === null || (holds && keyedBy === policies) ? { ...answer, position } : STALE
@@ -169,12 +161,13 @@ class PolicyBatch {
   }
 
   async #prepareVersion(policies: JoinPolicies): Promise<void> {
-    const former = preparedFor.get(this.#session)
+    const prepared = preparedSessions.get(this.#session)!
+    const former = prepared.policies
     if (former === policies) return
-    preparedFor.delete(this.#session)
-    if (former !== undefined) await this.#query(`deallocate ${VERSION_STATEMENT}`)
+    prepared.policies = null
+    if (former !== null) await this.#query(`deallocate ${VERSION_STATEMENT}`)
     await this.#query(`prepare ${VERSION_STATEMENT} as select ${policies.versionSql} as version`)
-    preparedFor.set(this.#session, policies)
+    prepared.policies = policies
   }
 
   /**
@@ -182,20 +175,20 @@ class PolicyBatch {
    * membership or an attribute.
    */
   #isPlannedOtherwise(roles: readonly string[], found: readonly { readonly version: string }[]): boolean {
-    const planned = plannedRoles.get(this.#session)!
+    const { roles: planned } = preparedSessions.get(this.#session)!
     const isOther = roles.some((role, at) => planned.has(role) && planned.get(role) !== found[at]!.version)
     if (!isOther) for (const [at, role] of roles.entries()) planned.set(role, found[at]!.version)
     return isOther
   }
 
   async #discardPlans(): Promise<void> {
-    plannedRoles.get(this.#session)?.clear()
+    preparedSessions.get(this.#session)?.roles.clear()
     await this.#query('discard plans')
   }
 
   #query(text: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const late = this.#runtime.setTimer(
+      const late = this.#batches.runtime.setTimer(
         () => reject(Object.assign(new Error('the database does not answer'), NO_ANSWER)),
         this.#times.timeoutMs + this.#times.graceMs,
       )

@@ -8,7 +8,6 @@ export class FairLine<Item> {
     append(this.#origins, origin, item)
   }
 
-  /** For an item that was taken too early. */
   putBack(origin: unknown, item: Item): void {
     this.#origins.set(origin, [item, ...(this.#origins.get(origin) ?? [])])
   }

@@ -4,7 +4,6 @@ import { logName, parseLsn } from '../replication/lsn.ts'
 
 const CLUSTER = 'select system_identifier::text as cluster from pg_catalog.pg_control_system()'
 
-/** By session. */
 const clusters = new WeakMap<object, string>()
 
 /** The cluster that a session is connected to; asked once. `''`: this user may not ask. */
@@ -34,7 +33,6 @@ export const FLUSHED_POSITION: string = positionSql('flush')
 /** Before it stands all that the snapshot of the same statement sees, whether or not it is flushed. */
 export const END_POSITION: string = positionSql('insert')
 
-/** `null`: there is none. */
 export function positionOf(cluster: string, text: string | null): JoinPosition | null {
   const [timeline = '', at = ''] = text?.split(' ') ?? []
   const lsn = parseLsn(at)
@@ -49,7 +47,6 @@ export function withSnapshot(end: JoinPosition, snapshot: string): JoinPosition 
   return { ...end, saw: (xid) => ((xid - next) | 0) < 0 && !unseen.has(xid) }
 }
 
-/** Of an id with 64 bits. */
 function low32(xid: string): number {
   return Number(BigInt(xid) & 0xffff_ffffn)
 }

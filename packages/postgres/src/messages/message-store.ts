@@ -1,12 +1,7 @@
 import type { MessageStore, StoredMessage } from '@tidewire/server'
 import { databaseReason } from '../catalog/database-fault.ts'
-import type { Queryable } from '../catalog/queryable.ts'
+import type { Sessions } from '../catalog/queryable.ts'
 import { clusterOf, END_POSITION, positionOf, withSnapshot } from './join-position.ts'
-
-/** What the messages are read with; the pools of `pg` have it. */
-export interface MessageSessions {
-  withSession<T>(work: (session: Queryable) => Promise<T>): Promise<T>
-}
 
 /** All columns but the first two are NULL in the one row of an empty answer. */
 interface Row {
@@ -30,7 +25,7 @@ const REPLAY = `
   order by m.inserted_at, m.part, m.place`
 
 /** Replays private messages from `realtime.messages` (rules R1–R4); numbers keep the digits that the database has. */
-export function databaseMessageStore(sessions: MessageSessions): MessageStore {
+export function databaseMessageStore(sessions: Sessions): MessageStore {
   return {
     replay: async (subTopic, sinceMs, limit) => {
       try {

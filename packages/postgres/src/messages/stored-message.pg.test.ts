@@ -2,7 +2,7 @@ import type { StoredPublish } from '@tidewire/server'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { usePostgres } from '../../test/postgres.ts'
-import type { ChangeSource } from '../replication/source/change-source.ts'
+import type { ChangeSource } from '../replication/source/change-source-api.ts'
 import { migrate } from '../io/migrate.ts'
 import { openChangeSource } from '../io/replication/open-change-source.ts'
 import { isMessageTable } from '../replication/table.ts'
@@ -27,7 +27,7 @@ beforeAll(async () => {
       publications: [{ name: 'tidewire_messages', viaRoot: true }],
       handlers: {
         onStatus: (status) => status.kind === 'streaming' && resolve(),
-        onChanges: ({ changes }) => {
+        onChanges: (changes) => {
           for (const change of changes) {
             expect(isMessageTable(change.table)).toBe(true)
             const message = storedMessage(change, source.log)

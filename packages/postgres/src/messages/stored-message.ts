@@ -1,6 +1,5 @@
 import { traceparentOf } from '@tidewire/protocol'
 import type { StoredPublish } from '@tidewire/server'
-import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 
 /**
@@ -11,8 +10,8 @@ export function storedMessage(change: RowChange, log: string | null): StoredPubl
   if (change.action !== 'INSERT' || change.newTuple === null) return null
   const { newTuple, table, transaction } = change
   const text = (name: string): string | null => {
-    const column = columnIndex(table, name)
-    return column === null ? null : (newTuple.text(column) ?? null)
+    const at = table.columns.find((column) => column.name === name)?.tupleIndex ?? null
+    return at === null ? null : (newTuple.text(at) ?? null)
   }
   const [topic, event, id, binary, payload] = [text('topic'), text('event'), text('id'), text('binary_payload'), text('payload')]
   if (topic === null || event === null || id === null) return null
@@ -40,8 +39,4 @@ function traceIn(json: Buffer): string | null {
     // The application made the column itself: it is not of type jsonb.
     return null
   }
-}
-
-function columnIndex(table: Table, name: string): number | null {
-  return table.columns.find((column) => column.name === name)?.tupleIndex ?? null
 }

@@ -14,6 +14,11 @@ export function logPositionOf({ transaction, seq }: RowChange): LogPosition {
   return { commitLsn: transaction.commitLsn, seq }
 }
 
+/** What its tuples take, on the wire and in memory. */
+export function tupleBytes({ newTuple, old }: RowChange): number {
+  return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
+}
+
 interface ColumnMaps {
   readonly byName: ReadonlyMap<string, Column>
   readonly byNumber: ReadonlyMap<number, Column>
@@ -94,7 +99,6 @@ export function rowText(texts: RowTexts): string {
   return `(${texts.map((text) => (typeof text === 'string' ? `"${text.replace(/["\\]/g, '\\$&')}"` : '')).join(',')})`
 }
 
-/** The columns that the table still has, in their order. */
 export function presentColumns({ columns }: Table): readonly Column[] {
   return columns.filter(({ number }) => number > 0)
 }
@@ -111,7 +115,6 @@ export function publishedColumns(table: Table): readonly number[] {
   return presentColumns(table).flatMap(({ number, tupleIndex }) => (tupleIndex === null ? [] : [number]))
 }
 
-/** What the change wrote to these columns. */
 export function imageOf(change: RowChange, columns: readonly number[]): RowTexts {
   const { byNumber } = columnsOf(change.table)
   return columns.map((number) => recordText(change, byNumber.get(number)))

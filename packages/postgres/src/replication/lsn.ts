@@ -1,7 +1,6 @@
 /** A position in the write-ahead log: bytes from its beginning, 64 bits. */
 export type Lsn = bigint
 
-/** The last position that there is. */
 export const MAX_LSN: Lsn = 0xffff_ffff_ffff_ffffn
 
 /** The text that Postgres writes and reads: `16/B374D848`. */
@@ -9,7 +8,6 @@ export function formatLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffff_ffffn).toString(16).toUpperCase()}`
 }
 
-/** `null`: not an LSN. */
 export function parseLsn(text: string | null): Lsn | null {
   const parts = /^([0-9a-f]{1,8})\/([0-9a-f]{1,8})$/i.exec(text ?? '')
   return parts === null ? null : (BigInt(`0x${parts[1]}`) << 32n) | BigInt(`0x${parts[2]}`)
@@ -23,7 +21,6 @@ export function logName(timeline: number, cluster: string): string {
   return `${timeline}@${cluster}`
 }
 
-/** The later of two positions. */
 export function laterLsn(one: Lsn, other: Lsn): Lsn {
   return one > other ? one : other
 }

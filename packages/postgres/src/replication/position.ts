@@ -13,11 +13,6 @@ export interface Position {
 /** The position of a change inside its epoch. */
 export type LogPosition = Pick<Position, 'commitLsn' | 'seq'>
 
-/** A position, or a sentence that says why a text is none. */
-export type ParsedPosition =
-  | { readonly ok: true; readonly position: Position }
-  | { readonly ok: false; readonly code: 'malformed-position'; readonly detail: string }
-
 const MAX_SEQ = 0xffff_ffff
 
 /** `epoch/commitLsn/seq`, the LSN in hexadecimal: `3f09ac41d2e7/16b374d848/0`. */
@@ -25,23 +20,18 @@ export function formatPosition(position: Position): string {
   return `${position.epoch}/${position.commitLsn.toString(16)}/${position.seq}`
 }
 
-/** Reads what clients send back, so anything may be in it. */
-export function parsePosition(text: string): ParsedPosition {
+/** Reads what clients send back, so anything may be in it. `null`: it is no position. */
+export function parsePosition(text: string): Position | null {
   const parts = /^([0-9a-z]{1,32})\/([0-9a-f]{1,16})\/([0-9]{1,10})$/.exec(text)
-  if (parts === null) return malformed('a position is epoch/commitLsn/seq')
+  if (parts === null) return null
   const [, epoch, lsnText, seqText] = parts as unknown as [string, string, string, string]
   const commitLsn = BigInt(`0x${lsnText}`)
   const seq = Number(seqText)
-  if (commitLsn > MAX_LSN || seq > MAX_SEQ) return malformed('a number in the position is out of range')
-  return { ok: true, position: { epoch, commitLsn, seq } }
+  return commitLsn > MAX_LSN || seq > MAX_SEQ ? null : { epoch, commitLsn, seq }
 }
 
 /** Negative when `one` comes first, 0 when they are the same position. */
 export function compareLogPositions(one: LogPosition, other: LogPosition): number {
   if (one.commitLsn !== other.commitLsn) return one.commitLsn < other.commitLsn ? -1 : 1
   return one.seq - other.seq
-}
-
-function malformed(detail: string): ParsedPosition {
-  return { ok: false, code: 'malformed-position', detail }
 }

@@ -16,7 +16,6 @@ export interface LoggedRelation {
   readonly oid: number
   /** As last seen; empty: not published. */
   readonly version: string
-  /** Changes before this may be missing. */
   readonly gapBefore: Lsn | null
 }
 
@@ -28,13 +27,11 @@ export interface TableGap {
 
 export interface PublishedDifference {
   readonly gaps: readonly TableGap[]
-  /** What the database has to remember from now on. */
   readonly writes: readonly LoggedRelation[]
 }
 
 export interface PublishedLook {
   readonly relations: readonly PublishedRelation[]
-  /** How far the server had written after they were read. */
   readonly serverLsn: Lsn
   /** The slot was made after them: nothing is read that they did not publish. */
   readonly isNewSlot: boolean

@@ -16,13 +16,11 @@ export type ReplicationFault =
   | { readonly kind: 'publication-changed'; readonly message: string }
   /** Postgres says no, and will until an operator changes something: privileges, password, `wal_level`, no free slot. */
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
-  /** Nothing was heard of the server for too long. */
   | { readonly kind: 'silent'; readonly message: string }
-  /** The server sent what cannot be understood. */
   | { readonly kind: 'malformed-stream'; readonly message: string }
 
 /** A fault that no code of an error says. */
-export class AttachFault extends Error {
+export class ReplicationError extends Error {
   readonly fault: ReplicationFault
 
   constructor(fault: ReplicationFault) {
@@ -36,7 +34,7 @@ export const TAKES_NO_WRITES =
 
 /** What an error while connecting or streaming means for the feed. */
 export function faultOf(error: unknown): ReplicationFault {
-  if (error instanceof AttachFault) return error.fault
+  if (error instanceof ReplicationError) return error.fault
   const code = sqlStateOf(error)
   const { message: text } = error as { readonly message?: unknown }
   const message = typeof text === 'string' && text !== '' ? text : codeOf(error) || 'the connection was lost'
@@ -44,7 +42,7 @@ export function faultOf(error: unknown): ReplicationFault {
   if (code.startsWith('57P')) return { kind: 'restarting', message }
   if (code === READ_ONLY) return { kind: 'restarting', message: TAKES_NO_WRITES }
   if (code === '55006') return { kind: 'slot-held', message }
-  if (code === '53300' || code === '53400') return { kind: 'exhausted', message: exhaustedText(message) }
+  if (code === '53300' || code === '53400') return { kind: 'exhausted', message: `${message}. ${EXHAUSTED}` }
   // The plugin did not find a publication. (A slot that is gone is seen before the stream is started.)
   if (code === '42704') return { kind: 'publication-changed', message }
   return { kind: 'refused', code, message }
@@ -58,9 +56,7 @@ export function isUnavailable(error: unknown): boolean {
   return isUnreachable(error) || codeOf(error) === READ_ONLY
 }
 
-function exhaustedText(message: string): string {
-  return `${message}. Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server`
-}
+const EXHAUSTED = 'Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server'
 
 /** How long to wait before the second attempt, and at most. */
 const DELAYS_MS: Readonly<Record<ReplicationFault['kind'], readonly [number, number]>> = {

@@ -3,10 +3,8 @@ import type { RelationMessage } from './pgoutput/message.ts'
 import type { ReplicationStatus } from './pgoutput/stream-message.ts'
 import type { TableGap } from './published-relations.ts'
 import type { ReplicationFault } from './replication-fault.ts'
-import type { EpochReason } from './source/replication-state.ts'
 import type { Table } from './table.ts'
 
-/** Receives what the stream brings. */
 export interface ReplicationReceiver {
   /** One message of the plugin, `buffer[start..end)`. */
   data(buffer: Buffer, start: number, end: number): void
@@ -18,14 +16,8 @@ export interface ReplicationReceiver {
   failed(fault: ReplicationFault): void
 }
 
-/** What the catalog session sees now and then. */
 export interface ReplicationCheck {
-  /** How far the server has written. */
   readonly serverLsn: Lsn
-  /** A publication is gone or is another one of that name than when the session began. */
-  readonly publicationsChanged: boolean
-  /** The permanent slot that holds the window is gone or lost. */
-  readonly anchorLost: boolean
   readonly gaps: readonly TableGap[]
   /** Nodes that read copies of the same anchor, this one left out. */
   readonly peers: readonly string[]
@@ -33,7 +25,6 @@ export interface ReplicationCheck {
 
 /** The feed's two connections: the stream, and one for the catalog, which Postgres ends at once when it shuts down. */
 export interface ReplicationSession {
-  readonly slotName: string
   start(from: Lsn, receiver: ReplicationReceiver): void
   sendStatus(status: ReplicationStatus): void
   /** Nothing more is handed out after the message at hand, until `resume`. May be called from the receiver. */
@@ -41,7 +32,7 @@ export interface ReplicationSession {
   resume(): void
   /** As the transaction `xid` left the table, or later. Rejects with an error of `pg`. */
   loadTable(relation: RelationMessage, xid: number | null): Promise<Table>
-  /** Rejects with an error of `pg`. */
+  /** Rejects with an error of `pg`, or with an {@link ReplicationError} where the slot cannot be read on: see {@link faultOf}. */
   check(): Promise<ReplicationCheck>
   /** Lets Postgres forget what no node needs any more. Never rejects. */
   advanceAnchor(): Promise<void>
@@ -51,28 +42,37 @@ export interface ReplicationSession {
   destroy(): void
 }
 
-export type AttachOutcome =
-  | {
-      readonly ok: true
-      readonly session: ReplicationSession
-      readonly epoch: string
-      /** The database and its timeline: LSNs of another one say nothing here. */
-      readonly log: string
-      /** Where the timeline left the one before; 0 of the first. */
-      readonly logBegin: Lsn
-      readonly reason: EpochReason
-      /** Where the slot begins: nothing before it can be read. */
-      readonly confirmedLsn: Lsn
-      /** How far the server had written when the attempt began. */
-      readonly begunLsn: Lsn
-      /** The same when the publications were read. */
-      readonly serverLsn: Lsn
-      readonly gaps: readonly TableGap[]
-    }
-  | { readonly ok: false; readonly fault: ReplicationFault }
+/**
+ * How an epoch came about: its slot was `found`, or `created` where there was none, or made in place of one that was
+ * `lost` (Postgres threw away WAL it needed) or useless because a publication was changed. `fell-behind`: the epoch is the
+ * same, and the slot begins behind what was received.
+ */
+export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed' | 'fell-behind'
 
-/** The way to Postgres. */
+export interface SlotFacts {
+  readonly epoch: string
+  /** The database and its timeline: LSNs of another one say nothing here. */
+  readonly log: string
+  /** Where the timeline left the one before; 0 of the first. */
+  readonly logBegin: Lsn
+  readonly reason: EpochReason
+  /** Where the slot begins: nothing before it can be read. */
+  readonly confirmedLsn: Lsn
+}
+
+export interface Attached extends SlotFacts {
+  readonly ok: true
+  readonly session: ReplicationSession
+  /** How far the server had written when the attempt began. */
+  readonly begunLsn: Lsn
+  /** The same when the publications were read. */
+  readonly serverLsn: Lsn
+  readonly gaps: readonly TableGap[]
+}
+
+export type AttachOutcome = Attached | { readonly ok: false; readonly fault: ReplicationFault }
+
 export interface ReplicationPort {
   /** Connects, makes the publications and the slot where missing. Never rejects; aborted, it ends soon. */
-  attach(request: { readonly replaceSlot: boolean }, signal: AbortSignal): Promise<AttachOutcome>
+  attach(replaceSlot: boolean, signal: AbortSignal): Promise<AttachOutcome>
 }

@@ -1,7 +1,7 @@
+import type { TableName } from '../catalog/catalog-table.ts'
 import { BUILTIN_TYPES, TEXT_TYPE, type ValueType } from './pgoutput/column-value.ts'
-import type { RelationMessage, ReplicaIdentity } from './pgoutput/message.ts'
+import type { RelationMessage } from './pgoutput/message.ts'
 
-/** A column of a table, as the log and the catalog know it. */
 export interface Column {
   readonly name: string
   /** `pg_type.typname`: `int8`, `_int4`, a domain's or enum's own name. */
@@ -26,21 +26,16 @@ export interface Table {
   readonly oid: number
   readonly schema: string
   readonly name: string
-  readonly replicaIdentity: ReplicaIdentity
   /** In the order of `attnum`. */
   readonly columns: readonly Column[]
   /** The columns of the primary key in its order; empty when there is none. */
   readonly primaryKey: readonly Column[]
   readonly rowSecurity: boolean
-  readonly forceRowSecurity: boolean
-  /** False when the table is gone from the catalog; what is known then comes from the stream alone. */
-  readonly inCatalog: boolean
 }
 
-/** What the catalog says of a table. */
+/** What the catalog says of a table that it has. */
 export interface CatalogRelation {
   readonly rowSecurity: boolean
-  readonly forceRowSecurity: boolean
   readonly columns: readonly { readonly name: string; readonly number: number; readonly generated: boolean; readonly typeOid: number }[]
   /** `attnum`s. */
   readonly primaryKey: readonly number[]
@@ -70,12 +65,9 @@ export function describeTable(relation: RelationMessage, facts: CatalogRelation 
     oid: relation.oid,
     schema: relation.schema,
     name: relation.table,
-    replicaIdentity: relation.replicaIdentity,
     columns,
     primaryKey: primaryKeyOf(relation, facts, columns),
     rowSecurity: facts?.rowSecurity ?? false,
-    forceRowSecurity: facts?.forceRowSecurity ?? false,
-    inCatalog: facts !== null,
   }
 }
 
@@ -96,6 +88,6 @@ function primaryKeyOf(relation: RelationMessage, facts: CatalogRelation | null, 
 }
 
 /** Whether it is where SQL leaves messages. Its changes are messages and never row changes. */
-export function isMessageTable({ schema, name }: Pick<Table, 'schema' | 'name'>): boolean {
+export function isMessageTable({ schema, name }: TableName): boolean {
   return schema === 'realtime' && (name === 'messages' || name.startsWith('messages_'))
 }

@@ -4,7 +4,6 @@ import type { Tuple } from './pgoutput/tuple.ts'
 import { compareLogPositions, type LogPosition } from './position.ts'
 import type { Table } from './table.ts'
 
-/** What the changes of one transaction have in common. */
 export interface Transaction {
   readonly commitLsn: Lsn
   readonly commitTime: TimestampUs
@@ -28,8 +27,7 @@ export interface RowChange {
 export interface AssemblerHandlers {
   begin(): void
   change(change: RowChange): void
-  /** `empty`: the transaction had no change that was handed over. */
-  commit(endLsn: Lsn, empty: boolean): void
+  commit(endLsn: Lsn): void
   /**
    * The table's shape is new: no further message may be given before `describe` was called. `xid` is the transaction
    * whose change follows; it may have made the table itself.
@@ -49,7 +47,6 @@ export class TransactionAssembler {
   readonly #tables = new Map<number, Table>()
   #transaction: Transaction | null = null
   #seq = 0
-  #handedOn = 0
   #last: LogPosition | null = null
 
   constructor(handlers: AssemblerHandlers) {
@@ -82,7 +79,6 @@ export class TransactionAssembler {
         if (this.#transaction !== null) return 'a transaction begins inside another one'
         this.#transaction = { commitLsn: message.commitLsn, commitTime: message.commitTime, xid: message.xid }
         this.#seq = 0
-        this.#handedOn = 0
         this.#handlers.begin()
         return null
       case 'commit':
@@ -90,9 +86,7 @@ export class TransactionAssembler {
       case 'relation':
         this.#handlers.relation(message, this.#transaction?.xid ?? null)
         return null
-      case 'type':
-      case 'origin':
-      case 'message':
+      case 'other':
         return null
     }
   }
@@ -106,7 +100,6 @@ export class TransactionAssembler {
     const position = { commitLsn: transaction.commitLsn, seq }
     if (this.#last !== null && compareLogPositions(position, this.#last) <= 0) return null
     this.#last = position
-    this.#handedOn++
     this.#handlers.change({ action, table, transaction, seq, newTuple, old })
     return null
   }
@@ -122,7 +115,7 @@ export class TransactionAssembler {
   #commit(commitLsn: Lsn, endLsn: Lsn): string | null {
     if (this.#transaction?.commitLsn !== commitLsn) return 'a commit does not belong to the transaction before it'
     this.#transaction = null
-    this.#handlers.commit(endLsn, this.#handedOn === 0)
+    this.#handlers.commit(endLsn)
     return null
   }
 }

@@ -5,7 +5,6 @@ import { filterText, type ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Audience, Subscription } from './feed-channel.ts'
 import { lookupValues, type PreparedFilter } from './prepared-filter.ts'
-import type { IndexKey } from './subscription-index.ts'
 
 export type { Audience, Subscription }
 
@@ -15,7 +14,6 @@ export interface PendingDelivery {
   readonly rows: readonly RowChange[]
   /** Only Postgres can evaluate the audience's filters for these rows. */
   readonly asks: boolean
-  /** Only these subscriptions of the audience. */
   readonly only?: ReadonlySet<Subscription>
 }
 
@@ -29,7 +27,6 @@ export function faultOf({ fault }: Audience, { action }: RowChange): string | nu
   return fault === 'no-primary-key' && action !== 'DELETE' ? 'Error 400: Bad Request, no primary key' : null
 }
 
-/** Whether it is a delete that comes only to those who could see the row. */
 export function isAuthorizedDelete({ authorizesDeletes }: Audience, { action }: RowChange): boolean {
   return action === 'DELETE' && authorizesDeletes
 }
@@ -75,18 +72,13 @@ export function shortKey({ identity, role, event, authorizesDeletes, filters }: 
 /** The audience of the subscription, without members. */
 export function audienceFor(
   { entry: { event }, channel }: Subscription,
-  of: {
-    readonly table: CatalogTable
-    readonly role: CatalogRole
-    readonly filters: readonly PreparedFilter[]
-    readonly identities: Identities
-  },
+  filters: readonly PreparedFilter[],
+  table: CatalogTable,
+  role: CatalogRole,
+  identities: Identities,
 ): Audience {
-  const { table, role, filters, identities } = of
-  const {
-    authorizesDeletes,
-    identity: { claims },
-  } = channel
+  const { authorizesDeletes } = channel
+  const { claims } = channel.identity
   const isChecked = table.rowSecurity && table.roles.get(role.name)?.bypassesRowSecurity !== true
   const identity = isChecked ? identities.of(role.name, claims, table.claims) : null
   const fault = faultFor(table, role, filters)
@@ -95,7 +87,7 @@ export function audienceFor(
   const owner = ownerColumn === undefined || uid === null ? null : { column: ownerColumn, value: uid }
   return {
     ...{ table, role: role.name, identity, event, filters, authorizesDeletes, fault, owner },
-    indexKey: fault === null ? indexKeyFor(filters, owner) : null,
+    lookup: fault === null ? lookupFor(filters) : null,
     members: new Set(),
   }
 }
@@ -106,10 +98,10 @@ function faultFor(table: CatalogTable, { name }: CatalogRole, filters: readonly 
   return table.primaryKey.length === 0 ? 'no-primary-key' : null
 }
 
-function indexKeyFor(filters: readonly PreparedFilter[], owner: Audience['owner']): IndexKey {
+function lookupFor(filters: readonly PreparedFilter[]): Audience['lookup'] {
   for (const filter of filters) {
     const values = lookupValues(filter)
-    if (values !== null) return { column: filter.column.name, values, isOwner: false }
+    if (values !== null) return { column: filter.column.name, values }
   }
-  return owner === null ? null : { column: owner.column, values: [owner.value], isOwner: true }
+  return null
 }

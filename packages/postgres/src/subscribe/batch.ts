@@ -18,7 +18,6 @@ export class Batch {
   /** How many deliveries it is expected to make at once. */
   weight = 0
 
-  /** `ask`: only Postgres can evaluate the audience's filters. */
   want(audience: Audience, change: RowChange, verdict: 'yes' | 'ask'): void {
     if (verdict === 'yes') this.weight += audience.members.size
     append(this.#rows[verdict], audience, change)
@@ -31,7 +30,6 @@ export class Batch {
     rows[verdict].push(change)
   }
 
-  /** What is to be decided. */
   get pending(): PendingDelivery[] {
     const pending: PendingDelivery[] = []
     for (const [{ audiences }, { yes, ask }] of this.#groups)

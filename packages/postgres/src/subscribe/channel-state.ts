@@ -17,11 +17,9 @@ export type ChannelState =
 
 export type ChannelEvent =
   | { readonly type: 'epoch-known' }
-  /** Its subscriptions stand in the index. */
   | { readonly type: 'registered'; readonly missed: GapReason | null }
   /** Everything up to `after` was sent, or is not wanted. */
   | { readonly type: 'replayed'; readonly after: LogPosition }
-  /** What it missed cannot be sent. */
   | { readonly type: 'gap'; readonly missed: GapReason }
   | { readonly type: 'started'; readonly after: LogPosition }
   /** What comes from here on is of another log, and everything of it comes after `after`. */

@@ -6,7 +6,6 @@ import { compareLogPositions, type LogPosition } from '../replication/position.t
 import type { ChangeAction, ChangeEntry, Notice } from './request/change-entry.ts'
 import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { PreparedFilter } from './prepared-filter.ts'
-import type { IndexKey } from './subscription-index.ts'
 
 interface Held {
   readonly position: LogPosition
@@ -17,7 +16,6 @@ interface Held {
 /** Above this, what is held is dropped, and the channel is notified of a gap. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
 
-/** One channel that asked for changes. */
 export class FeedChannel {
   readonly request: ChangeRequest
   readonly listener: ChangeListener
@@ -35,7 +33,6 @@ export class FeedChannel {
   #held: Held[] = []
   #heldBytes = 0
 
-  /** `onThrow` gets what the listener throws. */
   constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener, onThrow: (error: unknown) => void) {
     this.request = request
     this.listener = listener
@@ -52,7 +49,6 @@ export class FeedChannel {
     return this.#state.kind === 'closed'
   }
 
-  /** Whether live changes reach it. */
   get receives(): boolean {
     return this.#state.kind === 'live' || this.#state.kind === 'registered'
   }
@@ -199,12 +195,12 @@ export interface Audience {
   readonly identity: CheckIdentity | null
   readonly event: ChangeAction | '*'
   readonly filters: readonly PreparedFilter[]
-  /** It gets only deletes of rows that its user could see (rule D14). */
   readonly authorizesDeletes: boolean
   /** Why the role gets errors instead of rows; `null`: it gets rows. */
   readonly fault: 'unauthorized' | 'no-primary-key' | null
   /** Every row that its policies show has this value in this column. */
   readonly owner: { readonly column: string; readonly value: string } | null
-  readonly indexKey: IndexKey
+  /** Its filters pass only rows whose column has one of these texts; `null`: there is no such column. */
+  readonly lookup: { readonly column: string; readonly values: readonly string[] } | null
   readonly members: Set<Subscription>
 }

@@ -13,7 +13,6 @@ export interface PreparedFilter {
   readonly column: CatalogColumn
   /** The value, or the values of `in`, as the type writes them. */
   readonly values: readonly (string | null)[]
-  /** `null`: only the database knows. */
   readonly test: ColumnTest | null
 }
 
@@ -49,7 +48,6 @@ export function verdictOf({ test, column }: PreparedFilter, table: Table, text: 
 
 const types = new WeakMap<Table, ReadonlyMap<string, number>>()
 
-/** Whether the filters were prepared for the columns as the table has them now. */
 export function fits(filters: readonly PreparedFilter[], { columns }: Pick<CatalogTable, 'columns'>): boolean {
   return filters.every(({ column: before }) => {
     const now = columns.find(({ name }) => name === before.name)

@@ -14,14 +14,13 @@ import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
-import { conditionName } from '../catalog/sql-state.ts'
+import { sqlErrorText } from '../catalog/sql-state.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 
 export type SubscribePlan =
   | {
       readonly ok: true
       readonly subscriptions: readonly Subscription[]
-      /** What of it will surprise the subscriber. */
       readonly notices: readonly Notice[]
     }
   | EntryRefusal
@@ -85,8 +84,8 @@ function roleFault(role: CatalogRole): Refused | null {
   if (hint === null) return null
   const quoted = JSON.stringify(role.name)
   const text = role.exists
-    ? sqlFault('42501', `permission denied to set role ${quoted}`)
-    : sqlFault('42704', `role ${quoted} does not exist`)
+    ? sqlErrorText('42501', `permission denied to set role ${quoted}`)
+    : sqlErrorText('42704', `role ${quoted} does not exist`)
   return { text, fault: { code: 'not-allowed', hint: `${hint}.` } }
 }
 
@@ -94,7 +93,6 @@ function refusal(entry: ChangeEntry, { text, fault }: Refused): EntryRefusal {
   return { ok: false, message: refusedText(entry, text), fault }
 }
 
-/** The entry with this index as a subscription to the table, or what is wrong with it. */
 async function subscriptionOf(
   channel: FeedChannel,
   order: number,
@@ -106,16 +104,11 @@ async function subscriptionOf(
   const filters = await prepareFilters(entry, table, role, database)
   if ('text' in filters) return filters
   const unreadable = (entry.select ?? []).find((name) => readableColumn(table, name, role) === undefined)
-  if (unreadable !== undefined)
-    return {
-      text: `${RAISED} invalid column for select ${unreadable}`,
-      fault: { code: 'invalid-select', hint: `${table.schema}.${table.name} has no column ${unreadable} that the role ${role} may read.` },
-    }
+  if (unreadable !== undefined) return noColumn('select', unreadable, table, role)
   const select = entry.select === null ? null : new Set(entry.select)
   return { channel, entry, order, oid: table.oid, select, filters, columns: '', audience: null }
 }
 
-/** The entry's filters for this version of the table, or what is wrong with them. */
 export async function prepareFilters(
   entry: Pick<ChangeEntry, 'filters'>,
   table: CatalogTable,
@@ -125,14 +118,7 @@ export async function prepareFilters(
   const filters: PreparedFilter[] = []
   for (const filter of entry.filters) {
     const column = readableColumn(table, filter.column, role)
-    if (column === undefined)
-      return {
-        text: `${RAISED} invalid column for filter ${filter.column}`,
-        fault: {
-          code: 'invalid-filter',
-          hint: `${table.schema}.${table.name} has no column ${filter.column} that the role ${role} may read.`,
-        },
-      }
+    if (column === undefined) return noColumn('filter', filter.column, table, role)
     const cast = await database.castFilter(filter, column)
     if (!cast.ok)
       return {
@@ -150,6 +136,7 @@ function readableColumn({ columns }: CatalogTable, name: string, role: string): 
   return columns.find((column) => column.name === name && column.rolesWithSelect.has(role))
 }
 
-function sqlFault(code: string, message: string): string {
-  return `ERROR ${code} (${conditionName(code)}) ${message}`
+function noColumn(what: 'filter' | 'select', column: string, { schema, name }: CatalogTable, role: string): Refused {
+  const hint = `${schema}.${name} has no column ${column} that the role ${role} may read.`
+  return { text: `${RAISED} invalid column for ${what} ${column}`, fault: { code: `invalid-${what}`, hint } }
 }

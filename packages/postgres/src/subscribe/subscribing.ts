@@ -1,6 +1,6 @@
 import type { ChangesFault, GapReason } from '@tidewire/protocol'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
-import { isTimeout, isUnreachable } from '../catalog/database-fault.ts'
+import { codeOf, isTimeout, isUnreachable } from '../catalog/database-fault.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { formatPosition, parsePosition, type LogPosition } from '../replication/position.ts'
 import type { Lsn } from '../replication/lsn.ts'
@@ -8,6 +8,7 @@ import type { ReplicationFault } from '../replication/replication-fault.ts'
 import type { Notice } from './request/change-entry.ts'
 import type { ChannelEvent } from './channel-state.ts'
 import type { FeedChannel } from './feed-channel.ts'
+import type { FeedWindow } from './resume/feed-window.ts'
 import type { ResumeQueue } from './resume/resume-queue.ts'
 import { planSubscriptions } from './subscribe-plan.ts'
 import type { Subscriptions } from './subscriptions.ts'
@@ -28,7 +29,7 @@ export interface SubscribingOptions {
   readonly runtime: FeedRuntime
   readonly subscriptions: Subscriptions
   readonly resumes: ResumeQueue
-  epoch(): string | null
+  readonly window: FeedWindow
   /** For logs: the database refuses to plan a channel. */
   readonly onFault: (error: unknown) => void
 }
@@ -36,9 +37,7 @@ export interface SubscribingOptions {
 /** Takes channels from their request to "Subscribed to PostgreSQL": from then on nothing that is committed passes them by. */
 export class Subscribing {
   readonly #options: SubscribingOptions
-  /** Those that wait for the first stream. */
-  #waiting: { readonly channel: FeedChannel; readonly ready: () => void }[] = []
-  /** Why there is none; `null`: it is not known yet. */
+  /** Why there is no stream yet; `null`: it is not known. */
   #trouble: Notice | null = null
   #closed = false
 
@@ -63,7 +62,7 @@ export class Subscribing {
           await delay(runtime, SUBSCRIBE_RETRY_MS / 10)
           continue
         }
-        const message = `Unable to subscribe to changes: the database does not answer (${codeOf(error)}). Trying again.`
+        const message = `Unable to subscribe to changes: the database does not answer (${codeOf(error) || 'no connection'}). Trying again.`
         channel.refuse({ message, fault: UNAVAILABLE })
         await delay(runtime, SUBSCRIBE_RETRY_MS * (1 + runtime.random()))
       }
@@ -72,21 +71,13 @@ export class Subscribing {
 
   /** There is no stream yet: channels that wait for it hear why, and those that come. */
   waits(fault: ReplicationFault): void {
-    if (this.#options.epoch() !== null) return
+    if (this.#options.window.epoch !== null) return
     this.#trouble = { message: `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`, fault: UNAVAILABLE }
-    for (const { channel } of this.#waiting) channel.refuseOnce(this.#trouble)
-  }
-
-  /** Channels that came before there was an epoch go on. */
-  epochIsKnown(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const { ready } of waiting) ready()
+    for (const channel of this.#options.subscriptions.channels) if (channel.state.kind === 'waiting') channel.refuseOnce(this.#trouble)
   }
 
   close(): void {
     this.#closed = true
-    this.epochIsKnown()
   }
 
   /** False: its identity changed meanwhile, so that it is to be planned again. */
@@ -94,7 +85,7 @@ export class Subscribing {
     const { database, subscriptions } = this.#options
     await this.#inSteps(channel)
     const { generation } = channel
-    const epoch = this.#options.epoch()
+    const epoch = this.#options.window.epoch
     const isOver = (): boolean => channel.closed || this.#closed
     const plan = await planSubscriptions(channel, database)
     await this.#inSteps(channel)
@@ -110,7 +101,7 @@ export class Subscribing {
     const startLsn = await database.insertLsn()
     if (isOver()) return true
     // A position of another log would keep changes from it, or let none through.
-    if (channel.generation !== generation || epoch !== this.#options.epoch()) return false
+    if (channel.generation !== generation || epoch !== this.#options.window.epoch) return false
     await this.#start(channel, startLsn)
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation
@@ -124,9 +115,9 @@ export class Subscribing {
   #beginning({ request: { since } }: FeedChannel): ChannelEvent {
     if (since === null) return { type: 'registered', missed: null }
     const parsed = parsePosition(since)
-    if (!parsed.ok) return { type: 'registered', missed: 'invalid-position' }
-    const { epoch, commitLsn, seq } = parsed.position
-    if (epoch !== this.#options.epoch()) return { type: 'registered', missed: 'other-epoch' }
+    if (parsed === null) return { type: 'registered', missed: 'invalid-position' }
+    const { epoch, commitLsn, seq } = parsed
+    if (epoch !== this.#options.window.epoch) return { type: 'registered', missed: 'other-epoch' }
     return { type: 'replayed', after: { commitLsn, seq } }
   }
 
@@ -136,16 +127,14 @@ export class Subscribing {
     if (state.kind === 'live') return this.#announce(channel, before(startLsn))
     if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
     if (state.kind !== 'replaying') return
-    const outcome =
-      state.after.commitLsn > startLsn
-        ? { recovered: false as const, reason: 'position-ahead' as const }
-        : await this.#options.resumes.resume(channel, state.after, startLsn)
+    const isAhead = state.after.commitLsn > startLsn
+    const missed = isAhead ? 'position-ahead' : await this.#options.resumes.resume(channel, state.after, startLsn)
     if (channel.closed) return
     const now = channel.state
-    if (outcome.recovered) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
+    if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
     // What is committed from here on reaches it; the position that it starts from is later than all that was tried.
-    channel.dispatch({ type: 'gap', missed: outcome.reason })
-    this.#begin(channel, await this.#options.database.insertLsn(), outcome.reason)
+    channel.dispatch({ type: 'gap', missed })
+    this.#begin(channel, await this.#options.database.insertLsn(), missed)
   }
 
   #begin(channel: FeedChannel, lsn: Lsn, missed: GapReason | null): void {
@@ -154,7 +143,7 @@ export class Subscribing {
   }
 
   #announce(channel: FeedChannel, at: LogPosition, extra: Readonly<Record<string, string | boolean>> = {}): void {
-    const epoch = this.#options.epoch()
+    const epoch = this.#options.window.epoch
     const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...at }) } : {}
     channel.notify('ok', READY, { ...position, ...extra })
   }
@@ -165,10 +154,9 @@ export class Subscribing {
   }
 
   async #epochKnown(channel: FeedChannel): Promise<void> {
-    if (this.#options.epoch() === null && !this.#closed) {
-      if (this.#trouble !== null) channel.refuseOnce(this.#trouble)
-      await new Promise<void>((ready) => this.#waiting.push({ channel, ready }))
-    }
+    const { window } = this.#options
+    if (window.epoch === null && this.#trouble !== null) channel.refuseOnce(this.#trouble)
+    await window.processed(0n)
     channel.dispatch({ type: 'epoch-known' })
   }
 }
@@ -180,11 +168,6 @@ const REFUSED = {
 
 function before(lsn: Lsn): LogPosition {
   return { commitLsn: lsn - 1n, seq: 0 }
-}
-
-function codeOf(error: unknown): string {
-  const { code } = error as { readonly code?: unknown }
-  return typeof code === 'string' ? code : 'no connection'
 }
 
 /** For clients: nothing of what the database or the network said, which may name hosts and users. */

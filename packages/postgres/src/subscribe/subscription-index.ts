@@ -1,50 +1,59 @@
 import { getOrMake } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
+import type { AudienceGroup } from './audience-group.ts'
+import type { Audience } from './feed-channel.ts'
 
-/** Where an audience is looked for when a row changes. */
-export type IndexKey =
-  /** Only rows whose column has one of the texts concern it: by its filters, or since its policies show no others. */
-  { readonly column: string; readonly values: readonly string[]; readonly isOwner: boolean } | null
+/** An audience that is found by its owner stands alone: no other wants the same rows. */
+export type Indexed = AudienceGroup | Audience
 
-/** Items by the values of single columns, so that a change only meets those it may concern. */
-export class SubscriptionIndex<T> {
-  readonly #unknown: 'none' | 'all'
-  readonly #everywhere = new Set<T>()
-  readonly #byColumn = new Map<string, Map<string, Set<T>>>()
+type ByColumn = Map<string, Map<string, Set<Indexed>>>
+
+/** Audiences by the values of single columns, so that a change only meets those it may concern. */
+export class SubscriptionIndex {
+  readonly #everywhere = new Set<Indexed>()
+  readonly #byFilter: ByColumn = new Map()
+  readonly #byOwner: ByColumn = new Map()
   size = 0
 
-  /** Which items a column concerns whose value is not known. */
-  constructor(unknown: 'none' | 'all') {
-    this.#unknown = unknown
-  }
-
-  add(item: T, key: IndexKey): void {
+  /** `audience` is the item, or one of the group. */
+  add(item: Indexed, audience: Audience): void {
     this.size++
-    if (key === null) return void this.#everywhere.add(item)
-    const byValue = getOrMake(this.#byColumn, key.column, () => new Map<string, Set<T>>())
-    for (const value of key.values) getOrMake(byValue, value, () => new Set<T>()).add(item)
+    const place = this.#placeOf(audience)
+    if (place === null) return void this.#everywhere.add(item)
+    const byValue = getOrMake(place.columns, place.column, () => new Map<string, Set<Indexed>>())
+    for (const value of place.values) getOrMake(byValue, value, () => new Set<Indexed>()).add(item)
   }
 
-  /** `key` is the one that it was added with. */
-  delete(item: T, key: IndexKey): void {
+  delete(item: Indexed, audience: Audience): void {
     this.size--
-    if (key === null) return void this.#everywhere.delete(item)
-    const byValue = this.#byColumn.get(key.column)
-    for (const value of key.values) {
+    const place = this.#placeOf(audience)
+    if (place === null) return void this.#everywhere.delete(item)
+    const { columns, column, values } = place
+    const byValue = columns.get(column)
+    for (const value of values) {
       const items = byValue?.get(value)
       items?.delete(item)
       if (items?.size === 0) byValue!.delete(value)
     }
-    if (byValue?.size === 0) this.#byColumn.delete(key.column)
+    if (byValue?.size === 0) columns.delete(column)
   }
 
-  /** Those that the row may concern, each once. */
-  *candidates(text: ColumnText): Generator<T> {
+  /** Those that the row may concern, each once. An owner that is not known may be any; a filter lets no unknown value pass. */
+  *candidates(text: ColumnText, owner: ColumnText): Generator<Indexed> {
     yield* this.#everywhere
-    for (const [column, byValue] of this.#byColumn) {
+    for (const [column, byValue] of this.#byFilter) {
       const value = text(column)
       if (typeof value === 'string') yield* byValue.get(value) ?? []
-      else if (value === undefined && this.#unknown === 'all') yield* new Set([...byValue.values()].flatMap((items) => [...items]))
     }
+    for (const [column, byValue] of this.#byOwner) {
+      const value = owner(column)
+      if (typeof value === 'string') yield* byValue.get(value) ?? []
+      else if (value === undefined) for (const items of byValue.values()) yield* items
+    }
+  }
+
+  #placeOf({ lookup, owner }: Audience): (NonNullable<Audience['lookup']> & { readonly columns: ByColumn }) | null {
+    if (lookup !== null) return { ...lookup, columns: this.#byFilter }
+    return owner === null ? null : { column: owner.column, values: [owner.value], columns: this.#byOwner }
   }
 }

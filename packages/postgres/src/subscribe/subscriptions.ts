@@ -52,12 +52,10 @@ export class Subscriptions {
     this.replace(channel, [])
   }
 
-  /** The channel has another identity: what is decided from now on is decided for that one. */
   rebind(channel: FeedChannel): void {
     for (const subscription of channel.subscriptions) this.#tables.get(subscription.oid)?.rebind(subscription)
   }
 
-  /** The table is to be loaded again before its next change is matched. */
   markStale(oid: number): void {
     const known = this.#tables.get(oid)
     if (known?.state === 'loaded') known.state = 'stale'
@@ -67,7 +65,6 @@ export class Subscriptions {
     for (const oid of this.#tables.keys()) this.markStale(oid)
   }
 
-  /** Whether changes of this version of the table can be matched as it is. */
   isPrepared(table: Table): boolean {
     if (isMessageTable(table)) return true
     const known = this.#tables.get(table.oid)

@@ -1,7 +1,7 @@
 import type { Identities } from '../catalog/identity.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
-import { filterText, type ColumnText } from '../replication/change-row.ts'
+import { filterText } from '../replication/change-row.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { AudienceGroup, groupKey } from './audience-group.ts'
@@ -25,9 +25,7 @@ export class TableSubscriptions {
   #roles: ReadonlyMap<string, CatalogRole> = new Map()
   readonly #audiences = new Map<string, Audience>()
   readonly #groups = new Map<string, AudienceGroup>()
-  #byFilter = new SubscriptionIndex<AudienceGroup>('none')
-  /** Each user is an owner of their own, so these are not grouped. */
-  #byOwner = new SubscriptionIndex<Audience>('all')
+  #index = new SubscriptionIndex()
 
   constructor(oid: number, identities: Identities) {
     this.oid = oid
@@ -45,13 +43,11 @@ export class TableSubscriptions {
     this.subscriptions.delete(subscription)
   }
 
-  /** The channel has another identity, and with it another audience. */
   rebind(subscription: Subscription): void {
     this.#leave(subscription)
     this.#join(subscription)
   }
 
-  /** The stream has described the table. */
   describe(table: Table): void {
     this.described = table
     for (const subscription of this.subscriptions) warnOfTable(subscription, table)
@@ -64,8 +60,7 @@ export class TableSubscriptions {
     this.state = 'loaded'
     this.#audiences.clear()
     this.#groups.clear()
-    this.#byFilter = new SubscriptionIndex('none')
-    this.#byOwner = new SubscriptionIndex('all')
+    this.#index = new SubscriptionIndex()
     for (const subscription of this.subscriptions) {
       subscription.audience = null
       this.#join(subscription)
@@ -73,22 +68,19 @@ export class TableSubscriptions {
     }
   }
 
-  /** Adds to the batch the audiences that the change may concern. */
   match(change: RowChange, batch: Batch): void {
-    if (this.#byFilter.size + this.#byOwner.size === 0) return
+    if (this.#index.size === 0) return
+    const isDelete = change.action === 'DELETE'
     // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
-    for (const authorized of change.action === 'DELETE' ? [false, true] : [false]) {
+    for (const authorized of isDelete ? [false, true] : [false]) {
       const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
-      const verdictFor = (audience: Audience): 'yes' | 'no' | 'ask' =>
-        change.action === 'DELETE' && audience.authorizesDeletes !== authorized ? 'no' : matches(audience, change, text)
-      for (const group of this.#byFilter.candidates(text)) {
-        const verdict = verdictFor(group.like)
-        if (verdict !== 'no') batch.wantAll(group, change, verdict)
-      }
-      const owner: ColumnText = change.action === 'DELETE' ? () => undefined : text
-      for (const audience of this.#byOwner.candidates(owner)) {
-        const verdict = verdictFor(audience)
-        if (verdict !== 'no') batch.want(audience, change, verdict)
+      for (const found of this.#index.candidates(text, isDelete ? () => undefined : text)) {
+        const audience = found instanceof AudienceGroup ? found.like : found
+        if (isDelete && audience.authorizesDeletes !== authorized) continue
+        const verdict = matches(audience, change, text)
+        if (verdict === 'no') continue
+        if (found instanceof AudienceGroup) batch.wantAll(found, change, verdict)
+        else batch.want(found, change, verdict)
       }
     }
   }
@@ -105,9 +97,9 @@ export class TableSubscriptions {
     if (access === undefined || access.superuser || !access.usesSchema)
       return subscription.channel.warnOnce(schemaWithheld(table, role.name))
     subscription.columns = columnsFor(subscription, table, role)
-    const audience = audienceFor(subscription, { table, role, filters: subscription.filters, identities: this.#identities })
+    const audience = audienceFor(subscription, subscription.filters, table, role, this.#identities)
     subscription.audience = getOrMake(this.#audiences, shortKey(audience), () => {
-      if (isOwned(audience)) this.#byOwner.add(audience, audience.indexKey)
+      if (isFoundByOwner(audience)) this.#index.add(audience, audience)
       else this.#groupOf(audience).audiences.add(audience)
       return audience
     })
@@ -121,24 +113,24 @@ export class TableSubscriptions {
     audience.members.delete(subscription)
     if (audience.members.size > 0) return
     this.#audiences.delete(shortKey(audience))
-    if (isOwned(audience)) return this.#byOwner.delete(audience, audience.indexKey)
+    if (isFoundByOwner(audience)) return this.#index.delete(audience, audience)
     const group = this.#groupOf(audience)
     group.audiences.delete(audience)
     if (group.audiences.size > 0) return
     this.#groups.delete(groupKey(audience))
-    this.#byFilter.delete(group, audience.indexKey)
+    this.#index.delete(group, audience)
   }
 
   #groupOf(audience: Audience): AudienceGroup {
     return getOrMake(this.#groups, groupKey(audience), () => {
       const group = new AudienceGroup(audience)
-      this.#byFilter.add(group, audience.indexKey)
+      this.#index.add(group, audience)
       return group
     })
   }
 }
 
 /** Found by the owner of a row, and not by its filters. */
-function isOwned({ indexKey }: Audience): boolean {
-  return indexKey?.isOwner === true
+function isFoundByOwner({ lookup, owner }: Audience): boolean {
+  return lookup === null && owner !== null
 }

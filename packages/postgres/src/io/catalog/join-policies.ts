@@ -1,29 +1,24 @@
 import type { Queryable } from '../../catalog/queryable.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 import type { JoinPolicies } from '../../messages/join-policies.ts'
-import { loadSecuredTables } from './feed-catalog.ts'
+import { ONE_SNAPSHOT, rolledBack } from '../sessions/rolled-back.ts'
 import { PolicyReader } from './policy-reader.ts'
 import { policyVersionSql } from './policy-version.ts'
+import { tableRows } from './table-rows.ts'
 
 const TIMEOUT_MS = 5_000
 
 /** Reads what the SELECT policies of `realtime.messages` read, in one state of the catalog; `null`: perhaps anything. */
-export async function loadJoinPolicies(session: Queryable): Promise<JoinPolicies | null> {
-  try {
-    await session.query('begin isolation level repeatable read read only')
-    await session.query(`set local statement_timeout = ${TIMEOUT_MS}`)
-    return await read(session)
-  } finally {
-    await session.query('rollback')
-  }
+export function loadJoinPolicies(session: Queryable): Promise<JoinPolicies | null> {
+  return rolledBack(session, `${ONE_SNAPSHOT}; set local statement_timeout = ${TIMEOUT_MS}`, () => read(session))
 }
 
 async function read(session: Queryable): Promise<JoinPolicies | null> {
   const { rows } = await session.query(ROOT_SQL)
   const [root] = rows as readonly { readonly oid: number; readonly elsewhere: boolean }[]
   if (root === undefined || root.elsewhere) return null
-  const reader = new PolicyReader(session, loadSecuredTables)
-  for (const table of await loadSecuredTables(session, [root.oid], [])) await reader.read(table)
+  const reader = new PolicyReader(session)
+  for (const table of await tableRows(session, [root.oid], [])) await reader.read(table)
   const { claims, reach } = reader
   if (claims === 'all') return null
   const versionSql = joinVersionSql(reach)

@@ -3,24 +3,15 @@ import type { PolicyTree } from '../../catalog/owner-column.ts'
 import { expressionUse, FIRST_USER_OID, type ClaimsUse, type ExpressionUse, type PolicyScope } from '../../catalog/policy-analysis.ts'
 import type { PolicyReach } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { tableRows, type TableRow } from './table-rows.ts'
 
 /** Policies may read other tables, which have policies of their own, and so on; further than this is not followed. */
 const MAX_DEPTH = 8
 const UUID_TYPE = 2950
 
-/** A table as far as its policies go. */
-export interface SecuredTable {
-  readonly oid: number
-  readonly rowSecurity: boolean
-  readonly policies: readonly PolicyTree[]
-}
-
-type LoadTables = (session: Queryable, oids: readonly number[], roles: readonly string[]) => Promise<readonly SecuredTable[]>
-
 /** Follows the policies of a table to all that they read. */
 export class PolicyReader {
   readonly #session: Queryable
-  readonly #loadTables: LoadTables
   readonly #tables = new Map<number, readonly PolicyTree[]>()
   readonly #uses = new Map<string, ExpressionUse | null>()
   readonly #functions = new Map<number, CatalogFunction>()
@@ -30,9 +21,8 @@ export class PolicyReader {
   #all = false
   #tooDeep = false
 
-  constructor(session: Queryable, loadTables: LoadTables) {
+  constructor(session: Queryable) {
     this.#session = session
-    this.#loadTables = loadTables
   }
 
   get claims(): ClaimsUse {
@@ -53,7 +43,7 @@ export class PolicyReader {
     return claims !== null && claims.size === 1 && claims.has('sub')
   }
 
-  async read(table: SecuredTable): Promise<void> {
+  async read(table: TableRow): Promise<void> {
     await this.#visit(table, 0)
     this.#own.add(table.oid)
     if (this.#tables.size === 1) return
@@ -90,7 +80,7 @@ export class PolicyReader {
     return scope
   }
 
-  async #visit({ oid, rowSecurity, policies }: SecuredTable, depth: number): Promise<void> {
+  async #visit({ oid, rowSecurity, policies }: TableRow, depth: number): Promise<void> {
     this.#tables.set(oid, rowSecurity ? policies : [])
     if (!rowSecurity) return
     const next = new Set<number>()
@@ -111,7 +101,7 @@ export class PolicyReader {
       this.#tooDeep = true
       return
     }
-    for (const table of await this.#loadTables(this.#session, [...next], [])) await this.#visit(table, depth + 1)
+    for (const table of await tableRows(this.#session, [...next], [])) await this.#visit(table, depth + 1)
   }
 
   async #loadFunctions({ functions, operators, keys }: ExpressionUse): Promise<void> {

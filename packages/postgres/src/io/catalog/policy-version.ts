@@ -27,7 +27,6 @@ export function policyVersionSql({ tables, functions, role }: VersionParts): str
     ${roleVersionSql(role)}))`
 }
 
-/** The versions for these roles, in their order. */
 export async function loadPolicyVersions(session: Queryable, reach: PolicyReach, roles: readonly string[]): Promise<string[]> {
   const version = policyVersionSql({ tables: '$1::pg_catalog.oid[]', functions: '$2::pg_catalog.oid[]', role: 'asked.role' })
   const { rows } = await session.query(

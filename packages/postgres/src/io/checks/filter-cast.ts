@@ -2,7 +2,7 @@ import type { Filter, ValueFilter } from '@tidewire/protocol'
 import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
 import type { Refusable } from '../../catalog/catalog-port.ts'
 import { groupBy } from '../../catalog/multimap.ts'
-import { conditionName } from '../../catalog/sql-state.ts'
+import { sqlErrorText } from '../../catalog/sql-state.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
@@ -111,8 +111,7 @@ async function typeText(session: Queryable, column: CatalogColumn): Promise<stri
   return (rows as { text: string }[])[0]!.text
 }
 
-/** An error of Postgres as the reference prints it. */
 function errorText(error: unknown): string {
   const { code = 'XX000', message } = error as { readonly code?: string; readonly message: string }
-  return `ERROR ${code} (${conditionName(code)}) ${message}`
+  return sqlErrorText(code, message)
 }

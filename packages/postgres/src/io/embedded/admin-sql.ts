@@ -6,7 +6,6 @@ import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 
 const MAX_ROWS = 500
 const MAX_VALUE_CHARS = 10_000
-/** Of all values together. */
 const MAX_CHARS = 1_000_000
 const STATEMENT_TIMEOUT_MS = 5_000
 /** A statement may set another timeout; the session ends all the same. */

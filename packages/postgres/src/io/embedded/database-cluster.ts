@@ -47,7 +47,6 @@ export async function clusterPassword(dataDir: string, mayCreate: boolean): Prom
 }
 
 export interface ClusterMaker {
-  /** Path of the program. */
   readonly initdb: string
   readonly majorVersion: number
   /** The owner of the cluster; `null`: our own account. */

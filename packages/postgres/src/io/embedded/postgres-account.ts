@@ -4,7 +4,6 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { unavailable } from './embedded-fault.ts'
 
-/** The operating system user that the server runs as. */
 export interface Account {
   readonly uid: number
   readonly gid: number

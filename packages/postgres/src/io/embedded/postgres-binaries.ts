@@ -7,7 +7,6 @@ import { promisify } from 'node:util'
 import { unavailable } from './embedded-fault.ts'
 import type { Account } from './postgres-account.ts'
 
-/** Paths of the programs of a Postgres installation. */
 export interface PostgresBinaries {
   readonly initdb: string
   readonly postgres: string

@@ -7,7 +7,6 @@ export interface EmbeddedPostgres {
   /** `postgres://postgres:<password>@127.0.0.1:<port>/postgres`: the superuser's, so not for logs. */
   readonly url: string
   readonly port: number
-  /** Process id of the server. */
   readonly pid: number
   readonly dataDir: string
   /** Whether the server was found running, left by a process that was killed. */
@@ -93,8 +92,6 @@ export class RunningServer {
     if (!this.#isOurs()) return
     try {
       process.kill(this.handle.pid, signal)
-    } catch {
-      // It ended in this very moment.
-    }
+    } catch {}
   }
 }

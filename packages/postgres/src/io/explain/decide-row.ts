@@ -14,7 +14,6 @@ import { FeedChannel } from '../../subscribe/feed-channel.ts'
 import { verdictOf, type PreparedFilter } from '../../subscribe/prepared-filter.ts'
 import { TableSubscriptions } from '../../subscribe/table-subscriptions.ts'
 
-/** A row as it is now. */
 export interface Row {
   readonly json: string
   /** By column, as the type writes it. */
@@ -52,7 +51,6 @@ export interface RowQuestion {
   readonly role: CatalogRole
   readonly row: Row
   readonly identity: Identity
-  /** By subscription. */
   readonly filters: readonly (readonly PreparedFilter[])[]
 }
 
@@ -112,10 +110,10 @@ function changeOf(table: CatalogTable, { texts, xid }: Row): RowChange {
   const described = describeTable(
     {
       ...{ kind: 'relation', oid: table.oid, schema: table.schema, table: table.name, replicaIdentity: 'default' },
-      columns: columns.map((column) => ({ name: column.name, key: isKey.has(column), typeOid: column.typeOid, typeModifier: -1 })),
+      columns: columns.map((column) => ({ name: column.name, key: isKey.has(column), typeOid: column.typeOid })),
     },
     {
-      ...{ rowSecurity: table.rowSecurity, forceRowSecurity: false, columns: table.columns },
+      ...{ rowSecurity: table.rowSecurity, columns: table.columns },
       primaryKey: table.primaryKey.map(({ number }) => number),
     },
     new Map(),

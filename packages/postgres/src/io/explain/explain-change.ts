@@ -8,8 +8,7 @@ import { tryAs } from '../sessions/as-identity.ts'
 import type { SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { decideRow, readRow, type RowDecision } from './decide-row.ts'
 import { askedFilter, explainFilters } from './explain-filters.ts'
-import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
-import { roleStep } from './explain-role.ts'
+import { explainPolicies, no, overruled, roleStep, selectPolicies, yes } from './explain-policies.ts'
 
 export interface ExplainChangeContext {
   readonly sessions: SessionsWhenOpen

@@ -1,6 +1,8 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
+import type { CatalogRole } from '../../catalog/catalog-table.ts'
+import { roleRefusal } from '../../catalog/role-rule.ts'
 import { asIdentity, tried, tryAs, type IdentitySettings } from '../sessions/as-identity.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 
@@ -15,7 +17,6 @@ export interface PolicyQuestion {
   readonly identity: Identity
   readonly schema: string
   readonly table: string
-  /** The row as JSON. */
   readonly row: string
   readonly topic: string | null
   /** As the deciding code sets it. */
@@ -33,7 +34,13 @@ export function no(check: WhyStep['check'], text: string, sql?: string): WhyStep
   return { check, outcome: 'no', text, ...(sql === undefined ? {} : { sql }) }
 }
 
-/** The SELECT policies of a table that count for a role. */
+export function roleStep(role: CatalogRole): WhyStep {
+  const refusal = roleRefusal(role)
+  if (refusal === null) return yes('privilege', `The role ${role.name} exists and may be taken.`)
+  const name = pg.escapeIdentifier(role.name)
+  return no('privilege', `${refusal}.`, role.exists ? `grant ${name} to tidewire_checker;` : `create role ${name} nologin;`)
+}
+
 export async function selectPolicies(session: pg.ClientBase, { schema, table, identity }: PolicyQuestion): Promise<readonly Policy[]> {
   const { rows } = await session.query<Policy>(
     `select p.polname as name, p.polpermissive as permissive, pg_catalog.pg_get_expr(p.polqual, p.polrelid) as using

@@ -2,9 +2,9 @@ import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, ExplainTopic } from '@tidewire/server'
 import pg from 'pg'
 import { authorizerSettings, tryAs } from '../sessions/as-identity.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
 import type { ExplainChangeContext } from './explain-change.ts'
-import { explainPolicies, no, overruled, selectPolicies, yes } from './explain-policies.ts'
-import { roleStep } from './explain-role.ts'
+import { explainPolicies, no, overruled, roleStep, selectPolicies, yes } from './explain-policies.ts'
 
 /** Why an identity may or may not receive on a private topic: its role, its grants, the policies one by one, and the probe itself. */
 export async function explainTopic(
@@ -31,7 +31,6 @@ export async function explainTopic(
   return [...steps, ...overruled(found, await probeStep(authorizer, request))]
 }
 
-/** What the authorizer itself says. */
 async function probeStep(authorizer: Authorizer, request: ExplainTopic): Promise<WhyStep> {
   const [read, write] = await Promise.all([authorizer.read(request), authorizer.write(request)])
   if (!read.ok) return { check: 'policy', outcome: 'unknown', text: `The probe had no answer: ${read.reason}.` }
@@ -48,10 +47,7 @@ function may(what: string, { broadcast, presence }: { readonly broadcast: boolea
   return which.length === 0 ? `it may ${what} nothing` : `it may ${what} ${which.join(' and ')}`
 }
 
-async function grantStep(
-  catalog: { withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> },
-  role: string,
-): Promise<WhyStep> {
+async function grantStep(catalog: SessionPool, role: string): Promise<WhyStep> {
   const { rows } = await catalog.withSession((session) =>
     session.query<{ usage: boolean; reads: boolean; writes: boolean }>(
       `select pg_catalog.has_schema_privilege($1::name, 'realtime', 'USAGE') as usage, pg_catalog.has_table_privilege($1::name, 'realtime.messages', 'SELECT') as reads,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { policyAuthorizer } from '../sessions/policy-authorizer.ts'
 import { asRole, startFeed, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
-import { databasePool, type DatabasePool } from '../sessions/database-pool.ts'
+import { databasePool, type DatabasePool } from '../sessions/session-pool.ts'
 
 const postgres = usePostgres()
 let it: TestFeed

@@ -2,10 +2,12 @@ import type pg from 'pg'
 import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
 import type { CatalogPort } from '../../catalog/catalog-port.ts'
 import { Batcher } from '../../catalog/batcher.ts'
-import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
+import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
 import { ORDERED_TIMEOUT_MS, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
+import { ONE_SNAPSHOT, rolledBack } from '../sessions/rolled-back.ts'
+import type { SessionPool } from '../sessions/session-pool.ts'
 import { castFilters, type CastAnswer, type FilterCast } from '../checks/filter-cast.ts'
 import { testFilters } from '../checks/filter-values.ts'
 import { computedColumns } from '../checks/generated-columns.ts'
@@ -15,67 +17,62 @@ import type { CheckOptions } from '../checks/identity-answers.ts'
 import { checkRows } from '../checks/row-checker.ts'
 import { checkVersions } from '../checks/version-checker.ts'
 
-export interface FeedDatabaseOptions {
-  readonly publication: string
-  /** How long the policies may take for one identity. */
-  readonly identityTimeoutMs: number
-}
-
-/** Asks Postgres. `sessions` gives the sessions, once there is a database. */
-export function feedDatabase(sessions: SessionsWhenOpen, options: FeedDatabaseOptions): FeedDatabase {
-  const onChecker = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).checker.withSession(work)
-  const onCatalog = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).catalog.withSession(work)
-  const onApart = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions()).apart.withSession(work)
-  // Simultaneous subscribers ask near-identical questions, so they are asked together.
-  const published = new Batcher<null, readonly PublishedTable[]>(async (asked) => {
-    const tables = await onCatalog((session) => loadPublishedTables(session, options.publication))
-    return asked.map(() => tables)
-  })
-  // The login that will take the role has to say whether it may.
+/** Asks Postgres, once there is a database. `identityTimeoutMs`: how long the policies may take for one identity. */
+export function feedDatabase(sessions: SessionsWhenOpen, publication: string, identityTimeoutMs: number): FeedDatabase {
+  const [onCatalog, onChecker, onApart] = [on(sessions, 'catalog'), on(sessions, 'checker'), on(sessions, 'apart')]
+  // Simultaneous subscribers ask near-identical questions, so they are asked together. Of a role, the login that will take it
+  // has to say whether it may.
   const roles = new Batcher<string, CatalogRole>((names) => onChecker((session) => loadRoles(session, names)))
   const tables = new Batcher<TablesQuestion, ReadonlyMap<number, CatalogTable>>(async (asked) => {
     const oids = new Set(asked.flatMap((question) => question.oids))
     const names = new Set(asked.flatMap((question) => question.roles))
-    const entries = await onCatalog((session) => inOneSnapshot(session, () => loadTableEntries(session, [...oids], [...names])))
+    const entries = await onCatalog((session) => rolledBack(session, ONE_SNAPSHOT, () => loadTableEntries(session, [...oids], [...names])))
     return asked.map(() => entries)
   })
   const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
   // Compiling a pattern may take long.
   const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onApart((session) => castFilters(session, asked)))
-  const lsns = new Batcher<null, Lsn>(async (asked) => {
-    const lsn = await onCatalog(insertLsn)
-    return asked.map(() => lsn)
-  })
-  const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, options.identityTimeoutMs)
+  const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, identityTimeoutMs)
   const ordered = rowChecks(sessions, 'checker', { timeoutMs, isolates: false, leavesNothing: false })
-  const apart = rowChecks(sessions, 'apart', { timeoutMs: options.identityTimeoutMs, isolates: true, leavesNothing: false })
+  const apart = rowChecks(sessions, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: false })
   const catalog: CatalogPort = {
-    publishedTables: () => published.ask(null),
+    publishedTables: shared(() => onCatalog((session) => loadPublishedTables(session, publication))),
     unpublishedTable: async ({ schema, table }, role) => ({
-      publication: options.publication,
+      publication,
       table: await onCatalog((session) => loadUnpublishedTable(session, schema, table, role)),
     }),
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
-    insertLsn: () => lsns.ask(null),
+    insertLsn: shared(() => onCatalog(insertLsn)),
   }
   return { catalog, checks: { ...ordered, testFilters: (check) => apart.testFilters(check) }, apart }
 }
 
-/** Checks on the sessions of one pool. */
 export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'apart', options: CheckOptions): RowChecks {
-  const on = async <T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T> => (await sessions())[pool].withSession(work)
+  const onPool = on(sessions, pool)
   return {
-    testFilters: (check) => on((session) => testFilters(session, check)),
+    testFilters: (check) => onPool((session) => testFilters(session, check)),
     checkRows: async (check) => checkRows((await sessions())[pool], check, options),
-    checkOldRows: (check) => on((session) => checkOldRows(session, check, options)),
-    checkVersions: (check) => on((session) => checkVersions(session, check)),
-    jsonOf: (question) => on((session) => jsonOf(session, question, options.timeoutMs)),
-    computed: (question) => on((session) => computedColumns(session, question, options.timeoutMs)),
-    generated: async (table, columns, rows) =>
-      (await sessions()).catalog.withSession((session) => generatedColumns(session, table, columns, rows)),
+    checkOldRows: (check) => onPool((session) => checkOldRows(session, check, options)),
+    checkVersions: (check) => onPool((session) => checkVersions(session, check)),
+    jsonOf: (question) => onPool((session) => jsonOf(session, question, options.timeoutMs)),
+    computed: (question) => onPool((session) => computedColumns(session, question, options.timeoutMs)),
+    generated: (table, columns, rows) => on(sessions, 'catalog')((session) => generatedColumns(session, table, columns, rows)),
   }
+}
+
+function on(sessions: SessionsWhenOpen, pool: 'catalog' | 'checker' | 'apart'): SessionPool['withSession'] {
+  return async (work) => (await sessions())[pool].withSession(work)
+}
+
+/** A question without parameters: those who ask together get one answer. */
+function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+  const batcher = new Batcher<null, T>(async (asked) => {
+    const answer = await ask()
+    return asked.map(() => answer)
+  })
+  return () => batcher.ask(null)
 }
 
 interface TablesQuestion {
@@ -86,13 +83,4 @@ interface TablesQuestion {
 async function insertLsn(session: pg.PoolClient): Promise<Lsn> {
   const { rows } = await session.query<{ lsn: string }>('select pg_catalog.pg_current_wal_insert_lsn()::text as lsn')
   return parseLsn(rows[0]!.lsn) ?? 0n
-}
-
-async function inOneSnapshot<T>(session: pg.PoolClient, work: () => Promise<T>): Promise<T> {
-  await session.query('begin isolation level repeatable read read only')
-  try {
-    return await work()
-  } finally {
-    await session.query('rollback')
-  }
 }

@@ -1,18 +1,23 @@
 import type { AdminSql, Authorizer, ChangeFeed, Explainer } from '@tidewire/server'
-import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source.ts'
+import type { ChangeSource, ChangeSourceStatus } from '../../replication/source/change-source-api.ts'
 import { PostgresChangeFeed } from '../../change-feed.ts'
-import type { FeedOptions } from '../../feed-options.ts'
+import type { FeedListener } from '../../deliver/fault-report.ts'
+import { DEFAULT_TUNING, type FeedTuning } from '../../feed-options.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import { adminSql } from '../embedded/admin-sql.ts'
 import { postgresExplainer } from '../explain/explainer.ts'
 import { feedDatabase, rowChecks } from './feed-database.ts'
 import { nodeRuntime } from '../node-runtime.ts'
 import { openFeedSessions, type FeedSessions, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
-import { DEFAULT_WINDOW_BYTES, openChangeSource } from '../replication/open-change-source.ts'
+import { openChangeSource } from '../replication/open-change-source.ts'
+import type { OpenChangeSourceOptions } from '../replication/replication-target.ts'
 import type { PublicationSpec } from '../replication/publication.ts'
 
-/** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. Bytes and milliseconds. */
-export interface PostgresFeedOptions {
+type SourceOptions = 'temporarySlot' | 'node' | 'siblings' | 'checkIntervalMs' | 'advanceIntervalMs' | 'prepare' | 'onNotice'
+
+/** Where the changes come from, how long they are kept to be resumed, and how much the database is asked. */
+export interface PostgresFeedOptions
+  extends Partial<FeedTuning>, Pick<FeedListener, 'onFault'>, Pick<OpenChangeSourceOptions, SourceOptions> {
   /** `postgres://…`, straight to Postgres and not to a pooler. The role needs REPLICATION. Never logged. */
   readonly databaseUrl: string
   /** Tables in it are what clients may ask for; made when missing. Default `supabase_realtime`. */
@@ -21,47 +26,15 @@ export interface PostgresFeedOptions {
   readonly otherPublications?: readonly PublicationSpec[]
   /** The slots' names begin with this. Default `tidewire`. */
   readonly slotBase?: string
-  /** No slot that outlives the connection: nothing is left behind, and nothing can be resumed across a reconnect. Default false. */
-  readonly temporarySlot?: boolean
-  /** Shown in the name of the slot that this node reads, and to other nodes. Default: the host's name and the process id. */
-  readonly node?: string
-  /** Whether broadcasts and presence reach the other nodes of this database. Default false: with other nodes, this one is degraded. */
-  readonly hasRelay?: boolean
-  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
-  readonly siblings?: readonly string[]
   /** API roles that the checks take, beside `anon`, `authenticated` and `service_role`. */
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
   readonly checkers?: number
-  /** How long the policies of a table may take for one identity. Default 1,000. */
+  /** How long the policies of a table may take for one identity, in milliseconds. Default 1,000. */
   readonly identityTimeoutMs?: number
-  /** How long changes can be replayed. Default 300,000. */
-  readonly resumeWindowMs?: number
-  /** How many bytes of changes are kept for that. Default 64 MB. */
-  readonly resumeWindowBytes?: number
-  /** The write-ahead log that Postgres keeps for it, at most. Default 256 MB. */
-  readonly maxWalBytes?: number
-  /** How often channels that want positions get the feed's. Default 30,000. */
-  readonly positionIntervalMs?: number
-  /** How often publications, roles and policies are looked at again. Default 30,000. */
-  readonly refreshIntervalMs?: number
-  /** How often slots and the rows of the publications are checked. Default 5,000. */
-  readonly checkIntervalMs?: number
-  /** How often this node tries to advance the anchor slot. Default 10,000. */
-  readonly advanceIntervalMs?: number
-  /** How long a channel that resumes may wait for its turn, in all. Default 60,000. */
-  readonly resumeTimeoutMs?: number
-  /** After how long without progress a part of the feed that has work counts as stuck. Default 10,000. */
-  readonly stuckAfterMs?: number
-  /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
-  readonly prepare?: () => Promise<void>
   /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. `log` names the log that they stand in. */
   readonly onRow?: (change: RowChange, log: string | null) => void
   readonly onStatus?: (status: ChangeSourceStatus) => void
-  /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
-  readonly onNotice?: (sentence: string) => void
-  /** Policies and filters that failed. For logs: never sent to clients, holds no row. */
-  readonly onFault?: FeedOptions['onFault']
 }
 
 /** Row changes for a server, and what else it asks of the same database. */
@@ -83,35 +56,28 @@ export interface PostgresFeed {
  */
 export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
-  const sessions = lazily(() =>
-    openFeedSessions({
-      url: options.databaseUrl,
-      checkers: options.checkers ?? 3,
-      roles: ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])],
-    }),
-  )
+  const roles = ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])]
+  const sessions = lazily(() => openFeedSessions(options.databaseUrl, options.checkers ?? 3, roles))
   const identityTimeoutMs = options.identityTimeoutMs ?? 1_000
-  const database = feedDatabase(sessions.get, { publication, identityTimeoutMs })
+  const database = feedDatabase(sessions.get, publication, identityTimeoutMs)
   const checks = rowChecks(sessions.get, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })
-  const feed = new PostgresChangeFeed(
-    database,
-    nodeRuntime,
-    feedOptions(options, (change) => {
+  const tuning = { ...DEFAULT_TUNING, ...options }
+  const feed = new PostgresChangeFeed(database, nodeRuntime, {
+    ...tuning,
+    onRow: (change) => {
       // What was written before was read to fill the window: other nodes, or none, have delivered it.
       if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change, source.log)
-    }),
-  )
+    },
+  })
   const source: ChangeSource = openChangeSource({
     ...options,
     connection: options.databaseUrl,
     slot: options.slotBase,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
-    windowBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
+    windowBytes: tuning.maxWalBytes,
     reportDelayMs: 100,
-    // The feed confirms no earlier than its window says, whether or not there are changes.
-    followsIdle: false,
     handlers: {
-      onChanges: (batch) => feed.onChanges(batch),
+      onChanges: (changes) => feed.onChanges(changes),
       onEpoch: (event) => {
         // Those that are open may lead to a server that was the primary.
         if (event.isOtherLog) void sessions.close()
@@ -119,7 +85,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
       },
       onTableGap: (gap) => feed.onTableGap(gap),
       onPeers: (peers) => {
-        if (peers.length === 0 || options.hasRelay === true) return
+        if (peers.length === 0 || tuning.hasRelay) return
         options.onNotice?.(
           `Other servers read the changes of this database (${peers.join(', ')}), and no relay is configured: broadcasts and presence do not reach their clients`,
         )
@@ -142,20 +108,6 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
       await source.close()
       await sessions.close()
     },
-  }
-}
-
-function feedOptions(options: PostgresFeedOptions, onRow: (change: RowChange) => void): FeedOptions {
-  return {
-    ring: { maxBytes: options.resumeWindowBytes ?? 64 * 1024 * 1024, maxAgeMs: options.resumeWindowMs ?? 300_000 },
-    maxWalBytes: options.maxWalBytes ?? DEFAULT_WINDOW_BYTES,
-    positionIntervalMs: options.positionIntervalMs ?? 30_000,
-    refreshIntervalMs: options.refreshIntervalMs ?? 30_000,
-    resumeTimeoutMs: options.resumeTimeoutMs ?? 60_000,
-    stuckAfterMs: options.stuckAfterMs ?? 10_000,
-    hasRelay: options.hasRelay ?? false,
-    onRow,
-    ...(options.onFault === undefined ? {} : { onFault: options.onFault }),
   }
 }
 

@@ -68,7 +68,7 @@ function upTo(count: number): number[] {
 async function readAsOldServer(slot: string): Promise<ReplicationConnection> {
   const reader = await ReplicationConnection.open({ connectionString: url }, 'old server')
   readers.push(reader)
-  reader.start({ slot, publications: ['feed'], from: 0n }, { data() {}, keepalive() {}, drained() {}, failed() {} })
+  reader.start(slot, ['feed'], 0n, { data() {}, keepalive() {}, drained() {}, failed() {} })
   await expect.poll(async () => (await listSlots(db, 'tidewire')).find(({ name }) => name === slot)?.activePid ?? null).not.toBeNull()
   return reader
 }

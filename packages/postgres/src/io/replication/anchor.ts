@@ -1,8 +1,8 @@
 import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { formatLsn, laterLsn, parseLsn } from '../../replication/lsn.ts'
-import { AttachFault } from '../../replication/replication-fault.ts'
-import type { EpochReason } from '../../replication/source/replication-state.ts'
+import { ReplicationError } from '../../replication/replication-fault.ts'
+import type { EpochReason } from '../../replication/replication-port.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { createSlot, CURRENT_LSN, dropSlot, listSlots, newSlotName, type Slot } from './slot.ts'
 
@@ -16,7 +16,6 @@ export interface AnchorRequest {
   readonly slotBase: string
   /** The anchor that will not do: its publications are not those of today. */
   readonly rejected: string | null
-  /** Called when making the anchor takes long. */
   readonly onSlow: (sentence: string) => void
 }
 
@@ -67,8 +66,8 @@ function isUsable({ lostBecause, confirmedLsn }: Slot): boolean {
   return lostBecause === null && confirmedLsn !== null
 }
 
-export function slotHeld(message: string): AttachFault {
-  return new AttachFault({ kind: 'slot-held', message })
+export function slotHeld(message: string): ReplicationError {
+  return new ReplicationError({ kind: 'slot-held', message })
 }
 
 async function drop(session: Queryable, name: string): Promise<void> {

@@ -1,35 +1,12 @@
 import { hostname } from 'node:os'
-import { resolveTuning, type ChangeSourceTuning } from '../../replication/source/change-source-options.ts'
-import { ReplicationSource, type ChangeSource, type ChangeSourceHandlers } from '../../replication/source/change-source.ts'
+import { RealtimeError } from '@tidewire/protocol'
+import { DEFAULT_TUNING } from '../../feed-options.ts'
+import type { ChangeSource, ChangeSourceTuning } from '../../replication/source/change-source-api.ts'
+import { ReplicationSource } from '../../replication/source/change-source.ts'
 import { nodeRuntime } from '../node-runtime.ts'
-import type { PublicationSpec } from './publication.ts'
 import { replicationPort } from './replication-attempt.ts'
+import type { OpenChangeSourceOptions } from './replication-target.ts'
 import { isSlotBase, nodeInCopyName } from './slot.ts'
-
-/** Where row changes come from, and what receives them. */
-export interface OpenChangeSourceOptions extends ChangeSourceTuning {
-  /** `postgres://…` of a role that may replicate, straight to the server: poolers do not pass replication on. */
-  readonly connection: string
-  /** What the slots' names begin with: lower case letters, digits and underscores. Default `tidewire`. */
-  readonly slot?: string | undefined
-  /** Keep no slot that outlives the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
-  readonly temporarySlot?: boolean
-  /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
-  readonly node?: string
-  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
-  readonly siblings?: readonly string[]
-  /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
-  readonly windowBytes?: number
-  /** The publications to read; missing ones are made. At least one. */
-  readonly publications: readonly PublicationSpec[]
-  readonly handlers: ChangeSourceHandlers
-  /** What brings no change counts as confirmed once all changes are. False: the consumer confirms it itself. Default true. */
-  readonly followsIdle?: boolean
-  /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
-  readonly prepare?: () => Promise<void>
-  /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
-  readonly onNotice?: (sentence: string) => void
-}
 
 /**
  * Opens the feed of row changes. It returns at once and connects by itself, as often as it takes; `handlers.onStatus`
@@ -37,27 +14,39 @@ export interface OpenChangeSourceOptions extends ChangeSourceTuning {
  */
 export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource {
   const slotBase = options.slot ?? 'tidewire'
-  const times = resolveTuning(options, [
+  const tuning = resolveTuning(options, [
     ...(isSlotBase(slotBase) ? [] : ['slot must be 1 to 50 lower case letters, digits and underscores']),
     ...(options.publications.length > 0 ? [] : ['publications must name at least one']),
   ])
   const port = replicationPort({
-    connection: { connectionString: options.connection, keepAlive: true, connectionTimeoutMillis: 10_000 },
+    temporarySlot: false,
+    node: `${hostname()}_${process.pid}`,
+    windowBytes: DEFAULT_TUNING.maxWalBytes,
+    ...options,
     slotBase,
-    temporarySlot: options.temporarySlot ?? false,
-    publications: options.publications,
-    node: options.node ?? defaultNode(),
+    connection: { connectionString: options.connection, keepAlive: true, connectionTimeoutMillis: 10_000 },
     siblings: new Set(options.siblings?.map((name) => nodeInCopyName(slotBase, name))),
-    windowBytes: options.windowBytes ?? DEFAULT_WINDOW_BYTES,
-    onNotice: options.onNotice,
-    prepare: options.prepare,
   })
-  return new ReplicationSource(port, nodeRuntime, { ...times, followsIdle: options.followsIdle ?? true }, options.handlers)
+  return new ReplicationSource(port, nodeRuntime, tuning, options.handlers)
 }
 
-/** The write-ahead log that Postgres keeps for a source, at most. */
-export const DEFAULT_WINDOW_BYTES: number = 256 * 1024 * 1024
+const DEFAULTS = {
+  statusIntervalMs: 10_000,
+  reportDelayMs: 250,
+  checkIntervalMs: 5_000,
+  advanceIntervalMs: 10_000,
+  maxBatchChanges: 256,
+} as const satisfies Required<ChangeSourceTuning>
 
-function defaultNode(): string {
-  return `${hostname()}_${process.pid}`
+/** Fills in the defaults. Throws `bad-option` with every fault at once. */
+function resolveTuning(tuning: ChangeSourceTuning, faults: readonly string[]): Required<ChangeSourceTuning> {
+  const all = [...faults]
+  const resolved: Record<keyof ChangeSourceTuning, number> = { ...DEFAULTS }
+  for (const name of Object.keys(DEFAULTS) as (keyof ChangeSourceTuning)[]) {
+    const value = tuning[name] ?? DEFAULTS[name]
+    if (Number.isSafeInteger(value) && value > 0) resolved[name] = value
+    else all.push(`${name} must be a whole number above 0`)
+  }
+  if (all.length > 0) throw new RealtimeError('bad-option', `openChangeSource: ${all.join('; ')}.`)
+  return resolved
 }

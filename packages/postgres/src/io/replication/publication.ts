@@ -13,16 +13,6 @@ export interface PublicationSpec {
   readonly viaRoot?: boolean
 }
 
-/** A publication as it stands in the catalog; `viaRoot`: changes of a partition come as those of its root. */
-export interface Publication {
-  readonly oid: number
-  readonly name: string
-  readonly allTables: boolean
-  readonly viaRoot: boolean
-  readonly tables: readonly { readonly schema: string; readonly name: string }[]
-}
-
-/** Makes the publications that are missing and answers their names. They must exist before the slot that reads them. */
 export async function ensurePublications(session: Queryable, specs: readonly PublicationSpec[]): Promise<string[]> {
   const existing = new Set((await publicationOids(session, specs)).keys())
   const missing = specs.filter((spec) => !existing.has(spec.name))
@@ -32,7 +22,6 @@ export async function ensurePublications(session: Queryable, specs: readonly Pub
   return missing.map((spec) => spec.name)
 }
 
-/** For instance 180003. */
 export async function serverVersion(session: Queryable): Promise<number> {
   const { rows } = await session.query(`select current_setting('server_version_num')::int as number`)
   return (rows as { number: number }[])[0]!.number
@@ -53,18 +42,6 @@ export async function publicationVersion(session: Queryable, specs: readonly Pub
     .map(([name, oid]) => `${name}=${oid}`)
     .sort()
     .join()
-}
-
-/** What the publications hold now; missing ones are left out. */
-export async function readPublications(session: Queryable, names: readonly string[]): Promise<Publication[]> {
-  const { rows } = await session.query(
-    `select p.oid, p.pubname as name, p.puballtables as "allTables", p.pubviaroot as "viaRoot",
-       (select coalesce(json_agg(json_build_object('schema', t.schemaname, 'name', t.tablename) order by t.schemaname, t.tablename), '[]')
-        from pg_catalog.pg_publication_tables t where t.pubname = p.pubname) as tables
-     from pg_catalog.pg_publication p where p.pubname = any($1) order by p.pubname`,
-    [names],
-  )
-  return rows as Publication[]
 }
 
 async function createPublication(session: Queryable, spec: PublicationSpec, version: number): Promise<void> {

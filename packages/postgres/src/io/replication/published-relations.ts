@@ -1,5 +1,6 @@
-import { formatLsn, parseLsn, type Lsn } from '../../replication/lsn.ts'
-import type { LoggedRelation, PublishedRelation, PublishedRelations, TableGap } from '../../replication/published-relations.ts'
+import { formatLsn, parseLsn } from '../../replication/lsn.ts'
+import type { LoggedRelation, PublishedRelation, PublishedRelations } from '../../replication/published-relations.ts'
+import type { ReplicationCheck } from '../../replication/replication-port.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { serverVersion } from './publication.ts'
 import { currentLsn } from './slot.ts'
@@ -10,14 +11,12 @@ export interface PublishedTarget {
   readonly isNewSlot: boolean
 }
 
-export interface Published {
-  readonly gaps: readonly TableGap[]
-  /** How far the server had written after the publications were read. */
-  readonly serverLsn: Lsn
-}
-
 /** Reads what the publications publish, and answers of what changes may be missing. The database remembers it for other nodes. */
-export async function lookAtPublished(session: Queryable, published: PublishedRelations, target: PublishedTarget): Promise<Published> {
+export async function lookAtPublished(
+  session: Queryable,
+  published: PublishedRelations,
+  target: PublishedTarget,
+): Promise<Omit<ReplicationCheck, 'peers'>> {
   const names = target.publications.map(({ name }) => name)
   let relations = await readPublishedRelations(session, names, target.anchor)
   if (published.isSame(relations)) return { gaps: [], serverLsn: await currentLsn(session) }

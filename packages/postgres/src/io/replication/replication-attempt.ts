@@ -3,13 +3,12 @@ import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { logName, parseLsn, type Lsn } from '../../replication/lsn.ts'
 import { PublishedRelations } from '../../replication/published-relations.ts'
-import { AttachFault, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
-import type { AttachOutcome, ReplicationPort } from '../../replication/replication-port.ts'
-import type { EpochReason } from '../../replication/source/replication-state.ts'
+import { ReplicationError, faultOf, TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
+import type { Attached, EpochReason, ReplicationPort } from '../../replication/replication-port.ts'
 import { dropClient, newClient } from '../sessions/client.ts'
 import { slotHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationVersion } from './publication.ts'
-import { lookAtPublished, type Published } from './published-relations.ts'
+import { lookAtPublished } from './published-relations.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
 import { PostgresSession } from './replication-session.ts'
 import type { ReplicationTarget, SourceMemory } from './replication-target.ts'
@@ -17,7 +16,6 @@ import { copySlot, createSlot, currentLsn, listSlots, newCopyName, newSlotName }
 
 const QUERY_TIMEOUT_MS = 30_000
 
-/** The way to a real Postgres. */
 export function replicationPort(target: ReplicationTarget): ReplicationPort {
   const memory: SourceMemory = {
     applicationName: `tidewire feed ${randomBytes(6).toString('hex')}`,
@@ -29,7 +27,7 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
     copies: new Set(),
   }
   return {
-    attach: async ({ replaceSlot }, signal) => {
+    attach: async (replaceSlot, signal) => {
       const attempt = new Attempt(target, memory)
       // A client that is dropped while it connects may never say so.
       const aborted = new Promise<never>((_resolve, reject) => signal.addEventListener('abort', () => reject(givenUp())))
@@ -43,8 +41,8 @@ export function replicationPort(target: ReplicationTarget): ReplicationPort {
   }
 }
 
-function givenUp(): AttachFault {
-  return new AttachFault({ kind: 'unreachable', message: 'given up' })
+function givenUp(): ReplicationError {
+  return new ReplicationError({ kind: 'unreachable', message: 'given up' })
 }
 
 interface TakenSlot {
@@ -66,7 +64,7 @@ class Attempt {
     this.#catalog = newClient({ ...target.connection, query_timeout: QUERY_TIMEOUT_MS })
   }
 
-  async run(replaceSlot: boolean): Promise<AttachOutcome> {
+  async run(replaceSlot: boolean): Promise<Attached> {
     const { publications, temporarySlot, connection, prepare } = this.#target
     const { applicationName, prepared, epoch: lastEpoch } = this.#memory
     const catalog = this.#catalog
@@ -123,7 +121,7 @@ class Attempt {
   }
 
   /** Of an anchor that was just created nothing is read that its publications did not publish. */
-  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Published> {
+  async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Pick<Attached, 'gaps' | 'serverLsn'>> {
     const memory = this.#memory
     if (memory.epoch !== epoch) memory.published.restart()
     const isNewSlot = memory.epoch !== epoch && (reason !== 'found' || anchor === null)
@@ -140,7 +138,7 @@ class Attempt {
       const [code, message] = [codeOf(error), (error as Error).message]
       // Another node replaced the anchor in this moment, or the name is taken: the next attempt finds or makes another one.
       if (code === '42704' || code === '42710') throw slotHeld(message)
-      if (code === '55000') throw new AttachFault({ kind: 'slot-lost', message })
+      if (code === '55000') throw new ReplicationError({ kind: 'slot-lost', message })
       throw error
     }
   }
@@ -158,7 +156,7 @@ async function endLeftovers(catalog: pg.Client, applicationName: string): Promis
 /** Neither an anchor nor a publication can be made on a standby, and what a user may see is not decided there. */
 async function refuseStandby(catalog: pg.Client): Promise<void> {
   const { rows } = await catalog.query('select pg_catalog.pg_is_in_recovery() as standby')
-  if ((rows as { standby: boolean }[])[0]?.standby === true) throw new AttachFault({ kind: 'restarting', message: TAKES_NO_WRITES })
+  if ((rows as { standby: boolean }[])[0]?.standby === true) throw new ReplicationError({ kind: 'restarting', message: TAKES_NO_WRITES })
 }
 
 async function timelineBegin(stream: ReplicationConnection, timeline: number): Promise<Lsn> {

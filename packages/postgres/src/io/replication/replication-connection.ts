@@ -1,19 +1,17 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import { formatLsn, type Lsn } from '../../replication/lsn.ts'
-import { readErrorResponse } from '../../replication/pgoutput/error-response.ts'
 import { FrameReader } from '../../replication/pgoutput/frame-reader.ts'
-import { readStreamMessage, writeStandbyStatus, type ReplicationStatus } from '../../replication/pgoutput/stream-message.ts'
+import {
+  readErrorResponse,
+  readStreamMessage,
+  writeStandbyStatus,
+  type ReplicationStatus,
+} from '../../replication/pgoutput/stream-message.ts'
 import { faultOf, type ReplicationFault } from '../../replication/replication-fault.ts'
 import type { ReplicationReceiver } from '../../replication/replication-port.ts'
 import { dropClient, newClient, socketOf } from '../sessions/client.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
-
-export interface ReplicationStart {
-  readonly slot: string
-  readonly publications: readonly string[]
-  readonly from: Lsn
-}
 
 /**
  * Settings under which values are written as `to_jsonb` reads them, which keep Postgres from ending the session for being
@@ -46,7 +44,6 @@ export class ReplicationConnection implements Queryable {
     this.#socket = socketOf(client)
   }
 
-  /** Rejects with the error of `pg`. */
   static async open(config: pg.ClientConfig, applicationName: string): Promise<ReplicationConnection> {
     const client = newClient({ ...config, replication: 'database' } satisfies ReplicationConfig as pg.ClientConfig)
     try {
@@ -65,7 +62,7 @@ export class ReplicationConnection implements Queryable {
   }
 
   /** Starts the stream. From now on the receiver gets everything, a refusal included. */
-  start({ slot, publications, from }: ReplicationStart, receiver: ReplicationReceiver): void {
+  start(slot: string, publications: readonly string[], from: Lsn, receiver: ReplicationReceiver): void {
     this.#receiver = receiver
     this.#socket.removeAllListeners('data')
     this.#socket.on('data', (chunk: Buffer) => {
@@ -114,7 +111,6 @@ export class ReplicationConnection implements Queryable {
     clearTimeout(timer)
   }
 
-  /** Drops the connection at once. */
   destroy(): void {
     this.#receiver = null
     this.#socket.on('error', () => {})

@@ -1,25 +1,40 @@
 import type pg from 'pg'
 import type { PublishedRelations } from '../../replication/published-relations.ts'
+import type { ChangeSourceHandlers, ChangeSourceTuning } from '../../replication/source/change-source-api.ts'
 import type { PublicationSpec } from './publication.ts'
 
-export interface ReplicationTarget {
-  /** How `pg` connects; the role needs REPLICATION and may not go through a pooler. */
-  readonly connection: pg.ClientConfig
-  /** The first part of the slots' names: lower case letters, digits, underscores. */
-  readonly slotBase: string
-  /** A slot that is gone with the connection, and no anchor: every reconnect is a new epoch, and nothing is left behind. */
-  readonly temporarySlot: boolean
+/** Where row changes come from, and what receives them. */
+export interface OpenChangeSourceOptions extends ChangeSourceTuning {
+  /** `postgres://…` of a role that may replicate, straight to the server: poolers do not pass replication on. */
+  readonly connection: string
+  /** What the slots' names begin with: lower case letters, digits and underscores. Default `tidewire`. */
+  readonly slot?: string | undefined
+  /** Keep no slot that outlives the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
+  readonly temporarySlot?: boolean
+  /** Shown in the name of the slot that this source reads. Default: the host's name and the process id. */
+  readonly node?: string
+  /** Nodes that broadcasts and presence reach although there is no relay to all: other processes of this server. */
+  readonly siblings?: readonly string[]
+  /** A source that is further behind than this no longer holds back what Postgres keeps for all. Default 256 MB. */
+  readonly windowBytes?: number
+  /** The publications to read; missing ones are made. At least one. */
   readonly publications: readonly PublicationSpec[]
-  /** Shown in the name of the slot that this node reads. */
-  readonly node: string
-  /** Nodes as the names of copies show them that are no peers: other processes of this server. */
+  readonly handlers: ChangeSourceHandlers
+  /** Brings the database up to date before the first connection; tried again, with growing pauses, until it resolves. */
+  readonly prepare?: () => Promise<void>
+  /** For logs: what an operator should know of the replication slots. Each sentence comes once until another one does. */
+  readonly onNotice?: (sentence: string) => void
+}
+
+type Given = 'temporarySlot' | 'publications' | 'node' | 'windowBytes'
+
+export interface ReplicationTarget
+  extends Required<Pick<OpenChangeSourceOptions, Given>>, Pick<OpenChangeSourceOptions, 'onNotice' | 'prepare'> {
+  readonly connection: pg.ClientConfig
+  /** The first part of the slots' names. */
+  readonly slotBase: string
+  /** Nodes as the names of copies show them that are no peers. */
   readonly siblings: ReadonlySet<string>
-  /** A node that is further behind than this does not hold the anchor back. */
-  readonly windowBytes: number
-  /** For logs: what an operator should know. Each sentence comes once until another one does. */
-  readonly onNotice: ((sentence: string) => void) | undefined
-  /** Brings the database up to date; called at every attempt until it has resolved. */
-  readonly prepare: (() => Promise<void>) | undefined
 }
 
 /** What outlives a connection. */

@@ -45,7 +45,6 @@ export function newCopyName(base: string, node: string): string {
   return `${base}_n_${nodeInCopyName(base, node)}_${randomBytes(TAG_BYTES).toString('hex')}`
 }
 
-/** A node as the names of its copies show it. */
 export function nodeInCopyName(base: string, node: string): string {
   const text = node.toLowerCase().replace(/[^a-z0-9]+/g, '_')
   return text.slice(0, MAX_NAME_BYTES - base.length - 2 * TAG_BYTES - 4)
@@ -90,7 +89,6 @@ function nodeOf(name: string, base: string): string | null {
 export const CURRENT_LSN =
   'case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end'
 
-/** How far the server has written. */
 export function currentLsn(session: Queryable): Promise<Lsn> {
   return lsnOf(session, `select (${CURRENT_LSN})::text as lsn`)
 }

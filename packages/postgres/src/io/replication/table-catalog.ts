@@ -6,7 +6,6 @@ import { loadValueTypes } from './type-catalog.ts'
 const TABLE_SQL = `
 select
   c.relrowsecurity as "rowSecurity",
-  c.relforcerowsecurity as "forceRowSecurity",
   (
     select coalesce(json_agg(json_build_object(
       'name', a.attname, 'number', a.attnum, 'generated', a.attgenerated <> '', 'typeOid', a.atttypid::int8

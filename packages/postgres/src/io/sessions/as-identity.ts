@@ -2,14 +2,13 @@ import type { Identity } from '@tidewire/server'
 import pg from 'pg'
 import { settingsOf } from '../../messages/authorization-sql.ts'
 import { questionOf } from '../../messages/asked-question.ts'
+import { rolledBack } from './rolled-back.ts'
 
-/** How long each statement of an explanation may take. */
 const TIMEOUT_MS = 3_000
 
 /** What a session takes on to become an identity. */
 export interface IdentitySettings {
   readonly role: string
-  /** By name. */
   readonly settings: Readonly<Record<string, string>>
 }
 
@@ -29,14 +28,8 @@ export function beginAs({ role, settings }: IdentitySettings, timeoutMs: number,
   return `begin ${access}; set local statement_timeout = ${Math.ceil(timeoutMs)}; select ${sets.join(', ')}`
 }
 
-/** Runs `work` as this identity, in a transaction that is rolled back. */
-export async function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
-  try {
-    await session.query(beginAs(identity, TIMEOUT_MS, 'read write'))
-    return await work()
-  } finally {
-    await session.query('rollback')
-  }
+export function asIdentity<T>(session: pg.ClientBase, identity: IdentitySettings, work: () => Promise<T>): Promise<T> {
+  return rolledBack(session, beginAs(identity, TIMEOUT_MS, 'read write'), work)
 }
 
 /** The same to try by hand, around a statement. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
-import { databasePool } from './database-pool.ts'
+import { databasePool } from './session-pool.ts'
 
 const postgres = usePostgres()
 

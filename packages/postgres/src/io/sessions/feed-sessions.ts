@@ -38,16 +38,8 @@ export type SessionsWhenOpen = () => Promise<FeedSessions>
 const QUERY_TIMEOUT_MS = 32_000
 const CONNECT_TIMEOUT_MS = 10_000
 
-export interface FeedSessionsOptions {
-  /** `postgres://…`; never logged. */
-  readonly url: string
-  readonly checkers: number
-  /** The API roles that the checker may take. Those that do not exist are left out. */
-  readonly roles: readonly string[]
-}
-
-/** Rejects when there is no database. */
-export async function openFeedSessions({ url, checkers, roles }: FeedSessionsOptions): Promise<FeedSessions> {
+/** Opens so many checkers, which may take these API roles as far as they exist. Rejects when there is no database. */
+export async function openFeedSessions(url: string, checkers: number, roles: readonly string[]): Promise<FeedSessions> {
   const open = (connectionString: string, max: number, prepare: string): SessionPool =>
     sessionPool({
       connectionString,

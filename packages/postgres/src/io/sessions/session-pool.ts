@@ -8,7 +8,6 @@ export interface SessionPoolOptions extends pg.ClientConfig {
   readonly max: number
   /** How long to wait for a session, a new or a free one. */
   readonly connectionTimeoutMillis: number
-  /** SQL that a session runs before its first use. */
   readonly prepare?: string
 }
 
@@ -16,7 +15,6 @@ export interface SessionPoolOptions extends pg.ClientConfig {
 export interface SessionPool extends Queryable {
   /** Runs `work` on a session of its own. One whose work failed halfway is not used again. */
   withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
-  /** Whether one could be had at once. */
   hasFree(): boolean
   close(): Promise<void>
 }
@@ -72,4 +70,28 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
     throw error
   }
+}
+
+/** Where the database is, and how many sessions it may cost. */
+export interface DatabasePoolOptions {
+  /** `postgres://…`; never logged. */
+  readonly url: string
+  readonly maxConnections: number
+  /** How long to wait for a session, a new or a free one. */
+  readonly connectTimeoutMs: number
+  /** Shown in `pg_stat_activity`. Default `tidewire`. */
+  readonly applicationName?: string
+}
+
+/** Sessions for questions; opened on demand, closed when idle. */
+export type DatabasePool = Omit<SessionPool, 'hasFree'>
+
+/** Does not connect: `query` and `withSession` do, and reject with what Postgres or the network says. */
+export function databasePool(options: DatabasePoolOptions): DatabasePool {
+  return sessionPool({
+    connectionString: options.url,
+    max: options.maxConnections,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    application_name: options.applicationName ?? 'tidewire',
+  })
 }

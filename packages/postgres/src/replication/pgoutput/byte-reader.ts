@@ -12,7 +12,6 @@ export class ByteReader {
   offset: number
   readonly end: number
   overrun = false
-  /** The first thing that did not fit. */
   refused: Refusal | null = null
 
   constructor(buffer: Buffer, offset = 0, end: number = buffer.length) {
@@ -40,11 +39,6 @@ export class ByteReader {
     return at < 0 ? 0 : this.buffer.readUInt32BE(at)
   }
 
-  int32(): number {
-    const at = this.#take(4)
-    return at < 0 ? 0 : this.buffer.readInt32BE(at)
-  }
-
   uint64(): bigint {
     const at = this.#take(8)
     return at < 0 ? 0n : this.buffer.readBigUInt64BE(at)
@@ -55,7 +49,6 @@ export class ByteReader {
     return at < 0 ? 0n : this.buffer.readBigInt64BE(at)
   }
 
-  /** UTF-8 text up to a zero byte. */
   text(): string {
     const zero = this.buffer.indexOf(0, this.offset)
     if (this.overrun || zero < 0 || zero >= this.end) {
@@ -65,12 +58,6 @@ export class ByteReader {
     const text = this.buffer.toString('utf8', this.offset, zero)
     this.offset = zero + 1
     return text
-  }
-
-  /** A window on the next `size` bytes. */
-  bytes(size: number): Buffer {
-    const at = this.#take(size)
-    return at < 0 ? this.buffer.subarray(0, 0) : this.buffer.subarray(at, at + size)
   }
 
   /** What was read does not fit, unless it was cut short. */

@@ -39,7 +39,6 @@ export type ValueType =
 /** Makes JSON text of a value's text. Never throws; a text that does not fit its type becomes a JSON string. */
 export type ValueWriter = (text: string) => string
 
-/** The writer for a column of this type. */
 export function columnWriter(type: ValueType): ValueWriter {
   const write = valueWriter(type)
   if (type.kind === 'number' || type.kind === 'float') return (text) => (ENDLESS.test(text) ? 'null' : write(text))

@@ -46,7 +46,7 @@ function decode(buffer: Buffer): PgoutputMessage {
   return result.message
 }
 
-const SAMPLES: Readonly<Record<PgoutputMessage['kind'], Buffer>> = {
+const SAMPLES = {
   begin: bytes('B', u64(0x16_b374_d848n), i64(757_382_400_000_001n), u32(4_000_000_000)),
   commit: bytes('C', u8(0), u64(1n), u64(2n), i64(-1n)),
   origin: bytes('O', u64(9n), str('north')),
@@ -71,8 +71,7 @@ const SAMPLES: Readonly<Record<PgoutputMessage['kind'], Buffer>> = {
   update: bytes('U', u32(16_384), tuple('K', ['1', null, null]), tuple('N', ['2', undefined, ''])),
   delete: bytes('D', u32(16_384), tuple('O', ['1', 'x', null])),
   truncate: bytes('T', u32(2), u8(3), u32(16_384), u32(16_390)),
-  message: bytes('M', u8(1), u64(5n), str('rt:x'), u32(3), Buffer.from('abc')),
-}
+} satisfies Partial<Record<PgoutputMessage['kind'] | 'origin' | 'type', Buffer>>
 
 describe('every message', () => {
   test('begin', () =>
@@ -83,12 +82,11 @@ describe('every message', () => {
       xid: 4_000_000_000,
     }))
 
-  test('commit', () =>
-    expect(decode(SAMPLES.commit)).toEqual({ kind: 'commit', commitLsn: 1n, endLsn: 2n, commitTime: 946_684_799_999_999n }))
+  test('commit', () => expect(decode(SAMPLES.commit)).toEqual({ kind: 'commit', commitLsn: 1n, endLsn: 2n }))
 
   test('origin and type', () => {
-    expect(decode(SAMPLES.origin)).toEqual({ kind: 'origin', commitLsn: 9n, name: 'north' })
-    expect(decode(SAMPLES.type)).toEqual({ kind: 'type', oid: 16_400, schema: 'public', name: 'mood' })
+    expect(decode(SAMPLES.origin)).toEqual({ kind: 'other' })
+    expect(decode(SAMPLES.type)).toEqual({ kind: 'other' })
   })
 
   test('relation', () => {
@@ -99,8 +97,8 @@ describe('every message', () => {
       table: 'notes',
       replicaIdentity: 'default',
       columns: [
-        { name: 'id', key: true, typeOid: 20, typeModifier: -1 },
-        { name: 'naïve', key: false, typeOid: 1043, typeModifier: 24 },
+        { name: 'id', key: true, typeOid: 20 },
+        { name: 'naïve', key: false, typeOid: 1043 },
       ],
     })
   })
@@ -133,11 +131,7 @@ describe('every message', () => {
     expect(message).toMatchObject({ kind: 'delete', relationOid: 7, old: { extent: tag === 'K' ? 'key' : 'full' } })
   })
 
-  test('truncate', () =>
-    expect(decode(SAMPLES.truncate)).toEqual({ kind: 'truncate', relationOids: [16_384, 16_390], cascade: true, restartIdentity: true }))
-
-  test('logical message', () =>
-    expect(decode(SAMPLES.message)).toEqual({ kind: 'message', transactional: true, lsn: 5n, prefix: 'rt:x', content: Buffer.from('abc') }))
+  test('truncate', () => expect(decode(SAMPLES.truncate)).toEqual({ kind: 'truncate', relationOids: [16_384, 16_390] }))
 })
 
 describe('hostile bytes', () => {
@@ -158,6 +152,7 @@ describe('hostile bytes', () => {
 
   test.each([
     ['an unknown message', bytes('Z'), 'unknown-message'],
+    ['a message of SQL, which was not asked for', bytes('M', u8(1), u64(5n), str('rt:x'), u32(0)), 'unknown-message'],
     ['an unknown cell', bytes('I', u32(1), bytes('N', u16(1), Buffer.from('x'))), 'malformed-tuple'],
     ['a binary cell, which was not asked for', bytes('I', u32(1), bytes('N', u16(1), Buffer.from('b'), u32(0))), 'malformed-tuple'],
     ['a cell longer than the message', bytes('I', u32(1), bytes('N', u16(1), Buffer.from('t'), u32(0xffff_ffff))), 'malformed-tuple'],
@@ -193,7 +188,7 @@ describe('hostile bytes', () => {
         const { message } = result
         if (message.kind === 'insert' || message.kind === 'update') cellsOf(message.newTuple)
         if (message.kind === 'delete') cellsOf(message.old.tuple)
-        expect(Object.keys(SAMPLES)).toContain(message.kind)
+        expect([...Object.keys(SAMPLES), 'other']).toContain(message.kind)
       }),
       { numRuns: 2_000 },
     )

@@ -6,7 +6,6 @@ import {
   type RelationColumn,
   type RelationMessage,
   type ReplicaIdentity,
-  type TimestampUs,
   type UpdateMessage,
 } from './message.ts'
 import { Tuple, tupleEnd } from './tuple.ts'
@@ -41,23 +40,32 @@ function readMessage(reader: ByteReader): PgoutputMessage | null {
     case 'D':
       return { kind: 'delete', relationOid: reader.uint32(), old: readOldTuple(reader, reader.uint8()) }
     case 'B':
-      return { kind: 'begin', commitLsn: reader.uint64(), commitTime: readTime(reader), xid: reader.uint32() }
+      return { kind: 'begin', commitLsn: reader.uint64(), commitTime: reader.int64() + POSTGRES_EPOCH_US, xid: reader.uint32() }
     case 'C':
-      reader.skip(1) // flags, unused
-      return { kind: 'commit', commitLsn: reader.uint64(), endLsn: reader.uint64(), commitTime: readTime(reader) }
+      return readCommit(reader)
     case 'R':
       return readRelation(reader)
     case 'Y':
-      return { kind: 'type', oid: reader.uint32(), schema: reader.text(), name: reader.text() }
+      reader.skip(4)
+      reader.text()
+      reader.text()
+      return { kind: 'other' }
     case 'T':
       return readTruncate(reader)
     case 'O':
-      return { kind: 'origin', commitLsn: reader.uint64(), name: reader.text() }
-    case 'M':
-      return readLogicalMessage(reader)
+      reader.skip(8)
+      reader.text()
+      return { kind: 'other' }
     default:
       return null
   }
+}
+
+function readCommit(reader: ByteReader): PgoutputMessage {
+  reader.skip(1) // flags
+  const message = { kind: 'commit', commitLsn: reader.uint64(), endLsn: reader.uint64() } as const
+  reader.skip(8) // the time, which its begin has named
+  return message
 }
 
 function readUpdate(reader: ByteReader): UpdateMessage {
@@ -99,7 +107,8 @@ function readRelation(reader: ByteReader): RelationMessage {
   const columns: RelationColumn[] = []
   for (let column = 0; column < count && !reader.overrun; column++) {
     const key = (reader.uint8() & 1) === 1
-    columns.push({ name: reader.text(), key, typeOid: reader.uint32(), typeModifier: reader.int32() })
+    columns.push({ name: reader.text(), key, typeOid: reader.uint32() })
+    reader.skip(4) // the type's modifier
   }
   if (identity === undefined) reader.refuse('malformed-field', 'an unknown replica identity')
   // Tables of the catalog come with an empty schema.
@@ -110,21 +119,10 @@ const REPLICA_IDENTITIES: Readonly<Record<string, ReplicaIdentity>> = { d: 'defa
 
 function readTruncate(reader: ByteReader): PgoutputMessage {
   const count = reader.uint32()
-  const flags = reader.uint8()
+  reader.skip(1) // flags
   const relationOids: number[] = []
   for (let index = 0; index < count && !reader.overrun; index++) relationOids.push(reader.uint32())
-  return { kind: 'truncate', relationOids, cascade: (flags & 1) !== 0, restartIdentity: (flags & 2) !== 0 }
-}
-
-function readLogicalMessage(reader: ByteReader): PgoutputMessage {
-  const transactional = (reader.uint8() & 1) === 1
-  const lsn = reader.uint64()
-  const prefix = reader.text()
-  return { kind: 'message', transactional, lsn, prefix, content: reader.bytes(reader.uint32()) }
-}
-
-function readTime(reader: ByteReader): TimestampUs {
-  return reader.int64() + POSTGRES_EPOCH_US
+  return { kind: 'truncate', relationOids }
 }
 
 function fault(code: PgoutputFault['code'], detail: string): PgoutputFault {

@@ -24,7 +24,6 @@ export class FrameReader {
     this.#size += chunk.length
   }
 
-  /** Bytes that have arrived and have not been handed out. */
   get pendingBytes(): number {
     return this.#size - this.#offset
   }

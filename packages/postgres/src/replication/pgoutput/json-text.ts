@@ -71,7 +71,6 @@ class Scanner {
   readonly #json: string
   #at = 0
   #growth = 0
-  /** Something was read that jsonb cannot hold. */
   broken = false
 
   constructor(json: string) {

@@ -4,12 +4,10 @@ import type { Tuple } from './tuple.ts'
 /** Times of the feed: microseconds since 1970-01-01 UTC, as precise as Postgres keeps them. */
 export type TimestampUs = bigint
 
-/** Which old values an UPDATE or DELETE carries (`REPLICA IDENTITY`). */
 export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index'
 
 export interface BeginMessage {
   readonly kind: 'begin'
-  /** LSN of the transaction's commit record. */
   readonly commitLsn: Lsn
   readonly commitTime: TimestampUs
   readonly xid: number
@@ -18,9 +16,7 @@ export interface BeginMessage {
 export interface CommitMessage {
   readonly kind: 'commit'
   readonly commitLsn: Lsn
-  /** Where the transaction ends: the LSN to confirm. */
   readonly endLsn: Lsn
-  readonly commitTime: TimestampUs
 }
 
 export interface RelationColumn {
@@ -28,7 +24,6 @@ export interface RelationColumn {
   /** Part of the replica identity; all columns are when it is `full`. */
   readonly key: boolean
   readonly typeOid: number
-  readonly typeModifier: number
 }
 
 /** The shape of the tuples that follow for this table, until the next one. */
@@ -64,23 +59,19 @@ export interface UpdateMessage {
 export interface TruncateMessage {
   readonly kind: 'truncate'
   readonly relationOids: readonly number[]
-  readonly cascade: boolean
-  readonly restartIdentity: boolean
 }
 
-/** What the plugin `pgoutput` writes in protocol version 1. */
+/** What the plugin `pgoutput` writes in protocol version 1, to a stream that was started without its options. */
 export type PgoutputMessage =
   | BeginMessage
   | CommitMessage
-  | { readonly kind: 'origin'; readonly commitLsn: Lsn; readonly name: string }
   | RelationMessage
-  | { readonly kind: 'type'; readonly oid: number; readonly schema: string; readonly name: string }
   | InsertMessage
   | UpdateMessage
   | { readonly kind: 'delete'; readonly relationOid: number; readonly old: OldTuple }
   | TruncateMessage
-  /** What `pg_logical_emit_message` writes; sent only when the stream was started with `messages`. */
-  | { readonly kind: 'message'; readonly transactional: boolean; readonly lsn: Lsn; readonly prefix: string; readonly content: Buffer }
+  /** The origin of a transaction, or the name of a type: neither is needed. */
+  | { readonly kind: 'other' }
 
 /** Postgres counts microseconds from 2000-01-01: that instant, as a time of the feed. */
 export const POSTGRES_EPOCH_US = 946_684_800_000_000n

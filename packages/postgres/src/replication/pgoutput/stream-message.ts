@@ -1,11 +1,11 @@
 import type { Lsn } from '../lsn.ts'
+import { ByteReader } from './byte-reader.ts'
 import { POSTGRES_EPOCH_US } from './message.ts'
 
 /** What travels inside the CopyData messages of a replication stream, from the server. */
 export type StreamMessage =
   /** One message of the output plugin; it starts at `payloadAt` of the buffer that was read. */
-  | { readonly kind: 'wal-data'; readonly start: Lsn; readonly payloadAt: number }
-  /** Everything before `end` has been sent. */
+  | { readonly kind: 'wal-data'; readonly payloadAt: number }
   | { readonly kind: 'keepalive'; readonly end: Lsn; readonly replyRequested: boolean }
   | { readonly kind: 'malformed' }
 
@@ -17,11 +17,22 @@ const STATUS = 0x72 // r
 
 export function readStreamMessage(buffer: Buffer, offset = 0, end: number = buffer.length): StreamMessage {
   const size = end - offset
-  if (size >= WAL_DATA_HEADER_BYTES && buffer[offset] === WAL_DATA)
-    return { kind: 'wal-data', start: buffer.readBigUInt64BE(offset + 1), payloadAt: offset + WAL_DATA_HEADER_BYTES }
+  if (size >= WAL_DATA_HEADER_BYTES && buffer[offset] === WAL_DATA) return { kind: 'wal-data', payloadAt: offset + WAL_DATA_HEADER_BYTES }
   if (size === KEEPALIVE_BYTES && buffer[offset] === KEEPALIVE)
     return { kind: 'keepalive', end: buffer.readBigUInt64BE(offset + 1), replyRequested: buffer[offset + 17] === 1 }
   return { kind: 'malformed' }
+}
+
+/** Reads an ErrorResponse: its SQLSTATE and its sentence. */
+export function readErrorResponse(buffer: Buffer, start: number, end: number): Readonly<Record<'code' | 'message', string | undefined>> {
+  const reader = new ByteReader(buffer, start, end)
+  const fields = new Map<string, string>()
+  for (;;) {
+    const field = reader.uint8()
+    if (field === 0 || reader.overrun) break
+    fields.set(String.fromCharCode(field), reader.text())
+  }
+  return { code: fields.get('C'), message: fields.get('M') }
 }
 
 export interface ReplicationStatus {
@@ -29,7 +40,6 @@ export interface ReplicationStatus {
   readonly received: Lsn
   /** Everything before this need never be sent again: the server may throw it away. */
   readonly flushed: Lsn
-  /** Asks the server to answer with a keepalive at once. */
   readonly requestReply: boolean
 }
 

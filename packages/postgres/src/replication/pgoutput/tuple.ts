@@ -10,7 +10,6 @@ export type CellKind = 'text' | 'null' | 'unchanged'
  * rows of the same read, so a tuple that is kept for long has to be a `detach()`ed one.
  */
 export class Tuple {
-  /** Number of columns. */
   readonly length: number
   readonly #buffer: Buffer
   readonly #start: number
@@ -51,7 +50,6 @@ export class Tuple {
     return new Tuple(buffer, 0, buffer.length, texts.length)
   }
 
-  /** Bytes on the wire. */
   get byteLength(): number {
     return this.#end - this.#start
   }

@@ -1,32 +1,13 @@
-import type { FeedRuntime } from '../../feed-runtime.ts'
 import type { Lsn } from '../lsn.ts'
 import type { ReplicationFault } from '../replication-fault.ts'
-import type { EpochReason } from './replication-state.ts'
+import type { EpochReason } from '../replication-port.ts'
 import type { TableGap } from '../published-relations.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 
-export type { TableGap } from '../published-relations.ts'
-
-/** What the source needs of the runtime. */
-export type ChangeSourceRuntime = Pick<FeedRuntime, 'setTimer' | 'random'>
-
-/** Changes in the order of their commits. A large transaction spans batches, and a batch may hold many small ones. */
-export interface ChangeBatch {
-  readonly epoch: string
-  readonly changes: readonly RowChange[]
-  /**
-   * Where the last transaction ends whose changes are all in this batch or earlier ones: what to `confirm` when they
-   * are safe. `null` while the first transaction of the batch goes on. A batch may bring nothing but this.
-   */
-  readonly endLsn: Lsn | null
-}
-
 export type ChangeSourceStatus =
-  | { readonly kind: 'connecting' }
-  | { readonly kind: 'streaming'; readonly slot: string }
+  | { readonly kind: 'connecting' | 'streaming' | 'closed' }
   /** The feed stands still; the next attempt comes by itself. */
   | { readonly kind: 'waiting'; readonly fault: ReplicationFault }
-  | { readonly kind: 'closed' }
 
 export interface NewEpoch {
   readonly epoch: string
@@ -39,16 +20,30 @@ export interface NewEpoch {
 
 /** None of the handlers may throw. They are called in order, never one inside the other. */
 export interface ChangeSourceHandlers {
-  onChanges(batch: ChangeBatch): void
-  /** Comes before the first batch of the epoch. */
+  /** In the order of their commits. A large transaction comes in several calls, and one call may bring many small ones. */
+  onChanges(changes: readonly RowChange[]): void
+  /** Comes before the first changes of the epoch. */
   onEpoch?(event: NewEpoch): void
   /** Comes after `onEpoch`, and as soon as it is noticed. */
   onTableGap?(gap: TableGap): void
   onStatus?(status: ChangeSourceStatus): void
-  /** Other nodes came or went. */
   onPeers?(peers: readonly string[]): void
-  /** Everything that was committed before `lsn` has been handed over. Also called when nothing of interest happens. */
+  /** Everything that was committed before `lsn` has been handed over: what to `confirm` once it is safe. Also called when nothing of interest happens. */
   onProgress?(lsn: Lsn): void
+}
+
+/** How often the source checks and reports, and how much it hands on at a time. */
+export interface ChangeSourceTuning {
+  /** How often the confirmed position is reported to Postgres and a sign of life asked for. Default 10,000. */
+  readonly statusIntervalMs?: number
+  /** How long a confirmation waits for others before it is reported. Default 250. */
+  readonly reportDelayMs?: number
+  /** How often publications and lag are checked. Default 5,000. */
+  readonly checkIntervalMs?: number
+  /** How often the source tries to advance the slot that holds the window. Default 10,000. */
+  readonly advanceIntervalMs?: number
+  /** Changes that are handed over at a time, at most. Default 256. */
+  readonly maxBatchChanges?: number
 }
 
 /**
@@ -71,11 +66,9 @@ export interface ChangeSource {
   readonly peers: readonly string[]
   /** What the server has written, seen every few seconds. */
   readonly serverLsn: Lsn
-  /** Bytes of WAL between what is confirmed and what the server has written, seen every few seconds. */
-  readonly lagBytes: number
-  /** Everything up to here, an `endLsn` of a batch or an `lsn` of `onProgress`, need not be sent again. Of another epoch it is ignored. */
-  confirm(epoch: string, endLsn: Lsn): void
-  /** Hands out nothing until `resume` (at most the batch at hand). The connection stays. */
+  /** Everything up to here, an `lsn` of `onProgress`, need not be sent again. Of another epoch it is ignored. */
+  confirm(epoch: string, lsn: Lsn): void
+  /** Hands out nothing until `resume`, save for what is at hand. The connection stays. */
   pause(): void
   resume(): void
   /** Ends the feed. The anchor stays. */

@@ -1,54 +1,52 @@
-import type { ChangeSource, ChangeSourceHandlers, ChangeSourceRuntime, ChangeSourceStatus } from './change-source-api.ts'
-import type { ChangeSourceTimes } from './change-source-options.ts'
-import { ChangeBatches } from './change-batches.ts'
-import { isSameStatus, statusOf } from './change-source-status.ts'
+import { Machine, type TimerHandle } from '@tidewire/protocol'
+import type { FeedRuntime } from '../../feed-runtime.ts'
 import { laterLsn, type Lsn } from '../lsn.ts'
 import { decodePgoutput } from '../pgoutput/decoder.ts'
 import type { RelationMessage } from '../pgoutput/message.ts'
 import { faultOf, type ReplicationFault } from '../replication-fault.ts'
 import type { AttachOutcome, ReplicationPort, ReplicationReceiver, ReplicationSession } from '../replication-port.ts'
-import { ServerChecks } from './server-checks.ts'
-import { ReplicationRunner, type RunnerHandlers } from './replication-runner.ts'
-import type { TableGap } from '../published-relations.ts'
 import { TransactionAssembler, type RowChange } from '../transaction-assembler.ts'
+import type { ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, ChangeSourceTuning, NewEpoch } from './change-source-api.ts'
+import type { ReplicationEffect, ReplicationEvent, ReplicationState, ReplicationTimer } from './replication-machine.ts'
+import { CONNECTING, statusOf, transition } from './replication-state.ts'
+import { ServerChecks } from './server-checks.ts'
 
-export type * from './change-source-api.ts'
-
-/** A change source over any way to Postgres. */
 export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   readonly #port: ReplicationPort
-  readonly #runtime: ChangeSourceRuntime
-  readonly #times: ChangeSourceTimes
+  readonly #runtime: FeedRuntime
+  readonly #tuning: Required<ChangeSourceTuning>
   readonly #handlers: ChangeSourceHandlers
   readonly #assembler: TransactionAssembler
-  readonly #machine: ReplicationRunner
+  readonly #machine: Machine<ReplicationState, ReplicationEvent, ReplicationEffect>
+  readonly #timers = new Map<ReplicationTimer, TimerHandle>()
+  readonly #checks: ServerChecks
   #session: ReplicationSession | null = null
   #attaching: { readonly abort: AbortController; readonly done: Promise<void> } | null = null
   #closing: Promise<void> = Promise.resolve()
   #loading = false
-  readonly #batches = new ChangeBatches()
-  readonly #checks: ServerChecks
+  #changes: RowChange[] = []
+  /** What the consumer knows of the progress. */
+  #reported: Lsn = 0n
   #liveFrom: Lsn | null = null
-  #status: ChangeSourceStatus = { kind: 'connecting' }
 
-  constructor(port: ReplicationPort, runtime: ChangeSourceRuntime, times: ChangeSourceTimes, handlers: ChangeSourceHandlers) {
+  constructor(port: ReplicationPort, runtime: FeedRuntime, tuning: Required<ChangeSourceTuning>, handlers: ChangeSourceHandlers) {
     this.#port = port
     this.#runtime = runtime
-    this.#times = times
+    this.#tuning = tuning
     this.#handlers = handlers
+    this.#machine = new Machine<ReplicationState, ReplicationEvent, ReplicationEffect>(
+      CONNECTING,
+      (state, event) => transition(state, event, tuning),
+      (effect) => this.#perform(effect),
+    )
     this.#assembler = new TransactionAssembler({
-      begin: () => this.#machine.dispatch({ type: 'begun' }),
+      begin: () => this.#machine.send({ type: 'begun' }),
       change: (change) => this.#onChange(change),
-      commit: (endLsn, empty) => this.#onCommit(endLsn, empty),
+      commit: (endLsn) => this.#machine.send({ type: 'committed', endLsn }),
       relation: (relation, xid) => this.#loadTable(relation, xid),
     })
-    this.#checks = new ServerChecks({
-      failed: (fault) => this.failed(fault),
-      tableGaps: (gaps) => this.#tableGaps(gaps),
-      peers: (peers) => this.#handlers.onPeers?.(peers),
-    })
-    this.#machine = new ReplicationRunner(runtime, times, { run: (effect) => this.#run(effect), settled: () => this.#report() })
-    this.#machine.open()
+    this.#checks = new ServerChecks(this, handlers)
+    this.#attach(false)
   }
 
   get epoch(): string | null {
@@ -60,7 +58,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   }
 
   get status(): ChangeSourceStatus {
-    return this.#status
+    return statusOf(this.#machine.state)
   }
 
   get receivedLsn(): Lsn {
@@ -83,45 +81,38 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     return laterLsn(this.#checks.serverLsn, this.receivedLsn)
   }
 
-  get lagBytes(): number {
-    return Number(this.serverLsn - this.confirmedLsn)
-  }
-
-  confirm(epoch: string, endLsn: Lsn): void {
-    this.#machine.dispatch({ type: 'confirmed', epoch, lsn: endLsn })
+  confirm(epoch: string, lsn: Lsn): void {
+    this.#machine.send({ type: 'confirmed', epoch, lsn })
   }
 
   pause(): void {
-    this.#machine.dispatch({ type: 'paused' })
+    this.#machine.send({ type: 'paused' })
     this.#session?.pause()
   }
 
   resume(): void {
-    this.#machine.dispatch({ type: 'resumed' })
+    this.#machine.send({ type: 'resumed' })
     if (!this.#loading) this.#session?.resume()
   }
 
   async close(): Promise<void> {
     const attaching = this.#attaching
-    this.#machine.dispatch({ type: 'close' })
+    this.#machine.send({ type: 'close' })
     await attaching?.done
     await this.#closing
   }
 
   data(buffer: Buffer, start: number, end: number): void {
-    this.#machine.dispatch({ type: 'heard' })
+    this.#machine.send({ type: 'heard' })
     const result = decodePgoutput(buffer, start, end)
     const fault = result.ok ? this.#assembler.accept(result.message) : result.detail
     if (fault !== null) this.failed({ kind: 'malformed-stream', message: fault })
   }
 
   keepalive(end: Lsn, replyRequested: boolean): void {
-    this.#machine.dispatch({ type: 'heard' })
-    const before = this.receivedLsn
-    this.#machine.dispatch({ type: 'keepalive', end, replyRequested })
-    if (this.receivedLsn === before) return
+    this.#machine.send({ type: 'heard' })
+    this.#machine.send({ type: 'keepalive', end, replyRequested })
     this.#flush()
-    this.#handlers.onProgress?.(this.receivedLsn)
   }
 
   drained(): void {
@@ -131,7 +122,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   failed(fault: ReplicationFault): void {
     // What was assembled counts as handed over and will not come again.
     this.#flush()
-    this.#machine.dispatch({ type: 'failed', fault, jitter: this.#runtime.random() })
+    this.#machine.send({ type: 'failed', fault, jitter: this.#runtime.random() })
   }
 
   get #isPaused(): boolean {
@@ -140,22 +131,21 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   }
 
   #onChange(change: RowChange): void {
-    this.#batches.add(change)
-    if (this.#batches.size >= this.#times.maxBatchChanges) this.#flush()
+    this.#changes.push(change)
+    if (this.#changes.length >= this.#tuning.maxBatchChanges) this.#flush()
   }
 
-  #onCommit(endLsn: Lsn, empty: boolean): void {
-    this.#machine.dispatch({ type: 'committed', endLsn, empty })
-    if (!empty) this.#batches.end(endLsn)
-    else if (this.#batches.size === 0) this.#handlers.onProgress?.(this.receivedLsn)
-  }
-
+  /** Hands over what was received, and reports how far that goes. */
   #flush(): void {
-    const { epoch } = this.#machine.state.progress
-    const batch = epoch === null ? null : this.#batches.take(epoch)
-    if (batch === null) return
-    this.#handlers.onChanges(batch)
-    if (batch.endLsn !== null) this.#handlers.onProgress?.(this.receivedLsn)
+    const changes = this.#changes
+    if (changes.length > 0) {
+      this.#changes = []
+      this.#handlers.onChanges(changes)
+    }
+    const { receivedLsn } = this
+    if (receivedLsn <= this.#reported) return
+    this.#reported = receivedLsn
+    this.#handlers.onProgress?.(receivedLsn)
   }
 
   /** The rows that follow cannot be understood before the catalog was asked, so the stream waits. */
@@ -178,12 +168,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     )
   }
 
-  #tableGaps(gaps: readonly TableGap[]): void {
-    if (gaps.length > 0) this.#flush()
-    for (const gap of gaps) this.#handlers.onTableGap?.(gap)
-  }
-
-  #run(effect: Parameters<RunnerHandlers['run']>[0]): void {
+  #perform(effect: ReplicationEffect): void {
     switch (effect.type) {
       case 'attach':
         return this.#attach(effect.replaceSlot)
@@ -197,18 +182,32 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
         return void this.#session?.advanceAnchor()
       case 'send-status':
         return this.#session?.sendStatus(effect)
-      case 'announce-epoch': {
-        const { epoch, previous, reason, isOtherLog } = effect
-        this.#assembler.restart(true)
-        if (isOtherLog) this.#liveFrom = 0n
-        return this.#handlers.onEpoch?.({ epoch, previous, reason, isOtherLog })
-      }
+      case 'set-timer':
+        return this.#setTimer(effect.timer, effect.afterMs)
+      case 'clear-timer':
+        return this.#timers.get(effect.timer)?.cancel()
+      case 'announce-epoch':
+        return this.#announce(effect)
+      case 'announce-status':
+        return this.#handlers.onStatus?.(effect.status)
     }
+  }
+
+  #setTimer(timer: ReplicationTimer, afterMs: number): void {
+    const fire = (): void => this.#machine.send({ type: 'timer', timer, jitter: this.#runtime.random() })
+    this.#timers.set(timer, this.#runtime.setTimer(fire, afterMs))
+  }
+
+  #announce({ epoch, previous, reason, isOtherLog }: NewEpoch): void {
+    this.#assembler.restart(true)
+    this.#reported = this.receivedLsn
+    if (isOtherLog) this.#liveFrom = 0n
+    this.#handlers.onEpoch?.({ epoch, previous, reason, isOtherLog })
   }
 
   #attach(replaceSlot: boolean): void {
     const abort = new AbortController()
-    const done = this.#port.attach({ replaceSlot }, abort.signal).then((outcome) => this.#onAttached(outcome, abort.signal))
+    const done = this.#port.attach(replaceSlot, abort.signal).then((outcome) => this.#onAttached(outcome, abort.signal))
     this.#attaching = { abort, done }
   }
 
@@ -223,8 +222,8 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     this.#checks.attach(outcome.session)
     this.#checks.serverLsn = outcome.serverLsn
     this.#liveFrom ??= outcome.begunLsn
-    this.#machine.dispatch({ type: 'attached', ...outcome })
-    this.#tableGaps(outcome.gaps)
+    this.#machine.send({ type: 'attached', ...outcome })
+    this.#checks.reportGaps(outcome.gaps)
   }
 
   #start(from: Lsn): void {
@@ -243,12 +242,5 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     if (session === null) return
     if (polite) this.#closing = session.close()
     else session.destroy()
-  }
-
-  #report(): void {
-    const status = statusOf(this.#machine.state, this.#session?.slotName ?? '')
-    const before = this.#status
-    this.#status = status
-    if (!isSameStatus(status, before)) this.#handlers.onStatus?.(status)
   }
 }

@@ -1,7 +1,8 @@
 import type { Lsn } from '../lsn.ts'
 import type { ReplicationStatus } from '../pgoutput/stream-message.ts'
 import type { ReplicationFault } from '../replication-fault.ts'
-import type { ChangeSourceTimes } from './change-source-options.ts'
+import type { SlotFacts } from '../replication-port.ts'
+import type { ChangeSourceStatus, NewEpoch } from './change-source-api.ts'
 
 export interface Progress {
   /** `null` until the first slot was found or made. */
@@ -10,22 +11,11 @@ export interface Progress {
   readonly log: string | null
   /** Everything before this was received and handed over; where a new connection goes on. */
   readonly received: Lsn
-  /** Where the last transaction that had changes ends. */
-  readonly handedOver: Lsn
-  /** Everything before this is confirmed. */
   readonly flushed: Lsn
 }
 
-/**
- * How an epoch came about: its slot was `found`, or `created` where there was none, or made in place of one that was
- * `lost` (Postgres threw away WAL it needed) or useless because a publication was changed. `fell-behind`: the epoch is the
- * same, and the slot begins behind what was received.
- */
-export type EpochReason = 'found' | 'created' | 'lost' | 'publication-changed' | 'fell-behind'
-
 interface Open {
   readonly progress: Progress
-  /** Attempts that failed since the server was last heard. */
   readonly attempt: number
   /** The consumer keeps the socket from being read, so that silence means nothing. */
   readonly paused: boolean
@@ -56,20 +46,12 @@ export type ReplicationState = OpenState | { readonly kind: 'closed'; readonly p
 export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retry'
 
 export type ReplicationEvent =
-  /** A slot is there; `confirmedLsn` is what it remembers as confirmed. */
-  | {
-      readonly type: 'attached'
-      readonly epoch: string
-      readonly log: string
-      readonly logBegin: Lsn
-      readonly confirmedLsn: Lsn
-      readonly reason: EpochReason
-    }
+  | ({ readonly type: 'attached' } & SlotFacts)
   /** The connection was lost or could not be made. `jitter` is a random number from 0 to 1. */
   | { readonly type: 'failed'; readonly fault: ReplicationFault; readonly jitter: number }
   | { readonly type: 'heard' }
   | { readonly type: 'begun' }
-  | { readonly type: 'committed'; readonly endLsn: Lsn; readonly empty: boolean }
+  | { readonly type: 'committed'; readonly endLsn: Lsn }
   | { readonly type: 'keepalive'; readonly end: Lsn; readonly replyRequested: boolean }
   | { readonly type: 'confirmed'; readonly epoch: string; readonly lsn: Lsn }
   | { readonly type: 'paused' }
@@ -83,24 +65,10 @@ export type ReplicationEffect =
   | { readonly type: 'start'; readonly from: Lsn }
   /** `polite`: say goodbye, so that the slot is free at once. */
   | { readonly type: 'detach'; readonly polite: boolean }
-  /** Ask how far the server is and whether the publications are still the same. */
   | { readonly type: 'check' }
-  /** Advance the anchor, as far as no node needs it. */
   | { readonly type: 'advance' }
   | ({ readonly type: 'send-status' } & ReplicationStatus)
   | { readonly type: 'set-timer'; readonly timer: ReplicationTimer; readonly afterMs: number }
   | { readonly type: 'clear-timer'; readonly timer: ReplicationTimer }
-  | {
-      readonly type: 'announce-epoch'
-      readonly epoch: string
-      readonly previous: string | null
-      readonly reason: EpochReason
-      readonly isOtherLog: boolean
-    }
-
-export type ReplicationTimes = Omit<ChangeSourceTimes, 'maxBatchChanges'>
-
-export interface ReplicationStep {
-  readonly state: ReplicationState
-  readonly effects: readonly ReplicationEffect[]
-}
+  | ({ readonly type: 'announce-epoch' } & NewEpoch)
+  | { readonly type: 'announce-status'; readonly status: ChangeSourceStatus }

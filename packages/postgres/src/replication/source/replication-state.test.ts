@@ -1,17 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ReplicationFault } from '../replication-fault.ts'
-import {
-  openReplication,
-  transition,
-  type ReplicationEffect,
-  type ReplicationEvent,
-  type ReplicationState,
-  type ReplicationTimer,
-} from './replication-state.ts'
+import type { ReplicationEffect, ReplicationEvent, ReplicationState, ReplicationTimer } from './replication-machine.ts'
+import { CONNECTING, statusOf, transition } from './replication-state.ts'
 
-const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000, followsIdle: true }
-const progress = { epoch: 'e1', log: 'l1', received: 100n, handedOver: 90n, flushed: 50n }
+const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000 }
+const progress = { epoch: 'e1', log: 'l1', received: 100n, flushed: 50n }
 const fault: ReplicationFault = { kind: 'unreachable', message: 'gone' }
 
 type Streaming = Extract<ReplicationState, { kind: 'streaming' }>
@@ -31,7 +25,7 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
   failed: { type: 'failed', fault, jitter: 0.5 },
   heard: { type: 'heard' },
   begun: { type: 'begun' },
-  committed: { type: 'committed', endLsn: 120n, empty: false },
+  committed: { type: 'committed', endLsn: 120n },
   keepalive: { type: 'keepalive', end: 130n, replyRequested: true },
   confirmed: { type: 'confirmed', epoch: 'e1', lsn: 80n },
   paused: { type: 'paused' },
@@ -47,8 +41,8 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
 /** Where each event leads, and what it has done there. No Partial: a state or an event without its cell does not compile. */
 const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName, string>>>> = {
   connecting: {
-    attached: 'streaming start set:status set:check set:advance check',
-    failed: 'waiting detach set:retry',
+    attached: 'streaming start set:status set:check set:advance check announce-status',
+    failed: 'waiting detach set:retry announce-status',
     heard: 'connecting',
     begun: 'connecting',
     committed: 'connecting',
@@ -61,11 +55,11 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     'timer advance': 'connecting',
     'timer check': 'connecting',
     'timer retry': 'connecting',
-    close: 'closed detach',
+    close: 'closed detach announce-status',
   },
   streaming: {
     attached: 'streaming',
-    failed: 'waiting clear:status clear:check clear:advance detach set:retry',
+    failed: 'waiting clear:status clear:check clear:advance detach set:retry announce-status',
     heard: 'streaming',
     begun: 'streaming',
     committed: 'streaming',
@@ -78,7 +72,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     'timer advance': 'streaming advance set:advance',
     'timer check': 'streaming check set:check',
     'timer retry': 'streaming',
-    close: 'closed send-status clear:status clear:check clear:advance detach',
+    close: 'closed send-status clear:status clear:check clear:advance detach announce-status',
   },
   waiting: {
     attached: 'waiting',
@@ -94,8 +88,8 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     'timer report': 'waiting',
     'timer advance': 'waiting',
     'timer check': 'waiting',
-    'timer retry': 'connecting attach',
-    close: 'closed clear:retry',
+    'timer retry': 'connecting attach announce-status',
+    close: 'closed clear:retry announce-status',
   },
   closed: {
     attached: 'closed',
@@ -139,35 +133,21 @@ function after(state: ReplicationState, ...events: ReplicationEvent[]): { state:
 
 describe('what is reported to Postgres as done', () => {
   test('is what was confirmed, not what was received', () => {
-    const { state, effects } = after(streaming, { type: 'committed', endLsn: 120n, empty: false }, EVENTS['timer status'])
-    expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 120n, handedOver: 120n, flushed: 50n })
+    const { state, effects } = after(streaming, { type: 'committed', endLsn: 120n }, EVENTS['timer status'])
+    expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 120n, flushed: 50n })
     expect(effects[0]).toEqual({ type: 'send-status', received: 120n, flushed: 50n, requestReply: true })
   })
 
-  test('does not follow keepalives while something is owed', () => {
+  test('does not follow keepalives and empty transactions by itself', () => {
     expect(after(streaming, EVENTS.keepalive).state.progress).toEqual({ ...progress, received: 130n })
-  })
-
-  test('follows keepalives and empty transactions when nothing is owed', () => {
-    const paid = after(streaming, { type: 'confirmed', epoch: 'e1', lsn: 90n })
-    expect(paid.state.progress.flushed).toBe(100n)
-    const idle = after(paid.state, EVENTS.keepalive, EVENTS.begun, { type: 'committed', endLsn: 140n, empty: true })
-    expect(idle.state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 140n, handedOver: 90n, flushed: 140n })
+    const idle = after(streaming, EVENTS.confirmed, EVENTS.begun, { type: 'committed', endLsn: 140n })
+    expect(idle.state.progress).toEqual({ ...progress, received: 140n, flushed: 80n })
   })
 
   test('is not moved by a keepalive in the middle of a transaction', () => {
     const { state, effects } = after({ ...streaming, progress: { ...progress, flushed: 100n } }, EVENTS.begun, EVENTS.keepalive)
     expect(state.progress).toEqual({ ...progress, flushed: 100n })
     expect(effects).toEqual([{ type: 'send-status', received: 100n, flushed: 100n, requestReply: false }])
-  })
-
-  test('is what was confirmed even while there is nothing else, where the consumer keeps a window', () => {
-    const window = { ...times, followsIdle: false }
-    const idle = { ...streaming, progress: { ...progress, flushed: 90n } }
-    expect(transition(idle, EVENTS.keepalive, window).state.progress).toEqual({ ...progress, received: 130n, flushed: 90n })
-    const confirmed = transition(idle, { type: 'confirmed', epoch: 'e1', lsn: 95n }, window)
-    expect(confirmed.state.progress.flushed).toBe(95n)
-    expect(transition(idle, { type: 'confirmed', epoch: 'e1', lsn: 1_000n }, window).state.progress.flushed).toBe(100n)
   })
 
   test('never passes what was received, whatever is confirmed', () => {
@@ -205,7 +185,7 @@ describe('a new connection', () => {
 
   test('whose slot begins behind what was received reports the gap first', () => {
     const { state, effects } = attached({ confirmedLsn: 101n })
-    expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 101n, handedOver: 101n, flushed: 101n })
+    expect(state.progress).toEqual({ epoch: 'e1', log: 'l1', received: 101n, flushed: 101n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e1', previous: 'e1', reason: 'fell-behind', isOtherLog: false },
       { type: 'start', from: 101n },
@@ -222,7 +202,7 @@ describe('a new connection', () => {
 
   test('of another epoch starts where its slot does, and says so first', () => {
     const { state, effects } = attached({ epoch: 'e2', confirmedLsn: 107n, reason: 'lost' })
-    expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 107n, handedOver: 107n, flushed: 107n })
+    expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 107n, flushed: 107n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: false },
       { type: 'start', from: 107n },
@@ -231,13 +211,13 @@ describe('a new connection', () => {
 
   test('of another epoch goes on from what was received where its slot begins before that: nothing comes again', () => {
     const { state, effects } = attached({ epoch: 'e2', confirmedLsn: 70n })
-    expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 100n, handedOver: 100n, flushed: 100n })
+    expect(state.progress).toEqual({ epoch: 'e2', log: 'l1', received: 100n, flushed: 100n })
     expect(effects[1]).toEqual({ type: 'start', from: 100n })
   })
 
   test('of another log starts where its slot does, wherever the old log was', () => {
     const { state, effects } = attached({ epoch: 'e2', log: 'l2', logBegin: 5n, confirmedLsn: 7n, reason: 'created' })
-    expect(state.progress).toEqual({ epoch: 'e2', log: 'l2', received: 7n, handedOver: 7n, flushed: 7n })
+    expect(state.progress).toEqual({ epoch: 'e2', log: 'l2', received: 7n, flushed: 7n })
     expect(effects.slice(0, 2)).toEqual([
       { type: 'announce-epoch', epoch: 'e2', previous: 'e1', reason: 'created', isOtherLog: true },
       { type: 'start', from: 7n },
@@ -251,8 +231,8 @@ describe('a new connection', () => {
 
   test('after a changed publication asks for a new slot', () => {
     const changed: ReplicationEvent = { type: 'failed', fault: { kind: 'publication-changed', message: '' }, jitter: 0 }
-    expect(after(streaming, changed, EVENTS['timer retry']).effects).toEqual([{ type: 'attach', replaceSlot: true }])
-    expect(after(streaming, EVENTS.failed, EVENTS['timer retry']).effects).toEqual([{ type: 'attach', replaceSlot: false }])
+    expect(after(streaming, changed, EVENTS['timer retry']).effects[0]).toEqual({ type: 'attach', replaceSlot: true })
+    expect(after(streaming, EVENTS.failed, EVENTS['timer retry']).effects[0]).toEqual({ type: 'attach', replaceSlot: false })
   })
 
   test('keeps the consumer’s pause', () => {
@@ -306,20 +286,21 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
       confirmedLsn: lsn.map(BigInt),
       reason: fc.constant('found' as const),
     }),
-    fc.record({ type: fc.constant('committed' as const), endLsn: lsn.map(BigInt), empty: fc.boolean() }),
+    fc.record({ type: fc.constant('committed' as const), endLsn: lsn.map(BigInt) }),
     fc.record({ type: fc.constant('keepalive' as const), end: lsn.map(BigInt), replyRequested: fc.boolean() }),
     fc.record({ type: fc.constant('confirmed' as const), epoch: fc.constantFrom('e1', 'e2'), lsn: lsn.map(BigInt) }),
     fc.constant(EVENTS.close),
   )
   fc.assert(
     fc.property(fc.array(event, { maxLength: 80 }), (events) => {
-      let { state, effects } = openReplication()
+      let state: ReplicationState = CONNECTING
+      let effects: readonly ReplicationEffect[] = [{ type: 'attach', replaceSlot: false }]
       const armed = new Set<ReplicationTimer>()
       let connections = 0
       let confirmed = 0n
       const apply = (all: readonly ReplicationEffect[]): void => {
         for (const effect of all) {
-          if (effect.type === 'set-timer') armed.add(effect.timer)
+          if (effect.type === 'set-timer') expect(armed.size < armed.add(effect.timer).size).toBe(true)
           if (effect.type === 'clear-timer') expect(armed.delete(effect.timer)).toBe(true)
           if (effect.type === 'attach') connections++
           if (effect.type === 'detach') connections--
@@ -343,14 +324,25 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
           streaming: ['advance', 'check', ...(reporting ? ['report'] : []), 'status'],
         }[state.kind]
         expect([...armed].sort()).toEqual(wanted)
-        const { flushed, handedOver, received, epoch } = state.progress
+        const { flushed, received, epoch } = state.progress
         if (epoch === before.progress.epoch) expect(flushed >= before.progress.flushed && received >= before.progress.received).toBe(true)
-        expect(received >= flushed && received >= handedOver).toBe(true)
-        // What was handed over and not confirmed is never reported as done, unless the slot itself had it as confirmed.
-        if (next.type !== 'attached' && flushed > before.progress.flushed && flushed >= handedOver && handedOver > before.progress.flushed)
-          expect(confirmed >= handedOver).toBe(true)
+        expect(received >= flushed).toBe(true)
+        const announced = effects.filter(({ type }) => type === 'announce-status').length
+        expect(announced).toBe(state.kind === before.kind ? 0 : 1)
+        // What was not confirmed is never reported as done, unless the slot itself had it as confirmed.
+        if (next.type !== 'attached' && flushed > before.progress.flushed) expect(confirmed >= flushed).toBe(true)
       }
     }),
     { numRuns: 2_000 },
   )
+})
+
+test('a status says what the state is, and no more', () => {
+  expect(statusOf(CONNECTING)).toEqual({ kind: 'connecting' })
+  expect(Object.values(STATES).map(statusOf)).toEqual([
+    { kind: 'connecting' },
+    { kind: 'streaming' },
+    { kind: 'waiting', fault },
+    { kind: 'closed' },
+  ])
 })

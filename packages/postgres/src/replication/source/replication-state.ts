@@ -5,14 +5,16 @@
  *       └──────────failed─────────────────────────────────────▲
  *
  * Two positions are kept apart: what was *received* and what is *flushed*, which is what the consumer confirmed. Only the
- * latter is ever reported to Postgres as done, so that after a crash nothing is missing. Where `followsIdle` is set and the
- * consumer owes nothing, the flushed position follows the server's own; else the consumer confirms what was idle, too.
+ * latter is ever reported to Postgres as done, so that after a crash nothing is missing. The consumer also confirms what
+ * brought no change.
  *
  * A new connection starts behind what was received. If its slot begins later than that, changes are missing: the epoch is
  * announced again, with the reason `fell-behind`.
  */
+import { go, type Transition } from '@tidewire/protocol'
 import { laterLsn, type Lsn } from '../lsn.ts'
 import { retryDelayMs, type ReplicationFault } from '../replication-fault.ts'
+import type { ChangeSourceStatus, ChangeSourceTuning } from './change-source-api.ts'
 import type {
   Connecting,
   OpenState,
@@ -20,96 +22,93 @@ import type {
   ReplicationEffect,
   ReplicationEvent,
   ReplicationState,
-  ReplicationStep,
   ReplicationTimer,
-  ReplicationTimes,
   Streaming,
 } from './replication-machine.ts'
 
-export type * from './replication-machine.ts'
+export type ReplicationTimes = Required<Omit<ChangeSourceTuning, 'maxBatchChanges'>>
+
+type Step = Transition<ReplicationState, ReplicationEffect>
 
 /** So many status messages without a word from the server, and the connection counts as dead. */
 const MAX_UNHEARD = 3
 
-const NOWHERE: Progress = { epoch: null, log: null, received: 0n, handedOver: 0n, flushed: 0n }
-
-/** The first step: connect. */
-export function openReplication(): ReplicationStep {
-  return { state: { kind: 'connecting', progress: NOWHERE, attempt: 0, paused: false }, effects: [{ type: 'attach', replaceSlot: false }] }
+export const CONNECTING: ReplicationState = {
+  kind: 'connecting',
+  progress: { epoch: null, log: null, received: 0n, flushed: 0n },
+  attempt: 0,
+  paused: false,
 }
 
-export function transition(state: ReplicationState, event: ReplicationEvent, times: ReplicationTimes): ReplicationStep {
-  if (state.kind === 'closed') return stay(state)
+export function statusOf(state: ReplicationState): ChangeSourceStatus {
+  return state.kind === 'waiting' ? { kind: 'waiting', fault: state.fault } : { kind: state.kind }
+}
+
+export function transition(state: ReplicationState, event: ReplicationEvent, times: ReplicationTimes): Step {
+  if (state.kind === 'closed') return go(state)
   switch (event.type) {
     case 'attached':
-      return state.kind === 'connecting' ? start(state, event, times) : stay(state)
+      return state.kind === 'connecting' ? start(state, event, times) : go(state)
     case 'failed':
-      return state.kind === 'waiting' ? stay(state) : wait(state, event.fault, event.jitter)
+      return state.kind === 'waiting' ? go(state) : wait(state, event.fault, event.jitter)
     case 'timer':
       return onTimer(state, event.timer, event.jitter, times)
     case 'paused':
     case 'resumed':
-      return stay({ ...state, paused: event.type === 'paused' })
+      return go({ ...state, paused: event.type === 'paused' })
     case 'confirmed':
-      return confirm(state, event.epoch, event.lsn, times)
+      return confirm(state, event.epoch, event.lsn, times.reportDelayMs)
     case 'close':
-      return { state: { kind: 'closed', progress: state.progress }, effects: [...lastReport(state), ...leave(state, true)] }
+      return enter(
+        { kind: 'closed', progress: state.progress },
+        ...(state.kind === 'streaming' ? [standbyStatus(state.progress, false)] : []),
+        ...leave(state, true),
+      )
     case 'heard':
     case 'begun':
     case 'committed':
     case 'keepalive':
-      return state.kind === 'streaming' ? onStream(state, event, times) : stay(state)
+      return state.kind === 'streaming' ? onStream(state, event) : go(state)
   }
 }
 
 type StreamEvent = Extract<ReplicationEvent, { type: 'heard' | 'begun' | 'committed' | 'keepalive' }>
 
-function onStream(state: Streaming, event: StreamEvent, times: ReplicationTimes): ReplicationStep {
+function onStream(state: Streaming, event: StreamEvent): Step {
   switch (event.type) {
     case 'heard':
       // Only a server that talks ends a row of failed attempts: one that drops us after every start must not be asked at full speed.
-      return state.unheard === 0 && state.attempt === 0 ? stay(state) : stay({ ...state, unheard: 0, attempt: 0 })
+      return state.unheard === 0 && state.attempt === 0 ? go(state) : go({ ...state, unheard: 0, attempt: 0 })
     case 'begun':
-      return stay({ ...state, inTransaction: true })
-    case 'committed': {
-      const progress = event.empty ? moved(state.progress, event.endLsn, times) : handOver(state.progress, event.endLsn)
-      return stay({ ...state, progress, inTransaction: false })
-    }
+      return go({ ...state, inTransaction: true })
+    case 'committed':
+      return go({ ...state, progress: moved(state.progress, event.endLsn), inTransaction: false })
     case 'keepalive': {
       // In the middle of a transaction the server may name a position behind it, of which we have not seen the end.
-      const progress = state.inTransaction ? state.progress : moved(state.progress, event.end, times)
-      return { state: { ...state, progress }, effects: event.replyRequested ? [statusOf(progress, false)] : [] }
+      const progress = state.inTransaction ? state.progress : moved(state.progress, event.end)
+      return go({ ...state, progress }, ...(event.replyRequested ? [standbyStatus(progress, false)] : []))
     }
   }
 }
 
-function handOver(progress: Progress, endLsn: Lsn): Progress {
-  return { ...progress, received: laterLsn(progress.received, endLsn), handedOver: laterLsn(progress.handedOver, endLsn) }
+function moved(progress: Progress, lsn: Lsn): Progress {
+  return { ...progress, received: laterLsn(progress.received, lsn) }
 }
 
-/** No change up to `lsn`. */
-function moved(progress: Progress, lsn: Lsn, times: ReplicationTimes): Progress {
-  const received = laterLsn(progress.received, lsn)
-  const idle = times.followsIdle && progress.flushed >= progress.handedOver
-  return { ...progress, received, flushed: idle ? laterLsn(progress.flushed, received) : progress.flushed }
-}
-
-function confirm(state: OpenState, epoch: string, lsn: Lsn, times: ReplicationTimes): ReplicationStep {
+function confirm(state: OpenState, epoch: string, lsn: Lsn, reportDelayMs: number): Step {
   const { progress } = state
-  const most = lsn < progress.received ? lsn : progress.received
-  if (epoch !== progress.epoch || most <= progress.flushed) return stay(state)
-  const isIdle = times.followsIdle && most >= progress.handedOver && !(state.kind === 'streaming' && state.inTransaction)
-  const flushed = isIdle ? progress.received : most
+  const flushed = lsn < progress.received ? lsn : progress.received
+  if (epoch !== progress.epoch || flushed <= progress.flushed) return go(state)
   const next = { ...state, progress: { ...progress, flushed } }
-  if (next.kind !== 'streaming' || next.reporting) return stay(next)
-  return { state: { ...next, reporting: true }, effects: [{ type: 'set-timer', timer: 'report', afterMs: times.reportDelayMs }] }
+  if (next.kind !== 'streaming' || next.reporting) return go(next)
+  return go({ ...next, reporting: true }, { type: 'set-timer', timer: 'report', afterMs: reportDelayMs })
 }
 
 function start(
   state: Connecting,
   { epoch, log, logBegin, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
   times: ReplicationTimes,
-): ReplicationStep {
+): Step {
   const sameEpoch = state.progress.epoch === epoch
   const goesOn = sameEpoch && confirmedLsn <= state.progress.received
   const sameLog = state.progress.log === log
@@ -118,7 +117,7 @@ function start(
   const begin = previous === null ? confirmedLsn : laterLsn(confirmedLsn, sameLog ? state.progress.received : logBegin)
   const progress: Progress = goesOn
     ? { ...state.progress, flushed: laterLsn(state.progress.flushed, confirmedLsn) }
-    : { epoch, log, received: begin, handedOver: begin, flushed: begin }
+    : { epoch, log, received: begin, flushed: begin }
   const announce: ReplicationEffect[] = goesOn
     ? []
     : [
@@ -130,48 +129,48 @@ function start(
           isOtherLog: previous !== null && !sameLog,
         },
       ]
-  return {
-    state: { ...state, kind: 'streaming', progress, inTransaction: false, unheard: 0, reporting: false },
-    effects: [
-      ...announce,
-      { type: 'start', from: progress.received },
-      { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs },
-      { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs },
-      { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs },
-      { type: 'check' },
-    ],
-  }
+  return enter(
+    { ...state, kind: 'streaming', progress, inTransaction: false, unheard: 0, reporting: false },
+    ...announce,
+    { type: 'start', from: progress.received },
+    { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs },
+    { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs },
+    { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs },
+    { type: 'check' },
+  )
 }
 
-function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, times: ReplicationTimes): ReplicationStep {
+function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, times: ReplicationTimes): Step {
   if (timer === 'retry') {
-    if (state.kind !== 'waiting') return stay(state)
+    if (state.kind !== 'waiting') return go(state)
     const { progress, attempt, paused, fault } = state
-    return {
-      state: { kind: 'connecting', progress, attempt, paused },
-      effects: [{ type: 'attach', replaceSlot: fault.kind === 'publication-changed' }],
-    }
+    return enter({ kind: 'connecting', progress, attempt, paused }, { type: 'attach', replaceSlot: fault.kind === 'publication-changed' })
   }
-  if (state.kind !== 'streaming') return stay(state)
-  if (timer === 'check')
-    return { state, effects: [{ type: 'check' }, { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs }] }
-  if (timer === 'advance')
-    return { state, effects: [{ type: 'advance' }, { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs }] }
-  if (timer === 'report') return { state: { ...state, reporting: false }, effects: [statusOf(state.progress, false)] }
+  if (state.kind !== 'streaming') return go(state)
+  if (timer === 'check') return go(state, { type: 'check' }, { type: 'set-timer', timer, afterMs: times.checkIntervalMs })
+  if (timer === 'advance') return go(state, { type: 'advance' }, { type: 'set-timer', timer, afterMs: times.advanceIntervalMs })
+  if (timer === 'report') return go({ ...state, reporting: false }, standbyStatus(state.progress, false))
   if (state.unheard >= MAX_UNHEARD && !state.paused)
     return wait(state, { kind: 'silent', message: 'the server has not answered for some time' }, jitter)
-  return {
-    state: { ...state, unheard: state.paused ? 0 : state.unheard + 1 },
-    effects: [statusOf(state.progress, true), { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs }],
-  }
+  return go({ ...state, unheard: state.paused ? 0 : state.unheard + 1 }, standbyStatus(state.progress, true), {
+    type: 'set-timer',
+    timer,
+    afterMs: times.statusIntervalMs,
+  })
 }
 
-function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: number): ReplicationStep {
+function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: number): Step {
   const attempt = state.attempt + 1
-  return {
-    state: { kind: 'waiting', progress: state.progress, attempt, paused: state.paused, fault },
-    effects: [...leave(state), { type: 'set-timer', timer: 'retry', afterMs: retryDelayMs(fault, attempt, jitter) }],
-  }
+  return enter({ kind: 'waiting', progress: state.progress, attempt, paused: state.paused, fault }, ...leave(state), {
+    type: 'set-timer',
+    timer: 'retry',
+    afterMs: retryDelayMs(fault, attempt, jitter),
+  })
+}
+
+/** The consumer hears of a new kind of state after all else is done. */
+function enter(state: ReplicationState, ...effects: readonly ReplicationEffect[]): Step {
+  return go(state, ...effects, { type: 'announce-status', status: statusOf(state) })
 }
 
 /** What must be undone when a state is left for another connection or for none. */
@@ -192,14 +191,6 @@ function leave(state: OpenState, polite = false): ReplicationEffect[] {
   }
 }
 
-function lastReport(state: ReplicationState): ReplicationEffect[] {
-  return state.kind === 'streaming' ? [statusOf(state.progress, false)] : []
-}
-
-function statusOf(progress: Progress, requestReply: boolean): ReplicationEffect {
+function standbyStatus(progress: Progress, requestReply: boolean): ReplicationEffect {
   return { type: 'send-status', received: progress.received, flushed: progress.flushed, requestReply }
-}
-
-function stay(state: ReplicationState): ReplicationStep {
-  return { state, effects: [] }
 }

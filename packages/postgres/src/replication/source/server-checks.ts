@@ -1,24 +1,20 @@
 import type { Lsn } from '../lsn.ts'
 import type { TableGap } from '../published-relations.ts'
-import { faultOf, type ReplicationFault } from '../replication-fault.ts'
-import type { ReplicationSession } from '../replication-port.ts'
-
-export interface ServerCheckHandlers {
-  failed(fault: ReplicationFault): void
-  tableGaps(gaps: readonly TableGap[]): void
-  peers(peers: readonly string[]): void
-}
+import { faultOf } from '../replication-fault.ts'
+import type { ReplicationReceiver, ReplicationSession } from '../replication-port.ts'
+import type { ChangeSourceHandlers } from './change-source-api.ts'
 
 /** Asks the server now and then how far it is, and whether its slots and publications are still the same. */
 export class ServerChecks {
-  readonly #handlers: ServerCheckHandlers
+  readonly #receiver: ReplicationReceiver
+  readonly #handlers: ChangeSourceHandlers
   #session: ReplicationSession | null = null
   #checking: ReplicationSession | null = null
   peers: readonly string[] = []
-  /** What the server has written. */
   serverLsn: Lsn = 0n
 
-  constructor(handlers: ServerCheckHandlers) {
+  constructor(receiver: ReplicationReceiver, handlers: ChangeSourceHandlers) {
+    this.#receiver = receiver
     this.#handlers = handlers
   }
 
@@ -38,24 +34,23 @@ export class ServerChecks {
       .check()
       .finally(done)
       .then(
-        ({ serverLsn, publicationsChanged, anchorLost, gaps, peers }) => {
+        ({ serverLsn, gaps, peers }) => {
           if (session !== this.#session) return
           this.serverLsn = serverLsn
           const isNews = peers.join() !== this.peers.join()
           this.peers = peers
-          if (isNews) this.#handlers.peers(peers)
-          if (publicationsChanged)
-            return this.#handlers.failed({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
-          if (anchorLost)
-            return this.#handlers.failed({
-              kind: 'slot-lost',
-              message: 'the anchor slot is gone, or Postgres threw away WAL that it needs',
-            })
-          this.#handlers.tableGaps(gaps)
+          if (isNews) this.#handlers.onPeers?.(peers)
+          this.reportGaps(gaps)
         },
         (error: unknown) => {
-          if (session === this.#session) this.#handlers.failed(faultOf(error))
+          if (session === this.#session) this.#receiver.failed(faultOf(error))
         },
       )
+  }
+
+  /** After what came before them. */
+  reportGaps(gaps: readonly TableGap[]): void {
+    if (gaps.length > 0) this.#receiver.drained()
+    for (const gap of gaps) this.#handlers.onTableGap?.(gap)
   }
 }

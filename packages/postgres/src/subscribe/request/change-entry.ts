@@ -7,6 +7,7 @@ import {
   type ChangesFaultCode,
   type Filter,
 } from '@tidewire/protocol'
+import type { PublishedTable, TableName } from '../../catalog/catalog-table.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
 import { inspect, inspectable, type Inspectable } from './inspect-text.ts'
 
@@ -51,7 +52,6 @@ export function parseChangeEntries(requested: readonly { readonly id: number; re
   return { entries, refusal: entries.length === 0 ? NO_ENTRY : null }
 }
 
-/** Reads an entry as it came from a client. */
 export function parseChangeEntry(id: number, json: unknown): ParsedEntry {
   const names = readNames(json)
   if (names === null || !isJsonObject(json))
@@ -119,7 +119,6 @@ function showFilter(filter: Filter): Inspectable {
   return { tuple: [filter.column, filter.op, filter.op === 'in' ? arrayLiteral(filter.value) : filter.value, filter.negate] }
 }
 
-/** The list as the text of a Postgres array. */
 export function arrayLiteral(values: readonly (string | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : /^[^\s{}",\\]+$/.test(value) && !/^null$/i.test(value) ? value : quoteElement(value))).join(',')}}`
 }
@@ -177,15 +176,8 @@ export function tablesOf<T extends TableName>(
   return named(table, inSchema, (each) => each.name)
 }
 
-export interface TableName {
-  readonly schema: string
-  readonly name: string
-}
-
 /** The same for many entries: the oids, found out once for entries that name the same. */
-export function oidsBy(
-  tables: readonly (TableName & { readonly oid: number })[],
-): (entry: Pick<ChangeEntry, 'schema' | 'table'>) => ReadonlySet<number> {
+export function oidsBy(tables: readonly PublishedTable[]): (entry: Pick<ChangeEntry, 'schema' | 'table'>) => ReadonlySet<number> {
   const known = new Map<string, ReadonlySet<number>>()
   return (entry) => getOrMake(known, `${entry.schema}\0${entry.table}`, () => new Set(tablesOf(entry, tables).map(({ oid }) => oid)))
 }

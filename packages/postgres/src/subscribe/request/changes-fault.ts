@@ -1,10 +1,8 @@
 import type { ChangesFault } from '@tidewire/protocol'
-import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
+import type { CatalogRole, CatalogTable, TableName } from '../../catalog/catalog-table.ts'
 import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import type { ChangeEntry, Notice } from './change-entry.ts'
 import type { Subscription } from '../audience.ts'
-
-type Named = Pick<CatalogTable, 'schema' | 'name'>
 
 /** No published table fits the entry. A table that the role may not read looks like one that does not exist. */
 export function notPublished({ schema, table }: ChangeEntry, { publication, table: found }: UnpublishedTable): ChangesFault {
@@ -42,7 +40,7 @@ export function deletesWithheld(table: CatalogTable, role: string): Notice | nul
 }
 
 /** SQL would refuse the table altogether (rule D15). */
-export function schemaWithheld({ schema, name }: Named, role: string): Notice {
+export function schemaWithheld({ schema, name }: TableName, role: string): Notice {
   return {
     message: `Changes of ${schema}.${name} are withheld: your role may not use the schema`,
     fault: { code: 'not-allowed', hint: `grant usage on schema ${sqlIdentifier(schema)} to ${sqlIdentifier(role)};` },
@@ -101,8 +99,7 @@ function addPrimaryKey(table: string, hasId: boolean): string {
     : `alter table ${table} add column id bigint generated always as identity primary key;`
 }
 
-/** The name of a table as SQL takes it. */
-function sqlName({ schema, name }: Named): string {
+function sqlName({ schema, name }: TableName): string {
   return `${sqlIdentifier(schema)}.${sqlIdentifier(name)}`
 }
 

@@ -1,6 +1,6 @@
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
-import { logPositionOf } from '../../replication/change-row.ts'
+import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 
 export interface RingLimits {
@@ -12,8 +12,6 @@ interface Kept {
   readonly change: RowChange
   readonly bytes: number
   readonly atMs: number
-  /** Where the transaction ends whose last change this is; `null` when another one follows. */
-  endLsn: Lsn | null
 }
 
 /** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own. */
@@ -28,7 +26,6 @@ export class ChangeRing {
   #kept: Kept[] = []
   #from = 0
   #bytes = 0
-  /** Everything after this is here; `null` before the first epoch. */
   #start: LogPosition | null = null
   #last: LogPosition | null = null
   /** Tables of which changes before a position may be missing. */
@@ -46,6 +43,11 @@ export class ChangeRing {
     return this.#kept.length - this.#from
   }
 
+  /** Everything after this is here, and transactions before it need not be sent again; `null` before the first epoch. */
+  get start(): LogPosition | null {
+    return this.#start
+  }
+
   /** The position of the newest change, even when it is no longer here. */
   get last(): LogPosition | null {
     return this.#last
@@ -61,12 +63,10 @@ export class ChangeRing {
     this.#gaps.clear()
   }
 
-  /** Of these tables, changes before the position may be missing. */
   markGap(tables: readonly number[], before: Lsn): void {
     for (const oid of tables) this.#gaps.set(oid, before)
   }
 
-  /** Whether changes of a table after the position may be missing. */
   hasGap(oid: number, position: LogPosition): boolean {
     const before = this.#gaps.get(oid)
     return before !== undefined && position.commitLsn < before
@@ -81,47 +81,35 @@ export class ChangeRing {
   /** The tuples are copied, since their memory is shared with everything that was read along with them. */
   append(change: RowChange, nowMs: number): void {
     const { newTuple, old } = change
-    const bytes = ENTRY_BYTES + (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
+    const bytes = ENTRY_BYTES + tupleBytes(change)
     const detached: RowChange = {
       ...change,
       newTuple: newTuple?.detach() ?? null,
       old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
     }
-    this.#kept.push({ change: detached, bytes, atMs: nowMs, endLsn: null })
+    this.#kept.push({ change: detached, bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
   }
 
-  /** The transaction of the newest change ends here. */
-  commit(endLsn: Lsn): void {
-    const last = this.#kept.at(-1)
-    if (last !== undefined && this.size > 0) last.endLsn = endLsn
-  }
-
-  /** Lets go of what is too old or too much. Answers up to where Postgres may forget. */
-  trim(nowMs: number): Lsn | null {
-    let endLsn: Lsn | null = null
+  trim(nowMs: number): void {
     while (this.#from < this.#kept.length) {
       const oldest = this.#kept[this.#from]!
       if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
       this.#start = logPositionOf(oldest.change)
-      endLsn = oldest.endLsn ?? endLsn
     }
     if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
       this.#kept = this.#kept.slice(this.#from)
       this.#from = 0
     }
-    return endLsn
   }
 
-  /** Whether nothing after the position is missing. */
   reaches(position: LogPosition): boolean {
     return this.#start !== null && compareLogPositions(position, this.#start) >= 0
   }
 
-  /** The changes after a position, oldest first. */
   after(position: LogPosition, limit: number): readonly RowChange[] {
     let low = this.#from
     let high = this.#kept.length

@@ -5,14 +5,13 @@ import { logPositionOf } from '../../replication/change-row.ts'
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
-import type { ChangeRing } from './change-ring.ts'
 import type { FeedChannel } from '../feed-channel.ts'
+import type { FeedWindow } from './feed-window.ts'
 
-/** What a resume needs of the live feed. */
-export interface ReplayPort {
-  epoch(): string | null
-  /** When everything before `lsn` was delivered to live channels. */
-  processed(lsn: Lsn): Promise<void>
+export interface ResumeQueueOptions {
+  readonly runtime: FeedRuntime
+  readonly window: FeedWindow
+  readonly maxWaitMs: number
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
   /**
@@ -22,23 +21,12 @@ export interface ReplayPort {
   replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
 }
 
-export type ReplayOutcome = { readonly recovered: true } | { readonly recovered: false; readonly reason: GapReason }
-
-export interface ResumeQueueOptions {
-  readonly ring: ChangeRing
-  readonly runtime: FeedRuntime
-  readonly port: ReplayPort
-  /** How long a channel may be in the queue. */
-  readonly maxWaitMs: number
-}
-
 interface Resuming {
   readonly channel: FeedChannel
   readonly epoch: string | null
   readonly sinceMs: number
-  /** It has everything up to here. */
   cursor: LogPosition
-  readonly done: (outcome: ReplayOutcome) => void
+  readonly done: (missed: GapReason | null) => void
 }
 
 /** Changes of a step, and deliveries that a step makes at most where many channels take part in it. */
@@ -57,7 +45,6 @@ export class ResumeQueue {
   #queue: Resuming[] = []
   #running = false
   #closed = false
-  /** How many steps are done. */
   progressed = 0
 
   constructor(options: ResumeQueueOptions) {
@@ -68,14 +55,17 @@ export class ResumeQueue {
     return this.#queue.length > 0
   }
 
-  /** The channel's subscriptions stand in the index already. When something is missing, it is not live afterwards. */
-  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<ReplayOutcome> {
-    const { port, runtime } = this.#options
-    const request = { channel, epoch: port.epoch(), sinceMs: runtime.uptime(), cursor: since }
+  /**
+   * Answers why what the channel missed could not be sent, and then it is not live afterwards; `null`: it has all of it. Its
+   * subscriptions stand in the index already.
+   */
+  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<GapReason | null> {
+    const { window, runtime } = this.#options
+    const request = { channel, epoch: window.epoch, sinceMs: runtime.uptime(), cursor: since }
     const obstacle = this.#obstacle(request)
-    if (obstacle !== null) return { recovered: false, reason: obstacle }
+    if (obstacle !== null) return obstacle
     // After a restart, what was missed may still be on its way from the slot.
-    await port.processed(startLsn)
+    await window.processed(startLsn)
     return new Promise((done) => {
       this.#queue.push({ ...request, done })
       if (this.#running || this.#closed) return
@@ -96,10 +86,10 @@ export class ResumeQueue {
       const next = this.#next()
       if (next === undefined) return
       try {
-        if (!(await this.#step(next, MAX_CHANGES))) await this.#options.port.betweenBatches(() => this.#finish(next))
+        if (!(await this.#step(next, MAX_CHANGES))) await this.#options.betweenBatches(() => this.#finish(next))
       } catch (error) {
         if (isUnreachable(error)) await delay(runtime, RETRY_MS)
-        else this.#end(next, { recovered: false, reason: 'withheld' })
+        else this.#end(next, 'withheld')
       }
       this.progressed++
       // Sockets are written and read between two steps.
@@ -112,25 +102,25 @@ export class ResumeQueue {
     for (const each of this.#queue) {
       const obstacle = each.channel.closed ? 'unspecified' : this.#obstacle(each)
       if (obstacle === null) return each
-      this.#end(each, { recovered: false, reason: obstacle })
+      this.#end(each, obstacle)
     }
     return undefined
   }
 
   /** Why what the channel missed cannot be sent; `null`: it can. */
   #obstacle({ channel, epoch, sinceMs, cursor }: Omit<Resuming, 'done'>): GapReason | null {
-    const { port, ring, runtime, maxWaitMs } = this.#options
-    if (epoch !== port.epoch()) return 'other-epoch'
-    if (!ring.reaches(cursor)) return 'position-too-old'
+    const { window, runtime, maxWaitMs } = this.#options
+    if (epoch !== window.epoch) return 'other-epoch'
+    if (!window.ring.reaches(cursor)) return 'position-too-old'
     // A table of the channel was not published for a while.
-    if ([...channel.subscriptions].some(({ oid }) => ring.hasGap(oid, cursor))) return 'publication-changed'
+    if ([...channel.subscriptions].some(({ oid }) => window.ring.hasGap(oid, cursor))) return 'publication-changed'
     return runtime.uptime() - sinceMs > maxWaitMs ? 'too-many-replays' : null
   }
 
   /** False: there are few changes left, or none. */
   async #step(first: Resuming, atMost: number): Promise<boolean> {
     const limit = Math.max(LAST_CHANGES, Math.min(atMost, Math.floor(MAX_DELIVERIES / this.#queue.length)))
-    const changes = this.#options.ring.after(first.cursor, limit)
+    const changes = this.#options.window.ring.after(first.cursor, limit)
     if (changes.length < LAST_CHANGES) return false
     await this.#send(changes, first.cursor)
     return true
@@ -138,14 +128,14 @@ export class ResumeQueue {
 
   /** Nothing moves meanwhile, so nothing is missed between the ring and what comes live. False: too much has come. */
   async #finish(first: Resuming): Promise<void> {
-    const changes = this.#options.ring.after(first.cursor, LAST_CHANGES * 4 + 1)
+    const changes = this.#options.window.ring.after(first.cursor, LAST_CHANGES * 4 + 1)
     if (changes.length > LAST_CHANGES * 4) return
     const from = first.cursor
     if (changes.length > 0) await this.#send(changes, from)
     const end = changes.length > 0 ? logPositionOf(changes.at(-1)!) : from
     for (const each of this.#queue.filter(({ cursor }) => compareLogPositions(cursor, end) === 0)) {
       each.channel.dispatch({ type: 'started', after: end })
-      this.#end(each, { recovered: true })
+      this.#end(each, null)
     }
   }
 
@@ -155,7 +145,7 @@ export class ResumeQueue {
     const takesPart = ({ cursor }: Resuming): boolean => compareLogPositions(cursor, from) >= 0 && compareLogPositions(cursor, end) < 0
     const together = this.#queue.filter((each) => takesPart(each) && !each.channel.closed)
     for (const { channel, cursor } of together) channel.dispatch({ type: 'replayed', after: cursor })
-    const sent = await this.#options.port.replay(changes, new Set(together.map(({ channel }) => channel)))
+    const sent = await this.#options.replay(changes, new Set(together.map(({ channel }) => channel)))
     for (const each of together) {
       if (!sent.has(each.channel)) continue
       each.cursor = end
@@ -165,8 +155,8 @@ export class ResumeQueue {
     this.#queue = [...this.#queue.filter((each) => !tookPart.has(each)), ...together]
   }
 
-  #end(resuming: Resuming, outcome: ReplayOutcome): void {
+  #end(resuming: Resuming, missed: GapReason | null): void {
     this.#queue = this.#queue.filter((each) => each !== resuming)
-    resuming.done(outcome)
+    resuming.done(missed)
   }
 }

@@ -2,7 +2,6 @@ import type { Lsn } from '../../replication/lsn.ts'
 
 export interface WindowLimits {
   readonly maxAgeMs: number
-  /** Of write-ahead log. */
   readonly maxWalBytes: number
 }
 
@@ -26,7 +25,6 @@ export class WindowMarks {
     this.#limits = limits
   }
 
-  /** A new epoch. */
   restart(): void {
     this.#marks = []
   }

@@ -1,8 +1,9 @@
-import { laterLsn, type Lsn } from './replication/lsn.ts'
-import type { LogPosition } from './replication/position.ts'
-import type { ChangeRing } from './subscribe/resume/change-ring.ts'
-import type { FeedSource } from './feed-options.ts'
-import type { WindowMarks } from './subscribe/resume/window-marks.ts'
+import type { FeedRuntime } from '../../feed-runtime.ts'
+import { laterLsn, type Lsn } from '../../replication/lsn.ts'
+import type { LogPosition } from '../../replication/position.ts'
+import type { ChangeSource } from '../../replication/source/change-source-api.ts'
+import { ChangeRing, type RingLimits } from './change-ring.ts'
+import { WindowMarks, type WindowLimits } from './window-marks.ts'
 
 interface Waiter {
   readonly lsn: Lsn
@@ -13,8 +14,8 @@ interface Waiter {
 export class FeedWindow {
   readonly ring: ChangeRing
   readonly #marks: WindowMarks
-  readonly #uptime: () => number
-  #source: FeedSource | null = null
+  readonly #runtime: Pick<FeedRuntime, 'uptime'>
+  #source: Pick<ChangeSource, 'serverLsn' | 'confirm'> | null = null
   /** The epoch of what is delivered now; the stream may be in the next one already. `null` before the first. */
   epoch: string | null = null
   /** Everything before it is delivered. */
@@ -26,13 +27,13 @@ export class FeedWindow {
   #waiters: Waiter[] = []
   #closed = false
 
-  constructor(ring: ChangeRing, marks: WindowMarks, uptime: () => number) {
-    this.ring = ring
-    this.#marks = marks
-    this.#uptime = uptime
+  constructor(limits: RingLimits & WindowLimits, runtime: Pick<FeedRuntime, 'uptime'>) {
+    this.ring = new ChangeRing(limits)
+    this.#marks = new WindowMarks(limits)
+    this.#runtime = runtime
   }
 
-  attach(source: FeedSource): void {
+  attach(source: Pick<ChangeSource, 'serverLsn' | 'confirm'>): void {
     this.#source = source
   }
 
@@ -49,13 +50,9 @@ export class FeedWindow {
     return start
   }
 
-  committed(endLsn: Lsn): void {
-    this.ring.commit(endLsn)
-  }
-
   progressed(lsn: Lsn): void {
     this.progress = lsn
-    this.#marks.note(lsn, this.#uptime())
+    this.#marks.note(lsn, this.#runtime.uptime())
     if (this.#fillsUntil !== null && lsn >= this.#fillsUntil) this.isFilled = true
     this.#release((waiter) => waiter.lsn <= lsn)
   }
@@ -64,15 +61,16 @@ export class FeedWindow {
   trim(): void {
     const source = this.#source
     if (source === null) return
-    const trimmed = this.ring.trim(this.#uptime())
-    const passed = this.#marks.trim(this.#uptime(), source.serverLsn)
-    const endLsn = laterLsn(trimmed ?? 0n, passed ?? 0n)
-    if (endLsn > 0n && this.epoch !== null) source.confirm(this.epoch, endLsn)
+    const nowMs = this.#runtime.uptime()
+    this.ring.trim(nowMs)
+    const passed = this.#marks.trim(nowMs, source.serverLsn)
+    if (this.epoch !== null) source.confirm(this.epoch, laterLsn(this.ring.start?.commitLsn ?? 0n, passed ?? 0n))
   }
 
-  /** When everything before `lsn` was handed over and delivered. */
+  /** When there is an epoch, and everything before `lsn` was handed over and delivered. */
   processed(lsn: Lsn): Promise<void> {
-    return this.progress >= lsn || this.#closed ? Promise.resolve() : new Promise((done) => this.#waiters.push({ lsn, done }))
+    const isOver = (this.epoch !== null && this.progress >= lsn) || this.#closed
+    return isOver ? Promise.resolve() : new Promise((done) => this.#waiters.push({ lsn, done }))
   }
 
   close(): void {
