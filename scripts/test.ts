@@ -63,9 +63,14 @@ function runOnNewestNats(env: NodeJS.ProcessEnv): Run[] {
     console.log(newest.missing)
     return []
   }
-  const own = ['nats-relay.socket', 'nats-credentials.socket', 'nats-outages.pg', 'cluster.pg', 'cluster-kill.pg'].map(
-    (name) => `/${name}.test.ts`,
-  )
+  const own = [
+    'nats-relay.socket',
+    'nats-routes.socket',
+    'nats-credentials.socket',
+    'nats-outages.pg',
+    'cluster.pg',
+    'cluster-kill.pg',
+  ].map((name) => `/${name}.test.ts`)
   const filters = passedOn.length === 0 ? own : passedOn
   return [runTests('report-nats.json', ['node'], filters, { ...env, TIDEWIRE_NATS_SERVER: newest.path })]
 }

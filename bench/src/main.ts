@@ -211,10 +211,10 @@ function today(): string {
 
 function command(): string {
   // A key may be no secret, but a page that is kept is no place for one.
-  const hidden = ['--apikey', '--base']
+  const hidden = ['--apikey', '--base', '--json']
   const words = process.argv
     .slice(2)
-    .map((word, at, all) => (hidden.includes(all[at - 1] ?? '') ? '…' : word.replace(/^(--(?:apikey|base)=).*/, '$1…')))
+    .map((word, at, all) => (hidden.includes(all[at - 1] ?? '') ? '…' : word.replace(/^(--(?:apikey|base|json)=).*/, '$1…')))
   return ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' ')
 }
 

@@ -43,6 +43,9 @@ export type GeneratorMessage =
   | { readonly kind: 'left'; readonly connections: number }
   | { readonly kind: 'failed'; readonly reason: string }
 
+/** From a process that only publishes. */
+export type PublisherMessage = { readonly kind: 'begin' } | { readonly kind: 'published'; readonly messages: number }
+
 /** CPU and memory of a server's process. */
 export interface Usage {
   readonly cpuMicros: number

@@ -1,12 +1,8 @@
 import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { WebSocket } from 'ws'
-
-export interface Pace {
-  readonly burst: number
-  readonly perSecond: number
-  readonly forMs: number
-}
+import { keepPace, type Pace } from './pace.ts'
 
 const TOPIC = 'realtime:bench'
 const FILL = 'x'.repeat(150)
@@ -14,16 +10,18 @@ const FILL = 'x'.repeat(150)
 /** A socket on the topic, in the process of the benchmark: one clock for both ends. */
 export class Member {
   readonly #socket: WebSocket
+  readonly #tcp: Socket
   #latenciesMs: number[] = []
 
-  private constructor(socket: WebSocket) {
+  private constructor(socket: WebSocket, tcp: Socket) {
     this.#socket = socket
+    this.#tcp = tcp
   }
 
   static async join({ port, apiKey }: { readonly port: number; readonly apiKey: string }): Promise<Member> {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0&apikey=${apiKey}`, { perMessageDeflate: false })
-    await once(socket, 'open')
-    const member = new Member(socket)
+    const [[response]] = (await Promise.all([once(socket, 'upgrade'), once(socket, 'open')])) as [[IncomingMessage], unknown]
+    const member = new Member(socket, response.socket)
     const joined = once(socket, 'message')
     socket.send(JSON.stringify(['1', '1', TOPIC, 'phx_join', { config: {} }]))
     await joined
@@ -32,15 +30,8 @@ export class Member {
   }
 
   /** Sends for so long; returns how many. */
-  async send({ burst, perSecond, forMs }: Pace): Promise<number> {
-    const startedAt = performance.now()
-    let sent = 0
-    while (performance.now() - startedAt < forMs) {
-      const due = Math.floor(((performance.now() - startedAt) / 1_000) * perSecond) - sent
-      for (let left = due - (due % burst); left > 0; left -= burst) sent += this.#burst(burst)
-      await delay(1)
-    }
-    return sent
+  send(pace: Pace): Promise<number> {
+    return keepPace(pace, (count) => this.#burst(count))
   }
 
   /** Milliseconds from sending to receiving, since the last call. */
@@ -54,12 +45,14 @@ export class Member {
     this.#socket.terminate()
   }
 
-  #burst(count: number): number {
+  /** One write to the kernel: else each frame of a burst may wake the server, and come in a turn of its own. */
+  #burst(count: number): void {
+    this.#tcp.cork()
     for (let at = 0; at < count; at++) {
       const payload = { type: 'broadcast', event: 'e', payload: { at: performance.now(), fill: FILL } }
       this.#socket.send(JSON.stringify(['1', null, TOPIC, 'broadcast', payload]))
     }
-    return count
+    this.#tcp.uncork()
   }
 
   #receive(data: Buffer): void {

@@ -1,31 +1,36 @@
 import { decimals, NOTHING, reportHead, table, type ReportHead } from '../report.ts'
 import { median } from '../statistics.ts'
 import type { BesideSample } from './before.ts'
-import { shapes, type ClusterFigures, type ClusterSample, type PaceName } from './main.ts'
+import type { ClusterSample } from './cluster.ts'
+import { shapes, type ClusterFigures } from './main.ts'
+import type { PaceName } from './pace.ts'
 
 const titles: Readonly<Record<PaceName, string>> = {
-  lone: '1,000 messages/s, one at a time',
-  gathered: '5,000 messages/s, 16 at a time',
+  lone: '1,000 messages/s, one a turn',
+  gathered: '5,000 messages/s, 16 a turn',
+  full: '20,000 messages/s, 64 a turn',
   busy: '5,000 messages/s, as they come',
 }
 
-export function formatClusterReport(head: Omit<ReportHead, 'conditions'>, { samples, beside }: ClusterFigures, rounds: number): string {
+export function formatClusterReport(head: Omit<ReportHead, 'conditions'>, figures: ClusterFigures, rounds: number): string {
   const conditions = [
     `${rounds === 1 ? '1 round' : `${rounds} rounds`}, medians. One sender and one member on the first node, one member on each other, and one node more that has none; 200 B messages, 127.0.0.1.`,
     'CPU is that of a whole node by the kernel, over the messages sent, without what an unused node takes. Latency is from the socket of the sender to that of the member, by one clock.',
+    'What is sent in one turn is one write of the sender. Rates are upper bounds where one burst a turn is sent: a late timer is not made up for.',
+    '"bare": a process with `ws` and the client of NATS that hands frames on as they are, and nothing else. It takes turns with ours in every round.',
     'All processes share the machine; nothing is held to a core.',
   ]
   return [
     ...reportHead({ ...head, conditions }),
+    ...besideBare(figures),
+    '',
     ...(Object.keys(titles) as PaceName[]).flatMap((pace) => [
       `## ${titles[pace]}`,
       '',
-      ...paceTable(samples.filter((each) => each.pace === pace)),
+      ...paceTable(figures.samples.filter((each) => each.pace === pace)),
       '',
     ]),
-    ...relayed(samples),
-    '',
-    ...besideTable(beside),
+    ...besideTable(figures.beside),
     '',
   ].join('\n')
 }
@@ -37,7 +42,7 @@ function paceTable(samples: readonly ClusterSample[]): string[] {
   ]
   return table(
     head,
-    shapes.map(({ name, hasNats }) => {
+    shapes.map(({ name, program, hasNats }) => {
       const own = samples.filter(({ shape }) => shape === name)
       const of = (read: (sample: ClusterSample) => number | null, digits: number): string => decimals(middle(own, read), digits)
       const extra = (at: 0 | 1): string => of(({ hereMs, thereMs }) => (thereMs === null ? null : thereMs[at] - hereMs[at]), 2)
@@ -51,38 +56,72 @@ function paceTable(samples: readonly ClusterSample[]): string[] {
         of(({ thereMs }) => thereMs?.[1] ?? null, 2),
         extra(0),
         extra(1),
-        hasNats ? total(own, ({ idle }) => idle) : NOTHING,
+        hasNats && program === 'tidewire' ? total(own, ({ idle }) => idle) : NOTHING,
         total(own, ({ lost }) => lost),
       ]
     }),
   )
 }
 
-/** A delivery is a third of what a server without NATS takes for three members more; the rest of what a node takes is the relay's. */
-function relayed(samples: readonly ClusterSample[]): string[] {
-  const rows = (['lone', 'gathered'] as const).map((pace) => {
-    const senderAt = (shape: string): number | null =>
+/** Microseconds a message by pace; `null` where it was not measured. */
+type ByPace = (pace: PaceName) => number | null
+
+/**
+ * What relaying takes at each end. At the sender it is what a node takes more on NATS than without; at a receiver it is all that
+ * the node takes: it is woken, reads, and writes to its member.
+ */
+function besideBare({ samples, published }: ClusterFigures): string[] {
+  const of = (shape: string, read: (sample: ClusterSample) => number | null): ByPace => {
+    return (pace) =>
       middle(
         samples.filter((each) => each.pace === pace && each.shape === shape),
-        ({ senderMicros }) => senderMicros,
+        read,
       )
-    const receiverAt = (shape: string): number | null =>
-      middle(
-        samples.filter((each) => each.pace === pace && each.shape === shape),
-        ({ receiverMicros }) => receiverMicros,
-      )
-    const alone = senderAt('no NATS')
-    const more = minus(senderAt('no NATS, three members more'), alone)
-    const delivery = more === null ? null : more / 3
-    return [
-      titles[pace],
-      decimals(delivery, 1),
-      ...['1 node', '2 nodes', '3 nodes'].map((shape) => decimals(minus(senderAt(shape), alone), 1)),
-      ...['2 nodes', '3 nodes'].map((shape) => decimals(minus(receiverAt(shape), delivery), 1)),
-    ]
-  })
-  const columns = ['µs a delivery', 'relayed at the sender, 1 node', '2 nodes', '3 nodes', 'at a receiver, 2 nodes', '3 nodes']
-  return ['## CPU µs of the relay for a message', '', ...table(['', ...columns], rows)]
+  }
+  const sender = (shape: string): ByPace => of(shape, ({ senderMicros }) => senderMicros)
+  const receiver = (shape: string): ByPace => of(shape, ({ receiverMicros }) => receiverMicros)
+  const more =
+    (a: ByPace, b: ByPace): ByPace =>
+    (pace) =>
+      minus(a(pace), b(pace))
+  const rows: readonly (readonly [string, ByPace])[] = [
+    ['sender: bare client, publishing only', (pace) => median(published.filter((each) => each.pace === pace).map(({ micros }) => micros))],
+    ['sender: bare client, relaying from a socket', more(sender('bare, 2 nodes'), sender('bare, no NATS'))],
+    ['sender: Tidewire, relaying', more(sender('2 nodes'), sender('no NATS'))],
+    ['sender: Tidewire, without another node', more(sender('1 node'), sender('no NATS'))],
+    ['receiver: bare client, receiving only', of('bare, 2 nodes', ({ subscriberMicros }) => subscriberMicros)],
+    ['receiver: bare client, with the delivery to a socket', receiver('bare, 2 nodes')],
+    ['receiver: Tidewire, with the delivery to a socket', receiver('2 nodes')],
+    ['sender: difference', more(more(sender('2 nodes'), sender('no NATS')), more(sender('bare, 2 nodes'), sender('bare, no NATS')))],
+    ['receiver: difference', more(receiver('2 nodes'), receiver('bare, 2 nodes'))],
+  ]
+  const columns = ['', 'one a turn', '16 a turn', '64 a turn', 'as they come', 'a turn of itself', 'each message in it']
+  return [
+    '## CPU µs of a relayed message, beside a bare client of NATS',
+    '',
+    'The last two columns are of the line through 16 and 64 a turn, which come as many turns a second: what a turn takes of itself, which is mostly waking an idle process, and what each message in it adds.',
+    '',
+    ...table(
+      columns,
+      rows.map(([name, micros]) => {
+        const [turn, message] = lineOf(micros)
+        return [
+          name,
+          ...(Object.keys(titles) as PaceName[]).map((pace) => decimals(micros(pace), 1)),
+          decimals(turn, 0),
+          decimals(message, 1),
+        ]
+      }),
+    ),
+  ]
+}
+
+/** Microseconds a turn, and for each message in it. */
+function lineOf(micros: ByPace): readonly [turn: number | null, message: number | null] {
+  const [few, many] = [micros('gathered'), micros('full')]
+  if (few === null || many === null) return [null, null]
+  const message = (64 * many - 16 * few) / (64 - 16)
+  return [16 * (few - message), message]
 }
 
 function besideTable(samples: readonly BesideSample[]): string[] {

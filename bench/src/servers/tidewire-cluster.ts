@@ -1,4 +1,4 @@
-/** One node of a cluster: BENCH_NATS names the broker, empty for a server without one. */
+/** One node of a cluster: BENCH_NATS names the broker, empty for a server without one; BENCH_PREFIX keeps clusters on one broker apart. */
 import { checkNatsAddress, natsRelay } from '@tidewire/nats'
 import { nodeRuntime, type Relay } from '@tidewire/server'
 import { serve } from './serve.ts'
@@ -25,7 +25,7 @@ function relayTo(url: string): Relay | null {
     runtime: nodeRuntime(),
     name: String(process.pid),
     version: 'bench',
-    prefix: 'bench',
+    prefix: process.env['BENCH_PREFIX'] ?? 'bench',
     databaseId: () => Promise.resolve('none'),
   })
 }

@@ -95,6 +95,14 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
     )
   })
 
+  it('takes a replacement character that was sent, and no bytes that would become one', () => {
+    const valid = encodeBatch(from, [{ kind: 'text', event: '\ufffd', payload: Buffer.from('{}') }])
+    expect(decoded(valid)).toMatchObject({ messages: [{ event: '\ufffd' }] })
+    // The last of the three bytes of the character; the payload is two bytes long.
+    valid[valid.length - 3] = 0x20
+    expect(decodeEnvelope(valid)).toMatchObject({ ok: false, fault: { code: 'malformed', detail: 'an event is not UTF-8' } })
+  })
+
   it('is whole again after it was sent in parts, however small', () => {
     fc.assert(
       fc.property(batch, fc.integer({ min: 22, max: 80 }), (messages, maxBytes) => {

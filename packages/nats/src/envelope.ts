@@ -58,17 +58,20 @@ const PART_HEAD_BYTES: number = HEAD_BYTES + 8
 
 /** Bytes that a message adds to a batch. */
 export function encodedSize(message: RelayMessage): number {
-  const { event, metadata, payload } = fieldsOf(message)
+  return sizeOf(fieldsOf(message))
+}
+
+function sizeOf({ event, metadata, payload }: Fields): number {
   return MESSAGE_HEAD_BYTES + Buffer.byteLength(event) + (metadata === null ? 0 : Buffer.byteLength(metadata)) + payload.length
 }
 
 /** Copies: the bytes of the messages may be reused afterwards. */
 export function encodeBatch(from: string, messages: readonly RelayMessage[]): Buffer {
-  const size = messages.reduce((sum, message) => sum + encodedSize(message), HEAD_BYTES)
+  const all = messages.map(fieldsOf)
+  const size = all.reduce((sum, fields) => sum + sizeOf(fields), HEAD_BYTES)
   const bytes = withHead(KIND.batch, from, size)
   let at = HEAD_BYTES
-  for (const message of messages) {
-    const { type, event, metadata, payload } = fieldsOf(message)
+  for (const { type, event, metadata, payload } of all) {
     bytes[at] = type
     const eventBytes = bytes.write(event, at + MESSAGE_HEAD_BYTES)
     bytes.writeUInt16BE(eventBytes, at + 1)
@@ -112,7 +115,7 @@ export function encodeBeat(from: string, beat: Beat): Buffer {
 }
 
 export function decodeEnvelope(given: Uint8Array): DecodedEnvelope {
-  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  const bytes = given instanceof Buffer ? given : Buffer.from(given.buffer, given.byteOffset, given.byteLength)
   if (bytes.length < HEAD_BYTES || bytes[0] !== 0x54 || bytes[1] !== 0x57) return malformed('it does not begin like an envelope')
   if (bytes[2] !== ENVELOPE_VERSION)
     return { ok: false, fault: { code: 'version', detail: `it has version ${bytes[2]}, this node reads ${ENVELOPE_VERSION}` } }
@@ -144,9 +147,9 @@ function decodeBatch(from: string, bytes: Buffer): DecodedEnvelope {
     const metadataEnd = eventEnd + (metadataBytes === NO_METADATA ? 0 : metadataBytes)
     const end = metadataEnd + bytes.readUInt32BE(at + 7)
     if (end > bytes.length) return malformed('a message is cut off')
-    const event = textOf(bytes.subarray(at + MESSAGE_HEAD_BYTES, eventEnd))
+    const event = textOf(bytes, at + MESSAGE_HEAD_BYTES, eventEnd)
     if (event === null) return malformed('an event is not UTF-8')
-    const metadata = metadataBytes === NO_METADATA ? null : objectOf(bytes.subarray(eventEnd, metadataEnd))
+    const metadata = metadataBytes === NO_METADATA ? null : objectOf(bytes, eventEnd, metadataEnd)
     if (metadata === undefined) return malformed('metadata is no JSON object')
     const message = messageOf(type, event, metadata, bytes.subarray(metadataEnd, end))
     if (message === null) return malformed(`there is no message type ${type}`)
@@ -167,7 +170,7 @@ function decodePart(from: string, bytes: Buffer): DecodedEnvelope {
 }
 
 function decodeBeat(from: string, bytes: Buffer): DecodedEnvelope {
-  const value = objectOf(bytes.subarray(HEAD_BYTES))
+  const value = objectOf(bytes, HEAD_BYTES, bytes.length)
   if (value === undefined) return malformed('a beat is no JSON object')
   const { number, state, name, version, startedAt } = value
   if (typeof number !== 'number' || !Number.isSafeInteger(number) || typeof startedAt !== 'number')
@@ -185,12 +188,14 @@ function messageOf(type: number, event: string, metadata: JsonObject | null, byt
   return (type & AS_TEXT_BIT) === 0 ? { kind: 'user', broadcast } : { kind: 'user', broadcast, asText: true }
 }
 
-function fieldsOf(message: RelayMessage): {
+interface Fields {
   readonly type: number
   readonly event: string
   readonly metadata: string | null
   readonly payload: Uint8Array
-} {
+}
+
+function fieldsOf(message: RelayMessage): Fields {
   switch (message.kind) {
     case 'text':
       return { type: TEXT, event: message.event, metadata: null, payload: message.payload }
@@ -219,12 +224,14 @@ function shortened(name: string): string {
   return name.slice(0, MAX_NAME)
 }
 
-function textOf(bytes: Buffer): string | null {
-  return isUtf8(bytes) ? bytes.toString() : null
+/** `null`: the bytes are not UTF-8, which leaves at least one replacement character. */
+function textOf(bytes: Buffer, from: number, to: number): string | null {
+  const text = bytes.toString('utf8', from, to)
+  return !text.includes('\ufffd') || isUtf8(bytes.subarray(from, to)) ? text : null
 }
 
-function objectOf(bytes: Buffer): JsonObject | undefined {
-  const text = textOf(bytes)
+function objectOf(bytes: Buffer, from: number, to: number): JsonObject | undefined {
+  const text = textOf(bytes, from, to)
   if (text === null) return undefined
   try {
     const value: unknown = JSON.parse(text)

@@ -29,12 +29,11 @@ export class Outbox {
   publish(subject: string | null, messages: readonly RelayMessage[]): boolean {
     const limit = this.#link.session?.maxPayloadBytes
     if (subject === null || limit === undefined) return this.#unsent('unsent')
-    const whole = messages.length === 1 || sizeOf(messages) <= limit
+    const whole = encodeBatch(this.#from, messages)
+    if (messages.length === 1 || whole.length <= limit) return this.#putBatch(subject, whole, messages.length, limit)
     let sent = true
-    for (const batch of whole ? [messages] : batches(messages, limit)) {
-      sent = this.#put(subject, encodeBatch(this.#from, batch), limit) && sent
-      if (sent) this.#sent.messages += batch.length
-    }
+    for (const batch of batches(messages, limit))
+      sent = this.#putBatch(subject, encodeBatch(this.#from, batch), batch.length, limit) && sent
     return sent
   }
 
@@ -54,6 +53,12 @@ export class Outbox {
     const mayHaveLost = this.#mayHaveLost
     this.#mayHaveLost = false
     return mayHaveLost
+  }
+
+  #putBatch(subject: string, envelope: Buffer, messages: number, limit: number): boolean {
+    const sent = this.#put(subject, envelope, limit)
+    if (sent) this.#sent.messages += messages
+    return sent
   }
 
   #put(subject: string, envelope: Buffer, limit: number): boolean {
@@ -82,10 +87,6 @@ export class Outbox {
     if (code === 'overflow') return 'the broker confirms too little of what it was sent'
     return link.state === 'down' ? link.detail : 'not connected'
   }
-}
-
-function sizeOf(messages: readonly RelayMessage[]): number {
-  return messages.reduce((sum, message) => sum + encodedSize(message), HEAD_BYTES)
 }
 
 /** Groups messages into batches of at most `limit` bytes. A larger message is a batch of its own, and is sent in parts. */
