@@ -15,6 +15,14 @@ export interface CheckFunction {
   readonly sql: string
 }
 
+/** How rows are shown. */
+export interface Shape {
+  /** What is `missing` is left out. */
+  readonly masked: boolean
+  /** A version of a row is written once for all identities that ask for the same: that costs small rows more than it saves. */
+  readonly wide: boolean
+}
+
 /** Every batch asks for one. */
 const written = new WeakMap<CatalogTable, Map<string, CheckFunction>>()
 
@@ -36,38 +44,32 @@ function keyType(table: CatalogTable, column: CatalogColumn): string {
  * `untils[n]` they ask for the keys in the array whose text is `keys[n]`. Guarded, an identity whose policies fail gets its
  * error and the others go on, and a row 0 holds the version before the first look as well.
  */
-export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
   const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
-  return getOrMake(known, `${masked} ${columns.join()} ${role}`, () => writeFunction(table, role, columns, masked))
+  return getOrMake(known, `${masked} ${wide} ${columns.join()} ${role}`, () => writeFunction(table, role, columns, { masked, wide }))
 }
 
 /** So many versions of rows are remembered for identities that ask for the same: each look goes through all of them. */
 const MAX_KNOWN = 100
 
-function writeFunction(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
+function writeFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
   const types = table.primaryKey.map((column) => `${keyType(table, column)}[]`)
   const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
   const keys = types.map((_, index) => `p${index}`)
-  const remembers = table.roles.get(role)?.readsCtid === true
+  const remembers = wide && table.roles.get(role)?.readsCtid === true
   const rows = lookedUp(table, role, columns, { keys, missing: masked ? 'unknown' : null, known: remembers ? 'known' : null })
-  const remember = `if i < part_end and pg_catalog.starts_with(seen, '("') and (known is null or pg_catalog.cardinality(known) < ${MAX_KNOWN}) then
+  const find = remembers
+    ? `select array(select r.seen ${rows}) into shown;
+      foreach seen in array shown loop
+        return next;
+        if i < part_end and pg_catalog.starts_with(seen, '("') and (known is null or pg_catalog.cardinality(known) < ${MAX_KNOWN}) then
           known := known || pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid;
-        end if;`
-  const next = `return next;
-        ${remembers ? remember : ''}`
-  // Assigned, a call is evaluated without a statement of its own. One key has one row at most, which needs no array.
-  const look = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
-      if pg_catalog.cardinality(p0) = 1 then
-        ${rows} into seen;
-        if seen is not null then
-          ${next}
         end if;
-      else
-        select array(${rows}) into shown;
-        foreach seen in array shown loop
-          ${next}
-        end loop;
-      end if;`
+      end loop;`
+    : `return query select i, r.seen, null::pg_catalog.text ${rows};`
+  // Assigned, a call is evaluated without a statement of its own.
+  const look = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
+      ${find}`
   const body = `
 #variable_conflict use_variable
 declare
@@ -141,7 +143,7 @@ end`
 export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const types = ['pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
   const keys = table.primaryKey.map((_, index) => `$${index + 2}`)
-  const sql = `(${types.join(', ')}) as ${lookedUp(table, role, columns, { keys, missing: masked ? '$1' : null, known: null })}`
+  const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(table, role, columns, { keys, missing: masked ? '$1' : null, known: null })}`
   return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
 }
 
@@ -161,7 +163,7 @@ interface LookSources {
 }
 
 /**
- * The rows that are seen, as text: `(ctid,number,…)` with the key's number, if it is not found by its text, and the columns that
+ * A FROM clause with `r.seen`, the rows that are seen as text: `(ctid,number,…)` with the key's number, if it is not found by its text, and the columns that
  * are compared; of one that is `known`, the `ctid` alone. The `ctid` may be null. No version of a row gets the `ctid` of another
  * while the call lasts: its snapshot keeps what other sessions delete, and its lock keeps the table from being written anew.
  */
@@ -175,7 +177,7 @@ function lookedUp(table: CatalogTable, role: string, numbers: readonly number[],
   }
   if (hasPlainKey(table) && missing === null) {
     const key = `t.${pg.escapeIdentifier(table.primaryKey[0]!.name)}`
-    return `select ${seenSql('null', values)} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${keys[0]!})`
+    return `from (select ${seenSql('null', values)} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${keys[0]!})) r`
   }
   const equals = hasPlainKey(table) ? 'operator(pg_catalog.=)' : '='
   const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
@@ -189,7 +191,7 @@ function lookedUp(table: CatalogTable, role: string, numbers: readonly number[],
   const arrays = keys.map((array) => `pg_catalog.unnest(${array})`)
   // Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
   // policies about all rows of a large one.
-  return `select r.seen from rows from (${arrays.join(', ')}) with ordinality k (${[...keys.map((_, index) => `c${index}`), 'n'].join(', ')}),
+  return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys.map((_, index) => `c${index}`), 'n'].join(', ')}),
         lateral (select ${seenSql('k.n', shown)} as seen from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
 }
 

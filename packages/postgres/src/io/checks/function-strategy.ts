@@ -36,7 +36,7 @@ export async function functionStrategy(
   images: RowImages,
   options: CheckOptions,
 ): Promise<CheckStrategy | null> {
-  const asks: Asking = { check, images, sql: checkFunction(check.table, check.role, check.columns, images.masked) }
+  const asks: Asking = { check, images, sql: checkFunction(check.table, check.role, check.columns, images) }
   if (!(await install(session, asks))) return null
   await discardOldPlans(session, asks.sql.name, check)
   return async (asked) => {

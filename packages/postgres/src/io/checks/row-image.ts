@@ -1,18 +1,19 @@
 import type { RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
-import { comparedColumns } from './check-function.ts'
+import { comparedColumns, type Shape } from './check-function.ts'
 
 /** The images of a check, as what it shows is compared with them. */
-export interface RowImages {
+export interface RowImages extends Shape {
   /** Of each compared column, its place in `RowCheck.columns`. */
   readonly compared: readonly number[]
   /** By row, what Postgres would write of the compared columns, with the comma before them and the bracket after. */
   readonly texts: readonly string[]
   /** By row, the `attnum`s of compared values that are not known: `,3,7,`. */
   readonly missing: readonly (string | null)[]
-  /** The check leaves out what is `missing`. */
-  readonly masked: boolean
 }
+
+/** So many characters a row, on average. */
+const WIDE = 2_000
 
 export function rowImages({ table, role, columns, images }: RowCheck): RowImages {
   const columnsCompared = comparedColumns(table, role, columns)
@@ -22,7 +23,8 @@ export function rowImages({ table, role, columns, images }: RowCheck): RowImages
     const numbers = columnsCompared.filter((_, index) => image[compared[index]!] === undefined).map(({ number }) => number)
     return numbers.length === 0 ? null : `,${numbers.join()},`
   })
-  return { compared, texts, missing, masked: missing.some((each) => each !== null) }
+  const characters = texts.reduce((sum, text) => sum + text.length, 0)
+  return { compared, texts, missing, masked: missing.some((each) => each !== null), wide: characters > WIDE * texts.length }
 }
 
 /** As `record_out` writes it. */

@@ -10,24 +10,35 @@ import { checkRows } from './row-checker.ts'
 
 const postgres = usePostgres()
 const role = 'seer'
-/** How rows are stored, and the SQL of the table's key. */
-const TABLES: Readonly<Record<string, { readonly key: string; readonly readsCtid: boolean; readonly more?: string }>> = {
-  ordinary: { key: 'id int primary key', readsCtid: true },
-  numeric: { key: 'id numeric primary key', readsCtid: true },
-  pair: { key: `id int, part text default 'x', primary key (id, part)`, readsCtid: true },
-  columns: {
-    key: 'id int primary key',
+/** How rows are stored: the SQL of the table and of what it needs besides. */
+const TABLES: Readonly<Record<string, { readonly sql: (name: string) => string; readonly readsCtid: boolean }>> = {
+  ordinary: { sql: (name) => `create table ${name} (id int primary key, owner text, body text)`, readsCtid: true },
+  numeric: { sql: (name) => `create table ${name} (id numeric primary key, owner text, body text)`, readsCtid: true },
+  pair: {
+    sql: (name) => `create table ${name} (id int, part text default 'x', owner text, body text, primary key (id, part))`,
+    readsCtid: true,
+  },
+  columns: { sql: (name) => `create table ${name} (id int primary key, owner text, body text)`, readsCtid: false },
+  parted: {
+    sql: (name) => `create table ${name} (id int primary key, owner text, body text) partition by list (id);
+      ${[1, 2, 3, 4].map((id) => `create table ${name}_${id} partition of ${name} for values in (${id})`).join('; ')}`,
     readsCtid: false,
-    more: `revoke select on columns from ${role}; grant select (id, owner, body) on columns to ${role};`,
   },
 }
-const PARTED = `create table parted (id int primary key, owner text, body text) partition by list (id);
-  ${[1, 2, 3, 4].map((id) => `create table parted_${id} partition of parted for values in (${id});`).join('\n')}`
-const names = [...Object.keys(TABLES), 'parted']
-const policyOf = (name: string): string =>
-  `alter table ${name} enable row level security; insert into ${name} (id, owner, body) values (1, 'a', 'one'), (2, 'b', 'two'), (3, 'a', 'now'), (4, 'c', 'four');
+/** Where rows are wide, a version is written once for all that see it. */
+const WIDTHS: Readonly<Record<string, string>> = { narrow: '', wide: 'w'.repeat(3_000) }
+const names = Object.keys(WIDTHS).flatMap((width) => Object.keys(TABLES).map((table) => `${width}_${table}`))
+const partsOf = (name: string): { readonly pad: string; readonly table: (typeof TABLES)[string] } => {
+  const [width, table] = name.split('_') as [string, string]
+  return { pad: WIDTHS[width]!, table: TABLES[table]! }
+}
+const setupOf = (name: string): string => {
+  const { pad, table } = partsOf(name)
+  return `${table.sql(name)}; alter table ${name} enable row level security;
+   insert into ${name} (id, owner, body) values (1, 'a', '${pad}one'), (2, 'b', '${pad}two'), (3, 'a', '${pad}now'), (4, 'c', '${pad}four');
    create policy seen on ${name} for select to ${role} using ((current_setting('request.jwt.claims')::jsonb -> 'sees') ? owner);
-   grant select on ${name} to ${role};`
+   grant select ${name.endsWith('columns') ? '(id, owner, body)' : ''} on ${name} to ${role};`
+}
 
 let sql: pg.Client
 let sessions: SessionPool
@@ -36,12 +47,7 @@ beforeAll(async () => {
   const url = await postgres.createDatabase()
   sql = await postgres.connect(url)
   sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 })
-  await sql.query(
-    `create role ${role} nologin; ${PARTED}; ${policyOf('parted')}
-     ${Object.entries(TABLES)
-       .map(([name, { key, more }]) => `create table ${name} (${key}, owner text, body text); ${policyOf(name)} ${more ?? ''}`)
-       .join('\n')}`,
-  )
+  await sql.query(`create role ${role} nologin; ${names.map(setupOf).join('\n')}`)
 })
 afterAll(async () => {
   await sessions.close()
@@ -56,6 +62,7 @@ async function loaded(name: string): Promise<CatalogTable> {
 
 /** The rows 1 to 4 as they were written; the third has been written again since. */
 function checkOf(table: CatalogTable, sees: readonly string[][], bodies: readonly (string | undefined)[]): RowCheck {
+  const { pad } = partsOf(table.name)
   const owners = ['a', 'b', 'a', 'c']
   const rows = [0, 1, 2, 3]
   return {
@@ -63,7 +70,7 @@ function checkOf(table: CatalogTable, sees: readonly string[][], bodies: readonl
     role,
     keys: rows.map((row) => table.primaryKey.map(({ name }) => (name === 'id' ? `${row + 1}` : 'x'))),
     columns: ['id', 'owner', 'body'].map((name) => table.columns.find((column) => column.name === name)!.number),
-    images: rows.map((row) => [`${row + 1}`, owners[row]!, bodies[row]]),
+    images: rows.map((row) => [`${row + 1}`, owners[row]!, bodies[row] === undefined ? undefined : `${pad}${bodies[row]}`]),
     identities: sees.map((each, id) => ({ identity: { key: `${id}`, id, role, claims: JSON.stringify({ sees: each }) }, rows })),
     xids: [],
     waits: true,
@@ -76,7 +83,7 @@ function visibleOf({ identities }: CheckAnswer): unknown[] {
 
 const SEES = [['b'], ['a'], [], ['a', 'b'], ['c', 'a'], ['a']]
 const ROWS: Readonly<Record<string, readonly number[]>> = { a: [0, 2], b: [1], c: [3] }
-const now = { current: ['3', 'a', 'now'] }
+const nowOf = (name: string): unknown => ({ current: ['3', 'a', `${partsOf(name).pad}now`] })
 
 describe.each([
   ['functions', false],
@@ -86,13 +93,13 @@ describe.each([
 
   test.each(names)('%s: each identity gets its own rows, and the row that was written again as it is now', async (name) => {
     const table = await loaded(name)
-    expect(table.roles.get(role)!.readsCtid).toBe(TABLES[name]?.readsCtid ?? false)
+    expect(table.roles.get(role)!.readsCtid).toBe(partsOf(name).table.readsCtid)
     // A policy that is made of the row would be evaluated over the image.
     const hidden = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, scope: 'opaque' as const }]]) }
     for (const body of ['three', undefined]) {
       const answer = await checkRows(sessions, checkOf(hidden, SEES, ['one', 'two', body, 'four']), options)
       expect(answer.current).toBe(true)
-      const grant = (row: number): unknown => (row === 2 && body !== undefined ? now : 'image')
+      const grant = (row: number): unknown => (row === 2 && body !== undefined ? nowOf(name) : 'image')
       expect(visibleOf(answer)).toEqual(
         SEES.map((owners) =>
           owners
@@ -112,22 +119,22 @@ describe.each([
     expect(visibleOf(await checkRows(sessions, { ...check, images }, options))).toEqual([
       [
         [0, 'image'],
-        [2, now],
+        [2, nowOf(name)],
       ],
       [[1, 'image']],
     ])
   })
 
-  test('the same key twice: both versions are compared with the row', async () => {
-    const table = await loaded('numeric')
+  test.each(['narrow_numeric', 'wide_numeric'])('%s: the same key twice: both versions are compared with the row', async (name) => {
+    const table = await loaded(name)
     const hidden = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, scope: 'opaque' as const }]]) }
     const check = checkOf(hidden, [['b'], ['a'], ['a']], ['one', 'two', 'old', 'now'])
     // The third is the row as it was written, the fourth as it was written again, with its key in other words.
     const keys = [['1'], ['2'], ['3'], ['3.0']]
-    const images = check.images.map((image, row) => (row === 3 ? ['3', 'a', 'now'] : image))
+    const images = check.images.map((image, row) => (row === 3 ? ['3', 'a', `${partsOf(name).pad}now`] : image))
     const own = [
       [0, 'image'],
-      [2, now],
+      [2, nowOf(name)],
       [3, 'image'],
     ]
     expect(visibleOf(await checkRows(sessions, { ...check, keys, images }, options))).toEqual([[[1, 'image']], own, own])
