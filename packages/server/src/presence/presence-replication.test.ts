@@ -11,13 +11,15 @@ const STEP_MS = 100
 const topic = 'public:room'
 /** After the last word of a node: eight whole heartbeats of the node that judges, the one in which it came, and what a step adds. */
 const DOWN_MS = 4_700
-/** More, for a node whose own link was down. */
-const GRACE_MS = 4_000
+/** After the return of the own link: five whole heartbeats, the one in which it came, and what a step adds. */
+const DOWN_AFTER_RETURN_MS = 3_200
+/** Other nodes may be back so much later than this one. */
+const RETURN_WITHIN_MS = 2_400
 /** Of what a draining node removed: five seconds, and the heartbeat that notices. */
 const LINGER_MS = 6_200
 
 interface Timer {
-  readonly at: number
+  at: number
   readonly run: () => void
 }
 
@@ -258,7 +260,7 @@ class World {
       const owner = this.ended.find(({ instance }) => ref.startsWith(`${instance}/`))
       if (owner === undefined) continue
       const since = Math.max(owner.endedAt!, process.healthySince)
-      const bound = Math.max(DOWN_MS + (process.linkedSince > owner.endedAt! - 10_000 ? GRACE_MS : 0), LINGER_MS)
+      const bound = this.closers.has(owner) ? LINGER_MS : DOWN_MS
       if (this.now - since > bound) throw new Error(`${ref} is a ghost at ${process.instance}: ${this.now - since} ms`)
     }
   }
@@ -335,9 +337,13 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     await fc.assert(property, { seed, numRuns: 150 })
   }, 60_000)
 
-  async function threeNodes(): Promise<{ readonly world: World; readonly nodes: readonly [Process, Process, Process] }> {
+  /** Their heartbeats start after so many milliseconds. */
+  async function threeNodes(
+    phases: readonly number[] = [0, 0, 0],
+  ): Promise<{ readonly world: World; readonly nodes: readonly [Process, Process, Process] }> {
     const world = new World(3)
     const nodes = world.living as [Process, Process, Process]
+    for (const [at, node] of nodes.entries()) for (const timer of node.timers) timer.at += phases[at]!
     for (const [at, node] of nodes.entries()) node.track('owner', `key ${at}`, 1)
     await world.pass(3_000)
     world.expectAgreement()
@@ -365,30 +371,47 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     expect(nodes[2].keys).toEqual(['key 0', 'key 1', 'key 2'])
   })
 
-  it('is not emptied when the broker restarts, however long that takes', async () => {
-    const { world, nodes } = await threeNodes()
-    for (const node of nodes) node.setLink(false)
-    await world.pass(90_000)
-    // A relay dials again after 2.25 s at most.
-    for (const [node, waitMs] of [[nodes[0], 1_000] as const, [nodes[1], 1_500] as const, [nodes[2], 8_000] as const]) {
-      node.setLink(true)
-      for (let passed = 0; passed < waitMs; passed += STEP_MS) {
-        await world.pass(STEP_MS)
-        for (const each of nodes) expect(each.keys).toEqual(['key 0', 'key 1', 'key 2'])
-      }
-    }
+  /** Of a broker: how long it is away, and when after its return each node is back; `null` for one that dies meanwhile. */
+  const backs = fc.array(fc.integer({ min: 0, max: RETURN_WITHIN_MS / STEP_MS }), { minLength: 3, maxLength: 3 })
+  const outage = fc.record({
+    phases: backs,
+    awayMs: fc.constantFrom(100, 2_000, 30_000, 90_000),
+    backs,
+    died: fc.option(fc.nat({ max: 2 })),
   })
 
-  it('lets go of a node that died while the broker was down five seconds after it is back', async () => {
+  it('is not emptied when the broker restarts, and lets go of who died meanwhile four seconds after it is back', async () => {
+    const property = fc.asyncProperty(outage, async ({ phases, awayMs, backs: steps, died }) => {
+      const { world, nodes } = await threeNodes(phases.map((phase) => phase * STEP_MS))
+      for (const node of nodes) node.setLink(false)
+      await world.pass(awayMs)
+      if (died !== null) world.kill(died)
+      const living = nodes.filter((_, at) => at !== died)
+      const keys = nodes.flatMap((node, at) => (living.includes(node) ? [`key ${at}`] : []))
+      for (let passed = 0; passed < 10_000; passed += STEP_MS) {
+        for (const [at, node] of nodes.entries()) if (living.includes(node) && passed === steps[at]! * STEP_MS) node.setLink(true)
+        await world.pass(STEP_MS)
+        for (const each of living) {
+          expect(each.keys).toEqual(expect.arrayContaining(keys))
+          if (each.linked && world.now - each.linkedSince > DOWN_AFTER_RETURN_MS) expect(each.keys).toEqual(keys)
+        }
+      }
+    })
+    await fc.assert(property, { seed, numRuns: 60 })
+  }, 60_000)
+
+  it('lets go of a node that died a second before the broker returned within five seconds', async () => {
     const { world, nodes } = await threeNodes()
     for (const node of nodes) node.setLink(false)
     await world.pass(10_000)
     world.kill(0)
-    await world.pass(20_000)
+    await world.pass(1_000)
+    // A relay dials again after 0.75 s at most.
+    await world.pass(800)
     for (const node of nodes.slice(1)) node.setLink(true)
-    await world.pass(3_500)
+    await world.pass(2_400)
     expect(nodes[1].keys).toEqual(['key 0', 'key 1', 'key 2'])
-    await world.pass(1_500)
+    await world.pass(800)
     for (const node of nodes.slice(1)) expect(node.keys).toEqual(['key 1', 'key 2'])
   })
 

@@ -4,6 +4,11 @@ import type { PresenceContext, PresenceDelta } from './presence-set.ts'
 export interface PresenceSyncOptions {
   /** Own heartbeats without a word from a replica until its entries leave the view. */
   readonly downAfterBeats: number
+  /**
+   * The same where the own link has just come back: others, whose links are back soon if they live, have been silent for a while. A node
+   * that dies a second before the broker returns leaves view no later than others do.
+   */
+  readonly downAfterReturnBeats: number
   /** Until it is forgotten. */
   readonly goneAfterBeats: number
   /** Heartbeats until an unanswered question is asked again. */
@@ -14,6 +19,7 @@ export interface PresenceSyncOptions {
 
 export const presenceSyncOptions: PresenceSyncOptions = {
   downAfterBeats: 8,
+  downAfterReturnBeats: 5,
   goneAfterBeats: 120,
   askAgainAfterBeats: 4,
   endedForBeats: 20,
@@ -21,7 +27,7 @@ export const presenceSyncOptions: PresenceSyncOptions = {
 
 interface OtherReplica {
   readonly view: 'up' | 'down'
-  /** Heartbeats of this node since the last word, or since the own link came up again. */
+  /** Heartbeats of this node since the last word; when the own link comes up, so many that `downAfterReturnBeats` are left. */
   readonly silentBeats: number
   /** Heartbeats since the last question, or `null`: none is open. */
   readonly askedBeats: number | null
@@ -84,7 +90,7 @@ export function presenceSyncTransition(
   if ('from' in event && state.ended.has(event.from)) return { state, effects: [] }
   switch (event.type) {
     case 'link':
-      return link(state, event.up)
+      return link(state, event.up, options)
     case 'beat':
       return beat(state, options)
     case 'input-read':
@@ -105,10 +111,15 @@ export function presenceSyncTransition(
   }
 }
 
-function link(state: PresenceSyncState, up: boolean): PresenceSyncTransition {
+function link(
+  state: PresenceSyncState,
+  up: boolean,
+  { downAfterBeats, downAfterReturnBeats }: PresenceSyncOptions,
+): PresenceSyncTransition {
   if (up === state.linked) return { state, effects: [] }
   if (!up) return { state: { ...state, linked: false }, effects: [] }
-  const replicas = mapped(state, (replica) => ({ ...replica, silentBeats: 0, askedBeats: null }))
+  const silentBeats = downAfterBeats - downAfterReturnBeats
+  const replicas = mapped(state, (replica) => ({ ...replica, silentBeats, askedBeats: null }))
   return { state: { ...state, linked: true, replicas }, effects: [{ type: 'send-changes' }, { type: 'send-digest' }] }
 }
 
