@@ -260,6 +260,7 @@ describe('a relay', () => {
         name: 'x'.repeat(2_000),
         version: '1'.repeat(1_000),
         startedAt: 0,
+        spreadMs: 0,
       })
     for (let at = 0; at < 3_000; at++) world.network.inject('tidewire.db.n.all', beat(at))
     await world.until(() => (b.relay.stats().faults['malformed'] ?? 0) >= 2_000)

@@ -165,11 +165,11 @@ export class Server {
     return this.#isLeaving
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them. Goes on serving. */
-  leave(): void {
+  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. Goes on serving. */
+  leave(spreadMs = 0): void {
     if (this.#isLeaving) return
     this.#isLeaving = true
-    this.#nodes?.leave()
+    this.#nodes?.leave(spreadMs)
   }
 
   /** Refuses new sockets and joins from now on, and closes the next `most` sockets. Returns how many are left. */

@@ -72,10 +72,10 @@ export class Nodes implements RelayListener {
     return this.#presence.holdsAllOf(peers.map(({ instance }) => instance))
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them. */
-  leave(): void {
-    this.#relay.leave()
-    this.#presence.leave()
+  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. */
+  leave(spreadMs: number): void {
+    this.#relay.leave(spreadMs)
+    this.#presence.leave(spreadMs)
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,7 @@ const DOWN_MS = 4_700
 const DOWN_AFTER_RETURN_MS = 3_200
 /** Other nodes may be back so much later than this one. */
 const RETURN_WITHIN_MS = 2_400
-/** Of what a draining node removed: five seconds, and the heartbeat that notices. */
+/** Of what a draining node removed, besides the time over which it closes its clients: five seconds, and the heartbeat that notices. */
 const LINGER_MS = 6_200
 
 interface Timer {
@@ -208,17 +208,17 @@ class World {
     this.slots[slot] = null
   }
 
-  /** Closes its clients' sockets; each comes back on another node, if there is one, after `awayMs`. */
-  drain(slot: number, awayMs: number): void {
+  /** Says that it closes its clients' sockets over a time, and does so; each comes back on another node, if there is one, after `awayMs`. */
+  drain(slot: number, awayMs: number, spreadMs = 0): void {
     const process = this.slots[slot]
     if (!process || process.frozen) return
     const peer: RelayPeer = { instance: process.instance, name: '', version: '', startedAt: 0 }
     const notify = (kind: 'leaving' | 'down'): void => {
       for (const other of this.living)
         if (other !== process && other.linked && process.linked && this.groupOf(other) === this.groupOf(process))
-          other.replication.onPeer({ kind, peer })
+          other.replication.onPeer(kind === 'leaving' ? { kind, peer, spreadMs } : { kind, peer })
     }
-    process.replication.leave()
+    process.replication.leave(spreadMs)
     notify('leaving')
     for (const [ref, key] of process.shown.filter(([each]) => each.startsWith(`${process.instance}/`))) {
       const other = this.living.find((each) => each !== process && !each.frozen)
@@ -226,17 +226,17 @@ class World {
     }
     for (const owner of process.owners.keys()) process.untrack(owner)
     this.closing.push({ at: this.now + 300, process })
-    this.closers.set(process, () => notify('down'))
+    this.closers.set(process, { spreadMs, close: () => notify('down') })
   }
 
-  readonly closers = new Map<Process, () => void>()
+  readonly closers = new Map<Process, { readonly spreadMs: number; readonly close: () => void }>()
 
   async pass(ms: number): Promise<void> {
     for (let passed = 0; passed < ms; passed += STEP_MS) {
       this.now += STEP_MS
       for (const { at, process } of this.closing) {
         if (at !== this.now || process.endedAt !== null) continue
-        this.closers.get(process)?.()
+        this.closers.get(process)?.close()
         this.kill(this.slots.indexOf(process))
       }
       for (const each of this.returns.splice(0)) {
@@ -260,7 +260,8 @@ class World {
       const owner = this.ended.find(({ instance }) => ref.startsWith(`${instance}/`))
       if (owner === undefined) continue
       const since = Math.max(owner.endedAt!, process.healthySince)
-      const bound = this.closers.has(owner) ? LINGER_MS : DOWN_MS
+      const drained = this.closers.get(owner)
+      const bound = drained === undefined ? DOWN_MS : LINGER_MS + drained.spreadMs
       if (this.now - since > bound) throw new Error(`${ref} is a ghost at ${process.instance}: ${this.now - since} ms`)
     }
   }
@@ -299,7 +300,15 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('freeze' as const, 'thaw' as const, 'cut' as const, 'link' as const), slot }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'start' as const), slot }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('drain' as const), slot, awayMs: fc.constantFrom(0, 200, 4_000, 8_000) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('drain' as const),
+      slot,
+      awayMs: fc.constantFrom(0, 200, 4_000, 8_000),
+      spreadMs: fc.constantFrom(0, 3_000),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('heal' as const) }) },
 )
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
@@ -317,7 +326,7 @@ async function take(world: World, given: Step): Promise<void> {
   if (given.do === 'thaw') return void (process.frozen = false)
   if (given.do === 'freeze') return void (process.frozen = true)
   if (process.frozen) return
-  if (given.do === 'drain') return world.drain(at, given.awayMs)
+  if (given.do === 'drain') return world.drain(at, given.awayMs, given.spreadMs)
   if (given.do === 'cut' || given.do === 'link') return process.setLink(given.do === 'link')
   if (world.closers.has(process)) return
   if (given.do === 'track') process.track(`owner ${given.owner}`, `key ${given.key}`, given.value)
@@ -439,22 +448,43 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     world.expectAgreement()
   })
 
-  it.each([0, 200, 4_800])('does not flicker for a client that leaves a draining node and comes back after %i ms', async (awayMs) => {
+  it.each([
+    [0, 0],
+    [200, 0],
+    [4_800, 0],
+    [7_800, 3_000],
+    [34_800, 60_000],
+  ])('does not flicker for a client that comes back %i ms after a node closed it that drains over %i ms', async (awayMs, spreadMs) => {
     const { world, nodes } = await threeNodes()
-    world.drain(0, awayMs)
-    for (let passed = 0; passed < 10_000; passed += STEP_MS) {
+    world.drain(0, awayMs, spreadMs)
+    for (let passed = 0; passed < awayMs + 5_000; passed += STEP_MS) {
       await world.pass(STEP_MS)
       expect(nodes[2].keys).toEqual(['key 0', 'key 1', 'key 2'])
     }
     expect(nodes[1].keys).toEqual(['key 0', 'key 1', 'key 2'])
   })
 
-  it('lets go of a client of a draining node that does not come back', async () => {
+  it.each([
+    [0, 5_000],
+    [3_000, 8_000],
+    // Longer than any drain that is worth it, whatever a node says.
+    [600_000, 35_000],
+  ])('lets go of a client that does not come back from a node that drains over %i ms after %i ms', async (spreadMs, lingerMs) => {
     const { world, nodes } = await threeNodes()
-    world.drain(0, 60_000)
-    await world.pass(4_900)
+    world.drain(0, 60_000, spreadMs)
+    await world.pass(lingerMs - 100)
     expect(nodes[2].keys).toContain('key 0')
     await world.pass(1_400)
     expect(nodes[2].keys).toEqual(['key 1', 'key 2'])
+  })
+
+  it('lets each draining node have its own time', async () => {
+    const { world, nodes } = await threeNodes()
+    world.drain(0, 60_000, 3_000)
+    world.drain(1, 60_000, 0)
+    await world.pass(6_300)
+    expect(nodes[2].keys).toEqual(['key 0', 'key 2'])
+    await world.pass(3_000)
+    expect(nodes[2].keys).toEqual(['key 2'])
   })
 })

@@ -28,8 +28,13 @@ export interface PresenceReplicationOptions {
 }
 
 const BEAT_MS = 500
-/** How long the presence of a client of a draining node waits for its return. */
+/**
+ * How long the presence of a client of a draining node waits for its return, besides the time over which that node closes its clients: the
+ * more come back, the longer the last of them takes.
+ */
 const LINGER_MS = 5_000
+/** A node that takes longer closes few at a time, and these are soon back. */
+const MAX_SPREAD_MS = 30_000
 /** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */
 const MESSAGE_BYTES = 64 * 1024
 
@@ -65,9 +70,8 @@ export class PresenceReplication {
   }
 
   /** This node drains. Entries of its clients linger on this node, too: the clients that are closed last would see them flicker. */
-  leave(): void {
-    const { tracker, relay } = this.#options
-    tracker.replicaLeaving(relay.self.instance)
+  leave(spreadMs: number): void {
+    this.#leaving(this.#options.relay.self.instance, spreadMs)
   }
 
   /** To be called after every change of an entry of this node; all of one turn are sent together. */
@@ -84,11 +88,12 @@ export class PresenceReplication {
     this.#take({ type: 'link', up: state === 'up' })
   }
 
-  onPeer({ kind, peer }: PeerEvent): void {
-    if (kind === 'leaving') this.#take({ type: 'leaving', replica: peer.instance })
-    else if (kind === 'down') {
-      this.#equal.delete(peer.instance)
-      this.#take({ type: 'gone', replica: peer.instance })
+  onPeer(event: PeerEvent): void {
+    const replica = event.peer.instance
+    if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
+    else if (event.kind === 'down') {
+      this.#equal.delete(replica)
+      this.#take({ type: 'gone', replica })
     }
   }
 
@@ -151,12 +156,16 @@ export class PresenceReplication {
       case 'replica-down':
         return this.#announce(tracker.replicaDown(effect.replica))
       case 'replica-leaving':
-        return tracker.replicaLeaving(effect.replica)
+        return this.#leaving(effect.replica, effect.spreadMs)
       case 'replica-gone':
         return this.#announce(tracker.replicaGone(effect.replica, runtime.uptime()))
       case 'drop-lingering':
-        return this.#announce(tracker.dropLingering(runtime.uptime() - LINGER_MS))
+        return this.#announce(tracker.dropLingering(runtime.uptime()))
     }
+  }
+
+  #leaving(replica: string, spreadMs: number): void {
+    this.#options.tracker.replicaLeaving(replica, LINGER_MS + Math.min(spreadMs, MAX_SPREAD_MS))
   }
 
   #announce(diffs: PresenceDiffs): void {

@@ -31,7 +31,7 @@ const events = {
   digestLacks: { type: 'digest', from: 'b', lacks: true },
   ask: { type: 'ask', from: 'b', context },
   delta: { type: 'delta', from: 'b', delta },
-  leaving: { type: 'leaving', replica: 'b' },
+  leaving: { type: 'leaving', replica: 'b', spreadMs: 3_000 },
   gone: { type: 'gone', replica: 'b' },
   changed: { type: 'changed' },
 } as const satisfies Record<string, PresenceSyncEvent>

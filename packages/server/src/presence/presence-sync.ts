@@ -53,7 +53,7 @@ export type PresenceSyncEvent =
   | { readonly type: 'digest'; readonly from: string; readonly lacks: boolean }
   | { readonly type: 'ask'; readonly from: string; readonly context: PresenceContext }
   | { readonly type: 'delta'; readonly from: string; readonly delta: PresenceDelta }
-  | { readonly type: 'leaving'; readonly replica: string }
+  | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
   /** Entries of this node changed. */
@@ -71,7 +71,7 @@ export type PresenceSyncEffect =
   | { readonly type: 'merge'; readonly delta: PresenceDelta }
   | { readonly type: 'replica-up'; readonly replica: string }
   | { readonly type: 'replica-down'; readonly replica: string }
-  | { readonly type: 'replica-leaving'; readonly replica: string }
+  | { readonly type: 'replica-leaving'; readonly replica: string; readonly spreadMs: number }
   | { readonly type: 'replica-gone'; readonly replica: string }
   | { readonly type: 'drop-lingering' }
 
@@ -103,7 +103,7 @@ export function presenceSyncTransition(
       return heard(state, event.from, [{ type: 'merge', delta: event.delta }])
     case 'leaving':
       if (state.ended.has(event.replica)) return { state, effects: [] }
-      return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica }])
+      return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica, spreadMs: event.spreadMs }])
     case 'gone':
       return gone(state, event.replica)
     case 'changed':

@@ -28,8 +28,8 @@ export class PresenceTracker<Owner> {
   readonly #set: PresenceSet
   readonly #options: PresenceTrackerOptions
   readonly #view = new PresenceView<Owner>()
-  /** Nodes that drain: their clients are about to come back elsewhere. */
-  readonly #leaving = new Set<string>()
+  /** Nodes that drain, with the time for which their entries linger: their clients are about to come back elsewhere. */
+  readonly #leaving = new Map<string, number>()
 
   constructor(options: PresenceTrackerOptions) {
     this.#set = new PresenceSet(options.replica)
@@ -69,7 +69,8 @@ export class PresenceTracker<Owner> {
     const entry = this.#view.find(topic, owner)
     if (entry === undefined) return null
     this.#set.remove(entry)
-    if (this.#leaving.has(this.#options.replica) && this.#view.linger(owner, entry, nowMs)) return { joins: stateOf(), leaves: stateOf() }
+    const untilMs = this.#lingersUntil(this.#options.replica, nowMs)
+    if (untilMs !== null && this.#view.linger(owner, entry, untilMs)) return { joins: stateOf(), leaves: stateOf() }
     this.#view.leave(topic, owner)
     return { joins: stateOf(), leaves: stateOf([entry]) }
   }
@@ -112,7 +113,7 @@ export class PresenceTracker<Owner> {
   /** Merges another node's changes, in any order and any number of times. `nowMs` is the time of removals that linger. */
   merge(delta: PresenceDelta, nowMs = 0): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
-    for (const part of delta) this.#show(diffs, this.#set.merge([part]), this.#leaving.has(part.replica) ? nowMs : null)
+    for (const part of delta) this.#show(diffs, this.#set.merge([part]), this.#lingersUntil(part.replica, nowMs))
     return diffs
   }
 
@@ -126,36 +127,42 @@ export class PresenceTracker<Owner> {
     return this.#show(new Map(), this.#set.replicaDown(replica), null)
   }
 
-  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or until `dropLingering`. */
-  replicaLeaving(replica: string): void {
-    this.#leaving.add(replica)
+  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or for so long. */
+  replicaLeaving(replica: string, lingerMs: number): void {
+    this.#leaving.set(replica, lingerMs)
   }
 
   /** Another node is not expected back. Its entries are forgotten, and refused until it is declared up again. */
   replicaGone(replica: string, nowMs = 0): PresenceDiffs {
-    const leaving = this.#leaving.delete(replica)
-    return this.#show(new Map(), this.#set.replicaGone(replica), leaving ? nowMs : null)
+    const untilMs = this.#lingersUntil(replica, nowMs)
+    this.#leaving.delete(replica)
+    return this.#show(new Map(), this.#set.replicaGone(replica), untilMs)
   }
 
-  /** Removes from view the entries that draining nodes removed at `untilMs` or earlier. */
-  dropLingering(untilMs: number): PresenceDiffs {
+  /** Removes from view the entries of draining nodes that have lingered long enough. */
+  dropLingering(nowMs: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
-    for (const entry of this.#view.overdue(untilMs)) {
+    for (const entry of this.#view.overdue(nowMs)) {
       this.#view.leave(entry.topic, entry)
       put(diffOf(diffs, entry.topic).leaves, entry)
     }
     return diffs
   }
 
-  /** `lingerFrom`: when the entries that leave were removed, if they may linger. */
-  #show(diffs: Map<string, DiffInMaking>, { joined, left }: PresenceChanges, lingerFrom: number | null): Map<string, DiffInMaking> {
+  /** Until when entries that a node removes now stay in view; `null`: they do not. */
+  #lingersUntil(replica: string, nowMs: number): number | null {
+    const lingerMs = this.#leaving.get(replica)
+    return lingerMs === undefined ? null : nowMs + lingerMs
+  }
+
+  #show(diffs: Map<string, DiffInMaking>, { joined, left }: PresenceChanges, untilMs: number | null): Map<string, DiffInMaking> {
     for (const entry of joined) {
       const replaced = this.#view.enter(entry, entry)
       put(diffOf(diffs, entry.topic).joins, entry)
       if (replaced !== undefined) put(diffOf(diffs, entry.topic).leaves, replaced)
     }
     for (const entry of left) {
-      if (lingerFrom !== null && this.#view.linger(entry, entry, lingerFrom)) continue
+      if (untilMs !== null && this.#view.linger(entry, entry, untilMs)) continue
       this.#view.leave(entry.topic, entry)
       put(diffOf(diffs, entry.topic).leaves, entry)
     }
