@@ -87,8 +87,11 @@ export class Server {
       }),
     })
     const admin = this.#nodeAdmin
+    const steps = new StepQueue(runtime)
     const nodes =
-      relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, admin, observer: this.#observers })
+      relay === null
+        ? null
+        : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, admin, observer: this.#observers, steps })
     this.#nodes = nodes
     this.#services = {
       runtime,
@@ -99,7 +102,7 @@ export class Server {
       presence,
       presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
-      largeFrames: new StepQueue(runtime),
+      largeFrames: steps,
       authorizer: ports.authorizer ? timedAuthorizer(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : noAuthorizer,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,

@@ -6,6 +6,7 @@ import type { NodeAdmin } from './node-admin.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { PresenceReplication } from '../presence/presence-replication.ts'
 import type { PresenceDiffs } from '../presence/presence-diff.ts'
+import type { StepQueue } from '../limits/step-queue.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { Publisher } from '../topic/publisher.ts'
 import { topicKeyOf } from '../topic/topic-key.ts'
@@ -19,6 +20,7 @@ export interface NodesOptions {
   readonly presence: PresenceTracker<object>
   readonly admin: Pick<NodeAdmin, 'onNodeMessage'>
   readonly observer: Observer
+  readonly steps: StepQueue
 }
 
 const POLL_MS = 20
@@ -34,7 +36,7 @@ export class Nodes implements RelayListener {
   readonly #admin: Pick<NodeAdmin, 'onNodeMessage'>
   readonly #observer: Observer
 
-  constructor({ runtime, relay, topics, publisher, presence, admin, observer }: NodesOptions) {
+  constructor({ runtime, relay, topics, publisher, presence, admin, observer, steps }: NodesOptions) {
     this.#runtime = runtime
     this.#relay = relay
     this.#topics = topics
@@ -45,6 +47,7 @@ export class Nodes implements RelayListener {
       runtime,
       relay,
       tracker: presence,
+      steps,
       announce: (diffs) => this.#announce(diffs),
       fault: (detail) => this.onFault({ code: 'malformed', detail, count: 1 }),
     })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { StepQueue } from '../limits/step-queue.ts'
 import { PresenceReplication } from './presence-replication.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 import { decodePresenceMessage } from './presence-wire.ts'
@@ -23,8 +24,10 @@ function node() {
   const turnEnds: (() => void)[] = []
   let refs = 0
   const tracker = new PresenceTracker<object>({ replica: 'self', nextPhxRef: () => String(++refs) })
+  const runtime = { uptime: () => 0, setTimer: () => ({ cancel: () => {} }), endOfTurn: (run: () => void) => void turnEnds.push(run) }
   const replication = new PresenceReplication({
-    runtime: { uptime: () => 0, setTimer: () => ({ cancel: () => {} }), endOfTurn: (run) => void turnEnds.push(run) },
+    runtime,
+    steps: new StepQueue(runtime),
     relay: {
       self: { instance: 'self', name: 'self', version: '1', startedAt: 0 },
       send: (_, bytes, to) => {

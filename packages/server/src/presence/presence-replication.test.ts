@@ -1,7 +1,9 @@
 import type { PresenceDiff } from '@tidewire/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { StepQueue } from '../limits/step-queue.ts'
 import type { Relay, RelayPeer } from '../ports/relay.ts'
+import type { Runtime } from '../ports/runtime.ts'
 import { PresenceReplication } from './presence-replication.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 
@@ -11,6 +13,8 @@ const STEP_MS = 100
 const topic = 'public:room'
 /** After the last word of a node: eight whole heartbeats of the node that judges, the one in which it came, and what a step adds. */
 const DOWN_MS = 4_700
+/** How late a word may come. */
+const LATE_MS = 700
 /** After the return of the own link: five whole heartbeats, the one in which it came, and what a step adds. */
 const DOWN_AFTER_RETURN_MS = 3_200
 /** Other nodes may be back so much later than this one. */
@@ -68,16 +72,20 @@ class Process {
         return new Promise((resolve) => void this.turnEnds.push(() => resolve(linked && this.linked)))
       },
     }
-    this.replication = new PresenceReplication({
-      runtime: {
-        uptime: () => world.now,
-        setTimer: (run, afterMs) => {
-          const timer = { at: world.now + afterMs, run }
-          this.timers.push(timer)
-          return { cancel: () => (this.timers = this.timers.filter((each) => each !== timer)) }
-        },
-        endOfTurn: (run) => void this.turnEnds.push(run),
+    const runtime: Pick<Runtime, 'uptime' | 'setTimer' | 'endOfTurn'> = {
+      uptime: () => world.now,
+      setTimer: (run, afterMs) => {
+        const timer = { at: world.now + afterMs, run }
+        this.timers.push(timer)
+        return { cancel: () => (this.timers = this.timers.filter((each) => each !== timer)) }
       },
+      endOfTurn: (run) => void this.turnEnds.push(run),
+    }
+    let clock = 0
+    this.replication = new PresenceReplication({
+      runtime,
+      // Each step takes a turn of its own.
+      steps: new StepQueue({ uptime: () => (clock += 1_000), endOfTurn: runtime.endOfTurn }),
       relay,
       tracker: this.tracker,
       announce: (diffs) => {
@@ -194,7 +202,7 @@ class World {
       if (!other.linked || this.groupOf(other) !== this.groupOf(from)) continue
       const fault = this.faults.shift()
       if (fault === 'lose') continue
-      other.inbox.push({ at: this.now + (fault === 'delay' ? 700 : 0), from, to: other, bytes })
+      other.inbox.push({ at: this.now + (fault === 'delay' ? LATE_MS : 0), from, to: other, bytes })
       if (fault === 'double') other.inbox.push({ at: this.now + 300, from, to: other, bytes })
     }
     return true
@@ -261,7 +269,7 @@ class World {
       if (owner === undefined) continue
       const since = Math.max(owner.endedAt!, process.healthySince)
       const drained = this.closers.get(owner)
-      const bound = drained === undefined ? DOWN_MS : LINGER_MS + drained.spreadMs
+      const bound = drained === undefined ? DOWN_MS + LATE_MS : LINGER_MS + drained.spreadMs
       if (this.now - since > bound) throw new Error(`${ref} is a ghost at ${process.instance}: ${this.now - since} ms`)
     }
   }

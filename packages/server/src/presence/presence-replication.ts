@@ -1,4 +1,5 @@
-import { Machine } from '@tidewire/protocol'
+import { Machine, type Steps } from '@tidewire/protocol'
+import type { StepQueue } from '../limits/step-queue.ts'
 import type { PeerEvent, Relay, RelayLink } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
 import type { PresenceContext } from './presence-set.ts'
@@ -19,8 +20,21 @@ export interface PresenceReplicationOptions {
   /** Its `replica` must be the instance of the relay. */
   readonly tracker: Pick<
     PresenceTracker<object>,
-    'context' | 'lacks' | 'delta' | 'takeDelta' | 'merge' | 'replicaUp' | 'replicaDown' | 'replicaLeaving' | 'replicaGone' | 'dropLingering'
+    | 'context'
+    | 'lacks'
+    | 'delta'
+    | 'takeDelta'
+    | 'merge'
+    | 'replicaUp'
+    | 'replicaDown'
+    | 'replicaLeaving'
+    | 'replicaGone'
+    | 'dropLingering'
+    | 'isBehind'
+    | 'show'
   >
+  /** Takes what is too much for one turn of the event loop. */
+  readonly steps: Pick<StepQueue, 'add'>
   /** Sends diffs to the subscribers of this node. */
   readonly announce: (diffs: PresenceDiffs) => void
   /** A message of another node cannot be read; it was dropped. */
@@ -37,6 +51,8 @@ const LINGER_MS = 5_000
 const MAX_SPREAD_MS = 30_000
 /** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */
 const MESSAGE_BYTES = 64 * 1024
+/** So many entries come into view, or leave it, in one step: some milliseconds where each is in a topic of its own. */
+const STEP_ENTRIES = 200
 
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
 export class PresenceReplication {
@@ -53,6 +69,7 @@ export class PresenceReplication {
   /** Replicas whose last digest showed nothing that this node lacks. */
   readonly #equal = new Set<string>()
   #flushing = false
+  #showing = false
   #beating: TimerHandle | null = null
 
   constructor(options: PresenceReplicationOptions) {
@@ -97,9 +114,9 @@ export class PresenceReplication {
     }
   }
 
-  /** Whether this node holds all that these replicas had a heartbeat ago. */
+  /** Whether this node holds, and shows, all that these replicas had a heartbeat ago. */
   holdsAllOf(replicas: readonly string[]): boolean {
-    return replicas.every((replica) => this.#equal.has(replica))
+    return !this.#options.tracker.isBehind && replicas.every((replica) => this.#equal.has(replica))
   }
 
   onNodeMessage(bytes: Uint8Array, from: string): void {
@@ -129,6 +146,7 @@ export class PresenceReplication {
 
   #take(event: PresenceSyncEvent): void {
     this.#machine.send(event)
+    this.#show()
   }
 
   #perform(effect: PresenceSyncEffect): void {
@@ -150,17 +168,17 @@ export class PresenceReplication {
       case 'answer':
         return this.#answerTo(effect.replica, effect.context)
       case 'merge':
-        return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
+        return tracker.merge(effect.delta, runtime.uptime())
       case 'replica-up':
-        return this.#announce(tracker.replicaUp(effect.replica))
+        return tracker.replicaUp(effect.replica)
       case 'replica-down':
-        return this.#announce(tracker.replicaDown(effect.replica))
+        return tracker.replicaDown(effect.replica)
       case 'replica-leaving':
         return this.#leaving(effect.replica, effect.spreadMs)
       case 'replica-gone':
-        return this.#announce(tracker.replicaGone(effect.replica, runtime.uptime()))
+        return tracker.replicaGone(effect.replica, runtime.uptime())
       case 'drop-lingering':
-        return this.#announce(tracker.dropLingering(runtime.uptime()))
+        return tracker.dropLingering(runtime.uptime())
     }
   }
 
@@ -168,7 +186,28 @@ export class PresenceReplication {
     this.#options.tracker.replicaLeaving(replica, LINGER_MS + Math.min(spreadMs, MAX_SPREAD_MS))
   }
 
-  #announce(diffs: PresenceDiffs): void {
+  /** Announces what the tracker has to show: one step at once, and what is left after it in later turns. */
+  #show(): void {
+    if (this.#showing) return
+    this.#showStep()
+    if (!this.#options.tracker.isBehind) return
+    this.#showing = true
+    this.#options.steps.add(this.#showRest(), 0, () => {})
+  }
+
+  *#showRest(): Steps<void> {
+    try {
+      while (this.#options.tracker.isBehind) {
+        this.#showStep()
+        if (this.#options.tracker.isBehind) yield
+      }
+    } finally {
+      this.#showing = false
+    }
+  }
+
+  #showStep(): void {
+    const diffs = this.#options.tracker.show(STEP_ENTRIES)
     if (diffs.size > 0) this.#options.announce(diffs)
   }
 

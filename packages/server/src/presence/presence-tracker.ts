@@ -17,12 +17,21 @@ export interface PresenceTrackerOptions {
 /** Why nothing was tracked. */
 export type TrackFault = 'too-deep' | 'topic-full'
 
+/** What becomes of one entry in the view. */
+type Change =
+  | { readonly kind: 'joins'; readonly entry: PresenceEntry }
+  /** `lingersUntil`: how long it may stay after its removal; `null`: not at all. */
+  | { readonly kind: 'leaves'; readonly entry: PresenceEntry; readonly lingersUntil: number | null }
+  /** It has lingered long enough. */
+  | { readonly kind: 'overdue'; readonly entry: PresenceEntry }
+
 /**
  * The presence of every topic, as this node sees it. `Owner` stands for one channel; it has at
  * most one payload in a topic and is compared by identity.
  *
- * Every method that changes the view returns the diff to announce. A view to which all diffs of a topic are applied,
- * joins before leaves, equals `state` of the topic, the order of metas included.
+ * What owners of this node do is in view at once. What is learnt of other nodes comes into view with `show`, in its order and so much at a
+ * time: a node that dies may have tens of thousands of entries. All that changes the view returns the diff to announce. A view to which all
+ * diffs of a topic are applied, joins before leaves, equals `state` of the topic, the order of metas included.
  */
 export class PresenceTracker<Owner> {
   readonly #set: PresenceSet
@@ -30,6 +39,9 @@ export class PresenceTracker<Owner> {
   readonly #view = new PresenceView<Owner>()
   /** Nodes that drain, with the time for which their entries linger: their clients are about to come back elsewhere. */
   readonly #leaving = new Map<string, number>()
+  /** What is to come into view, the oldest first. What belongs together is one list; of the first, `#shown` changes are in view. */
+  readonly #pending: Change[][] = []
+  #shown = 0
 
   constructor(options: PresenceTrackerOptions) {
     this.#set = new PresenceSet(options.replica)
@@ -111,20 +123,18 @@ export class PresenceTracker<Owner> {
   }
 
   /** Merges another node's changes, in any order and any number of times. `nowMs` is the time of removals that linger. */
-  merge(delta: PresenceDelta, nowMs = 0): PresenceDiffs {
-    const diffs = new Map<string, DiffInMaking>()
-    for (const part of delta) this.#show(diffs, this.#set.merge([part]), this.#lingersUntil(part.replica, nowMs))
-    return diffs
+  merge(delta: PresenceDelta, nowMs = 0): void {
+    for (const part of delta) this.#change(this.#set.merge([part]), this.#lingersUntil(part.replica, nowMs))
   }
 
   /** Another node is reachable. Its entries come into view; entries of a node that is not up are never shown. */
-  replicaUp(replica: string): PresenceDiffs {
-    return this.#show(new Map(), this.#set.replicaUp(replica), null)
+  replicaUp(replica: string): void {
+    this.#change(this.#set.replicaUp(replica), null)
   }
 
   /** Another node is unreachable. Its entries leave the view and are kept for its return. */
-  replicaDown(replica: string): PresenceDiffs {
-    return this.#show(new Map(), this.#set.replicaDown(replica), null)
+  replicaDown(replica: string): void {
+    this.#change(this.#set.replicaDown(replica), null)
   }
 
   /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or for so long. */
@@ -133,18 +143,39 @@ export class PresenceTracker<Owner> {
   }
 
   /** Another node is not expected back. Its entries are forgotten, and refused until it is declared up again. */
-  replicaGone(replica: string, nowMs = 0): PresenceDiffs {
+  replicaGone(replica: string, nowMs = 0): void {
     const untilMs = this.#lingersUntil(replica, nowMs)
     this.#leaving.delete(replica)
-    return this.#show(new Map(), this.#set.replicaGone(replica), untilMs)
+    this.#change(this.#set.replicaGone(replica), untilMs)
   }
 
-  /** Removes from view the entries of draining nodes that have lingered long enough. */
-  dropLingering(nowMs: number): PresenceDiffs {
+  /** Entries of draining nodes that have lingered long enough leave the view. To be called now and then. */
+  dropLingering(nowMs: number): void {
+    // Those that are overdue may be pending already.
+    if (this.isBehind) return
+    const overdue = this.#view.overdue(nowMs)
+    if (overdue.length > 0) this.#pending.push(byTopic(overdue.map((entry) => ({ kind: 'overdue', entry }))))
+  }
+
+  /** Whether there is something to `show`. */
+  get isBehind(): boolean {
+    return this.#pending.length > 0
+  }
+
+  /**
+   * Brings the next changes into view, of `most` entries at most, and all of them from one call of the methods above: an entry that
+   * left and came back would be gone for whoever applies both as one diff.
+   */
+  show(most: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
-    for (const entry of this.#view.overdue(nowMs)) {
-      this.#view.leave(entry.topic, entry)
-      put(diffOf(diffs, entry.topic).leaves, entry)
+    const changes = this.#pending[0]
+    if (changes === undefined) return diffs
+    const end = Math.min(changes.length, this.#shown + most)
+    for (let at = this.#shown; at < end; at++) this.#apply(diffs, changes[at]!)
+    this.#shown = end
+    if (end === changes.length) {
+      this.#pending.shift()
+      this.#shown = 0
     }
     return diffs
   }
@@ -155,17 +186,38 @@ export class PresenceTracker<Owner> {
     return lingerMs === undefined ? null : nowMs + lingerMs
   }
 
-  #show(diffs: Map<string, DiffInMaking>, { joined, left }: PresenceChanges, untilMs: number | null): Map<string, DiffInMaking> {
-    for (const entry of joined) {
-      const replaced = this.#view.enter(entry, entry)
-      put(diffOf(diffs, entry.topic).joins, entry)
-      if (replaced !== undefined) put(diffOf(diffs, entry.topic).leaves, replaced)
-    }
-    for (const entry of left) {
-      if (untilMs !== null && this.#view.linger(entry, entry, untilMs)) continue
-      this.#view.leave(entry.topic, entry)
-      put(diffOf(diffs, entry.topic).leaves, entry)
-    }
-    return diffs
+  #change({ joined, left }: PresenceChanges, lingersUntil: number | null): void {
+    if (joined.length + left.length === 0) return
+    const changes: Change[] = joined.map((entry) => ({ kind: 'joins', entry }))
+    for (const entry of left) changes.push({ kind: 'leaves', entry, lingersUntil })
+    this.#pending.push(byTopic(changes))
   }
+
+  #apply(diffs: Map<string, DiffInMaking>, change: Change): void {
+    const { entry } = change
+    if (change.kind === 'joins') {
+      const replaced = this.#view.enter(entry, entry)
+      const diff = diffOf(diffs, entry.topic)
+      put(diff.joins, entry)
+      if (replaced !== undefined) put(diff.leaves, replaced)
+      return
+    }
+    if (change.kind === 'leaves' && change.lingersUntil !== null && this.#view.linger(entry, entry, change.lingersUntil)) return
+    // One that lingered was replaced since.
+    if (change.kind === 'overdue' && !this.#view.isLingering(entry)) return
+    this.#view.leave(entry.topic, entry)
+    put(diffOf(diffs, entry.topic).leaves, entry)
+  }
+}
+
+/** Changes of one topic follow each other, in their order: so few diffs are made of them. */
+function byTopic(changes: Change[]): Change[] {
+  if (changes.length === 1) return changes
+  const topics = new Map<string, Change[]>()
+  for (const change of changes) {
+    const present = topics.get(change.entry.topic)
+    if (present === undefined) topics.set(change.entry.topic, [change])
+    else present.push(change)
+  }
+  return topics.size === 1 ? changes : [...topics.values()].flat()
 }
