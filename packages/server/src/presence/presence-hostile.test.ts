@@ -54,6 +54,9 @@ describe('a presence message that contradicts itself', () => {
     ['an entry between what it has seen', delta('a', [1, 1, 3, 3], [entry(2)])],
     ['an entry without anything seen', delta('a', [], [entry(1)])],
     ['two entries of one number', delta('a', [1, 2], [entry(1), entry(1, 'other')])],
+    ['what lingers for no time that there is', { type: 'delta', delta: [], lingering: [{ entry: entry(1), forMs: -1 }] }],
+    ['what lingers and is no entry', { type: 'delta', delta: [], lingering: [{ entry: {}, forMs: 1 }] }],
+    ['what lingers and is no list', { type: 'delta', delta: [], lingering: {} }],
   ])('is refused: %s', (_, message) => {
     expect(decodePresenceMessage(text(message))).toMatchObject({ ok: false })
   })

@@ -486,6 +486,33 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     expect(nodes[2].keys).toEqual(['key 1', 'key 2'])
   })
 
+  it.each([1_600, 4_800])(
+    'a node that starts while a client is between two others shows it, until it is back after %i ms',
+    async (awayMs) => {
+      const { world, nodes } = await threeNodes()
+      world.drain(0, awayMs)
+      await world.pass(1_000)
+      const fresh = world.start(0)
+      await world.pass(1_200)
+      for (let passed = 0; passed < 8_000; passed += STEP_MS) {
+        for (const node of [...nodes.slice(1), fresh]) expect(node.keys).toEqual(['key 0', 'key 1', 'key 2'])
+        await world.pass(STEP_MS)
+      }
+      world.expectAgreement()
+    },
+  )
+
+  it('a node that starts while a client is between two others lets go of one that does not come back, as they do', async () => {
+    const { world, nodes } = await threeNodes()
+    world.drain(0, 60_000)
+    await world.pass(3_000)
+    const fresh = world.start(0)
+    await world.pass(1_900)
+    for (const node of [nodes[1], fresh]) expect(node.keys).toContain('key 0')
+    await world.pass(1_400)
+    for (const node of [nodes[1], fresh]) expect(node.keys).toEqual(['key 1', 'key 2'])
+  })
+
   it('lets each draining node have its own time', async () => {
     const { world, nodes } = await threeNodes()
     world.drain(0, 60_000, 3_000)

@@ -2,7 +2,7 @@ import { Machine, type Steps } from '@tidewire/protocol'
 import type { StepQueue } from '../limits/step-queue.ts'
 import type { PeerEvent, Relay, RelayLink } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
-import type { PresenceContext } from './presence-set.ts'
+import type { LingeringEntry, PresenceContext } from './presence-set.ts'
 import {
   initialPresenceSync,
   presenceSyncOptions,
@@ -12,7 +12,7 @@ import {
 } from './presence-sync.ts'
 import type { PresenceDiffs } from './presence-diff.ts'
 import type { PresenceTracker } from './presence-tracker.ts'
-import { decodePresenceMessage, encodeDelta, encodePresenceMessage } from './presence-wire.ts'
+import { decodePresenceMessage, encodeDelta, encodeLingering, encodePresenceMessage } from './presence-wire.ts'
 
 export interface PresenceReplicationOptions {
   readonly runtime: Pick<Runtime, 'uptime' | 'setTimer' | 'endOfTurn'>
@@ -29,6 +29,8 @@ export interface PresenceReplicationOptions {
     | 'replicaDown'
     | 'replicaLeaving'
     | 'replicaGone'
+    | 'lingering'
+    | 'linger'
     | 'dropLingering'
     | 'isBehind'
     | 'show'
@@ -168,7 +170,8 @@ export class PresenceReplication {
       case 'answer':
         return this.#answerTo(effect.replica, effect.context)
       case 'merge':
-        return tracker.merge(effect.delta, runtime.uptime())
+        tracker.merge(effect.delta, runtime.uptime())
+        return tracker.linger(effect.lingering.map(bounded), runtime.uptime())
       case 'replica-up':
         return tracker.replicaUp(effect.replica)
       case 'replica-down':
@@ -235,9 +238,19 @@ export class PresenceReplication {
       this.#asked.delete(to)
       const own = asked.filter(({ replica }) => replica === relay.self.instance)
       const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-      this.#answer = { to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) }
+      const isNew = own.every(({ seen }) => seen.length === 0)
+      this.#answer = { to, messages: this.#answerTexts([...own, ...others], isNew) }
       return this.#sendAnswer()
     }
+  }
+
+  /** What lingers comes first: a node that holds the rest takes clients. */
+  *#answerTexts(seen: PresenceContext, isNew: boolean): Generator<Uint8Array> {
+    const { tracker, runtime } = this.#options
+    // Before anything is sent: what comes of other nodes in later turns is not of this answer.
+    const delta = tracker.delta(seen)
+    if (isNew) yield* encodeLingering(tracker.lingering(runtime.uptime()), MESSAGE_BYTES)
+    yield* encodeDelta(delta, MESSAGE_BYTES)
   }
 
   readonly #sendAnswer = (): void => {
@@ -249,4 +262,9 @@ export class PresenceReplication {
     if (!isOver) this.#options.runtime.endOfTurn(this.#sendAnswer)
     else if (this.#asked.size > 0) this.#options.runtime.endOfTurn(() => this.#nextAnswer())
   }
+}
+
+/** No longer than a node lets entries linger by itself. */
+function bounded({ entry, forMs }: LingeringEntry): LingeringEntry {
+  return { entry, forMs: Math.min(forMs, LINGER_MS + MAX_SPREAD_MS) }
 }

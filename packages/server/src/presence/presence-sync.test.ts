@@ -30,7 +30,7 @@ const events = {
   digest: { type: 'digest', from: 'b', lacks: false },
   digestLacks: { type: 'digest', from: 'b', lacks: true },
   ask: { type: 'ask', from: 'b', context },
-  delta: { type: 'delta', from: 'b', delta },
+  delta: { type: 'delta', from: 'b', delta, lingering: [] },
   leaving: { type: 'leaving', replica: 'b', spreadMs: 3_000 },
   gone: { type: 'gone', replica: 'b' },
   changed: { type: 'changed' },

@@ -1,5 +1,5 @@
 import type { Transition } from '@tidewire/protocol'
-import type { PresenceContext, PresenceDelta } from './presence-set.ts'
+import type { LingeringEntry, PresenceContext, PresenceDelta } from './presence-set.ts'
 
 export interface PresenceSyncOptions {
   /** Own heartbeats without a word from a replica until its entries leave the view. */
@@ -52,7 +52,7 @@ export type PresenceSyncEvent =
   /** `lacks`: the tracker compared contexts, and misses something of that replica. */
   | { readonly type: 'digest'; readonly from: string; readonly lacks: boolean }
   | { readonly type: 'ask'; readonly from: string; readonly context: PresenceContext }
-  | { readonly type: 'delta'; readonly from: string; readonly delta: PresenceDelta }
+  | { readonly type: 'delta'; readonly from: string; readonly delta: PresenceDelta; readonly lingering: readonly LingeringEntry[] }
   | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
@@ -68,7 +68,7 @@ export type PresenceSyncEffect =
   | { readonly type: 'ask'; readonly replica: string }
   /** Sends what a replica with this context has not seen of the own one. */
   | { readonly type: 'answer'; readonly replica: string; readonly context: PresenceContext }
-  | { readonly type: 'merge'; readonly delta: PresenceDelta }
+  | { readonly type: 'merge'; readonly delta: PresenceDelta; readonly lingering: readonly LingeringEntry[] }
   | { readonly type: 'replica-up'; readonly replica: string }
   | { readonly type: 'replica-down'; readonly replica: string }
   | { readonly type: 'replica-leaving'; readonly replica: string; readonly spreadMs: number }
@@ -100,7 +100,7 @@ export function presenceSyncTransition(
     case 'ask':
       return heard(state, event.from, [{ type: 'answer', replica: event.from, context: event.context }])
     case 'delta':
-      return heard(state, event.from, [{ type: 'merge', delta: event.delta }])
+      return heard(state, event.from, [{ type: 'merge', delta: event.delta, lingering: event.lingering }])
     case 'leaving':
       if (state.ended.has(event.replica)) return { state, effects: [] }
       return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica, spreadMs: event.spreadMs }])

@@ -1,7 +1,7 @@
 import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tidewire/protocol'
 import { diffOf, put, stateOf, type DiffInMaking, type PresenceDiffs } from './presence-diff.ts'
 import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
-import type { PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
+import type { LingeringEntry, PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
 import { PresenceSet } from './presence-set.ts'
 import { PresenceView } from './presence-view.ts'
 
@@ -22,6 +22,8 @@ type Change =
   | { readonly kind: 'joins'; readonly entry: PresenceEntry }
   /** `lingersUntil`: how long it may stay after its removal; `null`: not at all. */
   | { readonly kind: 'leaves'; readonly entry: PresenceEntry; readonly lingersUntil: number | null }
+  /** It lingers on another node. */
+  | { readonly kind: 'lingers'; readonly entry: PresenceEntry; readonly untilMs: number }
   /** It has lingered long enough. */
   | { readonly kind: 'overdue'; readonly entry: PresenceEntry }
 
@@ -149,6 +151,17 @@ export class PresenceTracker<Owner> {
     this.#change(this.#set.replicaGone(replica), untilMs)
   }
 
+  /** The entries of draining nodes that linger here: a node that starts meanwhile cannot know them otherwise. */
+  lingering(nowMs: number): readonly LingeringEntry[] {
+    return this.#view.lingering(nowMs)
+  }
+
+  /** Entries that linger on another node come into view, unless their keys are in it. */
+  linger(entries: readonly LingeringEntry[], nowMs: number): void {
+    if (entries.length === 0) return
+    this.#pending.push(byTopic(entries.map(({ entry, forMs }) => ({ kind: 'lingers', entry, untilMs: nowMs + forMs }))))
+  }
+
   /** Entries of draining nodes that have lingered long enough leave the view. To be called now and then. */
   dropLingering(nowMs: number): void {
     // Those that are overdue may be pending already.
@@ -200,6 +213,10 @@ export class PresenceTracker<Owner> {
       const diff = diffOf(diffs, entry.topic)
       put(diff.joins, entry)
       if (replaced !== undefined) put(diff.leaves, replaced)
+      return
+    }
+    if (change.kind === 'lingers') {
+      if (this.#view.enterLingering(entry, change.untilMs)) put(diffOf(diffs, entry.topic).joins, entry)
       return
     }
     if (change.kind === 'leaves' && change.lingersUntil !== null && this.#view.linger(entry, entry, change.lingersUntil)) return

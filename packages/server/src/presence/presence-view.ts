@@ -1,6 +1,6 @@
 import type { PresenceState } from '@tidewire/protocol'
 import { stateOf } from './presence-diff.ts'
-import type { PresenceEntry } from './presence-set.ts'
+import type { LingeringEntry, PresenceEntry } from './presence-set.ts'
 
 interface TopicView<Owner> {
   /** The entries in view, in order of arrival. The key is the owner for entries of this node, and the entry itself for others. */
@@ -108,6 +108,19 @@ export class PresenceView<Owner> {
       members.set(entry, entry)
     }
     return true
+  }
+
+  /** Takes an entry that lingers on another node, if its key has none here. Returns whether it has none. */
+  enterLingering(entry: PresenceEntry, untilMs: number): boolean {
+    const { topic, key } = entry
+    const keys = this.#topics.has(topic) ? this.#keysOf(topic) : null
+    if (keys !== null && (keys.counts.has(key) || keys.lingering.has(key))) return false
+    this.enter(entry, entry)
+    return this.linger(entry, entry, untilMs)
+  }
+
+  lingering(nowMs: number): readonly LingeringEntry[] {
+    return Array.from(this.#lingering, ([entry, untilMs]) => ({ entry, forMs: untilMs - nowMs })).filter(({ forMs }) => forMs > 0)
   }
 
   isLingering(entry: PresenceEntry): boolean {
