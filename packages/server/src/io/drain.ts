@@ -4,7 +4,7 @@ import { pause } from './keep-alive.ts'
 
 const STEP_MS = 50
 /** At least so many sockets are closed at once; fewer would only make the stop longer. */
-const LEAST_BATCH = 10
+const LEAST_BATCH = 4
 /** The share of the time in which sockets are closed. The rest is left to the closing handshakes. */
 const CLOSING_SHARE = 0.6
 

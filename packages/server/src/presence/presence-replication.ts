@@ -68,6 +68,8 @@ export class PresenceReplication {
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
   #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
+  /** Nodes that have been answered before: they know what lingers. */
+  readonly #greeted = new Set<string>()
   /** Replicas whose last digest showed nothing that this node lacks. */
   readonly #equal = new Set<string>()
   #flushing = false
@@ -112,6 +114,7 @@ export class PresenceReplication {
     if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
     else if (event.kind === 'down') {
       this.#equal.delete(replica)
+      this.#greeted.delete(replica)
       this.#take({ type: 'gone', replica })
     }
   }
@@ -132,7 +135,8 @@ export class PresenceReplication {
         return this.#take({ ...message, from })
       case 'digest': {
         const lacks = this.#options.tracker.lacks(message.context)
-        if (lacks) this.#equal.delete(from)
+        // Of a replica that is heard for the first time nothing is known, and nothing lacking.
+        if (lacks || !this.#machine.state.replicas.has(from)) this.#equal.delete(from)
         else this.#equal.add(from)
         return this.#take({ type: 'digest', from, lacks })
       }
@@ -238,7 +242,8 @@ export class PresenceReplication {
       this.#asked.delete(to)
       const own = asked.filter(({ replica }) => replica === relay.self.instance)
       const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-      const isNew = own.every(({ seen }) => seen.length === 0)
+      const isNew = !this.#greeted.has(to)
+      this.#greeted.add(to)
       this.#answer = { to, messages: this.#answerTexts([...own, ...others], isNew) }
       return this.#sendAnswer()
     }

@@ -167,3 +167,16 @@ it('an entry that has lingered long enough, and is replaced before it leaves, le
   ])
   expect(Object.keys(hearer.tracker.state('public:0'))).toEqual(['k1'])
 })
+
+it('a node that was only heard of is not held, and is once its answer is in view', () => {
+  const hearer = new Hearer()
+  const other = tracking(1_000, 1)
+  const digest = Buffer.from(JSON.stringify({ type: 'digest', context: other.context() }))
+  hearer.replication.onNodeMessage(digest, 'there')
+  expect(hearer.replication.holdsAllOf(['there'])).toBe(false)
+  hearer.hear(other)
+  hearer.replication.onNodeMessage(digest, 'there')
+  expect(hearer.replication.holdsAllOf(['there'])).toBe(false)
+  hearer.turns()
+  expect(hearer.replication.holdsAllOf(['there'])).toBe(true)
+})
