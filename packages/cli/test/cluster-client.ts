@@ -199,7 +199,10 @@ export class ClusterClient {
     if (this.expectedKeys.length === 0) return
     const keys = new Set(this.#presence.values())
     const missing = this.expectedKeys.filter((key) => !keys.has(key))
-    if (missing.length > 0) this.flickers.push(`client ${this.id} does not see ${missing.join()} after a ${event}`)
+    if (missing.length === 0) return
+    const lostAt = this.absences.at(-1)?.lostAt
+    const since = lostAt === undefined ? '' : `, ${Math.round(performance.now() - lostAt)} ms after it lost its socket`
+    this.flickers.push(`client ${this.id} does not see ${missing.join()} after a ${event} of node ${this.node?.name}${since}`)
   }
 
   #join(state: PresenceMetas): void {

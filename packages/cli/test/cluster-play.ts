@@ -10,7 +10,7 @@ import { signJwt } from '../src/jwt.ts'
 import { CliSandbox } from './cli-process.ts'
 import { broadcastFaults, ClusterClient } from './cluster-client.ts'
 import { cutFor, LinkFaults } from './link-faults.ts'
-import { NodeLosses } from './node-losses.ts'
+import { NodeLosses, spread } from './node-losses.ts'
 import { PlayedNode, SECRET } from './played-node.ts'
 import { StockClient } from './stock-client.ts'
 import type { StoredPayload } from './stored-listener.ts'
@@ -264,10 +264,14 @@ export class ClusterPlay {
 
   get summary(): string {
     const sum = (of: (client: ClusterClient) => number): number => this.clients.reduce((total, client) => total + of(client), 0)
+    const awayMs = this.clients.flatMap(({ absences }) =>
+      absences.flatMap(({ lostAt, joinedAt }) => (joinedAt === null ? [] : [joinedAt - lostAt])),
+    )
     return [
       `${this.clients.length} clients and ${this.stock.length} unmodified ones, ${sum(({ joins }) => joins)} joins, ${sum(({ gaps }) => gaps)} gaps notified,`,
       `${this.#writtenAt.length} rows, ${sum(({ acknowledged }) => acknowledged.length)} broadcasts, ${sum(({ received }) => received.length)} received,`,
       `${this.#stored} messages from SQL, ${sum(({ stored }) => stored.received)} received`,
+      ...(awayMs.length === 0 ? [] : [`without a socket for ${spread(awayMs)}`]),
       ...this.losses.summary,
     ].join('\n')
   }

@@ -87,7 +87,7 @@ function isOf({ lostAt }: Absence, killedAt: number): boolean {
   return lostAt >= killedAt && lostAt <= killedAt + NOTICED_WITHIN_MS
 }
 
-function spread(values: readonly number[]): string {
+export function spread(values: readonly number[]): string {
   const sorted = values.toSorted((a, b) => a - b)
   const at = (share: number): number => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN)
   return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, at most ${at(1)} ms`

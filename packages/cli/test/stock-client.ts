@@ -6,10 +6,12 @@ import type { Received } from './cluster-client.ts'
 interface Period {
   readonly live: number
   lost: number
+  /** The last row that came in it. */
+  last: number
 }
 
-/** What was sent in the last moment before a connection broke may not have arrived. */
-const UNDER_WAY_MS = 1_000
+/** What was written in the last moments before a connection broke may not have arrived: this process hears of the end late when it is busy. */
+const UNDER_WAY_MS = 5_000
 
 /** An unmodified client of Supabase in one room, written as its documentation shows it. It has no positions, so it resumes nothing. */
 export class StockClient {
@@ -43,7 +45,7 @@ export class StockClient {
       )
       .on('presence', { event: 'sync' }, () => this.#see(Object.keys(channel.presenceState())))
       .on('system', {}, ({ message }: { message: string }) => {
-        if (message === 'Subscribed to PostgreSQL') this.#periods.push({ live: performance.now(), lost: Infinity })
+        if (message === 'Subscribed to PostgreSQL') this.#periods.push({ live: performance.now(), lost: Infinity, last: 0 })
       })
       .subscribe((status) => {
         this.#joined = status === REALTIME_SUBSCRIBE_STATES.SUBSCRIBED
@@ -71,7 +73,8 @@ export class StockClient {
   missedRows(writtenAt: readonly number[]): string[] {
     const got = new Set(this.#rows)
     return writtenAt.flatMap((at, n) => {
-      const wasLive = this.#periods.some(({ live, lost }) => at > live && at < lost - UNDER_WAY_MS)
+      // A later row of the same connection shows that this one will not come.
+      const wasLive = this.#periods.some(({ live, lost, last }) => at > live && at < lost && (n + 1 < last || at < lost - UNDER_WAY_MS))
       return wasLive && !got.has(n + 1) ? [`stock client ${this.id} missed row ${n + 1}`] : []
     })
   }
@@ -84,6 +87,8 @@ export class StockClient {
     const before = this.#rows.at(-1) ?? 0
     if (id <= before) this.faults.push(`stock client ${this.id} got row ${id} after ${before}`)
     this.#rows.push(id)
+    const period = this.#periods.at(-1)
+    if (period?.lost === Infinity) period.last = id
   }
 
   #see(keys: string[]): void {

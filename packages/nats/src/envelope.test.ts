@@ -10,6 +10,7 @@ import {
   encodeParts,
   HEAD_BYTES,
   type Envelope,
+  type Beat,
 } from './envelope.ts'
 import { Parts } from './parts.ts'
 
@@ -68,8 +69,23 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
       channel: 'admin',
       bytes: [120],
     })
-    const beat = { number: 7, state: 'leaving', name: 'ä', version: '1', startedAt: 5 } as const
+    const beat = { number: 7, state: 'leaving', name: 'ä', version: '1', startedAt: 5, spreadMs: 3_000 } as const
     expect(decoded(encodeBeat(from, beat))).toEqual({ kind: 'beat', from, beat })
+  })
+
+  it('reads the beats of nodes that say no spread, or more than it knows', () => {
+    const { spreadMs: _, ...old } = { number: 7, state: 'leaving', name: 'a', version: '1', startedAt: 5, spreadMs: 0 } as const
+    expect(decoded(encodeBeat(from, old as Beat))).toEqual({ kind: 'beat', from, beat: { ...old, spreadMs: 0 } })
+    expect(decoded(encodeBeat(from, { ...old, spreadMs: 9, later: 1 } as Beat))).toEqual({
+      kind: 'beat',
+      from,
+      beat: { ...old, spreadMs: 9 },
+    })
+    for (const spreadMs of [-1, 0.5, '1', null])
+      expect(decodeEnvelope(encodeBeat(from, { ...old, spreadMs } as unknown as Beat))).toMatchObject({
+        ok: false,
+        fault: { code: 'malformed' },
+      })
   })
 
   it('gives a fault for everything else, and never throws', () => {

@@ -21,6 +21,8 @@ export interface Beat {
   readonly name: string
   readonly version: string
   readonly startedAt: number
+  /** Over how much time a node that leaves closes its clients. Beats of a node that knows no such field come with 0. */
+  readonly spreadMs: number
 }
 
 export interface Part {
@@ -172,12 +174,14 @@ function decodePart(from: string, bytes: Buffer): DecodedEnvelope {
 function decodeBeat(from: string, bytes: Buffer): DecodedEnvelope {
   const value = objectOf(bytes, HEAD_BYTES, bytes.length)
   if (value === undefined) return malformed('a beat is no JSON object')
-  const { number, state, name, version, startedAt } = value
+  const { number, state, name, version, startedAt, spreadMs = 0 } = value
   if (typeof number !== 'number' || !Number.isSafeInteger(number) || typeof startedAt !== 'number')
     return malformed('a beat lacks its number')
   if (state !== 'up' && state !== 'leaving' && state !== 'closing') return malformed('a beat lacks its state')
   if (typeof name !== 'string' || typeof version !== 'string') return malformed('a beat lacks its name')
-  return { ok: true, value: { kind: 'beat', from, beat: { number, state, name: shortened(name), version: shortened(version), startedAt } } }
+  if (typeof spreadMs !== 'number' || !Number.isSafeInteger(spreadMs) || spreadMs < 0) return malformed('a beat has an impossible spread')
+  const beat: Beat = { number, state, name: shortened(name), version: shortened(version), startedAt, spreadMs }
+  return { ok: true, value: { kind: 'beat', from, beat } }
 }
 
 function messageOf(type: number, event: string, metadata: JsonObject | null, bytes: Uint8Array): RelayMessage | null {

@@ -13,8 +13,8 @@ export interface LinkHandlers {
 }
 
 const FIRST_RETRY_MS = 100
-/** With the jitter: all nodes are back before the first of them would give up the presence of the others, which takes it four seconds. */
-const MAX_RETRY_MS = 1_500
+/** With the jitter three quarters of a second: all nodes are back before the first of them gives up those that are not, after 2.5 seconds. */
+const MAX_RETRY_MS = 500
 /** A session that ends sooner counts as a failed attempt. */
 const STABLE_MS = 10_000
 /** Beats, and a large broadcast in parts, need as much. */

@@ -53,11 +53,12 @@ export class Peers {
       const peer: RelayPeer = { instance, name, version, startedAt }
       this.#known.set(instance, { peer, state: beat.state, number: beat.number, silentTicks: 0 })
       const events: PeerEvent[] = [{ kind: 'up', peer }]
-      if (beat.state === 'leaving') events.push({ kind: 'leaving', peer })
+      if (beat.state === 'leaving') events.push({ kind: 'leaving', peer, spreadMs: beat.spreadMs })
       return { events, gap: beat.number > 1 && connectedMs >= WOULD_HAVE_HEARD_MS, isNew: true }
     }
     known.silentTicks = 0
-    const events: PeerEvent[] = known.state === 'up' && beat.state === 'leaving' ? [{ kind: 'leaving', peer: known.peer }] : []
+    const leaves = known.state === 'up' && beat.state === 'leaving'
+    const events: PeerEvent[] = leaves ? [{ kind: 'leaving', peer: known.peer, spreadMs: beat.spreadMs }] : []
     known.state = beat.state
     const gap = beat.number > known.number + 1
     known.number = Math.max(known.number, beat.number)

@@ -197,6 +197,17 @@ describe('a relay', () => {
     expect(relay.interest(room).ready).toBeNull()
   })
 
+  it('is back three quarters of a second after a broker that was away for long, so that no node waits for another in vain', async () => {
+    const world = new World()
+    const relays = Array.from({ length: 20 }, (_, at) => world.relay(`n${at}`))
+    for (const relay of relays) relay.start(new RelayRecorder())
+    await world.until(() => relays.every(({ link }) => link.state === 'up'))
+    for (const relay of relays) world.cut(relay)
+    await world.pass(60_000)
+    for (const relay of relays) world.heal(relay)
+    await world.until(() => relays.every(({ link }) => link.state === 'up'), 770)
+  })
+
   it('waits for the id of the database, and says so', async () => {
     const world = new World()
     let known: (id: string) => void = () => {}
@@ -249,6 +260,7 @@ describe('a relay', () => {
         name: 'x'.repeat(2_000),
         version: '1'.repeat(1_000),
         startedAt: 0,
+        spreadMs: 0,
       })
     for (let at = 0; at < 3_000; at++) world.network.inject('tidewire.db.n.all', beat(at))
     await world.until(() => (b.relay.stats().faults['malformed'] ?? 0) >= 2_000)

@@ -58,6 +58,7 @@ export class BrokerRelay implements Relay {
   #subjects: Subjects | null = null
   #ticking: TimerHandle | null = null
   #state: Beat['state'] = 'up'
+  #spreadMs = 0
   #beatNumber = 0
   #closing: Promise<void> | null = null
 
@@ -129,9 +130,10 @@ export class BrokerRelay implements Relay {
     return within(this.#runtime, this.#link.confirm(), TICK_MS)
   }
 
-  leave(): void {
+  leave(spreadMs: number): void {
     if (this.#state !== 'up') return
     this.#state = 'leaving'
+    this.#spreadMs = spreadMs
     this.#beat()
   }
 
@@ -203,7 +205,14 @@ export class BrokerRelay implements Relay {
 
   #encodedBeat(): Buffer {
     const { instance, name, version, startedAt } = this.self
-    return encodeBeat(instance, { number: this.#beatNumber, state: this.#state, name, version, startedAt })
+    return encodeBeat(instance, {
+      number: this.#beatNumber,
+      state: this.#state,
+      name,
+      version,
+      startedAt,
+      spreadMs: this.#spreadMs,
+    })
   }
 
   #receiveTopic(entry: Entry, bytes: Uint8Array): void {

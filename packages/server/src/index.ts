@@ -1,7 +1,7 @@
 /**
  * `@tidewire/server`: one node of Tidewire, listening. {@link startServer} is the way in.
  */
-import { drain } from './io/drain.ts'
+import { drain, drainPlan } from './io/drain.ts'
 import { guardHost, type HostRule } from './io/http/host-guard.ts'
 import { httpApi } from './io/http/http-api.ts'
 import { listen } from './io/http/http-listener.ts'
@@ -131,7 +131,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
   let stopped: Promise<void> | null = null
   const stop = async (): Promise<void> => {
-    server.leave()
+    server.leave(drainPlan(server.connections.size, resolved.drainTimeoutMs).spreadMs)
     await pause(resolved.drainDelayMs)
     listener.stopAccepting()
     await drain(server, runtime, resolved.drainTimeoutMs)

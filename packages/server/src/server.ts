@@ -87,8 +87,11 @@ export class Server {
       }),
     })
     const admin = this.#nodeAdmin
+    const steps = new StepQueue(runtime)
     const nodes =
-      relay === null ? null : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, admin, observer: this.#observers })
+      relay === null
+        ? null
+        : new Nodes({ runtime, relay, topics: this.topics, publisher, presence, admin, observer: this.#observers, steps })
     this.#nodes = nodes
     this.#services = {
       runtime,
@@ -99,7 +102,7 @@ export class Server {
       presence,
       presenceChanged: () => nodes?.presenceChanged(),
       fanOutTimes: scheduler.fanOutTimes,
-      largeFrames: new StepQueue(runtime),
+      largeFrames: steps,
       authorizer: ports.authorizer ? timedAuthorizer(ports.authorizer, runtime, (ms) => this.observer.authorized?.(ms)) : noAuthorizer,
       messageStore: ports.messageStore ?? null,
       changeFeed: ports.changeFeed ?? null,
@@ -165,11 +168,11 @@ export class Server {
     return this.#isLeaving
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them. Goes on serving. */
-  leave(): void {
+  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. Goes on serving. */
+  leave(spreadMs = 0): void {
     if (this.#isLeaving) return
     this.#isLeaving = true
-    this.#nodes?.leave()
+    this.#nodes?.leave(spreadMs)
   }
 
   /** Refuses new sockets and joins from now on, and closes the next `most` sockets. Returns how many are left. */

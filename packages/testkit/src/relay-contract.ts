@@ -235,13 +235,13 @@ export function relayContract(title: string, open: () => Promise<RelayWorld>): v
       const [a, b] = await started('a', 'b')
       expect(a!.seen.peers).toEqual([{ kind: 'up', peer: b!.relay.self }])
       expect(a!.relay.peers).toEqual([b!.relay.self])
-      b!.relay.leave()
-      b!.relay.leave()
+      b!.relay.leave(3_000)
+      b!.relay.leave(0)
       await world.until(() => a!.seen.peers.length === 2)
       await Promise.all([b!.relay.close(), b!.relay.close()])
       await world.until(() => a!.seen.peers.length === 3)
       expect(a!.seen.peers.slice(1)).toEqual([
-        { kind: 'leaving', peer: b!.relay.self },
+        { kind: 'leaving', peer: b!.relay.self, spreadMs: 3_000 },
         { kind: 'down', peer: b!.relay.self },
       ])
       expect(a!.relay.peers).toEqual([])

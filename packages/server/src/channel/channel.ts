@@ -4,9 +4,7 @@ import type { Identity } from '../ports.ts'
 import type { TopicKey } from '../ports/topic.ts'
 import type { Reads } from '../topic/subscriber.ts'
 import type { Subscription } from '../topic/encoding-group.ts'
-import { accessToken } from './events/access-token.ts'
 import { ask, type Question } from './authorization.ts'
-import { broadcast } from './events/broadcast.ts'
 import { ChangeSubscription } from './change-subscription.ts'
 import {
   channelTransition,
@@ -18,10 +16,10 @@ import {
   type Writes,
 } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
-import type { JoinedChannel } from './joined-channel.ts'
 import { acceptJoin } from './join-reply.ts'
 import { ChannelPresence } from './channel-presence.ts'
-import { presence, presenceEnds } from './events/presence.ts'
+import { handOver, type ReceivingChannel } from './events/hand-over.ts'
+import { presenceEnds } from './events/presence.ts'
 import { refuse, report } from './refusals.ts'
 import { loadReplay } from './replay.ts'
 import type { ChannelConnection, Services } from './services.ts'
@@ -48,7 +46,7 @@ export interface ChannelOptions {
  * One channel of one connection: runs the channel's machine, and hands the frames of a joined channel to the file of
  * their event. Frames that come before a decision wait here, in order; other channels of the socket go on.
  */
-export class Channel implements JoinedChannel {
+export class Channel implements ReceivingChannel {
   readonly joinRef: Ref
   readonly request: JoinRequest
   readonly connection: ChannelConnection
@@ -155,7 +153,7 @@ export class Channel implements JoinedChannel {
 
   receive(frame: ClientFrame): void {
     const state = this.#machine.state
-    if (state.kind === 'joined' && this.#waiting.size === 0) this.#handle(frame)
+    if (state.kind === 'joined' && this.#waiting.size === 0) handOver(frame, this)
     else if (!this.#waiting.push(frame) && this.connection.allowIdleFrame())
       refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
@@ -178,6 +176,14 @@ export class Channel implements JoinedChannel {
     this.#step({ type: 'new-token', token })
   }
 
+  leave(): void {
+    this.#step({ type: 'leave' })
+  }
+
+  rejoin(frame: ClientFrame): void {
+    this.#options.onRejoin(this, frame, this.#waiting.takeAll())
+  }
+
   stop(code: DecisionCode, message: string): void {
     this.#step({ type: 'stop', code, message })
   }
@@ -187,30 +193,7 @@ export class Channel implements JoinedChannel {
     this.writer.gap(gap)
   }
 
-  #handle(frame: ClientFrame): void {
-    switch (frame.event) {
-      case 'broadcast':
-        if (this.#decided(frame)) broadcast(this, frame)
-        return
-      case 'presence':
-        if (this.#decided(frame)) presence(this, frame)
-        return
-      case 'access_token':
-        return accessToken(this, frame)
-      case 'phx_leave':
-        // A leave of an older join is not for this one (rule J9).
-        if (frame.joinRef !== null && frame.joinRef !== this.joinRef) return void this.connection.allowIdleFrame()
-        this.writer.reply(frame.ref, 'ok', {})
-        return this.#step({ type: 'leave' })
-      case 'phx_join':
-        return this.#options.onRejoin(this, frame, this.#waiting.takeAll())
-      default:
-        if (!this.connection.rates.allowEvent()) this.stop('too-many-events', 'Too many messages per second')
-    }
-  }
-
-  /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */
-  #decided(frame: ClientFrame): boolean {
+  decided(frame: ClientFrame): boolean {
     if (this.#machine.state.kind !== 'joined') return false
     if (this.#machine.state.writes === null) this.#step({ type: 'first-push' })
     if (this.#machine.state.kind === 'joined' && this.#machine.state.writes === 'asking') {
@@ -260,7 +243,7 @@ export class Channel implements JoinedChannel {
         return this.#changes.setIdentity(effect.identity)
       case 'resume':
         while (this.#waiting.size > 0 && this.#machine.state.kind === 'joined' && this.#machine.state.writes !== 'asking')
-          this.#handle(this.#waiting.take()!)
+          handOver(this.#waiting.take()!, this)
         return
       case 'refuse-waiting':
         for (const frame of this.#waiting.takeAll()) {

@@ -303,18 +303,20 @@ describe('presence (rule P10)', () => {
     expect(diffs(last.take())).toEqual([[[], ['first']]])
   })
 
-  test('leaves the draining node, too, when its client does not come back', async () => {
-    const [all, a] = await cluster('a', 'b')
+  test('leaves all nodes, the draining one too, when its client does not come back within the time that was announced', async () => {
+    const [all, a, b] = await cluster('a', 'b')
     const [last, first] = [await joined(all, a!, keyed('last')), await joined(all, a!, keyed('first'))]
+    const elsewhere = await joined(all, b!, keyed('elsewhere'))
     track(first, {})
     await all.pass(500)
-    a!.server.leave()
+    a!.server.leave(3_000)
     last.take()
+    elsewhere.take()
     first.disconnect()
-    await all.pass(4_500)
-    expect(diffs(last.take())).toEqual([])
+    await all.pass(7_500)
+    expect([...diffs(last.take()), ...diffs(elsewhere.take())]).toEqual([])
     await all.pass(2_000)
-    expect(diffs(last.take())).toEqual([[[], ['first']]])
+    for (const socket of [last, elsewhere]) expect(diffs(socket.take())).toEqual([[[], ['first']]])
   })
 
   test('nothing is written for topics that have members on other nodes only', async () => {

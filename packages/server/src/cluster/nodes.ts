@@ -6,6 +6,7 @@ import type { NodeAdmin } from './node-admin.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import { PresenceReplication } from '../presence/presence-replication.ts'
 import type { PresenceDiffs } from '../presence/presence-diff.ts'
+import type { StepQueue } from '../limits/step-queue.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { Publisher } from '../topic/publisher.ts'
 import { topicKeyOf } from '../topic/topic-key.ts'
@@ -19,6 +20,7 @@ export interface NodesOptions {
   readonly presence: PresenceTracker<object>
   readonly admin: Pick<NodeAdmin, 'onNodeMessage'>
   readonly observer: Observer
+  readonly steps: StepQueue
 }
 
 const POLL_MS = 20
@@ -34,7 +36,7 @@ export class Nodes implements RelayListener {
   readonly #admin: Pick<NodeAdmin, 'onNodeMessage'>
   readonly #observer: Observer
 
-  constructor({ runtime, relay, topics, publisher, presence, admin, observer }: NodesOptions) {
+  constructor({ runtime, relay, topics, publisher, presence, admin, observer, steps }: NodesOptions) {
     this.#runtime = runtime
     this.#relay = relay
     this.#topics = topics
@@ -45,6 +47,7 @@ export class Nodes implements RelayListener {
       runtime,
       relay,
       tracker: presence,
+      steps,
       announce: (diffs) => this.#announce(diffs),
       fault: (detail) => this.onFault({ code: 'malformed', detail, count: 1 }),
     })
@@ -72,10 +75,10 @@ export class Nodes implements RelayListener {
     return this.#presence.holdsAllOf(peers.map(({ instance }) => instance))
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them. */
-  leave(): void {
-    this.#relay.leave()
-    this.#presence.leave()
+  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. */
+  leave(spreadMs: number): void {
+    this.#relay.leave(spreadMs)
+    this.#presence.leave(spreadMs)
   }
 
   async close(): Promise<void> {

@@ -29,20 +29,17 @@ import {
   type ConnectionStep,
 } from './connection-state.ts'
 import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
-import { checkJoin } from './join-check.ts'
+import { answerIdleFrame } from './idle-frame.ts'
+import { admitJoin, type JoinHost } from './join-admission.ts'
 import { isLargeJoin, joinInSteps } from './large-join.ts'
-import { refuseFrame, refuseIdleFrame, refuseJoin, reportClose, reportUnfinished } from './refusals.ts'
+import { refuseFrame, refuseIdleFrame, reportClose, reportUnfinished } from './refusals.ts'
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
 /** What a connection needs to know of the server and its other connections. */
-export interface ConnectionHost {
-  /** Whether a first channel of one more socket is within the limit of users. */
-  mayJoin(): boolean
+export interface ConnectionHost extends JoinHost {
   channelsChanged(connection: Connection): void
   closed(connection: Connection): void
-  /** True while the server shuts down. */
-  readonly draining: boolean
   /** `null`: the inspector is off. */
   readonly admin: AdminEndpoint | null
 }
@@ -236,39 +233,21 @@ export class Connection implements ChannelConnection, AdminPeer {
     const isForAdmin = topic === ADMIN_TOPIC && this.#host.admin !== null
     if (event === 'phx_join' && !isForAdmin && subTopicOf(topic) !== null) return this.#join(frame, channel ?? null)
     if (!this.allowIdleFrame()) return
-    if (isForAdmin) return this.#host.admin?.receive(frame, this)
-    if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
-      this.lastHeartbeatAt = this.services.runtime.now()
-      return this.reply(null, frame.ref, topic, 'ok', {})
-    }
-    if (event === 'phx_leave') return this.reply(frame.joinRef, frame.ref, topic, 'ok', {})
-    this.reply(null, frame.ref, topic, 'error', { reason: 'unmatched topic' })
+    if (isForAdmin) this.#host.admin?.receive(frame, this)
+    else answerIdleFrame(this, frame)
   }
 
   #join(frame: ClientFrame, replaces: Channel | null): void {
     const { topic, ref, joinRef } = frame
     const subTopic = subTopicOf(topic) ?? ''
-    const join = checkJoin(subTopic, frame.payload.kind === 'json' ? frame.payload.value : null, {
-      draining: this.#host.draining,
-      privateOnly: this.#limits.privateOnly,
-      bounds: this.#limits.join,
-      channels: this.#channels.size,
-      maxChannels: this.services.limits.maxChannelsPerConnection,
-      replaces: replaces !== null,
-      allowJoin: () => this.rates.allowJoin(),
-      allowUser: () => this.#host.mayJoin(),
-    })
-    if (!join.ok) {
-      refuseJoin(this, frame, join)
-      if (join.code === 'too-many-joins') this.closeForJoins()
-      return
-    }
-    const isLarge = isLargeJoin(join.request, frame.payload)
+    const request = admitJoin(this, frame, { subTopic, replaces: replaces !== null }, this.#host, this.#limits)
+    if (request === null) return
+    const isLarge = isLargeJoin(request, frame.payload)
     const channel = new Channel(this, this.services, {
       subTopic,
       joinRef,
       ref,
-      request: join.request,
+      request,
       isLarge,
       replaces,
       onGone: (gone, waiting) => this.#forget(topic, gone, waiting),

@@ -13,7 +13,7 @@ interface Job {
   step(): boolean
 }
 
-/** Reads what is large in steps. Those that wait take turns, and all together take one share of each turn of the event loop. */
+/** Does what is large in steps. Those that wait take turns, and all together take one share of each turn of the event loop. */
 export class StepQueue {
   readonly #runtime: Pick<Runtime, 'uptime' | 'endOfTurn'>
   readonly #jobs: Job[] = []

@@ -22,8 +22,8 @@ export interface RelayPeer {
 export type PeerEvent =
   /** Heard for the first time, or again after `down`. */
   | { readonly kind: 'up'; readonly peer: RelayPeer }
-  /** Drains: its clients are about to come back on other nodes. */
-  | { readonly kind: 'leaving'; readonly peer: RelayPeer }
+  /** Drains: its clients are about to come back on other nodes. It closes them over so much time; 0 where it does not say so. */
+  | { readonly kind: 'leaving'; readonly peer: RelayPeer; readonly spreadMs: number }
   /** Known to be gone: it closed, or was silent for a minute. Shorter silence is judged by presence, which counts its own heartbeats. */
   | { readonly kind: 'down'; readonly peer: RelayPeer }
 
@@ -120,8 +120,8 @@ export interface Relay {
    * before its sockets are read: silence of other nodes counts only after a `true`. Never rejects.
    */
   caughtUp(): Promise<boolean>
-  /** Notifies the other nodes that this one drains. */
-  leave(): void
+  /** Notifies the other nodes that this one drains, and over how much time. */
+  leave(spreadMs: number): void
   /** Sends what is pending, notifies the other nodes, and closes; bounded by two seconds. Idempotent. */
   close(): Promise<void>
   stats(): RelayStats

@@ -20,9 +20,18 @@ const step = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('flush' as const), node, reaches: fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }) }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('sync' as const), node, other: node, whole: fc.boolean() }) },
-  { weight: 8, arbitrary: fc.record({ do: fc.constant('deliver' as const), message: fc.nat({ max: 15 }) }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('deliver' as const), message: fc.nat({ max: 15 }), steps: fc.nat({ max: 3 }) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('show' as const), node, most: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('lose' as const), message: fc.nat({ max: 15 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('up' as const, 'down' as const, 'gone' as const), node, other: node }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom('up' as const, 'down' as const, 'gone' as const),
+      node,
+      other: node,
+      steps: fc.constantFrom<number>(0, 1, 9),
+    }),
+  },
 )
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
 
@@ -90,11 +99,13 @@ class Cluster {
           this.node(step.other).tracker.delta(step.whole ? [] : this.node(step.node).tracker.context()),
         )
       case 'deliver':
-        return this.#deliver(step.message)
+        return this.#deliver(step.message, step.steps)
+      case 'show':
+        return this.#show(this.node(step.node), this.node(step.node).tracker.show(step.most))
       case 'lose':
         return void this.messages.splice(step.message, 1)
       default:
-        return this.#setStatus(step.do, this.node(step.node), step.node % this.nodes.length, step.other % this.nodes.length)
+        return this.#setStatus(step.do, step.node % this.nodes.length, step.other % this.nodes.length, step.steps)
     }
   }
 
@@ -123,16 +134,26 @@ class Cluster {
     this.messages.push({ to, text: JSON.stringify(delta) })
   }
 
-  #deliver(index: number): void {
+  #deliver(index: number, steps: number): void {
     const message = this.messages[index % this.messages.length]
-    if (message !== undefined) this.#show(message.to, message.to.tracker.merge(JSON.parse(message.text) as PresenceDelta))
+    if (message === undefined) return
+    message.to.tracker.merge(JSON.parse(message.text) as PresenceDelta)
+    this.#showSteps(message.to, steps)
   }
 
-  #setStatus(status: 'up' | 'down' | 'gone', node: Node, at: number, other: number): void {
+  #setStatus(status: 'up' | 'down' | 'gone', at: number, other: number, steps: number): void {
     if (at === other) return
     const name = `node-${other}`
-    const { tracker } = node
-    this.#show(node, status === 'up' ? tracker.replicaUp(name) : status === 'down' ? tracker.replicaDown(name) : tracker.replicaGone(name))
+    const node = this.node(at)
+    if (status === 'up') node.tracker.replicaUp(name)
+    else if (status === 'down') node.tracker.replicaDown(name)
+    else node.tracker.replicaGone(name)
+    this.#showSteps(node, steps)
+  }
+
+  /** What is not shown now, is later, and other things happen in between. */
+  #showSteps(node: Node, steps: number): void {
+    for (let step = 0; step < steps && node.tracker.isBehind; step++) this.#show(node, node.tracker.show(2))
   }
 
   /** A client of the node reads the diffs; what it then sees must be the state. */
@@ -152,7 +173,7 @@ class Cluster {
   }
 
   connect(): void {
-    for (const node of this.nodes.keys()) for (const other of this.nodes.keys()) this.take({ do: 'up', node, other })
+    for (const node of this.nodes.keys()) for (const other of this.nodes.keys()) this.take({ do: 'up', node, other, steps: Infinity })
   }
 
   /** The network works again: a node that lacks something asks for it, and only then. */
@@ -161,8 +182,9 @@ class Cluster {
     for (const node of this.nodes) {
       for (const other of this.nodes) {
         if (!node.tracker.lacks(other.tracker.context())) continue
-        this.#show(node, node.tracker.merge(JSON.parse(JSON.stringify(other.tracker.delta(node.tracker.context()))) as PresenceDelta))
+        node.tracker.merge(JSON.parse(JSON.stringify(other.tracker.delta(node.tracker.context()))) as PresenceDelta)
       }
+      this.#showSteps(node, Infinity)
     }
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { StepQueue } from '../limits/step-queue.ts'
 import { PresenceReplication } from './presence-replication.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 import { decodePresenceMessage } from './presence-wire.ts'
@@ -23,8 +24,10 @@ function node() {
   const turnEnds: (() => void)[] = []
   let refs = 0
   const tracker = new PresenceTracker<object>({ replica: 'self', nextPhxRef: () => String(++refs) })
+  const runtime = { uptime: () => 0, setTimer: () => ({ cancel: () => {} }), endOfTurn: (run: () => void) => void turnEnds.push(run) }
   const replication = new PresenceReplication({
-    runtime: { uptime: () => 0, setTimer: () => ({ cancel: () => {} }), endOfTurn: (run) => void turnEnds.push(run) },
+    runtime,
+    steps: new StepQueue(runtime),
     relay: {
       self: { instance: 'self', name: 'self', version: '1', startedAt: 0 },
       send: (_, bytes, to) => {
@@ -51,6 +54,9 @@ describe('a presence message that contradicts itself', () => {
     ['an entry between what it has seen', delta('a', [1, 1, 3, 3], [entry(2)])],
     ['an entry without anything seen', delta('a', [], [entry(1)])],
     ['two entries of one number', delta('a', [1, 2], [entry(1), entry(1, 'other')])],
+    ['what lingers for no time that there is', { type: 'delta', delta: [], lingering: [{ entry: entry(1), forMs: -1 }] }],
+    ['what lingers and is no entry', { type: 'delta', delta: [], lingering: [{ entry: {}, forMs: 1 }] }],
+    ['what lingers and is no list', { type: 'delta', delta: [], lingering: {} }],
   ])('is refused: %s', (_, message) => {
     expect(decodePresenceMessage(text(message))).toMatchObject({ ok: false })
   })

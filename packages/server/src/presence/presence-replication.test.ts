@@ -1,7 +1,9 @@
 import type { PresenceDiff } from '@tidewire/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { StepQueue } from '../limits/step-queue.ts'
 import type { Relay, RelayPeer } from '../ports/relay.ts'
+import type { Runtime } from '../ports/runtime.ts'
 import { PresenceReplication } from './presence-replication.ts'
 import { PresenceTracker } from './presence-tracker.ts'
 
@@ -11,13 +13,17 @@ const STEP_MS = 100
 const topic = 'public:room'
 /** After the last word of a node: eight whole heartbeats of the node that judges, the one in which it came, and what a step adds. */
 const DOWN_MS = 4_700
-/** More, for a node whose own link was down. */
-const GRACE_MS = 4_000
-/** Of what a draining node removed: five seconds, and the heartbeat that notices. */
+/** How late a word may come. */
+const LATE_MS = 700
+/** After the return of the own link: five whole heartbeats, the one in which it came, and what a step adds. */
+const DOWN_AFTER_RETURN_MS = 3_200
+/** Other nodes may be back so much later than this one. */
+const RETURN_WITHIN_MS = 2_400
+/** Of what a draining node removed, besides the time over which it closes its clients: five seconds, and the heartbeat that notices. */
 const LINGER_MS = 6_200
 
 interface Timer {
-  readonly at: number
+  at: number
   readonly run: () => void
 }
 
@@ -66,16 +72,20 @@ class Process {
         return new Promise((resolve) => void this.turnEnds.push(() => resolve(linked && this.linked)))
       },
     }
-    this.replication = new PresenceReplication({
-      runtime: {
-        uptime: () => world.now,
-        setTimer: (run, afterMs) => {
-          const timer = { at: world.now + afterMs, run }
-          this.timers.push(timer)
-          return { cancel: () => (this.timers = this.timers.filter((each) => each !== timer)) }
-        },
-        endOfTurn: (run) => void this.turnEnds.push(run),
+    const runtime: Pick<Runtime, 'uptime' | 'setTimer' | 'endOfTurn'> = {
+      uptime: () => world.now,
+      setTimer: (run, afterMs) => {
+        const timer = { at: world.now + afterMs, run }
+        this.timers.push(timer)
+        return { cancel: () => (this.timers = this.timers.filter((each) => each !== timer)) }
       },
+      endOfTurn: (run) => void this.turnEnds.push(run),
+    }
+    let clock = 0
+    this.replication = new PresenceReplication({
+      runtime,
+      // Each step takes a turn of its own.
+      steps: new StepQueue({ uptime: () => (clock += 1_000), endOfTurn: runtime.endOfTurn }),
       relay,
       tracker: this.tracker,
       announce: (diffs) => {
@@ -192,7 +202,7 @@ class World {
       if (!other.linked || this.groupOf(other) !== this.groupOf(from)) continue
       const fault = this.faults.shift()
       if (fault === 'lose') continue
-      other.inbox.push({ at: this.now + (fault === 'delay' ? 700 : 0), from, to: other, bytes })
+      other.inbox.push({ at: this.now + (fault === 'delay' ? LATE_MS : 0), from, to: other, bytes })
       if (fault === 'double') other.inbox.push({ at: this.now + 300, from, to: other, bytes })
     }
     return true
@@ -206,17 +216,17 @@ class World {
     this.slots[slot] = null
   }
 
-  /** Closes its clients' sockets; each comes back on another node, if there is one, after `awayMs`. */
-  drain(slot: number, awayMs: number): void {
+  /** Says that it closes its clients' sockets over a time, and does so; each comes back on another node, if there is one, after `awayMs`. */
+  drain(slot: number, awayMs: number, spreadMs = 0): void {
     const process = this.slots[slot]
     if (!process || process.frozen) return
     const peer: RelayPeer = { instance: process.instance, name: '', version: '', startedAt: 0 }
     const notify = (kind: 'leaving' | 'down'): void => {
       for (const other of this.living)
         if (other !== process && other.linked && process.linked && this.groupOf(other) === this.groupOf(process))
-          other.replication.onPeer({ kind, peer })
+          other.replication.onPeer(kind === 'leaving' ? { kind, peer, spreadMs } : { kind, peer })
     }
-    process.replication.leave()
+    process.replication.leave(spreadMs)
     notify('leaving')
     for (const [ref, key] of process.shown.filter(([each]) => each.startsWith(`${process.instance}/`))) {
       const other = this.living.find((each) => each !== process && !each.frozen)
@@ -224,17 +234,17 @@ class World {
     }
     for (const owner of process.owners.keys()) process.untrack(owner)
     this.closing.push({ at: this.now + 300, process })
-    this.closers.set(process, () => notify('down'))
+    this.closers.set(process, { spreadMs, close: () => notify('down') })
   }
 
-  readonly closers = new Map<Process, () => void>()
+  readonly closers = new Map<Process, { readonly spreadMs: number; readonly close: () => void }>()
 
   async pass(ms: number): Promise<void> {
     for (let passed = 0; passed < ms; passed += STEP_MS) {
       this.now += STEP_MS
       for (const { at, process } of this.closing) {
         if (at !== this.now || process.endedAt !== null) continue
-        this.closers.get(process)?.()
+        this.closers.get(process)?.close()
         this.kill(this.slots.indexOf(process))
       }
       for (const each of this.returns.splice(0)) {
@@ -258,7 +268,8 @@ class World {
       const owner = this.ended.find(({ instance }) => ref.startsWith(`${instance}/`))
       if (owner === undefined) continue
       const since = Math.max(owner.endedAt!, process.healthySince)
-      const bound = Math.max(DOWN_MS + (process.linkedSince > owner.endedAt! - 10_000 ? GRACE_MS : 0), LINGER_MS)
+      const drained = this.closers.get(owner)
+      const bound = drained === undefined ? DOWN_MS + LATE_MS : LINGER_MS + drained.spreadMs
       if (this.now - since > bound) throw new Error(`${ref} is a ghost at ${process.instance}: ${this.now - since} ms`)
     }
   }
@@ -297,7 +308,15 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('freeze' as const, 'thaw' as const, 'cut' as const, 'link' as const), slot }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('kill' as const, 'start' as const), slot }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('drain' as const), slot, awayMs: fc.constantFrom(0, 200, 4_000, 8_000) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('drain' as const),
+      slot,
+      awayMs: fc.constantFrom(0, 200, 4_000, 8_000),
+      spreadMs: fc.constantFrom(0, 3_000),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('heal' as const) }) },
 )
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
@@ -315,7 +334,7 @@ async function take(world: World, given: Step): Promise<void> {
   if (given.do === 'thaw') return void (process.frozen = false)
   if (given.do === 'freeze') return void (process.frozen = true)
   if (process.frozen) return
-  if (given.do === 'drain') return world.drain(at, given.awayMs)
+  if (given.do === 'drain') return world.drain(at, given.awayMs, given.spreadMs)
   if (given.do === 'cut' || given.do === 'link') return process.setLink(given.do === 'link')
   if (world.closers.has(process)) return
   if (given.do === 'track') process.track(`owner ${given.owner}`, `key ${given.key}`, given.value)
@@ -335,9 +354,13 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     await fc.assert(property, { seed, numRuns: 150 })
   }, 60_000)
 
-  async function threeNodes(): Promise<{ readonly world: World; readonly nodes: readonly [Process, Process, Process] }> {
+  /** Their heartbeats start after so many milliseconds. */
+  async function threeNodes(
+    phases: readonly number[] = [0, 0, 0],
+  ): Promise<{ readonly world: World; readonly nodes: readonly [Process, Process, Process] }> {
     const world = new World(3)
     const nodes = world.living as [Process, Process, Process]
+    for (const [at, node] of nodes.entries()) for (const timer of node.timers) timer.at += phases[at]!
     for (const [at, node] of nodes.entries()) node.track('owner', `key ${at}`, 1)
     await world.pass(3_000)
     world.expectAgreement()
@@ -365,30 +388,47 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     expect(nodes[2].keys).toEqual(['key 0', 'key 1', 'key 2'])
   })
 
-  it('is not emptied when the broker restarts, however long that takes', async () => {
-    const { world, nodes } = await threeNodes()
-    for (const node of nodes) node.setLink(false)
-    await world.pass(90_000)
-    // A relay dials again after 2.25 s at most.
-    for (const [node, waitMs] of [[nodes[0], 1_000] as const, [nodes[1], 1_500] as const, [nodes[2], 8_000] as const]) {
-      node.setLink(true)
-      for (let passed = 0; passed < waitMs; passed += STEP_MS) {
-        await world.pass(STEP_MS)
-        for (const each of nodes) expect(each.keys).toEqual(['key 0', 'key 1', 'key 2'])
-      }
-    }
+  /** Of a broker: how long it is away, and when after its return each node is back; `null` for one that dies meanwhile. */
+  const backs = fc.array(fc.integer({ min: 0, max: RETURN_WITHIN_MS / STEP_MS }), { minLength: 3, maxLength: 3 })
+  const outage = fc.record({
+    phases: backs,
+    awayMs: fc.constantFrom(100, 2_000, 30_000, 90_000),
+    backs,
+    died: fc.option(fc.nat({ max: 2 })),
   })
 
-  it('lets go of a node that died while the broker was down five seconds after it is back', async () => {
+  it('is not emptied when the broker restarts, and lets go of who died meanwhile four seconds after it is back', async () => {
+    const property = fc.asyncProperty(outage, async ({ phases, awayMs, backs: steps, died }) => {
+      const { world, nodes } = await threeNodes(phases.map((phase) => phase * STEP_MS))
+      for (const node of nodes) node.setLink(false)
+      await world.pass(awayMs)
+      if (died !== null) world.kill(died)
+      const living = nodes.filter((_, at) => at !== died)
+      const keys = nodes.flatMap((node, at) => (living.includes(node) ? [`key ${at}`] : []))
+      for (let passed = 0; passed < 10_000; passed += STEP_MS) {
+        for (const [at, node] of nodes.entries()) if (living.includes(node) && passed === steps[at]! * STEP_MS) node.setLink(true)
+        await world.pass(STEP_MS)
+        for (const each of living) {
+          expect(each.keys).toEqual(expect.arrayContaining(keys))
+          if (each.linked && world.now - each.linkedSince > DOWN_AFTER_RETURN_MS) expect(each.keys).toEqual(keys)
+        }
+      }
+    })
+    await fc.assert(property, { seed, numRuns: 60 })
+  }, 60_000)
+
+  it('lets go of a node that died a second before the broker returned within five seconds', async () => {
     const { world, nodes } = await threeNodes()
     for (const node of nodes) node.setLink(false)
     await world.pass(10_000)
     world.kill(0)
-    await world.pass(20_000)
+    await world.pass(1_000)
+    // A relay dials again after 0.75 s at most.
+    await world.pass(800)
     for (const node of nodes.slice(1)) node.setLink(true)
-    await world.pass(3_500)
+    await world.pass(2_400)
     expect(nodes[1].keys).toEqual(['key 0', 'key 1', 'key 2'])
-    await world.pass(1_500)
+    await world.pass(800)
     for (const node of nodes.slice(1)) expect(node.keys).toEqual(['key 1', 'key 2'])
   })
 
@@ -416,22 +456,74 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     world.expectAgreement()
   })
 
-  it.each([0, 200, 4_800])('does not flicker for a client that leaves a draining node and comes back after %i ms', async (awayMs) => {
+  it.each([
+    [0, 0],
+    [200, 0],
+    [4_800, 0],
+    [7_800, 3_000],
+    [34_800, 60_000],
+  ])('does not flicker for a client that comes back %i ms after a node closed it that drains over %i ms', async (awayMs, spreadMs) => {
     const { world, nodes } = await threeNodes()
-    world.drain(0, awayMs)
-    for (let passed = 0; passed < 10_000; passed += STEP_MS) {
+    world.drain(0, awayMs, spreadMs)
+    for (let passed = 0; passed < awayMs + 5_000; passed += STEP_MS) {
       await world.pass(STEP_MS)
       expect(nodes[2].keys).toEqual(['key 0', 'key 1', 'key 2'])
     }
     expect(nodes[1].keys).toEqual(['key 0', 'key 1', 'key 2'])
   })
 
-  it('lets go of a client of a draining node that does not come back', async () => {
+  it.each([
+    [0, 5_000],
+    [3_000, 8_000],
+    // Longer than any drain that is worth it, whatever a node says.
+    [600_000, 35_000],
+  ])('lets go of a client that does not come back from a node that drains over %i ms after %i ms', async (spreadMs, lingerMs) => {
     const { world, nodes } = await threeNodes()
-    world.drain(0, 60_000)
-    await world.pass(4_900)
+    world.drain(0, 60_000, spreadMs)
+    await world.pass(lingerMs - 100)
     expect(nodes[2].keys).toContain('key 0')
     await world.pass(1_400)
     expect(nodes[2].keys).toEqual(['key 1', 'key 2'])
+  })
+
+  it.each([1_600, 4_800])(
+    'a node that starts while a client is between two others shows it, until it is back after %i ms',
+    async (awayMs) => {
+      const { world, nodes } = await threeNodes()
+      world.drain(0, awayMs)
+      await world.pass(1_000)
+      const fresh = world.start(0)
+      // It hears of changes before it asks for anything.
+      for (const node of nodes.slice(1)) node.track('other', 'other', 1)
+      await world.pass(STEP_MS)
+      for (const node of nodes.slice(1)) node.untrack('other')
+      await world.pass(1_200)
+      for (let passed = 0; passed < 8_000; passed += STEP_MS) {
+        for (const node of [...nodes.slice(1), fresh]) expect(node.keys).toEqual(['key 0', 'key 1', 'key 2'])
+        await world.pass(STEP_MS)
+      }
+      world.expectAgreement()
+    },
+  )
+
+  it('a node that starts while a client is between two others lets go of one that does not come back, as they do', async () => {
+    const { world, nodes } = await threeNodes()
+    world.drain(0, 60_000)
+    await world.pass(3_000)
+    const fresh = world.start(0)
+    await world.pass(1_900)
+    for (const node of [nodes[1], fresh]) expect(node.keys).toContain('key 0')
+    await world.pass(1_400)
+    for (const node of [nodes[1], fresh]) expect(node.keys).toEqual(['key 1', 'key 2'])
+  })
+
+  it('lets each draining node have its own time', async () => {
+    const { world, nodes } = await threeNodes()
+    world.drain(0, 60_000, 3_000)
+    world.drain(1, 60_000, 0)
+    await world.pass(6_300)
+    expect(nodes[2].keys).toEqual(['key 0', 'key 2'])
+    await world.pass(3_000)
+    expect(nodes[2].keys).toEqual(['key 2'])
   })
 })

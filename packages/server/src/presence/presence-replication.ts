@@ -1,7 +1,8 @@
-import { Machine } from '@tidewire/protocol'
+import { Machine, type Steps } from '@tidewire/protocol'
+import type { StepQueue } from '../limits/step-queue.ts'
 import type { PeerEvent, Relay, RelayLink } from '../ports/relay.ts'
 import type { Runtime, TimerHandle } from '../ports/runtime.ts'
-import type { PresenceContext } from './presence-set.ts'
+import type { LingeringEntry, PresenceContext } from './presence-set.ts'
 import {
   initialPresenceSync,
   presenceSyncOptions,
@@ -11,7 +12,7 @@ import {
 } from './presence-sync.ts'
 import type { PresenceDiffs } from './presence-diff.ts'
 import type { PresenceTracker } from './presence-tracker.ts'
-import { decodePresenceMessage, encodeDelta, encodePresenceMessage } from './presence-wire.ts'
+import { decodePresenceMessage, encodeDelta, encodeLingering, encodePresenceMessage } from './presence-wire.ts'
 
 export interface PresenceReplicationOptions {
   readonly runtime: Pick<Runtime, 'uptime' | 'setTimer' | 'endOfTurn'>
@@ -19,8 +20,23 @@ export interface PresenceReplicationOptions {
   /** Its `replica` must be the instance of the relay. */
   readonly tracker: Pick<
     PresenceTracker<object>,
-    'context' | 'lacks' | 'delta' | 'takeDelta' | 'merge' | 'replicaUp' | 'replicaDown' | 'replicaLeaving' | 'replicaGone' | 'dropLingering'
+    | 'context'
+    | 'lacks'
+    | 'delta'
+    | 'takeDelta'
+    | 'merge'
+    | 'replicaUp'
+    | 'replicaDown'
+    | 'replicaLeaving'
+    | 'replicaGone'
+    | 'lingering'
+    | 'linger'
+    | 'dropLingering'
+    | 'isBehind'
+    | 'show'
   >
+  /** Takes what is too much for one turn of the event loop. */
+  readonly steps: Pick<StepQueue, 'add'>
   /** Sends diffs to the subscribers of this node. */
   readonly announce: (diffs: PresenceDiffs) => void
   /** A message of another node cannot be read; it was dropped. */
@@ -28,10 +44,17 @@ export interface PresenceReplicationOptions {
 }
 
 const BEAT_MS = 500
-/** How long the presence of a client of a draining node waits for its return. */
+/**
+ * How long the presence of a client of a draining node waits for its return, besides the time over which that node closes its clients: the
+ * more come back, the longer the last of them takes.
+ */
 const LINGER_MS = 5_000
+/** A node that takes longer closes few at a time, and these are soon back. */
+const MAX_SPREAD_MS = 30_000
 /** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */
 const MESSAGE_BYTES = 64 * 1024
+/** So many entries come into view, or leave it, in one step: some milliseconds where each is in a topic of its own. */
+const STEP_ENTRIES = 200
 
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
 export class PresenceReplication {
@@ -45,9 +68,12 @@ export class PresenceReplication {
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
   #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
+  /** Nodes that have been answered before: they know what lingers. */
+  readonly #greeted = new Set<string>()
   /** Replicas whose last digest showed nothing that this node lacks. */
   readonly #equal = new Set<string>()
   #flushing = false
+  #showing = false
   #beating: TimerHandle | null = null
 
   constructor(options: PresenceReplicationOptions) {
@@ -65,9 +91,8 @@ export class PresenceReplication {
   }
 
   /** This node drains. Entries of its clients linger on this node, too: the clients that are closed last would see them flicker. */
-  leave(): void {
-    const { tracker, relay } = this.#options
-    tracker.replicaLeaving(relay.self.instance)
+  leave(spreadMs: number): void {
+    this.#leaving(this.#options.relay.self.instance, spreadMs)
   }
 
   /** To be called after every change of an entry of this node; all of one turn are sent together. */
@@ -84,17 +109,19 @@ export class PresenceReplication {
     this.#take({ type: 'link', up: state === 'up' })
   }
 
-  onPeer({ kind, peer }: PeerEvent): void {
-    if (kind === 'leaving') this.#take({ type: 'leaving', replica: peer.instance })
-    else if (kind === 'down') {
-      this.#equal.delete(peer.instance)
-      this.#take({ type: 'gone', replica: peer.instance })
+  onPeer(event: PeerEvent): void {
+    const replica = event.peer.instance
+    if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
+    else if (event.kind === 'down') {
+      this.#equal.delete(replica)
+      this.#greeted.delete(replica)
+      this.#take({ type: 'gone', replica })
     }
   }
 
-  /** Whether this node holds all that these replicas had a heartbeat ago. */
+  /** Whether this node holds, and shows, all that these replicas had a heartbeat ago. */
   holdsAllOf(replicas: readonly string[]): boolean {
-    return replicas.every((replica) => this.#equal.has(replica))
+    return !this.#options.tracker.isBehind && replicas.every((replica) => this.#equal.has(replica))
   }
 
   onNodeMessage(bytes: Uint8Array, from: string): void {
@@ -108,7 +135,8 @@ export class PresenceReplication {
         return this.#take({ ...message, from })
       case 'digest': {
         const lacks = this.#options.tracker.lacks(message.context)
-        if (lacks) this.#equal.delete(from)
+        // Of a replica that is heard for the first time nothing is known, and nothing lacking.
+        if (lacks || !this.#machine.state.replicas.has(from)) this.#equal.delete(from)
         else this.#equal.add(from)
         return this.#take({ type: 'digest', from, lacks })
       }
@@ -124,6 +152,7 @@ export class PresenceReplication {
 
   #take(event: PresenceSyncEvent): void {
     this.#machine.send(event)
+    this.#show()
   }
 
   #perform(effect: PresenceSyncEffect): void {
@@ -145,21 +174,47 @@ export class PresenceReplication {
       case 'answer':
         return this.#answerTo(effect.replica, effect.context)
       case 'merge':
-        return this.#announce(tracker.merge(effect.delta, runtime.uptime()))
+        tracker.merge(effect.delta, runtime.uptime())
+        return tracker.linger(effect.lingering.map(bounded), runtime.uptime())
       case 'replica-up':
-        return this.#announce(tracker.replicaUp(effect.replica))
+        return tracker.replicaUp(effect.replica)
       case 'replica-down':
-        return this.#announce(tracker.replicaDown(effect.replica))
+        return tracker.replicaDown(effect.replica)
       case 'replica-leaving':
-        return tracker.replicaLeaving(effect.replica)
+        return this.#leaving(effect.replica, effect.spreadMs)
       case 'replica-gone':
-        return this.#announce(tracker.replicaGone(effect.replica, runtime.uptime()))
+        return tracker.replicaGone(effect.replica, runtime.uptime())
       case 'drop-lingering':
-        return this.#announce(tracker.dropLingering(runtime.uptime() - LINGER_MS))
+        return tracker.dropLingering(runtime.uptime())
     }
   }
 
-  #announce(diffs: PresenceDiffs): void {
+  #leaving(replica: string, spreadMs: number): void {
+    this.#options.tracker.replicaLeaving(replica, LINGER_MS + Math.min(spreadMs, MAX_SPREAD_MS))
+  }
+
+  /** Announces what the tracker has to show: one step at once, and what is left after it in later turns. */
+  #show(): void {
+    if (this.#showing) return
+    this.#showStep()
+    if (!this.#options.tracker.isBehind) return
+    this.#showing = true
+    this.#options.steps.add(this.#showRest(), 0, () => {})
+  }
+
+  *#showRest(): Steps<void> {
+    try {
+      while (this.#options.tracker.isBehind) {
+        this.#showStep()
+        if (this.#options.tracker.isBehind) yield
+      }
+    } finally {
+      this.#showing = false
+    }
+  }
+
+  #showStep(): void {
+    const diffs = this.#options.tracker.show(STEP_ENTRIES)
     if (diffs.size > 0) this.#options.announce(diffs)
   }
 
@@ -187,9 +242,20 @@ export class PresenceReplication {
       this.#asked.delete(to)
       const own = asked.filter(({ replica }) => replica === relay.self.instance)
       const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-      this.#answer = { to, messages: encodeDelta(tracker.delta([...own, ...others]), MESSAGE_BYTES) }
+      const isNew = !this.#greeted.has(to)
+      this.#greeted.add(to)
+      this.#answer = { to, messages: this.#answerTexts([...own, ...others], isNew) }
       return this.#sendAnswer()
     }
+  }
+
+  /** What lingers comes first: a node that holds the rest takes clients. */
+  *#answerTexts(seen: PresenceContext, isNew: boolean): Generator<Uint8Array> {
+    const { tracker, runtime } = this.#options
+    // Before anything is sent: what comes of other nodes in later turns is not of this answer.
+    const delta = tracker.delta(seen)
+    if (isNew) yield* encodeLingering(tracker.lingering(runtime.uptime()), MESSAGE_BYTES)
+    yield* encodeDelta(delta, MESSAGE_BYTES)
   }
 
   readonly #sendAnswer = (): void => {
@@ -201,4 +267,9 @@ export class PresenceReplication {
     if (!isOver) this.#options.runtime.endOfTurn(this.#sendAnswer)
     else if (this.#asked.size > 0) this.#options.runtime.endOfTurn(() => this.#nextAnswer())
   }
+}
+
+/** No longer than a node lets entries linger by itself. */
+function bounded({ entry, forMs }: LingeringEntry): LingeringEntry {
+  return { entry, forMs: Math.min(forMs, LINGER_MS + MAX_SPREAD_MS) }
 }

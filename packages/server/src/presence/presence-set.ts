@@ -11,6 +11,12 @@ export interface PresenceEntry {
   readonly meta: PresenceMeta
 }
 
+/** An entry that was removed by a draining node and stays in view for so long, unless its key appears again. */
+export interface LingeringEntry {
+  readonly entry: PresenceEntry
+  readonly forMs: number
+}
+
 /** The counters of one replica's additions and removals that a node has seen. */
 export interface ReplicaContext {
   readonly replica: string

@@ -30,8 +30,8 @@ const events = {
   digest: { type: 'digest', from: 'b', lacks: false },
   digestLacks: { type: 'digest', from: 'b', lacks: true },
   ask: { type: 'ask', from: 'b', context },
-  delta: { type: 'delta', from: 'b', delta },
-  leaving: { type: 'leaving', replica: 'b' },
+  delta: { type: 'delta', from: 'b', delta, lingering: [] },
+  leaving: { type: 'leaving', replica: 'b', spreadMs: 3_000 },
   gone: { type: 'gone', replica: 'b' },
   changed: { type: 'changed' },
 } as const satisfies Record<string, PresenceSyncEvent>
@@ -140,7 +140,7 @@ describe('presence-sync', () => {
   }
   const silence = (beats: number): PresenceSyncEvent[] => Array.from({ length: beats }, () => events.inputRead)
 
-  const { downAfterBeats, goneAfterBeats, askAgainAfterBeats } = options
+  const { downAfterBeats, downAfterReturnBeats, goneAfterBeats, askAgainAfterBeats } = options
 
   it('takes a replica out of view after some silent heartbeats, and forgets it after many', () => {
     const [heard] = play(states.unknown, events.digest)
@@ -153,13 +153,18 @@ describe('presence-sync', () => {
     expect(play(last, ...silence(1))[1]).toEqual(['replica-gone b'])
   })
 
-  it('counts no silence while the own link is down, nor any from before', () => {
+  it.each([0, 1, downAfterBeats])('counts no silence while the own link is down, nor the %i beats before, and then fewer', (before) => {
     const [heard] = play(states.unknown, events.digest)
-    const [cut, none] = play(heard, ...silence(downAfterBeats), events.linkDown, ...silence(100))
+    const [cut, none] = play(heard, ...silence(before), events.linkDown, ...silence(100))
     expect(none).toEqual([])
     const [back] = play(cut, events.linkUp)
-    expect(play(back, ...silence(downAfterBeats))[1]).toEqual([])
-    expect(play(back, ...silence(downAfterBeats + 1))[1]).toEqual(['replica-down b'])
+    const [still, kept] = play(back, ...silence(downAfterReturnBeats))
+    expect(kept).toEqual([])
+    expect(play(still, ...silence(1))[1]).toEqual(['replica-down b'])
+    // The first word gives it all of its time again.
+    const [returned] = play(still, events.digest)
+    expect(play(returned, ...silence(downAfterBeats))[1]).toEqual([])
+    expect(play(returned, ...silence(downAfterBeats + 1))[1]).toEqual(['replica-down b'])
   })
 
   it('asks once, and again when the answer did not come', () => {

@@ -1,9 +1,14 @@
 import type { Transition } from '@tidewire/protocol'
-import type { PresenceContext, PresenceDelta } from './presence-set.ts'
+import type { LingeringEntry, PresenceContext, PresenceDelta } from './presence-set.ts'
 
 export interface PresenceSyncOptions {
   /** Own heartbeats without a word from a replica until its entries leave the view. */
   readonly downAfterBeats: number
+  /**
+   * The same where the own link has just come back: others, whose links are back soon if they live, have been silent for a while. A node
+   * that dies a second before the broker returns leaves view no later than others do.
+   */
+  readonly downAfterReturnBeats: number
   /** Until it is forgotten. */
   readonly goneAfterBeats: number
   /** Heartbeats until an unanswered question is asked again. */
@@ -14,6 +19,7 @@ export interface PresenceSyncOptions {
 
 export const presenceSyncOptions: PresenceSyncOptions = {
   downAfterBeats: 8,
+  downAfterReturnBeats: 5,
   goneAfterBeats: 120,
   askAgainAfterBeats: 4,
   endedForBeats: 20,
@@ -21,7 +27,7 @@ export const presenceSyncOptions: PresenceSyncOptions = {
 
 interface OtherReplica {
   readonly view: 'up' | 'down'
-  /** Heartbeats of this node since the last word, or since the own link came up again. */
+  /** Heartbeats of this node since the last word; when the own link comes up, so many that `downAfterReturnBeats` are left. */
   readonly silentBeats: number
   /** Heartbeats since the last question, or `null`: none is open. */
   readonly askedBeats: number | null
@@ -46,8 +52,8 @@ export type PresenceSyncEvent =
   /** `lacks`: the tracker compared contexts, and misses something of that replica. */
   | { readonly type: 'digest'; readonly from: string; readonly lacks: boolean }
   | { readonly type: 'ask'; readonly from: string; readonly context: PresenceContext }
-  | { readonly type: 'delta'; readonly from: string; readonly delta: PresenceDelta }
-  | { readonly type: 'leaving'; readonly replica: string }
+  | { readonly type: 'delta'; readonly from: string; readonly delta: PresenceDelta; readonly lingering: readonly LingeringEntry[] }
+  | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
   /** Entries of this node changed. */
@@ -62,10 +68,10 @@ export type PresenceSyncEffect =
   | { readonly type: 'ask'; readonly replica: string }
   /** Sends what a replica with this context has not seen of the own one. */
   | { readonly type: 'answer'; readonly replica: string; readonly context: PresenceContext }
-  | { readonly type: 'merge'; readonly delta: PresenceDelta }
+  | { readonly type: 'merge'; readonly delta: PresenceDelta; readonly lingering: readonly LingeringEntry[] }
   | { readonly type: 'replica-up'; readonly replica: string }
   | { readonly type: 'replica-down'; readonly replica: string }
-  | { readonly type: 'replica-leaving'; readonly replica: string }
+  | { readonly type: 'replica-leaving'; readonly replica: string; readonly spreadMs: number }
   | { readonly type: 'replica-gone'; readonly replica: string }
   | { readonly type: 'drop-lingering' }
 
@@ -84,7 +90,7 @@ export function presenceSyncTransition(
   if ('from' in event && state.ended.has(event.from)) return { state, effects: [] }
   switch (event.type) {
     case 'link':
-      return link(state, event.up)
+      return link(state, event.up, options)
     case 'beat':
       return beat(state, options)
     case 'input-read':
@@ -94,10 +100,10 @@ export function presenceSyncTransition(
     case 'ask':
       return heard(state, event.from, [{ type: 'answer', replica: event.from, context: event.context }])
     case 'delta':
-      return heard(state, event.from, [{ type: 'merge', delta: event.delta }])
+      return heard(state, event.from, [{ type: 'merge', delta: event.delta, lingering: event.lingering }])
     case 'leaving':
       if (state.ended.has(event.replica)) return { state, effects: [] }
-      return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica }])
+      return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica, spreadMs: event.spreadMs }])
     case 'gone':
       return gone(state, event.replica)
     case 'changed':
@@ -105,10 +111,15 @@ export function presenceSyncTransition(
   }
 }
 
-function link(state: PresenceSyncState, up: boolean): PresenceSyncTransition {
+function link(
+  state: PresenceSyncState,
+  up: boolean,
+  { downAfterBeats, downAfterReturnBeats }: PresenceSyncOptions,
+): PresenceSyncTransition {
   if (up === state.linked) return { state, effects: [] }
   if (!up) return { state: { ...state, linked: false }, effects: [] }
-  const replicas = mapped(state, (replica) => ({ ...replica, silentBeats: 0, askedBeats: null }))
+  const silentBeats = downAfterBeats - downAfterReturnBeats
+  const replicas = mapped(state, (replica) => ({ ...replica, silentBeats, askedBeats: null }))
   return { state: { ...state, linked: true, replicas }, effects: [{ type: 'send-changes' }, { type: 'send-digest' }] }
 }
 

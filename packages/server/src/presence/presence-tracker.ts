@@ -1,8 +1,9 @@
 import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tidewire/protocol'
 import { diffOf, put, stateOf, type DiffInMaking, type PresenceDiffs } from './presence-diff.ts'
 import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
-import type { PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
+import type { LingeringEntry, PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
 import { PresenceSet } from './presence-set.ts'
+import { PresenceView } from './presence-view.ts'
 
 export interface PresenceTrackerOptions {
   /** Names this node among its peers. Must be new for every run of the process. */
@@ -16,41 +17,33 @@ export interface PresenceTrackerOptions {
 /** Why nothing was tracked. */
 export type TrackFault = 'too-deep' | 'topic-full'
 
-interface TopicView<Owner> {
-  /** The entries in view, in order of arrival. The key is the owner for entries of this node, and the entry itself for others. */
-  readonly members: Map<Owner | PresenceEntry, PresenceEntry>
-  /** Bytes of payloads that are tracked on this node, by owner; `bytes` is their sum. */
-  readonly sizes: Map<Owner, number>
-  bytes: number
-  state: PresenceState | null
-  /** `state` as JSON. */
-  text: Buffer | null
-  /** `null` until an entry of a draining node leaves. */
-  keys: Keys | null
-}
-
-interface Keys {
-  /** The number of entries a key has, lingering ones excepted. */
-  readonly counts: Map<string, number>
-  /** A key has one lingering entry at most: others leave while it still has one that does not. */
-  readonly lingering: Map<string, PresenceEntry>
-}
+/** What becomes of one entry in the view. */
+type Change =
+  | { readonly kind: 'joins'; readonly entry: PresenceEntry }
+  /** `lingersUntil`: how long it may stay after its removal; `null`: not at all. */
+  | { readonly kind: 'leaves'; readonly entry: PresenceEntry; readonly lingersUntil: number | null }
+  /** It lingers on another node. */
+  | { readonly kind: 'lingers'; readonly entry: PresenceEntry; readonly untilMs: number }
+  /** It has lingered long enough. */
+  | { readonly kind: 'overdue'; readonly entry: PresenceEntry }
 
 /**
  * The presence of every topic, as this node sees it. `Owner` stands for one channel; it has at
  * most one payload in a topic and is compared by identity.
  *
- * Every method that changes the view returns the diff to announce. A view to which all diffs of a topic are applied,
- * joins before leaves, equals `state` of the topic, the order of metas included.
+ * What owners of this node do is in view at once. What is learnt of other nodes comes into view with `show`, in its order and so much at a
+ * time: a node that dies may have tens of thousands of entries. All that changes the view returns the diff to announce. A view to which all
+ * diffs of a topic are applied, joins before leaves, equals `state` of the topic, the order of metas included.
  */
 export class PresenceTracker<Owner> {
   readonly #set: PresenceSet
   readonly #options: PresenceTrackerOptions
-  readonly #topics = new Map<string, TopicView<Owner>>()
-  /** Nodes that drain: their clients are about to come back elsewhere. */
-  readonly #leaving = new Set<string>()
-  /** Entries of draining nodes that were removed and are still in view, with the time of their removal, oldest first. */
-  readonly #lingering = new Map<PresenceEntry, number>()
+  readonly #view = new PresenceView<Owner>()
+  /** Nodes that drain, with the time for which their entries linger: their clients are about to come back elsewhere. */
+  readonly #leaving = new Map<string, number>()
+  /** What is to come into view, the oldest first. What belongs together is one list; of the first, `#shown` changes are in view. */
+  readonly #pending: Change[][] = []
+  #shown = 0
 
   constructor(options: PresenceTrackerOptions) {
     this.#set = new PresenceSet(options.replica)
@@ -59,7 +52,7 @@ export class PresenceTracker<Owner> {
 
   /** How many topics have an entry in view. */
   get topicCount(): number {
-    return this.#topics.size
+    return this.#view.topicCount
   }
 
   /**
@@ -69,20 +62,17 @@ export class PresenceTracker<Owner> {
    */
   track(topic: string, key: string, owner: Owner, payload: JsonObject, bytes = 0): PresenceDiff | null | TrackFault {
     if (nestsDeeperThan(payload, maxPayloadDepth)) return 'too-deep'
-    const view = this.#topics.get(topic)
-    if ((view?.bytes ?? 0) - (view?.sizes.get(owner) ?? 0) + bytes > (this.#options.maxTopicBytes ?? Infinity)) return 'topic-full'
-    const previous = view?.members.get(owner)
+    if (this.#view.bytesBeside(topic, owner) + bytes > (this.#options.maxTopicBytes ?? Infinity)) return 'topic-full'
+    const previous = this.#view.find(topic, owner)
     // Under another key it is not an update: one entry leaves, another joins.
     const updated = previous?.key === key ? previous.meta : undefined
     if (updated !== undefined && jsonEqual(updated, presenceMeta(payload, updated.phx_ref, updated.phx_ref_prev))) return null
     const entry = this.#set.add(topic, key, presenceMeta(payload, this.#options.nextPhxRef(), updated?.phx_ref), previous)
-    const lingering = this.#replacedBy(entry)
     // Removed first, so that the new one is last: a client appends entries that join.
-    if (previous !== undefined) this.#leave(topic, owner)
-    this.#enter(owner, entry)
-    this.#setSize(topic, owner, bytes)
-    for (const each of lingering) this.#leave(topic, each)
-    return { joins: stateOf([entry]), leaves: stateOf(previous === undefined ? lingering : [previous, ...lingering]) }
+    if (previous !== undefined) this.#view.leave(topic, owner)
+    const replaced = this.#view.enter(owner, entry)
+    this.#view.setSize(topic, owner, bytes)
+    return { joins: stateOf([entry]), leaves: stateOf([previous, replaced].filter((each) => each !== undefined)) }
   }
 
   /**
@@ -90,38 +80,28 @@ export class PresenceTracker<Owner> {
    * drains and the payload stays in view; `nowMs` is the time of the removal.
    */
   untrack(topic: string, owner: Owner, nowMs = 0): PresenceDiff | null {
-    const entry = this.#topics.get(topic)?.members.get(owner)
+    const entry = this.#view.find(topic, owner)
     if (entry === undefined) return null
     this.#set.remove(entry)
-    if (this.#leaving.has(this.#options.replica) && this.#linger(entry, nowMs)) {
-      const { members } = this.#viewOf(topic)
-      members.delete(owner)
-      members.set(entry, entry)
-      return { joins: stateOf(), leaves: stateOf() }
-    }
-    this.#leave(topic, owner)
+    const untilMs = this.#lingersUntil(this.#options.replica, nowMs)
+    if (untilMs !== null && this.#view.linger(owner, entry, untilMs)) return { joins: stateOf(), leaves: stateOf() }
+    this.#view.leave(topic, owner)
     return { joins: stateOf(), leaves: stateOf([entry]) }
   }
 
   /** The key and payload that an owner of this node tracks. */
   tracked(topic: string, owner: Owner): { readonly key: string; readonly meta: PresenceMeta } | null {
-    return this.#topics.get(topic)?.members.get(owner) ?? null
+    return this.#view.find(topic, owner) ?? null
   }
 
   /** All entries in view in a topic. The same object is returned until something changes. */
   state(topic: string): PresenceState {
-    const view = this.#topics.get(topic)
-    if (view === undefined) return stateOf()
-    view.state ??= stateOf(view.members.values())
-    return view.state
+    return this.#view.state(topic)
   }
 
   /** `state` as JSON text: written once for all joins until something changes. */
   stateText(topic: string): Uint8Array {
-    const view = this.#topics.get(topic)
-    if (view === undefined) return NO_STATE
-    view.text ??= Buffer.from(JSON.stringify(stateOf(view.members.values())))
-    return view.text
+    return this.#view.stateText(topic)
   }
 
   /** The changes that this node has seen, for others to compare: see `lacks` and `delta`. */
@@ -145,131 +125,116 @@ export class PresenceTracker<Owner> {
   }
 
   /** Merges another node's changes, in any order and any number of times. `nowMs` is the time of removals that linger. */
-  merge(delta: PresenceDelta, nowMs = 0): PresenceDiffs {
-    const diffs = new Map<string, DiffInMaking>()
-    for (const part of delta) this.#show(diffs, this.#set.merge([part]), this.#leaving.has(part.replica) ? nowMs : null)
-    return diffs
+  merge(delta: PresenceDelta, nowMs = 0): void {
+    for (const part of delta) this.#change(this.#set.merge([part]), this.#lingersUntil(part.replica, nowMs))
   }
 
   /** Another node is reachable. Its entries come into view; entries of a node that is not up are never shown. */
-  replicaUp(replica: string): PresenceDiffs {
-    return this.#show(new Map(), this.#set.replicaUp(replica), null)
+  replicaUp(replica: string): void {
+    this.#change(this.#set.replicaUp(replica), null)
   }
 
   /** Another node is unreachable. Its entries leave the view and are kept for its return. */
-  replicaDown(replica: string): PresenceDiffs {
-    return this.#show(new Map(), this.#set.replicaDown(replica), null)
+  replicaDown(replica: string): void {
+    this.#change(this.#set.replicaDown(replica), null)
   }
 
-  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or until `dropLingering`. */
-  replicaLeaving(replica: string): void {
-    this.#leaving.add(replica)
+  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or for so long. */
+  replicaLeaving(replica: string, lingerMs: number): void {
+    this.#leaving.set(replica, lingerMs)
   }
 
   /** Another node is not expected back. Its entries are forgotten, and refused until it is declared up again. */
-  replicaGone(replica: string, nowMs = 0): PresenceDiffs {
-    const leaving = this.#leaving.delete(replica)
-    return this.#show(new Map(), this.#set.replicaGone(replica), leaving ? nowMs : null)
+  replicaGone(replica: string, nowMs = 0): void {
+    const untilMs = this.#lingersUntil(replica, nowMs)
+    this.#leaving.delete(replica)
+    this.#change(this.#set.replicaGone(replica), untilMs)
   }
 
-  /** Removes from view the entries that draining nodes removed at `untilMs` or earlier. */
-  dropLingering(untilMs: number): PresenceDiffs {
+  /** The entries of draining nodes that linger here: a node that starts meanwhile cannot know them otherwise. */
+  lingering(nowMs: number): readonly LingeringEntry[] {
+    return this.#view.lingering(nowMs)
+  }
+
+  /** Entries that linger on another node come into view, unless their keys are in it. */
+  linger(entries: readonly LingeringEntry[], nowMs: number): void {
+    if (entries.length === 0) return
+    this.#pending.push(byTopic(entries.map(({ entry, forMs }) => ({ kind: 'lingers', entry, untilMs: nowMs + forMs }))))
+  }
+
+  /** Entries of draining nodes that have lingered long enough leave the view. To be called now and then. */
+  dropLingering(nowMs: number): void {
+    // Those that are overdue may be pending already.
+    if (this.isBehind) return
+    const overdue = this.#view.overdue(nowMs)
+    if (overdue.length > 0) this.#pending.push(byTopic(overdue.map((entry) => ({ kind: 'overdue', entry }))))
+  }
+
+  /** Whether there is something to `show`. */
+  get isBehind(): boolean {
+    return this.#pending.length > 0
+  }
+
+  /**
+   * Brings the next changes into view, of `most` entries at most, and all of them from one call of the methods above: an entry that
+   * left and came back would be gone for whoever applies both as one diff.
+   */
+  show(most: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
-    for (const [entry, at] of this.#lingering) {
-      if (at > untilMs) break
-      this.#leave(entry.topic, entry)
-      put(diffOf(diffs, entry.topic).leaves, entry)
+    const changes = this.#pending[0]
+    if (changes === undefined) return diffs
+    const end = Math.min(changes.length, this.#shown + most)
+    for (let at = this.#shown; at < end; at++) this.#apply(diffs, changes[at]!)
+    this.#shown = end
+    if (end === changes.length) {
+      this.#pending.shift()
+      this.#shown = 0
     }
     return diffs
   }
 
-  /** `lingerFrom`: when the entries that leave were removed, if they may linger. */
-  #show(diffs: Map<string, DiffInMaking>, { joined, left }: PresenceChanges, lingerFrom: number | null): Map<string, DiffInMaking> {
-    for (const entry of joined) {
-      const lingering = this.#replacedBy(entry)
-      this.#enter(entry, entry)
-      put(diffOf(diffs, entry.topic).joins, entry)
-      for (const each of lingering) {
-        this.#leave(each.topic, each)
-        put(diffOf(diffs, each.topic).leaves, each)
-      }
+  /** Until when entries that a node removes now stay in view; `null`: they do not. */
+  #lingersUntil(replica: string, nowMs: number): number | null {
+    const lingerMs = this.#leaving.get(replica)
+    return lingerMs === undefined ? null : nowMs + lingerMs
+  }
+
+  #change({ joined, left }: PresenceChanges, lingersUntil: number | null): void {
+    if (joined.length + left.length === 0) return
+    const changes: Change[] = joined.map((entry) => ({ kind: 'joins', entry }))
+    for (const entry of left) changes.push({ kind: 'leaves', entry, lingersUntil })
+    this.#pending.push(byTopic(changes))
+  }
+
+  #apply(diffs: Map<string, DiffInMaking>, change: Change): void {
+    const { entry } = change
+    if (change.kind === 'joins') {
+      const replaced = this.#view.enter(entry, entry)
+      const diff = diffOf(diffs, entry.topic)
+      put(diff.joins, entry)
+      if (replaced !== undefined) put(diff.leaves, replaced)
+      return
     }
-    for (const entry of left) {
-      if (lingerFrom !== null && this.#linger(entry, lingerFrom)) continue
-      this.#leave(entry.topic, entry)
-      put(diffOf(diffs, entry.topic).leaves, entry)
+    if (change.kind === 'lingers') {
+      if (this.#view.enterLingering(entry, change.untilMs)) put(diffOf(diffs, entry.topic).joins, entry)
+      return
     }
-    return diffs
-  }
-
-  /** Keeps the entry in view if its key has no other. Returns whether it does. */
-  #linger(entry: PresenceEntry, at: number): boolean {
-    const { counts, lingering } = this.#keysOf(entry.topic)
-    if ((counts.get(entry.key) ?? 0) > 1) return false
-    counts.delete(entry.key)
-    lingering.set(entry.key, entry)
-    this.#lingering.set(entry, at)
-    return true
-  }
-
-  #keysOf(topic: string): Keys {
-    const view = this.#viewOf(topic)
-    if (view.keys === null) {
-      view.keys = { counts: new Map(), lingering: new Map() }
-      for (const { key } of view.members.values()) count(view.keys.counts, key, 1)
-    }
-    return view.keys
-  }
-
-  /** The lingering entry that an entry of the same key replaces. */
-  #replacedBy({ topic, key }: PresenceEntry): readonly PresenceEntry[] {
-    const entry = this.#lingering.size === 0 ? undefined : this.#topics.get(topic)?.keys?.lingering.get(key)
-    return entry === undefined ? [] : [entry]
-  }
-
-  #enter(member: Owner | PresenceEntry, entry: PresenceEntry): void {
-    const view = this.#viewOf(entry.topic)
-    view.state = null
-    view.text = null
-    view.members.set(member, entry)
-    if (view.keys !== null) count(view.keys.counts, entry.key, 1)
-  }
-
-  #leave(topic: string, member: Owner | PresenceEntry): void {
-    const view = this.#viewOf(topic)
-    view.state = null
-    view.text = null
-    this.#setSize(topic, member as Owner, 0)
-    const entry = view.members.get(member)
-    if (entry !== undefined && view.keys !== null) {
-      if (this.#lingering.delete(entry)) view.keys.lingering.delete(entry.key)
-      else count(view.keys.counts, entry.key, -1)
-    }
-    view.members.delete(member)
-    if (view.members.size === 0) this.#topics.delete(topic)
-  }
-
-  #setSize(topic: string, owner: Owner, bytes: number): void {
-    const view = this.#viewOf(topic)
-    view.bytes += bytes - (view.sizes.get(owner) ?? 0)
-    if (bytes === 0) view.sizes.delete(owner)
-    else view.sizes.set(owner, bytes)
-  }
-
-  #viewOf(topic: string): TopicView<Owner> {
-    let view = this.#topics.get(topic)
-    if (view === undefined) {
-      view = { members: new Map(), sizes: new Map(), bytes: 0, state: null, text: null, keys: null }
-      this.#topics.set(topic, view)
-    }
-    return view
+    if (change.kind === 'leaves' && change.lingersUntil !== null && this.#view.linger(entry, entry, change.lingersUntil)) return
+    // One that lingered was replaced since.
+    if (change.kind === 'overdue' && !this.#view.isLingering(entry)) return
+    this.#view.leave(entry.topic, entry)
+    put(diffOf(diffs, entry.topic).leaves, entry)
   }
 }
 
-const NO_STATE = Buffer.from('{}')
-
-function count(counts: Map<string, number>, key: string, by: number): void {
-  const left = (counts.get(key) ?? 0) + by
-  if (left === 0) counts.delete(key)
-  else counts.set(key, left)
+/** Changes of one topic follow each other, in their order: so few diffs are made of them. */
+function byTopic(changes: Change[]): Change[] {
+  if (changes.length === 1) return changes
+  const topics = new Map<string, Change[]>()
+  for (const change of changes) {
+    const present = topics.get(change.entry.topic)
+    if (present === undefined) topics.set(change.entry.topic, [change])
+    else present.push(change)
+  }
+  return topics.size === 1 ? changes : [...topics.values()].flat()
 }

@@ -1,11 +1,12 @@
 import { isJsonObject, type PresenceMeta } from '@tidewire/protocol'
 import { maxPayloadDepth, nestsDeeperThan } from './presence-meta.ts'
 import { CounterSet, type CounterRanges } from './counter-set.ts'
-import type { PresenceContext, PresenceDelta, PresenceEntry, ReplicaContext, ReplicaDelta } from './presence-set.ts'
+import type { LingeringEntry, PresenceContext, PresenceDelta, PresenceEntry, ReplicaContext, ReplicaDelta } from './presence-set.ts'
 
 /** A message between presence replicas, as JSON text in a node message. */
 export type PresenceMessage =
-  | { readonly type: 'delta'; readonly delta: PresenceDelta }
+  /** `lingering`: see {@link encodeLingering}. Nodes that do not know it read the rest. */
+  | { readonly type: 'delta'; readonly delta: PresenceDelta; readonly lingering: readonly LingeringEntry[] }
   | { readonly type: 'digest'; readonly context: PresenceContext }
   | { readonly type: 'ask'; readonly context: PresenceContext }
 
@@ -40,6 +41,21 @@ export function* encodeDelta(delta: PresenceDelta, maxBytes: number): Generator<
   }
 }
 
+/** Messages of about `maxBytes` that hold what lingers on this node, for one that has just started. */
+export function* encodeLingering(entries: readonly LingeringEntry[], maxBytes: number): Generator<Uint8Array> {
+  let texts: string[] = []
+  let bytes = 0
+  for (const [at, entry] of entries.entries()) {
+    const text = JSON.stringify(entry)
+    texts.push(text)
+    bytes += text.length
+    if (bytes < maxBytes && at < entries.length - 1) continue
+    yield Buffer.from(`{"type":"delta","delta":[],"lingering":[${texts.join(',')}]}`)
+    texts = []
+    bytes = 0
+  }
+}
+
 /** Reads hostile input. A fault is a sentence; nothing is thrown. */
 export function decodePresenceMessage(
   bytes: Uint8Array,
@@ -52,8 +68,9 @@ export function decodePresenceMessage(
   }
   if (!isJsonObject(value)) return { ok: false, fault: 'it is no object' }
   if (nestsDeeperThan(value, MAX_DEPTH)) return { ok: false, fault: 'it nests too deeply' }
-  const { type, context, delta } = value
-  if (type === 'delta' && Array.isArray(delta) && delta.every(isReplicaDelta)) return { ok: true, value: { type, delta } }
+  const { type, context, delta, lingering = [] } = value
+  if (type === 'delta' && Array.isArray(delta) && delta.every(isReplicaDelta) && Array.isArray(lingering) && lingering.every(isLingering))
+    return { ok: true, value: { type, delta, lingering } }
   if ((type === 'digest' || type === 'ask') && Array.isArray(context) && context.every(isReplicaContext))
     return { ok: true, value: { type, context } }
   return { ok: false, fault: 'it has no known form' }
@@ -89,6 +106,10 @@ function isReplicaDelta(value: unknown): value is ReplicaDelta {
 function areSeenOnce(entries: readonly PresenceEntry[], ranges: CounterRanges): boolean {
   const seen = new CounterSet(ranges)
   return new Set(entries.map(({ counter }) => counter)).size === entries.length && entries.every(({ counter }) => seen.has(counter))
+}
+
+function isLingering(value: unknown): value is LingeringEntry {
+  return isJsonObject(value) && isEntry(value['entry']) && typeof value['forMs'] === 'number' && value['forMs'] >= 0
 }
 
 function isEntry(value: unknown): value is PresenceEntry {

@@ -110,7 +110,8 @@ describe('logObserver', () => {
     const { log, lines, clock } = open({ linesPerSecond: 3 })
     const peer = { instance: 'i', name: 'n', version: '1', startedAt: 0 }
     for (let at = 0; at < 10; at++) {
-      for (const kind of ['up', 'leaving', 'down'] as const) log.observer.nodeEvent!({ kind: 'peer', event: { kind, peer } })
+      const events = [{ kind: 'up', peer } as const, { kind: 'leaving', peer, spreadMs: 0 } as const, { kind: 'down', peer } as const]
+      for (const event of events) log.observer.nodeEvent!({ kind: 'peer', event })
       log.observer.nodeEvent!({ kind: 'gap', topics: 'all' })
       log.observer.nodeEvent!({ kind: 'link', link: { state: 'down', sinceUptimeMs: 0, detail: 'x' } })
     }

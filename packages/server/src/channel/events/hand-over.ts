@@ -1,0 +1,37 @@
+import type { ClientFrame } from '@tidewire/protocol'
+import type { JoinedChannel } from '../joined-channel.ts'
+import { accessToken } from './access-token.ts'
+import { broadcast } from './broadcast.ts'
+import { presence } from './presence.ts'
+
+/** A joined channel that takes frames. */
+export interface ReceivingChannel extends JoinedChannel {
+  /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */
+  decided(frame: ClientFrame): boolean
+  leave(): void
+  /** The client joins again. */
+  rejoin(frame: ClientFrame): void
+}
+
+/** Hands a frame of a joined channel to what handles its event. */
+export function handOver(frame: ClientFrame, channel: ReceivingChannel): void {
+  switch (frame.event) {
+    case 'broadcast':
+      if (channel.decided(frame)) broadcast(channel, frame)
+      return
+    case 'presence':
+      if (channel.decided(frame)) presence(channel, frame)
+      return
+    case 'access_token':
+      return accessToken(channel, frame)
+    case 'phx_leave':
+      // A leave of an older join is not for this one (rule J9).
+      if (frame.joinRef !== null && frame.joinRef !== channel.joinRef) return void channel.connection.allowIdleFrame()
+      channel.writer.reply(frame.ref, 'ok', {})
+      return channel.leave()
+    case 'phx_join':
+      return channel.rejoin(frame)
+    default:
+      if (!channel.connection.rates.allowEvent()) channel.stop('too-many-events', 'Too many messages per second')
+  }
+}
