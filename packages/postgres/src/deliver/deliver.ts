@@ -54,21 +54,32 @@ type Variants = Map<string, Variant[]>
  */
 export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
   const variants: Variants = new Map()
-  // Channels with several entries get one message for all of them that get the same.
+  for (const receivers of receiversOf(change, granted, context.excluded))
+    for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) addTo(variants, same)
+  return sendAll(change, variants, context)
+}
+
+/** By channel, in the order of the deliveries. */
+function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: DeliverContext['excluded']): readonly Receiver[][] {
+  const all: Receiver[][] = []
   let several: Map<FeedChannel, Receiver[]> | null = null
   for (const [delivery, each] of granted) {
     const fault = faultOf(delivery.audience, change)
     for (const subscription of subscribersOf(delivery)) {
       const { channel } = subscription
-      if (channel.closed || (delivery.only === undefined && !channel.receives) || context.excluded?.(change, delivery, channel) === true)
-        continue
+      if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       const receiver = { subscription, granted: each, fault }
-      if (channel.subscriptions.size === 1) addTo(variants, [receiver])
-      else append((several ??= new Map<FeedChannel, Receiver[]>()), channel, receiver)
+      const known = channel.subscriptions.size === 1 ? undefined : several?.get(channel)
+      if (known !== undefined) {
+        known.push(receiver)
+        continue
+      }
+      const ofChannel = [receiver]
+      all.push(ofChannel)
+      if (channel.subscriptions.size !== 1) (several ??= new Map<FeedChannel, Receiver[]>()).set(channel, ofChannel)
     }
   }
-  for (const receivers of several?.values() ?? []) for (const same of alikeOf(receivers)) addTo(variants, same)
-  return sendAll(change, variants, context)
+  return all
 }
 
 /** They get the same but for log positions. */

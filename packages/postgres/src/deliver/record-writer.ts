@@ -2,8 +2,10 @@ import { columnWriter, keyOrder } from '../replication/pgoutput/column-value.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
 import type { Column } from '../replication/table.ts'
 
+/** A column to write. */
 export type RecordColumn = Pick<Column, 'name' | 'type' | 'tupleIndex'>
 
+/** Where values come from that the new tuple does not have. */
 export interface RecordSources {
   /** Where a value that the new tuple left out is looked for: the old tuple, when it holds the full row. */
   readonly old?: Tuple | null

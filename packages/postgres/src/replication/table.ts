@@ -2,6 +2,7 @@ import type { TableName } from '../catalog/catalog-table.ts'
 import { BUILTIN_TYPES, TEXT_TYPE, type ValueType } from './pgoutput/column-value.ts'
 import type { RelationMessage } from './pgoutput/message.ts'
 
+/** A column of a table, as the log and the catalog know it. */
 export interface Column {
   readonly name: string
   /** `pg_type.typname`: `int8`, `_int4`, a domain's or enum's own name. */

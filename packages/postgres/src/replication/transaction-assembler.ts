@@ -4,6 +4,7 @@ import type { Tuple } from './pgoutput/tuple.ts'
 import { compareLogPositions, type LogPosition } from './position.ts'
 import type { Table } from './table.ts'
 
+/** What the changes of one transaction have in common. */
 export interface Transaction {
   readonly commitLsn: Lsn
   readonly commitTime: TimestampUs

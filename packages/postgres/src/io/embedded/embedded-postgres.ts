@@ -21,6 +21,7 @@ import { checkRunnable, findPostgresBinaries, type PostgresBinaries } from './po
 import { isAnotherProgram, isRunning, postmasterFile, readPostmasterFile } from './postmaster-file.ts'
 import { RunningServer, type EmbeddedPostgres } from './running-server.ts'
 
+/** Where the database lives, and how it runs. */
 export interface EmbeddedPostgresOptions {
   /** Where the database lives. Made when missing. Beside it stand `<dataDir>.password` (mode 600) and `<dataDir>.log`. */
   readonly dataDir: string

@@ -4,11 +4,13 @@ import type { EpochReason } from '../replication-port.ts'
 import type { TableGap } from '../published-relations.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 
+/** How the source stands. */
 export type ChangeSourceStatus =
   | { readonly kind: 'connecting' | 'streaming' | 'closed' }
   /** The feed stands still; the next attempt comes by itself. */
   | { readonly kind: 'waiting'; readonly fault: ReplicationFault }
 
+/** Positions from here on cannot be compared with those before. */
 export interface NewEpoch {
   readonly epoch: string
   /** `null` at the first one. With any other, changes may be missing before this: what resumes from there has a gap. */
