@@ -122,8 +122,7 @@ begin
   seen := ${version};
   return next;
 end`
-  // A plan is good for one role: with a function for each, none is planned again when roles take turns.
-  const name = `pg_temp.tidewire_check_${table.oid}_${hash(body + role)}`
+  const name = `pg_temp.${nameOf(table, role, body)}`
   const parameters = [
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
@@ -144,7 +143,15 @@ export function checkStatement(table: CatalogTable, role: string, columns: reado
   const types = ['pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
   const keys = table.primaryKey.map((_, index) => `$${index + 2}`)
   const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(table, role, columns, { keys, missing: masked ? '$1' : null, known: null })}`
-  return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
+  return { name: nameOf(table, role, sql), sql }
+}
+
+/**
+ * A plan is good for one role: with a name for each, none is planned again when roles take turns. Postgres keeps the types of
+ * variables and parameters by oid, and another type of the same name has another.
+ */
+function nameOf({ oid, primaryKey }: CatalogTable, role: string, sql: string): string {
+  return `tidewire_check_${oid}_${hash([role, ...primaryKey.map(({ typeOid }) => typeOid), sql].join(' '))}`
 }
 
 /** The published columns that the role may select: those that are compared, and read where a row was written again. */
