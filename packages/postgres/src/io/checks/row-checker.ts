@@ -47,6 +47,11 @@ async function wholeRows(
     const before = identities[index]!
     const now = whole.identities[at]
     if (!before.ok || now === undefined) continue
+    if (!now.ok && now.timedOut) {
+      // A row that is only denied would be lost: what took too long is decided again, or its subscribers hear of the gap.
+      identities[index] = now
+      continue
+    }
     const visible = new Map(before.visible)
     for (const row of rows) {
       const grant = now.ok ? now.visible.get(row) : undefined
