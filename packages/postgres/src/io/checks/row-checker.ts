@@ -41,7 +41,7 @@ async function wholeRows(
     return rows.length === 0 ? [] : [{ identity, index, rows }]
   })
   if (partly.length === 0) return answer
-  const whole = await askAll(sessions, { ...check, identities: partly }, { ...images, masked: false }, options)
+  const whole = await askAll(sessions, { ...check, identities: partly }, { ...images, masked: false, wide: true }, options)
   const identities = [...answer.identities]
   for (const [at, { index, rows }] of partly.entries()) {
     const before = identities[index]!
