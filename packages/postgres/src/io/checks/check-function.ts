@@ -63,7 +63,7 @@ function writeFunction(table: CatalogTable, role: string, columns: readonly numb
       foreach seen in array shown loop
         return next;
         if i < part_end and pg_catalog.starts_with(seen, '("') and (known is null or pg_catalog.cardinality(known) < ${MAX_KNOWN}) then
-          known := known || pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid;
+          known := pg_catalog.array_append(known, pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid);
         end if;
       end loop;`
     : `return query select i, r.seen, null::pg_catalog.text ${rows};`

@@ -100,3 +100,16 @@ test('policies that take too long where a row is read again whole take too long 
     identities: [{ ok: false, timedOut: true }],
   })
 })
+
+test('an operator that a user has made takes no part in a check', async () => {
+  await sql.query(`create table large (id int primary key, body text); insert into large values (1, repeat('l', 3000));
+    alter table large enable row level security; create policy large on large for select to ${role} using (true); grant select on large to ${role};
+    create function spy(tid[], tid) returns tid[] language plpgsql as $$ begin raise 'it was called'; end $$;
+    create operator || (leftarg = tid[], rightarg = tid, function = spy)`)
+  const images = [['1', 'l'.repeat(3_000)]]
+  const several = [1, 2].map((id) => ({ identity: { ...identity, id }, rows: [0] }))
+  const table = await tableOf(sql, 'large')
+  const check: RowCheck = { table, role, keys: [['1']], columns: [1, 2], images, identities: several, xids: [], waits: true }
+  const visible = { ok: true, visible: new Map([[0, 'image']]) }
+  expect(await checkRows(sessions, check, options)).toMatchObject({ current: true, identities: [visible, visible] })
+})
