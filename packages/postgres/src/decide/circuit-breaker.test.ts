@@ -45,6 +45,33 @@ test('an audience that is slow together with others is suspected after three tim
   expect(held()).toEqual([true, true, true, false])
 })
 
+test('audiences of an older version of the table are not remembered as slow', () => {
+  const breaker = new CircuitBreaker()
+  let asked = 0
+  const decided = (together: Audience[], slow: Audience[]): void =>
+    breaker.decidedTogether(() => {
+      asked++
+      return new Set(together)
+    }, new Set(slow))
+  const older = audience(table, 'her')
+  decided([older], [older])
+  // The table is loaded again: its subscriptions go to another audience, and batches may still hold this one with its members.
+  for (const subscription of older.members) subscription.audience = null
+  decided([mine], [])
+  decided([mine], [])
+  expect(asked).toBe(1)
+})
+
+test('one that was suspected and cleared may be slow again before it is suspected', () => {
+  const breaker = new CircuitBreaker()
+  const slow = (): void => breaker.decidedTogether(() => new Set([mine]), new Set([mine]))
+  for (let n = 0; n < 3; n++) slow()
+  for (let n = 0; n < 3; n++) breaker.answered(mine, 0)
+  expect(breaker.holds(mine)).toBe(false)
+  slow()
+  expect(breaker.holds(mine)).toBe(false)
+})
+
 test('without policies it concerns the role', () => {
   const breaker = new CircuitBreaker()
   breaker.suspect(audience(table, null))

@@ -59,12 +59,14 @@ export class CircuitBreaker {
     if (this.#slow.size > 0) {
       const asked = all()
       for (const audience of this.#slow.keys())
-        if (audience.members.size === 0 || (asked.has(audience) && !slow.has(audience))) this.#slow.delete(audience)
+        if (isLeft(audience) || (asked.has(audience) && !slow.has(audience))) this.#slow.delete(audience)
     }
     for (const audience of slow) {
       const times = (this.#slow.get(audience) ?? 0) + 1
       this.#slow.set(audience, times)
-      if (times >= SUSPECTED_AFTER) this.suspect(audience)
+      if (times < SUSPECTED_AFTER) continue
+      this.#slow.delete(audience)
+      this.suspect(audience)
     }
   }
 
@@ -89,6 +91,12 @@ export class CircuitBreaker {
     this.#circuits.set(key, circuit)
     return circuit
   }
+}
+
+/** Whether its members have gone, or belong to an audience of a newer version of the table. */
+function isLeft(audience: Audience): boolean {
+  for (const subscription of audience.members) if (subscription.audience === audience) return false
+  return true
 }
 
 /** Filters fail for the audience, policies for all of its identity's audiences of the table. */

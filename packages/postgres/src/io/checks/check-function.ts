@@ -63,7 +63,7 @@ function writeFunction(table: CatalogTable, role: string, columns: readonly numb
       foreach seen in array shown loop
         return next;
         if i < part_end and pg_catalog.starts_with(seen, '("') and (known is null or pg_catalog.cardinality(known) < ${MAX_KNOWN}) then
-          known := known || pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid;
+          known := pg_catalog.array_append(known, pg_catalog.split_part(seen, '"', 2)::pg_catalog.tid);
         end if;
       end loop;`
     : `return query select i, r.seen, null::pg_catalog.text ${rows};`
@@ -122,8 +122,7 @@ begin
   seen := ${version};
   return next;
 end`
-  // A plan is good for one role: with a function for each, none is planned again when roles take turns.
-  const name = `pg_temp.tidewire_check_${table.oid}_${hash(body + role)}`
+  const name = `pg_temp.${nameOf(table, role, body)}`
   const parameters = [
     'as_role pg_catalog.text',
     'claims pg_catalog.text[]',
@@ -144,7 +143,15 @@ export function checkStatement(table: CatalogTable, role: string, columns: reado
   const types = ['pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
   const keys = table.primaryKey.map((_, index) => `$${index + 2}`)
   const sql = `(${types.join(', ')}) as select r.seen ${lookedUp(table, role, columns, { keys, missing: masked ? '$1' : null, known: null })}`
-  return { name: `tidewire_check_${table.oid}_${hash(sql + role)}`, sql }
+  return { name: nameOf(table, role, sql), sql }
+}
+
+/**
+ * A plan is good for one role: with a name for each, none is planned again when roles take turns. Postgres keeps the types of
+ * variables and parameters by oid, and another type of the same name has another.
+ */
+function nameOf({ oid, primaryKey }: CatalogTable, role: string, sql: string): string {
+  return `tidewire_check_${oid}_${hash([role, ...primaryKey.map(({ typeOid }) => typeOid), sql].join(' '))}`
 }
 
 /** The published columns that the role may select: those that are compared, and read where a row was written again. */

@@ -26,7 +26,7 @@ beforeAll(async () => {
   const url = await postgres.createDatabase()
   sql = await postgres.connect(url)
   writer = await postgres.connect(url)
-  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 })
+  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000, prepare: 'set statement_timeout = 3000' })
   await sql.query(
     `create role ${role} nologin;
      create sequence tries; create function allowed() returns bool language plpgsql as 'begin return false; end';
@@ -39,7 +39,11 @@ beforeAll(async () => {
      create policy guarded on guarded for select to ${role} using (case when public.allowed() then true else public.gate() end);
      create table remembered (id int primary key, secret text); alter table remembered replica identity full;
      alter table remembered enable row level security; create policy remembered on remembered for select to ${role} using (true);
-     grant select on guarded, remembered to ${role}; grant usage on sequence tries to ${role}`,
+     create sequence looks; create function looked() returns bool language plpgsql as $$ begin
+       if nextval('public.looks') > 2 then perform pg_sleep(10); end if; return true; end $$;
+     create table partly (id int primary key, body text, large text); insert into partly values (1, 'now', 'l'), (2, 'two', 'l');
+     alter table partly enable row level security; create policy partly on partly for select to ${role} using (public.looked());
+     grant select on guarded, remembered, partly to ${role}; grant usage on sequence tries, looks to ${role}`,
   )
 })
 afterAll(async () => {
@@ -83,4 +87,29 @@ test('an old row is denied to a role that may not select it, whatever is remembe
   const [version = ''] = await loadPolicyVersions(sql, table.reach, [role])
   const remembered = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, version }]]) }
   expect(await ask(remembered)).toMatchObject({ current: true, identities: [{ ok: false, message: expect.stringContaining('denied') }] })
+})
+
+test('policies that take too long where a row is read again whole take too long for all rows, so that none is lost', async () => {
+  const table = await tableOf(sql, 'partly')
+  const images = ['old', 'two'].map((body, row) => [`${row + 1}`, body, undefined])
+  const check: RowCheck = {
+    ...{ table, role, keys: [['1'], ['2']], columns: [1, 2, 3], images, xids: [], waits: true },
+    identities: [{ identity, rows: [0, 1] }],
+  }
+  expect(await checkRows(sessions, check, { ...options, isolates: false })).toMatchObject({
+    identities: [{ ok: false, timedOut: true }],
+  })
+})
+
+test('an operator that a user has made takes no part in a check', async () => {
+  await sql.query(`create table large (id int primary key, body text); insert into large values (1, repeat('l', 3000));
+    alter table large enable row level security; create policy large on large for select to ${role} using (true); grant select on large to ${role};
+    create function spy(tid[], tid) returns tid[] language plpgsql as $$ begin raise 'it was called'; end $$;
+    create operator || (leftarg = tid[], rightarg = tid, function = spy)`)
+  const images = [['1', 'l'.repeat(3_000)]]
+  const several = [1, 2].map((id) => ({ identity: { ...identity, id }, rows: [0] }))
+  const table = await tableOf(sql, 'large')
+  const check: RowCheck = { table, role, keys: [['1']], columns: [1, 2], images, identities: several, xids: [], waits: true }
+  const visible = { ok: true, visible: new Map([[0, 'image']]) }
+  expect(await checkRows(sessions, check, options)).toMatchObject({ current: true, identities: [visible, visible] })
 })

@@ -37,6 +37,9 @@ const setup = types
       grant select on ${tableOf(type)} to authenticated; alter publication supabase_realtime add table ${tableOf(type)};`,
   )
   .join('\n')
+const renewed = `create type level as enum ('low', 'high'); create table renewed (key level primary key, owner text);
+  alter table renewed enable row level security; create policy own on renewed for select to authenticated using (owner = auth.jwt() ->> 'sub');
+  grant select on renewed to authenticated; alter publication supabase_realtime add table renewed;`
 
 describe.each([
   ['functions', ''],
@@ -47,7 +50,7 @@ describe.each([
     it = await startFeed(
       await postgres.createDatabase(),
       `create type mood as enum ('ok', 'bad'); create domain positive as int check (value > 0); create domain word as varchar(9);
-       create collation soft (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ${setup} ${more}`,
+       create collation soft (provider = icu, locale = 'und-u-ks-level2', deterministic = false); ${setup} ${renewed} ${more}`,
     )
   })
   afterAll(() => it.close())
@@ -74,5 +77,18 @@ describe.each([
       ['UPDATE', 3],
     ])
     for (const channel of channels) channel.handle.close()
+  })
+
+  test('a type of the same name takes the place of that of the key', async () => {
+    const entries = [{ event: '*', schema: 'public', table: 'renewed' }]
+    const channel = it.open({ entries, identity: asRole('authenticated', { sub: 'a' }) })
+    await channel.subscribed()
+    await it.sql.query(`insert into renewed values ('low', 'a')`)
+    await channel.received(1)
+    await it.sql.query(`alter table renewed alter key type text; drop type level; create type level as enum ('low', 'high');
+      alter table renewed alter key type level using key::level; insert into renewed values ('high', 'a')`)
+    await channel.received(2)
+    expect(channel.changes.map(({ data }) => data.record?.['key'])).toEqual(['low', 'high'])
+    channel.handle.close()
   })
 })

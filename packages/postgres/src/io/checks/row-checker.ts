@@ -41,12 +41,17 @@ async function wholeRows(
     return rows.length === 0 ? [] : [{ identity, index, rows }]
   })
   if (partly.length === 0) return answer
-  const whole = await askAll(sessions, { ...check, identities: partly }, { ...images, masked: false }, options)
+  const whole = await askAll(sessions, { ...check, identities: partly }, { ...images, masked: false, wide: true }, options)
   const identities = [...answer.identities]
   for (const [at, { index, rows }] of partly.entries()) {
     const before = identities[index]!
     const now = whole.identities[at]
     if (!before.ok || now === undefined) continue
+    if (!now.ok && now.timedOut) {
+      // A row that is only denied would be lost: what took too long is decided again, or its subscribers hear of the gap.
+      identities[index] = now
+      continue
+    }
     const visible = new Map(before.visible)
     for (const row of rows) {
       const grant = now.ok ? now.visible.get(row) : undefined

@@ -1,4 +1,5 @@
 /** Identities that ask for the same rows and see different ones, with and without what tells versions of rows apart. */
+import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
@@ -40,11 +41,12 @@ const setupOf = (name: string): string => {
    grant select ${name.endsWith('columns') ? '(id, owner, body)' : ''} on ${name} to ${role};`
 }
 
+let url: string
 let sql: pg.Client
 let sessions: SessionPool
 
 beforeAll(async () => {
-  const url = await postgres.createDatabase()
+  url = await postgres.createDatabase()
   sql = await postgres.connect(url)
   sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 })
   await sql.query(`create role ${role} nologin; ${names.map(setupOf).join('\n')}`)
@@ -139,4 +141,23 @@ describe.each([
     ]
     expect(visibleOf(await checkRows(sessions, { ...check, keys, images }, options))).toEqual([[[1, 'image']], own, own])
   })
+})
+
+test('what the log does not hold of a row is large: it is read once, and not for each identity', async () => {
+  await sql.query(`update wide_ordinary set body = repeat('v', 100000) where id = 3`)
+  const table = await loaded('wide_ordinary')
+  const hidden = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, scope: 'opaque' as const }]]) }
+  const sees = Array.from({ length: 50 }, () => ['a'])
+  const check = checkOf(hidden, sees, [undefined, undefined, undefined, undefined])
+  const images = check.images.map((image, row) => (row === 2 ? ['3', 'b', undefined] : image))
+  const single = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 5_000 })
+  const bytesRead = (): Promise<number> =>
+    single.withSession((session) => Promise.resolve((session as unknown as { connection: { stream: Socket } }).connection.stream.bytesRead))
+  const before = await bytesRead()
+  const answer = await checkRows(single, { ...check, images }, { timeoutMs: 10_000, isolates: true, leavesNothing: false })
+  expect(new Set(answer.identities.map((each) => each.ok && each.visible.get(2)))).toEqual(
+    new Set([{ current: ['3', 'a', 'v'.repeat(100_000)] }]),
+  )
+  expect((await bytesRead()) - before).toBeLessThan(200_000)
+  await single.close()
 })

@@ -16,25 +16,17 @@ export class Tuple {
   readonly #end: number
   /** A tuple of the replica identity's columns alone; nulls stand for the others, since these columns are NOT NULL. */
   readonly #keyOnly: boolean
-  readonly #remembers: boolean
   #offsets: Uint32Array | null = null
   /** Texts that were decoded before: a row is matched, compared and written by them. */
   #texts: (string | undefined)[] | null = null
 
   /** `start` is the first cell; the cells up to `end` must have been checked (`tupleEnd`). */
-  constructor(
-    buffer: Buffer,
-    start: number,
-    end: number,
-    length: number,
-    { keyOnly = false, remembers = true }: { readonly keyOnly?: boolean; readonly remembers?: boolean } = {},
-  ) {
+  constructor(buffer: Buffer, start: number, end: number, length: number, { keyOnly = false }: { readonly keyOnly?: boolean } = {}) {
     this.#buffer = buffer
     this.#start = start
     this.#end = end
     this.length = length
     this.#keyOnly = keyOnly
-    this.#remembers = remembers
   }
 
   /** A row of these texts; `undefined`: not known, as an unchanged value that was not sent. */
@@ -73,7 +65,8 @@ export class Tuple {
     const kind = this.#buffer[offset]
     if (kind !== TEXT) return kind === NULL && !this.#keyOnly ? null : undefined
     const text = this.#buffer.toString('utf8', offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
-    if (this.#remembers) (this.#texts ??= Array.from({ length: this.length }, () => undefined))[column] = text
+    this.#texts ??= Array.from({ length: this.length }, () => undefined)
+    this.#texts[column] = text
     return text
   }
 
@@ -88,7 +81,12 @@ export class Tuple {
   detach(): Tuple {
     const own = Buffer.allocUnsafeSlow(this.byteLength)
     this.#buffer.copy(own, 0, this.#start, this.#end)
-    return new Tuple(own, 0, own.length, this.length, { keyOnly: this.#keyOnly, remembers: false })
+    return new Tuple(own, 0, own.length, this.length, { keyOnly: this.#keyOnly })
+  }
+
+  /** The same row, to be read: what is found out about its bytes goes with this tuple. */
+  view(): Tuple {
+    return new Tuple(this.#buffer, this.#start, this.#end, this.length, { keyOnly: this.#keyOnly })
   }
 
   #offset(column: number): number {

@@ -41,6 +41,14 @@ test('a transaction of any length costs what the ring may hold, and its bytes sa
   expect(ring.reaches({ commitLsn: 100n, seq: 199_999 })).toBe(true)
 })
 
+test('a replay leaves nothing behind in it', () => {
+  const ring = new ChangeRing({ maxBytes: 32 * 1024 * 1024, maxAgeMs: 1_000_000 })
+  for (let seq = 0; seq < 20_000; seq++) ring.append(inserted(seq), 0)
+  const before = heldBytes()
+  for (const { newTuple } of ring.after({ commitLsn: 0n, seq: 0 }, 20_000)) expect(newTuple!.text(1)).toHaveLength(100)
+  expect((heldBytes() - before) / ring.size).toBeLessThan(20)
+})
+
 test('a gap of a table is known until the next epoch', () => {
   const ring = new ChangeRing({ maxBytes: 1_000_000, maxAgeMs: 1_000_000 })
   ring.restart({ commitLsn: 10n, seq: 0 })

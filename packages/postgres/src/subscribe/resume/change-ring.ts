@@ -1,6 +1,7 @@
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
 import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
+import type { Tuple } from '../../replication/pgoutput/tuple.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 
 export interface RingLimits {
@@ -80,14 +81,8 @@ export class ChangeRing {
 
   /** The tuples are copied, since their memory is shared with everything that was read along with them. */
   append(change: RowChange, nowMs: number): void {
-    const { newTuple, old } = change
     const bytes = ENTRY_BYTES + tupleBytes(change)
-    const detached: RowChange = {
-      ...change,
-      newTuple: newTuple?.detach() ?? null,
-      old: old === null ? null : { extent: old.extent, tuple: old.tuple.detach() },
-    }
-    this.#kept.push({ change: detached, bytes, atMs: nowMs })
+    this.#kept.push({ change: withTuples(change, (tuple) => tuple.detach()), bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
   }
@@ -118,6 +113,16 @@ export class ChangeRing {
       if (compareLogPositions(logPositionOf(this.#kept[middle]!.change), position) <= 0) low = middle + 1
       else high = middle
     }
-    return this.#kept.slice(low, low + limit).map(({ change }) => change)
+    // Tuples remember what was read of them: what is kept is not read itself.
+    return this.#kept.slice(low, low + limit).map(({ change }) => withTuples(change, (tuple) => tuple.view()))
+  }
+}
+
+function withTuples(change: RowChange, made: (tuple: Tuple) => Tuple): RowChange {
+  const { newTuple, old } = change
+  return {
+    ...change,
+    newTuple: newTuple === null ? null : made(newTuple),
+    old: old === null ? null : { extent: old.extent, tuple: made(old.tuple) },
   }
 }
