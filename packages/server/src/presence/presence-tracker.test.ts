@@ -168,6 +168,16 @@ describe('hostile input', () => {
     expect((tracker.state(topic)['k']!.metas[0] as JsonObject)['admin']).toBeUndefined()
   })
 
+  it('counts no bytes of what lingers while the node drains', () => {
+    const tracker = new PresenceTracker<object>({ replica: 'one', maxTopicBytes: 100, nextPhxRef: () => 'r' })
+    tracker.replicaLeaving('one', 5_000)
+    const [gone, returned] = [{}, {}]
+    tracker.track(topic, 'a', gone, {}, 60)
+    expect(tracker.untrack(topic, gone, 0)).toEqual({ joins: {}, leaves: {} })
+    expect(tracker.track(topic, 'a', returned, {}, 60)).toMatchObject({ joins: { a: {} } })
+    expect(tracker.track(topic, 'b', gone, {}, 41)).toBe('topic-full')
+  })
+
   it('takes so many bytes in a topic: at the bound, one over it, and again once something is gone', () => {
     const tracker = new PresenceTracker<object>({ replica: 'one', maxTopicBytes: 100, nextPhxRef: () => 'r' })
     const [a, b, c] = [{}, {}, {}]
