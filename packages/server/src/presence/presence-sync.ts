@@ -13,7 +13,7 @@ export interface PresenceSyncOptions {
   readonly goneAfterBeats: number
   /** Heartbeats until an unanswered question is asked again. */
   readonly askAgainAfterBeats: number
-  /** Heartbeats in which a late message does not bring a replica back that is gone. Longer than its entries linger. */
+  /** Heartbeats in which a late message does not bring a replica back that is gone. */
   readonly endedForBeats: number
 }
 
@@ -124,19 +124,19 @@ function link(
 }
 
 function beat(before: PresenceSyncState, { endedForBeats }: PresenceSyncOptions): PresenceSyncTransition {
-  const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const ended = new Map(
     Array.from(before.ended, ([name, beats]) => [name, beats + 1] as const).filter(([, beats]) => beats < endedForBeats),
   )
   const state = { ...before, ended }
-  if (!state.linked) return { state, effects }
+  if (!state.linked) return { state, effects: [{ type: 'drop-lingering' }] }
   const replicas = mapped(state, (replica) => (replica.askedBeats === null ? replica : { ...replica, askedBeats: replica.askedBeats + 1 }))
-  return { state: { ...state, replicas }, effects: [...effects, { type: 'send-digest' }, { type: 'read-input' }] }
+  return { state: { ...state, replicas }, effects: [{ type: 'send-digest' }, { type: 'read-input' }] }
 }
 
 function inputRead(state: PresenceSyncState, { downAfterBeats, goneAfterBeats }: PresenceSyncOptions): PresenceSyncTransition {
   if (!state.linked) return { state, effects: [] }
-  const effects: PresenceSyncEffect[] = []
+  // Only now: whoever has come back while this process was frozen is in the input that was read.
+  const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const replicas = new Map<string, OtherReplica>()
   for (const [name, replica] of state.replicas) {
     const silentBeats = replica.silentBeats + 1
