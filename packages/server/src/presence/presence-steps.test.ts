@@ -21,6 +21,9 @@ class Hearer {
   /** References in view of each topic, as a client sees them. */
   readonly view = new Map<string, Set<string>>()
   readonly announced: PresenceDiffs[] = []
+  readonly sent: string[] = []
+  /** So many messages are sent until the link is lost. */
+  sends = Infinity
   readonly replication = new PresenceReplication({
     runtime: this.runtime,
     // Each step takes as long as a turn may.
@@ -28,7 +31,11 @@ class Hearer {
     tracker: this.tracker,
     relay: {
       self: { instance: 'here', name: 'here', version: '1', startedAt: 0 },
-      send: () => true,
+      send: (_, bytes) => {
+        if (this.sends-- <= 0) return false
+        this.sent.push(Buffer.from(bytes).toString())
+        return true
+      },
       caughtUp: () => Promise.resolve(true),
     },
     announce: (diffs) => this.#announce(diffs),
@@ -232,6 +239,27 @@ it('an entry that lingers on another node before it is heard of stays in view', 
   hearer.tracker.dropLingering(1_000)
   expect(hearer.tracker.isBehind).toBe(false)
   expect(hearer.shown).toBe(1)
+})
+
+it('a node that starts is sent what lingers again where the link was lost meanwhile', () => {
+  const hearer = new Hearer()
+  hearer.hear(tracking(2_000, 1))
+  hearer.tracker.replicaLeaving('there', 5_000)
+  hearer.lose()
+  hearer.turns()
+  const asked = Buffer.from(JSON.stringify({ type: 'ask', context: [] }))
+  const ask = (from: string): string[] => {
+    hearer.sent.length = 0
+    hearer.replication.onNodeMessage(asked, from)
+    for (let turn = 0; turn < 100; turn++) hearer.runtime.endTurn()
+    return hearer.sent.filter((text) => text.includes('"lingering":['))
+  }
+  hearer.sends = 2
+  expect(ask('fresh')).toHaveLength(2)
+  hearer.sends = Infinity
+  const all = ask('fresh')
+  expect(all.length).toBeGreaterThan(2)
+  expect(ask('fresh')).toEqual([])
 })
 
 it('a node that was only heard of is not held, and is once its answer is in view', () => {
