@@ -111,8 +111,9 @@ export class PresenceReplication {
 
   onPeer(event: PeerEvent): void {
     const replica = event.peer.instance
-    if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
-    else if (event.kind === 'down') {
+    if (event.kind === 'up') this.#take({ type: 'returned', replica })
+    else if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
+    else {
       this.#equal.delete(replica)
       this.#greeted.delete(replica)
       this.#take({ type: 'gone', replica })

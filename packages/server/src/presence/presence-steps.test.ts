@@ -262,6 +262,18 @@ it('a node that starts is sent what lingers again where the link was lost meanwh
   expect(ask('fresh')).toEqual([])
 })
 
+it('a node that was given up, and is heard again, is in view at once', () => {
+  const hearer = new Hearer()
+  const other = tracking(2, 1)
+  hearer.hear(other)
+  hearer.lose()
+  hearer.hear(other)
+  expect(hearer.shown).toBe(0)
+  hearer.replication.onPeer({ kind: 'up', peer: { instance: 'there', name: '', version: '', startedAt: 0 } })
+  hearer.hear(other)
+  expect(hearer.shown).toBe(2)
+})
+
 it('a node that was only heard of is not held, and is once its answer is in view', () => {
   const hearer = new Hearer()
   const other = tracking(1_000, 1)

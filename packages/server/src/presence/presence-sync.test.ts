@@ -33,6 +33,7 @@ const events = {
   delta: { type: 'delta', from: 'b', delta, lingering: [] },
   leaving: { type: 'leaving', replica: 'b', spreadMs: 3_000 },
   gone: { type: 'gone', replica: 'b' },
+  returned: { type: 'returned', replica: 'b' },
   changed: { type: 'changed' },
 } as const satisfies Record<string, PresenceSyncEvent>
 
@@ -52,6 +53,7 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     delta: ['merge'],
     leaving: ['replica-leaving b'],
     gone: ['replica-gone b'],
+    returned: [],
     changed: [],
   },
   unknown: {
@@ -65,6 +67,7 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     delta: ['replica-up b', 'merge'],
     leaving: ['replica-up b', 'replica-leaving b'],
     gone: [],
+    returned: [],
     changed: ['send-changes'],
   },
   up: {
@@ -78,6 +81,7 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     delta: ['merge'],
     leaving: ['replica-leaving b'],
     gone: ['replica-gone b'],
+    returned: [],
     changed: ['send-changes'],
   },
   down: {
@@ -91,6 +95,7 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     delta: ['replica-up b', 'merge'],
     leaving: ['replica-up b', 'replica-leaving b'],
     gone: ['replica-gone b'],
+    returned: [],
     changed: ['send-changes'],
   },
   ended: {
@@ -104,6 +109,7 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     delta: [],
     leaving: [],
     gone: [],
+    returned: [],
     changed: ['send-changes'],
   },
 }
@@ -115,6 +121,12 @@ describe('presence-sync', () => {
     const later = Array.from({ length: options.endedForBeats }, () => events.beat)
     expect(play(state, ...later.slice(1), events.delta)[1]).not.toContain('merge')
     expect(play(state, ...later, events.delta)[1]).toContain('merge')
+  })
+
+  it('takes a replica back at once whose node was only given up, and is heard again', () => {
+    const [given] = play(states.up, events.gone)
+    expect(play(given, events.digest)[1]).toEqual([])
+    expect(play(given, events.returned, events.digest)[1]).toEqual(['replica-up b', 'ask b'])
   })
 
   for (const kind of Object.keys(table) as Kind[])

@@ -56,6 +56,8 @@ export type PresenceSyncEvent =
   | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
+  /** The relay heard the node itself again: it was only given up, and what comes of it is not late. */
+  | { readonly type: 'returned'; readonly replica: string }
   /** Entries of this node changed. */
   | { readonly type: 'changed' }
 
@@ -106,6 +108,8 @@ export function presenceSyncTransition(
       return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica, spreadMs: event.spreadMs }])
     case 'gone':
       return gone(state, event.replica)
+    case 'returned':
+      return { state: { ...state, ended: without(state.ended, event.replica) }, effects: [] }
     case 'changed':
       return { state, effects: state.linked ? [{ type: 'send-changes' }] : [] }
   }
@@ -191,6 +195,10 @@ function heard(state: PresenceSyncState, from: string, effects: readonly Presenc
 
 function withReplica(state: PresenceSyncState, name: string, replica: OtherReplica): PresenceSyncState {
   return { ...state, replicas: new Map(state.replicas).set(name, replica) }
+}
+
+function without(ended: ReadonlyMap<string, number>, name: string): ReadonlyMap<string, number> {
+  return new Map(Array.from(ended).filter(([each]) => each !== name))
 }
 
 function mapped(state: PresenceSyncState, change: (replica: OtherReplica) => OtherReplica): ReadonlyMap<string, OtherReplica> {
