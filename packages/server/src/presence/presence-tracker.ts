@@ -187,7 +187,13 @@ export class PresenceTracker<Owner> {
     let end = Math.min(changes.length, this.#shown + most)
     // An update is one diff: in two, a client would be shown twice for a moment. A key that many share may be divided.
     while (end < changes.length && end < this.#shown + 2 * most && isOfOneKey(changes[end - 1]!, changes[end]!)) end++
-    for (let at = this.#shown; at < end; at++) this.#apply(diffs, changes[at]!)
+    const replaced = new Set<string>()
+    for (let at = this.#shown; at < end; at++) {
+      const change = changes[at]!
+      // It lingered, left for another one under its key, and comes back: that is of the next diff.
+      if (change.kind === 'joins' && replaced.has(change.entry.meta.phx_ref)) end = at
+      else this.#apply(diffs, change, replaced)
+    }
     this.#shown = end
     if (end === changes.length) {
       this.#pending.shift()
@@ -211,7 +217,8 @@ export class PresenceTracker<Owner> {
     this.#pending.push(grouped(byKey, topicOf))
   }
 
-  #apply(diffs: Map<string, DiffInMaking>, change: Change): void {
+  /** `replacedRefs`: takes the references of entries that left for others. */
+  #apply(diffs: Map<string, DiffInMaking>, change: Change, replacedRefs: Set<string>): void {
     const { entry } = change
     if (change.kind === 'joins') {
       const replaced = this.#view.enter(entry, entry)
@@ -219,7 +226,9 @@ export class PresenceTracker<Owner> {
       if (replaced?.meta.phx_ref === entry.meta.phx_ref) return
       const diff = diffOf(diffs, entry.topic)
       put(diff.joins, entry)
-      if (replaced !== undefined) put(diff.leaves, replaced)
+      if (replaced === undefined) return
+      put(diff.leaves, replaced)
+      replacedRefs.add(replaced.meta.phx_ref)
       return
     }
     if (change.kind === 'lingers') {
