@@ -32,8 +32,17 @@ const step = fc.oneof(
       steps: fc.constantFrom<number>(0, 1, 9),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('leaving' as const), node }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('linger' as const), node, other: node }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('pass' as const), node }) },
 )
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
+
+function copy<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T
+}
+
+const countOf = ({ joins, leaves }: PresenceDiff): number => Object.keys(joins).length + Object.keys(leaves).length
 
 /** What a client makes of the diffs of one topic: metas in order, by key. */
 class View {
@@ -55,6 +64,8 @@ class View {
   }
 }
 
+const LINGER_MS = 2
+
 const inAnyOrder = (state: PresenceState): string[] =>
   Object.entries(state)
     .flatMap(([key, { metas }]) => metas.map((meta) => JSON.stringify([key, meta])))
@@ -71,6 +82,7 @@ class Cluster {
   readonly nodes: Node[]
   /** What is under way. Delivered messages stay, so that they are delivered again, late and in another order. */
   readonly messages: { readonly to: Node; readonly text: string }[] = []
+  #now = 0
 
   constructor(size: number) {
     let refs = 0
@@ -104,6 +116,14 @@ class Cluster {
         return this.#show(this.node(step.node), this.node(step.node).tracker.show(step.most))
       case 'lose':
         return void this.messages.splice(step.message, 1)
+      case 'leaving':
+        for (const { tracker } of this.nodes) tracker.replicaLeaving(`node-${step.node % this.nodes.length}`, LINGER_MS)
+        return
+      case 'linger':
+        return this.node(step.node).tracker.linger(copy(this.node(step.other).tracker.lingering(this.#now)), this.#now)
+      case 'pass':
+        this.#now++
+        return this.node(step.node).tracker.dropLingering(this.#now)
       default:
         return this.#setStatus(step.do, step.node % this.nodes.length, step.other % this.nodes.length, step.steps)
     }
@@ -119,9 +139,10 @@ class Cluster {
   }
 
   untrack(node: Node, topic: string, owner: string): void {
-    const diff = node.tracker.untrack(topic, owner)
+    const diff = node.tracker.untrack(topic, owner, this.#now)
     expect(diff !== null).toBe(node.tracked.delete(JSON.stringify([topic, owner])))
-    if (diff !== null) this.#show(node, new Map([[topic, diff]]))
+    // It is empty where the entry lingers.
+    if (diff !== null && countOf(diff) > 0) this.#show(node, new Map([[topic, diff]]))
   }
 
   #flush(node: Node, reaches: readonly boolean[]): void {
@@ -137,7 +158,7 @@ class Cluster {
   #deliver(index: number, steps: number): void {
     const message = this.messages[index % this.messages.length]
     if (message === undefined) return
-    message.to.tracker.merge(JSON.parse(message.text) as PresenceDelta)
+    message.to.tracker.merge(JSON.parse(message.text) as PresenceDelta, this.#now)
     this.#showSteps(message.to, steps)
   }
 
@@ -147,7 +168,7 @@ class Cluster {
     const node = this.node(at)
     if (status === 'up') node.tracker.replicaUp(name)
     else if (status === 'down') node.tracker.replicaDown(name)
-    else node.tracker.replicaGone(name)
+    else node.tracker.replicaGone(name, this.#now)
     this.#showSteps(node, steps)
   }
 
@@ -161,13 +182,13 @@ class Cluster {
     for (const [topic, diff] of diffs) {
       const view = node.views.get(topic) ?? new View()
       node.views.set(topic, view)
-      view.apply(JSON.parse(JSON.stringify(diff)) as PresenceDiff)
+      view.apply(copy(diff))
       if (view.metas.size === 0) node.views.delete(topic)
-      expect(Object.keys(diff.joins).length + Object.keys(diff.leaves).length).toBeGreaterThan(0)
+      expect(countOf(diff)).toBeGreaterThan(0)
     }
     for (const topic of topics) {
       const state = Object.entries(node.tracker.state(topic)).map(([key, { metas }]) => [key, metas] as const)
-      expect(new Map(JSON.parse(JSON.stringify(state)) as typeof state)).toEqual(node.views.get(topic)?.metas ?? new Map())
+      expect(new Map(copy(state))).toEqual(node.views.get(topic)?.metas ?? new Map())
     }
     expect(node.tracker.topicCount).toBe(node.views.size)
   }
@@ -176,14 +197,16 @@ class Cluster {
     for (const node of this.nodes.keys()) for (const other of this.nodes.keys()) this.take({ do: 'up', node, other, steps: Infinity })
   }
 
-  /** The network works again: a node that lacks something asks for it, and only then. */
+  /** The network works again: a node that lacks something asks for it, and only then. What lingers does so for no longer than it may. */
   heal(): void {
     this.connect()
     for (const node of this.nodes) {
       for (const other of this.nodes) {
         if (!node.tracker.lacks(other.tracker.context())) continue
-        node.tracker.merge(JSON.parse(JSON.stringify(other.tracker.delta(node.tracker.context()))) as PresenceDelta)
+        node.tracker.merge(copy(other.tracker.delta(node.tracker.context())), this.#now)
       }
+      this.#showSteps(node, Infinity)
+      node.tracker.dropLingering(this.#now + LINGER_MS)
       this.#showSteps(node, Infinity)
     }
   }

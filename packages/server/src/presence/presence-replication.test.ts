@@ -446,6 +446,25 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
     world.expectAgreement()
   })
 
+  it('does not flicker for a client that came back from a draining node while this process was frozen', async () => {
+    const { world, nodes } = await threeNodes()
+    world.drain(0, 4_000)
+    await world.pass(1_000)
+    nodes[2].frozen = true
+    await world.pass(20_000)
+    expect(nodes[1].keys).toEqual(['key 0', 'key 1'])
+    const left: string[] = []
+    const show = nodes[2].show.bind(nodes[2])
+    nodes[2].show = (diff) => {
+      show(diff)
+      if (![...nodes[2].view.values()].includes('key 0')) left.push(JSON.stringify(diff))
+    }
+    nodes[2].frozen = false
+    await world.pass(2_000)
+    expect(left).toEqual([])
+    world.expectAgreement()
+  })
+
   it('is not emptied for a node that is behind with reading', async () => {
     const { world, nodes } = await threeNodes()
     nodes[0].behind = true

@@ -68,7 +68,7 @@ export class PresenceReplication {
   readonly #asked = new Map<string, PresenceContext>()
   /** The answer that is being sent, a message a turn. */
   #answer: { readonly to: string; readonly messages: Iterator<Uint8Array> } | null = null
-  /** Nodes that have been answered before: they know what lingers. */
+  /** Nodes that were sent what lingers. */
   readonly #greeted = new Set<string>()
   /** Replicas whose last digest showed nothing that this node lacks. */
   readonly #equal = new Set<string>()
@@ -111,8 +111,9 @@ export class PresenceReplication {
 
   onPeer(event: PeerEvent): void {
     const replica = event.peer.instance
-    if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
-    else if (event.kind === 'down') {
+    if (event.kind === 'up') this.#take({ type: 'returned', replica })
+    else if (event.kind === 'leaving') this.#take({ type: 'leaving', replica, spreadMs: event.spreadMs })
+    else {
       this.#equal.delete(replica)
       this.#greeted.delete(replica)
       this.#take({ type: 'gone', replica })
@@ -242,19 +243,19 @@ export class PresenceReplication {
       this.#asked.delete(to)
       const own = asked.filter(({ replica }) => replica === relay.self.instance)
       const others = tracker.context().filter(({ replica }) => replica !== relay.self.instance)
-      const isNew = !this.#greeted.has(to)
-      this.#greeted.add(to)
-      this.#answer = { to, messages: this.#answerTexts([...own, ...others], isNew) }
+      this.#answer = { to, messages: this.#answerTexts(to, [...own, ...others]) }
       return this.#sendAnswer()
     }
   }
 
   /** What lingers comes first: a node that holds the rest takes clients. */
-  *#answerTexts(seen: PresenceContext, isNew: boolean): Generator<Uint8Array> {
+  *#answerTexts(to: string, seen: PresenceContext): Generator<Uint8Array> {
     const { tracker, runtime } = this.#options
     // Before anything is sent: what comes of other nodes in later turns is not of this answer.
     const delta = tracker.delta(seen)
-    if (isNew) yield* encodeLingering(tracker.lingering(runtime.uptime()), MESSAGE_BYTES)
+    if (!this.#greeted.has(to)) yield* encodeLingering(tracker.lingering(runtime.uptime()), MESSAGE_BYTES)
+    // All of it was sent, else nothing comes after it.
+    this.#greeted.add(to)
     yield* encodeDelta(delta, MESSAGE_BYTES)
   }
 

@@ -21,6 +21,9 @@ class Hearer {
   /** References in view of each topic, as a client sees them. */
   readonly view = new Map<string, Set<string>>()
   readonly announced: PresenceDiffs[] = []
+  readonly sent: string[] = []
+  /** So many messages are sent until the link is lost. */
+  sends = Infinity
   readonly replication = new PresenceReplication({
     runtime: this.runtime,
     // Each step takes as long as a turn may.
@@ -28,7 +31,11 @@ class Hearer {
     tracker: this.tracker,
     relay: {
       self: { instance: 'here', name: 'here', version: '1', startedAt: 0 },
-      send: () => true,
+      send: (_, bytes) => {
+        if (this.sends-- <= 0) return false
+        this.sent.push(Buffer.from(bytes).toString())
+        return true
+      },
       caughtUp: () => Promise.resolve(true),
     },
     announce: (diffs) => this.#announce(diffs),
@@ -166,6 +173,105 @@ it('an entry that has lingered long enough, and is replaced before it leaves, le
     [[], ['k0']],
   ])
   expect(Object.keys(hearer.tracker.state('public:0'))).toEqual(['k1'])
+})
+
+it('updates of many clients in one turn show nobody twice', () => {
+  const hearer = new Hearer()
+  const other = new PresenceTracker<object>({ replica: 'there', nextPhxRef: () => `r${++refs}` })
+  let refs = 0
+  const owners = Array.from({ length: 2 * STEP_ENTRIES }, () => ({}))
+  const trackAll = (value: number): void => {
+    for (const [at, owner] of owners.entries()) other.track(`public:${at % 2}`, `k${at}`, owner, { value })
+    hearer.hear(other)
+  }
+  trackAll(1)
+  hearer.turns()
+  hearer.announced.length = 0
+  trackAll(2)
+  hearer.turns()
+  expect(hearer.announced.length).toBeGreaterThan(2)
+  for (const diffs of hearer.announced)
+    for (const { joins, leaves } of diffs.values()) expect(Object.keys(joins)).toEqual(Object.keys(leaves))
+  hearer.check()
+})
+
+it('a key that tens of thousands share leaves in steps, too', () => {
+  const hearer = new Hearer()
+  const other = new PresenceTracker<object>({ replica: 'there', nextPhxRef: () => `r${++refs}` })
+  let refs = 0
+  for (let at = 0; at < 2_000; at++) other.track('public:x', 'shared', {}, { at })
+  hearer.hear(other)
+  expect(Math.max(...hearer.announced.map(sizeOf), ...hearer.turns())).toBeLessThanOrEqual(2 * STEP_ENTRIES)
+  hearer.lose()
+  expect(Math.max(...hearer.turns())).toBeLessThanOrEqual(2 * STEP_ENTRIES)
+  expect(hearer.shown).toBe(0)
+})
+
+it('what has lingered long enough leaves also where there is always more to show', () => {
+  const { tracker } = new Hearer()
+  const other = tracking(1, 1)
+  tracker.replicaUp('there')
+  tracker.replicaUp('busy')
+  tracker.merge(other.delta())
+  tracker.replicaLeaving('there', 1_000)
+  tracker.replicaGone('there', 0)
+  const busy = new PresenceTracker<object>({ replica: 'busy', nextPhxRef: () => 'busy' })
+  for (let now = 0; now < 5_000; now += 500) {
+    busy.track('public:busy', `${now}`, {}, {})
+    busy.track('public:busy', `${now} too`, {}, {})
+    tracker.merge(busy.delta(tracker.context()), now)
+    tracker.dropLingering(now)
+    for (let step = 0; step < 2; step++) tracker.show(1)
+    expect(tracker.isBehind).toBe(true)
+  }
+  expect(tracker.state('public:0')).toEqual({})
+})
+
+it('an entry that lingers on another node before it is heard of stays in view', () => {
+  const hearer = new Hearer()
+  const other = tracking(1, 1)
+  const lingering = other.delta()[0]!.entries.map((entry) => ({ entry, forMs: 1_000 }))
+  hearer.replication.onNodeMessage(Buffer.from(JSON.stringify({ type: 'delta', delta: [], lingering })), 'third')
+  expect(hearer.shown).toBe(1)
+  hearer.hear(other)
+  hearer.check()
+  // It is no longer one that lingers.
+  hearer.tracker.dropLingering(1_000)
+  expect(hearer.tracker.isBehind).toBe(false)
+  expect(hearer.shown).toBe(1)
+})
+
+it('a node that starts is sent what lingers again where the link was lost meanwhile', () => {
+  const hearer = new Hearer()
+  hearer.hear(tracking(2_000, 1))
+  hearer.tracker.replicaLeaving('there', 5_000)
+  hearer.lose()
+  hearer.turns()
+  const asked = Buffer.from(JSON.stringify({ type: 'ask', context: [] }))
+  const ask = (from: string): string[] => {
+    hearer.sent.length = 0
+    hearer.replication.onNodeMessage(asked, from)
+    for (let turn = 0; turn < 100; turn++) hearer.runtime.endTurn()
+    return hearer.sent.filter((text) => text.includes('"lingering":['))
+  }
+  hearer.sends = 2
+  expect(ask('fresh')).toHaveLength(2)
+  hearer.sends = Infinity
+  const all = ask('fresh')
+  expect(all.length).toBeGreaterThan(2)
+  expect(ask('fresh')).toEqual([])
+})
+
+it('a node that was given up, and is heard again, is in view at once', () => {
+  const hearer = new Hearer()
+  const other = tracking(2, 1)
+  hearer.hear(other)
+  hearer.lose()
+  hearer.hear(other)
+  expect(hearer.shown).toBe(0)
+  hearer.replication.onPeer({ kind: 'up', peer: { instance: 'there', name: '', version: '', startedAt: 0 } })
+  hearer.hear(other)
+  expect(hearer.shown).toBe(2)
 })
 
 it('a node that was only heard of is not held, and is once its answer is in view', () => {

@@ -33,6 +33,7 @@ const events = {
   delta: { type: 'delta', from: 'b', delta, lingering: [] },
   leaving: { type: 'leaving', replica: 'b', spreadMs: 3_000 },
   gone: { type: 'gone', replica: 'b' },
+  returned: { type: 'returned', replica: 'b' },
   changed: { type: 'changed' },
 } as const satisfies Record<string, PresenceSyncEvent>
 
@@ -52,58 +53,63 @@ const table: Readonly<Record<Kind, Readonly<Record<keyof typeof events, readonly
     delta: ['merge'],
     leaving: ['replica-leaving b'],
     gone: ['replica-gone b'],
+    returned: [],
     changed: [],
   },
   unknown: {
     linkUp: [],
     linkDown: [],
-    beat: ['drop-lingering', 'send-digest', 'read-input'],
-    inputRead: [],
+    beat: ['send-digest', 'read-input'],
+    inputRead: ['drop-lingering'],
     digest: ['replica-up b', 'ask b'],
     digestLacks: ['replica-up b', 'ask b'],
     ask: ['replica-up b', 'answer b'],
     delta: ['replica-up b', 'merge'],
     leaving: ['replica-up b', 'replica-leaving b'],
     gone: [],
+    returned: [],
     changed: ['send-changes'],
   },
   up: {
     linkUp: [],
     linkDown: [],
-    beat: ['drop-lingering', 'send-digest', 'read-input'],
-    inputRead: [],
+    beat: ['send-digest', 'read-input'],
+    inputRead: ['drop-lingering'],
     digest: [],
     digestLacks: ['ask b'],
     ask: ['answer b'],
     delta: ['merge'],
     leaving: ['replica-leaving b'],
     gone: ['replica-gone b'],
+    returned: [],
     changed: ['send-changes'],
   },
   down: {
     linkUp: [],
     linkDown: [],
-    beat: ['drop-lingering', 'send-digest', 'read-input'],
-    inputRead: [],
+    beat: ['send-digest', 'read-input'],
+    inputRead: ['drop-lingering'],
     digest: ['replica-up b'],
     digestLacks: ['replica-up b', 'ask b'],
     ask: ['replica-up b', 'answer b'],
     delta: ['replica-up b', 'merge'],
     leaving: ['replica-up b', 'replica-leaving b'],
     gone: ['replica-gone b'],
+    returned: [],
     changed: ['send-changes'],
   },
   ended: {
     linkUp: [],
     linkDown: [],
-    beat: ['drop-lingering', 'send-digest', 'read-input'],
-    inputRead: [],
+    beat: ['send-digest', 'read-input'],
+    inputRead: ['drop-lingering'],
     digest: [],
     digestLacks: [],
     ask: [],
     delta: [],
     leaving: [],
     gone: [],
+    returned: [],
     changed: ['send-changes'],
   },
 }
@@ -117,6 +123,12 @@ describe('presence-sync', () => {
     expect(play(state, ...later, events.delta)[1]).toContain('merge')
   })
 
+  it('takes a replica back at once whose node was only given up, and is heard again', () => {
+    const [given] = play(states.up, events.gone)
+    expect(play(given, events.digest)[1]).toEqual([])
+    expect(play(given, events.returned, events.digest)[1]).toEqual(['replica-up b', 'ask b'])
+  })
+
   for (const kind of Object.keys(table) as Kind[])
     it.each(Object.entries(table[kind]))(`${kind}: %s`, (event, effects) => {
       const before = states[kind]
@@ -127,14 +139,14 @@ describe('presence-sync', () => {
       if (effects.includes('replica-gone b')) expect(state.replicas.has('b')).toBe(false)
     })
 
-  /** Takes events in a row; returns the effects of all. */
+  /** Takes events in a row; returns the effects of all, without what each heartbeat brings. */
   function play(from: PresenceSyncState, ...given: readonly PresenceSyncEvent[]): [PresenceSyncState, string[]] {
     const all: string[] = []
     let state = from
     for (const event of given) {
       const step = presenceSyncTransition(state, event, options)
       state = step.state
-      all.push(...step.effects.map(short))
+      all.push(...step.effects.map(short).filter((effect) => effect !== 'drop-lingering'))
     }
     return [state, all]
   }

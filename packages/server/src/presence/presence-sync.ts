@@ -13,7 +13,7 @@ export interface PresenceSyncOptions {
   readonly goneAfterBeats: number
   /** Heartbeats until an unanswered question is asked again. */
   readonly askAgainAfterBeats: number
-  /** Heartbeats in which a late message does not bring a replica back that is gone. Longer than its entries linger. */
+  /** Heartbeats in which a late message does not bring a replica back that is gone. */
   readonly endedForBeats: number
 }
 
@@ -56,6 +56,8 @@ export type PresenceSyncEvent =
   | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
+  /** The relay heard the node itself again: it was only given up, and what comes of it is not late. */
+  | { readonly type: 'returned'; readonly replica: string }
   /** Entries of this node changed. */
   | { readonly type: 'changed' }
 
@@ -106,6 +108,8 @@ export function presenceSyncTransition(
       return heard(state, event.replica, [{ type: 'replica-leaving', replica: event.replica, spreadMs: event.spreadMs }])
     case 'gone':
       return gone(state, event.replica)
+    case 'returned':
+      return { state: { ...state, ended: without(state.ended, event.replica) }, effects: [] }
     case 'changed':
       return { state, effects: state.linked ? [{ type: 'send-changes' }] : [] }
   }
@@ -124,19 +128,19 @@ function link(
 }
 
 function beat(before: PresenceSyncState, { endedForBeats }: PresenceSyncOptions): PresenceSyncTransition {
-  const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const ended = new Map(
     Array.from(before.ended, ([name, beats]) => [name, beats + 1] as const).filter(([, beats]) => beats < endedForBeats),
   )
   const state = { ...before, ended }
-  if (!state.linked) return { state, effects }
+  if (!state.linked) return { state, effects: [{ type: 'drop-lingering' }] }
   const replicas = mapped(state, (replica) => (replica.askedBeats === null ? replica : { ...replica, askedBeats: replica.askedBeats + 1 }))
-  return { state: { ...state, replicas }, effects: [...effects, { type: 'send-digest' }, { type: 'read-input' }] }
+  return { state: { ...state, replicas }, effects: [{ type: 'send-digest' }, { type: 'read-input' }] }
 }
 
 function inputRead(state: PresenceSyncState, { downAfterBeats, goneAfterBeats }: PresenceSyncOptions): PresenceSyncTransition {
   if (!state.linked) return { state, effects: [] }
-  const effects: PresenceSyncEffect[] = []
+  // Only now: whoever has come back while this process was frozen is in the input that was read.
+  const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const replicas = new Map<string, OtherReplica>()
   for (const [name, replica] of state.replicas) {
     const silentBeats = replica.silentBeats + 1
@@ -191,6 +195,10 @@ function heard(state: PresenceSyncState, from: string, effects: readonly Presenc
 
 function withReplica(state: PresenceSyncState, name: string, replica: OtherReplica): PresenceSyncState {
   return { ...state, replicas: new Map(state.replicas).set(name, replica) }
+}
+
+function without(ended: ReadonlyMap<string, number>, name: string): ReadonlyMap<string, number> {
+  return new Map(Array.from(ended).filter(([each]) => each !== name))
 }
 
 function mapped(state: PresenceSyncState, change: (replica: OtherReplica) => OtherReplica): ReadonlyMap<string, OtherReplica> {

@@ -168,6 +168,37 @@ describe('hostile input', () => {
     expect((tracker.state(topic)['k']!.metas[0] as JsonObject)['admin']).toBeUndefined()
   })
 
+  it('counts no bytes of what lingers while the node drains', () => {
+    const tracker = new PresenceTracker<object>({ replica: 'one', maxTopicBytes: 100, nextPhxRef: () => 'r' })
+    tracker.replicaLeaving('one', 5_000)
+    const [gone, returned] = [{}, {}]
+    tracker.track(topic, 'a', gone, {}, 60)
+    expect(tracker.untrack(topic, gone, 0)).toEqual({ joins: {}, leaves: {} })
+    expect(tracker.track(topic, 'a', returned, {}, 60)).toMatchObject({ joins: { a: {} } })
+    expect(tracker.track(topic, 'b', gone, {}, 41)).toBe('topic-full')
+  })
+
+  it('gives an entry that lingered, left for another of its key and comes back, a diff of its own', () => {
+    const [{ tracker }, other] = [setup(), setup()]
+    for (const owner of [other.a, other.b]) other.tracker.track(topic, 'k', owner, {})
+    const delta = other.tracker.delta().map((part) => ({ ...part, replica: 'other' }))
+    tracker.replicaUp('other')
+    tracker.merge(delta)
+    tracker.replicaLeaving('other', 5_000)
+    tracker.replicaGone('other')
+    tracker.replicaUp('other')
+    tracker.merge(delta)
+    const refs = (state?: PresenceDiff['joins']): string[] => (state?.['k']?.metas ?? []).map(({ phx_ref }) => phx_ref)
+    const diffs: string[][][] = []
+    while (tracker.isBehind) for (const { joins, leaves } of tracker.show(200).values()) diffs.push([refs(joins), refs(leaves)])
+    expect(diffs).toEqual([
+      [['r1', 'r2'], []],
+      [[], ['r1']],
+      [['r1'], ['r2']],
+      [['r2'], []],
+    ])
+  })
+
   it('takes so many bytes in a topic: at the bound, one over it, and again once something is gone', () => {
     const tracker = new PresenceTracker<object>({ replica: 'one', maxTopicBytes: 100, nextPhxRef: () => 'r' })
     const [a, b, c] = [{}, {}, {}]

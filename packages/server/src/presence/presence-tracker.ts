@@ -159,15 +159,16 @@ export class PresenceTracker<Owner> {
   /** Entries that linger on another node come into view, unless their keys are in it. */
   linger(entries: readonly LingeringEntry[], nowMs: number): void {
     if (entries.length === 0) return
-    this.#pending.push(byTopic(entries.map(({ entry, forMs }) => ({ kind: 'lingers', entry, untilMs: nowMs + forMs }))))
+    const changes = entries.map(({ entry, forMs }): Change => ({ kind: 'lingers', entry, untilMs: nowMs + forMs }))
+    this.#pending.push(grouped(changes, topicOf))
   }
 
   /** Entries of draining nodes that have lingered long enough leave the view. To be called now and then. */
   dropLingering(nowMs: number): void {
-    // Those that are overdue may be pending already.
-    if (this.isBehind) return
-    const overdue = this.#view.overdue(nowMs)
-    if (overdue.length > 0) this.#pending.push(byTopic(overdue.map((entry) => ({ kind: 'overdue', entry }))))
+    // The same would be in both lists.
+    if (this.#pending.some(([first]) => first?.kind === 'overdue')) return
+    const overdue = this.#view.overdue(nowMs).map((entry): Change => ({ kind: 'overdue', entry }))
+    if (overdue.length > 0) this.#pending.push(grouped(overdue, topicOf))
   }
 
   /** Whether there is something to `show`. */
@@ -176,15 +177,23 @@ export class PresenceTracker<Owner> {
   }
 
   /**
-   * Brings the next changes into view, of `most` entries at most, and all of them from one call of the methods above: an entry that
-   * left and came back would be gone for whoever applies both as one diff.
+   * Brings the next changes into view, of `most` entries or up to twice as many of one key, and all of them from one call of the methods
+   * above: an entry that left and came back would be gone for whoever applies both as one diff.
    */
   show(most: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()
     const changes = this.#pending[0]
     if (changes === undefined) return diffs
-    const end = Math.min(changes.length, this.#shown + most)
-    for (let at = this.#shown; at < end; at++) this.#apply(diffs, changes[at]!)
+    let end = Math.min(changes.length, this.#shown + most)
+    // An update is one diff: in two, a client would be shown twice for a moment. A key that many share may be divided.
+    while (end < changes.length && end < this.#shown + 2 * most && isOfOneKey(changes[end - 1]!, changes[end]!)) end++
+    const replaced = new Set<string>()
+    for (let at = this.#shown; at < end; at++) {
+      const change = changes[at]!
+      // It lingered, left for another one under its key, and comes back: that is of the next diff.
+      if (change.kind === 'joins' && replaced.has(change.entry.meta.phx_ref)) end = at
+      else this.#apply(diffs, change, replaced)
+    }
     this.#shown = end
     if (end === changes.length) {
       this.#pending.shift()
@@ -203,16 +212,23 @@ export class PresenceTracker<Owner> {
     if (joined.length + left.length === 0) return
     const changes: Change[] = joined.map((entry) => ({ kind: 'joins', entry }))
     for (const entry of left) changes.push({ kind: 'leaves', entry, lingersUntil })
-    this.#pending.push(byTopic(changes))
+    // Of updates, both halves follow each other.
+    const byKey = joined.length > 0 && left.length > 0 ? grouped(changes, keyOf) : changes
+    this.#pending.push(grouped(byKey, topicOf))
   }
 
-  #apply(diffs: Map<string, DiffInMaking>, change: Change): void {
+  /** `replacedRefs`: takes the references of entries that left for others. */
+  #apply(diffs: Map<string, DiffInMaking>, change: Change, replacedRefs: Set<string>): void {
     const { entry } = change
     if (change.kind === 'joins') {
       const replaced = this.#view.enter(entry, entry)
+      // Where another node was faster to say that it lingers, it is in view: a client that reads both as one diff would lose it.
+      if (replaced?.meta.phx_ref === entry.meta.phx_ref) return
       const diff = diffOf(diffs, entry.topic)
       put(diff.joins, entry)
-      if (replaced !== undefined) put(diff.leaves, replaced)
+      if (replaced === undefined) return
+      put(diff.leaves, replaced)
+      replacedRefs.add(replaced.meta.phx_ref)
       return
     }
     if (change.kind === 'lingers') {
@@ -227,14 +243,26 @@ export class PresenceTracker<Owner> {
   }
 }
 
-/** Changes of one topic follow each other, in their order: so few diffs are made of them. */
-function byTopic(changes: Change[]): Change[] {
+function isOfOneKey(one: Change, other: Change): boolean {
+  return keyOf(one) === keyOf(other) && topicOf(one) === topicOf(other)
+}
+
+function topicOf({ entry }: Change): string {
+  return entry.topic
+}
+
+function keyOf({ entry }: Change): string {
+  return entry.key
+}
+
+/** Changes of one topic, or key, follow each other, in their order: so few diffs are made of them. */
+function grouped(changes: Change[], by: (change: Change) => string): Change[] {
   if (changes.length === 1) return changes
-  const topics = new Map<string, Change[]>()
+  const groups = new Map<string, Change[]>()
   for (const change of changes) {
-    const present = topics.get(change.entry.topic)
-    if (present === undefined) topics.set(change.entry.topic, [change])
+    const present = groups.get(by(change))
+    if (present === undefined) groups.set(by(change), [change])
     else present.push(change)
   }
-  return topics.size === 1 ? changes : [...topics.values()].flat()
+  return groups.size === 1 ? changes : [...groups.values()].flat()
 }

@@ -104,6 +104,7 @@ export class PresenceView<Owner> {
     this.#lingering.set(entry, untilMs)
     if (member !== entry) {
       const { members } = this.#viewOf(topic)
+      this.setSize(topic, member as Owner, 0)
       members.delete(member)
       members.set(entry, entry)
     }
