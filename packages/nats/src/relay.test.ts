@@ -10,7 +10,7 @@ import {
   type RelayWorld,
 } from '@tidewire/testkit'
 import { describe, expect, it } from 'vitest'
-import { encodeBatch, encodeBeat, encodeParts } from './envelope.ts'
+import { encodeBatch, encodeBeat } from './envelope.ts'
 import { brokerRelay } from './io/nats-relay.ts'
 
 class World implements RelayWorld {
@@ -115,7 +115,7 @@ describe('a relay', () => {
 
   it('reports a gap on a topic where another version was sent', async () => {
     const { world, b } = await pair()
-    const later = encodeBatch('AAAAAAAAAAAA', [textMessage('1')])
+    const later = encodeBatch('AAAAAAAAAAAA', { number: 1, previous: 0 }, [textMessage('1')])
     later[2] = 2
     world.network.inject(roomSubject, later)
     await world.until(() => b.seen.gaps.length === 1)
@@ -125,16 +125,17 @@ describe('a relay', () => {
   })
 
   it('reports a gap on a topic where parts are missing, and goes on', async () => {
-    const { world, b } = await pair()
-    const from = 'AAAAAAAAAAAA'
-    const parts = encodeParts(from, 1, encodeBatch(from, [textMessage('x'.repeat(9_000))]), 4_096)
-    world.network.inject(roomSubject, parts[0]!)
-    world.network.inject(roomSubject, encodeBatch(from, [textMessage('next')]))
+    const { world, a, b } = await pair()
+    let part = 0
+    world.network.reaches = () => ++part !== 2
+    a.relay.publish(room, [textMessage('x'.repeat(9_000))])
+    expect(part).toBe(3)
+    a.relay.publish(room, [textMessage('next')])
     await world.until(() => b.seen.messages.length === 1)
+    expect([b.seen.gaps, b.seen.texts]).toEqual([[[room]], ['next']])
+    expect(b.seen.faults).toMatchObject([{ code: 'incomplete' }])
+    await world.pass(12_000)
     expect(b.seen.gaps).toEqual([[room]])
-    world.network.inject(roomSubject, parts[0]!)
-    await world.until(() => b.seen.gaps.length === 2, 12_000)
-    expect(b.seen.texts).toEqual(['next'])
   })
 
   it('gives up a broker that stops answering, and says so', async () => {
@@ -159,15 +160,53 @@ describe('a relay', () => {
     expect(b.seen.gaps).toEqual(['all'])
   })
 
-  it('sees by what the servers say that the way was broken, though no beat was lost', async () => {
+  it('sees by the next beat what was lost last, and what was lost before another message by that', async () => {
     const { world, a, b } = await pair()
-    world.network.reaches = (_, to) => to === a.end
+    const other = { name: 'other', private: false }
+    b.relay.interest(other)
+    await world.pass(2_000)
+    world.network.reaches = () => false
     a.relay.publish(room, [textMessage('lost')])
     world.network.reaches = () => true
-    for (const { end } of [a, b]) end.reroute()
-    await world.until(() => a.seen.gaps.length === 1 && b.seen.gaps.length === 1, 1_500)
+    await world.until(() => b.seen.gaps.length === 1, 1_500)
+    a.relay.publish(other, [textMessage('1')])
+    world.network.reaches = () => false
+    a.relay.publish(other, [textMessage('lost')])
+    world.network.reaches = () => true
+    a.relay.publish(other, [textMessage('2')])
+    await settle()
+    expect([b.seen.gaps, b.seen.texts]).toEqual([
+      [[room], [other]],
+      ['1', '2'],
+    ])
     await world.pass(10_000)
-    expect([a.seen.gaps, b.seen.gaps, b.seen.texts]).toEqual([['all'], ['all'], []])
+    expect([a.seen.gaps, b.seen.gaps.length]).toEqual([[], 2])
+  })
+
+  it('reports the first message of a topic as lost, too, however long the topic was quiet', async () => {
+    const { world, a, b } = await pair()
+    await world.pass(20_000)
+    world.network.reaches = () => false
+    a.relay.publish(room, [textMessage('lost')])
+    world.network.reaches = () => true
+    a.relay.publish(room, [textMessage('1')])
+    await settle()
+    expect([b.seen.gaps, b.seen.texts]).toEqual([[[room]], ['1']])
+  })
+
+  it('sends a beat at once where more topics had messages than one should name', async () => {
+    const { world, a, b } = await pair()
+    const name = 'x'.repeat(1_000)
+    for (let at = 0; at < 200; at++) a.relay.publish({ name: `${name}${at}`, private: false }, [textMessage('1')])
+    expect(a.end.published.get(roomSubject)).toBeUndefined()
+    world.network.reaches = () => false
+    a.relay.publish(room, [textMessage('lost')])
+    world.network.reaches = () => true
+    for (let at = 0; at < 70; at++) a.relay.publish({ name: `${name}${at}`, private: false }, [textMessage('1')])
+    await settle()
+    expect(b.seen.gaps).toEqual([[room]])
+    await world.pass(5_000)
+    expect([a.seen.gaps, b.seen.gaps, b.seen.faults]).toEqual([[], [[room]], []])
   })
 
   it('forgets a node that was silent for a minute, and reports a gap when it is heard again', async () => {
@@ -245,6 +284,8 @@ describe('a relay', () => {
     const beat = (at: number) =>
       encodeBeat(Buffer.from(String(at).padStart(9)).toString('base64url'), {
         number: 1,
+        previous: 0,
+        sent: [],
         state: 'up',
         name: 'x'.repeat(2_000),
         version: '1'.repeat(1_000),

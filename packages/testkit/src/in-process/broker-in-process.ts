@@ -65,11 +65,6 @@ export class BrokerEnd implements Broker {
     this.session?.thaw()
   }
 
-  /** As a server of the broker that has lost another one, or found it again. */
-  reroute(): void {
-    this.session?.reroute()
-  }
-
   /** Nothing passes in either direction, and no end is notified: as a network that loses everything. */
   blackhole(): void {
     this.session?.freeze()
@@ -143,10 +138,6 @@ class Session implements BrokerSession {
     if (this.#ended) return
     this.#finish(sentence)
     this.#events.closed(sentence)
-  }
-
-  reroute(): void {
-    this.#events.rerouted?.()
   }
 
   freeze(): void {
