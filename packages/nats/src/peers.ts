@@ -9,7 +9,7 @@ interface Known {
   number: number
   /** How many confirmations of the broker came before that beat: these subscriptions had to bring all that was sent after it. */
   confirmations: number
-  /** The number of the last batch on each topic since then. */
+  /** The number of the last batch after it on each topic. */
   readonly came: Map<Entry, number>
   silentTicks: number
 }
@@ -109,7 +109,7 @@ function settle(known: Known, { number, previous, sent }: Beat, interests: Pick<
   const missed = previous > known.number
   known.number = number
   known.confirmations = interests.confirmations
-  known.came.clear()
+  for (const [entry, last] of known.came) if (last <= number) known.came.delete(entry)
   // A beat is missing, and with it what it said.
   return missed ? 'all' : topics
 }

@@ -1,103 +1,11 @@
-import type { Relay } from '@tidewire/server'
-import {
-  BrokerNetwork,
-  relayContract,
-  RelayRecorder,
-  ServerRuntime,
-  settle,
-  textMessage,
-  type BrokerEnd,
-  type RelayWorld,
-} from '@tidewire/testkit'
+import { relayContract, RelayRecorder, textMessage } from '@tidewire/testkit'
 import { describe, expect, it } from 'vitest'
+import { pair, room, roomSubject, World } from '../test/world.ts'
 import { encodeBatch, encodeBeat } from './envelope.ts'
-import { brokerRelay } from './io/nats-relay.ts'
-
-class World implements RelayWorld {
-  readonly runtime = new ServerRuntime()
-  readonly network: BrokerNetwork
-  readonly ends = new Map<Relay, BrokerEnd>()
-  readonly maxPayloadBytes: number
-
-  constructor(delayMs?: () => number, maxPayloadBytes = 4_096) {
-    this.maxPayloadBytes = maxPayloadBytes
-    this.network = new BrokerNetwork(this.runtime, { maxPayloadBytes, ...(delayMs && { delayMs }) })
-  }
-
-  relay(name: string, databaseId: string | Promise<string> = 'db'): Relay {
-    const end = this.network.end()
-    const relay = brokerRelay({
-      broker: end,
-      runtime: this.runtime,
-      name,
-      version: '1',
-      databaseId: () => Promise.resolve(databaseId),
-    })
-    this.ends.set(relay, end)
-    return relay
-  }
-
-  cut(relay: Relay): void {
-    this.ends.get(relay)!.cut()
-  }
-
-  heal(relay: Relay): void {
-    this.ends.get(relay)!.heal()
-  }
-
-  async until(read: () => boolean, withinMs = 5_000): Promise<void> {
-    for (let passed = 0; passed <= withinMs; passed += 10) {
-      await settle()
-      if (read()) return
-      this.runtime.advance(10)
-    }
-    throw new Error(`it did not happen within ${withinMs} ms`)
-  }
-
-  async settled(): Promise<void> {
-    await this.pass(100)
-  }
-
-  async pass(ms: number): Promise<void> {
-    for (let passed = 0; passed < ms; passed += 10) {
-      await settle()
-      this.runtime.advance(10)
-    }
-    await settle()
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve()
-  }
-}
 
 relayContract('a relay over a broker in memory', () => Promise.resolve(new World()))
 let delay = 0
 relayContract('a relay over a slow broker', () => Promise.resolve(new World(() => (delay = (delay + 7) % 40))))
-
-const room = { name: 'room', private: false }
-const roomSubject = `tidewire.db.t.${Buffer.from('public:room').toString('base64url')}`
-
-interface Node {
-  readonly relay: Relay
-  readonly end: BrokerEnd
-  readonly seen: RelayRecorder
-}
-
-async function pair(): Promise<{ readonly world: World; readonly a: Node; readonly b: Node }> {
-  const world = new World()
-  const [a, b] = ['a', 'b'].map((name) => {
-    const relay = world.relay(name)
-    const seen = new RelayRecorder()
-    relay.start(seen)
-    relay.interest(room)
-    return { relay, end: world.ends.get(relay)!, seen }
-  }) as [Node, Node]
-  await world.until(() => a.relay.peers.length === 1 && b.relay.peers.length === 1)
-  await world.pass(4_000)
-  for (const { seen } of [a, b]) seen.gaps.length = 0
-  return { world, a, b }
-}
 
 describe('a relay', () => {
   it('counts garbage on its subjects, and reports it once in ten seconds', async () => {
@@ -124,20 +32,6 @@ describe('a relay', () => {
     expect(b.seen.messages).toEqual([])
   })
 
-  it('reports a gap on a topic where parts are missing, and goes on', async () => {
-    const { world, a, b } = await pair()
-    let part = 0
-    world.network.reaches = () => ++part !== 2
-    a.relay.publish(room, [textMessage('x'.repeat(9_000))])
-    expect(part).toBe(3)
-    a.relay.publish(room, [textMessage('next')])
-    await world.until(() => b.seen.messages.length === 1)
-    expect([b.seen.gaps, b.seen.texts]).toEqual([[[room]], ['next']])
-    expect(b.seen.faults).toMatchObject([{ code: 'incomplete' }])
-    await world.pass(12_000)
-    expect(b.seen.gaps).toEqual([[room]])
-  })
-
   it('gives up a broker that stops answering, and says so', async () => {
     const { world, a, b } = await pair()
     a.end.blackhole()
@@ -145,68 +39,6 @@ describe('a relay', () => {
     expect(a.relay.link).toMatchObject({ detail: 'a broker in memory does not answer' })
     await world.until(() => a.relay.link.state === 'up', 10_000)
     await world.until(() => a.seen.gaps.length > 0 && b.seen.gaps.length > 0, 5_000)
-  })
-
-  it('sees by the beats that the way from a node was broken, though both stayed connected', async () => {
-    const { world, a, b } = await pair()
-    world.network.reaches = () => false
-    a.relay.publish(room, [textMessage('lost')])
-    await world.pass(3_000)
-    expect(b.seen.gaps).toEqual([])
-    world.network.reaches = () => true
-    await world.until(() => a.seen.gaps.length === 1 && b.seen.gaps.length === 1)
-    expect(b.seen.peers.map(({ kind }) => kind)).toEqual(['up'])
-    await world.pass(10_000)
-    expect(b.seen.gaps).toEqual(['all'])
-  })
-
-  it('sees by the next beat what was lost last, and what was lost before another message by that', async () => {
-    const { world, a, b } = await pair()
-    const other = { name: 'other', private: false }
-    b.relay.interest(other)
-    await world.pass(2_000)
-    world.network.reaches = () => false
-    a.relay.publish(room, [textMessage('lost')])
-    world.network.reaches = () => true
-    await world.until(() => b.seen.gaps.length === 1, 1_500)
-    a.relay.publish(other, [textMessage('1')])
-    world.network.reaches = () => false
-    a.relay.publish(other, [textMessage('lost')])
-    world.network.reaches = () => true
-    a.relay.publish(other, [textMessage('2')])
-    await settle()
-    expect([b.seen.gaps, b.seen.texts]).toEqual([
-      [[room], [other]],
-      ['1', '2'],
-    ])
-    await world.pass(10_000)
-    expect([a.seen.gaps, b.seen.gaps.length]).toEqual([[], 2])
-  })
-
-  it('reports the first message of a topic as lost, too, however long the topic was quiet', async () => {
-    const { world, a, b } = await pair()
-    await world.pass(20_000)
-    world.network.reaches = () => false
-    a.relay.publish(room, [textMessage('lost')])
-    world.network.reaches = () => true
-    a.relay.publish(room, [textMessage('1')])
-    await settle()
-    expect([b.seen.gaps, b.seen.texts]).toEqual([[[room]], ['1']])
-  })
-
-  it('sends a beat at once where more topics had messages than one should name', async () => {
-    const { world, a, b } = await pair()
-    const name = 'x'.repeat(1_000)
-    for (let at = 0; at < 200; at++) a.relay.publish({ name: `${name}${at}`, private: false }, [textMessage('1')])
-    expect(a.end.published.get(roomSubject)).toBeUndefined()
-    world.network.reaches = () => false
-    a.relay.publish(room, [textMessage('lost')])
-    world.network.reaches = () => true
-    for (let at = 0; at < 70; at++) a.relay.publish({ name: `${name}${at}`, private: false }, [textMessage('1')])
-    await settle()
-    expect(b.seen.gaps).toEqual([[room]])
-    await world.pass(5_000)
-    expect([a.seen.gaps, b.seen.gaps, b.seen.faults]).toEqual([[], [[room]], []])
   })
 
   it('forgets a node that was silent for a minute, and reports a gap when it is heard again', async () => {
