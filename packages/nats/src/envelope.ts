@@ -2,7 +2,7 @@
  * The content of one broker message. A fixed head names the format, its version and the sender; payload bytes follow as they came.
  *
  *     0  'T' 'W'          2  version       3  kind: 1 batch, 2 part, 3 node message, 4 beat
- *     4  sender, 9 bytes  13 body
+ *     4  sender, 9 bytes  13 body; of a batch: its number, the number before it on the topic (6 bytes each), messages
  *
  * Decoding checks every length. It returns a fault for what it cannot read, and never throws.
  */
