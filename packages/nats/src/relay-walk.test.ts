@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { TOPICS, Walk, type Fate, type Step } from '../test/walk.ts'
 
 const seed = Number(process.env['FC_SEED'] ?? Date.now() % 2 ** 31)
@@ -29,11 +29,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), node }) },
 )
 
-it(`reports a gap for everything that is lost, and for nothing else (FC_SEED=${seed})`, { timeout: 120_000 }, async () => {
+async function walkAll(delayMs: () => number, look: (walk: Walk) => void): Promise<void> {
   let lost = 0
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
-      const walk = new Walk(NODES)
+      const walk = new Walk(NODES, delayMs)
       for (let each = 0; each < NODES; each++) {
         await walk.do({ kind: 'toggle', node: each, topic: 0 })
         await walk.do({ kind: 'toggle', node: each, topic: 1 + (each % 2) })
@@ -42,9 +42,27 @@ it(`reports a gap for everything that is lost, and for nothing else (FC_SEED=${s
       for (const each of steps) await walk.do(each)
       await walk.quiet()
       expect(walk.faults()).toEqual([])
+      look(walk)
       lost += walk.lost
     }),
     { seed, numRuns: 100 },
   )
   expect(lost).toBeGreaterThan(100)
+}
+
+describe(`a relay at random (FC_SEED=${seed})`, () => {
+  it('reports a gap for everything that is lost, and for nothing else', { timeout: 120_000 }, () =>
+    walkAll(
+      () => 0,
+      ({ needless }) => expect(needless).toEqual([]),
+    ),
+  )
+
+  it('reports a gap for everything that is lost on a slow broker', { timeout: 120_000 }, () => {
+    let delay = 0
+    return walkAll(
+      () => (delay = (delay + 7) % 40),
+      () => {},
+    )
+  })
 })

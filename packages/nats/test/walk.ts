@@ -5,7 +5,7 @@ import { World } from './world.ts'
 export const TOPICS: readonly RelayTopic[] = ['a', 'b', 'c'].map((name) => ({ name, private: false }))
 
 /** From the answer to an interest until a beat of every node came or is missed. */
-const FOLLOWS_MS = 1_100
+const FOLLOWS_MS = 1_200
 /** A node that was connected for less may hear for the first time of one that has sent before. */
 const KNOWS_ALL_MS = 3_100
 
@@ -69,7 +69,7 @@ interface Expected {
 
 /** Nodes on a broker that loses, doubles and delays single messages, with a book of what each of them must be told, and may be told. */
 export class Walk {
-  readonly world = new World(undefined, 4_096)
+  readonly world: World
   readonly #nodes: Process[] = []
   readonly #expected: Expected[] = []
   readonly #fates = new Map<BrokerEnd, Fate[]>()
@@ -79,7 +79,9 @@ export class Walk {
   /** For a test that it tests something. */
   lost = 0
 
-  constructor(nodes: number) {
+  /** `delayMs`: how long the broker takes for each message. */
+  constructor(nodes: number, delayMs: () => number) {
+    this.world = new World(delayMs)
     this.world.network.carry = (subject, to, deliver) => this.#carry(subject, to, deliver)
     for (let at = 0; at < nodes; at++) this.#nodes.push(this.#begin(at))
   }
@@ -127,7 +129,7 @@ export class Walk {
     await this.#pass(2_200)
   }
 
-  /** What was not told and should have been, and the other way round. */
+  /** What was not told and should have been, and what came twice or out of order. */
   faults(): string[] {
     const faults: string[] = []
     for (const { to, topic, id, from, after } of this.#expected) {
@@ -138,10 +140,11 @@ export class Walk {
       if (!told) faults.push(`message ${id} on ${topic} was lost for ${to.relay.self.name}, which was not told`)
     }
     for (const process of this.#nodes) faults.push(...this.#orderFaults(process))
-    return [...faults, ...this.#tooMany]
+    return faults
   }
 
-  readonly #tooMany: string[] = []
+  /** Gaps that nothing accounts for. What is under way on a link that goes down is not in the book: there must be no delay. */
+  readonly needless: string[] = []
 
   #begin(at: number): Process {
     const relay = this.world.relay(`node ${at} ${this.#id++}`)
@@ -167,7 +170,7 @@ export class Walk {
       for (const key of topics === 'all' ? ['all'] : topics.map(({ name }) => name)) {
         const left = (process.mayReport.get(key) ?? 0) - 1
         process.mayReport.set(key, left)
-        if (left < 0) this.#tooMany.push(`${relay.self.name} reported a gap of ${key} where nothing was lost`)
+        if (left < 0) this.needless.push(`${relay.self.name} reported a gap of ${key} where nothing was lost`)
       }
     }
     relay.start(log)
