@@ -12,8 +12,6 @@ export interface BrokerEvents {
   closed(detail: string): void
   /** The broker refused something. `denied`: this user lacks a permission, so the session is of no use. */
   refused(detail: string, denied: boolean): void
-  /** Servers of the broker lost or found each other, as far as they say so: what was under way between them may be lost. The session goes on. */
-  rerouted?(): void
 }
 
 /** One connection, in order: what is published first arrives first, and a confirmation comes after all that was sent before it. */

@@ -8,9 +8,9 @@ import {
   encodedSize,
   encodeNodeMessage,
   encodeParts,
-  HEAD_BYTES,
-  type Envelope,
+  BATCH_HEAD_BYTES,
   type Beat,
+  type Envelope,
 } from './envelope.ts'
 import { Parts } from './parts.ts'
 
@@ -33,6 +33,11 @@ const message: fc.Arbitrary<RelayMessage> = fc.oneof(
   fc.record({ kind: fc.constant('opaque' as const), event, bytes }),
 )
 const batch = fc.array(message, { minLength: 1, maxLength: 5 })
+const one = { number: 1, previous: 0 }
+/** What six bytes hold. */
+const numbers = fc
+  .tuple(fc.nat({ max: 2 ** 48 - 2 }), fc.nat({ max: 2 ** 48 - 2 }))
+  .map(([a, b]) => ({ number: Math.max(a, b) + 1, previous: Math.min(a, b) }))
 
 /** Byte arrays as numbers, so that a Buffer equals the array that it was made from. */
 function plain(value: unknown): unknown {
@@ -56,10 +61,10 @@ function decoded(given: Uint8Array): Envelope {
 describe(`an envelope (FC_SEED=${seed})`, () => {
   it('comes back as it was', () => {
     fc.assert(
-      fc.property(batch, (messages) => {
-        const encoded = encodeBatch(from, messages)
-        expect(encoded.length).toBe(messages.reduce((sum, each) => sum + encodedSize(each), HEAD_BYTES))
-        expect(plain(decoded(encoded))).toEqual(plain({ kind: 'batch', from, messages }))
+      fc.property(batch, numbers, (messages, given) => {
+        const encoded = encodeBatch(from, given, messages)
+        expect(encoded.length).toBe(messages.reduce((sum, each) => sum + encodedSize(each), BATCH_HEAD_BYTES))
+        expect(plain(decoded(encoded))).toEqual(plain({ kind: 'batch', from, numbers: given, messages }))
       }),
       { seed, numRuns: 500 },
     )
@@ -69,13 +74,27 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
       channel: 'admin',
       bytes: [120],
     })
-    const beat = { number: 7, state: 'leaving', name: 'ä', version: '1', startedAt: 5, spreadMs: 3_000 } as const
-    expect(decoded(encodeBeat(from, beat))).toEqual({ kind: 'beat', from, beat })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.string({ unit: 'binary' }), fc.nat())), fc.option(fc.nat({ max: 6 })), (sent, previous) => {
+        const beat = { number: 7, previous, sent, state: 'leaving', name: 'ä', version: '1', startedAt: 5, spreadMs: 3_000 } as const
+        expect(decoded(encodeBeat(from, beat))).toEqual({ kind: 'beat', from, beat })
+      }),
+      { seed },
+    )
   })
 
   it('reads the beats of nodes that say no spread, or more than it knows', () => {
-    const { spreadMs: _, ...old } = { number: 7, state: 'leaving', name: 'a', version: '1', startedAt: 5, spreadMs: 0 } as const
-    expect(decoded(encodeBeat(from, old as Beat))).toEqual({ kind: 'beat', from, beat: { ...old, spreadMs: 0 } })
+    const { spreadMs: _, ...old } = {
+      number: 7,
+      previous: null,
+      sent: [],
+      state: 'leaving',
+      name: 'a',
+      version: '1',
+      startedAt: 5,
+      spreadMs: 0,
+    } as const
+    expect(decoded(encodeBeat(from, old as unknown as Beat))).toEqual({ kind: 'beat', from, beat: { ...old, spreadMs: 0 } })
     expect(decoded(encodeBeat(from, { ...old, spreadMs: 9, later: 1 } as Beat))).toEqual({
       kind: 'beat',
       from,
@@ -102,7 +121,7 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
     )
     fc.assert(
       fc.property(batch, fc.nat(), (messages, at) => {
-        const encoded = encodeBatch(from, messages)
+        const encoded = encodeBatch(from, one, messages)
         // Cut off anywhere it is a fault, or the batch ends early between two messages.
         const result = decodeEnvelope(encoded.subarray(0, at % encoded.length))
         if (result.ok && result.value.kind === 'batch') expect(result.value.messages.length).toBeLessThan(messages.length)
@@ -111,8 +130,39 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
     )
   })
 
+  it.each([
+    ['no number', { number: 1.5 }],
+    ['a number below zero', { number: -1, previous: null }],
+    ['a beat before it that is later', { number: 3, previous: 3 }],
+    ['a beat before it that is none', { previous: '2' }],
+    ['topics that are no list', { sent: {} }],
+    ['a topic without a number', { sent: [['public:a', 1], ['public:b']] }],
+    ['a topic without a key', { sent: [[1, 1]] }],
+    ['a topic with a number that is none', { sent: [['public:a', '1']] }],
+  ])('is no beat with %s', (_, wrong) => {
+    const beat = {
+      number: 7,
+      previous: 3,
+      sent: [['public:a', 5]],
+      state: 'up',
+      name: 'a',
+      version: '1',
+      startedAt: 5,
+      spreadMs: 0,
+    } as const
+    expect(decoded(encodeBeat(from, beat))).toMatchObject({ beat })
+    expect(decodeEnvelope(encodeBeat(from, { ...beat, ...wrong } as unknown as Beat))).toMatchObject({ fault: { code: 'malformed' } })
+  })
+
+  it('is no batch whose number is not above the one before it', () => {
+    for (const number of [0, 5]) {
+      const encoded = encodeBatch(from, { number, previous: 5 }, [{ kind: 'text', event: 'e', payload: Buffer.from('{}') }])
+      expect(decodeEnvelope(encoded)).toMatchObject({ fault: { code: 'malformed' } })
+    }
+  })
+
   it('takes a replacement character that was sent, and no bytes that would become one', () => {
-    const valid = encodeBatch(from, [{ kind: 'text', event: '\ufffd', payload: Buffer.from('{}') }])
+    const valid = encodeBatch(from, one, [{ kind: 'text', event: '\ufffd', payload: Buffer.from('{}') }])
     expect(decoded(valid)).toMatchObject({ messages: [{ event: '\ufffd' }] })
     // The last of the three bytes of the character; the payload is two bytes long.
     valid[valid.length - 3] = 0x20
@@ -123,7 +173,7 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
     fc.assert(
       fc.property(batch, fc.integer({ min: 22, max: 80 }), (messages, maxBytes) => {
         const parts = new Parts({ maxMessageBytes: 1e6, maxPendingBytes: 1e6, timeoutMs: 1_000 })
-        const whole = encodeBatch(from, messages)
+        const whole = encodeBatch(from, one, messages)
         const slices = encodeParts(from, 3, whole, maxBytes)
         for (const [at, slice] of slices.entries()) {
           expect(slice.length).toBeLessThanOrEqual(maxBytes)
@@ -172,8 +222,8 @@ describe('parts', () => {
       expect(parts.pendingBytes).toBeGreaterThan(50 * 500)
       expect(parts.pendingBytes).toBeLessThanOrEqual(100_000)
     }
-    expect(parts.expire(0)).toEqual(Array.from({ length: 97 }, (_, sender) => String(sender)))
-    expect(parts.expire(1_000)).toHaveLength(3)
+    expect(parts.expire(0)).toBe(97)
+    expect(parts.expire(1_000)).toBe(3)
     expect(parts.pendingBytes).toBe(0)
     expect(parts.add('a', part(1, 0, 1), 1_000).whole).toHaveLength(10)
   })
@@ -181,9 +231,9 @@ describe('parts', () => {
   it('are given up when they are old, or too many', () => {
     const parts = new Parts(options)
     for (const key of ['a', 'b', 'c']) parts.add(key, part(1, 0, 9, 60), 0)
-    expect(parts.expire(0)).toEqual(['a'])
-    expect(parts.expire(999)).toEqual([])
-    expect(parts.expire(1_000)).toEqual(['b', 'c'])
+    expect(parts.expire(0)).toBe(1)
+    expect(parts.expire(999)).toBe(0)
+    expect(parts.expire(1_000)).toBe(2)
     expect(parts.pendingBytes).toBe(0)
   })
 })

@@ -2,7 +2,7 @@
  * The content of one broker message. A fixed head names the format, its version and the sender; payload bytes follow as they came.
  *
  *     0  'T' 'W'          2  version       3  kind: 1 batch, 2 part, 3 node message, 4 beat
- *     4  sender, 9 bytes  13 body
+ *     4  sender, 9 bytes  13 body; of a batch: its number, the number before it on the topic (6 bytes each), messages
  *
  * Decoding checks every length. It returns a fault for what it cannot read, and never throws.
  */
@@ -11,18 +11,29 @@ import { isJsonObject, type JsonObject } from '@tidewire/protocol'
 import type { NodeChannel, RelayMessage } from '@tidewire/server'
 
 const ENVELOPE_VERSION = 1
-export const HEAD_BYTES = 13
+const HEAD_BYTES = 13
+/** The head of a batch: its number and the one before it, 6 bytes each. */
+export const BATCH_HEAD_BYTES: number = HEAD_BYTES + 12
 
-/** A node's heartbeat, every second. */
+/** A node's heartbeat, every second. Beats and batches are numbered in one count of their sender, so that a receiver sees what is missing. */
 export interface Beat {
-  /** Consecutive unless something that this node sent may have been lost. */
   readonly number: number
+  /** The number of the beat before, 0 for the first. `null`: an answer to one node, which says only how far the count is. */
+  readonly previous: number | null
+  /** The topics with batches since the beat before: the key of each, and the number of the last. */
+  readonly sent: readonly (readonly [key: string, number: number])[]
   readonly state: 'up' | 'leaving' | 'closing'
   readonly name: string
   readonly version: string
   readonly startedAt: number
   /** Over how much time a node that leaves closes its clients. Beats of a node that knows no such field come with 0. */
   readonly spreadMs: number
+}
+
+export interface BatchNumbers {
+  readonly number: number
+  /** The number of the batch before it on its topic, 0 if there was none since the sender's last beat. */
+  readonly previous: number
 }
 
 export interface Part {
@@ -34,7 +45,7 @@ export interface Part {
 }
 
 export type Envelope =
-  | { readonly kind: 'batch'; readonly from: string; readonly messages: readonly RelayMessage[] }
+  | { readonly kind: 'batch'; readonly from: string; readonly numbers: BatchNumbers; readonly messages: readonly RelayMessage[] }
   /** A slice of an encoded envelope of another kind. */
   | { readonly kind: 'part'; readonly from: string; readonly part: Part }
   | { readonly kind: 'node'; readonly from: string; readonly channel: NodeChannel; readonly bytes: Uint8Array }
@@ -68,11 +79,13 @@ function sizeOf({ event, metadata, payload }: Fields): number {
 }
 
 /** Copies: the bytes of the messages may be reused afterwards. */
-export function encodeBatch(from: string, messages: readonly RelayMessage[]): Buffer {
+export function encodeBatch(from: string, { number, previous }: BatchNumbers, messages: readonly RelayMessage[]): Buffer {
   const all = messages.map(fieldsOf)
-  const size = all.reduce((sum, fields) => sum + sizeOf(fields), HEAD_BYTES)
+  const size = all.reduce((sum, fields) => sum + sizeOf(fields), BATCH_HEAD_BYTES)
   const bytes = withHead(KIND.batch, from, size)
-  let at = HEAD_BYTES
+  bytes.writeUIntBE(number, HEAD_BYTES, 6)
+  bytes.writeUIntBE(previous, HEAD_BYTES + 6, 6)
+  let at = BATCH_HEAD_BYTES
   for (const { type, event, metadata, payload } of all) {
     bytes[at] = type
     const eventBytes = bytes.write(event, at + MESSAGE_HEAD_BYTES)
@@ -140,8 +153,11 @@ export function decodeEnvelope(given: Uint8Array): DecodedEnvelope {
 }
 
 function decodeBatch(from: string, bytes: Buffer): DecodedEnvelope {
+  if (bytes.length <= BATCH_HEAD_BYTES) return malformed('a batch is empty')
+  const numbers = { number: bytes.readUIntBE(HEAD_BYTES, 6), previous: bytes.readUIntBE(HEAD_BYTES + 6, 6) }
+  if (numbers.previous >= numbers.number) return malformed('a batch has an impossible number')
   const messages: RelayMessage[] = []
-  for (let at = HEAD_BYTES; at < bytes.length;) {
+  for (let at = BATCH_HEAD_BYTES; at < bytes.length;) {
     if (at + MESSAGE_HEAD_BYTES > bytes.length) return malformed('a message is cut off')
     const type = bytes[at]!
     const eventEnd = at + MESSAGE_HEAD_BYTES + bytes.readUInt16BE(at + 1)
@@ -158,8 +174,7 @@ function decodeBatch(from: string, bytes: Buffer): DecodedEnvelope {
     messages.push(message)
     at = end
   }
-  if (messages.length === 0) return malformed('a batch is empty')
-  return { ok: true, value: { kind: 'batch', from, messages } }
+  return { ok: true, value: { kind: 'batch', from, numbers, messages } }
 }
 
 function decodePart(from: string, bytes: Buffer): DecodedEnvelope {
@@ -174,14 +189,26 @@ function decodePart(from: string, bytes: Buffer): DecodedEnvelope {
 function decodeBeat(from: string, bytes: Buffer): DecodedEnvelope {
   const value = objectOf(bytes, HEAD_BYTES, bytes.length)
   if (value === undefined) return malformed('a beat is no JSON object')
-  const { number, state, name, version, startedAt, spreadMs = 0 } = value
-  if (typeof number !== 'number' || !Number.isSafeInteger(number) || typeof startedAt !== 'number')
-    return malformed('a beat lacks its number')
+  const { number, previous, sent, state, name, version, startedAt, spreadMs = 0 } = value
+  if (!isCount(number) || typeof startedAt !== 'number') return malformed('a beat lacks its number')
+  if (previous !== null && !(isCount(previous) && previous < number)) return malformed('a beat has an impossible number')
+  if (!isSent(sent)) return malformed('a beat does not say what was sent')
   if (state !== 'up' && state !== 'leaving' && state !== 'closing') return malformed('a beat lacks its state')
   if (typeof name !== 'string' || typeof version !== 'string') return malformed('a beat lacks its name')
-  if (typeof spreadMs !== 'number' || !Number.isSafeInteger(spreadMs) || spreadMs < 0) return malformed('a beat has an impossible spread')
-  const beat: Beat = { number, state, name: shortened(name), version: shortened(version), startedAt, spreadMs }
+  if (!isCount(spreadMs)) return malformed('a beat has an impossible spread')
+  const beat: Beat = { number, previous, sent, state, name: shortened(name), version: shortened(version), startedAt, spreadMs }
   return { ok: true, value: { kind: 'beat', from, beat } }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function isSent(value: unknown): value is Beat['sent'] {
+  return (
+    Array.isArray(value) &&
+    value.every((each) => Array.isArray(each) && each.length === 2 && typeof each[0] === 'string' && isCount(each[1]))
+  )
 }
 
 function messageOf(type: number, event: string, metadata: JsonObject | null, bytes: Uint8Array): RelayMessage | null {

@@ -2,12 +2,11 @@ import type { RelayFaultCode, RelayTopic, Runtime } from '@tidewire/server'
 import { decodeEnvelope, type Envelope } from './envelope.ts'
 import { MAX_MESSAGE_BYTES } from './outbox.ts'
 import { Parts } from './parts.ts'
-import { topicOf } from './subjects.ts'
 
 /** What an inbox notifies its relay of. */
 export interface InboxHandlers {
   fault(code: RelayFaultCode, detail: string): void
-  /** Messages of these topics were lost; at least one. */
+  /** Messages of these topics cannot be read; at least one. */
   gap(topics: readonly RelayTopic[]): void
 }
 
@@ -42,11 +41,11 @@ export class Inbox {
     if (envelope.from === this.#self) return null
     const source = `${envelope.from} ${key}`
     if (envelope.kind !== 'part') {
-      if (this.#parts.interrupt(source)) this.#gap(this.#lostParts(source))
+      if (this.#parts.interrupt(source)) this.#incomplete()
       return envelope
     }
     const { whole, lost } = this.#parts.add(source, envelope.part, this.#runtime.uptime())
-    if (lost) this.#gap(this.#lostParts(source))
+    if (lost) this.#incomplete()
     if (whole === null) return null
     const inner = decodeEnvelope(whole)
     if (inner.ok && inner.value.kind !== 'part' && inner.value.from === envelope.from) return inner.value
@@ -56,8 +55,9 @@ export class Inbox {
 
   /** To be called every second. */
   tick(): void {
-    this.#gap(this.#parts.expire(this.#runtime.uptime()).flatMap((source) => this.#lostParts(source)))
-    this.#gap([...this.#unreadable.values()])
+    for (let count = this.#parts.expire(this.#runtime.uptime()); count > 0; count--) this.#incomplete()
+    if (this.#unreadable.size === 0) return
+    this.#handlers.gap([...this.#unreadable.values()])
     this.#unreadable.clear()
   }
 
@@ -66,14 +66,8 @@ export class Inbox {
     this.#parts.clear()
   }
 
-  /** The topic of a message whose parts did not all come. */
-  #lostParts(source: string): readonly RelayTopic[] {
+  /** No gap: a message that is missing leaves one in the numbers of its sender. */
+  #incomplete(): void {
     this.#handlers.fault('incomplete', 'Parts of a large message did not all come')
-    const key = source.slice(source.indexOf(' ') + 1)
-    return key === '' ? [] : [topicOf(key)]
-  }
-
-  #gap(topics: readonly RelayTopic[]): void {
-    if (topics.length > 0) this.#handlers.gap(topics)
   }
 }

@@ -15,8 +15,8 @@ export interface Entry {
   members: number
   idleSince: number
   unsubscribe: (() => void) | null
-  /** Whether the broker has confirmed the subscription. */
-  confirmed: boolean
+  /** The place of its confirmation by the broker among all of this node; `Infinity` until it comes. */
+  confirmed: number
   confirming: Promise<boolean> | null
 }
 
@@ -28,6 +28,7 @@ export class Interests {
   readonly #link: Link
   readonly #subjectOf: (key: string) => string | null
   readonly #received: (entry: Entry, bytes: Uint8Array) => void
+  #confirmations = 0
 
   constructor(
     runtime: Runtime,
@@ -45,8 +46,13 @@ export class Interests {
     return this.#entries.size
   }
 
-  find(topic: RelayTopic): Entry | undefined {
-    return this.#entries.get(topicKeyOf(topic))
+  /** How many times the broker has confirmed subscriptions. */
+  get confirmations(): number {
+    return this.#confirmations
+  }
+
+  find(key: string): Entry | undefined {
+    return this.#entries.get(key)
   }
 
   add(topic: RelayTopic): RelayInterest {
@@ -62,7 +68,7 @@ export class Interests {
         members: 0,
         idleSince: 0,
         unsubscribe: null,
-        confirmed: false,
+        confirmed: Infinity,
         confirming: null,
       }
       this.#entries.set(key, entry)
@@ -90,13 +96,14 @@ export class Interests {
 
   /** The subscriptions of `reopen` are confirmed. */
   opened(): void {
-    for (const entry of this.#entries.values()) if (entry.unsubscribe !== null) entry.confirmed = true
+    this.#confirmations++
+    for (const entry of this.#entries.values()) if (entry.unsubscribe !== null) entry.confirmed = this.#confirmations
   }
 
   lost(): void {
     for (const entry of this.#entries.values()) {
       entry.unsubscribe = null
-      entry.confirmed = false
+      entry.confirmed = Infinity
       entry.confirming = null
     }
   }
@@ -129,12 +136,12 @@ export class Interests {
     void confirming.then((confirmed) => {
       if (entry.confirming !== confirming) return
       entry.confirming = null
-      entry.confirmed = confirmed
+      if (confirmed) entry.confirmed = ++this.#confirmations
     })
   }
 
   #readyOf({ confirmed, confirming }: Entry): Promise<boolean> | null {
-    if (confirmed) return null
+    if (confirmed !== Infinity) return null
     return confirming === null ? Promise.resolve(false) : within(this.#runtime, confirming, MAX_WAIT_MS)
   }
 }

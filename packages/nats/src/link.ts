@@ -8,8 +8,6 @@ export interface LinkHandlers {
   /** The session is over: what was under way in either direction may be lost. */
   lost(): void
   refused(detail: string): void
-  /** The session goes on, but what was under way between servers of the broker may be lost. */
-  rerouted(): void
 }
 
 const FIRST_RETRY_MS = 100
@@ -78,7 +76,6 @@ export class Link {
           void attempt.session?.close()
           ended(detail)
         },
-        rerouted: () => this.#handlers.rerouted(),
       })
       .then(
         (session) => {

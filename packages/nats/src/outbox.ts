@@ -1,6 +1,7 @@
 import type { NodeChannel, RelayFaultCode, RelayMessage } from '@tidewire/server'
-import { encodeBatch, encodedSize, encodeNodeMessage, encodeParts, HEAD_BYTES } from './envelope.ts'
+import { BATCH_HEAD_BYTES, encodeBatch, encodedSize, encodeNodeMessage, encodeParts } from './envelope.ts'
 import type { Link } from './link.ts'
+import type { Numbers, SentTopic } from './numbers.ts'
 
 /** Larger messages are neither sent nor received. */
 export const MAX_MESSAGE_BYTES: number = 64 * 1024 * 1024
@@ -9,15 +10,21 @@ export const MAX_MESSAGE_BYTES: number = 64 * 1024 * 1024
 export class Outbox {
   readonly #from: string
   readonly #link: Pick<Link, 'session' | 'state' | 'publish'>
+  readonly #numbers: Numbers
   readonly #fault: (code: RelayFaultCode, detail: string) => void
   readonly #sent = { messages: 0, bytes: 0 }
   #partId = 0
-  #mayHaveLost = false
 
   /** `from`: the instance of this node. */
-  constructor(from: string, link: Pick<Link, 'session' | 'state' | 'publish'>, fault: (code: RelayFaultCode, detail: string) => void) {
+  constructor(
+    from: string,
+    link: Pick<Link, 'session' | 'state' | 'publish'>,
+    numbers: Numbers,
+    fault: (code: RelayFaultCode, detail: string) => void,
+  ) {
     this.#from = from
     this.#link = link
+    this.#numbers = numbers
     this.#fault = fault
   }
 
@@ -25,15 +32,18 @@ export class Outbox {
     return this.#sent
   }
 
-  /** `subject`: `null` while it is not known. Returns whether all messages were handed to the broker. */
-  publish(subject: string | null, messages: readonly RelayMessage[]): boolean {
+  /** Returns whether all messages were handed to the broker. */
+  publish(topic: SentTopic, messages: readonly RelayMessage[]): boolean {
     const limit = this.#link.session?.maxPayloadBytes
-    if (subject === null || limit === undefined) return this.#unsent('unsent')
-    const whole = encodeBatch(this.#from, messages)
-    if (messages.length === 1 || whole.length <= limit) return this.#putBatch(subject, whole, messages.length, limit)
+    if (topic.subject === null || limit === undefined) {
+      topic.number = this.#numbers.next()
+      return this.#unsent('unsent')
+    }
+    const whole = this.#encode(topic, messages)
+    if (messages.length === 1 || whole.length <= limit) return this.#putBatch(topic, topic.subject, whole, messages.length, limit)
     let sent = true
     for (const batch of batches(messages, limit))
-      sent = this.#putBatch(subject, encodeBatch(this.#from, batch), batch.length, limit) && sent
+      sent = this.#putBatch(topic, topic.subject, this.#encode(topic, batch), batch.length, limit) && sent
     return sent
   }
 
@@ -43,19 +53,19 @@ export class Outbox {
     return limit !== undefined && this.#put(subject, encodeNodeMessage(this.#from, channel, bytes), limit)
   }
 
-  /** To be called when the link goes down: messages under way may be lost. */
-  lost(): void {
-    this.#mayHaveLost = true
+  /** Returns whether it was handed to the broker. */
+  beat(subject: string, envelope: Buffer): boolean {
+    const limit = this.#link.session?.maxPayloadBytes
+    return limit !== undefined && this.#put(subject, envelope, limit)
   }
 
-  /** Whether something was not sent, or may not have been, since the last call. */
-  takeLoss(): boolean {
-    const mayHaveLost = this.#mayHaveLost
-    this.#mayHaveLost = false
-    return mayHaveLost
+  /** As the next batch: the numbers are taken with `#putBatch`. */
+  #encode({ number }: SentTopic, messages: readonly RelayMessage[]): Buffer {
+    return encodeBatch(this.#from, { number: this.#numbers.last + 1, previous: number }, messages)
   }
 
-  #putBatch(subject: string, envelope: Buffer, messages: number, limit: number): boolean {
+  #putBatch(topic: SentTopic, subject: string, envelope: Buffer, messages: number, limit: number): boolean {
+    topic.number = this.#numbers.next()
     const sent = this.#put(subject, envelope, limit)
     if (sent) this.#sent.messages += messages
     return sent
@@ -77,7 +87,6 @@ export class Outbox {
   }
 
   #unsent(code: 'unsent' | 'overflow', why: string = this.#whyUnsent(code)): false {
-    this.#mayHaveLost = true
     this.#fault(code, `Messages were not sent to other nodes: ${why}`)
     return false
   }
@@ -92,13 +101,13 @@ export class Outbox {
 /** Groups messages into batches of at most `limit` bytes. A larger message is a batch of its own, and is sent in parts. */
 function* batches(messages: readonly RelayMessage[], limit: number): Generator<readonly RelayMessage[]> {
   let batch: RelayMessage[] = []
-  let bytes = HEAD_BYTES
+  let bytes = BATCH_HEAD_BYTES
   for (const message of messages) {
     const size = encodedSize(message)
     if (batch.length > 0 && bytes + size > limit) {
       yield batch
       batch = []
-      bytes = HEAD_BYTES
+      bytes = BATCH_HEAD_BYTES
     }
     batch.push(message)
     bytes += size

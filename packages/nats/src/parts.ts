@@ -37,8 +37,8 @@ export class Parts {
   readonly #options: PartsOptions
   /** By sender and subject, oldest first. */
   readonly #pending = new Map<string, Pending>()
-  /** Keys of messages that were given up for lack of room since the last `expire`. */
-  #givenUp: string[] = []
+  /** How many messages were given up for lack of room since the last `expire`. */
+  #givenUp = 0
   #bytes = 0
 
   constructor(options: PartsOptions) {
@@ -82,14 +82,14 @@ export class Parts {
     return true
   }
 
-  /** Gives up messages that are too old. Returns the keys of all that were given up since the last call. */
-  expire(nowMs: number): readonly string[] {
-    const lost = this.#givenUp
-    this.#givenUp = []
+  /** Gives up messages that are too old. Returns how many were given up since the last call. */
+  expire(nowMs: number): number {
+    let lost = this.#givenUp
+    this.#givenUp = 0
     for (const pending of this.#pending.values()) {
       if (nowMs - pending.at < this.#options.timeoutMs) continue
       this.#drop(pending)
-      lost.push(pending.key)
+      lost++
     }
     return lost
   }
@@ -97,7 +97,7 @@ export class Parts {
   /** To be called when the link goes down: the missing parts will not come. */
   clear(): void {
     this.#pending.clear()
-    this.#givenUp = []
+    this.#givenUp = 0
     this.#bytes = 0
   }
 
@@ -105,7 +105,7 @@ export class Parts {
     for (const oldest of this.#pending.values()) {
       if (this.#bytes <= this.#options.maxPendingBytes) return
       this.#drop(oldest)
-      this.#givenUp.push(oldest.key)
+      this.#givenUp++
     }
   }
 

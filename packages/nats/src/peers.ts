@@ -1,10 +1,16 @@
-import type { PeerEvent, RelayPeer } from '@tidewire/server'
-import type { Beat } from './envelope.ts'
+import type { PeerEvent, RelayPeer, RelayTopic } from '@tidewire/server'
+import type { BatchNumbers, Beat } from './envelope.ts'
+import type { Entry, Interests } from './interests.ts'
 
 interface Known {
   readonly peer: RelayPeer
   state: Beat['state']
+  /** Of its last beat. What it sent before came, or was reported as missing. */
   number: number
+  /** How many confirmations of the broker came before that beat: these subscriptions had to bring all that was sent after it. */
+  confirmations: number
+  /** The number of the last batch after it on each topic. */
+  readonly came: Map<Entry, number>
   silentTicks: number
 }
 
@@ -19,12 +25,12 @@ const WOULD_HAVE_HEARD_MS = 3_000
 
 export interface Heard {
   readonly events: readonly PeerEvent[]
-  /** Messages of the peer may be missing. */
-  readonly gap: boolean
+  /** Messages of the peer on these topics are missing. `all`: on any. */
+  readonly gap: 'all' | readonly RelayTopic[]
   readonly isNew: boolean
 }
 
-/** The other nodes, known by the beats that each sends every second. A beat skips a number when its sender may have lost messages. */
+/** The other nodes, known by the beats that each sends every second, and what is missing of what they sent. */
 export class Peers {
   readonly #known = new Map<string, Known>()
 
@@ -41,28 +47,34 @@ export class Peers {
   }
 
   /** `connectedMs`: how long this node has heard beats without a break. */
-  hear(instance: string, beat: Beat, connectedMs: number): Heard {
-    const known = this.#known.get(instance)
+  hear(instance: string, beat: Beat, connectedMs: number, interests: Pick<Interests, 'find' | 'confirmations'>): Heard {
+    const present = this.#known.get(instance)
+    if (present === undefined && beat.state === 'closing') return { events: [], gap: [], isNew: false }
+    const known = present ?? this.#meet(instance, beat, interests.confirmations)
+    const missed = present === undefined && beat.previous !== 0 && connectedMs >= WOULD_HAVE_HEARD_MS
+    const gap = missed ? 'all' : settle(known, beat, interests)
     if (beat.state === 'closing') {
       this.#known.delete(instance)
-      const gap = known !== undefined && beat.number > known.number + 1
-      return { events: known === undefined ? [] : [{ kind: 'down', peer: known.peer }], gap, isNew: false }
-    }
-    if (known === undefined) {
-      const { name, version, startedAt } = beat
-      const peer: RelayPeer = { instance, name, version, startedAt }
-      this.#known.set(instance, { peer, state: beat.state, number: beat.number, silentTicks: 0 })
-      const events: PeerEvent[] = [{ kind: 'up', peer }]
-      if (beat.state === 'leaving') events.push({ kind: 'leaving', peer, spreadMs: beat.spreadMs })
-      return { events, gap: beat.number > 1 && connectedMs >= WOULD_HAVE_HEARD_MS, isNew: true }
+      return { events: [{ kind: 'down', peer: known.peer }], gap, isNew: false }
     }
     known.silentTicks = 0
-    const leaves = known.state === 'up' && beat.state === 'leaving'
-    const events: PeerEvent[] = leaves ? [{ kind: 'leaving', peer: known.peer, spreadMs: beat.spreadMs }] : []
+    const events: PeerEvent[] = present === undefined ? [{ kind: 'up', peer: known.peer }] : []
+    if (known.state === 'up' && beat.state === 'leaving') events.push({ kind: 'leaving', peer: known.peer, spreadMs: beat.spreadMs })
     known.state = beat.state
-    const gap = beat.number > known.number + 1
-    known.number = Math.max(known.number, beat.number)
-    return { events, gap, isNew: false }
+    return { events, gap, isNew: present === undefined }
+  }
+
+  /**
+   * The place of a batch that came: `gap`: others before it are missing, `late`: it came already, or counts as missing. A node is
+   * followed from its first beat on, and a topic of it from then on, or from its first batch if that comes before the broker's confirmation.
+   */
+  take(instance: string, entry: Entry, { number, previous }: BatchNumbers): 'next' | 'gap' | 'late' {
+    const known = this.#known.get(instance)
+    if (known === undefined) return 'next'
+    const last = lastOf(known, entry)
+    if (last !== undefined && number <= last) return 'late'
+    known.came.set(entry, number)
+    return last !== undefined && previous > last ? 'gap' : 'next'
   }
 
   /** To be called for every second after which all input of the broker was read. */
@@ -75,4 +87,34 @@ export class Peers {
     }
     return events
   }
+
+  #meet(instance: string, { number, previous, name, version, startedAt }: Beat, confirmations: number): Known {
+    const peer: RelayPeer = { instance, name, version, startedAt }
+    // What a node lost before its first beat is missing; what it sent before it was heard for the first time is not.
+    const known: Known = { peer, state: 'up', number: previous === 0 ? 0 : number, confirmations, came: new Map(), silentTicks: 0 }
+    this.#known.set(instance, known)
+    return known
+  }
+}
+
+/** Compares what came with what a beat says that was sent, and returns what is missing. */
+function settle(known: Known, { number, previous, sent }: Beat, interests: Pick<Interests, 'find' | 'confirmations'>): Heard['gap'] {
+  // An answer, or late.
+  if (previous === null || number <= known.number) return []
+  const topics: RelayTopic[] = []
+  for (const [key, last] of sent) {
+    const entry = interests.find(key)
+    if (entry !== undefined && last > (lastOf(known, entry) ?? last)) topics.push(entry.topic)
+  }
+  const missed = previous > known.number
+  known.number = number
+  known.confirmations = interests.confirmations
+  for (const [entry, last] of known.came) if (last <= number) known.came.delete(entry)
+  // A beat is missing, and with it what it said.
+  return missed ? 'all' : topics
+}
+
+/** Up to which number nothing is to come on a topic any more; `undefined`: this node has not followed it for so long. */
+function lastOf(known: Known, entry: Entry): number | undefined {
+  return known.came.get(entry) ?? (entry.confirmed <= known.confirmations ? known.number : undefined)
 }

@@ -19,6 +19,7 @@ import { Faults } from './faults.ts'
 import { Inbox } from './inbox.ts'
 import { Interests, within, type Entry } from './interests.ts'
 import { Link } from './link.ts'
+import { Numbers } from './numbers.ts'
 import { Outbox } from './outbox.ts'
 import { Peers } from './peers.ts'
 import { Subjects, topicKeyOf } from './subjects.ts'
@@ -50,6 +51,7 @@ export class BrokerRelay implements Relay {
   readonly #link: Link
   readonly #interests: Interests
   readonly #peers = new Peers()
+  readonly #numbers = new Numbers()
   readonly #faults: Faults
   readonly #inbox: Inbox
   readonly #outbox: Outbox
@@ -59,7 +61,6 @@ export class BrokerRelay implements Relay {
   #ticking: TimerHandle | null = null
   #state: Beat['state'] = 'up'
   #spreadMs = 0
-  #beatNumber = 0
   #closing: Promise<void> | null = null
 
   constructor(options: BrokerRelayOptions) {
@@ -76,11 +77,9 @@ export class BrokerRelay implements Relay {
       changed: (link) => this.#linkChanged(link),
       lost: () => this.#lost(),
       refused: (detail) => fault('broker', detail),
-      // The next beat comes after the routes are there again, or after the one that says so.
-      rerouted: () => this.#outbox.lost(),
     })
     this.#inbox = new Inbox(instance, runtime, { fault, gap: (topics) => this.#listener?.onGap(topics) })
-    this.#outbox = new Outbox(instance, this.#link, fault)
+    this.#outbox = new Outbox(instance, this.#link, this.#numbers, fault)
     this.#interests = new Interests(
       runtime,
       this.#link,
@@ -112,8 +111,12 @@ export class BrokerRelay implements Relay {
   }
 
   publish(topic: RelayTopic, messages: readonly RelayMessage[]): boolean {
-    const subject = this.#interests.find(topic)?.subject ?? this.#subjects?.topic(topicKeyOf(topic)) ?? null
-    return this.#outbox.publish(subject, messages)
+    const key = topicKeyOf(topic)
+    const sent = this.#numbers.topic(key)
+    sent.subject ??= this.#interests.find(key)?.subject ?? this.#subjects?.topic(key) ?? null
+    const whole = this.#outbox.publish(sent, messages)
+    if (this.#numbers.isFull) this.#beat()
+    return whole
   }
 
   interest(topic: RelayTopic): RelayInterest {
@@ -192,36 +195,35 @@ export class BrokerRelay implements Relay {
   }
 
   #lost(): void {
-    this.#outbox.lost()
+    // Counts as a beat that is lost, so that the next one makes the others report a gap on all topics: also on those that they have just subscribed to.
+    this.#numbers.beat()
     this.#inbox.lost()
     this.#interests.lost()
   }
 
+  /** Without a session, what was sent waits for the first beat of the next one. If that is too much, this beat is lost, which the next one shows. */
   #beat(): void {
-    if (this.#subjects === null || this.#link.session === null) return
-    this.#beatNumber += this.#outbox.takeLoss() ? 2 : 1
-    this.#link.publish(this.#subjects.all, this.#encodedBeat())
+    if (this.#link.session === null && !this.#numbers.isFull) return
+    const bytes = this.#encodedBeat(this.#numbers.beat())
+    if (this.#subjects !== null) this.#outbox.beat(this.#subjects.all, bytes)
   }
 
-  #encodedBeat(): Buffer {
+  #encodedBeat(numbers: Pick<Beat, 'number' | 'previous' | 'sent'>): Buffer {
     const { instance, name, version, startedAt } = this.self
-    return encodeBeat(instance, {
-      number: this.#beatNumber,
-      state: this.#state,
-      name,
-      version,
-      startedAt,
-      spreadMs: this.#spreadMs,
-    })
+    return encodeBeat(instance, { ...numbers, state: this.#state, name, version, startedAt, spreadMs: this.#spreadMs })
   }
 
   #receiveTopic(entry: Entry, bytes: Uint8Array): void {
     const envelope = this.#inbox.read(entry.key, bytes, entry.topic)
     if (envelope === null) return
     if (envelope.kind !== 'batch') return this.#fault('malformed', 'A message on the subject of a topic holds no broadcasts')
+    const place = this.#peers.take(envelope.from, entry, envelope.numbers)
+    // A gap was reported where it was missing. Handing it on would break the order of its sender.
+    if (place === 'late') return
     this.#receivedMessages += envelope.messages.length
     // The subscription is kept for a member that may return; meanwhile its messages have no receiver.
     if (entry.members > 0) this.#listener?.onMessage(entry.topic, envelope.messages, envelope.from)
+    if (place === 'gap') this.#listener?.onGap([entry.topic])
   }
 
   #receiveNode(bytes: Uint8Array): void {
@@ -237,13 +239,13 @@ export class BrokerRelay implements Relay {
     const connectedMs = state === 'up' ? this.#runtime.uptime() - sinceUptimeMs : 0
     if (this.#peers.isFull && !this.#peers.has(from))
       return this.#fault('malformed', 'More than a thousand nodes are heard: something else publishes on these subjects')
-    const { events, gap, isNew } = this.#peers.hear(from, beat, connectedMs)
+    const { events, gap, isNew } = this.#peers.hear(from, beat, connectedMs, this.#interests)
     for (const event of events) this.#peer(event)
-    if (gap && this.#interests.size > 0) this.#listener?.onGap('all')
+    if (gap === 'all' ? this.#interests.size > 0 : gap.length > 0) this.#listener?.onGap(gap)
     if (!isNew) return
     if (beat.name === this.self.name)
       this.#fault('same-name', `Another running node is called ${beat.name}, too: instance ${from}. Give each node a name of its own`)
-    this.#link.publish(this.#subjects!.node(from), this.#encodedBeat())
+    this.#link.publish(this.#subjects!.node(from), this.#encodedBeat({ number: this.#numbers.last, previous: null, sent: [] }))
   }
 
   #peer(event: PeerEvent): void {

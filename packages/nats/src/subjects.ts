@@ -34,11 +34,6 @@ export function topicKeyOf({ name, private: isPrivate }: RelayTopic): string {
   return isPrivate ? `private:${name}` : `public:${name}`
 }
 
-/** The topic of a key that {@link topicKeyOf} made. */
-export function topicOf(key: string): RelayTopic {
-  return { name: key.slice(key.indexOf(':') + 1), private: key.startsWith('private:') }
-}
-
 /** A token of a subject: no dots, spaces or wildcards. */
 function isSubjectToken(text: string): boolean {
   return /^[\w~=-]{1,64}$/.test(text)

@@ -1,8 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { eventually, NatsPair, natsServerPath, Waiter } from '@tidewire/testkit'
+import { Waiter } from '@tidewire/testkit'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { BrokerSession } from '../broker.ts'
 import { natsBroker } from './nats-broker.ts'
 
 /** Speaks as much of the protocol of NATS as a session needs, and can stop answering. */
@@ -58,17 +57,6 @@ class FakeNats {
   }
 }
 
-/** Until what the first publishes reaches the second. */
-async function reaches([from, to]: readonly BrokerSession[]): Promise<void> {
-  let arrived = false
-  const end = to!.subscribe('there', () => void (arrived = true))
-  await eventually(() => {
-    from!.publish('there', Buffer.from('x'))
-    return arrived
-  })
-  end()
-}
-
 describe('a session of NATS', () => {
   const servers: FakeNats[] = []
   afterEach(() => {
@@ -95,36 +83,6 @@ describe('a session of NATS', () => {
     await opened.close()
     expect(opened.publish('a', new Uint8Array(1))).toBe(false)
   })
-
-  it.skipIf(natsServerPath() === undefined)(
-    'learns when its server loses another one and finds it again',
-    { timeout: 20_000 },
-    async () => {
-      const pair = await NatsPair.start()
-      const changes = [0, 0]
-      const sessions = await Promise.all(
-        pair.servers.map(({ port }, at) =>
-          natsBroker({ servers: [`127.0.0.1:${port}`], credentials: { kind: 'none' }, encryption: 'offered', tls: {} }, 'test').connect({
-            closed: () => {},
-            refused: () => {},
-            rerouted: () => void changes[at]!++,
-          }),
-        ),
-      )
-      try {
-        // The servers may find each other before the sessions begin, or after.
-        await reaches(sessions)
-        const before = [...changes]
-        pair.route.cut()
-        await eventually(() => changes.every((count, at) => count > before[at]!))
-        pair.route.heal()
-        await eventually(() => changes.every((count, at) => count > before[at]! + 1))
-      } finally {
-        await Promise.all(sessions.map((each) => each.close()))
-        await pair.close()
-      }
-    },
-  )
 
   it('ends its connection to a server that is silent', async () => {
     const { server, opened, closed } = await session()

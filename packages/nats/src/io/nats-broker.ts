@@ -64,8 +64,6 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
   const watch = async (): Promise<void> => {
     for await (const status of connection.status()) {
       if (closing) return
-      // The servers that this one knows, which it names again whenever one comes or goes.
-      if (status.type === 'update' && (status.added?.length ?? 0) + (status.deleted?.length ?? 0) > 0) events.rerouted?.()
       if (status.type !== 'error') continue
       const { error } = status
       const denied = error instanceof client.PermissionViolationError

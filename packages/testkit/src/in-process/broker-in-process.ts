@@ -16,6 +16,9 @@ export class BrokerNetwork {
   /** Whether what `from` publishes reaches `to`; both stay connected. Replace it to partition the brokers. */
   reaches: (from: BrokerEnd, to: BrokerEnd) => boolean = () => true
 
+  /** Passes on what reaches an end. Replace it to lose messages, or to deliver them twice or later. */
+  carry: (subject: string, to: BrokerEnd, deliver: () => void) => void = (_subject, _to, deliver) => deliver()
+
   constructor(runtime: ServerRuntime, { maxPayloadBytes = 65_536, delayMs = () => 0 }: BrokerNetworkOptions = {}) {
     this.runtime = runtime
     this.maxPayloadBytes = maxPayloadBytes
@@ -65,11 +68,6 @@ export class BrokerEnd implements Broker {
     this.session?.thaw()
   }
 
-  /** As a server of the broker that has lost another one, or found it again. */
-  reroute(): void {
-    this.session?.reroute()
-  }
-
   /** Nothing passes in either direction, and no end is notified: as a network that loses everything. */
   blackhole(): void {
     this.session?.freeze()
@@ -100,8 +98,10 @@ class Session implements BrokerSession {
     if (bytes.length > this.maxPayloadBytes) return false
     this.#end.published.set(subject, (this.#end.published.get(subject) ?? 0) + 1)
     if (this.#frozen || this.#ended) return true
-    const { ends, reaches } = this.#network
-    for (const end of ends) if (end !== this.#end && reaches(this.#end, end)) end.session?.deliver(subject, bytes)
+    const { ends, reaches, carry } = this.#network
+    for (const end of ends) {
+      if (end !== this.#end && reaches(this.#end, end)) carry(subject, end, () => end.session?.deliver(subject, bytes))
+    }
     return true
   }
 
@@ -143,10 +143,6 @@ class Session implements BrokerSession {
     if (this.#ended) return
     this.#finish(sentence)
     this.#events.closed(sentence)
-  }
-
-  reroute(): void {
-    this.#events.rerouted?.()
   }
 
   freeze(): void {

@@ -62,6 +62,11 @@ export class TcpProxy {
     for (const pair of this.#pairs) end(pair)
   }
 
+  /** Ends the connection that is there for the longest time. */
+  dropOldest(): void {
+    for (const pair of this.#pairs) return end(pair)
+  }
+
   /** Ends all connections, and refuses new ones until `heal`. */
   cut(): void {
     this.#cut = true
