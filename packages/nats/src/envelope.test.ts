@@ -107,6 +107,18 @@ describe(`an envelope (FC_SEED=${seed})`, () => {
       })
   })
 
+  it('names its sender, which differs from the one before in any byte', () => {
+    const messages = [{ kind: 'text', event: 'e', payload: Buffer.from('{}') }] as const
+    for (let at = 0; at < 9; at++) {
+      for (const value of [0, 1, 255]) {
+        const bytes = Buffer.alloc(9, 255)
+        bytes[at] = value
+        const sender = bytes.toString('base64url')
+        expect(decoded(encodeBatch(sender, one, messages)).from).toBe(sender)
+      }
+    }
+  })
+
   it('gives a fault for everything else, and never throws', () => {
     const never = (given: Uint8Array): void => {
       const result = decodeEnvelope(given)

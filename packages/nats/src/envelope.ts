@@ -134,7 +134,7 @@ export function decodeEnvelope(given: Uint8Array): DecodedEnvelope {
   if (bytes.length < HEAD_BYTES || bytes[0] !== 0x54 || bytes[1] !== 0x57) return malformed('it does not begin like an envelope')
   if (bytes[2] !== ENVELOPE_VERSION)
     return { ok: false, fault: { code: 'version', detail: `it has version ${bytes[2]}, this node reads ${ENVELOPE_VERSION}` } }
-  const from = bytes.toString('base64url', 4, HEAD_BYTES)
+  const from = senderOf(bytes)
   switch (bytes[3]) {
     case KIND.batch:
       return decodeBatch(from, bytes)
@@ -150,6 +150,16 @@ export function decodeEnvelope(given: Uint8Array): DecodedEnvelope {
     default:
       return malformed(`there is no kind ${bytes[3]}`)
   }
+}
+
+/** The sender of the envelope before: many in a row are of one, and making its text is a fifth of the work on a small envelope. */
+let lastSender = { first: -1, second: -1, third: -1, text: '' }
+
+function senderOf(bytes: Buffer): string {
+  const [first, second, third] = [bytes.readInt32LE(4), bytes.readInt32LE(8), bytes[12]!]
+  if (first !== lastSender.first || second !== lastSender.second || third !== lastSender.third)
+    lastSender = { first, second, third, text: bytes.toString('base64url', 4, HEAD_BYTES) }
+  return lastSender.text
 }
 
 function decodeBatch(from: string, bytes: Buffer): DecodedEnvelope {
