@@ -6,8 +6,7 @@ import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
-import type { RowImages } from './row-image.ts'
-import { SeenVersions } from './seen-versions.ts'
+import { SeenVersions, type RowImages } from './seen-versions.ts'
 import { untilSeen } from './visibility.ts'
 
 /** The functions that a session has. They live in `pg_temp`: no other session sees them, and they go with the session. */

@@ -4,7 +4,7 @@ import type { SessionPool } from '../sessions/session-pool.ts'
 import { functionStrategy, IDENTITY_COST } from './function-strategy.ts'
 import type { AskedIdentity, CheckOptions } from './identity-answers.ts'
 import { byImages } from './image-checker.ts'
-import { rowImages, type RowImages } from './row-image.ts'
+import { rowImages, type RowImages } from './seen-versions.ts'
 import { statementStrategy } from './statement-strategy.ts'
 
 /** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
