@@ -110,14 +110,19 @@ async function askRows(question: RowQuestion, deciding: Deciding): Promise<void>
   })
 }
 
-/** Rows as a check read them, by their texts. Identities that were shown the same share one, and so its bytes. */
-type CurrentRows = Map<RowChange, Map<string, RowChange>>
+/**
+ * Rows as a check read them, by their texts, and by grants: most identities share one, and large rows are not compared again.
+ * Identities that were shown the same share one row, and so its bytes.
+ */
+type CurrentRows = Map<RowChange, Map<object | string, RowChange>>
 
 function contentOf(row: RowChange, found: Grant, columns: readonly number[], known: CurrentRows): Content {
   if (typeof found === 'string') return found
-  const key = JSON.stringify(found.current.map((text) => text ?? (text === null ? 0 : 1)))
-  const ofRow = getOrMake(known, row, () => new Map<string, RowChange>())
-  return getOrMake(ofRow, key, () => withRow(row, columns, found.current))
+  const ofRow = getOrMake(known, row, () => new Map<object | string, RowChange>())
+  return getOrMake(ofRow, found, () => {
+    const text = JSON.stringify(found.current.map((value) => value ?? (value === null ? 0 : 1)))
+    return getOrMake(ofRow, text, () => withRow(row, columns, found.current))
+  })
 }
 
 /** What of old rows is delivered: the old rows themselves, or their keys. */
