@@ -160,9 +160,9 @@ test('a session that lost its function gets it again', async () => {
 })
 
 test('questions wait on while all sessions are used for other things', async () => {
-  const one = databasePool({ url, maxConnections: 1, connectTimeoutMs: 200 })
+  const one = databasePool({ url, maxConnections: 1, connectTimeoutMs: 1_000 })
   const asked = policyAuthorizer({ withSession: (work) => one.withSession(work), sessions: 1 })
-  const holder = one.withSession((session) => session.query('select pg_sleep(0.7)'))
+  const holder = one.withSession((session) => session.query('select pg_sleep(2.2)'))
   expect(isAllowed(await asked.read({ subTopic: 'r1', identity: user('u1') }))).toBe(true)
   await holder
   await one.close()
