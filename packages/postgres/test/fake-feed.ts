@@ -105,6 +105,7 @@ export class FakeDatabase {
         ),
       castFilter: (filter) => this.#answer('castFilter', () => ({ ok: true, value: [String(filter.value)] })),
       insertLsn: () => this.#answer('insertLsn', () => this.lsn),
+      flushLsn: () => this.#answer('flushLsn', () => this.lsn),
     }
     return { catalog, checks: checks(''), apart: checks('apart.') }
   }

@@ -128,7 +128,8 @@ export class Subscribing {
     if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
     if (state.kind !== 'replaying') return
     const isAhead = state.after.commitLsn > startLsn
-    const missed = isAhead ? 'position-ahead' : await this.#options.resumes.resume(channel, state.after, startLsn)
+    const { database, resumes } = this.#options
+    const missed = isAhead ? 'position-ahead' : await resumes.resume(channel, state.after, await database.flushLsn())
     if (channel.closed) return
     const now = channel.state
     if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })

@@ -44,7 +44,8 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     role: (name) => roles.ask(name),
     tables: (oids, names) => tables.ask({ oids, roles: names }),
     castFilter: (filter, column) => (filter.op === 'match' || filter.op === 'imatch' ? patterns : casts).ask({ filter, column }),
-    insertLsn: shared(() => onCatalog(insertLsn)),
+    insertLsn: shared(() => onCatalog(lsnOf('insert'))),
+    flushLsn: shared(() => onCatalog(lsnOf('flush'))),
   }
   return { catalog, checks: { ...ordered, testFilters: (check) => apart.testFilters(check) }, apart }
 }
@@ -80,7 +81,9 @@ interface TablesQuestion {
   readonly roles: readonly string[]
 }
 
-async function insertLsn(session: pg.PoolClient): Promise<Lsn> {
-  const { rows } = await session.query<{ lsn: string }>('select pg_catalog.pg_current_wal_insert_lsn()::text as lsn')
-  return parseLsn(rows[0]!.lsn) ?? 0n
+function lsnOf(which: 'insert' | 'flush'): (session: pg.PoolClient) => Promise<Lsn> {
+  return async (session) => {
+    const { rows } = await session.query<{ lsn: string }>(`select pg_catalog.pg_current_wal_${which}_lsn()::text as lsn`)
+    return parseLsn(rows[0]!.lsn) ?? 0n
+  }
 }

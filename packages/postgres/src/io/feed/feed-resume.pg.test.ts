@@ -90,6 +90,48 @@ test('a position sent at the subscription or to a quiet channel serves as well',
   }
 })
 
+test('a replay does not wait for the next write: the log may end where a page does, and its next record is to begin later', async () => {
+  const first = it.open({ entries: [NOTES], positions: true })
+  await first.subscribed()
+  first.handle.close()
+  await it.sql.query(`insert into notes (body) values ('while quiet')`)
+  for (let n = 0; n < 5; n++) {
+    await endAtPage(it.sql)
+    const again = it.open({ entries: [NOTES], positions: true, since: positionOf(first) })
+    await again.until(() => again.ready, 'the subscription', 5_000)
+    expect([outcome(again), bodies(again)]).toEqual([true, ['while quiet']])
+    again.handle.close()
+  }
+})
+
+/** Writes to the log until it ends where a page ends, on the disk, too. */
+async function endAtPage(sql: TestFeed['sql']): Promise<void> {
+  const [pageBytes, headBytes] = [8_192, 24]
+  const inserted = async (): Promise<number> => {
+    const { rows } = await sql.query<{ lsn: string }>(`select (pg_current_wal_insert_lsn() - '0/0')::text as lsn`)
+    return Number(BigInt(rows[0]!.lsn) % BigInt(pageBytes))
+  }
+  const write = (bytes: number) => sql.query(`select pg_logical_emit_message(false, 'q', repeat('x', $1))`, [bytes])
+  const deadline = Date.now() + 5_000
+  for (let overhead = 0; Date.now() < deadline;) {
+    const before = await inserted()
+    const room = pageBytes - before
+    if (room < 2_000) await write(room)
+    else if (overhead === 0) {
+      await write(1_000)
+      overhead = (await inserted()) - before - 1_000
+    } else {
+      await write(room - overhead)
+      if ((await inserted()) !== headBytes) continue
+      // It is flushed after some time: no transaction waits for it.
+      const flushed = `select pg_current_wal_flush_lsn() = pg_current_wal_lsn() and pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn() = ${headBytes} as ends`
+      await expect.poll(async () => (await sql.query<{ ends: boolean }>(flushed)).rows[0]!.ends, { timeout: 2_000 }).toBe(true)
+      return
+    }
+  }
+  throw new Error('the log did not end with a page')
+}
+
 test('a replay shows what may be seen now, versions that were theirs, and nothing that was never theirs', async () => {
   const identity = asRole('authenticated', { sub: USER_1 })
   const first = it.open({ entries: [OWN], positions: true, identity })

@@ -280,7 +280,7 @@ describe('a standby is promoted', () => {
     const isWaiting = async (): Promise<boolean> =>
       (
         await old.query(
-          `select from pg_stat_activity where application_name = 'tidewire catalog' and query like '%wal_insert_lsn%' and query_start > $1 and state = 'idle'`,
+          `select from pg_stat_activity where application_name = 'tidewire catalog' and query like '%wal_flush_lsn%' and query_start > $1 and state = 'idle'`,
           [rows[0]!.now],
         )
       ).rows.length > 0

@@ -59,18 +59,18 @@ export class ResumeQueue {
    * Answers why what the channel missed could not be sent, and then it is not live afterwards; `null`: it has all of it. Its
    * subscriptions stand in the index already.
    */
-  async resume(channel: FeedChannel, since: LogPosition, startLsn: Lsn): Promise<GapReason | null> {
+  async resume(channel: FeedChannel, since: LogPosition, flushedLsn: Lsn): Promise<GapReason | null> {
     const { window, runtime } = this.#options
     const request = { channel, epoch: window.epoch, sinceMs: runtime.uptime(), cursor: since }
     const obstacle = this.#obstacle(request)
     if (obstacle !== null) return obstacle
     // After a restart, what was missed may still be on its way from the slot.
-    await window.processed(startLsn)
+    await window.processed(flushedLsn)
     return new Promise((done) => {
       this.#queue.push({ ...request, done })
       if (this.#running || this.#closed) return
       this.#running = true
-      void this.#run().finally(() => (this.#running = false))
+      void this.#run()
     })
   }
 
@@ -82,19 +82,19 @@ export class ResumeQueue {
     const { runtime } = this.#options
     // Channels that come back in the same turn go together from the first step on.
     await endOfTurn(runtime)
-    while (!this.#closed) {
-      const next = this.#next()
-      if (next === undefined) return
+    for (let next = this.#next(); next !== undefined && !this.#closed; next = this.#next()) {
+      const resuming = next
       try {
-        if (!(await this.#step(next, MAX_CHANGES))) await this.#options.betweenBatches(() => this.#finish(next))
+        if (!(await this.#step(resuming, MAX_CHANGES))) await this.#options.betweenBatches(() => this.#finish(resuming))
       } catch (error) {
         if (isUnreachable(error)) await delay(runtime, RETRY_MS)
-        else this.#end(next, 'withheld')
+        else this.#end(resuming, 'withheld')
       }
       this.progressed++
       // Sockets are written and read between two steps.
       await endOfTurn(runtime)
     }
+    this.#running = false
   }
 
   /** The one whose turn it is, of those that can go on. */
