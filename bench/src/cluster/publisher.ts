@@ -11,7 +11,7 @@ export interface PublishedSample {
 
 const STEP_TIMEOUT_MS = 30_000
 
-/** A process with a bare client of NATS that nobody writes to. */
+/** A process with a bare client of NATS that gets no messages. */
 export class Publisher {
   readonly #child: Child<PublisherMessage>
 

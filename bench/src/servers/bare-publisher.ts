@@ -1,4 +1,4 @@
-/** A process with a client of NATS that publishes at the pace that it is told, and does nothing else. BENCH_NATS names the broker. */
+/** A process with a client of NATS that publishes at the given pace, and does nothing else. BENCH_NATS names the broker. */
 import { connect } from '@nats-io/transport-node'
 import { BARE_SUBJECT, bareOptions } from '../cluster/bare.ts'
 import { keepPace, type Pace } from '../cluster/pace.ts'

@@ -22,7 +22,7 @@ export type Fate = 'lost' | 'double' | 'late' | 'fine'
 type Event =
   | { readonly kind: 'message'; readonly topic: string; readonly id: number; readonly from: string }
   | { readonly kind: 'gap'; readonly topics: readonly string[] | 'all' }
-  /** No member is left who would have to be told of a gap. */
+  /** No member is left to notify of a gap. */
   | { readonly kind: 'left'; readonly topic: string }
 
 class Log extends RelayRecorder {
@@ -40,7 +40,7 @@ class Log extends RelayRecorder {
   }
 }
 
-function tells(event: Event, topic: string): boolean {
+function reports(event: Event, topic: string): boolean {
   return event.kind === 'gap' ? event.topics === 'all' || event.topics.includes(topic) : event.kind === 'left' && event.topic === topic
 }
 
@@ -67,7 +67,7 @@ interface Expected {
   readonly isKnown: boolean
 }
 
-/** Nodes on a broker that loses, doubles and delays single messages, with a book of what each of them must be told, and may be told. */
+/** Nodes on a broker that loses, doubles and delays single messages, with a record of the gaps that each of them must report, and may report. */
 export class Walk {
   readonly world: World
   readonly #nodes: Process[] = []
@@ -129,15 +129,15 @@ export class Walk {
     await this.#pass(2_200)
   }
 
-  /** What was not told and should have been, and what came twice or out of order. */
+  /** Gaps that should have been reported and were not, and what came twice or out of order. */
   faults(): string[] {
     const faults: string[] = []
     for (const { to, topic, id, from, after } of this.#expected) {
       const { events } = to.log
       if (events.some((each) => each.kind === 'message' && each.id === id && each.from === from)) continue
       this.lost++
-      const told = events.slice(after).some((each) => tells(each, topic))
-      if (!told) faults.push(`message ${id} on ${topic} was lost for ${to.relay.self.name}, which was not told`)
+      const isReported = events.slice(after).some((each) => reports(each, topic))
+      if (!isReported) faults.push(`message ${id} on ${topic} was lost for ${to.relay.self.name}, which reported no gap`)
     }
     for (const process of this.#nodes) faults.push(...this.#orderFaults(process))
     return faults

@@ -13,7 +13,7 @@ describe.skipIf(path === undefined)('relays on two servers of a NATS cluster', (
 
   /**
    * Two servers that know each other from a third one, and so try again at once when they lose each other: it takes them less
-   * than a heartbeat. A server that was told of the other waits for a second.
+   * than a heartbeat. A server that has the other in its configuration waits for a second.
    */
   async function twoServers(settings: string): Promise<{ readonly servers: readonly NatsServer[]; readonly ways: readonly TcpProxy[] }> {
     const meetingPort = await freePort()

@@ -99,10 +99,11 @@ export class Subscribing {
     if (channel.state.kind === 'planning') channel.dispatch(this.#beginning(channel))
     subscriptions.replace(channel, plan.subscriptions)
     const startLsn = await database.insertLsn()
+    const flushedLsn = channel.state.kind === 'replaying' ? await database.flushLsn() : startLsn
     if (isOver()) return true
     // A position of another log would keep changes from it, or let none through.
     if (channel.generation !== generation || epoch !== this.#options.window.epoch) return false
-    await this.#start(channel, startLsn)
+    await this.#start(channel, startLsn, flushedLsn)
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation
   }
@@ -121,15 +122,14 @@ export class Subscribing {
     return { type: 'replayed', after: { commitLsn, seq } }
   }
 
-  /** The subscriptions are registered; `startLsn` was read after that. */
-  async #start(channel: FeedChannel, startLsn: Lsn): Promise<void> {
+  /** The subscriptions are registered; `startLsn` and `flushedLsn` were read after that, in this epoch. */
+  async #start(channel: FeedChannel, startLsn: Lsn, flushedLsn: Lsn): Promise<void> {
     const { state } = channel
     if (state.kind === 'live') return this.#announce(channel, before(startLsn))
     if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
     if (state.kind !== 'replaying') return
     const isAhead = state.after.commitLsn > startLsn
-    const { database, resumes } = this.#options
-    const missed = isAhead ? 'position-ahead' : await resumes.resume(channel, state.after, await database.flushLsn())
+    const missed = isAhead ? 'position-ahead' : await this.#options.resumes.resume(channel, state.after, flushedLsn)
     if (channel.closed) return
     const now = channel.state
     if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })

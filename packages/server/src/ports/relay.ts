@@ -96,7 +96,7 @@ export interface RelayStats {
  * Carries broadcasts and node messages between nodes. It holds nothing: what is published while the link is down is dropped and
  * counted, and both ends report a gap when the link is back. Order holds per sending node; loss is always followed by `onGap` on
  * nodes with interest, at the latest one heartbeat after the path works again. Interest counts from the sender's next message on
- * the topic, or its next heartbeat, after `ready`: what was sent before that cannot be told from what was sent before the interest.
+ * the topic, or its next heartbeat, after `ready`: what was sent before that cannot be distinguished from what was sent before the interest.
  */
 export interface Relay {
   /** This process. */

@@ -85,7 +85,7 @@ class Hearer {
     }
   }
 
-  /** A step may end within a topic: who follows the diffs sees what somebody sees who joins now. */
+  /** A step may end within a topic: a client that follows the diffs sees what one sees that joins now. */
   check(): void {
     for (const [topic, refs] of this.view) {
       const state = Object.values(this.tracker.state(topic)).flatMap(({ metas }) => metas.map(({ phx_ref }) => phx_ref))
@@ -175,7 +175,7 @@ it('an entry that has lingered long enough, and is replaced before it leaves, le
   expect(Object.keys(hearer.tracker.state('public:0'))).toEqual(['k1'])
 })
 
-it('updates of many clients in one turn show nobody twice', () => {
+it('updates of many clients in one turn show no client twice', () => {
   const hearer = new Hearer()
   const other = new PresenceTracker<object>({ replica: 'there', nextPhxRef: () => `r${++refs}` })
   let refs = 0

@@ -139,7 +139,7 @@ function beat(before: PresenceSyncState, { endedForBeats }: PresenceSyncOptions)
 
 function inputRead(state: PresenceSyncState, { downAfterBeats, goneAfterBeats }: PresenceSyncOptions): PresenceSyncTransition {
   if (!state.linked) return { state, effects: [] }
-  // Only now: whoever has come back while this process was frozen is in the input that was read.
+  // Only now: clients that came back while this process was frozen are in the input that was read.
   const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const replicas = new Map<string, OtherReplica>()
   for (const [name, replica] of state.replicas) {

@@ -178,7 +178,7 @@ export class PresenceTracker<Owner> {
 
   /**
    * Brings the next changes into view, of `most` entries or up to twice as many of one key, and all of them from one call of the methods
-   * above: an entry that left and came back would be gone for whoever applies both as one diff.
+   * above: an entry that left and came back would be gone for a client that applies both as one diff.
    */
   show(most: number): PresenceDiffs {
     const diffs = new Map<string, DiffInMaking>()

@@ -165,7 +165,7 @@ interface LookSources {
   readonly keys: readonly string[]
   /** By key, the columns whose values are not compared; `null`: all are, in all rows. */
   readonly missing: string | null
-  /** The versions of rows, by `ctid`, that were shown before; `null`: they cannot be told apart by it. */
+  /** The versions of rows, by `ctid`, that were shown before; `null`: it does not distinguish them. */
   readonly known: string | null
 }
 

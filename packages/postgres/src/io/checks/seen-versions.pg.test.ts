@@ -1,4 +1,4 @@
-/** Identities that ask for the same rows and see different ones, with and without what tells versions of rows apart. */
+/** Identities that ask for the same rows and see different ones, with and without what distinguishes versions of rows. */
 import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
