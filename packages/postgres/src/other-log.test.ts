@@ -152,6 +152,24 @@ test('a channel that resumes, and waits for what the old one would have brought,
   await holds(() => ids(again).includes('2'))
 })
 
+test('a channel that resumes while it is asked what is on disk gets nothing by its position in the old one', async () => {
+  start()
+  const channel = open()
+  await holds(() => channel.isReady)
+  commit('1')
+  await holds(() => channel.changes.length === 1)
+  const answers: (() => void)[] = []
+  it.database.intercept = (name) => (name === 'flushLsn' ? new Promise<void>((resolve) => void answers.push(resolve)) : undefined)
+  const again = open({ since: channel.changes[0]!.position })
+  await holds(() => answers.length > 0)
+  failOver(100n)
+  await holds(() => gaps(channel).length > 0)
+  it.database.intercept = () => undefined
+  for (const answer of answers) answer()
+  await holds(() => again.isReady)
+  expect(again.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')!.extra).not.toMatchObject({ recovered: true })
+})
+
 test('a node that was still reading the window of the old one becomes ready with the new one', async () => {
   start()
   failOver(100n, 5_000n)
