@@ -1,6 +1,6 @@
 /** A client moves from a node that is up to date to one that is behind in the log: messages from SQL come once each. */
 import { RealtimeClient } from '@tidewire/client'
-import { eventually, Waiter } from '@tidewire/testkit'
+import { eventually, holdCommits, releaseCommits, Waiter } from '@tidewire/testkit'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startDatabase, type NodeOnDatabase, type TestDatabase } from './database-node.ts'
@@ -8,12 +8,15 @@ import { startDatabase, type NodeOnDatabase, type TestDatabase } from './databas
 let database: TestDatabase
 let upToDate: NodeOnDatabase
 let late: NodeOnDatabase
+let admin: pg.Client
 let writer: pg.Client
 let room = 0
 const clients: RealtimeClient[] = []
 
 beforeAll(async () => {
   database = await startDatabase()
+  admin = new pg.Client({ connectionString: database.url })
+  await admin.connect()
   await database.sql('create policy everything on realtime.messages for select to authenticated using (true)')
   upToDate = await database.node({}, 'up-to-date')
   late = await database.node({}, 'late')
@@ -23,6 +26,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await upToDate.stop()
   await late.stop()
+  await admin.end()
   await database.stop()
 })
 beforeEach(async () => {
@@ -32,7 +36,7 @@ beforeEach(async () => {
 })
 afterEach(async () => {
   late.feed.source.resume()
-  await standby('')
+  await releaseCommits(admin)
   await writer.end()
   for (const client of clients.splice(0)) await client.disconnect()
 })
@@ -67,12 +71,6 @@ async function send(...numbers: readonly number[]): Promise<void> {
   for (const n of numbers) await writer.query(sending(n))
 }
 
-/** With a standby that never comes, a commit is in the stream and yet visible to no session, until it need not come any more. */
-async function standby(name: string): Promise<void> {
-  await database.sql(`alter system set synchronous_standby_names = '${name}'`)
-  await database.sql('select pg_reload_conf()')
-}
-
 test('a channel gets nothing live that was committed before it joined; one that was there gets all (rule R5)', async () => {
   const [first, there] = [await join(upToDate), await join(late)]
   late.feed.source.pause()
@@ -105,19 +103,16 @@ test('a commit that stands in the log and that the replay could not see yet come
   const there = await join(upToDate)
   late.feed.source.pause()
   await send(1)
-  await standby('nobody')
-  await expect
-    .poll(async () => (await writer.query('show synchronous_standby_names')).rows, { timeout: 10_000 })
-    .toEqual([{ synchronous_standby_names: 'nobody' }])
-  // No commit waits before the checkpointer has read the setting too, which it does before its next checkpoint.
-  await database.sql('checkpoint')
+  const probe = new pg.Client({ connectionString: database.url })
+  await probe.connect()
+  await holdCommits(admin, probe).finally(() => probe.end())
   const committed = writer.query(sending(2))
   await there.has('1', '2')
   const moved = await join(late, { since })
   await moved.has('r1')
   late.feed.source.resume()
   await moved.has('r1', '2')
-  await standby('')
+  await releaseCommits(admin)
   await committed
   await send(3)
   await moved.has('r1', '2', '3')

@@ -1,3 +1,4 @@
+import { holdCommits, releaseCommits } from '@tidewire/testkit'
 import pg from 'pg'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../../../test/feed.ts'
@@ -28,16 +29,10 @@ beforeEach(async () => {
   await writer.connect()
 })
 afterEach(async () => {
-  await standby('')
+  await releaseCommits(it.sql)
   await writer.end()
   await it.close()
 })
-
-/** With a standby that never comes, a commit is in the stream and yet visible to no session, until it need not come any more. */
-async function standby(name: string): Promise<void> {
-  await it.sql.query(`alter system set synchronous_standby_names = '${name}'`)
-  await it.sql.query('select pg_reload_conf()')
-}
 
 async function waitsForStandby(): Promise<boolean> {
   const { rows } = await it.sql.query(`select from pg_stat_activity where application_name = 'the writer' and wait_event = 'SyncRep'`)
@@ -46,12 +41,9 @@ async function waitsForStandby(): Promise<boolean> {
 
 /** Committed in the stream, visible to no session. */
 async function unseen(sql: string): Promise<{ readonly committed: Promise<unknown> }> {
-  await standby('nobody')
-  await expect
-    .poll(async () => (await writer.query('show synchronous_standby_names')).rows, { timeout: 10_000 })
-    .toEqual([{ synchronous_standby_names: 'nobody' }])
-  // No commit waits before the checkpointer has read the setting too, which it does before its next checkpoint.
-  await it.sql.query('checkpoint')
+  const probe = new pg.Client({ connectionString: it.url })
+  await probe.connect()
+  await holdCommits(it.sql, probe).finally(() => probe.end())
   const committed = writer.query(sql)
   await expect.poll(waitsForStandby, { timeout: 10_000 }).toBe(true)
   return { committed }
@@ -97,7 +89,7 @@ test.each([
   // Postgres has been asked about the row, and could not see it.
   await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe(before)
   expect(channel.changes).toHaveLength(3)
-  await standby('')
+  await releaseCommits(it.sql)
   await committed
   await channel.received(4)
   expect(channel.changes[3]!.data.record).toEqual({ id: 4, owner: ME, body: 'later' })
@@ -132,7 +124,7 @@ test.each([
     await keeper.query('rollback')
     await channel.received(4)
     expect(await waitsForStandby()).toBe(true)
-    await standby('')
+    await releaseCommits(it.sql)
     await committed
     await channel.received(5)
   } finally {
@@ -156,7 +148,7 @@ test('what a transaction revokes counts for its own rows, though it cannot be se
   const before = await lastVersions()
   const { committed } = await unseen(`begin; revoke joined from joiner; insert into open values (2, 'secret'); commit`)
   await expect.poll(lastVersions, { timeout: 10_000 }).not.toBe(before)
-  await standby('')
+  await releaseCommits(it.sql)
   await committed
   await channel.until(() => channel.changes.length > 1)
   expect(channel.changes[1]!.data.errors).not.toBeNull()
@@ -194,7 +186,7 @@ test('a deleted row is held against what its transaction wrote besides, once tha
   const { committed } = await unseen(`begin; insert into members values ('${ME}'); delete from shared where id = 2; commit`)
   await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe(before)
   expect(channel.changes).toEqual([])
-  await standby('')
+  await releaseCommits(it.sql)
   await committed
   await channel.received(1)
   expect(channel.changes[0]!.data.old_record).toEqual({ id: 2 })
@@ -211,7 +203,7 @@ test(
       `begin; create type mood as enum ('glad'); alter table own add column mood mood; insert into own values (1, '${ME}', 'x', 'glad'); commit`,
     )
     await expect.poll(isTableAsked, { timeout: 10_000 }).toBe(true)
-    await standby('')
+    await releaseCommits(it.sql)
     await committed
     await channel.received(1)
     expect(channel.changes[0]!.data.record).toEqual({ id: 1, owner: ME, body: 'x', mood: 'glad' })
@@ -237,7 +229,7 @@ test('a transaction is unseen while it runs and while it waits, and has been see
   const seen = transactionsSeen(it.sql, { xids: [past, xid], waits: true }).then(() => (isSeen = true))
   expect(await isUnseen(xid)).toBe(true)
   expect(isSeen).toBe(false)
-  await standby('')
+  await releaseCommits(it.sql)
   await committed
   await seen
   expect(await isUnseen(past, xid)).toBe(false)
