@@ -105,7 +105,11 @@ test('a commit that stands in the log and that the replay could not see yet come
   await send(1)
   const probe = new pg.Client({ connectionString: database.url })
   await probe.connect()
-  await holdCommits(admin, probe).finally(() => probe.end())
+  try {
+    await holdCommits(admin, probe)
+  } finally {
+    await probe.end()
+  }
   const committed = writer.query(sending(2))
   await there.has('1', '2')
   const moved = await join(late, { since })

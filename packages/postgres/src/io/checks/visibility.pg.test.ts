@@ -43,7 +43,11 @@ async function waitsForStandby(): Promise<boolean> {
 async function unseen(sql: string): Promise<{ readonly committed: Promise<unknown> }> {
   const probe = new pg.Client({ connectionString: it.url })
   await probe.connect()
-  await holdCommits(it.sql, probe).finally(() => probe.end())
+  try {
+    await holdCommits(it.sql, probe)
+  } finally {
+    await probe.end()
+  }
   const committed = writer.query(sql)
   await expect.poll(waitsForStandby, { timeout: 10_000 }).toBe(true)
   return { committed }
