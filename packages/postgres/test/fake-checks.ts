@@ -35,7 +35,15 @@ export function catalogTable(options: TableOptions = {}): CatalogTable {
       rolesWithSelect: new Set(['user', 'other']),
     },
   }))
-  const role: TableRole = { version: '1', usesSchema: true, readsCtid: true, superuser: false, bypassesRowSecurity: false, scope }
+  const role: TableRole = {
+    version: '1',
+    groups: [],
+    usesSchema: true,
+    readsCtid: true,
+    superuser: false,
+    bypassesRowSecurity: false,
+    scope,
+  }
   const roles = new Map([
     ['user', role],
     ['other', role],

@@ -125,6 +125,7 @@ export class FakeDatabase {
     }))
     const access = {
       version: String(this.versions.get(oid)),
+      groups: [],
       usesSchema: true,
       readsCtid: true,
       superuser: false,

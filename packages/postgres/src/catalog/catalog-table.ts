@@ -50,6 +50,8 @@ export interface TableRole {
    * compares it; on a difference the entry is loaded again.
    */
   readonly version: string
+  /** The role and all roles that it is a member of, by oid. */
+  readonly groups: readonly number[]
   /** Without it SQL refuses the table, whatever was granted on it. */
   readonly usesSchema: boolean
   /** Versions of the table's rows have a `ctid` each, and the role may select it, which column grants do not allow. */

@@ -8,10 +8,9 @@ import type { FilterAnswer, RowChecks } from './feed-database.ts'
 
 /** Of the deliveries, the rows that Postgres has to evaluate a filter for. */
 export function undecided(pending: readonly PendingDelivery[]): FilterQuestion[] {
-  return pending.flatMap((delivery) => {
-    const { audience, rows, asks } = delivery
-    return asks ? rows.map((row) => ({ delivery, row, text: filterTextOf(audience, row) })) : []
-  })
+  return pending
+    .filter(({ asks }) => asks)
+    .flatMap((delivery) => delivery.rows.map((row) => ({ delivery, row, text: filterTextOf(delivery.audience, row) })))
 }
 
 /** Filters of one column, operator and kind. */

@@ -47,11 +47,17 @@ export function questionsOf(pending: readonly PendingDelivery[]): Questions {
 /** Of the new rows, the old ones of those UPDATEs that hold them whole and were `granted`. */
 export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDelivery, row: RowChange) => boolean): Asked[] {
   const updated: Asked[] = []
+  const known = new Map<readonly RowChange[], readonly RowChange[]>()
   for (const { delivery, rows } of fresh) {
     const { table, role } = delivery.audience
-    const isUpdated = (row: RowChange): boolean =>
-      row.action === 'UPDATE' && row.old?.extent === 'full' && granted(delivery, row) && oldText(table, row) !== null
-    if (table.roles.get(role)?.scope === 'row') ask(updated, delivery, rows.filter(isUpdated))
+    const isUpdated = (row: RowChange): boolean => row.action === 'UPDATE' && row.old?.extent === 'full' && oldText(table, row) !== null
+    const candidates = getOrMake(known, rows, () => rows.filter(isUpdated))
+    if (candidates.length > 0 && table.roles.get(role)?.scope === 'row')
+      ask(
+        updated,
+        delivery,
+        candidates.filter((row) => granted(delivery, row)),
+      )
   }
   return updated
 }
@@ -179,7 +185,8 @@ export function rowQuestions(asked: readonly Asked[]): RowQuestion[] {
     const [first, ...others] = rows
     for (const [version, ofVersion] of others.length === 0 ? [[first!.table, rows] as const] : groupBy(rows, (row) => row.table)) {
       const byRole = getOrMake(ofTable, version, () => new Map<string, Asked[]>())
-      for (const { delivery } of ofRows) append(byRole, delivery.audience.role, { delivery, rows: ofVersion })
+      const isAll = ofVersion.length === rows.length
+      for (const each of ofRows) append(byRole, each.delivery.audience.role, isAll ? each : { delivery: each.delivery, rows: ofVersion })
     }
   }
   const versions = [...groups.values()].flatMap((ofTable) => [...ofTable.values()])

@@ -53,33 +53,22 @@ type Variants = Map<string, Variant[]>
  * same, and channels that get the same share its bytes.
  */
 export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
+  const { excluded } = context
   const variants: Variants = new Map()
-  for (const receivers of receiversOf(change, granted, context.excluded))
-    for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) addTo(variants, same)
-  return sendAll(change, variants, context)
-}
-
-/** By channel, in the order of the deliveries. */
-function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: DeliverContext['excluded']): readonly Receiver[][] {
-  const all: Receiver[][] = []
-  let several: Map<FeedChannel, Receiver[]> | null = null
+  const several = new Map<FeedChannel, Receiver[]>()
   for (const [delivery, each] of granted) {
     const fault = faultOf(delivery.audience, change)
     for (const subscription of subscribersOf(delivery)) {
       const { channel } = subscription
       if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       const receiver = { subscription, granted: each, fault }
-      const known = channel.subscriptions.size === 1 ? undefined : several?.get(channel)
-      if (known !== undefined) {
-        known.push(receiver)
-        continue
-      }
-      const ofChannel = [receiver]
-      all.push(ofChannel)
-      if (channel.subscriptions.size !== 1) (several ??= new Map<FeedChannel, Receiver[]>()).set(channel, ofChannel)
+      if (channel.subscriptions.size === 1) addTo(variants, receiver, String(subscription.entry.id))
+      else append(several, channel, receiver)
     }
   }
-  return all
+  for (const receivers of several.values())
+    for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) addTo(variants, same[0]!, idsOf(same))
+  return sendAll(change, variants, context)
 }
 
 /** They get the same but for log positions. */
@@ -102,15 +91,14 @@ function alikeOf(receivers: readonly Receiver[]): Receiver[][] {
   return groups
 }
 
-/** Adds a channel, with all of its entries that get the same. */
-function addTo(variants: Variants, same: readonly Receiver[]): void {
-  const of = same[0]!
+/** Adds the channel of the receiver, with the `ids` of all of its entries that get the same. */
+function addTo(variants: Variants, of: Receiver, ids: string): void {
   const { channel } = of.subscription
   const { positions, legacy } = channel.request
   const ofColumns = getOrMake(variants, columnsOf(of), (): Variant[] => [])
   let variant = ofColumns.find((each) => each.positions === positions && isAlike(each.of, of))
   if (variant === undefined) ofColumns.push((variant = { of, positions, channels: new Map() }))
-  append(variant.channels, legacy ? null : idsOf(same), channel)
+  append(variant.channels, legacy ? null : ids, channel)
 }
 
 function sendAll(change: RowChange, variants: Variants, context: DeliverContext): Delivered {
@@ -136,7 +124,6 @@ function sendAll(change: RowChange, variants: Variants, context: DeliverContext)
 }
 
 function idsOf(receivers: readonly Receiver[]): string {
-  if (receivers.length === 1) return String(receivers[0]!.subscription.entry.id)
   return receivers
     .toSorted((a, b) => a.subscription.order - b.subscription.order)
     .map(({ subscription }) => subscription.entry.id)

@@ -8,6 +8,8 @@ interface GroupRows {
   /** Only Postgres can evaluate the group's filters for these. */
   readonly ask: RowChange[]
   readonly subscriptions: number
+  /** How many of them a row of `yes` was granted to. */
+  granted: number
 }
 
 /** Changes that are decided together, with the audiences that they may concern. */
@@ -25,7 +27,7 @@ export class Batch {
 
   /** As {@link want}, for all audiences of the group. */
   wantAll(group: AudienceGroup, change: RowChange, verdict: 'yes' | 'ask'): void {
-    const rows = getOrMake(this.#groups, group, () => ({ yes: [], ask: [], subscriptions: group.subscriptions }))
+    const rows = getOrMake(this.#groups, group, () => ({ yes: [], ask: [], subscriptions: group.subscriptions, granted: 0 }))
     if (verdict === 'yes') this.weight += rows.subscriptions * group.share
     rows[verdict].push(change)
   }
@@ -45,9 +47,12 @@ export class Batch {
   /** So that the weight of the next batches is known: what was granted, by row. */
   noteShares(decided: ReadonlyMap<RowChange, ReadonlyMap<PendingDelivery, unknown>>): void {
     if (this.#groups.size === 0) return
-    const granted = new Map<readonly RowChange[], number>()
+    const byList = new Map<readonly RowChange[], GroupRows>(Array.from(this.#groups.values(), (rows) => [rows.yes, rows]))
     for (const deliveries of decided.values())
-      for (const { rows, audience } of deliveries.keys()) granted.set(rows, (granted.get(rows) ?? 0) + audience.members.size)
-    for (const [group, { yes, subscriptions }] of this.#groups) group.noteShare(granted.get(yes) ?? 0, subscriptions * yes.length)
+      for (const { rows, audience } of deliveries.keys()) {
+        const ofGroup = byList.get(rows)
+        if (ofGroup !== undefined) ofGroup.granted += audience.members.size
+      }
+    for (const [group, { yes, subscriptions, granted }] of this.#groups) group.noteShare(granted, subscriptions * yes.length)
   }
 }

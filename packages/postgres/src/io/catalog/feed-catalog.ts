@@ -94,7 +94,7 @@ async function describe(session: Queryable, row: TableRow, roles: readonly strin
     claims,
     ownerColumns,
     roles: new Map(
-      row.roles.map(({ name, ...role }, index) => [name, { ...role, version: versions[index]!, scope: reader.scopeOf(policiesFor(name)) }]),
+      row.roles.map(({ name, ...role }, index) => [name, { ...role, ...versions[index]!, scope: reader.scopeOf(policiesFor(name)) }]),
     ),
     reach,
   }

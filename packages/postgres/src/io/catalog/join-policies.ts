@@ -43,5 +43,5 @@ const ROOT_SQL = `select c.oid::int8::float8 as oid, ${ELSEWHERE} as elsewhere $
 function joinVersionSql({ tables, functions }: PolicyReach): string {
   const oids = (of: readonly number[]): string => `'{${of.join()}}'::pg_catalog.oid[]`
   return `pg_catalog.concat_ws('|', ${ELSEWHERE}, (select c.oid::text || ':' || c.xmin::text ${ROOT}),
-    ${policyVersionSql({ tables: oids(tables), functions: oids(functions), role: `''` })})`
+    ${policyVersionSql({ tables: oids(tables), functions: oids(functions), groups: oids([]) })})`
 }

@@ -39,7 +39,7 @@ function keyType(table: CatalogTable, column: CatalogColumn): string {
 
 /**
  * `check(role, claims[], untils[], xids[], missing[], keys…[], guarded)` answers a row for each row that an identity sees, as
- * {@link SeenVersions} reads it, with the identity's number `i`, and at last a row 0 with the policy version; or nothing but a
+ * {@link RowList} reads it, with the identity's number `i`, and at last a row 0 with the policy version; or nothing but a
  * row -1, while one of the transactions `xids` is not visible yet. Identities that ask for the same keys stand together: up to
  * `untils[n]` they ask for the keys in the array whose text is `keys[n]`. Guarded, an identity whose policies fail gets its
  * error and the others go on, and a row 0 holds the version before the first look as well.
@@ -54,7 +54,7 @@ const MAX_KNOWN = 100
 
 function writeFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
   const types = table.primaryKey.map((column) => `${keyType(table, column)}[]`)
-  const version = policyVersionSql({ ...reachSql(table), role: `${pg.escapeLiteral(role)}::pg_catalog.text` })
+  const version = policyVersionSql(versionParts(table, role))
   const keys = types.map((_, index) => `p${index}`)
   const remembers = wide && table.roles.get(role)?.readsCtid === true
   const rows = lookedUp(table, role, columns, { keys, missing: masked ? 'unknown' : null, known: remembers ? 'known' : null })
@@ -211,9 +211,8 @@ export function rowsSql(table: Pick<CatalogTable, 'schema' | 'name' | 'partition
   return table.partitioned ? tableSql(table) : `only ${tableSql(table)}`
 }
 
-/** What {@link policyVersionSql} takes. */
-function reachSql({ reach }: Pick<CatalogTable, 'reach'>): { readonly tables: string; readonly functions: string } {
-  return { tables: oidArray(reach.tables), functions: oidArray(reach.functions) }
+function versionParts({ reach, roles }: CatalogTable, role: string): Parameters<typeof policyVersionSql>[0] {
+  return { tables: oidArray(reach.tables), functions: oidArray(reach.functions), groups: oidArray(roles.get(role)?.groups ?? []) }
 }
 
 function oidArray(oids: readonly number[]): string {

@@ -1,12 +1,11 @@
 import type pg from 'pg'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
-import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
-import { SeenVersions, type RowImages } from './seen-versions.ts'
+import { RowList, type KnownVersions, type RowImages } from './seen-versions.ts'
 import { untilSeen } from './visibility.ts'
 
 /** The functions that a session has. They live in `pg_temp`: no other session sees them, and they go with the session. */
@@ -121,16 +120,26 @@ interface CheckRow {
   readonly fault: string | null
 }
 
+const NOTHING_VISIBLE: IdentityAnswer = { ok: true, visible: new Map() }
+
+/** What one identity is shown, in the order in which identities were asked about. */
+interface Reading {
+  readonly i: number
+  readonly list: RowList
+  readonly known: KnownVersions
+  readonly visible: Map<number, Grant>
+}
+
 async function call(
   session: pg.ClientBase,
   { check, images, sql: { name } }: Asking,
   asked: readonly AskedIdentity[],
   guarded: boolean,
 ): Promise<CheckAnswer> {
-  const { table, keys, role } = check
+  const { table, role } = check
   const sets = setsOf(asked)
-  const textsOf = (text: (row: number) => string | null): string[] => sets.map(({ rows }) => arrayLiteral(rows.map(text)))
-  const columns = table.primaryKey.map((_, column) => textsOf((row) => keys[row]![column]!))
+  const lists = sets.map(({ rows }) => RowList.of(check, images, rows))
+  const columns = table.primaryKey.map((_, column) => lists.map(({ keys }) => keys[column]!))
   const places = columns.map((_, column) => `$${column + 6}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
@@ -140,7 +149,7 @@ async function call(
       asked.map(({ identity }) => identity.claims),
       sets.map(({ until }) => until),
       check.xids,
-      images.masked ? textsOf((row) => images.missing[row]!) : '{}',
+      images.masked ? lists.map(({ missing }) => missing) : '{}',
       ...columns,
     ],
   }
@@ -152,22 +161,23 @@ async function call(
     tookMs = performance.now() - at
     return found[0]?.i !== -1
   })
-  const visible = asked.map(() => new Map<number, Grant>())
-  const answers: IdentityAnswer[] = visible.map((rows) => ({ ok: true, visible: rows }))
+  const answers: IdentityAnswer[] = asked.map(() => NOTHING_VISIBLE)
   const version = table.roles.get(role)?.version
   let current = version !== undefined
-  let versions: SeenVersions | null = null
-  let versionsOf: readonly number[] | null = null
+  let reading = null as Reading | null
   for (const { i, seen, fault } of found) {
     // The version after the look, and, where something was denied, before it: Postgres may deny by an older one.
     if (i === 0) current &&= seen === version
     else if (fault !== null) {
       answers[i - 1] = { ok: false, message: fault, timedOut: false }
-      versions = null
+      reading = null
     } else {
-      const { rows } = asked[i - 1]!
-      if (versions === null || versionsOf !== rows) versions = new SeenVersions(check, images, (versionsOf = rows))
-      for (const [row, grant] of versions.read(seen!, asked[i]?.rows === rows)) visible[i - 1]!.set(row, grant)
+      if (reading?.i !== i) {
+        const list = RowList.of(check, images, asked[i - 1]!.rows)
+        reading = { i, list, known: reading?.list === list ? reading.known : new Map(), visible: new Map() }
+        answers[i - 1] = { ok: true, visible: reading.visible }
+      }
+      for (const [row, grant] of reading.list.read(seen!, reading.known)) reading.visible.set(row, grant)
     }
   }
   if (!current) distrustPlans(session, name)

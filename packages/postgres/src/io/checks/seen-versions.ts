@@ -2,6 +2,7 @@ import { getOrMake, groupBy } from '../../catalog/multimap.ts'
 import type { Grant, RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
 import { readRow } from '../../replication/pgoutput/nested-text.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { comparedColumns, type Shape } from './check-function.ts'
 
 /** The images of a check, as what it shows is compared with them. */
@@ -12,6 +13,7 @@ export interface RowImages extends Shape {
   readonly texts: readonly string[]
   /** By row, the `attnum`s of compared values that are not known: `,3,7,`. */
   readonly missing: readonly (string | null)[]
+  readonly lists: WeakMap<readonly number[], RowList>
 }
 
 /** So many characters a row, on average. */
@@ -26,7 +28,8 @@ export function rowImages({ table, role, columns, images }: RowCheck): RowImages
     return numbers.length === 0 ? null : `,${numbers.join()},`
   })
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
-  return { compared, texts, missing, masked: missing.some((each) => each !== null), wide: characters > WIDE * texts.length }
+  const [masked, wide] = [missing.some((each) => each !== null), characters > WIDE * texts.length]
+  return { compared, texts, missing, masked, wide, lists: new WeakMap() }
 }
 
 /** As `record_out` writes it. */
@@ -46,40 +49,56 @@ function quoted(text: string): string {
 /** A row that an identity sees, and what it may get of it. */
 export type SeenRow = readonly [row: number, grant: Grant]
 
-/** Reads what a check shows to identities that ask for the same `rows`, in the order in which it does. */
-export class SeenVersions {
+/** By `ctid`, what was shown of versions in one call of a check, which writes none of them twice. */
+export type KnownVersions = Map<string, SeenRow[]>
+
+/** Rows that identities ask for alike: how they are asked for, and what is shown of them. */
+export class RowList {
   readonly #check: RowCheck
   readonly #images: RowImages
   readonly #rows: readonly number[]
-  /** By `ctid`. */
-  #known: Map<string, SeenRow[]> | null = null
+  /** By what was shown of it: most identities are shown the same version of a row. */
+  readonly #read = new Map<string, readonly SeenRow[]>()
   #byText: Map<string, number> | null = null
   #byKey: Map<string, number[]> | null = null
+  /** The texts of their keys, column by column, as arrays. */
+  readonly keys: readonly string[]
+  /** What is missing of each, as an array. */
+  readonly missing: string
 
   constructor(check: RowCheck, images: RowImages, rows: readonly number[]) {
     this.#check = check
     this.#images = images
     this.#rows = rows
+    this.keys = check.table.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => check.keys[row]![column]!)))
+    this.missing = images.masked ? arrayLiteral(rows.map((row) => images.missing[row]!)) : '{}'
+  }
+
+  static of(check: RowCheck, images: RowImages, rows: readonly number[]): RowList {
+    return getOrMake(images.lists, rows, () => new RowList(check, images, rows))
   }
 
   /**
    * `("(0,1)",2,…)` or `(,2,…)`: a version, here of the second of the rows. `(0,1)`: the version that was shown with this `ctid`
-   * to an identity before, and is kept for those that follow if there are any.
+   * to an identity before.
    */
-  read(seen: string, keeps: boolean): readonly SeenRow[] {
+  read(seen: string, known: KnownVersions): readonly SeenRow[] {
     const hasCtid = seen.startsWith('("')
-    if (!hasCtid && !seen.startsWith('(,')) return this.#known?.get(seen) ?? []
+    if (!hasCtid && !seen.startsWith('(,')) return known.get(seen) ?? []
     const ctidEnd = hasCtid ? seen.indexOf('"', 2) : 0
-    const numberAt = seen.indexOf(',', ctidEnd) + 1
-    const comma = seen.indexOf(',', numberAt)
-    const textAt = comma === -1 ? seen.length - 1 : comma
-    const shown = this.#grants(seen.slice(numberAt, textAt), seen.slice(textAt))
-    if (hasCtid && keeps) {
+    const shown = getOrMake(this.#read, seen, () => this.#readVersion(seen, seen.indexOf(',', ctidEnd) + 1))
+    if (hasCtid) {
       // Keys that are written differently may mean the same row, and the next identity is shown only its `ctid`.
-      const known = getOrMake((this.#known ??= new Map<string, SeenRow[]>()), seen.slice(2, ctidEnd), () => [])
-      for (const each of shown) if (known.every(([row]) => row !== each[0])) known.push(each)
+      const before = getOrMake(known, seen.slice(2, ctidEnd), () => [])
+      for (const each of shown) if (before.every(([row]) => row !== each[0])) before.push(each)
     }
     return shown
+  }
+
+  #readVersion(seen: string, numberAt: number): readonly SeenRow[] {
+    const comma = seen.indexOf(',', numberAt)
+    const textAt = comma === -1 ? seen.length - 1 : comma
+    return this.#grants(seen.slice(numberAt, textAt), seen.slice(textAt))
   }
 
   #grants(number: string, text: string): SeenRow[] {
@@ -89,10 +108,10 @@ export class SeenVersions {
     if (number !== '') rows = [rows[Number(number) - 1]!]
     else if (rows.length > 1) {
       const like = this.#rowLike(text)
-      const key = like === undefined ? (current = this.#read(text))?.[this.#keyPlace] : this.#check.keys[like]![0]
+      const key = like === undefined ? (current = this.#readText(text))?.[this.#keyPlace] : this.#check.keys[like]![0]
       rows = this.#rowsOf(key ?? '')
     }
-    return rows.map((row) => [row, texts[row] === text ? 'image' : this.#grantOf(row, (current ??= this.#read(text)))])
+    return rows.map((row) => [row, texts[row] === text ? 'image' : this.#grantOf(row, (current ??= this.#readText(text)))])
   }
 
   #rowLike(text: string): number | undefined {
@@ -118,7 +137,7 @@ export class SeenVersions {
     return isSame ? 'image' : { current }
   }
 
-  #read(text: string): RowTexts | null {
+  #readText(text: string): RowTexts | null {
     const { compared } = this.#images
     const current: (string | null | undefined)[] = this.#check.columns.map(() => undefined)
     const isRow = readRow(

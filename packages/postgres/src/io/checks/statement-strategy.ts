@@ -1,13 +1,12 @@
 import pg from 'pg'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
-import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { beginAs } from '../sessions/as-identity.ts'
 import { checkStatement, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
-import { SeenVersions, type RowImages } from './seen-versions.ts'
+import { RowList, type RowImages } from './seen-versions.ts'
 import { isCurrent } from './version-checker.ts'
 import { transactionsSeen } from './visibility.ts'
 
@@ -29,10 +28,11 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
       if (refusal !== null) return refusal
       const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
         try {
-          const call = `${statement.name}(${parametersOf(check, images, some)})`
+          const list = new RowList(check, images, some)
+          const parameters = [list.missing, ...list.keys].map((text) => pg.escapeLiteral(text)).join(', ')
+          const call = `${statement.name}(${parameters})`
           const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: options.timeoutMs })
-          const versions = new SeenVersions(check, images, some)
-          return { ok: true, visible: new Map(found.flatMap((seen) => versions.read(seen, false))) }
+          return { ok: true, visible: new Map(found.flatMap((seen) => list.read(seen, new Map()))) }
         } catch (error) {
           return failedAnswer(error)
         }
@@ -64,14 +64,6 @@ async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { r
   return null
 }
 
-function parametersOf({ table, keys }: RowCheck, { missing, masked }: RowImages, rows: readonly number[]): string {
-  const columns = [
-    masked ? rows.map((row) => missing[row]!) : [],
-    ...table.primaryKey.map((_, column) => rows.map((row) => keys[row]![column]!)),
-  ]
-  return columns.map((texts) => pg.escapeLiteral(arrayLiteral(texts))).join(', ')
-}
-
 interface Call {
   readonly role: string
   readonly claims: string
@@ -79,7 +71,7 @@ interface Call {
   readonly timeoutMs: number
 }
 
-/** What the statement answers as {@link SeenVersions} reads it. */
+/** What the statement answers as {@link RowList} reads it. */
 async function execute(session: pg.ClientBase, { role, claims, call, timeoutMs }: Call): Promise<string[]> {
   const begin = beginAs({ role, settings: { 'request.jwt.claims': claims } }, timeoutMs, 'read write')
   try {

@@ -5,9 +5,9 @@ import { unseenSql, untilSeen } from './visibility.ts'
 
 const VERSIONS_SQL = `
 select ${unseenSql('$1::pg_catalog.int8[]')} as unseen, array(
-  select ${policyVersionSql({ tables: 'asked.tables::pg_catalog.oid[]', functions: 'asked.functions::pg_catalog.oid[]', role: 'asked.role' })}
+  select ${policyVersionSql({ tables: 'asked.tables::pg_catalog.oid[]', functions: 'asked.functions::pg_catalog.oid[]', groups: 'asked.groups::pg_catalog.oid[]' })}
   from rows from (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
-    with ordinality asked (tables, functions, role, n) order by asked.n
+    with ordinality asked (tables, functions, groups, n) order by asked.n
 ) as versions`
 
 /** Compares the policy versions of tables, in one statement and so in one snapshot, in which all of `xids` are visible. */
@@ -21,7 +21,7 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
       xids,
       pairs.map(({ table }) => list(table.reach.tables)),
       pairs.map(({ table }) => list(table.reach.functions)),
-      pairs.map(({ role }) => role),
+      pairs.map(({ table, role }) => list(table.roles.get(role)?.groups ?? [])),
     ],
   }
   let versions: readonly string[] = []
@@ -35,6 +35,6 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
 
 /** Whether the policy version is still that of the table. */
 export async function isCurrent(session: pg.ClientBase, { table, role }: Pick<RowCheck, 'table' | 'role'>): Promise<boolean> {
-  const [version] = await loadPolicyVersions(session, table.reach, [role])
-  return version === table.roles.get(role)?.version
+  const [loaded] = await loadPolicyVersions(session, table.reach, [role])
+  return loaded?.version === table.roles.get(role)?.version
 }

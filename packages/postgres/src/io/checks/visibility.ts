@@ -10,8 +10,8 @@ import type { Queryable } from '../../catalog/queryable.ts'
 export function unseenSql(xids: string): string {
   return `exists (
     select from pg_catalog.unnest(${xids}) x, pg_catalog.pg_current_snapshot() s
-    where (x - (pg_catalog.pg_snapshot_xmax(s)::text::numeric % 4294967296)::int8 + 6442450944) % 4294967296 >= 2147483648
-      or exists (select from pg_catalog.pg_snapshot_xip(s) p where (p::text::numeric % 4294967296)::int8 = x))`
+    where (x - (pg_catalog.pg_snapshot_xmax(s)::text::int8 % 4294967296) + 6442450944) % 4294967296 >= 2147483648
+      or exists (select from pg_catalog.pg_snapshot_xip(s) p where (p::text::int8 % 4294967296) = x))`
 }
 
 /** Transactions that are to be seen. */
