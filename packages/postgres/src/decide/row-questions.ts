@@ -26,15 +26,15 @@ export interface Questions {
 
 export function questionsOf(pending: readonly PendingDelivery[]): Questions {
   const [free, fresh, deleted]: [Asked[], Asked[], Asked[]] = [[], [], []]
-  const kinds = new Map<readonly RowChange[], Kinds>()
+  // Audiences of one group share their list of rows, and with it the lists that it is divided into.
+  const kindsBy = byList((rows, table) => kindsOf(table, rows))
   for (const delivery of pending) {
     const { identity, fault, table, role, authorizesDeletes } = delivery.audience
     if (identity === null || fault === 'unauthorized') {
       ask(free, delivery, delivery.rows)
       continue
     }
-    // Audiences without filters share their list of rows, and with it the lists that it is divided into.
-    const { written, keyed, gone, remembered } = getOrMake(kinds, delivery.rows, () => kindsOf(table, delivery.rows))
+    const { written, keyed, gone, remembered } = kindsBy(delivery.rows, table)
     // What cannot be asked about is not delivered.
     if (fault === null) ask(fresh, delivery, keyed)
     else ask(free, delivery, written)
@@ -47,11 +47,12 @@ export function questionsOf(pending: readonly PendingDelivery[]): Questions {
 /** Of the new rows, the old ones of those UPDATEs that hold them whole and were `granted`. */
 export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDelivery, row: RowChange) => boolean): Asked[] {
   const updated: Asked[] = []
-  const known = new Map<readonly RowChange[], readonly RowChange[]>()
+  const updatesBy = byList((rows, table) =>
+    rows.filter((row) => row.action === 'UPDATE' && row.old?.extent === 'full' && oldText(table, row) !== null),
+  )
   for (const { delivery, rows } of fresh) {
     const { table, role } = delivery.audience
-    const isUpdated = (row: RowChange): boolean => row.action === 'UPDATE' && row.old?.extent === 'full' && oldText(table, row) !== null
-    const candidates = getOrMake(known, rows, () => rows.filter(isUpdated))
+    const candidates = updatesBy(rows, table)
     if (candidates.length > 0 && table.roles.get(role)?.scope === 'row')
       ask(
         updated,
@@ -60,6 +61,16 @@ export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDe
       )
   }
   return updated
+}
+
+/** Answers again what was made for a list of rows. Those who ask one after the other mostly have the same. */
+function byList<Made>(make: (rows: readonly RowChange[], table: CatalogTable) => Made): typeof make {
+  const known = new Map<readonly RowChange[], Made>()
+  let last: { readonly rows: readonly RowChange[]; readonly made: Made } | null = null
+  return (rows, table) => {
+    if (last?.rows !== rows) last = { rows, made: getOrMake(known, rows, () => make(rows, table)) }
+    return last.made
+  }
 }
 
 /** The rows of a list: those written, with those of them that have a key; and those deleted, with those that the log holds whole. */

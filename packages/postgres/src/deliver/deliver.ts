@@ -40,13 +40,12 @@ interface Receiver {
 /** What is written of the change for some of the receivers. */
 interface Variant {
   readonly of: Receiver
+  /** Those that are written. */
+  readonly columns: string
   readonly positions: boolean
   /** By the ids of their entries; legacy channels get none. */
   readonly channels: Map<string | null, FeedChannel[]>
 }
-
-/** By the columns that are written. */
-type Variants = Map<string, Variant[]>
 
 /**
  * Sends a change to all audiences that it was granted to. A channel gets one message for all of its entries that get the
@@ -54,7 +53,7 @@ type Variants = Map<string, Variant[]>
  */
 export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
   const { excluded } = context
-  const variants: Variants = new Map()
+  const variants = new Variants()
   const several = new Map<FeedChannel, Receiver[]>()
   for (const [delivery, each] of granted) {
     const fault = faultOf(delivery.audience, change)
@@ -62,12 +61,12 @@ export function deliver(change: RowChange, granted: GrantedDeliveries, context: 
       const { channel } = subscription
       if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       const receiver = { subscription, granted: each, fault }
-      if (channel.subscriptions.size === 1) addTo(variants, receiver, String(subscription.entry.id))
+      if (channel.subscriptions.size === 1) variants.add(receiver, String(subscription.entry.id))
       else append(several, channel, receiver)
     }
   }
   for (const receivers of several.values())
-    for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) addTo(variants, same[0]!, idsOf(same))
+    for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) variants.add(same[0]!, idsOf(same))
   return sendAll(change, variants, context)
 }
 
@@ -91,35 +90,48 @@ function alikeOf(receivers: readonly Receiver[]): Receiver[][] {
   return groups
 }
 
-/** Adds the channel of the receiver, with the `ids` of all of its entries that get the same. */
-function addTo(variants: Variants, of: Receiver, ids: string): void {
-  const { channel } = of.subscription
-  const { positions, legacy } = channel.request
-  const ofColumns = getOrMake(variants, columnsOf(of), (): Variant[] => [])
-  let variant = ofColumns.find((each) => each.positions === positions && isAlike(each.of, of))
-  if (variant === undefined) ofColumns.push((variant = { of, positions, channels: new Map() }))
-  append(variant.channels, legacy ? null : ids, channel)
+class Variants {
+  readonly #byColumns = new Map<string, Variant[]>()
+  /** Most receivers get what the one before them got. */
+  #last: Variant | null = null
+
+  get all(): Variant[] {
+    return [...this.#byColumns.values()].flat()
+  }
+
+  /** Adds the channel of the receiver, with the `ids` of all of its entries that get the same. */
+  add(of: Receiver, ids: string): void {
+    const { channel } = of.subscription
+    const { positions, legacy } = channel.request
+    const columns = columnsOf(of)
+    const isFor = (each: Variant): boolean => each.columns === columns && each.positions === positions && isAlike(each.of, of)
+    if (this.#last === null || !isFor(this.#last)) {
+      const ofColumns = getOrMake(this.#byColumns, columns, (): Variant[] => [])
+      this.#last = ofColumns.find(isFor) ?? { of, columns, positions, channels: new Map() }
+      if (this.#last.channels.size === 0) ofColumns.push(this.#last)
+    }
+    append(this.#last.channels, legacy ? null : ids, channel)
+  }
 }
 
 function sendAll(change: RowChange, variants: Variants, context: DeliverContext): Delivered {
   const logPosition = logPositionOf(change)
   let receivers = 0
   let payload: Uint8Array | null = null
-  for (const ofColumns of variants.values())
-    for (const { of, channels: byIds } of ofColumns) {
-      let data: string | null = null
-      for (const [ids, channels] of byIds) {
-        try {
-          data ??= dataOf(change, of, context)
-        } catch (error) {
-          context.failed(error, channels)
-          continue
-        }
-        const bytes = (payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`))
-        for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', bytes)
-        receivers += channels.length
+  for (const { of, channels: byIds } of variants.all) {
+    let data: string | null = null
+    for (const [ids, channels] of byIds) {
+      try {
+        data ??= dataOf(change, of, context)
+      } catch (error) {
+        context.failed(error, channels)
+        continue
       }
+      const bytes = (payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`))
+      for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', bytes)
+      receivers += channels.length
     }
+  }
   return { receivers, payload }
 }
 

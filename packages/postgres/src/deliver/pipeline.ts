@@ -19,8 +19,6 @@ export interface PipelineParts {
 }
 
 const MAX_CHANGES = 256
-/** A batch is expected to make no more deliveries than this, or than its one change makes. */
-const MAX_WEIGHT = 100_000
 const PAUSE_BYTES = 32 * 1024 * 1024
 const RESUME_BYTES = 8 * 1024 * 1024
 /** Other work of the event loop waits no longer than this and a batch. */
@@ -185,7 +183,7 @@ export class Pipeline {
       const step = this.#queue.at(at)
       if (step.kind === 'control') break
       if (step.kind === 'change') {
-        if (batch.changes.length >= this.#maxChanges || batch.weight >= MAX_WEIGHT) break
+        if (batch.changes.length >= this.#maxChanges || batch.isFull) break
         const first = batch.changes[0] ?? step.change
         const isOther = step.change.transaction.xid !== first.transaction.xid
         if (isOther && (this.#isUnseen(first) || this.#isUnseen(step.change))) break

@@ -8,17 +8,13 @@ export class AudienceGroup {
   /** One of them: what it wants, all want. */
   readonly like: Audience
   readonly audiences: Set<Audience> = new Set()
+  /** Of all of them: every batch asks for it. */
+  subscriptions = 0
   /** How many of their subscriptions see a change, as far as is known. */
   share = 1
 
   constructor(like: Audience) {
     this.like = like
-  }
-
-  get subscriptions(): number {
-    let count = 0
-    for (const { members } of this.audiences) count += members.size
-    return count
   }
 
   /** It grows at once and falls slowly, so that few batches make more deliveries than was expected. */

@@ -12,6 +12,9 @@ interface GroupRows {
   granted: number
 }
 
+/** A batch is expected to make no more deliveries than this, or than its one change makes. */
+const MAX_WEIGHT = 100_000
+
 /** Changes that are decided together, with the audiences that they may concern. */
 export class Batch {
   readonly changes: RowChange[] = []
@@ -44,9 +47,16 @@ export class Batch {
     return pending
   }
 
+  get isFull(): boolean {
+    return this.weight >= MAX_WEIGHT
+  }
+
   /** So that the weight of the next batches is known: what was granted, by row. */
   noteShares(decided: ReadonlyMap<RowChange, ReadonlyMap<PendingDelivery, unknown>>): void {
-    if (this.#groups.size === 0) return
+    let most = 0
+    for (const { yes, subscriptions } of this.#groups.values()) most += yes.length * subscriptions
+    // It would not be full if every subscription saw every change.
+    if (most < MAX_WEIGHT) return
     const byList = new Map<readonly RowChange[], GroupRows>(Array.from(this.#groups.values(), (rows) => [rows.yes, rows]))
     for (const deliveries of decided.values())
       for (const { rows, audience } of deliveries.keys()) {

@@ -98,12 +98,14 @@ export class TableSubscriptions {
       return subscription.channel.warnOnce(schemaWithheld(table, role.name))
     subscription.columns = columnsFor(subscription, table, role)
     const audience = audienceFor(subscription, subscription.filters, table, role, this.#identities)
+    const group = isFoundByOwner(audience) ? null : this.#groupOf(audience)
     subscription.audience = getOrMake(this.#audiences, shortKey(audience), () => {
-      if (isFoundByOwner(audience)) this.#index.add(audience, audience)
-      else this.#groupOf(audience).audiences.add(audience)
+      if (group === null) this.#index.add(audience, audience)
+      else group.audiences.add(audience)
       return audience
     })
     subscription.audience.members.add(subscription)
+    if (group !== null) group.subscriptions++
   }
 
   #leave(subscription: Subscription): void {
@@ -111,10 +113,11 @@ export class TableSubscriptions {
     if (audience === null) return
     subscription.audience = null
     audience.members.delete(subscription)
+    const group = isFoundByOwner(audience) ? null : this.#groupOf(audience)
+    if (group !== null) group.subscriptions--
     if (audience.members.size > 0) return
     this.#audiences.delete(shortKey(audience))
-    if (isFoundByOwner(audience)) return this.#index.delete(audience, audience)
-    const group = this.#groupOf(audience)
+    if (group === null) return this.#index.delete(audience, audience)
     group.audiences.delete(audience)
     if (group.audiences.size > 0) return
     this.#groups.delete(groupKey(audience))

@@ -173,8 +173,9 @@ async function call(
       reading = null
     } else {
       if (reading?.i !== i) {
-        const list = RowList.of(check, images, asked[i - 1]!.rows)
-        reading = { i, list, known: reading?.list === list ? reading.known : new Map(), visible: new Map() }
+        const { rows } = asked[i - 1]!
+        if (reading?.list.rows === rows) reading = { ...reading, i, visible: new Map() }
+        else reading = { i, list: RowList.of(check, images, rows), known: new Map(), visible: new Map() }
         answers[i - 1] = { ok: true, visible: reading.visible }
       }
       for (const [row, grant] of reading.list.read(seen!, reading.known)) reading.visible.set(row, grant)

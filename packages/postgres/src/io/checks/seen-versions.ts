@@ -56,7 +56,7 @@ export type KnownVersions = Map<string, SeenRow[]>
 export class RowList {
   readonly #check: RowCheck
   readonly #images: RowImages
-  readonly #rows: readonly number[]
+  readonly rows: readonly number[]
   /** By what was shown of it: most identities are shown the same version of a row. */
   readonly #read = new Map<string, readonly SeenRow[]>()
   #byText: Map<string, number> | null = null
@@ -69,7 +69,7 @@ export class RowList {
   constructor(check: RowCheck, images: RowImages, rows: readonly number[]) {
     this.#check = check
     this.#images = images
-    this.#rows = rows
+    this.rows = rows
     this.keys = check.table.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => check.keys[row]![column]!)))
     this.missing = images.masked ? arrayLiteral(rows.map((row) => images.missing[row]!)) : '{}'
   }
@@ -103,7 +103,7 @@ export class RowList {
 
   #grants(number: string, text: string): SeenRow[] {
     const { texts } = this.#images
-    let rows: readonly number[] = this.#rows
+    let rows: readonly number[] = this.rows
     let current: RowTexts | null = null
     if (number !== '') rows = [rows[Number(number) - 1]!]
     else if (rows.length > 1) {
@@ -115,12 +115,12 @@ export class RowList {
   }
 
   #rowLike(text: string): number | undefined {
-    this.#byText ??= new Map(this.#rows.map((row) => [this.#images.texts[row]!, row]))
+    this.#byText ??= new Map(this.rows.map((row) => [this.#images.texts[row]!, row]))
     return this.#byText.get(text)
   }
 
   #rowsOf(key: string): readonly number[] {
-    this.#byKey ??= groupBy(this.#rows, (row) => this.#check.keys[row]![0]!)
+    this.#byKey ??= groupBy(this.rows, (row) => this.#check.keys[row]![0]!)
     return this.#byKey.get(key) ?? []
   }
 
