@@ -27,14 +27,14 @@ export interface Questions {
 export function questionsOf(pending: readonly PendingDelivery[]): Questions {
   const [free, fresh, deleted]: [Asked[], Asked[], Asked[]] = [[], [], []]
   // Audiences of one group share their list of rows, and with it the lists that it is divided into.
-  const kindsBy = byList((rows, table) => kindsOf(table, rows))
+  const kindsBy = byList((rows, { audience: { table } }) => kindsOf(table, rows))
   for (const delivery of pending) {
     const { identity, fault, table, role, authorizesDeletes } = delivery.audience
     if (identity === null || fault === 'unauthorized') {
       ask(free, delivery, delivery.rows)
       continue
     }
-    const { written, keyed, gone, remembered } = kindsBy(delivery.rows, table)
+    const { written, keyed, gone, remembered } = kindsBy(delivery.rows, delivery)
     // What cannot be asked about is not delivered.
     if (fault === null) ask(fresh, delivery, keyed)
     else ask(free, delivery, written)
@@ -47,28 +47,25 @@ export function questionsOf(pending: readonly PendingDelivery[]): Questions {
 /** Of the new rows, the old ones of those UPDATEs that hold them whole and were `granted`. */
 export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDelivery, row: RowChange) => boolean): Asked[] {
   const updated: Asked[] = []
-  const updatesBy = byList((rows, table) =>
+  const updatesBy = byList((rows, { audience: { table } }) =>
     rows.filter((row) => row.action === 'UPDATE' && row.old?.extent === 'full' && oldText(table, row) !== null),
   )
   for (const { delivery, rows } of fresh) {
+    const updates = updatesBy(rows, delivery)
+    if (updates.length === 0) continue
     const { table, role } = delivery.audience
-    const candidates = updatesBy(rows, table)
-    if (candidates.length > 0 && table.roles.get(role)?.scope === 'row')
-      ask(
-        updated,
-        delivery,
-        candidates.filter((row) => granted(delivery, row)),
-      )
+    const isAsked = (row: RowChange): boolean => granted(delivery, row)
+    if (table.roles.get(role)?.scope === 'row') ask(updated, delivery, updates.filter(isAsked))
   }
   return updated
 }
 
 /** Answers again what was made for a list of rows. Those who ask one after the other mostly have the same. */
-function byList<Made>(make: (rows: readonly RowChange[], table: CatalogTable) => Made): typeof make {
+function byList<Made>(make: (rows: readonly RowChange[], delivery: PendingDelivery) => Made): typeof make {
   const known = new Map<readonly RowChange[], Made>()
   let last: { readonly rows: readonly RowChange[]; readonly made: Made } | null = null
-  return (rows, table) => {
-    if (last?.rows !== rows) last = { rows, made: getOrMake(known, rows, () => make(rows, table)) }
+  return (rows, delivery) => {
+    if (last?.rows !== rows) last = { rows, made: getOrMake(known, rows, () => make(rows, delivery)) }
     return last.made
   }
 }

@@ -10,7 +10,7 @@ export class AudienceGroup {
   readonly audiences: Set<Audience> = new Set()
   /** Of all of them: every batch asks for it. */
   subscriptions = 0
-  /** How many of their subscriptions see a change, as far as is known. */
+  /** How many of them see a change, as far as is known. */
   share = 1
 
   constructor(like: Audience) {

@@ -8,7 +8,7 @@ interface GroupRows {
   /** Only Postgres can evaluate the group's filters for these. */
   readonly ask: RowChange[]
   readonly subscriptions: number
-  /** How many of them a row of `yes` was granted to. */
+  /** How many of its audiences were granted a row of `yes`, in all. */
   granted: number
 }
 
@@ -59,10 +59,10 @@ export class Batch {
     if (most < MAX_WEIGHT) return
     const byList = new Map<readonly RowChange[], GroupRows>(Array.from(this.#groups.values(), (rows) => [rows.yes, rows]))
     for (const deliveries of decided.values())
-      for (const { rows, audience } of deliveries.keys()) {
+      for (const { rows } of deliveries.keys()) {
         const ofGroup = byList.get(rows)
-        if (ofGroup !== undefined) ofGroup.granted += audience.members.size
+        if (ofGroup !== undefined) ofGroup.granted++
       }
-    for (const [group, { yes, subscriptions, granted }] of this.#groups) group.noteShare(granted, subscriptions * yes.length)
+    for (const [group, { yes, granted }] of this.#groups) group.noteShare(granted, group.audiences.size * yes.length)
   }
 }
