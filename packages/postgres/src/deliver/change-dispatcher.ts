@@ -14,10 +14,11 @@ import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
-import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered, type GrantedDeliveries } from './deliver.ts'
+import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered } from './deliver.ts'
 import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
-import { project, type Outcome } from './project.ts'
+import { grantedOf, without, type Outcome } from './outcome.ts'
+import { project } from './project.ts'
 
 export interface DispatcherOptions {
   readonly database: FeedDatabase
@@ -231,20 +232,6 @@ function isOneTransaction(changes: readonly RowChange[]): boolean {
 function generationsOf(channels: ReadonlySet<FeedChannel>): (channel: FeedChannel) => boolean {
   const generations = new Map([...channels].map((channel) => [channel, channel.generation]))
   return (channel) => generations.get(channel) === channel.generation
-}
-
-/** What was decided for other identities of these channels does not count any more. */
-function without(outcome: Outcome, channels: ReadonlySet<FeedChannel>): Outcome {
-  const stays = ({ only }: PendingDelivery): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
-  const decided = [...outcome.decided].map(
-    ([row, granted]) => [row, new Map([...granted].filter(([delivery]) => stays(delivery)))] as const,
-  )
-  return { ...outcome, decided: new Map(decided) }
-}
-
-function grantedOf([first, ...others]: readonly Outcome[], change: RowChange): GrantedDeliveries | undefined {
-  if (others.length === 0) return first!.decided.get(change)
-  return new Map([first!, ...others].flatMap(({ decided }) => [...(decided.get(change) ?? [])]))
 }
 
 function oidsOf(channels: ReadonlySet<FeedChannel>): number[] {

@@ -5,11 +5,8 @@ import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { faultOf, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
-import type { Computed } from './project.ts'
+import type { Computed, GrantedDeliveries } from './outcome.ts'
 import { errorData, viewOf } from './table-view.ts'
-
-/** The deliveries that get something of a change. */
-export type GrantedDeliveries = ReadonlyMap<PendingDelivery, Granted>
 
 export interface DeliverContext {
   readonly epoch: string

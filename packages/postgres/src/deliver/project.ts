@@ -8,13 +8,7 @@ import { primaryKeyTexts, rowTexts, type RowTexts } from '../replication/change-
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { faultOf, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
-
-/** What was decided about some deliveries, with the values that the log does not hold. */
-export interface Outcome {
-  readonly decided: Decided
-  readonly faults: readonly DecisionFault[]
-  readonly computed: ReadonlyMap<RowChange, Computed>
-}
+import type { Computed, Outcome } from './outcome.ts'
 
 /** Has the database compute what the log does not hold of the granted rows. A row for which that fails is refused, with a fault. */
 export async function project(decided: Decided, checks: RowChecks, tableOf: (oid: number) => CatalogTable | null): Promise<Outcome> {
@@ -61,12 +55,6 @@ interface Lacking {
   /** The row as the change wrote it, and as checks read it. */
   readonly versions: Set<RowChange>
   readonly columns: Set<Column>
-}
-
-/** JSON texts by column name: of the row as it is after the change, and of what the log holds of it as it was before. */
-export interface Computed {
-  readonly record: Map<string, string>
-  readonly old: Map<string, string>
 }
 
 /** Whether the log does not hold some of its values, so that Postgres has to be asked. */

@@ -4,7 +4,7 @@ import { tupleBytes } from '../replication/change-row.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
-import type { Computed } from './project.ts'
+import type { Computed } from './outcome.ts'
 
 /** Larger changes leave out what is large (rule D10). */
 const MAX_CHANGE_BYTES: number = 1024 * 1024

@@ -1,0 +1,34 @@
+import type { Decided, DecisionFault, Granted } from '../decide/decision.ts'
+import type { RowChange } from '../replication/transaction-assembler.ts'
+import type { PendingDelivery } from '../subscribe/audience.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
+
+/** JSON texts by column name: of the row as it is after the change, and of what the log holds of it as it was before. */
+export interface Computed {
+  readonly record: Map<string, string>
+  readonly old: Map<string, string>
+}
+
+/** The deliveries that get something of a change. */
+export type GrantedDeliveries = ReadonlyMap<PendingDelivery, Granted>
+
+/** What was decided about some deliveries, with the values that the log does not hold. */
+export interface Outcome {
+  readonly decided: Decided
+  readonly faults: readonly DecisionFault[]
+  readonly computed: ReadonlyMap<RowChange, Computed>
+}
+
+/** What was decided for other identities of these channels does not count any more. */
+export function without(outcome: Outcome, channels: ReadonlySet<FeedChannel>): Outcome {
+  const stays = ({ only }: PendingDelivery): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
+  const decided = [...outcome.decided].map(
+    ([row, granted]) => [row, new Map([...granted].filter(([delivery]) => stays(delivery)))] as const,
+  )
+  return { ...outcome, decided: new Map(decided) }
+}
+
+export function grantedOf([first, ...others]: readonly Outcome[], change: RowChange): GrantedDeliveries | undefined {
+  if (others.length === 0) return first!.decided.get(change)
+  return new Map([first!, ...others].flatMap(({ decided }) => [...(decided.get(change) ?? [])]))
+}
