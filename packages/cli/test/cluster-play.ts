@@ -203,16 +203,22 @@ export class ClusterPlay {
         return node.start()
       }
       case 'freeze':
-        return this.linkFaults.during(async () => {
+        return this.#apart(node, async () => {
           node.signal('SIGSTOP')
           await delay(ms)
           node.signal('SIGCONT')
         })
       case 'cut-nats':
-        return this.linkFaults.during(() => cutFor(node.toNats, ms))
+        return this.#apart(node, () => cutFor(node.toNats, ms))
       case 'cut-postgres':
         return cutFor(node.toPostgres, ms)
     }
+  }
+
+  async #apart(node: PlayedNode, fault: () => Promise<void>): Promise<void> {
+    node.lastApartAt = Infinity
+    await this.linkFaults.during(fault)
+    node.lastApartAt = performance.now()
   }
 
   /** As kill -9; what its end looks like from outside is written down. */

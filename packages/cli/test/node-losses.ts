@@ -8,7 +8,7 @@ const LOOK_EVERY_MS = 20
 
 interface NodeLoss {
   readonly killedAt: number
-  /** Until no client had the presence of the killed node's clients in view; `null`: that did not come. */
+  /** Until no client of a node that heard of it had the presence of the killed node's clients in view; `null`: that did not come. */
   unseenMs: number | null
 }
 
@@ -75,7 +75,9 @@ export class NodeLosses {
     const refsOf = new Map<number, string[]>()
     for (const { room, absences } of this.#clients)
       for (const absence of absences) if (isOf(absence, killedAt)) refsOf.set(room, [...(refsOf.get(room) ?? []), ...absence.refs])
-    return this.#clients.some((client) => client.joined && client.seesAny(refsOf.get(client.room) ?? []))
+    // A node that is frozen or cut off learns of nothing meanwhile, and counts silence from its return on.
+    const hears = ({ node }: ClusterClient): boolean => node === null || node.lastApartAt < killedAt
+    return this.#clients.some((client) => client.joined && hears(client) && client.seesAny(refsOf.get(client.room) ?? []))
   }
 
   #absencesAt(killedAt: number): readonly Absence[] {

@@ -33,6 +33,8 @@ export class PlayedNode {
   readonly port: number
   readonly toNats: TcpProxy
   readonly toPostgres: TcpProxy
+  /** When it was frozen or cut off from the others last. */
+  lastApartAt = -Infinity
   readonly #sandbox: CliSandbox
   readonly #env: Readonly<Record<string, string>>
   #process: CliProcess | null = null

@@ -60,13 +60,14 @@ export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDe
   return updated
 }
 
-/** Answers again what was made for a list of rows. Those who ask one after the other mostly have the same. */
+/** Makes nothing anew for the list of rows that it was asked about last: those of a group follow each other. */
 function byList<Made>(make: (rows: readonly RowChange[], delivery: PendingDelivery) => Made): typeof make {
-  const known = new Map<readonly RowChange[], Made>()
-  let last: { readonly rows: readonly RowChange[]; readonly made: Made } | null = null
+  let last: readonly RowChange[] | null = null
+  let made: Made
   return (rows, delivery) => {
-    if (last?.rows !== rows) last = { rows, made: getOrMake(known, rows, () => make(rows, delivery)) }
-    return last.made
+    if (last !== rows) made = make(rows, delivery)
+    last = rows
+    return made
   }
 }
 

@@ -51,7 +51,7 @@ interface Variant {
 export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
   const { excluded } = context
   const variants = new Variants()
-  const several = new Map<FeedChannel, Receiver[]>()
+  let several: Map<FeedChannel, Receiver[]> | null = null
   for (const [delivery, each] of granted) {
     const fault = faultOf(delivery.audience, change)
     for (const subscription of subscribersOf(delivery)) {
@@ -59,10 +59,10 @@ export function deliver(change: RowChange, granted: GrantedDeliveries, context: 
       if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       const receiver = { subscription, granted: each, fault }
       if (channel.subscriptions.size === 1) variants.add(receiver, String(subscription.entry.id))
-      else append(several, channel, receiver)
+      else append((several ??= new Map<FeedChannel, Receiver[]>()), channel, receiver)
     }
   }
-  for (const receivers of several.values())
+  for (const receivers of several?.values() ?? [])
     for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) variants.add(same[0]!, idsOf(same))
   return sendAll(change, variants, context)
 }
@@ -88,47 +88,51 @@ function alikeOf(receivers: readonly Receiver[]): Receiver[][] {
 }
 
 class Variants {
-  readonly #byColumns = new Map<string, Variant[]>()
+  /** By the columns that are written. */
+  readonly byColumns = new Map<string, Variant[]>()
   /** Most receivers get what the one before them got. */
   #last: Variant | null = null
-
-  get all(): Variant[] {
-    return [...this.#byColumns.values()].flat()
-  }
 
   /** Adds the channel of the receiver, with the `ids` of all of its entries that get the same. */
   add(of: Receiver, ids: string): void {
     const { channel } = of.subscription
-    const { positions, legacy } = channel.request
-    const columns = columnsOf(of)
-    const isFor = (each: Variant): boolean => each.columns === columns && each.positions === positions && isAlike(each.of, of)
-    if (this.#last === null || !isFor(this.#last)) {
-      const ofColumns = getOrMake(this.#byColumns, columns, (): Variant[] => [])
-      this.#last = ofColumns.find(isFor) ?? { of, columns, positions, channels: new Map() }
-      if (this.#last.channels.size === 0) ofColumns.push(this.#last)
-    }
-    append(this.#last.channels, legacy ? null : ids, channel)
+    if (this.#last === null || !isFor(this.#last, of)) this.#last = this.#variantFor(of)
+    append(this.#last.channels, channel.request.legacy ? null : ids, channel)
   }
+
+  #variantFor(of: Receiver): Variant {
+    const columns = columnsOf(of)
+    const ofColumns = getOrMake(this.byColumns, columns, (): Variant[] => [])
+    let variant = ofColumns.find((each) => isFor(each, of))
+    if (variant === undefined)
+      ofColumns.push((variant = { of, columns, positions: of.subscription.channel.request.positions, channels: new Map() }))
+    return variant
+  }
+}
+
+function isFor({ of, columns, positions }: Variant, receiver: Receiver): boolean {
+  return columns === columnsOf(receiver) && positions === receiver.subscription.channel.request.positions && isAlike(of, receiver)
 }
 
 function sendAll(change: RowChange, variants: Variants, context: DeliverContext): Delivered {
   const logPosition = logPositionOf(change)
   let receivers = 0
   let payload: Uint8Array | null = null
-  for (const { of, channels: byIds } of variants.all) {
-    let data: string | null = null
-    for (const [ids, channels] of byIds) {
-      try {
-        data ??= dataOf(change, of, context)
-      } catch (error) {
-        context.failed(error, channels)
-        continue
+  for (const ofColumns of variants.byColumns.values())
+    for (const { of, channels: byIds } of ofColumns) {
+      let data: string | null = null
+      for (const [ids, channels] of byIds) {
+        try {
+          data ??= dataOf(change, of, context)
+        } catch (error) {
+          context.failed(error, channels)
+          continue
+        }
+        const bytes = (payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`))
+        for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', bytes)
+        receivers += channels.length
       }
-      const bytes = (payload = Buffer.from(ids === null ? data : `{"data":${data},"ids":[${ids}]}`))
-      for (const channel of channels) channel.deliver(logPosition, ids === null ? change.action : 'postgres_changes', bytes)
-      receivers += channels.length
     }
-  }
   return { receivers, payload }
 }
 

@@ -3,7 +3,7 @@ import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type AskedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
+import { eachInTurn, elseRowByRow, failedAnswer, type ListedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { RowList, type KnownVersions, type RowImages } from './seen-versions.ts'
 import { untilSeen } from './visibility.ts'
@@ -78,13 +78,18 @@ async function install(session: pg.ClientBase, { sql: { name, sql }, check: { ro
 }
 
 /** Asks about the rows of failed identities one by one. */
-async function retryRows(session: pg.ClientBase, asks: Asking, asked: readonly AskedIdentity[], answer: CheckAnswer): Promise<CheckAnswer> {
+async function retryRows(
+  session: pg.ClientBase,
+  asks: Asking,
+  asked: readonly ListedIdentity[],
+  answer: CheckAnswer,
+): Promise<CheckAnswer> {
   let { current } = answer
   const identities: IdentityAnswer[] = []
   for (const [at, each] of asked.entries())
     identities.push(
-      await elseRowByRow(answer.identities[at]!, each.rows, async (row) => {
-        const single = await call(session, asks, [{ ...each, rows: [row] }], true)
+      await elseRowByRow(answer.identities[at]!, each.list.rows, async (row) => {
+        const single = await call(session, asks, [{ ...each, list: new RowList(asks.check, asks.images, [row]) }], true)
         current &&= single.current
         return single.identities[0]!
       }),
@@ -95,7 +100,7 @@ async function retryRows(session: pg.ClientBase, asks: Asking, asked: readonly A
 async function oneByOne(
   session: pg.ClientBase,
   asks: Asking,
-  asked: readonly AskedIdentity[],
+  asked: readonly ListedIdentity[],
   options: CheckOptions,
 ): Promise<CheckAnswer> {
   let current = true
@@ -126,20 +131,18 @@ const NOTHING_VISIBLE: IdentityAnswer = { ok: true, visible: new Map() }
 interface Reading {
   readonly i: number
   readonly list: RowList
-  readonly known: KnownVersions
   readonly visible: Map<number, Grant>
 }
 
 async function call(
   session: pg.ClientBase,
   { check, images, sql: { name } }: Asking,
-  asked: readonly AskedIdentity[],
+  asked: readonly ListedIdentity[],
   guarded: boolean,
 ): Promise<CheckAnswer> {
   const { table, role } = check
   const sets = setsOf(asked)
-  const lists = sets.map(({ rows }) => RowList.of(check, images, rows))
-  const columns = table.primaryKey.map((_, column) => lists.map(({ keys }) => keys[column]!))
+  const columns = table.primaryKey.map((_, column) => sets.map(({ list }) => list.keys[column]!))
   const places = columns.map((_, column) => `$${column + 6}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
@@ -149,7 +152,7 @@ async function call(
       asked.map(({ identity }) => identity.claims),
       sets.map(({ until }) => until),
       check.xids,
-      images.masked ? lists.map(({ missing }) => missing) : '{}',
+      images.masked ? sets.map(({ list }) => list.missing) : '{}',
       ...columns,
     ],
   }
@@ -164,6 +167,7 @@ async function call(
   const answers: IdentityAnswer[] = asked.map(() => NOTHING_VISIBLE)
   const version = table.roles.get(role)?.version
   let current = version !== undefined
+  const known: KnownVersions = new Map()
   let reading = null as Reading | null
   for (const { i, seen, fault } of found) {
     // The version after the look, and, where something was denied, before it: Postgres may deny by an older one.
@@ -173,12 +177,12 @@ async function call(
       reading = null
     } else {
       if (reading?.i !== i) {
-        const { rows } = asked[i - 1]!
-        if (reading?.list.rows === rows) reading = { ...reading, i, visible: new Map() }
-        else reading = { i, list: RowList.of(check, images, rows), known: new Map(), visible: new Map() }
+        const { list } = asked[i - 1]!
+        if (reading?.list !== list) known.clear()
+        reading = { i, list, visible: new Map() }
         answers[i - 1] = { ok: true, visible: reading.visible }
       }
-      for (const [row, grant] of reading.list.read(seen!, reading.known)) reading.visible.set(row, grant)
+      for (const [row, grant] of reading.list.read(seen!, known)) reading.visible.set(row, grant)
     }
   }
   if (!current) distrustPlans(session, name)
@@ -186,23 +190,23 @@ async function call(
 }
 
 /** What a call takes at most as a rule, on a busy machine too. */
-function slowAfterMs(asked: readonly AskedIdentity[]): number {
-  return 100 + asked.reduce((cost, { rows }) => cost + rows.length + IDENTITY_COST, 0) / 50
+function slowAfterMs(asked: readonly ListedIdentity[]): number {
+  return 100 + asked.reduce((cost, { list }) => cost + list.rows.length + IDENTITY_COST, 0) / 50
 }
 
 interface RowSet {
-  readonly rows: readonly number[]
+  readonly list: RowList
   /** How many identities there are up to the last that asks for them. */
   until: number
 }
 
 /** Runs of identities that ask for the same rows. */
-function setsOf(asked: readonly AskedIdentity[]): RowSet[] {
+function setsOf(asked: readonly ListedIdentity[]): RowSet[] {
   const sets: RowSet[] = []
-  asked.forEach(({ rows }, index) => {
+  asked.forEach(({ list }, index) => {
     const last = sets.at(-1)
-    if (last?.rows === rows) last.until = index + 1
-    else sets.push({ rows, until: index + 1 })
+    if (last?.list === list) last.until = index + 1
+    else sets.push({ list, until: index + 1 })
   })
   return sets
 }

@@ -1,9 +1,14 @@
+import type { CheckIdentity } from '../../catalog/identity.ts'
 import { isTimeout } from '../../catalog/database-fault.ts'
-import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import type { CheckAnswer, Grant, IdentityAnswer } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
+import type { RowList } from './seen-versions.ts'
 
-/** An identity of a check, and the numbers of the rows that it wants to see. */
-export type AskedIdentity = RowCheck['identities'][number]
+/** An identity of a check, and the rows that it wants to see. Those who want the same have the same list. */
+export interface ListedIdentity {
+  readonly identity: CheckIdentity
+  readonly list: RowList
+}
 
 /** How identities are asked about. */
 export interface CheckOptions {
@@ -16,7 +21,7 @@ export interface CheckOptions {
 }
 
 /** Asks about some identities of a check on one session. */
-export type CheckStrategy = (asked: readonly AskedIdentity[]) => Promise<CheckAnswer>
+export type CheckStrategy = (asked: readonly ListedIdentity[]) => Promise<CheckAnswer>
 
 /** The answer for an identity whose policies fail. Rethrows what is no fault of the statement. */
 export function failedAnswer(error: unknown): IdentityAnswer & { readonly ok: false } {
@@ -25,7 +30,7 @@ export function failedAnswer(error: unknown): IdentityAnswer & { readonly ok: fa
 }
 
 /** Asks about each identity in turn. Without isolation, those that follow one that timed out are not asked about. */
-export async function eachInTurn<Asked extends AskedIdentity>(
+export async function eachInTurn<Asked>(
   asked: readonly Asked[],
   { isolates }: CheckOptions,
   ask: (identity: Asked) => Promise<IdentityAnswer>,

@@ -2,9 +2,9 @@ import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import { functionStrategy, IDENTITY_COST } from './function-strategy.ts'
-import type { AskedIdentity, CheckOptions } from './identity-answers.ts'
+import type { CheckOptions, ListedIdentity } from './identity-answers.ts'
 import { byImages } from './image-checker.ts'
-import { rowImages, type RowImages } from './seen-versions.ts'
+import { RowList, rowImages, type RowImages } from './seen-versions.ts'
 import { statementStrategy } from './statement-strategy.ts'
 
 /** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
@@ -12,7 +12,7 @@ const MAX_COST = 20_000
 /** Sessions for one question, where they are free. */
 const MAX_LANES = 2
 
-type Asked = AskedIdentity & { readonly index: number }
+type Asked = ListedIdentity & { readonly index: number }
 
 /**
  * Asks Postgres which rows the identities see. `options.timeoutMs` is for an identity alone, when it is found out which one takes
@@ -67,7 +67,7 @@ async function wholeRows(
 async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages, options: CheckOptions): Promise<CheckAnswer> {
   const answers: IdentityAnswer[] = []
   let [current, slow] = [true, false]
-  const calls = callsOf(check)
+  const calls = callsOf(check, images)
   let next = 0
   const lane: Parameters<typeof sessions.withSession<void>>[0] = async (session) => {
     const byFunction = options.leavesNothing ? null : await functionStrategy(session, check, images, options)
@@ -88,13 +88,12 @@ async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages,
 }
 
 /** Identities that ask for the same rows stand together. */
-function callsOf(check: RowCheck): Asked[][] {
+function callsOf(check: RowCheck, images: RowImages): Asked[][] {
   const byRows = new Map<readonly number[], Asked[]>()
   const bySignature = new Map<string, Asked[]>()
-  check.identities.forEach((asked, index) => {
-    const group = getOrMake(byRows, asked.rows, () => getOrMake(bySignature, asked.rows.join(), () => []))
-    // From here on, the same rows are the same array.
-    group.push({ identity: asked.identity, rows: group[0]?.rows ?? asked.rows, index })
+  check.identities.forEach(({ identity, rows }, index) => {
+    const group = getOrMake(byRows, rows, () => getOrMake(bySignature, rows.join(), () => []))
+    group.push({ identity, list: group[0]?.list ?? new RowList(check, images, rows), index })
   })
   const calls: Asked[][] = []
   let cost = Infinity
@@ -105,7 +104,7 @@ function callsOf(check: RowCheck): Asked[][] {
         cost = 0
       }
       calls.at(-1)!.push(each)
-      cost += each.rows.length + IDENTITY_COST
+      cost += each.list.rows.length + IDENTITY_COST
     }
   }
   return calls

@@ -13,7 +13,6 @@ export interface RowImages extends Shape {
   readonly texts: readonly string[]
   /** By row, the `attnum`s of compared values that are not known: `,3,7,`. */
   readonly missing: readonly (string | null)[]
-  readonly lists: WeakMap<readonly number[], RowList>
 }
 
 /** So many characters a row, on average. */
@@ -29,7 +28,7 @@ export function rowImages({ table, role, columns, images }: RowCheck): RowImages
   })
   const characters = texts.reduce((sum, text) => sum + text.length, 0)
   const [masked, wide] = [missing.some((each) => each !== null), characters > WIDE * texts.length]
-  return { compared, texts, missing, masked, wide, lists: new WeakMap() }
+  return { compared, texts, missing, masked, wide }
 }
 
 /** As `record_out` writes it. */
@@ -57,25 +56,33 @@ export class RowList {
   readonly #check: RowCheck
   readonly #images: RowImages
   readonly rows: readonly number[]
-  /** By what was shown of it: most identities are shown the same version of a row. */
-  readonly #read = new Map<string, readonly SeenRow[]>()
+  /** By what was shown: most identities are shown the same version of a row. */
+  #read: Map<string, readonly SeenRow[]> | null = null
   #byText: Map<string, number> | null = null
   #byKey: Map<string, number[]> | null = null
-  /** The texts of their keys, column by column, as arrays. */
-  readonly keys: readonly string[]
-  /** What is missing of each, as an array. */
-  readonly missing: string
+  #keys: readonly string[] | null = null
 
   constructor(check: RowCheck, images: RowImages, rows: readonly number[]) {
     this.#check = check
     this.#images = images
     this.rows = rows
-    this.keys = check.table.primaryKey.map((_, column) => arrayLiteral(rows.map((row) => check.keys[row]![column]!)))
-    this.missing = images.masked ? arrayLiteral(rows.map((row) => images.missing[row]!)) : '{}'
   }
 
-  static of(check: RowCheck, images: RowImages, rows: readonly number[]): RowList {
-    return getOrMake(images.lists, rows, () => new RowList(check, images, rows))
+  /** The texts of their keys, column by column, as arrays. Those of a long list are kept: many ask for it. */
+  get keys(): readonly string[] {
+    const { table, keys } = this.#check
+    const made = this.#keys ?? table.primaryKey.map((_, column) => this.#arrayOf((row) => keys[row]![column]!))
+    if (this.rows.length > 1) this.#keys = made
+    return made
+  }
+
+  /** What is missing of each, as an array. */
+  get missing(): string {
+    return this.#arrayOf((row) => this.#images.missing[row]!)
+  }
+
+  #arrayOf(text: (row: number) => string | null): string {
+    return arrayLiteral(this.rows.map(text))
   }
 
   /**
@@ -86,7 +93,9 @@ export class RowList {
     const hasCtid = seen.startsWith('("')
     if (!hasCtid && !seen.startsWith('(,')) return known.get(seen) ?? []
     const ctidEnd = hasCtid ? seen.indexOf('"', 2) : 0
-    const shown = getOrMake(this.#read, seen, () => this.#readVersion(seen, seen.indexOf(',', ctidEnd) + 1))
+    const numberAt = seen.indexOf(',', ctidEnd) + 1
+    const readVersion = (): readonly SeenRow[] => this.#readVersion(seen, numberAt)
+    const shown = this.rows.length === 1 ? readVersion() : getOrMake((this.#read ??= new Map()), seen, readVersion)
     if (hasCtid) {
       // Keys that are written differently may mean the same row, and the next identity is shown only its `ctid`.
       const before = getOrMake(known, seen.slice(2, ctidEnd), () => [])

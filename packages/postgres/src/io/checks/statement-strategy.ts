@@ -24,12 +24,11 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
     const before = await isCurrent(session, check)
     const refusal = await prepare(session, statement, check)
     await discardOldPlans(session, statement.name, check)
-    const identities = await eachInTurn(asked, options, async ({ identity, rows }) => {
+    const identities = await eachInTurn(asked, options, async ({ identity, list: all }) => {
       if (refusal !== null) return refusal
-      const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
+      const look = async (list: RowList): Promise<IdentityAnswer> => {
         try {
-          const list = new RowList(check, images, some)
-          const parameters = [list.missing, ...list.keys].map((text) => pg.escapeLiteral(text)).join(', ')
+          const parameters = [images.masked ? list.missing : '{}', ...list.keys].map((text) => pg.escapeLiteral(text)).join(', ')
           const call = `${statement.name}(${parameters})`
           const found = await execute(session, { role: check.role, claims: identity.claims, call, timeoutMs: options.timeoutMs })
           return { ok: true, visible: new Map(found.flatMap((seen) => list.read(seen, new Map()))) }
@@ -37,7 +36,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
           return failedAnswer(error)
         }
       }
-      return elseRowByRow(await look(rows), rows, (row) => look([row]))
+      return elseRowByRow(await look(all), all.rows, (row) => look(new RowList(check, images, [row])))
     })
     const current = before && (await isCurrent(session, check))
     if (!current) distrustPlans(session, statement.name)
