@@ -81,7 +81,8 @@ export const FUNCTION_BODIES: readonly string[] = [
 
 export const FLIGHT_SETUP = `
 create function may_see(wanted text) returns bool language sql stable as $$ select ${FUNCTION_BODIES[0]} $$;
-create schema flight;`
+create schema flight;
+create function flight.body() returns text language sql volatile as $$ select string_agg(md5(random()::text), '') from generate_series(1, 200) $$;`
 
 const policy: fc.Arbitrary<FlightPolicy> = fc.record({
   condition: fc.constantFrom(

@@ -213,8 +213,8 @@ class Play {
 
   #createSql(): string {
     const t = this.#table
-    const body = `, body text storage external default repeat(md5(random()::text), 80)`
-    const columns = `(id int primary key, owner uuid, org int, tag text, n int${this.#case.wide ? body : ''})`
+    const body = this.#case.wide ? ', body text default flight.body()' : ''
+    const columns = `(id int primary key, owner uuid, org int, tag text, n int${body})`
     const shapes: Record<Shape, string> = {
       plain: `create table ${t} ${columns}`,
       root: `create table ${t} ${columns} partition by range (id); create table ${t}a partition of ${t} for values from (0) to (3);
