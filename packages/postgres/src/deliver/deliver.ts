@@ -49,8 +49,16 @@ interface Variant {
  * same, and channels that get the same share its bytes.
  */
 export function deliver(change: RowChange, granted: GrantedDeliveries, context: DeliverContext): Delivered {
-  const { excluded } = context
   const variants = new Variants()
+  for (const ofChannel of receiversOf(change, granted, context.excluded))
+    if (!Array.isArray(ofChannel)) variants.add(ofChannel, String(ofChannel.subscription.entry.id))
+    else for (const same of alikeOf(ofChannel)) variants.add(same[0]!, idsOf(same))
+  return sendAll(change, variants, context)
+}
+
+/** By channel, in the order of the deliveries: one for a channel that has one subscription, else a list. */
+function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: DeliverContext['excluded']): (Receiver | Receiver[])[] {
+  const all: (Receiver | Receiver[])[] = []
   let several: Map<FeedChannel, Receiver[]> | null = null
   for (const [delivery, each] of granted) {
     const fault = faultOf(delivery.audience, change)
@@ -58,13 +66,21 @@ export function deliver(change: RowChange, granted: GrantedDeliveries, context: 
       const { channel } = subscription
       if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       const receiver = { subscription, granted: each, fault }
-      if (channel.subscriptions.size === 1) variants.add(receiver, String(subscription.entry.id))
-      else append((several ??= new Map<FeedChannel, Receiver[]>()), channel, receiver)
+      if (channel.subscriptions.size === 1) {
+        all.push(receiver)
+        continue
+      }
+      const known = several?.get(channel)
+      if (known !== undefined) {
+        known.push(receiver)
+        continue
+      }
+      const ofChannel = [receiver]
+      all.push(ofChannel)
+      ;(several ??= new Map<FeedChannel, Receiver[]>()).set(channel, ofChannel)
     }
   }
-  for (const receivers of several?.values() ?? [])
-    for (const same of receivers.length === 1 ? [receivers] : alikeOf(receivers)) variants.add(same[0]!, idsOf(same))
-  return sendAll(change, variants, context)
+  return all
 }
 
 /** They get the same but for log positions. */
