@@ -37,7 +37,7 @@ interface Receiver {
 /** What is written of the change for some of the receivers. */
 interface Variant {
   readonly of: Receiver
-  /** Those that are written. */
+  /** The columns that are written, as the subscription has them. */
   readonly columns: string
   readonly positions: boolean
   /** By the ids of their entries; legacy channels get none. */

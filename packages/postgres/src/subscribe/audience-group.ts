@@ -8,9 +8,9 @@ export class AudienceGroup {
   /** One of them: what it wants, all want. */
   readonly like: Audience
   readonly audiences: Set<Audience> = new Set()
-  /** Of all of them: every batch asks for it. */
+  /** How many subscriptions they have in all. Counted as these come and go: every batch asks. */
   subscriptions = 0
-  /** How many of them see a change, as far as is known. */
+  /** The part of the audiences that sees a change, as far as is known: from 0 to 1. */
   share = 1
 
   constructor(like: Audience) {

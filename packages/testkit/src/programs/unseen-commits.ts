@@ -9,7 +9,7 @@ interface Session {
  * show the setting.
  */
 export async function holdCommits(admin: Session, probe: Session): Promise<void> {
-  await require(admin, 'nobody')
+  await waitFor(admin, 'nobody')
   const [backend] = (await probe.query('select pg_backend_pid() as pid')).rows as [{ readonly pid: number }]
   let held = false
   while (!held) {
@@ -24,10 +24,11 @@ export async function holdCommits(admin: Session, probe: Session): Promise<void>
 
 /** Commits are seen at once again, also those that wait. */
 export async function releaseCommits(admin: Session): Promise<void> {
-  await require(admin, '')
+  await waitFor(admin, '')
 }
 
-async function require(admin: Session, standby: string): Promise<void> {
+/** Has commits wait for the standby of this name; without a name, for none. */
+async function waitFor(admin: Session, standby: string): Promise<void> {
   await admin.query(`alter system set synchronous_standby_names = '${standby}'`)
   await admin.query('select pg_reload_conf()')
 }
