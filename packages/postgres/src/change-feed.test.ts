@@ -301,13 +301,13 @@ test('rows of a renamed table do not reach its old name', async () => {
   expect(old.systems.at(-1)!.extra).toMatchObject({ live: true, code: 'not-published' })
 })
 
-test('the order of a channel is kept though some of its changes are decided apart', async () => {
+test('the order of a channel is kept though some of its changes are decided in isolation', async () => {
   const it = start()
   const mine = it.open({ entries: [of('own', { filter: 'body=like.b%' }), of('open')], identity: user('me') })
   const other = it.open({ entries: [of('open')] })
   await ready(mine, other)
   let answer = (): void => {}
-  it.database.intercept = (name) => (name === 'apart.testFilters' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  it.database.intercept = (name) => (name === 'isolated.testFilters' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
   it.commit([{ oid: OWN, texts: ['1', 'me', 'b'] }])
   it.commit([{ oid: OPEN, texts: ['2', '1'] }])
   // No other channel waits.

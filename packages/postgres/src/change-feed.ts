@@ -122,7 +122,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#pipeline.control(() => {
       const start = this.#window.restart(event.epoch, confirmedLsn, serverLsn)
       if (event.isOtherLog) {
-        this.#dispatcher.lane.dropAll()
+        this.#dispatcher.isolated.dropAll()
         for (const channel of this.#subscriptions.channels) channel.dispatch({ type: 'other-log', after: start })
       }
       if (event.previous === null) return
@@ -161,7 +161,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
 
   #setIdentity(channel: FeedChannel, identity: Identity): void {
     channel.identity = identity
-    channel.generation++
     this.#dispatcher.renewed(channel)
     // Whether or not it may keep all of its entries.
     this.#subscriptions.rebind(channel)

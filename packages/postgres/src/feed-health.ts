@@ -30,7 +30,7 @@ export class FeedHealth {
     this.#hasRelay = hasRelay
     const watched = new Map<string, WatchedPart>([
       [ORDERED_PATH, pipeline],
-      ['The lane of slow policies and filters', dispatcher.lane],
+      ['The path of slow policies and filters', dispatcher.isolated],
       ['The queue of resuming channels', resumes],
     ])
     this.#watchdog = new Watchdog(runtime, watched, stuckAfterMs, (reason) => dispatcher.report.log('stuck', null, null, reason))
@@ -39,7 +39,7 @@ export class FeedHealth {
   progress(source: FeedSource | null, nowMs: number): FeedProgress {
     const { pipeline, dispatcher, window } = this.#parts
     const serverLsn = source?.serverLsn ?? 0n
-    const waiting = [pipeline.oldest, dispatcher.lane.oldest].flatMap((change) =>
+    const waiting = [pipeline.oldest, dispatcher.isolated.oldest].flatMap((change) =>
       change === null ? [] : Number(change.transaction.commitTime) / 1_000,
     )
     const noSource = source?.status.kind === 'waiting' ? `Row changes stand still: ${source.status.fault.message}` : null

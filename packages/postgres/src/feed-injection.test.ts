@@ -93,8 +93,8 @@ test('without a fault everything comes', async () => {
       'checkRows',
       'checkVersions',
       'jsonOf',
-      'apart.testFilters',
-      'apart.checkRows',
+      'isolated.testFilters',
+      'isolated.checkRows',
     ]),
   )
 })

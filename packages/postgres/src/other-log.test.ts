@@ -90,13 +90,13 @@ test('what is being decided while it comes is still one of the old epoch', async
   expect(gaps(channel)).toEqual(['slot-created'])
 })
 
-test('what is decided apart is dropped, too, and the channel goes on', async () => {
+test('what is decided in isolation is dropped, too, and the channel goes on', async () => {
   start()
   const channel = open({}, { ...ENTRY, filter: 'body=like.%x%' })
   await holds(() => channel.isReady)
-  it.database.intercept = (name) => (name.startsWith('apart.') ? unseen() : undefined)
+  it.database.intercept = (name) => (name.startsWith('isolated.') ? unseen() : undefined)
   commit('old')
-  await holds(() => it.database.calls.filter((name) => name.startsWith('apart.')).length > 1)
+  await holds(() => it.database.calls.filter((name) => name.startsWith('isolated.')).length > 1)
   failOver(100n)
   it.database.intercept = () => {}
   commit('new')

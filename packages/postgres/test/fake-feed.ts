@@ -107,7 +107,7 @@ export class FakeDatabase {
       insertLsn: () => this.#answer('insertLsn', () => this.lsn),
       flushLsn: () => this.#answer('flushLsn', () => this.lsn),
     }
-    return { catalog, checks: checks(''), apart: checks('apart.') }
+    return { catalog, checks: checks(''), isolated: checks('isolated.') }
   }
 
   catalogTable(oid: number, roles: readonly string[]): CatalogTable {

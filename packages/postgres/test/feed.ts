@@ -121,7 +121,7 @@ export class TestChannel {
   }
 }
 
-/** Until no change that the stream has brought waits for a decision, in order or apart. */
+/** Until no change that the stream has brought waits for a decision, in order or in isolation. */
 export async function decidedAll(feed: PostgresFeed, deadlineMs = 20_000): Promise<void> {
   const deadline = Date.now() + deadlineMs
   while (feed.changeFeed.progress!().oldestAt !== null) {

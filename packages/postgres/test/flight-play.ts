@@ -419,7 +419,7 @@ class Play {
     const before = receivers.map(({ deliveries }) => deliveries.length)
     await this.#commit(['touch'], false)
     await this.#settle()
-    // Filters that only Postgres can evaluate are decided apart from the marker.
+    // Filters that only Postgres can evaluate are decided in isolation, not in order with the marker.
     await decidedAll(this.#it.feed)
     const { users } = this.#states.at(-1)!
     const { full } = this.#case

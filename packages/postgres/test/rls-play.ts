@@ -88,7 +88,7 @@ class Player {
   readonly expected: Expected[] = []
   readonly #person: Person
   /**
-   * Policies failed for this user before, or only Postgres can evaluate the filter. The feed decides these apart from the others,
+   * Policies failed for this user before, or only Postgres can evaluate the filter. The feed decides these in isolation,
    * and so perhaps after a policy has changed: what was hidden at the write may come, if it is shown by then.
    */
   #isDecidedApart: boolean
@@ -159,7 +159,7 @@ class Player {
     }
   }
 
-  /** Those whose policies fail are decided apart from the others, so theirs may come a little later. */
+  /** Those whose policies fail are decided in isolation, so theirs may come a little later. */
   async compare(): Promise<string | null> {
     const deadline = Date.now() + 3_000
     let versions = this.#matched()

@@ -11,21 +11,21 @@ export interface Proof {
   readonly cases: number
   readonly seed: number
   /** Databases that are used at once, each with a feed of its own. */
-  readonly lanes: number
+  readonly databases: number
   /** More SQL for each database, run before the feed is opened. */
   readonly setup?: string
 }
 
 /** Plays random cases until one fails, which rejects with the smallest like it and its seed. Answers how many answers were compared. */
-export async function proveVisibility(postgres: TestPostgres, { cases, seed, lanes, setup = '' }: Proof): Promise<number> {
-  const share = Math.ceil(cases / lanes)
+export async function proveVisibility(postgres: TestPostgres, { cases, seed, databases: count, setup = '' }: Proof): Promise<number> {
+  const share = Math.ceil(cases / count)
   const databases: string[] = []
-  for (let lane = 0; lane < lanes; lane++) databases.push(await postgres.createDatabase())
-  const compared = await Promise.all(databases.map((url, lane) => proveLane(url, share, seed + lane, RLS_SETUP + setup)))
+  for (let at = 0; at < count; at++) databases.push(await postgres.createDatabase())
+  const compared = await Promise.all(databases.map((url, at) => proveOn(url, share, seed + at, RLS_SETUP + setup)))
   return compared.reduce((sum, each) => sum + each, 0)
 }
 
-async function proveLane(url: string, cases: number, seed: number, setup: string): Promise<number> {
+async function proveOn(url: string, cases: number, seed: number, setup: string): Promise<number> {
   const it = await startFeed(url, setup)
   let compared = 0
   try {
@@ -46,21 +46,21 @@ async function proveLane(url: string, cases: number, seed: number, setup: string
 const NO_FUNCTIONS = `do $$ begin execute format('revoke temporary, create on database %I from public', current_database()); end $$;`
 
 /**
- * The same while everything that decides who sees a row is altered, and rows are in flight. Every other lane
- * is a database in which no functions may be made. Answers how many deliveries were judged.
+ * The same while everything that decides who sees a row is altered, and rows are in flight. Every other
+ * database permits no functions to be made. Answers how many deliveries were judged.
  */
-export async function proveFlights(postgres: TestPostgres, { cases, seed, lanes }: Proof): Promise<number> {
-  const share = Math.ceil(cases / lanes)
+export async function proveFlights(postgres: TestPostgres, { cases, seed, databases: count }: Proof): Promise<number> {
+  const share = Math.ceil(cases / count)
   const judged: Promise<number>[] = []
-  for (let lane = 0; lane < lanes; lane++) {
-    const roles = { R1: `flight_${lane}_one`, R2: `flight_${lane}_two`, G: `flight_${lane}_group` }
+  for (let at = 0; at < count; at++) {
+    const roles = { R1: `flight_${at}_one`, R2: `flight_${at}_two`, G: `flight_${at}_group` }
     for (const role of Object.values(roles)) await postgres.admin.query(`create role ${role} nologin`)
-    judged.push(proveFlightLane(await postgres.createDatabase(), share, seed + lane, roles, lane % 2 === 1 ? NO_FUNCTIONS : ''))
+    judged.push(proveFlightsOn(await postgres.createDatabase(), share, seed + at, roles, at % 2 === 1 ? NO_FUNCTIONS : ''))
   }
   return (await Promise.all(judged)).reduce((sum, each) => sum + each, 0)
 }
 
-async function proveFlightLane(
+async function proveFlightsOn(
   url: string,
   cases: number,
   seed: number,

@@ -3,7 +3,7 @@ import type { ClaimsUse } from './policy-analysis.ts'
 
 /** The identity that a check is made for: all users that the policies of a table cannot distinguish. */
 export interface CheckIdentity {
-  /** Equal for equal identities, also after all had forgotten one. */
+  /** Equal for equal identities, also after one was garbage-collected; `id` is not. */
   readonly key: string
   /** Of this object alone. */
   readonly id: number

@@ -11,13 +11,13 @@ export class StalePolicyVersion extends Error {
 }
 
 /** Transactions that wrote the changes and are not visible to other sessions yet. */
-export class UnseenTransactions extends Error {
+export class NotYetVisible extends Error {
   /** As Postgres says that it is not ready: the question is asked again. */
   readonly code = '57P03'
   readonly xids: ReadonlySet<number>
 
   constructor(xids: readonly number[]) {
-    super('a transaction that was committed cannot be seen yet')
+    super('a transaction that was committed is not visible yet')
     this.xids = new Set(xids)
   }
 }

@@ -20,7 +20,7 @@ function start(): {
       return { cancel: () => (timer.isCancelled = true) }
     },
   }
-  return { database: bounded({ catalog, checks, apart: checks }, runtime), checks, timers }
+  return { database: bounded({ catalog, checks, isolated: checks }, runtime), checks, timers }
 }
 
 const question = { pairs: [], xids: [], waits: false }
@@ -29,7 +29,7 @@ test('an answer, or an error, is passed on as it is, and nothing waits for it an
   const { database, checks, timers } = start()
   expect(await database.checks.checkVersions(question)).toEqual([])
   checks.answers = { checkVersions: () => Promise.reject(databaseError('42P01')) }
-  await expect(database.apart.checkVersions(question)).rejects.toMatchObject({ code: '42P01' })
+  await expect(database.isolated.checkVersions(question)).rejects.toMatchObject({ code: '42P01' })
   expect(checks.asked('checkVersions')).toEqual([question, question])
   await Promise.resolve()
   expect(timers.map(({ afterMs, isCancelled }) => [afterMs, isCancelled])).toEqual([

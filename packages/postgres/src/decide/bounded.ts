@@ -8,11 +8,11 @@ const CHECK_TIMEOUT_MS = 10_000
 const CATALOG_TIMEOUT_MS = 35_000
 
 /** The database, whose every answer comes or fails within a time: a connection that hangs is a database that cannot be reached. */
-export function bounded({ catalog, checks, apart }: FeedDatabase, runtime: FeedRuntime): FeedDatabase {
+export function bounded({ catalog, checks, isolated }: FeedDatabase, runtime: FeedRuntime): FeedDatabase {
   return {
     catalog: all(catalog, CATALOG_TIMEOUT_MS, runtime),
     checks: all(checks, CHECK_TIMEOUT_MS, runtime),
-    apart: all(apart, CHECK_TIMEOUT_MS, runtime),
+    isolated: all(isolated, CHECK_TIMEOUT_MS, runtime),
   }
 }
 

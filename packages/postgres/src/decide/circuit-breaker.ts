@@ -20,15 +20,15 @@ const CLEARED_AFTER = 3
 const SUSPECTED_AFTER = 3
 
 /**
- * Remembers whose policies and filters failed or were slow. They are asked about apart from all others, one by one; after
- * a time-out not at all for a while. Those that answer fast again are cleared.
+ * Remembers whose policies and filters failed or were slow. Those are decided in isolation, one by one, and after a time-out
+ * not at all for a while. An audience that answers fast again is cleared.
  */
 export class CircuitBreaker {
   readonly #circuits = new Map<string, Circuit>()
   /** Slow answers in a row, of those that are not suspected yet. */
   readonly #slow = new Map<Audience, number>()
 
-  /** Whether the audience is to be decided apart. */
+  /** Whether the audience is to be decided in isolation. */
   holds(audience: Audience): boolean {
     return this.#circuits.size > 0 && keysOf(audience).some((key) => this.#circuits.has(key))
   }
@@ -54,7 +54,7 @@ export class CircuitBreaker {
     return isNews
   }
 
-  /** These were decided together, and some of them in calls that were slow: they are suspected after several in a row. */
+  /** Counts slow calls of audiences that were decided together. Several in a row make an audience suspect. */
   decidedTogether(all: () => ReadonlySet<Audience>, slow: ReadonlySet<Audience>): void {
     if (this.#slow.size > 0) {
       const asked = all()
@@ -70,7 +70,7 @@ export class CircuitBreaker {
     }
   }
 
-  /** It took its time with others, and is asked alone from now on to find out whether it was this one. */
+  /** The audience was part of a slow question. It is asked alone from now on, which shows whether it was the slow one. */
   suspect(audience: Audience): void {
     const key = audience.filters.length > 0 ? audienceKey(audience) : policyKey(audience)
     if (!this.#circuits.has(key)) this.#add(key)

@@ -26,7 +26,7 @@ interface Deciding extends DecideOptions {
 
 /**
  * Has Postgres decide which rows the audiences get. Sends nothing. Rejects with {@link StalePolicyVersion}, with
- * {@link UnseenTransactions}, or when the database cannot be reached; all other faults are in the answer.
+ * {@link NotYetVisible}, or when the database cannot be reached; all other faults are in the answer.
  */
 export async function decide(pending: readonly PendingDelivery[], options: DecideOptions): Promise<Decision> {
   const deciding: Deciding = { ...options, faults: [], slow: [], granted: new Map(), rewritten: [] }

@@ -18,7 +18,7 @@ export interface RowCheck {
   readonly identities: readonly { readonly identity: CheckIdentity; readonly rows: readonly number[] }[]
   /** The transactions that wrote the changes; no row is read before all of them are visible. */
   readonly xids: readonly number[]
-  /** They are waited for, for some seconds; else only for a moment. Rejects with `UnseenTransactions` after that. */
+  /** Whether the check waits for those transactions for seconds; else for milliseconds. Rejects with `NotYetVisible` after that. */
   readonly waits: boolean
 }
 
@@ -65,7 +65,7 @@ export interface CheckAnswer {
   readonly slow?: boolean
 }
 
-/** Entries of whose rows something is delivered without a {@link RowCheck}, by the privileges that they remember. */
+/** Tables and roles whose rows are delivered without a {@link RowCheck}, by remembered privileges: their policy version is compared. */
 export interface VersionCheck {
   readonly pairs: readonly { readonly table: CatalogTable; readonly role: string }[]
   readonly xids: RowCheck['xids']
@@ -124,8 +124,8 @@ export interface RowChecks {
   /** What `to_json` makes of the texts, in their order; `undefined` of those for which it fails. */
   jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
   /**
-   * JSON texts of generated columns, by row and column name, as they follow from the rows. Those are missing that read what
-   * is not known, and that fail.
+   * JSON texts of generated columns, by row and column name, computed from the given values. Columns that need an
+   * unknown value, or fail, are left out.
    */
   computed(question: GeneratedQuestion): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
   /**
@@ -147,5 +147,5 @@ export interface FeedDatabase {
    * The same checks on sessions of their own, for what may take long. On the others, identities that take too long together
    * are all answered as timed out; here each is asked about by itself.
    */
-  readonly apart: RowChecks
+  readonly isolated: RowChecks
 }

@@ -67,7 +67,7 @@ describe('a question that fails', () => {
     expect([decision.decided.size, decision.faults.length, checks.calls.length]).toEqual([0, 1, 1])
   })
 
-  test('since it takes too long: the identity is found out apart', async () => {
+  test('since it takes too long: the isolated path finds the identity', async () => {
     const pending = [{ audience: audience(table, 'me'), rows }]
     const checks = failing(() => true, '57014')
     expect((await run(pending, checks)).faults).toEqual([

@@ -35,7 +35,7 @@ export function questionsOf(pending: readonly PendingDelivery[]): Questions {
       continue
     }
     const { written, keyed, gone, remembered } = kindsBy(delivery.rows, delivery)
-    // What cannot be asked about is not delivered.
+    // A row without its key cannot be asked about, and is not delivered.
     if (fault === null) ask(fresh, delivery, keyed)
     else ask(free, delivery, written)
     if (!authorizesDeletes) ask(free, delivery, gone)
@@ -60,7 +60,7 @@ export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDe
   return updated
 }
 
-/** Makes nothing anew for the list of rows that it was asked about last: those of a group follow each other. */
+/** Caches the result for the last list: audiences of one group share their list and follow each other. */
 function byList<Made>(make: (rows: readonly RowChange[], delivery: PendingDelivery) => Made): typeof make {
   let last: readonly RowChange[] | null = null
   let made: Made
@@ -90,12 +90,12 @@ function kindsOf(table: CatalogTable, rows: readonly RowChange[]): Kinds {
   }
 }
 
-/** A list that is shared stays shared. */
+/** Keeps `rows` uncopied: later steps recognise shared lists by identity. */
 function ask(asked: Asked[], delivery: PendingDelivery, rows: readonly RowChange[]): void {
   if (rows.length > 0) asked.push({ delivery, rows })
 }
 
-/** The same list, where all are. */
+/** `rows` itself if every row passes, so that a shared list stays shared. */
 function which(rows: readonly RowChange[], isKnown: (row: RowChange) => boolean): readonly RowChange[] {
   return rows.every(isKnown) ? rows : rows.filter(isKnown)
 }

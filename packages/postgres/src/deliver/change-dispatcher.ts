@@ -16,7 +16,7 @@ import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered } from './deliver.ts'
 import { FaultReport, type FeedListener } from './fault-report.ts'
-import { isolate, IsolatedLane, type IsolatedWork } from './isolated-lane.ts'
+import { isolate, IsolatedDispatcher, type IsolatedWork } from './isolated-dispatcher.ts'
 import { grantedOf, without, type Outcome } from './outcome.ts'
 import { project } from './project.ts'
 
@@ -34,13 +34,13 @@ const MANY = 100
 
 /**
  * Takes changes from the audiences that they may concern, through the decision, to the channels: decide → project → deliver.
- * Live changes, those that are decided apart and those that are replayed take the same way.
+ * Live changes, those decided in isolation and those replayed take the same way.
  */
 export class ChangeDispatcher {
   readonly #options: DispatcherOptions
   readonly #breaker = new CircuitBreaker()
   readonly report: FaultReport
-  readonly lane: IsolatedLane
+  readonly isolated: IsolatedDispatcher
   /** How often a table failed as a whole, in a row. */
   readonly #failures = new Map<number, number>()
   /** Channels that got another identity since the current batch was begun. */
@@ -52,10 +52,10 @@ export class ChangeDispatcher {
     const { runtime, listener } = options
     this.#options = options
     this.report = new FaultReport(listener, runtime, this.#breaker)
-    this.lane = new IsolatedLane({
+    this.isolated = new IsolatedDispatcher({
       runtime,
       breaker: this.#breaker,
-      process: (work) => this.#decideApart(work),
+      process: (work) => this.#decideIsolated(work),
       failed: (work, reason) => this.report.isolatedFailed(work, reason),
     })
   }
@@ -74,10 +74,10 @@ export class ChangeDispatcher {
   async dispatch(batch: Batch): Promise<void> {
     const { changes } = batch
     const { subscriptions, database } = this.#options
-    const apart: PendingDelivery[] = []
+    const toIsolate: PendingDelivery[] = []
     const atOnce = (pending: readonly PendingDelivery[], waits: boolean): Promise<Outcome> => {
       const kinds = groupBy(pending, ({ audience, asks }) => asks || this.#breaker.holds(audience))
-      apart.push(...(kinds.get(true) ?? []))
+      toIsolate.push(...(kinds.get(true) ?? []))
       return this.#decide(kinds.get(false) ?? [], database.checks, waits)
     }
     let outcomes = [await atOnce(batch.pending, isOneTransaction(changes))]
@@ -91,16 +91,16 @@ export class ChangeDispatcher {
       const outcome = await atOnce(pendingFor(renewed, changes), true)
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
-    apart.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
-    const { work, isolated } = isolate(apart.filter((each) => !this.report.isWithheld(each)))
+    toIsolate.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
+    const { work, isolated } = isolate(toIsolate.filter((each) => !this.report.isWithheld(each)))
     const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
       (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
     this.#send(changes, outcomes, again.size + isolated.size > 0 ? excluded : null, (change, delivered) => this.#settled(change, delivered))
-    this.lane.add(work)
+    this.isolated.add(work)
   }
 
   close(): void {
-    this.lane.close()
+    this.isolated.close()
     this.report.close()
   }
 
@@ -135,14 +135,14 @@ export class ChangeDispatcher {
     return current
   }
 
-  async #decideApart(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
+  async #decideIsolated(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
     const channels = new Set(work.flatMap((each) => [...each.channels]))
     const epoch = this.#options.window.epoch
     let isCurrent: (channel: FeedChannel) => boolean
     let outcome: Outcome
     do {
       isCurrent = generationsOf(channels)
-      outcome = await this.#decideFor(work, this.#options.database.apart)
+      outcome = await this.#decideFor(work, this.#options.database.isolated)
     } while (![...channels].every(isCurrent))
     // The channels have been notified of a gap.
     if (this.#options.window.epoch !== epoch) return []
@@ -179,7 +179,7 @@ export class ChangeDispatcher {
     const { decided, faults, slow } = await decide(pending, { database: checks, waits, mayBeStale: (oid) => this.#mayBeStale(oid) })
     if (this.#failures.size > 0) for (const { audience } of pending) this.#failures.delete(audience.table.oid)
     const audiencesOf = (deliveries: readonly PendingDelivery[]): Set<Audience> => new Set(deliveries.map(({ audience }) => audience))
-    if (checks !== this.#options.database.apart) this.#breaker.decidedTogether(() => audiencesOf(pending), audiencesOf(slow))
+    if (checks !== this.#options.database.isolated) this.#breaker.decidedTogether(() => audiencesOf(pending), audiencesOf(slow))
     const outcome = await project(decided, checks, (oid) => this.#options.subscriptions.tableOf(oid))
     return { ...outcome, faults: [...faults, ...outcome.faults] }
   }

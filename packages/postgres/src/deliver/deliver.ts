@@ -4,7 +4,7 @@ import { logPositionOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
-import { faultOf, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
+import { errorInsteadOfRow, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
 import type { Computed, GrantedDeliveries } from './outcome.ts'
 import { errorData, viewOf } from './table-view.ts'
 
@@ -12,7 +12,7 @@ export interface DeliverContext {
   readonly epoch: string
   /** What the stream does not hold of the change. */
   readonly computed: ReadonlyMap<RowChange, Computed>
-  /** Whether a channel is left out, since the change is decided again or apart for it; `null`: none is. */
+  /** Whether a channel is left out, since the change is decided for it again, or in isolation; `null`: none is. */
   readonly excluded: ((change: RowChange, delivery: PendingDelivery, channel: FeedChannel) => boolean) | null
   /** The change cannot be written for these channels. */
   failed(error: unknown, channels: readonly FeedChannel[]): void
@@ -61,7 +61,7 @@ function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: De
   const all: (Receiver | Receiver[])[] = []
   let several: Map<FeedChannel, Receiver[]> | null = null
   for (const [delivery, each] of granted) {
-    const fault = faultOf(delivery.audience, change)
+    const fault = errorInsteadOfRow(delivery.audience, change)
     for (const subscription of subscribersOf(delivery)) {
       const { channel } = subscription
       if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue

@@ -10,7 +10,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Notice } from '../subscribe/request/change-entry.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { audienceKey, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
-import type { IsolatedWork } from './isolated-lane.ts'
+import type { IsolatedWork } from './isolated-dispatcher.ts'
 
 export interface FeedListener {
   /** Rows of tables that are not for clients, in their order among the others. */
@@ -43,7 +43,7 @@ export class FaultReport {
     this.#breaker = breaker
   }
 
-  /** Of the ordered path. Answers what is to be decided again, apart: what took too long together may be fast alone. */
+  /** Faults of the ordered path. Answers what is decided again in isolation: what took too long together may be fast alone. */
   ofBatch(faults: readonly DecisionFault[]): PendingDelivery[] {
     const slow = faults.filter(({ kind, timedOut }) => kind === 'policy' && timedOut).flatMap(({ deliveries }) => deliveries)
     for (const { audience } of slow) this.#breaker.suspect(audience)

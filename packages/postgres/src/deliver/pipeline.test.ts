@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { relation } from '../../test/replication-samples.ts'
 import { describeTable } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { UnseenTransactions } from '../decide/ask-again.ts'
+import { NotYetVisible } from '../decide/ask-again.ts'
 import { Pipeline } from './pipeline.ts'
 
 const table = describeTable(relation(), null, new Map())
@@ -115,11 +115,11 @@ test('what could not be decided is decided again, and nothing is delivered befor
   expect(log).toEqual(['settle 1', 'settle 1,2', 'progressed 1', 'progressed 2'])
 })
 
-test('what was before transactions that cannot be seen yet is delivered first, and those are waited for one by one', async () => {
+test('what was before transactions that are not visible yet is delivered first, and those are waited for one by one', async () => {
   const { pipeline, log, decide, fail } = byHand()
   for (const xid of [1, 2, 3, 4, 5, 6]) commit(pipeline, xid)
   await decide()
-  await fail(new UnseenTransactions([4, 5]))
+  await fail(new NotYetVisible([4, 5]))
   for (let batch = 0; batch < 3; batch++) await decide()
   expect(log.filter((line) => line.startsWith('settle'))).toEqual(['settle 1', 'settle 2,3,4,5,6', 'settle 2,3', 'settle 4', 'settle 5,6'])
   expect(log.filter((line) => line.startsWith('progressed'))).toHaveLength(6)

@@ -2,13 +2,13 @@ import type { Lsn } from '../replication/lsn.ts'
 import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
-import { StalePolicyVersion, UnseenTransactions } from '../decide/ask-again.ts'
+import { StalePolicyVersion, NotYetVisible } from '../decide/ask-again.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
 import { Batch } from '../subscribe/batch.ts'
 import type { FeedWindow } from '../subscribe/resume/feed-window.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import type { ChangeDispatcher } from './change-dispatcher.ts'
-import { StepQueue, type Step } from './step-queue.ts'
+import { PipelineQueue, type Step } from './pipeline-queue.ts'
 
 /** Where changes come from, and what they pass in their turn. */
 export interface PipelineParts {
@@ -30,9 +30,9 @@ const MAX_RETRY_MS = 2_000
 export class Pipeline {
   readonly #runtime: FeedRuntime
   readonly #parts: PipelineParts
-  readonly #queue = new StepQueue()
-  /** Transactions that could not be seen: what comes before them is delivered first, and then they are waited for alone. */
-  #unseen: ReadonlySet<number> = new Set()
+  readonly #queue = new PipelineQueue()
+  /** Transactions that are not visible yet. What comes before them is delivered first; then they are waited for alone. */
+  #notVisible: ReadonlySet<number> = new Set()
   #paused = false
   #running = false
   #closed = false
@@ -77,7 +77,7 @@ export class Pipeline {
     this.#start()
   }
 
-  /** Runs after everything that came before it, and while nothing is being decided: nothing after it is in a batch with what was before. */
+  /** Runs `work` as a barrier: after all earlier steps, before all later ones, never inside a batch. */
   control(work: () => void | Promise<void>): void {
     this.#queue.push({ kind: 'control', work })
     this.#start()
@@ -93,7 +93,7 @@ export class Pipeline {
   dropStream(): void {
     this.#generation++
     this.#queue.dropStream()
-    this.#unseen = new Set()
+    this.#notVisible = new Set()
     this.#resumeSource()
   }
 
@@ -121,7 +121,7 @@ export class Pipeline {
       } catch (error) {
         if (generation !== this.#generation) continue
         if (error instanceof StalePolicyVersion) this.#parts.subscriptions.markStale(error.oid)
-        else if (error instanceof UnseenTransactions) this.#unseen = error.xids
+        else if (error instanceof NotYetVisible) this.#notVisible = error.xids
         else if (isUnreachable(error)) {
           // Nothing was delivered, so nothing is lost by asking again.
           this.trouble = `The database cannot be reached (${errorText(error)})`
@@ -166,7 +166,7 @@ export class Pipeline {
     if (this.#isLongTurn) await this.#endTurn()
     if (batch.changes.length > 0 && generation === this.#generation) await dispatcher.dispatch(batch)
     if (this.#closed || generation !== this.#generation) return
-    if (this.#isUnseen(batch.changes[0])) this.#unseen = new Set()
+    if (this.#isNotVisible(batch.changes[0])) this.#notVisible = new Set()
     this.#consume(steps.length)
     for (const step of steps) if (step.kind === 'progress') window.progressed(step.lsn)
     // A transaction may have more changes than are kept.
@@ -186,7 +186,7 @@ export class Pipeline {
         if (batch.changes.length >= this.#maxChanges || batch.isFull) break
         const first = batch.changes[0] ?? step.change
         const isOther = step.change.transaction.xid !== first.transaction.xid
-        if (isOther && (this.#isUnseen(first) || this.#isUnseen(step.change))) break
+        if (isOther && (this.#isNotVisible(first) || this.#isNotVisible(step.change))) break
         if (!subscriptions.isPrepared(step.change.table)) {
           // What is known of tables stays the same from the first match to the last.
           if (batch.changes.length > 0) break
@@ -212,8 +212,8 @@ export class Pipeline {
     }
   }
 
-  #isUnseen(change: RowChange | undefined): boolean {
-    return change !== undefined && this.#unseen.has(change.transaction.xid)
+  #isNotVisible(change: RowChange | undefined): boolean {
+    return change !== undefined && this.#notVisible.has(change.transaction.xid)
   }
 
   #consume(count: number): void {

@@ -7,7 +7,7 @@ import { inHalves } from '../decide/in-halves.ts'
 import { primaryKeyTexts, rowTexts, type RowTexts } from '../replication/change-row.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { faultOf, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
+import { errorInsteadOfRow, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { Computed, Outcome } from './outcome.ts'
 
 /** Has the database compute what the log does not hold of the granted rows. A row for which that fails is refused, with a fault. */
@@ -29,7 +29,7 @@ function lackingOf(decided: Decided): Lacking[] {
     if (!lacksValues(row.table)) continue
     let ofRow: Lacking | null = null
     for (const [delivery, { record }] of granted) {
-      if (record === 'key' || faultOf(delivery.audience, row) !== null) continue
+      if (record === 'key' || errorInsteadOfRow(delivery.audience, row) !== null) continue
       const columns = missingFor(row, delivery)
       // Columns that no subscriber selected are not asked for.
       if (columns.length === 0) continue

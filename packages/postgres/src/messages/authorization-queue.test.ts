@@ -17,7 +17,7 @@ class ByHand {
   #now = 0
   readonly #timers: { at: number; callback: () => void }[] = []
 
-  constructor(lanes = 1) {
+  constructor(concurrency = 1) {
     this.queue = new AuthorizationQueue<Question, string>({
       runtime: {
         uptime: () => this.#now,
@@ -26,7 +26,7 @@ class ByHand {
           return { cancel: () => {} }
         },
       },
-      lanes,
+      concurrency,
       timedOut: (wasAsked) => (wasAsked ? 'no answer' : 'no session'),
       ask: (questions, times) =>
         new Promise((resolve) =>
@@ -108,7 +108,7 @@ describe('batches', () => {
     expect(Object.fromEntries(it.answers)).toEqual({ a: ['yes'], b: ['yes', 'yes'], c: ['yes'] })
   })
 
-  test('as many batches as there are lanes, of fifty at most', async () => {
+  test('as many batches as may run at a time, of fifty at most', async () => {
     const it = new ByHand(2)
     for (let n = 0; n < 120; n++) it.ask(`${n}`)
     await turns()

@@ -24,8 +24,8 @@ export interface Asker {
 
 export interface AuthorizationQueueOptions<Asked extends Question, Answer> {
   readonly runtime: Pick<FeedRuntime, 'uptime' | 'setTimer'>
-  /** Batches at once; as many single slow questions may run beside them. */
-  readonly lanes: number
+  /** Batches at a time; as many single slow questions may run beside them. */
+  readonly concurrency: number
   /** Must not reject; answers in the order of the questions. */
   ask(questions: readonly Asked[], times: BatchTimes): Promise<readonly Outcome<Answer>[]>
   /** For an asker that has waited too long. */
@@ -63,7 +63,7 @@ interface Waiting<Asked, Answer> {
   readonly origins: Set<unknown>
 }
 
-interface Lane<Asked, Answer> {
+interface WaitingList<Asked, Answer> {
   readonly line: FairLine<Waiting<Asked, Answer>>
   readonly times: BatchTimes
   readonly maxBatch: number
@@ -76,8 +76,8 @@ interface Lane<Asked, Answer> {
  */
 export class AuthorizationQueue<Asked extends Question, Answer> {
   readonly #options: AuthorizationQueueOptions<Asked, Answer>
-  readonly #batched: Lane<Asked, Answer> = { line: new FairLine(), times: BATCH, maxBatch: MAX_BATCH, running: 0 }
-  readonly #alone: Lane<Asked, Answer> = { line: new FairLine(), times: ALONE, maxBatch: 1, running: 0 }
+  readonly #batched: WaitingList<Asked, Answer> = { line: new FairLine(), times: BATCH, maxBatch: MAX_BATCH, running: 0 }
+  readonly #alone: WaitingList<Asked, Answer> = { line: new FairLine(), times: ALONE, maxBatch: 1, running: 0 }
   /** Those that no batch has begun with. */
   readonly #waiting = new Map<string, Waiting<Asked, Answer>>()
   readonly #slowUntil = new Map<unknown, number>()
@@ -107,8 +107,8 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     waiting.entries.push(entry)
     if (waiting.origins.has(origin)) return
     waiting.origins.add(origin)
-    const lane = this.#isSlow(origin) ? this.#alone : this.#batched
-    lane.line.push(origin, waiting)
+    const list = this.#isSlow(origin) ? this.#alone : this.#batched
+    list.line.push(origin, waiting)
   }
 
   #newWaiting(question: Asked): Waiting<Asked, Answer> {
@@ -125,22 +125,22 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     this.#isStarting = true
     queueMicrotask(() => {
       this.#isStarting = false
-      for (const lane of [this.#batched, this.#alone]) while (lane.running < this.#options.lanes && this.#runNext(lane));
+      for (const list of [this.#batched, this.#alone]) while (list.running < this.#options.concurrency && this.#runNext(list));
     })
   }
 
-  #runNext(lane: Lane<Asked, Answer>): boolean {
-    const batch = this.#take(lane)
+  #runNext(list: WaitingList<Asked, Answer>): boolean {
+    const batch = this.#take(list)
     if (batch.length === 0) return false
-    lane.running++
-    void this.#run(batch, lane).finally(() => {
-      lane.running--
+    list.running++
+    void this.#run(batch, list).finally(() => {
+      list.running--
       this.#start()
     })
     return true
   }
 
-  #take({ line, maxBatch }: Lane<Asked, Answer>): Waiting<Asked, Answer>[] {
+  #take({ line, maxBatch }: WaitingList<Asked, Answer>): Waiting<Asked, Answer>[] {
     const batch: Waiting<Asked, Answer>[] = []
     while (batch.length < maxBatch) {
       const waiting = line.take()
@@ -158,12 +158,12 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     return this.#waiting.get(waiting.question.key) !== waiting
   }
 
-  async #run(batch: readonly Waiting<Asked, Answer>[], lane: Lane<Asked, Answer>): Promise<void> {
+  async #run(batch: readonly Waiting<Asked, Answer>[], list: WaitingList<Asked, Answer>): Promise<void> {
     const outcomes = await this.#options.ask(
       batch.map(({ question }) => question),
-      lane.times,
+      list.times,
     )
-    const isAlone = lane === this.#alone
+    const isAlone = list === this.#alone
     for (const [at, waiting] of batch.entries()) {
       const outcome = outcomes[at]!
       if (outcome.kind === 'slow') for (const origin of waiting.origins) this.#markSlow(origin)
@@ -173,7 +173,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   }
 
   /** An equal question that waits by now is asked after all of them, so they share its answer. */
-  #askAgain(asked: Waiting<Asked, Answer>, { line }: Lane<Asked, Answer>): void {
+  #askAgain(asked: Waiting<Asked, Answer>, { line }: WaitingList<Asked, Answer>): void {
     const open = asked.entries.filter(({ isSettled }) => !isSettled)
     if (open.length === 0) return
     const waiting = this.#waiting.get(asked.question.key) ?? this.#newWaiting(asked.question)

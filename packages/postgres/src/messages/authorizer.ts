@@ -38,7 +38,7 @@ export function authorizeByPolicies(options: AuthorizerOptions): Authorizer {
   const known = new KnownPolicies(() => options.loadPolicies(), runtime)
   const queue = new AuthorizationQueue<Asked, Answer>({
     runtime,
-    lanes: Math.max(1, Math.floor((sessions - 1) / 2)),
+    concurrency: Math.max(1, Math.floor((sessions - 1) / 2)),
     ask: (questions, times) => askBatch({ ...options, known }, questions, times),
     timedOut: (wasAsked) => ({ error: wasAsked ? NO_ANSWER : NO_SESSION }),
   })
@@ -139,7 +139,7 @@ class PolicyBatch {
     return this.ask(questions)
   }
 
-  /** `null`: they may have been given by plans for roles as they were before. */
+  /** `null`: a role changed since this session planned for it; the plans are discarded and the questions asked again. */
   async #answers(questions: readonly Asked[]): Promise<readonly Answer[] | null> {
     const policies = questions.some((question) => question.policies !== null) ? this.#batches.known.current() : null
     if (policies !== null) await this.#prepareVersion(policies)

@@ -43,8 +43,8 @@ export function positionOf(cluster: string, text: string | null): JoinPosition |
 export function withSnapshot(end: JoinPosition, snapshot: string): JoinPosition {
   const [, xmax = '0', running = ''] = snapshot.split(':')
   const next = low32(xmax)
-  const unseen = new Set(running === '' ? [] : running.split(',').map(low32))
-  return { ...end, saw: (xid) => ((xid - next) | 0) < 0 && !unseen.has(xid) }
+  const inProgress = new Set(running === '' ? [] : running.split(',').map(low32))
+  return { ...end, saw: (xid) => ((xid - next) | 0) < 0 && !inProgress.has(xid) }
 }
 
 function low32(xid: string): number {

@@ -54,7 +54,7 @@ export interface FilterView {
 }
 
 /**
- * What filters may look at: the new row, or, of a deleted one, the columns of the replica identity — under row level
+ * The columns that filters may read: the new row, or, of a deleted one, the columns of the replica identity — under row level
  * security only the primary key, so that no subscriber can probe the rest of a row that is not theirs (rule D11), unless it
  * is `asked` whether the row was theirs (rule D14).
  */

@@ -30,7 +30,7 @@ export interface PublishedDifference {
   readonly writes: readonly LoggedRelation[]
 }
 
-export interface PublishedLook {
+export interface PublishedReading {
   readonly relations: readonly PublishedRelation[]
   readonly serverLsn: Lsn
   /** The slot was made after them: nothing is read that they did not publish. */
@@ -42,14 +42,14 @@ export interface PublishedLook {
  * changes in between were not decoded. What no node has ever seen published leaves none.
  */
 export class PublishedRelations {
-  /** `null`: not looked yet in this epoch. An empty version: it was published before. */
+  /** `null`: not read yet in this epoch. An empty version: it was published before. */
   #versions: Map<number, string> | null = null
 
   restart(): void {
     this.#versions = null
   }
 
-  /** Whether all is as it was at the last look, so that the database need not be asked what it remembers. */
+  /** Whether all is as it was at the last reading, so that the database need not be asked what it remembers. */
   isSame(relations: readonly PublishedRelation[]): boolean {
     const versions = this.#versions
     if (versions === null) return false
@@ -57,7 +57,7 @@ export class PublishedRelations {
     return published === relations.length && relations.every(({ oid, version }) => versions.get(oid) === version)
   }
 
-  look({ relations, serverLsn, isNewSlot }: PublishedLook, log: readonly LoggedRelation[]): PublishedDifference {
+  compare({ relations, serverLsn, isNewSlot }: PublishedReading, log: readonly LoggedRelation[]): PublishedDifference {
     const logged = new Map(log.map((each) => [each.oid, each]))
     const writes: LoggedRelation[] = []
     const gaps = new Map<Lsn, Set<number>>()

@@ -1,9 +1,12 @@
 import { signatureOf, type Audience } from './audience.ts'
 
-/** A change counts at least as one delivery in so many subscribers: that bounds the questions of a batch. */
+/** Lower bound of a group's estimated share of deliveries; it caps the checks of a batch. */
 const MIN_SHARE = 1 / 26
 
-/** Audiences of one table whose event and filters are the same: they want the same rows, and share one list of them in a batch. */
+/**
+ * Audiences of one table whose event and filters are the same. They want the same rows, and in a batch share one list of them:
+ * later steps recognise a shared list by its identity, and so prepare it once. None of them may copy or change it.
+ */
 export class AudienceGroup {
   /** One of them: what it wants, all want. */
   readonly like: Audience

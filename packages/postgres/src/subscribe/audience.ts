@@ -22,7 +22,7 @@ export function subscribersOf({ audience, only }: PendingDelivery): ReadonlySet<
 }
 
 /** The error that the audience gets instead of the row. */
-export function faultOf({ fault }: Audience, { action }: RowChange): string | null {
+export function errorInsteadOfRow({ fault }: Audience, { action }: RowChange): string | null {
   if (fault === 'unauthorized') return 'Error 401: Unauthorized'
   return fault === 'no-primary-key' && action !== 'DELETE' ? 'Error 400: Bad Request, no primary key' : null
 }
@@ -31,7 +31,7 @@ export function isAuthorizedDelete({ authorizesDeletes }: Audience, { action }: 
   return action === 'DELETE' && authorizesDeletes
 }
 
-/** What the audience's filters may look at. */
+/** The columns that the audience's filters may read. */
 export function filterTextOf(audience: Audience, change: RowChange): ColumnText {
   return filterText(change, { asked: isAuthorizedDelete(audience, change), rowSecurity: audience.table.rowSecurity })
 }

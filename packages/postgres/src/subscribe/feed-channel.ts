@@ -13,7 +13,7 @@ interface Held {
   readonly payload: Uint8Array
 }
 
-/** Above this, what is held is dropped, and the channel is notified of a gap. */
+/** Above this, held changes are dropped, and the channel is notified of a gap. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
 
 export class FeedChannel {
@@ -21,13 +21,12 @@ export class FeedChannel {
   readonly listener: ChangeListener
   readonly entries: readonly ChangeEntry[]
   readonly subscriptions: Set<Subscription> = new Set()
-  identity: Identity
-  /** Grows with every new identity: what was decided for an older one does not count. */
-  generation = 0
+  #identity: Identity
+  #generation = 0
   readonly #onThrow: (error: unknown) => void
   /** Made when needed: an empty set costs 150 bytes, and there may be many channels. */
   #notified: Set<string> | null = null
-  /** Where decisions begin that are made apart from the ordered path; `null`: there is none. */
+  /** Position of the first change that is still decided in isolation; `null`: there is none. */
   #pending: Set<{ readonly from: LogPosition }> | null = null
   #state: ChannelState = { kind: 'waiting' }
   #held: Held[] = []
@@ -37,8 +36,22 @@ export class FeedChannel {
     this.request = request
     this.listener = listener
     this.entries = entries
-    this.identity = request.identity
+    this.#identity = request.identity
     this.#onThrow = onThrow
+  }
+
+  get identity(): Identity {
+    return this.#identity
+  }
+
+  set identity(identity: Identity) {
+    this.#identity = identity
+    this.#generation++
+  }
+
+  /** Grows with every new identity: a decision for an older one does not count. */
+  get generation(): number {
+    return this.#generation
   }
 
   get state(): ChannelState {
@@ -76,7 +89,7 @@ export class FeedChannel {
     else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
-  /** What follows `from` waits, so that the channel's own order is kept, until the answer is called. */
+  /** Holds changes from `from` on until the function that it returns is called, so that the channel's own order is kept. */
   defer(from: LogPosition): () => void {
     const decision = { from }
     this.#pending ??= new Set()

@@ -1,7 +1,7 @@
 import { append } from '../catalog/multimap.ts'
 import type { ColumnText } from '../replication/change-row.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { faultOf, filterTextOf, type Audience, type PendingDelivery, type Subscription } from './audience.ts'
+import { errorInsteadOfRow, filterTextOf, type Audience, type PendingDelivery, type Subscription } from './audience.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { verdictOf } from './prepared-filter.ts'
 
@@ -9,7 +9,7 @@ import { verdictOf } from './prepared-filter.ts'
 export function matches(audience: Audience, change: RowChange, text: ColumnText): 'yes' | 'no' | 'ask' {
   const { event, filters, owner } = audience
   if (event !== '*' && event !== change.action) return 'no'
-  if (faultOf(audience, change) !== null) return 'yes'
+  if (errorInsteadOfRow(audience, change) !== null) return 'yes'
   let outcome: 'yes' | 'ask' = 'yes'
   for (const filter of filters) {
     const verdict = verdictOf(filter, change.table, text)

@@ -133,7 +133,7 @@ export class Subscribing {
     if (channel.closed) return
     const now = channel.state
     if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
-    // What is committed from here on reaches it; the position that it starts from is later than all that was tried.
+    // Goes on live from the current insert position, which is later than all that was replayed.
     channel.dispatch({ type: 'gap', missed })
     this.#begin(channel, await this.#options.database.insertLsn(), missed)
   }

@@ -10,6 +10,7 @@ type ByColumn = Map<string, Map<string, Set<Indexed>>>
 
 /** Audiences by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex {
+  /** Unfiltered audiences: every change concerns them. */
   readonly #everywhere = new Set<Indexed>()
   readonly #byFilter: ByColumn = new Map()
   readonly #byOwner: ByColumn = new Map()
@@ -18,17 +19,17 @@ export class SubscriptionIndex {
   /** `audience` is the item, or one of the group. */
   add(item: Indexed, audience: Audience): void {
     this.size++
-    const place = this.#placeOf(audience)
-    if (place === null) return void this.#everywhere.add(item)
-    const byValue = getOrMake(place.columns, place.column, () => new Map<string, Set<Indexed>>())
-    for (const value of place.values) getOrMake(byValue, value, () => new Set<Indexed>()).add(item)
+    const key = this.#keyOf(audience)
+    if (key === null) return void this.#everywhere.add(item)
+    const byValue = getOrMake(key.columns, key.column, () => new Map<string, Set<Indexed>>())
+    for (const value of key.values) getOrMake(byValue, value, () => new Set<Indexed>()).add(item)
   }
 
   delete(item: Indexed, audience: Audience): void {
     this.size--
-    const place = this.#placeOf(audience)
-    if (place === null) return void this.#everywhere.delete(item)
-    const { columns, column, values } = place
+    const key = this.#keyOf(audience)
+    if (key === null) return void this.#everywhere.delete(item)
+    const { columns, column, values } = key
     const byValue = columns.get(column)
     for (const value of values) {
       const items = byValue?.get(value)
@@ -38,8 +39,8 @@ export class SubscriptionIndex {
     if (byValue?.size === 0) columns.delete(column)
   }
 
-  /** Those that the row may concern, each once. An owner that is not known may be any; a filter lets no unknown value pass. */
-  *candidates(text: ColumnText, owner: ColumnText): Generator<Indexed> {
+  /** The audiences that the row may concern, each once. An unknown owner matches every owner; an unknown value passes no filter. */
+  *audiencesFor(text: ColumnText, owner: ColumnText): Generator<Indexed> {
     yield* this.#everywhere
     for (const [column, byValue] of this.#byFilter) {
       const value = text(column)
@@ -52,7 +53,7 @@ export class SubscriptionIndex {
     }
   }
 
-  #placeOf({ lookup, owner }: Audience): (NonNullable<Audience['lookup']> & { readonly columns: ByColumn }) | null {
+  #keyOf({ lookup, owner }: Audience): (NonNullable<Audience['lookup']> & { readonly columns: ByColumn }) | null {
     if (lookup !== null) return { ...lookup, columns: this.#byFilter }
     return owner === null ? null : { column: owner.column, values: [owner.value], columns: this.#byOwner }
   }

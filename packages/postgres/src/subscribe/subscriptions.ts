@@ -217,7 +217,7 @@ export class Subscriptions {
         const subscriptions = await planTable(channel, loaded, this.#database, (each) => oidsOf(each).has(table.oid))
         // It may have subscribed to it meanwhile.
         if (channel.closed || !isMissing(channel)) return
-        // What a name meant as a pattern, it does not mean any more once a table has it.
+        // An exact name takes precedence: drops subscriptions to tables that the name matched as a pattern.
         for (const each of channel.subscriptions)
           if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
         for (const subscription of subscriptions) this.#add(subscription)

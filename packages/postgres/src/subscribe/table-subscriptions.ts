@@ -71,10 +71,10 @@ export class TableSubscriptions {
   match(change: RowChange, batch: Batch): void {
     if (this.#index.size === 0) return
     const isDelete = change.action === 'DELETE'
-    // Of a deleted row, filters of those who get only what they could see look at more than others' (rule D14).
+    // With `deletes: authorized`, filters read the whole old row; otherwise only its key (rule D14).
     for (const authorized of isDelete ? [false, true] : [false]) {
       const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
-      for (const found of this.#index.candidates(text, isDelete ? () => undefined : text)) {
+      for (const found of this.#index.audiencesFor(text, isDelete ? () => undefined : text)) {
         const audience = found instanceof AudienceGroup ? found.like : found
         if (isDelete && audience.authorizesDeletes !== authorized) continue
         const verdict = matches(audience, change, text)

@@ -12,7 +12,7 @@ function warnOfKey({ channel, entry, audience }: Subscription, table: Table): vo
   })
 }
 
-/** Deletes may have stopped to come with this version of the table's policies (rule D14). */
+/** Warns where deletes are no longer delivered under this version of the table's policies (rule D14). */
 export function warnOfDeletes({ channel, entry, audience }: Subscription): void {
   if (audience === null || !audience.authorizesDeletes || entry.event === 'INSERT' || entry.event === 'UPDATE') return
   const withheld = deletesWithheld(audience.table, audience.role)

@@ -61,19 +61,19 @@ export async function loadRoles(session: Queryable, names: readonly string[]): P
   })
 }
 
-/** Looks the tables up, with what their policies may read. The session is to see one state all along (repeatable read). */
-export async function loadTableEntries(
+/** Reads the tables, with what their policies may read. The session has to be in a repeatable-read transaction: one state for all. */
+export async function loadCatalogTables(
   session: Queryable,
   oids: readonly number[],
   roles: readonly string[],
 ): Promise<Map<number, CatalogTable>> {
-  const entries = new Map<number, CatalogTable>()
-  for (const row of await tableRows(session, oids, roles)) entries.set(row.oid, await describe(session, row, roles))
-  return entries
+  const tables = new Map<number, CatalogTable>()
+  for (const row of await tableRows(session, oids, roles)) tables.set(row.oid, await describe(session, row, roles))
+  return tables
 }
 
 async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<CatalogTable> {
-  const { policies, ...facts } = row
+  const { policies, ...catalogRow } = row
   const reader = new PolicyReader(session)
   await reader.read(row)
   const { claims, reach } = reader
@@ -88,7 +88,7 @@ async function describe(session: Queryable, row: TableRow, roles: readonly strin
     if (column !== undefined) ownerColumns.set(role, column.name)
   }
   return {
-    ...facts,
+    ...catalogRow,
     columns,
     primaryKey: row.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? []),
     claims,

@@ -39,7 +39,7 @@ const ROOT = `from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass('r
 
 const ROOT_SQL = `select c.oid::int8::float8 as oid, ${ELSEWHERE} as elsewhere ${ROOT}`
 
-/** The questions name this one table, and so find another after renaming; policies know the others by oid. */
+/** Questions address `realtime.messages` by name, so its oid is part of the version; policies refer to other tables by oid. */
 function joinVersionSql({ tables, functions }: PolicyReach): string {
   const oids = (of: readonly number[]): string => `'{${of.join()}}'::pg_catalog.oid[]`
   return `pg_catalog.concat_ws('|', ${ELSEWHERE}, (select c.oid::text || ':' || c.xmin::text ${ROOT}),

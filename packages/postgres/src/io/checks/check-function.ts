@@ -3,7 +3,8 @@ import { isWrittenAlike } from '../../subscribe/prepared-filter.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CatalogColumn, CatalogTable } from '../../catalog/catalog-table.ts'
 import { policyVersionSql } from '../catalog/policy-version.ts'
-import { unseenSql } from './visibility.ts'
+import { keyedRowsSql, rowsSql } from '../catalog/table-sql.ts'
+import { notVisibleSql } from './visibility.ts'
 
 /**
  * The functions that look rows up as other identities. The statement that reads the table is the same for all and runs once
@@ -38,18 +39,20 @@ function keyType(table: CatalogTable, column: CatalogColumn): string {
 }
 
 /**
- * `check(role, claims[], untils[], xids[], missing[], keys…[], guarded)` answers a row for each row that an identity sees, as
- * {@link RowList} reads it, with the identity's number `i`, and at last a row 0 with the policy version; or nothing but a
- * row -1, while one of the transactions `xids` is not visible yet. Identities that ask for the same keys stand together: up to
- * `untils[n]` they ask for the keys in the array whose text is `keys[n]`. Guarded, an identity whose policies fail gets its
- * error and the others go on, and a row 0 holds the version before the first look as well.
+ * `check(role, claims[], untils[], xids[], missing[], keys…[], guarded)` returns rows `(i, seen, fault)`:
+ * - `i > 0`: a row that identity `i` sees, as {@link RowList} reads it, or, in guarded mode, the fault of its policies.
+ * - `i = 0`: the policy version after all rows were read; in guarded mode also the one before, as the first row.
+ * - `i = -1`: one of the transactions `xids` is not visible yet. It is the only row.
+ *
+ * Identities that ask for the same keys follow each other: those after `untils[n - 1]` and up to `untils[n]` ask for the keys in
+ * the array whose text is `keys[n]`. In guarded mode a failing identity reports its error and the rest continue.
  */
 export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
   const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
   return getOrMake(known, `${masked} ${wide} ${columns.join()} ${role}`, () => writeFunction(table, role, columns, { masked, wide }))
 }
 
-/** So many versions of rows are remembered for identities that ask for the same: each look goes through all of them. */
+/** Versions of rows that are remembered for identities that ask for the same. Each further identity compares with all of them. */
 const MAX_KNOWN = 100
 
 function writeFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
@@ -68,7 +71,7 @@ function writeFunction(table: CatalogTable, role: string, columns: readonly numb
       end loop;`
     : `return query select i, r.seen, null::pg_catalog.text ${rows};`
   // Assigned, a call is evaluated without a statement of its own.
-  const look = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
+  const readAsIdentity = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
       ${find}`
   const body = `
 #variable_conflict use_variable
@@ -82,7 +85,7 @@ declare
   known pg_catalog.tid[];
   ${types.map((type, index) => `p${index} ${type};`).join('\n  ')}
 begin
-  if ${unseenSql('xids')} then
+  if ${notVisibleSql('xids')} then
     i := -1;
     return next;
     return;
@@ -104,7 +107,7 @@ begin
     end if;
     if guarded then
       begin
-        ${look}
+        ${readAsIdentity}
       exception when others then
         -- The lock that kept the table as it was is gone, too.
         known := null;
@@ -114,7 +117,7 @@ begin
         fault := null;
       end;
     else
-      ${look}
+      ${readAsIdentity}
     end if;
   end loop;
   setting := pg_catalog.set_config('role', 'none', true);
@@ -138,7 +141,7 @@ end`
   }
 }
 
-/** What is prepared for sessions that may not make functions. It takes `missing` and the keys, column by column, and answers `seen`. */
+/** The statement that sessions prepare which may not make functions. It takes `missing` and the keys, column by column, and returns `seen`. */
 export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const types = ['pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
   const keys = table.primaryKey.map((_, index) => `$${index + 2}`)
@@ -160,7 +163,7 @@ export function comparedColumns(table: CatalogTable, role: string, columns: read
 }
 
 /** SQL of arrays. */
-interface LookSources {
+interface RowSources {
   /** The keys that are looked up, column by column. */
   readonly keys: readonly string[]
   /** By key, the columns whose values are not compared; `null`: all are, in all rows. */
@@ -174,7 +177,7 @@ interface LookSources {
  * are compared; of one that is `known`, the `ctid` alone. The `ctid` may be null. No version of a row gets the `ctid` of another
  * while the call lasts: its snapshot keeps what other sessions delete, and its lock keeps the table from being written anew.
  */
-function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], { keys, missing, known }: LookSources): string {
+function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], { keys, missing, known }: RowSources): string {
   const columns = comparedColumns(table, role, numbers)
   const values = columns.map(({ name }) => `t.${pg.escapeIdentifier(name)}`)
   const seenSql = (number: string, shown: readonly string[]): string => {
@@ -187,7 +190,6 @@ function lookedUp(table: CatalogTable, role: string, numbers: readonly number[],
     return `from (select ${seenSql('null', values)} as seen from ${rowsSql(table)} t where ${key} operator(pg_catalog.=) any(${keys[0]!})) r`
   }
   const equals = hasPlainKey(table) ? 'operator(pg_catalog.=)' : '='
-  const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} ${equals} k.c${index}::${typeSql}`)
   const shown =
     missing === null
       ? values
@@ -195,20 +197,7 @@ function lookedUp(table: CatalogTable, role: string, numbers: readonly number[],
           const isMissing = `pg_catalog.strpos((${missing})[k.n::pg_catalog.int4], ',${columns[index]!.number},') > 0`
           return `case when ${isMissing} then null else ${value} end`
         })
-  const arrays = keys.map((array) => `pg_catalog.unnest(${array})`)
-  // Each key is looked up by itself (`offset 0` keeps it so): joined, a plan that was made for a small table would ask the
-  // policies about all rows of a large one.
-  return `from rows from (${arrays.join(', ')}) with ordinality k (${[...keys.map((_, index) => `c${index}`), 'n'].join(', ')}),
-        lateral (select ${seenSql('k.n', shown)} as seen from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
-}
-
-export function tableSql(table: Pick<CatalogTable, 'schema' | 'name'>): string {
-  return `${pg.escapeIdentifier(table.schema)}.${pg.escapeIdentifier(table.name)}`
-}
-
-/** The table's own rows: one that inherits from it may have a row with the same key. */
-export function rowsSql(table: Pick<CatalogTable, 'schema' | 'name' | 'partitioned'>): string {
-  return table.partitioned ? tableSql(table) : `only ${tableSql(table)}`
+  return keyedRowsSql(table, keys, [`${seenSql('k.n', shown)} as seen`], equals)
 }
 
 function versionParts({ reach, roles }: CatalogTable, role: string): Parameters<typeof policyVersionSql>[0] {

@@ -11,7 +11,7 @@ const seed = Number(process.env['TIDEWIRE_SEED'] ?? Math.trunc(Math.random() * 2
 
 test(`every user gets what Postgres would show them, in ${cases} cases`, { timeout: 1_800_000 }, async () => {
   console.log(`TIDEWIRE_SEED=${seed}`)
-  const compared = await proveVisibility(postgres, { cases, seed, lanes: 4 })
+  const compared = await proveVisibility(postgres, { cases, seed, databases: 4 })
   console.log(`${compared} answers compared`)
   expect(compared).toBeGreaterThan(cases * 5)
 })
@@ -20,7 +20,7 @@ const flights = Number(process.env['TIDEWIRE_LONG_FLIGHTS'] ?? 1_900)
 
 test(`nothing is sent that was never shown, whatever is altered meanwhile, in ${flights} cases`, { timeout: 1_800_000 }, async () => {
   console.log(`TIDEWIRE_SEED=${seed} TIDEWIRE_LONG_FLIGHTS=${flights}`)
-  const judged = await proveFlights(postgres, { cases: flights, seed, lanes: 4 })
+  const judged = await proveFlights(postgres, { cases: flights, seed, databases: 4 })
   console.log(`${judged} deliveries judged`)
   expect(judged).toBeGreaterThan(flights * 2)
 })

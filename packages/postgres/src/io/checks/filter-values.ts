@@ -47,7 +47,7 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck): P
   } catch (error) {
     if (!isStatementFault(error)) throw error
     const timedOut = isTimeout(error)
-    // Which one it is that takes long is found out apart from the others.
+    // Which one of them takes long, the isolated path finds out.
     if (timedOut || check.operands.length === 1) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
   }
   const answers: FilterAnswer[] = []

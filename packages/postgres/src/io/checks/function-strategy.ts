@@ -6,7 +6,7 @@ import { checkFunction, type CheckFunction } from './check-function.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type ListedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { RowList, type KnownVersions, type RowImages } from './seen-versions.ts'
-import { untilSeen } from './visibility.ts'
+import { untilVisible } from './visibility.ts'
 
 /** The functions that a session has. They live in `pg_temp`: no other session sees them, and they go with the session. */
 const installed = new WeakMap<pg.ClientBase, Set<string>>()
@@ -158,7 +158,7 @@ async function call(
   }
   let found: readonly CheckRow[] = []
   let tookMs = 0
-  await untilSeen(session, check, async () => {
+  await untilVisible(session, check, async () => {
     const at = performance.now()
     found = (await session.query<CheckRow>(query)).rows
     tookMs = performance.now() - at
@@ -170,7 +170,7 @@ async function call(
   const known: KnownVersions = new Map()
   let reading = null as Reading | null
   for (const { i, seen, fault } of found) {
-    // The version after the look, and, where something was denied, before it: Postgres may deny by an older one.
+    // The version after the rows were read, and in guarded mode also the one before: Postgres may deny by an older one.
     if (i === 0) current &&= seen === version
     else if (fault !== null) {
       answers[i - 1] = { ok: false, message: fault, timedOut: false }

@@ -2,7 +2,7 @@ import pg from 'pg'
 import { presentColumns, rowText } from '../../replication/change-row.ts'
 import type { GeneratedQuestion } from '../../decide/feed-database.ts'
 import type { Table } from '../../replication/table.ts'
-import { tableSql } from './check-function.ts'
+import { tableSql } from '../catalog/table-sql.ts'
 import { evaluated } from './evaluated.ts'
 
 /** How the table makes a column. */

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import type { OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
-import { loadTableEntries } from '../catalog/feed-catalog.ts'
+import { loadCatalogTables } from '../catalog/feed-catalog.ts'
 import { loadPolicyVersions } from '../catalog/policy-version.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
@@ -54,7 +54,7 @@ afterAll(async () => {
 async function tableOf(session: Queryable, name: string): Promise<CatalogTable> {
   const { rows } = await session.query(`select '${name}'::regclass::oid::int8::float8 as oid`)
   const { oid } = (rows as { oid: number }[])[0]!
-  return (await loadTableEntries(session, [oid], [role])).get(oid)!
+  return (await loadCatalogTables(session, [oid], [role])).get(oid)!
 }
 
 test('a guarded check that denied under an older policy is not current, though the policy is by its end', async () => {

@@ -2,13 +2,13 @@ import pg from 'pg'
 import { rowText } from '../../replication/change-row.ts'
 import type { CheckAnswer, IdentityAnswer, OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
-import { rowsSql, tableSql } from './check-function.ts'
+import { rowsSql, tableSql } from '../catalog/table-sql.ts'
 import { generatedSql } from './generated-columns.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import { beginAs } from '../sessions/as-identity.ts'
 import { eachInTurn, elseRowByRow, failedAnswer, type CheckOptions } from './identity-answers.ts'
 import { isCurrent } from './version-checker.ts'
-import { transactionsSeen } from './visibility.ts'
+import { transactionsVisible } from './visibility.ts'
 
 /**
  * Asks Postgres for which old rows (rules D6 and D14) the policies are true. They are in no table any more, so the policies are
@@ -17,10 +17,10 @@ import { transactionsSeen } from './visibility.ts'
  */
 export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, options: CheckOptions): Promise<CheckAnswer> {
   const scope = check.table.roles.get(check.role)?.scope ?? 'opaque'
-  await transactionsSeen(session, check)
+  await transactionsVisible(session, check)
   try {
     await session.query(beginAs({ role: check.role, settings: {} }, options.timeoutMs, 'read write'))
-    const identities = scope === 'opaque' ? check.identities.map(nothingVisible) : await lookAtEach(session, check, scope, options)
+    const identities = scope === 'opaque' ? check.identities.map(nothingVisible) : await askEach(session, check, scope, options)
     // Only now: a function or a policy of another table counts as it was when it was read.
     return { current: await isCurrent(session, check), identities }
   } finally {
@@ -32,7 +32,7 @@ function nothingVisible(): IdentityAnswer {
   return { ok: true, visible: new Map() }
 }
 
-async function lookAtEach(
+async function askEach(
   session: pg.ClientBase,
   check: OldRowCheck,
   scope: 'row' | 'analysed',
@@ -41,7 +41,7 @@ async function lookAtEach(
   const query = shownSql(check.table, check.role, await readPolicies(session, check.table))
   const grant = scope === 'row' ? 'image' : 'key'
   return eachInTurn(check.identities, options, async ({ identity, rows }) => {
-    const look = async (some: readonly number[]): Promise<IdentityAnswer> => {
+    const ask = async (some: readonly number[]): Promise<IdentityAnswer> => {
       await session.query(`savepoint one; select pg_catalog.set_config('request.jwt.claims', ${pg.escapeLiteral(identity.claims)}, true)`)
       try {
         const found = await session.query<{ at: number }>(query, [some.map((row) => check.rows[row]!)])
@@ -52,7 +52,7 @@ async function lookAtEach(
         return answer
       }
     }
-    return elseRowByRow(await look(rows), rows, (row) => look([row]))
+    return elseRowByRow(await ask(rows), rows, (row) => ask([row]))
   })
 }
 
@@ -67,7 +67,7 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
   const numberOf = (row: number): number | null => {
     let number = numbers.get(row)
     if (number === undefined) {
-      const text = imageText(check, row)
+      const text = rowTypeText(check, row)
       numbers.set(row, (number = text === null ? null : texts.push(text) - 1))
     }
     return number
@@ -100,7 +100,7 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
 }
 
 /** The image as the text of a value of the table's row type; `null` when not all of the row is known. */
-function imageText({ table, columns, images }: RowCheck, row: number): string | null {
+function rowTypeText({ table, columns, images }: RowCheck, row: number): string | null {
   const image = images[row]!
   const texts = table.columns.map(({ number }) => image[columns.indexOf(number)])
   return texts.some((text, index) => text === undefined && !table.columns[index]!.generated) ? null : rowText(texts)

@@ -1,10 +1,10 @@
 import pg from 'pg'
 import type { CastQuestion, WrittenRow } from '../../decide/feed-database.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
-import { rowsSql } from './check-function.ts'
+import { keyedRowsSql } from '../catalog/table-sql.ts'
 import { evaluated } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
-import { transactionsSeen } from './visibility.ts'
+import { transactionsVisible } from './visibility.ts'
 
 /** See {@link RowChecks.jsonOf}. */
 export async function jsonOf(session: pg.ClientBase, question: CastQuestion, timeoutMs: number): Promise<(string | undefined)[]> {
@@ -39,7 +39,7 @@ export async function generatedColumns(
   columns: readonly string[],
   rows: readonly WrittenRow[],
 ): Promise<Map<number, Map<string, string>>> {
-  await transactionsSeen(session, { xids: [...new Set(rows.map(({ xid }) => xid))], waits: true })
+  await transactionsVisible(session, { xids: [...new Set(rows.map(({ xid }) => xid))], waits: true })
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
   const found = await lookUp(
     session,
@@ -65,15 +65,10 @@ async function lookUp(
   values: readonly string[],
   keys: readonly (readonly string[])[],
 ): Promise<readonly FoundRow[]> {
-  const columns = table.primaryKey.map((_, index) => `c${index}`)
-  const on = table.primaryKey.map(({ name, typeSql }, index) => `t.${pg.escapeIdentifier(name)} = k.c${index}::${typeSql}`)
-  const arrays = columns.map((_, index) => `pg_catalog.unnest($${index + 1}::text[])`)
-  // Each key is looked up by itself (`offset 0`): joined, all rows of a table that just became large would be read each time.
-  const sql = `select k.n::int4 as n, r.*
-     from rows from (${arrays.join(', ')}) with ordinality k (${[...columns, 'n'].join(', ')}),
-       lateral (select ${['t.xmin::text as written', ...values].join(', ')} from ${rowsSql(table)} t where ${on.join(' and ')} offset 0) r`
+  const arrays = table.primaryKey.map((_, index) => `$${index + 1}::text[]`)
+  const sql = `select k.n::int4 as n, r.* ${keyedRowsSql(table, arrays, ['t.xmin::text as written', ...values])}`
   try {
-    const parameters = columns.map((_, index) => keys.map((key) => key[index]!))
+    const parameters = arrays.map((_, index) => keys.map((key) => key[index]!))
     return (await session.query<FoundRow>(sql, parameters)).rows
   } catch (error) {
     if (!isStatementFault(error)) throw error

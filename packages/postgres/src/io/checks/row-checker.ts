@@ -9,8 +9,8 @@ import { statementStrategy } from './statement-strategy.ts'
 
 /** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
 const MAX_COST = 20_000
-/** Sessions for one question, where they are free. */
-const MAX_LANES = 2
+/** Sessions that share one question, where they are free. */
+const MAX_SESSIONS = 2
 
 type Asked = ListedIdentity & { readonly index: number }
 
@@ -25,7 +25,7 @@ export async function checkRows(sessions: SessionPool, check: RowCheck, options:
   return whole.current ? byImages(sessions, check, whole, options) : whole
 }
 
-/** Of rows that were written again, what the check left out as not known is read, too. */
+/** Reads rows that were written again once more, with all columns: the check masked those that the stream did not carry. */
 async function wholeRows(
   sessions: SessionPool,
   check: RowCheck,
@@ -69,7 +69,7 @@ async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages,
   let [current, slow] = [true, false]
   const calls = callsOf(check, images)
   let next = 0
-  const lane: Parameters<typeof sessions.withSession<void>>[0] = async (session) => {
+  const askOn: Parameters<typeof sessions.withSession<void>>[0] = async (session) => {
     const byFunction = options.leavesNothing ? null : await functionStrategy(session, check, images, options)
     const ask = byFunction ?? statementStrategy(session, check, images, options)
     while (current && next < calls.length) {
@@ -80,10 +80,10 @@ async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages,
       asked.forEach(({ index }, at) => (answers[index] = answer.identities[at]!))
     }
   }
-  const lanes = [sessions.withSession(lane)]
-  while (lanes.length < Math.min(MAX_LANES, calls.length) && sessions.hasFree()) lanes.push(sessions.withSession(lane))
+  const working = [sessions.withSession(askOn)]
+  while (working.length < Math.min(MAX_SESSIONS, calls.length) && sessions.hasFree()) working.push(sessions.withSession(askOn))
   // All end before the first fault is thrown, so that none goes on while the caller asks again.
-  for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason
+  for (const outcome of await Promise.allSettled(working)) if (outcome.status === 'rejected') throw outcome.reason
   return { current, slow, identities: answers }
 }
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import type { CheckAnswer, RowCheck } from '../../decide/feed-database.ts'
-import { loadTableEntries } from '../catalog/feed-catalog.ts'
+import { loadCatalogTables } from '../catalog/feed-catalog.ts'
 import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
 import { checkRows } from './row-checker.ts'
 
@@ -59,7 +59,7 @@ afterAll(async () => {
 async function loaded(name: string): Promise<CatalogTable> {
   const { rows } = await sql.query(`select '${name}'::regclass::oid::int8::float8 as oid`)
   const { oid } = (rows as { oid: number }[])[0]!
-  return (await loadTableEntries(sql, [oid], [role])).get(oid)!
+  return (await loadCatalogTables(sql, [oid], [role])).get(oid)!
 }
 
 /** The rows 1 to 4 as they were written; the third has been written again since. */

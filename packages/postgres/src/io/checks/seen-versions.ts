@@ -5,7 +5,7 @@ import { readRow } from '../../replication/pgoutput/nested-text.ts'
 import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { comparedColumns, type Shape } from './check-function.ts'
 
-/** The images of a check, as what it shows is compared with them. */
+/** The images of a check in the text form in which Postgres answers rows, so that both compare as strings. */
 export interface RowImages extends Shape {
   /** Of each compared column, its place in `RowCheck.columns`. */
   readonly compared: readonly number[]

@@ -8,7 +8,7 @@ import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type CheckO
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { RowList, type RowImages } from './seen-versions.ts'
 import { isCurrent } from './version-checker.ts'
-import { transactionsSeen } from './visibility.ts'
+import { transactionsVisible } from './visibility.ts'
 
 /** The statements that a session has prepared. They go with it. */
 const prepared = new WeakMap<pg.ClientBase, Set<string>>()
@@ -20,13 +20,13 @@ const prepared = new WeakMap<pg.ClientBase, Set<string>>()
 export function statementStrategy(session: pg.ClientBase, check: RowCheck, images: RowImages, options: CheckOptions): CheckStrategy {
   const statement = checkStatement(check.table, check.role, check.columns, images.masked)
   return async (asked) => {
-    await transactionsSeen(session, check)
+    await transactionsVisible(session, check)
     const before = await isCurrent(session, check)
     const refusal = await prepare(session, statement, check)
     await discardOldPlans(session, statement.name, check)
     const identities = await eachInTurn(asked, options, async ({ identity, list: all }) => {
       if (refusal !== null) return refusal
-      const look = async (list: RowList): Promise<IdentityAnswer> => {
+      const ask = async (list: RowList): Promise<IdentityAnswer> => {
         try {
           const parameters = [images.masked ? list.missing : '{}', ...list.keys].map((text) => pg.escapeLiteral(text)).join(', ')
           const call = `${statement.name}(${parameters})`
@@ -36,7 +36,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
           return failedAnswer(error)
         }
       }
-      return elseRowByRow(await look(all), all.rows, (row) => look(new RowList(check, images, [row])))
+      return elseRowByRow(await ask(all), all.rows, (row) => ask(new RowList(check, images, [row])))
     })
     const current = before && (await isCurrent(session, check))
     if (!current) distrustPlans(session, statement.name)

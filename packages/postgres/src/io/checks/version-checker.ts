@@ -1,10 +1,10 @@
 import type pg from 'pg'
 import type { RowCheck, VersionCheck } from '../../decide/feed-database.ts'
 import { loadPolicyVersions, policyVersionSql } from '../catalog/policy-version.ts'
-import { unseenSql, untilSeen } from './visibility.ts'
+import { notVisibleSql, untilVisible } from './visibility.ts'
 
 const VERSIONS_SQL = `
-select ${unseenSql('$1::pg_catalog.int8[]')} as unseen, array(
+select ${notVisibleSql('$1::pg_catalog.int8[]')} as pending, array(
   select ${policyVersionSql({ tables: 'asked.tables::pg_catalog.oid[]', functions: 'asked.functions::pg_catalog.oid[]', groups: 'asked.groups::pg_catalog.oid[]' })}
   from rows from (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[]))
     with ordinality asked (tables, functions, groups, n) order by asked.n
@@ -25,10 +25,10 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
     ],
   }
   let versions: readonly string[] = []
-  await untilSeen(session, check, async () => {
-    const { rows } = await session.query<{ unseen: boolean; versions: string[] }>(query)
+  await untilVisible(session, check, async () => {
+    const { rows } = await session.query<{ pending: boolean; versions: string[] }>(query)
     versions = rows[0]!.versions
-    return !rows[0]!.unseen
+    return !rows[0]!.pending
   })
   return pairs.map(({ table, role }, index) => versions[index] === table.roles.get(role)?.version)
 }

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../../../test/feed.ts'
 import { usePostgres } from '../../../test/postgres.ts'
-import { transactionsSeen, unseenSql } from './visibility.ts'
+import { transactionsVisible, notVisibleSql } from './visibility.ts'
 
 const postgres = usePostgres()
 const ME = '11111111-1111-1111-1111-111111111111'
@@ -40,7 +40,7 @@ async function waitsForStandby(): Promise<boolean> {
 }
 
 /** Committed in the stream, visible to no session. */
-async function unseen(sql: string): Promise<{ readonly committed: Promise<unknown> }> {
+async function committedUnseen(sql: string): Promise<{ readonly committed: Promise<unknown> }> {
   const probe = new pg.Client({ connectionString: it.url })
   await probe.connect()
   try {
@@ -58,7 +58,7 @@ async function lastQuestions(): Promise<string> {
   const { rows } = await it.sql.query<{ at: string | null }>(
     `select string_agg(pid || ' ' || query_start, ', ' order by pid) as at from pg_stat_activity
      where datname = current_database() and application_name = 'tidewire check' and state like 'idle%'
-       and (query like 'select i, seen%' or query like 'select exists%as unseen' or query = 'rollback')`,
+       and (query like 'select i, seen%' or query like 'select exists%as pending' or query = 'rollback')`,
   )
   return rows[0]!.at ?? ''
 }
@@ -89,7 +89,7 @@ test.each([
     await channel.received(id)
   }
   const before = await lastQuestions()
-  const { committed } = await unseen(`insert into own values (4, '${ME}', 'later')`)
+  const { committed } = await committedUnseen(`insert into own values (4, '${ME}', 'later')`)
   // Postgres has been asked about the row, and could not see it.
   await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe(before)
   expect(channel.changes).toHaveLength(3)
@@ -124,7 +124,7 @@ test.each([
     await expect.poll(() => waitsAtGate(keeper), { timeout: 10_000 }).toBe(true)
     await writer.query(`insert into own values (3, '${ME}', 'third')`)
     await writer.query(`update own set body = 'and again' where id = 3`)
-    const { committed } = await unseen(`insert into own values (4, '${ME}', 'later')`)
+    const { committed } = await committedUnseen(`insert into own values (4, '${ME}', 'later')`)
     await keeper.query('rollback')
     await channel.received(4)
     expect(await waitsForStandby()).toBe(true)
@@ -150,7 +150,7 @@ test('what a transaction revokes counts for its own rows, though it cannot be se
   await writer.query(`insert into open values (1, 'shown')`)
   await channel.received(1)
   const before = await lastVersions()
-  const { committed } = await unseen(`begin; revoke joined from joiner; insert into open values (2, 'secret'); commit`)
+  const { committed } = await committedUnseen(`begin; revoke joined from joiner; insert into open values (2, 'secret'); commit`)
   await expect.poll(lastVersions, { timeout: 10_000 }).not.toBe(before)
   await releaseCommits(it.sql)
   await committed
@@ -163,7 +163,7 @@ test('what a transaction revokes counts for its own rows, though it cannot be se
 async function lastVersions(): Promise<string> {
   const { rows } = await it.sql.query<{ at: string | null }>(
     `select max(query_start)::text as at from pg_stat_activity
-     where datname = current_database() and application_name = 'tidewire check' and query like '%as unseen, array(%'`,
+     where datname = current_database() and application_name = 'tidewire check' and query like '%as pending, array(%'`,
   )
   return rows[0]!.at ?? ''
 }
@@ -187,7 +187,7 @@ test('a deleted row is held against what its transaction wrote besides, once tha
   await writer.query('delete from shared where id = 1')
   await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe('')
   const before = await lastQuestions()
-  const { committed } = await unseen(`begin; insert into members values ('${ME}'); delete from shared where id = 2; commit`)
+  const { committed } = await committedUnseen(`begin; insert into members values ('${ME}'); delete from shared where id = 2; commit`)
   await expect.poll(lastQuestions, { timeout: 10_000 }).not.toBe(before)
   expect(channel.changes).toEqual([])
   await releaseCommits(it.sql)
@@ -203,7 +203,7 @@ test(
     const channel = it.open({ entries: [{ event: '*', schema: 'public', table: 'own' }], identity: asRole('service_role') })
     await it.sql.query('grant all on own to service_role')
     await channel.subscribed()
-    const { committed } = await unseen(
+    const { committed } = await committedUnseen(
       `begin; create type mood as enum ('glad'); alter table own add column mood mood; insert into own values (1, '${ME}', 'x', 'glad'); commit`,
     )
     await expect.poll(isTableAsked, { timeout: 10_000 }).toBe(true)
@@ -215,26 +215,26 @@ test(
   },
 )
 
-test('a transaction is unseen while it runs and while it waits, and has been seen after that', { timeout: 60_000 }, async () => {
-  const isUnseen = async (...xids: number[]): Promise<boolean> =>
-    (await it.sql.query<{ unseen: boolean }>(`select ${unseenSql('$1::int8[]')} as unseen`, [xids])).rows[0]!.unseen
+test('a transaction is not visible while it runs and while its commit waits, and is after that', { timeout: 60_000 }, async () => {
+  const isPending = async (...xids: number[]): Promise<boolean> =>
+    (await it.sql.query<{ pending: boolean }>(`select ${notVisibleSql('$1::int8[]')} as pending`, [xids])).rows[0]!.pending
   const xidOf = async (): Promise<number> =>
     Number((await writer.query<{ xid: string }>('select pg_current_xact_id()::text as xid')).rows[0]!.xid)
   const past = await xidOf()
-  expect(await isUnseen()).toBe(false)
-  expect(await isUnseen(3, past)).toBe(false)
-  expect(await isUnseen(past + 1_000)).toBe(true)
+  expect(await isPending()).toBe(false)
+  expect(await isPending(3, past)).toBe(false)
+  expect(await isPending(past + 1_000)).toBe(true)
   await writer.query(`begin; insert into own values (1, '${ME}', 'x')`)
   const xid = await xidOf()
-  expect(await isUnseen(past, xid)).toBe(true)
-  const { committed } = await unseen('commit')
-  expect(await isUnseen(past, xid)).toBe(true)
+  expect(await isPending(past, xid)).toBe(true)
+  const { committed } = await committedUnseen('commit')
+  expect(await isPending(past, xid)).toBe(true)
   let isSeen = false
-  const seen = transactionsSeen(it.sql, { xids: [past, xid], waits: true }).then(() => (isSeen = true))
-  expect(await isUnseen(xid)).toBe(true)
+  const seen = transactionsVisible(it.sql, { xids: [past, xid], waits: true }).then(() => (isSeen = true))
+  expect(await isPending(xid)).toBe(true)
   expect(isSeen).toBe(false)
   await releaseCommits(it.sql)
   await committed
   await seen
-  expect(await isUnseen(past, xid)).toBe(false)
+  expect(await isPending(past, xid)).toBe(false)
 })

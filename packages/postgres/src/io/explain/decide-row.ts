@@ -1,5 +1,6 @@
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
+import { isStatementFault } from '../sessions/statement-fault.ts'
 import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { Identities, type CheckIdentity } from '../../catalog/identity.ts'
 import { decide } from '../../decide/decide.ts'
@@ -22,7 +23,7 @@ export interface Row {
   readonly xid: number
 }
 
-/** Read with the server's own login, which no policy holds back; a plain look-up, in which no user's functions run. Or a sentence why not. */
+/** Reads a row with the server's own login, which no policy restricts; no user's functions run. A sentence where there is none. */
 export async function readRow(session: pg.ClientBase, table: CatalogTable, name: string, key: readonly string[]): Promise<Row | string> {
   const texts = table.columns.map((column, at) => {
     const value = `t.${pg.escapeIdentifier(column.name)}`
@@ -41,12 +42,12 @@ export async function readRow(session: pg.ClientBase, table: CatalogTable, name:
     const values = table.columns.map((column, at) => [column.name, row[`c${at}`] ?? null] as const)
     return { json: row.json, texts: new Map(values), xid: Number(row.xid) }
   } catch (error) {
-    if (!(error instanceof pg.DatabaseError)) throw error
+    if (!isStatementFault(error)) throw error
     return `The row could not be looked up: ${error.message}.`
   }
 }
 
-export interface RowQuestion {
+export interface RowToDecide {
   readonly table: CatalogTable
   readonly role: CatalogRole
   readonly row: Row
@@ -66,7 +67,7 @@ export interface RowDecision {
 }
 
 /** What the feed decides about a change that writes the row as it is now: match → decide, on checks of the caller's choice. */
-export async function decideRow({ table, role, row, identity, filters }: RowQuestion, checks: RowChecks): Promise<RowDecision> {
+export async function decideRow({ table, role, row, identity, filters }: RowToDecide, checks: RowChecks): Promise<RowDecision> {
   const change = changeOf(table, row)
   const subscriptions = filters.map((each, order) => subscriptionOf(identity, table, each, order))
   const known = new TableSubscriptions(table.oid, new Identities())

@@ -44,7 +44,7 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
     const columns = table.primaryKey.map((column) => column.name).join(', ')
     return [...steps, no('row', `The primary key of ${name} is ${columns}: give a value for each.`)]
   }
-  const { catalog, apart } = await sessions()
+  const { catalog, isolated } = await sessions()
   const row = await catalog.withSession((session) => readRow(session, table, name, key))
   if (typeof row === 'string') return [...steps, no('row', row)]
   steps.push(yes('row', 'The row exists.'))
@@ -64,7 +64,7 @@ export async function explainChange(context: ExplainChangeContext, question: Exp
     const sql = `create policy "may see" on ${name} for select to ${pg.escapeIdentifier(identity.role)}\n  using (true);`
     return [...steps, no('policy', `Row Level Security is on, and no SELECT policy of ${name} is for ${identity.role}.`, sql)]
   }
-  return [...steps, ...overruled(await explainPolicies(apart, about, policies), shown)]
+  return [...steps, ...overruled(await explainPolicies(isolated, about, policies), shown)]
 }
 
 function publishedStep(isPublished: boolean, publication: string, name: string): WhyStep {

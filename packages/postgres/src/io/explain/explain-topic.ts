@@ -13,7 +13,7 @@ export async function explainTopic(
   request: ExplainTopic,
 ): Promise<readonly WhyStep[]> {
   const { subTopic, identity } = request
-  const { apart, catalog } = await sessions()
+  const { isolated, catalog } = await sessions()
   const role = await database.role(identity.role)
   const steps = [roleStep(role)]
   if (steps[0]!.outcome === 'no') return steps
@@ -27,7 +27,7 @@ export async function explainTopic(
     ? [yes('policy', `Policies do not count for ${identity.role}.`)]
     : policies.length === 0
       ? [noPolicyStep(identity.role)]
-      : await explainPolicies(apart, question, policies)
+      : await explainPolicies(isolated, question, policies)
   return [...steps, ...overruled(found, await probeStep(authorizer, request))]
 }
 

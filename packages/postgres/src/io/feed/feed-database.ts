@@ -4,7 +4,7 @@ import type { CatalogPort } from '../../catalog/catalog-port.ts'
 import { Batcher } from '../../catalog/batcher.ts'
 import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
-import { loadPublishedTables, loadRoles, loadTableEntries, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
+import { loadPublishedTables, loadRoles, loadCatalogTables, loadUnpublishedTable } from '../catalog/feed-catalog.ts'
 import { ORDERED_TIMEOUT_MS, type SessionsWhenOpen } from '../sessions/feed-sessions.ts'
 import { ONE_SNAPSHOT, rolledBack } from '../sessions/rolled-back.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
@@ -19,22 +19,22 @@ import { checkVersions } from '../checks/version-checker.ts'
 
 /** Asks Postgres, once there is a database. `identityTimeoutMs`: how long the policies may take for one identity. */
 export function feedDatabase(sessions: SessionsWhenOpen, publication: string, identityTimeoutMs: number): FeedDatabase {
-  const [onCatalog, onChecker, onApart] = [on(sessions, 'catalog'), on(sessions, 'checker'), on(sessions, 'apart')]
+  const [onCatalog, onChecker, onIsolated] = [on(sessions, 'catalog'), on(sessions, 'checker'), on(sessions, 'isolated')]
   // Simultaneous subscribers ask near-identical questions, so they are asked together. Of a role, the login that will take it
   // has to say whether it may.
   const roles = new Batcher<string, CatalogRole>((names) => onChecker((session) => loadRoles(session, names)))
   const tables = new Batcher<TablesQuestion, ReadonlyMap<number, CatalogTable>>(async (asked) => {
     const oids = new Set(asked.flatMap((question) => question.oids))
     const names = new Set(asked.flatMap((question) => question.roles))
-    const entries = await onCatalog((session) => rolledBack(session, ONE_SNAPSHOT, () => loadTableEntries(session, [...oids], [...names])))
-    return asked.map(() => entries)
+    const loaded = await onCatalog((session) => rolledBack(session, ONE_SNAPSHOT, () => loadCatalogTables(session, [...oids], [...names])))
+    return asked.map(() => loaded)
   })
   const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
   // Compiling a pattern may take long.
-  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onApart((session) => castFilters(session, asked)))
+  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onIsolated((session) => castFilters(session, asked)))
   const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, identityTimeoutMs)
   const ordered = rowChecks(sessions, 'checker', { timeoutMs, isolates: false, leavesNothing: false })
-  const apart = rowChecks(sessions, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: false })
+  const isolated = rowChecks(sessions, 'isolated', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: false })
   const catalog: CatalogPort = {
     publishedTables: shared(() => onCatalog((session) => loadPublishedTables(session, publication))),
     unpublishedTable: async ({ schema, table }, role) => ({
@@ -47,10 +47,10 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     insertLsn: shared(() => onCatalog(lsnOf('insert'))),
     flushLsn: shared(() => onCatalog(lsnOf('flush'))),
   }
-  return { catalog, checks: { ...ordered, testFilters: (check) => apart.testFilters(check) }, apart }
+  return { catalog, checks: { ...ordered, testFilters: (check) => isolated.testFilters(check) }, isolated }
 }
 
-export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'apart', options: CheckOptions): RowChecks {
+export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'isolated', options: CheckOptions): RowChecks {
   const onPool = on(sessions, pool)
   return {
     testFilters: (check) => onPool((session) => testFilters(session, check)),
@@ -63,7 +63,7 @@ export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'apart',
   }
 }
 
-function on(sessions: SessionsWhenOpen, pool: 'catalog' | 'checker' | 'apart'): SessionPool['withSession'] {
+function on(sessions: SessionsWhenOpen, pool: 'catalog' | 'checker' | 'isolated'): SessionPool['withSession'] {
   return async (work) => (await sessions())[pool].withSession(work)
 }
 

@@ -60,12 +60,12 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const sessions = lazily(() => openFeedSessions(options.databaseUrl, options.checkers ?? 3, roles))
   const identityTimeoutMs = options.identityTimeoutMs ?? 1_000
   const database = feedDatabase(sessions.get, publication, identityTimeoutMs)
-  const checks = rowChecks(sessions.get, 'apart', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })
+  const checks = rowChecks(sessions.get, 'isolated', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })
   const tuning = { ...DEFAULT_TUNING, ...options }
   const feed = new PostgresChangeFeed(database, nodeRuntime, {
     ...tuning,
     onRow: (change) => {
-      // What was written before was read to fill the window: other nodes, or none, have delivered it.
+      // Earlier rows only fill the resume window: they were due before this node started.
       if (change.transaction.commitLsn >= source.liveFrom) options.onRow?.(change, source.log)
     },
   })
@@ -75,11 +75,10 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     slot: options.slotBase,
     publications: [{ name: publication }, ...(options.otherPublications ?? [])],
     windowBytes: tuning.maxWalBytes,
-    reportDelayMs: 100,
     handlers: {
       onChanges: (changes) => feed.onChanges(changes),
       onEpoch: (event) => {
-        // Those that are open may lead to a server that was the primary.
+        // Open sessions may still lead to the former primary.
         if (event.isOtherLog) void sessions.close()
         feed.onEpoch(event)
       },

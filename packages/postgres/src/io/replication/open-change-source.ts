@@ -32,7 +32,7 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
 
 const DEFAULTS = {
   statusIntervalMs: 10_000,
-  reportDelayMs: 250,
+  reportDelayMs: 100,
   checkIntervalMs: 5_000,
   advanceIntervalMs: 10_000,
   maxBatchChanges: 256,

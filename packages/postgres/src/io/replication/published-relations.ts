@@ -11,8 +11,8 @@ export interface PublishedTarget {
   readonly isNewSlot: boolean
 }
 
-/** Reads what the publications publish, and answers of what changes may be missing. The database remembers it for other nodes. */
-export async function lookAtPublished(
+/** Reads what the publications publish, and returns the tables of which changes may be missing. The database remembers it for other nodes. */
+export async function readPublished(
   session: Queryable,
   published: PublishedRelations,
   target: PublishedTarget,
@@ -29,7 +29,7 @@ export async function lookAtPublished(
   }
   const serverLsn = await currentLsn(session)
   const log = await readLog(session)
-  const { gaps, writes } = published.look({ relations, serverLsn, isNewSlot: target.isNewSlot }, log ?? [])
+  const { gaps, writes } = published.compare({ relations, serverLsn, isNewSlot: target.isNewSlot }, log ?? [])
   if (log !== null && writes.length > 0) await writeLog(session, writes)
   return { gaps, serverLsn }
 }

@@ -8,7 +8,7 @@ import type { Attached, EpochReason, ReplicationPort } from '../../replication/r
 import { dropClient, newClient } from '../sessions/client.ts'
 import { slotHeld, takeAnchor } from './anchor.ts'
 import { ensurePublications, publicationVersion } from './publication.ts'
-import { lookAtPublished } from './published-relations.ts'
+import { readPublished } from './published-relations.ts'
 import { ReplicationConnection, SESSION_SQL } from './replication-connection.ts'
 import { PostgresSession } from './replication-session.ts'
 import type { ReplicationTarget, SourceMemory } from './replication-target.ts'
@@ -126,7 +126,7 @@ class Attempt {
     if (memory.epoch !== epoch) memory.published.restart()
     const isNewSlot = memory.epoch !== epoch && (reason !== 'found' || anchor === null)
     memory.epoch = epoch
-    return lookAtPublished(this.#catalog, memory.published, { publications: this.#target.publications, anchor, isNewSlot })
+    return readPublished(this.#catalog, memory.published, { publications: this.#target.publications, anchor, isNewSlot })
   }
 
   async #copy(stream: ReplicationConnection, anchor: string, slotName: string): Promise<Lsn> {

@@ -5,11 +5,11 @@ import type { ReplicationStatus } from '../../replication/pgoutput/stream-messag
 import { ReplicationError, faultOf } from '../../replication/replication-fault.ts'
 import type { ReplicationCheck, ReplicationReceiver, ReplicationSession } from '../../replication/replication-port.ts'
 import type { Table } from '../../replication/table.ts'
-import { transactionsSeen } from '../checks/visibility.ts'
+import { transactionsVisible } from '../checks/visibility.ts'
 import { dropClient } from '../sessions/client.ts'
 import { AnchorAdvancer } from './anchor-advancer.ts'
 import { publicationVersion } from './publication.ts'
-import { lookAtPublished } from './published-relations.ts'
+import { readPublished } from './published-relations.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
 import { listSlots, type Slot } from './slot.ts'
 import type { ReplicationTarget, SourceMemory } from './replication-target.ts'
@@ -63,7 +63,7 @@ export class PostgresSession implements ReplicationSession {
 
   loadTable(relation: RelationMessage, xid: number | null): Promise<Table> {
     return this.#onCatalog(async (catalog) => {
-      if (xid !== null) await transactionsSeen(catalog, { xids: [xid], waits: true })
+      if (xid !== null) await transactionsVisible(catalog, { xids: [xid], waits: true })
       return loadTable(catalog, relation)
     })
   }
@@ -77,7 +77,7 @@ export class PostgresSession implements ReplicationSession {
     const { anchor, version } = this.#connections
     if ((await publicationVersion(catalog, publications)) !== version)
       throw new ReplicationError({ kind: 'publication-changed', message: 'a publication was dropped or created again' })
-    const seen = await lookAtPublished(catalog, this.#memory.published, { publications, anchor, isNewSlot: false })
+    const seen = await readPublished(catalog, this.#memory.published, { publications, anchor, isNewSlot: false })
     const slots = await listSlots(catalog, slotBase)
     if (anchor !== null && !slots.some(({ name, lostBecause }) => name === anchor && lostBecause === null))
       throw new ReplicationError({ kind: 'slot-lost', message: 'the anchor slot is gone, or Postgres threw away WAL that it needs' })

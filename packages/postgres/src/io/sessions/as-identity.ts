@@ -3,6 +3,7 @@ import pg from 'pg'
 import { settingsOf } from '../../messages/authorization-sql.ts'
 import { questionOf } from '../../messages/asked-question.ts'
 import { rolledBack } from './rolled-back.ts'
+import { isStatementFault } from './statement-fault.ts'
 
 const TIMEOUT_MS = 3_000
 
@@ -53,7 +54,7 @@ export async function tried<T>(
   try {
     return { ok: true, value: await work() }
   } catch (error) {
-    if (!(error instanceof pg.DatabaseError)) throw error
+    if (!isStatementFault(error)) throw error
     await session.query('rollback to savepoint tried')
     return { ok: false, message: error.message }
   }

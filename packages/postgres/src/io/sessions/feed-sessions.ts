@@ -8,7 +8,7 @@ import { sessionPool, type SessionPool } from './session-pool.ts'
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
 
-/** How long a statement of a check may take. On the ordered path, what takes longer is asked again apart from it. */
+/** How long a statement of a check may take. What takes longer on the ordered path is asked again in isolation. */
 export const ORDERED_TIMEOUT_MS = 500
 
 const CHECKER_SQL = `${SESSION_SQL}; set statement_timeout = ${ORDERED_TIMEOUT_MS}; set plan_cache_mode = force_generic_plan; set jit = off; set enable_seqscan = off; set synchronous_commit = off;
@@ -17,7 +17,7 @@ set default_transaction_read_only = off; set row_security = on; set application_
 const CATALOG_SQL = `${SESSION_SQL}; set statement_timeout = '30s'; set application_name = 'tidewire catalog'`
 
 /** How many sessions slow policies and filters may occupy, in all. */
-const APART_SESSIONS = 2
+const ISOLATED_SESSIONS = 2
 
 export interface FeedSessions {
   /** The main login, to read the catalog. */
@@ -25,7 +25,7 @@ export interface FeedSessions {
   /** Looks rows up in the name of others. */
   readonly checker: SessionPool
   /** The same for what may take long: nothing on the ordered path waits for these sessions. */
-  readonly apart: SessionPool
+  readonly isolated: SessionPool
   /** `postgres://…` of the login of these two; `null`: none of its own could be had, and the main login takes the roles. */
   readonly checkerUrl: string | null
   close(): Promise<void>
@@ -53,14 +53,14 @@ export async function openFeedSessions(url: string, checkers: number, roles: rea
   try {
     const checkerUrl = await checkerLogin(catalog, url, roles)
     const checker = open(checkerUrl ?? url, checkers, CHECKER_SQL)
-    const apart = open(checkerUrl ?? url, APART_SESSIONS, CHECKER_SQL)
+    const isolated = open(checkerUrl ?? url, ISOLATED_SESSIONS, CHECKER_SQL)
     return {
       catalog,
       checker,
-      apart,
+      isolated,
       checkerUrl,
       close: async () => {
-        await Promise.all([catalog.close(), checker.close(), apart.close()])
+        await Promise.all([catalog.close(), checker.close(), isolated.close()])
       },
     }
   } catch (error) {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { UnseenTransactions } from '../../decide/ask-again.ts'
+import { NotYetVisible } from '../../decide/ask-again.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import { isStatementFault } from './statement-fault.ts'
@@ -39,7 +39,7 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
       isGood = true
       return result
     } catch (error) {
-      isGood = isStatementFault(error) || error instanceof UnseenTransactions
+      isGood = isStatementFault(error) || error instanceof NotYetVisible
       throw error
     } finally {
       session.release(!isGood)
@@ -63,9 +63,9 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   try {
     return await pool.connect()
   } catch (error) {
-    // Another one takes its place.
+    // A caller that asks again gets a session of the pool that takes its place.
     if (pool.ending) throw Object.assign(new Error('the sessions were closed'), { code: '57P03' })
-    // What the pool says to one that waited in its line; of a connection that could not be made it says something else.
+    // The pool's message where all sessions stayed busy; a failed connect has another message.
     if (pool.totalCount >= pool.options.max && error instanceof Error && error.message.startsWith('timeout exceeded'))
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
     throw error

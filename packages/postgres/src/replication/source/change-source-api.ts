@@ -38,7 +38,7 @@ export interface ChangeSourceHandlers {
 export interface ChangeSourceTuning {
   /** How often the confirmed position is reported to Postgres and a sign of life asked for. Default 10,000. */
   readonly statusIntervalMs?: number
-  /** How long a confirmation waits for others before it is reported. Default 250. */
+  /** How long a confirmation waits for others before it is reported. Default 100. */
   readonly reportDelayMs?: number
   /** How often publications and lag are checked. Default 5,000. */
   readonly checkIntervalMs?: number

@@ -37,7 +37,7 @@ export interface EntryRefusal extends Notice {
 
 export type ParsedEntry = { readonly ok: true; readonly entry: ChangeEntry } | EntryRefusal
 
-/** Reads a request's entries; the first that makes no sense refuses them all, as do none, and none after it is read. */
+/** Parses the entries. The first invalid one refuses the request, and the rest is not read; an empty list is refused, too. */
 export function parseChangeEntries(requested: readonly { readonly id: number; readonly entry: unknown }[]): {
   readonly entries: readonly ChangeEntry[]
   readonly refusal: EntryRefusal | null

@@ -139,7 +139,7 @@ export class ResumeQueue {
     }
   }
 
-  /** To all who miss nothing but some of these changes; their turn comes again after the others'. */
+  /** Sends to every channel whose cursor lies within these changes, and moves those to the end of the queue. */
   async #send(changes: readonly RowChange[], from: LogPosition): Promise<void> {
     const end = logPositionOf(changes.at(-1)!)
     const takesPart = ({ cursor }: Resuming): boolean => compareLogPositions(cursor, from) >= 0 && compareLogPositions(cursor, end) < 0

@@ -11,7 +11,7 @@ export type Step =
 const MAX_REMOVED = 4_096
 
 /** Steps in their order, with the bytes of their changes. */
-export class StepQueue {
+export class PipelineQueue {
   #steps: Step[] = []
   #from = 0
   #bytes = 0

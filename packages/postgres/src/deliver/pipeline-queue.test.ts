@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import { StepQueue } from './step-queue.ts'
+import { PipelineQueue } from './pipeline-queue.ts'
 
 /** Without tuples: a change counts 256 bytes by itself. */
 const change = (): RowChange => ({ newTuple: null, old: null }) as unknown as RowChange
 
 test('steps keep their order, and the bytes are those of the changes that are left', () => {
-  const queue = new StepQueue()
+  const queue = new PipelineQueue()
   const [one, other] = [change(), change()]
   queue.push({ kind: 'progress', lsn: 1n })
   queue.pushChange(one)
@@ -19,7 +19,7 @@ test('steps keep their order, and the bytes are those of the changes that are le
 })
 
 test('the first change is dropped from behind other steps', () => {
-  const queue = new StepQueue()
+  const queue = new PipelineQueue()
   const [one, other] = [change(), change()]
   queue.push({ kind: 'progress', lsn: 1n })
   queue.pushChange(one)
@@ -32,7 +32,7 @@ test('the first change is dropped from behind other steps', () => {
 })
 
 test('thousands of removed steps do not shift those that are left', () => {
-  const queue = new StepQueue()
+  const queue = new PipelineQueue()
   for (let lsn = 0n; lsn < 10_000n; lsn++) queue.push({ kind: 'progress', lsn })
   for (let removed = 0; removed < 9_999; removed += 99) queue.remove(99)
   expect([queue.size, queue.at(0)]).toEqual([1, { kind: 'progress', lsn: 9_999n }])

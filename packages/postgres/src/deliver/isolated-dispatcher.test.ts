@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 import { audience, catalogTable, change, streamTable } from '../../test/fake-checks.ts'
 import { audienceKey } from '../subscribe/audience.ts'
-import { isolate } from './isolated-lane.ts'
+import { isolate } from './isolated-dispatcher.ts'
 
 const table = catalogTable()
 const described = streamTable(table)
 const [one, two, three] = [1, 2, 3].map((id) => change(described, id, { now: [String(id), ''] }))
 
-test('a channel gets all its rows apart in one piece, in their order, whichever of its audiences causes it', () => {
+test('a channel gets all its isolated rows in one piece, in their order, whichever of its audiences causes it', () => {
   const [first, second] = [audience(table, 'me'), audience(table, 'you')]
   const [subscription] = [...first.members]
   subscription!.channel.dispatch({ type: 'epoch-known' })

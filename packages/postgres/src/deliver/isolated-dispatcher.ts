@@ -1,6 +1,6 @@
 import { errorText, isUnreachable } from '../catalog/database-fault.ts'
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
-import { UnseenTransactions } from '../decide/ask-again.ts'
+import { NotYetVisible } from '../decide/ask-again.ts'
 import { SLOW_MS, type CircuitBreaker } from '../decide/circuit-breaker.ts'
 import type { DecisionFault } from '../decide/decision.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../feed-runtime.ts'
@@ -10,17 +10,17 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { audienceKey, subscribersOf, type Audience, type PendingDelivery } from '../subscribe/audience.ts'
 
-/** Changes that are decided apart for some channels, in whole: a channel gets one message for all of its entries. */
+/** Changes that are decided in isolation for some channels, for all their entries at once: a channel gets one message a change. */
 export interface IsolatedWork {
   /** Equal for the same audiences. */
   readonly key: string
-  /** Because of these it is decided apart. */
+  /** The cause of the isolation. */
   readonly audiences: ReadonlySet<Audience>
   readonly rows: readonly RowChange[]
   readonly channels: ReadonlySet<FeedChannel>
 }
 
-export interface IsolatedLaneOptions {
+export interface IsolatedDispatcherOptions {
   readonly runtime: FeedRuntime
   readonly breaker: CircuitBreaker
   /**
@@ -44,12 +44,12 @@ interface Waiting extends IsolatedWork {
 }
 
 /**
- * Decides what only Postgres can evaluate, and for identities whose policies are slow, apart from the ordered path: one worker for
- * those that are fast as a rule, together, and one for those that failed or were slow, one by one and in turn. A channel's own
- * order is kept: what follows waits in the channel.
+ * Decides filters that only Postgres can evaluate, and identities whose policies are slow, beside the ordered path. One worker takes
+ * healthy audiences, together; another takes those that failed or were slow, one by one and in turn. The order within a channel
+ * is kept: later changes wait in the channel.
  */
-export class IsolatedLane {
-  readonly #options: IsolatedLaneOptions
+export class IsolatedDispatcher {
+  readonly #options: IsolatedDispatcherOptions
   /** By audiences, in the order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
@@ -59,7 +59,7 @@ export class IsolatedLane {
   #closed = false
   progressed = 0
 
-  constructor(options: IsolatedLaneOptions) {
+  constructor(options: IsolatedDispatcherOptions) {
     this.#options = options
   }
 
@@ -111,17 +111,17 @@ export class IsolatedLane {
   }
 
   async #run(kind: Kind): Promise<void> {
-    // What comes in the same turn goes along; and the turn has decided much already where many filters are asked about.
+    // Work that is added later in this turn shares the question.
     await endOfTurn(this.#options.runtime)
     for (let work = this.#take(kind); work.length > 0 && !this.#closed; work = this.#take(kind)) {
       await this.#process(work)
-      // What waits may have become the other's meanwhile.
+      // Audiences may have become healthy or suspect meanwhile: the other worker may have work now.
       this.#start(kind === 'healthy' ? 'suspect' : 'healthy')
     }
     this.#running[kind] = false
   }
 
-  /** All that is healthy together; of the others the next one in turn. */
+  /** Takes all healthy work together, or the next suspect audience alone. */
   #take(kind: Kind): Waiting[] {
     const taken: Waiting[] = []
     let rows = 0
@@ -150,11 +150,9 @@ export class IsolatedLane {
         return this.#finish(work)
       } catch (error) {
         const visible =
-          error instanceof UnseenTransactions
-            ? work.filter(({ rows }) => !rows.some(({ transaction }) => error.xids.has(transaction.xid)))
-            : []
+          error instanceof NotYetVisible ? work.filter(({ rows }) => !rows.some(({ transaction }) => error.xids.has(transaction.xid))) : []
         if (visible.length > 0 && visible.length < work.length) {
-          // What comes before a transaction that is not visible yet does not wait for it.
+          // Earlier work does not wait for a transaction that is not visible yet.
           await this.#process(visible)
           return this.#process(work.filter((each) => !visible.includes(each)))
         }
@@ -176,14 +174,14 @@ export class IsolatedLane {
     }
   }
 
-  /** It waits again, each work for itself. */
+  /** Puts the work back in line, each piece to be asked about alone. */
   #askAlone(work: readonly Waiting[]): void {
     this.progressed++
     for (const { audiences } of work) for (const audience of audiences) this.#options.breaker.suspect(audience)
     for (const [key, works] of groupBy(work, (each) => each.key)) this.#waiting.set(key, [...works, ...(this.#waiting.get(key) ?? [])])
   }
 
-  /** Of several that took long together, it is found out which one it is: each is asked alone from now on. */
+  /** Where several took long together, each is asked alone from now on, which shows the slow one. */
   #judge(work: readonly IsolatedWork[], faults: readonly DecisionFault[], tookMs: number): void {
     const { breaker } = this.#options
     const faulty = new Set(faults.flatMap(({ deliveries }) => deliveries.map(({ audience }) => audienceKey(audience))))
@@ -195,13 +193,13 @@ export class IsolatedLane {
   }
 }
 
-/** Channels that get some of the changes apart, with those changes. */
+/** Changes that are decided in isolation, with the channels for which they are. */
 export type Isolated = ReadonlyMap<RowChange, ReadonlySet<FeedChannel>>
 
-/** Divides what is decided apart by the audiences that cause it. */
-export function isolate(apart: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
+/** Divides deliveries into pieces of work by the audiences that cause the isolation. */
+export function isolate(pending: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
   const byChannel = new Map<FeedChannel, PendingDelivery[]>()
-  for (const delivery of apart)
+  for (const delivery of pending)
     for (const { channel } of subscribersOf(delivery)) if (channel.receives) append(byChannel, channel, delivery)
   const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
   for (const [channel, deliveries] of byChannel) {
