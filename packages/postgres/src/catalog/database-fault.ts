@@ -26,7 +26,16 @@ export function isUnreachable(error: unknown): boolean {
 const PG_MESSAGES =
   /^(Connection terminated|timeout expired|timeout exceeded|Query read timeout|Client has encountered a connection error|Client was closed|Connection ended)/
 
-/** SQLSTATE 57014: the statement took longer than it may. */
+/** A question to which many statements would have had to be asked, so that they took longer in all than they may. */
+export class OutOfTime extends Error {
+  readonly code = '57014'
+
+  constructor() {
+    super('policies, filters and other expressions took too long in all')
+  }
+}
+
+/** SQLSTATE 57014: the statement, or all of a question, took longer than it may. */
 export function isTimeout(error: unknown): boolean {
   return codeOf(error) === '57014'
 }

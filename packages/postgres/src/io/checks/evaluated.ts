@@ -1,20 +1,23 @@
 import type pg from 'pg'
 import { isTimeout } from '../../catalog/database-fault.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
+import type { CheckOptions } from './identity-answers.ts'
 import { beginAs } from '../sessions/as-identity.ts'
 
-export interface Evaluation {
+/** How long one statement may take, and all of them. */
+export type StatementTime = Pick<CheckOptions, 'timeoutMs' | 'until'>
+
+export interface Evaluation extends StatementTime {
   /** Of a subscriber that gets the result: it may call functions that users have written. */
   readonly role: string
-  readonly timeoutMs: number
   /** Answers one row for each of the texts `$1`, in their order. */
   readonly sql: string
   readonly texts: readonly string[]
 }
 
-/** By text, the row that Postgres answers; `null` where it fails. A text that fails leaves the others their rows. */
+/** By text, the row that Postgres answers; `null` where it fails, or time is up. A text that fails leaves the others their rows. */
 export async function evaluated<Row extends pg.QueryResultRow>(session: pg.ClientBase, evaluation: Evaluation): Promise<(Row | null)[]> {
-  const { role, timeoutMs, sql, texts } = evaluation
+  const { role, timeoutMs, until, sql, texts } = evaluation
   if (texts.length === 0) return []
   try {
     await session.query(beginAs({ role, settings: {} }, timeoutMs, 'read only'))
@@ -27,6 +30,7 @@ export async function evaluated<Row extends pg.QueryResultRow>(session: pg.Clien
     await session.query('rollback')
   }
   const rows: (Row | null)[] = []
-  for (const text of texts) rows.push(...(await evaluated<Row>(session, { ...evaluation, texts: [text] })))
+  for (const text of texts)
+    rows.push(...(performance.now() > until ? [null] : await evaluated<Row>(session, { ...evaluation, texts: [text] })))
   return rows
 }

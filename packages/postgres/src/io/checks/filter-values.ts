@@ -5,6 +5,7 @@ import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { assertTime } from './identity-answers.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
 export const PATTERNS: ReadonlySet<string> = new Set(['like', 'ilike', 'match', 'imatch'])
@@ -40,7 +41,8 @@ export function operatorSql(schema: string | null, symbol: string): string {
 }
 
 /** Which texts fit which filters; each filter by itself when one of them fails. */
-export async function testFilters(session: pg.ClientBase, check: FilterCheck): Promise<readonly FilterAnswer[]> {
+export async function testFilters(session: pg.ClientBase, check: FilterCheck, until: number): Promise<readonly FilterAnswer[]> {
+  assertTime(until)
   const operator = operatorSql(await operatorSchema(session, SYMBOLS[check.op]!, check.column), SYMBOLS[check.op]!)
   try {
     return await ask(session, check, operator)
@@ -51,7 +53,7 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck): P
     if (timedOut || check.operands.length === 1) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
   }
   const answers: FilterAnswer[] = []
-  for (const operand of check.operands) answers.push(...(await testFilters(session, { ...check, operands: [operand] })))
+  for (const operand of check.operands) answers.push(...(await testFilters(session, { ...check, operands: [operand] }, until)))
   return answers
 }
 

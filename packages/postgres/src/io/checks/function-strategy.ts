@@ -3,7 +3,16 @@ import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type ListedIdentity, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
+import {
+  askInHalves,
+  assertTime,
+  eachInTurn,
+  failedAnswer,
+  type CheckOptions,
+  type CheckStrategy,
+  type FailedAnswer,
+  type ListedIdentity,
+} from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { RowList, type KnownVersions, type RowImages } from './seen-versions.ts'
 import { untilVisible } from './visibility.ts'
@@ -14,8 +23,24 @@ const installed = new WeakMap<pg.ClientBase, Set<string>>()
 /** Sessions that may not make functions: a prepared statement takes their place. */
 const withoutFunctions = new WeakSet<pg.ClientBase>()
 
-/** What an identity costs a call, in rows. */
-export const IDENTITY_COST = 40
+/** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
+const MAX_COST = 20_000
+const IDENTITY_COST = 40
+
+/** Divides what is asked into calls. */
+export function inCalls<Asked extends ListedIdentity>(asked: Iterable<Asked>): Asked[][] {
+  const calls: Asked[][] = []
+  let cost = Infinity
+  for (const each of asked) {
+    if (cost > MAX_COST) {
+      calls.push([])
+      cost = 0
+    }
+    calls.at(-1)!.push(each)
+    cost += each.list.rows.length + IDENTITY_COST
+  }
+  return calls
+}
 
 /** One check, and how it is asked. */
 interface Asking {
@@ -46,7 +71,7 @@ export async function functionStrategy(
       if (failed.timedOut) return oneByOne(session, asks, asked, options)
     }
     try {
-      return await retryRows(session, asks, asked, await call(session, asks, asked, true))
+      return await divided(session, asks, asked, await call(session, asks, asked, true), options)
     } catch (error) {
       if (!isStatementFault(error)) throw error
     }
@@ -77,23 +102,40 @@ async function install(session: pg.ClientBase, { sql: { name, sql }, check: { ro
   return true
 }
 
-/** Asks about the rows of failed identities one by one. */
-async function retryRows(
+/**
+ * Asks about half of the rows of each identity that failed, down to the rows for which its policies fail: about all these
+ * identities together, since one row may fail for all of them.
+ */
+async function divided(
   session: pg.ClientBase,
   asks: Asking,
   asked: readonly ListedIdentity[],
   answer: CheckAnswer,
+  { until }: CheckOptions,
 ): Promise<CheckAnswer> {
   let { current } = answer
-  const identities: IdentityAnswer[] = []
-  for (const [at, each] of asked.entries())
-    identities.push(
-      await elseRowByRow(answer.identities[at]!, each.list.rows, async (row) => {
-        const single = await call(session, asks, [{ ...each, list: new RowList(asks.check, asks.images, [row]) }], true)
-        current &&= single.current
-        return single.identities[0]!
-      }),
-    )
+  const identities = [...answer.identities]
+  const visible = new Map<number, Map<number, Grant>>()
+  let failed = asked.flatMap((each, at) => (answer.identities[at]!.ok || each.list.rows.length === 1 ? [] : [{ ...each, at }]))
+  for (const { at } of failed) {
+    const { message } = answer.identities[at] as FailedAnswer
+    visible.set(at, new Map())
+    identities[at] = { ok: true, visible: visible.get(at)!, fault: message }
+  }
+  while (failed.length > 0) {
+    const halves = failed.flatMap((each) => each.list.halves.map((list) => ({ ...each, list })))
+    failed = []
+    for (const part of inCalls(halves)) {
+      assertTime(until)
+      const found = await call(session, asks, part, true)
+      current &&= found.current
+      for (const [index, each] of part.entries()) {
+        const one = found.identities[index]!
+        if (one.ok) for (const [row, grant] of one.visible) visible.get(each.at)!.set(row, grant)
+        else if (each.list.rows.length > 1) failed.push(each)
+      }
+    }
+  }
   return { current, identities }
 }
 
@@ -104,18 +146,21 @@ async function oneByOne(
   options: CheckOptions,
 ): Promise<CheckAnswer> {
   let current = true
-  const identities = await eachInTurn(asked, options, async (each) => {
-    await session.query(`begin; set local statement_timeout = ${Math.ceil(options.timeoutMs)}`)
-    try {
-      const answer = await call(session, asks, [each], true)
-      current &&= answer.current
-      return answer.identities[0]!
-    } catch (error) {
-      return failedAnswer(error)
-    } finally {
-      await session.query('rollback')
-    }
-  })
+  const identities = await eachInTurn(asked, options, ({ identity, list: all }) =>
+    askInHalves(all.rows, options.until, async (rows) => {
+      const list = rows === all.rows ? all : new RowList(asks.check, asks.images, rows)
+      await session.query(`begin; set local statement_timeout = ${Math.ceil(options.timeoutMs)}`)
+      try {
+        const answer = await call(session, asks, [{ identity, list }], true)
+        current &&= answer.current
+        return answer.identities[0]!
+      } catch (error) {
+        return failedAnswer(error)
+      } finally {
+        await session.query('rollback')
+      }
+    }),
+  )
   return { current, identities }
 }
 

@@ -3,7 +3,7 @@ import { presentColumns, rowText } from '../../replication/change-row.ts'
 import type { GeneratedQuestion } from '../../decide/feed-database.ts'
 import type { Table } from '../../replication/table.ts'
 import { tableSql } from '../catalog/table-sql.ts'
-import { evaluated } from './evaluated.ts'
+import { evaluated, type StatementTime } from './evaluated.ts'
 
 /** How the table makes a column. */
 interface GeneratedColumn {
@@ -27,7 +27,7 @@ const known = new WeakMap<Table, readonly GeneratedColumn[]>()
 export async function computedColumns(
   session: pg.ClientBase,
   { table, role, columns, rows }: GeneratedQuestion,
-  timeoutMs: number,
+  time: StatementTime,
 ): Promise<Map<number, Map<string, string>>> {
   let all = known.get(table)
   if (all === undefined) known.set(table, (all = (await session.query<GeneratedColumn>(generatedSql('$1'), [table.oid])).rows))
@@ -42,7 +42,7 @@ export async function computedColumns(
   const found = new Map<number, Map<string, string>>()
   const computed = await evaluated<Record<`v${number}`, string>>(session, {
     role,
-    timeoutMs,
+    ...time,
     sql: madeSql(table, wanted),
     texts: asked.map(({ text }) => text),
   })

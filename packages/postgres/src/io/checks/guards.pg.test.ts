@@ -7,7 +7,11 @@ import type { OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
 import { loadCatalogTables } from '../catalog/feed-catalog.ts'
 import { loadPolicyVersions } from '../catalog/policy-version.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { rowChecks } from '../feed/feed-database.ts'
+import type { FeedSessions } from '../sessions/feed-sessions.ts'
 import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
+import { evaluated } from './evaluated.ts'
+import { testFilters } from './filter-values.ts'
 import { checkOldRows } from './image-checker.ts'
 import { checkRows } from './row-checker.ts'
 
@@ -15,15 +19,16 @@ const postgres = usePostgres()
 const role = 'guarded_reader'
 const identity = { key: '', id: 1, role, claims: '{}' }
 const identities: RowCheck['identities'] = [{ identity, rows: [0] }]
-const options = { timeoutMs: 10_000, isolates: true, leavesNothing: false }
+const options = { timeoutMs: 10_000, isolates: true, leavesNothing: false, until: Infinity }
 const LOCK = 4_711
 
+let url: string
 let sql: pg.Client
 let writer: pg.Client
 let sessions: SessionPool
 
 beforeAll(async () => {
-  const url = await postgres.createDatabase()
+  url = await postgres.createDatabase()
   sql = await postgres.connect(url)
   writer = await postgres.connect(url)
   sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000, prepare: 'set statement_timeout = 3000' })
@@ -41,9 +46,11 @@ beforeAll(async () => {
      alter table remembered enable row level security; create policy remembered on remembered for select to ${role} using (true);
      create sequence looks; create function looked() returns bool language plpgsql as $$ begin
        if nextval('public.looks') > 2 then perform pg_sleep(10); end if; return true; end $$;
+     create table sleepy (id int primary key, body text); insert into sleepy values (1, 'now');
+     alter table sleepy enable row level security; create policy sleepy on sleepy for select to ${role} using (pg_sleep(0.2) is null);
      create table partly (id int primary key, body text, large text); insert into partly values (1, 'now', 'l'), (2, 'two', 'l');
      alter table partly enable row level security; create policy partly on partly for select to ${role} using (public.looked());
-     grant select on guarded, remembered, partly to ${role}; grant usage on sequence tries, looks to ${role}`,
+     grant select on guarded, remembered, partly, sleepy to ${role}; grant usage on sequence tries, looks to ${role}`,
   )
 })
 afterAll(async () => {
@@ -112,4 +119,49 @@ test('an operator that a user has made takes no part in a check', async () => {
   const check: RowCheck = { table, role, keys: [['1']], columns: [1, 2], images, identities: several, xids: [], waits: true }
   const visible = { ok: true, visible: new Map([[0, 'image']]) }
   expect(await checkRows(sessions, check, options)).toMatchObject({ current: true, identities: [visible, visible] })
+})
+
+/** Each identity, filter or text alone would take a tenth of a second, a hundred of them far longer than a question may. */
+const soon = (): typeof options => ({ ...options, timeoutMs: 100, until: performance.now() + 300 })
+const many = Array.from({ length: 100 }, (_, id) => ({ identity: { ...identity, id }, rows: [0] }))
+const outOfTime = { code: '57014', message: expect.stringContaining('in all') }
+
+test('a question ends when its time is up, however many identities it is about', async () => {
+  const table = await tableOf(sql, 'sleepy')
+  const check: RowCheck = { table, role, keys: [['1']], columns: [1, 2], images: [['1', 'now']], identities: many, xids: [], waits: true }
+  await expect(checkRows(sessions, check, soon())).rejects.toMatchObject(outOfTime)
+  await expect(checkRows(sessions, check, { ...soon(), leavesNothing: true })).rejects.toMatchObject(outOfTime)
+  const old: OldRowCheck = { table: await tableOf(sql, 'remembered'), role, rows: ['(1,now)'], identities: many, xids: [], waits: true }
+  const past = { ...options, until: performance.now() }
+  await expect(sessions.withSession((session) => checkOldRows(session, old, past))).rejects.toMatchObject(outOfTime)
+})
+
+test('filters that are tested one by one, since one of them fails, end when time is up', async () => {
+  const column = (await tableOf(sql, 'sleepy')).columns[1]!
+  const operands = [['['], ...many.map(() => ['.'])]
+  const check = { column, op: 'match', negate: false, operands, texts: ['now'] } as const
+  await expect(sessions.withSession((session) => testFilters(session, check, performance.now() + 20))).rejects.toMatchObject(outOfTime)
+  const answers = await sessions.withSession((session) => testFilters(session, check, Infinity))
+  expect(answers.map(({ ok }) => ok)).toEqual([false, ...many.map(() => true)])
+})
+
+test('texts that are evaluated one by one, since one of them fails, are left out when time is up', async () => {
+  const evaluation = {
+    role,
+    timeoutMs: 3_000,
+    sql: 'select 1 / v::int as v from unnest($1::text[]) v',
+    texts: ['0', ...many.map(() => '1')],
+  }
+  const until = (time: number): Promise<unknown> => sessions.withSession((session) => evaluated(session, { ...evaluation, until: time }))
+  expect(await until(Infinity)).toEqual([null, ...many.map(() => ({ v: 1 }))])
+  expect(await until(performance.now())).toEqual([null, ...many.map(() => null)])
+})
+
+test('a question that finds no free session is out of time: the database can be reached', async () => {
+  const pool = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 100 })
+  const checks = rowChecks(async () => ({ isolated: pool }) as FeedSessions, 'isolated', options)
+  const question = { pairs: [], xids: [], waits: true }
+  await pool.withSession(() => expect(checks.checkVersions(question)).rejects.toMatchObject(outOfTime))
+  expect(await checks.checkVersions(question)).toEqual([])
+  await pool.close()
 })

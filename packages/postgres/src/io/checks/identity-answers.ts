@@ -1,5 +1,5 @@
 import type { CheckIdentity } from '../../catalog/identity.ts'
-import { isTimeout } from '../../catalog/database-fault.ts'
+import { isTimeout, OutOfTime } from '../../catalog/database-fault.ts'
 import type { CheckAnswer, Grant, IdentityAnswer } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import type { RowList } from './seen-versions.ts'
@@ -18,13 +18,22 @@ export interface CheckOptions {
   readonly isolates: boolean
   /** What the functions of policies write is rolled back. */
   readonly leavesNothing: boolean
+  /** By `performance.now()`. After it nothing more is asked, and the question fails with {@link OutOfTime}. */
+  readonly until: number
 }
+
+/** Before each statement of a question that may have many: one for every identity, row or filter that fails. */
+export function assertTime(until: number): void {
+  if (performance.now() > until) throw new OutOfTime()
+}
+
+export type FailedAnswer = Extract<IdentityAnswer, { readonly ok: false }>
 
 /** Asks about some identities of a check on one session. */
 export type CheckStrategy = (asked: readonly ListedIdentity[]) => Promise<CheckAnswer>
 
 /** The answer for an identity whose policies fail. Rethrows what is no fault of the statement. */
-export function failedAnswer(error: unknown): IdentityAnswer & { readonly ok: false } {
+export function failedAnswer(error: unknown): FailedAnswer {
   if (!isStatementFault(error)) throw error
   return { ok: false, message: error.message, timedOut: isTimeout(error) }
 }
@@ -32,28 +41,32 @@ export function failedAnswer(error: unknown): IdentityAnswer & { readonly ok: fa
 /** Asks about each identity in turn. Without isolation, those that follow one that timed out are not asked about. */
 export async function eachInTurn<Asked>(
   asked: readonly Asked[],
-  { isolates }: CheckOptions,
+  { isolates, until }: CheckOptions,
   ask: (identity: Asked) => Promise<IdentityAnswer>,
 ): Promise<IdentityAnswer[]> {
   const answers: IdentityAnswer[] = []
   for (const identity of asked) {
+    assertTime(until)
     const last = answers.at(-1)
     answers.push(!isolates && last?.ok === false && last.timedOut ? last : await ask(identity))
   }
   return answers
 }
 
-/** `all` is the answer for all rows at once. Where it failed, each row is asked about alone: a policy may fail for one row only. */
-export async function elseRowByRow(
-  all: IdentityAnswer,
+/** Asks an identity about rows; where that fails, about halves of them, down to the rows for which its policies fail. */
+export async function askInHalves(
   rows: readonly number[],
-  ask: (row: number) => Promise<IdentityAnswer>,
+  until: number,
+  ask: (rows: readonly number[]) => Promise<IdentityAnswer>,
 ): Promise<IdentityAnswer> {
+  assertTime(until)
+  const all = await ask(rows)
   if (all.ok || all.timedOut || rows.length === 1) return all
   const visible = new Map<number, Grant>()
-  for (const row of rows) {
-    const answer = await ask(row)
-    if (answer.ok) for (const [number, grant] of answer.visible) visible.set(number, grant)
+  const middle = rows.length >> 1
+  for (const half of [rows.slice(0, middle), rows.slice(middle)]) {
+    const answer = await askInHalves(half, until, ask)
+    if (answer.ok) for (const [row, grant] of answer.visible) visible.set(row, grant)
   }
   return { ok: true, visible, fault: all.message }
 }

@@ -6,7 +6,7 @@ import { rowsSql, tableSql } from '../catalog/table-sql.ts'
 import { generatedSql } from './generated-columns.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
 import { beginAs } from '../sessions/as-identity.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type CheckOptions } from './identity-answers.ts'
+import { askInHalves, eachInTurn, failedAnswer, type CheckOptions } from './identity-answers.ts'
 import { isCurrent } from './version-checker.ts'
 import { transactionsVisible } from './visibility.ts'
 
@@ -41,7 +41,7 @@ async function askEach(
   const query = shownSql(check.table, check.role, await readPolicies(session, check.table))
   const grant = scope === 'row' ? 'image' : 'key'
   return eachInTurn(check.identities, options, async ({ identity, rows }) => {
-    const ask = async (some: readonly number[]): Promise<IdentityAnswer> => {
+    return askInHalves(rows, options.until, async (some) => {
       await session.query(`savepoint one; select pg_catalog.set_config('request.jwt.claims', ${pg.escapeLiteral(identity.claims)}, true)`)
       try {
         const found = await session.query<{ at: number }>(query, [some.map((row) => check.rows[row]!)])
@@ -51,8 +51,7 @@ async function askEach(
         await session.query('rollback to savepoint one')
         return answer
       }
-    }
-    return elseRowByRow(await ask(rows), rows, (row) => ask([row]))
+    })
   })
 }
 

@@ -2,13 +2,13 @@ import pg from 'pg'
 import type { CastQuestion, WrittenRow } from '../../decide/feed-database.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { keyedRowsSql } from '../catalog/table-sql.ts'
-import { evaluated } from './evaluated.ts'
+import { evaluated, type StatementTime } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { transactionsVisible } from './visibility.ts'
 
 /** See {@link RowChecks.jsonOf}. */
-export async function jsonOf(session: pg.ClientBase, question: CastQuestion, timeoutMs: number): Promise<(string | undefined)[]> {
-  const json = await castAs(session, question.typeSql, question, timeoutMs)
+export async function jsonOf(session: pg.ClientBase, question: CastQuestion, time: StatementTime): Promise<(string | undefined)[]> {
+  const json = await castAs(session, question.typeSql, question, time)
   if (json.some((text) => text !== undefined)) return json
   // The type may have another name by now.
   const { rows } = await session.query<{ name: string }>(
@@ -17,18 +17,18 @@ export async function jsonOf(session: pg.ClientBase, question: CastQuestion, tim
     [question.typeOid],
   )
   const name = rows[0]?.name ?? question.typeSql
-  return name === question.typeSql ? json : castAs(session, name, question, timeoutMs)
+  return name === question.typeSql ? json : castAs(session, name, question, time)
 }
 
 async function castAs(
   session: pg.ClientBase,
   typeSql: string,
   { role, texts }: CastQuestion,
-  timeoutMs: number,
+  time: StatementTime,
 ): Promise<(string | undefined)[]> {
   // Equal to `to_jsonb` as JSON, with the keys of rows in the order of the attributes.
   const sql = `select pg_catalog.to_json(v.text::${typeSql})::text as json from pg_catalog.unnest($1::text[]) with ordinality v (text, n) order by n`
-  const rows = await evaluated<{ json: string | null }>(session, { role, timeoutMs, sql, texts })
+  const rows = await evaluated<{ json: string | null }>(session, { role, ...time, sql, texts })
   return rows.map((row) => (row === null ? undefined : (row.json ?? 'null')))
 }
 

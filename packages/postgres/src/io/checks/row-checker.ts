@@ -1,14 +1,12 @@
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import type { SessionPool } from '../sessions/session-pool.ts'
-import { functionStrategy, IDENTITY_COST } from './function-strategy.ts'
-import type { CheckOptions, ListedIdentity } from './identity-answers.ts'
+import { functionStrategy, inCalls } from './function-strategy.ts'
+import { assertTime, type CheckOptions, type ListedIdentity } from './identity-answers.ts'
 import { byImages } from './image-checker.ts'
 import { RowList, rowImages, type RowImages } from './seen-versions.ts'
 import { statementStrategy } from './statement-strategy.ts'
 
-/** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
-const MAX_COST = 20_000
 /** Sessions that share one question, where they are free. */
 const MAX_SESSIONS = 2
 
@@ -73,6 +71,7 @@ async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages,
     const byFunction = options.leavesNothing ? null : await functionStrategy(session, check, images, options)
     const ask = byFunction ?? statementStrategy(session, check, images, options)
     while (current && next < calls.length) {
+      assertTime(options.until)
       const asked = calls[next++]!
       const answer = await ask(asked)
       current &&= answer.current
@@ -95,17 +94,5 @@ function callsOf(check: RowCheck, images: RowImages): Asked[][] {
     const group = getOrMake(byRows, rows, () => getOrMake(bySignature, rows.join(), () => []))
     group.push({ identity, list: group[0]?.list ?? new RowList(check, images, rows), index })
   })
-  const calls: Asked[][] = []
-  let cost = Infinity
-  for (const group of bySignature.values()) {
-    for (const each of group) {
-      if (cost > MAX_COST) {
-        calls.push([])
-        cost = 0
-      }
-      calls.at(-1)!.push(each)
-      cost += each.list.rows.length + IDENTITY_COST
-    }
-  }
-  return calls
+  return inCalls([...bySignature.values()].flat())
 }

@@ -91,7 +91,7 @@ describe.each([
   ['functions', false],
   ['prepared statements', true],
 ])('by %s', (_, leavesNothing) => {
-  const options = { timeoutMs: 10_000, isolates: true, leavesNothing }
+  const options = { timeoutMs: 10_000, isolates: true, leavesNothing, until: Infinity }
 
   test.each(names)('%s: each identity gets its own rows, and the row that was written again as it is now', async (name) => {
     const table = await loaded(name)
@@ -154,7 +154,7 @@ test('what the log does not hold of a row is large: it is read once, and not for
   const bytesRead = (): Promise<number> =>
     single.withSession((session) => Promise.resolve((session as unknown as { connection: { stream: Socket } }).connection.stream.bytesRead))
   const before = await bytesRead()
-  const answer = await checkRows(single, { ...check, images }, { timeoutMs: 10_000, isolates: true, leavesNothing: false })
+  const answer = await checkRows(single, { ...check, images }, { timeoutMs: 10_000, isolates: true, leavesNothing: false, until: Infinity })
   expect(new Set(answer.identities.map((each) => each.ok && each.visible.get(2)))).toEqual(
     new Set([{ current: ['3', 'a', 'v'.repeat(100_000)] }]),
   )

@@ -61,6 +61,7 @@ export class RowList {
   #byText: Map<string, number> | null = null
   #byKey: Map<string, number[]> | null = null
   #keys: readonly string[] | null = null
+  #halves: readonly RowList[] | null = null
 
   constructor(check: RowCheck, images: RowImages, rows: readonly number[]) {
     this.#check = check
@@ -74,6 +75,14 @@ export class RowList {
     const made = this.#keys ?? table.primaryKey.map((_, column) => this.#arrayOf((row) => keys[row]![column]!))
     if (this.rows.length > 1) this.#keys = made
     return made
+  }
+
+  /** The same list in two parts, for all who ask for it. */
+  get halves(): readonly RowList[] {
+    const middle = this.rows.length >> 1
+    return (this.#halves ??= [this.rows.slice(0, middle), this.rows.slice(middle)].map(
+      (rows) => new RowList(this.#check, this.#images, rows),
+    ))
   }
 
   /** What is missing of each, as an array. */

@@ -4,7 +4,7 @@ import type { IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { beginAs } from '../sessions/as-identity.ts'
 import { checkStatement, type CheckFunction } from './check-function.ts'
-import { eachInTurn, elseRowByRow, failedAnswer, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
+import { askInHalves, eachInTurn, failedAnswer, type CheckStrategy, type CheckOptions } from './identity-answers.ts'
 import { discardOldPlans, distrustPlans } from './kept-plans.ts'
 import { RowList, type RowImages } from './seen-versions.ts'
 import { isCurrent } from './version-checker.ts'
@@ -26,7 +26,8 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
     await discardOldPlans(session, statement.name, check)
     const identities = await eachInTurn(asked, options, async ({ identity, list: all }) => {
       if (refusal !== null) return refusal
-      const ask = async (list: RowList): Promise<IdentityAnswer> => {
+      return askInHalves(all.rows, options.until, async (rows) => {
+        const list = rows === all.rows ? all : new RowList(check, images, rows)
         try {
           const parameters = [images.masked ? list.missing : '{}', ...list.keys].map((text) => pg.escapeLiteral(text)).join(', ')
           const call = `${statement.name}(${parameters})`
@@ -35,8 +36,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
         } catch (error) {
           return failedAnswer(error)
         }
-      }
-      return elseRowByRow(await ask(all), all.rows, (row) => ask(new RowList(check, images, [row])))
+      })
     })
     const current = before && (await isCurrent(session, check))
     if (!current) distrustPlans(session, statement.name)

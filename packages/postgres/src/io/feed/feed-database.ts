@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
 import type { CatalogPort } from '../../catalog/catalog-port.ts'
+import { codeOf, OutOfTime } from '../../catalog/database-fault.ts'
 import { Batcher } from '../../catalog/batcher.ts'
 import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
@@ -50,15 +51,32 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
   return { catalog, checks: { ...ordered, testFilters: (check) => isolated.testFilters(check) }, isolated }
 }
 
-export function rowChecks(sessions: SessionsWhenOpen, pool: 'checker' | 'isolated', options: CheckOptions): RowChecks {
-  const onPool = on(sessions, pool)
+/** How long all statements of one question may take, and the wait for a session: less than {@link bounded} waits for an answer. */
+const QUESTION_TIMEOUT_MS = 6_000
+
+export function rowChecks(
+  sessions: SessionsWhenOpen,
+  pool: 'checker' | 'isolated',
+  { timeoutMs, isolates, leavesNothing }: Omit<CheckOptions, 'until'>,
+): RowChecks {
+  const ask = async <T>(question: (pool: SessionPool, options: CheckOptions) => Promise<T>): Promise<T> => {
+    const until = performance.now() + QUESTION_TIMEOUT_MS
+    try {
+      return await question((await sessions())[pool], { timeoutMs, isolates, leavesNothing, until })
+    } catch (error) {
+      // Other questions kept all sessions busy.
+      throw codeOf(error) === 'pool-timeout' ? new OutOfTime() : error
+    }
+  }
+  const onSession = <T>(question: (session: pg.PoolClient, options: CheckOptions) => Promise<T>): Promise<T> =>
+    ask((of, options) => of.withSession((session) => question(session, options)))
   return {
-    testFilters: (check) => onPool((session) => testFilters(session, check)),
-    checkRows: async (check) => checkRows((await sessions())[pool], check, options),
-    checkOldRows: (check) => onPool((session) => checkOldRows(session, check, options)),
-    checkVersions: (check) => onPool((session) => checkVersions(session, check)),
-    jsonOf: (question) => onPool((session) => jsonOf(session, question, options.timeoutMs)),
-    computed: (question) => onPool((session) => computedColumns(session, question, options.timeoutMs)),
+    testFilters: (check) => onSession((session, { until }) => testFilters(session, check, until)),
+    checkRows: (check) => ask((of, options) => checkRows(of, check, options)),
+    checkOldRows: (check) => onSession((session, options) => checkOldRows(session, check, options)),
+    checkVersions: (check) => onSession((session) => checkVersions(session, check)),
+    jsonOf: (question) => onSession((session, options) => jsonOf(session, question, options)),
+    computed: (question) => onSession((session, options) => computedColumns(session, question, options)),
     generated: (table, columns, rows) => on(sessions, 'catalog')((session) => generatedColumns(session, table, columns, rows)),
   }
 }

@@ -23,6 +23,8 @@ beforeAll(async () => {
      end $$;
      alter table moody enable row level security;
      create policy mood on moody for select using (mood());
+     create table poisoned (id int primary key, n int); alter table poisoned enable row level security;
+     create policy poisoned on poisoned for select using (auth.uid() is not null and 1 / n <> 0);
      create table full_own (id int primary key, owner uuid, secret text, n int); alter table full_own replica identity full;
      alter table full_own enable row level security;
      create policy own on full_own for select to authenticated using (owner = auth.uid());
@@ -31,7 +33,7 @@ beforeAll(async () => {
      alter table pairs enable row level security;
      create policy pairs on pairs for select using (body = auth.jwt() ->> 'may');
      grant all on all tables in schema public to anon, authenticated, service_role;
-     alter publication supabase_realtime add table notes, no_key, own, moody, full_own, made, pairs;`,
+     alter publication supabase_realtime add table notes, no_key, own, moody, full_own, made, pairs, poisoned;`,
     { identityTimeoutMs: 200, onFault: ({ kind, message }) => faults.push(`${kind}: ${message}`) },
   )
 })
@@ -319,4 +321,18 @@ test('a database that is down at first, and one that goes away', { timeout: 60_0
   await channel.received(1)
   expect(channel.changes[0]!.data.record?.['body']).toBe('after the cut')
   channel.handle.close()
+})
+
+test('one row that fails the policies of many users costs them that row', { timeout: 60_000 }, async () => {
+  const channels = Array.from({ length: 400 }, (_, at) =>
+    it.open({ entries: [of('poisoned')], identity: user(`${USER_1.slice(0, -3)}${100 + at}`) }),
+  )
+  const other = it.open({ entries: [of('notes')] })
+  await Promise.all([other, ...channels].map((channel) => channel.subscribed()))
+  await it.sql.query('insert into poisoned select id, case id when 77 then 0 else 1 end from generate_series(1, 200) id')
+  await it.sql.query(`insert into notes (body) values ('after')`)
+  await other.until(() => other.changes.length === 1, 'what comes after', 30_000)
+  await Promise.all(channels.map((channel) => channel.until(() => channel.changes.length === 199, 'the other rows', 30_000)))
+  expect(new Set(channels.map(({ ids }) => ids.includes(77)))).toEqual(new Set([false]))
+  for (const each of [other, ...channels]) each.handle.close()
 })

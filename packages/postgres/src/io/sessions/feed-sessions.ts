@@ -3,7 +3,7 @@ import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
 import { newClient } from './client.ts'
-import { sessionPool, type SessionPool } from './session-pool.ts'
+import { sessionPool, type SessionPool, type SessionPoolOptions } from './session-pool.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
@@ -34,26 +34,22 @@ export interface FeedSessions {
 /** The sessions, once there is a database. */
 export type SessionsWhenOpen = () => Promise<FeedSessions>
 
-/** A connection that hangs: longer than any statement may take. */
-const QUERY_TIMEOUT_MS = 32_000
+/** How long to wait for a session, and for a connection that hangs: longer than any statement may take. */
+type Timeouts = Pick<SessionPoolOptions, 'connectionTimeoutMillis' | 'query_timeout'>
+
 const CONNECT_TIMEOUT_MS = 10_000
+const CATALOG_TIMEOUTS: Timeouts = { connectionTimeoutMillis: CONNECT_TIMEOUT_MS, query_timeout: 32_000 }
+const CHECKER_TIMEOUTS: Timeouts = { connectionTimeoutMillis: 5_000, query_timeout: 9_000 }
 
 /** Opens so many checkers, which may take these API roles as far as they exist. Rejects when there is no database. */
 export async function openFeedSessions(url: string, checkers: number, roles: readonly string[]): Promise<FeedSessions> {
-  const open = (connectionString: string, max: number, prepare: string): SessionPool =>
-    sessionPool({
-      connectionString,
-      max,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      keepAlive: true,
-      query_timeout: QUERY_TIMEOUT_MS,
-      prepare,
-    })
-  const catalog = open(url, 2, CATALOG_SQL)
+  const open = (connectionString: string, max: number, prepare: string, timeouts: Timeouts): SessionPool =>
+    sessionPool({ connectionString, max, ...timeouts, keepAlive: true, prepare })
+  const catalog = open(url, 2, CATALOG_SQL, CATALOG_TIMEOUTS)
   try {
     const checkerUrl = await checkerLogin(catalog, url, roles)
-    const checker = open(checkerUrl ?? url, checkers, CHECKER_SQL)
-    const isolated = open(checkerUrl ?? url, ISOLATED_SESSIONS, CHECKER_SQL)
+    const checker = open(checkerUrl ?? url, checkers, CHECKER_SQL, CHECKER_TIMEOUTS)
+    const isolated = open(checkerUrl ?? url, ISOLATED_SESSIONS, CHECKER_SQL, CHECKER_TIMEOUTS)
     return {
       catalog,
       checker,

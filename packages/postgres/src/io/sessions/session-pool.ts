@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { NotYetVisible } from '../../decide/ask-again.ts'
+import { OutOfTime } from '../../catalog/database-fault.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import { isStatementFault } from './statement-fault.ts'
@@ -39,7 +40,7 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
       isGood = true
       return result
     } catch (error) {
-      isGood = isStatementFault(error) || error instanceof NotYetVisible
+      isGood = isStatementFault(error) || error instanceof NotYetVisible || error instanceof OutOfTime
       throw error
     } finally {
       session.release(!isGood)
