@@ -1,6 +1,7 @@
 import type { WhyStep } from '@tidewire/protocol'
 import type { Authorizer, Explainer } from '@tidewire/server'
 import { databaseReason } from '../../catalog/database-fault.ts'
+import { tablesOf } from '../../subscribe/request/change-entry.ts'
 import { explainChange, type ExplainChangeContext } from './explain-change.ts'
 import { explainTable } from './explain-table.ts'
 import { explainTopic } from './explain-topic.ts'
@@ -14,6 +15,12 @@ export function postgresExplainer(context: ExplainChangeContext, authorizer: Aut
     topic: (question) => answered('policy', () => explainTopic(context, authorizer, question)),
     change: (question) => answered('row', () => explainChange(context, question)),
     table: (schema, table) => explainTable(context.sessions, schema, table),
+    entriesNaming: async (entries, { schema, table }) => {
+      const published = await context.database.publishedTables().catch(() => [])
+      // A table that is not published counts, too: that it is not is said by another step.
+      const tables = [...published, { schema, name: table }]
+      return entries.filter((entry) => tablesOf(entry, tables).some((each) => each.schema === schema && each.name === table))
+    },
   }
 }
 
