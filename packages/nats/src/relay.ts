@@ -1,3 +1,4 @@
+import { formatTopicKey } from '@tidewire/protocol'
 import type {
   NodeChannel,
   PeerEvent,
@@ -22,7 +23,7 @@ import { Link } from './link.ts'
 import { Numbers } from './numbers.ts'
 import { Outbox } from './outbox.ts'
 import { Peers } from './peers.ts'
-import { Subjects, topicKeyOf } from './subjects.ts'
+import { Subjects } from './subjects.ts'
 
 /** Ports of a relay, and the name of its node. */
 export interface BrokerRelayOptions {
@@ -111,7 +112,7 @@ export class BrokerRelay implements Relay {
   }
 
   publish(topic: RelayTopic, messages: readonly RelayMessage[]): boolean {
-    const key = topicKeyOf(topic)
+    const key = formatTopicKey(topic)
     const sent = this.#numbers.topic(key)
     sent.subject ??= this.#interests.find(key)?.subject ?? this.#subjects?.topic(key) ?? null
     const whole = this.#outbox.publish(sent, messages)

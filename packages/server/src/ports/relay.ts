@@ -1,4 +1,5 @@
-import type { TopicKey, TopicMessage } from './topic.ts'
+import type { TopicKey } from '@tidewire/protocol'
+import type { TopicMessage } from './topic.ts'
 
 /** A topic as the relay names it. */
 export type RelayTopic = TopicKey

@@ -1,6 +1,6 @@
-import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tidewire/protocol'
+import { jsonEqual, type JsonObject, type PresenceDiff, type PresenceMeta, type PresenceState } from '@tidewire/protocol'
 import { diffOf, put, stateOf, type DiffInMaking, type PresenceDiffs } from './presence-diff.ts'
-import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
+import { maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
 import type { LingeringEntry, PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
 import { PresenceSet } from './presence-set.ts'
 import { PresenceView } from './presence-view.ts'
