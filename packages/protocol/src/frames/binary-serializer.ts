@@ -172,22 +172,6 @@ export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8
   )
 }
 
-/** Writes kind 0 as clients do: an opaque push. */
-export function encodeBinaryPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic' | 'event'>, bytes: Uint8Array): Uint8Array {
-  const { joinRef, ref, topic, event } = message
-  return writeFrame(
-    PUSH,
-    [
-      ['join_ref', refText(joinRef)],
-      ['ref', refText(ref)],
-      ['topic', topic],
-      ['event', event],
-    ],
-    [],
-    bytes,
-  )
-}
-
 function writeFrame(kind: number, names: readonly Name[], extra: readonly number[], payload: Uint8Array): Uint8Array {
   const fields = names.map(nameBytes)
   let size = 1 + names.length + extra.length + payload.length
