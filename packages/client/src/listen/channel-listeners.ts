@@ -89,7 +89,12 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     callback: (event: RealtimePresenceUpdatePayload<M>) => void,
     options?: ListenOptions,
   ): this
-  on(type: 'presence', filter: { event: '*' }, callback: (event: PresenceEvent<Meta>) => void, options?: ListenOptions): this
+  on(
+    type: 'presence',
+    filter: { event: '*' },
+    callback: (event: Exclude<PresenceEvent<Meta>, { event: 'update' }>) => void,
+    options?: ListenOptions,
+  ): this
   on<Schema extends SchemaOf<Database>, Table extends TableOf<Database, Schema>, Event extends ChangeEvent | '*'>(
     type: 'postgres_changes',
     filter: ChangeFilter<RowOf<Database, Schema, Table>> & { event: Event; schema: Schema; table?: Table },
