@@ -11,7 +11,7 @@ export class RealtimeClient<Database = UntypedDatabase> extends Client<Database>
   }
 }
 
-export { wakeWithApp, type AppStateLike } from './connection/app-state.ts'
+export { wakeWithApp, type AppStateLike } from './connection/wake-with-app.ts'
 export { RealtimeChannel } from './channel.ts'
 export type { SubscribeStatus } from './channel/channel-state.ts'
 export type { ChannelHandle } from './client.ts'

@@ -12,7 +12,7 @@ import {
   type ChannelEffect,
   type ChannelEvent,
   type ChannelState,
-  type ChannelStep,
+  type ChannelTransition,
   type Writes,
 } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
@@ -53,7 +53,7 @@ export class Channel implements ReceivingChannel {
   readonly services: Services
   readonly #options: ChannelOptions
   static readonly #performOn = (effect: ChannelEffect, channel: Channel): void => channel.#perform(effect)
-  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): ChannelStep =>
+  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): ChannelTransition =>
     channelTransition(state, event, {
       private: channel.request.private,
       presenceEnabled: channel.request.presenceEnabled,

@@ -26,7 +26,7 @@ import {
   type ConnectionEffect,
   type ConnectionEvent,
   type ConnectionState,
-  type ConnectionStep,
+  type ConnectionTransition,
 } from './connection-state.ts'
 import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
 import { answerIdleFrame } from './idle-frame.ts'
@@ -71,7 +71,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Frames that came after the end. */
   #lateFrames = 0
   static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
-  static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionStep =>
+  static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionTransition =>
     connectionTransition(state, event, connection.#limits)
   readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect, Connection>(
     initialConnection,

@@ -9,7 +9,7 @@ import {
   presenceSyncTransition,
   type PresenceSyncEffect,
   type PresenceSyncEvent,
-} from './presence-sync.ts'
+} from './presence-sync-state.ts'
 import type { PresenceDiffs } from './presence-diff.ts'
 import type { PresenceTracker } from './presence-tracker.ts'
 import { decodePresenceMessage, encodeDelta, encodeLingering, encodePresenceMessage } from './presence-wire.ts'
