@@ -54,10 +54,10 @@ export interface PublicationFacts {
   readonly leavesOut: readonly string[]
   /** It publishes stored generated columns, which it may from Postgres 18 on. */
   readonly hasGenerated: boolean
-  readonly tables: readonly TableFacts[]
+  readonly tables: readonly CheckedTable[]
 }
 
-export interface TableFacts {
+export interface CheckedTable {
   /** Quoted, with its schema. */
   readonly name: string
   readonly hasPrimaryKey: boolean
