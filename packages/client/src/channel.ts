@@ -130,7 +130,7 @@ export class RealtimeChannel<
    * Rejects with a RealtimeError on misuse: not subscribed, not serializable, a name that is too long.
    */
   send(message: OutgoingMessage, options: SendOptions = {}): Promise<RealtimeChannelSendResponse> {
-    return send(this, this.#membership, message, options)
+    return send(this, this.#host, this.#membership, message, options)
   }
 
   sendBroadcast<Event extends EventOf<Events>>(
@@ -146,7 +146,7 @@ export class RealtimeChannel<
    * to `retries` times and across reconnects, under one `idempotencyKey`. Needs a channel with `broadcast.ack`.
    */
   sendWithAck<Event extends EventOf<Events>>(event: Event, payload: Events[Event], options: AckOptions = {}): Promise<AckResult> {
-    return sendWithAck(this.#membership, event, payload, options)
+    return sendWithAck(this.#host, this.#membership, event, payload, options)
   }
 
   /** Shows this client to the others, now and after each rejoin, until `untrack`. */

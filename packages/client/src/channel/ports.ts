@@ -26,7 +26,7 @@ export interface HostedChannel {
   /** The `RealtimeChannel` of this topic. */
   owner: object
   /** Open handles of `hold`. */
-  holders: number
+  refCount: number
   /** There is a connection. */
   up(): void
   /** The connection is gone. */
