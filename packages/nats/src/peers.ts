@@ -52,7 +52,7 @@ export class Peers {
     if (present === undefined && beat.state === 'closing') return { events: [], gap: [], isNew: false }
     const known = present ?? this.#meet(instance, beat, interests.confirmations)
     const missed = present === undefined && beat.previous !== 0 && connectedMs >= WOULD_HAVE_HEARD_MS
-    const gap = missed ? 'all' : settle(known, beat, interests)
+    const gap = missed ? 'all' : missingOf(known, beat, interests)
     if (beat.state === 'closing') {
       this.#known.delete(instance)
       return { events: [{ kind: 'down', peer: known.peer }], gap, isNew: false }
@@ -98,7 +98,7 @@ export class Peers {
 }
 
 /** Compares what came with what a beat says that was sent, and returns what is missing. */
-function settle(known: Known, { number, previous, sent }: Beat, interests: Pick<Interests, 'find' | 'confirmations'>): Heard['gap'] {
+function missingOf(known: Known, { number, previous, sent }: Beat, interests: Pick<Interests, 'find' | 'confirmations'>): Heard['gap'] {
   // An answer, or late.
   if (previous === null || number <= known.number) return []
   const topics: RelayTopic[] = []

@@ -1,7 +1,7 @@
 import { fnv1a, isJsonObject, type JoinRequest } from '@tidewire/protocol'
 
 /** One requested change subscription with the id that the join reply gives it. */
-export interface ChangeEntry {
+export interface RequestedEntry {
   readonly id: number
   readonly entry: unknown
 }
@@ -10,7 +10,7 @@ export interface ChangeEntry {
  * The entries of a join with their ids (rules D2, J6). Equal entries have equal ids everywhere; within a join different
  * ones never share an id.
  */
-export function changeEntries(request: JoinRequest, subTopic: string): readonly ChangeEntry[] {
+export function changeEntries(request: JoinRequest, subTopic: string): readonly RequestedEntry[] {
   const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
   const idOf = new Map<string, number>()
   const taken = new Set<number>()
@@ -31,7 +31,7 @@ export function changeEntries(request: JoinRequest, subTopic: string): readonly 
 }
 
 /** The reply echoes each entry with all its keys and adds the id. */
-export function echo({ id, entry }: ChangeEntry): unknown {
+export function echo({ id, entry }: RequestedEntry): unknown {
   return isJsonObject(entry) ? { ...entry, id } : { id, entry }
 }
 
