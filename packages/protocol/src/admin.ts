@@ -47,7 +47,7 @@ export interface AdminRequests {
     request: DisconnectTarget,
     response: { readonly disconnected: number; readonly silent: readonly string[] },
   ]
-  /** `dev` only; runs as the login of the project's database that is no superuser. */
+  /** `dev` only; runs as a login of the project's database that is not a superuser. */
   readonly admin_sql: readonly [request: { readonly sql: string }, response: AdminSqlResult]
   /** What the log should hold; the server answers with what it applied. Payloads are off until an inspector asks for them. */
   readonly admin_watch: readonly [request: AdminWatch, response: AdminWatch]

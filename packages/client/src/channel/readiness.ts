@@ -73,7 +73,7 @@ export class Readiness {
     if (error !== null && this.#channel.listeners.of('system').length === 0) this.warnOnce(`${error.hint ?? error.message} (${error.code})`)
   }
 
-  /** Warns of a refusal that no further attempt mends and no listener hears of. */
+  /** Warns of a refusal that no retry can fix and that no listener is notified of. */
   warnUnheard(error: RealtimeError | null, listeners: number): void {
     const isHeard = listeners + this.#waiting.size + this.#channel.listeners.of('error').length > 0
     if (error !== null && !error.retryable && !isHeard) this.warnOnce(`${error.message} (${error.code})`)

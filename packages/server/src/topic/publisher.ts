@@ -36,7 +36,10 @@ export interface PublisherOptions {
   readonly outbox: RelayOutbox | null
 }
 
-/** The one way into a topic: fans out to the subscribers of this node, notifies observers and tracing, and hands on to other nodes. */
+/**
+ * The one way to publish to a topic: fans out to the subscribers of this node, notifies observers and tracing, and hands on to other
+ * nodes. Row changes are not published: each is delivered to the subscribers that may see it.
+ */
 export class Publisher {
   readonly #runtime: Pick<Runtime, 'now'>
   readonly #topics: Topics

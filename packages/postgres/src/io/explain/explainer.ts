@@ -7,8 +7,8 @@ import { explainTable } from './explain-table.ts'
 import { explainTopic } from './explain-topic.ts'
 
 /**
- * Says why, by the catalog, and by asking as the identity in question: with the login that is no superuser and inherits nothing,
- * in transactions that are rolled back. What decides is the feed's and the authorizer's own code.
+ * Explains a decision: reads the catalog, and asks as the identity in question. Sessions use a login that is not a superuser and
+ * inherits nothing, in transactions that are rolled back. The feed's and the authorizer's own code decides.
  */
 export function postgresExplainer(context: ExplainChangeContext, authorizer: Authorizer): Explainer {
   return {
