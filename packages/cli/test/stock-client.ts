@@ -94,7 +94,7 @@ export class StockClient {
   #see(keys: string[]): void {
     this.#present = keys.sort()
     const missing = this.expectedKeys.filter((key) => !keys.includes(key))
-    // Its view is built anew with each join.
+    // Its view is built again with each join.
     if (this.#joined && missing.length > 0) this.flickers.push(`stock client ${this.id} does not see ${missing.join()}`)
   }
 }

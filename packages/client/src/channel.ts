@@ -19,7 +19,7 @@ import type { UntypedDatabase } from './listen/database.ts'
 import type { PresenceSnapshot, RealtimeBroadcastPersist, Untyped, UntypedEvents, UntypedRow } from './listen/payloads.ts'
 import type { Schemas } from './listen/schema.ts'
 
-/** One membership of one topic: broadcast, presence and Postgres changes. */
+/** A topic that a client joins: broadcast, presence and Postgres changes. */
 export class RealtimeChannel<
   Events extends object = UntypedEvents,
   Database = UntypedDatabase,
@@ -68,7 +68,7 @@ export class RealtimeChannel<
     return this.#membership.joinTimeoutMs
   }
 
-  /** What went wrong last: why it is errored, or why changes do not flow although it is joined. `null` once it is well. */
+  /** The last fault: why the channel is errored, or why changes do not flow although it is joined. `null` once it is well. */
   get error(): RealtimeError | null {
     return this.#membership.error
   }

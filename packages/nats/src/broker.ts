@@ -6,7 +6,7 @@ export interface Broker {
   connect(events: BrokerEvents): Promise<BrokerSession>
 }
 
-/** What a session reports until it ends. */
+/** The events of a session until it ends. */
 export interface BrokerEvents {
   /** The session is over; nothing comes from it any more. Not called after `close`. */
   closed(detail: string): void

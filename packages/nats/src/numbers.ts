@@ -4,7 +4,7 @@ import type { Beat } from './envelope.ts'
 export interface SentTopic {
   /** `null` while it is not known. */
   subject: string | null
-  /** Of the last batch, 0 for none. */
+  /** The number of the last batch; 0: none was sent. */
   number: number
 }
 

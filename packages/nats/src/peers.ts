@@ -5,7 +5,7 @@ import type { Entry, Interests } from './interests.ts'
 interface Known {
   readonly peer: RelayPeer
   state: Beat['state']
-  /** Of its last beat. What it sent before came, or was reported as missing. */
+  /** The number of its last beat. Every message before it came, or was reported as missing. */
   number: number
   /** How many confirmations of the broker came before that beat: these subscriptions had to bring all that was sent after it. */
   confirmations: number
@@ -90,14 +90,14 @@ export class Peers {
 
   #meet(instance: string, { number, previous, name, version, startedAt }: Beat, confirmations: number): Known {
     const peer: RelayPeer = { instance, name, version, startedAt }
-    // What a node lost before its first beat is missing; what it sent before it was heard for the first time is not.
+    // Messages that a node lost before its first beat are missing; those before it was heard for the first time are not.
     const known: Known = { peer, state: 'up', number: previous === 0 ? 0 : number, confirmations, came: new Map(), silentTicks: 0 }
     this.#known.set(instance, known)
     return known
   }
 }
 
-/** Compares what came with what a beat says that was sent, and returns what is missing. */
+/** Compares the messages that came with those that a beat says were sent, and returns the topics of missing ones. */
 function missingOf(known: Known, { number, previous, sent }: Beat, interests: Pick<Interests, 'find' | 'confirmations'>): Heard['gap'] {
   // An answer, or late.
   if (previous === null || number <= known.number) return []

@@ -106,7 +106,7 @@ export class BrokerRelay implements Relay {
         this.#subjects = new Subjects(prefix, id, hash)
         this.#link.dial()
       },
-      // It rejects only when the database is closed, and with it this node.
+      // The id is refused only when the database is closed, and with it this node.
       () => {},
     )
   }

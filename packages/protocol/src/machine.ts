@@ -1,4 +1,4 @@
-/** What a pure machine `…Transition(state, event, options)` returns. */
+/** The result of a pure machine `…Transition(state, event, options)`: the next state, and what its owner has to do. */
 export interface Transition<State, Effect> {
   readonly state: State
   readonly effects: readonly Effect[]

@@ -2,7 +2,7 @@ import type { RealtimeError } from '@tidewire/protocol'
 import type { SubscribeStatus } from './channel-state.ts'
 import type { BroadcastMessage, RealtimeBroadcastPersist, Untyped } from '../listen/payloads.ts'
 
-/** What a channel asks of the server when it joins. Each part that is left out is off. */
+/** The parts of a channel, asked of the server with the join. Each part that is left out is off. */
 export interface RealtimeChannelOptions {
   config: {
     broadcast?: {
@@ -44,7 +44,7 @@ export interface SendOptions {
   [key: string]: Untyped
 }
 
-/** What `send` takes. */
+/** A message for `send`. */
 export interface OutgoingMessage {
   type: 'broadcast' | 'presence' | 'postgres_changes'
   event: string

@@ -41,7 +41,7 @@ export type ChannelEvent =
   | { readonly type: 'leave' }
 
 /**
- * What `subscribe` reports. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
+ * The status that `subscribe` reports. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
  * and tried again where `error.retryable` says so. CLOSED: left, or closed by the server.
  */
 export type SubscribeStatus = 'SUBSCRIBED' | 'TIMED_OUT' | 'CLOSED' | 'CHANNEL_ERROR'
@@ -52,9 +52,9 @@ export type ChannelEffect =
   | { readonly type: 'send-join'; readonly ref: string }
   | { readonly type: 'send-leave'; readonly joinRef: string }
   | Timer
-  /** What was sent under the last join gets no reply any more. */
+  /** Pushes that were sent under the last join get no reply any more. */
   | { readonly type: 'lost' }
-  /** As `lost`, and what waits to be sent is never sent. */
+  /** As `lost`, and pushes that wait to be sent are never sent. */
   | { readonly type: 'removed' }
   | { readonly type: 'status'; readonly status: SubscribeStatus; readonly error?: RealtimeError }
 
@@ -68,7 +68,7 @@ type ChannelTransition = Transition<ChannelState, ChannelEffect>
 
 export const closed: ChannelState = { kind: 'closed' }
 
-/** What an event says of the moment: whether there is a socket, and the ref for a join that starts now. */
+/** The moment of an event: whether there is a socket, and the ref for a join that starts now. */
 interface Now {
   readonly isUp: boolean
   readonly ref: string

@@ -29,7 +29,7 @@ export class Figures {
 
   readonly last: ReadonlySignal<AdminTick | null> = computed(() => this.#ticks.value.at(-1) ?? null)
 
-  /** Of the last ten seconds; `null` when nothing was delivered in them. */
+  /** The fan-out times of the last ten seconds; `null` when nothing was delivered in them. */
   readonly recentFanOut: ReadonlySignal<LatencySummary | null> = computed(() => {
     const histogram = merge(this.#ticks.value.slice(-RECENT_TICKS).map(({ fanOut }) => fanOut))
     if (histogram === null) return null

@@ -84,7 +84,7 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
         connection.publish(subject, bytes)
         return true
       } catch {
-        // That it closed is reported by `closed`.
+        // The connection is closed, which `closed` reports.
         return false
       }
     },

@@ -151,7 +151,7 @@ function parseInList(value: string): readonly (string | null)[] | Fault {
   return list
 }
 
-/** What stands between the braces of a one-dimensional Postgres array literal (rule F5); `undefined` when it is malformed. */
+/** The elements of a one-dimensional Postgres array literal, from the text between its braces (rule F5); `undefined` when it is malformed. */
 function parseArrayElements(text: string): (string | null)[] | undefined {
   const elements: (string | null)[] = []
   let at = skipSpace(text, 0)

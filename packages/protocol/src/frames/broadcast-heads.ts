@@ -1,7 +1,7 @@
 import { jsonValue } from './decode.ts'
 import { isJsonObject, type JsonObject, type Message } from '../message.ts'
 
-/** What stands around the user's payload in broadcasts that are alike, and what it says. */
+/** The text around the user's payload in broadcasts that are alike, and the message that it stands for. */
 interface Head {
   /** Up to the colon of `"payload":`. */
   readonly start: string
@@ -44,7 +44,7 @@ export class BroadcastHeads {
       // One character distinguishes most frames; and to cut and compare takes a quarter of the time of `startsWith`.
       if (text.charCodeAt(start.length - 1) !== COLON || text.slice(0, start.length) !== start || !text.endsWith(end)) continue
       const payload = jsonValue(text.slice(start.length, text.length - end.length))
-      // What fitted last is looked at first. What misleads is forgotten, for it costs more than it saves.
+      // The head that fitted last is tried first. One that misleads is forgotten: it costs more than it saves.
       known[at] = known[0]!
       known[0] = head
       if (payload === undefined) return void known.shift()

@@ -3,7 +3,7 @@
  * a sender put into it; this takes about the same time for every text of a length.
  */
 
-/** What a text holds, or why it is refused. */
+/** The counts of a text, or why it is refused. */
 export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. `length`: those of the outermost. */
   | { readonly ok: true; readonly values: number; readonly length: number }

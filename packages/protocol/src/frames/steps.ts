@@ -58,7 +58,7 @@ export const QUICK_BYTES: number = 1_024
 /** Why JSON is not forwarded. */
 export type ForwardFault = 'malformed-json' | 'too-deep'
 
-/** What is wrong with JSON that is only forwarded, `null`: nothing. It is parsed only where that is quick whatever it holds. */
+/** The fault of JSON that is only forwarded; `null`: none. Short texts are parsed; others are scanned in steps, as parsing may take long. */
 export function* forwardFault(bytes: Uint8Array): Steps<ForwardFault | null> {
   if (bytes.length <= QUICK_BYTES) return quickFault(bytes)
   const text = yield* utf8Steps(bytes)

@@ -15,7 +15,7 @@ export interface JoinBounds {
   readonly maxConditions: number
 }
 
-/** What a join may ask for where nothing else is given. */
+/** The default bounds. */
 export const defaultJoinBounds: JoinBounds = { maxChanges: 1_000, maxConditionsPerFilter: 100, maxConditions: 2_000 }
 
 /** The most names in a `select`: no table of Postgres has more columns. */
@@ -29,7 +29,7 @@ interface Fault {
   readonly reason: string
 }
 
-/** What the entries of a join are over, in the words of the reply; `null`: nothing. Entries may be any JSON. */
+/** The bound that the entries of a join exceed, in the words of the reply; `null`: none. Entries may be any JSON. */
 export function changesFault(entries: readonly unknown[], bounds: JoinBounds): Fault | null {
   const { maxChanges, maxConditionsPerFilter, maxConditions } = bounds
   if (entries.length > maxChanges)

@@ -38,7 +38,7 @@ export interface JoinRequest {
   readonly legacy: boolean
 }
 
-/** What a join asks for, or why it cannot be read, in the words of the reply (rule J5). */
+/** A join that was read, or why it cannot be read, in the words of the reply (rule J5). */
 export type ParsedJoin =
   | { readonly ok: true; readonly value: JoinRequest }
   | { readonly ok: false; readonly code: JoinFault; readonly reason: string }

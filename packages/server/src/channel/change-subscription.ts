@@ -33,7 +33,7 @@ export class ChangeSubscription {
     this.#channel = channel
   }
 
-  /** Made when they are needed, which is in a later turn than that in which a large join is read. */
+  /** The entries are read with their first use: for a large join, in a later turn than the join itself. */
   get #entries(): readonly RequestedEntry[] {
     return (this.#made ??= changeEntries(this.#channel.request, this.#channel.subTopic))
   }
@@ -43,7 +43,7 @@ export class ChangeSubscription {
     return this.#channel.request.postgresChangesOptions.wait && this.#entries.length > 0
   }
 
-  /** Reads what was asked for; else that is done with the first use. */
+  /** Reads the entries now instead of with their first use. */
   read(): void {
     void this.#entries
   }

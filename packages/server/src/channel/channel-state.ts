@@ -5,11 +5,11 @@ import type { ChangesFault, Transition } from '@tidewire/protocol'
 import type { Authorization, Identity, JoinPosition, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
-/** What the channel may send; unknown until its first push. */
+/** Whether the channel may send broadcasts and presence; unknown until its first push. */
 export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null
 
 /**
- * One membership of one socket in one topic.
+ * One socket in one topic, from its join to its close.
  *
  *   verifying ──► authorizing ──► attaching ──► replaying ──► subscribing ──► joined ──► closed
  *       └───────────── refused ───────┴─────────────┴──────────────┴──────────────────────▲

@@ -32,7 +32,7 @@ export interface ChannelOptions {
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
-  /** What is done with the join takes turns of its own. */
+  /** The join is large: each step of it takes a turn of the event loop of its own. */
   readonly isLarge: boolean
   /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null

@@ -36,7 +36,7 @@ import { refuseFrame, refuseIdleFrame, reportClose, reportUnfinished } from './r
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
-/** What a connection needs to know of the server and its other connections. */
+/** The server and its other connections, as one connection sees them. */
 export interface ConnectionHost extends JoinHost {
   channelsChanged(connection: Connection): void
   closed(connection: Connection): void
@@ -214,7 +214,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
-    // What the client sent before it closed counts.
+    // Frames that the client sent before it closed are still read.
     if (this.#reader === null) this.#ended(code)
     else this.#reader.atEnd(() => this.#ended(code))
   }

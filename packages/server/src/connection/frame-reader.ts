@@ -29,7 +29,7 @@ export function readWhole(taker: FrameTaker, data: Uint8Array, binary: boolean):
   fanOutTimes.frameEnds()
 }
 
-/** What came after a frame that is being read. */
+/** Frames, or the end, that came after a large frame that is still being read. */
 interface Behind {
   readonly frames: { readonly data: Uint8Array; readonly binary: boolean }[]
   atEnd: (() => void) | null

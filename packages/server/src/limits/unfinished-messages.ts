@@ -1,7 +1,7 @@
 import type { Runtime } from '../ports.ts'
 
 export interface UnfinishedLimits {
-  /** Of all sockets together. */
+  /** The most bytes of unfinished messages, of all sockets together. */
   readonly maxBytes: number
   /** From the first byte of a message to its last. */
   readonly timeoutMs: number

@@ -20,6 +20,7 @@ export interface RelayPeer {
   readonly startedAt: number
 }
 
+/** A change of another node, as the relay reports it. */
 export type PeerEvent =
   /** Heard for the first time, or again after `down`. */
   | { readonly kind: 'up'; readonly peer: RelayPeer }
@@ -34,6 +35,7 @@ export type RelayLink =
   /** `detail` is a sentence that says why, without secrets. Retried for ever. */
   | { readonly state: 'down'; readonly sinceUptimeMs: number; readonly detail: string }
 
+/** A fault of the relay. The list is closed. */
 export type RelayFaultCode =
   /** Bytes that are no envelope. */
   | 'malformed'

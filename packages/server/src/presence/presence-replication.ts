@@ -136,7 +136,7 @@ export class PresenceReplication {
         return this.#take({ ...message, from })
       case 'digest': {
         const lacks = this.#options.tracker.lacks(message.context)
-        // Of a replica that is heard for the first time nothing is known, and nothing lacking.
+        // The first digest of a replica does not count as equal: the tracker knows nothing of it, so it finds nothing lacking.
         if (lacks || !this.#machine.state.replicas.has(from)) this.#equal.delete(from)
         else this.#equal.add(from)
         return this.#take({ type: 'digest', from, lacks })
@@ -248,7 +248,7 @@ export class PresenceReplication {
     }
   }
 
-  /** What lingers comes first: a node that holds the rest takes clients. */
+  /** Lingering entries come first: the asking node takes clients as soon as it has the rest. */
   *#answerTexts(to: string, seen: PresenceContext): Generator<Uint8Array> {
     const { tracker, runtime } = this.#options
     // Before anything is sent: what comes of other nodes in later turns is not of this answer.

@@ -33,7 +33,7 @@ interface OtherReplica {
   readonly askedBeats: number | null
 }
 
-/** What one node knows of the others' presence replicas. */
+/** The knowledge of one node about the others' presence replicas. */
 export interface PresenceSyncState {
   readonly linked: boolean
   readonly replicas: ReadonlyMap<string, OtherReplica>
@@ -164,7 +164,7 @@ function digest(
   const isNew = !state.replicas.has(from)
   const next = heard(state, from, [])
   const replica = next.state.replicas.get(from)!
-  // Of a replica that was unknown a moment ago everything is lacking.
+  // A replica that was unknown until now is lacking as a whole.
   const asks = (lacks || isNew) && (replica.askedBeats === null || replica.askedBeats >= askAgainAfterBeats)
   if (!asks)
     return lacks || replica.askedBeats === null ? next : { ...next, state: withReplica(next.state, from, { ...replica, askedBeats: null }) }

@@ -29,7 +29,7 @@ export class UnfinishedChunks {
   }
 }
 
-/** What is transferred to a port whose other end is closed is freed at once. */
+/** A port whose other end is closed: buffers that are transferred to it are freed at once. */
 const nowhere = closedPort()
 
 function closedPort(): MessagePort {
