@@ -1,6 +1,6 @@
 /** The publish-subscribe server below a relay. `io/` implements it on NATS; tests have one in memory. */
 export interface Broker {
-  /** Where it is, for log lines; holds no secret. */
+  /** The broker's address for log lines; holds no secret. */
   readonly place: string
   /** Rejects with an error whose message is a sentence without secrets. */
   connect(events: BrokerEvents): Promise<BrokerSession>

@@ -11,7 +11,7 @@ export interface LinkHandlers {
 }
 
 const FIRST_RETRY_MS = 100
-/** With the jitter three quarters of a second: all nodes are back before the first of them gives up those that are not, after 2.5 seconds. */
+/** At most 0.75 seconds with its jitter: all nodes are back before the first of them gives up missing ones, which takes 2.5 seconds. */
 const MAX_RETRY_MS = 500
 /** A session that ends sooner counts as a failed attempt. */
 const STABLE_MS = 10_000

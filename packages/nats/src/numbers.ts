@@ -42,7 +42,7 @@ export class Numbers {
     return topic
   }
 
-  /** To be sent as the next beat. */
+  /** Takes the numbers for the next beat. */
   beat(): Pick<Beat, 'number' | 'previous' | 'sent'> {
     const sent = Array.from(this.#topics, ([key, { number }]) => [key, number] as const)
     this.#topics.clear()

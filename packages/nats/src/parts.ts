@@ -35,7 +35,7 @@ export interface PartOutcome {
  */
 export class Parts {
   readonly #options: PartsOptions
-  /** By sender and subject, oldest first. */
+  /** Unfinished messages by sender and subject, the oldest first. */
   readonly #pending = new Map<string, Pending>()
   /** How many messages were given up for lack of room since the last `expire`. */
   #givenUp = 0

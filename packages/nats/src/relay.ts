@@ -33,7 +33,7 @@ export interface BrokerRelayOptions {
   readonly name: string
   /** The version of the program. */
   readonly version: string
-  /** All subjects begin with it. Default `tidewire`. */
+  /** The first token of all subjects. Default `tidewire`. */
   readonly prefix?: string
   /** Separates installations on one broker. Called once; must retry by itself. The link is down until it resolves. */
   readonly databaseId: () => Promise<string>
@@ -196,13 +196,13 @@ export class BrokerRelay implements Relay {
   }
 
   #lost(): void {
-    // Counts as a beat that is lost, so that the next one makes the others report a gap on all topics: also on those that they have just subscribed to.
+    // Counts as a lost beat: the next one makes the others report a gap on all topics, also on those that they have just subscribed to.
     this.#numbers.beat()
     this.#inbox.lost()
     this.#interests.lost()
   }
 
-  /** Without a session, what was sent waits for the first beat of the next one. If that is too much, this beat is lost, which the next one shows. */
+  /** Sends a beat. Without a session, the numbers wait for the first beat of the next one; if they are too many, this beat counts as lost. */
   #beat(): void {
     if (this.#link.session === null && !this.#numbers.isFull) return
     const bytes = this.#encodedBeat(this.#numbers.beat())

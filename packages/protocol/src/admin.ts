@@ -25,11 +25,11 @@ export interface InspectorSession {
 
 /** Events for a joined inspector, with the shape of their payloads. */
 export interface AdminEvents {
-  /** After the join, and again after an inspector was too slow for everything. */
+  /** Sent after the join, and again after an inspector was too slow for everything. */
   readonly admin_state: AdminState
   /** Twice a second: figures, and the topics and connections that changed since the last one. */
   readonly admin_tick: AdminTick
-  /** At most ten times a second. */
+  /** Sent at most ten times a second. */
   readonly admin_log: AdminLog
 }
 
@@ -196,7 +196,7 @@ export interface AdminLogRow {
 /** The traffic that an inspector wants to see. */
 export interface AdminWatch {
   readonly payloads: boolean
-  /** Only rows whose topic, event, detail or connection contains this. */
+  /** Shows only rows whose topic, event, detail or connection contains this text. */
   readonly match: string
 }
 
@@ -213,7 +213,7 @@ export interface AdminTopicDetail extends AdminTopic {
 
 /** Response of `admin_table`. */
 export interface AdminTable {
-  /** In its order; empty: there is none. */
+  /** The columns in the order of the key; empty: there is no key. */
   readonly primaryKey: readonly KeyColumn[]
 }
 

@@ -43,7 +43,7 @@ export class Machine<State, Event, Effect, Owner = undefined> {
     }
     this.#queue = [...effects]
     try {
-      // Also what is added meanwhile.
+      // The loop also reaches effects that are added meanwhile.
       for (const effect of this.#queue) this.#perform(effect, this.#owner)
     } finally {
       this.#queue = null

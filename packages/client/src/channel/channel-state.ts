@@ -123,7 +123,7 @@ function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions):
   return go({ kind: 'joining', phase: 'token', joinRef: ref, attempt }, arm(null), { type: 'authorize', ref })
 }
 
-/** Without an error the join timed out, and a leave is sent. With `options` the clock brings the next try. */
+/** Ends a join. `error` is `null` when it timed out, which sends a leave. With `options` it is tried again after a time. */
 function fail(state: ChannelState, error: RealtimeError | null, options: ChannelOptions | null): ChannelTransition {
   const attempt = attemptOf(state) + 1
   const retryInMs = options === null ? null : options.retryInMs(attempt)

@@ -123,7 +123,7 @@ export class Membership implements HostedChannel {
   tokenChanged(): void {
     const { token, isUp } = this.host
     const { state } = this.#machine
-    // If the socket does not take it, the next join brings it.
+    // If the socket does not take the token, the next join brings it.
     if (state.kind === 'joined' && isUp) this.#tryWrite('access_token', { access_token: token }, state.joinRef)
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }

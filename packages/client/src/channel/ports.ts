@@ -27,7 +27,7 @@ export interface HostedChannel {
   owner: object
   /** Open handles of `hold`. */
   refCount: number
-  /** There is a connection. */
+  /** The connection is open. */
   up(): void
   /** The connection is gone. */
   down(error: RealtimeError): void

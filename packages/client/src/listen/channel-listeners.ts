@@ -191,12 +191,12 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('system', {}, callback, options)
   }
 
-  /** After each rejoin: whether what was missed came in. */
+  /** Called after each rejoin: says whether the missed messages were recovered. */
   onRejoin(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: '*' }, callback, options)
   }
 
-  /** After each rejoin that may have missed something: fetch again here. */
+  /** Called after each rejoin that may have missed something: the place to fetch again. */
   onGap(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: 'gap' }, callback, options)
   }

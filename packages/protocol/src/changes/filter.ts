@@ -1,7 +1,6 @@
 /** The operators of a row filter (rule F3). */
 export type FilterOperator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is' | 'match' | 'imatch' | 'isdistinct'
 
-/** All of them. */
 const FILTER_OPERATORS: readonly FilterOperator[] = [
   'eq',
   'neq',
@@ -192,7 +191,7 @@ function quotedElement(text: string, from: number): { readonly value: string; re
 function bareElement(text: string, from: number): Element | undefined {
   const pieces: string[] = []
   let copied = from
-  /** Where the value ends when white space at its end, unless escaped, is left out. */
+  /** The end of the value without trailing white space; escaped white space is kept. */
   let kept = from
   let at = from
   for (; at < text.length; at++) {

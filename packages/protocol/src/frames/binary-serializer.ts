@@ -23,7 +23,7 @@ export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
   return json === null ? frame : withFault(frame, json.length <= QUICK_BYTES ? quickFault(json) : allSteps(forwardFault(json)))
 }
 
-/** The same in steps. */
+/** As {@link decodeBinaryFromClient}, in steps. */
 export function* binaryFromClientSteps(data: Uint8Array): Steps<Decoded<ClientFrame>> {
   const frame = readFromClient(data)
   const json = forwardedJson(frame)
@@ -198,7 +198,7 @@ function nameBytes([label, text]: Name): Uint8Array {
   return bytes
 }
 
-/** For the short ASCII names that most are, four times as fast as a call of the encoder; `undefined` for others. */
+/** The bytes of a short ASCII name, four times as fast as a call of the encoder; `undefined` for other names. */
 function asciiBytes(text: string): Uint8Array | undefined {
   if (text.length > MAX_NAME_BYTES) return undefined
   const bytes = new Uint8Array(text.length)

@@ -3,19 +3,19 @@ import { isJsonObject, type JsonObject, type Message } from '../message.ts'
 
 /** The text around the user's payload in broadcasts that are alike, and the message that it stands for. */
 interface Head {
-  /** Up to the colon of `"payload":`. */
+  /** The text up to the colon of `"payload":`. */
   readonly start: string
-  /** From the comma or the brace after the payload. */
+  /** The text from the comma or the brace after the payload. */
   readonly end: string
   readonly envelope: Omit<Message, 'payload'>
   /** The message's payload with its keys in their order, and `MARK` where the user's stands. */
   readonly around: JsonObject
 }
 
-/** Each costs a frame that begins otherwise a hundredth of its parse. */
+/** The most heads. Each costs a frame that begins otherwise a hundredth of its parse. */
 const MOST_HEADS = 4
 const LONGEST_HEAD = 1024
-/** To learn a frame costs as much as to read it, so most of those that stay unknown are not looked at. */
+/** One in so many unknown frames is learnt: to learn a frame costs as much as to read it. */
 const LEARN_ONE_IN = 32
 const MARK = '\0payload\0'
 const COLON = 0x3a

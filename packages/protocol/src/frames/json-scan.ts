@@ -79,7 +79,7 @@ export function scanJson(data: Uint8Array, options: JsonScanOptions): JsonScan {
   return new JsonScanner(data, options).scan(Infinity)!
 }
 
-/** The same in parts. */
+/** As {@link scanJson}, in parts. */
 export class JsonScanner {
   readonly #data: Uint8Array
   readonly #options: JsonScanOptions

@@ -34,7 +34,7 @@ export function* utf8Steps(data: Uint8Array): Steps<{ readonly plain: boolean } 
   return { plain }
 }
 
-/** Where the character begins that the byte at `at` is part of. In bytes that are no UTF-8, three bytes before it at most. */
+/** The start of the character that the byte at `at` is part of. In bytes that are no UTF-8, three bytes before it at most. */
 function characterStart(data: Uint8Array, at: number): number {
   if (at >= data.length) return data.length
   let start = at
@@ -67,7 +67,7 @@ export function* forwardFault(bytes: Uint8Array): Steps<ForwardFault | null> {
   return scan.ok ? null : scan.code === 'too-deep' ? 'too-deep' : 'malformed-json'
 }
 
-/** The same for at most `QUICK_BYTES`. */
+/** As {@link forwardFault}, at once, for at most `QUICK_BYTES`. */
 export function quickFault(bytes: Uint8Array): ForwardFault | null {
   return jsonValue(utf8Text(bytes)) === undefined ? 'malformed-json' : null
 }

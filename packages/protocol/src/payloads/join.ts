@@ -16,7 +16,7 @@ export interface JoinRequest {
   readonly replay: ReplayRequest
   /** Asks for broadcasts to be stored (rule B10). */
   readonly persist: boolean
-  /** Where broadcasts may have been missed, the channel is notified (rule B12). */
+  /** Notifies the channel when broadcasts may have been missed (rule B12). */
   readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null

@@ -47,7 +47,7 @@ export function checkClaims(claims: Claims, nowMs: number, required: RequiredCla
   return { ok: true, role, expMs: Math.min(Math.round(exp) * 1000, Number.MAX_SAFE_INTEGER), claims: roundedClaims(claims, exp, iat) }
 }
 
-/** By the claims as they came: one token has one claims object, so that others can cache by it. */
+/** Rounded claims, by the claims as they came: one token keeps one claims object, by which callers cache. */
 const rounded = new WeakMap<Claims, Claims>()
 
 function roundedClaims(claims: Claims, exp: number, iat: unknown): Claims {

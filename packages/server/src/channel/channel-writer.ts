@@ -60,7 +60,7 @@ export class ChannelWriter {
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
-  /** From now on, row changes are held until `release`: they must follow the join's reply. */
+  /** Holds row changes until `release`: they must follow the join's reply. */
   hold(): JoinBuffer {
     return (this.#joinBuffer ??= new JoinBuffer())
   }

@@ -140,7 +140,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     else this.#madeReader.read(data, binary)
   }
 
-  /** To be called while a large message comes. Its rest is read once there is room for it. */
+  /** Pauses reading while there is no room for large messages. To be called while one comes. */
   awaitRoom(): void {
     if (this.services.largeFrames.isFull) this.#madeReader.awaitRoom()
   }
@@ -295,5 +295,5 @@ export class Connection implements ChannelConnection, AdminPeer {
 
 const NO_CLAIMS: Claims = {}
 
-/** More than a client has under way that does not know yet that it is closed. */
+/** The socket is cut after so many frames that came after its close: more than a client sends before it notices. */
 const MAX_LATE_FRAMES = 1_000

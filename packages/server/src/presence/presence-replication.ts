@@ -49,11 +49,11 @@ const BEAT_MS = 500
  * more come back, the longer the last of them takes.
  */
 const LINGER_MS = 5_000
-/** A node that takes longer closes few at a time, and these are soon back. */
+/** A node that drains for longer closes few clients at a time, and these are soon back. */
 const MAX_SPREAD_MS = 30_000
 /** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */
 const MESSAGE_BYTES = 64 * 1024
-/** So many entries come into view, or leave it, in one step: some milliseconds where each is in a topic of its own. */
+/** The most entries that come into view, or leave it, in one step: some milliseconds where each is in a topic of its own. */
 const STEP_ENTRIES = 200
 
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
@@ -251,10 +251,10 @@ export class PresenceReplication {
   /** Lingering entries come first: the asking node takes clients as soon as it has the rest. */
   *#answerTexts(to: string, seen: PresenceContext): Generator<Uint8Array> {
     const { tracker, runtime } = this.#options
-    // Before anything is sent: what comes of other nodes in later turns is not of this answer.
+    // Read before anything is sent: changes that other nodes send in later turns do not belong to this answer.
     const delta = tracker.delta(seen)
     if (!this.#greeted.has(to)) yield* encodeLingering(tracker.lingering(runtime.uptime()), MESSAGE_BYTES)
-    // All of it was sent, else nothing comes after it.
+    // Reached only when all lingering entries were sent: after a failed send nothing more is asked of this generator.
     this.#greeted.add(to)
     yield* encodeDelta(delta, MESSAGE_BYTES)
   }

@@ -9,7 +9,7 @@ export interface PresenceSyncOptions {
    * that dies a second before the broker returns leaves view no later than others do.
    */
   readonly downAfterReturnBeats: number
-  /** Until it is forgotten. */
+  /** The same until the replica is forgotten. */
   readonly goneAfterBeats: number
   /** Heartbeats until an unanswered question is asked again. */
   readonly askAgainAfterBeats: number
@@ -65,7 +65,7 @@ export type PresenceSyncEffect =
   /** Says what this node has seen of its own replica. */
   | { readonly type: 'send-digest' }
   | { readonly type: 'send-changes' }
-  /** Then the event `input-read`, if the link is up. */
+  /** Reads the pending input; the event `input-read` follows, if the link is up. */
   | { readonly type: 'read-input' }
   | { readonly type: 'ask'; readonly replica: string }
   /** Sends what a replica with this context has not seen of the own one. */
@@ -139,7 +139,7 @@ function beat(before: PresenceSyncState, { endedForBeats }: PresenceSyncOptions)
 
 function inputRead(state: PresenceSyncState, { downAfterBeats, goneAfterBeats }: PresenceSyncOptions): PresenceSyncTransition {
   if (!state.linked) return { state, effects: [] }
-  // Only now: clients that came back while this process was frozen are in the input that was read.
+  // Not before the input was read: it may say that clients came back while this process was frozen.
   const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const replicas = new Map<string, OtherReplica>()
   for (const [name, replica] of state.replicas) {
@@ -183,7 +183,7 @@ function gone(state: PresenceSyncState, name: string): PresenceSyncTransition {
   }
 }
 
-/** Any word from a replica ends its silence; it comes into view before the word is acted upon. */
+/** Any message of a replica ends its silence; the replica comes into view before the message is acted upon. */
 function heard(state: PresenceSyncState, from: string, effects: readonly PresenceSyncEffect[]): PresenceSyncTransition {
   const known = state.replicas.get(from)
   const replica: OtherReplica = { view: 'up', silentBeats: 0, askedBeats: known?.askedBeats ?? null }

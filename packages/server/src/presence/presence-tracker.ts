@@ -168,7 +168,7 @@ export class PresenceTracker<Owner> {
 
   /** Entries of draining nodes that have lingered long enough leave the view. To be called now and then. */
   dropLingering(nowMs: number): void {
-    // The same would be in both lists.
+    // Otherwise the same entries would be in two lists.
     if (this.#pending.some(([first]) => first?.kind === 'overdue')) return
     const overdue = this.#view.overdue(nowMs).map((entry): Change => ({ kind: 'overdue', entry }))
     if (overdue.length > 0) this.#pending.push(grouped(overdue, topicOf))

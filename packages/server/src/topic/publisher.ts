@@ -22,9 +22,9 @@ export type Origin =
     }
   /** `connection`: `null` where the presence is that of another node. */
   | { readonly kind: 'presence'; readonly change: 'track' | 'untrack'; readonly connection: string | null }
-  /** From another node. */
+  /** Published on another node. */
   | { readonly kind: 'relay' }
-  /** From the log of a topic whose order is made elsewhere. */
+  /** Read from the log of a topic whose order is made elsewhere. */
   | { readonly kind: 'history' }
 
 export interface PublisherOptions {

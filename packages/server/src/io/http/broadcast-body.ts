@@ -17,11 +17,11 @@ import type { PublishRequest } from '../../ports.ts'
 /** A message of a request. */
 export type BroadcastMessage = Omit<PublishRequest, 'identity'>
 
-/** By field of a request, the sentences about its faults. */
+/** The faults of a request: sentences, by field. */
 export type FieldFaults = { readonly [field: string]: readonly string[] }
 
 export type BatchEntries =
-  /** The bytes of each. */
+  /** The bytes of each message. */
   | { readonly kind: 'entries'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'not-json' }
   | { readonly kind: 'invalid'; readonly messages: readonly string[] }
