@@ -59,9 +59,9 @@ export class PresenceTracker<Owner> {
   }
 
   /**
-   * Adds the payload of an owner, or replaces it. Returns the diff to announce, null when the payload says what the
-   * present one says, or a fault when it nests deeper than `maxPayloadDepth` or is too much for the topic; then nothing has changed.
-   * What is nested in the payload is kept, not copied: it must not be changed afterwards. `bytes`: of its JSON.
+   * Adds the payload of an owner, or replaces it. Returns the diff to announce, `null` when the payload equals the
+   * present one, or a fault when it nests deeper than `maxPayloadDepth` or is too much for the topic; then nothing has changed.
+   * Nested values of the payload are kept, not copied: they must not be changed afterwards. `bytes`: the size of its JSON.
    */
   track(topic: string, key: string, owner: Owner, payload: JsonObject, bytes = 0): PresenceDiff | null | TrackFault {
     if (nestsDeeperThan(payload, maxPayloadDepth)) return 'too-deep'
