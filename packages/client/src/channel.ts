@@ -110,7 +110,7 @@ export class RealtimeChannel<
     return Promise.resolve()
   }
 
-  /** Stops all timers and settles all promises, without a word to the server. */
+  /** Stops all timers and settles all promises, without a message to the server. */
   teardown(): void {
     this.#membership.end()
   }

@@ -5,7 +5,7 @@ export interface LinkHandlers {
   /** A session begins: to be called back for every subscription before the link counts as up. */
   opened(session: BrokerSession): void
   changed(link: RelayLink): void
-  /** The session is over: what was under way in either direction may be lost. */
+  /** The session is over: messages under way in either direction may be lost. */
   lost(): void
   refused(detail: string): void
 }

@@ -1,11 +1,11 @@
 import type { Part } from './envelope.ts'
 
 export interface PartsOptions {
-  /** Bytes of one message. Larger ones are given up. */
+  /** The most bytes of one message. Larger ones are given up. */
   readonly maxMessageBytes: number
-  /** Bytes of all unfinished messages. The oldest are given up first. */
+  /** The most bytes of all unfinished messages. The oldest are given up first. */
   readonly maxPendingBytes: number
-  /** A message that got no part for so long is given up. */
+  /** How long a message may wait for its next part before it is given up. */
   readonly timeoutMs: number
 }
 

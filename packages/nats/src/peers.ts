@@ -30,7 +30,7 @@ export interface Heard {
   readonly isNew: boolean
 }
 
-/** The other nodes, known by the beats that each sends every second, and what is missing of what they sent. */
+/** The other nodes, known by the beats that each sends every second, and the messages of theirs that are missing. */
 export class Peers {
   readonly #known = new Map<string, Known>()
 
@@ -110,11 +110,11 @@ function missingOf(known: Known, { number, previous, sent }: Beat, interests: Pi
   known.number = number
   known.confirmations = interests.confirmations
   for (const [entry, last] of known.came) if (last <= number) known.came.delete(entry)
-  // A beat is missing, and with it what it said.
+  // A beat is missing, and with it the numbers that it carried.
   return missed ? 'all' : topics
 }
 
-/** Up to which number nothing is to come on a topic any more; `undefined`: this node has not followed it for so long. */
+/** The number up to which all batches of a topic came or are missing; `undefined`: this node has not followed the topic for that long. */
 function lastOf(known: Known, entry: Entry): number | undefined {
   return known.came.get(entry) ?? (entry.confirmed <= known.confirmations ? known.number : undefined)
 }

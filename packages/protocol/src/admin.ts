@@ -136,7 +136,7 @@ export interface AdminConnection {
   readonly closed?: { readonly code: number; readonly reason: string; readonly at: number }
 }
 
-/** Payload of `admin_tick`: the server's health, and what has changed since the last one. */
+/** Payload of `admin_tick`: the server's health, and the changes since the last one. */
 export interface AdminTick {
   /** Unix milliseconds. */
   readonly at: number

@@ -33,7 +33,7 @@ export type SubscribeCallback = (status: SubscribeStatus, error?: RealtimeError)
 /** The outcome of a message: taken (or written, where no answer was requested), not answered in time, refused. */
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
 
-/** A listener is heard until `off`, or until `signal` aborts. */
+/** A listener is called until `off`, or until `signal` aborts. */
 export interface ListenOptions {
   signal?: AbortSignal
 }

@@ -31,12 +31,12 @@ export type ChannelEvent =
   | { readonly type: 'accepted'; readonly ref: string }
   /** There is no token for the join, or the server refused it. */
   | { readonly type: 'refused'; readonly ref: string; readonly error: RealtimeError }
-  /** The server let go of the channel, but a new join may well succeed. */
+  /** The server ended the channel, but a new join may succeed. */
   | { readonly type: 'crashed'; readonly error: RealtimeError }
   /** The server closed the channel for good. */
   | { readonly type: 'closed' }
   | { readonly type: 'timer'; readonly isUp: boolean; readonly ref: string }
-  /** There is a new token: what was refused for good may be let in now. */
+  /** There is a new token: a join that was refused for good may succeed now. */
   | { readonly type: 'token-changed'; readonly isUp: boolean; readonly ref: string }
   | { readonly type: 'leave' }
 

@@ -166,7 +166,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('presence', { event: 'join' }, listener as (event: RealtimePresenceJoinPayload<Untyped>) => void, options)
   }
 
-  /** `current`: the presences that are left under this key; `left`: those that are gone. */
+  /** `current`: the remaining presences under this key; `left`: those that are gone. */
   onPresenceLeave(callback: (key: string, current: Presence<Meta>[], left: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceLeavePayload<Meta>): void => callback(event.key, event.currentPresences, event.leftPresences)
     return this.on('presence', { event: 'leave' }, listener as (event: RealtimePresenceLeavePayload<Untyped>) => void, options)

@@ -58,7 +58,7 @@ export interface ChangeFilter<Row extends object = UntypedRow> {
 /** The filter of `on('postgres_changes')`: an event, or `*` for all, of the rows that the rest describes. */
 export type RealtimePostgresChangesFilter<Event extends ChangeEvent | '*' = ChangeEvent | '*'> = ChangeFilter & { event: Event }
 
-/** One tracked payload as users see it: what was tracked, and the server's reference for it. */
+/** One tracked payload as users see it, with the server's reference for it. */
 export type Presence<Meta extends object = UntypedRow> = { presence_ref: string } & Meta
 
 /** The presences by key; several sockets may share a key. */
@@ -78,7 +78,7 @@ export type RealtimePresenceJoinPayload<Meta extends object = UntypedRow> = {
   currentPresences: Presence<Meta>[]
   newPresences: Presence<Meta>[]
 }
-/** A member left: the presences that are left under the key, and those that are gone. */
+/** A member left: the remaining presences under the key, and those that are gone. */
 export type RealtimePresenceLeavePayload<Meta extends object = UntypedRow> = {
   event: 'leave'
   key: string

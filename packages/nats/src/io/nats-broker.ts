@@ -21,7 +21,7 @@ export interface NatsBroker extends Broker {
   connect(events: BrokerEvents): Promise<NatsSession>
 }
 
-/** NATS, without the reconnecting of its client: that keeps what is published meanwhile in memory, and gives no reason for a failure. */
+/** NATS, without the reconnecting of its client: that keeps messages in memory meanwhile, and gives no reason for a failure. */
 export function natsBroker(address: NatsAddress, connectionName: string): NatsBroker {
   const { servers } = address
   let next = 0

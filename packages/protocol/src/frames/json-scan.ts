@@ -30,7 +30,7 @@ const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
 const TOO_MANY_PARTS: JsonScan = { ok: false, code: 'too-many-parts' }
 
-/** Bounds of a scan, and what is known of the text. */
+/** Bounds of a scan, and known facts about the text. */
 export interface JsonScanOptions {
   readonly maxDepth: number
   readonly maxValues?: number
@@ -96,7 +96,7 @@ export class JsonScanner {
     this.#at = skipSpace(data, 0)
   }
 
-  /** Reads about so many bytes more, but a string or number to its end; `null`: the text goes on. */
+  /** Reads about `bytes` more, but a string or number to its end; `null`: the text goes on. */
   scan(bytes: number): JsonScan | null {
     const data = this.#data
     const { maxDepth, maxValues = Infinity, maxParts = Infinity, plain = false, parts = null } = this.#options

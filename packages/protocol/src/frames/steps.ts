@@ -52,7 +52,7 @@ export function* scanSteps(data: Uint8Array, options: JsonScanOptions): Steps<Js
   }
 }
 
-/** `JSON.parse` takes at most a millisecond for so many bytes, whatever they hold, and they cannot nest too deep. */
+/** The most bytes that are parsed at once: `JSON.parse` takes a millisecond at most, whatever they hold, and they cannot nest too deep. */
 export const QUICK_BYTES: number = 1_024
 
 /** Why JSON is not forwarded. */

@@ -5,7 +5,7 @@ import { isJsonObject } from '../message.ts'
 /** The bound that a join exceeds (rules L11, L12), or `malformed-join` for a shape that clients do not send. */
 export type JoinFault = 'malformed-join' | 'too-many-changes' | 'too-many-columns' | 'too-many-conditions' | 'name-too-long'
 
-/** How much a join may ask for of what each row is compared with (rule L12). */
+/** Bounds of the entries of a join, with which each row is compared (rule L12). */
 export interface JoinBounds {
   /** Entries in `postgres_changes`. Default 1 000. */
   readonly maxChanges: number

@@ -107,12 +107,12 @@ function parseReplay(replay: unknown): ReplayRequest {
   return { since: since as number, limit: Math.min(MAX_REPLAY, Math.max(1, limit as number)) }
 }
 
-/** Milliseconds; what is no whole number above 0 falls back to the default, what is too long to the longest. */
+/** A time in milliseconds. A value that is no whole number above 0 falls back to the default, one that is too long to the longest. */
 function parseTimeout(timeout: unknown): number {
   return Number.isSafeInteger(timeout) && (timeout as number) > 0 ? Math.min(timeout as number, MAX_WAIT_MS) : DEFAULT_WAIT_MS
 }
 
-/** Keys may be any scalar (`123` becomes `"123"`); null, the empty string and what is no scalar ask the server for one. */
+/** A presence key. Any scalar is one (`123` becomes `"123"`); null, the empty string and other values ask the server for one. */
 function parseKey(key: unknown): string | null {
   if (typeof key === 'number' || typeof key === 'boolean') return String(key)
   return typeof key === 'string' && key !== '' ? key : null

@@ -146,7 +146,7 @@ function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {
 
 const MAX_CLAIMS_BYTES = 2_048
 
-/** Claims may be large; of large ones only those that identify the user are shown. */
+/** A connection, as an inspector lists it; of large claims, only those that identify the user. */
 function shown(connection: Connection): AdminConnection {
   const whole = rowOf(connection)
   if (JSON.stringify(whole.claims).length <= MAX_CLAIMS_BYTES) return whole
@@ -157,7 +157,7 @@ function shown(connection: Connection): AdminConnection {
   return { ...whole, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
 }
 
-/** A connection, as an inspector lists it. */
+/** The same with all claims. */
 function rowOf(connection: Connection): AdminConnection {
   return {
     id: connection.id,

@@ -74,7 +74,7 @@ export class Nodes implements RelayListener {
     return this.#presence.holdsAllOf(peers.map(({ instance }) => instance))
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. */
+  /** Notifies the other nodes that the clients of this one are about to come back on them, within `spreadMs`. */
   leave(spreadMs: number): void {
     this.#relay.leave(spreadMs)
     this.#presence.leave(spreadMs)

@@ -60,7 +60,7 @@ export class FrameReader {
     else this.#behind.atEnd = callback
   }
 
-  /** Takes nothing more from the socket while too much of what others have sent waits to be read. */
+  /** Takes nothing more from the socket while too many bytes of other sockets wait to be read. */
   awaitRoom(): void {
     const { largeFrames } = this.#taker.services
     if (this.#behind !== null || !largeFrames.isFull) return

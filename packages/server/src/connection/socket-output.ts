@@ -10,7 +10,7 @@ export class SocketOutput {
   readonly #owner: { overflowed(): void }
   /** Messages that were written. */
   messages = 0
-  /** True until the closing handshake starts: channels that leave before it still write what is pending. */
+  /** True until the closing handshake starts: channels that leave before it still write their pending messages. */
   #isOpen = true
   #bytesWritten = 0
   /** Bytes that the other side had taken at the last sweep. */

@@ -15,7 +15,7 @@ interface DrainPlan {
   readonly spreadMs: number
 }
 
-/** Spreads the closing of so many sockets over a part of `timeoutMs`. */
+/** Spreads the closing of `sockets` sockets over a part of `timeoutMs`. */
 export function drainPlan(sockets: number, timeoutMs: number): DrainPlan {
   const steps = Math.max(1, Math.floor((timeoutMs * CLOSING_SHARE) / STEP_MS))
   const batch = Math.max(LEAST_BATCH, Math.ceil(sockets / steps))

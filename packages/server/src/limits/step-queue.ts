@@ -34,7 +34,7 @@ export class StepQueue {
     this.#waiting.push(callback)
   }
 
-  /** Takes the steps in later turns; `done` is the last of them. `bytes`: what it keeps until then. */
+  /** Takes the steps in later turns; `done` is the last of them. `bytes`: the memory that the job keeps until then. */
   add<T>(steps: Steps<T>, bytes: number, done: (result: T) => void): void {
     let end: { readonly result: T } | null = null
     const step = (): boolean => {

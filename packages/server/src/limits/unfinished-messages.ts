@@ -104,7 +104,7 @@ export class SocketMessages {
     this.#socket = socket
   }
 
-  /** A chunk came, and so many bytes of a message are unfinished after it. */
+  /** A chunk of `chunkBytes` came; after it, `unfinishedBytes` of a message wait for their rest. */
   received(unfinishedBytes: number, chunkBytes: number): void {
     // The unfinished rest lies in this chunk alone, so it is of a message that began in it.
     if (unfinishedBytes <= chunkBytes) this.closed()

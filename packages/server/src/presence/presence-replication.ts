@@ -35,7 +35,7 @@ export interface PresenceReplicationOptions {
     | 'isBehind'
     | 'show'
   >
-  /** Takes what is too much for one turn of the event loop. */
+  /** Takes work that is too much for one turn of the event loop. */
   readonly steps: Pick<StepQueue, 'add'>
   /** Sends diffs to the subscribers of this node. */
   readonly announce: (diffs: PresenceDiffs) => void
@@ -194,7 +194,7 @@ export class PresenceReplication {
     this.#options.tracker.replicaLeaving(replica, LINGER_MS + Math.min(spreadMs, MAX_SPREAD_MS))
   }
 
-  /** Announces what the tracker has to show: one step at once, and what is left after it in later turns. */
+  /** Announces the pending changes of the tracker: one step at once, the rest in later turns. */
   #show(): void {
     if (this.#showing) return
     this.#showStep()

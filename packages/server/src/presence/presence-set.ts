@@ -11,7 +11,7 @@ export interface PresenceEntry {
   readonly meta: PresenceMeta
 }
 
-/** An entry that was removed by a draining node and stays in view for so long, unless its key appears again. */
+/** An entry that a draining node removed. It stays in view for `forMs`, unless its key appears again. */
 export interface LingeringEntry {
   readonly entry: PresenceEntry
   readonly forMs: number

@@ -2,7 +2,7 @@ import type { Transition } from '@tidewire/protocol'
 import type { LingeringEntry, PresenceContext, PresenceDelta } from './presence-set.ts'
 
 export interface PresenceSyncOptions {
-  /** Own heartbeats without a word from a replica until its entries leave the view. */
+  /** Own heartbeats without a message of a replica until its entries leave the view. */
   readonly downAfterBeats: number
   /**
    * The same where the own link has just come back: others, whose links are back soon if they live, have been silent for a while. A node
@@ -27,7 +27,7 @@ export const presenceSyncOptions: PresenceSyncOptions = {
 
 interface OtherReplica {
   readonly view: 'up' | 'down'
-  /** Heartbeats of this node since the last word; when the own link comes up, so many that `downAfterReturnBeats` are left. */
+  /** Heartbeats of this node since the last message; when the own link comes up, set so that `downAfterReturnBeats` are left. */
   readonly silentBeats: number
   /** Heartbeats since the last question, or `null`: none is open. */
   readonly askedBeats: number | null
@@ -56,7 +56,7 @@ export type PresenceSyncEvent =
   | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
-  /** The relay heard the node itself again: it was only given up, and what comes of it is not late. */
+  /** The relay gets messages of the node again: it was only given up, and its messages are not late ones. */
   | { readonly type: 'returned'; readonly replica: string }
   /** Entries of this node changed. */
   | { readonly type: 'changed' }

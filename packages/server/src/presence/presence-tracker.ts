@@ -142,7 +142,7 @@ export class PresenceTracker<Owner> {
     this.#change(this.#set.replicaDown(replica), null)
   }
 
-  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or for so long. */
+  /** A node drains, this one or another. Entries that it removes stay in view until their key appears again, for `lingerMs` at most. */
   replicaLeaving(replica: string, lingerMs: number): void {
     this.#leaving.set(replica, lingerMs)
   }
