@@ -24,7 +24,7 @@ export const packageRules: Readonly<Record<string, PackageRule>> = {
   protocol: {
     anywhere: [],
     io: [],
-    way: [['frames'], ['payloads'], ['changes'], ['faults'], ['machine.ts', 'message.ts', 'timers.ts', 'topic.ts', 'utf8.ts']],
+    way: [['frames'], ['payloads'], ['changes'], ['faults'], ['fnv.ts', 'machine.ts', 'message.ts', 'timers.ts', 'topic.ts', 'utf8.ts']],
   },
   client: { anywhere: ['@tidewire/protocol'], io: ['ws'] },
   react: { anywhere: ['@tidewire/client', 'type @tidewire/protocol', 'react'] },

@@ -65,7 +65,7 @@ async function start(databaseUrl: string, env: Record<string, string> = {}): Pro
 const readiness = async (place: string): Promise<number> => (await fetch(`${place}/healthcheck?ready`)).status
 
 test(
-  'a standby is promoted: clients hear of the gap and go on, and a server that starts before waits for it',
+  'a standby is promoted: clients are notified of the gap and go on, and a server that starts before waits for it',
   { timeout: 120_000 },
   async () => {
     const following = primary.url

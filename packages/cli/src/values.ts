@@ -1,6 +1,6 @@
 import { misused } from './failure.ts'
 
-/** What tokens are signed with has at least so many: shorter ones can be guessed, and `start` refuses them. */
+/** The least bytes of a secret that signs tokens: shorter ones can be guessed, and `start` refuses them. */
 export const MIN_SECRET_BYTES = 16
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800, y: 31_536_000 }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { TcpProxy } from '@tidewire/testkit'
 import type { ClusterClient } from './cluster-client.ts'
 
-/** After the way is there again: a node dials anew after three seconds at most, and the other nodes report at its next heartbeat. */
+/** After the way is there again: a node dials again after three seconds at most, and the other nodes report at its next heartbeat. */
 const REPORTED_WITHIN_MS = 8_000
 
 /** The times in which messages between nodes could be lost. A gap that is reported at any other time is one too many. */

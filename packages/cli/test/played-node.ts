@@ -13,8 +13,8 @@ const unlimited = {
   CLIENT_PRESENCE_MAX_CALLS: 'unlimited',
 }
 
-/** Where a node finds the rest of the world. */
-export interface Surroundings {
+/** The services that a node uses, and its idle timeout. */
+export interface PlayedNodeOptions {
   readonly sandbox: CliSandbox
   readonly natsPort: number
   readonly postgresUrl: string
@@ -45,7 +45,7 @@ export class PlayedNode {
     port: number,
     toNats: TcpProxy,
     toPostgres: TcpProxy,
-    { sandbox, postgresUrl, idleTimeoutMs }: Surroundings,
+    { sandbox, postgresUrl, idleTimeoutMs }: PlayedNodeOptions,
   ) {
     this.name = name
     this.port = port
@@ -62,14 +62,14 @@ export class PlayedNode {
     }
   }
 
-  static async start(name: string, surroundings: Surroundings): Promise<PlayedNode> {
-    const { natsPort, postgresUrl } = surroundings
+  static async start(name: string, options: PlayedNodeOptions): Promise<PlayedNode> {
+    const { natsPort, postgresUrl } = options
     const [port, toNats, toPostgres] = await Promise.all([
       freePort(),
       TcpProxy.start({ port: natsPort }),
       TcpProxy.start({ port: Number(new URL(postgresUrl).port) }),
     ])
-    const node = new PlayedNode(name, port, toNats, toPostgres, surroundings)
+    const node = new PlayedNode(name, port, toNats, toPostgres, options)
     await node.start()
     return node
   }

@@ -10,7 +10,7 @@ interface Period {
   last: number
 }
 
-/** What was written in the last moments before a connection broke may not have arrived: this process hears of the end late when it is busy. */
+/** What was written in the last moments before a connection broke may not have arrived: this process notices the end late when it is busy. */
 const UNDER_WAY_MS = 5_000
 
 /** An unmodified client of Supabase in one room, written as its documentation shows it. It has no positions, so it resumes nothing. */
@@ -94,7 +94,7 @@ export class StockClient {
   #see(keys: string[]): void {
     this.#present = keys.sort()
     const missing = this.expectedKeys.filter((key) => !keys.includes(key))
-    // Its view is built anew with each join.
+    // Its view is built again with each join.
     if (this.#joined && missing.length > 0) this.flickers.push(`stock client ${this.id} does not see ${missing.join()}`)
   }
 }

@@ -19,7 +19,7 @@ import type { UntypedDatabase } from './listen/database.ts'
 import type { PresenceSnapshot, RealtimeBroadcastPersist, Untyped, UntypedEvents, UntypedRow } from './listen/payloads.ts'
 import type { Schemas } from './listen/schema.ts'
 
-/** One membership of one topic: broadcast, presence and Postgres changes. */
+/** A topic that a client joins: broadcast, presence and Postgres changes. */
 export class RealtimeChannel<
   Events extends object = UntypedEvents,
   Database = UntypedDatabase,
@@ -68,7 +68,7 @@ export class RealtimeChannel<
     return this.#membership.joinTimeoutMs
   }
 
-  /** What went wrong last: why it is errored, or why changes do not flow although it is joined. `null` once it is well. */
+  /** The last fault: why the channel is errored, or why changes do not flow although it is joined. `null` once it is well. */
   get error(): RealtimeError | null {
     return this.#membership.error
   }
@@ -110,7 +110,7 @@ export class RealtimeChannel<
     return Promise.resolve()
   }
 
-  /** Stops all timers and settles all promises, without a word to the server. */
+  /** Stops all timers and settles all promises, without a message to the server. */
   teardown(): void {
     this.#membership.end()
   }
@@ -130,7 +130,7 @@ export class RealtimeChannel<
    * Rejects with a RealtimeError on misuse: not subscribed, not serializable, a name that is too long.
    */
   send(message: OutgoingMessage, options: SendOptions = {}): Promise<RealtimeChannelSendResponse> {
-    return send(this, this.#membership, message, options)
+    return send(this, this.#host, this.#membership, message, options)
   }
 
   sendBroadcast<Event extends EventOf<Events>>(
@@ -146,7 +146,7 @@ export class RealtimeChannel<
    * to `retries` times and across reconnects, under one `idempotencyKey`. Needs a channel with `broadcast.ack`.
    */
   sendWithAck<Event extends EventOf<Events>>(event: Event, payload: Events[Event], options: AckOptions = {}): Promise<AckResult> {
-    return sendWithAck(this.#membership, event, payload, options)
+    return sendWithAck(this.#host, this.#membership, event, payload, options)
   }
 
   /** Shows this client to the others, now and after each rejoin, until `untrack`. */

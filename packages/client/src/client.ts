@@ -215,9 +215,9 @@ export class Client<Database = UntypedDatabase> {
     const release = (): void => {
       if (released.signal.aborted) return
       released.abort()
-      if (--membership.holders === 0) session.setTimer(() => membership.holders === 0 && membership.leave(), 0)
+      if (--membership.refCount === 0) session.setTimer(() => membership.refCount === 0 && membership.leave(), 0)
     }
-    membership.holders++
+    membership.refCount++
     return {
       channel,
       signal: released.signal,

@@ -11,7 +11,7 @@ export class RealtimeClient<Database = UntypedDatabase> extends Client<Database>
   }
 }
 
-export { wakeWithApp, type AppStateLike } from './connection/app-state.ts'
+export { wakeWithApp, type AppStateLike } from './connection/wake-with-app.ts'
 export { RealtimeChannel } from './channel.ts'
 export type { SubscribeStatus } from './channel/channel-state.ts'
 export type { ChannelHandle } from './client.ts'
@@ -39,7 +39,7 @@ export type { HttpAnswer, HttpRequest, Runtime, PageLifecycle, WebSocketLike, We
 export type { EventsOf, Schema, Schemas } from './listen/schema.ts'
 export type { AckOptions, AckResult } from './channel/send-with-ack.ts'
 /**
- * What `removeChannel` resolves with. Tidewire's own answer is always `ok`; the others are in the type for programs written
+ * The answer of `removeChannel`. Tidewire's own answer is always `ok`; the others are in the type for programs written
  * for realtime-js.
  */
 export type RealtimeRemoveChannelResponse = 'ok' | 'timed out' | 'error' | (string & {})

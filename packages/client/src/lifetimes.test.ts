@@ -293,7 +293,7 @@ describe('a program that answers CHANNEL_ERROR with a new channel', () => {
     return { ...it, seen }
   }
 
-  test('hears of a lost connection once, and joins again', async () => {
+  test('is notified of a lost connection once, and joins again', async () => {
     const { runtime, seen } = recreates(100)
     await settle()
     runtime.socket.drop()
@@ -326,7 +326,7 @@ test('a channel that is removed while the client disconnects leaves no timer beh
   expect(runtime.armedTimers).toBe(0)
 })
 
-test('a callback added by a callback hears of the join once', async () => {
+test('a callback added by a callback is notified of the join once', async () => {
   const { client } = setup()
   const heard: string[] = []
   const late = (status: string): void => void heard.push(status)

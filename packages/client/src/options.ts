@@ -126,7 +126,7 @@ export function resolveOptions(
       let waitMs: number | undefined
       const ask = (): void => void (waitMs = options.reconnectAfterMs?.(attempt))
       callSafely('reconnectAfterMs', ask, (error) => runtime.report(error))
-      // What is no wait would make a timer fire at once, for ever.
+      // A value that is no time to wait would make the timer fire at once, for ever.
       return waitMs !== undefined && isMilliseconds(waitMs) ? waitMs : fullJitterMs(attempt, runtime.random())
     },
   }

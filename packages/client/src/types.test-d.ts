@@ -84,6 +84,7 @@ void room.track({ name: 'me' })
 // @ts-expect-error: not what presences are here
 void room.track({ nick: 'me' })
 room.onPresenceJoin((_, __, [who]) => same<string | undefined, NonNullable<typeof who>['name'] | undefined>(true))
+room.on('presence', { event: '*' }, ({ event }) => same<typeof event, 'sync' | 'join' | 'leave'>(true))
 room.onSystem((payload) => same<typeof payload.message, string>(true))
 
 // Programs for realtime-js compile as they are.

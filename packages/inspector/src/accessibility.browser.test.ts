@@ -5,7 +5,7 @@ import { axeFindings, axeFindingsInTheDark } from '../test/axe.ts'
 import { useDevServer } from '../test/dev-server.ts'
 import { keepPicture, returning, visit } from '../test/visit.ts'
 
-/** The page for people who see it badly, or not at all, or have no mouse. */
+/** The page for users with poor sight or none, or without a mouse. */
 describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () => {
   const it = useDevServer(
     'create table todos (id int primary key, title text)',

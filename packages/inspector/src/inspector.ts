@@ -1,5 +1,12 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
-import type { AdminEvents, AdminRequests, AdminTopicDetail, AdminWatch, AdminWelcome } from '@tidewire/protocol'
+import {
+  parseTopicKey,
+  type AdminEvents,
+  type AdminRequests,
+  type AdminTopicDetail,
+  type AdminWatch,
+  type AdminWelcome,
+} from '@tidewire/protocol'
 import type { Link, LinkListener, LinkState } from './link/link.ts'
 import { ConnectionList } from './stores/connection-list.ts'
 import { Figures } from './stores/figures.ts'
@@ -104,10 +111,9 @@ export class Inspector implements LinkListener {
   async refreshTopic(): Promise<void> {
     const key = this.topic.value
     if (key === null || !this.isOpen.value) return
-    const at = key.indexOf(' ')
-    const request = { topic: key.slice(at + 1), private: key.startsWith('private ') }
+    const { name, private: isPrivate } = parseTopicKey(key)
     try {
-      const detail = await this.request('admin_topic', request)
+      const detail = await this.request('admin_topic', { topic: name, private: isPrivate })
       if (this.topic.value === key) this.detail.value = detail
     } catch {
       if (this.topic.value === key) this.detail.value = null

@@ -1,12 +1,12 @@
 /** The publish-subscribe server below a relay. `io/` implements it on NATS; tests have one in memory. */
 export interface Broker {
-  /** Where it is, for log lines; holds no secret. */
+  /** The broker's address for log lines; holds no secret. */
   readonly place: string
   /** Rejects with an error whose message is a sentence without secrets. */
   connect(events: BrokerEvents): Promise<BrokerSession>
 }
 
-/** What a session reports until it ends. */
+/** The events of a session until it ends. */
 export interface BrokerEvents {
   /** The session is over; nothing comes from it any more. Not called after `close`. */
   closed(detail: string): void
@@ -14,7 +14,7 @@ export interface BrokerEvents {
   refused(detail: string, denied: boolean): void
 }
 
-/** One connection, in order: what is published first arrives first, and a confirmation comes after all that was sent before it. */
+/** One connection, in order: messages arrive as they were published, and a confirmation comes after all of them that were sent before it. */
 export interface BrokerSession {
   /** Changes when the broker says so. */
   readonly maxPayloadBytes: number
@@ -24,6 +24,6 @@ export interface BrokerSession {
   subscribe(subject: string, received: (bytes: Uint8Array) => void): () => void
   /** Settles once the broker has taken all that was sent before, and has handed over all that it had; rejects if the session ends. */
   confirm(): Promise<void>
-  /** Sends what is pending, then closes; does not wait long for a broker that is silent. */
+  /** Sends pending messages, then closes; does not wait long for a silent broker. */
   close(): Promise<void>
 }

@@ -15,7 +15,7 @@ const HEAD_BYTES = 13
 /** The head of a batch: its number and the one before it, 6 bytes each. */
 export const BATCH_HEAD_BYTES: number = HEAD_BYTES + 12
 
-/** A node's heartbeat, every second. Beats and batches are numbered in one count of their sender, so that a receiver sees what is missing. */
+/** A node's heartbeat, every second. Beats and batches are numbered in one count of their sender, so that a receiver notices missing ones. */
 export interface Beat {
   readonly number: number
   /** The number of the beat before, 0 for the first. `null`: an answer to one node, which says only how far the count is. */

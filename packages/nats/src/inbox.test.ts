@@ -1,15 +1,15 @@
+import { formatTopicKey } from '@tidewire/protocol'
 import type { RelayFaultCode, RelayTopic } from '@tidewire/server'
 import { ServerRuntime, textMessage } from '@tidewire/testkit'
 import { describe, expect, it } from 'vitest'
 import { encodeBatch, encodeNodeMessage, encodeParts } from './envelope.ts'
 import { Inbox } from './inbox.ts'
-import { topicKeyOf } from './subjects.ts'
 
 const self = 'aaaaaaaaaaaa'
 const other = 'bbbbbbbbbbbb'
 const third = 'cccccccccccc'
 const room = { name: 'a:b', private: true }
-const key = topicKeyOf(room)
+const key = formatTopicKey(room)
 const numbers = { number: 2, previous: 1 }
 
 function opened() {

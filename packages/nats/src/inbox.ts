@@ -3,7 +3,7 @@ import { decodeEnvelope, type Envelope } from './envelope.ts'
 import { MAX_MESSAGE_BYTES } from './outbox.ts'
 import { Parts } from './parts.ts'
 
-/** What an inbox notifies its relay of. */
+/** The events of an inbox, for its relay. */
 export interface InboxHandlers {
   fault(code: RelayFaultCode, detail: string): void
   /** Messages of these topics cannot be read; at least one. */
@@ -66,7 +66,7 @@ export class Inbox {
     this.#parts.clear()
   }
 
-  /** No gap: a message that is missing leaves one in the numbers of its sender. */
+  /** Reports a fault but no gap: the numbers of the sender already reveal the missing message. */
   #incomplete(): void {
     this.#handlers.fault('incomplete', 'Parts of a large message did not all come')
   }

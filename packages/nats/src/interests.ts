@@ -1,7 +1,7 @@
+import { formatTopicKey } from '@tidewire/protocol'
 import type { RelayInterest, RelayTopic, Runtime } from '@tidewire/server'
 import type { BrokerSession } from './broker.ts'
 import type { Link } from './link.ts'
-import { topicKeyOf } from './subjects.ts'
 
 /** How long a subscription is kept after its last member left. */
 const KEEP_MS = 3_000
@@ -56,7 +56,7 @@ export class Interests {
   }
 
   add(topic: RelayTopic): RelayInterest {
-    const key = topicKeyOf(topic)
+    const key = formatTopicKey(topic)
     let entry = this.#entries.get(key)
     if (entry === undefined) {
       const { name, private: isPrivate } = topic

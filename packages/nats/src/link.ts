@@ -5,13 +5,13 @@ export interface LinkHandlers {
   /** A session begins: to be called back for every subscription before the link counts as up. */
   opened(session: BrokerSession): void
   changed(link: RelayLink): void
-  /** The session is over: what was under way in either direction may be lost. */
+  /** The session is over: messages under way in either direction may be lost. */
   lost(): void
   refused(detail: string): void
 }
 
 const FIRST_RETRY_MS = 100
-/** With the jitter three quarters of a second: all nodes are back before the first of them gives up those that are not, after 2.5 seconds. */
+/** At most 0.75 seconds with its jitter: all nodes are back before the first of them gives up missing ones, which takes 2.5 seconds. */
 const MAX_RETRY_MS = 500
 /** A session that ends sooner counts as a failed attempt. */
 const STABLE_MS = 10_000

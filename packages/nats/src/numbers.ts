@@ -4,7 +4,7 @@ import type { Beat } from './envelope.ts'
 export interface SentTopic {
   /** `null` while it is not known. */
   subject: string | null
-  /** Of the last batch, 0 for none. */
+  /** The number of the last batch; 0: none was sent. */
   number: number
 }
 
@@ -42,7 +42,7 @@ export class Numbers {
     return topic
   }
 
-  /** To be sent as the next beat. */
+  /** Takes the numbers for the next beat. */
   beat(): Pick<Beat, 'number' | 'previous' | 'sent'> {
     const sent = Array.from(this.#topics, ([key, { number }]) => [key, number] as const)
     this.#topics.clear()

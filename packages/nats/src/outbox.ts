@@ -75,7 +75,7 @@ export class Outbox {
     if (envelope.length <= limit) return this.#handOver(subject, envelope)
     if (envelope.length > MAX_MESSAGE_BYTES) return this.#unsent('overflow', `one is larger than ${MAX_MESSAGE_BYTES} bytes`)
     const id = (this.#partId = (this.#partId + 1) >>> 0)
-    // Without one part the others are of no use.
+    // Stops at the first part that fails: the others would be of no use.
     return encodeParts(this.#from, id, envelope, limit).every((part) => this.#handOver(subject, part))
   }
 

@@ -1,11 +1,11 @@
 import type { Part } from './envelope.ts'
 
 export interface PartsOptions {
-  /** Bytes of one message. Larger ones are given up. */
+  /** The most bytes of one message. Larger ones are given up. */
   readonly maxMessageBytes: number
-  /** Bytes of all unfinished messages. The oldest are given up first. */
+  /** The most bytes of all unfinished messages. The oldest are given up first. */
   readonly maxPendingBytes: number
-  /** A message that got no part for so long is given up. */
+  /** How long a message may wait for its next part before it is given up. */
   readonly timeoutMs: number
 }
 
@@ -35,7 +35,7 @@ export interface PartOutcome {
  */
 export class Parts {
   readonly #options: PartsOptions
-  /** By sender and subject, oldest first. */
+  /** Unfinished messages by sender and subject, the oldest first. */
   readonly #pending = new Map<string, Pending>()
   /** How many messages were given up for lack of room since the last `expire`. */
   #givenUp = 0

@@ -5,7 +5,7 @@ import type { Entry, Interests } from './interests.ts'
 interface Known {
   readonly peer: RelayPeer
   state: Beat['state']
-  /** Of its last beat. What it sent before came, or was reported as missing. */
+  /** The number of its last beat. Every message before it came, or was reported as missing. */
   number: number
   /** How many confirmations of the broker came before that beat: these subscriptions had to bring all that was sent after it. */
   confirmations: number
@@ -30,7 +30,7 @@ export interface Heard {
   readonly isNew: boolean
 }
 
-/** The other nodes, known by the beats that each sends every second, and what is missing of what they sent. */
+/** The other nodes, known by the beats that each sends every second, and the messages of theirs that are missing. */
 export class Peers {
   readonly #known = new Map<string, Known>()
 
@@ -52,7 +52,7 @@ export class Peers {
     if (present === undefined && beat.state === 'closing') return { events: [], gap: [], isNew: false }
     const known = present ?? this.#meet(instance, beat, interests.confirmations)
     const missed = present === undefined && beat.previous !== 0 && connectedMs >= WOULD_HAVE_HEARD_MS
-    const gap = missed ? 'all' : settle(known, beat, interests)
+    const gap = missed ? 'all' : missingOf(known, beat, interests)
     if (beat.state === 'closing') {
       this.#known.delete(instance)
       return { events: [{ kind: 'down', peer: known.peer }], gap, isNew: false }
@@ -90,15 +90,15 @@ export class Peers {
 
   #meet(instance: string, { number, previous, name, version, startedAt }: Beat, confirmations: number): Known {
     const peer: RelayPeer = { instance, name, version, startedAt }
-    // What a node lost before its first beat is missing; what it sent before it was heard for the first time is not.
+    // Messages that a node lost before its first beat are missing; those before it was heard for the first time are not.
     const known: Known = { peer, state: 'up', number: previous === 0 ? 0 : number, confirmations, came: new Map(), silentTicks: 0 }
     this.#known.set(instance, known)
     return known
   }
 }
 
-/** Compares what came with what a beat says that was sent, and returns what is missing. */
-function settle(known: Known, { number, previous, sent }: Beat, interests: Pick<Interests, 'find' | 'confirmations'>): Heard['gap'] {
+/** Compares the messages that came with those that a beat says were sent, and returns the topics of missing ones. */
+function missingOf(known: Known, { number, previous, sent }: Beat, interests: Pick<Interests, 'find' | 'confirmations'>): Heard['gap'] {
   // An answer, or late.
   if (previous === null || number <= known.number) return []
   const topics: RelayTopic[] = []
@@ -110,11 +110,11 @@ function settle(known: Known, { number, previous, sent }: Beat, interests: Pick<
   known.number = number
   known.confirmations = interests.confirmations
   for (const [entry, last] of known.came) if (last <= number) known.came.delete(entry)
-  // A beat is missing, and with it what it said.
+  // A beat is missing, and with it the numbers that it carried.
   return missed ? 'all' : topics
 }
 
-/** Up to which number nothing is to come on a topic any more; `undefined`: this node has not followed it for so long. */
+/** The number up to which all batches of a topic came or are missing; `undefined`: this node has not followed the topic for that long. */
 function lastOf(known: Known, entry: Entry): number | undefined {
   return known.came.get(entry) ?? (entry.confirmed <= known.confirmations ? known.number : undefined)
 }

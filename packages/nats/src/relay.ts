@@ -1,3 +1,4 @@
+import { formatTopicKey } from '@tidewire/protocol'
 import type {
   NodeChannel,
   PeerEvent,
@@ -22,7 +23,7 @@ import { Link } from './link.ts'
 import { Numbers } from './numbers.ts'
 import { Outbox } from './outbox.ts'
 import { Peers } from './peers.ts'
-import { Subjects, topicKeyOf } from './subjects.ts'
+import { Subjects } from './subjects.ts'
 
 /** Ports of a relay, and the name of its node. */
 export interface BrokerRelayOptions {
@@ -32,7 +33,7 @@ export interface BrokerRelayOptions {
   readonly name: string
   /** The version of the program. */
   readonly version: string
-  /** All subjects begin with it. Default `tidewire`. */
+  /** The first token of all subjects. Default `tidewire`. */
   readonly prefix?: string
   /** Separates installations on one broker. Called once; must retry by itself. The link is down until it resolves. */
   readonly databaseId: () => Promise<string>
@@ -105,13 +106,13 @@ export class BrokerRelay implements Relay {
         this.#subjects = new Subjects(prefix, id, hash)
         this.#link.dial()
       },
-      // It rejects only when the database is closed, and with it this node.
+      // The id is refused only when the database is closed, and with it this node.
       () => {},
     )
   }
 
   publish(topic: RelayTopic, messages: readonly RelayMessage[]): boolean {
-    const key = topicKeyOf(topic)
+    const key = formatTopicKey(topic)
     const sent = this.#numbers.topic(key)
     sent.subject ??= this.#interests.find(key)?.subject ?? this.#subjects?.topic(key) ?? null
     const whole = this.#outbox.publish(sent, messages)
@@ -195,13 +196,13 @@ export class BrokerRelay implements Relay {
   }
 
   #lost(): void {
-    // Counts as a beat that is lost, so that the next one makes the others report a gap on all topics: also on those that they have just subscribed to.
+    // Counts as a lost beat: the next one makes the others report a gap on all topics, also on those that they have just subscribed to.
     this.#numbers.beat()
     this.#inbox.lost()
     this.#interests.lost()
   }
 
-  /** Without a session, what was sent waits for the first beat of the next one. If that is too much, this beat is lost, which the next one shows. */
+  /** Sends a beat. Without a session, the numbers wait for the first beat of the next one; if they are too many, this beat counts as lost. */
   #beat(): void {
     if (this.#link.session === null && !this.#numbers.isFull) return
     const bytes = this.#encodedBeat(this.#numbers.beat())

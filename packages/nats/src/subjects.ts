@@ -1,5 +1,3 @@
-import type { RelayTopic } from '@tidewire/server'
-
 /** Brokers bound the length of a subject; a longer topic name is replaced by its hash. */
 const MAX_KEY_BYTES = 512
 
@@ -28,10 +26,6 @@ export class Subjects {
   node(instance: string): string {
     return `${this.#base}.n.${instance}`
   }
-}
-
-export function topicKeyOf({ name, private: isPrivate }: RelayTopic): string {
-  return isPrivate ? `private:${name}` : `public:${name}`
 }
 
 /** A token of a subject: no dots, spaces or wildcards. */

@@ -13,7 +13,7 @@ export const ADMIN_TOPIC = 'tidewire:admin'
 /** The `role` of an admin key. It is signed with a secret of its own, so that no key of a client can pass for one. */
 export const ADMIN_ROLE = 'tidewire_admin'
 
-/** What `GET /_/session.json` gives the inspector's page, and no page of another origin. */
+/** The answer of `GET /_/session.json`, for the inspector's page and no page of another origin. */
 export interface InspectorSession {
   /** An admin key, good for some minutes: `apikey` of the socket and `access_token` of the join. `null`: the page asks its user for one. */
   readonly token: string | null
@@ -23,17 +23,17 @@ export interface InspectorSession {
   readonly anonKey: string | null
 }
 
-/** What a joined inspector gets: events, and the shape of their payloads. */
+/** Events for a joined inspector, with the shape of their payloads. */
 export interface AdminEvents {
-  /** After the join, and again after an inspector was too slow for everything. */
+  /** Sent after the join, and again after an inspector was too slow for everything. */
   readonly admin_state: AdminState
   /** Twice a second: figures, and the topics and connections that changed since the last one. */
   readonly admin_tick: AdminTick
-  /** At most ten times a second. */
+  /** Sent at most ten times a second. */
   readonly admin_log: AdminLog
 }
 
-/** What an inspector may ask, as a push with a reply: its payload and the response of an `ok` reply. An `error` reply has `{reason}`, `Code: sentence`. */
+/** Questions of an inspector, each a push with a reply: its payload and the response of an `ok` reply. An `error` reply has `{reason}`, `Code: sentence`. */
 export interface AdminRequests {
   /** Members and presences of one topic. */
   readonly admin_topic: readonly [request: { readonly topic: string; readonly private: boolean }, response: AdminTopicDetail]
@@ -47,9 +47,9 @@ export interface AdminRequests {
     request: DisconnectTarget,
     response: { readonly disconnected: number; readonly silent: readonly string[] },
   ]
-  /** `dev` only; runs as the login of the project's database that is no superuser. */
+  /** `dev` only; runs as a login of the project's database that is not a superuser. */
   readonly admin_sql: readonly [request: { readonly sql: string }, response: AdminSqlResult]
-  /** What the log should hold; the server answers with what it applied. Payloads are off until an inspector asks for them. */
+  /** The content of the log; the server answers with the settings that it applied. Payloads are off until an inspector asks for them. */
   readonly admin_watch: readonly [request: AdminWatch, response: AdminWatch]
 }
 
@@ -108,7 +108,7 @@ export interface AdminTopic {
 /** A socket, and the channels on it. */
 export interface AdminConnection {
   readonly id: string
-  /** Of the token it connected with; `null` when it cannot be read. */
+  /** The role of the token that it connected with; `null` when it cannot be read. */
   readonly role: string | null
   /** The claims of that token. */
   readonly claims: JsonObject
@@ -116,9 +116,9 @@ export interface AdminConnection {
   /** Unix milliseconds. */
   readonly connectedAt: number
   readonly lastHeartbeatAt: number | null
-  /** Of the other end of the socket, which may be a proxy; `null` where it is not known. */
+  /** The address of the other end of the socket, which may be a proxy; `null` where it is not known. */
   readonly address: string | null
-  /** What the client called itself in its first request, cut to 200 characters. */
+  /** The name that the client gave in its first request, cut to 200 characters. */
   readonly userAgent: string | null
   /** `role` and `sub` are those of the channel's own token, which may be another user's than that of the connection. */
   readonly channels: readonly {
@@ -136,7 +136,7 @@ export interface AdminConnection {
   readonly closed?: { readonly code: number; readonly reason: string; readonly at: number }
 }
 
-/** Payload of `admin_tick`: the server's health, and what has changed since the last one. */
+/** Payload of `admin_tick`: the server's health, and the changes since the last one. */
 export interface AdminTick {
   /** Unix milliseconds. */
   readonly at: number
@@ -152,7 +152,7 @@ export interface AdminTick {
   readonly fanOut: LatencySummary | null
   readonly insertToFrame: LatencySummary | null
   readonly feed: { readonly lagBytes: number; readonly lagMs: number } | null
-  /** Those that are new or changed; `members: 0` means gone. */
+  /** Topics that are new or changed; `members: 0` means gone. */
   readonly topics: readonly AdminTopic[]
   readonly connectionsChanged: readonly AdminConnection[]
 }
@@ -196,7 +196,7 @@ export interface AdminLogRow {
 /** The traffic that an inspector wants to see. */
 export interface AdminWatch {
   readonly payloads: boolean
-  /** Only rows whose topic, event, detail or connection contains this. */
+  /** Shows only rows whose topic, event, detail or connection contains this text. */
   readonly match: string
 }
 
@@ -213,7 +213,7 @@ export interface AdminTopicDetail extends AdminTopic {
 
 /** Response of `admin_table`. */
 export interface AdminTable {
-  /** In its order; empty: there is none. */
+  /** The columns in the order of the key; empty: there is no key. */
   readonly primaryKey: readonly KeyColumn[]
 }
 

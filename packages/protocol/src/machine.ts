@@ -1,4 +1,4 @@
-/** What a pure machine `…Transition(state, event, options)` returns. */
+/** The result of a pure machine `…Transition(state, event, options)`: the next state, and what its owner has to do. */
 export interface Transition<State, Effect> {
   readonly state: State
   readonly effects: readonly Effect[]
@@ -43,7 +43,7 @@ export class Machine<State, Event, Effect, Owner = undefined> {
     }
     this.#queue = [...effects]
     try {
-      // Also what is added meanwhile.
+      // The loop also reaches effects that are added meanwhile.
       for (const effect of this.#queue) this.#perform(effect, this.#owner)
     } finally {
       this.#queue = null

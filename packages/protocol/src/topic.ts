@@ -13,3 +13,21 @@ export function subTopicOf(topic: string): string | null {
 export function wireTopic(subTopic: string): string {
   return TOPIC_PREFIX + subTopic
 }
+
+/** The identity of a topic. A public and a private topic of one name are two (rule T3). */
+export interface TopicKey {
+  /** Without `realtime:`. */
+  readonly name: string
+  readonly private: boolean
+}
+
+/** A topic key as one text, for maps and for other nodes. */
+export function formatTopicKey({ name, private: isPrivate }: TopicKey): string {
+  return isPrivate ? `private:${name}` : `public:${name}`
+}
+
+/** Reads what {@link formatTopicKey} wrote. */
+export function parseTopicKey(text: string): TopicKey {
+  const colon = text.indexOf(':')
+  return { name: text.slice(colon + 1), private: text.slice(0, colon) === 'private' }
+}

@@ -1,4 +1,4 @@
-/** Made with the first bytes: a platform without it, or with one that is loaded later, must be able to load this file. */
+/** Made when the first bytes are read: this file must also load on platforms without a decoder, or with one that is loaded later. */
 let strictUtf8: TextDecoder | undefined
 
 /** UTF-8 text, or `undefined` when the bytes are not UTF-8. */

@@ -29,7 +29,7 @@ export const NO_PRESENCES: PresenceSnapshot = Object.freeze(Object.create(null) 
 
 /** The other channels of a client, as one of them needs them. */
 export interface Neighbours {
-  /** Whether another channel has this topic with other options. Those without holders are ended. */
+  /** Whether another channel has this topic with other options. One that no component holds is ended. */
   isTaken(channel: LiveChannel): boolean
   /** Whether a component waits for this topic, to join it with other options. */
   isAwaited(channel: LiveChannel): boolean
@@ -45,7 +45,7 @@ export class LiveChannel {
   readonly #client: RealtimeClient
   readonly #options: RealtimeChannelOptions
   readonly #neighbours: Neighbours
-  readonly #holders: RefCount = new RefCount(() => this.#end())
+  readonly #refCount: RefCount = new RefCount(() => this.#end())
   readonly #listenings = new Map<string, Listening>()
   readonly #watchers = new Set<() => void>()
   readonly #presence = new TrackedPresence()
@@ -66,7 +66,7 @@ export class LiveChannel {
   }
 
   get isHeld(): boolean {
-    return this.#holders.isHeld
+    return this.#refCount.isHeld
   }
 
   get status(): ChannelStatus {
@@ -78,14 +78,14 @@ export class LiveChannel {
   }
 
   hold(): () => void {
-    const release = this.#holders.hold()
+    const release = this.#refCount.hold()
     this.sync()
     return release
   }
 
   /** Leaves at once, if it has no holder. */
   endNow(): void {
-    this.#holders.endNow()
+    this.#refCount.endNow()
   }
 
   watch(changed: () => void): () => void {

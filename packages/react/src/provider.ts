@@ -42,11 +42,11 @@ function OwnedClient({ url, options, children }: OwnedClientProps): ReactElement
   const latest = useLatest(options)
   const apikey = options.apikey ?? (options.params?.['apikey'] as string | undefined)
   const hasToken = options.accessToken !== undefined
-  const { client, holders } = useMemo(() => {
+  const { client, refCount } = useMemo(() => {
     const token = hasToken ? { accessToken: async () => (await latest.current.accessToken?.()) ?? null } : {}
     const made = new RealtimeClient(url, { ...latest.current, ...(apikey === undefined ? {} : { apikey }), ...token })
-    return { client: made, holders: new RefCount(() => void made.removeAllChannels()) }
+    return { client: made, refCount: new RefCount(() => void made.removeAllChannels()) }
   }, [url, apikey, hasToken, latest])
-  useEffect(() => holders.hold(), [holders])
+  useEffect(() => refCount.hold(), [refCount])
   return createElement(ClientContext.Provider, { value: client }, children)
 }

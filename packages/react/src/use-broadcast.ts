@@ -18,6 +18,7 @@ export function useBroadcast<Events extends object, Meta extends object, Databas
   event: Event,
   handler?: (message: BroadcastMessage<Events[Event], Event>) => void,
 ): Send<Events[Event]>
+/** Listens to the broadcasts of all events while the component is mounted. */
 export function useBroadcast<Events extends object, Meta extends object, Database>(
   channel: SharedChannel<Events, Meta, Database>,
   event: '*',

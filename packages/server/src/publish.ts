@@ -9,9 +9,9 @@ import type { Topic } from './topic/topic.ts'
 export type TrustedPublish = Omit<PublishRequest, 'identity'> & {
   /** A valid `traceparent` (rule B9). */
   readonly traceparent?: string | null
-  /** When it was committed, Unix milliseconds by the clock of the database. Its span begins then. */
+  /** When the message was committed, Unix milliseconds by the clock of the database. Its span begins then. */
   readonly committedAt?: number
-  /** Where it was committed: channels that joined after it do not get it. Absent: all get it. */
+  /** Where the message was committed: channels that joined after it do not get it. Absent: all get it. */
   readonly commit?: MessageCommit
 }
 

@@ -168,7 +168,7 @@ export class Server {
     return this.#isLeaving
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. Goes on serving. */
+  /** Notifies the other nodes that the clients of this one are about to come back on them, within `spreadMs`. Goes on serving. */
   leave(spreadMs = 0): void {
     if (this.#isLeaving) return
     this.#isLeaving = true

@@ -55,16 +55,18 @@ export class RelayRecorder implements RelayListener {
   }
 }
 
+/** A node of a relay's world, with everything that its relay reported. */
 export interface RecordedNode {
   readonly relay: Relay
   readonly seen: RelayRecorder
 }
 
+/** A broadcast with this text as its payload. */
 export function textMessage(text: string): RelayMessage {
   return { kind: 'text', event: 'broadcast', payload: Buffer.from(text) }
 }
 
-/** What every relay must do, whatever carries it. */
+/** The tests that every relay passes, whatever carries it. */
 export function relayContract(title: string, open: () => Promise<RelayWorld>): void {
   describe(`${title} keeps the contract of a relay`, () => {
     let world: RelayWorld

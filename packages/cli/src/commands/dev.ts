@@ -2,6 +2,7 @@ import {
   allObservers,
   metricsObserver,
   noLimits,
+  nodeRuntime,
   tokenVerifier,
   type Decision,
   type RunningServer,
@@ -57,9 +58,10 @@ export const dev: Command = defineCommand({
     const database = { url: db, isOff: noDb, keepsSlot: keepSlot, isQuiet: json, print: json ? (): void => {} : print }
     const chosen = await openProjectDatabase({ folder, ...database })
     hasDatabase = chosen.database !== null
+    const runtime = nodeRuntime()
     const activity = new ActivityLog({
       write: json ? () => {} : (line) => print(`${clock()}  ${line}`),
-      after: (delayMs, callback) => setTimeout(callback, delayMs).unref(),
+      setTimer: (run, afterMs) => runtime.setTimer(run, afterMs),
     })
     const counts = metricsObserver(chosen.database === null ? {} : { slots: chosen.database.slots })
     const options: StartOptions = {

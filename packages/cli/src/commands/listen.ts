@@ -3,7 +3,7 @@ import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed, misused, type Failure } from '../failure.ts'
 import { print, printJson, printNotice, visible } from '../output.ts'
 import { describeChanges, readListenOptions, type ListenOptions } from '../remote/change-options.ts'
-import { join } from '../remote/membership.ts'
+import { join } from '../remote/joined-topic.ts'
 import { broadcastLine, broadcastObject, changeLine, changeObject } from '../remote/message-lines.ts'
 import { findTarget, targetArgs } from '../remote/target.ts'
 import { watchStopSignal } from '../stop-signal.ts'
@@ -54,7 +54,7 @@ export const listen: Command = defineCommand({
       else printJson(text)
       if (++shown === wanted) complete(null)
     }
-    const membership = await join(target, {
+    const joined = await join(target, {
       topic: topic ?? ANY_TOPIC,
       config: {
         private: isPrivate,
@@ -74,8 +74,8 @@ export const listen: Command = defineCommand({
       },
       interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : printNotice(`Interrupted: ${why}. Trying again.`)),
     })
-    const failure = await Promise.race([membership.ended, completed, stop.requested.then(() => null)])
-    await membership.leave()
+    const failure = await Promise.race([joined.ended, completed, stop.requested.then(() => null)])
+    await joined.leave()
     stop.release()
     if (failure !== null) throw failure
     return exitCodes.ok

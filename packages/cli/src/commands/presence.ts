@@ -2,7 +2,7 @@ import type { Presence, RealtimeChannel } from '@tidewire/client'
 import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed } from '../failure.ts'
 import { print, printJson, printNotice, visible } from '../output.ts'
-import { join } from '../remote/membership.ts'
+import { join } from '../remote/joined-topic.ts'
 import { findTarget, targetArgs } from '../remote/target.ts'
 import { watchStopSignal } from '../stop-signal.ts'
 import { parseJsonObject } from '../values.ts'
@@ -22,17 +22,17 @@ export const presence: Command = defineCommand({
     const meta = track === undefined ? null : { ...parseJsonObject('--track', track) }
     const target = await findTarget(where, process.cwd(), process.env)
     const stop = watchStopSignal()
-    const membership = await join(target, {
+    const joined = await join(target, {
       topic,
       config: { private: isPrivate, presence: { enabled: true, ...(key === undefined ? {} : { key }) } },
       listen: (channel) => show(channel, json),
       joined: () => (json ? printJson({ type: 'subscribed', topic }) : printNotice(`On ${visible(topic)} at ${target.url}. Ctrl-C ends.`)),
       interrupted: (why) => (json ? printJson({ type: 'interrupted', topic, why }) : printNotice(`Interrupted: ${why}. Trying again.`)),
     })
-    const isRefused = meta !== null && (await membership.channel.track(meta)) === 'error'
+    const isRefused = meta !== null && (await joined.channel.track(meta)) === 'error'
     const refused = failed(`The server refused to show us on ${visible(topic)}.`)
-    const failure = isRefused ? refused : await Promise.race([membership.ended, stop.requested.then(() => null)])
-    await membership.leave()
+    const failure = isRefused ? refused : await Promise.race([joined.ended, stop.requested.then(() => null)])
+    await joined.leave()
     stop.release()
     if (failure !== null) throw failure
     return exitCodes.ok

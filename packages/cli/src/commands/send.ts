@@ -4,7 +4,7 @@ import { defineCommand, type Command } from '../command.ts'
 import { exitCodes, failed, reasonOf, type Failure } from '../failure.ts'
 import { print, printJson, visible } from '../output.ts'
 import { showProgress } from '../progress-bar.ts'
-import { unreachable } from '../remote/membership.ts'
+import { unreachable } from '../remote/joined-topic.ts'
 import { findTarget, targetArgs, type Target } from '../remote/target.ts'
 import { parseJsonObject } from '../values.ts'
 

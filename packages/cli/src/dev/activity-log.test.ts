@@ -2,19 +2,25 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { ActivityLog } from './activity-log.ts'
 
 let lines: string[]
-let pending: { delayMs: number; callback: () => void }[]
+let pending: { run: () => void; afterMs: number }[]
 let log: ActivityLog
 
 beforeEach(() => {
   lines = []
   pending = []
-  log = new ActivityLog({ write: (line) => lines.push(line), after: (delayMs, callback) => pending.push({ delayMs, callback }) })
+  log = new ActivityLog({
+    write: (line) => lines.push(line),
+    setTimer(run, afterMs) {
+      pending.push({ run, afterMs })
+      return { cancel: () => {} }
+    },
+  })
 })
 
 /** Lets the one window that may be open end. */
 function endWindow(): void {
   expect(pending).toHaveLength(1)
-  pending.shift()!.callback()
+  pending.shift()!.run()
 }
 
 describe('events', () => {
@@ -54,11 +60,11 @@ describe('messages', () => {
     log.broadcast('realtime:room:1', 3, 1_200)
     log.broadcast('realtime:room:2', 1, 5)
     expect(lines).toEqual([])
-    expect(pending[0]?.delayMs).toBe(100)
+    expect(pending[0]?.afterMs).toBe(100)
     endWindow()
     expect(lines).toEqual(['sent       room:1 2 messages, 6 delivered, 2.4 kB', 'sent       room:2 1 message, 1 delivered, 5 B'])
     log.broadcast('realtime:room:2', 1, 2_500_000)
-    expect(pending).toMatchObject([{ delayMs: 1_000 }])
+    expect(pending).toMatchObject([{ afterMs: 1_000 }])
     endWindow()
     expect(lines.at(-1)).toBe('sent       room:2 1 message, 1 delivered, 2.5 MB')
     endWindow()

@@ -1,10 +1,9 @@
+import type { TimerPort } from '@tidewire/protocol'
 import type { Decision, Observer } from '@tidewire/server'
 import { visible } from '../output.ts'
 
-export interface ActivityLogOptions {
+export interface ActivityLogOptions extends TimerPort {
   write(line: string): void
-  /** Calls back once after so many milliseconds. */
-  after(delayMs: number, callback: () => void): void
 }
 
 /** Lines of single events in a window; more events are counted. */
@@ -91,7 +90,7 @@ export class ActivityLog implements Observer {
   #openWindow(lengthMs: number): void {
     if (this.#isWindowOpen) return
     this.#isWindowOpen = true
-    this.#options.after(lengthMs, () => this.#closeWindow())
+    this.#options.setTimer(() => this.#closeWindow(), lengthMs)
   }
 
   #closeWindow(): void {

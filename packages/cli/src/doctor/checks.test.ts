@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { checkDatabase, type CheckResult } from './checks.ts'
-import type { DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
+import type { DatabaseFacts, OwnSlot, CheckedTable } from './facts.ts'
 
-const table: TableFacts = {
+const table: CheckedTable = {
   name: 'public.todos',
   hasPrimaryKey: true,
   uniqueKey: 'id',
@@ -55,7 +55,7 @@ test('a healthy database', () => {
   expect(checkDatabase(healthy).filter(({ level }) => level !== 'ok')).toEqual([])
 })
 
-const withTable = (change: Partial<TableFacts>): Partial<DatabaseFacts> => ({
+const withTable = (change: Partial<CheckedTable>): Partial<DatabaseFacts> => ({
   publication: { leavesOut: [], hasGenerated: false, tables: [table, { ...table, name: 'public."Odd"', ...change }] },
 })
 const withRole = (change: object): Partial<DatabaseFacts> => ({

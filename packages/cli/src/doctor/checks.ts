@@ -1,6 +1,6 @@
 import { walBoundSql } from '../start/wal-guard.ts'
 import { byteText } from '../values.ts'
-import type { Capacity, DatabaseFacts, OwnSlot, TableFacts } from './facts.ts'
+import type { Capacity, DatabaseFacts, OwnSlot, CheckedTable } from './facts.ts'
 
 export interface Verdict {
   readonly level: 'ok' | 'warn' | 'fail'
@@ -219,7 +219,7 @@ const SENSIBLE_SERVERS = 10
 const MAX_HELD_BYTES = 256 * 1024 * 1024
 const MAX_CATALOG_AGE = 100_000_000
 
-function addPrimaryKey({ name, uniqueKey, hasId }: TableFacts): string {
+function addPrimaryKey({ name, uniqueKey, hasId }: CheckedTable): string {
   if (uniqueKey !== null) return `alter table ${name} add primary key (${uniqueKey});`
   if (hasId) return `alter table ${name} add primary key (id); -- id must be unique and not null`
   return `alter table ${name} add column id bigint generated always as identity primary key;`

@@ -52,12 +52,12 @@ export interface RoleFacts {
 export interface PublicationFacts {
   /** The operations that it does not publish, of insert, update and delete. */
   readonly leavesOut: readonly string[]
-  /** It publishes stored generated columns, which it may from Postgres 18 on. */
+  /** The publication contains stored generated columns, which is possible from Postgres 18 on. */
   readonly hasGenerated: boolean
-  readonly tables: readonly TableFacts[]
+  readonly tables: readonly CheckedTable[]
 }
 
-export interface TableFacts {
+export interface CheckedTable {
   /** Quoted, with its schema. */
   readonly name: string
   readonly hasPrimaryKey: boolean
@@ -90,7 +90,7 @@ export interface OwnSlot {
   readonly isActive: boolean
   readonly lostBecause: string | null
   readonly retainedBytes: number
-  /** Of these, what is behind its position: no server needs it, and a transaction that is open keeps it. */
+  /** The part of these bytes that is behind its position: no server needs it, but an open transaction keeps it. */
   readonly heldBytes: number
   /** Transactions since the oldest one whose dead catalog rows vacuum keeps because of it. */
   readonly catalogAge: number

@@ -101,7 +101,7 @@ test('and can ask why the other row did not arrive, and why a private join was r
   expect(denied.steps.at(-1)).toMatchObject({ check: 'decision', text: expect.stringContaining('join-refused, unauthorized') as string })
 })
 
-test('its SQL is no superuser', async () => {
+test('its SQL does not run as a superuser', async () => {
   const { response } = await run('select rolsuper from pg_roles where rolname = session_user')
   expect((response as AdminSqlResult).rows).toEqual([['f']])
   expect(await run('drop table todos')).toMatchObject({ status: 'error' })

@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws'
 import { failed, reasonOf } from '../failure.ts'
 import { visible } from '../output.ts'
-import { unreachable } from '../remote/membership.ts'
+import { unreachable } from '../remote/joined-topic.ts'
 import type { Target } from '../remote/target.ts'
 
 const MAX_ANSWER_BYTES = 500

@@ -7,7 +7,7 @@ import { readKeys } from '../project/keys.ts'
 import { findServer } from '../project/running-server.ts'
 import { parseTimeout } from '../values.ts'
 import { dialingSocket, type DialFault } from './dialing-socket.ts'
-import { unreachable } from './membership.ts'
+import { unreachable } from './joined-topic.ts'
 import { endpointOf, type Target } from './target.ts'
 
 /** The options that name the server and key of an administrator's command. */

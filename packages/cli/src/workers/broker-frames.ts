@@ -45,7 +45,7 @@ export function confirmFrame(number: number): Buffer {
 }
 
 /** Cuts a stream into frames. Frames share memory with the chunks that came, which must not be changed. */
-export class FrameReader {
+export class BrokerFrameReader {
   #chunks: Buffer[] = []
   #bytes = 0
   #needed = HEAD_BYTES

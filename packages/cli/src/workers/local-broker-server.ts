@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FrameReader, type BrokerFrame } from './broker-frames.ts'
+import { BrokerFrameReader, type BrokerFrame } from './broker-frames.ts'
 import { JoinedWrites } from './joined-writes.ts'
 
 /** Bytes that may wait for a worker that does not read. Beyond it the worker is cut off, and reports a gap when it is back. */
@@ -51,7 +51,7 @@ export class LocalBrokerServer {
 
   #accept(socket: Socket): void {
     const subscriber: Subscriber = { socket, writes: new JoinedWrites(socket), subjects: new Set() }
-    const reader = new FrameReader()
+    const reader = new BrokerFrameReader()
     this.#open.add(subscriber)
     socket.on('data', (chunk) => {
       const frames = reader.read(chunk)

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import type { Broker, BrokerEvents, BrokerSession } from '@tidewire/nats'
-import { confirmFrame, FrameReader, MAX_PAYLOAD_BYTES, messageFrame, subscribeFrame, type BrokerFrame } from './broker-frames.ts'
+import { confirmFrame, BrokerFrameReader, MAX_PAYLOAD_BYTES, messageFrame, subscribeFrame, type BrokerFrame } from './broker-frames.ts'
 import { JoinedWrites } from './joined-writes.ts'
 
 export interface LocalBrokerOptions {
@@ -40,7 +40,7 @@ class LocalSession implements BrokerSession {
     this.#socket = socket
     this.#writes = new JoinedWrites(socket)
     this.maxPayloadBytes = maxPayloadBytes
-    const reader = new FrameReader()
+    const reader = new BrokerFrameReader()
     socket.on('data', (chunk) => {
       const frames = reader.read(chunk)
       if (frames === null) return void socket.destroy()

@@ -1,10 +1,11 @@
 import cluster, { type Worker } from 'node:cluster'
 import { createInterface } from 'node:readline'
+import { Machine } from '@tidewire/protocol'
 import type { Log } from '@tidewire/server'
 import { LocalBrokerServer } from './local-broker-server.ts'
 import { PLACE_VARIABLE, type FromPrimary, type FromWorker, type WorkerPlace } from './messages.ts'
 import { WorkerMetrics } from './worker-metrics.ts'
-import { initialWorker, troubleOf, workerTransition, type WorkerEvent, type WorkerState } from './worker-state.ts'
+import { initialWorker, troubleOf, workerTransition, type WorkerEffect, type WorkerEvent, type WorkerState } from './worker-state.ts'
 
 export interface PrimaryOptions {
   readonly count: number
@@ -15,7 +16,7 @@ export interface PrimaryOptions {
 
 interface Slot {
   readonly number: number
-  state: WorkerState
+  readonly machine: Machine<WorkerState, WorkerEvent, WorkerEffect>
   worker: Worker | null
   connections: number
   restarts: number
@@ -38,15 +39,18 @@ export class Primary {
   private constructor(options: PrimaryOptions, broker: LocalBrokerServer) {
     this.#options = options
     this.#broker = broker
-    this.#slots = Array.from({ length: options.count }, (_, at) => ({
-      number: at + 1,
-      state: initialWorker,
-      worker: null,
-      connections: 0,
-      restarts: 0,
-    }))
+    this.#slots = Array.from({ length: options.count }, (_, at) => {
+      const slot: Slot = {
+        number: at + 1,
+        machine: new Machine(initialWorker, workerTransition, (effect) => this.#perform(slot, effect)),
+        worker: null,
+        connections: 0,
+        restarts: 0,
+      }
+      return slot
+    })
     this.#metrics = new WorkerMetrics({
-      workers: () => this.#slots.map(({ number, state, restarts }) => ({ number, isUp: state.kind === 'up', restarts })),
+      workers: () => this.#slots.map(({ number, machine, restarts }) => ({ number, isUp: machine.state.kind === 'up', restarts })),
       send: (number, message) => this.#send(this.#slots[number - 1]!, message),
     })
   }
@@ -133,18 +137,18 @@ export class Primary {
   }
 
   #exited(slot: Slot, worker: Worker, code: number | null, signal: string | null): void {
-    const { number, state } = slot
+    const { number, machine } = slot
     slot.worker = null
     slot.connections = 0
     this.#metrics.ended(number)
     if (this.#firstReady !== null) return this.#firstReady({ code: code === null || code === 0 ? 1 : code })
-    if (state.kind !== 'stopped') {
+    if (machine.state.kind !== 'stopped') {
       slot.restarts++
       const how = signal === null ? `with code ${code}` : `by ${signal}`
       this.#options.log.warn(`worker ${number} (process ${worker.process.pid}) ended ${how}`)
       this.#take(slot, 'ended')
-      const trouble = troubleOf(number, slot.state)
-      if (slot.state.kind === 'waiting' && trouble !== null) this.#options.log.warn(trouble)
+      const trouble = troubleOf(number, machine.state)
+      if (machine.state.kind === 'waiting' && trouble !== null) this.#options.log.warn(trouble)
     }
     if (this.#slots.every((each) => each.worker === null)) this.#ended()
   }
@@ -155,22 +159,27 @@ export class Primary {
   }
 
   #take(slot: Slot, type: WorkerEvent['type']): void {
-    const { state, effects } = workerTransition(slot.state, { type })
-    slot.state = state
-    for (const effect of effects) {
-      if (effect === 'start') this.#fork(slot)
-      else if (effect === 'kill') {
-        this.#options.log.warn(`worker ${slot.number} has not answered for a minute and is killed`)
-        slot.worker?.process.kill('SIGKILL')
-      } else this.#options.log.warn(troubleOf(slot.number, state) ?? '')
-    }
+    slot.machine.send({ type })
     if (type === 'ready') this.#options.log.info(`worker ${slot.number} is up`, { process: slot.worker?.process.pid })
     if (type !== 'alive' && type !== 'beat') this.#report()
   }
 
+  #perform(slot: Slot, effect: WorkerEffect): void {
+    const { number, machine, worker } = slot
+    switch (effect) {
+      case 'start':
+        return this.#fork(slot)
+      case 'kill':
+        this.#options.log.warn(`worker ${number} has not answered for a minute and is killed`)
+        return void worker?.process.kill('SIGKILL')
+      case 'warn-silent':
+        return this.#options.log.warn(troubleOf(number, machine.state) ?? '')
+    }
+  }
+
   /** Sends the trouble of any worker to all: a health check may reach any of them. */
   #report(): void {
-    const sentences = this.#slots.map(({ number, state }) => troubleOf(number, state)).filter((sentence) => sentence !== null)
+    const sentences = this.#slots.map(({ number, machine }) => troubleOf(number, machine.state)).filter((sentence) => sentence !== null)
     const trouble = sentences.length === 0 ? null : sentences.join('; ')
     if (trouble === this.#trouble) return
     this.#trouble = trouble

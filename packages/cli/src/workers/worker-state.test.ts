@@ -12,6 +12,38 @@ function run(from: WorkerState, ...events: readonly WorkerEvent['type'][]): { st
   return { state, effects }
 }
 
+const STATES = {
+  starting: initialWorker,
+  'starting again': { kind: 'starting', crashes: 1 },
+  up: { kind: 'up', crashes: 0, upBeats: 10, silentBeats: 0 },
+  'up for a minute': { kind: 'up', crashes: 3, upBeats: 60, silentBeats: 0 },
+  'up, about to be silent': { kind: 'up', crashes: 0, upBeats: 10, silentBeats: 4 },
+  'up, about to be killed': { kind: 'up', crashes: 0, upBeats: 99, silentBeats: 59 },
+  waiting: { kind: 'waiting', crashes: 3, beatsLeft: 2 },
+  'waiting, the last beat': { kind: 'waiting', crashes: 3, beatsLeft: 1 },
+  stopped: { kind: 'stopped' },
+} as const satisfies Record<string, WorkerState>
+
+/** The next state, then the effects. A state or event that is forgotten here does not compile. */
+const TABLE: Record<keyof typeof STATES, Record<WorkerEvent['type'], string>> = {
+  starting: { ready: 'up', alive: 'starting', beat: 'starting', ended: 'starting: start', stop: 'stopped' },
+  'starting again': { ready: 'up', alive: 'starting', beat: 'starting', ended: 'waiting', stop: 'stopped' },
+  up: { ready: 'up', alive: 'up', beat: 'up', ended: 'starting: start', stop: 'stopped' },
+  'up for a minute': { ready: 'up', alive: 'up', beat: 'up', ended: 'starting: start', stop: 'stopped' },
+  'up, about to be silent': { ready: 'up', alive: 'up', beat: 'up: warn-silent', ended: 'starting: start', stop: 'stopped' },
+  'up, about to be killed': { ready: 'up', alive: 'up', beat: 'up: kill', ended: 'starting: start', stop: 'stopped' },
+  waiting: { ready: 'waiting', alive: 'waiting', beat: 'waiting', ended: 'waiting', stop: 'stopped' },
+  'waiting, the last beat': { ready: 'waiting', alive: 'waiting', beat: 'starting: start', ended: 'waiting', stop: 'stopped' },
+  stopped: { ready: 'stopped', alive: 'stopped', beat: 'stopped', ended: 'stopped', stop: 'stopped' },
+}
+
+describe.each(Object.keys(TABLE) as (keyof typeof TABLE)[])('%s', (from) => {
+  test.each(Object.entries(TABLE[from]) as [WorkerEvent['type'], string][])('%s → %s', (type, expected) => {
+    const { state, effects } = workerTransition(STATES[from], { type })
+    expect([state.kind, ...effects].join(': ')).toBe(expected)
+  })
+})
+
 const beats = (count: number): 'beat'[] => Array.from({ length: count }, () => 'beat')
 const up = run(initialWorker, 'ready').state
 

@@ -1,3 +1,4 @@
+import type { Transition } from '@tidewire/protocol'
 import type { WorkerPlace } from './messages.ts'
 
 /** One worker, as its primary sees it. */
@@ -19,10 +20,7 @@ export type WorkerEvent =
 
 export type WorkerEffect = 'start' | 'kill' | 'warn-silent'
 
-export interface WorkerTransition {
-  readonly state: WorkerState
-  readonly effects: readonly WorkerEffect[]
-}
+type WorkerTransition = Transition<WorkerState, WorkerEffect>
 
 /** A worker that ran this long is replaced at once when it ends. */
 const STABLE_BEATS = 60

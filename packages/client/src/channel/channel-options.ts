@@ -2,7 +2,7 @@ import type { RealtimeError } from '@tidewire/protocol'
 import type { SubscribeStatus } from './channel-state.ts'
 import type { BroadcastMessage, RealtimeBroadcastPersist, Untyped } from '../listen/payloads.ts'
 
-/** What a channel asks of the server when it joins. Each part that is left out is off. */
+/** The parts of a channel, asked of the server with the join. Each part that is left out is off. */
 export interface RealtimeChannelOptions {
   config: {
     broadcast?: {
@@ -33,7 +33,7 @@ export type SubscribeCallback = (status: SubscribeStatus, error?: RealtimeError)
 /** The outcome of a message: taken (or written, where no answer was requested), not answered in time, refused. */
 export type RealtimeChannelSendResponse = 'ok' | 'timed out' | 'error' | (string & {})
 
-/** A listener is heard until `off`, or until `signal` aborts. */
+/** A listener is called until `off`, or until `signal` aborts. */
 export interface ListenOptions {
   signal?: AbortSignal
 }
@@ -44,7 +44,7 @@ export interface SendOptions {
   [key: string]: Untyped
 }
 
-/** What `send` takes. */
+/** A message for `send`. */
 export interface OutgoingMessage {
   type: 'broadcast' | 'presence' | 'postgres_changes'
   event: string

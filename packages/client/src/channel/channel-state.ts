@@ -31,17 +31,17 @@ export type ChannelEvent =
   | { readonly type: 'accepted'; readonly ref: string }
   /** There is no token for the join, or the server refused it. */
   | { readonly type: 'refused'; readonly ref: string; readonly error: RealtimeError }
-  /** The server let go of the channel, but a new join may well succeed. */
+  /** The server ended the channel, but a new join may succeed. */
   | { readonly type: 'crashed'; readonly error: RealtimeError }
   /** The server closed the channel for good. */
   | { readonly type: 'closed' }
   | { readonly type: 'timer'; readonly isUp: boolean; readonly ref: string }
-  /** There is a new token: what was refused for good may be let in now. */
+  /** There is a new token: a join that was refused for good may succeed now. */
   | { readonly type: 'token-changed'; readonly isUp: boolean; readonly ref: string }
   | { readonly type: 'leave' }
 
 /**
- * What `subscribe` reports. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
+ * The status that `subscribe` reports. SUBSCRIBED: joined. TIMED_OUT: no reply in time, and tried again. CHANNEL_ERROR: refused or lost,
  * and tried again where `error.retryable` says so. CLOSED: left, or closed by the server.
  */
 export type SubscribeStatus = 'SUBSCRIBED' | 'TIMED_OUT' | 'CLOSED' | 'CHANNEL_ERROR'
@@ -52,9 +52,9 @@ export type ChannelEffect =
   | { readonly type: 'send-join'; readonly ref: string }
   | { readonly type: 'send-leave'; readonly joinRef: string }
   | Timer
-  /** What was sent under the last join gets no reply any more. */
+  /** Pushes that were sent under the last join get no reply any more. */
   | { readonly type: 'lost' }
-  /** As `lost`, and what waits to be sent is never sent. */
+  /** As `lost`, and pushes that wait to be sent are never sent. */
   | { readonly type: 'removed' }
   | { readonly type: 'status'; readonly status: SubscribeStatus; readonly error?: RealtimeError }
 
@@ -68,7 +68,7 @@ type ChannelTransition = Transition<ChannelState, ChannelEffect>
 
 export const closed: ChannelState = { kind: 'closed' }
 
-/** What an event says of the moment: whether there is a socket, and the ref for a join that starts now. */
+/** The moment of an event: whether there is a socket, and the ref for a join that starts now. */
 interface Now {
   readonly isUp: boolean
   readonly ref: string
@@ -123,7 +123,7 @@ function join(state: ChannelState, { isUp, ref }: Now, options: ChannelOptions):
   return go({ kind: 'joining', phase: 'token', joinRef: ref, attempt }, arm(null), { type: 'authorize', ref })
 }
 
-/** Without an error the join timed out, and a leave is sent. With `options` the clock brings the next try. */
+/** Ends a join. `error` is `null` when it timed out, which sends a leave. With `options` it is tried again after a time. */
 function fail(state: ChannelState, error: RealtimeError | null, options: ChannelOptions | null): ChannelTransition {
   const attempt = attemptOf(state) + 1
   const retryInMs = options === null ? null : options.retryInMs(attempt)

@@ -34,7 +34,7 @@ export class Membership implements HostedChannel {
   readonly schemas: Schemas
   owner: object = this
   /** Open handles of `hold`. */
-  holders = 0
+  refCount = 0
   /** Whether `subscribe` was ever called. */
   joinedOnce = false
 
@@ -123,7 +123,7 @@ export class Membership implements HostedChannel {
   tokenChanged(): void {
     const { token, isUp } = this.host
     const { state } = this.#machine
-    // If the socket does not take it, the next join brings it.
+    // If the socket does not take the token, the next join brings it.
     if (state.kind === 'joined' && isUp) this.#tryWrite('access_token', { access_token: token }, state.joinRef)
     else this.#send({ type: 'token-changed', isUp, ref: this.host.nextRef() })
   }
@@ -232,7 +232,7 @@ export class Membership implements HostedChannel {
   }
 
   #notify(status: SubscribeStatus, error: RealtimeError | null = null): void {
-    if (status === 'SUBSCRIBED') this.#settleIn()
+    if (status === 'SUBSCRIBED') this.#afterJoin()
     else this.host.log('channel', `${status} ${this.topic}`, error ?? undefined)
     this.#readiness.warnUnheard(error, this.#callbacks.length)
     if (status !== 'CLOSED') this.#readiness.setError(error)
@@ -243,7 +243,7 @@ export class Membership implements HostedChannel {
   }
 
   /** After each join: sends a token that changed meanwhile, the tracked presence, and the pushes that were held back. */
-  #settleIn(): void {
+  #afterJoin(): void {
     this.#readiness.isLive = this.changes.length === 0 || this.config.postgres_changes_options?.wait === true
     if (this.host.token !== this.#joinToken) this.tokenChanged()
     const tracked = this.#tracked

@@ -26,8 +26,8 @@ export interface HostedChannel {
   /** The `RealtimeChannel` of this topic. */
   owner: object
   /** Open handles of `hold`. */
-  holders: number
-  /** There is a connection. */
+  refCount: number
+  /** The connection is open. */
   up(): void
   /** The connection is gone. */
   down(error: RealtimeError): void

@@ -45,7 +45,7 @@ export class Pushes {
     return waiting.promise
   }
 
-  /** Sends what was held back, in order. */
+  /** Sends the pushes that were held back, in order. */
   flush(): void {
     for (const waiting of this.#buffer) this.#send(waiting)
   }

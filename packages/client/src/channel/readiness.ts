@@ -3,7 +3,7 @@ import type { Listeners } from '../listen/listeners.ts'
 import { changesError } from './refusal.ts'
 import { waiter, type Waiter, type Waiting } from './waiter.ts'
 
-/** What readiness needs of its channel. */
+/** A channel, as its readiness sees it. */
 export interface ReadinessPort {
   readonly topic: string
   readonly host: TimerPort & { warn(text: string): void }
@@ -15,7 +15,7 @@ export interface ReadinessPort {
 export class Readiness {
   /** Whether the Postgres changes flow, if there are any. */
   isLive = false
-  /** What went wrong last, until a join succeeds and its changes flow. */
+  /** The last fault, until a join succeeds and its changes flow. */
   error: RealtimeError | null = null
   /** The last fault that the server reported since the join was sent. */
   systemError: SystemPayload | null = null
@@ -73,7 +73,7 @@ export class Readiness {
     if (error !== null && this.#channel.listeners.of('system').length === 0) this.warnOnce(`${error.hint ?? error.message} (${error.code})`)
   }
 
-  /** Warns of a refusal that no further attempt mends and no listener hears of. */
+  /** Warns of a refusal that no retry can fix and that no listener is notified of. */
   warnUnheard(error: RealtimeError | null, listeners: number): void {
     const isHeard = listeners + this.#waiting.size + this.#channel.listeners.of('error').length > 0
     if (error !== null && !error.retryable && !isHeard) this.warnOnce(`${error.message} (${error.code})`)

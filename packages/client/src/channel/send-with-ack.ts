@@ -1,5 +1,6 @@
 import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 import type { Membership } from './membership.ts'
+import type { ChannelHost } from './ports.ts'
 
 /** How long a socket that is closing is given to be gone. */
 const CLOSING_MS = 100
@@ -21,9 +22,15 @@ export type AckResult =
   | { readonly ok: true; readonly attempts: number; readonly response: unknown }
   | { readonly ok: false; readonly attempts: number; readonly error: RealtimeError }
 
-export async function sendWithAck(membership: Membership, event: string, payload: unknown, options: AckOptions): Promise<AckResult> {
+export async function sendWithAck(
+  host: ChannelHost,
+  membership: Membership,
+  event: string,
+  payload: unknown,
+  options: AckOptions,
+): Promise<AckResult> {
   const { timeout: timeoutMs = membership.joinTimeoutMs, retries = 0, signal } = options
-  const { runtime } = membership.host
+  const { runtime } = host
   const { idempotencyKey = `${runtime.nowMs()}-${runtime.random()}` } = options
   const message = { type: 'broadcast', event, payload, idempotency_key: idempotencyKey }
   for (let attempts = 1; ; attempts++) {
@@ -36,7 +43,7 @@ export async function sendWithAck(membership: Membership, event: string, payload
       const error = caught as RealtimeError
       if (!error.retryable || attempts > retries) return { ok: false, attempts, error }
       // The socket is closing and has not said so yet: tries that follow at once would all end the same way.
-      if (error.code === 'connection-lost' && membership.canPush) await pause(membership.host)
+      if (error.code === 'connection-lost' && membership.canPush) await pause(host)
     }
   }
 }

@@ -2,7 +2,7 @@ import { RealtimeError, type TimerPort } from '@tidewire/protocol'
 
 export interface Waiting {
   readonly timeoutMs: number
-  /** Ends the wait, not what is waited for. */
+  /** Ends the wait only: the awaited work goes on. */
   readonly signal?: AbortSignal | undefined
 }
 

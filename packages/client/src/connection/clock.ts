@@ -49,7 +49,7 @@ export class Clock implements TimerPort {
     return this.#unwatch !== null
   }
 
-  /** The client is in use. `changed` is notified of what happens to page and network. */
+  /** The client is in use. `changed` is notified of events of the page and the network. */
   start(changed: (what: PageLifecycle) => void): void {
     this.#unwatch = this.#runtime.watch(changed)
     if (this.#given.worker !== true) return

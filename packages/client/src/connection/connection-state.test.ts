@@ -42,10 +42,15 @@ const events: Record<EventName, ConnectionEvent> = {
   freeze: { type: 'freeze' },
 }
 
-// No Partial: a state or an event without its cell does not compile.
-const table: Record<Kind, Record<EventName, Kind>> = {
+function shown({ state, effects }: ReturnType<typeof connectionTransition>): string {
+  const done = effects.map((effect) => (effect.type === 'timer' ? `timer ${effect.afterMs ?? 'off'}` : effect.type))
+  return done.length === 0 ? state.kind : `${state.kind}: ${done.join(', ')}`
+}
+
+// The next state, then the effects. No Partial: a state or an event without its cell does not compile.
+const table: Record<Kind, Record<EventName, string>> = {
   disconnected: {
-    connect: 'connecting',
+    connect: 'connecting: timer 10000, open-socket',
     disconnect: 'disconnected',
     opened: 'disconnected',
     closed: 'disconnected',
@@ -59,58 +64,58 @@ const table: Record<Kind, Record<EventName, Kind>> = {
   },
   connecting: {
     connect: 'connecting',
-    disconnect: 'disconnected',
-    opened: 'connected',
-    closed: 'waiting',
-    'closed for good': 'disconnected',
+    disconnect: 'disconnected: timer off, drop-socket, down',
+    opened: 'connected: timer 25000, up',
+    closed: 'waiting: timer 100, down',
+    'closed for good': 'disconnected: timer off, down',
     proven: 'connecting',
     'heartbeat-reply': 'connecting',
-    timer: 'waiting',
+    timer: 'waiting: drop-socket, timer 100, down',
     beat: 'connecting',
     wake: 'connecting',
-    freeze: 'suspended',
+    freeze: 'suspended: timer off, drop-socket, down',
   },
   connected: {
     connect: 'connected',
-    disconnect: 'closing',
+    disconnect: 'closing: timer 1500, close-socket',
     opened: 'connected',
-    closed: 'waiting',
-    'closed for good': 'waiting',
+    closed: 'waiting: timer 100, down',
+    'closed for good': 'waiting: timer 100, down',
     proven: 'connected',
     'heartbeat-reply': 'connected',
-    timer: 'connected',
-    beat: 'connected',
-    wake: 'connected',
-    freeze: 'suspended',
+    timer: 'connected: timer 10000, send-heartbeat',
+    beat: 'connected: timer 10000, send-heartbeat',
+    wake: 'connected: timer 10000, send-heartbeat',
+    freeze: 'suspended: timer off, drop-socket, down',
   },
   waiting: {
-    connect: 'connecting',
-    disconnect: 'disconnected',
+    connect: 'connecting: timer 10000, open-socket',
+    disconnect: 'disconnected: timer off',
     opened: 'waiting',
     closed: 'waiting',
     'closed for good': 'waiting',
     proven: 'waiting',
     'heartbeat-reply': 'waiting',
-    timer: 'connecting',
+    timer: 'connecting: timer 10000, open-socket',
     beat: 'waiting',
-    wake: 'connecting',
-    freeze: 'suspended',
+    wake: 'connecting: timer 10000, open-socket',
+    freeze: 'suspended: timer off',
   },
   closing: {
-    connect: 'connecting',
+    connect: 'connecting: drop-socket, down, timer 10000, open-socket',
     disconnect: 'closing',
     opened: 'closing',
-    closed: 'disconnected',
-    'closed for good': 'disconnected',
+    closed: 'disconnected: timer off, down',
+    'closed for good': 'disconnected: timer off, down',
     proven: 'closing',
     'heartbeat-reply': 'closing',
-    timer: 'disconnected',
+    timer: 'disconnected: timer off, drop-socket, down',
     beat: 'closing',
     wake: 'closing',
-    freeze: 'disconnected',
+    freeze: 'disconnected: timer off, drop-socket, down',
   },
   suspended: {
-    connect: 'connecting',
+    connect: 'connecting: timer 10000, open-socket',
     disconnect: 'disconnected',
     opened: 'suspended',
     closed: 'suspended',
@@ -119,14 +124,14 @@ const table: Record<Kind, Record<EventName, Kind>> = {
     'heartbeat-reply': 'suspended',
     timer: 'suspended',
     beat: 'suspended',
-    wake: 'connecting',
+    wake: 'connecting: timer 10000, open-socket',
     freeze: 'suspended',
   },
 }
 
 describe.each(Object.keys(table) as Kind[])('%s', (from) => {
   test.each(Object.keys(events) as EventName[])('%s', (name) => {
-    expect(connectionTransition(states[from], events[name], options).state.kind).toBe(table[from][name])
+    expect(shown(connectionTransition(states[from], events[name], options))).toBe(table[from][name])
   })
 })
 

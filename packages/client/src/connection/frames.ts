@@ -38,7 +38,7 @@ export class Frames {
     }
   }
 
-  /** Reads a frame. `refuse` gets the code, or what was thrown, of one that cannot be read. */
+  /** Reads a frame. `refuse` gets the code, or the thrown error, of one that cannot be read. */
   receive(data: unknown, take: (message: Message) => void, refuse: (cause: unknown) => void): void {
     const { decode } = this.#given
     if (decode !== undefined) {

@@ -5,7 +5,7 @@ export interface Loss {
   readonly code?: number
   readonly reason: string
   readonly wasClean: boolean
-  /** What stands in the way, where that is known. All but `unreachable` end the attempts. */
+  /** The obstacle, where it is known. All but `unreachable` end the attempts. */
   readonly fault?: 'no-transport' | 'unauthorized' | 'wrong-path' | 'unreachable'
 }
 
@@ -23,7 +23,7 @@ export function lossError(loss: Loss): RealtimeError {
 }
 
 /**
- * What a failed handshake means, by the HTTP status at the socket's own address; `null`: nothing answers there. `isFirst`: no
+ * The meaning of a failed handshake, by the HTTP status at the socket's own address; `null`: nothing answers there. `isFirst`: no
  * handshake has succeeded before; a path that worked once is on its way back.
  */
 export function handshakeLoss(loss: Loss, status: number | null, address: string, isFirst: boolean): Loss {

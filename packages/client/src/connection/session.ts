@@ -122,7 +122,7 @@ export class Session implements ChannelHost, TokenPort, TransportPort {
     this.runtime.report(error)
   }
 
-  /** For a channel. A wait after a failure goes on: an application that subscribes again at each failure would retry without a pause. */
+  /** Connects for a channel. Does not cut a wait short: an application that subscribes again at each failure would retry without a pause. */
   connect(): void {
     if (this.state.kind !== 'waiting') this.connectNow()
   }

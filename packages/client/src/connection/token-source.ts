@@ -1,5 +1,5 @@
 import { Machine, RealtimeError, type TimerPort } from '@tidewire/protocol'
-import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './access-token.ts'
+import { expiryOfJwt, noToken, tokenTransition, type TokenEffect, type TokenEvent, type TokenState } from './token-state.ts'
 import type { Runtime } from '../runtime.ts'
 import { singleTimer } from '../timer.ts'
 

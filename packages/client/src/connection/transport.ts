@@ -31,7 +31,7 @@ export class Transport {
     this.#port = port
   }
 
-  /** At once, unless the WebSocket must be loaded first. */
+  /** Opens a socket: at once, unless the WebSocket must be loaded first. */
   async open(): Promise<void> {
     const attempt = ++this.#attempt
     const { given, runtime } = this.#port

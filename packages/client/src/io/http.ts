@@ -21,7 +21,7 @@ export async function http(
     const { name, message } = Object(cause) as Partial<Error>
     if (abort.signal.aborted || name === 'AbortError')
       throw new RealtimeError('timeout', `No answer from ${addressOf(url)} within ${timeoutMs} ms.`, { cause, retryable: true })
-    // What a fetch of the user's own says is worth more than ours; the platform's is the same for every fault.
+    // The message of a custom fetch says more than ours; the platform's is the same for every fault.
     const text = fetch === undefined ? `${addressOf(url)} could not be reached.` : message!
     throw new RealtimeError('http-failed', text, { cause, retryable: true })
   } finally {

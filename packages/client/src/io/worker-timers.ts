@@ -8,7 +8,7 @@ const TICK_MS = 1000
 const SCRIPT = 'onmessage=({data})=>{data.event==="start"&&setInterval(()=>postMessage({event:"keepAlive"}),data.interval)}'
 
 /**
- * Timers that fire in time in hidden pages: each tick of the worker also fires what is overdue on the page. Should the
+ * Timers that fire in time in hidden pages: each tick of the worker also fires timers that are overdue on the page. Should the
  * worker fail, the page's own timers go on alone.
  */
 export function workerTimers({

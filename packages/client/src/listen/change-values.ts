@@ -1,7 +1,7 @@
 import { jsonValue, type ChangeColumn, type ChangeData } from '@tidewire/protocol'
 import type { BigNumbers } from '../options.ts'
 
-/** What a `postgres_changes` listener gets. `new` is empty for DELETE, `old` for INSERT. */
+/** The payload of a `postgres_changes` listener. `new` is empty for DELETE, `old` for INSERT. */
 export interface ChangePayload {
   readonly schema: string
   readonly table: string
@@ -84,7 +84,7 @@ export function quoteBigNumbers(json: string): string {
 
 function toNumber(value: string): unknown {
   const number = parseFloat(value)
-  // What is not a number (`NaN`, `Infinity` aside) stays as it came rather than become NaN.
+  // A text that is no number stays as it came rather than become NaN.
   return Number.isNaN(number) && value !== 'NaN' ? value : number
 }
 

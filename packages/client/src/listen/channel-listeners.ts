@@ -89,7 +89,12 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     callback: (event: RealtimePresenceUpdatePayload<M>) => void,
     options?: ListenOptions,
   ): this
-  on(type: 'presence', filter: { event: '*' }, callback: (event: PresenceEvent<Meta>) => void, options?: ListenOptions): this
+  on(
+    type: 'presence',
+    filter: { event: '*' },
+    callback: (event: Exclude<PresenceEvent<Meta>, { event: 'update' }>) => void,
+    options?: ListenOptions,
+  ): this
   on<Schema extends SchemaOf<Database>, Table extends TableOf<Database, Schema>, Event extends ChangeEvent | '*'>(
     type: 'postgres_changes',
     filter: ChangeFilter<RowOf<Database, Schema, Table>> & { event: Event; schema: Schema; table?: Table },
@@ -161,7 +166,7 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('presence', { event: 'join' }, listener as (event: RealtimePresenceJoinPayload<Untyped>) => void, options)
   }
 
-  /** `current`: the presences that are left under this key; `left`: those that are gone. */
+  /** `current`: the remaining presences under this key; `left`: those that are gone. */
   onPresenceLeave(callback: (key: string, current: Presence<Meta>[], left: Presence<Meta>[]) => void, options?: ListenOptions): this {
     const listener = (event: RealtimePresenceLeavePayload<Meta>): void => callback(event.key, event.currentPresences, event.leftPresences)
     return this.on('presence', { event: 'leave' }, listener as (event: RealtimePresenceLeavePayload<Untyped>) => void, options)
@@ -186,12 +191,12 @@ export class ChannelListeners<Events extends object, Database, Meta extends obje
     return this.on('system', {}, callback, options)
   }
 
-  /** After each rejoin: whether what was missed came in. */
+  /** Called after each rejoin: says whether the missed messages were recovered. */
   onRejoin(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: '*' }, callback, options)
   }
 
-  /** After each rejoin that may have missed something: fetch again here. */
+  /** Called after each rejoin that may have missed something: the place to fetch again. */
   onGap(callback: (rejoin: Rejoin) => void, options: ListenOptions = {}): this {
     return this.#listen('rejoin', { event: 'gap' }, callback, options)
   }

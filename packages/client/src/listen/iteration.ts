@@ -6,7 +6,7 @@ export interface IterationOptions {
   signal?: AbortSignal
   /** How many items may wait to be taken. Default 1000. */
   buffer?: number
-  /** What happens to one more: the iteration fails with `buffer-overflow` (default), or the oldest or newest is dropped. */
+  /** How an item beyond the buffer is handled: the iteration fails with `buffer-overflow` (default), or the oldest or newest is dropped. */
   overflow?: 'error' | 'drop-oldest' | 'drop-newest'
 }
 

@@ -30,7 +30,7 @@ export class Listeners {
     return this.bindings[type] ?? []
   }
 
-  /** Until `remove`, or until `signal` aborts. */
+  /** Adds a listener until `remove`, or until `signal` aborts. */
   add(binding: Binding, signal?: AbortSignal): void {
     const { event } = binding.filter
     binding.event = typeof event === 'string' ? event.toLowerCase() : undefined

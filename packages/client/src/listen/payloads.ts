@@ -55,10 +55,10 @@ export interface ChangeFilter<Row extends object = UntypedRow> {
   select?: (keyof Row & string)[]
 }
 
-/** What `on('postgres_changes')` listens to: an event, or `*` for all, of the rows that the rest describes. */
+/** The filter of `on('postgres_changes')`: an event, or `*` for all, of the rows that the rest describes. */
 export type RealtimePostgresChangesFilter<Event extends ChangeEvent | '*' = ChangeEvent | '*'> = ChangeFilter & { event: Event }
 
-/** One tracked payload as users see it: what was tracked, and the server's reference for it. */
+/** One tracked payload as users see it, with the server's reference for it. */
 export type Presence<Meta extends object = UntypedRow> = { presence_ref: string } & Meta
 
 /** The presences by key; several sockets may share a key. */
@@ -78,14 +78,14 @@ export type RealtimePresenceJoinPayload<Meta extends object = UntypedRow> = {
   currentPresences: Presence<Meta>[]
   newPresences: Presence<Meta>[]
 }
-/** A member left: the presences that are left under the key, and those that are gone. */
+/** A member left: the remaining presences under the key, and those that are gone. */
 export type RealtimePresenceLeavePayload<Meta extends object = UntypedRow> = {
   event: 'leave'
   key: string
   currentPresences: Presence<Meta>[]
   leftPresences: Presence<Meta>[]
 }
-/** What was tracked under a key was replaced: a join and a leave of one key in one message. */
+/** The payload tracked under a key was replaced: a join and a leave of one key in one message. */
 export type RealtimePresenceUpdatePayload<Meta extends object = UntypedRow> = {
   event: 'update'
   key: string
@@ -93,7 +93,7 @@ export type RealtimePresenceUpdatePayload<Meta extends object = UntypedRow> = {
   newPresences: Presence<Meta>[]
 }
 
-/** What the server says of a channel itself: that changes flow, or what went wrong. `channel` is the topic without `realtime:`. */
+/** A message of the server about a channel itself: that changes flow, or what went wrong. `channel` is the topic without `realtime:`. */
 export type RealtimeSystemPayload = {
   extension: SystemPayload['extension'] | (string & {})
   status: 'ok' | 'error' | (string & {})

@@ -1,6 +1,6 @@
-import type { AdminTick, LatencySummary } from '@tidewire/protocol'
+import { quantileOf, type AdminTick, type LatencySummary } from '@tidewire/protocol'
 import { describe, expect, test } from 'vitest'
-import { Figures, quantile } from './figures.ts'
+import { Figures } from './figures.ts'
 
 function summary(counts: readonly number[], boundsMs: readonly number[] = [1, 2, 4]): LatencySummary {
   return { p50: 1, p95: 2, boundsMs, counts }
@@ -20,7 +20,7 @@ describe('figures', () => {
     figures.add(tick(1_000, summary([0, 0, 4, 2])))
     const histogram = figures.histogram('fanOut')!
     expect(histogram).toEqual({ boundsMs: [1, 2, 4], counts: [0, 4, 4, 2], total: 10 })
-    expect([0.2, 0.4, 0.6, 1].map((share) => quantile(histogram, share))).toEqual([1.5, 2, 3, 4])
+    expect([0.2, 0.4, 0.6, 1].map((share) => quantileOf(histogram, share))).toEqual([1.5, 2, 3, 4])
     expect(figures.histogram('insertToFrame')).toBeNull()
   })
 

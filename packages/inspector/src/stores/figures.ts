@@ -1,5 +1,5 @@
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
-import type { AdminTick, LatencySummary } from '@tidewire/protocol'
+import { quantileOf, type AdminTick, type LatencySummary } from '@tidewire/protocol'
 
 /** Ten minutes of ticks, two a second. */
 const MOST_TICKS = 1_200
@@ -29,11 +29,11 @@ export class Figures {
 
   readonly last: ReadonlySignal<AdminTick | null> = computed(() => this.#ticks.value.at(-1) ?? null)
 
-  /** Of the last ten seconds; `null` when nothing was delivered in them. */
+  /** The fan-out times of the last ten seconds; `null` when nothing was delivered in them. */
   readonly recentFanOut: ReadonlySignal<LatencySummary | null> = computed(() => {
     const histogram = merge(this.#ticks.value.slice(-RECENT_TICKS).map(({ fanOut }) => fanOut))
     if (histogram === null) return null
-    return { ...histogram, p50: quantile(histogram, 0.5), p95: quantile(histogram, 0.95) }
+    return { ...histogram, p50: quantileOf(histogram, 0.5), p95: quantileOf(histogram, 0.95) }
   })
 
   add(tick: AdminTick): void {
@@ -65,18 +65,4 @@ function merge(summaries: readonly (LatencySummary | null)[]): Histogram | null 
     if (boundsMs.length === last.boundsMs.length) for (const [index, value] of more.entries()) counts[index]! += value
   const total = counts.reduce((sum, value) => sum + value, 0)
   return total === 0 ? null : { boundsMs: last.boundsMs, counts, total }
-}
-
-/** Where this share of the values lies, as exact as the bounds are: linear between two of them. */
-export function quantile({ boundsMs, counts, total }: Histogram, share: number): number {
-  let below = 0
-  for (const [index, value] of counts.entries()) {
-    if (below + value >= share * total && value > 0) {
-      const lower = boundsMs[index - 1] ?? 0
-      const upper = boundsMs[index] ?? lower
-      return lower + ((share * total - below) / value) * (upper - lower)
-    }
-    below += value
-  }
-  return boundsMs.at(-1) ?? 0
 }

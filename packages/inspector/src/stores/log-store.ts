@@ -7,7 +7,7 @@ export type LogEntry =
   | { readonly key: number; readonly row: AdminLogRow; readonly missing?: undefined }
   | { readonly key: number; readonly missing: string; readonly row?: undefined }
 
-/** What the list shows. The array is written to in place; a new object means that it changed. */
+/** The rows that the list shows. The array is written to in place; a new object means that it changed. */
 export interface Shown {
   readonly entries: readonly LogEntry[]
   /** How many entries left `entries` at its front since the page was opened: `entries[i]` is entry number `gone + i`. */
@@ -31,7 +31,7 @@ export class LogStore {
   #test: RowTest = () => true
   #nextKey = 0
 
-  /** What the list shows; rows that were skipped are shown whatever the filter says. */
+  /** The rows that the list shows; rows that were skipped are shown whatever the filter says. */
   get shown(): ReadonlySignal<Shown> {
     return this.#shown
   }

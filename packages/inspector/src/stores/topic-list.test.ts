@@ -13,7 +13,7 @@ test('lists topics by name; a public and a private one may share it', () => {
     ],
     40,
   )
-  expect(names(list)).toEqual(['public a', 'public b', 'private b'])
+  expect(names(list)).toEqual(['public:a', 'public:b', 'private:b'])
   expect(list.total.value).toBe(43)
 })
 
@@ -25,8 +25,8 @@ test('follows what changes; a topic without members is gone', () => {
     { topic: 'a', private: true, members: 1 },
     { topic: 'unknown', private: true, members: 0 },
   ])
-  expect(names(list)).toEqual(['private a'])
-  expect(list.get('private a')).toEqual({ topic: 'a', private: true, members: 1 })
+  expect(names(list)).toEqual(['private:a'])
+  expect(list.get('private:a')).toEqual({ topic: 'a', private: true, members: 1 })
 })
 
 test('is filtered by any part of the name, whatever its case', () => {
@@ -36,7 +36,7 @@ test('is filtered by any part of the name, whatever its case', () => {
     0,
   )
   list.filter.value = ' room '
-  expect(names(list)).toEqual(['public Room:1'])
+  expect(names(list)).toEqual(['public:Room:1'])
   list.change([{ topic: 'bathroom', private: false, members: 1 }])
-  expect(names(list)).toEqual(['public Room:1', 'public bathroom'])
+  expect(names(list)).toEqual(['public:Room:1', 'public:bathroom'])
 })

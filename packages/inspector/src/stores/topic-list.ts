@@ -1,9 +1,9 @@
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
-import type { AdminTopic } from '@tidewire/protocol'
+import { formatTopicKey, type AdminTopic } from '@tidewire/protocol'
 
-/** The key of a topic: a public and a private one may have the same name. */
+/** The key of a topic in lists: a public and a private one may have the same name. */
 export function topicKey({ topic, private: isPrivate }: Pick<AdminTopic, 'topic' | 'private'>): string {
-  return `${isPrivate ? 'private' : 'public'} ${topic}`
+  return formatTopicKey({ name: topic, private: isPrivate })
 }
 
 /** The topics that have members, by name. */

@@ -21,7 +21,7 @@ export interface NatsBroker extends Broker {
   connect(events: BrokerEvents): Promise<NatsSession>
 }
 
-/** NATS, without the reconnecting of its client: that keeps what is published meanwhile in memory, and gives no reason for a failure. */
+/** NATS, without the reconnecting of its client: that keeps messages in memory meanwhile, and gives no reason for a failure. */
 export function natsBroker(address: NatsAddress, connectionName: string): NatsBroker {
   const { servers } = address
   let next = 0
@@ -84,14 +84,14 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
         connection.publish(subject, bytes)
         return true
       } catch {
-        // That it closed is reported by `closed`.
+        // The connection is closed, which `closed` reports.
         return false
       }
     },
     subscribe(subject, received) {
       const subscription = connection.subscribe(subject, {
         callback: (error, message) => {
-          // While it closes, the session after it gets the same messages.
+          // A closing session delivers nothing more: the session after it gets the same messages.
           if (error === null && !closing) received(message.data)
         },
       })
@@ -102,7 +102,7 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
     confirm: () => connection.flush(),
     async close() {
       closing = true
-      // Drains: what was published is sent first. A server that is silent would keep the connection, and with it the process.
+      // Drains: published messages are sent first. A silent server would keep the connection, and with it the process.
       await Promise.race([connection.drain().catch(() => {}), sleep(DRAIN_MS, undefined, { ref: false })])
       await connection.close()
     },
@@ -111,7 +111,7 @@ function sessionOf(client: NatsClient, connection: NatsConnection, place: string
 
 function optionsFor(client: NatsClient, address: NatsAddress, server: string, name: string): ConnectionOptions {
   const { encryption, tls } = address
-  // For a name the client says which; of an address it would compare the certificate with "localhost".
+  // Given for names only: with an address, the client would compare the certificate with "localhost".
   const host = server.replace(/^\[?(.*?)\]?:\d+$/, '$1')
   const identity = isIP(host) === 0 ? {} : { host }
   return {

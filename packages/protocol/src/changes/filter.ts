@@ -1,10 +1,7 @@
-import { RealtimeError } from '../faults/error.ts'
-
 /** The operators of a row filter (rule F3). */
 export type FilterOperator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is' | 'match' | 'imatch' | 'isdistinct'
 
-/** All of them. */
-export const FILTER_OPERATORS: readonly FilterOperator[] = [
+const FILTER_OPERATORS: readonly FilterOperator[] = [
   'eq',
   'neq',
   'lt',
@@ -67,14 +64,6 @@ export function parseFilter(text: string): ParsedFilter {
     filters.push(parsed)
   }
   return { ok: true, filters }
-}
-
-/**
- * Writes filters so that `parseFilter` reads the same again, quoting as Supabase's clients do. Throws a `bad-argument`
- * RealtimeError for a column name that the grammar cannot express and for more than 100 values of `in`.
- */
-export function formatFilter(filters: readonly Filter[]): string {
-  return filters.map(formatCondition).join(',')
 }
 
 interface Fault {
@@ -161,7 +150,7 @@ function parseInList(value: string): readonly (string | null)[] | Fault {
   return list
 }
 
-/** What stands between the braces of a one-dimensional Postgres array literal (rule F5); `undefined` when it is malformed. */
+/** The elements of a one-dimensional Postgres array literal, from the text between its braces (rule F5); `undefined` when it is malformed. */
 function parseArrayElements(text: string): (string | null)[] | undefined {
   const elements: (string | null)[] = []
   let at = skipSpace(text, 0)
@@ -202,7 +191,7 @@ function quotedElement(text: string, from: number): { readonly value: string; re
 function bareElement(text: string, from: number): Element | undefined {
   const pieces: string[] = []
   let copied = from
-  /** Where the value ends when white space at its end, unless escaped, is left out. */
+  /** The end of the value without trailing white space; escaped white space is kept. */
   let kept = from
   let at = from
   for (; at < text.length; at++) {
@@ -231,28 +220,6 @@ function skipSpace(text: string, from: number): number {
 /** White space as Postgres' array literals know it: a blank, and from tab to carriage return. */
 function isSpace(code: number): boolean {
   return code === 0x20 || (code >= 0x09 && code <= 0x0d)
-}
-
-function formatCondition(filter: Filter): string {
-  // A parenthesis or a quote would take the conditions that follow with it.
-  if (/[=,(]|\."|^\s/.test(filter.column))
-    throw new RealtimeError('bad-argument', `a filter cannot name the column ${JSON.stringify(filter.column)}: it may not hold = , or (`)
-  const value = filter.op === 'in' ? `(${formatList(filter.value)})` : formatValue(filter.value)
-  return `${filter.column}=${filter.negate ? 'not.' : ''}${filter.op}.${value}`
-}
-
-function formatList(values: readonly (string | null)[]): string {
-  if (values.length > MAX_IN_VALUES)
-    throw new RealtimeError('bad-argument', `an "in" filter takes at most ${MAX_IN_VALUES} values, not ${values.length}`)
-  return values.map((value) => (value === null ? 'null' : /^(?:null)?$|[{}]/i.test(value) ? quote(value) : formatValue(value))).join(',')
-}
-
-function formatValue(value: string): string {
-  return /[,()"\\]/.test(value) || value !== value.trim() ? quote(value) : value
-}
-
-function quote(value: string): string {
-  return `"${value.replace(/["\\]/g, '\\$&')}"`
 }
 
 /** How the reference prints the parts it could not make sense of. */

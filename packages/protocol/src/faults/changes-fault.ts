@@ -21,7 +21,7 @@ export const CHANGES_FAULTS = [
 /** One of `CHANGES_FAULTS`. */
 export type ChangesFaultCode = (typeof CHANGES_FAULTS)[number]
 
-/** What such a message says beside `message`: `hint` names the cause and the remedy, in SQL where SQL is one. */
+/** The members that a `system` error about row changes has beside `message`: `hint` names the cause and the remedy, in SQL where SQL is one. */
 export interface ChangesFault {
   readonly code: ChangesFaultCode
   readonly hint: string

@@ -3,7 +3,7 @@
  * `system` messages and of what `onGap` gets. The list is closed, so a program may switch over it.
  */
 export const GAP_REASONS = [
-  // Of a position that a join asks to resume from.
+  // The position that a join asks to resume from cannot be used.
   'invalid-position',
   'other-epoch',
   'position-ahead',

@@ -23,7 +23,7 @@ export function decodeBinaryFromClient(data: Uint8Array): Decoded<ClientFrame> {
   return json === null ? frame : withFault(frame, json.length <= QUICK_BYTES ? quickFault(json) : allSteps(forwardFault(json)))
 }
 
-/** The same in steps. */
+/** As {@link decodeBinaryFromClient}, in steps. */
 export function* binaryFromClientSteps(data: Uint8Array): Steps<Decoded<ClientFrame>> {
   const frame = readFromClient(data)
   const json = forwardedJson(frame)
@@ -172,22 +172,6 @@ export function encodeBinaryBroadcast(topic: string, event: string, bytes: Uint8
   )
 }
 
-/** Writes kind 0 as clients do: an opaque push. */
-export function encodeBinaryPush(message: Pick<Message, 'joinRef' | 'ref' | 'topic' | 'event'>, bytes: Uint8Array): Uint8Array {
-  const { joinRef, ref, topic, event } = message
-  return writeFrame(
-    PUSH,
-    [
-      ['join_ref', refText(joinRef)],
-      ['ref', refText(ref)],
-      ['topic', topic],
-      ['event', event],
-    ],
-    [],
-    bytes,
-  )
-}
-
 function writeFrame(kind: number, names: readonly Name[], extra: readonly number[], payload: Uint8Array): Uint8Array {
   const fields = names.map(nameBytes)
   let size = 1 + names.length + extra.length + payload.length
@@ -214,7 +198,7 @@ function nameBytes([label, text]: Name): Uint8Array {
   return bytes
 }
 
-/** For the short ASCII names that most are, four times as fast as a call of the encoder; `undefined` for others. */
+/** The bytes of a short ASCII name, four times as fast as a call of the encoder; `undefined` for other names. */
 function asciiBytes(text: string): Uint8Array | undefined {
   if (text.length > MAX_NAME_BYTES) return undefined
   const bytes = new Uint8Array(text.length)

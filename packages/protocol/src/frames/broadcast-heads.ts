@@ -1,21 +1,21 @@
 import { jsonValue } from './decode.ts'
 import { isJsonObject, type JsonObject, type Message } from '../message.ts'
 
-/** What stands around the user's payload in broadcasts that are alike, and what it says. */
+/** The text around the user's payload in broadcasts that are alike, and the message that it stands for. */
 interface Head {
-  /** Up to the colon of `"payload":`. */
+  /** The text up to the colon of `"payload":`. */
   readonly start: string
-  /** From the comma or the brace after the payload. */
+  /** The text from the comma or the brace after the payload. */
   readonly end: string
   readonly envelope: Omit<Message, 'payload'>
   /** The message's payload with its keys in their order, and `MARK` where the user's stands. */
   readonly around: JsonObject
 }
 
-/** Each costs a frame that begins otherwise a hundredth of its parse. */
+/** The most heads. Each costs a frame that begins otherwise a hundredth of its parse. */
 const MOST_HEADS = 4
 const LONGEST_HEAD = 1024
-/** To learn a frame costs as much as to read it, so most of those that stay unknown are not looked at. */
+/** One in so many unknown frames is learnt: to learn a frame costs as much as to read it. */
 const LEARN_ONE_IN = 32
 const MARK = '\0payload\0'
 const COLON = 0x3a
@@ -44,7 +44,7 @@ export class BroadcastHeads {
       // One character distinguishes most frames; and to cut and compare takes a quarter of the time of `startsWith`.
       if (text.charCodeAt(start.length - 1) !== COLON || text.slice(0, start.length) !== start || !text.endsWith(end)) continue
       const payload = jsonValue(text.slice(start.length, text.length - end.length))
-      // What fitted last is looked at first. What misleads is forgotten, for it costs more than it saves.
+      // The head that fitted last is tried first. One that misleads is forgotten: it costs more than it saves.
       known[at] = known[0]!
       known[0] = head
       if (payload === undefined) return void known.shift()

@@ -15,7 +15,7 @@ export type DecodeFault =
   | 'too-deep'
   | 'too-many-values'
 
-/** What a frame says before its payload: enough to answer it. */
+/** A frame without its payload: enough to answer it. */
 export interface FrameEnvelope {
   readonly joinRef: Ref
   readonly ref: Ref
@@ -34,12 +34,12 @@ export interface Undecodable {
 /** Decoders never throw: hostile input is an ordinary value. */
 export type Decoded<T> = { readonly ok: true; readonly value: T } | Undecodable
 
-/** What a decoder returns for a frame that it could read. */
+/** The result for a frame that could be read. */
 export function decoded<T>(value: T): Decoded<T> {
   return { ok: true, value }
 }
 
-/** What it returns for one that it could not; `detail` is a sentence for the sender. */
+/** The result for a frame that could not be read; `detail` is a sentence for the sender. */
 export function undecodable(code: DecodeFault, detail: string, envelope?: FrameEnvelope): Undecodable {
   return envelope === undefined ? { ok: false, code, detail } : { ok: false, code, detail, envelope }
 }

@@ -1,4 +1,4 @@
-/** What a frame from a client may hold that costs more than its bytes (section L). */
+/** Bounds of those parts of a client's frame that cost more than their bytes (section L). */
 export interface FrameBounds {
   /** Keys and elements of a payload that the server reads: of a join, a token, a question of an inspector. Default 10 000. */
   readonly maxPayloadValues: number
@@ -6,7 +6,7 @@ export interface FrameBounds {
   readonly maxPresenceValues: number
 }
 
-/** What a frame may hold where nothing else is given. */
+/** The default bounds. */
 export const defaultFrameBounds: FrameBounds = { maxPayloadValues: 10_000, maxPresenceValues: 5_000 }
 
 /** How deep arrays and objects may stand in one another (rule L9). */

@@ -3,7 +3,7 @@
  * a sender put into it; this takes about the same time for every text of a length.
  */
 
-/** What a text holds, or why it is refused. */
+/** The counts of a text, or why it is refused. */
 export type JsonScan =
   /** `values`: all values but the outermost: members of objects and elements of arrays. `length`: those of the outermost. */
   | { readonly ok: true; readonly values: number; readonly length: number }
@@ -30,7 +30,7 @@ const TOO_MANY: JsonScan = { ok: false, code: 'too-many-values' }
 const TOO_DEEP: JsonScan = { ok: false, code: 'too-deep' }
 const TOO_MANY_PARTS: JsonScan = { ok: false, code: 'too-many-parts' }
 
-/** Bounds of a scan, and what is known of the text. */
+/** Bounds of a scan, and known facts about the text. */
 export interface JsonScanOptions {
   readonly maxDepth: number
   readonly maxValues?: number
@@ -79,7 +79,7 @@ export function scanJson(data: Uint8Array, options: JsonScanOptions): JsonScan {
   return new JsonScanner(data, options).scan(Infinity)!
 }
 
-/** The same in parts. */
+/** As {@link scanJson}, in parts. */
 export class JsonScanner {
   readonly #data: Uint8Array
   readonly #options: JsonScanOptions
@@ -96,7 +96,7 @@ export class JsonScanner {
     this.#at = skipSpace(data, 0)
   }
 
-  /** Reads about so many bytes more, but a string or number to its end; `null`: the text goes on. */
+  /** Reads about `bytes` more, but a string or number to its end; `null`: the text goes on. */
   scan(bytes: number): JsonScan | null {
     const data = this.#data
     const { maxDepth, maxValues = Infinity, maxParts = Infinity, plain = false, parts = null } = this.#options

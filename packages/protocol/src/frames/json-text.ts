@@ -65,7 +65,7 @@ export function membersBytes(data: Uint8Array, keys: readonly string[]): readonl
   return partsUnder(data, parts, keys)
 }
 
-/** The same, where it is known already where the members stand: three numbers each, as `scanJson` gives them. */
+/** As {@link membersBytes}, from known positions of the members: three numbers each, as `scanJson` gives them. */
 export function partsUnder(data: Uint8Array, parts: readonly number[], keys: readonly string[]): readonly (Uint8Array | undefined)[] {
   const found: (Uint8Array | undefined)[] = keys.map(() => undefined)
   for (let part = 0; part < parts.length; part += 3) {

@@ -56,7 +56,7 @@ export function encodeClientMessage(version: Version, message: Message): string 
   return encodeUserBroadcastPush(message, { event: payload['event'], metadata: metadataOf(payload), ...content })
 }
 
-/** What travels beside the payload: how to keep the message, what identifies a repetition of it, and the trace that it belongs to. */
+/** The metadata of a broadcast: how to keep it, the key that identifies a repetition of it, and the trace that it belongs to. */
 function metadataOf({ persist, idempotency_key, meta }: JsonObject): JsonObject | null {
   const traceparent = traceparentOf(meta) ?? undefined
   const isEmpty = persist === undefined && idempotency_key === undefined && traceparent === undefined

@@ -34,7 +34,7 @@ export function* utf8Steps(data: Uint8Array): Steps<{ readonly plain: boolean } 
   return { plain }
 }
 
-/** Where the character begins that the byte at `at` is part of. In bytes that are no UTF-8, three bytes before it at most. */
+/** The start of the character that the byte at `at` is part of. In bytes that are no UTF-8, three bytes before it at most. */
 function characterStart(data: Uint8Array, at: number): number {
   if (at >= data.length) return data.length
   let start = at
@@ -52,13 +52,13 @@ export function* scanSteps(data: Uint8Array, options: JsonScanOptions): Steps<Js
   }
 }
 
-/** `JSON.parse` takes at most a millisecond for so many bytes, whatever they hold, and they cannot nest too deep. */
+/** The most bytes that are parsed at once: `JSON.parse` takes a millisecond at most, whatever they hold, and they cannot nest too deep. */
 export const QUICK_BYTES: number = 1_024
 
 /** Why JSON is not forwarded. */
 export type ForwardFault = 'malformed-json' | 'too-deep'
 
-/** What is wrong with JSON that is only forwarded, `null`: nothing. It is parsed only where that is quick whatever it holds. */
+/** The fault of JSON that is only forwarded; `null`: none. Short texts are parsed; others are scanned in steps, as parsing may take long. */
 export function* forwardFault(bytes: Uint8Array): Steps<ForwardFault | null> {
   if (bytes.length <= QUICK_BYTES) return quickFault(bytes)
   const text = yield* utf8Steps(bytes)
@@ -67,7 +67,7 @@ export function* forwardFault(bytes: Uint8Array): Steps<ForwardFault | null> {
   return scan.ok ? null : scan.code === 'too-deep' ? 'too-deep' : 'malformed-json'
 }
 
-/** The same for at most `QUICK_BYTES`. */
+/** As {@link forwardFault}, at once, for at most `QUICK_BYTES`. */
 export function quickFault(bytes: Uint8Array): ForwardFault | null {
   return jsonValue(utf8Text(bytes)) === undefined ? 'malformed-json' : null
 }

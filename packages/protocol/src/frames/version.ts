@@ -1,7 +1,7 @@
 /** `1.0.0` speaks JSON objects; `2.0.0` speaks JSON arrays and binary frames. Both live side by side on one topic. */
 export type Version = '1.0.0' | '2.0.0'
 
-/** What Tidewire's client speaks by default. */
+/** The default version of Tidewire's client. */
 export const DEFAULT_VERSION: Version = '2.0.0'
 
 /**

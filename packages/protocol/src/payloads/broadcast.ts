@@ -9,7 +9,7 @@ export interface BroadcastPayload {
   readonly meta?: BroadcastMeta
 }
 
-/** What travels beside the payload of a broadcast. */
+/** The metadata of a broadcast. */
 export interface BroadcastMeta {
   /** The id of a message that is stored in the database; a live copy and its replay have the same. */
   readonly id?: string

@@ -5,7 +5,7 @@ import { isJsonObject } from '../message.ts'
 /** The bound that a join exceeds (rules L11, L12), or `malformed-join` for a shape that clients do not send. */
 export type JoinFault = 'malformed-join' | 'too-many-changes' | 'too-many-columns' | 'too-many-conditions' | 'name-too-long'
 
-/** How much a join may ask for of what each row is compared with (rule L12). */
+/** Bounds of the entries of a join, with which each row is compared (rule L12). */
 export interface JoinBounds {
   /** Entries in `postgres_changes`. Default 1 000. */
   readonly maxChanges: number
@@ -15,7 +15,7 @@ export interface JoinBounds {
   readonly maxConditions: number
 }
 
-/** What a join may ask for where nothing else is given. */
+/** The default bounds. */
 export const defaultJoinBounds: JoinBounds = { maxChanges: 1_000, maxConditionsPerFilter: 100, maxConditions: 2_000 }
 
 /** The most names in a `select`: no table of Postgres has more columns. */
@@ -29,7 +29,7 @@ interface Fault {
   readonly reason: string
 }
 
-/** What the entries of a join are over, in the words of the reply; `null`: nothing. Entries may be any JSON. */
+/** The bound that the entries of a join exceed, in the words of the reply; `null`: none. Entries may be any JSON. */
 export function changesFault(entries: readonly unknown[], bounds: JoinBounds): Fault | null {
   const { maxChanges, maxConditionsPerFilter, maxConditions } = bounds
   if (entries.length > maxChanges)

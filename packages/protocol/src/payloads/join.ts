@@ -16,7 +16,7 @@ export interface JoinRequest {
   readonly replay: ReplayRequest
   /** Asks for broadcasts to be stored (rule B10). */
   readonly persist: boolean
-  /** Where broadcasts may have been missed, the channel is notified (rule B12). */
+  /** Notifies the channel when broadcasts may have been missed (rule B12). */
   readonly gaps: boolean
   /** `null`: the server makes a key. */
   readonly presenceKey: string | null
@@ -38,7 +38,7 @@ export interface JoinRequest {
   readonly legacy: boolean
 }
 
-/** What a join asks for, or why it cannot be read, in the words of the reply (rule J5). */
+/** A join that was read, or why it cannot be read, in the words of the reply (rule J5). */
 export type ParsedJoin =
   | { readonly ok: true; readonly value: JoinRequest }
   | { readonly ok: false; readonly code: JoinFault; readonly reason: string }
@@ -107,12 +107,12 @@ function parseReplay(replay: unknown): ReplayRequest {
   return { since: since as number, limit: Math.min(MAX_REPLAY, Math.max(1, limit as number)) }
 }
 
-/** Milliseconds; what is no whole number above 0 falls back to the default, what is too long to the longest. */
+/** A time in milliseconds. A value that is no whole number above 0 falls back to the default, one that is too long to the longest. */
 function parseTimeout(timeout: unknown): number {
   return Number.isSafeInteger(timeout) && (timeout as number) > 0 ? Math.min(timeout as number, MAX_WAIT_MS) : DEFAULT_WAIT_MS
 }
 
-/** Keys may be any scalar (`123` becomes `"123"`); null, the empty string and what is no scalar ask the server for one. */
+/** A presence key. Any scalar is one (`123` becomes `"123"`); null, the empty string and other values ask the server for one. */
 function parseKey(key: unknown): string | null {
   if (typeof key === 'number' || typeof key === 'boolean') return String(key)
   return typeof key === 'string' && key !== '' ? key : null

@@ -20,7 +20,7 @@ export interface PresenceDiff {
   readonly leaves: PresenceState
 }
 
-/** What a client asks for with a `presence` push, read tolerantly (rule P2). */
+/** The request in a `presence` push of a client, read tolerantly (rule P2). */
 export type PresenceRequest =
   | { readonly kind: 'track'; readonly payload: JsonObject }
   | { readonly kind: 'untrack' }

@@ -13,7 +13,7 @@ export interface SystemPayload {
   readonly hint?: string
   /** A warning: some changes are withheld, the others come (rule D15). */
   readonly live?: boolean
-  /** Where to resume from (rule D12). */
+  /** The position to resume from (rule D12). */
   readonly position?: string
   /** The answer to a join with `since`. */
   readonly recovered?: boolean

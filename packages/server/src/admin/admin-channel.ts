@@ -10,7 +10,7 @@ import { Fleet, GuestInspector } from './fleet.ts'
 import { Inspector, reply, type InspectorPeer } from './inspector.ts'
 import type { LogBuffer } from './log-buffer.ts'
 import { RecentDecisions } from './recent-decisions.ts'
-import { Watch } from './watch.ts'
+import { TickSender } from './tick-sender.ts'
 
 const MAX_INSPECTORS = 8
 
@@ -28,7 +28,7 @@ export class AdminChannel implements AdminEndpoint {
   readonly #fleet: Fleet | null
   /** Sockets whose key is being checked. */
   readonly #entering = new Set<AdminPeer>()
-  #watch: Watch | null = null
+  #ticks: TickSender | null = null
 
   constructor(ports: AdminPorts, view: AdminView) {
     this.#ports = ports
@@ -89,10 +89,10 @@ export class AdminChannel implements AdminEndpoint {
     if (inspector === undefined) return
     this.#inspectors.delete(peer)
     this.#fleet?.closed(inspector)
-    if (this.#watch !== null) this.#watch.traffic.logs = this.#logs()
+    if (this.#ticks !== null) this.#ticks.traffic.logs = this.#logs()
     if (this.#inspectors.size > 0) return
-    this.#watch?.stop()
-    this.#watch = null
+    this.#ticks?.stop()
+    this.#ticks = null
   }
 
   async #join({ joinRef, ref, topic, ...frame }: ClientFrame, peer: AdminPeer): Promise<void> {
@@ -128,11 +128,11 @@ export class AdminChannel implements AdminEndpoint {
   }
 
   #enter(inspector: Inspector): void {
-    this.#watch ??= new Watch(this.#view, this.#decisions, {
+    this.#ticks ??= new TickSender(this.#view, this.#decisions, {
       all: () => this.#inspectors.values(),
       expired: (each) => this.#expel(each, 'admin-key-expired', 'AdminKeyExpired: the admin key has expired'),
     })
-    const { traffic, directory } = this.#watch
+    const { traffic, directory } = this.#ticks
     this.#inspectors.set(inspector.peer, inspector)
     traffic.logs = this.#logs()
     inspector.notify('admin_state', directory.state())

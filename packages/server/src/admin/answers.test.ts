@@ -200,4 +200,31 @@ describe('the question why', () => {
     expect(other.verdict).toContain('asked for changes of public.others')
     expect(other.steps.find(({ outcome }) => outcome === 'no')).toMatchObject({ check: 'subscription' })
   })
+
+  describe('whether an entry names the table (rule D1)', () => {
+    const asks = async (entry: { schema?: string; table?: string }, table: string, schema = 'public'): Promise<string> => {
+      const published = ['room_1', 'roomx1', 'rooms']
+      const entriesNaming: Explainer['entriesNaming'] = (entries, asked) =>
+        Promise.resolve(entries.filter((each) => each.table === asked.table || !published.includes(each.table)))
+      const node = new NodeInProcess({}, { admin: { ...admin, explainer: { ...explainer, entriesNaming } } })
+      const [socket, client] = [node.connect(), node.connect()]
+      await enter(node, socket)
+      await client.join('realtime:rooms', { postgres_changes: [{ event: '*', ...entry }] })
+      const { steps } = await answer(node, socket, { about: 'change', user: { connection: '2' }, schema, table, key: {} })
+      return steps.find(({ check }) => check === 'subscription')!.outcome
+    }
+
+    test('a name that a table has exactly is no pattern', async () => {
+      expect(await asks({ schema: 'public', table: 'room_1' }, 'room_1')).toBe('yes')
+      expect(await asks({ schema: 'public', table: 'room_1' }, 'roomx1')).toBe('no')
+      expect(await asks({ schema: 'public', table: 'room__' }, 'roomx1')).toBe('yes')
+    })
+
+    test('a table alone is one of the schema public, a schema alone stands for its tables', async () => {
+      expect(await asks({ table: 'rooms' }, 'rooms')).toBe('yes')
+      expect(await asks({ table: 'rooms' }, 'rooms', 'private')).toBe('no')
+      expect(await asks({ schema: 'private' }, 'rooms', 'private')).toBe('yes')
+      expect(await asks({}, 'rooms')).toBe('no')
+    })
+  })
 })

@@ -18,7 +18,7 @@ export class Inspector {
   readonly peer: InspectorPeer
   readonly joinRef: Ref
   expiresAtMs: number
-  /** It missed ticks, so that its lists of connections and topics are old. */
+  /** The inspector missed ticks: its lists of connections and topics are old. */
   missedTicks = false
   #questions = 0
 

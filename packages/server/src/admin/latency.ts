@@ -1,4 +1,4 @@
-import type { LatencySummary } from '@tidewire/protocol'
+import { quantileOf, type LatencySummary } from '@tidewire/protocol'
 
 /** Upper bounds of the classes, in milliseconds. */
 const BOUNDS_MS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000]
@@ -20,23 +20,11 @@ export class Latencies {
   /** The summary since the last call; `null`: nothing was counted. */
   take(): LatencySummary | null {
     if (this.#size === 0) return null
-    const counts = this.#counts
-    const summary = { p50: this.#quantile(0.5), p95: this.#quantile(0.95), boundsMs: BOUNDS_MS, counts }
+    const summary = summaryOf(this.#counts, this.#longest)
     this.#counts = noCounts()
     this.#size = 0
     this.#longest = 0
     return summary
-  }
-
-  /** Interpolates within a class by rank. */
-  #quantile(share: number): number {
-    const rank = share * this.#size
-    let below = 0
-    let at = 0
-    while (below + this.#counts[at]! < rank) below += this.#counts[at++]!
-    const low = at === 0 ? 0 : BOUNDS_MS[at - 1]!
-    const high = Math.min(this.#longest, BOUNDS_MS[at] ?? Infinity)
-    return low + (Math.max(low, high) - low) * ((rank - below) / this.#counts[at]!)
   }
 }
 
@@ -49,15 +37,10 @@ export function mergedLatencies(all: readonly (LatencySummary | null)[]): Latenc
   const counted = all.filter((each) => each !== null)
   if (counted.length <= 1) return counted[0] ?? null
   const counts = noCounts().map((_, at) => counted.reduce((sum, each) => sum + (each.counts[at] ?? 0), 0))
-  return { p50: quantileOf(counts, 0.5), p95: quantileOf(counts, 0.95), boundsMs: BOUNDS_MS, counts }
+  return summaryOf(counts)
 }
 
-function quantileOf(counts: readonly number[], share: number): number {
-  const rank = share * counts.reduce((sum, count) => sum + count, 0)
-  let below = 0
-  let at = 0
-  while (below + counts[at]! < rank) below += counts[at++]!
-  const low = at === 0 ? 0 : BOUNDS_MS[at - 1]!
-  const high = BOUNDS_MS[at] ?? low
-  return low + (high - low) * ((rank - below) / counts[at]!)
+function summaryOf(counts: readonly number[], longestMs?: number): LatencySummary {
+  const histogram = { boundsMs: BOUNDS_MS, counts }
+  return { p50: quantileOf(histogram, 0.5, longestMs), p95: quantileOf(histogram, 0.95, longestMs), ...histogram }
 }

@@ -1,7 +1,6 @@
-import { subTopicOf, type AdminConnection, type AdminState, type AdminTopic } from '@tidewire/protocol'
+import { formatTopicKey, subTopicOf, type AdminConnection, type AdminState, type AdminTopic } from '@tidewire/protocol'
 import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
-import { topicId } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
 import type { ConnectionEvents } from './traffic.ts'
 
@@ -42,7 +41,7 @@ export class LiveDirectory implements ConnectionEvents {
     const topics: AdminTopic[] = []
     for (const { key, size } of this.#topics.all()) {
       if (topics.length >= MAX_TOPICS) break
-      this.#topicsListed.add(topicId(key))
+      this.#topicsListed.add(formatTopicKey(key))
       topics.push({ topic: key.name, private: key.private, members: size })
     }
     const connections = [...this.#listed.values()].filter(({ closed }) => closed === null).map(({ connection }) => shown(connection))
@@ -81,7 +80,7 @@ export class LiveDirectory implements ConnectionEvents {
 
   topicChanged(topic: string, isPrivate: boolean): void {
     const subTopic = subTopicOf(topic) ?? topic
-    const key = topicId({ name: subTopic, private: isPrivate })
+    const key = formatTopicKey({ name: subTopic, private: isPrivate })
     if (!this.#topicsListed.has(key)) {
       if (this.#topicsListed.size >= MAX_TOPICS) return
       this.#topicsListed.add(key)
@@ -147,7 +146,7 @@ function hasMoved(sent: AdminConnection, now: AdminConnection): boolean {
 
 const MAX_CLAIMS_BYTES = 2_048
 
-/** Claims may be large; of large ones only those that identify the user are shown. */
+/** A connection, as an inspector lists it; of large claims, only those that identify the user. */
 function shown(connection: Connection): AdminConnection {
   const whole = rowOf(connection)
   if (JSON.stringify(whole.claims).length <= MAX_CLAIMS_BYTES) return whole
@@ -158,7 +157,7 @@ function shown(connection: Connection): AdminConnection {
   return { ...whole, claims: { ...Object.fromEntries(few), '…': 'more claims than are shown' } }
 }
 
-/** A connection, as an inspector lists it. */
+/** The same with all claims. */
 function rowOf(connection: Connection): AdminConnection {
   return {
     id: connection.id,

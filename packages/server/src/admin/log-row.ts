@@ -10,7 +10,7 @@ export type LogEvent =
   | { readonly kind: 'disconnect'; readonly connection: string; readonly code: number }
   | { readonly kind: 'decision'; readonly decision: Decision }
 
-/** Longer payloads are cut to so many bytes, and shown with their length. */
+/** The most bytes of a payload that are shown. A longer one is cut, and shown with its length. */
 export const MAX_PAYLOAD_BYTES = 2_048
 const MAX_TEXT = 300
 

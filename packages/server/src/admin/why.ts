@@ -3,7 +3,7 @@ import type { Channel } from '../channel/channel.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
 import type { Limits } from '../limits/limits.ts'
-import type { ExplainedTable, Explainer, Identity } from '../ports.ts'
+import type { ExplainedTable, Explainer, Identity, TableNames } from '../ports.ts'
 import type { DatedDecision, RecentDecisions } from './recent-decisions.ts'
 
 export interface WhyContext {
@@ -58,7 +58,7 @@ async function aboutTopic(question: About<'topic'>, connection: Connection | nul
 
 async function aboutChange(question: About<'change'>, connection: Connection | null, context: WhyContext): Promise<readonly WhyStep[]> {
   const { schema, table, key } = question
-  const wanted = connection === null ? [] : entriesFor(connection, schema, table)
+  const wanted = connection === null ? [] : await entriesFor(connection, { schema, table }, context.explainer)
   const identity = identityOf(question.user, connection, wanted[0]?.channel)
   const decisions = context.decisions.about(connection?.id ?? null, null).slice(0, SHOWN_DECISIONS)
   const steps = [tokenStep(identity, context.nowMs)]
@@ -152,24 +152,30 @@ function joinedStep(connection: Connection, channels: readonly Channel[], topic:
   return step('no', `Connection ${connection.id} has not joined the ${kind} topic ${JSON.stringify(topic)}.${other}`)
 }
 
-interface WantedEntry {
+interface WantedEntry extends TableNames {
   readonly channel: Channel
   /** Empty: no filter. */
   readonly filter: string
 }
 
-function entriesFor(connection: Connection, schema: string, table: string): readonly WantedEntry[] {
-  return [...connection.channels].flatMap((channel) =>
+/** The entries of the connection's joins that name the table. */
+async function entriesFor(connection: Connection, asked: TableNames, explainer: Explainer | null): Promise<readonly WantedEntry[]> {
+  const matching = [...connection.channels].flatMap((channel) =>
     channel.request.postgresChanges.flatMap((entry) => {
-      if (!isJsonObject(entry) || !names(entry['schema'], schema) || !names(entry['table'], table)) return []
-      return [{ channel, filter: typeof entry['filter'] === 'string' ? entry['filter'] : '' }]
+      const names = namesOf(entry)
+      if (names === null || !nameMatches(names.schema, asked.schema) || !nameMatches(names.table, asked.table)) return []
+      return [{ ...names, channel, filter: isJsonObject(entry) && typeof entry['filter'] === 'string' ? entry['filter'] : '' }]
     }),
   )
+  return matching.length === 0 ? matching : ((await explainer?.entriesNaming?.(matching, asked)) ?? matching)
 }
 
-/** Names may be left out, or be patterns (rule D3). */
-function names(wanted: unknown, name: string): boolean {
-  return typeof wanted !== 'string' || nameMatches(wanted, name)
+/** Without a schema, an entry names tables of `public`; without a table, all of its schema (rule D1). */
+function namesOf(entry: unknown): TableNames | null {
+  if (!isJsonObject(entry)) return null
+  const { schema, table } = entry
+  if (typeof schema !== 'string' && typeof table !== 'string') return null
+  return { schema: typeof schema === 'string' ? schema : 'public', table: typeof table === 'string' ? table : '*' }
 }
 
 function wantedStep(connection: Connection, wanted: readonly WantedEntry[], table: string): WhyStep {

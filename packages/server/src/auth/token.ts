@@ -1,5 +1,5 @@
 import type { DecisionCode } from '../decision-code.ts'
-import { isJsonObject } from '@tidewire/protocol'
+import { jsonEqual } from '@tidewire/protocol'
 import type { Claims, TokenFault } from '../ports.ts'
 
 /** Claims that must be there with exactly these values, for example `{ iss: 'https://auth.example' }`. */
@@ -42,12 +42,12 @@ export function checkClaims(claims: Claims, nowMs: number, required: RequiredCla
     if (exp <= now) return refused({ code: 'expired', secondsAgo: Math.max(0, now - Math.round(exp)) })
   }
   if (Object.hasOwn(claims, 'iat') && (typeof iat !== 'number' || !Number.isFinite(iat))) return refused({ code: 'claim', claim: 'iat' })
-  for (const [claim, value] of Object.entries(required)) if (!sameJson(claims[claim], value)) return refused({ code: 'claim', claim })
+  for (const [claim, value] of Object.entries(required)) if (!jsonEqual(claims[claim], value)) return refused({ code: 'claim', claim })
   if (typeof exp !== 'number' || typeof role !== 'string') return refused({ code: 'incomplete' })
   return { ok: true, role, expMs: Math.min(Math.round(exp) * 1000, Number.MAX_SAFE_INTEGER), claims: roundedClaims(claims, exp, iat) }
 }
 
-/** By the claims as they came: one token has one claims object, so that others can cache by it. */
+/** Rounded claims, by the claims as they came: one token keeps one claims object, by which callers cache. */
 const rounded = new WeakMap<Claims, Claims>()
 
 function roundedClaims(claims: Claims, exp: number, iat: unknown): Claims {
@@ -164,11 +164,4 @@ function decodeUri(text: string): string {
   } catch {
     return text
   }
-}
-
-function sameJson(a: unknown, b: unknown): boolean {
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => sameJson(item, b[i]))
-  if (!isJsonObject(a) || !isJsonObject(b)) return a === b
-  const keys = Object.keys(a)
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && sameJson(a[key], b[key]))
 }

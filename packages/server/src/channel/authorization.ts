@@ -1,7 +1,7 @@
 import type { ChannelEffect, ChannelEvent } from './channel-state.ts'
 import type { ChannelConnection, Services } from './services.ts'
 
-/** What a channel's machine asks before it goes on. */
+/** A question that a channel's machine waits for. */
 export type Question = Extract<ChannelEffect, { type: 'verify' | 'ask-read' | 'ask-write' }>
 
 /** A channel, as far as the answer depends on it. */

@@ -1,7 +1,7 @@
-import { isJsonObject, type JoinRequest } from '@tidewire/protocol'
+import { fnv1a, isJsonObject, type JoinRequest } from '@tidewire/protocol'
 
 /** One requested change subscription with the id that the join reply gives it. */
-export interface ChangeEntry {
+export interface RequestedEntry {
   readonly id: number
   readonly entry: unknown
 }
@@ -10,7 +10,7 @@ export interface ChangeEntry {
  * The entries of a join with their ids (rules D2, J6). Equal entries have equal ids everywhere; within a join different
  * ones never share an id.
  */
-export function changeEntries(request: JoinRequest, subTopic: string): readonly ChangeEntry[] {
+export function changeEntries(request: JoinRequest, subTopic: string): readonly RequestedEntry[] {
   const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
   const idOf = new Map<string, number>()
   const taken = new Set<number>()
@@ -20,7 +20,7 @@ export function changeEntries(request: JoinRequest, subTopic: string): readonly 
     const text = canonical(entry)
     const known = idOf.get(text)
     if (known !== undefined) return { id: known, entry }
-    const hashed = hash(text)
+    const hashed = fnv1a(text) & ID_MASK
     let id = nextOf.get(hashed) ?? hashed
     while (taken.has(id)) id = (id + 1) & ID_MASK
     nextOf.set(hashed, (id + 1) & ID_MASK)
@@ -31,7 +31,7 @@ export function changeEntries(request: JoinRequest, subTopic: string): readonly 
 }
 
 /** The reply echoes each entry with all its keys and adds the id. */
-export function echo({ id, entry }: ChangeEntry): unknown {
+export function echo({ id, entry }: RequestedEntry): unknown {
   return isJsonObject(entry) ? { ...entry, id } : { id, entry }
 }
 
@@ -47,13 +47,6 @@ export function legacyEntry(subTopic: string): Record<string, string> {
 
 /** 27 bits, as the ids of the reference have. */
 const ID_MASK = 0x7ffffff
-
-/** FNV-1a. */
-function hash(text: string): number {
-  let state = 0x811c9dc5
-  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
-  return (state >>> 0) & ID_MASK
-}
 
 /** JSON with sorted keys, so that the order in which a client writes them does not matter. Its depth is bounded (rule L9). */
 function canonical(value: unknown): string {

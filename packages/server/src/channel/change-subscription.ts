@@ -1,6 +1,6 @@
 import { CHANGES_FAULTS, type ChangesFault, type JsonObject } from '@tidewire/protocol'
 import type { ChangeHandle, Identity, TimerHandle } from '../ports.ts'
-import { changeEntries, echo, type ChangeEntry } from './change-entries.ts'
+import { changeEntries, echo, type RequestedEntry } from './change-entries.ts'
 import type { ChannelEvent } from './channel-state.ts'
 import type { JoinedChannel } from './joined-channel.ts'
 import { report } from './refusals.ts'
@@ -19,7 +19,7 @@ type System = (status: 'ok' | 'error', message: string, extra?: JsonObject) => v
 /** The row changes of one channel: asked for in its join, delivered while it is joined. */
 export class ChangeSubscription {
   readonly #channel: JoinedChannel
-  #made: readonly ChangeEntry[] | null = null
+  #made: readonly RequestedEntry[] | null = null
   #handle: ChangeHandle | null = null
   #deadline: TimerHandle | null = null
   #isOpen = false
@@ -33,8 +33,8 @@ export class ChangeSubscription {
     this.#channel = channel
   }
 
-  /** Made when they are needed, which is in a later turn than that in which a large join is read. */
-  get #entries(): readonly ChangeEntry[] {
+  /** The entries are read with their first use: for a large join, in a later turn than the join itself. */
+  get #entries(): readonly RequestedEntry[] {
     return (this.#made ??= changeEntries(this.#channel.request, this.#channel.subTopic))
   }
 
@@ -43,7 +43,7 @@ export class ChangeSubscription {
     return this.#channel.request.postgresChangesOptions.wait && this.#entries.length > 0
   }
 
-  /** Reads what was asked for; else that is done with the first use. */
+  /** Reads the entries now instead of with their first use. */
   read(): void {
     void this.#entries
   }
@@ -108,7 +108,7 @@ export class ChangeSubscription {
   }
 
   #notify(status: 'ok' | 'error', message: string, extra?: JsonObject): void {
-    const fault = faultOf(extra)
+    const fault = changesFaultIn(extra)
     // An unreachable database is the server's trouble, which the feed reports once and not for each channel.
     if (fault !== null && fault.code !== 'database-unavailable')
       report(this.#channel, extra?.['live'] === true ? 'changes-withheld' : 'changes-refused', fault.code, fault.hint.slice(0, MAX_DETAIL))
@@ -117,7 +117,7 @@ export class ChangeSubscription {
 
   #refusal(message: string, extra?: JsonObject): Opening {
     const reason = `RealtimeDisabledForConfiguration: ${message}`
-    const fault = faultOf(extra)
+    const fault = changesFaultIn(extra)
     if (fault === null) return { type: 'changes-refused', code: 'changes-refused', reason }
     // Clients of the reference show all members of the response as one text, so members are added only for ours.
     return {
@@ -149,7 +149,7 @@ export class ChangeSubscription {
 }
 
 /** The fault among the members that the feed adds to a `system` message, or `null`. */
-function faultOf(extra: JsonObject | undefined): ChangesFault | null {
+function changesFaultIn(extra: JsonObject | undefined): ChangesFault | null {
   const { code, hint } = extra ?? {}
   const known = CHANGES_FAULTS.find((each) => each === code)
   return known === undefined ? null : { code: known, hint: typeof hint === 'string' ? hint : '' }

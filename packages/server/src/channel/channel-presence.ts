@@ -6,7 +6,7 @@ import type { Services } from './services.ts'
 /** The presence of one channel, made with its first presence push. */
 export class ChannelPresence {
   readonly key: string
-  /** When it began to be present, Unix milliseconds; `null` while it is not. */
+  /** When the channel became present, Unix milliseconds; `null` while it is not. */
   since: number | null = null
   readonly #calls = new CallWindow()
 
@@ -20,7 +20,7 @@ export class ChannelPresence {
   }
 }
 
-/** For a channel that names none: a random UUID (version 4). */
+/** The key of a channel that names none: a random UUID (version 4). */
 function newPresenceKey(runtime: Pick<Runtime, 'randomBytes'>): string {
   const hex = Buffer.from(runtime.randomBytes(16))
   hex[6] = (hex[6]! & 0x0f) | 0x40

@@ -5,11 +5,11 @@ import type { ChangesFault, Transition } from '@tidewire/protocol'
 import type { Authorization, Identity, JoinPosition, StoredMessage } from '../ports.ts'
 import type { Reads } from '../topic/subscriber.ts'
 
-/** What the channel may send; unknown until its first push. */
+/** Whether the channel may send broadcasts and presence; unknown until its first push. */
 export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null
 
 /**
- * One membership of one socket in one topic.
+ * One socket in one topic, from its join to its close.
  *
  *   verifying ──► authorizing ──► attaching ──► replaying ──► subscribing ──► joined ──► closed
  *       └───────────── refused ───────┴─────────────┴──────────────┴──────────────────────▲
@@ -105,14 +105,14 @@ export interface ChannelTransitionOptions {
   readonly showsFailedPolicies: boolean
 }
 
-export type ChannelStep = Transition<ChannelState, ChannelEffect>
+export type ChannelTransition = Transition<ChannelState, ChannelEffect>
 
 export const initialChannel: ChannelState = { kind: 'verifying' }
 
 const CLOSED: ChannelState = { kind: 'closed' }
 const EVERYTHING: Reads = { broadcast: true, presence: true }
 
-export function channelTransition(state: ChannelState, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
+export function channelTransition(state: ChannelState, event: ChannelEvent, options: ChannelTransitionOptions): ChannelTransition {
   if (state.kind === 'closed') return { state, effects: [] }
   switch (event.type) {
     case 'leave':
@@ -130,7 +130,7 @@ export function channelTransition(state: ChannelState, event: ChannelEvent, opti
 type Joining = Exclude<ChannelState, { kind: 'joined' | 'closed' }>
 type Joined = Extract<ChannelState, { kind: 'joined' }>
 
-function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
+function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTransitionOptions): ChannelTransition {
   switch (event.type) {
     case 'token-refused':
       return state.kind === 'verifying' ? refuse(event.code, event.joinReason) : stay(state)
@@ -167,7 +167,7 @@ function whileJoining(state: Joining, event: ChannelEvent, options: ChannelTrans
   }
 }
 
-function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransitionOptions): ChannelStep {
+function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransitionOptions): ChannelTransition {
   switch (event.type) {
     case 'new-token': {
       const { token } = event
@@ -219,7 +219,7 @@ function whileJoined(state: Joined, event: ChannelEvent, options: ChannelTransit
   }
 }
 
-function joiningAt(position: JoinPosition | null, { state, effects }: ChannelStep): ChannelStep {
+function joiningAt(position: JoinPosition | null, { state, effects }: ChannelTransition): ChannelTransition {
   return { state, effects: [{ type: 'join-at', position }, ...effects] }
 }
 
@@ -236,44 +236,49 @@ function withoutCode(reason: string): string {
   return reason.replace(/^[A-Za-z]+: /, '')
 }
 
-function attach(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+function attach(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelTransition {
   if (!options.isClustered) return loadReplay(admission, reads, options)
   return { state: { kind: 'attaching', admission, reads }, effects: [{ type: 'attach' }] }
 }
 
-function loadReplay(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelStep {
+function loadReplay(admission: Admission, reads: Reads, options: ChannelTransitionOptions): ChannelTransition {
   if (!options.wantsReplay) return subscribe(admission, reads, [], options)
   return { state: { kind: 'replaying', admission, reads }, effects: [{ type: 'load-replay' }] }
 }
 
-function subscribe(admission: Admission, reads: Reads, replay: readonly StoredMessage[], options: ChannelTransitionOptions): ChannelStep {
+function subscribe(
+  admission: Admission,
+  reads: Reads,
+  replay: readonly StoredMessage[],
+  options: ChannelTransitionOptions,
+): ChannelTransition {
   if (!options.waitsForChanges) return enter(admission, reads, replay)
   return { state: { kind: 'subscribing', admission, reads, replay }, effects: [{ type: 'open-changes', admission }] }
 }
 
-function enter(admission: Admission, reads: Reads, replay: readonly StoredMessage[]): ChannelStep {
+function enter(admission: Admission, reads: Reads, replay: readonly StoredMessage[]): ChannelTransition {
   return {
     state: { kind: 'joined', admission, reads, writes: null, renewing: null },
     effects: [{ type: 'enter', admission, reads, replay }, { type: 'resume' }],
   }
 }
 
-function refuse(code: DecisionCode, text: string, refusal?: Refusal, fault?: ChangesFault): ChannelStep {
+function refuse(code: DecisionCode, text: string, refusal?: Refusal, fault?: ChangesFault): ChannelTransition {
   const { shown: reason, logged: detail } = explained(text, refusal)
   const more = { ...(detail === reason ? {} : { detail }), ...(fault === undefined ? {} : { fault }) }
   return end([{ type: 'exit' }, { type: 'refuse-join', code, reason, ...more }, { type: 'forget' }])
 }
 
-function stop(code: DecisionCode, text: string, refusal?: Refusal): ChannelStep {
+function stop(code: DecisionCode, text: string, refusal?: Refusal): ChannelTransition {
   const { shown: message, logged: detail } = explained(text, refusal)
   const error: ChannelEffect = { type: 'system-error', code, message, ...(detail === message ? {} : { detail }) }
   return end([{ type: 'exit' }, error, { type: 'phx-close' }, { type: 'forget' }])
 }
 
-function end(effects: readonly ChannelEffect[]): ChannelStep {
+function end(effects: readonly ChannelEffect[]): ChannelTransition {
   return { state: CLOSED, effects }
 }
 
-function stay(state: ChannelState): ChannelStep {
+function stay(state: ChannelState): ChannelTransition {
   return { state, effects: [] }
 }

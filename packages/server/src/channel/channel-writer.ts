@@ -12,7 +12,7 @@ import { JoinBuffer } from './join-buffer.ts'
 import type { ChannelConnection } from './services.ts'
 import type { TopicMembership } from './topic-membership.ts'
 
-/** Writes what is for one channel alone, in order with what its topic has pending; until a join that waits has its reply, row changes are held. */
+/** Writes messages for one channel alone, in order with those of its topic. Holds row changes until a waiting join has its reply. */
 export class ChannelWriter {
   readonly #connection: ChannelConnection
   readonly #membership: TopicMembership
@@ -60,12 +60,12 @@ export class ChannelWriter {
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
-  /** From now on, row changes are held until `release`: they must follow the join's reply. */
+  /** Holds row changes until `release`: they must follow the join's reply. */
   hold(): JoinBuffer {
     return (this.#joinBuffer ??= new JoinBuffer())
   }
 
-  /** The join has its reply: sends what was held, without the stored messages that a replay has seen. */
+  /** The join has its reply: sends the held messages, without stored ones that were in its replay. */
   release(): void {
     const buffer = this.#joinBuffer
     if (buffer === null) return

@@ -12,7 +12,7 @@ import {
   type ChannelEffect,
   type ChannelEvent,
   type ChannelState,
-  type ChannelStep,
+  type ChannelTransition,
   type Writes,
 } from './channel-state.ts'
 import { ChannelWriter } from './channel-writer.ts'
@@ -32,7 +32,7 @@ export interface ChannelOptions {
   /** The ref of the join, for its reply. */
   readonly ref: Ref
   readonly request: JoinRequest
-  /** What is done with the join takes turns of its own. */
+  /** The join is large: each step of it takes a turn of the event loop of its own. */
   readonly isLarge: boolean
   /** The channel that this one replaces; it gets its phx_close when this one has its reply. */
   readonly replaces: Channel | null
@@ -53,7 +53,7 @@ export class Channel implements ReceivingChannel {
   readonly services: Services
   readonly #options: ChannelOptions
   static readonly #performOn = (effect: ChannelEffect, channel: Channel): void => channel.#perform(effect)
-  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): ChannelStep =>
+  static readonly #transitionOf = (state: ChannelState, event: ChannelEvent, channel: Channel): ChannelTransition =>
     channelTransition(state, event, {
       private: channel.request.private,
       presenceEnabled: channel.request.presenceEnabled,

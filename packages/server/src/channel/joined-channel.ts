@@ -13,7 +13,7 @@ export interface JoinedChannel extends Subscriber {
   readonly subTopic: string
   readonly joinRef: Ref
   readonly request: JoinRequest
-  /** What is done with the join takes turns of its own. */
+  /** The join is large: each step of it takes a turn of the event loop of its own. */
   readonly isLarge: boolean
   readonly key: TopicKey
   readonly presence: ChannelPresence
@@ -24,7 +24,7 @@ export interface JoinedChannel extends Subscriber {
   readonly connection: ChannelConnection
   readonly services: Services
   readonly writer: ChannelWriter
-  /** What the channel may send. Decided before a handler gets a push. */
+  /** Whether the channel may send broadcasts and presence. Decided before a handler gets a push. */
   readonly mayWrite: Reads & { readonly refusal?: Refusal }
   /** Checks the token, and acts for it from then on. */
   renew(token: string): void

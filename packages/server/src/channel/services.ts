@@ -36,7 +36,7 @@ export interface Services {
   admit(token: string, headers: Readonly<Record<string, string>>): Promise<AdmissionResult>
 }
 
-/** What a channel needs of its connection. */
+/** A connection, as its channels see it. */
 export interface ChannelConnection {
   readonly id: string
   readonly version: Version

@@ -44,13 +44,13 @@ export class TopicMembership {
     return this.#topics.relayed(this.key) === null
   }
 
-  /** From now on, the buffer holds the stored messages that are sent to the topic. */
+  /** Has the buffer hold the stored messages that are sent to the topic from now on. */
   hold(buffer: StoredMessageBuffer): void {
     this.#buffer = buffer
     this.#reserve().hold(buffer)
   }
 
-  /** Where in the log the channel joins. To be known before `subscribe`. */
+  /** Sets where in the log the channel joins. To be called before `subscribe`. */
   joinAt(position: JoinPosition | null): void {
     this.#position = position
   }

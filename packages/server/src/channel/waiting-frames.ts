@@ -8,7 +8,7 @@ export interface WaitingBytes {
   bytes: number
 }
 
-/** Frames that a client sent on a channel before its join, or what it may send, is decided: in order, within bounds. */
+/** Frames that a client sent on a channel before its join, or its right to send, was decided: in order, within bounds. */
 export class WaitingFrames {
   readonly #together: WaitingBytes
   readonly #maxBytes: number

@@ -45,7 +45,7 @@ interface Pending {
   readonly late: TimerHandle
 }
 
-/** What an administrator asks of all nodes at once: their figures, and to end the connections of a user. */
+/** Asks all nodes at once for an administrator: for their figures, and to end the connections of a user. */
 export class NodeAdmin {
   readonly #options: NodeAdminOptions
   readonly #pending = new Map<number, Pending>()
@@ -55,7 +55,7 @@ export class NodeAdmin {
     this.#options = options
   }
 
-  /** This node first, then the others by name. */
+  /** The figures of every node: this one first, then the others by name. */
   async nodes(): Promise<readonly AdminNode[]> {
     const { relay, version, startedAt, figures } = this.#options
     const { instance, name } = relay?.self ?? ALONE

@@ -1,4 +1,4 @@
-import type { PresenceDiff } from '@tidewire/protocol'
+import { parseTopicKey, type PresenceDiff } from '@tidewire/protocol'
 import type { Observer } from '../ports/observe.ts'
 import type { NodeChannel, PeerEvent, Relay, RelayFault, RelayLink, RelayListener } from '../ports/relay.ts'
 import type { Runtime } from '../ports/runtime.ts'
@@ -9,7 +9,6 @@ import type { PresenceDiffs } from '../presence/presence-diff.ts'
 import type { StepQueue } from '../limits/step-queue.ts'
 import type { PresenceTracker } from '../presence/presence-tracker.ts'
 import type { Publisher } from '../topic/publisher.ts'
-import { topicKeyOf } from '../topic/topic-key.ts'
 import type { Topics } from '../topic/topics.ts'
 
 export interface NodesOptions {
@@ -75,7 +74,7 @@ export class Nodes implements RelayListener {
     return this.#presence.holdsAllOf(peers.map(({ instance }) => instance))
   }
 
-  /** Notifies the other nodes that the clients of this one are about to come back on them, over so much time. */
+  /** Notifies the other nodes that the clients of this one are about to come back on them, within `spreadMs`. */
   leave(spreadMs: number): void {
     this.#relay.leave(spreadMs)
     this.#presence.leave(spreadMs)
@@ -124,7 +123,7 @@ export class Nodes implements RelayListener {
   /** Every node holds the presence of all topics; a diff is written only where the topic has members. */
   #announce(diffs: PresenceDiffs): void {
     for (const [id, diff] of diffs) {
-      const key = topicKeyOf(id)
+      const key = parseTopicKey(id)
       if (this.#topics.find(key) === undefined) continue
       const message = { kind: 'text', event: 'presence_diff', payload: Buffer.from(JSON.stringify(diff)) } as const
       this.#publisher.publish(key, message, { kind: 'presence', change: changeOf(diff), connection: null })

@@ -4,7 +4,7 @@ import { SWEEP_INTERVAL_MS, type ResolvedServerOptions } from '../options.ts'
 import type { BacklogLimits } from './backlog.ts'
 import type { ConnectionOptions } from './connection-state.ts'
 
-/** What one socket may cost. */
+/** The limits of one socket. */
 export interface ConnectionLimits extends ConnectionOptions {
   readonly backlog: BacklogLimits
   readonly frame: FrameBounds

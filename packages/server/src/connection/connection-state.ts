@@ -37,14 +37,14 @@ export interface ConnectionOptions {
   readonly maxClosingSweeps: number
 }
 
-export type ConnectionStep = Transition<ConnectionState, ConnectionEffect>
+export type ConnectionTransition = Transition<ConnectionState, ConnectionEffect>
 
 export const initialConnection: ConnectionState = { kind: 'open', quietSweeps: 0, congestedSweeps: 0 }
 
 const CLOSED: ConnectionState = { kind: 'closed' }
 const NO_EFFECTS: readonly ConnectionEffect[] = []
 
-export function connectionTransition(state: ConnectionState, event: ConnectionEvent, options: ConnectionOptions): ConnectionStep {
+export function connectionTransition(state: ConnectionState, event: ConnectionEvent, options: ConnectionOptions): ConnectionTransition {
   switch (state.kind) {
     case 'open':
       return fromOpen(state, event, options)
@@ -58,7 +58,11 @@ export function connectionTransition(state: ConnectionState, event: ConnectionEv
   }
 }
 
-function fromOpen(state: Extract<ConnectionState, { kind: 'open' }>, event: ConnectionEvent, options: ConnectionOptions): ConnectionStep {
+function fromOpen(
+  state: Extract<ConnectionState, { kind: 'open' }>,
+  event: ConnectionEvent,
+  options: ConnectionOptions,
+): ConnectionTransition {
   switch (event.type) {
     case 'sweep': {
       const quietSweeps = event.heard ? 0 : state.quietSweeps + 1
@@ -79,6 +83,6 @@ function fromOpen(state: Extract<ConnectionState, { kind: 'open' }>, event: Conn
   }
 }
 
-function close(code: number, reason: string): ConnectionStep {
+function close(code: number, reason: string): ConnectionTransition {
   return { state: { kind: 'closing', sweeps: 0 }, effects: [{ type: 'leave-all' }, { type: 'close-transport', code, reason }] }
 }

@@ -26,7 +26,7 @@ import {
   type ConnectionEffect,
   type ConnectionEvent,
   type ConnectionState,
-  type ConnectionStep,
+  type ConnectionTransition,
 } from './connection-state.ts'
 import { FrameReader, LARGE_FRAME_BYTES, readWhole } from './frame-reader.ts'
 import { answerIdleFrame } from './idle-frame.ts'
@@ -36,7 +36,7 @@ import { refuseFrame, refuseIdleFrame, reportClose, reportUnfinished } from './r
 import { SocketOutput } from './socket-output.ts'
 import type { ConnectionDetails, Transport } from './transport.ts'
 
-/** What a connection needs to know of the server and its other connections. */
+/** The server and its other connections, as one connection sees them. */
 export interface ConnectionHost extends JoinHost {
   channelsChanged(connection: Connection): void
   closed(connection: Connection): void
@@ -71,7 +71,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   /** Frames that came after the end. */
   #lateFrames = 0
   static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
-  static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionStep =>
+  static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionTransition =>
     connectionTransition(state, event, connection.#limits)
   readonly #machine = new Machine<ConnectionState, ConnectionEvent, ConnectionEffect, Connection>(
     initialConnection,
@@ -140,7 +140,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     else this.#madeReader.read(data, binary)
   }
 
-  /** To be called while a large message comes. Its rest is read once there is room for it. */
+  /** Pauses reading while there is no room for large messages. To be called while one comes. */
   awaitRoom(): void {
     if (this.services.largeFrames.isFull) this.#madeReader.awaitRoom()
   }
@@ -214,7 +214,7 @@ export class Connection implements ChannelConnection, AdminPeer {
 
   /** The socket is gone; `code` is the close code that was seen. */
   transportClosed(code: number): void {
-    // What the client sent before it closed counts.
+    // Frames that the client sent before it closed are still read.
     if (this.#reader === null) this.#ended(code)
     else this.#reader.atEnd(() => this.#ended(code))
   }
@@ -295,5 +295,5 @@ export class Connection implements ChannelConnection, AdminPeer {
 
 const NO_CLAIMS: Claims = {}
 
-/** More than a client has under way that does not know yet that it is closed. */
+/** The socket is cut after so many frames that came after its close: more than a client sends before it notices. */
 const MAX_LATE_FRAMES = 1_000

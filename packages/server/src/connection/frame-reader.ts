@@ -29,7 +29,7 @@ export function readWhole(taker: FrameTaker, data: Uint8Array, binary: boolean):
   fanOutTimes.frameEnds()
 }
 
-/** What came after a frame that is being read. */
+/** Frames, or the end, that came after a large frame that is still being read. */
 interface Behind {
   readonly frames: { readonly data: Uint8Array; readonly binary: boolean }[]
   atEnd: (() => void) | null
@@ -60,7 +60,7 @@ export class FrameReader {
     else this.#behind.atEnd = callback
   }
 
-  /** Takes nothing more from the socket while too much of what others have sent waits to be read. */
+  /** Takes nothing more from the socket while too many bytes of other sockets wait to be read. */
   awaitRoom(): void {
     const { largeFrames } = this.#taker.services
     if (this.#behind !== null || !largeFrames.isFull) return

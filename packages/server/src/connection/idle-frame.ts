@@ -8,7 +8,7 @@ export interface IdleConnection {
   reply(joinRef: Ref, ref: Ref, topic: string, status: 'ok' | 'error', response: unknown): void
 }
 
-/** Answers a frame that is for no channel and no inspector: a heartbeat, a leave of what has ended, or a push to what was never joined. */
+/** Answers a frame for no channel and no inspector: a heartbeat, a leave of an ended channel, or a push to a topic not joined. */
 export function answerIdleFrame(connection: IdleConnection, { topic, event, joinRef, ref }: ClientFrame): void {
   if (topic === PHOENIX_TOPIC && event === 'heartbeat') {
     connection.lastHeartbeatAt = connection.services.runtime.now()

@@ -11,7 +11,7 @@ export interface JoiningConnection extends RefusingConnection {
   closeForJoins(): void
 }
 
-/** What a join needs to know of the server. */
+/** The server, as a join sees it. */
 export interface JoinHost {
   /** Whether a first channel of one more socket is within the limit of users. */
   mayJoin(): boolean

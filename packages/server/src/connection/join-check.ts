@@ -33,7 +33,7 @@ export type JoinCheck = { readonly ok: true; readonly request: JoinRequest } | J
 export function checkJoin(subTopic: string, payload: unknown, at: JoinConditions): JoinCheck {
   if (subTopic === '') return refuse('topic-name-required', 'TopicNameRequired: You must provide a topic name')
   if (at.draining) return refuse('restarting', 'RealtimeRestarting: Realtime is restarting, please standby')
-  // Before the join is read, so that one that cannot be read counts, too.
+  // Counted before the join is read: one that cannot be read counts, too.
   if (!at.allowJoin()) return refuse('too-many-joins', 'ClientJoinRateLimitReached: Too many joins per second')
   const request = parseJoin(payload, at.bounds)
   if (!request.ok) return refuse(request.code, request.reason)

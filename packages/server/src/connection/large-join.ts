@@ -2,7 +2,7 @@ import { payloadBytes, type ClientFrame, type JoinRequest } from '@tidewire/prot
 import type { Channel } from '../channel/channel.ts'
 import type { Runtime } from '../ports.ts'
 
-/** To read more entries of row changes, or more bytes, takes turns of its own. */
+/** A join with more entries of row changes, or more bytes, is read in a turn of the event loop of its own. */
 const LARGE_ENTRIES = 100
 const LARGE_BYTES = 16_384
 

@@ -10,7 +10,7 @@ export class SocketOutput {
   readonly #owner: { overflowed(): void }
   /** Messages that were written. */
   messages = 0
-  /** True until the closing handshake starts: channels that leave before it still write what is pending. */
+  /** True until the closing handshake starts: channels that leave before it still write their pending messages. */
   #isOpen = true
   #bytesWritten = 0
   /** Bytes that the other side had taken at the last sweep. */
@@ -40,7 +40,7 @@ export class SocketOutput {
     if (this.#backlog !== null || this.#transport.backlogBytes() > this.#limits.maxBytes) this.#watchBacklog()
   }
 
-  /** Nothing is written from here on. */
+  /** Stops writing. */
   end(): void {
     this.#isOpen = false
   }
@@ -48,7 +48,7 @@ export class SocketOutput {
   /** Whether the backlog is empty, or the other side took something of it since the last call. */
   hasMoved(): boolean {
     const taken = this.#takenBytes()
-    // Not its size: a backlog may grow although the receiver takes from it, and such a receiver is not stalled.
+    // The size of the backlog does not count: it may grow although the receiver takes from it, and such a receiver is not stalled.
     const moved = this.#transport.backlogBytes() === 0 || taken > this.#takenBefore
     this.#takenBefore = taken
     return moved
@@ -72,7 +72,7 @@ export class SocketOutput {
   #watchBacklog(): void {
     if (this.keepsUp()) return
     this.#isOverflowing = true
-    // Not now: a topic is iterating over its subscribers. A leave would make it skip one, and would send the presence diff of
+    // Not in this turn: a topic may be iterating over its subscribers. A leave would make it skip one, and would send the presence diff of
     // the leave to some of them before the message that is being written.
     this.#runtime.endOfTurn(() => this.#owner.overflowed())
   }

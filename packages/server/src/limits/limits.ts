@@ -34,7 +34,7 @@ export interface Limits {
   readonly maxPresenceBytes: number
   /** Bytes of frames that have not ended yet, of all sockets together. Default 64 MiB. */
   readonly maxUnfinishedBytes: number
-  /** From the first byte of a message to its last. Default 30 000. */
+  /** The most time from the first byte of a message to its last. Default 30 000. */
   readonly frameTimeoutMs: number
 }
 

@@ -62,7 +62,7 @@ export class RateCounter {
   }
 }
 
-/** At most so many calls in a window that starts with the first of them. Small, as every channel may have one. */
+/** Bounds the calls in a window that starts with the first of them. Small in memory, as every channel may have one. */
 export class CallWindow {
   #endsAt = -Infinity
   #calls = 0

@@ -1,10 +1,10 @@
 import type { Steps } from '@tidewire/protocol'
 import type { Runtime } from '../ports.ts'
 
-/** The event loop is given back after so much work. */
+/** The most work in one turn of the event loop. */
 const SHARE_MS = 8
 
-/** More than these wait only because their messages were complete before anything was held up. */
+/** Sockets are held up beyond this; only messages that were complete before may still add to it. */
 const MAX_BYTES = 32 * 1024 * 1024
 
 interface Job {
@@ -13,7 +13,7 @@ interface Job {
   step(): boolean
 }
 
-/** Does what is large in steps. Those that wait take turns, and all together take one share of each turn of the event loop. */
+/** Does large jobs in steps. Jobs take turns, and all together take one share of each turn of the event loop. */
 export class StepQueue {
   readonly #runtime: Pick<Runtime, 'uptime' | 'endOfTurn'>
   readonly #jobs: Job[] = []
@@ -34,7 +34,7 @@ export class StepQueue {
     this.#waiting.push(callback)
   }
 
-  /** Takes the steps in later turns; `done` is the last of them. `bytes`: what it keeps until then. */
+  /** Takes the steps in later turns; `done` is the last of them. `bytes`: the memory that the job keeps until then. */
   add<T>(steps: Steps<T>, bytes: number, done: (result: T) => void): void {
     let end: { readonly result: T } | null = null
     const step = (): boolean => {
@@ -57,7 +57,7 @@ export class StepQueue {
       do this.#step()
       while (this.#jobs.length > 0 && this.#runtime.uptime() < until)
     } finally {
-      // Also after a step that throws: what others have sent is read all the same.
+      // Done after a step that throws, too: it must not hold up the jobs of others.
       if (this.#bytes <= MAX_BYTES / 2) this.#notifyWaiting()
       if (this.#jobs.length > 0) {
         this.#jobs.push(this.#jobs.shift()!)

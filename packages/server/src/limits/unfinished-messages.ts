@@ -1,9 +1,9 @@
 import type { Runtime } from '../ports.ts'
 
 export interface UnfinishedLimits {
-  /** Of all sockets together. */
+  /** The most bytes of unfinished messages, of all sockets together. */
   readonly maxBytes: number
-  /** From the first byte of a message to its last. */
+  /** The most time from the first byte of a message to its last. */
   readonly timeoutMs: number
 }
 
@@ -58,9 +58,9 @@ export class UnfinishedMessages {
     return message
   }
 
-  /** More of a message came. */
+  /** Counts more bytes of a message that came. */
   grow(message: Unfinished, bytes: number): void {
-    // Refused before, and about to be closed.
+    // The message was refused before, and its socket is about to be closed.
     if (!this.#all.has(message)) return
     message.bytes += bytes
     this.#bytes += bytes
@@ -71,7 +71,7 @@ export class UnfinishedMessages {
     if (this.#all.delete(message)) this.#bytes -= message.bytes
   }
 
-  /** To be called from time to time. */
+  /** Refuses messages that take too long. To be called from time to time. */
   sweep(): void {
     const since = this.#runtime.uptime() - this.#limits.timeoutMs
     for (const message of this.#all) {
@@ -104,7 +104,7 @@ export class SocketMessages {
     this.#socket = socket
   }
 
-  /** A chunk came, and so many bytes of a message are unfinished after it. */
+  /** A chunk of `chunkBytes` came; after it, `unfinishedBytes` of a message wait for their rest. */
   received(unfinishedBytes: number, chunkBytes: number): void {
     // The unfinished rest lies in this chunk alone, so it is of a message that began in it.
     if (unfinishedBytes <= chunkBytes) this.closed()

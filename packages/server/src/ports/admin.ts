@@ -18,6 +18,12 @@ export interface ExplainChange {
   readonly filters: readonly string[]
 }
 
+/** The schema and the table of an entry of a join, which may be patterns, or those of one table. */
+export interface TableNames {
+  readonly schema: string
+  readonly table: string
+}
+
 /**
  * Explains why a user does or does not get a message or row, check by check, as that identity; writes nothing.
  * For admins only: answers name policies. Never rejects: what cannot be found out is a step `unknown`.
@@ -27,6 +33,8 @@ export interface Explainer {
   change(question: ExplainChange): Promise<readonly WhyStep[]>
   /** The primary key of a table, published or not. */
   table(schema: string, table: string): Promise<ExplainedTable>
+  /** The entries that name the table (rule D1): a name that a published table, or its schema, has exactly is no pattern. */
+  entriesNaming?<Entry extends TableNames>(entries: readonly Entry[], table: TableNames): Promise<readonly Entry[]>
 }
 
 /** The primary key of a table, or a sentence that says why there is none. */

@@ -16,7 +16,7 @@ export interface TokenVerifier {
   verify(token: string): Promise<{ readonly ok: true; readonly claims: Claims } | { readonly ok: false; readonly fault: TokenFault }>
 }
 
-/** What policies may read of a connection: `auth.role()`, `auth.jwt()`, headers. */
+/** The parts of a connection that policies may read: `auth.role()`, `auth.jwt()`, headers. */
 export interface Identity {
   readonly role: string
   readonly claims: Claims

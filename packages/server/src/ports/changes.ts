@@ -77,7 +77,7 @@ export interface FeedLag {
 /** Row changes. Ready is reported through `listener.system`; nothing committed after that is missed. */
 export interface ChangeFeed {
   open(request: ChangeRequest, listener: ChangeListener): ChangeHandle
-  /** From now on, `decided` is called for every change; `null` ends that. */
-  observe?(decided: ((change: DecidedChange) => void) | null): void
+  /** From now on, `onDecided` is called for every change; `null` ends that. */
+  observe?(onDecided: ((change: DecidedChange) => void) | null): void
   progress?(): FeedProgress
 }

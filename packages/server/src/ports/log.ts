@@ -7,7 +7,7 @@ export interface MessageCommit {
   readonly xid: number
 }
 
-/** Where in the log a channel joins: what was committed before is not delivered to it live, however late the node reads it. */
+/** Where in the log a channel joins: messages that were committed before are not delivered to it live, however late the node reads them. */
 export interface JoinPosition {
   /** The beginning of the name of its log, as far as the name is known. */
   readonly log: string

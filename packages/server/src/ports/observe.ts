@@ -59,7 +59,7 @@ export interface Tracer {
 }
 
 /**
- * Is notified of what happens. Methods must not throw and must return at once. Optional methods are for measurements,
+ * Is notified of the events of a server. Methods must not throw and must return at once. Optional methods are for measurements,
  * which are made only where an observer has the method.
  */
 export interface Observer {

@@ -1,4 +1,5 @@
-import type { TopicKey, TopicMessage } from './topic.ts'
+import type { TopicKey } from '@tidewire/protocol'
+import type { TopicMessage } from './topic.ts'
 
 /** A topic as the relay names it. */
 export type RelayTopic = TopicKey
@@ -19,10 +20,11 @@ export interface RelayPeer {
   readonly startedAt: number
 }
 
+/** A change of another node, as the relay reports it. */
 export type PeerEvent =
   /** Heard for the first time, or again after `down`. */
   | { readonly kind: 'up'; readonly peer: RelayPeer }
-  /** Drains: its clients are about to come back on other nodes. It closes them over so much time; 0 where it does not say so. */
+  /** Drains: its clients are about to come back on other nodes. It closes them within `spreadMs`; 0 where it does not say. */
   | { readonly kind: 'leaving'; readonly peer: RelayPeer; readonly spreadMs: number }
   /** Known to be gone: it closed, or was silent for a minute. Shorter silence is judged by presence, which counts its own heartbeats. */
   | { readonly kind: 'down'; readonly peer: RelayPeer }
@@ -33,6 +35,7 @@ export type RelayLink =
   /** `detail` is a sentence that says why, without secrets. Retried for ever. */
   | { readonly state: 'down'; readonly sinceUptimeMs: number; readonly detail: string }
 
+/** A fault of the relay. The list is closed. */
 export type RelayFaultCode =
   /** Bytes that are no envelope. */
   | 'malformed'
@@ -93,16 +96,16 @@ export interface RelayStats {
 }
 
 /**
- * Carries broadcasts and node messages between nodes. It holds nothing: what is published while the link is down is dropped and
+ * Carries broadcasts and node messages between nodes. It holds nothing: messages that are published while the link is down are dropped and
  * counted, and both ends report a gap when the link is back. Order holds per sending node; loss is always followed by `onGap` on
  * nodes with interest, at the latest one heartbeat after the path works again. Interest counts from the sender's next message on
- * the topic, or its next heartbeat, after `ready`: what was sent before that cannot be distinguished from what was sent before the interest.
+ * the topic, or its next heartbeat, after `ready`: earlier messages cannot be distinguished from those before the interest.
  */
 export interface Relay {
   /** This process. */
   readonly self: RelayPeer
   readonly link: RelayLink
-  /** The nodes heard of and not `down`. */
+  /** The known nodes that are not `down`. */
   readonly peers: readonly RelayPeer[]
   /** Starts, and calls the listener from then on. Never fails: an unreachable broker is a link that is down. To be called once. */
   start(listener: RelayListener): void
@@ -123,7 +126,7 @@ export interface Relay {
   caughtUp(): Promise<boolean>
   /** Notifies the other nodes that this one drains, and over how much time. */
   leave(spreadMs: number): void
-  /** Sends what is pending, notifies the other nodes, and closes; bounded by two seconds. Idempotent. */
+  /** Sends pending messages, notifies the other nodes, and closes; bounded by two seconds. Idempotent. */
   close(): Promise<void>
   stats(): RelayStats
 }

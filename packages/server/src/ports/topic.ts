@@ -1,11 +1,6 @@
 import type { UserBroadcast } from '@tidewire/protocol'
 
-/** The identity of a topic. A public and a private topic of one name are two (rule T3). Made once per topic or channel. */
-export interface TopicKey {
-  /** Without `realtime:`. */
-  readonly name: string
-  readonly private: boolean
-}
+export type { TopicKey } from '@tidewire/protocol'
 
 /** A message to the subscribers of a topic. The payload is kept in the bytes in which it came. */
 export type TopicMessage =

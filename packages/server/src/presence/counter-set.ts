@@ -3,7 +3,7 @@ export type CounterRanges = readonly number[]
 
 /**
  * A set of counters that stays small when the counters are dense: everything up to 1000 is one range. It is the causal
- * context of one replica; the first range plays the version vector, the others the cloud of what came out of order.
+ * context of one replica; the first range plays the version vector, the others the cloud of counters that came out of order.
  */
 export class CounterSet implements Iterable<number> {
   readonly #ranges: number[] = []

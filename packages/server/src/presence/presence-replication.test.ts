@@ -512,7 +512,7 @@ describe(`presence on many nodes (FC_SEED=${seed})`, () => {
       world.drain(0, awayMs)
       await world.pass(1_000)
       const fresh = world.start(0)
-      // It hears of changes before it asks for anything.
+      // It is notified of changes before it asks for anything.
       for (const node of nodes.slice(1)) node.track('other', 'other', 1)
       await world.pass(STEP_MS)
       for (const node of nodes.slice(1)) node.untrack('other')

@@ -9,7 +9,7 @@ import {
   presenceSyncTransition,
   type PresenceSyncEffect,
   type PresenceSyncEvent,
-} from './presence-sync.ts'
+} from './presence-sync-state.ts'
 import type { PresenceDiffs } from './presence-diff.ts'
 import type { PresenceTracker } from './presence-tracker.ts'
 import { decodePresenceMessage, encodeDelta, encodeLingering, encodePresenceMessage } from './presence-wire.ts'
@@ -35,7 +35,7 @@ export interface PresenceReplicationOptions {
     | 'isBehind'
     | 'show'
   >
-  /** Takes what is too much for one turn of the event loop. */
+  /** Takes work that is too much for one turn of the event loop. */
   readonly steps: Pick<StepQueue, 'add'>
   /** Sends diffs to the subscribers of this node. */
   readonly announce: (diffs: PresenceDiffs) => void
@@ -49,11 +49,11 @@ const BEAT_MS = 500
  * more come back, the longer the last of them takes.
  */
 const LINGER_MS = 5_000
-/** A node that takes longer closes few at a time, and these are soon back. */
+/** A node that drains for longer closes few clients at a time, and these are soon back. */
 const MAX_SPREAD_MS = 30_000
 /** The size of a presence message: a node that joins a large cluster gets its presence in pieces, so that neither event loop stalls. */
 const MESSAGE_BYTES = 64 * 1024
-/** So many entries come into view, or leave it, in one step: some milliseconds where each is in a topic of its own. */
+/** The most entries that come into view, or leave it, in one step: some milliseconds where each is in a topic of its own. */
 const STEP_ENTRIES = 200
 
 /** Carries out {@link presenceSyncTransition} on a tracker and a relay. */
@@ -136,7 +136,7 @@ export class PresenceReplication {
         return this.#take({ ...message, from })
       case 'digest': {
         const lacks = this.#options.tracker.lacks(message.context)
-        // Of a replica that is heard for the first time nothing is known, and nothing lacking.
+        // The first digest of a replica does not count as equal: the tracker knows nothing of it, so it finds nothing lacking.
         if (lacks || !this.#machine.state.replicas.has(from)) this.#equal.delete(from)
         else this.#equal.add(from)
         return this.#take({ type: 'digest', from, lacks })
@@ -194,7 +194,7 @@ export class PresenceReplication {
     this.#options.tracker.replicaLeaving(replica, LINGER_MS + Math.min(spreadMs, MAX_SPREAD_MS))
   }
 
-  /** Announces what the tracker has to show: one step at once, and what is left after it in later turns. */
+  /** Announces the pending changes of the tracker: one step at once, the rest in later turns. */
   #show(): void {
     if (this.#showing) return
     this.#showStep()
@@ -248,13 +248,13 @@ export class PresenceReplication {
     }
   }
 
-  /** What lingers comes first: a node that holds the rest takes clients. */
+  /** Lingering entries come first: the asking node takes clients as soon as it has the rest. */
   *#answerTexts(to: string, seen: PresenceContext): Generator<Uint8Array> {
     const { tracker, runtime } = this.#options
-    // Before anything is sent: what comes of other nodes in later turns is not of this answer.
+    // Read before anything is sent: changes that other nodes send in later turns do not belong to this answer.
     const delta = tracker.delta(seen)
     if (!this.#greeted.has(to)) yield* encodeLingering(tracker.lingering(runtime.uptime()), MESSAGE_BYTES)
-    // All of it was sent, else nothing comes after it.
+    // Reached only when all lingering entries were sent: after a failed send nothing more is asked of this generator.
     this.#greeted.add(to)
     yield* encodeDelta(delta, MESSAGE_BYTES)
   }

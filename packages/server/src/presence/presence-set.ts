@@ -11,7 +11,7 @@ export interface PresenceEntry {
   readonly meta: PresenceMeta
 }
 
-/** An entry that was removed by a draining node and stays in view for so long, unless its key appears again. */
+/** An entry that a draining node removed. It stays in view for `forMs`, unless its key appears again. */
 export interface LingeringEntry {
   readonly entry: PresenceEntry
   readonly forMs: number
@@ -58,8 +58,8 @@ const nothing: PresenceChanges = { joined: [], left: [] }
  * Deltas may be lost, repeated and reordered. Because a removal has a number too, replicas that have seen the same counters
  * hold the same entries; comparing contexts is enough to know that something is missing.
  *
- * What is merged of a replica comes into view only while that replica is up. Of replicas never declared up, or gone,
- * nothing is kept, so an entry of a dead replica cannot come back from a third one.
+ * Merged entries of a replica come into view only while that replica is up. Nothing is kept of replicas that were never declared up, or
+ * are gone: an entry of a dead replica cannot come back from a third one.
  */
 export class PresenceSet {
   readonly #name: string

@@ -14,7 +14,7 @@ const STEP_ENTRIES = 200
 const size = ({ joins, leaves }: PresenceDiff): number =>
   [joins, leaves].reduce((sum, side) => sum + Object.values(side).reduce((metas, each) => metas + each.metas.length, 0), 0)
 
-/** A node that hears of another one, and what it announced in each turn of the event loop. */
+/** A node that is notified of another one, and what it announced in each turn of the event loop. */
 class Hearer {
   readonly runtime = new ServerRuntime()
   readonly tracker = new PresenceTracker<object>({ replica: 'here', nextPhxRef: () => 'own' })

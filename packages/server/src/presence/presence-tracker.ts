@@ -1,6 +1,6 @@
-import type { JsonObject, PresenceDiff, PresenceMeta, PresenceState } from '@tidewire/protocol'
+import { jsonEqual, type JsonObject, type PresenceDiff, type PresenceMeta, type PresenceState } from '@tidewire/protocol'
 import { diffOf, put, stateOf, type DiffInMaking, type PresenceDiffs } from './presence-diff.ts'
-import { jsonEqual, maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
+import { maxPayloadDepth, nestsDeeperThan, presenceMeta } from './presence-meta.ts'
 import type { LingeringEntry, PresenceChanges, PresenceContext, PresenceDelta, PresenceEntry } from './presence-set.ts'
 import { PresenceSet } from './presence-set.ts'
 import { PresenceView } from './presence-view.ts'
@@ -17,22 +17,22 @@ export interface PresenceTrackerOptions {
 /** Why nothing was tracked. */
 export type TrackFault = 'too-deep' | 'topic-full'
 
-/** What becomes of one entry in the view. */
+/** A change of one entry in the view. */
 type Change =
   | { readonly kind: 'joins'; readonly entry: PresenceEntry }
   /** `lingersUntil`: how long it may stay after its removal; `null`: not at all. */
   | { readonly kind: 'leaves'; readonly entry: PresenceEntry; readonly lingersUntil: number | null }
-  /** It lingers on another node. */
+  /** The entry lingers on another node. */
   | { readonly kind: 'lingers'; readonly entry: PresenceEntry; readonly untilMs: number }
-  /** It has lingered long enough. */
+  /** The entry has lingered long enough. */
   | { readonly kind: 'overdue'; readonly entry: PresenceEntry }
 
 /**
  * The presence of every topic, as this node sees it. `Owner` stands for one channel; it has at
  * most one payload in a topic and is compared by identity.
  *
- * What owners of this node do is in view at once. What is learnt of other nodes comes into view with `show`, in its order and so much at a
- * time: a node that dies may have tens of thousands of entries. All that changes the view returns the diff to announce. A view to which all
+ * Changes by owners of this node are in view at once. Changes of other nodes come into view with `show`, in their order and a few at a
+ * time: a node that dies may have tens of thousands of entries. Every method that changes the view returns the diff to announce. A view to which all
  * diffs of a topic are applied, joins before leaves, equals `state` of the topic, the order of metas included.
  */
 export class PresenceTracker<Owner> {
@@ -41,7 +41,10 @@ export class PresenceTracker<Owner> {
   readonly #view = new PresenceView<Owner>()
   /** Nodes that drain, with the time for which their entries linger: their clients are about to come back elsewhere. */
   readonly #leaving = new Map<string, number>()
-  /** What is to come into view, the oldest first. What belongs together is one list; of the first, `#shown` changes are in view. */
+  /**
+   * Changes that are to come into view, the oldest first, in one list for each call that made them. The first `#shown` changes of the
+   * first list are in view already.
+   */
   readonly #pending: Change[][] = []
   #shown = 0
 
@@ -56,9 +59,9 @@ export class PresenceTracker<Owner> {
   }
 
   /**
-   * Adds the payload of an owner, or replaces it. Returns the diff to announce, null when the payload says what the
-   * present one says, or a fault when it nests deeper than `maxPayloadDepth` or is too much for the topic; then nothing has changed.
-   * What is nested in the payload is kept, not copied: it must not be changed afterwards. `bytes`: of its JSON.
+   * Adds the payload of an owner, or replaces it. Returns the diff to announce, `null` when the payload equals the
+   * present one, or a fault when it nests deeper than `maxPayloadDepth` or is too much for the topic; then nothing has changed.
+   * Nested values of the payload are kept, not copied: they must not be changed afterwards. `bytes`: the size of its JSON.
    */
   track(topic: string, key: string, owner: Owner, payload: JsonObject, bytes = 0): PresenceDiff | null | TrackFault {
     if (nestsDeeperThan(payload, maxPayloadDepth)) return 'too-deep'
@@ -139,7 +142,7 @@ export class PresenceTracker<Owner> {
     this.#change(this.#set.replicaDown(replica), null)
   }
 
-  /** A node drains, this one or another. Entries that it removes from now on stay in view until their key appears again, or for so long. */
+  /** A node drains, this one or another. Entries that it removes stay in view until their key appears again, for `lingerMs` at most. */
   replicaLeaving(replica: string, lingerMs: number): void {
     this.#leaving.set(replica, lingerMs)
   }
@@ -165,7 +168,7 @@ export class PresenceTracker<Owner> {
 
   /** Entries of draining nodes that have lingered long enough leave the view. To be called now and then. */
   dropLingering(nowMs: number): void {
-    // The same would be in both lists.
+    // Otherwise the same entries would be in two lists.
     if (this.#pending.some(([first]) => first?.kind === 'overdue')) return
     const overdue = this.#view.overdue(nowMs).map((entry): Change => ({ kind: 'overdue', entry }))
     if (overdue.length > 0) this.#pending.push(grouped(overdue, topicOf))
@@ -190,7 +193,7 @@ export class PresenceTracker<Owner> {
     const replaced = new Set<string>()
     for (let at = this.#shown; at < end; at++) {
       const change = changes[at]!
-      // It lingered, left for another one under its key, and comes back: that is of the next diff.
+      // The entry lingered, was replaced within this diff, and comes back: that belongs to the next diff.
       if (change.kind === 'joins' && replaced.has(change.entry.meta.phx_ref)) end = at
       else this.#apply(diffs, change, replaced)
     }
@@ -212,7 +215,7 @@ export class PresenceTracker<Owner> {
     if (joined.length + left.length === 0) return
     const changes: Change[] = joined.map((entry) => ({ kind: 'joins', entry }))
     for (const entry of left) changes.push({ kind: 'leaves', entry, lingersUntil })
-    // Of updates, both halves follow each other.
+    // The join and the leave of an update follow each other.
     const byKey = joined.length > 0 && left.length > 0 ? grouped(changes, keyOf) : changes
     this.#pending.push(grouped(byKey, topicOf))
   }
@@ -222,7 +225,8 @@ export class PresenceTracker<Owner> {
     const { entry } = change
     if (change.kind === 'joins') {
       const replaced = this.#view.enter(entry, entry)
-      // Where another node was faster to say that it lingers, it is in view: a client that reads both as one diff would lose it.
+      // The entry is in view already: another node said before that it lingers. A client that applies a leave and a join of one entry as one
+      // diff would lose it.
       if (replaced?.meta.phx_ref === entry.meta.phx_ref) return
       const diff = diffOf(diffs, entry.topic)
       put(diff.joins, entry)
@@ -236,7 +240,7 @@ export class PresenceTracker<Owner> {
       return
     }
     if (change.kind === 'leaves' && change.lingersUntil !== null && this.#view.linger(entry, entry, change.lingersUntil)) return
-    // One that lingered was replaced since.
+    // An entry that lingered may have been replaced since.
     if (change.kind === 'overdue' && !this.#view.isLingering(entry)) return
     this.#view.leave(entry.topic, entry)
     put(diffOf(diffs, entry.topic).leaves, entry)

@@ -22,7 +22,7 @@ interface Keys {
   readonly lingering: Map<string, PresenceEntry>
 }
 
-/** What the subscribers of this node see: the entries of every topic. Entries of draining nodes linger in it after their removal. */
+/** The entries of every topic as the subscribers of this node see them. Entries of draining nodes linger in it after their removal. */
 export class PresenceView<Owner> {
   readonly #topics = new Map<string, TopicView<Owner>>()
   /** Entries that were removed and are still in view, with the time until which they are. */

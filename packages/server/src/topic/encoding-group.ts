@@ -32,7 +32,7 @@ interface Pending {
   readonly except: Except
 }
 
-/** Writes the pending messages of a group. All subscribers share one buffer, but those that are excepted from a message or joined between two. */
+/** Writes the pending messages of a group. Subscribers share one buffer; one that is excepted or joined between two gets its own. */
 export function flushGroup(group: EncodingGroup): void {
   const { pending, subscriptions, late } = group
   group.pending = []

@@ -22,9 +22,9 @@ export type Origin =
     }
   /** `connection`: `null` where the presence is that of another node. */
   | { readonly kind: 'presence'; readonly change: 'track' | 'untrack'; readonly connection: string | null }
-  /** From another node. */
+  /** Published on another node. */
   | { readonly kind: 'relay' }
-  /** From the log of a topic whose order is made elsewhere. */
+  /** Read from the log of a topic whose order is made elsewhere. */
   | { readonly kind: 'history' }
 
 export interface PublisherOptions {
@@ -36,7 +36,10 @@ export interface PublisherOptions {
   readonly outbox: RelayOutbox | null
 }
 
-/** The one way into a topic: fans out to the subscribers of this node, notifies observers and tracing, and hands on to other nodes. */
+/**
+ * The one way to publish to a topic: fans out to the subscribers of this node, notifies observers and tracing, and hands on to other
+ * nodes. Row changes are not published: each is delivered to the subscribers that may see it.
+ */
 export class Publisher {
   readonly #runtime: Pick<Runtime, 'now'>
   readonly #topics: Topics

@@ -1,7 +1,7 @@
+import { formatTopicKey } from '@tidewire/protocol'
 import type { Relay } from '../ports/relay.ts'
 import type { TopicKey, TopicMessage } from '../ports/topic.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
-import { topicId } from './topic-key.ts'
 
 /** Pending messages of one topic are sent at this size, before the end of the turn. */
 const FLUSH_BYTES = 64 * 1024
@@ -29,7 +29,7 @@ export class RelayOutbox {
 
   /** `gather`: the topic is busy, so that it is better to wait for the end of the turn. To be called after local delivery. */
   add(key: TopicKey, message: TopicMessage, bytes: number, gather: boolean): void {
-    const id = topicId(key)
+    const id = formatTopicKey(key)
     let pending = this.#topics.get(id)
     if (pending === undefined) {
       if (this.#topics.size === 0) this.#scheduler.atEnd(this.#flush)

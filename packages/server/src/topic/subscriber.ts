@@ -10,7 +10,7 @@ export interface Reads {
   readonly presence: boolean
 }
 
-/** A receiver of what is sent to a topic: one channel of one connection. */
+/** A receiver of the messages of a topic: one channel of one connection. */
 export interface Subscriber {
   readonly version: Version
   /** Takes ready WebSocket frames that hold `messages` messages; must not throw. */

@@ -167,7 +167,7 @@ export class Topic {
     else write()
   }
 
-  /** Writes what is pending. */
+  /** Writes the pending messages. */
   flush(): void {
     if (!this.#dirty) return
     this.#dirty = false

@@ -1,4 +1,4 @@
-/** What a recording needs of the database that it is played on. */
+/** The needs of a recording of the database that it is played on. */
 export interface DatabaseSetting {
   /** Where the keys of its tables begin, by sequence. */
   readonly sequences?: Readonly<Record<string, number>>

@@ -1,6 +1,7 @@
 import type { Broker, BrokerEvents, BrokerSession } from '@tidewire/nats'
 import type { ServerRuntime } from './server-runtime.ts'
 
+/** The bounds and the delay of a broker in memory. */
 export interface BrokerNetworkOptions {
   readonly maxPayloadBytes?: number
   /** Milliseconds from publish to delivery, asked for every message. Order holds between two sessions. */

@@ -143,7 +143,7 @@ export class FakeRuntime implements Runtime {
     throw new Error('there are no workers here')
   }
 
-  /** What happens around the client. */
+  /** Events of the page and the network around the client. */
   happen(what: PageLifecycle): void {
     for (const watcher of [...this.#watchers]) watcher(what)
   }

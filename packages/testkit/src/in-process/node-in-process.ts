@@ -106,7 +106,7 @@ export class SocketInProcess {
     return reply
   }
 
-  /** What came since the last call. */
+  /** The messages that came since the last call. */
   take(): Message[] {
     return this.received.splice(0)
   }

@@ -25,7 +25,7 @@ const RELEASES: Readonly<Record<string, readonly [string, string]>> = {
 /** The older versions that a database of the user's own may have. None on Windows, where we start no Postgres. */
 export const otherPostgres: readonly OtherPostgres[] = process.platform === 'win32' ? [] : Object.entries(RELEASES).map(describe)
 
-/** Those that are there. */
+/** The versions that are installed. */
 export function installedPostgres(): readonly OtherPostgres[] {
   return otherPostgres.filter(isInstalled)
 }

@@ -14,12 +14,13 @@ export interface OtherRuntime {
   readonly path: string
 }
 
-/** Where `npm test` keeps them. They are large and no dependencies: nothing else needs them. */
+/** Where `npm test` keeps the runtimes. They are large, and no dependencies: only these tests need them. */
 export const runtimesFolder: string = fileURLToPath(new URL('../../../../.runtimes/', import.meta.url))
 
+/** All runtimes that the client is tested on, installed or not. */
 export const otherRuntimes: readonly OtherRuntime[] = [...['20', '22', '24'].filter((major) => major !== ownMajor()).map(nodeOf), bun()]
 
-/** Those that are there: `describe.each(installedRuntimes())`. */
+/** The runtimes that are installed: `describe.each(installedRuntimes())`. */
 export function installedRuntimes(): readonly OtherRuntime[] {
   return otherRuntimes.filter(({ path }) => existsSync(path))
 }

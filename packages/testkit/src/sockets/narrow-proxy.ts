@@ -1,12 +1,14 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 
+/** How narrow a proxy is. */
 export interface NarrowProxyOptions {
-  /** So much is read at a time, once what was read before is written. Default 16 KiB. */
+  /** Bytes that are read at a time, once those before are written. Default 16 KiB. */
   readonly stepBytes?: number
   /** Default: as fast as the steps are. */
   readonly bytesPerSecond?: number
 }
 
+/** A proxy that passes on little at a time. */
 export interface NarrowProxy {
   readonly port: number
   /** Reads nothing more of what the server sends, until the proxy is closed. */

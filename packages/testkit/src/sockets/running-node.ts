@@ -4,7 +4,7 @@ import { RECORDED_SECRET, signToken } from '../recording/tokens.ts'
 
 /** A real server on a free port of 127.0.0.1, with what a test needs to be its client. */
 export interface RunningNode extends RunningServer {
-  /** What a Supabase client is given: `http://127.0.0.1:port/realtime/v1` with the scheme of WebSockets. */
+  /** The URL for a Supabase client: `http://127.0.0.1:port/realtime/v1` with the scheme of WebSockets. */
   readonly socketUrl: string
   readonly anonKey: string
   readonly serviceKey: string
@@ -13,6 +13,7 @@ export interface RunningNode extends RunningServer {
   token(claims: JsonObject): string
 }
 
+/** Starts a node without limits, on any free port. Stop it when the test is done. */
 export async function startNode(options: Partial<StartOptions> = {}): Promise<RunningNode> {
   const decisions: Decision[] = []
   const running = await startServer({

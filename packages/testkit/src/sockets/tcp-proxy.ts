@@ -1,5 +1,6 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
+/** The server behind a proxy. */
 export interface TcpTarget {
   readonly port: number
   /** Default 127.0.0.1. */

@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals'
+import { parseTopicKey } from '@tidewire/protocol'
 import type { VNode } from 'preact'
 import { useEffect, useMemo } from 'preact/hooks'
 import type { Inspector } from '../../inspector.ts'
@@ -56,8 +57,9 @@ function MessageComposer({ inspector, endpoint, anonKey, isPresence }: ComposerP
   const chosen = inspector.topic.value
   useEffect(() => {
     if (chosen === null) return
-    topic.value = chosen.slice(chosen.indexOf(' ') + 1)
-    isPrivate.value = chosen.startsWith('private ')
+    const chosenTopic = parseTopicKey(chosen)
+    topic.value = chosenTopic.name
+    isPrivate.value = chosenTopic.private
   }, [chosen])
 
   const submit = async (submitted: Event): Promise<void> => {

@@ -37,7 +37,7 @@ export function SqlComposer({ inspector }: { readonly inspector: Inspector }): V
         void run()
       }}
     >
-      <span class="quiet hint">Ctrl+Enter runs it, on the project’s own database, as a login that is no superuser.</span>
+      <span class="quiet hint">Ctrl+Enter runs it, on the project’s own database, as a login that is not a superuser.</span>
       <textarea
         id="composer"
         class="mono"

@@ -1,9 +1,10 @@
 import { useSignal } from '@preact/signals'
+import { quantileOf } from '@tidewire/protocol'
 import type { VNode } from 'preact'
 import UPlot from 'uplot'
 import type { Inspector } from '../../inspector.ts'
 import { count, milliseconds } from '../../stores/format.ts'
-import { quantile, type Histogram, type Measure } from '../../stores/figures.ts'
+import type { Histogram, Measure } from '../../stores/figures.ts'
 import { Chart } from './chart.tsx'
 
 const MEASURES: readonly (readonly [Measure, string, string])[] = [
@@ -67,7 +68,7 @@ function Spread({ histogram }: { readonly histogram: Histogram }): VNode {
         {([0.5, 0.95, 0.99] as const).map((share) => (
           <div key={share}>
             <dt>p{share * 100}</dt>
-            <dd class="mono">{milliseconds(quantile(histogram, share))}</dd>
+            <dd class="mono">{milliseconds(quantileOf(histogram, share))}</dd>
           </div>
         ))}
         <div>

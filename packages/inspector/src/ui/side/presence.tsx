@@ -1,3 +1,4 @@
+import { parseTopicKey } from '@tidewire/protocol'
 import type { VNode } from 'preact'
 import { useEffect } from 'preact/hooks'
 import type { Inspector } from '../../inspector.ts'
@@ -24,7 +25,7 @@ export function Presence({ inspector }: { readonly inspector: Inspector }): VNod
   return (
     <>
       <h2>
-        <bdi class="mono">{visibleText(chosen.slice(chosen.indexOf(' ') + 1))}</bdi>
+        <bdi class="mono">{visibleText(parseTopicKey(chosen).name)}</bdi>
         {detail !== null && (
           <span class="quiet">
             {detail.members} {detail.members === 1 ? 'member' : 'members'} · {detail.presences.length} present

@@ -1,3 +1,4 @@
+import { fnv1a } from '@tidewire/protocol'
 import pg from 'pg'
 import { isWrittenAlike } from '../../subscribe/prepared-filter.ts'
 import { getOrMake } from '../../catalog/multimap.ts'
@@ -154,7 +155,7 @@ export function checkStatement(table: CatalogTable, role: string, columns: reado
  * variables and parameters by oid, and another type of the same name has another.
  */
 function nameOf({ oid, primaryKey }: CatalogTable, role: string, sql: string): string {
-  return `tidewire_check_${oid}_${hash([role, ...primaryKey.map(({ typeOid }) => typeOid), sql].join(' '))}`
+  return `tidewire_check_${oid}_${fnv1a([role, ...primaryKey.map(({ typeOid }) => typeOid), sql].join(' ')).toString(16)}`
 }
 
 /** The published columns that the role may select: those that are compared, and read where a row was written again. */
@@ -206,11 +207,4 @@ function versionParts({ reach, roles }: CatalogTable, role: string): Parameters<
 
 function oidArray(oids: readonly number[]): string {
   return `'{${oids.join(',')}}'::pg_catalog.oid[]`
-}
-
-/** FNV-1a in hexadecimal. */
-function hash(text: string): string {
-  let state = 0x811c9dc5
-  for (let at = 0; at < text.length; at++) state = Math.imul(state ^ text.charCodeAt(at), 0x01000193)
-  return (state >>> 0).toString(16)
 }

@@ -13,13 +13,13 @@ const DEADLINE_MS = 10_000
 /** What the project's own services are: it sees and writes all rows of `public`, and owns nothing. */
 const ROLE = 'service_role'
 
-/** Runs SQL as `service_role`, on a session of its own whose login is no superuser: it cannot become one. */
+/** Runs SQL as `service_role`, on a session of its own. Its login is not a superuser and cannot become one. */
 export function adminSql(sessions: SessionsWhenOpen): AdminSql {
   return {
     run: async (sql) => {
       try {
         const { checkerUrl } = await sessions()
-        if (checkerUrl === null) return { ok: false, reason: 'SqlOff: there is no login that is no superuser to run it with' }
+        if (checkerUrl === null) return { ok: false, reason: 'SqlOff: no non-superuser login is available' }
         return await run(newClient({ connectionString: checkerUrl, application_name: 'tidewire inspector' }), sql)
       } catch (error) {
         return { ok: false, reason: `SqlRefused: ${error instanceof Error ? error.message : 'the database does not answer'}` }

@@ -187,6 +187,16 @@ describe('a row change', () => {
   })
 })
 
+test('an entry names a table by a pattern, but not by the exact name of another published table', async () => {
+  await it.sql.query('create table ope_ (id int primary key); alter publication supabase_realtime add table ope_')
+  const entries = ['open', 'ope_', 'op__', '*', 'own'].map((table) => ({ schema: 'public', table }))
+  const naming = async (table: string): Promise<string[]> =>
+    (await explainer.entriesNaming!(entries, { schema: 'public', table })).map((entry) => entry.table)
+  expect(await naming('open')).toEqual(['open', 'op__', '*'])
+  expect(await naming('ope_')).toEqual(['ope_', 'op__', '*'])
+  expect(await naming('unpublished')).toEqual(['*'])
+})
+
 describe('the key of a table', () => {
   test('has its columns in its own order, with their types', async () => {
     await it.sql.query(

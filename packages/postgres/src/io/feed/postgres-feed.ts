@@ -44,7 +44,7 @@ export interface PostgresFeed {
   readonly source: ChangeSource
   /** Explains why an identity does or does not get something; `authorizer` is the one that decides private channels. */
   explainer(authorizer: Authorizer): Explainer
-  /** Runs SQL for an inspector, as a login that is no superuser. */
+  /** Runs SQL for an inspector, as a login that is not a superuser. */
   readonly sql: AdminSql
   /** Ends all sessions. The anchor slot stays. */
   close(): Promise<void>

@@ -5,7 +5,7 @@ import { SESSION_SQL } from '../replication/replication-connection.ts'
 import { newClient } from './client.ts'
 import { sessionPool, type SessionPool, type SessionPoolOptions } from './session-pool.ts'
 
-/** The login whose sessions look rows up. It owns nothing, is no superuser and inherits nothing. */
+/** The login whose sessions look rows up. It owns nothing, is not a superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
 
 /** How long a statement of a check may take. What takes longer on the ordered path is asked again in isolation. */

@@ -1,4 +1,5 @@
 import {
+  formatTopicKey,
   parsePresenceRequest,
   payloadBytes,
   type ClientFrame,
@@ -6,7 +7,6 @@ import {
   type PresenceMeta,
   type PresenceState,
 } from '@tidewire/protocol'
-import { topicId } from '../../topic/topic-key.ts'
 import type { JoinedChannel } from '../joined-channel.ts'
 import { refuse, refuseWrite } from '../refusals.ts'
 
@@ -30,7 +30,7 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
     case 'untrack':
       channel.presence.since = null
       channel.writer.reply(frame.ref, 'ok', {})
-      return announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
+      return announce(channel, 'untrack', services.presence.untrack(formatTopicKey(channel.key), channel, services.runtime.uptime()))
     case 'track': {
       if (!channel.mayWrite.presence)
         return refuseWrite(
@@ -41,7 +41,7 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
       if (payloadBytes(frame.payload) > services.limits.maxPayloadBytes)
         return channel.stop('payload-too-large', 'Track message size exceeded')
       const bytes = payloadBytes(frame.payload)
-      const diff = services.presence.track(topicId(channel.key), channel.presence.key, channel, asked.payload, bytes)
+      const diff = services.presence.track(formatTopicKey(channel.key), channel.presence.key, channel, asked.payload, bytes)
       if (diff === 'topic-full')
         return refuse(
           channel,
@@ -60,17 +60,17 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
 /** Untracks what a channel tracked that is gone. */
 export function presenceEnds(channel: JoinedChannel): void {
   const { services } = channel
-  announce(channel, 'untrack', services.presence.untrack(topicId(channel.key), channel, services.runtime.uptime()))
+  announce(channel, 'untrack', services.presence.untrack(formatTopicKey(channel.key), channel, services.runtime.uptime()))
 }
 
 /** The key and payload that the channel tracks, or `null`. */
 export function presenceOf(channel: JoinedChannel): { readonly key: string; readonly meta: PresenceMeta } | null {
-  return channel.services.presence.tracked(topicId(channel.key), channel)
+  return channel.services.presence.tracked(formatTopicKey(channel.key), channel)
 }
 
 /** The presence state of the topic as JSON text. */
 export function presenceState(channel: JoinedChannel): Uint8Array {
-  return channel.services.presence.stateText(topicId(channel.key))
+  return channel.services.presence.stateText(formatTopicKey(channel.key))
 }
 
 function announce(channel: JoinedChannel, change: 'track' | 'untrack', diff: PresenceDiff | null): void {

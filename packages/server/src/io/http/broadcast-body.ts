@@ -17,11 +17,11 @@ import type { PublishRequest } from '../../ports.ts'
 /** A message of a request. */
 export type BroadcastMessage = Omit<PublishRequest, 'identity'>
 
-/** By field of a request, the sentences about its faults. */
+/** The faults of a request: sentences, by field. */
 export type FieldFaults = { readonly [field: string]: readonly string[] }
 
 export type BatchEntries =
-  /** The bytes of each. */
+  /** The bytes of each message. */
   | { readonly kind: 'entries'; readonly entries: readonly Uint8Array[] }
   | { readonly kind: 'not-json' }
   | { readonly kind: 'invalid'; readonly messages: readonly string[] }
@@ -32,7 +32,7 @@ const TOO_LARGE = 'Payload size exceeds tenant limit'
 
 const SPACE = 0x20
 const OPEN_ARRAY = 0x5b
-/** Of `null`. */
+/** The first byte of `null`. */
 const LOWER_N = 0x6e
 const OPEN_OBJECT = 0x7b
 
@@ -75,7 +75,7 @@ export class BatchReader {
     const entry = entryOf(text)
     const faults = entryFaults(entry, this.#maxPayloadBytes)
     this.#faults.push(faults)
-    // What is blank or of another type is a fault, but for an id, which need not be there.
+    // A field that is blank or of another type is a fault; only an id may be left out.
     if (Object.keys(faults).length === 0) this.#messages.push(message(entry))
   }
 
@@ -172,7 +172,7 @@ function payloadFault({ payload, bytes }: Entry, maxPayloadBytes: number): strin
   return bytes > maxPayloadBytes ? TOO_LARGE : null
 }
 
-/** Of the bytes of a value. */
+/** Whether the JSON text of a value is an object, by its first byte. */
 function isObject(bytes: Uint8Array): boolean {
   return bytes[0] === OPEN_OBJECT
 }
@@ -186,7 +186,7 @@ function flag(value: unknown): boolean | undefined {
 /** The longest wire topic or event that the receivers' binary frame can carry. */
 const MAX_NAME_BYTES = 255
 
-/** What is wrong with the names of a single broadcast; `wireTopic` is what receivers see. */
+/** The faults of the names of a single broadcast; `wireTopic` is the topic that receivers see. */
 export function singleFaults(wireTopic: string, subTopic: string, event: string): FieldFaults {
   const found: [string, string | null][] = [
     ['event', nameFault(event) ?? lengthFault(event)],

@@ -1,7 +1,7 @@
 import type { Steps } from '@tidewire/protocol'
 import type { Runtime } from '../../ports.ts'
 
-/** A piece of work gives the event loop back after so much of it. */
+/** The most work in one turn of the event loop. */
 const SHARE_MS = 10
 
 /** The share of the event loop that one request may take at a time, so that a large one holds up no others. */

@@ -3,7 +3,7 @@ import type { Observer, Tracer } from '../../ports.ts'
 
 type Api = typeof api
 
-/** What a server reports to OpenTelemetry: a span a broadcast, from its commit or arrival to its last write, and one a row change, from its commit. */
+/** The spans that a server reports to OpenTelemetry: one a broadcast, from its commit or arrival to its last write, and one a row change, from its commit. */
 export interface Tracing {
   readonly tracer: Tracer
   readonly observer: Observer

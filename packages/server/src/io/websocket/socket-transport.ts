@@ -4,7 +4,7 @@ import type { WebSocket } from 'ws'
 import type { Transport } from '../../connection/transport.ts'
 import { SocketWriter } from './socket-writer.ts'
 
-/** What a stream of Node writes to, and what the types of Node do not name. */
+/** The handle under a socket of Node, which the types of Node leave out. */
 interface StreamHandle {
   readonly bytesWritten: number
   readonly writeQueueSize: number

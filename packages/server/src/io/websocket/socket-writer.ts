@@ -5,8 +5,8 @@ import { largeWrites, type HeldWrites } from './large-writes.ts'
 const ENOUGH_BYTES = 64 * 1024
 
 /**
- * Writes to a socket. The first frame of a turn goes out at once, for mostly it is the only one; those that follow it in
- * the same turn, as row changes do that were decided together, go out together: each write costs more than what it writes.
+ * Writes to a socket. The first frame of a turn goes out at once, for mostly it is the only one; those that follow in
+ * the same turn, as row changes do that were decided together, go out together: each write costs more than its bytes.
  */
 export class SocketWriter implements HeldWrites {
   readonly #socket: Duplex

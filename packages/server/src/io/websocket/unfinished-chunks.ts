@@ -12,7 +12,7 @@ export class UnfinishedChunks {
     this.#chunks.push(chunk)
   }
 
-  /** The message has ended, and what it is made of belongs to its reader. */
+  /** The message has ended, and its chunks belong to its reader. */
   clear(): void {
     if (this.#chunks.length > 0) this.#chunks = []
   }
@@ -29,7 +29,7 @@ export class UnfinishedChunks {
   }
 }
 
-/** What is transferred to a port whose other end is closed is freed at once. */
+/** A port whose other end is closed: buffers that are transferred to it are freed at once. */
 const nowhere = closedPort()
 
 function closedPort(): MessagePort {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { expiryOfJwt, noToken, tokenTransition, type TokenEvent, type TokenOptions, type TokenState } from './access-token.ts'
+import { expiryOfJwt, noToken, tokenTransition, type TokenEvent, type TokenOptions, type TokenState } from './token-state.ts'
 
 const options: TokenOptions = {
   hasCallback: true,

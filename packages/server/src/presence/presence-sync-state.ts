@@ -2,14 +2,14 @@ import type { Transition } from '@tidewire/protocol'
 import type { LingeringEntry, PresenceContext, PresenceDelta } from './presence-set.ts'
 
 export interface PresenceSyncOptions {
-  /** Own heartbeats without a word from a replica until its entries leave the view. */
+  /** Own heartbeats without a message of a replica until its entries leave the view. */
   readonly downAfterBeats: number
   /**
    * The same where the own link has just come back: others, whose links are back soon if they live, have been silent for a while. A node
    * that dies a second before the broker returns leaves view no later than others do.
    */
   readonly downAfterReturnBeats: number
-  /** Until it is forgotten. */
+  /** The same until the replica is forgotten. */
   readonly goneAfterBeats: number
   /** Heartbeats until an unanswered question is asked again. */
   readonly askAgainAfterBeats: number
@@ -27,13 +27,13 @@ export const presenceSyncOptions: PresenceSyncOptions = {
 
 interface OtherReplica {
   readonly view: 'up' | 'down'
-  /** Heartbeats of this node since the last word; when the own link comes up, so many that `downAfterReturnBeats` are left. */
+  /** Heartbeats of this node since the last message; when the own link comes up, set so that `downAfterReturnBeats` are left. */
   readonly silentBeats: number
   /** Heartbeats since the last question, or `null`: none is open. */
   readonly askedBeats: number | null
 }
 
-/** What one node knows of the others' presence replicas. */
+/** The knowledge of one node about the others' presence replicas. */
 export interface PresenceSyncState {
   readonly linked: boolean
   readonly replicas: ReadonlyMap<string, OtherReplica>
@@ -56,7 +56,7 @@ export type PresenceSyncEvent =
   | { readonly type: 'leaving'; readonly replica: string; readonly spreadMs: number }
   /** The node said goodbye, or the relay gave it up. */
   | { readonly type: 'gone'; readonly replica: string }
-  /** The relay heard the node itself again: it was only given up, and what comes of it is not late. */
+  /** The relay gets messages of the node again: it was only given up, and its messages are not late ones. */
   | { readonly type: 'returned'; readonly replica: string }
   /** Entries of this node changed. */
   | { readonly type: 'changed' }
@@ -65,7 +65,7 @@ export type PresenceSyncEffect =
   /** Says what this node has seen of its own replica. */
   | { readonly type: 'send-digest' }
   | { readonly type: 'send-changes' }
-  /** Then the event `input-read`, if the link is up. */
+  /** Reads the pending input; the event `input-read` follows, if the link is up. */
   | { readonly type: 'read-input' }
   | { readonly type: 'ask'; readonly replica: string }
   /** Sends what a replica with this context has not seen of the own one. */
@@ -139,7 +139,7 @@ function beat(before: PresenceSyncState, { endedForBeats }: PresenceSyncOptions)
 
 function inputRead(state: PresenceSyncState, { downAfterBeats, goneAfterBeats }: PresenceSyncOptions): PresenceSyncTransition {
   if (!state.linked) return { state, effects: [] }
-  // Only now: clients that came back while this process was frozen are in the input that was read.
+  // Not before the input was read: it may say that clients came back while this process was frozen.
   const effects: PresenceSyncEffect[] = [{ type: 'drop-lingering' }]
   const replicas = new Map<string, OtherReplica>()
   for (const [name, replica] of state.replicas) {
@@ -164,7 +164,7 @@ function digest(
   const isNew = !state.replicas.has(from)
   const next = heard(state, from, [])
   const replica = next.state.replicas.get(from)!
-  // Of a replica that was unknown a moment ago everything is lacking.
+  // A replica that was unknown until now is lacking as a whole.
   const asks = (lacks || isNew) && (replica.askedBeats === null || replica.askedBeats >= askAgainAfterBeats)
   if (!asks)
     return lacks || replica.askedBeats === null ? next : { ...next, state: withReplica(next.state, from, { ...replica, askedBeats: null }) }
@@ -183,7 +183,7 @@ function gone(state: PresenceSyncState, name: string): PresenceSyncTransition {
   }
 }
 
-/** Any word from a replica ends its silence; it comes into view before the word is acted upon. */
+/** Any message of a replica ends its silence; the replica comes into view before the message is acted upon. */
 function heard(state: PresenceSyncState, from: string, effects: readonly PresenceSyncEffect[]): PresenceSyncTransition {
   const known = state.replicas.get(from)
   const replica: OtherReplica = { view: 'up', silentBeats: 0, askedBeats: known?.askedBeats ?? null }

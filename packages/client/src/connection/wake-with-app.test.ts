@@ -1,6 +1,6 @@
 import { FakeRuntime, ScriptedServer, settle } from '@tidewire/testkit'
 import { expect, test } from 'vitest'
-import { wakeWithApp } from './app-state.ts'
+import { wakeWithApp } from './wake-with-app.ts'
 import { Client as RealtimeClient } from '../client.ts'
 
 /** As React Native has it. */

@@ -17,7 +17,7 @@ export interface Inspectors {
 }
 
 /** Sends the log and the figures (rule I4). Exists only while an inspector is joined. */
-export class Watch {
+export class TickSender {
   readonly directory: LiveDirectory
   readonly traffic: Traffic
   readonly #view: AdminView

@@ -69,7 +69,7 @@ export function tokenTransition(state: TokenState, event: TokenEvent, options: T
       if (event.type === 'answered' && asked !== event.id) return go(state)
       const next = { ...state, value: event.value, asked: null }
       const ready: TokenEffect = { type: 'ready' }
-      return settle(next, options, value === event.value ? [ready] : [{ type: 'changed', value: event.value }, ready])
+      return scheduleNext(next, options, value === event.value ? [ready] : [{ type: 'changed', value: event.value }, ready])
     }
     case 'need':
     case 'refresh':
@@ -82,7 +82,7 @@ export function tokenTransition(state: TokenState, event: TokenEvent, options: T
       return active && hasCallback ? ask(state, options) : go(state)
     case 'activate': {
       const next = { ...state, active: true }
-      return active || asked !== null ? go(next) : settle(next, options, [])
+      return active || asked !== null ? go(next) : scheduleNext(next, options, [])
     }
     case 'deactivate': {
       const next = { ...state, asked: null, active: false }
@@ -100,11 +100,11 @@ function ask(state: TokenState, options: TokenOptions): TokenTransition {
 function fail(state: TokenState, cause: unknown, options: TokenOptions): TokenTransition {
   const isUsable = state.value !== null && (options.expiresAtMs(state.value) ?? Infinity) > options.nowMs
   const effects: readonly TokenEffect[] = isUsable ? [{ type: 'stale', cause }, { type: 'ready' }] : [{ type: 'unavailable', cause }]
-  return settle({ ...state, asked: null }, options, effects)
+  return scheduleNext({ ...state, asked: null }, options, effects)
 }
 
-/** No question is on its way: the timer is set for the next one, if there is to be one. */
-function settle(state: TokenState, options: TokenOptions, effects: readonly TokenEffect[]): TokenTransition {
+/** Sets the timer for the next question, if there is to be one. No question may be on its way. */
+function scheduleNext(state: TokenState, options: TokenOptions, effects: readonly TokenEffect[]): TokenTransition {
   const expiresAtMs = state.active && options.hasCallback && state.value !== null ? options.expiresAtMs(state.value) : null
   const inMs = expiresAtMs === null ? null : Math.min(LONGEST_TIMER_MS, Math.max(LEAST_WAIT_MS, expiresAtMs - AHEAD_MS - options.nowMs))
   return go(state, arm(inMs), ...effects)

@@ -5,7 +5,7 @@ import { showProgress, type Progress } from '../progress-bar.ts'
 import { dialingSocket, type DialFault } from './dialing-socket.ts'
 import type { Target } from './target.ts'
 
-export interface MembershipOptions {
+export interface JoinedTopicOptions {
   readonly topic: string
   readonly config: RealtimeChannelOptions['config']
   /** Adds the listeners. Called before the channel is joined. */
@@ -16,8 +16,8 @@ export interface MembershipOptions {
   interrupted(why: string): void
 }
 
-/** The membership of this process in a topic. */
-export interface Membership {
+/** A topic that this process has joined. */
+export interface JoinedTopic {
   readonly channel: RealtimeChannel
   /** Resolves when the server has ended it, and the client does not try again. */
   readonly ended: Promise<Failure>
@@ -26,7 +26,7 @@ export interface Membership {
 }
 
 /** Joins a topic. Rejects with a Failure when that does not work at once; the client recovers from later interruptions. */
-export async function join(target: Target, options: MembershipOptions): Promise<Membership> {
+export async function join(target: Target, options: JoinedTopicOptions): Promise<JoinedTopic> {
   let fault: DialFault | null = null
   let lastWord = ''
   const client = new RealtimeClient(target.endpoint, {

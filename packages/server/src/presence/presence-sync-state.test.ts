@@ -6,7 +6,7 @@ import {
   type PresenceSyncEffect,
   type PresenceSyncEvent,
   type PresenceSyncState,
-} from './presence-sync.ts'
+} from './presence-sync-state.ts'
 
 type Kind = 'alone' | 'unknown' | 'up' | 'down' | 'ended'
 
