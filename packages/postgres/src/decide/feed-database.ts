@@ -92,9 +92,10 @@ export interface GeneratedQuestion {
   readonly rows: readonly (readonly (string | null | undefined)[])[]
 }
 
-/** The texts of a row's primary key, and the transaction that wrote it. */
+/** The texts of a row's primary key and of its published columns, by `attnum`, and the transaction that wrote it. */
 export interface WrittenRow {
   readonly key: readonly string[]
+  readonly published: ReadonlyMap<number, string | null>
   readonly xid: number
 }
 
@@ -129,7 +130,7 @@ export interface RowChecks {
    */
   computed(question: GeneratedQuestion): Promise<ReadonlyMap<number, ReadonlyMap<string, string>>>
   /**
-   * JSON texts of generated columns, by row and column name, of those rows that are still as the transaction `xid` wrote
+   * JSON texts of generated columns, by row and column name, of those rows that are still as the change wrote
    * them. Empty where the server's own login may not read them.
    */
   generated(

@@ -4,7 +4,7 @@ import { getOrMake, groupBy } from '../catalog/multimap.ts'
 import type { Decided, DecisionFault } from '../decide/decision.ts'
 import type { RowChecks, WrittenRow } from '../decide/feed-database.ts'
 import { inHalves } from '../decide/in-halves.ts'
-import { primaryKeyTexts, rowTexts, type RowTexts } from '../replication/change-row.ts'
+import { imageOf, primaryKeyTexts, publishedColumns, rowTexts, type RowTexts } from '../replication/change-row.ts'
 import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorInsteadOfRow, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
@@ -130,6 +130,12 @@ async function computeCasts({ role, changes, database, set }: Wanted, { name, ty
   for (const [index, { change, row }] of asked.entries()) if (json[index] !== undefined) set(change, row, name, json[index])
 }
 
+function publishedTexts(change: RowChange): ReadonlyMap<number, string | null> {
+  const numbers = publishedColumns(change.table)
+  const texts = imageOf(change, numbers)
+  return new Map(numbers.flatMap((number, index) => (texts[index] === undefined ? [] : [[number, texts[index]!]])))
+}
+
 /** They follow from the rest of the row, if the log holds it; otherwise they are read from the row, if it is unchanged. */
 async function computeGenerated(
   { role, changes, database, set }: Wanted,
@@ -153,7 +159,8 @@ async function computeGenerated(
   for (const [index, { change, row }] of rows.entries()) {
     if (row === 'old' || found.get(index)?.size === names.length) continue
     const key = primaryKeyTexts(change)
-    if (key !== null && key.length === loaded.primaryKey.length) asked.push({ change, key, xid: change.transaction.xid })
+    if (key !== null && key.length === loaded.primaryKey.length)
+      asked.push({ change, key, xid: change.transaction.xid, published: publishedTexts(change) })
   }
   if (asked.length === 0) return
   for (const [index, values] of await database.generated(loaded, names, asked))

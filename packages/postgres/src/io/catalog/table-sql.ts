@@ -12,6 +12,11 @@ export function rowsSql(table: Named & Pick<CatalogTable, 'partitioned'>): strin
   return table.partitioned ? tableSql(table) : `only ${tableSql(table)}`
 }
 
+/** A value as its type writes it, as the stream does: a cast to text may write it otherwise (`true` for `t`). */
+export function textSql(value: string): string {
+  return `case when ${value} is not distinct from null then null else pg_catalog.format('%s', ${value}) end`
+}
+
 /**
  * A FROM clause with one row `r` of the columns `selected` for each row of the table (`t`) whose key is in `keys`, arrays in SQL,
  * one for each column of the key. `k.n` is the number of the key, from 1.

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { CastQuestion, WrittenRow } from '../../decide/feed-database.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
-import { keyedRowsSql } from '../catalog/table-sql.ts'
+import { keyedRowsSql, textSql } from '../catalog/table-sql.ts'
 import { evaluated, type StatementTime } from './evaluated.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { transactionsVisible } from './visibility.ts'
@@ -41,22 +41,27 @@ export async function generatedColumns(
 ): Promise<Map<number, Map<string, string>>> {
   await transactionsVisible(session, { xids: [...new Set(rows.map(({ xid }) => xid))], waits: true })
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
+  const published = table.columns.flatMap(({ number, name }, index) =>
+    rows.some((row) => row.published.has(number)) ? [`${textSql(`t.${pg.escapeIdentifier(name)}`)} as p${index}`] : [],
+  )
   const found = await lookUp(
     session,
     table,
-    values,
+    [...values, ...published],
     rows.map(({ key }) => key),
   )
   const texts = new Map<number, Map<string, string>>()
   for (const { n, written, ...row } of found) {
-    // Written again, it is not the row of the change, and may not be visible to the same users.
-    if (Number(written) !== rows[n - 1]!.xid) continue
+    const { xid, published } = rows[n - 1]!
+    // Written again, also by the same transaction, it is not the row of the change, and may not be visible to the same users.
+    const isSame = table.columns.every(({ number }, index) => !published.has(number) || published.get(number) === row[`p${index}`])
+    if (Number(written) !== xid || !isSame) continue
     texts.set(n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))
   }
   return texts
 }
 
-type FoundRow = Record<`v${number}`, string | null> & { readonly n: number; readonly written: string }
+type FoundRow = Record<`v${number}` | `p${number}`, string | null> & { readonly n: number; readonly written: string }
 
 /** Rows by their keys, with the transaction that wrote them last; none where the login may not read them. */
 async function lookUp(

@@ -1,6 +1,7 @@
 import type { Identity } from '@tidewire/server'
 import pg from 'pg'
 import { isStatementFault } from '../sessions/statement-fault.ts'
+import { textSql } from '../catalog/table-sql.ts'
 import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { Identities, type CheckIdentity } from '../../catalog/identity.ts'
 import { decide } from '../../decide/decide.ts'
@@ -25,10 +26,7 @@ export interface Row {
 
 /** Reads a row with the server's own login, which no policy restricts; no user's functions run. A sentence where there is none. */
 export async function readRow(session: pg.ClientBase, table: CatalogTable, name: string, key: readonly string[]): Promise<Row | string> {
-  const texts = table.columns.map((column, at) => {
-    const value = `t.${pg.escapeIdentifier(column.name)}`
-    return `case when ${value} is not distinct from null then null else pg_catalog.format('%s', ${value}) end as c${at}`
-  })
+  const texts = table.columns.map(({ name }, at) => `${textSql(`t.${pg.escapeIdentifier(name)}`)} as c${at}`)
   const on = table.primaryKey.map((column, at) => `${pg.escapeIdentifier(column.name)} = $${at + 1}::text::${column.typeSql}`)
   try {
     const { rows } = await session.query<Record<string, string | null> & { json: string; xid: string }>(

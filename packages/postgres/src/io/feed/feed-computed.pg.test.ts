@@ -47,6 +47,8 @@ beforeAll(async () => {
      ${policy === null ? '' : `alter table ${name} enable row level security; create policy p on ${name} for select to authenticated using (${policy});`}`,
        )
        .join('\n')}
+     create table mixed (id int primary key, n int, big text, total int generated always as (n + length(big)) stored);
+     alter table mixed alter big set storage external; grant select on mixed to authenticated; alter publication supabase_realtime add table mixed;
      create table old (id int primary key, owner uuid, h hstore); create table old_own (like old including all);
      alter table old replica identity full; alter table old_own replica identity full;
      grant select on old, old_own to authenticated; alter publication supabase_realtime add table old, old_own;
@@ -175,6 +177,19 @@ test('a generated column whose source the stream does not repeat is read from th
   await channel.received(2)
   expect(channel.changes[1]!.data.record).toMatchObject({ n: 2, twice: 4, size: 5000 })
   expect(channel.changes[1]!.data.record).not.toHaveProperty('big')
+  channel.handle.close()
+})
+
+test('a generated column is not that of a later row of the same transaction', async () => {
+  const channel = await opened('mixed')
+  await it.sql.query(`insert into mixed (id, n, big) values (1, 1, repeat('x', 5000))`)
+  await it.sql.query(`begin; update mixed set n = 2; update mixed set n = 3; commit`)
+  await channel.received(3)
+  expect(channel.changes.map(({ data }) => [data.record?.['n'], data.record?.['total']])).toEqual([
+    [1, 5001],
+    [2, undefined],
+    [3, 5003],
+  ])
   channel.handle.close()
 })
 
