@@ -1,4 +1,5 @@
 import type { Filter, ValueFilter } from '@tidewire/protocol'
+import pg from 'pg'
 import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
 import type { Refusable } from '../../catalog/catalog-port.ts'
 import { groupBy } from '../../catalog/multimap.ts'
@@ -91,12 +92,17 @@ function isValue(value: string, column: CatalogColumn): Refusable<readonly strin
   return { ok: true, value: [wanted] }
 }
 
+/** A pattern that took longer would keep those of others waiting, which are compiled one by one. */
+const COMPILE_TIMEOUT_MS = 100
+
 async function compiled(session: Queryable, filter: ValueFilter): Promise<CastAnswer> {
+  const compile = `select '' ${SYMBOLS[filter.op]} ${pg.escapeLiteral(filter.value)}`
   try {
-    await session.query(`select '' ${SYMBOLS[filter.op]} $1::text`, [filter.value])
+    await session.query(`begin; set local statement_timeout = ${COMPILE_TIMEOUT_MS}; ${compile}; commit`)
     return { ok: true, value: [filter.value] }
   } catch (error) {
     if (!isStatementFault(error)) throw error
+    await session.query('rollback')
     return refused(`invalid regular expression for ${filter.op} filter: ${(error as Error).message}`)
   }
 }

@@ -41,13 +41,13 @@ export async function generatedColumns(
 ): Promise<Map<number, Map<string, string>>> {
   await transactionsVisible(session, { xids: [...new Set(rows.map(({ xid }) => xid))], waits: true })
   const values = columns.map((name, index) => `pg_catalog.to_jsonb(t.${pg.escapeIdentifier(name)})::text as v${index}`)
-  const published = table.columns.flatMap(({ number, name }, index) =>
+  const compared = table.columns.flatMap(({ number, name }, index) =>
     rows.some((row) => row.published.has(number)) ? [`${textSql(`t.${pg.escapeIdentifier(name)}`)} as p${index}`] : [],
   )
   const found = await lookUp(
     session,
     table,
-    [...values, ...published],
+    [...values, ...compared],
     rows.map(({ key }) => key),
   )
   const texts = new Map<number, Map<string, string>>()

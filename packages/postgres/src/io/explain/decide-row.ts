@@ -26,7 +26,7 @@ export interface Row {
 
 /** Reads a row with the server's own login, which no policy restricts; no user's functions run. A sentence where there is none. */
 export async function readRow(session: pg.ClientBase, table: CatalogTable, name: string, key: readonly string[]): Promise<Row | string> {
-  const texts = table.columns.map(({ name }, at) => `${textSql(`t.${pg.escapeIdentifier(name)}`)} as c${at}`)
+  const texts = table.columns.map((column, at) => `${textSql(`t.${pg.escapeIdentifier(column.name)}`)} as c${at}`)
   const on = table.primaryKey.map((column, at) => `${pg.escapeIdentifier(column.name)} = $${at + 1}::text::${column.typeSql}`)
   try {
     const { rows } = await session.query<Record<string, string | null> & { json: string; xid: string }>(
