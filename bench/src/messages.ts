@@ -62,8 +62,10 @@ export interface Usage {
 export type ServerMessage =
   | { readonly kind: 'ready'; readonly port: number; readonly apiKey: string; readonly pids?: readonly number[] }
   | ({ readonly kind: 'usage' } & Usage)
+  /** Bytes of the heap that are in use, after a garbage collection. */
+  | { readonly kind: 'heap'; readonly bytes: number }
   /** The request is carried out. */
   | { readonly kind: 'done' }
 
 /** What a server's process is asked over IPC. */
-export type ServerRequest = 'usage' | 'stop' | 'watch' | 'unwatch'
+export type ServerRequest = 'usage' | 'heap' | 'stop' | 'watch' | 'unwatch'

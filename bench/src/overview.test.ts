@@ -14,7 +14,7 @@ function load(server: string, scenario: string, round: number, figures: Partial<
 }
 
 function idle(server: string, bytesPerConnection: number): RunResult {
-  return { kind: 'idle', scenario: 'idle', server, round: 0, bytesPerConnection, connections: 10, baseBytes: 1 }
+  return { kind: 'idle', scenario: 'idle', server, round: 0, bytesPerConnection, heapBytesPerConnection: 1, connections: 10, baseBytes: 1 }
 }
 
 const chosen = scenarios.filter(({ name }) => ['1x100-8', 'latency', 'idle'].includes(name))

@@ -113,11 +113,13 @@ function latencyTable(results: readonly Result<'load'>[]): string[] {
 
 function idleTable(results: readonly Result<'idle'>[]): string[] {
   return table(
-    ['server', 'RSS bytes/connection', 'spread', 'connections', 'RSS MB before'],
+    ['server', 'RSS bytes/connection', 'spread', 'heap bytes/connection', 'spread', 'connections', 'RSS MB before'],
     byServer(results).map(([server, runs]) => [
       server,
       count(median(runs.map(({ bytesPerConnection }) => bytesPerConnection))),
       percent(spread(runs.map(({ bytesPerConnection }) => bytesPerConnection))),
+      count(median(runs.map(({ heapBytesPerConnection }) => heapBytesPerConnection))),
+      percent(spread(runs.map(({ heapBytesPerConnection }) => heapBytesPerConnection))),
       count(runs[0]!.connections),
       (median(runs.map(({ baseBytes }) => baseBytes)) / 1e6).toFixed(0),
     ]),

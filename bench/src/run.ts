@@ -9,10 +9,20 @@ import { percentile } from './statistics.ts'
 /** The result of one run of one server in one scenario. */
 export type RunResult = { readonly scenario: string; readonly server: string; readonly round: number } & (
   | ({ readonly kind: 'load' } & LoadResult)
-  | { readonly kind: 'idle'; readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }
+  | ({ readonly kind: 'idle' } & IdleResult)
   /** A server that is not ours to set up did not take the load. */
   | { readonly kind: 'refused'; readonly reason: string }
 )
+
+export interface IdleResult {
+  /** Of resident memory. */
+  readonly bytesPerConnection: number
+  /** Of the heap, after a garbage collection. */
+  readonly heapBytesPerConnection: number
+  readonly connections: number
+  /** Resident memory before the connections. */
+  readonly baseBytes: number
+}
 
 export interface LoadResult {
   readonly deliveriesPerSecond: number
@@ -122,19 +132,22 @@ function summary(
   }
 }
 
-async function idle(
-  server: Child<ServerMessage>,
-  generator: Child<GeneratorMessage>,
-  job: Job,
-): Promise<{ readonly bytesPerConnection: number; readonly connections: number; readonly baseBytes: number }> {
+async function idle(server: Child<ServerMessage>, generator: Child<GeneratorMessage>, job: Job): Promise<IdleResult> {
   const base = await usage(server)
+  const baseHeap = await heapBytes(server)
   generator.send(job)
   await received(generator, 'joined')
   await delay(SETTLE_MS)
   const full = await usage(server)
+  const fullHeap = await heapBytes(server)
   generator.send('leave')
   const { connections } = await received(generator, 'left')
-  return { bytesPerConnection: (full.rssBytes - base.rssBytes) / connections, connections, baseBytes: base.rssBytes }
+  return {
+    bytesPerConnection: (full.rssBytes - base.rssBytes) / connections,
+    heapBytesPerConnection: (fullHeap - baseHeap) / connections,
+    connections,
+    baseBytes: base.rssBytes,
+  }
 }
 
 async function received<Kind extends GeneratorMessage['kind']>(
@@ -150,6 +163,13 @@ async function received<Kind extends GeneratorMessage['kind']>(
 async function cpuMicros({ child, pids }: MeasuredServer): Promise<number> {
   const spent = pids.map((pid) => cpuMicrosOf(pid))
   return spent.includes(null) ? (await usage(child)).cpuMicros : spent.reduce<number>((sum, micros) => sum + (micros ?? 0), 0)
+}
+
+async function heapBytes(server: Child<ServerMessage>): Promise<number> {
+  server.send('heap')
+  const message = await server.next(STEP_TIMEOUT_MS)
+  if (message.kind !== 'heap') throw new Error('the server does not report its heap')
+  return message.bytes
 }
 
 async function usage(server: Child<ServerMessage>): Promise<Usage> {

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { ServerMessage, ServerRequest } from '../messages.ts'
 
 export interface Serving {
@@ -33,11 +35,20 @@ export async function serve(start: () => Promise<Serving>): Promise<void> {
         ...(serving.takeLongestDelayMs === undefined ? {} : { longestDelayMs: serving.takeLongestDelayMs() }),
         ...(serving.takeLongestTurnMs === undefined ? {} : { longestTurnMs: serving.takeLongestTurnMs() }),
       })
-    } else if (request === 'watch' || request === 'unwatch') {
+    } else if (request === 'heap') report({ kind: 'heap', bytes: liveHeapBytes() })
+    else if (request === 'watch' || request === 'unwatch') {
       void serving.watch?.(request === 'watch').then(() => report({ kind: 'done' }))
     } else void serving.stop().finally(() => process.exit())
   })
   report({ kind: 'ready', port: serving.port, apiKey: serving.apiKey ?? '', ...(serving.pids && { pids: serving.pids }) })
+}
+
+/** What a server keeps. RSS also holds what V8 has not collected yet, which differs by a third from run to run. */
+function liveHeapBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
 }
 
 /** Without the process that started it, it ends. */
