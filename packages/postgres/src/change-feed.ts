@@ -172,14 +172,14 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#subscriptions.remove(channel)
   }
 
-  /** What happened in between is not known. */
+  /** Subscribes the channel again after a gap: changes in between are not known. */
   #resync(channel: FeedChannel, reason: GapReason): void {
     if (channel.state.kind !== 'live') return
     channel.notify('error', 'Changes may have been missed: load your data again', { resync: true, reason })
     void this.#subscribing.subscribe(channel)
   }
 
-  /** What the stream does not say: publications, memberships, functions. */
+  /** Reads again what the stream does not report: publications, memberships, functions. */
   async #refresh(): Promise<void> {
     this.#subscriptions.markAllStale()
     if (this.#subscriptions.channels.size === 0) return

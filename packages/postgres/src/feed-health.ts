@@ -18,7 +18,7 @@ const ORDERED_PATH = 'The ordered path of row changes'
 const UNREACHABLE = 'row changes stand still: the database does not answer'
 const NO_RELAY = 'other servers read this database, and no relay is configured: broadcasts and presence do not reach their clients'
 
-/** What the feed says of itself to load balancers, metrics and the inspector. */
+/** The feed's health, for load balancers, metrics and the inspector. */
 export class FeedHealth {
   readonly #parts: FeedParts
   readonly #hasRelay: boolean

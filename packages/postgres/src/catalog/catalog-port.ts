@@ -25,6 +25,6 @@ export interface CatalogPort {
   castFilter(filter: Filter, column: CatalogColumn): Promise<Refusable<readonly (string | null)[]>>
   /** Everything that commits from now on has a commit LSN of at least this. */
   insertLsn(): Promise<bigint>
-  /** What is committed and on disk ends here at the latest. The stream gets here without another write, which `insertLsn` may wait for. */
+  /** End of the log that is on disk: of everything committed. The stream gets here without another write, which `insertLsn` may wait for. */
   flushLsn(): Promise<bigint>
 }

@@ -22,7 +22,7 @@ export interface CatalogColumn {
   readonly rolesWithSelect: ReadonlySet<string>
 }
 
-/** What the catalog says of a published table, for some roles. */
+/** A published table as the catalog describes it, for some roles. */
 export interface CatalogTable {
   readonly oid: number
   readonly schema: string

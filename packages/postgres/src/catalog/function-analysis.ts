@@ -10,7 +10,7 @@ export interface CatalogFunction {
   readonly argumentCount: number
   readonly argumentNames: readonly string[] | null
   readonly resultType: number
-  /** It has settings of its own, runs as its owner, or has a parsed body. */
+  /** The function has settings of its own, runs as its owner, or has a parsed body. */
   readonly special: boolean
 }
 

@@ -5,7 +5,7 @@ import type { ClaimsUse } from './policy-analysis.ts'
 export interface CheckIdentity {
   /** Equal for equal identities, also after one was garbage-collected; `id` is not. */
   readonly key: string
-  /** Of this object alone. */
+  /** Unique to this object. */
   readonly id: number
   readonly role: string
   /** JSON text for `request.jwt.claims`. */

@@ -94,7 +94,7 @@ export function oidOf(node: TreeNode, field: string): number | null {
   return text !== null && /^\d+$/.test(text) ? Number(text) : null
 }
 
-/** What a subquery that reads no table and has one column selects, as in `(select auth.uid())`; `null`: it is something else. */
+/** The expression that a subquery selects if it reads no table and has one column, as in `(select auth.uid())`; else `null`. */
 export function selectedValue(value: TreeNode): TreeValue | null {
   if (value.type !== 'SUBLINK' || word(value, 'subLinkType') !== '4') return null
   const query = value.fields.get('subselect')?.[0]

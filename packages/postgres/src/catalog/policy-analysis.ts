@@ -23,7 +23,7 @@ export interface ExpressionUse {
   readonly keys: ReadonlyMap<number, ReadonlySet<string>>
   /** Tables that it reads; their own policies count as well. */
   readonly tables: ReadonlySet<number>
-  /** It reads the time or the session (`current_date`, `current_user`). */
+  /** The policy reads the time or the session (`current_date`, `current_user`). */
   readonly session: boolean
 }
 

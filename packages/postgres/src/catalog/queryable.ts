@@ -1,4 +1,4 @@
-/** What is needed of a database session; the clients and pools of `pg` have it. */
+/** The part of a database session that queries need; the clients and pools of `pg` have it. */
 export interface Queryable {
   /** Of several statements in one text, which may have no values, the answer is a list of results. */
   query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>

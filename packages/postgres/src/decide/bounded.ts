@@ -38,7 +38,7 @@ class Deadline {
   readonly #name: string
   readonly #timeoutMs: number
   readonly #runtime: FeedRuntime
-  /** Those of this turn. */
+  /** Calls that began in this turn. */
   #begun: Begun | null = null
 
   constructor(name: string, timeoutMs: number, runtime: FeedRuntime) {

@@ -125,7 +125,7 @@ function contentOf(row: RowChange, found: Grant, columns: readonly number[], kno
   })
 }
 
-/** What of old rows is delivered: the old rows themselves, or their keys. */
+/** Asks which old rows are delivered, and whether whole or by their keys. */
 async function askOldRows(question: RowQuestion, deciding: Deciding): Promise<void> {
   const { database, waits, faults } = deciding
   await narrowed(question, deciding, async (part) => {

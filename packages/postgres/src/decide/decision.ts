@@ -10,11 +10,11 @@ import type { RowChecks } from './feed-database.ts'
  */
 export type Content = 'image' | 'key' | RowChange
 
-/** What of a change an audience gets. */
+/** How much of a change an audience gets. */
 export interface Granted {
-  /** Of the row as it is after the change. */
+  /** The row after the change. */
   readonly record: Content
-  /** Of the row as it was before: its replica identity, or its key alone. */
+  /** The row before the change: its replica identity, or its key alone. */
   readonly old: 'image' | 'key'
 }
 
@@ -32,7 +32,7 @@ export interface DecisionFault {
   readonly kind: 'policy' | 'filter' | 'row'
   readonly message: string
   readonly timedOut: boolean
-  /** What could not be decided because of it, in whole or in part. */
+  /** Deliveries that could not be decided because of it, in whole or in part. */
   readonly deliveries: readonly PendingDelivery[]
 }
 

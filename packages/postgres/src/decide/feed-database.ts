@@ -33,7 +33,7 @@ export interface OldRowCheck {
   readonly waits: boolean
 }
 
-/** What of a row an identity may get. */
+/** How much of a row an identity may get. */
 export type Grant =
   /** The content that the change brought. */
   | 'image'
@@ -77,7 +77,7 @@ export interface CastQuestion {
   readonly typeOid: number
   /** As SQL called it when the table was described: qualified and quoted. */
   readonly typeSql: string
-  /** Of one of the subscribers. */
+  /** The role of one of the subscribers. */
   readonly role: string
   readonly texts: readonly string[]
 }
@@ -85,7 +85,7 @@ export interface CastQuestion {
 /** Generated columns that are to be computed from what the log holds of rows. */
 export interface GeneratedQuestion {
   readonly table: Table
-  /** Of one of the subscribers. */
+  /** The role of one of the subscribers. */
   readonly role: string
   readonly columns: readonly string[]
   /** By row, the texts of all columns that the table still has, in their order; `undefined`: not known. */
@@ -113,7 +113,7 @@ export type FilterAnswer =
   | { readonly ok: true; readonly matches: ReadonlySet<number> }
   | { readonly ok: false; readonly message: string; readonly timedOut?: boolean }
 
-/** What is asked about rows. Everything rejects with an error of `pg`, as the catalog does. */
+/** Questions about rows. All reject with an error of `pg`, as the catalog does. */
 export interface RowChecks {
   /** By filter, the numbers of the texts for which it is true. */
   testFilters(check: FilterCheck): Promise<readonly FilterAnswer[]>
@@ -122,7 +122,7 @@ export interface RowChecks {
   checkOldRows(check: OldRowCheck): Promise<CheckAnswer>
   /** By pair, whether the policy version is still that of the table. Rejects as `checkRows` does. */
   checkVersions(check: VersionCheck): Promise<readonly boolean[]>
-  /** What `to_json` makes of the texts, in their order; `undefined` of those for which it fails. */
+  /** The result of `to_json` for each text, in their order; `undefined` where it fails. */
   jsonOf(question: CastQuestion): Promise<readonly (string | undefined)[]>
   /**
    * JSON texts of generated columns, by row and column name, computed from the given values. Columns that need an

@@ -6,7 +6,7 @@ import type { DecisionFault, FilterQuestion } from './decision.ts'
 import { concernsAll } from './ask-again.ts'
 import type { FilterAnswer, RowChecks } from './feed-database.ts'
 
-/** Of the deliveries, the rows that Postgres has to evaluate a filter for. */
+/** Rows for which Postgres has to evaluate a filter of the delivery. */
 export function undecided(pending: readonly PendingDelivery[]): FilterQuestion[] {
   return pending
     .filter(({ asks }) => asks)

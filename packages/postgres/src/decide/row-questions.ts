@@ -15,7 +15,7 @@ export interface Asked {
   readonly rows: readonly RowChange[]
 }
 
-/** What the deliveries ask of Postgres. */
+/** The questions that deliveries have for Postgres. */
 export interface Questions {
   /** Rows that no policy decides about. */
   readonly free: readonly Asked[]
@@ -44,7 +44,7 @@ export function questionsOf(pending: readonly PendingDelivery[]): Questions {
   return { free, fresh, deleted }
 }
 
-/** Of the new rows, the old ones of those UPDATEs that hold them whole and were `granted`. */
+/** The old rows of granted UPDATEs, where the log holds them whole. */
 export function updatedOf(fresh: readonly Asked[], granted: (delivery: PendingDelivery, row: RowChange) => boolean): Asked[] {
   const updated: Asked[] = []
   const updatesBy = byList((rows, { audience: { table } }) =>
@@ -109,7 +109,7 @@ export class RowQuestion {
   /** By identity. */
   readonly #asked: readonly (readonly Asked[])[]
 
-  /** What is asked is of one version of one table, and of one role. */
+  /** `asked` is about one version of one table, and one role. */
   constructor(asked: readonly Asked[]) {
     const { table, role } = asked[0]!.delivery.audience
     this.table = table

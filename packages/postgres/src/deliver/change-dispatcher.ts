@@ -104,7 +104,7 @@ export class ChangeDispatcher {
     this.report.close()
   }
 
-  /** What cannot be decided or sent, for a reason that is no row's: its channels hear of the gap. */
+  /** Skips a change that cannot be decided or sent, for a reason that is no row's: its channels are notified of the gap. */
   skip(change: RowChange, error: unknown): void {
     const channels = new Set([...this.#options.subscriptions.subscriptionsOf(change.table.oid)].map(({ channel }) => channel))
     this.report.undelivered(change, error, [...channels])
@@ -223,7 +223,7 @@ export class ChangeDispatcher {
   }
 }
 
-/** Of several transactions, the first are not to wait until the last is visible. */
+/** Only one transaction is waited for: of several, the first must not wait until the last is visible. */
 function isOneTransaction(changes: readonly RowChange[]): boolean {
   return changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
 }

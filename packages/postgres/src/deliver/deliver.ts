@@ -10,7 +10,7 @@ import { errorData, viewOf } from './table-view.ts'
 
 export interface DeliverContext {
   readonly epoch: string
-  /** What the stream does not hold of the change. */
+  /** Values of the change that the stream does not hold. */
   readonly computed: ReadonlyMap<RowChange, Computed>
   /** Whether a channel is left out, since the change is decided for it again, or in isolation; `null`: none is. */
   readonly excluded: ((change: RowChange, delivery: PendingDelivery, channel: FeedChannel) => boolean) | null
@@ -34,7 +34,7 @@ interface Receiver {
   readonly fault: string | null
 }
 
-/** What is written of the change for some of the receivers. */
+/** The bytes of the change for some of the receivers. */
 interface Variant {
   readonly of: Receiver
   /** The columns that are written, as the subscription has them. */

@@ -51,7 +51,7 @@ export class FaultReport {
     return slow
   }
 
-  /** Of what is not decided again: whatever took too long is missed. */
+  /** Faults of deliveries that are not decided again: a delivery that took too long is missed. */
   ofIsolated(faults: readonly DecisionFault[]): void {
     for (const fault of faults) {
       const [first] = fault.deliveries
@@ -64,7 +64,7 @@ export class FaultReport {
     }
   }
 
-  /** Whether the delivery's audience gets nothing for now: its channels hear of the gap. */
+  /** Whether the delivery's audience gets nothing for now. If so, its channels are notified of the gap. */
   isWithheld(delivery: PendingDelivery): boolean {
     if (this.#breaker.openUntil(delivery.audience, this.#runtime.uptime()) === 0) return false
     this.#miss(delivery)

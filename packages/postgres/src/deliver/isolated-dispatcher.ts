@@ -53,7 +53,7 @@ export class IsolatedDispatcher {
   /** By audiences, in the order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
-  /** What waits or is being decided, oldest first, and the rows of it. */
+  /** Work that waits or is being decided, oldest first, and its rows. */
   readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false

@@ -12,14 +12,14 @@ export interface Computed {
 /** The deliveries that get something of a change. */
 export type GrantedDeliveries = ReadonlyMap<PendingDelivery, Granted>
 
-/** What was decided about some deliveries, with the values that the log does not hold. */
+/** The decision about some deliveries, with the values that the log does not hold. */
 export interface Outcome {
   readonly decided: Decided
   readonly faults: readonly DecisionFault[]
   readonly computed: ReadonlyMap<RowChange, Computed>
 }
 
-/** What was decided for other identities of these channels does not count any more. */
+/** Leaves out decisions for former identities of these channels. */
 export function without(outcome: Outcome, channels: ReadonlySet<FeedChannel>): Outcome {
   const stays = ({ only }: PendingDelivery): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
   const decided = [...outcome.decided].map(

@@ -50,7 +50,7 @@ function missingFor({ table }: RowChange, delivery: PendingDelivery): readonly C
 /** A row of which the log does not hold all that is delivered. */
 interface Lacking {
   readonly row: RowChange
-  /** Of one of the subscribers. */
+  /** The role of one of the subscribers. */
   readonly role: string
   /** The row as the change wrote it, and as checks read it. */
   readonly versions: Set<RowChange>
@@ -62,7 +62,7 @@ function lacksValues(table: Table): boolean {
   return missingOf(table).all.length > 0
 }
 
-/** Those of the selected columns (`attnum`s, comma separated) whose values the log does not hold. */
+/** Selected columns (`attnum`s, comma separated) whose values the log does not hold. */
 function missingColumns(table: Table, selection: string): readonly Column[] {
   const { all, selected } = missingOf(table)
   return getOrMake(selected, selection, () => {

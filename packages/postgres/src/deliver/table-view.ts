@@ -29,7 +29,7 @@ export class TableView {
   readonly #row: Written
   readonly #identity: Written
   readonly #key: Written
-  /** Of the key, what the log carries of an old row. */
+  /** The columns of the key that the log carries of an old row. */
   readonly #oldKey: Written
   readonly #tableJson: string
   readonly #schemaJson: string

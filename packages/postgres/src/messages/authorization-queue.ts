@@ -4,7 +4,7 @@ import { FairLine } from './fair-line.ts'
 
 export type Outcome<Answer> =
   | { readonly kind: 'answered'; readonly answer: Answer }
-  /** It took so long that it was cancelled. */
+  /** The question took so long that it was cancelled. */
   | { readonly kind: 'slow'; readonly answer: Answer }
   /** Its batch got no answer at all: one of it would not be cancelled. */
   | { readonly kind: 'suspect' }
@@ -78,7 +78,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   readonly #options: AuthorizationQueueOptions<Asked, Answer>
   readonly #batched: WaitingList<Asked, Answer> = { line: new FairLine(), times: BATCH, maxBatch: MAX_BATCH, running: 0 }
   readonly #alone: WaitingList<Asked, Answer> = { line: new FairLine(), times: ALONE, maxBatch: 1, running: 0 }
-  /** Those that no batch has begun with. */
+  /** Questions that no batch has begun to ask. */
   readonly #waiting = new Map<string, Waiting<Asked, Answer>>()
   readonly #slowUntil = new Map<unknown, number>()
   /** All that have askers, waiting or asked. */

@@ -16,7 +16,7 @@ export interface PolicyQuestion {
 /** `read` asks the SELECT policies, `write` the INSERT policies. */
 export type Command = 'read' | 'write'
 
-/** What the function says of one question. A flag is `null` where there was no answer. */
+/** The function's answer to one question. A flag is `null` where there was no answer. */
 export interface PolicyAnswer {
   readonly answered: number
   readonly refused_role: 'missing' | 'forbidden' | null

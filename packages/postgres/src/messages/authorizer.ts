@@ -18,9 +18,9 @@ import { questionOf, type Asked } from './asked-question.ts'
 import { KnownPolicies, type JoinPolicies } from './join-policies.ts'
 import { clusterOf, positionOf } from './join-position.ts'
 
-/** What the authorizer asks the database with. */
+/** The authorizer's ways to ask the database. */
 export interface AuthorizerOptions extends Sessions {
-  /** What the SELECT policies read; `null`: perhaps anything. */
+  /** The claims and tables that the SELECT policies read; `null`: perhaps anything. */
   loadPolicies(): Promise<JoinPolicies | null>
   readonly runtime: FeedRuntime
   /** How many sessions `withSession` has; one of them at least is left to others where there are three. Default 3. */
@@ -84,11 +84,11 @@ async function askBatch(batches: Batches, questions: readonly Asked[], times: Ba
   }
 }
 
-/** What a session that has the function is prepared for. */
+/** State of a session that has the function. */
 interface Prepared {
   /** By role, its version before the session planned for it. */
   readonly roles: Map<string, string>
-  /** Those of its statement for the version of the policies. */
+  /** The policies of its statement for their version. */
   policies: JoinPolicies | null
 }
 

@@ -2,7 +2,7 @@ import type { FeedRuntime } from '../feed-runtime.ts'
 
 /** What the SELECT policies of `realtime.messages` read, as of one version of them and of all that they reach. */
 export interface JoinPolicies {
-  /** Of a token these and nothing else; and no headers. */
+  /** They read these claims of a token, nothing else of it, and no headers. */
   readonly claims: ReadonlySet<string>
   readonly version: string
   /** SQL of the version as it is now. */

@@ -1,4 +1,4 @@
-/** What policies call to learn the user. Functions that exist are left as they are. */
+/** Functions by which policies learn the user. Those that exist are left as they are. */
 export const auth: string = `
 create schema if not exists auth;
 grant usage on schema auth to anon, authenticated, service_role;

@@ -14,7 +14,7 @@ export function logPositionOf({ transaction, seq }: RowChange): LogPosition {
   return { commitLsn: transaction.commitLsn, seq }
 }
 
-/** What its tuples take, on the wire and in memory. */
+/** Bytes of its tuples, on the wire and in memory. */
 export function tupleBytes({ newTuple, old }: RowChange): number {
   return (newTuple?.byteLength ?? 0) + (old?.tuple.byteLength ?? 0)
 }
@@ -47,9 +47,9 @@ function oldText({ old }: RowChange, column: Column | undefined): string | null 
 }
 
 export interface FilterView {
-  /** It is found out whether a deleted row was visible to the subscriber. */
+  /** Postgres is asked whether a deleted row was visible to the subscriber. */
   readonly asked?: boolean
-  /** Of the table, by the catalog: the stream may not say so yet. */
+  /** Of the table as the catalog has it: the stream may not say so yet. */
   readonly rowSecurity: boolean
 }
 

@@ -11,7 +11,7 @@ export interface PublishedRelation {
   readonly recent: boolean
 }
 
-/** What the database remembers of a relation, for nodes that were not there. */
+/** A relation as the database remembers it, for nodes that were not there. */
 export interface LoggedRelation {
   readonly oid: number
   /** As last seen; empty: not published. */
@@ -19,7 +19,7 @@ export interface LoggedRelation {
   readonly gapBefore: Lsn | null
 }
 
-/** Of these tables, by oid, changes before a position in the log may be missing. */
+/** Changes of these tables, by oid, may be missing before a position in the log. */
 export interface TableGap {
   readonly tables: readonly number[]
   readonly before: Lsn

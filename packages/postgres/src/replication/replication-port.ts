@@ -10,7 +10,7 @@ export interface ReplicationReceiver {
   data(buffer: Buffer, start: number, end: number): void
   /** Everything before `end` has been sent. */
   keepalive(end: Lsn, replyRequested: boolean): void
-  /** What has arrived so far was handed out (or reading was paused). */
+  /** Everything that has arrived so far was handed out (or reading was paused). */
   drained(): void
   /** The stream is over; nothing else is called afterwards. */
   failed(fault: ReplicationFault): void

@@ -21,7 +21,7 @@ export interface RowChange {
   readonly seq: number
   /** The row as it is now; of INSERT and UPDATE. */
   readonly newTuple: Tuple | null
-  /** What is known of the row before; of DELETE, and of UPDATE when the key changed or the replica identity is full. */
+  /** The row before: of DELETE, and of UPDATE when the key changed or the replica identity is full. */
   readonly old: OldTuple | null
 }
 

@@ -20,7 +20,7 @@ export class AudienceGroup {
     this.like = like
   }
 
-  /** It grows at once and falls slowly, so that few batches make more deliveries than was expected. */
+  /** Raises the share at once and lowers it slowly, so that few batches make more deliveries than expected. */
   noteShare(granted: number, pairs: number): void {
     if (pairs > 0) this.share = Math.max(granted / pairs, this.share / 2, MIN_SHARE)
   }

@@ -9,7 +9,7 @@ export type ChannelState =
   | { readonly kind: 'planning' }
   /** Changes reach it and are held: the log position that it starts from is not known yet. `missed`: why it could not resume. */
   | { readonly kind: 'registered'; readonly missed: GapReason | null }
-  /** It is sent what it missed, and has everything up to `after`. Live changes do not reach it. */
+  /** The channel is sent changes that it missed, and has everything up to `after`. Live changes do not reach it. */
   | { readonly kind: 'replaying'; readonly after: LogPosition }
   /** Changes after `after` are sent as they come. */
   | { readonly kind: 'live'; readonly after: LogPosition }
@@ -22,7 +22,7 @@ export type ChannelEvent =
   | { readonly type: 'replayed'; readonly after: LogPosition }
   | { readonly type: 'gap'; readonly missed: GapReason }
   | { readonly type: 'started'; readonly after: LogPosition }
-  /** What comes from here on is of another log, and everything of it comes after `after`. */
+  /** Changes from here on are of another log; all of them come after `after`. */
   | { readonly type: 'other-log'; readonly after: LogPosition }
   | { readonly type: 'closed' }
 

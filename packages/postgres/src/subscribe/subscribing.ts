@@ -69,7 +69,7 @@ export class Subscribing {
     }
   }
 
-  /** There is no stream yet: channels that wait for it hear why, and those that come. */
+  /** There is no stream yet: channels that wait for it are notified why, and so are later ones. */
   waits(fault: ReplicationFault): void {
     if (this.#options.window.epoch !== null) return
     this.#trouble = { message: `Unable to subscribe to changes: ${WAITING[fault.kind]}. Trying again.`, fault: UNAVAILABLE }

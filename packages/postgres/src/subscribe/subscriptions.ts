@@ -87,7 +87,7 @@ export class Subscriptions {
     return [...this.#tables.values()].some(({ state }) => state === 'aside')
   }
 
-  /** What was set aside is tried again; what fails again stays aside. */
+  /** Loads tables again that were set aside. A table that fails again stays aside. */
   async takeBack(): Promise<void> {
     for (const { oid, state } of [...this.#tables.values()]) if (state === 'aside') await this.#load(oid).catch(() => {})
   }
@@ -96,7 +96,7 @@ export class Subscriptions {
     for (const oid of new Set(oids)) if (this.#tables.get(oid)?.state === 'stale') await this.#load(oid)
   }
 
-  /** It cannot be loaded: it has no audience until it is loaded again. */
+  /** The table cannot be loaded, and has no audience until it is loaded again. */
   setAside(table: Table): FeedChannel[] {
     const known = this.#tables.get(table.oid)
     known?.load(null, new Map())

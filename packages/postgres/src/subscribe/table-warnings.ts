@@ -19,7 +19,7 @@ export function warnOfDeletes({ channel, entry, audience }: Subscription): void 
   if (withheld !== null) channel.warnOnce(withheld)
 }
 
-/** What a version of the table means for the subscription that its user will not expect. */
+/** Warns of filters and keys that do not work as expected with this version of the table. */
 export function warnOfTable(subscription: Subscription, table: Table): void {
   warnOfFilters(subscription, table)
   warnOfKey(subscription, table)

@@ -50,7 +50,7 @@ export class PolicyReader {
     for (const { oid } of (await this.#session.query(RELATIVES_SQL, [table.oid])).rows as { oid: number }[]) this.#own.add(oid)
   }
 
-  /** Of these policies of the table that was read. */
+  /** The scope of these policies of the table that was read. */
   scopeOf(policies: readonly PolicyTree[]): PolicyScope {
     return this.#scopeOf(policies, new Set())
   }

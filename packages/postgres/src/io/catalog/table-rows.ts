@@ -84,7 +84,7 @@ select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.rel
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.oid = any($1)`
 
-/** Of the tables that exist, for the roles that exist. */
+/** Reads the tables that exist, for the roles that exist. */
 export async function tableRows(session: Queryable, oids: readonly number[], roles: readonly string[]): Promise<TableRow[]> {
   return (await session.query(TABLES_SQL, [oids, roles])).rows as TableRow[]
 }

@@ -19,7 +19,7 @@ export interface CheckFunction {
 
 /** How rows are shown. */
 export interface Shape {
-  /** What is `missing` is left out. */
+  /** Leaves out the columns that are `missing`. */
   readonly masked: boolean
   /** A version of a row is written once for all identities that ask for the same: that costs small rows more than it saves. */
   readonly wide: boolean

@@ -8,7 +8,7 @@ import { beginAs } from '../sessions/as-identity.ts'
 export type StatementTime = Pick<CheckOptions, 'timeoutMs' | 'until'>
 
 export interface Evaluation extends StatementTime {
-  /** Of a subscriber that gets the result: it may call functions that users have written. */
+  /** The role of a subscriber that gets the result: functions that users have written may be called. */
   readonly role: string
   /** Answers one row for each of the texts `$1`, in their order. */
   readonly sql: string

@@ -33,7 +33,7 @@ export async function castFilters(session: Queryable, asked: readonly FilterCast
   return asked.map((each) => answers.get(each)!)
 }
 
-/** Of one operator and one column. */
+/** Casts the values of filters of one operator and one column. */
 async function castGroup(session: Queryable, filters: readonly Filter[], column: CatalogColumn): Promise<CastAnswer[]> {
   const [first] = filters
   if (first!.op === 'is' || PATTERNS.has(first!.op)) {

@@ -23,7 +23,7 @@ const installed = new WeakMap<pg.ClientBase, Set<string>>()
 /** Sessions that may not make functions: a prepared statement takes their place. */
 const withoutFunctions = new WeakSet<pg.ClientBase>()
 
-/** What a call may cost, so that none takes long and sessions can share them: a row for an identity is one, the identity itself some more. */
+/** The cost of a call is bounded, so that none takes long and sessions can share them. A row for an identity costs one, the identity itself some more. */
 const MAX_COST = 20_000
 const IDENTITY_COST = 40
 
@@ -172,7 +172,7 @@ interface CheckRow {
 
 const NOTHING_VISIBLE: IdentityAnswer = { ok: true, visible: new Map() }
 
-/** What one identity is shown, in the order in which identities were asked about. */
+/** The rows that one identity is shown, while the answers are read in the order of identities. */
 interface Reading {
   readonly i: number
   readonly list: RowList
@@ -234,7 +234,7 @@ async function call(
   return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }
 }
 
-/** What a call takes at most as a rule, on a busy machine too. */
+/** The time that a call takes at most as a rule, on a busy machine too. */
 function slowAfterMs(asked: readonly ListedIdentity[]): number {
   return 100 + asked.reduce((cost, { list }) => cost + list.rows.length + IDENTITY_COST, 0) / 50
 }

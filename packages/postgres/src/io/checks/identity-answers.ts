@@ -14,9 +14,9 @@ export interface ListedIdentity {
 export interface CheckOptions {
   /** For one identity whose policies are slow. */
   readonly timeoutMs: number
-  /** It is found out which identity takes too long; else all that were asked about together count as timed out. */
+  /** After a time-out each identity is asked about alone; else all that were asked about together count as timed out. */
   readonly isolates: boolean
-  /** What the functions of policies write is rolled back. */
+  /** Rolls back what functions of policies write. */
   readonly leavesNothing: boolean
   /** By `performance.now()`. After it nothing more is asked, and the question fails with {@link OutOfTime}. */
   readonly until: number

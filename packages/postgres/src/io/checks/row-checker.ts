@@ -46,7 +46,7 @@ async function wholeRows(
     const now = whole.identities[at]
     if (!before.ok || now === undefined) continue
     if (!now.ok && now.timedOut) {
-      // A row that is only denied would be lost: what took too long is decided again, or its subscribers hear of the gap.
+      // A row that is only denied would be lost: what took too long is decided again, or its subscribers are notified of the gap.
       identities[index] = now
       continue
     }

@@ -7,7 +7,7 @@ import { comparedColumns, type Shape } from './check-function.ts'
 
 /** The images of a check in the text form in which Postgres answers rows, so that both compare as strings. */
 export interface RowImages extends Shape {
-  /** Of each compared column, its place in `RowCheck.columns`. */
+  /** By compared column, its index in `RowCheck.columns`. */
   readonly compared: readonly number[]
   /** By row, what Postgres would write of the compared columns, with the comma before them and the bracket after. */
   readonly texts: readonly string[]
@@ -85,7 +85,7 @@ export class RowList {
     ))
   }
 
-  /** What is missing of each, as an array. */
+  /** By row, the columns whose values are missing, as an array. */
   get missing(): string {
     return this.#arrayOf((row) => this.#images.missing[row]!)
   }

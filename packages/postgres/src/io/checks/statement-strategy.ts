@@ -70,7 +70,7 @@ interface Call {
   readonly timeoutMs: number
 }
 
-/** What the statement answers as {@link RowList} reads it. */
+/** The rows of the statement, as {@link RowList} reads them. */
 async function execute(session: pg.ClientBase, { role, claims, call, timeoutMs }: Call): Promise<string[]> {
   const begin = beginAs({ role, settings: { 'request.jwt.claims': claims } }, timeoutMs, 'read write')
   try {

@@ -10,7 +10,7 @@ const MAX_CHARS = 1_000_000
 const STATEMENT_TIMEOUT_MS = 5_000
 /** A statement may set another timeout; the session ends all the same. */
 const DEADLINE_MS = 10_000
-/** What the project's own services are: it sees and writes all rows of `public`, and owns nothing. */
+/** The role of the project's own services: it sees and writes all rows of `public`, and owns nothing. */
 const ROLE = 'service_role'
 
 /** Runs SQL as `service_role`, on a session of its own. Its login is not a superuser and cannot become one. */

@@ -90,7 +90,7 @@ export async function clusterVersion(dataDir: string): Promise<number | null> {
   }
 }
 
-/** What the programs see of our environment: nothing that would change what they do (`PGDATA`, `PGPORT`, `LC_ALL` …). */
+/** Environment of the programs, without variables that would change what they do (`PGDATA`, `PGPORT`, `LC_ALL` …). */
 export function clusterEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LANG: 'C', LC_ALL: 'C' }
 }

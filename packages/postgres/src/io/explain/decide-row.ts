@@ -58,13 +58,13 @@ export interface RowDecision {
   readonly isGranted: boolean
   /** Whose policies decide; `null`: none do. */
   readonly identity: CheckIdentity | null
-  /** What Postgres said of the policies, where they failed. */
+  /** The error of the policies, where they failed. */
   readonly fault: string | null
   /** By a subscription's filters, the one that keeps the row from it, and what Postgres said where that failed. */
   readonly heldBack: ReadonlyMap<readonly PreparedFilter[], { readonly filter: PreparedFilter; readonly fault: string | null }>
 }
 
-/** What the feed decides about a change that writes the row as it is now: match → decide, on checks of the caller's choice. */
+/** Decides about a change that writes the row as it is now, as the feed does: match → decide, on checks of the caller's choice. */
 export async function decideRow({ table, role, row, identity, filters }: RowToDecide, checks: RowChecks): Promise<RowDecision> {
   const change = changeOf(table, row)
   const subscriptions = filters.map((each, order) => subscriptionOf(identity, table, each, order))

@@ -79,7 +79,7 @@ export async function explainPolicies(
   return policies.map((policy, at) => policyStep(policy, results[at]!, isAllowed, tryAs(identity, topic, `select * from ${name}`)))
 }
 
-/** What Postgres says of the row as a whole decides: a policy that it did not reach takes nothing away. */
+/** Postgres's answer for the row as a whole decides: a policy that it did not reach takes nothing away. */
 export function overruled(steps: readonly WhyStep[], decisive: WhyStep): WhyStep[] {
   const agrees = ({ outcome }: WhyStep): WhyStep['outcome'] => (decisive.outcome === 'yes' && outcome === 'no' ? 'yes' : outcome)
   return [

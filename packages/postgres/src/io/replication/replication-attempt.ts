@@ -120,7 +120,7 @@ class Attempt {
     return { slotName: newCopyName(slotBase, node), anchor: anchor.name, reason: anchor.reason }
   }
 
-  /** Of an anchor that was just created nothing is read that its publications did not publish. */
+  /** The anchor was just created: everything that is read from it was published by its publications. */
   async #gaps({ anchor, reason }: TakenSlot, epoch: string): Promise<Pick<Attached, 'gaps' | 'serverLsn'>> {
     const memory = this.#memory
     if (memory.epoch !== epoch) memory.published.restart()

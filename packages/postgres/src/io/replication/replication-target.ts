@@ -7,7 +7,7 @@ import type { PublicationSpec } from './publication.ts'
 export interface OpenChangeSourceOptions extends ChangeSourceTuning {
   /** `postgres://…` of a role that may replicate, straight to the server: poolers do not pass replication on. */
   readonly connection: string
-  /** What the slots' names begin with: lower case letters, digits and underscores. Default `tidewire`. */
+  /** Prefix of the slots' names: lower case letters, digits and underscores. Default `tidewire`. */
   readonly slot?: string | undefined
   /** Keep no slot that outlives the connection. Nothing is ever left behind, and nothing survives a reconnect. Default false. */
   readonly temporarySlot?: boolean
@@ -37,9 +37,9 @@ export interface ReplicationTarget
   readonly siblings: ReadonlySet<string>
 }
 
-/** What outlives a connection. */
+/** State that outlives a connection. */
 export interface SourceMemory {
-  /** Of this source alone, so that sessions which a cut network left behind on the server can be recognized. */
+  /** Unique to this source, so that sessions which a cut network left behind on the server can be recognized. */
   readonly applicationName: string
   /** The database is up to date. */
   prepared: boolean

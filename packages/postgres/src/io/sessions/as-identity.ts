@@ -7,7 +7,7 @@ import { isStatementFault } from './statement-fault.ts'
 
 const TIMEOUT_MS = 3_000
 
-/** What a session takes on to become an identity. */
+/** The role and settings with which a session becomes an identity. */
 export interface IdentitySettings {
   readonly role: string
   readonly settings: Readonly<Record<string, string>>

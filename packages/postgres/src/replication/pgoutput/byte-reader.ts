@@ -60,7 +60,7 @@ export class ByteReader {
     return text
   }
 
-  /** What was read does not fit, unless it was cut short. */
+  /** Marks the message as malformed, unless it was only cut short. */
   refuse(code: Refusal['code'], what: string): void {
     if (!this.overrun) this.refused ??= { code, what }
   }

@@ -66,7 +66,7 @@ export interface ChangeSource {
   readonly liveFrom: Lsn
   /** Other nodes that read the same window, seen every few seconds. */
   readonly peers: readonly string[]
-  /** What the server has written, seen every few seconds. */
+  /** End of the server's log, read every few seconds. */
   readonly serverLsn: Lsn
   /** Everything up to here, an `lsn` of `onProgress`, need not be sent again. Of another epoch it is ignored. */
   confirm(epoch: string, lsn: Lsn): void

@@ -25,7 +25,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   #closing: Promise<void> = Promise.resolve()
   #loading = false
   #changes: RowChange[] = []
-  /** What the consumer knows of the progress. */
+  /** The progress of which the consumer was last notified. */
   #reported: Lsn = 0n
   #liveFrom: Lsn | null = null
 

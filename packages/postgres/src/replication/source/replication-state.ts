@@ -168,12 +168,12 @@ function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: nu
   })
 }
 
-/** The consumer hears of a new kind of state after all else is done. */
+/** The consumer is notified of a new kind of state after all other effects. */
 function enter(state: ReplicationState, ...effects: readonly ReplicationEffect[]): Step {
   return go(state, ...effects, { type: 'announce-status', status: statusOf(state) })
 }
 
-/** What must be undone when a state is left for another connection or for none. */
+/** Effects that end the old state's connection and timers, for another connection or for none. */
 function leave(state: OpenState, polite = false): ReplicationEffect[] {
   switch (state.kind) {
     case 'connecting':

@@ -24,7 +24,7 @@ export interface ChangeEntry {
   readonly select: readonly string[] | null
 }
 
-/** What a channel is notified of, and what mends it. */
+/** A message for a channel, and how to mend the cause. */
 export interface Notice {
   readonly message: string
   readonly fault: ChangesFault

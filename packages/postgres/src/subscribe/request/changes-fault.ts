@@ -53,7 +53,7 @@ export function withheldFor({ entry, channel }: Subscription, table: CatalogTabl
   return [...(deletes === null ? [] : [deletes]), ...(table.roles.get(name)?.usesSchema === false ? [schemaWithheld(table, name)] : [])]
 }
 
-/** What else of it will surprise its user. */
+/** Advice on a subscription that works, but not as its user may expect. */
 export function adviceFor({ entry, filters, channel }: Subscription, table: CatalogTable, role: CatalogRole): Notice[] {
   const name = sqlName(table)
   const advice: Notice[] = []

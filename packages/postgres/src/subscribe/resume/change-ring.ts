@@ -15,7 +15,7 @@ interface Kept {
   readonly atMs: number
 }
 
-/** What an entry costs beside the bytes of its tuples, measured: its objects, the memory of its own. */
+/** Bytes of an entry beside those of its tuples, as measured: its objects, and memory of its own. */
 const ENTRY_BYTES = 560
 
 /**

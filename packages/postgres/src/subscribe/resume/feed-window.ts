@@ -22,7 +22,7 @@ export class FeedWindow {
   progress: Lsn = 0n
   /** Where the server was when the epoch began; the window is here when that is delivered. `null`: no epoch yet. */
   #fillsUntil: Lsn | null = null
-  /** It has what a window of the past holds. */
+  /** Whether the ring holds a whole window of the past. */
   isFilled = false
   #waiters: Waiter[] = []
   #closed = false
