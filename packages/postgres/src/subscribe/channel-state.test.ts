@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { feedChannelTransition, type ChannelEvent, type ChannelState } from './channel-state.ts'
 
 const here = { commitLsn: 5n, seq: 0 }
 const there = { commitLsn: 9n, seq: 2 }
@@ -85,7 +85,7 @@ for (const kind of Object.keys(table) as ChannelState['kind'][]) {
   for (const type of Object.keys(table[kind]) as ChannelEvent['type'][]) {
     test(`${kind}, ${type}: ${table[kind][type]}`, () => {
       const before = states[kind]
-      const after = nextState(before, events[type])
+      const after = feedChannelTransition(before, events[type])
       if (table[kind][type] === 'same') expect(after).toBe(before)
       else {
         expect(after.kind).toBe(table[kind][type])

@@ -27,7 +27,7 @@ export type ChannelEvent =
   | { readonly type: 'closed' }
 
 /** The next state. An event that means nothing in a state leaves it as it is: a live channel that is planned again stays live. */
-export function nextState(state: ChannelState, event: ChannelEvent): ChannelState {
+export function feedChannelTransition(state: ChannelState, event: ChannelEvent): ChannelState {
   if (event.type === 'closed') return state.kind === 'closed' ? state : { kind: 'closed' }
   switch (state.kind) {
     case 'waiting':

@@ -4,7 +4,7 @@ import type { CheckIdentity } from '../catalog/identity.ts'
 import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { compareLogPositions, type LogPosition } from '../replication/position.ts'
 import type { ChangeAction, ChangeEntry, Notice } from './request/change-entry.ts'
-import { nextState, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { feedChannelTransition, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { PreparedFilter } from './prepared-filter.ts'
 
 interface Held {
@@ -77,7 +77,7 @@ export class FeedChannel {
   }
 
   dispatch(event: ChannelEvent): void {
-    this.#state = nextState(this.#state, event)
+    this.#state = feedChannelTransition(this.#state, event)
     if (this.#state.kind === 'closed') this.#drop()
     else if (event.type === 'started') this.#release()
     else if (event.type === 'other-log') this.#drop()

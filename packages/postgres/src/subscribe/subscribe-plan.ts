@@ -14,7 +14,7 @@ import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
-import { sqlErrorText } from '../catalog/sql-state.ts'
+import { sqlErrorText } from '../catalog/sql-error.ts'
 import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
 
 export type SubscribePlan =

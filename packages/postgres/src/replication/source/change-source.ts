@@ -8,7 +8,7 @@ import type { AttachOutcome, ReplicationPort, ReplicationReceiver, ReplicationSe
 import { TransactionAssembler, type RowChange } from '../transaction-assembler.ts'
 import type { ChangeSource, ChangeSourceHandlers, ChangeSourceStatus, ChangeSourceTuning, NewEpoch } from './change-source-api.ts'
 import type { ReplicationEffect, ReplicationEvent, ReplicationState, ReplicationTimer } from './replication-machine.ts'
-import { CONNECTING, statusOf, transition } from './replication-state.ts'
+import { CONNECTING, statusOf, replicationTransition } from './replication-state.ts'
 import { ServerChecks } from './server-checks.ts'
 
 export class ReplicationSource implements ChangeSource, ReplicationReceiver {
@@ -36,7 +36,7 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
     this.#handlers = handlers
     this.#machine = new Machine<ReplicationState, ReplicationEvent, ReplicationEffect>(
       CONNECTING,
-      (state, event) => transition(state, event, tuning),
+      (state, event) => replicationTransition(state, event, tuning),
       (effect) => this.#perform(effect),
     )
     this.#assembler = new TransactionAssembler({

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ReplicationFault } from '../replication-fault.ts'
 import type { ReplicationEffect, ReplicationEvent, ReplicationState, ReplicationTimer } from './replication-machine.ts'
-import { CONNECTING, statusOf, transition } from './replication-state.ts'
+import { CONNECTING, statusOf, replicationTransition } from './replication-state.ts'
 
 const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000 }
 const progress = { epoch: 'e1', log: 'l1', received: 100n, flushed: 50n }
@@ -121,13 +121,13 @@ const cells = Object.entries(TABLE).flatMap(([from, row]) =>
 )
 
 test.each(cells)('%s + %s → %s', (from, name, outcome) => {
-  const { state, effects } = transition(STATES[from], EVENTS[name], times)
+  const { state, effects } = replicationTransition(STATES[from], EVENTS[name], times)
   expect([state.kind, ...effects.map(effectName)].join(' ')).toBe(outcome)
 })
 
 function after(state: ReplicationState, ...events: ReplicationEvent[]): { state: ReplicationState; effects: readonly ReplicationEffect[] } {
   let step: { state: ReplicationState; effects: readonly ReplicationEffect[] } = { state, effects: [] }
-  for (const event of events) step = transition(step.state, event, times)
+  for (const event of events) step = replicationTransition(step.state, event, times)
   return step
 }
 
@@ -312,7 +312,7 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
       for (const next of events) {
         if (next.type === 'timer' && !armed.delete(next.timer)) continue
         const before = state
-        ;({ state, effects } = transition(state, next, times))
+        ;({ state, effects } = replicationTransition(state, next, times))
         apply(effects)
         if (next.type === 'confirmed' && next.epoch === before.progress.epoch && next.lsn > confirmed) confirmed = next.lsn
         expect(connections).toBe(state.kind === 'connecting' || state.kind === 'streaming' ? 1 : 0)

@@ -28,7 +28,7 @@ import type {
 
 export type ReplicationTimes = Required<Omit<ChangeSourceTuning, 'maxBatchChanges'>>
 
-type Step = Transition<ReplicationState, ReplicationEffect>
+type ReplicationTransition = Transition<ReplicationState, ReplicationEffect>
 
 /** So many status messages without a word from the server, and the connection counts as dead. */
 const MAX_UNHEARD = 3
@@ -44,7 +44,7 @@ export function statusOf(state: ReplicationState): ChangeSourceStatus {
   return state.kind === 'waiting' ? { kind: 'waiting', fault: state.fault } : { kind: state.kind }
 }
 
-export function transition(state: ReplicationState, event: ReplicationEvent, times: ReplicationTimes): Step {
+export function replicationTransition(state: ReplicationState, event: ReplicationEvent, times: ReplicationTimes): ReplicationTransition {
   if (state.kind === 'closed') return go(state)
   switch (event.type) {
     case 'attached':
@@ -74,7 +74,7 @@ export function transition(state: ReplicationState, event: ReplicationEvent, tim
 
 type StreamEvent = Extract<ReplicationEvent, { type: 'heard' | 'begun' | 'committed' | 'keepalive' }>
 
-function onStream(state: Streaming, event: StreamEvent): Step {
+function onStream(state: Streaming, event: StreamEvent): ReplicationTransition {
   switch (event.type) {
     case 'heard':
       // Only a server that talks ends a row of failed attempts: one that drops us after every start must not be asked at full speed.
@@ -95,7 +95,7 @@ function moved(progress: Progress, lsn: Lsn): Progress {
   return { ...progress, received: laterLsn(progress.received, lsn) }
 }
 
-function confirm(state: OpenState, epoch: string, lsn: Lsn, reportDelayMs: number): Step {
+function confirm(state: OpenState, epoch: string, lsn: Lsn, reportDelayMs: number): ReplicationTransition {
   const { progress } = state
   const flushed = lsn < progress.received ? lsn : progress.received
   if (epoch !== progress.epoch || flushed <= progress.flushed) return go(state)
@@ -108,7 +108,7 @@ function start(
   state: Connecting,
   { epoch, log, logBegin, confirmedLsn, reason }: Extract<ReplicationEvent, { type: 'attached' }>,
   times: ReplicationTimes,
-): Step {
+): ReplicationTransition {
   const sameEpoch = state.progress.epoch === epoch
   const goesOn = sameEpoch && confirmedLsn <= state.progress.received
   const sameLog = state.progress.log === log
@@ -140,7 +140,7 @@ function start(
   )
 }
 
-function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, times: ReplicationTimes): Step {
+function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, times: ReplicationTimes): ReplicationTransition {
   if (timer === 'retry') {
     if (state.kind !== 'waiting') return go(state)
     const { progress, attempt, paused, fault } = state
@@ -159,7 +159,7 @@ function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, time
   })
 }
 
-function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: number): Step {
+function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: number): ReplicationTransition {
   const attempt = state.attempt + 1
   return enter({ kind: 'waiting', progress: state.progress, attempt, paused: state.paused, fault }, ...leave(state), {
     type: 'set-timer',
@@ -169,7 +169,7 @@ function wait(state: Connecting | Streaming, fault: ReplicationFault, jitter: nu
 }
 
 /** The consumer is notified of a new kind of state after all other effects. */
-function enter(state: ReplicationState, ...effects: readonly ReplicationEffect[]): Step {
+function enter(state: ReplicationState, ...effects: readonly ReplicationEffect[]): ReplicationTransition {
   return go(state, ...effects, { type: 'announce-status', status: statusOf(state) })
 }
 
