@@ -214,6 +214,17 @@ describe('the question why', () => {
       return steps.find(({ check }) => check === 'subscription')!.outcome
     }
 
+    test('an old client asks by its topic (rule J6)', async () => {
+      const node = new NodeInProcess({}, { admin: { ...admin, explainer } })
+      const [socket, client] = [node.connect(), node.connect()]
+      await enter(node, socket)
+      client.send({ topic: 'realtime:public:rooms', event: 'phx_join', ref: '1', joinRef: '1', payload: {} })
+      const question = { about: 'change', user: { connection: '2' }, schema: 'public', key: {} } as const
+      const outcomeOf = async (table: string): Promise<string | undefined> =>
+        (await answer(node, socket, { ...question, table })).steps.find(({ check }) => check === 'subscription')?.outcome
+      expect([await outcomeOf('rooms'), await outcomeOf('others')]).toEqual(['yes', 'no'])
+    })
+
     test('a name that a table has exactly is no pattern', async () => {
       expect(await asks({ schema: 'public', table: 'room_1' }, 'room_1')).toBe('yes')
       expect(await asks({ schema: 'public', table: 'room_1' }, 'roomx1')).toBe('no')

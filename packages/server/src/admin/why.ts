@@ -1,4 +1,5 @@
 import { isJsonObject, nameMatches, wireTopic, type WhyAnswer, type WhyQuestion, type WhyStep, type WhyUser } from '@tidewire/protocol'
+import { entriesOf } from '../channel/change-entries.ts'
 import type { Channel } from '../channel/channel.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Connections } from '../connection/connections.ts'
@@ -161,7 +162,7 @@ interface WantedEntry extends TableNames {
 /** The entries of the connection's joins that name the table. */
 async function entriesFor(connection: Connection, asked: TableNames, explainer: Explainer | null): Promise<readonly WantedEntry[]> {
   const matching = [...connection.channels].flatMap((channel) =>
-    channel.request.postgresChanges.flatMap((entry) => {
+    entriesOf(channel.request, channel.subTopic).flatMap((entry) => {
       const names = namesOf(entry)
       if (names === null || !nameMatches(names.schema, asked.schema) || !nameMatches(names.table, asked.table)) return []
       return [{ ...names, channel, filter: isJsonObject(entry) && typeof entry['filter'] === 'string' ? entry['filter'] : '' }]

@@ -6,17 +6,21 @@ export interface RequestedEntry {
   readonly entry: unknown
 }
 
+/** A join without a config asks by its sub-topic, as old clients do (rule J6). */
+export function entriesOf(request: JoinRequest, subTopic: string): readonly unknown[] {
+  return request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
+}
+
 /**
  * The entries of a join with their ids (rules D2, J6). Equal entries have equal ids everywhere; within a join different
  * ones never share an id.
  */
 export function changeEntries(request: JoinRequest, subTopic: string): readonly RequestedEntry[] {
-  const entries = request.legacy ? [legacyEntry(subTopic)] : request.postgresChanges
   const idOf = new Map<string, number>()
   const taken = new Set<number>()
   /** Where the search for a free id goes on, by hash: a client may send many entries that have the same hash. */
   const nextOf = new Map<number, number>()
-  return entries.map((entry) => {
+  return entriesOf(request, subTopic).map((entry) => {
     const text = canonical(entry)
     const known = idOf.get(text)
     if (known !== undefined) return { id: known, entry }
