@@ -35,6 +35,9 @@ export function isUnreachable(error: unknown): boolean {
   return typeof message === 'string' && PG_MESSAGES.test(message)
 }
 
+/** What `pg` says of a statement that takes longer than `query_timeout`. Postgres would have cancelled it long before. */
+export const READ_TIMEOUT = 'Query read timeout'
+
 /** `pg` has no code for a connection that ended or took too long. */
 const PG_MESSAGES =
   /^(Connection terminated|timeout expired|timeout exceeded|Query read timeout|Client has encountered a connection error|Client was closed|Connection ended)/

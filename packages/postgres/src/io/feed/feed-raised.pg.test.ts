@@ -10,7 +10,11 @@ beforeAll(async () => {
     await postgres.createDatabase(),
     `create table notes (id serial primary key, body text);
      create table moody (id serial primary key, body text);
-     create function mood() returns bool language plpgsql stable as $$ begin
+     create function mood() returns bool language plpgsql stable security definer as $$ begin
+       if auth.jwt() ->> 'does' = 'end' then perform pg_terminate_backend(pg_backend_pid()), pg_sleep(5); end if;
+       while auth.jwt() ->> 'does' = 'stay' loop
+         begin perform pg_sleep(100); exception when query_canceled then null; end;
+       end loop;
        if auth.jwt() ->> 'raise' is not null then raise exception using errcode = auth.jwt() ->> 'raise', message = 'raised'; end if;
        return true;
      end $$;
@@ -54,3 +58,28 @@ test('a server that lacks resources for a policy costs its user a gap, and is no
   expect([short.changes, short.gaps]).toEqual([[], ['withheld']])
   short.handle.close()
 })
+
+test.each(['end', 'stay'])(
+  'a policy that lets its session %s costs its own user a gap, and no other',
+  { timeout: 60_000 },
+  async (does) => {
+    const good = it.open({ entries: [of('moody')], identity: user() })
+    const bad = it.open({ entries: [of('moody')], identity: user({ does }) })
+    const other = it.open({ entries: [of('notes')] })
+    const all = [good, bad, other]
+    await Promise.all(all.map((channel) => channel.subscribed()))
+    await it.sql.query(`insert into moody (body) values ('a')`)
+    await it.sql.query(`insert into notes (body) values ('after')`)
+    await Promise.all([good, other].map((channel) => channel.until(() => channel.changes.length === 1, 'the change', 15_000)))
+    await bad.until(() => bad.gaps.length === 1, 'the gap', 20_000)
+    expect([good.gaps, bad.changes, it.feed.changeFeed.progress!().trouble]).toEqual([[], [], null])
+    // The ordered path does not meet it again.
+    const begun = Date.now()
+    await it.sql.query(`insert into moody (body) values ('b')`)
+    await good.received(2)
+    expect(Date.now() - begun).toBeLessThan(2_000)
+    for (const each of all) each.handle.close()
+    const busy = `select from pg_stat_activity where datname = current_database() and application_name = 'tidewire check' and state = 'active'`
+    await expect.poll(async () => (await it.sql.query(busy)).rowCount, { timeout: 15_000 }).toBe(0)
+  },
+)
