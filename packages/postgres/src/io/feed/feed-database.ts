@@ -33,8 +33,8 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     return asked.map(() => loaded)
   })
   const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
-  // Compiling a pattern may take long.
-  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onIsolated((session) => castFilters(session, asked)))
+  // Compiling a pattern may take long: few are asked together, so that an answer comes before its asker gives up and asks again.
+  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onIsolated((session) => castFilters(session, asked)), { atMost: 10 })
   const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, identityTimeoutMs)
   const ordered = rowChecks(sessions, 'checker', { timeoutMs, isolates: false, leavesNothing: false })
   const isolated = rowChecks(sessions, 'isolated', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: false })
