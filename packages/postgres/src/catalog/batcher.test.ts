@@ -91,3 +91,16 @@ test('a question that cannot be answered fails alone', async () => {
   expect(calls.map(({ questions }) => questions)).toEqual([[1, 2, 3], [1], [2, 3], [2], [3]])
   expect((await answers).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
 })
+
+test('of many questions, so many are asked together, and are answered before the others are asked', async () => {
+  const asked: (readonly number[])[] = []
+  const batcher = new Batcher<number, number>(
+    (questions) => {
+      asked.push(questions)
+      return Promise.resolve(questions)
+    },
+    { atMost: 2 },
+  )
+  expect(await Promise.all([1, 2, 3, 4, 5].map((question) => batcher.ask(question)))).toEqual([1, 2, 3, 4, 5])
+  expect(asked).toEqual([[1, 2], [3, 4], [5]])
+})

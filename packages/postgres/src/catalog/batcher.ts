@@ -7,14 +7,19 @@ import { isUnreachable } from './database-fault.ts'
 export class Batcher<Question, Answer> {
   readonly #askAll: (questions: readonly Question[]) => Promise<readonly Answer[]>
   readonly #atOnce: number
+  readonly #atMost: number
   #waiting: Waiting<Question, Answer>[] = []
   #running = 0
   #due = false
 
-  /** `askAll` answers in the order of the questions. `atOnce` calls of it may be on their way. */
-  constructor(askAll: (questions: readonly Question[]) => Promise<readonly Answer[]>, { atOnce = 1 }: { readonly atOnce?: number } = {}) {
+  /** `askAll` answers in the order of the questions. `atOnce` calls of it may be on their way, of `atMost` questions each. */
+  constructor(
+    askAll: (questions: readonly Question[]) => Promise<readonly Answer[]>,
+    { atOnce = 1, atMost = Infinity }: { readonly atOnce?: number; readonly atMost?: number } = {},
+  ) {
     this.#askAll = askAll
     this.#atOnce = atOnce
+    this.#atMost = atMost
   }
 
   ask(question: Question): Promise<Answer> {
@@ -30,8 +35,8 @@ export class Batcher<Question, Answer> {
     this.#due = false
     this.#running++
     while (this.#waiting.length > 0) {
-      const asked = this.#waiting
-      this.#waiting = []
+      const asked = this.#waiting.slice(0, this.#atMost)
+      this.#waiting = this.#waiting.slice(asked.length)
       await this.#answer(asked)
     }
     this.#running--

@@ -10,17 +10,33 @@ export function sqlStateOf(error: unknown): string | null {
   return /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : null
 }
 
+/** `ERROR` in the languages that Postgres has. What is FATAL or PANIC ends the session; a word that is not known is taken for that. */
+const RAISED = /^(ERROR|FEHLER|ERREUR|ERRORE|ERRO|FEL|HATA|CHYBA|BŁĄD|ОШИБКА|ПОМИЛКА|エラー|오류|错误|錯誤)$/
+
 /**
- * Whether the database could not be reached, or lacks what it needs to answer anything: the only faults that are retried for
- * as long as they last. SQLSTATE classes 08 and 57P0x, 53 (no connection, memory or disk is left), errors of sockets and DNS,
- * and our own time-outs while connecting. Everything else is a fault of a row, a table or a subscription, and would fail again.
+ * A statement raised it, and its session goes on: whatever the code says, the database can be reached. Functions of policies choose
+ * their codes, and foreign tables pass on those of other servers.
+ */
+export function isRaised(error: unknown): boolean {
+  const severity = (error as { readonly severity?: unknown } | null)?.severity
+  return typeof severity === 'string' && RAISED.test(severity)
+}
+
+/**
+ * Whether the database could not be reached: the only faults that are retried for as long as they last. SQLSTATE classes 08,
+ * 53 (no connection is left) and 57P0x, errors of sockets and DNS, and our own time-outs while connecting. Everything else, and
+ * whatever {@link isRaised}, is a fault of a row, a table or a subscription, and would fail again.
  */
 export function isUnreachable(error: unknown): boolean {
+  if (isRaised(error)) return false
   const code = codeOf(error)
   if (code !== '') return /^(08...|57P0.|53...|E[A-Z]{3,}|EAI_[A-Z]+|pool-timeout)$/.test(code)
   const { message } = error as { readonly message?: unknown }
   return typeof message === 'string' && PG_MESSAGES.test(message)
 }
+
+/** What `pg` says of a statement that takes longer than `query_timeout`. Postgres would have cancelled it long before. */
+export const READ_TIMEOUT = 'Query read timeout'
 
 /** `pg` has no code for a connection that ended or took too long. */
 const PG_MESSAGES =
@@ -35,9 +51,10 @@ export class OutOfTime extends Error {
   }
 }
 
-/** SQLSTATE 57014: the statement, or all of a question, took longer than it may. */
+/** SQLSTATE 57014: the statement, or all of a question, took longer than it may; class 53: it lacked memory, locks or disk. */
 export function isTimeout(error: unknown): boolean {
-  return codeOf(error) === '57014'
+  const code = codeOf(error)
+  return code === '57014' || (isRaised(error) && code.startsWith('53'))
 }
 
 /** For logs. Never holds a row: Postgres puts values into `detail`, which is left out. */

@@ -2,8 +2,8 @@ import type { TimerHandle } from '@tidewire/protocol'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { FeedDatabase } from './feed-database.ts'
 
-/** Checks answer within the time of their statements, and what they wait for transactions to become visible. */
-const CHECK_TIMEOUT_MS = 10_000
+/** Longer than a check takes in all: its statements, the last one until the connection is given up, and whether another answers. */
+const CHECK_TIMEOUT_MS = 16_000
 /** Statements on the catalog may take 30 s. */
 const CATALOG_TIMEOUT_MS = 35_000
 

@@ -1,6 +1,10 @@
+import { isTimeout } from '../catalog/database-fault.ts'
 import { concernsAll } from './ask-again.ts'
 
-/** Asks about all; where that fails, about halves, down to the ones that it fails for. Rejects with what {@link concernsAll}. */
+/**
+ * Asks about all; where that fails, about halves, down to the ones that it fails for. What takes too long fails for all of them: each
+ * half might take as long again. Rejects with what {@link concernsAll}.
+ */
 export async function inHalves<T>(
   all: readonly T[],
   ask: (part: readonly T[]) => Promise<void>,
@@ -11,7 +15,7 @@ export async function inHalves<T>(
     return await ask(all)
   } catch (error) {
     if (concernsAll(error)) throw error
-    if (all.length === 1) return failed(all[0]!, error)
+    if (all.length === 1 || isTimeout(error)) return all.forEach((one) => failed(one, error))
   }
   await inHalves(all.slice(0, all.length >> 1), ask, failed)
   await inHalves(all.slice(all.length >> 1), ask, failed)

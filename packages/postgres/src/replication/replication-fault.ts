@@ -51,9 +51,9 @@ export function faultOf(error: unknown): ReplicationFault {
 /** `read_only_sql_transaction`, whatever is to be written. */
 const READ_ONLY = '25006'
 
-/** Whether a database that refuses to be prepared may do so later: it cannot be reached, or it is a standby. */
+/** Whether a database that refuses to be prepared may do so later: it cannot be reached, lacks resources, or is a standby. */
 export function isUnavailable(error: unknown): boolean {
-  return isUnreachable(error) || codeOf(error) === READ_ONLY
+  return isUnreachable(error) || /^(53...|25006)$/.test(codeOf(error))
 }
 
 const EXHAUSTED = 'Each server needs a slot and a session of its own: raise max_replication_slots and max_wal_senders, or stop a server'

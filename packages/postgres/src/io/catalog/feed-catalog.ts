@@ -2,7 +2,9 @@ import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import { ownerColumn } from '../../catalog/owner-column.ts'
 import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { serverVersion } from '../replication/publication.ts'
 import { PolicyReader } from './policy-reader.ts'
+import { publishedSql } from './published-sql.ts'
 import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
 import { loadPolicyVersions } from './policy-version.ts'
 import { tableRows, type PolicyRow, type TableRow } from './table-rows.ts'
@@ -11,12 +13,11 @@ import { tableRows, type PolicyRow, type TableRow } from './table-rows.ts'
 export async function loadPublishedTables(session: Queryable, publication: string): Promise<PublishedTable[]> {
   const { rows } = await session.query(
     `select c.oid::int8::text as oid, n.nspname as schema, c.relname as name
-     from pg_catalog.pg_publication_tables t
-     join pg_catalog.pg_namespace n on n.nspname = t.schemaname
-     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.tablename
-     where t.pubname = $1 and not (n.nspname = 'realtime' and c.relname ~ '^messages(_|$)')
+     from ${publishedSql('$1', (await serverVersion(session)) >= 150_000)} t
+     join pg_catalog.pg_class c on c.oid = t.relid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where not (n.nspname = 'realtime' and c.relname ~ '^messages(_|$)')
      order by n.nspname, c.relname`,
-    [publication],
+    [[publication]],
   )
   return (rows as { oid: string; schema: string; name: string }[]).map((row) => ({ ...row, oid: Number(row.oid) }))
 }

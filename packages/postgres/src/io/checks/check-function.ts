@@ -46,7 +46,8 @@ function keyType(table: CatalogTable, column: CatalogColumn): string {
  * - `i = -1`: one of the transactions `xids` is not visible yet. It is the only row.
  *
  * Identities that ask for the same keys follow each other: those after `untils[n - 1]` and up to `untils[n]` ask for the keys in
- * the array whose text is `keys[n]`. In guarded mode a failing identity reports its error and the rest continue.
+ * the array whose text is `keys[n]`. In guarded mode a failing identity reports its error and the rest continue, unless the
+ * server lacks resources: that may be nobody's fault, and is not to count as a denial.
  */
 export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
   const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
@@ -109,7 +110,9 @@ begin
     if guarded then
       begin
         ${readAsIdentity}
-      exception when others then
+      exception when insufficient_resources then
+        raise;
+      when others then
         -- The lock that kept the table as it was is gone, too.
         known := null;
         seen := null;

@@ -24,7 +24,7 @@ export async function evaluated<Row extends pg.QueryResultRow>(session: pg.Clien
     return (await session.query<Row>(sql, [texts])).rows
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    // A timeout or a missing privilege (42501) is not the fault of one text.
+    // A lack of time, of resources or of a privilege (42501) is not the fault of one text.
     if (texts.length === 1 || isTimeout(error) || error.code === '42501') return texts.map(() => null)
   } finally {
     await session.query('rollback')

@@ -1,7 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import type { FeedDatabase, RowChecks } from '../../decide/feed-database.ts'
+import { NotYetVisible } from '../../decide/ask-again.ts'
 import type { CatalogPort } from '../../catalog/catalog-port.ts'
-import { codeOf, OutOfTime } from '../../catalog/database-fault.ts'
+import { codeOf, isUnreachable, OutOfTime, READ_TIMEOUT } from '../../catalog/database-fault.ts'
 import { Batcher } from '../../catalog/batcher.ts'
 import type { CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
 import { parseLsn, type Lsn } from '../../replication/lsn.ts'
@@ -31,8 +33,8 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     return asked.map(() => loaded)
   })
   const casts = new Batcher<FilterCast, CastAnswer>((asked) => onChecker((session) => castFilters(session, asked)), { atOnce: 2 })
-  // Compiling a pattern may take long.
-  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onIsolated((session) => castFilters(session, asked)))
+  // Compiling a pattern may take long: few are asked together, so that an answer comes before its asker gives up and asks again.
+  const patterns = new Batcher<FilterCast, CastAnswer>((asked) => onIsolated((session) => castFilters(session, asked)), { atMost: 10 })
   const timeoutMs = Math.min(ORDERED_TIMEOUT_MS, identityTimeoutMs)
   const ordered = rowChecks(sessions, 'checker', { timeoutMs, isolates: false, leavesNothing: false })
   const isolated = rowChecks(sessions, 'isolated', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: false })
@@ -51,21 +53,40 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
   return { catalog, checks: { ...ordered, testFilters: (check) => isolated.testFilters(check) }, isolated }
 }
 
-/** How long all statements of one question may take, and the wait for a session: less than {@link bounded} waits for an answer. */
+/** How long all statements of one question may take, and the wait for a session: {@link bounded} waits longer for an answer. */
 const QUESTION_TIMEOUT_MS = 6_000
+
+/** Sessions that were idle may all have been ended from outside. A question that ends so many is at fault itself. */
+const MAX_ATTEMPTS = 5
+
+/** Whether the database answers another question. */
+async function answers(catalog: SessionPool): Promise<boolean> {
+  const answer = catalog.query('select').then(
+    () => true,
+    () => false,
+  )
+  return Promise.race([answer, delay(PROBE_TIMEOUT_MS, false, { ref: false })])
+}
+
+const PROBE_TIMEOUT_MS = 2_000
 
 export function rowChecks(
   sessions: SessionsWhenOpen,
   pool: 'checker' | 'isolated',
   { timeoutMs, isolates, leavesNothing }: Omit<CheckOptions, 'until'>,
 ): RowChecks {
-  const ask = async <T>(question: (pool: SessionPool, options: CheckOptions) => Promise<T>): Promise<T> => {
+  const ask = async <T>(question: (pool: SessionPool, options: CheckOptions) => Promise<T>, attempts = MAX_ATTEMPTS): Promise<T> => {
     const until = performance.now() + QUESTION_TIMEOUT_MS
     try {
       return await question((await sessions())[pool], { timeoutMs, isolates, leavesNothing, until })
     } catch (error) {
       // Other questions kept all sessions busy.
-      throw codeOf(error) === 'pool-timeout' ? new OutOfTime() : error
+      if (codeOf(error) === 'pool-timeout') throw new OutOfTime()
+      const isSilent = error instanceof Error && error.message === READ_TIMEOUT
+      if (error instanceof NotYetVisible || !(isSilent || isUnreachable(error)) || !(await answers((await sessions()).catalog))) throw error
+      // The database answers, but not to this question: a policy swallows its cancellation, or ends its session.
+      if (isSilent || attempts === 1) throw new OutOfTime()
+      return ask(question, attempts - 1)
     }
   }
   const onSession = <T>(question: (session: pg.PoolClient, options: CheckOptions) => Promise<T>): Promise<T> =>

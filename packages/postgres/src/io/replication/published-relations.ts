@@ -2,6 +2,7 @@ import { formatLsn, parseLsn } from '../../replication/lsn.ts'
 import type { LoggedRelation, PublishedRelation, PublishedRelations } from '../../replication/published-relations.ts'
 import type { ReplicationCheck } from '../../replication/replication-port.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { publishedSql } from '../catalog/published-sql.ts'
 import { serverVersion } from './publication.ts'
 import { currentLsn } from './slot.ts'
 
@@ -77,22 +78,25 @@ async function readPublishedRelations(
   publications: readonly string[],
   anchor: string | null,
 ): Promise<PublishedRelation[]> {
-  const { rows } = await session.query(publishedSql((await serverVersion(session)) >= 150_000), [publications, anchor])
+  const { rows } = await session.query(relationsSql((await serverVersion(session)) >= 150_000), [publications, anchor])
   return rows as PublishedRelation[]
 }
 
 // `xmin` is the transaction that wrote an entry. A row that was taken out and put back is another one, under another transaction.
-function publishedSql(hasSchemas: boolean): string {
+function relationsSql(hasSchemas: boolean): string {
   return `
-with published as (
-  select p.oid as pub, p.xmin as written, t.relid
-  from pg_catalog.pg_publication p cross join lateral pg_catalog.pg_get_publication_tables(p.pubname::text) t
-  where p.pubname = any($1)
+with recursive published as (
+  select t.pub, p.xmin as written, t.relid
+  from ${publishedSql('$1', hasSchemas)} t join pg_catalog.pg_publication p on p.oid = t.pub
+), tree as (
+  select pub, written, relid as delivered, relid as oid from published
+  union
+  select tree.pub, tree.written, tree.delivered, i.inhrelid
+  from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid join pg_catalog.pg_class c on c.oid = i.inhrelid and c.relispartition
 ), leaf as (
-  select pub, written, published.relid as delivered, coalesce(tree.relid::oid, published.relid) as oid
-  from published left join lateral (
-    select relid from pg_catalog.pg_partition_tree(published.relid) where isleaf
-  ) tree on true
+  select tree.* from tree left join pg_catalog.pg_class c on c.oid = tree.oid and c.relkind = 'p'
+  where c.oid is null or (tree.oid = tree.delivered and not exists (
+    select from tree part join pg_catalog.pg_class p on p.oid = part.oid and p.relkind <> 'p' where part.delivered = tree.delivered))
 ), chain as (
   select pub, oid, oid as member from leaf
   union

@@ -39,7 +39,7 @@ type Timeouts = Pick<SessionPoolOptions, 'connectionTimeoutMillis' | 'query_time
 
 const CONNECT_TIMEOUT_MS = 10_000
 const CATALOG_TIMEOUTS: Timeouts = { connectionTimeoutMillis: CONNECT_TIMEOUT_MS, query_timeout: 32_000 }
-const CHECKER_TIMEOUTS: Timeouts = { connectionTimeoutMillis: 5_000, query_timeout: 9_000 }
+const CHECKER_TIMEOUTS: Timeouts = { connectionTimeoutMillis: 5_000, query_timeout: 5_000 }
 
 /** Opens so many checkers, which may take these API roles as far as they exist. Rejects when there is no database. */
 export async function openFeedSessions(url: string, checkers: number, roles: readonly string[]): Promise<FeedSessions> {

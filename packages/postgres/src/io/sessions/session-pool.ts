@@ -58,6 +58,10 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
 async function prepareSession(session: pg.PoolClient, sql: string): Promise<void> {
   const results = (await session.query(`${sql}; select pg_catalog.pg_is_in_recovery() as standby`)) as unknown as pg.QueryResult[]
   if ((results.at(-1)!.rows as { standby: boolean }[])[0]!.standby) throw Object.assign(new Error(TAKES_NO_WRITES), { code: '57P03' })
+  // Else a statement that cannot be cancelled would go on without us. Not known to every system that Postgres runs on.
+  await session.query(`set client_connection_check_interval = '1s'`).catch((error: unknown) => {
+    if (!isStatementFault(error)) throw error
+  })
 }
 
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
