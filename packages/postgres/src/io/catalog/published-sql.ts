@@ -1,6 +1,6 @@
 /**
- * SQL of the tables that publications publish, as `pg_get_publication_tables` says it: a subquery with `pub` and `relid`. `names` is the SQL
- * of an array. That function opens every table, and so waits for whoever has locked one of them; this reads rows of the catalog.
+ * SQL of a subquery with `pub` and `relid`: the tables that the publications `names` (SQL of an array) publish. It equals
+ * `pg_get_publication_tables`, but reads rows of the catalog. That function opens every table, and so waits for a table that is locked.
  */
 export function publishedSql(names: string, hasSchemas: boolean): string {
   return `(

@@ -92,8 +92,8 @@ function isValue(value: string, column: CatalogColumn): Refusable<readonly strin
   return { ok: true, value: [wanted] }
 }
 
-/** A pattern that took longer would keep those of others waiting, which are compiled one by one. */
-const COMPILE_TIMEOUT_MS = 100
+/** A pattern that took longer would keep other patterns waiting, which are compiled one by one. */
+const COMPILE_TIMEOUT_MS = 50
 
 async function compiled(session: Queryable, filter: ValueFilter): Promise<CastAnswer> {
   const compile = `select '' ${SYMBOLS[filter.op]} ${pg.escapeLiteral(filter.value)}`

@@ -158,7 +158,7 @@ test('texts that are evaluated one by one, since one of them fails, are left out
 })
 
 test('a question that finds no free session is out of time: the database can be reached', async () => {
-  const pool = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 100 })
+  const pool = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 1_000 })
   const checks = rowChecks(async () => ({ isolated: pool }) as FeedSessions, 'isolated', options)
   const question = { pairs: [], xids: [], waits: true }
   await pool.withSession(() => expect(checks.checkVersions(question)).rejects.toMatchObject(outOfTime))

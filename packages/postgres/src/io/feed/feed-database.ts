@@ -75,18 +75,20 @@ export function rowChecks(
   pool: 'checker' | 'isolated',
   { timeoutMs, isolates, leavesNothing }: Omit<CheckOptions, 'until'>,
 ): RowChecks {
-  const ask = async <T>(question: (pool: SessionPool, options: CheckOptions) => Promise<T>, attempts = MAX_ATTEMPTS): Promise<T> => {
+  const ask = async <T>(question: (pool: SessionPool, options: CheckOptions) => Promise<T>): Promise<T> => {
     const until = performance.now() + QUESTION_TIMEOUT_MS
-    try {
-      return await question((await sessions())[pool], { timeoutMs, isolates, leavesNothing, until })
-    } catch (error) {
-      // Other questions kept all sessions busy.
-      if (codeOf(error) === 'pool-timeout') throw new OutOfTime()
-      const isSilent = error instanceof Error && error.message === READ_TIMEOUT
-      if (error instanceof NotYetVisible || !(isSilent || isUnreachable(error)) || !(await answers((await sessions()).catalog))) throw error
-      // The database answers, but not to this question: a policy swallows its cancellation, or ends its session.
-      if (isSilent || attempts === 1) throw new OutOfTime()
-      return ask(question, attempts - 1)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await question((await sessions())[pool], { timeoutMs, isolates, leavesNothing, until })
+      } catch (error) {
+        // Other questions kept all sessions busy.
+        if (codeOf(error) === 'pool-timeout') throw new OutOfTime()
+        const isSilent = error instanceof Error && error.message === READ_TIMEOUT
+        const isLost = isSilent || (isUnreachable(error) && !(error instanceof NotYetVisible))
+        if (!isLost || !(await answers((await sessions()).catalog))) throw error
+        // The database answers, but not to this question: a policy swallows its cancellation, or ends its session.
+        if (isSilent || attempt === MAX_ATTEMPTS || performance.now() > until) throw new OutOfTime()
+      }
     }
   }
   const onSession = <T>(question: (session: pg.PoolClient, options: CheckOptions) => Promise<T>): Promise<T> =>
