@@ -9,7 +9,7 @@ import { loadPolicyVersions } from '../catalog/policy-version.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { rowChecks } from '../feed/feed-database.ts'
 import type { FeedSessions } from '../sessions/feed-sessions.ts'
-import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
+import { databasePool, type SessionPool } from '../sessions/session-pool.ts'
 import { evaluated } from './evaluated.ts'
 import { testFilters } from './filter-values.ts'
 import { checkOldRows } from './image-checker.ts'
@@ -31,7 +31,7 @@ beforeAll(async () => {
   url = await postgres.createDatabase()
   sql = await postgres.connect(url)
   writer = await postgres.connect(url)
-  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000, prepare: 'set statement_timeout = 3000' })
+  sessions = databasePool({ url, maxConnections: 2, connectTimeoutMs: 5_000, prepare: 'set statement_timeout = 3000' })
   await sql.query(
     `create role ${role} nologin;
      create sequence tries; create function allowed() returns bool language plpgsql as 'begin return false; end';
@@ -158,7 +158,7 @@ test('texts that are evaluated one by one, since one of them fails, are left out
 })
 
 test('a question that finds no free session is out of time: the database can be reached', async () => {
-  const pool = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 100 })
+  const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: 100 })
   const checks = rowChecks(async () => ({ isolated: pool }) as FeedSessions, 'isolated', options)
   const question = { pairs: [], xids: [], waits: true }
   await pool.withSession(() => expect(checks.checkVersions(question)).rejects.toMatchObject(outOfTime))
