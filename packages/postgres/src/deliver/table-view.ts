@@ -97,7 +97,7 @@ export function errorData({ table, action }: RowChange, error: string): string {
 function small(columns: readonly Column[], tuple: Tuple, old: Tuple | null): string {
   const kept = columns.filter((column) => {
     const at = column.tupleIndex
-    const bytes = at === null ? null : (tuple.bytes(at) ?? (tuple.kind(at) === 'unchanged' ? (old?.bytes(at) ?? null) : null))
+    const bytes = at === null ? null : (tuple.bytes(at) ?? (tuple.text(at) === undefined ? (old?.bytes(at) ?? null) : null))
     // Rows as large as this have few columns that are worth writing twice.
     return bytes !== null && bytes.length <= MAX_KEPT_BYTES && jsonBytes(column, tuple, old) <= MAX_KEPT_BYTES
   })
