@@ -26,6 +26,8 @@ interface Written {
 
 /** One selection of a table's columns, and how its changes are written. */
 export class TableView {
+  /** Columns whose values the log does not hold, so that Postgres has to be asked. */
+  readonly missing: readonly Column[]
   readonly #row: Written
   readonly #identity: Written
   readonly #key: Written
@@ -35,7 +37,12 @@ export class TableView {
   readonly #schemaJson: string
   readonly #columnsJson: string
 
-  constructor({ schema, name: table, primaryKey }: Table, columns: readonly Column[]) {
+  constructor({ schema, name: table, primaryKey, columns: all }: Table, columns: readonly Column[]) {
+    // Of a publication that lists columns, what it leaves out stays out.
+    const isListed = all.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
+    this.missing = columns.filter(({ tupleIndex, generated, type }) =>
+      tupleIndex === null ? generated && !isListed : type.kind === 'cast',
+    )
     const written = (some: readonly Column[]): Written => ({ columns: some, write: recordWriter(some) })
     const key = columns.filter((column) => primaryKey.includes(column))
     this.#row = written(columns)
