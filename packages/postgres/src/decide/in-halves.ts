@@ -1,3 +1,4 @@
+import { halvesOf } from '../catalog/halves.ts'
 import { concernsAll } from './ask-again.ts'
 
 /** Asks about all; where that fails, about halves, down to the ones that it fails for. Rejects with what {@link concernsAll}. */
@@ -13,6 +14,5 @@ export async function inHalves<T>(
     if (concernsAll(error)) throw error
     if (all.length === 1) return failed(all[0]!, error)
   }
-  await inHalves(all.slice(0, all.length >> 1), ask, failed)
-  await inHalves(all.slice(all.length >> 1), ask, failed)
+  for (const half of halvesOf(all)) await inHalves(half, ask, failed)
 }

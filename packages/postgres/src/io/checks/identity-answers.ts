@@ -1,5 +1,6 @@
 import type { CheckIdentity } from '../../catalog/identity.ts'
 import { isTimeout, OutOfTime } from '../../catalog/database-fault.ts'
+import { halvesOf } from '../../catalog/halves.ts'
 import type { CheckAnswer, Grant, IdentityAnswer } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import type { RowList } from './seen-versions.ts'
@@ -63,8 +64,7 @@ export async function askInHalves(
   const all = await ask(rows)
   if (all.ok || all.timedOut || rows.length === 1) return all
   const visible = new Map<number, Grant>()
-  const middle = rows.length >> 1
-  for (const half of [rows.slice(0, middle), rows.slice(middle)]) {
+  for (const half of halvesOf(rows)) {
     const answer = await askInHalves(half, until, ask)
     if (answer.ok) for (const [row, grant] of answer.visible) visible.set(row, grant)
   }
