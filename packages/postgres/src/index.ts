@@ -27,7 +27,7 @@ export { compareLogPositions, parsePosition, type LogPosition, type Position } f
 
 export type { ValueType } from './replication/pgoutput/column-value.ts'
 export type { OldTuple, TimestampUs } from './replication/pgoutput/message.ts'
-export type { CellKind, Tuple } from './replication/pgoutput/tuple.ts'
+export type { Tuple } from './replication/pgoutput/tuple.ts'
 export { recordWriter, type RecordColumn, type RecordSources, type RecordWriter } from './deliver/record-writer.ts'
 
 export type { PublicationSpec } from './io/replication/publication.ts'

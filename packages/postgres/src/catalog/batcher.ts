@@ -1,4 +1,5 @@
 import { isUnreachable } from './database-fault.ts'
+import { halvesOf } from './halves.ts'
 
 /**
  * Questions that come while others are being asked wait and are then asked together. A question is asked after it came:
@@ -49,9 +50,7 @@ export class Batcher<Question, Answer> {
       asked.forEach(({ resolve }, index) => resolve(answers[index]!))
     } catch (error) {
       if (asked.length === 1 || isUnreachable(error)) return asked.forEach(({ reject }) => reject(error))
-      const middle = asked.length >> 1
-      await this.#answer(asked.slice(0, middle))
-      await this.#answer(asked.slice(middle))
+      for (const half of halvesOf(asked)) await this.#answer(half)
     }
   }
 }

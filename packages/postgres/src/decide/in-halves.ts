@@ -1,4 +1,5 @@
 import { isTimeout } from '../catalog/database-fault.ts'
+import { halvesOf } from '../catalog/halves.ts'
 import { concernsAll } from './ask-again.ts'
 
 /**
@@ -17,6 +18,5 @@ export async function inHalves<T>(
     if (concernsAll(error)) throw error
     if (all.length === 1 || isTimeout(error)) return all.forEach((one) => failed(one, error))
   }
-  await inHalves(all.slice(0, all.length >> 1), ask, failed)
-  await inHalves(all.slice(all.length >> 1), ask, failed)
+  for (const half of halvesOf(all)) await inHalves(half, ask, failed)
 }

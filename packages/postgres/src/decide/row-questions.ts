@@ -1,4 +1,5 @@
 import type { CheckIdentity } from '../catalog/identity.ts'
+import { halvesOf } from '../catalog/halves.ts'
 import { append, getOrMake, groupBy } from '../catalog/multimap.ts'
 import type { CatalogTable } from '../catalog/catalog-table.ts'
 import { imageOf, oldRowText, primaryKeyTexts, publishedColumns } from '../replication/change-row.ts'
@@ -154,15 +155,14 @@ export class RowQuestion {
   /** The same in two parts: by rows, or by identities where there is one row; empty: it cannot be divided. */
   halves(): RowQuestion[] {
     if (this.rows.length > 1) {
-      const first = new Set(this.rows.slice(0, this.rows.length >> 1))
+      const first = new Set(halvesOf(this.rows)[0])
       return [true, false].map((isFirst) => {
         const half = this.#asked.flat().map(({ delivery, rows }) => ({ delivery, rows: rows.filter((row) => first.has(row) === isFirst) }))
         return new RowQuestion(half.filter(({ rows }) => rows.length > 0))
       })
     }
     if (this.#asked.length < 2) return []
-    const middle = this.#asked.length >> 1
-    return [this.#asked.slice(0, middle), this.#asked.slice(middle)].map((half) => new RowQuestion(half.flat()))
+    return halvesOf(this.#asked).map((half) => new RowQuestion(half.flat()))
   }
 
   /** Passes on what was granted, and adds what failed. */

@@ -9,9 +9,9 @@ test('steps keep their order, and the bytes are those of the changes that are le
   const queue = new PipelineQueue()
   const [one, other] = [change(), change()]
   queue.push({ kind: 'progress', lsn: 1n })
-  queue.pushChange(one)
+  queue.push({ kind: 'change', change: one })
   queue.push({ kind: 'progress', lsn: 2n })
-  queue.pushChange(other)
+  queue.push({ kind: 'change', change: other })
   expect([queue.size, queue.bytes, queue.firstChange]).toEqual([4, 512, one])
   queue.remove(2)
   expect([queue.size, queue.bytes, queue.at(0).kind]).toEqual([2, 256, 'progress'])
@@ -22,8 +22,8 @@ test('the first change is dropped from behind other steps', () => {
   const queue = new PipelineQueue()
   const [one, other] = [change(), change()]
   queue.push({ kind: 'progress', lsn: 1n })
-  queue.pushChange(one)
-  queue.pushChange(other)
+  queue.push({ kind: 'change', change: one })
+  queue.push({ kind: 'change', change: other })
   expect(queue.dropFirstChange()).toBe(one)
   expect([queue.size, queue.bytes, queue.at(0).kind, queue.firstChange]).toEqual([2, 256, 'progress', other])
   queue.remove(2)

@@ -63,7 +63,7 @@ export class Pipeline {
   }
 
   changes(changes: readonly RowChange[]): void {
-    for (const change of changes) this.#queue.pushChange(change)
+    for (const change of changes) this.#queue.push({ kind: 'change', change })
     if (this.#queue.bytes > PAUSE_BYTES && !this.#paused) {
       this.#paused = true
       this.#parts.source.pause()

@@ -9,6 +9,7 @@ import type { Column, Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { errorInsteadOfRow, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { Computed, Outcome } from './outcome.ts'
+import { viewOf } from './table-view.ts'
 
 /** Has the database compute what the log does not hold of the granted rows. A row for which that fails is refused, with a fault. */
 export async function project(decided: Decided, checks: RowChecks, tableOf: (oid: number) => CatalogTable | null): Promise<Outcome> {
@@ -26,7 +27,7 @@ export async function project(decided: Decided, checks: RowChecks, tableOf: (oid
 function lackingOf(decided: Decided): Lacking[] {
   const lacking: Lacking[] = []
   for (const [row, granted] of decided) {
-    if (!lacksValues(row.table)) continue
+    if (!mayLackValues(row.table)) continue
     let ofRow: Lacking | null = null
     for (const [delivery, { record }] of granted) {
       if (record === 'key' || errorInsteadOfRow(delivery.audience, row) !== null) continue
@@ -44,7 +45,12 @@ function lackingOf(decided: Decided): Lacking[] {
 
 function missingFor({ table }: RowChange, delivery: PendingDelivery): readonly Column[] {
   const selections = new Set([...subscribersOf(delivery)].map(({ columns }) => columns))
-  return [...selections].flatMap((selection) => missingColumns(table, selection))
+  return [...selections].flatMap((selection) => viewOf(table, selection).missing)
+}
+
+/** Of most tables the log holds all values. */
+function mayLackValues({ columns }: Table): boolean {
+  return columns.some(({ tupleIndex, generated, type }) => (tupleIndex === null ? generated : type.kind === 'cast'))
 }
 
 /** A row of which the log does not hold all that is delivered. */
@@ -55,32 +61,6 @@ interface Lacking {
   /** The row as the change wrote it, and as checks read it. */
   readonly versions: Set<RowChange>
   readonly columns: Set<Column>
-}
-
-/** Whether the log does not hold some of its values, so that Postgres has to be asked. */
-function lacksValues(table: Table): boolean {
-  return missingOf(table).all.length > 0
-}
-
-/** Selected columns (`attnum`s, comma separated) whose values the log does not hold. */
-function missingColumns(table: Table, selection: string): readonly Column[] {
-  const { all, selected } = missingOf(table)
-  return getOrMake(selected, selection, () => {
-    const numbers = new Set(selection.split(',').map(Number))
-    return all.filter(({ number }) => numbers.has(number))
-  })
-}
-
-const missing = new WeakMap<Table, { readonly all: readonly Column[]; readonly selected: Map<string, readonly Column[]> }>()
-
-function missingOf(table: Table): { readonly all: readonly Column[]; readonly selected: Map<string, readonly Column[]> } {
-  return getOrMake(missing, table, () => {
-    // Of a publication that lists columns, what it leaves out stays out.
-    const isListed = table.columns.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
-    const isMissing = ({ tupleIndex, generated, type }: Column): boolean =>
-      tupleIndex === null ? generated && !isListed : type.kind === 'cast'
-    return { all: table.columns.filter(isMissing), selected: new Map<string, readonly Column[]>() }
-  })
 }
 
 interface Wanted {

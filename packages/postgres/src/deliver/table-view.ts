@@ -26,6 +26,8 @@ interface Written {
 
 /** One selection of a table's columns, and how its changes are written. */
 export class TableView {
+  /** Columns whose values the log does not hold, so that Postgres has to be asked. */
+  readonly missing: readonly Column[]
   readonly #row: Written
   readonly #identity: Written
   readonly #key: Written
@@ -35,7 +37,12 @@ export class TableView {
   readonly #schemaJson: string
   readonly #columnsJson: string
 
-  constructor({ schema, name: table, primaryKey }: Table, columns: readonly Column[]) {
+  constructor({ schema, name: table, primaryKey, columns: all }: Table, columns: readonly Column[]) {
+    // Of a publication that lists columns, what it leaves out stays out.
+    const isListed = all.some(({ tupleIndex, generated }) => tupleIndex === null && !generated)
+    this.missing = columns.filter(({ tupleIndex, generated, type }) =>
+      tupleIndex === null ? generated && !isListed : type.kind === 'cast',
+    )
     const written = (some: readonly Column[]): Written => ({ columns: some, write: recordWriter(some) })
     const key = columns.filter((column) => primaryKey.includes(column))
     this.#row = written(columns)
@@ -97,7 +104,7 @@ export function errorData({ table, action }: RowChange, error: string): string {
 function small(columns: readonly Column[], tuple: Tuple, old: Tuple | null): string {
   const kept = columns.filter((column) => {
     const at = column.tupleIndex
-    const bytes = at === null ? null : (tuple.bytes(at) ?? (tuple.kind(at) === 'unchanged' ? (old?.bytes(at) ?? null) : null))
+    const bytes = at === null ? null : (tuple.bytes(at) ?? (tuple.text(at) === undefined ? (old?.bytes(at) ?? null) : null))
     // Rows as large as this have few columns that are worth writing twice.
     return bytes !== null && bytes.length <= MAX_KEPT_BYTES && jsonBytes(column, tuple, old) <= MAX_KEPT_BYTES
   })

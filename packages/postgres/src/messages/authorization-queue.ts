@@ -1,3 +1,4 @@
+import type { TimerHandle } from '@tidewire/protocol'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { BatchTimes } from './authorization-sql.ts'
 import { FairLine } from './fair-line.ts'
@@ -48,12 +49,11 @@ const MAX_SLOW_ORIGINS = 1_000
 
 export const MAX_WAITING = 100_000
 
-const SWEEP_MS = 250
-
 interface Entry<Answer> {
   readonly asker: Asker
-  readonly deadline: number
   settle(answer: Answer): void
+  readonly timer: TimerHandle
+  wasAsked: boolean
   isSettled: boolean
 }
 
@@ -81,10 +81,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   /** Questions that no batch has begun to ask. */
   readonly #waiting = new Map<string, Waiting<Asked, Answer>>()
   readonly #slowUntil = new Map<unknown, number>()
-  /** All that have askers, waiting or asked. */
-  #open: Waiting<Asked, Answer>[] = []
   #openEntries = 0
-  #isSweeping = false
   #isStarting = false
 
   constructor(options: AuthorizationQueueOptions<Asked, Answer>) {
@@ -95,8 +92,10 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     if (this.#openEntries >= MAX_WAITING) return Promise.resolve(this.#options.timedOut(false))
     this.#openEntries++
     return new Promise((settle) => {
-      const deadline = this.#options.runtime.uptime() + MAX_WAIT_MS
-      this.#add(question, { asker, deadline, settle, isSettled: false })
+      // Every wait ends, whether or not a session is free, and whether or not the database answers.
+      const timer = this.#options.runtime.setTimer(() => this.#settle([entry], this.#options.timedOut(entry.wasAsked)), MAX_WAIT_MS)
+      const entry: Entry<Answer> = { asker, settle, timer, wasAsked: false, isSettled: false }
+      this.#add(question, entry)
       this.#start()
     })
   }
@@ -114,8 +113,6 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
   #newWaiting(question: Asked): Waiting<Asked, Answer> {
     const waiting: Waiting<Asked, Answer> = { question, entries: [], origins: new Set() }
     this.#waiting.set(question.key, waiting)
-    this.#open.push(waiting)
-    this.#sweepLater()
     return waiting
   }
 
@@ -150,6 +147,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
       this.#waiting.delete(waiting.question.key)
       if (waiting.entries.some((each) => !each.isSettled && each.asker.isWaiting())) batch.push(waiting)
       else this.#settle(waiting.entries, this.#options.timedOut(false))
+      for (const entry of waiting.entries) entry.wasAsked = true
     }
     return batch
   }
@@ -186,6 +184,7 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     for (const entry of entries) {
       if (entry.isSettled) continue
       entry.isSettled = true
+      entry.timer.cancel()
       this.#openEntries--
       entry.settle(answer)
     }
@@ -203,25 +202,5 @@ export class AuthorizationQueue<Asked extends Question, Answer> {
     this.#slowUntil.delete(origin)
     this.#slowUntil.set(origin, this.#options.runtime.uptime() + SLOW_MS)
     if (this.#slowUntil.size > MAX_SLOW_ORIGINS) this.#slowUntil.delete(this.#slowUntil.keys().next().value)
-  }
-
-  #sweepLater(): void {
-    if (this.#isSweeping) return
-    this.#isSweeping = true
-    this.#options.runtime.setTimer(() => {
-      this.#isSweeping = false
-      this.#sweep()
-      if (this.#open.length > 0) this.#sweepLater()
-    }, SWEEP_MS)
-  }
-
-  /** Every wait ends, whether or not a session is free, and whether or not the database answers. */
-  #sweep(): void {
-    const now = this.#options.runtime.uptime()
-    this.#open = this.#open.filter((waiting) => {
-      const late = waiting.entries.filter(({ deadline }) => deadline <= now)
-      if (late.length > 0) this.#settle(late, this.#options.timedOut(this.#isAsked(waiting)))
-      return waiting.entries.some(({ isSettled }) => !isSettled)
-    })
   }
 }

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { isTimeout } from '../../catalog/database-fault.ts'
+import { halvesOf } from '../../catalog/halves.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import type { CheckOptions } from './identity-answers.ts'
 import { beginAs } from '../sessions/as-identity.ts'
@@ -30,7 +31,7 @@ export async function evaluated<Row extends pg.QueryResultRow>(session: pg.Clien
     await session.query('rollback')
   }
   const rows: (Row | null)[] = []
-  for (const text of texts)
-    rows.push(...(performance.now() > until ? [null] : await evaluated<Row>(session, { ...evaluation, texts: [text] })))
+  for (const half of halvesOf(texts))
+    rows.push(...(performance.now() > until ? half.map(() => null) : await evaluated<Row>(session, { ...evaluation, texts: half })))
   return rows
 }

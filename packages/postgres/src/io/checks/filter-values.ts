@@ -1,4 +1,5 @@
 import { isTimeout } from '../../catalog/database-fault.ts'
+import { halvesOf } from '../../catalog/halves.ts'
 import type { Filter } from '@tidewire/protocol'
 import type pg from 'pg'
 import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
@@ -40,7 +41,7 @@ export function operatorSql(schema: string | null, symbol: string): string {
   return `operator(${schema ?? 'pg_catalog'}.${symbol})`
 }
 
-/** Which texts fit which filters; each filter by itself when one of them fails. */
+/** Which texts fit which filters. One that fails leaves the others their answers. */
 export async function testFilters(session: pg.ClientBase, check: FilterCheck, until: number): Promise<readonly FilterAnswer[]> {
   assertTime(until)
   const operator = operatorSql(await operatorSchema(session, SYMBOLS[check.op]!, check.column), SYMBOLS[check.op]!)
@@ -53,7 +54,7 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck, un
     if (timedOut || check.operands.length === 1) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
   }
   const answers: FilterAnswer[] = []
-  for (const operand of check.operands) answers.push(...(await testFilters(session, { ...check, operands: [operand] }, until)))
+  for (const operands of halvesOf(check.operands)) answers.push(...(await testFilters(session, { ...check, operands }, until)))
   return answers
 }
 

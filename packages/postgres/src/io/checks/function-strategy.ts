@@ -8,6 +8,8 @@ import {
   assertTime,
   eachInTurn,
   failedAnswer,
+  IDENTITY_COST,
+  inCalls,
   type CheckOptions,
   type CheckStrategy,
   type FailedAnswer,
@@ -22,25 +24,6 @@ const installed = new WeakMap<pg.ClientBase, Set<string>>()
 
 /** Sessions that may not make functions: a prepared statement takes their place. */
 const withoutFunctions = new WeakSet<pg.ClientBase>()
-
-/** The cost of a call is bounded, so that none takes long and sessions can share them. A row for an identity costs one, the identity itself some more. */
-const MAX_COST = 20_000
-const IDENTITY_COST = 40
-
-/** Divides what is asked into calls. */
-export function inCalls<Asked extends ListedIdentity>(asked: Iterable<Asked>): Asked[][] {
-  const calls: Asked[][] = []
-  let cost = Infinity
-  for (const each of asked) {
-    if (cost > MAX_COST) {
-      calls.push([])
-      cost = 0
-    }
-    calls.at(-1)!.push(each)
-    cost += each.list.rows.length + IDENTITY_COST
-  }
-  return calls
-}
 
 /** One check, and how it is asked. */
 interface Asking {

@@ -1,6 +1,6 @@
 /** Guards of the checks that other guards hide as a rule: each alone, in the moment for which it is there. */
 import type pg from 'pg'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import type { OldRowCheck, RowCheck } from '../../decide/feed-database.ts'
@@ -9,7 +9,7 @@ import { loadPolicyVersions } from '../catalog/policy-version.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { rowChecks } from '../feed/feed-database.ts'
 import type { FeedSessions } from '../sessions/feed-sessions.ts'
-import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
+import { databasePool, type SessionPool } from '../sessions/session-pool.ts'
 import { evaluated } from './evaluated.ts'
 import { testFilters } from './filter-values.ts'
 import { checkOldRows } from './image-checker.ts'
@@ -31,7 +31,7 @@ beforeAll(async () => {
   url = await postgres.createDatabase()
   sql = await postgres.connect(url)
   writer = await postgres.connect(url)
-  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000, prepare: 'set statement_timeout = 3000' })
+  sessions = databasePool({ url, maxConnections: 2, connectTimeoutMs: 5_000, prepare: 'set statement_timeout = 3000' })
   await sql.query(
     `create role ${role} nologin;
      create sequence tries; create function allowed() returns bool language plpgsql as 'begin return false; end';
@@ -136,16 +136,33 @@ test('a question ends when its time is up, however many identities it is about',
   await expect(sessions.withSession((session) => checkOldRows(session, old, past))).rejects.toMatchObject(outOfTime)
 })
 
-test('filters that are tested one by one, since one of them fails, end when time is up', async () => {
+test('filters that are tested in halves, since some of them fail, end when time is up', async () => {
   const column = (await tableOf(sql, 'sleepy')).columns[1]!
-  const operands = [['['], ...many.map(() => ['.'])]
-  const check = { column, op: 'match', negate: false, operands, texts: ['now'] } as const
+  const check = { column, op: 'match', negate: false, operands: many.map(() => ['[']), texts: ['now'] } as const
   await expect(sessions.withSession((session) => testFilters(session, check, performance.now() + 20))).rejects.toMatchObject(outOfTime)
   const answers = await sessions.withSession((session) => testFilters(session, check, Infinity))
-  expect(answers.map(({ ok }) => ok)).toEqual([false, ...many.map(() => true)])
+  expect(answers.map(({ ok }) => ok)).toEqual(many.map(() => false))
 })
 
-test('texts that are evaluated one by one, since one of them fails, are left out when time is up', async () => {
+test('one filter or text that fails costs a question few statements, and the others nothing', async () => {
+  const column = (await tableOf(sql, 'sleepy')).columns[1]!
+  await sessions.withSession(async (session) => {
+    const query = vi.spyOn(session, 'query')
+    const check = { column, op: 'match', negate: false, operands: [['['], ...many.map(() => ['.'])], texts: ['now'] } as const
+    const answers = await testFilters(session, check, Infinity)
+    expect(answers.map(({ ok }) => ok)).toEqual([false, ...many.map(() => true)])
+    // Two statements for each of 13 questions.
+    expect(query).toHaveBeenCalledTimes(26)
+    query.mockClear()
+    const texts = [...many.map(() => '1'), '0']
+    const evaluation = { role, timeoutMs: 3_000, sql: 'select 1 / v::int as v from unnest($1::text[]) v', texts, until: Infinity }
+    expect(await evaluated(session, evaluation)).toEqual([...many.map(() => ({ v: 1 })), null])
+    expect(query.mock.calls.length).toBeLessThan(50)
+    query.mockRestore()
+  })
+})
+
+test('texts that are evaluated in halves, since one of them fails, are left out when time is up', async () => {
   const evaluation = {
     role,
     timeoutMs: 3_000,
@@ -158,7 +175,7 @@ test('texts that are evaluated one by one, since one of them fails, are left out
 })
 
 test('a question that finds no free session is out of time: the database can be reached', async () => {
-  const pool = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 1_000 })
+  const pool = databasePool({ url, maxConnections: 1, connectTimeoutMs: 1_000 })
   const checks = rowChecks(async () => ({ isolated: pool }) as FeedSessions, 'isolated', options)
   const question = { pairs: [], xids: [], waits: true }
   await pool.withSession(() => expect(checks.checkVersions(question)).rejects.toMatchObject(outOfTime))

@@ -1,5 +1,6 @@
 import type { CheckIdentity } from '../../catalog/identity.ts'
 import { isTimeout, OutOfTime } from '../../catalog/database-fault.ts'
+import { halvesOf } from '../../catalog/halves.ts'
 import type { CheckAnswer, Grant, IdentityAnswer } from '../../decide/feed-database.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import type { RowList } from './seen-versions.ts'
@@ -63,10 +64,28 @@ export async function askInHalves(
   const all = await ask(rows)
   if (all.ok || all.timedOut || rows.length === 1) return all
   const visible = new Map<number, Grant>()
-  const middle = rows.length >> 1
-  for (const half of [rows.slice(0, middle), rows.slice(middle)]) {
+  for (const half of halvesOf(rows)) {
     const answer = await askInHalves(half, until, ask)
     if (answer.ok) for (const [row, grant] of answer.visible) visible.set(row, grant)
   }
   return { ok: true, visible, fault: all.message }
+}
+
+/** The cost of a call is bounded, so that none takes long and sessions can share them. A row for an identity costs one, the identity itself some more. */
+const MAX_COST = 20_000
+export const IDENTITY_COST = 40
+
+/** Divides what is asked into calls. */
+export function inCalls<Asked extends ListedIdentity>(asked: Iterable<Asked>): Asked[][] {
+  const calls: Asked[][] = []
+  let cost = Infinity
+  for (const each of asked) {
+    if (cost > MAX_COST) {
+      calls.push([])
+      cost = 0
+    }
+    calls.at(-1)!.push(each)
+    cost += each.list.rows.length + IDENTITY_COST
+  }
+  return calls
 }

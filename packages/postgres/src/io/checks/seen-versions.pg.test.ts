@@ -6,7 +6,7 @@ import { usePostgres } from '../../../test/postgres.ts'
 import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import type { CheckAnswer, RowCheck } from '../../decide/feed-database.ts'
 import { loadCatalogTables } from '../catalog/feed-catalog.ts'
-import { sessionPool, type SessionPool } from '../sessions/session-pool.ts'
+import { databasePool, type SessionPool } from '../sessions/session-pool.ts'
 import { checkRows } from './row-checker.ts'
 
 const postgres = usePostgres()
@@ -48,7 +48,7 @@ let sessions: SessionPool
 beforeAll(async () => {
   url = await postgres.createDatabase()
   sql = await postgres.connect(url)
-  sessions = sessionPool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 })
+  sessions = databasePool({ url, maxConnections: 2, connectTimeoutMs: 5_000 })
   await sql.query(`create role ${role} nologin; ${names.map(setupOf).join('\n')}`)
 })
 afterAll(async () => {
@@ -150,7 +150,7 @@ test('what the log does not hold of a row is large: it is read once, and not for
   const sees = Array.from({ length: 50 }, () => ['a'])
   const check = checkOf(hidden, sees, [undefined, undefined, undefined, undefined])
   const images = check.images.map((image, row) => (row === 2 ? ['3', 'b', undefined] : image))
-  const single = sessionPool({ connectionString: url, max: 1, connectionTimeoutMillis: 5_000 })
+  const single = databasePool({ url, maxConnections: 1, connectTimeoutMs: 5_000 })
   const bytesRead = (): Promise<number> =>
     single.withSession((session) => Promise.resolve((session as unknown as { connection: { stream: Socket } }).connection.stream.bytesRead))
   const before = await bytesRead()

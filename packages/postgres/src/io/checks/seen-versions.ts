@@ -1,3 +1,4 @@
+import { halvesOf } from '../../catalog/halves.ts'
 import { getOrMake, groupBy } from '../../catalog/multimap.ts'
 import type { Grant, RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
@@ -79,10 +80,7 @@ export class RowList {
 
   /** The same list in two parts, for all who ask for it. */
   get halves(): readonly RowList[] {
-    const middle = this.rows.length >> 1
-    return (this.#halves ??= [this.rows.slice(0, middle), this.rows.slice(middle)].map(
-      (rows) => new RowList(this.#check, this.#images, rows),
-    ))
+    return (this.#halves ??= halvesOf(this.rows).map((rows) => new RowList(this.#check, this.#images, rows)))
   }
 
   /** By row, the columns whose values are missing, as an array. */

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { codeOf } from '../../catalog/database-fault.ts'
 import { SESSION_SQL } from '../replication/replication-connection.ts'
 import { newClient } from './client.ts'
-import { sessionPool, type SessionPool, type SessionPoolOptions } from './session-pool.ts'
+import { databasePool, type DatabasePoolOptions, type SessionPool } from './session-pool.ts'
 
 /** The login whose sessions look rows up. It owns nothing, is not a superuser and inherits nothing. */
 const CHECKER = 'tidewire_checker'
@@ -35,16 +35,16 @@ export interface FeedSessions {
 export type SessionsWhenOpen = () => Promise<FeedSessions>
 
 /** How long to wait for a session, and for a connection that hangs: longer than any statement may take. */
-type Timeouts = Pick<SessionPoolOptions, 'connectionTimeoutMillis' | 'query_timeout'>
+type Timeouts = Pick<DatabasePoolOptions, 'connectTimeoutMs' | 'queryTimeoutMs'>
 
 const CONNECT_TIMEOUT_MS = 10_000
-const CATALOG_TIMEOUTS: Timeouts = { connectionTimeoutMillis: CONNECT_TIMEOUT_MS, query_timeout: 32_000 }
-const CHECKER_TIMEOUTS: Timeouts = { connectionTimeoutMillis: 5_000, query_timeout: 5_000 }
+const CATALOG_TIMEOUTS: Timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, queryTimeoutMs: 32_000 }
+const CHECKER_TIMEOUTS: Timeouts = { connectTimeoutMs: 5_000, queryTimeoutMs: 5_000 }
 
 /** Opens so many checkers, which may take these API roles as far as they exist. Rejects when there is no database. */
 export async function openFeedSessions(url: string, checkers: number, roles: readonly string[]): Promise<FeedSessions> {
-  const open = (connectionString: string, max: number, prepare: string, timeouts: Timeouts): SessionPool =>
-    sessionPool({ connectionString, max, ...timeouts, keepAlive: true, prepare })
+  const open = (address: string, maxConnections: number, prepare: string, timeouts: Timeouts): SessionPool =>
+    databasePool({ url: address, maxConnections, ...timeouts, prepare })
   const catalog = open(url, 2, CATALOG_SQL, CATALOG_TIMEOUTS)
   try {
     const checkerUrl = await checkerLogin(catalog, url, roles)

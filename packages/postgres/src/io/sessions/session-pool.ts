@@ -5,10 +5,18 @@ import type { Queryable } from '../../catalog/queryable.ts'
 import { TAKES_NO_WRITES } from '../../replication/replication-fault.ts'
 import { isStatementFault } from './statement-fault.ts'
 
-export interface SessionPoolOptions extends pg.ClientConfig {
-  readonly max: number
+/** Where the database is, and how many sessions it may cost. */
+export interface DatabasePoolOptions {
+  /** `postgres://…`; never logged. */
+  readonly url: string
+  readonly maxConnections: number
   /** How long to wait for a session, a new or a free one. */
-  readonly connectionTimeoutMillis: number
+  readonly connectTimeoutMs: number
+  /** How long to wait for the answer to a query; the session is given up after it. No limit by default. */
+  readonly queryTimeoutMs?: number
+  /** Shown in `pg_stat_activity`. Default `tidewire`. */
+  readonly applicationName?: string
+  /** SQL that prepares a session before its first work. A server that only stands by is refused then. */
   readonly prepare?: string
 }
 
@@ -20,9 +28,19 @@ export interface SessionPool extends Queryable {
   close(): Promise<void>
 }
 
-/** Does not connect: `withSession` does, and rejects with what Postgres or the network says. */
-export function sessionPool({ prepare, ...options }: SessionPoolOptions): SessionPool {
-  const pool = new pg.Pool(options)
+/** Sessions for questions; opened on demand, closed when idle. */
+export type DatabasePool = Omit<SessionPool, 'hasFree'>
+
+/** Does not connect: `query` and `withSession` do, and reject with what Postgres or the network says. */
+export function databasePool({ prepare, ...options }: DatabasePoolOptions): SessionPool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.maxConnections,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    query_timeout: options.queryTimeoutMs,
+    application_name: options.applicationName ?? 'tidewire',
+    keepAlive: true,
+  })
   // An idle session that breaks is replaced at the next question; without a listener it would end the process.
   pool.on('error', () => {})
   // The pool does not listen while the session is in use, and it may break between two queries.
@@ -49,7 +67,7 @@ export function sessionPool({ prepare, ...options }: SessionPoolOptions): Sessio
   return {
     query: (text, values) => withSession((session) => session.query(text, values)),
     withSession,
-    hasFree: () => pool.idleCount + options.max - pool.totalCount > pool.waitingCount,
+    hasFree: () => pool.idleCount + options.maxConnections - pool.totalCount > pool.waitingCount,
     close: () => pool.end(),
   }
 }
@@ -75,28 +93,4 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
       throw Object.assign(new Error('no free session'), { code: 'pool-timeout' })
     throw error
   }
-}
-
-/** Where the database is, and how many sessions it may cost. */
-export interface DatabasePoolOptions {
-  /** `postgres://…`; never logged. */
-  readonly url: string
-  readonly maxConnections: number
-  /** How long to wait for a session, a new or a free one. */
-  readonly connectTimeoutMs: number
-  /** Shown in `pg_stat_activity`. Default `tidewire`. */
-  readonly applicationName?: string
-}
-
-/** Sessions for questions; opened on demand, closed when idle. */
-export type DatabasePool = Omit<SessionPool, 'hasFree'>
-
-/** Does not connect: `query` and `withSession` do, and reject with what Postgres or the network says. */
-export function databasePool(options: DatabasePoolOptions): DatabasePool {
-  return sessionPool({
-    connectionString: options.url,
-    max: options.maxConnections,
-    connectionTimeoutMillis: options.connectTimeoutMs,
-    application_name: options.applicationName ?? 'tidewire',
-  })
 }

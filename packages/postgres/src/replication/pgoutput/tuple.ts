@@ -2,9 +2,6 @@ const NULL = 0x6e // n
 const UNCHANGED = 0x75 // u
 const TEXT = 0x74 // t
 
-/** What a tuple says of a column: a text, nothing (SQL null), or that a value stored out of line was not touched. */
-export type CellKind = 'text' | 'null' | 'unchanged'
-
 /**
  * A row as it came over the wire. Nothing is copied or decoded before it is asked for; the buffer is shared with other
  * rows of the same read, so a tuple that is kept for long has to be a `detach()`ed one.
@@ -44,17 +41,6 @@ export class Tuple {
 
   get byteLength(): number {
     return this.#end - this.#start
-  }
-
-  kind(column: number): CellKind {
-    switch (this.#buffer[this.#offset(column)]) {
-      case TEXT:
-        return 'text'
-      case NULL:
-        return this.#keyOnly ? 'unchanged' : 'null'
-      default:
-        return 'unchanged'
-    }
   }
 
   /** The column's text as Postgres writes it; `null` for SQL null, `undefined` for a value that was not sent. */
