@@ -1,6 +1,6 @@
 /**
  * How long subscribers wait whose neighbours have slow filters or policies: `npx tsx bench/src/postgres/neighbours.ts [--quick]`.
- * Each row is between two runs without neighbours (A/A), interleaved.
+ * Each row is between two runs of the same writes without neighbours (A/A), interleaved.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { openPostgresFeed, type PostgresFeed } from '@tidewire/postgres'
@@ -87,7 +87,7 @@ async function measure({ ask, count }: Neighbours): Promise<{ readonly p50: numb
     return await withClient(url, async (client) => {
       const times: number[] = []
       for (let id = 1; id <= (MEASURE_MS / 1_000) * RATE; id++) {
-        if (count > 0 && id % 10 === 1)
+        if (id % 10 === 1)
           await client.query(`insert into texts (t) select md5('1') || md5('2') || md5('3') || md5('4'); insert into slow default values`)
         const at = performance.now()
         await client.query(`insert into watched (owner) values ('victim')`)
