@@ -23,7 +23,7 @@ export function isRaised(error: unknown): boolean {
 }
 
 /**
- * Whether the database could not be reached: the only faults that are retried for as long as they last. SQLSTATE classes 08,
+ * Whether the database could not be reached: the only faults for which rows wait as long as they last. SQLSTATE classes 08,
  * 53 (no connection is left) and 57P0x, errors of sockets and DNS, and our own time-outs while connecting. Everything else, and
  * whatever {@link isRaised}, is a fault of a row, a table or a subscription, and would fail again.
  */

@@ -20,7 +20,7 @@ const CLEARED_AFTER = 3
 const SUSPECTED_AFTER = 3
 
 /**
- * Remembers whose policies and filters failed or were slow. Those are decided in isolation, one by one, and after a time-out
+ * Remembers audiences whose policies or filters failed or were slow. They are decided in isolation, one by one, and after a time-out
  * not at all for a while. An audience that answers fast again is cleared.
  */
 export class CircuitBreaker {

@@ -136,7 +136,7 @@ async function askOldRows(question: RowQuestion, deciding: Deciding): Promise<vo
   })
 }
 
-/** A row that is delivered as it is now is delivered by its key alone where the filters do not match that. */
+/** A row that was written again is delivered by its key alone where its present version does not pass the filters. */
 async function dropUnmatched({ rewritten, granted, database, faults }: Deciding): Promise<void> {
   const questions = rewritten.map(({ delivery, row, now }) => ({ delivery, row, text: filterText(now, { rowSecurity: true }) }))
   for (const { delivery, row } of (await failedFilters(questions, database, faults)).keys()) granted.get(row)!.set(delivery, KEYS)

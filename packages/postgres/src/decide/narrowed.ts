@@ -25,7 +25,7 @@ export async function narrowed(
       await ask(part)
     } catch (error) {
       if (concernsAll(error)) throw error
-      // Which identity it is, the isolated path finds out.
+      // The isolated path finds out which identity is slow.
       if (isTimeout(error))
         return void faults.push({ kind: 'policy', message: errorText(error), timedOut: true, deliveries: part.deliveries })
       const { code } = error as { readonly code?: unknown }

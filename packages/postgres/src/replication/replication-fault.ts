@@ -14,7 +14,7 @@ export type ReplicationFault =
   | { readonly kind: 'exhausted'; readonly message: string }
   /** A publication was dropped or created again: changes may be missing, so the next attempt starts a new epoch. */
   | { readonly kind: 'publication-changed'; readonly message: string }
-  /** Postgres says no, and will until an operator changes something: privileges, password, `wal_level`, no free slot. */
+  /** Postgres says no, and will until an operator changes something: privileges, password, `wal_level`. */
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'silent'; readonly message: string }
   | { readonly kind: 'malformed-stream'; readonly message: string }

@@ -96,7 +96,7 @@ export class Subscriptions {
     for (const oid of new Set(oids)) if (this.#tables.get(oid)?.state === 'stale') await this.#load(oid)
   }
 
-  /** The table cannot be loaded, and has no audience until it is loaded again. */
+  /** The table cannot be loaded. Its changes are dropped until `takeBack` can load it, and then its channels are notified of the gap. */
   setAside(table: Table): FeedChannel[] {
     const known = this.#tables.get(table.oid)
     known?.load(null, new Map())

@@ -12,7 +12,7 @@ import { JoinBuffer } from './join-buffer.ts'
 import type { ChannelConnection } from './services.ts'
 import type { TopicMembership } from './topic-membership.ts'
 
-/** Writes messages for one channel alone, in order with those of its topic. Holds row changes until a waiting join has its reply. */
+/** Writes messages for one channel alone, in order with those of its topic. Holds row changes and stored messages until a waiting join has its reply. */
 export class ChannelWriter {
   readonly #connection: ChannelConnection
   readonly #membership: TopicMembership
@@ -60,7 +60,7 @@ export class ChannelWriter {
     else this.#joinBuffer.hold({ kind: 'system', status, message, extra })
   }
 
-  /** Holds row changes until `release`: they must follow the join's reply. */
+  /** Holds row changes and stored messages until `release`: they must follow the join's reply. */
   hold(): JoinBuffer {
     return (this.#joinBuffer ??= new JoinBuffer())
   }
