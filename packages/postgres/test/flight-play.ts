@@ -358,7 +358,9 @@ class Play {
     const row = this.#states[first - 1]?.all.find((each) => each.id === id)
     if (applied.every(({ policies: some }) => some.some(({ opaque }) => opaque)))
       this.#doubts.set(`a delete under opaque policies: ${what}`, async () => false)
-    // Content is judged by itself: the transaction may have written the row again before it deleted it.
+    // Content is judged by itself: the transaction may have written the row again before it deleted it. To a user who may select
+    // nothing but the key, the key is the content.
+    else if (window.some(({ users }) => users[index]!.columns?.length === 1)) this.#doubt(user, index, window, old, `deleted, ${what}`)
     else if (
       Object.keys(old).length === 1 &&
       row !== undefined &&
