@@ -30,7 +30,7 @@ export interface PostgresFeedOptions
   readonly roles?: readonly string[]
   /** Sessions that look rows up. Default 3. */
   readonly checkers?: number
-  /** How long the policies of a table may take for one identity, in milliseconds. Default 1,000. */
+  /** How long the policies of a table may take for one identity, in milliseconds. Default 1,000, at most 4,000. */
   readonly identityTimeoutMs?: number
   /** Rows of `realtime.messages` that were written since this node connected, in their place among the others. `log` names the log that they stand in. */
   readonly onRow?: (change: RowChange, log: string | null) => void
@@ -58,7 +58,7 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
   const publication = options.publication ?? 'supabase_realtime'
   const roles = ['anon', 'authenticated', 'service_role', ...(options.roles ?? [])]
   const sessions = lazily(() => openFeedSessions(options.databaseUrl, options.checkers ?? 3, roles))
-  const identityTimeoutMs = options.identityTimeoutMs ?? 1_000
+  const identityTimeoutMs = Math.min(options.identityTimeoutMs ?? 1_000, MAX_IDENTITY_TIMEOUT_MS)
   const database = feedDatabase(sessions.get, publication, identityTimeoutMs)
   const checks = rowChecks(sessions.get, 'isolated', { timeoutMs: identityTimeoutMs, isolates: true, leavesNothing: true })
   const tuning = { ...DEFAULT_TUNING, ...options }
@@ -109,6 +109,9 @@ export function openPostgresFeed(options: PostgresFeedOptions): PostgresFeed {
     },
   }
 }
+
+/** Less than a session waits for an answer before it is given up. */
+const MAX_IDENTITY_TIMEOUT_MS = 4_000
 
 /** Opened at the first question; after a failure, at the next one. */
 function lazily(open: SessionsWhenOpen): { readonly get: SessionsWhenOpen; close(): Promise<void> } {
