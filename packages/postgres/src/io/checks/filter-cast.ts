@@ -1,5 +1,4 @@
 import type { Filter, ValueFilter } from '@tidewire/protocol'
-import pg from 'pg'
 import { arrayLiteral, RAISED } from '../../subscribe/request/change-entry.ts'
 import type { Refusable } from '../../catalog/catalog-port.ts'
 import { groupBy } from '../../catalog/multimap.ts'
@@ -7,6 +6,7 @@ import { sqlErrorText } from '../../catalog/sql-error.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import { operatorSchema, operatorSql, PATTERNS, SYMBOLS } from './filter-values.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
+import { rolledBack } from '../sessions/rolled-back.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
 export interface FilterCast {
@@ -96,13 +96,12 @@ function isValue(value: string, column: CatalogColumn): Refusable<readonly strin
 const COMPILE_TIMEOUT_MS = 50
 
 async function compiled(session: Queryable, filter: ValueFilter): Promise<CastAnswer> {
-  const compile = `select '' ${SYMBOLS[filter.op]} ${pg.escapeLiteral(filter.value)}`
+  const begin = `begin; set local statement_timeout = ${COMPILE_TIMEOUT_MS}`
   try {
-    await session.query(`begin; set local statement_timeout = ${COMPILE_TIMEOUT_MS}; ${compile}; commit`)
+    await rolledBack(session, begin, () => session.query(`select '' ${SYMBOLS[filter.op]} $1::text`, [filter.value]))
     return { ok: true, value: [filter.value] }
   } catch (error) {
     if (!isStatementFault(error)) throw error
-    await session.query('rollback')
     return refused(`invalid regular expression for ${filter.op} filter: ${(error as Error).message}`)
   }
 }

@@ -55,6 +55,7 @@ test('filters that the table cannot have', async () => {
   expect(await verdict({ ...NOTES, filter: 'body=match.(' })).toBe(
     `${filtered('body', 'match', '(')}ERROR P0001 (raise_exception) invalid regular expression for match filter: invalid regular expression: parentheses () not balanced`,
   )
+  expect(await verdict({ ...NOTES, filter: 'body=match.a\u0000b' })).toContain('invalid byte sequence for encoding "UTF8": 0x00')
   expect(await verdict({ ...NOTES, filter: 'd=gt.32-13-99' })).toContain('ERROR 22008 (datetime_field_overflow)')
   expect(await verdict({ ...NOTES, filter: 'j=eq.{}' })).toContain('ERROR 42883 (undefined_function) operator does not exist')
 })
