@@ -39,17 +39,17 @@ export class SubscriptionIndex {
     if (byValue?.size === 0) columns.delete(column)
   }
 
-  /** The audiences that the row may concern, each once. An unknown owner matches every owner; an unknown value passes no filter. */
-  *audiencesFor(text: ColumnText, owner: ColumnText): Generator<Indexed> {
-    yield* this.#everywhere
+  /** Visits the audiences that the row may concern, each once. An unknown owner matches every owner; an unknown value passes no filter. */
+  visit(text: ColumnText, owner: ColumnText, visitor: (item: Indexed) => void): void {
+    this.#everywhere.forEach(visitor)
     for (const [column, byValue] of this.#byFilter) {
       const value = text(column)
-      if (typeof value === 'string') yield* byValue.get(value) ?? []
+      if (typeof value === 'string') byValue.get(value)?.forEach(visitor)
     }
     for (const [column, byValue] of this.#byOwner) {
       const value = owner(column)
-      if (typeof value === 'string') yield* byValue.get(value) ?? []
-      else if (value === undefined) for (const items of byValue.values()) yield* items
+      if (typeof value === 'string') byValue.get(value)?.forEach(visitor)
+      else if (value === undefined) for (const items of byValue.values()) items.forEach(visitor)
     }
   }
 

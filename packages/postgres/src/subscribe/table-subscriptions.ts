@@ -70,19 +70,22 @@ export class TableSubscriptions {
 
   match(change: RowChange, batch: Batch): void {
     if (this.#index.size === 0) return
-    const isDelete = change.action === 'DELETE'
+    if (change.action !== 'DELETE') return this.#matchAll(change, false, batch)
     // With `deletes: authorized`, filters read the whole old row; otherwise only its key (rule D14).
-    for (const authorized of isDelete ? [false, true] : [false]) {
-      const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
-      for (const found of this.#index.audiencesFor(text, isDelete ? () => undefined : text)) {
-        const audience = found instanceof AudienceGroup ? found.like : found
-        if (isDelete && audience.authorizesDeletes !== authorized) continue
-        const verdict = matches(audience, change, text)
-        if (verdict === 'no') continue
-        if (found instanceof AudienceGroup) batch.wantAll(found, change, verdict)
-        else batch.want(found, change, verdict)
-      }
-    }
+    for (const authorized of [false, true]) this.#matchAll(change, authorized, batch)
+  }
+
+  #matchAll(change: RowChange, authorized: boolean, batch: Batch): void {
+    const isDelete = change.action === 'DELETE'
+    const text = filterText(change, { asked: authorized, rowSecurity: this.table?.rowSecurity ?? true })
+    this.#index.visit(text, isDelete ? () => undefined : text, (found) => {
+      const audience = found instanceof AudienceGroup ? found.like : found
+      if (isDelete && audience.authorizesDeletes !== authorized) return
+      const verdict = matches(audience, change, text)
+      if (verdict === 'no') return
+      if (found instanceof AudienceGroup) batch.wantAll(found, change, verdict)
+      else batch.want(found, change, verdict)
+    })
   }
 
   #join(subscription: Subscription): void {

@@ -74,10 +74,11 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
   const asked = check.identities.flatMap(({ identity }, index) => {
     const one = answer.identities[index]!
     if (!one.ok) return []
-    const rows = [...one.visible].flatMap(([row, grant]) => {
+    const rows: { readonly row: number; readonly number: number }[] = []
+    for (const [row, grant] of one.visible) {
       const number = grant === 'image' ? null : numberOf(row)
-      return number === null ? [] : [{ row, number }]
-    })
+      if (number !== null) rows.push({ row, number })
+    }
     return rows.length === 0 ? [] : [{ identity, index, rows }]
   })
   if (asked.length === 0) return answer
@@ -95,7 +96,7 @@ export async function byImages(sessions: SessionPool, check: RowCheck, answer: C
     for (const { row, number } of rows) if (shown.visible.get(number) === 'image') visible.set(row, 'image')
     granted[index] = { ...before, visible }
   }
-  return { current: answer.current && images.current, identities: granted }
+  return { ...answer, current: answer.current && images.current, identities: granted }
 }
 
 /** The image as the text of a value of the table's row type; `null` when not all of the row is known. */

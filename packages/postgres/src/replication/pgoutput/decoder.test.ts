@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodePgoutput } from './decoder.ts'
+import { Slabs } from './slabs.ts'
 import type { PgoutputMessage } from './message.ts'
 import type { Tuple } from './tuple.ts'
 
@@ -205,7 +206,7 @@ describe('tuples', () => {
         const buffer = Buffer.concat([head, bytes('I', u32(1), tuple('N', written)), head])
         const result = decodePgoutput(buffer, head.length, buffer.length - head.length)
         if (!result.ok || result.message.kind !== 'insert') throw new Error('not an insert')
-        for (const read of [result.message.newTuple, result.message.newTuple.detach()]) {
+        for (const read of [result.message.newTuple, result.message.newTuple.detach(new Slabs())]) {
           expect(cellsOf(read)).toEqual(written.map((cell) => (typeof cell === 'string' ? Buffer.from(cell).toString() : cell)))
           for (let column = written.length - 1; column >= 0; column--) {
             const cell = written[column]
@@ -221,7 +222,7 @@ describe('tuples', () => {
     const buffer = bytes('I', u32(1), tuple('N', ['abc']))
     const message = decode(buffer)
     if (message.kind !== 'insert') throw new Error(message.kind)
-    const own = message.newTuple.detach()
+    const own = message.newTuple.detach(new Slabs())
     buffer.fill(0)
     expect(own.text(0)).toBe('abc')
     expect(own.byteLength).toBe(8)

@@ -1,3 +1,5 @@
+import type { Slabs } from './slabs.ts'
+
 const NULL = 0x6e // n
 const UNCHANGED = 0x75 // u
 const TEXT = 0x74 // t
@@ -63,11 +65,11 @@ export class Tuple {
     return this.#buffer.subarray(offset + 5, offset + 5 + this.#buffer.readUInt32BE(offset + 1))
   }
 
-  /** A copy with memory of its own, and no more than its bytes need. */
-  detach(): Tuple {
-    const own = Buffer.allocUnsafeSlow(this.byteLength)
-    this.#buffer.copy(own, 0, this.#start, this.#end)
-    return new Tuple(own, 0, own.length, this.length, { keyOnly: this.#keyOnly })
+  /** A copy that does not share the memory of what was read along with it. */
+  detach(memory: Slabs): Tuple {
+    const { slab, start } = memory.take(this.byteLength)
+    this.#buffer.copy(slab, start, this.#start, this.#end)
+    return new Tuple(slab, start, start + this.byteLength, this.length, { keyOnly: this.#keyOnly })
   }
 
   /** The same row, to be read: what is found out about its bytes goes with this tuple. */

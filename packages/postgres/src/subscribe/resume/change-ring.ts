@@ -1,6 +1,7 @@
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
 import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
+import { Slabs } from '../../replication/pgoutput/slabs.ts'
 import type { Tuple } from '../../replication/pgoutput/tuple.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 
@@ -15,8 +16,8 @@ interface Kept {
   readonly atMs: number
 }
 
-/** Bytes of an entry beside those of its tuples, as measured: its objects, and memory of its own. */
-const ENTRY_BYTES = 560
+/** Bytes of an entry beside those of its tuples, as measured: its objects, and a transaction of its own. */
+const ENTRY_BYTES = 350
 
 /**
  * The changes of the last while, to be replayed. What falls out at the old end need not be sent again by Postgres
@@ -25,6 +26,7 @@ const ENTRY_BYTES = 560
 export class ChangeRing {
   readonly #limits: RingLimits
   #kept: Kept[] = []
+  readonly #memory = new Slabs()
   #from = 0
   #bytes = 0
   #start: LogPosition | null = null
@@ -82,7 +84,7 @@ export class ChangeRing {
   /** The tuples are copied, since their memory is shared with everything that was read along with them. */
   append(change: RowChange, nowMs: number): void {
     const bytes = ENTRY_BYTES + tupleBytes(change)
-    this.#kept.push({ change: withTuples(change, (tuple) => tuple.detach()), bytes, atMs: nowMs })
+    this.#kept.push({ change: withTuples(change, (tuple) => tuple.detach(this.#memory)), bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
   }
