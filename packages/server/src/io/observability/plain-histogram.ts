@@ -1,39 +1,26 @@
+import { Histogram } from '@tidewire/protocol'
+
 /** One line of a histogram: how many values lay within each bound. Plain numbers, as it is filled for every message. */
 export class Series {
   readonly labels: Readonly<Record<string, string>>
-  readonly #bounds: readonly number[]
-  readonly #counts: Float64Array
-  #sum = 0
-  #count = 0
+  readonly #histogram: Histogram
 
   constructor(bounds: readonly number[], labels: Readonly<Record<string, string>>) {
-    this.#bounds = bounds
-    this.#counts = new Float64Array(bounds.length)
+    this.#histogram = new Histogram(bounds)
     this.labels = labels
   }
 
   observe(value: number): void {
-    this.#sum += value
-    this.#count++
-    const bounds = this.#bounds
-    for (let at = 0; at < bounds.length; at++)
-      if (value <= bounds[at]!) {
-        this.#counts[at]!++
-        return
-      }
+    this.#histogram.observe(value)
   }
 
   /** Lines in Prometheus' text format, whose counts are cumulative. */
   text(name: string): string[] {
+    const { bounds, counts, size, sum } = this.#histogram
     let below = 0
-    const buckets = this.#bounds.map((bound, at) => `${name}_bucket${this.#labels({ le: String(bound) })} ${(below += this.#counts[at]!)}`)
+    const buckets = bounds.map((bound, at) => `${name}_bucket${this.#labels({ le: String(bound) })} ${(below += counts[at]!)}`)
     const own = this.#labels({})
-    return [
-      ...buckets,
-      `${name}_bucket${this.#labels({ le: '+Inf' })} ${this.#count}`,
-      `${name}_sum${own} ${this.#sum}`,
-      `${name}_count${own} ${this.#count}`,
-    ]
+    return [...buckets, `${name}_bucket${this.#labels({ le: '+Inf' })} ${size}`, `${name}_sum${own} ${sum}`, `${name}_count${own} ${size}`]
   }
 
   #labels(first: Readonly<Record<string, string>>): string {
