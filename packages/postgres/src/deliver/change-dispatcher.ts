@@ -15,8 +15,8 @@ import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered } from './deliver.ts'
-import { FaultReport, type FeedListener } from './fault-report.ts'
-import { isolate, IsolatedDispatcher, type IsolatedWork } from './isolated-dispatcher.ts'
+import { channelsOf, FaultReport, type FeedListener } from './fault-report.ts'
+import { isolate, IsolatedDispatcher, type IsolatedWork, type ProcessedWork } from './isolated-dispatcher.ts'
 import { grantedOf, without, type Outcome } from './outcome.ts'
 import { project } from './project.ts'
 
@@ -135,7 +135,7 @@ export class ChangeDispatcher {
     return current
   }
 
-  async #decideIsolated(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'> {
+  async #decideIsolated<Work extends IsolatedWork>(work: readonly Work[]): Promise<ProcessedWork<Work>> {
     const channels = new Set(work.flatMap((each) => [...each.channels]))
     const epoch = this.#options.window.epoch
     let isCurrent: (channel: FeedChannel) => boolean
@@ -145,12 +145,19 @@ export class ChangeDispatcher {
       outcome = await this.#decideFor(work, this.#options.database.isolated)
     } while (![...channels].every(isCurrent))
     // The channels have been notified of a gap.
-    if (this.#options.window.epoch !== epoch) return []
-    if (outcome.faults.some(({ timedOut }) => timedOut) && new Set(work.map(({ key }) => key)).size > 1) return 'too-slow'
+    if (this.#options.window.epoch !== epoch) return { faults: [], late: [] }
+    const late = lateOf(work, outcome.faults)
+    const waiting = new Set(late.flatMap((each) => [...each.channels]))
     const rows = [...new Set(work.flatMap((each) => each.rows))]
-    this.#send(rows, [outcome], null, (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered))
-    this.report.ofIsolated(outcome.faults)
-    return outcome.faults
+    this.#send(
+      rows,
+      [outcome],
+      (_change, _delivery, channel) => waiting.has(channel),
+      (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered),
+    )
+    const faults = late.length === 0 ? outcome.faults : outcome.faults.filter(({ timedOut }) => !timedOut)
+    this.report.ofIsolated(faults)
+    return { faults, late }
   }
 
   /** Decides about changes for channels, as their audiences are now: again while a table has another policy version than was loaded. */
@@ -221,6 +228,13 @@ export class ChangeDispatcher {
     const committedAt = Number(transaction.commitTime) / 1_000
     this.report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
   }
+}
+
+/** Of several works those for whose channels something took too long: alone they may be fast. */
+function lateOf<Work extends IsolatedWork>(work: readonly Work[], faults: readonly DecisionFault[]): readonly Work[] {
+  if (new Set(work.map(({ key }) => key)).size === 1) return []
+  const late = channelsOf(faults.filter(({ timedOut }) => timedOut).flatMap(({ deliveries }) => deliveries))
+  return work.filter(({ channels }) => [...channels].some((channel) => late.has(channel)))
 }
 
 /** Only one transaction is waited for: of several, the first must not wait until the last is visible. */

@@ -179,6 +179,6 @@ export class FaultReport {
 const WITHHELD: ChangesFault = { code: 'changes-withheld', hint: 'Load your data again. The log of the server says what failed.' }
 const FILTER: ChangesFault = { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
 
-function channelsOf(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
+export function channelsOf(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
   return new Set(deliveries.flatMap((delivery) => [...subscribersOf(delivery)].map(({ channel }) => channel)))
 }

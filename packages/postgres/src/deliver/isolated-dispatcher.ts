@@ -20,14 +20,17 @@ export interface IsolatedWork {
   readonly channels: ReadonlySet<FeedChannel>
 }
 
+export interface ProcessedWork<Work extends IsolatedWork> {
+  readonly faults: readonly DecisionFault[]
+  /** Of several works those that took too long, of which nothing was delivered. */
+  readonly late: readonly Work[]
+}
+
 export interface IsolatedDispatcherOptions {
   readonly runtime: FeedRuntime
   readonly breaker: CircuitBreaker
-  /**
-   * Decides and delivers. Rejects without having delivered anything. `too-slow`: nothing was delivered, since something of several works
-   * took too long; only answered where there are several.
-   */
-  process(work: readonly IsolatedWork[]): Promise<readonly DecisionFault[] | 'too-slow'>
+  /** Decides and delivers. Rejects without having delivered anything. */
+  process<Work extends IsolatedWork>(work: readonly Work[]): Promise<ProcessedWork<Work>>
   failed(work: IsolatedWork, reason: string): void
 }
 
@@ -144,10 +147,10 @@ export class IsolatedDispatcher {
     const at = runtime.uptime()
     while (!this.#closed && work.some((each) => this.#pending.has(each))) {
       try {
-        const faults = await this.#options.process(work)
-        if (faults === 'too-slow') return this.#askAlone(work)
-        this.#judge(work, faults, runtime.uptime() - at)
-        return this.#finish(work)
+        const { faults, late } = await this.#options.process(work)
+        if (late.length > 0) this.#askAlone(late)
+        else this.#judge(work, faults, runtime.uptime() - at)
+        return this.#finish(work.filter((each) => !late.includes(each)))
       } catch (error) {
         const visible =
           error instanceof NotYetVisible ? work.filter(({ rows }) => !rows.some(({ transaction }) => error.xids.has(transaction.xid))) : []

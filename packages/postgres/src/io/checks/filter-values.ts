@@ -6,7 +6,8 @@ import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
-import { assertTime } from './identity-answers.ts'
+import { assertTime, failedAnswer } from './identity-answers.ts'
+import { rolledBack } from '../sessions/rolled-back.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
 export const PATTERNS: ReadonlySet<string> = new Set(['like', 'ilike', 'match', 'imatch'])
@@ -41,7 +42,7 @@ export function operatorSql(schema: string | null, symbol: string): string {
   return `operator(${schema ?? 'pg_catalog'}.${symbol})`
 }
 
-/** Which texts fit which filters. One that fails leaves the others their answers. */
+/** Which texts fit which filters. One that fails, or takes long, leaves the others their answers. */
 export async function testFilters(session: pg.ClientBase, check: FilterCheck, until: number): Promise<readonly FilterAnswer[]> {
   assertTime(until)
   const operator = operatorSql(await operatorSchema(session, SYMBOLS[check.op]!, check.column), SYMBOLS[check.op]!)
@@ -50,11 +51,34 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck, un
   } catch (error) {
     if (!isStatementFault(error)) throw error
     const timedOut = isTimeout(error)
-    // Which one of them takes long, the isolated path finds out.
-    if (timedOut || check.operands.length === 1) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
+    if (check.operands.length === 1) return [{ ok: false, message: error.message, timedOut }]
+    if (timedOut) return askBriefly(session, check, operator, { message: error.message, until })
   }
   const answers: FilterAnswer[] = []
   for (const operands of halvesOf(check.operands)) answers.push(...(await testFilters(session, { ...check, operands }, until)))
+  return answers
+}
+
+/** So that fast filters do not wait for all the slow ones that were asked together with them. */
+const BRIEF_MS = 50
+
+/** Asks each filter alone, for a moment. One that takes longer counts as timed out, and is asked again with more time. */
+async function askBriefly(
+  session: pg.ClientBase,
+  check: FilterCheck,
+  operator: string,
+  { message, until }: { readonly message: string; readonly until: number },
+): Promise<FilterAnswer[]> {
+  const answers: FilterAnswer[] = []
+  for (const values of check.operands) {
+    if (performance.now() > until) answers.push({ ok: false, message, timedOut: true })
+    else {
+      const begin = `begin; set local statement_timeout = ${BRIEF_MS}`
+      const asked = rolledBack(session, begin, () => ask(session, { ...check, operands: [values] }, operator))
+      const [answer] = await asked.catch((error: unknown): FilterAnswer[] => [failedAnswer(error)])
+      answers.push(answer!)
+    }
+  }
   return answers
 }
 

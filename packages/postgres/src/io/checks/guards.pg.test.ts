@@ -1,4 +1,5 @@
 /** Guards of the checks that other guards hide as a rule: each alone, in the moment for which it is there. */
+import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { usePostgres } from '../../../test/postgres.ts'
@@ -142,6 +143,23 @@ test('filters that are tested in halves, since some of them fail, end when time 
   await expect(sessions.withSession((session) => testFilters(session, check, performance.now() + 20))).rejects.toMatchObject(outOfTime)
   const answers = await sessions.withSession((session) => testFilters(session, check, Infinity))
   expect(answers.map(({ ok }) => ok)).toEqual(many.map(() => false))
+})
+
+test('filters that take long leave those that are asked together with them their answers', async () => {
+  const column = (await tableOf(sql, 'sleepy')).columns[1]!
+  const slow = String.raw`^(.*)(.*)(.*)(.*)(.*)\1\2\3\4\5$`
+  const text = ['1', '2', '3', '4'].map((part) => createHash('md5').update(part).digest('hex')).join('')
+  await sessions.withSession(async (session) => {
+    await session.query('set statement_timeout = 400')
+    const check = { column, op: 'match', negate: false, operands: [[slow], ['^c4'], [slow], ['^x']], texts: [text] } as const
+    const [first, fast, third, other] = await testFilters(session, check, Infinity)
+    expect([first, third]).toEqual([1, 2].map(() => expect.objectContaining({ ok: false, timedOut: true })))
+    expect([fast, other]).toEqual([
+      { ok: true, matches: new Set([0]) },
+      { ok: true, matches: new Set() },
+    ])
+    await session.query('set statement_timeout = 3000')
+  })
 })
 
 test('one filter or text that fails costs a question few statements, and the others nothing', async () => {

@@ -171,6 +171,22 @@ test('a policy that fails or takes too long for one user costs no other anything
   for (const each of [good, bad, slow]) each.handle.close()
 })
 
+test('filters that take long hold up no other filter that only Postgres can evaluate', { timeout: 60_000 }, async () => {
+  const pattern = (last: number): string => String.raw`body=match."^(.*)(.*)(.*)(.*)(.*)\\1\\2\\3\\4\\5$|^${last}$"`
+  const slow = [1, 2, 3, 4, 5, 6].map((last) => it.open({ entries: [of('notes', { filter: pattern(last) })], identity: user(USER_1) }))
+  await Promise.all(slow.map((channel) => channel.subscribed()))
+  const fast = it.open({ entries: [of('notes', { filter: 'body=like.c4%' })], identity: user(USER_2) })
+  await fast.subscribed()
+  const told = (): number =>
+    slow.filter(({ systems }) => systems.some(({ message }) => message.includes('compared with your filter'))).length
+  await it.sql.query(`insert into notes (id, body) values (1000, md5('1') || md5('2') || md5('3') || md5('4'))`)
+  await fast.received(1)
+  expect(told()).toBe(0)
+  await expect.poll(told, { timeout: 30_000 }).toBe(slow.length)
+  for (const channel of [...slow, fast]) channel.handle.close()
+  await it.sql.query('delete from notes')
+})
+
 test('a new token decides from then on', async () => {
   const channel = it.open({ entries: [of('own')], identity: user(USER_1) })
   await channel.subscribed()
