@@ -1,12 +1,13 @@
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
 import { ownerColumn } from '../../catalog/owner-column.ts'
-import type { PublishedTable, CatalogRole, CatalogTable } from '../../catalog/catalog-table.ts'
+import type { PublishedTable, CatalogRole, CatalogTable, PolicyReach } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
 import { serverVersion } from '../replication/publication.ts'
-import { PolicyReader } from './policy-reader.ts'
+import { functionsIn, PolicyReader } from './policy-reader.ts'
 import { publishedSql } from './published-sql.ts'
 import { forbiddenRoleSql } from '../../catalog/role-rule.ts'
-import { loadPolicyVersions } from './policy-version.ts'
+import { loadPolicyVersions, type LoadedVersion } from './policy-version.ts'
 import { tableRows, type PolicyRow, type TableRow } from './table-rows.ts'
 
 /** The tables whose changes clients may ask for. The feed's own table never is one. */
@@ -62,31 +63,43 @@ export async function loadRoles(session: Queryable, names: readonly string[]): P
   })
 }
 
+/** A schema may have thousands of tables, and their policies are analysed here. */
+const TABLES_A_TURN = 50
+
 /** Reads the tables, with what their policies may read. The session has to be in a repeatable-read transaction: one state for all. */
 export async function loadCatalogTables(
   session: Queryable,
   oids: readonly number[],
   roles: readonly string[],
 ): Promise<Map<number, CatalogTable>> {
+  const functionsOf = functionsIn(session)
+  const read: { readonly row: TableRow; readonly reader: PolicyReader; readonly reach: PolicyReach; readonly roles: readonly string[] }[] =
+    []
+  for (const row of await tableRows(session, oids, roles)) {
+    const reader = new PolicyReader(session, functionsOf)
+    await reader.read(row)
+    read.push({ row, reader, reach: reader.reach, roles: row.roles.map(({ name }) => name) })
+    if (read.length % TABLES_A_TURN === 0) await endOfTurn()
+  }
+  const versions = await loadPolicyVersions(session, read)
   const tables = new Map<number, CatalogTable>()
-  for (const row of await tableRows(session, oids, roles)) tables.set(row.oid, await describe(session, row, roles))
+  for (const [index, { row, reader }] of read.entries()) {
+    tables.set(row.oid, described(row, reader, versions[index]!))
+    if (tables.size % TABLES_A_TURN === 0) await endOfTurn()
+  }
   return tables
 }
 
-async function describe(session: Queryable, row: TableRow, roles: readonly string[]): Promise<CatalogTable> {
+function described(row: TableRow, reader: PolicyReader, versions: readonly LoadedVersion[]): CatalogTable {
   const { policies, ...catalogRow } = row
-  const reader = new PolicyReader(session)
-  await reader.read(row)
   const { claims, reach } = reader
-  const names = row.roles.map(({ name }) => name)
-  const versions = await loadPolicyVersions(session, reach, names)
   const columns = row.columns.map((column) => ({ ...column, rolesWithSelect: new Set(column.rolesWithSelect) }))
   const policiesFor = (role: string): PolicyRow[] => policies.filter((policy) => policy.roles.includes(role))
   const ownerColumns = new Map<string, string>()
-  for (const role of row.rowSecurity ? roles : []) {
-    const number = ownerColumn(policiesFor(role), (oid) => reader.isUid(oid))
+  for (const { name } of row.rowSecurity ? row.roles : []) {
+    const number = ownerColumn(policiesFor(name), (oid) => reader.isUid(oid))
     const column = columns.find((each) => each.number === number)
-    if (column !== undefined) ownerColumns.set(role, column.name)
+    if (column !== undefined) ownerColumns.set(name, column.name)
   }
   return {
     ...catalogRow,

@@ -9,9 +9,25 @@ import { tableRows, type TableRow } from './table-rows.ts'
 const MAX_DEPTH = 8
 const UUID_TYPE = 2950
 
+/** The functions that an expression uses, those of its operators included. */
+export type FunctionsOf = (use: ExpressionUse) => Promise<readonly CatalogFunction[]>
+
+/** Reads them once, as this transaction sees them: policies of many tables are often alike. */
+export function functionsIn(session: Queryable): FunctionsOf {
+  const known = new Map<string, readonly CatalogFunction[]>()
+  return async ({ functions, operators }) => {
+    const asked = [[...functions], [...operators]]
+    const key = JSON.stringify(asked)
+    const found = known.get(key) ?? ((await session.query(FUNCTIONS_SQL, asked)).rows as CatalogFunction[])
+    known.set(key, found)
+    return found
+  }
+}
+
 /** Follows the policies of a table to all that they read. */
 export class PolicyReader {
   readonly #session: Queryable
+  readonly #functionsOf: FunctionsOf
   readonly #tables = new Map<number, readonly PolicyTree[]>()
   readonly #uses = new Map<string, ExpressionUse | null>()
   readonly #functions = new Map<number, CatalogFunction>()
@@ -21,8 +37,9 @@ export class PolicyReader {
   #all = false
   #tooDeep = false
 
-  constructor(session: Queryable) {
+  constructor(session: Queryable, functionsOf: FunctionsOf = functionsIn(session)) {
     this.#session = session
+    this.#functionsOf = functionsOf
   }
 
   get claims(): ClaimsUse {
@@ -104,10 +121,11 @@ export class PolicyReader {
     for (const table of await tableRows(this.#session, [...next], [])) await this.#visit(table, depth + 1)
   }
 
-  async #loadFunctions({ functions, operators, keys }: ExpressionUse): Promise<void> {
-    const { rows } = await this.#session.query(FUNCTIONS_SQL, [[...functions], [...operators]])
-    if (rows.length < functions.size) this.#all = true
-    for (const facts of rows as CatalogFunction[]) {
+  async #loadFunctions(use: ExpressionUse): Promise<void> {
+    const { functions, keys } = use
+    const found = await this.#functionsOf(use)
+    if (found.length < functions.size) this.#all = true
+    for (const facts of found) {
       this.#functions.set(facts.oid, facts)
       const claims = claimsReadBy(facts) ?? (answersAllClaims(facts) ? keys.get(facts.oid) : undefined)
       if (claims === undefined) this.#all = true

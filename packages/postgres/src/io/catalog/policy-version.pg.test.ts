@@ -18,7 +18,8 @@ beforeAll(async () => {
   reach = rows[0]!
 })
 
-const version = async (): Promise<string> => (await loadPolicyVersions(postgres.admin, reach, ['version_reader']))[0]!.version
+const version = async (): Promise<string> =>
+  (await loadPolicyVersions(postgres.admin, [{ reach, roles: ['version_reader'] }]))[0]![0]!.version
 
 test.each([
   'create policy q on versioned.t using (false)',

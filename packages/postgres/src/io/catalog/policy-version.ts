@@ -33,12 +33,24 @@ export interface LoadedVersion {
   readonly groups: readonly number[]
 }
 
-export async function loadPolicyVersions(session: Queryable, reach: PolicyReach, roles: readonly string[]): Promise<LoadedVersion[]> {
-  const version = policyVersionSql({ tables: '$1::pg_catalog.oid[]', functions: '$2::pg_catalog.oid[]', groups: 'held.oids' })
+/** Of each table its versions for these roles, all in one statement: to plan one costs more than to answer it. */
+export async function loadPolicyVersions(
+  session: Queryable,
+  tables: readonly { readonly reach: PolicyReach; readonly roles: readonly string[] }[],
+): Promise<LoadedVersion[][]> {
+  const version = policyVersionSql({ tables: 'held.tables', functions: 'held.functions', groups: 'held.groups' })
+  const asked = tables.flatMap(({ reach, roles }) => roles.map((role) => ({ reach, role })))
   const { rows } = await session.query(
-    `select ${version} as version, pg_catalog.array_to_json(held.oids::pg_catalog.int8[]) as groups
-     from pg_catalog.unnest($3::pg_catalog.text[]) with ordinality asked (role, n), lateral (select ${groupsSql('asked.role')}) held (oids) order by n`,
-    [reach.tables, reach.functions, roles],
+    `select ${version} as version, pg_catalog.array_to_json(held.groups::pg_catalog.int8[]) as groups
+     from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[])) with ordinality asked (tables, functions, role, n),
+       lateral (select asked.tables::pg_catalog.oid[], asked.functions::pg_catalog.oid[], (select ${groupsSql('asked.role')})) held (tables, functions, groups)
+     order by n`,
+    [
+      asked.map(({ reach }) => `{${reach.tables.join()}}`),
+      asked.map(({ reach }) => `{${reach.functions.join()}}`),
+      asked.map(({ role }) => role),
+    ],
   )
-  return rows as LoadedVersion[]
+  const versions = rows as LoadedVersion[]
+  return tables.map(({ roles }) => versions.splice(0, roles.length))
 }

@@ -92,7 +92,7 @@ test('an old row is denied to a role that may not select it, whatever is remembe
   }
   expect(await ask(table)).toEqual({ current: true, identities: [{ ok: true, visible: new Map([[0, 'image']]) }] })
   await sql.query(`revoke select on remembered from ${role}`)
-  const [loaded] = await loadPolicyVersions(sql, table.reach, [role])
+  const [[loaded] = []] = await loadPolicyVersions(sql, [{ reach: table.reach, roles: [role] }])
   const remembered = { ...table, roles: new Map([[role, { ...table.roles.get(role)!, ...loaded }]]) }
   expect(await ask(remembered)).toMatchObject({ current: true, identities: [{ ok: false, message: expect.stringContaining('denied') }] })
 })

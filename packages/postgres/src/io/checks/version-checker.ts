@@ -35,6 +35,6 @@ export async function checkVersions(session: pg.ClientBase, check: VersionCheck)
 
 /** Whether the policy version is still that of the table. */
 export async function isCurrent(session: pg.ClientBase, { table, role }: Pick<RowCheck, 'table' | 'role'>): Promise<boolean> {
-  const [loaded] = await loadPolicyVersions(session, table.reach, [role])
+  const [[loaded] = []] = await loadPolicyVersions(session, [{ reach: table.reach, roles: [role] }])
   return loaded?.version === table.roles.get(role)?.version
 }
