@@ -29,6 +29,12 @@ test('all messages reach all, as fast as it goes and at a rate', async () => {
   }
 })
 
+test('a latency is from when a message was due, which is not the next message', async () => {
+  const { stdout } = await sandbox.run(['bench', '--json', '--subscribers', '1', '--rate', '4', '--messages', '2'])
+  const { latencyMs } = JSON.parse(stdout) as { latencyMs: { max: number } }
+  expect(latencyMs.max).toBeLessThan(250)
+})
+
 test('for people: what is done, then the figures', async () => {
   const { code, stdout, stderr } = await sandbox.run(['bench', ready.url, '--subscribers', '3', '--messages', '30'])
   expect(stderr).toBe(`${ready.url}: 3 subscribers on 1 topic, 8 in flight, 200 B each, for 10 s.\n`)

@@ -151,8 +151,7 @@ class LoadTest {
       const tick = (): void => {
         const now = performance.now()
         const elapsed = now - startedAt
-        if (this.#isSending && plan.pace.kind === 'rate')
-          this.#sendDue(startedAt, Math.min(elapsed, plan.durationMs), plan.pace.messagesPerSecond)
+        if (this.#isSending && plan.pace.kind === 'rate') this.#sendDue(startedAt, elapsed, plan.pace.messagesPerSecond)
         // In a closed loop a lost message stops the loop, so it is also over when nothing comes any more.
         const isStuck = plan.pace.kind === 'closed' && now - this.#lastDeliveryAt > target.timeoutMs
         if (elapsed >= plan.durationMs || this.#messages >= plan.maxMessages || isStuck) this.#isSending = false
@@ -168,8 +167,12 @@ class LoadTest {
   }
 
   #sendDue(startedAt: number, elapsed: number, perSecond: number): void {
-    const due = Math.min(this.#options.plan.maxMessages, Math.floor((elapsed * perSecond) / 1000))
-    while (this.#messages < due) this.#sendOne(this.#messages % this.#options.plan.topics, startedAt + (this.#messages * 1000) / perSecond)
+    const { topics, durationMs, maxMessages } = this.#options.plan
+    for (;;) {
+      const dueMs = (this.#messages * 1000) / perSecond
+      if (dueMs > elapsed || dueMs >= durationMs || this.#messages >= maxMessages) return
+      this.#sendOne(this.#messages % topics, startedAt + dueMs)
+    }
   }
 
   #sendOne(topic: number, at: number): void {
