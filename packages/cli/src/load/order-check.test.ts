@@ -30,3 +30,9 @@ test('a message that came before is distinguished', () => {
     false,
   ])
 })
+
+test('each subscriber is counted by itself', () => {
+  const check = new OrderCheck(2)
+  expect([check.saw(0, 1), check.saw(1, 1), check.saw(0, 1)]).toEqual([true, true, false])
+  expect(check.faults.duplicated).toBe(1)
+})

@@ -3,59 +3,72 @@ import { failed, reasonOf } from '../failure.ts'
 import { visible } from '../output.ts'
 import { unreachable } from '../remote/joined-topic.ts'
 import type { Target } from '../remote/target.ts'
+import type { LoadSocket, SocketOwner } from './load-generator.ts'
 
 const MAX_ANSWER_BYTES = 500
+const HEARTBEAT_MS = 25_000
+const MARK = '"tidewire_bench":"'
+const SEQUENCE_DIGITS = 10
 
-/** Is called with each frame that is no reply. */
-export type OnMessage = (frame: Buffer) => void
+export interface WsSocketOptions {
+  readonly target: Target
+  /** Topics are called this with a number behind it. */
+  readonly topicPrefix: string
+  readonly isPrivate: boolean
+  readonly payloadBytes: number
+  readonly owner: SocketOwner
+}
 
-/** One WebSocket of a load test, version 2.0.0 only: joins, sends, and reads refusals. */
-export class LoadSocket {
+/** A socket of a load that is an ordinary WebSocket, version 2.0.0 only, and reads refusals. */
+export class WsSocket implements LoadSocket {
+  readonly #options: WsSocketOptions
   readonly #target: Target
   readonly #socket: WebSocket
-  readonly #onMessage: OnMessage
-  /** Is called when the connection is gone, or the server ended a channel. */
-  readonly #onEnd: (why: string) => void
   #ref = 0
   readonly #asked = new Map<string, { readonly resolve: () => void; readonly reject: (error: Error) => void }>()
   #isClosing = false
 
-  private constructor(target: Target, onMessage: OnMessage, onEnd: (why: string) => void) {
-    this.#target = target
-    this.#onMessage = onMessage
-    this.#onEnd = onEnd
-    this.#socket = new WebSocket(`${target.endpoint}/websocket?vsn=2.0.0&apikey=${encodeURIComponent(target.key)}`, {
+  private constructor(options: WsSocketOptions) {
+    this.#options = options
+    this.#target = options.target
+    const { endpoint, key, timeoutMs } = this.#target
+    this.#socket = new WebSocket(`${endpoint}/websocket?vsn=2.0.0&apikey=${encodeURIComponent(key)}`, {
       perMessageDeflate: false,
-      handshakeTimeout: target.timeoutMs,
+      handshakeTimeout: timeoutMs,
     })
     this.#socket.on('message', (data: Buffer, isBinary) => this.#read(data, isBinary))
     this.#socket.on('close', (code, reason) => this.#closed(`${code}${reason.length > 0 ? `, ${visible(reason.toString())}` : ''}`))
   }
 
   /** Rejects with a Failure. */
-  static async open(target: Target, onMessage: OnMessage, onEnd: (why: string) => void): Promise<LoadSocket> {
-    const socket = new LoadSocket(target, onMessage, onEnd)
+  static async open(options: WsSocketOptions): Promise<WsSocket> {
+    const socket = new WsSocket(options)
     await socket.#opened()
+    socket.#beat()
     return socket
   }
 
-  /** Joins a channel. Rejects with a Failure that has the server's reason. */
-  async join(topic: string, isPrivate: boolean): Promise<void> {
-    const config = { private: isPrivate, broadcast: { self: false, ack: false }, presence: { enabled: false }, postgres_changes: [] }
-    await this.#ask(topic, 'phx_join', { config })
+  /** Rejects with a Failure that has the server's reason. */
+  async join(topic: number): Promise<void> {
+    const broadcast = { self: false, ack: false }
+    const config = { private: this.#options.isPrivate, broadcast, presence: { enabled: false }, postgres_changes: [] }
+    await this.#ask(this.#topic(topic), 'phx_join', { config })
   }
 
-  heartbeat(): void {
-    this.#write([null, this.#nextRef(), 'phoenix', 'heartbeat', {}])
-  }
-
-  send(text: string): void {
-    this.#socket.send(text)
+  send(topic: number, sequence: number): void {
+    const mark = `{${MARK}${String(sequence).padStart(SEQUENCE_DIGITS, '0')}"`
+    const rest = this.#options.payloadBytes - mark.length - '}'.length
+    const payload = rest < 7 ? `${mark}}` : `${mark},"p":"${'x'.repeat(rest - 7)}"}`
+    this.#socket.send(`["1","0","${this.#topic(topic)}","broadcast",{"type":"broadcast","event":"bench","payload":${payload}}]`)
   }
 
   close(): void {
     this.#isClosing = true
     this.#socket.terminate()
+  }
+
+  #topic(topic: number): string {
+    return `realtime:${this.#options.topicPrefix}-${topic}`
   }
 
   #opened(): Promise<void> {
@@ -73,6 +86,11 @@ export class LoadSocket {
     })
   }
 
+  #beat(): void {
+    const heartbeats = setInterval(() => this.#write([null, this.#nextRef(), 'phoenix', 'heartbeat', {}]), HEARTBEAT_MS)
+    this.#socket.once('close', () => clearInterval(heartbeats))
+  }
+
   async #ask(topic: string, event: string, payload: object): Promise<void> {
     const ref = this.#nextRef()
     const timer = setTimeout(
@@ -82,7 +100,7 @@ export class LoadSocket {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#asked.set(ref, { resolve, reject })
-        this.#write([ref, ref, `realtime:${topic}`, event, payload])
+        this.#write([ref, ref, topic, event, payload])
       })
     } finally {
       clearTimeout(timer)
@@ -100,11 +118,18 @@ export class LoadSocket {
 
   #read(frame: Buffer, isBinary: boolean): void {
     // Nearly every frame is a broadcast; both of its refs are null, so its beginning identifies it.
-    if (isBinary || frame.subarray(0, 11).toString('latin1') === '[null,null,') return this.#onMessage(frame)
+    if (isBinary || frame.subarray(0, 11).toString('latin1') === '[null,null,') return this.#broadcast(frame)
     const [, ref, , event, payload] = JSON.parse(frame.toString()) as [unknown, string | null, string, string, Record<string, unknown>]
     if (event === 'phx_reply') return this.#answered(ref ?? '', payload)
     if (event === 'system' && payload['status'] === 'error') this.#ended(`the server said: ${visible(String(payload['message']), 500)}`)
     else if (event === 'phx_close' || event === 'phx_error') this.#ended('the server closed a channel')
+  }
+
+  #broadcast(frame: Buffer): void {
+    const at = frame.indexOf(MARK)
+    if (at < 0) return
+    const sequence = Number(frame.toString('latin1', at + MARK.length, at + MARK.length + SEQUENCE_DIGITS))
+    this.#options.owner.delivered(sequence, performance.now())
   }
 
   #answered(ref: string, { status, response }: Record<string, unknown>): void {
@@ -123,7 +148,7 @@ export class LoadSocket {
   }
 
   #ended(why: string): void {
-    if (!this.#isClosing) this.#onEnd(why)
+    if (!this.#isClosing) this.#options.owner.lost(failed(`${this.#target.url} ended the test: ${why}.`))
   }
 }
 
