@@ -21,7 +21,7 @@ import { benchPresence, formatPresenceReport } from './presence/main.ts'
 import { parseOptions, USAGE, type BenchOptions } from './options.ts'
 import { benchPostgres, type PostgresScenario } from './postgres/main.ts'
 import { formatPostgresReport } from './postgres/report.ts'
-// Not by name: the command is no library, and nothing else here is worth a package that both would share.
+// Not by name, like the load generator: the command is no library.
 import { progressText } from '../../packages/cli/src/progress-bar.ts'
 import { formatReport, reportHead } from './report.ts'
 import { runOnce, type RunOptions, type RunResult } from './run.ts'

@@ -24,14 +24,19 @@ export interface Job {
   readonly measureMs: number
 }
 
+export interface Latency {
+  readonly p50: number
+  readonly p99: number
+}
+
 export interface Measurement {
   readonly deliveries: number
   /** Pieces in which the deliveries came in. */
   readonly reads: number
   readonly elapsedMs: number
   readonly generatorCpuMicros: number
-  /** For loads at a rate. */
-  readonly latenciesMs: readonly number[]
+  /** Milliseconds; null for loads without a rate. */
+  readonly latency: Latency | null
   readonly faults: Faults
 }
 

@@ -2,9 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Child, cpuMicrosOf, type Core } from './child.ts'
 import type { Contestant } from './contestants.ts'
 import type { Faults } from '../../packages/cli/src/load/order-check.ts'
-import type { GeneratorMessage, Job, Measurement, ServerMessage, Usage } from './messages.ts'
+import type { GeneratorMessage, Job, Latency, Measurement, ServerMessage, Usage } from './messages.ts'
 import type { Scenario } from './scenario.ts'
-import { percentile } from './statistics.ts'
 
 /** The result of one run of one server in one scenario. */
 export type RunResult = { readonly scenario: string; readonly server: string; readonly round: number } & (
@@ -34,7 +33,7 @@ export interface LoadResult {
   readonly serverLoad: number | null
   readonly generatorLoad: number
   /** Milliseconds; null for loads without a rate. */
-  readonly latency: { readonly p50: number; readonly p99: number } | null
+  readonly latency: Latency | null
   readonly faults: Faults
 }
 
@@ -118,7 +117,7 @@ async function load(server: MeasuredServer | null, generator: Child<GeneratorMes
 }
 
 function summary(
-  { deliveries, reads, elapsedMs, generatorCpuMicros, latenciesMs, faults }: Measurement,
+  { deliveries, reads, elapsedMs, generatorCpuMicros, latency, faults }: Measurement,
   serverCpuMicros: number | null,
 ): LoadResult {
   return {
@@ -127,7 +126,7 @@ function summary(
     deliveriesPerRead: deliveries / reads,
     serverLoad: serverCpuMicros === null ? null : serverCpuMicros / 1000 / elapsedMs,
     generatorLoad: generatorCpuMicros / 1000 / elapsedMs,
-    latency: latenciesMs.length === 0 ? null : { p50: percentile(latenciesMs, 0.5), p99: percentile(latenciesMs, 0.99) },
+    latency,
     faults,
   }
 }

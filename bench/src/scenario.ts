@@ -1,3 +1,5 @@
+import type { Pace } from '../../packages/cli/src/load/plan.ts'
+
 /** The load of a server. */
 export interface Scenario {
   readonly name: string
@@ -9,13 +11,8 @@ export interface Scenario {
   readonly load: Load
 }
 
-export type Load =
-  /** As fast as the server can: a message is sent when fewer than `inFlight` of its topic are on their way. */
-  | { readonly kind: 'closed'; readonly inFlight: number }
-  /** At a rate, whatever the server does; latency is measured from when a message should have been sent. */
-  | { readonly kind: 'open'; readonly messagesPerSecond: number }
-  /** Joined and silent. */
-  | { readonly kind: 'idle' }
+/** In a closed loop as fast as the server can, or at a rate, whatever the server does; `idle` is joined and silent. */
+export type Load = Pace | { readonly kind: 'idle' }
 
 export const MESSAGE_BYTES = 200
 
@@ -58,7 +55,7 @@ export const scenarios: readonly Scenario[] = [
     topics: 1,
     subscribersPerTopic: 100,
     publishers: 1,
-    load: { kind: 'open', messagesPerSecond: 200 },
+    load: { kind: 'rate', messagesPerSecond: 200 },
   },
   {
     name: 'idle',

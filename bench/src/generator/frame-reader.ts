@@ -69,6 +69,6 @@ export class FrameReader {
 
 function sequenceAt(data: Buffer, at: number): number {
   let sequence = 0
-  for (let i = 0; i < SEQUENCE_DIGITS; i++) sequence = sequence * 10 + data[at + i]! - 48
+  for (let i = 0; i < SEQUENCE_DIGITS; i++) sequence = sequence * 10 + (data[at + i]! & 15)
   return sequence
 }

@@ -1,12 +1,13 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocketServer, type WebSocket } from 'ws'
+import { LoadGenerator } from '../../../packages/cli/src/load/load-generator.ts'
+import type { LoadLoop } from '../../../packages/cli/src/load/load-loop.ts'
+import type { Pace } from '../../../packages/cli/src/load/plan.ts'
 import type { Scenario } from '../scenario.ts'
-import { ClosedLoop } from './closed-loop.ts'
-import { LoadSockets } from './load-sockets.ts'
-import { OpenLoop } from './open-loop.ts'
-import type { Faults } from '../../../packages/cli/src/load/order-check.ts'
+import { rehearsed } from './raw-load.ts'
+import { RawSocket } from './raw-socket.ts'
 
 const closing: (() => Promise<unknown>)[] = []
 
@@ -45,54 +46,52 @@ async function serve(deliver: Deliver): Promise<number> {
   return (http.address() as AddressInfo).port
 }
 
-const scenario: Scenario = {
-  name: 'test',
-  title: '',
-  topics: 4,
-  subscribersPerTopic: 3,
-  publishers: 2,
-  load: { kind: 'closed', inFlight: 2 },
-}
+const scenario: Omit<Scenario, 'load'> = { name: 'test', title: '', topics: 4, subscribersPerTopic: 3, publishers: 2 }
+const closed: Pace = { kind: 'closed', inFlight: 2 }
 
-async function gather(port: number, loop: ClosedLoop | OpenLoop): Promise<LoadSockets> {
-  const sockets = await LoadSockets.open({
-    scenario,
+async function gathered(port: number, load: Pace): Promise<LoadGenerator> {
+  const job = {
+    scenario: { ...scenario, load },
     address: { host: '127.0.0.1', authority: `127.0.0.1:${port}`, port, isTls: false, path: null },
     dialect: 'phoenix',
     apiKey: '',
     sources: ['127.0.0.1'],
-    delivered: (subscriber, sequence) => loop.delivered(subscriber, sequence),
-    failed: () => {},
-  })
-  closing.push(() => Promise.resolve(sockets.close()))
-  return sockets
+  } as const
+  const plan = { ...scenario, subscribers: 12, pace: load, durationMs: Infinity, maxMessages: Infinity, timeoutMs: 300 }
+  const generator = new LoadGenerator({ ...plan, open: await rehearsed(job, () => {}) })
+  closing.push(() => Promise.resolve(generator.close()))
+  await generator.gather()
+  return generator
 }
 
-async function faultsWith(deliver: Deliver): Promise<{ readonly deliveries: number; readonly faults: Faults }> {
-  const loop = new ClosedLoop({ ...scenario, inFlight: 2 })
-  const sockets = await gather(await serve(deliver), loop)
-  loop.start(sockets.publishers)
-  while (loop.deliveries < 500) await new Promise(setImmediate)
-  await loop.stop(200)
+/** Runs until there are so many deliveries and all have come. */
+async function loopAfter(deliveries: number, generator: LoadGenerator, spins = false): Promise<LoadLoop> {
+  const { loop } = generator
+  await generator.run({ spins, ticked: () => loop.deliveries >= deliveries && loop.stop() })
   return loop
+}
+
+async function resultWith(deliver: Deliver): Promise<LoadLoop> {
+  return loopAfter(500, await gathered(await serve(deliver), closed))
 }
 
 describe('the closed loop', () => {
   test('keeps a server busy and misses nothing', async () => {
-    const { deliveries, faults } = await faultsWith((send, message) => send(message))
+    const { deliveries, faults } = await resultWith((send, message) => send(message))
     expect(faults).toEqual({ lost: 0, duplicated: 0, reordered: 0 })
     expect(deliveries % scenario.subscribersPerTopic).toBe(0)
+    expect(deliveries).toBeGreaterThanOrEqual(500)
   })
 
   test('sees a message that is lost', async () => {
-    const { faults } = await faultsWith((send, message, nth) => {
+    const { faults } = await resultWith((send, message, nth) => {
       if (nth !== 100) send(message)
     })
     expect(faults).toEqual({ lost: 1, duplicated: 0, reordered: 0 })
   })
 
   test('sees a message that comes twice', async () => {
-    const { faults } = await faultsWith((send, message, nth) => {
+    const { faults } = await resultWith((send, message, nth) => {
       send(message)
       if (nth === 100) send(message)
     })
@@ -101,7 +100,7 @@ describe('the closed loop', () => {
 
   test('sees messages that change places', async () => {
     let held: (() => void) | null = null
-    const { faults } = await faultsWith((send, message, nth) => {
+    const { faults } = await resultWith((send, message, nth) => {
       // The first two messages of each topic are on their way together: one subscriber gets them turned round.
       const first = message.includes('"s":"00000001"')
       if (nth === 1 && first) held = () => send(message)
@@ -115,19 +114,28 @@ describe('the closed loop', () => {
   })
 })
 
-test('the open loop keeps its rate and times every delivery', async () => {
-  const loop = new OpenLoop({ ...scenario, messagesPerSecond: 400 })
-  const sockets = await gather(await serve((send, message) => send(message)), loop)
+test('at a rate, every delivery is timed', async () => {
+  const generator = await gathered(await serve((send, message) => send(message)), { kind: 'rate', messagesPerSecond: 400 })
   const startedAt = performance.now()
-  loop.start(sockets.publishers)
-  while (loop.deliveries < 120) await new Promise(setImmediate)
-  const tookMs = performance.now() - startedAt
-  await loop.stop(2_000)
+  const loop = await loopAfter(120, generator, true)
+  expect(performance.now() - startedAt).toBeGreaterThan(90)
   expect(loop.faults).toEqual({ lost: 0, duplicated: 0, reordered: 0 })
-  expect(tookMs).toBeGreaterThan(90)
-  const latencies = loop.takeLatencies()
-  expect(latencies).toHaveLength(loop.deliveries)
-  expect(Math.min(...latencies)).toBeGreaterThan(0)
+  expect(loop.latencies.within(0)).toBeNull()
+  expect(loop.latencies.within(1 / loop.deliveries)).toBeGreaterThan(0)
+  expect(loop.latencies.maxMs).toBeLessThan(performance.now() - startedAt)
+})
+
+test('what a publisher sends in a turn is one write', async () => {
+  const generator = await gathered(await serve((send, message) => send(message)), { kind: 'closed', inFlight: 5 })
+  const written = vi.spyOn(RawSocket.prototype, 'write')
+  generator.loop.start(0)
+  await new Promise(setImmediate)
+  // Two publishers, with five messages of two topics each.
+  const [first, second] = written.mock.calls.map(([frames]) => frames.length)
+  written.mockRestore()
+  expect(generator.loop.messages).toBe(20)
+  expect(first).toBeGreaterThan(10 * 200)
+  expect(second).toBe(first)
 })
 
 test('a refusal of the server is reported', async () => {
@@ -135,6 +143,5 @@ test('a refusal of the server is reported', async () => {
   http.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'))
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   closing.push(() => new Promise((resolve) => http.close(resolve)))
-  const loop = new ClosedLoop({ ...scenario, inFlight: 1 })
-  await expect(gather((http.address() as AddressInfo).port, loop)).rejects.toThrow('the upgrade was refused: HTTP/1.1 401')
+  await expect(gathered((http.address() as AddressInfo).port, closed)).rejects.toThrow('the upgrade was refused: HTTP/1.1 401')
 })

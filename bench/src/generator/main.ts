@@ -1,14 +1,13 @@
 /**
- * The load generator, a process of its own. Takes one job over IPC, reports when the measured time begins and ends, and
- * ends with the result.
+ * The load generator in a process of its own, over raw sockets. Takes one job over IPC, reports when the measured time begins and ends,
+ * and ends with the result.
  */
+import { LoadGenerator } from '../../../packages/cli/src/load/load-generator.ts'
 import type { GeneratorMessage, Job, Measurement } from '../messages.ts'
-import { ClosedLoop } from './closed-loop.ts'
-import { LoadSockets } from './load-sockets.ts'
-import { OpenLoop } from './open-loop.ts'
+import { rehearsed } from './raw-load.ts'
 
-/** How long deliveries may take after the last message was sent. */
-const DRAIN_MS = 5_000
+/** A load in which nothing comes for so long has come to an end. */
+const TIMEOUT_MS = 30_000
 
 process.once('message', (job: Job) => {
   run(job).then(
@@ -19,59 +18,60 @@ process.once('message', (job: Job) => {
 process.once('disconnect', () => process.exit())
 
 async function run(job: Job): Promise<GeneratorMessage> {
-  const { load } = job.scenario
-  if (load.kind === 'idle') return idle(job)
-  const loop =
-    load.kind === 'closed'
-      ? new ClosedLoop({ ...job.scenario, inFlight: load.inFlight })
-      : new OpenLoop({ ...job.scenario, messagesPerSecond: load.messagesPerSecond })
-  let fail: (error: Error) => void = () => {}
-  const failed = new Promise<never>((_resolve, reject) => (fail = reject))
+  const { topics, subscribersPerTopic, publishers, load } = job.scenario
   const reads = { count: 0 }
-  const sockets = await LoadSockets.open({
-    ...job,
-    delivered: (subscriber, sequence) => loop.delivered(subscriber, sequence),
-    wasRead: () => void reads.count++,
-    failed: fail,
+  const subscribers = topics * subscribersPerTopic
+  const generator = new LoadGenerator({
+    topics,
+    subscribers,
+    publishers,
+    pace: load.kind === 'idle' ? { kind: 'closed', inFlight: 0 } : load,
+    durationMs: Infinity,
+    maxMessages: Infinity,
+    timeoutMs: TIMEOUT_MS,
+    open: await rehearsed(job, () => void reads.count++),
   })
   try {
-    return { kind: 'measured', ...(await Promise.race([measure(job, loop, sockets, reads), failed])) }
+    await generator.gather()
+    if (load.kind === 'idle') return await idle(generator, subscribers)
+    const [measured] = await Promise.all([measure(job, generator, reads), generator.run({ spins: load.kind === 'rate' })])
+    return { kind: 'measured', ...measured, faults: generator.loop.faults }
   } finally {
-    sockets.close()
+    generator.close()
   }
 }
 
+/** Measures while the generator runs, and stops it. */
 async function measure(
-  job: Job,
-  loop: ClosedLoop | OpenLoop,
-  sockets: LoadSockets,
+  { warmUpMs, measureMs, scenario }: Job,
+  { loop }: LoadGenerator,
   reads: { readonly count: number },
-): Promise<Measurement> {
-  loop.start(sockets.publishers)
-  await passed(job.warmUpMs)
-  if (loop instanceof OpenLoop) loop.takeLatencies()
+): Promise<Omit<Measurement, 'faults'>> {
+  await passed(warmUpMs)
+  loop.forgetLatencies()
   const before = { at: performance.now(), cpu: process.cpuUsage(), deliveries: loop.deliveries, reads: reads.count }
   report({ kind: 'begin' })
-  await passed(job.measureMs)
+  await passed(measureMs)
   report({ kind: 'end' })
   const elapsedMs = performance.now() - before.at
   const { user, system } = process.cpuUsage(before.cpu)
-  const deliveries = loop.deliveries - before.deliveries
-  const readsDone = reads.count - before.reads
-  const latenciesMs = loop instanceof OpenLoop ? loop.takeLatencies() : []
-  await loop.stop(DRAIN_MS)
-  return { deliveries, reads: readsDone, elapsedMs, generatorCpuMicros: user + system, latenciesMs, faults: loop.faults }
+  const [p50, p99] = [loop.latencies.within(0.5), loop.latencies.within(0.99)]
+  loop.stop()
+  return {
+    deliveries: loop.deliveries - before.deliveries,
+    reads: reads.count - before.reads,
+    elapsedMs,
+    generatorCpuMicros: user + system,
+    latency: scenario.load.kind === 'rate' && p50 !== null && p99 !== null ? { p50, p99 } : null,
+  }
 }
 
-/** Joins all sockets, and stays until it is asked to leave. */
-async function idle(job: Job): Promise<GeneratorMessage> {
-  const failed = (error: Error): void => report({ kind: 'failed', reason: error.message }, () => process.exit(1))
-  const sockets = await LoadSockets.open({ ...job, delivered: () => failed(new Error('a message, though none was sent')), failed })
-  const connections = job.scenario.topics * job.scenario.subscribersPerTopic
+/** Stays until it is asked to leave. */
+async function idle(generator: LoadGenerator, connections: number): Promise<GeneratorMessage> {
   const leave = new Promise((resolve) => process.once('message', resolve))
   report({ kind: 'joined' })
   await leave
-  sockets.close()
+  if (generator.fault !== null) throw generator.fault
   return { kind: 'left', connections }
 }
 

@@ -13,7 +13,8 @@ export interface RawSocketOptions {
   /** The length of a delivered message, and what stands behind its sequence number. */
   readonly deliveryBytes: number
   readonly tailBytes: number
-  readonly delivered: (sequence: number) => void
+  /** `at` is when it was read, in milliseconds. */
+  readonly delivered: (sequence: number, at: number) => void
   readonly wasRead: () => void
   /** The server went away without being asked to. */
   readonly lost: (why: string) => void
@@ -24,6 +25,7 @@ const ANSWER_TIMEOUT_MS = 30_000
 
 /** Every socket reads into the same bytes: they are looked through before the next one reads. */
 const shared = Buffer.allocUnsafe(256 * 1024)
+let readAt = 0
 
 /** A WebSocket at the least cost: a handshake of its own, and frames that are counted where they lie. */
 export class RawSocket {
@@ -36,11 +38,12 @@ export class RawSocket {
   #waiting: { readonly fits: (text: string) => boolean; readonly done: (text: string) => void } | null = null
   #failed: (error: Error) => void = () => {}
   #closing = false
+  #gathered: Buffer[] = []
 
   private constructor(options: RawSocketOptions) {
     this.#options = options
     this.#reader = new FrameReader(options.deliveryBytes, options.tailBytes, {
-      delivered: options.delivered,
+      delivered: (sequence) => options.delivered(sequence, readAt),
       text: (text) => this.#text(text),
       closed: (code) => this.#end(`closed with ${code}`),
     })
@@ -93,9 +96,21 @@ export class RawSocket {
     this.#socket.write(frame)
   }
 
+  /** Writes at the end of this turn, with all else that it gathers: the generator must not spend its time on small writes. */
+  gather(frame: Buffer): void {
+    if (this.#gathered.length === 0) setImmediate(() => this.#flush())
+    this.#gathered.push(frame)
+  }
+
   close(): void {
     this.#closing = true
     this.#socket.destroy()
+  }
+
+  #flush(): void {
+    const frames = this.#gathered
+    this.#gathered = []
+    this.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames))
   }
 
   #upgraded(): Promise<string> {
@@ -107,6 +122,7 @@ export class RawSocket {
   }
 
   #read(chunk: Buffer, size: number): void {
+    readAt = performance.now()
     if (this.#head === null) {
       this.#options.wasRead()
       return this.#reader.read(chunk, size)
