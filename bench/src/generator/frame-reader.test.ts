@@ -21,7 +21,7 @@ function reading(chunks: readonly Buffer[]): { readonly sequences: number[]; rea
   const shared = Buffer.alloc(4096)
   for (const chunk of chunks) {
     chunk.copy(shared)
-    reader.read(shared, chunk.length)
+    reader.read(shared, chunk.length, 0)
   }
   return { sequences, texts, codes }
 }

@@ -2,8 +2,8 @@ import { SEQUENCE_DIGITS } from './dialect.ts'
 
 /** What the reader finds. */
 export interface FrameSink {
-  /** A delivered message with its sequence number. */
-  delivered(sequence: number): void
+  /** A delivered message with its sequence number, and when it was read, in milliseconds. */
+  delivered(sequence: number, at: number): void
   /** Any other text frame. */
   text(text: string): void
   /** A close frame. */
@@ -31,18 +31,18 @@ export class FrameReader {
   }
 
   /** The first `size` bytes of `chunk` came in; `chunk` may be used again afterwards. */
-  read(chunk: Buffer, size: number): void {
+  read(chunk: Buffer, size: number, at: number): void {
     if (this.#rest === null) {
-      const end = this.#frames(chunk, size)
+      const end = this.#frames(chunk, size, at)
       if (end < size) this.#rest = Buffer.from(chunk.subarray(end, size))
       return
     }
     const whole = Buffer.concat([this.#rest, chunk.subarray(0, size)])
-    const end = this.#frames(whole, whole.length)
+    const end = this.#frames(whole, whole.length, at)
     this.#rest = end < whole.length ? whole.subarray(end) : null
   }
 
-  #frames(data: Buffer, size: number): number {
+  #frames(data: Buffer, size: number, readAt: number): number {
     let at = 0
     while (size - at >= 2) {
       let length = data[at + 1]!
@@ -54,7 +54,7 @@ export class FrameReader {
       } else if (length === 127) throw new Error('a frame over 64 KB: no server sends one here')
       const end = at + head + length
       if (end > size) break
-      if (length === this.#deliveryBytes) this.#sink.delivered(sequenceAt(data, end - this.#sequenceFromEnd))
+      if (length === this.#deliveryBytes) this.#sink.delivered(sequenceAt(data, end - this.#sequenceFromEnd), readAt)
       else this.#other(data[at]! & 15, data.subarray(at + head, end))
       at = end
     }

@@ -25,7 +25,6 @@ const ANSWER_TIMEOUT_MS = 30_000
 
 /** Every socket reads into the same bytes: they are looked through before the next one reads. */
 const shared = Buffer.allocUnsafe(256 * 1024)
-let readAt = 0
 
 /** A WebSocket at the least cost: a handshake of its own, and frames that are counted where they lie. */
 export class RawSocket {
@@ -43,7 +42,7 @@ export class RawSocket {
   private constructor(options: RawSocketOptions) {
     this.#options = options
     this.#reader = new FrameReader(options.deliveryBytes, options.tailBytes, {
-      delivered: (sequence) => options.delivered(sequence, readAt),
+      delivered: options.delivered,
       text: (text) => this.#text(text),
       closed: (code) => this.#end(`closed with ${code}`),
     })
@@ -122,10 +121,9 @@ export class RawSocket {
   }
 
   #read(chunk: Buffer, size: number): void {
-    readAt = performance.now()
     if (this.#head === null) {
       this.#options.wasRead()
-      return this.#reader.read(chunk, size)
+      return this.#reader.read(chunk, size, performance.now())
     }
     this.#head += chunk.toString('latin1', 0, size)
     const end = this.#head.indexOf('\r\n\r\n')
@@ -134,7 +132,7 @@ export class RawSocket {
     const rest = Buffer.from(this.#head.slice(end + 4), 'latin1')
     this.#head = null
     this.#text('upgraded')
-    if (rest.length > 0) this.#reader.read(rest, rest.length)
+    if (rest.length > 0) this.#reader.read(rest, rest.length, performance.now())
   }
 
   #text(text: string): void {

@@ -67,7 +67,7 @@ test('what the server ends, ends a load, while it connects and while it runs', a
   const other = fakeSockets()
   const generator = new LoadGenerator({ ...closed, maxMessages: Infinity, open: other.open })
   await generator.gather()
-  const running = generator.run({ spins: true })
+  const running = generator.run({ tickMs: 0 })
   other.sockets[2]!.owner.lost(new Error('gone too'))
   other.sockets[3]!.owner.lost(new Error('and another'))
   await expect(running).rejects.toThrow('gone too')

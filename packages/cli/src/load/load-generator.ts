@@ -61,10 +61,10 @@ export class LoadGenerator {
   }
 
   /**
-   * Sends until the plan is done or the loop is stopped, and waits for the last deliveries. `spins`: sends to the microsecond, at the cost of a
-   * whole core; a timer is some milliseconds late. Rejects when the server ends a connection. `ticked` is called now and then.
+   * Sends until the plan is done or the loop is stopped, and waits for the last deliveries. Rejects when the server ends a connection.
+   * `tickMs` is how late a message at a rate, or the end, may be; with 0 it spins, at the cost of a whole core. `ticked` is called each time.
    */
-  run({ spins = false, ticked = () => {} }: { readonly spins?: boolean; readonly ticked?: (at: number) => void } = {}): Promise<void> {
+  run({ tickMs = TICK_MS, ticked = () => {} }: { readonly tickMs?: number; readonly ticked?: (at: number) => void } = {}): Promise<void> {
     this.loop.start(performance.now())
     return new Promise((resolve, reject) => {
       const turn = (): void => {
@@ -73,8 +73,8 @@ export class LoadGenerator {
         const isOver = this.loop.tick(at)
         ticked(at)
         if (isOver || this.#isClosed) resolve()
-        else if (spins) setImmediate(turn)
-        else setTimeout(turn, TICK_MS)
+        else if (tickMs === 0) setImmediate(turn)
+        else setTimeout(turn, tickMs)
       }
       turn()
     })
