@@ -6,7 +6,7 @@ import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import type { FilterAnswer, FilterCheck } from '../../decide/feed-database.ts'
 import type { CatalogColumn } from '../../catalog/catalog-table.ts'
 import type { Queryable } from '../../catalog/queryable.ts'
-import { assertTime, failedAnswer } from './identity-answers.ts'
+import { assertTime, failedAnswer, type CheckOptions } from './identity-answers.ts'
 import { rolledBack } from '../sessions/rolled-back.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 
@@ -42,9 +42,11 @@ export function operatorSql(schema: string | null, symbol: string): string {
   return `operator(${schema ?? 'pg_catalog'}.${symbol})`
 }
 
-/** Which texts fit which filters. One that fails, or takes long, leaves the others their answers. */
-export async function testFilters(session: pg.ClientBase, check: FilterCheck, until: number): Promise<readonly FilterAnswer[]> {
-  assertTime(until)
+type FilterOptions = Pick<CheckOptions, 'isolates' | 'until'>
+
+/** Which texts fit which filters. One that fails, or takes long in isolation, leaves the others their answers. */
+export async function testFilters(session: pg.ClientBase, check: FilterCheck, options: FilterOptions): Promise<readonly FilterAnswer[]> {
+  assertTime(options.until)
   const operator = operatorSql(await operatorSchema(session, SYMBOLS[check.op]!, check.column), SYMBOLS[check.op]!)
   try {
     return await ask(session, check, operator)
@@ -52,10 +54,11 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck, un
     if (!isStatementFault(error)) throw error
     const timedOut = isTimeout(error)
     if (check.operands.length === 1) return [{ ok: false, message: error.message, timedOut }]
-    if (timedOut) return askBriefly(session, check, operator, { message: error.message, until })
+    if (timedOut && options.isolates) return askBriefly(session, check, operator, { message: error.message, until: options.until })
+    if (timedOut) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
   }
   const answers: FilterAnswer[] = []
-  for (const operands of halvesOf(check.operands)) answers.push(...(await testFilters(session, { ...check, operands }, until)))
+  for (const operands of halvesOf(check.operands)) answers.push(...(await testFilters(session, { ...check, operands }, options)))
   return answers
 }
 

@@ -140,8 +140,10 @@ test('a question ends when its time is up, however many identities it is about',
 test('filters that are tested in halves, since some of them fail, end when time is up', async () => {
   const column = (await tableOf(sql, 'sleepy')).columns[1]!
   const check = { column, op: 'match', negate: false, operands: many.map(() => ['[']), texts: ['now'] } as const
-  await expect(sessions.withSession((session) => testFilters(session, check, performance.now() + 20))).rejects.toMatchObject(outOfTime)
-  const answers = await sessions.withSession((session) => testFilters(session, check, Infinity))
+  await expect(
+    sessions.withSession((session) => testFilters(session, check, { isolates: true, until: performance.now() + 20 })),
+  ).rejects.toMatchObject(outOfTime)
+  const answers = await sessions.withSession((session) => testFilters(session, check, options))
   expect(answers.map(({ ok }) => ok)).toEqual(many.map(() => false))
 })
 
@@ -152,12 +154,17 @@ test('filters that take long leave those that are asked together with them their
   await sessions.withSession(async (session) => {
     await session.query('set statement_timeout = 400')
     const check = { column, op: 'match', negate: false, operands: [[slow], ['^c4'], [slow], ['^x']], texts: [text] } as const
-    const [first, fast, third, other] = await testFilters(session, check, Infinity)
+    const [first, fast, third, other] = await testFilters(session, check, options)
     expect([first, third]).toEqual([1, 2].map(() => expect.objectContaining({ ok: false, timedOut: true })))
     expect([fast, other]).toEqual([
       { ok: true, matches: new Set([0]) },
       { ok: true, matches: new Set() },
     ])
+    // The ordered path waits for one time-out, and no longer.
+    const query = vi.spyOn(session, 'query')
+    expect((await testFilters(session, check, { ...options, isolates: false })).map(({ ok }) => ok)).toEqual([false, false, false, false])
+    expect(query).toHaveBeenCalledTimes(2)
+    query.mockRestore()
     await session.query('set statement_timeout = 3000')
   })
 })
@@ -167,7 +174,7 @@ test('one filter or text that fails costs a question few statements, and the oth
   await sessions.withSession(async (session) => {
     const query = vi.spyOn(session, 'query')
     const check = { column, op: 'match', negate: false, operands: [['['], ...many.map(() => ['.'])], texts: ['now'] } as const
-    const answers = await testFilters(session, check, Infinity)
+    const answers = await testFilters(session, check, options)
     expect(answers.map(({ ok }) => ok)).toEqual([false, ...many.map(() => true)])
     // Two statements for each of 13 questions.
     expect(query).toHaveBeenCalledTimes(26)

@@ -50,7 +50,9 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     insertLsn: shared(() => onCatalog(lsnOf('insert'))),
     flushLsn: shared(() => onCatalog(lsnOf('flush'))),
   }
-  return { catalog, checks: { ...ordered, testFilters: (check) => isolated.testFilters(check) }, isolated }
+  // Filters never keep the sessions of the ordered path, nor that path for longer than one time-out.
+  const { testFilters: testOnce } = rowChecks(sessions, 'isolated', { timeoutMs, isolates: false, leavesNothing: false })
+  return { catalog, checks: { ...ordered, testFilters: testOnce }, isolated }
 }
 
 /** How long all statements of one question may take, and the wait for a session: {@link bounded} waits longer for an answer. */
@@ -94,7 +96,7 @@ export function rowChecks(
   const onSession = <T>(question: (session: pg.PoolClient, options: CheckOptions) => Promise<T>): Promise<T> =>
     ask((of, options) => of.withSession((session) => question(session, options)))
   return {
-    testFilters: (check) => onSession((session, { until }) => testFilters(session, check, until)),
+    testFilters: (check) => onSession((session, options) => testFilters(session, check, options)),
     checkRows: (check) => ask((of, options) => checkRows(of, check, options)),
     checkOldRows: (check) => onSession((session, options) => checkOldRows(session, check, options)),
     checkVersions: (check) => onSession((session) => checkVersions(session, check)),
