@@ -58,7 +58,6 @@ const origins: readonly Origin[] = [
   { kind: 'http', traceparent: null },
   { kind: 'database', commit: null, committedAt: null, traceparent: null },
   { kind: 'relay' },
-  { kind: 'history' },
 ]
 
 describe('Publisher', () => {

@@ -8,7 +8,7 @@ import type { Subscription } from './encoding-group.ts'
 import type { Topic } from './topic.ts'
 import type { Topics } from './topics.ts'
 
-/** Where a message comes from. Decides which subscribers are left out, and whether other nodes and the history still have to get it. */
+/** Where a message comes from. Decides which subscribers are left out, and whether other nodes still have to get it. */
 export type Origin =
   /** `except`: the sender, where it does not want its own messages. */
   | { readonly kind: 'socket'; readonly connection: string; readonly except: Subscription | null; readonly traceparent: string | null }
@@ -24,8 +24,6 @@ export type Origin =
   | { readonly kind: 'presence'; readonly change: 'track' | 'untrack'; readonly connection: string | null }
   /** Published on another node. */
   | { readonly kind: 'relay' }
-  /** Read from the log of a topic whose order is made elsewhere. */
-  | { readonly kind: 'history' }
 
 export interface PublisherOptions {
   readonly runtime: Pick<Runtime, 'now'>
@@ -65,7 +63,7 @@ export class Publisher {
     const receivers = topic === undefined ? 0 : this.#fanOut(topic, message, origin)
     this.#observer.broadcast(name, receivers, bytes, sent)
     if (endSpan !== null || origin.kind === 'database') this.#whenWritten(topic, receivers, endSpan, origin)
-    // Presence is replicated by its own means; the database, a relay and a history reach every node themselves.
+    // Presence has its own replication. Messages of the database or a relay reach every node by themselves.
     if (this.#outbox !== null && (origin.kind === 'socket' || origin.kind === 'http'))
       this.#outbox.add(key, message, bytes, topic !== undefined && topic.isGathering)
     return receivers
@@ -91,7 +89,6 @@ export class Publisher {
     if (endSpan === null && committedAt === null) return
     const written = (): void => {
       endSpan?.(receivers)
-      // The clock of the database may be ahead of this one.
       if (committedAt !== null) this.#observer.storedFannedOut?.(Math.max(0, this.#runtime.now() - committedAt))
     }
     if (topic === undefined) written()
@@ -99,7 +96,7 @@ export class Publisher {
   }
 }
 
-/** Runs for every message: one literal gives all of them one shape. */
+/** Runs for every message: one object literal gives all results one hidden class. */
 function sentMessage(key: TopicKey, message: TopicMessage, origin: Origin): SentMessage {
   const isUser = message.kind === 'user'
   return {
