@@ -12,8 +12,8 @@ export function entriesOf(request: JoinRequest, subTopic: string): readonly unkn
 }
 
 /**
- * The entries of a join with their ids (rules D2, J6). Equal entries have equal ids everywhere; within a join different
- * ones never share an id.
+ * The entries of a join with their ids (rules D2, J6). Equal entries have equal ids in every join, unless a hash collides. Within
+ * a join, different entries never share an id.
  */
 export function changeEntries(request: JoinRequest, subTopic: string): readonly RequestedEntry[] {
   const idOf = new Map<string, number>()

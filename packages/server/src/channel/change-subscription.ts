@@ -136,7 +136,7 @@ export class ChangeSubscription {
       { subTopic, entries: this.#entries, identity, positions, since, deletes, legacy: request.legacy },
       {
         change: (event, payload) => {
-          // The buffer is full: the join is answered early, so that it does not grow without a bound.
+          // The buffer is full. Answering the join now bounds it.
           if (!this.#closed && !this.#channel.writer.change(event, payload)) this.answerNow()
         },
         system,

@@ -12,9 +12,9 @@ export type Writes = (Reads & { readonly refusal?: Refusal }) | 'asking' | null
  * One socket in one topic, from its join to its close.
  *
  *   verifying ──► authorizing ──► attaching ──► replaying ──► subscribing ──► joined ──► closed
- *       └───────────── refused ───────┴─────────────┴──────────────┴──────────────────────▲
+ *       └──────────────┴──────────────┴─────────────┴──── refused ─┴──────────────────────▲
  *
- * Public channels skip authorizing; attaching waits until the messages of other nodes come, where there are any; replaying and
+ * Public channels skip authorizing. In a cluster, attaching waits for the relay, at most a second. Replaying and
  * subscribing (to row changes, before the reply) are only for joins that ask for it. While joined, a new token runs through
  * the same checks beside the traffic (`renewing`), and the newest one wins.
  */
@@ -63,7 +63,7 @@ export type ChannelEffect =
   | { readonly type: 'verify'; readonly token: string }
   | { readonly type: 'ask-read'; readonly admission: Admission }
   | { readonly type: 'ask-write'; readonly admission: Admission }
-  /** The channel joins here in the log: messages of the database that were committed before are not for it. The last one counts. */
+  /** The channel joins here in the log: messages of the database that were committed before are not for it. A later one replaces it. */
   | { readonly type: 'join-at'; readonly position: JoinPosition | null }
   /** Open the topic; `attached` follows when the messages of other nodes come, or within a second. */
   | { readonly type: 'attach' }
@@ -85,7 +85,7 @@ export type ChannelEffect =
   | { readonly type: 'resume' }
   /** The policies could not be asked: refuse the pushes that waited. The next push asks again. */
   | { readonly type: 'refuse-waiting'; readonly reason: string }
-  /** Unsubscribe, untrack, close the change feed. */
+  /** Unsubscribe, untrack, end the channel's row changes. */
   | { readonly type: 'exit' }
   | { readonly type: 'system-error'; readonly code: DecisionCode; readonly message: string; readonly detail?: string }
   | { readonly type: 'phx-close' }

@@ -44,7 +44,7 @@ export class ChannelWriter {
     this.push('system', { message, status, extension, channel: this.#membership.key.name, ...extra })
   }
 
-  /** A row change. Returns `false` when too many are held for the join to wait any longer. */
+  /** A row change. Returns `false` when too many bytes are held: the join must not wait any longer. */
   change(event: string, payload: Uint8Array): boolean {
     if (this.#joinBuffer === null) {
       this.#membership.deliver(event, payload)

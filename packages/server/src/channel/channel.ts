@@ -120,12 +120,12 @@ export class Channel implements ReceivingChannel {
     return (this.#presence ??= new ChannelPresence(this.request, this.services.runtime))
   }
 
-  /** Unix milliseconds until which the channel's token is good. */
+  /** Unix milliseconds until which the channel's token is good; `Infinity` unless joined. */
   get expiresAtMs(): number {
     return this.#machine.state.kind === 'joined' ? this.#machine.state.admission.expiresAtMs : Infinity
   }
 
-  /** The identity that policies see; `null` until its token is checked. */
+  /** The identity that policies see; `null` until its token is checked, and after the close. */
   get identity(): Identity | null {
     return 'admission' in this.#machine.state ? this.#machine.state.admission.identity : null
   }
@@ -142,7 +142,7 @@ export class Channel implements ReceivingChannel {
     return this.#options.isLarge
   }
 
-  /** Reads the row changes that the join asks for, in a turn of its own where that is much. */
+  /** Reads the entries of row changes of a large join. `joinInSteps` gives it a turn of its own. */
   readChanges(): void {
     this.#changes.read()
   }
@@ -158,12 +158,11 @@ export class Channel implements ReceivingChannel {
       refuse(this, frame.ref, 'too-many-waiting', 'TooManyWaitingPushes: the channel is still being authorized')
   }
 
-  /** A new join of the topic replaces this channel. */
   replace(): void {
     this.#step({ type: 'replaced' })
   }
 
-  /** Sent after the join that replaced this channel has its reply. */
+  /** Sends `phx_close`: at the end of the channel, or after the reply of the join that replaced it. */
   sendClose(): void {
     this.writer.push('phx_close', {}, this.joinRef)
   }

@@ -17,7 +17,6 @@ export class JoinBuffer implements StoredMessageBuffer {
   readonly #held: Held[] = []
   #changeBytes = 0
 
-  /** Too much is held to wait any longer. */
   get isFull(): boolean {
     return this.#changeBytes > MAX_CHANGE_BYTES
   }

@@ -15,7 +15,7 @@ export interface AcceptedJoin {
   readonly replay: readonly StoredMessage[]
   /** The entries of row changes, as the reply echoes them. */
   readonly changes: readonly unknown[]
-  /** The messages of other nodes come, or there are none. */
+  /** The relay has confirmed the topic, or there are no other nodes. */
   readonly isRelayed: boolean
 }
 

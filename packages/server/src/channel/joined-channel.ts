@@ -26,7 +26,7 @@ export interface JoinedChannel extends Subscriber {
   readonly writer: ChannelWriter
   /** Whether the channel may send broadcasts and presence. Decided before a handler gets a push. */
   readonly mayWrite: Reads & { readonly refusal?: Refusal }
-  /** Checks the token, and acts for it from then on. */
+  /** Checks the token. If it is good, the channel uses its identity. */
   renew(token: string): void
   /** Ends the channel: `system` error, then `phx_close`. */
   stop(code: DecisionCode, message: string): void

@@ -15,7 +15,6 @@ export function refuseWrite(channel: JoinedChannel, ref: Ref, text: string): voi
   answer(channel, ref, { code: 'unauthorized', reason: shown, detail: logged }, { reason: shown })
 }
 
-/** Notifies the observer of a decision about a channel. */
 export function report(
   { services, connection, subTopic, request }: Pick<JoinedChannel, 'services' | 'connection' | 'subTopic' | 'request'>,
   kind: Decision['kind'],

@@ -19,7 +19,7 @@ export interface Services {
   /** There are other nodes. */
   readonly isClustered: boolean
   readonly fanOutTimes: FanOutTimes
-  /** Large frames of all sockets that are being read. */
+  /** Large jobs of the whole server, done in steps: large frames, and presence of other nodes. While it is full, sockets pause. */
   readonly largeFrames: StepQueue
   /** Owners are channels, compared by identity. */
   readonly presence: PresenceTracker<object>
@@ -40,7 +40,7 @@ export interface Services {
 export interface ChannelConnection {
   readonly id: string
   readonly version: Version
-  /** The token of the upgrade; channels without one of their own act for it. */
+  /** The token of the upgrade. Channels without a token of their own use it. */
   readonly token: string
   readonly headers: Readonly<Record<string, string>>
   /** Bytes of frames that wait for a decision, of all channels of the connection. */
@@ -48,7 +48,7 @@ export interface ChannelConnection {
   readonly rates: ConnectionRates
   /** `write` takes ready WebSocket frames that hold `messages` messages; never throws. */
   readonly output: { write(frames: Buffer, messages: number): void }
-  /** Counts a frame that does nothing to its channel. Whether it is within the limit; the socket is closed where it is not. */
+  /** Counts a frame without effect. Closes the socket and returns `false` above the limit. */
   allowIdleFrame(): boolean
   /** Closes the socket for too many joins. */
   closeForJoins(): void

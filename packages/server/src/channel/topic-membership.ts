@@ -23,7 +23,7 @@ export class TopicMembership {
     this.#topics = topics
   }
 
-  /** The topic, from the first subscription on; it stays while the channel leaves it. */
+  /** The topic, from the first subscription on. It is kept after the leave. */
   get topic(): Topic | null {
     return this.#topic
   }
@@ -67,7 +67,7 @@ export class TopicMembership {
     return this.#topic
   }
 
-  /** Whether messages are pending that the channel may have to get. */
+  /** Whether pending messages may be for this channel. */
   get hasPending(): boolean {
     return this.#topic !== null && this.#subscription !== null && this.#topic.hasPending(this.#subscription)
   }

@@ -34,7 +34,7 @@ export class WaitingFrames {
     return true
   }
 
-  /** Puts a frame that was taken back in front of the others. */
+  /** Puts the frame that is being handled in front of the others. */
   putBack(frame: ClientFrame): void {
     this.#together.bytes += payloadBytes(frame.payload)
     this.#frames.unshift(frame)

@@ -10,7 +10,7 @@ import {
 import type { TopicMessage } from '../ports/topic.ts'
 import { webSocketFrame } from './websocket-frame.ts'
 
-/** Text envelopes of one topic, built once per version and event. */
+/** Encodes the messages of one topic. Text envelopes are built once for each version and event. */
 export class Envelopes {
   readonly #topic: string
   readonly #built = new Map<string, { readonly head: Buffer; readonly tail: Buffer }>()
@@ -61,7 +61,7 @@ export class Envelopes {
   }
 }
 
-/** The payload of a binary broadcast (kind 4) ends the frame, so that one with an empty payload is the head of all. */
+/** A frame of kind 4 ends with its payload. Encoded without one, it is the head to which the payload is appended. */
 const NOTHING = new Uint8Array(0)
 
 const TYPE_BROADCAST = Buffer.from(',"type":"broadcast"}')

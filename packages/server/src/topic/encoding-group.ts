@@ -9,7 +9,7 @@ export interface Subscription {
   index: number
   /** Pending messages before this index were sent before the subscriber joined. */
   firstPending: number
-  /** Stored messages that were committed before are not for it. */
+  /** Where it joined in the log. Stored messages that were committed before are not for it. */
   readonly position: JoinPosition | null
 }
 
@@ -32,7 +32,7 @@ interface Pending {
   readonly except: Except
 }
 
-/** Writes the pending messages of a group. Subscribers share one buffer; one that is excepted or joined between two gets its own. */
+/** Writes the pending messages of a group. A subscriber that is excepted, or joined in between, gets a buffer of its own. All others share one. */
 export function flushGroup(group: EncodingGroup): void {
   const { pending, subscriptions, late } = group
   group.pending = []
@@ -54,7 +54,7 @@ export function writeTo(subscription: Subscription, pending: readonly Pending[])
   if (theirs.length > 0) subscription.subscriber.write(Buffer.concat(theirs.map(({ frame }) => frame)), theirs.length)
 }
 
-/** The subscribers that are excepted from any of the messages. No set is made where all messages except the same, which is usual. */
+/** The subscribers that are excepted from any of the messages. Mostly all messages except the same subscriber. Then no set is made. */
 function allExcepted(pending: EncodingGroup['pending']): Except {
   const first = pending[0]!.except
   if (pending.every(({ except }) => except === first)) return first
@@ -66,14 +66,17 @@ function allExcepted(pending: EncodingGroup['pending']): Except {
   return excepted
 }
 
-/** How many subscribers of a group are excepted. A sender is often in none: it may not read, or its version cannot carry the message. */
+/**
+ * How many subscribers of a group are excepted. The sender may be outside all groups that get the message: where it may not read, or its
+ * version cannot carry the message.
+ */
 export function exceptedIn(group: EncodingGroup, except: Except): number {
   if (except === null) return 0
   if (!isSet(except)) return except.group === group ? 1 : 0
   return group.subscriptions.filter(({ subscriber }) => except.has(subscriber)).length
 }
 
-/** Sends a frame to the subscriptions of a group. What kind of exception there is is asked once, not for each subscriber. */
+/** Writes a frame to all but the excepted. The kind of `except` is examined once, outside the hot loop. */
 export function writeToAll(subscriptions: readonly Subscription[], frame: Buffer, except: Except): void {
   if (isSet(except)) {
     for (const { subscriber } of subscriptions) if (!except.has(subscriber)) subscriber.write(frame, 1)

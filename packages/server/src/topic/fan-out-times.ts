@@ -14,7 +14,7 @@ export class FanOutTimes {
     this.#runtime = runtime
   }
 
-  /** `at`: when it arrived, where that was before. */
+  /** `at`: the arrival of a frame that was read in steps. */
   frameBegins(at?: number): void {
     if (this.measured !== null) this.#frameAt = at ?? this.#runtime.uptime()
   }

@@ -14,7 +14,7 @@ const ENOUGH_MESSAGES = 4
 
 /**
  * Decides when pending messages are written: at the end of a turn of the event loop, or shortly after it when the loop is
- * busy. One scheduler, and one callback a turn, serve everything in the process that gathers messages.
+ * busy. One scheduler serves the whole server, with one callback a turn.
  */
 export class FlushScheduler {
   readonly #runtime: Runtime

@@ -13,8 +13,8 @@ interface Pending {
 }
 
 /**
- * Gathers messages for other nodes. A relay message costs the same whether it carries one broadcast or many: a lone
- * broadcast goes at once, those that follow it in the same turn go together, one relay message a topic and turn.
+ * Gathers messages for other nodes: a relay message costs the same whether it carries one broadcast or many. A lone broadcast
+ * goes at once. Those of its topic that follow in the turn go together at its end.
  */
 export class RelayOutbox {
   readonly #relay: Pick<Relay, 'publish'>

@@ -8,15 +8,15 @@ import type { FlushScheduler } from './flush-scheduler.ts'
 import { isBefore, isBehind, latestOf } from './join-position.ts'
 import type { Reads, StoredMessageBuffer, Stream, Subscriber } from './subscriber.ts'
 
-/** A flush does not wait for the end of the turn when this much is pending. */
+/** A group with this many pending bytes is written before the end of the turn. */
 const FLUSH_BYTES = 64 * 1024
 
-/** Messages a turn, smoothed, from which on messages are gathered instead of being written at once. */
+/** Messages a turn, smoothed. From here on, even the first message of a turn is gathered. */
 const GATHER_FROM = 1.5
 
 /**
- * The subscribers of one topic. A message is encoded at most once per version and written at most once per subscriber
- * and turn; order is the same for all of them.
+ * The subscribers of one topic. A message is encoded once for each encoding group. When messages come often, a subscriber
+ * mostly gets those of a turn in one write. All subscribers get them in the same order.
  */
 export class Topic {
   readonly key: TopicKey
@@ -29,7 +29,7 @@ export class Topic {
   readonly #groups: EncodingGroup[] = []
   /** Buffers of channels that are joining. */
   #buffers: Set<StoredMessageBuffer> | null = null
-  /** The latest of the members: what is committed after it is for all of them. */
+  /** The latest join so far. What is committed after it is for all subscribers. */
   #latestJoin: JoinPosition | null = null
   #afterFlush: (() => void)[] = []
   /** When the pending messages began; empty while no observer measures it. */
@@ -75,7 +75,7 @@ export class Topic {
     return subscription
   }
 
-  /** Flushes pending messages to the leaving subscriber only. */
+  /** Writes pending messages to the leaver only. If replies wait, flushes the topic. */
   unsubscribe(subscription: Subscription): void {
     this.#remove(subscription)
   }
@@ -86,7 +86,7 @@ export class Topic {
     return this.subscribe(subscription.subscriber, reads, subscription.position)
   }
 
-  /** Whether messages are pending that this subscriber may have to get. */
+  /** Whether pending messages may be for this subscriber. */
   hasPending({ group, firstPending }: Subscription): boolean {
     return group.pending.length > firstPending
   }

@@ -3,7 +3,7 @@ import type { TopicKey } from '../ports/topic.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
 import { Topic } from './topic.ts'
 
-/** The topics that have subscribers. A public and a private topic of one name are two (rule T3). */
+/** Topics with a subscriber, or reserved for a channel that is joining. A public and a private topic of one name are two (rule T3). */
 export class Topics {
   readonly #scheduler: FlushScheduler
   readonly #relay: Pick<Relay, 'interest'> | null
@@ -47,9 +47,13 @@ export class Topics {
     topic.interest?.release()
   }
 
-  /** `null` when the messages of other nodes come, or there are none. Else a promise of whether they come, `false` after a second. */
+  /**
+   * `null`: messages of other nodes come already, or there are no other nodes. Else a promise of whether they come, `false` after a
+   * second.
+   */
   relayed(key: TopicKey): Promise<boolean> | null {
     if (this.#relay === null) return null
+    // Asks only for the state: the topic holds an interest of its own from `open` on.
     const interest = this.#relay.interest(key)
     interest.release()
     return interest.ready

@@ -28,7 +28,6 @@ export function webSocketFrame(opcode: Opcode, ...parts: readonly Uint8Array[]):
   return frame
 }
 
-/** A text frame of a string. */
 export function textFrame(text: string): Buffer {
   return webSocketFrame(1, Buffer.from(text))
 }

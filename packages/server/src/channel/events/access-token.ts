@@ -2,7 +2,7 @@ import { isJsonObject, type ClientFrame } from '@tidewire/protocol'
 import type { JoinedChannel } from '../joined-channel.ts'
 import { report } from '../refusals.ts'
 
-/** An `access_token` push: a token that the channel does not have yet is checked. That, and asking policies about it, is as much work as a join. */
+/** An `access_token` push. A new token costs as much as a join, so it counts as one. */
 export function accessToken(channel: JoinedChannel, frame: ClientFrame): void {
   const { connection } = channel
   const token = tokenOf(frame)

@@ -55,7 +55,6 @@ function messageOf(payload: FramePayload): TopicMessage | null {
   }
 }
 
-/** Whether the sender asks for the message to be stored. */
 function wantsToPersist(payload: FramePayload): boolean {
   switch (payload.kind) {
     case 'user-broadcast':

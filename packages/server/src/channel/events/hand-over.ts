@@ -6,14 +6,12 @@ import { presence } from './presence.ts'
 
 /** A joined channel that takes frames. */
 export interface ReceivingChannel extends JoinedChannel {
-  /** Whether it is decided what this channel may send. If not, the frame waits for the decision. */
+  /** Whether the right to send is known. If not, asks for it, and keeps the frame until the answer. */
   decided(frame: ClientFrame): boolean
   leave(): void
-  /** The client joins again. */
   rejoin(frame: ClientFrame): void
 }
 
-/** Hands a frame of a joined channel to what handles its event. */
 export function handOver(frame: ClientFrame, channel: ReceivingChannel): void {
   switch (frame.event) {
     case 'broadcast':

@@ -57,13 +57,13 @@ export function presence(channel: JoinedChannel, frame: ClientFrame): void {
   }
 }
 
-/** Untracks what a channel tracked that is gone. */
+/** Untracks the entry of a channel that has ended. */
 export function presenceEnds(channel: JoinedChannel): void {
   const { services } = channel
   announce(channel, 'untrack', services.presence.untrack(formatTopicKey(channel.key), channel, services.runtime.uptime()))
 }
 
-/** The key and payload that the channel tracks, or `null`. */
+/** The key and meta that the channel tracks, or `null`. */
 export function presenceOf(channel: JoinedChannel): { readonly key: string; readonly meta: PresenceMeta } | null {
   return channel.services.presence.tracked(formatTopicKey(channel.key), channel)
 }
