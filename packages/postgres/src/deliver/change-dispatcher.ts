@@ -28,6 +28,7 @@ export interface DispatcherOptions {
   readonly listener: FeedListener
 }
 
+/** A table that fails as a whole is loaded again this often. After that it counts as faulty. */
 const MAX_STALE = 3
 /** To match so many audiences, or to decide about them, is a turn's work. */
 const MANY = 100
@@ -45,7 +46,7 @@ export class ChangeDispatcher {
   readonly #failures = new Map<number, number>()
   /** Channels that got another identity since the current batch was begun. */
   readonly #renewed = new Set<FeedChannel>()
-  /** Gets every change that comes live; `null`: nothing observes them. */
+  /** Gets every live change. A change comes again when channels that it was isolated for get it. `null`: nothing observes them. */
   onDecided: ((change: DecidedChange) => void) | null = null
 
   constructor(options: DispatcherOptions) {
@@ -92,7 +93,7 @@ export class ChangeDispatcher {
       outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
     }
     toIsolate.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
-    const { work, isolated } = isolate(toIsolate.filter((each) => !this.report.isWithheld(each)))
+    const { work, isolated } = isolate(toIsolate.filter((each) => !this.report.withholds(each)))
     const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
       (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
     this.#send(changes, outcomes, again.size + isolated.size > 0 ? excluded : null, (change, delivered) => this.#settled(change, delivered))
@@ -104,7 +105,7 @@ export class ChangeDispatcher {
     this.report.close()
   }
 
-  /** Skips a change that cannot be decided or sent, for a reason that is no row's: its channels are notified of the gap. */
+  /** Skips a change that fails even in a batch of its own. All channels of its table are notified of the gap. */
   skip(change: RowChange, error: unknown): void {
     const channels = new Set([...this.#options.subscriptions.subscriptionsOf(change.table.oid)].map(({ channel }) => channel))
     this.report.undelivered(change, error, [...channels])
@@ -117,8 +118,8 @@ export class ChangeDispatcher {
   }
 
   /**
-   * Sends changes to channels that missed them, and answers which ones: not those that got another identity meanwhile. Rejects when
-   * the database cannot be reached, without having sent anything.
+   * Sends changes to channels that missed them. Returns the channels that got them: a channel with a new identity did not. Rejects
+   * when the database cannot be reached, without having sent anything.
    */
   async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>> {
     const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
@@ -131,7 +132,7 @@ export class ChangeDispatcher {
       (_change, _delivery, channel) => !current.has(channel),
       () => {},
     )
-    this.report.ofIsolated(outcome.faults)
+    this.report.final(outcome.faults)
     return current
   }
 
@@ -144,7 +145,7 @@ export class ChangeDispatcher {
       isCurrent = generationsOf(channels)
       outcome = await this.#decideFor(work, this.#options.database.isolated)
     } while (![...channels].every(isCurrent))
-    // The channels have been notified of a gap.
+    // A new epoch began. The feed has notified the channels.
     if (this.#options.window.epoch !== epoch) return { faults: [], late: [] }
     const late = lateOf(work, outcome.faults)
     const waiting = new Set(late.flatMap((each) => [...each.channels]))
@@ -156,11 +157,11 @@ export class ChangeDispatcher {
       (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered),
     )
     const faults = late.length === 0 ? outcome.faults : outcome.faults.filter(({ timedOut }) => !timedOut)
-    this.report.ofIsolated(faults)
+    this.report.final(faults)
     return { faults, late }
   }
 
-  /** Decides about changes for channels, as their audiences are now: again while a table has another policy version than was loaded. */
+  /** Decides for the present audiences of the channels. A stale table is loaded again, and the question repeated. */
   async #decideFor(
     wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
     checks: RowChecks,
@@ -172,7 +173,7 @@ export class ChangeDispatcher {
       const pending = wanted.flatMap(({ rows, channels }) => pendingFor(channels, rows))
       if (pending.length > MANY) await endOfTurn(this.#options.runtime)
       try {
-        const asked = pending.filter((each) => !this.report.isWithheld(each))
+        const asked = pending.filter((each) => !this.report.withholds(each))
         return await this.#decide(asked, checks, waits)
       } catch (error) {
         if (!(error instanceof StalePolicyVersion)) throw error
@@ -224,13 +225,13 @@ export class ChangeDispatcher {
   #notifyDecided({ table, action, transaction }: RowChange, delivered: Delivered): void {
     const { onDecided } = this
     if (onDecided === null) return
-    // The commit's own time is in microseconds.
+    // Microseconds to milliseconds.
     const committedAt = Number(transaction.commitTime) / 1_000
     this.report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
   }
 }
 
-/** Of several works those for whose channels something took too long: alone they may be fast. */
+/** Work that timed out together with other work: alone it may be fast. Work of one key alone is never late. */
 function lateOf<Work extends IsolatedWork>(work: readonly Work[], faults: readonly DecisionFault[]): readonly Work[] {
   if (new Set(work.map(({ key }) => key)).size === 1) return []
   const late = channelsOf(faults.filter(({ timedOut }) => timedOut).flatMap(({ deliveries }) => deliveries))
@@ -242,7 +243,7 @@ function isOneTransaction(changes: readonly RowChange[]): boolean {
   return changes.every(({ transaction }) => transaction.xid === changes[0]!.transaction.xid)
 }
 
-/** Says later which of the channels have the identity that they have now. */
+/** Remembers the identities of the channels. The result says whether a channel still has the same one. */
 function generationsOf(channels: ReadonlySet<FeedChannel>): (channel: FeedChannel) => boolean {
   const generations = new Map([...channels].map((channel) => [channel, channel.generation]))
   return (channel) => generations.get(channel) === channel.generation

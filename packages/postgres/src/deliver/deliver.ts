@@ -34,10 +34,10 @@ interface Receiver {
   readonly fault: string | null
 }
 
-/** The bytes of the change for some of the receivers. */
+/** Receivers that get the same `data`. */
 interface Variant {
   readonly of: Receiver
-  /** The columns that are written, as the subscription has them. */
+  /** The written columns: `attnum`s, comma separated; empty for an error. */
   readonly columns: string
   readonly positions: boolean
   /** By the ids of their entries; legacy channels get none. */
@@ -56,7 +56,7 @@ export function deliver(change: RowChange, granted: GrantedDeliveries, context: 
   return sendAll(change, variants, context)
 }
 
-/** By channel, in the order of the deliveries: one for a channel that has one subscription, else a list. */
+/** One entry a channel, in the order of the deliveries. A list only where the channel has several subscriptions: most have one. */
 function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: DeliverContext['excluded']): (Receiver | Receiver[])[] {
   const all: (Receiver | Receiver[])[] = []
   let several: Map<FeedChannel, Receiver[]> | null = null
@@ -64,6 +64,7 @@ function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: De
     const fault = errorInsteadOfRow(delivery.audience, change)
     for (const subscription of subscribersOf(delivery)) {
       const { channel } = subscription
+      // A replay sends to channels that do not receive live changes. It names them in `only`.
       if (channel.closed || (delivery.only === undefined && !channel.receives) || excluded?.(change, delivery, channel) === true) continue
       const receiver = { subscription, granted: each, fault }
       if (channel.subscriptions.size === 1) {
@@ -83,7 +84,7 @@ function receiversOf(change: RowChange, granted: GrantedDeliveries, excluded: De
   return all
 }
 
-/** They get the same but for log positions. */
+/** The same error, or the same record and the same old row. */
 function isAlike(one: Receiver, other: Receiver): boolean {
   if (one.fault !== null || other.fault !== null) return one.fault === other.fault
   return one.granted.record === other.granted.record && one.granted.old === other.granted.old

@@ -19,13 +19,13 @@ export interface FeedListener {
   onFault?(fault: { readonly kind: string; readonly table: string | null; readonly role: string | null; readonly message: string }): void
 }
 
-/** So many messages are remembered as said. */
+/** Messages that are remembered for a channel, or for the log. A full list is cleared. */
 const MAX_REMEMBERED = 1_000
 
 /** A channel gets the same notice, and the log the same fault, at most this often. */
 const NOTICE_INTERVAL_MS = 10_000
 
-/** Notifies the channels that a fault concerns, logs it, and keeps the circuit breaker's books. */
+/** Notifies the channels that a fault concerns, logs it, and records it in the circuit breaker. */
 export class FaultReport {
   readonly #listener: FeedListener
   readonly #runtime: FeedRuntime
@@ -47,12 +47,12 @@ export class FaultReport {
   ofBatch(faults: readonly DecisionFault[]): PendingDelivery[] {
     const slow = faults.filter(({ kind, timedOut }) => kind === 'policy' && timedOut).flatMap(({ deliveries }) => deliveries)
     for (const { audience } of slow) this.#breaker.suspect(audience)
-    this.ofIsolated(faults.filter(({ kind, timedOut }) => kind !== 'policy' || !timedOut))
+    this.final(faults.filter(({ kind, timedOut }) => kind !== 'policy' || !timedOut))
     return slow
   }
 
   /** Faults of deliveries that are not decided again: a delivery that took too long is missed. */
-  ofIsolated(faults: readonly DecisionFault[]): void {
+  final(faults: readonly DecisionFault[]): void {
     for (const fault of faults) {
       const [first] = fault.deliveries
       if (first === undefined) continue
@@ -64,8 +64,8 @@ export class FaultReport {
     }
   }
 
-  /** Whether the delivery's audience gets nothing for now. If so, its channels are notified of the gap. */
-  isWithheld(delivery: PendingDelivery): boolean {
+  /** Returns whether the delivery's audience gets nothing for now. If so, schedules the notice of the gap. */
+  withholds(delivery: PendingDelivery): boolean {
     if (this.#breaker.openUntil(delivery.audience, this.#runtime.uptime()) === 0) return false
     this.#miss(delivery)
     return true
@@ -97,7 +97,7 @@ export class FaultReport {
     for (const timer of this.#timers) timer.cancel()
   }
 
-  /** A callback of the embedding program throws: logged, and nothing else comes of it. */
+  /** Runs a callback of the embedding program. Logs what it throws. */
   guard(kind: string, table: TableName, call: () => void): void {
     try {
       call()
@@ -106,7 +106,7 @@ export class FaultReport {
     }
   }
 
-  /** Whether the channels do not know of it yet: of policies and filters, the breaker remembers. */
+  /** Records a fault of policies or filters in the breaker. Returns whether it is new to the channels; a row fault always is. */
   #isNews(fault: DecisionFault): boolean {
     if (fault.kind === 'row') return true
     const audiences = new Map(fault.deliveries.map(({ audience }) => [audienceKey(audience), audience]))

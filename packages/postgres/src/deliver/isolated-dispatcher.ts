@@ -10,7 +10,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { audienceKey, subscribersOf, type Audience, type PendingDelivery } from '../subscribe/audience.ts'
 
-/** Changes that are decided in isolation for some channels, for all their entries at once: a channel gets one message a change. */
+/** Changes decided in isolation for some channels. All entries of a channel go together, so it gets one message a change. */
 export interface IsolatedWork {
   /** Equal for the same audiences. */
   readonly key: string
@@ -22,7 +22,7 @@ export interface IsolatedWork {
 
 export interface ProcessedWork<Work extends IsolatedWork> {
   readonly faults: readonly DecisionFault[]
-  /** Of several works those that took too long, of which nothing was delivered. */
+  /** Work that timed out together with other work. Nothing of it was delivered. */
   readonly late: readonly Work[]
 }
 
@@ -34,7 +34,7 @@ export interface IsolatedDispatcherOptions {
   failed(work: IsolatedWork, reason: string): void
 }
 
-/** Rows that may wait for the same audiences, and for all. */
+/** Rows that may wait: for one key, and in all. */
 const MAX_ROWS_EACH = 2_000
 const MAX_ROWS = 50_000
 const MAX_ROWS_AT_ONCE = 512
@@ -47,7 +47,7 @@ interface Waiting extends IsolatedWork {
 }
 
 /**
- * Decides filters that only Postgres can evaluate, and identities whose policies are slow, beside the ordered path. One worker takes
+ * Decides rows for slow policies, and for filters that only Postgres evaluates, beside the ordered path. One worker takes
  * healthy audiences, together; another takes those that failed or were slow, one by one and in turn. The order within a channel
  * is kept: later changes wait in the channel.
  */
@@ -56,7 +56,7 @@ export class IsolatedDispatcher {
   /** By audiences, in the order of their turns. */
   readonly #waiting = new Map<string, Waiting[]>()
   readonly #running: Record<Kind, boolean> = { healthy: false, suspect: false }
-  /** Work that waits or is being decided, oldest first, and its rows. */
+  /** Work that waits or runs, oldest first. `#rows` counts its rows. */
   readonly #pending = new Set<Waiting>()
   #rows = 0
   #closed = false
@@ -124,7 +124,7 @@ export class IsolatedDispatcher {
     this.#running[kind] = false
   }
 
-  /** Takes all healthy work together, or the next suspect audience alone. */
+  /** Takes healthy work together, or one suspect key alone; about 512 rows at most. */
   #take(kind: Kind): Waiting[] {
     const taken: Waiting[] = []
     let rows = 0
@@ -177,7 +177,7 @@ export class IsolatedDispatcher {
     }
   }
 
-  /** Puts the work back in line, each piece to be asked about alone. */
+  /** Puts the work back in line, and marks its audiences suspect: each piece is asked about alone. */
   #askAlone(work: readonly Waiting[]): void {
     this.progressed++
     for (const { audiences } of work) for (const audience of audiences) this.#options.breaker.suspect(audience)

@@ -48,7 +48,7 @@ export class PipelineQueue {
     this.#bytes = 0
   }
 
-  /** Leaves what is to run, and nothing that came from the stream. */
+  /** Keeps control steps only. */
   dropStream(): void {
     this.#steps = this.#steps.filter(({ kind }) => kind === 'control')
     this.#bytes = 0

@@ -10,7 +10,7 @@ import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import type { ChangeDispatcher } from './change-dispatcher.ts'
 import { PipelineQueue, type Step } from './pipeline-queue.ts'
 
-/** Where changes come from, and what they pass in their turn. */
+/** The parts around the pipeline: the source of its changes, and what each change passes. */
 export interface PipelineParts {
   readonly source: { pause(): void; resume(): void }
   readonly subscriptions: Pick<Subscriptions, 'isPrepared' | 'prepare' | 'match' | 'markStale'>
@@ -26,7 +26,7 @@ const MAX_TURN_MS = 10
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2_000
 
-/** Takes changes batch by batch: while one is being decided, the next gathers. Order is kept, whatever it costs. */
+/** Takes changes batch by batch: while one is being decided, the next gathers. Keeps the order. A change that fails alone is skipped. */
 export class Pipeline {
   readonly #runtime: FeedRuntime
   readonly #parts: PipelineParts
@@ -43,7 +43,7 @@ export class Pipeline {
   #turnAt = 0
   /** Grows when what was queued is dropped: a batch that was under way then is not in the queue any more. */
   #generation = 0
-  /** How many steps are done. */
+  /** Grows with every batch or control step. */
   progressed = 0
   /** Why nothing moves: the database cannot be reached. */
   trouble: string | null = null
@@ -169,7 +169,7 @@ export class Pipeline {
     if (this.#isNotVisible(batch.changes[0])) this.#notVisible = new Set()
     this.#consume(steps.length)
     for (const step of steps) if (step.kind === 'progress') window.progressed(step.lsn)
-    // A transaction may have more changes than are kept.
+    // Trims now: one transaction may exceed the window.
     window.trim()
   }
 
@@ -188,7 +188,7 @@ export class Pipeline {
         const isOther = step.change.transaction.xid !== first.transaction.xid
         if (isOther && (this.#isNotVisible(first) || this.#isNotVisible(step.change))) break
         if (!subscriptions.isPrepared(step.change.table)) {
-          // What is known of tables stays the same from the first match to the last.
+          // No table is loaded in the middle of a batch: all its matches go by the same versions of the tables.
           if (batch.changes.length > 0) break
           await this.#prepare(step.change.table)
           await this.#endTurn()
@@ -229,7 +229,7 @@ export class Pipeline {
   }
 }
 
-/** A caller that needs to know of a fault has caught it; the changes go on. */
+/** The caller handles its own faults. The pipeline goes on. */
 async function controlled(work: () => void | Promise<void>): Promise<void> {
   try {
     await work()

@@ -11,7 +11,7 @@ import { errorInsteadOfRow, subscribersOf, type PendingDelivery } from '../subsc
 import type { Computed, Outcome } from './outcome.ts'
 import { viewOf } from './table-view.ts'
 
-/** Has the database compute what the log does not hold of the granted rows. A row for which that fails is refused, with a fault. */
+/** Has the database compute what the log does not hold of the granted rows. A row that cannot be computed is withheld, with a fault. */
 export async function project(decided: Decided, checks: RowChecks, tableOf: (oid: number) => CatalogTable | null): Promise<Outcome> {
   const computed = new Map<RowChange, Computed>()
   const failed = new Map<RowChange, unknown>()
@@ -48,7 +48,7 @@ function missingFor({ table }: RowChange, delivery: PendingDelivery): readonly C
   return [...selections].flatMap((selection) => viewOf(table, selection).missing)
 }
 
-/** Of most tables the log holds all values. */
+/** False for most tables: they are skipped. */
 function mayLackValues({ columns }: Table): boolean {
   return columns.some(({ tupleIndex, generated, type }) => (tupleIndex === null ? generated : type.kind === 'cast'))
 }
@@ -92,7 +92,7 @@ async function computeColumns(
   }
 }
 
-/** Casts of types that bring their own to JSON. */
+/** The JSON of types with their own cast to JSON. */
 async function computeCasts({ role, changes, database, set }: Wanted, { name, typeOid, type }: Column, at: number): Promise<void> {
   if (type.kind !== 'cast') return
   const asked: { readonly change: RowChange; readonly row: keyof Computed; readonly text: string }[] = []
@@ -116,7 +116,7 @@ function publishedTexts(change: RowChange): ReadonlyMap<number, string | null> {
   return new Map(numbers.flatMap((number, index) => (texts[index] === undefined ? [] : [[number, texts[index]!]])))
 }
 
-/** They follow from the rest of the row, if the log holds it; otherwise they are read from the row, if it is unchanged. */
+/** Generated columns, as {@link computeColumns} says. */
 async function computeGenerated(
   { role, changes, database, set }: Wanted,
   table: Table,

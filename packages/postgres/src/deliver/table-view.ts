@@ -6,7 +6,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Tuple } from '../replication/pgoutput/tuple.ts'
 import type { Computed } from './outcome.ts'
 
-/** Larger changes leave out what is large (rule D10). */
+/** Larger changes leave out what is large (rule D10). A row counts in bytes; its JSON in characters, which cost nothing to count. */
 const MAX_CHANGE_BYTES: number = 1024 * 1024
 const MAX_KEPT_BYTES = 64
 
@@ -105,7 +105,7 @@ function small(columns: readonly Column[], tuple: Tuple, old: Tuple | null): str
   const kept = columns.filter((column) => {
     const at = column.tupleIndex
     const bytes = at === null ? null : (tuple.bytes(at) ?? (tuple.text(at) === undefined ? (old?.bytes(at) ?? null) : null))
-    // Rows as large as this have few columns that are worth writing twice.
+    // Each small column is written twice, to measure it. Rows this large have few.
     return bytes !== null && bytes.length <= MAX_KEPT_BYTES && jsonBytes(column, tuple, old) <= MAX_KEPT_BYTES
   })
   return recordWriter(kept)(tuple, { old })
@@ -117,7 +117,7 @@ function jsonBytes(column: Column, tuple: Tuple, old: Tuple | null): number {
 
 const MAX_DATE_MS = 8_640_000_000_000_000
 
-/** The last one that was written: all changes of a transaction have the same. */
+/** The last commit time and its text: all changes of a transaction have the same. */
 let written = { timeUs: 0n, text: '1970-01-01T00:00:00.000Z' }
 
 /** ISO 8601 in UTC, cut to milliseconds. A replication origin may name any time: one that no Date holds becomes the nearest. */
