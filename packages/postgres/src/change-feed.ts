@@ -35,7 +35,7 @@ const RESYNC_REASONS: Readonly<Record<EpochReason, GapReason>> = {
 }
 
 /**
- * Row changes for channels: matches them against what was asked for, has Postgres decide who may see them, and delivers them
+ * Row changes for channels: matches them against what was asked for, has Postgres decide which users may see them, and delivers them
  * in the order of their commits.
  */
 export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {

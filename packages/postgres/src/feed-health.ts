@@ -67,7 +67,7 @@ export class FeedHealth {
       oldestAt: waiting.length === 0 ? null : Math.min(...waiting),
       trouble: trouble ?? (stuck[0] === undefined ? null : this.#describe(stuck[0])),
       unready: this.#unready(trouble !== null, isPipelineStuck),
-      // For anybody: without what the network or the database said.
+      // Public: without what the network or the database said.
       degraded: trouble !== null ? UNREACHABLE : stuck.length > 0 ? `no progress: ${stuckNames}` : lacksRelay ? NO_RELAY : null,
       windowMs: window.ring.spanMs(nowMs),
       windowBytes: window.ring.bytes,

@@ -43,7 +43,7 @@ export function roleVersionSql(role: string): string {
   return `(select ${versionSql(groupRowsSql('held.oids'))} from (select ${groupsSql(role)}) held (oids))`
 }
 
-/** Why tokens may not take the role, for those who may see its name; `null`: they may. */
+/** Why tokens may not take the role, for readers that may see its name; `null`: they may. */
 export function roleRefusal({ name, exists, allowed }: Pick<CatalogRole, 'name' | 'exists' | 'allowed'>): string | null {
   if (!exists) return `There is no role ${JSON.stringify(name)} in the database`
   return allowed

@@ -8,24 +8,24 @@ import { keyedRowsSql, rowsSql } from '../catalog/table-sql.ts'
 import { notVisibleSql } from './visibility.ts'
 
 /**
- * The functions that look rows up as other identities. The statement that reads the table is the same for all and runs once
- * per identity: with several identities in one statement their rows would mix.
+ * SQL that looks rows up as another identity: a function, or a statement to prepare. What reads the table is the same for all
+ * identities and runs once for each: with several identities in one statement their rows would mix.
  */
 export interface CheckFunction {
-  /** The same for equal definitions. A function's is `pg_temp.…`. */
+  /** Equal definitions have equal names. A function's is `pg_temp.…`. */
   readonly name: string
   readonly sql: string
 }
 
-/** How rows are shown. */
+/** How rows are written. */
 export interface Shape {
   /** Leaves out the columns that are `missing`. */
   readonly masked: boolean
-  /** A version of a row is written once for all identities that ask for the same: that costs small rows more than it saves. */
+  /** Writes each version of a row once for identities that ask for the same. Pays for large rows only. */
   readonly wide: boolean
 }
 
-/** Every batch asks for one. */
+/** Definitions made so far: every batch needs one. */
 const written = new WeakMap<CatalogTable, Map<string, CheckFunction>>()
 
 /** Whether rows can be found by the text of their key alone. */
@@ -47,7 +47,7 @@ function keyType(table: CatalogTable, column: CatalogColumn): string {
  *
  * Identities that ask for the same keys follow each other: those after `untils[n - 1]` and up to `untils[n]` ask for the keys in
  * the array whose text is `keys[n]`. In guarded mode a failing identity reports its error and the rest continue, unless the
- * server lacks resources: that may be nobody's fault, and is not to count as a denial.
+ * server lacks resources: no identity caused that, so it is no denial.
  */
 export function checkFunction(table: CatalogTable, role: string, columns: readonly number[], { masked, wide }: Shape): CheckFunction {
   const known = getOrMake(written, table, () => new Map<string, CheckFunction>())
@@ -72,7 +72,7 @@ function writeFunction(table: CatalogTable, role: string, columns: readonly numb
         end if;
       end loop;`
     : `return query select i, r.seen, null::pg_catalog.text ${rows};`
-  // Assigned, a call is evaluated without a statement of its own.
+  // An assignment calls `set_config` without a statement.
   const readAsIdentity = `setting := pg_catalog.set_config('request.jwt.claims', claim, true);
       ${find}`
   const body = `
@@ -113,7 +113,7 @@ begin
       exception when insufficient_resources then
         raise;
       when others then
-        -- The lock that kept the table as it was is gone, too.
+        -- The rollback released the lock, so a ctid may be used again.
         known := null;
         seen := null;
         fault := sqlerrm;
@@ -145,7 +145,7 @@ end`
   }
 }
 
-/** The statement that sessions prepare which may not make functions. It takes `missing` and the keys, column by column, and returns `seen`. */
+/** For sessions that may not make functions. Takes `missing` and the keys, column by column, and returns `seen`. */
 export function checkStatement(table: CatalogTable, role: string, columns: readonly number[], masked: boolean): CheckFunction {
   const types = ['pg_catalog.text[]', ...table.primaryKey.map((column) => `${keyType(table, column)}[]`)]
   const keys = table.primaryKey.map((_, index) => `$${index + 2}`)
@@ -154,8 +154,8 @@ export function checkStatement(table: CatalogTable, role: string, columns: reado
 }
 
 /**
- * A plan is good for one role: with a name for each, none is planned again when roles take turns. Postgres keeps the types of
- * variables and parameters by oid, and another type of the same name has another.
+ * The role is in the name: a plan serves one role. The types of the key are in it: Postgres keeps them by oid, and a new type of the
+ * same name has another oid.
  */
 function nameOf({ oid, primaryKey }: CatalogTable, role: string, sql: string): string {
   return `tidewire_check_${oid}_${fnv1a([role, ...primaryKey.map(({ typeOid }) => typeOid), sql].join(' ')).toString(16)}`
@@ -166,20 +166,21 @@ export function comparedColumns(table: CatalogTable, role: string, columns: read
   return columns.flatMap((number) => table.columns.find((column) => column.number === number && column.rolesWithSelect.has(role)) ?? [])
 }
 
-/** SQL of arrays. */
+/** SQL expressions that give arrays. */
 interface RowSources {
   /** The keys that are looked up, column by column. */
   readonly keys: readonly string[]
   /** By key, the columns whose values are not compared; `null`: all are, in all rows. */
   readonly missing: string | null
-  /** The versions of rows, by `ctid`, that were shown before; `null`: it does not distinguish them. */
+  /** The versions of rows, by `ctid`, that were shown before; `null`: the statement does not compare versions. */
   readonly known: string | null
 }
 
 /**
- * A FROM clause with `r.seen`, the rows that are seen as text: `(ctid,number,…)` with the key's number, if it is not found by its text, and the columns that
- * are compared; of one that is `known`, the `ctid` alone. The `ctid` may be null. No version of a row gets the `ctid` of another
- * while the call lasts: its snapshot keeps what other sessions delete, and its lock keeps the table from being written anew.
+ * A FROM clause with `r.seen`: the rows that are seen, as text. A row is `(ctid,number,…)`: the number of its key, or null where the
+ * text of the key finds it; then the columns that are compared. A version that is `known` is its `ctid` alone. The `ctid` is null where
+ * versions are not compared. No version gets the `ctid` of another while the call lasts: its snapshot keeps what other sessions
+ * delete, and its lock keeps the table from being written anew.
  */
 function lookedUp(table: CatalogTable, role: string, numbers: readonly number[], { keys, missing, known }: RowSources): string {
   const columns = comparedColumns(table, role, numbers)

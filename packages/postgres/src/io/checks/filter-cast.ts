@@ -14,7 +14,6 @@ export interface FilterCast {
   readonly column: CatalogColumn
 }
 
-/** The values of the filter. */
 export type CastAnswer = Refusable<readonly (string | null)[]>
 
 /**
@@ -47,7 +46,7 @@ async function castGroup(session: Queryable, filters: readonly Filter[], column:
     if (!isStatementFault(error)) throw error
     if (filters.length === 1) return [{ ok: false, text: errorText(error) }]
   }
-  // One of them is to blame; few are, as a rule.
+  // Few values fail, so halves find them fast.
   const middle = filters.length >> 1
   return [...(await castGroup(session, filters.slice(0, middle), column)), ...(await castGroup(session, filters.slice(middle), column))]
 }
@@ -71,7 +70,7 @@ async function castValues(session: Queryable, filters: readonly Filter[], column
     const operator = operatorSql(await operatorSchema(session, SYMBOLS[op]!, column), SYMBOLS[op]!)
     await session.query(`select null::${column.typeSql} ${operator} null::${column.typeSql}`)
   }
-  // As the type writes it, which a cast to text does not always (`true` for `t`).
+  // `format` writes a value as its type does. A cast to text may not (`true` for `t`).
   const values =
     op === 'in'
       ? `(select coalesce(pg_catalog.array_agg(case when v is not null then pg_catalog.format('%s', v) end), '{}')

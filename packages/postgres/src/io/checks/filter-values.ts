@@ -62,10 +62,13 @@ export async function testFilters(session: pg.ClientBase, check: FilterCheck, op
   return answers
 }
 
-/** So that fast filters do not wait for all the slow ones that were asked together with them. */
+/** Short, so that fast filters do not wait for slow ones. */
 const BRIEF_MS = 50
 
-/** Asks each filter alone, for a moment. One that takes longer counts as timed out, and is asked again with more time. */
+/**
+ * Asks each filter alone, for a moment. One that takes longer counts as timed out. Where it was decided together with other work, it is
+ * asked again alone, with more time.
+ */
 async function askBriefly(
   session: pg.ClientBase,
   check: FilterCheck,

@@ -25,7 +25,6 @@ const installed = new WeakMap<pg.ClientBase, Set<string>>()
 /** Sessions that may not make functions: a prepared statement takes their place. */
 const withoutFunctions = new WeakSet<pg.ClientBase>()
 
-/** One check, and how it is asked. */
 interface Asking {
   readonly check: RowCheck
   readonly images: RowImages
@@ -33,8 +32,8 @@ interface Asking {
 }
 
 /**
- * One call of a function for all identities; when that fails, so that only those are refused whose policies fail. `null`: the
- * session may not make functions.
+ * Calls one function for all identities. If that fails, asks again so that only failing identities are refused. Returns `null` where
+ * the session may not make functions.
  */
 export async function functionStrategy(
   session: pg.ClientBase,
@@ -62,7 +61,7 @@ export async function functionStrategy(
   }
 }
 
-/** False: this session may not have any. */
+/** Returns `false` where the session may not make functions. */
 async function install(session: pg.ClientBase, { sql: { name, sql }, check: { role, table } }: Asking): Promise<boolean> {
   const names = getOrMake(installed, session, () => new Set<string>())
   if (names.has(name)) return true
@@ -155,7 +154,7 @@ interface CheckRow {
 
 const NOTHING_VISIBLE: IdentityAnswer = { ok: true, visible: new Map() }
 
-/** The rows that one identity is shown, while the answers are read in the order of identities. */
+/** The identity that is being read. Rows come in the order of identities. */
 interface Reading {
   readonly i: number
   readonly list: RowList
@@ -217,14 +216,14 @@ async function call(
   return { current, identities: answers, slow: tookMs > slowAfterMs(asked) }
 }
 
-/** The time that a call takes at most as a rule, on a busy machine too. */
+/** A call that takes longer counts as slow. Most take less, on a busy machine, too. */
 function slowAfterMs(asked: readonly ListedIdentity[]): number {
   return 100 + asked.reduce((cost, { list }) => cost + list.rows.length + IDENTITY_COST, 0) / 50
 }
 
 interface RowSet {
   readonly list: RowList
-  /** How many identities there are up to the last that asks for them. */
+  /** The number of identities up to the last one of this set. */
   until: number
 }
 

@@ -5,7 +5,7 @@ import type { Table } from '../../replication/table.ts'
 import { tableSql } from '../catalog/table-sql.ts'
 import { evaluated, type StatementTime } from './evaluated.ts'
 
-/** How the table makes a column. */
+/** A generated column and its expression. */
 interface GeneratedColumn {
   readonly name: string
   readonly sql: string
@@ -13,7 +13,7 @@ interface GeneratedColumn {
   readonly reads: readonly number[]
 }
 
-/** How all generated columns of a table are made, as this session has to write it. `table` is the SQL of its oid. */
+/** SQL that reads the generated columns of a table, with names as this session must write them. `table` is the SQL of its oid. */
 export function generatedSql(table: string): string {
   return `select a.attname::pg_catalog.text as name, pg_catalog.pg_get_expr(d.adbin, d.adrelid) as sql,
     array(select distinct m[1]::pg_catalog.int4 from pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':varattno (-?\\d+)', 'g') m) as reads

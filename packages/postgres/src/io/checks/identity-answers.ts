@@ -5,15 +5,14 @@ import type { CheckAnswer, Grant, IdentityAnswer } from '../../decide/feed-datab
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import type { RowList } from './seen-versions.ts'
 
-/** An identity of a check, and the rows that it wants to see. Those who want the same have the same list. */
+/** An identity of a check, and the rows that it wants to see. Identities that want the same rows share one list. */
 export interface ListedIdentity {
   readonly identity: CheckIdentity
   readonly list: RowList
 }
 
-/** How identities are asked about. */
 export interface CheckOptions {
-  /** For one identity whose policies are slow. */
+  /** The time-out for one identity. */
   readonly timeoutMs: number
   /** After a time-out each identity is asked about alone; else all that were asked about together count as timed out. */
   readonly isolates: boolean
@@ -23,7 +22,10 @@ export interface CheckOptions {
   readonly until: number
 }
 
-/** Before each statement of a question that may have many: one for every identity, row or filter that fails. */
+/**
+ * Throws when the question is out of time. To be called before each statement of a question that may have many: one for every identity,
+ * row or filter that fails.
+ */
 export function assertTime(until: number): void {
   if (performance.now() > until) throw new OutOfTime()
 }
@@ -75,7 +77,6 @@ export async function askInHalves(
 const MAX_COST = 20_000
 export const IDENTITY_COST = 40
 
-/** Divides what is asked into calls. */
 export function inCalls<Asked extends ListedIdentity>(asked: Iterable<Asked>): Asked[][] {
   const calls: Asked[][] = []
   let cost = Infinity

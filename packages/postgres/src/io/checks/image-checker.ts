@@ -21,7 +21,7 @@ export async function checkOldRows(session: pg.ClientBase, check: OldRowCheck, o
   try {
     await session.query(beginAs({ role: check.role, settings: {} }, options.timeoutMs, 'read write'))
     const identities = scope === 'opaque' ? check.identities.map(nothingVisible) : await askEach(session, check, scope, options)
-    // Only now: a function or a policy of another table counts as it was when it was read.
+    // Checked last, so that a change during the evaluation is seen.
     return { current: await isCurrent(session, check), identities }
   } finally {
     await session.query('rollback')
@@ -134,7 +134,7 @@ function policySql(which: string): string {
 
 /**
  * The numbers of the rows, from 1, that the policies show. A policy names its table's columns bare or by the table's name.
- * They come in the order in which Postgres takes them, so that one that fails is not reached where it would not be.
+ * Policies are evaluated in Postgres's order. A failing one is reached only where Postgres would reach it.
  */
 function shownSql(table: CatalogTable, role: string, { apply, generated, permissive, restrictive }: Policies): string {
   const any = permissive.length === 0 ? 'false' : permissive.map((sql) => `(${sql})`).join(' or ')
@@ -147,7 +147,7 @@ function shownSql(table: CatalogTable, role: string, { apply, generated, permiss
     return `${sql === undefined ? '' : `(${sql}) as `}${pg.escapeIdentifier(column.name)}`
   })
   const row = made.size === 0 ? given : `(select ${columns.join(', ')} from ${given}) ${name}`
-  // Policies are evaluated over a value, which asks for no privilege on the table.
+  // Policies are evaluated over a value, which asks for no privilege on the table: so the last condition checks the privilege.
   const selected = table.columns
     .filter(({ rolesWithSelect }) => rolesWithSelect.has(role))
     .map((column) => `t.${pg.escapeIdentifier(column.name)}`)

@@ -19,7 +19,7 @@ export async function discardOldPlans(session: pg.ClientBase, name: string, { ta
   known.set(name, version)
 }
 
-/** The check found another policy version: its plans may be those of that one. */
+/** The policy version changed. The next check discards the plans. */
 export function distrustPlans(session: pg.ClientBase, name: string): void {
   versions.get(session)?.set(name, undefined)
 }

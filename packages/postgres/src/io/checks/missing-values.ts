@@ -53,7 +53,7 @@ export async function generatedColumns(
   const texts = new Map<number, Map<string, string>>()
   for (const { n, written, ...row } of found) {
     const { xid, published } = rows[n - 1]!
-    // Written again, also by the same transaction, it is not the row of the change, and may not be visible to the same users.
+    // A row that was written again, also by the same transaction, is not the row of the change. Its users may lack the right to see it.
     const isSame = table.columns.every(({ number }, index) => !published.has(number) || published.get(number) === row[`p${index}`])
     if (Number(written) !== xid || !isSame) continue
     texts.set(n - 1, new Map(columns.map((name, index) => [name, row[`v${index}`] ?? 'null'])))

@@ -46,7 +46,7 @@ async function wholeRows(
     const now = whole.identities[at]
     if (!before.ok || now === undefined) continue
     if (!now.ok && now.timedOut) {
-      // A row that is only denied would be lost: what took too long is decided again, or its subscribers are notified of the gap.
+      // Not a denial: that would lose the row. A timed-out identity is decided again, or its gap is announced.
       identities[index] = now
       continue
     }
@@ -86,7 +86,7 @@ async function askAll(sessions: SessionPool, check: RowCheck, images: RowImages,
   return { current, slow, identities: answers }
 }
 
-/** Identities that ask for the same rows stand together. */
+/** Identities that ask for the same rows share a list and follow each other, so that a call sends each list once. */
 function callsOf(check: RowCheck, images: RowImages): Asked[][] {
   const byRows = new Map<readonly number[], Asked[]>()
   const bySignature = new Map<string, Asked[]>()

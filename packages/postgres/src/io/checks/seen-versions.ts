@@ -16,7 +16,7 @@ export interface RowImages extends Shape {
   readonly missing: readonly (string | null)[]
 }
 
-/** So many characters a row, on average. */
+/** Rows with more characters on average count as wide. */
 const WIDE = 2_000
 
 export function rowImages({ table, role, columns, images }: RowCheck): RowImages {
@@ -49,10 +49,10 @@ function quoted(text: string): string {
 /** A row that an identity sees, and what it may get of it. */
 export type SeenRow = readonly [row: number, grant: Grant]
 
-/** By `ctid`, what was shown of versions in one call of a check, which writes none of them twice. */
+/** By `ctid`: what a version granted. A call writes each version once. */
 export type KnownVersions = Map<string, SeenRow[]>
 
-/** Rows that identities ask for alike: how they are asked for, and what is shown of them. */
+/** The rows that some identities ask for, and what the answers grant. */
 export class RowList {
   readonly #check: RowCheck
   readonly #images: RowImages
@@ -70,7 +70,7 @@ export class RowList {
     this.rows = rows
   }
 
-  /** The texts of their keys, column by column, as arrays. Those of a long list are kept: many ask for it. */
+  /** The texts of their keys, column by column, as arrays. Kept for lists of more than one row. */
   get keys(): readonly string[] {
     const { table, keys } = this.#check
     const made = this.#keys ?? table.primaryKey.map((_, column) => this.#arrayOf((row) => keys[row]![column]!))
@@ -78,7 +78,7 @@ export class RowList {
     return made
   }
 
-  /** The same list in two parts, for all who ask for it. */
+  /** The list in two parts, shared by its identities. */
   get halves(): readonly RowList[] {
     return (this.#halves ??= halvesOf(this.rows).map((rows) => new RowList(this.#check, this.#images, rows)))
   }

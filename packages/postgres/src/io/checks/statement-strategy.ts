@@ -44,7 +44,7 @@ export function statementStrategy(session: pg.ClientBase, check: RowCheck, image
   }
 }
 
-/** As the role, which needs the right to name the table; the refusal where it lacks that. */
+/** Prepares the statement as the role. Returns the refusal where the role may not name the table. */
 async function prepare(session: pg.ClientBase, { name, sql }: CheckFunction, { role, table }: RowCheck): Promise<IdentityAnswer | null> {
   const names = getOrMake(prepared, session, () => new Set<string>())
   if (names.has(name)) return null

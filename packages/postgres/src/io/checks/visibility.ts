@@ -5,7 +5,8 @@ import type { Queryable } from '../../catalog/queryable.ts'
 /**
  * SQL that is true while one of `xids` (32 bits each, as the stream names them) is not visible to this session yet. The
  * stream may bring a transaction before it is visible: Postgres writes the commit to the log first and ends the
- * transaction for other sessions afterwards, with a synchronous standby much later.
+ * transaction for other sessions afterwards, with a synchronous standby much later. Transaction ids wrap at 2³²; half the circle
+ * ahead counts as later.
  */
 export function notVisibleSql(xids: string): string {
   return `exists (

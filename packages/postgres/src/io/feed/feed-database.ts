@@ -110,7 +110,7 @@ function on(sessions: SessionsWhenOpen, pool: 'catalog' | 'checker' | 'isolated'
   return async (work) => (await sessions())[pool].withSession(work)
 }
 
-/** A question without parameters: those who ask together get one answer. */
+/** A question without parameters: calls that come together share one answer. */
 function shared<T>(ask: () => Promise<T>): () => Promise<T> {
   const batcher = new Batcher<null, T>(async (asked) => {
     const answer = await ask()
