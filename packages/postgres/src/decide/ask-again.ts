@@ -12,7 +12,7 @@ export class StalePolicyVersion extends Error {
 
 /** Transactions that wrote the changes and are not visible to other sessions yet. */
 export class NotYetVisible extends Error {
-  /** As Postgres says that it is not ready: the question is asked again. */
+  /** The SQLSTATE of a server that is not ready. `isUnreachable` reads it, so the question is asked again. */
   readonly code = '57P03'
   readonly xids: ReadonlySet<number>
 

@@ -2,7 +2,7 @@ import type { TimerHandle } from '@tidewire/protocol'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { FeedDatabase } from './feed-database.ts'
 
-/** Longer than a check takes in all: its statements, the last one until the connection is given up, and whether another answers. */
+/** Longer than a check can take: its statements, the last until its connection is given up, and the probe of the database. */
 const CHECK_TIMEOUT_MS = 16_000
 /** Statements on the catalog may take 30 s. */
 const CATALOG_TIMEOUT_MS = 35_000

@@ -16,7 +16,7 @@ const MAX_BACKOFF_MS = 60_000
 /** An answer that took longer does not count as a sign of health. */
 export const SLOW_MS = 50
 const CLEARED_AFTER = 3
-/** One slow answer may be the machine's or the disk's. */
+/** The machine or the disk may cause one slow answer. */
 const SUSPECTED_AFTER = 3
 
 /**
@@ -25,7 +25,7 @@ const SUSPECTED_AFTER = 3
  */
 export class CircuitBreaker {
   readonly #circuits = new Map<string, Circuit>()
-  /** Slow answers in a row, of those that are not suspected yet. */
+  /** Slow answers in a row of audiences that are not suspected yet. */
   readonly #slow = new Map<Audience, number>()
 
   /** Whether the audience is to be decided in isolation. */
@@ -40,7 +40,7 @@ export class CircuitBreaker {
     return until > nowMs ? until : 0
   }
 
-  /** True: its channels do not know of it yet. */
+  /** Records a fault. Returns whether it is new to the audience's channels. */
   failed(audience: Audience, { kind, timedOut }: Pick<DecisionFault, 'kind' | 'timedOut'>, nowMs: number): boolean {
     const key = kind === 'filter' ? audienceKey(audience) : policyKey(audience)
     const circuit = this.#circuits.get(key) ?? this.#add(key)
@@ -76,7 +76,7 @@ export class CircuitBreaker {
     if (!this.#circuits.has(key)) this.#add(key)
   }
 
-  /** Decided alone, without a fault. */
+  /** Counts an answer without a fault. Several fast ones in a row clear the audience. */
   answered(audience: Audience, tookMs: number): void {
     for (const key of keysOf(audience)) {
       const circuit = this.#circuits.get(key)

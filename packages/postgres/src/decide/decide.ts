@@ -20,7 +20,7 @@ interface Deciding extends DecideOptions {
   readonly faults: DecisionFault[]
   readonly slow: PendingDelivery[]
   readonly granted: Map<RowChange, Map<PendingDelivery, Granted>>
-  /** Granted as they are now. */
+  /** Rows that were written again since the change, and are granted as they are now. */
   readonly rewritten: { readonly delivery: PendingDelivery; readonly row: RowChange; readonly now: RowChange }[]
 }
 
@@ -40,7 +40,8 @@ export async function decide(pending: readonly PendingDelivery[], options: Decid
     ...rowQuestions(fresh).map((question) => askRows(question, deciding)),
     ...rowQuestions(deleted).map((question) => askOldRows(question, deciding)),
   ])
-  // The old row of an UPDATE is delivered whole only where the policies show its content; else its key is.
+  // The old row of an UPDATE is delivered whole only where the policies show its content. Else its key is, as is granted already: so
+  // faults are dropped.
   const updated = updatedOf(fresh, (delivery, row) => granted.get(row)?.get(delivery)?.record === 'image')
   await Promise.all(rowQuestions(updated).map((question) => askOldRows(question, { ...deciding, faults: [] })))
   await dropUnmatched(deciding)
@@ -111,8 +112,8 @@ async function askRows(question: RowQuestion, deciding: Deciding): Promise<void>
 }
 
 /**
- * Rows as a check read them, by their texts, and by grants: most identities share one, and large rows are not compared again.
- * Identities that were shown the same share one row, and so its bytes.
+ * Rows as a check read them. By grant: most identities share one, so large rows are not compared again. By their texts: identities
+ * that were shown the same share one row, and so its bytes.
  */
 type CurrentRows = Map<RowChange, Map<object | string, RowChange>>
 

@@ -38,17 +38,17 @@ export interface DecisionFault {
 
 export interface Decision {
   readonly decided: Decided
-  /** Rows that a filter keeps back by what Postgres says of it. */
+  /** Of the questions that Postgres had to answer: those whose row does not pass, with the filter that it fails. */
   readonly filtered: ReadonlyMap<FilterQuestion, PreparedFilter>
   readonly faults: readonly DecisionFault[]
-  /** Deliveries that were decided, by policies that took long. */
+  /** Deliveries that were decided, but slowly. */
   readonly slow: readonly PendingDelivery[]
 }
 
 export interface DecideOptions {
   readonly database: RowChecks
-  /** Whether a table that a question fails for as a whole is to be loaded and asked about again; else it counts as faulty. */
+  /** Called when a question fails for a whole table. True: the table is loaded and asked about again. False: it counts as faulty. */
   readonly mayBeStale: (oid: number) => boolean
-  /** Transactions that are not visible yet are waited for: nothing could be delivered before them. */
+  /** Waits longer for transactions that are not visible yet, since nothing can be delivered before them. */
   readonly waits: boolean
 }

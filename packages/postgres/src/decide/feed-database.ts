@@ -99,7 +99,7 @@ export interface WrittenRow {
   readonly xid: number
 }
 
-/** Texts of one column to be held against filters of one kind. */
+/** Texts of one column, and the filters of one operator that they are tested with. */
 export interface FilterCheck {
   readonly column: CatalogColumn
   readonly op: Filter['op']

@@ -3,7 +3,7 @@ import { concernsAll, StalePolicyVersion } from './ask-again.ts'
 import type { DecisionFault } from './decision.ts'
 import type { RowQuestion } from './row-questions.ts'
 
-/** How often a question is asked in parts: beyond that, all that is left of it counts as faulty. */
+/** A question is divided into about this many parts. After that, a part that fails counts as faulty as a whole. */
 const MAX_PARTS = 64
 
 /** SQLSTATE classes of faults that every part would run into: the table, its schema or a privilege is gone. */

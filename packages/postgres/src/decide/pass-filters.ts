@@ -73,7 +73,7 @@ async function answer(
   const answers = await checks.testFilters(check).catch((error: unknown): FilterAnswer[] => {
     if (concernsAll(error)) throw error
     const timedOut = isTimeout(error)
-    // Not the filters failed, but the question.
+    // The question failed as a whole: its filters are not at fault.
     if (!timedOut) kind = 'row'
     return groups.map(() => ({ ok: false, message: errorText(error), timedOut }))
   })

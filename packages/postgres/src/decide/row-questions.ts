@@ -20,7 +20,7 @@ export interface Asked {
 export interface Questions {
   /** Rows that no policy decides about. */
   readonly free: readonly Asked[]
-  /** New rows, by their keys. */
+  /** Written rows: Postgres looks them up by their keys. */
   readonly fresh: readonly Asked[]
   readonly deleted: readonly Asked[]
 }
@@ -139,7 +139,7 @@ export class RowQuestion {
     return xidsOf(this.rows)
   }
 
-  /** The question of the new rows. */
+  /** The question about written rows. */
   get check(): Omit<RowCheck, 'waits'> {
     const { table, role, rows, identities, xids } = this
     const columns = publishedColumns(rows[0]!.table)
@@ -152,7 +152,7 @@ export class RowQuestion {
     return this.rows.map((row) => oldText(this.table, row)!)
   }
 
-  /** The same in two parts: by rows, or by identities where there is one row; empty: it cannot be divided. */
+  /** The question in two parts: by rows, or by identities where there is one row; empty: it cannot be divided. */
   halves(): RowQuestion[] {
     if (this.rows.length > 1) {
       const first = new Set(halvesOf(this.rows)[0])
@@ -202,7 +202,6 @@ export function rowQuestions(asked: readonly Asked[]): RowQuestion[] {
   return versions.flatMap((byRole) => [...byRole.values()].map((ofRole) => new RowQuestion(ofRole)))
 }
 
-/** The transactions that wrote the rows. */
 export function xidsOf(rows: readonly RowChange[]): readonly number[] {
   return [...new Set(rows.map(({ transaction }) => transaction.xid))]
 }

@@ -33,7 +33,7 @@ function columnsOf(table: Table): ColumnMaps {
   }))
 }
 
-/** In the row as it is after the change; a value that was not sent again stands in the old row, where all of that was sent. */
+/** The text in the row after the change. A value that was not sent again stands in the old row, where that was sent whole. */
 function recordText({ newTuple, old }: RowChange, column: Column | undefined): string | null | undefined {
   const at = column?.tupleIndex ?? null
   if (at === null) return undefined
@@ -84,7 +84,7 @@ export function primaryKeyTexts({ table, newTuple, old }: RowChange): readonly s
 }
 
 /**
- * A deleted row as the text of a value of its table's row type; `null` when not all of these columns are known, save for
+ * The old row as the text of a value of its table's row type; `null` when not all of these columns are known, save for
  * generated ones, which follow from the others.
  */
 export function oldRowText(change: RowChange, names: readonly string[]): string | null {
@@ -103,7 +103,7 @@ export function presentColumns({ columns }: Table): readonly Column[] {
   return columns.filter(({ number }) => number > 0)
 }
 
-/** Their texts in the row as it is after the change, or in all of it as it was; `undefined` what the log does not hold. */
+/** The texts of {@link presentColumns}, after the change or before it; `null`: the log does not hold this row, or not whole. */
 export function rowTexts(change: RowChange, row: 'record' | 'old'): RowTexts | null {
   if (row === 'record' ? change.newTuple === null : change.old?.extent !== 'full') return null
   const text = row === 'record' ? recordText : oldText
@@ -120,7 +120,7 @@ export function imageOf(change: RowChange, columns: readonly number[]): RowTexts
   return columns.map((number) => recordText(change, byNumber.get(number)))
 }
 
-/** The change, had it written this. */
+/** The change as if it had written these texts. */
 export function withRow(change: RowChange, columns: readonly number[], texts: RowTexts): RowChange {
   const values: (string | null | undefined)[] = Array.from({ length: change.newTuple?.length ?? 0 })
   for (const { number, tupleIndex } of change.table.columns) {

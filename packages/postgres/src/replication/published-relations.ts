@@ -84,7 +84,7 @@ export class PublishedRelations {
     if (known === version) return null
     if (known !== undefined || (row !== undefined && row.version !== version)) return serverLsn
     if (row !== undefined) return row.gapBefore
-    // Nothing was ever remembered here, by no server before this one.
+    // No server has ever remembered anything in this database: only a recent entry shows that changes may be missing.
     return this.#versions === null && isLogEmpty && recent ? serverLsn : null
   }
 }

@@ -19,7 +19,7 @@ export type ReplicationFault =
   | { readonly kind: 'silent'; readonly message: string }
   | { readonly kind: 'malformed-stream'; readonly message: string }
 
-/** A fault that no code of an error says. */
+/** Carries a fault that no error code stands for. */
 export class ReplicationError extends Error {
   readonly fault: ReplicationFault
 

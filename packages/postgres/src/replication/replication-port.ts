@@ -30,7 +30,7 @@ export interface ReplicationSession {
   /** Nothing more is handed out after the message at hand, until `resume`. May be called from the receiver. */
   pause(): void
   resume(): void
-  /** As the transaction `xid` left the table, or later. Rejects with an error of `pg`. */
+  /** The table as the transaction `xid` left it, or later. Rejects with an error of `pg`. */
   loadTable(relation: RelationMessage, xid: number | null): Promise<Table>
   /** Rejects with an error of `pg`, or with an {@link ReplicationError} where the slot cannot be read on: see {@link faultOf}. */
   check(): Promise<ReplicationCheck>

@@ -54,7 +54,7 @@ export function describeTable(relation: RelationMessage, facts: CatalogRelation 
     const tupleIndex = tupleIndexes.get(name) ?? null
     tupleIndexes.delete(name)
     const written = tupleIndex === null ? undefined : relation.columns[tupleIndex]
-    // That is all of the row, whether it is published or not.
+    // A full replica identity is the whole row. Generated columns belong to it, published or not.
     const identity = written?.key ?? (generated && relation.replicaIdentity === 'full')
     return describeColumn(name, written?.typeOid ?? typeOid, types, { number, generated, tupleIndex, identity })
   })
@@ -88,7 +88,7 @@ function primaryKeyOf(relation: RelationMessage, facts: CatalogRelation | null, 
   return facts.primaryKey.flatMap((number) => columns.find((column) => column.number === number) ?? [])
 }
 
-/** Whether it is where SQL leaves messages. Its changes are messages and never row changes. */
+/** Whether SQL sends messages by rows of this table. Its changes are messages, never row changes. */
 export function isMessageTable({ schema, name }: TableName): boolean {
   return schema === 'realtime' && (name === 'messages' || name.startsWith('messages_'))
 }

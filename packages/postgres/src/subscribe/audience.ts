@@ -14,6 +14,7 @@ export interface PendingDelivery {
   readonly rows: readonly RowChange[]
   /** Only Postgres can evaluate the audience's filters for these rows. */
   readonly asks: boolean
+  /** The members that the delivery is for; absent: all. */
   readonly only?: ReadonlySet<Subscription>
 }
 
@@ -21,7 +22,7 @@ export function subscribersOf({ audience, only }: PendingDelivery): ReadonlySet<
   return only ?? audience.members
 }
 
-/** The error that the audience gets instead of the row. */
+/** The error that the audience gets instead of the row; `null`: it gets the row. */
 export function errorInsteadOfRow({ fault }: Audience, { action }: RowChange): string | null {
   if (fault === 'unauthorized') return 'Error 401: Unauthorized'
   return fault === 'no-primary-key' && action !== 'DELETE' ? 'Error 400: Bad Request, no primary key' : null
@@ -38,7 +39,7 @@ export function filterTextOf(audience: Audience, change: RowChange): ColumnText 
 
 const readable = new WeakMap<CatalogTable, Map<string, string>>()
 
-/** The columns that the subscription gets. Those that get all have the same text. */
+/** The columns that the subscription gets: `attnum`s, comma separated. Subscriptions without `select` share one text. */
 export function columnsFor({ select }: Subscription, table: CatalogTable, { name }: CatalogRole): string {
   if (select !== null) return columnNumbers(table, name, select)
   const known = getOrMake(readable, table, () => new Map<string, string>())

@@ -12,7 +12,7 @@ interface GroupRows {
   granted: number
 }
 
-/** A batch is expected to make no more deliveries than this, or than its one change makes. */
+/** A batch that is expected to make this many deliveries takes no more changes. */
 const MAX_WEIGHT = 100_000
 
 /** Changes that are decided together, with the audiences that they may concern. */
@@ -51,11 +51,11 @@ export class Batch {
     return this.weight >= MAX_WEIGHT
   }
 
-  /** So that the weight of the next batches is known: what was granted, by row. */
+  /** Learns from what was granted, by row, how many deliveries the next batches will make. */
   noteShares(decided: ReadonlyMap<RowChange, ReadonlyMap<PendingDelivery, unknown>>): void {
     let most = 0
     for (const { yes, subscriptions } of this.#groups.values()) most += yes.length * subscriptions
-    // It would not be full if every subscription saw every change.
+    // Not full even if every subscription saw every change: the shares did not matter.
     if (most < MAX_WEIGHT) return
     const byList = new Map<readonly RowChange[], GroupRows>(Array.from(this.#groups.values(), (rows) => [rows.yes, rows]))
     for (const deliveries of decided.values())

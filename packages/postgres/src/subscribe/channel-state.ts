@@ -3,7 +3,7 @@ import type { LogPosition } from '../replication/position.ts'
 
 /** Where a channel stands between its request and live changes. */
 export type ChannelState =
-  /** For the first stream of the server. */
+  /** It waits for the first stream of the server. */
   | { readonly kind: 'waiting' }
   /** Its tables and filters are being looked up. */
   | { readonly kind: 'planning' }

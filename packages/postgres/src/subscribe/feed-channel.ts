@@ -26,7 +26,7 @@ export class FeedChannel {
   readonly #onThrow: (error: unknown) => void
   /** Made when needed: an empty set costs 150 bytes, and there may be many channels. */
   #notified: Set<string> | null = null
-  /** Position of the first change that is still decided in isolation; `null`: there is none. */
+  /** Decisions in isolation that are not over, each with the position of its first change; `null`: there are none. */
   #pending: Set<{ readonly from: LogPosition }> | null = null
   #state: ChannelState = { kind: 'waiting' }
   #held: Held[] = []
@@ -62,6 +62,7 @@ export class FeedChannel {
     return this.#state.kind === 'closed'
   }
 
+  /** Whether live changes reach it, to be sent or held. Before it is registered, and while it replays, they do not. */
   get receives(): boolean {
     return this.#state.kind === 'live' || this.#state.kind === 'registered'
   }

@@ -16,7 +16,7 @@ export interface PreparedFilter {
   readonly test: ColumnTest | null
 }
 
-/** SQL's three values, of a column's text; null is SQL null. */
+/** What the filter gives for a column's text, in SQL's three values; null is SQL null. */
 type ColumnTest = (text: string | null) => boolean | null
 
 const BOOL = 16
@@ -30,8 +30,8 @@ export function prepareFilter(filter: Filter, column: CatalogColumn, values: rea
 }
 
 /**
- * Whether the filter is true for a row. `null`: only Postgres can say, since the value has another type than the filter was
- * prepared for, or is none of its type.
+ * Whether the filter is true for a row. `null`: only Postgres can say, since texts do not decide it, the value has another type
+ * than the filter was prepared for, or the text is no value of the type.
  */
 export function verdictOf({ test, column }: PreparedFilter, table: Table, text: ColumnText): boolean | null {
   const value = text(column.name)

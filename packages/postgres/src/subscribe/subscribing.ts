@@ -15,7 +15,7 @@ import type { Subscriptions } from './subscriptions.ts'
 
 /** A channel with more entries gives the event loop back between the steps of its subscription. */
 const LARGE_ENTRIES = 100
-/** Answers of the database that were lost are asked for again after so long, and up to twice that. */
+/** A database that did not answer is asked again after this wait, or up to twice that. */
 const SUBSCRIBE_RETRY_MS = 5_000
 const MAX_REFUSALS = 2
 const READY = 'Subscribed to PostgreSQL'
@@ -45,7 +45,7 @@ export class Subscribing {
     this.#options = options
   }
 
-  /** Never rejects: the channel is notified how it went, and how it goes on. */
+  /** Never rejects: the channel is notified of the outcome, and of a database that does not answer. */
   async subscribe(channel: FeedChannel): Promise<void> {
     const { runtime } = this.#options
     let refusals = 0
@@ -80,7 +80,7 @@ export class Subscribing {
     this.#closed = true
   }
 
-  /** False: its identity changed meanwhile, so that it is to be planned again. */
+  /** False: the channel's identity, or the epoch, changed meanwhile. Then the channel is to be planned again. */
   async #plan(channel: FeedChannel): Promise<boolean> {
     const { database, subscriptions } = this.#options
     await this.#inSteps(channel)
@@ -95,7 +95,7 @@ export class Subscribing {
       this.#refuse(channel, plan)
       return true
     }
-    // One that is planned again goes on from where it is.
+    // A channel that is planned again keeps its state.
     if (channel.state.kind === 'planning') channel.dispatch(this.#beginning(channel))
     subscriptions.replace(channel, plan.subscriptions)
     const startLsn = await database.insertLsn()
@@ -112,7 +112,7 @@ export class Subscribing {
     if (entries.length > LARGE_ENTRIES) await endOfTurn(this.#options.runtime)
   }
 
-  /** Whether the channel resumes from a position. */
+  /** The channel's first event: it resumes from its position, or starts with live changes. */
   #beginning({ request: { since } }: FeedChannel): ChannelEvent {
     if (since === null) return { type: 'registered', missed: null }
     const parsed = parsePosition(since)

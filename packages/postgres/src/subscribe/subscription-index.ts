@@ -10,7 +10,7 @@ type ByColumn = Map<string, Map<string, Set<Indexed>>>
 
 /** Audiences by the values of single columns, so that a change only meets those it may concern. */
 export class SubscriptionIndex {
-  /** Unfiltered audiences: every change concerns them. */
+  /** Audiences without an owner, and without a filter that can be looked up: every change has to be compared with them. */
   readonly #everywhere = new Set<Indexed>()
   readonly #byFilter: ByColumn = new Map()
   readonly #byOwner: ByColumn = new Map()

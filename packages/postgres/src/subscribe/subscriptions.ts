@@ -39,7 +39,7 @@ export class Subscriptions {
     if (change.action !== 'TRUNCATE') this.#tables.get(change.table.oid)?.match(change, batch)
   }
 
-  /** One that stays is kept as it is: changes may be on their way to it. */
+  /** A subscription that stays is kept as it is: changes may be on their way to it. */
   replace(channel: FeedChannel, subscriptions: readonly Subscription[]): void {
     const known = new Map([...channel.subscriptions].map((each) => [keyOf(each), each]))
     const wanted = new Set(subscriptions.map(keyOf))
@@ -107,7 +107,7 @@ export class Subscriptions {
   }
 
   /**
-   * Tables left the publication, or came back: their channels hear of both, and everything else goes on. `endOfTurn` ends a turn of
+   * Tables left the publication, or came back: their channels are notified of both, and everything else goes on. `endOfTurn` ends a turn of
    * the event loop: many channels may watch a table that is dropped.
    */
   async followPublication(published: readonly PublishedTable[], endOfTurn: () => Promise<void>): Promise<void> {
@@ -226,7 +226,7 @@ export class Subscriptions {
     )
   }
 
-  /** A table of a name that has left is there again: as the same one, or another. */
+  /** Notifies a channel whose table has left that a table of this name is there again: the same, or another. */
   #returns(channel: FeedChannel, table: PublishedTable): void {
     const name = `${table.schema}.${table.name}`
     if (this.#missing.get(channel)?.delete(name) === true)

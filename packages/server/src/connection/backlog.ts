@@ -36,7 +36,7 @@ interface Over {
 }
 
 /**
- * Distinguishes a receiver that cannot keep up from one that is about to (rule C5). A frame of 3 MB is a backlog of 3 MB on a socket
+ * Distinguishes a receiver that cannot keep up from one that catches up (rule C5). A frame of 3 MB is a backlog of 3 MB on a socket
  * whose buffers are small; so over `maxBytes` what counts is whether the backlog moves, and how old it is. A receiver
  * holds back no more than it takes in `maxWaitMs`.
  */

@@ -68,7 +68,7 @@ export class Connection implements ChannelConnection, AdminPeer {
   readonly #host: ConnectionHost
   readonly #limits: ConnectionLimits
   readonly #channels = new Map<string, Channel>()
-  /** Frames that came after the end. */
+  /** Frames that came after the close. */
   #lateFrames = 0
   static readonly #performOn = (effect: ConnectionEffect, connection: Connection): void => connection.#perform(effect)
   static readonly #transitionOf = (state: ConnectionState, event: ConnectionEvent, connection: Connection): ConnectionTransition =>
@@ -130,7 +130,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     return this.claims['sub'] === sub || [...this.#channels.values()].some(({ identity }) => identity?.claims['sub'] === sub)
   }
 
-  /** Takes a frame from the client; the bytes of a text frame, too. */
+  /** Takes a frame from the client. A text frame comes as bytes, too. */
   receive(data: Uint8Array, binary: boolean): void {
     if (this.#machine.state.kind !== 'open') return this.#receiveLate()
     this.#heard = true
@@ -155,7 +155,7 @@ export class Connection implements ChannelConnection, AdminPeer {
     else refuseFrame(this, frame)
   }
 
-  /** A client that goes on sending after it was closed is not waited for: to read its frames costs all others. */
+  /** Cuts a client that goes on sending after the close: to read its frames costs all others. */
   #receiveLate(): void {
     if (++this.#lateFrames === MAX_LATE_FRAMES) this.#transport.terminate()
   }

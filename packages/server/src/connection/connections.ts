@@ -10,7 +10,7 @@ export class Connections implements ConnectionHost {
   readonly #maxUsers: number
   draining = false
   admin: AdminEndpoint | null = null
-  /** The connection that was added last. */
+  /** The connection that was added last, while it lasts. */
   newest: Connection | null = null
 
   constructor(maxUsers: number) {

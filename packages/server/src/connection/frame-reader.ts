@@ -21,7 +21,6 @@ interface FrameTaker {
   take(frame: Decoded<ClientFrame>): void
 }
 
-/** Reads a frame at once. */
 export function readWhole(taker: FrameTaker, data: Uint8Array, binary: boolean): void {
   const { fanOutTimes } = taker.services
   fanOutTimes.frameBegins()
@@ -102,6 +101,7 @@ export class FrameReader {
     else atEnd()
   }
 
+  /** A getter, since TypeScript does not see that `read` sets `#behind`. */
   get #isReading(): boolean {
     return this.#behind !== null
   }

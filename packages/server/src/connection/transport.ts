@@ -9,7 +9,7 @@ export interface Transport {
   backlogBytes(): number
   /** Bytes that the system has taken, those of a write that is under way included; `null`, or absent: not known. */
   takenBytes?(): number | null
-  /** Reads nothing more until `resume`; messages that were read before may still come. Absent where all messages come at once. */
+  /** Reads nothing more until `resume`; messages that were read before may still come. Absent where reading cannot pause. */
   pause?(): void
   resume?(): void
   /** Starts the closing handshake. */

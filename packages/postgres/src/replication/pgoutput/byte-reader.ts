@@ -5,7 +5,7 @@ export interface Refusal {
 
 /**
  * Reads big-endian fields one after the other. Past the end every read gives zero or nothing and sets `overrun`, so
- * that a decoder may read on and check once. So it is with what the decoder refuses.
+ * that a decoder may read on and check once. `refused` keeps what the decoder itself finds wrong, for the same check.
  */
 export class ByteReader {
   readonly buffer: Buffer

@@ -3,7 +3,7 @@ import { plainNumber } from './number-text.ts'
 /** Numbers such as `1e131071` are written out; so that a short text cannot become a huge one, no more than this is added. */
 const MAX_GROWTH = 1_048_576
 
-/** An object or array whose end has not been read. `keys` is null in an array. */
+/** An object or array whose end has not been read. `members` is null in an array. */
 interface Open {
   readonly members: Map<string, string> | null
   key: string

@@ -72,7 +72,7 @@ export class Tuple {
     return new Tuple(slab, start, start + this.byteLength, this.length, { keyOnly: this.#keyOnly })
   }
 
-  /** The same row, to be read: what is found out about its bytes goes with this tuple. */
+  /** The same row without a copy of its bytes. What reading finds out is kept in the view, and goes with it. */
   view(): Tuple {
     return new Tuple(this.#buffer, this.#start, this.#end, this.length, { keyOnly: this.#keyOnly })
   }

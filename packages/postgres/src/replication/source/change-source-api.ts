@@ -4,7 +4,6 @@ import type { EpochReason } from '../replication-port.ts'
 import type { TableGap } from '../published-relations.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 
-/** How the source stands. */
 export type ChangeSourceStatus =
   | { readonly kind: 'connecting' | 'streaming' | 'closed' }
   /** The feed stands still; the next attempt comes by itself. */

@@ -7,7 +7,7 @@ import type { ChangeSourceStatus, NewEpoch } from './change-source-api.ts'
 export interface Progress {
   /** `null` until the first slot was found or made. */
   readonly epoch: string | null
-  /** What the positions are places in; `null` until the first connection. */
+  /** Names the log that the positions are in; `null` until the first connection. */
   readonly log: string | null
   /** Everything before this was received and handed over; where a new connection goes on. */
   readonly received: Lsn

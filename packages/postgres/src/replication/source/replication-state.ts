@@ -77,7 +77,7 @@ type StreamEvent = Extract<ReplicationEvent, { type: 'heard' | 'begun' | 'commit
 function onStream(state: Streaming, event: StreamEvent): ReplicationTransition {
   switch (event.type) {
     case 'heard':
-      // Only a server that talks ends a row of failed attempts: one that drops us after every start must not be asked at full speed.
+      // Only a server that talks ends a row of failed attempts: one that ends the connection after every start must not be asked at full speed.
       return state.unheard === 0 && state.attempt === 0 ? go(state) : go({ ...state, unheard: 0, attempt: 0 })
     case 'begun':
       return go({ ...state, inTransaction: true })
@@ -113,7 +113,7 @@ function start(
   const goesOn = sameEpoch && confirmedLsn <= state.progress.received
   const sameLog = state.progress.log === log
   const { epoch: previous } = state.progress
-  // The slot may begin earlier than what came through the one before, which does not come again.
+  // The slot may begin before the end of what the old slot sent. That is not asked for again.
   const begin = previous === null ? confirmedLsn : laterLsn(confirmedLsn, sameLog ? state.progress.received : logBegin)
   const progress: Progress = goesOn
     ? { ...state.progress, flushed: laterLsn(state.progress.flushed, confirmedLsn) }

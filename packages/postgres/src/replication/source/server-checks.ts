@@ -48,7 +48,7 @@ export class ServerChecks {
       )
   }
 
-  /** After what came before them. */
+  /** Hands over what came before the gaps, then reports them. */
   reportGaps(gaps: readonly TableGap[]): void {
     if (gaps.length > 0) this.#receiver.drained()
     for (const gap of gaps) this.#handlers.onTableGap?.(gap)

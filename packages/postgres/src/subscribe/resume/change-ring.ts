@@ -115,7 +115,7 @@ export class ChangeRing {
       if (compareLogPositions(logPositionOf(this.#kept[middle]!.change), position) <= 0) low = middle + 1
       else high = middle
     }
-    // Tuples remember what was read of them: what is kept is not read itself.
+    // Tuples remember what was read of them. Readers get views, so that the kept tuples do not grow.
     return this.#kept.slice(low, low + limit).map(({ change }) => withTuples(change, (tuple) => tuple.view()))
   }
 }

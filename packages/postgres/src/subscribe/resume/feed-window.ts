@@ -20,7 +20,7 @@ export class FeedWindow {
   epoch: string | null = null
   /** Everything before it is delivered. */
   progress: Lsn = 0n
-  /** Where the server was when the epoch began; the window is here when that is delivered. `null`: no epoch yet. */
+  /** Where the server was when the epoch began. Once that is delivered, the window is filled. `null`: no epoch yet. */
   #fillsUntil: Lsn | null = null
   /** Whether the ring holds a whole window of the past. */
   isFilled = false
@@ -67,7 +67,7 @@ export class FeedWindow {
     if (this.epoch !== null) source.confirm(this.epoch, laterLsn(this.ring.start?.commitLsn ?? 0n, passed ?? 0n))
   }
 
-  /** When there is an epoch, and everything before `lsn` was handed over and delivered. */
+  /** Settles once there is an epoch and everything before `lsn` is delivered. A new epoch and the close settle it, too. */
   processed(lsn: Lsn): Promise<void> {
     const isOver = (this.epoch !== null && this.progress >= lsn) || this.#closed
     return isOver ? Promise.resolve() : new Promise((done) => this.#waiters.push({ lsn, done }))

@@ -15,8 +15,8 @@ export interface ResumeQueueOptions {
   /** Runs while nothing is being decided or delivered. */
   betweenBatches<T>(work: () => Promise<T>): Promise<T>
   /**
-   * Decides and delivers to these channels, save for those that get another identity meanwhile; answers to which ones. Rejects when the
-   * database cannot be reached, without having sent anything.
+   * Decides and delivers. Returns the channels that got the changes: a channel with a new identity did not. Rejects when the database
+   * cannot be reached, without having sent anything.
    */
   replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
 }
@@ -56,8 +56,8 @@ export class ResumeQueue {
   }
 
   /**
-   * Answers why what the channel missed could not be sent, and then it is not live afterwards; `null`: it has all of it. Its
-   * subscriptions stand in the index already.
+   * Returns why the channel cannot get what it missed; then it is not live. `null`: it has all of it, and is live. To be called once
+   * its subscriptions stand in the index.
    */
   async resume(channel: FeedChannel, since: LogPosition, flushedLsn: Lsn): Promise<GapReason | null> {
     const { window, runtime } = this.#options
@@ -126,7 +126,7 @@ export class ResumeQueue {
     return true
   }
 
-  /** Nothing moves meanwhile, so nothing is missed between the ring and what comes live. False: too much has come. */
+  /** Runs between batches, so that nothing is missed between the ring and live changes. Does nothing where too many have come. */
   async #finish(first: Resuming): Promise<void> {
     const changes = this.#options.window.ring.after(first.cursor, LAST_CHANGES * 4 + 1)
     if (changes.length > LAST_CHANGES * 4) return
