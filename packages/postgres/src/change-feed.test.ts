@@ -319,6 +319,86 @@ test('the order of a channel is kept though some of its changes are decided in i
   expect(mine.changes.map(({ table }) => table)).toEqual(['own', 'open'])
 })
 
+test('channels of one audience that get another identity, and one of them again, miss nothing', async () => {
+  const it = start()
+  const [one, two] = [1, 2].map(() => it.open({ entries: [of('own')], identity: user('me') }))
+  await ready(one!, two!)
+  let asked = 0
+  it.database.intercept = (name) => {
+    if (name !== 'checkRows') return
+    asked++
+    if (asked === 1) for (const channel of [one!, two!]) channel.setIdentity(user('me'))
+    if (asked === 2) one!.setIdentity(user('me'))
+  }
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  it.commit([{ oid: OWN, texts: ['2', 'me', ''] }])
+  await Promise.all([received(one!, 2), received(two!, 2)])
+  expect([ids(one!), ids(two!)]).toEqual([
+    ['1', '2'],
+    ['1', '2'],
+  ])
+})
+
+test.each(['checkRows', 'isolated.checkRows'])(
+  'a channel that changes its identity without end keeps no other waiting: %s',
+  async (port) => {
+    const it = start()
+    const filter = port === 'checkRows' ? {} : { filter: 'body=like.b%' }
+    const [one, two] = ['me', 'me'].map((sub) => it.open({ entries: [of('own', filter)], identity: user(sub) }))
+    await ready(one!, two!)
+    it.database.intercept = (name) => (name === port ? one!.setIdentity(user('me')) : undefined)
+    it.commit([{ oid: OWN, texts: ['1', 'me', 'b'] }])
+    await received(two!, 1)
+    await until(
+      () => one!.systems.some(({ extra }) => extra?.['resync'] === true),
+      () => one,
+    )
+    expect(one!.changes).toEqual([])
+    it.database.intercept = () => {}
+    it.commit([{ oid: OWN, texts: ['2', 'me', 'b'] }])
+    await Promise.all([received(one!, 1), received(two!, 2)])
+    expect([ids(one!), ids(two!)]).toEqual([['2'], ['1', '2']])
+  },
+)
+
+test('of what is decided together in isolation, only what took too long is asked again', async () => {
+  const it = start()
+  const own = ownRows(OWN)
+  it.database.add(openTable('open', 'text'))
+  it.database.add({ ...own, policy: (sub, { owner, body }) => (sub === 'me' && body === 'b slow' ? 'too slow' : owner === sub) })
+  const [entry, other] = [of('own', { filter: 'body=like.b%' }), of('open', { filter: 'n=like.5%' })]
+  const one = it.open({ entries: [entry], identity: user('me') })
+  const two = it.open({ entries: [entry, other], identity: user('me') })
+  it.database.add({ ...openTable('held', 'text'), oid: 3 })
+  const first = it.open({ entries: [of('held', { filter: 'n=like.z%' })] })
+  const [third, open] = [it.open({ entries: [of('own')], identity: user('third') }), it.open({ entries: [of('open')] })]
+  await ready(one, two, first, third, open)
+  // While the first is being decided, two others come that are then decided together: one for both channels, one for the second.
+  let answer: (() => void) | null = null
+  it.database.intercept = (name) => (name === 'isolated.testFilters' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  it.commit([{ oid: 3, texts: ['0', 'z'] }])
+  await until(
+    () => answer !== null,
+    () => it.database.calls,
+  )
+  it.commit([
+    { oid: OWN, texts: ['1', 'me', 'b slow'] },
+    { oid: OWN, texts: ['2', 'third', 'x'] },
+  ])
+  await received(third, 1)
+  it.commit([{ oid: OPEN, texts: ['3', '5'] }])
+  await received(open, 1)
+  it.database.intercept = () => {}
+  two.setIdentity(user('you'))
+  answer!()
+  await received(two, 1)
+  await until(
+    () => one.systems.some(({ extra }) => extra?.['code'] === 'policy-failed'),
+    () => one,
+  )
+  expect([ids(first), ids(one), ids(two)]).toEqual([[0], [], [3]])
+})
+
 test('a replay that the database interrupts, at any call, goes on where it was and is not called live before its end', async () => {
   const ROWS = 600
   const play = async (failing: number): Promise<readonly string[]> => {

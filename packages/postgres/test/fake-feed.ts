@@ -4,7 +4,7 @@ import { PostgresChangeFeed } from '../src/change-feed.ts'
 import type { FeedOptions } from '../src/feed-options.ts'
 import type { CatalogPort } from '../src/catalog/catalog-port.ts'
 import type { CatalogColumn, CatalogTable } from '../src/catalog/catalog-table.ts'
-import type { FeedDatabase, RowCheck, RowChecks } from '../src/decide/feed-database.ts'
+import type { FeedDatabase, IdentityAnswer, RowCheck, RowChecks } from '../src/decide/feed-database.ts'
 import type { FeedRuntime } from '../src/feed-runtime.ts'
 import { BUILTIN_TYPES, type ValueType } from '../src/replication/pgoutput/column-value.ts'
 import { Tuple } from '../src/replication/pgoutput/tuple.ts'
@@ -23,7 +23,7 @@ export interface FakeTable {
   /** The first is the primary key. */
   readonly columns: readonly FakeColumn[]
   /** Who sees a row, by the texts of its columns; `null`: no row security. */
-  readonly policy?: ((sub: string, row: Readonly<Record<string, string | null>>) => boolean) | null
+  readonly policy?: ((sub: string, row: Readonly<Record<string, string | null>>) => boolean | 'too slow') | null
 }
 
 const TYPES = { int4: 23, text: 25, cast: 90_001 } as const
@@ -143,15 +143,16 @@ export class FakeDatabase {
     return [...roles.values()].every(({ version }) => version === String(this.versions.get(oid)))
   }
 
-  #seen({ table, columns, images, identities }: RowCheck): { ok: true; visible: Map<number, 'image'> }[] {
+  #seen({ table, columns, images, identities }: RowCheck): IdentityAnswer[] {
     const { policy } = this.tables.get(table.oid)!
-    return identities.map(({ identity, rows }) => {
+    return identities.map(({ identity, rows }): IdentityAnswer => {
       const { sub } = JSON.parse(identity.claims) as { sub?: string }
-      const visible = rows.filter((row) => {
+      const answers = rows.map((row) => {
         const texts = columns.map((number, index) => [table.columns[number - 1]!.name, images[row]![index] ?? null] as const)
         return policy!(sub ?? '', Object.fromEntries(texts))
       })
-      return { ok: true, visible: new Map(visible.map((row) => [row, 'image'])) }
+      if (answers.includes('too slow')) return { ok: false, message: 'canceled', timedOut: true }
+      return { ok: true, visible: new Map(rows.flatMap((row, index) => (answers[index] === true ? [[row, 'image'] as const] : []))) }
     })
   }
 

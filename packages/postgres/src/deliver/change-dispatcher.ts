@@ -15,9 +15,10 @@ import type { Audience, PendingDelivery } from '../subscribe/audience.ts'
 import { pendingFor } from '../subscribe/matches.ts'
 import type { Subscriptions } from '../subscribe/subscriptions.ts'
 import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered } from './deliver.ts'
-import { channelsOf, FaultReport, type FeedListener } from './fault-report.ts'
+import { DecisionRounds } from './decision-rounds.ts'
+import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedDispatcher, type IsolatedWork, type ProcessedWork } from './isolated-dispatcher.ts'
-import { grantedOf, without, type Outcome } from './outcome.ts'
+import { grantedOf, type Outcome } from './outcome.ts'
 import { project } from './project.ts'
 
 export interface DispatcherOptions {
@@ -81,22 +82,27 @@ export class ChangeDispatcher {
       toIsolate.push(...(kinds.get(true) ?? []))
       return this.#decide(kinds.get(false) ?? [], database.checks, waits)
     }
-    let outcomes = [await atOnce(batch.pending, isOneTransaction(changes))]
-    batch.noteShares(outcomes[0]!.decided)
-    const again = new Set<FeedChannel>()
+    const rounds = new DecisionRounds()
+    rounds.add([], await atOnce(batch.pending, isOneTransaction(changes)))
+    batch.noteShares(rounds.outcomes[0]!.decided)
     while (this.#renewed.size > 0) {
       const renewed = new Set(this.#renewed)
       this.#renewed.clear()
-      for (const channel of renewed) again.add(channel)
+      if (!rounds.begin(renewed)) {
+        this.report.missed(renewed)
+        continue
+      }
       await subscriptions.loadStale(oidsOf(renewed))
-      const outcome = await atOnce(pendingFor(renewed, changes), true)
-      outcomes = [...outcomes.map((each) => without(each, renewed)), outcome]
+      const pending = pendingFor(renewed, changes)
+      rounds.add(pending, await atOnce(pending, true))
     }
+    const { outcomes } = rounds
     toIsolate.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
     const { work, isolated } = isolate(toIsolate.filter((each) => !this.report.withholds(each)))
-    const excluded = (change: RowChange, { only }: PendingDelivery, channel: FeedChannel): boolean =>
-      (only === undefined && again.has(channel)) || isolated.get(change)?.has(channel) === true
-    this.#send(changes, outcomes, again.size + isolated.size > 0 ? excluded : null, (change, delivered) => this.#settled(change, delivered))
+    const excluded = (change: RowChange, delivery: PendingDelivery, channel: FeedChannel): boolean =>
+      !rounds.counts(delivery, channel) || isolated.get(change)?.has(channel) === true
+    const excludes = outcomes.length > 1 || isolated.size > 0
+    this.#send(changes, outcomes, excludes ? excluded : null, (change, delivered) => this.#settled(change, delivered))
     this.isolated.add(work)
   }
 
@@ -124,7 +130,7 @@ export class ChangeDispatcher {
   async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>> {
     const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
     const isCurrent = generationsOf(channels)
-    const outcome = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
+    const { outcome } = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
     const current = new Set([...channels].filter(isCurrent))
     this.#send(
       rows,
@@ -137,44 +143,62 @@ export class ChangeDispatcher {
   }
 
   async #decideIsolated<Work extends IsolatedWork>(work: readonly Work[]): Promise<ProcessedWork<Work>> {
-    const channels = new Set(work.flatMap((each) => [...each.channels]))
-    const epoch = this.#options.window.epoch
-    let isCurrent: (channel: FeedChannel) => boolean
-    let outcome: Outcome
+    const { window, database } = this.#options
+    const { epoch } = window
+    const rounds = new DecisionRounds()
+    const sources = new Map<PendingDelivery['only'], Work>()
+    const generations = new Map<FeedChannel, number>()
+    let channels = new Set(work.flatMap((each) => [...each.channels]))
     do {
-      isCurrent = generationsOf(channels)
-      outcome = await this.#decideFor(work, this.#options.database.isolated)
-    } while (![...channels].every(isCurrent))
+      for (const channel of channels) generations.set(channel, channel.generation)
+      const wanted = work.map((each) => ({
+        work: each,
+        rows: each.rows,
+        channels: new Set([...each.channels].filter((channel) => channels.has(channel))),
+      }))
+      const { pending, outcome } = await this.#decideFor(wanted, database.isolated)
+      for (const { of, delivery } of pending) sources.set(delivery.only, of.work)
+      rounds.add(
+        pending.map(({ delivery }) => delivery),
+        outcome,
+      )
+      channels = new Set([...generations].flatMap(([channel, generation]) => (channel.generation === generation ? [] : [channel])))
+    } while (channels.size > 0 && rounds.begin(channels))
+    this.report.missed(channels)
     // A new epoch began. The feed has notified the channels.
-    if (this.#options.window.epoch !== epoch) return { faults: [], late: [] }
-    const late = lateOf(work, outcome.faults)
-    const waiting = new Set(late.flatMap((each) => [...each.channels]))
+    if (window.epoch !== epoch) return { faults: [], late: [] }
+    const { outcomes } = rounds
+    const faults = outcomes.flatMap((outcome) => outcome.faults)
+    const isAlone = new Set(work.map(({ key }) => key)).size === 1
+    const slow = isAlone ? [] : faults.filter(({ timedOut }) => timedOut).flatMap(({ deliveries }) => deliveries)
+    const late = new Set(slow.map(({ only }) => sources.get(only)!))
+    const isLate = ({ only }: PendingDelivery): boolean => late.has(sources.get(only)!)
     const rows = [...new Set(work.flatMap((each) => each.rows))]
     this.#send(
       rows,
-      [outcome],
-      (_change, _delivery, channel) => waiting.has(channel),
+      outcomes,
+      (_change, delivery, channel) => isLate(delivery) || !rounds.counts(delivery, channel),
       (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered),
     )
-    const faults = late.length === 0 ? outcome.faults : outcome.faults.filter(({ timedOut }) => !timedOut)
-    this.report.final(faults)
-    return { faults, late }
+    const ended = faults.filter(({ deliveries }) => !deliveries.every(isLate))
+    this.report.final(ended)
+    return { faults: ended, late: [...late] }
   }
 
   /** Decides for the present audiences of the channels. A stale table is loaded again, and the question repeated. */
-  async #decideFor(
-    wanted: readonly { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }[],
+  async #decideFor<Wanted extends { readonly rows: readonly RowChange[]; readonly channels: ReadonlySet<FeedChannel> }>(
+    wanted: readonly Wanted[],
     checks: RowChecks,
-  ): Promise<Outcome> {
+  ): Promise<{ readonly pending: readonly { readonly of: Wanted; readonly delivery: PendingDelivery }[]; readonly outcome: Outcome }> {
     const { subscriptions } = this.#options
     const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
     for (;;) {
       await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
-      const pending = wanted.flatMap(({ rows, channels }) => pendingFor(channels, rows))
+      const pending = wanted.flatMap((of) => pendingFor(of.channels, of.rows).map((delivery) => ({ of, delivery })))
       if (pending.length > MANY) await endOfTurn(this.#options.runtime)
       try {
-        const asked = pending.filter((each) => !this.report.withholds(each))
-        return await this.#decide(asked, checks, waits)
+        const asked = pending.flatMap(({ delivery }) => (this.report.withholds(delivery) ? [] : [delivery]))
+        return { pending, outcome: await this.#decide(asked, checks, waits) }
       } catch (error) {
         if (!(error instanceof StalePolicyVersion)) throw error
         subscriptions.markStale(error.oid)
@@ -229,13 +253,6 @@ export class ChangeDispatcher {
     const committedAt = Number(transaction.commitTime) / 1_000
     this.report.guard('observer', table, () => onDecided({ schema: table.schema, table: table.name, action, committedAt, ...delivered }))
   }
-}
-
-/** Work that timed out together with other work: alone it may be fast. Work of one key alone is never late. */
-function lateOf<Work extends IsolatedWork>(work: readonly Work[], faults: readonly DecisionFault[]): readonly Work[] {
-  if (new Set(work.map(({ key }) => key)).size === 1) return []
-  const late = channelsOf(faults.filter(({ timedOut }) => timedOut).flatMap(({ deliveries }) => deliveries))
-  return work.filter(({ channels }) => [...channels].some((channel) => late.has(channel)))
 }
 
 /** Only one transaction is waited for: of several, the first must not wait until the last is visible. */

@@ -76,6 +76,11 @@ export class FaultReport {
     this.#announce(channels, 0)
   }
 
+  /** The channels were not decided about: their identities changed too often meanwhile. */
+  missed(channels: Iterable<FeedChannel>): void {
+    this.#announce(channels, 0)
+  }
+
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
     this.log('row', table, null, errorText(error))
     for (const channel of channels) {
@@ -179,6 +184,6 @@ export class FaultReport {
 const WITHHELD: ChangesFault = { code: 'changes-withheld', hint: 'Load your data again. The log of the server says what failed.' }
 const FILTER: ChangesFault = { code: 'changes-withheld', hint: 'Change the filter: Postgres cannot evaluate it for every row.' }
 
-export function channelsOf(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
+function channelsOf(deliveries: readonly PendingDelivery[]): Set<FeedChannel> {
   return new Set(deliveries.flatMap((delivery) => [...subscribersOf(delivery)].map(({ channel }) => channel)))
 }

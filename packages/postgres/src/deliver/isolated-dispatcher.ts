@@ -148,7 +148,7 @@ export class IsolatedDispatcher {
     while (!this.#closed && work.some((each) => this.#pending.has(each))) {
       try {
         const { faults, late } = await this.#options.process(work)
-        if (late.length > 0) this.#askAlone(late)
+        if (late.length > 0) this.#askAlone(late.filter((each) => this.#pending.has(each)))
         else this.#judge(work, faults, runtime.uptime() - at)
         return this.#finish(work.filter((each) => !late.includes(each)))
       } catch (error) {

@@ -1,7 +1,6 @@
 import type { Decided, DecisionFault, Granted } from '../decide/decision.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { PendingDelivery } from '../subscribe/audience.ts'
-import type { FeedChannel } from '../subscribe/feed-channel.ts'
 
 /** JSON texts by column name: of the row as it is after the change, and of what the log holds of it as it was before. */
 export interface Computed {
@@ -17,15 +16,6 @@ export interface Outcome {
   readonly decided: Decided
   readonly faults: readonly DecisionFault[]
   readonly computed: ReadonlyMap<RowChange, Computed>
-}
-
-/** Leaves out decisions for former identities of these channels. */
-export function without(outcome: Outcome, channels: ReadonlySet<FeedChannel>): Outcome {
-  const stays = ({ only }: PendingDelivery): boolean => only === undefined || ![...only].some(({ channel }) => channels.has(channel))
-  const decided = [...outcome.decided].map(
-    ([row, granted]) => [row, new Map([...granted].filter(([delivery]) => stays(delivery)))] as const,
-  )
-  return { ...outcome, decided: new Map(decided) }
 }
 
 export function grantedOf([first, ...others]: readonly Outcome[], change: RowChange): GrantedDeliveries | undefined {

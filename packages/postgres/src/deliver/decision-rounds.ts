@@ -1,0 +1,37 @@
+import type { PendingDelivery } from '../subscribe/audience.ts'
+import type { FeedChannel } from '../subscribe/feed-channel.ts'
+import type { Outcome } from './outcome.ts'
+
+/** A client that renews its token without end would otherwise keep all others waiting. */
+const MAX_ROUNDS = 10
+
+/**
+ * Decisions about the same changes, one after the other: channels that get another identity while they are decided about are decided
+ * about again. Only the last decision about a channel counts.
+ */
+export class DecisionRounds {
+  readonly outcomes: Outcome[] = []
+  /** By `PendingDelivery.only`. A delivery without it is of the first round. */
+  readonly #rounds = new Map<PendingDelivery['only'], number>()
+  /** The last round of a channel. A channel that is not in it has the first alone. */
+  readonly #last = new Map<FeedChannel, number>()
+  #round = 0
+
+  /** Begins another round, for these channels. Returns `false` after too many: no decision about these channels counts. */
+  begin(channels: Iterable<FeedChannel>): boolean {
+    const isOver = ++this.#round > MAX_ROUNDS
+    for (const channel of channels) this.#last.set(channel, isOver ? Infinity : this.#round)
+    return !isOver
+  }
+
+  /** Adds what was decided in this round. `pending`: its deliveries, but for those of whole audiences. */
+  add(pending: readonly PendingDelivery[], outcome: Outcome): void {
+    for (const { only } of pending) this.#rounds.set(only, this.#round)
+    this.outcomes.push(outcome)
+  }
+
+  /** Whether the decision about the delivery is the last one about the channel. */
+  counts({ only }: PendingDelivery, channel: FeedChannel): boolean {
+    return (this.#last.get(channel) ?? 0) === (this.#rounds.get(only) ?? 0)
+  }
+}
