@@ -57,7 +57,7 @@ async function gathered(port: number, load: Pace): Promise<LoadGenerator> {
     apiKey: '',
     sources: ['127.0.0.1'],
   } as const
-  const plan = { ...scenario, subscribers: 12, pace: load, durationMs: Infinity, maxMessages: Infinity, timeoutMs: 300 }
+  const plan = { ...scenario, subscribers: 12, pace: load, durationMs: Infinity, maxMessages: Infinity, timeoutMs: 1_000 }
   const generator = new LoadGenerator({ ...plan, open: await rehearsed(job, () => {}) })
   closing.push(() => Promise.resolve(generator.close()))
   await generator.gather()

@@ -30,9 +30,9 @@ test('all messages reach all, as fast as it goes and at a rate', async () => {
 })
 
 test('a latency is from when a message was due, which is not the next message', async () => {
-  const { stdout } = await sandbox.run(['bench', '--json', '--subscribers', '1', '--rate', '4', '--messages', '2'])
+  const { stdout } = await sandbox.run(['bench', '--json', '--subscribers', '1', '--rate', '1', '--messages', '2'])
   const { latencyMs } = JSON.parse(stdout) as { latencyMs: { max: number } }
-  expect(latencyMs.max).toBeLessThan(250)
+  expect(latencyMs.max).toBeLessThan(1_000)
 })
 
 test('for people: what is done, then the figures', async () => {

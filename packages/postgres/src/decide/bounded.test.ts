@@ -33,8 +33,8 @@ test('an answer, or an error, is passed on as it is, and nothing waits for it an
   expect(checks.asked('checkVersions')).toEqual([question, question])
   await Promise.resolve()
   expect(timers.map(({ afterMs, isCancelled }) => [afterMs, isCancelled])).toEqual([
-    [16_000, true],
-    [16_000, true],
+    [20_000, true],
+    [20_000, true],
   ])
 })
 

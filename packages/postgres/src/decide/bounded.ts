@@ -2,8 +2,8 @@ import type { TimerHandle } from '@tidewire/protocol'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { FeedDatabase } from './feed-database.ts'
 
-/** Longer than a check can take: its statements, the last until its connection is given up, and the probe of the database. */
-const CHECK_TIMEOUT_MS = 16_000
+/** Longer than a check can take: its statements, the last of them and its rollback until the connection is given up, and the probe of the database. */
+const CHECK_TIMEOUT_MS = 20_000
 /** Statements on the catalog may take 30 s. */
 const CATALOG_TIMEOUT_MS = 35_000
 

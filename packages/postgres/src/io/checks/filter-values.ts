@@ -1,4 +1,4 @@
-import { isTimeout } from '../../catalog/database-fault.ts'
+import { isTimeout, OutOfTime } from '../../catalog/database-fault.ts'
 import { halvesOf } from '../../catalog/halves.ts'
 import type { Filter } from '@tidewire/protocol'
 import type pg from 'pg'
@@ -48,42 +48,48 @@ type FilterOptions = Pick<CheckOptions, 'isolates' | 'until'>
 export async function testFilters(session: pg.ClientBase, check: FilterCheck, options: FilterOptions): Promise<readonly FilterAnswer[]> {
   assertTime(options.until)
   const operator = operatorSql(await operatorSchema(session, SYMBOLS[check.op]!, check.column), SYMBOLS[check.op]!)
+  return askInHalves(session, check, operator, options)
+}
+
+async function askInHalves(
+  session: pg.ClientBase,
+  check: FilterCheck,
+  operator: string,
+  { isolates, until }: FilterOptions,
+): Promise<FilterAnswer[]> {
+  const failed = (message: string, timedOut: boolean): FilterAnswer[] => check.operands.map(() => ({ ok: false, message, timedOut }))
+  if (performance.now() > until) return failed(new OutOfTime().message, true)
   try {
     return await ask(session, check, operator)
   } catch (error) {
     if (!isStatementFault(error)) throw error
     const timedOut = isTimeout(error)
-    if (check.operands.length === 1) return [{ ok: false, message: error.message, timedOut }]
-    if (timedOut && options.isolates) return askBriefly(session, check, operator, { message: error.message, until: options.until })
-    if (timedOut) return check.operands.map(() => ({ ok: false, message: error.message, timedOut }))
+    if (timedOut && isolates && check.operands.length > 1) return askBriefly(session, check, operator, until)
+    if (timedOut || check.operands.length === 1) return failed(error.message, timedOut)
   }
   const answers: FilterAnswer[] = []
-  for (const operands of halvesOf(check.operands)) answers.push(...(await testFilters(session, { ...check, operands }, options)))
+  for (const operands of halvesOf(check.operands))
+    answers.push(...(await askInHalves(session, { ...check, operands }, operator, { isolates, until })))
   return answers
 }
 
-/** Short, so that fast filters do not wait for slow ones. */
-const BRIEF_MS = 50
+/** For the filters that are asked briefly, together and each: fast filters do not wait for slow ones, and others wait for the session. */
+const BRIEFLY_MS = 1_000
+const MIN_BRIEFLY_MS = 10
 
-/**
- * Asks each filter alone, for a moment. One that takes longer counts as timed out. Where it was decided together with other work, it is
- * asked again alone, with more time.
- */
-async function askBriefly(
-  session: pg.ClientBase,
-  check: FilterCheck,
-  operator: string,
-  { message, until }: { readonly message: string; readonly until: number },
-): Promise<FilterAnswer[]> {
+/** Asks each filter alone. One that takes long counts as timed out: decided together with other work, it is asked again with more time. */
+async function askBriefly(session: pg.ClientBase, check: FilterCheck, operator: string, until: number): Promise<FilterAnswer[]> {
   const answers: FilterAnswer[] = []
+  const endsAt = Math.min(until, performance.now() + BRIEFLY_MS)
+  const begin = `begin; set local statement_timeout = ${Math.max(MIN_BRIEFLY_MS, Math.floor(BRIEFLY_MS / check.operands.length))}`
   for (const values of check.operands) {
-    if (performance.now() > until) answers.push({ ok: false, message, timedOut: true })
-    else {
-      const begin = `begin; set local statement_timeout = ${BRIEF_MS}`
-      const asked = rolledBack(session, begin, () => ask(session, { ...check, operands: [values] }, operator))
-      const [answer] = await asked.catch((error: unknown): FilterAnswer[] => [failedAnswer(error)])
-      answers.push(answer!)
+    if (performance.now() > endsAt) {
+      answers.push({ ok: false, message: new OutOfTime().message, timedOut: true })
+      continue
     }
+    const asked = rolledBack(session, begin, () => ask(session, { ...check, operands: [values] }, operator))
+    const [answer] = await asked.catch((error: unknown): FilterAnswer[] => [failedAnswer(error)])
+    answers.push(answer!)
   }
   return answers
 }

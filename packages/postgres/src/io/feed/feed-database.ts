@@ -50,9 +50,9 @@ export function feedDatabase(sessions: SessionsWhenOpen, publication: string, id
     insertLsn: shared(() => onCatalog(lsnOf('insert'))),
     flushLsn: shared(() => onCatalog(lsnOf('flush'))),
   }
-  // Filters never keep the sessions of the ordered path, nor that path for longer than one time-out.
-  const { testFilters: testOnce } = rowChecks(sessions, 'isolated', { timeoutMs, isolates: false, leavesNothing: false })
-  return { catalog, checks: { ...ordered, testFilters: testOnce }, isolated }
+  // Filters do not keep the sessions of the ordered path.
+  const filters = rowChecks(sessions, 'isolated', { timeoutMs, isolates: false, leavesNothing: false })
+  return { catalog, checks: { ...ordered, testFilters: (check) => filters.testFilters(check) }, isolated }
 }
 
 /** How long all statements of one question may take, and the wait for a session: {@link bounded} waits longer for an answer. */

@@ -24,7 +24,7 @@ export interface FeedSessions {
   readonly catalog: SessionPool
   /** Looks rows up in the name of others. */
   readonly checker: SessionPool
-  /** The same for what may take long: nothing on the ordered path waits for these sessions. */
+  /** The same for what may take long: no policy on the ordered path waits for these sessions. */
   readonly isolated: SessionPool
   /** `postgres://…` of the login of these two; `null`: none of its own could be had, and the main login takes the roles. */
   readonly checkerUrl: string | null

@@ -16,8 +16,8 @@ interface Kept {
   readonly atMs: number
 }
 
-/** Bytes of an entry beside those of its tuples, as measured: its objects, and a transaction of its own. */
-const ENTRY_BYTES = 350
+/** Bytes of an entry beside those of its tuples, as measured: its objects, an old row, and a transaction of its own. */
+const ENTRY_BYTES = 450
 
 /**
  * The changes of the last while, to be replayed. What falls out at the old end need not be sent again by Postgres
