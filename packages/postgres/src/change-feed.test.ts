@@ -319,6 +319,85 @@ test('the order of a channel is kept though some of its changes are decided in i
   expect(mine.changes.map(({ table }) => table)).toEqual(['own', 'open'])
 })
 
+test('the order of a channel is kept within one transaction of which some changes are decided in isolation', async () => {
+  const it = start()
+  const mine = it.open({ entries: [of('own', { filter: 'body=like.b%' }), of('open')], identity: user('me') })
+  await ready(mine)
+  it.commit([
+    { oid: OWN, texts: ['1', 'me', 'b'] },
+    { oid: OPEN, texts: ['2', '1'] },
+  ])
+  await received(mine, 2)
+  it.commit([
+    { oid: OPEN, texts: ['3', '1'] },
+    { oid: OWN, texts: ['4', 'me', 'b'] },
+    { oid: OPEN, texts: ['5', '1'] },
+  ])
+  await received(mine, 5)
+  expect(ids(mine)).toEqual(['1', 2, 3, '4', 5])
+})
+
+test('what is held for a former identity is not sent to the next one', async () => {
+  const it = start()
+  const entries = [of('own', { filter: 'body=like.b%' }), of('open')]
+  const [mine, same] = [1, 2].map(() => it.open({ entries, identity: user('me') }))
+  const other = it.open({ entries: [of('open')] })
+  await ready(mine!, same!, other)
+  let answer: (() => void) | null = null
+  it.database.intercept = (name) => (name === 'isolated.testFilters' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  it.commit([{ oid: OWN, texts: ['1', 'me', 'b'] }])
+  await until(
+    () => answer !== null,
+    () => it.database.calls,
+  )
+  it.commit([{ oid: OPEN, texts: ['2', '1'] }])
+  await received(other, 1)
+  it.database.intercept = () => {}
+  mine!.setIdentity(asRole('anon'))
+  same!.setIdentity(user('me'))
+  answer!()
+  await received(same!, 2)
+  await until(
+    () => mine!.systems.some(({ extra }) => extra?.['resync'] === true),
+    () => mine,
+  )
+  expect([ids(mine!), ids(same!)]).toEqual([[], ['1', 2]])
+})
+
+test('a channel that gets another identity while it resumes gets what it missed first, and everything once', async () => {
+  const it = start()
+  const open = { entries: [of('own')], identity: user('me'), positions: true }
+  const first = it.open(open)
+  await ready(first)
+  it.commit([{ oid: OWN, texts: ['0', 'me', ''] }])
+  await received(first, 1)
+  first.close()
+  const other = it.open(open)
+  await ready(other)
+  for (let n = 1; n <= 20; n++) it.commit([{ oid: OWN, texts: [String(n), 'me', ''] }])
+  await received(other, 20)
+  // Live changes come while the first step of the replay is being decided.
+  const answers: (() => void)[] = []
+  it.database.intercept = (name) => (name === 'checkRows' ? new Promise<void>((resolve) => void answers.push(resolve)) : undefined)
+  const back = it.open({ ...open, since: first.changes[0]!.position! })
+  await until(
+    () => answers.length === 1,
+    () => it.database.calls,
+  )
+  it.commit([{ oid: OWN, texts: ['21', 'me', ''] }])
+  await until(
+    () => answers.length === 2,
+    () => it.database.calls,
+  )
+  it.database.intercept = () => {}
+  back.setIdentity(user('me'))
+  answers[1]!()
+  await received(other, 21)
+  answers[0]!()
+  await received(back, 21)
+  expect(ids(back)).toEqual(Array.from({ length: 21 }, (_, n) => String(n + 1)))
+})
+
 test('channels of one audience that get another identity, and one of them again, miss nothing', async () => {
   const it = start()
   const [one, two] = [1, 2].map(() => it.open({ entries: [of('own')], identity: user('me') }))
@@ -349,15 +428,19 @@ test.each(['checkRows', 'isolated.checkRows'])(
     it.database.intercept = (name) => (name === port ? one!.setIdentity(user('me')) : undefined)
     it.commit([{ oid: OWN, texts: ['1', 'me', 'b'] }])
     await received(two!, 1)
+    // On the ordered path it is decided about in isolation in the end; there it is notified of a gap.
     await until(
-      () => one!.systems.some(({ extra }) => extra?.['resync'] === true),
+      () => one!.changes.length > 0 || one!.systems.some(({ extra }) => extra?.['resync'] === true),
       () => one,
     )
-    expect(one!.changes).toEqual([])
+    expect(ids(one!)).toEqual(port === 'checkRows' ? ['1'] : [])
     it.database.intercept = () => {}
     it.commit([{ oid: OWN, texts: ['2', 'me', 'b'] }])
-    await Promise.all([received(one!, 1), received(two!, 2)])
-    expect([ids(one!), ids(two!)]).toEqual([['2'], ['1', '2']])
+    await received(two!, 2)
+    await until(
+      () => ids(one!).at(-1) === '2',
+      () => one,
+    )
   },
 )
 

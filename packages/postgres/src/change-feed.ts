@@ -11,7 +11,7 @@ import { formatPosition } from './replication/position.ts'
 import type { RowChange } from './replication/transaction-assembler.ts'
 import type { EpochReason } from './replication/replication-port.ts'
 import { parseChangeEntries } from './subscribe/request/change-entry.ts'
-import { FeedChannel } from './subscribe/feed-channel.ts'
+import { FeedChannel, type Audience } from './subscribe/feed-channel.ts'
 import { bounded } from './decide/bounded.ts'
 import type { FeedDatabase } from './decide/feed-database.ts'
 import { FeedHealth } from './feed-health.ts'
@@ -160,10 +160,17 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   }
 
   #setIdentity(channel: FeedChannel, identity: Identity): void {
+    const before = audiencesOf(channel)
     channel.identity = identity
     this.#dispatcher.renewed(channel)
     // Whether or not it may keep all of its entries.
     this.#subscriptions.rebind(channel)
+    const after = audiencesOf(channel)
+    // A renewed token of the same user is another identity that the policies cannot distinguish.
+    const isAlike = before.every(
+      (audience, index) => audience?.identity === after[index]?.identity && audience?.role === after[index]?.role,
+    )
+    if (!isAlike) channel.discardHeld()
     if (channel.state.kind === 'live') void this.#subscribing.subscribe(channel)
   }
 
@@ -204,4 +211,8 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   #fault(kind: string, message: string): void {
     this.#dispatcher.report.log(kind, null, null, message)
   }
+}
+
+function audiencesOf({ subscriptions }: FeedChannel): (Audience | null)[] {
+  return [...subscriptions].map(({ audience }) => audience)
 }

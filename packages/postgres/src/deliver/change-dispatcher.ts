@@ -17,7 +17,7 @@ import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered } from './d
 import { DecisionRounds } from './decision-rounds.ts'
 import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedDispatcher, type IsolatedWork, type ProcessedWork } from './isolated-dispatcher.ts'
-import { grantedOf, type Outcome } from './outcome.ts'
+import { computedOf, grantedOf, type Outcome } from './outcome.ts'
 import { project } from './project.ts'
 
 export interface DispatcherOptions {
@@ -85,24 +85,24 @@ export class ChangeDispatcher {
     rounds.add([], await atOnce(batch.pending, isOneTransaction(changes)))
     batch.noteShares(rounds.outcomes[0]!.decided)
     while (this.#renewed.size > 0) {
-      const renewed = new Set(this.#renewed)
+      // One that is replaying gets these changes from its replay.
+      const renewed = new Set([...this.#renewed].filter(({ receives }) => receives))
       this.#renewed.clear()
-      if (!rounds.begin(renewed)) {
-        this.report.missed(renewed)
-        continue
-      }
+      const isOver = !rounds.begin(renewed)
       await subscriptions.loadStale(oidsOf(renewed))
       const pending = pendingFor(renewed, changes)
-      rounds.add(pending, await atOnce(pending, true))
+      if (isOver) toIsolate.push(...pending)
+      else rounds.add(pending, await atOnce(pending, true))
     }
     const { outcomes } = rounds
-    toIsolate.push(...this.report.ofBatch(outcomes.flatMap(({ faults }) => faults)))
+    toIsolate.push(...this.report.ofBatch(rounds.faults))
     const { work, isolated } = isolate(toIsolate.filter((each) => !this.report.withholds(each)))
     const excluded = (change: RowChange, delivery: PendingDelivery, channel: FeedChannel): boolean =>
       !rounds.counts(delivery, channel) || isolated.get(change)?.has(channel) === true
     const excludes = outcomes.length > 1 || isolated.size > 0
-    this.#send(changes, outcomes, excludes ? excluded : null, (change, delivered) => this.#settled(change, delivered))
+    // First, so that later changes of the batch wait in the channels for those that are isolated.
     this.isolated.add(work)
+    this.#send(changes, outcomes, excludes ? excluded : null, (change, delivered) => this.#settled(change, delivered))
   }
 
   close(): void {
@@ -167,7 +167,7 @@ export class ChangeDispatcher {
     // A new epoch began. The feed has notified the channels.
     if (window.epoch !== epoch) return { faults: [], late: [] }
     const { outcomes } = rounds
-    const faults = outcomes.flatMap((outcome) => outcome.faults)
+    const { faults } = rounds
     const isAlone = new Set(work.map(({ key }) => key)).size === 1
     const slow = isAlone ? [] : faults.filter(({ timedOut }) => timedOut).flatMap(({ deliveries }) => deliveries)
     const late = new Set(slow.map(({ only }) => sources.get(only)!))
@@ -229,7 +229,7 @@ export class ChangeDispatcher {
     excluded: DeliverContext['excluded'],
     settled: (change: RowChange, delivered: Delivered) => void,
   ): void {
-    const computed = new Map(outcomes.flatMap((outcome) => [...outcome.computed]))
+    const computed = computedOf(outcomes)
     const epoch = this.#options.window.epoch ?? ''
     for (const change of changes) {
       const granted = grantedOf(outcomes, change)

@@ -1,4 +1,5 @@
-import type { PendingDelivery } from '../subscribe/audience.ts'
+import type { DecisionFault } from '../decide/decision.ts'
+import { subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import type { Outcome } from './outcome.ts'
 
@@ -17,7 +18,18 @@ export class DecisionRounds {
   readonly #last = new Map<FeedChannel, number>()
   #round = 0
 
-  /** Begins another round, for these channels. Returns `false` after too many: no decision about these channels counts. */
+  /** Faults of decisions that count. One about no subscriber counts, too. */
+  get faults(): DecisionFault[] {
+    const faults = this.outcomes.flatMap((outcome) => outcome.faults)
+    if (this.#last.size === 0) return faults
+    const isCounted = (delivery: PendingDelivery): boolean => {
+      const subscribers = [...subscribersOf(delivery)]
+      return subscribers.length === 0 || subscribers.some(({ channel }) => this.counts(delivery, channel))
+    }
+    return faults.filter(({ deliveries }) => deliveries.some(isCounted))
+  }
+
+  /** Begins another round, for these channels. Returns `false` after too many: no decision of the rounds counts for these channels. */
   begin(channels: Iterable<FeedChannel>): boolean {
     const isOver = ++this.#round > MAX_ROUNDS
     for (const channel of channels) this.#last.set(channel, isOver ? Infinity : this.#round)

@@ -77,7 +77,8 @@ export class FaultReport {
   }
 
   /** The channels were not decided about: their identities changed too often meanwhile. */
-  missed(channels: Iterable<FeedChannel>): void {
+  missed(channels: ReadonlySet<FeedChannel>): void {
+    if (channels.size > 0) this.log('withheld', null, null, 'identities changed too often while changes were decided')
     this.#announce(channels, 0)
   }
 

@@ -204,20 +204,24 @@ export function isolate(pending: readonly PendingDelivery[]): { readonly work: I
   const byChannel = new Map<FeedChannel, PendingDelivery[]>()
   for (const delivery of pending)
     for (const { channel } of subscribersOf(delivery)) if (channel.receives) append(byChannel, channel, delivery)
-  const work = new Map<string, IsolatedWork & { readonly channels: Set<FeedChannel> }>()
+  const byKey = new Map<string, { readonly deliveries: Set<PendingDelivery>; readonly channels: Set<FeedChannel> }>()
   for (const [channel, deliveries] of byChannel) {
-    const audiences = new Set(deliveries.map(({ audience }) => audience))
-    const key = [...audiences].map((audience) => audienceKey(audience)).join('\n')
-    const rows = (): RowChange[] => [...new Set(deliveries.flatMap((delivery) => delivery.rows))].sort(byPosition)
-    getOrMake(work, key, () => ({ key, audiences, rows: rows(), channels: new Set<FeedChannel>() })).channels.add(channel)
+    const key = [...new Set(deliveries.map(({ audience }) => audienceKey(audience)))].join('\n')
+    const ofKey = getOrMake(byKey, key, () => ({ deliveries: new Set<PendingDelivery>(), channels: new Set<FeedChannel>() }))
+    for (const delivery of deliveries) ofKey.deliveries.add(delivery)
+    ofKey.channels.add(channel)
   }
+  const work = Array.from(byKey, ([key, { deliveries, channels }]): IsolatedWork => {
+    const rows = [...new Set([...deliveries].flatMap((delivery) => delivery.rows))].sort(byPosition)
+    return { key, audiences: new Set([...deliveries].map(({ audience }) => audience)), rows, channels }
+  })
   const isolated = new Map<RowChange, Set<FeedChannel>>()
-  for (const { rows, channels } of work.values())
+  for (const { rows, channels } of work)
     for (const row of rows) {
       const ofRow = getOrMake(isolated, row, () => new Set<FeedChannel>())
       for (const channel of channels) ofRow.add(channel)
     }
-  return { work: [...work.values()], isolated }
+  return { work, isolated }
 }
 
 function byPosition(one: RowChange, other: RowChange): number {

@@ -18,6 +18,18 @@ export interface Outcome {
   readonly computed: ReadonlyMap<RowChange, Computed>
 }
 
+/** By row, the values that any of the outcomes has: each has those of the columns that its own deliveries need. */
+export function computedOf([first, ...others]: readonly Outcome[]): ReadonlyMap<RowChange, Computed> {
+  if (others.length === 0) return first!.computed
+  const all = new Map<RowChange, Computed>()
+  for (const { computed } of [first!, ...others])
+    for (const [row, { record, old }] of computed) {
+      const known = all.get(row)
+      all.set(row, { record: new Map([...(known?.record ?? []), ...record]), old: new Map([...(known?.old ?? []), ...old]) })
+    }
+  return all
+}
+
 export function grantedOf([first, ...others]: readonly Outcome[], change: RowChange): GrantedDeliveries | undefined {
   if (others.length === 0) return first!.decided.get(change)
   return new Map([first!, ...others].flatMap(({ decided }) => [...(decided.get(change) ?? [])]))

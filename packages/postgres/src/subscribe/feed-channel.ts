@@ -86,7 +86,8 @@ export class FeedChannel {
 
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {
     const state = this.#state
-    if (state.kind === 'registered' || (this.#pending !== null && 'after' in state)) this.#hold({ position, event, payload })
+    if (state.kind === 'registered' || (this.#pending !== null && 'after' in state && isAtOrAfter(this.#pending, position)))
+      this.#hold({ position, event, payload })
     else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
@@ -100,6 +101,13 @@ export class FeedChannel {
       if (this.#pending.size === 0) this.#pending = null
       this.#release()
     }
+  }
+
+  /** Its user may no longer see what is held: that was decided for a former identity. */
+  discardHeld(): void {
+    if (this.#held.length === 0 || this.#state.kind !== 'live') return
+    this.#drop()
+    this.gap('withheld')
   }
 
   /** No changes flow (rule D17). */
@@ -180,6 +188,11 @@ export class FeedChannel {
       this.#onThrow(error)
     }
   }
+}
+
+function isAtOrAfter(pending: Iterable<{ readonly from: LogPosition }>, position: LogPosition): boolean {
+  for (const { from } of pending) if (compareLogPositions(position, from) >= 0) return true
+  return false
 }
 
 /** One table that one entry of a channel watches. */
