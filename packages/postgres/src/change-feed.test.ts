@@ -398,6 +398,116 @@ test('a channel that gets another identity while it resumes gets what it missed 
   expect(ids(back)).toEqual(Array.from({ length: 21 }, (_, n) => String(n + 1)))
 })
 
+test('a renewed token moves no position past what is on its way', async () => {
+  const it = start()
+  const mine = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+  await ready(mine)
+  expect(mine.systems[0]!.extra).toHaveProperty('position')
+  mine.setIdentity(user('me'))
+  await until(
+    () => mine.systems.length === 2,
+    () => mine,
+  )
+  expect(mine.systems[1]).toEqual({ status: 'ok', message: 'Subscribed to PostgreSQL' })
+})
+
+test('a channel that is refused by one token and accepted by the next hears that it missed something, and is followed again', async () => {
+  const it = start()
+  const mine = it.open({ entries: [of('own')], identity: user('me') })
+  await ready(mine)
+  it.database.published.delete(OWN)
+  mine.setIdentity(user('me'))
+  await until(
+    () => mine.systems.at(-1)!.status === 'error',
+    () => mine,
+  )
+  it.database.published.add(OWN)
+  mine.setIdentity(user('me'))
+  await until(
+    () => mine.systems.filter(({ message }) => message === 'Subscribed to PostgreSQL').length === 2,
+    () => mine,
+  )
+  expect(mine.systems.at(-2)!.extra).toMatchObject({ live: true, resync: true })
+  it.feed.onEpoch({ epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: false })
+  await until(
+    () => mine.systems.some(({ extra }) => extra?.['reason'] === 'slot-lost'),
+    () => mine,
+  )
+})
+
+test('a table that comes while a channel is planned is not missed', async () => {
+  const it = start()
+  const wild = it.open({ entries: [of('*')], identity: user('me') })
+  await ready(wild)
+  let isFirst = true
+  it.database.intercept = async (name) => {
+    if (name !== 'tables' || !isFirst) return
+    isFirst = false
+    it.database.add({ ...openTable('newcomer'), oid: 3 })
+    it.commit([{ oid: 3, texts: ['1', '1'] }])
+    await received(wild, 1)
+  }
+  const late = it.open({ entries: [of('*')], identity: user('me') })
+  await ready(late)
+  it.commit([{ oid: 3, texts: ['2', '1'] }])
+  await received(late, 1)
+  expect(ids(late)).toEqual([2])
+})
+
+test('a resume that comes to its end behind a new epoch is not called complete', async () => {
+  const it = start()
+  const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+  const open = it.open({ entries: [of('open')] })
+  await ready(first, open)
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  await received(first, 1)
+  first.close()
+  const { lsn } = it.database
+  let answer: (() => void) | null = null
+  it.database.intercept = (name) => (name === 'checkVersions' ? new Promise<void>((resolve) => (answer = resolve)) : undefined)
+  it.commit([{ oid: OPEN, texts: ['2', '1'] }])
+  await until(
+    () => answer !== null,
+    () => it.database.calls,
+  )
+  it.feed.onEpoch({ epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: false })
+  it.database.lsn = lsn
+  const asked = it.database.calls.length
+  const back = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
+  await until(
+    () => it.database.calls.slice(asked).includes('flushLsn'),
+    () => it.database.calls,
+  )
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+  it.database.intercept = () => {}
+  answer!()
+  await ready(back)
+  expect(back.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')!.extra).toMatchObject({
+    recovered: false,
+    reason: 'other-epoch',
+  })
+})
+
+test('a resume that is planned again in another log does not go on from a position of the former one', async () => {
+  const it = start()
+  const first = it.open({ entries: [of('own')], identity: user('me'), positions: true })
+  await ready(first)
+  it.commit([{ oid: OWN, texts: ['1', 'me', ''] }])
+  await received(first, 1)
+  first.close()
+  let isFirst = true
+  it.database.intercept = (name) => {
+    if (name !== 'insertLsn' || !isFirst) return undefined
+    isFirst = false
+    it.feed.onEpoch({ epoch: 'e2', previous: 'e1', reason: 'lost', isOtherLog: true })
+    return reject('57P01')
+  }
+  const back = it.open({ entries: [of('own')], identity: user('me'), positions: true, since: first.changes[0]!.position! })
+  it.feed.onProgress(it.database.lsn + 1n)
+  await ready(back)
+  expect(back.systems.at(-1)!.extra).toMatchObject({ recovered: false, reason: 'other-epoch' })
+})
+
 test('channels of one audience that get another identity, and one of them again, miss nothing', async () => {
   const it = start()
   const [one, two] = [1, 2].map(() => it.open({ entries: [of('own')], identity: user('me') }))

@@ -74,7 +74,7 @@ export class ChangeDispatcher {
   /** Decides and delivers a batch. Rejects without having delivered anything. */
   async dispatch(batch: Batch): Promise<void> {
     const { changes } = batch
-    const { subscriptions, database } = this.#options
+    const { database } = this.#options
     const toIsolate: PendingDelivery[] = []
     const atOnce = (pending: readonly PendingDelivery[], waits: boolean): Promise<Outcome> => {
       const kinds = groupBy(pending, ({ audience, asks }) => asks || this.#breaker.holds(audience))
@@ -89,7 +89,7 @@ export class ChangeDispatcher {
       const renewed = new Set([...this.#renewed].filter(({ receives }) => receives))
       this.#renewed.clear()
       const isOver = !rounds.begin(renewed)
-      await subscriptions.loadStale(oidsOf(renewed))
+      await this.#loadFor(renewed, changes)
       const pending = pendingFor(renewed, changes)
       if (isOver) toIsolate.push(...pending)
       else rounds.add(pending, await atOnce(pending, true))
@@ -129,7 +129,9 @@ export class ChangeDispatcher {
   async replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>> {
     const rows = changes.filter(({ action, table }) => action !== 'TRUNCATE' && !isMessageTable(table))
     const isCurrent = generationsOf(channels)
+    const { epoch } = this.#options.window
     const { outcome } = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
+    if (this.#options.window.epoch !== epoch) return new Set()
     const current = new Set([...channels].filter(isCurrent))
     this.#send(
       rows,
@@ -192,7 +194,7 @@ export class ChangeDispatcher {
     const { subscriptions } = this.#options
     const waits = isOneTransaction(wanted.flatMap(({ rows }) => rows))
     for (;;) {
-      await subscriptions.loadStale(wanted.flatMap(({ rows }) => rows.map(({ table }) => table.oid)))
+      for (const { rows, channels } of wanted) await this.#loadFor(channels, rows)
       const pending = wanted.flatMap((of) => pendingFor(of.channels, of.rows).map((delivery) => ({ of, delivery })))
       if (pending.length > MANY) await endOfTurn(this.#options.runtime)
       try {
@@ -203,6 +205,13 @@ export class ChangeDispatcher {
         subscriptions.markStale(error.oid)
       }
     }
+  }
+
+  /** Loads the stale tables of the rows that the channels watch, and no others: these may fail to load, or take long. */
+  async #loadFor(channels: ReadonlySet<FeedChannel>, rows: readonly RowChange[]): Promise<void> {
+    const oids = new Set(rows.map(({ table }) => table.oid))
+    const watched = [...channels].flatMap(({ subscriptions }) => [...subscriptions].map(({ oid }) => oid))
+    await this.#options.subscriptions.loadStale(watched.filter((oid) => oids.has(oid)))
   }
 
   async #decide(pending: readonly PendingDelivery[], checks: RowChecks, waits: boolean): Promise<Outcome> {
@@ -263,8 +272,4 @@ function isOneTransaction(changes: readonly RowChange[]): boolean {
 function generationsOf(channels: ReadonlySet<FeedChannel>): (channel: FeedChannel) => boolean {
   const generations = new Map([...channels].map((channel) => [channel, channel.generation]))
   return (channel) => generations.get(channel) === channel.generation
-}
-
-function oidsOf(channels: ReadonlySet<FeedChannel>): number[] {
-  return [...channels].flatMap(({ subscriptions }) => [...subscriptions].map(({ oid }) => oid))
 }

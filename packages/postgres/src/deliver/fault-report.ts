@@ -150,10 +150,19 @@ export class FaultReport {
     return true
   }
 
-  /** The gap is announced when the audience's circuit closes again: until then more may be missed. */
+  /**
+   * The gap is announced when the audience's circuit closes again: until then more may be missed. It is announced at once, too: the
+   * client may come back before that, with a later position.
+   */
   #miss(delivery: PendingDelivery): void {
     const nowMs = this.#runtime.uptime()
-    this.#announce(channelsOf([delivery]), Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
+    const channels = channelsOf([delivery])
+    const untilMs = this.#breaker.openUntil(delivery.audience, nowMs)
+    if (untilMs > nowMs) {
+      const news = [...channels].filter((channel) => !this.#missing.has(channel))
+      this.#announce(channels, untilMs - nowMs)
+      for (const channel of news) channel.gap('withheld')
+    } else this.#announce(channels, 0)
   }
 
   #announce(channels: Iterable<FeedChannel>, afterMs: number): void {

@@ -87,6 +87,7 @@ export class Subscribing {
     const { generation } = channel
     const epoch = this.#options.window.epoch
     const isOver = (): boolean => channel.closed || this.#closed
+    const since = subscriptions.newcomerCount
     const plan = await planSubscriptions(channel, database)
     await this.#inSteps(channel)
     if (isOver()) return true
@@ -95,9 +96,15 @@ export class Subscribing {
       this.#refuse(channel, plan)
       return true
     }
+    // A table that came meanwhile was not looked for in this channel.
+    if (subscriptions.hasNewcomer(since, channel, plan.subscriptions)) return false
     // A channel that is planned again keeps its state.
     if (channel.state.kind === 'planning') channel.dispatch(this.#beginning(channel))
+    const wasRefused = !subscriptions.channels.has(channel)
+    subscriptions.channels.add(channel)
     subscriptions.replace(channel, plan.subscriptions)
+    // Since then nothing was delivered to it.
+    if (wasRefused) channel.gap('unspecified')
     const startLsn = await database.insertLsn()
     const flushedLsn = channel.state.kind === 'replaying' ? await database.flushLsn() : startLsn
     if (isOver()) return true
@@ -125,11 +132,11 @@ export class Subscribing {
   /** The subscriptions are registered; `startLsn` and `flushedLsn` were read after that, in this epoch. */
   async #start(channel: FeedChannel, startLsn: Lsn, flushedLsn: Lsn): Promise<void> {
     const { state } = channel
-    if (state.kind === 'live') return this.#announce(channel, before(startLsn))
+    // Earlier changes may be on their way to it: a position would take the client past them.
+    if (state.kind === 'live') return this.#announce(channel, null)
     if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
     if (state.kind !== 'replaying') return
-    const isAhead = state.after.commitLsn > startLsn
-    const missed = isAhead ? 'position-ahead' : await this.#options.resumes.resume(channel, state.after, flushedLsn)
+    const missed = this.#obstacle(channel, state.after, startLsn) ?? (await this.#options.resumes.resume(channel, state.after, flushedLsn))
     if (channel.closed) return
     const now = channel.state
     if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
@@ -138,14 +145,20 @@ export class Subscribing {
     this.#begin(channel, await this.#options.database.insertLsn(), missed)
   }
 
+  /** Why the channel cannot go on from its position. It may have been planned in another epoch. */
+  #obstacle({ request: { since } }: FeedChannel, after: LogPosition, startLsn: Lsn): GapReason | null {
+    if (since !== null && parsePosition(since)?.epoch !== this.#options.window.epoch) return 'other-epoch'
+    return after.commitLsn > startLsn ? 'position-ahead' : null
+  }
+
   #begin(channel: FeedChannel, lsn: Lsn, missed: GapReason | null): void {
     this.#announce(channel, before(lsn), missed === null ? {} : { recovered: false, reason: missed })
     channel.dispatch({ type: 'started', after: before(lsn) })
   }
 
-  #announce(channel: FeedChannel, at: LogPosition, extra: Readonly<Record<string, string | boolean>> = {}): void {
+  #announce(channel: FeedChannel, at: LogPosition | null, extra: Readonly<Record<string, string | boolean>> = {}): void {
     const epoch = this.#options.window.epoch
-    const position = channel.request.positions && epoch !== null ? { position: formatPosition({ epoch, ...at }) } : {}
+    const position = channel.request.positions && epoch !== null && at !== null ? { position: formatPosition({ epoch, ...at }) } : {}
     channel.notify('ok', READY, { ...position, ...extra })
   }
 

@@ -23,8 +23,26 @@ export class Subscriptions {
   /** Versions of tables, as the stream describes them, for which channels were planned. */
   readonly #planned = new WeakSet<Table>()
 
+  /** Tables, and new versions of tables, for which subscriptions of planned channels were looked for; with their number. */
+  readonly #newcomers = new Map<number, { readonly table: Table; readonly number: number }>()
+  #newcomerCount = 0
+
   constructor(database: CatalogPort) {
     this.#database = database
+  }
+
+  /** To ask later what came since. */
+  get newcomerCount(): number {
+    return this.#newcomerCount
+  }
+
+  /** Whether a table has come since then that the channel names, and that is not among those it was planned with. */
+  hasNewcomer(since: number, { entries }: FeedChannel, planned: readonly Subscription[]): boolean {
+    if (this.#newcomerCount === since) return false
+    const oids = new Set(planned.map(({ oid }) => oid))
+    for (const { table, number } of this.#newcomers.values())
+      if (number > since && !oids.has(table.oid) && entries.some((entry) => mayName(entry, table))) return true
+    return false
   }
 
   tableOf(oid: number): CatalogTable | null {
@@ -74,6 +92,7 @@ export class Subscriptions {
   /** Before the first change of a version of a table is matched: plans its subscriptions, and prepares their filters for it. */
   async prepare(table: Table): Promise<void> {
     if (!this.#planned.has(table)) {
+      this.#newcomers.set(table.oid, { table, number: ++this.#newcomerCount })
       this.#dropRenamed(table)
       await this.#findNewcomers(table, null)
     }

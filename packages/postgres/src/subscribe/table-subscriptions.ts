@@ -7,7 +7,7 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import { AudienceGroup, groupKey } from './audience-group.ts'
 import type { Batch } from './batch.ts'
 import { audienceFor, columnsFor, shortKey, type Audience, type Subscription } from './audience.ts'
-import { schemaWithheld } from './request/changes-fault.ts'
+import { roleWithheld, schemaWithheld } from './request/changes-fault.ts'
 import { matches } from './matches.ts'
 import { SubscriptionIndex } from './subscription-index.ts'
 import { warnOfDeletes, warnOfTable } from './table-warnings.ts'
@@ -95,7 +95,8 @@ export class TableSubscriptions {
       if (table !== null) this.state = 'stale'
       return
     }
-    if (subscription.filters === null || !role.allowed) return
+    if (subscription.filters === null) return
+    if (!role.allowed) return subscription.channel.warnOnce(roleWithheld(table, role))
     const access = table.roles.get(role.name)
     if (access === undefined || access.superuser || !access.usesSchema)
       return subscription.channel.warnOnce(schemaWithheld(table, role.name))

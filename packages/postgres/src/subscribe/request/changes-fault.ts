@@ -1,6 +1,7 @@
 import type { ChangesFault } from '@tidewire/protocol'
 import type { CatalogRole, CatalogTable, TableName } from '../../catalog/catalog-table.ts'
 import type { UnpublishedTable } from '../../catalog/catalog-port.ts'
+import { roleRefusal } from '../../catalog/role-rule.ts'
 import type { ChangeEntry, Notice } from './change-entry.ts'
 import type { Subscription } from '../audience.ts'
 
@@ -44,6 +45,14 @@ export function schemaWithheld({ schema, name }: TableName, role: string): Notic
   return {
     message: `Changes of ${schema}.${name} are withheld: your role may not use the schema`,
     fault: { code: 'not-allowed', hint: `grant usage on schema ${sqlIdentifier(schema)} to ${sqlIdentifier(role)};` },
+  }
+}
+
+/** The server's login was refused the role after the channel subscribed. */
+export function roleWithheld({ schema, name }: TableName, role: CatalogRole): Notice {
+  return {
+    message: `Changes of ${schema}.${name} are withheld: tokens may no longer take your role`,
+    fault: { code: 'not-allowed', hint: `${roleRefusal(role) ?? 'Grant the role again'}.` },
   }
 }
 

@@ -128,12 +128,15 @@ export class ResumeQueue {
 
   /** Runs between batches, so that nothing is missed between the ring and live changes. Does nothing where too many have come. */
   async #finish(first: Resuming): Promise<void> {
+    // What came before it between the batches may have begun another epoch.
+    if (first.channel.closed || this.#obstacle(first) !== null) return
     const changes = this.#options.window.ring.after(first.cursor, LAST_CHANGES * 4 + 1)
     if (changes.length > LAST_CHANGES * 4) return
     const from = first.cursor
     if (changes.length > 0) await this.#send(changes, from)
     const end = changes.length > 0 ? logPositionOf(changes.at(-1)!) : from
-    for (const each of this.#queue.filter(({ cursor }) => compareLogPositions(cursor, end) === 0)) {
+    const isAtEnd = (each: Resuming): boolean => compareLogPositions(each.cursor, end) === 0 && this.#obstacle(each) === null
+    for (const each of this.#queue.filter(isAtEnd)) {
       each.channel.dispatch({ type: 'started', after: end })
       this.#end(each, null)
     }
