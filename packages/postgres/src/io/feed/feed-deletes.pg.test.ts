@@ -247,7 +247,7 @@ test('a user whose policies take too long is notified, and no other waits for it
     await Promise.all([quick.subscribed(), slow.subscribed()])
     await sql.query('delete from tried where id <> 2')
     await quick.received(2)
-    await slow.until(() => slow.systems.length === 2)
+    await slow.until(() => slow.systems.length >= 2)
     expect(slow.systems[1]!.message).toBe('Changes of public.tried are withheld: its policies took too long for you')
     await sql.query('delete from tried')
     await quick.received(3)

@@ -25,5 +25,5 @@ test('rows that cannot be computed while their table is locked keep others back 
   await it.sql.query('insert into notes default values')
   await notes!.until(() => notes!.changes.length === 1, 'the change', 5_000)
   await made!.until(() => made!.gaps.length > 0, 'the gap')
-  expect([made!.changes, made!.gaps]).toEqual([[], ['withheld']])
+  expect([made!.changes, made!.gaps[0]]).toEqual([[], 'withheld'])
 })

@@ -4,6 +4,7 @@ import type { EpochReason } from '../replication-port.ts'
 import type { TableGap } from '../published-relations.ts'
 import type { RowChange } from '../transaction-assembler.ts'
 
+/** What the source is doing, and why it waits. */
 export type ChangeSourceStatus =
   | { readonly kind: 'connecting' | 'streaming' | 'closed' }
   /** The feed stands still; the next attempt comes by itself. */
