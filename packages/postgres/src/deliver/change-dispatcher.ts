@@ -91,6 +91,7 @@ export class ChangeDispatcher {
       const isOver = !rounds.begin(renewed)
       await this.#loadFor(renewed, changes)
       const pending = pendingFor(renewed, changes)
+      // Renewed too often: in isolation it keeps nothing else waiting.
       if (isOver) toIsolate.push(...pending)
       else rounds.add(pending, await atOnce(pending, true))
     }
@@ -168,8 +169,7 @@ export class ChangeDispatcher {
     this.report.missed(channels)
     // A new epoch began. The feed has notified the channels.
     if (window.epoch !== epoch) return { faults: [], late: [] }
-    const { outcomes } = rounds
-    const { faults } = rounds
+    const { outcomes, faults } = rounds
     const isAlone = new Set(work.map(({ key }) => key)).size === 1
     const slow = isAlone ? [] : faults.filter(({ timedOut }) => timedOut).flatMap(({ deliveries }) => deliveries)
     const late = new Set(slow.map(({ only }) => sources.get(only)!))

@@ -80,7 +80,7 @@ export class Subscribing {
     this.#closed = true
   }
 
-  /** False: the channel's identity, or the epoch, changed meanwhile. Then the channel is to be planned again. */
+  /** False: the channel's identity or the epoch changed meanwhile, or a table came that it names. Then it is to be planned again. */
   async #plan(channel: FeedChannel): Promise<boolean> {
     const { database, subscriptions } = this.#options
     await this.#inSteps(channel)
@@ -103,7 +103,7 @@ export class Subscribing {
     const wasRefused = !subscriptions.channels.has(channel)
     subscriptions.channels.add(channel)
     subscriptions.replace(channel, plan.subscriptions)
-    // Since then nothing was delivered to it.
+    // Nothing was delivered to it while it was refused.
     if (wasRefused) channel.gap('unspecified')
     const startLsn = await database.insertLsn()
     const flushedLsn = channel.state.kind === 'replaying' ? await database.flushLsn() : startLsn

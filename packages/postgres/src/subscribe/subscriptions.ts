@@ -31,7 +31,7 @@ export class Subscriptions {
     this.#database = database
   }
 
-  /** To ask later what came since. */
+  /** Grows with every table that comes, and every new version of one. For {@link hasNewcomer}. */
   get newcomerCount(): number {
     return this.#newcomerCount
   }

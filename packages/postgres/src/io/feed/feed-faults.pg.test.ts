@@ -177,12 +177,12 @@ test('filters that take long hold up no other filter that only Postgres can eval
   await Promise.all(slow.map((channel) => channel.subscribed()))
   const fast = it.open({ entries: [of('notes', { filter: 'body=like.c4%' })], identity: user(USER_2) })
   await fast.subscribed()
-  const told = (): number =>
+  const notified = (): number =>
     slow.filter(({ systems }) => systems.some(({ message }) => message.includes('compared with your filter'))).length
   await it.sql.query(`insert into notes (id, body) values (1000, md5('1') || md5('2') || md5('3') || md5('4'))`)
   await fast.received(1)
-  expect(told()).toBe(0)
-  await expect.poll(told, { timeout: 30_000 }).toBe(slow.length)
+  expect(notified()).toBe(0)
+  await expect.poll(notified, { timeout: 30_000 }).toBe(slow.length)
   for (const channel of [...slow, fast]) channel.handle.close()
   await it.sql.query('delete from notes')
 })
