@@ -1,4 +1,3 @@
-import type { TimerHandle } from '@tidewire/protocol'
 import type { FeedRuntime } from '../feed-runtime.ts'
 import type { FeedDatabase } from './feed-database.ts'
 
@@ -7,78 +6,80 @@ const CHECK_TIMEOUT_MS = 20_000
 /** Statements on the catalog may take 30 s. */
 const CATALOG_TIMEOUT_MS = 35_000
 
+/** Calls without an answer are looked for this often. */
+const SWEEP_MS = 1_000
+
 /** The database, whose every answer comes or fails within a time: a connection that hangs is a database that cannot be reached. */
 export function bounded({ catalog, checks, isolated }: FeedDatabase, runtime: FeedRuntime): FeedDatabase {
+  const deadlines = new Deadlines(runtime)
   return {
-    catalog: all(catalog, CATALOG_TIMEOUT_MS, runtime),
-    checks: all(checks, CHECK_TIMEOUT_MS, runtime),
-    isolated: all(isolated, CHECK_TIMEOUT_MS, runtime),
+    catalog: deadlines.of(catalog, CATALOG_TIMEOUT_MS),
+    checks: deadlines.of(checks, CHECK_TIMEOUT_MS),
+    isolated: deadlines.of(isolated, CHECK_TIMEOUT_MS),
   }
 }
 
 type Port = Readonly<Record<string, (...values: never[]) => Promise<unknown>>>
 
-function all<T extends object>(port: T, timeoutMs: number, runtime: FeedRuntime): T {
-  const calls = Object.entries(port as unknown as Port).map(([name, call]) => {
-    const deadline = new Deadline(name, timeoutMs, runtime)
-    return [name, (...values: never[]) => deadline.within(call(...values))]
-  })
-  return Object.fromEntries(calls) as T
+interface Call {
+  readonly name: string
+  readonly timeoutMs: number
+  readonly begunAt: number
+  readonly reject: (error: Error) => void
 }
 
-/** Calls that began in one turn and have no answer yet. */
-interface Begun {
-  readonly rejects: Set<(error: Error) => void>
-  /** `null` while all are answered. */
-  timer: TimerHandle | null
-}
-
-/** Calls of one turn share a timer: ten thousand subscribers ask at once. */
-class Deadline {
-  readonly #name: string
-  readonly #timeoutMs: number
+/** One timer for all calls, and none that is set for each: ten thousand subscribers ask at once, and every change asks. */
+class Deadlines {
   readonly #runtime: FeedRuntime
-  /** Calls that began in this turn. */
-  #begun: Begun | null = null
+  readonly #unanswered = new Set<Call>()
+  #sweeps = false
 
-  constructor(name: string, timeoutMs: number, runtime: FeedRuntime) {
-    this.#name = name
-    this.#timeoutMs = timeoutMs
+  constructor(runtime: FeedRuntime) {
     this.#runtime = runtime
   }
 
-  within<T>(answer: Promise<T>): Promise<T> {
+  /** The port, whose answers fail after `timeoutMs`, or up to a second later. */
+  of<T extends object>(port: T, timeoutMs: number): T {
+    const calls = Object.entries(port as unknown as Port).map(([name, call]) => [
+      name,
+      (...values: never[]) => this.#within(name, timeoutMs, call(...values)),
+    ])
+    return Object.fromEntries(calls) as T
+  }
+
+  #within<T>(name: string, timeoutMs: number, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const begun = (this.#begun ??= this.#begin())
-      begun.rejects.add(reject)
-      begun.timer ??= this.#runtime.setTimer(() => this.#expire(begun), this.#timeoutMs)
+      const call: Call = { name, timeoutMs, begunAt: this.#runtime.uptime(), reject }
+      this.#unanswered.add(call)
+      if (!this.#sweeps) this.#sweepLater()
       answer.then(
         (value) => {
-          this.#answered(begun, reject)
+          this.#unanswered.delete(call)
           resolve(value)
         },
         (error: Error) => {
-          this.#answered(begun, reject)
+          this.#unanswered.delete(call)
           reject(error)
         },
       )
     })
   }
 
-  #begin(): Begun {
-    this.#runtime.endOfTurn(() => (this.#begun = null))
-    return { rejects: new Set(), timer: null }
+  #sweepLater(): void {
+    this.#sweeps = true
+    this.#runtime.setTimer(() => {
+      this.#sweeps = false
+      this.#sweep(this.#runtime.uptime())
+      if (this.#unanswered.size > 0) this.#sweepLater()
+    }, SWEEP_MS)
   }
 
-  #answered(begun: Begun, reject: (error: Error) => void): void {
-    begun.rejects.delete(reject)
-    if (begun.rejects.size > 0) return
-    begun.timer?.cancel()
-    begun.timer = null
-  }
-
-  #expire({ rejects }: Begun): void {
-    const error = Object.assign(new Error(`no answer to ${this.#name} for ${this.#timeoutMs} ms`), { code: 'ETIMEDOUT' })
-    for (const reject of rejects) reject(error)
+  #sweep(now: number): void {
+    for (const call of this.#unanswered) {
+      const { name, timeoutMs, begunAt, reject } = call
+      if (now - begunAt < timeoutMs) continue
+      this.#unanswered.delete(call)
+      reject(Object.assign(new Error(`no answer to ${name} for ${timeoutMs} ms`), { code: 'ETIMEDOUT' }))
+    }
   }
 }

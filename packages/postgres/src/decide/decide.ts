@@ -43,8 +43,8 @@ export async function decide(pending: readonly PendingDelivery[], options: Decid
   // The old row of an UPDATE is delivered whole only where the policies show its content. Else its key is, as is granted already: so
   // faults are dropped.
   const updated = updatedOf(fresh, (delivery, row) => granted.get(row)?.get(delivery)?.record === 'image')
-  await Promise.all(rowQuestions(updated).map((question) => askOldRows(question, { ...deciding, faults: [] })))
-  await dropUnmatched(deciding)
+  if (updated.length > 0) await Promise.all(rowQuestions(updated).map((question) => askOldRows(question, { ...deciding, faults: [] })))
+  if (deciding.rewritten.length > 0) await dropUnmatched(deciding)
   return { decided: granted, filtered, faults, slow }
 }
 
@@ -70,6 +70,7 @@ function uncheckedGrant({ audience }: PendingDelivery, row: RowChange): Granted 
 
 /** Privileges may have been revoked since the tables were loaded. */
 async function checkVersions(free: readonly Asked[], { database, waits, mayBeStale, faults, granted }: Deciding): Promise<void> {
+  if (free.length === 0) return
   const roles = new Map<CatalogTable, Set<string>>()
   const lists = new Set<readonly RowChange[]>()
   for (const { delivery, rows } of free) {

@@ -80,15 +80,13 @@ interface Kinds {
   readonly remembered: readonly RowChange[]
 }
 
+const NONE: readonly RowChange[] = []
+
 function kindsOf(table: CatalogTable, rows: readonly RowChange[]): Kinds {
   const written = which(rows, ({ action }) => action !== 'DELETE')
-  const gone = which(rows, ({ action }) => action === 'DELETE')
-  return {
-    written,
-    keyed: which(written, (row) => primaryKeyTexts(row)?.length === table.primaryKey.length),
-    gone,
-    remembered: which(gone, (row) => oldText(table, row) !== null),
-  }
+  const keyed = which(written, (row) => primaryKeyTexts(row)?.length === table.primaryKey.length)
+  const gone = written === rows ? NONE : which(rows, ({ action }) => action === 'DELETE')
+  return { written, keyed, gone, remembered: which(gone, (row) => oldText(table, row) !== null) }
 }
 
 /** Keeps `rows` uncopied: later steps recognise shared lists by identity. */
@@ -187,6 +185,8 @@ export class RowQuestion {
 
 /** One question for each version of a table and role. */
 export function rowQuestions(asked: readonly Asked[]): RowQuestion[] {
+  if (asked.length === 0) return []
+  if (asked.length === 1 && asked[0]!.rows.length === 1) return [new RowQuestion(asked)]
   const groups = new Map<CatalogTable, Map<Table, Map<string, Asked[]>>>()
   // Audiences that share a list of rows are of one table as the catalog last described it.
   for (const [rows, ofRows] of groupBy(asked, (each) => each.rows)) {

@@ -75,7 +75,8 @@ export class IsolatedDispatcher {
     return null
   }
 
-  add(work: Iterable<IsolatedWork>): void {
+  add(work: readonly IsolatedWork[]): void {
+    if (work.length === 0) return
     for (const each of work) this.#enqueue(each)
     this.#start('healthy')
     this.#start('suspect')
@@ -201,6 +202,7 @@ export type Isolated = ReadonlyMap<RowChange, ReadonlySet<FeedChannel>>
 
 /** Divides deliveries into pieces of work by the audiences that cause the isolation. */
 export function isolate(pending: readonly PendingDelivery[]): { readonly work: IsolatedWork[]; readonly isolated: Isolated } {
+  if (pending.length === 0) return { work: [], isolated: new Map() }
   const byChannel = new Map<FeedChannel, PendingDelivery[]>()
   for (const delivery of pending)
     for (const { channel } of subscribersOf(delivery)) if (channel.receives) append(byChannel, channel, delivery)

@@ -161,12 +161,15 @@ test('a long queue that needs no question lets other work have its turn between 
   const microtasks = async (): Promise<void> => {
     for (let task = 0; task < 200; task++) await Promise.resolve()
   }
-  pipeline.changes(Array.from({ length: 1_024 }, (_, n) => inserted(n + 1)))
+  pipeline.changes(Array.from({ length: 1_280 }, (_, n) => inserted(n + 1)))
   await microtasks()
   expect([log, ends.length]).toEqual([[256, 256], 1])
   ends.shift()!()
   await microtasks()
   expect([log, ends.length]).toEqual([[256, 256, 256, 256], 1])
+  ends.shift()!()
+  await microtasks()
+  expect([log, ends.length]).toEqual([[256, 256, 256, 256, 256], 0])
 })
 
 test('what the stream brought is dropped, and nothing that comes of it later changes the queue', async () => {

@@ -129,7 +129,7 @@ export class Pipeline {
           retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
         } else this.#narrow(error)
       }
-      if (this.#isLongTurn) await this.#endTurn()
+      if (this.#queue.size > 0 && this.#isLongTurn) await this.#endTurn()
     }
     this.#running = false
   }

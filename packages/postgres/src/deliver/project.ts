@@ -13,10 +13,12 @@ import { viewOf } from './table-view.ts'
 
 /** Has the database compute what the log does not hold of the granted rows. A row that cannot be computed is withheld, with a fault. */
 export async function project(decided: Decided, checks: RowChecks, tableOf: (oid: number) => CatalogTable | null): Promise<Outcome> {
+  const lacking = lackingOf(decided)
   const computed = new Map<RowChange, Computed>()
+  if (lacking.length === 0) return { decided, faults: [], computed }
   const failed = new Map<RowChange, unknown>()
   const compute = (part: readonly Lacking[]): Promise<void> => computeColumns(part, checks, tableOf, computed)
-  await inHalves(lackingOf(decided), compute, ({ row }, error) => failed.set(row, error))
+  await inHalves(lacking, compute, ({ row }, error) => failed.set(row, error))
   const faults = [...failed].map(([row, error]): DecisionFault => {
     const deliveries = [...decided.get(row)!.keys()]
     return { kind: 'row', message: errorText(error), timedOut: false, deliveries }

@@ -22,6 +22,8 @@ export function tupleBytes({ newTuple, old }: RowChange): number {
 interface ColumnMaps {
   readonly byName: ReadonlyMap<string, Column>
   readonly byNumber: ReadonlyMap<number, Column>
+  /** Those that the stream carries. */
+  readonly published: readonly number[]
 }
 
 const columnMaps = new WeakMap<Table, ColumnMaps>()
@@ -30,6 +32,7 @@ function columnsOf(table: Table): ColumnMaps {
   return getOrMake(columnMaps, table, () => ({
     byName: new Map(table.columns.map((column) => [column.name, column])),
     byNumber: new Map(table.columns.map((column) => [column.number, column])),
+    published: presentColumns(table).flatMap(({ number, tupleIndex }) => (tupleIndex === null ? [] : [number])),
   }))
 }
 
@@ -110,9 +113,9 @@ export function rowTexts(change: RowChange, row: 'record' | 'old'): RowTexts | n
   return presentColumns(change.table).map((column) => text(change, column))
 }
 
-/** The columns that the stream carries, by `attnum`. */
+/** The columns that the stream carries, by `attnum`: one list for each version of a table. */
 export function publishedColumns(table: Table): readonly number[] {
-  return presentColumns(table).flatMap(({ number, tupleIndex }) => (tupleIndex === null ? [] : [number]))
+  return columnsOf(table).published
 }
 
 export function imageOf(change: RowChange, columns: readonly number[]): RowTexts {

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { getOrMake } from '../../catalog/multimap.ts'
 import type { CheckAnswer, Grant, IdentityAnswer, RowCheck } from '../../decide/feed-database.ts'
+import { arrayLiteral } from '../../subscribe/request/change-entry.ts'
 import { isStatementFault } from '../sessions/statement-fault.ts'
 import { checkFunction, type CheckFunction } from './check-function.ts'
 import {
@@ -169,17 +170,17 @@ async function call(
 ): Promise<CheckAnswer> {
   const { table, role } = check
   const sets = setsOf(asked)
-  const columns = table.primaryKey.map((_, column) => sets.map(({ list }) => list.keys[column]!))
+  const columns = table.primaryKey.map((_, column) => arrayLiteral(sets.map(({ list }) => list.keys[column]!)))
   const places = columns.map((_, column) => `$${column + 6}`).join(', ')
   const query = {
     name: `${name}.${guarded}`,
     text: `select i, seen, fault from ${name}($1, $2, $3, $4, $5, ${places}, ${guarded})`,
     values: [
       role,
-      asked.map(({ identity }) => identity.claims),
-      sets.map(({ until }) => until),
-      check.xids,
-      images.masked ? sets.map(({ list }) => list.missing) : '{}',
+      arrayLiteral(asked.map(({ identity }) => identity.claims)),
+      `{${sets.map(({ until }) => until).join()}}`,
+      `{${check.xids.join()}}`,
+      images.masked ? arrayLiteral(sets.map(({ list }) => list.missing)) : '{}',
       ...columns,
     ],
   }

@@ -1,4 +1,5 @@
 import { halvesOf } from '../../catalog/halves.ts'
+import type { CatalogTable } from '../../catalog/catalog-table.ts'
 import { getOrMake, groupBy } from '../../catalog/multimap.ts'
 import type { Grant, RowCheck } from '../../decide/feed-database.ts'
 import type { RowTexts } from '../../replication/change-row.ts'
@@ -20,26 +21,35 @@ export interface RowImages extends Shape {
 const WIDE = 2_000
 
 export function rowImages({ table, role, columns, images }: RowCheck): RowImages {
-  const columnsCompared = comparedColumns(table, role, columns)
-  const compared = columnsCompared.map(({ number }) => columns.indexOf(number))
-  const texts = images.map((image) => imageText(image, compared))
-  const missing = images.map((image) => {
-    const numbers = columnsCompared.filter((_, index) => image[compared[index]!] === undefined).map(({ number }) => number)
-    return numbers.length === 0 ? null : `,${numbers.join()},`
-  })
-  const characters = texts.reduce((sum, text) => sum + text.length, 0)
-  const [masked, wide] = [missing.some((each) => each !== null), characters > WIDE * texts.length]
-  return { compared, texts, missing, masked, wide }
+  const compared = comparedPlaces(table, role, columns)
+  const [texts, missing]: [string[], (string | null)[]] = [[], []]
+  let [characters, masked] = [0, false]
+  for (const image of images) {
+    let [text, numbers] = ['', '']
+    for (const place of compared) {
+      const value = image[place]
+      if (value === undefined) numbers += `,${columns[place]!}`
+      // As `record_out` writes it.
+      text += typeof value === 'string' ? `,${quoted(value)}` : ','
+    }
+    characters += text.length
+    masked ||= numbers !== ''
+    texts.push(`${text})`)
+    missing.push(numbers === '' ? null : `${numbers},`)
+  }
+  return { compared, texts, missing, masked, wide: characters > WIDE * texts.length }
 }
 
-/** As `record_out` writes it. */
-function imageText(image: RowTexts, compared: readonly number[]): string {
-  let text = ''
-  for (const place of compared) {
-    const value = image[place]
-    text += typeof value === 'string' ? `,${quoted(value)}` : ','
-  }
-  return `${text})`
+const knownPlaces = new WeakMap<CatalogTable, Map<string, { readonly columns: readonly number[]; readonly places: readonly number[] }>>()
+
+/** The places in `columns` of those that are compared. Kept for the next question, which has the same list of columns as a rule. */
+function comparedPlaces(table: CatalogTable, role: string, columns: readonly number[]): readonly number[] {
+  const byRole = getOrMake(knownPlaces, table, () => new Map())
+  const known = byRole.get(role)
+  if (known?.columns === columns) return known.places
+  const places = comparedColumns(table, role, columns).map(({ number }) => columns.indexOf(number))
+  byRole.set(role, { columns, places })
+  return places
 }
 
 function quoted(text: string): string {

@@ -29,8 +29,9 @@ const LONGEST_STEP_MS = 50
 
 /** Repeats `areVisible` until it answers true, with growing pauses. Rejects with {@link NotYetVisible}; the caller tries again. */
 export async function untilVisible(session: Queryable, { xids, waits }: Wanted, areVisible: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + (waits ? MAX_WAIT_MS : SHORT_WAIT_MS)
+  let deadline: number | null = null
   for (let stepMs = 1; !(await areVisible()); stepMs = Math.min(stepMs * 2, LONGEST_STEP_MS)) {
+    deadline ??= performance.now() + (waits ? MAX_WAIT_MS : SHORT_WAIT_MS)
     if (performance.now() > deadline) {
       const pending = await notVisibleOf(session, xids)
       if (pending.length > 0) throw new NotYetVisible(pending)

@@ -35,21 +35,22 @@ export interface FeedSessions {
 export type SessionsWhenOpen = () => Promise<FeedSessions>
 
 /** How long to wait for a session, and for a connection that hangs: longer than any statement may take. */
-type Timeouts = Pick<DatabasePoolOptions, 'connectTimeoutMs' | 'queryTimeoutMs'>
+type Options = Pick<DatabasePoolOptions, 'connectTimeoutMs' | 'queryTimeoutMs' | 'keptOpen'>
 
 const CONNECT_TIMEOUT_MS = 10_000
-const CATALOG_TIMEOUTS: Timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, queryTimeoutMs: 32_000 }
-const CHECKER_TIMEOUTS: Timeouts = { connectTimeoutMs: 5_000, queryTimeoutMs: 5_000 }
+const CATALOG_OPTIONS: Options = { connectTimeoutMs: CONNECT_TIMEOUT_MS, queryTimeoutMs: 32_000 }
+const CHECKER_OPTIONS: Options = { connectTimeoutMs: 5_000, queryTimeoutMs: 5_000 }
 
 /** Opens so many checkers, which may take these API roles as far as they exist. Rejects when there is no database. */
 export async function openFeedSessions(url: string, checkers: number, roles: readonly string[]): Promise<FeedSessions> {
-  const open = (address: string, maxConnections: number, prepare: string, timeouts: Timeouts): SessionPool =>
-    databasePool({ url: address, maxConnections, ...timeouts, prepare })
-  const catalog = open(url, 2, CATALOG_SQL, CATALOG_TIMEOUTS)
+  const open = (address: string, maxConnections: number, prepare: string, options: Options): SessionPool =>
+    databasePool({ url: address, maxConnections, ...options, prepare })
+  const catalog = open(url, 2, CATALOG_SQL, CATALOG_OPTIONS)
   try {
     const checkerUrl = await checkerLogin(catalog, url, roles)
-    const checker = open(checkerUrl ?? url, checkers, CHECKER_SQL, CHECKER_TIMEOUTS)
-    const isolated = open(checkerUrl ?? url, ISOLATED_SESSIONS, CHECKER_SQL, CHECKER_TIMEOUTS)
+    // One keeps its functions and plans: a change that comes alone does not wait for a new session.
+    const checker = open(checkerUrl ?? url, checkers, CHECKER_SQL, { ...CHECKER_OPTIONS, keptOpen: 1 })
+    const isolated = open(checkerUrl ?? url, ISOLATED_SESSIONS, CHECKER_SQL, CHECKER_OPTIONS)
     return {
       catalog,
       checker,

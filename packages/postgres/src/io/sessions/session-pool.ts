@@ -10,6 +10,8 @@ export interface DatabasePoolOptions {
   /** `postgres://…`; never logged. */
   readonly url: string
   readonly maxConnections: number
+  /** So many sessions stay open when idle. Default 0. */
+  readonly keptOpen?: number
   /** How long to wait for a session, a new or a free one. */
   readonly connectTimeoutMs: number
   /** How long to wait for the answer to a query; the session is given up after it. No limit by default. */
@@ -36,10 +38,13 @@ export function databasePool({ prepare, ...options }: DatabasePoolOptions): Sess
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections,
+    min: options.keptOpen ?? 0,
     connectionTimeoutMillis: options.connectTimeoutMs,
     query_timeout: options.queryTimeoutMs,
     application_name: options.applicationName ?? 'tidewire',
     keepAlive: true,
+    // An idle connection that is cut without a word is found within twenty seconds.
+    keepAliveInitialDelayMillis: 10_000,
   })
   // An idle session that breaks is replaced at the next question; without a listener it would end the process.
   pool.on('error', () => {})

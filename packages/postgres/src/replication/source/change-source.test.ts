@@ -113,17 +113,26 @@ describe('changes', () => {
   test('empty transactions and keepalives are progress', async () => {
     const session = await attachWithTable()
     session.send(beginBytes(120n), commitBytes(120n))
-    session.receiver?.keepalive(150n, false)
-    session.receiver?.keepalive(150n, false)
+    for (let count = 0; count < 2; count++) {
+      session.receiver?.keepalive(150n, false)
+      session.receiver?.drained()
+    }
     expect(take()).toEqual(['progress 125', 'progress 150'])
   })
 
-  test('are handed over before the progress of a keepalive behind them is reported', async () => {
+  test('that came together go together, before the progress of a keepalive between or behind them is reported', async () => {
     const session = await attachWithTable()
     const { receiver } = session
-    for (const bytes of [beginBytes(120n), insertBytes('b'), commitBytes(120n)]) receiver?.data(bytes, 0, bytes.length)
-    receiver?.keepalive(150n, false)
-    expect(take()).toEqual(['b@120/0', 'progress 150'])
+    for (const [lsn, value] of [
+      [120n, 'b'],
+      [140n, 'c'],
+    ] as const) {
+      for (const bytes of [beginBytes(lsn), insertBytes(value), commitBytes(lsn)]) receiver?.data(bytes, 0, bytes.length)
+      receiver?.keepalive(lsn + 10n, false)
+    }
+    expect(take()).toEqual([])
+    receiver?.drained()
+    expect(take()).toEqual(['b@120/0 c@140/0', 'progress 150'])
   })
 })
 

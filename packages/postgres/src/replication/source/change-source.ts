@@ -112,7 +112,6 @@ export class ReplicationSource implements ChangeSource, ReplicationReceiver {
   keepalive(end: Lsn, replyRequested: boolean): void {
     this.#machine.send({ type: 'heard' })
     this.#machine.send({ type: 'keepalive', end, replyRequested })
-    this.#flush()
   }
 
   drained(): void {
