@@ -123,8 +123,9 @@ export function arrayLiteral(values: readonly (string | null)[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : /^[^\s{}",\\]+$/.test(value) && !/^null$/i.test(value) ? value : quoteElement(value))).join(',')}}`
 }
 
+/** JSON escapes quotes and backslashes alike, and is written many times faster. It has its own words for what is left to the slow way. */
 function quoteElement(value: string): string {
-  return `"${value.replace(/["\\]/g, '\\$&')}"`
+  return /[\0-\x1f\ud800-\udfff]/.test(value) ? `"${value.replace(/["\\]/g, '\\$&')}"` : JSON.stringify(value)
 }
 
 /** The lists of a filter that could not be read, as far as they can be separated. */
