@@ -1,11 +1,13 @@
 /** Texts that would be SQL if anything pasted them, through every way in from a client. */
 import type { Authorization, Identity } from '@tidewire/server'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { asRole, startFeed, type TestFeed } from '../test/feed.ts'
 import { usePostgres } from '../test/postgres.ts'
 import { policyAuthorizer } from './io/sessions/policy-authorizer.ts'
 import { databasePool, type DatabasePool } from './io/sessions/session-pool.ts'
 import { databaseMessageStore } from './messages/message-store.ts'
+import { arrayLiteral } from './subscribe/request/change-entry.ts'
 
 const postgres = usePostgres()
 let it: TestFeed
@@ -55,6 +57,24 @@ beforeAll(async () => {
 afterAll(async () => {
   await pool.close()
   await it.close()
+})
+
+test('an array literal holds any text that Postgres can store, unchanged', async () => {
+  const texts = fc.array(
+    fc.option(
+      fc
+        .string({ unit: 'binary' })
+        .filter((text) => !text.includes('\0'))
+        .map((text) => Buffer.from(text).toString()),
+    ),
+  )
+  const written = fc.oneof(texts, fc.constant(cases.map(([, text]) => Buffer.from(text.replace('\0', '')).toString())))
+  await fc.assert(
+    fc.asyncProperty(written, async (values) => {
+      const { rows } = await pool.query('select $1::text[] as read', [arrayLiteral(values)])
+      expect(rows).toEqual([{ read: values }])
+    }),
+  )
 })
 
 /** What there is, temporary functions of sessions aside. */

@@ -32,9 +32,10 @@ export function rowImages({ table, role, columns, images }: RowCheck): RowImages
       // As `record_out` writes it.
       text += typeof value === 'string' ? `,${quoted(value)}` : ','
     }
+    text += ')'
     characters += text.length
     masked ||= numbers !== ''
-    texts.push(`${text})`)
+    texts.push(text)
     missing.push(numbers === '' ? null : `${numbers},`)
   }
   return { compared, texts, missing, masked, wide: characters > WIDE * texts.length }

@@ -22,7 +22,7 @@ export interface DatabasePoolOptions {
   readonly prepare?: string
 }
 
-/** Sessions that all have the same settings; opened on demand, closed when idle. */
+/** Sessions that all have the same settings; opened on demand, closed when idle, and after ten minutes. */
 export interface SessionPool extends Queryable {
   /** Runs `work` on a session of its own. One whose work failed halfway is not used again. */
   withSession<T>(work: (session: pg.PoolClient) => Promise<T>): Promise<T>
@@ -39,6 +39,8 @@ export function databasePool({ prepare, ...options }: DatabasePoolOptions): Sess
     connectionString: options.url,
     max: options.maxConnections,
     min: options.keptOpen ?? 0,
+    // With a session go the functions and statements that it keeps, what policies left in it, and settings that have changed since.
+    maxLifetimeSeconds: 600,
     connectionTimeoutMillis: options.connectTimeoutMs,
     query_timeout: options.queryTimeoutMs,
     application_name: options.applicationName ?? 'tidewire',
