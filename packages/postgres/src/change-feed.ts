@@ -55,7 +55,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     const database = bounded(unbounded, runtime)
     const { resumeWindowMs: maxAgeMs, resumeWindowBytes: maxBytes, maxWalBytes } = options
     const window = new FeedWindow({ maxAgeMs, maxBytes, maxWalBytes }, runtime)
-    const subscriptions = new Subscriptions(database.catalog)
+    const subscriptions = new Subscriptions(database.catalog, (oid) => window.ring.markGap([oid], window.head, 'withheld'))
     const dispatcher = new ChangeDispatcher({ database, window, runtime, subscriptions, listener: options })
     const source = { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() }
     const pipeline = new Pipeline(runtime, { source, subscriptions, dispatcher, window })
@@ -65,6 +65,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       maxWaitMs: options.resumeTimeoutMs,
       betweenBatches: (work) => pipeline.controlled(work),
       replay: (changes, channels) => dispatcher.replay(changes, channels),
+      hasMissed: (position, channel) => dispatcher.missed.after(position, channel),
     })
     const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
     this.#subscribing = new Subscribing({ database: database.catalog, runtime, subscriptions, resumes, window, onFault })
@@ -133,7 +134,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   /** The tables were not published for a while, so changes of them may be missing. */
   onTableGap({ tables, before }: TableGap): void {
     this.#pipeline.control(() => {
-      this.#window.ring.markGap(tables, before)
+      this.#window.ring.markGap(tables, before, 'publication-changed')
       const concerned = new Set(tables)
       for (const channel of this.#subscriptions.channels)
         if ([...channel.subscriptions].some(({ oid }) => concerned.has(oid))) this.#resync(channel, 'publication-changed')
@@ -167,11 +168,17 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     this.#subscriptions.rebind(channel)
     const after = audiencesOf(channel)
     // A renewed token of the same user is another identity that the policies cannot distinguish.
-    const isAlike = before.every(
-      (audience, index) => audience?.identity === after[index]?.identity && audience?.role === after[index]?.role,
-    )
+    const isAlike =
+      before.length > 0 &&
+      before.every(
+        (audience, index) => audience !== null && audience.identity === after[index]?.identity && audience.role === after[index]?.role,
+      )
     if (!isAlike) channel.discardHeld()
-    if (channel.state.kind === 'live') void this.#subscribing.subscribe(channel)
+    const isLive = channel.state.kind === 'live'
+    const isRefused = !channel.closed && !this.#subscriptions.channels.has(channel)
+    // It was refused before it was live. Others that are not live yet are on their way.
+    if (!isLive && isRefused) this.#subscriptions.channels.add(channel)
+    if (isLive || isRefused) void this.#subscribing.subscribe(channel)
   }
 
   #close(channel: FeedChannel): void {

@@ -57,6 +57,8 @@ export type Interception = (name: string) => Promise<void> | void
 export class FakeDatabase {
   readonly tables: Map<number, FakeTable> = new Map()
   published: Set<number> = new Set()
+  /** Roles that tokens may not take. */
+  readonly forbidden: Set<string> = new Set()
   /** Counts up with every change of a table. */
   readonly versions: Map<number, number> = new Map()
   readonly calls: string[] = []
@@ -97,7 +99,7 @@ export class FakeDatabase {
           [...this.published].map((oid) => ({ oid, schema: 'public', name: this.tables.get(oid)!.name })),
         ),
       unpublishedTable: () => this.#answer('unpublishedTable', () => ({ publication: 'p', table: null })),
-      role: (name) => this.#answer('role', () => ({ name, exists: true, allowed: true, bypassesRowSecurity: false })),
+      role: (name) => this.#answer('role', () => ({ name, exists: true, allowed: !this.forbidden.has(name), bypassesRowSecurity: false })),
       tables: (oids, roles) =>
         this.#answer(
           'tables',

@@ -17,6 +17,7 @@ import { deliver, NOT_DELIVERED, type DeliverContext, type Delivered } from './d
 import { DecisionRounds } from './decision-rounds.ts'
 import { FaultReport, type FeedListener } from './fault-report.ts'
 import { isolate, IsolatedDispatcher, type IsolatedWork, type ProcessedWork } from './isolated-dispatcher.ts'
+import { MissedChanges } from './missed-changes.ts'
 import { computedOf, grantedOf, type Outcome } from './outcome.ts'
 import { project } from './project.ts'
 
@@ -40,6 +41,7 @@ const MANY = 100
 export class ChangeDispatcher {
   readonly #options: DispatcherOptions
   readonly #breaker = new CircuitBreaker()
+  readonly missed: MissedChanges
   readonly report: FaultReport
   readonly isolated: IsolatedDispatcher
   /** How often a table failed as a whole, in a row. */
@@ -50,9 +52,10 @@ export class ChangeDispatcher {
   onDecided: ((change: DecidedChange) => void) | null = null
 
   constructor(options: DispatcherOptions) {
-    const { runtime, listener } = options
+    const { runtime, listener, window } = options
     this.#options = options
-    this.report = new FaultReport(listener, runtime, this.#breaker)
+    this.missed = new MissedChanges(window, runtime)
+    this.report = new FaultReport(listener, runtime, this.#breaker, this.missed)
     this.isolated = new IsolatedDispatcher({
       runtime,
       breaker: this.#breaker,
@@ -108,7 +111,7 @@ export class ChangeDispatcher {
 
   close(): void {
     this.isolated.close()
-    this.report.close()
+    this.missed.close()
   }
 
   /** Skips a change that fails even in a batch of its own. All channels of its table are notified of the gap. */

@@ -11,6 +11,7 @@ import type { Notice } from '../subscribe/request/change-entry.ts'
 import type { FeedChannel } from '../subscribe/feed-channel.ts'
 import { audienceKey, subscribersOf, type PendingDelivery } from '../subscribe/audience.ts'
 import type { IsolatedWork } from './isolated-dispatcher.ts'
+import type { MissedChanges } from './missed-changes.ts'
 
 export interface FeedListener {
   /** Rows of tables that are not for clients, in their order among the others. */
@@ -31,16 +32,15 @@ export class FaultReport {
   readonly #runtime: FeedRuntime
   readonly #breaker: CircuitBreaker
   readonly #noticed = new WeakMap<FeedChannel, Map<string, number>>()
-  /** Channels that missed something, until the gap is announced. */
-  readonly #missing = new Set<FeedChannel>()
-  readonly #timers = new Set<{ cancel(): void }>()
+  readonly #missed: MissedChanges
   readonly #logged = new Map<string, number>()
   count = 0
 
-  constructor(listener: FeedListener, runtime: FeedRuntime, breaker: CircuitBreaker) {
+  constructor(listener: FeedListener, runtime: FeedRuntime, breaker: CircuitBreaker, missed: MissedChanges) {
     this.#listener = listener
     this.#runtime = runtime
     this.#breaker = breaker
+    this.#missed = missed
   }
 
   /** Faults of the ordered path. Answers what is decided again in isolation: what took too long together may be fast alone. */
@@ -73,13 +73,13 @@ export class FaultReport {
 
   isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
     for (const { table, role } of audiences) this.log('withheld', table, role, reason)
-    this.#announce(channels, 0)
+    this.#missed.addAll(channels)
   }
 
   /** The channels were not decided about: their identities changed too often meanwhile. */
   missed(channels: ReadonlySet<FeedChannel>): void {
     if (channels.size > 0) this.log('withheld', null, null, 'identities changed too often while changes were decided')
-    this.#announce(channels, 0)
+    this.#missed.addAll(channels)
   }
 
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
@@ -87,7 +87,7 @@ export class FaultReport {
     for (const channel of channels) {
       this.#notice(channel, { message: `A change of ${table.schema}.${table.name} could not be delivered`, fault: WITHHELD })
     }
-    this.#announce(channels, 0)
+    this.#missed.addAll(channels)
   }
 
   unprepared(table: Table, error: unknown, channels: readonly FeedChannel[]): void {
@@ -97,10 +97,6 @@ export class FaultReport {
         message: `Changes of ${table.schema}.${table.name} are withheld: the table could not be read`,
         fault: WITHHELD,
       })
-  }
-
-  close(): void {
-    for (const timer of this.#timers) timer.cancel()
   }
 
   /** Runs a callback of the embedding program. Logs what it throws. */
@@ -150,33 +146,10 @@ export class FaultReport {
     return true
   }
 
-  /**
-   * The gap is announced when the audience's circuit closes again: until then more may be missed. It is announced at once, too: the
-   * client may come back before that, with a later position.
-   */
+  /** Until the audience's circuit closes, more may be missed. */
   #miss(delivery: PendingDelivery): void {
     const nowMs = this.#runtime.uptime()
-    const channels = channelsOf([delivery])
-    const untilMs = this.#breaker.openUntil(delivery.audience, nowMs)
-    if (untilMs > nowMs) {
-      const news = [...channels].filter((channel) => !this.#missing.has(channel))
-      this.#announce(channels, untilMs - nowMs)
-      for (const channel of news) channel.gap('withheld')
-    } else this.#announce(channels, 0)
-  }
-
-  #announce(channels: Iterable<FeedChannel>, afterMs: number): void {
-    const news = [...channels].filter((channel) => !this.#missing.has(channel))
-    if (news.length === 0) return
-    for (const channel of news) this.#missing.add(channel)
-    const timer = this.#runtime.setTimer(() => {
-      this.#timers.delete(timer)
-      for (const channel of news) {
-        this.#missing.delete(channel)
-        channel.gap('withheld')
-      }
-    }, afterMs)
-    this.#timers.add(timer)
+    this.#missed.add(subscribersOf(delivery), Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
   }
 
   log(kind: string, of: TableName | null, role: string | null, message: string): void {

@@ -80,7 +80,7 @@ export class Subscribing {
     this.#closed = true
   }
 
-  /** False: the channel's identity or the epoch changed meanwhile, or a table came that it names. Then it is to be planned again. */
+  /** False: the channel's identity or the epoch changed meanwhile, a table came that it names, or it could not resume. Then it is to be planned again. */
   async #plan(channel: FeedChannel): Promise<boolean> {
     const { database, subscriptions } = this.#options
     await this.#inSteps(channel)
@@ -110,7 +110,11 @@ export class Subscribing {
     if (isOver()) return true
     // A position of another log would keep changes from it, or let none through.
     if (channel.generation !== generation || epoch !== this.#options.window.epoch) return false
+    // It was planned again meanwhile, and refused.
+    if (!subscriptions.channels.has(channel)) return true
     await this.#start(channel, startLsn, flushedLsn)
+    // It could not resume. What it starts from is read again, with all that may change meanwhile.
+    if (channel.state.kind === 'registered') return false
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation
   }
@@ -140,9 +144,8 @@ export class Subscribing {
     if (channel.closed) return
     const now = channel.state
     if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })
-    // Goes on live from the current insert position, which is later than all that was replayed.
+    // It is planned again, and goes on live from an insert position that is later than all that was replayed.
     channel.dispatch({ type: 'gap', missed })
-    this.#begin(channel, await this.#options.database.insertLsn(), missed)
   }
 
   /** Why the channel cannot go on from its position. It may have been planned in another epoch. */

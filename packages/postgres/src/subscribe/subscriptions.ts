@@ -16,19 +16,24 @@ import { TableSubscriptions } from './table-subscriptions.ts'
 export class Subscriptions {
   readonly channels: Set<FeedChannel> = new Set()
   readonly #database: CatalogPort
+  readonly #onLost: (oid: number) => void
   readonly #identities = new Identities()
   readonly #tables = new Map<number, TableSubscriptions>()
   /** By channel, the names of tables that left the publication while it watched them. */
   readonly #missing = new WeakMap<FeedChannel, Set<string>>()
   /** Versions of tables, as the stream describes them, for which channels were planned. */
   readonly #planned = new WeakSet<Table>()
+  /** Tables, by oid, for which not all channels could be planned: changes may be dropped. */
+  readonly #unread = new Map<number, Table>()
 
   /** Tables, and new versions of tables, for which subscriptions of planned channels were looked for; with their number. */
   readonly #newcomers = new Map<number, { readonly table: Table; readonly number: number }>()
   #newcomerCount = 0
 
-  constructor(database: CatalogPort) {
+  /** `onLost`: changes of the table may have been dropped up to now. */
+  constructor(database: CatalogPort, onLost: (oid: number) => void) {
     this.#database = database
+    this.#onLost = onLost
   }
 
   /** Grows with every table that comes, and every new version of one. For {@link hasNewcomer}. */
@@ -103,12 +108,19 @@ export class Subscriptions {
 
   /** Whether changes of a table are matched with nothing, since it could not be loaded. */
   get hasAside(): boolean {
-    return [...this.#tables.values()].some(({ state }) => state === 'aside')
+    return this.#unread.size > 0 || [...this.#tables.values()].some(({ state }) => state === 'aside')
   }
 
   /** Loads tables again that were set aside. A table that fails again stays aside. */
   async takeBack(): Promise<void> {
+    for (const table of [...this.#unread.values()]) await this.#readAgain(table).catch(() => {})
     for (const { oid, state } of [...this.#tables.values()]) if (state === 'aside') await this.#load(oid).catch(() => {})
+  }
+
+  async #readAgain(table: Table): Promise<void> {
+    await this.#findNewcomers(table, null)
+    this.#unread.delete(table.oid)
+    this.#onLost(table.oid)
   }
 
   async loadStale(oids: Iterable<number>): Promise<void> {
@@ -117,6 +129,7 @@ export class Subscriptions {
 
   /** The table cannot be loaded. Its changes are dropped until `takeBack` can load it, and then its channels are notified of the gap. */
   setAside(table: Table): FeedChannel[] {
+    if (!this.#planned.has(table)) this.#unread.set(table.oid, table)
     const known = this.#tables.get(table.oid)
     known?.load(null, new Map())
     known?.describe(table)
@@ -170,7 +183,9 @@ export class Subscriptions {
     subscription.channel.subscriptions.delete(subscription)
     const table = this.#tables.get(subscription.oid)
     table?.delete(subscription)
-    if (table?.subscriptions.size === 0) this.#tables.delete(subscription.oid)
+    if (table === undefined || table.subscriptions.size > 0) return
+    if (table.state === 'aside') this.#onLost(table.oid)
+    this.#tables.delete(table.oid)
   }
 
   #add(subscription: Subscription): void {
@@ -196,7 +211,9 @@ export class Subscriptions {
     if (table !== null) await this.#prepareFilters(known, table)
     const wasAside = known.state === 'aside'
     known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
-    if (wasAside) for (const { channel } of known.subscriptions) channel.gap('withheld')
+    if (!wasAside) return
+    this.#onLost(oid)
+    for (const { channel } of known.subscriptions) channel.gap('withheld')
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */
@@ -214,7 +231,9 @@ export class Subscriptions {
             fault: prepared.fault,
           })
         // It missed what came while the filter did not fit.
-        if (!isNews && subscription.filters !== null) channel.gap('withheld')
+        if (isNews || subscription.filters === null) return
+        this.#onLost(table.oid)
+        channel.gap('withheld')
       }),
     )
   }
@@ -240,7 +259,9 @@ export class Subscriptions {
         for (const each of channel.subscriptions)
           if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
         for (const subscription of subscriptions) this.#add(subscription)
-        if (subscriptions.length > 0) this.#returns(channel, table)
+        if (subscriptions.length === 0) return
+        this.#returns(channel, table)
+        if (this.#unread.has(table.oid)) channel.gap('withheld')
       }),
     )
   }

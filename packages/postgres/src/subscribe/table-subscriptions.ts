@@ -6,6 +6,8 @@ import type { Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import { AudienceGroup, groupKey } from './audience-group.ts'
 import type { Batch } from './batch.ts'
+import type { FeedChannel } from './feed-channel.ts'
+import type { Notice } from './request/change-entry.ts'
 import { audienceFor, columnsFor, shortKey, type Audience, type Subscription } from './audience.ts'
 import { roleWithheld, schemaWithheld } from './request/changes-fault.ts'
 import { matches } from './matches.ts'
@@ -26,6 +28,8 @@ export class TableSubscriptions {
   readonly #audiences = new Map<string, Audience>()
   readonly #groups = new Map<string, AudienceGroup>()
   #index = new SubscriptionIndex()
+  /** Channels whose role gets nothing of the table, with the message that says so. */
+  readonly #withheld = new WeakMap<FeedChannel, string>()
 
   constructor(oid: number, identities: Identities) {
     this.oid = oid
@@ -96,10 +100,11 @@ export class TableSubscriptions {
       return
     }
     if (subscription.filters === null) return
-    if (!role.allowed) return subscription.channel.warnOnce(roleWithheld(table, role))
+    const { channel } = subscription
+    if (!role.allowed) return this.#withhold(channel, roleWithheld(table, role))
     const access = table.roles.get(role.name)
-    if (access === undefined || access.superuser || !access.usesSchema)
-      return subscription.channel.warnOnce(schemaWithheld(table, role.name))
+    if (access === undefined || access.superuser || !access.usesSchema) return this.#withhold(channel, schemaWithheld(table, role.name))
+    if (this.#withheld.delete(channel)) channel.gap('withheld')
     subscription.columns = columnsFor(subscription, table, role)
     const audience = audienceFor(subscription, subscription.filters, table, role, this.#identities)
     const group = isFoundByOwner(audience) ? null : this.#groupOf(audience)
@@ -110,6 +115,12 @@ export class TableSubscriptions {
     })
     subscription.audience.members.add(subscription)
     if (group !== null) group.subscriptions++
+  }
+
+  #withhold(channel: FeedChannel, notice: Notice): void {
+    if (this.#withheld.get(channel) === notice.message) return
+    this.#withheld.set(channel, notice.message)
+    channel.warn(notice)
   }
 
   #leave(subscription: Subscription): void {

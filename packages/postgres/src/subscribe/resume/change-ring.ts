@@ -1,3 +1,4 @@
+import type { GapReason } from '@tidewire/protocol'
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
 import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
@@ -31,8 +32,8 @@ export class ChangeRing {
   #bytes = 0
   #start: LogPosition | null = null
   #last: LogPosition | null = null
-  /** Tables of which changes before a position may be missing. */
-  readonly #gaps = new Map<number, Lsn>()
+  /** Tables, by oid, and subscribers, by key, of which changes before a position may be missing. */
+  readonly #gaps = new Map<number | string, { readonly before: Lsn; readonly reason: GapReason }>()
 
   constructor(limits: RingLimits) {
     this.#limits = limits
@@ -66,13 +67,19 @@ export class ChangeRing {
     this.#gaps.clear()
   }
 
-  markGap(tables: readonly number[], before: Lsn): void {
-    for (const oid of tables) this.#gaps.set(oid, before)
+  get hasGaps(): boolean {
+    return this.#gaps.size > 0
   }
 
-  hasGap(oid: number, position: LogPosition): boolean {
-    const before = this.#gaps.get(oid)
-    return before !== undefined && position.commitLsn < before
+  /** `of`: oids of tables, or keys of subscribers. */
+  markGap(of: readonly (number | string)[], before: Lsn, reason: GapReason): void {
+    for (const key of of) if (before > (this.#gaps.get(key)?.before ?? 0n)) this.#gaps.set(key, { before, reason })
+  }
+
+  /** Why changes after the position may be missing. */
+  gapAfter(position: LogPosition, of: number | string): GapReason | null {
+    const gap = this.#gaps.get(of)
+    return gap !== undefined && position.commitLsn < gap.before ? gap.reason : null
   }
 
   /** How far back it reaches: the age of the oldest change that is here; 0 without one. */
@@ -96,11 +103,17 @@ export class ChangeRing {
       this.#from++
       this.#bytes -= oldest.bytes
       this.#start = logPositionOf(oldest.change)
+      this.#dropGaps(this.#start.commitLsn)
     }
     if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
       this.#kept = this.#kept.slice(this.#from)
       this.#from = 0
     }
+  }
+
+  /** No position that is reached lies before these. */
+  #dropGaps(until: Lsn): void {
+    for (const [key, { before }] of this.#gaps) if (before <= until) this.#gaps.delete(key)
   }
 
   reaches(position: LogPosition): boolean {

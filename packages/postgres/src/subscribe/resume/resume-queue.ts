@@ -19,6 +19,8 @@ export interface ResumeQueueOptions {
    * cannot be reached, without having sent anything.
    */
   replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
+  /** Whether changes after that position were withheld from the channel's user. */
+  hasMissed(position: LogPosition, channel: FeedChannel): boolean
 }
 
 interface Resuming {
@@ -64,6 +66,7 @@ export class ResumeQueue {
     const request = { channel, epoch: window.epoch, sinceMs: runtime.uptime(), cursor: since }
     const obstacle = this.#obstacle(request)
     if (obstacle !== null) return obstacle
+    if (this.#options.hasMissed(since, channel)) return 'withheld'
     // After a restart, what was missed may still be on its way from the slot.
     await window.processed(flushedLsn)
     return new Promise((done) => {
@@ -112,8 +115,10 @@ export class ResumeQueue {
     const { window, runtime, maxWaitMs } = this.#options
     if (epoch !== window.epoch) return 'other-epoch'
     if (!window.ring.reaches(cursor)) return 'position-too-old'
-    // A table of the channel was not published for a while.
-    if ([...channel.subscriptions].some(({ oid }) => window.ring.hasGap(oid, cursor))) return 'publication-changed'
+    for (const { oid } of channel.subscriptions) {
+      const reason = window.ring.gapAfter(cursor, oid)
+      if (reason !== null) return reason
+    }
     return runtime.uptime() - sinceMs > maxWaitMs ? 'too-many-replays' : null
   }
 
