@@ -177,3 +177,25 @@ test('a new table that could not be read: channels that name it by a pattern hea
   )
   expect(wild.changes.map(({ record }) => record!['id'])).toEqual(['1', '3'])
 })
+
+test('a gap of a channel that is not subscribed yet is announced after the answer', async () => {
+  const it = start(100)
+  let isFirst = true
+  it.database.intercept = async (name) => {
+    if (name !== 'insertLsn' || !isFirst) return
+    isFirst = false
+    it.commit([{ oid: OWN, texts: ['1', 'all', 'slow for me'] }])
+    await until(
+      () => it.faults.length > 0,
+      () => it.faults,
+    )
+  }
+  const mine = join(it, 'me')
+  await until(
+    () => gaps(mine) > 0,
+    () => mine,
+  )
+  expect(mine.systems.filter(({ extra }) => extra?.['live'] !== true || extra['resync'] === true)[0]!.message).toBe(
+    'Subscribed to PostgreSQL',
+  )
+})

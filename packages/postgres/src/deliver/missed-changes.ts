@@ -12,9 +12,9 @@ import type { FeedWindow } from '../subscribe/resume/feed-window.ts'
 export class MissedChanges {
   readonly #window: Pick<FeedWindow, 'ring' | 'head'>
   readonly #runtime: FeedRuntime
-  /** Channels that may miss more, each with the keys of what it misses. */
-  readonly #missing = new Map<FeedChannel, Set<string>>()
-  /** By key, how many channels may miss more. */
+  /** Channels that may miss more, each with its subscriptions of which it does, and their keys. */
+  readonly #missing = new Map<FeedChannel, Map<Subscription, string>>()
+  /** By key, how many subscriptions may miss more. */
   readonly #open = new Map<string, number>()
   readonly #timers = new Set<TimerHandle>()
 
@@ -30,12 +30,12 @@ export class MissedChanges {
       const { channel } = subscription
       let keys = this.#missing.get(channel)
       if (keys === undefined) {
-        this.#missing.set(channel, (keys = new Set()))
+        this.#missing.set(channel, (keys = new Map()))
         news.push(channel)
       }
+      if (keys.has(subscription)) continue
       const key = subscriberKey(subscription)
-      if (keys.has(key)) continue
-      keys.add(key)
+      keys.set(subscription, key)
       this.#open.set(key, (this.#open.get(key) ?? 0) + 1)
     }
     if (news.length === 0) return
@@ -49,7 +49,10 @@ export class MissedChanges {
   }
 
   addAll(channels: Iterable<FeedChannel>): void {
-    for (const { subscriptions } of channels) this.add(subscriptions, 0)
+    this.add(
+      [...channels].flatMap(({ subscriptions }) => [...subscriptions]),
+      0,
+    )
   }
 
   /** Whether the channel's user may have missed something after that position. */
@@ -68,7 +71,7 @@ export class MissedChanges {
   }
 
   #end(channel: FeedChannel): void {
-    for (const key of this.#missing.get(channel) ?? []) {
+    for (const key of this.#missing.get(channel)?.values() ?? []) {
       const others = this.#open.get(key)! - 1
       if (others > 0) this.#open.set(key, others)
       else this.#open.delete(key)

@@ -29,6 +29,9 @@ export class FeedChannel {
   /** Decisions in isolation that are not over, each with the position of its first change; `null`: there are none. */
   #pending: Set<{ readonly from: LogPosition }> | null = null
   #state: ChannelState = { kind: 'waiting' }
+  #subscribed = false
+  /** A gap that is announced when the channel is subscribed. */
+  #due: GapReason | null = null
   #held: Held[] = []
   #heldBytes = 0
 
@@ -128,9 +131,23 @@ export class FeedChannel {
     if (this.#isNews(notice)) this.warn(notice)
   }
 
-  /** Changes may be missing, and the channel goes on (rule D16). */
+  /** The notice is news again. */
+  forget({ message }: Notice): void {
+    this.#notified?.delete(message)
+  }
+
+  /** Changes may be missing, and the channel goes on (rule D16). Before the channel is subscribed, the client would take it for the answer. */
   gap(reason: GapReason): void {
-    this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
+    if (!this.#subscribed) this.#due = reason
+    else this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
+  }
+
+  /** It was notified that it is subscribed. */
+  subscribed(): void {
+    this.#subscribed = true
+    const due = this.#due
+    this.#due = null
+    if (due !== null) this.gap(due)
   }
 
   notify(status: 'ok' | 'error', message: string, extra?: Parameters<ChangeListener['system']>[2]): void {

@@ -163,6 +163,7 @@ export class Subscribing {
     const epoch = this.#options.window.epoch
     const position = channel.request.positions && epoch !== null && at !== null ? { position: formatPosition({ epoch, ...at }) } : {}
     channel.notify('ok', READY, { ...position, ...extra })
+    channel.subscribed()
   }
 
   #refuse(channel: FeedChannel, refusal: Notice): void {

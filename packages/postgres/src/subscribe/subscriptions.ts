@@ -118,9 +118,13 @@ export class Subscriptions {
   }
 
   async #readAgain(table: Table): Promise<void> {
+    const { oid } = table
     await this.#findNewcomers(table, null)
-    this.#unread.delete(table.oid)
-    this.#onLost(table.oid)
+    this.#unread.delete(oid)
+    this.#onLost(oid)
+    // Those that were planned meanwhile as well. Of a table that is aside, they hear when it is loaded.
+    const known = this.#tables.get(oid)
+    if (known !== undefined && known.state !== 'aside') for (const { channel } of known.subscriptions) channel.gap('withheld')
   }
 
   async loadStale(oids: Iterable<number>): Promise<void> {
@@ -183,8 +187,9 @@ export class Subscriptions {
     subscription.channel.subscriptions.delete(subscription)
     const table = this.#tables.get(subscription.oid)
     table?.delete(subscription)
+    // It may come back when its changes come again.
+    if (subscription.filters === null || table?.state === 'aside') this.#onLost(subscription.oid)
     if (table === undefined || table.subscriptions.size > 0) return
-    if (table.state === 'aside') this.#onLost(table.oid)
     this.#tables.delete(table.oid)
   }
 
@@ -259,9 +264,7 @@ export class Subscriptions {
         for (const each of channel.subscriptions)
           if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
         for (const subscription of subscriptions) this.#add(subscription)
-        if (subscriptions.length === 0) return
-        this.#returns(channel, table)
-        if (this.#unread.has(table.oid)) channel.gap('withheld')
+        if (subscriptions.length > 0) this.#returns(channel, table)
       }),
     )
   }

@@ -28,8 +28,8 @@ export class TableSubscriptions {
   readonly #audiences = new Map<string, Audience>()
   readonly #groups = new Map<string, AudienceGroup>()
   #index = new SubscriptionIndex()
-  /** Channels whose role gets nothing of the table, with the message that says so. */
-  readonly #withheld = new WeakMap<FeedChannel, string>()
+  /** Channels whose role gets nothing of the table, with the notice that says so. */
+  readonly #withheld = new WeakMap<FeedChannel, Notice>()
 
   constructor(oid: number, identities: Identities) {
     this.oid = oid
@@ -104,7 +104,7 @@ export class TableSubscriptions {
     if (!role.allowed) return this.#withhold(channel, roleWithheld(table, role))
     const access = table.roles.get(role.name)
     if (access === undefined || access.superuser || !access.usesSchema) return this.#withhold(channel, schemaWithheld(table, role.name))
-    if (this.#withheld.delete(channel)) channel.gap('withheld')
+    this.#returns(channel)
     subscription.columns = columnsFor(subscription, table, role)
     const audience = audienceFor(subscription, subscription.filters, table, role, this.#identities)
     const group = isFoundByOwner(audience) ? null : this.#groupOf(audience)
@@ -118,9 +118,17 @@ export class TableSubscriptions {
   }
 
   #withhold(channel: FeedChannel, notice: Notice): void {
-    if (this.#withheld.get(channel) === notice.message) return
-    this.#withheld.set(channel, notice.message)
-    channel.warn(notice)
+    this.#withheld.set(channel, notice)
+    channel.warnOnce(notice)
+  }
+
+  /** The channel's role gets the table. If it did not before, the channel missed changes, and hears of it the next time as well. */
+  #returns(channel: FeedChannel): void {
+    const notice = this.#withheld.get(channel)
+    if (notice === undefined) return
+    this.#withheld.delete(channel)
+    channel.forget(notice)
+    channel.gap('withheld')
   }
 
   #leave(subscription: Subscription): void {

@@ -124,6 +124,18 @@ describe('a join with row changes', () => {
     expect(feed.opened).toHaveLength(1)
   })
 
+  test('that waits is not refused by a warning, which comes behind its answer', async () => {
+    const { socket, listener } = await resuming()
+    listener.system('error', 'Changes of public.todos are withheld', { live: true, code: 'changes-withheld', hint: 'Load them.' })
+    expect(socket.take()).toEqual([])
+    listener.system('ok', 'Subscribed to PostgreSQL', { recovered: true })
+    expect(socket.take().map(({ event, payload }) => [event, (payload as { status: string }).status])).toEqual([
+      ['phx_reply', 'ok'],
+      ['system', 'error'],
+      ['system', 'ok'],
+    ])
+  })
+
   test('that waits is refused with the reason, or when it takes too long, and leaves nothing open', async () => {
     const feed = new Feed()
     const node = new NodeInProcess({}, { changeFeed: feed })

@@ -72,9 +72,10 @@ export class ChangeSubscription {
     )
     this.#open(identity, (status, message, extra) => {
       if (this.#closed) return
-      if (pending && status === 'error') return settle(this.#refusal(message, extra))
+      // With `live`, changes flow, or will.
+      if (pending && status === 'error' && extra?.['live'] !== true) return settle(this.#refusal(message, extra))
       this.#notify(status, message, extra)
-      settle({ type: 'changes-live' })
+      if (status === 'ok') settle({ type: 'changes-live' })
     })
   }
 

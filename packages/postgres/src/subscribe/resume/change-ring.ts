@@ -97,14 +97,15 @@ export class ChangeRing {
   }
 
   trim(nowMs: number): void {
+    const from = this.#from
     while (this.#from < this.#kept.length) {
       const oldest = this.#kept[this.#from]!
       if (this.#bytes <= this.#limits.maxBytes && nowMs - oldest.atMs < this.#limits.maxAgeMs) break
       this.#from++
       this.#bytes -= oldest.bytes
       this.#start = logPositionOf(oldest.change)
-      this.#dropGaps(this.#start.commitLsn)
     }
+    if (this.#from > from) this.#dropGaps(this.#start!.commitLsn)
     if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
       this.#kept = this.#kept.slice(this.#from)
       this.#from = 0
