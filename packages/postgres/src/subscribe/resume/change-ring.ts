@@ -73,7 +73,11 @@ export class ChangeRing {
 
   /** `of`: oids of tables, or keys of subscribers. */
   markGap(of: readonly (number | string)[], before: Lsn, reason: GapReason): void {
-    for (const key of of) if (before > (this.#gaps.get(key)?.before ?? 0n)) this.#gaps.set(key, { before, reason })
+    for (const key of of) {
+      if (before <= (this.#gaps.get(key)?.before ?? 0n)) continue
+      this.#gaps.delete(key)
+      this.#gaps.set(key, { before, reason })
+    }
   }
 
   /** Why changes after the position may be missing. */
@@ -112,9 +116,12 @@ export class ChangeRing {
     }
   }
 
-  /** No position that is reached lies before these. */
+  /** No position that is reached lies before these. The oldest come first: what is dropped late does no harm. */
   #dropGaps(until: Lsn): void {
-    for (const [key, { before }] of this.#gaps) if (before <= until) this.#gaps.delete(key)
+    for (const [key, { before }] of this.#gaps) {
+      if (before > until) return
+      this.#gaps.delete(key)
+    }
   }
 
   reaches(position: LogPosition): boolean {
