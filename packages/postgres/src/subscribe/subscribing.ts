@@ -113,7 +113,7 @@ export class Subscribing {
     // It was planned again meanwhile, and refused.
     if (!subscriptions.channels.has(channel)) return true
     await this.#start(channel, startLsn, flushedLsn)
-    // It could not resume. What it starts from is read again, with all that may change meanwhile.
+    // It could not resume. It is planned again, since its identity, the epoch or its tables may have changed while it tried.
     if (channel.state.kind === 'registered') return false
     for (const notice of plan.notices) channel.warnOnce(notice)
     return channel.generation === generation

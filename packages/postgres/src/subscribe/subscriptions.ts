@@ -122,7 +122,7 @@ export class Subscriptions {
     await this.#findNewcomers(table, null)
     this.#unread.delete(oid)
     this.#onLost(oid)
-    // Those that were planned meanwhile as well. Of a table that is aside, they hear when it is loaded.
+    // Channels that were planned meanwhile missed changes as well. Those of a table that is set aside are notified when it is loaded.
     const known = this.#tables.get(oid)
     if (known !== undefined && known.state !== 'aside') for (const { channel } of known.subscriptions) channel.gap('withheld')
   }
@@ -187,7 +187,7 @@ export class Subscriptions {
     subscription.channel.subscriptions.delete(subscription)
     const table = this.#tables.get(subscription.oid)
     table?.delete(subscription)
-    // It may come back when its changes come again.
+    // Its changes were dropped. A client that leaves now and comes back later is told so.
     if (subscription.filters === null || table?.state === 'aside') this.#onLost(subscription.oid)
     if (table === undefined || table.subscriptions.size > 0) return
     this.#tables.delete(table.oid)

@@ -72,7 +72,7 @@ export class ChangeSubscription {
     )
     this.#open(identity, (status, message, extra) => {
       if (this.#closed) return
-      // With `live`, changes flow, or will.
+      // An error with `live` is a warning: the subscription is not refused.
       if (pending && status === 'error' && extra?.['live'] !== true) return settle(this.#refusal(message, extra))
       this.#notify(status, message, extra)
       if (status === 'ok') settle({ type: 'changes-live' })
