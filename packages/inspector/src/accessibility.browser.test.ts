@@ -159,6 +159,8 @@ describe.skipIf(chromiumPath() === undefined)('the inspector, accessible', () =>
     await press('Enter')
     await page.getByRole('region', { name: 'Send' }).getByText('Sent.').waitFor()
     await page.locator('.entry.broadcast', { hasText: 'by hand' }).waitFor()
+    // The composer joined the topic to send to it, and leaves it again.
+    await expect.poll(() => page.locator('.topics .row').count()).toBe(1)
 
     await press('Escape', '1')
     await expect.poll(() => focused.evaluate(describeFocus)).toBe('Latency')

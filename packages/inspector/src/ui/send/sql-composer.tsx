@@ -48,7 +48,7 @@ export function SqlComposer({ inspector }: { readonly inspector: Inspector }): V
         onInput={(event) => (sql.value = event.currentTarget.value)}
         onKeyDown={pressed}
       />
-      <button class="primary" disabled={isRunning.value}>
+      <button class="primary" aria-disabled={isRunning.value}>
         Run
       </button>
       {outcome.value !== null && <SqlOutcome outcome={outcome.value} />}

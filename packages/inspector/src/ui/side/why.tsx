@@ -23,6 +23,7 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
 
   const ask = async (event: Event): Promise<void> => {
     event.preventDefault()
+    if (isAsking.value) return
     isAsking.value = true
     const asked = inspector.why.value
     answered.value = { form: asked, outcome: await answerTo(inspector, asked) }
@@ -52,7 +53,7 @@ export function Why({ inspector }: { readonly inspector: Inspector }): VNode {
         ) : (
           <WhyRow inspector={inspector} form={form} set={set} />
         )}
-        <button class="primary" disabled={isAsking.value}>
+        <button class="primary" aria-disabled={isAsking.value}>
           {isAsking.value ? 'Asking…' : 'Why?'}
         </button>
       </form>
