@@ -202,3 +202,40 @@ test('a gap of a channel that is not subscribed yet is announced after the answe
     'Subscribed to PostgreSQL',
   )
 })
+
+test.each([
+  { what: 'is no longer published', leave: ({ published }: FakeDatabase) => published.delete(OPEN), missed: true },
+  { what: 'was renamed', leave: (database: FakeDatabase) => database.add({ ...OPEN_TABLE, name: 'renamed' }), missed: true },
+  { what: 'is there as before', leave: () => {}, missed: false },
+  {
+    what: 'was made again under its name',
+    leave: (database: FakeDatabase) => {
+      database.published.delete(OPEN)
+      database.add({ ...OPEN_TABLE, oid: 3 })
+    },
+    missed: true,
+  },
+])('a table that changed and then $what while a client that names it by a pattern was away', async ({ leave, missed }) => {
+  const it = start(100)
+  const named = (since: string | null): FakeChannel =>
+    it.open({ entries: [{ event: '*', schema: 'public', table: 'o%n' }], identity: user('me'), positions: true, since })
+  const mine = named(null)
+  await ready(mine)
+  const before = await shown(it, mine, '1')
+  mine.close()
+  const witness = join(it, 'you')
+  await ready(witness)
+  const between = await shown(it, witness, '2')
+  leave(it.database)
+  const answers: unknown[] = []
+  for (const since of [before, between]) {
+    const again = named(since)
+    await ready(again)
+    again.close()
+    answers.push(again.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')!.extra)
+  }
+  expect(answers).toEqual([
+    expect.objectContaining(missed ? { recovered: false, reason: 'publication-changed' } : RECOVERED),
+    expect.objectContaining(RECOVERED),
+  ])
+})

@@ -15,13 +15,15 @@ import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
 import { sqlErrorText } from '../catalog/sql-error.ts'
-import type { CatalogRole, CatalogTable } from '../catalog/catalog-table.ts'
+import type { CatalogRole, CatalogTable, PublishedTable } from '../catalog/catalog-table.ts'
 
 export type SubscribePlan =
   | {
       readonly ok: true
       readonly subscriptions: readonly Subscription[]
       readonly notices: readonly Notice[]
+      /** All tables, whoever watches them. */
+      readonly published: readonly PublishedTable[]
     }
   | EntryRefusal
 
@@ -53,7 +55,7 @@ export async function planSubscriptions(channel: FeedChannel, database: CatalogP
   const of = (noticesFor: typeof adviceFor): Notice[] =>
     subscriptions.flatMap((subscription) => noticesFor(subscription, known.get(subscription.oid)!, role))
   // Clients that are not of Tidewire take every error for the end of a channel.
-  return { ok: true, subscriptions, notices: [...of(withheldFor), ...(channel.request.positions ? of(adviceFor) : [])] }
+  return { ok: true, published, subscriptions, notices: [...of(withheldFor), ...(channel.request.positions ? of(adviceFor) : [])] }
 }
 
 /** Subscriptions of a channel to a table that was published, or made, after it subscribed: those that `isNamed`. */

@@ -9,7 +9,7 @@ import type { Notice } from './request/change-entry.ts'
 import type { ChannelEvent } from './channel-state.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import type { FeedWindow } from './resume/feed-window.ts'
-import type { ResumeQueue } from './resume/resume-queue.ts'
+import type { ResumeFrom, ResumeQueue } from './resume/resume-queue.ts'
 import { planSubscriptions } from './subscribe-plan.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
@@ -112,7 +112,7 @@ export class Subscribing {
     if (channel.generation !== generation || epoch !== this.#options.window.epoch) return false
     // It was planned again meanwhile, and refused.
     if (!subscriptions.channels.has(channel)) return true
-    await this.#start(channel, startLsn, flushedLsn)
+    await this.#start(channel, startLsn, { flushedLsn, published: plan.published })
     // It could not resume. It is planned again, since its identity, the epoch or its tables may have changed while it tried.
     if (channel.state.kind === 'registered') return false
     for (const notice of plan.notices) channel.warnOnce(notice)
@@ -133,14 +133,15 @@ export class Subscribing {
     return { type: 'replayed', after: { commitLsn, seq } }
   }
 
-  /** The subscriptions are registered; `startLsn` and `flushedLsn` were read after that, in this epoch. */
-  async #start(channel: FeedChannel, startLsn: Lsn, flushedLsn: Lsn): Promise<void> {
+  /** The subscriptions are registered; the positions were read after that, in this epoch. */
+  async #start(channel: FeedChannel, startLsn: Lsn, from: Omit<ResumeFrom, 'since'>): Promise<void> {
     const { state } = channel
     // Earlier changes may be on their way to it: a position would take the client past them.
     if (state.kind === 'live') return this.#announce(channel, null)
     if (state.kind === 'registered') return this.#begin(channel, startLsn, state.missed)
     if (state.kind !== 'replaying') return
-    const missed = this.#obstacle(channel, state.after, startLsn) ?? (await this.#options.resumes.resume(channel, state.after, flushedLsn))
+    const missed =
+      this.#obstacle(channel, state.after, startLsn) ?? (await this.#options.resumes.resume(channel, { since: state.after, ...from }))
     if (channel.closed) return
     const now = channel.state
     if (missed === null) return this.#announce(channel, now.kind === 'live' ? now.after : before(startLsn), { recovered: true })

@@ -212,6 +212,30 @@ test('a replay that loses its session goes on where it was: nothing is missing, 
   again.handle.close()
 })
 
+test.each([
+  ['drop table gone_1', 'publication-changed'],
+  ['drop table gone_1; create table gone_1 (body text); alter publication supabase_realtime add table gone_1', 'publication-changed'],
+  ['alter table gone_1 rename to here_1', 'publication-changed'],
+  ['alter publication supabase_realtime drop table gone_1', 'publication-changed'],
+  ['alter table gone_1 add more text', true],
+])('a table that changed while a client that names it by a pattern was away, and then %j: %j', async (statement, expected) => {
+  await it.sql.query(`drop table if exists gone_1, gone_2, here_1;
+    create table gone_1 (body text); create table gone_2 (body text); grant all on all tables in schema public to service_role;
+    alter publication supabase_realtime add table gone_1, gone_2`)
+  const entries = [{ event: '*', schema: 'public', table: 'gone%' }]
+  const first = it.open({ entries, positions: true })
+  await first.subscribed()
+  await it.sql.query(`insert into gone_1 values ('seen')`)
+  await first.received(1)
+  first.handle.close()
+  await it.sql.query(`insert into gone_1 values ('missed')`)
+  await it.sql.query(statement)
+  const again = it.open({ entries, positions: true, since: positionOf(first) })
+  await again.subscribed()
+  expect(outcome(again)).toBe(expected)
+  again.handle.close()
+})
+
 test('channels that do not ask see nothing of it', async () => {
   const channel = it.open({ entries: [NOTES] })
   await channel.subscribed()

@@ -4,6 +4,7 @@ import { compareLogPositions, type LogPosition } from '../../replication/positio
 import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
 import { Slabs } from '../../replication/pgoutput/slabs.ts'
 import type { Tuple } from '../../replication/pgoutput/tuple.ts'
+import type { Table } from '../../replication/table.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 
 export interface RingLimits {
@@ -32,6 +33,8 @@ export class ChangeRing {
   #bytes = 0
   #start: LogPosition | null = null
   #last: LogPosition | null = null
+  /** Tables that were written to, in each of their versions, with their last change. The longest ago comes first. */
+  readonly #written = new Map<Table, LogPosition>()
   /** Tables, by oid, and subscribers, by key, of which changes before a position may be missing. */
   readonly #gaps = new Map<number | string, { readonly before: Lsn; readonly reason: GapReason }>()
 
@@ -64,6 +67,7 @@ export class ChangeRing {
     this.#bytes = 0
     this.#start = start
     this.#last = null
+    this.#written.clear()
     this.#gaps.clear()
   }
 
@@ -86,6 +90,11 @@ export class ChangeRing {
     return gap !== undefined && position.commitLsn < gap.before ? gap.reason : null
   }
 
+  /** Tables that were written to after the position, as they were then. */
+  *writtenAfter(position: LogPosition): Iterable<Table> {
+    for (const [table, last] of this.#written) if (compareLogPositions(last, position) > 0) yield table
+  }
+
   /** How far back it reaches: the age of the oldest change that is here; 0 without one. */
   spanMs(nowMs: number): number {
     const oldest = this.#kept[this.#from]
@@ -98,6 +107,8 @@ export class ChangeRing {
     this.#kept.push({ change: withTuples(change, (tuple) => tuple.detach(this.#memory)), bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
+    this.#written.delete(change.table)
+    this.#written.set(change.table, this.#last)
   }
 
   trim(nowMs: number): void {
@@ -109,18 +120,22 @@ export class ChangeRing {
       this.#bytes -= oldest.bytes
       this.#start = logPositionOf(oldest.change)
     }
-    if (this.#from > from) this.#dropGaps(this.#start!.commitLsn)
+    if (this.#from > from) this.#forget(this.#start!)
     if (this.#from > 1_024 && this.#from * 8 > this.#kept.length) {
       this.#kept = this.#kept.slice(this.#from)
       this.#from = 0
     }
   }
 
-  /** No position that is reached lies before these. The oldest come first: what is dropped late does no harm. */
-  #dropGaps(until: Lsn): void {
+  /** What lies before every position that is reached. The oldest come first: what is forgotten late does no harm. */
+  #forget(start: LogPosition): void {
     for (const [key, { before }] of this.#gaps) {
-      if (before > until) return
+      if (before > start.commitLsn) break
       this.#gaps.delete(key)
+    }
+    for (const [table, last] of this.#written) {
+      if (compareLogPositions(last, start) > 0) break
+      this.#written.delete(table)
     }
   }
 

@@ -1,11 +1,14 @@
 import type { GapReason } from '@tidewire/protocol'
+import type { PublishedTable } from '../../catalog/catalog-table.ts'
 import { isUnreachable } from '../../catalog/database-fault.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../../feed-runtime.ts'
 import { logPositionOf } from '../../replication/change-row.ts'
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
+import type { Table } from '../../replication/table.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../feed-channel.ts'
+import { mayName, type ChangeEntry } from '../request/change-entry.ts'
 import type { FeedWindow } from './feed-window.ts'
 
 export interface ResumeQueueOptions {
@@ -21,6 +24,15 @@ export interface ResumeQueueOptions {
   replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
   /** Whether changes after that position were withheld from the channel's user. */
   hasMissed(position: LogPosition, channel: FeedChannel): boolean
+}
+
+export interface ResumeFrom {
+  /** The client has everything up to it. */
+  readonly since: LogPosition
+  /** Read after the channel's subscriptions stood in the index. */
+  readonly flushedLsn: Lsn
+  /** What the channel was planned with. */
+  readonly published: readonly PublishedTable[]
 }
 
 interface Resuming {
@@ -61,7 +73,7 @@ export class ResumeQueue {
    * Returns why the channel cannot get what it missed; then it is not live. `null`: it has all of it, and is live. To be called once
    * its subscriptions stand in the index.
    */
-  async resume(channel: FeedChannel, since: LogPosition, flushedLsn: Lsn): Promise<GapReason | null> {
+  async resume(channel: FeedChannel, { since, flushedLsn, published }: ResumeFrom): Promise<GapReason | null> {
     const { window, runtime } = this.#options
     const request = { channel, epoch: window.epoch, sinceMs: runtime.uptime(), cursor: since }
     const obstacle = this.#obstacle(request)
@@ -69,6 +81,7 @@ export class ResumeQueue {
     if (this.#options.hasMissed(since, channel)) return 'withheld'
     // After a restart, what was missed may still be on its way from the slot.
     await window.processed(flushedLsn)
+    for (const table of window.ring.writtenAfter(since)) if (hasLeft(table, channel, published)) return 'publication-changed'
     return new Promise((done) => {
       this.#queue.push({ ...request, done })
       if (this.#running || this.#closed) return
@@ -167,4 +180,14 @@ export class ResumeQueue {
     this.#queue = this.#queue.filter((each) => each !== resuming)
     resuming.done(missed)
   }
+}
+
+/**
+ * Whether the channel got changes of the table, and gets none now: it was dropped, renamed, or is no longer published. A table that is
+ * still published under a name of the entry is left to another one of exactly this name.
+ */
+function hasLeft(table: Table, { entries, subscriptions }: FeedChannel, published: readonly PublishedTable[]): boolean {
+  const isWatched = (entry: ChangeEntry): boolean => [...subscriptions].some((each) => each.entry === entry && each.oid === table.oid)
+  const isPublished = (entry: ChangeEntry): boolean => published.some((each) => each.oid === table.oid && mayName(entry, each))
+  return entries.some((entry) => mayName(entry, table) && !isWatched(entry) && !isPublished(entry))
 }
